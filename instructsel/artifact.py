@@ -1,0 +1,119 @@
+"""Results on disk: written whole or not at all, with what they were made from.
+
+A result file is deterministic: same in, same bytes. What differs between two equal runs (when, where, how long) goes
+into the JSON file beside it, under `run`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import orjson
+
+from instructsel.errors import EnvironmentFault, ScoresError
+
+SCHEMA_VERSION: Final = 1
+"""The version of every manifest this release writes; a newer one is refused on reading."""
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """A binary file that appears under `path` when the block ends, and not at all if it fails.
+
+    Written to a temporary file in the same folder, flushed to disk, renamed. A link at `path` is replaced, not followed.
+
+    Raises:
+        EnvironmentFault: the folder is missing or not writable, or the disk is full.
+    """
+    target = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:80]}.", suffix=".tmp", dir=target.parent)
+    except OSError as error:
+        raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix="Choose another place with -o.") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix="Free some space, or choose another place with -o.") from error
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def dump_json(value: Any, *, indent: bool = False) -> bytes:
+    """Canonical JSON: sorted keys, UTF-8, NaN never (it becomes null)."""
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | (orjson.OPT_INDENT_2 if indent else 0)
+    return orjson.dumps(value, option=options)
+
+
+def fingerprint(value: Any, *, size: int = 16) -> str:
+    """The blake2b digest, in hexadecimal, of a value's canonical JSON."""
+    return hashlib.blake2b(dump_json(value), digest_size=size).hexdigest()
+
+
+def manifest_path(path: str | Path) -> Path:
+    """Where the manifest of a result stands: `scores.parquet` → `scores.parquet.json`."""
+    target = Path(path)
+    return target.with_name(target.name + ".json")
+
+
+def write_manifest(path: str | Path, manifest: dict[str, Any], *, run: dict[str, Any]) -> None:
+    """Write the manifest beside the result at `path`, with the part that differs from run to run under `run`."""
+    stamp = {"finished_at": now(), **run}
+    with atomic_write(manifest_path(path)) as file:
+        file.write(dump_json({**manifest, "schema_version": SCHEMA_VERSION, "run": stamp}, indent=True) + b"\n")
+
+
+def read_manifest(path: str | Path) -> dict[str, Any] | None:
+    """The manifest beside a result, or None where there is none.
+
+    Raises:
+        ScoresError: it is not readable JSON, or a newer release wrote it.
+    """
+    beside = manifest_path(path)
+    try:
+        manifest = orjson.loads(beside.read_bytes())
+    except FileNotFoundError:
+        return None
+    except orjson.JSONDecodeError as error:
+        raise ScoresError(f"{beside} is not readable JSON: {error}.", fix="Score the pool again.") from error
+    return checked_version(manifest, beside)
+
+
+def checked_version(manifest: Any, where: str | Path) -> dict[str, Any]:
+    """The manifest, if this release can read it."""
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("schema_version", SCHEMA_VERSION), int):
+        raise ScoresError(f"{where} does not hold a manifest.", fix="Score the pool again.")
+    if manifest.get("schema_version", SCHEMA_VERSION) > SCHEMA_VERSION:
+        raise ScoresError(f"{where} was written by a newer instructsel (schema {manifest['schema_version']}, this one reads {SCHEMA_VERSION}).", fix="Upgrade with: pip install -U instructsel")
+    return manifest
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 with microseconds; SOURCE_DATE_EPOCH is honoured."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch and epoch.isdigit() else datetime.now(UTC)
+    return moment.isoformat(timespec="microseconds")
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,144 @@
+"""What can go wrong, and the exit code it ends a command with.
+
+InstructselError
+├── UsageError            2   a flag, setting or argument that cannot be
+│   ├── UnknownIndicator  2
+│   ├── UnknownRule       2
+│   ├── UnknownExample    2
+│   └── ModelMismatch     2   a rule applied to scores from models it was not fitted with
+├── EnvironmentFault      4   the machine lacks something
+│   ├── MissingExtra      4   an optional package
+│   ├── ModelUnavailable  4   weights that are neither here nor to be had
+│   ├── UntrustedModel    4   weights of another digest, pickles, code in a model repository
+│   └── ModelRefused      4   weights that load but do not pass the sanity probe
+├── PoolError             3   a file that cannot be read as a pool; carries the account so far
+│   └── TooManyBadRows    3   more quarantined rows than the limit
+├── ScoresError           3   a score table that cannot be read or does not fit
+│   └── TooManyNulls      3   an indicator the rule uses is null too often
+├── IndexTooSmall         3   fewer than i + 1 examples for the i-th neighbor
+├── Negative              1   a gate or a verification that came out negative
+└── NothingToDo           5
+Each class also derives from the builtin a caller would expect. Precedence where several apply: 2 > 4 > 3 > 1 > 5 > 0.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from instructsel.pool.account import Account
+
+
+class InstructselError(Exception):
+    """The root: whatever this package raises on purpose."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        """The cause, in one line."""
+        self.fix = fix
+        """What to write or do instead, in one line, or None."""
+
+    def __str__(self) -> str:
+        return self.message if self.fix is None else f"{self.message} {self.fix}"
+
+
+class UsageError(InstructselError, ValueError):
+    """A flag, setting or argument that cannot be."""
+
+    @classmethod
+    def named(cls, name: str, known: Iterable[str], *, noun: str = "name") -> Self:
+        """The error for a name that is not among the known ones, with the closest as a suggestion."""
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(names)}."
+        return cls(f"There is no {noun} '{name}'.", fix=hint)
+
+
+class UnknownIndicator(UsageError):
+    """An indicator's symbol that no file and no plug-in answers to."""
+
+
+class UnknownRule(UsageError):
+    """A rule that is neither a preset nor a readable file."""
+
+
+class UnknownExample(UsageError, KeyError):
+    """An id that is not in the pool or the table."""
+
+    __str__ = InstructselError.__str__
+
+
+class ModelMismatch(UsageError):
+    """A rule applied to scores from models other than those it was fitted with."""
+
+
+class EnvironmentFault(InstructselError, RuntimeError):
+    """The machine lacks something: an extra, a model, memory, disk."""
+
+    exit_code = 4
+
+
+class MissingExtra(EnvironmentFault, ImportError):
+    """An optional package that is not installed; the fix is the pip line that brings it."""
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        EnvironmentFault.__init__(self, message, fix=fix)
+
+
+class ModelUnavailable(EnvironmentFault):
+    """A model that is neither on this machine nor to be had from the hub now."""
+
+
+class UntrustedModel(EnvironmentFault):
+    """Weights of another digest than promised, pickled weights, or a repository that wants to run code."""
+
+
+class ModelRefused(EnvironmentFault):
+    """A model that loads but whose head or answers are not what the indicator needs."""
+
+
+class PoolError(InstructselError, ValueError):
+    """A file that cannot be read as a pool. `account` says what had been read when it was refused."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, fix: str | None = None, account: Account | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.account = account
+
+
+class TooManyBadRows(PoolError):
+    """More rows were quarantined than `max_bad_fraction` allows."""
+
+
+class ScoresError(InstructselError, ValueError):
+    """A score table that cannot be read, or that does not belong to the pool."""
+
+    exit_code = 3
+
+
+class TooManyNulls(ScoresError):
+    """An indicator the rule uses is null in more rows than `max_null_fraction` allows."""
+
+
+class IndexTooSmall(InstructselError, ValueError):
+    """The i-th neighbor was asked of fewer than i + 1 examples."""
+
+    exit_code = 3
+
+
+class Negative(InstructselError):
+    """A gate or a verification that ran and came out negative."""
+
+    exit_code = 1
+
+
+class NothingToDo(InstructselError):
+    """The command ran and there was nothing for it to do."""
+
+    exit_code = 5

@@ -1,0 +1,93 @@
+"""The account of a reading: every row is kept, dropped by a rule, or quarantined as malformed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+LISTED: Final = 100_000
+"""How many quarantined rows are listed one by one; beyond, they are only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that could not be read."""
+
+    file: str
+    line: int
+    """1-based, counting line feeds; for Parquet the row number."""
+    offset: int
+    """Byte offset in the (decompressed) file; for Parquet the 0-based row."""
+    reason: str
+    """A code: invalid_json, invalid_utf8, duplicate_key, too_deep, line_too_long, not_text, …"""
+    detail: str
+    """What was found, in words; never the row's own text."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as plain data."""
+        return {"file": self.file, "line": self.line, "offset": self.offset, "reason": self.reason, "detail": self.detail}
+
+
+@dataclass(frozen=True)
+class Account:
+    """read = kept + dropped + quarantined, always."""
+
+    read: int = 0
+    """Rows seen (lines, array elements, records); blank lines are not rows."""
+    kept: int = 0
+    """Rows that became at least one example."""
+    examples: int = 0
+    """Examples made of them: one row can hold several, several rows can make one."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Well-formed rows that are not training examples, by reason."""
+    quarantined: dict[str, int] = field(default_factory=dict)
+    """Malformed rows, by reason."""
+    quarantine: tuple[Quarantined, ...] = ()
+    """The malformed rows one by one (the first LISTED of them)."""
+    formats: dict[str, str] = field(default_factory=dict)
+    """File → the format it was read in, and why."""
+
+    def __post_init__(self) -> None:
+        if self.read != self.kept + self.n_dropped + self.n_quarantined:
+            raise AssertionError(f"{self.read} rows read, but {self.kept} kept + {self.n_dropped} dropped + {self.n_quarantined} quarantined.")
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows dropped, all reasons."""
+        return sum(self.dropped.values())
+
+    @property
+    def n_quarantined(self) -> int:
+        """Rows quarantined, all reasons."""
+        return sum(self.quarantined.values())
+
+    @property
+    def bad_fraction(self) -> float:
+        """Quarantined rows as a share of the rows read, in [0, 1]."""
+        return self.n_quarantined / self.read if self.read else 0.0
+
+    def __add__(self, other: Account) -> Account:
+        return Account(
+            read=self.read + other.read,
+            kept=self.kept + other.kept,
+            examples=self.examples + other.examples,
+            dropped=dict(sorted((Counter(self.dropped) + Counter(other.dropped)).items())),
+            quarantined=dict(sorted((Counter(self.quarantined) + Counter(other.quarantined)).items())),
+            quarantine=(self.quarantine + other.quarantine)[:LISTED],
+            formats={**self.formats, **other.formats},
+        )
+
+    def counts(self) -> dict[str, Any]:
+        """The counts as plain data, without file names: the part that belongs into a deterministic manifest."""
+        return {"read": self.read, "kept": self.kept, "examples": self.examples, "dropped": self.dropped, "quarantined": self.quarantined}
+
+    def sentence(self) -> str:
+        """One line for people."""
+
+        def part(count: int, word: str, reasons: dict[str, int]) -> str:
+            named = ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
+            return f"{count:,} {word}" + (f" ({named})" if named else "")
+
+        kept = f"{self.kept:,} kept" + (f" as {self.examples:,} examples" if self.examples != self.kept else "")
+        return f"{self.read:,} rows read = {kept} + {part(self.n_dropped, 'dropped', self.dropped)} + {part(self.n_quarantined, 'quarantined', self.quarantined)}"

@@ -1,0 +1,175 @@
+"""OpenAssistant: flat message tables and trees. A conversation is a path from the root to an answer.
+
+`best-path` follows the reply people ranked first at every turn; `all-paths` takes every path, which overlap by construction.
+Deleted messages, and what hangs below them, take no part. Source: OASST1 data format.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from instructsel.errors import UsageError
+from instructsel.pool.example import ANSWERS, Conversation, Message
+from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat, kind, role, text
+from instructsel.pool.lines import RowDropped, RowFault
+
+PATHS: Final = ("best-path", "all-paths")
+
+
+def _checked(paths: str) -> None:
+    if paths not in PATHS:
+        raise UsageError.named(paths, PATHS, noun="choice of paths")
+
+
+def _preference(message: Fields, key: str) -> tuple[bool, int, str]:
+    """Ranked replies first, rank 0 the best; the id breaks ties."""
+    rank = message.get("rank")
+    known = isinstance(rank, int) and not isinstance(rank, bool)
+    return (not known, rank if known and rank is not None else 0, key)
+
+
+def _turn(message: Fields) -> Message:
+    return Message(role(message.get("role"), where="the message"), text(message, "text"))
+
+
+@dataclass(frozen=True)
+class OasstTree(Format):
+    """`message_tree_id` and a `prompt` with nested `replies`, one tree a row."""
+
+    paths: str = "best-path"
+
+    name: ClassVar[str] = "oasst_tree"
+    precedence: ClassVar[int] = 15
+    fields: ClassVar[tuple[str, ...]] = ("message_tree_id", "prompt")
+
+    def __post_init__(self) -> None:
+        _checked(self.paths)
+
+    def fits(self, row: Fields) -> str | None:
+        """`prompt` is an object with a text and replies."""
+        prompt = row.get("prompt")
+        return "has a 'prompt' with nested replies" if isinstance(prompt, dict) and "text" in prompt and "replies" in prompt else None
+
+    def conversations(self, row: Fields) -> list[Conversation]:
+        """The best path of the tree, or all of them."""
+        root = row.get("prompt")
+        if not isinstance(root, dict):
+            raise RowFault("not_an_object", f"'prompt' holds {kind(root)} where a message belongs")
+        found: list[Conversation] = []
+        for path in self._walk(root):
+            turns = tuple(_turn(message) for message in path)
+            end = max((i for i, turn in enumerate(turns, 1) if turn.role in ANSWERS), default=0)
+            if end and (chosen := Conversation(turns[:end])) not in found:
+                found.append(chosen)
+        if not found:
+            raise RowDropped("no_answer")
+        return found
+
+    def _walk(self, root: Fields) -> Iterator[tuple[Fields, ...]]:
+        open_paths: list[tuple[Fields, ...]] = [] if root.get("deleted") is True else [(root,)]
+        while open_paths:
+            path = open_paths.pop()
+            replies = path[-1].get("replies")
+            if not isinstance(replies, list | None) or not all(isinstance(reply, dict) for reply in replies or []):
+                raise RowFault("not_a_list", "'replies' does not hold a list of messages")
+            alive = sorted(
+                (reply for reply in replies or [] if reply.get("deleted") is not True),
+                key=lambda reply: _preference(reply, str(reply.get("message_id", reply.get("text", "")))),
+            )
+            if not alive:
+                yield path
+            for reply in reversed(alive[:1] if self.paths == "best-path" else alive):
+                open_paths.append((*path, reply))
+
+
+@dataclass(frozen=True)
+class OasstTable(TableFormat):
+    """`message_id`, `parent_id`, `text`, `role`: one message a row, trees by `parent_id`."""
+
+    paths: str = "best-path"
+
+    name: ClassVar[str] = "oasst_table"
+    precedence: ClassVar[int] = 12
+    fields: ClassVar[tuple[str, ...]] = ("message_id", "parent_id", "text", "role")
+
+    def __post_init__(self) -> None:
+        _checked(self.paths)
+
+    def fits(self, row: Fields) -> str | None:
+        """`message_id`, `text` and `role` are there (Parquet leaves a null `parent_id` out)."""
+        return "has 'message_id', 'parent_id', 'role' and 'text'" if {"message_id", "role", "text"} <= row.keys() else None
+
+    def joined(self, rows: Sequence[Fields]) -> Conversation:
+        """The turns of a chain."""
+        return Conversation(tuple(_turn(row) for row in rows))
+
+    def link(self, rows: Iterable[Fields]) -> tuple[list[Chain], dict[int, str], dict[int, RowFault]]:
+        """Paths from root to last answer. Rows in none: deleted, orphan, no_answer, not_on_best_path, after_last_answer."""
+        number_of: dict[str, int] = {}
+        who: list[str] = []
+        parent: list[str | None] = []
+        preference: list[tuple[bool, int, str]] = []
+        deleted: list[bool] = []
+        faults: dict[int, RowFault] = {}
+        for number, row in enumerate(rows):
+            who.append("")
+            parent.append(None)
+            preference.append((True, 0, ""))
+            deleted.append(row.get("deleted") is True)
+            try:
+                key = text(row, "message_id")
+                if key in number_of:
+                    raise RowFault("duplicate_message_id", "the same message_id stands in an earlier row")
+                who[number] = _turn(row).role
+                preference[number] = _preference(row, key)
+                parent[number] = text(row, "parent_id", optional=True) or None
+                number_of[key] = number
+            except RowFault as fault:
+                faults[number] = fault
+        children: dict[int, list[int]] = defaultdict(list)
+        roots: list[int] = []
+        for number, above in enumerate(parent):
+            if number in faults or deleted[number]:
+                continue
+            if above is None:
+                roots.append(number)
+            elif above in number_of:
+                children[number_of[above]].append(number)
+        chains, dropped = self._chains(roots, children, who, preference)
+        reached = set(dropped) | {number for chain in chains for number in chain.rows}
+        for number in range(len(parent)):
+            if number not in faults and number not in reached:
+                dropped[number] = "deleted" if deleted[number] else "orphan"
+        return chains, dropped, faults
+
+    def _chains(self, roots: list[int], children: dict[int, list[int]], who: list[str], preference: list[Any]) -> tuple[list[Chain], dict[int, str]]:
+        found: dict[tuple[int, ...], None] = {}
+        dropped: dict[int, str] = {}
+        for root in roots:
+            paths: list[tuple[int, ...]] = [(root,)]
+            tree: list[int] = []
+            walked: set[int] = set()
+            stack = [root]
+            while stack:
+                number = stack.pop()
+                tree.append(number)
+                stack.extend(children[number])
+            kept: set[int] = set()
+            while paths:
+                path = paths.pop()
+                replies = sorted(children[path[-1]], key=preference.__getitem__)
+                if not replies:
+                    walked.update(path)
+                    end = max((i for i, number in enumerate(path, 1) if who[number] in ANSWERS), default=0)
+                    if end:
+                        found[path[:end]] = None
+                        kept.update(path[:end])
+                for reply in reversed(replies[:1] if self.paths == "best-path" else replies):
+                    paths.append((*path, reply))
+            for number in tree:
+                if number not in kept:
+                    dropped[number] = "not_on_best_path" if number not in walked else "after_last_answer" if kept else "no_answer"
+        return [Chain(path) for path in found], dropped

@@ -1,0 +1,36 @@
+"""Self-Instruct: an `instruction` with `instances`, each an input and an output of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from instructsel.pool.example import Conversation, conversation
+from instructsel.pool.formats._base import Fields, Format, kind, text
+from instructsel.pool.lines import RowDropped, RowFault
+
+
+class SelfInstruct(Format):
+    """`instruction` and `instances`, a list of `input` and `output`: one example an instance. Source: Self-Instruct, seed tasks."""
+
+    name: ClassVar[str] = "self_instruct"
+    precedence: ClassVar[int] = 25
+    fields: ClassVar[tuple[str, ...]] = ("instruction", "instances")
+
+    def fits(self, row: Fields) -> str | None:
+        """`instruction` is there and `instances` is a list."""
+        return "has 'instruction' and a list of 'instances'" if "instruction" in row and isinstance(row.get("instances"), list) else None
+
+    def conversations(self, row: Fields) -> list[Conversation]:
+        """One turn for each instance."""
+        instances = row.get("instances")
+        if not isinstance(instances, list):
+            raise RowFault("not_a_list", f"'instances' holds {kind(instances)} where a list belongs")
+        if not instances:
+            raise RowDropped("no_answer")
+        asked = text(row, "instruction")
+        found: list[Conversation] = []
+        for number, instance in enumerate(instances, 1):
+            if not isinstance(instance, dict):
+                raise RowFault("not_an_object", f"instance {number} is {kind(instance)}")
+            found.append(conversation(asked, text(instance, "output"), context=text(instance, "input", optional=True)))
+        return found

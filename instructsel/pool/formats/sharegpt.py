@@ -1,0 +1,30 @@
+"""ShareGPT: `conversations`, a list of `from` and `value`; tool turns keep their roles."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from instructsel.pool.example import Conversation, Message
+from instructsel.pool.formats._base import Fields, Format, answered, raw_json, text, turns
+
+
+class ShareGPT(Format):
+    """`conversations` with `from` (human, gpt, system, function_call, observation, …) and `value`. Source: ShareGPT, LLaMA-Factory."""
+
+    name: ClassVar[str] = "sharegpt"
+    precedence: ClassVar[int] = 20
+    fields: ClassVar[tuple[str, ...]] = ("conversations", "system", "tools")
+
+    def fits(self, row: Fields) -> str | None:
+        """`conversations` is a list."""
+        return "has a list of 'conversations'" if isinstance(row.get("conversations"), list) else None
+
+    def conversations(self, row: Fields) -> list[Conversation]:
+        """The whole conversation; a `system` field goes first."""
+        found = row.get("conversations")
+        openai = isinstance(found, list) and all(isinstance(turn, dict) and "role" in turn for turn in found)
+        keys = ("role", "content") if openai and found else ("from", "value")
+        said = turns(found, field="conversations", role_key=keys[0], text_key=keys[1])
+        system = text(row, "system", optional=True)
+        first = [Message("system", system)] if system else []
+        return answered(Conversation((*first, *said), raw_json(row.get("tools"))))

@@ -113,10 +113,10 @@ class _ArrayScanner:
         base = len(BOM) if file.read(len(BOM)) == BOM else 0
         file.seek(base)
         line = 1
-        while chunk := file.read(CHUNK):
+        while not closed and (chunk := file.read(CHUNK)):
             at, counted = skip, 0
             skip = 0
-            while at < len(chunk):
+            while at < len(chunk) and not closed:
                 found = (INSIDE if in_string else OUTSIDE).search(chunk, at)
                 if found is None:
                     break
@@ -132,7 +132,7 @@ class _ArrayScanner:
                 elif mark in b"[{":
                     depth += 1
                     deepest = max(deepest, depth - 1)
-                    if depth == 1 and not closed:
+                    if depth == 1:
                         self.start = base + at
                         line += chunk.count(b"\n", counted, at)
                         counted = at
@@ -157,10 +157,14 @@ class _ArrayScanner:
         if not closed:
             size = base - self.start
             yield Row(self.first_line, self.start, b"", size, RowFault("truncated", "the array is not closed: the file ends inside it"))
-        elif base > self.start:
-            file.seek(self.start)
-            if file.read(min(base - self.start, CHUNK)).strip(BLANK):
-                yield Row(self.first_line, self.start, b"", base - self.start, RowFault("extra_data", "text after the end of the array"))
+            return
+        file.seek(0, io.SEEK_END)
+        left = file.tell() - self.start
+        file.seek(self.start)
+        while chunk := file.read(CHUNK):
+            if chunk.strip(BLANK):
+                yield Row(self.first_line, self.start, b"", left, RowFault("extra_data", "text after the end of the array"))
+                return
 
     def _row(self, end: int, deepest: int, *, last: bool) -> Row | None:
         size = end - self.start

@@ -518,7 +518,11 @@ class _Reading:
             while end < len(order) and (digests[end] == digests[start]).all():
                 end += 1
             # Equal examples are told apart by what their rows hold, then by where they came from; never by arrival.
-            order[start:end] = sorted(order[start:end].tolist(), key=lambda i: self._tie(int(file_of[i]), int(row_of[i])))
+            ranked = sorted(order[start:end].tolist(), key=lambda i: self._tie(int(file_of[i]), int(row_of[i])))
+            # Ids sort as text everywhere else, where ".10" stands before ".2".
+            numbers = sorted(range(end - start), key=lambda n: f".{n}" if n else "")
+            occurrences[start:end] = numbers
+            order[start:end] = [ranked[n] for n in numbers]
         part_of, turns = np.array(self.part_of, dtype=np.uint16), np.array(self.turns, dtype=np.uint16)
         return {
             "files": tuple(self.files),

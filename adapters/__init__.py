@@ -1,0 +1,1 @@
+"""The hand-off to trainers and graders, imported as instructsel.adapters."""

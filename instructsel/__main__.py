@@ -1,0 +1,5 @@
+"""python -m instructsel."""
+
+from instructsel.commands import main
+
+main()

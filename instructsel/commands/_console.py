@@ -1,0 +1,113 @@
+"""What people see: stdout carries data, everything else goes to stderr, and no row can write to the terminal."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+from instructsel.errors import EnvironmentFault, InstructselError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Characters that could move the cursor, color the screen, or turn the reading direction."""
+
+
+def clean(text: str) -> str:
+    """A text that is safe to show: control characters are written as escapes."""
+    return CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def excerpt(text: str, width: int = 72) -> str:
+    """One safe line of a text."""
+    line = clean(" ".join(text.split()))
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def say(text: str = "", *, quiet: bool = False) -> None:
+    """A line for people, on stderr."""
+    if not quiet:
+        typer.echo(clean(text), err=True)
+
+
+def aligned(rows: Iterable[Sequence[Any]], *, header: Sequence[str] = (), right: Sequence[int] = ()) -> list[str]:
+    """Rows as lines of aligned columns; `right` names the columns that are numbers."""
+    cells = [[clean(str(cell)) for cell in row] for row in ([header] if header else []) + [list(row) for row in rows]]
+    if not cells:
+        return []
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = ["  ".join(cell.rjust(width) if number in right else cell.ljust(width) for number, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in cells]
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]] if header else lines
+
+
+def fail(error: InstructselError) -> NoReturn:
+    """Say what went wrong and what to do, and end with the error's exit code."""
+    typer.echo(f"error: {clean(error.message)}", err=True)
+    if error.fix:
+        typer.echo(f"fix:   {clean(error.fix)}", err=True)
+    raise typer.Exit(error.exit_code)
+
+
+def reported(command: Callable[P, R]) -> Callable[P, R]:
+    """A command that reports its errors: one line for the cause, one for the fix; a traceback only when asked."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except InstructselError as error:
+            if kwargs.get("show_traceback"):
+                traceback.print_exc()
+            fail(error)
+        except KeyboardInterrupt:
+            say("interrupted; whatever was finished is kept, run the command again to go on.")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # Whoever read our output has gone; that is no error. Nothing may be flushed to the broken pipe at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except MemoryError:
+            fail(EnvironmentFault("The machine ran out of memory.", fix="Score a part with --limit, or use a larger machine."))
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except Exception as error:
+            if kwargs.get("show_traceback"):
+                raise
+            fail(EnvironmentFault(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}", fix="This is a fault of instructsel; add --traceback and report it."))
+
+    return wrapper
+
+
+class Progress:
+    """Progress on stderr: a line that moves on a terminal, one plain line every ten seconds elsewhere."""
+
+    def __init__(self, label: str, *, quiet: bool, every: float = 10.0) -> None:
+        self.label = label
+        self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "CI" not in os.environ
+        self.quiet = quiet
+        self.every = 0.2 if self.live else every
+        self.started = self.told = time.monotonic()
+        self.shown = False
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell that `done` of `total` examples are done."""
+        now = time.monotonic()
+        if self.quiet or (now - self.told < self.every and not (done >= total and self.shown)):
+            return
+        self.told = now
+        left = (now - self.started) / done * (total - done) if done else 0.0
+        text = f"{self.label}: {done:,} of {total:,} examples" + (f", about {left:,.0f} s left" if done < total else "")
+        sys.stderr.write(f"\r\x1b[2K{text}" if self.live else f"{text}\n")
+        if self.live and done >= total:
+            sys.stderr.write("\n")
+        sys.stderr.flush()
+        self.shown = done < total

@@ -1,0 +1,79 @@
+"""The flags several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from instructsel.cache import Cache
+from instructsel.commands._console import say
+from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.pool.formats.mapped import Mapped
+from instructsel.pool.lines import Limits
+from instructsel.pool.pool import Pool
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
+Traceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print every setting and where it came from, and end.")]
+Form = Annotated[str, typer.Option("--format", help="Row format of the pool: auto, alpaca, dolly, messages, sharegpt, …")]
+Mapping = Annotated[str | None, typer.Option("--map", help="Fields of any other format: instruction=FIELD,response=FIELD[,input=FIELD][,system=FIELD].")]
+Columns = Annotated[str | None, typer.Option("--columns", help="Column names of a CSV or TSV file without a header, comma-separated.")]
+Oasst = Annotated[str, typer.Option("--oasst", help="Paths of OpenAssistant trees: best-path or all-paths.")]
+DuplicateKey = Annotated[str, typer.Option("--on-duplicate-key", help="A row that names a key twice: error quarantines it, last keeps the last value.")]
+CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Folder of the cache; the user's cache folder by default.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing between runs.")]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pool files are to be read; kept with the scores so that select reads them the same way."""
+
+    form: str = "auto"
+    mapping: str | None = None
+    columns: str | None = None
+    oasst: str = "best-path"
+    duplicate_key: str = "error"
+
+    @classmethod
+    def of(cls, kept: Any) -> Reading:
+        """From a manifest."""
+        return cls(**{key: value for key, value in kept.items() if key in cls.__dataclass_fields__}) if isinstance(kept, dict) else cls()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, for a manifest."""
+        return {key: getattr(self, key) for key in self.__dataclass_fields__}
+
+    def read(self, paths: list[str], *, quiet: bool) -> Pool:
+        """Read the files and say what came of it."""
+        if self.duplicate_key not in ("error", "last"):
+            raise UsageError.named(self.duplicate_key, ["error", "last"], noun="treatment of duplicate keys")
+        if self.mapping is not None and self.form not in ("auto", "mapped"):
+            raise UsageError("--map and --format exclude each other.", fix="Leave one out.")
+        columns = [name.strip() for name in self.columns.split(",")] if self.columns else None
+        form: Any = Mapped.parse(self.mapping) if self.mapping else self.form
+        pool = Pool.read(*paths, format=form, columns=columns, oasst=self.oasst, limits=Limits(duplicate_key=self.duplicate_key))
+        for file, why in pool.account.formats.items():
+            say(f"{Path(file).name}: read as {why}", quiet=quiet)
+        say(pool.account.sentence(), quiet=quiet)
+        for entry in pool.account.quarantine[:3]:
+            say(f"  quarantined {Path(entry.file).name}, line {entry.line}, byte {entry.offset}: {entry.reason} ({entry.detail})", quiet=quiet)
+        if pool.account.n_quarantined > 3:
+            say(f"  … and {pool.account.n_quarantined - 3:,} more", quiet=quiet)
+        return pool
+
+
+def open_cache(folder: Path | None, *, off: bool, quiet: bool) -> Cache | None:
+    """The cache, or None when it is switched off. A default folder that cannot be used is done without, and said."""
+    if off:
+        return None
+    try:
+        return Cache.open(folder)
+    except EnvironmentFault as error:
+        if folder is not None:
+            raise
+        say(f"note: going without a cache. {error.message}", quiet=quiet)
+        return None

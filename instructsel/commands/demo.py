@@ -1,0 +1,157 @@
+"""instructsel demo: the main job on a small pool with planted defects, and an honest count of what it finds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from instructsel.cache import Cache
+from instructsel.commands import _options as options
+from instructsel.commands._console import Progress, aligned, clean, reported, say
+from instructsel.commands.score import notices, summary
+from instructsel.commands.select import neighborhood, report, write
+from instructsel.errors import EnvironmentFault, PoolError, UsageError
+from instructsel.pool.pool import Pool
+from instructsel.rules import catalog
+from instructsel.scores.run import score
+from instructsel.selection.baselines import baselines
+from instructsel.selection.selection import EXACT, NEAR, Selection, select
+
+RULE: Final = "eq4-without-reward"
+INDICATORS: Final = ("len", "mtld", "knn_6")
+
+CHECKS: Final = {
+    "exact_duplicate": (EXACT, NEAR),
+    "near_duplicate": (EXACT, NEAR),
+    "empty": ("unscored",),
+}
+"""Defect kind → the reasons of the checks that look for it. The other kinds have no check: only the ranking can keep them out."""
+
+EXAMPLES: Final = """Examples:
+
+  instructsel demo -o /tmp/instructsel-demo
+
+  instructsel demo -o /tmp/instructsel-demo --fraction 0.25 --json
+"""
+
+
+@reported
+def command(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results, made if it is not there.")] = Path("instructsel-demo"),
+    pool: Annotated[Path | None, typer.Option(help="Another pool with planted defects; needs --key.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key: which rows are defective.")] = None,
+    fraction: Annotated[float, typer.Option(help="Share of the pool to select.")] = 0.5,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    show_traceback: options.Traceback = False,
+) -> None:
+    """Score, rank and select a pool of 341 rows, then compare with the key of its planted defects."""
+    if (pool is None) != (key is None):
+        raise UsageError("--pool and --key go together.", fix="Give both, or neither.")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"Cannot make {output}: {error.strerror or error}.", fix="Choose another folder with -o.") from error
+    shipped = files("instructsel") / "examples"
+    with as_file(shipped / "pool.jsonl") as pool_file, as_file(shipped / "pool.key.json") as key_file:
+        whole, chosen = _main_job(pool or pool_file, output, fraction, quiet=quiet)
+        kinds = compare(whole, chosen, key or key_file)
+    if json:
+        typer.echo(orjson.dumps({"rule": RULE, "summary": chosen.summary, "defects": kinds}, option=orjson.OPT_INDENT_2).decode())
+        return
+    for line in _lines(kinds, chosen):
+        typer.echo(clean(line))
+
+
+command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
+
+
+def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tuple[Pool, Selection]:
+    """What a user does: score, rank, select. Knows nothing of defects."""
+    whole = options.Reading().read([str(path)], quiet=quiet)
+    seconds: dict[str, float] = {}
+    cache = Cache.open(output / "cache")
+    table = score(whole, INDICATORS, cache=cache, watch=lambda symbol: Progress(symbol, quiet=quiet), seconds=seconds)
+    scores = output / "pool.scores.parquet"
+    table.write(scores, run={"pools": [str(path.resolve())], "seconds": seconds})
+    for line in [*summary(table, seconds), *notices(table), ""]:
+        say(line, quiet=quiet)
+    chosen = select(whole, table, catalog.load(RULE), budget=fraction, neighbors=neighborhood(whole, table, cache, quiet=quiet))
+    beside = baselines(chosen, ["random"], seeds=[0])
+    written = {selection.name: write(whole, selection, output / f"{name}.jsonl", to=None, scores=scores) for name, selection in (("selected", chosen), ("random", beside[0]))}
+    for line in [*report(chosen, beside, written), ""]:
+        say(line, quiet=quiet)
+    return whole, chosen
+
+
+def compare(pool: Pool, selection: Selection, key: Path) -> dict[str, dict[str, Any]]:
+    """What became of the planted defects and of the clean rows: the one place that reads the key.
+
+    Args:
+        pool: one file, each line one example.
+        selection: of that pool.
+        key: {"rows": [{"line", "kind", "of"}]}, lines from 1.
+
+    Returns:
+        Per kind, and for "clean": planted, found (by the checks for this kind; a pair of duplicates counts as found when
+        either of the two is dropped as one), recall, false_alarms (clean rows the same checks dropped), out_by_rank,
+        selected; recall and false_alarms are null where no check looks for the kind.
+
+    Raises:
+        PoolError: the key is not readable or does not fit the pool.
+    """
+    try:
+        rows = orjson.loads(key.read_bytes())["rows"]
+        planted = {int(row["line"]): (str(row["kind"]), row.get("of")) for row in rows}
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise PoolError(f"{key.name} is not a readable key ({type(error).__name__}).", fix="Plant the defects anew with examples/plant.py") from error
+    fate = {pool.locate(position)[1][0]: (kept, reason) for position, (kept, reason) in enumerate(zip(*(selection.frame[name].to_list() for name in ("kept", "reason")), strict=True))}
+    if missing := sorted(set(planted) - set(fate)):
+        raise PoolError(f"{key.name} names line {missing[0]}, which the pool does not have.", fix="Plant the defects anew with examples/plant.py")
+    originals = {of for _, of in planted.values() if of is not None}
+    clean_lines = [line for line in fate if line not in planted and line not in originals]
+    found: dict[str, dict[str, Any]] = {}
+    for kind in [*dict.fromkeys(kind for kind, _ in planted.values()), "clean"]:
+        lines = clean_lines if kind == "clean" else [line for line, (other, _) in planted.items() if other == kind]
+        checks = CHECKS.get(kind, ())
+        caught = sum(any(_dropped(fate[line], checks) for line in (at, planted[at][1]) if line in fate) for at in lines) if checks else None
+        states = Counter("selected" if fate[line][0] else "out_by_rank" if fate[line][1] in ("not_reached", "over_budget") else "dropped" for line in lines)
+        found[kind] = {
+            "planted": len(lines),
+            "found": caught,
+            "recall": caught / len(lines) if caught is not None and lines else None,
+            "false_alarms": sum(_dropped(fate[line], checks) for line in clean_lines) if checks else None,
+            "dropped": states["dropped"],
+            "out_by_rank": states["out_by_rank"],
+            "selected": states["selected"],
+        }
+    return found
+
+
+def _dropped(fate: tuple[bool, str | None], reasons: tuple[str, ...]) -> bool:
+    return fate[1] is not None and fate[1].partition(":")[0] in reasons
+
+
+def _lines(kinds: dict[str, dict[str, Any]], chosen: Selection) -> list[str]:
+    rows = []
+    for kind, counts in kinds.items():
+        recall = f"{counts['found']} of {counts['planted']} ({counts['recall']:.0%})" if counts["recall"] is not None else "no check" if kind != "clean" else ""
+        alarms = "" if counts["false_alarms"] is None else str(counts["false_alarms"])
+        share = counts["selected"] / counts["planted"] if counts["planted"] else 0.0
+        rows.append([kind, counts["planted"], recall, alarms, counts["out_by_rank"], f"{counts['selected']} ({share:.0%})"])
+    base = kinds["clean"]["selected"] / max(kinds["clean"]["planted"], 1)
+    worse = [kind for kind, counts in kinds.items() if kind != "clean" and counts["recall"] is None and counts["planted"] and counts["selected"] / counts["planted"] >= base]
+    lines = [
+        "planted defects, compared with the key:",
+        *aligned(rows, header=["kind", "rows", "found (recall)", "false alarms", "ranked out", "selected"], right=(1, 3, 4)),
+        "false alarms: clean rows that the checks for this kind dropped. ranked out: left out only because other rows rank higher.",
+    ]
+    if worse:
+        lines.append(f"{RULE} selects {', '.join(worse)} rows at least as often as clean ones ({base:.0%}): it favors what lies far from other rows and has no eye for quality.")
+    lines.append(f"{len(chosen):,} rows selected by {chosen.manifest['form']}, which is not Eq. 4: no reward model took part.")
+    return lines

@@ -1,0 +1,64 @@
+"""instructsel rules: the published rules, with citation, units and the models they assume."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from instructsel.commands import _options as options
+from instructsel.commands._console import aligned, clean, reported
+from instructsel.rules import catalog
+from instructsel.rules.linear import LinearRule
+
+app = typer.Typer(help="List and show the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None)
+
+LIST_EXAMPLES: Final = "Examples:\n\n  instructsel rules list\n\n  instructsel rules list --json\n"
+SHOW_EXAMPLES: Final = "Examples:\n\n  instructsel rules show eq4\n\n  instructsel rules show eq4-without-reward --json\n"
+
+
+@reported
+def list_rules(json: options.Json = False, show_traceback: options.Traceback = False) -> None:
+    """List the presets."""
+    found = [catalog.load(name) for name in catalog.names()]
+    if json:
+        typer.echo(orjson.dumps([_plain(rule) for rule in found], option=orjson.OPT_INDENT_2).decode())
+        return
+    for line in aligned([[rule.name, ", ".join(rule.indicators), rule.title] for rule in found], header=["rule", "indicators", ""]):
+        typer.echo(line)
+
+
+@reported
+def show(
+    name: Annotated[str, typer.Argument(help="A preset's name or a rule file (.toml).")],
+    json: options.Json = False,
+    show_traceback: options.Traceback = False,
+) -> None:
+    """Show a rule: formula, weights, units, models assumed, source."""
+    rule = catalog.load(name)
+    if json:
+        typer.echo(orjson.dumps(_plain(rule), option=orjson.OPT_INDENT_2).decode())
+        return
+    typer.echo(f"{rule.name}: {clean(rule.title)}")
+    typer.echo(f"{clean(rule.target)} ~ {rule.intercept:g} " + " ".join(f"{'-' if term.weight < 0 else '+'} {abs(term.weight):g}*{term.indicator}" for term in rule.terms))
+    typer.echo("lower is better\n")
+    rows = [[term.indicator, f"{term.weight:g}", term.unit, ", ".join(entry.name for entry in term.accepts[:2]) + (" …" if len(term.accepts) > 2 else "") or "any", "assumed" if term.assumed else "given"] for term in rule.terms]
+    for line in aligned(rows, header=["indicator", "weight", "unit", "models or tokenizers", ""], right=(1,)):
+        typer.echo(line)
+    for term in rule.terms:
+        if term.note:
+            typer.echo(f"\n{term.indicator}: {clean(term.note)}")
+    typer.echo(f"\n{clean(rule.citation)}" + (f" {clean(rule.equation)}" if rule.equation else ""))
+    if rule.note:
+        typer.echo(clean(rule.note))
+
+
+def _plain(rule: LinearRule) -> dict[str, Any]:
+    return {**rule.as_dict(), "lower_is_better": rule.lower_is_better}
+
+
+list_rules.__doc__ = f"{list_rules.__doc__}\n\n\b\n{LIST_EXAMPLES}"
+show.__doc__ = f"{show.__doc__}\n\n\b\n{SHOW_EXAMPLES}"
+app.command("list")(list_rules)
+app.command("show")(show)

@@ -1,0 +1,207 @@
+"""instructsel score: a number for every example and indicator, or null with a reason."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import orjson
+import typer
+
+from instructsel.artifact import atomic_write
+from instructsel.commands import _options as options
+from instructsel.commands import _settings as settings
+from instructsel.commands._console import Progress, aligned, reported, say
+from instructsel.errors import UsageError
+from instructsel.indicators import _registry as registry
+from instructsel.indicators._base import Indicator
+from instructsel.pool.pool import Pool
+from instructsel.pool.sources import label_of
+from instructsel.rules.catalog import load as load_rule
+from instructsel.scores.run import score
+from instructsel.scores.table import ScoreTable
+
+DEFAULT_RULE: Final = "eq4"
+
+EXAMPLES: Final = """Examples:
+
+  instructsel score examples/pool.jsonl --indicators len,mtld -o /tmp/demo.scores.parquet
+
+  instructsel score examples/pool.jsonl --rule longest -o /tmp/demo.scores.csv
+"""
+
+
+@reported
+def command(
+    context: typer.Context,
+    pools: Annotated[list[str], typer.Argument(metavar="POOL...", help="Pool files (.jsonl .json .csv .tsv .parquet, each also .gz or .zst), - for stdin, or hf://OWNER/NAME.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the scores go, .parquet or .csv; - prints CSV. POOL.scores.parquet beside the pool by default.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Score what this rule needs; eq4 by default.")] = None,
+    indicators: Annotated[str | None, typer.Option(help="Score these instead, comma-separated: len,len_in,mtld,knn_6,rew.")] = None,
+    reward: Annotated[str | None, typer.Option(help="Reward model of rew: a hub id or a local folder. Short for --model rew=MODEL.")] = None,
+    model: Annotated[list[str] | None, typer.Option(metavar="SYMBOL=MODEL[@REVISION]", help="Model or tokenizer of an indicator: a hub id or a local folder.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the processor has it.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    skip_probe: Annotated[bool, typer.Option("--skip-probe", help="Use a reward model without the sanity probe; the scores say so.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Score only the first N examples in the order of ids, which is as good as random.")] = None,
+    form: options.Form = "auto",
+    mapping: options.Mapping = None,
+    columns: options.Columns = None,
+    oasst: options.Oasst = "best-path",
+    on_duplicate_key: options.DuplicateKey = "error",
+    cache: options.CacheFolder = None,
+    no_cache: options.NoCache = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    show_traceback: options.Traceback = False,
+    print_config: options.PrintConfig = False,
+) -> None:
+    """Score every example of a pool. What cannot be scored is null with a reason, never a default value."""
+    settings.check(context)
+    if print_config:
+        settings.print_config(context)
+    if json and str(output) == "-":
+        raise UsageError("--json and -o - both want stdout.", fix="Leave one out.")
+    chosen, unavailable = _indicators(rule, indicators, reward, model or [], precision, device, probe=not skip_probe)
+    reading = options.Reading(form, mapping, columns, oasst, on_duplicate_key)
+    pool = reading.read(pools, quiet=quiet)
+    if limit is not None and limit < len(pool):
+        pool = pool.take(pool.ids[:limit])
+        say(f"scoring the first {limit:,} examples in the order of ids", quiet=quiet)
+    target = output or default_output(pools)
+    if str(target) != "-" and target.suffix not in (".parquet", ".csv"):
+        raise UsageError(f"{target} is neither .parquet nor .csv.", fix="Name the scores with one of the two, e.g. -o pool.scores.parquet")
+    seconds: dict[str, float] = {}
+    started = time.perf_counter()
+    table = score(
+        pool,
+        chosen,
+        cache=options.open_cache(cache, off=no_cache, quiet=quiet),
+        unavailable=unavailable,
+        watch=_watches(chosen, quiet=quiet),
+        seconds=seconds,
+    )
+    run = {"pools": [name if name == "-" or name.startswith("hf://") else str(Path(name).resolve()) for name in pools], "reading": reading.as_dict(), "limit": limit, "seconds": seconds}
+    if str(target) == "-":
+        typer.echo(table.frame.write_csv(), nl=False)
+    else:
+        table.write(target, run=run)
+        quarantine = write_quarantine(target, pool)
+        say(f"{len(table):,} examples scored in {time.perf_counter() - started:.1f} s → {target}" + (f"; quarantined rows → {quarantine}" if quarantine else ""), quiet=quiet)
+    for line in summary(table, seconds):
+        say(line, quiet=quiet)
+    for note in notices(table):
+        say(note, quiet=quiet)
+    if json:
+        typer.echo(orjson.dumps({"scores": str(target), **table.manifest}, option=orjson.OPT_INDENT_2).decode())
+
+
+command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
+
+
+def default_output(pools: list[str]) -> Path:
+    """Beside the first pool; in the working directory for streams and hub data."""
+    first = pools[0]
+    if first == "-":
+        return Path("stdin.scores.parquet")
+    name = label_of(first.removeprefix("hf://").replace(":", "-").replace("@", "-")) if len(pools) == 1 else "pool"
+    return Path(f"{name}.scores.parquet") if first.startswith("hf://") else Path(first).parent / f"{name}.scores.parquet"
+
+
+def write_quarantine(target: Path, pool: Pool) -> Path | None:
+    """The quarantined rows as JSON lines beside the scores; None where there are none."""
+    entries = pool.account.quarantine
+    path = target.with_name(target.name.removesuffix(target.suffix) + ".quarantine.jsonl")
+    if not entries:
+        path.unlink(missing_ok=True)
+        return None
+    with atomic_write(path) as file:
+        for entry in entries:
+            file.write(orjson.dumps(entry.as_dict()) + b"\n")
+    return path
+
+
+def _indicators(
+    rule: str | None, named: str | None, reward: str | None, models: list[str], precision: str, device: str, *, probe: bool
+) -> tuple[list[Indicator], str]:
+    """The indicators to score, and what to do where a model is not to be had: a model asked for by flag must be there."""
+    if rule is not None and named is not None:
+        raise UsageError("--rule and --indicators exclude each other.", fix="Leave one out.")
+    if precision not in ("auto", "fp32", "bf16"):
+        raise UsageError.named(precision, ["auto", "fp32", "bf16"], noun="precision")
+    symbols = [part.strip() for part in named.split(",") if part.strip()] if named is not None else list(load_rule(rule or DEFAULT_RULE).indicators)
+    chosen = dict(_assignment(given) for given in models)
+    if reward is not None:
+        if "rew" in chosen:
+            raise UsageError("--reward and --model rew=… both name the reward model.", fix="Leave one out.")
+        name, at, revision = reward.rpartition("@")
+        chosen["rew"] = (name, revision) if at and not Path(reward).exists() else (reward, None)
+        if "rew" not in symbols:
+            symbols.append("rew")
+    for symbol in chosen:
+        if symbol not in symbols:
+            raise UsageError(f"--model names a model for {symbol}, which is not scored.", fix=f"Add it: --indicators {','.join([*symbols, symbol])}")
+    built = [_make(symbol, chosen.get(symbol), precision, device, probe) for symbol in symbols]
+    asked = named is not None and "rew" in symbols
+    return built, "raise" if chosen or asked else "null"
+
+
+def _assignment(given: str) -> tuple[str, tuple[str, str | None]]:
+    symbol, equals, name = given.partition("=")
+    if not equals or not symbol or not name:
+        raise UsageError(f"--model {given} is not of the form SYMBOL=MODEL[@REVISION].", fix="For example: --model rew=OpenAssistant/reward-model-deberta-v3-large-v2")
+    base, at, revision = name.rpartition("@")
+    return symbol, (base, revision) if at and not Path(name).exists() else (name, None)
+
+
+def _make(symbol: str, model: tuple[str, str | None] | None, precision: str, device: str, probe: bool) -> Indicator:
+    fields = set(type(registry.make(symbol)).__dataclass_fields__)
+    given: dict[str, Any] = {"precision": precision, "device": device, "probe": probe}
+    if model is not None:
+        if "model" not in fields:
+            raise UsageError(f"{symbol} uses no model.", fix=f"Leave --model {symbol}=… out.")
+        given["model"] = model[0]
+        if model[1] is not None:
+            if "revision" not in fields:
+                raise UsageError(f"{symbol} takes no revision.", fix="Fetch that revision and name its folder.")
+            given["revision"] = model[1]
+    return registry.make(symbol, **{key: value for key, value in given.items() if key in fields})
+
+
+def _watches(chosen: list[Indicator], *, quiet: bool) -> Any:
+    bars = {indicator.symbol: Progress(indicator.symbol, quiet=quiet) for indicator in chosen}
+    return bars.__getitem__
+
+
+def summary(table: ScoreTable, seconds: dict[str, float]) -> list[str]:
+    """A line an indicator: nulls by reason, truncated examples, quantiles, seconds."""
+    rows = []
+    for symbol in table.symbols:
+        values, valid = table.values(symbol)
+        described = table.manifest["indicators"][symbol]
+        nulls = ", ".join(f"{reason} {count:,}" for reason, count in table.null_counts(symbol).items()) or "0"
+        quantiles = [f"{value:.4g}" for value in np.quantile(values[valid], [0.05, 0.5, 0.95])] if valid.any() else ["", "", ""]
+        rows.append([symbol, f"{int(valid.sum()):,}", nulls, f"{described.get('truncated', 0):,}", *quantiles, f"{seconds.get(symbol, 0.0):.1f}"])
+    return aligned(rows, header=["", "scored", "null", "truncated", "5 %", "median", "95 %", "seconds"], right=(1, 3, 4, 5, 6, 7))
+
+
+def notices(table: ScoreTable) -> list[str]:
+    """What a reader must know of these scores."""
+    found = []
+    described = table.manifest["indicators"]
+    if table.null_counts("rew").get("model_unavailable") if "rew" in table.symbols else 0:
+        found.append(
+            "note: rew is null (model_unavailable): no reward model is on this machine. With one: instructsel score POOL --reward "
+            "OpenAssistant/reward-model-deberta-v3-large-v2 (fetch it with: hf download OpenAssistant/reward-model-deberta-v3-large-v2). "
+            "Without: instructsel select --rule eq4-without-reward"
+        )
+    tokenizer = described.get("len", {}).get("tokenizer") or {}
+    if tokenizer.get("name") == "sentence-transformers/all-MiniLM-L6-v2":
+        found.append("note: len counts tokens of the embedded MiniLM tokenizer; eq4 assumes LLaMA's: --model len=hf-internal-testing/llama-tokenizer")
+    if described.get("rew", {}).get("parameters", {}).get("probe") is False:
+        found.append("note: the reward model was used without the sanity probe.")
+    if table.manifest["pool"]["account"]["quarantined"]:
+        found.append("note: some rows were quarantined; select refuses when they are more than --max-bad-fraction.")
+    return found

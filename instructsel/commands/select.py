@@ -1,0 +1,213 @@
+"""instructsel select: rank by a rule, remove repetitions, fill a budget, write the rows as they were."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from instructsel.artifact import manifest_path, read_manifest
+from instructsel.cache import Cache
+from instructsel.commands import _options as options
+from instructsel.commands import _settings as settings
+from instructsel.commands._console import Progress, aligned, reported, say
+from instructsel.errors import UsageError
+from instructsel.pool.pool import Pool
+from instructsel.rules import catalog
+from instructsel.scores.run import Neighborhood
+from instructsel.scores.table import ScoreTable, newest
+from instructsel.selection import budget as budgets
+from instructsel.selection.baselines import baselines
+from instructsel.selection.selection import INSIDE, OVER_THE_POOL, Selection, select
+
+EXAMPLES: Final = """Examples:
+
+  instructsel select /tmp/demo.scores.parquet --rule longest --n 50 -o /tmp/chosen.jsonl
+
+  instructsel select /tmp/demo.scores.parquet --rule longest --fraction 0.1 --baseline random --seeds 2 -o /tmp/tenth.jsonl
+"""
+
+
+@reported
+def command(
+    context: typer.Context,
+    scores: Annotated[Path | None, typer.Argument(metavar="[SCORES]", help="The score table; the newest one here by default.")] = None,
+    rule: Annotated[str, typer.Option(help="A preset (see: instructsel rules list) or a rule file.")] = "eq4",
+    n: Annotated[int | None, typer.Option("--n", help="Keep N examples.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="Keep this share of the pool, above 0 and at most 1.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Keep examples up to N tokens, prompt and response in the chat template of --tokenizer.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Tokenizer of --tokens: a local folder or a hub id.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the chosen rows go, in the pool's own format; - prints them. POOL.selected.* here by default.")] = None,
+    to: Annotated[str | None, typer.Option(help="messages: write JSON lines with messages instead of the pool's format.")] = None,
+    pool: Annotated[list[str] | None, typer.Option(help="The pool files, where the score table's manifest does not lead to them.")] = None,
+    baseline: Annotated[list[str] | None, typer.Option(help="Write a baseline beside the selection: random, longest, length-matched, reward-only. May be repeated.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many draws of random and length-matched.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    quota: Annotated[list[str] | None, typer.Option(metavar="SOURCE=CAP", help="At most CAP examples (500) or this share of the budget (0.3) of a source. May be repeated.")] = None,
+    near_duplicates: Annotated[float, typer.Option(help="Jaccard similarity from which a row repeats a better-ranked one.")] = 0.8,
+    keep_near_duplicates: Annotated[bool, typer.Option("--keep-near-duplicates", help="Remove no near-duplicates.")] = False,
+    keep_exact_duplicates: Annotated[bool, typer.Option("--keep-exact-duplicates", help="Remove no exact duplicates.")] = False,
+    clip: Annotated[bool, typer.Option("--clip", help="Winsorise each indicator at its 1st and 99th percentile first; not part of any published rule.")] = False,
+    allow_mismatch: Annotated[bool, typer.Option("--allow-mismatch", help="Rank scores of other models than the rule assumes; every output says so.")] = False,
+    max_null_fraction: Annotated[float, typer.Option(help="Share of examples that may lack a value the rule uses.")] = 0.05,
+    max_bad_fraction: Annotated[float, typer.Option(help="Share of rows that may have been quarantined.")] = 0.05,
+    cache: options.CacheFolder = None,
+    no_cache: options.NoCache = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    show_traceback: options.Traceback = False,
+    print_config: options.PrintConfig = False,
+) -> None:
+    """Select the best part of a pool under a budget. Every row is kept, or left out with a reason."""
+    settings.check(context)
+    if print_config:
+        settings.print_config(context)
+    chosen_budget = budgets.parse(n=n, fraction=fraction, tokens=tokens, tokenizer=tokenizer)
+    quotas = budgets.parse_quotas(quota or [])
+    chosen_rule = catalog.load(rule)
+    streamed = str(output) == "-"
+    if streamed and (json or baseline):
+        raise UsageError("-o - writes rows to stdout; --json and --baseline need files.", fix="Name a file with -o.")
+    path = scores or newest()
+    if scores is None:
+        say(f"taking the newest score table here: {path}", quiet=quiet)
+    table = ScoreTable.read(path)
+    whole = find_pool(path, pool, quiet=quiet)
+    store = options.open_cache(cache, off=no_cache, quiet=quiet)
+    chosen = select(
+        whole,
+        table,
+        chosen_rule,
+        budget=chosen_budget,
+        near_duplicate_threshold=None if keep_near_duplicates else near_duplicates,
+        keep_exact_duplicates=keep_exact_duplicates,
+        quotas=quotas,
+        clip=clip,
+        allow_mismatch=allow_mismatch,
+        max_null_fraction=max_null_fraction,
+        max_bad_fraction=max_bad_fraction,
+        neighbors=neighborhood(whole, table, store, quiet=quiet),
+    )
+    beside = baselines(chosen, baseline or [], seeds=range(seed, seed + seeds))
+    if streamed:
+        whole.stream(sys.stdout.buffer, _positions(whole, chosen), to=to)
+        written = {}
+    else:
+        target = output or default_output(whole, to)
+        written = {selection.name: write(whole, selection, _beside(target, selection, chosen), to=to, scores=path) for selection in (chosen, *beside)}
+    for line in report(chosen, beside, written):
+        say(line, quiet=quiet)
+    if json:
+        summaries = [{**selection.summary, "form": selection.manifest["form"], **written[selection.name]} for selection in (chosen, *beside)]
+        typer.echo(orjson.dumps({"selection": summaries[0], "baselines": summaries[1:]}, option=orjson.OPT_INDENT_2).decode())
+
+
+command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
+
+
+def find_pool(scores: Path, named: list[str] | None, *, quiet: bool) -> Pool:
+    """The pool a score table was made from: the files of its manifest, or those named, read as they were then.
+
+    Raises:
+        UsageError: the manifest leads nowhere.
+    """
+    manifest = read_manifest(scores) or {}
+    run = manifest.get("run") or {}
+    paths = named or run.get("pools") or []
+    if not paths:
+        raise UsageError(f"{manifest_path(scores).name} does not say where the pool is.", fix="Name its files with --pool.")
+    if paths == ["-"] and not named:
+        raise UsageError("The pool was read from standard input and is gone.", fix="Name its files with --pool.")
+    if not named and (gone := [name for name in paths if not name.startswith("hf://") and not Path(name).exists()]):
+        raise UsageError(f"{gone[0]}, which the scores were made from, is gone.", fix="Name the pool's files with --pool.")
+    pool = options.Reading.of(run.get("reading")).read(list(paths), quiet=quiet)
+    limit = run.get("limit")
+    return pool.take(pool.ids[:limit]) if isinstance(limit, int) and limit < len(pool) else pool
+
+
+def neighborhood(pool: Pool, table: ScoreTable, cache: Cache | None, *, quiet: bool) -> Neighborhood:
+    """The neighbor search of a pool, with progress."""
+    return Neighborhood(pool, table, cache=cache, watch=lambda symbol: Progress(symbol, quiet=quiet))
+
+
+def default_output(pool: Pool, to: str | None) -> Path:
+    """In the working directory, named after the pool's first source."""
+    label = pool.files[0].source.label if len(pool.files) == 1 else "pool"
+    kind = "lines" if to else pool.files[0].source.container
+    ending = {"lines": ".jsonl", "array": ".json"}.get(kind, f".{kind}")
+    return Path(f"{label}.selected{ending}")
+
+
+def sidecar(target: Path) -> Path:
+    """Where the account of a selection stands: `chosen.jsonl` → `chosen.selection.parquet`."""
+    return target.with_name(_stem(target.name)[0] + ".selection.parquet")
+
+
+def write(pool: Pool, selection: Selection, target: Path, *, to: str | None, scores: Path) -> dict[str, Any]:
+    """Write the rows and the sidecar; where they went."""
+    rows = pool.write(target, _positions(pool, selection), to=to)
+    selection.write_sidecar(sidecar(target), run={"output": str(target.resolve()), "scores": str(scores.resolve())})
+    return {"output": str(target), "sidecar": str(sidecar(target)), "rows_written": rows}
+
+
+def _positions(pool: Pool, selection: Selection) -> list[int]:
+    return [pool.position(name) for name in selection.kept_ids]
+
+
+def _stem(name: str) -> tuple[str, str]:
+    packed = next((ending for ending in (".gz", ".zst") if name.endswith(ending)), "")
+    path = Path(name.removesuffix(packed))
+    return path.stem, path.suffix + packed
+
+
+def _beside(target: Path, selection: Selection, chosen: Selection) -> Path:
+    if selection is chosen:
+        return target
+    stem, ending = _stem(target.name)
+    return target.with_name(f"{stem}.{selection.name}{ending}")
+
+
+def report(chosen: Selection, beside: list[Selection], written: dict[str, dict[str, Any]]) -> list[str]:
+    """What came of it, for people."""
+    found = [f"ranked by {chosen.manifest['form']} ({chosen.name}); value: {chosen.manifest['value']}, lower is better"]
+    for selection in (chosen, *beside):
+        found.extend(_account(selection, written.get(selection.name)))
+    summary = chosen.summary
+    shares = {symbol: share for symbol, share in summary["variance_shares"].items() if share is not None}
+    if shares:
+        found.append("share of the variance of the value: " + ", ".join(f"{symbol} {share:.1%}" for symbol, share in shares.items()))
+    for symbol, means in summary["means"].items():
+        inside = summary["inside"].get(symbol)
+        told = ""
+        if inside is not None:
+            told = f", inside the selection {inside['mean']:.4g}" if inside["mean"] is not None else f", inside the selection null ({inside['reason']})"
+        if means["kept"] is not None:
+            found.append(f"mean {symbol}: {means['ranked']:.4g} ranked, {means['kept']:.4g} kept{told}")
+    value = summary["rule_value"]
+    if value[OVER_THE_POOL] is not None:
+        inside_value = f"; {value[INSIDE]:.4f} {INSIDE}" if value[INSIDE] is not None and value[INSIDE] != value[OVER_THE_POOL] else ""
+        found.append(f"value of the selection: {value[OVER_THE_POOL]:.4f} as {OVER_THE_POOL}{inside_value}. Neither is a measured loss.")
+    if len(summary["composition"]) > 1:
+        found.extend(aligned([[source, f"{counts['pool']:,}", f"{counts['kept']:,}"] for source, counts in summary["composition"].items()], header=["source", "pool", "kept"], right=(1, 2)))
+    found.extend(f"mismatch: {entry['indicator']} was scored with {entry['scored_with'] or 'an unknown model'}, the rule assumes {entry['assumes'][0]}" for entry in summary["mismatches"])
+    return found
+
+
+def _account(selection: Selection, places: dict[str, Any] | None) -> list[str]:
+    summary = selection.summary
+    unscored = {reason: count for reason, count in summary["dropped"].items()}
+    dropped = ", ".join(f"{reason} {count:,}" for reason, count in unscored.items())
+    total = sum(unscored.values())
+    line = f"{selection.name}: {summary['read']:,} examples = {summary['kept']:,} kept + {total:,} dropped" + (f" ({dropped})" if dropped else "")
+    if places:
+        line += f" → {places['output']}, {places['sidecar']}"
+    found = [line]
+    if summary["shortfall"]:
+        unit = "tokens" if summary["unused_tokens"] is not None else "examples"
+        found.append(f"  {summary['shortfall']:,} {unit} short of the budget: nothing more was left")
+    elif summary["unused_tokens"]:
+        found.append(f"  {summary['unused_tokens']:,} tokens of the budget unused: no remaining example fits")
+    return found

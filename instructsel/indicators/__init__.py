@@ -1,0 +1,1 @@
+"""One file, one indicator: a number for each example, or null with a reason."""

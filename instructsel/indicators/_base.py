@@ -1,0 +1,105 @@
+"""What every indicator is: a frozen set of parameters that scores a batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+from instructsel.pool.example import Example
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many examples are done."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The examples to score, in any number and any order."""
+
+    examples: tuple[Example, ...]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @cached_property
+    def instructions(self) -> list[str]:
+        """Everything said before the last answer."""
+        return [example.instruction for example in self.examples]
+
+    @cached_property
+    def responses(self) -> list[str]:
+        """The last answers."""
+        return [example.response for example in self.examples]
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Instruction, a line break, response."""
+        return [example.text for example in self.examples]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A value or a reason for each example of a batch."""
+
+    values: Sequence[float | None]
+    """In the order of the batch; None where the indicator cannot speak, never NaN."""
+    reasons: Sequence[str | None]
+    """A code where the value is None, None elsewhere."""
+    truncated: int = 0
+    """How many examples the model did not see whole."""
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.reasons):
+            raise ValueError(f"{len(self.values)} values and {len(self.reasons)} reasons.")
+
+    @classmethod
+    def unavailable(cls, size: int, reason: str) -> Scored:
+        """Null for every example, for one reason."""
+        return cls([None] * size, [reason] * size)
+
+
+@dataclass(frozen=True)
+class Indicator(ABC):
+    """A number that says something of an example. Subclasses are frozen dataclasses; their fields are the parameters."""
+
+    symbol_pattern: ClassVar[str]
+    """The paper's symbol, as a regular expression with a group for each parameter it carries (`knn_(?P<i>[1-9][0-9]*)`)."""
+    version: ClassVar[int]
+    """Raised when the same example would get another value."""
+    unit: ClassVar[str]
+    direction: ClassVar[str]
+    """Which way the paper found better, in words."""
+    source: ClassVar[str]
+    """Paper and equation."""
+    scope: ClassVar[Literal["row", "pool"]] = "row"
+    """A pool-scoped value depends on the other examples of the batch."""
+
+    @property
+    @abstractmethod
+    def symbol(self) -> str:
+        """The column's name: the paper's symbol in lower case."""
+
+    @abstractmethod
+    def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
+        """The values of a batch.
+
+        Raises:
+            ModelUnavailable: a model is neither here nor to be had.
+            MissingExtra: an optional package is not installed.
+        """
+
+    def made_with(self) -> dict[str, Any]:
+        """The models and tokenizers used, by content; part of the fingerprint."""
+        return {}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything a value depends on besides the example: what a rule is checked against."""
+        parameters = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"name": type(self).__module__.rpartition(".")[2], "version": self.version, "unit": self.unit, "parameters": parameters, **self.made_with()}
+
+
+def null_on_empty(batch: Batch) -> list[str | None]:
+    """`empty_response` where the response holds nothing but blanks."""
+    return ["empty_response" if not response.strip() else None for response in batch.responses]

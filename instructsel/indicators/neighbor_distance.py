@@ -1,0 +1,84 @@
+"""Knn_i: how far the i-th nearest other example of the pool is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.errors import UsageError
+from instructsel.indicators._base import Batch, Indicator, Progress, Scored, null_on_empty
+from instructsel.neighbors.encoder import Embeddings, Encoder
+from instructsel.neighbors.index import neighbor_distances
+
+
+@cache
+def _encoder(model: str, precision: str, device: str) -> Encoder:
+    return Encoder.load(model, precision=precision, device=device)
+
+
+@dataclass(frozen=True)
+class NeighborDistance(Indicator):
+    """Euclidean distance to the i-th nearest other example of the batch, between unit-norm embeddings of the whole text.
+
+    In [0, 2]; 0 where i exact duplicates stand in the pool. The text is the instruction (all earlier turns), a line
+    break and the response; beyond 256 word pieces it is cut and counted as truncated. Null: empty_response; such
+    examples are no neighbors either. Assumed, because the paper does not say: model, metric, text and pool, see the
+    reference page.
+
+    Raises:
+        IndexTooSmall: fewer than i + 1 examples have a response.
+
+    Source: Cao et al. 2023, arXiv:2307.06290v1, KNN-i; exact instead of approximate search.
+    """
+
+    i: int = 6
+    """Which neighbor."""
+    model: str = "embedded"
+    """The encoder: embedded (all-MiniLM-L6-v2), a local folder, or a hub id."""
+    precision: str = "auto"
+    """fp32, bf16, or auto: bf16 where the processor has it."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+
+    symbol_pattern: ClassVar[str] = "knn_(?P<i>[1-9][0-9]*)"
+    version: ClassVar[int] = 1
+    unit: ClassVar[str] = "Euclidean distance between unit vectors"
+    direction: ClassVar[str] = "farther is better in Eq. 4"
+    source: ClassVar[str] = "Cao et al. 2023, arXiv:2307.06290v1, KNN-i"
+    scope: ClassVar[Literal["row", "pool"]] = "pool"
+
+    def __post_init__(self) -> None:
+        if self.i < 1:
+            raise UsageError(f"knn_{self.i}: neighbors count from 1.", fix="Write knn_6, for example.")
+
+    @property
+    def symbol(self) -> str:
+        """knn_ and i."""
+        return f"knn_{self.i}"
+
+    def encoder(self) -> Encoder:
+        """The encoder, loaded once."""
+        return _encoder(self.model, self.precision, self.device)
+
+    def embed(self, batch: Batch, *, progress: Progress | None = None) -> Embeddings:
+        """The vectors of a batch: what several KNN-i share."""
+        return self.encoder().encode(batch.texts, progress=progress)
+
+    def finish(self, reasons: list[str | None], vectors: NDArray[np.float32], truncated: int) -> Scored:
+        """Distances from vectors; an example with a reason is neither measured nor a neighbor."""
+        speaking = np.array([reason is None for reason in reasons], dtype=bool)
+        distances = iter(neighbor_distances(vectors[speaking], self.i).tolist())
+        return Scored([None if reason else next(distances) for reason in reasons], reasons, truncated)
+
+    def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
+        """Embed the batch and search it."""
+        found = self.embed(batch, progress=progress)
+        return self.finish(null_on_empty(batch), found.vectors, int(found.truncated.sum()))
+
+    def made_with(self) -> dict[str, Any]:
+        """The encoder, by name, digest and precision."""
+        return {"model": self.encoder().fingerprint, "tokenizer": None}

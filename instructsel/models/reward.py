@@ -1,0 +1,346 @@
+"""Reward models: one raw logit for an answer, in the exact format each model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.errors import ModelRefused, UsageError
+from instructsel.extras import require
+from instructsel.models import runner
+from instructsel.models.load import LocalModel, load_tokenizer, locate, quiet, read_json, refuse_code, settings
+
+Turns = Sequence[tuple[str, str]]
+"""(role, text) of a conversation that ends with the answer."""
+
+NEOX: Final = "gpt_neox_reward_model"
+"""The model type of OpenAssistant's Pythia reward models; no class of transformers' own."""
+MAX_LENGTH: Final = {"pair": 512, "oasst_pythia": 2048, "chat_template": 4096}
+ANSWERED_BY: Final = ("assistant", "function_call")
+
+PROBES: Final = (
+    (
+        "What is the capital of France?",
+        "The capital of France is Paris. It lies on the Seine in the north of the country and is also its largest city.",
+        "banana banana qwxz 7 7 7 go away",
+    ),
+    (
+        "How do I boil an egg?",
+        "Put the egg into boiling water for about eight minutes, then cool it under cold water and peel it. Six minutes leave the yolk soft.",
+        "I refuse. That is a stupid question and so are you.",
+    ),
+    (
+        "Please give me three tips for staying healthy.",
+        "1. Eat plenty of fruit and vegetables. 2. Move every day, if only by walking. 3. Sleep seven to eight hours a night.",
+        "The train to Hamburg leaves from platform four.",
+    ),
+    (
+        "Explain in one sentence why the sky is blue.",
+        "The sky is blue because the air scatters the short blue waves of sunlight far more strongly than the long red ones.",
+        "asdf jkl; asdf jkl; asdf jkl; asdf jkl;",
+    ),
+)
+"""(question, good answer, bad answer). Any model worth the name of a reward model ranks these."""
+
+
+@dataclass(frozen=True, eq=False)
+class RewardScores:
+    """What scoring gave."""
+
+    values: NDArray[np.float64]
+    """(n,), raw logits; 0 where there is a reason."""
+    reasons: list[str | None]
+    """not_finite where the model gave no number."""
+    truncated: NDArray[np.bool_]
+    """(n,), where the model did not see the whole conversation."""
+    report: runner.RunReport
+
+
+@dataclass(frozen=True, eq=False)
+class RewardModel:
+    """A sequence classifier with one output. Load one with RewardModel.load.
+
+    Profiles, told from the model's configuration:
+
+    - `oasst_pythia`: `<|prompter|>…<|endoftext|><|assistant|>…<|endoftext|>`, a turn after the other, at most 2,048 tokens;
+      the hidden state of the last token (or the mean, as its configuration says) through one linear layer.
+    - `chat_template`: a decoder with a chat template; the conversation rendered in it.
+    - `pair`: the turns before the answer, joined by line breaks, and the answer, as a pair of texts, at most 512 tokens.
+
+    Over-long conversations lose the beginning of their history first and the end of the answer last.
+    """
+
+    source: LocalModel
+    profile: str
+    precision: str
+    device: str
+    max_length: int
+    probed: bool
+    model: Any
+    tokenizer: Any
+    pad_id: int
+    template: Any
+    """transformers' tokenizer, for the chat_template profile."""
+
+    @classmethod
+    def load(cls, name: str, *, revision: str | None = None, precision: str = "auto", device: str = "auto", probe: bool = True) -> Self:
+        """Load a reward model and put it to the probe.
+
+        Args:
+            name: a local folder or a hub id.
+            revision: a hub revision.
+            precision: fp32, bf16, or auto.
+            device: cpu, cuda, or auto.
+            probe: ask it known good and bad answers first.
+
+        Raises:
+            ModelUnavailable: it is neither here nor to be had.
+            UntrustedModel: pickled weights, or code of its own.
+            ModelRefused: not exactly one output, weights missing, or it fails the probe.
+        """
+        if name == "embedded":
+            raise UsageError("There is no embedded reward model.", fix="Name one: --reward OpenAssistant/reward-model-deberta-v3-large-v2, or a local folder.")
+        source = locate(name, revision=revision, needed_by="the reward")
+        refuse_code(source)
+        precision, device = settings(precision, device)
+        torch = require("torch", needed_by="the reward")
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        neox = source.config.get("model_type") == NEOX
+        with quiet():
+            model = _neox(source, dtype) if neox else _classifier(source, dtype)
+            template = None if neox else _template(source)
+        profile = "oasst_pythia" if neox else "chat_template" if template is not None else "pair"
+        positions = source.config.get("max_position_embeddings")
+        relative = source.config.get("model_type") in ("deberta-v2", "deberta")
+        known = positions if isinstance(positions, int) else 1 << 20
+        limit = min(MAX_LENGTH[profile], known if relative or neox else known - 1)
+        pad = source.config.get("pad_token_id")
+        loaded = cls(source, profile, precision, device, limit, probe, model.eval().to(device), load_tokenizer(source), pad if isinstance(pad, int) else 0, template)
+        if probe:
+            loaded.probe()
+        return loaded
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a score depends on besides the conversation; no path."""
+        return {
+            "name": self.source.name,
+            "revision": self.source.revision,
+            "digest": self.source.digest,
+            "precision": self.precision,
+            "device": self.device,
+            "profile": self.profile,
+            "max_length": self.max_length,
+            "probe": "passed" if self.probed else "skipped",
+        }
+
+    def probe(self) -> None:
+        """Ask for known good and bad answers.
+
+        Raises:
+            ModelRefused: no number, the same for all, or the bad ones on top.
+        """
+        conversations = [[("user", question), ("assistant", answer)] for question, *answers in PROBES for answer in answers]
+        scores = self.score(conversations)
+        if any(scores.reasons):
+            raise ModelRefused(f"{self.source.name} gives no finite number for the sanity probe.", fix="Use fp32, or another model.")
+        good, bad = scores.values[0::2], scores.values[1::2]
+        spread = float(np.ptp(scores.values))
+        if spread < 1e-4:
+            raise ModelRefused(f"{self.source.name} gives every answer of the sanity probe the same score ({scores.values[0]:.4g}): its output is squashed, or its head is not the trained one.", fix="Use another model.")
+        wins = int((good > bad).sum())
+        if wins * 2 <= len(good) or good.mean() <= bad.mean():
+            raise ModelRefused(
+                f"{self.source.name} ranks the good answer first in {wins} of {len(good)} pairs of the sanity probe (mean {good.mean():.3g} against {bad.mean():.3g}): its sign may be inverted, or it is no reward model.",
+                fix="Use another model; --skip-probe uses this one all the same, and every output says so.",
+            )
+
+    def score(self, conversations: Sequence[Turns], *, progress: runner.Progress | None = None) -> RewardScores:
+        """The raw logit of each conversation's answer; the same alone, in any company and in any order."""
+        encoded = [self._encode(turns) for turns in conversations]
+        tokens = runner.GPU_TOKENS if self.device == "cuda" else runner.CPU_TOKENS
+        plan = runner.Plan(tokens=tokens)
+        logits, report = runner.run([ids for ids, _ in encoded], self._forward, plan=plan, pad_id=self.pad_id, progress=progress)
+        values = logits.astype(np.float64)
+        finite = np.isfinite(values)
+        return RewardScores(np.where(finite, values, 0.0), [None if ok else "not_finite" for ok in finite.tolist()], np.array([cut for _, cut in encoded], dtype=bool), report)
+
+    def _forward(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        torch = require("torch", needed_by="the reward")
+        with torch.inference_mode():
+            present = torch.from_numpy(runner.mask(lengths, ids.shape[1])).to(self.device)
+            found = self.model(torch.from_numpy(ids).to(self.device), present)
+            logits: NDArray[np.float32] = found.float().cpu().numpy()
+        return logits
+
+    def _encode(self, turns: Turns) -> tuple[NDArray[np.int32], bool]:
+        if self.profile == "oasst_pythia":
+            pieces = [self._tagged(role, text) for role, text in turns]
+            ids, cut = _joined([piece for turn in pieces[:-1] for piece in turn], pieces[-1], self.max_length, head=1, tail=1)
+        elif self.profile == "chat_template":
+            ids, cut = self._templated(turns)
+        else:
+            history, answer = "\n".join(text for _, text in turns[:-1]), turns[-1][1]
+            ids, cut = self._paired(history, answer)
+        return np.array(ids, dtype=np.int32), cut
+
+    def _tagged(self, role: str, text: str) -> list[int]:
+        """A turn between its role's token and the end of text; control tokens spelled out in the text stay text."""
+        names = ("<|assistant|>" if role in ANSWERED_BY else "<|prompter|>", "<|endoftext|>")
+        first, last = (self.tokenizer.token_to_id(name) for name in names)
+        if first is None or last is None:
+            raise ModelRefused(f"The tokenizer of {self.source.name} lacks {names[0]} or {names[1]}.", fix="Fetch the tokenizer that belongs to the model.")
+        return [first, *self._plain(text), last]
+
+    def _plain(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def _paired(self, history: str, answer: str) -> tuple[list[int], bool]:
+        """The tokenizer's own form for a pair of texts, with its special tokens around what fits of both."""
+        first, second = self._plain(history), self._plain(answer)
+        room = self.max_length - self.tokenizer.num_special_tokens_to_add(is_pair=True)
+        cut = len(first) + len(second) > room
+        if cut:
+            second = second[:room]
+            first = first[len(first) - (room - len(second)) :] if room > len(second) else []
+        return _framed(first, second, self.tokenizer), cut
+
+    def _templated(self, turns: Turns) -> tuple[list[int], bool]:
+        """The conversation in the model's chat template; whole early turns are left out while it is too long."""
+        messages = [{"role": "assistant" if role in ANSWERED_BY else role, "content": self._defused(text)} for role, text in turns]
+        ids: list[int] = []
+        for start in range(len(messages)):
+            ids = self.template.apply_chat_template(messages[start:], tokenize=True, return_dict=False, add_generation_prompt=False)
+            if len(ids) <= self.max_length:
+                return list(ids), start > 0
+        return list(ids)[: self.max_length], True
+
+    def _defused(self, text: str) -> str:
+        """The text with control tokens broken up, so that the template's own are the only ones."""
+        for token in self.template.all_special_tokens:
+            if len(token) > 1:
+                text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
+        return text
+
+
+def _joined(history: list[int], answer: list[int], limit: int, *, head: int, tail: int) -> tuple[list[int], bool]:
+    """History and answer within a limit: the history loses its beginning first, the answer what stands before its last token."""
+    if len(history) + len(answer) <= limit:
+        return history + answer, False
+    if len(answer) >= limit:
+        return [*answer[: limit - tail], *answer[-tail:]], True
+    room = limit - len(answer)
+    kept = [*history[:head], *history[len(history) - (room - head) :]] if room > head else []
+    return kept + answer, True
+
+
+def _framed(first: list[int], second: list[int], tokenizer: Any) -> list[int]:
+    """Two lists of tokens among the special tokens the tokenizer puts around a pair."""
+    marks = tokenizer.encode("a", "b")
+    # special_tokens_mask says which positions are the tokenizer's own; the rest are the two texts, in order.
+    ids, special, which = marks.ids, marks.special_tokens_mask, marks.sequence_ids
+    found: list[int] = []
+    for position, token in enumerate(ids):
+        if special[position]:
+            found.append(token)
+        elif position == which.index(which[position]):
+            found.extend(first if which[position] == 0 else second)
+    return found
+
+
+class _Logit:
+    """A classifier of transformers' own, as ids and mask → logits (b,)."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def eval(self) -> _Logit:
+        self.model.eval()
+        return self
+
+    def to(self, device: str) -> _Logit:
+        self.model.to(device)
+        return self
+
+    def __call__(self, ids: Any, present: Any) -> Any:
+        return self.model(input_ids=ids, attention_mask=present).logits[:, 0]
+
+
+def _classifier(source: LocalModel, dtype: Any) -> _Logit:
+    transformers = require("transformers", needed_by="the reward")
+    labels = len(source.config.get("id2label") or {}) or source.config.get("num_labels", 2)
+    if labels != 1:
+        raise ModelRefused(f"{source.name} has {labels} outputs; a reward model has one.", fix="Name a reward model.")
+    try:
+        model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+            str(source.folder), dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, output_loading_info=True
+        )
+    except (ValueError, OSError, KeyError) as error:
+        raise ModelRefused(f"{source.name} cannot be loaded as a sequence classifier: {str(error).splitlines()[0][:200]}", fix="Name a reward model that transformers can load.") from error
+    if missing := sorted(info["missing_keys"]):
+        raise ModelRefused(f"{source.name} has no weights for {', '.join(missing[:3])}: its head would be random.", fix="Name a reward model with its head.")
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = 0
+    return _Logit(model)
+
+
+class _NeoxReward:
+    """OpenAssistant's Pythia reward model: a GPT-NeoX body, pooled, and one linear layer. Source: Open-Assistant's model code."""
+
+    def __init__(self, body: Any, head: Any, pooling: str) -> None:
+        self.body = body
+        self.head = head
+        self.pooling = pooling
+
+    def eval(self) -> _NeoxReward:
+        self.body.eval()
+        return self
+
+    def to(self, device: str) -> _NeoxReward:
+        self.body.to(device)
+        self.head.to(device)
+        return self
+
+    def __call__(self, ids: Any, present: Any) -> Any:
+        hidden = self.body(input_ids=ids, attention_mask=present).last_hidden_state
+        if self.pooling == "mean":
+            weights = present[:, :, None].to(hidden.dtype)
+            pooled = (hidden * weights).sum(1) / weights.sum(1)
+        else:
+            pooled = hidden[range(len(ids)), present.sum(1) - 1]
+        return self.head(pooled)[:, 0]
+
+
+def _neox(source: LocalModel, dtype: Any) -> _NeoxReward:
+    torch = require("torch", needed_by="the reward")
+    transformers = require("transformers", needed_by="the reward")
+    safetensors = require("safetensors.torch", needed_by="the reward")
+    pooling = source.config.get("pooling", "last")
+    if pooling not in ("last", "mean"):
+        raise ModelRefused(f"{source.name} pools by {pooling}.", fix="Pooling is last or mean.")
+    config = transformers.GPTNeoXConfig(**{key: value for key, value in source.config.items() if key not in ("model_type", "architectures", "pooling")})
+    body = transformers.GPTNeoXModel(config).to(dtype)
+    head = torch.nn.Linear(config.hidden_size, 1).to(dtype)
+    state: dict[str, Any] = {}
+    for path in sorted(source.folder.glob("*.safetensors")):
+        state |= safetensors.load_file(str(path))
+    mine = {key.removeprefix("gpt_neox."): value.to(dtype) for key, value in state.items() if key.startswith("gpt_neox.")}
+    missing = [key for key in body.load_state_dict(mine, strict=False).missing_keys if "rotary" not in key and "attention.bias" not in key]
+    if missing or "out_proj.weight" not in state or tuple(state["out_proj.weight"].shape) != (1, config.hidden_size):
+        raise ModelRefused(f"{source.name} has no weights for {', '.join(missing[:3]) or 'out_proj'}: its output would be random.", fix="Fetch the whole model.")
+    bias = state.get("out_proj.bias", torch.zeros(1))
+    head.load_state_dict({"weight": state["out_proj.weight"].to(dtype), "bias": bias.to(dtype)})
+    return _NeoxReward(body, head, pooling)
+
+
+def _template(source: LocalModel) -> Any:
+    """transformers' tokenizer where the model has a chat template, else None."""
+    if not (source.folder / "chat_template.jinja").is_file() and not read_json(source.folder / "tokenizer_config.json").get("chat_template"):
+        return None
+    transformers = require("transformers", needed_by="the reward")
+    return transformers.AutoTokenizer.from_pretrained(str(source.folder), trust_remote_code=False, local_files_only=True)

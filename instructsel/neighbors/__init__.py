@@ -1,0 +1,1 @@
+"""Embeddings, their nearest neighbors, and texts that are nearly the same."""

@@ -1,0 +1,140 @@
+"""Texts to unit vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.errors import ModelRefused
+from instructsel.extras import require
+from instructsel.models import runner
+from instructsel.models.load import LocalModel, load_tokenizer, locate, quiet, read_json, refuse_code, settings
+
+MAX_LENGTH: Final = 256
+"""Word pieces MiniLM was trained on; longer texts are cut there, and counted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """What encoding gave."""
+
+    vectors: NDArray[np.float32]
+    """(n, d), unit norm."""
+    truncated: NDArray[np.bool_]
+    """(n,), where the model did not see the whole text."""
+    report: runner.RunReport
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A sentence encoder: transformer, pooling over the tokens, unit norm. Load one with Encoder.load."""
+
+    source: LocalModel
+    precision: str
+    """fp32 or bf16."""
+    device: str
+    max_length: int
+    """Tokens seen of a text, special tokens included."""
+    pooling: str
+    """mean or cls."""
+    model: Any
+    tokenizer: Any
+    pad_id: int
+
+    @classmethod
+    def load(cls, model: str = "embedded", *, precision: str = "auto", device: str = "auto", max_length: int | None = None) -> Self:
+        """Load an encoder.
+
+        Args:
+            model: embedded, a local folder, or a hub id.
+            precision: fp32, bf16, or auto: bf16 on a GPU and on CPUs that multiply it.
+            device: cpu, cuda, or auto.
+            max_length: tokens seen of a text; the model's own limit by default.
+
+        Raises:
+            ModelUnavailable: it is neither here nor to be had.
+            UntrustedModel: its weights are not safetensors, or not what they should be.
+            ModelRefused: it pools in another way than over its tokens.
+        """
+        source = locate(model, needed_by="the embedding")
+        refuse_code(source)
+        torch = require("torch", needed_by="the embedding")
+        transformers = require("transformers", needed_by="the embedding")
+        precision, device = settings(precision, device)
+        with quiet():
+            loaded = transformers.AutoModel.from_pretrained(
+                str(source.folder),
+                dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+            )
+        positions = source.config.get("max_position_embeddings")
+        own = read_json(source.folder / "sentence_bert_config.json").get("max_seq_length", MAX_LENGTH)
+        limit = min(max_length or own, positions - 1 if isinstance(positions, int) else 1 << 20)
+        pad = source.config.get("pad_token_id")
+        return cls(source, precision, device, limit, _pooling(source), loaded.eval().to(device), load_tokenizer(source), pad if isinstance(pad, int) else 0)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a vector depends on besides the text; no path."""
+        return {
+            "name": self.source.name,
+            "digest": self.source.digest,
+            "precision": self.precision,
+            "device": self.device,
+            "max_length": self.max_length,
+            "pooling": self.pooling,
+            "normalized": True,
+        }
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self.model.config.hidden_size)
+
+    def encode(self, texts: Sequence[str], *, progress: runner.Progress | None = None) -> Embeddings:
+        """The vectors of texts. A text's vector is the same alone, in any company and in any order.
+
+        Args:
+            texts: any number; "" is a text too.
+            progress: told how many are done.
+        """
+        sequences: list[NDArray[np.int32]] = []
+        truncated = np.zeros(len(texts), dtype=bool)
+        self.tokenizer.enable_truncation(self.max_length)
+        for start in range(0, len(texts), 4096):
+            for row, encoding in enumerate(self.tokenizer.encode_batch(list(texts[start : start + 4096])), start):
+                sequences.append(np.array(encoding.ids, dtype=np.int32))
+                truncated[row] = bool(encoding.overflowing)
+        plan = runner.Plan(tokens=runner.GPU_TOKENS if self.device == "cuda" else runner.CPU_TOKENS)
+        vectors, report = runner.run(sequences, self._forward, plan=plan, pad_id=self.pad_id, shape=(self.dimension,), progress=progress)
+        return Embeddings(vectors, truncated, report)
+
+    def _forward(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        torch = require("torch", needed_by="the embedding")
+        present = torch.from_numpy(runner.mask(lengths, ids.shape[1])).to(self.device)
+        with torch.inference_mode():
+            hidden = self.model(input_ids=torch.from_numpy(ids).to(self.device), attention_mask=present).last_hidden_state.float()
+            if self.pooling == "cls":
+                pooled = hidden[:, 0]
+            else:
+                weights = present[:, :, None].float()
+                pooled = (hidden * weights).sum(1) / weights.sum(1)
+            vectors: NDArray[np.float32] = torch.nn.functional.normalize(pooled).cpu().numpy()
+        return vectors
+
+
+def _pooling(source: LocalModel) -> str:
+    """The pooling a sentence-transformers folder names; mean where it names none."""
+    config = read_json(source.folder / "1_Pooling" / "config.json")
+    modes = [key.removeprefix("pooling_mode_") for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+    if not modes or modes == ["mean_tokens"]:
+        return "mean"
+    if modes == ["cls_token"]:
+        return "cls"
+    raise ModelRefused(f"{source.name} pools by {', '.join(modes)}.", fix="Name an encoder that pools by mean or by its first token.")

@@ -1,0 +1,98 @@
+"""Nearest neighbors, exact: FAISS finds who, float64 says how far."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.errors import IndexTooSmall
+from instructsel.extras import require
+
+MARGIN: Final = 3
+"""Further candidates asked of FAISS: its rounding may put a nearer example behind a farther one."""
+BLOCK: Final = 1024
+"""Queries measured at a time."""
+
+
+class ExactIndex:
+    """All pairs are compared; nothing is approximated."""
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        """Hold the vectors.
+
+        Args:
+            vectors: float32 (n, d), unit norm; an example's id is its row.
+
+        Raises:
+            ValueError: another shape, or a number that is not finite.
+        """
+        if vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise ValueError(f"Vectors are finite and of shape (n, d), not {vectors.shape}.")
+        self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        self.index: Any = require("faiss", needed_by="the neighbor distance").IndexFlatIP(vectors.shape[1])
+        self.index.add(self.vectors)
+
+    def search(self, queries: NDArray[np.float32], k: int, *, own_ids: NDArray[np.int64] | None = None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The k nearest examples to each query.
+
+        Distances are Euclidean, nearest first, ties by id; computed in float64 from the differences, so a copy is at 0.
+
+        Args:
+            queries: float32 (m, d), unit norm.
+            k: neighbors per query.
+            own_ids: int64 (m,), the row of each query in the index: an example never counts as its own neighbor.
+
+        Returns:
+            distances, float64 (m, k); ids, int64 (m, k).
+
+        Raises:
+            IndexTooSmall: the index holds fewer than k examples, the own one not counted.
+
+        Source: Cao et al. 2023, arXiv:2307.06290, KNN-i.
+        """
+        size = len(self.vectors)
+        needed = k + (own_ids is not None)
+        if size < needed or k < 1:
+            raise IndexTooSmall(f"{k} neighbors need at least {needed} examples; there are {size}.", fix="Score a larger pool, or a nearer neighbor.")
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        _, found = self.index.search(queries, min(size, needed + MARGIN))
+        distances = np.empty((len(queries), k), dtype=np.float64)
+        ids = np.empty((len(queries), k), dtype=np.int64)
+
+        def measure(start: int) -> None:
+            rows = slice(start, start + BLOCK)
+            near = found[rows]
+            difference = np.subtract(self.vectors[near], queries[rows, None, :], dtype=np.float64)
+            apart = np.sqrt(np.einsum("mkd,mkd->mk", difference, difference))
+            if own_ids is not None:
+                # Wherever it stands: among copies it need not be first, and among many it may be missing.
+                apart[near == own_ids[rows, None]] = np.inf
+            order = np.lexsort((near, apart), axis=1)[:, :k]
+            distances[rows] = np.take_along_axis(apart, order, axis=1)
+            ids[rows] = np.take_along_axis(near, order, axis=1)
+
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+            list(threads.map(measure, range(0, len(queries), BLOCK)))
+        return distances, ids
+
+
+def neighbor_distances(vectors: NDArray[np.float32], i: int) -> NDArray[np.float64]:
+    """The distance of every example to its i-th nearest other one.
+
+    Args:
+        vectors: float32 (n, d), unit norm.
+        i: which neighbor, from 1.
+
+    Returns:
+        float64 (n,), in [0, 2].
+
+    Raises:
+        IndexTooSmall: fewer than i + 1 examples.
+    """
+    if len(vectors) < i + 1:
+        raise IndexTooSmall(f"knn_{i} needs at least {i + 1} examples; there are {len(vectors)}.", fix=f"Score a larger pool, or a nearer neighbor than the {i}th.")
+    return ExactIndex(vectors).search(vectors, i, own_ids=np.arange(len(vectors), dtype=np.int64))[0][:, -1]

@@ -1,0 +1,1 @@
+"""Linear rules: what a row of scores is predicted to be worth."""

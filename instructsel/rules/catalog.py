@@ -1,0 +1,59 @@
+"""The published rules, and rules in files of one's own."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Final
+
+from instructsel.errors import UnknownRule, UsageError
+from instructsel.rules.linear import LinearRule
+
+SUFFIX: Final = ".toml"
+
+
+def names() -> tuple[str, ...]:
+    """The presets: every file of the folder, by its `order` and then its name."""
+    found = [
+        (_parsed(file.read_bytes(), file.name).get("order", 1_000), file.name.removesuffix(SUFFIX))
+        for file in _presets().iterdir()
+        if file.name.endswith(SUFFIX)
+    ]
+    return tuple(name for _, name in sorted(found))
+
+
+def load(name_or_path: str | Path) -> LinearRule:
+    """A preset by its name, or a rule from a .toml file.
+
+    Raises:
+        UnknownRule: neither a preset nor a file.
+        UsageError: the file is not a rule; the key is named.
+
+    >>> load("eq4").indicators
+    ('rew', 'len', 'knn_6')
+    """
+    name = str(name_or_path)
+    if name.endswith(SUFFIX):
+        try:
+            return LinearRule.from_dict(_parsed(Path(name).read_bytes(), name), where=name)
+        except FileNotFoundError as error:
+            raise UnknownRule(f"There is no rule file {name}.", fix=f"Presets: {', '.join(names())}.") from error
+        except OSError as error:
+            raise UsageError(f"{name} cannot be read: {error.strerror or error}.") from error
+    # Looked up in the listing, not joined to a path: a name like "../x" is no preset.
+    if name not in names():
+        raise UnknownRule.named(name, names(), noun="rule")
+    return LinearRule.from_dict(_parsed((_presets() / (name + SUFFIX)).read_bytes(), name), where=name)
+
+
+def _presets() -> Traversable:
+    return files("instructsel.rules") / "presets"
+
+
+def _parsed(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{where} is not readable TOML: {error}.") from error

@@ -1,0 +1,1 @@
+"""Scores on disk and in memory: one row an example, one column an indicator."""

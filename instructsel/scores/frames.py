@@ -1,0 +1,133 @@
+"""Frames on disk: Parquet or CSV with a manifest, the same bytes for the same content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from instructsel.artifact import SCHEMA_VERSION, atomic_write, checked_version, dump_json, manifest_path, read_manifest, write_manifest
+from instructsel.errors import ScoresError, UsageError
+
+KEY: Final = "instructsel"
+"""The key of the manifest in a Parquet file's metadata."""
+
+DIGEST: Final = "instructsel.digest"
+"""The key of the file's own digest in a Parquet file's metadata."""
+
+SEAL: Final = b"instructsel:blake2b:"
+SEALED: Final = 32
+"""Hexadecimal digits after the seal. The digest is that of the whole file with zeros in their place."""
+
+SUFFIXES: Final = (".parquet", ".csv")
+
+AGAIN: Final = "Score the pool again, or name another file."
+
+
+def release() -> str:
+    """The version of the installed package, or "unknown" in a checkout that was never installed."""
+    try:
+        return version("instructsel")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def write_frame(path: str | Path, frame: pl.DataFrame, manifest: dict[str, Any], *, run: dict[str, Any] | None = None) -> None:
+    """Write a frame with its manifest; the suffix says how.
+
+    Parquet carries the manifest in its metadata; CSV has it only in the JSON file beside, which both get. In CSV a text cell
+    that a spreadsheet would take for a formula (it begins with = + - @, a tab or a line break) gets a ' in front;
+    `read_frame` takes it off again.
+
+    Raises:
+        UsageError: the suffix is neither .parquet nor .csv.
+        EnvironmentFault: the folder is missing or not writable, or the disk is full.
+    """
+    target = checked_suffix(path)
+    # A crash between the two files must leave no manifest rather than the one of the file that stood here before.
+    if target.parent.is_dir():
+        manifest_path(target).unlink(missing_ok=True)
+    with atomic_write(target) as file:
+        if target.suffix == ".parquet":
+            metadata = {KEY: dump_json({**manifest, "schema_version": SCHEMA_VERSION}).decode(), DIGEST: SEAL.decode() + "0" * SEALED}
+            memory = io.BytesIO()
+            frame.write_parquet(memory, compression="zstd", row_group_size=1 << 18, statistics=False, metadata=metadata)
+            file.write(_sealed(memory.getvalue()))
+        else:
+            text = [name for name, kind in frame.schema.items() if kind == pl.String]
+            guarded = pl.col(text).str.replace(r"^('*[=+\-@\t\r\n])", "'$1")
+            (frame.with_columns(guarded) if text else frame).write_csv(file)
+    write_manifest(target, manifest, run=run or {})
+
+
+def read_frame(path: str | Path, *, kind: str, noun: str) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """A frame and its manifest, as `write_frame` wrote them; columns of a CSV come back as text.
+
+    Args:
+        path: a .parquet or .csv file.
+        kind: the manifest's `kind`; another one is refused. A CSV may lack its manifest, which is then empty.
+        noun: what the file should hold, for the messages.
+
+    Raises:
+        ScoresError: the file is missing, damaged, of another kind, or of a newer release.
+        UsageError: the suffix is neither .parquet nor .csv.
+    """
+    target = checked_suffix(path)
+    manifest: Any
+    try:
+        if target.suffix == ".parquet":
+            # As bytes: a path would be expanded as a pattern ("scores[1].parquet").
+            data = target.read_bytes()
+            # Before polars sees them: pages carry no checksum, so that a flipped bit would be ranked, and a damaged footer
+            # can end the process in an allocation of petabytes.
+            if _sealed(data) != data:
+                raise ScoresError(f"{target} is damaged, or is not {noun} of instructsel.", fix=AGAIN)
+            manifest = checked_version(orjson.loads(pl.read_parquet_metadata(data)[KEY]), target)
+            frame = pl.read_parquet(data)
+        else:
+            manifest = read_manifest(target) or {}
+            frame = pl.read_csv(target.read_bytes(), infer_schema=False, encoding="utf8")
+            frame = frame.with_columns(pl.all().str.replace(r"^'('*[=+\-@\t\r\n])", "$1"))
+    except FileNotFoundError as error:
+        raise ScoresError(f"There is no file {target}.", fix="Make one with: instructsel score POOL") from error
+    except (OSError, orjson.JSONDecodeError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise ScoresError(f"{target} cannot be read: {_first_line(error)}", fix=AGAIN) from error
+    found = manifest.get("kind")
+    if found != kind and manifest:
+        raise ScoresError(
+            f"{target} holds {found or 'something else'}, not {noun}.",
+            fix="Name the file that `instructsel score` wrote." if kind == "scores" else None,
+        )
+    return frame, {key: value for key, value in manifest.items() if key != "run"}
+
+
+def _sealed(data: bytes) -> bytes:
+    """A Parquet file with its own digest in its metadata; without a place for one, no bytes at all."""
+    at = data.rfind(SEAL) + len(SEAL)
+    if at < len(SEAL):
+        return b""
+    blank = data[:at] + b"0" * SEALED + data[at + SEALED :]
+    seal = hashlib.blake2b(blank, digest_size=SEALED // 2).hexdigest().encode()
+    return data[:at] + seal + data[at + SEALED :]
+
+
+def checked_suffix(path: str | Path) -> Path:
+    """The path, if it ends in .parquet or .csv.
+
+    Raises:
+        UsageError: it does not.
+    """
+    target = Path(path)
+    if target.suffix not in SUFFIXES:
+        raise UsageError(f"{target} ends in neither .parquet nor .csv.", fix="Give the file one of these endings.")
+    return target
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{lines[0][:200]}." if lines else f"{type(error).__name__}."

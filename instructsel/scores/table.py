@@ -1,0 +1,283 @@
+"""The score table: a row an example, a column an indicator, and why a value is missing where it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import orjson
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from instructsel.artifact import SCHEMA_VERSION, checked_version, manifest_path
+from instructsel.errors import ScoresError, UnknownIndicator, UsageError
+from instructsel.scores.frames import SUFFIXES, read_frame, release, write_frame
+
+KIND: Final = "scores"
+SUFFIX: Final = ".scores.parquet"
+"""How a score table's name ends when nobody chose it."""
+
+NOT_INDICATORS: Final = ("id", "source")
+REASON: Final = "_reason"
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of a pool: finite or null, and null only with a reason."""
+
+    frame: pl.DataFrame = field(repr=False)
+    """`id`, optionally `source`, and per indicator a Float64 column under its symbol and a String column `<symbol>_reason`;
+    in the order of the ids."""
+    manifest: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What the scores were made from: `kind`, `schema_version`, `instructsel`, `pool` (fingerprint and account) and
+    `indicators` (symbol → fingerprint). Nothing in it differs between two equal runs."""
+
+    def __post_init__(self) -> None:
+        _check(self.frame)
+        if not self.frame["id"].is_sorted():
+            object.__setattr__(self, "frame", self.frame.sort("id", maintain_order=True))
+
+    @classmethod
+    def from_columns(
+        cls,
+        ids: Sequence[str],
+        columns: Mapping[str, tuple[ArrayLike | Sequence[float | None], Sequence[str | None]]],
+        manifest: Mapping[str, Any] | None = None,
+        *,
+        sources: Sequence[str] | None = None,
+    ) -> Self:
+        """A table of columns of values and reasons.
+
+        Args:
+            ids: one per example, in the order of the values.
+            columns: symbol → (values, reasons), each as long as `ids`. A value that has a reason is null, whatever number
+                stands there; a value without one must be finite.
+            manifest: the deterministic part; `kind`, `schema_version` and `instructsel` are filled in.
+            sources: the examples' source labels, if the table should show them.
+
+        Raises:
+            ScoresError: lengths differ, an id occurs twice, or a value is neither finite nor null with a reason.
+        """
+        data: dict[str, pl.Series] = {"id": pl.Series("id", list(ids), dtype=pl.String)}
+        if sources is not None:
+            data["source"] = pl.Series("source", list(sources), dtype=pl.String)
+        for symbol, (values, reasons) in columns.items():
+            numbers = np.array(
+                [np.nan if value is None else value for value in values] if isinstance(values, list | tuple) else values, dtype=np.float64
+            )
+            why = pl.Series(f"{symbol}{REASON}", list(reasons), dtype=pl.String)
+            if not len(numbers) == len(why) == len(ids):
+                raise ScoresError(f"{symbol} has {len(numbers)} values and {len(why)} reasons for {len(ids)} examples.")
+            data[symbol] = (
+                pl.select(pl.when(why.is_null()).then(pl.Series(symbol, numbers)).alias(symbol)).to_series()
+                if len(ids)
+                else pl.Series(symbol, numbers)
+            )
+            data[why.name] = why
+        try:
+            frame = pl.DataFrame(data)
+        except pl.exceptions.PolarsError as error:
+            raise ScoresError(f"The columns do not make a table: {error}") from error
+        head = {"kind": KIND, "schema_version": SCHEMA_VERSION, "instructsel": release()}
+        return cls(frame, {**head, **(manifest or {})})
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @property
+    def ids(self) -> list[str]:
+        """The examples' ids, ascending."""
+        return self.frame["id"].to_list()
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The indicators' symbols, in the order of the columns."""
+        return tuple(name for name in self.frame.columns if name not in NOT_INDICATORS and not name.endswith(REASON))
+
+    def values(self, symbol: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """An indicator's values, float64 (n,), and where they are valid, bool (n,); 0 where not, so never NaN.
+
+        Raises:
+            UnknownIndicator: the table has no such column.
+        """
+        column = self.frame[self._known(symbol)]
+        return column.fill_null(0.0).to_numpy(), column.is_not_null().to_numpy()
+
+    def reasons(self, symbol: str) -> list[str | None]:
+        """Why a value is missing, one per row; None where it is not.
+
+        Raises:
+            UnknownIndicator: the table has no such column.
+        """
+        return self.frame[self._known(symbol) + REASON].to_list()
+
+    def null_fraction(self, symbol: str) -> float:
+        """Rows without a value as a share of all, in [0, 1]; 0 for an empty table.
+
+        Raises:
+            UnknownIndicator: the table has no such column.
+        """
+        return self.frame[self._known(symbol)].null_count() / len(self) if len(self) else 0.0
+
+    def null_counts(self, symbol: str) -> dict[str, int]:
+        """Rows without a value by reason, most frequent first.
+
+        Raises:
+            UnknownIndicator: the table has no such column.
+        """
+        counts = Counter(reason for reason in self.reasons(symbol) if reason is not None)
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    def write(self, path: str | Path, *, run: dict[str, Any] | None = None) -> None:
+        """Write .parquet or .csv, the same bytes for the same scores, and the manifest as JSON beside it.
+
+        Args:
+            path: where; the suffix says how.
+            run: what differs from run to run (seconds, machine, paths); goes into the JSON only.
+
+        Raises:
+            UsageError: another suffix.
+            EnvironmentFault: the folder is missing or not writable, or the disk is full.
+        """
+        write_frame(path, self.frame, self.manifest, run=run)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """The table that `write` wrote; a CSV without its JSON is readable and has an empty manifest.
+
+        Raises:
+            ScoresError: missing, damaged, not a score table, or of a newer release.
+        """
+        frame, manifest = read_frame(path, kind=KIND, noun="a score table")
+        try:
+            return cls(_typed(frame) if Path(path).suffix == ".csv" else frame, manifest)
+        except ScoresError as error:
+            raise ScoresError(f"{path} is not a score table: {error.message}", fix="Score the pool again, or name another file.") from error
+
+    def _known(self, symbol: str) -> str:
+        if symbol not in self.symbols:
+            raise UnknownIndicator.named(symbol, self.symbols, noun="indicator in this table")
+        return symbol
+
+
+def newest(folder: str | Path = ".") -> Path:
+    """The score table in a folder that was finished last, by its manifest and not by the file's date.
+
+    Looked at are `*.scores.parquet` and every .parquet or .csv file whose JSON beside it says `kind: scores`.
+
+    Raises:
+        UsageError: there is none; or the last two were finished at the same moment; or a `*.scores.parquet` has lost its
+            manifest, so that nobody can tell whether it is the newest.
+        ScoresError: the manifest of a `*.scores.parquet` is damaged.
+    """
+    dated: list[tuple[datetime, str, Path]] = []
+    undated: list[Path] = []
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix not in SUFFIXES or not path.is_file():
+            continue
+        moment = _finished_at(path)
+        if moment is not None:
+            dated.append((moment, path.name, path))
+        elif path.name.endswith(SUFFIX):
+            undated.append(path)
+    if undated:
+        raise UsageError(
+            f"{undated[0]} has no readable time in {manifest_path(undated[0]).name}, so which score table is the newest cannot be said.",
+            fix=f"Name one: instructsel select {undated[0]}",
+        )
+    if not dated:
+        raise UsageError(f"There is no score table in {Path(folder).resolve()}.", fix="Make one with: instructsel score POOL")
+    dated.sort()
+    if len(dated) > 1 and dated[-1][0] == dated[-2][0]:
+        raise UsageError(
+            f"{dated[-2][2]} and {dated[-1][2]} were finished at the same moment.", fix=f"Name one: instructsel select {dated[-2][2]}"
+        )
+    return dated[-1][2]
+
+
+def _finished_at(path: Path) -> datetime | None:
+    """When a score table was finished; None where the file is not one or does not say."""
+    beside = manifest_path(path)
+    ours = path.name.endswith(SUFFIX)
+    try:
+        manifest: Any = orjson.loads(beside.read_bytes())
+    except FileNotFoundError:
+        return None
+    except orjson.JSONDecodeError as error:
+        # A file that by its name is ours and cannot be dated must not be passed over in silence.
+        if ours:
+            raise ScoresError(f"{beside} is not readable JSON: {error}.", fix="Score the pool again.") from error
+        return None
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        return None
+    run = checked_version(manifest, beside).get("run")
+    try:
+        moment = datetime.fromisoformat(run["finished_at"])  # type: ignore[index]
+    except (TypeError, KeyError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """A CSV's texts as ids, numbers and reasons."""
+    if "id" not in frame.columns:
+        return frame
+    numbers = [name for name in frame.columns if name not in NOT_INDICATORS and not name.endswith(REASON)]
+    reasons = [name for name in frame.columns if name.endswith(REASON)]
+    try:
+        typed = frame.with_columns(pl.col(numbers).cast(pl.Float64, strict=True)) if numbers else frame
+    except pl.exceptions.PolarsError as error:
+        raise ScoresError(f"a cell that should be a number is none: {str(error).splitlines()[0]}") from error
+    if reasons:
+        typed = typed.with_columns(pl.col(reasons).replace("", None))
+    return typed.with_columns(pl.col("source").fill_null("")) if "source" in typed.columns else typed
+
+
+def _check(frame: pl.DataFrame) -> None:
+    """The promises of a score table, each with its own message."""
+    if "id" not in frame.columns:
+        raise ScoresError(f"A score table needs a column 'id'; there are {', '.join(frame.columns) or 'none'}.")
+    for name in NOT_INDICATORS:
+        if name in frame.columns and frame[name].dtype != pl.String:
+            raise ScoresError(f"Column '{name}' holds {frame[name].dtype}, not text.")
+    if frame["id"].null_count():
+        raise ScoresError(f"{frame['id'].null_count()} rows have no id.")
+    if frame["id"].n_unique() != frame.height:
+        twice = Counter(frame["id"].to_list()).most_common(1)[0][0]
+        raise ScoresError(f"The id {twice} stands in more than one row.")
+    for name in frame.columns:
+        if name in NOT_INDICATORS:
+            continue
+        if name.endswith(REASON):
+            if name.removesuffix(REASON) not in frame.columns:
+                raise ScoresError(f"Column '{name}' has no column '{name.removesuffix(REASON)}' beside it.")
+            continue
+        values = frame[name]
+        if values.dtype != pl.Float64:
+            raise ScoresError(f"Column '{name}' holds {values.dtype}, not Float64.")
+        if name + REASON not in frame.columns:
+            raise ScoresError(f"Column '{name}' has no column '{name}{REASON}' beside it.")
+        reasons = frame[name + REASON]
+        if reasons.dtype != pl.String:
+            raise ScoresError(f"Column '{name}{REASON}' holds {reasons.dtype}, not text.")
+        unfinite = int((~values.is_finite()).sum() or 0)
+        if unfinite:
+            raise ScoresError(
+                f"Column '{name}' holds {unfinite} values that are NaN or infinite; what cannot be scored is null with a reason."
+            )
+        if int((reasons == "").sum() or 0):
+            raise ScoresError(f"Column '{name}{REASON}' holds an empty reason.")
+        silent = int((values.is_null() & reasons.is_null()).sum())
+        if silent:
+            raise ScoresError(f"Column '{name}' is null in {silent} rows without a reason.")
+        both = int((values.is_not_null() & reasons.is_not_null()).sum())
+        if both:
+            raise ScoresError(f"Column '{name}' has a value and a reason for none in {both} rows.")
+
+
+__all__ = ["KIND", "SUFFIX", "ScoreTable", "newest"]

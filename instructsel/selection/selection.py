@@ -1,0 +1,648 @@
+"""Select: rank a pool by a rule, remove repetitions, fill a budget; every row with its reason."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Protocol, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from instructsel.artifact import SCHEMA_VERSION
+from instructsel.errors import IndexTooSmall, NothingToDo, ScoresError, TooManyBadRows, TooManyNulls, UnknownExample, UsageError
+from instructsel.neighbors.duplicates import Shingles, near_duplicates
+from instructsel.pool.example import Example
+from instructsel.pool.pool import Pool
+from instructsel.rules.linear import Floats, LinearRule, Mask, Mismatch, Prediction
+from instructsel.scores.frames import read_frame, release, write_frame
+from instructsel.scores.run import Neighborhood
+from instructsel.scores.table import ScoreTable
+from instructsel.selection.budget import Budget, Tokens, as_budget, cap_of, check_quotas
+from instructsel.selection.tokens import chat_tokens
+
+Positions = NDArray[np.int64]
+
+KIND: Final = "selection"
+NEIGHBOR: Final = re.compile(r"knn_(\d+)")
+CONTRIBUTION: Final = "_contribution"
+
+EXACT: Final = "exact_duplicate"
+NEAR: Final = "near_duplicate"
+QUOTA: Final = "quota"
+OVER: Final = "over_budget"
+NOT_REACHED: Final = "not_reached"
+
+COUNTED: Final = 1024
+"""Examples whose tokens are counted at a time."""
+
+OVER_THE_POOL: Final = "mean of the per-row values over the pool"
+INSIDE: Final = "with knn_i recomputed inside the subset"
+
+
+class Neighbors(Protocol):
+    """Distances of some of the pool's examples among themselves."""
+
+    def __call__(self, positions: Positions, i: int) -> NDArray[np.floating[Any]]:
+        """For each position, the distance to its i-th nearest other one among the positions."""
+        ...
+
+
+TokenCounter = Callable[[Sequence[Example]], Sequence[int]]
+"""Tokens of each example, prompt and response together."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a rule and a budget keep of a pool, and why the rest was left."""
+
+    name: str
+    """The rule's or the baseline's name."""
+    frame: pl.DataFrame = field(repr=False)
+    """All the pool's rows in its order: `id`, `source`, `rank` (1 is best, null where not ranked), `value`, one
+    `<symbol>_contribution` per term, `kept`, `reason` (null where kept), `duplicate_of` (the id it repeats)."""
+    summary: dict[str, Any] = field(repr=False)
+    """Counts, shares, means, composition: plain data."""
+    manifest: dict[str, Any] = field(repr=False)
+    """Kind, rule, what `value` predicts, pool, settings, summary. Nothing in it differs between two equal runs."""
+    setting: Setting | None = field(default=None, repr=False, compare=False)
+    """What the baselines are drawn under; None for a selection read from a file."""
+
+    @cached_property
+    def kept_ids(self) -> tuple[str, ...]:
+        """The ids of the kept examples, best first."""
+        kept = self.frame.filter(pl.col("kept")).select("id", "rank").sort("rank", maintain_order=True)
+        return tuple(kept["id"].to_list())
+
+    def __len__(self) -> int:
+        return int(self.summary["kept"])
+
+    @property
+    def shortfall(self) -> int:
+        """What is missing to the budget, in its unit, because no more rows (or none under their quota) were left; else 0."""
+        return int(self.summary["shortfall"])
+
+    @property
+    def unused_tokens(self) -> int | None:
+        """Tokens of the budget that no example fitted into; None for a budget of examples."""
+        unused: int | None = self.summary["unused_tokens"]
+        return unused
+
+    def of(self, pool: Pool) -> Pool:
+        """The kept part of the pool.
+
+        Raises:
+            UnknownExample: the selection was made from another pool.
+        """
+        return pool.take(self.kept_ids)
+
+    def explain(self, id: str) -> dict[str, Any]:  # noqa: A002 - the column's name
+        """The row of one example, as plain data.
+
+        Raises:
+            UnknownExample: the id is not among the rows.
+        """
+        found = self.frame.filter(pl.col("id") == id)
+        if not found.height:
+            raise UnknownExample(f"No example has the id '{id}' in this selection.")
+        return found.row(0, named=True)
+
+    def write_sidecar(self, path: str | Path, *, run: dict[str, Any] | None = None) -> None:
+        """Write all rows with rank, value, contributions and reason, as .parquet or .csv; the manifest as JSON beside it.
+
+        Raises:
+            UsageError: another suffix.
+            EnvironmentFault: the folder is missing or not writable, or the disk is full.
+        """
+        write_frame(path, self.frame, self.manifest, run=run)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """The selection whose sidecar stands at `path`.
+
+        Raises:
+            ScoresError: missing, damaged, not a selection, or of a newer release.
+        """
+        frame, manifest = read_frame(path, kind=KIND, noun="a selection's sidecar")
+        try:
+            if Path(path).suffix == ".csv":
+                frame = frame.with_columns(
+                    pl.col("rank").cast(pl.Int64), pl.col("kept") == "true", pl.col("value", f"^.*{CONTRIBUTION}$").cast(pl.Float64)
+                )
+                frame = frame.with_columns(pl.col("reason", "duplicate_of").replace("", None))
+            frame.select("id", "source", "rank", "value", "kept", "reason", "duplicate_of")
+            return cls(manifest["name"], frame, manifest["summary"], manifest)
+        except (KeyError, pl.exceptions.PolarsError) as error:
+            raise ScoresError(f"{path} is not a selection's sidecar: {error}.", fix="Select again.") from error
+
+
+def select(
+    pool: Pool,
+    table: ScoreTable,
+    rule: LinearRule,
+    *,
+    budget: Budget | int | float,
+    near_duplicate_threshold: float | None = 0.8,
+    keep_exact_duplicates: bool = False,
+    quotas: Mapping[str, int | float] | None = None,
+    clip: bool = False,
+    allow_mismatch: bool = False,
+    max_null_fraction: float = 0.05,
+    max_bad_fraction: float = 0.05,
+    neighbors: Neighbors | None = None,
+    token_counter: TokenCounter | None = None,
+) -> Selection:
+    """The best part of a pool by a rule, within a budget.
+
+    Unscored rows and exact duplicates are dropped; knn_i is computed anew over the rows that remain; they are ranked by
+    (value, id), lower first; near-duplicates of a better-ranked row, rows over their source's quota and rows beyond the
+    budget are dropped. Nothing depends on the order of files or rows.
+
+    Args:
+        pool: the examples.
+        table: their scores.
+        rule: predicts the value.
+        budget: Count, Fraction or Tokens; a whole number means examples, a float a fraction.
+        near_duplicate_threshold: Jaccard similarity over word 5-grams, in [0.6, 1]; None keeps near-duplicates.
+        keep_exact_duplicates: keep examples that occur more than once.
+        quotas: at most this many examples (int) or this share of the budget (float) of a source; tokens where the budget
+            is in tokens.
+        clip: winsorise each indicator at its 1st and 99th percentile before the rule is applied.
+        allow_mismatch: rank scores of models the rule does not assume, and say so in every output.
+        max_null_fraction: share of the pool that may lack a value in an indicator of the rule.
+        max_bad_fraction: share of the rows read that may have been quarantined.
+        neighbors: distances of some rows among themselves, needed where the rule has a knn_i and rows are dropped; by default
+            the pool is embedded again as the table says. A Neighborhood with a cache saves that.
+        token_counter: counts for a budget of Tokens; the named tokenizer with its chat template by default.
+
+    Raises:
+        UsageError: the table is of another pool, a column or a neighbor search is missing, or a setting cannot be.
+        ModelMismatch: the scores are from models the rule does not assume.
+        ModelUnavailable: an indicator of the rule could not be scored at all for want of its model.
+        TooManyBadRows: more rows than `max_bad_fraction` were quarantined when the pool was read.
+        TooManyNulls: more rows than `max_null_fraction` lack a value.
+        IndexTooSmall: fewer rows remain than a knn_i needs.
+        NothingToDo: no row remains to be ranked.
+    """
+    setting = prepare(
+        pool,
+        table,
+        rule,
+        budget=budget,
+        near_duplicate_threshold=near_duplicate_threshold,
+        keep_exact_duplicates=keep_exact_duplicates,
+        quotas=quotas,
+        clip=clip,
+        allow_mismatch=allow_mismatch,
+        max_null_fraction=max_null_fraction,
+        max_bad_fraction=max_bad_fraction,
+        neighbors=neighbors,
+        token_counter=token_counter,
+    )
+    return setting.ranked(Ranking(rule.name, rule.target, setting.prediction.values, setting.prediction.contributions))
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """An order of the eligible rows."""
+
+    name: str
+    """What the selection will be called."""
+    target: str
+    """What the values are."""
+    values: Floats
+    """One per eligible row, lower is better; ties go by the pool's order."""
+    contributions: Mapping[str, Floats] = field(default_factory=dict)
+    """What each term added, one per eligible row."""
+    unscored: Mapping[int, str] = field(default_factory=dict)
+    """Eligible rows that this ranking cannot rank, with the reason."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else the manifest should say, e.g. the seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Everything about a selection but the ranking: baselines differ from it in nothing else."""
+
+    pool: Pool
+    table: ScoreTable
+    rule: LinearRule
+    budget: Budget
+    near_duplicate_threshold: float | None
+    keep_exact_duplicates: bool
+    quotas: Mapping[str, int | float]
+    clip: bool
+    max_null_fraction: float
+    neighbors: Neighbors | None
+    token_counter: TokenCounter | None
+    mismatches: tuple[Mismatch, ...]
+    rows: Positions
+    """Positions in the table of the pool's rows, in the pool's order."""
+    eligible: Positions
+    """Positions in the pool of the rows that can be ranked, ascending."""
+    dropped: dict[int, tuple[str, str | None]]
+    """Position in the pool → (reason, id it repeats), for the rows that cannot."""
+    columns: dict[str, tuple[Floats, Mask]]
+    """The rule's indicators over the eligible rows, knn_i among these rows."""
+    recomputed: tuple[str, ...]
+    """The knn_i that were computed anew."""
+    prediction: Prediction
+    """The rule over the eligible rows."""
+
+    @cached_property
+    def shingles(self) -> Shingles:
+        """Of every text of the pool; computed once for all rankings."""
+        return Shingles.of(example.text for example in self.pool.examples())
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Of the pool, in its order."""
+        return self.pool.ids
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """Of the pool, in its order."""
+        return self.pool.sources
+
+    def column(self, symbol: str) -> tuple[Floats, Mask]:
+        """An indicator over the eligible rows; the rule's own as the rule saw them."""
+        if symbol in self.columns:
+            return self.columns[symbol]
+        values, valid = self.table.values(symbol)
+        rows = self.rows[self.eligible]
+        return values[rows], valid[rows]
+
+    def order(self, ranking: Ranking) -> NDArray[np.int64]:
+        """The eligible rows (as numbers among these), best first, those the ranking cannot rank left out."""
+        order = np.argsort(ranking.values, kind="stable")
+        if ranking.unscored:
+            order = order[~np.isin(order, list(ranking.unscored))]
+        return order.astype(np.int64)
+
+    def repeats(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """For each row of an order −1, or the position in the pool of the better-ranked row it nearly repeats."""
+        if self.near_duplicate_threshold is None:
+            return np.full(len(order), -1, dtype=np.int64)
+        return near_duplicates(self.shingles, self.eligible[order], self.near_duplicate_threshold)
+
+    def limit(self) -> int:
+        """The budget in its unit."""
+        return self.budget.n if isinstance(self.budget, Tokens) else self.budget.rows(len(self.pool))
+
+    def ranked(self, ranking: Ranking) -> Selection:
+        """The selection that a ranking gives under this setting."""
+        n = len(self.pool)
+        reasons: list[str | None] = [None] * n
+        duplicate_of: list[str | None] = [None] * n
+        for position, (reason, repeated) in self.dropped.items():
+            reasons[position], duplicate_of[position] = reason, repeated
+        for row, reason in ranking.unscored.items():
+            reasons[int(self.eligible[row])] = reason
+        order = self.order(ranking)
+        positions = self.eligible[order]
+        fresh: list[int] = []
+        for position, repeated_position in zip(positions.tolist(), self.repeats(order).tolist(), strict=True):
+            if repeated_position >= 0:
+                reasons[position], duplicate_of[position] = NEAR, self.ids[repeated_position]
+            else:
+                fresh.append(position)
+        kept, used, refused = self._fill(fresh)
+        for position, reason in refused.items():
+            reasons[position] = reason
+        is_kept = np.zeros(n, dtype=bool)
+        is_kept[kept] = True
+        frame = self._frame(ranking, positions, is_kept, reasons, duplicate_of)
+        summary = self._summary(ranking, frame, np.array(sorted(kept), dtype=np.int64), used, OVER in refused.values())
+        return Selection(ranking.name, frame, summary, self._manifest(ranking, summary), self)
+
+    def _fill(self, fresh: list[int]) -> tuple[list[int], int, dict[int, str]]:
+        """Fill the budget in rank order: kept positions, what they use of the budget, and why the others were left."""
+        limit = self.limit()
+        caps = {source: cap_of(quota, limit) for source, quota in self.quotas.items()}
+        spent: Counter[str] = Counter()
+        kept: list[int] = []
+        used = 0
+        refused: dict[int, str] = {}
+        costs = self._costs(fresh)
+        for position in fresh:
+            if used >= limit:
+                refused[position] = NOT_REACHED
+                continue
+            source = self.sources[position]
+            cost = next(costs)
+            if source in caps and spent[source] + cost > caps[source]:
+                refused[position] = QUOTA
+            elif used + cost > limit:
+                refused[position] = OVER
+            else:
+                kept.append(position)
+                used += cost
+                spent[source] += cost
+        return kept, used, refused
+
+    def _costs(self, positions: list[int]) -> Any:
+        """What each row takes of the budget: 1, or its tokens, counted a batch at a time and only as far as needed."""
+        if not isinstance(self.budget, Tokens):
+            yield from (1 for _ in positions)
+            return
+        assert self.token_counter is not None
+        for begin in range(0, len(positions), COUNTED):
+            batch = positions[begin : begin + COUNTED]
+            counts = self.token_counter(list(self.pool.examples(batch)))
+            if len(counts) != len(batch):
+                raise UsageError(f"The token counter gave {len(counts)} counts for {len(batch)} examples.")
+            yield from (int(count) for count in counts)
+
+    def _frame(
+        self, ranking: Ranking, positions: Positions, kept: Mask, reasons: list[str | None], duplicate_of: list[str | None]
+    ) -> pl.DataFrame:
+        n = len(self.pool)
+        rank = np.zeros(n, dtype=np.int64)
+        rank[positions] = np.arange(1, len(positions) + 1)
+        present = pl.Series("present", rank > 0)
+
+        def column(name: str, values: Any) -> pl.Series:
+            whole = np.zeros(n, dtype=np.asarray(values).dtype)
+            whole[self.eligible] = values
+            return pl.DataFrame({name: whole, "present": present}).select(pl.when("present").then(name).alias(name)).to_series()
+
+        ranks = pl.DataFrame({"rank": rank, "present": present}).select(pl.when("present").then("rank").alias("rank")).to_series()
+        return pl.DataFrame(
+            [
+                pl.Series("id", self.ids, dtype=pl.String),
+                pl.Series("source", self.sources, dtype=pl.String),
+                ranks,
+                column("value", ranking.values),
+                *(column(symbol + CONTRIBUTION, values) for symbol, values in ranking.contributions.items()),
+                pl.Series("kept", kept),
+                pl.Series("reason", reasons, dtype=pl.String),
+                pl.Series("duplicate_of", duplicate_of, dtype=pl.String),
+            ]
+        )
+
+    def _summary(self, ranking: Ranking, frame: pl.DataFrame, kept: Positions, used: int, did_not_fit: bool) -> dict[str, Any]:
+        read, n_kept = frame.height, len(kept)
+        dropped = Counter(reason for reason in frame["reason"].to_list() if reason is not None)
+        if read != n_kept + dropped.total():
+            raise AssertionError(f"{read} rows read, but {n_kept} kept + {dropped.total()} dropped.")
+        inside = np.searchsorted(self.eligible, kept)
+        value, value_inside, knn = self._inside(kept, inside)
+        pool_sources = Counter(self.sources)
+        kept_sources = Counter(self.sources[position] for position in kept.tolist())
+        short = 0 if did_not_fit else self.limit() - used
+        means = {symbol: {"ranked": _mean(values), "kept": _mean(values[inside])} for symbol, (values, _) in self.columns.items()}
+        return {
+            "name": ranking.name,
+            "read": read,
+            "kept": n_kept,
+            "dropped": dict(sorted(dropped.items())),
+            "ranked": read - len(self.dropped) - len(ranking.unscored),
+            "budget": self.budget.as_dict(),
+            "used": used,
+            "shortfall": short,
+            "unused_tokens": self.limit() - used if isinstance(self.budget, Tokens) else None,
+            "variance_shares": self.rule.variance_shares(self.prediction),
+            "variance_shares_kept": self.rule.variance_shares(self.prediction, inside),
+            "means": means,
+            "inside": knn,
+            "rule_value": {OVER_THE_POOL: value, INSIDE: value_inside},
+            "composition": {source: {"pool": pool_sources[source], "kept": kept_sources[source]} for source in sorted(pool_sources)},
+            "mismatches": [mismatch.as_dict() for mismatch in self.mismatches],
+            "recomputed": list(self.recomputed),
+            **ranking.details,
+        }
+
+    def _inside(self, kept: Positions, inside: NDArray[np.int64]) -> tuple[float | None, float | None, dict[str, dict[str, Any]]]:
+        """The rule's mean value over the kept rows, the same with knn_i inside them, and these knn_i."""
+        value = _mean(self.prediction.values[inside])
+        columns: dict[str, tuple[Floats, Mask]] = {
+            symbol: (values[inside], valid[inside]) for symbol, (values, valid) in self.columns.items()
+        }
+        found: dict[str, dict[str, Any]] = {}
+        for symbol in self.columns:
+            match = NEIGHBOR.fullmatch(symbol)
+            if match is None:
+                continue
+            i = int(match[1])
+            if self.neighbors is None:
+                found[symbol] = {"mean": None, "reason": "no neighbor search was given"}
+            elif len(kept) < i + 1:
+                found[symbol] = {"mean": None, "reason": f"needs at least {i + 1} examples"}
+            else:
+                distances = _distances(self.neighbors, kept, i, symbol)
+                found[symbol] = {"mean": _mean(distances), "reason": None}
+                columns[symbol] = (distances, np.ones(len(kept), dtype=bool))
+        if not len(kept) or any(entry["reason"] for entry in found.values()):
+            return value, None, found
+        return value, _mean(self.rule.combine(columns, bounds=self.prediction.bounds).values), found
+
+    def _manifest(self, ranking: Ranking, summary: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "kind": KIND,
+            "schema_version": SCHEMA_VERSION,
+            "instructsel": release(),
+            "name": ranking.name,
+            "value": ranking.target,
+            "rule": self.rule.as_dict(),
+            "form": self.rule.called(self.mismatches),
+            "pool": {"fingerprint": self.pool.fingerprint, "examples": len(self.pool)},
+            "indicators": {
+                symbol: entry for symbol, entry in (self.table.manifest.get("indicators") or {}).items() if symbol in self.rule.indicators
+            },
+            "settings": {
+                "budget": self.budget.as_dict(),
+                "near_duplicate_threshold": self.near_duplicate_threshold,
+                "keep_exact_duplicates": self.keep_exact_duplicates,
+                "quotas": dict(sorted(self.quotas.items())),
+                "clip": {symbol: list(limits) for symbol, limits in self.prediction.bounds.items()} if self.clip else None,
+                "max_null_fraction": self.max_null_fraction,
+            },
+            "summary": summary,
+        }
+
+
+def prepare(
+    pool: Pool,
+    table: ScoreTable,
+    rule: LinearRule,
+    *,
+    budget: Budget | int | float,
+    near_duplicate_threshold: float | None = 0.8,
+    keep_exact_duplicates: bool = False,
+    quotas: Mapping[str, int | float] | None = None,
+    clip: bool = False,
+    allow_mismatch: bool = False,
+    max_null_fraction: float = 0.05,
+    max_bad_fraction: float = 0.05,
+    neighbors: Neighbors | None = None,
+    token_counter: TokenCounter | None = None,
+) -> Setting:
+    """The eligible rows of a pool and the rule's values over them: `select` up to the ranking.
+
+    Takes and raises what `select` does.
+    """
+    chosen = as_budget(budget)
+    for name, limit in (("max_null_fraction", max_null_fraction), ("max_bad_fraction", max_bad_fraction)):
+        if not 0 <= limit <= 1:
+            raise UsageError(f"{name} is {limit}; it is a share from 0 to 1.")
+    rows = _fit(pool, table)
+    if neighbors is None and Neighborhood.possible(table):
+        neighbors = Neighborhood(pool, table)
+    check_quotas(quotas or {}, set(pool.sources))
+    rule.check_columns(table)
+    mismatches = tuple(rule.check_models(table, allow_mismatch=allow_mismatch))
+    if isinstance(chosen, Tokens) and token_counter is None:
+        token_counter = chat_tokens(chosen.tokenizer).count
+    _check_bad_rows(pool, max_bad_fraction)
+    _check_nulls(table, rule, max_null_fraction)
+    dropped = _unscored(table, rule, rows)
+    if not keep_exact_duplicates:
+        dropped |= _exact_duplicates(pool.ids, dropped)
+    eligible = np.array([position for position in range(len(pool)) if position not in dropped], dtype=np.int64)
+    if not len(eligible):
+        counts = ", ".join(f"{reason}: {count}" for reason, count in Counter(reason for reason, _ in dropped.values()).most_common())
+        raise NothingToDo(f"No row of the pool is left to rank ({counts or 'it is empty'}).")
+    columns: dict[str, tuple[Floats, Mask]] = {}
+    for symbol in rule.indicators:
+        values, valid = table.values(symbol)
+        columns[symbol] = (values[rows[eligible]], valid[rows[eligible]])
+    recomputed = _recompute(columns, eligible, len(pool), neighbors)
+    return Setting(
+        pool=pool,
+        table=table,
+        rule=rule,
+        budget=chosen,
+        near_duplicate_threshold=near_duplicate_threshold,
+        keep_exact_duplicates=keep_exact_duplicates,
+        quotas=dict(quotas or {}),
+        clip=clip,
+        max_null_fraction=max_null_fraction,
+        neighbors=neighbors,
+        token_counter=token_counter,
+        mismatches=mismatches,
+        rows=rows,
+        eligible=eligible,
+        dropped=dropped,
+        columns=columns,
+        recomputed=recomputed,
+        prediction=rule.combine(columns, clip=clip),
+    )
+
+
+def _fit(pool: Pool, table: ScoreTable) -> Positions:
+    """Where each of the pool's rows stands in the table."""
+    again = "Score the pool again, or name the pool the table was made from with --pool."
+    scored = (table.manifest.get("pool") or {}).get("fingerprint")
+    if scored is not None and scored != pool.fingerprint:
+        raise UsageError("The scores are of another pool, or the pool has changed since it was scored.", fix=again)
+    where = {name: row for row, name in enumerate(table.ids)}
+    missing = [name for name in pool.ids if name not in where]
+    if missing or len(table) != len(pool):
+        what = (
+            f"{len(missing)} of the pool's {len(pool)} rows have no scores"
+            if missing
+            else f"the table has {len(table)} rows, the pool {len(pool)}"
+        )
+        raise UsageError(f"The scores do not fit the pool: {what}.", fix=again)
+    return np.array([where[name] for name in pool.ids], dtype=np.int64)
+
+
+def _check_bad_rows(pool: Pool, limit: float) -> None:
+    account = pool.account
+    if account.bad_fraction > limit:
+        counts = ", ".join(f"{reason}: {n}" for reason, n in account.quarantined.items())
+        raise TooManyBadRows(
+            f"{account.n_quarantined} of the {account.read} rows read were quarantined ({counts}), more than {limit:g} of them.",
+            fix="Repair these rows, or raise --max-bad-fraction.",
+            account=account,
+        )
+
+
+def _check_nulls(table: ScoreTable, rule: LinearRule, limit: float) -> None:
+    over = [symbol for symbol in rule.indicators if table.null_fraction(symbol) > limit]
+    if over:
+        told = "; ".join(
+            f"{symbol} {sum(counts.values())} of {len(table)} ({', '.join(f'{reason}: {n}' for reason, n in counts.items())})"
+            for symbol in over
+            for counts in [table.null_counts(symbol)]
+        )
+        raise TooManyNulls(
+            f"More than {limit:g} of the rows have no value in an indicator that {rule.name} uses: {told}.",
+            fix="Repair or drop these rows, choose a rule that does without, or raise --max-null-fraction.",
+        )
+
+
+def _unscored(table: ScoreTable, rule: LinearRule, rows: Positions) -> dict[int, tuple[str, str | None]]:
+    dropped: dict[int, tuple[str, str | None]] = {}
+    for symbol in rule.indicators:
+        _, valid = table.values(symbol)
+        missing = np.flatnonzero(~valid[rows])
+        if len(missing):
+            reasons = table.reasons(symbol)
+            for position in missing.tolist():
+                dropped.setdefault(position, (f"unscored:{symbol}:{reasons[int(rows[position])]}", None))
+    return dropped
+
+
+def _exact_duplicates(ids: Sequence[str], dropped: Mapping[int, Any]) -> dict[int, tuple[str, str | None]]:
+    """Rows whose digest an earlier occurrence among the others has."""
+    groups: dict[str, list[tuple[int, int]]] = {}
+    for position, name in enumerate(ids):
+        if position not in dropped:
+            digest, _, occurrence = name.partition(".")
+            groups.setdefault(digest, []).append((int(occurrence or 0), position))
+    found: dict[int, tuple[str, str | None]] = {}
+    for group in groups.values():
+        if len(group) > 1:
+            group.sort()
+            found.update({position: (EXACT, ids[group[0][1]]) for _, position in group[1:]})
+    return found
+
+
+def _recompute(columns: dict[str, tuple[Floats, Mask]], eligible: Positions, n: int, neighbors: Neighbors | None) -> tuple[str, ...]:
+    """Put the distances among the eligible rows into the columns; the symbols that changed."""
+    if len(eligible) == n:
+        return ()
+    changed: list[str] = []
+    for symbol in columns:
+        match = NEIGHBOR.fullmatch(symbol)
+        if match is None:
+            continue
+        if neighbors is None:
+            raise UsageError(
+                f"{n - len(eligible)} rows were dropped, so {symbol} has to be computed anew over the {len(eligible)} others, "
+                "and no neighbor search was given.",
+                fix="Give select() its `neighbors`, or keep exact duplicates.",
+            )
+        i = int(match[1])
+        if len(eligible) < i + 1:
+            raise IndexTooSmall(
+                f"{symbol} needs at least {i + 1} examples; {len(eligible)} remain after duplicates and unscored rows are dropped."
+            )
+        columns[symbol] = (_distances(neighbors, eligible, i, symbol), np.ones(len(eligible), dtype=bool))
+        changed.append(symbol)
+    return tuple(changed)
+
+
+def _distances(neighbors: Neighbors, positions: Positions, i: int, symbol: str) -> Floats:
+    found = np.asarray(neighbors(positions, i), dtype=np.float64)
+    if found.shape != positions.shape or not np.isfinite(found).all():
+        raise ScoresError(
+            f"As {symbol} the neighbor search gave {found.size} distances for {len(positions)} examples, "
+            f"{int((~np.isfinite(found)).sum())} of them not finite."
+        )
+    return found
+
+
+def _mean(values: Floats) -> float | None:
+    """Exactly rounded, so that it does not depend on the order of the rows."""
+    return math.fsum(values.tolist()) / len(values) if len(values) else None
+
+
+__all__ = ["Neighbors", "Ranking", "Selection", "Setting", "TokenCounter", "prepare", "select"]

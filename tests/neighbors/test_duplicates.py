@@ -1,0 +1,234 @@
+"""Near-duplicates: nothing that is not one, next to nothing missed, no quadratic pool."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instructsel.errors import UsageError
+from instructsel.neighbors.duplicates import BUCKET, Shingles, near_duplicates
+from instructsel.pool.pool import Pool
+
+
+def words_of(text: str) -> set[tuple[str, ...]]:
+    """The shingles by their definition, for text written with spaces."""
+    words = text.lower().split()
+    return {tuple(words[i : i + 5]) for i in range(len(words) - 4)} if len(words) >= 5 else {("short", *words)}
+
+
+def jaccard(a: set[tuple[str, ...]], b: set[tuple[str, ...]]) -> float:
+    return len(a & b) / len(a | b)
+
+
+def greedy(sets: list[set[tuple[str, ...]]], threshold: float) -> tuple[set[int], list[tuple[int, int]]]:
+    """All pairs at or above the threshold, and what a search that misses none keeps in the order given."""
+    pairs = [(a, b) for b in range(len(sets)) for a in range(b) if jaccard(sets[a], sets[b]) >= threshold]
+    partners: dict[int, list[int]] = {}
+    for a, b in pairs:
+        partners.setdefault(b, []).append(a)
+    kept: set[int] = set()
+    for row in range(len(sets)):
+        if not any(a in kept for a in partners.get(row, [])):
+            kept.add(row)
+    return kept, pairs
+
+
+def numbered(count: int, change: int, word: str) -> str:
+    """`count` different words, the one at `change` replaced."""
+    return " ".join(word if i == change else f"w{i}" for i in range(count))
+
+
+def test_the_jaccard_similarity_is_that_of_word_5_grams() -> None:
+    # 50 words, 46 shingles; the word at 25 stands in five of them: 41 / 51.
+    shingles = Shingles.of([numbered(50, 25, "a"), numbered(50, 25, "b")])
+    assert shingles.jaccard(0, 1) == 41 / 51
+
+
+def test_a_pair_above_the_threshold_is_a_duplicate_and_one_below_is_not() -> None:
+    above, below = (numbered(50, 25, "a"), numbered(50, 25, "b")), (numbered(48, 25, "a"), numbered(48, 25, "b"))  # 41/51, 39/49
+    assert near_duplicates(Shingles.of(above), [0, 1]).tolist() == [-1, 0]
+    assert 39 / 49 < 0.8
+    assert near_duplicates(Shingles.of(below), [0, 1]).tolist() == [-1, -1]
+
+
+def test_the_better_ranked_of_two_stays() -> None:
+    shingles = Shingles.of([numbered(80, 40, "a"), numbered(80, 40, "b"), "something else entirely, and nothing like it"])
+    assert near_duplicates(shingles, [1, 2, 0]).tolist() == [-1, -1, 1]
+
+
+def test_case_and_spacing_make_no_difference() -> None:
+    assert near_duplicates(Shingles.of(["The cat sat on the mat today", "the CAT  sat\ton\nthe mat today"]), [0, 1]).tolist() == [-1, 0]
+
+
+def test_a_text_shorter_than_a_shingle_is_compared_as_a_whole() -> None:
+    shingles = Shingles.of(["two words", "Two  words", "two other words", "words two", "", " "])
+    assert near_duplicates(shingles, range(6)).tolist() == [-1, 0, -1, -1, -1, 4]
+
+
+@pytest.mark.parametrize(
+    "text", ["今天天气很好我们一起去公园散步吧然后回家吃饭看书睡觉明天再来一次好不好", "วันนี้อากาศดีมากเราไปเดินเล่นที่สวนสาธารณะกันเถอะแล้วกลับบ้าน"]
+)
+def test_scripts_without_spaces_are_compared_by_characters(text: str) -> None:
+    spaced, changed = f"{text[:10]} {text[10:]}", text[:-1] + "x"
+    shingles = Shingles.of([text, spaced, changed, text[::-1]])
+    assert len(shingles.row(0)) > 10
+    assert near_duplicates(shingles, range(4)).tolist() == [-1, 0, 0, -1]
+
+
+def test_a_lone_surrogate_is_text_like_any_other() -> None:
+    assert near_duplicates(Shingles.of(["a \ud800 b", "a \ud800 b"]), [0, 1]).tolist() == [-1, 0]
+
+
+def test_an_empty_pool_and_an_empty_order_have_no_duplicates() -> None:
+    assert near_duplicates(Shingles.of([]), []).tolist() == []
+    assert near_duplicates(Shingles.of(["a", "a"]), []).tolist() == []
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.59, 1.01, float("nan")])
+def test_a_threshold_the_search_cannot_serve_is_refused(threshold: float) -> None:
+    with pytest.raises(UsageError, match="threshold"):
+        near_duplicates(Shingles.of(["a"]), [0], threshold)
+
+
+VOCABULARY = [f"word{i}" for i in range(400)]
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> list[str]:
+    """Texts of random words, some of them copies of another with a few words changed, cut or added."""
+    source = draw(st.randoms(use_true_random=False))
+    texts: list[str] = []
+    for _ in range(draw(st.integers(2, 60))):
+        if texts and source.random() < 0.5:
+            words = source.choice(texts).split()
+            for _ in range(source.randint(0, 4)):
+                at = source.randrange(len(words))
+                words[at : at + source.randint(0, 1)] = [source.choice(VOCABULARY)] * source.randint(0, 1) or words[at : at + 1]
+        else:
+            words = [source.choice(VOCABULARY) for _ in range(source.randint(1, 80))]
+        texts.append(" ".join(words))
+    return texts
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(pools(), st.sampled_from([0.7, 0.8, 0.9, 1.0]))
+def test_random_pools_lose_exactly_the_duplicates_that_brute_force_finds(texts: list[str], threshold: float) -> None:
+    sets = [words_of(text) for text in texts]
+    kept, _ = greedy(sets, threshold)
+    found = near_duplicates(Shingles.of(texts), range(len(texts)), threshold)
+    assert {row for row in range(len(texts)) if found[row] < 0} == kept
+    assert all(found[row] in kept and jaccard(sets[row], sets[found[row]]) >= threshold for row in range(len(texts)) if found[row] >= 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(pools(), st.randoms(use_true_random=False))
+def test_the_order_of_arrival_makes_no_difference(texts: list[str], source: random.Random) -> None:
+    texts = list(dict.fromkeys(texts))
+    shuffled = source.sample(range(len(texts)), len(texts))
+    place = {row: position for position, row in enumerate(shuffled)}
+    straight = near_duplicates(Shingles.of(texts), range(len(texts)))
+    arrived = near_duplicates(Shingles.of([texts[row] for row in shuffled]), [place[row] for row in range(len(texts))])
+    assert [-1 if found < 0 else shuffled[found] for found in arrived.tolist()] == straight.tolist()
+
+
+def test_the_hashes_are_the_same_in_every_process() -> None:
+    code = "from instructsel.neighbors.duplicates import Shingles; s = Shingles.of(['one two three four five six', 'x']); print(s.hashes.tolist(), s.keys.tolist())"
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(answers) == 1
+
+
+def test_the_batches_in_which_texts_are_hashed_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [numbered(30, i % 30, f"x{i}") for i in range(200)] + ["", "short"]
+    whole = Shingles.of(texts)
+    monkeypatch.setattr("instructsel.neighbors.duplicates.BATCH", 50)
+    monkeypatch.setattr("instructsel.neighbors.duplicates.VOCABULARY", 7)
+    pieces = Shingles.of(iter(texts))
+    assert (pieces.hashes == whole.hashes).all()
+    assert (pieces.offsets == whole.offsets).all()
+    assert (pieces.keys == whole.keys).all()
+
+
+@pytest.mark.parametrize(("words", "dropped"), [(60, 1999), (30, 0)])
+def test_a_pool_of_one_text_with_one_word_changed_is_judged_right(words: int, dropped: int) -> None:
+    # 60 words: 51 of 61 shingles in common; 30 words: 21 of 31.
+    texts = [numbered(words, words // 2, f"x{i}") for i in range(2000)]
+    assert int((near_duplicates(Shingles.of(texts), range(2000)) >= 0).sum()) == dropped
+
+
+def test_real_duplicates_are_found_among_thousands_of_one_template() -> None:
+    source = random.Random(0)
+    template = " ".join(f"w{i}" for i in range(20))
+    texts = [f"{template} {' '.join(f'v{source.randrange(5000)}' for _ in range(20))}" for _ in range(20 * BUCKET)]
+    copies = [" ".join([*texts[i].split()[:-1], "changed"]) for i in range(0, len(texts), 7)]
+    found = near_duplicates(Shingles.of(texts + copies), range(len(texts) + len(copies)))
+    assert (found[: len(texts)] < 0).all()
+    assert found[len(texts) :].tolist() == list(range(0, len(texts), 7))
+
+
+@pytest.mark.parametrize("words", [30, 60])
+def test_twenty_thousand_rows_of_one_template_do_not_go_quadratic(words: int) -> None:
+    def seconds(rows: int) -> float:
+        shingles = Shingles.of(numbered(words, words // 2, f"x{i}") for i in range(rows))
+        start = time.process_time()
+        near_duplicates(shingles, range(rows))
+        return time.process_time() - start
+
+    seconds(1000)
+    # Quadratic time would grow 16-fold; the clock's noise is left room.
+    assert seconds(20_000) < 9 * seconds(5_000)
+
+
+def test_two_thousand_real_rows_lose_what_brute_force_finds(shared_data: Path) -> None:
+    pool = Pool.read(shared_data / "pools" / "dolly.jsonl.zst")
+    rows = np.linspace(0, len(pool) - 1, 2000).astype(int)
+    # Every twentieth row once more with a word added, so that there is something to find.
+    texts = [example.text for example in pool.examples(rows.tolist())]
+    texts += [f"{text} indeed" for text in texts[::20]]
+    sets = [words_of(text) if text.isascii() else set() for text in texts]
+    ascii_rows = [row for row, shingles in enumerate(sets) if shingles]
+    order = [texts[row] for row in ascii_rows]
+    kept, pairs = greedy_by_index([sets[row] for row in ascii_rows], 0.8)
+    found = near_duplicates(Shingles.of(order), range(len(order)))
+    assert len(pairs) > 50
+    assert {row for row in range(len(order)) if found[row] < 0} == kept
+
+
+def greedy_by_index(sets: list[set[tuple[str, ...]]], threshold: float) -> tuple[set[int], list[tuple[int, int]]]:
+    """`greedy`, through an index of shingles: the same pairs, counted instead of compared."""
+    rows_with: dict[tuple[str, ...], list[int]] = {}
+    kept: set[int] = set()
+    pairs: list[tuple[int, int]] = []
+    for row, shingles in enumerate(sets):
+        common: dict[int, int] = {}
+        for shingle in shingles:
+            for other in rows_with.get(shingle, ()):
+                common[other] = common.get(other, 0) + 1
+            rows_with.setdefault(shingle, []).append(row)
+        near = [other for other, count in common.items() if count / (len(shingles) + len(sets[other]) - count) >= threshold]
+        pairs += [(other, row) for other in near]
+        if not any(other in kept for other in near):
+            kept.add(row)
+    return kept, pairs
+
+
+def test_neither_polars_nor_faiss_is_loaded() -> None:
+    code = "import sys, instructsel.neighbors.duplicates; print(sorted({'polars', 'faiss', 'torch'} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, check=True, text=True)
+    assert ran.stdout.strip() == "[]"

@@ -126,10 +126,7 @@ def first_user(row: Row) -> dict[str, str]:
 def swap_words(row: Row, rng: random.Random) -> bool:
     """Replace one or two words of a row by synonyms; say whether there was a word to replace."""
     places = [
-        (m, w)
-        for m, message in enumerate(row["messages"])
-        for w, word in enumerate(message["content"].split(" "))
-        if word in SYNONYMS
+        (m, w) for m, message in enumerate(row["messages"]) for w, word in enumerate(message["content"].split(" ")) if word in SYNONYMS
     ]
     if not places:
         return False
@@ -274,10 +271,7 @@ def plant(rows: list[Row], *, seed: int) -> tuple[list[Row], list[dict[str, Any]
     order = list(range(len(pool)))
     rng.shuffle(order)
     line = {index: number for number, index in enumerate(order, start=1)}
-    key = [
-        {"line": line[index], "kind": kind, "of": line[origins[index]] if index in origins else None}
-        for index, kind in kinds.items()
-    ]
+    key = [{"line": line[index], "kind": kind, "of": line[origins[index]] if index in origins else None} for index, kind in kinds.items()]
     return [pool[index] for index in order], sorted(key, key=lambda entry: entry["line"])
 
 

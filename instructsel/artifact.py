@@ -47,7 +47,9 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix="Free some space, or choose another place with -o.") from error
+            raise EnvironmentFault(
+                f"Cannot write {target}: {error.strerror or error}.", fix="Free some space, or choose another place with -o."
+            ) from error
         raise
 
 
@@ -102,7 +104,10 @@ def checked_version(manifest: Any, where: str | Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("schema_version", SCHEMA_VERSION), int):
         raise ScoresError(f"{where} does not hold a manifest.", fix="Score the pool again.")
     if manifest.get("schema_version", SCHEMA_VERSION) > SCHEMA_VERSION:
-        raise ScoresError(f"{where} was written by a newer instructsel (schema {manifest['schema_version']}, this one reads {SCHEMA_VERSION}).", fix="Upgrade with: pip install -U instructsel")
+        raise ScoresError(
+            f"{where} was written by a newer instructsel (schema {manifest['schema_version']}, this one reads {SCHEMA_VERSION}).",
+            fix="Upgrade with: pip install -U instructsel",
+        )
     return manifest
 
 

@@ -54,9 +54,15 @@ class Cache:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = place.stat()
         except OSError as error:
-            raise EnvironmentFault(f"The cache {place} cannot be used: {error.strerror or error}.", fix="Choose another with --cache, or go without: --no-cache") from error
+            raise EnvironmentFault(
+                f"The cache {place} cannot be used: {error.strerror or error}.",
+                fix="Choose another with --cache, or go without: --no-cache",
+            ) from error
         if os.name == "posix" and (found.st_uid != os.getuid() or found.st_mode & stat.S_IWOTH):
-            raise EnvironmentFault(f"The cache {place} belongs to somebody else or can be written by anybody.", fix="Choose another with --cache, or go without: --no-cache")
+            raise EnvironmentFault(
+                f"The cache {place} belongs to somebody else or can be written by anybody.",
+                fix="Choose another with --cache, or go without: --no-cache",
+            )
         return cls(place)
 
     def path(self, kind: str, key: Any) -> Path:
@@ -84,7 +90,10 @@ class Cache:
         try:
             target.parent.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise EnvironmentFault(f"The cache {self.folder} cannot be written: {error.strerror or error}.", fix="Choose another with --cache, or go without: --no-cache") from error
+            raise EnvironmentFault(
+                f"The cache {self.folder} cannot be written: {error.strerror or error}.",
+                fix="Choose another with --cache, or go without: --no-cache",
+            ) from error
         with atomic_write(target) as file:
             file.write(MAGIC + hashlib.blake2b(packed, digest_size=DIGEST).digest())
             file.write(packed)

@@ -28,7 +28,7 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def _options(
+def _root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:

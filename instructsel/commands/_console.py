@@ -45,7 +45,13 @@ def aligned(rows: Iterable[Sequence[Any]], *, header: Sequence[str] = (), right:
     if not cells:
         return []
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = ["  ".join(cell.rjust(width) if number in right else cell.ljust(width) for number, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in cells]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
     return [lines[0], "-" * max(map(len, lines)), *lines[1:]] if header else lines
 
 
@@ -82,7 +88,12 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         except Exception as error:
             if kwargs.get("show_traceback"):
                 raise
-            fail(EnvironmentFault(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}", fix="This is a fault of instructsel; add --traceback and report it."))
+            fail(
+                EnvironmentFault(
+                    f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
+                    fix="This is a fault of instructsel; add --traceback and report it.",
+                )
+            )
 
     return wrapper
 

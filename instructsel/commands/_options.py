@@ -20,10 +20,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on
 Traceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print every setting and where it came from, and end.")]
 Form = Annotated[str, typer.Option("--format", help="Row format of the pool: auto, alpaca, dolly, messages, sharegpt, …")]
-Mapping = Annotated[str | None, typer.Option("--map", help="Fields of any other format: instruction=FIELD,response=FIELD[,input=FIELD][,system=FIELD].")]
+Mapping = Annotated[
+    str | None, typer.Option("--map", help="Fields of any other format: instruction=FIELD,response=FIELD[,input=FIELD][,system=FIELD].")
+]
 Columns = Annotated[str | None, typer.Option("--columns", help="Column names of a CSV or TSV file without a header, comma-separated.")]
 Oasst = Annotated[str, typer.Option("--oasst", help="Paths of OpenAssistant trees: best-path or all-paths.")]
-DuplicateKey = Annotated[str, typer.Option("--on-duplicate-key", help="A row that names a key twice: error quarantines it, last keeps the last value.")]
+DuplicateKey = Annotated[
+    str, typer.Option("--on-duplicate-key", help="A row that names a key twice: error quarantines it, last keeps the last value.")
+]
 CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Folder of the cache; the user's cache folder by default.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing between runs.")]
 
@@ -60,7 +64,10 @@ class Reading:
             say(f"{Path(file).name}: read as {why}", quiet=quiet)
         say(pool.account.sentence(), quiet=quiet)
         for entry in pool.account.quarantine[:3]:
-            say(f"  quarantined {Path(entry.file).name}, line {entry.line}, byte {entry.offset}: {entry.reason} ({entry.detail})", quiet=quiet)
+            say(
+                f"  quarantined {Path(entry.file).name}, line {entry.line}, byte {entry.offset}: {entry.reason} ({entry.detail})",
+                quiet=quiet,
+            )
         if pool.account.n_quarantined > 3:
             say(f"  … and {pool.account.n_quarantined - 3:,} more", quiet=quiet)
         return pool

@@ -41,7 +41,9 @@ def check(context: typer.Context) -> None:
     known = [parameter.name or "" for parameter in context.command.params]
     for key in given:
         if key not in known:
-            raise UsageError.named(key.replace("_", "-"), [name.replace("_", "-") for name in known], noun=f"setting for {context.info_name} in {FILE}")
+            raise UsageError.named(
+                key.replace("_", "-"), [name.replace("_", "-") for name in known], noun=f"setting for {context.info_name} in {FILE}"
+            )
 
 
 def print_config(context: typer.Context) -> None:

@@ -33,16 +33,16 @@ CHECKS: Final = {
 """Defect kind → the reasons of the checks that look for it. The other kinds have no check: only the ranking can keep them out."""
 
 EXAMPLES: Final = """Examples:
-
   instructsel demo -o /tmp/instructsel-demo
-
   instructsel demo -o /tmp/instructsel-demo --fraction 0.25 --json
 """
 
 
 @reported
 def command(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results, made if it is not there.")] = Path("instructsel-demo"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results, made if it is not there.")] = Path(
+        "instructsel-demo"
+    ),
     pool: Annotated[Path | None, typer.Option(help="Another pool with planted defects; needs --key.")] = None,
     key: Annotated[Path | None, typer.Option(help="Its key: which rows are defective.")] = None,
     fraction: Annotated[float, typer.Option(help="Share of the pool to select.")] = 0.5,
@@ -83,7 +83,10 @@ def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tupl
         say(line, quiet=quiet)
     chosen = select(whole, table, catalog.load(RULE), budget=fraction, neighbors=neighborhood(whole, table, cache, quiet=quiet))
     beside = baselines(chosen, ["random"], seeds=[0])
-    written = {selection.name: write(whole, selection, output / f"{name}.jsonl", to=None, scores=scores) for name, selection in (("selected", chosen), ("random", beside[0]))}
+    written = {
+        selection.name: write(whole, selection, output / f"{name}.jsonl", to=None, scores=scores)
+        for name, selection in (("selected", chosen), ("random", beside[0]))
+    }
     for line in [*report(chosen, beside, written), ""]:
         say(line, quiet=quiet)
     return whole, chosen
@@ -109,10 +112,17 @@ def compare(pool: Pool, selection: Selection, key: Path) -> dict[str, dict[str, 
         rows = orjson.loads(key.read_bytes())["rows"]
         planted = {int(row["line"]): (str(row["kind"]), row.get("of")) for row in rows}
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise PoolError(f"{key.name} is not a readable key ({type(error).__name__}).", fix="Plant the defects anew with examples/plant.py") from error
-    fate = {pool.locate(position)[1][0]: (kept, reason) for position, (kept, reason) in enumerate(zip(*(selection.frame[name].to_list() for name in ("kept", "reason")), strict=True))}
+        raise PoolError(
+            f"{key.name} is not a readable key ({type(error).__name__}).", fix="Plant the defects anew with examples/plant.py"
+        ) from error
+    fate = {
+        pool.locate(position)[1][0]: (kept, reason)
+        for position, (kept, reason) in enumerate(zip(*(selection.frame[name].to_list() for name in ("kept", "reason")), strict=True))
+    }
     if missing := sorted(set(planted) - set(fate)):
-        raise PoolError(f"{key.name} names line {missing[0]}, which the pool does not have.", fix="Plant the defects anew with examples/plant.py")
+        raise PoolError(
+            f"{key.name} names line {missing[0]}, which the pool does not have.", fix="Plant the defects anew with examples/plant.py"
+        )
     originals = {of for _, of in planted.values() if of is not None}
     clean_lines = [line for line in fate if line not in planted and line not in originals]
     found: dict[str, dict[str, Any]] = {}
@@ -120,7 +130,10 @@ def compare(pool: Pool, selection: Selection, key: Path) -> dict[str, dict[str, 
         lines = clean_lines if kind == "clean" else [line for line, (other, _) in planted.items() if other == kind]
         checks = CHECKS.get(kind, ())
         caught = sum(any(_dropped(fate[line], checks) for line in (at, planted[at][1]) if line in fate) for at in lines) if checks else None
-        states = Counter("selected" if fate[line][0] else "out_by_rank" if fate[line][1] in ("not_reached", "over_budget") else "dropped" for line in lines)
+        states = Counter(
+            "selected" if fate[line][0] else "out_by_rank" if fate[line][1] in ("not_reached", "over_budget") else "dropped"
+            for line in lines
+        )
         found[kind] = {
             "planted": len(lines),
             "found": caught,
@@ -140,18 +153,30 @@ def _dropped(fate: tuple[bool, str | None], reasons: tuple[str, ...]) -> bool:
 def _lines(kinds: dict[str, dict[str, Any]], chosen: Selection) -> list[str]:
     rows = []
     for kind, counts in kinds.items():
-        recall = f"{counts['found']} of {counts['planted']} ({counts['recall']:.0%})" if counts["recall"] is not None else "no check" if kind != "clean" else ""
+        recall = (
+            f"{counts['found']} of {counts['planted']} ({counts['recall']:.0%})"
+            if counts["recall"] is not None
+            else "no check"
+            if kind != "clean"
+            else ""
+        )
         alarms = "" if counts["false_alarms"] is None else str(counts["false_alarms"])
         share = counts["selected"] / counts["planted"] if counts["planted"] else 0.0
         rows.append([kind, counts["planted"], recall, alarms, counts["out_by_rank"], f"{counts['selected']} ({share:.0%})"])
     base = kinds["clean"]["selected"] / max(kinds["clean"]["planted"], 1)
-    worse = [kind for kind, counts in kinds.items() if kind != "clean" and counts["recall"] is None and counts["planted"] and counts["selected"] / counts["planted"] >= base]
+    worse = [
+        kind
+        for kind, counts in kinds.items()
+        if kind != "clean" and counts["recall"] is None and counts["planted"] and counts["selected"] / counts["planted"] >= base
+    ]
     lines = [
         "planted defects, compared with the key:",
         *aligned(rows, header=["kind", "rows", "found (recall)", "false alarms", "ranked out", "selected"], right=(1, 3, 4)),
         "false alarms: clean rows that the checks for this kind dropped. ranked out: left out only because other rows rank higher.",
     ]
     if worse:
-        lines.append(f"{RULE} selects {', '.join(worse)} rows at least as often as clean ones ({base:.0%}): it favors what lies far from other rows and has no eye for quality.")
+        lines.append(
+            f"{RULE} selects {', '.join(worse)} rows at least as often as clean ones ({base:.0%}): it favors what lies far from other rows and has no eye for quality."
+        )
     lines.append(f"{len(chosen):,} rows selected by {chosen.manifest['form']}, which is not Eq. 4: no reward model took part.")
     return lines

@@ -17,9 +17,7 @@ from instructsel.selection.diff import Difference, diff, diff_rules
 from instructsel.selection.selection import Selection
 
 EXAMPLES: Final = """Examples:
-
   instructsel diff /tmp/tenth.selection.parquet /tmp/tenth.random-seed0.selection.parquet
-
   instructsel diff longest eq4-without-reward --scores /tmp/demo.scores.parquet --n 50
 """
 
@@ -60,7 +58,14 @@ def _lines(found: Difference) -> list[str]:
     if found.spearman is not None:
         lines.append(f"Spearman correlation of the ranks {found.spearman:+.3f} over {found.ranked:,} examples ranked by both")
     rows = [
-        [moved.id, f"{moved.rank_a:,}", f"{moved.rank_b:,}", "kept" if moved.kept_a else "out", "kept" if moved.kept_b else "out", f"{moved.term} {moved.term_shift:+.2f} sd" if moved.term and moved.term_shift is not None else ""]
+        [
+            moved.id,
+            f"{moved.rank_a:,}",
+            f"{moved.rank_b:,}",
+            "kept" if moved.kept_a else "out",
+            "kept" if moved.kept_b else "out",
+            f"{moved.term} {moved.term_shift:+.2f} sd" if moved.term and moved.term_shift is not None else "",
+        ]
         for moved in found.moved
     ]
     if rows:

@@ -18,9 +18,7 @@ from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection.selection import CONTRIBUTION, Selection
 
 EXAMPLES: Final = """Examples:
-
   instructsel explain pool.jsonl:3 --selection /tmp/chosen.selection.parquet
-
   instructsel explain pool.jsonl:3 --scores /tmp/demo.scores.parquet --rule longest
 """
 
@@ -89,15 +87,28 @@ def _print(plain: dict[str, Any], instruction: str, response: str) -> None:
     rows = []
     for symbol in {**plain["scores"], **plain["contributions"]}:
         value, part = plain["scores"].get(symbol), plain["contributions"].get(symbol)
-        rows.append([symbol, f"{value:.6g}" if value is not None else f"null ({plain['reasons'].get(symbol, 'not scored')})", f"{part:+.6f}" if part is not None else ""])
+        rows.append(
+            [
+                symbol,
+                f"{value:.6g}" if value is not None else f"null ({plain['reasons'].get(symbol, 'not scored')})",
+                f"{part:+.6f}" if part is not None else "",
+            ]
+        )
     for line in aligned(rows, header=["indicator", "score in the pool", "adds to the value"], right=(1, 2)):
         typer.echo(line)
     value = plain.get("value")
-    typer.echo(f"\nvalue: {value:.6f} = {plain['intercept']:g} + the terms ({clean(plain['value_is'])}; lower is better)" if value is not None else "\nvalue: null")
+    typer.echo(
+        f"\nvalue: {value:.6f} = {plain['intercept']:g} + the terms ({clean(plain['value_is'])}; lower is better)"
+        if value is not None
+        else "\nvalue: null"
+    )
     if "kept" in plain:
         state = "kept" if plain["kept"] else f"left out: {plain['reason']}"
         rank = f", rank {plain['rank']:,} of {plain['ranked']:,}" if plain["rank"] is not None else ", not ranked"
-        typer.echo(f"{clean(plain['form'])} ({plain['selection']}): {state}{rank}" + (f", repeats {plain['duplicate_of']}" if plain["duplicate_of"] else ""))
+        typer.echo(
+            f"{clean(plain['form'])} ({plain['selection']}): {state}{rank}"
+            + (f", repeats {plain['duplicate_of']}" if plain["duplicate_of"] else "")
+        )
     for mismatch in plain.get("mismatches", []):
         typer.echo(f"mismatch: {clean(mismatch)}")
 

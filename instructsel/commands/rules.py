@@ -14,8 +14,8 @@ from instructsel.rules.linear import LinearRule
 
 app = typer.Typer(help="List and show the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None)
 
-LIST_EXAMPLES: Final = "Examples:\n\n  instructsel rules list\n\n  instructsel rules list --json\n"
-SHOW_EXAMPLES: Final = "Examples:\n\n  instructsel rules show eq4\n\n  instructsel rules show eq4-without-reward --json\n"
+LIST_EXAMPLES: Final = "Examples:\n  instructsel rules list\n  instructsel rules list --json\n"
+SHOW_EXAMPLES: Final = "Examples:\n  instructsel rules show eq4\n  instructsel rules show eq4-without-reward --json\n"
 
 
 @reported
@@ -41,9 +41,21 @@ def show(
         typer.echo(orjson.dumps(_plain(rule), option=orjson.OPT_INDENT_2).decode())
         return
     typer.echo(f"{rule.name}: {clean(rule.title)}")
-    typer.echo(f"{clean(rule.target)} ~ {rule.intercept:g} " + " ".join(f"{'-' if term.weight < 0 else '+'} {abs(term.weight):g}*{term.indicator}" for term in rule.terms))
+    typer.echo(
+        f"{clean(rule.target)} ~ {rule.intercept:g} "
+        + " ".join(f"{'-' if term.weight < 0 else '+'} {abs(term.weight):g}*{term.indicator}" for term in rule.terms)
+    )
     typer.echo("lower is better\n")
-    rows = [[term.indicator, f"{term.weight:g}", term.unit, ", ".join(entry.name for entry in term.accepts[:2]) + (" …" if len(term.accepts) > 2 else "") or "any", "assumed" if term.assumed else "given"] for term in rule.terms]
+    rows = [
+        [
+            term.indicator,
+            f"{term.weight:g}",
+            term.unit,
+            ", ".join(entry.name for entry in term.accepts[:2]) + (" …" if len(term.accepts) > 2 else "") or "any",
+            "assumed" if term.assumed else "given",
+        ]
+        for term in rule.terms
+    ]
     for line in aligned(rows, header=["indicator", "weight", "unit", "models or tokenizers", ""], right=(1,)):
         typer.echo(line)
     for term in rule.terms:

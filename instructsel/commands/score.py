@@ -26,9 +26,7 @@ from instructsel.scores.table import ScoreTable
 DEFAULT_RULE: Final = "eq4"
 
 EXAMPLES: Final = """Examples:
-
   instructsel score examples/pool.jsonl --indicators len,mtld -o /tmp/demo.scores.parquet
-
   instructsel score examples/pool.jsonl --rule longest -o /tmp/demo.scores.csv
 """
 
@@ -36,16 +34,35 @@ EXAMPLES: Final = """Examples:
 @reported
 def command(
     context: typer.Context,
-    pools: Annotated[list[str], typer.Argument(metavar="POOL...", help="Pool files (.jsonl .json .csv .tsv .parquet, each also .gz or .zst), - for stdin, or hf://OWNER/NAME.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the scores go, .parquet or .csv; - prints CSV. POOL.scores.parquet beside the pool by default.")] = None,
+    pools: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="POOL...", help="Pool files (.jsonl .json .csv .tsv .parquet, each also .gz or .zst), - for stdin, or hf://OWNER/NAME."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Where the scores go, .parquet or .csv; - prints CSV. POOL.scores.parquet beside the pool by default."
+        ),
+    ] = None,
     rule: Annotated[str | None, typer.Option(help="Score what this rule needs; eq4 by default.")] = None,
     indicators: Annotated[str | None, typer.Option(help="Score these instead, comma-separated: len,len_in,mtld,knn_6,rew.")] = None,
-    reward: Annotated[str | None, typer.Option(help="Reward model of rew: a hub id or a local folder. Short for --model rew=MODEL.")] = None,
-    model: Annotated[list[str] | None, typer.Option(metavar="SYMBOL=MODEL[@REVISION]", help="Model or tokenizer of an indicator: a hub id or a local folder.")] = None,
+    reward: Annotated[
+        str | None, typer.Option(help="Reward model of rew: a hub id or a local folder. Short for --model rew=MODEL.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SYMBOL=MODEL[@REVISION]", help="Model or tokenizer of an indicator: a hub id or a local folder."),
+    ] = None,
     precision: Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the processor has it.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
-    skip_probe: Annotated[bool, typer.Option("--skip-probe", help="Use a reward model without the sanity probe; the scores say so.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Score only the first N examples in the order of ids, which is as good as random.")] = None,
+    skip_probe: Annotated[
+        bool, typer.Option("--skip-probe", help="Use a reward model without the sanity probe; the scores say so.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Score only the first N examples in the order of ids, which is as good as random.")
+    ] = None,
     form: options.Form = "auto",
     mapping: options.Mapping = None,
     columns: options.Columns = None,
@@ -83,13 +100,22 @@ def command(
         watch=_watches(chosen, quiet=quiet),
         seconds=seconds,
     )
-    run = {"pools": [name if name == "-" or name.startswith("hf://") else str(Path(name).resolve()) for name in pools], "reading": reading.as_dict(), "limit": limit, "seconds": seconds}
+    run = {
+        "pools": [name if name == "-" or name.startswith("hf://") else str(Path(name).resolve()) for name in pools],
+        "reading": reading.as_dict(),
+        "limit": limit,
+        "seconds": seconds,
+    }
     if str(target) == "-":
         typer.echo(table.frame.write_csv(), nl=False)
     else:
         table.write(target, run=run)
         quarantine = write_quarantine(target, pool)
-        say(f"{len(table):,} examples scored in {time.perf_counter() - started:.1f} s → {target}" + (f"; quarantined rows → {quarantine}" if quarantine else ""), quiet=quiet)
+        say(
+            f"{len(table):,} examples scored in {time.perf_counter() - started:.1f} s → {target}"
+            + (f"; quarantined rows → {quarantine}" if quarantine else ""),
+            quiet=quiet,
+        )
     for line in summary(table, seconds):
         say(line, quiet=quiet)
     for note in notices(table):
@@ -131,7 +157,11 @@ def _indicators(
         raise UsageError("--rule and --indicators exclude each other.", fix="Leave one out.")
     if precision not in ("auto", "fp32", "bf16"):
         raise UsageError.named(precision, ["auto", "fp32", "bf16"], noun="precision")
-    symbols = [part.strip() for part in named.split(",") if part.strip()] if named is not None else list(load_rule(rule or DEFAULT_RULE).indicators)
+    symbols = (
+        [part.strip() for part in named.split(",") if part.strip()]
+        if named is not None
+        else list(load_rule(rule or DEFAULT_RULE).indicators)
+    )
     chosen = dict(_assignment(given) for given in models)
     if reward is not None:
         if "rew" in chosen:
@@ -142,7 +172,9 @@ def _indicators(
             symbols.append("rew")
     for symbol in chosen:
         if symbol not in symbols:
-            raise UsageError(f"--model names a model for {symbol}, which is not scored.", fix=f"Add it: --indicators {','.join([*symbols, symbol])}")
+            raise UsageError(
+                f"--model names a model for {symbol}, which is not scored.", fix=f"Add it: --indicators {','.join([*symbols, symbol])}"
+            )
     built = [_make(symbol, chosen.get(symbol), precision, device, probe) for symbol in symbols]
     asked = named is not None and "rew" in symbols
     return built, "raise" if chosen or asked else "null"
@@ -151,7 +183,10 @@ def _indicators(
 def _assignment(given: str) -> tuple[str, tuple[str, str | None]]:
     symbol, equals, name = given.partition("=")
     if not equals or not symbol or not name:
-        raise UsageError(f"--model {given} is not of the form SYMBOL=MODEL[@REVISION].", fix="For example: --model rew=OpenAssistant/reward-model-deberta-v3-large-v2")
+        raise UsageError(
+            f"--model {given} is not of the form SYMBOL=MODEL[@REVISION].",
+            fix="For example: --model rew=OpenAssistant/reward-model-deberta-v3-large-v2",
+        )
     base, at, revision = name.rpartition("@")
     return symbol, (base, revision) if at and not Path(name).exists() else (name, None)
 
@@ -183,7 +218,9 @@ def summary(table: ScoreTable, seconds: dict[str, float]) -> list[str]:
         described = table.manifest["indicators"][symbol]
         nulls = ", ".join(f"{reason} {count:,}" for reason, count in table.null_counts(symbol).items()) or "0"
         quantiles = [f"{value:.4g}" for value in np.quantile(values[valid], [0.05, 0.5, 0.95])] if valid.any() else ["", "", ""]
-        rows.append([symbol, f"{int(valid.sum()):,}", nulls, f"{described.get('truncated', 0):,}", *quantiles, f"{seconds.get(symbol, 0.0):.1f}"])
+        rows.append(
+            [symbol, f"{int(valid.sum()):,}", nulls, f"{described.get('truncated', 0):,}", *quantiles, f"{seconds.get(symbol, 0.0):.1f}"]
+        )
     return aligned(rows, header=["", "scored", "null", "truncated", "5 %", "median", "95 %", "seconds"], right=(1, 3, 4, 5, 6, 7))
 
 
@@ -199,7 +236,9 @@ def notices(table: ScoreTable) -> list[str]:
         )
     tokenizer = described.get("len", {}).get("tokenizer") or {}
     if tokenizer.get("name") == "sentence-transformers/all-MiniLM-L6-v2":
-        found.append("note: len counts tokens of the embedded MiniLM tokenizer; eq4 assumes LLaMA's: --model len=hf-internal-testing/llama-tokenizer")
+        found.append(
+            "note: len counts tokens of the embedded MiniLM tokenizer; eq4 assumes LLaMA's: --model len=hf-internal-testing/llama-tokenizer"
+        )
     if described.get("rew", {}).get("parameters", {}).get("probe") is False:
         found.append("note: the reward model was used without the sanity probe.")
     if table.manifest["pool"]["account"]["quarantined"]:

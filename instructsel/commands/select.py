@@ -24,9 +24,7 @@ from instructsel.selection.baselines import baselines
 from instructsel.selection.selection import INSIDE, OVER_THE_POOL, Selection, select
 
 EXAMPLES: Final = """Examples:
-
   instructsel select /tmp/demo.scores.parquet --rule longest --n 50 -o /tmp/chosen.jsonl
-
   instructsel select /tmp/demo.scores.parquet --rule longest --fraction 0.1 --baseline random --seeds 2 -o /tmp/tenth.jsonl
 """
 
@@ -38,20 +36,39 @@ def command(
     rule: Annotated[str, typer.Option(help="A preset (see: instructsel rules list) or a rule file.")] = "eq4",
     n: Annotated[int | None, typer.Option("--n", help="Keep N examples.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Keep this share of the pool, above 0 and at most 1.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Keep examples up to N tokens, prompt and response in the chat template of --tokenizer.")] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Keep examples up to N tokens, prompt and response in the chat template of --tokenizer.")
+    ] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Tokenizer of --tokens: a local folder or a hub id.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the chosen rows go, in the pool's own format; - prints them. POOL.selected.* here by default.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Where the chosen rows go, in the pool's own format; - prints them. POOL.selected.* here by default."
+        ),
+    ] = None,
     to: Annotated[str | None, typer.Option(help="messages: write JSON lines with messages instead of the pool's format.")] = None,
     pool: Annotated[list[str] | None, typer.Option(help="The pool files, where the score table's manifest does not lead to them.")] = None,
-    baseline: Annotated[list[str] | None, typer.Option(help="Write a baseline beside the selection: random, longest, length-matched, reward-only. May be repeated.")] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(help="Write a baseline beside the selection: random, longest, length-matched, reward-only. May be repeated."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many draws of random and length-matched.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
-    quota: Annotated[list[str] | None, typer.Option(metavar="SOURCE=CAP", help="At most CAP examples (500) or this share of the budget (0.3) of a source. May be repeated.")] = None,
+    quota: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE=CAP", help="At most CAP examples (500) or this share of the budget (0.3) of a source. May be repeated."
+        ),
+    ] = None,
     near_duplicates: Annotated[float, typer.Option(help="Jaccard similarity from which a row repeats a better-ranked one.")] = 0.8,
     keep_near_duplicates: Annotated[bool, typer.Option("--keep-near-duplicates", help="Remove no near-duplicates.")] = False,
     keep_exact_duplicates: Annotated[bool, typer.Option("--keep-exact-duplicates", help="Remove no exact duplicates.")] = False,
-    clip: Annotated[bool, typer.Option("--clip", help="Winsorise each indicator at its 1st and 99th percentile first; not part of any published rule.")] = False,
-    allow_mismatch: Annotated[bool, typer.Option("--allow-mismatch", help="Rank scores of other models than the rule assumes; every output says so.")] = False,
+    clip: Annotated[
+        bool, typer.Option("--clip", help="Winsorise each indicator at its 1st and 99th percentile first; not part of any published rule.")
+    ] = False,
+    allow_mismatch: Annotated[
+        bool, typer.Option("--allow-mismatch", help="Rank scores of other models than the rule assumes; every output says so.")
+    ] = False,
     max_null_fraction: Annotated[float, typer.Option(help="Share of examples that may lack a value the rule uses.")] = 0.05,
     max_bad_fraction: Annotated[float, typer.Option(help="Share of rows that may have been quarantined.")] = 0.05,
     cache: options.CacheFolder = None,
@@ -97,11 +114,16 @@ def command(
         written = {}
     else:
         target = output or default_output(whole, to)
-        written = {selection.name: write(whole, selection, _beside(target, selection, chosen), to=to, scores=path) for selection in (chosen, *beside)}
+        written = {
+            selection.name: write(whole, selection, _beside(target, selection, chosen), to=to, scores=path)
+            for selection in (chosen, *beside)
+        }
     for line in report(chosen, beside, written):
         say(line, quiet=quiet)
     if json:
-        summaries = [{**selection.summary, "form": selection.manifest["form"], **written[selection.name]} for selection in (chosen, *beside)]
+        summaries = [
+            {**selection.summary, "form": selection.manifest["form"], **written[selection.name]} for selection in (chosen, *beside)
+        ]
         typer.echo(orjson.dumps({"selection": summaries[0], "baselines": summaries[1:]}, option=orjson.OPT_INDENT_2).decode())
 
 
@@ -183,7 +205,11 @@ def report(chosen: Selection, beside: list[Selection], written: dict[str, dict[s
         inside = summary["inside"].get(symbol)
         told = ""
         if inside is not None:
-            told = f", inside the selection {inside['mean']:.4g}" if inside["mean"] is not None else f", inside the selection null ({inside['reason']})"
+            told = (
+                f", inside the selection {inside['mean']:.4g}"
+                if inside["mean"] is not None
+                else f", inside the selection null ({inside['reason']})"
+            )
         if means["kept"] is not None:
             found.append(f"mean {symbol}: {means['ranked']:.4g} ranked, {means['kept']:.4g} kept{told}")
     value = summary["rule_value"]
@@ -191,17 +217,28 @@ def report(chosen: Selection, beside: list[Selection], written: dict[str, dict[s
         inside_value = f"; {value[INSIDE]:.4f} {INSIDE}" if value[INSIDE] is not None and value[INSIDE] != value[OVER_THE_POOL] else ""
         found.append(f"value of the selection: {value[OVER_THE_POOL]:.4f} as {OVER_THE_POOL}{inside_value}. Neither is a measured loss.")
     if len(summary["composition"]) > 1:
-        found.extend(aligned([[source, f"{counts['pool']:,}", f"{counts['kept']:,}"] for source, counts in summary["composition"].items()], header=["source", "pool", "kept"], right=(1, 2)))
-    found.extend(f"mismatch: {entry['indicator']} was scored with {entry['scored_with'] or 'an unknown model'}, the rule assumes {entry['assumes'][0]}" for entry in summary["mismatches"])
+        found.extend(
+            aligned(
+                [[source, f"{counts['pool']:,}", f"{counts['kept']:,}"] for source, counts in summary["composition"].items()],
+                header=["source", "pool", "kept"],
+                right=(1, 2),
+            )
+        )
+    found.extend(
+        f"mismatch: {entry['indicator']} was scored with {entry['scored_with'] or 'an unknown model'}, the rule assumes {entry['assumes'][0]}"
+        for entry in summary["mismatches"]
+    )
     return found
 
 
 def _account(selection: Selection, places: dict[str, Any] | None) -> list[str]:
     summary = selection.summary
-    unscored = {reason: count for reason, count in summary["dropped"].items()}
+    unscored = dict(summary["dropped"].items())
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in unscored.items())
     total = sum(unscored.values())
-    line = f"{selection.name}: {summary['read']:,} examples = {summary['kept']:,} kept + {total:,} dropped" + (f" ({dropped})" if dropped else "")
+    line = f"{selection.name}: {summary['read']:,} examples = {summary['kept']:,} kept + {total:,} dropped" + (
+        f" ({dropped})" if dropped else ""
+    )
     if places:
         line += f" → {places['output']}, {places['sidecar']}"
     found = [line]

@@ -97,7 +97,13 @@ class Indicator(ABC):
     def fingerprint(self) -> dict[str, Any]:
         """Everything a value depends on besides the example: what a rule is checked against."""
         parameters = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {"name": type(self).__module__.rpartition(".")[2], "version": self.version, "unit": self.unit, "parameters": parameters, **self.made_with()}
+        return {
+            "name": type(self).__module__.rpartition(".")[2],
+            "version": self.version,
+            "unit": self.unit,
+            "parameters": parameters,
+            **self.made_with(),
+        }
 
 
 def null_on_empty(batch: Batch) -> list[str | None]:

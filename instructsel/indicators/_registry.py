@@ -37,10 +37,16 @@ def load(name: str) -> type[Indicator]:
         if entry.name == name:
             found = entry.load()
             if not (isinstance(found, type) and issubclass(found, Indicator)):
-                raise UnknownIndicator(f"The plug-in {entry.value} is not an Indicator.", fix=f"Remove it, or mend its '{GROUP}' entry point.")
+                raise UnknownIndicator(
+                    f"The plug-in {entry.value} is not an Indicator.", fix=f"Remove it, or mend its '{GROUP}' entry point."
+                )
             return found
     module = importlib.import_module(f"{indicators.__name__}.{name}")
-    return next(item for item in vars(module).values() if isinstance(item, type) and issubclass(item, Indicator) and item.__module__ == module.__name__)
+    return next(
+        item
+        for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, Indicator) and item.__module__ == module.__name__
+    )
 
 
 def make(symbol: str, **parameters: Any) -> Indicator:

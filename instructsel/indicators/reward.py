@@ -58,7 +58,9 @@ class Reward(Indicator):
         """Score the conversations up to their last answers."""
         empty = null_on_empty(batch)
         asked = [example for example, reason in zip(batch.examples, empty, strict=True) if reason is None]
-        found = self.loaded().score([[(turn.role, turn.content) for turn in e.messages[: e.last_answer + 1]] for e in asked], progress=progress)
+        found = self.loaded().score(
+            [[(turn.role, turn.content) for turn in e.messages[: e.last_answer + 1]] for e in asked], progress=progress
+        )
         results = zip(found.values.tolist(), found.reasons, strict=True)
         pairs = [(None, reason) if reason else next(results) for reason in empty]
         return Scored([None if reason else value for value, reason in pairs], [reason for _, reason in pairs], int(found.truncated.sum()))

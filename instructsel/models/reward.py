@@ -103,7 +103,10 @@ class RewardModel:
             ModelRefused: not exactly one output, weights missing, or it fails the probe.
         """
         if name == "embedded":
-            raise UsageError("There is no embedded reward model.", fix="Name one: --reward OpenAssistant/reward-model-deberta-v3-large-v2, or a local folder.")
+            raise UsageError(
+                "There is no embedded reward model.",
+                fix="Name one: --reward OpenAssistant/reward-model-deberta-v3-large-v2, or a local folder.",
+            )
         source = locate(name, revision=revision, needed_by="the reward")
         refuse_code(source)
         precision, device = settings(precision, device)
@@ -119,7 +122,18 @@ class RewardModel:
         known = positions if isinstance(positions, int) else 1 << 20
         limit = min(MAX_LENGTH[profile], known if relative or neox else known - 1)
         pad = source.config.get("pad_token_id")
-        loaded = cls(source, profile, precision, device, limit, probe, model.eval().to(device), load_tokenizer(source), pad if isinstance(pad, int) else 0, template)
+        loaded = cls(
+            source,
+            profile,
+            precision,
+            device,
+            limit,
+            probe,
+            model.eval().to(device),
+            load_tokenizer(source),
+            pad if isinstance(pad, int) else 0,
+            template,
+        )
         if probe:
             loaded.probe()
         return loaded
@@ -151,7 +165,10 @@ class RewardModel:
         good, bad = scores.values[0::2], scores.values[1::2]
         spread = float(np.ptp(scores.values))
         if spread < 1e-4:
-            raise ModelRefused(f"{self.source.name} gives every answer of the sanity probe the same score ({scores.values[0]:.4g}): its output is squashed, or its head is not the trained one.", fix="Use another model.")
+            raise ModelRefused(
+                f"{self.source.name} gives every answer of the sanity probe the same score ({scores.values[0]:.4g}): its output is squashed, or its head is not the trained one.",
+                fix="Use another model.",
+            )
         wins = int((good > bad).sum())
         if wins * 2 <= len(good) or good.mean() <= bad.mean():
             raise ModelRefused(
@@ -167,7 +184,12 @@ class RewardModel:
         logits, report = runner.run([ids for ids, _ in encoded], self._forward, plan=plan, pad_id=self.pad_id, progress=progress)
         values = logits.astype(np.float64)
         finite = np.isfinite(values)
-        return RewardScores(np.where(finite, values, 0.0), [None if ok else "not_finite" for ok in finite.tolist()], np.array([cut for _, cut in encoded], dtype=bool), report)
+        return RewardScores(
+            np.where(finite, values, 0.0),
+            [None if ok else "not_finite" for ok in finite.tolist()],
+            np.array([cut for _, cut in encoded], dtype=bool),
+            report,
+        )
 
     def _forward(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         torch = require("torch", needed_by="the reward")
@@ -193,7 +215,9 @@ class RewardModel:
         names = ("<|assistant|>" if role in ANSWERED_BY else "<|prompter|>", "<|endoftext|>")
         first, last = (self.tokenizer.token_to_id(name) for name in names)
         if first is None or last is None:
-            raise ModelRefused(f"The tokenizer of {self.source.name} lacks {names[0]} or {names[1]}.", fix="Fetch the tokenizer that belongs to the model.")
+            raise ModelRefused(
+                f"The tokenizer of {self.source.name} lacks {names[0]} or {names[1]}.", fix="Fetch the tokenizer that belongs to the model."
+            )
         return [first, *self._plain(text), last]
 
     def _plain(self, text: str) -> list[int]:
@@ -281,9 +305,15 @@ def _classifier(source: LocalModel, dtype: Any) -> _Logit:
             str(source.folder), dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, output_loading_info=True
         )
     except (ValueError, OSError, KeyError) as error:
-        raise ModelRefused(f"{source.name} cannot be loaded as a sequence classifier: {str(error).splitlines()[0][:200]}", fix="Name a reward model that transformers can load.") from error
+        raise ModelRefused(
+            f"{source.name} cannot be loaded as a sequence classifier: {str(error).splitlines()[0][:200]}",
+            fix="Name a reward model that transformers can load.",
+        ) from error
     if missing := sorted(info["missing_keys"]):
-        raise ModelRefused(f"{source.name} has no weights for {', '.join(missing[:3])}: its head would be random.", fix="Name a reward model with its head.")
+        raise ModelRefused(
+            f"{source.name} has no weights for {', '.join(missing[:3])}: its head would be random.",
+            fix="Name a reward model with its head.",
+        )
     if model.config.pad_token_id is None:
         model.config.pad_token_id = 0
     return _Logit(model)
@@ -323,7 +353,9 @@ def _neox(source: LocalModel, dtype: Any) -> _NeoxReward:
     pooling = source.config.get("pooling", "last")
     if pooling not in ("last", "mean"):
         raise ModelRefused(f"{source.name} pools by {pooling}.", fix="Pooling is last or mean.")
-    config = transformers.GPTNeoXConfig(**{key: value for key, value in source.config.items() if key not in ("model_type", "architectures", "pooling")})
+    config = transformers.GPTNeoXConfig(
+        **{key: value for key, value in source.config.items() if key not in ("model_type", "architectures", "pooling")}
+    )
     body = transformers.GPTNeoXModel(config).to(dtype)
     head = torch.nn.Linear(config.hidden_size, 1).to(dtype)
     state: dict[str, Any] = {}
@@ -332,7 +364,10 @@ def _neox(source: LocalModel, dtype: Any) -> _NeoxReward:
     mine = {key.removeprefix("gpt_neox."): value.to(dtype) for key, value in state.items() if key.startswith("gpt_neox.")}
     missing = [key for key in body.load_state_dict(mine, strict=False).missing_keys if "rotary" not in key and "attention.bias" not in key]
     if missing or "out_proj.weight" not in state or tuple(state["out_proj.weight"].shape) != (1, config.hidden_size):
-        raise ModelRefused(f"{source.name} has no weights for {', '.join(missing[:3]) or 'out_proj'}: its output would be random.", fix="Fetch the whole model.")
+        raise ModelRefused(
+            f"{source.name} has no weights for {', '.join(missing[:3]) or 'out_proj'}: its output would be random.",
+            fix="Fetch the whole model.",
+        )
     bias = state.get("out_proj.bias", torch.zeros(1))
     head.load_state_dict({"weight": state["out_proj.weight"].to(dtype), "bias": bias.to(dtype)})
     return _NeoxReward(body, head, pooling)
@@ -340,7 +375,9 @@ def _neox(source: LocalModel, dtype: Any) -> _NeoxReward:
 
 def _template(source: LocalModel) -> Any:
     """transformers' tokenizer where the model has a chat template, else None."""
-    if not (source.folder / "chat_template.jinja").is_file() and not read_json(source.folder / "tokenizer_config.json").get("chat_template"):
+    if not (source.folder / "chat_template.jinja").is_file() and not read_json(source.folder / "tokenizer_config.json").get(
+        "chat_template"
+    ):
         return None
     transformers = require("transformers", needed_by="the reward")
     return transformers.AutoTokenizer.from_pretrained(str(source.folder), trust_remote_code=False, local_files_only=True)

@@ -63,7 +63,13 @@ class RunReport:
 
 
 def run(
-    sequences: Sequence[NDArray[np.int32]], forward: Forward, *, plan: Plan, pad_id: int, shape: tuple[int, ...] = (), progress: Progress | None = None
+    sequences: Sequence[NDArray[np.int32]],
+    forward: Forward,
+    *,
+    plan: Plan,
+    pad_id: int,
+    shape: tuple[int, ...] = (),
+    progress: Progress | None = None,
 ) -> tuple[NDArray[np.float32], RunReport]:
     """Run every row through a model.
 
@@ -73,7 +79,7 @@ def run(
         plan: the shapes of the batches.
         pad_id: fills rows and dummy rows.
         shape: of one row's result.
-        progress: told how many rows are done.
+        progress: told how many rows are done, counted by the tokens they take, since the widest rows come first.
 
     Returns:
         float32 (n, *shape) in the order of the rows, and a report.
@@ -86,9 +92,13 @@ def run(
         raise ValueError(f"Rows hold 1 to {plan.limit} tokens; found {lengths.min()} to {lengths.max()}.")
     results = np.zeros((len(sequences), *shape), dtype=np.float32)
     widths = np.array([plan.width(int(length)) for length in lengths], dtype=np.int64)
-    batches = slots = done = 0
+    batches = slots = 0
+    buckets = {
+        int(width): -(-int(count) // plan.rows(int(width))) for width, count in zip(*np.unique(widths, return_counts=True), strict=True)
+    }
+    every = sum(count * plan.rows(width) * width for width, count in buckets.items())
     # Widest first: the largest batch comes first, so running out of memory shows in the first second.
-    for width in sorted(set(widths.tolist()), reverse=True):
+    for width in sorted(buckets, reverse=True):
         members = np.flatnonzero(widths == width)
         members = members[np.argsort(-lengths[members], kind="stable")]
         size = plan.rows(width)
@@ -102,9 +112,8 @@ def run(
             results[chosen] = forward(ids, here)[: len(chosen)]
             batches += 1
             slots += size * width
-            done += len(chosen)
             if progress is not None:
-                progress(done, len(sequences))
+                progress(len(sequences) * slots // every, len(sequences))
     return results, RunReport(len(sequences), batches, int(lengths.sum()), slots)
 
 

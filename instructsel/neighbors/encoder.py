@@ -77,7 +77,16 @@ class Encoder:
         own = read_json(source.folder / "sentence_bert_config.json").get("max_seq_length", MAX_LENGTH)
         limit = min(max_length or own, positions - 1 if isinstance(positions, int) else 1 << 20)
         pad = source.config.get("pad_token_id")
-        return cls(source, precision, device, limit, _pooling(source), loaded.eval().to(device), load_tokenizer(source), pad if isinstance(pad, int) else 0)
+        return cls(
+            source,
+            precision,
+            device,
+            limit,
+            _pooling(source),
+            loaded.eval().to(device),
+            load_tokenizer(source),
+            pad if isinstance(pad, int) else 0,
+        )
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -36,7 +36,9 @@ class ExactIndex:
         self.index: Any = require("faiss", needed_by="the neighbor distance").IndexFlatIP(vectors.shape[1])
         self.index.add(self.vectors)
 
-    def search(self, queries: NDArray[np.float32], k: int, *, own_ids: NDArray[np.int64] | None = None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def search(
+        self, queries: NDArray[np.float32], k: int, *, own_ids: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """The k nearest examples to each query.
 
         Distances are Euclidean, nearest first, ties by id; computed in float64 from the differences, so a copy is at 0.
@@ -57,7 +59,9 @@ class ExactIndex:
         size = len(self.vectors)
         needed = k + (own_ids is not None)
         if size < needed or k < 1:
-            raise IndexTooSmall(f"{k} neighbors need at least {needed} examples; there are {size}.", fix="Score a larger pool, or a nearer neighbor.")
+            raise IndexTooSmall(
+                f"{k} neighbors need at least {needed} examples; there are {size}.", fix="Score a larger pool, or a nearer neighbor."
+            )
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         _, found = self.index.search(queries, min(size, needed + MARGIN))
         distances = np.empty((len(queries), k), dtype=np.float64)
@@ -94,5 +98,8 @@ def neighbor_distances(vectors: NDArray[np.float32], i: int) -> NDArray[np.float
         IndexTooSmall: fewer than i + 1 examples.
     """
     if len(vectors) < i + 1:
-        raise IndexTooSmall(f"knn_{i} needs at least {i + 1} examples; there are {len(vectors)}.", fix=f"Score a larger pool, or a nearer neighbor than the {i}th.")
+        raise IndexTooSmall(
+            f"knn_{i} needs at least {i + 1} examples; there are {len(vectors)}.",
+            fix=f"Score a larger pool, or a nearer neighbor than the {i}th.",
+        )
     return ExactIndex(vectors).search(vectors, i, own_ids=np.arange(len(vectors), dtype=np.int64))[0][:, -1]

@@ -50,7 +50,9 @@ class Account:
 
     def __post_init__(self) -> None:
         if self.read != self.kept + self.n_dropped + self.n_quarantined:
-            raise AssertionError(f"{self.read} rows read, but {self.kept} kept + {self.n_dropped} dropped + {self.n_quarantined} quarantined.")
+            raise AssertionError(
+                f"{self.read} rows read, but {self.kept} kept + {self.n_dropped} dropped + {self.n_quarantined} quarantined."
+            )
 
     @property
     def n_dropped(self) -> int:

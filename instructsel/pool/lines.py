@@ -169,7 +169,13 @@ class _ArrayScanner:
     def _row(self, end: int, deepest: int, *, last: bool) -> Row | None:
         size = end - self.start
         if size > self.limits.max_line_bytes:
-            return Row(self.first_line, self.start, b"", size, RowFault("line_too_long", f"{size:,} bytes, the limit is {self.limits.max_line_bytes:,}"))
+            return Row(
+                self.first_line,
+                self.start,
+                b"",
+                size,
+                RowFault("line_too_long", f"{size:,} bytes, the limit is {self.limits.max_line_bytes:,}"),
+            )
         here = self.file.tell()
         self.file.seek(self.start)
         raw = self.file.read(size)

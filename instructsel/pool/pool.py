@@ -186,10 +186,14 @@ class Pool:
         raise UnknownExample(f"{many}.", fix="Give more of the id, or FILE:LINE.")
 
     def _at_line(self, place: str, line: int) -> int:
-        numbers = {n for n, file in enumerate(self.files) if place in ("line", file.source.name, file.source.label, Path(file.source.name).name)}
+        numbers = {
+            n for n, file in enumerate(self.files) if place in ("line", file.source.name, file.source.label, Path(file.source.name).name)
+        }
         found = [i for i in range(len(self)) if int(self.file_of[i]) in numbers and line in self.locate(i)[1]]
         if not found:
-            raise UnknownExample(f"No example stands in line {line} of {place}.", fix="Lines count from 1; the row may have been dropped or quarantined.")
+            raise UnknownExample(
+                f"No example stands in line {line} of {place}.", fix="Lines count from 1; the row may have been dropped or quarantined."
+            )
         return found[0]
 
     def locate(self, position: int) -> tuple[str, tuple[int, ...]]:
@@ -211,7 +215,7 @@ class Pool:
         """Frames of `size` examples: id, source, messages, instruction, response."""
         import polars
 
-        for batch in itertools.batched(self.examples(), size) if hasattr(itertools, "batched") else _batched(self.examples(), size):
+        for batch in _batched(self.examples(), size):
             yield polars.DataFrame(
                 {
                     "id": [example.id for example in batch],
@@ -260,9 +264,18 @@ class Pool:
         if to is not None:
             raise UsageError.named(to, [MESSAGES], noun="output format")
         container = self._one_container()
-        expected = {"lines": (".jsonl", ".ndjson", ".json"), "array": (".json",), "csv": (".csv",), "tsv": (".tsv",), "parquet": (".parquet",)}[container]
+        expected = {
+            "lines": (".jsonl", ".ndjson", ".json"),
+            "array": (".json",),
+            "csv": (".csv",),
+            "tsv": (".tsv",),
+            "parquet": (".parquet",),
+        }[container]
         if not name.endswith(expected):
-            raise UsageError(f"The pool is {container} and the output {Path(path).name} is not.", fix=f"End it in {expected[0]}, or add --to messages for JSON lines.")
+            raise UsageError(
+                f"The pool is {container} and the output {Path(path).name} is not.",
+                fix=f"End it in {expected[0]}, or add --to messages for JSON lines.",
+            )
         places = self._places(rows)
         if container == "parquet":
             return self._write_parquet(path, places)
@@ -346,7 +359,7 @@ def _ended(raw: bytes) -> bytes:
     return raw if raw.endswith(b"\n") else raw + b"\n"
 
 
-class _compressed:  # noqa: N801 - used as a function
+class _compressed:
     """An atomic file, compressed when its name says so; the same bytes for the same content."""
 
     def __init__(self, path: str | Path) -> None:
@@ -423,7 +436,13 @@ class _Reading:
             raise PoolError(
                 f"{source.name}, line 1: none of its {account.read:,} rows has an answer: every response is empty.",
                 fix="A pool needs responses; if another field holds them, name it with --map instruction=FIELD,response=FIELD",
-                account=self.account + replace(account, kept=0, examples=0, dropped={**account.dropped, "no_answer": account.dropped.get("no_answer", 0) + account.kept}),
+                account=self.account
+                + replace(
+                    account,
+                    kept=0,
+                    examples=0,
+                    dropped={**account.dropped, "no_answer": account.dropped.get("no_answer", 0) + account.kept},
+                ),
             )
         self.account += account
         self.files.append(file)
@@ -499,16 +518,26 @@ class _Reading:
         self.row_of.append(number)
         self.part_of.append(part)
         self.turns.append(min(len(found.messages), 65_535))
-        tally.answered = tally.answered or any(turn.content.strip() for turn in found.messages if turn.role in ("assistant", "function_call"))
+        tally.answered = tally.answered or any(
+            turn.content.strip() for turn in found.messages if turn.role in ("assistant", "function_call")
+        )
 
     @staticmethod
-    def _file(source: Source, chosen: Format, lines: array[int], offsets: array[int], lengths: array[int], chains: tuple[Chain, ...]) -> _File:
-        return _File(source, chosen, np.array(lines, dtype=np.uint32), np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64), chains)
+    def _file(
+        source: Source, chosen: Format, lines: array[int], offsets: array[int], lengths: array[int], chains: tuple[Chain, ...]
+    ) -> _File:
+        return _File(
+            source, chosen, np.array(lines, dtype=np.uint32), np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64), chains
+        )
 
     def finish(self) -> dict[str, Any]:
         """The columns of the pool, in the order of ids."""
         digests = np.stack([np.array(self.high, dtype=np.uint64), np.array(self.low, dtype=np.uint64)], axis=1)
-        raw, file_of, row_of = np.array(self.raw, dtype=np.uint64), np.array(self.file_of, dtype=np.uint16), np.array(self.row_of, dtype=np.uint32)
+        raw, file_of, row_of = (
+            np.array(self.raw, dtype=np.uint64),
+            np.array(self.file_of, dtype=np.uint16),
+            np.array(self.row_of, dtype=np.uint32),
+        )
         order = np.lexsort((digests[:, 1], digests[:, 0]))
         digests = digests[order]
         starts = np.flatnonzero(np.r_[True, (digests[1:] != digests[:-1]).any(axis=1)]) if len(order) else np.zeros(0, dtype=np.int64)

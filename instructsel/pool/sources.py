@@ -25,9 +25,9 @@ from instructsel.extras import require
 from instructsel.pool.lines import BOM, CHUNK, Limits, Row, RowFault, fields_of, parse, read_array, read_lines, read_records
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    from compression import zstd as zstd
 else:
-    from backports import zstd
+    from backports import zstd as zstd
 
 if TYPE_CHECKING:
     import polars
@@ -159,11 +159,15 @@ def _open_stream(
         start = _start(file)
         nested = _magic(start)
         if nested in ARCHIVES:
-            raise PoolError(f"{name}, line 1: a {nested} archive inside the {kind or 'stream'}.", fix="Unpack it once and name the file inside.")
+            raise PoolError(
+                f"{name}, line 1: a {nested} archive inside the {kind or 'stream'}.", fix="Unpack it once and name the file inside."
+            )
         kind = nested
         path = None
     if kind in ARCHIVES:
-        raise PoolError(f"{name}, line 1: {kind} archives are not read.", fix="Unpack it; .gz and .zst of a single file can be read as they are.")
+        raise PoolError(
+            f"{name}, line 1: {kind} archives are not read.", fix="Unpack it; .gz and .zst of a single file can be read as they are."
+        )
     if kind == "parquet":
         return _open_parquet(file, name, label, path, limits)
     return _open_text(file, name, label, suffix, limits, columns)
@@ -234,10 +238,14 @@ def _spool(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: Li
             spool.write(chunk)
     except (EOFError, gzip.BadGzipFile, zstd.ZstdError, zlib.error) as error:
         spool.close()
-        raise PoolError(f"{name}, byte {size:,}: the {kind} stream is damaged or cut off ({error}).", fix="Fetch the file again.") from error
+        raise PoolError(
+            f"{name}, byte {size:,}: the {kind} stream is damaged or cut off ({error}).", fix="Fetch the file again."
+        ) from error
     except OSError as error:
         spool.close()
-        raise PoolError(f"{name}: {error.strerror or error} while spooling {size:,} bytes.", fix="Free some space in the temporary folder.") from error
+        raise PoolError(
+            f"{name}: {error.strerror or error} while spooling {size:,} bytes.", fix="Free some space in the temporary folder."
+        ) from error
     except InstructselError:
         spool.close()
         raise
@@ -245,7 +253,7 @@ def _spool(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: Li
         if name != "stdin":
             file.close()
     spool.seek(0)
-    return spool  # type: ignore[return-value]
+    return spool
 
 
 def _open_text(file: BinaryIO, name: str, label: str, suffix: str, limits: Limits, columns: tuple[str, ...] | None) -> Source:
@@ -261,7 +269,9 @@ def _open_text(file: BinaryIO, name: str, label: str, suffix: str, limits: Limit
         raise PoolError(f"{name}, line 1: named .parquet, but it does not begin as Parquet does.", fix="Check where it came from.")
     if container is None and body[:1] not in b"[{":
         if suffix:
-            raise PoolError(f"{name}, line 1: '{suffix}' is not a pool format.", fix=f"Known: {', '.join(EXTENSIONS)}, each also as .gz or .zst.")
+            raise PoolError(
+                f"{name}, line 1: '{suffix}' is not a pool format.", fix=f"Known: {', '.join(EXTENSIONS)}, each also as .gz or .zst."
+            )
         container = "tsv" if b"\t" in body.split(b"\n", 1)[0] else "csv"
     if container in DELIMITERS:
         return _open_table(file, name, label, container, limits, columns)
@@ -291,7 +301,9 @@ def _refuse_single_object(file: BinaryIO, body: bytes, name: str, limits: Limits
     file.seek(0)
     if isinstance(value, dict):
         keys = ", ".join(sorted(map(str, value))[:12])
-        raise PoolError(f"{name}, line 1: one JSON object (keys {keys}), not a list of rows.", fix="Write its rows as JSON lines or as one array.")
+        raise PoolError(
+            f"{name}, line 1: one JSON object (keys {keys}), not a list of rows.", fix="Write its rows as JSON lines or as one array."
+        )
 
 
 def _open_table(file: BinaryIO, name: str, label: str, container: str, limits: Limits, columns: tuple[str, ...] | None) -> Source:
@@ -303,7 +315,9 @@ def _open_table(file: BinaryIO, name: str, label: str, container: str, limits: L
         raise PoolError(f"{name}, line 1: the header cannot be read ({why}).", fix="Name the columns with --columns a,b,c")
     names = tuple(fields)
     if len(set(names)) != len(names):
-        raise PoolError(f"{name}, line 1: two columns of the header have the same name.", fix="Rename one, or name the columns with --columns a,b,c")
+        raise PoolError(
+            f"{name}, line 1: two columns of the header have the same name.", fix="Rename one, or name the columns with --columns a,b,c"
+        )
     return Source(name, label, container, file, None, header=names, header_raw=row.raw, limits=limits)
 
 
@@ -329,7 +343,7 @@ def _open_parquet(file: BinaryIO, name: str, label: str, path: Path | None, limi
                 rows.write(orjson.dumps(_without_nulls(record), default=_plain, option=orjson.OPT_NON_STR_KEYS) + b"\n")
     except (polars.exceptions.PolarsError, OSError, orjson.JSONEncodeError) as error:
         raise PoolError(f"{name}: the Parquet file cannot be read ({str(error).splitlines()[0][:200]}).", fix="Write it again.") from error
-    return Source(name, label, "parquet", rows, original, limits=limits, keep=spooled or keep)  # type: ignore[arg-type]
+    return Source(name, label, "parquet", rows, original, limits=limits, keep=spooled or keep)
 
 
 @dataclass(frozen=True)
@@ -362,7 +376,10 @@ def _open_hub(name: str, limits: Limits) -> Source:
     """A data set of the hub, or of a local folder of the same layout, through `datasets`, as Parquet."""
     match = HUB.fullmatch(name)
     if match is None:
-        raise PoolError(f"{name} is not of the form hf://OWNER/NAME[/CONFIG][:SPLIT][@REVISION].", fix="For example hf://databricks/databricks-dolly-15k:train")
+        raise PoolError(
+            f"{name} is not of the form hf://OWNER/NAME[/CONFIG][:SPLIT][@REVISION].",
+            fix="For example hf://databricks/databricks-dolly-15k:train",
+        )
     datasets = require("datasets", needed_by=name)
     place, split, revision = match["name"], match["split"] or "train", match["revision"]
     config: str | None = None
@@ -375,10 +392,12 @@ def _open_hub(name: str, limits: Limits) -> Source:
     try:
         datasets.load_dataset(place, config, split=split, revision=revision).to_parquet(temporary)
     except (ConnectionError, FileNotFoundError) as error:
-        raise ModelUnavailable(f"{name} cannot be had: {str(error).splitlines()[0][:200]}", fix="Go online once, or name a local file.") from error
+        raise ModelUnavailable(
+            f"{name} cannot be had: {str(error).splitlines()[0][:200]}", fix="Go online once, or name a local file."
+        ) from error
     except (ValueError, RuntimeError, OSError) as error:
         raise PoolError(f"{name}: {str(error).splitlines()[0][:200]}", fix="Check the name, configuration, split and revision.") from error
-    return _open_parquet(open(temporary, "rb"), name, Path(place).name, spooled.path, limits, keep=spooled)  # noqa: SIM115
+    return _open_parquet(open(temporary, "rb"), name, Path(place).name, spooled.path, limits, keep=spooled)
 
 
 def parquet_rows(path: Path, numbers: list[int]) -> polars.DataFrame:

@@ -30,7 +30,7 @@ def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
 class _Generation(Extension):
     """`{% generation %}` marks what the model writes; here its content is simply rendered."""
 
-    tags = {"generation"}  # noqa: RUF012 - jinja2's own attribute
+    tags = {"generation"}
 
     def parse(self, parser: Parser) -> Node:
         line = next(parser.stream).lineno
@@ -55,7 +55,9 @@ class ChatTokens:
 
     @cached_property
     def _compiled(self) -> Any:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"])
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
+        )
 
         def refuse(message: str) -> None:
             raise TemplateError(message)
@@ -64,7 +66,9 @@ class ChatTokens:
         try:
             return environment.from_string(self.template or "")
         except TemplateError as error:
-            raise UsageError(f"The chat template of {self.name} is not readable: {error}.", fix="Name another tokenizer with --tokenizer.") from error
+            raise UsageError(
+                f"The chat template of {self.name} is not readable: {error}.", fix="Name another tokenizer with --tokenizer."
+            ) from error
 
     def render(self, example: Example) -> str:
         """The text the model would be trained on."""
@@ -81,4 +85,9 @@ class ChatTokens:
 
     def count(self, examples: Sequence[Example]) -> list[int]:
         """Tokens of each example, control tokens of the template included."""
-        return [len(encoding.ids) for encoding in self.tokenizer.encode_batch([self.render(example) for example in examples], add_special_tokens=self.template is None)]
+        return [
+            len(encoding.ids)
+            for encoding in self.tokenizer.encode_batch(
+                [self.render(example) for example in examples], add_special_tokens=self.template is None
+            )
+        ]

@@ -84,7 +84,10 @@ def score(
     chosen = [registry.make(each) if isinstance(each, str) else each for each in indicators]
     symbols = [indicator.symbol for indicator in chosen]
     if not chosen or len(set(symbols)) != len(symbols):
-        raise UsageError("Every indicator is named once, and at least one." if chosen else "No indicator is named.", fix="For example: --indicators len,mtld,knn_6")
+        raise UsageError(
+            "Every indicator is named once, and at least one." if chosen else "No indicator is named.",
+            fix="For example: --indicators len,mtld,knn_6",
+        )
     columns = {symbol: _Column() for symbol in symbols}
     described: dict[str, dict[str, Any]] = {}
     usable: list[Indicator] = []
@@ -96,17 +99,30 @@ def score(
             if unavailable != "null":
                 raise
             columns[indicator.symbol].extend(Scored.unavailable(len(pool), "model_unavailable"))
-            described[indicator.symbol] = {"name": type(indicator).__module__.rpartition(".")[2], "version": indicator.version, "unit": indicator.unit, "model": None}
+            described[indicator.symbol] = {
+                "name": type(indicator).__module__.rpartition(".")[2],
+                "version": indicator.version,
+                "unit": indicator.unit,
+                "model": None,
+            }
     _score_rows(pool, [indicator for indicator in usable if indicator.scope == "row"], columns, watch)
     _score_pool(pool, [indicator for indicator in usable if indicator.scope == "pool"], columns, watch, cache)
     for symbol, column in columns.items():
-        described[symbol] |= {"truncated": column.truncated, "nulls": dict(sorted(Counter(reason for reason in column.reasons if reason).items()))}
+        described[symbol] |= {
+            "truncated": column.truncated,
+            "nulls": dict(sorted(Counter(reason for reason in column.reasons if reason).items())),
+        }
         if seconds is not None:
             seconds[symbol] = column.seconds
     manifest = {
         "kind": "scores",
         "instructsel": version("instructsel"),
-        "pool": {"fingerprint": pool.fingerprint, "examples": len(pool), "account": pool.account.counts(), "sources": dict(sorted(Counter(pool.sources).items()))},
+        "pool": {
+            "fingerprint": pool.fingerprint,
+            "examples": len(pool),
+            "account": pool.account.counts(),
+            "sources": dict(sorted(Counter(pool.sources).items())),
+        },
         "indicators": described,
     }
     return ScoreTable.from_columns(pool.ids, {symbol: (column.values, column.reasons) for symbol, column in columns.items()}, manifest)
@@ -140,7 +156,9 @@ def _score_pool(pool: Pool, indicators: Sequence[Indicator], columns: dict[str, 
 
 def _checked(indicator: Indicator, scored: Scored, size: int) -> Scored:
     if len(scored.values) != size:
-        raise ScoresError(f"{indicator.symbol} gave {len(scored.values)} values for {size} examples.", fix="This is a fault of the indicator; report it.")
+        raise ScoresError(
+            f"{indicator.symbol} gave {len(scored.values)} values for {size} examples.", fix="This is a fault of the indicator; report it."
+        )
     return scored
 
 
@@ -158,7 +176,11 @@ class Space:
     @classmethod
     def of(cls, pool: Pool, indicator: NeighborDistance, *, cache: Cache | None = None, progress: Progress | None = None) -> Space:
         """Embed a pool, or take its embeddings from the cache."""
-        key = {"texts": hashlib.blake2b(pool.digests.tobytes(), digest_size=16).hexdigest(), "encoder": indicator.encoder().fingerprint, "layout": 1}
+        key = {
+            "texts": hashlib.blake2b(pool.digests.tobytes(), digest_size=16).hexdigest(),
+            "encoder": indicator.encoder().fingerprint,
+            "layout": 1,
+        }
         reasons: list[str | None] = []
         kept = cache.get("embeddings", key) if cache else None
         if kept is not None and kept.shape[0] == len(pool):
@@ -205,7 +227,10 @@ class Neighborhood:
     def possible(table: ScoreTable) -> bool:
         """Whether the table says what it was embedded with."""
         described = (table.manifest.get("indicators") or {}).values()
-        return any(isinstance(entry, dict) and entry.get("name") == "neighbor_distance" and "precision" in (entry.get("model") or {}) for entry in described)
+        return any(
+            isinstance(entry, dict) and entry.get("name") == "neighbor_distance" and "precision" in (entry.get("model") or {})
+            for entry in described
+        )
 
     def __call__(self, positions: NDArray[np.int64], i: int) -> NDArray[np.float64]:
         """For each position the distance to its i-th nearest other one among the positions.
@@ -223,7 +248,9 @@ class Neighborhood:
         described = (self.table.manifest.get("indicators") or {}).get(symbol) or {}
         model = described.get("model") or {}
         if "precision" not in model:
-            raise ScoresError(f"The score table does not say what {symbol} was embedded with, so it cannot be computed anew.", fix="Score the pool again.")
+            raise ScoresError(
+                f"The score table does not say what {symbol} was embedded with, so it cannot be computed anew.", fix="Score the pool again."
+            )
         # The precision that was used, not "auto": another machine would choose another one.
         kept = {key: value for key, value in described.get("parameters", {}).items() if key in ("model", "device")}
         indicator = NeighborDistance(i=i, precision=model["precision"], **kept)

@@ -27,7 +27,15 @@ ROWS: dict[str, dict[str, Any]] = {
     "prompt_completion": {"prompt": "Hello", "completion": "Hi."},
     "question_answer": {"question": "1+1?", "answer": "2"},
     "self_instruct": {"instruction": "Add.", "instances": [{"input": "1 1", "output": "2"}, {"input": "2 2", "output": "4"}]},
-    "oasst_tree": {"message_tree_id": "t", "prompt": {"message_id": "a", "text": "Hello", "role": "prompter", "replies": [{"text": "Hi.", "role": "assistant", "replies": []}]}},
+    "oasst_tree": {
+        "message_tree_id": "t",
+        "prompt": {
+            "message_id": "a",
+            "text": "Hello",
+            "role": "prompter",
+            "replies": [{"text": "Hi.", "role": "assistant", "replies": []}],
+        },
+    },
     "oasst_table": {"message_id": "a", "parent_id": None, "text": "Hello", "role": "prompter"},
 }
 
@@ -54,7 +62,8 @@ def test_every_format_of_the_folder_has_a_row_here() -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_of_a_format_is_recognized_with_a_reason(name: str) -> None:
     detected = registry.detect([ROWS[name]])
-    assert detected.format is not None and detected.format.name == name
+    assert detected.format is not None
+    assert detected.format.name == name
     assert detected.why.startswith("has ")
 
 
@@ -69,13 +78,20 @@ def test_what_is_no_text_is_never_turned_into_one(name: str, wrong: Any) -> None
             found = chosen.conversations({**ROWS[name], field: wrong})
         except (RowFault, RowDropped):
             continue
-        assert not any(str(wrong) == turn.content or repr(wrong) in turn.content for conversation in found for turn in conversation.messages)
-        assert isinstance(wrong, list) and name in ("messages", "sharegpt", "prompt_completion", "history", "self_instruct") or found
+        assert not any(
+            str(wrong) == turn.content or repr(wrong) in turn.content for conversation in found for turn in conversation.messages
+        )
+        assert (isinstance(wrong, list) and name in ("messages", "sharegpt", "prompt_completion", "history", "self_instruct")) or found
 
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "from", "value", "text", "replies", "input", "output", "tool_calls"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "from", "value", "text", "replies", "input", "output", "tool_calls"]), inner, max_size=4
+        )
+    ),
     max_leaves=8,
 )
 
@@ -123,13 +139,17 @@ def test_the_same_conversation_has_the_same_id_in_every_format(tmp_path: Path) -
 
 def test_history_comes_before_the_last_turn_and_the_system_text_first(tmp_path: Path) -> None:
     row = {**ROWS["history"], "system": "Be kind."}
-    assert read(tmp_path, row) == [said(("system", "Be kind."), ("user", "Hello"), ("assistant", "Hi."), ("user", "And now?"), ("assistant", "Fine."))]
+    assert read(tmp_path, row) == [
+        said(("system", "Be kind."), ("user", "Hello"), ("assistant", "Hi."), ("user", "And now?"), ("assistant", "Fine."))
+    ]
 
 
 def test_tool_roles_are_kept(tmp_path: Path) -> None:
     turns = [("human", "Weather?"), ("function_call", '{"name": "weather"}'), ("observation", "rain"), ("gpt", "It rains.")]
     row = {"conversations": [{"from": who, "value": text} for who, text in turns], "tools": '[{"name": "weather"}]'}
-    assert read(tmp_path, row) == [said(("user", "Weather?"), ("function_call", '{"name": "weather"}'), ("tool", "rain"), ("assistant", "It rains."))]
+    assert read(tmp_path, row) == [
+        said(("user", "Weather?"), ("function_call", '{"name": "weather"}'), ("tool", "rain"), ("assistant", "It rains."))
+    ]
     (example,) = Pool.read(tmp_path / "pool.jsonl").examples()
     assert example.tools == '[{"name": "weather"}]'
 
@@ -146,7 +166,9 @@ def test_openai_tool_calls_and_text_parts_are_read(tmp_path: Path) -> None:
         ]
     }
     calls = json.dumps([call], sort_keys=True, separators=(",", ":"))
-    assert read(tmp_path, row) == [said(("system", "Be brief."), ("user", "One\ntwo"), ("function_call", calls), ("tool", "ok"), ("assistant", "Done."))]
+    assert read(tmp_path, row) == [
+        said(("system", "Be brief."), ("user", "One\ntwo"), ("function_call", calls), ("tool", "ok"), ("assistant", "Done."))
+    ]
 
 
 def test_an_image_part_is_quarantined(tmp_path: Path) -> None:
@@ -188,7 +210,14 @@ def oasst_rows() -> list[dict[str, Any]]:
 def oasst_tree() -> dict[str, Any]:
     def node(name: str) -> dict[str, Any]:
         _, _, role, text, rank, deleted = next(row for row in TREE if row[0] == name)
-        return {"message_id": name, "role": role, "text": text, "rank": rank, "deleted": deleted, "replies": [node(row[0]) for row in TREE if row[1] == name]}
+        return {
+            "message_id": name,
+            "role": role,
+            "text": text,
+            "rank": rank,
+            "deleted": deleted,
+            "replies": [node(row[0]) for row in TREE if row[1] == name],
+        }
 
     return {"message_tree_id": "r", "prompt": node("r")}
 
@@ -238,7 +267,9 @@ def test_a_mapping_reads_any_fields(tmp_path: Path) -> None:
     assert read(tmp_path, row, format=mapping) == [said(("user", "1+1?\nthink"), ("assistant", "2"))]
 
 
-@pytest.mark.parametrize("given_map", ["instruction=Q", "instruction=Q,response=A,response=B", "instruktion=Q,response=A", "instruction=,response=A"])
+@pytest.mark.parametrize(
+    "given_map", ["instruction=Q", "instruction=Q,response=A,response=B", "instruktion=Q,response=A", "instruction=,response=A"]
+)
 def test_a_mapping_names_both_parts_once(given_map: str) -> None:
     with pytest.raises(UsageError):
         Mapped.parse(given_map)
@@ -254,7 +285,14 @@ def test_a_format_there_is_not_is_refused_with_a_suggestion() -> None:
     [
         ({"instruction": "Add."}, "no answers"),
         ({"prompt": "Add.", "chosen": "2", "rejected": "3"}, "preference pairs"),
-        ({"conversations": [{"from": "human", "value": "x"}], "chosen": {"from": "gpt", "value": "y"}, "rejected": {"from": "gpt", "value": "z"}}, "preference pairs"),
+        (
+            {
+                "conversations": [{"from": "human", "value": "x"}],
+                "chosen": {"from": "gpt", "value": "y"},
+                "rejected": {"from": "gpt", "value": "z"},
+            },
+            "preference pairs",
+        ),
         ({"left": "x", "right": "y"}, "no known format"),
         ({"instruction": "Add.", "output": ""}, "every response is empty"),
         ({"messages": [{"role": "user", "content": "x"}]}, "None of its"),
@@ -264,4 +302,6 @@ def test_a_pool_without_answers_is_refused_with_file_line_and_account(tmp_path: 
     with pytest.raises(PoolError, match=said_so) as found:
         Pool.read(write(tmp_path, [row, row]))
     assert "pool.jsonl, line 1" in str(found.value)
-    assert found.value.account is not None and found.value.account.read == 2 and found.value.account.kept == 0
+    assert found.value.account is not None
+    assert found.value.account.read == 2
+    assert found.value.account.kept == 0

@@ -45,7 +45,10 @@ def test_blank_lines_are_no_rows_but_count_as_lines() -> None:
 def test_a_line_beyond_the_limit_is_quarantined_and_the_next_one_is_read() -> None:
     long = b'{"a": "' + b"x" * 100 + b'"}'
     rows = lines(long + b"\n" + b'{"b": 2}\n')
-    assert [(row.line, row.offset, row.fault.code if row.fault else None) for row in rows] == [(1, 0, "line_too_long"), (2, len(long) + 1, None)]
+    assert [(row.line, row.offset, row.fault.code if row.fault else None) for row in rows] == [
+        (1, 0, "line_too_long"),
+        (2, len(long) + 1, None),
+    ]
 
 
 @pytest.mark.parametrize("size", [63, 64, 65])
@@ -86,7 +89,16 @@ def test_what_json_is_not_has_its_own_reason(raw: bytes, code: str) -> None:
     assert fault_of(raw) == code
 
 
-@pytest.mark.parametrize("raw", [b'{"a": "NaN and Infinity"}', b'{"a": "x\\":1, \\"a\\": 2"}', b'{"a": "\\ud83d\\ude00"}', b'{"a": "\\u0000"}', b'{"a": "\xe2\x80\xa8"}'])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a": "NaN and Infinity"}',
+        b'{"a": "x\\":1, \\"a\\": 2"}',
+        b'{"a": "\\ud83d\\ude00"}',
+        b'{"a": "\\u0000"}',
+        b'{"a": "\xe2\x80\xa8"}',
+    ],
+)
 def test_what_only_looks_wrong_is_read(raw: bytes) -> None:
     assert parse(raw, Limits()) == json.loads(raw)
 
@@ -117,7 +129,14 @@ def test_brackets_inside_texts_do_not_count_as_nesting() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"[]", b" [ ] ", b"[1]", b'[{"a": "x]y"}, {"b": "[,"}]', b'[\r\n  {"a": "q\\"uote, ]"},\r\n  {"b": [1, {"c": 2}]}\r\n]\r\n', b'\xef\xbb\xbf[{"a":1}]'],
+    [
+        b"[]",
+        b" [ ] ",
+        b"[1]",
+        b'[{"a": "x]y"}, {"b": "[,"}]',
+        b'[\r\n  {"a": "q\\"uote, ]"},\r\n  {"b": [1, {"c": 2}]}\r\n]\r\n',
+        b'\xef\xbb\xbf[{"a":1}]',
+    ],
 )
 def test_the_elements_of_an_array_are_what_the_json_parser_finds(content: bytes) -> None:
     expected = json.loads(content.decode("utf-8-sig"))
@@ -150,7 +169,16 @@ def test_an_element_that_is_too_deep_does_not_take_its_neighbors_along() -> None
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=6)), st.integers(0, 3))
+@given(
+    st.lists(
+        st.recursive(
+            st.none() | st.text() | st.integers(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+            max_leaves=6,
+        )
+    ),
+    st.integers(0, 3),
+)
 def test_any_array_is_split_into_its_elements(elements: list[object], indent: int) -> None:
     for ascii_only in (True, False):
         content = json.dumps(elements, indent=indent or None, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")

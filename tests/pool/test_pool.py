@@ -78,7 +78,9 @@ def test_export_keeps_the_rows_as_they_were(tmp_path: Path, contents: dict[str, 
             assert out.read_bytes() == b"".join(contents[kind].split(b"\n")[line - 1] + b"\n" for line in lines)
     if kind == ".parquet":
         assert pl.read_parquet(out).schema == pl.read_parquet(tmp_path / "pool.parquet").schema
-        assert pl.read_parquet(out)["instruction"].to_list() == [pl.read_parquet(tmp_path / "pool.parquet")["instruction"][pool.locate(p)[1][0] - 1] for p in chosen]
+        assert pl.read_parquet(out)["instruction"].to_list() == [
+            pl.read_parquet(tmp_path / "pool.parquet")["instruction"][pool.locate(p)[1][0] - 1] for p in chosen
+        ]
 
 
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
@@ -120,7 +122,9 @@ def test_nothing_depends_on_the_order_of_rows_or_files(tmp_path: Path) -> None:
 def test_equal_examples_are_numbered_and_ids_are_in_text_order(tmp_path: Path) -> None:
     pool = Pool.read(save(tmp_path / "pool.jsonl", jsonl([{**ROWS[0], "n": n} for n in range(12)] + ROWS[1:3])))
     assert pool.ids == sorted(pool.ids)
-    suffixes = [name.partition(".")[2] for name in pool.ids if name.startswith(Pool.read(save(tmp_path / "one.jsonl", jsonl([ROWS[0]]))).ids[0])]
+    suffixes = [
+        name.partition(".")[2] for name in pool.ids if name.startswith(Pool.read(save(tmp_path / "one.jsonl", jsonl([ROWS[0]]))).ids[0])
+    ]
     assert sorted(suffixes, key=lambda text: int(text or 0)) == ["", *map(str, range(1, 12))]
 
 
@@ -261,10 +265,13 @@ def test_an_export_replaces_a_link_and_does_not_follow_it(tmp_path: Path) -> Non
     link = tmp_path / "out.jsonl"
     os.symlink(victim, link)
     Pool.read(save(tmp_path / "pool.jsonl", jsonl(ROWS))).write(link, [0])
-    assert victim.read_bytes() == b"precious" and not link.is_symlink()
+    assert victim.read_bytes() == b"precious"
+    assert not link.is_symlink()
 
 
-@pytest.mark.parametrize("name", ["..jsonl", "a b;$(x).jsonl", "-rf.jsonl", "\u202etxt.jsonl", "x" * 200 + ".jsonl", "con.jsonl", "%2e%2e.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["..jsonl", "a b;$(x).jsonl", "-rf.jsonl", "\u202etxt.jsonl", "x" * 200 + ".jsonl", "con.jsonl", "%2e%2e.jsonl"]
+)
 def test_an_odd_name_stays_a_name(tmp_path: Path, name: str) -> None:
     pool = Pool.read(save(tmp_path / name, jsonl(ROWS)))
     assert set(pool.sources) == {name.removesuffix(".jsonl") or "pool"}

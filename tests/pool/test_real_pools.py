@@ -80,7 +80,13 @@ def test_a_real_pool_loads_with_an_exact_account(shared_data: Path, name: str) -
     read, kept, examples, form, dropped, quarantined = POOLS[name]
     pool = Pool.read(shared_data / name)
     account = pool.account
-    assert (account.read, account.kept, account.examples, account.dropped, account.quarantined) == (read, kept, examples, dropped, quarantined)
+    assert (account.read, account.kept, account.examples, account.dropped, account.quarantined) == (
+        read,
+        kept,
+        examples,
+        dropped,
+        quarantined,
+    )
     assert next(iter(account.formats.values())).startswith(f"{form}: ")
     assert len(pool) == len(set(pool.ids)) == examples
     assert all(isinstance(turn.content, str) for example in pool.examples(range(0, len(pool), 97)) for turn in example.messages)
@@ -91,7 +97,9 @@ def test_a_real_file_that_is_no_pool_is_refused_with_file_line_and_reason(shared
     line, reason, read, quarantined = REFUSED[name]
     with pytest.raises(PoolError) as found:
         Pool.read(shared_data / name)
-    assert Path(name).name in found.value.message and f"line {line}:" in found.value.message and reason in found.value.message
+    assert Path(name).name in found.value.message
+    assert f"line {line}:" in found.value.message
+    assert reason in found.value.message
     assert found.value.fix
     if read is None:
         assert found.value.account is None
@@ -113,7 +121,8 @@ def test_every_other_file_is_read_or_refused_with_its_account(shared_data: Path,
         try:
             account = Pool.read(path).account
         except PoolError as error:
-            assert path.name in error.message and "line 1" in error.message
+            assert path.name in error.message
+            assert "line 1" in error.message
             assert error.account is not None
             account = error.account
             assert account.kept == 0

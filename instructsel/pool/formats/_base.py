@@ -103,7 +103,15 @@ def text(row: Fields, field: str, *, optional: bool = False) -> str:
 
 def kind(value: Any) -> str:
     """A JSON value's kind, in words."""
-    kinds = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number", str: "a text", type(None): "null"}
+    kinds = {
+        dict: "an object",
+        list: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        type(None): "null",
+    }
     return kinds.get(type(value), type(value).__name__)
 
 

@@ -26,7 +26,9 @@ def classes() -> dict[str, type[Format]]:
     for module in pkgutil.iter_modules(formats.__path__):
         if not module.name.startswith("_"):
             held = vars(importlib.import_module(f"{formats.__name__}.{module.name}")).values()
-            found.extend(item for item in held if isinstance(item, type) and issubclass(item, Format) and item not in (Format, TableFormat, Mapped))
+            found.extend(
+                item for item in held if isinstance(item, type) and issubclass(item, Format) and item not in (Format, TableFormat, Mapped)
+            )
     return {item.name: item for item in sorted(set(found), key=lambda item: item.precedence)}
 
 
@@ -56,7 +58,7 @@ def detect(rows: Sequence[Any], *, oasst: str = "best-path") -> Detected:
     """Tell the format from the first rows of a file: the one that fits most of them, the one that reads more at a tie."""
     objects = [row for row in rows if isinstance(row, Mapping)]
     if not objects:
-        return Detected(None, "no row is a JSON object", "A pool has one object a row, e.g. {\"instruction\": …, \"output\": …}.")
+        return Detected(None, "no row is a JSON object", 'A pool has one object a row, e.g. {"instruction": …, "output": …}.')
     if all({"chosen", "rejected"} <= row.keys() for row in objects):
         return _no_format(objects)
     candidates = [make(name, oasst=oasst) for name in classes()]
@@ -67,7 +69,9 @@ def detect(rows: Sequence[Any], *, oasst: str = "best-path") -> Detected:
     why = next(reason for row in objects if (reason := best.fits(row)) is not None)
     others = [name for name, count in fitting.items() if name != best.name and count == fitting[best.name]]
     unread = sorted({str(key) for row in objects[:16] for key in row} - set(best.fields))
-    notes = ([f"also fits {', '.join(others)}"] if others else []) + ([f"not read: {', '.join(unread[:8])}{' …' if len(unread) > 8 else ''}"] if unread else [])
+    notes = ([f"also fits {', '.join(others)}"] if others else []) + (
+        [f"not read: {', '.join(unread[:8])}{' …' if len(unread) > 8 else ''}"] if unread else []
+    )
     return Detected(best, "; ".join([why, *notes]))
 
 
@@ -75,9 +79,17 @@ def _no_format(objects: Sequence[Mapping[str, Any]]) -> Detected:
     keys = sorted({str(key) for row in objects for key in row})
     shown = ", ".join(key if len(key) <= 32 else key[:31] + "…" for key in keys[:12]) + (" …" if len(keys) > 12 else "")
     if any(pair <= set(keys) for pair in PREFERENCE_KEYS):
-        return Detected(None, f"these are preference pairs (fields {shown}), not instruction–response pairs", "Name one side with --map instruction=FIELD,response=FIELD")
+        return Detected(
+            None,
+            f"these are preference pairs (fields {shown}), not instruction–response pairs",
+            "Name one side with --map instruction=FIELD,response=FIELD",
+        )
     asks = {"instruction", "prompt", "question", "turns"} & set(keys)
     answers = {"output", "response", "completion", "answer", "answers"} & set(keys)
     if asks and not answers:
-        return Detected(None, f"the rows have no answers (fields {shown})", "A pool needs a response in every row; if a field holds it, name it with --map instruction=FIELD,response=FIELD")
+        return Detected(
+            None,
+            f"the rows have no answers (fields {shown})",
+            "A pool needs a response in every row; if a field holds it, name it with --map instruction=FIELD,response=FIELD",
+        )
     return Detected(None, f"no known format has the fields {shown}", "Name them with --map instruction=FIELD,response=FIELD")

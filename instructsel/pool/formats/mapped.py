@@ -36,7 +36,9 @@ class Mapped(Format):
             if part not in PARTS or not column:
                 raise UsageError.named(part, PARTS, noun="part of an example")
         if len(set(parts)) != len(parts) or not {"instruction", "response"} <= set(parts):
-            raise UsageError(f"--map {given} does not name an instruction and a response once each.", fix="Write --map instruction=FIELD,response=FIELD")
+            raise UsageError(
+                f"--map {given} does not name an instruction and a response once each.", fix="Write --map instruction=FIELD,response=FIELD"
+            )
         return cls(pairs)
 
     def fits(self, row: Fields) -> str | None:

@@ -145,7 +145,9 @@ class OasstTable(TableFormat):
                 dropped[number] = "deleted" if deleted[number] else "orphan"
         return chains, dropped, faults
 
-    def _chains(self, roots: list[int], children: dict[int, list[int]], who: list[str], preference: list[Any]) -> tuple[list[Chain], dict[int, str]]:
+    def _chains(
+        self, roots: list[int], children: dict[int, list[int]], who: list[str], preference: list[Any]
+    ) -> tuple[list[Chain], dict[int, str]]:
         found: dict[tuple[int, ...], None] = {}
         dropped: dict[int, str] = {}
         for root in roots:

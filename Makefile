@@ -1,0 +1,50 @@
+# make demo and make test set up everything they need in .venv, once. PYTHON names another interpreter, TORCH_INDEX an index
+# with CPU builds of PyTorch (https://download.pytorch.org/whl/cpu).
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 2
+export TORCH_INDEX
+SHARED ?= ../shared/data
+
+.PHONY: setup demo test check format soak bench docs clean
+
+setup:
+	@$(PYTHON) .ci/setup.py cpu,dev
+
+demo:
+	@$(PYTHON) .ci/setup.py cpu
+	$(BIN)/instructsel demo
+
+test: setup
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+check: setup
+	$(BIN)/ruff format --check instructsel adapters benchmarks tests examples docs cli.py .ci
+	$(BIN)/ruff check instructsel adapters benchmarks tests examples docs cli.py .ci
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/pyright --verifytypes instructsel --ignoreexternal > .venv/verifytypes.log || (tail -n 30 .venv/verifytypes.log; exit 1)
+	$(BIN)/lint-imports
+	$(MAKE) test
+
+format: setup
+	$(BIN)/ruff format instructsel adapters benchmarks tests examples docs cli.py .ci
+	$(BIN)/ruff check --fix instructsel adapters benchmarks tests examples docs cli.py .ci
+
+soak: setup
+	$(BIN)/python -m pytest -q -m soak
+
+bench: setup
+	$(BIN)/python -m pip install -q sentence-transformers
+	$(BIN)/python benchmarks/mtld.py $(SHARED)/pools/dolly.jsonl.zst
+	$(BIN)/python benchmarks/embedding.py $(SHARED)/pools/alpaca.jsonl.zst
+	$(BIN)/python benchmarks/main_job.py $(SHARED)/pools/dolly.jsonl.zst --out .venv/bench
+	$(BIN)/python benchmarks/neighbors.py --cache .venv/bench/cache
+	$(BIN)/python benchmarks/main_job.py $(SHARED)/pools/alpaca.jsonl.zst --out .venv/bench
+
+docs: setup
+	$(BIN)/python docs/build_reference.py
+	$(BIN)/mkdocs build --strict -f docs/mkdocs.yml
+
+clean:
+	rm -rf .venv build dist *.egg-info docs/site instructsel-demo

@@ -1,0 +1,95 @@
+"""The demo finds what its checks look for, also where the defects are planted anew."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from instructsel.commands import app
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture(scope="module")
+def planter() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("plant", EXAMPLES / "plant.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def demo(folder: Path, *arguments: str) -> dict[str, Any]:
+    done = CliRunner().invoke(app, ["demo", "-o", str(folder), "--json", "-q", *arguments])
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def check(found: dict[str, Any]) -> None:
+    defects = found["defects"]
+    for kind in ("exact_duplicate", "near_duplicate", "empty"):
+        assert defects[kind]["recall"] == 1.0, kind
+        assert defects[kind]["false_alarms"] == 0, kind
+    for kind in ("mismatched", "gibberish", "truncated", "refusal"):
+        assert defects[kind]["recall"] is None
+    for counts in defects.values():
+        assert counts["dropped"] + counts["out_by_rank"] + counts["selected"] == counts["planted"]
+    assert found["summary"]["read"] == sum(counts["planted"] for counts in defects.values()) + _originals(defects)
+
+
+def _originals(defects: dict[str, Any]) -> int:
+    # The originals of planted duplicates are neither clean rows nor defects.
+    return sum(defects[kind]["planted"] for kind in ("exact_duplicate", "near_duplicate"))
+
+
+def test_the_shipped_pool_is_what_its_seed_gives(planter: ModuleType) -> None:
+    key = json.loads((EXAMPLES / "pool.key.json").read_text(encoding="utf-8"))
+    clean = [json.loads(line) for line in (EXAMPLES / "clean.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    pool, entries = planter.plant(clean, seed=key["seed"])
+    shipped = [json.loads(line) for line in (EXAMPLES / "pool.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    assert pool == shipped and entries == key["rows"]
+    assert len(shipped) >= 300
+    assert all(set(row) <= {"messages", "topic", "lang"} for row in shipped)
+
+
+def test_the_demo_finds_what_its_checks_look_for(tmp_path: Path) -> None:
+    check(demo(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("seed", [7])
+def test_the_demo_finds_defects_planted_from_another_seed(tmp_path: Path, planter: ModuleType, seed: int) -> None:
+    clean = [json.loads(line) for line in (EXAMPLES / "clean.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    pool, entries = planter.plant(clean, seed=seed)
+    (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pool), encoding="utf-8")
+    (tmp_path / "key.json").write_text(json.dumps({"seed": seed, "rows": entries}), encoding="utf-8")
+    check(demo(tmp_path / "out", "--pool", str(tmp_path / "pool.jsonl"), "--key", str(tmp_path / "key.json")))
+
+
+def test_a_key_that_lies_lowers_the_recall(tmp_path: Path) -> None:
+    key = json.loads((EXAMPLES / "pool.key.json").read_text(encoding="utf-8"))
+    planted = {row["line"] for row in key["rows"]} | {row["of"] for row in key["rows"]}
+    wrong = [line for line in range(1, 342) if line not in planted][:5]
+    key["rows"] += [{"line": line, "kind": "empty", "of": None} for line in wrong]
+    (tmp_path / "key.json").write_text(json.dumps(key), encoding="utf-8")
+    found = demo(tmp_path / "out", "--pool", str(EXAMPLES / "pool.jsonl"), "--key", str(tmp_path / "key.json"))
+    assert found["defects"]["empty"]["recall"] == pytest.approx(4 / 9)
+
+
+def test_nothing_but_the_comparison_reads_the_key() -> None:
+    users = []
+    for path in sorted((ROOT / "instructsel").rglob("*.py")):
+        if "key.json" in path.read_text(encoding="utf-8"):
+            users.append(path.relative_to(ROOT).as_posix())
+    assert users == ["instructsel/commands/demo.py"]
+    tree = ast.parse((ROOT / "instructsel/commands/demo.py").read_text(encoding="utf-8"))
+    readers = [node.name for node in tree.body if isinstance(node, ast.FunctionDef) for call in ast.walk(node) if isinstance(call, ast.Attribute) and call.attr == "read_bytes"]
+    assert readers == ["compare"]

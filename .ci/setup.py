@@ -49,7 +49,9 @@ def torch() -> list[str]:
         return [wanted, *extra]
     if index:
         return ["torch>=2.11", "--index-url", index]
-    print("  no CPU build of PyTorch where pip looks: taking the ordinary one, which brings CUDA along (make TORCH_INDEX=https://download.pytorch.org/whl/cpu … avoids that)")
+    print(
+        "  no CPU build of PyTorch where pip looks: taking the ordinary one, which brings CUDA along (make TORCH_INDEX=https://download.pytorch.org/whl/cpu … avoids that)"
+    )
     return ["torch>=2.11"]
 
 

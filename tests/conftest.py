@@ -78,7 +78,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def _surprising(reporter: Any) -> set[str]:
-    expected = [line.strip() for line in EXPECTED_SKIPS.read_text(encoding="utf-8").split("\n") if line.strip() and not line.startswith("#")]
+    expected = [
+        line.strip() for line in EXPECTED_SKIPS.read_text(encoding="utf-8").split("\n") if line.strip() and not line.startswith("#")
+    ]
     reasons = {_reason(report) for report in reporter.stats.get("skipped", [])}
     return {reason for reason in reasons if not any(reason.startswith(prefix) for prefix in expected)}
 

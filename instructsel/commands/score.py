@@ -26,7 +26,7 @@ from instructsel.scores.table import ScoreTable
 DEFAULT_RULE: Final = "eq4"
 
 EXAMPLES: Final = """Examples:
-  instructsel score examples/pool.jsonl --indicators len,mtld -o /tmp/demo.scores.parquet
+  instructsel score examples/pool.jsonl --indicators len,mtld,knn_6 -o /tmp/demo.scores.parquet
   instructsel score examples/pool.jsonl --rule longest -o /tmp/demo.scores.csv
 """
 
@@ -105,6 +105,7 @@ def command(
         "reading": reading.as_dict(),
         "limit": limit,
         "seconds": seconds,
+        "models": {indicator.symbol: str(getattr(indicator, "model", "")) for indicator in chosen if hasattr(indicator, "model")},
     }
     if str(target) == "-":
         typer.echo(table.frame.write_csv(), nl=False)

@@ -106,7 +106,7 @@ def command(
         allow_mismatch=allow_mismatch,
         max_null_fraction=max_null_fraction,
         max_bad_fraction=max_bad_fraction,
-        neighbors=neighborhood(whole, table, store, quiet=quiet),
+        neighbors=neighborhood(whole, table, store, quiet=quiet, scores=path),
     )
     beside = baselines(chosen, baseline or [], seeds=range(seed, seed + seeds))
     if streamed:
@@ -150,9 +150,11 @@ def find_pool(scores: Path, named: list[str] | None, *, quiet: bool) -> Pool:
     return pool.take(pool.ids[:limit]) if isinstance(limit, int) and limit < len(pool) else pool
 
 
-def neighborhood(pool: Pool, table: ScoreTable, cache: Cache | None, *, quiet: bool) -> Neighborhood:
-    """The neighbor search of a pool, with progress."""
-    return Neighborhood(pool, table, cache=cache, watch=lambda symbol: Progress(symbol, quiet=quiet))
+def neighborhood(pool: Pool, table: ScoreTable, cache: Cache | None, *, quiet: bool, scores: Path | None = None) -> Neighborhood:
+    """The neighbor search of a pool, with progress; the encoder is where the scores' manifest found it."""
+    run = (read_manifest(scores) or {}).get("run") or {} if scores else {}
+    found = [name for symbol, name in (run.get("models") or {}).items() if symbol.startswith("knn_")]
+    return Neighborhood(pool, table, model=found[0] if found else None, cache=cache, watch=lambda symbol: Progress(symbol, quiet=quiet))
 
 
 def default_output(pool: Pool, to: str | None) -> Path:

@@ -95,8 +95,11 @@ class Indicator(ABC):
         return {}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Everything a value depends on besides the example: what a rule is checked against."""
-        parameters = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Everything a value depends on besides the example: what a rule is checked against.
+
+        A model is named by its content (made_with), not by where it was found.
+        """
+        parameters = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "model"}
         return {
             "name": type(self).__module__.rpartition(".")[2],
             "version": self.version,

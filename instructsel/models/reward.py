@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -246,7 +247,8 @@ class RewardModel:
 
     def _defused(self, text: str) -> str:
         """The text with control tokens broken up, so that the template's own are the only ones."""
-        for token in self.template.all_special_tokens:
+        added = {str(token.content) for token in self.template.added_tokens_decoder.values()}
+        for token in sorted(added | set(self.template.all_special_tokens)):
             if len(token) > 1:
                 text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
         return text
@@ -316,7 +318,17 @@ def _classifier(source: LocalModel, dtype: Any) -> _Logit:
         )
     if model.config.pad_token_id is None:
         model.config.pad_token_id = 0
+    linear = require("torch", needed_by="the reward").nn.Linear
+    for module in model.modules():
+        if isinstance(module, linear) and module.out_features == 1:
+            module.forward = functools.partial(_by_row, module)
     return _Logit(model)
+
+
+def _by_row(head: Any, hidden: Any) -> Any:
+    """A linear layer of one output, row by row: its matrix product would round by where a row stands in the batch."""
+    product = (hidden * head.weight[0]).sum(-1, keepdim=True)
+    return product if head.bias is None else product + head.bias
 
 
 class _NeoxReward:
@@ -343,7 +355,7 @@ class _NeoxReward:
             pooled = (hidden * weights).sum(1) / weights.sum(1)
         else:
             pooled = hidden[range(len(ids)), present.sum(1) - 1]
-        return self.head(pooled)[:, 0]
+        return _by_row(self.head, pooled)[:, 0]
 
 
 def _neox(source: LocalModel, dtype: Any) -> _NeoxReward:

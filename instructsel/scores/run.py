@@ -19,6 +19,7 @@ from instructsel.errors import ModelUnavailable, ScoresError, UsageError
 from instructsel.indicators import _registry as registry
 from instructsel.indicators._base import Batch, Indicator, Progress, Scored, null_on_empty
 from instructsel.indicators.neighbor_distance import NeighborDistance
+from instructsel.models.load import MINILM
 from instructsel.pool.pool import Pool
 from instructsel.scores.table import ScoreTable
 
@@ -216,7 +217,19 @@ class Neighborhood:
     Embeds the pool, or takes its embeddings from the cache, when it is first asked.
     """
 
-    def __init__(self, pool: Pool, table: ScoreTable, *, cache: Cache | None = None, watch: Watch = _unwatched) -> None:
+    def __init__(
+        self, pool: Pool, table: ScoreTable, *, model: str | None = None, cache: Cache | None = None, watch: Watch = _unwatched
+    ) -> None:
+        """Set up a search.
+
+        Args:
+            pool: the examples.
+            table: their scores.
+            model: where the encoder is, if it is neither the embedded one nor under its name on the hub.
+            cache: where embeddings are kept.
+            watch: told of progress.
+        """
+        self.model = model
         self.pool = pool
         self.table = table
         self.cache = cache
@@ -252,8 +265,8 @@ class Neighborhood:
                 f"The score table does not say what {symbol} was embedded with, so it cannot be computed anew.", fix="Score the pool again."
             )
         # The precision that was used, not "auto": another machine would choose another one.
-        kept = {key: value for key, value in described.get("parameters", {}).items() if key in ("model", "device")}
-        indicator = NeighborDistance(i=i, precision=model["precision"], **kept)
+        where = self.model or ("embedded" if model.get("name") == MINILM else str(model.get("name")))
+        indicator = NeighborDistance(i=i, model=where, precision=model["precision"], device=str(model.get("device", "auto")))
         now = indicator.encoder().fingerprint
         if now != model:
             differing = ", ".join(sorted(key for key in {*now, *model} if now.get(key) != model.get(key)))

@@ -34,9 +34,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(tmp_path: Path, cache: Path) -> Run:
     def command(*arguments: str | Path, stdin: bytes | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-        given = {**os.environ, "INSTRUCTSEL_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "NO_COLOR": "1", **environment}
+        given = {
+            **os.environ,
+            "INSTRUCTSEL_CACHE": str(cache),
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "2",
+            "NO_COLOR": "1",
+            **environment,
+        }
         done = subprocess.run(
-            [sys.executable, "-m", "instructsel", *map(str, arguments)], cwd=tmp_path, input=stdin, capture_output=True, env=given, timeout=240, check=False
+            [sys.executable, "-m", "instructsel", *map(str, arguments)],
+            cwd=tmp_path,
+            input=stdin,
+            capture_output=True,
+            env=given,
+            timeout=240,
+            check=False,
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -44,11 +57,34 @@ def run(tmp_path: Path, cache: Path) -> Run:
 
 
 def rows(n: int, *, empty: int = 0) -> bytes:
-    words = "river stone lantern paper orchard winter silver engine market garden violin copper harbor meadow thunder candle".split()
+    words = [
+        "river",
+        "stone",
+        "lantern",
+        "paper",
+        "orchard",
+        "winter",
+        "silver",
+        "engine",
+        "market",
+        "garden",
+        "violin",
+        "copper",
+        "harbor",
+        "meadow",
+        "thunder",
+        "candle",
+    ]
     made = []
     for number in range(n):
         drawn = random.Random(number).choices(words, k=12 + number % 30)
-        made.append({"instruction": f"Write about {drawn[0]} and {drawn[1]}, number {number}.", "input": "", "output": "" if number < empty else " ".join(drawn) + "."})
+        made.append(
+            {
+                "instruction": f"Write about {drawn[0]} and {drawn[1]}, number {number}.",
+                "input": "",
+                "output": "" if number < empty else " ".join(drawn) + ".",
+            }
+        )
     return b"".join(json.dumps(row).encode() + b"\n" for row in made)
 
 
@@ -92,7 +128,24 @@ def test_the_examples_of_every_help_run(run: Run, tmp_path: Path) -> None:
 
 def test_the_main_job_gives_original_lines_and_a_whole_account(run: Run, pool: Path, tmp_path: Path) -> None:
     assert run("score", pool, "--indicators", "len,mtld,knn_6").returncode == 0
-    done = run("select", "--rule", "eq4-without-reward", "--n", "20", "-o", "chosen.jsonl", "--baseline", "random", "--baseline", "longest", "--baseline", "length-matched", "--seeds", "2", "--json")
+    done = run(
+        "select",
+        "--rule",
+        "eq4-without-reward",
+        "--n",
+        "20",
+        "-o",
+        "chosen.jsonl",
+        "--baseline",
+        "random",
+        "--baseline",
+        "longest",
+        "--baseline",
+        "length-matched",
+        "--seeds",
+        "2",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     assert "taking the newest score table here: pool.scores.parquet" in done.stderr
     chosen = (tmp_path / "chosen.jsonl").read_bytes().splitlines(keepends=True)
@@ -123,9 +176,26 @@ def test_two_runs_and_shuffled_rows_beside_other_files_give_the_same_bytes(run: 
         (folder / "pool.jsonl").write_bytes(b"".join(shuffled if seed else lines))
         (folder / "other.jsonl").write_bytes(rows(3 + seed))
         assert run("score", folder / "pool.jsonl", "--indicators", "len,mtld,knn_6", *(["--no-cache"] if seed == 2 else [])).returncode == 0
-        done = run("select", folder / "pool.scores.parquet", "--rule", "eq4-without-reward", "--n", "15", "-o", folder / "chosen.jsonl", "--baseline", "random")
+        done = run(
+            "select",
+            folder / "pool.scores.parquet",
+            "--rule",
+            "eq4-without-reward",
+            "--n",
+            "15",
+            "-o",
+            folder / "chosen.jsonl",
+            "--baseline",
+            "random",
+        )
         assert done.returncode == 0, done.stderr
-        files = ("pool.scores.parquet", "chosen.jsonl", "chosen.selection.parquet", "chosen.random-seed0.jsonl", "chosen.random-seed0.selection.parquet")
+        files = (
+            "pool.scores.parquet",
+            "chosen.jsonl",
+            "chosen.selection.parquet",
+            "chosen.random-seed0.jsonl",
+            "chosen.random-seed0.selection.parquet",
+        )
         seen.add(tuple(digest(folder / name) for name in files))
     assert len(seen) == 1
 
@@ -135,7 +205,12 @@ def test_eq4_without_a_reward_model_refuses_and_names_both_ways_out(run: Run, po
     assert done.returncode == 0 and "rew is null (model_unavailable)" in done.stderr
     table = pl.read_parquet(pool.with_name("pool.scores.parquet"))
     assert table["rew"].null_count() == 60 and set(table["rew_reason"]) == {"model_unavailable"}
-    fails(run("select", "--rule", "eq4", "--n", "5"), 4, "instructsel score POOL --reward OpenAssistant/reward-model-deberta-v3-large-v2", "--rule eq4-without-reward")
+    fails(
+        run("select", "--rule", "eq4", "--n", "5"),
+        4,
+        "instructsel score POOL --reward OpenAssistant/reward-model-deberta-v3-large-v2",
+        "--rule eq4-without-reward",
+    )
 
 
 def test_a_reward_model_asked_for_and_not_to_be_had_ends_before_any_work(run: Run, pool: Path) -> None:
@@ -254,7 +329,9 @@ def test_quotas_cap_a_source_and_tokens_cap_the_whole(run: Run, tmp_path: Path) 
 
 def test_other_models_than_the_rule_assumes_are_refused_unless_allowed_and_then_named(run: Run, pool: Path) -> None:
     rule = pool.with_name("own.toml")
-    rule.write_text('name = "own"\ntitle = "My rule"\ntarget = "x"\n[[terms]]\nindicator = "len"\nweight = 1.0\naccepts = ["some/other-tokenizer"]\n')
+    rule.write_text(
+        'name = "own"\ntitle = "My rule"\ntarget = "x"\n[[terms]]\nindicator = "len"\nweight = 1.0\naccepts = ["some/other-tokenizer"]\n'
+    )
     run("score", pool, "--indicators", "len")
     fails(run("select", "--rule", "own.toml", "--n", "5"), 2, "some/other-tokenizer", "--allow-mismatch")
     done = run("select", "--rule", "own.toml", "--n", "5", "--allow-mismatch", "-o", "c.jsonl", "--json")
@@ -296,7 +373,9 @@ def test_no_row_writes_control_characters_to_the_screen(run: Run, tmp_path: Path
 def test_a_reader_that_stops_listening_is_no_error(run: Run, pool: Path, tmp_path: Path) -> None:
     pool.write_bytes(rows(3000))
     run("score", pool, "--indicators", "mtld")
-    command = f"{sys.executable} -m instructsel select pool.scores.parquet --rule r.toml --n 2900 --keep-near-duplicates -q -o - | head -n 1"
+    command = (
+        f"{sys.executable} -m instructsel select pool.scores.parquet --rule r.toml --n 2900 --keep-near-duplicates -q -o - | head -n 1"
+    )
     (tmp_path / "r.toml").write_text('name = "r"\n[[terms]]\nindicator = "mtld"\nweight = 1.0\n')
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.stderr == "" and done.stdout.count("\n") == 1

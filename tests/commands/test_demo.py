@@ -91,5 +91,11 @@ def test_nothing_but_the_comparison_reads_the_key() -> None:
             users.append(path.relative_to(ROOT).as_posix())
     assert users == ["instructsel/commands/demo.py"]
     tree = ast.parse((ROOT / "instructsel/commands/demo.py").read_text(encoding="utf-8"))
-    readers = [node.name for node in tree.body if isinstance(node, ast.FunctionDef) for call in ast.walk(node) if isinstance(call, ast.Attribute) and call.attr == "read_bytes"]
+    readers = [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        for call in ast.walk(node)
+        if isinstance(call, ast.Attribute) and call.attr == "read_bytes"
+    ]
     assert readers == ["compare"]

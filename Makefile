@@ -44,7 +44,7 @@ bench: setup
 
 docs: setup
 	$(BIN)/python docs/build_reference.py
-	$(BIN)/mkdocs build --strict -f docs/mkdocs.yml
+	$(BIN)/mkdocs build --strict -q -f .ci/mkdocs.yml && echo "documents: build/site/index.html"
 
 clean:
-	rm -rf .venv build dist *.egg-info docs/site instructsel-demo
+	rm -rf .venv build dist *.egg-info instructsel-demo

@@ -62,7 +62,7 @@ def fail(step: str) -> None:
 
 def main(extras: str) -> None:
     """Make the environment, or find it made."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - said to whoever starts it with an older one
         sys.exit(f"instructsel needs Python 3.11 or later; this is {sys.version.split()[0]}. Name another: make PYTHON=python3.12 …")
     print_of = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + Path(__file__).read_bytes() + sys.version.encode()).hexdigest()[:16]
     stamps = [VENV / f".ready-{print_of}-{extras}", VENV / f".ready-{print_of}-cpu,dev"]

@@ -1,0 +1,30 @@
+"""Write docs/reference/command-line.md from the commands' own --help."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+VERBS = (["score"], ["select"], ["rules", "list"], ["rules", "show"], ["explain"], ["diff"], ["demo"])
+PAGE = Path(__file__).with_name("reference") / "command-line.md"
+
+
+def page() -> str:
+    """The page's text."""
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERMINAL_WIDTH": "100"}
+    parts = ["# Command line\n\nWritten by `python docs/build_reference.py` from the commands' own help.\n"]
+    for verb in VERBS:
+        shown = subprocess.run([sys.executable, "-m", "instructsel", *verb, "--help"], capture_output=True, text=True, check=True, env=environment).stdout
+        lines = "\n".join(line.rstrip() for line in shown.strip().split("\n")).replace("python -m instructsel", "instructsel")
+        parts.append(f"## instructsel {' '.join(verb)}\n\n```\n{lines}\n```\n")
+    parts.append(
+        "## Exit codes\n\n0 done · 1 negative verdict (not used yet) · 2 usage or configuration · 3 input unreadable or over a limit · "
+        "4 environment: extra, model, disk, memory · 5 nothing to do · 130 interrupted.\n"
+    )
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

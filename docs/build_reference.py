@@ -16,7 +16,9 @@ def page() -> str:
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERMINAL_WIDTH": "100"}
     parts = ["# Command line\n\nWritten by `python docs/build_reference.py` from the commands' own help.\n"]
     for verb in VERBS:
-        shown = subprocess.run([sys.executable, "-m", "instructsel", *verb, "--help"], capture_output=True, text=True, check=True, env=environment).stdout
+        shown = subprocess.run(
+            [sys.executable, "-m", "instructsel", *verb, "--help"], capture_output=True, text=True, check=True, env=environment
+        ).stdout
         lines = "\n".join(line.rstrip() for line in shown.strip().split("\n")).replace("python -m instructsel", "instructsel")
         parts.append(f"## instructsel {' '.join(verb)}\n\n```\n{lines}\n```\n")
     parts.append(

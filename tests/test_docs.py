@@ -5,16 +5,13 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_command_line_page_is_what_help_prints() -> None:
-    spec = importlib.util.spec_from_file_location("build_reference", ROOT / "docs" / "build_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _builder("build_reference")
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: make docs"
 
 
@@ -29,10 +26,44 @@ def test_every_indicator_rule_and_format_is_in_the_reference() -> None:
     from instructsel.pool.formats import _registry as formats
     from instructsel.rules import catalog
 
-    pages = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("reference/indicators.md", "reference/rules.md", "how-to/read-any-format.md")}
+    pages = {
+        name: (ROOT / "docs" / name).read_text(encoding="utf-8")
+        for name in ("reference/indicators.md", "reference/rules.md", "how-to/read-any-format.md")
+    }
     for name in indicators.names():
         assert f"`{name}.py`" in pages["reference/indicators.md"]
     for name in catalog.names():
         assert f"`{name}`" in pages["reference/rules.md"]
     for name in formats.classes():
         assert f"`{name}`" in pages["how-to/read-any-format.md"]
+
+
+def _builder(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_figures_on_alpaca_are_those_of_the_results_file() -> None:
+    builder = _builder("build_alpaca")
+    assert builder.PAGE.read_text(encoding="utf-8") == builder.page(), "run: python docs/build_alpaca.py"
+
+
+def test_what_the_alpaca_page_concludes_is_what_the_results_say() -> None:
+    figures = _builder("build_alpaca").load("alpaca_labels")
+    ratings = {name: entry for name, entry in figures["with_labels"].items() if name.startswith("rating by")}
+    assert len(ratings) == 3
+    for entry in ratings.values():
+        others = [abs(entry[symbol]["plain"]["value"]) for symbol in ("mtld", "knn_6", figures["rule"])]
+        assert entry["len"]["plain"]["value"] > max(others)
+        assert entry[figures["rule"]]["plain"]["low"] > 0
+    wrong = [entry[figures["rule"]]["plain"]["value"] > 0 for entry in figures["with_labels"].values()]
+    assert sum(wrong) > len(wrong) / 2
+    assert figures["variance_shares"]["knn_6"] > 0.95
+    for entry in figures["with_labels"].values():
+        for column in entry.values():
+            for found in column.values():
+                assert found["low"] <= found["value"] <= found["high"]

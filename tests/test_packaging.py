@@ -17,7 +17,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-SKIPPED = {".git", ".venv", "build", "dist", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", "__pycache__", "instructsel-demo"}
+SKIPPED = {
+    ".git",
+    ".venv",
+    "build",
+    "dist",
+    ".pytest_cache",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".hypothesis",
+    "__pycache__",
+    "instructsel-demo",
+}
 
 
 def test_every_package_folder_is_listed() -> None:
@@ -47,13 +58,19 @@ def test_the_extras_are_those_of_the_design() -> None:
 
 def python(*arguments: str, cwd: Path, interpreter: Path | str = sys.executable) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([str(interpreter), *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=280, env=environment)
+    done = subprocess.run(
+        [str(interpreter), *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=280, env=environment
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
 
 def test_neither_cli_nor_adapters_is_a_module_of_its_own(tmp_path: Path) -> None:
-    python("-c", "import sys, instructsel, instructsel.adapters, instructsel.commands; assert not {'cli', 'adapters', 'examples'} & set(sys.modules)", cwd=tmp_path)
+    python(
+        "-c",
+        "import sys, instructsel, instructsel.adapters, instructsel.commands; assert not {'cli', 'adapters', 'examples'} & set(sys.modules)",
+        cwd=tmp_path,
+    )
 
 
 def test_the_door_from_a_checkout_opens() -> None:
@@ -81,7 +98,9 @@ assert not found, found
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel and a source distribution, built from a copy of the checkout."""
     copy = tmp_path_factory.mktemp("build") / "checkout"
-    shutil.copytree(ROOT, copy, symlinks=True, ignore=lambda folder, names: [name for name in names if name in SKIPPED or name.endswith(".egg-info")])
+    shutil.copytree(
+        ROOT, copy, symlinks=True, ignore=lambda folder, names: [name for name in names if name in SKIPPED or name.endswith(".egg-info")]
+    )
     python("-m", "build", "--no-isolation", "--outdir", "dist", cwd=copy)
     return copy / "dist"
 
@@ -90,9 +109,20 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"instructsel", f"instructsel-{PROJECT['project']['version']}.dist-info"}
-    for wanted in ("py.typed", "rules/presets/eq4.toml", "examples/pool.jsonl", "examples/pool.key.json", "adapters/trl.py", "pool/formats/alpaca.py"):
+    for wanted in (
+        "py.typed",
+        "rules/presets/eq4.toml",
+        "examples/pool.jsonl",
+        "examples/pool.key.json",
+        "adapters/trl.py",
+        "pool/formats/alpaca.py",
+    ):
         assert f"instructsel/{wanted}" in names
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "instructsel").rglob("*.py") if "__pycache__" not in path.parts and "examples" not in path.parts}
+    modules = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "instructsel").rglob("*.py")
+        if "__pycache__" not in path.parts and "examples" not in path.parts
+    }
     assert modules <= set(names)
 
 
@@ -112,7 +142,9 @@ def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path) -> 
     interpreter = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     (wheel,) = built.glob("*.whl")
     python("-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel), cwd=tmp_path, interpreter=interpreter)
-    site = Path(python("-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path, interpreter=interpreter).stdout.strip())
+    site = Path(
+        python("-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path, interpreter=interpreter).stdout.strip()
+    )
     # What the wheel needs comes from here; the project itself only from the wheel.
     others = tmp_path / "others"
     others.mkdir()
@@ -124,8 +156,18 @@ def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path) -> 
     assert str(home) in where
     (tmp_path / "pool.jsonl").write_text("".join(f'{{"question": "{n}?", "answer": "{"x " * (n + 1)}"}}\n' for n in range(9)))
     command = home / ("Scripts/instructsel.exe" if os.name == "nt" else "bin/instructsel")
-    for arguments in (["--version"], ["rules", "list"], ["score", "pool.jsonl", "--indicators", "len,mtld"], ["select", "--rule", "longest", "--n", "3", "-o", "chosen.jsonl", "--keep-near-duplicates"]):
+    for arguments in (
+        ["--version"],
+        ["rules", "list"],
+        ["score", "pool.jsonl", "--indicators", "len,mtld"],
+        ["select", "--rule", "longest", "--n", "3", "-o", "chosen.jsonl", "--keep-near-duplicates"],
+    ):
         done = subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr
     assert len((tmp_path / "chosen.jsonl").read_text().splitlines()) == 3
-    python("-c", "from importlib.resources import files; assert (files('instructsel') / 'examples' / 'pool.jsonl').is_file()", cwd=tmp_path, interpreter=interpreter)
+    python(
+        "-c",
+        "from importlib.resources import files; assert (files('instructsel') / 'examples' / 'pool.jsonl').is_file()",
+        cwd=tmp_path,
+        interpreter=interpreter,
+    )

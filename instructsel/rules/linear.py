@@ -213,9 +213,12 @@ class LinearRule:
         missing = [symbol for symbol in self.indicators if symbol not in table.symbols]
         if missing:
             every = ",".join(dict.fromkeys((*table.symbols, *self.indicators)))
+            model = self._term("rew").model if "rew" in missing else None
+            reward = f" --reward {model} (fetch it first with: hf download {model})" if model else ""
+            other = f"; or rank without it with: --rule {self.alternative}" if self.alternative and model else ""
             raise UsageError(
                 f"The rule {self.name} needs {', '.join(missing)}, which the table does not have.",
-                fix=f"Score again with: instructsel score POOL --indicators {every}",
+                fix=f"Score again with: instructsel score POOL --indicators {every}{reward}{other}",
             )
         for term in self.terms:
             if len(table) and table.null_counts(term.indicator) == {UNAVAILABLE: len(table)}:

@@ -19,7 +19,24 @@ from instructsel.neighbors.index import neighbor_distances
 from instructsel.pool.pool import Pool
 from tests import tiny
 
-WORDS = ["river", "stone", "lantern", "paper", "orchard", "winter", "silver", "engine", "market", "garden", "violin", "copper", "harbor", "meadow", "thunder", "candle"]
+WORDS = [
+    "river",
+    "stone",
+    "lantern",
+    "paper",
+    "orchard",
+    "winter",
+    "silver",
+    "engine",
+    "market",
+    "garden",
+    "violin",
+    "copper",
+    "harbor",
+    "meadow",
+    "thunder",
+    "candle",
+]
 DRAWN = random.Random(3)
 # One word is one piece: two special tokens make lengths on, below and above the steps of the buckets.
 LENGTHS = [0, 1, 4, 5, 6, 7, 13, 14, 15, 30, 46, 61, 62, 63, 93, 126, 140, 200, 252, 253, 254, 255, 290]

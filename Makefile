@@ -23,7 +23,8 @@ check: setup
 	$(BIN)/ruff check instructsel adapters benchmarks tests examples docs cli.py .ci
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/pyright --verifytypes instructsel --ignoreexternal > .venv/verifytypes.log || (tail -n 30 .venv/verifytypes.log; exit 1)
+	@mkdir -p .venv/typed && ln -sfn ../../instructsel .venv/typed/instructsel
+	PYTHONPATH=.venv/typed $(BIN)/pyright --pythonpath $(BIN)/python --verifytypes instructsel --ignoreexternal > .venv/verifytypes.log || (tail -n 30 .venv/verifytypes.log; exit 1)
 	$(BIN)/lint-imports
 	$(MAKE) test
 

@@ -70,7 +70,8 @@ class UnknownRule(UsageError):
 class UnknownExample(UsageError, KeyError):
     """An id that is not in the pool or the table."""
 
-    __str__ = InstructselError.__str__
+    def __str__(self) -> str:
+        return InstructselError.__str__(self)
 
 
 class ModelMismatch(UsageError):

@@ -9,7 +9,7 @@ import typer
 from instructsel.commands import demo, diff, explain, rules, score, select
 from instructsel.commands._settings import defaults
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="instructsel",
     help="Choose the training data that makes a fine-tune better: score, rank by a fitted rule, select.",
     no_args_is_help=True,

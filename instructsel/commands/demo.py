@@ -25,7 +25,7 @@ from instructsel.selection.selection import EXACT, NEAR, Selection, select
 RULE: Final = "eq4-without-reward"
 INDICATORS: Final = ("len", "mtld", "knn_6")
 
-CHECKS: Final = {
+CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "exact_duplicate": (EXACT, NEAR),
     "near_duplicate": (EXACT, NEAR),
     "empty": ("unscored",),

@@ -12,7 +12,7 @@ from instructsel.commands._console import aligned, clean, reported
 from instructsel.rules import catalog
 from instructsel.rules.linear import LinearRule
 
-app = typer.Typer(help="List and show the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None)
+app: typer.Typer = typer.Typer(help="List and show the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None)
 
 LIST_EXAMPLES: Final = "Examples:\n  instructsel rules list\n  instructsel rules list --json\n"
 SHOW_EXAMPLES: Final = "Examples:\n  instructsel rules show eq4\n  instructsel rules show eq4-without-reward --json\n"

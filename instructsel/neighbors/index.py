@@ -32,7 +32,7 @@ class ExactIndex:
         """
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise ValueError(f"Vectors are finite and of shape (n, d), not {vectors.shape}.")
-        self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        self.vectors: NDArray[np.float32] = np.ascontiguousarray(vectors, dtype=np.float32)
         self.index: Any = require("faiss", needed_by="the neighbor distance").IndexFlatIP(vectors.shape[1])
         self.index.add(self.vectors)
 

@@ -86,6 +86,8 @@ class RewardModel:
     pad_id: int
     template: Any
     """transformers' tokenizer, for the chat_template profile."""
+    separator: int | None
+    """The token after which a pair's second text has segment 1, for models that know segments."""
 
     @classmethod
     def load(cls, name: str, *, revision: str | None = None, precision: str = "auto", device: str = "auto", probe: bool = True) -> Self:
@@ -118,22 +120,26 @@ class RewardModel:
             model = _neox(source, dtype) if neox else _classifier(source, dtype)
             template = None if neox else _template(source)
         profile = "oasst_pythia" if neox else "chat_template" if template is not None else "pair"
+        tokenizer = load_tokenizer(source)
+        pad = _padding(source, tokenizer)
+        if isinstance(model, _Logit):
+            # Classifiers of decoders find their last token by it.
+            model.model.config.pad_token_id = pad
         positions = source.config.get("max_position_embeddings")
         relative = source.config.get("model_type") in ("deberta-v2", "deberta")
         known = positions if isinstance(positions, int) else 1 << 20
-        limit = min(MAX_LENGTH[profile], known if relative or neox else known - 1)
-        pad = source.config.get("pad_token_id")
         loaded = cls(
             source,
             profile,
             precision,
             device,
-            limit,
+            min(MAX_LENGTH[profile], known if relative or neox else known - 1),
             probe,
             model.eval().to(device),
-            load_tokenizer(source),
-            pad if isinstance(pad, int) else 0,
+            tokenizer,
+            pad,
             template,
+            _separator(source, tokenizer) if profile == "pair" else None,
         )
         if probe:
             loaded.probe()
@@ -195,8 +201,12 @@ class RewardModel:
     def _forward(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         torch = require("torch", needed_by="the reward")
         with torch.inference_mode():
-            present = torch.from_numpy(runner.mask(lengths, ids.shape[1])).to(self.device)
-            found = self.model(torch.from_numpy(ids).to(self.device), present)
+            present = runner.mask(lengths, ids.shape[1])
+            given = [ids, present]
+            if self.separator is not None:
+                ends = ids == self.separator
+                given.append(((ends.cumsum(1) > ends) & (present == 1)).astype(np.int64))
+            found = self.model(*(torch.from_numpy(each).to(self.device) for each in given))
             logits: NDArray[np.float32] = found.float().cpu().numpy()
         return logits
 
@@ -279,6 +289,28 @@ def _framed(first: list[int], second: list[int], tokenizer: Any) -> list[int]:
     return found
 
 
+def _padding(source: LocalModel, tokenizer: Any) -> int:
+    """The model's padding token; where it names none, a control token that ends no row, so that none of a row is taken for padding."""
+    pad = source.config.get("pad_token_id")
+    if isinstance(pad, int) and pad >= 0:
+        return pad
+    last = {*tokenizer.encode("a").ids[-1:], source.config.get("eos_token_id")}
+    control = sorted(number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special and number not in last)
+    return control[0] if control else 0
+
+
+def _separator(source: LocalModel, tokenizer: Any) -> int | None:
+    """The control token between a pair's texts, where the tokenizer gives the second one segment 1 and the model knows segments."""
+    marks = tokenizer.encode("a", "b")
+    known = source.config.get("type_vocab_size")
+    if not isinstance(known, int) or known < 2 or 1 not in marks.type_ids:
+        return None
+    before = marks.type_ids.index(1) - 1
+    if before < 0 or not marks.special_tokens_mask[before]:
+        raise ModelRefused(f"{source.name} separates a pair of texts in a way not known here.", fix="Name another reward model.")
+    return int(marks.ids[before])
+
+
 class _Logit:
     """A classifier of transformers' own, as ids and mask → logits (b,)."""
 
@@ -293,8 +325,9 @@ class _Logit:
         self.model.to(device)
         return self
 
-    def __call__(self, ids: Any, present: Any) -> Any:
-        return self.model(input_ids=ids, attention_mask=present).logits[:, 0]
+    def __call__(self, ids: Any, present: Any, segments: Any = None) -> Any:
+        known = {} if segments is None else {"token_type_ids": segments}
+        return self.model(input_ids=ids, attention_mask=present, **known).logits[:, 0]
 
 
 def _classifier(source: LocalModel, dtype: Any) -> _Logit:
@@ -316,8 +349,6 @@ def _classifier(source: LocalModel, dtype: Any) -> _Logit:
             f"{source.name} has no weights for {', '.join(missing[:3])}: its head would be random.",
             fix="Name a reward model with its head.",
         )
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = 0
     linear = require("torch", needed_by="the reward").nn.Linear
     for module in model.modules():
         if isinstance(module, linear) and module.out_features == 1:

@@ -1,12 +1,15 @@
-"""Batches whose shape depends on a row's length alone, so that a row's result depends on nothing but the row.
+"""Batches of fixed shapes, so that a row's result depends on nothing but the row.
 
-Matrix products change in their last bits with the shape of the batch. Here every length bucket has one width and one
-number of rows; the last batch of a bucket is filled up with dummy rows. Takes and returns lists and numpy.
+Matrix products change in their last bits with the shape of the batch. `run` pads: every length bucket has one width and
+one number of rows; the last batch of a bucket is filled up with dummy rows. `run_packed` puts rows one behind the other
+into batches of one number of tokens, for models that can tell them apart. Both take and return lists and numpy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +18,8 @@ from numpy.typing import NDArray
 
 Forward = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
 """Token ids (b, width) and lengths (b,) → one result per row, (b, …)."""
+PackedForward = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
+"""Token ids (slots,) of rows one behind the other and their lengths (b,), longest first → one result per row, (b, …)."""
 Progress = Callable[[int, int], None]
 
 CPU_TOKENS: Final = 1024
@@ -115,6 +120,78 @@ def run(
             if progress is not None:
                 progress(len(sequences) * slots // every, len(sequences))
     return results, RunReport(len(sequences), batches, int(lengths.sum()), slots)
+
+
+def run_packed(
+    sequences: Sequence[NDArray[np.int32]],
+    forward: PackedForward,
+    *,
+    slots: int = CPU_TOKENS,
+    pad_id: int = 0,
+    shape: tuple[int, ...] = (),
+    workers: int = 1,
+    start: Callable[[], None] | None = None,
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.float32], RunReport]:
+    """Run every row through a model that takes rows one behind the other.
+
+    Args:
+        sequences: token ids of each row, at least one each.
+        forward: the model; called from `workers` threads at a time.
+        slots: tokens of every batch.
+        pad_id: fills the slots left over at the end of a batch.
+        shape: of one row's result.
+        workers: threads, a batch each. Results do not depend on their number.
+        start: called first in each thread.
+        progress: told how many rows are done, from the calling thread.
+
+    Returns:
+        float32 (n, *shape) in the order of the rows, and a report.
+
+    Raises:
+        ValueError: a row is empty or longer than a batch.
+    """
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    if len(lengths) and (lengths.min() < 1 or lengths.max() > slots):
+        raise ValueError(f"Rows hold 1 to {slots} tokens; found {lengths.min()} to {lengths.max()}.")
+    results = np.zeros((len(sequences), *shape), dtype=np.float32)
+
+    def one(members: list[int]) -> int:
+        ids = np.full(slots, pad_id, dtype=np.int64)
+        taken = np.concatenate([sequences[member] for member in members])
+        ids[: len(taken)] = taken
+        results[members] = forward(ids, lengths[members])
+        return len(members)
+
+    batches = list(packed(lengths, slots))
+    done = 0
+    threads = ThreadPoolExecutor(workers, initializer=start)
+    try:
+        # Each batch is computed by one thread: two batches at a time are faster than two threads on one.
+        for finished in as_completed([threads.submit(one, members) for members in batches]):
+            done += finished.result()
+            if progress is not None:
+                progress(done, len(sequences))
+    finally:
+        # After an error or Ctrl-C, no further batch is begun.
+        threads.shutdown(wait=True, cancel_futures=True)
+    return results, RunReport(len(sequences), len(batches), int(lengths.sum()), len(batches) * slots)
+
+
+def packed(lengths: NDArray[np.int64], slots: int) -> Iterator[list[int]]:
+    """Rows of each batch: the longest left, then always the longest that still fits. Longest first, equals together."""
+    order = np.argsort(lengths, kind="stable")
+    kinds, first = np.unique(lengths[order], return_index=True)
+    left = [members.tolist()[::-1] for members in np.split(order, first[1:])] if len(order) else []
+    widths: list[int] = kinds.tolist()
+    while widths:
+        room, members = slots, list[int]()
+        while (kind := bisect_right(widths, room) - 1) >= 0:
+            members.append(left[kind].pop())
+            room -= widths[kind]
+            if not left[kind]:
+                del widths[kind], left[kind]
+        yield members
 
 
 def mask(lengths: NDArray[np.int64], width: int) -> NDArray[np.int64]:

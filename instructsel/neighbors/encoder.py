@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from instructsel.errors import ModelRefused
 from instructsel.extras import require
 from instructsel.models import runner
+from instructsel.models.bert import PackedBert
 from instructsel.models.load import LocalModel, load_tokenizer, locate, quiet, read_json, refuse_code, settings
 
 MAX_LENGTH: Final = 256
@@ -42,6 +43,7 @@ class Encoder:
     pooling: str
     """mean or cls."""
     model: Any
+    """PackedBert for BERT-type encoders on a CPU, else what transformers' AutoModel gives."""
     tokenizer: Any
     pad_id: int
 
@@ -62,31 +64,15 @@ class Encoder:
         """
         source = locate(model, needed_by="the embedding")
         refuse_code(source)
-        torch = require("torch", needed_by="the embedding")
-        transformers = require("transformers", needed_by="the embedding")
         precision, device = settings(precision, device)
-        with quiet():
-            loaded = transformers.AutoModel.from_pretrained(
-                str(source.folder),
-                dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-            )
+        packed = device == "cpu" and PackedBert.fits(source.config)
+        loaded = PackedBert.load(source, precision=precision) if packed else _auto(source, precision, device)
         positions = source.config.get("max_position_embeddings")
         own = read_json(source.folder / "sentence_bert_config.json").get("max_seq_length", MAX_LENGTH)
-        limit = min(max_length or own, positions - 1 if isinstance(positions, int) else 1 << 20)
+        # Padded rows keep a token of padding.
+        limit = min(max_length or own, positions - (not packed) if isinstance(positions, int) else 1 << 20)
         pad = source.config.get("pad_token_id")
-        return cls(
-            source,
-            precision,
-            device,
-            limit,
-            _pooling(source),
-            loaded.eval().to(device),
-            load_tokenizer(source),
-            pad if isinstance(pad, int) else 0,
-        )
+        return cls(source, precision, device, limit, _pooling(source), loaded, load_tokenizer(source), pad if isinstance(pad, int) else 0)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -99,12 +85,13 @@ class Encoder:
             "max_length": self.max_length,
             "pooling": self.pooling,
             "normalized": True,
+            "batches": "packed" if isinstance(self.model, PackedBert) else "padded",
         }
 
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return int(self.model.config.hidden_size)
+        return self.model.dimension if isinstance(self.model, PackedBert) else int(self.model.config.hidden_size)
 
     def encode(self, texts: Sequence[str], *, progress: runner.Progress | None = None) -> Embeddings:
         """The vectors of texts. A text's vector is the same alone, in any company and in any order.
@@ -120,11 +107,45 @@ class Encoder:
             for row, encoding in enumerate(self.tokenizer.encode_batch(list(texts[start : start + 4096])), start):
                 sequences.append(np.array(encoding.ids, dtype=np.int32))
                 truncated[row] = bool(encoding.overflowing)
-        plan = runner.Plan(tokens=runner.GPU_TOKENS if self.device == "cuda" else runner.CPU_TOKENS)
-        vectors, report = runner.run(sequences, self._forward, plan=plan, pad_id=self.pad_id, shape=(self.dimension,), progress=progress)
+        if isinstance(self.model, PackedBert):
+            vectors, report = self._packed(sequences, self.model, progress)
+        else:
+            plan = runner.Plan(tokens=runner.GPU_TOKENS if self.device == "cuda" else runner.CPU_TOKENS)
+            vectors, report = runner.run(sequences, self._padded, plan=plan, pad_id=self.pad_id, shape=(self.dimension,), progress=progress)
         return Embeddings(vectors, truncated, report)
 
-    def _forward(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _packed(
+        self, sequences: list[NDArray[np.int32]], model: PackedBert, progress: runner.Progress | None
+    ) -> tuple[NDArray[np.float32], runner.RunReport]:
+        torch = require("torch", needed_by="the embedding")
+
+        def forward(ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+            with torch.inference_mode():
+                pooled = [self._pooled(hidden) for hidden in model.hidden(ids, lengths)]
+                vectors: NDArray[np.float32] = torch.nn.functional.normalize(torch.cat(pooled)).numpy()
+            return vectors
+
+        threads = torch.get_num_threads()
+        try:
+            return runner.run_packed(
+                sequences,
+                forward,
+                slots=max(runner.CPU_TOKENS, self.max_length),
+                pad_id=self.pad_id,
+                shape=(self.dimension,),
+                workers=threads,
+                start=lambda: torch.set_num_threads(1),
+                progress=progress,
+            )
+        finally:
+            # torch keeps this for the whole process, not for the thread that says it.
+            torch.set_num_threads(threads)
+
+    def _pooled(self, hidden: Any) -> Any:
+        """(b, length, hidden) without padding → float32 (b, hidden)."""
+        return hidden[:, 0].float() if self.pooling == "cls" else hidden.float().mean(1)
+
+    def _padded(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         torch = require("torch", needed_by="the embedding")
         present = torch.from_numpy(runner.mask(lengths, ids.shape[1])).to(self.device)
         with torch.inference_mode():
@@ -136,6 +157,20 @@ class Encoder:
                 pooled = (hidden * weights).sum(1) / weights.sum(1)
             vectors: NDArray[np.float32] = torch.nn.functional.normalize(pooled).cpu().numpy()
         return vectors
+
+
+def _auto(source: LocalModel, precision: str, device: str) -> Any:
+    torch = require("torch", needed_by="the embedding")
+    transformers = require("transformers", needed_by="the embedding")
+    with quiet():
+        loaded = transformers.AutoModel.from_pretrained(
+            str(source.folder),
+            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    return loaded.eval().to(device)
 
 
 def _pooling(source: LocalModel) -> str:

@@ -14,8 +14,12 @@ from instructsel.extras import require
 
 MARGIN: Final = 3
 """Further candidates asked of FAISS: its rounding may put a nearer example behind a farther one."""
-BLOCK: Final = 1024
-"""Queries measured at a time."""
+ROUNDING: Final = 4e-6
+"""By how much FAISS may be wrong about a similarity, several times over."""
+WIDEST: Final = 1024
+"""Candidates at most. Where more examples than that are as near as rounding can tell, which of them are measured is FAISS's choice."""
+PAIRS: Final = 1 << 13
+"""Pairs measured at a time."""
 
 
 class ExactIndex:
@@ -63,24 +67,43 @@ class ExactIndex:
                 f"{k} neighbors need at least {needed} examples; there are {size}.", fix="Score a larger pool, or a nearer neighbor."
             )
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        _, found = self.index.search(queries, min(size, needed + MARGIN))
         distances = np.empty((len(queries), k), dtype=np.float64)
         ids = np.empty((len(queries), k), dtype=np.int64)
+        wide, unsure = needed + MARGIN, np.arange(len(queries))
+        while len(unsure):
+            wide = min(size, wide)
+            similarity, found = self.index.search(queries[unsure], wide)
+            own = None if own_ids is None else own_ids[unsure]
+            distances[unsure], ids[unsure] = self._measured(queries[unsure], found, k, own)
+            if wide >= min(size, WIDEST):
+                break
+            # Among many copies and near copies, one that is nearer may stand behind the last candidate.
+            unsure = unsure[similarity[:, needed - 1] - similarity[:, -1] < ROUNDING]
+            wide = min(WIDEST, 8 * wide)
+        return distances, ids
+
+    def _measured(
+        self, queries: NDArray[np.float32], found: NDArray[np.int64], k: int, own: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The k nearest of each query's candidates."""
+        distances = np.empty((len(queries), k), dtype=np.float64)
+        ids = np.empty((len(queries), k), dtype=np.int64)
+        block = max(1, PAIRS // found.shape[1])
 
         def measure(start: int) -> None:
-            rows = slice(start, start + BLOCK)
+            rows = slice(start, start + block)
             near = found[rows]
             difference = np.subtract(self.vectors[near], queries[rows, None, :], dtype=np.float64)
             apart = np.sqrt(np.einsum("mkd,mkd->mk", difference, difference))
-            if own_ids is not None:
+            if own is not None:
                 # Wherever it stands: among copies it need not be first, and among many it may be missing.
-                apart[near == own_ids[rows, None]] = np.inf
+                apart[near == own[rows, None]] = np.inf
             order = np.lexsort((near, apart), axis=1)[:, :k]
             distances[rows] = np.take_along_axis(apart, order, axis=1)
             ids[rows] = np.take_along_axis(near, order, axis=1)
 
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-            list(threads.map(measure, range(0, len(queries), BLOCK)))
+            list(threads.map(measure, range(0, len(queries), block)))
         return distances, ids
 
 

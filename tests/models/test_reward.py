@@ -87,7 +87,41 @@ def test_a_text_pair_is_scored_as_transformers_scores_it(pair: Path) -> None:
         encoded = tokenizer(turns[0][1], turns[1][1], return_tensors="pt")
         assert found._encode(turns)[0].tolist() == encoded["input_ids"][0].tolist()
         with torch.inference_mode():
-            assert value == pytest.approx(float(model(input_ids=encoded["input_ids"]).logits[0, 0]), abs=1e-4)
+            assert value == pytest.approx(float(model(**encoded).logits[0, 0]), abs=1e-4)
+            without = float(model(input_ids=encoded["input_ids"]).logits[0, 0])
+        # The second text has a segment of its own, and that matters.
+        assert encoded["token_type_ids"].max() == 1 and abs(value - without) > 1e-3
+
+
+@pytest.mark.parametrize("pad", [None, -1, 2])
+def test_a_decoder_is_read_at_its_last_token_whatever_that_is(tmp_path: Path, pad: int | None) -> None:
+    folder = tmp_path / "llama"
+    # The token of id 0 is an ordinary one here, as in many decoders, and rows may end with it.
+    made = tiny.tokenizer(folder, ["!", "<|end|>", "<|pad|>"])
+    plain = json.loads((folder / "tokenizer.json").read_text())
+    plain["added_tokens"] = [token for token in plain["added_tokens"] if token["content"] != "!"]
+    (folder / "tokenizer.json").write_text(json.dumps(plain))
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=made.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        initializer_range=0.2,
+        num_labels=1,
+        eos_token_id=1,
+    )
+    model = transformers.LlamaForSequenceClassification(config).eval()
+    model.save_pretrained(str(folder))
+    tiny.edit(folder, pad_token_id=pad)
+    found = loaded(folder)
+    turns = [conversation("boil an egg", answer) for answer in ("cool it!", "cool", "put it into boiling water!!")]
+    assert found._encode(turns[0])[0][-1] == 0
+    for asked, value in zip(turns, found.score(turns).values, strict=True):
+        with torch.inference_mode():
+            hidden = model.model(input_ids=torch.tensor(found._encode(asked)[0][None].astype(np.int64))).last_hidden_state[0, -1]
+            assert value == pytest.approx(float(model.score(hidden)), abs=1e-4)
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean"])

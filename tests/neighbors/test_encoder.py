@@ -94,11 +94,40 @@ def test_a_vector_has_the_same_bits_in_every_place_of_its_batch(minilm: Encoder,
         assert (minilm.encode(company).vectors[place] == alone).all()
 
 
-def test_one_thread_and_two_give_the_same_bits(tmp_path: Path) -> None:
-    script = "import sys, numpy as np, torch; torch.set_num_threads(int(sys.argv[1])); from instructsel.neighbors.encoder import Encoder; np.save(sys.argv[2], Encoder.load(precision='fp32').encode(['river stone ' * n for n in (1, 9, 70)]).vectors)"
-    for threads in ("1", "2"):
+def test_one_thread_two_and_three_give_the_same_bits(tmp_path: Path) -> None:
+    script = "import sys, numpy as np, torch; torch.set_num_threads(int(sys.argv[1])); from instructsel.neighbors.encoder import Encoder; np.save(sys.argv[2], Encoder.load(precision='fp32').encode(['river stone ' * (n % 90) for n in range(40)]).vectors)"
+    for threads in ("1", "2", "3"):
         subprocess.run([sys.executable, "-c", script, threads, str(tmp_path / f"{threads}.npy")], check=True, timeout=120)
-    assert (np.load(tmp_path / "1.npy") == np.load(tmp_path / "2.npy")).all()
+    one, two, three = (np.load(tmp_path / f"{threads}.npy") for threads in (1, 2, 3))
+    assert (one == two).all() and (one == three).all()
+
+
+def test_the_number_of_threads_is_afterwards_what_it_was(minilm: Encoder) -> None:
+    before = torch.get_num_threads()
+    minilm.encode(TEXTS[:3])
+    assert torch.get_num_threads() == before
+    assert torch.__config__.parallel_info().count(f"omp_get_max_threads() : {before}") == 1
+
+
+def test_an_encoder_of_another_kind_is_run_padded_and_has_the_same_bits_in_any_company(tmp_path: Path) -> None:
+    folder = tiny.bert(tmp_path / "model", labels=None)
+    torch.manual_seed(0)
+    config = transformers.DistilBertConfig(
+        vocab_size=400, dim=32, n_layers=2, n_heads=2, hidden_dim=64, initializer_range=0.2, pad_token_id=0
+    )
+    transformers.DistilBertModel(config).save_pretrained(str(folder))
+    encoder = Encoder.load(str(folder), precision="fp32", device="cpu")
+    assert encoder.fingerprint["batches"] == "padded"
+    texts = [" ".join(DRAWN.choices(tiny.TEXT, k=length)) for length in (1, 3, 5, 9, 20, 21, 22, 60, 90)]
+    together = encoder.encode(texts).vectors
+    assert all((encoder.encode([text]).vectors[0] == row).all() for text, row in zip(texts, together, strict=True))
+    assert (encoder.encode(texts[::-1]).vectors == together[::-1]).all()
+    assert (encoder.encode([texts[4]] * 100).vectors == together[4]).all()
+    plain = transformers.AutoModel.from_pretrained(str(folder)).eval()
+    for text, row in zip(texts, together, strict=True):
+        with torch.inference_mode():
+            hidden = plain(input_ids=torch.tensor([encoder.tokenizer.encode(text).ids])).last_hidden_state[0]
+        assert np.abs(torch.nn.functional.normalize(hidden.mean(0), dim=0).numpy() - row).max() < 1e-5
 
 
 def test_what_is_cut_is_counted(minilm: Encoder) -> None:
@@ -136,8 +165,9 @@ def test_the_pooling_is_the_one_the_model_names(tmp_path: Path, mode: str, pooli
     encoder = Encoder.load(str(folder), precision="fp32")
     assert encoder.pooling == pooling
     ids = encoder.tokenizer.encode("boil an egg").ids
+    plain = transformers.AutoModel.from_pretrained(str(folder)).eval()
     with torch.inference_mode():
-        hidden = encoder.model(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        hidden = plain(input_ids=torch.tensor([ids])).last_hidden_state[0]
     pooled = hidden[0] if pooling == "cls" else hidden.mean(0)
     assert np.abs(encoder.encode(["boil an egg"]).vectors[0] - torch.nn.functional.normalize(pooled, dim=0).numpy()).max() < 1e-5
 

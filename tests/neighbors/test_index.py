@@ -48,6 +48,29 @@ def test_six_copies_put_the_sixth_neighbor_at_exactly_zero() -> None:
     assert (found[10:17] == 0.0).all() and (np.delete(found, range(10, 17)) > 0).all()
 
 
+def test_copies_are_at_exactly_zero_among_many_near_copies() -> None:
+    # The near copies are nearer than FAISS's rounding, so its first few candidates need not hold the copies.
+    vectors = unit(400, 384, 6)
+    vectors[:60] = vectors[0] + np.random.default_rng(7).normal(size=(60, 384)).astype(np.float32) * np.float32(1e-5)
+    vectors[10:17] = vectors[10]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[10:17] = vectors[10]
+    found = neighbor_distances(vectors, 6)
+    assert (found[10:17] == 0.0).all()
+    assert np.abs(found - brute(vectors, 6)).max() < 1e-12
+
+
+def test_one_query_has_the_neighbors_it_has_among_others() -> None:
+    vectors = unit(2000, 64, 8, copies=30)
+    index = ExactIndex(vectors)
+    distances, ids = index.search(vectors, 6, own_ids=np.arange(2000))
+    for row in (0, 7, 1999):
+        alone = index.search(vectors[row : row + 1], 6, own_ids=np.array([row]))
+        assert (alone[0][0] == distances[row]).all() and (alone[1][0] == ids[row]).all()
+    copies = np.flatnonzero((vectors == vectors[0]).all(axis=1))
+    assert (ids[copies[6:]] == copies[:6]).all()
+
+
 def test_an_example_is_never_its_own_neighbor_even_among_many_copies() -> None:
     vectors = unit(60, 16, 2)
     vectors[:30] = vectors[0]

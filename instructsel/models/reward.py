@@ -300,10 +300,13 @@ def _padding(source: LocalModel, tokenizer: Any) -> int:
 
 
 def _separator(source: LocalModel, tokenizer: Any) -> int | None:
-    """The control token between a pair's texts, where the tokenizer gives the second one segment 1 and the model knows segments."""
+    """The control token between a pair's texts, where transformers' tokenizer gives the second one segment 1 and the model knows segments."""
     marks = tokenizer.encode("a", "b")
     known = source.config.get("type_vocab_size")
     if not isinstance(known, int) or known < 2 or 1 not in marks.type_ids:
+        return None
+    # tokenizer.json has segments for nearly every model; whether one was trained with them its tokenizer's class says.
+    if "token_type_ids" not in _tokenizer(source).model_input_names:
         return None
     before = marks.type_ids.index(1) - 1
     if before < 0 or not marks.special_tokens_mask[before]:
@@ -422,5 +425,16 @@ def _template(source: LocalModel) -> Any:
         "chat_template"
     ):
         return None
+    return _tokenizer(source)
+
+
+def _tokenizer(source: LocalModel) -> Any:
     transformers = require("transformers", needed_by="the reward")
-    return transformers.AutoTokenizer.from_pretrained(str(source.folder), trust_remote_code=False, local_files_only=True)
+    try:
+        with quiet():
+            return transformers.AutoTokenizer.from_pretrained(str(source.folder), trust_remote_code=False, local_files_only=True)
+    except (ValueError, OSError, KeyError) as error:
+        raise ModelRefused(
+            f"The tokenizer of {source.name} cannot be loaded: {str(error).splitlines()[0][:200]}",
+            fix="Name a reward model that transformers can load.",
+        ) from error

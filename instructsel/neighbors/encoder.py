@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -17,6 +18,10 @@ from instructsel.models.load import LocalModel, load_tokenizer, locate, quiet, r
 
 MAX_LENGTH: Final = 256
 """Word pieces MiniLM was trained on; longer texts are cut there, and counted."""
+
+
+_ALONE: Final = threading.Lock()
+"""Held while torch's number of threads, one for the whole process, is not what the user set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,21 +130,21 @@ class Encoder:
                 vectors: NDArray[np.float32] = torch.nn.functional.normalize(torch.cat(pooled)).numpy()
             return vectors
 
-        threads = torch.get_num_threads()
-        try:
-            return runner.run_packed(
-                sequences,
-                forward,
-                slots=max(runner.CPU_TOKENS, self.max_length),
-                pad_id=self.pad_id,
-                shape=(self.dimension,),
-                workers=threads,
-                start=lambda: torch.set_num_threads(1),
-                progress=progress,
-            )
-        finally:
-            # torch keeps this for the whole process, not for the thread that says it.
-            torch.set_num_threads(threads)
+        with _ALONE:
+            threads = torch.get_num_threads()
+            try:
+                return runner.run_packed(
+                    sequences,
+                    forward,
+                    slots=max(runner.CPU_TOKENS, self.max_length),
+                    pad_id=self.pad_id,
+                    shape=(self.dimension,),
+                    workers=threads,
+                    start=lambda: torch.set_num_threads(1),
+                    progress=progress,
+                )
+            finally:
+                torch.set_num_threads(threads)
 
     def _pooled(self, hidden: Any) -> Any:
         """(b, length, hidden) without padding → float32 (b, hidden)."""

@@ -229,7 +229,7 @@ def _spool(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: Li
         while chunk := stream.read(CHUNK):
             size += len(chunk)
             if size > limits.max_bytes:
-                raise PoolError(f"{name}: more than {limits.max_bytes:,} bytes.", fix="Split it, or raise the limit with --max-bytes.")
+                raise PoolError(f"{name}: more than {limits.max_bytes:,} bytes.", fix="Split it, or raise Limits.max_bytes from Python.")
             if kind in ("gzip", "zstd") and size > limits.free_bytes and size > limits.max_ratio * max(packed.count, 1):
                 raise PoolError(
                     f"{name}, byte {size:,}: unpacks to more than {limits.max_ratio:g} times its size.",

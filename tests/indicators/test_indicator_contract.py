@@ -127,6 +127,9 @@ def test_the_papers_names_work_and_others_are_refused_with_a_suggestion() -> Non
         assert registry.make(symbol).symbol == symbol
     with pytest.raises(UnknownIndicator, match="Did you mean 'mtld'"):
         registry.make("mtdl")
+    for symbol in ("ppl", "nat", "coh", "und"):
+        with pytest.raises(UnknownIndicator, match="not scored by this release"):
+            registry.make(symbol)
     for symbol in ("knn_0", "knn_", "knn_06", "LEN"):
         with pytest.raises(UnknownIndicator):
             registry.make(symbol)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +25,9 @@ SCHEMA_VERSION: Final = 1
 """The version of every manifest this release writes; a newer one is refused on reading."""
 
 
+TEMPORARY: Final = ".tmp"
+
+
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """A binary file that appears under `path` when the block ends, and not at all if it fails.
@@ -34,7 +39,9 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """
     target = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:80]}.", suffix=".tmp", dir=target.parent)
+        sweep(target.parent, name=target.name)
+        prefix = f".{target.name[:80]}.{_machine()}-{os.getpid()}-"
+        handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=TEMPORARY, dir=target.parent)
     except OSError as error:
         raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix="Choose another place with -o.") from error
     try:
@@ -51,6 +58,45 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
                 f"Cannot write {target}: {error.strerror or error}.", fix="Free some space, or choose another place with -o."
             ) from error
         raise
+
+
+def sweep(folder: Path, *, name: str = "") -> None:
+    """Remove the temporary files of writers that were killed: of one target, or of all in a folder.
+
+    A writer is gone when its process is not running on this machine, or its file is a day old.
+    """
+    beginning = f".{name[:80]}." if name else "."
+    try:
+        found = [entry.path for entry in os.scandir(folder) if entry.name.startswith(beginning) and entry.name.endswith(TEMPORARY)]
+    except OSError:
+        return
+    for path in found:
+        machine, _, rest = path.rpartition(".")[0].rpartition(".")[2].partition("-")
+        process = rest.partition("-")[0]
+        try:
+            old = time.time() - os.stat(path).st_mtime > 86_400
+            if old or (machine == _machine() and process.isdigit() and not running(int(process))):
+                os.unlink(path)
+        except OSError:
+            continue
+
+
+def running(process: int) -> bool:
+    """Whether a process of this machine is running."""
+    if os.name != "posix":
+        # Signal 0 would end the process there.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _machine() -> str:
+    return hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
 
 
 def _umask() -> int:

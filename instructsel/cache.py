@@ -1,28 +1,50 @@
-"""Arrays that were dear to compute, kept under the digest of everything they depend on.
+"""Values that were dear to compute, kept under the digest of everything they depend on.
 
-Files are immutable, written whole, and checked against their own digest when they are read; a damaged one counts as a
-miss. Nothing is ever unpickled.
+A shelf holds the values of one fingerprint (a model, its tokenizer, template, truncation, precision, batch shape); a value
+stands under the digest of the exact text that was given. Files are immutable, written whole, and checked against their own
+digest when they are read; a damaged one counts as a miss. Processes share a cache without locks: nobody changes a file, and
+a file is removed only by who has written all it holds into another. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
+import re
 import stat
+import struct
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from instructsel.artifact import atomic_write, fingerprint
-from instructsel.errors import EnvironmentFault
+from instructsel.artifact import atomic_write, dump_json, fingerprint, running, sweep
+from instructsel.errors import EnvironmentFault, UsageError
 
-MAGIC: Final = b"instructsel-cache-1\n"
+MAGIC: Final = b"instructsel-cache-2\n"
 DIGEST: Final = 32
+HEAD: Final = struct.Struct("<QI4s")
+"""Rows, values of a row, and their type."""
+SEGMENT: Final = ".values"
+SPACE: Final = "fingerprint.json"
+SHELVES: Final = "shelves"
+RUNS: Final = "runs"
+LIMIT: Final = 20 << 30
+"""Bytes a cache may hold by default; INSTRUCTSEL_CACHE_LIMIT changes it."""
+MANY: Final = 24
+"""From this many small files on, a shelf's are merged."""
+SMALL: Final = 16 << 20
+EVERY: Final = 5.0
+"""Seconds of work that a kill can cost, about."""
+
+Keys = NDArray[np.uint64]
+"""(n, 2), the halves of 128-bit digests."""
 
 
 def default_folder() -> Path:
@@ -36,9 +58,48 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "instructsel"
 
 
+def parse_size(text: str) -> int:
+    """Bytes of "500MB", "20GiB" or "1000".
+
+    Raises:
+        UsageError: it is no size.
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
+    if not found:
+        raise UsageError(f"'{text}' is no size.", fix="Write 500MB or 20GiB, for example.")
+    number, unit, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " kmgt".index(unit or " "))
+
+
+def keys_of(texts: Sequence[str | Sequence[str | None]]) -> Keys:
+    """The digests of texts, or of lists of texts and nothings; lists of other lengths or cuts never meet."""
+    found = bytearray()
+    for text in texts:
+        parts = (text,) if isinstance(text, str) else text
+        made = hashlib.blake2b(digest_size=16)
+        for part in parts:
+            content = b"" if part is None else part.encode("utf-8", "surrogatepass")
+            made.update((b"-" if part is None else b"+") + len(content).to_bytes(8, "little") + content)
+        found += made.digest()
+    return np.frombuffer(bytes(found), dtype="<u8").reshape(-1, 2).astype(np.uint64)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a shelf holds."""
+
+    folder: Path
+    description: dict[str, Any]
+    """The fingerprint its values depend on."""
+    files: int
+    bytes: int
+    used: float
+    """When it was last used, seconds since 1970."""
+
+
 @dataclass(frozen=True)
 class Cache:
-    """A folder of arrays by key."""
+    """A folder of shelves."""
 
     folder: Path
 
@@ -65,35 +126,291 @@ class Cache:
             )
         return cls(place)
 
-    def path(self, kind: str, key: Any) -> Path:
-        """Where the array of a key stands."""
-        return self.folder / kind / f"{fingerprint(key)}.npy"
+    def shelf(self, description: dict[str, Any], *, width: int, dtype: str) -> Shelf:
+        """The values that depend on this fingerprint.
 
-    def get(self, kind: str, key: Any) -> NDArray[Any] | None:
-        """The array stored under a key; None where there is none, or where it is damaged."""
+        Args:
+            description: everything a value depends on besides the text it is stored under.
+            width: numbers of a value.
+            dtype: "<f4" or "<f8".
+
+        Raises:
+            EnvironmentFault: the cache cannot be written.
+        """
+        place = self.folder / SHELVES / fingerprint({**description, "width": width, "dtype": dtype})
         try:
-            content = self.path(kind, key).read_bytes()
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            note = place / SPACE
+            if not note.exists():
+                with atomic_write(note) as file:
+                    file.write(dump_json(description, indent=True))
+            os.utime(note)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        sweep(place)
+        return Shelf(place, width, np.dtype(dtype))
+
+    def kept(self) -> list[Kept]:
+        """What every shelf holds, the least recently used first."""
+        found = []
+        for place in sorted((self.folder / SHELVES).glob("*")):
+            try:
+                description = orjson.loads((place / SPACE).read_bytes())
+                used = (place / SPACE).stat().st_mtime
+            except (OSError, orjson.JSONDecodeError):
+                description, used = {}, 0.0
+            sizes = [_size(path) for path in place.glob(f"*{SEGMENT}")]
+            found.append(Kept(place, description if isinstance(description, dict) else {}, len(sizes), sum(sizes), used))
+        return sorted(found, key=lambda each: (each.used, each.folder.name))
+
+    def damaged(self) -> list[Path]:
+        """Files whose content is not what was written."""
+        return [path for path in sorted((self.folder / SHELVES).glob(f"*/*{SEGMENT}")) if _opened(path) is None and path.exists()]
+
+    def prune(self, limit: int, *, since: float | None = None) -> int:
+        """Remove the least recently used shelves until no more than `limit` bytes are left; damaged and torn files always go.
+
+        Args:
+            limit: bytes.
+            since: leave shelves used after this time alone, seconds since 1970.
+
+        Returns:
+            The bytes freed.
+        """
+        freed = 0
+        shelves = self.kept()
+        total = sum(shelf.bytes for shelf in shelves)
+        for shelf in shelves:
+            sweep(shelf.folder)
+            if total - freed <= limit:
+                continue
+            if since is not None and shelf.used >= since:
+                continue
+            for path in sorted(shelf.folder.glob(f"*{SEGMENT}"), key=lambda path: (_modified(path), path.name)):
+                if total - freed <= limit:
+                    break
+                freed += _size(path)
+                path.unlink(missing_ok=True)
+            if not any(shelf.folder.glob(f"*{SEGMENT}")):
+                (shelf.folder / SPACE).unlink(missing_ok=True)
+                _remove_folder(shelf.folder)
+        return freed
+
+
+@dataclass(eq=False)
+class _Segment:
+    """One file: keys ascending, and a value to each."""
+
+    path: Path
+    keys: Keys
+    values: NDArray[Any]
+
+
+@dataclass(eq=False)
+class Shelf:
+    """Values under one fingerprint, by the digest of the text they belong to. Not for several threads at a time."""
+
+    folder: Path
+    width: int
+    dtype: np.dtype[Any]
+    _segments: dict[str, _Segment] = field(default_factory=dict)
+    _refused: set[str] = field(default_factory=set)
+    _waiting: list[tuple[Keys, NDArray[Any]]] = field(default_factory=list)
+    _written: float = field(default_factory=time.monotonic)
+
+    def get(self, keys: Keys) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+        """What is known of these keys, other processes' work included.
+
+        Returns:
+            found, bool (n,); values (n, width), 0 where not found.
+        """
+        self._look()
+        found = np.zeros(len(keys), dtype=bool)
+        values = np.zeros((len(keys), self.width), dtype=self.dtype)
+        for segment in self._segments.values():
+            open_ones = np.flatnonzero(~found)
+            if not len(open_ones) or not len(segment.keys):
+                continue
+            wanted = keys[open_ones]
+            at = np.minimum(np.searchsorted(segment.keys[:, 0], wanted[:, 0]), len(segment.keys) - 1)
+            hit = (segment.keys[at] == wanted).all(axis=1)
+            values[open_ones[hit]] = segment.values[at[hit]]
+            found[open_ones[hit]] = True
+        return found, values
+
+    def put(self, keys: Keys, values: NDArray[Any]) -> None:
+        """Keep values; they reach the disk every few seconds, and with `flush`."""
+        self._waiting.append((keys, values.astype(self.dtype).reshape(len(keys), self.width)))
+        if time.monotonic() - self._written >= EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits.
+
+        Raises:
+            EnvironmentFault: the disk is full, or the folder is not writable.
+        """
+        self._written = time.monotonic()
+        if not self._waiting:
+            return
+        keys = np.concatenate([each for each, _ in self._waiting])
+        values = np.concatenate([each for _, each in self._waiting])
+        self._write(keys, values)
+        self._waiting.clear()
+        self._merge()
+
+    def _look(self) -> None:
+        """Open the files that are new, forget those that are gone."""
+        try:
+            names = {entry.name for entry in os.scandir(self.folder) if entry.name.endswith(SEGMENT)}
         except OSError:
-            return None
-        body = content[len(MAGIC) + DIGEST :]
-        if not content.startswith(MAGIC) or hashlib.blake2b(body, digest_size=DIGEST).digest() != content[len(MAGIC) : len(MAGIC) + DIGEST]:
-            return None
-        found: NDArray[Any] = np.load(io.BytesIO(body), allow_pickle=False)
+            names = set()
+        for name in set(self._segments) - names:
+            del self._segments[name]
+        for name in sorted(names - set(self._segments) - self._refused):
+            opened = _opened(self.folder / name)
+            if opened is None or opened.values.shape[1:] != (self.width,) or opened.values.dtype != self.dtype:
+                # Gone already (merged by another process), or damaged: a miss either way.
+                if (self.folder / name).exists():
+                    self._refused.add(name)
+                continue
+            self._segments[name] = opened
+
+    def _write(self, keys: Keys, values: NDArray[Any]) -> Path:
+        order = np.lexsort((keys[:, 1], keys[:, 0]))
+        keys, values = keys[order], values[order]
+        first = np.ones(len(keys), dtype=bool)
+        first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
+        keys, values = np.ascontiguousarray(keys[first]), np.ascontiguousarray(values[first])
+        head = HEAD.pack(len(keys), self.width, self.dtype.str.encode().ljust(4))
+        parts = (head, keys.astype("<u8").tobytes(), values.tobytes())
+        digest = hashlib.blake2b(digest_size=DIGEST)
+        for part in parts:
+            digest.update(part)
+        path = self.folder / f"{digest.hexdigest()[:32]}{SEGMENT}"
+        with atomic_write(path) as file:
+            file.write(MAGIC + digest.digest())
+            for part in parts:
+                file.write(part)
+        return path
+
+    def _merge(self) -> None:
+        """Write many small files as one, then remove them: in this order, so that nothing is ever lost."""
+        small = [path for path in self.folder.glob(f"*{SEGMENT}") if _size(path) < SMALL]
+        if len(small) < MANY:
+            return
+        opened = [found for path in small if (found := _opened(path)) and found.values.shape[1:] == (self.width,)]
+        if not opened:
+            return
+        merged = self._write(np.concatenate([each.keys for each in opened]), np.concatenate([each.values for each in opened]))
+        for each in opened:
+            if each.path != merged:
+                self._segments.pop(each.path.name, None)
+                _remove(each.path)
+
+
+def _opened(path: Path) -> _Segment | None:
+    """The content of a file, checked; None where it is damaged or gone."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(len(MAGIC) + DIGEST + HEAD.size)
+            if not head.startswith(MAGIC) or len(head) < len(MAGIC) + DIGEST + HEAD.size:
+                return None
+            digest = hashlib.blake2b(head[len(MAGIC) + DIGEST :], digest_size=DIGEST)
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+            if digest.digest() != head[len(MAGIC) : len(MAGIC) + DIGEST]:
+                return None
+            rows, width, kind = HEAD.unpack(head[len(MAGIC) + DIGEST :])
+            dtype = np.dtype(kind.decode().strip())
+            file.seek(len(head))
+            keys = np.frombuffer(file.read(rows * 16), dtype="<u8").reshape(rows, 2).astype(np.uint64)
+        # The values stay on the disk until they are asked for: embeddings of a million rows are 1.5 GB.
+        values: NDArray[Any] = np.memmap(path, dtype=dtype, mode="r", offset=len(head) + rows * 16, shape=(rows, width))
+    except (OSError, ValueError, TypeError, struct.error):
+        return None
+    return _Segment(path, keys, values)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        # Windows does not remove a file that is open somewhere; it stays a harmless copy.
+        return
+
+
+def _remove_folder(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return
+
+
+def _unwritable(folder: Path, error: OSError) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"The cache {folder} cannot be written: {error.strerror or error}.", fix="Choose another with --cache, or go without: --no-cache"
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A scoring run as `instructsel status` tells of it: where it stands, in a small file that is removed when it ends."""
+
+    path: Path
+    told: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, cache: Cache, about: dict[str, Any]) -> Run:
+        """Begin one; a run of the same kind that was killed is taken over."""
+        folder = cache.folder / RUNS
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(cache.folder, error) from error
+        sweep(folder)
+        found = cls(folder / f"{fingerprint(about)}.json", {**about, "process": os.getpid(), "started": time.time(), "progress": {}})
+        found._write()
         return found
 
-    def put(self, kind: str, key: Any, value: NDArray[Any]) -> None:
-        """Store an array under a key; the same key always means the same array, so the last writer does no harm."""
-        target = self.path(kind, key)
-        body = io.BytesIO()
-        np.save(body, value, allow_pickle=False)
-        packed = body.getvalue()
+    def tell(self, name: str, done: int, total: int) -> None:
+        """Note how far an indicator is."""
+        self.told["progress"][name] = [done, total]
+        self.told["updated"] = time.time()
+        self._write()
+
+    def end(self) -> None:
+        """It is done: nothing is left to tell."""
+        _remove(self.path)
+
+    def _write(self) -> None:
+        with atomic_write(self.path) as file:
+            file.write(dump_json(self.told))
+
+
+def runs(cache: Cache) -> Iterator[dict[str, Any]]:
+    """The runs that have not ended, oldest first; `alive` says whether their process still works."""
+    found = []
+    for path in sorted((cache.folder / RUNS).glob("*.json")):
         try:
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise EnvironmentFault(
-                f"The cache {self.folder} cannot be written: {error.strerror or error}.",
-                fix="Choose another with --cache, or go without: --no-cache",
-            ) from error
-        with atomic_write(target) as file:
-            file.write(MAGIC + hashlib.blake2b(packed, digest_size=DIGEST).digest())
-            file.write(packed)
+            told = orjson.loads(path.read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            continue
+        if isinstance(told, dict) and isinstance(told.get("process"), int):
+            found.append({**told, "alive": running(told["process"])})
+    yield from sorted(found, key=lambda each: each.get("started", 0.0))
+

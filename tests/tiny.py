@@ -168,3 +168,82 @@ def edit_weights(folder: Path, change: Any) -> None:
     state = load_file(str(folder / "model.safetensors"))
     change(state)
     save_file({name: value.contiguous() for name, value in state.items()}, str(folder / "model.safetensors"), metadata={"format": "pt"})
+
+
+def causal(folder: Path, kind: str = "gpt2", *, seed: int = 0, train: bool = False, **changes: Any) -> Path:
+    """A language model of an architecture: gpt2, llama, gpt_neox, qwen2 or mamba; trained for a moment on request."""
+    torch.manual_seed(seed)
+    made = tokenizer(folder, ["<pad>", "<|endoftext|>"])
+    small: dict[str, Any] = {
+        "vocab_size": made.get_vocab_size(),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "initializer_range": 0.2,
+        "bos_token_id": 1,
+        "eos_token_id": 1,
+        "pad_token_id": 0,
+    }
+    attention = {"num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 512}
+    configs: dict[str, Any] = {
+        "gpt2": lambda: transformers.GPT2Config(
+            **{**small, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512, "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0, **changes}
+        ),
+        "llama": lambda: transformers.LlamaConfig(**{**small, **attention, "num_key_value_heads": 2, **changes}),
+        "qwen2": lambda: transformers.Qwen2Config(**{**small, **attention, "num_key_value_heads": 2, **changes}),
+        "mistral": lambda: transformers.MistralConfig(**{**small, **attention, "num_key_value_heads": 2, "sliding_window": 16, **changes}),
+        "gpt_neox": lambda: transformers.GPTNeoXConfig(**{**small, **attention, **changes}),
+        "mamba": lambda: transformers.MambaConfig(**{**small, "state_size": 4, **changes}),
+    }
+    model = transformers.AutoModelForCausalLM.from_config(configs[kind]())
+    if train:
+        _train(model, made)
+    model.save_pretrained(str(folder))
+    return folder
+
+
+def _train(model: Any, made: Tokenizer, steps: int = 60) -> None:
+    """Learn the sentences of the sanity probe: enough to tell text from gibberish."""
+    from instructsel.models.likelihood import GOOD
+
+    rows = [torch.tensor([[1, *made.encode(text).ids]]) for text in GOOD]
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(steps):
+        for row in rows:
+            loss = model(input_ids=row, labels=row).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def t5(folder: Path, *, seed: int = 0, sign: float = 1.0, tied: bool = True) -> Path:
+    """A T5 with the words Yes and No; `sign` −1 swaps their output vectors."""
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Tokenizer(models.BPE(unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    made.train_from_iterator(
+        [" ".join(TEXT), "Yes", "No", "Yes No Yes No"] * 4,
+        trainers.BpeTrainer(
+            vocab_size=420,
+            special_tokens=["<pad>", "</s>", "<unk>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    made.save(str(folder / "tokenizer.json"))
+    config = transformers.T5Config(
+        vocab_size=made.get_vocab_size(),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        initializer_factor=1.0,
+        decoder_start_token_id=0,
+        eos_token_id=1,
+        pad_token_id=0,
+        tie_word_embeddings=tied,
+    )
+    model = transformers.T5ForConditionalGeneration(config)
+    model.save_pretrained(str(folder))
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,21 @@ from numpy.typing import NDArray
 
 from instructsel.errors import ModelRefused, UsageError
 from instructsel.extras import require
-from instructsel.models import runner
-from instructsel.models.load import LocalModel, load_tokenizer, locate, quiet, read_json, refuse_code, settings
+from instructsel.models import deberta, packing, runner
+from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
+from instructsel.models.answers import Answers, Encoded, Question, answered, unknown_share
+from instructsel.models.load import (
+    LocalModel,
+    devices,
+    load_tokenizer,
+    locate,
+    quiet,
+    read_json,
+    refuse_code,
+    settings,
+    threads,
+    working,
+)
 
 Turns = Sequence[tuple[str, str]]
 """(role, text) of a conversation that ends with the answer."""
@@ -21,6 +35,10 @@ Turns = Sequence[tuple[str, str]]
 NEOX: Final = "gpt_neox_reward_model"
 """The model type of OpenAssistant's Pythia reward models; no class of transformers' own."""
 MAX_LENGTH: Final = {"pair": 512, "oasst_pythia": 2048, "chat_template": 4096}
+ROWS: Final = (96, 6000)
+"""Rows of a packed batch at most, on a CPU and on a GPU."""
+_TOLERANCE: Final = {"fp32": 1e-4, "bf16": 2e-2}
+"""How far a packed row's logit may be from that of plain transformers at batch 1."""
 ANSWERED_BY: Final = ("assistant", "function_call")
 
 PROBES: Final = (
@@ -49,19 +67,6 @@ PROBES: Final = (
 
 
 @dataclass(frozen=True, eq=False)
-class RewardScores:
-    """What scoring gave."""
-
-    values: NDArray[np.float64]
-    """(n,), raw logits; 0 where there is a reason."""
-    reasons: list[str | None]
-    """not_finite where the model gave no number."""
-    truncated: NDArray[np.bool_]
-    """(n,), where the model did not see the whole conversation."""
-    report: runner.RunReport
-
-
-@dataclass(frozen=True, eq=False)
 class RewardModel:
     """A sequence classifier with one output. Load one with RewardModel.load.
 
@@ -81,16 +86,29 @@ class RewardModel:
     device: str
     max_length: int
     probed: bool
-    model: Any
+    workers: tuple[_Scorer, ...]
+    """The model once for each GPU; once on a CPU."""
+    padded_because: str | None
+    """Why rows are padded and not packed; None where they are packed."""
     tokenizer: Any
     pad_id: int
     template: Any
     """transformers' tokenizer, for the chat_template profile."""
+    unknown: int | None
     separator: int | None
     """The token after which a pair's second text has segment 1, for models that know segments."""
 
     @classmethod
-    def load(cls, name: str, *, revision: str | None = None, precision: str = "auto", device: str = "auto", probe: bool = True) -> Self:
+    def load(
+        cls,
+        name: str,
+        *,
+        revision: str | None = None,
+        precision: str = "auto",
+        device: str = "auto",
+        probe: bool = True,
+        packing: bool = True,
+    ) -> Self:
         """Load a reward model and put it to the probe.
 
         Args:
@@ -99,6 +117,7 @@ class RewardModel:
             precision: fp32, bf16, or auto.
             device: cpu, cuda, or auto.
             probe: ask it known good and bad answers first.
+            packing: pack rows where the model allows it.
 
         Raises:
             ModelUnavailable: it is neither here nor to be had.
@@ -116,6 +135,7 @@ class RewardModel:
         torch = require("torch", needed_by="the reward")
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         neox = source.config.get("model_type") == NEOX
+        places = devices(device)
         with quiet():
             model = _neox(source, dtype) if neox else _classifier(source, dtype)
             template = None if neox else _template(source)
@@ -125,6 +145,10 @@ class RewardModel:
         if isinstance(model, _Logit):
             # Classifiers of decoders find their last token by it.
             model.model.config.pad_token_id = pad
+        separator = _separator(source, tokenizer) if profile == "pair" else None
+        first = _Scorer(model.eval().to(places[0]), places[0], separator)
+        why = first.pack(_TOLERANCE[precision]) if packing else "packing was switched off"
+        workers = (first, *(copy.deepcopy(first).moved(place) for place in places[1:]))
         positions = source.config.get("max_position_embeddings")
         relative = source.config.get("model_type") in ("deberta-v2", "deberta")
         known = positions if isinstance(positions, int) else 1 << 20
@@ -135,11 +159,13 @@ class RewardModel:
             device,
             min(MAX_LENGTH[profile], known if relative or neox else known - 1),
             probe,
-            model.eval().to(device),
+            workers,
+            why,
             tokenizer,
             pad,
             template,
-            _separator(source, tokenizer) if profile == "pair" else None,
+            next((number for word in ("[UNK]", "<unk>") if (number := tokenizer.token_to_id(word)) is not None), None),
+            separator,
         )
         if probe:
             loaded.probe()
@@ -156,6 +182,8 @@ class RewardModel:
             "device": self.device,
             "profile": self.profile,
             "max_length": self.max_length,
+            "batches": "padded" if self.padded_because else "packed",
+            "tokens": self._tokens,
             "probe": "passed" if self.probed else "skipped",
         }
 
@@ -183,32 +211,52 @@ class RewardModel:
                 fix="Use another model; --skip-probe uses this one all the same, and every output says so.",
             )
 
-    def score(self, conversations: Sequence[Turns], *, progress: runner.Progress | None = None) -> RewardScores:
-        """The raw logit of each conversation's answer; the same alone, in any company and in any order."""
-        encoded = [self._encode(turns) for turns in conversations]
-        tokens = runner.GPU_TOKENS if self.device == "cuda" else runner.CPU_TOKENS
-        plan = runner.Plan(tokens=tokens)
-        logits, report = runner.run([ids for ids, _ in encoded], self._forward, plan=plan, pad_id=self.pad_id, progress=progress)
-        values = logits.astype(np.float64)
-        finite = np.isfinite(values)
-        return RewardScores(
-            np.where(finite, values, 0.0),
-            [None if ok else "not_finite" for ok in finite.tolist()],
-            np.array([cut for _, cut in encoded], dtype=bool),
-            report,
-        )
+    @property
+    def _tokens(self) -> int:
+        return runner.CPU_TOKENS if self.device == "cpu" else runner.GPU_TOKENS
 
-    def _forward(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
-        torch = require("torch", needed_by="the reward")
-        with torch.inference_mode():
-            present = runner.mask(lengths, ids.shape[1])
-            given = [ids, present]
-            if self.separator is not None:
-                ends = ids == self.separator
-                given.append(((ends.cumsum(1) > ends) & (present == 1)).astype(np.int64))
-            found = self.model(*(torch.from_numpy(each).to(self.device) for each in given))
-            logits: NDArray[np.float32] = found.float().cpu().numpy()
-        return logits
+    def score(
+        self, conversations: Sequence[Turns], *, keeper: runner.Keeper | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
+        """The raw logit of each conversation's answer; the same alone, in any company and in any order."""
+        encoded = self._encoded(conversations)
+
+        def forward(worker: _Scorer) -> runner.Forward:
+            return lambda ids, lengths, members: worker.logits(ids, lengths)
+
+        layout = runner.Packed(self._tokens, ROWS[self.device != "cpu"]) if self.padded_because is None else runner.Padded(self._tokens)
+        with working(self.device) as begin:
+            logits, refused, report = runner.run(
+                encoded.sequences,
+                [forward(worker) for worker in threads(self.workers, self.device)],
+                layout,
+                pad_id=self.pad_id,
+                keeper=keeper,
+                start=begin,
+                progress=progress,
+            )
+        return answered(encoded, logits, refused, report)
+
+    def answer(
+        self, questions: Sequence[Question], *, keeper: runner.Keeper | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
+        """`score` for conversations given as role, text, role, text, …"""
+        paired = [list(zip(map(str, question[0::2]), map(str, question[1::2]), strict=True)) for question in questions]
+        return self.score(paired, keeper=keeper, progress=progress)
+
+    def _encoded(self, conversations: Sequence[Turns]) -> Encoded:
+        rows: list[NDArray[np.int32]] = []
+        asked: list[int] = []
+        reasons: list[str | None] = [None] * len(conversations)
+        truncated = np.zeros(len(conversations), dtype=bool)
+        for number, turns in enumerate(conversations):
+            ids, truncated[number] = self._encode(turns)
+            if unknown_share(ids, self.unknown) > UNKNOWN:
+                reasons[number] = "unsupported_language"
+                continue
+            rows.append(ids)
+            asked.append(number)
+        return Encoded(runner.Ragged.of(rows), np.array(asked, dtype=np.int64), reasons, truncated)
 
     def _encode(self, turns: Turns) -> tuple[NDArray[np.int32], bool]:
         if self.profile == "oasst_pythia":
@@ -314,23 +362,124 @@ def _separator(source: LocalModel, tokenizer: Any) -> int | None:
     return int(marks.ids[before])
 
 
+class _Scorer:
+    """A reward model on one device: token ids → logits."""
+
+    def __init__(self, model: _Logit | _NeoxReward, device: str, separator: int | None) -> None:
+        self.model = model
+        self.device = device
+        self.separator = separator
+        self.packed = False
+
+    def moved(self, device: str) -> _Scorer:
+        """On another device."""
+        self.model.to(device)
+        self.device = device
+        if self.packed and deberta.fits(body := getattr(self.model, "body", None)):
+            deberta.pack(body)
+        return self
+
+    def logits(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(b,); padded ids (rows, width) or packed ids (slots,)."""
+        torch = require("torch", needed_by="the reward")
+        with torch.inference_mode():
+            found = self._packed(ids, lengths) if self.packed else self._padded(ids, lengths)
+            logits: NDArray[np.float32] = found.float().cpu().numpy()
+        return logits[: len(lengths)]
+
+    def _padded(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> Any:
+        torch = require("torch", needed_by="the reward")
+        present = runner.mask(lengths, ids.shape[1])
+        given = [ids, present]
+        if self.separator is not None:
+            ends = ids == self.separator
+            given.append(((ends.cumsum(1) > ends) & (present == 1)).astype(np.int64))
+        return self.model(*(torch.from_numpy(each).to(self.device) for each in given))
+
+    def _packed(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> Any:
+        torch = require("torch", needed_by="the reward")
+        boundaries = packing.Boundaries(lengths)
+        segments = None
+        if self.separator is not None:
+            ends = np.cumsum(ids == self.separator) - (ids == self.separator)
+            # Separators before this token in its own row.
+            segments = np.zeros(len(ids), dtype=np.int64)
+            total = int(lengths.sum())
+            segments[:total] = ends[:total] > np.repeat(ends[boundaries.first], lengths)
+        body = self.model.body
+        if deberta.fits(body):
+            states = deberta.states(body, ids, boundaries, device=self.device, segments=segments)
+        else:
+            states = packing.packed_states(body, ids, boundaries, device=self.device, use_cache=False)
+        return self.model.pooled(states, boundaries, ROWS[self.device != "cpu"], torch)
+
+    def pack(self, tolerance: float) -> str | None:
+        """Pack rows from now on, if the model's rows then keep to themselves; else say why not."""
+        torch = require("torch", needed_by="the reward")
+        body = getattr(self.model, "body", None)
+        if body is None:
+            return "its pooling is not known here"
+        plain = str(getattr(body.config, "_attn_implementation", "eager") or "eager")
+
+        def alone(row: NDArray[np.int64]) -> float:
+            switch(False)
+            with torch.inference_mode():
+                return float(self._padded(row[None], np.array([len(row)]))[0])
+
+        def together(ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+            switch(True)
+            return self.logits(ids, lengths).astype(np.float64)
+
+        def switch(on: bool) -> None:
+            self.packed = on
+            if deberta.fits(body):
+                deberta.pack(body) if on else deberta.unpack(body)
+            else:
+                body.set_attn_implementation(packing.register() if on else plain)
+
+        why = packing.leaks(together, int(body.config.vocab_size), alone, tolerance=tolerance)
+        switch(why is None)
+        return why
+
+
 class _Logit:
     """A classifier of transformers' own, as ids and mask → logits (b,)."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
 
+    @property
+    def body(self) -> Any:
+        """What is below the head, where its pooling is known here: DeBERTa-v2's first token, a decoder's last; else None."""
+        found = self.model.base_model
+        if deberta.fits(found) and hasattr(self.model, "pooler") and hasattr(self.model, "classifier"):
+            return found
+        return found if hasattr(self.model, "score") and found is not self.model else None
+
+    def pooled(self, states: Any, boundaries: packing.Boundaries, rows: int, torch: Any) -> Any:
+        """States (slots, h) → logits (rows,): always so many rows, so that a matrix product has one shape."""
+        if deberta.fits(self.body):
+            first = _fixed(states[torch.from_numpy(boundaries.first).to(states.device)], rows, torch)
+            return self.model.classifier(self.model.pooler(first[:, None]))[:, 0]
+        return self.model.score(states[torch.from_numpy(boundaries.last).to(states.device)])[:, 0]
+
     def eval(self) -> _Logit:
+        """Without dropout."""
         self.model.eval()
         return self
 
     def to(self, device: str) -> _Logit:
+        """On a device."""
         self.model.to(device)
         return self
 
     def __call__(self, ids: Any, present: Any, segments: Any = None) -> Any:
         known = {} if segments is None else {"token_type_ids": segments}
         return self.model(input_ids=ids, attention_mask=present, **known).logits[:, 0]
+
+
+def _fixed(states: Any, rows: int, torch: Any) -> Any:
+    return torch.nn.functional.pad(states, (0, 0, 0, rows - len(states)))
 
 
 def _classifier(source: LocalModel, dtype: Any) -> _Logit:
@@ -381,6 +530,13 @@ class _NeoxReward:
         self.body.to(device)
         self.head.to(device)
         return self
+
+    def pooled(self, states: Any, boundaries: packing.Boundaries, rows: int, torch: Any) -> Any:
+        """States (slots, h) → logits (b,)."""
+        if self.pooling == "mean":
+            means = [states[start : start + length].mean(0) for start, length in zip(boundaries.first, boundaries.lengths, strict=True)]
+            return _by_row(self.head, torch.stack(means))[:, 0]
+        return _by_row(self.head, states[torch.from_numpy(boundaries.last).to(states.device)])[:, 0]
 
     def __call__(self, ids: Any, present: Any) -> Any:
         hidden = self.body(input_ids=ids, attention_mask=present).last_hidden_state

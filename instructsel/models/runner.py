@@ -1,35 +1,110 @@
 """Batches of fixed shapes, so that a row's result depends on nothing but the row.
 
-Matrix products change in their last bits with the shape of the batch. `run` pads: every length bucket has one width and
-one number of rows; the last batch of a bucket is filled up with dummy rows. `run_packed` puts rows one behind the other
-into batches of one number of tokens, for models that can tell them apart. Both take and return lists and numpy.
+Matrix products change in their last bits with the shape of the batch. A layout says which shapes there are: `Padded` gives
+every length bucket one width and one number of rows and fills the last batch up with dummy rows; `Packed` puts rows one
+behind the other into batches of one number of tokens, for models that can tell them apart. `run` sorts, batches, shares the
+batches among workers (threads of a CPU, GPUs of a machine), and backs off when memory runs out.
+
+Takes and returns numpy; knows no polars, no tokenizer's objects, and torch only by the names of its errors.
 """
 
 from __future__ import annotations
 
+import itertools
+import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Forward = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
-"""Token ids (b, width) and lengths (b,) → one result per row, (b, …)."""
-PackedForward = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
-"""Token ids (slots,) of rows one behind the other and their lengths (b,), longest first → one result per row, (b, …)."""
+Forward = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating[Any]]]
+"""(ids, lengths, members) → one result a row, (b, …). Padded: ids (rows, width), lengths (rows,), dummy rows included.
+Packed: ids (slots,), lengths (b,), longest first. members (b,): which rows of the run these are."""
 Progress = Callable[[int, int], None]
 
 CPU_TOKENS: Final = 1024
 """Tokens of a batch on a CPU: what stays in its caches. Measured; see benchmarks/embedding.py."""
 GPU_TOKENS: Final = 65_536
+TEXTS: Final = 1024
+"""Texts tokenized at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Rows of token ids in one buffer: no list and no array of their own for each."""
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    """(n + 1,)"""
+    cut: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """(n,), where the tokenizer's own truncation left something out; empty where it has none."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int] | NDArray[np.integer[Any]]]) -> Ragged:
+        """Rows given one by one."""
+        counts = np.array([len(row) for row in rows], dtype=np.int64)
+        flat = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]) if len(rows) else np.zeros(0, np.int32)
+        return cls(flat.astype(np.int32), np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]))
+
+    @classmethod
+    def tokenized(cls, tokenizer: Any, texts: Sequence[str], *, special: bool = False) -> Ragged:
+        """Texts tokenized in parallel (by the tokenizer's own threads), their ids copied into one buffer at once."""
+        parts: list[NDArray[np.int32]] = []
+        counts: list[NDArray[np.int64]] = []
+        cut: list[bool] = []
+        for start in range(0, len(texts), TEXTS):
+            found = tokenizer.encode_batch_fast(list(texts[start : start + TEXTS]), add_special_tokens=special)
+            counts.append(np.fromiter((len(each) for each in found), dtype=np.int64, count=len(found)))
+            cut.extend(bool(each.overflowing) for each in found)
+            parts.append(np.fromiter(itertools.chain.from_iterable(each.ids for each in found), dtype=np.int32, count=int(counts[-1].sum())))
+        if not parts:
+            return cls(np.zeros(0, np.int32), np.zeros(1, np.int64))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(counts))])
+        return cls(np.concatenate(parts), offsets, np.array(cut, dtype=bool))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> NDArray[np.int32]:
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(n,)"""
+        return np.diff(self.offsets)
+
+
+Shape = tuple[int, ...]
+"""(rows, width) of a padded batch, (slots,) of a packed one."""
+
+
+class Layout(Protocol):
+    """Which shapes batches have."""
+
+    def shape(self, length: int) -> Shape:
+        """The batch a row of this length goes into."""
+        ...
+
+    def batches(self, shape: Shape, lengths: NDArray[np.int64]) -> Iterator[list[int]]:
+        """The rows of each batch of a shape, as positions in `lengths`."""
+        ...
+
+    def fill(self, shape: Shape, rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The ids and lengths of a batch."""
+        ...
+
+    def smaller(self, shape: Shape, length: int) -> Shape | None:
+        """The shape for a row of this length when the memory does not hold `shape`; None where there is nothing smaller."""
+        ...
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The shapes of the batches."""
+class Padded:
+    """Every row in a bucket of one width and one number of rows."""
 
     tokens: int = CPU_TOKENS
     """Tokens of a batch, about."""
@@ -45,9 +120,65 @@ class Plan:
         wide = max(8, -(-least // step) * step)
         return wide if self.limit is None else min(wide, self.limit)
 
-    def rows(self, width: int) -> int:
-        """Rows of every batch of a bucket."""
-        return max(1, round(self.tokens / width))
+    def shape(self, length: int) -> Shape:
+        """(rows, width) of the bucket."""
+        if self.limit is not None and length > self.limit - self.padded:
+            raise ValueError(f"Rows hold 1 to {self.limit - self.padded} tokens; found {length}.")
+        width = self.width(length)
+        return max(1, round(self.tokens / width)), width
+
+    def batches(self, shape: Shape, lengths: NDArray[np.int64]) -> Iterator[list[int]]:
+        """The longest first."""
+        order = np.argsort(-lengths, kind="stable").tolist()
+        for start in range(0, len(order), shape[0]):
+            yield order[start : start + shape[0]]
+
+    def fill(self, shape: Shape, rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows, padding on their right, dummy rows of one token at the end."""
+        ids = np.full(shape, pad_id, dtype=np.int64)
+        lengths = np.ones(shape[0], dtype=np.int64)
+        for slot, row in enumerate(rows):
+            ids[slot, : len(row)] = row
+            lengths[slot] = len(row)
+        return ids, lengths
+
+    def smaller(self, shape: Shape, length: int) -> Shape | None:
+        """Half the rows."""
+        return (shape[0] // 2, shape[1]) if shape[0] > 1 else None
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows one behind the other in batches of one number of tokens."""
+
+    slots: int = CPU_TOKENS
+    """Tokens of a batch; a longer row gets the next power of two that holds it."""
+    rows: int = 1 << 30
+    """Rows of a batch at most."""
+
+    def shape(self, length: int) -> Shape:
+        """(slots,)"""
+        slots = self.slots
+        while slots < length:
+            slots *= 2
+        return (slots,)
+
+    def batches(self, shape: Shape, lengths: NDArray[np.int64]) -> Iterator[list[int]]:
+        """The longest left, then always the longest that still fits. Longest first, equals together."""
+        return packed(lengths, shape[0], self.rows)
+
+    def fill(self, shape: Shape, rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows, then padding that belongs to none."""
+        ids = np.full(shape, pad_id, dtype=np.int64)
+        taken = np.concatenate(rows)
+        ids[: len(taken)] = taken
+        return ids, np.array([len(row) for row in rows], dtype=np.int64)
+
+    def smaller(self, shape: Shape, length: int) -> Shape | None:
+        """Half the slots; just enough for a row that does not fit into half."""
+        half = shape[0] // 2
+        tight = -(-length // 128) * 128
+        return (half,) if length <= half else (tight,) if tight < shape[0] else None
 
 
 @dataclass(frozen=True)
@@ -60,125 +191,200 @@ class RunReport:
     """Tokens of the rows."""
     slots: int
     """Tokens computed, padding and dummy rows included."""
+    reduced: int = 0
+    """Rows computed in a smaller shape than planned because memory ran out."""
+    refused: int = 0
+    """Rows that did not fit into memory alone."""
 
     @property
     def padding_share(self) -> float:
         """The share of the tokens computed that no row asked for, in [0, 1]."""
         return 1 - self.tokens / self.slots if self.slots else 0.0
 
+    def __add__(self, other: RunReport) -> RunReport:
+        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
+        return RunReport(*(one + two for one, two in pairs))
+
+
+NOTHING: Final = RunReport(0, 0, 0, 0)
+
+
+class Keeper(Protocol):
+    """Told of results as they come, and asked for those of earlier runs when a shape changes."""
+
+    def keep(self, members: NDArray[np.int64], results: NDArray[Any], shape: Shape | None) -> None:
+        """Results of these rows; `shape` is None where it is the planned one."""
+        ...
+
+    def recall(self, members: NDArray[np.int64], shape: Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+        """Which of these rows are known in this shape, and their results."""
+        ...
+
+
+@dataclass(eq=False)
+class _Bucket:
+    shape: Shape
+    members: NDArray[np.int64]
+    planned: bool = True
+    failed: bool = False
+
+
+@dataclass(eq=False)
+class _State:
+    results: NDArray[Any]
+    refused: NDArray[np.bool_]
+    report: RunReport = NOTHING
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
 
 def run(
-    sequences: Sequence[NDArray[np.int32]],
-    forward: Forward,
+    sequences: Ragged,
+    workers: Sequence[Forward],
+    layout: Layout,
     *,
-    plan: Plan,
-    pad_id: int,
-    shape: tuple[int, ...] = (),
-    progress: Progress | None = None,
-) -> tuple[NDArray[np.float32], RunReport]:
-    """Run every row through a model.
-
-    Args:
-        sequences: token ids of each row, at least one each.
-        forward: the model.
-        plan: the shapes of the batches.
-        pad_id: fills rows and dummy rows.
-        shape: of one row's result.
-        progress: told how many rows are done, counted by the tokens they take, since the widest rows come first.
-
-    Returns:
-        float32 (n, *shape) in the order of the rows, and a report.
-
-    Raises:
-        ValueError: a row is empty or longer than the plan allows.
-    """
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    if len(lengths) and (lengths.min() < 1 or (plan.limit is not None and lengths.max() > plan.limit - plan.padded)):
-        raise ValueError(f"Rows hold 1 to {plan.limit} tokens; found {lengths.min()} to {lengths.max()}.")
-    results = np.zeros((len(sequences), *shape), dtype=np.float32)
-    widths = np.array([plan.width(int(length)) for length in lengths], dtype=np.int64)
-    batches = slots = 0
-    buckets = {
-        int(width): -(-int(count) // plan.rows(int(width))) for width, count in zip(*np.unique(widths, return_counts=True), strict=True)
-    }
-    every = sum(count * plan.rows(width) * width for width, count in buckets.items())
-    # Widest first: the largest batch comes first, so running out of memory shows in the first second.
-    for width in sorted(buckets, reverse=True):
-        members = np.flatnonzero(widths == width)
-        members = members[np.argsort(-lengths[members], kind="stable")]
-        size = plan.rows(width)
-        for start in range(0, len(members), size):
-            chosen = members[start : start + size]
-            ids = np.full((size, width), pad_id, dtype=np.int64)
-            here = np.ones(size, dtype=np.int64)
-            for slot, member in enumerate(chosen.tolist()):
-                ids[slot, : lengths[member]] = sequences[member]
-                here[slot] = lengths[member]
-            results[chosen] = forward(ids, here)[: len(chosen)]
-            batches += 1
-            slots += size * width
-            if progress is not None:
-                progress(len(sequences) * slots // every, len(sequences))
-    return results, RunReport(len(sequences), batches, int(lengths.sum()), slots)
-
-
-def run_packed(
-    sequences: Sequence[NDArray[np.int32]],
-    forward: PackedForward,
-    *,
-    slots: int = CPU_TOKENS,
     pad_id: int = 0,
     shape: tuple[int, ...] = (),
-    workers: int = 1,
+    dtype: Any = np.float32,
+    keeper: Keeper | None = None,
     start: Callable[[], None] | None = None,
     progress: Progress | None = None,
-) -> tuple[NDArray[np.float32], RunReport]:
-    """Run every row through a model that takes rows one behind the other.
+) -> tuple[NDArray[Any], NDArray[np.bool_], RunReport]:
+    """Run every row through a model.
+
+    Out of memory, the bucket it happened in is computed anew with half the rows, all of it, so that its results do not
+    depend on where memory ran out; a row that fits alone into no shape is refused.
 
     Args:
         sequences: token ids of each row, at least one each.
-        forward: the model; called from `workers` threads at a time.
-        slots: tokens of every batch.
-        pad_id: fills the slots left over at the end of a batch.
+        workers: the model, once for each batch to be computed at a time: the same function for threads of a CPU, one for each
+            GPU. Results do not depend on their number.
+        layout: the shapes of the batches.
+        pad_id: fills rows and dummy rows.
         shape: of one row's result.
-        workers: threads, a batch each. Results do not depend on their number.
-        start: called first in each thread.
-        progress: told how many rows are done, from the calling thread.
+        dtype: of the results.
+        keeper: told of results batch by batch, from the calling thread.
+        start: called first in each worker's thread.
+        progress: told how many rows are done, counted by the tokens they take, since the longest come first.
 
     Returns:
-        float32 (n, *shape) in the order of the rows, and a report.
+        results (n, *shape) in the order of the rows, 0 where refused; refused, bool (n,); a report.
 
     Raises:
-        ValueError: a row is empty or longer than a batch.
+        ValueError: a row is empty or longer than the layout allows.
     """
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    if len(lengths) and (lengths.min() < 1 or lengths.max() > slots):
-        raise ValueError(f"Rows hold 1 to {slots} tokens; found {lengths.min()} to {lengths.max()}.")
-    results = np.zeros((len(sequences), *shape), dtype=np.float32)
+    lengths = sequences.lengths
+    if len(lengths) and lengths.min() < 1:
+        raise ValueError("Rows hold 1 token or more; found 0.")
+    state = _State(np.zeros((len(sequences), *shape), dtype=dtype), np.zeros(len(sequences), dtype=bool))
+    state.report = replace(NOTHING, rows=len(sequences), tokens=int(lengths.sum()))
+    queue = _buckets(layout, lengths)
+    every, done = max(1, int(lengths.sum())), 0
+    free = list(workers)
+    # One thread a worker: two batches at a time are faster on two cores than two threads on one batch.
+    threads = ThreadPoolExecutor(len(workers), initializer=start)
 
-    def one(members: list[int]) -> int:
-        ids = np.full(slots, pad_id, dtype=np.int64)
-        taken = np.concatenate([sequences[member] for member in members])
-        ids[: len(taken)] = taken
-        results[members] = forward(ids, lengths[members])
-        return len(members)
+    def one(bucket: _Bucket, chosen: list[int]) -> tuple[NDArray[np.int64], NDArray[Any] | None]:
+        members = bucket.members[chosen]
+        if bucket.failed:
+            return members, None
+        with state.lock:
+            forward = free.pop()
+        try:
+            ids, here = layout.fill(bucket.shape, [sequences[member] for member in members.tolist()], pad_id)
+            return members, forward(ids, here, members)[: len(members)]
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            stuck = np.array([layout.smaller(bucket.shape, int(lengths[member])) is None for member in members.tolist()])
+            with state.lock:
+                # What no smaller shape can hold is refused, the others are tried again; none left: the bucket goes on.
+                state.refused[members[stuck]] = True
+                bucket.failed |= not stuck.all()
+            return members, None
+        finally:
+            with state.lock:
+                free.append(forward)
 
-    batches = list(packed(lengths, slots))
-    done = 0
-    threads = ThreadPoolExecutor(workers, initializer=start)
     try:
-        # Each batch is computed by one thread: two batches at a time are faster than two threads on one.
-        for finished in as_completed([threads.submit(one, members) for members in batches]):
-            done += finished.result()
-            if progress is not None:
-                progress(done, len(sequences))
+        # Widest first: the largest batch comes first, so running out of memory shows in the first second.
+        while queue:
+            bucket = queue.pop(0)
+            if not bucket.planned and keeper is not None:
+                bucket = _recalled(bucket, keeper, state)
+            waiting = [threads.submit(one, bucket, chosen) for chosen in layout.batches(bucket.shape, lengths[bucket.members])]
+            kept: list[NDArray[np.int64]] = []
+            for finished in as_completed(waiting):
+                members, found = finished.result()
+                if found is None:
+                    continue
+                state.results[members] = found
+                kept.append(members)
+                if keeper is not None:
+                    keeper.keep(members, found, None if bucket.planned else bucket.shape)
+                if progress is not None:
+                    done += int(lengths[members].sum())
+                    progress(min(len(sequences), len(sequences) * done // every), len(sequences))
+            slots = int(np.prod(bucket.shape))
+            state.report += replace(NOTHING, batches=len(kept), slots=len(kept) * slots)
+            if bucket.failed:
+                free_memory()
+                done -= sum(int(lengths[members].sum()) for members in kept)
+                queue[:0] = _halved(layout, bucket, lengths, state)
+            elif not bucket.planned:
+                state.report += replace(NOTHING, reduced=len(bucket.members))
     finally:
         # After an error or Ctrl-C, no further batch is begun.
         threads.shutdown(wait=True, cancel_futures=True)
-    return results, RunReport(len(sequences), len(batches), int(lengths.sum()), len(batches) * slots)
+    if progress is not None and len(sequences):
+        progress(len(sequences), len(sequences))
+    return state.results, state.refused, replace(state.report, refused=int(state.refused.sum()))
 
 
-def packed(lengths: NDArray[np.int64], slots: int) -> Iterator[list[int]]:
+def _buckets(layout: Layout, lengths: NDArray[np.int64]) -> list[_Bucket]:
+    kinds, inverse = np.unique(lengths, return_inverse=True)
+    shapes = [layout.shape(int(kind)) for kind in kinds]
+    names = sorted(set(shapes), key=lambda shape: (-shape[-1], shape))
+    number = np.array([names.index(shape) for shape in shapes], dtype=np.int64)[inverse] if len(lengths) else np.zeros(0, np.int64)
+    return [_Bucket(shape, np.flatnonzero(number == at)) for at, shape in enumerate(names)]
+
+
+def _halved(layout: Layout, bucket: _Bucket, lengths: NDArray[np.int64], state: _State) -> list[_Bucket]:
+    """What becomes of a bucket that the memory did not hold."""
+    shapes: dict[Shape, list[int]] = {}
+    for member in bucket.members[~state.refused[bucket.members]].tolist():
+        shapes.setdefault(layout.smaller(bucket.shape, int(lengths[member])) or bucket.shape, []).append(member)
+    return [
+        _Bucket(shape, np.array(members, dtype=np.int64), planned=bucket.planned and shape == bucket.shape)
+        for shape, members in sorted(shapes.items(), key=lambda item: -item[0][-1])
+    ]
+
+
+def _recalled(bucket: _Bucket, keeper: Keeper, state: _State) -> _Bucket:
+    known, results = keeper.recall(bucket.members, bucket.shape)
+    state.results[bucket.members[known]] = results[known]
+    return replace(bucket, members=bucket.members[~known])
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        sign in text for sign in ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "not enough memory")
+    )
+
+
+def free_memory() -> None:
+    """Give back what the GPU's allocator holds for nothing."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def packed(lengths: NDArray[np.int64], slots: int, most: int = 1 << 30) -> Iterator[list[int]]:
     """Rows of each batch: the longest left, then always the longest that still fits. Longest first, equals together."""
     order = np.argsort(lengths, kind="stable")
     kinds, first = np.unique(lengths[order], return_index=True)
@@ -186,11 +392,13 @@ def packed(lengths: NDArray[np.int64], slots: int) -> Iterator[list[int]]:
     widths: list[int] = kinds.tolist()
     while widths:
         room, members = slots, list[int]()
-        while (kind := bisect_right(widths, room) - 1) >= 0:
+        while len(members) < most and (kind := bisect_right(widths, room) - 1) >= 0:
             members.append(left[kind].pop())
             room -= widths[kind]
             if not left[kind]:
                 del widths[kind], left[kind]
+        if not members:
+            raise ValueError(f"Rows hold 1 to {slots} tokens; found {widths[-1]}.")
         yield members
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import numpy as np
@@ -14,14 +14,10 @@ from instructsel.errors import ModelRefused
 from instructsel.extras import require
 from instructsel.models import runner
 from instructsel.models.bert import PackedBert
-from instructsel.models.load import LocalModel, load_tokenizer, locate, quiet, read_json, refuse_code, settings
+from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, read_json, refuse_code, settings, threads, working
 
 MAX_LENGTH: Final = 256
 """Word pieces MiniLM was trained on; longer texts are cut there, and counted."""
-
-
-_ALONE: Final = threading.Lock()
-"""Held while torch's number of threads, one for the whole process, is not what the user set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +29,8 @@ class Embeddings:
     truncated: NDArray[np.bool_]
     """(n,), where the model did not see the whole text."""
     report: runner.RunReport
+    reasons: list[str | None] = field(default_factory=list)
+    """Why a text has no vector: out_of_memory, not_finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +49,8 @@ class Encoder:
     """PackedBert for BERT-type encoders on a CPU, else what transformers' AutoModel gives."""
     tokenizer: Any
     pad_id: int
+    replicas: tuple[Any, ...] = ()
+    """The model once more for every further GPU."""
 
     @classmethod
     def load(cls, model: str = "embedded", *, precision: str = "auto", device: str = "auto", max_length: int | None = None) -> Self:
@@ -71,13 +71,16 @@ class Encoder:
         refuse_code(source)
         precision, device = settings(precision, device)
         packed = device == "cpu" and PackedBert.fits(source.config)
-        loaded = PackedBert.load(source, precision=precision) if packed else _auto(source, precision, device)
+        places = devices(device)
+        loaded = PackedBert.load(source, precision=precision) if packed else _auto(source, precision, places[0])
+        replicas = tuple(copy.deepcopy(loaded).to(place) for place in places[1:])
         positions = source.config.get("max_position_embeddings")
         own = read_json(source.folder / "sentence_bert_config.json").get("max_seq_length", MAX_LENGTH)
         # Padded rows keep a token of padding.
         limit = min(max_length or own, positions - (not packed) if isinstance(positions, int) else 1 << 20)
         pad = source.config.get("pad_token_id")
-        return cls(source, precision, device, limit, _pooling(source), loaded, load_tokenizer(source), pad if isinstance(pad, int) else 0)
+        known = pad if isinstance(pad, int) else 0
+        return cls(source, precision, device, limit, _pooling(source), loaded, load_tokenizer(source), known, replicas)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -98,63 +101,58 @@ class Encoder:
         """Length of a vector."""
         return self.model.dimension if isinstance(self.model, PackedBert) else int(self.model.config.hidden_size)
 
-    def encode(self, texts: Sequence[str], *, progress: runner.Progress | None = None) -> Embeddings:
+    def encode(
+        self, texts: Sequence[str], *, keeper: runner.Keeper | None = None, progress: runner.Progress | None = None
+    ) -> Embeddings:
         """The vectors of texts. A text's vector is the same alone, in any company and in any order.
 
         Args:
             texts: any number; "" is a text too.
+            keeper: told of vectors as they come.
             progress: told how many are done.
         """
-        sequences: list[NDArray[np.int32]] = []
-        truncated = np.zeros(len(texts), dtype=bool)
         self.tokenizer.enable_truncation(self.max_length)
-        for start in range(0, len(texts), 4096):
-            for row, encoding in enumerate(self.tokenizer.encode_batch(list(texts[start : start + 4096])), start):
-                sequences.append(np.array(encoding.ids, dtype=np.int32))
-                truncated[row] = bool(encoding.overflowing)
-        if isinstance(self.model, PackedBert):
-            vectors, report = self._packed(sequences, self.model, progress)
-        else:
-            plan = runner.Plan(tokens=runner.GPU_TOKENS if self.device == "cuda" else runner.CPU_TOKENS)
-            vectors, report = runner.run(sequences, self._padded, plan=plan, pad_id=self.pad_id, shape=(self.dimension,), progress=progress)
-        return Embeddings(vectors, truncated, report)
+        sequences = runner.Ragged.tokenized(self.tokenizer, texts, special=True)
+        packed = isinstance(self.model, PackedBert)
+        tokens = runner.CPU_TOKENS if self.device == "cpu" else runner.GPU_TOKENS
+        layout = runner.Packed(max(tokens, self.max_length)) if packed else runner.Padded(tokens)
 
-    def _packed(
-        self, sequences: list[NDArray[np.int32]], model: PackedBert, progress: runner.Progress | None
-    ) -> tuple[NDArray[np.float32], runner.RunReport]:
+        def forward(model: Any) -> runner.Forward:
+            if packed:
+                return lambda ids, lengths, members: self._packed(model, ids, lengths)
+            return lambda ids, lengths, members: self._padded(model, ids, lengths)
+
+        with working(self.device) as begin:
+            vectors, refused, report = runner.run(
+                sequences,
+                [forward(model) for model in threads([self.model, *self.replicas], self.device)],
+                layout,
+                pad_id=self.pad_id,
+                shape=(self.dimension,),
+                keeper=keeper,
+                start=begin,
+                progress=progress,
+            )
+        finite = np.isfinite(vectors).all(axis=1)
+        reasons = ["out_of_memory" if lost else None if sound else "not_finite" for lost, sound in zip(refused, finite, strict=True)]
+        return Embeddings(np.where(finite[:, None], vectors, 0), sequences.cut, report, reasons)
+
+    def _packed(self, model: PackedBert, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         torch = require("torch", needed_by="the embedding")
-
-        def forward(ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
-            with torch.inference_mode():
-                pooled = [self._pooled(hidden) for hidden in model.hidden(ids, lengths)]
-                vectors: NDArray[np.float32] = torch.nn.functional.normalize(torch.cat(pooled)).numpy()
-            return vectors
-
-        with _ALONE:
-            threads = torch.get_num_threads()
-            try:
-                return runner.run_packed(
-                    sequences,
-                    forward,
-                    slots=max(runner.CPU_TOKENS, self.max_length),
-                    pad_id=self.pad_id,
-                    shape=(self.dimension,),
-                    workers=threads,
-                    start=lambda: torch.set_num_threads(1),
-                    progress=progress,
-                )
-            finally:
-                torch.set_num_threads(threads)
+        with torch.inference_mode():
+            pooled = [self._pooled(hidden) for hidden in model.hidden(ids, lengths)]
+            vectors: NDArray[np.float32] = torch.nn.functional.normalize(torch.cat(pooled)).numpy()
+        return vectors
 
     def _pooled(self, hidden: Any) -> Any:
         """(b, length, hidden) without padding → float32 (b, hidden)."""
         return hidden[:, 0].float() if self.pooling == "cls" else hidden.float().mean(1)
 
-    def _padded(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _padded(self, model: Any, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         torch = require("torch", needed_by="the embedding")
-        present = torch.from_numpy(runner.mask(lengths, ids.shape[1])).to(self.device)
+        present = torch.from_numpy(runner.mask(lengths, ids.shape[1])).to(model.device)
         with torch.inference_mode():
-            hidden = self.model(input_ids=torch.from_numpy(ids).to(self.device), attention_mask=present).last_hidden_state.float()
+            hidden = model(input_ids=torch.from_numpy(ids).to(model.device), attention_mask=present).last_hidden_state.float()
             if self.pooling == "cls":
                 pooled = hidden[:, 0]
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import random
@@ -35,12 +34,7 @@ def loaded(folder: Path) -> RewardModel:
     return RewardModel.load(str(folder), precision="fp32", device="cpu", probe=False)
 
 
-def _pooled(model: Any, ids: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    hidden = model.body(input_ids=ids, attention_mask=present).last_hidden_state
-    return hidden[range(len(ids)), present.sum(1) - 1]
-
-
-def passing(folder: Path, head: str) -> RewardModel:
+def passing(folder: Path, head: str, patch: pytest.MonkeyPatch) -> RewardModel:
     """Turn the head towards the probe's good answers, so that the model passes."""
     found = loaded(folder)
     pairs = [conversation(question, answer) for question, *answers in PROBES for answer in answers]
@@ -50,13 +44,15 @@ def passing(folder: Path, head: str) -> RewardModel:
         states.append(hidden.detach().clone())
         return reward._by_row(linear, hidden)
 
+    inner = found.workers[0].model
     if head == "classifier":
-        found.model.model.classifier.forward = functools.partial(seen, found.model.model.classifier)
+        inner.model.classifier.forward = functools.partial(seen, inner.model.classifier)
     else:
-        inner = found.model
-        found = dataclasses.replace(found, model=lambda ids, present: seen(inner.head, _pooled(inner, ids, present))[:, 0])
+        rows = reward._by_row
+        patch.setattr(reward, "_by_row", lambda linear, hidden: (states.append(hidden.detach().clone()), rows(linear, hidden))[1])
     for pair in pairs:
         found.score([pair])
+    patch.undo()
     features = torch.stack([state[0] for state in states])
     direction = torch.linalg.lstsq(features, torch.tensor([[1.0], [-1.0]] * len(PROBES))).solution.T
 
@@ -137,12 +133,14 @@ def test_the_pythia_layout_is_scored_in_its_exact_format(tmp_path: Path, pooling
     from safetensors.torch import load_file
 
     state = load_file(str(folder / "model.safetensors"))
-    for turns, value in zip(CONVERSATIONS, found.score(CONVERSATIONS).values, strict=True):
+    values = found.score(CONVERSATIONS).values
+    found.workers[0].model.body.set_attn_implementation("eager")
+    for turns, value in zip(CONVERSATIONS, values, strict=True):
         (asked, said) = (tokenizer.encode(text, add_special_tokens=False).ids for _, text in turns)
         ids = [first, *asked, end, answer, *said, end]
         assert found._encode(turns)[0].tolist() == ids
         with torch.inference_mode():
-            hidden = found.model.body(input_ids=torch.tensor([ids])).last_hidden_state[0]
+            hidden = found.workers[0].model.body(input_ids=torch.tensor([ids])).last_hidden_state[0]
             pooled = hidden[-1] if pooling == "last" else hidden.mean(0)
         assert value == pytest.approx(float(pooled @ state["out_proj.weight"][0] + state["out_proj.bias"][0]), abs=1e-4)
 
@@ -196,9 +194,11 @@ def test_the_history_is_cut_before_the_answer_and_counted(request: pytest.Fixtur
 
 
 @pytest.mark.parametrize(("kind", "head"), [("pair", "classifier"), ("neox", "out_proj")])
-def test_the_probe_lets_a_sound_model_pass_and_stops_a_turned_sign(request: pytest.FixtureRequest, kind: str, head: str) -> None:
+def test_the_probe_lets_a_sound_model_pass_and_stops_a_turned_sign(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, head: str
+) -> None:
     folder = request.getfixturevalue(kind)
-    assert passing(folder, head).fingerprint["probe"] == "passed"
+    assert passing(folder, head, monkeypatch).fingerprint["probe"] == "passed"
     tiny.edit_weights(folder, lambda state: state[f"{head}.weight"].neg_())
     with pytest.raises(ModelRefused, match="sign may be inverted"):
         RewardModel.load(str(folder), precision="fp32")

@@ -1,0 +1,83 @@
+"""What a model is asked and what comes back: one form for every kind of model that gives a row a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.models import runner
+
+Question = tuple[str | None, ...]
+"""The texts a model is given, exactly; what each means is the model's business."""
+
+UNKNOWN_LIMIT: Final = 0.3
+"""From this share of unknown tokens on, a model does not know the language."""
+SHOWN: Final = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A number or a reason for each question."""
+
+    values: NDArray[np.float64]
+    """(n,), 0 where there is a reason."""
+    reasons: list[str | None]
+    """not_finite, out_of_memory, too_long, unsupported_language, … where the model gave no number."""
+    truncated: NDArray[np.bool_]
+    """(n,), where the model did not see everything."""
+    report: runner.RunReport = runner.NOTHING
+
+
+class Model(Protocol):
+    """A loaded model that gives each question a number: the same alone, in any company and in any order."""
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What an answer depends on besides the question; no path."""
+        ...
+
+    def answer(
+        self, questions: Sequence[Question], *, keeper: runner.Keeper | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
+        """A number or a reason for each question."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Questions as tokens."""
+
+    sequences: runner.Ragged
+    """Of the questions that have no reason, in their order."""
+    asked: NDArray[np.int64]
+    """(m,), which questions those are."""
+    reasons: list[str | None]
+    """(n,), why a question cannot be put to the model."""
+    truncated: NDArray[np.bool_]
+    """(n,)"""
+
+
+def answered(encoded: Encoded, results: NDArray[Any], refused: NDArray[np.bool_], report: runner.RunReport) -> Answers:
+    """Results of a run as answers: what is not finite or did not fit into memory has a reason."""
+    values = np.zeros(len(encoded.reasons), dtype=np.float64)
+    reasons = list(encoded.reasons)
+    found = results.astype(np.float64)
+    finite = np.isfinite(found)
+    values[encoded.asked] = np.where(finite & ~refused, found, 0.0)
+    for row in np.flatnonzero(refused | ~finite).tolist():
+        reasons[int(encoded.asked[row])] = "out_of_memory" if refused[row] else "not_finite"
+    return Answers(values, reasons, encoded.truncated, report)
+
+
+def unknown_share(ids: NDArray[np.integer[Any]], unknown: int | None) -> float:
+    """The share of tokens that the tokenizer does not know, in [0, 1]."""
+    return float((ids == unknown).mean()) if unknown is not None and len(ids) else 0.0
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, not too long."""
+    return str(error).splitlines()[0][:SHOWN] if str(error) else type(error).__name__

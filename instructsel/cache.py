@@ -102,6 +102,7 @@ class Cache:
     """A folder of shelves."""
 
     folder: Path
+    _shelves: dict[str, Shelf] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: str | Path | None = None) -> Cache:
@@ -137,7 +138,11 @@ class Cache:
         Raises:
             EnvironmentFault: the cache cannot be written.
         """
-        place = self.folder / SHELVES / fingerprint({**description, "width": width, "dtype": dtype})
+        name = fingerprint({**description, "width": width, "dtype": dtype})
+        if name in self._shelves:
+            # Its files have been checked once.
+            return self._shelves[name]
+        place = self.folder / SHELVES / name
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             note = place / SPACE
@@ -148,7 +153,8 @@ class Cache:
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         sweep(place)
-        return Shelf(place, width, np.dtype(dtype))
+        self._shelves[name] = Shelf(place, width, np.dtype(dtype))
+        return self._shelves[name]
 
     def kept(self) -> list[Kept]:
         """What every shelf holds, the least recently used first."""
@@ -413,4 +419,3 @@ def runs(cache: Cache) -> Iterator[dict[str, Any]]:
         if isinstance(told, dict) and isinstance(told.get("process"), int):
             found.append({**told, "alive": running(told["process"])})
     yield from sorted(found, key=lambda each: each.get("started", 0.0))
-

@@ -186,7 +186,17 @@ def causal(folder: Path, kind: str = "gpt2", *, seed: int = 0, train: bool = Fal
     attention = {"num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 512}
     configs: dict[str, Any] = {
         "gpt2": lambda: transformers.GPT2Config(
-            **{**small, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512, "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0, **changes}
+            **{
+                **small,
+                "n_embd": 32,
+                "n_layer": 2,
+                "n_head": 4,
+                "n_positions": 512,
+                "resid_pdrop": 0,
+                "embd_pdrop": 0,
+                "attn_pdrop": 0,
+                **changes,
+            }
         ),
         "llama": lambda: transformers.LlamaConfig(**{**small, **attention, "num_key_value_heads": 2, **changes}),
         "qwen2": lambda: transformers.Qwen2Config(**{**small, **attention, "num_key_value_heads": 2, **changes}),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from instructsel.cache import Cache
+from instructsel.cache import LIMIT, Cache, parse_size
 from instructsel.commands._console import say
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.pool.formats.mapped import Mapped
@@ -71,6 +72,12 @@ class Reading:
         if pool.account.n_quarantined > 3:
             say(f"  … and {pool.account.n_quarantined - 3:,} more", quiet=quiet)
         return pool
+
+
+def cache_limit() -> int:
+    """Bytes the cache may hold: INSTRUCTSEL_CACHE_LIMIT, or 20 GiB."""
+    given = os.environ.get("INSTRUCTSEL_CACHE_LIMIT")
+    return parse_size(given) if given else LIMIT
 
 
 def open_cache(folder: Path | None, *, off: bool, quiet: bool) -> Cache | None:

@@ -17,6 +17,7 @@ from instructsel.commands._console import Progress, aligned, reported, say
 from instructsel.errors import UsageError
 from instructsel.pool.pool import Pool
 from instructsel.rules import catalog
+from instructsel.rules.collinearity import warnings
 from instructsel.scores.run import Neighborhood
 from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection import budget as budgets
@@ -203,6 +204,7 @@ def report(chosen: Selection, beside: list[Selection], written: dict[str, dict[s
     shares = {symbol: share for symbol, share in summary["variance_shares"].items() if share is not None}
     if shares:
         found.append("share of the variance of the value: " + ", ".join(f"{symbol} {share:.1%}" for symbol, share in shares.items()))
+    found.extend(warnings(summary.get("collinearity") or {}))
     for symbol, means in summary["means"].items():
         inside = summary["inside"].get(symbol)
         told = ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
+from instructsel.models.answers import Answers, Model, Question
 from instructsel.pool.example import Example
 
 Progress = Callable[[int, int], None]
@@ -99,7 +101,8 @@ class Indicator(ABC):
 
         A model is named by its content (made_with), not by where it was found.
         """
-        parameters = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "model"}
+        named = ("model", "revision")
+        parameters = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in named}
         return {
             "name": type(self).__module__.rpartition(".")[2],
             "version": self.version,
@@ -107,6 +110,58 @@ class Indicator(ABC):
             "parameters": parameters,
             **self.made_with(),
         }
+
+
+class ModelIndicator(Indicator):
+    """An indicator that asks a model. What several of them ask of one model is asked once.
+
+    Subclasses name their model in fields `model`, `revision`, `precision`, `device` and `probe`.
+    """
+
+    @abstractmethod
+    def loaded(self) -> Model:
+        """The model, loaded and probed once."""
+
+    @abstractmethod
+    def questions(self, batch: Batch) -> list[tuple[Question, ...] | str]:
+        """For each example what the model is asked, or the reason why it is not."""
+
+    def finish(self, found: Sequence[float]) -> float:
+        """The value of an example from the model's answers to its questions; the only answer by default."""
+        return found[0]
+
+    def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
+        """Ask the model and finish its answers."""
+        asked = self.questions(batch)
+        every = list(dict.fromkeys(question for each in asked if not isinstance(each, str) for question in each))
+        return self.finished(asked, every, self.loaded().answer(every, progress=progress))
+
+    def finished(self, asked: Sequence[tuple[Question, ...] | str], every: Sequence[Question], answers: Answers) -> Scored:
+        """Values from answers.
+
+        Args:
+            asked: what `questions` gave.
+            every: the questions answered, each once.
+            answers: in the order of `every`.
+        """
+        where = {question: number for number, question in enumerate(every)}
+        values: list[float | None] = []
+        reasons: list[str | None] = []
+        truncated = 0
+        for each in asked:
+            numbers = [] if isinstance(each, str) else [where[question] for question in each]
+            reason = each if isinstance(each, str) else next((why for number in numbers if (why := answers.reasons[number])), None)
+            value = None if reason else self.finish([float(answers.values[number]) for number in numbers])
+            if value is not None and not math.isfinite(value):
+                value, reason = None, "not_finite"
+            values.append(value)
+            reasons.append(reason)
+            truncated += reason is None and any(bool(answers.truncated[number]) for number in numbers)
+        return Scored(values, reasons, truncated)
+
+    def made_with(self) -> dict[str, Any]:
+        """The model, by name, digest and precision."""
+        return {"model": self.loaded().fingerprint, "tokenizer": None}
 
 
 def null_on_empty(batch: Batch) -> list[str | None]:

@@ -16,16 +16,6 @@ from instructsel.indicators._base import Indicator
 GROUP: Final = "instructsel.indicators"
 """Entry points of this group name further Indicator classes."""
 
-LATER: Final = {
-    "ppl": "perplexity",
-    "ppl_cond": "conditional perplexity",
-    "ifd": "instruction-following difficulty",
-    "nat": "UniEval naturalness",
-    "coh": "UniEval coherence",
-    "und": "UniEval understandability",
-}
-"""Symbols of the field that no file here answers to yet: known by name, so that nobody takes them for a typing error."""
-
 
 @cache
 def names() -> tuple[str, ...]:
@@ -73,8 +63,6 @@ def make(symbol: str, **parameters: Any) -> Indicator:
         if match := re.fullmatch(cls.symbol_pattern, symbol):
             carried = {key: int(value) for key, value in match.groupdict().items()}
             return cls(**{**parameters, **carried})
-    if symbol in LATER:
-        raise UnknownIndicator(f"{symbol} ({LATER[symbol]}) is not scored by this release.", fix=f"Known: {', '.join(symbols())}.")
     raise UnknownIndicator.named(symbol, symbols(), noun="indicator")
 
 

@@ -12,17 +12,17 @@ from instructsel.models.load import LocalModel, load_tokenizer, locate
 
 
 @cache
-def _located(name: str) -> LocalModel:
-    return locate(name, needed_by="the token count")
+def _located(name: str, revision: str | None) -> LocalModel:
+    return locate(name, revision=revision, needed_by="the token count")
 
 
 @cache
-def tokenizer(name: str) -> Tokenizer:
+def tokenizer(name: str, revision: str | None = None) -> Tokenizer:
     """The tokenizer of a model: embedded, a local folder, or a hub id."""
-    return load_tokenizer(_located(name))
+    return load_tokenizer(_located(name, revision))
 
 
-def described(name: str) -> dict[str, Any]:
+def described(name: str, revision: str | None = None) -> dict[str, Any]:
     """Name and digest, for fingerprints."""
-    found = _located(name)
+    found = _located(name, revision)
     return {"name": found.name, "digest": file_digest(found.folder / "tokenizer.json")}

@@ -19,6 +19,8 @@ class InstructionLength(Indicator):
 
     model: str = "embedded"
     """The tokenizer: embedded (MiniLM's), a local folder, or a hub id."""
+    revision: str | None = None
+    """The hub revision."""
 
     symbol_pattern: ClassVar[str] = "len_in"
     version: ClassVar[int] = 1
@@ -34,9 +36,9 @@ class InstructionLength(Indicator):
     def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
         """Count the tokens."""
         reasons = ["empty_instruction" if not text.strip() else None for text in batch.instructions]
-        counts = count_tokens(tokenizer(self.model), batch.instructions)
+        counts = count_tokens(tokenizer(self.model, self.revision), batch.instructions)
         return Scored([None if reason else float(count) for count, reason in zip(counts, reasons, strict=True)], reasons)
 
     def made_with(self) -> dict[str, Any]:
         """The tokenizer, by name and digest."""
-        return {"model": None, "tokenizer": described(self.model)}
+        return {"model": None, "tokenizer": described(self.model, self.revision)}

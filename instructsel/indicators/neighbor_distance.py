@@ -16,8 +16,8 @@ from instructsel.neighbors.index import neighbor_distances
 
 
 @cache
-def _encoder(model: str, precision: str, device: str) -> Encoder:
-    return Encoder.load(model, precision=precision, device=device)
+def _encoder(model: str, revision: str | None, precision: str, device: str) -> Encoder:
+    return Encoder.load(model, revision=revision, precision=precision, device=device)
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class NeighborDistance(Indicator):
     """Euclidean distance to the i-th nearest other example of the batch, between unit-norm embeddings of the whole text.
 
     In [0, 2]; 0 where i exact duplicates stand in the pool. The text is the instruction (all earlier turns), a line
-    break and the response; beyond 256 word pieces it is cut and counted as truncated. Null: empty_response; such
-    examples are no neighbors either. Assumed, because the paper does not say: model, metric, text and pool, see the
-    reference page.
+    break and the response; beyond 256 word pieces it is cut and counted as truncated. Null: empty_response, not_finite,
+    out_of_memory; such examples are no neighbors either. Assumed, because the paper does not say: model, metric, text and
+    pool, see the reference page.
 
     Raises:
         IndexTooSmall: fewer than i + 1 examples have a response.
@@ -39,6 +39,8 @@ class NeighborDistance(Indicator):
     """Which neighbor."""
     model: str = "embedded"
     """The encoder: embedded (all-MiniLM-L6-v2), a local folder, or a hub id."""
+    revision: str | None = None
+    """The hub revision."""
     precision: str = "auto"
     """fp32, bf16, or auto: bf16 where the processor has it."""
     device: str = "auto"
@@ -62,7 +64,7 @@ class NeighborDistance(Indicator):
 
     def encoder(self) -> Encoder:
         """The encoder, loaded once."""
-        return _encoder(self.model, self.precision, self.device)
+        return _encoder(self.model, self.revision, self.precision, self.device)
 
     def embed(self, batch: Batch, *, progress: Progress | None = None) -> Embeddings:
         """The vectors of a batch: what several KNN-i share."""
@@ -77,7 +79,8 @@ class NeighborDistance(Indicator):
     def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
         """Embed the batch and search it."""
         found = self.embed(batch, progress=progress)
-        return self.finish(null_on_empty(batch), found.vectors, int(found.truncated.sum()))
+        reasons = [empty or lost for empty, lost in zip(null_on_empty(batch), found.reasons, strict=True)]
+        return self.finish(reasons, found.vectors, int(found.truncated.sum()))
 
     def made_with(self) -> dict[str, Any]:
         """The encoder, by name, digest and precision."""

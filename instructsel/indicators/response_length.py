@@ -22,6 +22,8 @@ class ResponseLength(Indicator):
 
     model: str = "embedded"
     """The tokenizer: embedded (MiniLM's), a local folder, or a hub id."""
+    revision: str | None = None
+    """The hub revision."""
 
     symbol_pattern: ClassVar[str] = "len"
     version: ClassVar[int] = 1
@@ -37,9 +39,9 @@ class ResponseLength(Indicator):
     def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
         """Count the tokens."""
         reasons = null_on_empty(batch)
-        counts = count_tokens(tokenizer(self.model), batch.responses)
+        counts = count_tokens(tokenizer(self.model, self.revision), batch.responses)
         return Scored([None if reason else float(count) for count, reason in zip(counts, reasons, strict=True)], reasons)
 
     def made_with(self) -> dict[str, Any]:
         """The tokenizer, by name and digest."""
-        return {"model": None, "tokenizer": described(self.model)}
+        return {"model": None, "tokenizer": described(self.model, self.revision)}

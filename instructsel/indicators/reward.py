@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from instructsel.indicators._base import Batch, Indicator, Progress, Scored, null_on_empty
+from instructsel.errors import UsageError
+from instructsel.indicators._base import Batch, ModelIndicator, null_on_empty
+from instructsel.models.answers import Question
 from instructsel.models.reward import RewardModel
+from instructsel.pool.example import ANSWERS, Example
 
 DEFAULT: Final = "OpenAssistant/reward-model-deberta-v3-large-v2"
 """What the public re-implementations of Eq. 4 use; the paper does not name its model."""
+TURNS: Final = ("last", "mean", "min")
 
 
 @cache
@@ -19,11 +25,14 @@ def _model(name: str, revision: str | None, precision: str, device: str, probe: 
 
 
 @dataclass(frozen=True)
-class Reward(Indicator):
+class Reward(ModelIndicator):
     """The raw logit of a sequence-classification reward model for the last answer, given all turns before it.
 
-    Never a sigmoid, never a default. Before a run the model must rank known good answers above known bad ones. Null:
-    empty_response, not_finite. Over-long conversations are cut (the history first, from the left) and counted.
+    Never a sigmoid, never a default. Before a run the model must rank known good answers above known bad ones. In a
+    conversation of several turns `turns` says which answers are scored: the last one (the default, and what the paper's
+    single-turn pairs amount to), or every non-empty one, each given the turns before it and none after, as their mean or their
+    minimum. Over-long conversations are cut (the history first, from the left) and counted. Null: empty_response, not_finite,
+    out_of_memory, unsupported_language (more than 30 % unknown tokens).
 
     Source: Cao et al. 2023, arXiv:2307.06290v1, Table 1. Assumed: the model.
     """
@@ -38,12 +47,18 @@ class Reward(Indicator):
     """cpu, cuda, or auto."""
     probe: bool = True
     """Whether the model must pass the sanity probe first; without it, the score table says so."""
+    turns: str = "last"
+    """last, mean or min: which answers of a conversation are scored, and how they become one number."""
 
     symbol_pattern: ClassVar[str] = "rew"
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "logit"
     direction: ClassVar[str] = "higher is better"
     source: ClassVar[str] = "Cao et al. 2023, arXiv:2307.06290v1, Rew"
+
+    def __post_init__(self) -> None:
+        if self.turns not in TURNS:
+            raise UsageError.named(self.turns, TURNS, noun="policy for turns")
 
     @property
     def symbol(self) -> str:
@@ -54,17 +69,16 @@ class Reward(Indicator):
         """The model, loaded and probed once."""
         return _model(self.model, self.revision, self.precision, self.device, self.probe)
 
-    def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
-        """Score the conversations up to their last answers."""
-        empty = null_on_empty(batch)
-        asked = [example for example, reason in zip(batch.examples, empty, strict=True) if reason is None]
-        found = self.loaded().score(
-            [[(turn.role, turn.content) for turn in e.messages[: e.last_answer + 1]] for e in asked], progress=progress
-        )
-        results = zip(found.values.tolist(), found.reasons, strict=True)
-        pairs = [(None, reason) if reason else next(results) for reason in empty]
-        return Scored([None if reason else value for value, reason in pairs], [reason for _, reason in pairs], int(found.truncated.sum()))
+    def questions(self, batch: Batch) -> list[tuple[Question, ...] | str]:
+        """The conversations up to the answers that are scored, as role, text, role, text, …"""
+        return [reason or self._asked(example) for reason, example in zip(null_on_empty(batch), batch.examples, strict=True)]
 
-    def made_with(self) -> dict[str, Any]:
-        """The model, by name, digest, profile and precision."""
-        return {"model": self.loaded().fingerprint, "tokenizer": None}
+    def _asked(self, example: Example) -> tuple[Question, ...]:
+        last = example.last_answer
+        turns = example.messages[: last + 1]
+        scored = [last] if self.turns == "last" else [n for n, turn in enumerate(turns) if turn.role in ANSWERS and turn.content.strip()]
+        return tuple(tuple(part for turn in turns[: n + 1] for part in (turn.role, turn.content)) for n in scored)
+
+    def finish(self, found: Sequence[float]) -> float:
+        """The last answer's logit, or the mean or minimum over all answers."""
+        return math.fsum(found) / len(found) if self.turns == "mean" else min(found)

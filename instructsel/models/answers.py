@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.models import runner
+from instructsel.models.load import LocalModel
 
 Question = tuple[str | None, ...]
 """The texts a model is given, exactly; what each means is the model's business."""
@@ -32,17 +33,59 @@ class Answers:
     report: runner.RunReport = runner.NOTHING
 
 
+class Memory(Protocol):
+    """Where answers are kept between runs: told of them as they come, and asked for those in a smaller batch shape."""
+
+    def keep(self, questions: NDArray[np.int64], values: NDArray[Any], truncated: NDArray[np.bool_], shape: runner.Shape | None) -> None:
+        """Answers to these questions (numbers of the list asked); `shape` is None where it is the planned one."""
+        ...
+
+    def recall(self, questions: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+        """Which of these questions have been answered in this shape, and the answers."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Noting:
+    """A run's keeper that notes finite results under the questions its rows belong to."""
+
+    memory: Memory
+    asked: NDArray[np.int64]
+    """(m,), the question of each row of the run."""
+    truncated: NDArray[np.bool_]
+    """By question."""
+
+    @classmethod
+    def of(cls, memory: Memory | None, asked: NDArray[np.int64], truncated: NDArray[np.bool_]) -> Noting | None:
+        """None where nothing is kept."""
+        return None if memory is None else cls(memory, asked, truncated)
+
+    def keep(self, members: NDArray[np.int64], results: NDArray[Any], shape: runner.Shape | None) -> None:
+        """Pass on what is a number: a failure is to be tried again next time."""
+        sound = np.isfinite(results).reshape(len(results), -1).all(axis=1)
+        questions = self.asked[members[sound]]
+        if len(questions):
+            self.memory.keep(questions, results[sound], self.truncated[questions], shape)
+
+    def recall(self, members: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+        """What is known of these rows."""
+        return self.memory.recall(self.asked[members], shape)
+
+
 class Model(Protocol):
     """A loaded model that gives each question a number: the same alone, in any company and in any order."""
+
+    @property
+    def source(self) -> LocalModel:
+        """Its files."""
+        ...
 
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What an answer depends on besides the question; no path."""
         ...
 
-    def answer(
-        self, questions: Sequence[Question], *, keeper: runner.Keeper | None = None, progress: runner.Progress | None = None
-    ) -> Answers:
+    def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
         """A number or a reason for each question."""
         ...
 
@@ -76,6 +119,14 @@ def answered(encoded: Encoded, results: NDArray[Any], refused: NDArray[np.bool_]
 def unknown_share(ids: NDArray[np.integer[Any]], unknown: int | None) -> float:
     """The share of tokens that the tokenizer does not know, in [0, 1]."""
     return float((ids == unknown).mean()) if unknown is not None and len(ids) else 0.0
+
+
+def defused(text: str, control: Iterable[str]) -> str:
+    """The text with control tokens broken up by a space of no width, so that a template's own are the only ones."""
+    for token in control:
+        if len(token) > 1:
+            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
+    return text
 
 
 def first_line(error: BaseException) -> str:

@@ -99,7 +99,9 @@ def _attend(attention: Any, positions: _Positions, hidden: Any, *_: Any, **__: A
         if positions.keys is not None:
             scores += _skewed(query @ _table(attention, positions.keys, positions.span, -distances).transpose(-1, -2), length)
         if positions.queries is not None:
-            scores += _skewed(key @ _table(attention, positions.queries, positions.span, distances).transpose(-1, -2), length).transpose(-1, -2)
+            scores += _skewed(key @ _table(attention, positions.queries, positions.span, distances).transpose(-1, -2), length).transpose(
+                -1, -2
+            )
         weights = (scores / positions.scale).softmax(-1)
         found[start:stop] = (weights @ values).transpose(1, 2).reshape(rows * length, -1)
     return found[None], None
@@ -119,4 +121,6 @@ def _skewed(table: Any, length: int) -> Any:
     rows, heads = table.shape[:2]
     wide = 2 * length - 1
     table = table.contiguous()
-    return table.as_strided((rows, heads, length, length), (heads * length * wide, length * wide, wide - 1, 1), table.storage_offset() + length - 1)
+    return table.as_strided(
+        (rows, heads, length, length), (heads * length * wide, length * wide, wide - 1, 1), table.storage_offset() + length - 1
+    )

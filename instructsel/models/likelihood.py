@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from instructsel.errors import ModelRefused
 from instructsel.extras import require
 from instructsel.models import packing, runner
-from instructsel.models.answers import Answers, Encoded, Question, answered, first_line, unknown_share
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
+from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, first_line, unknown_share
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings, threads, working
 
 MAX_LENGTH: Final = 4096
@@ -167,9 +167,7 @@ class LikelihoodModel:
                 fix="Use another model; --skip-probe uses this one all the same, and every output says so.",
             )
 
-    def answer(
-        self, questions: Sequence[Question], *, keeper: runner.Keeper | None = None, progress: runner.Progress | None = None
-    ) -> Answers:
+    def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
         """The mean negative log-likelihood of each text, in nats per token."""
         encoded, begins = self._encoded(questions)
 
@@ -183,7 +181,7 @@ class LikelihoodModel:
                 [forward(worker) for worker in threads(self.workers, self.device)],
                 layout,
                 dtype=np.float64,
-                keeper=keeper,
+                keeper=Noting.of(memory, encoded.asked, encoded.truncated),
                 start=begin,
                 progress=progress,
             )
@@ -312,7 +310,8 @@ def _loaded(source: LocalModel, precision: str) -> Any:
         ) from error
     if missing := sorted(info["missing_keys"]):
         raise ModelRefused(
-            f"{source.name} has no weights for {', '.join(missing[:3])}: its likelihoods would be random.", fix="Name a whole language model."
+            f"{source.name} has no weights for {', '.join(missing[:3])}: its likelihoods would be random.",
+            fix="Name a whole language model.",
         )
     if model.get_output_embeddings() is None:
         raise ModelRefused(f"{source.name} has no language-modeling head.", fix="Name a causal language model.")
@@ -338,7 +337,9 @@ def _check_causal(source: LocalModel, worker: _Causal) -> None:
     with torch.inference_mode():
         first, second = (worker.model(input_ids=ids, use_cache=False).logits[0, :16].float() for ids in (drawn, other))
     if float((first - second).abs().max()) > 1e-2 * max(1.0, float(first.abs().max())):
-        raise ModelRefused(f"{source.name} sees the tokens it is to predict: it is no causal language model.", fix="Name a causal language model.")
+        raise ModelRefused(
+            f"{source.name} sees the tokens it is to predict: it is no causal language model.", fix="Name a causal language model."
+        )
 
 
 def _refusal(worker: _Causal, model: Any, precision: str) -> str | None:
@@ -370,6 +371,6 @@ def _start(source: LocalModel, tokenizer: Any) -> int | None:
         found = source.config.get(key)
         if isinstance(found, list):
             found = found[0] if found else None
-        if isinstance(found, int) and 0 <= found and tokenizer.id_to_token(found) is not None:
+        if isinstance(found, int) and found >= 0 and tokenizer.id_to_token(found) is not None:
             return found
     return None

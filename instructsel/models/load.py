@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -39,6 +40,17 @@ FILES: Final = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model"
 """What is fetched from the hub: weights as safetensors, configuration, tokenizer. No code, no pickles."""
 
 
+SETTINGS: Final = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+)
+
+
 @dataclass(frozen=True)
 class LocalModel:
     """A model whose files are on this machine."""
@@ -51,6 +63,17 @@ class LocalModel:
     """Where its files are."""
     digest: str
     """SHA-256 over its weight files; of tokenizer.json for a tokenizer without weights."""
+
+    @property
+    def settings(self) -> str:
+        """SHA-256 over the small files that say how the weights are used: configuration, tokenizer, template, pooling."""
+        made = hashlib.sha256()
+        for name in SETTINGS:
+            try:
+                made.update(name.encode() + b"\0" + hashlib.sha256((self.folder / name).read_bytes()).digest())
+            except OSError:
+                continue
+        return made.hexdigest()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -108,6 +131,33 @@ def _embedded(needed_by: str) -> LocalModel:
     return LocalModel(MINILM, None, folder, MINILM_DIGESTS["model.safetensors"])
 
 
+_FETCHING: Final = threading.local()
+
+
+@contextmanager
+def no_downloads() -> Iterator[None]:
+    """Models that are not on this machine are unavailable in this block, even where the hub could give them."""
+    before = getattr(_FETCHING, "off", False)
+    _FETCHING.off = True
+    try:
+        yield
+    finally:
+        _FETCHING.off = before
+
+
+def download_size(name: str, revision: str | None = None) -> int | None:
+    """Bytes that fetching a model would bring, by what the hub says; None where it cannot be asked."""
+    try:
+        hub = require("huggingface_hub", needed_by=name)
+        constants = require("huggingface_hub.constants", needed_by=name)
+        if not _reachable(constants.ENDPOINT, offline=bool(constants.HF_HUB_OFFLINE)):
+            return None
+        files = hub.HfApi().model_info(name, revision=revision, files_metadata=True).siblings
+    except Exception:  # whatever the hub's client raises, the size stays unknown
+        return None
+    return sum(file.size or 0 for file in files if any(fnmatch(file.rfilename, pattern) for pattern in FILES))
+
+
 def _from_hub(name: str, revision: str | None, needed_by: str) -> LocalModel:
     fetch = f"hf download {name}" + (f" --revision {revision}" if revision else "")
     fix = f"Fetch it with: {fetch}; or name a local folder of the same layout."
@@ -123,7 +173,7 @@ def _from_hub(name: str, revision: str | None, needed_by: str) -> LocalModel:
     try:
         folder = hub.snapshot_download(name, revision=revision, allow_patterns=FILES, local_files_only=True)
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError, ValueError):
-        if not _reachable(constants.ENDPOINT, offline=bool(constants.HF_HUB_OFFLINE)):
+        if getattr(_FETCHING, "off", False) or not _reachable(constants.ENDPOINT, offline=bool(constants.HF_HUB_OFFLINE)):
             raise ModelUnavailable(
                 f"{needed_by} needs the model {name}, which is not on this machine, and the hub cannot be reached.", fix=fix
             ) from None

@@ -15,7 +15,7 @@ from instructsel.errors import ModelRefused, UsageError
 from instructsel.extras import require
 from instructsel.models import deberta, packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Question, answered, unknown_share
+from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, defused, unknown_share
 from instructsel.models.load import (
     LocalModel,
     devices,
@@ -215,9 +215,7 @@ class RewardModel:
     def _tokens(self) -> int:
         return runner.CPU_TOKENS if self.device == "cpu" else runner.GPU_TOKENS
 
-    def score(
-        self, conversations: Sequence[Turns], *, keeper: runner.Keeper | None = None, progress: runner.Progress | None = None
-    ) -> Answers:
+    def score(self, conversations: Sequence[Turns], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
         """The raw logit of each conversation's answer; the same alone, in any company and in any order."""
         encoded = self._encoded(conversations)
 
@@ -231,18 +229,16 @@ class RewardModel:
                 [forward(worker) for worker in threads(self.workers, self.device)],
                 layout,
                 pad_id=self.pad_id,
-                keeper=keeper,
+                keeper=Noting.of(memory, encoded.asked, encoded.truncated),
                 start=begin,
                 progress=progress,
             )
         return answered(encoded, logits, refused, report)
 
-    def answer(
-        self, questions: Sequence[Question], *, keeper: runner.Keeper | None = None, progress: runner.Progress | None = None
-    ) -> Answers:
+    def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
         """`score` for conversations given as role, text, role, text, …"""
         paired = [list(zip(map(str, question[0::2]), map(str, question[1::2]), strict=True)) for question in questions]
-        return self.score(paired, keeper=keeper, progress=progress)
+        return self.score(paired, memory=memory, progress=progress)
 
     def _encoded(self, conversations: Sequence[Turns]) -> Encoded:
         rows: list[NDArray[np.int32]] = []
@@ -306,10 +302,7 @@ class RewardModel:
     def _defused(self, text: str) -> str:
         """The text with control tokens broken up, so that the template's own are the only ones."""
         added = {str(token.content) for token in self.template.added_tokens_decoder.values()}
-        for token in sorted(added | set(self.template.all_special_tokens)):
-            if len(token) > 1:
-                text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
-        return text
+        return defused(text, sorted(added | set(self.template.all_special_tokens)))
 
 
 def _joined(history: list[int], answer: list[int], limit: int, *, head: int, tail: int) -> tuple[list[int], bool]:

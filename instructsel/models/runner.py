@@ -60,7 +60,9 @@ class Ragged:
             found = tokenizer.encode_batch_fast(list(texts[start : start + TEXTS]), add_special_tokens=special)
             counts.append(np.fromiter((len(each) for each in found), dtype=np.int64, count=len(found)))
             cut.extend(bool(each.overflowing) for each in found)
-            parts.append(np.fromiter(itertools.chain.from_iterable(each.ids for each in found), dtype=np.int32, count=int(counts[-1].sum())))
+            parts.append(
+                np.fromiter(itertools.chain.from_iterable(each.ids for each in found), dtype=np.int32, count=int(counts[-1].sum()))
+            )
         if not parts:
             return cls(np.zeros(0, np.int32), np.zeros(1, np.int64))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(counts))])

@@ -17,7 +17,7 @@ from instructsel.errors import ModelRefused, UsageError
 from instructsel.extras import require
 from instructsel.models import packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Question, answered, first_line, unknown_share
+from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, defused, first_line, unknown_share
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings, threads, working
 
 MAX_LENGTH: Final = 1024
@@ -26,11 +26,22 @@ ROWS: Final = 48
 """Rows of a packed batch at most, and of every batch of the decoder. Never the number of a batch's slots: keys and queries are told apart by it."""
 TOLERANCE: Final = {"fp32": 1e-4, "bf16": 2e-2}
 WORDS: Final = ("Yes", "No")
+HISTORY: Final = " </s> dialogue history: "
+"""What stands between a response and its history."""
 
 PROBES: Final = (
-    ("Sure, I can help with that. Turn the key to the left and pull the door towards you.", "key key the left door pull pull sure qwxz help help help"),
-    ("I watched that film last week. The ending surprised me, and the music was wonderful.", "film ending week the surprised asdf jkl; me me music 7 7 was was"),
-    ("Bread rises because yeast turns sugar into gas, and the dough holds the bubbles.", "zzt bread of gas; sugar rises rises lkj yeast dough dough bubbles ]]"),
+    (
+        "Sure, I can help with that. Turn the key to the left and pull the door towards you.",
+        "key key the left door pull pull sure qwxz help help help",
+    ),
+    (
+        "I watched that film last week. The ending surprised me, and the music was wonderful.",
+        "film ending week the surprised asdf jkl; me me music 7 7 was was",
+    ),
+    (
+        "Bread rises because yeast turns sugar into gas, and the dough holds the bubbles.",
+        "zzt bread of gas; sugar rises rises lkj yeast dough dough bubbles ]]",
+    ),
 )
 """(natural, not natural) responses: any evaluator of naturalness or of understandability tells them apart."""
 
@@ -39,8 +50,8 @@ PROBES: Final = (
 class YesNoModel:
     """An encoder–decoder model. Load one with YesNoModel.load.
 
-    A question is (input, history): the input begins with the question itself; the history follows it, and is what is cut
-    where both are longer than 1,024 tokens. The answer is p(Yes) / (p(Yes) + p(No)) at the first step of the decoder.
+    A question is (question, response, history): the history, where there is one, follows the response, and is what is cut
+    where all are longer than 1,024 tokens. The answer is p(Yes) / (p(Yes) + p(No)) at the first step of the decoder.
     """
 
     source: LocalModel
@@ -52,6 +63,8 @@ class YesNoModel:
     tokenizer: Any
     unknown: int | None
     end: int
+    control: tuple[str, ...]
+    """The control tokens that a row may spell and not mean."""
     workers: tuple[_Decider, ...]
     padded_because: str | None
 
@@ -87,12 +100,13 @@ class YesNoModel:
         refuse_code(source)
         precision, device = settings(precision, device)
         tokenizer = load_tokenizer(source)
-        # UniEval writes the end token into its inputs as text, and means the token.
         tokenizer.encode_special_tokens = False
         words = [_first(tokenizer, word) for word in WORDS]
         end = source.config.get("eos_token_id", 1)
         if None in words or words[0] == words[1]:
-            raise ModelRefused(f"The tokenizer of {source.name} does not tell Yes from No.", fix="Name UniEval, or a model trained like it.")
+            raise ModelRefused(
+                f"The tokenizer of {source.name} does not tell Yes from No.", fix="Name UniEval, or a model trained like it."
+            )
         model = _loaded(source, precision)
         places = devices(device)
         first = _Decider(model.to(places[0]), places[0], (int(words[0] or 0), int(words[1] or 0)))
@@ -103,7 +117,8 @@ class YesNoModel:
         first.packed = why is None
         others = [_Decider(copy.deepcopy(model).to(place), place, first.words, packed=why is None) for place in places[1:]]
         unknown = tokenizer.token_to_id("<unk>")
-        loaded = cls(source, precision, device, max_length, probe, tokenizer, unknown, int(end), (first, *others), why)
+        control = tuple(sorted(token.content for token in tokenizer.get_added_tokens_decoder().values()))
+        loaded = cls(source, precision, device, max_length, probe, tokenizer, unknown, int(end), control, (first, *others), why)
         if probe:
             loaded.probe(probe)
         return loaded
@@ -133,7 +148,7 @@ class YesNoModel:
         Raises:
             ModelRefused: no number, the same for all, or the unnatural ones on top.
         """
-        found = self.answer([(question + response, None) for pair in PROBES for response in pair])
+        found = self.answer([(question, response, None) for pair in PROBES for response in pair])
         if any(found.reasons):
             raise ModelRefused(f"{self.source.name} gives no finite answer to the sanity probe.", fix="Use fp32 or bf16, or another model.")
         good, bad = found.values[0::2], found.values[1::2]
@@ -149,9 +164,7 @@ class YesNoModel:
                 fix="Name UniEval, or a model trained like it; --skip-probe uses this one all the same, and every output says so.",
             )
 
-    def answer(
-        self, questions: Sequence[Question], *, keeper: runner.Keeper | None = None, progress: runner.Progress | None = None
-    ) -> Answers:
+    def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
         """p(Yes) / (p(Yes) + p(No)) of each input, in [0, 1]."""
         encoded = self._encoded(questions)
 
@@ -165,26 +178,30 @@ class YesNoModel:
                 [forward(worker) for worker in threads(self.workers, self.device)],
                 layout,
                 dtype=np.float64,
-                keeper=keeper,
+                keeper=Noting.of(memory, encoded.asked, encoded.truncated),
                 start=begin,
                 progress=progress,
             )
         return answered(encoded, results, refused, report)
 
     def _encoded(self, questions: Sequence[Question]) -> Encoded:
-        # One text each: tokens form across the seam, as they did in training.
-        texts = runner.Ragged.tokenized(self.tokenizer, [f"{text}{history or ''}" for text, history in questions])
-        heads = runner.Ragged.tokenized(self.tokenizer, [str(text) for text, _ in questions])
+        # UniEval writes the end token into its inputs as text and means the token; rows that spell it mean the text.
+        plain = [tuple(None if text is None else defused(text, self.control) for text in texts) for _, *texts in questions]
+        heads = [f"{question}{response}" for (question, *_), (response, _) in zip(questions, plain, strict=True)]
+        # One text each: tokens form across the seams, as they did in training.
+        whole = [head if history is None else f"{head}{HISTORY}{history}" for head, (_, history) in zip(heads, plain, strict=True)]
+        texts = runner.Ragged.tokenized(self.tokenizer, whole)
+        begun = runner.Ragged.tokenized(self.tokenizer, heads).lengths
         reasons: list[str | None] = [None] * len(questions)
         truncated = np.zeros(len(questions), dtype=bool)
         rows: list[NDArray[np.int32]] = []
         asked: list[int] = []
-        for number, (_, history) in enumerate(questions):
+        for number, (_, _, history) in enumerate(questions):
             row = texts[number]
             truncated[number] = len(row) > self.max_length - 1
             if unknown_share(row, self.unknown) > UNKNOWN:
                 reasons[number] = "unsupported_language"
-            elif history is not None and len(heads[number]) >= self.max_length - 1:
+            elif history is not None and begun[number] >= self.max_length - 1:
                 # No token of the history would be seen: whether the response follows from it could not be said.
                 reasons[number] = "too_long"
             else:
@@ -247,7 +264,9 @@ def _loaded(source: LocalModel, precision: str) -> Any:
     torch = require("torch", needed_by="UniEval")
     transformers = require("transformers", needed_by="UniEval")
     if not source.config.get("is_encoder_decoder"):
-        raise ModelRefused(f"{source.name} is no encoder–decoder model.", fix="Name UniEval (MingZhong/unieval-dialog), or a model like it.")
+        raise ModelRefused(
+            f"{source.name} is no encoder–decoder model.", fix="Name UniEval (MingZhong/unieval-dialog), or a model like it."
+        )
     if source.config.get("model_type") != "t5":
         raise ModelRefused(f"{source.name} is a {source.config.get('model_type')} model; UniEval's are T5.", fix="Name UniEval.")
     if precision not in ("fp32", "bf16"):

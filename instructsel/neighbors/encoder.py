@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from instructsel.errors import ModelRefused
 from instructsel.extras import require
 from instructsel.models import runner
+from instructsel.models.answers import Memory, Noting
 from instructsel.models.bert import PackedBert
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, read_json, refuse_code, settings, threads, working
 
@@ -53,11 +54,20 @@ class Encoder:
     """The model once more for every further GPU."""
 
     @classmethod
-    def load(cls, model: str = "embedded", *, precision: str = "auto", device: str = "auto", max_length: int | None = None) -> Self:
+    def load(
+        cls,
+        model: str = "embedded",
+        *,
+        revision: str | None = None,
+        precision: str = "auto",
+        device: str = "auto",
+        max_length: int | None = None,
+    ) -> Self:
         """Load an encoder.
 
         Args:
             model: embedded, a local folder, or a hub id.
+            revision: a hub revision.
             precision: fp32, bf16, or auto: bf16 on a GPU and on CPUs that multiply it.
             device: cpu, cuda, or auto.
             max_length: tokens seen of a text; the model's own limit by default.
@@ -67,12 +77,12 @@ class Encoder:
             UntrustedModel: its weights are not safetensors, or not what they should be.
             ModelRefused: it pools in another way than over its tokens.
         """
-        source = locate(model, needed_by="the embedding")
+        source = locate(model, revision=revision, needed_by="the embedding")
         refuse_code(source)
         precision, device = settings(precision, device)
         packed = device == "cpu" and PackedBert.fits(source.config)
         places = devices(device)
-        loaded = PackedBert.load(source, precision=precision) if packed else _auto(source, precision, places[0])
+        loaded: Any = PackedBert.load(source, precision=precision) if packed else _auto(source, precision, places[0])
         replicas = tuple(copy.deepcopy(loaded).to(place) for place in places[1:])
         positions = source.config.get("max_position_embeddings")
         own = read_json(source.folder / "sentence_bert_config.json").get("max_seq_length", MAX_LENGTH)
@@ -101,14 +111,12 @@ class Encoder:
         """Length of a vector."""
         return self.model.dimension if isinstance(self.model, PackedBert) else int(self.model.config.hidden_size)
 
-    def encode(
-        self, texts: Sequence[str], *, keeper: runner.Keeper | None = None, progress: runner.Progress | None = None
-    ) -> Embeddings:
+    def encode(self, texts: Sequence[str], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Embeddings:
         """The vectors of texts. A text's vector is the same alone, in any company and in any order.
 
         Args:
             texts: any number; "" is a text too.
-            keeper: told of vectors as they come.
+            memory: told of vectors as they come.
             progress: told how many are done.
         """
         self.tokenizer.enable_truncation(self.max_length)
@@ -129,11 +137,12 @@ class Encoder:
                 layout,
                 pad_id=self.pad_id,
                 shape=(self.dimension,),
-                keeper=keeper,
+                keeper=Noting.of(memory, np.arange(len(texts)), sequences.cut),
                 start=begin,
                 progress=progress,
             )
-        finite = np.isfinite(vectors).all(axis=1)
+        # A vector without length has no direction either: a model that gives one is broken.
+        finite = np.isfinite(vectors).all(axis=1) & (np.abs(vectors).max(axis=1, initial=0.0) > 0)
         reasons = ["out_of_memory" if lost else None if sound else "not_finite" for lost, sound in zip(refused, finite, strict=True)]
         return Embeddings(np.where(finite[:, None], vectors, 0), sequences.cut, report, reasons)
 

@@ -20,6 +20,7 @@ from instructsel.errors import IndexTooSmall, NothingToDo, ScoresError, TooManyB
 from instructsel.neighbors.duplicates import Shingles, near_duplicates
 from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
+from instructsel.rules.collinearity import collinearity
 from instructsel.rules.linear import Floats, LinearRule, Mask, Mismatch, Prediction
 from instructsel.scores.frames import read_frame, release, write_frame
 from instructsel.scores.run import Neighborhood
@@ -410,6 +411,7 @@ class Setting:
             "variance_shares": self.rule.variance_shares(self.prediction),
             "variance_shares_kept": self.rule.variance_shares(self.prediction, inside),
             "means": means,
+            "collinearity": collinearity({symbol: values for symbol, (values, _) in self.columns.items()}),
             "inside": knn,
             "rule_value": {OVER_THE_POOL: value, INSIDE: value_inside},
             "composition": {source: {"pool": pool_sources[source], "kept": kept_sources[source]} for source in sorted(pool_sources)},

@@ -47,7 +47,11 @@ EXAMPLES = tuple(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.bert(tmp_path_factory.mktemp("reward") / "model")
+    made = tmp_path_factory.mktemp("models")
+    tiny.bert(made / "reward")
+    tiny.t5(made / "t5")
+    tiny.causal(made / "causal")
+    return made
 
 
 @pytest.fixture(params=registry.names())
@@ -55,8 +59,9 @@ def indicator(request: pytest.FixtureRequest, folder: Path) -> Indicator:
     cls: Any = registry.load(request.param)
     fields = {field.name for field in dataclasses.fields(cls)}
     given: dict[str, Any] = {"precision": "fp32", "device": "cpu"} if "precision" in fields else {}
-    if request.param == "reward":
-        given |= {"model": str(folder), "probe": False}
+    if "probe" in fields:
+        kind = {"reward": "reward", "naturalness": "t5", "coherence": "t5", "understandability": "t5"}.get(request.param, "causal")
+        given |= {"model": str(folder / kind), "probe": False}
     found: Indicator = cls(**given)
     return found
 
@@ -123,13 +128,10 @@ def test_it_loads_nothing_heavy_before_it_scores(name: str) -> None:
 
 
 def test_the_papers_names_work_and_others_are_refused_with_a_suggestion() -> None:
-    for symbol in ("len", "len_in", "rew", "mtld", "knn_6", "knn_1", "knn_25"):
+    for symbol in ("len", "len_in", "rew", "mtld", "knn_6", "knn_1", "knn_25", "ppl", "ppl_cond", "ifd", "nat", "coh", "und"):
         assert registry.make(symbol).symbol == symbol
     with pytest.raises(UnknownIndicator, match="Did you mean 'mtld'"):
         registry.make("mtdl")
-    for symbol in ("ppl", "nat", "coh", "und"):
-        with pytest.raises(UnknownIndicator, match="not scored by this release"):
-            registry.make(symbol)
     for symbol in ("knn_0", "knn_", "knn_06", "LEN"):
         with pytest.raises(UnknownIndicator):
             registry.make(symbol)

@@ -6,7 +6,6 @@ import functools
 import json
 import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest

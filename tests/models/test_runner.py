@@ -116,7 +116,11 @@ class Limited:
         return (here[: len(members)] + ids.size / 1e6).astype(np.float32)
 
 
-OUT = [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"), type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory.")]
+OUT = [
+    MemoryError(),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+    type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory."),
+]
 
 
 @pytest.mark.parametrize("error", OUT)

@@ -1,0 +1,37 @@
+"""What perplexity, conditional perplexity and instruction-following difficulty share: a language model and its questions."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from instructsel.indicators._base import Batch
+from instructsel.models.answers import Question
+from instructsel.models.likelihood import LikelihoodModel
+
+BETWEEN: Final = "\n"
+"""What stands between instruction and response; Superfiltering's template."""
+
+
+@cache
+def loaded(model: str, revision: str | None, precision: str, device: str, probe: bool) -> LikelihoodModel:
+    """The model, once for all indicators that name it."""
+    return LikelihoodModel.load(model, revision=revision, precision=precision, device=device, probe=probe)
+
+
+def alone(response: str) -> Question:
+    """The response without its instruction."""
+    return (None, response)
+
+
+def after(instruction: str, response: str) -> Question:
+    """The response after its instruction."""
+    return (instruction + BETWEEN, response)
+
+
+def reasons(batch: Batch, *, instruction: bool) -> list[str | None]:
+    """`empty_response`, and `empty_instruction` where one is needed."""
+    return [
+        "empty_response" if not response.strip() else "empty_instruction" if instruction and not asked.strip() else None
+        for asked, response in zip(batch.instructions, batch.responses, strict=True)
+    ]

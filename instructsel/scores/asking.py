@@ -1,0 +1,145 @@
+"""Questions to models, with a memory: what was answered before, by this run or another, is not asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.cache import Cache, Keys, Shelf, keys_of
+from instructsel.extras import require
+from instructsel.models import runner
+from instructsel.models.answers import Answers, Model, Question
+from instructsel.models.load import LocalModel
+from instructsel.neighbors.encoder import Embeddings, Encoder
+
+LAYOUT: Final = 1
+"""Raised when the same question to the same model would get another answer."""
+NOT_THE_VALUE: Final = ("name", "revision", "probe")
+"""What of a fingerprint says nothing of the value: where a model was found, and whether it was tested first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shelved:
+    """A memory on the shelves of a cache: one for the planned batch shapes, one for each that lack of memory enforced."""
+
+    cache: Cache
+    description: dict[str, Any]
+    keys: Keys
+    width: int
+    dtype: str
+    shelves: dict[runner.Shape | None, Shelf] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, cache: Cache, source: LocalModel, fingerprint: dict[str, Any], kind: str, texts: Sequence[Any], *, width: int, dtype: str
+    ) -> Shelved:
+        """For these questions or texts to this model.
+
+        `width` counts the numbers of an answer; one more says whether the model saw the whole text.
+        """
+        torch = require("torch", needed_by="the model")
+        description = {
+            "kind": kind,
+            "layout": LAYOUT,
+            "model": source.name,
+            **{key: value for key, value in fingerprint.items() if key not in NOT_THE_VALUE},
+            "settings": source.settings,
+            # Kernels round differently from release to release and from processor to processor.
+            "torch": torch.__version__,
+            "kernels": torch.backends.cpu.get_cpu_capability() if fingerprint.get("device") == "cpu" else torch.cuda.get_device_name(0),
+        }
+        # The name is for people who look into the cache; the digest decides.
+        keyed = {key: value for key, value in description.items() if key != "model"}
+        return cls(cache, keyed, keys_of(texts), width + 1, dtype)
+
+    def shelf(self, shape: runner.Shape | None) -> Shelf:
+        """The shelf of a batch shape."""
+        if shape not in self.shelves:
+            described = self.description if shape is None else {**self.description, "shape": list(shape)}
+            self.shelves[shape] = self.cache.shelf(described, width=self.width, dtype=self.dtype)
+        return self.shelves[shape]
+
+    def known(self) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[np.bool_]]:
+        """Which questions are answered, bool (n,); the answers, (n, width); where the model did not see everything, bool (n,)."""
+        found, values = self.shelf(None).get(self.keys)
+        return found, values[:, :-1], values[:, -1] != 0
+
+    def keep(self, questions: NDArray[np.int64], values: NDArray[Any], truncated: NDArray[np.bool_], shape: runner.Shape | None) -> None:
+        """Put answers onto the shelf of their shape."""
+        packed = np.concatenate([values.reshape(len(questions), -1), truncated[:, None]], axis=1)
+        self.shelf(shape).put(self.keys[questions], packed)
+
+    def recall(self, questions: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+        """Answers in a smaller shape."""
+        found, values = self.shelf(shape).get(self.keys[questions])
+        return found, values[:, :-1] if self.width > 2 else values[:, 0]
+
+    def part(self, questions: NDArray[np.int64]) -> Shelved:
+        """For some of the questions, on the same shelves."""
+        return Shelved(self.cache, self.description, self.keys[questions], self.width, self.dtype, self.shelves)
+
+    def flush(self) -> None:
+        """Everything onto the disk."""
+        for shelf in self.shelves.values():
+            shelf.flush()
+
+
+def ask(model: Model, kind: str, questions: Sequence[Question], cache: Cache | None, *, progress: runner.Progress | None = None) -> Answers:
+    """A model's answers, those of the cache included.
+
+    Args:
+        model: loaded.
+        kind: what kind of model it is: answers of different kinds never mix.
+        questions: each once.
+        cache: None keeps nothing.
+        progress: told how many are answered.
+    """
+    if cache is None or not questions:
+        return model.answer(questions, progress=progress)
+    shelved = Shelved.of(cache, model.source, model.fingerprint, kind, questions, width=1, dtype="<f8")
+    known, values, truncated = shelved.known()
+    missing = np.flatnonzero(~known)
+    offset = len(questions) - len(missing)
+    try:
+        found = model.answer(
+            [questions[number] for number in missing.tolist()],
+            memory=shelved.part(missing),
+            progress=None if progress is None else lambda done, total: progress(offset + done, len(questions)),
+        )
+    finally:
+        shelved.flush()
+    every = Answers(np.where(known, values[:, 0], 0.0), [None] * len(questions), truncated, found.report)
+    every.values[missing] = found.values
+    every.truncated[missing] = found.truncated
+    for number, reason in zip(missing.tolist(), found.reasons, strict=True):
+        every.reasons[number] = reason
+    return every
+
+
+def embed(encoder: Encoder, texts: Sequence[str], cache: Cache | None, *, progress: runner.Progress | None = None) -> Embeddings:
+    """The vectors of texts, those of the cache included; each text once."""
+    if cache is None or not texts:
+        return encoder.encode(texts, progress=progress)
+    shelved = Shelved.of(cache, encoder.source, encoder.fingerprint, "encoder", texts, width=encoder.dimension, dtype="<f4")
+    known, vectors, truncated = shelved.known()
+    missing = np.flatnonzero(~known)
+    offset = len(texts) - len(missing)
+    try:
+        found = encoder.encode(
+            [texts[number] for number in missing.tolist()],
+            memory=shelved.part(missing),
+            progress=None if progress is None else lambda done, total: progress(offset + done, len(texts)),
+        )
+    finally:
+        shelved.flush()
+    vectors = np.ascontiguousarray(vectors)
+    vectors[missing] = found.vectors
+    truncated[missing] = found.truncated
+    reasons: list[str | None] = [None] * len(texts)
+    for number, reason in zip(missing.tolist(), found.reasons, strict=True):
+        reasons[number] = reason
+    return Embeddings(vectors, truncated, found.report, reasons)

@@ -60,6 +60,30 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         raise
 
 
+def spool() -> tuple[int, str]:
+    """A named temporary file of this process, open for writing; those of processes that were killed are removed first.
+
+    Returns:
+        Its handle and its path.
+
+    Raises:
+        EnvironmentFault: it cannot be made.
+    """
+    sweep(Path(tempfile.gettempdir()), name="instructsel")
+    try:
+        return tempfile.mkstemp(prefix=f".instructsel.{_machine()}-{os.getpid()}-", suffix=TEMPORARY)
+    except OSError as error:
+        raise full(error) from error
+
+
+def full(error: OSError) -> EnvironmentFault:
+    """What a temporary file that cannot be written means."""
+    return EnvironmentFault(
+        f"A temporary file in {tempfile.gettempdir()} cannot be written: {error.strerror or error}.",
+        fix="Free some space there, or name another folder with TMPDIR.",
+    )
+
+
 def sweep(folder: Path, *, name: str = "") -> None:
     """Remove the temporary files of writers that were killed: of one target, or of all in a folder.
 

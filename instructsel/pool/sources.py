@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import orjson
 
-from instructsel.errors import InstructselError, ModelUnavailable, PoolError
+from instructsel.artifact import full, spool
+from instructsel.errors import EnvironmentFault, InstructselError, ModelUnavailable, PoolError
 from instructsel.extras import require
 from instructsel.pool.lines import BOM, CHUNK, Limits, Row, RowFault, fields_of, parse, read_array, read_lines, read_records
 
@@ -223,7 +224,7 @@ def _spool(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: Li
     packed = _Counted(io.BufferedReader(_Chained(start, file)) if start else file)
     inner = io.BufferedReader(packed, CHUNK)
     stream: Any = gzip.GzipFile(fileobj=inner) if kind == "gzip" else zstd.ZstdFile(inner) if kind == "zstd" else inner
-    spool = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - the source owns it
+    unpacked = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - the source owns it
     size = 0
     try:
         while chunk := stream.read(CHUNK):
@@ -235,25 +236,32 @@ def _spool(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: Li
                     f"{name}, byte {size:,}: unpacks to more than {limits.max_ratio:g} times its size.",
                     fix="It looks like a decompression bomb; unpack it yourself if you trust it.",
                 )
-            spool.write(chunk)
+            try:
+                unpacked.write(chunk)
+            except OSError as error:
+                raise full(error) from error
+        try:
+            unpacked.flush()
+        except OSError as error:
+            raise full(error) from error
     except (EOFError, gzip.BadGzipFile, zstd.ZstdError, zlib.error) as error:
-        spool.close()
+        unpacked.close()
         raise PoolError(
             f"{name}, byte {size:,}: the {kind} stream is damaged or cut off ({error}).", fix="Fetch the file again."
         ) from error
     except OSError as error:
-        spool.close()
+        unpacked.close()
         raise PoolError(
             f"{name}: {error.strerror or error} while spooling {size:,} bytes.", fix="Free some space in the temporary folder."
         ) from error
     except InstructselError:
-        spool.close()
+        unpacked.close()
         raise
     finally:
         if name != "stdin":
             file.close()
-    spool.seek(0)
-    return spool
+    unpacked.seek(0)
+    return unpacked
 
 
 def _open_text(file: BinaryIO, name: str, label: str, suffix: str, limits: Limits, columns: tuple[str, ...] | None) -> Source:
@@ -329,18 +337,31 @@ def _open_parquet(file: BinaryIO, name: str, label: str, path: Path | None, limi
         spooled = None
         if path is None:
             # polars reads Parquet by path only where it can map it; a copy under a name serves both.
-            handle, temporary = tempfile.mkstemp(prefix="instructsel-", suffix=".parquet")
+            handle, temporary = spool()
+            spooled = _Temporary(Path(temporary))
             with os.fdopen(handle, "wb") as copy:
                 while chunk := file.read(CHUNK):
-                    copy.write(chunk)
-            spooled = _Temporary(Path(temporary))
+                    try:
+                        copy.write(chunk)
+                    except OSError as error:
+                        raise full(error) from error
         original = path or (spooled.path if spooled else Path())
         frame = polars.scan_parquet(original)
         rows = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - the source owns it
         height = frame.select(polars.len()).collect().item()
         for start in range(0, height, 4096):
             for record in frame.slice(start, 4096).collect().iter_rows(named=True):
-                rows.write(orjson.dumps(_without_nulls(record), default=_plain, option=orjson.OPT_NON_STR_KEYS) + b"\n")
+                line = orjson.dumps(_without_nulls(record), default=_plain, option=orjson.OPT_NON_STR_KEYS) + b"\n"
+                try:
+                    rows.write(line)
+                except OSError as error:
+                    raise full(error) from error
+        try:
+            rows.flush()
+        except OSError as error:
+            raise full(error) from error
+    except EnvironmentFault:
+        raise
     except (polars.exceptions.PolarsError, OSError, orjson.JSONEncodeError) as error:
         raise PoolError(f"{name}: the Parquet file cannot be read ({str(error).splitlines()[0][:200]}).", fix="Write it again.") from error
     return Source(name, label, "parquet", rows, original, limits=limits, keep=spooled or keep)
@@ -386,7 +407,7 @@ def _open_hub(name: str, limits: Limits) -> Source:
     if not place.startswith(("/", ".")) and place.count("/") >= 2:
         owner, repo, config = place.split("/", 2)
         place = f"{owner}/{repo}"
-    handle, temporary = tempfile.mkstemp(prefix="instructsel-", suffix=".parquet")
+    handle, temporary = spool()
     os.close(handle)
     spooled = _Temporary(Path(temporary))
     try:

@@ -1,0 +1,207 @@
+"""cache show, cache prune and status: what is kept, what goes, and which runs have not ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from instructsel.artifact import dump_json
+from instructsel.cache import RUNS, SHELVES, Cache, Run, keys_of
+from instructsel.commands import cache, status
+
+app = typer.Typer(rich_markup_mode=None)
+app.command("status")(status.command)
+app.add_typer(cache.app, name="cache")
+
+NOW = 1_800_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Cache:
+    return Cache.open(tmp_path / "cache")
+
+
+def fill(store: Cache, kind: str, rows: int, *, used: float, **more: Any) -> Path:
+    """A shelf of one file; 16 + 8 bytes a row."""
+    shelf = store.shelf({"kind": kind, "digest": "ab" * 32, "precision": "fp32", "device": "cpu", **more}, width=1, dtype="<f8")
+    shelf.put(keys_of([f"{kind} {number}" for number in range(rows)]), np.arange(rows, dtype=np.float64))
+    shelf.flush()
+    os.utime(shelf.folder / "fingerprint.json", (used, used))
+    (file,) = shelf.folder.glob("*.values")
+    return file
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+
+
+def run(*arguments: str | Path, code: int = 0) -> Result:
+    done = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert done.exit_code == code, done.output
+    return done
+
+
+def plain(*arguments: str | Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run(*arguments, "--json").stdout)
+    return found
+
+
+def dead_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def note(store: Cache, *, process: int | None = None, **more: Any) -> Run:
+    """An unfinished run of 3 of 4 and 1 of 3 examples, and one indicator that has not begun."""
+    about = {"pools": ["pool.jsonl"], "target": "pool.scores.parquet", "indicators": ["len", "mtld", "rew"], "folder": str(Path.cwd())}
+    found = Run.start(store, {**about, "command": "instructsel score pool.jsonl", **more})
+    found.tell("len", 3, 4)
+    found.tell("mtld", 1, 3)
+    if process is not None:
+        found.path.write_bytes(dump_json({**found.told, "process": process}))
+    return found
+
+
+def test_show_says_what_each_shelf_is_for_and_how_much_of_the_limit_is_held(store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    rew, knn = fill(store, "RewardModel", 10, used=NOW), fill(store, "encoder", 20, used=NOW - 9)
+    monkeypatch.setenv("INSTRUCTSEL_CACHE_LIMIT", "5MB")
+    found = plain("cache", "show", "--cache", store.folder)
+    assert [(shelf["for"], shelf["files"], shelf["used"]) for shelf in found["shelves"]] == [
+        ("knn_i", 1, "2027-01-15T07:59:51+00:00"),
+        ("rew", 1, "2027-01-15T08:00:00+00:00"),
+    ]
+    assert found["bytes"] == rew.stat().st_size + knn.stat().st_size and found["limit"] == 5_000_000
+    text = run("cache", "show", "--cache", store.folder).stdout
+    assert "weights abababababab" in text and "of at most 5.0 MB" in text
+
+
+def test_a_shelf_whose_model_the_cache_names_is_shown_by_that_name(store: Cache) -> None:
+    fill(store, "RewardModel", 10, used=NOW, model="owner/\x1b[31mred\nmodel")
+    text = run("cache", "show", "--cache", store.folder).stdout
+    assert "owner/\\u001b[31mred\\nmodel" in text and "\x1b" not in text
+
+
+def test_whoever_only_looks_makes_no_cache(tmp_path: Path) -> None:
+    for command in (["cache", "show"], ["cache", "prune"], ["status"]):
+        run(*command, "--cache", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_prune_frees_the_least_recently_used_first_down_to_the_limit(store: Cache) -> None:
+    old, middle, new = (fill(store, f"kind{age}", 100, used=NOW - age) for age in (30, 20, 10))
+    size = new.stat().st_size
+    found = plain("cache", "prune", "--limit", str(2 * size), "--cache", store.folder)
+    assert not old.exists() and middle.exists() and new.exists()
+    assert found["freed"] == size and found["left"] == 2 * size
+    assert [shelf["for"] for shelf in found["shelves"]] == ["kind30"]
+    run("cache", "prune", "--limit", str(2 * size - 1), "--cache", store.folder)
+    assert not middle.exists() and new.exists()
+
+
+def test_prune_removes_damaged_files_and_nothing_else_below_the_limit(store: Cache) -> None:
+    sound, broken = fill(store, "encoder", 50, used=NOW - 9), fill(store, "RewardModel", 50, used=NOW)
+    damage(broken)
+    size = broken.stat().st_size
+    found = plain("cache", "prune", "--cache", store.folder)
+    assert found["damaged"] == [str(broken)] and found["freed"] == size and found["shelves"] == []
+    assert not broken.exists() and sound.exists() and store.damaged() == []
+
+
+def test_what_a_damaged_file_frees_is_not_freed_once_more(store: Cache) -> None:
+    sound, broken = fill(store, "encoder", 50, used=NOW - 9), fill(store, "RewardModel", 50, used=NOW)
+    damage(broken)
+    found = plain("cache", "prune", "--limit", str(sound.stat().st_size), "--cache", store.folder)
+    assert not broken.exists() and sound.exists()
+    assert found["left"] == sound.stat().st_size
+
+
+@pytest.mark.parametrize("bound", [["--limit", "3kB"], ["--all"], []], ids=["limit", "all", "default"])
+def test_a_dry_run_removes_nothing_and_says_what_the_real_one_then_does(store: Cache, bound: list[str]) -> None:
+    files = [fill(store, f"kind{age}", 100, used=NOW - age) for age in (30, 20, 10)]
+    damage(files[1])
+    predicted = plain("cache", "prune", *bound, "--dry-run", "--cache", store.folder)
+    assert all(file.exists() for file in files)
+    assert "would be freed" in run("cache", "prune", *bound, "--dry-run", "--cache", store.folder).stdout
+    done = plain("cache", "prune", *bound, "--cache", store.folder)
+    assert {**predicted, "dry_run": False} == done
+    assert sum(file.stat().st_size for file in files if file.exists()) == done["left"]
+
+
+def test_prune_all_leaves_neither_values_nor_notes_of_stopped_runs(store: Cache) -> None:
+    fill(store, "encoder", 10, used=NOW)
+    note(store, process=dead_process())
+    assert plain("cache", "prune", "--all", "--cache", store.folder)["notes_of_runs"] == 1
+    assert list((store.folder / SHELVES).iterdir()) == [] and list((store.folder / RUNS).iterdir()) == []
+
+
+def test_prune_leaves_what_a_run_at_work_uses(store: Cache) -> None:
+    before = fill(store, "encoder", 10, used=NOW - 10**8)
+    here = note(store)
+    used = fill(store, "RewardModel", 10, used=time.time())
+    done = run("cache", "prune", "--all", "--cache", store.folder)
+    assert f"process {os.getpid()}" in done.stderr
+    assert not before.exists() and used.exists() and here.path.exists()
+
+
+@pytest.mark.parametrize("size", ["much", "-5MB", ""])
+def test_a_size_that_is_none_ends_with_2(store: Cache, size: str) -> None:
+    file = fill(store, "encoder", 10, used=NOW)
+    done = run("cache", "prune", f"--limit={size}", "--cache", store.folder, code=2)
+    assert "no size" in done.stderr and "500MB" in done.stderr and file.exists()
+    run("cache", "prune", "--all", "--limit", "5MB", "--cache", store.folder, code=2)
+
+
+def test_a_limit_from_the_environment_that_is_no_size_ends_with_2(store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSTRUCTSEL_CACHE_LIMIT", "a lot")
+    for verb in ("show", "prune"):
+        run("cache", verb, "--cache", store.folder, code=2)
+
+
+def test_an_unfinished_run_is_shown_with_how_far_each_indicator_is(store: Cache) -> None:
+    note(store)
+    (found,) = plain("status", "--cache", store.folder)["runs"]
+    assert found["state"] == "working" and found["next"] is None
+    assert [(each["symbol"], each["done"], each["total"], each["percent"]) for each in found["indicators"]] == [
+        ("len", 3, 4, 75),
+        ("mtld", 1, 3, 33),
+        ("rew", 0, None, 0),
+    ]
+    text = run("status", "--cache", store.folder).stdout
+    for part in ("pool.jsonl → pool.scores.parquet: working", "3 of 4", "75 %", "not begun"):
+        assert part in text
+
+
+def test_a_run_whose_process_is_gone_is_shown_as_stopped_with_the_command_that_goes_on(store: Cache) -> None:
+    note(store, process=dead_process(), folder="/some where")
+    (found,) = plain("status", "--cache", store.folder)["runs"]
+    assert found["state"] == "stopped" and found["next"] == "cd '/some where' && instructsel score pool.jsonl"
+    text = run("status", "--cache", store.folder).stdout
+    assert "stopped (its process is gone" in text and "to go on: cd '/some where' && instructsel score pool.jsonl" in text
+
+
+def test_a_run_that_ended_is_not_shown(store: Cache) -> None:
+    note(store).end()
+    assert plain("status", "--cache", store.folder)["runs"] == []
+    assert run("status", "--cache", store.folder).stdout.startswith("no unfinished run")
+
+
+def test_a_note_of_a_run_cannot_write_to_the_terminal_and_may_hold_anything(store: Cache) -> None:
+    odd = {"pools": ["\x1b[2Jpool\nforged line"], "command": ["no text"], "target": None, "indicators": 7, "started": "never"}
+    note(store).path.write_bytes(dump_json({**odd, "process": dead_process(), "progress": {"\x1b[31mlen": ["x", 0]}}))
+    text = run("status", "--cache", store.folder).stdout
+    assert "\x1b" not in text and "\nforged line" not in text
+    assert "Run the same command again." in text and "not begun" in text

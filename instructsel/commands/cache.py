@@ -1,0 +1,244 @@
+"""instructsel cache: what is kept between runs, and how to make it smaller."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from instructsel.artifact import running
+from instructsel.cache import RUNS, SEGMENT, Cache, Kept, default_folder, parse_size, runs
+from instructsel.commands import _options as options
+from instructsel.commands._console import aligned, clean, reported, say
+from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.models.load import MINILM, MINILM_DIGESTS
+
+SERVES: Final = {
+    "encoder": "knn_i",
+    "RewardModel": "rew",
+    "LikelihoodModel": "ppl, ppl_cond, ifd",
+    "YesNoModel": "nat, coh, und",
+}
+"""Kind of a shelf → the indicators whose answers stand on it."""
+LONG: Final = 2 << 30
+"""Bytes from which on checking every file takes long enough to say so."""
+
+SHOW_EXAMPLES: Final = "Examples:\n  instructsel cache show\n  instructsel cache show --json\n"
+PRUNE_EXAMPLES: Final = "Examples:\n  instructsel cache prune --limit 5GB\n  instructsel cache prune --all --dry-run\n"
+
+app: typer.Typer = typer.Typer(help="Show and prune what is kept between runs.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@reported
+def show(
+    cache: options.CacheFolder = None,
+    json: options.Json = False,
+    show_traceback: options.Traceback = False,
+) -> None:
+    """Show what the cache holds: a line a shelf, the least recently used first."""
+    store, limit = existing(cache), options.cache_limit()
+    shelves = [described(shelf) for shelf in store.kept() if shelf.files]
+    held = sum(shelf["bytes"] for shelf in shelves)
+    if json:
+        plain = {"folder": str(store.folder), "bytes": held, "limit": limit, "shelves": shelves}
+        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        return
+    for text in _table(shelves):
+        typer.echo(text)
+    typer.echo(one_line(f"{size(held)} of at most {size(limit)} in {store.folder}"))
+
+
+@reported
+def prune(
+    limit: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="What may stay, e.g. 500MB or 20GiB; INSTRUCTSEL_CACHE_LIMIT or 20 GiB by default.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Let nothing stay, notes of stopped runs included.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go. Remove nothing.")] = False,
+    cache: options.CacheFolder = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    show_traceback: options.Traceback = False,
+) -> None:
+    """Remove damaged files, then the least recently used ones until the cache is within its limit; what a run at work uses stays."""
+    if everything and limit is not None:
+        raise UsageError("--all and --limit exclude each other.", fix="Leave one out.")
+    bound = 0 if everything else parse_size(limit) if limit is not None else options.cache_limit()
+    store = existing(cache)
+    working = [told for told in runs(store) if told["alive"]]
+    if working:
+        say(f"note: a run is at work (process {working[0]['process']}); what it uses stays.", quiet=quiet)
+    # A second earlier: clocks of file systems are coarser than ours.
+    since = min((_began(told) - 1 for told in working), default=None)
+    damaged = checked(store, quiet=quiet)
+    before = store.kept()
+    held = sum(shelf.bytes for shelf in before)
+    going = _going(before, bound, since, damaged)
+    lost = sum(_bytes(path) for path in damaged)
+    notes = [path for path in (store.folder / RUNS).glob("*.json") if everything and _stopped(path)]
+    freed = lost + sum(shelf.bytes for shelf in going)
+    if not dry_run:
+        with _removing(store):
+            for path in [*damaged, *notes]:
+                path.unlink(missing_ok=True)
+            freed = lost + store.prune(bound, since=since)
+    plain = {
+        "folder": str(store.folder),
+        "dry_run": dry_run,
+        "limit": bound,
+        "freed": freed,
+        "left": held - freed,
+        "damaged": [str(path) for path in damaged],
+        "shelves": [described(shelf) for shelf in going],
+        "notes_of_runs": len(notes),
+    }
+    if json:
+        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+    elif not quiet:
+        _print(plain)
+
+
+def _print(plain: dict[str, Any]) -> None:
+    for path in plain["damaged"]:
+        typer.echo(one_line(f"damaged: {path}"))
+    for text in _table(plain["shelves"]):
+        typer.echo(text)
+    if plain["notes_of_runs"]:
+        typer.echo(f"notes of stopped runs: {plain['notes_of_runs']}")
+    typer.echo(
+        one_line(
+            f"{size(plain['freed'])} {'would be freed' if plain['dry_run'] else 'freed'}, {size(plain['left'])} "
+            f"{'would be left' if plain['dry_run'] else 'left'} of at most {size(plain['limit'])} in {plain['folder']}"
+        )
+    )
+
+
+show.__doc__ = f"{show.__doc__}\n\n\b\n{SHOW_EXAMPLES}"
+prune.__doc__ = f"{prune.__doc__}\n\n\b\n{PRUNE_EXAMPLES}"
+app.command("show")(show)
+app.command("prune")(prune)
+
+
+def existing(folder: Path | None) -> Cache:
+    """The cache in this folder, or an empty one where there is no folder: whoever only looks makes none.
+
+    Raises:
+        EnvironmentFault: it is no folder, or others could write into it.
+    """
+    place = folder if folder is not None else default_folder()
+    return Cache.open(place) if os.path.exists(place) else Cache(place)
+
+
+def checked(store: Cache, *, quiet: bool) -> list[Path]:
+    """The damaged files of a cache; every file is read."""
+    held = sum(shelf.bytes for shelf in store.kept())
+    say(f"checking {size(held)} of cache", quiet=quiet or held < LONG)
+    return store.damaged()
+
+
+def described(shelf: Kept) -> dict[str, Any]:
+    """A shelf as plain data."""
+    told = shelf.description
+    digest = str(told.get("digest", ""))
+    known = MINILM if digest == MINILM_DIGESTS["model.safetensors"] else f"weights {digest[:12]}" if digest else "unknown"
+    return {
+        "name": shelf.folder.name,
+        "for": SERVES.get(str(told.get("kind")), str(told.get("kind", "unknown"))),
+        "model": str(told.get("model") or known),
+        "precision": str(told.get("precision", "")),
+        "device": str(told.get("device", "")),
+        "files": shelf.files,
+        "bytes": shelf.bytes,
+        "used": moment(shelf.used),
+    }
+
+
+def size(number: int) -> str:
+    """Bytes for people.
+
+    >>> size(20 << 30)
+    '21.5 GB'
+    """
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= factor:
+            return f"{number / factor:,.1f} {unit}"
+    return f"{number} bytes"
+
+
+def moment(seconds: Any) -> str | None:
+    """Seconds since 1970 as ISO 8601 in UTC; None for what is no time."""
+    try:
+        return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="seconds")
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def one_line(text: str) -> str:
+    """A text on one safe line: a file's name may hold line breaks too."""
+    return clean(text.replace("\n", "\\n"))
+
+
+def _table(shelves: list[dict[str, Any]]) -> list[str]:
+    rows = [
+        [each["for"], each["model"], f"{each['precision']} {each['device']}", f"{each['files']:,}", size(each["bytes"]), each["used"] or ""]
+        for each in shelves
+    ]
+    found = aligned(rows, header=["for", "model", "computed in", "files", "size", "last used"], right=(3, 4)) if rows else []
+    return [one_line(text) for text in found]
+
+
+def _going(shelves: list[Kept], limit: int, since: float | None, damaged: list[Path]) -> list[Kept]:
+    """What of each shelf Cache.prune removes once the damaged files are gone; in its order."""
+    found = []
+    gone = set(damaged)
+    sizes = [{path: _bytes(path) for path in shelf.folder.glob(f"*{SEGMENT}") if path not in gone} for shelf in shelves]
+    left = sum(sum(each.values()) for each in sizes)
+    for shelf, files in zip(shelves, sizes, strict=True):
+        if since is not None and shelf.used >= since:
+            continue
+        removed = []
+        for path in sorted(files, key=lambda path: (path.stat().st_mtime, path.name)):
+            if left <= limit:
+                break
+            removed.append(files[path])
+            left -= files[path]
+        if removed:
+            found.append(Kept(shelf.folder, shelf.description, len(removed), sum(removed), shelf.used))
+    return found
+
+
+def _stopped(path: Path) -> bool:
+    """Whether this note tells of a run whose process is gone."""
+    try:
+        told = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return True
+    return not (isinstance(told, dict) and isinstance(told.get("process"), int) and running(told["process"]))
+
+
+def _began(told: dict[str, Any]) -> float:
+    started = told.get("started")
+    return float(started) if isinstance(started, int | float) else 0.0
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+@contextmanager
+def _removing(store: Cache) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(
+            f"The cache {store.folder} cannot be pruned: {error.strerror or error}.", fix="Make its files yours, or remove the folder."
+        ) from error

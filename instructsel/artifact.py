@@ -40,7 +40,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     target = Path(path)
     try:
         sweep(target.parent, name=target.name)
-        prefix = f".{target.name[:80]}.{_machine()}-{os.getpid()}-"
+        prefix = f".{target.name[:80]}.{machine()}-{os.getpid()}-"
         handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=TEMPORARY, dir=target.parent)
     except OSError as error:
         raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix="Choose another place with -o.") from error
@@ -71,7 +71,7 @@ def spool() -> tuple[int, str]:
     """
     sweep(Path(tempfile.gettempdir()), name="instructsel")
     try:
-        return tempfile.mkstemp(prefix=f".instructsel.{_machine()}-{os.getpid()}-", suffix=TEMPORARY)
+        return tempfile.mkstemp(prefix=f".instructsel.{machine()}-{os.getpid()}-", suffix=TEMPORARY)
     except OSError as error:
         raise full(error) from error
 
@@ -95,11 +95,11 @@ def sweep(folder: Path, *, name: str = "") -> None:
     except OSError:
         return
     for path in found:
-        machine, _, rest = path.rpartition(".")[0].rpartition(".")[2].partition("-")
+        host, _, rest = path.rpartition(".")[0].rpartition(".")[2].partition("-")
         process = rest.partition("-")[0]
         try:
             old = time.time() - os.stat(path).st_mtime > 86_400
-            if old or (machine == _machine() and process.isdigit() and not running(int(process))):
+            if old or (host == machine() and process.isdigit() and not running(int(process))):
                 os.unlink(path)
         except OSError:
             continue
@@ -119,7 +119,8 @@ def running(process: int) -> bool:
     return True
 
 
-def _machine() -> str:
+def machine() -> str:
+    """A name for this machine that says nothing of it."""
     return hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
 
 

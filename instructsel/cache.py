@@ -24,7 +24,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from instructsel.artifact import atomic_write, dump_json, fingerprint, running, sweep
+from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, running, sweep
 from instructsel.errors import EnvironmentFault, UsageError
 
 MAGIC: Final = b"instructsel-cache-2\n"
@@ -68,6 +68,8 @@ def parse_size(text: str) -> int:
     if not found:
         raise UsageError(f"'{text}' is no size.", fix="Write 500MB or 20GiB, for example.")
     number, unit, binary = found.groups()
+    if len(number) > 15:
+        raise UsageError(f"'{text}' is no size.", fix="Write 500MB or 20GiB, for example.")
     return int(float(number) * (1024 if binary else 1000) ** " kmgt".index(unit or " "))
 
 
@@ -127,11 +129,12 @@ class Cache:
             )
         return cls(place)
 
-    def shelf(self, description: dict[str, Any], *, width: int, dtype: str) -> Shelf:
+    def shelf(self, description: dict[str, Any], *, width: int, dtype: str, model: str = "") -> Shelf:
         """The values that depend on this fingerprint.
 
         Args:
             description: everything a value depends on besides the text it is stored under.
+            model: a name for people who look into the cache; no part of the fingerprint.
             width: numbers of a value.
             dtype: "<f4" or "<f8".
 
@@ -144,16 +147,13 @@ class Cache:
             return self._shelves[name]
         place = self.folder / SHELVES / name
         try:
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            note = place / SPACE
-            if not note.exists():
-                with atomic_write(note) as file:
-                    file.write(dump_json(description, indent=True))
-            os.utime(note)
+            shelf = Shelf(place, width, np.dtype(dtype), dump_json({**({"model": model} if model else {}), **description}, indent=True))
+            shelf.settle()
+            os.utime(place / SPACE)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         sweep(place)
-        self._shelves[name] = Shelf(place, width, np.dtype(dtype))
+        self._shelves[name] = shelf
         return self._shelves[name]
 
     def kept(self) -> list[Kept]:
@@ -174,7 +174,9 @@ class Cache:
         return [path for path in sorted((self.folder / SHELVES).glob(f"*/*{SEGMENT}")) if _opened(path) is None and path.exists()]
 
     def prune(self, limit: int, *, since: float | None = None) -> int:
-        """Remove the least recently used shelves until no more than `limit` bytes are left; damaged and torn files always go.
+        """Remove the least recently used shelves until no more than `limit` bytes are left, and the files of killed writers.
+
+        Damaged files are not looked for, since that reads everything: `damaged` names them.
 
         Args:
             limit: bytes.
@@ -219,10 +221,19 @@ class Shelf:
     folder: Path
     width: int
     dtype: np.dtype[Any]
+    note: bytes
+    """What it is for, in JSON."""
     _segments: dict[str, _Segment] = field(default_factory=dict)
     _refused: set[str] = field(default_factory=set)
     _waiting: list[tuple[Keys, NDArray[Any]]] = field(default_factory=list)
     _written: float = field(default_factory=time.monotonic)
+
+    def settle(self) -> None:
+        """Make its folder and its note, where they are not there or another process has pruned them away."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (self.folder / SPACE).exists():
+            with atomic_write(self.folder / SPACE) as file:
+                file.write(self.note)
 
     def get(self, keys: Keys) -> tuple[NDArray[np.bool_], NDArray[Any]]:
         """What is known of these keys, other processes' work included.
@@ -294,6 +305,10 @@ class Shelf:
         for part in parts:
             digest.update(part)
         path = self.folder / f"{digest.hexdigest()[:32]}{SEGMENT}"
+        try:
+            self.settle()
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
         with atomic_write(path) as file:
             file.write(MAGIC + digest.digest())
             for part in parts:
@@ -389,7 +404,10 @@ class Run:
         except OSError as error:
             raise _unwritable(cache.folder, error) from error
         sweep(folder)
-        found = cls(folder / f"{fingerprint(about)}.json", {**about, "process": os.getpid(), "started": time.time(), "progress": {}})
+        found = cls(
+            folder / f"{fingerprint(about)}.json",
+            {**about, "process": os.getpid(), "machine": machine(), "started": time.time(), "progress": {}},
+        )
         found._write()
         return found
 
@@ -417,5 +435,8 @@ def runs(cache: Cache) -> Iterator[dict[str, Any]]:
         except (OSError, orjson.JSONDecodeError):
             continue
         if isinstance(told, dict) and isinstance(told.get("process"), int):
-            found.append({**told, "alive": running(told["process"])})
-    yield from sorted(found, key=lambda each: each.get("started", 0.0))
+            # Another machine's process cannot be asked; it counts as working as long as it tells of itself.
+            here = told.get("machine") == machine()
+            fresh = time.time() - _modified(path) < 600
+            found.append({**told, "alive": running(told["process"]) if here else fresh, "note": str(path)})
+    yield from sorted(found, key=lambda each: each["started"] if isinstance(each.get("started"), float) else 0.0)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from instructsel.commands import demo, diff, explain, rules, score, select
+from instructsel.commands import cache, demo, diff, doctor, explain, rules, score, select, status
 from instructsel.commands._settings import defaults
 
 app: typer.Typer = typer.Typer(
@@ -41,6 +41,9 @@ app.command("select")(select.command)
 app.add_typer(rules.app, name="rules")
 app.command("explain")(explain.command)
 app.command("diff")(diff.command)
+app.command("status")(status.command)
+app.command("doctor")(doctor.command)
+app.add_typer(cache.app, name="cache")
 app.command("demo")(demo.command)
 
 

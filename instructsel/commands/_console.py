@@ -107,16 +107,21 @@ class Progress:
         self.quiet = quiet
         self.every = 0.2 if self.live else every
         self.started = self.told = time.monotonic()
-        self.shown = False
+        self.shown = self.begun = False
+        self.first = 0
 
     def __call__(self, done: int, total: int) -> None:
         """Tell that `done` of `total` examples are done."""
         now = time.monotonic()
+        if not self.begun:
+            # What came before the first example (loading a model) says nothing of how long the rest takes.
+            self.begun, self.started, self.first = True, now, done
         if self.quiet or (now - self.told < self.every and not (done >= total and self.shown)):
             return
         self.told = now
-        left = (now - self.started) / done * (total - done) if done else 0.0
-        text = f"{self.label}: {done:,} of {total:,} examples" + (f", about {left:,.0f} s left" if done < total else "")
+        fresh = done - self.first
+        left = f", about {(now - self.started) / fresh * (total - done):,.0f} s left" if fresh > 0 and done < total else ""
+        text = f"{self.label}: {done:,} of {total:,} examples{left}"
         sys.stderr.write(f"\r\x1b[2K{text}" if self.live else f"{text}\n")
         if self.live and done >= total:
             sys.stderr.write("\n")

@@ -97,13 +97,15 @@ class LikelihoodModel:
         model = _loaded(source, precision)
         places = devices(device)
         workers = [_Causal(model.to(places[0]), places[0])]
-        _check_causal(source, workers[0])
+        with quiet():
+            _check_causal(source, workers[0])
         context = next(
             (value for key in ("max_position_embeddings", "n_positions", "n_ctx") if isinstance(value := source.config.get(key), int)), None
         )
         why = None if packing else "packing was switched off"
         if why is None:
-            why = _refusal(workers[0], model, precision)
+            with quiet():
+                why = _refusal(workers[0], model, precision)
         if why is not None:
             model.set_attn_implementation(workers[0].plain)
         for worker in workers:

@@ -147,7 +147,8 @@ class RewardModel:
             model.model.config.pad_token_id = pad
         separator = _separator(source, tokenizer) if profile == "pair" else None
         first = _Scorer(model.eval().to(places[0]), places[0], separator)
-        why = first.pack(_TOLERANCE[precision]) if packing else "packing was switched off"
+        with quiet():
+            why = first.pack(_TOLERANCE[precision]) if packing else "packing was switched off"
         workers = (first, *(copy.deepcopy(first).moved(place) for place in places[1:]))
         positions = source.config.get("max_position_embeddings")
         relative = source.config.get("model_type") in ("deberta-v2", "deberta")

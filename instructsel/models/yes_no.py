@@ -111,7 +111,8 @@ class YesNoModel:
         places = devices(device)
         first = _Decider(model.to(places[0]), places[0], (int(words[0] or 0), int(words[1] or 0)))
         # A packed batch of T5 holds scores of all slots with all slots: with a GPU's 65,536 that would be 137 GB.
-        why = "packing was switched off" if not packing else "on a GPU" if device != "cpu" else _refusal(first, precision)
+        with quiet():
+            why = "packing was switched off" if not packing else "on a GPU" if device != "cpu" else _refusal(first, precision)
         if why is not None:
             model.set_attn_implementation(first.plain)
         first.packed = why is None

@@ -28,6 +28,8 @@ class Shelved:
 
     cache: Cache
     description: dict[str, Any]
+    model: str
+    """The model's name, for people who look into the cache; its digest decides."""
     keys: Keys
     width: int
     dtype: str
@@ -45,22 +47,19 @@ class Shelved:
         description = {
             "kind": kind,
             "layout": LAYOUT,
-            "model": source.name,
             **{key: value for key, value in fingerprint.items() if key not in NOT_THE_VALUE},
             "settings": source.settings,
             # Kernels round differently from release to release and from processor to processor.
             "torch": torch.__version__,
             "kernels": torch.backends.cpu.get_cpu_capability() if fingerprint.get("device") == "cpu" else torch.cuda.get_device_name(0),
         }
-        # The name is for people who look into the cache; the digest decides.
-        keyed = {key: value for key, value in description.items() if key != "model"}
-        return cls(cache, keyed, keys_of(texts), width + 1, dtype)
+        return cls(cache, description, source.name, keys_of(texts), width + 1, dtype)
 
     def shelf(self, shape: runner.Shape | None) -> Shelf:
         """The shelf of a batch shape."""
         if shape not in self.shelves:
             described = self.description if shape is None else {**self.description, "shape": list(shape)}
-            self.shelves[shape] = self.cache.shelf(described, width=self.width, dtype=self.dtype)
+            self.shelves[shape] = self.cache.shelf(described, width=self.width, dtype=self.dtype, model=self.model)
         return self.shelves[shape]
 
     def known(self) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[np.bool_]]:
@@ -80,7 +79,7 @@ class Shelved:
 
     def part(self, questions: NDArray[np.int64]) -> Shelved:
         """For some of the questions, on the same shelves."""
-        return Shelved(self.cache, self.description, self.keys[questions], self.width, self.dtype, self.shelves)
+        return Shelved(self.cache, self.description, self.model, self.keys[questions], self.width, self.dtype, self.shelves)
 
     def flush(self) -> None:
         """Everything onto the disk."""

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from click.testing import Result
 from typer.testing import CliRunner
 
-from instructsel.artifact import dump_json
+from instructsel.artifact import dump_json, machine
 from instructsel.cache import RUNS, SHELVES, Cache, Run, keys_of
 from instructsel.commands import cache, status
 
@@ -48,7 +47,7 @@ def damage(file: Path) -> None:
     file.write_bytes(bytes(content))
 
 
-def run(*arguments: str | Path, code: int = 0) -> Result:
+def run(*arguments: str | Path, code: int = 0) -> Any:
     done = CliRunner().invoke(app, [str(each) for each in arguments])
     assert done.exit_code == code, done.output
     return done
@@ -201,7 +200,7 @@ def test_a_run_that_ended_is_not_shown(store: Cache) -> None:
 
 def test_a_note_of_a_run_cannot_write_to_the_terminal_and_may_hold_anything(store: Cache) -> None:
     odd = {"pools": ["\x1b[2Jpool\nforged line"], "command": ["no text"], "target": None, "indicators": 7, "started": "never"}
-    note(store).path.write_bytes(dump_json({**odd, "process": dead_process(), "progress": {"\x1b[31mlen": ["x", 0]}}))
+    note(store).path.write_bytes(dump_json({**odd, "process": dead_process(), "machine": machine(), "progress": {"\x1b[31mlen": ["x", 0]}}))
     text = run("status", "--cache", store.folder).stdout
     assert "\x1b" not in text and "\nforged line" not in text
     assert "Run the same command again." in text and "not begun" in text

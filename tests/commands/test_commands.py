@@ -19,7 +19,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "pool.jsonl"
-VERBS = (["score"], ["select"], ["rules", "list"], ["rules", "show"], ["explain"], ["diff"], ["demo"])
+VERBS = (
+    ["score"],
+    ["select"],
+    ["rules", "list"],
+    ["rules", "show"],
+    ["explain"],
+    ["diff"],
+    ["status"],
+    ["doctor"],
+    ["cache", "show"],
+    ["cache", "prune"],
+    ["demo"],
+)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

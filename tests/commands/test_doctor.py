@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from click.testing import Result
 from typer.testing import CliRunner
 
 from instructsel.artifact import dump_json
@@ -53,7 +52,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return hide
 
 
-def run(store: Cache, *arguments: str, code: int = 0) -> Result:
+def run(store: Cache, *arguments: str, code: int = 0) -> Any:
     done = CliRunner().invoke(app, ["--cache", str(store.folder), *arguments])
     assert done.exit_code == code, done.output
     return done

@@ -13,7 +13,7 @@ MINE = 'name = "mine"\nintercept = 1\n\n[[terms]]\nindicator = "len"\nweight = -
 
 
 def test_the_presets_stand_in_their_order() -> None:
-    assert names() == ("eq4", "eq4-without-reward", "reward-only", "longest")
+    assert names() == ("eq4", "eq4-without-reward", "reward-only", "longest", "instructmining-v2")
     assert [load(name).name for name in names()] == list(names())
 
 

@@ -1,0 +1,141 @@
+"""The cache: what goes in comes out, damage is a miss, and nothing grows without end."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instructsel import cache as module
+from instructsel.cache import Cache, Run, keys_of, parse_size, runs
+from instructsel.errors import EnvironmentFault, UsageError
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache.open(tmp_path / "cache")
+
+
+def filled(cache: Cache, names: list[str], about: str = "a") -> None:
+    shelf = cache.shelf({"model": about}, width=2, dtype="<f8")
+    shelf.put(keys_of(names), np.array([[len(name), 1.0] for name in names]))
+    shelf.flush()
+
+
+def test_what_is_put_is_found_by_another_process_and_nothing_else_is(cache: Cache) -> None:
+    filled(cache, ["one", "three"])
+    found, values = Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8").get(keys_of(["two", "three", "one"]))
+    assert found.tolist() == [False, True, True] and values.tolist() == [[0, 0], [5, 1], [3, 1]]
+
+
+@pytest.mark.parametrize("changed", [{"model": "b"}, {"model": "a", "precision": "bf16"}, {}])
+def test_another_fingerprint_is_another_shelf(cache: Cache, changed: dict[str, str]) -> None:
+    filled(cache, ["one"])
+    assert not cache.shelf(changed, width=2, dtype="<f8").get(keys_of(["one"]))[0].any()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=8), st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=3).map(tuple)), max_size=12, unique=True
+    )
+)
+def test_keys_of_different_questions_differ(questions: list[str | tuple[str | None, ...]]) -> None:
+    # A text alone and a list of just this text are one question.
+    forms = {each if isinstance(each, tuple) else (each,) for each in questions}
+    assert len(set(map(tuple, keys_of(questions).tolist()))) == len(forms)
+
+
+def test_every_damaged_byte_is_a_miss_and_never_another_value(cache: Cache) -> None:
+    filled(cache, ["one", "three"])
+    (path,) = (cache.folder / "shelves").glob("*/*.values")
+    content = path.read_bytes()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x41]) + content[at + 1 :])
+        found, _ = Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8").get(keys_of(["one", "three"]))
+        assert not found.any(), at
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        assert not Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8").get(keys_of(["one"]))[0].any(), length
+    assert cache.damaged() == [path]
+
+
+def test_many_small_files_become_one_and_lose_nothing(cache: Cache) -> None:
+    for number in range(60):
+        filled(cache, [f"row {number}"])
+    assert len(list((cache.folder / "shelves").glob("*/*.values"))) < module.MANY
+    found, _ = Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8").get(keys_of([f"row {n}" for n in range(60)]))
+    assert found.all()
+
+
+def test_a_file_that_another_process_merged_away_is_no_error(cache: Cache) -> None:
+    filled(cache, ["one"])
+    reader = Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8")
+    assert reader.get(keys_of(["one"]))[0].all()
+    for number in range(40):
+        filled(cache, [f"row {number}"])
+    found, values = reader.get(keys_of(["one", "row 7"]))
+    assert found.all() and values[:, 0].tolist() == [3, 5]
+
+
+def test_pruning_removes_the_least_recently_used_first_and_no_more_than_needed(cache: Cache) -> None:
+    for number, about in enumerate("abc"):
+        filled(cache, [f"{about} {n}" for n in range(100)], about)
+        note = next(path for path in (cache.folder / "shelves").glob("*/fingerprint.json") if about in path.read_text())
+        os.utime(note, (1000 + number, 1000 + number))
+    sizes = {kept.description["model"]: kept.bytes for kept in cache.kept()}
+    assert cache.prune(sum(sizes.values())) == 0
+    assert cache.prune(sizes["b"] + sizes["c"]) == sizes["a"]
+    assert [kept.description["model"] for kept in cache.kept()] == ["b", "c"]
+    assert cache.prune(0, since=1002) == sizes["b"]
+    assert cache.prune(0) == sizes["c"] and not cache.kept()
+
+
+def test_temporary_files_of_the_dead_are_swept_and_those_of_the_living_are_not(cache: Cache) -> None:
+    from instructsel import artifact
+
+    filled(cache, ["one"])
+    (folder,) = (cache.folder / "shelves").iterdir()
+    dead = folder / f".x.values.{artifact.machine()}-{2**22 + 1}-abc.tmp"
+    living = folder / f".x.values.{artifact.machine()}-{os.getpid()}-abc.tmp"
+    elsewhere = folder / ".x.values.00000000-1-abc.tmp"
+    for path in (dead, living, elsewhere):
+        path.write_bytes(b"x")
+    Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8")
+    assert not dead.exists() and living.exists() and elsewhere.exists()
+    os.utime(elsewhere, (time.time() - 90_000,) * 2)
+    Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8")
+    assert not elsewhere.exists()
+
+
+def test_a_cache_that_others_can_write_into_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(EnvironmentFault, match="written by anybody"):
+        Cache.open(folder)
+
+
+def test_a_run_is_told_of_until_it_ends_and_taken_over_by_its_like(cache: Cache) -> None:
+    run = Run.start(cache, {"target": "x.parquet"})
+    run.tell("ppl", 3, 10)
+    (told,) = runs(cache)
+    assert told["progress"] == {"ppl": [3, 10]} and told["alive"] and told["process"] == os.getpid()
+    Run.start(cache, {"target": "x.parquet"}).end()
+    assert not list(runs(cache))
+
+
+@pytest.mark.parametrize(("text", "size"), [("500MB", 500_000_000), ("20GiB", 20 << 30), ("1000", 1000), ("1.5 k", 1500)])
+def test_a_size_is_read_as_people_write_it(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "1XB"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="no size"):
+        parse_size(text)

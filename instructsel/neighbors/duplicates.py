@@ -47,6 +47,8 @@ BLOCK: Final = 1 << 20
 """Hashes looked at a time, once all are known."""
 IN_MEMORY: Final = 1 << 24
 """Bytes of hashes held in memory; a pool that has more keeps them in a temporary file."""
+LEADING: Final = 24
+"""Bits of a hash that are looked up before the hash is."""
 PASS: Final = 8
 """Bands numbered in one reading of the band keys."""
 
@@ -347,16 +349,20 @@ def _rarest(hashes: _Spool, offsets: NDArray[np.int64]) -> Words:
     """(n, RARE): of each text the shingles that stand in fewest texts, ties by hash; repeated where it has fewer."""
     rarest = np.empty((len(offsets) - 1, RARE), dtype=np.uint64)
     values, counts = _in_several(hashes)
+    # Most hashes stand once, and most of those are told by their leading bits: the search misses the processor's cache.
+    shift = np.uint64(64 - LEADING)
+    leading = np.zeros(1 << LEADING, dtype=bool)
+    leading[(values >> shift).astype(np.int64)] = True
     begin = 0
     while begin < len(rarest):
         end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + BLOCK, side="right")) - 1)
         block = hashes.get(int(offsets[begin]), int(offsets[end] - offsets[begin]))
         sizes = np.diff(offsets[begin : end + 1])
         frequency = np.ones(len(block), dtype=np.uint32)
-        if len(values):
-            place = np.minimum(np.searchsorted(values, block), len(values) - 1)
-            known = values[place] == block
-            frequency[known] = counts[place[known]]
+        place = np.flatnonzero(leading[(block >> shift).astype(np.int64)])
+        found = np.minimum(np.searchsorted(values, block[place]), len(values) - 1)
+        known = values[found] == block[place]
+        frequency[place[known]] = counts[found[known]]
         alone = frequency == 1
         numbers = np.add.reduceat(alone, np.cumsum(sizes) - sizes, dtype=np.int64)
         # Most texts have enough shingles of their own: the first of these are the rarest, and nothing has to be sorted.

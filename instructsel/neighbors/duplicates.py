@@ -11,6 +11,9 @@ one of 0.6 with 0.988.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import tempfile
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -18,7 +21,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.errors import UsageError
+from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.pool.scripts import UNSEGMENTED
 
 WORDS: Final = 5
@@ -40,8 +43,17 @@ BATCH: Final = 1 << 18
 """Words hashed at a time."""
 VOCABULARY: Final = 1 << 17
 """Word digests remembered at a time."""
+BLOCK: Final = 1 << 20
+"""Hashes looked at a time, once all are known."""
+IN_MEMORY: Final = 1 << 24
+"""Bytes of hashes held in memory; a pool that has more keeps them in a temporary file."""
+LEADING: Final = 24
+"""Bits of a hash that are looked up before the hash is."""
+PASS: Final = 8
+"""Bands numbered in one reading of the band keys."""
 
 Words = NDArray[np.uint64]
+Groups = NDArray[np.uint32]
 
 MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 SHORT: Final = np.uint64(0xD1B54A32D192ED03)
@@ -54,45 +66,106 @@ def _constants(count: int, name: str) -> Words:
     return np.frombuffer(digest, dtype="<u8").astype(np.uint64) | np.uint64(1)
 
 
+class _Spool:
+    """64-bit numbers one after the other, in an unnamed temporary file once they are many.
+
+    Read, not mapped: the pages of a mapped file count as the memory of the process.
+    """
+
+    def __init__(self) -> None:
+        self.file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="instructsel-")  # noqa: SIM115 - the spool owns it
+        self.length = 0
+
+    def append(self, numbers: Words) -> None:
+        self.put(self.length, numbers)
+
+    def put(self, begin: int, numbers: Words) -> None:
+        try:
+            self.file.seek(8 * begin)
+            self.file.write(np.ascontiguousarray(numbers).tobytes())
+        except OSError as error:
+            raise EnvironmentFault(
+                f"Cannot keep the pool's shingles in {tempfile.gettempdir()}: {error.strerror or error}.",
+                fix="Free some space there, or name another folder with TMPDIR.",
+            ) from error
+        self.length = max(self.length, begin + numbers.size)
+
+    def get(self, begin: int, count: int) -> Words:
+        return np.frombuffer(self._bytes(begin, count), dtype=np.uint64)
+
+    def gather(self, begins: NDArray[np.int64], counts: NDArray[np.int64]) -> Words:
+        """Several stretches, one after the other."""
+        return np.frombuffer(
+            b"".join([self._bytes(begin, count) for begin, count in zip(begins.tolist(), counts.tolist(), strict=True)]), dtype=np.uint64
+        )
+
+    def blocks(self, size: int) -> Iterator[Words]:
+        """All of it, `size` numbers at a time."""
+        for begin in range(0, self.length, size):
+            yield self.get(begin, min(size, self.length - begin))
+
+    def _bytes(self, begin: int, count: int) -> bytes:
+        self.file.seek(8 * begin)
+        return self.file.read(8 * count)
+
+
 @dataclass(frozen=True, eq=False)
 class Shingles:
-    """The shingle sets of texts, and the buckets that near-duplicates share."""
+    """The shingle sets of texts, and the buckets that near-duplicates share.
 
-    hashes: Words
+    Memory is about 170 bytes per text, and 12 per distinct shingle that stands in more than one while they are made; the
+    shingles themselves, 8 bytes each, go into a temporary file.
+    """
+
+    spool: _Spool
     """64-bit shingle hashes, all texts one after the other, ascending and without repetition within each."""
     offsets: NDArray[np.int64]
     """(n + 1,), where each text's hashes begin."""
-    keys: Words
-    """(n, BANDS + RARE), the buckets of each text."""
+    keys: Groups
+    """(n, BANDS + RARE), the buckets of each text, numbered from 1; 0 where nothing else is in it."""
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
         """The shingles of texts, read once and not kept.
 
-        Memory is about 8 bytes per distinct shingle of each text and 320 bytes per text.
+        Raises:
+            EnvironmentFault: the temporary folder is full.
         """
-        hashes: list[Words] = []
-        counts: list[NDArray[np.int64]] = []
-        bands: list[Words] = []
+        hashes, bands = _Spool(), _Spool()
+        counts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
         for words, lengths in _batches(texts):
-            shingles, rows = _shingles(words, lengths)
-            distinct, sizes = _distinct(shingles, rows, len(lengths))
+            distinct, sizes = _distinct(*_shingles(words, lengths), len(lengths))
             hashes.append(distinct)
-            counts.append(sizes)
             bands.append(_bands(distinct, sizes))
-        if not hashes:
-            return cls(np.zeros(0, np.uint64), np.zeros(1, np.int64), np.zeros((0, BANDS + RARE), np.uint64))
-        every = np.concatenate(hashes)
-        hashes.clear()
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(counts))])
-        return cls(every, offsets, np.concatenate([np.concatenate(bands), _rarest(every, offsets)], axis=1))
+            counts.append(sizes)
+        offsets = np.cumsum(np.concatenate(counts))
+        keys = np.zeros((len(offsets) - 1, BANDS + RARE), dtype=np.uint32)
+        used = 0
+        for first in range(0, BANDS, PASS):
+            some = np.empty((PASS, len(keys)), dtype=np.uint64)
+            begin = 0
+            for block in bands.blocks(BANDS * (BLOCK // BANDS)):
+                rows = block.reshape(-1, BANDS)
+                some[:, begin : begin + len(rows)] = rows[:, first : first + PASS].T
+                begin += len(rows)
+            for band in range(PASS):
+                keys[:, first + band], used = _numbered(some[band], used)
+        del bands
+        # All at once: a shingle that is one text's rarest can be another's second.
+        keys[:, BANDS:], used = _numbered(_rarest(hashes, offsets), used)
+        return cls(hashes, offsets, keys)
+
+    @property
+    def hashes(self) -> Words:
+        """All of them, in memory."""
+        return self.spool.get(0, self.spool.length)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def row(self, position: int) -> Words:
         """The shingle hashes of one text, ascending."""
-        return self.hashes[self.offsets[position] : self.offsets[position + 1]]
+        return self.spool.get(int(self.offsets[position]), int(self.offsets[position + 1] - self.offsets[position]))
 
     def jaccard(self, a: int, b: int) -> float:
         """|A ∩ B| / |A ∪ B| of two texts' shingles, in [0, 1]."""
@@ -127,32 +200,52 @@ def near_duplicates(shingles: Shingles, order: Sequence[int] | NDArray[np.intege
     found = np.full(len(positions), -1, dtype=np.int64)
     if not len(positions):
         return found
-    keys = shingles.keys[positions]
-    shared = np.empty(keys.shape, dtype=bool)
-    for band in range(BANDS):
-        shared[:, band] = _repeated(keys[:, band])
-    # All at once: a shingle that is one text's rarest can be another's second.
-    shared[:, BANDS:] = _repeated(keys[:, BANDS:])
+    # Room in each bucket: how many of the ranking are in it, up to BUCKET. What is alone in one leads to nobody.
+    inside = np.zeros(int(shingles.keys.max()) + 1, dtype=np.int64)
+    for band in range(BANDS + RARE):
+        column = shingles.keys[positions, band]
+        low = int(column[column > 0].min(initial=len(inside) - 1))
+        counted = np.bincount(column[column > 0] - low)
+        inside[low : low + len(counted)] += counted
+    room = np.where(inside > 1, np.minimum(inside, BUCKET), 0)
+    room[0] = 0
+    active = np.zeros(len(positions), dtype=bool)
+    for band in range(BANDS + RARE):
+        active |= room[shingles.keys[positions, band]] > 0
+    ends = np.cumsum(room)
+    # Plain arrays: numpy takes longer to hand out one number than the search takes with it.
+    starts, filled = array("q", (ends - room).tobytes()), array("q", (ends - room).tobytes())
+    limits, buckets = array("q", ends.tobytes()), array("i", bytes(4 * int(ends[-1])))
+    del inside, room, ends
     sizes = np.diff(shingles.offsets)[positions]
-    buckets: dict[int, list[int]] = {}
-    for rank in np.flatnonzero(shared.any(axis=1)).tolist():
-        own = set(keys[rank][shared[rank]].tolist())
-        candidates = [kept for key in own for kept in buckets.get(key, ())]
+    for rank in np.flatnonzero(active).tolist():
+        own = {key for key in shingles.keys[positions[rank]].tolist() if starts[key] < limits[key]}
+        candidates = list(itertools.chain.from_iterable(buckets[starts[key] : filled[key]] for key in own))
         if candidates and (best := _most_similar(shingles, positions, sizes, rank, candidates, threshold)) >= 0:
             found[rank] = positions[best]
             continue
         for key in own:
-            bucket = buckets.setdefault(key, [])
-            if len(bucket) < BUCKET:
-                bucket.append(rank)
+            if filled[key] < limits[key]:
+                buckets[filled[key]] = rank
+                filled[key] += 1
     return found
 
 
-def _repeated(keys: Words) -> NDArray[np.bool_]:
-    """Which keys stand more than once."""
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    repeated: NDArray[np.bool_] = (counts[inverse] > 1).reshape(keys.shape)
-    return repeated
+def _numbered(keys: Words, used: int) -> tuple[Groups, int]:
+    """The keys that stand more than once, numbered from `used` + 1 in ascending order, 0 for the others; and the last number."""
+    ordered = np.sort(keys, axis=None)
+    again = ordered[1:] == ordered[:-1]
+    again[1:] &= ordered[1:-1] != ordered[:-2]
+    repeated = ordered[1:][again]
+    del ordered
+    flat = keys.reshape(-1)
+    groups = np.zeros(len(flat), dtype=np.uint32)
+    if len(repeated):
+        for begin in range(0, len(flat), BLOCK):
+            piece = flat[begin : begin + BLOCK]
+            place = np.minimum(np.searchsorted(repeated, piece), len(repeated) - 1)
+            groups[begin : begin + BLOCK] = np.where(repeated[place] == piece, place + used + 1, 0)
+    return groups.reshape(keys.shape), used + len(repeated)
 
 
 def _most_similar(
@@ -170,8 +263,8 @@ def _most_similar(
     if not len(ranks):
         return -1
     lengths = sizes[ranks]
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)[:-1]])
-    theirs = shingles.hashes[np.arange(int(lengths.sum())) + np.repeat(shingles.offsets[positions[ranks]] - starts, lengths)]
+    starts = np.cumsum(lengths) - lengths
+    theirs = shingles.spool.gather(shingles.offsets[positions[ranks]], lengths)
     hits = own[np.minimum(np.searchsorted(own, theirs), len(own) - 1)] == theirs
     common = np.add.reduceat(hits.astype(np.int64), starts)
     similarity = common / (lengths + len(own) - common)
@@ -252,18 +345,67 @@ def _bands(hashes: Words, sizes: NDArray[np.int64]) -> Words:
     return keys
 
 
-def _rarest(hashes: Words, offsets: NDArray[np.int64]) -> Words:
+def _rarest(hashes: _Spool, offsets: NDArray[np.int64]) -> Words:
     """(n, RARE): of each text the shingles that stand in fewest texts, ties by hash; repeated where it has fewer."""
-    ordered = np.sort(hashes)
-    first = np.flatnonzero(np.concatenate([np.ones(1, bool), ordered[1:] != ordered[:-1]]))
-    values, counts = ordered[first], np.diff(np.append(first, len(ordered)))
-    del ordered
-    frequency = counts[np.searchsorted(values, hashes)].astype(np.uint32)
-    sizes = np.diff(offsets)
-    order = np.lexsort((frequency, np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)))
-    picks = offsets[:-1, None] + np.minimum(np.arange(RARE), sizes[:, None] - 1)
-    rarest: Words = hashes[order[picks]]
+    rarest = np.empty((len(offsets) - 1, RARE), dtype=np.uint64)
+    values, counts = _in_several(hashes)
+    # Most hashes stand once, and most of those are told by their leading bits: the search misses the processor's cache.
+    shift = np.uint64(64 - LEADING)
+    leading = np.zeros(1 << LEADING, dtype=bool)
+    leading[(values >> shift).astype(np.int64)] = True
+    begin = 0
+    while begin < len(rarest):
+        end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + BLOCK, side="right")) - 1)
+        block = hashes.get(int(offsets[begin]), int(offsets[end] - offsets[begin]))
+        sizes = np.diff(offsets[begin : end + 1])
+        frequency = np.ones(len(block), dtype=np.uint32)
+        place = np.flatnonzero(leading[(block >> shift).astype(np.int64)])
+        found = np.minimum(np.searchsorted(values, block[place]), len(values) - 1)
+        known = values[found] == block[place]
+        frequency[place[known]] = counts[found[known]]
+        alone = frequency == 1
+        numbers = np.add.reduceat(alone, np.cumsum(sizes) - sizes, dtype=np.int64)
+        # Most texts have enough shingles of their own: the first of these are the rarest, and nothing has to be sorted.
+        enough = numbers >= RARE
+        singles = block[alone]
+        rarest[begin:end][enough] = singles[(np.cumsum(numbers) - numbers)[enough, None] + np.arange(RARE)]
+        rest = np.repeat(~enough, sizes)
+        few = sizes[~enough]
+        order = np.lexsort((frequency[rest], np.repeat(np.arange(len(few)), few)))
+        picks = (np.cumsum(few) - few)[:, None] + np.minimum(np.arange(RARE), few[:, None] - 1)
+        rarest[begin:end][~enough] = block[rest][order[picks]]
+        begin = end
     return rarest
+
+
+def _in_several(hashes: _Spool) -> tuple[Words, NDArray[np.uint32]]:
+    """The hashes that stand more than once, ascending, and how often.
+
+    They are dealt into a second file by their leading bits, so that one part after the other is sorted.
+    """
+    bits = max(1, (hashes.length // BLOCK).bit_length())
+    shift = np.uint64(64 - bits)
+    sizes = np.zeros(1 << bits, dtype=np.int64)
+    for block in hashes.blocks(BLOCK):
+        sizes += np.bincount((block >> shift).astype(np.int64), minlength=len(sizes))
+    starts = np.cumsum(sizes) - sizes
+    dealt, filled = _Spool(), starts.copy()
+    for block in hashes.blocks(BLOCK):
+        ordered = np.sort(block)
+        cuts = [0, *np.cumsum(np.bincount((ordered >> shift).astype(np.int64), minlength=len(sizes))).tolist()]
+        for part, (begin, end) in enumerate(itertools.pairwise(cuts)):
+            dealt.put(int(filled[part]), ordered[begin:end])
+            filled[part] += end - begin
+    values: list[Words] = [np.zeros(0, np.uint64)]
+    counts: list[NDArray[np.uint32]] = [np.zeros(0, np.uint32)]
+    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
+        if size:
+            ordered = np.sort(dealt.get(start, size))
+            first = np.flatnonzero(np.concatenate([np.ones(1, bool), ordered[1:] != ordered[:-1]]))
+            often = np.diff(np.append(first, size))
+            values.append(ordered[first[often > 1]])
+            counts.append(often[often > 1].astype(np.uint32))
+    return np.concatenate(values), np.concatenate(counts)
 
 
 def _mixed(value: Words) -> Words:

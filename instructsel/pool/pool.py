@@ -6,6 +6,7 @@ files or rows. A pool holds a few dozen bytes per example; texts are read again 
 
 from __future__ import annotations
 
+import bisect
 import gzip
 import hashlib
 import itertools
@@ -135,10 +136,6 @@ class Pool:
         return [hexes[32 * i : 32 * i + 32] + (f".{n}" if n else "") for i, n in enumerate(self.occurrences.tolist())]
 
     @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {name: position for position, name in enumerate(self.ids)}
-
-    @cached_property
     def sources(self) -> list[str]:
         """The source label of each example."""
         labels = [file.source.label for file in self.files]
@@ -174,15 +171,17 @@ class Pool:
         Raises:
             UnknownExample: no example, or more than one, answers to it.
         """
-        if (exact := self._positions.get(name)) is not None:
-            return exact
+        # The ids are in order, and those that begin with a name follow it.
+        first = bisect.bisect_left(self.ids, name)
+        if first < len(self) and self.ids[first] == name:
+            return first
         place, colon, number = name.rpartition(":")
         if colon and number.isdigit():
             return self._at_line(place, int(number))
-        found = [position for whole, position in self._positions.items() if whole.startswith(name)] if len(name) >= 8 else []
-        if len(found) == 1:
-            return found[0]
-        many = f"{len(found)} examples begin with '{name}'" if found else f"No example has the id '{name}'"
+        found = sum(1 for _ in itertools.takewhile(lambda whole: whole.startswith(name), itertools.islice(self.ids, first, None)))
+        if found == 1 and len(name) >= 8:
+            return first
+        many = f"{found} examples begin with '{name}'" if found and len(name) >= 8 else f"No example has the id '{name}'"
         raise UnknownExample(f"{many}.", fix="Give more of the id, or FILE:LINE.")
 
     def _at_line(self, place: str, line: int) -> int:

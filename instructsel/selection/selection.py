@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -307,23 +308,24 @@ class Setting:
             reasons[int(self.eligible[row])] = reason
         order = self.order(ranking)
         positions = self.eligible[order]
-        fresh: list[int] = []
-        for position, repeated_position in zip(positions.tolist(), self.repeats(order).tolist(), strict=True):
-            if repeated_position >= 0:
-                reasons[position], duplicate_of[position] = NEAR, self.ids[repeated_position]
-            else:
-                fresh.append(position)
-        kept, used, refused = self._fill(fresh)
+        repeats = self.repeats(order)
+        for row in np.flatnonzero(repeats >= 0).tolist():
+            reasons[positions[row]], duplicate_of[positions[row]] = NEAR, self.ids[repeats[row]]
+        fresh = positions[repeats < 0].tolist()
+        kept, used, refused, reached = self._fill(fresh)
         for position, reason in refused.items():
             reasons[position] = reason
+        for position in itertools.islice(fresh, reached, None):
+            reasons[position] = NOT_REACHED
+        del fresh
         is_kept = np.zeros(n, dtype=bool)
         is_kept[kept] = True
         frame = self._frame(ranking, positions, is_kept, reasons, duplicate_of)
         summary = self._summary(ranking, frame, np.array(sorted(kept), dtype=np.int64), used, OVER in refused.values())
         return Selection(ranking.name, frame, summary, self._manifest(ranking, summary), self)
 
-    def _fill(self, fresh: list[int]) -> tuple[list[int], int, dict[int, str]]:
-        """Fill the budget in rank order: kept positions, what they use of the budget, and why the others were left."""
+    def _fill(self, fresh: list[int]) -> tuple[list[int], int, dict[int, str], int]:
+        """Fill the budget in rank order: kept positions, what they use of it, why others were left, and how many were looked at."""
         limit = self.limit()
         caps = {source: cap_of(quota, limit) for source, quota in self.quotas.items()}
         spent: Counter[str] = Counter()
@@ -331,10 +333,9 @@ class Setting:
         used = 0
         refused: dict[int, str] = {}
         costs = self._costs(fresh)
-        for position in fresh:
+        for reached, position in enumerate(fresh):
             if used >= limit:
-                refused[position] = NOT_REACHED
-                continue
+                return kept, used, refused, reached
             source = self.sources[position]
             cost = next(costs)
             if source in caps and spent[source] + cost > caps[source]:
@@ -345,7 +346,7 @@ class Setting:
                 kept.append(position)
                 used += cost
                 spent[source] += cost
-        return kept, used, refused
+        return kept, used, refused, len(fresh)
 
     def _costs(self, positions: list[int]) -> Any:
         """What each row takes of the budget: 1, or its tokens, counted a batch at a time and only as far as needed."""
@@ -505,8 +506,10 @@ def prepare(
     _check_nulls(table, rule, max_null_fraction)
     dropped = _unscored(table, rule, rows)
     if not keep_exact_duplicates:
-        dropped |= _exact_duplicates(pool.ids, dropped)
-    eligible = np.array([position for position in range(len(pool)) if position not in dropped], dtype=np.int64)
+        dropped |= _exact_duplicates(pool, dropped)
+    is_eligible = np.ones(len(pool), dtype=bool)
+    is_eligible[list(dropped)] = False
+    eligible = np.flatnonzero(is_eligible)
     if not len(eligible):
         counts = ", ".join(f"{reason}: {count}" for reason, count in Counter(reason for reason, _ in dropped.values()).most_common())
         raise NothingToDo(f"No row of the pool is left to rank ({counts or 'it is empty'}).")
@@ -543,16 +546,14 @@ def _fit(pool: Pool, table: ScoreTable) -> Positions:
     scored = (table.manifest.get("pool") or {}).get("fingerprint")
     if scored is not None and scored != pool.fingerprint:
         raise UsageError("The scores are of another pool, or the pool has changed since it was scored.", fix=again)
-    where = {name: row for row, name in enumerate(table.ids)}
-    missing = [name for name in pool.ids if name not in where]
-    if missing or len(table) != len(pool):
-        what = (
-            f"{len(missing)} of the pool's {len(pool)} rows have no scores"
-            if missing
-            else f"the table has {len(table)} rows, the pool {len(pool)}"
-        )
-        raise UsageError(f"The scores do not fit the pool: {what}.", fix=again)
-    return np.array([where[name] for name in pool.ids], dtype=np.int64)
+    # Both are in the order of their ids, so that the same ids stand in the same rows.
+    if len(table) == len(pool) and (table.frame["id"] == pl.Series("id", pool.ids, dtype=pl.String)).all():
+        return np.arange(len(pool), dtype=np.int64)
+    missing = len(set(pool.ids) - set(table.ids))
+    what = (
+        f"{missing} of the pool's {len(pool)} rows have no scores" if missing else f"the table has {len(table)} rows, the pool {len(pool)}"
+    )
+    raise UsageError(f"The scores do not fit the pool: {what}.", fix=again)
 
 
 def _check_bad_rows(pool: Pool, limit: float) -> None:
@@ -592,18 +593,19 @@ def _unscored(table: ScoreTable, rule: LinearRule, rows: Positions) -> dict[int,
     return dropped
 
 
-def _exact_duplicates(ids: Sequence[str], dropped: Mapping[int, Any]) -> dict[int, tuple[str, str | None]]:
+def _exact_duplicates(pool: Pool, dropped: Mapping[int, Any]) -> dict[int, tuple[str, str | None]]:
     """Rows whose digest an earlier occurrence among the others has."""
-    groups: dict[str, list[tuple[int, int]]] = {}
-    for position, name in enumerate(ids):
-        if position not in dropped:
-            digest, _, occurrence = name.partition(".")
-            groups.setdefault(digest, []).append((int(occurrence or 0), position))
     found: dict[int, tuple[str, str | None]] = {}
-    for group in groups.values():
-        if len(group) > 1:
-            group.sort()
-            found.update({position: (EXACT, ids[group[0][1]]) for _, position in group[1:]})
+    # Equal digests stand side by side: a pool is in the order of its ids.
+    same = (pool.digests[1:] == pool.digests[:-1]).all(axis=1)
+    firsts = np.flatnonzero(same & ~np.concatenate([np.zeros(1, bool), same[:-1]])) if len(same) else np.zeros(0, np.int64)
+    for first in firsts.tolist():
+        end = first + 1
+        while end < len(pool) and same[end - 1]:
+            end += 1
+        # By occurrence: as text .10 stands before .2.
+        left = sorted((int(pool.occurrences[position]), position) for position in range(first, end) if position not in dropped)
+        found.update({position: (EXACT, pool.ids[left[0][1]]) for _, position in left[1:]})
     return found
 
 

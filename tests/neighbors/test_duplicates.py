@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instructsel.errors import UsageError
-from instructsel.neighbors.duplicates import BUCKET, Shingles, near_duplicates
+from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.neighbors.duplicates import BANDS, BUCKET, Shingles, near_duplicates
 from instructsel.pool.pool import Pool
 
 
@@ -163,6 +164,40 @@ def test_the_batches_in_which_texts_are_hashed_make_no_difference(monkeypatch: p
     assert (pieces.hashes == whole.hashes).all()
     assert (pieces.offsets == whole.offsets).all()
     assert (pieces.keys == whole.keys).all()
+
+
+def test_shingles_kept_in_a_file_are_those_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [numbered(30 + i % 7, i % 30, f"x{i // 3}") for i in range(300)] + ["", "short", "short"]
+    whole = Shingles.of(texts)
+    monkeypatch.setattr("instructsel.neighbors.duplicates.IN_MEMORY", 1000)
+    monkeypatch.setattr("instructsel.neighbors.duplicates.BLOCK", 64)
+    spooled = Shingles.of(iter(texts))
+    assert spooled.spool.file._rolled  # type: ignore[attr-defined]
+    assert not whole.spool.file._rolled  # type: ignore[attr-defined]
+    assert (spooled.hashes == whole.hashes).all()
+    assert (spooled.keys == whole.keys).all()
+    assert near_duplicates(spooled, range(len(texts))).tolist() == near_duplicates(whole, range(len(texts))).tolist()
+
+
+def test_texts_share_a_bucket_exactly_where_they_share_a_key() -> None:
+    texts = [
+        "one two three four five six",
+        "one two three four five six",
+        "one two three four five seven",
+        "a text of its own, like no other",
+    ]
+    keys = Shingles.of(texts).keys
+    assert (keys[0] == keys[1]).all()
+    assert (keys[0, :BANDS] > 0).all()
+    assert set(keys[0].tolist()) & set(keys[2].tolist()) - {0}
+    assert set(keys[3, :BANDS].tolist()) == {0}
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("instructsel.neighbors.duplicates.IN_MEMORY", 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(EnvironmentFault, match="gone"):
+        Shingles.of([numbered(30, i % 30, f"x{i}") for i in range(10)])
 
 
 @pytest.mark.parametrize(("words", "dropped"), [(60, 1999), (30, 0)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -31,6 +31,11 @@ from instructsel.models.load import (
 
 Turns = Sequence[tuple[str, str]]
 """(role, text) of a conversation that ends with the answer."""
+
+Plain = Callable[[str], NDArray[np.int32]]
+"""A text → its tokens."""
+Frame = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
+NONE: Final = np.zeros(0, dtype=np.int32)
 
 NEOX: Final = "gpt_neox_reward_model"
 """The model type of OpenAssistant's Pythia reward models; no class of transformers' own."""
@@ -95,6 +100,8 @@ class RewardModel:
     template: Any
     """transformers' tokenizer, for the chat_template profile."""
     unknown: int | None
+    frame: Frame
+    """The special tokens around and between a pair of texts."""
     separator: int | None
     """The token after which a pair's second text has segment 1, for models that know segments."""
 
@@ -166,6 +173,7 @@ class RewardModel:
             pad,
             template,
             next((number for word in ("[UNK]", "<unk>") if (number := tokenizer.token_to_id(word)) is not None), None),
+            _frame(tokenizer) if profile == "pair" else (NONE, NONE, NONE),
             separator,
         )
         if probe:
@@ -246,8 +254,11 @@ class RewardModel:
         asked: list[int] = []
         reasons: list[str | None] = [None] * len(conversations)
         truncated = np.zeros(len(conversations), dtype=bool)
+        texts = {text: None for turns in conversations for text in self._texts(turns)}
+        tokens = runner.Ragged.tokenized(self.tokenizer, list(texts))
+        where = {text: number for number, text in enumerate(texts)}
         for number, turns in enumerate(conversations):
-            ids, truncated[number] = self._encode(turns)
+            ids, truncated[number] = self._encode(turns, lambda text: tokens[where[text]])
             if unknown_share(ids, self.unknown) > UNKNOWN:
                 reasons[number] = "unsupported_language"
                 continue
@@ -255,18 +266,22 @@ class RewardModel:
             asked.append(number)
         return Encoded(runner.Ragged.of(rows), np.array(asked, dtype=np.int64), reasons, truncated)
 
-    def _encode(self, turns: Turns) -> tuple[NDArray[np.int32], bool]:
+    def _encode(self, turns: Turns, plain: Plain | None = None) -> tuple[NDArray[np.int32], bool]:
+        """The tokens of a conversation, and whether something was cut; `plain` knows the tokens of its texts already."""
+        plain = plain or self._plain
         if self.profile == "oasst_pythia":
-            pieces = [self._tagged(role, text) for role, text in turns]
-            ids, cut = _joined([piece for turn in pieces[:-1] for piece in turn], pieces[-1], self.max_length, head=1, tail=1)
-        elif self.profile == "chat_template":
+            pieces = [self._tagged(role, plain(text)) for role, text in turns]
+            return _joined(np.concatenate([NONE, *pieces[:-1]]), pieces[-1], self.max_length)
+        if self.profile == "chat_template":
             ids, cut = self._templated(turns)
-        else:
-            history, answer = "\n".join(text for _, text in turns[:-1]), turns[-1][1]
-            ids, cut = self._paired(history, answer)
-        return np.array(ids, dtype=np.int32), cut
+            return np.array(ids, dtype=np.int32), cut
+        return self._paired(*(plain(text) for text in _pair(turns)))
 
-    def _tagged(self, role: str, text: str) -> list[int]:
+    def _texts(self, turns: Turns) -> Sequence[str]:
+        """What of a conversation is tokenized by itself."""
+        return [] if self.profile == "chat_template" else _pair(turns) if self.profile == "pair" else [text for _, text in turns]
+
+    def _tagged(self, role: str, text: NDArray[np.int32]) -> NDArray[np.int32]:
         """A turn between its role's token and the end of text; control tokens spelled out in the text stay text."""
         names = ("<|assistant|>" if role in ANSWERED_BY else "<|prompter|>", "<|endoftext|>")
         first, last = (self.tokenizer.token_to_id(name) for name in names)
@@ -274,21 +289,20 @@ class RewardModel:
             raise ModelRefused(
                 f"The tokenizer of {self.source.name} lacks {names[0]} or {names[1]}.", fix="Fetch the tokenizer that belongs to the model."
             )
-        return [first, *self._plain(text), last]
+        return np.concatenate([np.array([first], dtype=np.int32), text, np.array([last], dtype=np.int32)])
 
-    def _plain(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+    def _plain(self, text: str) -> NDArray[np.int32]:
+        return runner.Ragged.tokenized(self.tokenizer, [text])[0]
 
-    def _paired(self, history: str, answer: str) -> tuple[list[int], bool]:
+    def _paired(self, first: NDArray[np.int32], second: NDArray[np.int32]) -> tuple[NDArray[np.int32], bool]:
         """The tokenizer's own form for a pair of texts, with its special tokens around what fits of both."""
-        first, second = self._plain(history), self._plain(answer)
-        room = self.max_length - self.tokenizer.num_special_tokens_to_add(is_pair=True)
+        before, between, after = self.frame
+        room = self.max_length - sum(map(len, self.frame))
         cut = len(first) + len(second) > room
         if cut:
             second = second[:room]
-            first = first[len(first) - (room - len(second)) :] if room > len(second) else []
-        return _framed(first, second, self.tokenizer), cut
+            first = first[len(first) - (room - len(second)) :] if room > len(second) else NONE
+        return np.concatenate([before, first, between, second, after]), cut
 
     def _templated(self, turns: Turns) -> tuple[list[int], bool]:
         """The conversation in the model's chat template; whole early turns are left out while it is too long."""
@@ -306,29 +320,35 @@ class RewardModel:
         return defused(text, sorted(added | set(self.template.all_special_tokens)))
 
 
-def _joined(history: list[int], answer: list[int], limit: int, *, head: int, tail: int) -> tuple[list[int], bool]:
+def _joined(history: NDArray[np.int32], answer: NDArray[np.int32], limit: int) -> tuple[NDArray[np.int32], bool]:
     """History and answer within a limit: the history loses its beginning first, the answer what stands before its last token."""
     if len(history) + len(answer) <= limit:
-        return history + answer, False
+        return np.concatenate([history, answer]), False
     if len(answer) >= limit:
-        return [*answer[: limit - tail], *answer[-tail:]], True
+        return np.concatenate([answer[: limit - 1], answer[-1:]]), True
     room = limit - len(answer)
-    kept = [*history[:head], *history[len(history) - (room - head) :]] if room > head else []
-    return kept + answer, True
+    # The history's first token says who speaks first.
+    kept = np.concatenate([history[:1], history[len(history) - (room - 1) :]]) if room > 1 else NONE
+    return np.concatenate([kept, answer]), True
 
 
-def _framed(first: list[int], second: list[int], tokenizer: Any) -> list[int]:
-    """Two lists of tokens among the special tokens the tokenizer puts around a pair."""
+def _pair(turns: Turns) -> tuple[str, str]:
+    """Everything before the answer, and the answer."""
+    return "\n".join(text for _, text in turns[:-1]), turns[-1][1]
+
+
+def _frame(tokenizer: Any) -> Frame:
+    """The special tokens the tokenizer puts before, between and behind a pair of texts."""
     marks = tokenizer.encode("a", "b")
     # special_tokens_mask says which positions are the tokenizer's own; the rest are the two texts, in order.
-    ids, special, which = marks.ids, marks.special_tokens_mask, marks.sequence_ids
-    found: list[int] = []
-    for position, token in enumerate(ids):
-        if special[position]:
-            found.append(token)
-        elif position == which.index(which[position]):
-            found.extend(first if which[position] == 0 else second)
-    return found
+    own = [position for position, special in enumerate(marks.special_tokens_mask) if special]
+    first = marks.sequence_ids.index(0) if 0 in marks.sequence_ids else 0
+    second = marks.sequence_ids.index(1) if 1 in marks.sequence_ids else len(marks.ids)
+    parts = [[], [], []]  # type: list[list[int]]
+    for position in own:
+        parts[0 if position < first else 1 if position < second else 2].append(marks.ids[position])
+    before, between, after = (np.array(part, dtype=np.int32) for part in parts)
+    return before, between, after
 
 
 def _padding(source: LocalModel, tokenizer: Any) -> int:

@@ -65,12 +65,13 @@ def main() -> None:
     try:
         train = [example.text for example in pool.sample(min(3000, len(pool)), seed=1).examples()]
         for name in options.only.split(","):
-            figures[name] = CASES[name](folder, train, rows, options)
+            figures[name] = {**CASES[name](folder, train, rows, options), "load_average": os.getloadavg()[0]}
             print(name, {key: value for key, value in figures[name].items() if key not in ("seconds",)}, flush=True)
+            # After every case: a run that is stopped has what it measured.
+            written = {"figures": figures, "pool": options.pool.rsplit("/", 1)[-1]}
+            print(_record.write(path.stem, written, "torch", "transformers", "scikit-learn"), flush=True)
     finally:
         shutil.rmtree(folder)
-    written = {"figures": figures, "pool": options.pool.rsplit("/", 1)[-1], "rows": len(rows), "load_average": os.getloadavg()[0]}
-    print(_record.write(path.stem, written, "torch", "transformers", "scikit-learn"))
 
 
 def alternating(ways: dict[str, Way], repeats: int, *, tolerance: float) -> dict[str, Any]:

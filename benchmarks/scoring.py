@@ -76,8 +76,6 @@ def main() -> None:
 
 def alternating(ways: dict[str, Way], repeats: int, *, tolerance: float) -> dict[str, Any]:
     """Seconds of each way, in turns; the others' values must be ours."""
-    for way in ways.values():
-        way()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     values: dict[str, np.ndarray] = {}
     for _ in range(repeats):

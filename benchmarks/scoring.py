@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="likelihood,deberta,pythia,unieval,knn")
     parser.add_argument("--vectors", type=int, default=50_000)
+    parser.add_argument("--without", default="", help="ways to leave out, separated by semicolons")
     parser.add_argument("--toy", action="store_true", help="tiny models, to try the script")
     options = parser.parse_args()
     import torch
@@ -74,8 +75,10 @@ def main() -> None:
         shutil.rmtree(folder)
 
 
-def alternating(ways: dict[str, Way], repeats: int, *, tolerance: float) -> dict[str, Any]:
+def alternating(ways: dict[str, Way], options: Any, *, tolerance: float) -> dict[str, Any]:
     """Seconds of each way, in turns; the others' values must be ours."""
+    repeats = options.repeats
+    ways = {name: way for name, way in ways.items() if name not in options.without.split(";")}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     values: dict[str, np.ndarray] = {}
     for _ in range(repeats):
@@ -174,7 +177,7 @@ def likelihood(folder: Path, train: list[str], rows: list[tuple[str, str]], opti
     }
     report = ours.answer(questions).report
     return {
-        **alternating(ways, options.repeats, tolerance=1e-4),
+        **alternating(ways, options, tolerance=1e-4),
         "tokens": report.tokens,
         "padding_share": report.padding_share,
         "rows": len(rows),
@@ -205,7 +208,7 @@ def _rewards(ours: RewardModel, theirs: Any, rows: list[tuple[str, str]], option
         "one padded batch": lambda: padded(len(sequences)),
     }
     report = ours.score(conversations).report
-    figures = alternating(ways, options.repeats, tolerance=2e-4)
+    figures = alternating(ways, options, tolerance=2e-4)
     return {**figures, "tokens": report.tokens, "padding_share": report.padding_share, "rows": len(rows)}
 
 
@@ -324,7 +327,7 @@ def unieval(folder: Path, train: list[str], rows: list[tuple[str, str]], options
         "padded, file order": lambda: padded(32),
     }
     report = ours.answer(questions).report
-    figures = alternating(ways, options.repeats, tolerance=1e-4)
+    figures = alternating(ways, options, tolerance=1e-4)
     return {**figures, "tokens": report.tokens, "padding_share": report.padding_share, "rows": len(rows), "layers": 4}
 
 

@@ -7,7 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-VERBS = (["score"], ["select"], ["rules", "list"], ["rules", "show"], ["explain"], ["diff"], ["status"], ["doctor"], ["cache", "show"], ["cache", "prune"], ["demo"])
+VERBS = (
+    ["score"],
+    ["select"],
+    ["rules", "list"],
+    ["rules", "show"],
+    ["explain"],
+    ["diff"],
+    ["status"],
+    ["doctor"],
+    ["cache", "show"],
+    ["cache", "prune"],
+    ["demo"],
+)
 PAGE = Path(__file__).with_name("reference") / "command-line.md"
 
 

@@ -73,8 +73,9 @@ class _Spool:
     """
 
     def __init__(self) -> None:
-        self.file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="instructsel-")  # noqa: SIM115 - the spool owns it
-        self.length = 0
+        spooled = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, prefix="instructsel-")  # noqa: SIM115 - the spool owns it
+        self.file: tempfile.SpooledTemporaryFile[bytes] = spooled
+        self.length: int = 0
 
     def append(self, numbers: Words) -> None:
         self.put(self.length, numbers)

@@ -66,7 +66,7 @@ def main() -> None:
     try:
         train = [example.text for example in pool.sample(min(3000, len(pool)), seed=1).examples()]
         for name in options.only.split(","):
-            figures[name] = {**CASES[name](folder, train, rows, options), "load_average": os.getloadavg()[0]}
+            figures[name] = {**CASES[name](folder, train, rows, options), "load_average": os.getloadavg()[0], "commit": _record.commit()}
             print(name, {key: value for key, value in figures[name].items() if key not in ("seconds",)}, flush=True)
             # After every case: a run that is stopped has what it measured.
             written = {"figures": figures, "pool": options.pool.rsplit("/", 1)[-1]}

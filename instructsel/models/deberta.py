@@ -61,7 +61,7 @@ class _Positions:
     keys: Any
     """(heads, 2 · span, d), for content to position; None where the model has none."""
     queries: Any
-    """(heads, 2 · span, d), for position to content; None where the model has none."""
+    """(heads, 2 · span, d), for position to content, scaled; None where the model has none."""
     span: int
     scale: float
 
@@ -82,7 +82,7 @@ class _Positions:
                 else None
                 for name, kind in zip(names, ("c2p", "p2c"), strict=True)
             ]
-        return cls(found[0], found[1], span, scale)
+        return cls(found[0], None if found[1] is None else found[1] / scale, span, scale)
 
 
 def _attend(attention: Any, positions: _Positions, hidden: Any, *_: Any, **__: Any) -> tuple[Any, None]:
@@ -94,6 +94,8 @@ def _attend(attention: Any, positions: _Positions, hidden: Any, *_: Any, **__: A
     for start, rows, length in packing.now().groups:
         stop = start + rows * length
         query, key, values = (each[start:stop].view(rows, length, heads, -1).transpose(1, 2) for each in (asked, given, value))
+        # Scaled before the product: a row's scores outnumber its queries.
+        query = query / positions.scale
         scores = query @ key.transpose(-1, -2)
         distances = torch.arange(1 - length, length, device=hidden.device)
         if positions.keys is not None:
@@ -102,7 +104,7 @@ def _attend(attention: Any, positions: _Positions, hidden: Any, *_: Any, **__: A
             scores += _skewed(key @ _table(attention, positions.queries, positions.span, distances).transpose(-1, -2), length).transpose(
                 -1, -2
             )
-        weights = (scores / positions.scale).softmax(-1)
+        weights = scores.softmax(-1)
         found[start:stop] = (weights @ values).transpose(1, 2).reshape(rows * length, -1)
     return found[None], None
 

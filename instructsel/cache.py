@@ -15,6 +15,7 @@ import stat
 import struct
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,8 @@ HEAD: Final = struct.Struct("<QI4s")
 """Rows, values of a row, and their type."""
 SEGMENT: Final = ".values"
 SPACE: Final = "fingerprint.json"
+MERGED: Final = "merged"
+"""Changed by every merge after its file is written and before any other is removed."""
 SHELVES: Final = "shelves"
 RUNS: Final = "runs"
 LIMIT: Final = 20 << 30
@@ -200,7 +203,8 @@ class Cache:
                 freed += _size(path)
                 path.unlink(missing_ok=True)
             if not any(shelf.folder.glob(f"*{SEGMENT}")):
-                (shelf.folder / SPACE).unlink(missing_ok=True)
+                for name in (SPACE, MERGED):
+                    (shelf.folder / name).unlink(missing_ok=True)
                 _remove_folder(shelf.folder)
         return freed
 
@@ -277,11 +281,25 @@ class Shelf:
         self._merge()
 
     def _look(self) -> None:
-        """Open the files that are new, forget those that are gone."""
+        """Open the files that are new, forget those that are gone.
+
+        A listing made while another process merges can miss both the file that is removed and the one that holds its values
+        from now on. The mark of merges tells: a file that disappears after it was read stands in one written before it.
+        """
+        while True:
+            before = self._mark()
+            self._look_once()
+            if self._mark() == before:
+                return
+
+    def _mark(self) -> bytes:
         try:
-            names = {entry.name for entry in os.scandir(self.folder) if entry.name.endswith(SEGMENT)}
+            return (self.folder / MERGED).read_bytes()
         except OSError:
-            names = set()
+            return b""
+
+    def _look_once(self) -> None:
+        names = _segments_in(self.folder)
         for name in set(self._segments) - names:
             del self._segments[name]
         for name in sorted(names - set(self._segments) - self._refused):
@@ -305,18 +323,26 @@ class Shelf:
         for part in parts:
             digest.update(part)
         path = self.folder / f"{digest.hexdigest()[:32]}{SEGMENT}"
-        try:
-            self.settle()
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
-        with atomic_write(path) as file:
-            file.write(MAGIC + digest.digest())
-            for part in parts:
-                file.write(part)
+        self._write_file(path, MAGIC + digest.digest(), *parts)
         return path
 
+    def _write_file(self, path: Path, *parts: bytes) -> None:
+        for attempt in range(3):
+            try:
+                self.settle()
+                with atomic_write(path) as file:
+                    for part in parts:
+                        file.write(part)
+                return
+            except OSError as error:
+                raise _unwritable(self.folder, error) from error
+            except EnvironmentFault:
+                # Another process may have pruned the folder away in between.
+                if attempt == 2 or self.folder.exists():
+                    raise
+
     def _merge(self) -> None:
-        """Write many small files as one, then remove them: in this order, so that nothing is ever lost."""
+        """Write many small files as one, mark the merge, then remove them: in this order, so that nothing is ever lost."""
         small = [path for path in self.folder.glob(f"*{SEGMENT}") if _size(path) < SMALL]
         if len(small) < MANY:
             return
@@ -324,10 +350,18 @@ class Shelf:
         if not opened:
             return
         merged = self._write(np.concatenate([each.keys for each in opened]), np.concatenate([each.values for each in opened]))
+        self._write_file(self.folder / MERGED, uuid.uuid4().bytes)
         for each in opened:
             if each.path != merged:
                 self._segments.pop(each.path.name, None)
                 _remove(each.path)
+
+
+def _segments_in(folder: Path) -> set[str]:
+    try:
+        return {entry.name for entry in os.scandir(folder) if entry.name.endswith(SEGMENT)}
+    except OSError:
+        return set()
 
 
 def _opened(path: Path) -> _Segment | None:

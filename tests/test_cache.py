@@ -83,6 +83,43 @@ def test_a_file_that_another_process_merged_away_is_no_error(cache: Cache) -> No
     assert found.all() and values[:, 0].tolist() == [3, 5]
 
 
+@pytest.mark.parametrize("listed", ["before the merge", "without the merged file"])
+def test_a_merge_while_another_process_looks_hides_nothing(cache: Cache, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+    for number in range(module.MANY - 1):
+        filled(cache, [f"row {number}"])
+    reader = Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8")
+    scan, merged = module._segments_in, []
+
+    def meanwhile(folder: Path) -> set[str]:
+        names = scan(folder)
+        if not merged:
+            merged.append(True)
+            filled(Cache.open(cache.folder), ["the last"])
+            if listed == "without the merged file":
+                return names & scan(folder)
+        return names
+
+    monkeypatch.setattr(module, "_segments_in", meanwhile)
+    found, _ = reader.get(keys_of([*(f"row {number}" for number in range(module.MANY - 1)), "the last"]))
+    assert merged and found.all()
+    assert len(list(reader.folder.glob("*.values"))) == 1
+
+
+def test_a_folder_pruned_away_between_two_steps_of_a_write_is_made_again(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = cache.shelf({"model": "a"}, width=2, dtype="<f8")
+    write, pruned = module.atomic_write, []
+
+    def meanwhile(path: Path) -> object:
+        if path.suffix == module.SEGMENT and not pruned:
+            pruned.append(Cache.open(cache.folder).prune(-1))
+        return write(path)
+
+    monkeypatch.setattr(module, "atomic_write", meanwhile)
+    shelf.put(keys_of(["one"]), np.ones((1, 2)))
+    shelf.flush()
+    assert pruned and shelf.get(keys_of(["one"]))[0].all()
+
+
 def test_pruning_removes_the_least_recently_used_first_and_no_more_than_needed(cache: Cache) -> None:
     for number, about in enumerate("abc"):
         filled(cache, [f"{about} {n}" for n in range(100)], about)

@@ -21,6 +21,7 @@ from instructsel.rules.collinearity import warnings
 from instructsel.scores.run import Neighborhood
 from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection import budget as budgets
+from instructsel.selection import floors
 from instructsel.selection.baselines import baselines
 from instructsel.selection.selection import INSIDE, OVER_THE_POOL, Selection, select
 
@@ -59,6 +60,13 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="SOURCE=CAP", help="At most CAP examples (500) or this share of the budget (0.3) of a source. May be repeated."
+        ),
+    ] = None,
+    floor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SYMBOL=FLOOR",
+            help="Leave out rows whose indicator is below this value (-1.5) or among the lowest share (10%), before ranking. May be repeated.",
         ),
     ] = None,
     near_duplicates: Annotated[float, typer.Option(help="Jaccard similarity from which a row repeats a better-ranked one.")] = 0.8,
@@ -103,6 +111,7 @@ def command(
         near_duplicate_threshold=None if keep_near_duplicates else near_duplicates,
         keep_exact_duplicates=keep_exact_duplicates,
         quotas=quotas,
+        floors=floors.parse(floor or []),
         clip=clip,
         allow_mismatch=allow_mismatch,
         max_null_fraction=max_null_fraction,
@@ -201,6 +210,11 @@ def report(chosen: Selection, beside: list[Selection], written: dict[str, dict[s
     for selection in (chosen, *beside):
         found.extend(_account(selection, written.get(selection.name)))
     summary = chosen.summary
+    found.extend(
+        f"floor: {told['rows']:,} rows have {symbol} below {told['value']:.4g} (asked: {told['asked']})"
+        for symbol, told in (summary.get("floors") or {}).items()
+        if told["value"] is not None
+    )
     shares = {symbol: share for symbol, share in summary["variance_shares"].items() if share is not None}
     if shares:
         found.append("share of the variance of the value: " + ", ".join(f"{symbol} {share:.1%}" for symbol, share in shares.items()))

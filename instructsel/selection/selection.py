@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from instructsel.scores.frames import read_frame, release, write_frame
 from instructsel.scores.run import Neighborhood
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.budget import Budget, Tokens, as_budget, cap_of, check_quotas
+from instructsel.selection.floors import Floor, below
 from instructsel.selection.tokens import chat_tokens
 
 Positions = NDArray[np.int64]
@@ -153,6 +154,7 @@ def select(
     near_duplicate_threshold: float | None = 0.8,
     keep_exact_duplicates: bool = False,
     quotas: Mapping[str, int | float] | None = None,
+    floors: Mapping[str, Floor] | None = None,
     clip: bool = False,
     allow_mismatch: bool = False,
     max_null_fraction: float = 0.05,
@@ -175,6 +177,7 @@ def select(
         keep_exact_duplicates: keep examples that occur more than once.
         quotas: at most this many examples (int) or this share of the budget (float) of a source; tokens where the budget
             is in tokens.
+        floors: leave out what an indicator, of the rule or not, puts below a floor; rows without a value in it too.
         clip: winsorise each indicator at its 1st and 99th percentile before the rule is applied.
         allow_mismatch: rank scores of models the rule does not assume, and say so in every output.
         max_null_fraction: share of the pool that may lack a value in an indicator of the rule.
@@ -200,6 +203,7 @@ def select(
         near_duplicate_threshold=near_duplicate_threshold,
         keep_exact_duplicates=keep_exact_duplicates,
         quotas=quotas,
+        floors=floors,
         clip=clip,
         allow_mismatch=allow_mismatch,
         max_null_fraction=max_null_fraction,
@@ -239,6 +243,8 @@ class Setting:
     near_duplicate_threshold: float | None
     keep_exact_duplicates: bool
     quotas: Mapping[str, int | float]
+    floors: Mapping[str, dict[str, Any]]
+    """Symbol → what was asked, the value below which rows are left out, and how many lie there."""
     clip: bool
     max_null_fraction: float
     neighbors: Neighbors | None
@@ -418,6 +424,7 @@ class Setting:
             "composition": {source: {"pool": pool_sources[source], "kept": kept_sources[source]} for source in sorted(pool_sources)},
             "mismatches": [mismatch.as_dict() for mismatch in self.mismatches],
             "recomputed": list(self.recomputed),
+            "floors": dict(self.floors),
             **ranking.details,
         }
 
@@ -463,6 +470,7 @@ class Setting:
                 "near_duplicate_threshold": self.near_duplicate_threshold,
                 "keep_exact_duplicates": self.keep_exact_duplicates,
                 "quotas": dict(sorted(self.quotas.items())),
+                "floors": {symbol: told["asked"] for symbol, told in sorted(self.floors.items())},
                 "clip": {symbol: list(limits) for symbol, limits in self.prediction.bounds.items()} if self.clip else None,
                 "max_null_fraction": self.max_null_fraction,
             },
@@ -479,6 +487,7 @@ def prepare(
     near_duplicate_threshold: float | None = 0.8,
     keep_exact_duplicates: bool = False,
     quotas: Mapping[str, int | float] | None = None,
+    floors: Mapping[str, Floor] | None = None,
     clip: bool = False,
     allow_mismatch: bool = False,
     max_null_fraction: float = 0.05,
@@ -499,12 +508,15 @@ def prepare(
         neighbors = Neighborhood(pool, table)
     check_quotas(quotas or {}, set(pool.sources))
     rule.check_columns(table)
+    _check_floors(table, floors or {})
     mismatches = tuple(rule.check_models(table, allow_mismatch=allow_mismatch))
     if isinstance(chosen, Tokens) and token_counter is None:
         token_counter = chat_tokens(chosen.tokenizer).count
     _check_bad_rows(pool, max_bad_fraction)
-    _check_nulls(table, rule, max_null_fraction)
-    dropped = _unscored(table, rule, rows)
+    _check_nulls(table, dict.fromkeys(rule.indicators, rule.name) | dict.fromkeys(floors or {}, "a floor"), max_null_fraction)
+    dropped = _unscored(table, rule.indicators, rows)
+    low, told = below(table, rows, floors or {})
+    dropped = {**low, **dropped}
     if not keep_exact_duplicates:
         dropped |= _exact_duplicates(pool, dropped)
     is_eligible = np.ones(len(pool), dtype=bool)
@@ -526,6 +538,7 @@ def prepare(
         near_duplicate_threshold=near_duplicate_threshold,
         keep_exact_duplicates=keep_exact_duplicates,
         quotas=dict(quotas or {}),
+        floors=told,
         clip=clip,
         max_null_fraction=max_null_fraction,
         neighbors=neighbors,
@@ -567,8 +580,17 @@ def _check_bad_rows(pool: Pool, limit: float) -> None:
         )
 
 
-def _check_nulls(table: ScoreTable, rule: LinearRule, limit: float) -> None:
-    over = [symbol for symbol in rule.indicators if table.null_fraction(symbol) > limit]
+def _check_floors(table: ScoreTable, floors: Mapping[str, Floor]) -> None:
+    for symbol in floors:
+        if symbol not in table.symbols:
+            raise UsageError(
+                f"The floor asks for {symbol}, which the score table does not have (it has {', '.join(table.symbols)}).",
+                fix=f"Score the pool with it: instructsel score POOL --indicators {','.join([*table.symbols, symbol])}",
+            )
+
+
+def _check_nulls(table: ScoreTable, users: Mapping[str, str], limit: float) -> None:
+    over = [symbol for symbol in users if table.null_fraction(symbol) > limit]
     if over:
         told = "; ".join(
             f"{symbol} {sum(counts.values())} of {len(table)} ({', '.join(f'{reason}: {n}' for reason, n in counts.items())})"
@@ -576,14 +598,14 @@ def _check_nulls(table: ScoreTable, rule: LinearRule, limit: float) -> None:
             for counts in [table.null_counts(symbol)]
         )
         raise TooManyNulls(
-            f"More than {limit:g} of the rows have no value in an indicator that {rule.name} uses: {told}.",
+            f"More than {limit:g} of the rows have no value in an indicator that {users[over[0]]} uses: {told}.",
             fix="Repair or drop these rows, choose a rule that does without, or raise --max-null-fraction.",
         )
 
 
-def _unscored(table: ScoreTable, rule: LinearRule, rows: Positions) -> dict[int, tuple[str, str | None]]:
+def _unscored(table: ScoreTable, symbols: Iterable[str], rows: Positions) -> dict[int, tuple[str, str | None]]:
     dropped: dict[int, tuple[str, str | None]] = {}
-    for symbol in rule.indicators:
+    for symbol in symbols:
         _, valid = table.values(symbol)
         missing = np.flatnonzero(~valid[rows])
         if len(missing):

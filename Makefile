@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 2
 export TORCH_INDEX
 SHARED ?= ../shared/data
 
-.PHONY: setup demo test check format soak bench docs clean
+.PHONY: setup demo test check format soak bench plausibility docs clean
 
 setup:
 	@$(PYTHON) .ci/setup.py cpu,dev
@@ -42,6 +42,12 @@ bench: setup
 	$(BIN)/python benchmarks/main_job.py $(SHARED)/pools/dolly.jsonl.zst --out .venv/bench
 	$(BIN)/python benchmarks/neighbors.py --cache .venv/bench/cache
 	$(BIN)/python benchmarks/main_job.py $(SHARED)/pools/alpaca.jsonl.zst --out .venv/bench
+
+# Trains the plausibility model anew and judges it: half an hour and more on two cores.
+plausibility: setup
+	$(BIN)/python -m pip install -q "peft>=0.21,<0.22"
+	$(BIN)/python benchmarks/embedded_reward/build.py $(SHARED)
+	$(BIN)/python docs/build_embedded_reward.py
 
 docs: setup
 	$(BIN)/python docs/build_reference.py

@@ -112,6 +112,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     for wanted in (
         "py.typed",
         "rules/presets/eq4.toml",
+        "models/plausibility.safetensors",
+        "models/plausibility.json",
         "examples/pool.jsonl",
         "examples/pool.key.json",
         "adapters/trl.py",

@@ -20,17 +20,26 @@ from instructsel.pool.pool import Pool
 from instructsel.rules import catalog
 from instructsel.scores.run import score
 from instructsel.selection.baselines import baselines
+from instructsel.selection.floors import BELOW, Floor
 from instructsel.selection.selection import EXACT, NEAR, Selection, select
 
 RULE: Final = "eq4-without-reward"
-INDICATORS: Final = ("len", "mtld", "knn_6")
+INDICATORS: Final = ("len", "mtld", "knn_6", "plausibility")
+FLOORS: Final = {"plausibility": Floor(lowest=0.1)}
+NULLS: Final = 0.1
+"""Some of the pool's prompts are in scripts that the plausibility model does not read; these rows are left out."""
 
+FLOOR: Final = (BELOW,)
 CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "exact_duplicate": (EXACT, NEAR),
     "near_duplicate": (EXACT, NEAR),
-    "empty": ("unscored",),
+    "empty": ("unscored:len:empty_response",),
+    "mismatched": FLOOR,
+    "gibberish": FLOOR,
+    "truncated": FLOOR,
+    "refusal": FLOOR,
 }
-"""Defect kind → the reasons of the checks that look for it. The other kinds have no check: only the ranking can keep them out."""
+"""Defect kind → the reasons of the checks that look for it; other kinds have none, and only the ranking can keep them out."""
 
 EXAMPLES: Final = """Examples:
   instructsel demo -o /tmp/instructsel-demo
@@ -81,7 +90,15 @@ def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tupl
     table.write(scores, run={"pools": [str(path.resolve())], "seconds": seconds})
     for line in [*summary(table, seconds), *notices(table), ""]:
         say(line, quiet=quiet)
-    chosen = select(whole, table, catalog.load(RULE), budget=fraction, neighbors=neighborhood(whole, table, cache, quiet=quiet))
+    chosen = select(
+        whole,
+        table,
+        catalog.load(RULE),
+        budget=fraction,
+        floors=FLOORS,
+        max_null_fraction=NULLS,
+        neighbors=neighborhood(whole, table, cache, quiet=quiet),
+    )
     beside = baselines(chosen, ["random"], seeds=[0])
     written = {
         selection.name: write(whole, selection, output / f"{name}.jsonl", to=None, scores=scores)
@@ -147,7 +164,7 @@ def compare(pool: Pool, selection: Selection, key: Path) -> dict[str, dict[str, 
 
 
 def _dropped(fate: tuple[bool, str | None], reasons: tuple[str, ...]) -> bool:
-    return fate[1] is not None and fate[1].partition(":")[0] in reasons
+    return fate[1] is not None and any(f"{fate[1]}:".startswith(f"{reason}:") for reason in reasons)
 
 
 def _lines(kinds: dict[str, dict[str, Any]], chosen: Selection) -> list[str]:
@@ -178,5 +195,17 @@ def _lines(kinds: dict[str, dict[str, Any]], chosen: Selection) -> list[str]:
         lines.append(
             f"{RULE} selects {', '.join(worse)} rows at least as often as clean ones ({base:.0%}): it favors what lies far from other rows and has no eye for quality."
         )
+    missed = [
+        f"{counts['planted'] - counts['found']} of {counts['planted']} {kind}"
+        for kind, counts in kinds.items()
+        if CHECKS.get(kind) == FLOOR and counts["found"] is not None and counts["found"] < counts["planted"]
+    ]
+    told = chosen.summary["floors"]["plausibility"]
+    unread = chosen.summary["dropped"].get("unscored:plausibility:unsupported_language", 0)
+    lines.append(
+        f"the floor left out the {told['rows']:,} rows of lowest plausibility, a tenth, whatever they are"
+        + (f"; it missed {', '.join(missed)} rows" if missed else "")
+        + (f"; {unread:,} rows whose prompt it cannot read were left out too." if unread else ".")
+    )
     lines.append(f"{len(chosen):,} rows selected by {chosen.manifest['form']}, which is not Eq. 4: no reward model took part.")
     return lines

@@ -7,15 +7,18 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
+from instructsel.commands import _card
 from instructsel.commands import _options as options
 from instructsel.commands._console import aligned, clean, reported
+from instructsel.models.plausibility import card
 from instructsel.rules import catalog
 from instructsel.rules.linear import LinearRule
 
 app: typer.Typer = typer.Typer(help="List and show the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None)
 
+CARD: Final = "plausibility"
 LIST_EXAMPLES: Final = "Examples:\n  instructsel rules list\n  instructsel rules list --json\n"
-SHOW_EXAMPLES: Final = "Examples:\n  instructsel rules show eq4\n  instructsel rules show eq4-without-reward --json\n"
+SHOW_EXAMPLES: Final = "Examples:\n  instructsel rules show eq4\n  instructsel rules show plausibility\n"
 
 
 @reported
@@ -31,11 +34,17 @@ def list_rules(json: options.Json = False, show_traceback: options.Traceback = F
 
 @reported
 def show(
-    name: Annotated[str, typer.Argument(help="A preset's name or a rule file (.toml).")],
+    name: Annotated[
+        str, typer.Argument(help="A preset's name or a rule file (.toml); plausibility for the card of that indicator's model.")
+    ],
     json: options.Json = False,
     show_traceback: options.Traceback = False,
 ) -> None:
     """Show a rule: formula, weights, units, models assumed, source."""
+    if name == CARD:
+        shown = card()
+        typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode() if json else "\n".join(_card.lines(shown)))
+        return
     rule = catalog.load(name)
     if json:
         typer.echo(orjson.dumps(_plain(rule), option=orjson.OPT_INDENT_2).decode())
@@ -64,6 +73,8 @@ def show(
     typer.echo(f"\n{clean(rule.citation)}" + (f" {clean(rule.equation)}" if rule.equation else ""))
     if rule.note:
         typer.echo(clean(rule.note))
+    if "rew" in rule.indicators:
+        typer.echo("No reward model ships with the package. What ships, and why it is none: instructsel rules show plausibility")
 
 
 def _plain(rule: LinearRule) -> dict[str, Any]:

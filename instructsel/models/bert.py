@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -40,6 +41,8 @@ class PackedBert:
     words: Any
     positions: Any
     """(max_position_embeddings, hidden), the type embedding of a single text added."""
+    second: Any
+    """(hidden,), what the type embedding of a pair's second text has more than that of the first."""
     norm: tuple[Any, Any]
     layers: tuple[_Layer, ...]
     heads: int
@@ -58,8 +61,13 @@ class PackedBert:
         )
 
     @classmethod
-    def load(cls, source: LocalModel, *, precision: str) -> Self:
+    def load(cls, source: LocalModel, *, precision: str, changes: Mapping[str, Any] | None = None) -> Self:
         """Read the weights.
+
+        Args:
+            source: the model's files.
+            precision: fp32 or bf16.
+            changes: what is added to weights, float32 tensors under the names the file has them.
 
         Raises:
             ModelRefused: a weight is missing.
@@ -76,12 +84,16 @@ class PackedBert:
             found = [name if name in state else f"bert.{name}" for name in names]
             if missing := [name for name, key in zip(names, found, strict=True) if key not in state]:
                 raise ModelRefused(f"{source.name} has no weight {missing[0]}.", fix="Fetch the whole model.")
-            return torch.cat([state[key].to(dtype) for key in found]).contiguous()
+            return torch.cat([changed(key).to(dtype) for key in found]).contiguous()
+
+        def changed(key: str) -> Any:
+            return state[key] + changes[key] if changes and key in changes else state[key]
 
         def pair(*names: str) -> tuple[Any, Any]:
             return weight(*(f"{name}.weight" for name in names)), weight(*(f"{name}.bias" for name in names))
 
         config = source.config
+        types = weight("embeddings.token_type_embeddings.weight")
         layers: list[_Layer] = []
         for number in range(config["num_hidden_layers"]):
             here, attention = LAYER.format(number), ATTENTION.format(number)
@@ -97,7 +109,8 @@ class PackedBert:
             )
         return cls(
             weight("embeddings.word_embeddings.weight"),
-            weight("embeddings.position_embeddings.weight") + weight("embeddings.token_type_embeddings.weight")[0],
+            weight("embeddings.position_embeddings.weight") + types[0],
+            types[1] - types[0] if len(types) > 1 else torch.zeros_like(types[0]),
             pair("embeddings.LayerNorm"),
             tuple(layers),
             config["num_attention_heads"],
@@ -109,12 +122,13 @@ class PackedBert:
         """Width of the hidden state."""
         return int(self.words.shape[1])
 
-    def hidden(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[Any]:
+    def hidden(self, ids: NDArray[np.int64], lengths: NDArray[np.int64], starts: NDArray[np.int64] | None = None) -> list[Any]:
         """The last hidden states.
 
         Args:
             ids: int64 (slots,), the tokens of one row after the other; slots left over at the end hold any token.
             lengths: int64 (b,), of each row; rows of one length stand together.
+            starts: int64 (b,), where in each row a second text begins; single texts without.
 
         Returns:
             Tensors (rows of one length, length, hidden), in the order of the rows.
@@ -126,6 +140,10 @@ class PackedBert:
         where = torch.zeros(slots, dtype=torch.int64)
         where[: int(lengths.sum())] = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths.tolist()]))
         state = functional.embedding(torch.from_numpy(ids), self.words).add_(functional.embedding(where, self.positions))
+        if starts is not None:
+            of_row = np.repeat(starts, lengths)
+            inside = where[: len(of_row)] >= torch.from_numpy(of_row)
+            state[: len(of_row)] += inside[:, None] * self.second
         state = functional.layer_norm(state, (width,), *self.norm, self.epsilon)
         mixed = torch.zeros_like(state)
         for layer in self.layers:

@@ -133,8 +133,8 @@ class RewardModel:
         """
         if name == "embedded":
             raise UsageError(
-                "There is no embedded reward model.",
-                fix="Name one: --reward OpenAssistant/reward-model-deberta-v3-large-v2, or a local folder.",
+                "There is no embedded reward model: what could be had in 3 MB does not deserve the name (docs/why/embedded_reward.md).",
+                fix="Name one: --reward OpenAssistant/reward-model-deberta-v3-large-v2, or a local folder. To keep out spoilt answers: --indicators plausibility and select --floor plausibility=10%",
             )
         source = locate(name, revision=revision, needed_by="the reward")
         refuse_code(source)

@@ -164,7 +164,7 @@ def select(
 ) -> Selection:
     """The best part of a pool by a rule, within a budget.
 
-    Unscored rows and exact duplicates are dropped; knn_i is computed anew over the rows that remain; they are ranked by
+    Unscored rows, exact duplicates and rows below a floor are dropped; knn_i is computed anew over the rows that remain; they are ranked by
     (value, id), lower first; near-duplicates of a better-ranked row, rows over their source's quota and rows beyond the
     budget are dropped. Nothing depends on the order of files or rows.
 
@@ -515,10 +515,10 @@ def prepare(
     _check_bad_rows(pool, max_bad_fraction)
     _check_nulls(table, dict.fromkeys(rule.indicators, rule.name) | dict.fromkeys(floors or {}, "a floor"), max_null_fraction)
     dropped = _unscored(table, rule.indicators, rows)
-    low, told = below(table, rows, floors or {})
-    dropped = {**low, **dropped}
     if not keep_exact_duplicates:
         dropped |= _exact_duplicates(pool, dropped)
+    low, told = below(table, rows, floors or {})
+    dropped = {**low, **dropped}
     is_eligible = np.ones(len(pool), dtype=bool)
     is_eligible[list(dropped)] = False
     eligible = np.flatnonzero(is_eligible)

@@ -229,7 +229,29 @@ def test_a_reward_model_asked_for_and_not_to_be_had_ends_before_any_work(run: Ru
     done = run("score", pool, "--reward", "OpenAssistant/reward-model-deberta-v3-large-v2")
     fails(done, 4, "hf download OpenAssistant/reward-model-deberta-v3-large-v2")
     assert not pool.with_name("pool.scores.parquet").exists()
-    fails(run("score", pool, "--reward", "embedded"), 2, "no embedded reward model")
+    fails(run("score", pool, "--reward", "embedded"), 2, "no embedded reward model", "--indicators plausibility")
+
+
+def test_a_floor_under_plausibility_keeps_out_what_looks_least_like_an_answer(run: Run, tmp_path: Path) -> None:
+    good = [{"instruction": f"What is {n} plus {n}?", "input": "", "output": f"{n} plus {n} is {2 * n}."} for n in range(3, 20)]
+    bad = [{"instruction": "Name a fruit.", "input": "", "output": "qwer asdf zxcv jkl; uiop qwer asdf"}]
+    path = tmp_path / "pool.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*good, *bad]))
+    assert run("score", path, "--indicators", "len,plausibility").returncode == 0
+    done = run("select", "--rule", "longest", "--floor", "plausibility=6%", "--n", "18", "--keep-near-duplicates", "-o", "chosen.jsonl")
+    assert done.returncode == 0 and "below_floor:plausibility 1" in done.stderr and "floor: 1 rows" in done.stderr
+    kept = [json.loads(line) for line in (tmp_path / "chosen.jsonl").read_text().splitlines()]
+    assert bad[0] not in kept and len(kept) == 17
+    fails(run("select", "--rule", "longest", "--floor", "mtld=6%", "--n", "3"), 2, "asks for mtld", "--indicators len,plausibility,mtld")
+    fails(run("select", "--rule", "longest", "--floor", "plausibility", "--n", "3"), 2, "is no floor")
+
+
+def test_the_card_of_the_model_that_ships_is_shown(run: Run) -> None:
+    done = run("rules", "show", "plausibility")
+    for said in ("no rule and no reward", "human pairs it never saw", "pandalm", "mismatched", "CC BY-SA 3.0", "languages: en", "limit: "):
+        assert said in done.stdout, said
+    assert json.loads(run("rules", "show", "plausibility", "--json").stdout)["outcome"] == "plausibility"
+    assert "instructsel rules show plausibility" in run("rules", "show", "eq4").stdout
 
 
 def test_a_pool_that_changed_since_it_was_scored_is_refused(run: Run, pool: Path) -> None:

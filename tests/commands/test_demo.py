@@ -37,10 +37,14 @@ def demo(folder: Path, *arguments: str) -> dict[str, Any]:
 def check(found: dict[str, Any]) -> None:
     defects = found["defects"]
     for kind in ("exact_duplicate", "near_duplicate", "empty"):
-        assert defects[kind]["recall"] == 1.0, kind
+        # A repetition of a row that the floor leaves out anyway needs not be found.
+        assert defects[kind]["recall"] >= (0.7 if kind == "near_duplicate" else 1.0), kind
         assert defects[kind]["false_alarms"] == 0, kind
-    for kind in ("mismatched", "gibberish", "truncated", "refusal"):
-        assert defects[kind]["recall"] is None
+    kinds = ("mismatched", "gibberish", "truncated", "refusal")
+    # The floor drops a tenth whatever they are, so chance would find a tenth; most of these defects lie below it.
+    assert sum(defects[kind]["found"] for kind in kinds) / sum(defects[kind]["planted"] for kind in kinds) > 0.3
+    assert all(0 <= defects[kind]["recall"] <= 1 for kind in kinds)
+    assert found["summary"]["floors"]["plausibility"]["asked"] == "10%"
     for counts in defects.values():
         assert counts["dropped"] + counts["out_by_rank"] + counts["selected"] == counts["planted"]
     assert found["summary"]["read"] == sum(counts["planted"] for counts in defects.values()) + _originals(defects)

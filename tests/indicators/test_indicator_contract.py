@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def indicator(request: pytest.FixtureRequest, folder: Path) -> Indicator:
     cls: Any = registry.load(request.param)
     fields = {field.name for field in dataclasses.fields(cls)}
-    given: dict[str, Any] = {"precision": "fp32", "device": "cpu"} if "precision" in fields else {}
+    given: dict[str, Any] = {name: value for name, value in (("precision", "fp32"), ("device", "cpu")) if name in fields}
     if "probe" in fields:
         kind = {"reward": "reward", "naturalness": "t5", "coherence": "t5", "understandability": "t5"}.get(request.param, "causal")
         given |= {"model": str(folder / kind), "probe": False}

@@ -46,6 +46,11 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
     ]
 
 
+def called(name: str, each: dict[str, Any]) -> str:
+    """A set's name, with what must be said of it."""
+    return name + ("" if each["unseen"] else " (family used in development)")
+
+
 def development(entry: dict[str, Any] | None) -> str:
     """An accuracy of the development figures."""
     return "" if entry is None else f"{entry['accuracy']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}] (n {entry['n']:,})"
@@ -74,17 +79,33 @@ def page() -> str:
         "Share of pairs in which the answer people preferred gets the higher value. Of one length: the two differ by at most 10 % in words. Balanced: all pairs, weighed so that the longer answer is the better one in half of them.",
         "",
         *table(
-            ["set", "n", "all pairs", "of one length", "n", "balanced", "longer wins", "cosine(prompt, response)"],
+            ["set", "n", "plausibility", "balanced", "longer wins", "cosine(prompt, response)"],
             [
                 [
-                    name + ("" if sets[name]["unseen"] else " (family used in development)"),
+                    called(name, sets[name]),
                     f"{sets[name]['n']:,}",
                     share(sets[name]["accuracy"]),
-                    share(sets[name]["length_matched"]),
-                    f"{sets[name]['length_matched']['n']:,}",
                     share(sets[name]["length_balanced"]),
                     share(sets[name]["longer_wins"]["all"]),
                     share(sets[name]["cosine"]["all"]),
+                ]
+                for name in sets
+            ],
+        ),
+        "Pairs of one length:",
+        "",
+        *table(
+            ["set", "n", "plausibility", "prompts drawn", "longer wins", "cosine(prompt, response)", "ahead of longer", "ahead of cosine"],
+            [
+                [
+                    called(name, sets[name]),
+                    f"{sets[name]['length_matched']['n']:,}",
+                    share(sets[name]["length_matched"]),
+                    share(sets[name]["by_prompt"]["length_matched"]),
+                    share(sets[name]["longer_wins"]["length_matched"]),
+                    share(sets[name]["cosine"]["length_matched"]),
+                    signed(sets[name]["ahead_of_longer"]["length_matched"]),
+                    signed(sets[name]["ahead_of_cosine"]["length_matched"]),
                 ]
                 for name in sets
             ],
@@ -155,6 +176,9 @@ def page() -> str:
         "- One unit of it is worth, in log-odds of being preferred by people: "
         + "; ".join(f"{name} {each['calibration']['scale']['value']:.2f}" for name, each in sets.items() if each["unseen"])
         + ". A reward model trained by Bradley–Terry has 1 on its own data.",
+        "- Taken as log-odds, its differences are off by (expected calibration error, in shares): "
+        + "; ".join(f"{name} {each['calibration']['error_at_1']['value']:.2f}" for name, each in sets.items() if each["unseen"])
+        + ".",
         "",
         "## Designs that were tried",
         "",

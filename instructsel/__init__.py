@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from instructsel.scores.table import ScoreTable
     from instructsel.selection.baselines import baselines
     from instructsel.selection.budget import Count, Fraction, Tokens
+    from instructsel.selection.floors import Floor
     from instructsel.selection.selection import Selection, select
 
     __version__: str
@@ -29,6 +30,7 @@ __all__ = [
     "Cache",
     "Count",
     "Example",
+    "Floor",
     "Fraction",
     "InstructselError",
     "LinearRule",
@@ -47,6 +49,7 @@ _HOME = {
     "Cache": ("instructsel.cache", "Cache"),
     "Count": ("instructsel.selection.budget", "Count"),
     "Example": ("instructsel.pool.example", "Example"),
+    "Floor": ("instructsel.selection.floors", "Floor"),
     "Fraction": ("instructsel.selection.budget", "Fraction"),
     "InstructselError": ("instructsel.errors", "InstructselError"),
     "LinearRule": ("instructsel.rules.linear", "LinearRule"),

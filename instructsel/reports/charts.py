@@ -93,7 +93,7 @@ def scatter(series: Sequence[Series], curve: Curve | None, *, title: str, x_labe
     if not kinds or len(kinds) > 2:
         raise UsageError(f"A scatter chart shows one or two kinds of points, not {len(kinds)}.")
     across = _Scale.of(np.concatenate([each.x for each in kinds]), LEFT, WIDTH - RIGHT)
-    # The band may leave the chart; the points decide what is seen.
+    # The band may leave the chart; the points and the line decide what is seen.
     ups = [each.y for each in kinds] + ([curve.y] if curve else [])
     up = _Scale.of(np.concatenate(ups), HEIGHT - BOTTOM, TOP)
     body = [*_axes(across, up, x_label, y_label)]

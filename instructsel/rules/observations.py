@@ -23,6 +23,8 @@ KIND: Final = "study"
 LOG: Final = "log_"
 SHARE: Final = "share_"
 SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
+COUNTS: Final = ("nulls", "truncated")
+"""Keys of a fingerprint that count rows of the pool it was made on."""
 NAMED: Final = 5
 """Rows a message names before it counts the rest."""
 DIFFERS: Final = 1e-6
@@ -203,12 +205,15 @@ class Observations:
         return found
 
     def fingerprints(self, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Of these indicators, what the manifest says they were scored with; without what counts rows."""
+        """Of these indicators, what the manifest says they were scored with; without what counts rows, and without nulls."""
         kept = self.manifest.get("indicators")
         if not isinstance(kept, Mapping):
             return {}
         found = {symbol: kept[symbol] for symbol in symbols if isinstance(kept.get(symbol), Mapping)}
-        return {symbol: {key: each[key] for key in each if key not in ("nulls", "truncated")} for symbol, each in found.items()}
+        return {
+            symbol: {key: _without_nulls(value) for key, value in each.items() if value is not None and key not in COUNTS}
+            for symbol, each in found.items()
+        }
 
     def where(self, mask: NDArray[np.bool_]) -> Self:
         """The rows of a mask."""
@@ -230,8 +235,9 @@ class Observations:
         return row if self.positions is None else self.positions[row]
 
     def _label(self, position: int) -> str:
-        parts = [str(self.columns[name][position]) for name in ("subset", "seed") if name in self.columns]
-        return f" ({', seed '.join(parts)})" if len(parts) == 2 else f" ({parts[0]})" if parts else ""
+        subset, seed = (self.columns[name][position] if name in self.columns else None for name in ("subset", "seed"))
+        parts = [str(subset)] * (subset is not None) + [f"seed {seed}"] * (seed is not None)
+        return f" ({', '.join(parts)})" if parts else ""
 
 
 def _listed(column: Any) -> list[Any]:
@@ -254,6 +260,13 @@ def _number(value: Any) -> float:
 def _plain(value: Any) -> Any:
     number = _number(value)
     return number if math.isfinite(number) else str(value)
+
+
+def _without_nulls(value: Any) -> Any:
+    # A rule file is TOML, which has none.
+    if isinstance(value, Mapping):
+        return {str(key): _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value if item is not None] if isinstance(value, list | tuple) else value
 
 
 def _is_symbol(name: str) -> bool:

@@ -161,7 +161,7 @@ class FitSummary:
                 found = [{inner.name: getattr(part, inner.name) for inner in fields(part)} for part in found]
             plain[one.name] = found
         del plain["indicators"]
-        return plain | ({"indicators": _plain(self.indicators)} if self.indicators else {})
+        return plain | ({"indicators": dict(self.indicators)} if self.indicators else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, where: str = "the fit") -> Self:
@@ -209,10 +209,3 @@ def _checked(kind: Any, data: Mapping[str, Any], where: str, apart: set[str] | f
 
 
 TYPES: Final[Mapping[str, type]] = {"str": str, "int": int, "bool": bool}
-
-
-def _plain(value: Any) -> Any:
-    """Nested mappings without what is None, which a TOML file cannot hold."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

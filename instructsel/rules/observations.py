@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from instructsel.artifact import fingerprint, read_manifest
-from instructsel.errors import ObservationsError, UnknownIndicator, UsageError
+from instructsel.errors import ObservationsError, ScoresError, UnknownIndicator, UsageError
 from instructsel.indicators import _registry as registry
 from instructsel.scores.frames import SEAL, read_frame
 
@@ -23,6 +23,7 @@ KIND: Final = "study"
 LOG: Final = "log_"
 SHARE: Final = "share_"
 SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
+AGAIN: Final = "Give a table with a row for each fine-tuned set."
 COUNTS: Final = ("nulls", "truncated")
 """Keys of a fingerprint that count rows of the pool it was made on."""
 NAMED: Final = 5
@@ -79,8 +80,8 @@ class Observations:
 
         Raises:
             UsageError: another ending.
-            ObservationsError: missing, damaged, or empty.
-            ScoresError: its manifest is that of something else, or of a newer release.
+            ObservationsError: missing, damaged, empty, or something else by its manifest.
+            ScoresError: the manifest beside it is damaged, or of a newer release.
         """
         target = Path(path)
         if target.suffix not in SUFFIXES:
@@ -88,13 +89,14 @@ class Observations:
         try:
             data = target.read_bytes()
         except OSError as error:
-            raise ObservationsError(
-                f"{target} cannot be read: {error.strerror or error}.", fix="Give a table with a row for each fine-tuned set."
-            ) from error
+            raise ObservationsError(f"{target} cannot be read: {error.strerror or error}.", fix=AGAIN) from error
         if target.suffix == ".jsonl":
             return cls(_from_lines(data, target), read_manifest(target) or {})
         if target.suffix == ".csv" or SEAL in data:
-            frame, manifest = read_frame(target, kind=KIND, noun="a study's observations")
+            try:
+                frame, manifest = read_frame(target, kind=KIND, noun="a study's observations")
+            except ScoresError as error:
+                raise ObservationsError(error.message, fix=AGAIN) from error
             return cls.of(frame, manifest)
         # Of another writer: there is no digest to check.
         import polars as pl
@@ -102,7 +104,7 @@ class Observations:
         try:
             return cls.of(pl.read_parquet(data), read_manifest(target))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            raise ObservationsError(f"{target} cannot be read: {str(error).splitlines()[0][:200]}") from error
+            raise ObservationsError(f"{target} cannot be read: {str(error).splitlines()[0][:200]}", fix=AGAIN) from error
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from instructsel.errors import ObservationsError, ScoresError, UsageError
+from instructsel.errors import ObservationsError, UsageError
 from instructsel.rules.observations import KIND, Observations
 from instructsel.scores.frames import write_frame
 
@@ -59,7 +59,7 @@ def test_a_table_with_a_manifest_brings_it_along(tmp_path: Path, kind: str) -> N
 def test_a_score_table_is_no_study(tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
     write_frame(path, pl.DataFrame(COLUMNS), {"kind": "scores"})
-    with pytest.raises(ScoresError, match="holds scores, not a study's observations"):
+    with pytest.raises(ObservationsError, match="holds scores, not a study's observations"):
         Observations.read(path)
 
 
@@ -68,7 +68,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     write_frame(path, pl.DataFrame(COLUMNS), MANIFEST)
     whole = path.read_bytes()
     path.write_bytes(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:])
-    with pytest.raises(ScoresError, match="damaged"):
+    with pytest.raises(ObservationsError, match="damaged"):
         Observations.read(path)
     path.write_bytes(b"not parquet")
     with pytest.raises(ObservationsError, match="cannot be read"):

@@ -101,19 +101,19 @@ class Weightings:
             return 1 - (left / (self.counts - size - 1)) / (whole / (self.counts - 1))
 
     def t_values(self, state: Floats, indicators: Sequence[int]) -> Floats:
-        """(b, s): of the indicators in the fit, in the order given; NaN where the rows do not determine the weights."""
+        """(b, s): of the indicators in the fit, in the order given; NaN where the rows do not determine the weights or leave no error."""
         at = [0, *(indicator + 1 for indicator in indicators)]
         inverse, weights = state[:, at][:, :, at], state[:, at, -1]
-        if self.products is None or self.clusters is None:
-            left = np.maximum(state[:, -1, -1], 0.0) / (self.counts - len(at))
-            squared = np.diagonal(inverse, axis1=1, axis2=2) * left[:, None]
-        else:
-            # Sum of the scores of each cluster: its products with the target less those with what is fitted.
-            scores = self.products[None, :, at, -1] - np.einsum("gij,bj->bgi", self.products[:, at][:, :, at], weights)
-            drawn = self.clusters.sum(axis=1)
-            factor = drawn / (drawn - 1) * (self.counts - 1) / (self.counts - len(at))
-            squared = np.einsum("bgi,bg->bi", (scores @ inverse) ** 2, self.clusters) * factor[:, None]
+        spare = np.where(self.counts > len(at), self.counts - len(at), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
+            if self.products is None or self.clusters is None:
+                squared = np.diagonal(inverse, axis1=1, axis2=2) * (np.maximum(state[:, -1, -1], 0.0) / spare)[:, None]
+            else:
+                # The scores of each cluster: its products with the target less those with what is fitted, summed.
+                scores = self.products[None, :, at, -1] - np.einsum("gij,bj->bgi", self.products[:, at][:, :, at], weights)
+                drawn = self.clusters.sum(axis=1)
+                factor = drawn / (drawn - 1) * (self.counts - 1) / spare
+                squared = np.einsum("bgi,bg->bi", (scores @ inverse) ** 2, self.clusters) * factor[:, None]
             t: Floats = (weights / np.sqrt(squared))[:, 1:]
         return t
 

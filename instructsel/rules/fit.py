@@ -155,7 +155,7 @@ def fit(
     kept = [names[at] for at in np.flatnonzero(chosen)]
     estimates = _estimates(frame, chosen, low, high)
     fitted = _Regression(x[:, chosen], y)
-    frequency = _frequencies(frame, method, draws)
+    frequency, unanswered = _frequencies(frame, method, draws)
     sources = table.sources()
     loo, loo_reason = fitted.left_out_one_by_one(table)
     loso, loso_reason = fitted.left_out_by(sources, "the observations have neither a column source nor share_ columns")
@@ -194,7 +194,7 @@ def fit(
             warnings=(
                 *_about_rows(len(y), units, repeats, len(names), clustered=clustered),
                 *_about_indicators(names, x, estimates[1:], vifs),
-                *_about_method(method, len(names), bootstrap, failed),
+                *_about_method(method, len(names), bootstrap, failed, unanswered),
                 *_about_skill(loo, loso, procedure),
                 *_about_models(kept, fingerprints),
             ),
@@ -368,12 +368,13 @@ def _percentiles(frame: _Frame, chosen: NDArray[np.bool_], draws: Floats) -> tup
     return low, high, failed
 
 
-def _frequencies(frame: _Frame, method: str, draws: Floats) -> list[float | None]:
-    """How often the whole procedure chooses each indicator; draws that do not determine the weights are left out."""
+def _frequencies(frame: _Frame, method: str, draws: Floats) -> tuple[list[float | None], int]:
+    """How often the whole procedure chooses each indicator, and how many draws are left out because they do not determine the weights."""
     if method == "fixed" or not len(draws):
-        return [None] * len(frame.names)
+        return [None] * len(frame.names), 0
     chosen, answered = _procedure(frame.weighted(draws), method, frame.names)
-    return chosen[answered].mean(axis=0).tolist() if answered.any() else [None] * len(frame.names)
+    found = chosen[answered].mean(axis=0).tolist() if answered.any() else [None] * len(frame.names)
+    return found, int((~answered).sum())
 
 
 def _procedure_r2(frame: _Frame, method: str, units: int) -> tuple[float | None, str | None]:
@@ -384,7 +385,7 @@ def _procedure_r2(frame: _Frame, method: str, units: int) -> tuple[float | None,
     chosen, answered = _procedure(weighted, method, frame.names)
     weights = weighted.weights(chosen)
     if not answered.all() or not np.isfinite(weights).all():
-        return None, "with a row left out the others do not determine the weights"
+        return None, "with a row left out, the others do not determine the weights or leave no error"
     own = weights if frame.codes is None else weights[frame.codes]
     errors = frame.y - own[:, 0] - (own[:, 1:] * frame.x).sum(axis=1)
     return 1 - float(errors @ errors) / float(((frame.y - frame.y.mean()) ** 2).sum()), None
@@ -394,10 +395,13 @@ def _estimates(frame: _Frame, chosen: NDArray[np.bool_], low: Floats | None, hig
     least_squares = require("statsmodels.regression.linear_model", needed_by="fit").OLS
     x = frame.x[:, chosen]
     settings = {} if frame.codes is None else {"cov_type": "cluster", "cov_kwds": {"groups": frame.codes}, "use_t": True}
+    # A pseudo-inverse drops columns that are tiny beside the others. Powers of two scale without a rounding error.
+    scale = np.concatenate([[1.0], 2.0 ** np.round(np.log2(np.abs(x).max(axis=0)))])
     # An exact fit has standard errors of 0; its t is said to be None.
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = least_squares(frame.y, np.column_stack([np.ones(len(x)), x])).fit(**settings)
-        numbers = zip(found.params, found.bse, found.tvalues, found.pvalues, found.conf_int(), strict=True)
+        found = least_squares(frame.y, np.column_stack([np.ones(len(x)), x]) / scale).fit(**settings)
+        ends = found.conf_int() / scale[:, None]
+        numbers = zip(found.params / scale, found.bse / scale, found.tvalues, found.pvalues, ends, strict=True)
     names = [INTERCEPT, *(name for name, taken in zip(frame.names, chosen, strict=True) if taken)]
     vifs = [None, *inflation(x).tolist()]
     return tuple(
@@ -484,7 +488,7 @@ def _about_indicators(names: Sequence[str], x: Floats, terms: Sequence[Estimate]
     return found
 
 
-def _about_method(method: str, candidates: int, bootstrap: int, failed: int) -> list[Caution]:
+def _about_method(method: str, candidates: int, bootstrap: int, failed: int, unanswered: int) -> list[Caution]:
     found = []
     if method != "fixed":
         found.append(
@@ -497,6 +501,14 @@ def _about_method(method: str, candidates: int, bootstrap: int, failed: int) -> 
         consequence = "there are no bootstrap intervals" if failed > FAILED * bootstrap else "they are left out of the intervals"
         found.append(
             Caution("failed_draws", f"In {failed} of {bootstrap} bootstrap draws the rows do not determine the weights; {consequence}.")
+        )
+    if unanswered:
+        found.append(
+            Caution(
+                "failed_choices",
+                f"In {unanswered} of {bootstrap} bootstrap draws the choice cannot be made, as the rows do not determine the weights; "
+                "how often an indicator is chosen is a share of the others.",
+            )
         )
     return found
 

@@ -329,6 +329,47 @@ def test_draws_that_determine_no_weights_are_counted_and_too_many_of_them_give_n
     assert {"failed_draws", "near_constant"} <= codes(found)
 
 
+def test_draws_in_which_no_choice_can_be_made_are_counted_too() -> None:
+    columns = {**observed(12), "ppl": [0.0] * 11 + [1.0]}
+    columns["log_loss"] = 0.1 * columns["log_loss"] - columns["rew"]
+    found = fit(columns, method="backward", indicators=("rew", "ppl"), bootstrap=200)
+    assert found.indicators == ("rew",)
+    assert (found.summary.failed, "failed_choices" in codes(found)) == (0, True)
+    assert found.summary.procedure_reason == "with a row left out, the others do not determine the weights or leave no error"
+
+
+def test_units_of_any_size_give_the_same_fit() -> None:
+    columns = observed()
+    plain = fit(columns, indicators=NAMES, bootstrap=100).summary
+    sizes = {"len": 1e9, "knn_6": 1e-9, "rew": -1.0}
+    scaled = fit({name: values * sizes.get(name, 1.0) for name, values in columns.items()}, indicators=NAMES, bootstrap=100).summary
+    for one, other in zip(plain.estimates, scaled.estimates, strict=True):
+        size = sizes.get(one.indicator, 1.0)
+        assert (other.weight * size, other.se * abs(size)) == pytest.approx((one.weight, one.se), rel=1e-8)
+        ends = sorted(end * size for end in (other.low, other.high))
+        assert ends == pytest.approx([one.low, one.high], rel=1e-8)
+        ends = sorted(end * size for end in (other.bootstrap_low, other.bootstrap_high))  # type: ignore[operator]
+        assert ends == pytest.approx([one.bootstrap_low, one.bootstrap_high], rel=1e-6)
+    assert scaled.loo_r2 == pytest.approx(plain.loo_r2, abs=1e-10)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("method", ["fixed", "backward", "best-subset"])
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_few_rows_and_exact_fits_give_numbers_or_reasons_and_no_warnings_of_others(method: str, repeats: int, noise: float) -> None:
+    for units in (5, 6, 8):
+        source = np.random.default_rng(units)
+        columns: Columns = {name: np.repeat(source.normal(size=units), repeats) for name in "abc"}
+        columns["log_loss"] = 3 * columns["a"] + noise * source.normal(size=units * repeats)
+        columns["subset"] = [f"m{row // repeats}" for row in range(units * repeats)]
+        found = fit(columns, method=method, indicators=("a", "b", "c"), bootstrap=100).summary
+        assert found.terms[0].indicator == "a"
+        assert (found.loo_r2 is None) == (found.loo_reason is not None)
+        assert (found.procedure_r2 is None) == (found.procedure_reason is not None)
+        assert fit(columns, method=method, indicators=("a", "b", "c"), bootstrap=100).rule("my").to_toml()
+
+
 def test_the_same_observations_and_seed_give_the_same_fit_and_another_seed_other_draws() -> None:
     columns = observed(30)
     one, again, other = (fit(columns, indicators=NAMES, method="backward", bootstrap=200, seed=seed).summary for seed in (1, 1, 2))

@@ -373,7 +373,9 @@ def _frequencies(frame: _Frame, method: str, draws: Floats) -> tuple[list[float 
     if method == "fixed" or not len(draws):
         return [None] * len(frame.names), 0
     chosen, answered = _procedure(frame.weighted(draws), method, frame.names)
-    found = chosen[answered].mean(axis=0).tolist() if answered.any() else [None] * len(frame.names)
+    found: list[float | None] = [None] * len(frame.names)
+    if answered.any():
+        found = chosen[answered].mean(axis=0).tolist()
     return found, int((~answered).sum())
 
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from instructsel.pool.example import Example, Message
     from instructsel.pool.pool import Pool
     from instructsel.rules.catalog import load as load_rule
+    from instructsel.rules.fit import Fitted, fit
     from instructsel.rules.linear import LinearRule
+    from instructsel.rules.observations import Observations
+    from instructsel.rules.univariate import univariate
     from instructsel.scores.run import score
     from instructsel.scores.table import ScoreTable
     from instructsel.selection.baselines import baselines
@@ -30,38 +33,46 @@ __all__ = [
     "Cache",
     "Count",
     "Example",
+    "Fitted",
     "Floor",
     "Fraction",
     "InstructselError",
     "LinearRule",
     "Message",
+    "Observations",
     "Pool",
     "ScoreTable",
     "Selection",
     "Tokens",
     "baselines",
+    "fit",
     "load_rule",
     "score",
     "select",
+    "univariate",
 ]
 
 _HOME = {
     "Cache": ("instructsel.cache", "Cache"),
     "Count": ("instructsel.selection.budget", "Count"),
     "Example": ("instructsel.pool.example", "Example"),
+    "Fitted": ("instructsel.rules.fit", "Fitted"),
     "Floor": ("instructsel.selection.floors", "Floor"),
     "Fraction": ("instructsel.selection.budget", "Fraction"),
     "InstructselError": ("instructsel.errors", "InstructselError"),
     "LinearRule": ("instructsel.rules.linear", "LinearRule"),
     "Message": ("instructsel.pool.example", "Message"),
+    "Observations": ("instructsel.rules.observations", "Observations"),
     "Pool": ("instructsel.pool.pool", "Pool"),
     "ScoreTable": ("instructsel.scores.table", "ScoreTable"),
     "Selection": ("instructsel.selection.selection", "Selection"),
     "Tokens": ("instructsel.selection.budget", "Tokens"),
     "baselines": ("instructsel.selection.baselines", "baselines"),
+    "fit": ("instructsel.rules.fit", "fit"),
     "load_rule": ("instructsel.rules.catalog", "load"),
     "score": ("instructsel.scores.run", "score"),
     "select": ("instructsel.selection.selection", "select"),
+    "univariate": ("instructsel.rules.univariate", "univariate"),
 }
 
 

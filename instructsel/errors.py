@@ -15,8 +15,9 @@ InstructselError
 │   └── TooManyBadRows    3   more quarantined rows than the limit
 ├── ScoresError           3   a score table that cannot be read or does not fit
 │   └── TooManyNulls      3   an indicator the rule uses is null too often
+├── ObservationsError     3   observations that cannot be read, or do not determine a fit
 ├── IndexTooSmall         3   fewer than i + 1 examples for the i-th neighbor
-├── Negative              1   a gate or a verification that came out negative
+├── Negative              1   a gate, a verification or a fit that came out negative
 └── NothingToDo           5
 Each class also derives from the builtin a caller would expect. Precedence where several apply: 2 > 4 > 3 > 1 > 5 > 0.
 """
@@ -127,6 +128,12 @@ class TooManyNulls(ScoresError):
     """An indicator the rule uses is null in more rows than `max_null_fraction` allows."""
 
 
+class ObservationsError(InstructselError, ValueError):
+    """Observations that cannot be read, or from which nothing can be fitted."""
+
+    exit_code = 3
+
+
 class IndexTooSmall(InstructselError, ValueError):
     """The i-th neighbor was asked of fewer than i + 1 examples."""
 
@@ -134,7 +141,7 @@ class IndexTooSmall(InstructselError, ValueError):
 
 
 class Negative(InstructselError):
-    """A gate or a verification that ran and came out negative."""
+    """A gate, a verification or a fit that ran and came out negative."""
 
     exit_code = 1
 

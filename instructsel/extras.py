@@ -21,6 +21,8 @@ EXTRA_OF: Final = {
     "peft": "train",
     "lm_eval": "eval",
     "alpaca_eval": "alpaca",
+    "statsmodels": "fit",
+    "scipy": "fit",
     "flaml": "opt",
     "bitsandbytes": "gpu",
     "ray": "ray",

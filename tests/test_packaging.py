@@ -48,7 +48,7 @@ def test_the_committed_links_point_into_the_checkout(name: str) -> None:
 
 def test_the_extras_are_those_of_the_design() -> None:
     assert set(PROJECT["project"]["optional-dependencies"]) == {
-        *("cpu", "knn", "models", "minilm", "openvino", "train", "eval", "alpaca", "opt", "gpu", "ray", "dev"),
+        *("cpu", "knn", "models", "minilm", "openvino", "train", "eval", "alpaca", "fit", "opt", "gpu", "ray", "dev"),
     }
     extras = PROJECT["project"]["optional-dependencies"]
     assert not any("faiss-cpu" in line for line in extras["gpu"])
@@ -116,6 +116,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
         "models/plausibility.json",
         "examples/pool.jsonl",
         "examples/pool.key.json",
+        "examples/study.csv",
         "adapters/trl.py",
         "pool/formats/alpaca.py",
     ):

@@ -1,4 +1,4 @@
-"""instructsel rules: the published rules, with citation, units and the models they assume."""
+"""instructsel rules: the published rules, with citation, units and the models they assume, and rules of one's own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from instructsel.commands import _card
+from instructsel.commands import _card, _fit
 from instructsel.commands import _options as options
 from instructsel.commands._console import aligned, clean, reported
 from instructsel.models.plausibility import card
 from instructsel.rules import catalog
 from instructsel.rules.linear import LinearRule
 
-app: typer.Typer = typer.Typer(help="List and show the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None)
+app: typer.Typer = typer.Typer(help="List, show and fit the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None)
 
 CARD: Final = "plausibility"
 LIST_EXAMPLES: Final = "Examples:\n  instructsel rules list\n  instructsel rules list --json\n"
@@ -73,7 +73,9 @@ def show(
     typer.echo(f"\n{clean(rule.citation)}" + (f" {clean(rule.equation)}" if rule.equation else ""))
     if rule.note:
         typer.echo(clean(rule.note))
-    if "rew" in rule.indicators:
+    for line in _fit.doubts(rule):
+        typer.echo(line)
+    if "rew" in rule.indicators and rule.fit is None:
         typer.echo("No reward model ships with the package. What ships, and why it is none: instructsel rules show plausibility")
 
 
@@ -85,3 +87,4 @@ list_rules.__doc__ = f"{list_rules.__doc__}\n\n\b\n{LIST_EXAMPLES}"
 show.__doc__ = f"{show.__doc__}\n\n\b\n{SHOW_EXAMPLES}"
 app.command("list")(list_rules)
 app.command("show")(show)
+app.command("fit")(_fit.command)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel.artifact import atomic_write
 from instructsel.errors import ModelMismatch, ModelUnavailable, UnknownExample, UsageError
+from instructsel.rules import _keys as keys
+from instructsel.rules import _toml
+from instructsel.rules.summary import FitSummary
 from instructsel.scores.table import ScoreTable
 
 Floats = NDArray[np.float64]
@@ -133,6 +138,8 @@ class LinearRule:
     note: str = ""
     alternative: str | None = None
     """The preset that does without what this one may lack."""
+    fit: FitSummary | None = None
+    """How it was fitted; None for a rule that was published or written by hand."""
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -142,11 +149,25 @@ class LinearRule:
             raise UsageError(f"The rule {self.name} has two terms for {twice[0]}.", fix="Add their weights.")
         if not all(math.isfinite(number) for number in (self.intercept, *(term.weight for term in self.terms))):
             raise UsageError(f"The rule {self.name} has a weight or an intercept that is not finite.")
+        if self.fit is not None and (
+            self.intercept != self.fit.intercept.weight
+            or [(term.indicator, term.weight) for term in self.terms] != [(each.indicator, each.weight) for each in self.fit.terms]
+        ):
+            raise UsageError(
+                f"The weights of the rule {self.name} are not those its fit speaks of.",
+                fix="Take out its [fit] tables where the weights were changed by hand, or fit again.",
+            )
 
     @property
     def indicators(self) -> tuple[str, ...]:
         """The symbols of the indicators, in the order of the terms."""
         return tuple(term.indicator for term in self.terms)
+
+    @property
+    def fitted_ranges(self) -> dict[str, tuple[float, float]]:
+        """Symbol → the smallest and the largest value in the fit; empty for a rule that was not fitted here."""
+        terms = self.fit.terms if self.fit else ()
+        return {each.indicator: (each.least, each.greatest) for each in terms if each.least is not None and each.greatest is not None}
 
     @property
     def lower_is_better(self) -> bool:
@@ -179,7 +200,24 @@ class LinearRule:
             **texts,
             **({"alternative": self.alternative} if self.alternative else {}),
             "terms": terms,
+            **({"fit": self.fit.as_dict()} if self.fit else {}),
         }
+
+    def to_toml(self) -> str:
+        """The rule as the text of a rule file; the same bytes for the same rule, read again or not."""
+        return _toml.dumps(self.as_dict())
+
+    def write(self, path: str | Path) -> None:
+        """Write a rule file, as `catalog.load` and `--rule` read it.
+
+        Raises:
+            UsageError: the name does not end in .toml.
+            EnvironmentFault: the folder is missing or not writable, or the disk is full.
+        """
+        if Path(path).suffix != ".toml":
+            raise UsageError(f"{path} does not end in .toml.", fix="Give the rule file this ending.")
+        with atomic_write(path) as file:
+            file.write(self.to_toml().encode())
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, where: str = "the rule") -> LinearRule:
@@ -187,20 +225,22 @@ class LinearRule:
 
         Args:
             data: `name`, `terms` (each `indicator` and `weight`), optionally `intercept`, `title`, `citation`, `equation`,
-                `target`, `note`, `alternative`, `order`.
+                `target`, `note`, `alternative`, `order`, `fit`.
             where: what the messages call it.
 
         Raises:
             UsageError: a key is unknown, missing or of another type; it is named.
         """
-        _no_others(data, {"name", "terms", "intercept", "alternative", "order", *TEXTS}, where)
-        entries = _value(data, "terms", list, where)
+        keys.no_others(data, {"name", "terms", "intercept", "alternative", "order", "fit", *TEXTS}, where)
+        fit = keys.value(data, "fit", dict, where, None)
+        entries = keys.value(data, "terms", list, where)
         return cls(
-            name=_value(data, "name", str, where),
+            name=keys.value(data, "name", str, where),
             terms=tuple(_term(entry, f"{where}, term {number}") for number, entry in enumerate(entries, start=1)),
-            intercept=_number(data, "intercept", where, 0.0),
-            alternative=_value(data, "alternative", str, where, None),
-            **{key: _value(data, key, str, where, "") for key in TEXTS},
+            intercept=keys.number(data, "intercept", where, 0.0),
+            alternative=keys.value(data, "alternative", str, where, None),
+            fit=FitSummary.from_dict(fit, where=f"{where}, fit") if fit is not None else None,
+            **{key: keys.value(data, key, str, where, "") for key in TEXTS},
         )
 
     def check_columns(self, table: ScoreTable) -> None:
@@ -373,21 +413,20 @@ class LinearRule:
 
 
 TEXTS: Final = ("title", "citation", "equation", "target", "note")
-MISSING: Final = object()
 
 
 def _term(entry: Any, where: str) -> Term:
     if not isinstance(entry, dict):
         raise UsageError(f"{where} is {type(entry).__name__}, not a table with indicator and weight.")
-    _no_others(entry, {"indicator", "weight", "unit", "accepts", "assumed", "suggested", "note"}, where)
+    keys.no_others(entry, {"indicator", "weight", "unit", "accepts", "assumed", "suggested", "note"}, where)
     return Term(
-        indicator=_value(entry, "indicator", str, where),
-        weight=_number(entry, "weight", where),
-        unit=_value(entry, "unit", str, where, ""),
-        accepts=tuple(_accepted(item, where) for item in _value(entry, "accepts", list, where, [])),
-        assumed=_value(entry, "assumed", bool, where, False),
-        suggested=_value(entry, "suggested", str, where, None),
-        note=_value(entry, "note", str, where, ""),
+        indicator=keys.value(entry, "indicator", str, where),
+        weight=keys.number(entry, "weight", where),
+        unit=keys.value(entry, "unit", str, where, ""),
+        accepts=tuple(_accepted(item, where) for item in keys.value(entry, "accepts", list, where, [])),
+        assumed=keys.value(entry, "assumed", bool, where, False),
+        suggested=keys.value(entry, "suggested", str, where, None),
+        note=keys.value(entry, "note", str, where, ""),
     )
 
 
@@ -396,33 +435,8 @@ def _accepted(item: Any, where: str) -> Accepted:
         return Accepted(item)
     if not isinstance(item, dict):
         raise UsageError(f"{where}: 'accepts' holds {type(item).__name__}; a name or {{name, digest}} belongs there.")
-    _no_others(item, {"name", "digest"}, f"{where}, accepts")
-    return Accepted(_value(item, "name", str, f"{where}, accepts"), _value(item, "digest", str, f"{where}, accepts", None))
-
-
-def _no_others(data: Mapping[str, Any], known: set[str], where: str) -> None:
-    for key in data:
-        if key not in known:
-            hint = UsageError.named(key, known, noun="key")
-            raise UsageError(f"{where} has an unknown key '{key}'.", fix=hint.fix)
-
-
-def _value(data: Mapping[str, Any], key: str, kind: type, where: str, default: Any = MISSING) -> Any:
-    if key not in data:
-        if default is MISSING:
-            raise UsageError(f"{where} lacks the key '{key}'.")
-        return default
-    if not isinstance(data[key], kind):
-        raise UsageError(f"{where}: '{key}' is {type(data[key]).__name__}, not {kind.__name__}.")
-    return data[key]
-
-
-def _number(data: Mapping[str, Any], key: str, where: str, default: Any = MISSING) -> float:
-    if key not in data:
-        return float(_value(data, key, float, where, default))
-    if isinstance(data[key], bool) or not isinstance(data[key], int | float):
-        raise UsageError(f"{where}: '{key}' is {type(data[key]).__name__}, not a number.")
-    return float(data[key])
+    keys.no_others(item, {"name", "digest"}, f"{where}, accepts")
+    return Accepted(keys.value(item, "name", str, f"{where}, accepts"), keys.value(item, "digest", str, f"{where}, accepts", None))
 
 
 def _bare(digest: Any) -> str:

@@ -24,6 +24,7 @@ VERBS = (
     ["select"],
     ["rules", "list"],
     ["rules", "show"],
+    ["rules", "fit"],
     ["explain"],
     ["diff"],
     ["status"],

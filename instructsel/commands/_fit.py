@@ -1,0 +1,247 @@
+"""instructsel rules fit: a rule of one's own from fine-tuned sets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import orjson
+import typer
+
+from instructsel.artifact import atomic_write
+from instructsel.commands import _options as options
+from instructsel.commands._console import aligned, reported, say
+from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.reports.charts import STEPS, Curve, Series, scatter
+from instructsel.rules.fit import Fitted, equation, fit, unit
+from instructsel.rules.linear import LinearRule
+from instructsel.rules.observations import Observations
+from instructsel.rules.summary import FitSummary
+from instructsel.rules.univariate import ALL, Correlation, Points, points, univariate
+
+EXAMPLES: Final = """Examples:
+  instructsel rules fit examples/study.csv --method backward -o /tmp/my.toml
+  instructsel rules fit examples/study.csv --indicators len,rew,knn_6 --charts /tmp/charts
+"""
+
+UNNAMED: Final = "fitted"
+"""The name of a rule that goes into no file."""
+DESIGNS: Final = {"mixture": "mixtures", "bin": "bins"}
+
+
+@reported
+def command(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A table of observations: .parquet, .csv or .jsonl.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The rule file (.toml) to write; - writes it to stdout.")] = None,
+    method: Annotated[str, typer.Option(help="fixed takes all indicators; backward or best-subset choose among them.")] = "fixed",
+    indicators: Annotated[str | None, typer.Option(help="Columns to fit, comma-separated; by default those that hold indicators.")] = None,
+    target: Annotated[str, typer.Option(help="The natural logarithm fitted: a column, or log_ and a column of losses.")] = "log_loss",
+    design: Annotated[str | None, typer.Option(help="Fit only the rows whose column design says this, e.g. mixture.")] = None,
+    cluster: Annotated[
+        str, typer.Option(help="Standard errors by subset: auto where a subset has several rows, subset always, none never.")
+    ] = "auto",
+    bootstrap: Annotated[int, typer.Option(min=0, help="Draws for the bootstrap intervals; 0 for none.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    name: Annotated[str | None, typer.Option(help="The rule's name; by default that of its file.")] = None,
+    charts: Annotated[Path | None, typer.Option(help="Folder for one chart (SVG) for each indicator.")] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    show_traceback: options.Traceback = False,
+) -> None:
+    """Fit a rule to fine-tuned sets: least squares of ln L on their indicator means, with what to doubt about it."""
+    streamed = str(output) == "-"
+    if streamed and json:
+        raise UsageError("-o - writes the rule to stdout; --json does too.", fix="Name a file with -o.")
+    if output is not None and not streamed and output.suffix != ".toml":
+        raise UsageError(f"{output} does not end in .toml.", fix="Give the rule file this ending.")
+    observations = Observations.read(study)
+    wanted = None if indicators is None else [each.strip() for each in indicators.split(",") if each.strip()]
+    found = fit(
+        observations,
+        method=method,
+        indicators=wanted,
+        target=target,
+        design=design,
+        cluster=cluster,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
+    rule = found.rule(name or (output.stem if output is not None and not streamed else UNNAMED))
+    alone = univariate(observations, indicators=found.candidates, target=target, bootstrap=bootstrap, seed=seed)
+    drawn = _write_charts(charts, observations, found, alone) if charts else []
+    if output is not None and not streamed:
+        rule.write(output)
+    if streamed:
+        sys.stdout.write(rule.to_toml())
+    elif json:
+        plain = {"rule": rule.as_dict(), "univariate": [each.as_dict() for each in alone], "charts": [str(path) for path in drawn]}
+        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+    if not json:
+        told = [*lines(found.summary, rule.name), "", *_alone(alone)]
+        for line in told:
+            if streamed:
+                say(line, quiet=quiet)
+            else:
+                typer.echo(line)
+    for caution in found.summary.warnings:
+        say(f"warning: {caution.text}", quiet=quiet)
+    for path in drawn:
+        say(f"wrote {path}", quiet=quiet)
+    if output is not None and not streamed:
+        say(f"wrote {output}; rank with it: instructsel select --rule {output} --n N", quiet=quiet)
+
+
+def lines(found: FitSummary, name: str) -> list[str]:
+    """A fit as lines for people, without its warnings."""
+    sets = f"{found.n} observations" + (f" of {found.subsets} subsets" if found.subsets not in (None, found.n) else "")
+    chosen = f", chosen among {', '.join(each.indicator for each in found.candidates)}" if found.candidates else ""
+    frequency = {each.indicator: each.frequency for each in found.candidates}
+    rows = [
+        [
+            each.indicator,
+            f"{each.weight:.4g}",
+            f"{each.se:.2g}",
+            _figure(each.t, ".2f"),
+            _p(each.p),
+            _interval(each.low, each.high),
+            _interval(each.bootstrap_low, each.bootstrap_high),
+            _figure(each.vif, ",.2f"),
+            _interval(each.least, each.greatest),
+            _figure(frequency.get(each.indicator), ".0%"),
+        ]
+        for each in found.estimates
+    ]
+    header = ["", "weight", "SE", "t", "p", "95 % interval", "bootstrap 95 %", "VIF", "fitted range", "chosen in"]
+    blank = [at for at in range(1, len(header)) if all(row[at] == "" for row in rows)]
+    told = [
+        f"{name}: {found.method} fit of {found.target} on {sets}{chosen}",
+        equation(found),
+        "",
+        *aligned(
+            [[cell for at, cell in enumerate(row) if at not in blank] for row in rows],
+            header=[cell for at, cell in enumerate(header) if at not in blank],
+            right=range(1, len(header) - len(blank)),
+        ),
+        "",
+        f"standard errors {found.covariance}, {found.df} degrees of freedom"
+        + (f"; bootstrap of {found.draws:,} draws, seed {found.seed}" if found.draws else "; no bootstrap"),
+        f"R² {found.r2:.3f}, adjusted {found.adjusted_r2:.3f}, residual SD {found.residual_sd:.4g}",
+        f"R² on what was left out: one row {_or(found.loo_r2, found.loo_reason)}"
+        + (f"; one subset {found.subset_r2:.3f}" if found.subset_r2 is not None else "")
+        + (f"; one with the choice repeated {_or(found.procedure_r2, found.procedure_reason)}" if found.candidates else "")
+        + f"; one source {_or(found.loso_r2, found.loso_reason)}",
+        f"condition number of the standardised indicators {found.condition_number:.2f}",
+    ]
+    if found.candidates:
+        left = [f"{each.indicator} ({_figure(each.frequency, '.0%') or 'no bootstrap'})" for each in found.candidates if not each.chosen]
+        told.append(f"not chosen (how often the procedure chooses it): {', '.join(left) or 'none'}")
+    told += [
+        f"sign of {each.indicator}: {'as in' if each.agrees else 'opposite to'} {each.rule} ({each.published:+g})"
+        + ("" if each.certain else "; the interval holds 0")
+        for each in found.signs
+    ]
+    return told
+
+
+def doubts(rule: LinearRule) -> list[str]:
+    """The fit of a rule as lines, with its warnings; nothing for a rule that was not fitted here."""
+    if rule.fit is None:
+        return []
+    return ["", *lines(rule.fit, rule.name), *(f"warning: {caution.text}" for caution in rule.fit.warnings)]
+
+
+def _alone(found: Sequence[Correlation]) -> list[str]:
+    rows = [
+        [
+            each.indicator,
+            each.design,
+            f"{each.n}",
+            _figure(each.pearson, "+.3f"),
+            _interval(each.pearson_low, each.pearson_high, "+.2f"),
+            _figure(each.spearman, "+.3f"),
+            _interval(each.spearman_low, each.spearman_high, "+.2f"),
+            each.reason or "",
+        ]
+        for each in found
+    ]
+    header = ["alone", "design", "n", "Pearson", "95 % interval", "Spearman", "95 % interval", ""]
+    return aligned(rows, header=header, right=range(2, 7))
+
+
+def _write_charts(folder: Path, observations: Observations, found: Fitted, alone: Sequence[Correlation]) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"Cannot make the folder {folder}: {error.strerror or error}.", fix="Choose another with --charts."
+        ) from error
+    target = found.summary.target
+    shown = points(observations, found.candidates, target)
+    whole = {each.indicator: each for each in alone if each.design == ALL}
+    written = []
+    for symbol in found.candidates:
+        path = folder / f"{_file_name(symbol)}.svg"
+        with atomic_write(path) as file:
+            file.write(_chart(symbol, shown, whole[symbol], observations, target).encode())
+        written.append(path)
+    return written
+
+
+def _chart(symbol: str, shown: Points, correlation: Correlation, observations: Observations, target: str) -> str:
+    x = shown.indicators[symbol]
+    known = shown.designs is not None and set(shown.designs) <= set(DESIGNS)
+    kinds = [kind for kind in DESIGNS if known and kind in (shown.designs or ())] or [ALL]
+    series = [
+        Series(
+            name=f"{DESIGNS[kind]} ({int(shown.of(kind).sum())})" if kind != ALL else "",
+            x=x[shown.of(kind)],
+            y=shown.target[shown.of(kind)],
+            labels=[label for label, inside in zip(shown.labels, shown.of(kind), strict=True) if inside],
+        )
+        for kind in kinds
+    ]
+    curve = None
+    if correlation.line is not None:
+        free = float(np.ptp(x)) * 0.05
+        at = np.linspace(float(x.min()) - free, float(x.max()) + free, STEPS)
+        curve = Curve("line through all, 95 % interval", at, *correlation.line.at(at))
+    measured = unit(symbol, observations.fingerprints([symbol]).get(symbol))
+    r = (
+        ""
+        if correlation.pearson is None
+        else f", r {correlation.pearson:+.2f} {_interval(correlation.pearson_low, correlation.pearson_high, '+.2f')}"
+    )
+    loss = "ln L (L in nats per token)" if target == "log_loss" else f"{target} (natural logarithm)"
+    return scatter(
+        series,
+        curve,
+        title=f"{symbol} and ln L, {len(x)} sets{r.rstrip().replace('-', '−')}",
+        x_label=f"mean {symbol} of the set" + (f" ({measured})" if measured else ""),
+        y_label=loss,
+    )
+
+
+def _file_name(symbol: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in "_-" else "_" for sign in symbol) or "indicator"
+
+
+def _figure(number: float | None, form: str) -> str:
+    return "" if number is None else format(number, form)
+
+
+def _interval(low: float | None, high: float | None, form: str = ".4g") -> str:
+    return "" if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
+
+
+def _or(number: float | None, reason: str | None) -> str:
+    return f"unknown ({reason})" if number is None else f"{number:.3f}"
+
+
+def _p(p: float | None) -> str:
+    return "" if p is None else "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

@@ -1,0 +1,1 @@
+"""Reports: results as something to look at."""

@@ -1,0 +1,302 @@
+"""Observations: a row a fine-tuned set, what its examples score on average, and the loss it came out with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from instructsel.artifact import fingerprint, read_manifest
+from instructsel.errors import ObservationsError, ScoresError, UnknownIndicator, UsageError
+from instructsel.indicators import _registry as registry
+from instructsel.scores.frames import SEAL, read_frame
+
+KIND: Final = "study"
+"""The manifest's `kind` of a table of observations."""
+
+LOG: Final = "log_"
+SHARE: Final = "share_"
+SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
+AGAIN: Final = "Give a table with a row for each fine-tuned set."
+COUNTS: Final = ("nulls", "truncated")
+"""Keys of a fingerprint that count rows of the pool it was made on."""
+NAMED: Final = 5
+"""Rows a message names before it counts the rest."""
+DIFFERS: Final = 1e-6
+"""A logarithm may differ this much from that of the column beside it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """A table of observations: columns by name.
+
+    Known names: `log_loss` (the natural logarithm) or `loss`; `subset`, the same for the seeds of one set; `seed`; `source`, the
+    largest one of the set, or `share_<source>` columns; `design`, mixture or bin. Indicator means stand under their symbols.
+    """
+
+    columns: Mapping[str, Sequence[Any]] = field(repr=False)
+    """Name → values, all of one length; None where there is none."""
+    manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """`indicators`: symbol → fingerprint of what was scored, where it is known."""
+    positions: Sequence[int] | None = field(default=None, repr=False)
+    """Where each row stood in the whole table, for messages; None where this is the whole."""
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(values) for name, values in self.columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise ObservationsError(
+                f"Columns of observations have one length; these have {', '.join(f'{name} {n}' for name, n in lengths.items())}."
+            )
+        if not lengths or not len(self):
+            raise ObservationsError("There are no observations.", fix="Give one row for each fine-tuned set.")
+
+    @classmethod
+    def of(cls, table: Any, manifest: Mapping[str, Any] | None = None) -> Self:
+        """Observations from a mapping of columns, or a polars or pandas frame.
+
+        Raises:
+            ObservationsError: no rows, or columns of different lengths.
+            UsageError: something else than a table.
+        """
+        if isinstance(table, cls):
+            return table
+        if isinstance(table, Mapping):
+            names: Sequence[Any] = list(table)
+        elif hasattr(table, "columns") and hasattr(table, "__getitem__"):
+            names = list(table.columns)
+        else:
+            raise UsageError(f"Observations are a frame or a mapping of columns, not {type(table).__name__}.")
+        return cls({str(name): _listed(table[name]) for name in names}, dict(manifest or {}))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Observations from a .parquet, .csv or .jsonl file, with the manifest in it or beside it.
+
+        Raises:
+            UsageError: another ending.
+            ObservationsError: missing, damaged, empty, or something else by its manifest.
+            ScoresError: the manifest beside it is damaged, or of a newer release.
+        """
+        target = Path(path)
+        if target.suffix not in SUFFIXES:
+            raise UsageError(f"{target} ends in none of {', '.join(SUFFIXES)}.", fix="Give the observations as one of these.")
+        try:
+            data = target.read_bytes()
+        except OSError as error:
+            raise ObservationsError(f"{target} cannot be read: {error.strerror or error}.", fix=AGAIN) from error
+        if target.suffix == ".jsonl":
+            return cls(_from_lines(data, target), read_manifest(target) or {})
+        if target.suffix == ".csv" or SEAL in data:
+            try:
+                frame, manifest = read_frame(target, kind=KIND, noun="a study's observations")
+            except ScoresError as error:
+                raise ObservationsError(error.message, fix=AGAIN) from error
+            return cls.of(frame, manifest)
+        # Of another writer: there is no digest to check.
+        import polars as pl
+
+        try:
+            return cls.of(pl.read_parquet(data), read_manifest(target))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise ObservationsError(f"{target} cannot be read: {str(error).splitlines()[0][:200]}", fix=AGAIN) from error
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns, in order."""
+        return tuple(self.columns)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A column as float64 (n,), every value finite.
+
+        Raises:
+            UsageError: there is no such column.
+            ObservationsError: a value is missing, no number, or not finite; the rows are named.
+        """
+        if name not in self.columns:
+            raise UsageError.named(name, self.names, noun="column of the observations")
+        found = np.array([_number(value) for value in self.columns[name]], dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(found))
+        if len(bad):
+            raise ObservationsError(
+                f"{name} is no finite number in {self.rows(bad)}.", fix=f"Correct these rows, drop them, or fit without {name}."
+            )
+        return found
+
+    def labels(self, name: str) -> tuple[str, ...] | None:
+        """A column as text; None where there is none.
+
+        Raises:
+            ObservationsError: a label is missing; the rows are named.
+        """
+        if name not in self.columns:
+            return None
+        values = self.columns[name]
+        bad = [row for row, value in enumerate(values) if value is None or value == ""]
+        if bad:
+            raise ObservationsError(f"{name} is empty in {self.rows(bad)}.", fix=f"Fill it in, or drop the column {name}.")
+        return tuple(str(value) for value in values)
+
+    def logarithm(self, target: str = "log_loss") -> NDArray[np.float64]:
+        """The natural logarithm that is fitted, (n,): the column `log_x`, or the logarithm of the column `x`.
+
+        Raises:
+            UsageError: the name does not begin with log_.
+            ObservationsError: neither column is there, they disagree, or a loss is missing, not finite or not above 0.
+        """
+        bare = target.removeprefix(LOG)
+        if bare == target or not bare:
+            raise UsageError(f"The target is '{target}'; it is the logarithm of a loss.", fix="Name it log_loss, or log_ and a column.")
+        if target not in self.columns and bare not in self.columns:
+            raise ObservationsError(
+                f"The observations have neither a column {bare} nor {target}; they have {', '.join(self.names)}.",
+                fix="Add one, or name another with --target.",
+            )
+        given = self.numbers(target) if target in self.columns else None
+        if bare not in self.columns:
+            return given if given is not None else np.empty(0)
+        losses = self.numbers(bare)
+        bad = np.flatnonzero(losses <= 0)
+        if len(bad):
+            raise ObservationsError(
+                f"{bare} is not above 0 in {self.rows(bad)}, so it has no logarithm.",
+                fix=f"A mean negative log-likelihood is positive; if the column holds ln L, call it {target}.",
+            )
+        made = np.log(losses)
+        if given is not None and np.abs(given - made).max() > DIFFERS:
+            worst = int(np.abs(given - made).argmax())
+            raise ObservationsError(
+                f"{target} is not the natural logarithm of {bare} in {self.rows([worst])}: {given[worst]:g}, not {made[worst]:g}.",
+                fix="Drop the wrong one of the two columns.",
+            )
+        return made if given is None else given
+
+    def shares(self) -> list[str]:
+        """The columns `share_<source>`, by name."""
+        return sorted(name for name in self.names if name.startswith(SHARE) and name != SHARE)
+
+    def sources(self) -> tuple[str, ...] | None:
+        """The largest source of each row: the column `source`, or the largest `share_<source>`, ties by name; None without these."""
+        shares = self.shares()
+        if "source" in self.columns or not shares:
+            return self.labels("source")
+        largest = np.argmax([self.numbers(name) for name in shares], axis=0)
+        return tuple(shares[at].removeprefix(SHARE) for at in largest.tolist())
+
+    def indicators(self) -> tuple[str, ...]:
+        """The columns that hold indicators: those the manifest names, or else those whose name is an indicator's symbol.
+
+        Raises:
+            UsageError: there is none.
+        """
+        fingerprints = self.manifest.get("indicators")
+        known = set(fingerprints) if isinstance(fingerprints, Mapping) else set()
+        found = tuple(name for name in self.names if (name in known if known else _is_symbol(name)))
+        if not found:
+            raise UsageError(
+                f"No column has the name of an indicator; there are {', '.join(self.names)}.", fix="Name the columns with --indicators."
+            )
+        return found
+
+    def fingerprints(self, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Of these indicators, what the manifest says they were scored with; without what counts rows, and without nulls."""
+        kept = self.manifest.get("indicators")
+        if not isinstance(kept, Mapping):
+            return {}
+        found = {symbol: kept[symbol] for symbol in symbols if isinstance(kept.get(symbol), Mapping)}
+        return {
+            symbol: {key: _without_nulls(value) for key, value in each.items() if value is not None and key not in COUNTS}
+            for symbol, each in found.items()
+        }
+
+    def where(self, mask: NDArray[np.bool_]) -> Self:
+        """The rows of a mask."""
+        picked = np.flatnonzero(mask).tolist()
+        columns = {name: [values[row] for row in picked] for name, values in self.columns.items()}
+        return type(self)(columns, self.manifest, [self._position(row) for row in picked])
+
+    def rows(self, positions: Any) -> str:
+        """Rows as messages name them, counted from 1."""
+        found = [int(position) for position in positions]
+        shown = [f"row {self._position(position) + 1}{self._label(position)}" for position in found[:NAMED]]
+        return ", ".join(shown) + (f" and {len(found) - NAMED} more" if len(found) > NAMED else "")
+
+    def digest(self, names: Sequence[str]) -> str:
+        """A digest of some columns."""
+        return fingerprint({name: [_plain(value) for value in self.columns[name]] for name in names if name in self.columns})
+
+    def _position(self, row: int) -> int:
+        return row if self.positions is None else self.positions[row]
+
+    def _label(self, position: int) -> str:
+        subset, seed = (self.columns[name][position] if name in self.columns else None for name in ("subset", "seed"))
+        parts = [str(subset)] * (subset is not None) + [f"seed {seed}"] * (seed is not None)
+        return f" ({', '.join(parts)})" if parts else ""
+
+
+def _listed(column: Any) -> list[Any]:
+    for method in ("to_list", "tolist"):
+        if hasattr(column, method):
+            return list(getattr(column, method)())
+    return list(column)
+
+
+def _number(value: Any) -> float:
+    """A cell as a float; NaN where it is none."""
+    if value is None or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _plain(value: Any) -> Any:
+    number = _number(value)
+    return number if math.isfinite(number) else str(value)
+
+
+def _without_nulls(value: Any) -> Any:
+    # A rule file is TOML, which has none.
+    if isinstance(value, Mapping):
+        return {str(key): _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value if item is not None] if isinstance(value, list | tuple) else value
+
+
+def _is_symbol(name: str) -> bool:
+    try:
+        registry.make(name)
+    except UnknownIndicator:
+        return False
+    return True
+
+
+def _from_lines(data: bytes, path: Path) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    count = 0
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise ObservationsError(f"{path}, line {number} is not JSON: {error}.") from error
+        if not isinstance(row, dict):
+            raise ObservationsError(f"{path}, line {number} holds {type(row).__name__}, not an object of columns.")
+        for name in row:
+            columns.setdefault(name, [None] * count)
+        for name, values in columns.items():
+            values.append(row.get(name))
+        count += 1
+    return columns
+
+
+__all__ = ["KIND", "Observations"]

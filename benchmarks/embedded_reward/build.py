@@ -51,7 +51,9 @@ def shipped(model: Model, about: dict[str, str]) -> bytes:
     layers = [layer for layer in model.head.modules() if isinstance(layer, torch.nn.Linear)]
     for number, layer in enumerate(layers):
         tensors |= {f"head.{number}.weight": layer.weight.detach(), f"head.{number}.bias": layer.bias.detach()}
-    return safetensors.torch.save({name: value.to(torch.float16).contiguous() for name, value in tensors.items()}, metadata=about)
+    kept = {name: value.to(torch.float16).contiguous() for name, value in tensors.items()}
+    # One entry: the order of several is not the same twice.
+    return safetensors.torch.save(kept, metadata={"about": json.dumps(about, sort_keys=True)})
 
 
 def same(model: Model, tokens: Tokens, pairs: list[Pair]) -> float:

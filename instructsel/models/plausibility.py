@@ -194,8 +194,9 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, str], str]:
     safetensors = require("safetensors", needed_by="plausibility")
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {}), file_digest(path)  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, about, file_digest(path)  # noqa: SIM118
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise ModelUnavailable(f"The weights of the plausibility model cannot be read: {error}.", fix=REINSTALL) from error
 
 

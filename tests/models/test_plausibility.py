@@ -128,7 +128,7 @@ def test_prompt_and_response_fit_whatever_their_length(first: int, second: int) 
 
 def test_weights_of_another_encoder_and_damaged_ones_are_refused(tmp_path: Path) -> None:
     state: dict[str, Any] = safetensors.load_file(str(file_of_weights()))
-    safetensors.save_file(state, tmp_path / "other.safetensors", metadata={"features": "mean", "base": "0" * 64, "format": "1"})
+    safetensors.save_file(state, tmp_path / "other.safetensors", metadata={"about": json.dumps({"features": "mean", "base": "0" * 64})})
     with pytest.raises(ModelRefused, match="another encoder"):
         PlausibilityModel.load(weights=tmp_path / "other.safetensors")
     (tmp_path / "damaged.safetensors").write_bytes(file_of_weights().read_bytes()[:1000])

@@ -182,10 +182,10 @@ def page() -> str:
         "",
         "## Designs that were tried",
         "",
-        f"Chosen by development figures alone: OASST1 pairs (all of them where the design did not learn from them, else held-out conversations) and spoilt answers of held-out rows. What ships learnt from {pairs} pairs (`{training['design']}`, seed {training['seed']}).",
+        f"Chosen by development figures alone: OASST1 and HH harmless pairs (all OASST1 pairs, or 400 of HH, where the design did not learn from them, else held-out conversations) and spoilt answers of held-out rows. What ships learnt from {pairs} pairs (`{training['design']}`, seed {training['seed']}).",
         "",
         *table(
-            ["design", "", "spoilt answers", "OASST1, all", "OASST1, lengths within 20 %"],
+            ["design", "", "spoilt answers", "OASST1, all", "OASST1, lengths within 20 %", "HH harmless"],
             [
                 [
                     f"`{name}`",
@@ -193,6 +193,7 @@ def page() -> str:
                     development(entry["figures"].get("corruption all")),
                     development(entry["figures"].get("oasst all")),
                     development(entry["figures"].get("oasst matched_20")),
+                    development(entry["figures"].get("harmless all")),
                 ]
                 for name, entry in designs.items()
             ],

@@ -336,9 +336,9 @@ class Shelf:
                 return
             except OSError as error:
                 raise _unwritable(self.folder, error) from error
-            except EnvironmentFault:
+            except EnvironmentFault as error:
                 # Another process may have pruned the folder away in between.
-                if attempt == 2 or self.folder.exists():
+                if attempt == 2 or not isinstance(error.__cause__, FileNotFoundError):
                     raise
 
     def _merge(self) -> None:

@@ -111,12 +111,12 @@ def test_pairs_of_one_group_are_never_parted() -> None:
 
 
 def test_only_what_may_be_redistributed_can_be_opened(shared_data: Path) -> None:
-    library = texts.Library(shared_data)
+    archive = texts.Archive(shared_data)
     for name in ("pools/alpaca.jsonl.zst", "preferences/dsp_helpful_test.jsonl.zst", "pools/not_there.jsonl.zst", "../MANIFEST.json"):
         with pytest.raises(PermissionError, match="may not teach"):
-            library.rows(name)
-    pairs = [*texts.ranked(library), *texts.corrupted(library, 300, 0)]
-    assert set(library.read) == {
+            archive.rows(name)
+    pairs = [*texts.ranked(archive), *texts.corrupted(archive, 300, 0)]
+    assert set(archive.read) == {
         "pools/dolly.jsonl.zst",
         "pools/gsm8k_train.jsonl.zst",
         "pools/oasst1_en_validation_messages.jsonl.zst",
@@ -125,9 +125,9 @@ def test_only_what_may_be_redistributed_can_be_opened(shared_data: Path) -> None
     }
     assert Counter(each.family for each in pairs) == {"oasst": 1744, "corruption": 300}
     assert all(each.better.strip() and each.better != each.worse for each in pairs)
-    assert texts.corrupted(library, 300, 0) == [each for each in pairs if each.family == "corruption"]
+    assert texts.corrupted(archive, 300, 0) == [each for each in pairs if each.family == "corruption"]
 
 
 def test_harmless_pairs_share_their_history(shared_data: Path) -> None:
-    pairs = list(texts.harmless(texts.Library(shared_data)))
+    pairs = list(texts.harmless(texts.Archive(shared_data)))
     assert len(pairs) == 2303 and all(each.prompt and each.better != each.worse for each in pairs)

@@ -26,7 +26,7 @@ import safetensors.torch
 import torch
 from card import card
 from designs import DESIGNS, FINAL, Model, Tokens, score
-from texts import Library, Pair
+from texts import Archive, Pair
 from train import figures, material, record, train
 
 from instructsel.models.load import locate
@@ -66,8 +66,8 @@ def same(model: Model, tokens: Tokens, pairs: list[Pair]) -> float:
 
 def learn(data: Path, seed: int) -> dict[str, Any]:
     """Train, write the weights, and say how they do in development."""
-    library, design, tokens = Library(data), DESIGNS[FINAL], Tokens()
-    learnt, kept = material(library, design, seed)
+    archive, design, tokens = Archive(data), DESIGNS[FINAL], Tokens()
+    learnt, kept = material(archive, design, seed)
     model = train(design, learnt, tokens, seed)
     about = {"features": " ".join(design.features), "base": locate("embedded", needed_by="training").digest, "format": "1"}
     (MODELS / WEIGHTS).write_bytes(shipped(model, about))
@@ -81,7 +81,7 @@ def learn(data: Path, seed: int) -> dict[str, Any]:
         "design": FINAL,
         "seed": seed,
         "pairs": {family: sum(pair.family == family for pair in learnt) for family in sorted({pair.family for pair in learnt})},
-        "files": library.read,
+        "files": archive.read,
         "weights": hashlib.sha256((MODELS / WEIGHTS).read_bytes()).hexdigest(),
         "largest_difference_to_shipped": difference,
         "development": found,

@@ -43,8 +43,6 @@ class Design:
     rate: float = 1e-3
     batch: int = 32
     """Pairs."""
-    segments: bool = True
-    human_weight: float = 1.0
 
 
 DESIGNS: Final[dict[str, Design]] = {
@@ -108,7 +106,7 @@ class Model(nn.Module):
             ids[number, : len(row)] = row
             present[number, : len(row)] = 1
             second[number, start : len(row)] = 1
-        kinds = torch.from_numpy(second if self.design.segments else np.zeros_like(second))
+        kinds = torch.from_numpy(second)
         hidden = self.bert(
             input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(present), token_type_ids=kinds
         ).last_hidden_state

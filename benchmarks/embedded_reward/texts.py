@@ -34,7 +34,7 @@ class Pair(NamedTuple):
     """Pairs of one group are never parted between training and development."""
 
 
-class Library:
+class Archive:
     """The data folder, closed but for files its manifest marks as redistributable."""
 
     def __init__(self, folder: Path) -> None:
@@ -57,9 +57,9 @@ class Library:
         return [json.loads(line) for line in zstd.decompress((self.folder / name).read_bytes()).decode("utf-8").split("\n") if line]
 
 
-def harmless(library: Library) -> Iterator[Pair]:
+def harmless(archive: Archive) -> Iterator[Pair]:
     """HH-RLHF, harmless-base: the last answers of two dialogues with one history."""
-    for number, row in enumerate(library.rows("preferences/hh_harmless_base_test.jsonl.zst")):
+    for number, row in enumerate(archive.rows("preferences/hh_harmless_base_test.jsonl.zst")):
         sides = [TURN.split(row[key]) for key in ("chosen", "rejected")]
         (*history, better), (*other, worse) = sides
         if history != other or history[-1:] != ["Assistant"] or not better.strip() or not worse.strip() or better == worse:
@@ -68,14 +68,14 @@ def harmless(library: Library) -> Iterator[Pair]:
         yield Pair(prompt, better.strip(), worse.strip(), "hh", "harmless", f"hh-{number}")
 
 
-def _messages(library: Library) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+def _messages(archive: Archive) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Messages by id, and the tree each stands in."""
     found: dict[str, dict[str, Any]] = {}
     trees: dict[str, str] = {}
-    for row in library.rows("pools/oasst1_en_validation_messages.jsonl.zst"):
+    for row in archive.rows("pools/oasst1_en_validation_messages.jsonl.zst"):
         found[row["message_id"]] = row
         trees[row["message_id"]] = row["message_tree_id"]
-    for tree in library.rows("pools/oasst_en_100_tree.jsonl.zst"):
+    for tree in archive.rows("pools/oasst_en_100_tree.jsonl.zst"):
         waiting = [tree["prompt"]]
         while waiting:
             message = waiting.pop()
@@ -94,9 +94,9 @@ def _thread(message: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> str:
     return "\n".join(reversed(texts))
 
 
-def ranked(library: Library) -> Iterator[Pair]:
+def ranked(archive: Archive) -> Iterator[Pair]:
     """OASST1: every two answers to one message, the one people ranked first is the better."""
-    by_id, trees = _messages(library)
+    by_id, trees = _messages(archive)
     answers: dict[str, list[dict[str, Any]]] = {}
     for message in by_id.values():
         if message["role"] == "assistant" and message.get("rank") is not None and message.get("parent_id") in by_id:
@@ -110,9 +110,9 @@ def ranked(library: Library) -> Iterator[Pair]:
                     yield Pair(prompt, better["text"].strip(), worse["text"].strip(), "oasst", "ranks", trees[better["message_id"]])
 
 
-def examples(library: Library) -> dict[str, list[Example]]:
+def examples(archive: Archive) -> dict[str, list[Example]]:
     """Good answers by source."""
-    by_id, _ = _messages(library)
+    by_id, _ = _messages(archive)
     oasst = [
         Example(_thread(message, by_id), message["text"].strip())
         for message in by_id.values()
@@ -120,16 +120,16 @@ def examples(library: Library) -> dict[str, list[Example]]:
     ]
     dolly = [
         Example("\n".join(part for part in (row["instruction"].strip(), row["context"].strip()) if part), row["response"].strip())
-        for row in library.rows("pools/dolly.jsonl.zst")
+        for row in archive.rows("pools/dolly.jsonl.zst")
     ]
     seeds = [
         Example("\n".join(part for part in (row["instruction"].strip(), instance["input"].strip()) if part), instance["output"].strip())
-        for row in library.rows("pools/self_instruct_seed_tasks.jsonl.zst")
+        for row in archive.rows("pools/self_instruct_seed_tasks.jsonl.zst")
         for instance in row["instances"]
     ]
     sums = [
         Example(row["question"].strip(), re.sub(r"<<.*?>>", "", row["answer"]).replace("####", "The answer is").strip() + ".")
-        for row in library.rows("pools/gsm8k_train.jsonl.zst")
+        for row in archive.rows("pools/gsm8k_train.jsonl.zst")
     ]
     found = {"dolly": dolly, "oasst": oasst, "seeds": seeds, "gsm8k": sums}
     return {
@@ -142,11 +142,11 @@ SHORT: Final = 90
 SHARES: Final = {"dolly": 0.66, "oasst": 0.2, "seeds": 0.04, "gsm8k": 0.1}
 
 
-def corrupted(library: Library, size: int, seed: int) -> list[Pair]:
+def corrupted(archive: Archive, size: int, seed: int) -> list[Pair]:
     """Pairs of an answer and a worse version of it."""
     generator = random.Random(f"{seed}:corrupted")
     words = Words.load("train")
-    sources = examples(library)
+    sources = examples(archive)
     kinds = generator.choices(KINDS, [WEIGHTS.get(kind, 1) for kind in KINDS], k=size * 2)
     names = generator.choices(list(SHARES), list(SHARES.values()), k=size * 2)
     pairs: list[Pair] = []

@@ -2,7 +2,7 @@
 
     python benchmarks/embedded_reward/train.py ../shared/data --design mean --out /tmp/mean
 
-Seeded; learns only from files that may be redistributed (texts.Library refuses others). Development figures: human pairs of families
+Seeded; learns only from files that may be redistributed (texts.py opens no others). Development figures: human pairs of families
 the design did not learn from (whole) or of conversations it did not see, all and length-matched, and corrupted answers of held-out rows.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 import sys
 import time
@@ -25,38 +24,28 @@ import numpy as np
 import safetensors.torch
 import torch
 from designs import DESIGNS, Design, Model, Tokens, batches, score
-from texts import SEED, Library, Pair, balanced, corrupted, harmless, held_out, ranked
+from judge import points, proportion
+from texts import SEED, Archive, Pair, balanced, corrupted, harmless, held_out, ranked
 
 DEVELOPMENT = 400
 """Pairs of corrupted answers, and of harmless ones."""
 
 
-def material(library: Library, design: Design, seed: int) -> tuple[list[Pair], dict[str, list[Pair]]]:
+def material(archive: Archive, design: Design, seed: int) -> tuple[list[Pair], dict[str, list[Pair]]]:
     """What is learnt from, and what it is judged on during development."""
-    aside = Library(library.folder)
-    human = {"oasst": list(ranked(aside)), "harmless": list(harmless(aside))}
-    spoilt = corrupted(library, design.corruption + DEVELOPMENT * 6, seed)
+    aside = Archive(archive.folder)
+    spoilt = corrupted(archive, design.corruption + DEVELOPMENT * 6, seed)
     learnt = [pair for pair in spoilt if not held_out(pair)][: design.corruption]
     kept = {"corruption": [pair for pair in spoilt if held_out(pair)][:DEVELOPMENT]}
-    for name, pairs in human.items():
-        used = design.oasst if name == "oasst" else design.harmless
+    for name, people, used in (("oasst", ranked, design.oasst), ("harmless", harmless, design.harmless)):
+        # What is only judged on is opened by another hand: the card lists what was learnt from.
+        pairs = list(people(archive if used else aside))
         if used:
-            list(ranked(library) if name == "oasst" else harmless(library))
             learnt += [pair for pair in pairs if not held_out(pair)] * design.human_epochs
             kept[name] = [pair for pair in pairs if held_out(pair)]
         else:
             kept[name] = pairs if name == "oasst" else random.Random(SEED).sample(pairs, DEVELOPMENT)
     return learnt, kept
-
-
-def interval(wins: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval."""
-    if n == 0:
-        return 0.0, 1.0
-    z, share = 1.959964, wins / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return middle - half, middle + half
 
 
 def matched(pair: Pair, by: float = 0.1) -> bool:
@@ -80,13 +69,12 @@ def figures(model: Model, tokens: Tokens, kept: dict[str, list[Pair]]) -> dict[s
             parts["longer better"] = np.array([len(pair.better) > len(pair.worse) for pair in pairs])
             parts["shorter better"] = ~parts["longer better"]
         for part, mask in parts.items():
-            wins = float((margins[mask] > 0).sum() + 0.5 * (margins[mask] == 0).sum())
-            low, high = interval(wins, int(mask.sum()))
+            each = proportion(points(margins[mask]))
             found[f"{name} {part}"] = {
-                "n": int(mask.sum()),
-                "accuracy": round(wins / max(1, int(mask.sum())), 4),
-                "low": round(low, 4),
-                "high": round(high, 4),
+                "n": each["n"],
+                "accuracy": round(each["value"], 4),
+                "low": round(each["low"], 4),
+                "high": round(each["high"], 4),
             }
         found[f"{name} spread"] = round(float(values.std()), 3)
     return found
@@ -97,10 +85,6 @@ def train(design: Design, learnt: list[Pair], tokens: Tokens, seed: int) -> Mode
     torch.manual_seed(seed)
     generator = random.Random(f"{seed}:order")
     weights = balanced(learnt)
-    if design.human_weight != 1.0:
-        weights = [
-            weight * (design.human_weight if pair.family != "corruption" else 1.0) for weight, pair in zip(weights, learnt, strict=True)
-        ]
     model = Model(design)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=design.rate, weight_decay=0.01)
@@ -142,8 +126,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    library, design, tokens = Library(options.data), DESIGNS[options.design], Tokens()
-    learnt, kept = material(library, design, options.seed)
+    archive, design, tokens = Archive(options.data), DESIGNS[options.design], Tokens()
+    learnt, kept = material(archive, design, options.seed)
     print(f"{options.design}: {len(learnt)} pairs; kept { ({name: len(pairs) for name, pairs in kept.items()}) }", file=sys.stderr)
     model = train(design, learnt, tokens, options.seed)
     options.out.mkdir(parents=True, exist_ok=True)

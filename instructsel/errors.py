@@ -16,8 +16,11 @@ InstructselError
 ├── ScoresError           3   a score table that cannot be read or does not fit
 │   └── TooManyNulls      3   an indicator the rule uses is null too often
 ├── ObservationsError     3   observations that cannot be read, or do not determine a fit
+├── StudyError            3   a study whose folder, sources or evaluation set cannot be used
+├── TrainingError         3   a fine-tune that cannot begin: rows without a trained token, a base that does not fit
 ├── IndexTooSmall         3   fewer than i + 1 examples for the i-th neighbor
 ├── Negative              1   a gate, a verification or a fit that came out negative
+│   └── TrainingDiverged  1   a fine-tune whose loss is not finite, or grew beyond all reason
 └── NothingToDo           5
 Each class also derives from the builtin a caller would expect. Precedence where several apply: 2 > 4 > 3 > 1 > 5 > 0.
 """
@@ -134,6 +137,18 @@ class ObservationsError(InstructselError, ValueError):
     exit_code = 3
 
 
+class StudyError(InstructselError, ValueError):
+    """A study whose folder, sources or evaluation set cannot be used."""
+
+    exit_code = 3
+
+
+class TrainingError(InstructselError, ValueError):
+    """A fine-tune that cannot begin: rows without a trained token, a base or a folder that does not fit."""
+
+    exit_code = 3
+
+
 class IndexTooSmall(InstructselError, ValueError):
     """The i-th neighbor was asked of fewer than i + 1 examples."""
 
@@ -144,6 +159,10 @@ class Negative(InstructselError):
     """A gate, a verification or a fit that ran and came out negative."""
 
     exit_code = 1
+
+
+class TrainingDiverged(Negative, ArithmeticError):
+    """A fine-tune whose loss is not finite, or grew beyond all reason."""
 
 
 class NothingToDo(InstructselError):

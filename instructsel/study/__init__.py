@@ -1,0 +1,1 @@
+"""Studies: which sets to fine-tune on, and what came of it."""

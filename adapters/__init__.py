@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from instructsel.adapters.trl import to_trl
+from instructsel.adapters.rows import to_trl
 
 __all__ = ["to_trl"]

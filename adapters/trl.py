@@ -1,39 +1,503 @@
-"""To TRL: examples as the conversational prompt-completion type its SFTTrainer masks by default."""
+"""TRL's SFTTrainer as a Trainer: whole models, LoRA, and LoRA on a base in 8 or 4 bits; resumable; merged when done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import contextlib
+import hashlib
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
+from instructsel.adapters.audit import MAX_REFUSED, Audit
+from instructsel.adapters.recipe import Recipe
+from instructsel.adapters.rendering import Encoded, Rendering
+from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, file_digest, fingerprint
+from instructsel.errors import EnvironmentFault, ModelRefused, TrainingDiverged, TrainingError
 from instructsel.extras import require
-from instructsel.pool.example import ANSWERS, Message
+from instructsel.models.load import LocalModel, locate, quiet, refuse_code, settings
+from instructsel.protocols import Checkpoint
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
 
+Progress = Callable[[int, int, float], None]
+"""Steps done, steps in all, the loss of the last one."""
 
-def to_trl(pool: Pool) -> Any:
-    """The pool as a `datasets.Dataset` with exactly `prompt` and `completion`, both lists of messages.
+RECORD: Final = "training.json"
+STATE: Final = "state"
+COMPLETE: Final = "complete"
+"""Written into a state after everything else of it: what was killed half-written has none."""
+REDUCTION: Final = "mean over the trained tokens of a step, all its rows together"
+MICRO: Final = {"cpu": 16, "cuda": 8}
+SAVE_EVERY: Final = 300.0
+"""Seconds between two states."""
+GROWN: Final = 2.0
+"""A loss that ends so many times as high as it began has diverged."""
+WINDOW: Final = 50
+"""Batches among which rows are sorted by length."""
 
-    TRL guesses a data set's type from its columns, so there are no others; its loss falls on the completion alone. The
-    completion is the last answer; a call the model wrote becomes an assistant turn. Order is that of the pool's ids; TRL's
-    trainer shuffles.
 
-    Raises:
-        MissingExtra: `datasets` is not installed.
+@dataclass(frozen=True, eq=False)
+class TrlTrainer:
+    """Fine-tunes one base by one recipe, whatever the pool.
 
-    >>> SFTTrainer(model=..., train_dataset=to_trl(chosen.of(pool)))  # doctest: +SKIP
+    A checkpoint's folder is named for what it depends on: base, recipe, pool and seed. One that is finished is not trained again,
+    one that was interrupted goes on from its last state.
     """
-    datasets = require("datasets", needed_by="to_trl")
-    return datasets.Dataset.from_list(list(rows(pool)))
+
+    base: str
+    """A local folder or a hub id."""
+    recipe: Recipe
+    folder: Path
+    """Under which checkpoints are made."""
+    revision: str | None = None
+    """Of the base on the hub."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+    precision: str = "auto"
+    """fp32, or bf16 for automatic mixed precision on weights in fp32; auto takes bf16 on a GPU and fp32 on a CPU."""
+    save_every: float = SAVE_EVERY
+    """Seconds between two states to go on from; 0 saves after every step, infinity never."""
+    max_refused: float = MAX_REFUSED
+    """Share of rows without a trained token above which nothing is trained."""
+    merge: bool = True
+    """Whether adapters are merged into the base; the adapter is kept beside it either way."""
+    progress: Progress | None = field(default=None, repr=False)
+
+    @cached_property
+    def source(self) -> LocalModel:
+        """The base's files.
+
+        Raises:
+            ModelUnavailable: it is neither here nor to be had.
+            UntrustedModel: pickled weights, or code of its own.
+        """
+        found = locate(self.base, revision=self.revision, needed_by="the fine-tune")
+        refuse_code(found)
+        return found
+
+    @cached_property
+    def rendering(self) -> Rendering:
+        """How examples are written for the base."""
+        return Rendering.load(self.source.folder)
+
+    @cached_property
+    def place(self) -> tuple[str, str]:
+        """Precision and device, decided."""
+        asked, device = settings("fp32" if self.precision == "auto" else self.precision, self.device)
+        return ("bf16" if self.precision == "auto" and device == "cuda" else asked), device
+
+    @cached_property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Base, recipe, precision, device and releases; no path."""
+        precision, device = self.place
+        return {
+            "kind": "trl",
+            "base": {"name": self.source.name, "digest": self.source.digest, "settings": self.source.settings},
+            "recipe": self.recipe.as_dict(),
+            "precision": precision,
+            "device": device,
+            "micro": self._micro(),
+            "max_refused": self.max_refused,
+            "merge": self.merge,
+            "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft")},
+        }
+
+    def audit(self, pool: Pool) -> Audit:
+        """What would be trained on."""
+        return self._encoded(pool)[0]
+
+    def train(self, pool: Pool, *, seed: int) -> Checkpoint:
+        """A checkpoint of the base fine-tuned on the pool, under this trainer's folder.
+
+        Raises:
+            TrainingError: too many rows without a trained token, or a folder of another fine-tune.
+            TrainingDiverged: a loss that is not finite, or has grown beyond all reason.
+            EnvironmentFault: no memory, no room on the disk, an extra missing.
+        """
+        return self.train_into(self.folder / self._key(pool, seed), pool, seed=seed)
+
+    def train_into(self, folder: Path, pool: Pool, *, seed: int) -> Checkpoint:
+        """The same, with the checkpoint in a folder of one's own choice."""
+        key = self._key(pool, seed)
+        found = _finished(folder, key)
+        if found is not None:
+            return found
+        audit, rows = self._encoded(pool)
+        audit.check(self.max_refused)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EnvironmentFault(f"Cannot make {folder}: {error.strerror or error}.", fix="Choose another folder.") from error
+        try:
+            return self._train(folder, key, pool, audit, rows, seed)
+        except OSError as error:
+            raise EnvironmentFault(f"The fine-tune cannot write to {folder}: {error.strerror or error}.", fix="Free some space.") from error
+        except RuntimeError as error:
+            if _out_of_memory(error):
+                raise EnvironmentFault(
+                    f"The fine-tune ran out of memory with {self._micro()} rows of up to {audit.longest} tokens at a time.",
+                    fix="Give a smaller micro batch, a smaller max_length, gradient checkpointing, or LoRA.",
+                ) from error
+            raise
+
+    def _key(self, pool: Pool, seed: int) -> str:
+        ids = hashlib.blake2b("\n".join(pool.ids).encode(), digest_size=16).hexdigest()
+        return fingerprint({"trainer": self.fingerprint, "ids": ids, "seed": seed})
+
+    def _encoded(self, pool: Pool) -> tuple[Audit, list[Encoded]]:
+        encoded = self.rendering.encode_all(pool.examples(), loss=self.recipe.loss, max_length=self.recipe.max_length)
+        return Audit.of(pool.ids, encoded)
+
+    def _micro(self) -> int:
+        wanted = self.recipe.micro or MICRO[self.place[1]]
+        return max(size for size in range(1, min(wanted, self.recipe.batch) + 1) if self.recipe.batch % size == 0)
+
+    def _train(self, folder: Path, key: str, pool: Pool, audit: Audit, rows: Sequence[Encoded], seed: int) -> Checkpoint:
+        datasets = require("datasets", needed_by="the fine-tune")
+        trl = require("trl", needed_by="the fine-tune")
+        torch = require("torch", needed_by="the fine-tune")
+        order = sequence([len(each.ids) for each in rows], self.recipe, seed)
+        state = folder / STATE
+        begun = time.monotonic()
+        with _silent(), quiet():
+            data = datasets.Dataset.from_dict(
+                {
+                    "input_ids": [rows[at].ids for at in order],
+                    "labels": [[name if on else -100 for name, on in zip(rows[at].ids, rows[at].trained, strict=True)] for at in order],
+                }
+            )
+            watch = _watch(self, key, state)
+            trainer = trl.SFTTrainer(
+                model=self._model(torch),
+                args=self._config(trl, state, audit, len(order), seed),
+                train_dataset=data,
+                processing_class=self.rendering.tokenizer,
+                callbacks=[watch],
+                peft_config=self._lora() if self.recipe.method == "lora" else None,
+            )
+            # It would write every log to stdout.
+            trainer.remove_callback(require("transformers", needed_by="the fine-tune").PrinterCallback)
+            from_state = _last_state(state, key)
+            trainer.train(resume_from_checkpoint=str(from_state) if from_state else None)
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        _check_losses(losses, watch.unfinite, self.source.name)
+        record = {
+            "kind": "training",
+            "schema_version": SCHEMA_VERSION,
+            "key": key,
+            "trainer": dict(self.fingerprint),
+            "seed": seed,
+            "pool": {"fingerprint": pool.fingerprint, "examples": len(pool)},
+            "audit": audit.as_dict(),
+            "chat_template": "tulu" if self.rendering.fallback else "the base's own",
+            "steps": trainer.state.global_step,
+            "batch": self.recipe.batch,
+            "micro": self._micro(),
+            "rows_seen": len(order) if self.recipe.steps is None else min(len(order), trainer.state.global_step * self.recipe.batch),
+            "tokens_seen": int(sum(len(rows[at].ids) for at in order)),
+            "tokens_trained": int(sum(sum(rows[at].trained[1:]) for at in order)),
+            "tokens_per_step": sum(len(rows[at].ids) for at in order) / max(1, trainer.state.global_step),
+            "loss_reduction": REDUCTION,
+            "losses": losses,
+        }
+        return self._save(folder, trainer, record, seed, seconds=time.monotonic() - begun, resumed=from_state is not None)
+
+    def _model(self, torch: Any) -> Any:
+        transformers = require("transformers", needed_by="the fine-tune")
+        device = self.place[1]
+        given: dict[str, Any] = {
+            "dtype": torch.float32,
+            "use_safetensors": True,
+            "trust_remote_code": False,
+            "local_files_only": True,
+        }
+        if self.recipe.bits is not None:
+            given["quantization_config"] = _quantized(transformers, torch, self.recipe.bits, device)
+            given["dtype"] = torch.bfloat16 if device == "cuda" else torch.float32
+            given["device_map"] = {"": 0 if device == "cuda" else "cpu"}
+        try:
+            model, info = transformers.AutoModelForCausalLM.from_pretrained(str(self.source.folder), output_loading_info=True, **given)
+        except (ValueError, OSError, KeyError) as error:
+            raise ModelRefused(
+                f"{self.source.name} cannot be loaded as a causal language model: {str(error).splitlines()[0][:200]}",
+                fix="Name a language model that transformers can load.",
+            ) from error
+        if missing := sorted(info["missing_keys"]):
+            raise ModelRefused(f"{self.source.name} has no weights for {', '.join(missing[:3])}.", fix="Name a whole language model.")
+        if len(self.rendering.tokenizer) > model.get_input_embeddings().weight.shape[0]:
+            raise ModelRefused(
+                f"The tokenizer of {self.source.name} has {len(self.rendering.tokenizer)} tokens, its embedding "
+                f"{model.get_input_embeddings().weight.shape[0]}.",
+                fix="Use the tokenizer the model was trained with.",
+            )
+        return model
+
+    def _lora(self) -> Any:
+        peft = require("peft", needed_by="LoRA")
+        return peft.LoraConfig(
+            r=self.recipe.lora_r,
+            lora_alpha=self.recipe.lora_alpha,
+            lora_dropout=self.recipe.lora_dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+
+    def _config(self, trl: Any, state: Path, audit: Audit, rows: int, seed: int) -> Any:
+        recipe, (precision, device) = self.recipe, self.place
+        micro = self._micro()
+        # Packed sequences are counted by the trainer itself.
+        steps = recipe.steps or (-1 if recipe.packing else math.ceil(rows / recipe.batch))
+        expected = steps if steps > 0 else max(1, math.ceil(audit.tokens / recipe.max_length * (recipe.epochs or 1) / recipe.batch))
+        return trl.SFTConfig(
+            output_dir=str(state),
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=recipe.batch // micro,
+            num_train_epochs=1.0,
+            max_steps=steps,
+            learning_rate=recipe.learning_rate,
+            lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
+            warmup_steps=math.ceil(recipe.warmup * expected),
+            weight_decay=recipe.weight_decay,
+            max_grad_norm=recipe.max_grad_norm,
+            optim=recipe.optimizer,
+            bf16=precision == "bf16",
+            use_cpu=device == "cpu",
+            dataloader_pin_memory=device == "cuda",
+            gradient_checkpointing=recipe.gradient_checkpointing,
+            max_length=recipe.max_length if recipe.packing else None,
+            packing=recipe.packing,
+            # The order is ours: by seed and length alone.
+            train_sampling_strategy="sequential",
+            shuffle_dataset=False,
+            seed=seed,
+            data_seed=seed,
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            save_strategy="no",
+            save_total_limit=2,
+            report_to="none",
+            disable_tqdm=True,
+            dataset_num_proc=None,
+        )
+
+    def _save(self, folder: Path, trainer: Any, record: dict[str, Any], seed: int, *, seconds: float, resumed: bool) -> Checkpoint:
+        model = trainer.model
+        with _silent(), quiet():
+            if self.recipe.method == "lora":
+                # Made anew: an adapter that was half-written before has no place in it.
+                shutil.rmtree(folder / "adapter", ignore_errors=True)
+                model.save_pretrained(str(folder / "adapter"))
+                if self.merge:
+                    _merged(self, folder / "adapter").save_pretrained(str(folder))
+            else:
+                model.save_pretrained(str(folder))
+            self.rendering.tokenizer.save_pretrained(str(folder))
+        digest = _digest(folder if self.merge or self.recipe.method == "full" else folder / "adapter")
+        whole = {
+            **record,
+            "digest": digest,
+            "run": {"seconds": seconds, "resumed": resumed, "tokens_per_second": record["tokens_seen"] / seconds},
+        }
+        with atomic_write(folder / RECORD) as file:
+            file.write(dump_json(whole, indent=True) + b"\n")
+        shutil.rmtree(folder / STATE, ignore_errors=True)
+        return Checkpoint(folder, digest, seed, whole, owned=True)
 
 
-def rows(pool: Pool) -> Iterator[dict[str, Any]]:
-    """One row an example: {"prompt": [...], "completion": [...]}."""
-    for example in pool.examples():
-        at = example.last_answer
-        yield {"prompt": [_turn(turn) for turn in example.messages[:at]], "completion": [_turn(example.messages[at])]}
+def sequence(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[int]:
+    """The rows of a fine-tune in the order they are seen.
+
+    Each pass goes through all rows in an order of its own, drawn from the seed; a last pass may be a part. Epochs are exact to a row,
+    steps to a batch, tokens to the row that reaches them.
+
+    Args:
+        lengths: tokens of each row.
+        recipe: how long it lasts, and whether like lengths are batched together.
+        seed: of the order.
+
+    >>> from instructsel.adapters.recipe import recipe
+    >>> len(sequence([5, 5, 5], recipe("tiny", epochs=2), 0))
+    6
+    """
+    n = len(lengths)
+    wanted = recipe.steps * recipe.batch if recipe.steps is not None else round((recipe.epochs or 0) * n) if recipe.tokens is None else None
+    order: list[int] = []
+    seen, turn = 0, 0
+    while n and (len(order) < wanted if wanted is not None else seen < (recipe.tokens or 0)):
+        once = list(range(n))
+        drawn = random.Random(f"instructsel order {seed} {turn}")
+        drawn.shuffle(once)
+        if wanted is not None:
+            once = once[: wanted - len(order)]
+        else:
+            part: list[int] = []
+            for at in once:
+                if seen >= (recipe.tokens or 0):
+                    break
+                part.append(at)
+                seen += lengths[at]
+            once = part
+        order += _by_length(once, lengths, recipe.batch, drawn) if recipe.group_by_length else once
+        turn += 1
+    return order
 
 
-def _turn(turn: Message) -> dict[str, str]:
-    return {"role": "assistant" if turn.role in ANSWERS else turn.role, "content": turn.content}
+def _by_length(rows: Sequence[int], lengths: Sequence[int], batch: int, drawn: random.Random) -> list[int]:
+    """Rows sorted by length among so many batches, the batches in random order; the last, which may be short, stays last."""
+    whole: list[list[int]] = []
+    for start in range(0, len(rows), WINDOW * batch):
+        part = sorted(rows[start : start + WINDOW * batch], key=lambda at: (-lengths[at], at))
+        whole += [part[begin : begin + batch] for begin in range(0, len(part), batch)]
+    short = [each for each in whole if len(each) < batch]
+    full = [each for each in whole if len(each) == batch]
+    drawn.shuffle(full)
+    return [at for each in [*full, *short] for at in each]
+
+
+def _quantized(transformers: Any, torch: Any, bits: int, device: str) -> Any:
+    require("bitsandbytes", needed_by=f"a base in {bits} bits")
+    if bits == 8:
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if device == "cuda" else torch.float32,
+    )
+
+
+def _merged(trainer: TrlTrainer, adapter: Path) -> Any:
+    """The base in its own precision with the adapter's product added to its weights."""
+    torch = require("torch", needed_by="LoRA")
+    transformers = require("transformers", needed_by="LoRA")
+    peft = require("peft", needed_by="LoRA")
+    base = transformers.AutoModelForCausalLM.from_pretrained(
+        str(trainer.source.folder),
+        dtype=torch.bfloat16 if trainer.place[0] == "bf16" else torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+    )
+    return peft.PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+
+
+def _watch(trainer: TrlTrainer, key: str, state: Path) -> Any:
+    """The callback that saves states by the clock, tells the progress, and stops at a loss that is no number."""
+    transformers = require("transformers", needed_by="the fine-tune")
+
+    class Watch(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
+        unfinite: int | None = None
+        saved = time.monotonic()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
+            loss = (logs or {}).get("loss")
+            if loss is None:
+                return
+            if not math.isfinite(loss) or not math.isfinite(float(logs.get("grad_norm", 0.0))):
+                self.unfinite = state.global_step
+                control.should_training_stop = True
+            if trainer.progress is not None:
+                trainer.progress(state.global_step, state.max_steps, loss)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            if time.monotonic() - self.saved >= trainer.save_every and state.global_step < state.max_steps:
+                control.should_save = True
+
+        def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            self.saved = time.monotonic()
+            whole = Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE
+            with atomic_write(whole) as file:
+                file.write(key.encode())
+
+    return Watch()
+
+
+def _last_state(folder: Path, key: str) -> Path | None:
+    """The last state that was written to its end for this very fine-tune; everything else is removed."""
+    found: list[tuple[int, Path]] = []
+    for path in folder.glob("checkpoint-*") if folder.is_dir() else ():
+        number = path.name.rpartition("-")[2]
+        mark = path / COMPLETE
+        if number.isdigit() and mark.is_file() and mark.read_bytes() == key.encode():
+            found.append((int(number), path))
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+    return max(found)[1] if found else None
+
+
+def _finished(folder: Path, key: str) -> Checkpoint | None:
+    """The checkpoint of this very fine-tune, if it is there and whole."""
+    try:
+        record = orjson.loads((folder / RECORD).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise TrainingError(f"{folder / RECORD} cannot be read: {error}.", fix="Remove the folder, or choose another.") from error
+    if not isinstance(record, dict) or record.get("key") != key:
+        raise TrainingError(
+            f"{folder} holds another fine-tune: of another base, recipe, pool or seed.", fix="Choose another folder, or remove this one."
+        )
+    merged = record["trainer"]["merge"] or record["trainer"]["recipe"]["method"] == "full"
+    if _digest(folder if merged else folder / "adapter") != record["digest"]:
+        # Weights that are not those of the record: trained again.
+        (folder / RECORD).unlink()
+        return None
+    return Checkpoint(folder, record["digest"], record["seed"], record, owned=True)
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over the weights, as `locate` computes it; of nothing where there are none."""
+    digests = [file_digest(path) for path in sorted(folder.glob("*.safetensors"))]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _check_losses(losses: Sequence[float], unfinite: int | None, name: str) -> None:
+    if unfinite is not None:
+        raise TrainingDiverged(
+            f"The loss or its gradient is not finite at step {unfinite} of the fine-tune of {name}.",
+            fix="Lower the learning rate, or look for rows that are no text.",
+        )
+    tail = losses[-max(1, len(losses) // 10) :]
+    if len(losses) >= 10 and sum(tail) / len(tail) > GROWN * max(losses[0], 1.0):
+        raise TrainingDiverged(
+            f"The loss of the fine-tune of {name} grew from {losses[0]:.3g} to {sum(tail) / len(tail):.3g} nats.",
+            fix="Lower the learning rate.",
+        )
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error) or "out of memory" in str(error)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """datasets, TRL and bitsandbytes without bars and advice."""
+    import logging
+
+    datasets = require("datasets", needed_by="the fine-tune")
+    names = ("bitsandbytes", "trl", "peft", "accelerate", "transformers")
+    before = {name: logging.getLogger(name).level for name in names}
+    bars = datasets.utils.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+        if not bars:
+            datasets.enable_progress_bars()
+
+
+__all__ = ["TrlTrainer", "sequence"]

@@ -26,6 +26,9 @@ VOCABULARY: Final = {"cpu": 8192, "cuda": 32_768}
 TOLERANCE: Final = {"fp32": 1e-4, "bf16": 2e-2}
 """How far a packed row's mean may be from that of plain transformers at batch 1, in nats."""
 
+Rows = Sequence[NDArray[np.int32]] | runner.Ragged
+"""Token ids, row by row."""
+
 GOOD: Final = (
     "The capital of France is Paris. It lies on the Seine in the north of the country.",
     "Put the egg into boiling water for about eight minutes, then cool it under cold water and peel it.",
@@ -171,7 +174,44 @@ class LikelihoodModel:
 
     def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
         """The mean negative log-likelihood of each text, in nats per token."""
-        encoded, begins = self._encoded(questions)
+        return self._answered(self._encoded(questions), memory=memory, progress=progress)
+
+    def losses(self, rows: Sequence[Sequence[int]], begins: Sequence[int]) -> Answers:
+        """The mean negative log-likelihood of the end of each row, in nats per token, after all that stands before it.
+
+        For what is tokens already, such as a conversation in a chat template. The tokens before `begin` are the context and the
+        others the text of a question to `answer`, with the same values, reasons and cuts. Nothing is put before a row; the start
+        token, where a row begins with it, stays when the context loses its beginning.
+
+        Args:
+            rows: the token ids of each row, one at least.
+            begins: where in each row the text begins, 1 or more: nothing says how likely a first token is.
+
+        Raises:
+            ValueError: another number of begins than of rows, or a text that begins outside of its row.
+            ModelRefused: a token that the model has no embedding for.
+        """
+        heads: list[list[int]] = []
+        contexts: list[NDArray[np.int32]] = []
+        texts: list[NDArray[np.int32]] = []
+        known = int(self.workers[0].model.get_input_embeddings().weight.shape[0])
+        for row, begin in zip(rows, begins, strict=True):
+            if not 1 <= begin <= len(row):
+                raise ValueError(f"The text of a row of {len(row)} tokens begins at 1 to {len(row)}; found {begin}.")
+            if min(row) < 0 or max(row) >= known:
+                raise ModelRefused(
+                    f"{self.source.name} has embeddings for {known} tokens; a row has the token {max(row)}.",
+                    fix="Give it the tokenizer it was trained with.",
+                )
+            heads.append([row[0]] if row[0] == self.start else [])
+            contexts.append(np.array(row[len(heads[-1]) : begin], dtype=np.int32))
+            texts.append(np.array(row[begin:], dtype=np.int32))
+        return self._answered(self._fitted(heads, contexts, texts))
+
+    def _answered(
+        self, rows: tuple[Encoded, NDArray[np.int64]], *, memory: Memory | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
+        encoded, begins = rows
 
         def forward(worker: _Causal) -> runner.Forward:
             return lambda ids, lengths, members: worker.means(ids, lengths, begins[members])
@@ -194,12 +234,16 @@ class LikelihoodModel:
         contexts = runner.Ragged.tokenized(self.tokenizer, [context or "" for context, _ in questions])
         texts = runner.Ragged.tokenized(self.tokenizer, [str(text) for _, text in questions])
         head = [] if self.start is None else [self.start]
-        reasons: list[str | None] = [None] * len(questions)
-        truncated = np.zeros(len(questions), dtype=bool)
+        return self._fitted([head] * len(questions), contexts, texts)
+
+    def _fitted(self, heads: Sequence[list[int]], contexts: Rows, texts: Rows) -> tuple[Encoded, NDArray[np.int64]]:
+        """Rows of start token, context and text that the model has room for, and where in each the text begins."""
+        reasons: list[str | None] = [None] * len(heads)
+        truncated = np.zeros(len(heads), dtype=bool)
         rows: list[NDArray[np.int32]] = []
         begins: list[int] = []
         asked: list[int] = []
-        for number in range(len(questions)):
+        for number, head in enumerate(heads):
             context, text = contexts[number], texts[number]
             room = self.max_length - len(head)
             truncated[number] = len(context) + len(text) > room

@@ -1,0 +1,219 @@
+"""How a fine-tune is run: the settings of the papers, what they do not give marked as assumed, and settings of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from instructsel.adapters.rendering import LOSSES
+from instructsel.errors import UsageError
+
+METHODS: Final = ("full", "lora")
+SCHEDULES: Final = ("constant", "linear", "cosine")
+BUDGETS: Final = ("epochs", "steps", "tokens")
+"""How long a fine-tune lasts; one of them is given."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a fine-tune. A preset is taken with `recipe`, and changed by name there."""
+
+    name: str
+    """The preset's, or one's own."""
+    method: str = "full"
+    """full trains every weight, lora low-rank adapters of every linear layer but the head."""
+    bits: int | None = None
+    """The base in so many bits (bitsandbytes): 8, or 4 for NF4 with double quantization; None leaves it as it is. lora only."""
+    epochs: float | None = 3.0
+    """Passes over the rows."""
+    steps: int | None = None
+    """Optimizer steps, for arms of equal steps; instead of epochs."""
+    tokens: int | None = None
+    """Tokens seen, prompts included, for arms of equal tokens; instead of epochs. Met within the length of one row."""
+    learning_rate: float = 2e-5
+    schedule: str = "constant"
+    """constant, linear (to 0) or cosine (to 0), after the warm-up."""
+    warmup: float = 0.03
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    optimizer: str = "adamw_torch_fused"
+    """By transformers' name."""
+    batch: int = 16
+    """Rows of an optimizer step."""
+    micro: int | None = None
+    """Rows computed at a time; None takes the whole batch, or less where memory is small: a GPU 8, a CPU 16."""
+    max_length: int = 1024
+    """Tokens of a row; the rest is cut off at the end and counted."""
+    loss: str = "completion"
+    """Where it falls: completion (the last answer), assistant (every answer), all."""
+    packing: bool = False
+    """Whether short rows share a sequence; each still sees itself alone."""
+    group_by_length: bool = False
+    """Whether rows of like length are batched together, which saves padding; batches come in random order."""
+    lora_r: int = 64
+    lora_alpha: int = 16
+    lora_dropout: float = 0.0
+    gradient_checkpointing: bool = False
+    source: str = ""
+    """Paper or code the settings are of."""
+    assumed: tuple[str, ...] = ()
+    """Settings the source does not give."""
+
+    def __post_init__(self) -> None:
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise UsageError(
+                f"A fine-tune lasts so many epochs, steps or tokens, not {' and '.join(given) or 'none of them'}.",
+                fix="Give one of the three.",
+            )
+        for name, known in (("method", METHODS), ("schedule", SCHEDULES), ("loss", LOSSES)):
+            if getattr(self, name) not in known:
+                raise UsageError.named(str(getattr(self, name)), known, noun=name)
+        if self.bits not in (None, 4, 8):
+            raise UsageError(f"A base can be held in 4 or 8 bits, not {self.bits!r}.")
+        if self.bits is not None and self.method != "lora":
+            raise UsageError(f"A base in {self.bits} bits cannot be trained as a whole.", fix="Use --method lora, or leave the bits out.")
+        positive = ("epochs", "steps", "tokens", "learning_rate", "batch", "micro", "max_length", "lora_r", "lora_alpha", "max_grad_norm")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"{name} of a fine-tune is above 0, not {value!r}.")
+        for name in ("warmup", "lora_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} of a fine-tune lies in [0, 1), not {getattr(self, name)!r}.")
+        if self.micro is not None and self.batch % self.micro:
+            raise UsageError(
+                f"A batch of {self.batch} rows cannot be computed {self.micro} at a time.", fix="Give a micro that divides it."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain data."""
+        return {each.name: list(value) if isinstance(value := getattr(self, each.name), tuple) else value for each in fields(self)}
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Recipe:
+        """From plain data.
+
+        Raises:
+            UsageError: a setting there is none of, or one that cannot be.
+        """
+        known = {each.name for each in fields(cls)}
+        for name in given:
+            if name not in known:
+                raise UsageError.named(name, known, noun="setting of a recipe")
+        return cls(**{**given, "assumed": tuple(given.get("assumed", ()))})
+
+
+PRESETS: Final[dict[str, Recipe]] = {
+    "paper-v1": Recipe(
+        "paper-v1",
+        method="lora",
+        bits=8,
+        epochs=3.0,
+        batch=8,
+        learning_rate=2e-4,
+        schedule="constant",
+        warmup=0.03,
+        max_grad_norm=0.3,
+        optimizer="paged_adamw_32bit",
+        max_length=1024,
+        lora_r=64,
+        lora_alpha=16,
+        source="Cao et al. 2023, arXiv:2307.06290v1; what it does not give from the QLoRA reference script (artidoro/qlora 7f4e95a)",
+        assumed=(
+            "learning_rate",
+            "schedule",
+            "warmup",
+            "weight_decay",
+            "max_grad_norm",
+            "optimizer",
+            "max_length",
+            "loss",
+            "lora_r",
+            "lora_alpha",
+            "lora_dropout",
+            "chat template",
+        ),
+    ),
+    "paper-v2": Recipe(
+        "paper-v2",
+        method="full",
+        epochs=3.0,
+        batch=128,
+        learning_rate=2e-5,
+        schedule="cosine",
+        warmup=0.03,
+        max_length=1024,
+        gradient_checkpointing=True,
+        source="Cao et al. 2023, arXiv:2307.06290v2",
+        assumed=(
+            "batch",
+            "learning_rate",
+            "schedule",
+            "warmup",
+            "weight_decay",
+            "max_grad_norm",
+            "optimizer",
+            "max_length",
+            "loss",
+            "chat template",
+        ),
+    ),
+    "tulu-7b": Recipe(
+        "tulu-7b",
+        method="full",
+        epochs=2.0,
+        batch=128,
+        learning_rate=2e-5,
+        schedule="linear",
+        warmup=0.03,
+        max_length=2048,
+        loss="assistant",
+        gradient_checkpointing=True,
+        source="Wang et al. 2023, arXiv:2306.04751, appendix D; batch from the released scripts (open-instruct e44fcf58)",
+        assumed=("batch", "max_grad_norm"),
+    ),
+    "tiny": Recipe(
+        "tiny",
+        method="full",
+        epochs=3.0,
+        batch=16,
+        learning_rate=1e-3,
+        schedule="cosine",
+        warmup=0.05,
+        max_length=512,
+        group_by_length=True,
+        source="ours: every weight of a base of a few million parameters, on a CPU",
+    ),
+}
+"""Presets by name."""
+
+
+def recipe(name: str, **changes: Any) -> Recipe:
+    """A preset, with settings changed by name; epochs, steps and tokens replace one another.
+
+    Raises:
+        UsageError: no preset or setting of that name, or a setting that cannot be.
+
+    >>> recipe("paper-v1").bits
+    8
+    >>> recipe("tiny", steps=100).epochs is None
+    True
+    """
+    if name not in PRESETS:
+        raise UsageError.named(name, PRESETS, noun="preset")
+    base = PRESETS[name]
+    known = {each.name for each in fields(base)} - {"name", "source", "assumed"}
+    for key in changes:
+        if key not in known:
+            raise UsageError.named(key, known, noun="setting of a recipe")
+    budget = [key for key in BUDGETS if changes.get(key) is not None]
+    if budget:
+        changes = {**dict.fromkeys(BUDGETS), **changes}
+    changed = {key for key, value in changes.items() if value != getattr(base, key)}
+    return replace(base, **changes, assumed=tuple(each for each in base.assumed if each not in changed))
+
+
+__all__ = ["PRESETS", "Recipe", "recipe"]

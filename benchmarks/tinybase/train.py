@@ -1,0 +1,314 @@
+"""Train a small LLaMA from scratch on what corpus.py finds, with a tokenizer of its own: a base model for machines without a hub.
+
+    python benchmarks/tinybase/train.py --data ../shared/data --out .venv/tinybase              1.3M parameters, 30M tokens, two cores
+    python benchmarks/tinybase/train.py --data shared/data --size gpu --out "$OUT/tinybase"     26M parameters, 120M tokens, one GPU
+    python benchmarks/tinybase/train.py --size toy --out /tmp/toybase                           the same code in a minute
+
+Nothing is shipped and nothing is committed: weights are made on demand and recorded by digest. Beside the weights stands
+`tinybase.json`: the corpus's account and digest, the loss on held-out documents beside that of a unigram model, tokens a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import random
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+import corpus
+
+END: Final = "<|endoftext|>"
+PAD: Final = "<|padding|>"
+SHARES: Final = {"prose": 0.35, "documentation": 0.4, "docstrings": 0.25}
+"""Of the tokens trained on."""
+MOST_PASSES: Final = 4
+"""No document is seen more often; what is missing comes from the other kinds."""
+HELD_OUT: Final = 50
+"""One document in so many is kept for measuring."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model and how long it learns."""
+
+    vocabulary: int
+    hidden: int
+    layers: int
+    heads: int
+    inner: int
+    tokens: int
+    batch: int
+    """Tokens of a step."""
+    micro: int
+    """Tokens computed at a time."""
+    widths: tuple[int, ...]
+    """Tokens of a row, in turn."""
+    rate: float
+    """Peak learning rate."""
+
+
+SIZES: Final = {
+    "cpu": Size(4096, 128, 4, 4, 352, 30_000_000, 8192, 1024, (256, 256, 256, 512), 4e-3),
+    "gpu": Size(8192, 384, 12, 6, 1024, 120_000_000, 131_072, 65_536, (512,), 2e-3),
+    "toy": Size(1024, 64, 2, 2, 176, 300_000, 4096, 1024, (128, 256), 8e-3),
+}
+
+
+def learn_tokenizer(kept: dict[str, list[str]], size: int, seed: int) -> Tokenizer:
+    """Byte-level BPE on up to 24 MB, the kinds as they are trained on."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    made.decoder = decoders.ByteLevel()
+    drawn: list[str] = []
+    for kind, share in SHARES.items():
+        texts = list(kept[kind])
+        random.Random(f"{seed}:{kind}").shuffle(texts)
+        left = int(24e6 * share)
+        for text in texts:
+            if left <= 0:
+                break
+            drawn.append(text)
+            left -= len(text)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[PAD, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+        min_frequency=3,
+    )
+    made.train_from_iterator(drawn, trainer)
+    return made
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> list[NDArray[np.uint16]]:
+    """Each document's tokens, an end-of-text token before them."""
+    end = tokenizer.token_to_id(END)
+    found: list[NDArray[np.uint16]] = []
+    for start in range(0, len(texts), 2000):
+        for each in tokenizer.encode_batch_fast(texts[start : start + 2000], add_special_tokens=False):
+            found.append(np.array([end, *each.ids], dtype=np.uint16))
+    return found
+
+
+def stream(documents: dict[str, list[NDArray[np.uint16]]], tokens: int, seed: int) -> tuple[NDArray[np.uint16], dict[str, float]]:
+    """Documents in random order until there are so many tokens, and how often each kind was passed."""
+    sizes = {kind: sum(map(len, found)) for kind, found in documents.items()}
+    wanted = {kind: min(SHARES[kind] * tokens, MOST_PASSES * sizes[kind]) for kind in SHARES}
+    lacking = tokens - sum(wanted.values())
+    for kind in sorted(SHARES, key=lambda kind: -sizes[kind]):
+        more = min(max(0.0, lacking), MOST_PASSES * sizes[kind] - wanted[kind])
+        wanted[kind] += more
+        lacking -= more
+    order: list[NDArray[np.uint16]] = []
+    for kind, amount in wanted.items():
+        left, turn = amount, 0
+        while left > 0 and documents[kind]:
+            shuffled = list(documents[kind])
+            random.Random(f"{seed}:{kind}:{turn}").shuffle(shuffled)
+            for document in shuffled:
+                if left <= 0:
+                    break
+                order.append(document)
+                left -= len(document)
+            turn += 1
+    random.Random(f"{seed}:order").shuffle(order)
+    return np.concatenate(order)[:tokens], {kind: wanted[kind] / max(1, sizes[kind]) for kind in wanted}
+
+
+class Loss(torch.autograd.Function):
+    """Mean cross-entropy of a linear head, a few hundred rows at a time: the logits stay in the processor's caches."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Any, weight: Any, targets: Any, rows: int) -> Any:
+        """The loss; the gradients are computed on the way."""
+        of_states, of_weight = torch.empty_like(states), torch.zeros_like(weight)
+        total = states.new_zeros((), dtype=torch.float64)
+        for start in range(0, len(targets), rows):
+            here, wanted = states[start : start + rows], targets[start : start + rows, None]
+            logits = (here @ weight.T).float()
+            mass = torch.logsumexp(logits, 1, keepdim=True)
+            total += (mass - logits.gather(1, wanted)).double().sum()
+            slope = (
+                logits.sub_(mass).exp_().scatter_add_(1, wanted, logits.new_full((len(here), 1), -1.0)).div_(len(targets)).to(here.dtype)
+            )
+            of_states[start : start + rows] = slope @ weight
+            of_weight.addmm_(slope.T, here)
+        ctx.save_for_backward(of_states, of_weight)
+        return (total / len(targets)).float()
+
+    @staticmethod
+    def backward(ctx: Any, *given: Any) -> Any:
+        """Those of the forward pass, scaled."""
+        of_states, of_weight = ctx.saved_tensors
+        return of_states * given[0], of_weight * given[0], None, None
+
+
+def unigram(train: NDArray[np.uint16], held: NDArray[np.uint16], vocabulary: int) -> float:
+    """Nats per token of a model that knows how frequent each token is, and nothing else (add-one smoothing)."""
+    counts = np.bincount(train, minlength=vocabulary) + 1.0
+    return float(-np.log(counts / counts.sum())[held].mean())
+
+
+def measure(model: Any, held: NDArray[np.uint16], width: int, device: str) -> float:
+    """Nats per token of held-out text, in rows of one width, the first token of a row not counted."""
+    rows = torch.from_numpy(held[: len(held) // width * width].astype(np.int64).reshape(-1, width))
+    total, count = 0.0, 0
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(rows), 8):
+            ids = rows[start : start + 8].to(device)
+            logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
+            total += float(torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), ids[:, 1:].reshape(-1), reduction="sum"))
+            count += ids[:, 1:].numel()
+    model.train()
+    return total / count
+
+
+def train(size: Size, ids: NDArray[np.uint16], held: NDArray[np.uint16], seed: int, device: str) -> tuple[Any, dict[str, Any]]:
+    """The model, and how the learning went."""
+    torch.manual_seed(seed)
+    config = transformers.LlamaConfig(
+        vocab_size=size.vocabulary,
+        hidden_size=size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        intermediate_size=size.inner,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    model = transformers.LlamaForCausalLM(config).to(device).train()
+    matrices = [each for each in model.parameters() if each.ndim == 2]
+    vectors = [each for each in model.parameters() if each.ndim != 2]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=size.rate, betas=(0.9, 0.95), fused=True)
+    steps, parts = len(ids) // size.batch, size.batch // size.micro
+    warm = max(1, steps // 40)
+    curve: list[dict[str, float]] = []
+    begun, at, running = time.monotonic(), 0, 0.0
+    for step in range(steps):
+        rate = size.rate * min(1.0, (step + 1) / warm) * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        for part in range(parts):
+            width = size.widths[(step * parts + part) % len(size.widths)]
+            block = torch.from_numpy(ids[at : at + size.micro + 1].astype(np.int64)).to(device)
+            at = min(at + size.micro, len(ids) - size.micro - 1)
+            with torch.autocast("cuda", torch.bfloat16, enabled=device == "cuda"):
+                states = model.model(input_ids=block[:-1].view(-1, width), use_cache=False).last_hidden_state
+                loss = Loss.apply(
+                    states.reshape(-1, size.hidden), model.lm_head.weight.to(states.dtype), block[1:], 512 if device == "cpu" else 16384
+                )
+            (loss / parts).backward()
+            running += float(loss.detach()) / parts
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        every = max(1, steps // 60)
+        if (step + 1) % every == 0 or step + 1 == steps:
+            seconds = time.monotonic() - begun
+            entry = {"tokens": (step + 1) * size.batch, "loss": running / ((step % every) + 1), "seconds": seconds}
+            running = 0.0
+            if (step + 1) % (every * 10) == 0 or step + 1 == steps:
+                entry["held_out"] = measure(model, held, max(size.widths), device)
+            curve.append(entry)
+            print(
+                f"{entry['tokens']:,} tokens  loss {entry['loss']:.3f}"
+                + (f"  held out {entry['held_out']:.3f}" if "held_out" in entry else "")
+                + f"  {entry['tokens'] / seconds:,.0f} tokens/s  {seconds / 60:.1f} min",
+                flush=True,
+            )
+    seconds = time.monotonic() - begun
+    return model, {
+        "curve": curve,
+        "seconds": seconds,
+        "tokens": steps * size.batch,
+        "steps": steps,
+        "tokens_per_second": steps * size.batch / seconds,
+    }
+
+
+def main() -> None:
+    """Collect, learn, write, measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the data folder; without it there is no prose")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--size", choices=list(SIZES), default="cpu")
+    parser.add_argument("--tokens", type=int, default=0, help="tokens to train on; by default those of the size")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    size = SIZES[given.size]
+    tokens = given.tokens or size.tokens
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    begun = time.monotonic()
+    kept, account = corpus.collect(given.data, small=given.size == "toy")
+    print(
+        f"corpus {account['sha256'][:12]}: " + ", ".join(f"{kind} {n / 1e6:.1f} MB" for kind, n in account["characters"].items()),
+        flush=True,
+    )
+    tokenizer = learn_tokenizer(kept, size.vocabulary, given.seed)
+    learnt, held = {}, []
+    for kind, texts in kept.items():
+        documents = encode(tokenizer, texts)
+        learnt[kind] = [document for number, document in enumerate(documents) if number % HELD_OUT]
+        held += [document for number, document in enumerate(documents) if number % HELD_OUT == 0]
+    ids, passes = stream(learnt, tokens, given.seed)
+    random.Random(given.seed).shuffle(held)
+    measured = np.concatenate(held)[:120_000]
+    account["tokens"] = {kind: int(sum(map(len, documents))) for kind, documents in learnt.items()}
+    account["passes"] = passes
+    flat = unigram(ids, measured, size.vocabulary)
+    print(f"{sum(account['tokens'].values()):,} tokens, {time.monotonic() - begun:.0f} s; unigram {flat:.3f} nats a token", flush=True)
+    model, learning = train(size, ids, measured, given.seed, device)
+    given.out.mkdir(parents=True, exist_ok=True)
+    model.to("cpu").save_pretrained(str(given.out))
+    tokenizer.save(str(given.out / "tokenizer.json"))
+    described = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": END,
+        "bos_token": END,
+        "pad_token": PAD,
+        "model_max_length": 2048,
+    }
+    (given.out / "tokenizer_config.json").write_text(json.dumps(described, indent=1) + "\n")
+    loss = measure(model, measured, max(size.widths), "cpu")
+    record = {
+        "size": given.size,
+        "seed": given.seed,
+        "parameters": sum(each.numel() for each in model.parameters()),
+        "shape": {key: value for key, value in asdict(size).items()},
+        "corpus": account,
+        "learning": learning,
+        "characters_per_token": sum(account["characters"].values()) / max(1, sum(account["tokens"].values())),
+        "held_out": {"tokens": len(measured), "unigram": flat, "model": loss, "better_by": flat - loss},
+        "weights_sha256": hashlib.sha256((given.out / "model.safetensors").read_bytes()).hexdigest(),
+        "device": device,
+    }
+    (given.out / "tinybase.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    print(
+        f"held out: {loss:.3f} nats a token, unigram {flat:.3f}; {record['parameters']:,} parameters, weights {record['weights_sha256'][:12]}"
+    )
+    if loss >= flat:
+        print("not enough model: it predicts no better than token frequencies; no verdict may rest on it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,395 @@
+"""Designs: which subsets of a pool are fine-tuned on, by source at random or by one indicator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.artifact import fingerprint
+from instructsel.errors import StudyError, UsageError
+
+if TYPE_CHECKING:
+    from instructsel.pool.pool import Pool
+    from instructsel.scores.table import ScoreTable
+
+MIXTURE: Final = "mixture"
+BIN: Final = "bin"
+
+TRIES: Final = 10_000
+"""How often the shares of one mixture are drawn before it is given up."""
+
+Rows = NDArray[np.int64]
+"""Positions in a pool, ascending."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Examples that a model is fine-tuned on."""
+
+    name: str
+    """mix-000, or len-bin-0."""
+    design: str
+    """mixture or bin."""
+    seed: int
+    """What it was drawn with; not the seed it is trained with."""
+    ids: tuple[str, ...] = field(repr=False)
+    """Ascending."""
+    counts: Mapping[str, int]
+    """Source → examples of it, for every source that could be drawn from."""
+    drawn: Mapping[str, float] = field(default_factory=dict)
+    """Source → the share that was drawn for it, before rounding to whole examples; empty for a bin."""
+    redraws: int = 0
+    """How often the shares were drawn again because a source was too small for its own."""
+    indicator: str | None = None
+    """What a bin is cut by."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Source → its examples as a share of all, in [0, 1]."""
+        return {source: count / len(self) for source, count in self.counts.items()}
+
+    @cached_property
+    def digest(self) -> str:
+        """blake2b-128 over the ids."""
+        return fingerprint(list(self.ids))
+
+    def positions(self, pool: Pool) -> Rows:
+        """Where the examples stand in the pool, int64 (n,), ascending.
+
+        Raises:
+            UnknownExample: one is not there.
+        """
+        return np.array([pool.position(name) for name in self.ids], dtype=np.int64)
+
+    def of(self, pool: Pool) -> Pool:
+        """The examples as a pool.
+
+        Raises:
+            UnknownExample: one is not there.
+        """
+        return pool.take(self.ids)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as plain data, the ids as their digest."""
+        return {
+            "name": self.name,
+            "design": self.design,
+            "seed": self.seed,
+            "rows": len(self),
+            "counts": dict(self.counts),
+            "shares": self.shares,
+            "drawn": dict(self.drawn),
+            "redraws": self.redraws,
+            "indicator": self.indicator,
+            "ids": self.digest,
+        }
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """Subsets of one size whose shares of the sources are random.
+
+    Each source's share is uniform in (0, 1), divided by the sum over sources; the shares are rounded to whole examples by largest
+    remainder, ties by name, and the examples drawn without replacement. A source with fewer examples than its share asks for has
+    all shares drawn again, so that mixtures hold less of small sources than the uniform draw alone would give them. Equal examples
+    of a pool (ids ending in .1, .2) are drawn as any other.
+
+    A mixture depends on its number, the seed, and the ids of the sources drawn from; on no other row, no order of files, and not
+    on how many mixtures there are.
+
+    Source: Cao et al. 2023, arXiv:2307.06290v1, which draws 78 mixtures of 2,000; how it draws and rounds is not published.
+    """
+
+    n: int
+    """How many."""
+    rows: int
+    """Examples in each."""
+    seed: int = 0
+    sources: tuple[str, ...] | None = None
+    """Labels of the sources to draw from; None for all of the pool."""
+
+    def __post_init__(self) -> None:
+        _at_least(self.n, 1, "mixtures")
+        _at_least(self.rows, 1, "rows in a mixture")
+        _at_least(self.seed, 0, "as the seed of mixtures")
+        object.__setattr__(self, "sources", _listed(self.sources))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The subsets' names."""
+        return tuple(f"mix-{number:03d}" for number in range(self.n))
+
+    def subsets(self, pool: Pool, table: ScoreTable | None = None) -> tuple[Subset, ...]:
+        """The mixtures of a pool; no scores are needed.
+
+        Raises:
+            UsageError: a source the pool does not have.
+            StudyError: the sources have too few examples.
+        """
+        held = _held(pool, self.sources)
+        there = sum(map(len, held.values()))
+        if there < self.rows:
+            raise StudyError(
+                f"A mixture of {self.rows:,} rows cannot be drawn: {_sources_of(held)} {there:,} in all.",
+                fix="Take fewer rows, or more sources.",
+            )
+        return tuple(self._mixture(name, held, pool.ids) for name in self.names)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as plain data."""
+        return {"design": MIXTURE, "n": self.n, "rows": self.rows, "seed": self.seed, "sources": self.sources and list(self.sources)}
+
+    def _mixture(self, name: str, held: Mapping[str, Rows], ids: Sequence[str]) -> Subset:
+        short: Counter[str] = Counter()
+        for redraws in range(TRIES):
+            parts = {source: _number(f"{self.seed}\0{name}\0share\0{redraws}\0", source) >> 11 for source in held}
+            if not any(parts.values()):
+                continue
+            counts = apportion(parts, self.rows)
+            small = [source for source, count in counts.items() if count > len(held[source])]
+            if not small:
+                break
+            short.update(small)
+        else:
+            source = min(short, key=lambda each: (-short[each], each))
+            raise StudyError(
+                f"{name} could not be drawn in {TRIES:,} tries: {source} has {len(held[source]):,} rows, fewer than its share of "
+                f"{self.rows:,} asked for {short[source]:,} times.",
+                fix=f"Take fewer rows, leave {source} out of the sources, or add rows to it.",
+            )
+        chosen = [_some(rows, counts[source], ids, f"{self.seed}\0{name}\0row\0") for source, rows in held.items()]
+        total = sum(parts.values())
+        return Subset(
+            name=name,
+            design=MIXTURE,
+            seed=self.seed,
+            ids=tuple(ids[int(position)] for position in np.sort(np.concatenate(chosen))),
+            counts=counts,
+            drawn={source: part / total for source, part in parts.items()},
+            redraws=redraws,
+        )
+
+
+@dataclass(frozen=True)
+class Bins:
+    """All examples that have a value of one indicator, from the highest to the lowest, cut into parts of equal size.
+
+    Ties stand by id; sizes differ by at most one, the first bins being the larger. Equal examples of a pool are kept.
+
+    Source: Cao et al. 2023, arXiv:2307.06290v1, which cuts into 8; over which pool and of which size is not published.
+    """
+
+    indicator: str
+    """Its symbol."""
+    k: int = 8
+    """How many bins."""
+    rows: int | None = None
+    """Examples drawn at random from each bin; None for all of them."""
+    seed: int = 0
+    """Of that draw."""
+    sources: tuple[str, ...] | None = None
+    """Labels of the sources to sort; None for all of the pool."""
+
+    def __post_init__(self) -> None:
+        if not self.indicator or not self.indicator.replace("_", "").replace("-", "").isalnum():
+            raise UsageError(f"'{self.indicator}' is not an indicator's symbol.", fix="For example: len")
+        _at_least(self.k, 2, "bins")
+        if self.rows is not None:
+            _at_least(self.rows, 1, "rows in a bin")
+        _at_least(self.seed, 0, "as the seed of bins")
+        object.__setattr__(self, "sources", _listed(self.sources))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The subsets' names; bin 0 holds the highest values."""
+        return tuple(f"{self.indicator}-bin-{number}" for number in range(self.k))
+
+    def subsets(self, pool: Pool, table: ScoreTable) -> tuple[Subset, ...]:
+        """The bins of a pool.
+
+        Raises:
+            UsageError: a source the pool does not have.
+            UnknownIndicator: the table lacks the indicator.
+            StudyError: too few examples have a value, or an example of the pool is not in the table.
+        """
+        values, valid = table.values(self.indicator)
+        held = _held(pool, self.sources)
+        at = np.sort(np.concatenate(list(held.values())))
+        where = table_rows(pool, table)
+        at = at[valid[where[at]]]
+        if len(at) < self.k * (self.rows or 1):
+            each = f" of {self.rows:,} rows" if self.rows else ""
+            raise StudyError(
+                f"{self.k} bins of {self.indicator}{each} need {self.k * (self.rows or 1):,} rows with a value; there are {len(at):,}.",
+                fix="Take fewer bins, or fewer rows in each.",
+            )
+        # Positions are in the order of ids, and the sort is stable: ties stand by id.
+        falling = at[np.argsort(-values[where[at]], kind="stable")]
+        sources = np.array(pool.sources)
+        found = []
+        for name, part in zip(self.names, np.array_split(falling, self.k), strict=True):
+            rows = np.sort(part)
+            chosen = rows if self.rows is None else np.sort(_some(rows, self.rows, pool.ids, f"{self.seed}\0{name}\0row\0"))
+            counts = Counter(sources[chosen].tolist())
+            found.append(
+                Subset(
+                    name=name,
+                    design=BIN,
+                    seed=self.seed,
+                    ids=tuple(pool.ids[int(position)] for position in chosen),
+                    counts={source: counts[source] for source in held},
+                    indicator=self.indicator,
+                )
+            )
+        return tuple(found)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as plain data."""
+        return {
+            "design": BIN,
+            "indicator": self.indicator,
+            "k": self.k,
+            "rows": self.rows,
+            "seed": self.seed,
+            "sources": self.sources and list(self.sources),
+        }
+
+
+@dataclass(frozen=True)
+class Design:
+    """Mixtures and bins, each subset to be trained on with each seed."""
+
+    parts: tuple[Mixtures | Bins, ...]
+    seeds: tuple[int, ...] = (0,)
+    """Of training."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(self.parts))
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        if not self.parts:
+            raise UsageError("A design without mixtures and bins has nothing to train on.", fix="For example: Mixtures(n=78, rows=2000)")
+        for seed in self.seeds:
+            _at_least(seed, 0, "as a seed of training")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise UsageError(f"Seeds of training are different numbers, at least one; these are {list(self.seeds)}.")
+        names = Counter(name for part in self.parts for name in part.names)
+        name, count = names.most_common(1)[0]
+        if count > 1:
+            raise UsageError(f"{count} subsets of the design are called {name}.", fix="Plan them as studies of their own.")
+
+    def subsets(self, pool: Pool, table: ScoreTable) -> tuple[Subset, ...]:
+        """The subsets of a pool, in the order of the parts.
+
+        Raises:
+            UsageError: a source or an indicator that is not there.
+            StudyError: too few examples.
+        """
+        return tuple(subset for part in self.parts for subset in part.subsets(pool, table))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The design as plain data."""
+        return {"parts": [part.as_dict() for part in self.parts], "seeds": list(self.seeds)}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Self:
+        """The design that `as_dict` gave.
+
+        Raises:
+            StudyError: it is none.
+        """
+        kinds: dict[str, type[Mixtures | Bins]] = {MIXTURE: Mixtures, BIN: Bins}
+        try:
+            parts = [kinds[part["design"]](**{key: value for key, value in part.items() if key != "design"}) for part in plain["parts"]]
+            return cls(tuple(parts), tuple(plain["seeds"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StudyError(f"This is no design of a study: {error}.", fix="Plan the study again.") from error
+
+
+def apportion(parts: Mapping[str, int], rows: int) -> dict[str, int]:
+    """Whole numbers that sum to `rows`, in proportion to the parts: the largest remainder, ties by name.
+
+    >>> apportion({"a": 5, "b": 3, "c": 2}, 7)  # 3.5, 2.1 and 1.4
+    {'a': 4, 'b': 2, 'c': 1}
+    """
+    total = sum(parts.values())
+    # Whole numbers throughout: a share that a float rounds the other way would be another example.
+    counts = {name: part * rows // total for name, part in parts.items()}
+    left = rows - sum(counts.values())
+    for name in sorted(parts, key=lambda each: (-(parts[each] * rows % total), each))[:left]:
+        counts[name] += 1
+    return counts
+
+
+def table_rows(pool: Pool, table: ScoreTable) -> Rows:
+    """The row of the score table for each example of the pool, int64 (n,).
+
+    Raises:
+        StudyError: the table lacks an example.
+    """
+    ids = table.ids
+    if ids == pool.ids:
+        return np.arange(len(ids), dtype=np.int64)
+    rows = {name: row for row, name in enumerate(ids)}
+    missing = [name for name in pool.ids if name not in rows]
+    if missing:
+        raise StudyError(
+            f"{len(missing):,} of {len(pool):,} examples of the pool are not in the score table, the first being {missing[0]}.",
+            fix="Score the whole of this pool: instructsel score POOL",
+        )
+    return np.array([rows[name] for name in pool.ids], dtype=np.int64)
+
+
+def _held(pool: Pool, sources: tuple[str, ...] | None) -> dict[str, Rows]:
+    """The positions of each source, the sources by name."""
+    found: dict[str, list[int]] = {}
+    for position, source in enumerate(pool.sources):
+        found.setdefault(source, []).append(position)
+    for source in sources or ():
+        if source not in found:
+            raise UsageError.named(source, found, noun="source in this pool")
+    return {source: np.array(found[source], dtype=np.int64) for source in sorted(found if sources is None else sources)}
+
+
+def _sources_of(held: Mapping[str, Rows]) -> str:
+    if not held:
+        return "the pool has"
+    named = ", ".join(f"{source} {len(rows):,}" for source, rows in held.items())
+    return f"{next(iter(held))} has" if len(held) == 1 else f"the sources ({named}) have"
+
+
+def _some(rows: Rows, n: int, ids: Sequence[str], key: str) -> Rows:
+    """n of these rows: those whose ids have the smallest digests. No other row and no order has a part in it."""
+    numbers = np.array([_number(key, ids[int(position)]) for position in rows], dtype=np.uint64)
+    return rows[np.argsort(numbers, kind="stable")[:n]]
+
+
+def _number(key: str, name: str) -> int:
+    """64 bits that depend on the key and the name alone."""
+    return int.from_bytes(hashlib.blake2b(f"instructsel study\0{key}{name}".encode(), digest_size=8).digest(), "big")
+
+
+def _listed(sources: Iterable[str] | None) -> tuple[str, ...] | None:
+    if sources is None:
+        return None
+    found = tuple(sources)
+    if not found or len(set(found)) < len(found):
+        raise UsageError(f"Sources are named once each, at least one; these are {list(found)}.", fix="Leave them out to take all.")
+    return found
+
+
+def _at_least(number: Any, least: int, what: str) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise UsageError(f"{number} {what} cannot be.", fix=f"Give a whole number, at least {least}.")
+
+
+__all__ = ["BIN", "MIXTURE", "Bins", "Design", "Mixtures", "Subset", "apportion", "table_rows"]

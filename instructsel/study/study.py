@@ -1,0 +1,619 @@
+"""Studies: fine-tune on each subset of a design, measure the loss, and keep what a rule is fitted on."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+import orjson
+
+from instructsel.artifact import dump_json, file_digest, machine, now, read_manifest
+from instructsel.errors import InstructselError, ScoresError, StudyError, TrainingDiverged, TrainingError, UsageError
+from instructsel.rules.fit import Fitted, fit
+from instructsel.rules.observations import KIND, SHARE, Observations
+from instructsel.scores.frames import read_frame, release, write_frame
+from instructsel.study.design import Design, Subset, table_rows
+from instructsel.study.folder import Plan, Run, StudyFolder, Survey
+
+if TYPE_CHECKING:
+    import polars
+
+    from instructsel.pool.pool import Pool
+    from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
+    from instructsel.scores.table import ScoreTable
+
+MAX_NULL_FRACTION: Final = 0.05
+NULLS: Final = "_nulls"
+MEASURED: Final = ("loss", "loss_example_weighted", "log_loss")
+COUNTED: Final = ("n_items", "tokens_trained", "steps")
+COLUMNS: Final = ("subset", "design", "seed", "rows", *MEASURED, *COUNTED, "checkpoint", "ids")
+"""The columns of a study that hold neither indicators nor shares."""
+NAMED: Final = 3
+"""Places a message names."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that came to no observation."""
+
+    subset: str
+    seed: int
+    reason: str
+    """diverged, training, no_value, or loss: one that is not finite or not above 0."""
+    message: str = ""
+    """What was said of it; empty where the file beside the observations is gone."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a study stands, told after every run and for what a worker finds in the folder."""
+
+    done: int
+    """Runs that ended, failed ones among them, whoever did them."""
+    total: int
+    """Runs planned."""
+    run: Run | None = None
+    """The one that has just ended here; None for a note."""
+    loss: float | None = None
+    """Of the run, nats per token; None where it failed."""
+    seconds: float | None = None
+    """Of the run."""
+    seconds_left: float | None = None
+    """For the rest, if its runs take as long and as many workers go on; None where it cannot be told."""
+    note: str = ""
+    """Why the run failed, or what was found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What came of a study, or has come of it so far."""
+
+    frame: polars.DataFrame = field(repr=False)
+    """A row a run that finished: `subset`, `design`, `seed` (of training), `rows`, `share_<source>`; a Float64 column for each
+    indicator, the mean over the rows that have a value; `<symbol>_nulls`, rows without, where there are any; `loss` (nats, each
+    token counted once), `loss_example_weighted` (each example once), `log_loss` (natural logarithm of `loss`), `n_items` graded,
+    `tokens_trained`, `steps`, `checkpoint` and `ids` (digests)."""
+    manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What it was made from: `indicators` (symbol → fingerprint), `configuration` (the plan's hash), `pool`, `scores`, `trainer`,
+    `grader`, `planned`, `failed`."""
+    failed: tuple[Failure, ...] = ()
+    """Runs that were done and are not in the frame."""
+
+    @property
+    def planned(self) -> int:
+        """Runs of the plan."""
+        return int(self.manifest.get("planned", len(self.frame)))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned run has finished."""
+        return len(self.frame) == self.planned
+
+    @property
+    def observations(self) -> Observations:
+        """What `fit` takes.
+
+        Raises:
+            ObservationsError: no run has finished.
+        """
+        return Observations.of(self.frame, self.manifest)
+
+    def fit(self, **settings: Any) -> Fitted:
+        """A fit to the observations; the settings are those of `instructsel.rules.fit.fit`.
+
+        Raises:
+            ObservationsError: too few observations, or dependent indicators.
+            Negative: a stepwise method leaves no indicator.
+        """
+        return fit(self.observations, **settings)
+
+    def write(self, path: str | Path, *, run: dict[str, Any] | None = None) -> None:
+        """Write .parquet, the same bytes for the same observations, and the manifest as JSON beside it.
+
+        Args:
+            path: where.
+            run: what differs from run to run (seconds); goes into the JSON only, as do the messages of failed runs.
+
+        Raises:
+            UsageError: another suffix than .parquet or .csv.
+            EnvironmentFault: the folder is missing or not writable, or the disk is full.
+        """
+        messages = {Run(each.subset, each.seed).name: each.message for each in self.failed if each.message}
+        write_frame(path, self.frame, dict(self.manifest), run={**(run or {}), "failed": messages})
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """The study in a folder, or in the file of observations itself.
+
+        Raises:
+            StudyError: missing, damaged, not a study, or of a newer release.
+        """
+        target = Path(path)
+        target = StudyFolder(target).table if target.is_dir() else target
+        try:
+            frame, manifest = read_frame(target, kind=KIND, noun="a study's observations")
+            beside = read_manifest(target) or {}
+        except ScoresError as error:
+            raise StudyError(error.message, fix="Give the folder of a study, or its study.parquet.") from error
+        messages = (beside.get("run") or {}).get("failed") or {}
+        failed = tuple(
+            Failure(**each, message=messages.get(Run(each["subset"], each["seed"]).name, "")) for each in manifest.get("failed", [])
+        )
+        return cls(frame, manifest, failed)
+
+
+def plan_study(
+    pool: Pool,
+    table: ScoreTable,
+    design: Design,
+    *,
+    trainer: Trainer,
+    grader: Grader,
+    folder: str | Path,
+    indicators: Sequence[str] | None = None,
+    max_null_fraction: float = MAX_NULL_FRACTION,
+    wiring: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Draw the subsets and write down what is to be done; nothing is trained.
+
+    A folder that was planned in the same way keeps its plan; only the wiring is renewed.
+
+    Args:
+        pool: where the subsets are drawn from.
+        table: scores of every example of the pool. A value that depends on the pool, such as knn_6, is that over the pool.
+        design: which subsets and seeds.
+        trainer: what will train.
+        grader: what will measure the loss.
+        folder: of the study; made where it is missing.
+        indicators: symbols to keep the means of; by default all of the table.
+        max_null_fraction: share of a subset's rows that may lack a value.
+        wiring: where things are, for who resumes the study from the command line; no part of the plan's hash.
+
+    Raises:
+        StudyError: sources or scores that do not suffice; too many nulls in a subset; a folder of another plan.
+        UsageError: a source or an indicator that is not there.
+        EnvironmentFault: the folder cannot be written.
+    """
+    return _planned(pool, table, design, trainer, grader, StudyFolder(Path(folder)), indicators, max_null_fraction, wiring)[0]
+
+
+def run_study(
+    pool: Pool,
+    table: ScoreTable,
+    design: Design,
+    *,
+    trainer: Trainer,
+    grader: Grader,
+    folder: str | Path | None = None,
+    indicators: Sequence[str] | None = None,
+    max_null_fraction: float = MAX_NULL_FRACTION,
+    keep_checkpoints: bool = False,
+    limit: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    since: float | None = None,
+) -> Study:
+    """Train on each subset with each seed, measure the loss, and collect the observations.
+
+    The folder is the state: runs that finished are not done again, runs that failed are tried once more, and what was killed goes
+    on. Several processes may work in one folder; each takes runs that no other has claimed and ends when there are none. The
+    bytes of `study.parquet` depend on the plan and on what training and grading gave, not on order, workers or interruptions.
+
+    Args:
+        pool: where the subsets are drawn from.
+        table: scores of every example of the pool.
+        design: which subsets and seeds.
+        trainer: makes a checkpoint of a subset.
+        grader: gives it losses.
+        folder: of the study, planned or new; None for one that is removed at the end.
+        indicators: symbols to keep the means of; by default all of the table.
+        max_null_fraction: share of a subset's rows that may lack a value.
+        keep_checkpoints: keep the fine-tuned models; by default each is removed once its loss is written down.
+        limit: runs to do at most, here; None for all.
+        progress: told of every run that ends here, and of what was found.
+        since: seconds since the epoch; runs that failed before are tried again. By default now.
+
+    Returns:
+        All runs that have finished, whoever did them, and those that failed.
+
+    Raises:
+        StudyError: as `plan_study`; a folder planned with another pool, other scores, design, trainer or grader is left alone.
+        UsageError: a source or an indicator that is not there, or grades that are better when higher.
+        EnvironmentFault: the machine lacks disk, memory or a package: what has finished stays.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="instructsel-study-") as temporary:
+            return run_study(
+                pool,
+                table,
+                design,
+                trainer=trainer,
+                grader=grader,
+                folder=temporary,
+                indicators=indicators,
+                max_null_fraction=max_null_fraction,
+                keep_checkpoints=keep_checkpoints,
+                limit=limit,
+                progress=progress,
+                since=since,
+            )
+    place = StudyFolder(Path(folder))
+    plan, subsets = _planned(pool, table, design, trainer, grader, place, indicators, max_null_fraction, None)
+    place.tidy()
+    told = progress or _silent
+    work = _Work(
+        place,
+        plan,
+        {subset.name: subset for subset in subsets},
+        pool,
+        trainer,
+        grader,
+        keep_checkpoints,
+        told,
+        time.time() if since is None else since,
+    )
+    collect(place, plan)
+    work.look()
+    left = math.inf if limit is None else limit
+    while left > 0:
+        before = left
+        for run in plan.runs:
+            if left > 0 and work.do(run):
+                left -= 1
+                collect(place, plan)
+        if left == before:
+            break
+    return collect(place, plan)
+
+
+def collect(place: StudyFolder, plan: Plan) -> Study:
+    """The study as its runs are now, written to its `study.parquet`.
+
+    Raises:
+        EnvironmentFault: it cannot be written.
+    """
+    while True:
+        survey = place.survey(plan)
+        study = _study(plan, survey)
+        seconds = {run.name: record["run"]["seconds"] for run, record in survey.finished.items()}
+        study.write(place.table, run={"seconds": seconds})
+        # Another worker may have written in between with a run fewer than are there now. Whoever writes last, looks after it.
+        if _ended(place.survey(plan)) == _ended(survey):
+            return study
+
+
+def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
+    """Refuse an evaluation set that is in the pool, before anything is trained on its answers.
+
+    Returns:
+        A warning where instructions are in both (lower-cased, with punctuation and white space taken as one), else None.
+
+    Raises:
+        StudyError: a file of both has the same bytes, or an evaluation example's conversation is in the pool.
+    """
+    own = {digest: name for file in pool.files if (digest := _digest(name := file.source.name)) is not None}
+    for file in evaluation.files:
+        digest = _digest(file.source.name)
+        if digest in own:
+            raise StudyError(
+                f"The evaluation set {file.source.name} has the bytes of {own[digest]}, which is in the pool.",
+                fix="Evaluate on examples that are not trained on.",
+            )
+    inside = {bytes(row) for row in np.ascontiguousarray(pool.digests)}
+    same = [position for position, row in enumerate(np.ascontiguousarray(evaluation.digests)) if bytes(row) in inside]
+    if same:
+        places = [evaluation.locate(position) for position in same[:NAMED]]
+        named = ", ".join(f"{name} line {lines[0]}" for name, lines in places)
+        raise StudyError(
+            f"{len(same):,} of {len(evaluation):,} evaluation examples are in the pool, so that they would be trained on: {named}"
+            f"{', …' if len(same) > NAMED else ''}.",
+            fix="Drop them from the pool or from the evaluation set.",
+        )
+    asked = Counter(plain for example in evaluation.examples() if (plain := _plain(example.instruction)))
+    found = {plain for example in pool.examples() if (plain := _plain(example.instruction)) in asked}
+    if not found:
+        return None
+    count = sum(asked[plain] for plain in found)
+    return f"{count:,} of {len(evaluation):,} evaluation instructions are in the pool too, with other answers."
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a worker needs for any run."""
+
+    place: StudyFolder
+    plan: Plan
+    subsets: Mapping[str, Subset]
+    pool: Pool
+    trainer: Trainer
+    grader: Grader
+    keep: bool
+    progress: Callable[[Progress], None]
+    since: float
+
+    def look(self) -> None:
+        """Tell of models that a worker left behind which was killed before it could remove them."""
+        survey = self.place.survey(self.plan)
+        for run, record in survey.finished.items():
+            folder = record["run"]["removing"]
+            # Told and not removed: a path in a file is no permission.
+            if folder is not None and not self.place.busy(run) and Path(folder).exists():
+                self._tell(note=f"the model of {run.name} was left behind when its worker was killed: remove {folder}")
+
+    def do(self, run: Run) -> bool:
+        """Do a run, unless it is done or another worker's; whether it was done here."""
+        if self._settled(run):
+            return False
+        with self.place.claimed(run) as mine:
+            # Another worker may have ended the run before its claim was free; under our own nobody does.
+            if not mine or self._settled(run):
+                return False
+            moved = self.place.set_aside(run)
+            if moved is not None:
+                self._tell(note=f"the record of {run.name} was damaged or of another plan; it is now {moved.name}, and is done again")
+            started = time.perf_counter()
+            try:
+                checkpoint, observation, about = self._observed(run)
+            except _Failed as failure:
+                seconds = time.perf_counter() - started
+                told = {"reason": failure.reason, "message": failure.message, "run": {"at": time.time(), **_here(seconds)}}
+                self.place.record(self.plan, run, told, failed=True)
+                self._tell(run, seconds=seconds, note=failure.message)
+                return True
+            seconds = time.perf_counter() - started
+            about["removing"] = str(checkpoint.folder) if checkpoint.owned and not self.keep else None
+            self.place.record(self.plan, run, {"observation": observation, "run": {**_here(seconds), **about}})
+            if not self.keep:
+                checkpoint.discard()
+        self._tell(run, loss=observation["loss"], seconds=seconds)
+        return True
+
+    def _settled(self, run: Run) -> bool:
+        if self.place.finished(self.plan, run) is not None:
+            return True
+        failed = self.place.failed(self.plan, run)
+        return failed is not None and failed["run"]["at"] >= self.since
+
+    def _observed(self, run: Run) -> tuple[Checkpoint, dict[str, Any], dict[str, Any]]:
+        """A checkpoint, its loss, and what trainer and grader wrote down."""
+        try:
+            checkpoint = self.trainer.train(self.subsets[run.subset].of(self.pool), seed=run.seed)
+        except (TrainingDiverged, TrainingError) as error:
+            raise _Failed("diverged" if isinstance(error, TrainingDiverged) else "training", error.message) from error
+        try:
+            grades = self._graded(checkpoint)
+            loss = _loss(grades)
+        except _Failed:
+            if not self.keep:
+                checkpoint.discard()
+            raise
+        observation = {
+            "loss": loss,
+            "loss_example_weighted": grades.mean,
+            "log_loss": math.log(loss),
+            "n_items": int(grades.valid.sum()),
+            "tokens_trained": _whole(checkpoint.record.get("tokens_trained")),
+            "steps": _whole(checkpoint.record.get("steps")),
+            "checkpoint": checkpoint.digest,
+        }
+        about = {"trainer": _json(checkpoint.record), "grader": _json(grades.record), "truncated": grades.truncated}
+        return checkpoint, observation, about
+
+    def _graded(self, checkpoint: Checkpoint) -> Grades:
+        try:
+            grades = self.grader.grade(checkpoint)
+        except (TrainingDiverged, TrainingError) as error:
+            raise _Failed("diverged" if isinstance(error, TrainingDiverged) else "training", error.message) from error
+        except ValueError as error:
+            if isinstance(error, InstructselError):
+                raise
+            raise _Failed("loss", str(error)) from error
+        if grades.higher_is_better:
+            raise UsageError(f"{grades.grader} is better when higher; a study fits the logarithm of a loss.", fix="Grade by a loss.")
+        return grades
+
+    def _tell(self, run: Run | None = None, *, loss: float | None = None, seconds: float | None = None, note: str = "") -> None:
+        survey = self.place.survey(self.plan)
+        workers = len([each for each in survey.running if each != run]) + 1
+        ended = len(survey.finished) + len(survey.failed)
+        self.progress(Progress(ended, len(self.plan.runs), run, loss, seconds, survey.seconds_left(workers), note))
+
+
+class _Failed(Exception):
+    """A run that comes to nothing; the study goes on."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+def _loss(grades: Grades) -> float:
+    if not grades.valid.any():
+        reasons = Counter(reason for reason in grades.reasons if reason is not None).most_common(NAMED)
+        said = ", ".join(f"{reason} {count:,}" for reason, count in reasons)
+        raise _Failed("no_value", f"None of {len(grades.items):,} items of {grades.grader} has a value{f': {said}' if said else ''}.")
+    loss = grades.weighted_mean
+    if not math.isfinite(loss) or loss <= 0:
+        raise _Failed("loss", f"The loss is {loss:g}; only a finite one above 0 has a logarithm.")
+    return loss
+
+
+def _planned(
+    pool: Pool,
+    table: ScoreTable,
+    design: Design,
+    trainer: Trainer,
+    grader: Grader,
+    place: StudyFolder,
+    indicators: Sequence[str] | None,
+    max_null_fraction: float,
+    wiring: Mapping[str, Any] | None,
+) -> tuple[Plan, tuple[Subset, ...]]:
+    symbols = tuple(table.symbols if indicators is None else indicators)
+    if not symbols or len(set(symbols)) < len(symbols):
+        raise UsageError(
+            f"A study needs indicators, each named once; given are: {', '.join(symbols) or 'none'}.", fix="Score some: instructsel score"
+        )
+    for symbol in symbols:
+        if symbol in COLUMNS or symbol.startswith(SHARE):
+            raise UsageError(f"A study has a column {symbol} of its own.", fix="Leave it out of the indicators, or call it another name.")
+    columns = {symbol: table.values(symbol) for symbol in symbols}
+    where = table_rows(pool, table)
+    subsets = design.subsets(pool, table)
+    told = []
+    for subset in subsets:
+        rows = where[subset.positions(pool)]
+        means, nulls = {}, {}
+        for symbol, (values, valid) in columns.items():
+            there = values[rows][valid[rows]]
+            nulls[symbol] = len(rows) - len(there)
+            if nulls[symbol] > max_null_fraction * len(rows) or not len(there):
+                reasons = table.reasons(symbol)
+                counted = Counter(reason for row in rows.tolist() if (reason := reasons[row]) is not None).most_common(NAMED)
+                raise StudyError(
+                    f"{symbol} is null in {nulls[symbol]:,} of {len(rows):,} rows of {subset.name} (limit {max_null_fraction:.0%}): "
+                    + ", ".join(f"{reason} {count:,}" for reason, count in counted),
+                    fix=f"Score {symbol}, drop these rows from the pool, or leave {symbol} out of the indicators.",
+                )
+            # Exact, so that the order of the rows has no part in it.
+            means[symbol] = math.fsum(there.tolist()) / len(there)
+        told.append({**subset.as_dict(), "means": means, "nulls": nulls})
+    fingerprints = table.manifest.get("indicators") or {}
+    configuration = {
+        "pool": {"fingerprint": pool.fingerprint, "examples": len(pool)},
+        "scores": {
+            "digest": _digest_of(columns, where),
+            "symbols": list(symbols),
+            "indicators": {symbol: fingerprints.get(symbol) for symbol in symbols},
+            "nulls": {symbol: int((~valid[where]).sum()) for symbol, (_, valid) in columns.items()},
+        },
+        "design": design.as_dict(),
+        "trainer": dict(trainer.fingerprint),
+        "grader": {"name": grader.name, **grader.fingerprint},
+    }
+    plain = orjson.loads(dump_json({"configuration": configuration, "subsets": told, "wiring": wiring}))
+    plan = Plan(plain["configuration"], tuple(plain["subsets"]), plain["wiring"])
+    return _settled_on(place, plan), subsets
+
+
+def _settled_on(place: StudyFolder, plan: Plan) -> Plan:
+    """The plan in the folder, if it is this one; written where there is none."""
+    before = place.read()
+    if before is not None:
+        differences = before.differences(plan)
+        if differences:
+            raise StudyError(
+                f"{place.path} is the folder of another study; what differs: {'; '.join(differences)}. Nothing in it was changed.",
+                fix="Name another folder, or give this study what it was planned with.",
+            )
+        if plan.wiring is None or plan.wiring == before.wiring:
+            return before
+    place.write(plan)
+    return plan
+
+
+def _study(plan: Plan, survey: Survey) -> Study:
+    import polars as pl
+
+    # By subset and not in the order they are done, in which the seeds of one stand apart.
+    order = {name: number for number, name in enumerate(plan.by_name)}
+    runs = sorted(survey.finished, key=lambda run: (order[run.subset], plan.seeds.index(run.seed)))
+    subsets = [plan.by_name[run.subset] for run in runs]
+    found = [survey.finished[run]["observation"] for run in runs]
+    columns = [
+        pl.Series("subset", [run.subset for run in runs], dtype=pl.String),
+        pl.Series("design", [subset["design"] for subset in subsets], dtype=pl.String),
+        pl.Series("seed", [run.seed for run in runs], dtype=pl.Int64),
+        pl.Series("rows", [subset["rows"] for subset in subsets], dtype=pl.Int64),
+    ]
+    for source in plan.sources:
+        shares = [subset["shares"].get(source, 0.0) for subset in subsets]
+        columns.append(pl.Series(f"{SHARE}{source}", shares, dtype=pl.Float64))
+    for symbol in plan.symbols:
+        columns.append(pl.Series(symbol, [subset["means"][symbol] for subset in subsets], dtype=pl.Float64))
+    for symbol in plan.symbols:
+        # By the plan, not by what has finished: a column must not come and go.
+        if any(subset["nulls"][symbol] for subset in plan.subsets):
+            columns.append(pl.Series(f"{symbol}{NULLS}", [subset["nulls"][symbol] for subset in subsets], dtype=pl.Int64))
+    for name in MEASURED:
+        columns.append(pl.Series(name, [each[name] for each in found], dtype=pl.Float64))
+    for name in COUNTED:
+        columns.append(pl.Series(name, [each[name] for each in found], dtype=pl.Int64))
+    columns.append(pl.Series("checkpoint", [each["checkpoint"] for each in found], dtype=pl.String))
+    columns.append(pl.Series("ids", [subset["ids"] for subset in subsets], dtype=pl.String))
+    failed = tuple(Failure(run.subset, run.seed, told["reason"], told["message"]) for run, told in survey.failed.items())
+    configuration = plan.configuration
+    manifest = {
+        "kind": KIND,
+        "instructsel": release(),
+        "configuration": plan.hash,
+        "pool": configuration["pool"],
+        "scores": configuration["scores"]["digest"],
+        "indicators": configuration["scores"]["indicators"],
+        "design": configuration["design"],
+        "trainer": configuration["trainer"],
+        "grader": configuration["grader"],
+        "planned": len(plan.runs),
+        "failed": [{"subset": each.subset, "seed": each.seed, "reason": each.reason} for each in failed],
+    }
+    return Study(pl.DataFrame(columns), manifest, failed)
+
+
+def _ended(survey: Survey) -> tuple[list[Any], list[Any]]:
+    return [*survey.finished], [(run, record["reason"]) for run, record in survey.failed.items()]
+
+
+def _digest_of(columns: Mapping[str, tuple[Any, Any]], where: Any) -> str:
+    """A digest of values in the order of the pool."""
+    found = hashlib.blake2b(digest_size=16)
+    for symbol, (values, valid) in columns.items():
+        found.update(dump_json([symbol, len(where)]))
+        found.update(np.where(valid[where], values[where], 0.0).astype("<f8").tobytes())
+        found.update(np.packbits(valid[where]).tobytes())
+    return found.hexdigest()
+
+
+def _here(seconds: float) -> dict[str, Any]:
+    return {"seconds": seconds, "machine": machine(), "finished_at": now()}
+
+
+def _whole(told: Any) -> int | None:
+    return int(told) if isinstance(told, int | float | np.integer) and not isinstance(told, bool) and math.isfinite(told) else None
+
+
+def _json(told: Any) -> Any:
+    """What can be written of a trainer's or grader's record; anything unknown as its text."""
+    if isinstance(told, Mapping):
+        return {str(key): _json(value) for key, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [_json(value) for value in told]
+    if isinstance(told, np.generic):
+        return told.item()
+    return told if told is None or isinstance(told, str | int | float | bool) else str(told)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text.lower()).strip()
+
+
+def _digest(name: str) -> str | None:
+    """SHA-256 of a local file; None for what is none, such as standard input."""
+    try:
+        return file_digest(name) if Path(name).is_file() else None
+    except OSError:
+        return None
+
+
+def _silent(_: Progress) -> None:
+    """Nobody is told."""
+
+
+__all__ = ["Failure", "Progress", "Study", "check_evaluation", "collect", "plan_study", "run_study"]

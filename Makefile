@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 2
 export TORCH_INDEX
 SHARED ?= ../shared/data
 
-.PHONY: setup demo test check format soak bench plausibility docs clean
+.PHONY: setup demo toy-study test check format soak bench plausibility docs clean
 
 setup:
 	@$(PYTHON) .ci/setup.py cpu,dev
@@ -14,6 +14,11 @@ setup:
 demo:
 	@$(PYTHON) .ci/setup.py cpu
 	$(BIN)/instructsel demo
+
+# The whole method at toy size: a base, a study of mixtures, a fitted rule, a selection. A few minutes on two cores.
+toy-study:
+	@$(PYTHON) .ci/setup.py cpu,train,fit
+	$(BIN)/python examples/toy_study.py --out study-demo
 
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
@@ -54,4 +59,4 @@ docs: setup
 	$(BIN)/mkdocs build --strict -q -f .ci/mkdocs.yml && echo "documents: build/site/index.html"
 
 clean:
-	rm -rf .venv build dist *.egg-info instructsel-demo
+	rm -rf .venv build dist *.egg-info instructsel-demo study-demo

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from instructsel.adapters.held_out_loss import HeldOutLoss, checkpoint_of
+from instructsel.adapters.recipe import Recipe, recipe
 from instructsel.adapters.rows import to_trl
+from instructsel.adapters.trl import TrlTrainer
 
-__all__ = ["to_trl"]
+__all__ = ["HeldOutLoss", "Recipe", "TrlTrainer", "checkpoint_of", "recipe", "to_trl"]

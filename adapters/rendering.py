@@ -128,7 +128,7 @@ class Rendering:
             rendered = [self._render(turns, loss) for turns in said]
             wanted = [number for number, each in enumerate(rendered) if not isinstance(each, str)]
             texts = [rendered[number][0] for number in wanted]
-            found = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True) if texts else {}
+            found = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False) if texts else {}
             at = {number: place for place, number in enumerate(wanted)}
             for number, turns in enumerate(said):
                 each = rendered[number]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from instructsel.errors import InstructselError
     from instructsel.pool.example import Example, Message
     from instructsel.pool.pool import Pool
+    from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
     from instructsel.rules.catalog import load as load_rule
     from instructsel.rules.fit import Fitted, fit
     from instructsel.rules.linear import LinearRule
@@ -26,51 +27,78 @@ if TYPE_CHECKING:
     from instructsel.selection.budget import Count, Fraction, Tokens
     from instructsel.selection.floors import Floor
     from instructsel.selection.selection import Selection, select
+    from instructsel.selection.size import SizeCurve, search_size
+    from instructsel.study.design import Bins, Design, Mixtures
+    from instructsel.study.study import Study, plan_study, run_study
 
     __version__: str
 
 __all__ = [
+    "Bins",
     "Cache",
+    "Checkpoint",
     "Count",
+    "Design",
     "Example",
     "Fitted",
     "Floor",
     "Fraction",
+    "Grader",
+    "Grades",
     "InstructselError",
     "LinearRule",
     "Message",
+    "Mixtures",
     "Observations",
     "Pool",
     "ScoreTable",
     "Selection",
+    "SizeCurve",
+    "Study",
     "Tokens",
+    "Trainer",
     "baselines",
     "fit",
     "load_rule",
+    "plan_study",
+    "run_study",
     "score",
+    "search_size",
     "select",
     "univariate",
 ]
 
 _HOME = {
+    "Bins": ("instructsel.study.design", "Bins"),
     "Cache": ("instructsel.cache", "Cache"),
+    "Checkpoint": ("instructsel.protocols", "Checkpoint"),
     "Count": ("instructsel.selection.budget", "Count"),
+    "Design": ("instructsel.study.design", "Design"),
     "Example": ("instructsel.pool.example", "Example"),
     "Fitted": ("instructsel.rules.fit", "Fitted"),
     "Floor": ("instructsel.selection.floors", "Floor"),
     "Fraction": ("instructsel.selection.budget", "Fraction"),
+    "Grader": ("instructsel.protocols", "Grader"),
+    "Grades": ("instructsel.protocols", "Grades"),
     "InstructselError": ("instructsel.errors", "InstructselError"),
     "LinearRule": ("instructsel.rules.linear", "LinearRule"),
     "Message": ("instructsel.pool.example", "Message"),
+    "Mixtures": ("instructsel.study.design", "Mixtures"),
     "Observations": ("instructsel.rules.observations", "Observations"),
     "Pool": ("instructsel.pool.pool", "Pool"),
     "ScoreTable": ("instructsel.scores.table", "ScoreTable"),
     "Selection": ("instructsel.selection.selection", "Selection"),
+    "SizeCurve": ("instructsel.selection.size", "SizeCurve"),
+    "Study": ("instructsel.study.study", "Study"),
     "Tokens": ("instructsel.selection.budget", "Tokens"),
+    "Trainer": ("instructsel.protocols", "Trainer"),
     "baselines": ("instructsel.selection.baselines", "baselines"),
     "fit": ("instructsel.rules.fit", "fit"),
     "load_rule": ("instructsel.rules.catalog", "load"),
+    "plan_study": ("instructsel.study.study", "plan_study"),
+    "run_study": ("instructsel.study.study", "run_study"),
     "score": ("instructsel.scores.run", "score"),
+    "search_size": ("instructsel.selection.size", "search_size"),
     "select": ("instructsel.selection.selection", "select"),
     "univariate": ("instructsel.rules.univariate", "univariate"),
 }

@@ -19,12 +19,13 @@ EXTRA_OF: Final = {
     "datasets": "train",
     "trl": "train",
     "peft": "train",
+    "accelerate": "train",
     "lm_eval": "eval",
     "alpaca_eval": "alpaca",
     "statsmodels": "fit",
     "scipy": "fit",
     "flaml": "opt",
-    "bitsandbytes": "gpu",
+    "bitsandbytes": "train",
     "ray": "ray",
 }
 """Which extra of ours brings a module. Modules of the plain install are not here."""

@@ -27,7 +27,9 @@ from typing import Any, Final
 
 from instructsel.pool.sources import zstd
 
-COMMON: Final = frozenset("the of and to a in is that it for as with be on are this you by from or not an if can which".split())
+COMMON: Final = frozenset(
+    ("the", "of", "and", "to", "a", "in", "is", "that", "it", "for", "as", "with", "be", "on", "are", "this", "you", "by")
+)
 LEAST_COMMON: Final = {"prose": 0.12, "documentation": 0.2, "docstrings": 0.16}
 """Share of very common words from which on a text counts as English prose; that of newspapers is about 0.3. Options lists and
 changelogs have less than a fifth."""
@@ -153,7 +155,7 @@ def installed() -> tuple[list[Path], list[Path]]:
     site = Path(next(place for place in sys.path if place.endswith("site-packages")))
     python = sorted(site.rglob("*.py"))
     told = [path for ending in ("md", "rst", "txt") for path in site.rglob(f"*.{ending}")]
-    told += [path for path in site.rglob("METADATA")]
+    told += list(site.rglob("METADATA"))
     for root, endings in (("/usr/share/man", (".gz", ".1", ".5", ".7", ".8")), ("/usr/share/doc", (".gz", ".md", ".txt", ""))):
         folder = Path(root)
         found = [path for path in folder.rglob("*") if path.is_file() and path.suffix in endings] if folder.is_dir() else []

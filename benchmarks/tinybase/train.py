@@ -203,7 +203,7 @@ def train(size: Size, ids: NDArray[np.uint16], held: NDArray[np.uint16], seed: i
     steps, parts = len(ids) // size.batch, size.batch // size.micro
     warm = max(1, steps // 40)
     curve: list[dict[str, float]] = []
-    begun, at, running = time.monotonic(), 0, 0.0
+    begun, busy, at, running = time.monotonic(), time.process_time(), 0, 0.0
     for step in range(steps):
         rate = size.rate * min(1.0, (step + 1) / warm) * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         for group in optimizer.param_groups:
@@ -222,12 +222,12 @@ def train(size: Size, ids: NDArray[np.uint16], held: NDArray[np.uint16], seed: i
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        every = max(1, steps // 60)
+        every = max(1, steps // (60 if steps > 600 else 12))
         if (step + 1) % every == 0 or step + 1 == steps:
             seconds = time.monotonic() - begun
             entry = {"tokens": (step + 1) * size.batch, "loss": running / ((step % every) + 1), "seconds": seconds}
             running = 0.0
-            if (step + 1) % (every * 10) == 0 or step + 1 == steps:
+            if (step + 1) % (every * (10 if steps > 600 else 4)) == 0 or step + 1 == steps:
                 entry["held_out"] = measure(model, held, max(size.widths), device)
             curve.append(entry)
             print(
@@ -238,6 +238,8 @@ def train(size: Size, ids: NDArray[np.uint16], held: NDArray[np.uint16], seed: i
             )
     seconds = time.monotonic() - begun
     return model, {
+        "processor_seconds": time.process_time() - busy,
+        "threads": torch.get_num_threads(),
         "curve": curve,
         "seconds": seconds,
         "tokens": steps * size.batch,
@@ -294,7 +296,7 @@ def main() -> None:
         "size": given.size,
         "seed": given.seed,
         "parameters": sum(each.numel() for each in model.parameters()),
-        "shape": {key: value for key, value in asdict(size).items()},
+        "shape": asdict(size),
         "corpus": account,
         "learning": learning,
         "characters_per_token": sum(account["characters"].values()) / max(1, sum(account["tokens"].values())),

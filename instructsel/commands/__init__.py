@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from instructsel.commands import cache, demo, diff, doctor, explain, rules, score, select, status
+from instructsel.commands import cache, demo, diff, doctor, explain, rules, score, select, status, study, train
 from instructsel.commands._settings import defaults
 
 app: typer.Typer = typer.Typer(
@@ -39,6 +39,8 @@ def _root(
 app.command("score")(score.command)
 app.command("select")(select.command)
 app.add_typer(rules.app, name="rules")
+app.add_typer(study.app, name="study")
+app.command("train")(train.command)
 app.command("explain")(explain.command)
 app.command("diff")(diff.command)
 app.command("status")(status.command)

@@ -101,8 +101,9 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
 class Progress:
     """Progress on stderr: a line that moves on a terminal, one plain line every ten seconds elsewhere."""
 
-    def __init__(self, label: str, *, quiet: bool, every: float = 10.0) -> None:
+    def __init__(self, label: str, *, quiet: bool, every: float = 10.0, unit: str = "examples") -> None:
         self.label = label
+        self.unit = unit
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "CI" not in os.environ
         self.quiet = quiet
         self.every = 0.2 if self.live else every
@@ -111,7 +112,7 @@ class Progress:
         self.first = 0
 
     def __call__(self, done: int, total: int) -> None:
-        """Tell that `done` of `total` examples are done."""
+        """Tell that `done` of `total` are done."""
         now = time.monotonic()
         if not self.begun:
             # What came before the first example (loading a model) says nothing of how long the rest takes.
@@ -121,7 +122,7 @@ class Progress:
         self.told = now
         fresh = done - self.first
         left = f", about {(now - self.started) / fresh * (total - done):,.0f} s left" if fresh > 0 and done < total else ""
-        text = f"{self.label}: {done:,} of {total:,} examples{left}"
+        text = f"{self.label}: {done:,} of {total:,} {self.unit}{left}"
         sys.stderr.write(f"\r\x1b[2K{text}" if self.live else f"{text}\n")
         if self.live and done >= total:
             sys.stderr.write("\n")

@@ -115,7 +115,7 @@ class Mixtures:
     rows: int
     """Examples in each."""
     seed: int = 0
-    sources: tuple[str, ...] | None = None
+    sources: Sequence[str] | None = None
     """Labels of the sources to draw from; None for all of the pool."""
 
     def __post_init__(self) -> None:
@@ -197,7 +197,7 @@ class Bins:
     """Examples drawn at random from each bin; None for all of them."""
     seed: int = 0
     """Of that draw."""
-    sources: tuple[str, ...] | None = None
+    sources: Sequence[str] | None = None
     """Labels of the sources to sort; None for all of the pool."""
 
     def __post_init__(self) -> None:
@@ -269,8 +269,8 @@ class Bins:
 class Design:
     """Mixtures and bins, each subset to be trained on with each seed."""
 
-    parts: tuple[Mixtures | Bins, ...]
-    seeds: tuple[int, ...] = (0,)
+    parts: Sequence[Mixtures | Bins]
+    seeds: Sequence[int] = (0,)
     """Of training."""
 
     def __post_init__(self) -> None:
@@ -349,7 +349,7 @@ def table_rows(pool: Pool, table: ScoreTable) -> Rows:
     return np.array([rows[name] for name in pool.ids], dtype=np.int64)
 
 
-def _held(pool: Pool, sources: tuple[str, ...] | None) -> dict[str, Rows]:
+def _held(pool: Pool, sources: Sequence[str] | None) -> dict[str, Rows]:
     """The positions of each source, the sources by name."""
     found: dict[str, list[int]] = {}
     for position, source in enumerate(pool.sources):

@@ -103,6 +103,14 @@ class Plan:
         """The subsets by name."""
         return {subset["name"]: subset for subset in self.subsets}
 
+    @cached_property
+    def claims(self) -> dict[Run, Run]:
+        """Run → the first run with the same rows and seed, whose claim both take: a trainer makes one checkpoint of the two."""
+        first: dict[str, str] = {}
+        for subset in self.subsets:
+            first.setdefault(subset["ids"], subset["name"])
+        return {run: Run(first[self.by_name[run.subset]["ids"]], run.seed) for run in self.runs}
+
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Symbol → the least and the greatest mean of a subset: as far as a fit will see."""
         means = {symbol: [subset["means"][symbol] for subset in self.subsets] for symbol in self.symbols}
@@ -112,10 +120,8 @@ class Plan:
         """What to doubt about the plan, in sentences."""
         found = []
         if len(self.subsets) < PER_INDICATOR * len(self.symbols):
-            found.append(
-                f"{len(self.subsets)} subsets are fewer than {PER_INDICATOR} for each of {len(self.symbols)} indicators: "
-                "weights of all of them together will be uncertain."
-            )
+            several = f"each of {len(self.symbols)} indicators" if len(self.symbols) > 1 else "an indicator"
+            found.append(f"{len(self.subsets)} subsets are fewer than {PER_INDICATOR} for {several}: weights will be uncertain.")
         for symbol, (least, greatest) in self.ranges().items():
             if greatest - least <= ALIKE * max(abs(least), abs(greatest)):
                 found.append(f"{symbol} has the same mean in every subset: nothing can be fitted to it.")
@@ -247,7 +253,7 @@ class StudyFolder:
         """
         try:
             return Plan.of(orjson.loads(self.plan_file.read_bytes()), self.plan_file)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, orjson.JSONDecodeError) as error:
             raise StudyError(f"{self.plan_file} cannot be read: {error}.", fix=AGAIN) from error
@@ -267,10 +273,17 @@ class StudyFolder:
         with atomic_write(self.plan_file) as file:
             file.write(dump_json(plan.as_dict(), indent=True) + b"\n")
 
-    def tidy(self) -> None:
-        """Remove what killed workers left half written."""
+    def tidy(self, plan: Plan) -> None:
+        """Remove what killed workers left half written, and their claims of runs that finished."""
         # Not in the folder itself, which may be the user's own; there every write sweeps after its own name.
         sweep(self.runs)
+        claims = self._claims()
+        for run in plan.runs:
+            # A live one that took the same name in between is no loss: what it claims is finished.
+            if run.name in claims and all(self.finished(plan, each) for each, first in plan.claims.items() if first == run):
+                for path in claims[run.name]:
+                    if not _alive(path):
+                        path.unlink(missing_ok=True)
 
     def finished(self, plan: Plan, run: Run) -> Mapping[str, Any] | None:
         """The record of a run that finished; None where there is none, it is damaged, or of another plan."""
@@ -313,17 +326,20 @@ class StudyFolder:
         finished = {run: record for run in plan.runs if (record := self.finished(plan, run)) is not None}
         failed = {run: record for run in plan.runs if run not in finished and (record := self.failed(plan, run)) is not None}
         claims = self._claims()
-        alive = tuple(run for run in plan.runs if run not in finished and _any_alive(claims.get(run.name, ())))
-        return Survey(finished, failed, alive, len(plan.runs))
+        alive: dict[Run, Run] = {}
+        for run in plan.runs:
+            if run not in finished and _any_alive(claims.get(plan.claims[run].name, ())):
+                alive.setdefault(plan.claims[run], run)
+        return Survey(finished, failed, tuple(alive.values()), len(plan.runs))
 
-    def busy(self, run: Run) -> bool:
+    def busy(self, plan: Plan, run: Run) -> bool:
         """Whether a worker that lives has claimed the run."""
-        return _any_alive(self._claims().get(run.name, ()))
+        return _any_alive(self._claims().get(plan.claims[run].name, ()))
 
     @contextmanager
-    def claimed(self, run: Run) -> Iterator[bool]:
+    def claimed(self, plan: Plan, run: Run) -> Iterator[bool]:
         """Whether the run is this worker's alone until the block ends; it is not while another one lives that claimed it."""
-        mine = self._claim(run)
+        mine = self._claim(plan.claims[run])
         if mine is None:
             yield False
             return

@@ -247,7 +247,7 @@ def run_study(
             )
     place = StudyFolder(Path(folder))
     plan, subsets = _planned(pool, table, design, trainer, grader, place, indicators, max_null_fraction, None)
-    place.tidy()
+    place.tidy(plan)
     told = progress or _silent
     work = _Work(
         place,
@@ -345,14 +345,14 @@ class _Work:
         for run, record in survey.finished.items():
             folder = record["run"]["removing"]
             # Told and not removed: a path in a file is no permission.
-            if folder is not None and not self.place.busy(run) and Path(folder).exists():
+            if folder is not None and not self.place.busy(self.plan, run) and Path(folder).exists():
                 self._tell(note=f"the model of {run.name} was left behind when its worker was killed: remove {folder}")
 
     def do(self, run: Run) -> bool:
         """Do a run, unless it is done or another worker's; whether it was done here."""
         if self._settled(run):
             return False
-        with self.place.claimed(run) as mine:
+        with self.place.claimed(self.plan, run) as mine:
             # Another worker may have ended the run before its claim was free; under our own nobody does.
             if not mine or self._settled(run):
                 return False
@@ -481,7 +481,7 @@ def _planned(
                 raise StudyError(
                     f"{symbol} is null in {nulls[symbol]:,} of {len(rows):,} rows of {subset.name} (limit {max_null_fraction:.0%}): "
                     + ", ".join(f"{reason} {count:,}" for reason, count in counted),
-                    fix=f"Score {symbol}, drop these rows from the pool, or leave {symbol} out of the indicators.",
+                    fix=f"Leave {symbol} out with --indicators, drop these rows from the pool, or allow more with --max-null-fraction.",
                 )
             # Exact, so that the order of the rows has no part in it.
             means[symbol] = math.fsum(there.tolist()) / len(there)

@@ -25,6 +25,10 @@ VERBS = (
     ["rules", "list"],
     ["rules", "show"],
     ["rules", "fit"],
+    ["train"],
+    ["study", "plan"],
+    ["study", "run"],
+    ["study", "status"],
     ["explain"],
     ["diff"],
     ["status"],
@@ -128,6 +132,10 @@ def test_every_help_shows_two_examples(run: Run, verb: list[str]) -> None:
 
 def test_the_examples_of_every_help_run(run: Run, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
+    tiny.causal(tmp_path / "study-demo" / "toybase", "llama")
+    sources = tmp_path / "study-demo" / "sources"
+    sources.mkdir()
+    (sources / "evaluation.jsonl").write_text(json.dumps({"instruction": "Add two and two.", "output": "That makes four."}) + "\n")
     place = tmp_path / "out"
     place.mkdir()
     for verb in VERBS:

@@ -203,10 +203,10 @@ def main() -> None:
 
     # Imported before any work, so that a child finds it; no frame is made here, whose threads a fork would not survive.
     assert polars
-    print("ready", flush=True)
+    print("ready", flush=True)  # noqa: T201
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps(child(Path(asked.pop("folder")), **asked)), flush=True)
+        print(json.dumps(child(Path(asked.pop("folder")), **asked)), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,0 +1,369 @@
+"""InstructMining's method, end to end, on our own runs: mixtures of real sources, a rule fitted to their losses, an unseen pool.
+
+    python benchmarks/study/run.py --data ../shared/data --base .venv/tinybase --out .venv/study            all stages, resumable
+    python benchmarks/study/run.py --stage unseen …                                                       one of them
+
+Stages: `pools` writes the sources (five to fit on, one unseen) and two evaluation sets, `scores` scores them, `mixtures` plans and
+runs the study, `rule` fits, `lengths` trains each source alone at equal rows and at equal tokens, `unseen` trains on parts of the
+unseen pool (by the rule's eighths, selections, baselines), `results` writes benchmarks/results/study.json and study.parquet, from
+which docs/build_our_study.py makes the page. Everything goes through the command line or the public face; each run is kept in a
+file of its own, and none is run twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
+import _record
+
+from instructsel import Pool, ScoreTable, baselines, load_rule, select
+from instructsel.adapters.held_out_loss import HeldOutLoss
+from instructsel.adapters.recipe import Recipe, recipe
+from instructsel.adapters.trl import TrlTrainer
+from instructsel.pool.sources import zstd
+from instructsel.scores.run import Neighborhood
+
+SOURCES: Final = {
+    "lima": (("pools/lima_history.jsonl.zst",), None),
+    "oasst": (("pools/oasst1_en_validation_messages.jsonl.zst", "pools/oasst_en_100_tree.jsonl.zst"), None),
+    "alpaca": (("pools/alpaca.jsonl.zst",), 5000),
+    "self_instruct": (("pools/self_instruct_5k.jsonl.zst",), None),
+    "t0": (("pools/t0_p3_sample.jsonl.zst",), 5000),
+}
+"""What the rule is fitted on: files, and how many rows are drawn where there are more."""
+UNSEEN: Final = "pools/dolly.jsonl.zst"
+INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "ifd", "plausibility")
+BINNED: Final = ("len", "knn_6")
+MIXTURES: Final = 64
+ROWS: Final = 1000
+SEEDS: Final = 2
+DRAWS: Final = 5
+PARTS: Final = 8
+TOKENS: Final = 250_000
+"""Tokens of an arm where arms see equally many."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the study is."""
+
+    mixtures: int = MIXTURES
+    rows: int = ROWS
+    seeds: int = SEEDS
+    draws: int = DRAWS
+    tokens: int = TOKENS
+    binned: tuple[str, ...] = BINNED
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everything of a study is."""
+
+    data: Path
+    base: Path
+    out: Path
+    scale: Scale
+    changes: dict[str, Any]
+
+    @property
+    def recipe(self) -> Recipe:
+        """That of every run, but for its length."""
+        return recipe("tiny", **self.changes)
+
+    def pool(self, name: str) -> Path:
+        """A source's rows."""
+        return self.out / "pools" / f"{name}.jsonl"
+
+
+def command(*arguments: str | Path, allowed: tuple[int, ...] = (0,)) -> str:
+    """Run instructsel; what it wrote to stdout."""
+    print("$ instructsel", *(Path(part).name if isinstance(part, Path) else part for part in arguments), flush=True)
+    done = subprocess.run([sys.executable, "-m", "instructsel", *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in allowed:
+        sys.exit(f"ended with {done.returncode}")
+    return done.stdout
+
+
+def pools(place: Place) -> None:
+    """The sources and evaluation sets as files of messages."""
+    (place.out / "pools").mkdir(parents=True, exist_ok=True)
+    for name, (files, most) in {**SOURCES, "dolly": ((UNSEEN,), None)}.items():
+        if place.pool(name).exists():
+            continue
+        whole = Pool.read(*(place.data / file for file in files), oasst="all-paths")
+        kept = whole if most is None else whole.sample(min(most, len(whole)), seed=0)
+        kept.write(place.pool(name), range(len(kept)), to="messages")
+        print(f"{name}: {len(kept):,} of {len(whole):,} rows", flush=True)
+    fitted, reported = evaluation(place.data)
+    for name, rows in (("fitting", fitted), ("report", reported)):
+        place.pool(name).write_text("".join(json.dumps({"messages": turns}) + "\n" for turns in rows), encoding="utf-8")
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a compressed file."""
+    for line in zstd.decompress(path.read_bytes()).decode("utf-8").split("\n"):
+        if line:
+            yield json.loads(line)
+
+
+def evaluation(data: Path) -> tuple[list[list[dict[str, str]]], list[list[dict[str, str]]]]:
+    """The set the rule is fitted on (252 instructions, five answers each) and the one selections are judged on (160 others)."""
+    fitted = [_turns(row["instruction"], row["output"]) for row in lines(data / "eval/deval_selfinstruct_252x5.jsonl.zst")]
+    asked = {
+        str(row["question_id"]): row["turns"][0] for name in ("mt_bench_80", "vicuna_80") for row in lines(data / f"eval/{name}.jsonl.zst")
+    }
+    strong = ("gpt-4", "gpt-3.5-turbo", "claude-v1")
+    reported = [
+        _turns(asked[str(row["question_id"])], row["choices"][0]["turns"][0])
+        for row in lines(data / "eval/mt_bench_answers.jsonl.zst")
+        if row["model_id"] in strong
+    ]
+    vicuna = {str(row["question_id"]): row["turns"][0] for row in lines(data / "eval/vicuna_80.jsonl.zst")}
+    reported += [
+        _turns(vicuna[str(row["question_id"])], row["text"])
+        for row in lines(data / "eval/vicuna_80_answers.jsonl.zst")
+        if row["_model"] in strong and str(row["question_id"]) in vicuna
+    ]
+    return fitted, reported
+
+
+def _turns(asked: str, answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+
+
+def scores(place: Place) -> None:
+    """Both pools under every indicator; instruction-following difficulty by the base itself."""
+    for name, files in (("fit", [place.pool(source) for source in SOURCES]), ("dolly", [place.pool("dolly")])):
+        target = place.out / f"{name}.scores.parquet"
+        if not target.exists():
+            command(
+                "score", *files, "--indicators", ",".join(INDICATORS), "--model", f"ifd={place.base}", "--device", "cpu",
+                "--cache", place.out / "cache", "-o", target,
+            )  # fmt: skip
+
+
+def mixtures(place: Place) -> None:
+    """The study itself."""
+    folder = place.out / "mixtures"
+    if not (folder / "plan.json").exists():
+        changes = [part for key, flag in FLAGS.items() if key in place.changes for part in (flag, str(place.changes[key]))]
+        bins = [part for symbol in place.scale.binned for part in ("--bins", f"{symbol}:{PARTS}")]
+        command(
+            "study", "plan", *(place.pool(source) for source in SOURCES), "--scores", place.out / "fit.scores.parquet",
+            "--base", place.base, "--eval", place.pool("fitting"), "-o", folder, "--mixtures", str(place.scale.mixtures),
+            "--rows", str(place.scale.rows), *bins, "--bin-rows", str(place.scale.rows), "--seeds", "1", "--preset", "tiny", *changes,
+        )  # fmt: skip
+    command("study", "run", folder, allowed=(0, 5))
+
+
+FLAGS: Final = {"epochs": "--epochs", "learning_rate": "--lr", "batch": "--batch", "max_length": "--max-length"}
+
+
+def rule(place: Place) -> None:
+    """The rule of all six indicators, and the one best-subset chooses, on mixtures alone."""
+    study = place.out / "mixtures" / "study.parquet"
+    for method in ("fixed", "best-subset"):
+        told = command(
+            "rules", "fit", study, "--design", "mixture", "--method", method, "--json", "-o", place.out / f"{method}.toml",
+            "--charts", place.out / "charts",
+        )  # fmt: skip
+        (place.out / f"{method}.json").write_text(told)
+
+
+class Arms:
+    """Fine-tunes on named pools, each kept in a file when it is done."""
+
+    def __init__(self, place: Place, family: str) -> None:
+        self.place = place
+        self.folder = place.out / family
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.graders = {
+            name: HeldOutLoss(Pool.read(place.pool(name)), name=name, max_length=place.recipe.max_length, device="cpu", precision="fp32")
+            for name in ("fitting", "report")
+        }
+
+    def run(self, name: str, pool: Pool, seed: int, told: dict[str, Any], *, tokens: int | None = None) -> dict[str, Any]:
+        """The losses of a fine-tune on a pool."""
+        path = self.folder / f"{name}-seed{seed}.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        begun = time.monotonic()
+        chosen = self.place.recipe if tokens is None else recipe("tiny", **{**self.place.changes, "epochs": None, "tokens": tokens})
+        trainer = TrlTrainer(
+            str(self.place.base), chosen, self.place.out / "checkpoints", device="cpu", precision="fp32", save_every=math.inf
+        )
+        checkpoint = trainer.train(pool, seed=seed)
+        found: dict[str, Any] = {"name": name, "seed": seed, "rows": len(pool), **told}
+        for key in ("steps", "tokens_seen", "tokens_trained"):
+            found[key] = checkpoint.record[key]
+        found["audit"] = {key: checkpoint.record["audit"][key] for key in ("trained_rows", "truncated", "tokens")}
+        for grader, held in self.graders.items():
+            grades = held.grade(checkpoint)
+            found[grader] = {"loss": grades.weighted_mean, "loss_by_example": grades.mean, "n": int(grades.valid.sum())}
+        checkpoint.discard()
+        found["seconds"] = time.monotonic() - begun
+        path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+        print(f"{name} seed {seed}: {found['report']['loss']:.4f} ({found['seconds']:.0f} s)", flush=True)
+        return found
+
+    def untouched(self) -> dict[str, Any]:
+        """The base itself."""
+        from instructsel.adapters.held_out_loss import checkpoint_of
+
+        path = self.folder / "base.json"
+        if not path.exists():
+            graded = {name: held.grade(checkpoint_of(str(self.place.base))) for name, held in self.graders.items()}
+            path.write_text(json.dumps({name: {"loss": each.weighted_mean, "loss_by_example": each.mean} for name, each in graded.items()}))
+        return json.loads(path.read_text())
+
+
+def lengths(place: Place) -> list[dict[str, Any]]:
+    """Each source alone: as many rows, then as many tokens."""
+    arms = Arms(place, "lengths")
+    made = []
+    for source in (*SOURCES, "dolly"):
+        whole = Pool.read(place.pool(source))
+        drawn = whole.sample(min(place.scale.rows, len(whole)), seed=1)
+        for seed in range(place.scale.seeds):
+            made.append(arms.run(f"{source}-rows", drawn, seed, {"source": source, "equal": "rows"}))
+            made.append(arms.run(f"{source}-tokens", drawn, seed, {"source": source, "equal": "tokens"}, tokens=place.scale.tokens))
+    return made
+
+
+def unseen(place: Place) -> list[dict[str, Any]]:
+    """Parts of a pool the rule has not seen: its eighths by rule value, selections by rule, and the baselines."""
+    arms = Arms(place, "unseen")
+    pool = Pool.read(place.pool("dolly"))
+    table = ScoreTable.read(place.out / "dolly.scores.parquet")
+    scale = place.scale
+    made: list[dict[str, Any]] = []
+    for method in ("fixed", "best-subset"):
+        fitted = load_rule(str(place.out / f"{method}.toml"))
+        chosen = select(pool, table, fitted, budget=scale.rows, neighbors=Neighborhood(pool, table))
+        beside = []
+        if method == "fixed":
+            beside = baselines(chosen, ["random", "longest"], seeds=tuple(range(scale.draws)))
+            ranked = ranking(chosen)
+            for part in range(PARTS):
+                cut = ranked[len(ranked) * part // PARTS : len(ranked) * (part + 1) // PARTS]
+                drawn = pool.take(sorted(random.Random(f"part {part}").sample(cut, min(scale.rows, len(cut)))))
+                for seed in range(scale.seeds):
+                    made.append(
+                        arms.run(f"eighth-{part}", drawn, seed, {"arm": "eighth", "part": part, "rule": _value(table, fitted, drawn)})
+                    )
+        named = {f"rule-{method}": chosen, **{each.name: each for each in beside}}
+        if method == "fixed":
+            for name, preset in (("eq4-without-reward", "eq4-without-reward"),):
+                named[name] = select(pool, table, load_rule(preset), budget=scale.rows, neighbors=Neighborhood(pool, table))
+            named["plausible"] = select(pool, table, plausible_rule(place), budget=scale.rows, neighbors=Neighborhood(pool, table))
+        for name, each in named.items():
+            part = each.of(pool)
+            for seed in range(scale.seeds):
+                told = {"arm": name.partition("-seed")[0], "rule": _value(table, fitted, part)}
+                made.append(arms.run(name, part, seed, {**told, "equal": "rows"}))
+                made.append(arms.run(f"{name}-tokens", part, seed, {**told, "equal": "tokens"}, tokens=scale.tokens))
+    made.append({"name": "base", "arm": "base", **arms.untouched()})
+    return made
+
+
+def ranking(selection: Any) -> list[str]:
+    """The ids of a selection's ranked rows, best first, the ones it left out for the budget included."""
+    import polars as pl
+
+    return selection.frame.filter(pl.col("rank").is_not_null()).sort("rank")["id"].to_list()
+
+
+def plausible_rule(place: Place) -> Any:
+    """Most plausible first: what stands here in place of a reward, of which there is none on this machine."""
+    path = place.out / "plausible.toml"
+    path.write_text(
+        'name = "plausible"\ntitle = "Most plausible first"\ntarget = "minus plausibility"\nintercept = 0.0\n'
+        '[[terms]]\nindicator = "plausibility"\nweight = -1.0\nunit = "logit"\n'
+    )
+    return load_rule(str(path))
+
+
+def _value(table: ScoreTable, fitted: Any, part: Pool) -> float:
+    """The mean of a rule's values over a part of the pool."""
+    found = fitted.predict(table)
+    values = {name: value for name, value, valid in zip(table.ids, found.values.tolist(), found.valid.tolist(), strict=True) if valid}
+    return statistics.fmean(values[name] for name in part.ids if name in values)
+
+
+def results(place: Place) -> None:
+    """The figures, as the page and its test read them."""
+    import polars as pl
+
+    study = pl.read_parquet(place.out / "mixtures" / "study.parquet")
+    _record.RESULTS.mkdir(exist_ok=True)
+    study.write_parquet(_record.RESULTS / "study.parquet")
+    plan = json.loads((place.out / "mixtures" / "plan.json").read_text())
+    runs = [json.loads(path.read_text()) for path in sorted((place.out / "mixtures" / "runs").glob("*.json"))]
+    base = json.loads((place.base / "tinybase.json").read_text())
+    for key in ("curve",):
+        base["learning"].pop(key, None)
+    figures = {
+        "base": base,
+        "recipe": place.recipe.as_dict(),
+        "plan": {key: value for key, value in plan.items() if key not in ("subsets", "wiring")},
+        "seconds_a_run": [run.get("run", {}).get("seconds") for run in runs],
+        "fits": {method: json.loads((place.out / f"{method}.json").read_text()) for method in ("fixed", "best-subset")},
+        "lengths": lengths(place),
+        "unseen": unseen(place),
+        "scale": {key: getattr(place.scale, key) for key in Scale.__dataclass_fields__},
+    }
+    _record.write("study", figures, "torch", "transformers", "trl", "statsmodels")
+    charts = _record.ROOT / "docs" / "why" / "our_study"
+    charts.mkdir(exist_ok=True)
+    for chart in (place.out / "charts").glob("*.svg"):
+        shutil.copy(chart, charts / chart.name)
+
+
+STAGES: Final = {
+    "pools": pools,
+    "scores": scores,
+    "mixtures": mixtures,
+    "rule": rule,
+    "lengths": lengths,
+    "unseen": unseen,
+    "results": results,
+}
+
+
+def main() -> None:
+    """Run the stages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--base", type=Path, default=Path(".venv/tinybase"))
+    parser.add_argument("--out", type=Path, default=Path(".venv/study"))
+    parser.add_argument("--stage", choices=list(STAGES))
+    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script")
+    given = parser.parse_args()
+    scale = Scale(mixtures=16, rows=24, seeds=1, draws=1, tokens=4000, binned=()) if given.toy else Scale()
+    changes = {"epochs": given.epochs, "learning_rate": given.lr}
+    if given.toy:
+        changes["max_length"] = 128
+    place = Place(given.data, given.base.resolve(), given.out.resolve(), scale, changes)
+    for name, stage in STAGES.items():
+        if given.stage in (None, name):
+            print(f"== {name}", flush=True)
+            stage(place)
+
+
+if __name__ == "__main__":
+    main()

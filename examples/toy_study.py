@@ -21,11 +21,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROWS = 72
-HELD_OUT = 55
+HELD_OUT = 80
+REPORT = 25
 
 
 def sources(folder: Path) -> list[Path]:
-    """Write the sources and the evaluation set; the sources' files."""
+    """Write the sources and two evaluation sets; the sources' files."""
     rows = [json.loads(line) for line in (HERE / "clean.jsonl").read_text(encoding="utf-8").split("\n") if line]
     kept = [
         [{"role": turn["role"], "content": turn["content"]} for turn in row["messages"]] for row in rows if row.get("lang", "en") == "en"
@@ -40,13 +41,14 @@ def sources(folder: Path) -> list[Path]:
         "short": [_answered(turns, " ".join(turns[-1]["content"].split()[:6])) for turns in parts[1]],
         "mismatched": [_answered(turns, answers[at - 1]) for at, turns in enumerate(parts[2])],
         "shuffled": [_answered(turns, _shuffled(turns[-1]["content"], drawn)) for turns in parts[3]],
-        "evaluation": held,
+        "evaluation": held[REPORT:],
+        "report": held[:REPORT],
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, conversations in made.items():
         text = "".join(json.dumps({"messages": turns}, ensure_ascii=False) + "\n" for turns in conversations)
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
-    return [folder / f"{name}.jsonl" for name in made if name != "evaluation"]
+    return [folder / f"{name}.jsonl" for name in made if name not in ("evaluation", "report")]
 
 
 def _answered(turns: list[dict[str, str]], answer: str) -> list[dict[str, str]]:

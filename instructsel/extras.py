@@ -25,6 +25,7 @@ EXTRA_OF: Final = {
     "statsmodels": "fit",
     "scipy": "fit",
     "flaml": "opt",
+    "optuna": "opt",
     "bitsandbytes": "train",
     "ray": "ray",
 }

@@ -18,6 +18,8 @@ import orjson
 import typer
 
 from instructsel.commands import _options as options
+from instructsel.commands import _recipe as recipes
+from instructsel.commands import _size
 from instructsel.commands._console import aligned, clean, reported, say
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
 from instructsel.pool.pool import Pool
@@ -46,7 +48,6 @@ RUN_EXAMPLES: Final = """Examples:
 STATUS_EXAMPLES: Final = "Examples:\n  instructsel study status /tmp/study\n  instructsel study status /tmp/study --json\n"
 
 BINS: Final = 8
-BITS: Final = {"none": None, "8": 8, "4": 4}
 PATIENCE: Final = 5.0
 """Seconds that a helper has to end by itself after an interruption."""
 
@@ -142,18 +143,18 @@ def plan(
     bin_rows: Annotated[int | None, typer.Option(min=1, help="Draw so many examples from each bin; all of them by default.")] = None,
     design_seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="How often each subset is trained on, with seeds 0, 1, …")] = 1,
-    preset: Annotated[str, typer.Option(help="paper-v1, paper-v2, tulu-7b, or tiny for a base of a few million parameters.")] = "paper-v1",
-    epochs: Annotated[float | None, typer.Option(help="Passes over the rows.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps instead of epochs: the same for subsets of any size.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Tokens seen instead of epochs: the same for subsets of any length.")] = None,
-    method: Annotated[str | None, typer.Option(help="full or lora.")] = None,
-    bits: Annotated[str | None, typer.Option(help="The base in 8 or 4 (NF4) bits, or none. lora only.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Rows of an optimizer step.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens of a row; the rest is cut off and counted.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of the base on the hub.")] = None,
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or auto.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    preset: recipes.Preset = "paper-v1",
+    epochs: recipes.Epochs = None,
+    steps: recipes.Steps = None,
+    tokens: recipes.Tokens = None,
+    method: recipes.Method = None,
+    bits: recipes.Bits = None,
+    lr: recipes.LearningRate = None,
+    batch: recipes.BatchRows = None,
+    max_length: recipes.MaxLength = None,
+    revision: recipes.Revision = None,
+    precision: recipes.Precision = "auto",
+    device: recipes.Device = "auto",
     max_null_fraction: Annotated[float, typer.Option(help="Share of a subset's rows that may lack a value.")] = MAX_NULL_FRACTION,
     form: options.Form = "auto",
     mapping: options.Mapping = None,
@@ -167,7 +168,7 @@ def plan(
     """Draw the subsets of a study and say what a fit can see of them. Trains nothing."""
     chosen = _split(sources)
     design = Design(_parts(mixtures, rows, bins or [], bin_rows, design_seed, chosen), seeds=tuple(range(seeds)))
-    changes = _changes(
+    changes = recipes.changes(
         epochs=epochs, learning_rate=lr, batch=batch, max_length=max_length, method=method, bits=bits, steps=steps, tokens=tokens
     )
     if "-" in (*pools, evaluation):
@@ -481,19 +482,6 @@ def _parts(
     return tuple(parts)
 
 
-def _changes(*, method: str | None, bits: str | None, **numbers: float | None) -> dict[str, Any]:
-    """What of the recipe was given by flag."""
-    if bits is not None and bits not in BITS:
-        raise UsageError(f"--bits is 8, 4 or none, not '{bits}'.")
-    found: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}
-    if method is not None:
-        found["method"] = method
-    if bits is not None or method == "full":
-        # A preset's 8 bits go with its LoRA.
-        found["bits"] = BITS[bits or "none"]
-    return found
-
-
 def _split(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(each.strip() for each in text.split(",") if each.strip())
 
@@ -509,3 +497,4 @@ status.__doc__ = f"{status.__doc__}\n\n\b\n{STATUS_EXAMPLES}"
 app.command("plan")(plan)
 app.command("run")(run)
 app.command("status")(status)
+app.command("size")(_size.command)

@@ -9,9 +9,9 @@ import orjson
 import typer
 
 from instructsel.commands import _options as options
+from instructsel.commands import _recipe as recipes
 from instructsel.commands import _settings as settings
 from instructsel.commands._console import Progress, reported, say
-from instructsel.errors import UsageError
 
 if TYPE_CHECKING:
     from instructsel.adapters.audit import Audit
@@ -28,30 +28,34 @@ EXAMPLES: Final = """Examples, with the base that make toy-study makes:
 @reported
 def command(
     context: typer.Context,
-    selection: Annotated[list[str], typer.Argument(metavar="SELECTION…", help="The rows to train on, as select wrote them; any pool file.")],
+    selection: Annotated[
+        list[str], typer.Argument(metavar="SELECTION…", help="The rows to train on, as select wrote them; any pool file.")
+    ],
     base: Annotated[str, typer.Option(help="The model to fine-tune: a local folder or a hub id.")],
-    revision: Annotated[str | None, typer.Option(help="Revision of the base on the hub.")] = None,
-    preset: Annotated[str, typer.Option(help="paper-v1, paper-v2, tulu-7b, or tiny for a base of a few million parameters.")] = "paper-v1",
+    revision: recipes.Revision = None,
+    preset: recipes.Preset = "paper-v1",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the checkpoint; SELECTION.tuned by default.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the rows.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps instead of epochs: the same for arms of any size.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Tokens seen instead of epochs: the same for arms of any length.")] = None,
-    method: Annotated[str | None, typer.Option(help="full or lora.")] = None,
-    bits: Annotated[str | None, typer.Option(help="The base in 8 or 4 (NF4) bits, or none. lora only.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    epochs: recipes.Epochs = None,
+    steps: recipes.Steps = None,
+    tokens: recipes.Tokens = None,
+    method: recipes.Method = None,
+    bits: recipes.Bits = None,
+    lr: recipes.LearningRate = None,
     schedule: Annotated[str | None, typer.Option(help="constant, linear or cosine.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Rows of an optimizer step.")] = None,
+    batch: recipes.BatchRows = None,
     micro: Annotated[int | None, typer.Option(help="Rows computed at a time; the gradient is the same.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens of a row; the rest is cut off and counted.")] = None,
+    max_length: recipes.MaxLength = None,
     loss: Annotated[str | None, typer.Option(help="Where the loss falls: completion (last answer), assistant (all answers), all.")] = None,
     packing: Annotated[bool, typer.Option("--packing", help="Let short rows share a sequence.")] = False,
-    merge: Annotated[bool, typer.Option("--merge/--no-merge", help="Merge the adapter into the base; it is kept beside it either way.")] = True,
+    merge: Annotated[
+        bool, typer.Option("--merge/--no-merge", help="Merge the adapter into the base; it is kept beside it either way.")
+    ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order and of new weights.")] = 0,
     evaluate: Annotated[list[str] | None, typer.Option("--eval", help="Rows whose loss is measured afterwards. May be repeated.")] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Count the tokens, print the audit, and train nothing.")] = False,
     max_refused: Annotated[float, typer.Option(help="Share of rows that may have no trained token.")] = 0.05,
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or auto.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    precision: recipes.Precision = "auto",
+    device: recipes.Device = "auto",
     form: options.Form = "auto",
     mapping: options.Mapping = None,
     columns: options.Columns = None,
@@ -69,26 +73,21 @@ def command(
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
 
-    changes = {
-        "epochs": epochs,
-        "steps": steps,
-        "tokens": tokens,
-        "method": method,
-        "learning_rate": lr,
-        "schedule": schedule,
-        "batch": batch,
-        "micro": micro,
-        "max_length": max_length,
-        "loss": loss,
-        "packing": packing or None,
-    }
-    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
-    if bits is not None:
-        given["bits"] = parse_bits(bits)
-    elif method == "full":
-        # A preset's 8 bits go with its LoRA.
-        given["bits"] = None
-    chosen = recipe(preset, **given)
+    changed = recipes.changes(
+        epochs=epochs,
+        steps=steps,
+        tokens=tokens,
+        learning_rate=lr,
+        schedule=schedule,
+        batch=batch,
+        micro=micro,
+        max_length=max_length,
+        loss=loss,
+        packing=packing or None,
+        method=method,
+        bits=bits,
+    )
+    chosen = recipe(preset, **changed)
     reading = options.Reading(form, mapping, columns, oasst, on_duplicate_key)
     pool = reading.read(list(selection), quiet=quiet)
     folder = output or Path(f"{pool.files[0].source.label if len(pool.files) == 1 else 'pool'}.tuned")
@@ -126,17 +125,6 @@ def command(
         record = {key: value for key, value in checkpoint.record.items() if key != "losses"}
         summary = {"checkpoint": str(folder), **record, "held_out_loss": _plain(grades)}
         typer.echo(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
-
-
-def parse_bits(text: str) -> int | None:
-    """8, 4 or none of a command line.
-
-    Raises:
-        UsageError: anything else.
-    """
-    if text not in ("8", "4", "none"):
-        raise UsageError(f"--bits is 8, 4 or none, not '{text}'.")
-    return None if text == "none" else int(text)
 
 
 def described(trainer: TrlTrainer, recipe: Recipe) -> list[str]:

@@ -17,6 +17,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tests import tiny
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "pool.jsonl"
 VERBS = (
@@ -29,6 +31,7 @@ VERBS = (
     ["study", "plan"],
     ["study", "run"],
     ["study", "status"],
+    ["study", "size"],
     ["explain"],
     ["diff"],
     ["status"],
@@ -135,7 +138,8 @@ def test_the_examples_of_every_help_run(run: Run, tmp_path: Path) -> None:
     tiny.causal(tmp_path / "study-demo" / "toybase", "llama")
     sources = tmp_path / "study-demo" / "sources"
     sources.mkdir()
-    (sources / "evaluation.jsonl").write_text(json.dumps({"instruction": "Add two and two.", "output": "That makes four."}) + "\n")
+    for name, asked in (("evaluation", "Add two and two."), ("report", "Add two and three.")):
+        (sources / f"{name}.jsonl").write_text(json.dumps({"instruction": asked, "output": "That is a number."}) + "\n")
     place = tmp_path / "out"
     place.mkdir()
     for verb in VERBS:

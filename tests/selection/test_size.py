@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -254,13 +255,15 @@ def test_the_report_loss_is_of_the_report_set_and_has_no_part_in_the_choice(chos
 
 
 @pytest.mark.parametrize("quotas", [None, {"first": 15}, {"first": 0.3}])
-def test_a_size_holds_the_rows_that_select_keeps_with_that_budget(make: Make, trainer: FakeTrainer, quotas: Any) -> None:
+@pytest.mark.parametrize("rule", ["eq4", "longest"])
+def test_a_size_holds_the_rows_that_select_keeps_with_that_budget(make: Make, trainer: FakeTrainer, quotas: Any, rule: str) -> None:
+    # The two that nearly repeat each other are the longest of all.
     copy = " ".join(f"word{i}" for i in range(60))
     rows = [(f"question {i}", " ".join(f"w{i}x{j}" for j in range(5 + i))) for i in range(60)]
-    scored = make({"first": [*rows[:30], rows[0], ("near", copy), ("near", f"{copy} more")], "second": rows[30:]})
+    scored = make({"first": [*rows[:30], rows[0], ("near", copy * 2), ("near", f"{copy * 2} more")], "second": rows[30:]})
 
     def selected(n: int) -> Selection:
-        return select(scored.pool, scored.table, EQ4, budget=n, neighbors=scored.neighbors, quotas=quotas)
+        return select(scored.pool, scored.table, load(rule), budget=n, neighbors=scored.neighbors, quotas=quotas)
 
     curve = searched(selected(5), trainer, sizes=(4, 17, 35), seeds=(0,))
     assert [pool.ids for pool in trainer.pools] == [sorted(selected(n).kept_ids) for n in (4, 17, 35)]
@@ -455,6 +458,28 @@ def test_blend_repeats_under_one_seed_and_stays_in_its_range(chosen: Selection, 
     assert found[0] == found[1] != found[2]
 
 
+def test_blend_may_try_both_ends_of_its_range_and_nothing_beyond(chosen: Selection, trainer: FakeTrainer) -> None:
+    curve = searched(chosen, trainer, lambda n, seed: 9.0 - 0.1 * n, sizes=None, method="blend", least=8, most=12, trials=12)
+    assert curve.sizes == (8, 9, 10, 11, 12)
+
+
+def test_a_size_that_blend_asks_for_again_is_not_trained_again(
+    chosen: Selection, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+
+    def run(evaluated: Callable[[dict[str, Any]], dict[str, float]], **settings: Any) -> None:
+        told.extend(evaluated({"n": np.int64(n)})["loss"] for n in (8, 20, 8))
+
+    tune = SimpleNamespace(lograndint=lambda low, high: None, run=run)
+    monkeypatch.setattr(module, "_flaml", lambda: SimpleNamespace(BlendSearch=lambda **settings: None, tune=tune))
+    curve = searched(chosen, trainer, sizes=None, method="blend", least=8, trials=3)
+    assert trainer.trained == [(n, seed) for n in (8, 20) for seed in (0, 1, 2)]
+    assert told[0] == told[2] == curve.points[0].search.mean
+    # Whole numbers of Python, which JSON knows.
+    assert {type(size) for size in curve.sizes} == {int}
+
+
 def test_blend_goes_on_where_it_was_interrupted_and_asks_for_the_same_sizes(
     chosen: Selection, trainer: FakeTrainer, tmp_path: Path
 ) -> None:
@@ -475,7 +500,15 @@ def test_blend_says_nothing_and_leaves_the_loggers_as_they_were(
     module._flaml()
     levels = {name: logging.getLogger(name).level for name in ("optuna", "flaml")}
     assert levels["optuna"] == logging.INFO
+    heard: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = heard.append  # type: ignore[method-assign]
+    for name in levels:
+        logging.getLogger(name).addHandler(handler)
     searched(chosen, trainer, sizes=None, method="blend", least=8, most=9, trials=6)
+    for name in levels:
+        logging.getLogger(name).removeHandler(handler)
+    assert heard == []
     assert capfd.readouterr() == ("", "")
     assert levels == {name: logging.getLogger(name).level for name in levels}
 

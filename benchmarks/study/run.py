@@ -318,7 +318,8 @@ def results(place: Place) -> None:
     figures = {
         "base": base,
         "recipe": place.recipe.as_dict(),
-        "plan": {key: value for key, value in plan.items() if key not in ("subsets", "wiring")},
+        "configuration": {"hash": plan["hash"], **plan["configuration"]},
+        "redraws": {subset["name"]: subset["redraws"] for subset in plan["subsets"] if subset["redraws"]},
         "seconds_a_run": [run.get("run", {}).get("seconds") for run in runs],
         "fits": {method: json.loads((place.out / f"{method}.json").read_text()) for method in ("fixed", "best-subset")},
         "lengths": lengths(place),

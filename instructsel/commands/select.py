@@ -219,6 +219,13 @@ def report(chosen: Selection, beside: list[Selection], written: dict[str, dict[s
     if shares:
         found.append("share of the variance of the value: " + ", ".join(f"{symbol} {share:.1%}" for symbol, share in shares.items()))
     found.extend(warnings(summary.get("collinearity") or {}))
+    found.extend(
+        f"{symbol}: {told['ranked']:.0%} of the ranked rows and {told['kept']:.0%} of the kept lie outside the range of means the rule was fitted on "
+        f"[{told['fitted'][0]:.4g}, {told['fitted'][1]:.4g}]"
+        + ("; so does the mean of the kept: the rule extrapolates" if told["mean_of_kept_is_outside"] else "")
+        for symbol, told in (summary.get("extrapolation") or {}).items()
+        if told["kept"] is not None
+    )
     for symbol, means in summary["means"].items():
         inside = summary["inside"].get(symbol)
         told = ""

@@ -419,6 +419,7 @@ class Setting:
             "variance_shares_kept": self.rule.variance_shares(self.prediction, inside),
             "means": means,
             "collinearity": collinearity({symbol: values for symbol, (values, _) in self.columns.items()}),
+            "extrapolation": self._extrapolation(inside),
             "inside": knn,
             "rule_value": {OVER_THE_POOL: value, INSIDE: value_inside},
             "composition": {source: {"pool": pool_sources[source], "kept": kept_sources[source]} for source in sorted(pool_sources)},
@@ -427,6 +428,21 @@ class Setting:
             "floors": dict(self.floors),
             **ranking.details,
         }
+
+    def _extrapolation(self, inside: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
+        """How many rows lie outside the range of means a rule was fitted on; nothing for a rule that was not fitted here."""
+        found: dict[str, dict[str, Any]] = {}
+        for symbol, (least, greatest) in self.rule.fitted_ranges.items():
+            values, valid = self.columns[symbol]
+            outside = ((values < least) | (values > greatest)) & valid
+            mean = _mean(values[inside])
+            found[symbol] = {
+                "fitted": [least, greatest],
+                "ranked": int(outside.sum()) / max(1, int(valid.sum())),
+                "kept": float(outside[inside].mean()) if len(inside) else None,
+                "mean_of_kept_is_outside": None if mean is None else not least <= mean <= greatest,
+            }
+        return found
 
     def _inside(self, kept: Positions, inside: NDArray[np.int64]) -> tuple[float | None, float | None, dict[str, dict[str, Any]]]:
         """The rule's mean value over the kept rows, the same with knn_i inside them, and these knn_i."""

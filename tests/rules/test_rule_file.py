@@ -125,6 +125,14 @@ def test_a_fitted_rule_selects_from_a_pool_and_refuses_scores_of_other_models(tm
     longest = sorted(zip(table.values("len")[0].tolist(), pool.ids, strict=True), reverse=True)[:3]
     assert list(chosen.kept_ids) == [name for _, name in longest]
     assert LinearRule.from_dict(chosen.manifest["rule"]) == rule
+    # Means over sets range less than rows do: how far the ranking extrapolates is counted.
+    least, greatest = rule.fitted_ranges["len"]
+    lengths = table.values("len")[0]
+    told = chosen.summary["extrapolation"]["len"]
+    assert told["fitted"] == [least, greatest]
+    assert told["ranked"] == np.mean((lengths < least) | (lengths > greatest)) > 0
+    assert told["kept"] == np.mean([value > greatest for value in sorted(lengths)[-3:]])
+    assert told["mean_of_kept_is_outside"] == (np.mean(sorted(lengths)[-3:]) > greatest)
     with pytest.raises(ModelMismatch, match="len was scored with another/tokenizer"):
         select(pool, scored(pool, {"name": "another/tokenizer"}), rule, budget=3)
 

@@ -1,0 +1,323 @@
+"""Write docs/why/our_study.md from benchmarks/results/study.json and study.parquet."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "why" / "our_study.md"
+RESULTS = ROOT / "benchmarks" / "results"
+T975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+"""The 97.5 % quantile of Student's t."""
+NAMES = {
+    "rule-fixed": "the fitted rule, all six indicators",
+    "rule-best-subset": "the fitted rule, best subset",
+    "random": "random",
+    "longest": "longest",
+    "plausible": "most plausible",
+    "eq4-without-reward": "eq4-without-reward",
+}
+
+
+def load() -> dict[str, Any]:
+    """The results file."""
+    found: dict[str, Any] = json.loads((RESULTS / "study.json").read_text(encoding="utf-8"))
+    return found
+
+
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """A Markdown table."""
+    return [
+        "| " + " | ".join(header) + " |",
+        "| " + " | ".join("---" for _ in header) + " |",
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]
+
+
+def interval(low: float | None, high: float | None, form: str = ".3g") -> str:
+    """An interval, or nothing."""
+    return "" if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
+
+
+def pearson(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
+    """Pearson's correlation and its 95 % interval by Fisher's transformation."""
+    r = statistics.correlation(list(x), list(y))
+    inner = max(-0.999999, min(0.999999, r))
+    z, half = math.atanh(inner), 1.959963984540054 / math.sqrt(len(x) - 3)
+    return r, math.tanh(z - half), math.tanh(z + half)
+
+
+def runs(figures: dict[str, Any], arm: str, *, equal: str, grader: str = "report") -> dict[str, list[float]]:
+    """ln L of an arm's draws: draw → one value a seed."""
+    found: dict[str, list[float]] = {}
+    for run in figures["unseen"]:
+        if run.get("arm") == arm and run.get("equal") == equal:
+            draw = run["name"].removesuffix("-tokens")
+            found.setdefault(draw, []).append(math.log(run[grader]["loss"]))
+    return found
+
+
+def against_random(figures: dict[str, Any], arm: str, *, equal: str, grader: str = "report") -> dict[str, float]:
+    """How far an arm's mean ln L is from that of random draws, with the interval a further random draw would fall into.
+
+    The spread is that of the random draws' means over seeds: an arm that is one draw differs from their mean by
+    t · s · √(1 + 1/m) at most, for m draws, if its choice of rows is worth no more than chance.
+    """
+    drawn = [statistics.fmean(values) for values in runs(figures, "random", equal=equal, grader=grader).values()]
+    own = [statistics.fmean(values) for values in runs(figures, arm, equal=equal, grader=grader).values()]
+    centre, spread, m = statistics.fmean(drawn), statistics.stdev(drawn), len(drawn)
+    half = T975[m - 1] * spread * math.sqrt(1 / len(own) + 1 / m)
+    difference = statistics.fmean(own) - centre
+    return {"difference": difference, "low": difference - half, "high": difference + half, "spread": spread, "draws": m}
+
+
+def verdict(found: dict[str, float]) -> str:
+    """better, worse, or no detectable difference, with what could have been seen."""
+    if found["high"] < 0:
+        return "better"
+    if found["low"] > 0:
+        return "worse"
+    return f"no detectable difference (±{(found['high'] - found['low']) / 2:.4f} would be seen)"
+
+
+def fit_table(fit: dict[str, Any]) -> list[str]:
+    """The coefficients of a fit."""
+    rows = [
+        [
+            each["indicator"],
+            f"{each['weight']:.3g}",
+            f"{each['se']:.2g}",
+            "" if each["p"] is None else f"{each['p']:.2g}",
+            interval(each["low"], each["high"]),
+            interval(each["bootstrap_low"], each["bootstrap_high"]),
+            "" if each["vif"] is None else f"{each['vif']:.1f}",
+            interval(each["least"], each["greatest"]),
+        ]
+        for each in fit["estimates"]
+    ]
+    return table(["", "weight", "SE", "p", "95 % interval", "bootstrap", "VIF", "fitted range"], rows)
+
+
+def quality(fit: dict[str, Any]) -> str:
+    """What a fit explains, of its own rows and of rows left out."""
+
+    def told(value: float | None, reason: str | None) -> str:
+        return f"unknown ({reason})" if value is None else f"{value:.2f}"
+
+    return (
+        f"n {fit['n']}, R² {fit['r2']:.2f}, adjusted {fit['adjusted_r2']:.2f}; with one row left out {told(fit['loo_r2'], fit['loo_reason'])}, "
+        f"with one source left out {told(fit['loso_r2'], fit['loso_reason'])}; residual standard deviation {fit['residual_sd']:.4f} in ln L."
+    )
+
+
+def eighths(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of the unseen pool by rule value: mean rule value and ln L over seeds."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for run in figures["unseen"]:
+        if run.get("arm") == "eighth":
+            found.setdefault(run["part"], []).append(run)
+    return [
+        {
+            "part": part,
+            "rule": each[0]["rule"],
+            "report": statistics.fmean(math.log(run["report"]["loss"]) for run in each),
+            "fitting": statistics.fmean(math.log(run["fitting"]["loss"]) for run in each),
+            "tokens": statistics.fmean(run["tokens_trained"] for run in each),
+        }
+        for part, each in sorted(found.items())
+    ]
+
+
+def page() -> str:
+    """The page's text, every figure from the results files."""
+    figures = load()
+    base, fits, scale = figures["base"], figures["fits"], figures["scale"]
+    fixed, chosen = fits["fixed"]["rule"]["fit"], fits["best-subset"]["rule"]["fit"]
+    held, judged = base["held_out"], base["judged"]
+    seconds = [each for each in figures["seconds_a_run"] if each is not None]
+    parts = eighths(figures)
+    order = pearson([each["rule"] for each in parts], [each["report"] for each in parts])
+    rule_rows = against_random(figures, "rule-fixed", equal="rows")
+    rule_tokens = against_random(figures, "rule-fixed", equal="tokens")
+    untouched = next(run for run in figures["unseen"] if run["name"] == "base")
+    lines = [
+        "# Our study",
+        "",
+        f"Written by `docs/build_our_study.py` from `benchmarks/results/study.json` (commit {figures['commit']}, {figures['date'][:10]}), which "
+        "`benchmarks/study/run.py` makes. How to run one: [a study](../how-to/run-a-study.md).",
+        "",
+        "InstructMining's method on our own runs: fine-tune on mixtures of sources, regress ln L on what the mixtures score on average, rank a pool that had no part "
+        "in it by the fitted rule, and compare with random draws. The base has "
+        f"{base['parameters'] / 1e6:.1f} million parameters. What comes out is about such a base; the method is the paper's.",
+        "",
+        "## What came out",
+        "",
+        *summary(figures, fixed, rule_rows, rule_tokens, order),
+        "",
+        "## The base",
+        "",
+        f"A LLaMA of {base['parameters']:,} parameters, trained from scratch on {base['learning']['tokens'] / 1e6:.0f} million tokens of English text that is neither pool nor evaluation "
+        f"(`benchmarks/tinybase`; corpus {base['corpus']['sha256'][:12]}, weights {base['weights_sha256'][:12]}). On held-out text it has {held['model']:.2f} nats a token, a unigram model {held['unigram']:.2f}. "
+        + "; ".join(
+            f"{name} {task['value']:.2f} ± {task['standard_error']:.2f} (chance {task['chance']:.2f})"
+            for name, task in judged["tasks"].items()
+        )
+        + f". {'Enough model for verdicts of its own size.' if judged['enough_model'] else '**Not enough model: no verdict may rest on it.**'}",
+        "",
+        "## The mixtures",
+        "",
+        f"{scale['mixtures']} mixtures of {scale['rows']:,} rows from five sources, and eighths of the pool by {', '.join(scale['binned'])}; "
+        f"{figures['recipe']['epochs']:g} epochs, every weight, learning rate {figures['recipe']['learning_rate']:g}, rows of up to {figures['recipe']['max_length']} tokens; "
+        f"graded on five answers each to 252 instructions. A run took {statistics.median(seconds):.0f} s (longest {max(seconds):.0f} s).",
+        "",
+        "All six indicators:",
+        "",
+        *fit_table(fixed),
+        quality(fixed),
+        "",
+        f"Best subset ({', '.join(each['indicator'] for each in chosen['estimates'][1:])}):",
+        "",
+        *fit_table(chosen),
+        quality(chosen),
+        "",
+        *(f"- {each['text']}" for each in fixed["warnings"]),
+        "",
+        "Each indicator alone, mixtures only:",
+        "",
+        *table(
+            ["indicator", "Pearson with ln L", "Spearman"],
+            [
+                [
+                    f"[{each['indicator']}](our_study/{each['indicator']}.svg)",
+                    f"{each['pearson']:+.2f} {interval(each['pearson_low'], each['pearson_high'], '+.2f')}",
+                    f"{each['spearman']:+.2f} {interval(each['spearman_low'], each['spearman_high'], '+.2f')}",
+                ]
+                for each in fits["fixed"]["univariate"]
+                if each["design"] == "mixture"
+            ],
+        ),
+        f"![ln L against the mean length of the answers](our_study/{fits['fixed']['univariate'][0]['indicator']}.svg)",
+        "",
+        "## How much of it is length",
+        "",
+        f"Each source alone, {scale['rows']:,} rows (equal rows), and {scale['tokens']:,} tokens (equal tokens); ln L on the same set, mean of {scale['seeds']} seeds.",
+        "",
+        *lengths(figures),
+        "## The unseen pool",
+        "",
+        f"Dolly had no part in the fit, and the report set (160 other instructions) none either. Ranked by the rule of six indicators and cut in {len(parts)}; {scale['rows']:,} rows drawn from each part:",
+        "",
+        *table(
+            [
+                "part (1 is what the rule puts first)",
+                "mean rule value",
+                "ln L, report set",
+                "ln L, the set it was fitted on",
+                "tokens trained on",
+            ],
+            [
+                [str(each["part"] + 1), f"{each['rule']:.4f}", f"{each['report']:.4f}", f"{each['fitting']:.4f}", f"{each['tokens']:,.0f}"]
+                for each in parts
+            ],
+        ),
+        f"Correlation of rule value and ln L over the parts: {order[0]:+.2f} {interval(order[1], order[2], '+.2f')} (n {len(parts)}).",
+        "",
+        f"Selections of {scale['rows']:,} rows, {scale['seeds']} training seeds each, random {scale['draws']} draws. Differences of mean ln L on the report set to the random draws; below 0 is better. "
+        "The interval is where a further random draw would fall.",
+        "",
+        *arms(figures),
+        f"The untouched base: ln L {math.log(untouched['report']['loss']):.4f}. No reward model is on this machine, so reward-only could not be run; `plausibility`, which is "
+        "[no reward](embedded_reward.md), stands beside it.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def summary(
+    figures: dict[str, Any], fit: dict[str, Any], rows: dict[str, float], tokens: dict[str, float], order: tuple[float, float, float]
+) -> list[str]:
+    """The findings, chosen by the figures."""
+    explained = fit["loo_r2"] or 0.0
+    foreign = fit["loso_r2"]
+    held = order[1] > 0
+    return [
+        f"- The rule explains {fit['r2']:.0%} of the variance of ln L over the mixtures it was fitted on, {explained:.0%} of a mixture left out"
+        + (
+            f", and {'nothing' if foreign <= 0 else f'{foreign:.0%}'} where the main source is left out (R² {foreign:.2f})."
+            if foreign is not None
+            else "."
+        ),
+        f"- On the unseen pool {'a low rule value did mean a low loss' if held else 'it is not shown that a low rule value means a low loss'}: "
+        f"correlation {order[0]:+.2f} {interval(order[1], order[2], '+.2f')} over the eighths.",
+        f"- The rule's selection against random draws, equal rows: {verdict(rows)}, {rows['difference']:+.4f} {interval(rows['low'], rows['high'], '+.4f')} in ln L.",
+        f"- Equal tokens: {verdict(tokens)}, {tokens['difference']:+.4f} {interval(tokens['low'], tokens['high'], '+.4f')}.",
+        *beaten(figures),
+    ]
+
+
+def beaten(figures: dict[str, Any]) -> list[str]:
+    """How the rule stands against the baseline that ranks by length alone."""
+    lead = {equal: _gap(figures, "rule-fixed", "longest", equal) for equal in ("rows", "tokens")}
+    told = ", ".join(f"{value:+.4f} at equal {equal}" for equal, value in lead.items())
+    return [f"- Against the longest answers the rule's selection is {told} (below 0: the rule is better; one draw each, no interval)."]
+
+
+def _gap(figures: dict[str, Any], one: str, other: str, equal: str) -> float:
+    means = [statistics.fmean(value for values in runs(figures, arm, equal=equal).values() for value in values) for arm in (one, other)]
+    return means[0] - means[1]
+
+
+def lengths(figures: dict[str, Any]) -> list[str]:
+    """Each source alone, at equal rows and at equal tokens."""
+    sources = list(dict.fromkeys(run["source"] for run in figures["lengths"]))
+    rows: list[list[str]] = []
+    by_rows: list[float] = []
+    by_tokens: list[float] = []
+    for source in sources:
+        cells = [source]
+        for equal, kept in (("rows", by_rows), ("tokens", by_tokens)):
+            found = [run for run in figures["lengths"] if run["source"] == source and run["equal"] == equal]
+            losses = [math.log(run["fitting"]["loss"]) for run in found]
+            kept.append(statistics.fmean(losses))
+            spread = f" ± {(max(losses) - min(losses)) / 2:.4f}" if len(losses) > 1 else ""
+            cells += [f"{statistics.fmean(run['tokens_trained'] for run in found):,.0f}", f"{kept[-1]:.4f}{spread}"]
+        rows.append(cells)
+    wide, narrow = max(by_rows) - min(by_rows), max(by_tokens) - min(by_tokens)
+    r = pearson(by_rows, by_tokens)
+    return [
+        *table(["source", "tokens trained on, equal rows", "ln L", "tokens trained on, equal tokens", "ln L"], rows),
+        f"± is half the distance of the two seeds. The sources span {wide:.3f} at equal rows and {narrow:.3f} at equal tokens; their order correlates at {r[0]:+.2f}.",
+        "",
+    ]
+
+
+def arms(figures: dict[str, Any]) -> list[str]:
+    """The selections beside random draws."""
+    rows = []
+    for arm, told in NAMES.items():
+        cells = [told]
+        for equal in ("rows", "tokens"):
+            values = runs(figures, arm, equal=equal)
+            if not values:
+                cells += ["", "", ""]
+                continue
+            mean = statistics.fmean(statistics.fmean(each) for each in values.values())
+            if arm == "random":
+                spread = statistics.stdev(statistics.fmean(each) for each in values.values())
+                cells += [f"{mean:.4f}", f"draws' standard deviation {spread:.4f}", ""]
+                continue
+            found = against_random(figures, arm, equal=equal)
+            cells += [f"{mean:.4f}", f"{found['difference']:+.4f} {interval(found['low'], found['high'], '+.4f')}", verdict(found)]
+        rows.append(cells)
+    header = ["", "ln L, equal rows", "to random", "", "ln L, equal tokens", "to random", ""]
+    return table(header, rows)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")

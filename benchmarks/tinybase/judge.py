@@ -11,6 +11,8 @@ two standard errors, no verdict may rest on the model, and the record says so.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import math
 import os
@@ -94,14 +96,16 @@ def judge(model: Path, folder: Path) -> dict[str, Any]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(model))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         harness = HFLM(pretrained=loaded.to(device), tokenizer=tokenizer, device=device, batch_size=8, max_length=1024)
-        done = lm_eval.simple_evaluate(
-            model=harness,
-            tasks=list(CHANCE),
-            task_manager=TaskManager(include_path=place, include_defaults=False),
-            num_fewshot=0,
-            bootstrap_iters=0,
-            log_samples=False,
-        )
+        # Its progress bars and notices go to stderr, hundreds of lines of them.
+        with contextlib.redirect_stderr(io.StringIO()):
+            done = lm_eval.simple_evaluate(
+                model=harness,
+                tasks=list(CHANCE),
+                task_manager=TaskManager(include_path=place, include_defaults=False),
+                num_fewshot=0,
+                bootstrap_iters=0,
+                log_samples=False,
+            )
     figures: dict[str, Any] = {}
     for name, chance in CHANCE.items():
         accuracy = float(done["results"][name][f"{METRIC[name]},none"])
@@ -118,14 +122,10 @@ def judge(model: Path, folder: Path) -> dict[str, Any]:
     return {"lm_eval": str(done["lm_eval_version"]) if "lm_eval_version" in done else "unknown", "tasks": figures}
 
 
-def main() -> None:
-    """Judge, print, write down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    given = parser.parse_args()
-    found = judge(given.model, given.data)
-    path = given.model / "tinybase.json"
+def report(model: Path, folder: Path) -> None:
+    """Judge, print, write into the record beside the weights."""
+    found = judge(model, folder)
+    path = model / "tinybase.json"
     record = json.loads(path.read_text()) if path.is_file() else {}
     held = record.get("held_out", {})
     enough = any(task["above_chance"] for task in found["tasks"].values()) and held.get("model", math.inf) < held.get("unigram", -math.inf)
@@ -134,6 +134,15 @@ def main() -> None:
     for name, task in found["tasks"].items():
         print(f"{name}: {task['metric']} {task['value']:.3f} ± {task['standard_error']:.3f} on {task['n']}, chance {task['chance']:.2f}")
     print("enough model for verdicts of its own size" if enough else "not enough model: no verdict may rest on it")
+
+
+def main() -> None:
+    """Judge a model that is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    given = parser.parse_args()
+    report(given.model, given.data)
 
 
 if __name__ == "__main__":

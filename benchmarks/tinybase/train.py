@@ -5,7 +5,8 @@
     python benchmarks/tinybase/train.py --size toy --out /tmp/toybase                           the same code in a minute
 
 Nothing is shipped and nothing is committed: weights are made on demand and recorded by digest. Beside the weights stands
-`tinybase.json`: the corpus's account and digest, the loss on held-out documents beside that of a unigram model, tokens a second.
+`tinybase.json`: the corpus's account and digest, the loss on held-out documents beside that of a unigram model, tokens a second, and what
+lm-evaluation-harness makes of it beside chance (judge.py; not for the toy size, which knows nothing).
 """
 
 from __future__ import annotations
@@ -310,6 +311,10 @@ def main() -> None:
     )
     if loss >= flat:
         print("not enough model: it predicts no better than token frequencies; no verdict may rest on it")
+    if given.size != "toy":
+        import judge
+
+        judge.report(given.out, given.data)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,8 @@ ROWS: Final = 1000
 SEEDS: Final = 2
 DRAWS: Final = 5
 PARTS: Final = 8
+LONGEST: Final = 1200
+"""Characters of an instruction at most, the history of a conversation included."""
 TOKENS: Final = 250_000
 """Tokens of an arm where arms see equally many."""
 
@@ -66,6 +68,8 @@ class Scale:
     draws: int = DRAWS
     tokens: int = TOKENS
     binned: tuple[str, ...] = BINNED
+    most: int | None = None
+    """Rows of a source and of an evaluation set at most, to try the script."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +108,17 @@ def pools(place: Place) -> None:
         if place.pool(name).exists():
             continue
         whole = Pool.read(*(place.data / file for file in files), oasst="all-paths")
-        kept = whole if most is None else whole.sample(min(most, len(whole)), seed=0)
+        most = min((cap for cap in (most, place.scale.most) if cap is not None), default=None)
+        # An instruction that fills the base's row leaves no room for the answer that is to be learnt.
+        short = whole.take(each.id for each in whole.examples() if len(each.instruction) <= LONGEST and each.response.strip())
+        kept = short if most is None else short.sample(min(most, len(short)), seed=0)
         kept.write(place.pool(name), range(len(kept)), to="messages")
-        print(f"{name}: {len(kept):,} of {len(whole):,} rows", flush=True)
+        told = {"rows": len(whole), "short_enough": len(short), "kept": len(kept)}
+        place.pool(name).with_suffix(".json").write_text(json.dumps(told) + "\n")
+        print(f"{name}: {told}", flush=True)
     fitted, reported = evaluation(place.data)
     for name, rows in (("fitting", fitted), ("report", reported)):
-        place.pool(name).write_text("".join(json.dumps({"messages": turns}) + "\n" for turns in rows), encoding="utf-8")
+        place.pool(name).write_text("".join(json.dumps({"messages": turns}) + "\n" for turns in rows[: place.scale.most]), encoding="utf-8")
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -161,10 +170,13 @@ def mixtures(place: Place) -> None:
     if not (folder / "plan.json").exists():
         changes = [part for key, flag in FLAGS.items() if key in place.changes for part in (flag, str(place.changes[key]))]
         bins = [part for symbol in place.scale.binned for part in ("--bins", f"{symbol}:{PARTS}")]
+        bins += ["--bin-rows", str(place.scale.rows)] if bins else []
         command(
             "study", "plan", *(place.pool(source) for source in SOURCES), "--scores", place.out / "fit.scores.parquet",
             "--base", place.base, "--eval", place.pool("fitting"), "-o", folder, "--mixtures", str(place.scale.mixtures),
-            "--rows", str(place.scale.rows), *bins, "--bin-rows", str(place.scale.rows), "--seeds", "1", "--preset", "tiny", *changes,
+            "--rows", str(place.scale.rows), *bins, "--seeds", "1",
+            # Answers without a word have no MTLD, and those longer than the base's context no difficulty: means are over the others.
+            "--max-null-fraction", "0.2", "--preset", "tiny", *changes,
         )  # fmt: skip
     command("study", "run", folder, allowed=(0, 5))
 
@@ -252,7 +264,7 @@ def unseen(place: Place) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     for method in ("fixed", "best-subset"):
         fitted = load_rule(str(place.out / f"{method}.toml"))
-        chosen = select(pool, table, fitted, budget=scale.rows, neighbors=Neighborhood(pool, table))
+        chosen = select(pool, table, fitted, budget=scale.rows, max_null_fraction=0.2, neighbors=Neighborhood(pool, table))
         beside = []
         if method == "fixed":
             beside = baselines(chosen, ["random", "longest"], seeds=tuple(range(scale.draws)))
@@ -308,8 +320,10 @@ def results(place: Place) -> None:
     import polars as pl
 
     study = pl.read_parquet(place.out / "mixtures" / "study.parquet")
-    _record.RESULTS.mkdir(exist_ok=True)
-    study.write_parquet(_record.RESULTS / "study.parquet")
+    # A trial leaves the results and the page alone.
+    kept = place.out / "results" if place.scale.most else _record.RESULTS
+    kept.mkdir(exist_ok=True)
+    study.write_parquet(kept / "study.parquet")
     plan = json.loads((place.out / "mixtures" / "plan.json").read_text())
     runs = [json.loads(path.read_text()) for path in sorted((place.out / "mixtures" / "runs").glob("*.json"))]
     base = json.loads((place.base / "tinybase.json").read_text())
@@ -322,12 +336,14 @@ def results(place: Place) -> None:
         "redraws": {subset["name"]: subset["redraws"] for subset in plan["subsets"] if subset["redraws"]},
         "seconds_a_run": [run.get("run", {}).get("seconds") for run in runs],
         "fits": {method: json.loads((place.out / f"{method}.json").read_text()) for method in ("fixed", "best-subset")},
+        "sources": {name: json.loads(place.pool(name).with_suffix(".json").read_text()) for name in (*SOURCES, "dolly")},
         "lengths": lengths(place),
         "unseen": unseen(place),
         "scale": {key: getattr(place.scale, key) for key in Scale.__dataclass_fields__},
     }
+    _record.RESULTS = kept
     _record.write("study", figures, "torch", "transformers", "trl", "statsmodels")
-    charts = _record.ROOT / "docs" / "why" / "our_study"
+    charts = place.out / "page" if place.scale.most else _record.ROOT / "docs" / "why" / "our_study"
     charts.mkdir(exist_ok=True)
     for chart in (place.out / "charts").glob("*.svg"):
         shutil.copy(chart, charts / chart.name)
@@ -353,12 +369,12 @@ def main() -> None:
     parser.add_argument("--stage", choices=list(STAGES))
     parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script")
+    parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script; results and charts go to OUT")
     given = parser.parse_args()
-    scale = Scale(mixtures=16, rows=24, seeds=1, draws=1, tokens=4000, binned=()) if given.toy else Scale()
+    scale = Scale(mixtures=16, rows=24, seeds=2, draws=2, tokens=4000, binned=(), most=60) if given.toy else Scale()
     changes = {"epochs": given.epochs, "learning_rate": given.lr}
     if given.toy:
-        changes["max_length"] = 128
+        changes["max_length"] = 768
     place = Place(given.data, given.base.resolve(), given.out.resolve(), scale, changes)
     for name, stage in STAGES.items():
         if given.stage in (None, name):

@@ -21,6 +21,7 @@ BatchRows = Annotated[int | None, typer.Option(help="Rows of an optimizer step."
 MaxLength = Annotated[int | None, typer.Option(help="Tokens of a row; the rest is cut off and counted.")]
 Revision = Annotated[str | None, typer.Option(help="Revision of the base on the hub.")]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or auto.")]
+MaxRefused = Annotated[float, typer.Option(help="Share of rows that may have no trained token.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 
 

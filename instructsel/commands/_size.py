@@ -58,6 +58,7 @@ def command(
     revision: recipes.Revision = None,
     precision: recipes.Precision = "auto",
     device: recipes.Device = "auto",
+    max_refused: recipes.MaxRefused = 0.05,
     chart: Annotated[Path | None, typer.Option(help="Draw the losses by size into this file (.svg).")] = None,
     allow_mismatch: Annotated[bool, typer.Option("--allow-mismatch", help="Rank scores of other models than the rule assumes.")] = False,
     max_null_fraction: Annotated[float, typer.Option(help="Share of examples that may lack a value the rule uses.")] = 0.05,
@@ -103,7 +104,7 @@ def command(
         max_null_fraction=max_null_fraction,
         neighbors=neighborhood(whole, table, store, quiet=quiet, scores=path),
     )
-    trainer = TrlTrainer(base, chosen, folder / CHECKPOINTS, revision=revision, device=device, precision=precision)
+    trainer = TrlTrainer(base, chosen, folder / CHECKPOINTS, revision=revision, device=device, precision=precision, max_refused=max_refused)
     graders = {
         name: HeldOutLoss(each, name=f"{name} loss", max_length=chosen.max_length, device=device, precision=precision)
         for name, each in held.items()

@@ -48,6 +48,7 @@ RUN_EXAMPLES: Final = """Examples:
 STATUS_EXAMPLES: Final = "Examples:\n  instructsel study status /tmp/study\n  instructsel study status /tmp/study --json\n"
 
 BINS: Final = 8
+MAX_REFUSED: Final = 0.05
 PATIENCE: Final = 5.0
 """Seconds that a helper has to end by itself after an interruption."""
 
@@ -74,6 +75,7 @@ class Settings:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """How the pool is read."""
     max_null_fraction: float = MAX_NULL_FRACTION
+    max_refused: float = MAX_REFUSED
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, without the folder."""
@@ -115,6 +117,7 @@ def wire(settings: Settings) -> tuple[Trainer, Grader]:
         revision=settings.revision,
         device=settings.device,
         precision=settings.precision,
+        max_refused=settings.max_refused,
     )
     grader = HeldOutLoss(Pool.read(settings.evaluation), max_length=chosen.max_length, device=settings.device, precision=settings.precision)
     # A checker may not take a cached property for the property of a protocol.
@@ -156,6 +159,7 @@ def plan(
     precision: recipes.Precision = "auto",
     device: recipes.Device = "auto",
     max_null_fraction: Annotated[float, typer.Option(help="Share of a subset's rows that may lack a value.")] = MAX_NULL_FRACTION,
+    max_refused: recipes.MaxRefused = MAX_REFUSED,
     form: options.Form = "auto",
     mapping: options.Mapping = None,
     columns: options.Columns = None,
@@ -187,6 +191,7 @@ def plan(
         device=device,
         reading=reading.as_dict(),
         max_null_fraction=max_null_fraction,
+        max_refused=max_refused,
     )
     table = ScoreTable.read(scores)
     pool = reading.read(list(pools), quiet=quiet)

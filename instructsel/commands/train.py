@@ -53,7 +53,7 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order and of new weights.")] = 0,
     evaluate: Annotated[list[str] | None, typer.Option("--eval", help="Rows whose loss is measured afterwards. May be repeated.")] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Count the tokens, print the audit, and train nothing.")] = False,
-    max_refused: Annotated[float, typer.Option(help="Share of rows that may have no trained token.")] = 0.05,
+    max_refused: recipes.MaxRefused = 0.05,
     precision: recipes.Precision = "auto",
     device: recipes.Device = "auto",
     form: options.Form = "auto",

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
+from instructsel.pool.pool import Pool
 from instructsel.rules.catalog import load
 from instructsel.rules.linear import Floats
 from instructsel.selection.budget import Tokens, cap_of
+from instructsel.selection.retrieval import RDS, TextEncoder, retrieval_ranking
 from instructsel.selection.selection import Ranking, Selection, Setting
 
 RANDOM: Final = "random"
@@ -21,23 +23,33 @@ LONGEST: Final = "longest"
 LENGTH_MATCHED: Final = "length-matched"
 REWARD_ONLY: Final = "reward-only"
 
-NAMES: Final = (RANDOM, LONGEST, LENGTH_MATCHED, REWARD_ONLY)
+NAMES: Final = (RANDOM, LONGEST, LENGTH_MATCHED, REWARD_ONLY, RDS)
 SEEDED: Final = (RANDOM, LENGTH_MATCHED)
 """The baselines that are drawn once per seed."""
 BINS: Final = 10
 
 
-def baselines(selection: Selection, names: Sequence[str] = (RANDOM,), *, seeds: Sequence[int] = (0, 1, 2)) -> list[Selection]:
+def baselines(
+    selection: Selection,
+    names: Sequence[str] = (RANDOM,),
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    target: Pool | None = None,
+    encoder: TextEncoder | None = None,
+) -> list[Selection]:
     """Baseline selections to compare a selection with.
 
     `random` draws rows; `longest` takes the longest responses; `length-matched` draws rows whose response lengths are
-    distributed as the selection's (deciles of `len`); `reward-only` takes the highest rewards. Each passes through the
-    selection's own pipeline: the same eligible rows, duplicates, quotas and budget. Nothing but the ranking differs.
+    distributed as the selection's (deciles of `len`); `reward-only` takes the highest rewards; `rds+` takes the rows nearest to
+    a target set. Each passes through the selection's own pipeline: the same eligible rows, duplicates, quotas and budget. Nothing
+    but the ranking differs.
 
     Args:
         selection: made by `select`, not read from a file.
         names: of the baselines; `random` and `length-matched` are drawn once per seed and named `random-seed0`, …
         seeds: whole numbers.
+        target: examples of what the fine-tuned model is to do, for `rds+`.
+        encoder: `PooledStates` of the base, for `rds+`.
 
     Raises:
         UsageError: no baseline of that name; or
@@ -59,6 +71,10 @@ def baselines(selection: Selection, names: Sequence[str] = (RANDOM,), *, seeds: 
             raise UsageError(f"The baseline {name} needs a seed.", fix="For example: --seed 0")
         if name == RANDOM:
             made += [setting.ranked(random_ranking(setting, seed)) for seed in seeds]
+        elif name == RDS:
+            if target is None or encoder is None:
+                raise UsageError("The baseline rds+ needs a target set and a model.", fix="Give both, or leave it out.")
+            made.append(setting.ranked(retrieval_ranking(setting, target, encoder)))
         elif name == LENGTH_MATCHED:
             made += [setting.ranked(length_matched_ranking(setting, selection, seed)) for seed in seeds]
         else:

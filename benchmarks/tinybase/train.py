@@ -4,7 +4,7 @@
     python benchmarks/tinybase/train.py --data shared/data --size gpu --out "$OUT/tinybase"     26M parameters, 120M tokens, one GPU
     python benchmarks/tinybase/train.py --size toy --out /tmp/toybase                           the same code in a minute
 
-Nothing is shipped and nothing is committed: weights are made on demand and recorded by digest. Beside the weights stands
+Stopped, the same command goes on from a minute before. Nothing is shipped and nothing is committed: weights are made on demand and recorded by digest. Beside the weights stands
 `tinybase.json`: the corpus's account and digest, the loss on held-out documents beside that of a unigram model, tokens a second, and what
 lm-evaluation-harness makes of it beside chance (judge.py; not for the toy size, which knows nothing).
 """
@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import random
+import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -26,6 +27,8 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
@@ -37,6 +40,8 @@ SHARES: Final = {"prose": 0.35, "documentation": 0.4, "docstrings": 0.25}
 """Of the tokens trained on."""
 MOST_PASSES: Final = 4
 """No document is seen more often; what is missing comes from the other kinds."""
+SAVE_EVERY: Final = 60.0
+"""Seconds between two states to go on from."""
 HELD_OUT: Final = 50
 """One document in so many is kept for measuring."""
 
@@ -180,8 +185,67 @@ def measure(model: Any, held: NDArray[np.uint16], width: int, device: str) -> fl
     return total / count
 
 
-def train(size: Size, ids: NDArray[np.uint16], held: NDArray[np.uint16], seed: int, device: str) -> tuple[Any, dict[str, Any]]:
-    """The model, and how the learning went."""
+@dataclass(frozen=True)
+class State:
+    """A training that can be stopped: its data, and where it stood last."""
+
+    folder: Path
+    described: dict[str, Any]
+    """What it is a training of."""
+
+    def prepared(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16], dict[str, Any]] | None:
+        """Tokens to learn from, tokens to measure on, and the corpus's account; None where they are to be made."""
+        path = self.folder / "prepared.json"
+        if not path.is_file() or (found := json.loads(path.read_text()))["described"] != self.described:
+            return None
+        return np.load(self.folder / "ids.npy"), np.load(self.folder / "held.npy"), found["account"]
+
+    def prepare(self, ids: NDArray[np.uint16], held: NDArray[np.uint16], account: dict[str, Any], tokenizer: Tokenizer) -> None:
+        """Keep them; the account last, so that it stands for all."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        np.save(self.folder / "ids.npy", ids)
+        np.save(self.folder / "held.npy", held)
+        tokenizer.save(str(self.folder / "tokenizer.json"))
+        (self.folder / "prepared.json").write_text(json.dumps({"described": self.described, "account": account}))
+
+    def save(self, model: Any, optimizer: Any, progress: dict[str, Any]) -> None:
+        """Keep weights, moments and progress; the old ones stay until the new ones are whole."""
+        tensors = {f"model.{name}": value for name, value in model.state_dict().items() if name != "lm_head.weight"}
+        for number, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+        target = self.folder / "last.safetensors"
+        save_file(
+            {name: value.contiguous().cpu() for name, value in tensors.items()},
+            f"{target}.new",
+            metadata={"progress": json.dumps(progress)},
+        )
+        Path(f"{target}.new").replace(target)
+
+    def load(self, model: Any, optimizer: Any) -> dict[str, Any] | None:
+        """Put back what was kept; its progress, or None where there is nothing."""
+        target = self.folder / "last.safetensors"
+        if not target.is_file():
+            return None
+        with safe_open(str(target), "pt") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            progress: dict[str, Any] = json.loads(file.metadata()["progress"])
+        model.load_state_dict(
+            {name.removeprefix("model."): value for name, value in found.items() if name.startswith("model.")}, strict=False
+        )
+        states: dict[int, dict[str, Any]] = {}
+        for name, value in found.items():
+            if name.startswith("optimizer."):
+                _, number, moment = name.split(".")
+                states.setdefault(int(number), {})[moment] = value
+        optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+        return progress
+
+
+def train(
+    size: Size, ids: NDArray[np.uint16], held: NDArray[np.uint16], seed: int, device: str, state: State
+) -> tuple[Any, dict[str, Any]]:
+    """The model, and how the learning went; from where it stood, if it was stopped."""
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(
         vocab_size=size.vocabulary,
@@ -203,9 +267,11 @@ def train(size: Size, ids: NDArray[np.uint16], held: NDArray[np.uint16], seed: i
     optimizer = torch.optim.AdamW(groups, lr=size.rate, betas=(0.9, 0.95), fused=True)
     steps, parts = len(ids) // size.batch, size.batch // size.micro
     warm = max(1, steps // 40)
-    curve: list[dict[str, float]] = []
-    begun, busy, at, running = time.monotonic(), time.process_time(), 0, 0.0
-    for step in range(steps):
+    before = state.load(model, optimizer) or {"step": 0, "curve": [], "seconds": 0.0, "processor_seconds": 0.0, "running": 0.0}
+    curve: list[dict[str, float]] = before["curve"]
+    begun, busy, running = time.monotonic() - before["seconds"], time.process_time() - before["processor_seconds"], before["running"]
+    at, kept = min(before["step"] * parts * size.micro, len(ids) - size.micro - 1), time.monotonic()
+    for step in range(before["step"], steps):
         rate = size.rate * min(1.0, (step + 1) / warm) * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -237,6 +303,10 @@ def train(size: Size, ids: NDArray[np.uint16], held: NDArray[np.uint16], seed: i
                 + f"  {entry['tokens'] / seconds:,.0f} tokens/s  {seconds / 60:.1f} min",
                 flush=True,
             )
+        if time.monotonic() - kept > SAVE_EVERY and step + 1 < steps:
+            spent = {"seconds": time.monotonic() - begun, "processor_seconds": time.process_time() - busy}
+            state.save(model, optimizer, {"step": step + 1, "curve": curve, "running": running, **spent})
+            kept = time.monotonic()
     seconds = time.monotonic() - begun
     return model, {
         "processor_seconds": time.process_time() - busy,
@@ -247,6 +317,31 @@ def train(size: Size, ids: NDArray[np.uint16], held: NDArray[np.uint16], seed: i
         "steps": steps,
         "tokens_per_second": steps * size.batch / seconds,
     }
+
+
+def prepare(
+    given: argparse.Namespace, size: Size, tokens: int, state: State
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16], dict[str, Any]]:
+    """Collect the corpus, learn the tokenizer, and put the tokens in order."""
+    kept, account = corpus.collect(given.data, small=given.size == "toy")
+    print(
+        f"corpus {account['sha256'][:12]}: " + ", ".join(f"{kind} {n / 1e6:.1f} MB" for kind, n in account["characters"].items()),
+        flush=True,
+    )
+    tokenizer = learn_tokenizer(kept, size.vocabulary, given.seed)
+    learnt: dict[str, list[NDArray[np.uint16]]] = {}
+    held: list[NDArray[np.uint16]] = []
+    for kind, texts in kept.items():
+        documents = encode(tokenizer, texts)
+        learnt[kind] = [document for number, document in enumerate(documents) if number % HELD_OUT]
+        held += [document for number, document in enumerate(documents) if number % HELD_OUT == 0]
+    ids, passes = stream(learnt, tokens, given.seed)
+    random.Random(given.seed).shuffle(held)
+    measured = np.concatenate(held)[:120_000]
+    account["tokens"] = {kind: int(sum(map(len, documents))) for kind, documents in learnt.items()}
+    account["passes"] = passes
+    state.prepare(ids, measured, account, tokenizer)
+    return ids, measured, account
 
 
 def main() -> None:
@@ -262,28 +357,15 @@ def main() -> None:
     tokens = given.tokens or size.tokens
     device = "cuda" if torch.cuda.is_available() else "cpu"
     begun = time.monotonic()
-    kept, account = corpus.collect(given.data, small=given.size == "toy")
-    print(
-        f"corpus {account['sha256'][:12]}: " + ", ".join(f"{kind} {n / 1e6:.1f} MB" for kind, n in account["characters"].items()),
-        flush=True,
-    )
-    tokenizer = learn_tokenizer(kept, size.vocabulary, given.seed)
-    learnt, held = {}, []
-    for kind, texts in kept.items():
-        documents = encode(tokenizer, texts)
-        learnt[kind] = [document for number, document in enumerate(documents) if number % HELD_OUT]
-        held += [document for number, document in enumerate(documents) if number % HELD_OUT == 0]
-    ids, passes = stream(learnt, tokens, given.seed)
-    random.Random(given.seed).shuffle(held)
-    measured = np.concatenate(held)[:120_000]
-    account["tokens"] = {kind: int(sum(map(len, documents))) for kind, documents in learnt.items()}
-    account["passes"] = passes
+    state = State(given.out / "state", {"size": asdict(size), "tokens": tokens, "seed": given.seed})
+    found = state.prepared()
+    ids, measured, account = found if found is not None else prepare(given, size, tokens, state)
     flat = unigram(ids, measured, size.vocabulary)
     print(f"{sum(account['tokens'].values()):,} tokens, {time.monotonic() - begun:.0f} s; unigram {flat:.3f} nats a token", flush=True)
-    model, learning = train(size, ids, measured, given.seed, device)
+    model, learning = train(size, ids, measured, given.seed, device, state)
     given.out.mkdir(parents=True, exist_ok=True)
     model.to("cpu").save_pretrained(str(given.out))
-    tokenizer.save(str(given.out / "tokenizer.json"))
+    shutil.copy(state.folder / "tokenizer.json", given.out / "tokenizer.json")
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": END,
@@ -306,6 +388,7 @@ def main() -> None:
         "device": device,
     }
     (given.out / "tinybase.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    shutil.rmtree(state.folder)
     print(
         f"held out: {loss:.3f} nats a token, unigram {flat:.3f}; {record['parameters']:,} parameters, weights {record['weights_sha256'][:12]}"
     )

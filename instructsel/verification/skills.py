@@ -1,0 +1,193 @@
+"""Skill by skill: what each arm gained and forgot against the base, and how far a judge's preference follows length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any, Final, Self
+
+import numpy as np
+
+from instructsel.errors import UsageError
+from instructsel.verification.intervals import LEVEL, fisher_interval
+
+SIGNIFICANT: Final = "significant"
+PLAIN: Final = "plain"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm's value in one skill."""
+
+    value: float | None
+    """None where it was not measured."""
+    change: float | None
+    """Against the base, in the good direction; None where either is missing."""
+    forgot: bool | None
+    """Whether it is below the base; None where that cannot be said."""
+    by: str | None
+    """`significant`, where standard errors decided; `plain`, where the values alone did; None with forgot."""
+
+
+@dataclass(frozen=True)
+class SkillTable:
+    """Arms by skills, with the base to compare with. An average hides what a row of this table shows."""
+
+    base: str
+    """The row the others are compared with: the model before the fine-tune."""
+    skills: tuple[str, ...]
+    """Columns, in the order given."""
+    cells: Mapping[str, Mapping[str, Cell]]
+    """Arm → skill → cell; the base among them."""
+    margin: float
+    """How far below the base still counts as kept, in the skill's unit."""
+    level: float
+    """Of the one-sided test where there are standard errors; not adjusted for the number of cells."""
+
+    @classmethod
+    def of(
+        cls,
+        values: Mapping[str, Mapping[str, float | None]],
+        *,
+        base: str,
+        standard_errors: Mapping[str, Mapping[str, float | None]] | None = None,
+        higher_is_better: bool | Mapping[str, bool] = True,
+        margin: float = 0.0,
+        level: float = LEVEL,
+    ) -> Self:
+        """A table of values, arm → skill → value.
+
+        An arm forgot a skill where its value is below the base's by more than the margin: where both have standard errors, by
+        a one-sided z test at the level, the two taken as independent; else as the values stand.
+
+        Args:
+            values: a row an arm; a skill that a row lacks, or None, was not measured.
+            base: the row to compare with.
+            standard_errors: in the same shape, where known.
+            higher_is_better: for all skills, or skill by skill (True where not named).
+            margin: at least 0.
+            level: of the one-sided test.
+
+        Raises:
+            UsageError: no row of the base's name, a value that is not finite, a negative standard error or margin.
+        """
+        if base not in values:
+            raise UsageError.named(base, values, noun="row")
+        if not (math.isfinite(margin) and margin >= 0):
+            raise UsageError(f"A margin of {margin} cannot be.", fix="Give a number of at least 0.")
+        if not 0.5 <= level < 1.0:
+            raise UsageError(f"A one-sided level of {level} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
+        skills = tuple(dict.fromkeys(skill for row in values.values() for skill in row))
+        errors = standard_errors or {}
+        for kind, table in (("value", values), ("standard error", errors)):
+            for arm, row in table.items():
+                for skill, value in row.items():
+                    if value is not None and not (math.isfinite(value) and (kind == "value" or value >= 0)):
+                        raise UsageError(f"The {kind} of {arm} in {skill} is {value}.", fix="Give None where there is none.")
+        quantile = NormalDist().inv_cdf(level)
+
+        def cell(arm: str, skill: str) -> Cell:
+            value, reference = values[arm].get(skill), values[base].get(skill)
+            if arm == base or value is None or reference is None:
+                return Cell(value, None, None, None)
+            higher = higher_is_better if isinstance(higher_is_better, bool) else higher_is_better.get(skill, True)
+            change = value - reference if higher else reference - value
+            own, other = errors.get(arm, {}).get(skill), errors.get(base, {}).get(skill)
+            if own is None or other is None:
+                return Cell(value, change, change < -margin, PLAIN)
+            return Cell(value, change, change + margin < -quantile * math.hypot(own, other), SIGNIFICANT)
+
+        return cls(base, skills, {arm: {skill: cell(arm, skill) for skill in skills} for arm in values}, margin, level)
+
+    def forgot(self, skill: str) -> tuple[str, ...]:
+        """The arms below the base in a skill, in the order given.
+
+        Raises:
+            UsageError: there is no such skill.
+        """
+        if skill not in self.skills:
+            raise UsageError.named(skill, self.skills, noun="skill")
+        return tuple(arm for arm, row in self.cells.items() if row[skill].forgot)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, with the number of arms that forgot each skill."""
+        return {
+            "base": self.base,
+            "skills": list(self.skills),
+            "margin": self.margin,
+            "level": self.level,
+            "forgot": {skill: len(self.forgot(skill)) for skill in self.skills},
+            "rows": {arm: {skill: asdict(cell) for skill, cell in row.items()} for arm, row in self.cells.items()},
+        }
+
+
+@dataclass(frozen=True)
+class LengthBias:
+    """How closely win rates follow the length of the responses trained on, over arms or data sets."""
+
+    r: float | None
+    """Pearson's correlation; None where there is a reason."""
+    low: float | None
+    """Its interval by Fisher's z; None with fewer than four pairs."""
+    high: float | None
+    """The upper end."""
+    r_log: float | None
+    """With the logarithm of length."""
+    rank: float | None
+    """Spearman's: of the ranks, ties at their mean."""
+    n: int
+    """Pairs."""
+    level: float
+    """Of the interval."""
+    reason: str | None = None
+    """Why there is no correlation, or None."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def length_bias(lengths: Sequence[float], wins: Sequence[float], *, level: float = LEVEL) -> LengthBias:
+    """The correlation of mean response length with win rate, one pair an arm or data set.
+
+    A selection rewarded by a judge who likes length will drift towards long responses; near 1, the judge says little else.
+
+    Args:
+        lengths: above 0, in tokens or characters.
+        wins: win rates, in per cent or as a share.
+        level: of the interval.
+
+    Raises:
+        UsageError: sequences of different lengths, or a value that cannot be.
+    """
+    if len(lengths) != len(wins):
+        raise UsageError(f"There are {len(lengths)} lengths and {len(wins)} win rates.", fix="Give one of each for each arm.")
+    x, y = np.array(lengths, dtype=np.float64), np.array(wins, dtype=np.float64)
+    if not (np.isfinite(x).all() and np.isfinite(y).all() and (x > 0).all()):
+        raise UsageError("A length is not above 0, or a value is not finite.", fix="Leave that pair out.")
+    if not 0.0 < level < 1.0:
+        raise UsageError(f"A level of {level} cannot be.", fix="Give a number between 0 and 1, e.g. 0.95.")
+    n = len(x)
+    if n < 3 or len(np.unique(x)) == 1 or len(np.unique(y)) == 1:
+        reason = f"There are {n} pairs; it takes three." if n < 3 else "All lengths or all win rates are equal."
+        return LengthBias(None, None, None, None, None, n, level, reason)
+    r = _pearson(x, y)
+    low, high = fisher_interval(r, n, level=level) or (None, None)
+    return LengthBias(r, low, high, _pearson(np.log(x), y), _pearson(_ranks(x), _ranks(y)), n, level)
+
+
+def _pearson(x: Any, y: Any) -> float:
+    a, b = x - x.mean(), y - y.mean()
+    return max(-1.0, min(1.0, float((a * b).sum() / math.sqrt(float((a * a).sum() * (b * b).sum())))))
+
+
+def _ranks(values: Any) -> Any:
+    """Ranks from 1, ties at their mean."""
+    found, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return ((2 * last - counts + 1) / 2.0)[places] if len(found) else values
+
+
+__all__ = ["Cell", "LengthBias", "SkillTable", "length_bias"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
@@ -13,6 +14,11 @@ METHODS: Final = ("full", "lora")
 SCHEDULES: Final = ("constant", "linear", "cosine")
 BUDGETS: Final = ("epochs", "steps", "tokens")
 """How long a fine-tune lasts; one of them is given."""
+OPTIONAL: Final = (*BUDGETS, "bits", "micro")
+WHOLE: Final = ("steps", "tokens", "bits", "batch", "micro", "max_length", "lora_r", "lora_alpha")
+SWITCHES: Final = ("packing", "group_by_length", "gradient_checkpointing")
+TEXTS: Final = ("name", "method", "schedule", "optimizer", "loss", "source")
+"""Settings by their kind; the others are numbers."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class Recipe:
     """Settings the source does not give."""
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            _check_kind(each.name, getattr(self, each.name))
         given = [name for name in BUDGETS if getattr(self, name) is not None]
         if len(given) != 1:
             raise UsageError(
@@ -83,6 +91,8 @@ class Recipe:
         for name in ("warmup", "lora_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} of a fine-tune lies in [0, 1), not {getattr(self, name)!r}.")
+        if self.weight_decay < 0:
+            raise UsageError(f"weight_decay of a fine-tune is not below 0, as {self.weight_decay!r} is.")
         if self.micro is not None and self.batch % self.micro:
             raise UsageError(
                 f"A batch of {self.batch} rows cannot be computed {self.micro} at a time.", fix="Give a micro that divides it."
@@ -103,7 +113,32 @@ class Recipe:
         for name in given:
             if name not in known:
                 raise UsageError.named(name, known, noun="setting of a recipe")
-        return cls(**{**given, "assumed": tuple(given.get("assumed", ()))})
+        if "name" not in given:
+            raise UsageError("A recipe has a name.", fix="Give one, or take a preset.")
+        assumed = given.get("assumed", ())
+        return cls(**{**given, "assumed": tuple(assumed) if isinstance(assumed, list) else assumed})
+
+
+def _check_kind(name: str, value: object) -> None:
+    """Refuse what is not of a setting's kind: settings come from files, too.
+
+    Raises:
+        UsageError: a text where a number belongs, a number that is not finite, and so on.
+    """
+    if value is None and name in OPTIONAL:
+        return
+    if name in WHOLE:
+        fits, kind = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif name in SWITCHES:
+        fits, kind = isinstance(value, bool), "true or false"
+    elif name in TEXTS:
+        fits, kind = isinstance(value, str), "a text"
+    elif name == "assumed":
+        fits, kind = isinstance(value, tuple) and all(isinstance(each, str) for each in value), "a list of texts"
+    else:
+        fits, kind = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value), "a number"
+    if not fits:
+        raise UsageError(f"{name} of a recipe is {kind}, not {value!r}.")
 
 
 PRESETS: Final[dict[str, Recipe]] = {

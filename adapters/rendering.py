@@ -71,7 +71,7 @@ class Rendering:
         try:
             with quiet():
                 tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # the library raises nothing narrower
             raise ModelUnavailable(
                 f"{Path(folder).name} has no tokenizer that transformers can load: {str(error).splitlines()[0][:200]}",
                 fix="Name a folder with tokenizer.json and tokenizer_config.json.",
@@ -136,7 +136,7 @@ class Rendering:
                     yield Encoded([], [], 0, truncated=False, reason=each, control=self._spells_control(turns))
                     continue
                 ids, offsets = found["input_ids"][at[number]], found["offset_mapping"][at[number]]
-                yield self._encoded(ids, offsets, each, turns, loss, max_length)
+                yield self._encoded(ids, offsets, each, turns, max_length)
 
     def prompt(self, turns: Sequence[dict[str, str]]) -> str:
         """What a model is given to answer: the turns and the header of an answer.
@@ -146,8 +146,10 @@ class Rendering:
         """
         return str(self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True))
 
-    def _render(self, turns: list[dict[str, str]], loss: str) -> tuple[str, list[tuple[int, int]]] | str:
-        """The text and the answers' places in it, from header to end of turn; or why there is none."""
+    def _render(self, turns: list[dict[str, str]], loss: str) -> tuple[str, list[tuple[int, int]], int] | str:
+        """The text, the places in it on which the loss falls, from header to end of turn, and where the last answer begins; or why
+        there is none.
+        """
         jinja2 = require("jinja2", needed_by="the chat template")
         if not turns[-1]["content"].strip():
             return "no_response"
@@ -155,36 +157,49 @@ class Rendering:
         try:
             text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
             if loss == "all":
-                return text, [(0, len(text))]
+                # Nothing of the mask hangs on the turns before, so a template that rewrites them is not refused.
+                return text, [(0, len(text))], self._header(text, turns)
             spans: list[tuple[int, int]] = []
             for number in answers if loss == "assistant" else answers[-1:]:
-                before = self.prompt(turns[:number])
+                begin = self._begin(text, turns[: number + 1])
                 whole = text if number == len(turns) - 1 else str(self.tokenizer.apply_chat_template(turns[: number + 1], tokenize=False))
-                if not text.startswith(before) or not text.startswith(whole):
+                if begin is None or not text.startswith(whole):
                     return "not_a_prefix"
-                spans.append((len(before), len(whole)))
+                spans.append((begin, len(whole)))
         except (jinja2.TemplateError, TypeError, ValueError):
             return "template_refused"
-        return text, spans
+        return text, spans, spans[-1][0]
+
+    def _begin(self, text: str, turns: list[dict[str, str]]) -> int | None:
+        """Where in the text the last of the turns begins, behind its header; None where it is not found."""
+        if len(turns) == 1:
+            # No template renders a prompt without turns.
+            return self._header(text, turns)
+        before = self.prompt(turns[:-1])
+        return len(before) if text.startswith(before) else None
+
+    def _header(self, text: str, turns: list[dict[str, str]]) -> int:
+        """Where in the text the content of the last of the turns begins: where the text of other content goes another way."""
+        other = {**turns[-1], "content": "b" if turns[-1]["content"].strip().startswith("a") else "a"}
+        parted = zip(text, str(self.tokenizer.apply_chat_template([*turns[:-1], other], tokenize=False)), strict=False)
+        return next((place for place, (mine, theirs) in enumerate(parted) if mine != theirs), len(text))
 
     def _encoded(
         self,
         ids: list[int],
         offsets: list[tuple[int, int]],
-        rendered: tuple[str, list[tuple[int, int]]],
+        rendered: tuple[str, list[tuple[int, int]], int],
         turns: list[dict[str, str]],
-        loss: str,
         max_length: int | None,
     ) -> Encoded:
-        text, spans = rendered
+        text, spans, answer = rendered
         trained = [False] * len(ids)
         for begin, finish in spans:
             for number, (start, stop) in enumerate(offsets):
                 trained[number] |= begin <= start and stop <= finish
         # The end of turn begins where the response's text does not go on.
-        begin = spans[-1][0] if loss != "all" else text.rfind(turns[-1]["content"].strip())
         said = turns[-1]["content"].strip()
-        place = text.find(said, max(0, begin))
+        place = text.find(said, answer)
         closed = place + len(said) if place >= 0 else len(text)
         end = sum(1 for number, (start, _) in enumerate(offsets) if trained[number] and start >= closed)
         cut = max_length is not None and len(ids) > max_length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import hashlib
 import math
@@ -10,9 +11,9 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,7 @@ from instructsel.adapters.audit import MAX_REFUSED, Audit
 from instructsel.adapters.recipe import Recipe
 from instructsel.adapters.rendering import Encoded, Rendering
 from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, file_digest, fingerprint
-from instructsel.errors import EnvironmentFault, ModelRefused, TrainingDiverged, TrainingError
+from instructsel.errors import EnvironmentFault, MissingExtra, ModelRefused, TrainingDiverged, TrainingError, UsageError
 from instructsel.extras import require
 from instructsel.models.load import LocalModel, locate, quiet, refuse_code, settings
 from instructsel.protocols import Checkpoint
@@ -33,18 +34,31 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, float], None]
 """Steps done, steps in all, the loss of the last one."""
 
+PACKAGES: Final = ("torch", "transformers", "trl", "peft")
+"""Whose releases a checkpoint depends on; one of a base in 8 or 4 bits on that of bitsandbytes, too."""
 RECORD: Final = "training.json"
 STATE: Final = "state"
+OWNER: Final = "owner"
+"""Stands in the folder of states from before the first step: whose fine-tune it is."""
 COMPLETE: Final = "complete"
-"""Written into a state after everything else of it: what was killed half-written has none."""
+"""Written into a state after everything else of it, with the sizes of its files: what was killed half-written has none."""
 REDUCTION: Final = "mean over the trained tokens of a step, all its rows together"
 MICRO: Final = {"cpu": 16, "cuda": 8}
 SAVE_EVERY: Final = 300.0
 """Seconds between two states."""
 GROWN: Final = 2.0
 """A loss that ends so many times as high as it began has diverged."""
+SHORT: Final = 10
+"""Steps below which a loss may have grown by the rows that came last, unless it is above CHANCE."""
+CHANCE: Final = 15.0
+"""More nats a token than guessing among three million tokens costs."""
+SEEDS: Final = 2**32
 WINDOW: Final = 50
 """Batches among which rows are sorted by length."""
+PROBED: Final = 64
+"""Tokens of a row that show whether packed rows are kept apart."""
+LEAK: Final = 0.1
+"""Of the change that another row before it makes, what packing may make at most: rounding, and no more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +124,7 @@ class TrlTrainer:
             "micro": self._micro(),
             "max_refused": self.max_refused,
             "merge": self.merge,
-            "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft")},
+            "versions": {name: _release(name) for name in PACKAGES + (("bitsandbytes",) if self.recipe.bits else ())},
         }
 
     def audit(self, pool: Pool) -> Audit:
@@ -121,29 +135,39 @@ class TrlTrainer:
         """A checkpoint of the base fine-tuned on the pool, under this trainer's folder.
 
         Raises:
-            TrainingError: too many rows without a trained token, or a folder of another fine-tune.
-            TrainingDiverged: a loss that is not finite, or has grown beyond all reason.
+            TrainingError: too many rows without a trained token, a part of an epoch that is no row, or a folder of another fine-tune.
+            TrainingDiverged: a loss or a weight that is not finite, or a loss that has grown beyond all reason.
             EnvironmentFault: no memory, no room on the disk, an extra missing.
+            ModelRefused: no whole causal language model, a tokenizer of another one, or one that cannot be trained on packed rows.
+            UsageError: a seed outside of [0, 2^32), or an optimizer that transformers does not know.
         """
         return self.train_into(self.folder / self._key(pool, seed), pool, seed=seed)
 
     def train_into(self, folder: Path, pool: Pool, *, seed: int) -> Checkpoint:
-        """The same, with the checkpoint in a folder of one's own choice."""
+        """The same, with the checkpoint in a folder of one's own choice: a new one, an empty one, or this very fine-tune's."""
+        if not 0 <= seed < SEEDS:
+            raise UsageError(f"A seed is a whole number from 0 to {SEEDS - 1}, not {seed}.")
         key = self._key(pool, seed)
         found = _finished(folder, key)
         if found is not None:
+            # Killed between the record and the removal of its states, it left them.
+            shutil.rmtree(folder / STATE, ignore_errors=True)
             return found
         audit, rows = self._encoded(pool)
         audit.check(self.max_refused)
+        lengths = [len(each.ids) for each in rows]
+        order = packs(lengths, self.recipe, seed) if self.recipe.packing else [[at] for at in sequence(lengths, self.recipe, seed)]
+        if not order:
+            raise TrainingError(f"{self.recipe.epochs} epochs of {len(rows)} rows are not a single row.", fix="Train for longer.")
+        _claim(folder, key)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EnvironmentFault(f"Cannot make {folder}: {error.strerror or error}.", fix="Choose another folder.") from error
-        try:
-            return self._train(folder, key, pool, audit, rows, seed)
-        except OSError as error:
-            raise EnvironmentFault(f"The fine-tune cannot write to {folder}: {error.strerror or error}.", fix="Free some space.") from error
-        except RuntimeError as error:
+            return self._train(folder, key, pool, audit, rows, order, seed)
+        except Exception as error:
+            if _unwritten(error):
+                raise EnvironmentFault(
+                    f"The fine-tune cannot write to {folder}: {getattr(error, 'strerror', None) or str(error).splitlines()[0][:200]}.",
+                    fix="Free some space, or choose another folder.",
+                ) from error
             if _out_of_memory(error):
                 raise EnvironmentFault(
                     f"The fine-tune ran out of memory with {self._micro()} rows of up to {audit.longest} tokens at a time.",
@@ -163,35 +187,51 @@ class TrlTrainer:
         wanted = self.recipe.micro or MICRO[self.place[1]]
         return max(size for size in range(1, min(wanted, self.recipe.batch) + 1) if self.recipe.batch % size == 0)
 
-    def _train(self, folder: Path, key: str, pool: Pool, audit: Audit, rows: Sequence[Encoded], seed: int) -> Checkpoint:
-        datasets = require("datasets", needed_by="the fine-tune")
+    def _train(
+        self, folder: Path, key: str, pool: Pool, audit: Audit, rows: Sequence[Encoded], order: Sequence[Sequence[int]], seed: int
+    ) -> Checkpoint:
+        """Train on the rows in order; those that stand together share a sequence."""
         trl = require("trl", needed_by="the fine-tune")
         torch = require("torch", needed_by="the fine-tune")
-        order = sequence([len(each.ids) for each in rows], self.recipe, seed)
         state = folder / STATE
         begun = time.monotonic()
         with _silent(), quiet():
-            data = datasets.Dataset.from_dict(
-                {
-                    "input_ids": [rows[at].ids for at in order],
-                    "labels": [[name if on else -100 for name, on in zip(rows[at].ids, rows[at].trained, strict=True)] for at in order],
-                }
-            )
             watch = _watch(self, key, state)
+            model = self._model(torch)
+            if self.recipe.packing:
+                self._check_packing(trl, torch, model, rows)
             trainer = trl.SFTTrainer(
-                model=self._model(torch),
-                args=self._config(trl, state, audit, len(order), seed),
-                train_dataset=data,
+                model=model,
+                args=self._config(trl, state, len(order), seed),
+                train_dataset=_dataset(rows, order, packed=self.recipe.packing),
                 processing_class=self.rendering.tokenizer,
                 callbacks=[watch],
                 peft_config=self._lora() if self.recipe.method == "lora" else None,
             )
+            for weight in trainer.model.parameters():
+                if weight.requires_grad:
+                    # TRL holds the adapters of a quantized base in bf16, and reads them back from a state as fp32.
+                    weight.data = weight.data.float()
             # It would write every log to stdout.
             trainer.remove_callback(require("transformers", needed_by="the fine-tune").PrinterCallback)
             from_state = _last_state(state, key)
             trainer.train(resume_from_checkpoint=str(from_state) if from_state else None)
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-        _check_losses(losses, watch.unfinite, self.source.name)
+        try:
+            _check_losses(losses, watch.unfinite, self.source.name)
+            if not all(bool(torch.isfinite(weight).all()) for weight in trainer.model.parameters() if weight.requires_grad):
+                raise TrainingDiverged(
+                    f"The fine-tune of {self.source.name} ended with weights that are not finite.", fix="Lower the learning rate."
+                )
+        except TrainingDiverged:
+            # A state on the way there is nothing to go on from.
+            shutil.rmtree(state, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            raise
+        seen = [at for each in order for at in each]
+        steps = trainer.state.global_step
+        tokens = sum(len(rows[at].ids) for at in seen)
         record = {
             "kind": "training",
             "schema_version": SCHEMA_VERSION,
@@ -201,13 +241,13 @@ class TrlTrainer:
             "pool": {"fingerprint": pool.fingerprint, "examples": len(pool)},
             "audit": audit.as_dict(),
             "chat_template": "tulu" if self.rendering.fallback else "the base's own",
-            "steps": trainer.state.global_step,
+            "steps": steps,
             "batch": self.recipe.batch,
             "micro": self._micro(),
-            "rows_seen": len(order) if self.recipe.steps is None else min(len(order), trainer.state.global_step * self.recipe.batch),
-            "tokens_seen": int(sum(len(rows[at].ids) for at in order)),
-            "tokens_trained": int(sum(sum(rows[at].trained[1:]) for at in order)),
-            "tokens_per_step": sum(len(rows[at].ids) for at in order) / max(1, trainer.state.global_step),
+            "rows_seen": len(seen),
+            "tokens_seen": tokens,
+            "tokens_trained": sum(sum(rows[at].trained[1:]) for at in seen),
+            "tokens_per_step": tokens / steps,
             "loss_reduction": REDUCTION,
             "losses": losses,
         }
@@ -228,7 +268,7 @@ class TrlTrainer:
             given["device_map"] = {"": 0 if device == "cuda" else "cpu"}
         try:
             model, info = transformers.AutoModelForCausalLM.from_pretrained(str(self.source.folder), output_loading_info=True, **given)
-        except (ValueError, OSError, KeyError) as error:
+        except (ValueError, OSError, KeyError, require("safetensors", needed_by="the fine-tune").SafetensorError) as error:
             raise ModelRefused(
                 f"{self.source.name} cannot be loaded as a causal language model: {str(error).splitlines()[0][:200]}",
                 fix="Name a language model that transformers can load.",
@@ -243,6 +283,27 @@ class TrlTrainer:
             )
         return model
 
+    def _check_packing(self, trl: Any, torch: Any, model: Any, rows: Sequence[Encoded]) -> None:
+        """Refuse a model whose answers to a row depend on the rows that share its sequence, as a state-space model's may."""
+        first, second = rows[0].ids[:PROBED], rows[-1].ids[:PROBED]
+        collator = trl.trainer.sft_trainer.DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)
+
+        def answers(*given: list[int]) -> Any:
+            batch = collator([{"input_ids": ids} for ids in given])
+            batch.pop("labels")
+            batch = {name: value.to(model.device) if hasattr(value, "to") else value for name, value in batch.items()}
+            return model(**batch, use_cache=False).logits[0, -len(second) :].float()
+
+        with torch.no_grad():
+            alone, packed, joined = answers(second), answers(first, second), answers(first + second)
+        # Packed as if alone, up to rounding; joined into one row is what a leak would look like.
+        # Answers that are no numbers are for the loss to tell.
+        if float((packed - alone).abs().max()) > LEAK * float((joined - alone).abs().max()):
+            raise ModelRefused(
+                f"{self.source.name} does not keep the rows of a packed sequence apart: what stands in one changes the answers to another.",
+                fix="Train without packing.",
+            )
+
     def _lora(self) -> Any:
         peft = require("peft", needed_by="LoRA")
         return peft.LoraConfig(
@@ -253,12 +314,14 @@ class TrlTrainer:
             task_type="CAUSAL_LM",
         )
 
-    def _config(self, trl: Any, state: Path, audit: Audit, rows: int, seed: int) -> Any:
+    def _config(self, trl: Any, state: Path, sequences: int, seed: int) -> Any:
         recipe, (precision, device) = self.recipe, self.place
         micro = self._micro()
-        # Packed sequences are counted by the trainer itself.
-        steps = recipe.steps or (-1 if recipe.packing else math.ceil(rows / recipe.batch))
-        expected = steps if steps > 0 else max(1, math.ceil(audit.tokens / recipe.max_length * (recipe.epochs or 1) / recipe.batch))
+        steps = math.ceil(sequences / recipe.batch)
+        try:
+            require("transformers", needed_by="the fine-tune").training_args.OptimizerNames(recipe.optimizer)
+        except ValueError as error:
+            raise UsageError(f"transformers has no optimizer '{recipe.optimizer}'.", fix="For example: adamw_torch_fused") from error
         return trl.SFTConfig(
             output_dir=str(state),
             per_device_train_batch_size=micro,
@@ -267,7 +330,8 @@ class TrlTrainer:
             max_steps=steps,
             learning_rate=recipe.learning_rate,
             lr_scheduler_type={"constant": "constant_with_warmup"}.get(recipe.schedule, recipe.schedule),
-            warmup_steps=math.ceil(recipe.warmup * expected),
+            # The first step of a warm-up has a learning rate of 0: a fine-tune of one step would learn nothing.
+            warmup_steps=min(math.ceil(recipe.warmup * steps), steps - 1),
             weight_decay=recipe.weight_decay,
             max_grad_norm=recipe.max_grad_norm,
             optim=recipe.optimizer,
@@ -275,7 +339,9 @@ class TrlTrainer:
             use_cpu=device == "cpu",
             dataloader_pin_memory=device == "cuda",
             gradient_checkpointing=recipe.gradient_checkpointing,
-            max_length=recipe.max_length if recipe.packing else None,
+            # Masked, cut and packed already: its own packing would bring the copies of a row in several passes together.
+            dataset_kwargs={"skip_prepare_dataset": True},
+            max_length=None,
             packing=recipe.packing,
             # The order is ours: by seed and length alone.
             train_sampling_strategy="sequential",
@@ -348,9 +414,77 @@ def sequence(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[int]:
                 part.append(at)
                 seen += lengths[at]
             once = part
-        order += _by_length(once, lengths, recipe.batch, drawn) if recipe.group_by_length else once
+        # The first rows fill the batch that the last pass left short, so that the others come in batches of their own.
+        short = -len(order) % recipe.batch
+        order += [*once[:short], *_by_length(once[short:], lengths, recipe.batch, drawn)] if recipe.group_by_length else once
         turn += 1
     return order
+
+
+def packs(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[list[int]]:
+    """The rows of a fine-tune with packing: those that share a sequence, in the order the sequences are seen.
+
+    Each pass is packed by itself, the longest row first and each into the fullest sequence it fits, and its sequences come in
+    random order. Epochs and tokens count rows, as without packing; a step is `batch` sequences.
+
+    Args:
+        lengths: tokens of each row, none above the recipe's `max_length`.
+        recipe: how long it lasts, and how long a sequence is.
+        seed: of the order.
+
+    >>> from instructsel.adapters.recipe import recipe
+    >>> sorted(packs([5, 3, 2], recipe("tiny", epochs=1, packing=True, max_length=5), 0))
+    [[0], [1, 2]]
+    """
+    n = len(lengths)
+    if not n:
+        return []
+    wanted = None if recipe.steps is None else recipe.steps * recipe.batch
+    if wanted is not None:
+        # How many sequences a whole pass fills does not depend on its order.
+        each = len(_fitted(range(n), lengths, recipe.max_length))
+        recipe = replace(recipe, steps=None, epochs=math.ceil(wanted / each))
+    order = sequence(lengths, replace(recipe, group_by_length=False), seed)
+    made: list[list[int]] = []
+    for turn, start in enumerate(range(0, len(order), n)):
+        once = _fitted(order[start : start + n], lengths, recipe.max_length)
+        random.Random(f"instructsel packing {seed} {turn}").shuffle(once)
+        made += once
+    return made[:wanted]
+
+
+def _fitted(rows: Sequence[int], lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Rows in sequences of at most so many tokens: best fit, the longest first."""
+    made: list[list[int]] = []
+    # What is left in each sequence that is not full, the fullest first.
+    left: list[tuple[int, int]] = []
+    for at in sorted(rows, key=lambda at: -lengths[at]):
+        place = bisect.bisect_left(left, (lengths[at], 0))
+        free, number = left.pop(place) if place < len(left) else (room, len(made))
+        if number == len(made):
+            made.append([])
+        made[number].append(at)
+        if free > lengths[at]:
+            bisect.insort(left, (free - lengths[at], number))
+    return made
+
+
+def _dataset(rows: Sequence[Encoded], order: Sequence[Sequence[int]], *, packed: bool) -> Any:
+    """Tokens and labels in the order they are seen; of packed rows the lengths as well."""
+    datasets = require("datasets", needed_by="the fine-tune")
+    labels = [[name if on else -100 for name, on in zip(each.ids, each.trained, strict=True)] for each in rows]
+    if not packed:
+        # Each row is held once, however many passes there are.
+        return datasets.Dataset.from_dict({"input_ids": [each.ids for each in rows], "labels": labels}).select(
+            [at for each in order for at in each]
+        )
+    return datasets.Dataset.from_dict(
+        {
+            "input_ids": [[name for at in each for name in rows[at].ids] for each in order],
+            "labels": [[name for at in each for name in labels[at]] for each in order],
+            "seq_lengths": [[len(rows[at].ids) for at in each] for each in order],
+        }
+    )
 
 
 def _by_length(rows: Sequence[int], lengths: Sequence[int], batch: int, drawn: random.Random) -> list[int]:
@@ -407,6 +541,7 @@ def _watch(trainer: TrlTrainer, key: str, state: Path) -> Any:
             if not math.isfinite(loss) or not math.isfinite(float(logs.get("grad_norm", 0.0))):
                 self.unfinite = state.global_step
                 control.should_training_stop = True
+                control.should_save = False
             if trainer.progress is not None:
                 trainer.progress(state.global_step, state.max_steps, loss)
 
@@ -416,31 +551,66 @@ def _watch(trainer: TrlTrainer, key: str, state: Path) -> Any:
 
         def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             self.saved = time.monotonic()
-            whole = Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE
-            with atomic_write(whole) as file:
-                file.write(key.encode())
+            path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            mark = dump_json({"key": key, "sizes": _sizes(path)})
+            with atomic_write(path / COMPLETE) as file:
+                file.write(mark)
 
     return Watch()
 
 
+def _claim(folder: Path, key: str) -> None:
+    """Take a folder for this fine-tune. Weights that nothing here knows of are never written over.
+
+    Raises:
+        TrainingError: another fine-tune was begun there, or it holds weights of another origin.
+        EnvironmentFault: it cannot be made or written to.
+    """
+    owner = folder / STATE / OWNER
+    try:
+        held = owner.read_bytes() if owner.is_file() else None
+        record = folder / RECORD
+        weights = [*folder.glob("*.safetensors"), *folder.glob("adapter/*.safetensors")]
+        foreign = held is None and not record.exists() and bool(weights)
+        if foreign or held not in (None, key.encode()):
+            what = "weights that are no checkpoint of this fine-tune" if foreign else "another fine-tune, begun and not finished"
+            raise TrainingError(f"{folder} holds {what}.", fix="Choose another folder, or remove this one.")
+        owner.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(owner) as file:
+            file.write(key.encode())
+        # Of weights that are not those it speaks of.
+        record.unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"Cannot make {folder}: {error.strerror or error}.", fix="Choose another folder.") from error
+
+
 def _last_state(folder: Path, key: str) -> Path | None:
-    """The last state that was written to its end for this very fine-tune; everything else is removed."""
+    """The last state that is whole; those that are not are removed."""
     found: list[tuple[int, Path]] = []
-    for path in folder.glob("checkpoint-*") if folder.is_dir() else ():
+    for path in folder.glob("checkpoint-*"):
         number = path.name.rpartition("-")[2]
-        mark = path / COMPLETE
-        if number.isdigit() and mark.is_file() and mark.read_bytes() == key.encode():
+        try:
+            mark = orjson.loads((path / COMPLETE).read_bytes())
+            whole = number.isdigit() and mark == {"key": key, "sizes": _sizes(path)}
+        except (OSError, orjson.JSONDecodeError):
+            whole = False
+        if whole:
             found.append((int(number), path))
         else:
             shutil.rmtree(path, ignore_errors=True)
     return max(found)[1] if found else None
 
 
+def _sizes(folder: Path) -> dict[str, int]:
+    """The bytes of each file of a state."""
+    return {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file() and path.name != COMPLETE}
+
+
 def _finished(folder: Path, key: str) -> Checkpoint | None:
     """The checkpoint of this very fine-tune, if it is there and whole."""
     try:
         record = orjson.loads((folder / RECORD).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, orjson.JSONDecodeError) as error:
         raise TrainingError(f"{folder / RECORD} cannot be read: {error}.", fix="Remove the folder, or choose another.") from error
@@ -451,7 +621,6 @@ def _finished(folder: Path, key: str) -> Checkpoint | None:
     merged = record["trainer"]["merge"] or record["trainer"]["recipe"]["method"] == "full"
     if _digest(folder if merged else folder / "adapter") != record["digest"]:
         # Weights that are not those of the record: trained again.
-        (folder / RECORD).unlink()
         return None
     return Checkpoint(folder, record["digest"], record["seed"], record, owned=True)
 
@@ -463,21 +632,45 @@ def _digest(folder: Path) -> str:
 
 
 def _check_losses(losses: Sequence[float], unfinite: int | None, name: str) -> None:
+    # A state that was saved before the loss was looked at brings it back.
+    unfinite = unfinite or next((step for step, loss in enumerate(losses, 1) if not math.isfinite(loss)), None)
     if unfinite is not None:
         raise TrainingDiverged(
             f"The loss or its gradient is not finite at step {unfinite} of the fine-tune of {name}.",
             fix="Lower the learning rate, or look for rows that are no text.",
         )
     tail = losses[-max(1, len(losses) // 10) :]
-    if len(losses) >= 10 and sum(tail) / len(tail) > GROWN * max(losses[0], 1.0):
+    ended = math.fsum(tail) / len(tail)
+    if ended > GROWN * max(losses[0], 1.0) and (len(losses) >= SHORT or ended > CHANCE):
         raise TrainingDiverged(
-            f"The loss of the fine-tune of {name} grew from {losses[0]:.3g} to {sum(tail) / len(tail):.3g} nats.",
+            f"The loss of the fine-tune of {name} grew from {losses[0]:.3g} to {ended:.3g} nats.",
             fix="Lower the learning rate.",
         )
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def _out_of_memory(error: Exception) -> bool:
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
     return type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error) or "out of memory" in str(error)
+
+
+def _unwritten(error: Exception) -> bool:
+    """Whether a file could not be written: safetensors and torch have errors of their own for it."""
+    if isinstance(error, OSError):
+        return True
+    safetensors = require("safetensors", needed_by="the fine-tune")
+    if isinstance(error, safetensors.SafetensorError):
+        return str(error).startswith("Error while serializing")
+    return isinstance(error, RuntimeError) and ("inline_container" in str(error) or "PytorchStreamWriter" in str(error))
+
+
+def _release(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError as error:
+        raise MissingExtra(
+            f"The fine-tune needs '{name}', which is not installed.", fix="Install it with: pip install 'instructsel[train]'"
+        ) from error
 
 
 @contextlib.contextmanager

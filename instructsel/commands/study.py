@@ -37,9 +37,12 @@ app: typer.Typer = typer.Typer(
     rich_markup_mode=None,
 )
 
-PLAN_EXAMPLES: Final = """Examples, with the base that make toy-study makes:
+PLAN_EXAMPLES: Final = """Examples:
   instructsel study plan examples/pool.jsonl --scores /tmp/demo.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --steps 4 --indicators len,knn_6 --mixtures 3 --rows 40 -o /tmp/study
   instructsel study plan examples/pool.jsonl --scores /tmp/demo.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --indicators len,knn_6 --mixtures 0 --bins len:4 -o /tmp/bins
+
+\b
+Base and evaluation sets here are those of make toy-study.
 """
 RUN_EXAMPLES: Final = """Examples:
   instructsel study run /tmp/study --limit 1

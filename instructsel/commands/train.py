@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from instructsel.adapters.trl import TrlTrainer
     from instructsel.protocols import Checkpoint, Grades
 
-EXAMPLES: Final = """Examples, with the base that make toy-study makes:
+EXAMPLES: Final = """Examples:
   instructsel train examples/pool.jsonl --base study-demo/toybase --preset tiny --steps 4 --audit
   instructsel train examples/pool.jsonl --base study-demo/toybase --preset tiny --steps 4 -o /tmp/toytuned
+
+\b
+Base and evaluation sets here are those of make toy-study.
 """
 
 

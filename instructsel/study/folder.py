@@ -7,10 +7,7 @@ with its own digest; only the worker that holds the claim of a run writes or mov
 from __future__ import annotations
 
 import os
-import tempfile
-import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +16,8 @@ from typing import Any, Final, Self
 
 import orjson
 
-from instructsel.artifact import SCHEMA_VERSION, TEMPORARY, atomic_write, checked_version, dump_json, fingerprint, machine, running, sweep
+from instructsel.artifact import SCHEMA_VERSION, atomic_write, checked_version, dump_json, fingerprint, sweep
+from instructsel.claims import Claims
 from instructsel.errors import EnvironmentFault, ScoresError, StudyError
 from instructsel.scores.frames import release
 
@@ -28,24 +26,13 @@ PLAN: Final = "plan.json"
 TABLE: Final = "study.parquet"
 CHECKPOINTS: Final = "checkpoints"
 RUNS: Final = "runs"
-CLAIM: Final = ".claim"
 DAMAGED: Final = ".damaged"
-
-BEAT: Final = 60.0
-"""Seconds after which a worker renews its claim."""
-STALE: Final = 3600.0
-"""Seconds without renewal after which a claim is nobody's, on whichever machine its process was."""
-UNREADABLE: Final = 60.0
-"""Seconds that a claim may be without content: where files cannot be linked, it is filled after it is made."""
 
 AGAIN: Final = "Plan the study again, in another folder."
 PER_INDICATOR: Final = 10
 """Subsets that each indicator of a fit should have."""
 ALIKE: Final = 1e-9
 """Relative to their size: means that differ less do not vary."""
-
-_held: set[Path] = set()
-"""The claims of this process; one that bears its number and is not among them is of a process before it."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +228,11 @@ class StudyFolder:
         """The folder of runs."""
         return self.path / RUNS
 
+    @property
+    def claims(self) -> Claims:
+        """Who is at work on which run."""
+        return Claims(self.runs)
+
     def file(self, run: Run, ending: str = ".json") -> Path:
         """A run's file: its record, or `.failed.json`."""
         return self.runs / f"{run.name}{ending}"
@@ -277,13 +269,11 @@ class StudyFolder:
         """Remove what killed workers left half written, and their claims of runs that finished."""
         # Not in the folder itself, which may be the user's own; there every write sweeps after its own name.
         sweep(self.runs)
-        claims = self._claims()
+        claimed = set(self.claims.names())
         for run in plan.runs:
             # A live one that took the same name in between is no loss: what it claims is finished.
-            if run.name in claims and all(self.finished(plan, each) for each, first in plan.claims.items() if first == run):
-                for path in claims[run.name]:
-                    if not _alive(path):
-                        path.unlink(missing_ok=True)
+            if run.name in claimed and all(self.finished(plan, each) for each, first in plan.claims.items() if first == run):
+                self.claims.tidy(run.name)
 
     def finished(self, plan: Plan, run: Run) -> Mapping[str, Any] | None:
         """The record of a run that finished; None where there is none, it is damaged, or of another plan."""
@@ -325,68 +315,23 @@ class StudyFolder:
         """How far the study is now."""
         finished = {run: record for run in plan.runs if (record := self.finished(plan, run)) is not None}
         failed = {run: record for run in plan.runs if run not in finished and (record := self.failed(plan, run)) is not None}
-        claims = self._claims()
         alive: dict[Run, Run] = {}
+        claimed = set(self.claims.names())
         for run in plan.runs:
-            if run not in finished and _any_alive(claims.get(plan.claims[run].name, ())):
+            name = plan.claims[run].name
+            if run not in finished and name in claimed and self.claims.busy(name):
                 alive.setdefault(plan.claims[run], run)
         return Survey(finished, failed, tuple(alive.values()), len(plan.runs))
 
     def busy(self, plan: Plan, run: Run) -> bool:
         """Whether a worker that lives has claimed the run."""
-        return _any_alive(self._claims().get(plan.claims[run].name, ()))
+        return self.claims.busy(plan.claims[run].name)
 
     @contextmanager
     def claimed(self, plan: Plan, run: Run) -> Iterator[bool]:
         """Whether the run is this worker's alone until the block ends; it is not while another one lives that claimed it."""
-        mine = self._claim(plan.claims[run])
-        if mine is None:
-            yield False
-            return
-        ended = threading.Event()
-        beating = threading.Thread(target=_renew, args=(mine, ended), daemon=True)
-        beating.start()
-        try:
-            yield True
-        finally:
-            ended.set()
-            beating.join()
-            _released(mine)
-
-    def _claim(self, run: Run) -> Path | None:
-        """The claim of a run, if nobody who lives has one.
-
-        A dead one is not replaced, which two workers could do one after the other, but followed by the next number, which only
-        one of them can make. Whoever has made a claim looks again, and steps back where another one lives: of two workers at
-        least the later to look sees the other.
-        """
-        before = self._claims().get(run.name, [])
-        if _any_alive(before):
-            return None
-        number = 1 + max((_number(path) for path in before), default=-1)
-        mine = self.file(run, CLAIM + (f"-{number}" if number else "")).resolve()
-        if not _created(mine):
-            return None
-        if _any_alive(path for path in self._claims().get(run.name, ()) if path != mine):
-            _released(mine)
-            return None
-        for path in before:
-            path.unlink(missing_ok=True)
-        return mine
-
-    def _claims(self) -> dict[str, list[Path]]:
-        """Run → its claims, dead or alive."""
-        found: dict[str, list[Path]] = {}
-        folder = self.runs.resolve()
-        try:
-            names = os.listdir(folder)
-        except FileNotFoundError:
-            return found
-        for name in names:
-            run, claim, _ = name.rpartition(CLAIM)
-            if claim and not name.startswith("."):
-                found.setdefault(run, []).append(folder / name)
-        return found
+        with self.claims.held(plan.claims[run].name) as mine:
+            yield mine
 
     def _record(self, plan: Plan, run: Run, ending: str) -> Mapping[str, Any] | None:
         try:
@@ -397,84 +342,6 @@ class StudyFolder:
             return None
         agrees = whole.get("configuration") == plan.hash and whole.get("ids") == plan.by_name[run.subset]["ids"]
         return whole if agrees and (whole.get("subset"), whole.get("seed")) == (run.subset, run.seed) else None
-
-
-def _released(claim: Path) -> None:
-    _held.discard(claim)
-    claim.unlink(missing_ok=True)
-
-
-def _renew(claim: Path, ended: threading.Event) -> None:
-    while not ended.wait(BEAT):
-        try:
-            os.utime(claim)
-        except OSError:
-            # Taken over by a worker that could not see it renewed; both come to the same result.
-            return
-
-
-def _created(path: Path) -> bool:
-    """Make a claim with its content at once; False where it is already there.
-
-    Raises:
-        EnvironmentFault: it cannot be made.
-    """
-    content = dump_json({"machine": machine(), "process": os.getpid(), "time": time.time()})
-    temporary = None
-    made = False
-    try:
-        _held.add(path)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.{machine()}-{os.getpid()}-", suffix=TEMPORARY, dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            raise
-        except OSError:
-            # A file system without links.
-            with open(path, "xb") as file:
-                file.write(content)
-        made = True
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise EnvironmentFault(f"Cannot write {path}: {error.strerror or error}.", fix="Free some space there.") from error
-    finally:
-        if not made:
-            _held.discard(path)
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-    return True
-
-
-def _any_alive(claims: Iterable[Path]) -> bool:
-    return any(_alive(path) for path in claims)
-
-
-def _alive(claim: Path) -> bool:
-    """Whether the worker that made a claim still lives, as far as can be told from here."""
-    try:
-        silent = time.time() - claim.stat().st_mtime
-        content = claim.read_bytes()
-    except FileNotFoundError:
-        return False
-    try:
-        told = orjson.loads(content)
-        host, process = str(told["machine"]), int(told["process"])
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return silent < UNREADABLE
-    if silent > STALE:
-        return False
-    if host != machine():
-        return True
-    # In a container every process may bear the same number as the one before it.
-    return claim in _held if process == os.getpid() else running(process)
-
-
-def _number(claim: Path) -> int:
-    tail = claim.name.rpartition(CLAIM)[2].removeprefix("-")
-    return int(tail) if tail.isdigit() else 0
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

@@ -133,6 +133,7 @@ def test_every_help_shows_two_examples(run: Run, verb: list[str]) -> None:
     assert len(re.findall(r"^ *instructsel ", done.stdout.split("Examples:")[1], flags=re.MULTILINE)) == 2
 
 
+@pytest.mark.timeout(900)
 def test_the_examples_of_every_help_run(run: Run, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     tiny.causal(tmp_path / "study-demo" / "toybase", "llama")

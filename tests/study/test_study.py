@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 
 from instructsel.artifact import machine, manifest_path
+from instructsel.claims import STALE, UNREADABLE
 from instructsel.errors import (
     EnvironmentFault,
     ObservationsError,
@@ -33,7 +34,7 @@ from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.rules.observations import Observations
 from instructsel.scores.table import ScoreTable
 from instructsel.study.design import Bins, Design, Mixtures
-from instructsel.study.folder import STALE, UNREADABLE, Run, StudyFolder
+from instructsel.study.folder import Run, StudyFolder
 from instructsel.study.study import Progress, Study, check_evaluation, plan_study, run_study
 from tests.conftest import ROOT
 from tests.study import job
@@ -542,7 +543,7 @@ def test_a_claim_is_made_where_files_cannot_be_linked(
 
 
 def test_a_worker_that_is_at_work_renews_its_claim(pool: Pool, trainer: FakeTrainer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("instructsel.study.folder.BEAT", 0.01)
+    monkeypatch.setattr("instructsel.claims.BEAT", 0.01)
     ages = []
     train = trainer.train
 

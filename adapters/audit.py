@@ -35,7 +35,7 @@ class Audit:
     truncated: int
     """Trained rows whose end was cut off."""
     control: int
-    """Rows whose text spells out a control token of the tokenizer, which reads it as one."""
+    """Rows whose text spells out a control token of the tokenizer; they are trained on its letters."""
     longest: int
     """Tokens of the longest trained row."""
 
@@ -96,7 +96,7 @@ class Audit:
         if self.refused:
             told.append(f"refused: {', '.join(f'{n} {reason}' for reason, n in self.refused.items())}; first {', '.join(self.named)}")
         if self.control:
-            told.append(f"warning: {self.control:,} rows spell out a control token of the tokenizer, and it is read as one")
+            told.append(f"{self.control:,} rows spell out a control token of the tokenizer; it is read as its letters")
         return told
 
 

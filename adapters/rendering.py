@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ class Encoded:
     """Why nothing can be trained on it: template_refused (it takes no such roles), not_a_prefix (it rewrites what was said before),
     no_response (the answer is empty), no_trained_token (the prompt alone fills the length)."""
     control: bool = False
-    """Whether a text spells out a control token of the tokenizer, which reads it as one."""
+    """Whether a text spells out a control token of the tokenizer; it is read as its letters, not as the token."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +194,9 @@ class Rendering:
         max_length: int | None,
     ) -> Encoded:
         text, spans, answer = rendered
+        control = self._spells_control(turns)
+        if control:
+            ids, offsets = self._respelled(ids, offsets, text, turns)
         trained = [False] * len(ids)
         for begin, finish in spans:
             for number, (start, stop) in enumerate(offsets):
@@ -208,11 +212,55 @@ class Rendering:
             ids, trained = ids[:max_length], trained[:max_length]
         # The first token has nothing before it to be predicted from.
         reason = None if any(trained[1:]) else "no_trained_token"
-        return Encoded(list(ids), trained, end, truncated=cut, reason=reason, control=self._spells_control(turns))
+        return Encoded(list(ids), trained, end, truncated=cut, reason=reason, control=control)
+
+    @cached_property
+    def control(self) -> dict[int, str]:
+        """The tokenizer's control tokens, id → text."""
+        added = {number: str(token) for number, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+        return {**added, **dict(zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True))}
 
     def _spells_control(self, turns: Sequence[dict[str, str]]) -> bool:
-        tokens = self.tokenizer.all_special_tokens
-        return any(token in turn["content"] for turn in turns for token in tokens)
+        return any(token in turn["content"] for turn in turns for token in self.control.values())
+
+    def _respelled(
+        self, ids: list[int], offsets: list[tuple[int, int]], text: str, turns: Sequence[dict[str, str]]
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Tokens in which a control token stands where the template put it and nowhere else.
+
+        A text that spells one out means its letters: read as the token it could end a turn or begin one of another role.
+        """
+        regions: list[tuple[int, int]] = []
+        cursor = 0
+        for turn in turns:
+            # A template may strip a turn.
+            found = next((said for said in (turn["content"], turn["content"].strip()) if said and text.find(said, cursor) >= 0), None)
+            if found is not None:
+                place = text.find(found, cursor)
+                cursor = place + len(found)
+                regions.append((place, cursor))
+        spelled: list[int] = []
+        places: list[tuple[int, int]] = []
+        for number, (start, stop) in zip(ids, offsets, strict=True):
+            if number in self.control and start < stop and any(begin <= start and stop <= finish for begin, finish in regions):
+                letters = self._letters(text[start:stop])
+                spelled += [each for each, _ in letters]
+                places += [(start + first, start + last) for _, (first, last) in letters]
+            else:
+                spelled.append(number)
+                places.append((start, stop))
+        return spelled, places
+
+    def _letters(self, text: str) -> list[tuple[int, tuple[int, int]]]:
+        """A control token's text as the tokens of its letters, with their places in it."""
+        backend = self.tokenizer.backend_tokenizer
+        before = backend.encode_special_tokens
+        backend.encode_special_tokens = True
+        try:
+            found = backend.encode(text, add_special_tokens=False)
+        finally:
+            backend.encode_special_tokens = before
+        return list(zip(found.ids, found.offsets, strict=True))
 
 
 __all__ = ["LOSSES", "TULU", "Encoded", "Rendering"]

@@ -82,7 +82,7 @@ def test_an_audit_is_plain_data_and_lines_for_people() -> None:
         "2 of 3 rows are trained on: 10 tokens, the loss falls on 4 (40%); longest row 5",
         "truncated: 1 rows (50.0%)",
         "refused: 1 no_response; first row-2 (no_response)",
-        "warning: 1 rows spell out a control token of the tokenizer, and it is read as one",
+        "1 rows spell out a control token of the tokenizer; it is read as its letters",
     ]
     assert len(Audit.of(named(1), [row(3, 2)])[0].lines()) == 2
     assert Audit.of([], [])[0].lines()[0].startswith("0 of 0 rows")

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from instructsel.rules.observations import Observations
+from tests import tiny
 from tests.conftest import ROOT
 
 BLOCKED = """
@@ -42,3 +48,79 @@ def test_the_scoring_script_for_a_gpu_runs_at_toy_size_without_polars_and_faiss(
         assert case["share_of_peak"] is None and case["gpu_busy_share"] is None
         if name != "embed":
             assert case["batches_are"] == "packed" and case["largest_difference"] < 1e-4 < case["standard_deviation_of_values"]
+
+
+def test_the_study_script_for_a_gpu_runs_at_toy_size_without_polars_and_goes_on(tmp_path: Path) -> None:
+    base, pools, out = tiny.causal(tmp_path / "base", "llama"), tmp_path / "pools", tmp_path / "out" / "results.json"
+    pools.mkdir()
+    out.parent.mkdir()
+    for name in ("lima", "oasst", "alpaca", "self_instruct", "t0", "fitting"):
+        rows = [
+            {"messages": [{"role": "user", "content": f"Say {name} {n}."}, {"role": "assistant", "content": f"{name} {n}"}]}
+            for n in range(16)
+        ]
+        (pools / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    script = str(ROOT / "benchmarks" / "gpu" / "study.py")
+    # datasets looks whether polars is there, and may be told that it is not.
+    blocked = "import runpy, sys\nsys.modules.update(dict.fromkeys(('polars', 'faiss', 'typer')))\n" + BLOCKED[BLOCKED.index("script =") :]
+
+    def run(*more: str) -> dict[str, Any]:
+        asked = [script, "--toy", "--base", str(base), "--pools", str(pools), "--out", str(out), *more]
+        done = subprocess.run([sys.executable, "-c", blocked, *asked], capture_output=True, text=True, timeout=280, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found: dict[str, Any] = json.loads(out.read_text())
+        return found
+
+    first = run("--mixtures", "1")["runs"]
+    assert len(first) == 1 and "failed" not in first[0] and first[0]["loss"] > 0 and first[0]["n_items"] == 16
+    (tmp_path / "earlier.json").write_text(out.read_text())
+    both = run("--mixtures", "2", "--done", str(tmp_path / "earlier.json"))["runs"]
+    assert both[0] == first[0] and [each["subset"] for each in both] == ["mix-000", "mix-001"]
+    files = [str(pools / f"{name}.jsonl") for name in ("lima", "oasst", "alpaca", "self_instruct", "t0")]
+    subprocess.run(
+        [sys.executable, "-m", "instructsel", "score", *files, "--indicators", "len", "-o", str(tmp_path / "s.parquet"), "-q"], check=True
+    )
+    table = tmp_path / "study.parquet"
+    joined = [script, "--join", str(out), "--scores", str(tmp_path / "s.parquet"), "--pools", str(pools), "--table", str(table)]
+    subprocess.run([sys.executable, *joined], check=True, capture_output=True)
+    observations = Observations.read(table)
+    assert len(observations) == 2 and observations.indicators() == ("len",)
+    assert observations.numbers("loss").tolist() == [each["loss"] for each in both]
+
+
+@pytest.mark.soak
+def test_a_base_whose_training_is_killed_comes_out_the_same(tmp_path: Path) -> None:
+    script = (ROOT / "benchmarks" / "tinybase" / "train.py").read_text().replace("SAVE_EVERY: Final = 60.0", "SAVE_EVERY: Final = 0.2")
+    # Beside the original, whose folder it puts on the path.
+    hurried = ROOT / "benchmarks" / "tinybase" / "hurried.py"
+    hurried.write_text(script)
+    try:
+
+        def run(name: str, seconds: float | None) -> None:
+            asked = [
+                sys.executable,
+                str(hurried),
+                "--size",
+                "toy",
+                "--tokens",
+                "100000",
+                "--data",
+                str(tmp_path / "none"),
+                "--out",
+                str(tmp_path / name),
+            ]
+            with subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as made:
+                if seconds is not None:
+                    state = tmp_path / name / "state" / "last.safetensors"
+                    while not state.exists() and made.poll() is None:
+                        time.sleep(0.05)
+                    made.kill()
+
+        run("whole", None)
+        run("killed", 1.0)
+        assert not (tmp_path / "killed" / "tinybase.json").exists()
+        run("killed", None)
+        records = [json.loads((tmp_path / name / "tinybase.json").read_text()) for name in ("whole", "killed")]
+        assert records[0]["weights_sha256"] == records[1]["weights_sha256"]
+    finally:
+        hurried.unlink()

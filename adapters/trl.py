@@ -111,9 +111,13 @@ class TrlTrainer:
         asked, device = settings("fp32" if self.precision == "auto" else self.precision, self.device)
         return ("bf16" if self.precision == "auto" and device == "cuda" else asked), device
 
-    @cached_property
+    @property
     def fingerprint(self) -> Mapping[str, Any]:
         """Base, recipe, precision, device and releases; no path."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> Mapping[str, Any]:
         precision, device = self.place
         return {
             "kind": "trl",

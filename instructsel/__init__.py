@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from instructsel.pool.example import Example, Message
     from instructsel.pool.pool import Pool
     from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
+    from instructsel.reports.render import Report, report
     from instructsel.rules.catalog import load as load_rule
     from instructsel.rules.fit import Fitted, fit
     from instructsel.rules.linear import LinearRule
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
     from instructsel.selection.size import SizeCurve, search_size
     from instructsel.study.design import Bins, Design, Mixtures
     from instructsel.study.study import Study, plan_study, run_study
+    from instructsel.verification.arms import Arm, verify
+    from instructsel.verification.verify import Verification
 
     __version__: str
 
 __all__ = [
+    "Arm",
     "Bins",
     "Cache",
     "Checkpoint",
@@ -51,24 +55,29 @@ __all__ = [
     "Mixtures",
     "Observations",
     "Pool",
+    "Report",
     "ScoreTable",
     "Selection",
     "SizeCurve",
     "Study",
     "Tokens",
     "Trainer",
+    "Verification",
     "baselines",
     "fit",
     "load_rule",
     "plan_study",
+    "report",
     "run_study",
     "score",
     "search_size",
     "select",
     "univariate",
+    "verify",
 ]
 
 _HOME = {
+    "Arm": ("instructsel.verification.arms", "Arm"),
     "Bins": ("instructsel.study.design", "Bins"),
     "Cache": ("instructsel.cache", "Cache"),
     "Checkpoint": ("instructsel.protocols", "Checkpoint"),
@@ -86,21 +95,25 @@ _HOME = {
     "Mixtures": ("instructsel.study.design", "Mixtures"),
     "Observations": ("instructsel.rules.observations", "Observations"),
     "Pool": ("instructsel.pool.pool", "Pool"),
+    "Report": ("instructsel.reports.render", "Report"),
     "ScoreTable": ("instructsel.scores.table", "ScoreTable"),
     "Selection": ("instructsel.selection.selection", "Selection"),
     "SizeCurve": ("instructsel.selection.size", "SizeCurve"),
     "Study": ("instructsel.study.study", "Study"),
     "Tokens": ("instructsel.selection.budget", "Tokens"),
     "Trainer": ("instructsel.protocols", "Trainer"),
+    "Verification": ("instructsel.verification.verify", "Verification"),
     "baselines": ("instructsel.selection.baselines", "baselines"),
     "fit": ("instructsel.rules.fit", "fit"),
     "load_rule": ("instructsel.rules.catalog", "load"),
     "plan_study": ("instructsel.study.study", "plan_study"),
+    "report": ("instructsel.reports.render", "report"),
     "run_study": ("instructsel.study.study", "run_study"),
     "score": ("instructsel.scores.run", "score"),
     "search_size": ("instructsel.selection.size", "search_size"),
     "select": ("instructsel.selection.selection", "select"),
     "univariate": ("instructsel.rules.univariate", "univariate"),
+    "verify": ("instructsel.verification.arms", "verify"),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from instructsel.commands import cache, demo, diff, doctor, explain, rules, score, select, status, study, train
+from instructsel.commands import cache, demo, diff, doctor, explain, report, rules, score, select, status, study, train, verify
 from instructsel.commands._settings import defaults
 
 app: typer.Typer = typer.Typer(
@@ -41,6 +41,8 @@ app.command("select")(select.command)
 app.add_typer(rules.app, name="rules")
 app.add_typer(study.app, name="study")
 app.command("train")(train.command)
+app.command("report")(report.command)
+app.command("verify")(verify.command)
 app.command("explain")(explain.command)
 app.command("diff")(diff.command)
 app.command("status")(status.command)

@@ -24,7 +24,7 @@ def defaults() -> dict[str, Any]:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         fail(UsageError(f"{FILE} cannot be read: {error}.", fix="Correct it, or run from another folder."))
-    known = {"score", "select", "rules", "explain", "diff", "status", "doctor", "cache", "demo", "train", "study"}
+    known = {"score", "select", "rules", "explain", "diff", "status", "doctor", "cache", "demo", "train", "study", "verify", "report"}
     for table, values in found.items():
         if table not in known or not isinstance(values, dict):
             fail(UsageError.named(table, known, noun=f"command in {FILE}"))

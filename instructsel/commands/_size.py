@@ -24,11 +24,11 @@ from instructsel.study.folder import CHECKPOINTS
 from instructsel.study.study import check_evaluation
 
 EXAMPLES: Final = """Examples:
-  instructsel study size /tmp/demo.scores.parquet --rule longest --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --sizes 20,40 --seeds 2 -o /tmp/sizes
-  instructsel study size /tmp/demo.scores.parquet --rule longest --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --by blend --least 20 --most 60 --trials 2 --seeds 2 -o /tmp/sizes
+  instructsel study size study-demo/sources.scores.parquet --rule longest --max-refused 0.5 --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --sizes 20,40 --seeds 2 -o /tmp/sizes
+  instructsel study size study-demo/sources.scores.parquet --rule longest --max-refused 0.5 --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --by blend --least 20 --most 60 --trials 2 --seeds 2 -o /tmp/sizes
 
 \b
-Base and evaluation sets here are those of make toy-study.
+All of it is made by make toy-study.
 """
 
 

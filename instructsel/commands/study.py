@@ -38,11 +38,11 @@ app: typer.Typer = typer.Typer(
 )
 
 PLAN_EXAMPLES: Final = """Examples:
-  instructsel study plan examples/pool.jsonl --scores /tmp/demo.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --steps 4 --indicators len,knn_6 --mixtures 3 --rows 40 -o /tmp/study
-  instructsel study plan examples/pool.jsonl --scores /tmp/demo.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --indicators len,knn_6 --mixtures 0 --bins len:4 -o /tmp/bins
+  instructsel study plan study-demo/sources/clean.jsonl study-demo/sources/short.jsonl study-demo/sources/mismatched.jsonl study-demo/sources/shuffled.jsonl --scores study-demo/sources.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --steps 4 --mixtures 3 --rows 40 --max-refused 0.5 -o /tmp/study
+  instructsel study plan study-demo/sources/clean.jsonl study-demo/sources/short.jsonl study-demo/sources/mismatched.jsonl study-demo/sources/shuffled.jsonl --scores study-demo/sources.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --mixtures 0 --bins len:4 -o /tmp/bins
 
 \b
-Base and evaluation sets here are those of make toy-study.
+All of it is made by make toy-study.
 """
 RUN_EXAMPLES: Final = """Examples:
   instructsel study run /tmp/study --limit 1

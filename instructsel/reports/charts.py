@@ -291,8 +291,8 @@ def bars(rows: Sequence[Bar], kinds: Sequence[str], *, title: str, name: str = "
                 mark = "ab"[number] if len(kinds) == 2 else "b"
                 body.append(f'<rect class="bar-{mark}" x="{left:.2f}" y="{top}" width="{right - left:.2f}" height="{thick}"/>')
             body.append(f'<text x="{box.width - 4}" y="{top + 11}" text-anchor="end">{_safe(figure)}</text>')
+        body.append(f'<line class="axis" x1="{across(0.0)}" x2="{across(0.0)}" y1="{y + 16}" y2="{y + tall - gap}"/>')
         y += tall
-    body.append(f'<line class="axis" x1="{across(0.0)}" x2="{across(0.0)}" y1="{head}" y2="{box.height - gap}"/>')
     summary = f"Bars of {len(rows)} rows: {', '.join(kinds)}."
     return _chart([], body, title=title, summary=summary, style=STYLE + PAGE_STYLE, name=name, box=box)
 
@@ -317,7 +317,9 @@ def forest(rows: Sequence[Effect], *, title: str, x_label: str, name: str = "") 
     body = _ruler(across, x_label, box)
     zero, y = across(0.0), box.top
     body.append(f'<line class="zero" x1="{zero}" x2="{zero}" y1="{box.top - 4}" y2="{box.floor}"/>')
-    body.append(f'<rect class="band" x="{box.left}" y="8" width="22" height="11"/><text x="{box.left + 28}" y="18">would often be missed</text>')
+    body.append(
+        f'<rect class="band" x="{box.left}" y="8" width="22" height="11"/><text x="{box.left + 28}" y="18">would often be missed</text>'
+    )
     for each in rows:
         line = y + 30
         if each.detectable is not None:

@@ -205,9 +205,9 @@ def _graded(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Train once, grade by each, write each down before the next."""
     begun = time.monotonic()
-    if work.arm.checkpoints:
+    if work.arm.checkpoints or trainer is None:
         checkpoint, training = work.arm.checkpoints[work.draw], 0.0
-    elif trainer is not None:
+    else:
         checkpoint = trainer.train(work.arm.pools[work.draw], seed=work.seed)
         training = time.monotonic() - begun
     for grader in graders:

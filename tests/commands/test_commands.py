@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from instructsel.examples import toy_study
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,10 +25,12 @@ EXAMPLE = ROOT / "examples" / "pool.jsonl"
 VERBS = (
     ["score"],
     ["select"],
+    ["report"],
     ["rules", "list"],
     ["rules", "show"],
     ["rules", "fit"],
     ["train"],
+    ["verify"],
     ["study", "plan"],
     ["study", "run"],
     ["study", "status"],
@@ -137,10 +140,9 @@ def test_every_help_shows_two_examples(run: Run, verb: list[str]) -> None:
 def test_the_examples_of_every_help_run(run: Run, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     tiny.causal(tmp_path / "study-demo" / "toybase", "llama")
-    sources = tmp_path / "study-demo" / "sources"
-    sources.mkdir()
-    for name, asked in (("evaluation", "Add two and two."), ("report", "Add two and three.")):
-        (sources / f"{name}.jsonl").write_text(json.dumps({"instruction": asked, "output": "That is a number."}) + "\n")
+    toy_study.sources(tmp_path / "study-demo" / "sources")
+    named = [f"study-demo/sources/{name}.jsonl" for name in ("clean", "short", "mismatched", "shuffled")]
+    assert run("score", *named, "--indicators", "len", "-o", "study-demo/sources.scores.parquet").returncode == 0
     place = tmp_path / "out"
     place.mkdir()
     for verb in VERBS:

@@ -1,0 +1,414 @@
+"""The sections of what was measured by training: sizes, verifications, studies, and the fits to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from instructsel.errors import InstructselError
+from instructsel.reports.parts import Chart, Column, Form, Part, Section, Table, facts_table, flat, known_facts, shortened
+from instructsel.reports.results import Given, finite
+from instructsel.rules.observations import Observations
+from instructsel.rules.univariate import points, univariate
+from instructsel.study.study import COLUMNS, Study
+
+CHARTS: Final = 12
+"""Of one kind."""
+ROWS: Final = 100
+"""Observations, or runs."""
+POINTS: Final = 400
+"""Of a scatter chart."""
+COMPARISONS: Final = 60
+REASONS: Final = 60
+ARMS: Final = 12
+SKILLS: Final = 100
+EFFECTS: Final = 20
+"""Of a forest plot."""
+WORDS: Final = ("subset", "design")
+"""Columns of observations that hold text."""
+
+
+def fit_tables(fit: Any, name: str) -> list[Part]:
+    """A fit's estimates and how well it predicts."""
+    if not isinstance(fit, dict):
+        return []
+    columns: tuple[Column, ...] = (
+        Column("indicator", "indicator"),
+        Column("weight", "weight", "signed"),
+        Column("se", "SE", "number"),
+        Column("low", "95 % interval from", "signed"),
+        Column("high", "to", "signed"),
+        Column("p", "p", "p"),
+        Column("vif", "VIF", "number"),
+        Column("least", "fitted from", "number"),
+        Column("greatest", "to", "number"),
+    )
+    keys = [column.key for column in columns[1:]]
+    rows = [(each.get("indicator"), *(finite(each.get(key)) for key in keys)) for each in fit.get("estimates") or []]
+    facts = [
+        ("method", fit.get("method")),
+        ("target", fit.get("target")),
+        ("observations", fit.get("n")),
+        ("different subsets", fit.get("subsets")),
+        ("standard errors", fit.get("covariance")),
+        ("R²", fit.get("r2")),
+        ("adjusted R²", fit.get("adjusted_r2")),
+        ("residual standard deviation", fit.get("residual_sd")),
+        ("R² on the row left out", fit.get("loo_r2") if fit.get("loo_r2") is not None else fit.get("loo_reason")),
+        ("R² on the subset left out", fit.get("subset_r2")),
+        ("R² on the source left out", fit.get("loso_r2") if fit.get("loso_r2") is not None else fit.get("loso_reason")),
+        (
+            "R² with the choice of indicators repeated",
+            fit.get("procedure_r2") if fit.get("procedure_r2") is not None else fit.get("procedure_reason"),
+        ),
+        ("condition number", fit.get("condition_number")),
+        ("bootstrap draws", fit.get("draws")),
+        ("digest of the observations", fit.get("observations")),
+    ]
+    return [
+        Table(name, "The fit: what one unit of an indicator adds to ln L", columns, tuple(rows)),
+        facts_table(f"{name}-quality", "How well it predicts", [(key, value) for key, value in facts if value not in (None, "")]),
+    ]
+
+
+def size_section(given: Given) -> Section | None:
+    """How many rows to keep, by fine-tunes on several sizes."""
+    if not given.sizes:
+        return None
+    said: list[str] = []
+    parts: list[Part] = []
+    for number, told in enumerate(given.sizes, start=1):
+        unit = f", {told['unit']}" if told.get("unit") else ""
+        near = told.get("near")
+        rows = []
+        for each in told["sizes"]:
+            mark = "lowest" if each["size"] == told.get("chosen") else "not distinguishable" if near and each["size"] in near else ""
+            search, report = each["search"], each["report"]
+            rows.append(
+                (each["size"], each["rows"], *(finite(part.get(key)) for part in (search, report) for key in ("mean", "low", "high")), mark)
+            )
+        columns: tuple[Column, ...] = (
+            Column("size", "size", "count"),
+            Column("rows", "rows", "count"),
+            Column("search", f"{told.get('search')}{unit}", "number"),
+            Column("search_low", "95 % interval from", "number"),
+            Column("search_high", "to", "number"),
+            Column("report", f"{told.get('report')}{unit}", "number"),
+            Column("report_low", "95 % interval from", "number"),
+            Column("report_high", "to", "number"),
+            Column("mark", ""),
+        )
+        tunes = told["fine_tunes"][:POINTS]
+        known = all(each["search"].get("low") is not None for each in told["sizes"])
+        data = {
+            "x_label": "rows",
+            "y_label": f"{told.get('search')}{unit}",
+            "kinds": [
+                {
+                    "name": "",
+                    "x": [each["size"] for each in tunes],
+                    "y": [each["search_loss"] for each in tunes],
+                    "labels": [f"{each['size']:,} rows, seed {each['seed']}" for each in tunes],
+                }
+            ],
+            "curve": {
+                "name": "mean, 95 % interval",
+                "x": [each["size"] for each in told["sizes"]],
+                **{
+                    key: [each["search"][part] for each in told["sizes"]] for key, part in (("y", "mean"), ("low", "low"), ("high", "high"))
+                },
+            }
+            if known and len(told["sizes"]) > 1
+            else None,
+        }
+        parts.append(Chart(f"size-{number}-chart", "scatter", f"{told.get('search')} by size of the selection", data))
+        parts.append(Table(f"size-{number}", "Sizes, mean over seeds", columns, tuple(rows)))
+        facts = [
+            ("how sizes were chosen", told.get("method") or "not known"),
+            ("seeds", len(told.get("seeds") or [])),
+            ("noise of one fine-tune", finite(told.get("noise"))),
+        ]
+        facts += [("differences up to this are noise", finite(told.get("margin"))), ("size to take", told.get("smallest_near"))]
+        parts.append(facts_table(f"size-{number}-facts", "What can be told apart", facts))
+        said += [str(told.get("verdict", "")), *(str(each) for each in told.get("cautions") or [])]
+        said.append(f"The lowest {told.get('search')} is none to report: it is biased downward.")
+    return Section("size", "How many rows", tuple(said), tuple(parts))
+
+
+def verification_section(given: Given) -> Section | None:
+    """Whether a fine-tune on the selection is better than on the baselines."""
+    if not given.verifications:
+        return None
+    said: list[str] = []
+    parts: list[Part] = []
+    for number, plain in enumerate(given.verifications, start=1):
+        told = plain.get("verdicts") or {}
+        verdicts = [each for each in told.get("verdicts") or [] if isinstance(each, dict)]
+        if told.get("word"):
+            said.append(f"Verdict: {told['word']}.")
+        elif "arms" in plain:
+            said.append("No verdict: there is no baseline among the arms.")
+        said += [sentence(each) for each in verdicts[:COMPARISONS]]
+        parts += _verdict_parts(verdicts, number)
+        parts += _grader_tables(plain, number)
+        if plain.get("skills"):
+            parts.append(_skill_table(plain["skills"], number))
+            said.append("Skills: an arm forgot one where it is below the base by more than the margin.")
+        if plain.get("length_bias"):
+            bias = plain["length_bias"]
+            facts = [
+                ("correlation of length with the win rate", finite(bias.get("r"))),
+                ("95 % interval from" if bias.get("level") == 0.95 else "interval from", finite(bias.get("low"))),
+                ("to", finite(bias.get("high"))),
+            ]
+            facts += [
+                ("with the logarithm of length", finite(bias.get("r_log"))),
+                ("of the ranks", finite(bias.get("rank"))),
+                ("pairs", bias.get("n")),
+                ("why there is none", bias.get("reason")),
+            ]
+            parts.append(
+                facts_table(
+                    f"length-bias-{number}", "Length bias: win rates and the length of the responses trained on", known_facts(facts)
+                )
+            )
+        for key, called in (("win_rate", "Win rate, pair by pair"), ("length_controlled", "Win rate had both responses been equally long")):
+            if isinstance(plain.get(key), dict):
+                parts.append(facts_table(f"{key.replace('_', '-')}-{number}", called, flat(plain[key])))
+    return Section("verification", "Verification", tuple(said), tuple(parts))
+
+
+def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[Part]:
+    rows, found = [], list[Part]()
+    for each in verdicts:
+        interval, scale = each.get("interval") or {}, each.get("scale") or {}
+        draws, runs = interval.get("n_draws") or (None, None), interval.get("n_seeds") or (None, None)
+        rows.append(
+            (
+                each.get("grader"),
+                each.get("baseline"),
+                each.get("word"),
+                finite(interval.get("estimate")),
+                finite(interval.get("low")),
+                finite(interval.get("high")),
+                finite(interval.get("level")),
+                finite(interval.get("detectable")),
+                scale.get("unit") or None,
+                "higher" if scale.get("higher_is_better") else "lower",
+                finite(each.get("p_adjusted")),
+                interval.get("n_items"),
+                None if draws[0] is None else f"{draws[0]} × {runs[0]} against {draws[1]} × {runs[1]}",
+                each.get("missing"),
+                interval.get("target"),
+                interval.get("method") or None,
+                each.get("reason"),
+            )
+        )
+    if not rows:
+        return found
+    for at, grader in enumerate(dict.fromkeys(row[0] for row in rows), start=1):
+        own = [row for row in rows if row[0] == grader and any(value is not None for value in row[3:6])]
+        if not own or at > ARMS:
+            continue
+        better = own[0][9]
+        data = {
+            "x_label": f"difference{f', {own[0][8]}' if own[0][8] else ''}; {better} is better",
+            "rows": [
+                {"name": f"against {row[1]}", "word": row[2], "estimate": row[3], "low": row[4], "high": row[5], "detectable": row[7]}
+                for row in own[:EFFECTS]
+            ],
+        }
+        found.append(Chart(f"forest-{number}-{at}", "forest", f"{grader}: selection less baseline", data))
+    columns: tuple[Column, ...] = (
+        Column("grader", "grader"),
+        Column("baseline", "against"),
+        Column("verdict", "verdict"),
+        Column("difference", "difference", "signed"),
+        Column("low", "interval from", "signed"),
+        Column("high", "to", "signed"),
+        Column("level", "level", "share"),
+        Column("detectable", "minimal detectable effect", "number"),
+        Column("unit", "unit"),
+        Column("better", "better is"),
+        Column("p", "p, adjusted", "p"),
+        Column("items", "items", "count"),
+        Column("runs", "draws × runs"),
+        Column("missing", "items left out", "count"),
+        Column("target", "speaks of"),
+        Column("method", "method"),
+        Column("reason", "reason", "prose"),
+    )
+    rest = lambda others: (f"{len(others):,} other comparisons", *[None] * 16)  # noqa: E731 - one use, one line
+    return [*found, Table(f"verdicts-{number}", "Selection less baseline, by grader", columns, shortened(rows, COMPARISONS, rest))]
+
+
+def _grader_tables(plain: Mapping[str, Any], number: int) -> list[Part]:
+    """Every run's mean, and what is missing."""
+    means, missing = [], []
+    for grader, told in (plain.get("graders") or {}).items():
+        for each in told.get("means") or []:
+            means.append((grader, each.get("arm"), each.get("draw"), each.get("seed"), each.get("items"), finite(each.get("mean"))))
+        for reason, count in (told.get("reasons") or {}).items():
+            missing.append((grader, reason, count))
+        if told.get("truncated"):
+            missing.append((grader, "truncated (and graded)", told["truncated"]))
+    found: list[Part] = []
+    if means:
+        columns: tuple[Column, ...] = (
+            Column("grader", "grader"),
+            Column("arm", "arm"),
+            Column("draw", "draw", "any"),
+            Column("seed", "seed", "any"),
+        )
+        columns += (Column("items", "items", "count"), Column("mean", "mean", "number"))
+        rest = lambda others: (f"{len(others):,} other runs", *[None] * 5)  # noqa: E731
+        found.append(Table(f"means-{number}", "Mean of every run", columns, shortened(means, ROWS, rest)))
+    if missing:
+        columns = (Column("grader", "grader"), Column("reason", "reason"), Column("items", "items, over all runs", "count"))
+        rest = lambda others: (f"{len(others):,} others", "", sum(row[2] for row in others))  # noqa: E731
+        found.append(Table(f"missing-{number}", "Items without a value", columns, shortened(missing, REASONS, rest)))
+    return found
+
+
+def _skill_table(told: Mapping[str, Any], number: int) -> Table:
+    arms = list(told["rows"])
+    shown = arms[:ARMS]
+    columns: tuple[Column, ...] = (Column("skill", "skill"), *(Column(f"arm_{at}", arm, "number") for at, arm in enumerate(shown, start=1)))
+    rows = []
+    for skill in told["skills"]:
+        cells = {arm: told["rows"][arm].get(skill) or {} for arm in arms}
+        forgot = [arm for arm in arms if cells[arm].get("forgot")]
+        rows.append((skill, *(finite(cells[arm].get("value")) for arm in shown), len(forgot), ", ".join(forgot)))
+    columns += (Column("n_forgot", "arms that forgot it", "count"), Column("forgot", "which"))
+    left = f"; {len(arms) - len(shown):,} arms not shown" if len(arms) > len(shown) else ""
+    rest = lambda others: (f"{len(others):,} other skills", *[None] * len(shown), sum(row[-2] for row in others), None)  # noqa: E731
+    return Table(f"skills-{number}", f"Skills, compared with {told['base']}{left}", columns, shortened(rows, SKILLS, rest))
+
+
+def study_section(given: Given) -> Section | None:
+    """Fine-tuned sets, what they score on average, and the loss they came out with."""
+    if not given.studies:
+        return None
+    said: list[str] = []
+    parts: list[Part] = []
+    for number, study in enumerate(given.studies, start=1):
+        if isinstance(study, Study):
+            facts = [("runs planned", study.planned), ("runs finished", len(study.frame)), ("runs failed", len(study.failed))]
+            parts.append(facts_table(f"study-{number}-facts", "The study", facts))
+            if study.failed:
+                columns: tuple[Column, ...] = (Column("subset", "subset"), Column("seed", "seed", "any"), Column("reason", "reason"))
+                rows = [(each.subset, each.seed, each.reason) for each in study.failed]
+                rest = lambda others: (f"{len(others):,} other runs", None, None)  # noqa: E731
+                parts.append(Table(f"study-{number}-failed", "Runs that came to nothing", columns, shortened(rows, REASONS, rest)))
+            if not study.complete:
+                said.append(f"The study is not complete: {len(study.frame):,} of {study.planned:,} runs have finished.")
+        try:
+            observations = study.observations if isinstance(study, Study) else study
+            symbols = observations.indicators()
+        except InstructselError as error:
+            said.append(f"No observations: {error.message}")
+            continue
+        parts += _observations(observations, symbols, number)
+        try:
+            parts += _against_loss(observations, symbols, number)
+        except InstructselError as error:
+            said.append(f"No correlations: {error.message}")
+        try:
+            fitted = _fixed(observations)
+            parts += fit_tables(fitted, f"study-{number}-fit")
+            said.append("The fit takes every indicator; `instructsel rules fit` chooses among them.")
+            said += [str(each.get("text", "")) for each in fitted.get("warnings") or []]
+        except InstructselError as error:
+            said.append(f"No fit: {error.message}")
+    return Section("study", "Study: fine-tuned sets and their loss", tuple(said), tuple(parts))
+
+
+def _fixed(observations: Observations) -> dict[str, Any]:
+    from instructsel.rules.fit import fit
+
+    return fit(observations, bootstrap=0).summary.as_dict()
+
+
+def _observations(observations: Observations, symbols: Sequence[str], number: int) -> list[Part]:
+    there = set(observations.names)
+    plain: dict[str, Form] = {
+        "subset": "text",
+        "design": "text",
+        "seed": "any",
+        "rows": "count",
+        "loss": "number",
+        "log_loss": "number",
+        "n_items": "count",
+        "tokens_trained": "count",
+    }
+    first = [name for name in ("subset", "design", "seed", "rows") if name in there]
+    last = [name for name in ("loss", "log_loss", "n_items", "tokens_trained") if name in there]
+    middle = [name for name in symbols if name not in COLUMNS][:ARMS]
+    names = [*first, *middle, *last]
+    columns = tuple(Column(name, name.replace("_", " ") if name in plain else f"mean {name}", plain.get(name, "number")) for name in names)
+    count = min(len(observations), ROWS)
+    values = [[_number(value) if name not in WORDS else value for value in observations.columns[name][:count]] for name in names]
+    rows: list[tuple[Any, ...]] = [tuple(row) for row in zip(*values, strict=True)]
+    left = f", the first {count:,} of {len(observations):,}" if len(observations) > count else ""
+    if not first:
+        columns, rows = (Column("row", "row", "any"), *columns), [(at, *row) for at, row in enumerate(rows, start=1)]
+    return [Table(f"study-{number}", f"Observations{left}", columns, tuple(rows))]
+
+
+def _number(value: Any) -> Any:
+    """A cell of observations: those of a CSV are text."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return value
+    return int(number) if number.is_integer() and not isinstance(value, float) else number
+
+
+def _against_loss(observations: Observations, symbols: Sequence[str], number: int) -> list[Part]:
+    found = [each for each in univariate(observations, indicators=symbols, bootstrap=0) if each.design == "all"]
+    shown = points(observations, symbols, "log_loss")
+    rows = [(each.indicator, each.n, each.pearson, each.pearson_low, each.pearson_high, each.spearman, each.reason) for each in found]
+    columns: tuple[Column, ...] = (
+        Column("indicator", "indicator"),
+        Column("n", "sets", "count"),
+        Column("pearson", "Pearson's r with ln L", "signed"),
+        Column("low", "95 % interval from", "signed"),
+        Column("high", "to", "signed"),
+        Column("spearman", "Spearman's", "signed"),
+        Column("reason", "why there is none"),
+    )
+    charts: list[Part] = []
+    for at, each in enumerate(found[:CHARTS], start=1):
+        x, y = shown.indicators[each.indicator], shown.target
+        curve = None
+        if each.line is not None:
+            across = np.linspace(float(x.min()), float(x.max()), 25)
+            fitted, low, high = each.line.at(across)
+            curve = {"name": "line, 95 % interval", "x": across.tolist(), "y": fitted.tolist(), "low": low.tolist(), "high": high.tolist()}
+        kind = {"name": "", "x": x[:POINTS].tolist(), "y": y[:POINTS].tolist(), "labels": list(shown.labels[:POINTS])}
+        data = {"x_label": f"mean {each.indicator} of the set", "y_label": "ln L", "kinds": [kind], "curve": curve}
+        charts.append(Chart(f"study-{number}-chart-{at}", "scatter", f"{each.indicator} and ln L", data))
+    return [*charts, Table(f"study-{number}-correlations", "Each indicator alone", columns, tuple(rows))]
+
+
+def sentence(verdict: Mapping[str, Any]) -> str:
+    return str(
+        verdict.get("sentence")
+        or f"{verdict.get('selection')} against {verdict.get('baseline')} on {verdict.get('grader')}: {verdict.get('word')}."
+    )
+
+
+def in_brief(verdict: Mapping[str, Any]) -> str:
+    """A verdict in half a line."""
+    interval = verdict.get("interval") or {}
+    estimate, low, high = (finite(interval.get(key)) for key in ("estimate", "low", "high"))
+    unit = (verdict.get("scale") or {}).get("unit")
+    told = f"{verdict.get('selection')} against {verdict.get('baseline')} on {verdict.get('grader')}: {verdict.get('word')}"
+    if estimate is None or low is None or high is None:
+        return f"{told}."
+    return f"{told}; difference {estimate:+.3g}{f' {unit}' if unit else ''}, interval {low:+.3g} to {high:+.3g}."
+
+
+__all__ = ["fit_tables", "in_brief", "size_section", "study_section", "verification_section"]

@@ -1,0 +1,318 @@
+"""Reports: results as one page, as Markdown, or as JSON, all three with the same content."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json
+from instructsel.errors import UsageError
+from instructsel.reports import charts
+from instructsel.reports.parts import Chart, Column, Section, Table
+from instructsel.reports.results import Given, gather
+from instructsel.reports.sections import ROWS, sections
+from instructsel.reports.sections import title as title_of
+from instructsel.reports.texts import neutral
+from instructsel.scores.frames import release
+
+if TYPE_CHECKING:
+    from instructsel.pool.pool import Pool
+
+KIND: Final = "report"
+SUFFIXES: Final = (".html", ".md", ".json")
+LIMIT: Final = 1_500_000
+"""Bytes of a page, whatever the size of the pool."""
+FEWEST: Final = 5
+"""Rows of either end that are shown even if the page were larger than that."""
+NONE: Final = "–"
+"""Shown where there is no value."""
+TALL: Final = 14
+"""Rows from which on a table scrolls in a box of its own."""
+NUMBERS: Final = ("count", "share", "number", "signed", "p")
+BLOCKS: Final = "▁▂▃▄▅▆▇█"
+"""A histogram in a line of text."""
+SCRIPT: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+MARKDOWN: Final = re.compile(r"([\\`*~\[\]|]|(?<!\w)_|_(?!\w))|([&<>@#$]|(?<=:)//|(?<=\bwww)\.)")
+"""What is markup; what GitHub makes links, mentions and formulas of."""
+BEGINS: Final = re.compile(r"\A(?:[+\-=]|\d+(?=[.)]))")
+"""What begins a list, a rule or a heading where it begins a line."""
+WORDS: Final = {"better": "good", "worse": "bad", "no detectable difference": "open", "not enough data": "open"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Results as something to read."""
+
+    title: str
+    """At its head."""
+    sections: tuple[Section, ...] = field(repr=False)
+    """In order."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything on the page, as plain data."""
+        return {
+            "kind": KIND,
+            "schema_version": SCHEMA_VERSION,
+            "instructsel": release(),
+            "title": self.title,
+            "sections": [section.as_dict() for section in self.sections],
+        }
+
+    def json(self) -> str:
+        """The report as JSON, the same for the same results."""
+        return dump_json(self.as_dict(), indent=True).decode() + "\n"
+
+    def html(self) -> str:
+        """The report as one page that loads nothing, runs nothing, and works wherever HTML is shown.
+
+        Every cell that holds a number carries it in full; the whole report as JSON stands in the page, too.
+        """
+        return self._page
+
+    @cached_property
+    def _page(self) -> str:
+        import jinja2
+        from markupsafe import Markup
+
+        folder = files("instructsel.reports") / "templates"
+        style = (folder / "report.css").read_text(encoding="utf-8") + charts.STYLE + charts.PAGE_STYLE
+        # On paper the light page is printed, whatever the screen shows.
+        style = "\n" + style.replace("@media (prefers-color-scheme", "@media screen and (prefers-color-scheme")
+        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        environment.globals |= {
+            "shown": shown,
+            "exact": _exact,
+            "draw": lambda chart: Markup(draw(chart)),
+            "is_table": lambda part: isinstance(part, Table),
+            "is_number": _is_number,
+            "words": WORDS,
+            "tall": TALL,
+        }
+        template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
+        return template.render(
+            report=self,
+            release=release(),
+            style=Markup(style),
+            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            data=Markup(_in_script(dump_json(self.as_dict()).decode())),
+        )
+
+    def markdown(self) -> str:
+        """The report as GitHub's Markdown; a histogram is a line of blocks, and other charts are left to the tables beside them."""
+        lines = [f"# {_md_line(self.title)}", ""]
+        for section in self.sections:
+            lines += [f"## {_md(section.title)}", ""]
+            for sentence in section.text:
+                lines += [f"- {_md_line(sentence)}"]
+            lines += [""] if section.text else []
+            for part in section.parts:
+                lines += _md_table(part) if isinstance(part, Table) else _md_chart(part)
+        lines.append(f"Made with instructsel {_md(release())}.")
+        return "\n".join(lines) + "\n"
+
+    def write(self, path: str | Path) -> None:
+        """Write .html, .md or .json.
+
+        Raises:
+            UsageError: another suffix.
+            EnvironmentFault: the folder is missing or not writable, or the disk is full.
+        """
+        target = checked_suffix(path)
+        content = {".html": self.html, ".md": self.markdown, ".json": self.json}[target.suffix]().encode()
+        with atomic_write(target) as file:
+            file.write(content)
+
+
+def report(
+    *results: Any,
+    title: str | None = None,
+    arm: str | None = None,
+    with_text: bool = False,
+    pool: Pool | None = None,
+) -> Report:
+    """A report of results.
+
+    What is in it: what was run, with digests; how many rows were left out, where and why; the indicators in the pool, in the
+    selection and in random draws; what each term of the rule does; how far the value follows length and sources; the size curve; the
+    verification; the study; the best and the worst rows; versions, settings and seeds. Equal results give an equal report; times,
+    machines and folders are not in it.
+
+    Args:
+        results: Selections (the first is the one reported, the others are its baselines), a ScoreTable, Study, Observations,
+            Verification, Verdicts or SizeCurve, or the files and folders of these.
+        title: at the head.
+        arm: the arm of a Verification that is the selection, where that cannot be told from the names.
+        with_text: show 200 characters of the best and worst rows' texts, masked. Off by default: a report is passed around.
+        pool: where the texts are; not needed for a selection that was made here.
+
+    Raises:
+        UsageError: no results, something that is none, results of different pools, or texts without a pool.
+        ScoresError: a file that is missing, damaged, or no result.
+        StudyError: the same of a study or a verification.
+        MissingExtra: scipy is not installed, and a Verification has no verdicts yet.
+
+    >>> report(chosen, *baselines(chosen), table).write("report.html")  # doctest: +SKIP
+    """
+    given = gather(results, arm=arm)
+    texts = _texts(given, pool) if with_text else None
+    called = neutral(title if title is not None else title_of(given))
+    count = ROWS
+    while True:
+        made = Report(called, sections(given, rows=count, texts=texts))
+        # Names can be long, and rules can have many terms: then fewer rows are listed.
+        if count <= FEWEST or len(made.html().encode()) <= LIMIT:
+            return made
+        count //= 2
+
+
+def checked_suffix(path: str | Path) -> Path:
+    """The path, if it ends in .html, .md or .json.
+
+    Raises:
+        UsageError: it does not.
+    """
+    target = Path(path)
+    if target.suffix not in SUFFIXES:
+        raise UsageError(f"{target} ends in none of {', '.join(SUFFIXES)}.", fix="Give the report one of these endings.")
+    return target
+
+
+def shown(value: Any, form: str = "any") -> str:
+    """A value as every renderer writes it.
+
+    >>> shown(0.25, "share"), shown(-1234.5, "number"), shown(None, "count")
+    ('25.0 %', '−1,234', '–')
+    """
+    if value is None or value == "":
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if form == "count" or (form == "any" and isinstance(value, int)):
+        return _minus(f"{value:,}")
+    if form == "share":
+        return _minus(f"{100 * value:.1f} %")
+    if form == "p":
+        return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+    return _minus(("+" if form == "signed" and value > 0 else "") + _rounded(float(value)))
+
+
+def draw(chart: Chart) -> str:
+    """The SVG of a chart, to be put into a page."""
+    data = chart.data
+    if chart.kind == "histogram":
+        kinds = [charts.Distribution(each["name"], np.array(each["counts"], dtype=float) / max(1, each["n"])) for each in data["kinds"]]
+        return charts.histogram(kinds, np.array(data["edges"]), title=chart.title, x_label=data["x_label"], name=chart.name)
+    if chart.kind == "bars":
+        bars = [
+            charts.Bar(each["name"], tuple(each["values"]), tuple(shown(value, data["form"]) for value in each["values"]))
+            for each in data["rows"]
+        ]
+        return charts.bars(bars, data["kinds"], title=chart.title, name=chart.name)
+    if chart.kind == "forest":
+        effects = [charts.Effect(**each) for each in data["rows"]]
+        return charts.forest(effects, title=chart.title, x_label=data["x_label"], name=chart.name)
+    series = [charts.Series(each["name"], np.array(each["x"], float), np.array(each["y"], float), each["labels"]) for each in data["kinds"]]
+    told = data["curve"]
+    curve = None if told is None else charts.Curve(told["name"], *(np.array(told[key], float) for key in ("x", "y", "low", "high")))
+    return charts.scatter(series, curve, title=chart.title, x_label=data["x_label"], y_label=data["y_label"], name=chart.name)
+
+
+def _texts(given: Given, pool: Pool | None) -> Callable[[Sequence[str]], Mapping[str, tuple[str, str]]]:
+    """Reads the texts of a few rows."""
+    setting = given.selection.setting if given.selection is not None else None
+    whole = pool if pool is not None else setting.pool if setting is not None else None
+    if whole is None:
+        raise UsageError("Texts of rows are in the pool, and none is given.", fix="Name its files with --pool, or give pool= in Python.")
+
+    def read(ids: Sequence[str]) -> Mapping[str, tuple[str, str]]:
+        positions = [whole.position(name) for name in ids]
+        found = whole.examples(positions)
+        return {name: (each.instruction, each.response) for name, each in zip(ids, found, strict=True)}
+
+    return read
+
+
+def _rounded(value: float) -> str:
+    """About four figures, and no exponent where a reader would stumble over it."""
+    size = abs(value)
+    if value == 0:
+        return "0"
+    if size >= 1e15 or size < 1e-5:
+        return f"{value:.3e}"
+    return f"{value:,.0f}" if size >= 1000 else f"{value:.4g}" if size >= 1e-4 else f"{value:.3g}"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def _is_number(value: Any, column: Column) -> bool:
+    return column.form in NUMBERS or (column.form == "any" and isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _exact(value: Any) -> str:
+    """A number in full, as JSON writes it; empty where there is none."""
+    return "" if value is None else dump_json(value).decode()
+
+
+def _in_script(text: str) -> str:
+    """JSON that can neither end the element it stands in, nor begin another."""
+    return "".join(SCRIPT.get(sign, sign) for sign in text)
+
+
+def _md(text: str) -> str:
+    """Text of others in Markdown: nothing in it is markup, a link, a mention or HTML."""
+
+    def escaped(found: re.Match[str]) -> str:
+        # Entities: a backslash in front of these does not keep GitHub from finding addresses, mentions and formulas.
+        return "".join(f"&#{ord(sign)};" for sign in found.group()) if found[2] else f"\\{found.group()}"
+
+    return MARKDOWN.sub(escaped, text)
+
+
+def _md_line(text: str) -> str:
+    """The same at the beginning of a line."""
+    first = BEGINS.match(text)
+    if first is None:
+        return _md(text)
+    end = first.end()
+    return f"{text[:end]}\\{text[end]}{_md(text[end + 1 :])}" if text[0].isdigit() else f"\\{text[0]}{_md(text[1:])}"
+
+
+def _md_table(table: Table) -> list[str]:
+    heads = [_md(column.label) or " " for column in table.columns]
+    rules = ["---:" if column.form in NUMBERS else "---" for column in table.columns]
+    lines = [f"**{_md(table.caption)}**", "", _md_row(heads), _md_row(rules)]
+    lines += [_md_row(_md(shown(cell, column.form)) for cell, column in zip(row, table.columns, strict=True)) for row in table.rows]
+    return [*lines, ""]
+
+
+def _md_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _md_chart(chart: Chart) -> list[str]:
+    if chart.kind != "histogram":
+        return []
+    edges = chart.data["edges"]
+    lines = [f"**{_md(chart.title)}**, {shown(edges[0], 'number')} to {shown(edges[-1], 'number')}:", ""]
+    for each in chart.data["kinds"]:
+        greatest = max(each["counts"]) or 1
+        blocks = "".join(BLOCKS[round((len(BLOCKS) - 1) * count / greatest)] if count else " " for count in each["counts"])
+        outside = f"{each['below']:,} below, {each['above']:,} above"
+        lines.append(f"- `{blocks}` {_md(each['name'])}, {each['n']:,} values, {outside}")
+    return [*lines, ""]
+
+
+__all__ = ["Report", "report", "shown"]

@@ -1,0 +1,137 @@
+"""instructsel report: what it writes, what goes to which stream, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from instructsel.commands.report import command
+from instructsel.pool.pool import Pool
+from instructsel.scores.table import ScoreTable
+from tests.reports.pages import Page, scores, selection, verdict, verification
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(command)
+    return lambda *arguments: CliRunner().invoke(app, [*map(str, arguments)])
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Path:
+    """chosen.selection.parquet, its scores, a random baseline, and the pool behind them."""
+    pool = tmp_path / "pool.jsonl"
+    rows = [{"instruction": f"Ask {at}, write to jane.doe@example.com", "input": "", "output": "word " * (at + 1)} for at in range(12)]
+    pool.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    read = Pool.read(pool)
+    length = [float(len(example.response.split())) for example in read.examples()]
+    chosen = selection(length, [0.0] * 12, range(3), ids=read.ids, source=read.sources)
+    table = tmp_path / "pool.scores.parquet"
+    scores(chosen, {"len": length}, pool={"fingerprint": read.fingerprint, "examples": 12}).write(table, run={"pools": [str(pool)]})
+    other = selection(length, [0.0] * 12, range(3, 6), ids=read.ids, source=read.sources, name="random-seed0")
+    other.write_sidecar(tmp_path / "chosen.random-seed0.selection.parquet", run={"scores": str(table)})
+    target = tmp_path / "chosen.selection.parquet"
+    chosen.write_sidecar(target, run={"scores": str(table), "output": str(tmp_path / "chosen.jsonl")})
+    return target
+
+
+def test_a_sidecar_and_its_baseline_become_one_page(run: Run, sidecar: Path, tmp_path: Path) -> None:
+    done = run(sidecar, tmp_path / "chosen.random-seed0.selection.parquet", "-o", "out.html", "--title", "A <title>")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == ""
+    assert "Mine keeps 3 of 12 examples" in done.stderr and "wrote out.html" in done.stderr
+    text = (tmp_path / "out.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert (1, "A <title>") in page.headings
+    assert [row[0][0] for row in page.tables["files"]] == [
+        "chosen.selection.parquet",
+        "chosen.random-seed0.selection.parquet",
+        "pool.scores.parquet",
+    ]
+    assert page.tables["baselines"][0][0][0] == "random-seed0"
+    assert str(tmp_path) not in text
+
+
+def test_the_default_file_is_a_page_here_and_quiet_says_nothing(run: Run, sidecar: Path, tmp_path: Path) -> None:
+    done = run(sidecar, "-q")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "report.html").read_bytes().startswith(b"<!doctype html>")
+
+
+@pytest.mark.parametrize("suffix", ["md", "json"])
+def test_the_ending_decides_the_format(run: Run, sidecar: Path, tmp_path: Path, suffix: str) -> None:
+    assert run(sidecar, "-o", f"out.{suffix}").exit_code == 0
+    text = (tmp_path / f"out.{suffix}").read_text(encoding="utf-8")
+    assert text.startswith("# Selection by Mine\n") if suffix == "md" else json.loads(text)["title"] == "Selection by Mine"
+
+
+def test_json_goes_to_stdout_and_is_that_of_the_file(run: Run, sidecar: Path, tmp_path: Path) -> None:
+    done = run(sidecar, "-o", "out.json", "--json")
+    assert done.stdout == (tmp_path / "out.json").read_text(encoding="utf-8")
+
+
+def test_texts_are_there_only_when_asked_for_and_masked(run: Run, sidecar: Path, tmp_path: Path) -> None:
+    run(sidecar, "-o", "without.md")
+    done = run(sidecar, "-o", "with.md", "--with-text")
+    assert done.exit_code == 0, done.stderr
+    without, told = ((tmp_path / f"{name}.md").read_text(encoding="utf-8") for name in ("without", "with"))
+    assert "write to" not in without
+    assert "Ask 3, write to \\[email\\]" in told and "jane" not in told
+
+
+def test_a_score_table_alone_is_reported_and_leads_to_its_pool(run: Run, sidecar: Path, tmp_path: Path) -> None:
+    done = run(tmp_path / "pool.scores.parquet", "-o", "out.json")
+    assert done.exit_code == 0, done.stderr
+    names = [section["name"] for section in json.loads((tmp_path / "out.json").read_bytes())["sections"]]
+    assert names == ["summary", "run", "funnel", "distributions", "indicators", "environment"]
+
+
+def test_scores_that_moved_are_named(run: Run, sidecar: Path, tmp_path: Path) -> None:
+    table = ScoreTable.read(tmp_path / "pool.scores.parquet")
+    (tmp_path / "pool.scores.parquet").unlink()
+    done = run(sidecar, "-o", "out.html")
+    assert done.exit_code == 0 and "was not found" in done.stderr
+    table.write(tmp_path / "moved.scores.parquet")
+    done = run(sidecar, "--scores", "moved.scores.parquet", "-o", "out.html")
+    assert done.exit_code == 0 and "was not found" not in done.stderr
+    done = run(sidecar, "--with-text")
+    assert done.exit_code == 2 and "--pool" in done.stderr
+    done = run(sidecar, "--with-text", "--pool", "pool.jsonl", "-o", "out.html")
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_verification_is_reported_from_its_json(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "verification.json").write_bytes(orjson.dumps(verification(verdict())))
+    done = run("verification.json", "-o", "out.md")
+    assert done.exit_code == 0, done.stderr
+    assert "mine against random on loss: better" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["absent.parquet"], 3, "There is no file absent.parquet"),
+        (["pool.jsonl"], 3, "is no result of instructsel"),
+        (["chosen.selection.parquet", "-o", "out.pdf"], 2, "ends in none of .html, .md, .json"),
+        (["chosen.selection.parquet", "-o", "absent/out.html"], 4, "Cannot write"),
+        (["pool.scores.parquet", "pool.scores.parquet"], 2, "Two score tables"),
+    ],
+)
+def test_what_cannot_be_reported_ends_with_its_exit_code_and_a_fix(
+    run: Run, sidecar: Path, tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    done = run(*arguments)
+    assert done.exit_code == code
+    assert said in done.stderr and "fix:" in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("out.*"))

@@ -1,0 +1,121 @@
+"""instructsel verify: from files of rows to a verdict with an interval, and an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from instructsel.commands import app
+from instructsel.commands.verify import found_beside
+from tests import tiny
+
+Call = Callable[..., Any]
+WORDS = ["river", "stone", "lantern", "paper", "orchard", "winter", "silver", "engine", "market", "garden", "window", "summer"]
+
+
+def rows(path: Path, start: int, count: int = 8, *, asked: str = "Say") -> Path:
+    """Rows of their own for each start."""
+    made = []
+    for n in range(start, start + count):
+        answer = " ".join(WORDS[n % 12 :] + WORDS[: n % 12])
+        made.append({"instruction": f"{asked} {n} of them.", "output": f"{answer} {n}"})
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("verify")
+    tiny.causal(folder / "base", "llama")
+    rows(folder / "chosen.jsonl", 0)
+    for draw in range(3):
+        rows(folder / f"chosen.random-seed{draw}.jsonl", 100 * (draw + 1))
+        (folder / f"chosen.random-seed{draw}.selection.parquet").touch()
+    rows(folder / "chosen.longest.jsonl", 500)
+    # No account beside it: somebody else's file.
+    (folder / "chosen.selection.parquet").touch()
+    rows(folder / "held.jsonl", 900, 12, asked="Name")
+    return folder
+
+
+@pytest.fixture
+def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.chdir(place)
+
+    def command(*arguments: str) -> Any:
+        given = ["chosen.jsonl", "--base", "base", "--preset", "tiny", "--steps", "1", "--seeds", "2", "--device", "cpu", *arguments]
+        return CliRunner().invoke(app, ["verify", *given])
+
+    return command
+
+
+def test_the_baselines_that_select_wrote_are_found_and_nothing_else(place: Path) -> None:
+    found = found_beside(place / "chosen.jsonl")
+    assert {arm: [Path(each).name for each in files] for arm, files in found.items()} == {
+        "random": ["chosen.random-seed0.jsonl", "chosen.random-seed1.jsonl", "chosen.random-seed2.jsonl"]
+    }
+
+
+def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run: Call, place: Path) -> None:
+    first = run("--eval", "held.jsonl", "-o", "v", "--json")
+    assert first.exit_code == 0, first.output
+    told = json.loads(first.stdout)
+    assert told["arms"] == {"base": {"0": [0]}, "random": {"0": [0, 1], "1": [0, 1], "2": [0, 1]}, "selection": {"0": [0, 1]}}
+    against_random = next(each for each in told["verdicts"]["verdicts"] if each["baseline"] == "random")
+    assert against_random["interval"]["low"] < against_random["interval"]["estimate"] < against_random["interval"]["high"]
+    assert against_random["interval"]["detectable"] > 0
+    assert {"selection", "training", "grading"} == set(told["costs"]["selection"])
+    assert not list((place / "v" / "checkpoints").glob("*")) and (place / "v" / "verification.parquet").exists()
+    before = {path.name: path.stat().st_mtime_ns for path in (place / "v" / "runs").iterdir()}
+    again = run("--eval", "held.jsonl", "-o", "v", "--json")
+    assert json.loads(again.stdout)["verdicts"] == told["verdicts"]
+    assert {path.name: path.stat().st_mtime_ns for path in (place / "v" / "runs").iterdir()} == before
+    # What is required and not shown ends with 1, what is shown with 0; the runs are those of before.
+    assert run("--eval", "held.jsonl", "-o", "v", "--require", "better").exit_code == (0 if against_random["word"] == "better" else 1)
+    assert run("--eval", "held.jsonl", "-o", "v", "--require", "not-worse", "--margin", "50").exit_code == 0
+    close = run("--eval", "held.jsonl", "-o", "v", "--require", "not-worse", "--margin", "1e-9")
+    assert close.exit_code == (0 if against_random["word"] == "better" else 1)
+    spoken = run("--eval", "held.jsonl", "-o", "v")
+    assert "Against random: " in spoken.stdout and "% interval" in spoken.stdout and "four times in five" in spoken.stdout
+    assert "8 fine-tunes of 1 steps each" in spoken.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["-o", "w"], 2, "Nothing says how good a model is"),
+        (["--eval", "held.jsonl", "-o", "w", "--baseline", "longst"], 2, "There is no arm longst"),
+        (["--eval", "held.jsonl", "-o", "w", "--no-beside"], 2, "There is no arm"),
+        (["--eval", "held.jsonl", "-o", "w", "--require", "best"], 2, "There is no requirement 'best'"),
+        (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse"], 2, "go together"),
+        (["--eval", "held.jsonl", "-o", "w", "--margin", "0.1"], 2, "go together"),
+        (["--eval", "held.jsonl", "-o", "w", "--arm", "random"], 2, "is no arm"),
+        (["--eval", "held.jsonl", "-o", "w", "--arm", "a=chosen.longest.jsonl", "--arm", "a=held.jsonl"], 2, "named twice"),
+        (["--eval", "chosen.jsonl", "-o", "w"], 3, "which is in the pool"),
+        (["--eval", "absent.jsonl", "-o", "w"], 3, "absent.jsonl"),
+        (["--lm-eval", "no_such_task", "--include-path", ".", "-o", "w"], 2, "no_such_task"),
+    ],
+)
+def test_what_cannot_be_verified_is_refused_before_anything_is_trained(
+    run: Call, place: Path, arguments: list[str], code: int, said: str
+) -> None:
+    done = run(*arguments)
+    assert done.exit_code == code and said in done.output, done.output
+    assert not (place / "w" / "runs").exists() or not list((place / "w" / "runs").glob("*.json"))
+
+
+def test_models_that_are_trained_already_are_an_arm(run: Call, place: Path) -> None:
+    tiny.causal(place / "other", "llama", seed=3)
+    done = run("--eval", "held.jsonl", "-o", "v", "--checkpoint", "other=other", "--baseline", "other", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["arms"]["other"] == {"0": [0]} and json.loads(done.stdout)["against"] == "other"
+
+
+def test_fewer_than_three_random_draws_are_warned_of(run: Call) -> None:
+    done = run("--eval", "held.jsonl", "-o", "v", "--no-beside", "--arm", "random=chosen.random-seed0.jsonl", "--no-untouched")
+    assert done.exit_code == 0 and "warning: 1 draws of random" in done.stderr

@@ -165,7 +165,7 @@ def read_annotations(path: str | Path) -> Judgments:
     """Judgments out of an annotations.json, or of JSON lines of the same rows; AlpacaEval's own, or ours.
 
     A preference may be whole or not, 0 is an old way to write a tie, and null stays null (null_in_file). What is no number in [1, 2]
-    is null, too (out_of_range).
+    is null, too (out_of_range). The record has the lengths of both outputs in characters, where they stand in the file.
 
     Raises:
         ScoresError: it cannot be read, has no such rows, or an instruction twice; or the annotations of two judges.
@@ -199,8 +199,14 @@ def read_annotations(path: str | Path) -> Judgments:
         )
     manifest = read_manifest(path) or {}
     judge = manifest.get("judge") if manifest.get("kind") == "annotations" else None
+    lengths = {
+        side: [len(text) if isinstance(text := row.get(key), str) else None for row in rows]
+        for side, key in (("output", "output_2"), ("reference", "output_1"))
+    }
     try:
-        return Judgments(judge if isinstance(judge, dict) else {"kind": "annotations", "name": judges[0]}, tuple(found))
+        return Judgments(
+            judge if isinstance(judge, dict) else {"kind": "annotations", "name": judges[0]}, tuple(found), {"lengths": lengths}
+        )
     except PoolError as error:
         raise ScoresError(f"{path}: {error.message}", fix=error.fix) from error
 

@@ -1302,16 +1302,20 @@ class RewardGrader:
         }
 
     def grade(self, checkpoint: Checkpoint) -> Grades:
-        """The reward of each output.
+        """The reward of each output. The checkpoint is loaded, answers, and is freed before the reward model is.
 
         Raises:
             MissingExtra, ModelUnavailable, ModelRefused, UntrustedModel: see `Generator.outputs` and `RewardModel.load`.
         """
-        outputs = self.generator.outputs(checkpoint, self.instructions)
-        reasons = [
-            reason or (None if text and text.strip() else "empty_output")
-            for text, reason in zip(outputs.texts, outputs.reasons, strict=True)
-        ]
+        return self.graded(self.generator.outputs(checkpoint, self.instructions))
+
+    def graded(self, outputs: Outputs) -> Grades:
+        """The reward of each, for outputs that are there already."""
+        texts, reasons = list[str](), list[str | None]()
+        for instruction in self.instructions:
+            text, why = outputs.of(instruction)
+            texts.append(text or "")
+            reasons.append(None if text and text.strip() else why or ("no_output" if text is None else "empty_output"))
         put = [place for place, reason in enumerate(reasons) if reason is None]
         try:
             model = RewardModel.load(
@@ -1321,7 +1325,7 @@ class RewardGrader:
                 device=self.generator.device,
                 probe=self.probe,
             )
-            answers = model.score([[("user", self.instructions[place]), ("assistant", outputs.texts[place] or "")] for place in put])
+            answers = model.score([[("user", self.instructions[place]), ("assistant", texts[place])] for place in put])
         finally:
             runner.free_memory()
         values = np.zeros(len(reasons))

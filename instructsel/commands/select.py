@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,6 +24,7 @@ from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection import budget as budgets
 from instructsel.selection import floors
 from instructsel.selection.baselines import baselines
+from instructsel.selection.retrieval import RDS
 from instructsel.selection.selection import INSIDE, OVER_THE_POOL, Selection, select
 
 EXAMPLES: Final = """Examples:
@@ -52,7 +54,15 @@ def command(
     pool: Annotated[list[str] | None, typer.Option(help="The pool files, where the score table's manifest does not lead to them.")] = None,
     baseline: Annotated[
         list[str] | None,
-        typer.Option(help="Write a baseline beside the selection: random, longest, length-matched, reward-only. May be repeated."),
+        typer.Option(
+            help="Write a baseline beside the selection: random, longest, length-matched, reward-only, or rds+ (with --target). May be repeated."
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Rows like those the model is to do well on, for --baseline rds+. May be repeated.")
+    ] = None,
+    target_model: Annotated[
+        str | None, typer.Option(help="The language model whose states say which rows are near the target: usually the base.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many draws of random and length-matched.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
@@ -97,12 +107,15 @@ def command(
     streamed = str(output) == "-"
     if streamed and (json or baseline):
         raise UsageError("-o - writes rows to stdout; --json and --baseline need files.", fix="Name a file with -o.")
+    if (RDS in (baseline or [])) != bool(target) or bool(target) != bool(target_model):
+        raise UsageError("--baseline rds+, --target and --target-model go together.", fix="Give all three, or none.")
     path = scores or newest()
     if scores is None:
         say(f"taking the newest score table here: {path}", quiet=quiet)
     table = ScoreTable.read(path)
     whole = find_pool(path, pool, quiet=quiet)
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
+    began = time.monotonic()
     chosen = select(
         whole,
         table,
@@ -118,14 +131,21 @@ def command(
         max_bad_fraction=max_bad_fraction,
         neighbors=neighborhood(whole, table, store, quiet=quiet, scores=path),
     )
-    beside = baselines(chosen, baseline or [], seeds=range(seed, seed + seeds))
+    seconds = {chosen.name: time.monotonic() - began}
+    beside: list[Selection] = []
+    for name in dict.fromkeys(baseline or []):
+        began = time.monotonic()
+        near = _target(name, target, target_model)
+        made = baselines(chosen, [name], seeds=range(seed, seed + seeds), **near)
+        seconds |= {each.name: (time.monotonic() - began) / len(made) for each in made}
+        beside += made
     if streamed:
         whole.stream(sys.stdout.buffer, _positions(whole, chosen), to=to)
         written = {}
     else:
-        target = output or default_output(whole, to)
+        place = output or default_output(whole, to)
         written = {
-            selection.name: write(whole, selection, _beside(target, selection, chosen), to=to, scores=path)
+            selection.name: write(whole, selection, _beside(place, selection, chosen), to=to, scores=path, seconds=seconds[selection.name])
             for selection in (chosen, *beside)
         }
     for line in report(chosen, beside, written):
@@ -138,6 +158,15 @@ def command(
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
+
+
+def _target(name: str, files: list[str] | None, model: str | None) -> dict[str, Any]:
+    """What the baseline rds+ needs beside the selection."""
+    if name != RDS or not files or model is None:
+        return {}
+    from instructsel.neighbors.pooled_states import PooledStates
+
+    return {"target": options.Reading().read(files, quiet=True), "encoder": PooledStates.load(model)}
 
 
 def find_pool(scores: Path, named: list[str] | None, *, quiet: bool) -> Pool:
@@ -180,10 +209,10 @@ def sidecar(target: Path) -> Path:
     return target.with_name(_stem(target.name)[0] + ".selection.parquet")
 
 
-def write(pool: Pool, selection: Selection, target: Path, *, to: str | None, scores: Path) -> dict[str, Any]:
-    """Write the rows and the sidecar; where they went."""
+def write(pool: Pool, selection: Selection, target: Path, *, to: str | None, scores: Path, seconds: float | None = None) -> dict[str, Any]:
+    """Write the rows and the sidecar, with the seconds the ranking took; where they went."""
     rows = pool.write(target, _positions(pool, selection), to=to)
-    selection.write_sidecar(sidecar(target), run={"output": str(target.resolve()), "scores": str(scores.resolve())})
+    selection.write_sidecar(sidecar(target), run={"output": str(target.resolve()), "scores": str(scores.resolve()), "seconds": seconds})
     return {"output": str(target), "sidecar": str(sidecar(target)), "rows_written": rows}
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
@@ -21,6 +18,7 @@ from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
 from instructsel.commands import _size
 from instructsel.commands._console import aligned, clean, reported, say
+from instructsel.commands._workers import helped
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
 from instructsel.pool.pool import Pool
 from instructsel.scores.table import ScoreTable
@@ -52,8 +50,6 @@ STATUS_EXAMPLES: Final = "Examples:\n  instructsel study status /tmp/study\n  in
 
 BINS: Final = 8
 MAX_REFUSED: Final = 0.05
-PATIENCE: Final = 5.0
-"""Seconds that a helper has to end by itself after an interruption."""
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder, as planned.")]
 
@@ -264,7 +260,7 @@ def run(
     shares = [None] * jobs if limit is None else [share for at in range(jobs) if (share := len(range(at, limit, jobs)))]
     began = time.time() if since is None else since
     try:
-        with _helped([command(folder, began, share, keep_checkpoints, quiet=quiet) for share in shares[1:]]) as helpers:
+        with helped([command(folder, began, share, keep_checkpoints, quiet=quiet) for share in shares[1:]]) as helpers:
             study = _work(settings, planned, shares[0], keep_checkpoints, began, helpers, quiet=quiet, helper=helper)
     except KeyboardInterrupt:
         if helper:
@@ -411,28 +407,6 @@ def _work(
     for each in helpers:
         each.wait()
     return work(0 if limit is not None else None) if helpers else study
-
-
-@contextmanager
-def _helped(commands: Sequence[list[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Processes that work in the same folder; interrupted where the block is."""
-    helpers: list[subprocess.Popen[bytes]] = []
-    try:
-        for line in commands:
-            helpers.append(subprocess.Popen(line, stdin=subprocess.DEVNULL))
-        yield helpers
-    except BaseException:
-        # As Ctrl-C does to all of a terminal's processes; who does not hear it, as while it is loading, can as well be killed.
-        for each in helpers:
-            each.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
-        end = time.monotonic() + PATIENCE
-        for each in helpers:
-            try:
-                each.wait(timeout=max(0.0, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                each.kill()
-                each.wait()
-        raise
 
 
 def _line(told: Progress) -> str:

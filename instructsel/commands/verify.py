@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import orjson
 import typer
 
+from instructsel.artifact import atomic_write, dump_json, fingerprint, read_manifest
+from instructsel.commands import _arms, _graders
 from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
 from instructsel.commands import _settings as settings
-from instructsel.commands._console import Progress, aligned, reported, say
-from instructsel.errors import Negative, UsageError
-from instructsel.pool.pool import Pool
-from instructsel.study.study import check_evaluation
+from instructsel.commands._console import Progress, aligned, clean, reported, say
+from instructsel.commands._workers import command as command_line
+from instructsel.commands._workers import helped
+from instructsel.errors import Negative, StudyError, UsageError
 from instructsel.verification.arms import Arm, Verified, verify
-from instructsel.verification.verify import BETTER, Verdicts
+from instructsel.verification.intervals import NEW_RUNS, TARGETS, Target
+from instructsel.verification.summary import NOT_ENOUGH_MODEL, cost, expected, summary
+from instructsel.verification.verify import BETTER, Verdicts, Verification
 
 if TYPE_CHECKING:
     from instructsel.adapters.recipe import Recipe
-    from instructsel.protocols import Grader
+    from instructsel.adapters.trl import TrlTrainer
 
 EXAMPLES: Final = """Examples:
   instructsel verify study-demo/sources/clean.jsonl --arm shuffled=study-demo/sources/shuffled.jsonl --base study-demo/toybase --preset tiny --steps 2 --seeds 2 --max-refused 0.5 --eval study-demo/sources/evaluation.jsonl -o /tmp/verified
@@ -31,19 +36,22 @@ EXAMPLES: Final = """Examples:
 \b
 All of it is made by make toy-study.
 """
-SEEDED: Final = re.compile(r"(.+)-seed(\d+)")
 FEWEST_DRAWS: Final = 3
 """Of random selection: with fewer nobody knows how much random subsets differ."""
 REQUIRED: Final = ("better", "not-worse")
+EQUAL: Final = ("steps", "tokens", "epochs")
 TABLE: Final = "verification.parquet"
+VERDICT: Final = "verdict.json"
 
 
 @reported
 def command(
     context: typer.Context,
-    selection: Annotated[str, typer.Argument(metavar="SELECTION", help="The selection's rows, as select wrote them.")],
-    base: Annotated[str, typer.Option(help="The model to fine-tune: a local folder or a hub id.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where finished runs and the verdict are kept.")],
+    selection: Annotated[
+        str | None, typer.Argument(metavar="[SELECTION]", help="The selection's rows, as select wrote them; or name models or results.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="The model to fine-tune: a local folder or a hub id.")] = None,
     evaluate: Annotated[
         list[str] | None, typer.Option("--eval", help="Held-out rows whose answers' loss is measured. May be repeated.")
     ] = None,
@@ -59,13 +67,39 @@ def command(
     allow_unsafe_code: Annotated[
         bool, typer.Option("--allow-unsafe-code", help="Run code that the model writes. In a sandbox only.")
     ] = False,
+    instructions: Annotated[
+        str | None, typer.Option(help="Rows whose instructions every model answers; the answers are written as AlpacaEval reads them.")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer at most.")] = 512,
+    judge: Annotated[str | None, typer.Option(help="The model that prefers one answer to another: a local folder or a hub id.")] = None,
+    judge_revision: Annotated[str | None, typer.Option(help="Revision of the judge's weights.")] = None,
+    judge_url: Annotated[str | None, typer.Option(help="Ask --judge behind this OpenAI-compatible address instead.")] = None,
+    judge_key: Annotated[str | None, typer.Option(metavar="VARIABLE", help="The environment variable with the key of --judge-url.")] = None,
+    annotator: Annotated[str | None, typer.Option(help="An annotator of AlpacaEval, by name or folder, instead of --judge.")] = None,
+    reward: Annotated[str | None, typer.Option(help="A reward model that grades the answers: a local folder or a hub id.")] = None,
     arm: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FILE[,FILE…]", help="Another arm; several files are several draws. May be repeated.")
     ] = None,
     checkpoint: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=FOLDER[,FOLDER…]", help="An arm of models that are trained already. May be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER[+FOLDER…][,…]",
+            help="An arm of models that are trained already: a comma parts draws, a plus the seeds of one. May be repeated.",
+        ),
+    ] = None,
+    results: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH[+PATH…][,…]",
+            help="An arm of finished results: a folder of lm-evaluation-harness with samples, or AlpacaEval's annotations. May be repeated.",
+        ),
     ] = None,
     beside: Annotated[bool, typer.Option("--beside/--no-beside", help="Take the baselines that select wrote beside the selection.")] = True,
+    pool: Annotated[
+        list[str] | None, typer.Option(help="The pool the selection is from: random subsets are drawn from it. May be repeated.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=0, help="How many, where select wrote none.")] = FEWEST_DRAWS,
+    whole_pool: Annotated[bool, typer.Option("--whole-pool", help="The whole pool is an arm, too.")] = False,
     untouched: Annotated[bool, typer.Option("--untouched/--no-untouched", help="Grade the base as it is, too.")] = True,
     revision: recipes.Revision = None,
     preset: recipes.Preset = "paper-v1",
@@ -80,6 +114,10 @@ def command(
     max_refused: recipes.MaxRefused = 0.05,
     precision: recipes.Precision = "auto",
     device: recipes.Device = "auto",
+    equal: Annotated[
+        str,
+        typer.Option(help="What every arm has as much of as the selection has in its epochs: steps, tokens, or epochs of its own rows."),
+    ] = "steps",
     seeds: Annotated[int, typer.Option(min=1, help="How often each subset is trained on, with seeds 0, 1, …")] = 3,
     baseline: Annotated[str | None, typer.Option(help="The arm the verdict is against; random where there is one.")] = None,
     require: Annotated[str | None, typer.Option(help="End with 1 unless this is shown: better, or not-worse (with --margin).")] = None,
@@ -87,8 +125,14 @@ def command(
         float | None, typer.Option(help="How much worse would still do, in the grader's unit, for --require not-worse.")
     ] = None,
     level: Annotated[float, typer.Option(help="1 less the chance of a wrong verdict among all comparisons.")] = 0.95,
+    speaks_of: Annotated[
+        str, typer.Option(help="What the verdict speaks of: 'new runs', or 'these models' where there is one run an arm, or 'these items'.")
+    ] = NEW_RUNS,
+    pilot: Annotated[Path | None, typer.Option(help="An earlier verification.parquet that says how much runs and items vary.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Work in so many processes; each loads the model for itself.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Make N runs at most and end; the next call goes on.")] = None,
     keep_checkpoints: Annotated[bool, typer.Option("--keep-checkpoints", help="Keep every fine-tuned model.")] = False,
+    helper: Annotated[bool, typer.Option(hidden=True)] = False,
     form: options.Form = "auto",
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -99,11 +143,7 @@ def command(
     settings.check(context)
     if print_config:
         settings.print_config(context)
-    if require is not None and require not in REQUIRED:
-        raise UsageError.named(require, REQUIRED, noun="requirement")
-    if (require == "not-worse") != (margin is not None):
-        raise UsageError("--require not-worse and --margin go together.", fix="Give both, or neither.")
-    from instructsel.adapters.held_out_loss import checkpoint_of
+    _check_asked(require, margin, equal, speaks_of)
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
 
@@ -113,192 +153,306 @@ def command(
             epochs=epochs, steps=steps, tokens=tokens, learning_rate=lr, batch=batch, max_length=max_length, method=method, bits=bits
         ),
     )
-    files = {"selection": [selection], **(found_beside(Path(selection)) if beside else {}), **_named(arm or [], "--arm")}
-    pools = {name: [options.Reading(form).read([path], quiet=True) for path in paths] for name, paths in files.items()}
-    graders = _graders(evaluate, lm_eval, chosen, pools, include_path, num_fewshot, items, device, precision, chat=chat_template, unsafe=allow_unsafe_code, quiet=quiet)  # fmt: skip
-    arms = [Arm(name, tuple(found)) for name, found in pools.items()]
-    arms += [Arm(name, checkpoints=tuple(checkpoint_of(folder) for folder in folders)) for name, folders in _named(checkpoint or [], "--checkpoint").items()]  # fmt: skip
-    if untouched and "base" not in {each.name for each in arms}:
-        arms.append(Arm("base", checkpoints=(checkpoint_of(base, revision),)))
-    against = baseline or next((name for name in ("random", *files) if name in pools and name != "selection"), None)
-    if against is None or against not in {each.name for each in arms}:
-        raise UsageError(
-            f"There is no arm {against or 'to compare the selection with'}; there are {', '.join(each.name for each in arms)}.",
-            fix="Select with --baseline random --seeds 3, or name files: --arm random=a.jsonl,b.jsonl,c.jsonl",
+    place = _graders.Place(device, precision, chosen.max_length)
+    asked = _graders.Asked(instructions, max_new_tokens, judge, judge_revision, judge_url, judge_key, annotator, reward)
+    arms = _arms_of(
+        _arms.of_rows(selection, arm or [], beside=beside, pool=pool or [], draws=draws, whole=whole_pool, form=form),
+        _arms.of_models(checkpoint or []),
+        _arms.of_results(results or []),
+        [_arms.untouched(base, revision)] if untouched and base is not None else [],
+    )
+    against = _against(arms, baseline)
+    drawn = next(each for each in arms if each.name == against)
+    if against == _arms.RANDOM and drawn.draws < FEWEST_DRAWS:
+        told = f"warning: {drawn.draws} draw{'s' * (drawn.draws > 1)} of random; with {FEWEST_DRAWS} or more it shows how much random subsets differ."
+        say(told, quiet=quiet or helper)
+    trained = [each for each in arms if each.pools]
+    if trained and base is None:
+        raise UsageError("There are rows to train on, and no model.", fix="Name the one to fine-tune with --base.")
+    graders = _graders.held_out(evaluate or [], place, arms, quiet=quiet or helper)
+    graders += _graders.Harness(lm_eval, include_path, num_fewshot, items, chat_template, allow_unsafe_code).graders(place)
+    answers = asked.answers(place, arms, quiet=quiet or helper)
+    if not helper:
+        asked.try_out(place, output)
+    if not graders and answers is None and any(not each.results for each in arms):
+        raise UsageError("Nothing says how good a model is.", fix="Give --eval FILE, --lm-eval TASKS, or --instructions FILE with a judge.")
+    trainer = None
+    if trained:
+        made = TrlTrainer(
+            base or "", chosen, output / "checkpoints", revision=revision, device=device, precision=precision, max_refused=max_refused
         )
-    if against == "random" and len(pools["random"]) < FEWEST_DRAWS:
-        say(
-            f"warning: {len(pools['random'])} draws of random; with {FEWEST_DRAWS} or more it shows how much random subsets differ.",
-            quiet=quiet,
+        trainer = replace(made, recipe=_equal(made, trained, equal, quiet=quiet or helper))
+        say(_plan(arms, trainer.recipe, seeds, equal if chosen.epochs is not None else ""), quiet=quiet or helper)
+    measured = [*graders, *([] if answers is None else [answers])]
+    earlier = _pilot(pilot, output)
+    power = expected(arms, [*graders], selection=_arms.SELECTION, baseline=against, seeds=seeds, pilot=earlier, level=level)
+    for each in power:
+        say(each.sentence, quiet=quiet or helper)
+    watched = Progress("verifying", quiet=quiet or helper, unit="runs")
+
+    def work(most: int | None) -> Verified:
+        return verify(
+            arms,
+            graders=measured,
+            trainer=trainer,
+            seeds=tuple(range(seeds)),
+            folder=output,
+            keep_checkpoints=keep_checkpoints,
+            limit=most,
+            progress=lambda done, total, name: watched(done, total),
         )
-    say(_plan(arms, graders, chosen, seeds), quiet=quiet)
-    trainer = TrlTrainer(
-        base, chosen, output / "checkpoints", revision=revision, device=device, precision=precision, max_refused=max_refused
+
+    if helper:
+        _help(work, limit)
+        return
+    shares = [None] * jobs if limit is None else [share for at in range(jobs) if (share := len(range(at, limit, jobs)))]
+    lines = [command_line(context, jobs=1, helper=True, limit=share, quiet=True, json=False) for share in shares[1:]]
+    with helped(lines) as helpers:
+        try:
+            found = work(shares[0])
+        except StudyError:
+            # All runs may be the helpers'.
+            if not helpers:
+                raise
+        for process in helpers:
+            process.wait()
+        if helpers:
+            found = work(0 if limit is not None else None)
+    if answers is not None:
+        found = _judged(found, asked, answers, place, output, selection, against, quiet=quiet)
+    told, verdicts = summary(
+        found,
+        selection=_arms.SELECTION,
+        against=against,
+        base=next((each.name for each in arms if each.fixed), None),
+        level=level,
+        target=cast(Target, speaks_of),
+        model=None if base is None else _arms.judged_base(base),
     )
-    watched = Progress("verifying", quiet=quiet, unit="runs")
-    found = verify(
-        arms,
-        graders=graders,
-        trainer=trainer,
-        seeds=tuple(range(seeds)),
-        folder=output,
-        keep_checkpoints=keep_checkpoints,
-        limit=limit,
-        progress=lambda done, total, name: watched(done, total),
-    )
-    others = [each.name for each in arms if each.name != "selection" and each.name in found.verification.arms]
-    verdicts = (
-        found.verification.verdicts("selection", others, level=level) if "selection" in found.verification.arms and others else Verdicts(())
-    )
-    told = {**found.verification.as_dict(), "against": against, "verdicts": verdicts.as_dict(), "costs": dict(found.costs)}
-    told |= {"failures": [vars(each) for each in found.failures], "left": list(found.left), "recipe": chosen.as_dict()}
+    told |= {"power": [each.as_dict() for each in power], "recipe": None if trainer is None else trainer.recipe.as_dict()}
     found.verification.write(output / TABLE, run={"verdicts": told["verdicts"], "costs": told["costs"]})
+    told = orjson.loads(dump_json({**told, "table": (read_manifest(output / TABLE) or {})["sha256"]}))
+    with atomic_write(output / VERDICT) as file:
+        file.write(dump_json({**told, "digest": fingerprint(told)}, indent=True) + b"\n")
     if json:
-        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode())
+        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     else:
-        for line in lines(found, verdicts, against):
-            typer.echo(line)
-    for each in found.failures:
-        say(f"failed: {each.run}: {each.message}", quiet=quiet)
+        for line in spoken(told, verdicts):
+            typer.echo(clean(line))
+    for failed in found.failures:
+        say(f"failed: {failed.run}: {failed.message}", quiet=quiet)
     if found.left:
         say(f"{len(found.left)} runs are left; the same command goes on.", quiet=quiet)
-    _required(found, verdicts.against(against), require, margin, against, level)
+    _required(found.verification, verdicts.against(against), told["word"], require, margin, against, level, speaks_of)
 
 
-def found_beside(selection: Path) -> dict[str, list[str]]:
-    """The baselines that select wrote beside a selection: name → files, a file a draw."""
-    packed = next((ending for ending in (".gz", ".zst") if selection.name.endswith(ending)), "")
-    plain = Path(selection.name.removesuffix(packed))
-    found: dict[str, list[tuple[int, str]]] = {}
-    for path in sorted(selection.parent.glob(f"{plain.stem}.*{plain.suffix}{packed}")):
-        name = path.name.removesuffix(packed).removesuffix(plain.suffix)[len(plain.stem) + 1 :]
-        # Every selection has an account beside it; another file that begins alike has none.
-        if not name or not path.with_name(f"{plain.stem}.{name}.selection.parquet").exists():
-            continue
-        seeded = SEEDED.fullmatch(name)
-        arm, draw = (seeded[1], int(seeded[2])) if seeded else (name, 0)
-        found.setdefault(arm, []).append((draw, str(path)))
-    return {arm: [path for _, path in sorted(draws)] for arm, draws in sorted(found.items())}
+def _check_asked(require: str | None, margin: float | None, equal: str, speaks_of: str) -> None:
+    if require is not None and require not in REQUIRED:
+        raise UsageError.named(require, REQUIRED, noun="requirement")
+    if (require == "not-worse") != (margin is not None):
+        raise UsageError("--require not-worse and --margin go together.", fix="Give both, or neither.")
+    if equal not in EQUAL:
+        raise UsageError.named(equal, EQUAL, noun="measure of equal training")
+    if speaks_of not in TARGETS:
+        raise UsageError.named(speaks_of, TARGETS, noun="target of a verdict")
 
 
-def _named(entries: Sequence[str], flag: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for entry in entries:
-        name, equals, paths = entry.partition("=")
-        listed = [path for path in paths.split(",") if path]
-        if not equals or not name or not listed:
-            raise UsageError(f"'{entry}' is no arm.", fix=f"Write {flag} NAME=FILE, with several separated by commas for several draws.")
-        if name in found:
-            raise UsageError(f"The arm {name} is named twice.", fix="Give all of its draws at once, separated by commas.")
-        found[name] = listed
-    return found
+def _arms_of(*kinds: Sequence[Arm]) -> list[Arm]:
+    """All arms; the base as it is gives way to one of its name."""
+    found: dict[str, Arm] = {}
+    for arm in (each for kind in kinds for each in kind):
+        if arm.name in found and not arm.fixed:
+            raise UsageError(f"The arm {arm.name} is named twice.", fix="Call one of them otherwise.")
+        found.setdefault(arm.name, arm)
+    return list(found.values())
 
 
-def _graders(
-    evaluate: list[str] | None,
-    lm_eval: str | None,
-    chosen: Recipe,
-    pools: Mapping[str, Sequence[Pool]],
-    include_path: Path | None,
-    num_fewshot: int | None,
-    items: int | None,
-    device: str,
-    precision: str,
-    *,
-    chat: bool,
-    unsafe: bool,
-    quiet: bool,
-) -> list[Grader]:
-    """The graders asked for; what is evaluated on may not be trained on."""
-    from instructsel.adapters.held_out_loss import HeldOutLoss
+def _against(arms: Sequence[Arm], baseline: str | None) -> str:
+    """The arm that the word is about.
 
-    found: list[Grader] = []
-    for path in evaluate or []:
-        held = options.Reading().read([path], quiet=True)
-        for name, draws in pools.items():
-            for pool in draws:
-                warning = check_evaluation(pool, held)
-                if warning:
-                    say(f"warning: {name}: {warning}", quiet=quiet)
-        label = held.files[0].source.label
-        found.append(HeldOutLoss(held, name=f"loss on {label}", max_length=chosen.max_length, device=device, precision=precision))
-    if lm_eval:
-        from instructsel.adapters.lm_eval import LmEval
-        from instructsel.adapters.lm_eval_tasks import SUITES
-
-        tasks: Any = lm_eval if lm_eval in SUITES else [each.strip() for each in lm_eval.split(",") if each.strip()]
-        made = LmEval.graders(
-            tasks,
-            num_fewshot=num_fewshot,
-            include_path=include_path,
-            limit=items,
-            apply_chat_template=chat,
-            device=device,
-            precision=precision,
-            allow_unsafe_code=unsafe,
+    Raises:
+        UsageError: there is no such arm, or none but the selection.
+    """
+    names = [each.name for each in arms]
+    if _arms.SELECTION not in names:
+        raise UsageError(
+            "There is no selection to ask about.",
+            fix="Name its rows, or its models: --checkpoint selection=FOLDER, or --results selection=PATH.",
         )
-        # Data that cannot be had must show before anything is trained.
-        for each in made:
-            each.check()
-        found += made
-    if not found:
-        raise UsageError("Nothing says how good a model is.", fix="Give --eval FILE, or --lm-eval TASKS.")
-    return found
+    others = [each.name for each in arms if each.name != _arms.SELECTION and not each.fixed]
+    chosen = baseline or (_arms.RANDOM if _arms.RANDOM in others else others[0] if others else None)
+    if chosen is None or chosen not in names or chosen == _arms.SELECTION:
+        raise UsageError(
+            f"There is no arm {chosen or 'to compare the selection with'}; there are {', '.join(names)}.",
+            fix="Select with --baseline random --seeds 3, name the pool with --pool, or files: --arm random=a.jsonl,b.jsonl,c.jsonl",
+        )
+    return chosen
 
 
-def _plan(arms: Sequence[Arm], graders: Sequence[Grader], chosen: Recipe, seeds: int) -> str:
-    trained = sum(len(each.pools) for each in arms) * seeds
-    equal = next(f"{getattr(chosen, name):,} {name}" for name in ("epochs", "steps", "tokens") if getattr(chosen, name) is not None)
-    kind = "" if chosen.epochs is None else ": arms of longer rows see more tokens (--tokens or --steps make them equal)"
-    return (
-        f"{', '.join(f'{each.name} ({len(each.pools) or len(each.checkpoints)})' for each in arms)}; {trained} fine-tunes of {equal} "
-        f"each{kind}; graded by {', '.join(each.name for each in graders)}"
-    )
+def _equal(trainer: TrlTrainer, arms: Sequence[Arm], equal: str, *, quiet: bool) -> Recipe:
+    """The recipe of every arm, after a look at what each would be trained on.
+
+    Epochs of the selection become as many steps, or tokens, for all: an arm of more or of longer rows would be trained for longer.
+
+    Raises:
+        TrainingError: too many rows of an arm teach nothing.
+    """
+    recipe = trainer.recipe
+    rows, first = [], None
+    for arm in arms:
+        for draw, pool in enumerate(arm.pools):
+            audit = trainer.audit(pool)
+            audit.check(trainer.max_refused)
+            first = first or audit
+            name = arm.name if len(arm.pools) == 1 else f"{arm.name} {draw}"
+            rows.append([name, f"{audit.trained_rows:,}", f"{audit.tokens / audit.trained_rows:.0f}", f"{audit.trained_tokens / audit.trained_rows:.0f}", f"{audit.truncated / audit.trained_rows:.1%}"])  # fmt: skip
+    for line in aligned(rows, header=["arm", "rows trained on", "tokens a row", "with a loss", "truncated"], right=(1, 2, 3, 4)):
+        say(line, quiet=quiet)
+    if recipe.epochs is None or first is None or equal == "epochs":
+        return recipe
+    if equal == "tokens" or recipe.packing:
+        return replace(recipe, epochs=None, tokens=round(recipe.epochs * first.tokens))
+    return replace(recipe, epochs=None, steps=max(1, math.ceil(round(recipe.epochs * first.trained_rows) / recipe.batch)))
 
 
-def lines(found: Verified, verdicts: Verdicts, against: str) -> list[str]:
+def _plan(arms: Sequence[Arm], recipe: Recipe, seeds: int, equal: str) -> str:
+    fine_tunes = sum(len(each.pools) for each in arms) * seeds
+    name = next(name for name in ("epochs", "steps", "tokens") if getattr(recipe, name) is not None)
+    per_step = f" of {recipe.batch} rows" if name == "steps" and not recipe.packing else ""
+    why = {
+        "steps": ": arms of longer rows see more tokens in as many steps (--equal tokens makes these equal)",
+        "tokens": ": arms of longer rows see fewer of them",
+        "epochs": ": arms of more or longer rows are trained for longer (--equal steps or tokens makes them equal)",
+    }
+    named = ", ".join(f"{each.name} ({each.draws})" for each in arms)
+    return f"{named}; {fine_tunes} fine-tunes of {getattr(recipe, name):,} {name}{per_step} each{why.get(name, '')}"
+
+
+def _pilot(named: Path | None, output: Path) -> Verification | None:
+    """An earlier verification: the one named, or what stands in the folder."""
+    if named is not None:
+        return Verification.read(named)
+    try:
+        return Verification.read(output / TABLE) if (output / TABLE).exists() else None
+    except StudyError:
+        # Written anew when this one ends.
+        return None
+
+
+def _help(work: Any, limit: int | None) -> None:
+    """Make runs for another process, and say nothing: what failed is kept, and said by the other."""
+    try:
+        work(limit)
+    except StudyError:
+        return
+
+
+def _judged(
+    found: Verified,
+    asked: _graders.Asked,
+    answers: Any,
+    place: _graders.Place,
+    output: Path,
+    selection: str | None,
+    against: str,
+    *,
+    quiet: bool,
+) -> Verified:
+    """With the judges' grades in place of the answers they judged."""
+    from instructsel.adapters.preferences import judged, write_answers
+
+    write_answers(found.runs, answers, output)
+    runs = [run for run in found.runs if run.grades.grader != answers.name]
+    ranked_with = frozenset() if selection is None else _arms.ranked_with(selection)
+    for grader in asked.judges(answers, found.runs, place, output, reference=against, ranked_with=ranked_with):
+        watched = Progress(grader.name, quiet=quiet, unit="models")
+        runs += judged(found.runs, answers, grader, folder=output, progress=watched)
+    if not runs:
+        raise UsageError(
+            f"The answers are in {output / 'outputs'}; nothing has graded them.",
+            fix="Name a judge (--judge, --annotator), --reward, or --eval.",
+        )
+    return found.but(runs)
+
+
+def spoken(told: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     """A verification for people."""
-    described = found.verification.as_dict()
     rows = []
-    for grader, told in described["graders"].items():
+    for grader, found in told["graders"].items():
         means: dict[str, list[float]] = {}
-        for each in told["means"]:
+        for each in found["means"]:
             if each["mean"] is not None:
                 means.setdefault(each["arm"], []).append(each["mean"])
         rows += [
             [grader, arm, f"{len(values)}", f"{sum(values) / len(values):.4f}", f"{min(values):.4f} to {max(values):.4f}"]
             for arm, values in sorted(means.items())
         ]
-    told_lines = aligned(rows, header=["grader", "arm", "models", "mean", "range"], right=(2, 3))
-    told_lines.append("")
-    told_lines += [each.sentence for each in verdicts]
-    told_lines.append("")
-    for arm, cost in found.costs.items():
-        chosen = "unknown" if cost["selection"] is None else f"{cost['selection']:,.0f} s"
-        told_lines.append(f"{arm}: selection {chosen}, training {cost['training'] or 0:,.0f} s, grading {cost['grading'] or 0:,.0f} s")
-    told_lines.append("")
-    told_lines.append(
-        f"Against {against}: {verdicts.against(against).word}."
-        if len(verdicts.against(against))
-        else f"Against {against}: not enough data."
-    )
-    return told_lines
+    lines = [*aligned(rows, header=["grader", "arm", "models", "mean", "range"], right=(2, 3)), ""]
+    lines += [each.sentence for each in verdicts]
+    lines += _rates(told)
+    if told["skills"] and (forgot := {skill: count for skill, count in told["skills"]["forgot"].items() if count}):
+        named = {skill: [arm for arm, row in told["skills"]["rows"].items() if row[skill]["forgot"]] for skill in forgot}
+        lines += ["", *(f"forgotten against {told['skills']['base']}: {skill} by {', '.join(arms)}" for skill, arms in named.items())]
+    lines.append("")
+    lines += [cost(arm, costs) for arm, costs in told["costs"].items()]
+    lines += [
+        f"circular: {grader} is also what the rows were ranked by; it finds what it was told to look for" for grader in told["circular"]
+    ]
+    lines.append("")
+    if told["word"] == NOT_ENOUGH_MODEL:
+        lines.append(f"The base is no better than chance ({told['model']['said']}): no verdict may rest on it.")
+    lines.append(f"Against {told['against']}: {told['word']}.")
+    return lines
 
 
-def _required(found: Verified, verdicts: Verdicts, require: str | None, margin: float | None, against: str, level: float) -> None:
+def _rates(told: Mapping[str, Any]) -> list[str]:
+    """Win rates and their length bias."""
+    lines: list[str] = []
+    for judge, arms in told["win_rates"].items():
+        rows = [
+            [
+                arm,
+                f"{found['win_rate']:.1f}",
+                f"{found['discrete_win_rate']:.1f}",
+                "" if (controlled := (found["length_controlled"] or {}).get("win_rate")) is None else f"{controlled:.1f}",
+                f"{found['wins']:,} / {found['ties']:,} / {found['losses']:,}",
+                f"{found['score']:.3f}",
+                f"{found['n_null']:,}",
+            ]
+            for arm, found in arms.items()
+            if found["runs"]
+        ]
+        header = [judge, "%", "discrete %", "at equal length %", "win / tie / lose", "(w-l)/n+1", "null"]
+        lines += ["", *aligned(rows, header=header, right=(1, 2, 3, 4, 5, 6))]
+        bias = told["length_biases"].get(judge) or {}
+        if bias.get("r") is not None:
+            ends = "" if bias.get("low") is None else f" ({bias['low']:+.2f} to {bias['high']:+.2f})"
+            lines.append(f"length bias: over {bias['n']} models, win rate and mean length correlate at r = {bias['r']:+.2f}{ends}")
+    return lines
+
+
+def _required(
+    verification: Verification,
+    verdicts: Verdicts,
+    word: str,
+    require: str | None,
+    margin: float | None,
+    against: str,
+    level: float,
+    speaks_of: str,
+) -> None:
     if require is None:
         return
-    if require == "better":
-        if verdicts.word != BETTER:
-            raise Negative(
-                f"The selection is not shown to be better than {against}: {verdicts.word if len(verdicts) else 'not enough data'}."
-            )
+    if require == "better" or word == NOT_ENOUGH_MODEL:
+        if word != BETTER:
+            raise Negative(f"The selection is not shown to be better than {against}: {word}.")
         return
-    graders = sorted(found.verification.graders)
     missing = [
         grader
-        for grader in graders
-        if not found.verification.not_worse("selection", against, grader, margin=margin or 0.0, level=level).shown
+        for grader in sorted(verification.graders)
+        if not verification.not_worse(
+            _arms.SELECTION, against, grader, margin=margin or 0.0, level=level, target=cast(Target, speaks_of)
+        ).shown
     ]
     if missing:
         raise Negative(f"The selection is not shown to be at most {margin} worse than {against} on {', '.join(missing)}.")

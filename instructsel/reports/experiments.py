@@ -146,18 +146,33 @@ def verification_section(given: Given) -> Section | None:
     for number, plain in enumerate(given.verifications, start=1):
         told = plain.get("verdicts") or {}
         verdicts = [each for each in told.get("verdicts") or [] if isinstance(each, dict)]
-        if told.get("word"):
+        if plain.get("word"):
+            said.append(f"Verdict against {plain.get('against')}: {plain['word']}.")
+            model = plain.get("model") or {}
+            if model.get("enough") is False:
+                said.append(f"The base is no better than chance ({model.get('said')}): no verdict may rest on it.")
+        elif told.get("word"):
             said.append(f"Verdict: {told['word']}.")
         elif "arms" in plain:
             said.append("No verdict: there is no baseline among the arms.")
         said += [sentence(each) for each in verdicts[:COMPARISONS]]
         parts += _verdict_parts(verdicts, number)
+        said += [
+            f"Circular: {each} is also what the rows were ranked by; it finds what it was told to look for."
+            for each in plain.get("circular") or []
+        ]
+        parts += _costs(plain.get("costs") or {}, number)
         parts += _grader_tables(plain, number)
+        for at, (judge, arms) in enumerate((plain.get("win_rates") or {}).items(), start=1):
+            parts.append(_rates(judge, arms, f"{number}-{at}"))
+        parts += _planned(plain.get("power") or [], number)
         if plain.get("skills"):
             parts.append(_skill_table(plain["skills"], number))
             said.append("Skills: an arm forgot one where it is below the base by more than the margin.")
+        biases = dict(plain.get("length_biases") or {})
         if plain.get("length_bias"):
-            bias = plain["length_bias"]
+            biases[""] = plain["length_bias"]
+        for at, (judge, bias) in enumerate(biases.items(), start=1):
             facts = [
                 ("correlation of length with the win rate", finite(bias.get("r"))),
                 ("95 % interval from" if bias.get("level") == 0.95 else "interval from", finite(bias.get("low"))),
@@ -171,7 +186,9 @@ def verification_section(given: Given) -> Section | None:
             ]
             parts.append(
                 facts_table(
-                    f"length-bias-{number}", "Length bias: win rates and the length of the responses trained on", known_facts(facts)
+                    f"length-bias-{number}-{at}",
+                    f"Length bias{f', {judge}' if judge else ''}: win rates and the length of responses",
+                    known_facts(facts),
                 )
             )
         for key, called in (("win_rate", "Win rate, pair by pair"), ("length_controlled", "Win rate had both responses been equally long")):
@@ -242,6 +259,78 @@ def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[P
     )
     rest = lambda others: (f"{len(others):,} other comparisons", *[None] * 16)  # noqa: E731 - one use, one line
     return [*found, Table(f"verdicts-{number}", "Selection less baseline, by grader", columns, shortened(rows, COMPARISONS, rest))]
+
+
+def _costs(costs: Mapping[str, Any], number: int) -> list[Part]:
+    """What choosing the rows took, beside what training on them did."""
+    rows = [
+        (arm, finite(each.get("selection")), finite(each.get("training")), finite(each.get("grading")))
+        for arm, each in costs.items()
+        if isinstance(each, dict)
+    ]
+    columns: tuple[Column, ...] = (Column("arm", "arm"), Column("selection", "choosing the rows, seconds", "number"))
+    columns += (Column("training", "training, seconds", "number"), Column("grading", "grading, seconds", "number"))
+    rest = lambda others: (f"{len(others):,} other arms", None, None, None)  # noqa: E731
+    table = Table(f"costs-{number}", "What it cost; empty where nobody knows", columns, shortened(rows, ROWS, rest))
+    return [table] if rows else []
+
+
+def _rates(judge: str, arms: Mapping[str, Any], name: str) -> Table:
+    """How often each arm's answers were preferred to the reference's."""
+    columns: tuple[Column, ...] = (
+        Column("arm", "arm"),
+        Column("models", "models", "count"),
+        Column("win_rate", "win rate, %", "number"),
+        Column("discrete", "discrete, %", "number"),
+        Column("controlled", "at equal length, %", "number"),
+        Column("wins", "wins", "count"),
+        Column("ties", "ties", "count"),
+        Column("losses", "losses", "count"),
+        Column("score", "(w − l) / n + 1", "number"),
+        Column("null", "without a preference", "count"),
+        Column("disagree", "orders disagree", "count"),
+        Column("suspicious", "speak to the judge", "count"),
+    )
+    rows = []
+    for arm, each in arms.items():
+        flags = each.get("flags") or {}
+        controlled = (each.get("length_controlled") or {}).get("win_rate")
+        rates = [finite(each.get(key)) for key in ("win_rate", "discrete_win_rate")]
+        counts = [each.get(key) for key in ("wins", "ties", "losses")]
+        rows.append(
+            (
+                arm,
+                len(each.get("runs") or []),
+                *rates,
+                finite(controlled),
+                *counts,
+                finite(each.get("score")),
+                each.get("n_null"),
+                flags.get("swap_disagrees", 0),
+                flags.get("suspicious", 0),
+            )
+        )
+    rest = lambda others: (f"{len(others):,} other arms", *[None] * 11)  # noqa: E731
+    return Table(f"win-rates-{name}", f"{judge}: preferred to the reference", columns, shortened(rows, ROWS, rest))
+
+
+def _planned(expected: Sequence[Any], number: int) -> list[Part]:
+    """What the plan could find, as it was said before the first run."""
+    rows = [
+        (
+            each.get("grader"),
+            each.get("baseline"),
+            finite(each.get("detectable")),
+            each.get("unit"),
+            "assumed" if each.get("assumed") else "measured by a pilot",
+        )
+        for each in expected
+        if isinstance(each, dict)
+    ]
+    columns: tuple[Column, ...] = (Column("grader", "grader"), Column("baseline", "against"))
+    columns += (Column("detectable", "minimal detectable effect", "number"), Column("unit", "unit"), Column("variances", "variances"))
+    rest = lambda others: (f"{len(others):,} others", *[None] * 4)  # noqa: E731
+    return [Table(f"power-{number}", "Said before the first run", columns, shortened(rows, ROWS, rest))] if rows else []
 
 
 def _grader_tables(plain: Mapping[str, Any], number: int) -> list[Part]:

@@ -29,6 +29,8 @@ SELECTION: Final = "selection"
 """What `instructsel verify` calls its arm."""
 VERIFIED: Final = "verification.parquet"
 """In the folder of `instructsel verify`."""
+VERDICT: Final = "verdict.json"
+"""Beside it: what was said of it."""
 LEVEL: Final = 0.95
 UNTRAINED: Final = ("base", "full", "all")
 """Arms that are no selection, besides the baselines."""
@@ -115,7 +117,7 @@ def read(path: str | Path) -> Any:
         if (target / PLAN).exists() or (target / TABLE).exists():
             return Study.read(target)
         if (target / VERIFIED).exists():
-            return read(target / VERIFIED)
+            return _verdict(target) or read(target / VERIFIED)
         raise ScoresError(f"{target} is the folder of no study, size search or verification.", fix=AGAIN)
     if not target.is_file():
         raise ScoresError(f"There is no file {target}.", fix=AGAIN)
@@ -140,6 +142,17 @@ def read(path: str | Path) -> Any:
         except InstructselError as error:
             first = first or error
     raise ScoresError(f"{target} is nothing that can be reported: {first.message if first else ''}", fix=AGAIN) from first
+
+
+def _verdict(folder: Path) -> Mapping[str, Any] | None:
+    """What `instructsel verify` said last, where it is whole and of the grades that stand beside it."""
+    try:
+        told = orjson.loads((folder / VERDICT).read_bytes())
+        table = (read_manifest(folder / VERIFIED) or {}).get("sha256")
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    whole = isinstance(told, dict) and told.pop("digest", None) == fingerprint(told)
+    return told if whole and table is not None and told.get("table") == table else None
 
 
 def read_search(folder: str | Path) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,22 +30,41 @@ SAFE: Final = re.compile(r"[^A-Za-z0-9._+-]")
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """What is compared: subsets to train on, or models that are trained already."""
+    """What is compared: subsets to train on, models that are trained already, or finished grades."""
 
     name: str
     """As verdicts call it."""
     pools: tuple[Pool, ...] = ()
     """A draw each: one for a selection, several for random selection."""
-    checkpoints: tuple[Checkpoint, ...] = ()
-    """Models instead, a draw each, e.g. the base as it is."""
+    checkpoints: tuple[Checkpoint | tuple[Checkpoint, ...], ...] = ()
+    """Models instead: one a draw, or the seeds of a draw together."""
+    results: tuple[tuple[tuple[Grades, ...], ...], ...] = field(default=(), repr=False)
+    """Grades instead, of models that are gone: draw by draw, seed by seed, grader by grader."""
+    fixed: bool = False
+    """Whether it is one model as it is, such as the base: no training of it could have come out otherwise."""
     selection_seconds: float | None = None
     """What choosing the rows took, scoring included; None where nobody knows."""
 
     def __post_init__(self) -> None:
         if not self.name:
             raise UsageError("An arm has a name.")
-        if bool(self.pools) == bool(self.checkpoints):
-            raise UsageError(f"The arm {self.name} has subsets to train on, or models, and not both.", fix="Give one of the two.")
+        if sum(map(bool, (self.pools, self.checkpoints, self.results))) != 1:
+            raise UsageError(
+                f"The arm {self.name} has subsets to train on, or models, or finished results, and one of these alone.",
+                fix="Give one of the three.",
+            )
+        if self.fixed and (self.pools or [len(each) for each in self.models or self.results] != [1]):
+            raise UsageError(f"The arm {self.name} is not one model as it is.", fix="Only a single model can be fixed.")
+
+    @property
+    def models(self) -> tuple[tuple[Checkpoint, ...], ...]:
+        """Its checkpoints, draw by draw."""
+        return tuple(each if isinstance(each, tuple) else (each,) for each in self.checkpoints)
+
+    @property
+    def draws(self) -> int:
+        """Subsets, whatever was made of them."""
+        return len(self.pools or self.checkpoints or self.results)
 
 
 @dataclass(frozen=True)
@@ -70,6 +89,13 @@ class Verified:
     """Runs that other workers have begun, or that a limit left."""
     costs: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     """Arm → seconds of `selection` (None where nobody knows), `training` and `grading`, over its runs here."""
+    runs: tuple[Run, ...] = field(default=(), repr=False)
+    """Every run by every grader, with what the grader wrote down."""
+
+    def but(self, runs: Iterable[Run]) -> Verified:
+        """The same with other grades, e.g. those of a judge in place of the outputs it judged."""
+        changed = tuple(runs)
+        return replace(self, verification=Verification.of(changed, fixed=self.verification.fixed), runs=changed)
 
 
 @dataclass(frozen=True)
@@ -86,17 +112,15 @@ class _Work:
 
     @property
     def slug(self) -> str:
-        """A file's name for it, one to one."""
-        told = SAFE.sub("_", self.arm.name)[:60]
-        mark = "" if told == self.arm.name else "-" + hashlib.blake2b(self.arm.name.encode(), digest_size=4).hexdigest()
-        return f"{told}{mark}-draw{self.draw}-seed{self.seed}"
+        """A file's name for it."""
+        return slug(self.arm.name, self.draw, self.seed)
 
     @property
     def trained_on(self) -> str:
         """A digest of the rows, or of the weights."""
         if self.arm.pools:
             return hashlib.blake2b("\n".join(self.arm.pools[self.draw].ids).encode(), digest_size=16).hexdigest()
-        return self.arm.checkpoints[self.draw].digest
+        return self.arm.models[self.draw][self.seed].digest
 
 
 def verify(
@@ -119,7 +143,7 @@ def verify(
         arms: of different names.
         graders: of different names.
         trainer: for arms with subsets.
-        seeds: of training, the same for every subset; models that are there are graded once.
+        seeds: of training, the same for every subset; models that are there are graded once, and finished results taken over.
         folder: where finished runs are kept; None keeps nothing.
         keep_checkpoints: by default a model trained here is removed when it is graded.
         limit: runs to make at most.
@@ -131,15 +155,23 @@ def verify(
         EnvironmentFault: no memory, no room, an extra missing; what is finished stays.
     """
     for noun, names in (("arm", [arm.name for arm in arms]), ("grader", [grader.name for grader in graders])):
-        if not names or len(set(names)) < len(names):
+        # Finished results bring their graders along.
+        wanted = noun == "arm" or any(not arm.results for arm in arms)
+        if (wanted and not names) or len(set(names)) < len(names):
             raise UsageError(f"A verification has {noun}s of different names, one at least; given: {', '.join(names) or 'none'}.")
     if trainer is None and any(arm.pools for arm in arms):
         raise UsageError("Arms with subsets need a trainer.", fix="Give one, or models that are trained already.")
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError(f"Seeds are different whole numbers, one at least; given: {', '.join(map(str, seeds)) or 'none'}.")
-    place = _Place.of(folder)
+    place = RunFolder.of(folder)
     works = [work for arm in arms for work in _works(arm, seeds)]
-    runs: list[Run] = []
+    runs = [
+        Run(arm.name, draw, seed, grades)
+        for arm in arms
+        for draw, by_seed in enumerate(arm.results)
+        for seed, each in enumerate(by_seed)
+        for grades in each
+    ]
     failures: list[Failure] = []
     left: list[str] = []
     costs: dict[str, dict[str, float | None]] = {
@@ -147,12 +179,12 @@ def verify(
     }
     made = 0
     for number, work in enumerate(works, start=1):
-        found: dict[str, dict[str, Any] | None] = {grader.name: place.read(work, _key(work, trainer, grader)) for grader in graders}
+        found: dict[str, dict[str, Any] | None] = {grader.name: place.read(work.slug, _key(work, trainer, grader)) for grader in graders}
         missing = [grader for grader in graders if found[grader.name] is None]
         if missing and limit is not None and made >= limit:
             left.append(work.name)
         elif missing:
-            with place.claimed(work) as mine:
+            with place.claimed(work.slug) as mine:
                 if not mine:
                     left.append(work.name)
                     continue
@@ -162,11 +194,11 @@ def verify(
                         found[name] = fresh
                 except (TrainingDiverged, TrainingError) as error:
                     failures.append(Failure(work.name, "diverged" if isinstance(error, TrainingDiverged) else "training", error.message))
-                    place.fail(work, failures[-1])
+                    place.fail(work.slug, failures[-1])
         for name, record in found.items():
             if record is None:
                 continue
-            grades = _grades(name, record)
+            grades = unsealed(name, record)
             if not grades.valid.any():
                 failures.append(Failure(work.name, "no_grades", f"{name} has no value for any item."))
                 continue
@@ -182,14 +214,26 @@ def verify(
     if not runs:
         told = "; ".join(f"{each.run}: {each.message}" for each in failures[:3]) or "all runs are left"
         raise StudyError(f"No run has a grade ({told}).", fix="See what failed, and verify again.")
-    return Verified(Verification.of(runs), tuple(failures), tuple(left), costs)
+    fixed = [arm.name for arm in arms if arm.fixed]
+    return Verified(Verification.of(runs, fixed=fixed), tuple(failures), tuple(left), costs, tuple(runs))
+
+
+def slug(arm: str, draw: int, seed: int) -> str:
+    """A file's name for a run, one to one.
+
+    >>> slug("random", 2, 0)
+    'random-draw2-seed0'
+    """
+    told = SAFE.sub("_", arm)[:60]
+    mark = "" if told == arm else "-" + hashlib.blake2b(arm.encode(), digest_size=4).hexdigest()
+    return f"{told}{mark}-draw{draw}-seed{seed}"
 
 
 def _works(arm: Arm, seeds: Sequence[int]) -> Iterator[_Work]:
     for draw in range(len(arm.pools)):
         yield from (_Work(arm, draw, seed) for seed in seeds)
-    for draw in range(len(arm.checkpoints)):
-        yield _Work(arm, draw, 0)
+    for draw, models in enumerate(arm.models):
+        yield from (_Work(arm, draw, seed) for seed in range(len(models)))
 
 
 def _key(work: _Work, trainer: Trainer | None, grader: Grader) -> str:
@@ -201,44 +245,55 @@ def _key(work: _Work, trainer: Trainer | None, grader: Grader) -> str:
 
 
 def _graded(
-    work: _Work, trainer: Trainer | None, graders: Sequence[Grader], place: _Place, *, keep_checkpoints: bool
+    work: _Work, trainer: Trainer | None, graders: Sequence[Grader], place: RunFolder, *, keep_checkpoints: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Train once, grade by each, write each down before the next."""
     begun = time.monotonic()
     if work.arm.checkpoints or trainer is None:
-        checkpoint, training = work.arm.checkpoints[work.draw], 0.0
+        checkpoint, training = work.arm.models[work.draw][work.seed], 0.0
     else:
         checkpoint = trainer.train(work.arm.pools[work.draw], seed=work.seed)
         training = time.monotonic() - begun
     for grader in graders:
         begun = time.monotonic()
         grades = grader.grade(checkpoint)
-        told = {"training_seconds": training, "grading_seconds": time.monotonic() - begun, "grader": _plain(grades.record)}
-        record = {
-            "kind": KIND,
-            "schema_version": SCHEMA_VERSION,
-            "key": _key(work, trainer, grader),
-            "arm": work.arm.name,
-            "draw": work.draw,
-            "seed": work.seed,
-            "weights": checkpoint.digest,
-            "training": {key: checkpoint.record.get(key) for key in ("steps", "tokens_seen", "tokens_trained", "rows_seen", "audit")},
-            "items": list(grades.items),
-            "values": grades.values.tolist(),
-            "weight": grades.weights.tolist(),
-            "reasons": list(grades.reasons),
-            "unit": grades.unit,
-            "higher_is_better": grades.higher_is_better,
-            "truncated": grades.truncated,
-            "run": told,
-        }
-        place.write(work, record)
+        told = {"training_seconds": training, "grading_seconds": time.monotonic() - begun}
+        trained = {key: checkpoint.record.get(key) for key in ("steps", "tokens_seen", "tokens_trained", "rows_seen", "audit")}
+        about = {"arm": work.arm.name, "draw": work.draw, "seed": work.seed, "weights": checkpoint.digest, "training": trained}
+        record = sealed(_key(work, trainer, grader), about, grades, told)
+        place.write(work.slug, record)
         yield grader.name, record
     if work.arm.pools and not keep_checkpoints:
         checkpoint.discard()
 
 
-def _grades(name: str, record: Mapping[str, Any]) -> Grades:
+def sealed(key: str, about: Mapping[str, Any], grades: Grades, run: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a run's grades.
+
+    Args:
+        key: of all that they depend on.
+        about: whose they are.
+        grades: item by item.
+        run: what differs from time to time, as seconds.
+    """
+    return {
+        "kind": KIND,
+        "schema_version": SCHEMA_VERSION,
+        "key": key,
+        **about,
+        "items": list(grades.items),
+        "values": grades.values.tolist(),
+        "weight": grades.weights.tolist(),
+        "reasons": list(grades.reasons),
+        "unit": grades.unit,
+        "higher_is_better": grades.higher_is_better,
+        "truncated": grades.truncated,
+        "run": {**run, "grader": _plain(grades.record)},
+    }
+
+
+def unsealed(name: str, record: Mapping[str, Any]) -> Grades:
+    """The grades that were kept."""
     return Grades(
         grader=name,
         items=tuple(record["items"]),
@@ -253,13 +308,19 @@ def _grades(name: str, record: Mapping[str, Any]) -> Grades:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """The folder of finished runs; None keeps nothing."""
+class RunFolder:
+    """Where grades are kept, each sealed in a file of its own that is named after what it depends on; None keeps nothing."""
 
     folder: Path | None
+    """`runs` in the folder of a verification."""
 
     @classmethod
-    def of(cls, folder: str | Path | None) -> _Place:
+    def of(cls, folder: str | Path | None) -> RunFolder:
+        """In the folder of a verification, made if need be.
+
+        Raises:
+            EnvironmentFault: it cannot be made.
+        """
         if folder is None:
             return cls(None)
         runs = Path(folder) / "runs"
@@ -270,34 +331,34 @@ class _Place:
         sweep(runs)
         return cls(runs)
 
-    def claimed(self, work: _Work) -> Any:
-        """Whether the run is this worker's."""
-        return nullcontext(True) if self.folder is None else Claims(self.folder).held(work.slug)
+    def claimed(self, slug: str) -> Any:
+        """Whether a run is this worker's."""
+        return nullcontext(True) if self.folder is None else Claims(self.folder).held(slug)
 
-    def read(self, work: _Work, key: str) -> dict[str, Any] | None:
+    def read(self, slug: str, key: str) -> dict[str, Any] | None:
         """The record of a run by one grader; None where there is none that is whole."""
         if self.folder is None:
             return None
         try:
-            whole = orjson.loads((self.folder / f"{work.slug}.{key[:12]}.json").read_bytes())
+            whole = orjson.loads((self.folder / f"{slug}.{key[:12]}.json").read_bytes())
         except (FileNotFoundError, orjson.JSONDecodeError):
             return None
         if not isinstance(whole, dict) or whole.pop("digest", None) != fingerprint(whole) or whole.get("key") != key:
             return None
         return whole
 
-    def write(self, work: _Work, record: Mapping[str, Any]) -> None:
+    def write(self, slug: str, record: Mapping[str, Any]) -> None:
         """Keep a record, sealed."""
         if self.folder is None:
             return
-        with atomic_write(self.folder / f"{work.slug}.{record['key'][:12]}.json") as file:
+        with atomic_write(self.folder / f"{slug}.{record['key'][:12]}.json") as file:
             file.write(dump_json({**record, "digest": fingerprint(record)}) + b"\n")
-        (self.folder / f"{work.slug}{FAILED}").unlink(missing_ok=True)
+        (self.folder / f"{slug}{FAILED}").unlink(missing_ok=True)
 
-    def fail(self, work: _Work, failure: Failure) -> None:
+    def fail(self, slug: str, failure: Failure) -> None:
         """Keep why a run came to nothing."""
         if self.folder is not None:
-            with atomic_write(self.folder / f"{work.slug}{FAILED}") as file:
+            with atomic_write(self.folder / f"{slug}{FAILED}") as file:
                 file.write(dump_json({"run": failure.run, "reason": failure.reason, "message": failure.message}, indent=True) + b"\n")
 
 
@@ -306,4 +367,4 @@ def _plain(value: Any) -> Any:
     return orjson.loads(dump_json(dict(value))) if value else {}
 
 
-__all__ = ["Arm", "Failure", "Verified", "verify"]
+__all__ = ["Arm", "Failure", "RunFolder", "Verified", "sealed", "slug", "unsealed", "verify"]

@@ -63,8 +63,12 @@ class ArmValues:
     """(runs,), the subset each run was trained on; equal numbers are seeds of one subset."""
     values: Floats
     """(runs, items), finite."""
+    fixed: bool = False
+    """Whether it is one model as it is, such as the base: no training could have come out otherwise."""
 
     def __post_init__(self) -> None:
+        if self.fixed and len(self.draws) > 1:
+            raise UsageError(f"{self.arm} is one model as it is, and has {len(self.draws)}.")
         if self.values.ndim != 2 or len(self.values) != len(self.draws) or not self.draws:
             raise UsageError(f"The values of {self.arm} are {self.values.shape} for {len(self.draws)} runs.")
         if not np.isfinite(self.values).all():
@@ -120,6 +124,8 @@ class Squares:
     """Of an item in a run, when item × draw and run are taken off."""
     within_df: int = 0
     """Runs less draws."""
+    fixed: bool = False
+    """Whether it is one model as it is."""
 
     @classmethod
     def of(cls, arm: ArmValues) -> Self:
@@ -127,7 +133,7 @@ class Squares:
         between, residual = _mean_squares([arm.by_draw])
         labels = np.array(arm.draws)
         within, within_residual = _mean_squares([arm.values[labels == draw] for draw in sorted(set(arm.draws))])
-        return cls(arm.arm, arm.n_draws, arm.runs, between, residual, within, within_residual, arm.runs - arm.n_draws)
+        return cls(arm.arm, arm.n_draws, arm.runs, between, residual, within, within_residual, arm.runs - arm.n_draws, arm.fixed)
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ class Needed:
     items: int | None
     """With these runs; None where no number of items is enough, or the items are fixed."""
     runs: int | None
-    """Of either side (draws where there are several, else seeds), with these items; None where none up to 1,000 is enough."""
+    """Of either side that is trained (draws where there are several, else seeds), with these items; None where none up to 1,000 is enough."""
     power: float = POWER
     """With which it would be seen."""
 
@@ -177,7 +183,7 @@ class Spread:
     items: float
     """The variance over items of the difference between the arms' means over runs."""
     sides: tuple[Side, ...]
-    """Selection and baseline; empty where the inference is over items only."""
+    """Selection and baseline, without one that is a model as it is; empty where the inference is over items only."""
     target: Target = NEW_RUNS
     """To what the interval speaks."""
 
@@ -278,7 +284,7 @@ class Spread:
         items = runs = None
         if self.target != THESE_ITEMS:
             items = _least(lambda n: self.scaled(n_items=n).power(effect, level=level) >= power, 2, MOST_ITEMS)
-        if self.target != THESE_MODELS and all(side.n > 1 for side in self.sides):
+        if self.target != THESE_MODELS and self.sides and all(side.n > 1 for side in self.sides):
             runs = _least(lambda n: self.scaled(runs=n).power(effect, level=level) >= power, 2, MOST_RUNS)
         return Needed(abs(effect), items, runs, power)
 
@@ -652,17 +658,20 @@ def _pooled(squares: Sequence[tuple[float, float, int]]) -> tuple[float, float, 
     return sum(each[0] * each[2] for each in squares) / df, sum(each[1] * each[2] for each in squares) / df, df
 
 
-def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, Side] | None, tuple[str, ...]]:
-    """The part of the first two arms in the variance, and notes; None where the runs of one cannot be told to vary."""
+def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, ...] | None, tuple[str, ...]]:
+    """The part of the first two arms in the variance, and notes; None where it is unknown how much the runs of one vary."""
     sides: list[Side] = []
     notes: list[str] = []
     for own, other in ((squares[0], squares[1]), (squares[1], squares[0])):
+        if own.fixed:
+            notes.append(f"{own.arm} is one model as it is: it has no part in how much runs vary.")
+            continue
         side, said = _side(own, other, squares)
         notes += said
         if side is None:
             return None, tuple(notes)
         sides.append(side)
-    return (sides[0], sides[1]), tuple(dict.fromkeys(notes))
+    return tuple(sides), tuple(dict.fromkeys(notes))
 
 
 def _side(own: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Side | None, list[str]]:

@@ -238,9 +238,9 @@ def _fit(regressor: Floats, liked: Floats, weights: Floats) -> Floats:
         determinant = a * c - b * b
         with np.errstate(divide="ignore", invalid="ignore"):
             steps = np.stack([(c * slope0 - b * slope1) / determinant, (a * slope1 - b * slope0) / determinant], axis=1)
-        # A full step from a flat place overshoots; a bounded one still converges, for the likelihood is concave.
-        size = np.abs(steps).max(axis=1, keepdims=True)
-        steps = np.where(size > 2.0, steps * (2.0 / np.maximum(size, 2.0)), steps)
+            # A full step from a flat place overshoots; a bounded one still converges, for the likelihood is concave.
+            size = np.abs(steps).max(axis=1, keepdims=True)
+            steps = np.where(size > 2.0, steps * (2.0 / np.maximum(size, 2.0)), steps)
         found[at] += steps
         bad = ~np.isfinite(found[at]).all(axis=1) | (np.abs(found[at]).max(axis=1) > STEEPEST)
         failed[at[bad]] = True

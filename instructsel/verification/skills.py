@@ -11,7 +11,8 @@ from typing import Any, Final, Self
 import numpy as np
 
 from instructsel.errors import UsageError
-from instructsel.verification.intervals import LEVEL, fisher_interval
+from instructsel.verification.intervals import LEVEL, NEW_RUNS, Target, fisher_interval
+from instructsel.verification.verify import Verification
 
 SIGNIFICANT: Final = "significant"
 PLAIN: Final = "plain"
@@ -100,6 +101,47 @@ class SkillTable:
             return Cell(value, change, change + margin < -quantile * math.hypot(own, other), SIGNIFICANT)
 
         return cls(base, skills, {arm: {skill: cell(arm, skill) for skill in skills} for arm in values}, margin, level)
+
+    @classmethod
+    def measured(
+        cls, verification: Verification, *, base: str, margin: float = 0.0, level: float = LEVEL, target: Target = NEW_RUNS
+    ) -> Self:
+        """The table of what was graded, a column a grader: changes are paired by item, and significant where their interval says so.
+
+        Args:
+            verification: arms and their grades, the base's among them.
+            base: the arm to compare with.
+            margin: at least 0, in each grader's own unit.
+            level: of the one-sided test.
+            target: as of `Verification.difference`.
+
+        Raises:
+            UsageError: no arm of the base's name, or a margin or level that cannot be.
+        """
+        described = verification.as_dict()
+        values: dict[str, dict[str, float | None]] = {}
+        for grader, told in described["graders"].items():
+            for arm in verification.arms:
+                # Each draw counts once, however many seeds it has.
+                by_draw: dict[int, list[float]] = {}
+                for each in told["means"]:
+                    if each["arm"] == arm and each["mean"] is not None:
+                        by_draw.setdefault(each["draw"], []).append(each["mean"])
+                drawn = [math.fsum(found) / len(found) for found in by_draw.values()]
+                values.setdefault(arm, {})[grader] = math.fsum(drawn) / len(drawn) if drawn else None
+        higher = {grader: told["higher_is_better"] for grader, told in described["graders"].items()}
+        plain = cls.of(values, base=base, higher_is_better=higher, margin=margin, level=level)
+        cells = {arm: dict(row) for arm, row in plain.cells.items()}
+        for arm, row in cells.items():
+            for grader, cell in row.items():
+                if arm == base or cell.change is None:
+                    continue
+                found = verification.difference(arm, base, grader, level=2 * level - 1, target=target, repeats=0)
+                if found.low is None or found.high is None:
+                    continue
+                change, best = (found.estimate, found.high) if higher[grader] else (-found.estimate, -found.low)
+                row[grader] = Cell(cell.value, change, best < -margin, SIGNIFICANT)
+        return cls(base, plain.skills, cells, margin, level)
 
     def forgot(self, skill: str) -> tuple[str, ...]:
         """The arms below the base in a skill, in the order given.

@@ -6,7 +6,7 @@ import hashlib
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.artifact import atomic_write, manifest_path, read_manifest, write_manifest
+from instructsel.artifact import atomic_write, fingerprint, manifest_path, read_manifest, write_manifest
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.extras import require
 from instructsel.protocols import Grades
@@ -214,16 +214,24 @@ class Verification:
     """arm, draw, seed, grader, item, value, weight, reason; sorted by grader, arm, draw, seed, item. No value: null and a reason."""
     graders: Mapping[str, Scale]
     """Name → what its values mean."""
+    fixed: frozenset[str] = frozenset()
+    """Arms that are one model as it is, such as the base: no training of theirs could have come out otherwise."""
 
     @classmethod
-    def of(cls, runs: Iterable[Run]) -> Self:
+    def of(cls, runs: Iterable[Run], *, fixed: Iterable[str] = ()) -> Self:
         """A verification of what was graded; the same for any order of runs and items.
+
+        Args:
+            runs: of all arms and graders.
+            fixed: arms that are one model as it is.
 
         Raises:
             StudyError: nothing was graded, a run was graded twice by one grader, a run was graded on other items than the rest, or
-                a grader's unit or direction differs from run to run.
+                a grader's unit or direction differs from run to run, or a fixed arm has several runs.
         """
         import polars as pl
+
+        whole = frozenset(fixed)
 
         by_grader: dict[str, dict[Label, Run]] = {}
         for run in runs:
@@ -232,6 +240,8 @@ class Verification:
             if label in found:
                 raise StudyError(f"{run.grades.grader} graded {run.name} twice.", fix="Give every training its own draw or seed.")
             found[label] = run
+            if run.arm in whole and len([each for each in found if each[0] == run.arm]) > 1:
+                raise StudyError(f"{run.arm} is one model as it is, and has several runs.", fix="Give it one, or do not call it fixed.")
         if not by_grader:
             raise StudyError("Nothing was graded.", fix="Grade at least one model of each arm.")
         frames, graders = [], {}
@@ -240,7 +250,7 @@ class Verification:
             items = _items(grader, found)
             for label in sorted(found):
                 frames.append(_frame(label, found[label].grades, items))
-        return cls(pl.concat(frames), graders)
+        return cls(pl.concat(frames), graders, whole & {label[0] for found in by_grader.values() for label in found})
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -412,6 +422,7 @@ class Verification:
         return {
             "kind": KIND,
             "arms": arms,
+            "fixed": sorted(self.fixed),
             "graders": {
                 grader: {
                     **asdict(scale),
@@ -477,7 +488,7 @@ class Verification:
         except (KeyError, TypeError, AttributeError) as error:
             raise StudyError(f"{manifest_path(target)} does not say what the graders' values mean.", fix=AGAIN) from error
         graders = {name: Scale(*each) for name, each in sorted(given.items())}
-        return cls(pl.read_parquet(data), graders)
+        return cls(pl.read_parquet(data), graders, frozenset(manifest.get("fixed") or ()))
 
     @cached_property
     def _labels(self) -> tuple[Label, ...]:
@@ -507,7 +518,8 @@ class Verification:
             )
         present = sorted({name for name, _, _ in table.labels} - {arm, baseline})
         others = [table.values_of(name, common & table.complete(name), weighted) for name in present]
-        return table.values_of(arm, common, weighted), table.values_of(baseline, common, weighted), others, common
+        sides = [replace(table.values_of(name, common, weighted), fixed=name in self.fixed) for name in (arm, baseline)]
+        return sides[0], sides[1], others, common
 
     def _missing(self, arm: str, baseline: str, grader: str) -> tuple[int, int]:
         """Items left out of a comparison, and all items."""
@@ -618,9 +630,8 @@ def _more(interval: Interval, coarse: float) -> str:
         return ""
     ways = [f"{needed.items} items with these runs"] * (needed.items is not None)
     if needed.runs is not None:
-        counted = [side.counted for side in interval.spread.sides]
-        what = counted[0] if counted[0] == counted[1] else f"{counted[0]} and {counted[1]}"
-        ways.append(f"{needed.runs} {what} a side with these items")
+        counted = list(dict.fromkeys(side.counted for side in interval.spread.sides))
+        ways.append(f"{needed.runs} {' and '.join(counted)} a side with these items")
     return f" That takes {' or '.join(ways)}." if ways else " That takes more items and more runs."
 
 
@@ -633,11 +644,14 @@ def _named(label: Label) -> str:
     return f"{label[0]} (draw {label[1]}, seed {label[2]})"
 
 
-def _scale(grader: str, runs: Iterable[Run]) -> Scale:
+def _scale(grader: str, runs: Collection[Run]) -> Scale:
     found = {(run.grades.unit, run.grades.higher_is_better) for run in runs}
     if len(found) > 1:
         said = ", ".join(f"{unit or 'no unit'} ({'higher' if higher else 'lower'} is better)" for unit, higher in sorted(found))
         raise StudyError(f"{grader} has values of several kinds: {said}.", fix="Grade all models in the same way.")
+    judges = {fingerprint(run.grades.record["judge"]) for run in runs if run.grades.record.get("judge")}
+    if len(judges) > 1:
+        raise StudyError(f"{grader} has the judgments of {len(judges)} judges.", fix="Have one judge judge all models: judges differ.")
     unit, higher = found.pop()
     return Scale(unit, higher, sum(run.grades.truncated for run in runs))
 

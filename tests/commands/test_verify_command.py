@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from instructsel.commands import app
-from instructsel.commands.verify import found_beside
+from instructsel.commands._arms import found_beside
 from tests import tiny
 
 Call = Callable[..., Any]
@@ -82,7 +82,7 @@ def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run:
     assert close.exit_code == (0 if against_random["word"] == "better" else 1)
     spoken = run("--eval", "held.jsonl", "-o", "v")
     assert "Against random: " in spoken.stdout and "% interval" in spoken.stdout and "four times in five" in spoken.stdout
-    assert "8 fine-tunes of 1 steps each" in spoken.stderr
+    assert "8 fine-tunes of 1 steps of 16 rows each" in spoken.stderr
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_models_that_are_trained_already_are_an_arm(run: Call, place: Path) -> N
 
 def test_fewer_than_three_random_draws_are_warned_of(run: Call) -> None:
     done = run("--eval", "held.jsonl", "-o", "v", "--no-beside", "--arm", "random=chosen.random-seed0.jsonl", "--no-untouched")
-    assert done.exit_code == 0 and "warning: 1 draws of random" in done.stderr
+    assert done.exit_code == 0 and "warning: 1 draw of random" in done.stderr

@@ -331,7 +331,7 @@ def test_every_part_of_a_verification_has_its_table() -> None:
         {"skill": "reasoning", "arm_1": 0.25, "arm_2": 0.375, "n_forgot": 0, "forgot": ""},
         {"skill": "coding", "arm_1": 0.5, "arm_2": 0.4375, "n_forgot": 1, "forgot": "mine"},
     ]
-    assert facts("length-bias-3", *results)["correlation of length with the win rate"] == 0.75
+    assert facts("length-bias-3-1", *results)["correlation of length with the win rate"] == 0.75
     assert facts("win-rate-4", *results)["win_rate"] == 62.5
     assert facts("length-controlled-5", *results)["note"] == "Not the leaderboard's."
     assert "Verdict: not enough data." in text("summary", *results)

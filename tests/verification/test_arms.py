@@ -202,7 +202,7 @@ def test_what_cannot_be_compared_is_refused(pools: list[Pool], tmp_path: Path) -
         asked: dict[str, Any] = dict(given)
         with pytest.raises(UsageError, match=said):
             verify(asked.pop("arms"), **asked)
-    with pytest.raises(UsageError, match="and not both"):
+    with pytest.raises(UsageError, match="one of these alone"):
         Arm("neither")
 
 

@@ -1,0 +1,203 @@
+"""The graders of a verification from its flags: held-out loss, the harness, answers for a judge and a reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from instructsel.commands import _options as options
+from instructsel.commands._console import say
+from instructsel.errors import UsageError
+from instructsel.study.study import check_evaluation
+from instructsel.verification.arms import Arm
+
+if TYPE_CHECKING:
+    from instructsel.adapters.judge import Judge
+    from instructsel.adapters.preferences import Answers, OutputGrader
+    from instructsel.protocols import Grader
+    from instructsel.verification.verify import Run
+
+KEPT: Final = "judge"
+"""The folder of a judge's replies."""
+JUDGED: Final = "win rate"
+REWARD: Final = "reward"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where models run, and how long their rows may be."""
+
+    device: str
+    precision: str
+    max_length: int | None
+
+
+@dataclass(frozen=True)
+class Harness:
+    """What lm-evaluation-harness is asked."""
+
+    tasks: str | None
+    include_path: Path | None
+    num_fewshot: int | None
+    items: int | None
+    chat_template: bool
+    allow_unsafe_code: bool
+
+    def graders(self, place: Place) -> list[Grader]:
+        """A grader a task and metric; data that cannot be had shows here, before anything is trained."""
+        if not self.tasks:
+            return []
+        from instructsel.adapters.lm_eval import LmEval
+        from instructsel.adapters.lm_eval_tasks import SUITES
+
+        tasks: Any = self.tasks if self.tasks in SUITES else [each.strip() for each in self.tasks.split(",") if each.strip()]
+        made = LmEval.graders(
+            tasks,
+            num_fewshot=self.num_fewshot,
+            include_path=self.include_path,
+            limit=self.items,
+            apply_chat_template=self.chat_template,
+            device=place.device,
+            precision=place.precision,
+            allow_unsafe_code=self.allow_unsafe_code,
+        )
+        for each in made:
+            each.check()
+        return list(made)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the models are asked, and who judges the answers."""
+
+    instructions: str | None
+    max_new_tokens: int
+    judge: str | None
+    judge_revision: str | None
+    judge_url: str | None
+    judge_key: str | None
+    annotator: str | None
+    reward: str | None
+
+    def check(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            UsageError: a judge without instructions, two judges, or an endpoint without a model's name.
+        """
+        if (self.judge or self.annotator or self.reward) and self.instructions is None:
+            raise UsageError("There is a judge, and nothing for it to judge.", fix="Name the instructions with --instructions FILE.")
+        if self.judge and self.annotator:
+            raise UsageError("One result has one judge: --judge and --annotator exclude each other.", fix="Leave one out.")
+        if (self.judge_url or self.judge_key) and not self.judge:
+            raise UsageError("The endpoint needs the name of the model that judges.", fix="Give it with --judge.")
+        if self.judge_revision and self.judge_url is None and not (self.judge or self.annotator):
+            raise UsageError("There is no judge whose revision this is.", fix="Name one with --judge.")
+
+    def answers(self, place: Place, arms: Sequence[Arm], *, quiet: bool) -> Answers | None:
+        """The grader that has the models answer; None where nothing is asked."""
+        self.check()
+        if self.instructions is None:
+            return None
+        from instructsel.adapters.generate import Generator
+        from instructsel.adapters.preferences import Answers
+
+        asked = options.Reading().read([self.instructions], quiet=True)
+        _check(arms, asked, quiet=quiet)
+        # A set may name an instruction twice, with two answers to it; it is asked once.
+        texts = tuple(dict.fromkeys(example.instruction for example in asked.examples()))
+        return Answers(
+            texts,
+            Generator(max_new_tokens=self.max_new_tokens, max_length=place.max_length, device=place.device, precision=place.precision),
+        )
+
+    def try_out(self, place: Place, folder: Path) -> None:
+        """Load who is to judge, and let go of it again: what cannot be had, or is no judge, must show before anything is trained.
+
+        Raises:
+            What loading a judge or a reward model raises.
+        """
+        from instructsel.models import runner
+        from instructsel.models.reward import RewardModel
+
+        try:
+            if self.judge or self.annotator:
+                _ = self._judge(place, folder).fingerprint
+            if self.reward:
+                RewardModel.load(self.reward, precision=place.precision, device=place.device)
+        finally:
+            runner.free_memory()
+
+    def judges(
+        self, answers: Answers, runs: Sequence[Run], place: Place, folder: Path, *, reference: str, ranked_with: frozenset[str]
+    ) -> list[OutputGrader]:
+        """Who grades the answers: a judge, against those of the reference arm's models in turn, and a reward model.
+
+        Raises:
+            UsageError: no model of the reference arm has answered.
+            What loading a judge raises.
+        """
+        from instructsel.adapters.judge import JudgedOutputs, RewardGrader
+        from instructsel.adapters.preferences import in_turn
+
+        made: list[OutputGrader] = []
+        if self.judge or self.annotator:
+            standing = [answers.of(run) for run in runs if run.arm == reference and run.grades.grader == answers.name]
+            if not standing:
+                raise UsageError(
+                    f"No model of {reference} has answered, so there is nothing to prefer to.", fix="Name another arm with --baseline."
+                )
+            made.append(
+                JudgedOutputs(
+                    answers.instructions,
+                    in_turn(standing, name=f"{reference}, {len(standing)} models in turn"),
+                    self._judge(place, folder),
+                    answers.generator,
+                    name=JUDGED,
+                    ranked_with=ranked_with,
+                )
+            )
+        if self.reward:
+            made.append(RewardGrader(answers.instructions, self.reward, answers.generator, name=REWARD, ranked_with=ranked_with))
+        return made
+
+    def _judge(self, place: Place, folder: Path) -> Judge:
+        from instructsel.adapters.alpaca_eval import AlpacaEval
+        from instructsel.adapters.judge import Endpoint, LocalVoice, PairwiseJudge
+
+        if self.annotator:
+            local = Path(self.annotator)
+            return AlpacaEval(local if local.is_dir() else self.annotator, folder / KEPT, revision=self.judge_revision, both_orders=True)
+        if self.judge_url:
+            voice: Any = Endpoint(self.judge_url, self.judge or "", revision=self.judge_revision, key_variable=self.judge_key)
+        else:
+            voice = LocalVoice.load(self.judge or "", revision=self.judge_revision, precision=place.precision, device=place.device)
+        return PairwiseJudge(voice, folder / KEPT)
+
+
+def held_out(files: Sequence[str], place: Place, arms: Sequence[Arm], *, quiet: bool) -> list[Grader]:
+    """The loss on held-out rows; what is evaluated on may not be trained on."""
+    from instructsel.adapters.held_out_loss import HeldOutLoss
+
+    found: list[Grader] = []
+    for path in files:
+        held = options.Reading().read([path], quiet=True)
+        _check(arms, held, quiet=quiet)
+        label = held.files[0].source.label
+        found.append(
+            HeldOutLoss(held, name=f"loss on {label}", max_length=place.max_length, device=place.device, precision=place.precision)
+        )
+    return found
+
+
+def _check(arms: Sequence[Arm], held: Any, *, quiet: bool) -> None:
+    for arm in arms:
+        for pool in arm.pools:
+            warning = check_evaluation(pool, held)
+            if warning:
+                say(f"warning: {arm.name}: {warning}", quiet=quiet)
+
+
+__all__ = ["Asked", "Harness", "Place", "held_out"]

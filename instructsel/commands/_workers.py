@@ -1,0 +1,68 @@
+"""Processes of the same command that work in the same folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import typer
+
+PATIENCE: Final = 5.0
+"""Seconds that a helper has to end by itself after an interruption."""
+
+
+@contextmanager
+def helped(commands: Sequence[list[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes that work in the same folder; interrupted where the block is."""
+    helpers: list[subprocess.Popen[bytes]] = []
+    try:
+        for line in commands:
+            helpers.append(subprocess.Popen(line, stdin=subprocess.DEVNULL))
+        yield helpers
+    except BaseException:
+        # As Ctrl-C does to all of a terminal's processes; who does not hear it, as while it is loading, can as well be killed.
+        for each in helpers:
+            each.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+        end = time.monotonic() + PATIENCE
+        for each in helpers:
+            try:
+                each.wait(timeout=max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                each.kill()
+                each.wait()
+        raise
+
+
+def command(context: typer.Context, **changes: Any) -> list[str]:
+    """The command line that gives every setting of a command, wherever it came from, with some of them changed by name."""
+    line = [sys.executable, "-m", "instructsel", *_path(context)]
+    last: list[str] = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        value = changes.get(name, context.params.get(name))
+        if parameter.param_type_name == "argument":
+            last += [str(value)] if value is not None else []
+        elif isinstance(value, bool):
+            flags = parameter.opts if value else parameter.secondary_opts
+            line += flags[-1:]
+        elif isinstance(value, list | tuple):
+            line += [part for each in value for part in (parameter.opts[-1], str(each))]
+        elif value is not None:
+            line += [parameter.opts[-1], str(value)]
+    return [*line, "--", *last]
+
+
+def _path(context: typer.Context) -> list[str]:
+    """The names of a command and of those it belongs to, but for the program's."""
+    found: list[str] = []
+    at: Any = context
+    while at is not None and at.parent is not None:
+        found.insert(0, at.info_name or "")
+        at = at.parent
+    return found

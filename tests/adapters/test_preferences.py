@@ -1,0 +1,118 @@
+"""Answers kept once, and judged as often as one likes: the reference is the whole random arm, a model after the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from instructsel.adapters.alpaca_eval import read_outputs, write_annotations
+from instructsel.adapters.generate import Generator, Outputs, digest_of
+from instructsel.adapters.held_out_loss import checkpoint_of
+from instructsel.adapters.judge import JudgedOutputs, PairwiseJudge, compare
+from instructsel.adapters.preferences import Answers, grades_of, in_turn, judged, write_answers
+from instructsel.commands._arms import read_finished
+from instructsel.errors import ObservationsError, StudyError, UsageError
+from instructsel.protocols import Grader, Grades
+from instructsel.verification.arms import Arm, verify
+from instructsel.verification.verify import Run
+from tests.adapters.test_generate import model
+from tests.adapters.test_judge import Scripted
+
+ASKED = tuple(f"how do i boil {n} eggs" for n in range(40))
+
+
+def answered(arm: str, draw: int, texts: list[str | None], answers: Answers) -> Run:
+    reasons = tuple(None if text is not None else "too_long" for text in texts)
+    grades = Grades(
+        answers.name,
+        answers.items,
+        np.array([float(len(text or "")) for text in texts]),
+        np.ones(len(texts)),
+        reasons if any(reasons) else (),
+        unit="characters",
+        higher_is_better=True,
+        record={"texts": texts, "generated": {"cut": 1}},
+    )
+    return Run(arm, draw, 0, grades)
+
+
+def test_a_checkpoint_answers_and_its_answers_are_kept(tmp_path: Path) -> None:
+    checkpoint = checkpoint_of(str(model(tmp_path / "model")))
+    answers = Answers(ASKED[:3], Generator(max_new_tokens=4, precision="fp32", device="cpu"))
+    assert isinstance(answers, Grader)
+    found = verify([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
+    again = verify([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
+    whole = answers.generator.outputs(checkpoint, ASKED[:3])
+    for each in (found, again):
+        outputs = answers.of(each.runs[0])
+        assert outputs.texts == whole.texts and outputs.instructions == ASKED[:3] and outputs.record["cut"] == whole.record["cut"]
+        assert each.runs[0].grades.values.tolist() == [len(text or "") for text in whole.texts]
+    written = write_answers(again.runs, answers, tmp_path / "v")
+    assert [path.name for path in written] == ["base-draw0-seed0.json"]
+    assert read_outputs(written[0]).texts == whole.texts and read_outputs(written[0]).generator == "base (draw 0, seed 0)"
+
+
+def test_the_models_of_the_reference_take_turns_whatever_the_order_of_the_set() -> None:
+    models = [Outputs(f"m{n}", ASKED, tuple(f"{n}: {one}" for one in ASKED)) for n in range(3)]
+    found = in_turn(models, name="random")
+    took = [int(text[0]) for text in found.texts if text is not None]
+    assert all(count > 5 for count in Counter(took).values()) and len(Counter(took)) == 3
+    turned = in_turn([Outputs(each.generator, ASKED[::-1], each.texts[::-1]) for each in models], name="random")
+    assert [turned.of(one) for one in ASKED] == [found.of(one) for one in ASKED]
+    assert in_turn(models[:1], name="random").texts == models[0].texts
+    with pytest.raises(UsageError, match="at least one"):
+        in_turn([], name="random")
+    with pytest.raises(StudyError, match="different instructions"):
+        in_turn([models[0], Outputs("m", ASKED[:2], ("a", "b"))], name="random")
+
+
+def test_answers_are_judged_once_and_a_model_that_meets_itself_ties(tmp_path: Path) -> None:
+    answers = Answers(ASKED)
+    given = [answered("selection", 0, [f"{one} " * 3 for one in ASKED], answers)]
+    given += [answered("random", draw, [f"{one} {draw}" for one in ASKED], answers) for draw in range(2)]
+    given += [Run("random", 0, 0, Grades("loss", ("a",), np.ones(1), np.ones(1)))]
+    reference = in_turn([answers.of(run) for run in given[1:3]], name="random, 2 models in turn")
+    voice = Scripted()
+    grader = JudgedOutputs(ASKED, reference, PairwiseJudge(voice, tmp_path / "kept"), answers.generator, name="win rate")
+    found = judged(given, answers, grader, folder=tmp_path)
+    assert [(run.arm, run.draw) for run in found] == [("selection", 0), ("random", 0), ("random", 1)]
+    assert found[0].grades.mean == 1.0 and found[0].grades.truncated == 1
+    own = [at for at, one in enumerate(ASKED) if reference.of(one)[0] == f"{one} 0"]
+    assert found[1].grades.values[own].tolist() == [0.5] * len(own) and 5 < len(own) < 35
+    asked = len(voice.questions)
+    again = judged(given, answers, grader, folder=tmp_path)
+    assert len(voice.questions) == asked
+    assert [run.grades.values.tolist() for run in again] == [run.grades.values.tolist() for run in found]
+    # Other answers are judged anew.
+    changed = [answered("selection", 0, ["x" for _ in ASKED], answers)]
+    assert judged(changed, answers, grader, folder=tmp_path)[0].grades.mean == 0.0
+
+
+def test_a_run_that_answered_something_else_is_refused() -> None:
+    answers = Answers(ASKED)
+    with pytest.raises(StudyError, match="no answers to these instructions"):
+        answers.of(answered("selection", 0, ["x"] * 3, Answers(ASKED[:3])))
+    with pytest.raises(UsageError, match="no instruction"):
+        Answers(())
+
+
+def test_finished_annotations_are_grades(tmp_path: Path) -> None:
+    outputs, reference = (
+        Outputs("mine", ASKED[:3], ("long text", "x", None), (None, None, "too_long")),
+        Outputs("other", ASKED[:3], ("a",) * 3),
+    )
+    judgments = compare(PairwiseJudge(Scripted()), outputs, reference)
+    write_annotations(tmp_path / "annotations.json", judgments, outputs, reference)
+    (found,) = read_finished(str(tmp_path / "annotations.json"))
+    assert found.values.tolist() == [1.0, 0.5, 0.0] and found.reasons == (None, None, "too_long")
+    assert found.items == tuple(map(digest_of, ASKED[:3])) and found.unit == "preference" and found.higher_is_better
+
+    class Nothing:
+        rows: tuple[Any, ...] = ()
+
+    with pytest.raises(ObservationsError, match="no row"):
+        grades_of(Nothing())  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from instructsel.rules.observations import Observations
+from instructsel.verification.verify import Verification
 from tests import tiny
 from tests.conftest import ROOT
 
@@ -86,6 +87,40 @@ def test_the_study_script_for_a_gpu_runs_at_toy_size_without_polars_and_goes_on(
     observations = Observations.read(table)
     assert len(observations) == 2 and observations.indicators() == ("len",)
     assert observations.numbers("loss").tolist() == [each["loss"] for each in both]
+
+
+def test_the_verification_script_for_a_gpu_runs_at_toy_size_without_polars_and_goes_on(tmp_path: Path) -> None:
+    base, out = tiny.causal(tmp_path / "base", "llama"), tmp_path / "out" / "results.json"
+    out.parent.mkdir()
+    for at, name in enumerate(("chosen", "random0", "random1", "held")):
+        rows = [{"instruction": f"Say {name} {n}.", "output": f"{name} {n} {at}"} for n in range(8)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    script = str(ROOT / "benchmarks" / "gpu" / "verification.py")
+    blocked = "import runpy, sys\nsys.modules.update(dict.fromkeys(('polars', 'faiss', 'typer')))\n" + BLOCKED[BLOCKED.index("script =") :]
+    asked = [script, "--toy", "--base", str(base), "--arm", f"selection={tmp_path}/chosen.jsonl", "--out", str(out)]
+    asked += ["--arm", f"random={tmp_path}/random0.jsonl,{tmp_path}/random1.jsonl", "--eval", f"{tmp_path}/held.jsonl"]
+
+    def run(*more: str) -> dict[str, Any]:
+        done = subprocess.run([sys.executable, "-c", blocked, *asked, *more], capture_output=True, text=True, timeout=280, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found: dict[str, Any] = json.loads(out.read_text())
+        return found
+
+    first = run("--seeds", "1")["runs"]
+    assert [(each["arm"], each["draw"], each["seed"]) for each in first] == [
+        ("base", 0, 0), ("selection", 0, 0), ("random", 0, 0), ("random", 1, 0),
+    ]  # fmt: skip
+    assert not any("failed" in each for each in first)
+    (tmp_path / "earlier.json").write_text(out.read_text())
+    both = run("--seeds", "2", "--done", str(tmp_path / "earlier.json"))["runs"]
+    assert both[:4] == first and len(both) == 7
+    table = tmp_path / "verification.parquet"
+    told = subprocess.run(
+        [sys.executable, script, "--join", str(out), "--table", str(table)], check=True, capture_output=True, text=True
+    ).stdout
+    found = Verification.read(table)
+    assert found.fixed == {"base"} and found.as_dict()["arms"]["random"] == {"0": [0, 1], "1": [0, 1]}
+    assert "selection against random on held-out loss" in told
 
 
 @pytest.mark.soak

@@ -1,0 +1,196 @@
+"""Verdicts on real selections: Dolly in full and Alpaca, by Eq. 4 without its reward and by the rule our own study fitted, against every baseline.
+
+    python benchmarks/verification/run.py --data ../shared/data --base .venv/tinybase --rules .venv/study --out .venv/verification
+    python benchmarks/verification/run.py --pool alpaca --seeds 1 …                     the larger pool, one training seed
+    python benchmarks/verification/run.py --toy --out /tmp/verification …                a few short runs, to try the script
+
+Everything goes through the command line: `score`, `select` with its baselines, `verify` by held-out loss (160 questions of MT-Bench and
+Vicuna with the answers of strong models; none of them in a pool), two tasks of our own in lm-evaluation-harness, and answers in
+AlpacaEval's form. There is no reward model and no judge on this machine that deserves the name: no arm is ranked by a reward, and
+answers are written but not judged. RDS+ is given the 252 instructions the rule was fitted on as its target set, one answer each.
+
+Resumable: what is scored, trained and graded stays in OUT. For every pool and rule it writes benchmarks/results/verification_POOL_RULE.json
+and .parquet, every grade of every item; docs/build_our_verdicts.py makes the page of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent.parent / "tinybase")]
+import _record
+import judge
+
+from instructsel.adapters.lm_eval_tasks import write_task
+from instructsel.pool.sources import zstd
+
+POOLS: Final = {"dolly": "pools/dolly.jsonl.zst", "alpaca": "pools/alpaca.jsonl.zst"}
+INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "ifd", "plausibility")
+RULES: Final = {"eq4-without-reward": "eq4-without-reward", "our-rule": "fixed.toml", "our-rule-best-subset": "best-subset.toml"}
+"""What ranks: a preset, or a rule that the study wrote."""
+TASKS: Final = ("continuation", "order")
+BASELINES: Final = ("random", "longest", "length-matched", "rds+")
+ROWS: Final = 1000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everything is, and how large."""
+
+    data: Path
+    base: Path
+    rules: Path
+    out: Path
+    pool: str
+    seeds: int
+    epochs: float
+    rate: float
+    toy: bool
+
+    @property
+    def rows(self) -> int:
+        """Of a selection."""
+        return 16 if self.toy else ROWS
+
+    @property
+    def folder(self) -> Path:
+        """Of this pool."""
+        return self.out / self.pool
+
+
+def command(*arguments: str | Path, allowed: tuple[int, ...] = (0,)) -> None:
+    """Run instructsel."""
+    print("$ instructsel", *(Path(part).name if isinstance(part, Path) else part for part in arguments), flush=True)
+    done = subprocess.run([sys.executable, "-m", "instructsel", *map(str, arguments)], check=False)
+    if done.returncode not in allowed:
+        sys.exit(f"ended with {done.returncode}")
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a compressed file."""
+    return [json.loads(line) for line in zstd.decompress(path.read_bytes()).decode("utf-8").split("\n") if line]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """As JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def prepare(place: Place) -> None:
+    """The held-out rows, the tasks, the instructions, and the target set."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    most = 12 if place.toy else None
+    sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "study")]
+    import run as study
+
+    fitted, reported = study.evaluation(place.data)
+    write(place.out / "report.jsonl", [{"messages": turns} for turns in reported[:most]])
+    once = {turns[0]["content"]: turns for turns in reversed(fitted)}
+    write(place.out / "target.jsonl", [{"messages": turns} for turns in list(once.values())[:most]])
+    asked = {turns[0]["content"]: turns for turns in reversed(reported)}
+    write(place.out / "asked.jsonl", [{"messages": turns} for turns in list(asked.values())[:most]])
+    for name, rows in judge.items(place.data).items():
+        if name in TASKS and not (place.out / "tasks" / f"{name}.yaml").exists():
+            write(place.out / f"{name}.jsonl", [{**row, "choices": [each.strip() for each in row["choices"]]} for row in rows[:most]])
+            write_task(place.out / f"{name}.jsonl", place.out / "tasks", name=name)
+
+
+def score(place: Place) -> Path:
+    """The score table of the pool."""
+    pool = place.data / POOLS[place.pool]
+    if place.toy:
+        short = place.folder / f"{place.pool}.jsonl"
+        write(short, lines(pool)[:80])
+        pool = short
+    target = place.folder / "pool.scores.parquet"
+    if not target.exists():
+        command(
+            "score", pool, "--indicators", ",".join(INDICATORS), "--model", f"ifd={place.base}", "--device", "cpu",
+            "--cache", place.out / "cache", "-o", target,
+        )  # fmt: skip
+    return target
+
+
+def verdict(place: Place, scores: Path, name: str) -> None:
+    """Select by a rule, verify against every baseline, and keep the result."""
+    rule = RULES[name]
+    chosen = place.folder / f"{name}.jsonl"
+    if not chosen.exists():
+        named = place.rules / rule if rule.endswith(".toml") else rule
+        baselines = [part for each in BASELINES for part in ("--baseline", each)]
+        command(
+            "select", scores, "--rule", named, "--n", str(place.rows), "-o", chosen, "--to", "messages", "--seeds", "3", *baselines,
+            "--target", place.out / "target.jsonl", "--target-model", place.base, "--max-null-fraction", "0.25",
+            "--cache", place.out / "cache",
+        )  # fmt: skip
+    pool = json.loads(scores.with_name(scores.name + ".json").read_text())["run"]["pools"]
+    command(
+        "verify", chosen, "--base", place.base, "--preset", "tiny", "--epochs", str(place.epochs), "--lr", str(place.rate),
+        "--device", "cpu", "--seeds", str(place.seeds), "--eval", place.out / "report.jsonl",
+        "--lm-eval", ",".join(TASKS), "--include-path", place.out / "tasks", "--items", "12" if place.toy else "250",
+        "--instructions", place.out / "asked.jsonl", "--max-new-tokens", "8" if place.toy else "96",
+        *(part for each in pool for part in ("--pool", each)), "--whole-pool", "--max-refused", "0.3", "-o", place.folder / "verified",
+    )  # fmt: skip
+    kept = place.out / "results" if place.toy else _record.RESULTS
+    kept.mkdir(exist_ok=True)
+    told = json.loads((place.folder / "verified" / "verdict.json").read_text())
+    target = kept / f"verification_{place.pool}_{name}.parquet"
+    for ending in ("", ".json"):
+        shutil.copy(place.folder / "verified" / f"verification.parquet{ending}", f"{target}{ending}")
+    account = json.loads(chosen.with_name(f"{name}.selection.parquet.json").read_text())
+    base = json.loads((place.base / "tinybase.json").read_text())
+    _record.RESULTS = kept
+    _record.write(
+        target.stem,
+        {
+            "pool": place.pool,
+            "rule": name,
+            "rows": place.rows,
+            "examples": account["pool"]["examples"],
+            "base": {"weights_sha256": base["weights_sha256"], "parameters": base["parameters"], "judged": base.get("judged")},
+            "recipe": told["recipe"],
+            **{key: told[key] for key in ("word", "against", "level", "costs", "power", "failures", "left", "model")},
+        },
+        "torch",
+        "transformers",
+        "trl",
+        "lm-eval",
+    )
+
+
+def main() -> None:
+    """Verify one pool by every rule there is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--base", type=Path, default=Path(".venv/tinybase"))
+    parser.add_argument("--rules", type=Path, default=Path(".venv/study"), help="where the study wrote its rules")
+    parser.add_argument("--out", type=Path, default=Path(".venv/verification"))
+    parser.add_argument("--pool", choices=list(POOLS), default="dolly")
+    parser.add_argument("--rule", choices=list(RULES), action="append")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script; results go to OUT")
+    given = parser.parse_args()
+    place = Place(
+        given.data, given.base.resolve(), given.rules.resolve(), given.out.resolve(), given.pool, given.seeds, given.epochs, given.lr, given.toy
+    )  # fmt: skip
+    prepare(place)
+    scores = score(place)
+    for name in given.rule or RULES:
+        if RULES[name].endswith(".toml") and not (place.rules / RULES[name]).exists():
+            print(f"{name}: the study has not written {RULES[name]} yet", flush=True)
+            continue
+        print(f"== {name}", flush=True)
+        verdict(place, scores, name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Write docs/why/our_verdicts.md from benchmarks/results/verification_*.json and .parquet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from instructsel.reports.charts import Effect, forest
+from instructsel.verification.skills import SkillTable
+from instructsel.verification.verify import Verdict, Verdicts, Verification
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "why" / "our_verdicts.md"
+CHARTS = ROOT / "docs" / "why" / "our_verdicts"
+RESULTS = ROOT / "benchmarks" / "results"
+SELECTION = "selection"
+POOLS = {"dolly": "Dolly", "alpaca": "Alpaca"}
+RULES = {
+    "eq4-without-reward": "Eq. 4 without its reward",
+    "our-rule": "the rule of our study, six indicators",
+    "our-rule-best-subset": "the rule of our study, best subset",
+}
+
+
+def load(name: str) -> tuple[dict[str, Any], Verification]:
+    """A result: what was run, and every grade."""
+    told: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return told, Verification.read(RESULTS / f"{name}.parquet")
+
+
+def names() -> list[str]:
+    """The results there are, pools and rules in order."""
+    return [f"verification_{pool}_{rule}" for pool in POOLS for rule in RULES if (RESULTS / f"verification_{pool}_{rule}.json").exists()]
+
+
+def verdicts(told: dict[str, Any], found: Verification) -> Verdicts:
+    """Recomputed from the grades; the bootstrap stands beside an interval and changes no word."""
+    return found.verdicts(SELECTION, [arm for arm in found.arms if arm != SELECTION], level=told["level"], repeats=0)
+
+
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """A Markdown table."""
+    return [
+        "| " + " | ".join(header) + " |",
+        "| " + " | ".join("---" for _ in header) + " |",
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]
+
+
+def difference(verdict: Verdict) -> str:
+    """With its interval, or why there is none."""
+    found = verdict.interval
+    if found.low is None or found.high is None:
+        return verdict.reason or "no interval"
+    return f"{found.estimate:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+
+
+def detectable(verdict: Verdict) -> str:
+    """The least effect that would have been found four times in five."""
+    found = verdict.interval
+    if found.detectable is None:
+        return ""
+    return f"{found.detectable:.4f}" + ("" if found.detectable_sd is None else f" ({found.detectable_sd:.2g} SD)")
+
+
+def means(found: Verification) -> list[str]:
+    """Every arm's mean by grader, each draw counting once."""
+    table_of = SkillTable.measured(found, base="base") if "base" in found.arms else None
+    graders = sorted(found.graders)
+    runs = {arm: sum(len(seeds) for seeds in draws.values()) for arm, draws in found.as_dict()["arms"].items()}
+    rows = []
+    for arm in found.arms:
+        cells = [] if table_of is None else [table_of.cells[arm][grader] for grader in graders]
+        told = ["" if cell.value is None else f"{cell.value:.4f}{' (forgotten)' if cell.forgot else ''}" for cell in cells]
+        rows.append([arm, str(runs[arm]), *told])
+    return table(["arm", "models", *graders], rows)
+
+
+def costs(told: dict[str, Any]) -> list[str]:
+    """What choosing took beside what training took."""
+    rows = []
+    for arm, each in told["costs"].items():
+        chosen = "unknown" if each["selection"] is None else f"{each['selection']:,.0f}"
+        rows.append([arm, chosen, f"{each['training']:,.0f}", f"{each['grading']:,.0f}"])
+    return table(["arm", "choosing the rows, s", "training, s", "grading, s"], rows)
+
+
+def section(name: str) -> list[str]:
+    """One pool and rule."""
+    told, found = load(name)
+    made = verdicts(told, found)
+    against = made.against(told["against"])
+    word = told["word"] if told["word"] == "not enough model" else against.word
+    seeds = max(len(each) for each in found.as_dict()["arms"][SELECTION].values())
+    recipe = told["recipe"]
+    length = f"{recipe['steps']:,} steps of {recipe['batch']} rows" if recipe["steps"] is not None else f"{recipe['tokens']:,} tokens"
+    rows = [
+        [
+            each.grader,
+            each.baseline,
+            difference(each),
+            each.word,
+            detectable(each),
+            f"{each.p_adjusted:.2g}" if each.p_adjusted is not None else "",
+        ]
+        for each in made
+    ]
+    return [
+        f"## {POOLS[told['pool']]}: {RULES[told['rule']]}",
+        "",
+        f"**Against {told['against']}: {word}.** {told['rows']:,} of {told['examples']:,} rows, {length} for every arm, "
+        f"{seeds} training seed{'s' * (seeds > 1)} for every subset (commit {told['commit']}, {told['date'][:10]}).",
+        "",
+        *means(found),
+        f"![Selection less random, by grader](our_verdicts/{name}.svg)",
+        "",
+        f"Selection less baseline; intervals hold for all {len(made)} comparisons together.",
+        "",
+        *table(["grader", "against", "difference", "verdict", "minimal detectable effect", "p, adjusted"], rows),
+        *costs(told),
+        *([f"Runs that came to nothing: {len(told['failures'])}.", ""] if told["failures"] else []),
+    ]  # fmt: skip
+
+
+def chart(name: str) -> str:
+    """The differences to random in standard deviations over items, good to the right."""
+    told, found = load(name)
+    effects = []
+    for each in verdicts(told, found).against(told["against"]):
+        interval, sign = each.interval, 1.0 if each.scale.higher_is_better else -1.0
+        if interval.low is None or interval.high is None or interval.item_sd is None:
+            continue
+        low, high = sorted((sign * interval.low / interval.item_sd, sign * interval.high / interval.item_sd))
+        effects.append(Effect(each.grader, each.word, sign * interval.estimate / interval.item_sd, low, high, interval.detectable_sd))
+    return forest(
+        effects,
+        title=f"{told['pool']}, {told['rule']}: selection less {told['against']}",
+        x_label="standard deviations over items; right is better",
+    )
+
+
+def page() -> str:
+    """The page's text, every figure from the results files."""
+    found = names()
+    told = [load(name) for name in found]
+    words = [
+        f"- {POOLS[each['pool']]}, {RULES[each['rule']]}, against {each['against']}: "
+        f"**{each['word'] if each['word'] == 'not enough model' else verdicts(each, grades).against(each['against']).word}**."
+        for each, grades in told
+    ]
+    base = told[0][0]["base"]
+    tasks = (base["judged"] or {}).get("tasks") or {}
+    of_chance = "; ".join(f"{name} {task['value']:.2f} (chance {task['chance']:.2f})" for name, task in tasks.items())
+    failed = sum(len(each["failures"]) for each, _ in told)
+    return "\n".join(
+        [
+            "# Our verdicts",
+            "",
+            "Written by `docs/build_our_verdicts.py` from `benchmarks/results/verification_*`, which `benchmarks/verification/run.py` makes. How to get one: "
+            "[verify a selection](../how-to/verify.md).",
+            "",
+            *words,
+            "",
+            f"The base has {base['parameters']:,} parameters and was trained from scratch (weights {base['weights_sha256'][:12]}; {of_chance}): what stands here is about fine-tunes of such a base, and says "
+            "nothing of one of 7 billion. The held-out rows are 160 questions of MT-Bench and Vicuna with the answers of strong models; the two tasks are our own (which of four answers belongs to a "
+            "question; which of two texts has its words in order). No reward model and no judge was on the machine: no arm is ranked by a reward, the models' answers were written and not judged. `rds+` was "
+            f"given 252 other instructions as its target. Runs that failed: {failed}.",
+            "",
+            *(line for name in found for line in section(name)),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    CHARTS.mkdir(exist_ok=True)
+    for result in names():
+        (CHARTS / f"{result}.svg").write_text(chart(result), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from instructsel.artifact import machine
 from instructsel.commands import app as everything
-from instructsel.commands import study
+from instructsel.commands import _workers, study
 from instructsel.errors import TrainingDiverged
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint, Grader, Trainer
@@ -314,7 +314,7 @@ def test_helpers_end_with_the_one_that_started_them(run: Run, tmp_path: Path, mo
     monkeypatch.setattr(subprocess, "Popen", watched)
     deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
     monkeypatch.setattr(study, "command", lambda *_, **__: [sys.executable, "-c", deaf])
-    monkeypatch.setattr(study, "PATIENCE", 0.5)
+    monkeypatch.setattr(_workers, "PATIENCE", 0.5)
     assert run("run", "study", "--jobs", "3").exit_code == 130
     assert len(started) == 2 and all(each.poll() is not None for each in started)
 

@@ -19,8 +19,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from instructsel.artifact import machine
-from instructsel.commands import app as everything
 from instructsel.commands import _workers, study
+from instructsel.commands import app as everything
 from instructsel.errors import TrainingDiverged
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint, Grader, Trainer

@@ -164,8 +164,8 @@ def command(
     against = _against(arms, baseline)
     drawn = next(each for each in arms if each.name == against)
     if against == _arms.RANDOM and drawn.draws < FEWEST_DRAWS:
-        told = f"warning: {drawn.draws} draw{'s' * (drawn.draws > 1)} of random; with {FEWEST_DRAWS} or more it shows how much random subsets differ."
-        say(told, quiet=quiet or helper)
+        few = f"warning: {drawn.draws} draw{'s' * (drawn.draws > 1)} of random; with {FEWEST_DRAWS} or more it shows how much random subsets differ."
+        say(few, quiet=quiet or helper)
     trained = [each for each in arms if each.pools]
     if trained and base is None:
         raise UsageError("There are rows to train on, and no model.", fix="Name the one to fine-tune with --base.")

@@ -46,7 +46,7 @@ SOURCES: Final = {
 """What the rule is fitted on: files, and how many rows are drawn where there are more."""
 UNSEEN: Final = "pools/dolly.jsonl.zst"
 INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "ifd", "plausibility")
-BINNED: Final = ("len", "knn_6")
+BINNED: Final = ("len",)
 MIXTURES: Final = 64
 ROWS: Final = 1000
 SEEDS: Final = 2
@@ -367,8 +367,8 @@ def main() -> None:
     parser.add_argument("--base", type=Path, default=Path(".venv/tinybase"))
     parser.add_argument("--out", type=Path, default=Path(".venv/study"))
     parser.add_argument("--stage", choices=list(STAGES))
-    parser.add_argument("--epochs", type=float, default=2.0)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script; results and charts go to OUT")
     given = parser.parse_args()
     scale = Scale(mixtures=16, rows=24, seeds=2, draws=2, tokens=4000, binned=(), most=60) if given.toy else Scale()

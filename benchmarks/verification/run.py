@@ -175,8 +175,8 @@ def main() -> None:
     parser.add_argument("--pool", choices=list(POOLS), default="dolly")
     parser.add_argument("--rule", choices=list(RULES), action="append")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--epochs", type=float, default=2.0)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script; results go to OUT")
     given = parser.parse_args()
     place = Place(

@@ -176,7 +176,7 @@ def mixtures(place: Place) -> None:
             "--base", place.base, "--eval", place.pool("fitting"), "-o", folder, "--mixtures", str(place.scale.mixtures),
             "--rows", str(place.scale.rows), *bins, "--seeds", "1",
             # Answers without a word have no MTLD, and those longer than the base's context no difficulty: means are over the others.
-            "--max-null-fraction", "0.2", "--preset", "tiny", *changes,
+            "--max-null-fraction", "0.3", "--preset", "tiny", *changes,
         )  # fmt: skip
     command("study", "run", folder, allowed=(0, 5))
 
@@ -264,7 +264,7 @@ def unseen(place: Place) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     for method in ("fixed", "best-subset"):
         fitted = load_rule(str(place.out / f"{method}.toml"))
-        chosen = select(pool, table, fitted, budget=scale.rows, max_null_fraction=0.2, neighbors=Neighborhood(pool, table))
+        chosen = select(pool, table, fitted, budget=scale.rows, max_null_fraction=0.3, neighbors=Neighborhood(pool, table))
         beside = []
         if method == "fixed":
             beside = baselines(chosen, ["random", "longest"], seeds=tuple(range(scale.draws)))

@@ -8,7 +8,7 @@ from instructsel.adapters.held_out_loss import HeldOutLoss, checkpoint_of
 from instructsel.adapters.judge import Endpoint, JudgedOutputs, LocalVoice, PairwiseJudge, RewardGrader
 from instructsel.adapters.lm_eval import LmEval, read_results
 from instructsel.adapters.lm_eval_tasks import SUITES, write_task
-from instructsel.adapters.preferences import Answers, in_turn, judged, write_answers
+from instructsel.adapters.preferences import Answers, in_turn
 from instructsel.adapters.recipe import Recipe, recipe
 from instructsel.adapters.rows import to_trl
 from instructsel.adapters.trl import TrlTrainer
@@ -30,14 +30,12 @@ __all__ = [
     "TrlTrainer",
     "checkpoint_of",
     "in_turn",
-    "judged",
     "read_annotations",
     "read_outputs",
     "read_results",
     "recipe",
     "to_trl",
     "write_annotations",
-    "write_answers",
     "write_outputs",
     "write_task",
 ]

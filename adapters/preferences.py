@@ -1,28 +1,22 @@
-"""What every arm's models answer, kept once, and what judges and reward models make of it: the second half of a verification."""
+"""What models answer, kept once, so that judges and reward models can grade it as often as one likes."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 
-from instructsel.adapters.alpaca_eval import write_outputs
 from instructsel.adapters.generate import Generator, Outputs, digest_of, distinct
 from instructsel.adapters.judge import Judgments
 from instructsel.artifact import fingerprint
 from instructsel.errors import ObservationsError, StudyError, UsageError
 from instructsel.protocols import Checkpoint, Grades
-from instructsel.verification.arms import RunFolder, sealed, slug, unsealed
-from instructsel.verification.verify import Run
 
 ANSWERS: Final = "answers"
 """The grader that is none: it has the models answer."""
-FOLDER: Final = "outputs"
 JUDGED: Final = "judged_outputs"
 
 
@@ -74,35 +68,20 @@ class Answers:
             record={"texts": list(made.texts), "generated": dict(made.record)},
         )
 
-    def of(self, run: Run) -> Outputs:
-        """The answers of a run that this grader graded.
+    def of(self, grades: Grades, name: str) -> Outputs:
+        """The answers in grades of this grader.
+
+        Args:
+            grades: as `grade` made them, or as they were kept.
+            name: of the model.
 
         Raises:
-            StudyError: the run has none, or those to other instructions.
+            StudyError: there are none, or those to other instructions.
         """
-        grades = run.grades
         texts = grades.record.get("texts")
         if grades.items != self.items or not isinstance(texts, list) or len(texts) != len(self.items):
-            raise StudyError(f"{run.name} has no answers to these instructions.", fix="Have its model answer them.")
-        return Outputs(run.name, self.instructions, tuple(texts), grades.reasons, record=grades.record.get("generated") or {})
-
-
-class OutputGrader(Protocol):
-    """Whatever gives outputs a value: JudgedOutputs, RewardGrader."""
-
-    @property
-    def name(self) -> str:
-        """What the grades are called."""
-        ...
-
-    @property
-    def fingerprint(self) -> Mapping[str, Any]:
-        """What a grade depends on besides the outputs; no path."""
-        ...
-
-    def graded(self, outputs: Outputs) -> Grades:
-        """The grades of outputs."""
-        ...
+            raise StudyError(f"{name} has no answers to these instructions.", fix="Have its model answer them.")
+        return Outputs(name, self.instructions, tuple(texts), grades.reasons, record=grades.record.get("generated") or {})
 
 
 def in_turn(outputs: Sequence[Outputs], *, name: str) -> Outputs:
@@ -134,49 +113,6 @@ def in_turn(outputs: Sequence[Outputs], *, name: str) -> Outputs:
     )
 
 
-def judged(
-    runs: Iterable[Run],
-    answers: Answers,
-    grader: OutputGrader,
-    *,
-    folder: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Run]:
-    """The answers of runs as a judge or reward model grades them; what stands in the folder is not graded again.
-
-    Args:
-        runs: of a verification; those graded by `answers` are judged.
-        answers: that had the models answer.
-        grader: JudgedOutputs or RewardGrader.
-        folder: of the verification.
-        progress: told how many runs are judged, and of how many.
-
-    Raises:
-        StudyError: a run that answered other instructions.
-        What the judge raises: it refuses to judge, or cannot be reached.
-    """
-    place = RunFolder.of(folder)
-    given = [run for run in runs if run.grades.grader == answers.name]
-    made: list[Run] = []
-    for number, run in enumerate(given, start=1):
-        outputs = answers.of(run)
-        named = slug(run.arm, run.draw, run.seed)
-        key = fingerprint(
-            {"outputs": outputs.digest, "cut": outputs.record.get("cut"), "grader": dict(grader.fingerprint), "name": grader.name}
-        )
-        kept = place.read(named, key)
-        if kept is None:
-            begun = time.monotonic()
-            grades = grader.graded(outputs)
-            about = {"arm": run.arm, "draw": run.draw, "seed": run.seed, "outputs": outputs.digest}
-            kept = sealed(key, about, grades, {"grading_seconds": time.monotonic() - begun})
-            place.write(named, kept)
-        made.append(Run(run.arm, run.draw, run.seed, unsealed(grader.name, kept)))
-        if progress is not None:
-            progress(number, len(given))
-    return made
-
-
 def grades_of(judgments: Judgments, *, name: str = JUDGED) -> Grades:
     """Judgments that are there already as grades: the preference less 1.
 
@@ -205,21 +141,4 @@ def grades_of(judgments: Judgments, *, name: str = JUDGED) -> Grades:
     )
 
 
-def write_answers(runs: Iterable[Run], answers: Answers, folder: str | Path) -> list[Path]:
-    """Every run's answers as AlpacaEval's model outputs, a file a run under `outputs`.
-
-    Raises:
-        EnvironmentFault: the folder cannot be written.
-    """
-    place = Path(folder) / FOLDER
-    place.mkdir(parents=True, exist_ok=True)
-    written = []
-    for run in runs:
-        if run.grades.grader == answers.name:
-            path = place / f"{slug(run.arm, run.draw, run.seed)}.json"
-            write_outputs(path, answers.of(run))
-            written.append(path)
-    return written
-
-
-__all__ = ["ANSWERS", "Answers", "OutputGrader", "grades_of", "in_turn", "judged", "write_answers"]
+__all__ = ["ANSWERS", "Answers", "grades_of", "in_turn"]

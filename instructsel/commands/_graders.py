@@ -15,8 +15,9 @@ from instructsel.verification.arms import Arm
 
 if TYPE_CHECKING:
     from instructsel.adapters.judge import Judge
-    from instructsel.adapters.preferences import Answers, OutputGrader
+    from instructsel.adapters.preferences import Answers
     from instructsel.protocols import Grader
+    from instructsel.verification.judged import OutputGrader
     from instructsel.verification.verify import Run
 
 KEPT: Final = "judge"
@@ -144,7 +145,7 @@ class Asked:
 
         made: list[OutputGrader] = []
         if self.judge or self.annotator:
-            standing = [answers.of(run) for run in runs if run.arm == reference and run.grades.grader == answers.name]
+            standing = [answers.of(run.grades, run.name) for run in runs if run.arm == reference and run.grades.grader == answers.name]
             if not standing:
                 raise UsageError(
                     f"No model of {reference} has answered, so there is nothing to prefer to.", fix="Name another arm with --baseline."

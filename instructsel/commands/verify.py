@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from subprocess import Popen
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import orjson
@@ -20,8 +22,9 @@ from instructsel.commands._console import Progress, aligned, clean, reported, sa
 from instructsel.commands._workers import command as command_line
 from instructsel.commands._workers import helped
 from instructsel.errors import Negative, StudyError, UsageError
-from instructsel.verification.arms import Arm, Verified, verify
+from instructsel.verification.arms import Arm, Verified, slug, verify
 from instructsel.verification.intervals import NEW_RUNS, TARGETS, Target
+from instructsel.verification.judged import judged
 from instructsel.verification.summary import NOT_ENOUGH_MODEL, cost, expected, summary
 from instructsel.verification.verify import BETTER, Verdicts, Verification
 
@@ -42,6 +45,7 @@ REQUIRED: Final = ("better", "not-worse")
 EQUAL: Final = ("steps", "tokens", "epochs")
 TABLE: Final = "verification.parquet"
 VERDICT: Final = "verdict.json"
+OUTPUTS: Final = "outputs"
 
 
 @reported
@@ -208,16 +212,7 @@ def command(
     shares = [None] * jobs if limit is None else [share for at in range(jobs) if (share := len(range(at, limit, jobs)))]
     lines = [command_line(context, jobs=1, helper=True, limit=share, quiet=True, json=False) for share in shares[1:]]
     with helped(lines) as helpers:
-        try:
-            found = work(shares[0])
-        except StudyError:
-            # All runs may be the helpers'.
-            if not helpers:
-                raise
-        for process in helpers:
-            process.wait()
-        if helpers:
-            found = work(0 if limit is not None else None)
+        found = _work(work, shares[0], 0 if limit is not None else None, helpers)
     if answers is not None:
         found = _judged(found, asked, answers, place, output, selection, against, quiet=quiet)
     told, verdicts = summary(
@@ -339,6 +334,18 @@ def _pilot(named: Path | None, output: Path) -> Verification | None:
         return None
 
 
+def _work(work: Callable[[int | None], Verified], share: int | None, rest: int | None, helpers: Sequence[Popen[bytes]]) -> Verified:
+    """Make runs here, wait for the helpers, and take over what they made or left."""
+    if not helpers:
+        return work(share)
+    # All runs may be the helpers', and then there is no grade yet.
+    with suppress(StudyError):
+        work(share)
+    for process in helpers:
+        process.wait()
+    return work(rest)
+
+
 def _help(work: Any, limit: int | None) -> None:
     """Make runs for another process, and say nothing: what failed is kept, and said by the other."""
     try:
@@ -359,9 +366,13 @@ def _judged(
     quiet: bool,
 ) -> Verified:
     """With the judges' grades in place of the answers they judged."""
-    from instructsel.adapters.preferences import judged, write_answers
+    from instructsel.adapters.alpaca_eval import write_outputs
 
-    write_answers(found.runs, answers, output)
+    written = output / OUTPUTS
+    written.mkdir(parents=True, exist_ok=True)
+    for run in found.runs:
+        if run.grades.grader == answers.name:
+            write_outputs(written / f"{slug(run.arm, run.draw, run.seed)}.json", answers.of(run.grades, run.name))
     runs = [run for run in found.runs if run.grades.grader != answers.name]
     ranked_with = frozenset() if selection is None else _arms.ranked_with(selection)
     for grader in asked.judges(answers, found.runs, place, output, reference=against, ranked_with=ranked_with):
@@ -369,7 +380,7 @@ def _judged(
         runs += judged(found.runs, answers, grader, folder=output, progress=watched)
     if not runs:
         raise UsageError(
-            f"The answers are in {output / 'outputs'}; nothing has graded them.",
+            f"The answers are in {written}; nothing has graded them.",
             fix="Name a judge (--judge, --annotator), --reward, or --eval.",
         )
     return found.but(runs)

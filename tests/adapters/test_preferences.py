@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instructsel.adapters.alpaca_eval import read_outputs, write_annotations
+from instructsel.adapters.alpaca_eval import read_outputs, write_annotations, write_outputs
 from instructsel.adapters.generate import Generator, Outputs, digest_of
 from instructsel.adapters.held_out_loss import checkpoint_of
 from instructsel.adapters.judge import JudgedOutputs, PairwiseJudge, compare
-from instructsel.adapters.preferences import Answers, grades_of, in_turn, judged, write_answers
+from instructsel.adapters.preferences import Answers, grades_of, in_turn
 from instructsel.commands._arms import read_finished
 from instructsel.errors import ObservationsError, StudyError, UsageError
 from instructsel.protocols import Grader, Grades
 from instructsel.verification.arms import Arm, verify
+from instructsel.verification.judged import judged
 from instructsel.verification.verify import Run
 from tests.adapters.test_generate import model
 from tests.adapters.test_judge import Scripted
@@ -48,12 +49,11 @@ def test_a_checkpoint_answers_and_its_answers_are_kept(tmp_path: Path) -> None:
     again = verify([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
     whole = answers.generator.outputs(checkpoint, ASKED[:3])
     for each in (found, again):
-        outputs = answers.of(each.runs[0])
+        outputs = answers.of(each.runs[0].grades, each.runs[0].name)
         assert outputs.texts == whole.texts and outputs.instructions == ASKED[:3] and outputs.record["cut"] == whole.record["cut"]
         assert each.runs[0].grades.values.tolist() == [len(text or "") for text in whole.texts]
-    written = write_answers(again.runs, answers, tmp_path / "v")
-    assert [path.name for path in written] == ["base-draw0-seed0.json"]
-    assert read_outputs(written[0]).texts == whole.texts and read_outputs(written[0]).generator == "base (draw 0, seed 0)"
+    write_outputs(tmp_path / "outputs.json", answers.of(again.runs[0].grades, "base"))
+    assert read_outputs(tmp_path / "outputs.json").texts == whole.texts and read_outputs(tmp_path / "outputs.json").generator == "base"
 
 
 def test_the_models_of_the_reference_take_turns_whatever_the_order_of_the_set() -> None:
@@ -75,7 +75,7 @@ def test_answers_are_judged_once_and_a_model_that_meets_itself_ties(tmp_path: Pa
     given = [answered("selection", 0, [f"{one} " * 3 for one in ASKED], answers)]
     given += [answered("random", draw, [f"{one} {draw}" for one in ASKED], answers) for draw in range(2)]
     given += [Run("random", 0, 0, Grades("loss", ("a",), np.ones(1), np.ones(1)))]
-    reference = in_turn([answers.of(run) for run in given[1:3]], name="random, 2 models in turn")
+    reference = in_turn([answers.of(run.grades, run.name) for run in given[1:3]], name="random, 2 models in turn")
     voice = Scripted()
     grader = JudgedOutputs(ASKED, reference, PairwiseJudge(voice, tmp_path / "kept"), answers.generator, name="win rate")
     found = judged(given, answers, grader, folder=tmp_path)
@@ -95,7 +95,7 @@ def test_answers_are_judged_once_and_a_model_that_meets_itself_ties(tmp_path: Pa
 def test_a_run_that_answered_something_else_is_refused() -> None:
     answers = Answers(ASKED)
     with pytest.raises(StudyError, match="no answers to these instructions"):
-        answers.of(answered("selection", 0, ["x"] * 3, Answers(ASKED[:3])))
+        answers.of(answered("selection", 0, ["x"] * 3, Answers(ASKED[:3])).grades, "selection")
     with pytest.raises(UsageError, match="no instruction"):
         Answers(())
 

@@ -1,0 +1,89 @@
+"""The second half of a verification: what judges and reward models make of the answers that every arm's models gave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from instructsel.artifact import fingerprint
+from instructsel.protocols import Grades
+from instructsel.verification.arms import RunFolder, sealed, slug, unsealed
+from instructsel.verification.verify import Run
+
+
+class Answered(Protocol):
+    """A grader that had models answer and kept the answers in its grades: `Answers` among the adapters."""
+
+    @property
+    def name(self) -> str:
+        """What its grades are called."""
+        ...
+
+    def of(self, grades: Grades, name: str) -> Any:
+        """The answers in its grades, with a `digest`."""
+        ...
+
+
+class OutputGrader(Protocol):
+    """Whatever gives answers a value: `JudgedOutputs` and `RewardGrader` among the adapters."""
+
+    @property
+    def name(self) -> str:
+        """What the grades are called."""
+        ...
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What a grade depends on besides the answers; no path."""
+        ...
+
+    def graded(self, outputs: Any) -> Grades:
+        """The grades of answers."""
+        ...
+
+
+def judged(
+    runs: Iterable[Run],
+    answers: Answered,
+    grader: OutputGrader,
+    *,
+    folder: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Run]:
+    """The answers of runs as a judge or reward model grades them; what stands in the folder is not graded again.
+
+    Args:
+        runs: of a verification; those graded by `answers` are judged.
+        answers: that had the models answer.
+        grader: JudgedOutputs, RewardGrader, or another.
+        folder: of the verification.
+        progress: told how many runs are judged, and of how many.
+
+    Raises:
+        StudyError: a run that answered other instructions.
+        What the judge raises: it refuses to judge, or cannot be reached.
+    """
+    place = RunFolder.of(folder)
+    given = [run for run in runs if run.grades.grader == answers.name]
+    made: list[Run] = []
+    for number, run in enumerate(given, start=1):
+        outputs = answers.of(run.grades, run.name)
+        named = slug(run.arm, run.draw, run.seed)
+        cut = run.grades.truncated
+        key = fingerprint({"outputs": outputs.digest, "cut": cut, "grader": dict(grader.fingerprint), "name": grader.name})
+        kept = place.read(named, key)
+        if kept is None:
+            begun = time.monotonic()
+            grades = grader.graded(outputs)
+            about = {"arm": run.arm, "draw": run.draw, "seed": run.seed, "outputs": outputs.digest}
+            kept = sealed(key, about, grades, {"grading_seconds": time.monotonic() - begun})
+            place.write(named, kept)
+        made.append(Run(run.arm, run.draw, run.seed, unsealed(grader.name, kept)))
+        if progress is not None:
+            progress(number, len(given))
+    return made
+
+
+__all__ = ["Answered", "OutputGrader", "judged"]

@@ -64,7 +64,7 @@ def study(given: argparse.Namespace) -> None:
     if device == "cpu" and not given.toy:
         sys.exit("There is no GPU here; --toy tries the script on a CPU.")
     count, rows = given.mixtures or (2 if given.toy else 78), given.rows or (16 if given.toy else 2000)
-    # One epoch more than on the CPU: the base is larger, and two epochs of 2,000 rows are 30 seconds.
+    # More epochs than on the CPU: the base is larger.
     settings = (
         {"epochs": 1.0, "max_length": 128, "batch": 8} if given.toy else {"epochs": 3.0, "learning_rate": 5e-4, "batch": 32, "micro": 32}
     )

@@ -174,7 +174,8 @@ def selection_seconds(path: str, arm: str) -> float | None:
     """What choosing a file's rows took: its indicators and its ranking; None where nobody wrote it down."""
     try:
         manifest = read_manifest(sidecar(Path(path))) or {}
-        scores = read_manifest(Path(str((manifest.get("run") or {}).get("scores")))) or {}
+        table = (manifest.get("run") or {}).get("scores")
+        scores = (read_manifest(table) if isinstance(table, str) else None) or {}
     except InstructselError:
         return None
     needed = NEEDS.get(arm, tuple(manifest.get("indicators") or ()) if arm == SELECTION else None)

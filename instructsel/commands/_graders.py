@@ -82,6 +82,11 @@ class Asked:
     annotator: str | None
     reward: str | None
 
+    @property
+    def count(self) -> int:
+        """How many graders of answers there will be."""
+        return bool(self.judge or self.annotator) + bool(self.reward)
+
     def check(self) -> None:
         """Refuse what does not go together.
 
@@ -94,7 +99,7 @@ class Asked:
             raise UsageError("One result has one judge: --judge and --annotator exclude each other.", fix="Leave one out.")
         if (self.judge_url or self.judge_key) and not self.judge:
             raise UsageError("The endpoint needs the name of the model that judges.", fix="Give it with --judge.")
-        if self.judge_revision and self.judge_url is None and not (self.judge or self.annotator):
+        if self.judge_revision and not (self.judge or self.annotator):
             raise UsageError("There is no judge whose revision this is.", fix="Name one with --judge.")
 
     def answers(self, place: Place, arms: Sequence[Arm], *, quiet: bool) -> Answers | None:

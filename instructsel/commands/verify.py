@@ -189,7 +189,10 @@ def command(
         say(_plan(arms, trainer.recipe, seeds, equal if chosen.epochs is not None else ""), quiet=quiet or helper)
     measured = [*graders, *([] if answers is None else [answers])]
     earlier = _pilot(pilot, output)
-    power = expected(arms, [*graders], selection=_arms.SELECTION, baseline=against, seeds=seeds, pilot=earlier, level=level)
+    power = expected(
+        arms, graders, selection=_arms.SELECTION, baseline=against, seeds=seeds, more=asked.count, pilot=earlier, level=level,
+        target=cast(Target, speaks_of),
+    )  # fmt: skip
     for each in power:
         say(each.sentence, quiet=quiet or helper)
     watched = Progress("verifying", quiet=quiet or helper, unit="runs")
@@ -454,7 +457,9 @@ def _required(
 ) -> None:
     if require is None:
         return
-    if require == "better" or word == NOT_ENOUGH_MODEL:
+    if word == NOT_ENOUGH_MODEL:
+        raise Negative(f"Nothing is shown of the selection and {against}: {word}.")
+    if require == "better":
         if word != BETTER:
             raise Negative(f"The selection is not shown to be better than {against}: {word}.")
         return

@@ -71,6 +71,7 @@ def expected(
     selection: str,
     baseline: str,
     seeds: int,
+    more: int = 0,
     pilot: Verification | None = None,
     level: float = LEVEL,
     target: Target = NEW_RUNS,
@@ -79,10 +80,11 @@ def expected(
 
     Args:
         arms: of the verification.
-        graders: of it; those with `items`.
+        graders: of it; what is said is of those with `items`, and all of them count among the comparisons.
         selection: the arm asked about.
         baseline: the one it is compared with.
         seeds: of training.
+        more: graders beside these, such as a judge of the answers.
         pilot: an earlier verification with these graders and arms, that says how much items, seeds and draws vary.
         level: of all comparisons together.
         target: as of `compare`.
@@ -93,8 +95,9 @@ def expected(
     by_name = {arm.name: arm for arm in arms}
     if selection not in by_name or baseline not in by_name or by_name[baseline].fixed:
         return []
-    known = [grader for grader in graders if len(getattr(grader, "items", ())) > 1]
-    count = max(1, len(known) * (len(arms) - 1))
+    asked = list(graders)
+    known = [grader for grader in asked if len(getattr(grader, "items", ())) > 1]
+    count = (len(asked) + more) * (len(arms) - 1)
 
     def shape(arm: Arm) -> tuple[int, int]:
         return arm.draws, seeds if arm.pools else max(len(each) for each in arm.models or arm.results)

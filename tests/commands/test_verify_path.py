@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from typer.testing import CliRunner
 from instructsel.adapters.alpaca_eval import read_outputs
 from instructsel.adapters.lm_eval_tasks import write_task
 from instructsel.commands import app
+from instructsel.commands import verify as command
 from instructsel.commands._arms import named, ranked_with, selection_seconds
+from instructsel.commands._workers import helped
 from instructsel.errors import UsageError
 from tests import tiny
 from tests.adapters.test_judge import Server, asked_text, longest, said
@@ -57,11 +60,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def verify(place: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.chdir(place)
 
-    def command(*arguments: str, seeds: int = 2) -> Any:
+    def call(*arguments: str, seeds: int = 2) -> Any:
         given = ["chosen.jsonl", "--base", "base", "--preset", "tiny", "--steps", "1", "--seeds", str(seeds), "--device", "cpu", *arguments]
         return invoke("verify", *given)
 
-    return command
+    return call
 
 
 def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> None:
@@ -114,15 +117,24 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
     assert "better than anything" not in (place / "page.html").read_text()
 
 
-def test_several_processes_make_the_runs_of_one(verify: Call, place: Path) -> None:
+def test_several_processes_make_the_runs_of_one(verify: Call, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[list[str]] = []
+
+    def watched(commands: list[list[str]]) -> Any:
+        lines.extend(commands)
+        return helped(commands)
+
+    monkeypatch.setattr(command, "helped", watched)
     one = verify("--eval", "held.jsonl", "-o", "one", "--no-beside", "--pool", "pool.jsonl", "--json", seeds=1)
-    assert one.exit_code == 0, one.output
+    assert one.exit_code == 0 and not lines, one.output
     two = verify("--eval", "held.jsonl", "-o", "two", "--no-beside", "--pool", "pool.jsonl", "--json", "--jobs", "2", seeds=1)
-    assert two.exit_code == 0, two.output
+    assert two.exit_code == 0 and len(lines) == 1, two.output
     assert json.loads(two.stdout)["verdicts"] == json.loads(one.stdout)["verdicts"]
-    assert sorted(path.name for path in (place / "two" / "runs").iterdir()) == sorted(
-        path.name for path in (place / "one" / "runs").iterdir()
-    )
+    made = sorted(path.name for path in (place / "one" / "runs").iterdir())
+    assert sorted(path.name for path in (place / "two" / "runs").iterdir()) == made
+    # The helper by itself makes the same runs, and says nothing.
+    alone = subprocess.run(["three" if part == "two" else part for part in lines[0]], capture_output=True, text=True, check=True, cwd=place)
+    assert alone.stdout == "" and sorted(path.name for path in (place / "three" / "runs").iterdir()) == made
 
 
 def test_epochs_of_the_selection_are_as_many_steps_or_tokens_for_all(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

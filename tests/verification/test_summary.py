@@ -168,6 +168,9 @@ def test_power_before_the_run_is_that_of_the_plan() -> None:
     plan = Plan(items=60, draws=1, seeds=2, baseline_draws=3, baseline_seeds=2)
     assert [each.found.detectable for each in told] == [power(plan, ASSUMED, effect=0.1, level=0.95).detectable]
     assert told[0].assumed and "assumed variances" in told[0].sentence and "standard deviations" in told[0].sentence
+    # Every comparison there will be counts, whether its items are known yet or not.
+    more = expected([*given, Arm("longest", results=(((grade,),),))], [Known()], selection="selection", baseline="random", seeds=2, more=2)
+    assert more[0].found.level == pytest.approx(1 - 0.05 / 6) and more[0].found.detectable > told[0].found.detectable
     pilot = Verification.of(runs(), fixed=["base"])
     told = expected(given, [Known()], selection="selection", baseline="random", seeds=2, pilot=pilot)
     found = power(plan, pilot.components("selection", "random", "loss"), effect=0.1, level=0.95)

@@ -21,11 +21,12 @@ import numpy as np
 from instructsel.adapters.held_out_loss import DEVICES, PRECISIONS
 from instructsel.adapters.lm_eval_tasks import NEEDED_BY, SUITES, SuiteTask, Task, find, plain, silent
 from instructsel.adapters.rendering import Rendering
-from instructsel.errors import EnvironmentFault, ModelRefused, ModelUnavailable, ObservationsError, UntrustedModel, UsageError
+from instructsel.errors import EnvironmentFault, ModelUnavailable, ObservationsError, UntrustedModel, UsageError
 from instructsel.extras import require
 from instructsel.models import runner
 from instructsel.models.answers import first_line
-from instructsel.models.load import LocalModel, locate, quiet, refuse_code, settings
+from instructsel.models.load import LocalModel, locate, refuse_code, settings
+from instructsel.models.network import load_network
 from instructsel.protocols import Checkpoint, Grades
 
 KIND: Final = "lm_eval"
@@ -313,7 +314,14 @@ class _Model:
         precision, device = settings(asked.precision, asked.device)
         rendering = Rendering.load(source.folder)
         # The object, not its name: the harness's own arguments for quantised bases fail, and pickles and code stay out.
-        network = _network(source, precision)
+        network = load_network(
+            source,
+            "CausalLM",
+            kind="a causal language model",
+            needed_by=NEEDED_BY,
+            random="answers",
+            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+        )
         if not getattr(network, "is_quantized", False):
             network = network.to(device)
         context = next((value for key in CONTEXT if isinstance(value := source.config.get(key), int)), None)
@@ -351,31 +359,6 @@ class _Model:
             if len(text.encode("utf-8", "replace")) + SPECIAL > room and len(self.harness.tok_encode(text)) > room:
                 return True
         return False
-
-
-def _network(source: LocalModel, precision: str) -> Any:
-    torch = require("torch", needed_by=NEEDED_BY)
-    transformers = require("transformers", needed_by=NEEDED_BY)
-    try:
-        with quiet():
-            network, info = transformers.AutoModelForCausalLM.from_pretrained(
-                str(source.folder),
-                dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
-        raise ModelRefused(
-            f"{source.name} cannot be loaded as a causal language model: {first_line(error)}",
-            fix="Name a language model that transformers can load.",
-        ) from error
-    if missing := sorted(info["missing_keys"]):
-        raise ModelRefused(
-            f"{source.name} has no weights for {', '.join(missing[:3])}: its answers would be random.", fix="Name a whole language model."
-        )
-    return network.eval()
 
 
 def _evaluated(model: _Model, loaded: dict[str, Any], members: Sequence[LmEval]) -> dict[str, Grades]:

@@ -26,6 +26,7 @@ from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, file_d
 from instructsel.errors import EnvironmentFault, MissingExtra, ModelRefused, TrainingDiverged, TrainingError, UsageError
 from instructsel.extras import require
 from instructsel.models.load import LocalModel, locate, quiet, refuse_code, settings
+from instructsel.models.network import load_network
 from instructsel.protocols import Checkpoint
 
 if TYPE_CHECKING:
@@ -260,25 +261,14 @@ class TrlTrainer:
     def _model(self, torch: Any) -> Any:
         transformers = require("transformers", needed_by="the fine-tune")
         device = self.place[1]
-        given: dict[str, Any] = {
-            "dtype": torch.float32,
-            "use_safetensors": True,
-            "trust_remote_code": False,
-            "local_files_only": True,
-        }
+        given: dict[str, Any] = {}
         if self.recipe.bits is not None:
             given["quantization_config"] = _quantized(transformers, torch, self.recipe.bits, device)
             given["dtype"] = torch.bfloat16 if device == "cuda" else torch.float32
             given["device_map"] = {"": 0 if device == "cuda" else "cpu"}
-        try:
-            model, info = transformers.AutoModelForCausalLM.from_pretrained(str(self.source.folder), output_loading_info=True, **given)
-        except (ValueError, OSError, KeyError, require("safetensors", needed_by="the fine-tune").SafetensorError) as error:
-            raise ModelRefused(
-                f"{self.source.name} cannot be loaded as a causal language model: {str(error).splitlines()[0][:200]}",
-                fix="Name a language model that transformers can load.",
-            ) from error
-        if missing := sorted(info["missing_keys"]):
-            raise ModelRefused(f"{self.source.name} has no weights for {', '.join(missing[:3])}.", fix="Name a whole language model.")
+        model = load_network(
+            self.source, "CausalLM", kind="a causal language model", needed_by="the fine-tune", random="fine-tune", **given
+        )
         if len(self.rendering.tokenizer) > model.get_input_embeddings().weight.shape[0]:
             raise ModelRefused(
                 f"The tokenizer of {self.source.name} has {len(self.rendering.tokenizer)} tokens, its embedding "
@@ -518,14 +508,14 @@ def _quantized(transformers: Any, torch: Any, bits: int, device: str) -> Any:
 def _merged(trainer: TrlTrainer, adapter: Path) -> Any:
     """The base in its own precision with the adapter's product added to its weights."""
     torch = require("torch", needed_by="LoRA")
-    transformers = require("transformers", needed_by="LoRA")
     peft = require("peft", needed_by="LoRA")
-    base = transformers.AutoModelForCausalLM.from_pretrained(
-        str(trainer.source.folder),
+    base = load_network(
+        trainer.source,
+        "CausalLM",
+        kind="a causal language model",
+        needed_by="LoRA",
+        random="merged model",
         dtype=torch.bfloat16 if trainer.place[0] == "bf16" else torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
     )
     return peft.PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
 

@@ -14,8 +14,9 @@ from instructsel.errors import ModelRefused
 from instructsel.extras import require
 from instructsel.models import packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, first_line, unknown_share
+from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, unknown_share
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings, threads, working
+from instructsel.models.network import load_network
 
 MAX_LENGTH: Final = 4096
 """Tokens a row may have at most, where the model's context is longer."""
@@ -338,30 +339,17 @@ def _means(losses: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np
 
 def _loaded(source: LocalModel, precision: str) -> Any:
     torch = require("torch", needed_by="the likelihood")
-    transformers = require("transformers", needed_by="the likelihood")
-    try:
-        with quiet():
-            model, info = transformers.AutoModelForCausalLM.from_pretrained(
-                str(source.folder),
-                dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
-        raise ModelRefused(
-            f"{source.name} cannot be loaded as a causal language model: {first_line(error)}",
-            fix="Name a language model that transformers can load.",
-        ) from error
-    if missing := sorted(info["missing_keys"]):
-        raise ModelRefused(
-            f"{source.name} has no weights for {', '.join(missing[:3])}: its likelihoods would be random.",
-            fix="Name a whole language model.",
-        )
+    model = load_network(
+        source,
+        "CausalLM",
+        kind="a causal language model",
+        needed_by="the likelihood",
+        random="likelihoods",
+        dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+    )
     if model.get_output_embeddings() is None:
         raise ModelRefused(f"{source.name} has no language-modeling head.", fix="Name a causal language model.")
-    return _faster(model.eval())
+    return _faster(model)
 
 
 def _faster(model: Any) -> Any:

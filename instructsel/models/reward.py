@@ -28,6 +28,7 @@ from instructsel.models.load import (
     threads,
     working,
 )
+from instructsel.models.network import load_network
 
 Turns = Sequence[tuple[str, str]]
 """(role, text) of a conversation that ends with the answer."""
@@ -497,24 +498,10 @@ def _fixed(states: Any, rows: int, torch: Any) -> Any:
 
 
 def _classifier(source: LocalModel, dtype: Any) -> _Logit:
-    transformers = require("transformers", needed_by="the reward")
     labels = len(source.config.get("id2label") or {}) or source.config.get("num_labels", 2)
     if labels != 1:
         raise ModelRefused(f"{source.name} has {labels} outputs; a reward model has one.", fix="Name a reward model.")
-    try:
-        model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
-            str(source.folder), dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True, output_loading_info=True
-        )
-    except (ValueError, OSError, KeyError) as error:
-        raise ModelRefused(
-            f"{source.name} cannot be loaded as a sequence classifier: {str(error).splitlines()[0][:200]}",
-            fix="Name a reward model that transformers can load.",
-        ) from error
-    if missing := sorted(info["missing_keys"]):
-        raise ModelRefused(
-            f"{source.name} has no weights for {', '.join(missing[:3])}: its head would be random.",
-            fix="Name a reward model with its head.",
-        )
+    model = load_network(source, "SequenceClassification", kind="a sequence classifier", needed_by="the reward", random="head", dtype=dtype)
     linear = require("torch", needed_by="the reward").nn.Linear
     for module in model.modules():
         if isinstance(module, linear) and module.out_features == 1:

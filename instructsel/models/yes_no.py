@@ -17,8 +17,9 @@ from instructsel.errors import ModelRefused, UsageError
 from instructsel.extras import require
 from instructsel.models import packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, defused, first_line, unknown_share
+from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, defused, unknown_share
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings, threads, working
+from instructsel.models.network import load_network
 
 MAX_LENGTH: Final = 1024
 """Tokens of an input, the end token included; UniEval's own limit."""
@@ -263,7 +264,6 @@ class _Decider:
 
 def _loaded(source: LocalModel, precision: str) -> Any:
     torch = require("torch", needed_by="UniEval")
-    transformers = require("transformers", needed_by="UniEval")
     if not source.config.get("is_encoder_decoder"):
         raise ModelRefused(
             f"{source.name} is no encoder–decoder model.", fix="Name UniEval (MingZhong/unieval-dialog), or a model like it."
@@ -272,25 +272,14 @@ def _loaded(source: LocalModel, precision: str) -> Any:
         raise ModelRefused(f"{source.name} is a {source.config.get('model_type')} model; UniEval's are T5.", fix="Name UniEval.")
     if precision not in ("fp32", "bf16"):
         raise UsageError(f"UniEval is not run in {precision}: T5 overflows in it.", fix="Say --precision fp32 or bf16.")
-    try:
-        with quiet():
-            model, info = transformers.AutoModelForSeq2SeqLM.from_pretrained(
-                str(source.folder),
-                dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
-        raise ModelRefused(
-            f"{source.name} cannot be loaded as an encoder–decoder: {first_line(error)}", fix="Name a model that transformers can load."
-        ) from error
-    if missing := sorted(info["missing_keys"]):
-        raise ModelRefused(
-            f"{source.name} has no weights for {', '.join(missing[:3])}: its answers would be random.", fix="Name a whole model."
-        )
-    return model.eval()
+    return load_network(
+        source,
+        "Seq2SeqLM",
+        kind="an encoder–decoder",
+        needed_by="UniEval",
+        random="answers",
+        dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+    )
 
 
 def _refusal(worker: _Decider, precision: str) -> str | None:

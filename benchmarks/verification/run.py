@@ -28,11 +28,11 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).
 import _record
 import judge
 
+from instructsel import load_rule
 from instructsel.adapters.lm_eval_tasks import write_task
 from instructsel.pool.sources import zstd
 
 POOLS: Final = {"dolly": "pools/dolly.jsonl.zst", "alpaca": "pools/alpaca.jsonl.zst"}
-INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "ifd", "plausibility")
 RULES: Final = {"eq4-without-reward": "eq4-without-reward", "our-rule": "fixed.toml", "our-rule-best-subset": "best-subset.toml"}
 """What ranks: a preset, or a rule that the study wrote."""
 TASKS: Final = ("continuation", "order")
@@ -52,6 +52,9 @@ class Place:
     seeds: int
     epochs: float
     rate: float
+    jobs: int
+    cache: Path
+    """Where values of rows are kept; that of the study saves what both score."""
     toy: bool
 
     @property
@@ -102,33 +105,35 @@ def prepare(place: Place) -> None:
             write_task(place.out / f"{name}.jsonl", place.out / "tasks", name=name)
 
 
-def score(place: Place) -> Path:
-    """The score table of the pool."""
+def ranks(place: Place, name: str) -> str:
+    """A preset, or the file of a rule."""
+    return str(place.rules / RULES[name]) if RULES[name].endswith(".toml") else RULES[name]
+
+
+def score(place: Place, names: list[str]) -> Path:
+    """The score table of the pool: what the rules ask for, and lengths, which the baselines ask for."""
     pool = place.data / POOLS[place.pool]
     if place.toy:
         short = place.folder / f"{place.pool}.jsonl"
         write(short, lines(pool)[:80])
         pool = short
     target = place.folder / "pool.scores.parquet"
+    wanted = sorted({"len", *(symbol for name in names for symbol in load_rule(ranks(place, name)).indicators)})
     if not target.exists():
-        command(
-            "score", pool, "--indicators", ",".join(INDICATORS), "--model", f"ifd={place.base}", "--device", "cpu",
-            "--cache", place.out / "cache", "-o", target,
-        )  # fmt: skip
+        models = ["--model", f"ifd={place.base}"] if "ifd" in wanted else []
+        command("score", pool, "--indicators", ",".join(wanted), *models, "--device", "cpu", "--cache", place.cache, "-o", target)
     return target
 
 
 def verdict(place: Place, scores: Path, name: str) -> None:
     """Select by a rule, verify against every baseline, and keep the result."""
-    rule = RULES[name]
     chosen = place.folder / f"{name}.jsonl"
     if not chosen.exists():
-        named = place.rules / rule if rule.endswith(".toml") else rule
         baselines = [part for each in BASELINES for part in ("--baseline", each)]
         command(
-            "select", scores, "--rule", named, "--n", str(place.rows), "-o", chosen, "--to", "messages", "--seeds", "3", *baselines,
+            "select", scores, "--rule", ranks(place, name), "--n", str(place.rows), "-o", chosen, "--to", "messages", "--seeds", "3", *baselines,
             "--target", place.out / "target.jsonl", "--target-model", place.base, "--max-null-fraction", "0.25",
-            "--cache", place.out / "cache",
+            "--cache", place.cache,
         )  # fmt: skip
     pool = json.loads(scores.with_name(scores.name + ".json").read_text())["run"]["pools"]
     command(
@@ -136,7 +141,7 @@ def verdict(place: Place, scores: Path, name: str) -> None:
         "--device", "cpu", "--seeds", str(place.seeds), "--eval", place.out / "report.jsonl",
         "--lm-eval", ",".join(TASKS), "--include-path", place.out / "tasks", "--items", "12" if place.toy else "250",
         "--instructions", place.out / "asked.jsonl", "--max-new-tokens", "8" if place.toy else "96",
-        *(part for each in pool for part in ("--pool", each)), "--whole-pool", "--max-refused", "0.3", "-o", place.folder / "verified",
+        *(part for each in pool for part in ("--pool", each)), "--whole-pool", "--max-refused", "0.3", "--jobs", str(place.jobs), "-o", place.folder / "verified",
     )  # fmt: skip
     kept = place.out / "results" if place.toy else _record.RESULTS
     kept.mkdir(exist_ok=True)
@@ -177,17 +182,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--jobs", type=int, default=1, help="train in so many processes")
+    parser.add_argument("--cache", type=Path, help="the cache of scores; one in OUT by default")
     parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script; results go to OUT")
     given = parser.parse_args()
     place = Place(
-        given.data, given.base.resolve(), given.rules.resolve(), given.out.resolve(), given.pool, given.seeds, given.epochs, given.lr, given.toy
+        given.data, given.base.resolve(), given.rules.resolve(), given.out.resolve(), given.pool, given.seeds, given.epochs, given.lr,
+        given.jobs, (given.cache or given.out / "cache").resolve(), given.toy,
     )  # fmt: skip
     prepare(place)
-    scores = score(place)
-    for name in given.rule or RULES:
-        if RULES[name].endswith(".toml") and not (place.rules / RULES[name]).exists():
+    names = list(given.rule or RULES)
+    for name in names:
+        if RULES[name].endswith(".toml") and not Path(ranks(place, name)).exists():
             print(f"{name}: the study has not written {RULES[name]} yet", flush=True)
-            continue
+    names = [name for name in names if not RULES[name].endswith(".toml") or Path(ranks(place, name)).exists()]
+    scores = score(place, names)
+    for name in names:
         print(f"== {name}", flush=True)
         verdict(place, scores, name)
 

@@ -36,7 +36,9 @@ POOLS: Final = {"dolly": "pools/dolly.jsonl.zst", "alpaca": "pools/alpaca.jsonl.
 RULES: Final = {"eq4-without-reward": "eq4-without-reward", "our-rule": "fixed.toml", "our-rule-best-subset": "best-subset.toml"}
 """What ranks: a preset, or a rule that the study wrote."""
 TASKS: Final = ("continuation", "order")
-BASELINES: Final = ("random", "longest", "length-matched", "rds+")
+SHARED: Final = ("random", "longest", "rds+")
+"""Baselines that are the same for every rule: those beside the first selection stand for all, and are trained on once."""
+OWN: Final = ("length-matched",)
 ROWS: Final = 1000
 
 
@@ -125,22 +127,26 @@ def score(place: Place, names: list[str]) -> Path:
     return target
 
 
-def verdict(place: Place, scores: Path, name: str) -> None:
+def verdict(place: Place, scores: Path, name: str, first: str) -> None:
     """Select by a rule, verify against every baseline, and keep the result."""
     chosen = place.folder / f"{name}.jsonl"
     if not chosen.exists():
-        baselines = [part for each in BASELINES for part in ("--baseline", each)]
+        wanted = OWN if name != first else (*SHARED, *OWN)
+        baselines = [part for each in wanted for part in ("--baseline", each)]
+        target = ["--target", place.out / "target.jsonl", "--target-model", place.base] if "rds+" in wanted else []
         command(
             "select", scores, "--rule", ranks(place, name), "--n", str(place.rows), "-o", chosen, "--to", "messages", "--seeds", "3", *baselines,
-            "--target", place.out / "target.jsonl", "--target-model", place.base, "--max-null-fraction", "0.25",
-            "--cache", place.cache,
+            *target, "--max-null-fraction", "0.25", "--cache", place.cache,
         )  # fmt: skip
+    shared = () if name == first else SHARED
+    others = {arm: [str(path) for path in sorted(place.folder.glob(f"{first}.{arm}*.jsonl"))] for arm in shared}
     pool = json.loads(scores.with_name(scores.name + ".json").read_text())["run"]["pools"]
     command(
         "verify", chosen, "--base", place.base, "--preset", "tiny", "--epochs", str(place.epochs), "--lr", str(place.rate),
         "--device", "cpu", "--seeds", str(place.seeds), "--eval", place.out / "report.jsonl",
         "--lm-eval", ",".join(TASKS), "--include-path", place.out / "tasks", "--items", "12" if place.toy else "250",
         "--instructions", place.out / "asked.jsonl", "--max-new-tokens", "8" if place.toy else "96",
+        *(part for arm, files in others.items() for part in ("--arm", f"{arm}={','.join(files)}")),
         *(part for each in pool for part in ("--pool", each)), "--whole-pool", "--max-refused", "0.3", "--jobs", str(place.jobs), "-o", place.folder / "verified",
     )  # fmt: skip
     kept = place.out / "results" if place.toy else _record.RESULTS
@@ -199,7 +205,7 @@ def main() -> None:
     scores = score(place, names)
     for name in names:
         print(f"== {name}", flush=True)
-        verdict(place, scores, name)
+        verdict(place, scores, name, names[0])
 
 
 if __name__ == "__main__":

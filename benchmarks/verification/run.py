@@ -133,10 +133,10 @@ def verdict(place: Place, scores: Path, name: str, first: str) -> None:
     if not chosen.exists():
         wanted = OWN if name != first else (*SHARED, *OWN)
         baselines = [part for each in wanted for part in ("--baseline", each)]
-        target = ["--target", place.out / "target.jsonl", "--target-model", place.base] if "rds+" in wanted else []
+        towards = ["--target", place.out / "target.jsonl", "--target-model", place.base] if "rds+" in wanted else []
         command(
             "select", scores, "--rule", ranks(place, name), "--n", str(place.rows), "-o", chosen, "--to", "messages", "--seeds", "3", *baselines,
-            *target, "--max-null-fraction", "0.25", "--cache", place.cache,
+            *towards, "--max-null-fraction", "0.25", "--cache", place.cache,
         )  # fmt: skip
     shared = () if name == first else SHARED
     others = {arm: [str(path) for path in sorted(place.folder.glob(f"{first}.{arm}*.jsonl"))] for arm in shared}

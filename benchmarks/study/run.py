@@ -33,6 +33,7 @@ from instructsel import Pool, ScoreTable, baselines, load_rule, select
 from instructsel.adapters.held_out_loss import HeldOutLoss
 from instructsel.adapters.recipe import Recipe, recipe
 from instructsel.adapters.trl import TrlTrainer
+from instructsel.cache import Cache
 from instructsel.pool.sources import zstd
 from instructsel.scores.run import Neighborhood
 
@@ -51,6 +52,7 @@ MIXTURES: Final = 64
 ROWS: Final = 1000
 SEEDS: Final = 2
 DRAWS: Final = 5
+"""Of random selection, each trained on once: what differs between them is chance of rows and of training together."""
 PARTS: Final = 8
 LONGEST: Final = 1200
 """Characters of an instruction at most, the history of a conversation included."""
@@ -262,9 +264,11 @@ def unseen(place: Place) -> list[dict[str, Any]]:
     table = ScoreTable.read(place.out / "dolly.scores.parquet")
     scale = place.scale
     made: list[dict[str, Any]] = []
+    # Embedded once, by scoring.
+    neighbors = Neighborhood(pool, table, cache=Cache(place.out / "cache"))
     for method in ("fixed", "best-subset"):
         fitted = load_rule(str(place.out / f"{method}.toml"))
-        chosen = select(pool, table, fitted, budget=scale.rows, max_null_fraction=0.3, neighbors=Neighborhood(pool, table))
+        chosen = select(pool, table, fitted, budget=scale.rows, max_null_fraction=0.3, neighbors=neighbors)
         beside = []
         if method == "fixed":
             beside = baselines(chosen, ["random", "longest"], seeds=tuple(range(scale.draws)))
@@ -279,14 +283,13 @@ def unseen(place: Place) -> list[dict[str, Any]]:
         named = {f"rule-{method}": chosen, **{each.name: each for each in beside}}
         if method == "fixed":
             for name, preset in (("eq4-without-reward", "eq4-without-reward"),):
-                named[name] = select(pool, table, load_rule(preset), budget=scale.rows, neighbors=Neighborhood(pool, table))
-            named["plausible"] = select(pool, table, plausible_rule(place), budget=scale.rows, neighbors=Neighborhood(pool, table))
+                named[name] = select(pool, table, load_rule(preset), budget=scale.rows, neighbors=neighbors)
+            named["plausible"] = select(pool, table, plausible_rule(place), budget=scale.rows, neighbors=neighbors)
         for name, each in named.items():
             part = each.of(pool)
-            for seed in range(scale.seeds):
-                told = {"arm": name.partition("-seed")[0], "rule": _value(table, fitted, part)}
-                made.append(arms.run(name, part, seed, {**told, "equal": "rows"}))
-                made.append(arms.run(f"{name}-tokens", part, seed, {**told, "equal": "tokens"}, tokens=scale.tokens))
+            told = {"arm": name.partition("-seed")[0], "rule": _value(table, fitted, part)}
+            made.append(arms.run(name, part, 0, {**told, "equal": "rows"}))
+            made.append(arms.run(f"{name}-tokens", part, 0, {**told, "equal": "tokens"}, tokens=scale.tokens))
     made.append({"name": "base", "arm": "base", **arms.untouched()})
     return made
 

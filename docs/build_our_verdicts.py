@@ -153,6 +153,7 @@ def page() -> str:
     base = told[0][0]["base"]
     tasks = (base["judged"] or {}).get("tasks") or {}
     of_chance = "; ".join(f"{name} {task['value']:.2f} (chance {task['chance']:.2f})" for name, task in tasks.items())
+    held = told[0][0]["held_out"]
     failed = sum(len(each["failures"]) for each, _ in told)
     return "\n".join(
         [
@@ -164,7 +165,7 @@ def page() -> str:
             *words,
             "",
             f"The base has {base['parameters']:,} parameters and was trained from scratch (weights {base['weights_sha256'][:12]}; {of_chance}): what stands here is about fine-tunes of such a base, and says "
-            "nothing of one of 7 billion. The held-out rows are 160 questions of MT-Bench and Vicuna with the answers of strong models; the two tasks are our own (which of four answers belongs to a "
+            f"nothing of one of 7 billion. Held out are {held['rows']:,} of {held['questions']:,} questions of MT-Bench, Vicuna and AlpacaEval, one answer of a strong model each, those whose answer fits into a row of the base; the two tasks are our own (which of four answers belongs to a "
             "question; which of two texts has its words in order). No reward model and no judge was on the machine: no arm is ranked by a reward, the models' answers were written and not judged. `rds+` was "
             f"given 252 other instructions as its target. Runs that failed: {failed}.",
             "",

@@ -4,9 +4,9 @@
     python benchmarks/verification/run.py --pool alpaca --seeds 1 …                     the larger pool, one training seed
     python benchmarks/verification/run.py --toy --out /tmp/verification …                a few short runs, to try the script
 
-Everything goes through the command line: `score`, `select` with its baselines, `verify` by held-out loss (160 questions of MT-Bench and
-Vicuna with the answers of strong models; none of them in a pool), two tasks of our own in lm-evaluation-harness, and answers in
-AlpacaEval's form. There is no reward model and no judge on this machine that deserves the name: no arm is ranked by a reward, and
+Everything goes through the command line: `score`, `select` with its baselines, `verify` by held-out loss (questions of MT-Bench, Vicuna
+and AlpacaEval, one answer of a strong model each, as many as fit into a row of the base; none of them in a pool), two tasks of our own in
+lm-evaluation-harness, and answers to the questions of MT-Bench and Vicuna in AlpacaEval's form. There is no reward model and no judge on this machine that deserves the name: no arm is ranked by a reward, and
 answers are written but not judged. RDS+ is given the 252 instructions the rule was fitted on as its target set, one answer each.
 
 Resumable: what is scored, trained and graded stays in OUT. For every pool and rule it writes benchmarks/results/verification_POOL_RULE.json
@@ -39,6 +39,10 @@ TASKS: Final = ("continuation", "order")
 SHARED: Final = ("random", "longest", "rds+")
 """Baselines that are the same for every rule: those beside the first selection stand for all, and are trained on once."""
 OWN: Final = ("length-matched",)
+STRONG: Final = ("gpt4", "claude-2", "gpt-3.5-turbo-0301")
+"""Whose answers to AlpacaEval's questions are held out: of the first whose answer fits."""
+LENGTH: Final = 512
+"""Tokens of a row: the base has seen none longer."""
 ROWS: Final = 1000
 
 
@@ -88,23 +92,52 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def prepare(place: Place) -> None:
-    """The held-out rows, the tasks, the instructions, and the target set."""
+def held_out(place: Place) -> tuple[list[list[dict[str, str]]], int]:
+    """Questions with one answer each that fits into a row of the base, and how many questions there are.
+
+    AlpacaEval's own of Self-Instruct and Vicuna are left out: the rules were fitted on the first, the second are there already.
+    """
+    sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "study")]
+    import run as study
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(place.base / "tokenizer.json"))
+    _, reported = study.evaluation(place.data)
+    others = [
+        row for row in lines(place.data / "eval/alpaca_eval_outputs.jsonl.zst") if row["dataset"] in ("koala", "oasst", "helpful_base")
+    ]
+    by_model = {name: [row for row in others if row["generator"] == name] for name in STRONG}
+    reported += [
+        [{"role": "user", "content": row["instruction"]}, {"role": "assistant", "content": row["output"]}]
+        for name in STRONG
+        for row in by_model[name]
+    ]
+    kept: dict[str, list[dict[str, str]]] = {}
+    for turns in reported:
+        # What the chat template adds takes some tokens, too.
+        if turns[0]["content"] not in kept and len(tokenizer.encode("\n".join(turn["content"] for turn in turns)).ids) <= LENGTH - 24:
+            kept[turns[0]["content"]] = turns
+    return list(kept.values()), len({turns[0]["content"] for turns in reported})
+
+
+def prepare(place: Place) -> dict[str, int]:
+    """Write the held-out rows, the tasks, the instructions and the target set; how many questions are held out, and how many there were."""
     place.folder.mkdir(parents=True, exist_ok=True)
     most = 12 if place.toy else None
-    sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "study")]
+    rows, questions = held_out(place)
     import run as study
 
     fitted, reported = study.evaluation(place.data)
-    write(place.out / "report.jsonl", [{"messages": turns} for turns in reported[:most]])
+    write(place.out / "report.jsonl", [{"messages": turns} for turns in rows[:most]])
     once = {turns[0]["content"]: turns for turns in reversed(fitted)}
     write(place.out / "target.jsonl", [{"messages": turns} for turns in list(once.values())[:most]])
     asked = {turns[0]["content"]: turns for turns in reversed(reported)}
     write(place.out / "asked.jsonl", [{"messages": turns} for turns in list(asked.values())[:most]])
-    for name, rows in judge.items(place.data).items():
+    for name, items in judge.items(place.data).items():
         if name in TASKS and not (place.out / "tasks" / f"{name}.yaml").exists():
-            write(place.out / f"{name}.jsonl", [{**row, "choices": [each.strip() for each in row["choices"]]} for row in rows[:most]])
+            write(place.out / f"{name}.jsonl", [{**row, "choices": [each.strip() for each in row["choices"]]} for row in items[:most]])
             write_task(place.out / f"{name}.jsonl", place.out / "tasks", name=name)
+    return {"rows": len(rows[:most]), "questions": questions}
 
 
 def ranks(place: Place, name: str) -> str:
@@ -127,7 +160,7 @@ def score(place: Place, names: list[str]) -> Path:
     return target
 
 
-def verdict(place: Place, scores: Path, name: str, first: str) -> None:
+def verdict(place: Place, scores: Path, name: str, first: str, held: dict[str, int]) -> None:
     """Select by a rule, verify against every baseline, and keep the result."""
     chosen = place.folder / f"{name}.jsonl"
     if not chosen.exists():
@@ -142,7 +175,7 @@ def verdict(place: Place, scores: Path, name: str, first: str) -> None:
     others = {arm: [str(path) for path in sorted(place.folder.glob(f"{first}.{arm}*.jsonl"))] for arm in shared}
     pool = json.loads(scores.with_name(scores.name + ".json").read_text())["run"]["pools"]
     command(
-        "verify", chosen, "--base", place.base, "--preset", "tiny", "--epochs", str(place.epochs), "--lr", str(place.rate),
+        "verify", chosen, "--base", place.base, "--preset", "tiny", "--epochs", str(place.epochs), "--lr", str(place.rate), "--max-length", str(LENGTH),
         "--device", "cpu", "--seeds", str(place.seeds), "--eval", place.out / "report.jsonl",
         "--lm-eval", ",".join(TASKS), "--include-path", place.out / "tasks", "--items", "12" if place.toy else "250",
         "--instructions", place.out / "asked.jsonl", "--max-new-tokens", "8" if place.toy else "96",
@@ -164,6 +197,7 @@ def verdict(place: Place, scores: Path, name: str, first: str) -> None:
             "pool": place.pool,
             "rule": name,
             "rows": place.rows,
+            "held_out": held,
             "examples": account["pool"]["examples"],
             "base": {"weights_sha256": base["weights_sha256"], "parameters": base["parameters"], "judged": base.get("judged")},
             "recipe": told["recipe"],
@@ -196,7 +230,7 @@ def main() -> None:
         given.data, given.base.resolve(), given.rules.resolve(), given.out.resolve(), given.pool, given.seeds, given.epochs, given.lr,
         given.jobs, (given.cache or given.out / "cache").resolve(), given.toy,
     )  # fmt: skip
-    prepare(place)
+    held = prepare(place)
     names = list(given.rule or RULES)
     for name in names:
         if RULES[name].endswith(".toml") and not Path(ranks(place, name)).exists():
@@ -205,7 +239,7 @@ def main() -> None:
     scores = score(place, names)
     for name in names:
         print(f"== {name}", flush=True)
-        verdict(place, scores, name, names[0])
+        verdict(place, scores, name, names[0], held)
 
 
 if __name__ == "__main__":

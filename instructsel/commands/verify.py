@@ -402,7 +402,7 @@ def spoken(told: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
             for arm, values in sorted(means.items())
         ]
     lines = [*aligned(rows, header=["grader", "arm", "models", "mean", "range"], right=(2, 3)), ""]
-    lines += [each.sentence for each in verdicts]
+    lines += _compared(verdicts, told["against"])
     lines += _rates(told)
     if told["skills"] and (forgot := {skill: count for skill, count in told["skills"]["forgot"].items() if count}):
         named = {skill: [arm for arm, row in told["skills"]["rows"].items() if row[skill]["forgot"]] for skill in forgot}
@@ -417,6 +417,22 @@ def spoken(told: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
         lines.append(f"The base is no better than chance ({told['model']['said']}): no verdict may rest on it.")
     lines.append(f"Against {told['against']}: {told['word']}.")
     return lines
+
+
+def _compared(verdicts: Verdicts, against: str) -> list[str]:
+    """Every comparison in a row; those the word is about in full, and what holds for several of them once."""
+    rows = []
+    for each in verdicts:
+        found = each.interval
+        ends = "" if found.low is None or found.high is None else f"{found.low:+.4f} to {found.high:+.4f}"
+        seen = "" if found.detectable is None else f"{found.detectable:.4f}"
+        in_sd = "" if found.detectable_sd is None else f"{found.detectable_sd:.2f}"
+        rows.append([each.grader, each.baseline, f"{found.estimate:+.4f}", ends, seen, in_sd, each.word])
+    levels = sorted({f"{100 * each.interval.level:.4g}" for each in verdicts})
+    header = ["grader", "selection less", "difference", f"{' and '.join(levels)} % interval", "detectable", "in SD", "verdict"]
+    lines = [*aligned(rows, header=header, right=(2, 4, 5)), ""] if rows else []
+    asked = list(verdicts.against(against))
+    return lines + [each.statement for each in asked] + list(dict.fromkeys(note for each in asked for note in each.interval.notes))
 
 
 def _rates(told: Mapping[str, Any]) -> list[str]:

@@ -49,6 +49,8 @@ MOST_ITEMS: Final = 10_000_000
 MOST_RUNS: Final = 1000
 CELLS: Final = 1 << 22
 """Items drawn at once by the bootstrap: 32 MB."""
+ROUNDING: Final = 1e-9
+"""Of a mean square between runs: what is left below it is no variance."""
 NO_VARIANCE: Final = 1e-12
 """Relative to the largest value; below it a standard deviation is rounding."""
 
@@ -157,7 +159,7 @@ class Side:
 
     def variance(self, n_items: int) -> float:
         """Between the means over infinitely many items: what is left without the residual, and never below 0."""
-        return max(self.between - self.residual / n_items, 0.0)
+        return float(_beyond(self.between, self.residual / n_items))
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class Spread:
             least = self.n_items - 1
         for (coefficient, _, _, df), (between, residual) in zip(self._terms, squares, strict=True):
             taken_off = 0.0 if self.target == THESE_ITEMS else residual / self.n_items
-            total = total + coefficient * np.maximum(between - taken_off, 0.0)
+            total = total + coefficient * _beyond(between, taken_off)
             spread = spread + (coefficient * between) ** 2 / df
             least = min(least, df)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -636,6 +638,12 @@ def _check(level: float, target: str) -> None:
         raise UsageError.named(target, TARGETS, noun="target")
 
 
+def _beyond(between: Any, residual: Any) -> Any:
+    """What is left of a mean square between runs without the residual in it: never below 0, and 0 where only rounding is left."""
+    left = between - residual
+    return np.where(left > ROUNDING * np.abs(between), left, 0.0)
+
+
 def _mean_squares(tables: Sequence[Floats]) -> tuple[float, float]:
     """Between rows, and row × column, of tables (rows, columns) of one width, pooled by degrees of freedom; 0 without any."""
     df = sum(len(table) - 1 for table in tables)
@@ -685,7 +693,7 @@ def _side(own: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Sid
     lending = [each for each in squares if each.within_df]
     pooled = _pooled([(each.within, each.within_residual, each.within_df) for each in lending])
     if pooled is not None and (pooled[2] > 1 or own.within_df == 0):
-        names = ", ".join(each.arm for each in lending)
+        names = ", ".join(sorted(each.arm for each in lending))
         count = f"{own.runs} seed{'s' * (own.runs > 1)}"
         notes.append(f"{own.arm} has {count}: how much seeds vary is taken from all arms with several ({names}).")
         return Side(own.arm, SEEDS, own.runs, *pooled, (SEEDS, *(each.arm for each in lending))), notes
@@ -696,7 +704,7 @@ def _side(own: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Sid
     borrowed = _pooled([(each.between, each.residual, each.draws - 1) for each in drawn])
     if borrowed is None:
         return None, notes
-    names = ", ".join(each.arm for each in drawn)
+    names = ", ".join(sorted(each.arm for each in drawn))
     notes.append(f"{own.arm} has 1 seed, and so has every draw: the variance between the draws of {names} stands in, which is larger.")
     return Side(own.arm, SEEDS, 1, *borrowed, (DRAWS, *(each.arm for each in drawn))), notes
 

@@ -122,8 +122,8 @@ class Verdict:
         return self.interval.estimate if self.scale.higher_is_better else -self.interval.estimate
 
     @property
-    def sentence(self) -> str:
-        """The verdict in words, with the interval, what it speaks of, and what would have been seen."""
+    def statement(self) -> str:
+        """The verdict in words, with the interval and what would have been seen."""
         found, unit = self.interval, f" {self.scale.unit}" if self.scale.unit else ""
         parts = [f"{self.selection} against {self.baseline} on {self.grader}: {self.word}."]
         if found.low is not None and found.high is not None:
@@ -139,7 +139,12 @@ class Verdict:
             parts.append(f"A difference of {found.detectable:.4g}{unit}{in_sd} would be found four times in five.")
         if self.reason is not None:
             parts.append(self.reason)
-        return " ".join((*parts, *found.notes))
+        return " ".join(parts)
+
+    @property
+    def sentence(self) -> str:
+        """The statement, and what the interval speaks of."""
+        return " ".join((self.statement, *self.interval.notes))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

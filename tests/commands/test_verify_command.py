@@ -61,6 +61,18 @@ def test_the_baselines_that_select_wrote_are_found_and_nothing_else(place: Path)
     }
 
 
+def test_every_comparison_has_a_row_and_what_holds_for_several_is_said_once(run: Call) -> None:
+    told = json.loads(run("--eval", "held.jsonl", "-o", "v", "--json").stdout)["verdicts"]["verdicts"]
+    lines = run("--eval", "held.jsonl", "-o", "v").stdout.split("\n")
+    for each in told:
+        row = next(line for line in lines if line.startswith(each["grader"]) and f" {each['baseline']} " in line and each["word"] in line)
+        # No word without what would have been found.
+        assert each["interval"]["detectable"] is None or f"{each['interval']['detectable']:.4f}" in row
+    notes = [note for each in told for note in each["interval"]["notes"]]
+    asked = next(each for each in told if each["baseline"] == "random")
+    assert set(asked["interval"]["notes"]) <= set(lines) and all(lines.count(note) <= 1 for note in notes)
+
+
 def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run: Call, place: Path) -> None:
     first = run("--eval", "held.jsonl", "-o", "v", "--json")
     assert first.exit_code == 0, first.output

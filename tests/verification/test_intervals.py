@@ -152,6 +152,17 @@ def test_what_does_not_vary_has_no_interval() -> None:
     assert "1 items" in str(compare(one("a", [[1.0]] * 3), one("b", [[2.0]] * 3)).reason)
 
 
+def test_a_variance_that_is_rounding_gives_no_interval_of_no_width() -> None:
+    # Twelve answers right or wrong: both arms give the same ones in both runs, and a third arm's runs differ in one of them. The mean
+    # square between its runs is then its residual / 12 to the last digits, and nothing is left for the runs but those digits.
+    same = [[1.0] * 8 + [0.0] * 4] * 2
+    third = [[1.0] * 8 + [0.0] * 4, [1.0] * 8 + [0.0] * 3 + [1.0]]
+    for others in ([third], [third] * 3, [third, same, same]):
+        lending = [one(f"other {at}", rows, [0, 0]) for at, rows in enumerate(others)]
+        found = compare(one("a", same, [0, 0]), one("b", same, [0, 0]), others=lending)
+        assert found.low is None and "the same in every item and run" in (found.reason or "")
+
+
 @pytest.mark.parametrize(
     ("settings", "said"), [({"level": 1.0}, "level of 1.0"), ({"level": 0.0}, "level of 0.0"), ({"target": "all"}, "no target 'all'")]
 )

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from scipy import stats
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "why" / "our_study.md"
 RESULTS = ROOT / "benchmarks" / "results"
-T975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""The 97.5 % quantile of Student's t."""
+LEVEL = 0.95
+"""Of all comparisons with random together."""
 NAMES = {
     "rule-fixed": "the fitted rule, all six indicators",
     "rule-best-subset": "the fitted rule, best subset",
@@ -81,14 +82,18 @@ def against_random(figures: dict[str, Any], arm: str, *, equal: str, grader: str
     """How far an arm's mean ln L is from that of random draws, with the interval a further random draw would fall into.
 
     The spread is that of the random draws' means over seeds: an arm that is one draw differs from their mean by
-    t · s · √(1 + 1/m) at most, for m draws, if its choice of rows is worth no more than chance.
+    t · s · √(1 + 1/m) at most, for m draws, if its choice of rows is worth no more than chance; t at a level that covers every arm
+    and both kinds of equal training together (Bonferroni).
     """
     drawn = [statistics.fmean(values) for values in runs(figures, "random", equal=equal, grader=grader).values()]
     own = [statistics.fmean(values) for values in runs(figures, arm, equal=equal, grader=grader).values()]
     centre, spread, m = statistics.fmean(drawn), statistics.stdev(drawn), len(drawn)
-    half = T975[m - 1] * spread * math.sqrt(1 / len(own) + 1 / m)
+    level = 1 - (1 - LEVEL) / (2 * (len(NAMES) - 1))
+    error = spread * math.sqrt(1 / len(own) + 1 / m)
+    half = float(stats.t.ppf(0.5 + level / 2, m - 1)) * error
     difference = statistics.fmean(own) - centre
-    return {"difference": difference, "low": difference - half, "high": difference + half, "spread": spread, "draws": m}
+    detectable = half + float(stats.t.ppf(0.8, m - 1)) * error
+    return {"difference": difference, "low": difference - half, "high": difference + half, "spread": spread, "detectable": detectable}
 
 
 def verdict(found: dict[str, float]) -> str:
@@ -97,7 +102,7 @@ def verdict(found: dict[str, float]) -> str:
         return "better"
     if found["low"] > 0:
         return "worse"
-    return f"no detectable difference (±{(found['high'] - found['low']) / 2:.4f} would be seen)"
+    return f"no detectable difference (one of {found['detectable']:.4f} would be found four times in five)"
 
 
 def fit_table(fit: dict[str, Any]) -> list[str]:
@@ -178,7 +183,7 @@ def page() -> str:
         "",
         "## What came out",
         "",
-        *summary(figures, fixed, rule_rows, rule_tokens, order),
+        *summary(figures, fixed, rule_rows, rule_tokens, order, tokens),
         "",
         "## The base",
         "",
@@ -193,8 +198,8 @@ def page() -> str:
         "## The mixtures",
         "",
         f"{scale['mixtures']} mixtures of {scale['rows']:,} rows from five sources, and eighths of the pool by {', '.join(scale['binned'])}; "
-        f"{figures['recipe']['epochs']:g} epochs, every weight, learning rate {figures['recipe']['learning_rate']:g}, rows of up to {figures['recipe']['max_length']} tokens; "
-        f"graded on five answers each to 252 instructions, the {frame['n_items'][0]:,} of these 1,260 that fit into a row. A run took {statistics.median(seconds):.0f} s (longest {max(seconds):.0f} s).",
+        f"{figures['recipe']['epochs']:g} epoch{'s' * (figures['recipe']['epochs'] != 1)}, every weight, learning rate {figures['recipe']['learning_rate']:g}, rows of up to {figures['recipe']['max_length']} tokens; "
+        f"graded on five answers each to 252 instructions, the {frame['n_items'][0]:,} of these 1,260 that fit into a row. A run took {statistics.median(seconds):.0f} s, {sum(each <= 60 for each in seconds)} of {len(seconds)} at most 60 s (longest {max(seconds):.0f} s, with other work beside it).",
         "",
         "All six indicators:",
         "",
@@ -252,7 +257,7 @@ def page() -> str:
         f"Correlation of rule value and ln L over the parts: {order[0]:+.2f} {interval(order[1], order[2], '+.2f')} (n {len(parts)}).",
         "",
         f"Selections of {scale['rows']:,} rows, each trained on once, random {scale['draws']} draws. Differences of ln L on the report set to the random draws; below 0 is better. "
-        "The interval is where a further random draw would fall.",
+        f"The interval is where a further random draw would fall, at a level that covers all {2 * (len(NAMES) - 1)} comparisons together.",
         "",
         *arms(figures),
         f"The untouched base: ln L {math.log(untouched['report']['loss']):.4f}. No reward model is on this machine, so reward-only could not be run; `plausibility`, which is "
@@ -293,7 +298,12 @@ def held_bins(fixed: dict[str, Any], chosen: dict[str, Any], bins: pl.DataFrame)
 
 
 def summary(
-    figures: dict[str, Any], fit: dict[str, Any], rows: dict[str, float], tokens: dict[str, float], order: tuple[float, float, float]
+    figures: dict[str, Any],
+    fit: dict[str, Any],
+    rows: dict[str, float],
+    tokens: dict[str, float],
+    order: tuple[float, float, float],
+    tokens_r: tuple[float, float, float],
 ) -> list[str]:
     """The findings, chosen by the figures."""
     explained = fit["loo_r2"] or 0.0
@@ -311,14 +321,26 @@ def summary(
         f"- The rule's selection against random draws, equal rows: {verdict(rows)}, {rows['difference']:+.4f} {interval(rows['low'], rows['high'], '+.4f')} in ln L.",
         f"- Equal tokens: {verdict(tokens)}, {tokens['difference']:+.4f} {interval(tokens['low'], tokens['high'], '+.4f')}.",
         *beaten(figures),
+        f"- Much of it is length: over the mixtures the number of trained tokens goes with ln L at {tokens_r[0]:+.2f} {interval(tokens_r[1], tokens_r[2], '+.2f')}. See [each source alone](#how-much-of-it-is-length).",
     ]
 
 
 def beaten(figures: dict[str, Any]) -> list[str]:
-    """How the rule stands against the baseline that ranks by length alone."""
+    """How the other selections stand, and the rule beside the baseline that ranks by length alone."""
+    told = []
+    for arm in ("longest", "eq4-without-reward", "plausible"):
+        found = [against_random(figures, arm, equal=equal) for equal in ("rows", "tokens")]
+        said = " and ".join(
+            f"{verdict(each)} at equal {equal} ({each['difference']:+.4f} {interval(each['low'], each['high'], '+.4f')})"
+            for each, equal in zip(found, ("rows", "tokens"), strict=True)
+        )
+        told.append(f"- {NAMES[arm]}, against random: {said}.")
     lead = {equal: _gap(figures, "rule-fixed", "longest", equal) for equal in ("rows", "tokens")}
-    told = ", ".join(f"{value:+.4f} at equal {equal}" for equal, value in lead.items())
-    return [f"- Against the longest answers the rule's selection is {told} (below 0: the rule is better; one draw each, no interval)."]
+    gap = ", ".join(f"{value:+.4f} at equal {equal}" for equal, value in lead.items())
+    return [
+        *told,
+        f"- The rule's selection less the longest answers: {gap} (below 0 the rule would be better; one draw each, no interval).",
+    ]
 
 
 def _gap(figures: dict[str, Any], one: str, other: str, equal: str) -> float:

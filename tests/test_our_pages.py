@@ -1,0 +1,52 @@
+"""Our study and our verdicts say what their results files say, and the results follow from the observations and the grades."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import polars as pl
+import pytest
+
+from instructsel.rules.fit import fit
+from instructsel.rules.observations import Observations
+from tests.conftest import ROOT
+from tests.test_embedded_reward_page import results, script
+
+RESULTS = ROOT / "benchmarks" / "results"
+INDICATORS = ("len", "len_in", "mtld", "knn_6", "ifd", "plausibility")
+STUDY = script(ROOT / "docs/build_our_study.py")
+
+
+def test_the_page_of_our_study_is_made_of_the_results() -> None:
+    assert STUDY.PAGE.read_text(encoding="utf-8") == STUDY.page(), "run: python docs/build_our_study.py"
+
+
+@pytest.mark.parametrize("method", ["fixed", "best-subset"])
+def test_the_rules_of_our_study_follow_from_its_observations(method: str) -> None:
+    frame = pl.read_parquet(RESULTS / "study.parquet").filter(pl.col("design") == "mixture")
+    assert len(frame) >= 64 and (frame["rows"] == 1000).all()
+    told = results("study")["fits"][method]["rule"]["fit"]
+    found = fit(Observations.of(frame), method=method, indicators=INDICATORS, bootstrap=0).summary
+    assert [each.indicator for each in found.estimates] == [each["indicator"] for each in told["estimates"]]
+    for mine, theirs in zip(found.estimates, told["estimates"], strict=True):
+        assert mine.weight == pytest.approx(theirs["weight"], rel=1e-6) and mine.se == pytest.approx(theirs["se"], rel=1e-6)
+    assert found.r2 == pytest.approx(told["r2"]) and found.loo_r2 == pytest.approx(told["loo_r2"])
+
+
+def test_a_run_of_our_study_took_at_most_a_minute_as_a_rule() -> None:
+    seconds = results("study")["seconds_a_run"]
+    assert len(seconds) == 72 and statistics.median(seconds) <= 60
+
+
+def test_losses_of_our_study_are_those_of_its_runs() -> None:
+    frame = pl.read_parquet(RESULTS / "study.parquet")
+    assert [math.log(value) for value in frame["loss"]] == pytest.approx(frame["log_loss"].to_list())
+
+
+def test_the_correlations_of_our_study_follow_from_its_observations() -> None:
+    frame = pl.read_parquet(RESULTS / "study.parquet").filter(pl.col("design") == "mixture")
+    told = {each["indicator"]: each["pearson"] for each in results("study")["fits"]["fixed"]["univariate"] if each["design"] == "mixture"}
+    assert set(told) == set(INDICATORS)
+    for name, r in told.items():
+        assert statistics.correlation(frame[name].to_list(), frame["log_loss"].to_list()) == pytest.approx(r)

@@ -255,8 +255,8 @@ def test_several_graders_load_the_model_once_and_each_gives_what_it_gives_alone(
     llama: Checkpoint, other: Checkpoint, tasks: Path, graded: dict[str, Grades], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads: list[str] = []
-    real = adapter._network
-    monkeypatch.setattr(adapter, "_network", lambda source, precision: loads.append(source.digest) or real(source, precision))
+    real = adapter.load_network
+    monkeypatch.setattr(adapter, "load_network", lambda source, *task, **given: loads.append(source.digest) or real(source, *task, **given))
     made = LmEval.graders(["asking", "choosing"], include_path=tasks, device="cpu", precision="fp32", batch_size=2)
     found = [[each.grade(checkpoint) for each in made] for checkpoint in (llama, other, llama)]
     assert loads == [llama.digest, other.digest]
@@ -432,7 +432,7 @@ def test_a_task_of_the_hub_is_refused_offline_and_an_unknown_one_is_named(
 ) -> None:
     # The shipped index once: 12 seconds.
     made = grader(tasks, "arc_easy", "acc_norm", num_fewshot=25)
-    monkeypatch.setattr(adapter, "_network", lambda *_: pytest.fail("the model was loaded first"))
+    monkeypatch.setattr(adapter, "load_network", lambda *_, **__: pytest.fail("the model was loaded first"))
     for call in (made.check, lambda: made.grade(llama)):
         with pytest.raises(EnvironmentFault, match=r"arc_easy needs the data set allenai/ai2_arc \(ARC-Easy\).*load_dataset"):
             call()

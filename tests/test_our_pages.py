@@ -16,6 +16,7 @@ from tests.test_embedded_reward_page import results, script
 RESULTS = ROOT / "benchmarks" / "results"
 INDICATORS = ("len", "len_in", "mtld", "knn_6", "ifd", "plausibility")
 STUDY = script(ROOT / "docs/build_our_study.py")
+VERDICTS = script(ROOT / "docs/build_our_verdicts.py")
 
 
 def test_the_page_of_our_study_is_made_of_the_results() -> None:
@@ -50,3 +51,18 @@ def test_the_correlations_of_our_study_follow_from_its_observations() -> None:
     assert set(told) == set(INDICATORS)
     for name, r in told.items():
         assert statistics.correlation(frame[name].to_list(), frame["log_loss"].to_list()) == pytest.approx(r)
+
+
+def test_the_page_of_our_verdicts_and_its_charts_are_made_of_the_results() -> None:
+    assert VERDICTS.names(), "no verdict of ours is there"
+    assert VERDICTS.PAGE.read_text(encoding="utf-8") == VERDICTS.page(), "run: python docs/build_our_verdicts.py"
+    for name in VERDICTS.names():
+        assert (VERDICTS.CHARTS / f"{name}.svg").read_text(encoding="utf-8") == VERDICTS.chart(name)
+
+
+@pytest.mark.parametrize("name", VERDICTS.names())
+def test_our_verdicts_follow_from_the_grades(name: str) -> None:
+    told, found = VERDICTS.load(name)
+    assert VERDICTS.verdicts(told, found).against(told["against"]).word == told["word"]
+    assert len(found.as_dict()["arms"]["random"]) >= 3 and not told["left"]
+    assert {"random", "longest", "length-matched", "rds+", "whole-pool", "base", "selection"} <= set(found.arms)

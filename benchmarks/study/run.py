@@ -318,6 +318,12 @@ def _value(table: ScoreTable, fitted: Any, part: Pool) -> float:
     return statistics.fmean(values[name] for name in part.ids if name in values)
 
 
+def fit_of(place: Place, method: str) -> dict[str, Any]:
+    """What `rules fit` told, without where its charts lie on this disk."""
+    told: dict[str, Any] = json.loads((place.out / f"{method}.json").read_text())
+    return {key: value for key, value in told.items() if key != "charts"}
+
+
 def results(place: Place) -> None:
     """The figures, as the page and its test read them."""
     import polars as pl
@@ -338,7 +344,7 @@ def results(place: Place) -> None:
         "configuration": {"hash": plan["hash"], **plan["configuration"]},
         "redraws": {subset["name"]: subset["redraws"] for subset in plan["subsets"] if subset["redraws"]},
         "seconds_a_run": [run.get("run", {}).get("seconds") for run in runs],
-        "fits": {method: json.loads((place.out / f"{method}.json").read_text()) for method in ("fixed", "best-subset")},
+        "fits": {method: fit_of(place, method) for method in ("fixed", "best-subset")},
         "sources": {name: json.loads(place.pool(name).with_suffix(".json").read_text()) for name in (*SOURCES, "dolly")},
         "lengths": lengths(place),
         "unseen": unseen(place),

@@ -6,8 +6,9 @@
 
 Everything goes through the command line: `score`, `select` with its baselines, `verify` by held-out loss (questions of MT-Bench, Vicuna
 and AlpacaEval, one answer of a strong model each, as many as fit into a row of the base; none of them in a pool), two tasks of our own in
-lm-evaluation-harness, and answers to the questions of MT-Bench and Vicuna in AlpacaEval's form. There is no reward model and no judge on this machine that deserves the name: no arm is ranked by a reward, and
-answers are written but not judged. RDS+ is given the 252 instructions the rule was fitted on as its target set, one answer each.
+lm-evaluation-harness, and answers to the questions of MT-Bench and Vicuna in AlpacaEval's form. There is no reward model and no judge on
+this machine that deserves the name: no arm is ranked by a reward, and answers are written but not judged. RDS+ is given the 252
+instructions the rule was fitted on as its target set, one answer each. Every arm of every rule of a pool is trained for the same steps.
 
 Resumable: what is scored, trained and graded stays in OUT. For every pool and rule it writes benchmarks/results/verification_POOL_RULE.json
 and .parquet, every grade of every item; docs/build_our_verdicts.py makes the page of them.
@@ -56,7 +57,8 @@ class Place:
     out: Path
     pool: str
     seeds: int
-    epochs: float
+    steps: int
+    """Of training, for every arm of every rule: what is trained on for the first rule stands for all."""
     rate: float
     jobs: int
     cache: Path
@@ -175,7 +177,7 @@ def verdict(place: Place, scores: Path, name: str, first: str, held: dict[str, i
     others = {arm: [str(path) for path in sorted(place.folder.glob(f"{first}.{arm}*.jsonl"))] for arm in shared}
     pool = json.loads(scores.with_name(scores.name + ".json").read_text())["run"]["pools"]
     command(
-        "verify", chosen, "--base", place.base, "--preset", "tiny", "--epochs", str(place.epochs), "--lr", str(place.rate), "--max-length", str(LENGTH),
+        "verify", chosen, "--base", place.base, "--preset", "tiny", "--steps", "1" if place.toy else str(place.steps), "--lr", str(place.rate), "--max-length", str(LENGTH),
         "--device", "cpu", "--seeds", str(place.seeds), "--eval", place.out / "report.jsonl",
         "--lm-eval", ",".join(TASKS), "--include-path", place.out / "tasks", "--items", "12" if place.toy else "250",
         "--instructions", place.out / "asked.jsonl", "--max-new-tokens", "8" if place.toy else "96",
@@ -220,14 +222,14 @@ def main() -> None:
     parser.add_argument("--pool", choices=list(POOLS), default="dolly")
     parser.add_argument("--rule", choices=list(RULES), action="append")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=60, help="of training for every arm: 60 of 16 rows are about an epoch of a selection")
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--jobs", type=int, default=1, help="train in so many processes")
     parser.add_argument("--cache", type=Path, help="the cache of scores; one in OUT by default")
     parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script; results go to OUT")
     given = parser.parse_args()
     place = Place(
-        given.data, given.base.resolve(), given.rules.resolve(), given.out.resolve(), given.pool, given.seeds, given.epochs, given.lr,
+        given.data, given.base.resolve(), given.rules.resolve(), given.out.resolve(), given.pool, given.seeds, given.steps, given.lr,
         given.jobs, (given.cache or given.out / "cache").resolve(), given.toy,
     )  # fmt: skip
     held = prepare(place)

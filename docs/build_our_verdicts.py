@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,32 @@ def means(found: Verification) -> list[str]:
     return table(["arm", "models", *graders], rows)
 
 
+def trained(told: dict[str, Any]) -> list[str]:
+    """What became of every arm's rows: trained on, refused for want of a token with a loss, cut."""
+    subsets: dict[str, list[dict[str, Any]]] = {}
+    for each in told["trained"]:
+        subsets.setdefault(each["arm"], []).append(each)
+    rows = []
+    for arm, models in sorted(subsets.items()):
+        audits = {each["draw"]: each["audit"] for each in models}.values()
+        spans = [
+            extent(audit["rows"] for audit in audits),
+            extent(audit["trained_rows"] for audit in audits),
+            extent(sum(audit["refused"].values()) for audit in audits),
+            extent(audit["truncated"] for audit in audits),
+            extent(each["tokens_seen"] for each in models),
+            extent(each["tokens_trained"] for each in models),
+        ]
+        rows.append([arm, *spans])
+    return table(["arm", "rows", "trained on", "refused", "cut", "tokens a model saw", "of these with a loss"], rows)
+
+
+def extent(counts: Iterable[int]) -> str:
+    """The least and the greatest of an arm's subsets or models."""
+    known = sorted(counts)
+    return f"{known[0]:,}" if known[0] == known[-1] else f"{known[0]:,} to {known[-1]:,}"
+
+
 def costs(told: dict[str, Any]) -> list[str]:
     """What choosing took beside what training took."""
     rows = []
@@ -119,6 +146,10 @@ def section(name: str) -> list[str]:
         f"Selection less baseline; intervals hold for all {len(made)} comparisons together.",
         "",
         *table(["grader", "against", "difference", "verdict", "minimal detectable effect", "p, adjusted"], rows),
+        f"What the rows came to: a row is refused where its prompt alone fills the base's {told['recipe']['max_length']} tokens, and cut where its response "
+        "goes beyond. All arms are trained for the same steps; those of longer rows see more tokens.",
+        "",
+        *trained(told),
         *costs(told),
         *([f"Runs that came to nothing: {len(told['failures'])}.", ""] if told["failures"] else []),
     ]  # fmt: skip

@@ -28,6 +28,8 @@ STEPS: Final = 60
 """Points of a curve."""
 MARGIN: Final = 0.05
 """Of the range of the points, left free at either end."""
+TITLE: Final = 24
+"""The height of the title of a chart on its own; on a page it stands above the chart."""
 KINDS: Final = 3
 """Distributions one histogram can show."""
 SIGN: Final = 6.6
@@ -268,7 +270,7 @@ def bars(rows: Sequence[Bar], kinds: Sequence[str], *, title: str, name: str = "
     """
     if not rows or not 0 < len(kinds) <= 2 or any(not len(kinds) == len(each.values) == len(each.figures) for each in rows):
         raise UsageError("A bar chart shows one or two values in each of its rows.")
-    head, thick, gap = (34 if len(kinds) == 2 else 12), 13, 12
+    head, thick, gap = (34 if len(kinds) == 2 else 12) + (0 if name else TITLE), 13, 12
     tall = 18 + (thick + 3) * len(kinds) + gap
     box = Box(NARROW, head + tall * len(rows), 8, 78, head, 0)
     known = [value for each in rows for value in each.values if value is not None]
@@ -279,7 +281,9 @@ def bars(rows: Sequence[Bar], kinds: Sequence[str], *, title: str, name: str = "
     if len(kinds) == 2:
         x = box.left
         for kind, mark in zip(kinds, "ab", strict=True):
-            body.append(f'<rect class="bar-{mark}" x="{x}" y="9" width="12" height="10"/><text x="{x + 17}" y="18">{_safe(kind)}</text>')
+            body.append(
+                f'<rect class="bar-{mark}" x="{x}" y="{head - 25}" width="12" height="10"/><text x="{x + 17}" y="{head - 16}">{_safe(kind)}</text>'
+            )
             x += 32 + int(SIGN * len(kind))
     y = head
     for each in rows:
@@ -311,14 +315,15 @@ def forest(rows: Sequence[Effect], *, title: str, x_label: str, name: str = "") 
     ]
     if not ends or not all(math.isfinite(value) for value in ends):
         raise UsageError("A forest plot needs a difference that is known, and none that is not finite.")
-    tall = 46
-    box = Box(NARROW, 34 + tall * len(rows) + 48, 14, 14, 34, 48, FEW_TICKS)
+    tall, top = 46, 34 + (0 if name else TITLE)
+    box = Box(NARROW, top + tall * len(rows) + 48, 14, 14, top, 48, FEW_TICKS)
     across = _Scale.of(np.array([0.0, *ends]), box.left, box.end)
     body = _ruler(across, x_label, box)
     zero, y = across(0.0), box.top
     body.append(f'<line class="zero" x1="{zero}" x2="{zero}" y1="{box.top - 4}" y2="{box.floor}"/>')
     body.append(
-        f'<rect class="band" x="{box.left}" y="8" width="22" height="11"/><text x="{box.left + 28}" y="18">would often be missed</text>'
+        f'<rect class="band" x="{box.left}" y="{top - 26}" width="22" height="11"/>'
+        f'<text x="{box.left + 28}" y="{top - 16}">would often be missed</text>'
     )
     for each in rows:
         line = y + 30

@@ -161,6 +161,7 @@ def verification_section(given: Given) -> Section | None:
             f"Circular: {each} is also what the rows were ranked by; it finds what it was told to look for."
             for each in plain.get("circular") or []
         ]
+        parts += _trained(plain.get("trained") or [], number)
         parts += _costs(plain.get("costs") or {}, number)
         parts += _grader_tables(plain, number)
         for at, (judge, arms) in enumerate((plain.get("win_rates") or {}).items(), start=1):
@@ -259,6 +260,35 @@ def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[P
     )
     rest = lambda others: (f"{len(others):,} other comparisons", *[None] * 16)  # noqa: E731 - one use, one line
     return [*found, Table(f"verdicts-{number}", "Selection less baseline, by grader", columns, shortened(rows, COMPARISONS, rest))]
+
+
+def _trained(models: Sequence[Any], number: int) -> list[Part]:
+    """What became of every subset's rows in training, and how much of it a model saw."""
+    columns: tuple[Column, ...] = (
+        Column("arm", "arm"),
+        Column("draw", "draw", "count"),
+        Column("models", "models", "count"),
+        Column("rows", "rows", "count"),
+        Column("trained_rows", "trained on", "count"),
+        Column("refused", "refused", "prose"),
+        Column("truncated", "truncated", "count"),
+        Column("steps", "steps of a model", "count"),
+        Column("tokens_seen", "tokens it saw", "count"),
+        Column("tokens_trained", "with a loss", "count"),
+    )
+    subsets: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for each in models:
+        if isinstance(each, dict):
+            subsets.setdefault((str(each.get("arm")), each.get("draw") or 0), []).append(each)
+    rows = []
+    for (arm, draw), found in subsets.items():
+        audit = found[0].get("audit") or {}
+        refused = ", ".join(f"{count:,} {reason}" for reason, count in (audit.get("refused") or {}).items())
+        seen = [found[0].get(key) for key in ("steps", "tokens_seen", "tokens_trained")]
+        counts = [audit.get(key) for key in ("rows", "trained_rows")]
+        rows.append((arm, draw, len(found), *counts, refused or None, audit.get("truncated"), *seen))
+    rest = lambda others: (f"{len(others):,} other subsets", *[None] * 9)  # noqa: E731
+    return [Table(f"trained-{number}", "What every subset's rows came to", columns, shortened(rows, ROWS, rest))] if rows else []
 
 
 def _costs(costs: Mapping[str, Any], number: int) -> list[Part]:

@@ -91,6 +91,8 @@ class Verified:
     """Arm → seconds of `selection` (None where nobody knows), `training` and `grading`, over its runs here."""
     runs: tuple[Run, ...] = field(default=(), repr=False)
     """Every run by every grader, with what the grader wrote down."""
+    trained: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    """Of every model trained here: arm, draw and seed, steps, rows and tokens it saw, and the audit of its subset's rows, as the trainer tells."""
 
     def but(self, runs: Iterable[Run]) -> Verified:
         """The same with other grades, e.g. those of a judge in place of the outputs it judged."""
@@ -177,6 +179,7 @@ def verify(
     costs: dict[str, dict[str, float | None]] = {
         arm.name: {"selection": arm.selection_seconds, "training": 0.0, "grading": 0.0} for arm in arms
     }
+    taught: list[dict[str, Any]] = []
     made = 0
     for number, work in enumerate(works, start=1):
         found: dict[str, dict[str, Any] | None] = {grader.name: place.read(work.slug, _key(work, trainer, grader)) for grader in graders}
@@ -205,17 +208,19 @@ def verify(
             runs.append(Run(work.arm.name, work.draw, work.seed, grades))
             cost = costs[work.arm.name]
             cost["grading"] = (cost["grading"] or 0.0) + record["run"]["grading_seconds"]
-        trained = [record["run"]["training_seconds"] for record in found.values() if record is not None]
-        if trained:
+        written = [record for record in found.values() if record is not None]
+        if written:
             cost = costs[work.arm.name]
-            cost["training"] = (cost["training"] or 0.0) + max(trained)
+            cost["training"] = (cost["training"] or 0.0) + max(record["run"]["training_seconds"] for record in written)
+        if written and work.arm.pools:
+            taught.append({"arm": work.arm.name, "draw": work.draw, "seed": work.seed, **written[0]["training"]})
         if progress is not None:
             progress(number, len(works), work.name)
     if not runs:
         told = "; ".join(f"{each.run}: {each.message}" for each in failures[:3]) or "all runs are left"
         raise StudyError(f"No run has a grade ({told}).", fix="See what failed, and verify again.")
     fixed = [arm.name for arm in arms if arm.fixed]
-    return Verified(Verification.of(runs, fixed=fixed), tuple(failures), tuple(left), costs, tuple(runs))
+    return Verified(Verification.of(runs, fixed=fixed), tuple(failures), tuple(left), costs, tuple(runs), tuple(taught))
 
 
 def slug(arm: str, draw: int, seed: int) -> str:

@@ -223,6 +223,7 @@ def summary(
         "length_biases": length_biases(verified.runs),
         "circular": sorted({run.grades.grader for run in verified.runs if run.grades.record.get(CIRCULAR)}),
         "costs": {arm: dict(cost) for arm, cost in verified.costs.items()},
+        "trained": [dict(each) for each in verified.trained],
         "failures": [vars(each) for each in verified.failures],
         "left": list(verified.left),
         "model": None if model is None else dict(model),

@@ -98,6 +98,10 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
     costs = told["costs"]
     assert costs["selection"]["selection"] > 0 and costs["rds+"]["selection"] > 0 and costs["base"]["selection"] == 0.0
     assert costs["whole-pool"]["selection"] == 0.0 and costs["whole-pool"]["training"] > 0
+    # Every row of every subset was trained on or refused with a reason; every model saw as many steps.
+    audits = [each["audit"] for each in told["trained"]]
+    assert len(audits) == 2 * (1 + 3 + 3 + 1 + 1) and all(each["steps"] == 1 and each["tokens_seen"] > 0 for each in told["trained"])
+    assert all(audit["rows"] == audit["trained_rows"] + sum(audit["refused"].values()) for audit in audits)
     files = sorted(path.name for path in (place / "whole" / "outputs").glob("*seed?.json"))
     assert len(files) == 1 + 2 * (1 + 3 + 3 + 1 + 1)
     assert len(read_outputs(place / "whole" / "outputs" / files[0])) == 10
@@ -107,6 +111,7 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
     assert page.exit_code == 0, page.output
     html = (place / "page.html").read_text()
     assert f"Verdict against random: {told['word']}." in html and "choosing the rows, seconds" in html
+    assert "What every subset&#39;s rows came to" in html
     assert "win rate: preferred to the reference" in html and "Said before the first run" in html
     invoke("report", "whole", "-o", "page.json", "-q")
     assert json.loads((place / "page.json").read_text())

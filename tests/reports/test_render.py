@@ -459,6 +459,21 @@ def test_bars_begin_at_zero_and_a_missing_value_is_said_and_not_drawn() -> None:
     assert {"50.0 %", "−25.0 %", "–"} <= {each.text for each in root.iter(f"{SVG}text")}
 
 
+@pytest.mark.parametrize("name", ["", "c"])
+def test_the_title_of_a_chart_on_its_own_stands_above_everything_else(name: str) -> None:
+    drawn = [
+        charts.forest([charts.Effect("against random", "better", -2.0, -3.0, -1.0, 1.0)], title="a title", x_label="x", name=name),
+        charts.bars([charts.Bar("row", (0.5, 0.25), ("a", "b"))], ("pool", "selected"), title="a title", name=name),
+        charts.bars([charts.Bar("row", (0.5,), ("a",))], ("pool",), title="a title", name=name),
+    ]
+    for each in drawn:
+        texts = list(ElementTree.fromstring(each).iter(f"{SVG}text"))
+        titles = [float(text.get("y", "")) for text in texts if text.get("class") == "title"]
+        assert len(titles) == (0 if name else 1)
+        # Letters are up to 12 units high.
+        assert all(float(text.get("y", "")) - 12 > max(titles, default=0) for text in texts if text.get("class") != "title")
+
+
 def test_a_forest_plot_draws_interval_estimate_and_what_would_be_missed() -> None:
     rows = [
         charts.Effect("against random", "better", -2.0, -3.0, -1.0, 1.0),

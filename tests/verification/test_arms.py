@@ -102,6 +102,10 @@ def test_every_subset_is_trained_with_every_seed_and_a_model_that_is_there_is_gr
     assert found.verification.verdict("chosen", "random", "loss").word == "better"
     assert found.costs["chosen"]["selection"] == 2.5 and found.costs["random"]["selection"] is None
     assert not found.failures and not found.left
+    # Every model that was trained here, and none that was there, tells what it was trained on.
+    assert [(each["arm"], each["draw"], each["seed"]) for each in found.trained] == [
+        ("chosen", 0, 0), ("chosen", 0, 1), *(("random", draw, seed) for draw in range(3) for seed in (0, 1)),
+    ]  # fmt: skip
     # What was trained here is gone, what was there is not.
     assert not any((tmp_path / "c").iterdir()) and (tmp_path / "base").is_dir()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -113,8 +113,13 @@ def in_turn(outputs: Sequence[Outputs], *, name: str) -> Outputs:
     )
 
 
-def grades_of(judgments: Judgments, *, name: str = JUDGED) -> Grades:
+def grades_of(judgments: Judgments, *, name: str = JUDGED, official: Mapping[str, float] | None = None) -> Grades:
     """Judgments that are there already as grades: the preference less 1.
+
+    Args:
+        judgments: of one model.
+        name: of the grades.
+        official: AlpacaEval's own length-controlled win rate, where it is known.
 
     Raises:
         ObservationsError: no judgment, or an instruction twice.
@@ -134,9 +139,12 @@ def grades_of(judgments: Judgments, *, name: str = JUDGED) -> Grades:
         higher_is_better=True,
         record={
             "judge": dict(judgments.judge),
+            "settings": {"judge": dict(judgments.judge), "reference": dict(judgments.record.get("reference") or {})},
             "nulls": judgments.nulls,
             "flags": judgments.flags,
             "lengths": dict(judgments.record.get("lengths") or {}),
+            "of_alpaca_eval": bool(judgments.record.get("official")),
+            "official": None if official is None else dict(official),
         },
     )
 

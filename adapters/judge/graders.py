@@ -139,6 +139,8 @@ class JudgedOutputs:
             truncated=int(outputs.record.get("cut", 0)),
             record={
                 "judge": dict(found.judge),
+                "settings": {"judge": dict(found.judge), "reference": {"generator": self.reference.generator, "digest": self.reference.digest}},
+                "models": sorted(self.judge.digests),
                 "judged": dict(found.record),
                 "generated": dict(outputs.record),
                 "nulls": found.nulls,
@@ -255,6 +257,8 @@ class RewardGrader:
             truncated=int(outputs.record.get("cut", 0)) + int(answers.truncated.sum()),
             record={
                 "reward": model.fingerprint,
+                "settings": {"reward": model.fingerprint},
+                "models": [model.source.digest],
                 "generated": dict(outputs.record),
                 "nulls": dict(sorted(Counter(reason for reason in reasons if reason is not None).items())),
                 CIRCULAR: model.source.digest in self.ranked_with,

@@ -24,9 +24,9 @@ from instructsel.commands._workers import helped
 from instructsel.errors import Negative, StudyError, UsageError
 from instructsel.verification.arms import Arm, Verified, slug, verify
 from instructsel.verification.intervals import NEW_RUNS, TARGETS, Target
-from instructsel.verification.judged import judged
-from instructsel.verification.summary import NOT_ENOUGH_MODEL, cost, expected, summary
-from instructsel.verification.verify import BETTER, Verdicts, Verification
+from instructsel.verification.judged import PASSING, judged
+from instructsel.verification.summary import NOT_ENOUGH_MODEL, Expected, cost, expected, summary
+from instructsel.verification.verify import BETTER, NO_DIFFERENCE, Verdicts, Verification
 
 if TYPE_CHECKING:
     from instructsel.adapters.recipe import Recipe
@@ -46,6 +46,9 @@ EQUAL: Final = ("steps", "tokens", "epochs")
 TABLE: Final = "verification.parquet"
 VERDICT: Final = "verdict.json"
 OUTPUTS: Final = "outputs"
+PLANNED: Final = "plan.json"
+"""What was said before the first run."""
+SAMPLES: Final = "samples"
 
 
 @reported
@@ -80,6 +83,10 @@ def command(
     judge_url: Annotated[str | None, typer.Option(help="Ask --judge behind this OpenAI-compatible address instead.")] = None,
     judge_key: Annotated[str | None, typer.Option(metavar="VARIABLE", help="The environment variable with the key of --judge-url.")] = None,
     annotator: Annotated[str | None, typer.Option(help="An annotator of AlpacaEval, by name or folder, instead of --judge.")] = None,
+    alpaca_files: Annotated[
+        Path | None,
+        typer.Option(help="A folder with AlpacaEval's df_gamed.csv, for its own length-controlled win rate; the hub's cache by default."),
+    ] = None,
     reward: Annotated[str | None, typer.Option(help="A reward model that grades the answers: a local folder or a hub id.")] = None,
     arm: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FILE[,FILE…]", help="Another arm; several files are several draws. May be repeated.")
@@ -126,7 +133,11 @@ def command(
     baseline: Annotated[str | None, typer.Option(help="The arm the verdict is against; random where there is one.")] = None,
     require: Annotated[str | None, typer.Option(help="End with 1 unless this is shown: better, or not-worse (with --margin).")] = None,
     margin: Annotated[
-        float | None, typer.Option(help="How much worse would still do, in the grader's unit, for --require not-worse.")
+        list[str] | None,
+        typer.Option(
+            metavar="[GRADER=]X",
+            help="How much worse would still do, in the grader's unit, for --require not-worse. With a grader's name it is asked of that one; may be repeated.",
+        ),
     ] = None,
     level: Annotated[float, typer.Option(help="1 less the chance of a wrong verdict among all comparisons.")] = 0.95,
     speaks_of: Annotated[
@@ -147,7 +158,7 @@ def command(
     settings.check(context)
     if print_config:
         settings.print_config(context)
-    _check_asked(require, margin, equal, speaks_of)
+    margins = _check_asked(require, margin or [], equal, speaks_of, level)
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
 
@@ -158,13 +169,15 @@ def command(
         ),
     )
     place = _graders.Place(device, precision, chosen.max_length)
-    asked = _graders.Asked(instructions, max_new_tokens, judge, judge_revision, judge_url, judge_key, annotator, reward)
+    asked = _graders.Asked(instructions, max_new_tokens, judge, judge_revision, judge_url, judge_key, annotator, reward, alpaca_files)
     arms = _arms_of(
         _arms.of_rows(selection, arm or [], beside=beside, pool=pool or [], draws=draws, whole=whole_pool, form=form),
         _arms.of_models(checkpoint or []),
-        _arms.of_results(results or []),
+        _arms.of_results(results or [], alpaca_files),
         [_arms.untouched(base, revision)] if untouched and base is not None else [],
     )
+    for warning in _arms.incomplete(arms):
+        say(f"warning: {warning}", quiet=quiet or helper)
     against = _against(arms, baseline)
     drawn = next(each for each in arms if each.name == against)
     if against == _arms.RANDOM and drawn.draws < FEWEST_DRAWS:
@@ -174,10 +187,15 @@ def command(
     if trained and base is None:
         raise UsageError("There are rows to train on, and no model.", fix="Name the one to fine-tune with --base.")
     graders = _graders.held_out(evaluate or [], place, arms, quiet=quiet or helper)
-    graders += _graders.Harness(lm_eval, include_path, num_fewshot, items, chat_template, allow_unsafe_code).graders(place)
+    graders += _graders.Harness(lm_eval, include_path, num_fewshot, items, chat_template, allow_unsafe_code).graders(
+        place, output / SAMPLES
+    )
     answers = asked.answers(place, arms, quiet=quiet or helper)
     if not helper:
         asked.try_out(place, output)
+    _check_margins(margins, [*(each.name for each in graders), *asked.names], arms)
+    if require is not None and not graders and not asked.count and any(not each.results for each in arms):
+        raise UsageError(f"Nothing grades, so that nothing can be shown: --require {require}.", fix="Give --eval, --lm-eval, or a judge.")
     if not graders and answers is None and any(not each.results for each in arms):
         raise UsageError("Nothing says how good a model is.", fix="Give --eval FILE, --lm-eval TASKS, or --instructions FILE with a judge.")
     trainer = None
@@ -195,6 +213,15 @@ def command(
     )  # fmt: skip
     for each in power:
         say(each.sentence, quiet=quiet or helper)
+    if not power and earlier is None:
+        say(
+            f"What a difference it would take to be found cannot be said before: {_why_no_power(arms, against, seeds)}.",
+            quiet=quiet or helper,
+        )
+    planned = [each.as_dict() for each in power]
+    if not helper:
+        names = [*(each.name for each in graders), *asked.names]
+        planned = _first_plan(output / PLANNED, power, names, arms, seeds, against, level, speaks_of)
     watched = Progress("verifying", quiet=quiet or helper, unit="runs")
 
     def work(most: int | None) -> Verified:
@@ -217,7 +244,14 @@ def command(
     with helped(lines) as helpers:
         found = _work(work, shares[0], 0 if limit is not None else None, helpers)
     if answers is not None:
-        found = _judged(found, asked, answers, place, output, selection, against, quiet=quiet)
+        given = _judged(found, asked, answers, place, output, against, quiet=quiet)
+        if given is None:
+            if require is not None:
+                raise Negative(f"Nothing is shown yet: {len(found.left)} runs are left.", fix="Give the same command again.")
+            more = f"; {len(found.left)} runs are left, and the same command goes on" if found.left else ""
+            say(f"There is no verdict{more}.", quiet=quiet)
+            return
+        found = given
     told, verdicts = summary(
         found,
         selection=_arms.SELECTION,
@@ -227,8 +261,14 @@ def command(
         target=cast(Target, speaks_of),
         model=None if base is None else _arms.judged_base(base),
     )
-    told |= {"power": [each.as_dict() for each in power], "recipe": None if trainer is None else trainer.recipe.as_dict()}
-    found.verification.write(output / TABLE, run={"verdicts": told["verdicts"], "costs": told["costs"]})
+    told |= {
+        "power": planned,
+        "recipe": None if trainer is None else trainer.recipe.as_dict(),
+        "trainer": None if trainer is None else dict(trainer.fingerprint),
+        "made_with": {each.name: dict(each.fingerprint) for each in measured},
+    }
+    said = {key: told[key] for key in ("verdicts", "costs", "selection", "against", "word", "model", "lacking")}
+    found.verification.write(output / TABLE, run=said)
     told = orjson.loads(dump_json({**told, "table": (read_manifest(output / TABLE) or {})["sha256"]}))
     with atomic_write(output / VERDICT) as file:
         file.write(dump_json({**told, "digest": fingerprint(told)}, indent=True) + b"\n")
@@ -241,18 +281,45 @@ def command(
         say(f"failed: {failed.run}: {failed.message}", quiet=quiet)
     if found.left:
         say(f"{len(found.left)} runs are left; the same command goes on.", quiet=quiet)
-    _required(found.verification, verdicts.against(against), told["word"], require, margin, against, level, speaks_of)
+    if require is not None:
+        _required(found, verdicts.against(against), told, require, margins, level, cast(Target, speaks_of))
 
 
-def _check_asked(require: str | None, margin: float | None, equal: str, speaks_of: str) -> None:
+def _check_asked(require: str | None, margin: Sequence[str], equal: str, speaks_of: str, level: float) -> dict[str, float]:
+    """Refuse what cannot be before anything is trained; the margins by grader, that of all under an empty name."""
     if require is not None and require not in REQUIRED:
         raise UsageError.named(require, REQUIRED, noun="requirement")
-    if (require == "not-worse") != (margin is not None):
+    if (require == "not-worse") != bool(margin):
         raise UsageError("--require not-worse and --margin go together.", fix="Give both, or neither.")
+    if not 0.5 < level < 1.0:
+        raise UsageError(f"A level of {level} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
+    margins: dict[str, float] = {}
+    for each in margin:
+        name, _, number = each.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value > 0):
+            raise UsageError(
+                f"A margin of {number or each} cannot be.", fix="Give a number above 0 in the grader's unit, or GRADER=NUMBER."
+            )
+        if name in margins or (margins and "" in (name, *margins)):
+            raise UsageError("The margin is given twice.", fix="Give one for all graders, or one for each that counts.")
+        margins[name] = value
     if equal not in EQUAL:
         raise UsageError.named(equal, EQUAL, noun="measure of equal training")
     if speaks_of not in TARGETS:
         raise UsageError.named(speaks_of, TARGETS, noun="target of a verdict")
+    return margins
+
+
+def _check_margins(margins: Mapping[str, float], names: Sequence[str], arms: Sequence[Arm]) -> None:
+    """Refuse a margin for a grader that there will not be."""
+    known = {*names, *(each.grader for arm in arms for draw in arm.results for seed in draw for each in seed)}
+    for grader in margins:
+        if grader and grader not in known:
+            raise UsageError.named(grader, known, noun="grader")
 
 
 def _arms_of(*kinds: Sequence[Arm]) -> list[Arm]:
@@ -326,6 +393,39 @@ def _plan(arms: Sequence[Arm], recipe: Recipe, seeds: int, equal: str) -> str:
     return f"{named}; {fine_tunes} fine-tunes of {getattr(recipe, name):,} {name}{per_step} each{why.get(name, '')}"
 
 
+def _first_plan(
+    path: Path,
+    power: Sequence[Expected],
+    graders: Sequence[str],
+    arms: Sequence[Arm],
+    seeds: int,
+    against: str,
+    level: float,
+    speaks_of: str,
+) -> list[dict[str, Any]]:
+    """What was said before the first run of this comparison: a later call knows more, and must not claim to have known it before."""
+    shape = {"arms": {each.name: each.draws for each in arms}, "seeds": seeds, "against": against, "level": level, "speaks_of": speaks_of}
+    key = fingerprint({**shape, "graders": sorted(graders)})
+    with suppress(OSError, orjson.JSONDecodeError, AttributeError):
+        kept = orjson.loads(path.read_bytes())
+        if kept.get("key") == key and isinstance(kept.get("power"), list):
+            return list(kept["power"])
+    told: list[dict[str, Any]] = orjson.loads(dump_json([each.as_dict() for each in power]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(dump_json({"key": key, "power": told}, indent=True) + b"\n")
+    return told
+
+
+def _why_no_power(arms: Sequence[Arm], against: str, seeds: int) -> str:
+    by_name = {each.name: each for each in arms}
+    if by_name[against].fixed:
+        return f"{against} is one model as it is"
+    if seeds == 1 and all(by_name[name].draws == 1 for name in (_arms.SELECTION, against)):
+        return "with one run a side nobody knows how much runs vary"
+    return "no grader knows its items before it has graded"
+
+
 def _pilot(named: Path | None, output: Path) -> Verification | None:
     """An earlier verification: the one named, or what stands in the folder."""
     if named is not None:
@@ -363,12 +463,15 @@ def _judged(
     answers: Any,
     place: _graders.Place,
     output: Path,
-    selection: str | None,
     against: str,
     *,
     quiet: bool,
-) -> Verified:
-    """With the judges' grades in place of the answers they judged."""
+) -> Verified | None:
+    """With the judges' grades in place of the answers they judged; None where there are no grades at all so far.
+
+    While models of the arm that the others are compared with are left to be made, nobody is asked: what an answer is preferred to
+    would be another one at each call.
+    """
     from instructsel.adapters.alpaca_eval import write_outputs
 
     written = output / OUTPUTS
@@ -377,15 +480,26 @@ def _judged(
         if run.grades.grader == answers.name:
             write_outputs(written / f"{slug(run.arm, run.draw, run.seed)}.json", answers.of(run.grades, run.name))
     runs = [run for run in found.runs if run.grades.grader != answers.name]
-    ranked_with = frozenset() if selection is None else _arms.ranked_with(selection)
-    for grader in asked.judges(answers, found.runs, place, output, reference=against, ranked_with=ranked_with):
+    if asked.count and found.waiting(against):
+        say(f"The answers are not judged yet: {found.waiting(against)} runs of {against} are left.", quiet=quiet)
+        return found.but(runs) if runs else None
+    graders = asked.judges(answers, found.runs, place, output, reference=against)
+    if len(graders) < asked.count:
+        say(f"warning: no model of {against} has answered, so there is nothing for the judge to compare with.", quiet=quiet)
+    unsaid = 0
+    for grader in graders:
         watched = Progress(grader.name, quiet=quiet, unit="models")
-        runs += judged(found.runs, answers, grader, folder=output, progress=watched)
-    if not runs:
-        raise UsageError(
-            f"The answers are in {written}; nothing has graded them.",
-            fix="Name a judge (--judge, --annotator), --reward, or --eval.",
-        )
+        made = judged(found.runs, answers, grader, folder=output, progress=watched)
+        if grader.name == _graders.JUDGED:
+            given = [run for run in found.runs if run.grades.grader == answers.name]
+            made = _graders.with_official(made, answers, given, grader, asked.files)
+        unsaid += sum(reason in PASSING for run in made for reason in run.grades.reasons)
+        runs += made
+    if unsaid:
+        say(f"warning: {unsaid:,} answers have no grade because no reply came; the same command asks for these again.", quiet=quiet)
+    if not runs and not asked.count:
+        say(f"The answers are in {written}; nothing has graded them (--judge, --annotator, --reward or --eval would).", quiet=quiet)
+        return None
     return found.but(runs)
 
 
@@ -406,13 +520,26 @@ def spoken(told: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     lines += _rates(told)
     if told["skills"] and (forgot := {skill: count for skill, count in told["skills"]["forgot"].items() if count}):
         named = {skill: [arm for arm, row in told["skills"]["rows"].items() if row[skill]["forgot"]] for skill in forgot}
-        lines += ["", *(f"forgotten against {told['skills']['base']}: {skill} by {', '.join(arms)}" for skill, arms in named.items())]
+        measured = told["skills"]["measures"]
+        lines += [
+            "",
+            *(
+                f"forgotten against {told['skills']['base']}: {f'{measured[skill]}, ' if skill in measured else ''}{skill} by {', '.join(arms)}"
+                for skill, arms in named.items()
+            ),
+        ]
     lines.append("")
-    lines += [cost(arm, costs) for arm, costs in told["costs"].items()]
+    models = {arm: sum(len(seeds) for seeds in draws.values()) for arm, draws in told["arms"].items()}
+    lines += [cost(arm, costs, models=models.get(arm, 0)) for arm, costs in told["costs"].items()]
     lines += [
-        f"circular: {grader} is also what the rows were ranked by; it finds what it was told to look for" for grader in told["circular"]
+        f"circular: {grader} also ranked the rows of {', '.join(arms)}; it finds what it was told to look for, and counts nowhere"
+        for grader, arms in told["circular"].items()
     ]
     lines.append("")
+    lines += [
+        f"{count} run{'s' * (count > 1)} of {arm} failed or {'are' if count > 1 else 'is'} left: the verdict is without."
+        for arm, count in told["lacking"].items()
+    ]
     if told["word"] == NOT_ENOUGH_MODEL:
         lines.append(f"The base is no better than chance ({told['model']['said']}): no verdict may rest on it.")
     lines.append(f"Against {told['against']}: {told['word']}.")
@@ -427,10 +554,16 @@ def _compared(verdicts: Verdicts, against: str) -> list[str]:
         ends = "" if found.low is None or found.high is None else f"{found.low:+.4f} to {found.high:+.4f}"
         seen = "" if found.detectable is None else f"{found.detectable:.4f}"
         in_sd = "" if found.detectable_sd is None else f"{found.detectable_sd:.2f}"
-        rows.append([each.grader, each.baseline, f"{found.estimate:+.4f}", ends, seen, in_sd, each.word])
+        again = (
+            ""
+            if found.bootstrap_low is None or found.bootstrap_high is None
+            else f"{found.bootstrap_low:+.4f} to {found.bootstrap_high:+.4f}"
+        )
+        estimate = f"{found.estimate:+.4f}" if math.isfinite(found.estimate) else ""
+        rows.append([each.grader, each.baseline, estimate, ends, again, seen, in_sd, each.word + " (circular)" * each.circular])
     levels = sorted({f"{100 * each.interval.level:.4g}" for each in verdicts})
-    header = ["grader", "selection less", "difference", f"{' and '.join(levels)} % interval", "detectable", "in SD", "verdict"]
-    lines = [*aligned(rows, header=header, right=(2, 4, 5)), ""] if rows else []
+    header = ["grader", "selection less", "difference", f"{' and '.join(levels)} % interval", "bootstrap", "detectable", "in SD", "verdict"]
+    lines = [*aligned(rows, header=header, right=(2, 5, 6)), ""] if rows else []
     asked = list(verdicts.against(against))
     return lines + [each.statement for each in asked] + list(dict.fromkeys(note for each in asked for note in each.interval.notes))
 
@@ -445,15 +578,17 @@ def _rates(told: Mapping[str, Any]) -> list[str]:
                 f"{found['win_rate']:.1f}",
                 f"{found['discrete_win_rate']:.1f}",
                 "" if (controlled := (found["length_controlled"] or {}).get("win_rate")) is None else f"{controlled:.1f}",
+                "" if (official := found["official_length_controlled"]) is None else f"{official:.1f}",
                 f"{found['wins']:,} / {found['ties']:,} / {found['losses']:,}",
                 f"{found['score']:.3f}",
+                f"{found['n_total']:,}",
                 f"{found['n_null']:,}",
             ]
             for arm, found in arms.items()
             if found["runs"]
         ]
-        header = [judge, "%", "discrete %", "at equal length %", "win / tie / lose", "(w-l)/n+1", "null"]
-        lines += ["", *aligned(rows, header=header, right=(1, 2, 3, 4, 5, 6))]
+        header = [judge, "%", "discrete %", "at equal length %", "AlpacaEval's LC %", "win / tie / lose", "(w-l)/n+1", "n", "null"]
+        lines += ["", *aligned(rows, header=header, right=(1, 2, 3, 4, 5, 6, 7, 8))]
         bias = told["length_biases"].get(judge) or {}
         if bias.get("r") is not None:
             ends = "" if bias.get("low") is None else f" ({bias['low']:+.2f} to {bias['high']:+.2f})"
@@ -462,32 +597,50 @@ def _rates(told: Mapping[str, Any]) -> list[str]:
 
 
 def _required(
-    verification: Verification,
-    verdicts: Verdicts,
-    word: str,
-    require: str | None,
-    margin: float | None,
-    against: str,
-    level: float,
-    speaks_of: str,
+    found: Verified, verdicts: Verdicts, told: Mapping[str, Any], require: str, margins: Mapping[str, float], level: float, target: Target
 ) -> None:
-    if require is None:
-        return
-    if word == NOT_ENOUGH_MODEL:
-        raise Negative(f"Nothing is shown of the selection and {against}: {word}.")
+    """End with 1 unless what is asked for is shown.
+
+    Raises:
+        Negative: it is not.
+        UsageError: a margin for a grader that there is not, or one margin for graders of different units.
+    """
+    against, whole = told["against"], found.verification
+    if told["word"] == NOT_ENOUGH_MODEL:
+        raise Negative(f"Nothing is shown of the selection and {against}: {told['word']}.")
+    lacking = {arm: count for arm, count in told["lacking"].items() if count}
+    if lacking:
+        named = ", ".join(f"{count} of {arm}" for arm, count in lacking.items())
+        raise Negative(
+            f"Nothing is shown of the selection and {against}: runs are missing ({named}).", fix="See what failed, and verify again."
+        )
     if require == "better":
-        if word != BETTER:
-            raise Negative(f"The selection is not shown to be better than {against}: {word}.")
+        if told["word"] != BETTER:
+            seen = [each for each in verdicts if each.word != BETTER and each.interval.detectable is not None and not each.circular]
+            missed = "; ".join(f"{each.grader} would show {each.interval.detectable:.3g} {each.scale.unit}".rstrip() for each in seen)
+            named = f" (found four times in five: {missed})" if missed and told["word"] == NO_DIFFERENCE else ""
+            raise Negative(f"The selection is not shown to be better than {against}: {told['word']}{named}.")
         return
+    apart = {each.grader for each in verdicts if each.circular}
+    asked = [grader for grader in sorted(whole.graders) if grader not in apart] if "" in margins else list(margins)
+    for grader in asked:
+        if grader not in whole.graders:
+            raise UsageError.named(grader, whole.graders, noun="grader")
+    if "" in margins and len({whole.graders[grader].unit for grader in asked}) > 1:
+        units = ", ".join(f"{grader} in {whole.graders[grader].unit}" for grader in asked)
+        raise UsageError(f"One margin for several units: {units}.", fix=f"Say it grader by grader: --margin '{asked[0]}=X'")
     missing = [
         grader
-        for grader in sorted(verification.graders)
-        if not verification.not_worse(
-            _arms.SELECTION, against, grader, margin=margin or 0.0, level=level, target=cast(Target, speaks_of)
+        for grader in asked
+        if grader in apart
+        or not {_arms.SELECTION, against} <= set(whole.arms)
+        or not whole.not_worse(
+            _arms.SELECTION, against, grader, margin=margins.get(grader, margins.get("", 0.0)), level=level, target=target
         ).shown
     ]
-    if missing:
-        raise Negative(f"The selection is not shown to be at most {margin} worse than {against} on {', '.join(missing)}.")
+    if missing or not asked:
+        told_margins = ", ".join(f"{margins.get(grader, margins.get('')):g} on {grader}" for grader in missing) or "any margin"
+        raise Negative(f"The selection is not shown to be at most that much worse than {against}: {told_margins}.")
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

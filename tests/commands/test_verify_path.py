@@ -19,6 +19,7 @@ from instructsel.commands import verify as command
 from instructsel.commands._arms import named, ranked_with, selection_seconds
 from instructsel.commands._workers import helped
 from instructsel.errors import UsageError
+from instructsel.pool.sources import zstd
 from tests import tiny
 from tests.adapters.test_judge import Server, asked_text, longest, said
 from tests.commands.test_verify_command import rows
@@ -105,8 +106,25 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
     files = sorted(path.name for path in (place / "whole" / "outputs").glob("*seed?.json"))
     assert len(files) == 1 + 2 * (1 + 3 + 3 + 1 + 1)
     assert len(read_outputs(place / "whole" / "outputs" / files[0])) == 10
-    # A second time the variances are known.
-    assert not json.loads(again.stdout)["power"][0]["assumed"]
+    # A second time more is known, and what was said before the first run stays what it was.
+    assert json.loads(again.stdout)["power"] == told["power"] and {"loss on held", "lm_eval:capitals:acc"} <= {
+        each["grader"] for each in told["power"]
+    }
+    # What every model said to every item of the harness is kept, and how all of them were graded.
+    records = [json.loads(path.read_text()) for path in sorted((place / "whole" / "runs").glob("*.json"))]
+    named = [record["run"]["grader"]["samples"] for record in records if record["run"]["grader"].get("metric") == "acc,none"]
+    assert len(named) == 1 + 2 * (1 + 3 + 3 + 1 + 1)
+    for name in named:
+        kept = [json.loads(line) for line in zstd.decompress((place / "whole" / "samples" / name).read_bytes()).decode().splitlines()]
+        assert len(kept) == 30 and {"doc", "arguments", "resps", "acc"} <= kept[0].keys()
+    settled = told["graders"]["lm_eval:capitals:acc"]["settings"]
+    assert settled["tasks"]["capitals"]["num_fewshot"] == 0 and len(settled["tasks"]["capitals"]["hash"]) == 64
+    assert told["graders"]["win rate"]["settings"]["judge"]["model"]["revision"] == "1"
+    assert (
+        told["subsets"]["selection"][0]["rows"] == 8
+        and told["trainer"]
+        and set(told["made_with"]) == {*told["graders"]} - {"win rate"} | {"answers"}
+    )
     page = invoke("report", "chosen.selection.parquet", "whole", "-o", "page.html", "-q")
     assert page.exit_code == 0, page.output
     html = (place / "page.html").read_text()

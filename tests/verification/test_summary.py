@@ -90,7 +90,7 @@ def test_a_fixed_arm_is_kept_with_the_grades(tmp_path: Any) -> None:
 def test_the_whole_says_what_its_parts_say() -> None:
     told, verdicts = summary(verified(runs()), selection="selection", against="random", base="base")
     assert told["word"] == "better" == verdicts.against("random").word
-    assert told["skills"]["forgot"] == {"loss": 0} and told["win_rates"] == {} and told["circular"] == []
+    assert told["skills"]["forgot"] == {"loss": 0} and told["win_rates"] == {} and told["circular"] == {}
     assert [each["baseline"] for each in told["verdicts"]["verdicts"]] == ["base", "random"]
     worse, _ = summary(verified(runs(better=-3.0)), selection="selection", against="random", base="base")
     assert worse["word"] == "worse" and worse["skills"]["forgot"] == {"loss": 1}
@@ -115,10 +115,11 @@ def test_without_runs_of_the_baseline_there_is_not_enough_data() -> None:
     assert told["word"] == "not enough data"
 
 
-def test_skills_without_an_interval_are_compared_as_they_stand() -> None:
+def test_without_an_interval_nobody_says_that_a_skill_was_forgotten() -> None:
     two = [Run("base", 0, 0, graded([1.0, 2.0])), Run("selection", 0, 0, graded([3.0, 4.0]))]
     table = SkillTable.measured(Verification.of(two), base="base")
-    assert table.cells["selection"]["loss"].forgot is True and table.cells["selection"]["loss"].by == "plain"
+    assert table.cells["selection"]["loss"].forgot is None and table.cells["selection"]["loss"].change == -2.0
+    assert table.forgot("loss") == ()
 
 
 def preference(arm: str, draw: int, values: list[float], lengths: list[int], **record: Any) -> Run:

@@ -46,7 +46,7 @@ EQUAL: Final = ("steps", "tokens", "epochs")
 TABLE: Final = "verification.parquet"
 VERDICT: Final = "verdict.json"
 OUTPUTS: Final = "outputs"
-PLANNED: Final = "plan.json"
+PLANNED: Final = "power.json"
 """What was said before the first run."""
 SAMPLES: Final = "samples"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from instructsel.adapters.lm_eval_tasks import write_task
 from instructsel.commands import app
 from instructsel.commands import verify as command
 from instructsel.commands._arms import named, ranked_with, selection_seconds
-from instructsel.commands._workers import helped
+from instructsel.commands._console import clean
+from instructsel.commands._workers import gpus, helped
 from instructsel.errors import UsageError
 from instructsel.pool.sources import zstd
 from tests import tiny
@@ -291,7 +293,35 @@ def test_what_choosing_took_is_read_from_the_account(place: Path) -> None:
         selection_seconds(str(place / "chosen.jsonl"), "somebody-elses") is None
         and selection_seconds(str(place / "pool.jsonl"), "random") is None
     )
+    # What came out of the cache took its time in an earlier run.
+    manifest = Path(scored["run"]["scores"] + ".json")
+    before = manifest.read_text()
+    manifest.write_text(json.dumps({**table, "run": {**table["run"], "computed": {"len": 0}}}))
+    assert selection_seconds(str(place / "chosen.jsonl"), "selection") is None
+    manifest.write_text(before)
+    # A baseline's account says what ranked the baseline, not the selection.
+    of = lambda name: set(json.loads((place / f"chosen.{name}.selection.parquet.json").read_text())["indicators"])  # noqa: E731
+    assert (of("random-seed0"), of("length-matched-seed0"), of("rds+")) == (set(), {"len"}, set())
     assert ranked_with(str(place / "pool.jsonl")) == frozenset()
     told = {"indicators": {"rew": {"model": {"name": "judge", "digest": "d1"}}}}
     (place / "ranked.selection.parquet.json").write_text(json.dumps({**scored, **told}))
     assert ranked_with(str(place / "ranked.jsonl")) == {"d1"}
+
+
+def test_every_helper_takes_one_gpu_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
+    assert gpus() == ["4", "5", "7"]
+    told = [sys.executable, "-c", "import os, sys; sys.exit(int(os.environ['CUDA_VISIBLE_DEVICES']))"]
+    with helped([told] * 4) as helpers:
+        # This process works on the first; the fourth helper shares it.
+        assert [each.wait() for each in helpers] == [5, 7, 4, 5]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with helped([told]) as helpers:
+        assert helpers[0].wait() == 3
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpus() == []
+
+
+def test_no_line_begins_like_a_command_to_a_runner() -> None:
+    assert clean("::error file=x::y") == "\\u003a:error file=x::y" and clean("a ::b") == "a ::b"
+    assert clean("  ##[group]x") == "  \\u0023#[group]x" and clean("one\n::two") == "one\n\\u003a:two"

@@ -14,9 +14,10 @@ from instructsel.artifact import dump_json, fingerprint, read_manifest
 from instructsel.errors import ScoresError, UsageError
 from instructsel.protocols import Grades
 from instructsel.reports.render import report
-from instructsel.verification.arms import Failure, Verified
+from instructsel.verification.arms import Failure, Verified, rows_digest
 from instructsel.verification.summary import summary
 from instructsel.verification.verify import Run, Verification
+from tests.reports.pages import selection
 
 ITEMS = tuple(f"q{n}" for n in range(400))
 
@@ -107,3 +108,22 @@ def test_results_are_named_once(tmp_path: Path) -> None:
     place = folder(tmp_path / "v")
     with pytest.raises(UsageError, match="given twice"):
         report(place, place)
+
+
+def test_a_verdict_on_other_rows_than_those_selected_is_refused(tmp_path: Path) -> None:
+    place = folder(tmp_path / "v")
+    chosen = selection([1.0, 2.0, 3.0, 4.0], [0.0] * 4, range(3))
+    with pytest.raises(UsageError, match="of other rows than mine keeps"):
+        report(chosen, place)
+    told = json.loads((place / "verdict.json").read_text())
+    del told["digest"]
+    told["subsets"]["selection"][0]["digest"] = rows_digest(sorted(chosen.kept_ids))
+    assert report(chosen, told).html()
+
+
+def test_a_page_too_large_is_refused_and_its_json_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = report(folder(tmp_path / "v"))
+    monkeypatch.setattr("instructsel.reports.render.LIMIT", 1000)
+    with pytest.raises(UsageError, match="more than 1,000"):
+        made.write(tmp_path / "page.html")
+    made.write(tmp_path / "page.json")

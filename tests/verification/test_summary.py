@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from instructsel.protocols import Grades
 from instructsel.verification.arms import Arm, Verified
 from instructsel.verification.intervals import ArmValues, Plan, compare, power
 from instructsel.verification.skills import SkillTable
-from instructsel.verification.summary import ASSUMED, NOT_ENOUGH_MODEL, cost, expected, length_biases, summary, win_rates
+from instructsel.verification.summary import ASSUMED, NOT_ENOUGH_MODEL, circular, cost, expected, length_biases, summary, win_rates
 from instructsel.verification.verify import Run, Verification
 from tests.verification.simulated import Truth, arms
 
@@ -186,3 +187,17 @@ def test_power_before_the_run_is_that_of_the_plan() -> None:
 
 def test_what_nobody_knows_is_said_to_be_unknown() -> None:
     assert "an unknown time" in cost("mine", {"selection": None, "training": 3.0, "grading": 1.0})
+
+
+def test_a_grader_is_circular_for_the_arms_that_its_model_ranked() -> None:
+    given = [
+        *runs(),
+        *(Run(run.arm, run.draw, run.seed, replace(run.grades, grader="reward", record={"models": ["d1", "d2"]})) for run in runs()),
+    ]
+    ranked = {"selection": frozenset({"d9"}), "random": frozenset(), "longest": frozenset({"d2"})}
+    assert circular(replace(verified(given), ranked=ranked)) == {"reward": ("longest",)}
+    told, verdicts = summary(
+        replace(verified(given), ranked={"selection": frozenset({"d1"})}), selection="selection", against="random", base="base"
+    )
+    assert told["circular"] == {"reward": ["selection"]} and {each.grader for each in verdicts if each.circular} == {"reward"}
+    assert told["word"] == "better" == verdicts.against("random").word

@@ -264,7 +264,9 @@ def official_length_control(rows: Sequence[Mapping[str, Any]], files: str | Path
                     frame, save_weights_dir=None, is_add_glm_preference_inplace=False, is_warn_extreme_changes=False
                 )
         except (KeyError, ValueError, AssertionError) as error:
-            raise ScoresError(f"{path} is not AlpacaEval's: {type(error).__name__} {error}.", fix=f"Take it from the data set {HUB}.") from error
+            raise ScoresError(
+                f"{path} is not AlpacaEval's: {type(error).__name__} {error}.", fix=f"Take it from the data set {HUB}."
+            ) from error
         finally:
             glm.hf_hub_download = before
     return {"win_rate": float(found["length_controlled_winrate"]), "standard_error": float(found["lc_standard_error"])}
@@ -804,4 +806,15 @@ def _utils() -> Any:
         ) from error
 
 
-__all__ = ["OFFICIAL", "AlpacaEval", "annotation_rows", "official_length_control", "read_annotations", "read_leaderboard", "read_outputs", "rows_of", "write_annotations", "write_outputs"]
+__all__ = [
+    "OFFICIAL",
+    "AlpacaEval",
+    "annotation_rows",
+    "official_length_control",
+    "read_annotations",
+    "read_leaderboard",
+    "read_outputs",
+    "rows_of",
+    "write_annotations",
+    "write_outputs",
+]

@@ -553,7 +553,9 @@ def _keep(folder: Path, asked: LmEval, digest: str, rows: Rows) -> str:
     """
     shots = "" if asked.num_fewshot is None else f"-{asked.num_fewshot}shot"
     name = f"{SAFE.sub('_', asked.task)[:80]}{shots}-{digest[:16]}.jsonl.zst"
-    lines = [json.dumps({"task": leaf, **row}, ensure_ascii=False, sort_keys=True, default=str) for leaf in sorted(rows) for row in rows[leaf]]
+    lines = [
+        json.dumps({"task": leaf, **row}, ensure_ascii=False, sort_keys=True, default=str) for leaf in sorted(rows) for row in rows[leaf]
+    ]
     data = "".join(line + "\n" for line in lines).encode("utf-8", "replace")
     try:
         folder.mkdir(parents=True, exist_ok=True)

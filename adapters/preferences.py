@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
-from instructsel.adapters.generate import Generator, Outputs, digest_of, distinct
+from instructsel.adapters.generate import Generator, Instructed, Outputs, digest_of
 from instructsel.adapters.judge import Judgments
 from instructsel.artifact import fingerprint
 from instructsel.errors import ObservationsError, StudyError, UsageError
@@ -21,28 +20,16 @@ JUDGED: Final = "judged_outputs"
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Answers(Instructed):
     """A grader that has a checkpoint answer, and says no more of an answer than how many characters it has.
 
     The answers stand in the record, so that a judge may be asked later, and a second one after it, without another answer being
     written. More or fewer characters are no better: no verdict is to rest on these grades.
     """
 
-    instructions: tuple[str, ...] = field(repr=False)
-    """Each once."""
     generator: Generator = field(default_factory=Generator)
     name: str = field(default=ANSWERS, kw_only=True)
     """What the grades are called."""
-
-    def __post_init__(self) -> None:
-        if not self.instructions:
-            raise UsageError(f"{self.name} has no instruction.", fix="Give a set with at least one.")
-        distinct(self.instructions, self.name)
-
-    @cached_property
-    def items(self) -> tuple[str, ...]:
-        """Digests of the instructions, in order."""
-        return tuple(map(digest_of, self.instructions))
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import orjson
 import typer
@@ -18,19 +17,17 @@ from instructsel.commands import _arms, _graders
 from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
 from instructsel.commands import _settings as settings
-from instructsel.commands._console import Progress, aligned, clean, reported, say
+from instructsel.commands._console import Progress, clean, reported, say
+from instructsel.commands._plans import TABLE, equal_recipe, first_plan, pilot_of, plan, why_no_power
+from instructsel.commands._requirements import check_asked, check_margins, required
+from instructsel.commands._verdicts import spoken
 from instructsel.commands._workers import command as command_line
 from instructsel.commands._workers import helped
 from instructsel.errors import Negative, StudyError, UsageError
 from instructsel.verification.arms import Arm, Verified, slug, verify
-from instructsel.verification.intervals import NEW_RUNS, TARGETS, Target
+from instructsel.verification.intervals import NEW_RUNS, Target
 from instructsel.verification.judged import PASSING, judged
-from instructsel.verification.summary import NOT_ENOUGH_MODEL, Expected, cost, expected, summary
-from instructsel.verification.verify import BETTER, NO_DIFFERENCE, Verdicts, Verification
-
-if TYPE_CHECKING:
-    from instructsel.adapters.recipe import Recipe
-    from instructsel.adapters.trl import TrlTrainer
+from instructsel.verification.summary import expected, summary
 
 EXAMPLES: Final = """Examples:
   instructsel verify study-demo/sources/clean.jsonl --arm shuffled=study-demo/sources/shuffled.jsonl --base study-demo/toybase --preset tiny --steps 2 --seeds 2 --max-refused 0.5 --eval study-demo/sources/evaluation.jsonl -o /tmp/verified
@@ -41,9 +38,6 @@ All of it is made by make toy-study.
 """
 FEWEST_DRAWS: Final = 3
 """Of random selection: with fewer nobody knows how much random subsets differ."""
-REQUIRED: Final = ("better", "not-worse")
-EQUAL: Final = ("steps", "tokens", "epochs")
-TABLE: Final = "verification.parquet"
 VERDICT: Final = "verdict.json"
 OUTPUTS: Final = "outputs"
 PLANNED: Final = "power.json"
@@ -158,7 +152,7 @@ def command(
     settings.check(context)
     if print_config:
         settings.print_config(context)
-    margins = _check_asked(require, margin or [], equal, speaks_of, level)
+    margins = check_asked(require, margin or [], equal, speaks_of, level)
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
 
@@ -193,7 +187,7 @@ def command(
     answers = asked.answers(place, arms, quiet=quiet or helper)
     if not helper:
         asked.try_out(place, output)
-    _check_margins(margins, [*(each.name for each in graders), *asked.names], arms)
+    check_margins(margins, [*(each.name for each in graders), *asked.names], arms)
     if require is not None and not graders and not asked.count and any(not each.results for each in arms):
         raise UsageError(f"Nothing grades, so that nothing can be shown: --require {require}.", fix="Give --eval, --lm-eval, or a judge.")
     if not graders and answers is None and any(not each.results for each in arms):
@@ -203,10 +197,10 @@ def command(
         made = TrlTrainer(
             base or "", chosen, output / "checkpoints", revision=revision, device=device, precision=precision, max_refused=max_refused
         )
-        trainer = replace(made, recipe=_equal(made, trained, equal, quiet=quiet or helper))
-        say(_plan(arms, trainer.recipe, seeds, equal if chosen.epochs is not None else ""), quiet=quiet or helper)
+        trainer = replace(made, recipe=equal_recipe(made, trained, equal, quiet=quiet or helper))
+        say(plan(arms, trainer.recipe, seeds, equal if chosen.epochs is not None else ""), quiet=quiet or helper)
     measured = [*graders, *([] if answers is None else [answers])]
-    earlier = _pilot(pilot, output)
+    earlier = pilot_of(pilot, output)
     power = expected(
         arms, graders, selection=_arms.SELECTION, baseline=against, seeds=seeds, more=asked.count, pilot=earlier, level=level,
         target=cast(Target, speaks_of),
@@ -215,13 +209,13 @@ def command(
         say(each.sentence, quiet=quiet or helper)
     if not power and earlier is None:
         say(
-            f"What a difference it would take to be found cannot be said before: {_why_no_power(arms, against, seeds)}.",
+            f"What a difference it would take to be found cannot be said before: {why_no_power(arms, against, seeds)}.",
             quiet=quiet or helper,
         )
     planned = [each.as_dict() for each in power]
     if not helper:
         names = [*(each.name for each in graders), *asked.names]
-        planned = _first_plan(output / PLANNED, power, names, arms, seeds, against, level, speaks_of)
+        planned = first_plan(output / PLANNED, power, names, arms, seeds, against, level, speaks_of)
     watched = Progress("verifying", quiet=quiet or helper, unit="runs")
 
     def work(most: int | None) -> Verified:
@@ -282,44 +276,7 @@ def command(
     if found.left:
         say(f"{len(found.left)} runs are left; the same command goes on.", quiet=quiet)
     if require is not None:
-        _required(found, verdicts.against(against), told, require, margins, level, cast(Target, speaks_of))
-
-
-def _check_asked(require: str | None, margin: Sequence[str], equal: str, speaks_of: str, level: float) -> dict[str, float]:
-    """Refuse what cannot be before anything is trained; the margins by grader, that of all under an empty name."""
-    if require is not None and require not in REQUIRED:
-        raise UsageError.named(require, REQUIRED, noun="requirement")
-    if (require == "not-worse") != bool(margin):
-        raise UsageError("--require not-worse and --margin go together.", fix="Give both, or neither.")
-    if not 0.5 < level < 1.0:
-        raise UsageError(f"A level of {level} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
-    margins: dict[str, float] = {}
-    for each in margin:
-        name, _, number = each.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value > 0):
-            raise UsageError(
-                f"A margin of {number or each} cannot be.", fix="Give a number above 0 in the grader's unit, or GRADER=NUMBER."
-            )
-        if name in margins or (margins and "" in (name, *margins)):
-            raise UsageError("The margin is given twice.", fix="Give one for all graders, or one for each that counts.")
-        margins[name] = value
-    if equal not in EQUAL:
-        raise UsageError.named(equal, EQUAL, noun="measure of equal training")
-    if speaks_of not in TARGETS:
-        raise UsageError.named(speaks_of, TARGETS, noun="target of a verdict")
-    return margins
-
-
-def _check_margins(margins: Mapping[str, float], names: Sequence[str], arms: Sequence[Arm]) -> None:
-    """Refuse a margin for a grader that there will not be."""
-    known = {*names, *(each.grader for arm in arms for draw in arm.results for seed in draw for each in seed)}
-    for grader in margins:
-        if grader and grader not in known:
-            raise UsageError.named(grader, known, noun="grader")
+        required(found, verdicts.against(against), told, require, margins, level, cast(Target, speaks_of))
 
 
 def _arms_of(*kinds: Sequence[Arm]) -> list[Arm]:
@@ -352,89 +309,6 @@ def _against(arms: Sequence[Arm], baseline: str | None) -> str:
             fix="Select with --baseline random --seeds 3, name the pool with --pool, or files: --arm random=a.jsonl,b.jsonl,c.jsonl",
         )
     return chosen
-
-
-def _equal(trainer: TrlTrainer, arms: Sequence[Arm], equal: str, *, quiet: bool) -> Recipe:
-    """The recipe of every arm, after a look at what each would be trained on.
-
-    Epochs of the selection become as many steps, or tokens, for all: an arm of more or of longer rows would be trained for longer.
-
-    Raises:
-        TrainingError: too many rows of an arm teach nothing.
-    """
-    recipe = trainer.recipe
-    rows, first = [], None
-    for arm in arms:
-        for draw, pool in enumerate(arm.pools):
-            audit = trainer.audit(pool)
-            audit.check(trainer.max_refused)
-            first = first or audit
-            name = arm.name if len(arm.pools) == 1 else f"{arm.name} {draw}"
-            rows.append([name, f"{audit.trained_rows:,}", f"{audit.tokens / audit.trained_rows:.0f}", f"{audit.trained_tokens / audit.trained_rows:.0f}", f"{audit.truncated / audit.trained_rows:.1%}"])  # fmt: skip
-    for line in aligned(rows, header=["arm", "rows trained on", "tokens a row", "with a loss", "truncated"], right=(1, 2, 3, 4)):
-        say(line, quiet=quiet)
-    if recipe.epochs is None or first is None or equal == "epochs":
-        return recipe
-    if equal == "tokens" or recipe.packing:
-        return replace(recipe, epochs=None, tokens=round(recipe.epochs * first.tokens))
-    return replace(recipe, epochs=None, steps=max(1, math.ceil(round(recipe.epochs * first.trained_rows) / recipe.batch)))
-
-
-def _plan(arms: Sequence[Arm], recipe: Recipe, seeds: int, equal: str) -> str:
-    fine_tunes = sum(len(each.pools) for each in arms) * seeds
-    name = next(name for name in ("epochs", "steps", "tokens") if getattr(recipe, name) is not None)
-    per_step = f" of {recipe.batch} rows" if name == "steps" and not recipe.packing else ""
-    why = {
-        "steps": ": arms of longer rows see more tokens in as many steps (--equal tokens makes these equal)",
-        "tokens": ": arms of longer rows see fewer of them",
-        "epochs": ": arms of more or longer rows are trained for longer (--equal steps or tokens makes them equal)",
-    }
-    named = ", ".join(f"{each.name} ({each.draws})" for each in arms)
-    return f"{named}; {fine_tunes} fine-tunes of {getattr(recipe, name):,} {name}{per_step} each{why.get(name, '')}"
-
-
-def _first_plan(
-    path: Path,
-    power: Sequence[Expected],
-    graders: Sequence[str],
-    arms: Sequence[Arm],
-    seeds: int,
-    against: str,
-    level: float,
-    speaks_of: str,
-) -> list[dict[str, Any]]:
-    """What was said before the first run of this comparison: a later call knows more, and must not claim to have known it before."""
-    shape = {"arms": {each.name: each.draws for each in arms}, "seeds": seeds, "against": against, "level": level, "speaks_of": speaks_of}
-    key = fingerprint({**shape, "graders": sorted(graders)})
-    with suppress(OSError, orjson.JSONDecodeError, AttributeError):
-        kept = orjson.loads(path.read_bytes())
-        if kept.get("key") == key and isinstance(kept.get("power"), list):
-            return list(kept["power"])
-    told: list[dict[str, Any]] = orjson.loads(dump_json([each.as_dict() for each in power]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        file.write(dump_json({"key": key, "power": told}, indent=True) + b"\n")
-    return told
-
-
-def _why_no_power(arms: Sequence[Arm], against: str, seeds: int) -> str:
-    by_name = {each.name: each for each in arms}
-    if by_name[against].fixed:
-        return f"{against} is one model as it is"
-    if seeds == 1 and all(by_name[name].draws == 1 for name in (_arms.SELECTION, against)):
-        return "with one run a side nobody knows how much runs vary"
-    return "no grader knows its items before it has graded"
-
-
-def _pilot(named: Path | None, output: Path) -> Verification | None:
-    """An earlier verification: the one named, or what stands in the folder."""
-    if named is not None:
-        return Verification.read(named)
-    try:
-        return Verification.read(output / TABLE) if (output / TABLE).exists() else None
-    except StudyError:
-        # Written anew when this one ends.
-        return None
 
 
 def _work(work: Callable[[int | None], Verified], share: int | None, rest: int | None, helpers: Sequence[Popen[bytes]]) -> Verified:
@@ -501,146 +375,6 @@ def _judged(
         say(f"The answers are in {written}; nothing has graded them (--judge, --annotator, --reward or --eval would).", quiet=quiet)
         return None
     return found.but(runs)
-
-
-def spoken(told: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
-    """A verification for people."""
-    rows = []
-    for grader, found in told["graders"].items():
-        means: dict[str, list[float]] = {}
-        for each in found["means"]:
-            if each["mean"] is not None:
-                means.setdefault(each["arm"], []).append(each["mean"])
-        rows += [
-            [grader, arm, f"{len(values)}", f"{sum(values) / len(values):.4f}", f"{min(values):.4f} to {max(values):.4f}"]
-            for arm, values in sorted(means.items())
-        ]
-    lines = [*aligned(rows, header=["grader", "arm", "models", "mean", "range"], right=(2, 3)), ""]
-    lines += _compared(verdicts, told["against"])
-    lines += _rates(told)
-    if told["skills"] and (forgot := {skill: count for skill, count in told["skills"]["forgot"].items() if count}):
-        named = {skill: [arm for arm, row in told["skills"]["rows"].items() if row[skill]["forgot"]] for skill in forgot}
-        measured = told["skills"]["measures"]
-        lines += [
-            "",
-            *(
-                f"forgotten against {told['skills']['base']}: {f'{measured[skill]}, ' if skill in measured else ''}{skill} by {', '.join(arms)}"
-                for skill, arms in named.items()
-            ),
-        ]
-    lines.append("")
-    models = {arm: sum(len(seeds) for seeds in draws.values()) for arm, draws in told["arms"].items()}
-    lines += [cost(arm, costs, models=models.get(arm, 0)) for arm, costs in told["costs"].items()]
-    lines += [
-        f"circular: {grader} also ranked the rows of {', '.join(arms)}; it finds what it was told to look for, and counts nowhere"
-        for grader, arms in told["circular"].items()
-    ]
-    lines.append("")
-    lines += [
-        f"{count} run{'s' * (count > 1)} of {arm} failed or {'are' if count > 1 else 'is'} left: the verdict is without."
-        for arm, count in told["lacking"].items()
-    ]
-    if told["word"] == NOT_ENOUGH_MODEL:
-        lines.append(f"The base is no better than chance ({told['model']['said']}): no verdict may rest on it.")
-    lines.append(f"Against {told['against']}: {told['word']}.")
-    return lines
-
-
-def _compared(verdicts: Verdicts, against: str) -> list[str]:
-    """Every comparison in a row; those the word is about in full, and what holds for several of them once."""
-    rows = []
-    for each in verdicts:
-        found = each.interval
-        ends = "" if found.low is None or found.high is None else f"{found.low:+.4f} to {found.high:+.4f}"
-        seen = "" if found.detectable is None else f"{found.detectable:.4f}"
-        in_sd = "" if found.detectable_sd is None else f"{found.detectable_sd:.2f}"
-        again = (
-            ""
-            if found.bootstrap_low is None or found.bootstrap_high is None
-            else f"{found.bootstrap_low:+.4f} to {found.bootstrap_high:+.4f}"
-        )
-        estimate = f"{found.estimate:+.4f}" if math.isfinite(found.estimate) else ""
-        rows.append([each.grader, each.baseline, estimate, ends, again, seen, in_sd, each.word + " (circular)" * each.circular])
-    levels = sorted({f"{100 * each.interval.level:.4g}" for each in verdicts})
-    header = ["grader", "selection less", "difference", f"{' and '.join(levels)} % interval", "bootstrap", "detectable", "in SD", "verdict"]
-    lines = [*aligned(rows, header=header, right=(2, 5, 6)), ""] if rows else []
-    asked = list(verdicts.against(against))
-    return lines + [each.statement for each in asked] + list(dict.fromkeys(note for each in asked for note in each.interval.notes))
-
-
-def _rates(told: Mapping[str, Any]) -> list[str]:
-    """Win rates and their length bias."""
-    lines: list[str] = []
-    for judge, arms in told["win_rates"].items():
-        rows = [
-            [
-                arm,
-                f"{found['win_rate']:.1f}",
-                f"{found['discrete_win_rate']:.1f}",
-                "" if (controlled := (found["length_controlled"] or {}).get("win_rate")) is None else f"{controlled:.1f}",
-                "" if (official := found["official_length_controlled"]) is None else f"{official:.1f}",
-                f"{found['wins']:,} / {found['ties']:,} / {found['losses']:,}",
-                f"{found['score']:.3f}",
-                f"{found['n_total']:,}",
-                f"{found['n_null']:,}",
-            ]
-            for arm, found in arms.items()
-            if found["runs"]
-        ]
-        header = [judge, "%", "discrete %", "at equal length %", "AlpacaEval's LC %", "win / tie / lose", "(w-l)/n+1", "n", "null"]
-        lines += ["", *aligned(rows, header=header, right=(1, 2, 3, 4, 5, 6, 7, 8))]
-        bias = told["length_biases"].get(judge) or {}
-        if bias.get("r") is not None:
-            ends = "" if bias.get("low") is None else f" ({bias['low']:+.2f} to {bias['high']:+.2f})"
-            lines.append(f"length bias: over {bias['n']} models, win rate and mean length correlate at r = {bias['r']:+.2f}{ends}")
-    return lines
-
-
-def _required(
-    found: Verified, verdicts: Verdicts, told: Mapping[str, Any], require: str, margins: Mapping[str, float], level: float, target: Target
-) -> None:
-    """End with 1 unless what is asked for is shown.
-
-    Raises:
-        Negative: it is not.
-        UsageError: a margin for a grader that there is not, or one margin for graders of different units.
-    """
-    against, whole = told["against"], found.verification
-    if told["word"] == NOT_ENOUGH_MODEL:
-        raise Negative(f"Nothing is shown of the selection and {against}: {told['word']}.")
-    lacking = {arm: count for arm, count in told["lacking"].items() if count}
-    if lacking:
-        named = ", ".join(f"{count} of {arm}" for arm, count in lacking.items())
-        raise Negative(
-            f"Nothing is shown of the selection and {against}: runs are missing ({named}).", fix="See what failed, and verify again."
-        )
-    if require == "better":
-        if told["word"] != BETTER:
-            seen = [each for each in verdicts if each.word != BETTER and each.interval.detectable is not None and not each.circular]
-            missed = "; ".join(f"{each.grader} would show {each.interval.detectable:.3g} {each.scale.unit}".rstrip() for each in seen)
-            named = f" (found four times in five: {missed})" if missed and told["word"] == NO_DIFFERENCE else ""
-            raise Negative(f"The selection is not shown to be better than {against}: {told['word']}{named}.")
-        return
-    apart = {each.grader for each in verdicts if each.circular}
-    asked = [grader for grader in sorted(whole.graders) if grader not in apart] if "" in margins else list(margins)
-    for grader in asked:
-        if grader not in whole.graders:
-            raise UsageError.named(grader, whole.graders, noun="grader")
-    if "" in margins and len({whole.graders[grader].unit for grader in asked}) > 1:
-        units = ", ".join(f"{grader} in {whole.graders[grader].unit}" for grader in asked)
-        raise UsageError(f"One margin for several units: {units}.", fix=f"Say it grader by grader: --margin '{asked[0]}=X'")
-    missing = [
-        grader
-        for grader in asked
-        if grader in apart
-        or not {_arms.SELECTION, against} <= set(whole.arms)
-        or not whole.not_worse(
-            _arms.SELECTION, against, grader, margin=margins.get(grader, margins.get("", 0.0)), level=level, target=target
-        ).shown
-    ]
-    if missing or not asked:
-        told_margins = ", ".join(f"{margins.get(grader, margins.get('')):g} on {grader}" for grader in missing) or "any margin"
-        raise Negative(f"The selection is not shown to be at most that much worse than {against}: {told_margins}.")
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

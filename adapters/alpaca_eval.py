@@ -34,6 +34,13 @@ from instructsel.extras import require
 
 OFFICIAL: Final = 805
 """Instructions of AlpacaEval's own set."""
+OFFICIAL_DIGEST: Final = "0d66f1a8c19f39a71f39437b813cf6be"
+"""Of these, as `fingerprint` has it of their texts in AlpacaEval's own order."""
+HUB: Final = "tatsu-lab/alpaca_eval"
+GAMED: Final = "df_gamed.csv"
+"""In the data set HUB: what two models that were told to be brief and to be verbose were preferred by, which length control is fitted with."""
+DATASETS: Final = frozenset({"helpful_base", "koala", "oasst", "selfinstruct", "vicuna"})
+"""Of AlpacaEval's own set."""
 NEEDED_BY: Final = "AlpacaEval"
 FORGED: Final = ("{instruction}", "{output_1}", "{output_2}", "<|im_start|>", "<|im_end|>")
 """What AlpacaEval itself looks for in a prompt after the texts are in it: a text that holds one of these writes the judge's prompt."""
@@ -41,6 +48,7 @@ FORGES: Final = "forges_prompt"
 NO_REPLY: Final = "failed"
 GIVE_UP: Final = 10
 """Calls of a decoder that raise one after another before no further one is made."""
+ANNOTATIONS: Final = "Give AlpacaEval's annotations.json."
 AGAIN: Final = "Give a JSON list of {instruction, output, generator}."
 
 Completions = Callable[..., Mapping[str, Any]]
@@ -128,27 +136,18 @@ def write_annotations(path: str | Path, judgments: Judgments, outputs: Outputs, 
     Raises:
         EnvironmentFault: the folder is missing or not writable, or the disk is full.
     """
-    rows: list[dict[str, Any]] = []
-    for row in judgments.rows:
-        place = reference.places.get(row.instruction)
-        rows.append(
-            {
-                "instruction": row.instruction,
-                "output_1": reference.of(row.instruction)[0],
-                "generator_1": reference.generator,
-                "dataset": reference.datasets[place] if reference.datasets and place is not None else None,
-                "output_2": outputs.of(row.instruction)[0],
-                "generator_2": outputs.generator,
-                "annotator": name_of(judgments.judge),
-                "preference": row.preference,
-                "reason": row.reason,
-                "flags": list(row.flags),
-                "signs": list(row.signs),
-                "preference_forward": row.forward,
-                "preference_swapped": row.swapped,
-                "digests": list(row.digests),
-            }
-        )
+    rows = [
+        {
+            **stated,
+            "reason": row.reason,
+            "flags": list(row.flags),
+            "signs": list(row.signs),
+            "preference_forward": row.forward,
+            "preference_swapped": row.swapped,
+            "digests": list(row.digests),
+        }
+        for row, stated in zip(judgments.rows, annotation_rows(judgments, outputs, reference), strict=True)
+    ]
     _write_list(path, rows)
     manifest = {
         "kind": "annotations",
@@ -161,16 +160,26 @@ def write_annotations(path: str | Path, judgments: Judgments, outputs: Outputs, 
     write_manifest(path, manifest, run={"record": dict(judgments.record)})
 
 
+def rows_of(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of an annotations.json as they stand there, with 0 and what is no preference as `read_annotations` has them.
+
+    Raises:
+        ScoresError: it cannot be read.
+    """
+    return [{**row, "preference": _stated(row.get("preference"))[0]} for row in _read_list(path, ScoresError, ANNOTATIONS)]
+
+
 def read_annotations(path: str | Path) -> Judgments:
     """Judgments out of an annotations.json, or of JSON lines of the same rows; AlpacaEval's own, or ours.
 
     A preference may be whole or not, 0 is an old way to write a tie, and null stays null (null_in_file). What is no number in [1, 2]
-    is null, too (out_of_range). The record has the lengths of both outputs in characters, where they stand in the file.
+    is null, too (out_of_range). The record has the lengths of both outputs in characters, where they stand in the file; what they were
+    compared with (`reference`: the generator, and a digest of its outputs); and whether all rows are of AlpacaEval's own sets (`official`).
 
     Raises:
         ScoresError: it cannot be read, has no such rows, or an instruction twice; or the annotations of two judges.
     """
-    again = "Give AlpacaEval's annotations.json."
+    again = ANNOTATIONS
     rows = _read_list(path, ScoresError, again)
     judges = sorted({str(row.get("annotator", "")) for row in rows})
     if len(judges) != 1:
@@ -203,12 +212,92 @@ def read_annotations(path: str | Path) -> Judgments:
         side: [len(text) if isinstance(text := row.get(key), str) else None for row in rows]
         for side, key in (("output", "output_2"), ("reference", "output_1"))
     }
+    references = {str(row.get("generator_1", "")) for row in rows}
+    texts = sorted((row["instruction"], row["output_1"]) for row in rows if isinstance(row.get("output_1"), str))
+    reference = {"generator": ", ".join(sorted(references)), "digest": fingerprint(texts) if len(texts) == len(rows) else None}
+    datasets = {str(row.get("dataset", "")) for row in rows}
+    record = {"lengths": lengths, "reference": reference, "official": bool(rows) and datasets <= DATASETS}
     try:
-        return Judgments(
-            judge if isinstance(judge, dict) else {"kind": "annotations", "name": judges[0]}, tuple(found), {"lengths": lengths}
-        )
+        return Judgments(judge if isinstance(judge, dict) else {"kind": "annotations", "name": judges[0]}, tuple(found), record)
     except PoolError as error:
         raise ScoresError(f"{path}: {error.message}", fix=error.fix) from error
+
+
+def official_length_control(rows: Sequence[Mapping[str, Any]], files: str | Path | None = None) -> dict[str, float] | None:
+    """AlpacaEval 2's own length-controlled win rate, in per cent, by its own package; None where it cannot be had.
+
+    It is of AlpacaEval's own 805 instructions in their order, and needs the file df_gamed.csv of the data set tatsu-lab/alpaca_eval.
+    Its regulariser and its instructions' difficulties were made with GPT-4 Turbo as judge and as reference.
+
+    Args:
+        rows: as in annotations.json: instruction, output_1, output_2, generator_1, generator_2, preference.
+        files: a folder with df_gamed.csv; without one it is looked for in the cache of the Hugging Face hub, and not downloaded.
+
+    Returns:
+        win_rate and standard_error; None for other instructions, with an output missing, or without the file.
+
+    Raises:
+        MissingExtra: alpaca_eval is not installed.
+        ScoresError: the file is not what AlpacaEval publishes.
+
+    Source: Dubois et al. 2024, arXiv:2404.04475; alpaca_eval 0.6.6, length_controlled_v1.
+    """
+    texts = [row.get("instruction") for row in rows]
+    if fingerprint(texts) != OFFICIAL_DIGEST or any(not isinstance(row.get(key), str) for row in rows for key in ("output_1", "output_2")):
+        return None
+    path = _gamed(files)
+    if path is None:
+        return None
+    with contained():
+        glm = require("alpaca_eval.metrics.glm_winrate", needed_by=NEEDED_BY)
+        keys = ("instruction", "output_1", "output_2", "generator_1", "generator_2", "preference")
+        frame = require("pandas", needed_by=NEEDED_BY).DataFrame([{key: row.get(key) for key in keys} for row in rows])
+        if frame["preference"].isna().all():
+            return None
+        before = glm.hf_hub_download
+        glm.hf_hub_download = lambda **_: str(path)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                # Only its weights and preferences, which it would write into the package.
+                found = glm.get_length_controlled_winrate(
+                    frame, save_weights_dir=None, is_add_glm_preference_inplace=False, is_warn_extreme_changes=False
+                )
+        except (KeyError, ValueError, AssertionError) as error:
+            raise ScoresError(
+                f"{path} is not AlpacaEval's: {type(error).__name__} {error}.", fix=f"Take it from the data set {HUB}."
+            ) from error
+        finally:
+            glm.hf_hub_download = before
+    return {"win_rate": float(found["length_controlled_winrate"]), "standard_error": float(found["lc_standard_error"])}
+
+
+def _gamed(files: str | Path | None) -> Path | None:
+    if files is not None:
+        path = Path(files) / GAMED
+        return path if path.is_file() else None
+    cached = require("huggingface_hub", needed_by=NEEDED_BY).try_to_load_from_cache(HUB, GAMED, repo_type="dataset")
+    return Path(cached) if isinstance(cached, str) else None
+
+
+def annotation_rows(judgments: Judgments, outputs: Outputs, reference: Outputs) -> list[dict[str, Any]]:
+    """Judgments as rows of AlpacaEval's annotations.json: output_1 is the reference's, preference may be None."""
+    rows: list[dict[str, Any]] = []
+    for row in judgments.rows:
+        place = reference.places.get(row.instruction)
+        rows.append(
+            {
+                "instruction": row.instruction,
+                "output_1": reference.of(row.instruction)[0],
+                "generator_1": reference.generator,
+                "dataset": reference.datasets[place] if reference.datasets and place is not None else None,
+                "output_2": outputs.of(row.instruction)[0],
+                "generator_2": outputs.generator,
+                "annotator": name_of(judgments.judge),
+                "preference": row.preference,
+            }
+        )
+    return rows
 
 
 def _stated(value: Any) -> tuple[float | None, str | None]:
@@ -717,4 +806,15 @@ def _utils() -> Any:
         ) from error
 
 
-__all__ = ["OFFICIAL", "AlpacaEval", "read_annotations", "read_leaderboard", "read_outputs", "write_annotations", "write_outputs"]
+__all__ = [
+    "OFFICIAL",
+    "AlpacaEval",
+    "annotation_rows",
+    "official_length_control",
+    "read_annotations",
+    "read_leaderboard",
+    "read_outputs",
+    "rows_of",
+    "write_annotations",
+    "write_outputs",
+]

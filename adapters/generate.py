@@ -98,6 +98,26 @@ def distinct(instructions: Sequence[str], whose: str) -> None:
         raise PoolError(f"{whose} has the instruction {twice[:80]!r} twice.", fix="Keep one of the two.")
 
 
+@dataclass(frozen=True, eq=False)
+class Instructed:
+    """What a grader of answers has: the instructions they are to, each once; items are their digests."""
+
+    instructions: tuple[str, ...] = field(repr=False)
+    """Each once."""
+    name: str = field(default="", kw_only=True)
+    """What the grades are called."""
+
+    def __post_init__(self) -> None:
+        if not self.instructions:
+            raise UsageError(f"{self.name} has no instruction to grade with.", fix="Give a set with at least one.")
+        distinct(self.instructions, self.name)
+
+    @cached_property
+    def items(self) -> tuple[str, ...]:
+        """Digests of the instructions, in order."""
+        return tuple(map(digest_of, self.instructions))
+
+
 @dataclass(frozen=True)
 class Generator:
     """Greedy decoding: the likeliest token each time, until the end of the turn.
@@ -395,4 +415,4 @@ def _ended(ids: list[int], stops: frozenset[int]) -> list[int]:
     return ids[:-1] if ids and ids[-1] in stops else ids
 
 
-__all__ = ["MAX_NEW_TOKENS", "Generator", "Outputs", "digest_of", "distinct"]
+__all__ = ["MAX_NEW_TOKENS", "Generator", "Instructed", "Outputs", "digest_of", "distinct"]

@@ -19,14 +19,16 @@ from typing import Any, Final
 import numpy as np
 
 from instructsel.adapters.held_out_loss import DEVICES, PRECISIONS
-from instructsel.adapters.lm_eval_tasks import NEEDED_BY, SUITES, SuiteTask, Task, find, plain, silent
+from instructsel.adapters.lm_eval_tasks import NEEDED_BY, SKILL_OF, SUITES, SuiteTask, Task, find, plain, silent
 from instructsel.adapters.rendering import Rendering
+from instructsel.artifact import atomic_write
 from instructsel.errors import EnvironmentFault, ModelUnavailable, ObservationsError, UntrustedModel, UsageError
 from instructsel.extras import require
 from instructsel.models import runner
 from instructsel.models.answers import first_line
 from instructsel.models.load import LocalModel, locate, refuse_code, settings
 from instructsel.models.network import load_network
+from instructsel.pool.sources import zstd
 from instructsel.protocols import Checkpoint, Grades
 
 KIND: Final = "lm_eval"
@@ -47,6 +49,7 @@ CONTEXT: Final = ("max_position_embeddings", "n_positions", "n_ctx")
 LIKELIHOODS: Final = ("loglikelihood", "multiple_choice")
 GENERATE: Final = "generate_until"
 LENGTHS: Final = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+SAFE: Final = re.compile(r"[^A-Za-z0-9._+-]")
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """The harness's samples, task by task."""
 
@@ -92,6 +95,8 @@ class LmEval:
     """cpu, cuda, or auto."""
     precision: str = field(default="auto", kw_only=True)
     """fp32, bf16, or auto."""
+    samples: str | Path | None = field(default=None, kw_only=True)
+    """A folder where the harness's own samples are kept, a file a task and checkpoint: document, prompt, reply, value of every item."""
     allow_unsafe_code: bool = field(default=False, kw_only=True)
     """Whether code that the model writes may be run on this machine, as humaneval and mbpp do. In a sandbox only."""
     found: Task = field(init=False, repr=False)
@@ -203,6 +208,11 @@ class LmEval:
             "device": device,
         }
 
+    @property
+    def count(self) -> int | None:
+        """How many items will be graded; None before `check`."""
+        return self._run.counts.get((self.task, self.num_fewshot))
+
     def check(self) -> None:
         """Load the data of all tasks of the run once, so that what is missing is missed before anything is trained.
 
@@ -233,6 +243,7 @@ class _Run:
     def __init__(self, graders: Sequence[LmEval]) -> None:
         self.graders = list(graders)
         self.kept: OrderedDict[tuple[str, str], dict[str, Grades]] = OrderedDict()
+        self.counts: dict[tuple[str, int | None], int] = {}
 
     @property
     def plans(self) -> dict[tuple[str, int | None], list[LmEval]]:
@@ -250,9 +261,11 @@ class _Run:
     def check(self) -> None:
         """Load the data of the tasks."""
         with silent(unsafe=self.unsafe), _seeds_kept():
-            for members in self.plans.values():
+            for key, members in self.plans.items():
                 _seed(members[0].seed)
-                members[0].found.load()
+                limit = members[0].limit or math.inf
+                tasks = members[0].found.load()["tasks"].values()
+                self.counts[key] = sum(int(min(limit, len(list(task.eval_docs)))) for task in tasks)
 
     def grades(self, checkpoint: Checkpoint) -> dict[str, Grades]:
         """The grades of all, by name."""
@@ -299,6 +312,8 @@ class _Model:
     """The harness's HFLM."""
     finite: bool
     """Whether it gives finite logits at all."""
+    digest: str
+    """Of the weights."""
     record: dict[str, Any]
 
     @classmethod
@@ -343,7 +358,7 @@ class _Model:
             "template": None if template is None else "tulu" if rendering.fallback else "own",
             "chat_template_sha": None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         }
-        return cls(harness, bool(torch.isfinite(logits).all()), record)
+        return cls(harness, bool(torch.isfinite(logits).all()), checkpoint.digest, record)
 
     def cut(self, arguments: Sequence[Any], output: str) -> bool:
         """Whether a prompt of an item is longer than the model sees."""
@@ -412,6 +427,7 @@ def _evaluated(model: _Model, loaded: dict[str, Any], members: Sequence[LmEval])
         "apply_chat_template": asked.apply_chat_template,
         "fewshot_as_multiturn": asked.fewshot_as_multiturn,
         "hashes": {leaf: _hash(each) for leaf, each in rows.items()},
+        "samples": None if asked.samples is None else _keep(Path(asked.samples), asked, model.digest, rows),
     }
     return {
         each.name: _graded(
@@ -492,6 +508,17 @@ def _graded(
                 }
                 for leaf in sorted(rows)
             },
+            "skill": SKILL_OF.get(task),
+            # What has to be the same of all models that are compared: the hash is of documents, prompts, shots and targets.
+            "settings": {
+                "harness": record["harness"],
+                "chat_template_sha": record["chat_template_sha"],
+                "fewshot_as_multiturn": bool(record["fewshot_as_multiturn"]),
+                "tasks": {
+                    leaf: {"version": str(results["versions"].get(leaf)), "num_fewshot": results["n-shot"].get(leaf), "hash": hashes[leaf]}
+                    for leaf in sorted(rows)
+                },
+            },
             "nulls": dict(sorted(Counter(reason for reason in reasons if reason is not None).items())),
         },
     )
@@ -516,6 +543,27 @@ def _finite(value: Any, text: bool) -> bool:
     if text and isinstance(value, str):
         return value.strip("() ").partition(",")[0].lower() not in ("nan", "inf", "-inf")
     return not isinstance(value, float) or math.isfinite(value)
+
+
+def _keep(folder: Path, asked: LmEval, digest: str, rows: Rows) -> str:
+    """Write the harness's samples of a run as compressed JSON lines, the same bytes for the same samples; the file's name.
+
+    Raises:
+        EnvironmentFault: the folder cannot be written.
+    """
+    shots = "" if asked.num_fewshot is None else f"-{asked.num_fewshot}shot"
+    name = f"{SAFE.sub('_', asked.task)[:80]}{shots}-{digest[:16]}.jsonl.zst"
+    lines = [
+        json.dumps({"task": leaf, **row}, ensure_ascii=False, sort_keys=True, default=str) for leaf in sorted(rows) for row in rows[leaf]
+    ]
+    data = "".join(line + "\n" for line in lines).encode("utf-8", "replace")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"{folder} cannot be used: {error.strerror or error}.", fix="Name another folder.") from error
+    with atomic_write(folder / name) as file:
+        file.write(zstd.compress(data))
+    return name
 
 
 def _hash(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -589,7 +637,10 @@ def read_results(path: str | Path) -> list[Grades]:
         "hashes": {leaf: _hash(each) for leaf, each in rows.items()},
     }
     made: list[Grades] = []
-    for task, leaves in _asked(results, rows).items():
+    asked = _asked(results, rows)
+    if not asked:
+        raise ObservationsError(f"{file} names no task that has samples.", fix="Run the harness again with --log_samples.")
+    for task, leaves in asked.items():
         part = {leaf: rows[leaf] for leaf in leaves}
         metrics = [name for name in _metrics(results, leaves[0]) if all(name in _metrics(results, leaf) for leaf in leaves)]
         without = [name for name in metrics if not _per_item(part, name)]
@@ -667,7 +718,8 @@ def _samples(file: Path, leaf: str, stamp: str, results: Mapping[str, Any]) -> l
 
 def _asked(results: Mapping[str, Any], rows: Rows) -> dict[str, list[str]]:
     """What the run was asked for: groups that stand in no other, and tasks that stand in none."""
-    groups = {str(name): [str(each) for each in members] for name, members in (results.get("group_subtasks") or {}).items()}
+    # Some releases list tasks, too, as groups without members.
+    groups = {str(name): [str(each) for each in members] for name, members in (results.get("group_subtasks") or {}).items() if members}
     inside = {member for members in groups.values() for member in members}
 
     def leaves(name: str, above: frozenset[str]) -> list[str]:

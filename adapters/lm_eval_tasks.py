@@ -68,6 +68,9 @@ SUITES: Final[Mapping[str, tuple[SuiteTask, ...]]] = {
 """`open-llm` are the four tasks of InstructMining's evaluation (Cao et al. 2023, arXiv:2307.06290) with the shots of the Open LLM
 Leaderboard of its time; `tulu` are the harness's nearest tasks to the evaluation of Wang et al. 2023, arXiv:2306.04751."""
 
+SKILL_OF: Final[Mapping[str, str]] = {each.task: each.skill for suite in SUITES.values() for each in suite}
+"""What the tasks of the suites are said to measure."""
+
 SUITE_NOTES: Final[Mapping[str, Mapping[str, str]]] = {
     "open-llm": {
         "arc_challenge": "The leaderboard ran an older harness; its figures and those of today's task are not the same.",

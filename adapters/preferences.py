@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
-from instructsel.adapters.generate import Generator, Outputs, digest_of, distinct
+from instructsel.adapters.generate import Generator, Instructed, Outputs, digest_of
 from instructsel.adapters.judge import Judgments
 from instructsel.artifact import fingerprint
 from instructsel.errors import ObservationsError, StudyError, UsageError
@@ -21,28 +20,16 @@ JUDGED: Final = "judged_outputs"
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Answers(Instructed):
     """A grader that has a checkpoint answer, and says no more of an answer than how many characters it has.
 
     The answers stand in the record, so that a judge may be asked later, and a second one after it, without another answer being
     written. More or fewer characters are no better: no verdict is to rest on these grades.
     """
 
-    instructions: tuple[str, ...] = field(repr=False)
-    """Each once."""
     generator: Generator = field(default_factory=Generator)
     name: str = field(default=ANSWERS, kw_only=True)
     """What the grades are called."""
-
-    def __post_init__(self) -> None:
-        if not self.instructions:
-            raise UsageError(f"{self.name} has no instruction.", fix="Give a set with at least one.")
-        distinct(self.instructions, self.name)
-
-    @cached_property
-    def items(self) -> tuple[str, ...]:
-        """Digests of the instructions, in order."""
-        return tuple(map(digest_of, self.instructions))
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -113,8 +100,13 @@ def in_turn(outputs: Sequence[Outputs], *, name: str) -> Outputs:
     )
 
 
-def grades_of(judgments: Judgments, *, name: str = JUDGED) -> Grades:
+def grades_of(judgments: Judgments, *, name: str = JUDGED, official: Mapping[str, float] | None = None) -> Grades:
     """Judgments that are there already as grades: the preference less 1.
+
+    Args:
+        judgments: of one model.
+        name: of the grades.
+        official: AlpacaEval's own length-controlled win rate, where it is known.
 
     Raises:
         ObservationsError: no judgment, or an instruction twice.
@@ -134,9 +126,12 @@ def grades_of(judgments: Judgments, *, name: str = JUDGED) -> Grades:
         higher_is_better=True,
         record={
             "judge": dict(judgments.judge),
+            "settings": {"judge": dict(judgments.judge), "reference": dict(judgments.record.get("reference") or {})},
             "nulls": judgments.nulls,
             "flags": judgments.flags,
             "lengths": dict(judgments.record.get("lengths") or {}),
+            "of_alpaca_eval": bool(judgments.record.get("official")),
+            "official": None if official is None else dict(official),
         },
     )
 

@@ -316,7 +316,7 @@ class TrlTrainer:
             require("transformers", needed_by="the fine-tune").training_args.OptimizerNames(recipe.optimizer)
         except ValueError as error:
             raise UsageError(f"transformers has no optimizer '{recipe.optimizer}'.", fix="For example: adamw_torch_fused") from error
-        return trl.SFTConfig(
+        made = trl.SFTConfig(
             output_dir=str(state),
             per_device_train_batch_size=micro,
             gradient_accumulation_steps=recipe.batch // micro,
@@ -350,6 +350,10 @@ class TrlTrainer:
             disable_tqdm=True,
             dataset_num_proc=None,
         )
+        # One model, one GPU: on a machine with several it would be split over all of them, and its batches with it.
+        _ = made.device
+        made._n_gpu = min(made.n_gpu, 1)
+        return made
 
     def _save(self, folder: Path, trainer: Any, record: dict[str, Any], seed: int, *, seconds: float, resumed: bool) -> Checkpoint:
         model = trainer.model

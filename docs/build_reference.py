@@ -20,6 +20,13 @@ VERBS = (
     ["cache", "show"],
     ["cache", "prune"],
     ["demo"],
+    ["train"],
+    ["study", "plan"],
+    ["study", "run"],
+    ["study", "status"],
+    ["study", "size"],
+    ["verify"],
+    ["report"],
 )
 PAGE = Path(__file__).with_name("reference") / "command-line.md"
 

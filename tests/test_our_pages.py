@@ -10,6 +10,8 @@ import pytest
 
 from instructsel.rules.fit import fit
 from instructsel.rules.observations import Observations
+from instructsel.verification.summary import ASSUMED
+from instructsel.verification.verify import Verification
 from tests.conftest import ROOT
 from tests.test_embedded_reward_page import results, script
 
@@ -66,3 +68,16 @@ def test_our_verdicts_follow_from_the_grades(name: str) -> None:
     assert VERDICTS.verdicts(told, found).against(told["against"]).word == told["word"]
     assert len(found.as_dict()["arms"]["random"]) >= 3 and not told["left"]
     assert {"random", "longest", "length-matched", "rds+", "whole-pool", "base", "selection"} <= set(found.arms)
+
+
+def test_the_variances_that_are_assumed_before_a_first_run_are_those_that_were_measured() -> None:
+    measured = []
+    for name in ("eq4-without-reward", "our-rule"):
+        found = Verification.read(RESULTS / f"verification_dolly_{name}.parquet")
+        for grader in found.graders:
+            each = found.components("selection", "random", grader)
+            measured.append([(getattr(each, part) or 0.0) / (each.item_sd or 1.0) ** 2 for part in ("items", "residual", "seeds", "draws")])
+    items, residual, seeds, draws = zip(*measured, strict=True)
+    assert max(items) < 0.25 and min(residual) > 0.002 and max(residual) < 0.25 and max(*seeds, *draws) < 0.00025
+    assert min(items) < ASSUMED.items < max(items) and min(residual) < ASSUMED.residual < max(residual)
+    assert min(seeds) < (ASSUMED.seeds or 0.0) < max(seeds) and min(draws) < (ASSUMED.draws or 0.0) < max(draws)

@@ -17,6 +17,8 @@ _GOOD: Final = (
     r"(?:best|better|superior|winner|winning|wins?|highest|perfect|preferred|preferable|maximum|flawless|full marks|top|10(?:/10)?|100)"
 )
 _RULES: Final = r"(?:instructions?|prompts?|rules?|directions?|directives?|guidelines?|criteria|orders|rubrics?|commands?|tasks?|guidance|constraints|policy|policies)"
+_MARKS: Final = r"(?<![\[<{=#*~-])[\[<{=#*~-]++"
+"""A run of them, whole: tried from each of its characters, a line of thousands would take time with their square."""
 
 SIGNS: Final = {
     "overrides": re.compile(
@@ -37,7 +39,7 @@ SIGNS: Final = {
         rf"\b(?:dear|hello|hi|hey|attention|note (?:to|for)|message (?:to|for)|memo to|instructions? (?:to|for)|reminder (?:to|for)|warning to|advice to|tell)"
         rf",? (?:the |all |any |our |my |whichever |whoever )?(?:\w+ ){{0,2}}{_JUDGE}\b"
         rf"|\b(?:you are|you're|act as|acting as|as|being) (?:now )?(?:a|an|the|my)? ?(?:\w+[ -]){{0,3}}(?:{_JUDGE})\b(?=[,:;.]| (?:you|and|i|of|must|should|who|that|whose|model))"
-        rf"|(?:^|\n)\W*(?:ai |llm |the )?{_JUDGE} ?[:,]"
+        rf"|(?:^|\n)[^\w\n]*+(?:ai |llm |the )?{_JUDGE} ?[:,]"
         rf"|\bif you(?: are|'re)(?: an?| the)? (?:\w+ ){{0,3}}(?:{_JUDGE}|llm|language model|ai|bot|automated)\b"
         rf"|\b(?:the|this|any|whichever) (?:llm|ai|automatic|automated|language model)(?: model)? {_JUDGE}\b"
         rf"|\b(?:whoever|whatever|anyone|model|llm|ai) (?:is )?(?:judging|grading|evaluating|rating|scoring|comparing) (?:this|these|the)\b",
@@ -69,16 +71,16 @@ SIGNS: Final = {
     ),
     "control_token": CONTROL,
     "forges_marker": re.compile(
-        rf"[\[<{{=#*~-]+[^\]>}}\n]{{0,60}}\b(?:{_ANSWER}|instruction|data|context|user input|evaluation|marker)s?\b[^\]>}}\n]{{0,20}}\b(?:begins?|starts?|ends?|closed?|over)\b"
-        rf"|[\[<{{=#*~-]+ *(?:begin|start|end|close)(?:s|ning)?(?: of)?[ _](?:the )?(?:{_ANSWER}|instruction|data|context|user input|evaluation)s?\b"
+        rf"{_MARKS}[^\]>}}\n]{{0,60}}\b(?:{_ANSWER}|instruction|data|context|user input|evaluation|marker)s?\b[^\]>}}\n]{{0,20}}\b(?:begins?|starts?|ends?|closed?|over)\b"
+        rf"|{_MARKS} *(?:begin|start|end|close)(?:s|ning)?(?: of)?[ _](?:the )?(?:{_ANSWER}|instruction|data|context|user input|evaluation)s?\b"
         rf"|</? *(?:{_ANSWER}|instruction|judge|system|assistant|user|candidate|evaluation)s?[_ ]?[ab12]? *>"
         r"|\b[0-9a-f]{32}\b|\{(?:instruction|output_[12]|output|answer)\}|model_identifier|\"\"\"\s*[}\]]"
-        r"|(?:^|\n)\s*#{1,4} *(?:system|new instruct|best model|task\b|evaluat|verdict|judg|end of|answer [ab12]\b|output [(]?[ab12]\b|model outputs?|instruction\b)"
+        r"|(?:^|\n) *#{1,4} *(?:system|new instruct|best model|task\b|evaluat|verdict|judg|end of|answer [ab12]\b|output [(]?[ab12]\b|model outputs?|instruction\b)"
         r"|(?:^|[\n>\]]) *(?:system|developer|judge|human)\b ?: ",
         re.IGNORECASE,
     ),
     "other_language": re.compile(
-        r"ignorier\w* (?:\w+ ){0,3}anweisung|vergiss (?:\w+ ){0,3}anweisung|ignor\w+ (?:\w+ ){0,4}(?:instrucciones|instruções|istruzioni|instrucţiuni)|(?:ignorez|oubliez) (?:\w+ ){0,4}instructions"
+        r"\bignorier\w*+ (?:\w+ ){0,3}anweisung|vergiss (?:\w+ ){0,3}anweisung|\bignor\w++ (?:\w+ ){0,4}(?:instrucciones|instruções|istruzioni|instrucţiuni)|(?:ignorez|oubliez) (?:\w+ ){0,4}instructions"
         r"|(?:忽略|无视|忽視|忘记|忘記).{0,12}(?:指令|指示|说明|提示|规则|要求)|игнорируй|забудь.{0,20}инструкци|(?:無視して|無視しろ)|무시하(?:고|세요|라)|تجاهل.{0,20}التعليمات|(?:neem|negeer) (?:\w+ ){0,3}(?:instructies)|zignoruj",
         re.IGNORECASE,
     ),

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from instructsel.adapters.generate import Generator, Outputs, digest_of, distinct
+from instructsel.adapters.generate import Generator, Instructed, Outputs, distinct
 from instructsel.adapters.judge.judgments import CIRCULAR, Judge, Judgment, Judgments, Pair
 from instructsel.artifact import fingerprint
-from instructsel.errors import UsageError
 from instructsel.models import runner
 from instructsel.models.load import LocalModel, locate, settings
 from instructsel.models.reward import RewardModel
@@ -73,7 +72,7 @@ def compare(judge: Judge, outputs: Outputs, reference: Outputs, *, instructions:
 
 
 @dataclass(frozen=True, eq=False)
-class JudgedOutputs:
+class JudgedOutputs(Instructed):
     """A grader: how often a judge prefers a checkpoint's output to the reference's, instruction by instruction.
 
     A value is the preference less 1, in [0, 1]: 1 the checkpoint's output, 0 the reference's, 0.5 a tie. Items are digests of the
@@ -82,8 +81,6 @@ class JudgedOutputs:
     record says so.
     """
 
-    instructions: tuple[str, ...] = field(repr=False)
-    """Each once."""
     reference: Outputs = field(repr=False)
     """The reference's outputs; for a selection, those of the random arm."""
     judge: Judge
@@ -92,16 +89,6 @@ class JudgedOutputs:
     """What the grades are called."""
     ranked_with: frozenset[str] = field(default=frozenset(), kw_only=True)
     """Digests of the models that ranked the arms."""
-
-    def __post_init__(self) -> None:
-        if not self.instructions:
-            raise UsageError(f"{self.name} has no instruction to grade with.", fix="Give a set with at least one.")
-        distinct(self.instructions, self.name)
-
-    @cached_property
-    def items(self) -> tuple[str, ...]:
-        """Digests of the instructions, in order."""
-        return tuple(map(digest_of, self.instructions))
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -139,6 +126,11 @@ class JudgedOutputs:
             truncated=int(outputs.record.get("cut", 0)),
             record={
                 "judge": dict(found.judge),
+                "settings": {
+                    "judge": dict(found.judge),
+                    "reference": {"generator": self.reference.generator, "digest": self.reference.digest},
+                },
+                "models": sorted(self.judge.digests),
                 "judged": dict(found.record),
                 "generated": dict(outputs.record),
                 "nulls": found.nulls,
@@ -153,15 +145,13 @@ class JudgedOutputs:
 
 
 @dataclass(frozen=True, eq=False)
-class RewardGrader:
+class RewardGrader(Instructed):
     """A grader: the raw logit that a reward model gives a checkpoint's output, instruction by instruction.
 
     An output of nothing but white space has no value (empty_output). A reward model that also ranked the arm finds what it was
     told to look for: that is circular, and the record says so.
     """
 
-    instructions: tuple[str, ...] = field(repr=False)
-    """Each once."""
     reward: str
     """A local folder or a hub id."""
     generator: Generator = field(default_factory=Generator)
@@ -173,11 +163,6 @@ class RewardGrader:
     ranked_with: frozenset[str] = field(default=frozenset(), kw_only=True)
     """Digests of the models that ranked the arms."""
 
-    def __post_init__(self) -> None:
-        if not self.instructions:
-            raise UsageError(f"{self.name} has no instruction to grade with.", fix="Give a set with at least one.")
-        distinct(self.instructions, self.name)
-
     @cached_property
     def source(self) -> LocalModel:
         """The reward model's files.
@@ -187,11 +172,6 @@ class RewardGrader:
             UntrustedModel: only pickled weights.
         """
         return locate(self.reward, revision=self.revision, needed_by=self.name)
-
-    @cached_property
-    def items(self) -> tuple[str, ...]:
-        """Digests of the instructions, in order."""
-        return tuple(map(digest_of, self.instructions))
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -255,6 +235,8 @@ class RewardGrader:
             truncated=int(outputs.record.get("cut", 0)) + int(answers.truncated.sum()),
             record={
                 "reward": model.fingerprint,
+                "settings": {"reward": model.fingerprint},
+                "models": [model.source.digest],
                 "generated": dict(outputs.record),
                 "nulls": dict(sorted(Counter(reason for reason in reasons if reason is not None).items())),
                 CIRCULAR: model.source.digest in self.ranked_with,

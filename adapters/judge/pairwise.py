@@ -122,7 +122,7 @@ class PairwiseJudge:
 
     Canaries, pairs whose better one is beyond doubt, are asked among the others. A judge that gets more than `max_failed_canaries`
     of them wrong, does not decide, or replies with something else is refused with all its judgments. One that gave no reply at all
-    to a canary failed nothing; one that gave none to any is unavailable.
+    to a canary failed nothing, and is unavailable where it left more than as many of them unanswered.
 
     Replies are kept in `folder` as they come; interrupted, killed or refused, the same is not asked again.
     """
@@ -160,7 +160,7 @@ class PairwiseJudge:
         Raises:
             PoolError: an instruction stands twice.
             ModelRefused: the judge fails the canaries, or the endpoint began to serve another model.
-            ModelUnavailable: the endpoint refuses the key, knows no such model, or gave no reply to any canary.
+            ModelUnavailable: the endpoint refuses the key, knows no such model, or left too many canaries unanswered.
             EnvironmentFault: the folder cannot be written.
         """
         distinct([pair.instruction for pair in pairs], "The set of pairs")
@@ -235,12 +235,12 @@ class _Guard:
         """Refuse a judge nobody could test.
 
         Raises:
-            ModelUnavailable: no canary got a reply.
+            ModelUnavailable: more canaries than may fail got no reply.
         """
         counts = self.counts()
-        if counts["asked"] and counts["unanswered"] == counts["asked"]:
+        if counts["unanswered"] > self._limit * counts["asked"]:
             raise ModelUnavailable(
-                f"The judge {self._name} gave no reply to any of {counts['asked']} canaries.",
+                f"The judge {self._name} gave no reply to {counts['unanswered']} of {counts['asked']} canaries, so that nobody knows whether it can judge.",
                 fix="Try again when it answers; nothing is lost.",
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ SELECTION: Final = "selection"
 RANDOM: Final = "random"
 WHOLE_POOL: Final = "whole-pool"
 BASE: Final = "base"
+COMPUTED: Final = 0.8
+"""The share of a pool's rows that a model must have been asked for its seconds to be those of scoring the pool: some rows are equal."""
 SEEDED: Final = re.compile(r"(.+)-seed(\d+)")
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     RANDOM: (),
@@ -34,19 +37,39 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def found_beside(selection: Path) -> dict[str, list[str]]:
-    """The baselines that select wrote beside a selection: name → files, a file a draw."""
+    """The baselines that select wrote beside a selection: name → files, a file a draw.
+
+    Raises:
+        UsageError: one that is of another pool or budget, left there by an earlier selection.
+    """
     packed = next((ending for ending in (".gz", ".zst") if selection.name.endswith(ending)), "")
     plain = Path(selection.name.removesuffix(packed))
     found: dict[str, list[tuple[int, str]]] = {}
-    for path in sorted(selection.parent.glob(f"{plain.stem}.*{plain.suffix}{packed}")):
+    own = _origin(selection)
+    for path in sorted(selection.parent.glob(f"{glob.escape(plain.stem)}.*{glob.escape(plain.suffix + packed)}")):
         name = path.name.removesuffix(packed).removesuffix(plain.suffix)[len(plain.stem) + 1 :]
         # Every selection has an account beside it; another file that begins alike has none.
         if not name or not path.with_name(f"{plain.stem}.{name}.selection.parquet").exists():
             continue
+        if own is not None and _origin(path) != own:
+            raise UsageError(
+                f"{path.name} was not selected with {selection.name}: its pool or budget is another one.",
+                fix="Select again into an empty folder, or leave it out with --no-beside.",
+            )
         seeded = SEEDED.fullmatch(name)
         arm, draw = (seeded[1], int(seeded[2])) if seeded else (name, 0)
         found.setdefault(arm, []).append((draw, str(path)))
     return {arm: [path for _, path in sorted(draws)] for arm, draws in sorted(found.items())}
+
+
+def _origin(path: Path) -> tuple[Any, Any] | None:
+    """The pool and the budget of a selection, by the account beside it; None without one."""
+    try:
+        manifest = read_manifest(sidecar(path)) or {}
+    except InstructselError:
+        return None
+    found = (manifest.get("pool") or {}).get("fingerprint"), (manifest.get("settings") or {}).get("budget")
+    return None if found == (None, None) else found
 
 
 def named(entries: Iterable[str], flag: str) -> dict[str, list[list[str]]]:
@@ -109,7 +132,10 @@ def of_rows(
             if rows > len(all_rows):
                 raise UsageError(f"The pool has {len(all_rows)} rows, the selection {rows}.", fix="Name the pool it was selected from.")
             read[RANDOM], seconds[RANDOM] = tuple(all_rows.sample(rows, seed=draw) for draw in range(draws)), 0.0
-    return [Arm(name, pools, selection_seconds=seconds[name]) for name, pools in read.items()]
+    return [
+        Arm(name, pools, selection_seconds=seconds[name], ranked_with=ranked_with(files[name][0]) if name in files else frozenset())
+        for name, pools in read.items()
+    ]
 
 
 def of_models(entries: Sequence[str]) -> list[Arm]:
@@ -127,7 +153,7 @@ def of_models(entries: Sequence[str]) -> list[Arm]:
     return [Arm(name, checkpoints=tuple(models(draw) for draw in draws)) for name, draws in named(entries, "--checkpoint").items()]
 
 
-def of_results(entries: Sequence[str]) -> list[Arm]:
+def of_results(entries: Sequence[str], files: Path | None = None) -> list[Arm]:
     """The arms of which there are finished results: folders or files of lm-evaluation-harness, AlpacaEval's annotations.
 
     Raises:
@@ -136,24 +162,42 @@ def of_results(entries: Sequence[str]) -> list[Arm]:
     """
 
     def grades(draw: Sequence[str]) -> tuple[tuple[Grades, ...], ...]:
-        return tuple(read_finished(path) for path in draw)
+        return tuple(read_finished(path, files) for path in draw)
 
     return [Arm(name, results=tuple(grades(draw) for draw in draws)) for name, draws in named(entries, "--results").items()]
 
 
-def read_finished(path: str) -> tuple[Grades, ...]:
+def incomplete(arms: Iterable[Arm]) -> list[str]:
+    """What is to be said of annotations that are AlpacaEval's and not of all its instructions."""
+    from instructsel.adapters.alpaca_eval import OFFICIAL
+
+    found = []
+    for arm in arms:
+        for grades in (each for draw in arm.results for seed in draw for each in seed):
+            if grades.record.get("of_alpaca_eval") and len(grades.items) != OFFICIAL:
+                found.append(f"{arm.name} has annotations of {len(grades.items)} of AlpacaEval's {OFFICIAL} instructions.")
+    return list(dict.fromkeys(found))
+
+
+def read_finished(path: str, files: Path | None = None) -> tuple[Grades, ...]:
     """The grades of finished results.
+
+    Args:
+        path: of annotations, or of the harness's results.
+        files: a folder with AlpacaEval's own file for its length control.
 
     Raises:
         UsageError: no results there.
         ObservationsError, ScoresError: results that cannot be read.
     """
-    from instructsel.adapters.alpaca_eval import read_annotations
+    from instructsel.adapters.alpaca_eval import official_length_control, read_annotations, rows_of
     from instructsel.adapters.lm_eval import read_results
     from instructsel.adapters.preferences import grades_of
 
-    if Path(path).is_file() and _is_list(Path(path)):
-        return (grades_of(read_annotations(path)),)
+    if Path(path).is_file() and (Path(path).suffix == ".jsonl" or _is_list(Path(path))):
+        found = read_annotations(path)
+        official = official_length_control(rows_of(path), files) if found.record["official"] and found.n_total else None
+        return (grades_of(found, official=official),)
     return tuple(read_results(path))
 
 
@@ -171,7 +215,7 @@ def untouched(base: str, revision: str | None) -> Arm:
 
 
 def selection_seconds(path: str, arm: str) -> float | None:
-    """What choosing a file's rows took: its indicators and its ranking; None where nobody wrote it down."""
+    """What choosing a file's rows took: its indicators and its ranking; None where nobody wrote it down, or the cache had the scores."""
     try:
         manifest = read_manifest(sidecar(Path(path))) or {}
         table = (manifest.get("run") or {}).get("scores")
@@ -183,13 +227,16 @@ def selection_seconds(path: str, arm: str) -> float | None:
         return None
     seconds = (scores.get("run") or {}).get("seconds") or {}
     ranking = (manifest.get("run") or {}).get("seconds")
+    computed, rows = (scores.get("run") or {}).get("computed") or {}, (scores.get("pool") or {}).get("examples") or 0
+    if any(computed.get(symbol, rows) < COMPUTED * rows for symbol in needed):
+        return None
     if any(symbol not in seconds for symbol in needed) or not isinstance(ranking, int | float):
         return None
     return float(ranking) + float(sum(seconds[symbol] for symbol in needed))
 
 
 def ranked_with(path: str) -> frozenset[str]:
-    """Digests of the models that ranked a selection's rows: a judge or reward model among them is circular."""
+    """Digests of the models that ranked a file's rows, by the account beside it: a judge or reward model among them is circular."""
     try:
         manifest = read_manifest(sidecar(Path(path))) or {}
     except ScoresError:

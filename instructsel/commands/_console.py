@@ -19,12 +19,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+COMMAND: Final = re.compile(r"^([ \t]*)(:|#)(:|#\[)", re.MULTILINE)
+"""How a line begins that GitHub's runner takes for a command."""
 """Characters that could move the cursor, color the screen, or turn the reading direction."""
 
 
 def clean(text: str) -> str:
-    """A text that is safe to show: control characters are written as escapes."""
-    return CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    """A text that is safe to show: control characters are written as escapes, and so is what a CI runner would take for a command."""
+    shown = CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return COMMAND.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}{found[3]}", shown)
 
 
 def excerpt(text: str, width: int = 72) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,8 +46,8 @@ class Harness:
     chat_template: bool
     allow_unsafe_code: bool
 
-    def graders(self, place: Place) -> list[Grader]:
-        """A grader a task and metric; data that cannot be had shows here, before anything is trained."""
+    def graders(self, place: Place, samples: Path) -> list[Grader]:
+        """A grader a task and metric, which keeps the harness's samples in a folder; data that cannot be had shows here, before anything is trained."""
         if not self.tasks:
             return []
         from instructsel.adapters.lm_eval import LmEval
@@ -63,6 +63,7 @@ class Harness:
             device=place.device,
             precision=place.precision,
             allow_unsafe_code=self.allow_unsafe_code,
+            samples=samples,
         )
         for each in made:
             each.check()
@@ -81,11 +82,18 @@ class Asked:
     judge_key: str | None
     annotator: str | None
     reward: str | None
+    files: Path | None = None
+    """A folder with AlpacaEval's own file for its length control."""
 
     @property
     def count(self) -> int:
         """How many graders of answers there will be."""
         return bool(self.judge or self.annotator) + bool(self.reward)
+
+    @property
+    def names(self) -> list[str]:
+        """What their grades will be called."""
+        return [*([JUDGED] if self.judge or self.annotator else []), *([REWARD] if self.reward else [])]
 
     def check(self) -> None:
         """Refuse what does not go together.
@@ -110,6 +118,11 @@ class Asked:
         from instructsel.adapters.generate import Generator
         from instructsel.adapters.preferences import Answers
 
+        if (self.annotator or self.judge_url) and not self.judge_revision:
+            say(
+                "warning: nothing says which revision of the judge answers, and a provider may change it; --judge-revision does.",
+                quiet=quiet,
+            )
         asked = options.Reading().read([self.instructions], quiet=True)
         _check(arms, asked, quiet=quiet)
         # A set may name an instruction twice, with two answers to it; it is asked once.
@@ -136,25 +149,20 @@ class Asked:
         finally:
             runner.free_memory()
 
-    def judges(
-        self, answers: Answers, runs: Sequence[Run], place: Place, folder: Path, *, reference: str, ranked_with: frozenset[str]
-    ) -> list[OutputGrader]:
+    def judges(self, answers: Answers, runs: Sequence[Run], place: Place, folder: Path, *, reference: str) -> list[OutputGrader]:
         """Who grades the answers: a judge, against those of the reference arm's models in turn, and a reward model.
 
+        A judge has nothing to prefer to where no model of the reference arm has answered, and is left out.
+
         Raises:
-            UsageError: no model of the reference arm has answered.
             What loading a judge raises.
         """
         from instructsel.adapters.judge import JudgedOutputs, RewardGrader
         from instructsel.adapters.preferences import in_turn
 
         made: list[OutputGrader] = []
-        if self.judge or self.annotator:
-            standing = [answers.of(run.grades, run.name) for run in runs if run.arm == reference and run.grades.grader == answers.name]
-            if not standing:
-                raise UsageError(
-                    f"No model of {reference} has answered, so there is nothing to prefer to.", fix="Name another arm with --baseline."
-                )
+        standing = [answers.of(run.grades, run.name) for run in runs if run.arm == reference and run.grades.grader == answers.name]
+        if (self.judge or self.annotator) and standing:
             made.append(
                 JudgedOutputs(
                     answers.instructions,
@@ -162,11 +170,10 @@ class Asked:
                     self._judge(place, folder),
                     answers.generator,
                     name=JUDGED,
-                    ranked_with=ranked_with,
                 )
             )
         if self.reward:
-            made.append(RewardGrader(answers.instructions, self.reward, answers.generator, name=REWARD, ranked_with=ranked_with))
+            made.append(RewardGrader(answers.instructions, self.reward, answers.generator, name=REWARD))
         return made
 
     def _judge(self, place: Place, folder: Path) -> Judge:
@@ -181,6 +188,41 @@ class Asked:
         else:
             voice = LocalVoice.load(self.judge or "", revision=self.judge_revision, precision=place.precision, device=place.device)
         return PairwiseJudge(voice, folder / KEPT)
+
+
+def with_official(runs: Sequence[Run], answers: Answers, given: Sequence[Run], grader: Any, files: Path | None) -> list[Run]:
+    """The judged runs with AlpacaEval's own length-controlled win rate, where the instructions are its own and its file is there.
+
+    Args:
+        runs: as judged.
+        answers: that had the models answer.
+        given: the runs with the answers, in the same order.
+        grader: JudgedOutputs.
+        files: a folder with the file.
+    """
+    from instructsel.adapters.alpaca_eval import official_length_control
+
+    found = []
+    for run, answered in zip(runs, given, strict=True):
+        outputs = answers.of(answered.grades, answered.name)
+        preferences = [
+            value + 1.0 if valid else None for value, valid in zip(run.grades.values.tolist(), run.grades.valid.tolist(), strict=True)
+        ]
+        rows = [
+            {
+                "instruction": one,
+                "output_1": grader.reference.of(one)[0],
+                "output_2": outputs.of(one)[0],
+                "generator_1": grader.reference.generator,
+                "generator_2": outputs.generator,
+                "preference": preference,
+            }
+            for one, preference in zip(answers.instructions, preferences, strict=True)
+        ]
+        official = official_length_control(rows, files)
+        record = run.grades.record if official is None else {**run.grades.record, "official": official}
+        found.append(replace(run, grades=replace(run.grades, record=record)))
+    return found
 
 
 def held_out(files: Sequence[str], place: Place, arms: Sequence[Arm], *, quiet: bool) -> list[Grader]:

@@ -26,24 +26,26 @@ def defaults() -> dict[str, Any]:
         fail(UsageError(f"{FILE} cannot be read: {error}.", fix="Correct it, or run from another folder."))
     known = {"score", "select", "rules", "explain", "diff", "status", "doctor", "cache", "demo", "train", "study", "verify", "report"}
     for table, values in found.items():
-        if table not in known or not isinstance(values, dict):
+        if table not in known:
             fail(UsageError.named(table, known, noun=f"command in {FILE}"))
+        if not isinstance(values, dict):
+            fail(UsageError(f"{table} in {FILE} is no table.", fix=f"Write [{table}] in a line of its own, and its settings below."))
     return {table: {_parameter(key): value for key, value in values.items()} for table, values in found.items()}
 
 
 def _parameter(flag: str) -> str:
-    return {"map": "mapping", "format": "form"}.get(flag, flag.replace("-", "_"))
+    # Where a parameter could not be called as its flag is.
+    return {"map": "mapping", "format": "form", "eval": "evaluate", "all": "everything"}.get(flag, flag.replace("-", "_"))
 
 
 def check(context: typer.Context) -> None:
     """Refuse keys of the settings file that the command has no flag for."""
     given = (context.parent.default_map or {}).get(context.info_name or "", {}) if context.parent else {}
-    known = [parameter.name or "" for parameter in context.command.params]
+    # As the flags are called, which is what a reader of --help would write.
+    called = {parameter.name or "": max(parameter.opts, key=len).lstrip("-").replace("_", "-") for parameter in context.command.params}
     for key in given:
-        if key not in known:
-            raise UsageError.named(
-                key.replace("_", "-"), [name.replace("_", "-") for name in known], noun=f"setting for {context.info_name} in {FILE}"
-            )
+        if key not in called:
+            raise UsageError.named(key.replace("_", "-"), called.values(), noun=f"setting for {context.info_name} in {FILE}")
 
 
 def print_config(context: typer.Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -22,8 +23,8 @@ def helped(commands: Sequence[list[str]]) -> Iterator[list[subprocess.Popen[byte
     """Processes that work in the same folder; interrupted where the block is."""
     helpers: list[subprocess.Popen[bytes]] = []
     try:
-        for line in commands:
-            helpers.append(subprocess.Popen(line, stdin=subprocess.DEVNULL))
+        for at, line in enumerate(commands, start=1):
+            helpers.append(subprocess.Popen(line, stdin=subprocess.DEVNULL, env=_environment(at)))
         yield helpers
     except BaseException:
         # As Ctrl-C does to all of a terminal's processes; who does not hear it, as while it is loading, can as well be killed.
@@ -37,6 +38,24 @@ def helped(commands: Sequence[list[str]]) -> Iterator[list[subprocess.Popen[byte
                 each.kill()
                 each.wait()
         raise
+
+
+def _environment(at: int) -> dict[str, str] | None:
+    """That of a helper: where there are several GPUs it sees one of them, the process that starts it works on the first."""
+    found = gpus()
+    return None if len(found) < 2 else {**os.environ, "CUDA_VISIBLE_DEVICES": found[at % len(found)]}
+
+
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none without torch."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [each.strip() for each in named.split(",") if each.strip()]
+    if importlib.util.find_spec("torch") is None:
+        return []
+    import torch
+
+    return [str(at) for at in range(torch.cuda.device_count())]
 
 
 def command(context: typer.Context, **changes: Any) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 
 from instructsel.artifact import read_manifest
 from instructsel.commands import _options as options
+from instructsel.commands import _settings as settings
 from instructsel.commands._console import reported, say
 from instructsel.commands.select import find_pool
 from instructsel.errors import UsageError
@@ -23,6 +24,7 @@ EXAMPLES: Final = """Examples:
 
 @reported
 def command(
+    context: typer.Context,
     results: Annotated[
         list[Path],
         typer.Argument(
@@ -42,6 +44,7 @@ def command(
     show_traceback: options.Traceback = False,
 ) -> None:
     """Put results into one file that shows everything and loads nothing."""
+    settings.check(context)
     target = checked_suffix(output)
     named: list[Path] = [*results, *([scores] if scores else [])]
     texts = _pool(named, pool, quiet=quiet) if with_text else None

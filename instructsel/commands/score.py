@@ -20,6 +20,7 @@ from instructsel.commands._console import Progress, aligned, reported, say
 from instructsel.errors import UsageError
 from instructsel.indicators import _registry as registry
 from instructsel.indicators._base import Indicator, ModelIndicator
+from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models.runner import RunReport
 from instructsel.pool.pool import Pool
 from instructsel.pool.sources import label_of
@@ -150,6 +151,12 @@ def command(
         "reading": reading.as_dict(),
         "limit": limit,
         "seconds": seconds,
+        # Where a model was to be asked: what was not computed was in the cache, and its seconds are those of an earlier run.
+        "computed": {
+            each.symbol: reports[each.symbol].rows if each.symbol in reports else 0
+            for each in chosen
+            if isinstance(each, ModelIndicator | NeighborDistance)
+        },
         "models": {indicator.symbol: str(getattr(indicator, "model", "")) for indicator in chosen if hasattr(indicator, "model")},
         "batches": {
             symbol: {"batches": each.batches, "tokens": each.tokens, "padding_share": round(each.padding_share, 4)}

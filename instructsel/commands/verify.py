@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import orjson
 import typer
@@ -18,19 +17,17 @@ from instructsel.commands import _arms, _graders
 from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
 from instructsel.commands import _settings as settings
-from instructsel.commands._console import Progress, aligned, clean, reported, say
+from instructsel.commands._console import Progress, clean, reported, say
+from instructsel.commands._plans import TABLE, equal_recipe, first_plan, pilot_of, plan, why_no_power
+from instructsel.commands._requirements import check_asked, check_margins, required
+from instructsel.commands._verdicts import spoken
 from instructsel.commands._workers import command as command_line
 from instructsel.commands._workers import helped
 from instructsel.errors import Negative, StudyError, UsageError
 from instructsel.verification.arms import Arm, Verified, slug, verify
-from instructsel.verification.intervals import NEW_RUNS, TARGETS, Target
-from instructsel.verification.judged import judged
-from instructsel.verification.summary import NOT_ENOUGH_MODEL, cost, expected, summary
-from instructsel.verification.verify import BETTER, Verdicts, Verification
-
-if TYPE_CHECKING:
-    from instructsel.adapters.recipe import Recipe
-    from instructsel.adapters.trl import TrlTrainer
+from instructsel.verification.intervals import NEW_RUNS, Target
+from instructsel.verification.judged import PASSING, judged
+from instructsel.verification.summary import expected, summary
 
 EXAMPLES: Final = """Examples:
   instructsel verify study-demo/sources/clean.jsonl --arm shuffled=study-demo/sources/shuffled.jsonl --base study-demo/toybase --preset tiny --steps 2 --seeds 2 --max-refused 0.5 --eval study-demo/sources/evaluation.jsonl -o /tmp/verified
@@ -41,11 +38,11 @@ All of it is made by make toy-study.
 """
 FEWEST_DRAWS: Final = 3
 """Of random selection: with fewer nobody knows how much random subsets differ."""
-REQUIRED: Final = ("better", "not-worse")
-EQUAL: Final = ("steps", "tokens", "epochs")
-TABLE: Final = "verification.parquet"
 VERDICT: Final = "verdict.json"
 OUTPUTS: Final = "outputs"
+PLANNED: Final = "power.json"
+"""What was said before the first run."""
+SAMPLES: Final = "samples"
 
 
 @reported
@@ -80,6 +77,10 @@ def command(
     judge_url: Annotated[str | None, typer.Option(help="Ask --judge behind this OpenAI-compatible address instead.")] = None,
     judge_key: Annotated[str | None, typer.Option(metavar="VARIABLE", help="The environment variable with the key of --judge-url.")] = None,
     annotator: Annotated[str | None, typer.Option(help="An annotator of AlpacaEval, by name or folder, instead of --judge.")] = None,
+    alpaca_files: Annotated[
+        Path | None,
+        typer.Option(help="A folder with AlpacaEval's df_gamed.csv, for its own length-controlled win rate; the hub's cache by default."),
+    ] = None,
     reward: Annotated[str | None, typer.Option(help="A reward model that grades the answers: a local folder or a hub id.")] = None,
     arm: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FILE[,FILE…]", help="Another arm; several files are several draws. May be repeated.")
@@ -126,7 +127,11 @@ def command(
     baseline: Annotated[str | None, typer.Option(help="The arm the verdict is against; random where there is one.")] = None,
     require: Annotated[str | None, typer.Option(help="End with 1 unless this is shown: better, or not-worse (with --margin).")] = None,
     margin: Annotated[
-        float | None, typer.Option(help="How much worse would still do, in the grader's unit, for --require not-worse.")
+        list[str] | None,
+        typer.Option(
+            metavar="[GRADER=]X",
+            help="How much worse would still do, in the grader's unit, for --require not-worse. With a grader's name it is asked of that one; may be repeated.",
+        ),
     ] = None,
     level: Annotated[float, typer.Option(help="1 less the chance of a wrong verdict among all comparisons.")] = 0.95,
     speaks_of: Annotated[
@@ -147,7 +152,7 @@ def command(
     settings.check(context)
     if print_config:
         settings.print_config(context)
-    _check_asked(require, margin, equal, speaks_of)
+    margins = check_asked(require, margin or [], equal, speaks_of, level)
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
 
@@ -158,13 +163,15 @@ def command(
         ),
     )
     place = _graders.Place(device, precision, chosen.max_length)
-    asked = _graders.Asked(instructions, max_new_tokens, judge, judge_revision, judge_url, judge_key, annotator, reward)
+    asked = _graders.Asked(instructions, max_new_tokens, judge, judge_revision, judge_url, judge_key, annotator, reward, alpaca_files)
     arms = _arms_of(
         _arms.of_rows(selection, arm or [], beside=beside, pool=pool or [], draws=draws, whole=whole_pool, form=form),
         _arms.of_models(checkpoint or []),
-        _arms.of_results(results or []),
+        _arms.of_results(results or [], alpaca_files),
         [_arms.untouched(base, revision)] if untouched and base is not None else [],
     )
+    for warning in _arms.incomplete(arms):
+        say(f"warning: {warning}", quiet=quiet or helper)
     against = _against(arms, baseline)
     drawn = next(each for each in arms if each.name == against)
     if against == _arms.RANDOM and drawn.draws < FEWEST_DRAWS:
@@ -174,10 +181,15 @@ def command(
     if trained and base is None:
         raise UsageError("There are rows to train on, and no model.", fix="Name the one to fine-tune with --base.")
     graders = _graders.held_out(evaluate or [], place, arms, quiet=quiet or helper)
-    graders += _graders.Harness(lm_eval, include_path, num_fewshot, items, chat_template, allow_unsafe_code).graders(place)
+    graders += _graders.Harness(lm_eval, include_path, num_fewshot, items, chat_template, allow_unsafe_code).graders(
+        place, output / SAMPLES
+    )
     answers = asked.answers(place, arms, quiet=quiet or helper)
     if not helper:
         asked.try_out(place, output)
+    check_margins(margins, [*(each.name for each in graders), *asked.names], arms)
+    if require is not None and not graders and not asked.count and any(not each.results for each in arms):
+        raise UsageError(f"Nothing grades, so that nothing can be shown: --require {require}.", fix="Give --eval, --lm-eval, or a judge.")
     if not graders and answers is None and any(not each.results for each in arms):
         raise UsageError("Nothing says how good a model is.", fix="Give --eval FILE, --lm-eval TASKS, or --instructions FILE with a judge.")
     trainer = None
@@ -185,16 +197,25 @@ def command(
         made = TrlTrainer(
             base or "", chosen, output / "checkpoints", revision=revision, device=device, precision=precision, max_refused=max_refused
         )
-        trainer = replace(made, recipe=_equal(made, trained, equal, quiet=quiet or helper))
-        say(_plan(arms, trainer.recipe, seeds, equal if chosen.epochs is not None else ""), quiet=quiet or helper)
+        trainer = replace(made, recipe=equal_recipe(made, trained, equal, quiet=quiet or helper))
+        say(plan(arms, trainer.recipe, seeds, equal if chosen.epochs is not None else ""), quiet=quiet or helper)
     measured = [*graders, *([] if answers is None else [answers])]
-    earlier = _pilot(pilot, output)
+    earlier = pilot_of(pilot, output)
     power = expected(
         arms, graders, selection=_arms.SELECTION, baseline=against, seeds=seeds, more=asked.count, pilot=earlier, level=level,
         target=cast(Target, speaks_of),
     )  # fmt: skip
     for each in power:
         say(each.sentence, quiet=quiet or helper)
+    if not power and earlier is None:
+        say(
+            f"What a difference it would take to be found cannot be said before: {why_no_power(arms, against, seeds)}.",
+            quiet=quiet or helper,
+        )
+    planned = [each.as_dict() for each in power]
+    if not helper:
+        names = [*(each.name for each in graders), *asked.names]
+        planned = first_plan(output / PLANNED, power, names, arms, seeds, against, level, speaks_of)
     watched = Progress("verifying", quiet=quiet or helper, unit="runs")
 
     def work(most: int | None) -> Verified:
@@ -217,7 +238,14 @@ def command(
     with helped(lines) as helpers:
         found = _work(work, shares[0], 0 if limit is not None else None, helpers)
     if answers is not None:
-        found = _judged(found, asked, answers, place, output, selection, against, quiet=quiet)
+        given = _judged(found, asked, answers, place, output, against, quiet=quiet)
+        if given is None:
+            if require is not None:
+                raise Negative(f"Nothing is shown yet: {len(found.left)} runs are left.", fix="Give the same command again.")
+            more = f"; {len(found.left)} runs are left, and the same command goes on" if found.left else ""
+            say(f"There is no verdict{more}.", quiet=quiet)
+            return
+        found = given
     told, verdicts = summary(
         found,
         selection=_arms.SELECTION,
@@ -227,8 +255,14 @@ def command(
         target=cast(Target, speaks_of),
         model=None if base is None else _arms.judged_base(base),
     )
-    told |= {"power": [each.as_dict() for each in power], "recipe": None if trainer is None else trainer.recipe.as_dict()}
-    found.verification.write(output / TABLE, run={"verdicts": told["verdicts"], "costs": told["costs"]})
+    told |= {
+        "power": planned,
+        "recipe": None if trainer is None else trainer.recipe.as_dict(),
+        "trainer": None if trainer is None else dict(trainer.fingerprint),
+        "made_with": {each.name: dict(each.fingerprint) for each in measured},
+    }
+    said = {key: told[key] for key in ("verdicts", "costs", "selection", "against", "word", "model", "lacking")}
+    found.verification.write(output / TABLE, run=said)
     told = orjson.loads(dump_json({**told, "table": (read_manifest(output / TABLE) or {})["sha256"]}))
     with atomic_write(output / VERDICT) as file:
         file.write(dump_json({**told, "digest": fingerprint(told)}, indent=True) + b"\n")
@@ -241,18 +275,8 @@ def command(
         say(f"failed: {failed.run}: {failed.message}", quiet=quiet)
     if found.left:
         say(f"{len(found.left)} runs are left; the same command goes on.", quiet=quiet)
-    _required(found.verification, verdicts.against(against), told["word"], require, margin, against, level, speaks_of)
-
-
-def _check_asked(require: str | None, margin: float | None, equal: str, speaks_of: str) -> None:
-    if require is not None and require not in REQUIRED:
-        raise UsageError.named(require, REQUIRED, noun="requirement")
-    if (require == "not-worse") != (margin is not None):
-        raise UsageError("--require not-worse and --margin go together.", fix="Give both, or neither.")
-    if equal not in EQUAL:
-        raise UsageError.named(equal, EQUAL, noun="measure of equal training")
-    if speaks_of not in TARGETS:
-        raise UsageError.named(speaks_of, TARGETS, noun="target of a verdict")
+    if require is not None:
+        required(found, verdicts.against(against), told, require, margins, level, cast(Target, speaks_of))
 
 
 def _arms_of(*kinds: Sequence[Arm]) -> list[Arm]:
@@ -287,56 +311,6 @@ def _against(arms: Sequence[Arm], baseline: str | None) -> str:
     return chosen
 
 
-def _equal(trainer: TrlTrainer, arms: Sequence[Arm], equal: str, *, quiet: bool) -> Recipe:
-    """The recipe of every arm, after a look at what each would be trained on.
-
-    Epochs of the selection become as many steps, or tokens, for all: an arm of more or of longer rows would be trained for longer.
-
-    Raises:
-        TrainingError: too many rows of an arm teach nothing.
-    """
-    recipe = trainer.recipe
-    rows, first = [], None
-    for arm in arms:
-        for draw, pool in enumerate(arm.pools):
-            audit = trainer.audit(pool)
-            audit.check(trainer.max_refused)
-            first = first or audit
-            name = arm.name if len(arm.pools) == 1 else f"{arm.name} {draw}"
-            rows.append([name, f"{audit.trained_rows:,}", f"{audit.tokens / audit.trained_rows:.0f}", f"{audit.trained_tokens / audit.trained_rows:.0f}", f"{audit.truncated / audit.trained_rows:.1%}"])  # fmt: skip
-    for line in aligned(rows, header=["arm", "rows trained on", "tokens a row", "with a loss", "truncated"], right=(1, 2, 3, 4)):
-        say(line, quiet=quiet)
-    if recipe.epochs is None or first is None or equal == "epochs":
-        return recipe
-    if equal == "tokens" or recipe.packing:
-        return replace(recipe, epochs=None, tokens=round(recipe.epochs * first.tokens))
-    return replace(recipe, epochs=None, steps=max(1, math.ceil(round(recipe.epochs * first.trained_rows) / recipe.batch)))
-
-
-def _plan(arms: Sequence[Arm], recipe: Recipe, seeds: int, equal: str) -> str:
-    fine_tunes = sum(len(each.pools) for each in arms) * seeds
-    name = next(name for name in ("epochs", "steps", "tokens") if getattr(recipe, name) is not None)
-    per_step = f" of {recipe.batch} rows" if name == "steps" and not recipe.packing else ""
-    why = {
-        "steps": ": arms of longer rows see more tokens in as many steps (--equal tokens makes these equal)",
-        "tokens": ": arms of longer rows see fewer of them",
-        "epochs": ": arms of more or longer rows are trained for longer (--equal steps or tokens makes them equal)",
-    }
-    named = ", ".join(f"{each.name} ({each.draws})" for each in arms)
-    return f"{named}; {fine_tunes} fine-tunes of {getattr(recipe, name):,} {name}{per_step} each{why.get(name, '')}"
-
-
-def _pilot(named: Path | None, output: Path) -> Verification | None:
-    """An earlier verification: the one named, or what stands in the folder."""
-    if named is not None:
-        return Verification.read(named)
-    try:
-        return Verification.read(output / TABLE) if (output / TABLE).exists() else None
-    except StudyError:
-        # Written anew when this one ends.
-        return None
-
-
 def _work(work: Callable[[int | None], Verified], share: int | None, rest: int | None, helpers: Sequence[Popen[bytes]]) -> Verified:
     """Make runs here, wait for the helpers, and take over what they made or left."""
     if not helpers:
@@ -363,12 +337,15 @@ def _judged(
     answers: Any,
     place: _graders.Place,
     output: Path,
-    selection: str | None,
     against: str,
     *,
     quiet: bool,
-) -> Verified:
-    """With the judges' grades in place of the answers they judged."""
+) -> Verified | None:
+    """With the judges' grades in place of the answers they judged; None where there are no grades at all so far.
+
+    While models of the arm that the others are compared with are left to be made, nobody is asked: what an answer is preferred to
+    would be another one at each call.
+    """
     from instructsel.adapters.alpaca_eval import write_outputs
 
     written = output / OUTPUTS
@@ -377,117 +354,27 @@ def _judged(
         if run.grades.grader == answers.name:
             write_outputs(written / f"{slug(run.arm, run.draw, run.seed)}.json", answers.of(run.grades, run.name))
     runs = [run for run in found.runs if run.grades.grader != answers.name]
-    ranked_with = frozenset() if selection is None else _arms.ranked_with(selection)
-    for grader in asked.judges(answers, found.runs, place, output, reference=against, ranked_with=ranked_with):
+    if asked.count and found.waiting(against):
+        say(f"The answers are not judged yet: {found.waiting(against)} runs of {against} are left.", quiet=quiet)
+        return found.but(runs) if runs else None
+    graders = asked.judges(answers, found.runs, place, output, reference=against)
+    if len(graders) < asked.count:
+        say(f"warning: no model of {against} has answered, so there is nothing for the judge to compare with.", quiet=quiet)
+    unsaid = 0
+    for grader in graders:
         watched = Progress(grader.name, quiet=quiet, unit="models")
-        runs += judged(found.runs, answers, grader, folder=output, progress=watched)
-    if not runs:
-        raise UsageError(
-            f"The answers are in {written}; nothing has graded them.",
-            fix="Name a judge (--judge, --annotator), --reward, or --eval.",
-        )
+        made = judged(found.runs, answers, grader, folder=output, progress=watched)
+        if grader.name == _graders.JUDGED:
+            given = [run for run in found.runs if run.grades.grader == answers.name]
+            made = _graders.with_official(made, answers, given, grader, asked.files)
+        unsaid += sum(reason in PASSING for run in made for reason in run.grades.reasons)
+        runs += made
+    if unsaid:
+        say(f"warning: {unsaid:,} answers have no grade because no reply came; the same command asks for these again.", quiet=quiet)
+    if not runs and not asked.count:
+        say(f"The answers are in {written}; nothing has graded them (--judge, --annotator, --reward or --eval would).", quiet=quiet)
+        return None
     return found.but(runs)
-
-
-def spoken(told: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
-    """A verification for people."""
-    rows = []
-    for grader, found in told["graders"].items():
-        means: dict[str, list[float]] = {}
-        for each in found["means"]:
-            if each["mean"] is not None:
-                means.setdefault(each["arm"], []).append(each["mean"])
-        rows += [
-            [grader, arm, f"{len(values)}", f"{sum(values) / len(values):.4f}", f"{min(values):.4f} to {max(values):.4f}"]
-            for arm, values in sorted(means.items())
-        ]
-    lines = [*aligned(rows, header=["grader", "arm", "models", "mean", "range"], right=(2, 3)), ""]
-    lines += _compared(verdicts, told["against"])
-    lines += _rates(told)
-    if told["skills"] and (forgot := {skill: count for skill, count in told["skills"]["forgot"].items() if count}):
-        named = {skill: [arm for arm, row in told["skills"]["rows"].items() if row[skill]["forgot"]] for skill in forgot}
-        lines += ["", *(f"forgotten against {told['skills']['base']}: {skill} by {', '.join(arms)}" for skill, arms in named.items())]
-    lines.append("")
-    lines += [cost(arm, costs) for arm, costs in told["costs"].items()]
-    lines += [
-        f"circular: {grader} is also what the rows were ranked by; it finds what it was told to look for" for grader in told["circular"]
-    ]
-    lines.append("")
-    if told["word"] == NOT_ENOUGH_MODEL:
-        lines.append(f"The base is no better than chance ({told['model']['said']}): no verdict may rest on it.")
-    lines.append(f"Against {told['against']}: {told['word']}.")
-    return lines
-
-
-def _compared(verdicts: Verdicts, against: str) -> list[str]:
-    """Every comparison in a row; those the word is about in full, and what holds for several of them once."""
-    rows = []
-    for each in verdicts:
-        found = each.interval
-        ends = "" if found.low is None or found.high is None else f"{found.low:+.4f} to {found.high:+.4f}"
-        seen = "" if found.detectable is None else f"{found.detectable:.4f}"
-        in_sd = "" if found.detectable_sd is None else f"{found.detectable_sd:.2f}"
-        rows.append([each.grader, each.baseline, f"{found.estimate:+.4f}", ends, seen, in_sd, each.word])
-    levels = sorted({f"{100 * each.interval.level:.4g}" for each in verdicts})
-    header = ["grader", "selection less", "difference", f"{' and '.join(levels)} % interval", "detectable", "in SD", "verdict"]
-    lines = [*aligned(rows, header=header, right=(2, 4, 5)), ""] if rows else []
-    asked = list(verdicts.against(against))
-    return lines + [each.statement for each in asked] + list(dict.fromkeys(note for each in asked for note in each.interval.notes))
-
-
-def _rates(told: Mapping[str, Any]) -> list[str]:
-    """Win rates and their length bias."""
-    lines: list[str] = []
-    for judge, arms in told["win_rates"].items():
-        rows = [
-            [
-                arm,
-                f"{found['win_rate']:.1f}",
-                f"{found['discrete_win_rate']:.1f}",
-                "" if (controlled := (found["length_controlled"] or {}).get("win_rate")) is None else f"{controlled:.1f}",
-                f"{found['wins']:,} / {found['ties']:,} / {found['losses']:,}",
-                f"{found['score']:.3f}",
-                f"{found['n_null']:,}",
-            ]
-            for arm, found in arms.items()
-            if found["runs"]
-        ]
-        header = [judge, "%", "discrete %", "at equal length %", "win / tie / lose", "(w-l)/n+1", "null"]
-        lines += ["", *aligned(rows, header=header, right=(1, 2, 3, 4, 5, 6))]
-        bias = told["length_biases"].get(judge) or {}
-        if bias.get("r") is not None:
-            ends = "" if bias.get("low") is None else f" ({bias['low']:+.2f} to {bias['high']:+.2f})"
-            lines.append(f"length bias: over {bias['n']} models, win rate and mean length correlate at r = {bias['r']:+.2f}{ends}")
-    return lines
-
-
-def _required(
-    verification: Verification,
-    verdicts: Verdicts,
-    word: str,
-    require: str | None,
-    margin: float | None,
-    against: str,
-    level: float,
-    speaks_of: str,
-) -> None:
-    if require is None:
-        return
-    if word == NOT_ENOUGH_MODEL:
-        raise Negative(f"Nothing is shown of the selection and {against}: {word}.")
-    if require == "better":
-        if word != BETTER:
-            raise Negative(f"The selection is not shown to be better than {against}: {word}.")
-        return
-    missing = [
-        grader
-        for grader in sorted(verification.graders)
-        if not verification.not_worse(
-            _arms.SELECTION, against, grader, margin=margin or 0.0, level=level, target=cast(Target, speaks_of)
-        ).shown
-    ]
-    if missing:
-        raise Negative(f"The selection is not shown to be at most {margin} worse than {against} on {', '.join(missing)}.")
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

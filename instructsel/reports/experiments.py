@@ -16,13 +16,13 @@ from instructsel.study.study import COLUMNS, Study
 
 CHARTS: Final = 12
 """Of one kind."""
-ROWS: Final = 100
+ROWS: Final = 400
 """Observations, or runs."""
 POINTS: Final = 400
 """Of a scatter chart."""
-COMPARISONS: Final = 60
+COMPARISONS: Final = 200
 REASONS: Final = 60
-ARMS: Final = 12
+ARMS: Final = 24
 SKILLS: Final = 100
 EFFECTS: Final = 20
 """Of a forest plot."""
@@ -144,23 +144,20 @@ def verification_section(given: Given) -> Section | None:
     said: list[str] = []
     parts: list[Part] = []
     for number, plain in enumerate(given.verifications, start=1):
-        told = plain.get("verdicts") or {}
-        verdicts = [each for each in told.get("verdicts") or [] if isinstance(each, dict)]
-        if plain.get("word"):
-            said.append(f"Verdict against {plain.get('against')}: {plain['word']}.")
-            model = plain.get("model") or {}
-            if model.get("enough") is False:
-                said.append(f"The base is no better than chance ({model.get('said')}): no verdict may rest on it.")
-        elif told.get("word"):
-            said.append(f"Verdict: {told['word']}.")
-        elif "arms" in plain:
+        verdicts = in_order(plain)
+        said += headline(plain)
+        if not verdicts and "arms" in plain:
             said.append("No verdict: there is no baseline among the arms.")
-        said += [sentence(each) for each in verdicts[:COMPARISONS]]
+        asked = [each for each in verdicts if plain.get("against") in (None, each.get("baseline"))][:COMPARISONS]
+        said += [sentence(each) for each in asked]
+        # What holds for several comparisons is said once.
+        said += dict.fromkeys(str(note) for each in asked for note in (each.get("interval") or {}).get("notes") or [])
         parts += _verdict_parts(verdicts, number)
         said += [
-            f"Circular: {each} is also what the rows were ranked by; it finds what it was told to look for."
-            for each in plain.get("circular") or []
+            f"Circular: {grader} also ranked the rows of {', '.join(arms)}; it finds what it was told to look for, and counts nowhere."
+            for grader, arms in (plain.get("circular") or {}).items()
         ]
+        parts += _missing(plain, number)
         parts += _trained(plain.get("trained") or [], number)
         parts += _costs(plain.get("costs") or {}, number)
         parts += _grader_tables(plain, number)
@@ -211,6 +208,8 @@ def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[P
                 finite(interval.get("estimate")),
                 finite(interval.get("low")),
                 finite(interval.get("high")),
+                finite(interval.get("bootstrap_low")),
+                finite(interval.get("bootstrap_high")),
                 finite(interval.get("level")),
                 finite(interval.get("detectable")),
                 scale.get("unit") or None,
@@ -230,11 +229,11 @@ def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[P
         own = [row for row in rows if row[0] == grader and any(value is not None for value in row[3:6])]
         if not own or at > ARMS:
             continue
-        better = own[0][9]
+        unit, better = own[0][10:12]
         data = {
-            "x_label": f"difference{f', {own[0][8]}' if own[0][8] else ''}; {better} is better",
+            "x_label": f"difference{f', {unit}' if unit else ''}; {better} is better",
             "rows": [
-                {"name": f"against {row[1]}", "word": row[2], "estimate": row[3], "low": row[4], "high": row[5], "detectable": row[7]}
+                {"name": f"against {row[1]}", "word": row[2], "estimate": row[3], "low": row[4], "high": row[5], "detectable": row[9]}
                 for row in own[:EFFECTS]
             ],
         }
@@ -246,6 +245,8 @@ def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[P
         Column("difference", "difference", "signed"),
         Column("low", "interval from", "signed"),
         Column("high", "to", "signed"),
+        Column("bootstrap_low", "bootstrap from", "signed"),
+        Column("bootstrap_high", "to", "signed"),
         Column("level", "level", "share"),
         Column("detectable", "minimal detectable effect", "number"),
         Column("unit", "unit"),
@@ -258,7 +259,7 @@ def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[P
         Column("method", "method"),
         Column("reason", "reason", "prose"),
     )
-    rest = lambda others: (f"{len(others):,} other comparisons", *[None] * 16)  # noqa: E731 - one use, one line
+    rest = lambda others: (f"{len(others):,} other comparisons", *[None] * 18)  # noqa: E731 - one use, one line
     return [*found, Table(f"verdicts-{number}", "Selection less baseline, by grader", columns, shortened(rows, COMPARISONS, rest))]
 
 
@@ -291,6 +292,15 @@ def _trained(models: Sequence[Any], number: int) -> list[Part]:
     return [Table(f"trained-{number}", "What every subset's rows came to", columns, shortened(rows, ROWS, rest))] if rows else []
 
 
+def _missing(plain: Mapping[str, Any], number: int) -> list[Part]:
+    """Runs that are not in the verification, and why."""
+    rows = [(each.get("run"), each.get("reason"), each.get("message")) for each in plain.get("failures") or [] if isinstance(each, dict)]
+    rows += [(name, "left", "to be made by the same command") for name in plain.get("left") or []]
+    columns: tuple[Column, ...] = (Column("run", "run"), Column("reason", "reason"), Column("message", "what was said", "prose"))
+    rest = lambda others: (f"{len(others):,} other runs", None, None)  # noqa: E731
+    return [Table(f"missing-{number}", "Runs that are missing", columns, shortened(rows, ROWS, rest))] if rows else []
+
+
 def _costs(costs: Mapping[str, Any], number: int) -> list[Part]:
     """What choosing the rows took, beside what training on them did."""
     rows = [
@@ -313,10 +323,12 @@ def _rates(judge: str, arms: Mapping[str, Any], name: str) -> Table:
         Column("win_rate", "win rate, %", "number"),
         Column("discrete", "discrete, %", "number"),
         Column("controlled", "at equal length, %", "number"),
+        Column("official", "AlpacaEval's own length control, %", "number"),
         Column("wins", "wins", "count"),
         Column("ties", "ties", "count"),
         Column("losses", "losses", "count"),
         Column("score", "(w − l) / n + 1", "number"),
+        Column("n", "pairs", "count"),
         Column("null", "without a preference", "count"),
         Column("disagree", "orders disagree", "count"),
         Column("suspicious", "speak to the judge", "count"),
@@ -333,14 +345,16 @@ def _rates(judge: str, arms: Mapping[str, Any], name: str) -> Table:
                 len(each.get("runs") or []),
                 *rates,
                 finite(controlled),
+                finite(each.get("official_length_controlled")),
                 *counts,
                 finite(each.get("score")),
+                each.get("n_total"),
                 each.get("n_null"),
                 flags.get("swap_disagrees", 0),
                 flags.get("suspicious", 0),
             )
         )
-    rest = lambda others: (f"{len(others):,} other arms", *[None] * 11)  # noqa: E731
+    rest = lambda others: (f"{len(others):,} other arms", *[None] * 13)  # noqa: E731
     return Table(f"win-rates-{name}", f"{judge}: preferred to the reference", columns, shortened(rows, ROWS, rest))
 
 
@@ -399,7 +413,8 @@ def _skill_table(told: Mapping[str, Any], number: int) -> Table:
     for skill in told["skills"]:
         cells = {arm: told["rows"][arm].get(skill) or {} for arm in arms}
         forgot = [arm for arm in arms if cells[arm].get("forgot")]
-        rows.append((skill, *(finite(cells[arm].get("value")) for arm in shown), len(forgot), ", ".join(forgot)))
+        named = f"{told['measures'][skill]}: {skill}" if (told.get("measures") or {}).get(skill) else skill
+        rows.append((named, *(finite(cells[arm].get("value")) for arm in shown), len(forgot), ", ".join(forgot)))
     columns += (Column("n_forgot", "arms that forgot it", "count"), Column("forgot", "which"))
     left = f"; {len(arms) - len(shown):,} arms not shown" if len(arms) > len(shown) else ""
     rest = lambda others: (f"{len(others):,} other skills", *[None] * len(shown), sum(row[-2] for row in others), None)  # noqa: E731
@@ -512,9 +527,34 @@ def _against_loss(observations: Observations, symbols: Sequence[str], number: in
     return [*charts, Table(f"study-{number}-correlations", "Each indicator alone", columns, tuple(rows))]
 
 
+def headline(plain: Mapping[str, Any]) -> list[str]:
+    """The word of a verification: against which baseline, and what stands in its way."""
+    told = plain.get("verdicts") or {}
+    baselines = {each.get("baseline") for each in told.get("verdicts") or [] if isinstance(each, dict)}
+    alone = next(iter(baselines)) if len(baselines) == 1 else None
+    word, against = plain.get("word") or (told.get("word") if alone else None), plain.get("against") or alone
+    if word is None or against is None:
+        return [f"Verdict over all baselines: {told['word']}."] if told.get("word") else []
+    said = [f"Verdict against {against}: {word}."]
+    model = plain.get("model") or {}
+    if model.get("enough") is False:
+        said.append(f"The base is no better than chance ({model.get('said')}): no verdict may rest on it.")
+    lacking = plain.get("lacking") or {}
+    said += [f"Without {count:,} run{'s' * (count > 1)} of {arm} that failed or are left." for arm, count in lacking.items()]
+    return said
+
+
+def in_order(plain: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The verdicts of a verification: those its word is about first, and of these, as of the others, what was found first."""
+    verdicts = [each for each in (plain.get("verdicts") or {}).get("verdicts") or [] if isinstance(each, dict)]
+    return sorted(verdicts, key=lambda each: (each.get("baseline") != plain.get("against"), each.get("word") not in ("better", "worse")))
+
+
 def sentence(verdict: Mapping[str, Any]) -> str:
+    """A verdict in words, without what holds for others, too."""
     return str(
-        verdict.get("sentence")
+        verdict.get("statement")
+        or verdict.get("sentence")
         or f"{verdict.get('selection')} against {verdict.get('baseline')} on {verdict.get('grader')}: {verdict.get('word')}."
     )
 
@@ -527,7 +567,9 @@ def in_brief(verdict: Mapping[str, Any]) -> str:
     told = f"{verdict.get('selection')} against {verdict.get('baseline')} on {verdict.get('grader')}: {verdict.get('word')}"
     if estimate is None or low is None or high is None:
         return f"{told}."
-    return f"{told}; difference {estimate:+.3g}{f' {unit}' if unit else ''}, interval {low:+.3g} to {high:+.3g}."
+    detectable = finite(interval.get("detectable"))
+    missed = "" if detectable is None else f"; {detectable:.3g} would be found four times in five"
+    return f"{told}; difference {estimate:+.3g}{f' {unit}' if unit else ''}, interval {low:+.3g} to {high:+.3g}{missed}."
 
 
-__all__ = ["fit_tables", "in_brief", "size_section", "study_section", "verification_section"]
+__all__ = ["fit_tables", "headline", "in_brief", "in_order", "size_section", "study_section", "verification_section"]

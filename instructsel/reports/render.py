@@ -123,11 +123,16 @@ class Report:
         """Write .html, .md or .json.
 
         Raises:
-            UsageError: another suffix.
+            UsageError: another suffix, or a page of so many results that it is larger than the limit.
             EnvironmentFault: the folder is missing or not writable, or the disk is full.
         """
         target = checked_suffix(path)
         content = {".html": self.html, ".md": self.markdown, ".json": self.json}[target.suffix]().encode()
+        if target.suffix == ".html" and len(content) > LIMIT:
+            raise UsageError(
+                f"The page would have {len(content):,} bytes, more than {LIMIT:,}.",
+                fix="Put fewer results on a page, or write .md or .json.",
+            )
         with atomic_write(target) as file:
             file.write(content)
 

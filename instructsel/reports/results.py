@@ -16,12 +16,13 @@ from instructsel.artifact import file_digest, fingerprint, read_manifest
 from instructsel.errors import InstructselError, ScoresError, UsageError
 from instructsel.rules.observations import Observations
 from instructsel.scores.table import ScoreTable
-from instructsel.selection.baselines import NAMES
+from instructsel.selection.baselines import NAMES, RANDOM
 from instructsel.selection.selection import Selection
 from instructsel.selection.size import CONFIGURATION, SizeCurve, SizeRow
 from instructsel.selection.size import KIND as SIZE
 from instructsel.study.folder import PLAN, TABLE
 from instructsel.study.study import Study
+from instructsel.verification.arms import rows_digest
 
 VERIFICATION: Final = "verification"
 TABLES: Final = (".parquet", ".csv")
@@ -88,10 +89,15 @@ def gather(results: Sequence[Any], *, arm: str | None = None) -> Given:
     if not results:
         raise UsageError("A report is made of at least one result.", fix=AGAIN)
     found, beside = Given(), None
+    places = [Path(each).resolve() for each in results if isinstance(each, str | Path)]
+    twice = next((each for each in places if places.count(each) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{twice.name} is given twice.", fix="Name every result once.")
     for each in results:
         if isinstance(each, str | Path):
-            result = read(each)
-            found, kind = _added(found, result, arm, level=_level(_behind(Path(each))))
+            result, note = _of_arm(Path(each), read(each), arm)
+            found, kind = _added(found, result, arm, level=_level(_behind(Path(each))), said=_said(_behind(Path(each))))
+            found = replace(found, notes=(*found.notes, *note))
             digest = None if Path(each).is_dir() else file_digest(_behind(Path(each)))
             found = replace(found, files=(*found.files, File(_behind(Path(each)).name, kind, digest)))
             if kind == "selection":
@@ -142,6 +148,30 @@ def read(path: str | Path) -> Any:
         except InstructselError as error:
             first = first or error
     raise ScoresError(f"{target} is nothing that can be reported: {first.message if first else ''}", fix=AGAIN) from first
+
+
+def _of_arm(path: Path, result: Any, arm: str | None) -> tuple[Any, tuple[str, ...]]:
+    """What `verify` said, or its grades where they are to be looked at for another arm; and what is to be said of that."""
+    if path.is_dir() and (path / VERIFIED).exists() and not isinstance(result, Mapping):
+        note = (
+            f"{VERDICT} is missing, damaged, or of other grades: the verdicts are recomputed; what was run, costs and plans are not known."
+        )
+        return result, (note,)
+    if not isinstance(result, Mapping) or arm is None or result.get("selection") in (None, arm):
+        return result, ()
+    table = (path if path.is_dir() else path.parent) / VERIFIED
+    if not table.exists():
+        raise UsageError(f"{path.name} is about {result['selection']}, and its grades are not beside it.", fix=f"Name {VERIFIED}.")
+    return read(table), (f"The verification was made of {result['selection']}; here its grades are looked at for {arm}.",)
+
+
+def _said(target: Path) -> Mapping[str, Any]:
+    """What `verify` said of the grades in a table: the selection, the baseline, the word, and the model's."""
+    try:
+        run = (read_manifest(target) or {}).get("run") or {} if target.is_file() and target.suffix in TABLES else {}
+    except InstructselError:
+        return {}
+    return {key: run[key] for key in ("selection", "against", "word", "model", "lacking") if key in run}
 
 
 def _verdict(folder: Path) -> Mapping[str, Any] | None:
@@ -221,6 +251,10 @@ def _from_json(target: Path) -> Any:
         raise ScoresError(f"{target} is not readable JSON: {error}.", fix=AGAIN) from error
     if not isinstance(plain, dict) or _kind(plain) is None:
         raise ScoresError(f"{target} is no result of instructsel.", fix=AGAIN)
+    if "digest" in plain and plain.get("kind") == VERIFICATION and plain.pop("digest") != fingerprint(plain):
+        raise ScoresError(
+            f"{target} is not what verify wrote: it was changed or damaged.", fix="Verify again; finished runs are not made anew."
+        )
     return plain
 
 
@@ -270,7 +304,7 @@ PARTS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-def _added(found: Given, result: Any, arm: str | None, *, level: float = LEVEL) -> tuple[Given, str]:
+def _added(found: Given, result: Any, arm: str | None, *, level: float = LEVEL, said: Mapping[str, Any] | None = None) -> tuple[Given, str]:
     """The results with one more, and what it is."""
     if isinstance(result, Selection):
         if found.selection is None:
@@ -284,7 +318,7 @@ def _added(found: Given, result: Any, arm: str | None, *, level: float = LEVEL) 
         return replace(found, studies=(*found.studies, result)), "study"
     if isinstance(result, SizeCurve):
         return replace(found, sizes=(*found.sizes, result.as_dict())), SIZE
-    plain = _plain(result, arm, found, level)
+    plain = _plain(result, arm, found, level, said or {})
     kind = None if plain is None else _kind(plain)
     if plain is None or kind is None:
         raise UsageError(f"{type(result).__name__} is nothing that can be reported.", fix=AGAIN)
@@ -298,7 +332,7 @@ def _added(found: Given, result: Any, arm: str | None, *, level: float = LEVEL) 
     return replace(found, verifications=(*found.verifications, plain)), VERIFICATION
 
 
-def _plain(result: Any, arm: str | None, found: Given, level: float) -> Mapping[str, Any] | None:
+def _plain(result: Any, arm: str | None, found: Given, level: float, said: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if isinstance(result, Mapping):
         return result
     if not hasattr(result, "as_dict"):
@@ -308,7 +342,14 @@ def _plain(result: Any, arm: str | None, found: Given, level: float) -> Mapping[
         selection, others = _sides(sorted(plain["arms"]), arm, found)
         if selection is not None and others:
             # The bootstrap stands beside the interval and changes no verdict.
-            plain["verdicts"] = result.verdicts(selection, others, level=level, repeats=0).as_dict()
+            made = result.verdicts(selection, others, level=level, repeats=0)
+            own = said if said.get("selection") == selection else {}
+            fixed = set(plain.get("fixed") or ())
+            rivals = [name for name in others if name not in fixed]
+            against = own.get("against") or (RANDOM if RANDOM in others else rivals[0] if len(rivals) == 1 else None)
+            plain |= {"verdicts": made.as_dict(), "selection": selection, **own}
+            if against is not None:
+                plain |= {"against": against, "word": own.get("word") or made.against(against).word}
     return plain
 
 
@@ -368,7 +409,24 @@ def _checked(found: Given) -> Given:
         if differing:
             sentence = f"The scores of {', '.join(differing)} are not those the selection was made from: they were scored in another way."
             found = replace(found, notes=(*found.notes, sentence))
+    _same_rows(selection, found.verifications)
     return replace(found, selection=selection, baselines=tuple(others))
+
+
+def _same_rows(selection: Selection, verifications: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a verdict on other rows than those that were selected.
+
+    Raises:
+        UsageError: the verification's selection has other rows.
+    """
+    own = rows_digest(sorted(selection.kept_ids))
+    for plain in verifications:
+        subsets = (plain.get("subsets") or {}).get(str(plain.get("selection"))) or []
+        if subsets and all(isinstance(each, Mapping) and each.get("digest") != own for each in subsets):
+            raise UsageError(
+                f"The verification is of other rows than {selection.name} keeps: its verdict says nothing of them.",
+                fix="Report the two apart, or name the selection that was verified.",
+            )
 
 
 def _in_order(selection: Selection) -> Selection:

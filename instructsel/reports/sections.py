@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from instructsel.reports.experiments import fit_tables, in_brief, size_section, study_section, verification_section
+from instructsel.reports.experiments import fit_tables, headline, in_brief, in_order, size_section, study_section, verification_section
 from instructsel.reports.measures import (
     Floats,
     Mask,
@@ -85,10 +85,8 @@ def _summary(given: Given, made: Sequence[Section]) -> Section:
             f"The value is {given.selection.manifest.get('value', 'of the rule')}; lower is better."
         )
     for plain in given.verifications:
-        told = plain.get("verdicts") or {}
-        if told.get("word"):
-            said.append(f"Verdict: {told['word']}.")
-            said += [in_brief(each) for each in told.get("verdicts", [])[:BRIEF]]
+        said += headline(plain)
+        said += [in_brief(each) for each in in_order(plain)[:BRIEF]]
     if given.selection is not None and not any((plain.get("verdicts") or {}).get("word") for plain in given.verifications):
         said.append("Not verified: nothing here shows that a fine-tune on these rows is better than one on random rows.")
     for told in given.sizes:
@@ -161,6 +159,15 @@ def _run(given: Given) -> Section | None:
         facts.append(("pool fingerprint of the study", (study.manifest.get("pool") or {}).get("fingerprint")))
     for told in given.sizes:
         facts.append(("configuration of the size search", digest_of(told.get("configuration"))))
+    for plain in given.verifications:
+        base = (plain.get("trainer") or {}).get("base") or {}
+        facts += [("base of the verification", base.get("name")), ("digest of its weights", base.get("digest"))]
+        facts.append(("digest of the verification's grades", plain.get("table")))
+        facts += [
+            (f"rows of {arm}" + (f", draw {draw}" if len(found) > 1 else ""), f"{each.get('rows'):,} rows, {each.get('digest')}")
+            for arm, found in (plain.get("subsets") or {}).items()
+            for draw, each in enumerate(found)
+        ]
     parts: list[Part] = [facts_table("run", "What this report is of", known_facts(facts))]
     if given.baselines:
         columns: tuple[Column, ...] = (
@@ -698,6 +705,11 @@ def _environment(given: Given) -> Section:
         ]
         if runs:
             parts.append(facts_table(f"verification-{number}-seeds", "Seeds of the verification", runs[:FACTS]))
+        made_with = {"trainer": plain.get("trainer"), "graders": plain.get("made_with")}
+        settled = {grader: told["settings"] for grader, told in (plain.get("graders") or {}).items() if told.get("settings")}
+        told = {key: value for key, value in {**made_with, "settings": settled}.items() if value}
+        if told:
+            parts.append(facts_table(f"verification-{number}-settings", "Settings of the verification", flat(told)[:FACTS]))
     return Section("environment", "Environment", (), tuple(parts))
 
 

@@ -100,7 +100,7 @@ def draw(ids: Sequence[str], seed: int) -> Floats:
 def random_ranking(setting: Setting, seed: int) -> Ranking:
     """The eligible rows in random order."""
     values = draw([setting.ids[position] for position in setting.eligible.tolist()], seed)
-    return Ranking(f"{RANDOM}-seed{seed}", "a random number", values, details={"seed": seed})
+    return Ranking(f"{RANDOM}-seed{seed}", "a random number", values, details={"seed": seed}, indicators=())
 
 
 def rule_ranking(setting: Setting, name: str) -> Ranking:
@@ -109,7 +109,8 @@ def rule_ranking(setting: Setting, name: str) -> Ranking:
     rule.check_columns(setting.table)
     columns = {symbol: setting.column(symbol) for symbol in rule.indicators}
     prediction = rule.combine(columns)
-    return Ranking(name, rule.target, prediction.values, prediction.contributions, _unscored(setting, rule.indicators))
+    unscored = _unscored(setting, rule.indicators)
+    return Ranking(name, rule.target, prediction.values, prediction.contributions, unscored, indicators=rule.indicators)
 
 
 def length_matched_ranking(setting: Setting, selection: Selection, seed: int) -> Ranking:
@@ -131,7 +132,7 @@ def length_matched_ranking(setting: Setting, selection: Selection, seed: int) ->
     order = setting.order(Ranking(name, "", values, unscored=unscored))
     kept = np.isin(setting.eligible, [setting.pool.position(found) for found in selection.kept_ids]) & scored
     if not kept.any():
-        return Ranking(name, "a random number", values, unscored=unscored, details={"seed": seed})
+        return Ranking(name, "a random number", values, unscored=unscored, details={"seed": seed}, indicators=("len",))
     # Where many lengths are equal some deciles are, too: those bins are one.
     deciles = np.unique(np.quantile(lengths[kept], np.arange(1, BINS) / BINS))
     bins = np.searchsorted(deciles, lengths, side="right") + 1
@@ -160,6 +161,7 @@ def length_matched_ranking(setting: Setting, selection: Selection, seed: int) ->
         np.where(first, values, values + 1.0),
         unscored=unscored,
         details={"seed": seed, "length_matching": matching},
+        indicators=("len",),
     )
 
 

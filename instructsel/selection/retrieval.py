@@ -73,6 +73,7 @@ def retrieval_ranking(setting: Setting, target: Pool, encoder: TextEncoder) -> R
                 "encoder": {key: value for key, value in encoder.fingerprint.items() if value is not None},
             }
         },
+        indicators=(),
     )
 
 

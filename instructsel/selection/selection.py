@@ -230,6 +230,8 @@ class Ranking:
     """Eligible rows that this ranking cannot rank, with the reason."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What else the manifest should say, e.g. the seed."""
+    indicators: tuple[str, ...] | None = None
+    """What it ranks by, where that is not what the selection's rule does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -479,7 +481,9 @@ class Setting:
             "form": self.rule.called(self.mismatches),
             "pool": {"fingerprint": self.pool.fingerprint, "examples": len(self.pool)},
             "indicators": {
-                symbol: entry for symbol, entry in (self.table.manifest.get("indicators") or {}).items() if symbol in self.rule.indicators
+                symbol: entry
+                for symbol, entry in (self.table.manifest.get("indicators") or {}).items()
+                if symbol in (self.rule.indicators if ranking.indicators is None else ranking.indicators)
             },
             "settings": {
                 "budget": self.budget.as_dict(),

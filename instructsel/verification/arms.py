@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,8 @@ class Arm:
     """Whether it is one model as it is, such as the base: no training of it could have come out otherwise."""
     selection_seconds: float | None = None
     """What choosing the rows took, scoring included; None where nobody knows."""
+    ranked_with: frozenset[str] = frozenset()
+    """Digests of the models that ranked the rows, as far as it is known."""
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -88,16 +91,42 @@ class Verified:
     left: tuple[str, ...]
     """Runs that other workers have begun, or that a limit left."""
     costs: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    """Arm → seconds of `selection` (None where nobody knows), `training` and `grading`, over its runs here."""
+    """Arm → seconds of `selection`, `training` and `grading`, over its runs here; None where nobody knows: it was done elsewhere."""
     runs: tuple[Run, ...] = field(default=(), repr=False)
     """Every run by every grader, with what the grader wrote down."""
     trained: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     """Of every model trained here: arm, draw and seed, steps, rows and tokens it saw, and the audit of its subset's rows, as the trainer tells."""
+    ranked: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    """Arm → digests of the models that ranked its rows: what these say of it is circular."""
+    subsets: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict, repr=False)
+    """Arm → its subsets, each with the number of its rows and a digest of their ids."""
 
     def but(self, runs: Iterable[Run]) -> Verified:
-        """The same with other grades, e.g. those of a judge in place of the outputs it judged."""
-        changed = tuple(runs)
-        return replace(self, verification=Verification.of(changed, fixed=self.verification.fixed), runs=changed)
+        """The same with other grades, e.g. those of a judge in place of the outputs it judged.
+
+        Raises:
+            StudyError: no run has a grade.
+        """
+        given = tuple(runs)
+        empty = [run for run in given if not run.grades.valid.any()]
+        kept = tuple(run for run in given if run.grades.valid.any())
+        failures = [*self.failures, *(_empty(run) for run in empty)]
+        if not kept:
+            raise _nothing(failures)
+        costs = {arm: dict(cost) for arm, cost in self.costs.items()}
+        for run in given:
+            if run.seconds and run.arm in costs:
+                costs[run.arm]["grading"] = (costs[run.arm]["grading"] or 0.0) + run.seconds
+        whole = Verification.of(kept, fixed=self.verification.fixed)
+        return replace(self, verification=whole, runs=kept, failures=tuple(failures), costs=costs)
+
+    def lacking(self, arm: str) -> int:
+        """How many runs of an arm are missing: they failed, have no grade, or are left to be made."""
+        return self.waiting(arm) + len({each.run for each in self.failures if each.run.startswith(f"{arm} draw ")})
+
+    def waiting(self, arm: str) -> int:
+        """How many runs of an arm are left to be made."""
+        return sum(name.startswith(f"{arm} draw ") for name in self.left)
 
 
 @dataclass(frozen=True)
@@ -110,7 +139,12 @@ class _Work:
 
     @property
     def name(self) -> str:
-        return f"{self.arm.name} draw {self.draw} seed {self.seed}"
+        return self.called(self.arm.name, self.draw, self.seed)
+
+    @staticmethod
+    def called(arm: str, draw: int, seed: int) -> str:
+        """As messages name it."""
+        return f"{arm} draw {draw} seed {seed}"
 
     @property
     def slug(self) -> str:
@@ -121,7 +155,7 @@ class _Work:
     def trained_on(self) -> str:
         """A digest of the rows, or of the weights."""
         if self.arm.pools:
-            return hashlib.blake2b("\n".join(self.arm.pools[self.draw].ids).encode(), digest_size=16).hexdigest()
+            return rows_digest(self.arm.pools[self.draw].ids)
         return self.arm.models[self.draw][self.seed].digest
 
 
@@ -177,7 +211,12 @@ def verify(
     failures: list[Failure] = []
     left: list[str] = []
     costs: dict[str, dict[str, float | None]] = {
-        arm.name: {"selection": arm.selection_seconds, "training": 0.0, "grading": 0.0} for arm in arms
+        arm.name: {
+            "selection": arm.selection_seconds,
+            "training": 0.0 if arm.pools or arm.fixed else None,
+            "grading": 0.0 if arm.pools or arm.checkpoints else None,
+        }
+        for arm in arms
     }
     taught: list[dict[str, Any]] = []
     made = 0
@@ -202,25 +241,49 @@ def verify(
             if record is None:
                 continue
             grades = unsealed(name, record)
+            run = Run(work.arm.name, work.draw, work.seed, grades)
             if not grades.valid.any():
-                failures.append(Failure(work.name, "no_grades", f"{name} has no value for any item."))
+                failures.append(_empty(run))
                 continue
-            runs.append(Run(work.arm.name, work.draw, work.seed, grades))
+            runs.append(run)
             cost = costs[work.arm.name]
             cost["grading"] = (cost["grading"] or 0.0) + record["run"]["grading_seconds"]
         written = [record for record in found.values() if record is not None]
         if written:
             cost = costs[work.arm.name]
-            cost["training"] = (cost["training"] or 0.0) + max(record["run"]["training_seconds"] for record in written)
+            if work.arm.pools:
+                cost["training"] = (cost["training"] or 0.0) + max(record["run"]["training_seconds"] for record in written)
         if written and work.arm.pools:
             taught.append({"arm": work.arm.name, "draw": work.draw, "seed": work.seed, **written[0]["training"]})
         if progress is not None:
             progress(number, len(works), work.name)
     if not runs:
-        told = "; ".join(f"{each.run}: {each.message}" for each in failures[:3]) or "all runs are left"
-        raise StudyError(f"No run has a grade ({told}).", fix="See what failed, and verify again.")
+        raise _nothing(failures)
     fixed = [arm.name for arm in arms if arm.fixed]
-    return Verified(Verification.of(runs, fixed=fixed), tuple(failures), tuple(left), costs, tuple(runs), tuple(taught))
+    ranked = {arm.name: arm.ranked_with for arm in arms if arm.ranked_with}
+    subsets = {arm.name: tuple({"rows": len(pool), "digest": rows_digest(pool.ids)} for pool in arm.pools) for arm in arms if arm.pools}
+    return Verified(Verification.of(runs, fixed=fixed), tuple(failures), tuple(left), costs, tuple(runs), tuple(taught), ranked, subsets)
+
+
+def _empty(run: Run) -> Failure:
+    """A run without a value for any item."""
+    reasons = Counter(reason for reason in run.grades.reasons if reason is not None)
+    told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    return Failure(_Work.called(run.arm, run.draw, run.seed), "no_grades", f"{run.grades.grader} has no value for any item ({told}).")
+
+
+def _nothing(failures: Sequence[Failure]) -> StudyError:
+    told = "; ".join(f"{each.run}: {each.message}" for each in failures[:3]) or "all runs are left"
+    return StudyError(f"No run has a grade ({told}).", fix="See what failed, and verify again.")
+
+
+def rows_digest(ids: Iterable[str]) -> str:
+    """A digest of rows by their ids, which a pool has in order.
+
+    >>> rows_digest(["a", "b"]) == rows_digest(["b", "a"])
+    False
+    """
+    return hashlib.blake2b("\n".join(ids).encode(), digest_size=16).hexdigest()
 
 
 def slug(arm: str, draw: int, seed: int) -> str:

@@ -338,7 +338,7 @@ class Interval:
     bootstrap_high: float | None = None
     """The upper end by resampling."""
     item_sd: float | None = None
-    """The standard deviation of the baseline's values over items."""
+    """The standard deviation of both arms' values over items, pooled."""
     reason: str | None = None
     """Why there is no interval, or None."""
     notes: tuple[str, ...] = ()
@@ -456,8 +456,9 @@ def compare(
 
     The variance is that over items of the per-item difference, / n; plus that between the means of runs of either side, / runs,
     less the residual of item × run that the first has counted. Runs are draws where an arm has several, and else its seeds: then
-    the interval speaks of this subset. Fewer than three seeds take the variance of all arms' seeds; a single run without any
-    takes that between the draws of the others, which is larger. Degrees of freedom are Satterthwaite's.
+    the interval speaks of this subset. Fewer than three seeds take the variance of all arms' seeds, as if all varied
+    alike: where the selection's runs vary twice as much as the others', an interval at 95 % covers about 88 %. A single run without
+    any takes that between the draws of the others, which is larger. Degrees of freedom are Satterthwaite's.
 
     Args:
         selection: values (runs, items).
@@ -486,7 +487,7 @@ def compare(
         baseline.n_items,
         (selection.n_draws, baseline.n_draws),
         (selection.runs, baseline.runs),
-        item_sd=baseline.item_sd,
+        item_sd=item_sd(selection, baseline),
         method=METHODS[target],
     )
     if baseline.n_items < (1 if target == THESE_ITEMS else 2):
@@ -556,6 +557,17 @@ def bootstrap(
     return float(low), float(high)
 
 
+def item_sd(selection: ArmValues, baseline: ArmValues) -> float | None:
+    """The standard deviation over items within a run, pooled over both arms; None where all values are equal.
+
+    Of both, since one may have none: a judge's preference for the reference's own answers is a tie everywhere.
+    """
+    if selection.n_items < 2:
+        return None
+    found = math.sqrt(sum((arm.item_sd or 0.0) ** 2 for arm in (selection, baseline)) / 2.0)
+    return found or None
+
+
 def components(selection: ArmValues, baseline: ArmValues, *, others: Sequence[ArmValues] = ()) -> Components:
     """Variance components of what was graded, pooled over the arms, for planning another comparison.
 
@@ -579,7 +591,7 @@ def components(selection: ArmValues, baseline: ArmValues, *, others: Sequence[Ar
     # What is left of the per-item differences when the residual's share in them is taken off.
     raw = float((selection.by_draw.mean(axis=0) - baseline.by_draw.mean(axis=0)).var(ddof=1))
     items = max(raw - residual / selection.runs - residual / baseline.runs, 0.0)
-    return Components(items, residual, seeds, draws, baseline.item_sd)
+    return Components(items, residual, seeds, draws, item_sd(selection, baseline))
 
 
 def power(plan: Plan, components: Components, *, effect: float, level: float = LEVEL, target: Target = NEW_RUNS) -> Power:
@@ -695,7 +707,7 @@ def _side(own: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Sid
     if pooled is not None and (pooled[2] > 1 or own.within_df == 0):
         names = ", ".join(sorted(each.arm for each in lending))
         count = f"{own.runs} seed{'s' * (own.runs > 1)}"
-        notes.append(f"{own.arm} has {count}: how much seeds vary is taken from all arms with several ({names}).")
+        notes.append(f"{own.arm} has {count}: how much seeds vary is taken from all arms with several ({names}), as if all varied alike.")
         return Side(own.arm, SEEDS, own.runs, *pooled, (SEEDS, *(each.arm for each in lending))), notes
     if own.within_df:
         notes.append(few.format(SEEDS))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from instructsel.artifact import fingerprint
 from instructsel.protocols import Grades
 from instructsel.verification.arms import RunFolder, sealed, slug, unsealed
 from instructsel.verification.verify import Run
+
+PASSING: Final = frozenset({"failed", "timed_out", "not_asked", "refused", "out_of_memory"})
+"""Reasons for a missing value that another try may not meet."""
 
 
 class Answered(Protocol):
@@ -54,6 +57,9 @@ def judged(
 ) -> list[Run]:
     """The answers of runs as a judge or reward model grades them; what stands in the folder is not graded again.
 
+    A run whose grades lack values for a reason that passes (a judge that could not be reached, or no memory) is not written down:
+    the next call asks for what is missing. What the judge did say is in its own folder, and not asked for again.
+
     Args:
         runs: of a verification; those graded by `answers` are judged.
         answers: that had the models answer.
@@ -79,11 +85,12 @@ def judged(
             grades = grader.graded(outputs)
             about = {"arm": run.arm, "draw": run.draw, "seed": run.seed, "outputs": outputs.digest}
             kept = sealed(key, about, grades, {"grading_seconds": time.monotonic() - begun})
-            place.write(named, kept)
-        made.append(Run(run.arm, run.draw, run.seed, unsealed(grader.name, kept)))
+            if PASSING.isdisjoint(grades.reasons):
+                place.write(named, kept)
+        made.append(Run(run.arm, run.draw, run.seed, unsealed(grader.name, kept), kept["run"]["grading_seconds"]))
         if progress is not None:
             progress(number, len(given))
     return made
 
 
-__all__ = ["Answered", "OutputGrader", "judged"]
+__all__ = ["PASSING", "Answered", "OutputGrader", "judged"]

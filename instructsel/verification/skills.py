@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import NormalDist
 from typing import Any, Final, Self
 
@@ -46,6 +46,8 @@ class SkillTable:
     """How far below the base still counts as kept, in the skill's unit."""
     level: float
     """Of the one-sided test where there are standard errors; not adjusted for the number of cells."""
+    measures: Mapping[str, str] = field(default_factory=dict)
+    """Column → what it is said to measure, such as reasoning, where that is known."""
 
     @classmethod
     def of(
@@ -104,7 +106,14 @@ class SkillTable:
 
     @classmethod
     def measured(
-        cls, verification: Verification, *, base: str, margin: float = 0.0, level: float = LEVEL, target: Target = NEW_RUNS
+        cls,
+        verification: Verification,
+        *,
+        base: str,
+        margin: float = 0.0,
+        level: float = LEVEL,
+        target: Target = NEW_RUNS,
+        measures: Mapping[str, str] | None = None,
     ) -> Self:
         """The table of what was graded, a column a grader: changes are paired by item, and significant where their interval says so.
 
@@ -114,6 +123,7 @@ class SkillTable:
             margin: at least 0, in each grader's own unit.
             level: of the one-sided test.
             target: as of `Verification.difference`.
+            measures: grader → the skill it is said to measure; columns of one skill stand together, those of none at the end.
 
         Raises:
             UsageError: no arm of the base's name, or a margin or level that cannot be.
@@ -138,10 +148,14 @@ class SkillTable:
                     continue
                 found = verification.difference(arm, base, grader, level=2 * level - 1, target=target, repeats=0)
                 if found.low is None or found.high is None:
+                    # Without an interval nobody can say that it forgot: one item may differ by chance.
+                    row[grader] = Cell(cell.value, cell.change, None, None)
                     continue
                 change, best = (found.estimate, found.high) if higher[grader] else (-found.estimate, -found.low)
                 row[grader] = Cell(cell.value, change, best < -margin, SIGNIFICANT)
-        return cls(base, plain.skills, cells, margin, level)
+        known = {grader: skill for grader, skill in (measures or {}).items() if grader in plain.skills}
+        columns = sorted(plain.skills, key=lambda grader: (grader not in known, known.get(grader, ""), grader))
+        return cls(base, tuple(columns), cells, margin, level, known)
 
     def forgot(self, skill: str) -> tuple[str, ...]:
         """The arms below the base in a skill, in the order given.
@@ -158,6 +172,7 @@ class SkillTable:
         return {
             "base": self.base,
             "skills": list(self.skills),
+            "measures": dict(self.measures),
             "margin": self.margin,
             "level": self.level,
             "forgot": {skill: len(self.forgot(skill)) for skill in self.skills},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,8 +23,13 @@ NOT_ENOUGH_MODEL: Final = "not enough model"
 """The word where the base is itself no better than chance: nothing that was trained on it says anything."""
 CIRCULAR: Final = "circular"
 
-ASSUMED: Final = Components(items=0.02, residual=0.01, seeds=0.0002, draws=0.0002, item_sd=1.0)
-"""Where no pilot is at hand, in standard deviations over items: arms differ by 0.14 from item to item, runs by 0.014 on average."""
+STANDARD: Final = "standard deviations over items"
+ASSUMED: Final = Components(items=0.03, residual=0.02, seeds=0.0001, draws=0.0001, item_sd=1.0)
+"""Where no pilot is at hand, in standard deviations over items: arms differ by 0.17 from item to item, runs by 0.01 on average.
+
+The middle of what our own verdicts on Dolly show (benchmarks/results/verification_dolly_*), selections against random: items up to
+0.07 and residual 0.002 to 0.05 (0.25 on a task of which nearly every item is right), seeds and draws up to 0.00025.
+"""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def expected(
 
     Args:
         arms: of the verification.
-        graders: of it; what is said is of those with `items`, and all of them count among the comparisons.
+        graders: of it; what is said is of those with `items` or a `count` of them, and all count among the comparisons.
         selection: the arm asked about.
         baseline: the one it is compared with.
         seeds: of training.
@@ -96,7 +102,7 @@ def expected(
     if selection not in by_name or baseline not in by_name or by_name[baseline].fixed:
         return []
     asked = list(graders)
-    known = [grader for grader in asked if len(getattr(grader, "items", ())) > 1]
+    known = [(grader, n) for grader in asked if (n := getattr(grader, "count", None) or len(getattr(grader, "items", ()))) > 1]
     count = (len(asked) + more) * (len(arms) - 1)
 
     def shape(arm: Arm) -> tuple[int, int]:
@@ -104,23 +110,46 @@ def expected(
 
     (draws, own), (others, theirs) = shape(by_name[selection]), shape(by_name[baseline])
     found = []
-    for grader in known:
-        components, assumed = ASSUMED, True
+    for grader, n in known:
+        plan = Plan(items=n, draws=draws, seeds=own, baseline_draws=others, baseline_seeds=theirs)
+        told = None
         if pilot is not None and grader.name in pilot.graders:
-            try:
-                components, assumed = pilot.components(selection, baseline, grader.name), False
-            except InstructselError:
-                components, assumed = ASSUMED, True
-        plan = Plan(items=len(grader.items), draws=draws, seeds=own, baseline_draws=others, baseline_seeds=theirs)  # type: ignore[attr-defined]
-        sd = components.item_sd
-        try:
-            told = power(plan, components, effect=0.1 * (sd or 1.0), level=1 - (1 - level) / count, target=target)
-        except InstructselError:
-            # One run a side: nobody could tell how much runs vary.
-            continue
-        unit = "standard deviations over items" if assumed or pilot is None else pilot.graders[grader.name].unit
-        found.append(Expected(grader.name, baseline, told, unit, assumed))
+            with suppress(InstructselError):
+                # A pilot without several runs, or without these arms, says nothing of how much they vary.
+                told = _power(plan, pilot.components(selection, baseline, grader.name), level, count, target)
+                found.append(Expected(grader.name, baseline, told, pilot.graders[grader.name].unit, assumed=False))
+        if told is None:
+            with suppress(InstructselError):
+                # One run a side: nobody could tell how much runs vary.
+                found.append(Expected(grader.name, baseline, _power(plan, ASSUMED, level, count, target), STANDARD, assumed=True))
     return found
+
+
+def _power(plan: Plan, components: Components, level: float, count: int, target: Target) -> Power:
+    """Of an effect of a tenth of a standard deviation, at the level that covers so many comparisons."""
+    return power(plan, components, effect=0.1 * (components.item_sd or 1.0), level=1 - (1 - level) / count, target=target)
+
+
+def circular(verified: Verified) -> dict[str, tuple[str, ...]]:
+    """Grader → the arms whose rows its own model ranked, as far as it is known; graders without one are left out.
+
+    A grade's record says which models it is of (`models`), an arm which models ranked its rows; or the record says `circular`.
+    """
+    found: dict[str, set[str]] = {}
+    for run in verified.runs:
+        record = run.grades.record
+        own = frozenset(record.get("models") or ())
+        arms = {arm for arm, ranked in verified.ranked.items() if ranked & own}
+        if record.get(CIRCULAR):
+            arms.add(run.arm)
+        if arms:
+            found.setdefault(run.grades.grader, set()).update(arms)
+    return {grader: tuple(sorted(arms)) for grader, arms in sorted(found.items())}
+
+
+def measures(runs: Iterable[Run]) -> dict[str, str]:
+    """Grader → the skill its task is said to measure, where its record says so."""
+    return {run.grades.grader: str(skill) for run in runs if (skill := run.grades.record.get("skill"))}
 
 
 def win_rates(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
@@ -149,10 +178,11 @@ def _win_rate(runs: Sequence[Run]) -> dict[str, Any]:
         preferences += own
         flags.update(run.grades.record.get("flags") or {})
         if any(value is not None for value in own):
-            each.append({"draw": run.draw, "seed": run.seed, **win_rate(own).as_dict()})
+            each.append({"draw": run.draw, "seed": run.seed, **win_rate(own).as_dict(), "official": run.grades.record.get("official")})
     if not each:
         return {"runs": [], "reason": "no pair has a preference"}
     whole = win_rate(preferences)
+    official = [found["official"]["win_rate"] for found in each if found["official"]]
     known = any(a is not None and b is not None for a, b in zip(preferences, differences, strict=True))
     return {
         "runs": each,
@@ -161,6 +191,7 @@ def _win_rate(runs: Sequence[Run]) -> dict[str, Any]:
         "score": statistics.fmean(found["score"] for found in each),
         **{key: getattr(whole, key) for key in ("n_total", "n_null", "wins", "ties", "losses")},
         "length_controlled": length_controlled(preferences, differences).as_dict() if known else None,
+        "official_length_controlled": statistics.fmean(official) if len(official) == len(each) else None,
         "flags": dict(sorted(flags.items())),
         CIRCULAR: any(run.grades.record.get(CIRCULAR) for run in runs),
     }
@@ -207,22 +238,31 @@ def summary(
     """
     whole = verified.verification
     others = [arm for arm in whole.arms if arm != selection]
-    verdicts = whole.verdicts(selection, others, level=level, target=target) if selection in whole.arms and others else Verdicts(())
+    ranked = circular(verified)
+    apart = {(arm, grader) for grader, arms in ranked.items() for arm in others if selection in arms or arm in arms}
+    rates = win_rates(verified.runs)
+    for judge, arms in ranked.items():
+        for arm in set(arms) & set(rates.get(judge, ())):
+            rates[judge][arm][CIRCULAR] = True
+    known = selection in whole.arms and others
+    verdicts = whole.verdicts(selection, others, level=level, target=target, circular=apart) if known else Verdicts(())
     told = {
         **whole.as_dict(),
         "selection": selection,
         "against": against,
-        "word": word(verdicts, against, model),
+        "word": word(verdicts, against, model, left=sum(verified.waiting(arm) for arm in (selection, against))),
+        "lacking": {arm: count for arm in (selection, against) if (count := verified.lacking(arm))},
         "level": level,
         "target": target,
         "verdicts": verdicts.as_dict(),
         "skills": None
         if base is None or base not in whole.arms
-        else SkillTable.measured(whole, base=base, margin=margin, target=target).as_dict(),
-        "win_rates": win_rates(verified.runs),
+        else SkillTable.measured(whole, base=base, margin=margin, target=target, measures=measures(verified.runs)).as_dict(),
+        "win_rates": rates,
         "length_biases": length_biases(verified.runs),
-        "circular": sorted({run.grades.grader for run in verified.runs if run.grades.record.get(CIRCULAR)}),
+        "circular": {grader: list(arms) for grader, arms in ranked.items()},
         "costs": {arm: dict(cost) for arm, cost in verified.costs.items()},
+        "subsets": {arm: [dict(each) for each in found] for arm, found in verified.subsets.items()},
         "trained": [dict(each) for each in verified.trained],
         "failures": [vars(each) for each in verified.failures],
         "left": list(verified.left),
@@ -231,23 +271,42 @@ def summary(
     return told, verdicts
 
 
-def word(verdicts: Verdicts, against: str, model: Mapping[str, Any] | None = None) -> str:
-    """The one that stands for the whole: of the verdicts against one baseline, unless the base is no better than chance."""
+def word(verdicts: Verdicts, against: str, model: Mapping[str, Any] | None = None, *, left: int = 0) -> str:
+    """The one that stands for the whole: of the verdicts against one baseline, unless the base is no better than chance.
+
+    While runs of either arm are left to be made there is no verdict: whoever looks again after each run finds one in the end.
+    """
     if model is not None and not model.get("enough", True):
         return NOT_ENOUGH_MODEL
+    if left:
+        return NOT_ENOUGH
     asked = verdicts.against(against)
     return asked.word if len(asked) else NOT_ENOUGH
 
 
-def cost(arm: str, costs: Mapping[str, float | None]) -> str:
-    """What an arm cost, in words.
+def cost(arm: str, costs: Mapping[str, float | None], *, models: int = 1) -> str:
+    """What an arm cost, in words; with several models, of all of them.
 
-    >>> cost("random", {"selection": 0.0, "training": 240.4, "grading": 31.0})
-    'random: choosing the rows took 0 s, training on them 240 s, grading 31 s'
+    >>> cost("random", {"selection": 0.0, "training": 240.4, "grading": 31.0}, models=6)
+    'random: choosing the rows took 0 s, training 6 models 240 s, grading 31 s'
     """
-    chosen = costs.get("selection")
-    told = "an unknown time" if chosen is None else f"{chosen:,.0f} s"
-    return f"{arm}: choosing the rows took {told}, training on them {costs.get('training') or 0:,.0f} s, grading {costs.get('grading') or 0:,.0f} s"
+    told = {
+        key: "an unknown time" if (found := costs.get(key)) is None else f"{found:,.0f} s" for key in ("selection", "training", "grading")
+    }
+    trained = "on them" if models == 1 else f"{models} models"
+    return f"{arm}: choosing the rows took {told['selection']}, training {trained} {told['training']}, grading {told['grading']}"
 
 
-__all__ = ["ASSUMED", "NOT_ENOUGH_MODEL", "Expected", "cost", "expected", "length_biases", "summary", "win_rates", "word"]
+__all__ = [
+    "ASSUMED",
+    "NOT_ENOUGH_MODEL",
+    "Expected",
+    "circular",
+    "cost",
+    "expected",
+    "length_biases",
+    "measures",
+    "summary",
+    "win_rates",
+    "word",
+]

@@ -6,8 +6,8 @@ import hashlib
 import io
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -50,6 +50,8 @@ COARSE: Final = 0.1
 """In standard deviations over items: a comparison that would miss more than this cannot say that there is no difference."""
 MAX_MISSING: Final = 0.05
 """The share of items that may lack a value in some run before nothing is said."""
+SHORT: Final = 40
+"""Characters of a setting that a message shows."""
 NAMED: Final = 3
 """Runs or items a message names before it counts the rest."""
 
@@ -70,6 +72,8 @@ class Run:
     """Of the training."""
     grades: Grades
     """Item by item."""
+    seconds: float = 0.0
+    """What a judge or reward model took, where one graded the run's answers."""
 
     @property
     def name(self) -> str:
@@ -87,6 +91,12 @@ class Scale:
     """The direction of every verdict."""
     truncated: int = 0
     """Items of which a model did not see everything, over all runs."""
+    settings: Mapping[str, Any] | None = None
+    """How all models were graded: the judge and its reference, or the tasks with their versions, hashes and shots; None where unknown."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, without the settings: they stand once, with the grader."""
+        return {"unit": self.unit, "higher_is_better": self.higher_is_better, "truncated": self.truncated}
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,8 @@ class Verdict:
     """Items left out because some run of either arm has no value."""
     reason: str | None = None
     """Why there is not enough data, or None."""
+    circular: bool = False
+    """Whether the grader's own model ranked the rows of either arm: shown, and counted nowhere."""
 
     @property
     def gain(self) -> float:
@@ -139,6 +151,10 @@ class Verdict:
             parts.append(f"A difference of {found.detectable:.4g}{unit}{in_sd} would be found four times in five.")
         if self.reason is not None:
             parts.append(self.reason)
+        if self.circular:
+            parts.append(
+                f"Circular: {self.grader} also ranked the rows of an arm and finds what it was told to look for; it does not count."
+            )
         return " ".join(parts)
 
     @property
@@ -151,7 +167,8 @@ class Verdict:
         return {
             **{name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("interval", "scale")},
             "interval": self.interval.as_dict(),
-            "scale": asdict(self.scale),
+            "scale": self.scale.as_dict(),
+            "statement": self.statement,
             "sentence": self.sentence,
         }
 
@@ -165,8 +182,11 @@ class Verdicts:
 
     @property
     def word(self) -> Word:
-        """`worse` if any is, else `better` if any is; `no detectable difference` if all say so; else `not enough data`."""
-        words = {verdict.word for verdict in self.verdicts}
+        """`worse` if any is, else `better` if any is; `no detectable difference` if all say so; else `not enough data`.
+
+        What a circular grader says is not among them.
+        """
+        words = {verdict.word for verdict in self.verdicts if not verdict.circular}
         if WORSE in words:
             return WORSE
         if BETTER in words:
@@ -332,6 +352,7 @@ class Verification:
         max_missing: float = MAX_MISSING,
         repeats: int = REPEATS,
         seed: int = 0,
+        circular: Collection[tuple[str, str]] = (),
     ) -> Verdicts:
         """Is the selection better than the baselines?
 
@@ -346,10 +367,12 @@ class Verification:
             level: 1 less the chance of a wrong verdict among all comparisons.
             target: as of `difference`.
             weighted: as of `difference`.
-            coarse: the largest acceptable minimal detectable effect, in standard deviations of the baseline's values over items.
+            coarse: the largest acceptable minimal detectable effect, in standard deviations of both arms' values over items, pooled.
             max_missing: the largest acceptable share of items without a value in some run.
             repeats: of the bootstrap.
             seed: of the bootstrap.
+            circular: (baseline, grader) where the grader's own model ranked rows of either arm: corrected for among themselves, and
+                no part of the word.
 
         Raises:
             UsageError: an arm, grader or target that there is not, the selection among its baselines, or none.
@@ -371,17 +394,20 @@ class Verification:
             for found, (baseline, grader) in zip(first, asked, strict=True)
         ]
         usable = [None if reason else found.p for found, reason in zip(first, reasons, strict=True)]
-        adjusted = holm(usable)
-        count = max(sum(value is not None for value in usable), 1)
+        apart = [pair in circular for pair in asked]
+        families = {kind: [p if own == kind else None for p, own in zip(usable, apart, strict=True)] for kind in (False, True)}
+        corrected = {kind: holm(found) for kind, found in families.items()}
+        counts = {kind: max(sum(value is not None for value in found), 1) for kind, found in families.items()}
         verdicts = []
-        for (baseline, grader), reason, p in zip(asked, reasons, adjusted, strict=True):
+        for at, ((baseline, grader), reason, own) in enumerate(zip(asked, reasons, apart, strict=True)):
+            p, count = corrected[own][at], counts[own]
             interval = self.difference(
                 selection, baseline, grader, level=1 - (1 - level) / count, target=target, weighted=weighted, repeats=repeats, seed=seed
             )
             scale = self.graders[grader]
             word, why = _judged(interval, scale, p, level, coarse, reason)
             missing = self._missing(selection, baseline, grader)[0]
-            verdicts.append(Verdict(selection, baseline, grader, word, interval, scale, level, p, count, missing, why))
+            verdicts.append(Verdict(selection, baseline, grader, word, interval, scale, level, p, count, missing, why, own))
         return Verdicts(tuple(verdicts))
 
     def not_worse(
@@ -430,7 +456,8 @@ class Verification:
             "fixed": sorted(self.fixed),
             "graders": {
                 grader: {
-                    **asdict(scale),
+                    **scale.as_dict(),
+                    **({} if scale.settings is None else {"settings": dict(scale.settings)}),
                     "items": len(self._tables[grader].items),
                     "missing": self._tables[grader].missing(),
                     "reasons": dict(sorted(Counter(reason for name, reason in reasons if name == grader).items())),
@@ -489,7 +516,10 @@ class Verification:
         if manifest.get("sha256") != hashlib.sha256(data).hexdigest():
             raise StudyError(f"{target} is damaged: it is not the file its manifest describes.", fix=AGAIN)
         try:
-            given = {name: (each["unit"], each["higher_is_better"], each["truncated"]) for name, each in manifest["graders"].items()}
+            given = {
+                name: (each["unit"], each["higher_is_better"], each["truncated"], each.get("settings"))
+                for name, each in manifest["graders"].items()
+            }
         except (KeyError, TypeError, AttributeError) as error:
             raise StudyError(f"{manifest_path(target)} does not say what the graders' values mean.", fix=AGAIN) from error
         graders = {name: Scale(*each) for name, each in sorted(given.items())}
@@ -658,7 +688,45 @@ def _scale(grader: str, runs: Collection[Run]) -> Scale:
     if len(judges) > 1:
         raise StudyError(f"{grader} has the judgments of {len(judges)} judges.", fix="Have one judge judge all models: judges differ.")
     unit, higher = found.pop()
-    return Scale(unit, higher, sum(run.grades.truncated for run in runs))
+    return Scale(unit, higher, sum(run.grades.truncated for run in runs), _settings(grader, runs))
+
+
+def _settings(grader: str, runs: Collection[Run]) -> Mapping[str, Any] | None:
+    """How all models were graded, where it was written down.
+
+    Raises:
+        StudyError: not all of them in the same way: values of two tasks, shots or references are no comparison of models.
+    """
+    known: dict[str, tuple[Run, Mapping[str, Any]]] = {}
+    for run in runs:
+        settings = run.grades.record.get("settings")
+        if settings:
+            known.setdefault(fingerprint(settings), (run, settings))
+    if not known:
+        return None
+    (first, one), *others = known.values()
+    for run, other in others:
+        differing = list(_differing(one, other))
+        raise StudyError(
+            f"{grader} graded {first.name} and {run.name} in different ways: {'; '.join(differing[:NAMED])}"
+            + (f"; and {len(differing) - NAMED} more." if len(differing) > NAMED else "."),
+            fix="Grade all models in the same way.",
+        )
+    return one
+
+
+def _differing(one: Any, other: Any, path: str = "") -> Iterator[str]:
+    """Where two settings differ, in words."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in sorted({*one, *other}, key=str):
+            yield from _differing(one.get(key), other.get(key), f"{path} {key}".strip())
+    elif one != other:
+        yield f"{path} {_short(one)} and {_short(other)}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= SHORT else text[: SHORT - 1] + "…"
 
 
 def _items(grader: str, found: Mapping[Label, Run]) -> tuple[str, ...]:

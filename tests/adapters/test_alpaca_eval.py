@@ -12,10 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from instructsel.adapters.alpaca_eval import (
     AlpacaEval,
+    contained,
+    official_length_control,
     read_annotations,
     read_leaderboard,
     read_outputs,
@@ -25,7 +29,12 @@ from instructsel.adapters.alpaca_eval import (
 from instructsel.adapters.generate import Outputs
 from instructsel.adapters.judge import Judge, JudgedOutputs, Judgment, Judgments, Pair, compare
 from instructsel.artifact import manifest_path
+from instructsel.commands._arms import incomplete, read_finished
 from instructsel.errors import PoolError, ScoresError, UsageError
+from instructsel.pool.sources import zstd
+from instructsel.verification.arms import Arm
+from instructsel.verification.summary import win_rates
+from instructsel.verification.verify import Run
 
 # Files
 
@@ -509,3 +518,69 @@ def test_two_arms_files_are_compared_end_to_end_and_written_as_annotations(packa
     assert metrics.get_winrate(json.loads((tmp_path / "annotations.json").read_text()))["win_rate"] == pytest.approx(RATE)
     grades = JudgedOutputs(tuple(TEXTS), reference, judge(config)).graded(mine)
     assert 100 * grades.mean == pytest.approx(RATE)
+
+
+def test_alpaca_eval_s_own_length_control_is_what_its_package_computes(package: Any, shared_data: Path, tmp_path: Path) -> None:
+    asked = [
+        json.loads(line)["instruction"]
+        for line in zstd.decompress((shared_data / "eval/alpaca_eval_805.jsonl.zst").read_bytes()).splitlines()
+    ]
+    random = np.random.default_rng(0)
+    rows = [
+        {
+            "instruction": one,
+            "output_1": "a" * int(random.integers(20, 400)),
+            "output_2": "b" * int(random.integers(20, 600)),
+            "generator_1": "reference",
+            "generator_2": "mine",
+            "annotator": "anyone",
+            "dataset": "helpful_base",
+            "preference": float(random.uniform(1, 2)),
+        }
+        for one in asked
+    ]
+    rows[7]["preference"] = None
+    # A file of the form that AlpacaEval publishes: two models that were told to be brief and to be verbose.
+    gamed = pd.DataFrame(
+        [
+            {
+                "model": name, "index": at, "preference": random.uniform(), "std_delta_len": random.normal(), "instruction_difficulty": random.normal(),
+                "not_gamed_baseline": False,
+            }
+            for name in ("concise", "verbose")
+            for at in range(805)
+        ]
+    )  # fmt: skip
+    difficulty = dict(enumerate(random.normal(size=805)))
+    gamed["instruction_difficulty"] = gamed["index"].map(difficulty)
+    assert official_length_control(rows, tmp_path) is None
+    gamed.to_csv(tmp_path / "df_gamed.csv", index=False)
+    found = official_length_control(rows, tmp_path)
+    with contained():
+        from alpaca_eval.metrics import glm_winrate
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(glm_winrate, "hf_hub_download", lambda **_: str(tmp_path / "df_gamed.csv"))
+            expected = glm_winrate.get_length_controlled_winrate(pd.DataFrame(rows), save_weights_dir=None, is_warn_extreme_changes=False)
+    assert found == {"win_rate": expected["length_controlled_winrate"], "standard_error": expected["lc_standard_error"]}
+    # Of other instructions, or of these in another order, it says nothing.
+    assert official_length_control(rows[::-1], tmp_path) is None and official_length_control(rows[:804], tmp_path) is None
+    (tmp_path / "annotations.json").write_text(json.dumps(rows))
+    (grades,) = read_finished(str(tmp_path / "annotations.json"), tmp_path)
+    assert grades.record["official"] == found and grades.record["of_alpaca_eval"]
+    assert win_rates([Run("selection", 0, 0, grades)])["judged_outputs"]["selection"]["official_length_controlled"] == found["win_rate"]
+    (tmp_path / "df_gamed.csv").write_text("model,index\nconcise,0\n")
+    with pytest.raises(ScoresError, match="not AlpacaEval's"):
+        official_length_control(rows, tmp_path)
+
+
+def test_annotations_say_what_they_were_compared_with_and_whether_they_are_all_of_alpaca_eval_s(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": f"do {n}", "output_1": "a", "generator_1": "r", "output_2": "b", "generator_2": "m", "annotator": "x", "preference": 1.0, "dataset": "koala"}
+        for n in range(3)
+    ]  # fmt: skip
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    found = read_annotations(tmp_path / "a.json").record
+    assert found["reference"]["generator"] == "r" and found["reference"]["digest"] and found["official"]
+    arm = Arm("selection", results=((read_finished(str(tmp_path / "a.json")),),))
+    assert incomplete([arm]) == ["selection has annotations of 3 of AlpacaEval's 805 instructions."]

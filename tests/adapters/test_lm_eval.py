@@ -22,6 +22,7 @@ from instructsel.adapters.held_out_loss import checkpoint_of
 from instructsel.adapters.lm_eval import LmEval, read_results
 from instructsel.adapters.lm_eval_tasks import SKILLS, SUITE_NOTES, SUITES, SuiteTask, find, silent, write_task
 from instructsel.errors import EnvironmentFault, ModelUnavailable, ObservationsError, PoolError, TooManyBadRows, UntrustedModel, UsageError
+from instructsel.pool.sources import zstd
 from instructsel.protocols import Checkpoint, Grader, Grades
 from tests import tiny
 
@@ -183,6 +184,14 @@ def test_the_grades_are_those_of_simple_evaluate_and_of_the_files_it_writes(
         )
         assert found.record["tasks"] == graded[name].record["tasks"] and found.record["harness"] == graded[name].record["harness"]
         assert found.record["model"] == "my-model" and "my-org/" not in json.dumps(found.record)
+        # How it was graded is known of both, so that the two may be compared.
+        assert found.record["settings"] == graded[name].record["settings"] and found.record["settings"]["tasks"]
+    # Releases that list tasks as groups without members say the same.
+    file = next(tmp_path.rglob("results_*.json"))
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps({**said, "group_subtasks": {task: [] for task in said["configs"]}}))
+    assert {each.grader for each in read_results(tmp_path)} == set(graded)
+    file.write_text(json.dumps(said))
     results, whole = next(tmp_path.rglob("results_*.json")), next(tmp_path.rglob("samples_choosing_*.jsonl"))
     for broken, said in (
         (b"\n".join(whole.read_bytes().split(b"\n")[1:]), "not whole"),
@@ -574,3 +583,16 @@ def test_a_task_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert write_task(spaced, tmp_path, name="mine", delimiter="").account.kept == 2
     with pytest.raises(PoolError, match="no row"):
         write_task(lines(tmp_path / "bad.jsonl", [{"a": 1}, {"a": 2}]), tmp_path, name="mine", max_bad_fraction=1.0)
+
+
+def test_samples_are_kept_item_by_item_where_it_is_asked_for(llama: Checkpoint, tasks: Path, tmp_path: Path) -> None:
+    found = grader(tasks, limit=3, samples=tmp_path / "samples")
+    assert found.count is None
+    found.check()
+    assert found.count == 3
+    kept = found.grade(llama)
+    file = tmp_path / "samples" / kept.record["samples"]
+    rows = [json.loads(line) for line in zstd.decompress(file.read_bytes()).decode().splitlines()]
+    assert [row["acc"] for row in rows] == kept.values.tolist() and all(row["task"] == "choosing" and row["resps"] for row in rows)
+    before = file.read_bytes()
+    assert grader(tasks, limit=3, samples=tmp_path / "samples").grade(llama).record["samples"] == file.name and file.read_bytes() == before

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from instructsel.errors import ObservationsError, StudyError, UsageError
 from instructsel.protocols import Grader, Grades
 from instructsel.verification.arms import Arm, verify
 from instructsel.verification.judged import judged
-from instructsel.verification.verify import Run
+from instructsel.verification.verify import Run, Verification
 from tests.adapters.test_generate import model
 from tests.adapters.test_judge import Scripted
 
@@ -92,6 +95,29 @@ def test_answers_are_judged_once_and_a_model_that_meets_itself_ties(tmp_path: Pa
     assert judged(changed, answers, grader, folder=tmp_path)[0].grades.mean == 0.0
 
 
+def test_what_a_judge_could_not_say_is_asked_again(tmp_path: Path) -> None:
+    answers = Answers(ASKED)
+    given = [answered("selection", 0, ["long text"] * len(ASKED), answers)]
+
+    class Sometimes:
+        name, fingerprint = "win rate", {"kind": "sometimes"}
+        reason: str | None = "timed_out"
+
+        def graded(self, outputs: Any) -> Grades:
+            reasons = (self.reason, *(None for _ in ASKED[1:]))
+            return Grades(self.name, answers.items, np.ones(len(ASKED)), np.ones(len(ASKED)), reasons, unit="preference")
+
+    grader = Sometimes()
+    first = judged(given, answers, grader, folder=tmp_path)
+    assert first[0].grades.reasons[0] == "timed_out" and not list(tmp_path.rglob("*.json"))
+    grader.reason = None
+    again = judged(given, answers, grader, folder=tmp_path)
+    assert again[0].grades.valid.all() and len(list(tmp_path.rglob("*.json"))) == 1
+    # What will not change with another try is kept.
+    grader.reason = "unparsable"
+    assert judged(given, answers, grader, folder=tmp_path)[0].grades.valid.all()
+
+
 def test_a_run_that_answered_something_else_is_refused() -> None:
     answers = Answers(ASKED)
     with pytest.raises(StudyError, match="no answers to these instructions"):
@@ -110,6 +136,20 @@ def test_finished_annotations_are_grades(tmp_path: Path) -> None:
     (found,) = read_finished(str(tmp_path / "annotations.json"))
     assert found.values.tolist() == [1.0, 0.5, 0.0] and found.reasons == (None, None, "too_long")
     assert found.items == tuple(map(digest_of, ASKED[:3])) and found.unit == "preference" and found.higher_is_better
+    # As JSON lines they are the same.
+    listed = json.loads((tmp_path / "annotations.json").read_text())
+    (tmp_path / "annotations.jsonl").write_text("".join(json.dumps(each) + "\n" for each in listed))
+    shutil.copy(tmp_path / "annotations.json.json", tmp_path / "annotations.jsonl.json")
+    assert read_finished(str(tmp_path / "annotations.jsonl"))[0].record == found.record
+    # Preferences to another reference are no comparison with these.
+    for each in listed:
+        each |= {"generator_1": "better", "output_1": "b"}
+    (tmp_path / "others.json").write_text(json.dumps(listed))
+    (other,) = read_finished(str(tmp_path / "others.json"))
+    judge = found.record["judge"]
+    same = dataclasses.replace(other, record={**other.record, "judge": judge, "settings": {**other.record["settings"], "judge": judge}})
+    with pytest.raises(StudyError, match=r"different ways: reference"):
+        Verification.of([Run("selection", 0, 0, found), Run("random", 0, 0, same)])
 
     class Nothing:
         rows: tuple[Any, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import math
@@ -24,6 +25,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from transformers import TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -100,6 +102,25 @@ def apart(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> fl
     """The largest difference of two models' weights."""
     assert first.keys() == second.keys()
     return max(float((value - second[name]).abs().max()) for name, value in first.items())
+
+
+def test_on_a_machine_with_several_gpus_a_model_is_trained_on_one(
+    base: Path, tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = TrainingArguments._setup_devices.func
+
+    def two(self: Any) -> Any:
+        found = device(self)
+        self._n_gpu = 2
+        return found
+
+    once = functools.cached_property(two)
+    once.__set_name__(TrainingArguments, "_setup_devices")
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", once)
+    seen: list[int] = []
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: seen.append(self._n_gpu) or self._n_gpu))
+    # Split over two it would end in an error: the CPU's loss knows nothing of it.
+    assert tuned(base, tmp_path, pool).record["steps"] == 1 and seen[-1] == 1
 
 
 def pieces(example: Example, loss: str) -> Iterator[tuple[str, bool]]:

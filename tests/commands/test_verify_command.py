@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from instructsel.commands import app
 from instructsel.commands._arms import found_beside
+from instructsel.errors import UsageError
 from tests import tiny
 
 Call = Callable[..., Any]
@@ -106,6 +107,11 @@ def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run:
         (["--eval", "held.jsonl", "-o", "w", "--require", "best"], 2, "There is no requirement 'best'"),
         (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse"], 2, "go together"),
         (["--eval", "held.jsonl", "-o", "w", "--margin", "0.1"], 2, "go together"),
+        (["--eval", "held.jsonl", "-o", "w", "--level", "95"], 2, "A level of 95.0 cannot be"),
+        (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse", "--margin", "-1"], 2, "A margin of -1 cannot be"),
+        (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse", "--margin", "los=1"], 2, "There is no grader 'los'"),
+        (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse", "--margin", "1", "--margin", "loss on held=1"], 2, "given twice"),
+        (["--instructions", "held.jsonl", "-o", "w", "--require", "better"], 2, "Nothing grades"),
         (["--eval", "held.jsonl", "-o", "w", "--arm", "random"], 2, "is no arm"),
         (["--eval", "held.jsonl", "-o", "w", "--arm", "a=chosen.longest.jsonl", "--arm", "a=held.jsonl"], 2, "named twice"),
         (["--eval", "chosen.jsonl", "-o", "w"], 3, "which is in the pool"),
@@ -131,3 +137,59 @@ def test_models_that_are_trained_already_are_an_arm(run: Call, place: Path) -> N
 def test_fewer_than_three_random_draws_are_warned_of(run: Call) -> None:
     done = run("--eval", "held.jsonl", "-o", "v", "--no-beside", "--arm", "random=chosen.random-seed0.jsonl", "--no-untouched")
     assert done.exit_code == 0 and "warning: 1 draw of random" in done.stderr
+
+
+def test_a_margin_is_asked_of_the_grader_it_is_given_for(run: Call) -> None:
+    given = ["--eval", "held.jsonl", "-o", "v", "--require", "not-worse"]
+    assert run(*given, "--margin", "loss on held=50").exit_code == 0
+    refused = run(*given, "--margin", "loss on held=1e-9")
+    assert refused.exit_code in (0, 1) and (refused.exit_code == 0 or "1e-09 on loss on held" in refused.stderr)
+
+
+def test_while_runs_are_left_there_is_no_verdict_and_nothing_is_shown(run: Call) -> None:
+    given = ["--eval", "held.jsonl", "-o", "left", "--limit", "3"]
+    first = run(*given, "--require", "not-worse", "--margin", "50")
+    assert first.exit_code == 1 and "runs are missing" in first.stderr
+    told = json.loads(run(*given, "--json").stdout)
+    assert told["left"] and told["word"] == "not enough data" and told["lacking"]["random"] > 0
+    spoken = run(*given)
+    # The next calls finish it.
+    assert spoken.exit_code == 0 and ("the verdict is without" in spoken.stdout) == bool(told["left"][3:])
+    last = json.loads(run("--eval", "held.jsonl", "-o", "left", "--json").stdout)
+    assert not last["left"] and not last["lacking"]
+    # What was said before the first run is what was assumed then, though more is known now.
+    assert last["power"] == told["power"] and last["power"][0]["assumed"]
+
+
+def test_settings_may_stand_in_a_file_as_the_flags_are_called(run: Call, place: Path) -> None:
+    file = place / "instructsel.toml"
+    try:
+        file.write_text('[verify]\neval = ["held.jsonl"]\nno-such = 1\n')
+        refused = run("-o", "v")
+        assert refused.exit_code == 2 and "no-such" in refused.output
+        file.write_text('[verify]\neval = ["held.jsonl"]\n')
+        assert run("-o", "v").exit_code == 0
+        file.write_text("verify = 3\n")
+        assert "[verify]" in run("-o", "v").output
+        file.write_text('[report]\ntitel = "x"\n')
+        refused = CliRunner().invoke(app, ["report", "v", "-o", "page.html"])
+        assert refused.exit_code == 2 and "Did you mean 'title'" in refused.output
+    finally:
+        file.unlink()
+
+
+def test_a_baseline_of_another_pool_or_budget_is_not_taken_for_one_of_this_selection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    invoke = lambda *given: CliRunner().invoke(app, list(given))  # noqa: E731
+    for name, start in (("a", 0), ("b", 100)):
+        rows(tmp_path / f"{name}.jsonl", start, 30)
+        assert invoke("score", f"{name}.jsonl", "--indicators", "len", "--no-cache", "-q").exit_code == 0
+    select = ("select", "--rule", "longest", "--keep-near-duplicates", "-q")
+    assert invoke(*select, "a.scores.parquet", "--n", "20", "-o", "c[1].jsonl", "--baseline", "random", "--seeds", "3").exit_code == 0
+    # Names with characters of a pattern are names.
+    assert {arm: len(files) for arm, files in found_beside(tmp_path / "c[1].jsonl").items()} == {"random": 3}
+    assert invoke(*select, "b.scores.parquet", "--n", "10", "-o", "c[1].jsonl").exit_code == 0
+    with pytest.raises(UsageError, match=r"random-seed0.jsonl was not selected with"):
+        found_beside(tmp_path / "c[1].jsonl")

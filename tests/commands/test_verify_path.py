@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from instructsel.adapters.lm_eval_tasks import write_task
 from instructsel.commands import app
 from instructsel.commands import verify as command
 from instructsel.commands._arms import named, ranked_with, selection_seconds
-from instructsel.commands._workers import helped
+from instructsel.commands._console import clean
+from instructsel.commands._workers import gpus, helped
 from instructsel.errors import UsageError
+from instructsel.pool.sources import zstd
 from tests import tiny
 from tests.adapters.test_judge import Server, asked_text, longest, said
 from tests.commands.test_verify_command import rows
@@ -105,8 +108,25 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
     files = sorted(path.name for path in (place / "whole" / "outputs").glob("*seed?.json"))
     assert len(files) == 1 + 2 * (1 + 3 + 3 + 1 + 1)
     assert len(read_outputs(place / "whole" / "outputs" / files[0])) == 10
-    # A second time the variances are known.
-    assert not json.loads(again.stdout)["power"][0]["assumed"]
+    # A second time more is known, and what was said before the first run stays what it was.
+    assert json.loads(again.stdout)["power"] == told["power"] and {"loss on held", "lm_eval:capitals:acc"} <= {
+        each["grader"] for each in told["power"]
+    }
+    # What every model said to every item of the harness is kept, and how all of them were graded.
+    records = [json.loads(path.read_text()) for path in sorted((place / "whole" / "runs").glob("*.json"))]
+    named = [record["run"]["grader"]["samples"] for record in records if record["run"]["grader"].get("metric") == "acc,none"]
+    assert len(named) == 1 + 2 * (1 + 3 + 3 + 1 + 1)
+    for name in named:
+        kept = [json.loads(line) for line in zstd.decompress((place / "whole" / "samples" / name).read_bytes()).decode().splitlines()]
+        assert len(kept) == 30 and {"doc", "arguments", "resps", "acc"} <= kept[0].keys()
+    settled = told["graders"]["lm_eval:capitals:acc"]["settings"]
+    assert settled["tasks"]["capitals"]["num_fewshot"] == 0 and len(settled["tasks"]["capitals"]["hash"]) == 64
+    assert told["graders"]["win rate"]["settings"]["judge"]["model"]["revision"] == "1"
+    assert (
+        told["subsets"]["selection"][0]["rows"] == 8
+        and told["trainer"]
+        and set(told["made_with"]) == {*told["graders"]} - {"win rate"} | {"answers"}
+    )
     page = invoke("report", "chosen.selection.parquet", "whole", "-o", "page.html", "-q")
     assert page.exit_code == 0, page.output
     html = (place / "page.html").read_text()
@@ -182,7 +202,7 @@ def test_models_and_results_that_are_finished_are_compared_without_training(plac
     told = json.loads(done.stdout)
     assert told["arms"] == {"random": {"0": [0], "1": [0]}, "selection": {"0": [0, 1]}} and told["recipe"] is None
     alone = invoke(*given, "--instructions", "asked.jsonl", "--max-new-tokens", "4", "-o", "answers", "--json")
-    assert alone.exit_code == 2 and "nothing has graded them" in alone.output
+    assert alone.exit_code == 0 and "nothing has graded them" in alone.stderr and list((place / "answers" / "outputs").glob("*.json"))
     outputs = sorted((place / "answers" / "outputs").glob("*seed?.json"))
     assert len(outputs) == 4
     rows_of = [
@@ -273,7 +293,35 @@ def test_what_choosing_took_is_read_from_the_account(place: Path) -> None:
         selection_seconds(str(place / "chosen.jsonl"), "somebody-elses") is None
         and selection_seconds(str(place / "pool.jsonl"), "random") is None
     )
+    # What came out of the cache took its time in an earlier run.
+    manifest = Path(scored["run"]["scores"] + ".json")
+    before = manifest.read_text()
+    manifest.write_text(json.dumps({**table, "run": {**table["run"], "computed": {"len": 0}}}))
+    assert selection_seconds(str(place / "chosen.jsonl"), "selection") is None
+    manifest.write_text(before)
+    # A baseline's account says what ranked the baseline, not the selection.
+    of = lambda name: set(json.loads((place / f"chosen.{name}.selection.parquet.json").read_text())["indicators"])  # noqa: E731
+    assert (of("random-seed0"), of("length-matched-seed0"), of("rds+")) == (set(), {"len"}, set())
     assert ranked_with(str(place / "pool.jsonl")) == frozenset()
     told = {"indicators": {"rew": {"model": {"name": "judge", "digest": "d1"}}}}
     (place / "ranked.selection.parquet.json").write_text(json.dumps({**scored, **told}))
     assert ranked_with(str(place / "ranked.jsonl")) == {"d1"}
+
+
+def test_every_helper_takes_one_gpu_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
+    assert gpus() == ["4", "5", "7"]
+    told = [sys.executable, "-c", "import os, sys; sys.exit(int(os.environ['CUDA_VISIBLE_DEVICES']))"]
+    with helped([told] * 4) as helpers:
+        # This process works on the first; the fourth helper shares it.
+        assert [each.wait() for each in helpers] == [5, 7, 4, 5]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with helped([told]) as helpers:
+        assert helpers[0].wait() == 3
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpus() == []
+
+
+def test_no_line_begins_like_a_command_to_a_runner() -> None:
+    assert clean("::error file=x::y") == "\\u003a:error file=x::y" and clean("a ::b") == "a ::b"
+    assert clean("  ##[group]x") == "  \\u0023#[group]x" and clean("one\n::two") == "one\n\\u003a:two"

@@ -334,7 +334,7 @@ def test_every_part_of_a_verification_has_its_table() -> None:
     assert facts("length-bias-3-1", *results)["correlation of length with the win rate"] == 0.75
     assert facts("win-rate-4", *results)["win_rate"] == 62.5
     assert facts("length-controlled-5", *results)["note"] == "Not the leaderboard's."
-    assert "Verdict: not enough data." in text("summary", *results)
+    assert "Verdict against random: not enough data." in text("summary", *results)
 
 
 def test_a_size_curve_is_told_size_by_size_with_what_cannot_be_told_apart() -> None:

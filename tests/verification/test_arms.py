@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from instructsel.errors import EnvironmentFault, StudyError, TrainingDiverged, U
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint, Grades
 from instructsel.verification.arms import Arm, verify
+from instructsel.verification.verify import Run
 
 ITEMS = tuple(f"item-{n}" for n in range(40))
 
@@ -215,3 +216,26 @@ def test_arms_whose_names_differ_in_signs_alone_have_files_of_their_own(pools: l
     verify([Arm("a/b", pools[:1]), Arm("a b", pools[1:2])], graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
     names = sorted(path.name for path in (tmp_path / "v" / "runs").iterdir())
     assert len(names) == 2 and all(name.startswith("a_b-") for name in names) and len(trainer.trained) == 2
+
+
+def test_what_was_trained_elsewhere_cost_an_unknown_time(pools: list[Pool], tmp_path: Path) -> None:
+    grade = Grades("loss", ITEMS, np.ones(len(ITEMS)), np.ones(len(ITEMS)), unit="nats per token")
+    other = Checkpoint(tmp_path, "other", record={"rows": 0})
+    given = [*arms(pools, tmp_path / "base"), Arm("done", results=(((grade,),),)), Arm("trained", checkpoints=(other,))]
+    given[2] = replace(given[2], fixed=True)
+    costs = verify(given, graders=[FakeGrader()], trainer=FakeTrainer(tmp_path / "c"), seeds=(0,)).costs
+    assert costs["done"] == {"selection": None, "training": None, "grading": None}
+    assert costs["trained"]["training"] is None and costs["trained"]["grading"] is not None
+    assert costs["base"]["training"] == 0.0 and (costs["chosen"]["training"] or 0.0) > 0.0
+
+
+def test_runs_whose_other_grades_are_empty_are_failures(pools: list[Pool], tmp_path: Path) -> None:
+    found = verify(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=FakeTrainer(tmp_path / "c"), seeds=(0,))
+    nothing = Grades("win rate", ("a", "b"), np.zeros(2), np.ones(2), ("failed", "failed"), unit="preference", higher_is_better=True)
+    changed = found.but([*found.runs, Run("random", 1, 0, nothing, 4.0)])
+    assert [(each.run, each.reason) for each in changed.failures] == [("random draw 1 seed 0", "no_grades")]
+    assert "2 failed" in changed.failures[0].message and changed.lacking("random") == 1 and changed.lacking("chosen") == 0
+    assert changed.costs["random"]["grading"] == pytest.approx((found.costs["random"]["grading"] or 0.0) + 4.0)
+    assert "win rate" not in changed.verification.graders
+    with pytest.raises(StudyError, match="No run has a grade"):
+        found.but([Run("random", 1, 0, nothing)])

@@ -192,27 +192,41 @@ def covered(design: Plan, truth: Truth, rounds: int, seed: int) -> int:
     return hits
 
 
-def band(rounds: int) -> tuple[float, float]:
-    """93 to 97 %, wider by what a count of so many rounds can stray (99.9 %)."""
-    return (float(stats.binom.ppf(0.0005, rounds, 0.93)), float(stats.binom.ppf(0.9995, rounds, 0.97)))
-
-
-@pytest.mark.parametrize("design", DESIGNS)
-def test_intervals_cover_the_planted_effect(design: str) -> None:
-    low, high = band(200)
-    assert low <= covered(DESIGNS[design], Truth(), 200, 10) <= high
+def test_intervals_cover_the_planted_effect_in_93_to_97_of_100_studies() -> None:
+    found = {name: covered(design, Truth(), 200, 10) for name, design in DESIGNS.items()}
+    assert 0.93 <= sum(found.values()) / (200 * len(found)) <= 0.97, found
+    # Of 200 studies that are covered 95 times in 100, fewer than 182 or more than 198 are in 1 of 100 cases.
+    assert all(182 <= each <= 198 for each in found.values()), found
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("truth", TRUTHS)
 @pytest.mark.parametrize("design", DESIGNS)
-def test_intervals_cover_the_planted_effect_in_93_to_97_of_100(
+def test_intervals_cover_the_planted_effect_in_930_to_970_of_1000(
     design: str, truth: str, record_property: Callable[[str, object], None]
 ) -> None:
-    low, high = band(1000)
     found = covered(DESIGNS[design], TRUTHS[truth], 1000, 11)
     record_property("covered of 1000", found)
-    assert low <= found <= high
+    assert 930 <= found <= 970
+
+
+def test_where_the_selection_s_runs_vary_more_than_the_others_an_interval_from_two_seeds_is_too_short_and_says_on_what_it_rests() -> None:
+    random = np.random.default_rng(21)
+    hits = 0
+    for _ in range(500):
+        items = random.normal(0, 1, 100)
+
+        def arm(name: str, draws: int, spread: float, effect: float, items: Any = items) -> ArmValues:
+            runs = [random.normal(0, spread) * (draws > 1) + random.normal(0, spread, 2) for _ in range(draws)]
+            own = items + effect + random.normal(0, 0.3, 100)
+            values = np.concatenate(runs)[:, None] + own + random.normal(0, 0.5, (2 * draws, 100))
+            return ArmValues(name, tuple(np.repeat(np.arange(draws), 2).tolist()), values)
+
+        found = compare(arm("selection", 1, 0.14, 0.3), arm("random", 3, 0.07, 0.0))
+        assert found.low is not None and found.high is not None and any("as if all varied alike" in note for note in found.notes)
+        hits += found.low <= 0.3 <= found.high
+    # Not 95: two seeds cannot tell their own variance, and what is borrowed is half of it. docs/limits.md says so.
+    assert 0.82 <= hits / 500 <= 0.93
 
 
 def test_the_variance_is_the_one_that_was_planted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from instructsel.protocols import Grades
 from instructsel.verification.arms import Arm, Verified
 from instructsel.verification.intervals import ArmValues, Plan, compare, power
 from instructsel.verification.skills import SkillTable
-from instructsel.verification.summary import ASSUMED, NOT_ENOUGH_MODEL, cost, expected, length_biases, summary, win_rates
+from instructsel.verification.summary import ASSUMED, NOT_ENOUGH_MODEL, circular, cost, expected, length_biases, summary, win_rates
 from instructsel.verification.verify import Run, Verification
 from tests.verification.simulated import Truth, arms
 
@@ -90,7 +91,7 @@ def test_a_fixed_arm_is_kept_with_the_grades(tmp_path: Any) -> None:
 def test_the_whole_says_what_its_parts_say() -> None:
     told, verdicts = summary(verified(runs()), selection="selection", against="random", base="base")
     assert told["word"] == "better" == verdicts.against("random").word
-    assert told["skills"]["forgot"] == {"loss": 0} and told["win_rates"] == {} and told["circular"] == []
+    assert told["skills"]["forgot"] == {"loss": 0} and told["win_rates"] == {} and told["circular"] == {}
     assert [each["baseline"] for each in told["verdicts"]["verdicts"]] == ["base", "random"]
     worse, _ = summary(verified(runs(better=-3.0)), selection="selection", against="random", base="base")
     assert worse["word"] == "worse" and worse["skills"]["forgot"] == {"loss": 1}
@@ -115,10 +116,11 @@ def test_without_runs_of_the_baseline_there_is_not_enough_data() -> None:
     assert told["word"] == "not enough data"
 
 
-def test_skills_without_an_interval_are_compared_as_they_stand() -> None:
+def test_without_an_interval_nobody_says_that_a_skill_was_forgotten() -> None:
     two = [Run("base", 0, 0, graded([1.0, 2.0])), Run("selection", 0, 0, graded([3.0, 4.0]))]
     table = SkillTable.measured(Verification.of(two), base="base")
-    assert table.cells["selection"]["loss"].forgot is True and table.cells["selection"]["loss"].by == "plain"
+    assert table.cells["selection"]["loss"].forgot is None and table.cells["selection"]["loss"].change == -2.0
+    assert table.forgot("loss") == ()
 
 
 def preference(arm: str, draw: int, values: list[float], lengths: list[int], **record: Any) -> Run:
@@ -185,3 +187,17 @@ def test_power_before_the_run_is_that_of_the_plan() -> None:
 
 def test_what_nobody_knows_is_said_to_be_unknown() -> None:
     assert "an unknown time" in cost("mine", {"selection": None, "training": 3.0, "grading": 1.0})
+
+
+def test_a_grader_is_circular_for_the_arms_that_its_model_ranked() -> None:
+    given = [
+        *runs(),
+        *(Run(run.arm, run.draw, run.seed, replace(run.grades, grader="reward", record={"models": ["d1", "d2"]})) for run in runs()),
+    ]
+    ranked = {"selection": frozenset({"d9"}), "random": frozenset(), "longest": frozenset({"d2"})}
+    assert circular(replace(verified(given), ranked=ranked)) == {"reward": ("longest",)}
+    told, verdicts = summary(
+        replace(verified(given), ranked={"selection": frozenset({"d1"})}), selection="selection", against="random", base="base"
+    )
+    assert told["circular"] == {"reward": ["selection"]} and {each.grader for each in verdicts if each.circular} == {"reward"}
+    assert told["word"] == "better" == verdicts.against("random").word

@@ -337,3 +337,30 @@ def test_finished_results_with_one_run_each_agree_with_the_paired_t_test(shared_
     assert [words["koala_test", name, 10] for name in ("davinci", "dolly", "gpt4")] == ["better"] * 3
     assert words["vicuna_test", "dolly", 10] == "better"
     assert "better" not in (words["vicuna_test", "davinci", 10], words["vicuna_test", "gpt4", 10])
+
+
+def with_settings(arm: str, settings: dict[str, Any] | None) -> Run:
+    return Run(arm, 0, 0, grades([1.0, 2.0, 3.0, 4.0], record={} if settings is None else {"settings": settings}))
+
+
+def test_models_that_were_graded_in_different_ways_are_not_compared(tmp_path: Path) -> None:
+    zero = {"harness": "0.4.13", "tasks": {"t": {"num_fewshot": 0, "hash": "a" * 64}}}
+    five = {"harness": "0.4.13", "tasks": {"t": {"num_fewshot": 5, "hash": "b" * 64}}}
+    with pytest.raises(StudyError, match=r"selection \(draw 0, seed 0\) and random.*in different ways.*num_fewshot 0 and 5"):
+        Verification.of([with_settings("selection", zero), with_settings("random", five)])
+    found = Verification.of([with_settings("selection", zero), with_settings("random", zero), with_settings("longest", None)])
+    assert found.as_dict()["graders"]["loss"]["settings"] == zero
+    found.write(tmp_path / "v.parquet")
+    assert Verification.read(tmp_path / "v.parquet").as_dict() == found.as_dict()
+
+
+def test_a_circular_grader_decides_nothing_and_takes_no_part_in_the_correction() -> None:
+    found = several({"loss": 0.0, "reward": -0.6})
+    plain = found.verdicts("selection", ["random"])
+    assert plain.word == "better"
+    apart = found.verdicts("selection", ["random"], circular={("random", "reward")})
+    own = {each.grader: each for each in apart}
+    assert own["reward"].circular and own["reward"].word == "better" and "does not count" in own["reward"].statement
+    assert not own["loss"].circular and apart.word == own["loss"].word != "better"
+    assert own["loss"].comparisons == own["reward"].comparisons == 1 and plain.verdicts[0].comparisons == 2
+    assert found.verdicts("selection", ["random"], circular={("random", "reward"), ("random", "loss")}).word == "not enough data"

@@ -16,6 +16,7 @@ PAGE = ROOT / "docs" / "why" / "our_verdicts.md"
 CHARTS = ROOT / "docs" / "why" / "our_verdicts"
 RESULTS = ROOT / "benchmarks" / "results"
 SELECTION = "selection"
+LOSS = "loss on report"
 POOLS = {"dolly": "Dolly", "alpaca": "Alpaca"}
 RULES = {
     "eq4-without-reward": "Eq. 4 without its reward",
@@ -167,8 +168,20 @@ def chart(name: str) -> str:
         effects.append(Effect(each.grader, each.word, sign * interval.estimate / interval.item_sd, low, high, interval.detectable_sd))
     return forest(
         effects,
-        title=f"{told['pool']}, {told['rule']}: selection less {told['against']}",
+        title=f"{POOLS[told['pool']]}: selection less {told['against']}",
         x_label="standard deviations over items; right is better",
+    )
+
+
+def in_short(told: dict[str, Any], found: Verification) -> str:
+    """The word, and what stands behind it by the loss, whose items are the most."""
+    against = verdicts(told, found).against(told["against"])
+    word = told["word"] if told["word"] == "not enough model" else against.word
+    (loss,) = [each for each in against if each.grader == LOSS]
+    seen = "" if detectable(loss) == "" else f"; {detectable(loss)} would be found four times in five"
+    return (
+        f"- {POOLS[told['pool']]}, {RULES[told['rule']]}, against {told['against']}: **{word}**. "
+        f"By the held-out loss: {loss.word}, {difference(loss)} nats per token, lower is better{seen}."
     )
 
 
@@ -176,11 +189,7 @@ def page() -> str:
     """The page's text, every figure from the results files."""
     found = names()
     told = [load(name) for name in found]
-    words = [
-        f"- {POOLS[each['pool']]}, {RULES[each['rule']]}, against {each['against']}: "
-        f"**{each['word'] if each['word'] == 'not enough model' else verdicts(each, grades).against(each['against']).word}**."
-        for each, grades in told
-    ]
+    words = [in_short(each, grades) for each, grades in told]
     base = told[0][0]["base"]
     tasks = (base["judged"] or {}).get("tasks") or {}
     of_chance = "; ".join(f"{name} {task['value']:.2f} (chance {task['chance']:.2f})" for name, task in tasks.items())

@@ -80,7 +80,7 @@ SIGNS: Final = {
         re.IGNORECASE,
     ),
     "other_language": re.compile(
-        r"\bignorier\w*+ (?:\w+ ){0,3}anweisung|vergiss (?:\w+ ){0,3}anweisung|\bignor\w++ (?:\w+ ){0,4}(?:instrucciones|instruções|istruzioni|instrucţiuni)|(?:ignorez|oubliez) (?:\w+ ){0,4}instructions"
+        r"(?<![^\W_])ignorier\w*+ (?:\w+ ){0,3}anweisung|vergiss (?:\w+ ){0,3}anweisung|(?<![^\W_])ignor\w++ (?:\w+ ){0,4}(?:instrucciones|instruções|istruzioni|instrucţiuni)|(?:ignorez|oubliez) (?:\w+ ){0,4}instructions"
         r"|(?:忽略|无视|忽視|忘记|忘記).{0,12}(?:指令|指示|说明|提示|规则|要求)|игнорируй|забудь.{0,20}инструкци|(?:無視して|無視しろ)|무시하(?:고|세요|라)|تجاهل.{0,20}التعليمات|(?:neem|negeer) (?:\w+ ){0,3}(?:instructies)|zignoruj",
         re.IGNORECASE,
     ),

@@ -40,7 +40,7 @@ def found_beside(selection: Path) -> dict[str, list[str]]:
     """The baselines that select wrote beside a selection: name → files, a file a draw.
 
     Raises:
-        UsageError: one that is of another pool or budget, left there by an earlier selection.
+        UsageError: one that is of another pool, rule or setting, left there by an earlier selection.
     """
     packed = next((ending for ending in (".gz", ".zst") if selection.name.endswith(ending)), "")
     plain = Path(selection.name.removesuffix(packed))
@@ -53,7 +53,7 @@ def found_beside(selection: Path) -> dict[str, list[str]]:
             continue
         if own is not None and _origin(path) != own:
             raise UsageError(
-                f"{path.name} was not selected with {selection.name}: its pool or budget is another one.",
+                f"{path.name} was not selected with {selection.name}: its pool, rule or settings are others.",
                 fix="Select again into an empty folder, or leave it out with --no-beside.",
             )
         seeded = SEEDED.fullmatch(name)
@@ -62,14 +62,14 @@ def found_beside(selection: Path) -> dict[str, list[str]]:
     return {arm: [path for _, path in sorted(draws)] for arm, draws in sorted(found.items())}
 
 
-def _origin(path: Path) -> tuple[Any, Any] | None:
-    """The pool and the budget of a selection, by the account beside it; None without one."""
+def _origin(path: Path) -> tuple[Any, ...] | None:
+    """The pool, rule and settings a file was selected with, by the account beside it; None without one."""
     try:
         manifest = read_manifest(sidecar(path)) or {}
     except InstructselError:
         return None
-    found = (manifest.get("pool") or {}).get("fingerprint"), (manifest.get("settings") or {}).get("budget")
-    return None if found == (None, None) else found
+    found = (manifest.get("pool") or {}).get("fingerprint"), manifest.get("rule"), manifest.get("settings")
+    return None if found == (None, None, None) else found
 
 
 def named(entries: Iterable[str], flag: str) -> dict[str, list[list[str]]]:

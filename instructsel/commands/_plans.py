@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from instructsel.artifact import atomic_write, dump_json, fingerprint
+from instructsel.artifact import atomic_write, dump_json, file_digest, fingerprint
 from instructsel.commands import _arms
 from instructsel.commands._console import aligned, say
-from instructsel.errors import StudyError
-from instructsel.verification.arms import Arm
+from instructsel.errors import EnvironmentFault
+from instructsel.verification.arms import Arm, rows_digest
 from instructsel.verification.summary import Expected
-from instructsel.verification.verify import Verification
 
 if TYPE_CHECKING:
     from instructsel.adapters.recipe import Recipe
     from instructsel.adapters.trl import TrlTrainer
 
+PLANNED: Final = "power.json"
+"""What was said before the first run."""
 TABLE: Final = "verification.parquet"
 """In the folder of a verification: every grade of every item."""
 
@@ -66,25 +67,28 @@ def plan(arms: Sequence[Arm], recipe: Recipe, seeds: int, equal: str) -> str:
     return f"{named}; {fine_tunes} fine-tunes of {getattr(recipe, name):,} {name}{per_step} each{why.get(name, '')}"
 
 
-def first_plan(
-    path: Path,
-    power: Sequence[Expected],
-    graders: Sequence[str],
-    arms: Sequence[Arm],
-    seeds: int,
-    against: str,
-    level: float,
-    speaks_of: str,
-) -> list[dict[str, Any]]:
-    """What was said before the first run of this comparison: a later call knows more, and must not claim to have known it before."""
-    shape = {"arms": {each.name: each.draws for each in arms}, "seeds": seeds, "against": against, "level": level, "speaks_of": speaks_of}
-    key = fingerprint({**shape, "graders": sorted(graders)})
+def first_plan(output: Path, power: Sequence[Expected], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is said of a comparison before its first run: a later call knows more, and must not claim to have known it before.
+
+    Args:
+        output: the folder of the verification.
+        power: as it would be said now.
+        asked: all that the statement hangs on.
+
+    Raises:
+        EnvironmentFault: the folder cannot be written.
+    """
+    path, key = output / PLANNED, fingerprint(dict(asked))
     with suppress(OSError, orjson.JSONDecodeError, AttributeError):
         kept = orjson.loads(path.read_bytes())
         if kept.get("key") == key and isinstance(kept.get("power"), list):
             return list(kept["power"])
-    told: list[dict[str, Any]] = orjson.loads(dump_json([each.as_dict() for each in power]))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    before = not any((output / "runs").glob("*.json"))
+    told: list[dict[str, Any]] = orjson.loads(dump_json([{**each.as_dict(), "before": before} for each in power]))
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"{output} cannot be used: {error.strerror or error}.", fix="Choose another with -o.") from error
     with atomic_write(path) as file:
         file.write(dump_json({"key": key, "power": told}, indent=True) + b"\n")
     return told
@@ -99,15 +103,18 @@ def why_no_power(arms: Sequence[Arm], against: str, seeds: int) -> str:
     return "no grader knows its items before it has graded"
 
 
-def pilot_of(named: Path | None, output: Path) -> Verification | None:
-    """An earlier verification: the one named, or what stands in the folder."""
-    if named is not None:
-        return Verification.read(named)
-    try:
-        return Verification.read(output / TABLE) if (output / TABLE).exists() else None
-    except StudyError:
-        # Written anew when this one ends.
-        return None
+def asked_of(
+    trainer: TrlTrainer | None, arms: Sequence[Arm], graders: Sequence[Any], more: Sequence[str], pilot: Path | None, **others: Any
+) -> dict[str, Any]:
+    """All that a statement of power hangs on: arms and their rows, graders, recipe, pilot, seeds and levels."""
+    return {
+        "arms": {each.name: [rows_digest(pool.ids) for pool in each.pools] or each.draws for each in arms},
+        "graders": {each.name: dict(each.fingerprint) for each in graders},
+        "more": sorted(more),
+        "trainer": None if trainer is None else dict(trainer.fingerprint),
+        "pilot": None if pilot is None else file_digest(pilot),
+        **others,
+    }
 
 
-__all__ = ["equal_recipe", "first_plan", "pilot_of", "plan", "why_no_power"]
+__all__ = ["PLANNED", "TABLE", "asked_of", "equal_recipe", "first_plan", "plan", "why_no_power"]

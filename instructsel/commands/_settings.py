@@ -35,7 +35,9 @@ def defaults() -> dict[str, Any]:
 
 def _parameter(flag: str) -> str:
     # Where a parameter could not be called as its flag is.
-    return {"map": "mapping", "format": "form", "eval": "evaluate", "all": "everything"}.get(flag, flag.replace("-", "_"))
+    return {"map": "mapping", "format": "form", "eval": "evaluate", "all": "everything", "traceback": "show_traceback"}.get(
+        flag, flag.replace("-", "_")
+    )
 
 
 def check(context: typer.Context) -> None:

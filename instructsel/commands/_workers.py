@@ -19,12 +19,17 @@ PATIENCE: Final = 5.0
 
 
 @contextmanager
-def helped(commands: Sequence[list[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Processes that work in the same folder; interrupted where the block is."""
+def helped(commands: Sequence[list[str]], gpus: Sequence[str] = ()) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes that work in the same folder; interrupted where the block is.
+
+    Args:
+        commands: what each of them runs.
+        gpus: of which each of them sees one, in turn, the first being this process's; all see what this one does where there are none.
+    """
     helpers: list[subprocess.Popen[bytes]] = []
     try:
         for at, line in enumerate(commands, start=1):
-            helpers.append(subprocess.Popen(line, stdin=subprocess.DEVNULL, env=_environment(at)))
+            helpers.append(subprocess.Popen(line, stdin=subprocess.DEVNULL, env=_environment(gpus, at)))
         yield helpers
     except BaseException:
         # As Ctrl-C does to all of a terminal's processes; who does not hear it, as while it is loading, can as well be killed.
@@ -40,10 +45,20 @@ def helped(commands: Sequence[list[str]]) -> Iterator[list[subprocess.Popen[byte
         raise
 
 
-def _environment(at: int) -> dict[str, str] | None:
-    """That of a helper: where there are several GPUs it sees one of them, the process that starts it works on the first."""
+def _environment(gpus: Sequence[str], at: int) -> dict[str, str] | None:
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": gpus[at % len(gpus)]} if gpus else None
+
+
+def shared_gpus(helpers: int) -> list[str]:
+    """The GPUs that are shared out among this process and its helpers, where there are several; this one keeps the first.
+
+    What the device is called is read when CUDA is first used: a process that has used it already goes on seeing all of them.
+    """
     found = gpus()
-    return None if len(found) < 2 else {**os.environ, "CUDA_VISIBLE_DEVICES": found[at % len(found)]}
+    if not helpers or len(found) < 2:
+        return []
+    os.environ["CUDA_VISIBLE_DEVICES"] = found[0]
+    return found
 
 
 def gpus() -> list[str]:

@@ -18,7 +18,7 @@ from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
 from instructsel.commands import _size
 from instructsel.commands._console import aligned, clean, reported, say
-from instructsel.commands._workers import helped
+from instructsel.commands._workers import helped, shared_gpus
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
 from instructsel.pool.pool import Pool
 from instructsel.scores.table import ScoreTable
@@ -260,7 +260,9 @@ def run(
     shares = [None] * jobs if limit is None else [share for at in range(jobs) if (share := len(range(at, limit, jobs)))]
     began = time.time() if since is None else since
     try:
-        with helped([command(folder, began, share, keep_checkpoints, quiet=quiet) for share in shares[1:]]) as helpers:
+        with helped(
+            [command(folder, began, share, keep_checkpoints, quiet=quiet) for share in shares[1:]], shared_gpus(len(shares) - 1)
+        ) as helpers:
             study = _work(settings, planned, shares[0], keep_checkpoints, began, helpers, quiet=quiet, helper=helper)
     except KeyboardInterrupt:
         if helper:

@@ -18,16 +18,17 @@ from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
 from instructsel.commands import _settings as settings
 from instructsel.commands._console import Progress, clean, reported, say
-from instructsel.commands._plans import TABLE, equal_recipe, first_plan, pilot_of, plan, why_no_power
+from instructsel.commands._plans import TABLE, asked_of, equal_recipe, first_plan, plan, why_no_power
 from instructsel.commands._requirements import check_asked, check_margins, required
 from instructsel.commands._verdicts import spoken
 from instructsel.commands._workers import command as command_line
-from instructsel.commands._workers import helped
+from instructsel.commands._workers import helped, shared_gpus
 from instructsel.errors import Negative, StudyError, UsageError
 from instructsel.verification.arms import Arm, Verified, slug, verify
 from instructsel.verification.intervals import NEW_RUNS, Target
 from instructsel.verification.judged import PASSING, judged
 from instructsel.verification.summary import expected, summary
+from instructsel.verification.verify import Verification
 
 EXAMPLES: Final = """Examples:
   instructsel verify study-demo/sources/clean.jsonl --arm shuffled=study-demo/sources/shuffled.jsonl --base study-demo/toybase --preset tiny --steps 2 --seeds 2 --max-refused 0.5 --eval study-demo/sources/evaluation.jsonl -o /tmp/verified
@@ -40,8 +41,6 @@ FEWEST_DRAWS: Final = 3
 """Of random selection: with fewer nobody knows how much random subsets differ."""
 VERDICT: Final = "verdict.json"
 OUTPUTS: Final = "outputs"
-PLANNED: Final = "power.json"
-"""What was said before the first run."""
 SAMPLES: Final = "samples"
 
 
@@ -152,6 +151,8 @@ def command(
     settings.check(context)
     if print_config:
         settings.print_config(context)
+    # Before a model is loaded: then a process that has seen all GPUs goes on seeing them.
+    shared = [] if helper else shared_gpus(jobs - 1)
     margins = check_asked(require, margin or [], equal, speaks_of, level)
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
@@ -162,6 +163,10 @@ def command(
             epochs=epochs, steps=steps, tokens=tokens, learning_rate=lr, batch=batch, max_length=max_length, method=method, bits=bits
         ),
     )
+    if alpaca_files is not None:
+        from instructsel.adapters.alpaca_eval import check_files
+
+        check_files(alpaca_files)
     place = _graders.Place(device, precision, chosen.max_length)
     asked = _graders.Asked(instructions, max_new_tokens, judge, judge_revision, judge_url, judge_key, annotator, reward, alpaca_files)
     arms = _arms_of(
@@ -200,7 +205,7 @@ def command(
         trainer = replace(made, recipe=equal_recipe(made, trained, equal, quiet=quiet or helper))
         say(plan(arms, trainer.recipe, seeds, equal if chosen.epochs is not None else ""), quiet=quiet or helper)
     measured = [*graders, *([] if answers is None else [answers])]
-    earlier = pilot_of(pilot, output)
+    earlier = None if pilot is None else Verification.read(pilot)
     power = expected(
         arms, graders, selection=_arms.SELECTION, baseline=against, seeds=seeds, more=asked.count, pilot=earlier, level=level,
         target=cast(Target, speaks_of),
@@ -214,8 +219,8 @@ def command(
         )
     planned = [each.as_dict() for each in power]
     if not helper:
-        names = [*(each.name for each in graders), *asked.names]
-        planned = first_plan(output / PLANNED, power, names, arms, seeds, against, level, speaks_of)
+        settled = {"seeds": seeds, "against": against, "level": level, "speaks_of": speaks_of}
+        planned = first_plan(output, power, asked_of(trainer, arms, measured, asked.names, pilot, **settled))
     watched = Progress("verifying", quiet=quiet or helper, unit="runs")
 
     def work(most: int | None) -> Verified:
@@ -235,7 +240,7 @@ def command(
         return
     shares = [None] * jobs if limit is None else [share for at in range(jobs) if (share := len(range(at, limit, jobs)))]
     lines = [command_line(context, jobs=1, helper=True, limit=share, quiet=True, json=False) for share in shares[1:]]
-    with helped(lines) as helpers:
+    with helped(lines, shared) as helpers:
         found = _work(work, shares[0], 0 if limit is not None else None, helpers)
     if answers is not None:
         given = _judged(found, asked, answers, place, output, against, quiet=quiet)
@@ -261,7 +266,7 @@ def command(
         "trainer": None if trainer is None else dict(trainer.fingerprint),
         "made_with": {each.name: dict(each.fingerprint) for each in measured},
     }
-    said = {key: told[key] for key in ("verdicts", "costs", "selection", "against", "word", "model", "lacking")}
+    said = {key: told[key] for key in ("verdicts", "costs", "selection", "against", "word", "model", "lacking", "target", "circular")}
     found.verification.write(output / TABLE, run=said)
     told = orjson.loads(dump_json({**told, "table": (read_manifest(output / TABLE) or {})["sha256"]}))
     with atomic_write(output / VERDICT) as file:

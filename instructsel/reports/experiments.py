@@ -9,7 +9,7 @@ import numpy as np
 
 from instructsel.errors import InstructselError
 from instructsel.reports.parts import Chart, Column, Form, Part, Section, Table, facts_table, flat, known_facts, shortened
-from instructsel.reports.results import Given, finite
+from instructsel.reports.results import Given, finite, ranked_by
 from instructsel.rules.observations import Observations
 from instructsel.rules.univariate import points, univariate
 from instructsel.study.study import COLUMNS, Study
@@ -154,8 +154,8 @@ def verification_section(given: Given) -> Section | None:
         said += dict.fromkeys(str(note) for each in asked for note in (each.get("interval") or {}).get("notes") or [])
         parts += _verdict_parts(verdicts, number)
         said += [
-            f"Circular: {grader} also ranked the rows of {', '.join(arms)}; it finds what it was told to look for, and counts nowhere."
-            for grader, arms in (plain.get("circular") or {}).items()
+            f"Circular: {grader} also ranked the rows of {', '.join(arms) or 'an arm'}; it finds what it was told to look for, and counts nowhere."
+            for grader, arms in ranked_by(plain).items()
         ]
         parts += _missing(plain, number)
         parts += _trained(plain.get("trained") or [], number)
@@ -359,7 +359,7 @@ def _rates(judge: str, arms: Mapping[str, Any], name: str) -> Table:
 
 
 def _planned(expected: Sequence[Any], number: int) -> list[Part]:
-    """What the plan could find, as it was said before the first run."""
+    """What the plan could find, and when that was said."""
     rows = [
         (
             each.get("grader"),
@@ -367,14 +367,20 @@ def _planned(expected: Sequence[Any], number: int) -> list[Part]:
             finite(each.get("detectable")),
             each.get("unit"),
             "assumed" if each.get("assumed") else "measured by a pilot",
+            "after some runs" if each.get("before") is False else "before the first run",
         )
         for each in expected
         if isinstance(each, dict)
     ]
     columns: tuple[Column, ...] = (Column("grader", "grader"), Column("baseline", "against"))
-    columns += (Column("detectable", "minimal detectable effect", "number"), Column("unit", "unit"), Column("variances", "variances"))
-    rest = lambda others: (f"{len(others):,} others", *[None] * 4)  # noqa: E731
-    return [Table(f"power-{number}", "Said before the first run", columns, shortened(rows, ROWS, rest))] if rows else []
+    columns += (
+        Column("detectable", "minimal detectable effect", "number"),
+        Column("unit", "unit"),
+        Column("variances", "variances"),
+        Column("said", "said"),
+    )
+    rest = lambda others: (f"{len(others):,} others", *[None] * 5)  # noqa: E731
+    return [Table(f"power-{number}", "What the plan could find", columns, shortened(rows, ROWS, rest))] if rows else []
 
 
 def _grader_tables(plain: Mapping[str, Any], number: int) -> list[Part]:
@@ -564,7 +570,8 @@ def in_brief(verdict: Mapping[str, Any]) -> str:
     interval = verdict.get("interval") or {}
     estimate, low, high = (finite(interval.get(key)) for key in ("estimate", "low", "high"))
     unit = (verdict.get("scale") or {}).get("unit")
-    told = f"{verdict.get('selection')} against {verdict.get('baseline')} on {verdict.get('grader')}: {verdict.get('word')}"
+    mark = " (circular)" if verdict.get("circular") else ""
+    told = f"{verdict.get('selection')} against {verdict.get('baseline')} on {verdict.get('grader')}: {verdict.get('word')}{mark}"
     if estimate is None or low is None or high is None:
         return f"{told}."
     detectable = finite(interval.get("detectable"))

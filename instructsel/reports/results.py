@@ -23,6 +23,7 @@ from instructsel.selection.size import KIND as SIZE
 from instructsel.study.folder import PLAN, TABLE
 from instructsel.study.study import Study
 from instructsel.verification.arms import rows_digest
+from instructsel.verification.intervals import NEW_RUNS, TARGETS
 
 VERIFICATION: Final = "verification"
 TABLES: Final = (".parquet", ".csv")
@@ -96,7 +97,10 @@ def gather(results: Sequence[Any], *, arm: str | None = None) -> Given:
     for each in results:
         if isinstance(each, str | Path):
             result, note = _of_arm(Path(each), read(each), arm)
-            found, kind = _added(found, result, arm, level=_level(_behind(Path(each))), said=_said(_behind(Path(each))))
+            at = _behind(Path(each))
+            # Of a verdict that is looked at for another arm, the grades beside it.
+            grades = at.parent / VERIFIED if at.suffix == ".json" and (at.parent / VERIFIED).exists() else at
+            found, kind = _added(found, result, arm, level=_level(grades), said=_said(grades))
             found = replace(found, notes=(*found.notes, *note))
             digest = None if Path(each).is_dir() else file_digest(_behind(Path(each)))
             found = replace(found, files=(*found.files, File(_behind(Path(each)).name, kind, digest)))
@@ -167,11 +171,12 @@ def _of_arm(path: Path, result: Any, arm: str | None) -> tuple[Any, tuple[str, .
 
 def _said(target: Path) -> Mapping[str, Any]:
     """What `verify` said of the grades in a table: the selection, the baseline, the word, and the model's."""
+    table = target / VERIFIED if target.is_dir() else target
     try:
-        run = (read_manifest(target) or {}).get("run") or {} if target.is_file() and target.suffix in TABLES else {}
+        run = (read_manifest(table) or {}).get("run") or {} if table.is_file() and table.suffix in TABLES else {}
     except InstructselError:
         return {}
-    return {key: run[key] for key in ("selection", "against", "word", "model", "lacking") if key in run}
+    return {key: run[key] for key in ("selection", "against", "word", "model", "lacking", "target", "circular") if key in run}
 
 
 def _verdict(folder: Path) -> Mapping[str, Any] | None:
@@ -342,8 +347,12 @@ def _plain(result: Any, arm: str | None, found: Given, level: float, said: Mappi
         selection, others = _sides(sorted(plain["arms"]), arm, found)
         if selection is not None and others:
             # The bootstrap stands beside the interval and changes no verdict.
-            made = result.verdicts(selection, others, level=level, repeats=0)
+            ranked = ranked_by(said)
+            apart = {(name, grader) for grader, arms in ranked.items() for name in others if selection in arms or name in arms}
+            target = said.get("target") if said.get("target") in TARGETS else NEW_RUNS
+            made = result.verdicts(selection, others, level=level, repeats=0, circular=apart, target=target)
             own = said if said.get("selection") == selection else {}
+            plain |= {"circular": ranked, "target": target}
             fixed = set(plain.get("fixed") or ())
             rivals = [name for name in others if name not in fixed]
             against = own.get("against") or (RANDOM if RANDOM in others else rivals[0] if len(rivals) == 1 else None)
@@ -351,6 +360,14 @@ def _plain(result: Any, arm: str | None, found: Given, level: float, said: Mappi
             if against is not None:
                 plain |= {"against": against, "word": own.get("word") or made.against(against).word}
     return plain
+
+
+def ranked_by(plain: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Grader → the arms whose rows its own model ranked; without arms where that was not written down."""
+    told = plain.get("circular") or {}
+    if not isinstance(told, Mapping):
+        return {str(grader): [] for grader in told}
+    return {str(grader): [str(arm) for arm in arms] for grader, arms in told.items()}
 
 
 def _sides(arms: Sequence[str], asked: str | None, found: Given) -> tuple[str | None, list[str]]:
@@ -460,4 +477,4 @@ def sources(selection: Selection) -> pl.Series:
     return selection.frame["source"].cast(pl.String).fill_null("")
 
 
-__all__ = ["File", "Given", "digest_of", "finite", "gather", "kept_digest", "read", "read_search", "sources"]
+__all__ = ["File", "Given", "digest_of", "finite", "gather", "kept_digest", "ranked_by", "read", "read_search", "sources"]

@@ -569,9 +569,22 @@ def test_alpaca_eval_s_own_length_control_is_what_its_package_computes(package: 
     (grades,) = read_finished(str(tmp_path / "annotations.json"), tmp_path)
     assert grades.record["official"] == found and grades.record["of_alpaca_eval"]
     assert win_rates([Run("selection", 0, 0, grades)])["judged_outputs"]["selection"]["official_length_controlled"] == found["win_rate"]
+    # A model against itself, as every baseline of one model is; and one whose outputs all differ by as much.
+    assert official_length_control([{**row, "output_2": row["output_1"]} for row in rows], tmp_path) == {
+        "win_rate": 50.0,
+        "standard_error": 0.0,
+    }
+    assert official_length_control([{**row, "output_2": row["output_1"] + "b"} for row in rows], tmp_path) is None
     (tmp_path / "df_gamed.csv").write_text("model,index\nconcise,0\n")
+    with pytest.raises(ScoresError, match="no column preference"):
+        official_length_control(rows, tmp_path)
+    (tmp_path / "df_gamed.csv").write_text("not a table at all")
     with pytest.raises(ScoresError, match="not AlpacaEval's"):
         official_length_control(rows, tmp_path)
+    # Where it is only looked for, a package that is missing is no reason to stop.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name: None)
+        assert official_length_control(rows) is None
 
 
 def test_annotations_say_what_they_were_compared_with_and_whether_they_are_all_of_alpaca_eval_s(tmp_path: Path) -> None:

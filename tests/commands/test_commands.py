@@ -16,7 +16,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from instructsel.commands import app
 from instructsel.examples import toy_study
 from tests import tiny
 
@@ -137,12 +139,17 @@ def test_every_help_shows_two_examples(run: Run, verb: list[str]) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_the_examples_of_every_help_run(run: Run, tmp_path: Path) -> None:
+def test_the_examples_of_every_help_run(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In this process: sixty times over, starting Python and importing torch would take most of the time.
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("INSTRUCTSEL_CACHE", str(cache)), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    run = lambda *given: CliRunner().invoke(app, list(given))  # noqa: E731
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     tiny.causal(tmp_path / "study-demo" / "toybase", "llama")
     toy_study.sources(tmp_path / "study-demo" / "sources")
     named = [f"study-demo/sources/{name}.jsonl" for name in ("clean", "short", "mismatched", "shuffled")]
-    assert run("score", *named, "--indicators", "len", "-o", "study-demo/sources.scores.parquet").returncode == 0
+    assert run("score", *named, "--indicators", "len", "-o", "study-demo/sources.scores.parquet").exit_code == 0
     place = tmp_path / "out"
     place.mkdir()
     for verb in VERBS:
@@ -151,7 +158,7 @@ def test_the_examples_of_every_help_run(run: Run, tmp_path: Path) -> None:
         for command in commands:
             arguments = [part.replace("/tmp/", f"{place}/") for part in shlex.split(command)[1:]]
             done = run(*arguments)
-            assert done.returncode == 0, (command, done.stderr)
+            assert done.exit_code == 0, (command, done.output)
 
 
 def test_the_main_job_gives_original_lines_and_a_whole_account(run: Run, pool: Path, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_verification_is_reported_from_its_json(run: Run, tmp_path: Path) -> N
         (["pool.jsonl"], 3, "is no result of instructsel"),
         (["chosen.selection.parquet", "-o", "out.pdf"], 2, "ends in none of .html, .md, .json"),
         (["chosen.selection.parquet", "-o", "absent/out.html"], 4, "Cannot write"),
-        (["pool.scores.parquet", "pool.scores.parquet"], 2, "Two score tables"),
+        (["pool.scores.parquet", "pool.scores.parquet"], 2, "is given twice"),
     ],
 )
 def test_what_cannot_be_reported_ends_with_its_exit_code_and_a_fix(

@@ -16,6 +16,19 @@ from instructsel.errors import UsageError
 from tests import tiny
 
 Call = Callable[..., Any]
+SHORTEST = """name = "shortest"
+order = 1
+title = "shortest"
+citation = "ours"
+equation = "Len"
+target = "the length of the response"
+note = "none"
+
+[[terms]]
+indicator = "len"
+weight = 1.0
+unit = "tokens of the response"
+"""
 WORDS = ["river", "stone", "lantern", "paper", "orchard", "winter", "silver", "engine", "market", "garden", "window", "summer"]
 
 
@@ -112,6 +125,8 @@ def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run:
         (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse", "--margin", "los=1"], 2, "There is no grader 'los'"),
         (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse", "--margin", "1", "--margin", "loss on held=1"], 2, "given twice"),
         (["--instructions", "held.jsonl", "-o", "w", "--require", "better"], 2, "Nothing grades"),
+        (["--eval", "held.jsonl", "-o", "w", "--alpaca-files", "."], 2, "There is no df_gamed.csv"),
+        (["--eval", "held.jsonl", "-o", "held.jsonl"], 4, "held.jsonl"),
         (["--eval", "held.jsonl", "-o", "w", "--arm", "random"], 2, "is no arm"),
         (["--eval", "held.jsonl", "-o", "w", "--arm", "a=chosen.longest.jsonl", "--arm", "a=held.jsonl"], 2, "named twice"),
         (["--eval", "chosen.jsonl", "-o", "w"], 3, "which is in the pool"),
@@ -142,23 +157,34 @@ def test_fewer_than_three_random_draws_are_warned_of(run: Call) -> None:
 def test_a_margin_is_asked_of_the_grader_it_is_given_for(run: Call) -> None:
     given = ["--eval", "held.jsonl", "-o", "v", "--require", "not-worse"]
     assert run(*given, "--margin", "loss on held=50").exit_code == 0
-    refused = run(*given, "--margin", "loss on held=1e-9")
-    assert refused.exit_code in (0, 1) and (refused.exit_code == 0 or "1e-09 on loss on held" in refused.stderr)
+    told = json.loads(run("--eval", "held.jsonl", "-o", "v", "--json").stdout)["verdicts"]["verdicts"]
+    found = next(each for each in told if each["baseline"] == "random")["interval"]
+    # The one-sided bound at 95 % lies between the estimate and the end of the two-sided interval: no such margin is shown.
+    if found["estimate"] > 0:
+        refused = run(*given, "--margin", f"loss on held={found['estimate']}")
+        assert refused.exit_code == 1 and f"{found['estimate']:g} on loss on held" in refused.stderr
+    else:
+        assert run(*given, "--margin", f"loss on held={found['high'] + 1e-6}").exit_code == 0
 
 
-def test_while_runs_are_left_there_is_no_verdict_and_nothing_is_shown(run: Call) -> None:
+def test_while_runs_are_left_there_is_no_verdict_and_nothing_is_shown(run: Call, place: Path) -> None:
     given = ["--eval", "held.jsonl", "-o", "left", "--limit", "3"]
     first = run(*given, "--require", "not-worse", "--margin", "50")
     assert first.exit_code == 1 and "runs are missing" in first.stderr
     told = json.loads(run(*given, "--json").stdout)
     assert told["left"] and told["word"] == "not enough data" and told["lacking"]["random"] > 0
+    # Nine runs, three a call: the third finishes them.
+    assert len(told["left"]) == 3
     spoken = run(*given)
-    # The next calls finish it.
-    assert spoken.exit_code == 0 and ("the verdict is without" in spoken.stdout) == bool(told["left"][3:])
+    assert spoken.exit_code == 0 and "the verdict is without" not in spoken.stdout
     last = json.loads(run("--eval", "held.jsonl", "-o", "left", "--json").stdout)
     assert not last["left"] and not last["lacking"]
     # What was said before the first run is what was assumed then, though more is known now.
-    assert last["power"] == told["power"] and last["power"][0]["assumed"]
+    assert last["power"] == told["power"] and last["power"][0]["assumed"] and last["power"][0]["before"]
+    # Of other items it is another statement, and it was not made before the first run.
+    rows(place / "other.jsonl", 4000, 20, asked="Name")
+    other = json.loads(run("--eval", "other.jsonl", "-o", "left", "--json").stdout)["power"]
+    assert [(each["plan"]["items"], each["before"]) for each in other] == [(20, False)]
 
 
 def test_settings_may_stand_in_a_file_as_the_flags_are_called(run: Call, place: Path) -> None:
@@ -190,6 +216,14 @@ def test_a_baseline_of_another_pool_or_budget_is_not_taken_for_one_of_this_selec
     assert invoke(*select, "a.scores.parquet", "--n", "20", "-o", "c[1].jsonl", "--baseline", "random", "--seeds", "3").exit_code == 0
     # Names with characters of a pattern are names.
     assert {arm: len(files) for arm, files in found_beside(tmp_path / "c[1].jsonl").items()} == {"random": 3}
-    assert invoke(*select, "b.scores.parquet", "--n", "10", "-o", "c[1].jsonl").exit_code == 0
-    with pytest.raises(UsageError, match=r"random-seed0.jsonl was not selected with"):
-        found_beside(tmp_path / "c[1].jsonl")
+    # Of another rule, of another setting, of another pool: none is of this selection.
+    (tmp_path / "shortest.toml").write_text(SHORTEST)
+    for other in (
+        ("a.scores.parquet", "--n", "20", "--rule", "shortest.toml"),
+        ("a.scores.parquet", "--n", "20", "--keep-exact-duplicates"),
+        ("b.scores.parquet", "--n", "20"),
+    ):
+        done = invoke(*select, *other, "-o", "c[1].jsonl")
+        assert done.exit_code == 0, done.output
+        with pytest.raises(UsageError, match=r"random-seed0.jsonl was not selected with"):
+            found_beside(tmp_path / "c[1].jsonl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from instructsel.commands import app
 from instructsel.commands import verify as command
 from instructsel.commands._arms import named, ranked_with, selection_seconds
 from instructsel.commands._console import clean
-from instructsel.commands._workers import gpus, helped
+from instructsel.commands._workers import gpus, helped, shared_gpus
 from instructsel.errors import UsageError
 from instructsel.pool.sources import zstd
 from tests import tiny
@@ -132,7 +133,7 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
     html = (place / "page.html").read_text()
     assert f"Verdict against random: {told['word']}." in html and "choosing the rows, seconds" in html
     assert "What every subset&#39;s rows came to" in html
-    assert "win rate: preferred to the reference" in html and "Said before the first run" in html
+    assert "win rate: preferred to the reference" in html and "What the plan could find" in html and "before the first run" in html
     invoke("report", "whole", "-o", "page.json", "-q")
     assert json.loads((place / "page.json").read_text())
     # Grades that are not those the verdict was of: the verdict is left out.
@@ -145,9 +146,9 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
 def test_several_processes_make_the_runs_of_one(verify: Call, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[list[str]] = []
 
-    def watched(commands: list[list[str]]) -> Any:
+    def watched(commands: list[list[str]], gpus: list[str]) -> Any:
         lines.extend(commands)
-        return helped(commands)
+        return helped(commands, gpus)
 
     monkeypatch.setattr(command, "helped", watched)
     one = verify("--eval", "held.jsonl", "-o", "one", "--no-beside", "--pool", "pool.jsonl", "--json", seeds=1)
@@ -308,18 +309,20 @@ def test_what_choosing_took_is_read_from_the_account(place: Path) -> None:
     assert ranked_with(str(place / "ranked.jsonl")) == {"d1"}
 
 
-def test_every_helper_takes_one_gpu_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_process_takes_one_gpu_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
-    assert gpus() == ["4", "5", "7"]
     told = [sys.executable, "-c", "import os, sys; sys.exit(int(os.environ['CUDA_VISIBLE_DEVICES']))"]
-    with helped([told] * 4) as helpers:
-        # This process works on the first; the fourth helper shares it.
+    shared = shared_gpus(4)
+    # This process keeps the first; the fourth helper has to share the second.
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4"
+    with helped([told] * 4, shared) as helpers:
         assert [each.wait() for each in helpers] == [5, 7, 4, 5]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    with helped([told]) as helpers:
-        assert helpers[0].wait() == 3
+    # One GPU, or no helper: nothing is shared out.
+    assert shared_gpus(2) == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    assert shared_gpus(0) == [] and gpus() == ["4", "5"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpus() == []
+    assert gpus() == [] and shared_gpus(3) == []
 
 
 def test_no_line_begins_like_a_command_to_a_runner() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +39,28 @@ def runs(arm: str, effect: float, draws: int, seeds: int = 2) -> list[Run]:
     ]
 
 
+def by_reward(arm: str, effect: float, draws: int, seeds: int = 2) -> list[Run]:
+    """The same by a reward model that ranked the selection."""
+    return [replace(run, grades=replace(run.grades, grader="reward", record={"models": ["d1"]})) for run in runs(arm, effect, draws, seeds)]
+
+
 def folder(place: Path, **changes: Any) -> Path:
     """What `verify` writes: the selection is much better than the base, and not different from random."""
     given = [*runs("selection", 0.0, 1), *runs("random", 0.0, 3), *runs("base", 0.8, 1, seeds=1)]
+    ranked = changes.pop("ranked", {})
+    if ranked:
+        given += [*by_reward("selection", -0.5, 1), *by_reward("random", 0.0, 3), *by_reward("base", 0.8, 1, seeds=1)]
     verified = Verified(
         Verification.of(given, fixed=["base"]),
         (Failure("random draw 2 seed 1", "diverged", "The loss is no number."),),
         ("selection draw 0 seed 2",) if changes.pop("left", False) else (),
         runs=tuple(given),
+        ranked=ranked,
         subsets={"selection": ({"rows": 3, "digest": "0" * 32},)},
     )
     told, _ = summary(verified, selection="selection", against="random", base="base", **changes)
     place.mkdir()
-    said = {key: told[key] for key in ("verdicts", "costs", "selection", "against", "word", "model", "lacking")}
+    said = {key: told[key] for key in ("verdicts", "costs", "selection", "against", "word", "model", "lacking", "target", "circular")}
     verified.verification.write(place / "verification.parquet", run=said)
     told = orjson.loads(dump_json({**told, "table": (read_manifest(place / "verification.parquet") or {})["sha256"]}))
     (place / "verdict.json").write_bytes(dump_json({**told, "digest": fingerprint(told)}))
@@ -127,3 +137,30 @@ def test_a_page_too_large_is_refused_and_its_json_is_not(tmp_path: Path, monkeyp
     with pytest.raises(UsageError, match="more than 1,000"):
         made.write(tmp_path / "page.html")
     made.write(tmp_path / "page.json")
+
+
+def test_a_circular_grader_decides_no_headline_wherever_the_verdicts_come_from(tmp_path: Path) -> None:
+    place = folder(tmp_path / "v", ranked={"selection": frozenset({"d1"})})
+    for given in (place, place / "verdict.json", place / "verification.parquet"):
+        lines = said(given)
+        assert lines[0] == "Verdict against random: no detectable difference."
+        assert any(line.startswith("selection against random on reward: better (circular)") for line in lines)
+        assert "reward also ranked the rows of selection" in report(given).html()
+    # For random, too, it is the selection that the reward model ranked: against it the grader is circular, against the base it is not.
+    lines = said(place, arm="random")
+    assert any("random against selection on reward: worse (circular)" in line for line in lines)
+    # Without what verify said, the grades and what was kept with them say the same.
+    (place / "verdict.json").unlink()
+    assert said(place)[0] == "Verdict against random: no detectable difference."
+    # An earlier release wrote the graders without the arms.
+    assert (
+        "Circular: reward also ranked the rows of an arm"
+        in report({"verdicts": {"word": "better", "verdicts": []}, "circular": ["reward"]}).markdown()
+    )
+
+
+def test_what_a_verdict_speaks_of_is_what_it_was_asked_for(tmp_path: Path) -> None:
+    place = folder(tmp_path / "v", target="these models")
+    (place / "verdict.json").unlink()
+    html = report(place).html()
+    assert "these models" in html and "new runs" not in html

@@ -212,9 +212,9 @@ def command(
     )  # fmt: skip
     for each in power:
         say(each.sentence, quiet=quiet or helper)
-    if not power and earlier is None:
+    if not power and earlier is None and any(not each.results for each in arms):
         say(
-            f"What a difference it would take to be found cannot be said before: {why_no_power(arms, against, seeds)}.",
+            f"Which difference would be found cannot be said beforehand: {why_no_power(arms, against, seeds)}.",
             quiet=quiet or helper,
         )
     planned = [each.as_dict() for each in power]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,13 @@ def trained(told: dict[str, Any]) -> list[str]:
     return table(["arm", "rows", "trained on", "refused", "cut", "tokens a model saw", "of these with a loss"], rows)
 
 
+def durations(told: dict[str, Any]) -> str:
+    """How long a training took, on a machine that did other things besides."""
+    seconds = [each["seconds"] for each in told["trained"]]
+    brief = sum(each <= 60 for each in seconds)
+    return f"A training took {statistics.median(seconds):.0f} s (median), {brief} of {len(seconds)} at most 60 s, the longest {max(seconds):.0f} s; test runs stood beside some."
+
+
 def extent(counts: Iterable[int]) -> str:
     """The least and the greatest of an arm's subsets or models."""
     known = sorted(counts)
@@ -151,6 +159,8 @@ def section(name: str) -> list[str]:
         "goes beyond. All arms are trained for the same steps; those of longer rows see more tokens.",
         "",
         *trained(told),
+        durations(told),
+        "",
         *costs(told),
         *([f"Runs that came to nothing: {len(told['failures'])}.", ""] if told["failures"] else []),
     ]  # fmt: skip

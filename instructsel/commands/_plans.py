@@ -55,6 +55,7 @@ def equal_recipe(trainer: TrlTrainer, arms: Sequence[Arm], equal: str, *, quiet:
 
 
 def plan(arms: Sequence[Arm], recipe: Recipe, seeds: int, equal: str) -> str:
+    """How many fine-tunes there will be, of what length, and what that does to arms of longer rows."""
     fine_tunes = sum(len(each.pools) for each in arms) * seeds
     name = next(name for name in ("epochs", "steps", "tokens") if getattr(recipe, name) is not None)
     per_step = f" of {recipe.batch} rows" if name == "steps" and not recipe.packing else ""
@@ -95,6 +96,7 @@ def first_plan(output: Path, power: Sequence[Expected], asked: Mapping[str, Any]
 
 
 def why_no_power(arms: Sequence[Arm], against: str, seeds: int) -> str:
+    """Why nothing can be said beforehand of what would be found."""
     by_name = {each.name: each for each in arms}
     if by_name[against].fixed:
         return f"{against} is one model as it is"

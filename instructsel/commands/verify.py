@@ -372,6 +372,11 @@ def _judged(
         if grader.name == _graders.JUDGED:
             given = [run for run in found.runs if run.grades.grader == answers.name]
             made = _graders.with_official(made, answers, given, grader, asked.files)
+            if asked.files is not None and not any(run.grades.record.get("official") for run in made):
+                say(
+                    "warning: no length-controlled win rate of AlpacaEval's own: these are not its 805 instructions, or its fit came to nothing.",
+                    quiet=quiet,
+                )
         unsaid += sum(reason in PASSING for run in made for reason in run.grades.reasons)
         runs += made
     if unsaid:

@@ -95,7 +95,7 @@ class Verified:
     runs: tuple[Run, ...] = field(default=(), repr=False)
     """Every run by every grader, with what the grader wrote down."""
     trained: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-    """Of every model trained here: arm, draw and seed, steps, rows and tokens it saw, and the audit of its subset's rows, as the trainer tells."""
+    """Of every model trained here: arm, draw, seed and seconds, steps, rows and tokens it saw, and the audit of its subset's rows, as the trainer tells."""
     ranked: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     """Arm → digests of the models that ranked its rows: what these say of it is circular."""
     subsets: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict, repr=False)
@@ -252,9 +252,10 @@ def verify(
         if written:
             cost = costs[work.arm.name]
             if work.arm.pools:
-                cost["training"] = (cost["training"] or 0.0) + max(record["run"]["training_seconds"] for record in written)
-        if written and work.arm.pools:
-            taught.append({"arm": work.arm.name, "draw": work.draw, "seed": work.seed, **written[0]["training"]})
+                seconds = max(record["run"]["training_seconds"] for record in written)
+                cost["training"] = (cost["training"] or 0.0) + seconds
+                about = {"arm": work.arm.name, "draw": work.draw, "seed": work.seed, "seconds": seconds}
+                taught.append({**about, **written[0]["training"]})
         if progress is not None:
             progress(number, len(works), work.name)
     if not runs:

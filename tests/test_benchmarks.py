@@ -29,14 +29,14 @@ runpy.run_path(script, run_name="__main__")
 """
 
 
-def test_the_scoring_script_for_a_gpu_runs_at_toy_size_without_polars_and_faiss(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_scoring_script_for_a_gpu_runs_at_toy_size_without_polars_and_faiss(tmp_path: Path, precision: str) -> None:
     out = tmp_path / "out.json"
     script = ROOT / "benchmarks" / "gpu" / "scoring.py"
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED, str(script), "--toy", "--only", "embed,reward,8B", "--out", str(out)],
+        [sys.executable, "-c", BLOCKED, str(script), "--toy", "--precision", precision, "--only", "embed,reward,8B", "--out", str(out)],
         capture_output=True,
         text=True,
-        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -44,11 +44,14 @@ def test_the_scoring_script_for_a_gpu_runs_at_toy_size_without_polars_and_faiss(
     assert set(cases) == {"embed", "reward", "8B"}
     for name, case in cases.items():
         assert "failed" not in case, case
+        assert case["precision"] == precision
         assert case["tokens"] > 0 and 0 <= case["padding_share"] < 0.5 and case["rows_per_second"] > 0
         # Shares of a GPU's peak are not made up where there is none.
         assert case["share_of_peak"] is None and case["gpu_busy_share"] is None
         if name != "embed":
-            assert case["batches_are"] == "packed" and case["largest_difference"] < 1e-4 < case["standard_deviation_of_values"]
+            assert case["batches_are"] == "packed"
+            # A value of another row would be about a standard deviation off.
+            assert case["largest_difference"] <= case["tolerance"] < case["standard_deviation_of_values"]
 
 
 def test_the_study_script_for_a_gpu_runs_at_toy_size_without_polars_and_goes_on(tmp_path: Path) -> None:
@@ -67,7 +70,7 @@ def test_the_study_script_for_a_gpu_runs_at_toy_size_without_polars_and_goes_on(
 
     def run(*more: str) -> dict[str, Any]:
         asked = [script, "--toy", "--base", str(base), "--pools", str(pools), "--out", str(out), *more]
-        done = subprocess.run([sys.executable, "-c", blocked, *asked], capture_output=True, text=True, timeout=280, check=False)
+        done = subprocess.run([sys.executable, "-c", blocked, *asked], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         found: dict[str, Any] = json.loads(out.read_text())
         return found
@@ -101,7 +104,7 @@ def test_the_verification_script_for_a_gpu_runs_at_toy_size_without_polars_and_g
     asked += ["--arm", f"random={tmp_path}/random0.jsonl,{tmp_path}/random1.jsonl", "--eval", f"{tmp_path}/held.jsonl"]
 
     def run(*more: str) -> dict[str, Any]:
-        done = subprocess.run([sys.executable, "-c", blocked, *asked, *more], capture_output=True, text=True, timeout=280, check=False)
+        done = subprocess.run([sys.executable, "-c", blocked, *asked, *more], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         found: dict[str, Any] = json.loads(out.read_text())
         return found

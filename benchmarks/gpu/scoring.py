@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--only", default="embed,reward,1.1B,3B,8B")
     parser.add_argument("--rows", type=int, default=0, help="rows of each case; by default as many as fit into the time")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     options = parser.parse_args()
     import torch
     import transformers
@@ -95,7 +96,7 @@ def main() -> None:
     for case in options.only.split(","):
         started = time.perf_counter()
         try:
-            record["cases"][case] = run(case, device, options.toy, options.rows)
+            record["cases"][case] = run(case, device, options.precision, options.toy, options.rows)
         except Exception as error:
             record["cases"][case] = {"failed": f"{type(error).__name__}: {str(error)[:500]}"}
         record["cases"][case]["wall_seconds"] = time.perf_counter() - started
@@ -181,20 +182,19 @@ def timed(work: Callable[[], Any], device: str) -> tuple[Any, float, float | Non
     return found, seconds, busy.share
 
 
-def run(case: str, device: str, toy: bool, rows: int) -> dict[str, Any]:
+def run(case: str, device: str, precision: str, toy: bool, rows: int) -> dict[str, Any]:
     """One case, in a folder of its own."""
     import torch
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
         if case == "embed":
-            found = embed(folder, device, toy, rows or (64 if toy else 52_002))
+            found = embed(folder, device, precision, toy, rows or (64 if toy else 52_002))
         elif case == "reward":
-            found = reward(folder, device, toy, rows or (48 if toy else 20_000))
+            found = reward(folder, device, precision, toy, rows or (48 if toy else 20_000))
         else:
-            found = perplexity(
-                folder, device, toy, TOY if toy else SIZES[case], rows or (48 if toy else {"1.1B": 20_000, "3B": 8_000, "8B": 4_000}[case])
-            )
+            rows = rows or (48 if toy else {"1.1B": 20_000, "3B": 8_000, "8B": 4_000}[case])
+            found = perplexity(folder, device, precision, TOY if toy else SIZES[case], rows)
     if device == "cuda":
         found["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         torch.cuda.reset_peak_memory_stats()
@@ -245,7 +245,33 @@ def padded(sequences: list[np.ndarray], forward: Callable[[Any, Any], Any], devi
     return work
 
 
-def embed(folder: Path, device: str, toy: bool, rows: int) -> dict[str, Any]:
+ROUNDED = 10
+"""Results of a layer that are rounded to its precision: two norms, queries and keys, scores, weighted values, four projections, a sum."""
+SIGMAS = 4.0
+"""The largest of some thousand differences lies about so many standard deviations from zero."""
+
+
+def tolerance(precision: str, *, layers: int, reduction: int, magnitude: float) -> float:
+    """How far two orders of the same sums may lie apart, in the unit of `magnitude`.
+
+    A result is rounded to the precision once (half an eps); the sum it comes from is kept in fp32 and has an error that
+    grows like a random walk over its length (eps of fp32 times the root of the terms). The errors of all results on the
+    way add up like a random walk again, and both sides have theirs.
+
+    Args:
+        precision: fp32 or bf16, of weights and activations.
+        layers: how many layers the value went through.
+        reduction: the longest sum, in terms.
+        magnitude: root mean square of the reference.
+    """
+    import torch
+
+    once = torch.finfo({"fp32": torch.float32, "bf16": torch.bfloat16}[precision]).eps / 2
+    summed = torch.finfo(torch.float32).eps * reduction**0.5
+    return float(SIGMAS * (2 * (ROUNDED * layers + 2)) ** 0.5 * (once + summed) * magnitude)
+
+
+def embed(folder: Path, device: str, precision: str, toy: bool, rows: int) -> dict[str, Any]:
     """MiniLM's shape: 6 layers of 384, at most 256 tokens."""
     import torch
     import transformers
@@ -259,7 +285,7 @@ def embed(folder: Path, device: str, toy: bool, rows: int) -> dict[str, Any]:
         vocab_size=words.vocabulary, hidden_size=384, num_hidden_layers=2 if toy else 6, num_attention_heads=12, intermediate_size=1536
     )
     transformers.BertModel(config).save_pretrained(str(folder))
-    encoder = Encoder.load(str(folder), device=device, max_length=256)
+    encoder = Encoder.load(str(folder), precision=precision, device=device, max_length=256)
     texts = words.texts(lengths(rows, median=85), 1)
     encoder.encode(texts[:64])
     found, seconds, busy = timed(lambda: encoder.encode(texts), device)
@@ -276,7 +302,7 @@ def embed(folder: Path, device: str, toy: bool, rows: int) -> dict[str, Any]:
     return {**ours, "precision": encoder.precision}
 
 
-def reward(folder: Path, device: str, toy: bool, rows: int) -> dict[str, Any]:
+def reward(folder: Path, device: str, precision: str, toy: bool, rows: int) -> dict[str, Any]:
     """Pythia-1.4B's shape in OpenAssistant's layout."""
     import torch
     import transformers
@@ -304,7 +330,7 @@ def reward(folder: Path, device: str, toy: bool, rows: int) -> dict[str, Any]:
         json.dumps({**config.to_dict(), "model_type": "gpt_neox_reward_model", "pooling": "last", "pad_token_id": 0})
     )
     del body, state
-    model = RewardModel.load(str(folder), device=device, probe=False)
+    model = RewardModel.load(str(folder), precision=precision, device=device, probe=False)
     asked, said = words.texts(lengths(rows, median=20), 1), words.texts(lengths(rows, median=58), 2)
     conversations = [[("user", a), ("assistant", b)] for a, b in zip(asked, said, strict=True)]
     model.score(conversations[:64])
@@ -333,11 +359,17 @@ def reward(folder: Path, device: str, toy: bool, rows: int) -> dict[str, Any]:
         "padded_rows_per_second": len(few) / slow,
         "ratio_to_padded": (rows / seconds) / (len(few) / slow),
         "largest_difference": float(np.abs(theirs - found.values[: len(few)]).max()),
+        "tolerance": tolerance(
+            model.precision,
+            layers=config.num_hidden_layers,
+            reduction=max(4 * width, max(map(len, sequences))),
+            magnitude=float(np.sqrt(np.mean(theirs**2))),
+        ),
         "standard_deviation_of_values": float(found.values.std()),
     }
 
 
-def perplexity(folder: Path, device: str, toy: bool, size: dict[str, int], rows: int) -> dict[str, Any]:
+def perplexity(folder: Path, device: str, precision: str, size: dict[str, int], rows: int) -> dict[str, Any]:
     """Perplexity given the instruction, with a LLaMA of this size."""
     import torch
     import transformers
@@ -354,7 +386,7 @@ def perplexity(folder: Path, device: str, toy: bool, size: dict[str, int], rows:
         torch.set_default_dtype(torch.float32)
     model.save_pretrained(str(folder), max_shard_size="40GB")
     del model
-    loaded = LikelihoodModel.load(str(folder), device=device, probe=False)
+    loaded = LikelihoodModel.load(str(folder), precision=precision, device=device, probe=False)
     asked, said = words.texts(lengths(rows, median=20), 1), words.texts(lengths(rows, median=58), 2)
     questions: list[Any] = list(zip(asked, said, strict=True))
     loaded.answer(questions[:64])
@@ -374,10 +406,14 @@ def perplexity(folder: Path, device: str, toy: bool, size: dict[str, int], rows:
     plain = loaded.workers[0].model
     plain.set_attn_implementation("sdpa")
 
+    squares: list[float] = []
+
     def losses(ids: Any, present: Any) -> Any:
         first = losses.row  # type: ignore[attr-defined]
         losses.row += len(ids)  # type: ignore[attr-defined]
         logits = plain(input_ids=ids, attention_mask=present, use_cache=False).logits[:, :-1].float()
+        if not losses.timed:  # type: ignore[attr-defined]
+            squares.append(float(logits.square().mean()))
         each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         begin = torch.from_numpy(begins[first : first + len(ids)]).to(ids.device)
         wanted = (torch.arange(1, ids.shape[1], device=ids.device)[None] >= begin[:, None]) & (present[:, 1:] == 1)
@@ -387,7 +423,9 @@ def perplexity(folder: Path, device: str, toy: bool, size: dict[str, int], rows:
         losses.row = 0  # type: ignore[attr-defined]
         return padded(sequences, losses, device)()
 
+    losses.timed = False  # type: ignore[attr-defined]
     work()
+    losses.timed = True  # type: ignore[attr-defined]
     theirs, slow, _ = timed(work, device)
     return {
         **ours,
@@ -396,6 +434,13 @@ def perplexity(folder: Path, device: str, toy: bool, size: dict[str, int], rows:
         "padded_rows_per_second": few / slow,
         "ratio_to_padded": (rows / seconds) / (few / slow),
         "largest_difference": float(np.abs(theirs - found.values[:few]).max()),
+        # A loss is ln(vocabulary) and what the logits make of it: only the logits are rounded.
+        "tolerance": tolerance(
+            loaded.precision,
+            layers=size["num_hidden_layers"],
+            reduction=max(size["intermediate_size"], max(map(len, sequences))),
+            magnitude=float(np.sqrt(np.mean(squares))),
+        ),
         "standard_deviation_of_values": float(found.values.std()),
     }
 

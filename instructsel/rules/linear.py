@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel import toml
 from instructsel.artifact import atomic_write
 from instructsel.errors import ModelMismatch, ModelUnavailable, UnknownExample, UsageError
 from instructsel.rules import _keys as keys
-from instructsel.rules import _toml
 from instructsel.rules.summary import FitSummary
 from instructsel.scores.table import ScoreTable
 
@@ -205,7 +205,7 @@ class LinearRule:
 
     def to_toml(self) -> str:
         """The rule as the text of a rule file; the same bytes for the same rule, read again or not."""
-        return _toml.dumps(self.as_dict())
+        return toml.dumps(self.as_dict())
 
     def write(self, path: str | Path) -> None:
         """Write a rule file, as `catalog.load` and `--rule` read it.

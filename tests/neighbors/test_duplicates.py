@@ -263,6 +263,22 @@ def greedy_by_index(sets: list[set[tuple[str, ...]]], threshold: float) -> tuple
     return kept, pairs
 
 
+def test_progress_counts_every_text_read_and_every_rank_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instructsel.neighbors.duplicates.BATCH", 300)
+    monkeypatch.setattr("instructsel.neighbors.duplicates.REPORTED", 10)
+    texts = [numbered(30, 15, f"x{i // 2}") for i in range(100)]
+    read: list[tuple[int, int]] = []
+    searched: list[tuple[int, int]] = []
+    shingles = Shingles.of(iter(texts), total=100, progress=lambda done, total: read.append((done, total)))
+    watched = near_duplicates(shingles, range(100), progress=lambda done, total: searched.append((done, total)))
+    assert watched.tolist() == near_duplicates(Shingles.of(texts), range(100)).tolist()
+    for calls in (read, searched):
+        assert len(calls) > 5
+        assert [done for done, _ in calls] == sorted({done for done, _ in calls})
+        assert calls[-1] == (100, 100)
+        assert {total for _, total in calls} == {100}
+
+
 def test_neither_polars_nor_faiss_is_loaded() -> None:
     code = "import sys, instructsel.neighbors.duplicates; print(sorted({'polars', 'faiss', 'torch'} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, check=True, text=True)

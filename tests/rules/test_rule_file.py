@@ -12,7 +12,7 @@ import pytest
 
 from instructsel.errors import ModelMismatch, UsageError
 from instructsel.pool.pool import Pool
-from instructsel.rules import _toml, catalog
+from instructsel.rules import catalog
 from instructsel.rules.fit import Fitted, fit
 from instructsel.rules.linear import LinearRule
 from instructsel.rules.observations import Observations
@@ -137,24 +137,18 @@ def test_a_fitted_rule_selects_from_a_pool_and_refuses_scores_of_other_models(tm
         select(pool, scored(pool, {"name": "another/tokenizer"}), rule, budget=3)
 
 
-def test_toml_of_any_text_reads_back() -> None:
-    plain: dict[str, Any] = {
-        "text": 'quotes " and \\ and\nlines\r\n\ttabs \x00\x1f\x7f, ü, 漢, 🙂',
-        "number": -1.5e-12,
-        "whole": 3,
-        "yes": True,
-        "list": [],
-        "names": [{"name": "a", "digest": "b"}, {"name": "c"}],
-        "long": ["x" * 60, "y" * 60],
-        "a key with spaces": "x",
-        "table": {"inner": {"empty": {}}, "scalar": 1.0},
-        "tables": [{"a": 1, "deep": {"b": 2}}, {"a": 2}],
-    }
-    assert tomllib.loads(_toml.dumps(plain | {"absent": None})) == plain
-    with pytest.raises(UsageError, match="cannot hold nan"):
-        _toml.dumps({"x": float("nan")})
-    with pytest.raises(UsageError, match="cannot hold set"):
-        _toml.dumps({"x": {1}})
+def test_a_rule_file_in_the_layout_of_earlier_releases_is_the_same_rule(tmp_path: Path) -> None:
+    # Earlier releases wrote a table of its own for each term, short lists on one line, and empty tables with their header.
+    (tmp_path / "old.toml").write_text(
+        'name = "old"\nintercept = 0.5\ntitle = ""\n\n[[terms]]\nindicator = "len"\nweight = -0.01\nunit = "tokens"\n'
+        'accepts = [{ name = "a/tokenizer" }]\nassumed = false\nnote = ""\n'
+    )
+    old = catalog.load(tmp_path / "old.toml")
+    assert [(term.indicator, term.weight, term.unit, str(term.accepts[0])) for term in old.terms] == [
+        ("len", -0.01, "tokens", "a/tokenizer")
+    ]
+    old.write(tmp_path / "new.toml")
+    assert catalog.load(tmp_path / "new.toml") == old
 
 
 def test_a_summary_has_every_field_documented_in_its_file() -> None:

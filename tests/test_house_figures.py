@@ -73,11 +73,11 @@ def test_rings_and_imports_upward_are_named_but_not_those_for_type_checkers(chec
 def test_before_and_after_stand_side_by_side_in_one_file(checkout: Path, tmp_path: Path) -> None:
     results = tmp_path / "house.json"
     measure(checkout, "--repeats", "1", "--label", "before", "--json", str(results))
-    (checkout / "instructsel" / "more.py").write_text("x = 1\n")
+    (checkout / "instructsel" / "commands.py").write_text("def main():\n    raise SystemExit(3)\n")
     printed = measure(checkout, "--repeats", "1", "--label", "after", "--json", str(results))
     assert set(json.loads(results.read_text())) == {"before", "after"}
     assert ["package:", "files", "6", "7"] in [line.split() for line in printed.splitlines()]
-    # The toy has no command line: a start that fails is counted, and the script goes on.
+    # A start that fails is counted, and the script goes on.
     assert json.loads(results.read_text())["after"]["cold_starts"]["instructsel --version"]["failed"] == 2
 
 

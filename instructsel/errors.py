@@ -55,12 +55,12 @@ class UsageError(InstructselError, ValueError):
     """A flag, setting or argument that cannot be."""
 
     @classmethod
-    def named(cls, name: str, known: Iterable[str], *, noun: str = "name") -> Self:
-        """The error for a name that is not among the known ones, with the closest as a suggestion."""
+    def named(cls, name: str, known: Iterable[str], *, noun: str = "name", where: str = "") -> Self:
+        """The error for a name that is not among the known ones `where`, with the closest as a suggestion."""
         names = sorted(known)
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(names)}."
-        return cls(f"There is no {noun} '{name}'.", fix=hint)
+        return cls(f"There is no {noun} '{name}'{f' {where}' if where else ''}.", fix=hint)
 
 
 class UnknownIndicator(UsageError):

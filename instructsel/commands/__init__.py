@@ -1,17 +1,42 @@
-"""The command line: one file a verb. The only place that wires adapters to the engine."""
+"""The command line: one file a verb, imported when the verb is called. The only place that wires adapters to the engine."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from instructsel.commands import cache, demo, diff, doctor, explain, report, rules, score, select, status, study, train, verify
-from instructsel.commands._settings import defaults
+from instructsel.commands._lazy import LazyGroup
+
+SECTIONS: Final[dict[str, dict[str, str]]] = {
+    "Select data": {
+        "score": "Score every example of a pool.",
+        "select": "Select the best part of a pool under a budget.",
+        "verify": "Train on the selection and on its baselines alike, grade all of them, and say what the difference is worth.",
+        "report": "Put results into one file that shows everything and loads nothing.",
+    },
+    "Look closer": {
+        "explain": "Explain one example: its scores, what each term adds, its rank, and why it was kept or left out.",
+        "diff": "Compare two selections of one pool, or two rules over one score table.",
+        "status": "Show the scoring runs that have not ended: how far each is, and the command that goes on with a stopped one.",
+    },
+    "Fit a rule": {
+        "rules": "List, show and fit the rules examples are ranked by.",
+        "train": "Fine-tune a base on a selection with TRL.",
+        "study": "Fine-tune on many subsets of a pool and measure their loss: what a rule of one's own is fitted on.",
+    },
+    "This machine": {
+        "doctor": "Say what this machine can run: extras, models, indicators, precision, cache and unfinished runs.",
+        "cache": "Show and prune what is kept between runs.",
+        "demo": "Score, rank and select a pool of 341 rows, then compare with the key of its planted defects.",
+    },
+}
+"""Heading → command → what it does: the first sentence of its docstring, written here so that --help imports no command."""
 
 app: typer.Typer = typer.Typer(
     name="instructsel",
     help="Choose the training data that makes a fine-tune better: score, rank by a fitted rule, select.",
+    cls=LazyGroup.of(__name__, SECTIONS),
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -19,8 +44,8 @@ app: typer.Typer = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(wanted: bool) -> None:
+    if wanted:
         from importlib.metadata import version
 
         typer.echo(version("instructsel"))
@@ -33,24 +58,11 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Settings come from flags, then INSTRUCTSEL_* variables, then instructsel.toml here, then defaults; see --print-config."""
-    context.default_map = defaults()
+    from instructsel.commands._settings import defaults
 
-
-app.command("score")(score.command)
-app.command("select")(select.command)
-app.add_typer(rules.app, name="rules")
-app.add_typer(study.app, name="study")
-app.command("train")(train.command)
-app.command("report")(report.command)
-app.command("verify")(verify.command)
-app.command("explain")(explain.command)
-app.command("diff")(diff.command)
-app.command("status")(status.command)
-app.command("doctor")(doctor.command)
-app.add_typer(cache.app, name="cache")
-app.command("demo")(demo.command)
+    context.default_map = defaults(name for commands in SECTIONS.values() for name in commands)
 
 
 def main() -> None:
     """The console script."""
-    app()
+    app(prog_name="instructsel")

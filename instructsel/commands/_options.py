@@ -5,32 +5,68 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from instructsel.cache import LIMIT, Cache, parse_size
+from instructsel.commands import _completion
 from instructsel.commands._console import say
+from instructsel.commands._help import COMMON
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits
 from instructsel.pool.pool import Pool
 
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
-Traceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.")]
-PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print every setting and where it came from, and end.")]
-Form = Annotated[str, typer.Option("--format", help="Row format of the pool: auto, alpaca, dolly, messages, sharegpt, …")]
+READING: Final = "How pool files are read"
+MODELS: Final = "Models"
+BUDGET: Final = "Budget"
+OUTPUT: Final = "Output"
+FILTERS: Final = "Rows left out"
+BASELINES: Final = "Baselines"
+TRAINING: Final = "Training"
+GRADING: Final = "Grading"
+STATISTICS: Final = "Statistics"
+RUNS: Final = "Runs"
+"""Headings of --help: rich_help_panel of an option names its own, one of these or another."""
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.", rich_help_panel=COMMON)]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.", rich_help_panel=COMMON)]
+Traceback = Annotated[bool, typer.Option("--traceback", help="Show the traceback of an error.", rich_help_panel=COMMON)]
+PrintConfig = Annotated[
+    bool,
+    typer.Option("--print-config", help="Print all settings as a table for instructsel.toml, and end.", rich_help_panel=COMMON),
+]
+Form = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Row format: auto, alpaca, dolly, messages, sharegpt, …",
+        rich_help_panel=READING,
+        autocompletion=_completion.formats,
+    ),
+]
 Mapping = Annotated[
-    str | None, typer.Option("--map", help="Fields of any other format: instruction=FIELD,response=FIELD[,input=FIELD][,system=FIELD].")
+    str | None,
+    typer.Option(
+        "--map", help="Fields of any other format: instruction=FIELD,response=FIELD[,input=FIELD][,system=FIELD].", rich_help_panel=READING
+    ),
 ]
-Columns = Annotated[str | None, typer.Option("--columns", help="Column names of a CSV or TSV file without a header, comma-separated.")]
-Oasst = Annotated[str, typer.Option("--oasst", help="Paths of OpenAssistant trees: best-path or all-paths.")]
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", help="Column names of a CSV or TSV file without a header, comma-separated.", rich_help_panel=READING),
+]
+Oasst = Annotated[str, typer.Option("--oasst", help="Paths of OpenAssistant trees: best-path or all-paths.", rich_help_panel=READING)]
 DuplicateKey = Annotated[
-    str, typer.Option("--on-duplicate-key", help="A row that names a key twice: error quarantines it, last keeps the last value.")
+    str,
+    typer.Option(
+        "--on-duplicate-key", help="A row that names a key twice: error quarantines it, last keeps the last value.", rich_help_panel=READING
+    ),
 ]
-CacheFolder = Annotated[Path | None, typer.Option("--cache", help="Folder of the cache; the user's cache folder by default.")]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Keep nothing between runs.")]
+CacheFolder = Annotated[
+    Path | None, typer.Option("--cache", help="Folder of the cache; the user's cache folder by default.", rich_help_panel=COMMON)
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.", rich_help_panel=COMMON)]
 
 
 @dataclass(frozen=True)

@@ -2,60 +2,144 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 
-from instructsel.commands._console import clean, fail
+from instructsel.commands._console import CONTROL, fail
 from instructsel.errors import UsageError
 
 FILE: Final = "instructsel.toml"
 ORIGIN: Final = {"COMMANDLINE": "flag", "ENVIRONMENT": "environment", "DEFAULT_MAP": FILE, "DEFAULT": "default", "PROMPT": "prompt"}
+NO_SETTINGS: Final = ("help", "print_config")
+"""Parameters that are no setting."""
 
 
-def defaults() -> dict[str, Any]:
-    """The settings file of the working directory: one table a command, keys as the flags are called."""
+def defaults(commands: Iterable[str]) -> dict[str, Any]:
+    """The settings file of the working directory: one table a command, keys as the flags are called.
+
+    A file that cannot be read, or a table of no command, ends the program with exit code 2.
+    """
     path = Path(FILE)
     if not path.is_file():
         return {}
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         fail(UsageError(f"{FILE} cannot be read: {error}.", fix="Correct it, or run from another folder."))
-    known = {"score", "select", "rules", "explain", "diff", "status", "doctor", "cache", "demo", "train", "study", "verify", "report"}
-    for table, values in found.items():
+    known = list(commands)
+    for table, values in tables.items():
         if table not in known:
-            fail(UsageError.named(table, known, noun=f"command in {FILE}"))
+            fail(UsageError.named(table, known, noun="command", where=f"that [{table}] of {FILE} could be for"))
         if not isinstance(values, dict):
-            fail(UsageError(f"{table} in {FILE} is no table.", fix=f"Write [{table}] in a line of its own, and its settings below."))
-    return {table: {_parameter(key): value for key, value in values.items()} for table, values in found.items()}
+            fail(UsageError(f"{table} in {FILE} is not a table.", fix=f"Write [{table}] in a line of its own, and its settings below."))
+    return tables
 
 
-def _parameter(flag: str) -> str:
-    # Where a parameter could not be called as its flag is.
-    return {"map": "mapping", "format": "form", "eval": "evaluate", "all": "everything", "traceback": "show_traceback"}.get(
-        flag, flag.replace("-", "_")
-    )
+def flag_of(parameter: Any) -> str:
+    """How the command line calls a parameter, without dashes in front; an argument has only its name."""
+    if parameter.param_type_name == "argument":
+        return str(parameter.name).replace("_", "-")
+    return str(max(parameter.opts, key=len).lstrip("-").replace("_", "-"))
+
+
+def values_of(table: Mapping[str, Any], parameters: Iterable[Any]) -> dict[str, Any]:
+    """A command's table by the names of its parameters; keys that no flag answers to, and values of no flag, are left to `check`.
+
+    One value where a flag may be repeated is a list of one.
+    """
+    values: dict[str, Any] = {}
+    for parameter in parameters:
+        flag = flag_of(parameter)
+        if flag in table and parameter.name not in NO_SETTINGS:
+            value = table[flag]
+            if isinstance(value, Mapping) or (isinstance(value, list) and not _repeated(parameter)):
+                continue
+            values[parameter.name] = [value] if _repeated(parameter) and not isinstance(value, list) else value
+    return values
+
+
+def _repeated(parameter: Any) -> bool:
+    return bool(getattr(parameter, "multiple", False) or parameter.nargs != 1)
 
 
 def check(context: typer.Context) -> None:
-    """Refuse keys of the settings file that the command has no flag for."""
-    given = (context.parent.default_map or {}).get(context.info_name or "", {}) if context.parent else {}
-    # As the flags are called, which is what a reader of --help would write.
-    called = {parameter.name or "": max(parameter.opts, key=len).lstrip("-").replace("_", "-") for parameter in context.command.params}
-    for key in given:
-        if key not in called:
-            raise UsageError.named(key.replace("_", "-"), called.values(), noun=f"setting for {context.info_name} in {FILE}")
+    """End with exit code 2 where the settings file names a setting of this command that it does not have."""
+    parents: list[Any] = []
+    parent: Any = context.parent
+    while parent is not None:
+        parents.insert(0, parent)
+        parent = parent.parent
+    table: Any = parents[0].default_map if parents else None
+    path: list[str] = []
+    for group, name in zip(parents, [*(inner.info_name for inner in parents[1:]), context.info_name], strict=True):
+        if not isinstance(table, Mapping):
+            return
+        if path:
+            known = group.command.list_commands(group)
+            for key in table:
+                if key not in known:
+                    fail(UsageError.named(key, known, noun="command", where=f"in [{'.'.join(path)}] of {FILE}"))
+        path.append(str(name))
+        table = table.get(name)
+    if table is None:
+        return
+    title = ".".join(path)
+    if not isinstance(table, Mapping):
+        fail(UsageError(f"{title} in {FILE} is not a table.", fix=f"Write [{title}] in a line of its own, and its settings below."))
+    flags = {flag_of(parameter): parameter for parameter in context.command.params if parameter.name not in NO_SETTINGS}
+    for key, value in table.items():
+        if key not in flags:
+            fail(UsageError.named(key, flags, noun="setting", where=f"in [{title}] of {FILE}"))
+        _check_value(title, key, value, flags[key])
+
+
+def _check_value(title: str, key: str, value: Any, parameter: Any) -> None:
+    if isinstance(value, Mapping):
+        fail(UsageError(f"{key} in [{title}] of {FILE} is a table.", fix=f"Write a value: {key} = …"))
+    if isinstance(value, list) and not _repeated(parameter):
+        fail(
+            UsageError(f"{key} in [{title}] of {FILE} is a list, and the flag takes one value.", fix=f"Write {key} = …, without brackets.")
+        )
 
 
 def print_config(context: typer.Context) -> None:
-    """Print every setting of the command with its origin, and end."""
+    """Print the command's settings as a table for the settings file, each with its origin, and end.
+
+    What is not set stands as a comment, since TOML has no value for it.
+    """
+    names = context.command_path.split()[1:] or [str(context.info_name)]
+    typer.echo(f"[{'.'.join(names)}]")
     for parameter in context.command.params:
         name = parameter.name or ""
-        if name in context.params and name != "print_config":
-            source = context.get_parameter_source(name)
-            origin = ORIGIN.get(source.name if source else "DEFAULT", "default")
-            typer.echo(f"{name.replace('_', '-')} = {clean(str(context.params[name]))}    # {origin}")
+        if name not in context.params or name in NO_SETTINGS:
+            continue
+        source = context.get_parameter_source(name)
+        origin = ORIGIN.get(source.name if source else "DEFAULT", "default")
+        value = context.params[name]
+        if value is None or value == () or value == []:
+            typer.echo(f"# {flag_of(parameter)} is not set")
+        else:
+            typer.echo(f"{flag_of(parameter)} = {toml(value)}  # {origin}")
     raise typer.Exit
+
+
+def toml(value: Any) -> str:
+    """A setting as TOML writes it.
+
+    >>> toml(["a", 1, True, Path("x/y")])
+    '["a", 1, true, "x/y"]'
+    """
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    text = json.dumps(os.fspath(value) if isinstance(value, os.PathLike) else str(value), ensure_ascii=False)
+    return CONTROL.sub(lambda control: f"\\u{ord(control.group()):04x}", text)

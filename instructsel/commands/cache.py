@@ -16,6 +16,7 @@ from instructsel.artifact import running
 from instructsel.cache import RUNS, SEGMENT, Cache, Kept, default_folder, parse_size, runs
 from instructsel.commands import _options as options
 from instructsel.commands._console import aligned, clean, reported, say
+from instructsel.commands._help import Command, Group
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.models.load import MINILM, MINILM_DIGESTS
 
@@ -32,7 +33,7 @@ LONG: Final = 2 << 30
 SHOW_EXAMPLES: Final = "Examples:\n  instructsel cache show\n  instructsel cache show --json\n"
 PRUNE_EXAMPLES: Final = "Examples:\n  instructsel cache prune --limit 5GB\n  instructsel cache prune --all --dry-run\n"
 
-app: typer.Typer = typer.Typer(help="Show and prune what is kept between runs.", no_args_is_help=True, rich_markup_mode=None)
+app: typer.Typer = typer.Typer(cls=Group, help="Show and prune what is kept between runs.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @reported
@@ -121,8 +122,8 @@ def _print(plain: dict[str, Any]) -> None:
 
 show.__doc__ = f"{show.__doc__}\n\n\b\n{SHOW_EXAMPLES}"
 prune.__doc__ = f"{prune.__doc__}\n\n\b\n{PRUNE_EXAMPLES}"
-app.command("show")(show)
-app.command("prune")(prune)
+app.command("show", cls=Command)(show)
+app.command("prune", cls=Command)(prune)
 
 
 def existing(folder: Path | None) -> Cache:

@@ -9,6 +9,7 @@ import orjson
 import typer
 
 from instructsel.artifact import read_manifest
+from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import aligned, clean, excerpt, reported, say
 from instructsel.commands.select import find_pool
@@ -28,7 +29,7 @@ def command(
     example: Annotated[str, typer.Argument(metavar="ID", help="An id, the beginning of one (8 characters or more), or FILE:LINE.")],
     selection: Annotated[Path | None, typer.Option(help="The sidecar of a selection (….selection.parquet).")] = None,
     scores: Annotated[Path | None, typer.Option(help="A score table; the newest one here by default.")] = None,
-    rule: Annotated[str, typer.Option(help="The rule, where no selection is named.")] = "eq4",
+    rule: Annotated[str, typer.Option(help="The rule, where no selection is named.", autocompletion=_completion.rules)] = "eq4",
     pool: Annotated[list[str] | None, typer.Option(help="The pool files, where the score table does not lead to them.")] = None,
     json: options.Json = False,
     show_traceback: options.Traceback = False,

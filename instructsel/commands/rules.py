@@ -10,11 +10,14 @@ import typer
 from instructsel.commands import _card, _fit
 from instructsel.commands import _options as options
 from instructsel.commands._console import aligned, clean, reported
+from instructsel.commands._help import Command, Group
 from instructsel.models.plausibility import card
 from instructsel.rules import catalog
 from instructsel.rules.linear import LinearRule
 
-app: typer.Typer = typer.Typer(help="List, show and fit the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None)
+app: typer.Typer = typer.Typer(
+    cls=Group, help="List, show and fit the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None
+)
 
 CARD: Final = "plausibility"
 LIST_EXAMPLES: Final = "Examples:\n  instructsel rules list\n  instructsel rules list --json\n"
@@ -85,6 +88,6 @@ def _plain(rule: LinearRule) -> dict[str, Any]:
 
 list_rules.__doc__ = f"{list_rules.__doc__}\n\n\b\n{LIST_EXAMPLES}"
 show.__doc__ = f"{show.__doc__}\n\n\b\n{SHOW_EXAMPLES}"
-app.command("list")(list_rules)
-app.command("show")(show)
-app.command("fit")(_fit.command)
+app.command("list", cls=Command)(list_rules)
+app.command("show", cls=Command)(show)
+app.command("fit", cls=Command)(_fit.command)

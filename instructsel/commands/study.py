@@ -18,6 +18,7 @@ from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
 from instructsel.commands import _size
 from instructsel.commands._console import aligned, clean, reported, say
+from instructsel.commands._help import Command, Group
 from instructsel.commands._workers import helped, shared_gpus
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
 from instructsel.pool.pool import Pool
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from instructsel.protocols import Grader, Trainer
 
 app: typer.Typer = typer.Typer(
+    cls=Group,
     help="Fine-tune on many subsets of a pool and measure their loss: what a rule of one's own is fitted on.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -478,7 +480,7 @@ def _absolute(name: str) -> str:
 plan.__doc__ = f"{plan.__doc__}\n\n\b\n{PLAN_EXAMPLES}"
 run.__doc__ = f"{run.__doc__}\n\n\b\n{RUN_EXAMPLES}"
 status.__doc__ = f"{status.__doc__}\n\n\b\n{STATUS_EXAMPLES}"
-app.command("plan")(plan)
-app.command("run")(run)
-app.command("status")(status)
-app.command("size")(_size.command)
+app.command("plan", cls=Command)(plan)
+app.command("run", cls=Command)(run)
+app.command("status", cls=Command)(status)
+app.command("size", cls=Command)(_size.command)

@@ -1,0 +1,75 @@
+"""Values that the shell completes. Each is a listing or static data: nothing is imported for a press of the tab key."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+INDICATORS: Final[dict[str, str]] = {
+    "len": "tokens of the response",
+    "len_in": "tokens of the instruction",
+    "mtld": "lexical diversity of the response",
+    "knn_6": "distance to the 6th nearest example",
+    "plausibility": "whether a response fits its instruction; ships with the package",
+    "rew": "reward of the response",
+    "ppl": "perplexity of the response",
+    "ppl_cond": "perplexity of the response after the instruction",
+    "ifd": "instruction-following difficulty",
+    "nat": "naturalness",
+    "coh": "coherence",
+    "und": "understandability",
+}
+"""Symbol → what it measures; a test holds the symbols against the registry."""
+BASELINES: Final = ("random", "longest", "length-matched", "reward-only", "rds+")
+FORMATS: Final = (
+    "auto",
+    "alpaca",
+    "dolly",
+    "history",
+    "messages",
+    "oasst_table",
+    "oasst_tree",
+    "prompt_completion",
+    "question_answer",
+    "self_instruct",
+    "sharegpt",
+)
+
+Choices = list[tuple[str, str] | str]
+"""Values, or values and what they mean."""
+
+
+def indicators(incomplete: str) -> Choices:
+    """Symbols, also the next of a list with commas."""
+    before, comma, last = incomplete.rpartition(",")
+    listed = before.split(",")
+    return [
+        (f"{before}{comma}{symbol}", meaning) for symbol, meaning in INDICATORS.items() if symbol.startswith(last) and symbol not in listed
+    ]
+
+
+def thresholds(incomplete: str) -> Choices:
+    """SYMBOL=, for a minimum, a model or another setting of one indicator."""
+    return [(f"{symbol}=", meaning) for symbol, meaning in INDICATORS.items() if symbol.startswith(incomplete)]
+
+
+def by(incomplete: str) -> Choices:
+    """A symbol, with a minus in front where the lowest come first."""
+    sign = "-" if incomplete.startswith("-") else ""
+    return [(f"{sign}{symbol}", meaning) for symbol, meaning in INDICATORS.items() if f"{sign}{symbol}".startswith(incomplete)]
+
+
+def rules(incomplete: str) -> Choices:
+    """The presets."""
+    names = (file.name.removesuffix(".toml") for file in (files("instructsel.rules") / "presets").iterdir() if file.name.endswith(".toml"))
+    return [name for name in sorted(names) if name.startswith(incomplete)]
+
+
+def formats(incomplete: str) -> Choices:
+    """Row formats."""
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
+def baselines(incomplete: str) -> Choices:
+    """Baselines."""
+    return [name for name in BASELINES if name.startswith(incomplete)]

@@ -1,0 +1,228 @@
+"""Help that a stranger can read: options in groups, 80 columns, and how to set an option elsewhere said once.
+
+An option names its group with `rich_help_panel`, which Typer hands through; the groups of the shared flags are in `_options`.
+Typer's own grouped help needs rich and draws boxes; this writes plain text, as pipes and screen readers want it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from typer.core import TyperCommand, TyperGroup
+
+from instructsel.commands import _settings as settings
+
+ARGUMENTS: Final = "Arguments"
+OTHERS: Final = "Options"
+"""Where options of no group stand, --help among them."""
+COMMON: Final = "Common options"
+"""The group that comes last, whatever the order of the parameters."""
+EXAMPLES: Final = "Examples:"
+TYPES: Final[Mapping[str, str]] = {
+    "<int>": "N",
+    "<int range>": "N",
+    "<float>": "X",
+    "<float range>": "X",
+    "<str>": "TEXT",
+    "<list[str]>": "TEXT",
+    "<list[Path]>": "PATH",
+    "<list[path]>": "PATH",
+    "<path>": "PATH",
+}
+"""Typer's names of types → what stands behind a flag."""
+NAMES: Final = 26
+"""Characters of the column of flags; a wider flag stands on a line of its own."""
+WIDTH: Final = 78
+"""Characters of a line of help: 80 columns less a margin."""
+
+
+class Command(TyperCommand):
+    """A command whose help is grouped and whose settings file is checked before it runs."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Read the command's table of the settings file by the names of its flags, and its variables by the same names."""
+        table = (getattr(parent, "default_map", None) or {}).get(info_name)
+        if table is not None:
+            # What is not a table is refused when the command is invoked, so that --help is still to be had.
+            extra.setdefault("default_map", settings.values_of(table, self.params) if isinstance(table, Mapping) else {})
+        self._name_variables(f"{parent.auto_envvar_prefix}_{info_name}" if parent and parent.auto_envvar_prefix else None)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def _name_variables(self, prefix: str | None) -> None:
+        """A variable is called as its flag is, where the parameter could not be."""
+        for param in self.params:
+            if prefix and param.param_type_name == "option" and param.envvar is None:
+                param.envvar = f"{prefix}_{settings.flag_of(param)}".replace("-", "_").upper()
+                param.show_envvar = False  # type: ignore[attr-defined]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, or print its settings; a setting that no flag answers to is refused first."""
+        settings.check(ctx)
+        if ctx.params.get("print_config"):
+            settings.print_config(ctx)
+        return super().invoke(ctx)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`[OPTIONS] POOL...`, without the braces and doubled dots of a repeated argument."""
+        return [_usage(piece) for piece in super().collect_usage_pieces(ctx)]
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """What the command does, then its examples, long ones continued with a backslash."""
+        text, _, examples = (self.help or "").partition(EXAMPLES)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(" ".join(text.replace("\b", "").split("\f")[0].split()))
+        if examples:
+            formatter.write_paragraph()
+            formatter.write(f"{EXAMPLES}\n")
+            for line in filter(None, map(str.strip, examples.splitlines())):
+                formatter.write("\n".join(continued(line)) + "\n")
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments, then the groups of options in the order in which they first appear."""
+        write_groups(formatter, grouped(self.get_params(ctx), ctx))
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """How to set an option elsewhere than on the command line, once for all options."""
+        path = ctx.command_path.split()[1:] or [ctx.info_name]
+        variable = "_".join(["INSTRUCTSEL", *path]).replace("-", "_").upper()
+        formatter.write_paragraph()
+        formatter.write_text(
+            f"Every option can also be set by a variable, {variable}_<OPTION>, or in {settings.FILE} below [{'.'.join(path)}]."
+        )
+
+
+class Group(TyperGroup):
+    """A group of commands, each with its first sentence in full."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Options, then commands."""
+        self.format_commands(ctx, formatter)
+        write_groups(formatter, grouped(self.get_params(ctx), ctx))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands and what they do."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, first_sentence(command.help or "")) for name, command in commands if command and not command.hidden]
+        write_groups(formatter, {"Commands": rows})
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a docstring, on one line.
+
+    >>> first_sentence("Score a pool. Or\\ntwo.")
+    'Score a pool.'
+    """
+    return re.split(r"(?<=\.)\s", " ".join(text.split()), maxsplit=1)[0]
+
+
+def grouped(parameters: Iterable[Any], ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """The visible parameters by the heading they stand under; arguments first, common options last."""
+    groups: dict[str, list[tuple[str, str]]] = {ARGUMENTS: []}
+    for param in parameters:
+        if getattr(param, "show_envvar", False):
+            param.show_envvar = False
+        record = param.get_help_record(ctx)
+        if record is None:
+            continue
+        heading = ARGUMENTS if param.param_type_name == "argument" else getattr(param, "rich_help_panel", None)
+        if heading is None:
+            heading = COMMON if param.name == "help" and COMMON in groups else OTHERS
+        groups.setdefault(heading, []).append(_record(param, *record))
+    last = groups.pop(COMMON, [])
+    return {heading: rows for heading, rows in {**groups, COMMON: last}.items() if rows}
+
+
+def write_groups(formatter: Any, groups: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """Headings with two columns below each, the left one equally wide in all, no line broken inside a word that fits."""
+    width = min(NAMES, max(len(name) for rows in groups.values() for name, _ in rows))
+    for heading, rows in groups.items():
+        formatter.write(f"\n{heading}:\n")
+        for name, text in rows:
+            lines = wrapped(text, WIDTH - width - 4) or [""]
+            if len(name) > width:
+                formatter.write(f"  {name}\n")
+            else:
+                formatter.write(f"  {name.ljust(width)}  {lines.pop(0)}".rstrip() + "\n")
+            for line in lines:
+                formatter.write(" " * (width + 4) + f"{line}\n")
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A text as lines of at most `width` characters, broken between words; a word that is wider, after its commas and slashes.
+
+    >>> wrapped("one of len,mtld,knn_6", 12)
+    ['one of', 'len,mtld,', 'knn_6']
+    """
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+            continue
+        lines.append("")
+        for piece in re.findall(r"[^,/]*[,/]|[^,/]+", word) if len(word) > width else [word]:
+            while len(piece) > width:
+                # Nothing to break at: a digest, or a path of one part.
+                lines[-1:] = [lines[-1], piece[:width]] if lines[-1] else [piece[:width]]
+                piece = piece[width:]
+                lines.append("")
+            if len(lines[-1]) + len(piece) > width:
+                lines.append("")
+            lines[-1] += piece
+    return [line for line in lines if line]
+
+
+def _record(param: Any, name: str, text: str) -> tuple[str, str]:
+    if param.param_type_name == "argument":
+        # What an argument is stands in its metavar and help; Typer adds the type once more.
+        name = _usage(re.sub(r"\s*<[^>]*>(\.\.\.)?$", "", name))
+    for label, plain in TYPES.items():
+        name = name.replace(label, plain)
+    text = re.sub(r"\b(\S+?)<=x<=(\S+?)(?=[;\]])", r"\1 to \2", text)
+    text = re.sub(r"\bx>=(\S+?)(?=[;\]])", r"at least \1", text)
+    text = re.sub(r"\bx<=(\S+?)(?=[;\]])", r"at most \1", text)
+    text = re.sub(r"\bx>(\S+?)(?=[;\]])", r"above \1", text)
+    return name, " ".join(text.split())
+
+
+def _usage(piece: str) -> str:
+    """
+    >>> _usage("{POOL...}..."), _usage("[[SCORES]]"), _usage("{A}")
+    ('POOL...', '[SCORES]', 'A')
+    """
+    piece = re.sub(r"\.\.\.([}\]]*)\.\.\.$", r"...\1", piece).replace("{", "").replace("}", "")
+    return piece.replace("[[", "[").replace("]]", "]")
+
+
+def continued(command: str, width: int = WIDTH) -> list[str]:
+    """A command for a shell as lines of at most `width` characters where its words allow, joined by backslashes.
+
+    >>> continued("instructsel diff one.parquet two.parquet --top 5", width=40)
+    ['  instructsel diff one.parquet two.parquet \\\\', '    --top 5']
+    """
+    lines: list[list[str]] = [[]]
+    for part in _parts(command):
+        indent = 2 if len(lines) == 1 else 4
+        if lines[-1] and indent + len(" ".join([*lines[-1], part])) + 2 > width:
+            lines.append([])
+        lines[-1].append(part)
+    texts = ["  " * (2 if number else 1) + " ".join(line) for number, line in enumerate(lines)]
+    return [f"{text} \\" for text in texts[:-1]] + texts[-1:]
+
+
+def _parts(command: str) -> Sequence[str]:
+    """A command's words, a flag together with its value."""
+    words = [shlex.quote(word) if word != "#" else word for word in shlex.split(command)]
+    parts: list[str] = []
+    for word in words:
+        if parts and parts[-1].startswith("-") and " " not in parts[-1] and not word.startswith("-"):
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    return parts
+
+
+__all__ = ["COMMON", "Command", "Group", "continued", "first_sentence", "grouped"]

@@ -1,0 +1,89 @@
+"""instructsel.toml: what is read, what is refused, and what --print-config writes for it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from instructsel.commands import app
+from instructsel.commands._settings import toml
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str, settings: str = "", **environment: str) -> Any:
+    Path("instructsel.toml").write_text(settings, encoding="utf-8")
+    return CliRunner().invoke(app, list(arguments), env=environment, prog_name="instructsel")
+
+
+def test_what_print_config_prints_can_be_pasted_into_the_settings_file() -> None:
+    arguments = ("score", "a pool.jsonl", "--model", 'rew="x"', "--max-failed-fraction", "0.2", "--no-cache", "--print-config")
+    printed = run(*arguments, settings='[score]\nformat = "dolly"\n')
+    assert printed.exit_code == 0, printed.output
+    table = tomllib.loads(printed.stdout)["score"]
+    assert table["pools"] == ["a pool.jsonl"] and table["model"] == ['rew="x"'] and table["no-cache"] is True
+    assert table["max-failed-fraction"] == 0.2 and table["format"] == "dolly" and "print-config" not in table
+    again = run("score", "--print-config", settings=printed.stdout)
+    assert tomllib.loads(again.stdout)["score"] == table
+
+
+def test_print_config_says_where_each_value_is_from() -> None:
+    printed = run("score", "p", "--print-config", settings='[score]\nformat = "dolly"\n', INSTRUCTSEL_SCORE_RULE="longest").stdout
+    assert 'format = "dolly"  # instructsel.toml' in printed and 'rule = "longest"  # environment' in printed
+    assert "# output is not set" in printed and 'oasst = "best-path"  # default' in printed and 'pools = ["p"]  # flag' in printed
+
+
+@pytest.mark.parametrize(
+    "command, settings, message",
+    [
+        (["status"], "[status]\njsn = true\n", "Did you mean 'json'?"),
+        (["doctor"], "[doctor]\ncahce = 'x'\n", "Did you mean 'cache'?"),
+        (["explain", "x"], "[explain]\nselecton = 'x'\n", "Did you mean 'selection'?"),
+        (["cache", "prune"], "[cache.prune]\nlimt = '1GB'\n", "There is no setting 'limt' in [cache.prune] of instructsel.toml."),
+        (["cache", "show"], "[cache]\nprun = 3\n", "There is no command 'prun' in [cache] of instructsel.toml."),
+        (["rules", "list"], "[rules]\nlist = 3\n", "Write [rules.list] in a line of its own"),
+        (["status"], "[statsu]\njson = true\n", "Did you mean 'status'?"),
+        (["status"], "status = 3\n", "Write [status] in a line of its own"),
+        (["status"], "[status.json]\nx = 1\n", "json in [status] of instructsel.toml is a table."),
+        (["explain", "x"], "[explain]\nrule = ['eq4']\n", "Write rule = …, without brackets."),
+        (["status"], "[status\n", "instructsel.toml cannot be read"),
+    ],
+)
+def test_what_the_settings_file_says_wrongly_is_refused_with_the_fix(command: list[str], settings: str, message: str) -> None:
+    done = run(*command, settings=settings)
+    assert done.exit_code == 2 and message in done.stderr and done.stderr.count("error: ") == 1, done.output
+
+
+def test_help_is_there_whatever_the_settings_file_says() -> None:
+    for settings in ("[status]\njsn = true\n", "[cache.prune]\nlimt = 1\n", "[cache]\nprune = 1\n"):
+        assert run("cache", "prune", "--help", settings=settings).exit_code == 0
+
+
+def test_one_value_of_a_repeated_flag_needs_no_brackets() -> None:
+    printed = run("score", "p", "--print-config", settings='[score]\nmodel = "rew=some/model"\n')
+    assert tomllib.loads(printed.stdout)["score"]["model"] == ["rew=some/model"]
+
+
+def test_a_nested_command_has_a_nested_table() -> None:
+    assert "2.0 MB" in run("cache", "show", settings="", INSTRUCTSEL_CACHE_LIMIT="2MB").stdout
+    done = run("cache", "prune", "--dry-run", settings='[cache.prune]\nlimit = "3MB"\ncache = "c"\n')
+    assert done.exit_code == 0 and "3.0 MB" in done.stdout
+
+
+def test_a_variable_is_called_as_its_flag_is() -> None:
+    printed = run("score", "p", "--print-config", INSTRUCTSEL_SCORE_FORMAT="dolly", INSTRUCTSEL_SCORE_MAP="instruction=a,response=b")
+    table = tomllib.loads(printed.stdout)["score"]
+    assert table["format"] == "dolly" and table["map"] == "instruction=a,response=b"
+
+
+def test_a_setting_cannot_write_to_the_terminal() -> None:
+    assert toml("a\x1b[31m\x7f\u202e") == '"a\\u001b[31m\\u007f\\u202e"'
+    assert tomllib.loads(f"x = {toml('a' + chr(27) + chr(127) + ' ü 🎈')}")["x"] == "a\x1b\x7f ü 🎈"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from instructsel.adapters.alpaca_eval import AlpacaEval, read_annotations, read_outputs, write_annotations, write_outputs
-from instructsel.adapters.generate import Generator, Outputs
-from instructsel.adapters.held_out_loss import HeldOutLoss, checkpoint_of
-from instructsel.adapters.judge import Endpoint, JudgedOutputs, LocalVoice, PairwiseJudge, RewardGrader
-from instructsel.adapters.lm_eval import LmEval, read_results
-from instructsel.adapters.lm_eval_tasks import SUITES, write_task
-from instructsel.adapters.preferences import Answers, in_turn
+from instructsel.adapters.alpaca_eval.files import read_annotations, read_outputs, write_annotations, write_outputs
+from instructsel.adapters.alpaca_eval.judge import AlpacaEval
+from instructsel.adapters.lm_eval.grader import LmEval
+from instructsel.adapters.lm_eval.own_task import write_task
+from instructsel.adapters.lm_eval.results import read_results
+from instructsel.adapters.lm_eval.suites import SUITES
 from instructsel.adapters.recipe import Recipe, recipe
 from instructsel.adapters.rows import to_trl
 from instructsel.adapters.trl import TrlTrainer
+from instructsel.grading.generation import Generator, Outputs
+from instructsel.grading.held_out_loss import HeldOutLoss, checkpoint_of
+from instructsel.grading.judge import Endpoint, JudgedOutputs, LocalVoice, PairwiseJudge, RewardGrader
+from instructsel.grading.preferences import Answers, in_turn
 
 __all__ = [
     "SUITES",

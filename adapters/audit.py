@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from instructsel.adapters.rendering import Encoded
 from instructsel.errors import TrainingError
+from instructsel.grading.chat import Encoded
 
 NAMED: Final = 3
 """Refused rows a message names."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from instructsel.adapters.rendering import LOSSES
 from instructsel.errors import UsageError
+from instructsel.grading.chat import LOSSES
 
 METHODS: Final = ("full", "lora")
 SCHEDULES: Final = ("constant", "linear", "cosine")

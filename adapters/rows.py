@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from instructsel.extras import require
-from instructsel.pool.example import ANSWERS, Example, Message
+from instructsel.grading.chat import messages
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
@@ -35,13 +35,4 @@ def rows(pool: Pool) -> Iterator[dict[str, Any]]:
         yield {"prompt": turns[:-1], "completion": turns[-1:]}
 
 
-def messages(example: Example) -> list[dict[str, str]]:
-    """The turns up to the last answer as role and content; a call the model wrote is an assistant turn."""
-    return [_turn(turn) for turn in example.messages[: example.last_answer + 1]]
-
-
-def _turn(turn: Message) -> dict[str, str]:
-    return {"role": "assistant" if turn.role in ANSWERS else turn.role, "content": turn.content}
-
-
-__all__ = ["messages", "rows", "to_trl"]
+__all__ = ["rows", "to_trl"]

@@ -10,7 +10,8 @@ from typing import Any
 
 from instructsel.reports.charts import Effect, forest
 from instructsel.verification.skills import SkillTable
-from instructsel.verification.verify import Verdict, Verdicts, Verification
+from instructsel.verification.verdict import Verdict, Verdicts
+from instructsel.verification.verification import Verification
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "why" / "our_verdicts.md"

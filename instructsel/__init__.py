@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from instructsel.cache import Cache
     from instructsel.errors import InstructselError
+    from instructsel.experiments.arms import Arm
     from instructsel.pool.example import Example, Message
     from instructsel.pool.pool import Pool
     from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
     from instructsel.scores.table import ScoreTable
     from instructsel.selection.baselines import baselines
     from instructsel.selection.budget import Count, Fraction, Tokens
+    from instructsel.selection.choose import select
     from instructsel.selection.floors import Floor
-    from instructsel.selection.selection import Selection, select
-    from instructsel.selection.size import SizeCurve, search_size
+    from instructsel.selection.selection import Selection
     from instructsel.study.design import Bins, Design, Mixtures
+    from instructsel.study.size_curve import SizeCurve
+    from instructsel.study.size_search import search_size
     from instructsel.study.study import Study, plan_study, run_study
-    from instructsel.verification.arms import Arm, verify
-    from instructsel.verification.verify import Verification
+    from instructsel.verification.run import verify
+    from instructsel.verification.verification import Verification
 
     __version__: str
 
@@ -77,7 +80,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Arm": ("instructsel.verification.arms", "Arm"),
+    "Arm": ("instructsel.experiments.arms", "Arm"),
     "Bins": ("instructsel.study.design", "Bins"),
     "Cache": ("instructsel.cache", "Cache"),
     "Checkpoint": ("instructsel.protocols", "Checkpoint"),
@@ -98,11 +101,11 @@ _HOME = {
     "Report": ("instructsel.reports.render", "Report"),
     "ScoreTable": ("instructsel.scores.table", "ScoreTable"),
     "Selection": ("instructsel.selection.selection", "Selection"),
-    "SizeCurve": ("instructsel.selection.size", "SizeCurve"),
+    "SizeCurve": ("instructsel.study.size_curve", "SizeCurve"),
     "Study": ("instructsel.study.study", "Study"),
     "Tokens": ("instructsel.selection.budget", "Tokens"),
     "Trainer": ("instructsel.protocols", "Trainer"),
-    "Verification": ("instructsel.verification.verify", "Verification"),
+    "Verification": ("instructsel.verification.verification", "Verification"),
     "baselines": ("instructsel.selection.baselines", "baselines"),
     "fit": ("instructsel.rules.fit", "fit"),
     "load_rule": ("instructsel.rules.catalog", "load"),
@@ -110,10 +113,10 @@ _HOME = {
     "report": ("instructsel.reports.render", "report"),
     "run_study": ("instructsel.study.study", "run_study"),
     "score": ("instructsel.scores.run", "score"),
-    "search_size": ("instructsel.selection.size", "search_size"),
-    "select": ("instructsel.selection.selection", "select"),
+    "search_size": ("instructsel.study.size_search", "search_size"),
+    "select": ("instructsel.selection.choose", "select"),
     "univariate": ("instructsel.rules.univariate", "univariate"),
-    "verify": ("instructsel.verification.arms", "verify"),
+    "verify": ("instructsel.verification.run", "verify"),
 }
 
 

@@ -32,7 +32,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
-    from instructsel.pool.account import Account
+    from instructsel.account import Account
 
 
 class InstructselError(Exception):

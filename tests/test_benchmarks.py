@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from instructsel.rules.observations import Observations
-from instructsel.verification.verify import Verification
+from instructsel.verification.verification import Verification
 from tests import tiny
 from tests.conftest import ROOT
 

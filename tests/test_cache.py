@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instructsel import cache as module
-from instructsel.cache import Cache, Run, keys_of, parse_size, runs
+from instructsel.cache import Cache, keys_of, parse_size
 from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.scores.progress import Run, runs
 
 
 @pytest.fixture

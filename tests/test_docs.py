@@ -22,7 +22,7 @@ def test_every_link_between_documents_leads_somewhere() -> None:
 
 
 def test_every_indicator_rule_and_format_is_in_the_reference() -> None:
-    from instructsel.indicators import _registry as indicators
+    from instructsel.indicators import registry as indicators
     from instructsel.pool.formats import _registry as formats
     from instructsel.rules import catalog
 

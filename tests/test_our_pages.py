@@ -10,8 +10,8 @@ import pytest
 
 from instructsel.rules.fit import fit
 from instructsel.rules.observations import Observations
-from instructsel.verification.summary import ASSUMED
-from instructsel.verification.verify import Verification
+from instructsel.verification.planned import ASSUMED
+from instructsel.verification.verification import Verification
 from tests.conftest import ROOT
 from tests.test_embedded_reward_page import results, script
 

@@ -54,9 +54,9 @@ def study(given: argparse.Namespace) -> None:
     import torch
     import transformers
 
-    from instructsel.adapters.held_out_loss import HeldOutLoss
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
+    from instructsel.grading.held_out_loss import HeldOutLoss
     from instructsel.pool.pool import Pool
     from instructsel.study.design import Mixtures
 

@@ -58,10 +58,10 @@ def verification(given: argparse.Namespace) -> None:
     import torch
     import transformers
 
-    from instructsel.adapters.held_out_loss import HeldOutLoss, checkpoint_of
-    from instructsel.adapters.lm_eval import LmEval
+    from instructsel.adapters.lm_eval.grader import LmEval
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
+    from instructsel.grading.held_out_loss import HeldOutLoss, checkpoint_of
     from instructsel.pool.pool import Pool
 
     device = "cuda" if torch.cuda.is_available() and not given.toy else "cpu"
@@ -139,7 +139,8 @@ def join(results: Path, table: Path) -> None:
     import numpy as np
 
     from instructsel.protocols import Grades
-    from instructsel.verification.verify import Run, Verification
+    from instructsel.verification.grades_table import Run
+    from instructsel.verification.verification import Verification
 
     runs = [
         Run(

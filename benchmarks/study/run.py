@@ -30,12 +30,12 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 import _record
 
 from instructsel import Pool, ScoreTable, baselines, load_rule, select
-from instructsel.adapters.held_out_loss import HeldOutLoss
 from instructsel.adapters.recipe import Recipe, recipe
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.cache import Cache
+from instructsel.grading.held_out_loss import HeldOutLoss
 from instructsel.pool.sources import zstd
-from instructsel.scores.run import Neighborhood
+from instructsel.scores.neighborhood import Neighborhood
 
 SOURCES: Final = {
     "lima": (("pools/lima_history.jsonl.zst",), None),
@@ -235,7 +235,7 @@ class Arms:
 
     def untouched(self) -> dict[str, Any]:
         """The base itself."""
-        from instructsel.adapters.held_out_loss import checkpoint_of
+        from instructsel.grading.held_out_loss import checkpoint_of
 
         path = self.folder / "base.json"
         if not path.exists():

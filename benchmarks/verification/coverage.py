@@ -17,7 +17,8 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 import _record
 
-from instructsel.verification.intervals import ArmValues, compare
+from instructsel.stats.intervals import compare
+from instructsel.stats.variance import ArmValues
 
 ROUNDS: Final = 2000
 ITEMS: Final = 100

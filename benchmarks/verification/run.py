@@ -30,7 +30,7 @@ import _record
 import judge
 
 from instructsel import load_rule
-from instructsel.adapters.lm_eval_tasks import write_task
+from instructsel.adapters.lm_eval.own_task import write_task
 from instructsel.pool.sources import zstd
 
 POOLS: Final = {"dolly": "pools/dolly.jsonl.zst", "alpaca": "pools/alpaca.jsonl.zst"}

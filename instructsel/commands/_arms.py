@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
-from instructsel.artifact import read_manifest
-from instructsel.commands import _options as options
-from instructsel.commands.select import sidecar
-from instructsel.errors import InstructselError, ScoresError, StudyError, UsageError
+from instructsel.errors import StudyError, UsageError
+from instructsel.experiments.arms import Arm
+from instructsel.experiments.from_selection import BASE, RANDOM, SELECTION, WHOLE_POOL, found_beside, ranked_with, selection_seconds
+from instructsel.pool import spec
 from instructsel.protocols import Checkpoint, Grades
-from instructsel.verification.arms import Arm
-
-SELECTION: Final = "selection"
-RANDOM: Final = "random"
-WHOLE_POOL: Final = "whole-pool"
-BASE: Final = "base"
-COMPUTED: Final = 0.8
-"""The share of a pool's rows that a model must have been asked for its seconds to be those of scoring the pool: some rows are equal."""
-SEEDED: Final = re.compile(r"(.+)-seed(\d+)")
-NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
-    RANDOM: (),
-    WHOLE_POOL: (),
-    "longest": ("len",),
-    "length-matched": ("len",),
-    "reward-only": ("rew",),
-    "rds+": (),
-}
-"""Which indicators a baseline is ranked by; of others nobody knows what choosing them took."""
-
-
-def found_beside(selection: Path) -> dict[str, list[str]]:
-    """The baselines that select wrote beside a selection: name → files, a file a draw.
-
-    Raises:
-        UsageError: one that is of another pool, rule or setting, left there by an earlier selection.
-    """
-    packed = next((ending for ending in (".gz", ".zst") if selection.name.endswith(ending)), "")
-    plain = Path(selection.name.removesuffix(packed))
-    found: dict[str, list[tuple[int, str]]] = {}
-    own = _origin(selection)
-    for path in sorted(selection.parent.glob(f"{glob.escape(plain.stem)}.*{glob.escape(plain.suffix + packed)}")):
-        name = path.name.removesuffix(packed).removesuffix(plain.suffix)[len(plain.stem) + 1 :]
-        # Every selection has an account beside it; another file that begins alike has none.
-        if not name or not path.with_name(f"{plain.stem}.{name}.selection.parquet").exists():
-            continue
-        if own is not None and _origin(path) != own:
-            raise UsageError(
-                f"{path.name} was not selected with {selection.name}: its pool, rule or settings are others.",
-                fix="Select again into an empty folder, or leave it out with --no-beside.",
-            )
-        seeded = SEEDED.fullmatch(name)
-        arm, draw = (seeded[1], int(seeded[2])) if seeded else (name, 0)
-        found.setdefault(arm, []).append((draw, str(path)))
-    return {arm: [path for _, path in sorted(draws)] for arm, draws in sorted(found.items())}
-
-
-def _origin(path: Path) -> tuple[Any, ...] | None:
-    """The pool, rule and settings a file was selected with, by the account beside it; None without one."""
-    try:
-        manifest = read_manifest(sidecar(path)) or {}
-    except InstructselError:
-        return None
-    found = (manifest.get("pool") or {}).get("fingerprint"), manifest.get("rule"), manifest.get("settings")
-    return None if found == (None, None, None) else found
 
 
 def named(entries: Iterable[str], flag: str) -> dict[str, list[list[str]]]:
@@ -108,7 +52,7 @@ def of_rows(
         UsageError: an entry that is none, a name twice, or a pool that is needed and not named.
         PoolError: a file that cannot be read.
     """
-    reading = options.Reading(form)
+    reading = spec.Reading(form)
     files: dict[str, list[str]] = {} if selection is None else {SELECTION: [selection]}
     if beside and selection is not None:
         files |= found_beside(Path(selection))
@@ -117,12 +61,12 @@ def of_rows(
         raise UsageError("The arm selection is named twice.", fix="Its rows are the argument; call the other arm otherwise.")
     # A file may well have a plus in its name: rows have no seeds.
     files |= {name: ["+".join(draw) for draw in each] for name, each in given.items()}
-    read = {name: tuple(reading.read([path], quiet=True) for path in paths) for name, paths in files.items()}
+    read = {name: tuple(reading.read([path]) for path in paths) for name, paths in files.items()}
     seconds = {name: selection_seconds(paths[0], name) for name, paths in files.items()}
     if pool or whole:
         if not pool:
             raise UsageError("--whole-pool needs the pool.", fix="Name its files with --pool.")
-        all_rows = reading.read(list(pool), quiet=True)
+        all_rows = reading.read(list(pool))
         if whole:
             read[WHOLE_POOL], seconds[WHOLE_POOL] = (all_rows,), 0.0
         if RANDOM not in read and draws:
@@ -145,7 +89,7 @@ def of_models(entries: Sequence[str]) -> list[Arm]:
         UsageError: an entry that is none.
         ModelUnavailable, UntrustedModel: a model that is not there, or pickled.
     """
-    from instructsel.adapters.held_out_loss import checkpoint_of
+    from instructsel.grading.held_out_loss import checkpoint_of
 
     def models(draw: Sequence[str]) -> tuple[Checkpoint, ...]:
         return tuple(checkpoint_of(folder) for folder in draw)
@@ -169,7 +113,7 @@ def of_results(entries: Sequence[str], files: Path | None = None) -> list[Arm]:
 
 def incomplete(arms: Iterable[Arm]) -> list[str]:
     """What is to be said of annotations that are AlpacaEval's and not of all its instructions."""
-    from instructsel.adapters.alpaca_eval import OFFICIAL
+    from instructsel.adapters.alpaca_eval.files import OFFICIAL
 
     found = []
     for arm in arms:
@@ -190,9 +134,10 @@ def read_finished(path: str, files: Path | None = None) -> tuple[Grades, ...]:
         UsageError: no results there.
         ObservationsError, ScoresError: results that cannot be read.
     """
-    from instructsel.adapters.alpaca_eval import official_length_control, read_annotations, rows_of
-    from instructsel.adapters.lm_eval import read_results
-    from instructsel.adapters.preferences import grades_of
+    from instructsel.adapters.alpaca_eval.files import read_annotations, rows_of
+    from instructsel.adapters.alpaca_eval.length_control import official_length_control
+    from instructsel.adapters.lm_eval.results import read_results
+    from instructsel.grading.preferences import grades_of
 
     if Path(path).is_file() and (Path(path).suffix == ".jsonl" or _is_list(Path(path))):
         found = read_annotations(path)
@@ -209,47 +154,9 @@ def _is_list(path: Path) -> bool:
 
 def untouched(base: str, revision: str | None) -> Arm:
     """The base as it is."""
-    from instructsel.adapters.held_out_loss import checkpoint_of
+    from instructsel.grading.held_out_loss import checkpoint_of
 
     return Arm(BASE, checkpoints=(checkpoint_of(base, revision),), fixed=True, selection_seconds=0.0)
-
-
-def selection_seconds(path: str, arm: str) -> float | None:
-    """What choosing a file's rows took: its indicators and its ranking; None where nobody wrote it down, or the cache had the scores."""
-    try:
-        manifest = read_manifest(sidecar(Path(path))) or {}
-        table = (manifest.get("run") or {}).get("scores")
-        scores = (read_manifest(table) if isinstance(table, str) else None) or {}
-    except InstructselError:
-        return None
-    needed = NEEDS.get(arm, tuple(manifest.get("indicators") or ()) if arm == SELECTION else None)
-    if not manifest or needed is None:
-        return None
-    seconds = (scores.get("run") or {}).get("seconds") or {}
-    ranking = (manifest.get("run") or {}).get("seconds")
-    computed, rows = (scores.get("run") or {}).get("computed") or {}, (scores.get("pool") or {}).get("examples") or 0
-    if any(computed.get(symbol, rows) < COMPUTED * rows for symbol in needed):
-        return None
-    if any(symbol not in seconds for symbol in needed) or not isinstance(ranking, int | float):
-        return None
-    return float(ranking) + float(sum(seconds[symbol] for symbol in needed))
-
-
-def ranked_with(path: str) -> frozenset[str]:
-    """Digests of the models that ranked a file's rows, by the account beside it: a judge or reward model among them is circular."""
-    try:
-        manifest = read_manifest(sidecar(Path(path))) or {}
-    except ScoresError:
-        return frozenset()
-    return frozenset(_digests(manifest.get("indicators")))
-
-
-def _digests(told: Any) -> Iterator[str]:
-    if isinstance(told, Mapping):
-        for key, value in told.items():
-            if key == "digest" and isinstance(value, str):
-                yield value
-            yield from _digests(value)
 
 
 def judged_base(base: str) -> dict[str, Any] | None:
@@ -276,16 +183,4 @@ def judged_base(base: str) -> dict[str, Any] | None:
         raise StudyError(f"{path} cannot be read: {error}.", fix="Judge the base again, or remove the file.") from error
 
 
-__all__ = [
-    "BASE",
-    "RANDOM",
-    "SELECTION",
-    "WHOLE_POOL",
-    "found_beside",
-    "judged_base",
-    "of_models",
-    "of_results",
-    "of_rows",
-    "ranked_with",
-    "untouched",
-]
+__all__ = ["judged_base", "of_models", "of_results", "of_rows", "untouched"]

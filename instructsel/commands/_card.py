@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from instructsel.commands._console import aligned
+from instructsel.text import aligned
 
 
 def lines(card: dict[str, Any]) -> list[str]:

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 
 from instructsel.errors import EnvironmentFault, InstructselError
+from instructsel.text import clean
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
-COMMAND: Final = re.compile(r"^([ \t]*)(:|#)(:|#\[)", re.MULTILINE)
-"""How a line begins that GitHub's runner takes for a command."""
-"""Characters that could move the cursor, color the screen, or turn the reading direction."""
-
-
-def clean(text: str) -> str:
-    """A text that is safe to show: control characters are written as escapes, and so is what a CI runner would take for a command."""
-    shown = CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
-    return COMMAND.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}{found[3]}", shown)
-
-
-def excerpt(text: str, width: int = 72) -> str:
-    """One safe line of a text."""
-    line = clean(" ".join(text.split()))
-    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def say(text: str = "", *, quiet: bool = False) -> None:
@@ -42,20 +25,9 @@ def say(text: str = "", *, quiet: bool = False) -> None:
         typer.echo(clean(text), err=True)
 
 
-def aligned(rows: Iterable[Sequence[Any]], *, header: Sequence[str] = (), right: Sequence[int] = ()) -> list[str]:
-    """Rows as lines of aligned columns; `right` names the columns that are numbers."""
-    cells = [[clean(str(cell)) for cell in row] for row in ([header] if header else []) + [list(row) for row in rows]]
-    if not cells:
-        return []
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:]] if header else lines
+def messages(*, quiet: bool) -> Callable[[str], None] | None:
+    """Where the engine's lines for people go: stderr, or nowhere."""
+    return None if quiet else say
 
 
 def fail(error: InstructselError) -> NoReturn:
@@ -131,3 +103,8 @@ class Progress:
             sys.stderr.write("\n")
         sys.stderr.flush()
         self.shown = done < total
+
+
+def watching(*, quiet: bool) -> Callable[[str], Progress]:
+    """A progress display for each named piece of work of the engine."""
+    return lambda label: Progress(label, quiet=quiet)

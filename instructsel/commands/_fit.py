@@ -13,7 +13,7 @@ import typer
 
 from instructsel.artifact import atomic_write
 from instructsel.commands import _options as options
-from instructsel.commands._console import aligned, reported, say
+from instructsel.commands._console import reported, say
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.reports.charts import STEPS, Curve, Series, scatter
 from instructsel.rules.fit import Fitted, equation, fit, unit
@@ -21,6 +21,7 @@ from instructsel.rules.linear import LinearRule
 from instructsel.rules.observations import Observations
 from instructsel.rules.summary import FitSummary
 from instructsel.rules.univariate import ALL, Correlation, Points, points, univariate
+from instructsel.text import aligned
 
 EXAMPLES: Final = """Examples:
   instructsel rules fit examples/study.csv --method backward -o /tmp/my.toml

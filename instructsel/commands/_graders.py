@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from instructsel.commands import _options as options
 from instructsel.commands._console import say
 from instructsel.errors import UsageError
-from instructsel.study.study import check_evaluation
-from instructsel.verification.arms import Arm
+from instructsel.experiments.arms import Arm
+from instructsel.pool import spec
+from instructsel.pool.overlap import check_evaluation
 
 if TYPE_CHECKING:
-    from instructsel.adapters.judge import Judge
-    from instructsel.adapters.preferences import Answers
+    from instructsel.grading.judge import Judge
+    from instructsel.grading.preferences import Answers
     from instructsel.protocols import Grader
+    from instructsel.verification.grades_table import Run
     from instructsel.verification.judged import OutputGrader
-    from instructsel.verification.verify import Run
 
 KEPT: Final = "judge"
 """The folder of a judge's replies."""
@@ -50,8 +50,8 @@ class Harness:
         """A grader a task and metric, which keeps the harness's samples in a folder; data that cannot be had shows here, before anything is trained."""
         if not self.tasks:
             return []
-        from instructsel.adapters.lm_eval import LmEval
-        from instructsel.adapters.lm_eval_tasks import SUITES
+        from instructsel.adapters.lm_eval.grader import LmEval
+        from instructsel.adapters.lm_eval.suites import SUITES
 
         tasks: Any = self.tasks if self.tasks in SUITES else [each.strip() for each in self.tasks.split(",") if each.strip()]
         made = LmEval.graders(
@@ -115,15 +115,15 @@ class Asked:
         self.check()
         if self.instructions is None:
             return None
-        from instructsel.adapters.generate import Generator
-        from instructsel.adapters.preferences import Answers
+        from instructsel.grading.generation import Generator
+        from instructsel.grading.preferences import Answers
 
         if (self.annotator or self.judge_url) and not self.judge_revision:
             say(
                 "warning: nothing says which revision of the judge answers, and a provider may change it; --judge-revision does.",
                 quiet=quiet,
             )
-        asked = options.Reading().read([self.instructions], quiet=True)
+        asked = spec.Reading().read([self.instructions])
         _check(arms, asked, quiet=quiet)
         # A set may name an instruction twice, with two answers to it; it is asked once.
         texts = tuple(dict.fromkeys(example.instruction for example in asked.examples()))
@@ -157,8 +157,8 @@ class Asked:
         Raises:
             What loading a judge raises.
         """
-        from instructsel.adapters.judge import JudgedOutputs, RewardGrader
-        from instructsel.adapters.preferences import in_turn
+        from instructsel.grading.judge import JudgedOutputs, RewardGrader
+        from instructsel.grading.preferences import in_turn
 
         made: list[OutputGrader] = []
         standing = [answers.of(run.grades, run.name) for run in runs if run.arm == reference and run.grades.grader == answers.name]
@@ -177,8 +177,8 @@ class Asked:
         return made
 
     def _judge(self, place: Place, folder: Path) -> Judge:
-        from instructsel.adapters.alpaca_eval import AlpacaEval
-        from instructsel.adapters.judge import Endpoint, LocalVoice, PairwiseJudge
+        from instructsel.adapters.alpaca_eval.judge import AlpacaEval
+        from instructsel.grading.judge import Endpoint, LocalVoice, PairwiseJudge
 
         if self.annotator:
             local = Path(self.annotator)
@@ -200,7 +200,7 @@ def with_official(runs: Sequence[Run], answers: Answers, given: Sequence[Run], g
         grader: JudgedOutputs.
         files: a folder with the file.
     """
-    from instructsel.adapters.alpaca_eval import official_length_control
+    from instructsel.adapters.alpaca_eval.length_control import official_length_control
 
     found = []
     for run, answered in zip(runs, given, strict=True):
@@ -227,11 +227,11 @@ def with_official(runs: Sequence[Run], answers: Answers, given: Sequence[Run], g
 
 def held_out(files: Sequence[str], place: Place, arms: Sequence[Arm], *, quiet: bool) -> list[Grader]:
     """The loss on held-out rows; what is evaluated on may not be trained on."""
-    from instructsel.adapters.held_out_loss import HeldOutLoss
+    from instructsel.grading.held_out_loss import HeldOutLoss
 
     found: list[Grader] = []
     for path in files:
-        held = options.Reading().read([path], quiet=True)
+        held = spec.Reading().read([path])
         _check(arms, held, quiet=quiet)
         label = held.files[0].source.label
         found.append(

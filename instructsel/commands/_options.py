@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -13,10 +12,7 @@ from instructsel.cache import LIMIT, Cache, parse_size
 from instructsel.commands import _completion
 from instructsel.commands._console import say
 from instructsel.commands._help import COMMON
-from instructsel.errors import EnvironmentFault, UsageError
-from instructsel.pool.formats.mapped import Mapped
-from instructsel.pool.lines import Limits
-from instructsel.pool.pool import Pool
+from instructsel.errors import EnvironmentFault
 
 READING: Final = "How pool files are read"
 MODELS: Final = "Models"
@@ -67,47 +63,6 @@ CacheFolder = Annotated[
     Path | None, typer.Option("--cache", help="Folder of the cache; the user's cache folder by default.", rich_help_panel=COMMON)
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.", rich_help_panel=COMMON)]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How pool files are to be read; kept with the scores so that select reads them the same way."""
-
-    form: str = "auto"
-    mapping: str | None = None
-    columns: str | None = None
-    oasst: str = "best-path"
-    duplicate_key: str = "error"
-
-    @classmethod
-    def of(cls, kept: Any) -> Reading:
-        """From a manifest."""
-        return cls(**{key: value for key, value in kept.items() if key in cls.__dataclass_fields__}) if isinstance(kept, dict) else cls()
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain data, for a manifest."""
-        return {key: getattr(self, key) for key in self.__dataclass_fields__}
-
-    def read(self, paths: list[str], *, quiet: bool) -> Pool:
-        """Read the files and say what came of it."""
-        if self.duplicate_key not in ("error", "last"):
-            raise UsageError.named(self.duplicate_key, ["error", "last"], noun="treatment of duplicate keys")
-        if self.mapping is not None and self.form not in ("auto", "mapped"):
-            raise UsageError("--map and --format exclude each other.", fix="Leave one out.")
-        columns = [name.strip() for name in self.columns.split(",")] if self.columns else None
-        form: Any = Mapped.parse(self.mapping) if self.mapping else self.form
-        pool = Pool.read(*paths, format=form, columns=columns, oasst=self.oasst, limits=Limits(duplicate_key=self.duplicate_key))
-        for file, why in pool.account.formats.items():
-            say(f"{Path(file).name}: read as {why}", quiet=quiet)
-        say(pool.account.sentence(), quiet=quiet)
-        for entry in pool.account.quarantine[:3]:
-            say(
-                f"  quarantined {Path(entry.file).name}, line {entry.line}, byte {entry.offset}: {entry.reason} ({entry.detail})",
-                quiet=quiet,
-            )
-        if pool.account.n_quarantined > 3:
-            say(f"  … and {pool.account.n_quarantined - 3:,} more", quiet=quiet)
-        return pool
 
 
 def cache_limit() -> int:

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import typer
 
-from instructsel.commands._console import CONTROL, fail
+from instructsel.commands._console import fail
 from instructsel.errors import UsageError
+from instructsel.text import TERMINAL_CONTROL
 
 FILE: Final = "instructsel.toml"
 ORIGIN: Final = {"COMMANDLINE": "flag", "ENVIRONMENT": "environment", "DEFAULT_MAP": FILE, "DEFAULT": "default", "PROMPT": "prompt"}
@@ -142,4 +143,4 @@ def toml(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     text = json.dumps(os.fspath(value) if isinstance(value, os.PathLike) else str(value), ensure_ascii=False)
-    return CONTROL.sub(lambda control: f"\\u{ord(control.group()):04x}", text)
+    return TERMINAL_CONTROL.sub(lambda control: f"\\u{ord(control.group()):04x}", text)

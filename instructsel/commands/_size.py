@@ -12,16 +12,18 @@ import typer
 from instructsel.artifact import atomic_write
 from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
-from instructsel.commands._console import Progress, reported, say
-from instructsel.commands.select import find_pool, neighborhood
+from instructsel.commands._console import Progress, messages, reported, say, watching
 from instructsel.errors import UsageError
+from instructsel.pool import spec
+from instructsel.pool.overlap import check_evaluation
 from instructsel.reports.charts import Curve, Series, scatter
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
-from instructsel.selection.selection import select
-from instructsel.selection.size import SizeCurve, search_size
+from instructsel.selection.choose import select
+from instructsel.selection.files import find_pool, neighborhood
 from instructsel.study.folder import CHECKPOINTS
-from instructsel.study.study import check_evaluation
+from instructsel.study.size_curve import SizeCurve
+from instructsel.study.size_search import search_size
 
 EXAMPLES: Final = """Examples:
   instructsel study size study-demo/sources.scores.parquet --rule longest --max-refused 0.5 --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --sizes 20,40 --seeds 2 -o /tmp/sizes
@@ -80,9 +82,9 @@ def command(
         raise UsageError.named(by, ("grid", "blend"), noun="search")
     if chart is not None and chart.suffix != ".svg":
         raise UsageError(f"{chart} does not end in .svg.", fix="Give the chart this ending.")
-    from instructsel.adapters.held_out_loss import HeldOutLoss
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
+    from instructsel.grading.held_out_loss import HeldOutLoss
 
     changed = recipes.changes(
         epochs=epochs, steps=steps, tokens=tokens, learning_rate=lr, batch=batch, max_length=max_length, method=method, bits=bits
@@ -91,8 +93,11 @@ def command(
     folder = Path(output or ".")
     path = scores or newest()
     table = ScoreTable.read(path)
-    whole = find_pool(path, pool, quiet=quiet)
-    held = {name: options.Reading().read(list(files or []), quiet=quiet) for name, files in (("search", search), ("report", report))}
+    whole = find_pool(path, pool, message=messages(quiet=quiet))
+    held = {
+        name: spec.Reading().read(list(files or []), message=messages(quiet=quiet))
+        for name, files in (("search", search), ("report", report))
+    }
     for name, each in held.items():
         warning = check_evaluation(whole, each)
         if warning:
@@ -105,7 +110,7 @@ def command(
         budget=1,
         allow_mismatch=allow_mismatch,
         max_null_fraction=max_null_fraction,
-        neighbors=neighborhood(whole, table, store, quiet=quiet, scores=path),
+        neighbors=neighborhood(whole, table, store, watch=watching(quiet=quiet), scores=path),
     )
     trainer = TrlTrainer(base, chosen, folder / CHECKPOINTS, revision=revision, device=device, precision=precision, max_refused=max_refused)
     graders = {

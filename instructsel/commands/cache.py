@@ -13,12 +13,14 @@ import orjson
 import typer
 
 from instructsel.artifact import running
-from instructsel.cache import RUNS, SEGMENT, Cache, Kept, default_folder, parse_size, runs
+from instructsel.cache import SEGMENT, Cache, Kept, default_folder, parse_size
 from instructsel.commands import _options as options
-from instructsel.commands._console import aligned, clean, reported, say
+from instructsel.commands._console import reported, say
 from instructsel.commands._help import Command, Group
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.models.load import MINILM, MINILM_DIGESTS
+from instructsel.scores.progress import RUNS, runs
+from instructsel.text import aligned, clean
 
 SERVES: Final = {
     "encoder": "knn_i",

@@ -12,16 +12,21 @@ import typer
 
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
-from instructsel.commands._console import Progress, aligned, clean, reported, say
+from instructsel.commands._console import Progress, messages, reported, say, watching
 from instructsel.commands.score import notices, summary
-from instructsel.commands.select import neighborhood, report, write
+from instructsel.commands.select import report
 from instructsel.errors import EnvironmentFault, PoolError, UsageError
+from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.rules import catalog
 from instructsel.scores.run import score
 from instructsel.selection.baselines import baselines
+from instructsel.selection.candidates import EXACT, NEAR
+from instructsel.selection.choose import select
+from instructsel.selection.files import neighborhood, write
 from instructsel.selection.floors import BELOW, Floor
-from instructsel.selection.selection import EXACT, NEAR, Selection, select
+from instructsel.selection.selection import Selection
+from instructsel.text import aligned, clean
 
 RULE: Final = "eq4-without-reward"
 INDICATORS: Final = ("len", "mtld", "knn_6", "plausibility")
@@ -82,7 +87,7 @@ command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
 
 def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tuple[Pool, Selection]:
     """What a user does: score, rank, select. Knows nothing of defects."""
-    whole = options.Reading().read([str(path)], quiet=quiet)
+    whole = spec.Reading().read([str(path)], message=messages(quiet=quiet))
     seconds: dict[str, float] = {}
     cache = Cache.open(output / "cache")
     table = score(whole, INDICATORS, cache=cache, watch=lambda symbol: Progress(symbol, quiet=quiet), seconds=seconds)
@@ -97,7 +102,7 @@ def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tupl
         budget=fraction,
         floors=FLOORS,
         max_null_fraction=NULLS,
-        neighbors=neighborhood(whole, table, cache, quiet=quiet),
+        neighbors=neighborhood(whole, table, cache, watch=watching(quiet=quiet)),
     )
     beside = baselines(chosen, ["random"], seeds=[0])
     written = {

@@ -9,12 +9,13 @@ import orjson
 import typer
 
 from instructsel.commands import _options as options
-from instructsel.commands._console import aligned, reported, say
+from instructsel.commands._console import reported, say
 from instructsel.errors import UsageError
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection.diff import Difference, diff, diff_rules
 from instructsel.selection.selection import Selection
+from instructsel.text import aligned
 
 EXAMPLES: Final = """Examples:
   instructsel diff /tmp/tenth.selection.parquet /tmp/tenth.random-seed0.selection.parquet

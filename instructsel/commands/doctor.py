@@ -19,16 +19,17 @@ import typer
 
 from instructsel.cache import Cache, default_folder
 from instructsel.commands import _options as options
-from instructsel.commands._console import aligned, reported
+from instructsel.commands._console import reported
 from instructsel.commands.cache import checked, existing, one_line, size
 from instructsel.commands.status import lines as run_lines
 from instructsel.commands.status import unfinished
 from instructsel.errors import InstructselError
 from instructsel.extras import EXTRA_OF, require
-from instructsel.indicators import _registry as registry
-from instructsel.indicators._base import Indicator, ModelIndicator
+from instructsel.indicators import registry as registry
+from instructsel.indicators.base import Indicator, ModelIndicator
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models.load import EMBEDDED, PICKLED, LocalModel, locate, read_json, refuse_code, settings
+from instructsel.text import aligned
 
 CPU: Final = ("knn", "models", "minilm")
 """The extras that the extra cpu is made of: what the README installs."""

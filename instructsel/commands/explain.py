@@ -11,12 +11,13 @@ import typer
 from instructsel.artifact import read_manifest
 from instructsel.commands import _completion
 from instructsel.commands import _options as options
-from instructsel.commands._console import aligned, clean, excerpt, reported, say
-from instructsel.commands.select import find_pool
+from instructsel.commands._console import reported, say
 from instructsel.errors import UsageError
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
+from instructsel.selection.files import find_pool
 from instructsel.selection.selection import CONTRIBUTION, Selection
+from instructsel.text import aligned, clean, excerpt
 
 EXAMPLES: Final = """Examples:
   instructsel explain pool.jsonl:3 --selection /tmp/chosen.selection.parquet
@@ -45,7 +46,7 @@ def command(
     if scores is None:
         say(f"taking the newest score table here: {path}")
     table = ScoreTable.read(path)
-    whole = find_pool(path, pool, quiet=True)
+    whole = find_pool(path, pool)
     position = whole.position(example)
     name = whole.ids[position]
     file, lines = whole.locate(position)

@@ -10,11 +10,12 @@ import typer
 from instructsel.artifact import read_manifest
 from instructsel.commands import _options as options
 from instructsel.commands import _settings as settings
-from instructsel.commands._console import reported, say
-from instructsel.commands.select import find_pool
+from instructsel.commands._console import messages, reported, say
 from instructsel.errors import UsageError
+from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.reports.render import checked_suffix, report
+from instructsel.selection.files import find_pool
 
 EXAMPLES: Final = """Examples:
   instructsel report /tmp/chosen.selection.parquet -o /tmp/report.html
@@ -67,7 +68,7 @@ def _pool(named: list[Path], pool: list[str] | None, *, quiet: bool) -> Pool:
         run = (read_manifest(path) or {}).get("run") or {} if path.is_file() else {}
         scores = path if run.get("pools") else Path(run["scores"]) if isinstance(run.get("scores"), str) else None
         if scores is not None and scores.is_file():
-            return find_pool(scores, pool, quiet=quiet)
+            return find_pool(scores, pool, message=messages(quiet=quiet))
     if pool:
-        return options.Reading().read(pool, quiet=quiet)
+        return spec.Reading().read(pool, message=messages(quiet=quiet))
     raise UsageError("Where the pool is cannot be told from these results.", fix="Name its files with --pool.")

@@ -9,11 +9,12 @@ import typer
 
 from instructsel.commands import _card, _fit
 from instructsel.commands import _options as options
-from instructsel.commands._console import aligned, clean, reported
+from instructsel.commands._console import reported
 from instructsel.commands._help import Command, Group
 from instructsel.models.plausibility import card
 from instructsel.rules import catalog
 from instructsel.rules.linear import LinearRule
+from instructsel.text import aligned, clean
 
 app: typer.Typer = typer.Typer(
     cls=Group, help="List, show and fit the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None

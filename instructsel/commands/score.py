@@ -13,22 +13,24 @@ import orjson
 import typer
 
 from instructsel.artifact import atomic_write
-from instructsel.cache import Run
 from instructsel.commands import _options as options
 from instructsel.commands import _settings as settings
-from instructsel.commands._console import Progress, aligned, reported, say
+from instructsel.commands._console import Progress, messages, reported, say
 from instructsel.errors import UsageError
-from instructsel.indicators import _registry as registry
-from instructsel.indicators._base import Indicator, ModelIndicator
+from instructsel.indicators import registry as registry
+from instructsel.indicators.base import Indicator, ModelIndicator
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models.runner import RunReport
+from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.pool.sources import label_of
 from instructsel.rules.catalog import load as load_rule
 from instructsel.rules.collinearity import collinearity, warnings
 from instructsel.scores.estimate import Estimate, estimate
+from instructsel.scores.progress import Run
 from instructsel.scores.run import score
 from instructsel.scores.table import ScoreTable
+from instructsel.text import aligned
 
 DEFAULT_RULE: Final = "eq4"
 NOTED: Final = 5.0
@@ -101,8 +103,8 @@ def command(
         raise UsageError("--json and -o - both want stdout.", fix="Leave one out.")
     common = {"precision": precision, "device": device, "probe": not skip_probe, "turns": reward_turns}
     chosen, unavailable = _indicators(rule, indicators, reward, model or [], common)
-    reading = options.Reading(form, mapping, columns, oasst, on_duplicate_key)
-    pool = reading.read(pools, quiet=quiet)
+    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key)
+    pool = reading.read(pools, message=messages(quiet=quiet))
     if limit is not None and limit < len(pool):
         pool = pool.take(pool.ids[:limit])
         say(f"scoring the first {limit:,} examples in the order of ids", quiet=quiet)

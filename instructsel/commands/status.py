@@ -10,10 +10,12 @@ from typing import Any, Final
 import orjson
 import typer
 
-from instructsel.cache import Cache, runs
+from instructsel.cache import Cache
 from instructsel.commands import _options as options
-from instructsel.commands._console import aligned, reported
+from instructsel.commands._console import reported
 from instructsel.commands.cache import existing, moment, one_line
+from instructsel.scores.progress import runs
+from instructsel.text import aligned
 
 EXAMPLES: Final = "Examples:\n  instructsel status\n  instructsel status --json\n"
 

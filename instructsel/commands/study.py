@@ -17,15 +17,18 @@ import typer
 from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
 from instructsel.commands import _size
-from instructsel.commands._console import aligned, clean, reported, say
+from instructsel.commands._console import messages, reported, say
 from instructsel.commands._help import Command, Group
 from instructsel.commands._workers import helped, shared_gpus
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
+from instructsel.pool import spec
+from instructsel.pool.overlap import check_evaluation
 from instructsel.pool.pool import Pool
 from instructsel.scores.table import ScoreTable
 from instructsel.study.design import Bins, Design, Mixtures
 from instructsel.study.folder import CHECKPOINTS, Plan, Run, StudyFolder, Survey, listed
-from instructsel.study.study import MAX_NULL_FRACTION, Progress, Study, check_evaluation, collect, plan_study, run_study
+from instructsel.study.study import MAX_NULL_FRACTION, Progress, Study, collect, plan_study, run_study
+from instructsel.text import aligned, clean
 
 if TYPE_CHECKING:
     from instructsel.protocols import Grader, Trainer
@@ -106,9 +109,9 @@ def wire(settings: Settings) -> tuple[Trainer, Grader]:
         PoolError: the evaluation set cannot be read.
         EnvironmentFault: an extra or a model is missing.
     """
-    from instructsel.adapters.held_out_loss import HeldOutLoss
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
+    from instructsel.grading.held_out_loss import HeldOutLoss
 
     chosen = recipe(settings.preset, **settings.changes)
     trainer = TrlTrainer(
@@ -178,7 +181,7 @@ def plan(
     )
     if "-" in (*pools, evaluation):
         raise UsageError("A study reads its pool again whenever it goes on; standard input is gone by then.", fix="Name files.")
-    reading = options.Reading(form, mapping, columns, oasst, on_duplicate_key)
+    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key)
     settings = Settings(
         folder=output,
         pools=tuple(_absolute(name) for name in pools),
@@ -195,8 +198,8 @@ def plan(
         max_refused=max_refused,
     )
     table = ScoreTable.read(scores)
-    pool = reading.read(list(pools), quiet=quiet)
-    warning = check_evaluation(pool, options.Reading().read([evaluation], quiet=quiet))
+    pool = reading.read(list(pools), message=messages(quiet=quiet))
+    warning = check_evaluation(pool, spec.Reading().read([evaluation], message=messages(quiet=quiet)))
     trainer, grader = wire(settings)
     for line in audited(trainer, pool):
         say(line, quiet=quiet)
@@ -387,7 +390,7 @@ def _work(
     helper: bool,
 ) -> Study:
     """Do runs here until there are none to take; then wait for the helpers, and do what they left."""
-    pool = options.Reading.of(settings.reading).read(list(settings.pools), quiet=quiet or helper)
+    pool = spec.Reading.of(settings.reading).read(list(settings.pools), message=messages(quiet=quiet or helper))
     table = ScoreTable.read(settings.scores)
     trainer, grader = wire(settings)
 

@@ -11,7 +11,8 @@ import typer
 from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
 from instructsel.commands import _settings as settings
-from instructsel.commands._console import Progress, reported, say
+from instructsel.commands._console import Progress, messages, reported, say
+from instructsel.pool import spec
 
 if TYPE_CHECKING:
     from instructsel.adapters.audit import Audit
@@ -91,8 +92,8 @@ def command(
         bits=bits,
     )
     chosen = recipe(preset, **changed)
-    reading = options.Reading(form, mapping, columns, oasst, on_duplicate_key)
-    pool = reading.read(list(selection), quiet=quiet)
+    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key)
+    pool = reading.read(list(selection), message=messages(quiet=quiet))
     folder = output or Path(f"{pool.files[0].source.label if len(pool.files) == 1 else 'pool'}.tuned")
     watched = Progress("training", quiet=quiet, unit="steps")
     trainer = TrlTrainer(
@@ -115,11 +116,11 @@ def command(
             typer.echo(orjson.dumps({"recipe": chosen.as_dict(), "audit": found.as_dict()}, option=orjson.OPT_INDENT_2).decode())
         return
     # Read before the training: a name that is wrong must not show after an hour.
-    held_out = reading.read(list(evaluate), quiet=quiet) if evaluate else None
+    held_out = reading.read(list(evaluate), message=messages(quiet=quiet)) if evaluate else None
     checkpoint = trainer.train_into(folder, pool, seed=seed)
     grades = None
     if held_out is not None:
-        from instructsel.adapters.held_out_loss import HeldOutLoss
+        from instructsel.grading.held_out_loss import HeldOutLoss
 
         grades = HeldOutLoss(held_out, max_length=chosen.max_length, device=device, precision=precision).grade(checkpoint)
     for line in told(checkpoint, found, grades):

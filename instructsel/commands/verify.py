@@ -17,18 +17,24 @@ from instructsel.commands import _arms, _graders
 from instructsel.commands import _options as options
 from instructsel.commands import _recipe as recipes
 from instructsel.commands import _settings as settings
-from instructsel.commands._console import Progress, clean, reported, say
-from instructsel.commands._plans import TABLE, asked_of, equal_recipe, first_plan, plan, why_no_power
-from instructsel.commands._requirements import check_asked, check_margins, required
-from instructsel.commands._verdicts import spoken
+from instructsel.commands._console import Progress, messages, reported, say
 from instructsel.commands._workers import command as command_line
 from instructsel.commands._workers import helped, shared_gpus
 from instructsel.errors import Negative, StudyError, UsageError
-from instructsel.verification.arms import Arm, Verified, slug, verify
-from instructsel.verification.intervals import NEW_RUNS, Target
+from instructsel.experiments import from_selection
+from instructsel.experiments.arms import Arm
+from instructsel.experiments.matching import equal_recipe
+from instructsel.experiments.plan import plan
+from instructsel.experiments.store import slug
+from instructsel.reports.plain_text import spoken
+from instructsel.stats.variance import NEW_RUNS, Target
+from instructsel.text import clean
 from instructsel.verification.judged import PASSING, judged
-from instructsel.verification.summary import expected, summary
-from instructsel.verification.verify import Verification
+from instructsel.verification.planned import TABLE, asked_of, expected, first_plan, why_no_power
+from instructsel.verification.requirements import check_asked, check_margins, required
+from instructsel.verification.run import Verified, verify
+from instructsel.verification.summary import summary
+from instructsel.verification.verification import Verification
 
 EXAMPLES: Final = """Examples:
   instructsel verify study-demo/sources/clean.jsonl --arm shuffled=study-demo/sources/shuffled.jsonl --base study-demo/toybase --preset tiny --steps 2 --seeds 2 --max-refused 0.5 --eval study-demo/sources/evaluation.jsonl -o /tmp/verified
@@ -164,7 +170,7 @@ def command(
         ),
     )
     if alpaca_files is not None:
-        from instructsel.adapters.alpaca_eval import check_files
+        from instructsel.adapters.alpaca_eval.length_control import check_files
 
         check_files(alpaca_files)
     place = _graders.Place(device, precision, chosen.max_length)
@@ -179,7 +185,7 @@ def command(
         say(f"warning: {warning}", quiet=quiet or helper)
     against = _against(arms, baseline)
     drawn = next(each for each in arms if each.name == against)
-    if against == _arms.RANDOM and drawn.draws < FEWEST_DRAWS:
+    if against == from_selection.RANDOM and drawn.draws < FEWEST_DRAWS:
         few = f"warning: {drawn.draws} draw{'s' * (drawn.draws > 1)} of random; with {FEWEST_DRAWS} or more it shows how much random subsets differ."
         say(few, quiet=quiet or helper)
     trained = [each for each in arms if each.pools]
@@ -202,12 +208,12 @@ def command(
         made = TrlTrainer(
             base or "", chosen, output / "checkpoints", revision=revision, device=device, precision=precision, max_refused=max_refused
         )
-        trainer = replace(made, recipe=equal_recipe(made, trained, equal, quiet=quiet or helper))
+        trainer = replace(made, recipe=equal_recipe(made, trained, equal, message=messages(quiet=quiet or helper)))
         say(plan(arms, trainer.recipe, seeds, equal if chosen.epochs is not None else ""), quiet=quiet or helper)
     measured = [*graders, *([] if answers is None else [answers])]
     earlier = None if pilot is None else Verification.read(pilot)
     power = expected(
-        arms, graders, selection=_arms.SELECTION, baseline=against, seeds=seeds, more=asked.count, pilot=earlier, level=level,
+        arms, graders, selection=from_selection.SELECTION, baseline=against, seeds=seeds, more=asked.count, pilot=earlier, level=level,
         target=cast(Target, speaks_of),
     )  # fmt: skip
     for each in power:
@@ -253,7 +259,7 @@ def command(
         found = given
     told, verdicts = summary(
         found,
-        selection=_arms.SELECTION,
+        selection=from_selection.SELECTION,
         against=against,
         base=next((each.name for each in arms if each.fixed), None),
         level=level,
@@ -301,14 +307,14 @@ def _against(arms: Sequence[Arm], baseline: str | None) -> str:
         UsageError: there is no such arm, or none but the selection.
     """
     names = [each.name for each in arms]
-    if _arms.SELECTION not in names:
+    if from_selection.SELECTION not in names:
         raise UsageError(
             "There is no selection to ask about.",
             fix="Name its rows, or its models: --checkpoint selection=FOLDER, or --results selection=PATH.",
         )
-    others = [each.name for each in arms if each.name != _arms.SELECTION and not each.fixed]
-    chosen = baseline or (_arms.RANDOM if _arms.RANDOM in others else others[0] if others else None)
-    if chosen is None or chosen not in names or chosen == _arms.SELECTION:
+    others = [each.name for each in arms if each.name != from_selection.SELECTION and not each.fixed]
+    chosen = baseline or (from_selection.RANDOM if from_selection.RANDOM in others else others[0] if others else None)
+    if chosen is None or chosen not in names or chosen == from_selection.SELECTION:
         raise UsageError(
             f"There is no arm {chosen or 'to compare the selection with'}; there are {', '.join(names)}.",
             fix="Select with --baseline random --seeds 3, name the pool with --pool, or files: --arm random=a.jsonl,b.jsonl,c.jsonl",
@@ -351,7 +357,7 @@ def _judged(
     While models of the arm that the others are compared with are left to be made, nobody is asked: what an answer is preferred to
     would be another one at each call.
     """
-    from instructsel.adapters.alpaca_eval import write_outputs
+    from instructsel.adapters.alpaca_eval.files import write_outputs
 
     written = output / OUTPUTS
     written.mkdir(parents=True, exist_ok=True)

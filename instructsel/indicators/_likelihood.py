@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from instructsel.indicators._base import Batch
+from instructsel.indicators.base import Batch
 from instructsel.models.answers import Question
 from instructsel.models.likelihood import LikelihoodModel
 

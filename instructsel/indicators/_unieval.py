@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from instructsel.indicators._base import Batch, null_on_empty
+from instructsel.indicators.base import Batch, null_on_empty
 from instructsel.models.answers import Question
 from instructsel.models.yes_no import YesNoModel
 

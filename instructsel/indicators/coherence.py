@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from instructsel.indicators import _unieval
-from instructsel.indicators._base import Batch, ModelIndicator, null_on_empty
+from instructsel.indicators.base import Batch, ModelIndicator, null_on_empty
 from instructsel.models.answers import Question
 from instructsel.models.yes_no import YesNoModel
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from instructsel.indicators import _likelihood
-from instructsel.indicators._base import Batch, ModelIndicator
+from instructsel.indicators.base import Batch, ModelIndicator
 from instructsel.models.answers import Question
 from instructsel.models.likelihood import LikelihoodModel
 

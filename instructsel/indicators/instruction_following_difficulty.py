@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from instructsel.errors import UsageError
 from instructsel.indicators import _likelihood
-from instructsel.indicators._base import Batch, ModelIndicator
+from instructsel.indicators.base import Batch, ModelIndicator
 from instructsel.models.answers import Question
 from instructsel.models.likelihood import LikelihoodModel
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from instructsel.indicators._base import Batch, Indicator, Progress, Scored
-from instructsel.pool.scripts import unsegmented_share
+from instructsel.indicators.base import Batch, Indicator, Progress, Scored
+from instructsel.pool.writing_systems import unsegmented_share
 
 DIGITS: Final = re.compile("[0-9]+")
 PUNCTUATION: Final = str.maketrans({**dict.fromkeys("-–—", None), **dict.fromkeys(set(string.punctuation) - {"-"}, " ")})

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
-from instructsel.indicators._base import Batch, Indicator, Progress, Scored, null_on_empty
+from instructsel.indicators.base import Batch, Indicator, Progress, Scored, null_on_empty
 from instructsel.neighbors.encoder import Embeddings, Encoder
 from instructsel.neighbors.index import neighbor_distances
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from instructsel.indicators._base import Batch, Indicator, Progress, Scored, null_on_empty
 from instructsel.indicators._tokenizer import described, tokenizer
+from instructsel.indicators.base import Batch, Indicator, Progress, Scored, null_on_empty
 from instructsel.pool.tokens import count_tokens
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from typing import ClassVar, Final
 
 from instructsel.errors import UsageError
-from instructsel.indicators._base import Batch, ModelIndicator, null_on_empty
+from instructsel.indicators.base import Batch, ModelIndicator, null_on_empty
 from instructsel.models.answers import Question
 from instructsel.models.reward import RewardModel
 from instructsel.pool.example import ANSWERS, Example

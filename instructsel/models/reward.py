@@ -28,6 +28,7 @@ from instructsel.models.load import (
     threads,
     working,
 )
+from instructsel.models.neox_reward import NEOX, _by_row, _neox, _NeoxReward
 from instructsel.models.network import load_network
 
 Turns = Sequence[tuple[str, str]]
@@ -38,8 +39,6 @@ Plain = Callable[[str], NDArray[np.int32]]
 Frame = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 NONE: Final = np.zeros(0, dtype=np.int32)
 
-NEOX: Final = "gpt_neox_reward_model"
-"""The model type of OpenAssistant's Pythia reward models; no class of transformers' own."""
 MAX_LENGTH: Final = {"pair": 512, "oasst_pythia": 2048, "chat_template": 4096}
 ROWS: Final = (96, 6000)
 """Rows of a packed batch at most, on a CPU and on a GPU."""
@@ -507,73 +506,6 @@ def _classifier(source: LocalModel, dtype: Any) -> _Logit:
         if isinstance(module, linear) and module.out_features == 1:
             module.forward = functools.partial(_by_row, module)
     return _Logit(model)
-
-
-def _by_row(head: Any, hidden: Any) -> Any:
-    """A linear layer of one output, row by row: its matrix product would round by where a row stands in the batch."""
-    product = (hidden * head.weight[0]).sum(-1, keepdim=True)
-    return product if head.bias is None else product + head.bias
-
-
-class _NeoxReward:
-    """OpenAssistant's Pythia reward model: a GPT-NeoX body, pooled, and one linear layer. Source: Open-Assistant's model code."""
-
-    def __init__(self, body: Any, head: Any, pooling: str) -> None:
-        self.body = body
-        self.head = head
-        self.pooling = pooling
-
-    def eval(self) -> _NeoxReward:
-        self.body.eval()
-        return self
-
-    def to(self, device: str) -> _NeoxReward:
-        self.body.to(device)
-        self.head.to(device)
-        return self
-
-    def pooled(self, states: Any, boundaries: packing.Boundaries, rows: int, torch: Any) -> Any:
-        """States (slots, h) → logits (b,)."""
-        if self.pooling == "mean":
-            means = [states[start : start + length].mean(0) for start, length in zip(boundaries.first, boundaries.lengths, strict=True)]
-            return _by_row(self.head, torch.stack(means))[:, 0]
-        return _by_row(self.head, states[torch.from_numpy(boundaries.last).to(states.device)])[:, 0]
-
-    def __call__(self, ids: Any, present: Any) -> Any:
-        hidden = self.body(input_ids=ids, attention_mask=present).last_hidden_state
-        if self.pooling == "mean":
-            weights = present[:, :, None].to(hidden.dtype)
-            pooled = (hidden * weights).sum(1) / weights.sum(1)
-        else:
-            pooled = hidden[range(len(ids)), present.sum(1) - 1]
-        return _by_row(self.head, pooled)[:, 0]
-
-
-def _neox(source: LocalModel, dtype: Any) -> _NeoxReward:
-    torch = require("torch", needed_by="the reward")
-    transformers = require("transformers", needed_by="the reward")
-    safetensors = require("safetensors.torch", needed_by="the reward")
-    pooling = source.config.get("pooling", "last")
-    if pooling not in ("last", "mean"):
-        raise ModelRefused(f"{source.name} pools by {pooling}.", fix="Pooling is last or mean.")
-    config = transformers.GPTNeoXConfig(
-        **{key: value for key, value in source.config.items() if key not in ("model_type", "architectures", "pooling")}
-    )
-    body = transformers.GPTNeoXModel(config).to(dtype)
-    head = torch.nn.Linear(config.hidden_size, 1).to(dtype)
-    state: dict[str, Any] = {}
-    for path in sorted(source.folder.glob("*.safetensors")):
-        state |= safetensors.load_file(str(path))
-    mine = {key.removeprefix("gpt_neox."): value.to(dtype) for key, value in state.items() if key.startswith("gpt_neox.")}
-    missing = [key for key in body.load_state_dict(mine, strict=False).missing_keys if "rotary" not in key and "attention.bias" not in key]
-    if missing or "out_proj.weight" not in state or tuple(state["out_proj.weight"].shape) != (1, config.hidden_size):
-        raise ModelRefused(
-            f"{source.name} has no weights for {', '.join(missing[:3]) or 'out_proj'}: its output would be random.",
-            fix="Fetch the whole model.",
-        )
-    bias = state.get("out_proj.bias", torch.zeros(1))
-    head.load_state_dict({"weight": state["out_proj.weight"].to(dtype), "bias": bias.to(dtype)})
-    return _NeoxReward(body, head, pooling)
 
 
 def _template(source: LocalModel) -> Any:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import EnvironmentFault, UsageError
-from instructsel.pool.scripts import UNSEGMENTED
+from instructsel.pool.writing_systems import UNSEGMENTED
 
 WORDS: Final = 5
 """Words per shingle."""

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from instructsel.stats.correlation import Floats, blocks
 
 BINS: Final = 40
 OUTER: Final = (0.005, 0.995)
 """Quantiles of the pool between which the bins lie."""
-BLOCK: Final = 1 << 16
-"""Values summed at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,21 +59,6 @@ def together(found: Sequence[Binned]) -> Binned:
     return Binned(counts, sum(each.n for each in found), sum(each.below for each in found), sum(each.above for each in found))
 
 
-def blocks(values: Floats) -> Iterator[Floats]:
-    for begin in range(0, len(values), BLOCK):
-        yield values[begin : begin + BLOCK]
-
-
-def total_of(values: Floats) -> float:
-    """Exactly rounded, and a block of numbers at a time."""
-    return math.fsum(itertools.chain.from_iterable(block.tolist() for block in blocks(values)))
-
-
-def mean_of(values: Floats) -> float | None:
-    """None where there is no value."""
-    return total_of(values) / len(values) if len(values) else None
-
-
 def median_of(values: Floats) -> float | None:
     """None where there is no value."""
     return float(np.median(values)) if len(values) else None
@@ -94,58 +75,4 @@ def place(values: Floats, of: float | None) -> float | None:
     return None if of is None else (float((values < of).sum()) + float((values == of).sum()) / 2) / len(values)
 
 
-def pearson(x: Floats, y: Floats) -> float | None:
-    """None with fewer than three values, or where one does not vary."""
-    if len(x) < 3:
-        return None
-    a, b = x - total_of(x) / len(x), y - total_of(y) / len(y)
-    one, other = total_of(a * a), total_of(b * b)
-    floor = [1e-24 * len(x) * max(1e-300, float(np.abs(values).max())) ** 2 for values in (x, y)]
-    if one <= floor[0] or other <= floor[1]:
-        return None
-    return max(-1.0, min(1.0, total_of(a * b) / (math.sqrt(one) * math.sqrt(other))))
-
-
-def ranks(values: Floats) -> Floats:
-    """Ranks, ties at their mean."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return ((2 * last - counts + 1) / 2.0)[places] if len(values) else values
-
-
-def partial(x: Floats, value: Floats, length: Floats, rows: Mask) -> tuple[Any, ...]:
-    """Rows, both correlations of an indicator, the partial one, and why there is none."""
-    n = int(rows.sum())
-    with_value, with_length = pearson(x[rows], value[rows]), pearson(x[rows], length[rows])
-    between = pearson(value[rows], length[rows])
-    if with_value is None or with_length is None or between is None:
-        reason = "fewer than three rows" if n < 3 else "something is the same in all rows"
-        return n, with_value, with_length, None, reason
-    left = (1 - with_length**2) * (1 - between**2)
-    if left < 1e-9:
-        return (
-            n,
-            with_value,
-            with_length,
-            None,
-            "the value is len alone" if 1 - between**2 < 1e-9 else "the indicator goes with len exactly",
-        )
-    return n, with_value, with_length, max(-1.0, min(1.0, (with_value - with_length * between) / math.sqrt(left))), None
-
-
-__all__ = [
-    "Binned",
-    "Floats",
-    "Mask",
-    "average_of",
-    "binned",
-    "edges_of",
-    "mean_of",
-    "median_of",
-    "partial",
-    "pearson",
-    "place",
-    "ranks",
-    "together",
-    "total_of",
-]
+__all__ = ["Binned", "average_of", "binned", "edges_of", "median_of", "place", "together"]

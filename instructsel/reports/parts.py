@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from instructsel.reports.texts import EXCERPT, LINE, neutral
+from instructsel.text import EXCERPT, LINE, neutral
 
 FACTS: Final = 40
 """Settings of one result."""

@@ -19,10 +19,10 @@ from instructsel.errors import UsageError
 from instructsel.reports import charts
 from instructsel.reports.parts import Chart, Column, Section, Table
 from instructsel.reports.results import Given, gather
-from instructsel.reports.sections import ROWS, sections
-from instructsel.reports.sections import title as title_of
-from instructsel.reports.texts import neutral
-from instructsel.scores.frames import release
+from instructsel.reports.sections.overview import ROWS, sections
+from instructsel.reports.sections.overview import title as title_of
+from instructsel.tables import release
+from instructsel.text import neutral
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool

@@ -14,16 +14,17 @@ import polars as pl
 
 from instructsel.artifact import file_digest, fingerprint, read_manifest
 from instructsel.errors import InstructselError, ScoresError, UsageError
+from instructsel.experiments.arms import rows_digest
 from instructsel.rules.observations import Observations
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.baselines import NAMES, RANDOM
 from instructsel.selection.selection import Selection
-from instructsel.selection.size import CONFIGURATION, SizeCurve, SizeRow
-from instructsel.selection.size import KIND as SIZE
+from instructsel.stats.variance import NEW_RUNS, TARGETS
 from instructsel.study.folder import PLAN, TABLE
+from instructsel.study.size_curve import KIND as SIZE
+from instructsel.study.size_curve import SizeCurve
+from instructsel.study.size_search import CONFIGURATION, read_search
 from instructsel.study.study import Study
-from instructsel.verification.arms import rows_digest
-from instructsel.verification.intervals import NEW_RUNS, TARGETS
 
 VERIFICATION: Final = "verification"
 TABLES: Final = (".parquet", ".csv")
@@ -137,7 +138,7 @@ def read(path: str | Path) -> Any:
         raise ScoresError(f"{target} is no result of instructsel.", fix=AGAIN)
     told = (read_manifest(target) or {}).get("kind")
     if told == VERIFICATION:
-        from instructsel.verification.verify import Verification
+        from instructsel.verification.verification import Verification
 
         return Verification.read(target)
     readers = {"selection": Selection.read, "scores": ScoreTable.read, "study": _study}
@@ -188,59 +189,6 @@ def _verdict(folder: Path) -> Mapping[str, Any] | None:
         return None
     whole = isinstance(told, dict) and told.pop("digest", None) == fingerprint(told)
     return told if whole and table is not None and told.get("table") == table else None
-
-
-def read_search(folder: str | Path) -> dict[str, Any]:
-    """A size search as plain data, from the files of its fine-tunes.
-
-    Only sizes of which every seed has ended are counted, and how the sizes were chosen is not known.
-
-    Raises:
-        ScoresError: the folder has no size search, or none of its sizes is finished.
-    """
-    place = Path(folder)
-    try:
-        configuration = orjson.loads((place / CONFIGURATION).read_bytes())["configuration"]
-        told = [orjson.loads(file.read_bytes()) for file in sorted(place.glob("size*-seed*.json"))]
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise ScoresError(f"{place} has no readable size search: {error}.", fix=AGAIN) from error
-    sealed = fingerprint(configuration)
-    rows: dict[int, dict[int, SizeRow]] = {}
-    units = set()
-    for each in told:
-        try:
-            if each.pop("digest") != fingerprint(each) or each["configuration"] != sealed:
-                raise ScoresError(f"{place} has a fine-tune that is damaged, or of another search.", fix="Run the size search again.")
-            search, report = each["search"], each["report"]
-            rows.setdefault(each["size"], {})[each["seed"]] = SizeRow(
-                size=each["size"],
-                rows=each["rows"],
-                seed=each["seed"],
-                search_loss=search["loss"],
-                report_loss=report["loss"],
-                search_valid=search["valid"],
-                report_valid=report["valid"],
-                seconds=0.0,
-            )
-            units.add(search["unit"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ScoresError(f"{place} has a file that is no fine-tune of a size search.", fix="Run the size search again.") from error
-    seeds = sorted({seed for by_seed in rows.values() for seed in by_seed})
-    whole = [size for size in sorted(rows) if sorted(rows[size]) == seeds]
-    if not whole:
-        raise ScoresError(f"No size of the search in {place} is finished with all its seeds.", fix="Run the size search again.")
-    curve = SizeCurve(
-        rows=tuple(rows[size][seed] for size in whole for seed in seeds),
-        search=configuration["grader"]["name"],
-        report=configuration["report"]["name"],
-        unit=units.pop() if len(units) == 1 else "",
-        least=whole[0],
-        most=whole[-1],
-        configuration=configuration,
-    )
-    left = sorted(set(rows) - set(whole))
-    notes = [f"Not counted, because some of their seeds have not ended: {', '.join(f'{size:,}' for size in left)} rows."] if left else []
-    return {**curve.as_dict(), "method": None, "cautions": [*curve.cautions, *notes]}
 
 
 def _from_json(target: Path) -> Any:
@@ -477,4 +425,4 @@ def sources(selection: Selection) -> pl.Series:
     return selection.frame["source"].cast(pl.String).fill_null("")
 
 
-__all__ = ["File", "Given", "digest_of", "finite", "gather", "kept_digest", "ranked_by", "read", "read_search", "sources"]
+__all__ = ["File", "Given", "digest_of", "finite", "gather", "kept_digest", "ranked_by", "read", "sources"]

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from instructsel.errors import Negative, ObservationsError, UsageError
 from instructsel.extras import require
-from instructsel.indicators import _registry as registry
+from instructsel.indicators import registry as registry
 from instructsel.rules import catalog
 from instructsel.rules._resampled import SIGNIFICANT, Weightings
 from instructsel.rules.linear import Accepted, LinearRule, Term
 from instructsel.rules.observations import Observations
 from instructsel.rules.summary import INTERCEPT, Candidate, Caution, Estimate, FitSummary, Sign
-from instructsel.scores.frames import release
+from instructsel.tables import release
 
 Floats = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from instructsel.artifact import fingerprint, read_manifest
 from instructsel.errors import ObservationsError, ScoresError, UnknownIndicator, UsageError
-from instructsel.indicators import _registry as registry
-from instructsel.scores.frames import SEAL, read_frame
+from instructsel.indicators import registry as registry
+from instructsel.tables import SEAL, read_frame
 
 KIND: Final = "study"
 """The manifest's `kind` of a table of observations."""

@@ -13,14 +13,14 @@ import numpy as np
 
 from instructsel.cache import Cache
 from instructsel.errors import MissingExtra, ModelUnavailable
-from instructsel.indicators import _registry as registry
-from instructsel.indicators._base import Batch, Indicator, ModelIndicator
+from instructsel.indicators import registry as registry
+from instructsel.indicators.base import Batch, Indicator, ModelIndicator
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models.load import download_size, no_downloads
 from instructsel.neighbors.index import neighbor_distances
 from instructsel.pool.pool import Pool
 from instructsel.scores.asking import Shelved
-from instructsel.scores.run import windows
+from instructsel.scores.neighborhood import windows
 
 SLICES: Final = 8
 """Parts of the sample: how much their times differ gives the interval."""

@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from instructsel.cache import Cache
 from instructsel.errors import ModelUnavailable, ScoresError, TooManyNulls, UsageError
-from instructsel.indicators import _registry as registry
-from instructsel.indicators._base import Batch, Indicator, ModelIndicator, Progress, Scored, null_on_empty
+from instructsel.indicators import registry as registry
+from instructsel.indicators.base import Batch, Indicator, ModelIndicator, Progress, Scored
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models import runner
-from instructsel.models.load import MINILM
 from instructsel.pool.pool import Pool
-from instructsel.scores.asking import ask, embed
+from instructsel.scores.asking import ask
+from instructsel.scores.neighborhood import Space, Watch, unwatched, windows
 from instructsel.scores.table import ScoreTable
-
-WINDOW: Final = 8192
-"""Examples held in memory at a time. Values do not depend on it: batches inside have fixed shapes."""
 
 FAILURES: Final = ("not_finite", "out_of_memory")
 """Reasons that say something of the model or the machine, not of the example."""
-
-Watch = Callable[[str], Progress]
-"""Given a symbol, the progress to tell."""
-
-
-def _unwatched(symbol: str) -> Progress:
-    return lambda done, total: None
-
-
-def windows(pool: Pool, size: int = WINDOW) -> Iterator[Batch]:
-    """The pool's examples, `size` at a time, in order."""
-    examples = pool.examples()
-    while window := tuple(itertools.islice(examples, size)):
-        yield Batch(window)
 
 
 class _Column:
@@ -82,7 +63,7 @@ def score(
     *,
     cache: Cache | None = None,
     unavailable: str = "raise",
-    watch: Watch = _unwatched,
+    watch: Watch = unwatched,
     seconds: dict[str, float] | None = None,
     reports: dict[str, runner.RunReport] | None = None,
     max_failed_fraction: float = 0.05,
@@ -252,109 +233,3 @@ def _checked(indicator: Indicator, scored: Scored, size: int) -> Scored:
             f"{indicator.symbol} gave {len(scored.values)} values for {size} examples.", fix="This is a fault of the indicator; report it."
         )
     return scored
-
-
-@dataclass(frozen=True, eq=False)
-class Space:
-    """The embeddings of a pool, and who may be a neighbor in it."""
-
-    vectors: NDArray[np.float32]
-    """(n, d), unit norm, in the order of ids."""
-    reasons: list[str | None]
-    """Why an example has no distance."""
-    truncated: int
-    indicator: NeighborDistance
-
-    report: runner.RunReport = runner.NOTHING
-
-    @classmethod
-    def of(cls, pool: Pool, indicator: NeighborDistance, *, cache: Cache | None = None, progress: Progress | None = None) -> Space:
-        """Embed a pool; what the cache has of it is taken from there, text by text."""
-        encoder = indicator.encoder()
-        reasons: list[str | None] = []
-        vectors = np.zeros((len(pool), encoder.dimension), dtype=np.float32)
-        truncated, report = 0, runner.NOTHING
-        for window in windows(pool):
-            before = len(reasons)
-
-            def tell(done: int, total: int, before: int = before, size: int = len(window)) -> None:
-                if progress is not None:
-                    progress(before + size * done // max(1, total), len(pool))
-
-            # Equal texts have one vector: copies are at distance 0 whatever the batch.
-            numbers = {text: number for number, text in enumerate(dict.fromkeys(window.texts))}
-            found = embed(encoder, list(numbers), cache, progress=tell)
-            rows = [numbers[text] for text in window.texts]
-            vectors[before : before + len(window)] = found.vectors[rows]
-            truncated += int(found.truncated[rows].sum())
-            reasons.extend(empty or found.reasons[row] for empty, row in zip(null_on_empty(window), rows, strict=True))
-            report += found.report
-        return cls(vectors, reasons, truncated, indicator, report)
-
-    def among(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Distances of these examples among themselves; all of them must have a response."""
-        scored = self.indicator.finish([None] * len(positions), self.vectors[positions], 0)
-        return np.array(scored.values, dtype=np.float64)
-
-
-class Neighborhood:
-    """Distances of some of a pool's examples among themselves, in the embeddings a score table was made with.
-
-    Embeds the pool, or takes its embeddings from the cache, when it is first asked.
-    """
-
-    def __init__(
-        self, pool: Pool, table: ScoreTable, *, model: str | None = None, cache: Cache | None = None, watch: Watch = _unwatched
-    ) -> None:
-        """Set up a search.
-
-        Args:
-            pool: the examples.
-            table: their scores.
-            model: where the encoder is, if it is neither the embedded one nor under its name on the hub.
-            cache: where embeddings are kept.
-            watch: told of progress.
-        """
-        self.model = model
-        self.pool = pool
-        self.table = table
-        self.cache = cache
-        self.watch = watch
-        self._spaces: dict[str, Space] = {}
-
-    @staticmethod
-    def possible(table: ScoreTable) -> bool:
-        """Whether the table says what it was embedded with."""
-        described = (table.manifest.get("indicators") or {}).values()
-        return any(
-            isinstance(entry, dict) and entry.get("name") == "neighbor_distance" and "precision" in (entry.get("model") or {})
-            for entry in described
-        )
-
-    def __call__(self, positions: NDArray[np.int64], i: int) -> NDArray[np.float64]:
-        """For each position the distance to its i-th nearest other one among the positions.
-
-        Raises:
-            ScoresError: the table does not say what it was embedded with, or this machine embeds differently.
-            IndexTooSmall: fewer than i + 1 positions.
-        """
-        symbol = f"knn_{i}"
-        if symbol not in self._spaces:
-            self._spaces[symbol] = self._space(symbol, i)
-        return self._spaces[symbol].among(positions)
-
-    def _space(self, symbol: str, i: int) -> Space:
-        described = (self.table.manifest.get("indicators") or {}).get(symbol) or {}
-        model = described.get("model") or {}
-        if "precision" not in model:
-            raise ScoresError(
-                f"The score table does not say what {symbol} was embedded with, so it cannot be computed anew.", fix="Score the pool again."
-            )
-        # The precision that was used, not "auto": another machine would choose another one.
-        where = self.model or ("embedded" if model.get("name") == MINILM else str(model.get("name")))
-        indicator = NeighborDistance(i=i, model=where, precision=model["precision"], device=str(model.get("device", "auto")))
-        now = indicator.encoder().fingerprint
-        if now != model:
-            differing = ", ".join(sorted(key for key in {*now, *model} if now.get(key) != model.get(key)))
-            raise ScoresError(f"{symbol} was embedded with another {differing} than here.", fix="Score the pool again on this machine.")
-        return Space.of(self.pool, indicator, cache=self.cache, progress=self.watch(symbol))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from instructsel.artifact import SCHEMA_VERSION, checked_version, manifest_path
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
-from instructsel.scores.frames import SUFFIXES, read_frame, release, write_frame
+from instructsel.tables import SUFFIXES, read_frame, release, write_frame
 
 KIND: Final = "scores"
 SUFFIX: Final = ".scores.parquet"

@@ -15,8 +15,9 @@ from instructsel.pool.pool import Pool
 from instructsel.rules.catalog import load
 from instructsel.rules.linear import Floats
 from instructsel.selection.budget import Tokens, cap_of
+from instructsel.selection.candidates import Ranking, Setting
 from instructsel.selection.retrieval import RDS, TextEncoder, retrieval_ranking
-from instructsel.selection.selection import Ranking, Selection, Setting
+from instructsel.selection.selection import Selection
 
 RANDOM: Final = "random"
 LONGEST: Final = "longest"

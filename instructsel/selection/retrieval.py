@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from instructsel.errors import UsageError
 from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.pool import Pool
-from instructsel.selection.selection import Ranking, Setting
+from instructsel.selection.candidates import Ranking, Setting
 
 RDS: Final = "rds+"
 TARGETS: Final = 64

@@ -17,9 +17,9 @@ from typing import Any, Final, Self
 import orjson
 
 from instructsel.artifact import SCHEMA_VERSION, atomic_write, checked_version, dump_json, fingerprint, sweep
-from instructsel.claims import Claims
 from instructsel.errors import EnvironmentFault, ScoresError, StudyError
-from instructsel.scores.frames import release
+from instructsel.experiments.leases import Claims
+from instructsel.tables import release
 
 KIND: Final = "study-plan"
 PLAN: Final = "plan.json"

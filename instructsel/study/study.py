@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import tempfile
 import time
 from collections import Counter
@@ -16,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 import orjson
 
-from instructsel.artifact import dump_json, file_digest, machine, now, read_manifest
+from instructsel.artifact import dump_json, machine, now, read_manifest
 from instructsel.errors import InstructselError, ScoresError, StudyError, TrainingDiverged, TrainingError, UsageError
 from instructsel.rules.fit import Fitted, fit
 from instructsel.rules.observations import KIND, SHARE, Observations
-from instructsel.scores.frames import read_frame, release, write_frame
 from instructsel.study.design import Design, Subset, table_rows
 from instructsel.study.folder import Plan, Run, StudyFolder, Survey
+from instructsel.tables import read_frame, release, write_frame
 
 if TYPE_CHECKING:
     import polars
@@ -288,41 +287,6 @@ def collect(place: StudyFolder, plan: Plan) -> Study:
         # Another worker may have written in between with a run fewer than are there now. Whoever writes last, looks after it.
         if _ended(place.survey(plan)) == _ended(survey):
             return study
-
-
-def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
-    """Refuse an evaluation set that is in the pool, before anything is trained on its answers.
-
-    Returns:
-        A warning where instructions are in both (lower-cased, with punctuation and white space taken as one), else None.
-
-    Raises:
-        StudyError: a file of both has the same bytes, or an evaluation example's conversation is in the pool.
-    """
-    own = {digest: name for file in pool.files if (digest := _digest(name := file.source.name)) is not None}
-    for file in evaluation.files:
-        digest = _digest(file.source.name)
-        if digest in own:
-            raise StudyError(
-                f"The evaluation set {file.source.name} has the bytes of {own[digest]}, which is in the pool.",
-                fix="Evaluate on examples that are not trained on.",
-            )
-    inside = {bytes(row) for row in np.ascontiguousarray(pool.digests)}
-    same = [position for position, row in enumerate(np.ascontiguousarray(evaluation.digests)) if bytes(row) in inside]
-    if same:
-        places = [evaluation.locate(position) for position in same[:NAMED]]
-        named = ", ".join(f"{name} line {lines[0]}" for name, lines in places)
-        raise StudyError(
-            f"{len(same):,} of {len(evaluation):,} evaluation examples are in the pool, so that they would be trained on: {named}"
-            f"{', …' if len(same) > NAMED else ''}.",
-            fix="Drop them from the pool or from the evaluation set.",
-        )
-    asked = Counter(plain for example in evaluation.examples() if (plain := _plain(example.instruction)))
-    found = {plain for example in pool.examples() if (plain := _plain(example.instruction)) in asked}
-    if not found:
-        return None
-    count = sum(asked[plain] for plain in found)
-    return f"{count:,} of {len(evaluation):,} evaluation instructions are in the pool too, with other answers."
 
 
 @dataclass(frozen=True)
@@ -600,20 +564,8 @@ def _json(told: Any) -> Any:
     return told if told is None or isinstance(told, str | int | float | bool) else str(told)
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"[\W_]+", " ", text.lower()).strip()
-
-
-def _digest(name: str) -> str | None:
-    """SHA-256 of a local file; None for what is none, such as standard input."""
-    try:
-        return file_digest(name) if Path(name).is_file() else None
-    except OSError:
-        return None
-
-
 def _silent(_: Progress) -> None:
     """Nobody is told."""
 
 
-__all__ = ["Failure", "Progress", "Study", "check_evaluation", "collect", "plan_study", "run_study"]
+__all__ = ["Failure", "Progress", "Study", "collect", "plan_study", "run_study"]

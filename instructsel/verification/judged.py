@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from instructsel.artifact import fingerprint
+from instructsel.experiments.store import RunFolder, sealed, slug, unsealed
 from instructsel.protocols import Grades
-from instructsel.verification.arms import RunFolder, sealed, slug, unsealed
-from instructsel.verification.verify import Run
+from instructsel.verification.grades_table import Run
 
 PASSING: Final = frozenset({"failed", "timed_out", "not_asked", "refused", "out_of_memory"})
 """Reasons for a missing value that another try may not meet."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import NormalDist
 from typing import Any, Final, Self
 
-import numpy as np
-
 from instructsel.errors import UsageError
-from instructsel.verification.intervals import LEVEL, NEW_RUNS, Target, fisher_interval
-from instructsel.verification.verify import Verification
+from instructsel.stats.variance import LEVEL, NEW_RUNS, Target
+from instructsel.verification.verification import Verification
 
 SIGNIFICANT: Final = "significant"
 PLAIN: Final = "plain"
@@ -180,71 +178,4 @@ class SkillTable:
         }
 
 
-@dataclass(frozen=True)
-class LengthBias:
-    """How closely win rates follow the length of the responses trained on, over arms or data sets."""
-
-    r: float | None
-    """Pearson's correlation; None where there is a reason."""
-    low: float | None
-    """Its interval by Fisher's z; None with fewer than four pairs."""
-    high: float | None
-    """The upper end."""
-    r_log: float | None
-    """With the logarithm of length."""
-    rank: float | None
-    """Spearman's: of the ranks, ties at their mean."""
-    n: int
-    """Pairs."""
-    level: float
-    """Of the interval."""
-    reason: str | None = None
-    """Why there is no correlation, or None."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
-
-def length_bias(lengths: Sequence[float], wins: Sequence[float], *, level: float = LEVEL) -> LengthBias:
-    """The correlation of mean response length with win rate, one pair an arm or data set.
-
-    A selection rewarded by a judge who likes length will drift towards long responses; near 1, the judge says little else.
-
-    Args:
-        lengths: above 0, in tokens or characters.
-        wins: win rates, in per cent or as a share.
-        level: of the interval.
-
-    Raises:
-        UsageError: sequences of different lengths, or a value that cannot be.
-    """
-    if len(lengths) != len(wins):
-        raise UsageError(f"There are {len(lengths)} lengths and {len(wins)} win rates.", fix="Give one of each for each arm.")
-    x, y = np.array(lengths, dtype=np.float64), np.array(wins, dtype=np.float64)
-    if not (np.isfinite(x).all() and np.isfinite(y).all() and (x > 0).all()):
-        raise UsageError("A length is not above 0, or a value is not finite.", fix="Leave that pair out.")
-    if not 0.0 < level < 1.0:
-        raise UsageError(f"A level of {level} cannot be.", fix="Give a number between 0 and 1, e.g. 0.95.")
-    n = len(x)
-    if n < 3 or len(np.unique(x)) == 1 or len(np.unique(y)) == 1:
-        reason = f"There are {n} pairs; it takes three." if n < 3 else "All lengths or all win rates are equal."
-        return LengthBias(None, None, None, None, None, n, level, reason)
-    r = _pearson(x, y)
-    low, high = fisher_interval(r, n, level=level) or (None, None)
-    return LengthBias(r, low, high, _pearson(np.log(x), y), _pearson(_ranks(x), _ranks(y)), n, level)
-
-
-def _pearson(x: Any, y: Any) -> float:
-    a, b = x - x.mean(), y - y.mean()
-    return max(-1.0, min(1.0, float((a * b).sum() / math.sqrt(float((a * a).sum() * (b * b).sum())))))
-
-
-def _ranks(values: Any) -> Any:
-    """Ranks from 1, ties at their mean."""
-    found, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return ((2 * last - counts + 1) / 2.0)[places] if len(found) else values
-
-
-__all__ = ["Cell", "LengthBias", "SkillTable", "length_bias"]
+__all__ = ["Cell", "SkillTable"]

@@ -16,25 +16,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from instructsel.adapters.alpaca_eval import (
-    AlpacaEval,
-    contained,
-    official_length_control,
-    read_annotations,
-    read_leaderboard,
-    read_outputs,
-    write_annotations,
-    write_outputs,
-)
-from instructsel.adapters.generate import Outputs
-from instructsel.adapters.judge import Judge, JudgedOutputs, Judgment, Judgments, Pair, compare
+from instructsel.adapters.alpaca_eval.files import read_annotations, read_leaderboard, read_outputs, write_annotations, write_outputs
+from instructsel.adapters.alpaca_eval.judge import AlpacaEval, contained
+from instructsel.adapters.alpaca_eval.length_control import official_length_control
 from instructsel.artifact import manifest_path
 from instructsel.commands._arms import incomplete, read_finished
 from instructsel.errors import PoolError, ScoresError, UsageError
+from instructsel.experiments.arms import Arm
+from instructsel.grading.generation import Outputs
+from instructsel.grading.judge import Judge, JudgedOutputs, Judgment, Judgments, Pair, compare
 from instructsel.pool.sources import zstd
-from instructsel.verification.arms import Arm
-from instructsel.verification.summary import win_rates
-from instructsel.verification.verify import Run
+from instructsel.verification.grades_table import Run
+from instructsel.verification.win_rates import win_rates
 
 # Files
 
@@ -466,7 +459,7 @@ IMPORTED = """
 import logging, os, sys
 before = dict(os.environ)
 from pathlib import Path
-from instructsel.adapters.alpaca_eval import AlpacaEval
+from instructsel.adapters.alpaca_eval.judge import AlpacaEval
 print(AlpacaEval("alpaca_eval_gpt4", Path("judged")).fingerprint["prompt"])
 import sklearn
 assert "alpaca_eval" in sys.modules and logging.getLogger().level == logging.WARNING and not logging.getLogger().handlers

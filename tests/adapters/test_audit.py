@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from instructsel.adapters.audit import MAX_REFUSED, Audit
-from instructsel.adapters.rendering import Encoded
 from instructsel.errors import TrainingError
+from instructsel.grading.chat import Encoded
 
 
 def row(prompt: int, answer: int, *, truncated: bool = False, control: bool = False) -> Encoded:

@@ -17,11 +17,14 @@ import pytest
 import torch
 import transformers
 
-import instructsel.adapters.lm_eval as adapter
-from instructsel.adapters.held_out_loss import checkpoint_of
-from instructsel.adapters.lm_eval import LmEval, read_results
-from instructsel.adapters.lm_eval_tasks import SKILLS, SUITE_NOTES, SUITES, SuiteTask, find, silent, write_task
+import instructsel.adapters.lm_eval.grader as adapter
+from instructsel.adapters.lm_eval.grader import LmEval
+from instructsel.adapters.lm_eval.own_task import write_task
+from instructsel.adapters.lm_eval.results import read_results
+from instructsel.adapters.lm_eval.suites import SKILLS, SUITE_NOTES, SUITES, SuiteTask
+from instructsel.adapters.lm_eval.tasks import find, silent
 from instructsel.errors import EnvironmentFault, ModelUnavailable, ObservationsError, PoolError, TooManyBadRows, UntrustedModel, UsageError
+from instructsel.grading.held_out_loss import checkpoint_of
 from instructsel.pool.sources import zstd
 from instructsel.protocols import Checkpoint, Grader, Grades
 from tests import tiny

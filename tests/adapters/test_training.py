@@ -32,7 +32,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 from instructsel import Pool
 from instructsel.adapters import trl as adapter
 from instructsel.adapters.recipe import Recipe, recipe
-from instructsel.adapters.trl import COMPLETE, RECORD, STATE, TrlTrainer, packs, sequence
+from instructsel.adapters.sampling import packs, sequence
+from instructsel.adapters.trl import COMPLETE, RECORD, STATE, TrlTrainer
 from instructsel.errors import (
     EnvironmentFault,
     MissingExtra,

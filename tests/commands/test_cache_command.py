@@ -16,8 +16,9 @@ import typer
 from typer.testing import CliRunner
 
 from instructsel.artifact import dump_json, machine
-from instructsel.cache import RUNS, SHELVES, Cache, Run, keys_of
+from instructsel.cache import SHELVES, Cache, keys_of
 from instructsel.commands import cache, status
+from instructsel.scores.progress import RUNS, Run
 
 app = typer.Typer(rich_markup_mode=None)
 app.command("status")(status.command)

@@ -17,10 +17,11 @@ import typer
 from typer.testing import CliRunner
 
 from instructsel.artifact import dump_json
-from instructsel.cache import Cache, Run, keys_of
+from instructsel.cache import Cache, keys_of
 from instructsel.commands import doctor
 from instructsel.errors import UntrustedModel
 from instructsel.extras import EXTRA_OF
+from instructsel.scores.progress import Run
 
 app = typer.Typer(rich_markup_mode=None)
 app.command("doctor")(doctor.command)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from instructsel.commands import SECTIONS, _completion, app
 from instructsel.commands._help import COMMON, Command, continued, first_sentence, wrapped
 from instructsel.commands._lazy import command_of
-from instructsel.indicators import _registry as indicators
+from instructsel.indicators import registry as indicators
 from instructsel.pool.formats import _registry as formats
 from instructsel.rules import catalog
 from instructsel.selection.baselines import NAMES

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from instructsel.commands import app
-from instructsel.commands._arms import found_beside
 from instructsel.errors import UsageError
+from instructsel.experiments.from_selection import found_beside
 from tests import tiny
 
 Call = Callable[..., Any]

@@ -14,18 +14,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from instructsel.adapters.alpaca_eval import read_outputs
-from instructsel.adapters.lm_eval_tasks import write_task
+from instructsel.adapters.alpaca_eval.files import read_outputs
+from instructsel.adapters.lm_eval.own_task import write_task
 from instructsel.commands import app
 from instructsel.commands import verify as command
-from instructsel.commands._arms import named, ranked_with, selection_seconds
-from instructsel.commands._console import clean
+from instructsel.commands._arms import named
 from instructsel.commands._workers import gpus, helped, shared_gpus
 from instructsel.errors import UsageError
+from instructsel.experiments.from_selection import ranked_with, selection_seconds
 from instructsel.pool.sources import zstd
+from instructsel.text import clean
 from tests import tiny
-from tests.adapters.test_judge import Server, asked_text, longest, said
 from tests.commands.test_verify_command import rows
+from tests.grading.test_judge import Server, asked_text, longest, said
 
 Call = Callable[..., Any]
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instructsel.cache import Cache, keys_of, runs
+from instructsel.cache import Cache, keys_of
+from instructsel.scores.progress import runs
 from tests import tiny
 from tests.conftest import ROOT
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from instructsel.errors import UnknownIndicator
-from instructsel.indicators import _registry as registry
-from instructsel.indicators._base import Batch, Indicator
+from instructsel.indicators import registry as registry
+from instructsel.indicators.base import Batch, Indicator
 from instructsel.pool.example import Example, Message
 from tests import tiny
 

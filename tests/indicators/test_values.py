@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instructsel.errors import IndexTooSmall
-from instructsel.indicators._base import Batch
+from instructsel.indicators.base import Batch
 from instructsel.indicators.instruction_length import InstructionLength
 from instructsel.indicators.mtld import Mtld, mtld, words
 from instructsel.indicators.neighbor_distance import NeighborDistance

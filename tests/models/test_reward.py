@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from instructsel.errors import ModelRefused
-from instructsel.models import reward
+from instructsel.models import neox_reward, reward
 from instructsel.models.reward import PROBES, RewardModel
 from tests import tiny
 
@@ -41,13 +41,13 @@ def passing(folder: Path, head: str, patch: pytest.MonkeyPatch) -> RewardModel:
 
     def seen(linear: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
         states.append(hidden.detach().clone())
-        return reward._by_row(linear, hidden)
+        return neox_reward._by_row(linear, hidden)
 
     inner = found.workers[0].model
     if head == "classifier":
         inner.model.classifier.forward = functools.partial(seen, inner.model.classifier)
     else:
-        rows = reward._by_row
+        rows = neox_reward._by_row
         patch.setattr(reward, "_by_row", lambda linear, hidden: (states.append(hidden.detach().clone()), rows(linear, hidden))[1])
     for pair in pairs:
         found.score([pair])

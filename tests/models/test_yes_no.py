@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from instructsel.errors import ModelRefused
-from instructsel.indicators import _registry as registry
 from instructsel.indicators import _unieval
-from instructsel.indicators._base import Batch
+from instructsel.indicators import registry as registry
+from instructsel.indicators.base import Batch
 from instructsel.models import yes_no
 from instructsel.models.yes_no import YesNoModel
 from instructsel.pool.example import Example, Message

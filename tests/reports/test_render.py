@@ -21,8 +21,8 @@ from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.reports import charts
 from instructsel.reports.parts import Chart
 from instructsel.reports.render import LIMIT, Report, draw, report, shown
-from instructsel.reports.texts import neutral
 from instructsel.scores.table import ScoreTable
+from instructsel.text import neutral
 from tests.reports.pages import BIAS, RULE, SKILLS, Page, everything, scores, selection, size_curve, verdict, verification
 from tests.reports.test_charts import contrast
 

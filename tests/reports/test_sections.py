@@ -16,14 +16,15 @@ import pytest
 from instructsel.artifact import fingerprint, write_manifest
 from instructsel.errors import ScoresError, UsageError
 from instructsel.pool.pool import Pool
-from instructsel.reports.measures import binned, edges_of, pearson, ranks, total_of
+from instructsel.reports.measures import binned, edges_of
 from instructsel.reports.render import report
 from instructsel.reports.results import gather, read
-from instructsel.reports.texts import excerpt, masked, neutral
 from instructsel.rules.observations import Observations
 from instructsel.selection.selection import Selection
-from instructsel.selection.size import SizeCurve, SizeRow
+from instructsel.stats.correlation import pearson, ranks, total_of
+from instructsel.study.size_curve import SizeCurve, SizeRow
 from instructsel.study.study import Failure, Study
+from instructsel.text import masked, masked_excerpt, neutral
 from tests.reports.pages import BIAS, SKILLS, everything, scores, selection, size_curve, verdict, verification
 from tests.verification.simulated import Truth, arms
 from tests.verification.simulated import verification as graded
@@ -282,7 +283,7 @@ def test_the_order_of_rows_and_the_draw_of_blocks_have_no_part_in_the_report() -
 
 
 def test_verdicts_of_a_verification_are_made_against_every_other_arm(tmp_path: Path) -> None:
-    from instructsel.verification.intervals import Plan
+    from instructsel.stats.power import Plan
 
     found = graded(
         *arms(np.random.default_rng(0), Plan(draws=1, seeds=3, baseline_draws=3, baseline_seeds=1, items=60), Truth(), effect=-0.5)
@@ -502,8 +503,10 @@ def test_what_looks_like_a_key_a_password_or_an_address_is_masked() -> None:
     plain = "A well-formed sentence of internationalisation, 1,234.5 tokens, 2024-01-01, and snake_case_names."
     assert masked(plain) == plain
     # A key that the limit cuts in two is not shown in part.
-    assert "AbCdEf" not in excerpt("x" * 30 + " " + "-----BEGIN PRIVATE KEY-----" + "A" * 1930 + " AbCdEf1234567890AbCdEf1234567890" * 2)
-    assert len(excerpt("word " * 1000)) == 200
+    assert "AbCdEf" not in masked_excerpt(
+        "x" * 30 + " " + "-----BEGIN PRIVATE KEY-----" + "A" * 1930 + " AbCdEf1234567890AbCdEf1234567890" * 2
+    )
+    assert len(masked_excerpt("word " * 1000)) == 200
 
 
 def pool_of(tmp_path: Path) -> Pool:

@@ -11,7 +11,7 @@ import pytest
 
 from instructsel.errors import ObservationsError, UsageError
 from instructsel.rules.observations import KIND, Observations
-from instructsel.scores.frames import write_frame
+from instructsel.tables import write_frame
 
 COLUMNS: dict[str, list[Any]] = {
     "subset": ["m0", "m1", "m2", "m3"],

@@ -18,7 +18,7 @@ from instructsel.rules.linear import LinearRule
 from instructsel.rules.observations import Observations
 from instructsel.rules.summary import FitSummary
 from instructsel.scores.table import ScoreTable
-from instructsel.selection.selection import select
+from instructsel.selection.choose import select
 
 TOKENIZER = {"name": "a/tokenizer", "digest": "c" * 64}
 LENGTH = {"name": "response_length", "version": 1, "unit": "tokens", "parameters": {}, "model": None, "tokenizer": TOKENIZER}

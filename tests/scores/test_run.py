@@ -13,7 +13,7 @@ import pytest
 
 from instructsel.cache import Cache
 from instructsel.errors import TooManyNulls
-from instructsel.indicators import _registry as registry
+from instructsel.indicators import registry as registry
 from instructsel.models import likelihood
 from instructsel.models.likelihood import LikelihoodModel
 from instructsel.models.yes_no import YesNoModel
@@ -191,7 +191,7 @@ def test_reward_scores_the_answers_its_policy_names(tmp_path: Path, models: dict
     indicator: Any = registry.make("rew", model=models["rm"], probe=False, turns=turns)
     read = Pool.read(path)
     (questions,) = indicator.questions(
-        next(iter([__import__("instructsel.indicators._base", fromlist=["Batch"]).Batch(tuple(read.examples()))]))
+        next(iter([__import__("instructsel.indicators.base", fromlist=["Batch"]).Batch(tuple(read.examples()))]))
     )
     assert len(questions) == expected and questions[-1] == tuple(part for turn in talk for part in turn)
     values = [float(indicator.loaded().answer([question]).values[0]) for question in questions]

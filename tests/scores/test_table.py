@@ -168,7 +168,7 @@ def test_a_crash_after_the_table_leaves_no_manifest_of_another(tmp_path: Path, m
     def killed(*args: Any, **named: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("instructsel.scores.frames.write_manifest", killed)
+    monkeypatch.setattr("instructsel.tables.write_manifest", killed)
     with pytest.raises(KeyboardInterrupt):
         table(len=([9.0] * 3, [None] * 3)).write(tmp_path / "a.csv")
     assert ScoreTable.read(tmp_path / "a.csv").manifest == {}

@@ -15,7 +15,9 @@ from instructsel.errors import ModelUnavailable, UsageError
 from instructsel.rules.catalog import load
 from instructsel.selection.baselines import baselines, draw
 from instructsel.selection.budget import Tokens
-from instructsel.selection.selection import INSIDE, Selection, select
+from instructsel.selection.candidates import INSIDE
+from instructsel.selection.choose import select
+from instructsel.selection.selection import Selection
 
 EQ4 = load("eq4")
 LESS = load("eq4-without-reward")

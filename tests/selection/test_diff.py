@@ -13,8 +13,8 @@ from instructsel.errors import UsageError
 from instructsel.rules.catalog import load
 from instructsel.rules.linear import LinearRule
 from instructsel.scores.table import ScoreTable
+from instructsel.selection.choose import select
 from instructsel.selection.diff import diff, diff_rules
-from instructsel.selection.selection import select
 
 EQ4 = load("eq4")
 LESS = load("eq4-without-reward")

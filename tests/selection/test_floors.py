@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from instructsel.errors import TooManyNulls, UsageError
 from instructsel.rules.catalog import load
 from instructsel.selection.baselines import baselines
+from instructsel.selection.choose import select
 from instructsel.selection.floors import Floor, parse
-from instructsel.selection.selection import select
 
 Make = Callable[..., Any]
 Scored = Any
-"""As tests/selection/conftest.py makes it."""
+"""As tests/scored_pool.py makes it."""
 
 
 def test_a_share_and_a_value_are_read() -> None:

@@ -16,8 +16,9 @@ from instructsel.pool.pool import Pool
 from instructsel.rules.catalog import load
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.baselines import baselines
+from instructsel.selection.choose import select
 from instructsel.selection.retrieval import round_robin
-from instructsel.selection.selection import Selection, select
+from instructsel.selection.selection import Selection
 
 CORNERS = {"north": (0.0, 1.0), "east": (1.0, 0.0), "between": (0.8, 0.6)}
 

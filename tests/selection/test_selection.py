@@ -27,12 +27,14 @@ from instructsel.pool.pool import Pool
 from instructsel.rules.catalog import load
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.budget import Count, Fraction, Tokens
-from instructsel.selection.selection import INSIDE, OVER_THE_POOL, Selection, select
+from instructsel.selection.candidates import INSIDE, OVER_THE_POOL
+from instructsel.selection.choose import select
+from instructsel.selection.selection import Selection
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 Make = Callable[..., Any]
 Scored = Any
-"""As tests/selection/conftest.py makes it: pool, table, neighbors, words."""
+"""As tests/scored_pool.py makes it: pool, table, neighbors, words."""
 
 EQ4 = load("eq4")
 LESS = load("eq4-without-reward")
@@ -250,7 +252,7 @@ def test_without_a_counter_the_named_tokenizer_counts(varied: Scored, monkeypatc
 
         count = staticmethod(varied.words)
 
-    monkeypatch.setattr("instructsel.selection.selection.chat_tokens", Counter)
+    monkeypatch.setattr("instructsel.selection.candidates.chat_tokens", Counter)
     chosen = select(varied.pool, varied.table, LONGEST, budget=Tokens(500, "some/tokenizer"))
     assert asked == ["some/tokenizer"]
     assert chosen.summary["used"] <= 500

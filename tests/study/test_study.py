@@ -19,7 +19,6 @@ import polars as pl
 import pytest
 
 from instructsel.artifact import machine, manifest_path
-from instructsel.claims import STALE, UNREADABLE
 from instructsel.errors import (
     EnvironmentFault,
     ObservationsError,
@@ -29,13 +28,15 @@ from instructsel.errors import (
     UnknownIndicator,
     UsageError,
 )
+from instructsel.experiments.leases import STALE, UNREADABLE
+from instructsel.pool.overlap import check_evaluation
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.rules.observations import Observations
 from instructsel.scores.table import ScoreTable
 from instructsel.study.design import Bins, Design, Mixtures
 from instructsel.study.folder import Run, StudyFolder
-from instructsel.study.study import Progress, Study, check_evaluation, plan_study, run_study
+from instructsel.study.study import Progress, Study, plan_study, run_study
 from tests.conftest import ROOT
 from tests.study import job
 from tests.study.job import DESIGN, FakeGrader, FakeTrainer, numbers, scored, write_pool
@@ -543,7 +544,7 @@ def test_a_claim_is_made_where_files_cannot_be_linked(
 
 
 def test_a_worker_that_is_at_work_renews_its_claim(pool: Pool, trainer: FakeTrainer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("instructsel.claims.BEAT", 0.01)
+    monkeypatch.setattr("instructsel.experiments.leases.BEAT", 0.01)
     ages = []
     train = trainer.train
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from instructsel.protocols import Grades
-from instructsel.verification.intervals import ArmValues, Components, Plan
-from instructsel.verification.verify import Run, Verification
+from instructsel.stats.power import Plan
+from instructsel.stats.variance import ArmValues, Components
+from instructsel.verification.grades_table import Run
+from instructsel.verification.verification import Verification
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from instructsel.errors import UsageError
-from instructsel.verification.skills import SkillTable, length_bias
+from instructsel.stats.correlation import length_bias
+from instructsel.verification.skills import SkillTable
 
 # Wang et al. 2023, arXiv:2306.04751v2, Table 3 (LLaMA-1 13B), and the completion lengths of Table 1.
 SKILLS = ("MMLU", "GSM", "BBH", "TyDiQA", "Codex", "AlpacaEval")

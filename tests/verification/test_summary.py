@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 
 from instructsel.errors import StudyError, UsageError
+from instructsel.experiments.arms import Arm
 from instructsel.protocols import Grades
-from instructsel.verification.arms import Arm, Verified
-from instructsel.verification.intervals import ArmValues, Plan, compare, power
+from instructsel.stats.intervals import compare
+from instructsel.stats.power import Plan, power
+from instructsel.stats.variance import ArmValues
+from instructsel.verification.grades_table import Run
+from instructsel.verification.planned import ASSUMED, expected
+from instructsel.verification.run import Verified
 from instructsel.verification.skills import SkillTable
-from instructsel.verification.summary import ASSUMED, NOT_ENOUGH_MODEL, circular, cost, expected, length_biases, summary, win_rates
-from instructsel.verification.verify import Run, Verification
+from instructsel.verification.summary import NOT_ENOUGH_MODEL, circular, cost, summary
+from instructsel.verification.verification import Verification
+from instructsel.verification.win_rates import length_biases, win_rates
 from tests.verification.simulated import Truth, arms
 
 ITEMS = tuple(f"item{at:03}" for at in range(60))

@@ -1,0 +1,1 @@
+"""AlpacaEval: its files, its annotators, its length-controlled win rate."""

@@ -1,0 +1,283 @@
+"""AlpacaEval's files: model outputs, annotations and leaderboards, read and written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from instructsel.artifact import atomic_write, fingerprint, read_manifest, write_manifest
+from instructsel.errors import InstructselError, PoolError, ScoresError
+from instructsel.grading.generation import Outputs
+from instructsel.grading.judge import TIE, Judgment, Judgments, name_of
+
+OFFICIAL: Final = 805
+"""Instructions of AlpacaEval's own set."""
+
+
+OFFICIAL_DIGEST: Final = "0d66f1a8c19f39a71f39437b813cf6be"
+"""Of these, as `fingerprint` has it of their texts in AlpacaEval's own order."""
+
+
+DATASETS: Final = frozenset({"helpful_base", "koala", "oasst", "selfinstruct", "vicuna"})
+"""Of AlpacaEval's own set."""
+
+
+ANNOTATIONS: Final = "Give AlpacaEval's annotations.json."
+
+
+AGAIN: Final = "Give a JSON list of {instruction, output, generator}."
+
+
+def write_outputs(path: str | Path, outputs: Outputs) -> None:
+    """Write outputs as AlpacaEval reads them: a JSON list of {instruction, output, generator, dataset}.
+
+    What has no output is not in the list, which AlpacaEval would take for a text; it stands in the manifest beside it with the reason.
+
+    Raises:
+        EnvironmentFault: the folder is missing or not writable, or the disk is full.
+    """
+    rows: list[dict[str, Any]] = []
+    for place, (instruction, text) in enumerate(zip(outputs.instructions, outputs.texts, strict=True)):
+        dataset = {"dataset": outputs.datasets[place]} if outputs.datasets else {}
+        if text is not None:
+            rows.append({"instruction": instruction, "output": text, "generator": outputs.generator, **dataset})
+    missing = [
+        {"instruction": instruction, "reason": reason}
+        for instruction, reason in zip(outputs.instructions, outputs.reasons, strict=True)
+        if reason is not None
+    ]
+    _write_list(path, rows)
+    record = {key: value for key, value in outputs.record.items() if key != "seconds"}
+    manifest = {"kind": "outputs", "generator": outputs.generator, "n": len(outputs), "missing": missing, "record": record}
+    write_manifest(path, manifest, run={"seconds": outputs.record.get("seconds")})
+
+
+def read_outputs(path: str | Path, *, official: bool = False) -> Outputs:
+    """Outputs out of a JSON list of {instruction, output, generator, dataset}, with what the manifest beside it knows to be missing.
+
+    Args:
+        path: of model outputs or of reference outputs: they have one form.
+        official: whether it must be AlpacaEval's own set, with an output for each of 805 instructions.
+
+    Raises:
+        PoolError: it cannot be read, is no such list, has two generators, or an instruction twice; or official, another number.
+        ScoresError: the manifest beside it is damaged, or of a newer release.
+    """
+    rows = _read_list(path, PoolError, AGAIN)
+    texts: dict[str, str] = {}
+    datasets: dict[str, str | None] = {}
+    for number, row in enumerate(rows, 1):
+        instruction, output = row.get("instruction"), row.get("output")
+        if not isinstance(instruction, str) or not isinstance(output, str):
+            raise PoolError(f"{path}, row {number}: instruction and output are not both texts.", fix=AGAIN)
+        if instruction in texts:
+            raise PoolError(f"{path}, row {number}: the instruction {instruction[:80]!r} stands twice.", fix="Keep one of the two.")
+        texts[instruction] = output
+        found = row.get("dataset")
+        datasets[instruction] = found if isinstance(found, str) else None
+    generators = sorted({str(row.get("generator", "")) for row in rows})
+    if len(generators) > 1:
+        raise PoolError(f"{path} has outputs of {len(generators)} generators: {', '.join(generators[:4])}.", fix="Give a file to each.")
+    if official and len(texts) != OFFICIAL:
+        raise PoolError(f"{path} has outputs for {len(texts)} instructions; AlpacaEval has {OFFICIAL}.", fix="Answer every one of them.")
+    manifest = read_manifest(path) or {}
+    missing = {
+        str(each["instruction"]): str(each["reason"])
+        for each in (manifest.get("missing") or [] if manifest.get("kind") == "outputs" else [])
+        if each["instruction"] not in texts
+    }
+    return Outputs(
+        generators[0] if generators else str(manifest.get("generator", "")),
+        (*texts, *missing),
+        (*texts.values(), *(None for _ in missing)),
+        (*(None for _ in texts), *missing.values()),
+        (*datasets.values(), *(None for _ in missing)) if any(datasets.values()) else (),
+        manifest.get("record", {}),
+    )
+
+
+def write_annotations(path: str | Path, judgments: Judgments, outputs: Outputs, reference: Outputs) -> None:
+    """Write judgments as AlpacaEval's annotations.json, which its own tools read: output_1 is the reference's, preference may be null.
+
+    A row has our reason, flags and digests beside theirs; the manifest beside the file says which judge it was.
+
+    Raises:
+        EnvironmentFault: the folder is missing or not writable, or the disk is full.
+    """
+    rows = [
+        {
+            **stated,
+            "reason": row.reason,
+            "flags": list(row.flags),
+            "signs": list(row.signs),
+            "preference_forward": row.forward,
+            "preference_swapped": row.swapped,
+            "digests": list(row.digests),
+        }
+        for row, stated in zip(judgments.rows, annotation_rows(judgments, outputs, reference), strict=True)
+    ]
+    _write_list(path, rows)
+    manifest = {
+        "kind": "annotations",
+        "judge": dict(judgments.judge),
+        "n": len(rows),
+        "n_total": judgments.n_total,
+        "nulls": judgments.nulls,
+        "flags": judgments.flags,
+    }
+    write_manifest(path, manifest, run={"record": dict(judgments.record)})
+
+
+def rows_of(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of an annotations.json as they stand there, with 0 and what is no preference as `read_annotations` has them.
+
+    Raises:
+        ScoresError: it cannot be read.
+    """
+    return [{**row, "preference": _stated(row.get("preference"))[0]} for row in _read_list(path, ScoresError, ANNOTATIONS)]
+
+
+def read_annotations(path: str | Path) -> Judgments:
+    """Judgments out of an annotations.json, or of JSON lines of the same rows; AlpacaEval's own, or ours.
+
+    A preference may be whole or not, 0 is an old way to write a tie, and null stays null (null_in_file). What is no number in [1, 2]
+    is null, too (out_of_range). The record has the lengths of both outputs in characters, where they stand in the file; what they were
+    compared with (`reference`: the generator, and a digest of its outputs); and whether all rows are of AlpacaEval's own sets (`official`).
+
+    Raises:
+        ScoresError: it cannot be read, has no such rows, or an instruction twice; or the annotations of two judges.
+    """
+    again = ANNOTATIONS
+    rows = _read_list(path, ScoresError, again)
+    judges = sorted({str(row.get("annotator", "")) for row in rows})
+    if len(judges) != 1:
+        raise ScoresError(
+            f"{path} has the annotations of {len(judges)} judges: {', '.join(judges[:4])}." if judges else f"{path} has no annotations.",
+            fix="One result has one judge: give a file to each." if judges else again,
+        )
+    found: list[Judgment] = []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get("instruction"), str) or "preference" not in row:
+            raise ScoresError(f"{path}, row {number}: there is no instruction, or no preference.", fix=again)
+        preference, reason = _stated(row["preference"])
+        if reason is not None and isinstance(row.get("reason"), str):
+            reason = row["reason"]
+        found.append(
+            Judgment(
+                row["instruction"],
+                preference,
+                reason,
+                _stated(row.get("preference_forward"))[0],
+                _stated(row.get("preference_swapped"))[0],
+                tuple(map(str, row.get("flags") or ())),
+                tuple(map(str, row.get("signs") or ())),
+                tuple(map(str, row.get("digests") or ())),
+            )
+        )
+    manifest = read_manifest(path) or {}
+    judge = manifest.get("judge") if manifest.get("kind") == "annotations" else None
+    lengths = {
+        side: [len(text) if isinstance(text := row.get(key), str) else None for row in rows]
+        for side, key in (("output", "output_2"), ("reference", "output_1"))
+    }
+    references = {str(row.get("generator_1", "")) for row in rows}
+    texts = sorted((row["instruction"], row["output_1"]) for row in rows if isinstance(row.get("output_1"), str))
+    reference = {"generator": ", ".join(sorted(references)), "digest": fingerprint(texts) if len(texts) == len(rows) else None}
+    datasets = {str(row.get("dataset", "")) for row in rows}
+    record = {"lengths": lengths, "reference": reference, "official": bool(rows) and datasets <= DATASETS}
+    try:
+        return Judgments(judge if isinstance(judge, dict) else {"kind": "annotations", "name": judges[0]}, tuple(found), record)
+    except PoolError as error:
+        raise ScoresError(f"{path}: {error.message}", fix=error.fix) from error
+
+
+def annotation_rows(judgments: Judgments, outputs: Outputs, reference: Outputs) -> list[dict[str, Any]]:
+    """Judgments as rows of AlpacaEval's annotations.json: output_1 is the reference's, preference may be None."""
+    rows: list[dict[str, Any]] = []
+    for row in judgments.rows:
+        place = reference.places.get(row.instruction)
+        rows.append(
+            {
+                "instruction": row.instruction,
+                "output_1": reference.of(row.instruction)[0],
+                "generator_1": reference.generator,
+                "dataset": reference.datasets[place] if reference.datasets and place is not None else None,
+                "output_2": outputs.of(row.instruction)[0],
+                "generator_2": outputs.generator,
+                "annotator": name_of(judgments.judge),
+                "preference": row.preference,
+            }
+        )
+    return rows
+
+
+def _stated(value: Any) -> tuple[float | None, str | None]:
+    """A preference as it stands in a file, or why it is none."""
+    if value is None:
+        return None, "null_in_file"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None, "out_of_range"
+    if value == 0:
+        return TIE, None
+    return (float(value), None) if 1 <= value <= 2 else (None, "out_of_range")
+
+
+def read_leaderboard(path: str | Path) -> dict[str, dict[str, float | str | None]]:
+    """AlpacaEval's leaderboard.csv: generator → column → value, a number where it is one, None where it is empty.
+
+    Raises:
+        ScoresError: it cannot be read, or has no column win_rate.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScoresError(f"{path} cannot be read: {_why(error)}.", fix="Give AlpacaEval's leaderboard.csv.") from error
+    lines = list(csv.reader(io.StringIO(text)))
+    header = lines[0] if lines else []
+    if "win_rate" not in header:
+        raise ScoresError(f"{path} has no column win_rate.", fix="Give AlpacaEval's leaderboard.csv.")
+    found: dict[str, dict[str, float | str | None]] = {}
+    for number, line in enumerate(lines[1:], 2):
+        if not line:
+            continue
+        if len(line) != len(header):
+            raise ScoresError(f"{path}, line {number}: {len(line)} columns, not {len(header)}.", fix="Give AlpacaEval's leaderboard.csv.")
+        found[line[0]] = {name: _number(value) for name, value in zip(header[1:], line[1:], strict=True)}
+    return found
+
+
+def _number(text: str) -> float | str | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return value if math.isfinite(value) else None
+
+
+def _write_list(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with atomic_write(path) as file:
+        file.write(json.dumps(rows, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n")
+
+
+def _read_list(path: str | Path, error: type[InstructselError], fix: str) -> list[dict[str, Any]]:
+    try:
+        data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
+        rows = orjson.loads(data) if data.startswith(b"[") else [orjson.loads(line) for line in data.split(b"\n") if line.strip()]
+    except (OSError, orjson.JSONDecodeError) as cause:
+        raise error(f"{path} cannot be read: {_why(cause)}.", fix=fix) from cause
+    if any(not isinstance(row, dict) for row in rows):
+        raise error(f"{path} is no list of objects.", fix=fix)
+    return list(rows)
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

@@ -1,0 +1,1 @@
+"""Experiments: arms trained and graded alike, recorded run by run."""

@@ -1,0 +1,1 @@
+"""Grading: chat templates, generation, held-out loss, preferences, judges."""

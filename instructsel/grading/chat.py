@@ -1,0 +1,274 @@
+"""How an example is written for a model, and on which of its tokens the loss falls: the same for training and for grading."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from instructsel.errors import ModelUnavailable, UsageError
+from instructsel.extras import require
+from instructsel.models.load import quiet
+from instructsel.pool.example import ANSWERS, Example, Message
+
+LOSSES: Final = ("completion", "assistant", "all")
+"""Where the loss falls: on the last answer, on every answer, on everything."""
+
+TULU: Final = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}"
+    "{{ '<|assistant|>\\n' }}{% generation %}{{ message['content'] | trim + eos_token }}{% endgeneration %}"
+    "{{ '' if loop.last else '\\n' }}"
+    "{% else %}{{ '<|' + message['role'] + '|>\\n' + message['content'] | trim + '\\n' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
+)
+"""The chat format of Tülu (arXiv 2306.04751, open-instruct e44fcf58) for models that bring none: markers are ordinary text, every
+answer ends in the end-of-sequence token. A beginning-of-sequence token stands first where the tokenizer has one. Unlike the
+original, the line break after an earlier answer is not trained on, as in today's open-instruct."""
+
+BATCH: Final = 512
+
+
+def messages(example: Example) -> list[dict[str, str]]:
+    """The turns up to the last answer as role and content; a call the model wrote is an assistant turn."""
+    return [_turn(turn) for turn in example.messages[: example.last_answer + 1]]
+
+
+def _turn(turn: Message) -> dict[str, str]:
+    return {"role": "assistant" if turn.role in ANSWERS else turn.role, "content": turn.content}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An example as a model's tokens."""
+
+    ids: list[int]
+    """The conversation up to the last answer, the template's control tokens included."""
+    trained: list[bool]
+    """One for each token: whether the loss falls on it."""
+    end: int
+    """How many of the trained tokens, at the end, close the turn and are no text of the response."""
+    truncated: bool
+    """Whether tokens were cut off at `max_length`."""
+    reason: str | None = None
+    """Why nothing can be trained on it: template_refused (it takes no such roles), not_a_prefix (it rewrites what was said before),
+    no_response (the answer is empty), no_trained_token (the prompt alone fills the length)."""
+    control: bool = False
+    """Whether a text spells out a control token of the tokenizer; it is read as its letters, not as the token."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """A tokenizer and its chat template. Make one with Rendering.load."""
+
+    tokenizer: Any
+    """transformers' fast tokenizer; its chat template is set, to Tülu's where it brings none."""
+    fallback: bool
+    """Whether the template is Tülu's because the tokenizer brings none."""
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Rendering:
+        """The rendering of a model's folder.
+
+        Raises:
+            ModelUnavailable: no readable fast tokenizer, or one without an end-of-sequence token.
+        """
+        transformers = require("transformers", needed_by="the chat template")
+        try:
+            with quiet():
+                tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelUnavailable(
+                f"{Path(folder).name} has no tokenizer that transformers can load: {str(error).splitlines()[0][:200]}",
+                fix="Name a folder with tokenizer.json and tokenizer_config.json.",
+            ) from error
+        return cls.of(tokenizer)
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Rendering:
+        """The rendering of a loaded tokenizer, which is given Tülu's template where it has none.
+
+        Raises:
+            ModelUnavailable: it is no fast tokenizer, or has no end-of-sequence token.
+        """
+        if not getattr(tokenizer, "is_fast", False):
+            raise ModelUnavailable(
+                "The tokenizer is no fast one, so its tokens cannot be located in the text.",
+                fix="Save its fast form: AutoTokenizer.from_pretrained(…).save_pretrained(…)",
+            )
+        if tokenizer.eos_token is None:
+            raise ModelUnavailable(
+                "The tokenizer has no end-of-sequence token, so no answer could end.", fix="Set eos_token in tokenizer_config.json."
+            )
+        fallback = not tokenizer.chat_template
+        if fallback:
+            tokenizer.chat_template = TULU if tokenizer.bos_token is not None else TULU.removeprefix("{{ bos_token }}")
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return cls(tokenizer, fallback)
+
+    def encode(self, example: Example, *, loss: str = "completion", max_length: int | None = None) -> Encoded:
+        """One example; see `encode_all`."""
+        return next(iter(self.encode_all([example], loss=loss, max_length=max_length)))
+
+    def encode_all(self, examples: Iterable[Example], *, loss: str = "completion", max_length: int | None = None) -> Iterator[Encoded]:
+        """Examples as tokens, in order.
+
+        The whole conversation is rendered and tokenized at once, and a token is trained on if it lies within an answer. What a
+        template writes before an answer (its header) belongs to the prompt, what it writes after one (the end of turn) to the
+        answer. A token that reaches from the prompt into the answer belongs to the prompt.
+
+        Args:
+            examples: rendered up to their last answer.
+            loss: completion trains on the last answer, assistant on all answers, all on everything.
+            max_length: tokens kept, from the beginning; None keeps all.
+
+        Raises:
+            UsageError: another `loss`.
+        """
+        if loss not in LOSSES:
+            raise UsageError.named(loss, LOSSES, noun="loss")
+        left = iter(examples)
+        while batch := list(itertools.islice(left, BATCH)):
+            said = [messages(example) for example in batch]
+            rendered = [self._render(turns, loss) for turns in said]
+            wanted = [number for number, each in enumerate(rendered) if not isinstance(each, str)]
+            texts = [rendered[number][0] for number in wanted]
+            found = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False) if texts else {}
+            at = {number: place for place, number in enumerate(wanted)}
+            for number, turns in enumerate(said):
+                each = rendered[number]
+                if isinstance(each, str):
+                    yield Encoded([], [], 0, truncated=False, reason=each, control=self._spells_control(turns))
+                    continue
+                ids, offsets = found["input_ids"][at[number]], found["offset_mapping"][at[number]]
+                yield self._encoded(ids, offsets, each, turns, max_length)
+
+    def prompt(self, turns: Sequence[dict[str, str]]) -> str:
+        """What a model is given to answer: the turns and the header of an answer.
+
+        Raises:
+            jinja2.TemplateError: the template refuses the turns.
+        """
+        return str(self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True))
+
+    def _render(self, turns: list[dict[str, str]], loss: str) -> tuple[str, list[tuple[int, int]], int] | str:
+        """The text, the places in it on which the loss falls, from header to end of turn, and where the last answer begins; or why
+        there is none.
+        """
+        jinja2 = require("jinja2", needed_by="the chat template")
+        if not turns[-1]["content"].strip():
+            return "no_response"
+        answers = [number for number, turn in enumerate(turns) if turn["role"] == "assistant"]
+        try:
+            text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+            if loss == "all":
+                # Nothing of the mask hangs on the turns before, so a template that rewrites them is not refused.
+                return text, [(0, len(text))], self._header(text, turns)
+            spans: list[tuple[int, int]] = []
+            for number in answers if loss == "assistant" else answers[-1:]:
+                begin = self._begin(text, turns[: number + 1])
+                whole = text if number == len(turns) - 1 else str(self.tokenizer.apply_chat_template(turns[: number + 1], tokenize=False))
+                if begin is None or not text.startswith(whole):
+                    return "not_a_prefix"
+                spans.append((begin, len(whole)))
+        except (jinja2.TemplateError, TypeError, ValueError):
+            return "template_refused"
+        return text, spans, spans[-1][0]
+
+    def _begin(self, text: str, turns: list[dict[str, str]]) -> int | None:
+        """Where in the text the last of the turns begins, behind its header; None where it is not found."""
+        if len(turns) == 1:
+            # No template renders a prompt without turns.
+            return self._header(text, turns)
+        before = self.prompt(turns[:-1])
+        return len(before) if text.startswith(before) else None
+
+    def _header(self, text: str, turns: list[dict[str, str]]) -> int:
+        """Where in the text the content of the last of the turns begins: where the text of other content goes another way."""
+        other = {**turns[-1], "content": "b" if turns[-1]["content"].strip().startswith("a") else "a"}
+        parted = zip(text, str(self.tokenizer.apply_chat_template([*turns[:-1], other], tokenize=False)), strict=False)
+        return next((place for place, (mine, theirs) in enumerate(parted) if mine != theirs), len(text))
+
+    def _encoded(
+        self,
+        ids: list[int],
+        offsets: list[tuple[int, int]],
+        rendered: tuple[str, list[tuple[int, int]], int],
+        turns: list[dict[str, str]],
+        max_length: int | None,
+    ) -> Encoded:
+        text, spans, answer = rendered
+        control = self._spells_control(turns)
+        if control:
+            ids, offsets = self._respelled(ids, offsets, text, turns)
+        trained = [False] * len(ids)
+        for begin, finish in spans:
+            for number, (start, stop) in enumerate(offsets):
+                trained[number] |= begin <= start and stop <= finish
+        # The end of turn begins where the response's text does not go on.
+        said = turns[-1]["content"].strip()
+        place = text.find(said, answer)
+        closed = place + len(said) if place >= 0 else len(text)
+        end = sum(1 for number, (start, _) in enumerate(offsets) if trained[number] and start >= closed)
+        cut = max_length is not None and len(ids) > max_length
+        if cut:
+            end = max(0, end - sum(trained[max_length:]))
+            ids, trained = ids[:max_length], trained[:max_length]
+        # The first token has nothing before it to be predicted from.
+        reason = None if any(trained[1:]) else "no_trained_token"
+        return Encoded(list(ids), trained, end, truncated=cut, reason=reason, control=control)
+
+    @cached_property
+    def control(self) -> dict[int, str]:
+        """The tokenizer's control tokens, id → text."""
+        added = {number: str(token) for number, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+        return {**added, **dict(zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True))}
+
+    def _spells_control(self, turns: Sequence[dict[str, str]]) -> bool:
+        return any(token in turn["content"] for turn in turns for token in self.control.values())
+
+    def _respelled(
+        self, ids: list[int], offsets: list[tuple[int, int]], text: str, turns: Sequence[dict[str, str]]
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Tokens in which a control token stands where the template put it and nowhere else.
+
+        A text that spells one out means its letters: read as the token it could end a turn or begin one of another role.
+        """
+        regions: list[tuple[int, int]] = []
+        cursor = 0
+        for turn in turns:
+            # A template may strip a turn.
+            found = next((said for said in (turn["content"], turn["content"].strip()) if said and text.find(said, cursor) >= 0), None)
+            if found is not None:
+                place = text.find(found, cursor)
+                cursor = place + len(found)
+                regions.append((place, cursor))
+        spelled: list[int] = []
+        places: list[tuple[int, int]] = []
+        for number, (start, stop) in zip(ids, offsets, strict=True):
+            if number in self.control and start < stop and any(begin <= start and stop <= finish for begin, finish in regions):
+                letters = self._letters(text[start:stop])
+                spelled += [each for each, _ in letters]
+                places += [(start + first, start + last) for _, (first, last) in letters]
+            else:
+                spelled.append(number)
+                places.append((start, stop))
+        return spelled, places
+
+    def _letters(self, text: str) -> list[tuple[int, tuple[int, int]]]:
+        """A control token's text as the tokens of its letters, with their places in it."""
+        backend = self.tokenizer.backend_tokenizer
+        before = backend.encode_special_tokens
+        backend.encode_special_tokens = True
+        try:
+            found = backend.encode(text, add_special_tokens=False)
+        finally:
+            backend.encode_special_tokens = before
+        return list(zip(found.ids, found.offsets, strict=True))
+
+
+__all__ = ["LOSSES", "TULU", "Encoded", "Rendering"]

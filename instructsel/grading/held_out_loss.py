@@ -1,0 +1,215 @@
+"""Held-out loss: how likely a checkpoint finds the responses of examples it was not trained on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from instructsel.artifact import fingerprint
+from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
+from instructsel.grading.chat import Encoded, Rendering
+from instructsel.models import likelihood, runner
+from instructsel.models.answers import Answers
+from instructsel.models.likelihood import LikelihoodModel
+from instructsel.models.load import locate, settings
+from instructsel.protocols import Checkpoint, Grades
+
+if TYPE_CHECKING:
+    from instructsel.pool.pool import Pool
+
+KIND: Final = "held_out_loss"
+NEEDED_BY: Final = "the held-out loss"
+PRECISIONS: Final = ("auto", "fp32", "bf16")
+DEVICES: Final = ("auto", "cpu", "cuda")
+NO_TOKENS: Final = "no_tokens"
+EMPTY: Final = ("no_response", "no_trained_token")
+"""What a rendering says of a response without tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutLoss:
+    """A grader: the mean negative log-likelihood of each response of an evaluation set, in nats per token, given all before it.
+
+    An example is rendered in the checkpoint's own chat template, as the trainer renders it, up to its last answer; the mean is
+    over that answer's tokens and, by default, the tokens with which the template ends its turn. An example's value is the same
+    alone and among others. Its weight is the number of those tokens: `Grades.weighted_mean` is the loss per token of the whole
+    set, sum of negative log-likelihoods over number of tokens, and `Grades.mean` counts every example once.
+
+    Longer than `max_length`, the prompt loses its beginning and the example is counted as truncated; a response that would leave
+    nothing of its prompt has no value (too_long). TRL cuts a row at its end instead, so that the two agree where nothing is cut.
+    Other reasons: no_tokens, the response has none (the end of its turn alone is no response); not_finite; out_of_memory;
+    unsupported_language, more than 30 % of it is unknown to the tokenizer; template_refused and not_a_prefix, see `Rendering`.
+
+    Source: Cao et al. 2023, arXiv:2307.06290, whose rule predicts the loss on an evaluation set. Which tokens were counted there,
+    and whether by token or by example, we do not know; both means are here.
+
+    >>> HeldOutLoss(Pool.read("heldout.jsonl")).grade(checkpoint_of("my-org/my-model")).weighted_mean  # doctest: +SKIP
+    """
+
+    pool: Pool = field(repr=False)
+    """The evaluation set; nothing of it may have been trained on, which is not checked here."""
+    name: str = field(default=KIND, kw_only=True)
+    """What the grades are called; evaluation sets compared side by side need different names."""
+    max_length: int | None = field(default=None, kw_only=True)
+    """Tokens of prompt and response together at most; by default 4,096, and never more than the model's context."""
+    end_of_turn: bool = field(default=True, kw_only=True)
+    """Whether the mean counts the tokens with which the template ends the answer's turn, most often one end-of-sequence token.
+    TRL trains on them and counts them in its own evaluation loss. Without them a model is not graded for knowing when to stop."""
+    device: str = field(default="auto", kw_only=True)
+    """cpu, cuda, or auto."""
+    precision: str = field(default="auto", kw_only=True)
+    """fp32, bf16, or auto."""
+
+    def __post_init__(self) -> None:
+        if not len(self.pool):
+            raise UsageError(f"{self.name} has no example to grade with.", fix="Give an evaluation set with at least one.")
+        if self.max_length is not None and self.max_length < 2:
+            raise UsageError(
+                f"max_length is {self.max_length}; a token of a prompt and one of a response are 2.", fix="Give more, or leave it out."
+            )
+        if self.precision not in PRECISIONS:
+            raise UsageError.named(self.precision, PRECISIONS, noun="precision")
+        if self.device not in DEVICES:
+            raise UsageError.named(self.device, DEVICES, noun="device")
+
+    @cached_property
+    def items(self) -> tuple[str, ...]:
+        """The ids of the examples: digests of their conversations, in the pool's order."""
+        return tuple(self.pool.ids)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What grades depend on besides the checkpoint; no path.
+
+        Raises:
+            MissingExtra: torch is not installed.
+            ModelUnavailable: cuda was asked for and there is none.
+        """
+        precision, device = settings(self.precision, self.device)
+        return {
+            "kind": KIND,
+            "items": fingerprint(list(self.items)),
+            "n": len(self.items),
+            "max_length": self.max_length or likelihood.MAX_LENGTH,
+            "end_of_turn": self.end_of_turn,
+            "precision": precision,
+            "device": device,
+        }
+
+    def grade(self, checkpoint: Checkpoint) -> Grades:
+        """The loss of each example, in nats per token. The model is loaded for it and freed again.
+
+        Args:
+            checkpoint: of a trainer, or of `checkpoint_of`.
+
+        Raises:
+            MissingExtra: torch or transformers is not installed.
+            ModelUnavailable: the checkpoint's folder is gone, or has no tokenizer to render with.
+            ModelRefused: no causal language model, weights missing, a tokenizer of another model, or a chat template that writes on
+                after the response.
+            UntrustedModel: pickled weights, or code of its own.
+            PoolError: a file of the evaluation set has changed since it was read.
+        """
+        started = time.monotonic()
+        if not checkpoint.folder.is_dir():
+            raise ModelUnavailable(f"{checkpoint.folder} is no folder, so {self.name} has no model to grade.", fix="Train it again.")
+        rendering = Rendering.load(checkpoint.folder)
+        asked: list[tuple[list[int], int, str | None]] = []
+        control = 0
+        for encoded, item in zip(rendering.encode_all(self.pool.examples()), self.items, strict=True):
+            asked.append(self._row(encoded, item))
+            control += encoded.control
+        reasons = [reason for _, _, reason in asked]
+        put = [number for number, reason in enumerate(reasons) if reason is None]
+        try:
+            answers, limit, record = self._answers(checkpoint, [asked[number][0] for number in put], [asked[number][1] for number in put])
+        finally:
+            # Before the next checkpoint is trained on the same GPU.
+            runner.free_memory()
+        values, weights, truncated = np.zeros(len(asked)), np.zeros(len(asked)), 0
+        for at, number in enumerate(put):
+            row, begin, _ = asked[number]
+            reasons[number] = answers.reasons[at]
+            if reasons[number] is None:
+                values[number] = answers.values[at]
+                # A response behind nothing but the start token may have lost its end.
+                weights[number] = min(len(row) - begin, limit - 1)
+                truncated += bool(answers.truncated[at])
+        return Grades(
+            self.name,
+            self.items,
+            values,
+            weights,
+            tuple(reasons) if any(reasons) else (),
+            unit="nats per token",
+            truncated=truncated,
+            record={
+                **record,
+                "seconds": time.monotonic() - started,
+                "tokens": int(weights.sum()),
+                "truncated": truncated,
+                "nulls": dict(sorted(Counter(reason for reason in reasons if reason is not None).items())),
+                "control": control,
+                "template": "tulu" if rendering.fallback else "own",
+                "end_of_turn": self.end_of_turn,
+            },
+        )
+
+    def _row(self, encoded: Encoded, item: str) -> tuple[list[int], int, str | None]:
+        """The tokens of an example, where its response begins among them, and why it has no loss."""
+        if encoded.reason is not None:
+            return [], 0, NO_TOKENS if encoded.reason in EMPTY else encoded.reason
+        if sum(encoded.trained) <= encoded.end:
+            return [], 0, NO_TOKENS
+        begin = encoded.trained.index(True)
+        if not all(encoded.trained[begin:]):
+            raise ModelRefused(
+                f"The chat template writes on after the response of example {item}, or within it.",
+                fix="Give the checkpoint a template whose last answer ends the conversation.",
+            )
+        row = encoded.ids if self.end_of_turn else encoded.ids[: len(encoded.ids) - encoded.end]
+        # Nothing says how likely a first token is; a trainer's loss leaves it out as well.
+        begin = max(begin, 1)
+        return (row, begin, None) if begin < len(row) else ([], 0, NO_TOKENS)
+
+    def _answers(self, checkpoint: Checkpoint, rows: list[list[int]], begins: list[int]) -> tuple[Answers, int, dict[str, Any]]:
+        # Without the sanity probe: a checkpoint that is hardly trained is graded all the same, and badly.
+        model = LikelihoodModel.load(
+            str(checkpoint.folder), precision=self.precision, device=self.device, probe=False, max_length=self.max_length
+        )
+        record = {
+            "batches": "padded" if model.padded_because else "packed",
+            "padded_because": model.padded_because,
+            "precision": model.precision,
+            "device": model.device,
+            "max_length": model.max_length,
+        }
+        return model.losses(rows, begins), model.max_length, record
+
+
+def checkpoint_of(name: str, revision: str | None = None) -> Checkpoint:
+    """A model that was not trained here, as a checkpoint to grade.
+
+    Args:
+        name: a local folder or a hub id.
+        revision: a hub revision.
+
+    Returns:
+        A checkpoint that `discard` leaves where it is; its record has the model's name and revision.
+
+    Raises:
+        ModelUnavailable: it is neither here nor to be had, or it is a tokenizer without weights.
+        UntrustedModel: only pickled weights.
+    """
+    source = locate(name, revision=revision, needed_by=NEEDED_BY)
+    if not any(source.folder.glob("*.safetensors")):
+        raise ModelUnavailable(f"{source.name} has a tokenizer and no weights.", fix="Name the folder that holds the model's files.")
+    return Checkpoint(source.folder, source.digest, record={"name": source.name, "revision": source.revision})
+
+
+__all__ = ["DEVICES", "KIND", "PRECISIONS", "HeldOutLoss", "checkpoint_of"]

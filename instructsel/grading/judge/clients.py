@@ -1,0 +1,368 @@
+"""Who is asked: a model behind a server, or one on this machine, believed only in its two labels."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import math
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+
+import orjson
+
+from instructsel.artifact import dump_json, fingerprint
+from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
+from instructsel.extras import require
+from instructsel.grading.chat import Rendering
+from instructsel.grading.generation import digest_of
+from instructsel.grading.judge.prompt import LABELS
+from instructsel.models.answers import defused
+from instructsel.models.likelihood import LikelihoodModel
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A judge's word on one question, or why there is none."""
+
+    share: float | None
+    """Of the first label, in [0, 1]; None with a reason."""
+    reason: str | None = None
+    final: bool = True
+    """Whether it is the judge's word. What kept the judge from speaking is no word, and is asked for again."""
+    digest: str = ""
+    """Of the raw words."""
+    served: str | None = None
+    """The model that spoke, as the endpoint calls it."""
+
+
+Told = Callable[[int, Reply], None]
+
+
+class Voice(Protocol):
+    """Answers questions with one of two labels."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Model, revision or digest, temperature; no path, no address, no key."""
+        ...
+
+    def ask(self, questions: Sequence[str], told: Told) -> None:
+        """Call `told` with the number of a question and the reply, as replies come; from any thread, each question once."""
+        ...
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A model behind an OpenAI-compatible server, by its `/chat/completions`.
+
+    The reply counts if, stripped of white space, it is one of the two labels; with `logprobs`, its share is p(A) / (p(A) + p(B)) over
+    the alternatives of its first token. Anything else is unparsable and stays so. A server that is busy (408, 409, 425, 429), fails
+    (5xx), cannot be reached or is too slow is asked again; where it goes on so, the question has no reply (failed, timed_out), and
+    after `give_up` of these in a row no further one is asked (not_asked). What it refuses (4xx) is refused.
+
+    The key is read from an environment variable when it is needed, goes into one header and nowhere else. Redirects are not followed.
+    """
+
+    url: str
+    """The base, e.g. https://api.example.com/v1."""
+    model: str
+    """As the server calls it; a dated name where there is one."""
+    revision: str | None = field(default=None, kw_only=True)
+    """Of the weights, where the name does not say it."""
+    key_variable: str | None = field(default=None, kw_only=True)
+    """The environment variable that holds the key; None sends none."""
+    logprobs: bool = field(default=False, kw_only=True)
+    """Whether the server gives the likeliest tokens, so that a preference may lie between 1 and 2."""
+    temperature: float = field(default=0.0, kw_only=True)
+    max_tokens: int = field(default=4, kw_only=True)
+    """Of a reply: enough to see that it is more than a label."""
+    extra: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    """More keys of the request, e.g. {"guided_choice": ["A", "B"]} for vLLM."""
+    timeout: float = field(default=60.0, kw_only=True)
+    """Seconds for one request, all of it."""
+    retries: int = field(default=4, kw_only=True)
+    """How often a question is asked again."""
+    backoff: float = field(default=1.0, kw_only=True)
+    """Seconds before the first time, doubled each time; the server's Retry-After where it says more."""
+    workers: int = field(default=4, kw_only=True)
+    """Questions asked at a time."""
+    give_up: int = field(default=10, kw_only=True)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{_shown(self.url)} is no address of a server.", fix="For example: https://api.example.com/v1")
+        if parts.username or parts.password or parts.query:
+            raise UsageError(
+                "The address of a judge holds a name, a password or a query.", fix="Name the key's environment variable instead."
+            )
+        if self.key_variable and parts.scheme == "http" and not _loopback(parts.hostname):
+            raise UsageError(f"The key would go to {parts.hostname} unencrypted.", fix="Use https.")
+        if self.workers < 1 or self.retries < 0 or self.timeout <= 0 or self.max_tokens < 1:
+            raise UsageError("A judge needs at least one worker, one token, no fewer than 0 retries, and some time.")
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """Model, revision and how it is asked; neither address nor key."""
+        return {
+            "kind": "endpoint",
+            "name": self.model,
+            "revision": self.revision,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "logprobs": self.logprobs,
+            "extra": fingerprint(dict(self.extra)) if self.extra else None,
+        }
+
+    def ask(self, questions: Sequence[str], told: Told) -> None:
+        """Ask all, `workers` at a time.
+
+        Raises:
+            ModelUnavailable: the key's variable is not set, or the server refuses the key or knows no such model.
+        """
+        key = self._key()
+        lock, failed, ended = threading.Lock(), [0], threading.Event()
+
+        def one(number: int) -> None:
+            if ended.is_set():
+                return
+            with lock:
+                over = failed[0] >= self.give_up
+            try:
+                reply = Reply(None, "not_asked", final=False) if over else self._asked(questions[number], key)
+                with lock:
+                    failed[0] = 0 if reply.final else failed[0] + 1
+                told(number, reply)
+            except BaseException:
+                # A key refused once is refused again: what still waits is not asked.
+                ended.set()
+                raise
+
+        threads = ThreadPoolExecutor(self.workers)
+        try:
+            for waiting in [threads.submit(one, number) for number in range(len(questions))]:
+                waiting.result()
+        finally:
+            # Whatever stopped us, the questions on their way are paid: their replies are still waited for and told.
+            threads.shutdown(wait=True, cancel_futures=True)
+
+    def _key(self) -> str | None:
+        if self.key_variable is None:
+            return None
+        key = os.environ.get(self.key_variable, "").strip()
+        if not key:
+            raise ModelUnavailable(
+                f"The judge {self.model} needs a key, and {self.key_variable} is not set.", fix=f"Set it: export {self.key_variable}=…"
+            )
+        if not key.isascii() or not key.isprintable():
+            # The library would name the header, and the key with it, in its error.
+            raise ModelUnavailable(
+                f"{self.key_variable} holds no key: there are characters in it that no header takes.", fix="Set it anew."
+            )
+        return key
+
+    def _asked(self, text: str, key: str | None) -> Reply:
+        """One question, until there is a reply or no more patience."""
+        wait = self.backoff
+        reply = Reply(None, "failed", final=False)
+        for attempt in range(self.retries + 1):
+            pause = 0.0
+            try:
+                return self._read(self._sent(text, key))
+            except urllib.error.HTTPError as error:
+                with error:
+                    code, pause = error.code, _seconds(error.headers.get("Retry-After"))
+                if code in (401, 403, 404):
+                    what = "knows no such model or address" if code == 404 else "refuses the key"
+                    raise ModelUnavailable(
+                        f"The server of the judge {self.model} {what} ({code}).", fix="Check the address, the model's name and the key."
+                    ) from None
+                if code < 500 and code not in (408, 409, 425, 429):
+                    return Reply(None, "refused", final=False)
+                reply = Reply(None, "failed", final=False)
+            except TimeoutError:
+                reply = Reply(None, "timed_out", final=False)
+            except (OSError, http.client.HTTPException) as error:
+                late = isinstance(getattr(error, "reason", None), TimeoutError)
+                reply = Reply(None, "timed_out" if late else "failed", final=False)
+            if attempt < self.retries:
+                time.sleep(min(60.0, max(wait, pause)))
+                wait *= 2
+        return reply
+
+    def _sent(self, text: str, key: str | None) -> bytes:
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": text}],
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            **({"logprobs": True, "top_logprobs": 5} if self.logprobs else {}),
+            **self.extra,
+        }
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", dump_json(body), headers, method="POST")
+        local = _loopback(urlsplit(self.url).hostname or "")
+        opener = urllib.request.build_opener(_Stay, *([urllib.request.ProxyHandler({})] if local else []))
+        until = time.monotonic() + self.timeout
+        found = b""
+        with opener.open(request, timeout=self.timeout) as response:
+            # A server that sends a byte now and then would never run into the timeout of its socket.
+            while part := response.read1(1 << 16):
+                found += part
+                if time.monotonic() > until:
+                    raise TimeoutError
+                if len(found) > 1 << 20:
+                    raise http.client.HTTPException("too long")
+        return found
+
+    def _read(self, body: bytes) -> Reply:
+        """A reply out of what the server sent."""
+        digest = hashlib.blake2b(body, digest_size=16).hexdigest()
+        try:
+            sent = orjson.loads(body)
+            choice = sent["choices"][0]
+            content = choice["message"]["content"]
+        except (orjson.JSONDecodeError, KeyError, IndexError, TypeError):
+            # No word of the judge: a gateway's page, a broken line.
+            return Reply(None, "failed", final=False)
+        served = sent.get("model") if isinstance(sent.get("model"), str) else None
+        if not isinstance(content, str):
+            return Reply(None, "unparsable", digest=digest, served=served)
+        digest = digest_of(content)
+        label = content.strip()
+        if label not in LABELS:
+            return Reply(None, "unparsable", digest=digest, served=served)
+        if not self.logprobs:
+            return Reply(float(label == LABELS[0]), digest=digest, served=served)
+        share = _share(choice)
+        return Reply(share, None if share is not None else "no_logprobs", digest=digest, served=served)
+
+
+def _share(choice: Any) -> float | None:
+    """p(A) / (p(A) + p(B)) over the alternatives of the first token; None where they are not there."""
+    try:
+        tokens = [(str(each["token"]).strip(), float(each["logprob"])) for each in choice["logprobs"]["content"][0]["top_logprobs"]]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    first, second = (math.fsum(math.exp(min(0.0, value)) for token, value in tokens if token == label) for label in LABELS)
+    total = first + second
+    return first / total if math.isfinite(total) and total > 0 else None
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """No redirects: they would carry the key to wherever they lead."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
+        """None, so that the redirect is an error."""
+
+
+def _loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _shown(url: str) -> str:
+    """An address without what may be secret in it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}"
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return max(0.0, float(text or 0))
+    except ValueError:
+        return 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class LocalVoice:
+    """A causal language model on this machine. Load one with LocalVoice.load.
+
+    It writes nothing: the likelihoods of the two labels after the question decide, p(A) / (p(A) + p(B)). The same alone and among
+    others. A question that does not fit into the model's context has no reply (too_long).
+    """
+
+    model: LikelihoodModel
+    rendering: Rendering
+
+    @classmethod
+    def load(cls, name: str, *, revision: str | None = None, precision: str = "auto", device: str = "auto", probe: bool = True) -> Self:
+        """A judge from a local folder or a hub id.
+
+        Raises:
+            ModelUnavailable: it is neither here nor to be had.
+            UntrustedModel: pickled weights, or code of its own.
+            ModelRefused: no causal language model, or one whose tokenizer does not tell the labels apart.
+        """
+        model = LikelihoodModel.load(name, revision=revision, precision=precision, device=device, probe=probe)
+        found = cls(model, Rendering.load(model.source.folder))
+        first, second = found._labels
+        short = min(len(first), len(second))
+        if not short or first[:short] == second[:short]:
+            raise ModelRefused(
+                f"The tokenizer of {model.source.name} does not tell {LABELS[0]} from {LABELS[1]}.", fix="Name another model as the judge."
+            )
+        return found
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """Weights, how they are used, and the template."""
+        return {
+            "kind": "local",
+            **self.model.fingerprint,
+            "settings": self.model.source.settings,
+            "template": "tulu" if self.rendering.fallback else "own",
+            "temperature": 0.0,
+        }
+
+    @cached_property
+    def _labels(self) -> tuple[list[int], list[int]]:
+        first, second = (list(self.rendering.tokenizer(label, add_special_tokens=False)["input_ids"]) for label in LABELS)
+        return first, second
+
+    def ask(self, questions: Sequence[str], told: Told) -> None:
+        """Ask all, some hundred at a time.
+
+        Raises:
+            ModelRefused: its chat template refuses a user's turn.
+        """
+        jinja2 = require("jinja2", needed_by="the chat template")
+        tokenizer = self.rendering.tokenizer
+        control = sorted({*tokenizer.all_special_tokens})
+        for start in range(0, len(questions), 128):
+            rows: list[list[int]] = []
+            begins: list[int] = []
+            asked: list[int] = []
+            for number in range(start, min(start + 128, len(questions))):
+                try:
+                    text = self.rendering.prompt([{"role": "user", "content": defused(questions[number], control)}])
+                except (jinja2.TemplateError, TypeError, ValueError) as error:
+                    raise ModelRefused(
+                        f"The chat template of {self.model.source.name} refuses a user's turn.", fix="Name another model as the judge."
+                    ) from error
+                prompt = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+                if len(prompt) + max(map(len, self._labels)) > self.model.max_length:
+                    told(number, Reply(None, "too_long"))
+                    continue
+                asked.append(number)
+                rows += [prompt + label for label in self._labels]
+                begins += [len(prompt)] * 2
+            answers = self.model.losses(rows, begins)
+            for at, number in enumerate(asked):
+                reason = answers.reasons[2 * at] or answers.reasons[2 * at + 1]
+                if reason is not None:
+                    told(number, Reply(None, reason, final=reason != "out_of_memory"))
+                    continue
+                first, second = (-float(answers.values[2 * at + side]) * len(self._labels[side]) for side in (0, 1))
+                share = 1 / (1 + math.exp(min(700.0, second - first)))
+                told(number, Reply(share, digest=digest_of(f"{first!r} {second!r}")))

@@ -1,0 +1,67 @@
+"""Contamination: evaluation examples that stand in a pool."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from instructsel.artifact import file_digest
+from instructsel.errors import StudyError
+
+if TYPE_CHECKING:
+    from instructsel.pool.pool import Pool
+
+
+NAMED: Final = 3
+"""Places a message names."""
+
+
+def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
+    """Refuse an evaluation set that is in the pool, before anything is trained on its answers.
+
+    Returns:
+        A warning where instructions are in both (lower-cased, with punctuation and white space taken as one), else None.
+
+    Raises:
+        StudyError: a file of both has the same bytes, or an evaluation example's conversation is in the pool.
+    """
+    own = {digest: name for file in pool.files if (digest := _digest(name := file.source.name)) is not None}
+    for file in evaluation.files:
+        digest = _digest(file.source.name)
+        if digest in own:
+            raise StudyError(
+                f"The evaluation set {file.source.name} has the bytes of {own[digest]}, which is in the pool.",
+                fix="Evaluate on examples that are not trained on.",
+            )
+    inside = {bytes(row) for row in np.ascontiguousarray(pool.digests)}
+    same = [position for position, row in enumerate(np.ascontiguousarray(evaluation.digests)) if bytes(row) in inside]
+    if same:
+        places = [evaluation.locate(position) for position in same[:NAMED]]
+        named = ", ".join(f"{name} line {lines[0]}" for name, lines in places)
+        raise StudyError(
+            f"{len(same):,} of {len(evaluation):,} evaluation examples are in the pool, so that they would be trained on: {named}"
+            f"{', …' if len(same) > NAMED else ''}.",
+            fix="Drop them from the pool or from the evaluation set.",
+        )
+    asked = Counter(plain for example in evaluation.examples() if (plain := _plain(example.instruction)))
+    found = {plain for example in pool.examples() if (plain := _plain(example.instruction)) in asked}
+    if not found:
+        return None
+    count = sum(asked[plain] for plain in found)
+    return f"{count:,} of {len(evaluation):,} evaluation instructions are in the pool too, with other answers."
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text.lower()).strip()
+
+
+def _digest(name: str) -> str | None:
+    """SHA-256 of a local file; None for what is none, such as standard input."""
+    try:
+        return file_digest(name) if Path(name).is_file() else None
+    except OSError:
+        return None

@@ -1,0 +1,269 @@
+"""Files into the rows of a pool: every row kept, dropped or quarantined."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.account import LISTED, Account, Quarantined
+from instructsel.errors import PoolError
+from instructsel.pool.example import Conversation
+from instructsel.pool.formats import _registry as registry
+from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat, kind
+from instructsel.pool.formats.mapped import Mapped
+from instructsel.pool.lines import Limits, Row, RowDropped, RowFault
+from instructsel.pool.sources import Source
+
+if TYPE_CHECKING:
+    pass
+
+Rows = Sequence[int] | NDArray[np.integer[Any]]
+
+
+DIGEST: Final = 16
+"""Bytes of an id."""
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """A source, its format, and where its rows stand."""
+
+    source: Source
+    format: Format
+    lines: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    chains: tuple[Chain, ...] = ()
+    """For a table format: the rows of each example."""
+
+    def row(self, number: int) -> Any:
+        return self.source.value(int(self.offsets[number]), int(self.lengths[number]))
+
+    def raw(self, number: int) -> bytes:
+        return self.source.raw(int(self.offsets[number]), int(self.lengths[number]))
+
+    def rows_of(self, number: int) -> tuple[int, ...]:
+        """The rows an example stands in."""
+        return self.chains[number].rows if self.chains else (number,)
+
+    def conversation(self, number: int, part: int) -> Conversation:
+        if isinstance(self.format, TableFormat):
+            return self.format.joined([self.row(row) for row in self.chains[number].rows])
+        return self.format.conversations(self.row(number))[part]
+
+
+class _Reading:
+    """Reads files one after the other and sorts what it found by id at the end."""
+
+    def __init__(self, limits: Limits, oasst: str) -> None:
+        self.limits = limits
+        self.oasst = oasst
+        self.account = Account()
+        self.files: list[_File] = []
+        self.high, self.low, self.raw = array("Q"), array("Q"), array("Q")
+        self.file_of, self.row_of, self.part_of, self.turns = array("H"), array("L"), array("H"), array("H")
+
+    def add(self, source: Source, chosen: str | Format) -> None:
+        """Read one file, or refuse it with its account."""
+        rows = source.rows()
+        try:
+            sample = list(itertools.islice(rows, registry.SAMPLE))
+            tally = _Tally(source)
+            everything = itertools.chain(sample, rows)
+            if isinstance(chosen, str):
+                detected = registry.detect([value for _, value in sample], oasst=self.oasst)
+                chosen_format, why = detected.format, detected.why
+                if chosen_format is None:
+                    self._refuse(source, everything, tally, detected.why, detected.fix)
+            else:
+                chosen_format, why = chosen, "as --map says" if isinstance(chosen, Mapped) else "as --format says"
+            assert chosen_format is not None
+            file = self._read(source, chosen_format, everything, tally)
+        except RowFault as fault:
+            raise PoolError(f"{source.name}: {fault.detail}.", fix="Check the file's quoting.") from fault
+        account = tally.account(f"{chosen_format.name}: {why}")
+        if not account.kept:
+            worst = max({**account.dropped, **account.quarantined}.items(), key=lambda item: item[1], default=("no rows", 0))
+            first = next(iter(tally.listed), None)
+            where = f", line {first.line}: {first.reason} ({first.detail})" if first else f", line 1: {worst[0]}"
+            raise PoolError(
+                f"{source.name}{where}. None of its {account.read:,} rows is an example (read as {chosen_format.name}).",
+                fix="Check --format, or name the fields with --map instruction=FIELD,response=FIELD",
+                account=self.account + account,
+            )
+        if not tally.answered:
+            raise PoolError(
+                f"{source.name}, line 1: none of its {account.read:,} rows has an answer: every response is empty.",
+                fix="A pool needs responses; if another field holds them, name it with --map instruction=FIELD,response=FIELD",
+                account=self.account
+                + replace(
+                    account,
+                    kept=0,
+                    examples=0,
+                    dropped={**account.dropped, "no_answer": account.dropped.get("no_answer", 0) + account.kept},
+                ),
+            )
+        self.account += account
+        self.files.append(file)
+
+    def _refuse(self, source: Source, rows: Iterable[tuple[Row, Any]], tally: _Tally, why: str, fix: str) -> None:
+        line = 1
+        for row, _ in rows:
+            if row.fault is not None:
+                tally.quarantine(row, row.fault)
+            else:
+                line = line if tally.dropped else row.line
+                tally.drop("refused")
+        if source.header_raw and "no known format" in why:
+            fix += "; if the file has no header row, name its columns with --columns a,b,c as well."
+        raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, account=self.account + tally.account("refused: " + why))
+
+    def _read(self, source: Source, chosen: Format, rows: Iterable[tuple[Row, Any]], tally: _Tally) -> _File:
+        lines, offsets, lengths = array("L"), array("q"), array("q")
+
+        def readable() -> Iterator[tuple[Row, Fields]]:
+            for row, value in rows:
+                if row.fault is None and not isinstance(value, dict):
+                    row.fault = RowFault("not_an_object", f"the row is {kind(value)}")
+                if row.fault is not None:
+                    tally.quarantine(row, row.fault)
+                    continue
+                lines.append(row.line)
+                offsets.append(row.offset)
+                lengths.append(row.length)
+                yield row, value
+
+        chains: list[Chain] = []
+        if isinstance(chosen, TableFormat):
+            chains = self._link(source, chosen, readable(), tally, lines, offsets)
+            file = self._file(source, chosen, lines, offsets, lengths, tuple(chains))
+            for number, chain in enumerate(chains):
+                found = file.conversation(number, 0)
+                tally.examples += 1
+                self._keep(found, b"\n".join(file.raw(row) for row in chain.rows), number, 0, tally)
+            tally.kept += len({row for chain in chains for row in chain.rows})
+            return file
+        for number, (row, value) in enumerate(readable()):
+            try:
+                conversations = chosen.conversations(value)
+            except RowFault as fault:
+                tally.quarantine(row, fault)
+                continue
+            except RowDropped as dropped:
+                tally.drop(dropped.reason)
+                continue
+            tally.kept += 1
+            for part, found in enumerate(conversations):
+                tally.examples += 1
+                self._keep(found, row.raw, number, part, tally)
+        return self._file(source, chosen, lines, offsets, lengths, ())
+
+    def _link(
+        self, source: Source, chosen: TableFormat, rows: Iterable[tuple[Row, Fields]], tally: _Tally, lines: array[int], offsets: array[int]
+    ) -> list[Chain]:
+        chains, dropped, faults = chosen.link(value for _, value in rows)
+        for number, fault in sorted(faults.items()):
+            tally.quarantine(Row(lines[number], offsets[number], b"", 0), fault)
+        for reason in dropped.values():
+            tally.drop(reason)
+        return chains
+
+    def _keep(self, found: Conversation, raw: bytes, number: int, part: int, tally: _Tally) -> None:
+        digest = hashlib.blake2b(found.canonical(), digest_size=DIGEST).digest()
+        self.high.append(int.from_bytes(digest[:8], "big"))
+        self.low.append(int.from_bytes(digest[8:], "big"))
+        self.raw.append(int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "big"))
+        self.file_of.append(len(self.files))
+        self.row_of.append(number)
+        self.part_of.append(part)
+        self.turns.append(min(len(found.messages), 65_535))
+        tally.answered = tally.answered or any(
+            turn.content.strip() for turn in found.messages if turn.role in ("assistant", "function_call")
+        )
+
+    @staticmethod
+    def _file(
+        source: Source, chosen: Format, lines: array[int], offsets: array[int], lengths: array[int], chains: tuple[Chain, ...]
+    ) -> _File:
+        return _File(
+            source, chosen, np.array(lines, dtype=np.uint32), np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64), chains
+        )
+
+    def finish(self) -> dict[str, Any]:
+        """The columns of the pool, in the order of ids."""
+        digests = np.stack([np.array(self.high, dtype=np.uint64), np.array(self.low, dtype=np.uint64)], axis=1)
+        raw, file_of, row_of = (
+            np.array(self.raw, dtype=np.uint64),
+            np.array(self.file_of, dtype=np.uint16),
+            np.array(self.row_of, dtype=np.uint32),
+        )
+        order = np.lexsort((digests[:, 1], digests[:, 0]))
+        digests = digests[order]
+        starts = np.flatnonzero(np.r_[True, (digests[1:] != digests[:-1]).any(axis=1)]) if len(order) else np.zeros(0, dtype=np.int64)
+        occurrences = np.arange(len(order), dtype=np.int64) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+        for start in starts[np.diff(np.r_[starts, len(order)]) > 1].tolist():
+            end = start + 1
+            while end < len(order) and (digests[end] == digests[start]).all():
+                end += 1
+            # Equal examples are told apart by what their rows hold, then by where they came from; never by arrival.
+            ranked = sorted(order[start:end].tolist(), key=lambda i: self._tie(int(file_of[i]), int(row_of[i])))
+            # Ids sort as text everywhere else, where ".10" stands before ".2".
+            numbers = sorted(range(end - start), key=lambda n: f".{n}" if n else "")
+            occurrences[start:end] = numbers
+            order[start:end] = [ranked[n] for n in numbers]
+        part_of, turns = np.array(self.part_of, dtype=np.uint16), np.array(self.turns, dtype=np.uint16)
+        return {
+            "files": tuple(self.files),
+            "account": self.account,
+            "digests": digests,
+            "occurrences": occurrences.astype(np.uint32),
+            "file_of": file_of[order],
+            "row_of": row_of[order],
+            "part_of": part_of[order],
+            "raw_digests": raw[order],
+            "turns": turns[order],
+        }
+
+    def _tie(self, number: int, row: int) -> tuple[bytes, str]:
+        file = self.files[number]
+        return b"\n".join(file.raw(each) for each in file.rows_of(row)), file.source.label
+
+
+class _Tally:
+    """Counts the rows of one file."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.kept = self.examples = 0
+        self.dropped: Counter[str] = Counter()
+        self.quarantined: Counter[str] = Counter()
+        self.listed: list[Quarantined] = []
+        self.answered = False
+
+    def quarantine(self, row: Row, fault: RowFault) -> None:
+        self.quarantined[fault.code] += 1
+        if len(self.listed) < LISTED:
+            self.listed.append(Quarantined(self.source.name, row.line, row.offset, fault.code, fault.detail))
+
+    def drop(self, reason: str) -> None:
+        self.dropped[reason] += 1
+
+    def account(self, why: str) -> Account:
+        read = self.kept + self.dropped.total() + self.quarantined.total()
+        return Account(
+            read=read,
+            kept=self.kept,
+            examples=self.examples,
+            dropped=dict(sorted(self.dropped.items())),
+            quarantined=dict(sorted(self.quarantined.items())),
+            quarantine=tuple(sorted(self.listed, key=lambda entry: entry.offset)),
+            formats={self.source.name: why},
+        )

@@ -1,0 +1,71 @@
+"""Records of scoring runs, for status."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, running, sweep
+from instructsel.cache import Cache, _modified, _remove, _unwritable
+
+RUNS: Final = "runs"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A scoring run as `instructsel status` tells of it: where it stands, in a small file that is removed when it ends."""
+
+    path: Path
+    told: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, cache: Cache, about: dict[str, Any]) -> Run:
+        """Begin one; a run of the same kind that was killed is taken over."""
+        folder = cache.folder / RUNS
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(cache.folder, error) from error
+        sweep(folder)
+        found = cls(
+            folder / f"{fingerprint(about)}.json",
+            {**about, "process": os.getpid(), "machine": machine(), "started": time.time(), "progress": {}},
+        )
+        found._write()
+        return found
+
+    def tell(self, name: str, done: int, total: int) -> None:
+        """Note how far an indicator is."""
+        self.told["progress"][name] = [done, total]
+        self.told["updated"] = time.time()
+        self._write()
+
+    def end(self) -> None:
+        """It is done: nothing is left to tell."""
+        _remove(self.path)
+
+    def _write(self) -> None:
+        with atomic_write(self.path) as file:
+            file.write(dump_json(self.told))
+
+
+def runs(cache: Cache) -> Iterator[dict[str, Any]]:
+    """The runs that have not ended, oldest first; `alive` says whether their process still works."""
+    found = []
+    for path in sorted((cache.folder / RUNS).glob("*.json")):
+        try:
+            told = orjson.loads(path.read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            continue
+        if isinstance(told, dict) and isinstance(told.get("process"), int):
+            # Another machine's process cannot be asked; it counts as working as long as it tells of itself.
+            here = told.get("machine") == machine()
+            fresh = time.time() - _modified(path) < 600
+            found.append({**told, "alive": running(told["process"]) if here else fresh, "note": str(path)})
+    yield from sorted(found, key=lambda each: each["started"] if isinstance(each.get("started"), float) else 0.0)

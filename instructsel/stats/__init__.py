@@ -1,0 +1,1 @@
+"""Statistics: variance, intervals, power, correlation, one of each in the project."""

@@ -1,0 +1,304 @@
+"""Power: the minimum detectable effect of a comparison, and how many runs a smaller one needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from instructsel.errors import UsageError
+from instructsel.extras import require
+from instructsel.stats.correlation import Floats
+from instructsel.stats.variance import (
+    DRAWS,
+    LEVEL,
+    MOST_ITEMS,
+    MOST_RUNS,
+    NEW_RUNS,
+    POINTS,
+    POWER,
+    SEEDS,
+    THESE_ITEMS,
+    THESE_MODELS,
+    Components,
+    Side,
+    Squares,
+    Target,
+    _beyond,
+    _check,
+    _sides,
+)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """How large a comparison would have to be to see an effect, one number at a time, the others as they are."""
+
+    effect: float
+    """In the grader's unit."""
+    items: int | None
+    """With these runs; None where no number of items is enough, or the items are fixed."""
+    runs: int | None
+    """Of either side that is trained (draws where there are several, else seeds), with these items; None where none up to 1,000 is enough."""
+    power: float = POWER
+    """With which it would be seen."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the variance of a difference comes from; from it the interval, its power, and what a larger comparison would see."""
+
+    n_items: int
+    """Graded in all runs."""
+    items: float
+    """The variance over items of the difference between the arms' means over runs."""
+    sides: tuple[Side, ...]
+    """Selection and baseline, without one that is a model as it is; empty where the inference is over items only."""
+    target: Target = NEW_RUNS
+    """To what the interval speaks."""
+
+    @property
+    def variance(self) -> float:
+        """Of the estimated difference."""
+        return float(self._variance(self.items, [(between, residual) for _, between, residual, _ in self._terms])[0])
+
+    @property
+    def df(self) -> float:
+        """Satterthwaite's degrees of freedom."""
+        return float(self._variance(self.items, [(between, residual) for _, between, residual, _ in self._terms])[1])
+
+    @cached_property
+    def _terms(self) -> list[tuple[float, float, float, int]]:
+        """Coefficient, between, residual, df: one a source, for two sides may draw on one."""
+        found: dict[tuple[str, ...], tuple[float, float, float, int]] = {}
+        for side in self.sides:
+            coefficient = found[side.source][0] if side.source in found else 0.0
+            found[side.source] = (coefficient + 1.0 / side.n, side.between, side.residual, side.df)
+        return list(found.values())
+
+    def _variance(self, items: Any, squares: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+        """The estimate of the variance, and its degrees of freedom, from mean squares; numbers or arrays of one shape.
+
+        The degrees of freedom are Satterthwaite's, with the mean squares between runs whole: taking the residual off in them,
+        too, would count few runs as many whenever their means happen to lie close together.
+        """
+        total, spread, least = np.zeros_like(items), np.zeros_like(items), math.inf
+        if self.target != THESE_ITEMS:
+            # A copy: an array of mean squares stays as it was.
+            total = total + items / self.n_items
+            spread = spread + (items / self.n_items) ** 2 / (self.n_items - 1)
+            least = self.n_items - 1
+        for (coefficient, _, _, df), (between, residual) in zip(self._terms, squares, strict=True):
+            taken_off = 0.0 if self.target == THESE_ITEMS else residual / self.n_items
+            total = total + coefficient * _beyond(between, taken_off)
+            spread = spread + (coefficient * between) ** 2 / df
+            least = min(least, df)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return total, np.maximum(np.where(spread > 0, total**2 / spread, least), least)
+
+    @cached_property
+    def _sampled(self) -> tuple[float, Floats, Floats]:
+        """The true variance, were the estimates true, and (POINTS,) estimates of it with their degrees of freedom.
+
+        The mean squares of a balanced normal table are independent multiples of χ². Power is averaged over a lattice of their
+        quantiles instead of random ones: the same in every run, and exact to the third digit.
+        """
+        terms = self._terms
+        quantiles = iter(_lattice(POINTS, 1 + 2 * len(terms)))
+        over_items = self.items * _chi_squared(next(quantiles), self.n_items - 1) if self.target != THESE_ITEMS else np.zeros(POINTS)
+        squares = []
+        truth = 0.0 if self.target == THESE_ITEMS else self.items / self.n_items
+        for coefficient, between, residual, df in terms:
+            # What is estimated to be less than its residual is 0 between runs.
+            whole = between if self.target == THESE_ITEMS else max(between, residual / self.n_items)
+            taken_off = 0.0 if self.target == THESE_ITEMS else residual / self.n_items
+            truth += coefficient * (whole - taken_off)
+            runs, left = next(quantiles), next(quantiles)
+            squares.append((whole * _chi_squared(runs, df), residual * _chi_squared(left, max(df * (self.n_items - 1), 1))))
+        variances, degrees = self._variance(over_items, squares)
+        return truth, variances, degrees
+
+    def power(self, effect: float, *, level: float = LEVEL) -> float:
+        """How often such a comparison would find an effect (in the grader's unit) in its true direction, two-sided.
+
+        Raises:
+            MissingExtra: scipy is not installed.
+        """
+        special = require("scipy.special", needed_by="the power of a comparison")
+        truth, variances, degrees = self._sampled
+        if truth <= 0:
+            return 1.0 if effect else 0.0
+        critical = special.stdtrit(degrees, 0.5 + level / 2.0)
+        return float(special.ndtr((abs(effect) - critical * np.sqrt(variances)) / math.sqrt(truth)).mean())
+
+    def detectable(self, *, level: float = LEVEL, power: float = POWER) -> float:
+        """The effect, in the grader's unit, that such a comparison would find with this power.
+
+        Raises:
+            MissingExtra: scipy is not installed.
+        """
+        special = require("scipy.special", needed_by="the minimal detectable effect")
+        truth, variances, degrees = self._sampled
+        if truth <= 0:
+            return 0.0
+        margins = special.stdtrit(degrees, 0.5 + level / 2.0) * np.sqrt(variances)
+        low, high = 0.0, float(margins.max()) + 10.0 * math.sqrt(truth)
+        for _ in range(60):
+            middle = (low + high) / 2.0
+            found = special.ndtr((middle - margins) / math.sqrt(truth)).mean()
+            low, high = (middle, high) if found < power else (low, middle)
+        return high
+
+    def needed(self, effect: float, *, level: float = LEVEL, power: float = POWER) -> Needed:
+        """The number of items, or of runs, with which an effect (in the grader's unit) would be found."""
+        items = runs = None
+        if self.target != THESE_ITEMS:
+            items = _least(lambda n: self.scaled(n_items=n).power(effect, level=level) >= power, 2, MOST_ITEMS)
+        if self.target != THESE_MODELS and self.sides and all(side.n > 1 for side in self.sides):
+            runs = _least(lambda n: self.scaled(runs=n).power(effect, level=level) >= power, 2, MOST_RUNS)
+        return Needed(abs(effect), items, runs, power)
+
+    def scaled(self, *, n_items: int | None = None, runs: int | None = None) -> Spread:
+        """The same sources of variance with another number of items, or of runs a side."""
+        n_items = self.n_items if n_items is None else n_items
+        left = self.items - sum(side.residual / side.n for side in self.sides)
+        sides = []
+        for side in self.sides:
+            n = side.n if runs is None else runs
+            # Items are fixed there: the residual stays in the mean of a run.
+            between = side.between if self.target == THESE_ITEMS else side.variance(self.n_items) + side.residual / n_items
+            own = runs is not None and runs > 2
+            sides.append(replace(side, n=n, between=between, df=n - 1 if own else side.df, source=(side.arm,) if own else side.source))
+        items = self.items if runs is None else max(left, 0.0) + sum(side.residual / side.n for side in sides)
+        return replace(self, n_items=n_items, items=items, sides=tuple(sides))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large a comparison is to be."""
+
+    items: int
+    """Graded in every run."""
+    draws: int = 1
+    """Subsets of the selection."""
+    seeds: int = 3
+    """Trainings on each."""
+    baseline_draws: int = 3
+    """Subsets of the baseline."""
+    baseline_seeds: int = 3
+    """Trainings on each."""
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if getattr(self, name) < 1:
+                raise UsageError(f"A plan with {getattr(self, name)} {name} cannot be.", fix="Give a whole number of at least 1.")
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a planned comparison would see."""
+
+    effect: float
+    """In the grader's unit."""
+    power: float
+    """How often it would be found, in [0, 1]."""
+    detectable: float
+    """The effect that would be found with 80 % power, in the grader's unit."""
+    standard_error: float
+    """Of the difference, expected."""
+    level: float
+    """Of the two-sided interval."""
+    plan: Plan
+    """What was planned."""
+    components: Components
+    """What was assumed."""
+    notes: tuple[str, ...] = ()
+    """What has to be said beside it."""
+
+
+def power(plan: Plan, components: Components, *, effect: float, level: float = LEVEL, target: Target = NEW_RUNS) -> Power:
+    """How often a planned comparison would find an effect, and the least effect it would find with 80 % power.
+
+    Averaged over what the comparison would estimate, few degrees of freedom and all; not the normal approximation.
+
+    Args:
+        plan: items, draws and seeds.
+        components: from `Verification.components` of a pilot, or given.
+        effect: in the grader's unit.
+        level: of the two-sided interval; for the verdict over several graders or baselines, 1 − 0.05 / their number.
+        target: as of `compare`.
+
+    Raises:
+        UsageError: a plan in which runs cannot be told apart, or a variance it needs is not among the components.
+        MissingExtra: scipy is not installed.
+    """
+    _check(level, target)
+    spread, notes = _expected(plan, components, target)
+    if target != THESE_ITEMS and plan.items < 2:
+        raise UsageError("A plan needs at least two items.", fix="Grade more items, or ask for the target 'these items'.")
+    found = spread.power(effect, level=level)
+    return Power(effect, found, spread.detectable(level=level), math.sqrt(spread.variance), level, plan, components, notes)
+
+
+def _expected(plan: Plan, given: Components, target: Target) -> tuple[Spread, tuple[str, ...]]:
+    """The spread a plan would have if every mean square came out as expected."""
+    shapes = (("selection", plan.draws, plan.seeds), ("baseline", plan.baseline_draws, plan.baseline_seeds))
+    squares = []
+    for arm, draws, seeds in shapes:
+        # Unknown stays NaN until it is clear that it is needed. Draws of one seed each have the seeds' variance in theirs.
+        over_seeds = math.nan if given.seeds is None else given.seeds
+        over_draws = math.nan if given.draws is None else given.draws + (given.seeds or 0.0) / seeds
+        residual = given.residual / seeds
+        between = over_draws + residual / plan.items if draws > 1 else 0.0
+        within = over_seeds + given.residual / plan.items if seeds > 1 else 0.0
+        squares.append(Squares(arm, draws, draws * seeds, between, residual, within, given.residual, draws * (seeds - 1)))
+    items = given.items + sum(given.residual / each.runs for each in squares)
+    if target == THESE_MODELS:
+        return Spread(plan.items, items, (), target), ()
+    sides, notes = _sides(squares)
+    if sides is None:
+        raise UsageError(
+            "With one run a side it is unknown how much runs vary.", fix="Plan more seeds or draws, or ask for the target 'these models'."
+        )
+    unknown = [name for name in (SEEDS, DRAWS) if getattr(given, name) is None]
+    if any(math.isnan(side.between) for side in sides):
+        raise UsageError(
+            f"The plan needs the variance between {' and '.join(unknown)}, which the components lack.",
+            fix="Give it, or run a pilot with several.",
+        )
+    return Spread(plan.items, items, sides, target), notes
+
+
+@lru_cache(maxsize=8)
+def _lattice(points: int, dimensions: int) -> Floats:
+    """(dimensions, points) in (0, 1), evenly spread: Roberts' additive recurrence, the golden ratio in more dimensions."""
+    ratio = 2.0
+    for _ in range(60):
+        ratio = (1.0 + ratio) ** (1.0 / (dimensions + 1))
+    steps = ratio ** -np.arange(1.0, dimensions + 1.0)
+    found: Floats = (0.5 + steps[:, None] * np.arange(1, points + 1)) % 1.0
+    return found
+
+
+def _chi_squared(quantiles: Floats, df: float) -> Floats:
+    """Quantiles of χ² / df: exact below 50 degrees of freedom, Wilson and Hilferty's from there on."""
+    special = require("scipy.special", needed_by="the power of a comparison")
+    if df < 50:
+        exact: Floats = 2.0 * special.gammaincinv(df / 2.0, quantiles) / df
+        return exact
+    approximate: Floats = (1.0 - 2.0 / (9.0 * df) + special.ndtri(quantiles) * math.sqrt(2.0 / (9.0 * df))) ** 3
+    return approximate
+
+
+def _least(enough: Callable[[int], bool], low: int, high: int) -> int | None:
+    """The least whole number in [low, high] that is enough, where more is never worse; None where `high` is not."""
+    if not enough(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return low

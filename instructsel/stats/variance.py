@@ -1,0 +1,324 @@
+"""Variance components of graded runs: replicates, seeds, items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.errors import UsageError
+
+Floats = NDArray[np.float64]
+
+
+NEW_RUNS: Final = "new runs"
+
+
+THESE_MODELS: Final = "these models"
+
+
+THESE_ITEMS: Final = "these items"
+
+
+Target = Literal["new runs", "these models", "these items"]
+
+
+TARGETS: Final[tuple[Target, ...]] = (NEW_RUNS, THESE_MODELS, THESE_ITEMS)
+"""To what the interval speaks: new items and new training runs; new items, but these checkpoints; new runs, but these items."""
+
+
+METHODS: Final[dict[Target, str]] = {NEW_RUNS: "mixed", THESE_MODELS: "paired t over items", THESE_ITEMS: "t over draws"}
+
+
+DRAWS: Final = "draws"
+
+
+SEEDS: Final = "seeds"
+
+
+LEVEL: Final = 0.95
+
+
+POWER: Final = 0.8
+"""Of the minimal detectable effect and of the needed numbers."""
+
+
+EFFECT: Final = 0.1
+"""In standard deviations over items: what the needed numbers are for, unless said otherwise."""
+
+
+REPEATS: Final = 2000
+"""Of the bootstrap."""
+
+
+POINTS: Final = 1024
+"""Of the lattice over which power is averaged: power is within 0.01 of that over 100,000 random points."""
+
+
+MOST_ITEMS: Final = 10_000_000
+
+
+MOST_RUNS: Final = 1000
+
+
+CELLS: Final = 1 << 22
+"""Items drawn at once by the bootstrap: 32 MB."""
+
+
+ROUNDING: Final = 1e-9
+"""Of a mean square between runs: what is left below it is no variance."""
+
+
+NO_VARIANCE: Final = 1e-12
+"""Relative to the largest value; below it a standard deviation is rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArmValues:
+    """What one arm's runs were graded with, on the items that count."""
+
+    arm: str
+    """Its name."""
+    draws: tuple[int, ...]
+    """(runs,), the subset each run was trained on; equal numbers are seeds of one subset."""
+    values: Floats
+    """(runs, items), finite."""
+    fixed: bool = False
+    """Whether it is one model as it is, such as the base: no training could have come out otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.fixed and len(self.draws) > 1:
+            raise UsageError(f"{self.arm} is one model as it is, and has {len(self.draws)}.")
+        if self.values.ndim != 2 or len(self.values) != len(self.draws) or not self.draws:
+            raise UsageError(f"The values of {self.arm} are {self.values.shape} for {len(self.draws)} runs.")
+        if not np.isfinite(self.values).all():
+            raise UsageError(f"{self.arm} has values that are not finite.", fix="Leave out the items that not every run has.")
+
+    @property
+    def runs(self) -> int:
+        """How many."""
+        return len(self.draws)
+
+    @property
+    def n_draws(self) -> int:
+        """Different subsets."""
+        return len(set(self.draws))
+
+    @property
+    def n_items(self) -> int:
+        """How many."""
+        return int(self.values.shape[1])
+
+    @cached_property
+    def by_draw(self) -> Floats:
+        """(draws, items), the mean over the seeds of each draw: a draw counts once, however many seeds it has."""
+        labels = np.array(self.draws)
+        return np.stack([self.values[labels == draw].mean(axis=0) for draw in sorted(set(self.draws))])
+
+    @cached_property
+    def item_sd(self) -> float | None:
+        """The standard deviation over items within a run, pooled over the runs; None with one item or where all are equal."""
+        if self.n_items < 2:
+            return None
+        found = math.sqrt(float(self.values.var(axis=1, ddof=1).mean()))
+        return found if found > NO_VARIANCE * float(np.abs(self.values).max()) else None
+
+
+@dataclass(frozen=True)
+class Squares:
+    """The mean squares of one arm's table of runs × items, between its draws and between the seeds within them."""
+
+    arm: str
+    """Its name."""
+    draws: int
+    """Subsets."""
+    runs: int
+    """Trained models."""
+    between: float = 0.0
+    """The variance between the means of draws; of 1 / (n items) of the residual, too."""
+    residual: float = 0.0
+    """Of an item in a draw, when item and draw are taken off."""
+    within: float = 0.0
+    """The variance between the means of seeds within a draw, pooled over draws; of 1 / (n items) of the residual, too."""
+    within_residual: float = 0.0
+    """Of an item in a run, when item × draw and run are taken off."""
+    within_df: int = 0
+    """Runs less draws."""
+    fixed: bool = False
+    """Whether it is one model as it is."""
+
+    @classmethod
+    def of(cls, arm: ArmValues) -> Self:
+        """The mean squares of what was graded; 0 where there is one of a kind."""
+        between, residual = _mean_squares([arm.by_draw])
+        labels = np.array(arm.draws)
+        within, within_residual = _mean_squares([arm.values[labels == draw] for draw in sorted(set(arm.draws))])
+        return cls(arm.arm, arm.n_draws, arm.runs, between, residual, within, within_residual, arm.runs - arm.n_draws, arm.fixed)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One arm's part in the variance of a difference."""
+
+    arm: str
+    """Its name."""
+    counted: str
+    """draws or seeds: what varies from one of its runs to the next."""
+    n: int
+    """How many of them."""
+    between: float
+    """The variance between their means over items."""
+    residual: float
+    """The variance of item × run."""
+    df: int
+    """Degrees of freedom of `between`."""
+    source: tuple[str, ...]
+    """What the variance was estimated from: `counted` and the arms."""
+
+    def variance(self, n_items: int) -> float:
+        """Between the means over infinitely many items: what is left without the residual, and never below 0."""
+        return float(_beyond(self.between, self.residual / n_items))
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variances of a grader's values, for planning. From a pilot, or given."""
+
+    items: float
+    """Over items, of the true difference between two arms: how differently they do on different items."""
+    residual: float
+    """Of an item in a run, beyond all else."""
+    seeds: float | None
+    """Between training runs on the same subset; None where no subset had two."""
+    draws: float | None
+    """Between random subsets, beyond seeds; None where no arm had two."""
+    item_sd: float | None = None
+    """The standard deviation of values over items in a run."""
+
+    def __post_init__(self) -> None:
+        for name in ("items", "residual", "seeds", "draws"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise UsageError(
+                    f"The variance {name} is {value}.", fix="A variance is a number of at least 0, or None where it is unknown."
+                )
+
+
+def item_sd(selection: ArmValues, baseline: ArmValues) -> float | None:
+    """The standard deviation over items within a run, pooled over both arms; None where all values are equal.
+
+    Of both, since one may have none: a judge's preference for the reference's own answers is a tie everywhere.
+    """
+    if selection.n_items < 2:
+        return None
+    found = math.sqrt(sum((arm.item_sd or 0.0) ** 2 for arm in (selection, baseline)) / 2.0)
+    return found or None
+
+
+def components(selection: ArmValues, baseline: ArmValues, *, others: Sequence[ArmValues] = ()) -> Components:
+    """Variance components of what was graded, pooled over the arms, for planning another comparison.
+
+    Raises:
+        UsageError: fewer than two items.
+    """
+    if baseline.n_items < 2:
+        raise UsageError("Variance components need at least two items.", fix="Grade item by item.")
+    squares = [Squares.of(arm) for arm in (selection, baseline, *others) if arm.n_items > 1]
+    n = baseline.n_items
+    within = _pooled([(each.within, each.within_residual, each.within_df) for each in squares])
+    between = _pooled([(each.between, each.residual, each.draws - 1) for each in squares])
+    seeds = None if within is None else max(within[0] - within[1] / n, 0.0)
+    draws = None
+    if between is not None:
+        per_draw = [each.runs / each.draws for each in squares if each.draws > 1]
+        noise = 0.0 if seeds is None else seeds / (sum(per_draw) / len(per_draw))
+        draws = max(between[0] - between[1] / n - noise, 0.0)
+    # With one run a side the residual stays among the per-item differences, where it counts as much.
+    residual = within[1] if within is not None else between[1] if between is not None else 0.0
+    # What is left of the per-item differences when the residual's share in them is taken off.
+    raw = float((selection.by_draw.mean(axis=0) - baseline.by_draw.mean(axis=0)).var(ddof=1))
+    items = max(raw - residual / selection.runs - residual / baseline.runs, 0.0)
+    return Components(items, residual, seeds, draws, item_sd(selection, baseline))
+
+
+def _check(level: float, target: str) -> None:
+    if not 0.0 < level < 1.0:
+        raise UsageError(f"A level of {level} cannot be.", fix="Give a number between 0 and 1, e.g. 0.95.")
+    if target not in TARGETS:
+        raise UsageError.named(target, TARGETS, noun="target")
+
+
+def _beyond(between: Any, residual: Any) -> Any:
+    """What is left of a mean square between runs without the residual in it: never below 0, and 0 where only rounding is left."""
+    left = between - residual
+    return np.where(left > ROUNDING * np.abs(between), left, 0.0)
+
+
+def _mean_squares(tables: Sequence[Floats]) -> tuple[float, float]:
+    """Between rows, and row × column, of tables (rows, columns) of one width, pooled by degrees of freedom; 0 without any."""
+    df = sum(len(table) - 1 for table in tables)
+    if not df:
+        return 0.0, 0.0
+    between = residual = 0.0
+    for table in tables:
+        rows = table.mean(axis=1)
+        between += float(((rows - rows.mean()) ** 2).sum())
+        residual += float(((table - rows[:, None] - table.mean(axis=0) + rows.mean()) ** 2).sum())
+    n = tables[0].shape[1]
+    return between / df, residual / (df * (n - 1)) if n > 1 else 0.0
+
+
+def _pooled(squares: Sequence[tuple[float, float, int]]) -> tuple[float, float, int] | None:
+    """Mean squares (between, residual, df) pooled by their degrees of freedom; None where there are none."""
+    df = sum(each[2] for each in squares)
+    if not df:
+        return None
+    return sum(each[0] * each[2] for each in squares) / df, sum(each[1] * each[2] for each in squares) / df, df
+
+
+def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, ...] | None, tuple[str, ...]]:
+    """The part of the first two arms in the variance, and notes; None where it is unknown how much the runs of one vary."""
+    sides: list[Side] = []
+    notes: list[str] = []
+    for own, other in ((squares[0], squares[1]), (squares[1], squares[0])):
+        if own.fixed:
+            notes.append(f"{own.arm} is one model as it is: it has no part in how much runs vary.")
+            continue
+        side, said = _side(own, other, squares)
+        notes += said
+        if side is None:
+            return None, tuple(notes)
+        sides.append(side)
+    return tuple(sides), tuple(dict.fromkeys(notes))
+
+
+def _side(own: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Side | None, list[str]]:
+    few = f"{own.arm} has 2 {{0}}: 1 degree of freedom, for which an interval at 95 % covers 89 to 98 %."
+    if own.draws > 1:
+        side = Side(own.arm, DRAWS, own.draws, own.between, own.residual, own.draws - 1, (DRAWS, own.arm))
+        return side, [few.format(DRAWS)] if own.draws == 2 else []
+    notes = [f"{own.arm} has one draw: the interval speaks of this subset, not of new ones."]
+    if own.within_df > 1:
+        return Side(own.arm, SEEDS, own.runs, own.within, own.within_residual, own.within_df, (SEEDS, own.arm)), notes
+    lending = [each for each in squares if each.within_df]
+    pooled = _pooled([(each.within, each.within_residual, each.within_df) for each in lending])
+    if pooled is not None and (pooled[2] > 1 or own.within_df == 0):
+        names = ", ".join(sorted(each.arm for each in lending))
+        count = f"{own.runs} seed{'s' * (own.runs > 1)}"
+        notes.append(f"{own.arm} has {count}: how much seeds vary is taken from all arms with several ({names}), as if all varied alike.")
+        return Side(own.arm, SEEDS, own.runs, *pooled, (SEEDS, *(each.arm for each in lending))), notes
+    if own.within_df:
+        notes.append(few.format(SEEDS))
+        return Side(own.arm, SEEDS, own.runs, own.within, own.within_residual, own.within_df, (SEEDS, own.arm)), notes
+    drawn = [other] if other.draws > 1 else [each for each in squares if each.draws > 1]
+    borrowed = _pooled([(each.between, each.residual, each.draws - 1) for each in drawn])
+    if borrowed is None:
+        return None, notes
+    names = ", ".join(sorted(each.arm for each in drawn))
+    notes.append(f"{own.arm} has 1 seed, and so has every draw: the variance between the draws of {names} stands in, which is larger.")
+    return Side(own.arm, SEEDS, 1, *borrowed, (DRAWS, *(each.arm for each in drawn))), notes

@@ -1,0 +1,542 @@
+"""How many rows to keep: fine-tune on the best n of a ranking for several n and seeds, and see which losses noise cannot explain."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import orjson
+import polars as pl
+
+from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, fingerprint, machine, now
+from instructsel.errors import EnvironmentFault, StudyError, UsageError
+from instructsel.extras import require
+from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
+from instructsel.selection.budget import Count
+from instructsel.selection.candidates import NEAR, Setting
+from instructsel.selection.selection import Selection
+from instructsel.tables import release
+
+if TYPE_CHECKING:
+    from instructsel.pool.pool import Pool
+from instructsel.errors import ScoresError
+from instructsel.study.size_curve import KIND, LEAST, MOST, NAMED, NEEDED_BY, SizeCurve, SizeRow, _mean
+
+Method = Literal["grid", "blend"]
+Progress = Callable[[int, int], None]
+"""Told how many fine-tunes are done, and of how many at most."""
+
+CONFIGURATION: Final = "search.json"
+DAMAGED: Final = ".damaged"
+
+METHODS: Final = ("grid", "blend")
+
+
+def search_size(
+    selection: Selection,
+    *,
+    trainer: Trainer,
+    grader: Grader,
+    report: Grader,
+    sizes: Sequence[int] | None = None,
+    method: Method = "grid",
+    least: int = LEAST,
+    most: int | None = None,
+    trials: int = 8,
+    seeds: Sequence[int] = (0, 1, 2),
+    seed: int = 0,
+    folder: str | Path | None = None,
+    progress: Progress | None = None,
+) -> SizeCurve:
+    """Fine-tune on the best n rows of a selection's ranking, for several n, and compare the losses.
+
+    The best n are what `select` keeps with a budget of n: same ranking, duplicates, quotas and floors. Sizes are compared by the
+    search set alone; the report set says how good the chosen one is, and the two may not share an item. Every size is trained with
+    every seed, and a checkpoint is removed when it is graded.
+
+    Args:
+        selection: made by `select` or `baselines`, not read from a file; its own budget has no part in the search.
+        trainer: fine-tunes.
+        grader: the search set, lower is better.
+        report: the report set, lower is better.
+        sizes: of a grid; by default `least`, doubled as often as there is room, and `most`.
+        method: grid, or blend: BlendSearch from FLAML over log-uniform whole numbers from `least` to `most`, starting at `least`.
+        least: the smallest size.
+        most: the largest; by default 10,000, or all rows that are left where these are fewer.
+        trials: sizes that blend asks for; one that it asks for again is not trained again.
+        seeds: of training, whole numbers; with one, no size can be told from luck.
+        seed: of blend.
+        folder: where every finished fine-tune is written down, so that a search goes on where it was interrupted; it may be given again
+            with other sizes, seeds, or method. None keeps nothing.
+        progress: told how many fine-tunes are done, and of how many at most.
+
+    Raises:
+        UsageError: a selection read from a file, a setting that cannot be, more rows than are left, a grader whose higher values are
+            better, or search set, report set and pool that share an item.
+        StudyError: the folder is of another search, or a grader had no value for any item, or other items than before.
+        MissingExtra: blend without FLAML, or several seeds without SciPy.
+        TrainingError, TrainingDiverged: from the trainer; what finished before is in the folder.
+
+    Source: InstructMining v2, arXiv:2307.06290v3, which searched the size by BlendSearch (Wang et al. 2021, ICLR) and reported the metric
+    that it searched by; that is what the second set is for.
+    """
+    ranked = _Ranked.of(selection)
+    if method not in METHODS:
+        raise UsageError.named(method, METHODS, noun="method of size search")
+    _check_numbers("seed", seeds, floor=0)
+    if method == "blend":
+        _check_numbers("number of trials", [trials], floor=1)
+        _check_numbers("seed", [seed], floor=0)
+        if sizes is not None:
+            raise UsageError("BlendSearch finds its sizes itself.", fix="Give least and most, or the method grid.")
+    grid, least, most = _range(ranked, sizes, least, most)
+    pool_items = frozenset(ranked.setting.ids)
+    _check_graders(grader, report, pool_items)
+    # Before anything is trained: what is needed at the end must not be missing then.
+    if len(seeds) > 1:
+        require("scipy.special", needed_by=NEEDED_BY)
+    flaml = _flaml() if method == "blend" else None
+    work = _Work(
+        ranked=ranked,
+        trainer=trainer,
+        grader=grader,
+        report=report,
+        pool_items=pool_items,
+        place=_Place.of(folder, _configuration(ranked, trainer, grader, report)),
+        seeds=tuple(seeds),
+        total=(trials if flaml else len(grid)) * len(seeds),
+        progress=progress or _silent,
+    )
+    if flaml is None:
+        for size in grid:
+            work.loss(size)
+    else:
+        _blend(flaml, work.loss, least=least, most=most, trials=trials, seed=seed)
+    return SizeCurve(
+        rows=tuple(row for size in sorted(work.done) for row in work.done[size]),
+        search=grader.name,
+        report=report.name,
+        unit=work.units[0] if work.units else "",
+        method=method,
+        least=least,
+        most=most,
+        configuration=work.place.configuration,
+    )
+
+
+def grid_sizes(least: int, most: int) -> tuple[int, ...]:
+    """From `least` to `most` by doubling, both ends included.
+
+    >>> grid_sizes(512, 5000)
+    (512, 1024, 2048, 4096, 5000)
+    """
+    return (*(least * 2**power for power in range((most // least).bit_length()) if least * 2**power < most), most)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranked:
+    """The rows of a selection that were neither removed nor repeat a better one, best first."""
+
+    name: str
+    setting: Setting
+    positions: list[int]
+    """In the pool."""
+
+    @classmethod
+    def of(cls, selection: Selection) -> _Ranked:
+        if selection.setting is None:
+            raise UsageError(
+                "Sizes are tried on a selection as it is made; this one was read from a file.",
+                fix="Select again, and search in the same run.",
+            )
+        # A budget leaves its mark in the reasons alone: ranks and near-duplicates are what they are without one.
+        fresh = (
+            selection.frame.with_row_index("position")
+            .filter(pl.col("rank").is_not_null() & pl.col("reason").ne_missing(NEAR))
+            .sort("rank", maintain_order=True)
+        )
+        return cls(selection.name, selection.setting, fresh["position"].to_list())
+
+    def ids(self, n: int) -> tuple[str, ...]:
+        """Of the best n under the quotas, best first: what `select` keeps with a budget of n."""
+        # Its own filling, so that it cannot come to differ.
+        kept, _, _, _ = replace(self.setting, budget=Count(n))._fill(self.positions)
+        return tuple(self.setting.ids[position] for position in kept)
+
+    @cached_property
+    def available(self) -> int:
+        """Rows that the largest budget would keep."""
+        return len(self.ids(max(1, len(self.positions))))
+
+    def part(self, ids: Sequence[str]) -> Pool:
+        """These rows as a pool."""
+        return self.setting.pool.take(ids)
+
+
+def _range(ranked: _Ranked, sizes: Sequence[int] | None, least: int, most: int | None) -> tuple[tuple[int, ...], int, int]:
+    """The grid, and the smallest and largest size."""
+    there = ranked.available
+    if sizes is not None:
+        _check_numbers("size", sizes, floor=1)
+        grid = tuple(sorted(sizes))
+        if grid[-1] > there:
+            raise UsageError(f"The selection has {there:,} rows to keep, fewer than {grid[-1]:,}.", fix=f"Give sizes up to {there:,}.")
+        return grid, grid[0], grid[-1]
+    for end in (least,) if most is None else (least, most):
+        _check_numbers("size", [end], floor=1)
+    largest = min(MOST, there) if most is None else most
+    if largest > there or least > largest:
+        raise UsageError(
+            f"Sizes from {least:,} to {largest:,} cannot be tried: the selection has {there:,} rows to keep.",
+            fix=f"Give least and most within 1 and {there:,}, least not above most.",
+        )
+    return grid_sizes(least, largest), least, largest
+
+
+def _check_numbers(noun: str, numbers: Sequence[int], *, floor: int) -> None:
+    if not numbers:
+        raise UsageError(f"A size search needs a {noun}.", fix="Give one or more.")
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int) or number < floor:
+            raise UsageError(f"A {noun} is a whole number from {floor}, not {number!r}.")
+    if len(set(numbers)) != len(numbers):
+        raise UsageError(f"A {noun} stands twice among {', '.join(map(str, numbers))}.", fix="Name each once.")
+
+
+def _check_graders(grader: Grader, report: Grader, pool_items: frozenset[str]) -> None:
+    """Refuse sets that overlap, as far as it can be known before a checkpoint is graded."""
+    if _plain(grader.fingerprint) == _plain(report.fingerprint):
+        raise UsageError(
+            f"{grader.name} would both choose the size and report on it: the two graders are the same.",
+            fix="Report on a set that has no part in the choice.",
+        )
+    _check_disjoint(grader.name, _items(grader), report.name, _items(report), pool_items)
+
+
+def _items(grader: Grader) -> Sequence[str]:
+    """What a grader says it will grade; nothing where it does not say."""
+    for attribute in ("item_hashes", "items"):
+        found = getattr(grader, attribute, None)
+        if found is not None and not callable(found):
+            return tuple(found)
+    return ()
+
+
+def _check_disjoint(search: str, search_items: Sequence[str], report: str, report_items: Sequence[str], pool_items: frozenset[str]) -> None:
+    both = sorted(set(search_items) & set(report_items))
+    if both:
+        raise UsageError(
+            f"{len(both):,} of {len(report_items):,} items of the report set {report} are in the search set {search}, by which the size is "
+            f"chosen: {_first(both)}.",
+            fix="Take them out of one of the two.",
+        )
+    for name, items in ((search, search_items), (report, report_items)):
+        inside = sorted(pool_items.intersection(items))
+        if inside:
+            raise UsageError(
+                f"{len(inside):,} of {len(items):,} items of {name} are in the pool, so that they would be trained on: {_first(inside)}.",
+                fix="Drop them from the pool or from the evaluation set.",
+            )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+
+
+def _configuration(ranked: _Ranked, trainer: Trainer, grader: Grader, report: Grader) -> dict[str, Any]:
+    """What every fine-tune of the search depends on besides its size and seed."""
+    setting = ranked.setting
+    found: dict[str, Any] = _plain(
+        {
+            "pool": {"fingerprint": setting.pool.fingerprint},
+            "selection": {
+                "name": ranked.name,
+                "ranking": fingerprint([setting.ids[position] for position in ranked.positions]),
+                "quotas": dict(sorted(setting.quotas.items())),
+            },
+            "trainer": dict(trainer.fingerprint),
+            "grader": {"name": grader.name, **grader.fingerprint},
+            "report": {"name": report.name, **report.fingerprint},
+        }
+    )
+    return found
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The folder of a search: its configuration, and a sealed file for each fine-tune that ended."""
+
+    path: Path | None
+    configuration: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, folder: str | Path | None, configuration: Mapping[str, Any]) -> _Place:
+        if folder is None:
+            return cls(None, configuration)
+        path = Path(folder)
+        file = path / CONFIGURATION
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            before = orjson.loads(file.read_bytes())["configuration"] if file.exists() else None
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise StudyError(f"{file} is not the configuration of a size search.", fix="Name another folder.") from error
+        except OSError as error:
+            raise EnvironmentFault(f"The folder {path} cannot be used: {error.strerror or error}.", fix="Name another one.") from error
+        if before is None:
+            whole = {"kind": KIND, "schema_version": SCHEMA_VERSION, "instructsel": release(), "configuration": configuration}
+            with atomic_write(file) as out:
+                out.write(dump_json(whole, indent=True) + b"\n")
+        elif before != configuration:
+            other = before if isinstance(before, dict) else {}
+            parts = sorted(part for part in {*configuration, *other} if configuration.get(part) != other.get(part))
+            raise StudyError(
+                f"{path} is the folder of another size search; what differs: {', '.join(parts)}. Nothing in it was changed.",
+                fix="Name another folder, or give this search what that one had.",
+            )
+        return cls(path, configuration)
+
+    def read(self, size: int, seed: int, ids: str) -> dict[str, Any] | None:
+        """What was written of a fine-tune; None where there is nothing. A damaged file is moved aside."""
+        if self.path is None:
+            return None
+        file = self._file(size, seed)
+        try:
+            told = orjson.loads(file.read_bytes())
+            digest = told.pop("digest")
+        except FileNotFoundError:
+            return None
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            told, digest = None, ""
+        known = {"configuration": fingerprint(self.configuration), "size": size, "seed": seed, "ids": ids}
+        if told is None or digest != fingerprint(told) or any(told.get(key) != value for key, value in known.items()):
+            os.replace(file, file.with_name(file.name + DAMAGED))
+            return None
+        found: dict[str, Any] = told
+        return found
+
+    def write(self, size: int, seed: int, ids: str, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Write down a fine-tune for good; what was written."""
+        whole: dict[str, Any] = _plain(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "configuration": fingerprint(self.configuration),
+                "size": size,
+                "seed": seed,
+                "ids": ids,
+                **told,
+            }
+        )
+        if self.path is not None:
+            with atomic_write(self._file(size, seed)) as out:
+                out.write(dump_json({**whole, "digest": fingerprint(whole)}, indent=True) + b"\n")
+        return whole
+
+    def _file(self, size: int, seed: int) -> Path:
+        assert self.path is not None
+        return self.path / f"size{size}-seed{seed}.json"
+
+
+@dataclass(eq=False)
+class _Work:
+    """A search under way."""
+
+    ranked: _Ranked
+    trainer: Trainer
+    grader: Grader
+    report: Grader
+    pool_items: frozenset[str]
+    place: _Place
+    seeds: tuple[int, ...]
+    total: int
+    progress: Progress
+    done: dict[int, list[SizeRow]] = field(default_factory=dict)
+    graded: dict[str, str] = field(default_factory=dict)
+    """search and report → the digest of the items that were graded."""
+    units: list[str] = field(default_factory=list)
+
+    def loss(self, size: int) -> float:
+        """The mean search loss of a size; what was trained before is not trained again."""
+        if size not in self.done:
+            ids = self.ranked.ids(size)
+            rows = []
+            for seed in self.seeds:
+                rows.append(self._row(size, seed, ids))
+                self.progress(sum(map(len, self.done.values())) + len(rows), self.total)
+            self.done[size] = rows
+        return _mean([row.search_loss for row in self.done[size]])
+
+    def _row(self, size: int, seed: int, ids: Sequence[str]) -> SizeRow:
+        digest = fingerprint(list(ids))
+        told = self.place.read(size, seed, digest) or self._trained(size, seed, ids, digest)
+        for part in ("search", "report"):
+            if self.graded.setdefault(part, told[part]["items"]) != told[part]["items"]:
+                raise StudyError(
+                    f"{told[part]['grader']} graded other items at {size:,} rows, seed {seed}, than before: losses cannot be compared.",
+                    fix="A grader's items are the same for every checkpoint.",
+                )
+        self.units.append(told["search"]["unit"])
+        return SizeRow(
+            size=size,
+            rows=len(ids),
+            seed=seed,
+            search_loss=told["search"]["loss"],
+            report_loss=told["report"]["loss"],
+            search_valid=told["search"]["valid"],
+            report_valid=told["report"]["valid"],
+            seconds=told["run"]["seconds"],
+        )
+
+    def _trained(self, size: int, seed: int, ids: Sequence[str], digest: str) -> dict[str, Any]:
+        started = time.perf_counter()
+        checkpoint = self.trainer.train(self.ranked.part(ids), seed=seed)
+        try:
+            search, report = self._graded(checkpoint)
+            about = {"seconds": time.perf_counter() - started, "machine": machine(), "finished_at": now()}
+            told = self.place.write(
+                size, seed, digest, {"rows": len(ids), "search": search, "report": report, "checkpoint": checkpoint.digest, "run": about}
+            )
+        except Exception:
+            # Not where it is interrupted: asked again, a trainer goes on from what it has.
+            checkpoint.discard()
+            raise
+        checkpoint.discard()
+        return told
+
+    def _graded(self, checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Any]]:
+        search, report = self.grader.grade(checkpoint), self.report.grade(checkpoint)
+        _check_disjoint(search.grader, search.items, report.grader, report.items, self.pool_items)
+        return _summary(search), _summary(report)
+
+
+def _summary(grades: Grades) -> dict[str, Any]:
+    if grades.higher_is_better:
+        raise UsageError(f"{grades.grader} is better when higher; the size of the lowest loss is searched.", fix="Grade by a loss.")
+    loss = grades.weighted_mean
+    if not math.isfinite(loss):
+        raise StudyError(f"None of {len(grades.items):,} items of {grades.grader} has a value.", fix="See the reasons in its grades.")
+    return {
+        "grader": grades.grader,
+        "loss": loss,
+        "items": fingerprint(sorted(grades.items)),
+        "n": len(grades.items),
+        "valid": int(grades.valid.sum()),
+        "truncated": grades.truncated,
+        "unit": grades.unit,
+    }
+
+
+def _flaml() -> Any:
+    with warnings.catch_warnings():
+        # That flaml.automl is not installed, which is not needed.
+        warnings.simplefilter("ignore")
+        # Without optuna BlendSearch ends in a bare AssertionError.
+        require("optuna", needed_by="BlendSearch")
+        return require("flaml", needed_by="BlendSearch")
+
+
+def _blend(flaml: Any, loss: Callable[[int], float], *, least: int, most: int, trials: int, seed: int) -> None:
+    """Let BlendSearch ask for the losses of sizes. What it asks for next depends on losses and seed alone, never on the time they took."""
+
+    def evaluated(asked: Mapping[str, Any]) -> dict[str, float]:
+        # A NumPy scalar where the global search asks.
+        return {"loss": loss(int(asked["n"]))}
+
+    with _quiet("optuna", "flaml"):
+        search = flaml.BlendSearch(
+            metric="loss",
+            mode="min",
+            # The upper end is exclusive.
+            space={"n": flaml.tune.lograndint(least, most + 1)},
+            low_cost_partial_config={"n": least},
+            cost_attr=None,
+            seed=seed,
+        )
+        flaml.tune.run(evaluated, metric="loss", mode="min", search_alg=search, num_samples=trials, verbose=0)
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Loggers without their notices until the block ends."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is after it was written and read."""
+    return orjson.loads(dump_json(value))
+
+
+def _silent(done: int, total: int) -> None:
+    """Nobody is told."""
+
+
+def read_search(folder: str | Path) -> dict[str, Any]:
+    """A size search as plain data, from the files of its fine-tunes.
+
+    Only sizes of which every seed has ended are counted, and how the sizes were chosen is not known.
+
+    Raises:
+        ScoresError: the folder has no size search, or none of its sizes is finished.
+    """
+    place = Path(folder)
+    try:
+        configuration = orjson.loads((place / CONFIGURATION).read_bytes())["configuration"]
+        told = [orjson.loads(file.read_bytes()) for file in sorted(place.glob("size*-seed*.json"))]
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise ScoresError(f"{place} has no readable size search: {error}.", fix="Give the folder of a size search.") from error
+    sealed = fingerprint(configuration)
+    rows: dict[int, dict[int, SizeRow]] = {}
+    units = set()
+    for each in told:
+        try:
+            if each.pop("digest") != fingerprint(each) or each["configuration"] != sealed:
+                raise ScoresError(f"{place} has a fine-tune that is damaged, or of another search.", fix="Run the size search again.")
+            search, report = each["search"], each["report"]
+            rows.setdefault(each["size"], {})[each["seed"]] = SizeRow(
+                size=each["size"],
+                rows=each["rows"],
+                seed=each["seed"],
+                search_loss=search["loss"],
+                report_loss=report["loss"],
+                search_valid=search["valid"],
+                report_valid=report["valid"],
+                seconds=0.0,
+            )
+            units.add(search["unit"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ScoresError(f"{place} has a file that is no fine-tune of a size search.", fix="Run the size search again.") from error
+    seeds = sorted({seed for by_seed in rows.values() for seed in by_seed})
+    whole = [size for size in sorted(rows) if sorted(rows[size]) == seeds]
+    if not whole:
+        raise ScoresError(f"No size of the search in {place} is finished with all its seeds.", fix="Run the size search again.")
+    curve = SizeCurve(
+        rows=tuple(rows[size][seed] for size in whole for seed in seeds),
+        search=configuration["grader"]["name"],
+        report=configuration["report"]["name"],
+        unit=units.pop() if len(units) == 1 else "",
+        least=whole[0],
+        most=whole[-1],
+        configuration=configuration,
+    )
+    left = sorted(set(rows) - set(whole))
+    notes = [f"Not counted, because some of their seeds have not ended: {', '.join(f'{size:,}' for size in left)} rows."] if left else []
+    return {**curve.as_dict(), "method": None, "cautions": [*curve.cautions, *notes]}
+
+
+__all__ = ["grid_sizes", "search_size"]

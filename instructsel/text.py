@@ -1,0 +1,138 @@
+"""Text of others on a page: nothing in it turns the reading direction, moves a cursor, names a folder, or gives a key away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+CONTROL: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff"
+    "\ufeff\uffa0\ufff0-\uffff\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Control characters, what has no width, what turns the direction, halves of pairs, and tags."""
+
+SPACE: Final = re.compile(r"[ \t\r\n]+")
+FOLDERS: Final = re.compile(r"(?<![\w/:.~<])(?:~|\.{1,2})?/(?:[\w.@+ -]*[\w.@+-]/)+(?=[\w.@+-])|\b[A-Za-z]:\\(?:[^\\\s]+\\)+(?=[^\\\s])")
+"""What stands in front of a file's name."""
+
+CELL: Final = 120
+"""Characters of a name in a table."""
+LINE: Final = 600
+"""Characters of a sentence."""
+EXCERPT: Final = 200
+"""Characters of a row's text."""
+WINDOW: Final = 2000
+"""Characters of a row's text that are looked at for an excerpt."""
+
+KEYS: Final = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"
+    r"|\b[sprk]k[-_][\w-]{12,}"
+    r"|\b(?:gh[pousr]|github_pat|npm|hf|shpat|dop_v1)_\w{16,}"
+    r"|\b(?:glpat|pypi)-[\w-]{16,}"
+    r"|\bxox[a-z]-[\w-]{8,}"
+    r"|\b(?:AKIA|ASIA|AGPA|AIDA|AROA)[0-9A-Z]{12,}"
+    r"|\bAIza[\w-]{30,}"
+    r"|\bya29\.[\w-]{8,}"
+    r"|\bSG\.[\w-]{16,}\.[\w-]{16,}"
+    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)",
+    re.DOTALL,
+)
+"""Keys that show what they are by how they begin, and passwords in addresses."""
+
+NAMED: Final = re.compile(
+    r"(?i)((?:pass(?:word|wd|phrase)|\bpwd|secret|token|api[ _-]?key|access[ _-]?key|private[ _-]?key|credentials?)[\w-]*[\"']?\s*"
+    r"(?::|=|\bis\b)\s*[\"']?)[^\s\"',;]{4,}"
+)
+"""What is called a secret where it stands."""
+BEARER: Final = re.compile(r"(?i)\b(bearer|basic|digest)(\s+)[\w.~+/=-]{12,}")
+EMAIL: Final = re.compile(r"[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+")
+DIGITS: Final = re.compile(r"\b\d(?:[ -]?\d){12,18}\b")
+"""As many as a card or an account has."""
+RUN: Final = re.compile(r"[\w+/=-]{24,}")
+"""Long enough to be random."""
+
+HIDDEN: Final = "[masked]"
+HIDDEN_EMAIL: Final = "[email]"
+
+
+def neutral(text: str, limit: int = CELL) -> str:
+    """One line of a text, safe to show anywhere: control characters written as escapes, folders and keys left out, long text cut.
+
+    >>> neutral("a\\u202eb\\nc")
+    'a\\\\u202eb c'
+    """
+    # Cut first: a name of a gigabyte is read to its limit and no further. A character becomes six at most.
+    found = SPACE.sub(" ", text[: limit + WINDOW]).strip()
+    found = FOLDERS.sub("", KEYS.sub(HIDDEN, CONTROL.sub(_escape, found)))
+    cut = len(text) > limit + WINDOW or len(found) > limit
+    return found[: limit - 1] + "…" if cut else found
+
+
+def masked(text: str) -> str:
+    """A text without what looks like a key, a password, an email address, or the number of a card."""
+    found = KEYS.sub(HIDDEN, text)
+    found = NAMED.sub(lambda match: match[1] + HIDDEN, found)
+    found = BEARER.sub(lambda match: match[1] + match[2] + HIDDEN, found)
+    found = EMAIL.sub(HIDDEN_EMAIL, found)
+    found = DIGITS.sub(HIDDEN, found)
+    return RUN.sub(lambda match: HIDDEN if _random(match[0]) else match[0], found)
+
+
+def masked_excerpt(text: str) -> str:
+    """The beginning of a row's text, masked, in one safe line."""
+    found = masked(text[:WINDOW])
+    if len(text) > WINDOW and len(found) <= EXCERPT:
+        # What was cut in two is not recognised, and masking the rest can bring it into view.
+        found = found.rpartition(" ")[0] + " …"
+    return neutral(found, EXCERPT)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _random(run: str) -> bool:
+    """Whether a run of characters is no word: hexadecimal digits, or capitals, small letters and figures together."""
+    if re.fullmatch(r"[0-9a-fA-F-]{24,}", run) and any(sign.isdigit() for sign in run):
+        return True
+    return all(any(test(sign) for sign in run) for test in (str.isdigit, str.isupper, str.islower))
+
+
+TERMINAL_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Characters that could move the cursor, color the screen, or turn the reading direction."""
+RUNNER_COMMAND: Final = re.compile(r"^([ \t]*)(:|#)(:|#\[)", re.MULTILINE)
+"""How a line begins that GitHub's runner takes for a command."""
+
+
+def clean(text: str) -> str:
+    """A text that is safe to show: control characters are written as escapes, and so is what a CI runner would take for a command."""
+    shown = TERMINAL_CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return RUNNER_COMMAND.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}{found[3]}", shown)
+
+
+def excerpt(text: str, width: int = 72) -> str:
+    """One safe line of a text."""
+    line = clean(" ".join(text.split()))
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def aligned(rows: Iterable[Sequence[Any]], *, header: Sequence[str] = (), right: Sequence[int] = ()) -> list[str]:
+    """Rows as lines of aligned columns; `right` names the columns that are numbers."""
+    cells = [[clean(str(cell)) for cell in row] for row in ([header] if header else []) + [list(row) for row in rows]]
+    if not cells:
+        return []
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]] if header else lines
+
+
+__all__ = ["CELL", "EXCERPT", "LINE", "aligned", "clean", "excerpt", "masked", "masked_excerpt", "neutral"]

@@ -1,0 +1,232 @@
+"""The table of grades: arm, replicate, seed, grader, item, value."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.artifact import fingerprint
+from instructsel.errors import StudyError, UsageError
+from instructsel.protocols import Grades
+from instructsel.stats.variance import ArmValues
+from instructsel.verification.verdict import Scale
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SHORT: Final = 40
+"""Characters of a setting that a message shows."""
+
+
+NAMED: Final = 3
+"""Runs or items a message names before it counts the rest."""
+
+
+Label = tuple[str, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One trained model's grades by one grader."""
+
+    arm: str
+    """The selection or baseline it was trained on."""
+    draw: int
+    """Which subset of the arm: a selection has one, random selection several."""
+    seed: int
+    """Of the training."""
+    grades: Grades
+    """Item by item."""
+    seconds: float = 0.0
+    """What a judge or reward model took, where one graded the run's answers."""
+
+    @property
+    def name(self) -> str:
+        """As messages name it."""
+        return _named((self.arm, self.draw, self.seed))
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """One grader's values as an array."""
+
+    labels: tuple[Label, ...]
+    items: tuple[str, ...]
+    values: NDArray[np.float64]  # (runs, items), NaN where there is none
+    weights: NDArray[np.float64]  # (runs, items)
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> Self:
+        """Of a frame sorted by run and item in which all runs have the same items."""
+        labels = tuple(frame.select("arm", "draw", "seed").unique(maintain_order=True).rows())
+        shape = (len(labels), len(frame) // len(labels))
+        return cls(
+            labels,
+            tuple(frame["item"].head(shape[1]).to_list()),
+            frame["value"].fill_null(math.nan).to_numpy().reshape(shape),
+            frame["weight"].to_numpy().reshape(shape),
+        )
+
+    def rows(self, arm: str) -> NDArray[np.bool_]:
+        """(runs,), which are of an arm."""
+        return np.array([name == arm for name, _, _ in self.labels], dtype=bool)
+
+    def complete(self, arm: str) -> NDArray[np.bool_]:
+        """(items,), which have a value in all runs of an arm."""
+        return np.array(np.isfinite(self.values[self.rows(arm)]).all(axis=0), dtype=bool)
+
+    def values_of(self, arm: str, kept: NDArray[np.bool_], weighted: bool) -> ArmValues:
+        """An arm's values on these items."""
+        rows = self.rows(arm)
+        draws = tuple(draw for name, draw, _ in self.labels if name == arm)
+        values = self.values[rows][:, kept]
+        if weighted and kept.any():
+            values = _linearised(values, self.shared_weights(kept))
+        return ArmValues(arm, draws, values)
+
+    def shared_weights(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(items kept,), their weights, mean 1."""
+        weights = self.weights[:, kept]
+        if (weights != weights[0]).any():
+            raise UsageError("The weights of items differ from run to run.", fix="Compare without weights.")
+        if not (weights[0] >= 0).all() or not weights[0].sum() > 0:
+            raise UsageError("The weights of items are not all at least 0, or all 0.", fix="Compare without weights.")
+        shared: NDArray[np.float64] = weights[0] / weights[0].mean()
+        return shared
+
+    def missing(self) -> dict[str, int]:
+        """Arm → items without a value, over its runs."""
+        lacking = (~np.isfinite(self.values)).sum(axis=1).tolist()
+        found: Counter[str] = Counter()
+        for (arm, _, _), count in zip(self.labels, lacking, strict=True):
+            found[arm] += count
+        return dict(sorted(found.items()))
+
+    def means(self) -> list[dict[str, Any]]:
+        """Of each run, over the items it has a value for."""
+        found = []
+        for (arm, draw, seed), values in zip(self.labels, self.values, strict=True):
+            kept = values[np.isfinite(values)].tolist()
+            found.append(
+                {"arm": arm, "draw": draw, "seed": seed, "items": len(kept), "mean": math.fsum(kept) / len(kept) if kept else None}
+            )
+        return found
+
+
+def _linearised(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(runs, items) whose plain mean is the weighted mean and whose variance over items is that of the weighted mean, times n."""
+    means = (values * weights).mean(axis=1, keepdims=True)
+    found: NDArray[np.float64] = means + weights * (values - means)
+    return found
+
+
+def _named(label: Label) -> str:
+    return f"{label[0]} (draw {label[1]}, seed {label[2]})"
+
+
+def _scale(grader: str, runs: Collection[Run]) -> Scale:
+    found = {(run.grades.unit, run.grades.higher_is_better) for run in runs}
+    if len(found) > 1:
+        said = ", ".join(f"{unit or 'no unit'} ({'higher' if higher else 'lower'} is better)" for unit, higher in sorted(found))
+        raise StudyError(f"{grader} has values of several kinds: {said}.", fix="Grade all models in the same way.")
+    judges = {fingerprint(run.grades.record["judge"]) for run in runs if run.grades.record.get("judge")}
+    if len(judges) > 1:
+        raise StudyError(f"{grader} has the judgments of {len(judges)} judges.", fix="Have one judge judge all models: judges differ.")
+    unit, higher = found.pop()
+    return Scale(unit, higher, sum(run.grades.truncated for run in runs), _settings(grader, runs))
+
+
+def _settings(grader: str, runs: Collection[Run]) -> Mapping[str, Any] | None:
+    """How all models were graded, where it was written down.
+
+    Raises:
+        StudyError: not all of them in the same way: values of two tasks, shots or references are no comparison of models.
+    """
+    known: dict[str, tuple[Run, Mapping[str, Any]]] = {}
+    for run in runs:
+        settings = run.grades.record.get("settings")
+        if settings:
+            known.setdefault(fingerprint(settings), (run, settings))
+    if not known:
+        return None
+    (first, one), *others = known.values()
+    for run, other in others:
+        differing = list(_differing(one, other))
+        raise StudyError(
+            f"{grader} graded {first.name} and {run.name} in different ways: {'; '.join(differing[:NAMED])}"
+            + (f"; and {len(differing) - NAMED} more." if len(differing) > NAMED else "."),
+            fix="Grade all models in the same way.",
+        )
+    return one
+
+
+def _differing(one: Any, other: Any, path: str = "") -> Iterator[str]:
+    """Where two settings differ, in words."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in sorted({*one, *other}, key=str):
+            yield from _differing(one.get(key), other.get(key), f"{path} {key}".strip())
+    elif one != other:
+        yield f"{path} {_short(one)} and {_short(other)}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= SHORT else text[: SHORT - 1] + "…"
+
+
+def _items(grader: str, found: Mapping[Label, Run]) -> tuple[str, ...]:
+    """The items of a grader, sorted, if all runs were graded on the same ones."""
+    sets = {label: frozenset(run.grades.items) for label, run in found.items()}
+    # The items most runs have; where as many have others, those of the run that comes first by name.
+    counts = Counter(sets.values())
+    usual = sets[max(sorted(sets), key=lambda label: counts[sets[label]])]
+    other = [label for label in sorted(sets) if sets[label] != usual]
+    if other:
+        named = ", ".join(_named(label) for label in other[:NAMED]) + (f" and {len(other) - NAMED} more" if len(other) > NAMED else "")
+        differing = sorted(sets[other[0]] ^ usual)
+        raise StudyError(
+            f"{grader} graded {named} on other items than the rest: {', '.join(differing[:NAMED])}"
+            + (f" and {len(differing) - NAMED} more." if len(differing) > NAMED else "."),
+            fix="Grade all models on the same items; an item without a value has a reason.",
+        )
+    if not usual:
+        raise StudyError(f"{grader} graded no item.", fix="Give it items.")
+    return tuple(sorted(usual))
+
+
+def _frame(label: Label, grades: Grades, items: tuple[str, ...]) -> pl.DataFrame:
+    import polars as pl
+
+    order = sorted(range(len(grades.items)), key=lambda at: grades.items[at])
+    reasons = [grades.reasons[at] for at in order] if grades.reasons else [None] * len(order)
+    values = [None if reason is not None else value for value, reason in zip(grades.values[order].tolist(), reasons, strict=True)]
+    arm, draw, seed = label
+    n = len(items)
+    return pl.DataFrame(
+        {
+            "arm": [arm] * n,
+            "draw": [draw] * n,
+            "seed": [seed] * n,
+            "grader": [grades.grader] * n,
+            "item": list(items),
+            "value": values,
+            "weight": grades.weights[order].tolist(),
+            "reason": reasons,
+        },
+        schema={
+            "arm": pl.String,
+            "draw": pl.Int64,
+            "seed": pl.Int64,
+            "grader": pl.String,
+            "item": pl.String,
+            "value": pl.Float64,
+            "weight": pl.Float64,
+            "reason": pl.String,
+        },
+    )

@@ -1,0 +1,386 @@
+"""What every trained model got on every item, and the verdicts that follow: is a selection better than a baseline?"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.artifact import atomic_write, manifest_path, read_manifest, write_manifest
+from instructsel.errors import ScoresError, StudyError, UsageError
+from instructsel.extras import require
+from instructsel.stats.intervals import Interval, compare, holm
+from instructsel.stats.variance import LEVEL, METHODS, NEW_RUNS, REPEATS, TARGETS, ArmValues, Components, Target, components
+from instructsel.verification.grades_table import Label, Run, _frame, _items, _named, _scale, _Table
+from instructsel.verification.verdict import NotWorse, Scale, Verdict, Verdicts, _judged
+
+if TYPE_CHECKING:
+    import polars as pl
+
+KIND: Final = "verification"
+"""The manifest's `kind`."""
+
+
+COARSE: Final = 0.1
+"""In standard deviations over items: a comparison that would miss more than this cannot say that there is no difference."""
+MAX_MISSING: Final = 0.05
+"""The share of items that may lack a value in some run before nothing is said."""
+
+AGAIN: Final = "Name a file that a verification wrote, or verify again."
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """Arms, the models trained on them, and what each got on each item."""
+
+    frame: pl.DataFrame = field(repr=False)
+    """arm, draw, seed, grader, item, value, weight, reason; sorted by grader, arm, draw, seed, item. No value: null and a reason."""
+    graders: Mapping[str, Scale]
+    """Name → what its values mean."""
+    fixed: frozenset[str] = frozenset()
+    """Arms that are one model as it is, such as the base: no training of theirs could have come out otherwise."""
+
+    @classmethod
+    def of(cls, runs: Iterable[Run], *, fixed: Iterable[str] = ()) -> Self:
+        """A verification of what was graded; the same for any order of runs and items.
+
+        Args:
+            runs: of all arms and graders.
+            fixed: arms that are one model as it is.
+
+        Raises:
+            StudyError: nothing was graded, a run was graded twice by one grader, a run was graded on other items than the rest, or
+                a grader's unit or direction differs from run to run, or a fixed arm has several runs.
+        """
+        import polars as pl
+
+        whole = frozenset(fixed)
+
+        by_grader: dict[str, dict[Label, Run]] = {}
+        for run in runs:
+            found = by_grader.setdefault(run.grades.grader, {})
+            label = (run.arm, run.draw, run.seed)
+            if label in found:
+                raise StudyError(f"{run.grades.grader} graded {run.name} twice.", fix="Give every training its own draw or seed.")
+            found[label] = run
+            if run.arm in whole and len([each for each in found if each[0] == run.arm]) > 1:
+                raise StudyError(f"{run.arm} is one model as it is, and has several runs.", fix="Give it one, or do not call it fixed.")
+        if not by_grader:
+            raise StudyError("Nothing was graded.", fix="Grade at least one model of each arm.")
+        frames, graders = [], {}
+        for grader, found in sorted(by_grader.items()):
+            graders[grader] = _scale(grader, found.values())
+            items = _items(grader, found)
+            for label in sorted(found):
+                frames.append(_frame(label, found[label].grades, items))
+        return cls(pl.concat(frames), graders, whole & {label[0] for found in by_grader.values() for label in found})
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Their names, sorted."""
+        return tuple(sorted({arm for table in self._tables.values() for arm, _, _ in table.labels}))
+
+    @cached_property
+    def _tables(self) -> dict[str, _Table]:
+        import polars as pl
+
+        return {grader: _Table.of(self.frame.filter(pl.col("grader") == grader)) for grader in sorted(self.graders)}
+
+    def difference(
+        self,
+        arm: str,
+        baseline: str,
+        grader: str,
+        *,
+        level: float = LEVEL,
+        target: Target = NEW_RUNS,
+        weighted: bool = False,
+        repeats: int = REPEATS,
+        seed: int = 0,
+    ) -> Interval:
+        """The difference arm less baseline, over the items that every run of both has a value for.
+
+        Args:
+            arm: its name.
+            baseline: another's.
+            grader: by whose values.
+            level: of the two-sided interval.
+            target: `new runs`; `these models`, for finished results with one run each; or `these items`.
+            weighted: items count by their weight (tokens, for a loss) instead of alike.
+            repeats: of the bootstrap beside it; 0 for none.
+            seed: of the bootstrap.
+
+        Raises:
+            UsageError: an arm, grader or target that there is not; weights that differ from run to run.
+            MissingExtra: scipy is not installed.
+        """
+        selection, other, others, _ = self._sides(arm, baseline, grader, weighted)
+        if selection is None or other is None:
+            absent = arm if selection is None else baseline
+            return Interval(
+                math.nan, level, target, 0, (0, 0), (0, 0), method=METHODS[target], reason=f"{grader} graded no model of {absent}."
+            )
+        return compare(selection, other, others=others, level=level, target=target, repeats=repeats, seed=seed)
+
+    def components(self, arm: str, baseline: str, grader: str, *, weighted: bool = False) -> Components:
+        """The variance components this verification shows, for planning another with `power`.
+
+        Raises:
+            UsageError: an arm or grader that there is not, or fewer than two items in common.
+        """
+        selection, other, others, _ = self._sides(arm, baseline, grader, weighted)
+        if selection is None or other is None:
+            raise UsageError(f"{grader} graded no model of {arm if selection is None else baseline}.")
+        return components(selection, other, others=others)
+
+    def verdict(self, selection: str, baseline: str, grader: str, **settings: Any) -> Verdict:
+        """The verdict of one grader against one baseline; the settings are those of `verdicts`."""
+        return self.verdicts(selection, [baseline], graders=[grader], **settings).verdicts[0]
+
+    def verdicts(
+        self,
+        selection: str,
+        baselines: Sequence[str],
+        *,
+        graders: Sequence[str] | None = None,
+        level: float = LEVEL,
+        target: Target = NEW_RUNS,
+        weighted: bool = False,
+        coarse: float = COARSE,
+        max_missing: float = MAX_MISSING,
+        repeats: int = REPEATS,
+        seed: int = 0,
+        circular: Collection[tuple[str, str]] = (),
+    ) -> Verdicts:
+        """Is the selection better than the baselines?
+
+        Better or worse is what stays significant after Holm's correction over all graders and baselines; intervals have
+        Bonferroni's level, so that Holm may find what the interval does not quite exclude. Where there is no difference to
+        be found, it takes a minimal detectable effect of at most `coarse` to say so; else there is not enough data.
+
+        Args:
+            selection: the arm asked about.
+            baselines: the arms it is compared with.
+            graders: those that count; None for all.
+            level: 1 less the chance of a wrong verdict among all comparisons.
+            target: as of `difference`.
+            weighted: as of `difference`.
+            coarse: the largest acceptable minimal detectable effect, in standard deviations of both arms' values over items, pooled.
+            max_missing: the largest acceptable share of items without a value in some run.
+            repeats: of the bootstrap.
+            seed: of the bootstrap.
+            circular: (baseline, grader) where the grader's own model ranked rows of either arm: corrected for among themselves, and
+                no part of the word.
+
+        Raises:
+            UsageError: an arm, grader or target that there is not, the selection among its baselines, or none.
+            MissingExtra: scipy is not installed.
+        """
+        names = sorted(self.graders) if graders is None else list(dict.fromkeys(graders))
+        against = list(dict.fromkeys(baselines))
+        if not against or not names:
+            raise UsageError("A verdict needs a baseline and a grader.", fix="For example: baselines=['random']")
+        if selection in against:
+            raise UsageError(f"{selection} cannot be its own baseline.", fix="Name another arm.")
+        asked = [(baseline, grader) for baseline in against for grader in names]
+        first = [
+            self.difference(selection, baseline, grader, level=level, target=target, weighted=weighted, repeats=0)
+            for baseline, grader in asked
+        ]
+        reasons = [
+            found.reason or self._too_many_missing(selection, baseline, grader, max_missing)
+            for found, (baseline, grader) in zip(first, asked, strict=True)
+        ]
+        usable = [None if reason else found.p for found, reason in zip(first, reasons, strict=True)]
+        apart = [pair in circular for pair in asked]
+        families = {kind: [p if own == kind else None for p, own in zip(usable, apart, strict=True)] for kind in (False, True)}
+        corrected = {kind: holm(found) for kind, found in families.items()}
+        counts = {kind: max(sum(value is not None for value in found), 1) for kind, found in families.items()}
+        verdicts = []
+        for at, ((baseline, grader), reason, own) in enumerate(zip(asked, reasons, apart, strict=True)):
+            p, count = corrected[own][at], counts[own]
+            interval = self.difference(
+                selection, baseline, grader, level=1 - (1 - level) / count, target=target, weighted=weighted, repeats=repeats, seed=seed
+            )
+            scale = self.graders[grader]
+            word, why = _judged(interval, scale, p, level, coarse, reason)
+            missing = self._missing(selection, baseline, grader)[0]
+            verdicts.append(Verdict(selection, baseline, grader, word, interval, scale, level, p, count, missing, why, own))
+        return Verdicts(tuple(verdicts))
+
+    def not_worse(
+        self,
+        arm: str,
+        baseline: str,
+        grader: str,
+        *,
+        margin: float,
+        level: float = LEVEL,
+        target: Target = NEW_RUNS,
+        weighted: bool = False,
+        max_missing: float = MAX_MISSING,
+    ) -> NotWorse:
+        """Whether the arm is shown to be at most `margin` worse than the baseline, one-sided at the level; not adjusted for others.
+
+        Raises:
+            UsageError: a margin that is not above 0; a level of at most 0.5; an arm, grader or target that there is not.
+            MissingExtra: scipy is not installed.
+        """
+        if not (math.isfinite(margin) and margin > 0):
+            raise UsageError(f"A margin of {margin} cannot be.", fix="Give a number above 0 in the grader's unit.")
+        if not 0.5 < level < 1.0:
+            raise UsageError(f"A one-sided level of {level} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
+        found = self.difference(arm, baseline, grader, level=2 * level - 1, target=target, weighted=weighted, repeats=0)
+        reason = found.reason or self._too_many_missing(arm, baseline, grader, max_missing)
+        if reason or found.low is None or found.high is None or found.standard_error is None:
+            return NotWorse(margin, None, None, level, found, reason)
+        special = require("scipy.special", needed_by="an interval with few runs")
+        higher = self.graders[grader].higher_is_better
+        gain = found.estimate if higher else -found.estimate
+        p = float(special.stdtr(found.df, -(gain + margin) / found.standard_error))
+        return NotWorse(margin, found.low if higher else -found.high, p, level, found)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: the runs of every arm, what is missing where and why, and every run's mean."""
+        import polars as pl
+
+        reasons = self.frame.filter(pl.col("value").is_null()).select("grader", "reason").rows()
+        arms: dict[str, dict[str, list[int]]] = {}
+        for arm, draw, seed in self._labels:
+            arms.setdefault(arm, {}).setdefault(str(draw), []).append(seed)
+        return {
+            "kind": KIND,
+            "arms": arms,
+            "fixed": sorted(self.fixed),
+            "graders": {
+                grader: {
+                    **scale.as_dict(),
+                    **({} if scale.settings is None else {"settings": dict(scale.settings)}),
+                    "items": len(self._tables[grader].items),
+                    "missing": self._tables[grader].missing(),
+                    "reasons": dict(sorted(Counter(reason for name, reason in reasons if name == grader).items())),
+                    "not_graded": [_named(label) for label in self._labels if label not in self._tables[grader].labels],
+                    "means": self._tables[grader].means(),
+                }
+                for grader, scale in sorted(self.graders.items())
+            },
+        }
+
+    def write(self, path: str | Path, *, run: dict[str, Any] | None = None) -> None:
+        """Write .parquet, the same bytes for the same grades, and the manifest with its digest as JSON beside it.
+
+        Args:
+            path: where.
+            run: what differs from run to run (seconds); goes into the JSON only.
+
+        Raises:
+            UsageError: another suffix than .parquet.
+            EnvironmentFault: the folder is missing or not writable, or the disk is full.
+        """
+        target = _parquet(path)
+        # A crash between the two files must leave no manifest rather than the one of the file that stood here before.
+        if target.parent.is_dir():
+            manifest_path(target).unlink(missing_ok=True)
+        memory = io.BytesIO()
+        self.frame.write_parquet(memory, compression="zstd", row_group_size=1 << 18, statistics=False)
+        data = memory.getvalue()
+        with atomic_write(target) as file:
+            file.write(data)
+        write_manifest(target, {**self.as_dict(), "sha256": hashlib.sha256(data).hexdigest()}, run=run or {})
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """A verification from its .parquet and the manifest beside it.
+
+        Raises:
+            UsageError: another suffix than .parquet.
+            StudyError: either is missing or damaged, or is no verification, or of a newer release.
+        """
+        import polars as pl
+
+        target = _parquet(path)
+        try:
+            manifest = read_manifest(target)
+            data = target.read_bytes()
+        except ScoresError as error:
+            raise StudyError(error.message, fix=AGAIN) from error
+        except OSError as error:
+            raise StudyError(f"{target} cannot be read: {error.strerror or error}.", fix=AGAIN) from error
+        if manifest is None:
+            raise StudyError(f"{manifest_path(target)} is missing.", fix="It belongs to the file; keep the two together.")
+        if manifest.get("kind") != KIND:
+            raise StudyError(f"{target} holds {manifest.get('kind') or 'something else'}, not a verification.", fix=AGAIN)
+        # Before polars sees it: a damaged footer can end the process in an allocation of petabytes.
+        if manifest.get("sha256") != hashlib.sha256(data).hexdigest():
+            raise StudyError(f"{target} is damaged: it is not the file its manifest describes.", fix=AGAIN)
+        try:
+            given = {
+                name: (each["unit"], each["higher_is_better"], each["truncated"], each.get("settings"))
+                for name, each in manifest["graders"].items()
+            }
+        except (KeyError, TypeError, AttributeError) as error:
+            raise StudyError(f"{manifest_path(target)} does not say what the graders' values mean.", fix=AGAIN) from error
+        graders = {name: Scale(*each) for name, each in sorted(given.items())}
+        return cls(pl.read_parquet(data), graders, frozenset(manifest.get("fixed") or ()))
+
+    @cached_property
+    def _labels(self) -> tuple[Label, ...]:
+        """Every run that some grader graded."""
+        return tuple(sorted({label for table in self._tables.values() for label in table.labels}))
+
+    def _checked(self, arms: Sequence[str], grader: str) -> _Table:
+        if grader not in self.graders:
+            raise UsageError.named(grader, self.graders, noun="grader")
+        for arm in arms:
+            if arm not in self.arms:
+                raise UsageError.named(arm, self.arms, noun="arm")
+        return self._tables[grader]
+
+    def _sides(
+        self, arm: str, baseline: str, grader: str, weighted: bool
+    ) -> tuple[ArmValues | None, ArmValues | None, list[ArmValues], NDArray[np.bool_]]:
+        """Both arms on the items they have in common, the others on those of these they have, and which items these are."""
+        table = self._checked((arm, baseline), grader)
+        common = table.complete(arm) & table.complete(baseline)
+        if not table.rows(arm).any() or not table.rows(baseline).any():
+            return (
+                table.values_of(arm, common, weighted) if table.rows(arm).any() else None,
+                table.values_of(baseline, common, weighted) if table.rows(baseline).any() else None,
+                [],
+                common,
+            )
+        present = sorted({name for name, _, _ in table.labels} - {arm, baseline})
+        others = [table.values_of(name, common & table.complete(name), weighted) for name in present]
+        sides = [replace(table.values_of(name, common, weighted), fixed=name in self.fixed) for name in (arm, baseline)]
+        return sides[0], sides[1], others, common
+
+    def _missing(self, arm: str, baseline: str, grader: str) -> tuple[int, int]:
+        """Items left out of a comparison, and all items."""
+        table = self._checked((arm, baseline), grader)
+        common = table.complete(arm) & table.complete(baseline)
+        return int((~common).sum()), len(common)
+
+    def _too_many_missing(self, arm: str, baseline: str, grader: str, limit: float) -> str | None:
+        missing, n = self._missing(arm, baseline, grader)
+        if missing <= limit * n:
+            return None
+        return f"{missing} of {n} items have no value in some run, more than {100 * limit:g} %: those left may be the easy ones."
+
+
+def _parquet(path: str | Path) -> Path:
+    target = Path(path)
+    if target.suffix != ".parquet":
+        raise UsageError(f"{target} does not end in .parquet.", fix="Give the file this ending.")
+    return target
+
+
+__all__ = ["TARGETS", "Verification"]

@@ -1,0 +1,96 @@
+"""A small pool with scores, and neighbors by brute force."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from instructsel.pool.pool import Pool
+from instructsel.scores.table import ScoreTable
+
+LLAMA = "hf-internal-testing/llama-tokenizer"
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+REWARD = "OpenAssistant/reward-model-deberta-v3-large-v2"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A pool, its scores and the search behind its knn_6."""
+
+    pool: Pool
+    table: ScoreTable
+    vectors: NDArray[np.float64]
+
+    def neighbors(self, positions: NDArray[np.int64], i: int) -> NDArray[np.float64]:
+        """The distance to the i-th nearest other one, by comparing all pairs."""
+        chosen = self.vectors[positions]
+        distances = np.sqrt(((chosen[:, None] - chosen[None]) ** 2).sum(-1))
+        np.fill_diagonal(distances, np.inf)
+        return np.sort(distances, axis=1)[:, i - 1]
+
+    def words(self, examples: Sequence[Any]) -> list[int]:
+        """A token counter: words of instruction and response."""
+        return [len(example.text.split()) for example in examples]
+
+
+Make = Callable[..., Scored]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Make a scored pool: file name → rows of (instruction, response)."""
+
+    def made(
+        files: dict[str, list[tuple[str, str]]], *, nulls: dict[str, dict[str, str]] | None = None, models: dict[str, Any] | None = None
+    ) -> Scored:
+        paths = []
+        for name, rows in files.items():
+            paths.append(tmp_path / f"{name}.jsonl")
+            lines = [json.dumps({"instruction": asked, "input": "", "output": answer}) for asked, answer in rows]
+            paths[-1].write_text("\n".join(lines) + "\n")
+        pool = Pool.read(*paths)
+        examples = list(pool.examples())
+        seeds = [int.from_bytes(hashlib.blake2b(example.text.encode(), digest_size=8).digest(), "big") for example in examples]
+        vectors = np.array([np.random.default_rng(seed).normal(size=8) for seed in seeds])
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        scored = Scored(pool, ScoreTable.from_columns([], {}), vectors)
+        everyone = np.arange(len(pool))
+        columns: dict[str, list[float]] = {
+            "len": [float(len(example.response.split())) for example in examples],
+            "knn_6": scored.neighbors(everyone, 6).tolist() if len(pool) > 6 else [0.5] * len(pool),
+            "rew": [(seed % 1000) / 100 - 5 for seed in seeds],
+        }
+        # Nulls by the instruction of the example.
+        reasons = {symbol: [(nulls or {}).get(symbol, {}).get(example.instruction) for example in examples] for symbol in columns}
+        indicators = {
+            "len": {"tokenizer": {"name": LLAMA}},
+            "knn_6": {"model": {"name": MINILM, "digest": DIGEST}},
+            "rew": {"model": {"name": REWARD}},
+        } | (models or {})
+        manifest = {"pool": {"fingerprint": pool.fingerprint}, "indicators": indicators}
+        table = ScoreTable.from_columns(pool.ids, {symbol: (values, reasons[symbol]) for symbol, values in columns.items()}, manifest)
+        return Scored(pool, table, vectors)
+
+    return made
+
+
+def prose(seed: int, words: int) -> str:
+    """Random words that no other seed repeats."""
+    source = np.random.default_rng(seed)
+    return " ".join(f"t{seed}x{source.integers(1000)}" for _ in range(words))
+
+
+@pytest.fixture
+def varied(make: Make) -> Scored:
+    """200 different rows of two sources with answers of 1 to 60 words."""
+    rows = [(f"question {i}", prose(i, 1 + (i * 7) % 60)) for i in range(200)]
+    return make({"first": rows[:120], "second": rows[120:]})

@@ -1,12 +1,12 @@
-# make demo and make test set up everything they need in .venv, once. PYTHON names another interpreter, TORCH_INDEX an index
-# with CPU builds of PyTorch (https://download.pytorch.org/whl/cpu).
+# make demo and make test set up everything they need in .venv, once. PYTHON names another interpreter. Without an NVIDIA GPU
+# PyTorch's CPU build is taken from its public CPU index, or from TORCH_INDEX in its place, where that can be reached.
 PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 2
 export TORCH_INDEX
 SHARED ?= ../shared/data
 
-.PHONY: setup demo toy-study test check format soak bench plausibility docs clean
+.PHONY: setup demo toy-study test test-isa check format soak bench plausibility docs clean
 
 setup:
 	@$(PYTHON) .ci/setup.py cpu,dev
@@ -22,6 +22,13 @@ toy-study:
 
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# The same under a smaller instruction set of the processor: make test-isa ISA=avx2 (avx512, avx512_bf16, amx).
+# TESTS names the tests, by default all.
+ISA ?= avx2
+TESTS ?=
+test-isa: setup
+	$(BIN)/python .ci/isa.py $(ISA) $(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 check: setup
 	$(BIN)/ruff format --check instructsel adapters benchmarks tests examples docs cli.py .ci

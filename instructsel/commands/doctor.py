@@ -29,6 +29,7 @@ from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator, ModelIndicator
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models.load import EMBEDDED, PICKLED, LocalModel, locate, read_json, refuse_code, settings
+from instructsel.models.precision import BF16_UNITS, cpu_instructions, why
 from instructsel.text import aligned
 
 CPU: Final = ("knn", "models", "minilm")
@@ -131,14 +132,16 @@ def _found(module: str) -> bool:
 
 def _precision(found: Findings) -> dict[str, Any]:
     """What "auto" means here, and the GPUs."""
-    plain: dict[str, Any] = {"torch": None, "cpu_bf16": None, "cpu": None, "device": None, "auto": None, "gpus": [], "error": None}
+    plain: dict[str, Any] = dict.fromkeys(("torch", "cpu", "cpu_bf16", "cpu_why", "device", "auto")) | {"gpus": [], "error": None}
     if not _found("torch"):
         return plain
     try:
         torch = require("torch", needed_by="doctor")
         cpu, (auto, device) = settings("auto", "cpu")[0], settings("auto", "auto")
         gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count() if device == "cuda" else 0)]
-        plain |= {"torch": str(torch.__version__), "cpu": cpu, "cpu_bf16": cpu == "bf16", "auto": auto, "device": device}
+        instructions = cpu_instructions(torch)
+        plain |= {"torch": str(torch.__version__), "cpu": cpu, "cpu_bf16": sorted(instructions.intersection(BF16_UNITS))}
+        plain |= {"cpu_why": why(instructions), "auto": auto, "device": device}
         plain["gpus"] = [{"name": str(gpu.name), "memory": int(gpu.total_memory)} for gpu in gpus]
         if not gpus and shutil.which("nvidia-smi"):
             build = "a build for CPUs" if torch.version.cuda is None else "no GPU that it can use"
@@ -454,11 +457,10 @@ def _indented(rows: Iterable[list[Any]]) -> list[str]:
 def _precision_rows(precision: Mapping[str, Any]) -> list[list[str]]:
     if precision["torch"] is None:
         return [["torch", precision["error"] or "not installed; no GPU is looked for"]]
-    multiplies = "this processor multiplies bf16" if precision["cpu_bf16"] else "this processor does not multiply bf16"
     gpus = [[f"GPU {number}", f"{gpu['name']}, {size(gpu['memory'])}"] for number, gpu in enumerate(precision["gpus"])]
     return [
         ["torch", precision["torch"]],
-        ["CPU", f"{precision['cpu']}; {multiplies}"],
+        ["CPU", precision["cpu_why"]],
         *(gpus or [["GPU", "none"]]),
         ["auto", f"{precision['auto']} on {precision['device']}"],
     ]

@@ -68,7 +68,7 @@ def command(
         list[str] | None,
         typer.Option(metavar="SYMBOL=MODEL[@REVISION]", help="Model or tokenizer of an indicator: a hub id or a local folder."),
     ] = None,
-    precision: Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the processor has it.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 on a GPU or a CPU with AMX.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     skip_probe: Annotated[bool, typer.Option("--skip-probe", help="Use models without the sanity probe; the scores say so.")] = False,
     reward_turns: Annotated[

@@ -28,7 +28,7 @@ class Coherence(ModelIndicator):
     revision: str | None = None
     """The hub revision."""
     precision: str = "auto"
-    """fp32, bf16, or auto: bf16 where the processor has it; never fp16."""
+    """fp32, bf16, or auto: bf16 on a GPU or a CPU with AMX; never fp16."""
     device: str = "auto"
     """cpu, cuda, or auto."""
     probe: bool = True

@@ -30,7 +30,7 @@ class Perplexity(ModelIndicator):
     revision: str | None = None
     """The hub revision."""
     precision: str = "auto"
-    """fp32, bf16, or auto: bf16 where the processor has it."""
+    """fp32, bf16, or auto: bf16 on a GPU or a CPU with AMX."""
     device: str = "auto"
     """cpu, cuda, or auto."""
     probe: bool = True

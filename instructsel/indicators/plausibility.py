@@ -30,7 +30,7 @@ class Plausibility(ModelIndicator):
     """
 
     precision: str = "auto"
-    """fp32, bf16, or auto: bf16 where the processor has it."""
+    """fp32, bf16, or auto: bf16 on a GPU or a CPU with AMX."""
 
     symbol_pattern: ClassVar[str] = "plausibility"
     version: ClassVar[int] = 1

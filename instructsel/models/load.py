@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 from instructsel.artifact import file_digest
 from instructsel.errors import MissingExtra, ModelUnavailable, UntrustedModel
 from instructsel.extras import require
+from instructsel.models.precision import bf16_is_faster, cpu_instructions
 
 EMBEDDED: Final = "embedded"
 MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
@@ -292,8 +293,8 @@ def quiet() -> Iterator[None]:
 def settings(precision: str, device: str) -> tuple[str, str]:
     """The precision and device that "auto" means here.
 
-    Device: cuda where there is one. Precision: bf16 on cuda; on a CPU only where it multiplies bf16 itself (AVX512-BF16
-    or AMX), which is decided by what the processor says and never by a timing.
+    Device: cuda where there is one. Precision: bf16 on cuda; on a CPU only where its instruction set makes bf16 the faster
+    one (AMX; see precision.bf16_is_faster).
 
     Raises:
         ModelUnavailable: cuda was asked for and there is none.
@@ -305,7 +306,7 @@ def settings(precision: str, device: str) -> tuple[str, str]:
     place = ("cuda" if cuda else "cpu") if device == "auto" else device
     if precision != "auto":
         return precision, place
-    return ("bf16" if place == "cuda" or _cpu_bf16(torch) else "fp32"), place
+    return ("bf16" if place == "cuda" or bf16_is_faster(cpu_instructions(torch)) else "fp32"), place
 
 
 def devices(device: str) -> list[str]:
@@ -345,8 +346,3 @@ def working(device: str) -> Iterator[Callable[[], None] | None]:
             yield lambda: torch.set_num_threads(1)
         finally:
             torch.set_num_threads(before)
-
-
-def _cpu_bf16(torch: Any) -> bool:
-    found = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    return any(bool(check()) for check in found if check is not None)

@@ -68,7 +68,7 @@ class Encoder:
         Args:
             model: embedded, a local folder, or a hub id.
             revision: a hub revision.
-            precision: fp32, bf16, or auto: bf16 on a GPU and on CPUs that multiply it.
+            precision: fp32, bf16, or auto: bf16 on a GPU or a CPU with AMX.
             device: cpu, cuda, or auto.
             max_length: tokens seen of a text; the model's own limit by default.
 

@@ -119,20 +119,89 @@ def excerpt(text: str, width: int = 72) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def aligned(rows: Iterable[Sequence[Any]], *, header: Sequence[str] = (), right: Sequence[int] = ()) -> list[str]:
-    """Rows as lines of aligned columns; `right` names the columns that are numbers."""
+def wrapped(text: str, width: int) -> list[str]:
+    """A text as lines of at most `width` characters, broken between words; a word that is wider, after its commas and slashes.
+
+    >>> wrapped("one of len,mtld,knn_6", 12)
+    ['one of', 'len,mtld,', 'knn_6']
+    """
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+            continue
+        lines.append("")
+        for piece in re.findall(r"[^,/]*[,/]|[^,/]+", word) if len(word) > width else [word]:
+            while len(piece) > width:
+                # Nothing to break at: a digest, or a path of one part.
+                lines[-1:] = [lines[-1], piece[:width]] if lines[-1] else [piece[:width]]
+                piece = piece[width:]
+                lines.append("")
+            if len(lines[-1]) + len(piece) > width:
+                lines.append("")
+            lines[-1] += piece
+    return [line for line in lines if line]
+
+
+def aligned(rows: Iterable[Sequence[Any]], *, header: Sequence[str] = (), right: Sequence[int] = (), width: int = 80) -> list[str]:
+    """Rows as lines of aligned columns, at most `width` characters wide where words allow.
+
+    The widest columns of text are wrapped between words; a column of numbers is never wrapped, its heading may be.
+
+    Args:
+        rows: the cells.
+        header: the headings, with a rule below them.
+        right: the columns that are numbers.
+        width: characters of a line.
+
+    >>> aligned([["len", 12, "tokens of the response"]], header=["", "null", "what it is"], right=(1,), width=24)
+    ['     null  what it is', '------------------------', 'len    12  tokens of the', '           response']
+    """
     cells = [[clean(str(cell)) for cell in row] for row in ([header] if header else []) + [list(row) for row in rows]]
     if not cells:
         return []
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
+    widths = _column_widths(cells, bool(header), right, width)
+    lines: list[list[str]] = []
+    for row in cells:
+        columns = [wrapped(cell, room) if len(cell) > room else [cell] for cell, room in zip(row, widths, strict=True)]
+        height = max(map(len, columns))
+        lines.append(
+            [
+                "  ".join(
+                    text.rjust(room) if number in right else text.ljust(room)
+                    for number, (text, room) in enumerate(zip(texts, widths, strict=True))
+                ).rstrip()
+                for texts in zip(*([*column, *[""] * (height - len(column))] for column in columns), strict=True)
+            ]
+        )
+    flat = [line for row_lines in lines for line in row_lines]
+    return [*lines[0], "-" * max(map(len, flat)), *flat[len(lines[0]) :]] if header else flat
+
+
+def _column_widths(cells: Sequence[Sequence[str]], header: bool, right: Sequence[int], width: int) -> list[int]:
+    """The width of each column: as wide as its cells, less where all are too wide together."""
+    columns = list(zip(*cells, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    least = [
+        max(len(cell) if number in right and (row or not header) else _longest_piece(cell) for row, cell in enumerate(column))
+        for number, column in enumerate(columns)
     ]
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:]] if header else lines
+    # Between words first; inside them only where that is not enough.
+    for floors in (least, [min(floor, 8) if number not in right else floor for number, floor in enumerate(least)]):
+        while (excess := sum(widths) + 2 * (len(widths) - 1) - width) > 0:
+            open_columns = [number for number, floor in enumerate(floors) if widths[number] > floor]
+            if not open_columns:
+                break
+            widest = max(open_columns, key=lambda number: widths[number])
+            others = [widths[number] for number in open_columns if widths[number] < widths[widest]]
+            widths[widest] = max(floors[widest], max(others, default=0), widths[widest] - excess, 1)
+            if others and widths[widest] in others:
+                widths[widest] = max(floors[widest], widths[widest] - 1)
+    return widths
 
 
-__all__ = ["CELL", "EXCERPT", "LINE", "aligned", "clean", "excerpt", "masked", "masked_excerpt", "neutral"]
+def _longest_piece(cell: str) -> int:
+    return max(map(len, re.findall(r"[^\s,/]*[,/]|[^\s,/]+", cell)), default=0)
+
+
+__all__ = ["CELL", "EXCERPT", "LINE", "aligned", "clean", "excerpt", "masked", "masked_excerpt", "neutral", "wrapped"]

@@ -5,24 +5,28 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from instructsel.commands import _progress
+from instructsel.commands._progress import Progress, Stages
 from instructsel.errors import EnvironmentFault, InstructselError
-from instructsel.text import clean
+from instructsel.text import clean, wrapped
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def say(text: str = "", *, quiet: bool = False) -> None:
-    """A line for people, on stderr."""
-    if not quiet:
-        typer.echo(clean(text), err=True)
+    """A line for people, on stderr, wrapped at words."""
+    if quiet:
+        return
+    for line in note(text):
+        if not _progress.above(line):
+            typer.echo(line, err=True)
 
 
 def messages(*, quiet: bool) -> Callable[[str], None] | None:
@@ -30,11 +34,37 @@ def messages(*, quiet: bool) -> Callable[[str], None] | None:
     return None if quiet else say
 
 
+def columns() -> int | None:
+    """The terminal's width, or what COLUMNS says; None where lines are read by a program and are left as they are."""
+    stated = os.environ.get("COLUMNS", "")
+    if stated.isdigit() and int(stated):
+        return int(stated)
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or None if sys.stderr.isatty() else None
+    except (OSError, ValueError):
+        return None
+
+
+def note(text: str, *, hang: int = 0) -> list[str]:
+    """A safe text for people as lines that end between words where there is a terminal; later lines begin `hang` columns further in."""
+    width = columns()
+    lines = []
+    for line in clean(text).split("\n"):
+        if width is None or len(line) <= width:
+            lines.append(line)
+            continue
+        indent = len(line) - len(line.lstrip())
+        pieces = wrapped(line, max(20, width - indent - hang))
+        lines += [" " * (indent + (hang if number else 0)) + piece for number, piece in enumerate(pieces)]
+    return lines
+
+
 def fail(error: InstructselError) -> NoReturn:
     """Say what went wrong and what to do, and end with the error's exit code."""
-    typer.echo(f"error: {clean(error.message)}", err=True)
-    if error.fix:
-        typer.echo(f"fix:   {clean(error.fix)}", err=True)
+    _progress.close_all()
+    for label, text in (("error: ", error.message), ("fix:   ", error.fix)):
+        for line in note(f"{label}{text}", hang=len(label)) if text else []:
+            typer.echo(line, err=True)
     raise typer.Exit(error.exit_code)
 
 
@@ -50,6 +80,7 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
                 traceback.print_exc()
             fail(error)
         except KeyboardInterrupt:
+            _progress.close_all(interrupted=True)
             say("interrupted; whatever was finished is kept, run the command again to go on.")
             raise typer.Exit(130) from None
         except BrokenPipeError:
@@ -69,42 +100,10 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
                     fix="This is a fault of instructsel; add --traceback and report it.",
                 )
             )
+        finally:
+            _progress.close_all()
 
     return wrapper
 
 
-class Progress:
-    """Progress on stderr: a line that moves on a terminal, one plain line every ten seconds elsewhere."""
-
-    def __init__(self, label: str, *, quiet: bool, every: float = 10.0, unit: str = "examples") -> None:
-        self.label = label
-        self.unit = unit
-        self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "CI" not in os.environ
-        self.quiet = quiet
-        self.every = 0.2 if self.live else every
-        self.started = self.told = time.monotonic()
-        self.shown = self.begun = False
-        self.first = 0
-
-    def __call__(self, done: int, total: int) -> None:
-        """Tell that `done` of `total` are done."""
-        now = time.monotonic()
-        if not self.begun:
-            # What came before the first example (loading a model) says nothing of how long the rest takes.
-            self.begun, self.started, self.first = True, now, done
-        if self.quiet or (now - self.told < self.every and not (done >= total and self.shown)):
-            return
-        self.told = now
-        fresh = done - self.first
-        left = f", about {(now - self.started) / fresh * (total - done):,.0f} s left" if fresh > 0 and done < total else ""
-        text = f"{self.label}: {done:,} of {total:,} {self.unit}{left}"
-        sys.stderr.write(f"\r\x1b[2K{text}" if self.live else f"{text}\n")
-        if self.live and done >= total:
-            sys.stderr.write("\n")
-        sys.stderr.flush()
-        self.shown = done < total
-
-
-def watching(*, quiet: bool) -> Callable[[str], Progress]:
-    """A progress display for each named piece of work of the engine."""
-    return lambda label: Progress(label, quiet=quiet)
+__all__ = ["Progress", "Stages", "columns", "fail", "messages", "note", "reported", "say"]

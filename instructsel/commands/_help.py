@@ -14,6 +14,7 @@ from typing import Any, Final
 from typer.core import TyperCommand, TyperGroup
 
 from instructsel.commands import _settings as settings
+from instructsel.text import wrapped
 
 ARGUMENTS: Final = "Arguments"
 OTHERS: Final = "Options"
@@ -149,30 +150,6 @@ def write_groups(formatter: Any, groups: Mapping[str, Sequence[tuple[str, str]]]
                 formatter.write(f"  {name.ljust(width)}  {lines.pop(0)}".rstrip() + "\n")
             for line in lines:
                 formatter.write(" " * (width + 4) + f"{line}\n")
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """A text as lines of at most `width` characters, broken between words; a word that is wider, after its commas and slashes.
-
-    >>> wrapped("one of len,mtld,knn_6", 12)
-    ['one of', 'len,mtld,', 'knn_6']
-    """
-    lines: list[str] = []
-    for word in text.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= width:
-            lines[-1] += f" {word}"
-            continue
-        lines.append("")
-        for piece in re.findall(r"[^,/]*[,/]|[^,/]+", word) if len(word) > width else [word]:
-            while len(piece) > width:
-                # Nothing to break at: a digest, or a path of one part.
-                lines[-1:] = [lines[-1], piece[:width]] if lines[-1] else [piece[:width]]
-                piece = piece[width:]
-                lines.append("")
-            if len(lines[-1]) + len(piece) > width:
-                lines.append("")
-            lines[-1] += piece
-    return [line for line in lines if line]
 
 
 def _record(param: Any, name: str, text: str) -> tuple[str, str]:

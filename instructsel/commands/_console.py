@@ -59,6 +59,11 @@ def note(text: str, *, hang: int = 0) -> list[str]:
     return lines
 
 
+def watching(*, quiet: bool) -> Callable[[str], Progress]:
+    """A display for each thing that the engine counts, named by it."""
+    return lambda label: Progress(label, quiet=quiet)
+
+
 def fail(error: InstructselError) -> NoReturn:
     """Say what went wrong and what to do, and end with the error's exit code."""
     _progress.close_all()
@@ -106,4 +111,4 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-__all__ = ["Progress", "Stages", "columns", "fail", "messages", "note", "reported", "say"]
+__all__ = ["Progress", "Stages", "columns", "fail", "messages", "note", "reported", "say", "watching"]

@@ -25,6 +25,8 @@ from tokenizers import Tokenizer
 from instructsel.artifact import file_digest
 from instructsel.errors import MissingExtra, ModelUnavailable, UntrustedModel
 from instructsel.extras import require
+from instructsel.models.modules import FILE as MODULES
+from instructsel.models.modules import read_modules
 from instructsel.models.precision import bf16_is_faster, cpu_instructions
 
 EMBEDDED: Final = "embedded"
@@ -51,6 +53,9 @@ SETTINGS: Final = (
     "1_Pooling/config.json",
 )
 
+USUAL_MODULES: Final = [("Transformer", ""), ("Pooling", "1_Pooling")]
+"""With or without Normalize; what these are is in SETTINGS."""
+
 
 @dataclass(frozen=True)
 class LocalModel:
@@ -68,13 +73,23 @@ class LocalModel:
     @property
     def settings(self) -> str:
         """SHA-256 over the small files that say how the weights are used: configuration, tokenizer, template, pooling."""
-        made = hashlib.sha256()
-        for name in SETTINGS:
+        digest = hashlib.sha256()
+        for name in dict.fromkeys((*SETTINGS, *self._module_settings)):
             try:
-                made.update(name.encode() + b"\0" + hashlib.sha256((self.folder / name).read_bytes()).digest())
+                digest.update(name.encode() + b"\0" + hashlib.sha256((self.folder / name).read_bytes()).digest())
             except OSError:
                 continue
-        return made.hexdigest()
+        return digest.hexdigest()
+
+    @property
+    def _module_settings(self) -> list[str]:
+        """What says how the modules of a sentence-transformers folder are used, where they are more than the three usual ones."""
+        modules = read_modules(self.folder)
+        if [(module.kind, module.path) for module in modules if module.kind != "Normalize"] == USUAL_MODULES:
+            return []
+        # The transformer of older layouts has its files in a folder of its own.
+        files = [f"{module.path}/{name}" for module in modules if module.path for name in (*SETTINGS, "special_tokens_map.json")]
+        return [MODULES, "config_sentence_transformers.json", *files] if modules else []
 
     @property
     def config(self) -> dict[str, Any]:
@@ -203,6 +218,17 @@ def _reachable(endpoint: str, *, offline: bool) -> bool:
 
 def _checked(folder: Path, name: str, *, revision: str | None) -> LocalModel:
     weights = sorted(folder.glob("*.safetensors"))
+    for module in read_modules(folder):
+        inside = folder / module.path
+        if module.path and inside.is_dir():
+            module_weights = sorted(inside.glob("*.safetensors"))
+            pickled = sorted(path.name for path in inside.iterdir() if path.suffix.lower() in PICKLED)
+            if pickled and not module_weights:
+                raise UntrustedModel(
+                    f"{name} has the weights of its module {module.path} only as {pickled[0]}, which can run code when it is read.",
+                    fix="Convert them to safetensors, or name a revision that has them.",
+                )
+            weights += module_weights
     if not weights:
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLED)
         if pickled:

@@ -1,4 +1,8 @@
-"""Texts to unit vectors."""
+"""Texts to unit vectors.
+
+A BERT whose vectors are the mean or the first token of its last states runs here, packed on a CPU; every other encoder runs
+through sentence-transformers.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from instructsel.models import runner
 from instructsel.models.answers import Memory, Noting
 from instructsel.models.bert import PackedBert
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, read_json, refuse_code, settings, threads, working
+from instructsel.models.modules import POOLING, pooling_mode, read_modules
+from instructsel.neighbors.sentence_transformer import SentenceTransformerModel
 
 MAX_LENGTH: Final = 256
 """Word pieces MiniLM was trained on; longer texts are cut there, and counted."""
@@ -45,9 +51,9 @@ class Encoder:
     max_length: int
     """Tokens seen of a text, special tokens included."""
     pooling: str
-    """mean or cls."""
+    """mean or cls; the modules of an encoder that runs through sentence-transformers."""
     model: Any
-    """PackedBert for BERT-type encoders on a CPU, else what transformers' AutoModel gives."""
+    """PackedBert for a BERT on a CPU, transformers' BertModel for one on a GPU, SentenceTransformerModel for other encoders."""
     tokenizer: Any
     pad_id: int
     replicas: tuple[Any, ...] = ()
@@ -80,17 +86,20 @@ class Encoder:
         source = locate(model, revision=revision, needed_by="the embedding")
         refuse_code(source)
         precision, device = settings(precision, device)
-        packed = device == "cpu" and PackedBert.fits(source.config)
         places = devices(device)
+        pooling = bert_pooling(source)
+        if pooling is None:
+            library = SentenceTransformerModel.load(source, precision=precision, device=places[0], max_length=max_length)
+            replicas = tuple(library.to(place) for place in places[1:])
+            return cls(source, precision, device, library.max_length, library.steps, library, None, library.pad_id, replicas)
+        packed = device == "cpu"
         loaded: Any = PackedBert.load(source, precision=precision) if packed else _auto(source, precision, places[0])
-        replicas = tuple(copy.deepcopy(loaded).to(place) for place in places[1:])
+        copies = tuple(copy.deepcopy(loaded).to(place) for place in places[1:])
         positions = source.config.get("max_position_embeddings")
-        own = read_json(source.folder / "sentence_bert_config.json").get("max_seq_length", MAX_LENGTH)
         # Padded rows keep a token of padding.
-        limit = min(max_length or own, positions - (not packed) if isinstance(positions, int) else 1 << 20)
+        limit = min(max_length or _own_limit(source), positions - (not packed) if isinstance(positions, int) else 1 << 20)
         pad = source.config.get("pad_token_id")
-        known = pad if isinstance(pad, int) else 0
-        return cls(source, precision, device, limit, _pooling(source), loaded, load_tokenizer(source), known, replicas)
+        return cls(source, precision, device, limit, pooling, loaded, load_tokenizer(source), pad if isinstance(pad, int) else 0, copies)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -103,13 +112,20 @@ class Encoder:
             "max_length": self.max_length,
             "pooling": self.pooling,
             "normalized": True,
-            "batches": "packed" if isinstance(self.model, PackedBert) else "padded",
+            "batches": self._batches,
         }
+
+    @property
+    def _batches(self) -> str:
+        if isinstance(self.model, PackedBert):
+            return "packed"
+        return "single" if isinstance(self.model, SentenceTransformerModel) and not self.model.batched else "padded"
 
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return self.model.dimension if isinstance(self.model, PackedBert) else int(self.model.config.hidden_size)
+        own = isinstance(self.model, PackedBert | SentenceTransformerModel)
+        return int(self.model.dimension if own else self.model.config.hidden_size)
 
     def encode(self, texts: Sequence[str], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Embeddings:
         """The vectors of texts. A text's vector is the same alone, in any company and in any order.
@@ -119,32 +135,52 @@ class Encoder:
             memory: told of vectors as they come.
             progress: told how many are done.
         """
-        self.tokenizer.enable_truncation(self.max_length)
-        sequences = runner.Ragged.tokenized(self.tokenizer, texts, special=True)
-        packed = isinstance(self.model, PackedBert)
+        if self._batches == "single":
+            return self._one_by_one(texts, memory, progress)
+        sequences = self._tokenized(texts)
         tokens = runner.CPU_TOKENS if self.device == "cpu" else runner.GPU_TOKENS
-        layout = runner.Packed(max(tokens, self.max_length)) if packed else runner.Padded(tokens)
-
-        def forward(model: Any) -> runner.Forward:
-            if packed:
-                return lambda ids, lengths, members: self._packed(model, ids, lengths)
-            return lambda ids, lengths, members: self._padded(model, ids, lengths)
-
         with working(self.device) as begin:
             vectors, refused, report = runner.run(
                 sequences,
-                [forward(model) for model in threads([self.model, *self.replicas], self.device)],
-                layout,
+                [self._forward(model) for model in threads([self.model, *self.replicas], self.device)],
+                self._layout(tokens),
                 pad_id=self.pad_id,
                 shape=(self.dimension,),
                 keeper=Noting.of(memory, np.arange(len(texts)), sequences.cut),
                 start=begin,
                 progress=progress,
             )
-        # A vector without length has no direction either: a model that gives one is broken.
-        finite = np.isfinite(vectors).all(axis=1) & (np.abs(vectors).max(axis=1, initial=0.0) > 0)
-        reasons = ["out_of_memory" if lost else None if sound else "not_finite" for lost, sound in zip(refused, finite, strict=True)]
-        return Embeddings(np.where(finite[:, None], vectors, 0), sequences.cut, report, reasons)
+        return _embeddings(vectors, sequences.cut, report, refused)
+
+    def _tokenized(self, texts: Sequence[str]) -> runner.Ragged:
+        if isinstance(self.model, SentenceTransformerModel):
+            return self.model.tokenize(texts)
+        self.tokenizer.enable_truncation(self.max_length)
+        return runner.Ragged.tokenized(self.tokenizer, texts, special=True)
+
+    def _layout(self, tokens: int) -> runner.Layout:
+        if isinstance(self.model, PackedBert):
+            return runner.Packed(max(tokens, self.max_length))
+        return self.model.layout(tokens) if isinstance(self.model, SentenceTransformerModel) else runner.Padded(tokens)
+
+    def _forward(self, model: Any) -> runner.Forward:
+        if isinstance(model, PackedBert):
+            return lambda ids, lengths, members: self._packed(model, ids, lengths)
+        if isinstance(model, SentenceTransformerModel):
+            return lambda ids, lengths, members: model.forward(ids, lengths, len(members))
+        return lambda ids, lengths, members: self._padded(model, ids, lengths)
+
+    def _one_by_one(self, texts: Sequence[str], memory: Memory | None, progress: runner.Progress | None) -> Embeddings:
+        with working(self.device) as begin:
+            if begin is not None:
+                begin()
+            vectors = self.model.one_by_one(texts, progress)
+        cut = np.zeros(len(texts), dtype=bool)
+        keeper = Noting.of(memory, np.arange(len(texts)), cut)
+        if keeper is not None and len(texts):
+            keeper.keep(np.arange(len(texts)), vectors, None)
+        report = runner.RunReport(rows=len(texts), batches=len(texts), tokens=0, slots=0)
+        return _embeddings(vectors, cut, report, np.zeros(len(texts), dtype=bool))
 
     def _packed(self, model: PackedBert, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         torch = require("torch", needed_by="the embedding")
@@ -171,6 +207,15 @@ class Encoder:
         return vectors
 
 
+def _embeddings(
+    vectors: NDArray[np.float32], truncated: NDArray[np.bool_], report: runner.RunReport, refused: NDArray[np.bool_]
+) -> Embeddings:
+    # A vector without length has no direction either: a model that gives one is broken.
+    finite = np.isfinite(vectors).all(axis=1) & (np.abs(vectors).max(axis=1, initial=0.0) > 0)
+    reasons = ["out_of_memory" if lost else None if sound else "not_finite" for lost, sound in zip(refused, finite, strict=True)]
+    return Embeddings(np.where(finite[:, None], vectors, 0), truncated, report, reasons)
+
+
 def _auto(source: LocalModel, precision: str, device: str) -> Any:
     torch = require("torch", needed_by="the embedding")
     transformers = require("transformers", needed_by="the embedding")
@@ -185,12 +230,37 @@ def _auto(source: LocalModel, precision: str, device: str) -> Any:
     return loaded.eval().to(device)
 
 
-def _pooling(source: LocalModel) -> str:
-    """The pooling a sentence-transformers folder names; mean where it names none."""
-    config = read_json(source.folder / "1_Pooling" / "config.json")
-    modes = [key.removeprefix("pooling_mode_") for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
-    if not modes or modes == ["mean_tokens"]:
-        return "mean"
-    if modes == ["cls_token"]:
-        return "cls"
-    raise ModelRefused(f"{source.name} pools by {', '.join(modes)}.", fix="Name an encoder that pools by mean or by its first token.")
+def _own_limit(source: LocalModel) -> int:
+    """Tokens of a text that a model says it sees; newer releases of sentence-transformers say it in the tokenizer's settings."""
+    limit = read_json(source.folder / "sentence_bert_config.json").get("max_seq_length")
+    if limit is None and read_modules(source.folder):
+        limit = read_json(source.folder / "tokenizer_config.json").get("model_max_length")
+    # Tokenizers without a limit name a number beyond any text.
+    return limit if isinstance(limit, int) and 0 < limit < 1 << 20 else MAX_LENGTH
+
+
+def bert_pooling(source: LocalModel) -> str | None:
+    """mean or cls for a BERT whose vectors are no more than that; None for an encoder that is anything else.
+
+    Raises:
+        UntrustedModel: a module is code of somebody else.
+        ModelRefused: it pools in a way that sentence-transformers would not see.
+    """
+    modules = read_modules(source.folder)
+    if not modules:
+        mode = pooling_mode(read_json(source.folder / POOLING / "config.json"))
+        is_bert = PackedBert.fits(source.config)
+        if mode not in ("mean", "cls") or (mode == "cls" and not is_bert):
+            raise ModelRefused(
+                f"{source.name} pools by {mode} and has no modules.json.",
+                fix="Name a folder as SentenceTransformer.save makes it.",
+            )
+        return mode if is_bert else None
+    kinds = [module.kind for module in modules]
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or modules[0].path:
+        return None
+    mode = pooling_mode(read_json(source.folder / modules[1].path / "config.json"))
+    lowered = read_json(source.folder / "sentence_bert_config.json").get("do_lower_case", False)
+    prompt = read_json(source.folder / "config_sentence_transformers.json").get("default_prompt_name")
+    plain_bert = PackedBert.fits(source.config) and mode in ("mean", "cls") and not lowered and prompt is None
+    return mode if plain_bert else None

@@ -109,27 +109,6 @@ def test_the_number_of_threads_is_afterwards_what_it_was(minilm: Encoder) -> Non
     assert torch.__config__.parallel_info().count(f"omp_get_max_threads() : {before}") == 1
 
 
-def test_an_encoder_of_another_kind_is_run_padded_and_has_the_same_bits_in_any_company(tmp_path: Path) -> None:
-    folder = tiny.bert(tmp_path / "model", labels=None)
-    torch.manual_seed(0)
-    config = transformers.DistilBertConfig(
-        vocab_size=400, dim=32, n_layers=2, n_heads=2, hidden_dim=64, initializer_range=0.2, pad_token_id=0
-    )
-    transformers.DistilBertModel(config).save_pretrained(str(folder))
-    encoder = Encoder.load(str(folder), precision="fp32", device="cpu")
-    assert encoder.fingerprint["batches"] == "padded"
-    texts = [" ".join(DRAWN.choices(tiny.TEXT, k=length)) for length in (1, 3, 5, 9, 20, 21, 22, 60, 90)]
-    together = encoder.encode(texts).vectors
-    assert all((encoder.encode([text]).vectors[0] == row).all() for text, row in zip(texts, together, strict=True))
-    assert (encoder.encode(texts[::-1]).vectors == together[::-1]).all()
-    assert (encoder.encode([texts[4]] * 100).vectors == together[4]).all()
-    plain = transformers.AutoModel.from_pretrained(str(folder)).eval()
-    for text, row in zip(texts, together, strict=True):
-        with torch.inference_mode():
-            hidden = plain(input_ids=torch.tensor([encoder.tokenizer.encode(text).ids])).last_hidden_state[0]
-        assert np.abs(torch.nn.functional.normalize(hidden.mean(0), dim=0).numpy() - row).max() < 1e-5
-
-
 def test_what_is_cut_is_counted(minilm: Encoder) -> None:
     truncated = minilm.encode(TEXTS).truncated
     assert truncated.tolist() == [length > 254 for length in LENGTHS]
@@ -172,7 +151,14 @@ def test_the_pooling_is_the_one_the_model_names(tmp_path: Path, mode: str, pooli
     assert np.abs(encoder.encode(["boil an egg"]).vectors[0] - torch.nn.functional.normalize(pooled, dim=0).numpy()).max() < 1e-5
 
 
-def test_a_pooling_we_do_not_do_is_refused(tmp_path: Path) -> None:
+def test_the_pooling_is_read_from_the_newer_layout_too(tmp_path: Path) -> None:
+    folder = tiny.bert(tmp_path / "model", labels=None)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"embedding_dimension": 32, "pooling_mode": "cls"}))
+    assert Encoder.load(str(folder), precision="fp32").pooling == "cls"
+
+
+def test_a_pooling_that_nothing_would_apply_is_refused(tmp_path: Path) -> None:
     folder = tiny.bert(tmp_path / "model", labels=None)
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_max_tokens": True}))

@@ -13,30 +13,30 @@ from instructsel.adapters.rows import to_trl
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.grading.generation import Generator, Outputs
 from instructsel.grading.held_out_loss import HeldOutLoss, checkpoint_of
-from instructsel.grading.judge import Endpoint, JudgedOutputs, LocalVoice, PairwiseJudge, RewardGrader
-from instructsel.grading.preferences import Answers, in_turn
+from instructsel.grading.judge import HttpJudgeClient, JudgedOutputs, LocalJudgeClient, PairwiseJudge, RewardGrader
+from instructsel.grading.preferences import Responses, rotating_reference
 
 __all__ = [
     "SUITES",
     "AlpacaEval",
-    "Answers",
-    "Endpoint",
     "Generator",
     "HeldOutLoss",
+    "HttpJudgeClient",
     "JudgedOutputs",
     "LmEval",
-    "LocalVoice",
+    "LocalJudgeClient",
     "Outputs",
     "PairwiseJudge",
     "Recipe",
+    "Responses",
     "RewardGrader",
     "TrlTrainer",
     "checkpoint_of",
-    "in_turn",
     "read_annotations",
     "read_outputs",
     "read_results",
     "recipe",
+    "rotating_reference",
     "to_trl",
     "write_annotations",
     "write_outputs",

@@ -1,19 +1,26 @@
-"""What a fine-tune would train on, before its first step: tokens, truncation, and rows that teach nothing."""
+"""What a fine-tune would train on, counted before its first step: tokens, truncation, and rows that teach nothing."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from instructsel.errors import TrainingError
 from instructsel.grading.chat import Encoded
 
-NAMED: Final = 3
-"""Refused rows a message names."""
-MAX_REFUSED: Final = 0.05
-"""Share of refused rows above which nothing is trained."""
+MAX_NAMED: Final = 3
+"""Skipped rows a message names."""
+MAX_SKIPPED_FRACTION: Final = 0.05
+"""Share of skipped rows above which nothing is trained."""
+FIXES: Final = {
+    "no_loss_token": "raise max_length, for their prompts alone fill it",
+    "no_response": "drop the rows, for their responses are empty",
+    "template_refused": "use a model whose chat template takes their roles",
+    "not_a_prefix": "use a model whose chat template does not rewrite earlier turns",
+}
 
 
 @dataclass(frozen=True)
@@ -21,66 +28,78 @@ class Audit:
     """Rows and tokens of a fine-tune's data."""
 
     rows: int
-    """Rows given."""
+    """Rows of the pool."""
     trained_rows: int
-    """Rows with at least one trained token."""
-    refused: dict[str, int]
-    """Rows left out, by reason."""
+    """Rows with at least one loss token."""
+    skipped: dict[str, int]
+    """Rows without a loss token, by reason."""
     named: tuple[str, ...]
-    """The first of them, by id."""
+    """The first of them, as file:line (reason)."""
     tokens: int
     """Tokens of the trained rows, prompts included, after truncation."""
-    trained_tokens: int
-    """Tokens the loss falls on, once through."""
+    loss_tokens: int
+    """Tokens the loss is computed on, in one epoch."""
     truncated: int
     """Trained rows whose end was cut off."""
     control: int
-    """Rows whose text spells out a control token of the tokenizer; they are trained on its letters."""
+    """Rows whose text spells out a special token of the tokenizer; they are trained on its letters."""
     longest: int
     """Tokens of the longest trained row."""
 
     @classmethod
-    def of(cls, ids: Sequence[str], encoded: Iterable[Encoded]) -> tuple[Audit, list[Encoded]]:
-        """The audit of rows, and those of them that can be trained on, in order."""
-        kept: list[Encoded] = []
-        refused: Counter[str] = Counter()
+    def of(cls, encoded: Iterable[Encoded], name_of: Callable[[int], str]) -> tuple[Audit, list[Encoded]]:
+        """The audit of rows, and those of them that can be trained on, in order.
+
+        Args:
+            encoded: the rows.
+            name_of: what a message calls the row at a position, e.g. its file and line.
+        """
+        trained: list[Encoded] = []
+        skipped: Counter[str] = Counter()
         named: list[str] = []
         rows = control = 0
-        for name, each in zip(ids, encoded, strict=True):
+        for row in encoded:
             rows += 1
-            control += each.control
-            if each.reason is None:
-                kept.append(each)
+            control += row.control
+            if row.reason is None:
+                trained.append(row)
                 continue
-            refused[each.reason] += 1
-            if len(named) < NAMED:
-                named.append(f"{name} ({each.reason})")
+            skipped[row.reason] += 1
+            if len(named) < MAX_NAMED:
+                named.append(f"{name_of(rows - 1)} ({row.reason})")
         return cls(
             rows=rows,
-            trained_rows=len(kept),
-            refused=dict(sorted(refused.items())),
+            trained_rows=len(trained),
+            skipped=dict(sorted(skipped.items())),
             named=tuple(named),
-            tokens=sum(len(each.ids) for each in kept),
+            tokens=sum(len(row.ids) for row in trained),
             # The first token of a row is never predicted.
-            trained_tokens=sum(sum(each.trained[1:]) for each in kept),
-            truncated=sum(each.truncated for each in kept),
+            loss_tokens=sum(sum(row.loss_mask[1:]) for row in trained),
+            truncated=sum(row.truncated for row in trained),
             control=control,
-            longest=max((len(each.ids) for each in kept), default=0),
-        ), kept
+            longest=max((len(row.ids) for row in trained), default=0),
+        ), trained
 
-    def check(self, limit: float = MAX_REFUSED) -> None:
+    def check(self, limit: float = MAX_SKIPPED_FRACTION) -> None:
         """Refuse data too much of which teaches nothing.
 
         Raises:
-            TrainingError: more than `limit` of the rows are refused, or there is none left.
+            TrainingError: more than `limit` of the rows are skipped, or no row is left.
         """
-        count = sum(self.refused.values())
-        if not self.trained_rows or count > limit * self.rows:
-            told = ", ".join(f"{reason}: {n}" for reason, n in self.refused.items()) or "there are no rows"
-            raise TrainingError(
-                f"{count} of {self.rows} rows have no token to train on ({told}; for example {', '.join(self.named) or 'none'}).",
-                fix="Raise max_length, drop these rows, or use a model whose chat template takes their roles.",
-            )
+        count = sum(self.skipped.values())
+        if self.trained_rows and count <= limit * self.rows:
+            return
+        if not self.rows:
+            raise TrainingError("There are no rows to train on.", fix="Name a pool with at least one row.")
+        # Rounded up to a hundredth, so that the fraction named is enough.
+        enough = math.ceil(100 * count / self.rows) / 100
+        fixes = [FIXES[reason] for reason in self.skipped if reason in FIXES]
+        if self.trained_rows:
+            fixes.append(f"set --max-skipped-fraction {enough:g}")
+        raise TrainingError(
+            f"{count} of {self.rows} rows have no loss token ({self._reasons()}; first: {', '.join(self.named)}).",
+            fix=_sentence("; or ".join(fixes)),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The audit as plain data."""
@@ -88,16 +107,23 @@ class Audit:
 
     def lines(self) -> list[str]:
         """For people."""
-        told = [
-            f"{self.trained_rows:,} of {self.rows:,} rows are trained on: {self.tokens:,} tokens, the loss falls on {self.trained_tokens:,} "
-            f"({self.trained_tokens / max(1, self.tokens):.0%}); longest row {self.longest:,}",
+        lines = [
+            f"{self.trained_rows:,} of {self.rows:,} rows are trained on: {self.tokens:,} tokens, {self.loss_tokens:,} of them loss tokens "
+            f"({self.loss_tokens / max(1, self.tokens):.0%}); longest row {self.longest:,}",
             f"truncated: {self.truncated:,} rows ({self.truncated / max(1, self.trained_rows):.1%})",
         ]
-        if self.refused:
-            told.append(f"refused: {', '.join(f'{n} {reason}' for reason, n in self.refused.items())}; first {', '.join(self.named)}")
+        if self.skipped:
+            lines.append(f"skipped: {self._reasons()}; first: {', '.join(self.named)}")
         if self.control:
-            told.append(f"{self.control:,} rows spell out a control token of the tokenizer; it is read as its letters")
-        return told
+            lines.append(f"{self.control:,} rows spell out a special token of the tokenizer; it is read as its letters")
+        return lines
+
+    def _reasons(self) -> str:
+        return ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.items())
 
 
-__all__ = ["MAX_REFUSED", "Audit"]
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+__all__ = ["MAX_SKIPPED_FRACTION", "Audit"]

@@ -14,11 +14,13 @@ METHODS: Final = ("full", "lora")
 SCHEDULES: Final = ("constant", "linear", "cosine")
 BUDGETS: Final = ("epochs", "steps", "tokens")
 """How long a fine-tune lasts; one of them is given."""
-OPTIONAL: Final = (*BUDGETS, "bits", "micro")
-WHOLE: Final = ("steps", "tokens", "bits", "batch", "micro", "max_length", "lora_r", "lora_alpha")
+OPTIONAL: Final = (*BUDGETS, "bits", "micro_batch_size")
+WHOLE: Final = ("steps", "tokens", "bits", "batch_size", "micro_batch_size", "max_length", "lora_r", "lora_alpha")
 SWITCHES: Final = ("packing", "group_by_length", "gradient_checkpointing")
 TEXTS: Final = ("name", "method", "schedule", "optimizer", "loss", "source")
 """Settings by their kind; the others are numbers."""
+FORMER_NAMES: Final[Mapping[str, str]] = {"batch_size": "batch", "micro_batch_size": "micro"}
+"""Setting → the name it has in fingerprints, and had in files of 0.1."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class Recipe:
     max_grad_norm: float = 1.0
     optimizer: str = "adamw_torch_fused"
     """By transformers' name."""
-    batch: int = 16
+    batch_size: int = 16
     """Rows of an optimizer step."""
-    micro: int | None = None
+    micro_batch_size: int | None = None
     """Rows computed at a time; None takes the whole batch, or less where memory is small: a GPU 8, a CPU 16."""
     max_length: int = 1024
     """Tokens of a row; the rest is cut off at the end and counted."""
@@ -83,7 +85,18 @@ class Recipe:
             raise UsageError(f"A base can be held in 4 or 8 bits, not {self.bits!r}.")
         if self.bits is not None and self.method != "lora":
             raise UsageError(f"A base in {self.bits} bits cannot be trained as a whole.", fix="Use --method lora, or leave the bits out.")
-        positive = ("epochs", "steps", "tokens", "learning_rate", "batch", "micro", "max_length", "lora_r", "lora_alpha", "max_grad_norm")
+        positive = (
+            "epochs",
+            "steps",
+            "tokens",
+            "learning_rate",
+            "batch_size",
+            "micro_batch_size",
+            "max_length",
+            "lora_r",
+            "lora_alpha",
+            "max_grad_norm",
+        )
         for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -93,30 +106,46 @@ class Recipe:
                 raise UsageError(f"{name} of a fine-tune lies in [0, 1), not {getattr(self, name)!r}.")
         if self.weight_decay < 0:
             raise UsageError(f"weight_decay of a fine-tune is not below 0, as {self.weight_decay!r} is.")
-        if self.micro is not None and self.batch % self.micro:
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise UsageError(
-                f"A batch of {self.batch} rows cannot be computed {self.micro} at a time.", fix="Give a micro that divides it."
+                f"A batch of {self.batch_size} rows cannot be computed {self.micro_batch_size} at a time.",
+                fix="Give a micro_batch_size that divides it.",
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as plain data."""
-        return {each.name: list(value) if isinstance(value := getattr(self, each.name), tuple) else value for each in fields(self)}
+        """The settings as plain data; `of` reads it."""
+        settings = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What of a checkpoint's key is the recipe's.
+
+        Settings have their former names here: a renamed setting trains the same model, and a finished folder stays one.
+        """
+        settings = self.as_dict()
+        settings["assumed"] = [FORMER_NAMES.get(name, name) for name in self.assumed]
+        return {FORMER_NAMES.get(name, name): value for name, value in settings.items()}
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Recipe:
-        """From plain data.
+    def of(cls, settings: Mapping[str, Any]) -> Recipe:
+        """From plain data, with former names of settings too.
 
         Raises:
             UsageError: a setting there is none of, or one that cannot be.
         """
-        known = {each.name for each in fields(cls)}
-        for name in given:
+        known = {setting.name for setting in fields(cls)}
+        present_names = {former: name for name, former in FORMER_NAMES.items()}
+        settings = {present_names.get(name, name): value for name, value in settings.items()}
+        for name in settings:
             if name not in known:
                 raise UsageError.named(name, known, noun="setting of a recipe")
-        if "name" not in given:
+        if "name" not in settings:
             raise UsageError("A recipe has a name.", fix="Give one, or take a preset.")
-        assumed = given.get("assumed", ())
-        return cls(**{**given, "assumed": tuple(assumed) if isinstance(assumed, list) else assumed})
+        assumed = settings.get("assumed", ())
+        if isinstance(assumed, list):
+            assumed = tuple(present_names.get(name, name) if isinstance(name, str) else name for name in assumed)
+        return cls(**{**settings, "assumed": assumed})
 
 
 def _check_kind(name: str, value: object) -> None:
@@ -147,7 +176,7 @@ PRESETS: Final[dict[str, Recipe]] = {
         method="lora",
         bits=8,
         epochs=3.0,
-        batch=8,
+        batch_size=8,
         learning_rate=2e-4,
         schedule="constant",
         warmup=0.03,
@@ -176,7 +205,7 @@ PRESETS: Final[dict[str, Recipe]] = {
         "paper-v2",
         method="full",
         epochs=3.0,
-        batch=128,
+        batch_size=128,
         learning_rate=2e-5,
         schedule="cosine",
         warmup=0.03,
@@ -184,7 +213,7 @@ PRESETS: Final[dict[str, Recipe]] = {
         gradient_checkpointing=True,
         source="Cao et al. 2023, arXiv:2307.06290v2",
         assumed=(
-            "batch",
+            "batch_size",
             "learning_rate",
             "schedule",
             "warmup",
@@ -200,7 +229,7 @@ PRESETS: Final[dict[str, Recipe]] = {
         "tulu-7b",
         method="full",
         epochs=2.0,
-        batch=128,
+        batch_size=128,
         learning_rate=2e-5,
         schedule="linear",
         warmup=0.03,
@@ -208,13 +237,13 @@ PRESETS: Final[dict[str, Recipe]] = {
         loss="assistant",
         gradient_checkpointing=True,
         source="Wang et al. 2023, arXiv:2306.04751, appendix D; batch from the released scripts (open-instruct e44fcf58)",
-        assumed=("batch", "max_grad_norm"),
+        assumed=("batch_size", "max_grad_norm"),
     ),
     "tiny": Recipe(
         "tiny",
         method="full",
         epochs=3.0,
-        batch=16,
+        batch_size=16,
         learning_rate=1e-3,
         schedule="cosine",
         warmup=0.05,

@@ -34,7 +34,9 @@ def sequence(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[int]:
     6
     """
     n = len(lengths)
-    wanted = recipe.steps * recipe.batch if recipe.steps is not None else round((recipe.epochs or 0) * n) if recipe.tokens is None else None
+    wanted = (
+        recipe.steps * recipe.batch_size if recipe.steps is not None else round((recipe.epochs or 0) * n) if recipe.tokens is None else None
+    )
     order: list[int] = []
     seen, turn = 0, 0
     while n and (len(order) < wanted if wanted is not None else seen < (recipe.tokens or 0)):
@@ -52,8 +54,8 @@ def sequence(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[int]:
                 seen += lengths[at]
             once = part
         # The first rows fill the batch that the last pass left short, so that the others come in batches of their own.
-        short = -len(order) % recipe.batch
-        order += [*once[:short], *_by_length(once[short:], lengths, recipe.batch, drawn)] if recipe.group_by_length else once
+        short = -len(order) % recipe.batch_size
+        order += [*once[:short], *_by_length(once[short:], lengths, recipe.batch_size, drawn)] if recipe.group_by_length else once
         turn += 1
     return order
 
@@ -76,7 +78,7 @@ def packs(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[list[int]]:
     n = len(lengths)
     if not n:
         return []
-    wanted = None if recipe.steps is None else recipe.steps * recipe.batch
+    wanted = None if recipe.steps is None else recipe.steps * recipe.batch_size
     if wanted is not None:
         # How many sequences a whole pass fills does not depend on its order.
         each = len(_fitted(range(n), lengths, recipe.max_length))

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from instructsel.adapters.audit import MAX_REFUSED, Audit
+from instructsel.adapters.audit import MAX_SKIPPED_FRACTION, Audit
 from instructsel.adapters.recipe import Recipe
 from instructsel.adapters.sampling import packs, sequence
 from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, file_digest, fingerprint
 from instructsel.errors import EnvironmentFault, MissingExtra, ModelRefused, TrainingDiverged, TrainingError, UsageError
 from instructsel.extras import require
-from instructsel.grading.chat import Encoded, Rendering
+from instructsel.grading.chat import ChatTemplate, Encoded
 from instructsel.models.load import LocalModel, locate, quiet, refuse_code, settings
 from instructsel.models.network import load_network
 from instructsel.protocols import Checkpoint
@@ -42,7 +42,7 @@ OWNER: Final = "owner"
 """Stands in the folder of states from before the first step: whose fine-tune it is."""
 COMPLETE: Final = "complete"
 """Written into a state after everything else of it, with the sizes of its files: what was killed half-written has none."""
-REDUCTION: Final = "mean over the trained tokens of a step, all its rows together"
+REDUCTION: Final = "mean over the loss tokens of a step, all its rows together"
 MICRO: Final = {"cpu": 16, "cuda": 8}
 SAVE_EVERY: Final = 300.0
 """Seconds between two states."""
@@ -80,8 +80,8 @@ class TrlTrainer:
     """fp32, or bf16 for automatic mixed precision on weights in fp32; auto takes bf16 on a GPU and fp32 on a CPU."""
     save_every: float = SAVE_EVERY
     """Seconds between two states to go on from; 0 saves after every step, infinity never."""
-    max_refused: float = MAX_REFUSED
-    """Share of rows without a trained token above which nothing is trained."""
+    max_skipped_fraction: float = MAX_SKIPPED_FRACTION
+    """Share of rows without a loss token above which nothing is trained."""
     merge: bool = True
     """Whether adapters are merged into the base; the adapter is kept beside it either way."""
     progress: Progress | None = field(default=None, repr=False)
@@ -99,9 +99,9 @@ class TrlTrainer:
         return found
 
     @cached_property
-    def rendering(self) -> Rendering:
+    def chat_template(self) -> ChatTemplate:
         """How examples are written for the base."""
-        return Rendering.load(self.source.folder)
+        return ChatTemplate.load(self.source.folder)
 
     @cached_property
     def place(self) -> tuple[str, str]:
@@ -120,11 +120,12 @@ class TrlTrainer:
         return {
             "kind": "trl",
             "base": {"name": self.source.name, "digest": self.source.digest, "settings": self.source.settings},
-            "recipe": self.recipe.as_dict(),
+            "recipe": self.recipe.fingerprint,
             "precision": precision,
             "device": device,
-            "micro": self._micro(),
-            "max_refused": self.max_refused,
+            "micro": self._micro_batch_size(),
+            # By its former name: a renamed setting trains the same model.
+            "max_refused": self.max_skipped_fraction,
             "merge": self.merge,
             "versions": {name: _release(name) for name in PACKAGES + (("bitsandbytes",) if self.recipe.bits else ())},
         }
@@ -137,7 +138,7 @@ class TrlTrainer:
         """A checkpoint of the base fine-tuned on the pool, under this trainer's folder.
 
         Raises:
-            TrainingError: too many rows without a trained token, a part of an epoch that is no row, or a folder of another fine-tune.
+            TrainingError: too many rows without a loss token, a part of an epoch that is no row, or a folder of another fine-tune.
             TrainingDiverged: a loss or a weight that is not finite, or a loss that has grown beyond all reason.
             EnvironmentFault: no memory, no room on the disk, an extra missing.
             ModelRefused: no whole causal language model, a tokenizer of another one, or one that cannot be trained on packed rows.
@@ -156,7 +157,7 @@ class TrlTrainer:
             shutil.rmtree(folder / STATE, ignore_errors=True)
             return found
         audit, rows = self._encoded(pool)
-        audit.check(self.max_refused)
+        audit.check(self.max_skipped_fraction)
         lengths = [len(each.ids) for each in rows]
         order = packs(lengths, self.recipe, seed) if self.recipe.packing else [[at] for at in sequence(lengths, self.recipe, seed)]
         if not order:
@@ -172,8 +173,8 @@ class TrlTrainer:
                 ) from error
             if _out_of_memory(error):
                 raise EnvironmentFault(
-                    f"The fine-tune ran out of memory with {self._micro()} rows of up to {audit.longest} tokens at a time.",
-                    fix="Give a smaller micro batch, a smaller max_length, gradient checkpointing, or LoRA.",
+                    f"The fine-tune ran out of memory with {self._micro_batch_size()} rows of up to {audit.longest} tokens at a time.",
+                    fix="Give a smaller micro_batch_size, a smaller max_length, gradient checkpointing, or LoRA.",
                 ) from error
             raise
 
@@ -182,12 +183,17 @@ class TrlTrainer:
         return fingerprint({"trainer": self.fingerprint, "ids": ids, "seed": seed})
 
     def _encoded(self, pool: Pool) -> tuple[Audit, list[Encoded]]:
-        encoded = self.rendering.encode_all(pool.examples(), loss=self.recipe.loss, max_length=self.recipe.max_length)
-        return Audit.of(pool.ids, encoded)
+        encoded = self.chat_template.encode_all(pool.examples(), loss=self.recipe.loss, max_length=self.recipe.max_length)
 
-    def _micro(self) -> int:
-        wanted = self.recipe.micro or MICRO[self.place[1]]
-        return max(size for size in range(1, min(wanted, self.recipe.batch) + 1) if self.recipe.batch % size == 0)
+        def place(position: int) -> str:
+            file, lines = pool.locate(position)
+            return f"{file}:{lines[0]}"
+
+        return Audit.of(encoded, place)
+
+    def _micro_batch_size(self) -> int:
+        wanted = self.recipe.micro_batch_size or MICRO[self.place[1]]
+        return max(size for size in range(1, min(wanted, self.recipe.batch_size) + 1) if self.recipe.batch_size % size == 0)
 
     def _train(
         self, folder: Path, key: str, pool: Pool, audit: Audit, rows: Sequence[Encoded], order: Sequence[Sequence[int]], seed: int
@@ -206,7 +212,7 @@ class TrlTrainer:
                 model=model,
                 args=self._config(trl, state, len(order), seed),
                 train_dataset=_dataset(rows, order, packed=self.recipe.packing),
-                processing_class=self.rendering.tokenizer,
+                processing_class=self.chat_template.tokenizer,
                 callbacks=[watch],
                 peft_config=self._lora() if self.recipe.method == "lora" else None,
             )
@@ -242,13 +248,13 @@ class TrlTrainer:
             "seed": seed,
             "pool": {"fingerprint": pool.fingerprint, "examples": len(pool)},
             "audit": audit.as_dict(),
-            "chat_template": "tulu" if self.rendering.fallback else "the base's own",
+            "chat_template": "tulu" if self.chat_template.fallback else "the base's own",
             "steps": steps,
-            "batch": self.recipe.batch,
-            "micro": self._micro(),
+            "batch_size": self.recipe.batch_size,
+            "micro_batch_size": self._micro_batch_size(),
             "rows_seen": len(seen),
             "tokens_seen": tokens,
-            "tokens_trained": sum(sum(rows[at].trained[1:]) for at in seen),
+            "tokens_trained": sum(sum(rows[at].loss_mask[1:]) for at in seen),
             "tokens_per_step": tokens / steps,
             "loss_reduction": REDUCTION,
             "losses": losses,
@@ -266,9 +272,9 @@ class TrlTrainer:
         model = load_network(
             self.source, "CausalLM", kind="a causal language model", needed_by="the fine-tune", random="fine-tune", **given
         )
-        if len(self.rendering.tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        if len(self.chat_template.tokenizer) > model.get_input_embeddings().weight.shape[0]:
             raise ModelRefused(
-                f"The tokenizer of {self.source.name} has {len(self.rendering.tokenizer)} tokens, its embedding "
+                f"The tokenizer of {self.source.name} has {len(self.chat_template.tokenizer)} tokens, its embedding "
                 f"{model.get_input_embeddings().weight.shape[0]}.",
                 fix="Use the tokenizer the model was trained with.",
             )
@@ -307,8 +313,8 @@ class TrlTrainer:
 
     def _config(self, trl: Any, state: Path, sequences: int, seed: int) -> Any:
         recipe, (precision, device) = self.recipe, self.place
-        micro = self._micro()
-        steps = math.ceil(sequences / recipe.batch)
+        micro = self._micro_batch_size()
+        steps = math.ceil(sequences / recipe.batch_size)
         try:
             require("transformers", needed_by="the fine-tune").training_args.OptimizerNames(recipe.optimizer)
         except ValueError as error:
@@ -316,7 +322,7 @@ class TrlTrainer:
         made = trl.SFTConfig(
             output_dir=str(state),
             per_device_train_batch_size=micro,
-            gradient_accumulation_steps=recipe.batch // micro,
+            gradient_accumulation_steps=recipe.batch_size // micro,
             num_train_epochs=1.0,
             max_steps=steps,
             learning_rate=recipe.learning_rate,
@@ -363,7 +369,7 @@ class TrlTrainer:
                     _merged(self, folder / "adapter").save_pretrained(str(folder))
             else:
                 model.save_pretrained(str(folder))
-            self.rendering.tokenizer.save_pretrained(str(folder))
+            self.chat_template.tokenizer.save_pretrained(str(folder))
         digest = _digest(folder if self.merge or self.recipe.method == "full" else folder / "adapter")
         whole = {
             **record,
@@ -379,7 +385,7 @@ class TrlTrainer:
 def _dataset(rows: Sequence[Encoded], order: Sequence[Sequence[int]], *, packed: bool) -> Any:
     """Tokens and labels in the order they are seen; of packed rows the lengths as well."""
     datasets = require("datasets", needed_by="the fine-tune")
-    labels = [[name if on else -100 for name, on in zip(each.ids, each.trained, strict=True)] for each in rows]
+    labels = [[name if on else -100 for name, on in zip(each.ids, each.loss_mask, strict=True)] for each in rows]
     if not packed:
         # Each row is held once, however many passes there are.
         return datasets.Dataset.from_dict({"input_ids": [each.ids for each in rows], "labels": labels}).select(
@@ -422,10 +428,10 @@ def _merged(trainer: TrlTrainer, adapter: Path) -> Any:
 
 
 def _trainer(trl: Any, model: Any) -> Any:
-    """TRL's trainer; on a CPU with its loss computed over the trained tokens alone.
+    """TRL's trainer; on a CPU with its loss computed over the loss tokens alone.
 
     Without Triton TRL projects every position to the vocabulary, and its entropy besides: half of a small model's time. The loss is
-    the same, the sum over trained tokens by their number. A model that does more to its logits than its head does is left to TRL.
+    the same, the sum over loss tokens by their number. A model that does more to its logits than its head does is left to TRL.
     """
     text = model.config.get_text_config()
     special = getattr(text, "final_logit_softcapping", None) is not None or getattr(text, "logit_scale", None) not in (None, 1.0)

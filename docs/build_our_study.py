@@ -228,7 +228,7 @@ def page() -> str:
         ),
         f"![ln L against the mean {closest} of a set](our_study/{closest}.svg)",
         "",
-        f"The number of trained tokens, which no rule sees, correlates with ln L at {tokens[0]:+.2f} {interval(tokens[1], tokens[2], '+.2f')} (its logarithm). "
+        f"The number of loss tokens, which no rule sees, correlates with ln L at {tokens[0]:+.2f} {interval(tokens[1], tokens[2], '+.2f')} (its logarithm). "
         + signs(fixed),
         "",
         *held_bins(fixed, chosen, bins),
@@ -321,7 +321,7 @@ def summary(
         f"- The rule's selection against random draws, equal rows: {verdict(rows)}, {rows['difference']:+.4f} {interval(rows['low'], rows['high'], '+.4f')} in ln L.",
         f"- Equal tokens: {verdict(tokens)}, {tokens['difference']:+.4f} {interval(tokens['low'], tokens['high'], '+.4f')}.",
         *beaten(figures),
-        f"- Much of it is length: over the mixtures the number of trained tokens goes with ln L at {tokens_r[0]:+.2f} {interval(tokens_r[1], tokens_r[2], '+.2f')}. See [each source alone](#how-much-of-it-is-length).",
+        f"- Much of it is length: over the mixtures the number of loss tokens goes with ln L at {tokens_r[0]:+.2f} {interval(tokens_r[1], tokens_r[2], '+.2f')}. See [each source alone](#how-much-of-it-is-length).",
     ]
 
 

@@ -83,7 +83,7 @@ def means(found: Verification) -> list[str]:
 
 
 def trained(told: dict[str, Any]) -> list[str]:
-    """What became of every arm's rows: trained on, refused for want of a token with a loss, cut."""
+    """What became of every arm's rows: trained on, skipped for want of a loss token, cut."""
     subsets: dict[str, list[dict[str, Any]]] = {}
     for each in told["trained"]:
         subsets.setdefault(each["arm"], []).append(each)
@@ -93,13 +93,13 @@ def trained(told: dict[str, Any]) -> list[str]:
         spans = [
             extent(audit["rows"] for audit in audits),
             extent(audit["trained_rows"] for audit in audits),
-            extent(sum(audit["refused"].values()) for audit in audits),
+            extent(sum((audit["skipped"] if "skipped" in audit else audit["refused"]).values()) for audit in audits),
             extent(audit["truncated"] for audit in audits),
             extent(each["tokens_seen"] for each in models),
             extent(each["tokens_trained"] for each in models),
         ]
         rows.append([arm, *spans])
-    return table(["arm", "rows", "trained on", "refused", "cut", "tokens a model saw", "of these with a loss"], rows)
+    return table(["arm", "rows", "trained on", "skipped", "cut", "tokens a model saw", "of these loss tokens"], rows)
 
 
 def durations(told: dict[str, Any]) -> str:
@@ -132,7 +132,11 @@ def section(name: str) -> list[str]:
     word = told["word"] if told["word"] == "not enough model" else against.word
     seeds = max(len(each) for each in found.as_dict()["arms"][SELECTION].values())
     recipe = told["recipe"]
-    length = f"{recipe['steps']:,} steps of {recipe['batch']} rows" if recipe["steps"] is not None else f"{recipe['tokens']:,} tokens"
+    length = (
+        f"{recipe['steps']:,} steps of {recipe.get('batch_size', recipe.get('batch'))} rows"
+        if recipe["steps"] is not None
+        else f"{recipe['tokens']:,} tokens"
+    )
     rows = [
         [
             each.grader,

@@ -17,7 +17,7 @@ InstructselError
 │   └── TooManyNulls      3   an indicator the rule uses is null too often
 ├── ObservationsError     3   observations that cannot be read, or do not determine a fit
 ├── StudyError            3   a study whose folder, sources or evaluation set cannot be used
-├── TrainingError         3   a fine-tune that cannot begin: rows without a trained token, a base that does not fit
+├── TrainingError         3   a fine-tune that cannot begin: rows without a loss token, a base that does not fit
 ├── IndexTooSmall         3   fewer than i + 1 examples for the i-th neighbor
 ├── Negative              1   a gate, a verification or a fit that came out negative
 │   └── TrainingDiverged  1   a fine-tune whose loss is not finite, or grew beyond all reason
@@ -144,7 +144,7 @@ class StudyError(InstructselError, ValueError):
 
 
 class TrainingError(InstructselError, ValueError):
-    """A fine-tune that cannot begin: rows without a trained token, a base or a folder that does not fit."""
+    """A fine-tune that cannot begin: rows without a loss token, a base or a folder that does not fit."""
 
     exit_code = 3
 

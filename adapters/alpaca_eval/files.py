@@ -116,7 +116,7 @@ def write_annotations(path: str | Path, judgments: Judgments, outputs: Outputs, 
             **stated,
             "reason": row.reason,
             "flags": list(row.flags),
-            "signs": list(row.signs),
+            "injection_patterns": list(row.injection_patterns),
             "preference_forward": row.forward,
             "preference_swapped": row.swapped,
             "digests": list(row.digests),
@@ -177,7 +177,7 @@ def read_annotations(path: str | Path) -> Judgments:
                 _stated(row.get("preference_forward"))[0],
                 _stated(row.get("preference_swapped"))[0],
                 tuple(map(str, row.get("flags") or ())),
-                tuple(map(str, row.get("signs") or ())),
+                tuple(map(str, row.get("injection_patterns") or row.get("signs") or ())),
                 tuple(map(str, row.get("digests") or ())),
             )
         )

@@ -28,7 +28,7 @@ from instructsel.artifact import dump_json, fingerprint
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.extras import require
 from instructsel.grading.generation import digest_of, distinct
-from instructsel.grading.judge import IDENTICAL, SUSPICIOUS, SWAP_DISAGREES, TIE, Judgment, Judgments, Pair, signs
+from instructsel.grading.judge import IDENTICAL, SUSPICIOUS, SWAP_DISAGREES, TIE, Judgment, Judgments, Pair, find_injection_patterns
 
 NEEDED_BY: Final = "AlpacaEval"
 FORGED: Final = ("{instruction}", "{output_1}", "{output_2}", "<|im_start|>", "<|im_end|>")
@@ -198,10 +198,10 @@ class AlpacaEval:
         return Judgments(identity, tuple(rows), record)
 
     def _judged(self, pair: Pair, forward: _Found, swapped: _Found, *, forged: bool) -> Judgment:
-        found = tuple(f"{side}:{sign}" for side in ("output", "reference") for sign in signs(getattr(pair, side)))
+        found = tuple(f"{side}:{sign}" for side in ("output", "reference") for sign in find_injection_patterns(getattr(pair, side)))
         flags = (*((IDENTICAL,) if pair.output == pair.reference else ()), *((SUSPICIOUS,) if found else ()))
         if forged:
-            return Judgment(pair.instruction, None, FORGES, flags=flags, signs=found)
+            return Judgment(pair.instruction, None, FORGES, flags=flags, injection_patterns=found)
         one, why, digest = forward[pair.instruction]
         judged = Judgment(pair.instruction, one, why, one, None, flags, found, (digest,) if digest else ())
         if not self.both_orders:

@@ -23,7 +23,7 @@ from instructsel.adapters.lm_eval.tasks import NEEDED_BY, Task, find, plain, sil
 from instructsel.artifact import atomic_write
 from instructsel.errors import EnvironmentFault, ModelUnavailable, UntrustedModel, UsageError
 from instructsel.extras import require
-from instructsel.grading.chat import Rendering
+from instructsel.grading.chat import ChatTemplate
 from instructsel.grading.held_out_loss import DEVICES, PRECISIONS
 from instructsel.models import runner
 from instructsel.models.answers import first_line
@@ -328,7 +328,7 @@ class _Model:
                 fix="Train it again, or make the checkpoint anew with checkpoint_of.",
             )
         precision, device = settings(asked.precision, asked.device)
-        rendering = Rendering.load(source.folder)
+        chat_template = ChatTemplate.load(source.folder)
         # The object, not its name: the harness's own arguments for quantised bases fail, and pickles and code stay out.
         network = load_network(
             source,
@@ -344,7 +344,7 @@ class _Model:
         lengths = [value for value in (asked.max_length, context) if value is not None]
         harness = require("lm_eval.models.huggingface", needed_by=NEEDED_BY).HFLM(
             pretrained=network,
-            tokenizer=rendering.tokenizer,
+            tokenizer=chat_template.tokenizer,
             backend="causal",
             batch_size=asked.batch_size,
             max_length=min(lengths) if lengths else None,
@@ -356,7 +356,7 @@ class _Model:
             "precision": precision,
             "device": device,
             "max_length": int(harness.max_length),
-            "template": None if template is None else "tulu" if rendering.fallback else "own",
+            "template": None if template is None else "tulu" if chat_template.fallback else "own",
             "chat_template_sha": None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         }
         return cls(harness, bool(torch.isfinite(logits).all()), checkpoint.digest, record)

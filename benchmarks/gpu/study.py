@@ -66,7 +66,9 @@ def study(given: argparse.Namespace) -> None:
     count, rows = given.mixtures or (2 if given.toy else 78), given.rows or (16 if given.toy else 2000)
     # More epochs than on the CPU: the base is larger.
     settings = (
-        {"epochs": 1.0, "max_length": 128, "batch": 8} if given.toy else {"epochs": 3.0, "learning_rate": 5e-4, "batch": 32, "micro": 32}
+        {"epochs": 1.0, "max_length": 128, "batch_size": 8}
+        if given.toy
+        else {"epochs": 3.0, "learning_rate": 5e-4, "batch_size": 32, "micro_batch_size": 32}
     )
     chosen = recipe("tiny", **settings)
     pool = Pool.read(*(given.pools / f"{source}.jsonl" for source in SOURCES))

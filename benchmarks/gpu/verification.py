@@ -68,13 +68,17 @@ def verification(given: argparse.Namespace) -> None:
     if device == "cpu" and not given.toy:
         sys.exit("There is no GPU here; --toy tries the script on a CPU.")
     settings = (
-        {"epochs": 1.0, "max_length": 128, "batch": 8} if given.toy else {"epochs": 3.0, "learning_rate": 5e-4, "batch": 32, "micro": 32}
+        {"epochs": 1.0, "max_length": 128, "batch_size": 8}
+        if given.toy
+        else {"epochs": 3.0, "learning_rate": 5e-4, "batch_size": 32, "micro_batch_size": 32}
     )
     arms = {name: [Pool.read(path) for path in paths.split(",")] for name, _, paths in (each.partition("=") for each in given.arm)}
     chosen = recipe("tiny", **settings)
-    steps = math.ceil((chosen.epochs or 1) * len(arms[SELECTION][0]) / chosen.batch)
+    steps = math.ceil((chosen.epochs or 1) * len(arms[SELECTION][0]) / chosen.batch_size)
     chosen = recipe("tiny", **{**settings, "epochs": None, "steps": steps})
-    trainer = TrlTrainer(str(given.base), chosen, given.out.parent / "checkpoints", device=device, save_every=math.inf, max_refused=0.5)
+    trainer = TrlTrainer(
+        str(given.base), chosen, given.out.parent / "checkpoints", device=device, save_every=math.inf, max_skipped_fraction=0.5
+    )
     graders: list[Any] = [HeldOutLoss(Pool.read(given.eval), name="held-out loss", max_length=chosen.max_length, device=device)]
     if given.tasks:
         graders += LmEval.graders(given.tasks.split(","), include_path=given.include_path, limit=given.items, device=device)

@@ -183,7 +183,7 @@ def mixtures(place: Place) -> None:
     command("study", "run", folder, allowed=(0, 5))
 
 
-FLAGS: Final = {"epochs": "--epochs", "learning_rate": "--lr", "batch": "--batch", "max_length": "--max-length"}
+FLAGS: Final = {"epochs": "--epochs", "learning_rate": "--lr", "batch_size": "--batch-size", "max_length": "--max-length"}
 
 
 def rule(place: Place) -> None:

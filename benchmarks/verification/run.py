@@ -182,7 +182,7 @@ def verdict(place: Place, scores: Path, name: str, first: str, held: dict[str, i
         "--lm-eval", ",".join(TASKS), "--include-path", place.out / "tasks", "--items", "12" if place.toy else "250",
         "--instructions", place.out / "asked.jsonl", "--max-new-tokens", "8" if place.toy else "96",
         *(part for arm, files in others.items() for part in ("--arm", f"{arm}={','.join(files)}")),
-        *(part for each in pool for part in ("--pool", each)), "--whole-pool", "--max-refused", "0.3", "--jobs", str(place.jobs), "-o", place.folder / "verified",
+        *(part for each in pool for part in ("--pool", each)), "--whole-pool", "--max-skipped-fraction", "0.3", "--jobs", str(place.jobs), "-o", place.folder / "verified",
     )  # fmt: skip
     kept = place.out / "results" if place.toy else _record.RESULTS
     kept.mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from instructsel.pool.overlap import check_evaluation
 
 if TYPE_CHECKING:
     from instructsel.grading.judge import Judge
-    from instructsel.grading.preferences import Answers
+    from instructsel.grading.preferences import Responses
     from instructsel.protocols import Grader
     from instructsel.verification.grades_table import Run
     from instructsel.verification.judged import OutputGrader
@@ -110,13 +110,13 @@ class Asked:
         if self.judge_revision and not (self.judge or self.annotator):
             raise UsageError("There is no judge whose revision this is.", fix="Name one with --judge.")
 
-    def answers(self, place: Place, arms: Sequence[Arm], *, quiet: bool) -> Answers | None:
+    def answers(self, place: Place, arms: Sequence[Arm], *, quiet: bool) -> Responses | None:
         """The grader that has the models answer; None where nothing is asked."""
         self.check()
         if self.instructions is None:
             return None
         from instructsel.grading.generation import Generator
-        from instructsel.grading.preferences import Answers
+        from instructsel.grading.preferences import Responses
 
         if (self.annotator or self.judge_url) and not self.judge_revision:
             say(
@@ -127,7 +127,7 @@ class Asked:
         _check(arms, asked, quiet=quiet)
         # A set may name an instruction twice, with two answers to it; it is asked once.
         texts = tuple(dict.fromkeys(example.instruction for example in asked.examples()))
-        return Answers(
+        return Responses(
             texts,
             Generator(max_new_tokens=self.max_new_tokens, max_length=place.max_length, device=place.device, precision=place.precision),
         )
@@ -149,7 +149,7 @@ class Asked:
         finally:
             runner.free_memory()
 
-    def judges(self, answers: Answers, runs: Sequence[Run], place: Place, folder: Path, *, reference: str) -> list[OutputGrader]:
+    def judges(self, answers: Responses, runs: Sequence[Run], place: Place, folder: Path, *, reference: str) -> list[OutputGrader]:
         """Who grades the answers: a judge, against those of the reference arm's models in turn, and a reward model.
 
         A judge has nothing to prefer to where no model of the reference arm has answered, and is left out.
@@ -158,7 +158,7 @@ class Asked:
             What loading a judge raises.
         """
         from instructsel.grading.judge import JudgedOutputs, RewardGrader
-        from instructsel.grading.preferences import in_turn
+        from instructsel.grading.preferences import rotating_reference
 
         made: list[OutputGrader] = []
         standing = [answers.of(run.grades, run.name) for run in runs if run.arm == reference and run.grades.grader == answers.name]
@@ -166,7 +166,7 @@ class Asked:
             made.append(
                 JudgedOutputs(
                     answers.instructions,
-                    in_turn(standing, name=f"{reference}, {len(standing)} models in turn"),
+                    rotating_reference(standing, name=f"{reference}, {len(standing)} models in turn"),
                     self._judge(place, folder),
                     answers.generator,
                     name=JUDGED,
@@ -178,19 +178,19 @@ class Asked:
 
     def _judge(self, place: Place, folder: Path) -> Judge:
         from instructsel.adapters.alpaca_eval.judge import AlpacaEval
-        from instructsel.grading.judge import Endpoint, LocalVoice, PairwiseJudge
+        from instructsel.grading.judge import HttpJudgeClient, LocalJudgeClient, PairwiseJudge
 
         if self.annotator:
             local = Path(self.annotator)
             return AlpacaEval(local if local.is_dir() else self.annotator, folder / KEPT, revision=self.judge_revision, both_orders=True)
         if self.judge_url:
-            voice: Any = Endpoint(self.judge_url, self.judge or "", revision=self.judge_revision, key_variable=self.judge_key)
+            client: Any = HttpJudgeClient(self.judge_url, self.judge or "", revision=self.judge_revision, key_variable=self.judge_key)
         else:
-            voice = LocalVoice.load(self.judge or "", revision=self.judge_revision, precision=place.precision, device=place.device)
-        return PairwiseJudge(voice, folder / KEPT)
+            client = LocalJudgeClient.load(self.judge or "", revision=self.judge_revision, precision=place.precision, device=place.device)
+        return PairwiseJudge(client, folder / KEPT)
 
 
-def with_official(runs: Sequence[Run], answers: Answers, given: Sequence[Run], grader: Any, files: Path | None) -> list[Run]:
+def with_official(runs: Sequence[Run], answers: Responses, given: Sequence[Run], grader: Any, files: Path | None) -> list[Run]:
     """The judged runs with AlpacaEval's own length-controlled win rate, where the instructions are its own and its file is there.
 
     Args:

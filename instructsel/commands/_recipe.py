@@ -17,11 +17,11 @@ Tokens = Annotated[int | None, typer.Option(help="Tokens seen instead of epochs:
 Method = Annotated[str | None, typer.Option(help="full or lora.")]
 Bits = Annotated[str | None, typer.Option(help="The base in 8 or 4 (NF4) bits, or none. lora only.")]
 LearningRate = Annotated[float | None, typer.Option(help="Learning rate.")]
-BatchRows = Annotated[int | None, typer.Option(help="Rows of an optimizer step.")]
+BatchSize = Annotated[int | None, typer.Option(help="Rows of an optimizer step.")]
 MaxLength = Annotated[int | None, typer.Option(help="Tokens of a row; the rest is cut off and counted.")]
 Revision = Annotated[str | None, typer.Option(help="Revision of the base on the hub.")]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or auto.")]
-MaxRefused = Annotated[float, typer.Option(help="Share of rows that may have no trained token.")]
+MaxSkippedFraction = Annotated[float, typer.Option(help="Share of rows that may have no loss token.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 
 

@@ -26,8 +26,8 @@ from instructsel.study.size_curve import SizeCurve
 from instructsel.study.size_search import search_size
 
 EXAMPLES: Final = """Examples:
-  instructsel study size study-demo/sources.scores.parquet --rule longest --max-refused 0.5 --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --sizes 20,40 --seeds 2 -o /tmp/sizes
-  instructsel study size study-demo/sources.scores.parquet --rule longest --max-refused 0.5 --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --by blend --least 20 --most 60 --trials 2 --seeds 2 -o /tmp/sizes
+  instructsel study size study-demo/sources.scores.parquet --rule longest --max-skipped-fraction 0.5 --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --sizes 20,40 --seeds 2 -o /tmp/sizes
+  instructsel study size study-demo/sources.scores.parquet --rule longest --max-skipped-fraction 0.5 --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --by blend --least 20 --most 60 --trials 2 --seeds 2 -o /tmp/sizes
 
 \b
 All of it is made by make toy-study.
@@ -58,12 +58,12 @@ def command(
     method: recipes.Method = None,
     bits: recipes.Bits = None,
     lr: recipes.LearningRate = None,
-    batch: recipes.BatchRows = None,
+    batch_size: recipes.BatchSize = None,
     max_length: recipes.MaxLength = None,
     revision: recipes.Revision = None,
     precision: recipes.Precision = "auto",
     device: recipes.Device = "auto",
-    max_refused: recipes.MaxRefused = 0.05,
+    max_skipped_fraction: recipes.MaxSkippedFraction = 0.05,
     chart: Annotated[Path | None, typer.Option(help="Draw the losses by size into this file (.svg).")] = None,
     allow_mismatch: Annotated[bool, typer.Option("--allow-mismatch", help="Rank scores of other models than the rule assumes.")] = False,
     max_null_fraction: Annotated[float, typer.Option(help="Share of examples that may lack a value the rule uses.")] = 0.05,
@@ -87,7 +87,7 @@ def command(
     from instructsel.grading.held_out_loss import HeldOutLoss
 
     changed = recipes.changes(
-        epochs=epochs, steps=steps, tokens=tokens, learning_rate=lr, batch=batch, max_length=max_length, method=method, bits=bits
+        epochs=epochs, steps=steps, tokens=tokens, learning_rate=lr, batch_size=batch_size, max_length=max_length, method=method, bits=bits
     )
     chosen = recipe(preset, **changed)
     folder = Path(output or ".")
@@ -112,7 +112,9 @@ def command(
         max_null_fraction=max_null_fraction,
         neighbors=neighborhood(whole, table, store, watch=watching(quiet=quiet), scores=path),
     )
-    trainer = TrlTrainer(base, chosen, folder / CHECKPOINTS, revision=revision, device=device, precision=precision, max_refused=max_refused)
+    trainer = TrlTrainer(
+        base, chosen, folder / CHECKPOINTS, revision=revision, device=device, precision=precision, max_skipped_fraction=max_skipped_fraction
+    )
     graders = {
         name: HeldOutLoss(each, name=f"{name} loss", max_length=chosen.max_length, device=device, precision=precision)
         for name, each in held.items()

@@ -41,7 +41,7 @@ app: typer.Typer = typer.Typer(
 )
 
 PLAN_EXAMPLES: Final = """Examples:
-  instructsel study plan study-demo/sources/clean.jsonl study-demo/sources/short.jsonl study-demo/sources/mismatched.jsonl study-demo/sources/shuffled.jsonl --scores study-demo/sources.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --steps 4 --mixtures 3 --rows 40 --max-refused 0.5 -o /tmp/study
+  instructsel study plan study-demo/sources/clean.jsonl study-demo/sources/short.jsonl study-demo/sources/mismatched.jsonl study-demo/sources/shuffled.jsonl --scores study-demo/sources.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --steps 4 --mixtures 3 --rows 40 --max-skipped-fraction 0.5 -o /tmp/study
   instructsel study plan study-demo/sources/clean.jsonl study-demo/sources/short.jsonl study-demo/sources/mismatched.jsonl study-demo/sources/shuffled.jsonl --scores study-demo/sources.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --mixtures 0 --bins len:4 -o /tmp/bins
 
 \b
@@ -54,7 +54,7 @@ RUN_EXAMPLES: Final = """Examples:
 STATUS_EXAMPLES: Final = "Examples:\n  instructsel study status /tmp/study\n  instructsel study status /tmp/study --json\n"
 
 BINS: Final = 8
-MAX_REFUSED: Final = 0.05
+MAX_SKIPPED_FRACTION: Final = 0.05
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder, as planned.")]
 
@@ -79,7 +79,7 @@ class Settings:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """How the pool is read."""
     max_null_fraction: float = MAX_NULL_FRACTION
-    max_refused: float = MAX_REFUSED
+    max_skipped_fraction: float = MAX_SKIPPED_FRACTION
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, without the folder."""
@@ -121,7 +121,7 @@ def wire(settings: Settings) -> tuple[Trainer, Grader]:
         revision=settings.revision,
         device=settings.device,
         precision=settings.precision,
-        max_refused=settings.max_refused,
+        max_skipped_fraction=settings.max_skipped_fraction,
     )
     grader = HeldOutLoss(Pool.read(settings.evaluation), max_length=chosen.max_length, device=settings.device, precision=settings.precision)
     # A checker may not take a cached property for the property of a protocol.
@@ -157,13 +157,13 @@ def plan(
     method: recipes.Method = None,
     bits: recipes.Bits = None,
     lr: recipes.LearningRate = None,
-    batch: recipes.BatchRows = None,
+    batch_size: recipes.BatchSize = None,
     max_length: recipes.MaxLength = None,
     revision: recipes.Revision = None,
     precision: recipes.Precision = "auto",
     device: recipes.Device = "auto",
     max_null_fraction: Annotated[float, typer.Option(help="Share of a subset's rows that may lack a value.")] = MAX_NULL_FRACTION,
-    max_refused: recipes.MaxRefused = MAX_REFUSED,
+    max_skipped_fraction: recipes.MaxSkippedFraction = MAX_SKIPPED_FRACTION,
     form: options.Form = "auto",
     mapping: options.Mapping = None,
     columns: options.Columns = None,
@@ -177,7 +177,7 @@ def plan(
     chosen = _split(sources)
     design = Design(_parts(mixtures, rows, bins or [], bin_rows, design_seed, chosen), seeds=tuple(range(seeds)))
     changes = recipes.changes(
-        epochs=epochs, learning_rate=lr, batch=batch, max_length=max_length, method=method, bits=bits, steps=steps, tokens=tokens
+        epochs=epochs, learning_rate=lr, batch_size=batch_size, max_length=max_length, method=method, bits=bits, steps=steps, tokens=tokens
     )
     if "-" in (*pools, evaluation):
         raise UsageError("A study reads its pool again whenever it goes on; standard input is gone by then.", fix="Name files.")
@@ -195,7 +195,7 @@ def plan(
         device=device,
         reading=reading.as_dict(),
         max_null_fraction=max_null_fraction,
-        max_refused=max_refused,
+        max_skipped_fraction=max_skipped_fraction,
     )
     table = ScoreTable.read(scores)
     pool = reading.read(list(pools), message=messages(quiet=quiet))

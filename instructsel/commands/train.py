@@ -46,8 +46,8 @@ def command(
     bits: recipes.Bits = None,
     lr: recipes.LearningRate = None,
     schedule: Annotated[str | None, typer.Option(help="constant, linear or cosine.")] = None,
-    batch: recipes.BatchRows = None,
-    micro: Annotated[int | None, typer.Option(help="Rows computed at a time; the gradient is the same.")] = None,
+    batch_size: recipes.BatchSize = None,
+    micro_batch_size: Annotated[int | None, typer.Option(help="Rows computed at a time; the gradient is the same.")] = None,
     max_length: recipes.MaxLength = None,
     loss: Annotated[str | None, typer.Option(help="Where the loss falls: completion (last answer), assistant (all answers), all.")] = None,
     packing: Annotated[bool, typer.Option("--packing", help="Let short rows share a sequence.")] = False,
@@ -57,7 +57,7 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order and of new weights.")] = 0,
     evaluate: Annotated[list[str] | None, typer.Option("--eval", help="Rows whose loss is measured afterwards. May be repeated.")] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Count the tokens, print the audit, and train nothing.")] = False,
-    max_refused: recipes.MaxRefused = 0.05,
+    max_skipped_fraction: recipes.MaxSkippedFraction = 0.05,
     precision: recipes.Precision = "auto",
     device: recipes.Device = "auto",
     form: options.Form = "auto",
@@ -83,8 +83,8 @@ def command(
         tokens=tokens,
         learning_rate=lr,
         schedule=schedule,
-        batch=batch,
-        micro=micro,
+        batch_size=batch_size,
+        micro_batch_size=micro_batch_size,
         max_length=max_length,
         loss=loss,
         packing=packing or None,
@@ -103,14 +103,14 @@ def command(
         revision=revision,
         device=device,
         precision=precision,
-        max_refused=max_refused,
+        max_skipped_fraction=max_skipped_fraction,
         merge=merge,
         progress=lambda done, total, loss: watched(done, total),
     )
     found = trainer.audit(pool)
     for line in [*described(trainer, chosen), *found.lines()]:
         say(line, quiet=quiet)
-    found.check(max_refused)
+    found.check(max_skipped_fraction)
     if audit:
         if json:
             typer.echo(orjson.dumps({"recipe": chosen.as_dict(), "audit": found.as_dict()}, option=orjson.OPT_INDENT_2).decode())
@@ -138,10 +138,10 @@ def described(trainer: TrlTrainer, recipe: Recipe) -> list[str]:
     adapters = f", LoRA r {recipe.lora_r}, alpha {recipe.lora_alpha}" if recipe.method == "lora" else ", every weight"
     held = f", base in {recipe.bits} bits" if recipe.bits else ""
     lines = [
-        f"{recipe.name}: {trainer.source.name}{adapters}{held}; {length}, {recipe.batch} rows a step, learning rate {recipe.learning_rate:g} "
+        f"{recipe.name}: {trainer.source.name}{adapters}{held}; {length}, {recipe.batch_size} rows a step, learning rate {recipe.learning_rate:g} "
         f"{recipe.schedule}, rows of up to {recipe.max_length:,} tokens; {precision} on {device}",
-        f"loss on {_where(recipe.loss)}: mean over the trained tokens of a step"
-        + ("; chat format of Tülu, the base has none of its own" if trainer.rendering.fallback else ""),
+        f"loss on {_where(recipe.loss)}: mean over the loss tokens of a step"
+        + ("; chat format of Tülu, the base has none of its own" if trainer.chat_template.fallback else ""),
     ]
     if recipe.assumed:
         lines.append(f"assumed, not given by the source: {', '.join(recipe.assumed)}")

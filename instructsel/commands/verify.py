@@ -37,8 +37,8 @@ from instructsel.verification.summary import summary
 from instructsel.verification.verification import Verification
 
 EXAMPLES: Final = """Examples:
-  instructsel verify study-demo/sources/clean.jsonl --arm shuffled=study-demo/sources/shuffled.jsonl --base study-demo/toybase --preset tiny --steps 2 --seeds 2 --max-refused 0.5 --eval study-demo/sources/evaluation.jsonl -o /tmp/verified
-  instructsel verify study-demo/sources/clean.jsonl --arm short=study-demo/sources/short.jsonl --arm shuffled=study-demo/sources/shuffled.jsonl --base study-demo/toybase --preset tiny --steps 2 --seeds 2 --max-refused 0.5 --eval study-demo/sources/report.jsonl -o /tmp/verified
+  instructsel verify study-demo/sources/clean.jsonl --arm shuffled=study-demo/sources/shuffled.jsonl --base study-demo/toybase --preset tiny --steps 2 --seeds 2 --max-skipped-fraction 0.5 --eval study-demo/sources/evaluation.jsonl -o /tmp/verified
+  instructsel verify study-demo/sources/clean.jsonl --arm short=study-demo/sources/short.jsonl --arm shuffled=study-demo/sources/shuffled.jsonl --base study-demo/toybase --preset tiny --steps 2 --seeds 2 --max-skipped-fraction 0.5 --eval study-demo/sources/report.jsonl -o /tmp/verified
 
 \b
 All of it is made by make toy-study.
@@ -119,9 +119,9 @@ def command(
     method: recipes.Method = None,
     bits: recipes.Bits = None,
     lr: recipes.LearningRate = None,
-    batch: recipes.BatchRows = None,
+    batch_size: recipes.BatchSize = None,
     max_length: recipes.MaxLength = None,
-    max_refused: recipes.MaxRefused = 0.05,
+    max_skipped_fraction: recipes.MaxSkippedFraction = 0.05,
     precision: recipes.Precision = "auto",
     device: recipes.Device = "auto",
     equal: Annotated[
@@ -166,7 +166,14 @@ def command(
     chosen = recipe(
         preset,
         **recipes.changes(
-            epochs=epochs, steps=steps, tokens=tokens, learning_rate=lr, batch=batch, max_length=max_length, method=method, bits=bits
+            epochs=epochs,
+            steps=steps,
+            tokens=tokens,
+            learning_rate=lr,
+            batch_size=batch_size,
+            max_length=max_length,
+            method=method,
+            bits=bits,
         ),
     )
     if alpaca_files is not None:
@@ -206,7 +213,13 @@ def command(
     trainer = None
     if trained:
         made = TrlTrainer(
-            base or "", chosen, output / "checkpoints", revision=revision, device=device, precision=precision, max_refused=max_refused
+            base or "",
+            chosen,
+            output / "checkpoints",
+            revision=revision,
+            device=device,
+            precision=precision,
+            max_skipped_fraction=max_skipped_fraction,
         )
         trainer = replace(made, recipe=equal_recipe(made, trained, equal, message=messages(quiet=quiet or helper)))
         say(plan(arms, trainer.recipe, seeds, equal if chosen.epochs is not None else ""), quiet=quiet or helper)

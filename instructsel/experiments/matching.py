@@ -28,15 +28,15 @@ def equal_recipe(trainer: TrlTrainer, arms: Sequence[Arm], equal: str, *, messag
     for arm in arms:
         for draw, pool in enumerate(arm.pools):
             audit = trainer.audit(pool)
-            audit.check(trainer.max_refused)
+            audit.check(trainer.max_skipped_fraction)
             first = first or audit
             name = arm.name if len(arm.pools) == 1 else f"{arm.name} {draw}"
-            rows.append([name, f"{audit.trained_rows:,}", f"{audit.tokens / audit.trained_rows:.0f}", f"{audit.trained_tokens / audit.trained_rows:.0f}", f"{audit.truncated / audit.trained_rows:.1%}"])  # fmt: skip
-    for line in aligned(rows, header=["arm", "rows trained on", "tokens a row", "with a loss", "truncated"], right=(1, 2, 3, 4)):
+            rows.append([name, f"{audit.trained_rows:,}", f"{audit.tokens / audit.trained_rows:.0f}", f"{audit.loss_tokens / audit.trained_rows:.0f}", f"{audit.truncated / audit.trained_rows:.1%}"])  # fmt: skip
+    for line in aligned(rows, header=["arm", "rows trained on", "tokens a row", "loss tokens a row", "truncated"], right=(1, 2, 3, 4)):
         if message is not None:
             message(line)
     if recipe.epochs is None or first is None or equal == "epochs":
         return recipe
     if equal == "tokens" or recipe.packing:
         return replace(recipe, epochs=None, tokens=round(recipe.epochs * first.tokens))
-    return replace(recipe, epochs=None, steps=max(1, math.ceil(round(recipe.epochs * first.trained_rows) / recipe.batch)))
+    return replace(recipe, epochs=None, steps=max(1, math.ceil(round(recipe.epochs * first.trained_rows) / recipe.batch_size)))

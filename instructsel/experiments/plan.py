@@ -15,7 +15,7 @@ def plan(arms: Sequence[Arm], recipe: Recipe, seeds: int, equal: str) -> str:
     """How many fine-tunes there will be, of what length, and what that does to arms of longer rows."""
     fine_tunes = sum(len(each.pools) for each in arms) * seeds
     name = next(name for name in ("epochs", "steps", "tokens") if getattr(recipe, name) is not None)
-    per_step = f" of {recipe.batch} rows" if name == "steps" and not recipe.packing else ""
+    per_step = f" of {recipe.batch_size} rows" if name == "steps" and not recipe.packing else ""
     why = {
         "steps": ": arms of longer rows see more tokens in as many steps (--equal tokens makes these equal)",
         "tokens": ": arms of longer rows see fewer of them",

@@ -47,22 +47,22 @@ class Encoded:
 
     ids: list[int]
     """The conversation up to the last answer, the template's control tokens included."""
-    trained: list[bool]
+    loss_mask: list[bool]
     """One for each token: whether the loss falls on it."""
     end: int
-    """How many of the trained tokens, at the end, close the turn and are no text of the response."""
+    """How many of the loss tokens, at the end, close the turn and are no text of the response."""
     truncated: bool
     """Whether tokens were cut off at `max_length`."""
     reason: str | None = None
     """Why nothing can be trained on it: template_refused (it takes no such roles), not_a_prefix (it rewrites what was said before),
-    no_response (the answer is empty), no_trained_token (the prompt alone fills the length)."""
+    no_response (the answer is empty), no_loss_token (the prompt alone fills the length)."""
     control: bool = False
     """Whether a text spells out a control token of the tokenizer; it is read as its letters, not as the token."""
 
 
 @dataclass(frozen=True, eq=False)
-class Rendering:
-    """A tokenizer and its chat template. Make one with Rendering.load."""
+class ChatTemplate:
+    """A tokenizer and its chat template. Make one with ChatTemplate.load."""
 
     tokenizer: Any
     """transformers' fast tokenizer; its chat template is set, to Tülu's where it brings none."""
@@ -70,8 +70,8 @@ class Rendering:
     """Whether the template is Tülu's because the tokenizer brings none."""
 
     @classmethod
-    def load(cls, folder: str | Path) -> Rendering:
-        """The rendering of a model's folder.
+    def load(cls, folder: str | Path) -> ChatTemplate:
+        """The chat_template of a model's folder.
 
         Raises:
             ModelUnavailable: no readable fast tokenizer, or one without an end-of-sequence token.
@@ -88,8 +88,8 @@ class Rendering:
         return cls.of(tokenizer)
 
     @classmethod
-    def of(cls, tokenizer: Any) -> Rendering:
-        """The rendering of a loaded tokenizer, which is given Tülu's template where it has none.
+    def of(cls, tokenizer: Any) -> ChatTemplate:
+        """The chat_template of a loaded tokenizer, which is given Tülu's template where it has none.
 
         Raises:
             ModelUnavailable: it is no fast tokenizer, or has no end-of-sequence token.
@@ -219,7 +219,7 @@ class Rendering:
             end = max(0, end - sum(trained[max_length:]))
             ids, trained = ids[:max_length], trained[:max_length]
         # The first token has nothing before it to be predicted from.
-        reason = None if any(trained[1:]) else "no_trained_token"
+        reason = None if any(trained[1:]) else "no_loss_token"
         return Encoded(list(ids), trained, end, truncated=cut, reason=reason, control=control)
 
     @cached_property
@@ -271,4 +271,4 @@ class Rendering:
         return list(zip(found.ids, found.offsets, strict=True))
 
 
-__all__ = ["LOSSES", "TULU", "Encoded", "Rendering"]
+__all__ = ["LOSSES", "TULU", "ChatTemplate", "Encoded"]

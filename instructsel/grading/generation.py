@@ -17,9 +17,9 @@ import numpy as np
 from instructsel.artifact import fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable, PoolError, UsageError
 from instructsel.extras import require
-from instructsel.grading.chat import Rendering
+from instructsel.grading.chat import ChatTemplate
 from instructsel.models import runner
-from instructsel.models.answers import UNKNOWN_LIMIT, defused, unknown_share
+from instructsel.models.answers import UNKNOWN_LIMIT, escape_special_tokens, unknown_share
 from instructsel.models.likelihood import LikelihoodModel
 from instructsel.models.load import quiet, read_json, settings, working
 from instructsel.protocols import Checkpoint
@@ -187,7 +187,7 @@ class Generator:
         distinct(instructions, "The set of instructions")
         if not checkpoint.folder.is_dir():
             raise ModelUnavailable(f"{checkpoint.folder} is no folder, so there is no model to answer.", fix="Train it again.")
-        rendering = Rendering.load(checkpoint.folder)
+        chat_template = ChatTemplate.load(checkpoint.folder)
         try:
             # Without the sanity probe: a checkpoint that is hardly trained answers all the same, and badly.
             model = LikelihoodModel.load(
@@ -204,8 +204,8 @@ class Generator:
                     f"{model.source.name} has a context of {model.max_length} tokens; {self.max_new_tokens} new ones leave none to a prompt.",
                     fix="Ask for fewer with max_new_tokens.",
                 )
-            asked, reasons, spelled = _prompts(rendering, instructions, room)
-            decoder = _Decoder(model, rendering, _stops(rendering, checkpoint.folder), self.max_new_tokens)
+            asked, reasons, spelled = _prompts(chat_template, instructions, room)
+            decoder = _Decoder(model, chat_template, _stops(chat_template, checkpoint.folder), self.max_new_tokens)
             found = decoder.run(asked, progress)
         finally:
             # Before the next checkpoint is trained on the same GPU.
@@ -216,7 +216,7 @@ class Generator:
             if isinstance(ids, str):
                 reasons[place] = ids
             else:
-                texts[place] = rendering.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+                texts[place] = chat_template.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
                 tokens += len(ids)
         return Outputs(
             name or checkpoint.digest[:12],
@@ -226,7 +226,7 @@ class Generator:
             record={
                 "checkpoint": checkpoint.digest,
                 "settings": self.fingerprint,
-                "template": "tulu" if rendering.fallback else "own",
+                "template": "tulu" if chat_template.fallback else "own",
                 "stops": sorted(decoder.stops),
                 "tokens": tokens,
                 "cut": decoder.cut,
@@ -239,10 +239,10 @@ class Generator:
         )
 
 
-def _prompts(rendering: Rendering, instructions: Sequence[str], room: int) -> tuple[dict[int, list[int]], list[str | None], int]:
+def _prompts(chat_template: ChatTemplate, instructions: Sequence[str], room: int) -> tuple[dict[int, list[int]], list[str | None], int]:
     """The prompt's tokens by place, why an instruction has none, and in how many a control token was spelled out."""
     jinja2 = require("jinja2", needed_by="the chat template")
-    tokenizer = rendering.tokenizer
+    tokenizer = chat_template.tokenizer
     control = sorted(
         {*tokenizer.all_special_tokens, *(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)}
     )
@@ -250,10 +250,10 @@ def _prompts(rendering: Rendering, instructions: Sequence[str], room: int) -> tu
     reasons: list[str | None] = [None] * len(instructions)
     spelled = 0
     for place, instruction in enumerate(instructions):
-        plain = defused(instruction, control)
+        plain = escape_special_tokens(instruction, control)
         spelled += plain != instruction
         try:
-            text = rendering.prompt([{"role": "user", "content": plain}])
+            text = chat_template.prompt([{"role": "user", "content": plain}])
         except (jinja2.TemplateError, TypeError, ValueError):
             reasons[place] = "template_refused"
             continue
@@ -268,10 +268,10 @@ def _prompts(rendering: Rendering, instructions: Sequence[str], room: int) -> tu
     return asked, reasons, spelled
 
 
-def _stops(rendering: Rendering, folder: Path) -> frozenset[int]:
+def _stops(chat_template: ChatTemplate, folder: Path) -> frozenset[int]:
     """The tokens that end a turn."""
     jinja2 = require("jinja2", needed_by="the chat template")
-    tokenizer = rendering.tokenizer
+    tokenizer = chat_template.tokenizer
     found = {int(tokenizer.eos_token_id)}
     for name in ("config.json", "generation_config.json"):
         named = read_json(folder / name).get("eos_token_id")
@@ -290,11 +290,11 @@ def _stops(rendering: Rendering, folder: Path) -> frozenset[int]:
 class _Decoder:
     """A model and how its outputs end; counts what was cut and what the memory did not hold."""
 
-    def __init__(self, model: LikelihoodModel, rendering: Rendering, stops: frozenset[int], new: int) -> None:
+    def __init__(self, model: LikelihoodModel, chat_template: ChatTemplate, stops: frozenset[int], new: int) -> None:
         self.model = model.workers[0].model
         self.place = model.workers[0].device
         self.device = model.device
-        self.pad = int(rendering.tokenizer.pad_token_id)
+        self.pad = int(chat_template.tokenizer.pad_token_id)
         self.stops = stops
         self.new = new
         self.cut = 0

@@ -12,7 +12,7 @@ import numpy as np
 
 from instructsel.artifact import fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
-from instructsel.grading.chat import Encoded, Rendering
+from instructsel.grading.chat import ChatTemplate, Encoded
 from instructsel.models import likelihood, runner
 from instructsel.models.answers import Answers
 from instructsel.models.likelihood import LikelihoodModel
@@ -27,8 +27,8 @@ NEEDED_BY: Final = "the held-out loss"
 PRECISIONS: Final = ("auto", "fp32", "bf16")
 DEVICES: Final = ("auto", "cpu", "cuda")
 NO_TOKENS: Final = "no_tokens"
-EMPTY: Final = ("no_response", "no_trained_token")
-"""What a rendering says of a response without tokens."""
+EMPTY: Final = ("no_response", "no_loss_token")
+"""What a chat_template says of a response without tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class HeldOutLoss:
     Longer than `max_length`, the prompt loses its beginning and the example is counted as truncated; a response that would leave
     nothing of its prompt has no value (too_long). TRL cuts a row at its end instead, so that the two agree where nothing is cut.
     Other reasons: no_tokens, the response has none (the end of its turn alone is no response); not_finite; out_of_memory;
-    unsupported_language, more than 30 % of it is unknown to the tokenizer; template_refused and not_a_prefix, see `Rendering`.
+    unsupported_language, more than 30 % of it is unknown to the tokenizer; template_refused and not_a_prefix, see `ChatTemplate`.
 
     Source: Cao et al. 2023, arXiv:2307.06290, whose rule predicts the loss on an evaluation set. Which tokens were counted there,
     and whether by token or by example, we do not know; both means are here.
@@ -118,10 +118,10 @@ class HeldOutLoss:
         started = time.monotonic()
         if not checkpoint.folder.is_dir():
             raise ModelUnavailable(f"{checkpoint.folder} is no folder, so {self.name} has no model to grade.", fix="Train it again.")
-        rendering = Rendering.load(checkpoint.folder)
+        chat_template = ChatTemplate.load(checkpoint.folder)
         asked: list[tuple[list[int], int, str | None]] = []
         control = 0
-        for encoded, item in zip(rendering.encode_all(self.pool.examples()), self.items, strict=True):
+        for encoded, item in zip(chat_template.encode_all(self.pool.examples()), self.items, strict=True):
             asked.append(self._row(encoded, item))
             control += encoded.control
         reasons = [reason for _, _, reason in asked]
@@ -155,7 +155,7 @@ class HeldOutLoss:
                 "truncated": truncated,
                 "nulls": dict(sorted(Counter(reason for reason in reasons if reason is not None).items())),
                 "control": control,
-                "template": "tulu" if rendering.fallback else "own",
+                "template": "tulu" if chat_template.fallback else "own",
                 "end_of_turn": self.end_of_turn,
             },
         )
@@ -164,10 +164,10 @@ class HeldOutLoss:
         """The tokens of an example, where its response begins among them, and why it has no loss."""
         if encoded.reason is not None:
             return [], 0, NO_TOKENS if encoded.reason in EMPTY else encoded.reason
-        if sum(encoded.trained) <= encoded.end:
+        if sum(encoded.loss_mask) <= encoded.end:
             return [], 0, NO_TOKENS
-        begin = encoded.trained.index(True)
-        if not all(encoded.trained[begin:]):
+        begin = encoded.loss_mask.index(True)
+        if not all(encoded.loss_mask[begin:]):
             raise ModelRefused(
                 f"The chat template writes on after the response of example {item}, or within it.",
                 fix="Give the checkpoint a template whose last answer ends the conversation.",

@@ -14,13 +14,13 @@ from instructsel.grading.generation import Generator, Instructed, Outputs, diges
 from instructsel.grading.judge import Judgments
 from instructsel.protocols import Checkpoint, Grades
 
-ANSWERS: Final = "answers"
+RESPONSES: Final = "answers"
 """The grader that is none: it has the models answer."""
 JUDGED: Final = "judged_outputs"
 
 
 @dataclass(frozen=True, eq=False)
-class Answers(Instructed):
+class Responses(Instructed):
     """A grader that has a checkpoint answer, and says no more of an answer than how many characters it has.
 
     The answers stand in the record, so that a judge may be asked later, and a second one after it, without another answer being
@@ -28,13 +28,13 @@ class Answers(Instructed):
     """
 
     generator: Generator = field(default_factory=Generator)
-    name: str = field(default=ANSWERS, kw_only=True)
+    name: str = field(default=RESPONSES, kw_only=True)
     """What the grades are called."""
 
     @property
     def fingerprint(self) -> dict[str, Any]:
         """Instructions and generator; no path."""
-        return {"kind": ANSWERS, "items": fingerprint(list(self.items)), "n": len(self.items), "generator": self.generator.fingerprint}
+        return {"kind": RESPONSES, "items": fingerprint(list(self.items)), "n": len(self.items), "generator": self.generator.fingerprint}
 
     def grade(self, checkpoint: Checkpoint) -> Grades:
         """What the checkpoint answers.
@@ -71,7 +71,7 @@ class Answers(Instructed):
         return Outputs(name, self.instructions, tuple(texts), grades.reasons, record=grades.record.get("generated") or {})
 
 
-def in_turn(outputs: Sequence[Outputs], *, name: str) -> Outputs:
+def rotating_reference(outputs: Sequence[Outputs], *, name: str) -> Outputs:
     """The outputs of several models as those of one reference: each instruction is answered by one of them, by its digest.
 
     A single model of the random arm may happen to be a good or a bad one; taken in turn, all of them stand for the arm. A model
@@ -136,4 +136,4 @@ def grades_of(judgments: Judgments, *, name: str = JUDGED, official: Mapping[str
     )
 
 
-__all__ = ["ANSWERS", "Answers", "grades_of", "in_turn"]
+__all__ = ["RESPONSES", "Responses", "grades_of", "rotating_reference"]

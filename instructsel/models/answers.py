@@ -121,7 +121,7 @@ def unknown_share(ids: NDArray[np.integer[Any]], unknown: int | None) -> float:
     return float((ids == unknown).mean()) if unknown is not None and len(ids) else 0.0
 
 
-def defused(text: str, control: Iterable[str]) -> str:
+def escape_special_tokens(text: str, control: Iterable[str]) -> str:
     """The text with control tokens broken up by a space of no width, so that a template's own are the only ones."""
     for token in control:
         if len(token) > 1:

@@ -15,7 +15,7 @@ from instructsel.errors import ModelRefused, UsageError
 from instructsel.extras import require
 from instructsel.models import deberta, packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, defused, unknown_share
+from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, escape_special_tokens, unknown_share
 from instructsel.models.load import (
     LocalModel,
     devices,
@@ -317,7 +317,7 @@ class RewardModel:
     def _defused(self, text: str) -> str:
         """The text with control tokens broken up, so that the template's own are the only ones."""
         added = {str(token.content) for token in self.template.added_tokens_decoder.values()}
-        return defused(text, sorted(added | set(self.template.all_special_tokens)))
+        return escape_special_tokens(text, sorted(added | set(self.template.all_special_tokens)))
 
 
 def _joined(history: NDArray[np.int32], answer: NDArray[np.int32], limit: int) -> tuple[NDArray[np.int32], bool]:

@@ -17,7 +17,7 @@ from instructsel.errors import ModelRefused, UsageError
 from instructsel.extras import require
 from instructsel.models import packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, defused, unknown_share
+from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, escape_special_tokens, unknown_share
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings, threads, working
 from instructsel.models.network import load_network
 
@@ -188,7 +188,7 @@ class YesNoModel:
 
     def _encoded(self, questions: Sequence[Question]) -> Encoded:
         # UniEval writes the end token into its inputs as text and means the token; rows that spell it mean the text.
-        plain = [tuple(None if text is None else defused(text, self.control) for text in texts) for _, *texts in questions]
+        plain = [tuple(None if text is None else escape_special_tokens(text, self.control) for text in texts) for _, *texts in questions]
         heads = [f"{question}{response}" for (question, *_), (response, _) in zip(questions, plain, strict=True)]
         # One text each: tokens form across the seams, as they did in training.
         whole = [head if history is None else f"{head}{HISTORY}{history}" for head, (_, history) in zip(heads, plain, strict=True)]

@@ -17,7 +17,7 @@ PASSING: Final = frozenset({"failed", "timed_out", "not_asked", "refused", "out_
 
 
 class Answered(Protocol):
-    """A grader that had models answer and kept the answers in its grades: `Answers` among the adapters."""
+    """A grader that had models answer and kept the answers in its grades: `Responses` among the adapters."""
 
     @property
     def name(self) -> str:

@@ -18,8 +18,8 @@ def settings(name: str, *wanted: str) -> tuple[Any, ...]:
 
 
 def test_paper_v1_is_lora_on_a_base_in_8_bits_for_3_epochs_of_8_rows_a_step() -> None:
-    assert settings("paper-v1", "method", "bits", "epochs", "batch") == ("lora", 8, 3.0, 8)
-    given = {"method", "bits", "epochs", "batch"}
+    assert settings("paper-v1", "method", "bits", "epochs", "batch_size") == ("lora", 8, 3.0, 8)
+    given = {"method", "bits", "epochs", "batch_size"}
     assert not given & set(recipe("paper-v1").assumed)
     assert "2307.06290v1" in recipe("paper-v1").source
 
@@ -44,23 +44,23 @@ def test_what_the_paper_does_not_give_is_the_qlora_script_s_and_said_to_be_assum
 
 
 def test_paper_v2_trains_every_weight_for_3_epochs_and_the_rest_is_assumed() -> None:
-    assert settings("paper-v2", "method", "bits", "epochs", "batch", "learning_rate", "schedule", "max_length") == (
+    assert settings("paper-v2", "method", "bits", "epochs", "batch_size", "learning_rate", "schedule", "max_length") == (
         *("full", None, 3.0, 128),
         *(2e-5, "cosine", 1024),
     )
     found = recipe("paper-v2")
-    assert {"batch", "learning_rate", "schedule", "max_length", "loss", "chat template"} <= set(found.assumed)
+    assert {"batch_size", "learning_rate", "schedule", "max_length", "loss", "chat template"} <= set(found.assumed)
     assert not {"method", "epochs", "bits"} & set(found.assumed)
 
 
 def test_tulu_7b_is_as_its_appendix_says() -> None:
     assert settings(
-        "tulu-7b", "method", "epochs", "learning_rate", "schedule", "warmup", "weight_decay", "max_length", "batch", "loss"
+        "tulu-7b", "method", "epochs", "learning_rate", "schedule", "warmup", "weight_decay", "max_length", "batch_size", "loss"
     ) == (
         *("full", 2.0, 2e-5, "linear", 0.03, 0.0, 2048),
         *(128, "assistant"),
     )
-    assert recipe("tulu-7b").assumed == ("batch", "max_grad_norm")
+    assert recipe("tulu-7b").assumed == ("batch_size", "max_grad_norm")
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -86,7 +86,7 @@ def test_epochs_steps_and_tokens_replace_one_another(budget: str, value: float) 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_recipe_comes_back_from_plain_data(name: str) -> None:
-    for found in (recipe(name), recipe(name, steps=3, micro=1, packing=True)):
+    for found in (recipe(name), recipe(name, steps=3, micro_batch_size=1, packing=True)):
         assert Recipe.of(json.loads(json.dumps(found.as_dict()))) == found
         assert set(found.as_dict()) == {each.name for each in fields(Recipe)}
 
@@ -106,9 +106,9 @@ def test_a_recipe_comes_back_from_plain_data(name: str) -> None:
         ({"steps": -1}, "steps of a fine-tune is above 0"),
         ({"tokens": 0}, "tokens of a fine-tune is above 0"),
         ({"learning_rate": 0.0}, "learning_rate of a fine-tune is above 0"),
-        ({"batch": 0}, "batch of a fine-tune is above 0"),
-        ({"micro": 0}, "micro of a fine-tune is above 0"),
-        ({"batch": 8, "micro": 3}, "A batch of 8 rows cannot be computed 3 at a time"),
+        ({"batch_size": 0}, "batch_size of a fine-tune is above 0"),
+        ({"micro_batch_size": 0}, "micro_batch_size of a fine-tune is above 0"),
+        ({"batch_size": 8, "micro_batch_size": 3}, "A batch of 8 rows cannot be computed 3 at a time"),
         ({"max_length": 0}, "max_length of a fine-tune is above 0"),
         ({"lora_r": 0}, "lora_r of a fine-tune is above 0"),
         ({"lora_alpha": -1}, "lora_alpha of a fine-tune is above 0"),
@@ -125,9 +125,9 @@ def test_a_recipe_comes_back_from_plain_data(name: str) -> None:
         ({"learning_rate": "2e-5"}, "learning_rate of a recipe is a number, not '2e-5'"),
         ({"warmup": None}, "warmup of a recipe is a number, not None"),
         ({"steps": 2.5}, "steps of a recipe is a whole number, not 2.5"),
-        ({"batch": 8.0}, "batch of a recipe is a whole number, not 8.0"),
-        ({"batch": True}, "batch of a recipe is a whole number, not True"),
-        ({"batch": None}, "batch of a recipe is a whole number, not None"),
+        ({"batch_size": 8.0}, "batch_size of a recipe is a whole number, not 8.0"),
+        ({"batch_size": True}, "batch_size of a recipe is a whole number, not True"),
+        ({"batch_size": None}, "batch_size of a recipe is a whole number, not None"),
         ({"packing": "false"}, "packing of a recipe is true or false, not 'false'"),
         ({"optimizer": None}, "optimizer of a recipe is a text, not None"),
         ({"weight_decy": 0.1}, "Did you mean 'weight_decay'"),
@@ -150,9 +150,9 @@ def test_a_preset_there_is_none_of_is_refused_with_the_closest() -> None:
     [
         ({"epochs": 1.0}, "A recipe has a name"),
         ({"name": "mine", "epoch": 1.0}, "Did you mean 'epochs'"),
-        ({"name": "mine", "batch": "16"}, "batch of a recipe is a whole number, not '16'"),
+        ({"name": "mine", "batch_size": "16"}, "batch_size of a recipe is a whole number, not '16'"),
         ({"name": 3}, "name of a recipe is a text, not 3"),
-        ({"name": "mine", "assumed": "batch"}, "assumed of a recipe is a list of texts, not 'batch'"),
+        ({"name": "mine", "assumed": "batch_size"}, "assumed of a recipe is a list of texts, not 'batch_size'"),
         ({"name": "mine", "assumed": [1]}, "assumed of a recipe is a list of texts"),
         ({"name": "mine", "bits": 8}, "cannot be trained as a whole"),
     ],
@@ -160,3 +160,10 @@ def test_a_preset_there_is_none_of_is_refused_with_the_closest() -> None:
 def test_plain_data_that_is_no_recipe_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Recipe.of(given)
+
+
+def test_a_renamed_setting_keeps_the_fingerprint_of_finished_folders_and_is_read_by_its_former_name() -> None:
+    present = recipe("paper-v2", micro_batch_size=4)
+    assert present.fingerprint["batch"] == 128 and present.fingerprint["micro"] == 4
+    assert "batch" in present.fingerprint["assumed"] and not {"batch_size", "micro_batch_size"} & set(present.fingerprint)
+    assert Recipe.of(present.fingerprint) == present == Recipe.of(present.as_dict())

@@ -53,7 +53,7 @@ EOS = "<|endoftext|>"
 WEIGHTS = "model.safetensors"
 SGD = {"optimizer": "sgd", "learning_rate": 1.0, "max_grad_norm": 1e9, "schedule": "constant"}
 """One step takes the gradient itself from the weights."""
-WHOLE = {"steps": STEPS, "batch": 4, "micro": 2}
+WHOLE = {"steps": STEPS, "batch_size": 4, "micro_batch_size": 2}
 PART = 3
 """The step that an interrupted fine-tune does not get past."""
 
@@ -148,7 +148,7 @@ def tokens_of(base: Path, example: Example, loss: str) -> tuple[list[int], list[
 
 
 def losses_of(model: Any, ids: list[int], trained: list[bool]) -> list[torch.Tensor]:
-    """−ln p of each trained token of a row, given those before it: the whole logits, one row."""
+    """−ln p of each loss token of a row, given those before it: the whole logits, one row."""
     logits = model(input_ids=torch.tensor([ids])).logits[0]
     told = torch.log_softmax(logits[:-1], dim=-1)
     return [-told[place - 1, ids[place]] for place in range(1, len(ids)) if trained[place]]
@@ -176,7 +176,7 @@ def passes(order: list[int], n: int) -> list[list[int]]:
 @settings(max_examples=60, deadline=None)
 @given(lengths=LENGTHS, epochs=st.integers(1, 4), batch=st.integers(1, 9), grouped=st.booleans(), seed=st.integers(0, 5))
 def test_every_pass_sees_every_row_once(lengths: list[int], epochs: int, batch: int, grouped: bool, seed: int) -> None:
-    asked = recipe("tiny", epochs=epochs, batch=batch, group_by_length=grouped)
+    asked = recipe("tiny", epochs=epochs, batch_size=batch, group_by_length=grouped)
     order = sequence(lengths, asked, seed)
     assert [sorted(once) for once in passes(order, len(lengths))] == [list(range(len(lengths)))] * epochs
     assert order == sequence(lengths, asked, seed)
@@ -187,7 +187,7 @@ def test_every_pass_sees_every_row_once(lengths: list[int], epochs: int, batch: 
 def test_epochs_are_exact_to_a_row_and_steps_to_a_batch(lengths: list[int], epochs: float, steps: int, batch: int, grouped: bool) -> None:
     n = len(lengths)
     for asked, expected in (({"epochs": epochs}, round(epochs * n)), ({"steps": steps}, steps * batch)):
-        order = sequence(lengths, recipe("tiny", batch=batch, group_by_length=grouped, **asked), 0)
+        order = sequence(lengths, recipe("tiny", batch_size=batch, group_by_length=grouped, **asked), 0)
         assert len(order) == expected
         # The last pass may be a part, and sees no row twice either.
         assert all(max(Counter(once).values()) == 1 for once in passes(order, n))
@@ -196,7 +196,7 @@ def test_epochs_are_exact_to_a_row_and_steps_to_a_batch(lengths: list[int], epoc
 @settings(max_examples=60, deadline=None)
 @given(lengths=LENGTHS, tokens=st.integers(1, 4000), batch=st.integers(1, 9), grouped=st.booleans(), seed=st.integers(0, 5))
 def test_tokens_are_met_within_one_row(lengths: list[int], tokens: int, batch: int, grouped: bool, seed: int) -> None:
-    order = sequence(lengths, recipe("tiny", tokens=tokens, batch=batch, group_by_length=grouped), seed)
+    order = sequence(lengths, recipe("tiny", tokens=tokens, batch_size=batch, group_by_length=grouped), seed)
     seen = sum(lengths[at] for at in order)
     assert tokens <= seen < tokens + max(lengths)
     assert all(max(Counter(once).values()) == 1 for once in passes(order, len(lengths)))
@@ -214,7 +214,7 @@ def test_the_order_is_the_seed_s_and_no_two_passes_have_the_same() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_rows_of_like_length_are_batched_together_in_every_pass(seed: int) -> None:
     lengths = list(range(1, 11))
-    order = sequence(lengths, recipe("tiny", epochs=2, batch=4, group_by_length=True), seed)
+    order = sequence(lengths, recipe("tiny", epochs=2, batch_size=4, group_by_length=True), seed)
     batches = [sorted(lengths[at] for at in order[start : start + 4]) for start in range(0, 20, 4)]
     # The longest four, the four below them, and the two that are left, with two of the next pass to fill their batch.
     assert sorted(batches[:2]) == [[3, 4, 5, 6], [7, 8, 9, 10]]
@@ -228,7 +228,7 @@ def test_batches_of_like_length_come_in_random_order() -> None:
     lengths = list(range(1, 41))
     means = [
         [sum(lengths[at] for at in order[start : start + 4]) / 4 for start in range(0, 40, 4)]
-        for order in (sequence(lengths, recipe("tiny", epochs=1, batch=4, group_by_length=True), seed) for seed in range(3))
+        for order in (sequence(lengths, recipe("tiny", epochs=1, batch_size=4, group_by_length=True), seed) for seed in range(3))
     ]
     assert len({tuple(each) for each in means}) == 3 and sorted(means[0], reverse=True) not in means
 
@@ -254,7 +254,7 @@ def test_packed_passes_see_every_row_once_and_no_sequence_is_too_long(lengths: l
 @settings(max_examples=40, deadline=None)
 @given(lengths=LENGTHS, steps=st.integers(1, 6), batch=st.integers(1, 5))
 def test_packed_steps_are_exact_and_packed_tokens_met_within_one_row(lengths: list[int], steps: int, batch: int) -> None:
-    assert len(packs(lengths, recipe("tiny", steps=steps, batch=batch, packing=True, max_length=100), 0)) == steps * batch
+    assert len(packs(lengths, recipe("tiny", steps=steps, batch_size=batch, packing=True, max_length=100), 0)) == steps * batch
     found = packs(lengths, recipe("tiny", tokens=500, packing=True, max_length=100), 0)
     assert 500 <= sum(lengths[at] for each in found for at in each) < 500 + max(lengths)
 
@@ -270,13 +270,13 @@ def test_packed_sequences_do_not_come_in_the_order_of_their_lengths() -> None:
 def test_the_gradient_is_the_same_however_many_rows_are_computed_at_a_time_and_packed_or_not(tmp_path: Path, pool: Pool, kind: str) -> None:
     made = tiny.causal(tmp_path / kind, kind)
     whole = tuned(made, tmp_path, pool, **SGD)
-    others = [tuned(made, tmp_path, pool, **SGD, micro=1), tuned(made, tmp_path, pool, **SGD, epochs=1, packing=True)]
+    others = [tuned(made, tmp_path, pool, **SGD, micro_batch_size=1), tuned(made, tmp_path, pool, **SGD, epochs=1, packing=True)]
     for other in others:
         assert other.record["losses"] == pytest.approx(whole.record["losses"], abs=1e-5)
         assert apart(weights(other.folder), weights(whole.folder)) < 1e-5
     # The step is large enough that a wrong one would show.
     assert max(float((value - weights(made)[name]).abs().max()) for name, value in weights(whole.folder).items()) > 1e-2
-    assert [each.record["micro"] for each in (whole, *others)] == [6, 1, 6]
+    assert [each.record["micro_batch_size"] for each in (whole, *others)] == [6, 1, 6]
     assert {(each.record["steps"], each.record["tokens_seen"]) for each in (whole, *others)} == {(1, whole.record["tokens_seen"])}
 
 
@@ -298,8 +298,8 @@ def test_a_base_that_does_not_keep_packed_rows_apart_is_refused(tmp_path: Path, 
 
 def test_a_packed_fine_tune_counts_the_rows_it_saw(base: Path, tmp_path: Path, pool: Pool) -> None:
     lengths = [len(tokens_of(base, example, "all")[0]) for example in pool.examples()]
-    record = tuned(base, tmp_path, pool, steps=3, batch=1, packing=True, max_length=120).record
-    found = [at for each in packs(lengths, short(steps=3, batch=1, packing=True, max_length=120), 0) for at in each]
+    record = tuned(base, tmp_path, pool, steps=3, batch_size=1, packing=True, max_length=120).record
+    found = [at for each in packs(lengths, short(steps=3, batch_size=1, packing=True, max_length=120), 0) for at in each]
     assert (record["steps"], record["rows_seen"], record["tokens_seen"]) == (3, len(found), sum(lengths[at] for at in found))
     assert len(found) > 3 and len(record["losses"]) == 3
 
@@ -312,7 +312,7 @@ def test_a_step_s_loss_and_gradient_are_those_of_the_mean_over_its_trained_token
     base: Path, tmp_path: Path, pool: Pool, loss: str
 ) -> None:
     expected, stepped, told = by_hand(base, list(pool.examples()), loss)
-    # The rows have different numbers of trained tokens, so that a mean of their means is another number.
+    # The rows have different numbers of loss tokens, so that a mean of their means is another number.
     assert len({len(row) for row in told}) > 3
     assert abs(sum(sum(row) / len(row) for row in told) / len(told) - expected) > 1e-3
     found = tuned(base, tmp_path, pool, loss=loss, **SGD)
@@ -324,11 +324,11 @@ def test_a_step_s_loss_and_gradient_are_those_of_the_mean_over_its_trained_token
 def test_a_last_step_of_fewer_rows_is_the_mean_over_those(base: Path, tmp_path: Path, pool: Pool) -> None:
     # 6 rows in batches of 4, at a learning rate that leaves the weights as they are.
     found = {
-        micro: tuned(base, tmp_path, pool, steps=None, epochs=1, batch=4, micro=micro, optimizer="sgd", learning_rate=1e-12)
+        micro: tuned(base, tmp_path, pool, steps=None, epochs=1, batch_size=4, micro_batch_size=micro, optimizer="sgd", learning_rate=1e-12)
         for micro in (4, 1)
     }
     examples = list(pool.examples())
-    order = sequence([1] * 6, short(steps=None, epochs=1, batch=4), 0)
+    order = sequence([1] * 6, short(steps=None, epochs=1, batch_size=4), 0)
     expected = [by_hand(base, [examples[at] for at in part], "completion")[0] for part in (order[:4], order[4:])]
     for each in found.values():
         assert each.record["losses"] == pytest.approx(expected, abs=1e-5) and each.record["steps"] == 2
@@ -429,10 +429,10 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 
 
 def test_equal_steps_are_equal_and_equal_tokens_within_one_row(base: Path, tmp_path: Path, pool: Pool, long: Pool) -> None:
-    steps = [tuned(base, tmp_path, each, steps=3, batch=2).record for each in (pool, long)]
+    steps = [tuned(base, tmp_path, each, steps=3, batch_size=2).record for each in (pool, long)]
     assert [record["steps"] for record in steps] == [3, 3] and [record["rows_seen"] for record in steps] == [6, 6]
     assert steps[1]["tokens_seen"] > steps[0]["tokens_seen"]
-    tokens = [tuned(base, tmp_path, each, tokens=400, batch=2).record for each in (pool, long)]
+    tokens = [tuned(base, tmp_path, each, tokens=400, batch_size=2).record for each in (pool, long)]
     for record in tokens:
         assert 400 <= record["tokens_seen"] < 400 + record["audit"]["longest"]
         assert record["steps"] == math.ceil(record["rows_seen"] / 2) == len(record["losses"])
@@ -450,7 +450,7 @@ def test_a_part_of_an_epoch_that_is_not_a_row_is_refused(base: Path, tmp_path: P
 
 
 def test_the_record_says_what_was_done_and_nothing_says_where(base: Path, tmp_path: Path, pool: Pool) -> None:
-    made = trainer(base, tmp_path, short(epochs=2, batch=4, max_length=30, loss="assistant"), max_refused=0.5)
+    made = trainer(base, tmp_path, short(epochs=2, batch_size=4, max_length=30, loss="assistant"), max_skipped_fraction=0.5)
     found = made.train(pool, seed=5)
     record: Any = found.record
     masked = [tokens_of(base, example, "assistant") for example in pool.examples()]
@@ -458,13 +458,13 @@ def test_the_record_says_what_was_done_and_nothing_says_where(base: Path, tmp_pa
     assert record["audit"] == made.audit(pool).as_dict()
     assert (record["audit"]["rows"], record["audit"]["trained_rows"]) == (6, len(kept))
     seen, trained = sum(len(ids) for ids, _ in kept), sum(sum(on) for _, on in kept)
-    assert (record["audit"]["tokens"], record["audit"]["trained_tokens"]) == (seen, trained)
+    assert (record["audit"]["tokens"], record["audit"]["loss_tokens"]) == (seen, trained)
     assert (record["tokens_seen"], record["tokens_trained"], record["rows_seen"]) == (2 * seen, 2 * trained, 2 * len(kept))
     assert record["steps"] == len(record["losses"]) == math.ceil(2 * len(kept) / 4)
-    assert (record["batch"], record["micro"], record["seed"], record["kind"]) == (4, 4, 5, "training")
+    assert (record["batch_size"], record["micro_batch_size"], record["seed"], record["kind"]) == (4, 4, 5, "training")
     assert record["pool"] == {"fingerprint": pool.fingerprint, "examples": 6}
     assert record["trainer"] == made.fingerprint and record["chat_template"] == "tulu"
-    assert "mean over the trained tokens" in record["loss_reduction"]
+    assert "mean over the loss tokens" in record["loss_reduction"]
     assert record["run"]["seconds"] > 0 and record["run"]["resumed"] is False and record["run"]["tokens_per_second"] > 0
     assert record == json.loads((found.folder / RECORD).read_text()) and found.digest == record["digest"]
     assert str(tmp_path) not in json.dumps(record) and str(base.parent) not in json.dumps(record)
@@ -488,7 +488,7 @@ def test_a_fingerprint_is_of_base_recipe_and_releases_wherever_the_base_stands(b
         trainer(base, tmp_path, short(method="lora", bits=8)),
         trainer(base, tmp_path, precision="bf16"),
         trainer(base, tmp_path, merge=False),
-        trainer(base, tmp_path, max_refused=0.5),
+        trainer(base, tmp_path, max_skipped_fraction=0.5),
     ]
     assert len({json.dumps(each.fingerprint, sort_keys=True) for each in others} | {json.dumps(first, sort_keys=True)}) == 7
     # Nor does what a tokenizer makes of the same text go unnoticed.
@@ -498,7 +498,7 @@ def test_a_fingerprint_is_of_base_recipe_and_releases_wherever_the_base_stands(b
 
 def test_training_says_nothing(wide: Path, tmp_path: Path, pool: Pool, capfd: pytest.CaptureFixture[str]) -> None:
     told: list[tuple[int, int, float]] = []
-    made = short(method="lora", bits=8, lora_r=4, steps=2, batch=3)
+    made = short(method="lora", bits=8, lora_r=4, steps=2, batch_size=3)
     capfd.readouterr()
     found = trainer(*(wide, tmp_path, made), save_every=0.0, progress=lambda done, total, loss: told.append((done, total, loss))).train(
         pool, seed=0
@@ -641,7 +641,7 @@ def test_a_fine_tune_goes_on_from_the_last_state_that_is_whole(
 
 
 def test_no_more_than_two_states_are_kept(base: Path, tmp_path: Path, pool: Pool) -> None:
-    interrupted(base, tmp_path / "run", pool, short(steps=6, batch=1), at=5)
+    interrupted(base, tmp_path / "run", pool, short(steps=6, batch_size=1), at=5)
     assert states(tmp_path / "run") == ["checkpoint-3", "checkpoint-4"]
 
 
@@ -801,7 +801,7 @@ def test_a_base_with_a_weight_that_is_no_number_leaves_nothing(sick: Path, tmp_p
 
 @pytest.mark.parametrize("steps", [3, 12])
 def test_a_learning_rate_beyond_all_reason_diverges_and_leaves_nothing(base: Path, tmp_path: Path, pool: Pool, steps: int) -> None:
-    made = short(steps=steps, batch=2, learning_rate=1e6, schedule="constant")
+    made = short(steps=steps, batch_size=2, learning_rate=1e6, schedule="constant")
     with pytest.raises(TrainingDiverged):
         trainer(base, tmp_path / "out", made, save_every=0.0).train(pool, seed=0)
     nothing_whole(tmp_path / "out")
@@ -905,19 +905,19 @@ def rows_with(bad: int, good: int) -> list[Turns]:
 def test_more_than_a_twentieth_of_refused_rows_is_too_many_and_they_are_named(base: Path, tmp_path: Path) -> None:
     spoilt = write_pool(tmp_path / "six", rows_with(3, 47))
     assert len(spoilt) == 50
-    with pytest.raises(TrainingError, match=r"3 of 50 rows have no token to train on \(no_trained_token: 3") as caught:
+    with pytest.raises(TrainingError, match=r"3 of 50 rows have no token to train on \(no_loss_token: 3") as caught:
         tuned(base, tmp_path / "out", spoilt, max_length=64)
     bad = {example.id for example in spoilt.examples() if len(example.instruction) > 100}
     assert all(name in str(caught.value) for name in bad) and not (tmp_path / "out").exists()
     fewer = write_pool(tmp_path / "four", rows_with(2, 48))
     found = tuned(base, tmp_path / "out", fewer, max_length=64, epochs=1)
     assert (found.record["audit"]["trained_rows"], found.record["rows_seen"]) == (48, 48)
-    assert trainer(base, tmp_path / "out", short(max_length=64), max_refused=0.06).train(spoilt, seed=0).record["steps"] == 1
+    assert trainer(base, tmp_path / "out", short(max_length=64), max_skipped_fraction=0.06).train(spoilt, seed=0).record["steps"] == 1
 
 
 def test_rows_that_are_all_refused_are_too_many_for_any_limit(base: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="3 of 3 rows"):
-        trainer(base, tmp_path / "out", short(max_length=64), max_refused=1.0).train(write_pool(tmp_path, rows_with(3, 0)), seed=0)
+        trainer(base, tmp_path / "out", short(max_length=64), max_skipped_fraction=1.0).train(write_pool(tmp_path, rows_with(3, 0)), seed=0)
 
 
 def test_a_folder_that_cannot_be_made_is_the_machine_s_fault(
@@ -982,7 +982,7 @@ def test_no_memory_is_the_machine_s_fault_and_says_what_to_make_smaller(
     monkeypatch.setattr(transformers.Trainer, "train", full)
     with pytest.raises(EnvironmentFault, match=r"ran out of memory with 6 rows of up to \d+ tokens") as caught:
         tuned(base, tmp_path, pool)
-    assert "micro batch" in str(caught.value.fix)
+    assert "micro_batch_size" in str(caught.value.fix)
 
 
 def test_an_error_of_another_kind_stays_what_it_is(base: Path, tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1070,7 +1070,7 @@ def test_the_learning_rate_follows_the_schedule_and_its_warm_up(
     found = {}
     for schedule in ("constant", "linear", "cosine"):
         rates.clear()
-        tuned(base, tmp_path, pool, steps=10, batch=1, schedule=schedule, warmup=0.15, learning_rate=1e-3)
+        tuned(base, tmp_path, pool, steps=10, batch_size=1, schedule=schedule, warmup=0.15, learning_rate=1e-3)
         found[schedule] = np.array(rates) / 1e-3
     # 0.15 of 10 steps, rounded up: 2, of which the first is at 0.
     assert all(rates[:3] == pytest.approx([0, 0.5, 1]) for rates in found.values())

@@ -66,13 +66,13 @@ def chatml(folder: Path, template: str = CHATML) -> Path:
 def short(**changes: Any) -> Recipe:
     """One step over ROWS without warm-up, with settings changed."""
     lasting = {} if {"epochs", "tokens"} & set(changes) else {"steps": 1}
-    return recipe("tiny", **{**lasting, "batch": 6, "warmup": 0.0, "group_by_length": False, **changes})
+    return recipe("tiny", **{**lasting, "batch_size": 6, "warmup": 0.0, "group_by_length": False, **changes})
 
 
 def killed_recipe(method: str) -> Recipe:
     """Steps that do not come out even with the rows, and a momentum to lose."""
     bits = {"lora": 8, "full": None}[method]
-    return short(steps=STEPS, batch=4, micro=2, method=method, bits=bits, lora_r=4, lora_dropout=0.1 if bits else 0.0)
+    return short(steps=STEPS, batch_size=4, micro_batch_size=2, method=method, bits=bits, lora_r=4, lora_dropout=0.1 if bits else 0.0)
 
 
 def train(folder: Path, *, method: str, save_every: float, progress: adapter.Progress | None = None) -> Checkpoint:

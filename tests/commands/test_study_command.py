@@ -166,7 +166,7 @@ def test_where_files_are_is_kept_and_is_no_part_of_the_configuration(run: Run, t
     [
         ([], {}),
         (["--epochs", "0.5", "--lr", "1e-4"], {"epochs": 0.5, "learning_rate": 1e-4}),
-        (["--batch", "4", "--max-length", "64", "--bits", "4"], {"batch": 4, "max_length": 64, "bits": 4}),
+        (["--batch-size", "4", "--max-length", "64", "--bits", "4"], {"batch_size": 4, "max_length": 64, "bits": 4}),
         # A preset's 8 bits go with its LoRA.
         (["--method", "full"], {"method": "full", "bits": None}),
         (["--bits", "none"], {"bits": None}),

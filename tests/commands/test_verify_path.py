@@ -175,7 +175,7 @@ def test_epochs_of_the_selection_are_as_many_steps_or_tokens_for_all(place: Path
         "tiny",
         "--epochs",
         "2",
-        "--batch",
+        "--batch-size",
         "4",
         "--seeds",
         "1",
@@ -271,7 +271,7 @@ def test_a_judge_that_is_none_is_refused_and_the_runs_are_kept(verify: Call, pla
         done = verify(*given, "--judge", "fake", "--judge-url", server.url, seeds=1)
     finally:
         server.close()
-    assert done.exit_code == 4 and "canaries" in done.output, done.output
+    assert done.exit_code == 4 and "attention checks" in done.output, done.output
     assert len(list((place / "unjudged" / "runs").glob("*.json"))) == 5
 
 

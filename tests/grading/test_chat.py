@@ -1,4 +1,4 @@
-"""Rendering: the text byte for byte, the tokens the loss falls on, and TRL's own preparation as the reference."""
+"""ChatTemplate: the text byte for byte, the tokens the loss falls on, and TRL's own preparation as the reference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from instructsel import Pool
 from instructsel.adapters import to_trl
 from instructsel.errors import ModelUnavailable, UsageError
 from instructsel.grading import chat as module
-from instructsel.grading.chat import TULU, Encoded, Rendering, messages
+from instructsel.grading.chat import TULU, ChatTemplate, Encoded, messages
 from instructsel.pool.example import Example, Message
 from tests import tiny
 from tests.adapters.training_job import CHATML, ROWS, Turns, chatml, edit_tokenizer, write_pool
@@ -38,41 +38,41 @@ MULTI: Turns = [
 
 
 @pytest.fixture(scope="module")
-def tulu(tmp_path_factory: pytest.TempPathFactory) -> Rendering:
+def tulu(tmp_path_factory: pytest.TempPathFactory) -> ChatTemplate:
     folder = tmp_path_factory.mktemp("tulu")
     tiny.tokenizer(folder, ["<pad>", "<|endoftext|>"])
-    return Rendering.load(folder)
+    return ChatTemplate.load(folder)
 
 
 @pytest.fixture(scope="module")
-def chat(tmp_path_factory: pytest.TempPathFactory) -> Rendering:
-    return Rendering.load(chatml(tmp_path_factory.mktemp("chatml")))
+def chat(tmp_path_factory: pytest.TempPathFactory) -> ChatTemplate:
+    return ChatTemplate.load(chatml(tmp_path_factory.mktemp("chatml")))
 
 
-def with_template(folder: Path, template: str) -> Rendering:
+def with_template(folder: Path, template: str) -> ChatTemplate:
     """A tokenizer without markers of its own, and a template."""
     tiny.tokenizer(folder, ["<pad>", "<|endoftext|>"])
-    return Rendering.load(edit_tokenizer(folder, chat_template=template))
+    return ChatTemplate.load(edit_tokenizer(folder, chat_template=template))
 
 
 def example(*turns: tuple[str, str]) -> Example:
     return Example("one", "here", tuple(Message(*turn) for turn in turns))
 
 
-def text(rendering: Rendering, ids: list[int]) -> str:
-    return ByteLevel().decode(rendering.tokenizer.convert_ids_to_tokens(ids))
+def text(chat_template: ChatTemplate, ids: list[int]) -> str:
+    return ByteLevel().decode(chat_template.tokenizer.convert_ids_to_tokens(ids))
 
 
-def trained(rendering: Rendering, found: Encoded) -> list[str]:
-    """The runs of trained tokens, as text."""
-    pairs = zip(found.ids, found.trained, strict=True)
-    return [text(rendering, [name for name, _ in run]) for on, run in itertools.groupby(pairs, key=lambda pair: pair[1]) if on]
+def trained(chat_template: ChatTemplate, found: Encoded) -> list[str]:
+    """The runs of loss tokens, as text."""
+    pairs = zip(found.ids, found.loss_mask, strict=True)
+    return [text(chat_template, [name for name, _ in run]) for on, run in itertools.groupby(pairs, key=lambda pair: pair[1]) if on]
 
 
 # The text
 
 
-def test_tulu_s_format_is_written_byte_for_byte(tulu: Rendering) -> None:
+def test_tulu_s_format_is_written_byte_for_byte(tulu: ChatTemplate) -> None:
     assert tulu.fallback
     found = tulu.encode(
         example(("system", " Be brief.\n"), ("user", "hi"), ("assistant", "hello "), ("user", "bye"), ("assistant", "so\nlong"))
@@ -85,7 +85,7 @@ def test_tulu_s_format_is_written_byte_for_byte(tulu: Rendering) -> None:
 
 def test_tulu_s_format_begins_with_the_begin_token_where_there_is_one(tmp_path: Path) -> None:
     tiny.tokenizer(tmp_path, ["<pad>", "<|endoftext|>", "<s>"])
-    found = Rendering.load(edit_tokenizer(tmp_path, bos_token="<s>"))
+    found = ChatTemplate.load(edit_tokenizer(tmp_path, bos_token="<s>"))
     for loss in ("completion", "all"):
         encoded = found.encode(example(("user", "hi"), ("assistant", "so")), loss=loss)
         # Once: the tokenizer adds none of its own.
@@ -93,7 +93,7 @@ def test_tulu_s_format_begins_with_the_begin_token_where_there_is_one(tmp_path: 
         assert encoded.ids.count(2) == 1
 
 
-def test_a_template_of_the_tokenizer_s_own_is_used(chat: Rendering) -> None:
+def test_a_template_of_the_tokenizer_s_own_is_used(chat: ChatTemplate) -> None:
     assert not chat.fallback
     found = chat.encode(example(("user", "how"), ("assistant", "it is")))
     assert text(chat, found.ids) == "<|im_start|>user\nhow<|im_end|>\n<|im_start|>assistant\nit is<|im_end|>\n"
@@ -101,12 +101,12 @@ def test_a_template_of_the_tokenizer_s_own_is_used(chat: Rendering) -> None:
     assert found.ids.count(2) == 2 and found.ids.count(1) == 2
 
 
-def test_what_follows_the_last_answer_is_not_rendered(tulu: Rendering) -> None:
+def test_what_follows_the_last_answer_is_not_rendered(tulu: ChatTemplate) -> None:
     asked = (("user", "how"), ("assistant", "it is"))
     assert tulu.encode(example(*asked, ("user", "thanks"))) == tulu.encode(example(*asked))
 
 
-def test_a_call_is_an_assistant_turn_and_tool_and_system_keep_their_roles(tulu: Rendering) -> None:
+def test_a_call_is_an_assistant_turn_and_tool_and_system_keep_their_roles(tulu: ChatTemplate) -> None:
     calls = example(
         *(("system", "be brief"), ("user", "weather"), ("function_call", "get()"), ("tool", "rain"), ("assistant", "it is rain")),
     )
@@ -140,7 +140,7 @@ def test_a_call_is_an_assistant_turn_and_tool_and_system_keep_their_roles(tulu: 
     ],
 )
 def test_the_loss_falls_on_the_last_answer_every_answer_or_everything_and_on_no_header(
-    tulu: Rendering, loss: str, expected: list[str]
+    tulu: ChatTemplate, loss: str, expected: list[str]
 ) -> None:
     found = tulu.encode(example(*MULTI), loss=loss)
     assert trained(tulu, found) == expected
@@ -149,15 +149,15 @@ def test_the_loss_falls_on_the_last_answer_every_answer_or_everything_and_on_no_
 
 @pytest.mark.parametrize(("loss", "answers"), [("completion", ["eight minutes"]), ("assistant", ["put it into water", "eight minutes"])])
 def test_the_mask_is_the_same_whether_the_template_marks_answers_or_not(
-    chat: Rendering, tmp_path: Path, loss: str, answers: list[str]
+    chat: ChatTemplate, tmp_path: Path, loss: str, answers: list[str]
 ) -> None:
-    marked = Rendering.load(chatml(tmp_path, MARKED))
+    marked = ChatTemplate.load(chatml(tmp_path, MARKED))
     found = chat.encode(example(*MULTI), loss=loss)
     assert trained(chat, found) == [f"{answer}<|im_end|>\n" for answer in answers]
     assert marked.encode(example(*MULTI), loss=loss) == found
 
 
-def test_the_end_of_turn_is_trained_on_and_counted(tulu: Rendering, chat: Rendering) -> None:
+def test_the_end_of_turn_is_trained_on_and_counted(tulu: ChatTemplate, chat: ChatTemplate) -> None:
     # Of "e" there are more in the end-of-text token and in the headers.
     for loss, answer in itertools.product(("completion", "assistant", "all"), ("it is", "e", "<", "\n|")):
         asked = example(("user", "e"), ("assistant", answer))
@@ -172,7 +172,7 @@ def test_a_template_that_ends_no_turn_has_no_end_to_train_on(tmp_path: Path) -> 
     assert (trained(found, encoded), encoded.end) == (["it is\n"], 1)
 
 
-def test_a_conversation_that_begins_with_an_answer_is_rendered_and_its_header_not_trained(tulu: Rendering) -> None:
+def test_a_conversation_that_begins_with_an_answer_is_rendered_and_its_header_not_trained(tulu: ChatTemplate) -> None:
     greeted = example(("assistant", "s"), ("user", "how"), ("assistant", "it is"))
     assert trained(tulu, tulu.encode(greeted, loss="assistant")) == ["s<|endoftext|>", "it is<|endoftext|>"]
     assert trained(tulu, tulu.encode(greeted)) == ["it is<|endoftext|>"]
@@ -185,10 +185,10 @@ def test_a_token_that_reaches_from_the_prompt_into_the_answer_belongs_to_the_pro
     encoded = found.encode(example(("user", "put it into bo"), ("assistant", "iling water")))
     pieces = [text(found, [name]) for name in encoded.ids]
     assert pieces == ["p", "ut", " it", " into", " boil", "ing", " water"]
-    assert encoded.trained == [False] * 5 + [True] * 2
+    assert encoded.loss_mask == [False] * 5 + [True] * 2
 
 
-def test_an_example_is_encoded_the_same_alone_and_among_others(tulu: Rendering, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_is_encoded_the_same_alone_and_among_others(tulu: ChatTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = list(write_pool(tmp_path).examples())
     alone = [tulu.encode(each, loss="assistant") for each in examples]
     assert list(tulu.encode_all(examples, loss="assistant")) == alone
@@ -202,33 +202,33 @@ def test_an_example_is_encoded_the_same_alone_and_among_others(tulu: Rendering, 
 # What is cut off, noticed and refused
 
 
-def test_what_is_longer_than_the_length_is_cut_off_at_its_end_and_counted(tulu: Rendering) -> None:
+def test_what_is_longer_than_the_length_is_cut_off_at_its_end_and_counted(tulu: ChatTemplate) -> None:
     asked = example(("user", "how"), ("assistant", "it is blue"))
     whole = tulu.encode(asked)
     assert not whole.truncated and not tulu.encode(asked, max_length=len(whole.ids)).truncated
     cut = tulu.encode(asked, max_length=len(whole.ids) - 1)
-    assert (cut.ids, cut.trained, cut.truncated, cut.reason) == (whole.ids[:-1], whole.trained[:-1], True, None)
+    assert (cut.ids, cut.loss_mask, cut.truncated, cut.reason) == (whole.ids[:-1], whole.loss_mask[:-1], True, None)
     # What was cut off is the end of the turn.
     assert (whole.end, cut.end) == (1, 0)
     assert trained(tulu, cut) == ["it is blue"]
 
 
-def test_a_prompt_that_fills_the_length_leaves_no_trained_token(tulu: Rendering) -> None:
+def test_a_prompt_that_fills_the_length_leaves_no_trained_token(tulu: ChatTemplate) -> None:
     asked = example(("user", "how"), ("assistant", "it is blue"))
-    prompt = tulu.encode(asked).trained.index(True)
+    prompt = tulu.encode(asked).loss_mask.index(True)
     full = tulu.encode(asked, max_length=prompt)
-    assert (full.reason, full.truncated, any(full.trained)) == ("no_trained_token", True, False)
+    assert (full.reason, full.truncated, any(full.loss_mask)) == ("no_loss_token", True, False)
     assert tulu.encode(asked, max_length=prompt + 1).reason is None
 
 
 def test_a_first_token_is_predicted_from_nothing_and_not_trained_on(tmp_path: Path) -> None:
     found = with_template(tmp_path, "{% for message in messages %}{{ message.content }}{% endfor %}")
-    assert found.encode(example(("assistant", "p"))).reason == "no_trained_token"
+    assert found.encode(example(("assistant", "p"))).reason == "no_loss_token"
     assert found.encode(example(("assistant", "paris is")), loss="all").reason is None
 
 
 @pytest.mark.parametrize("answer", ["", " ", "\n\t"])
-def test_an_empty_response_is_no_response(tulu: Rendering, answer: str) -> None:
+def test_an_empty_response_is_no_response(tulu: ChatTemplate, answer: str) -> None:
     for loss in ("completion", "assistant", "all"):
         found = tulu.encode(example(("user", "how"), ("assistant", answer)), loss=loss)
         assert (found.reason, found.ids) == ("no_response", [])
@@ -273,7 +273,7 @@ def test_a_template_that_rewrites_what_was_said_before_cannot_be_masked(tmp_path
     assert other.encode(example(*MULTI)).reason == "not_a_prefix"
 
 
-def test_a_text_that_spells_out_a_control_token_is_read_as_its_letters(tulu: Rendering, chat: Rendering) -> None:
+def test_a_text_that_spells_out_a_control_token_is_read_as_its_letters(tulu: ChatTemplate, chat: ChatTemplate) -> None:
     spelt = [example(("user", "what is <|endoftext|>"), ("assistant", "it")), example(("user", "how"), ("assistant", "it<|endoftext|> is"))]
     for each in spelt:
         found = tulu.encode(each)
@@ -294,17 +294,17 @@ def test_a_text_that_spells_out_a_control_token_is_read_as_its_letters(tulu: Ren
     assert tulu.encode(example(("user", "<pad>"), ("assistant", ""))).control
 
 
-def test_another_loss_is_refused(tulu: Rendering) -> None:
+def test_another_loss_is_refused(tulu: ChatTemplate) -> None:
     with pytest.raises(UsageError, match="Did you mean 'assistant'"):
         tulu.encode(example(("user", "how"), ("assistant", "it is")), loss="assistants")
 
 
 def test_a_slow_tokenizer_and_one_without_an_end_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="no fast one"):
-        Rendering.of(transformers.ByT5Tokenizer())
+        ChatTemplate.of(transformers.ByT5Tokenizer())
     tiny.tokenizer(tmp_path, ["<pad>"])
     with pytest.raises(ModelUnavailable, match="no end-of-sequence token"):
-        Rendering.load(tmp_path)
+        ChatTemplate.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_a_tokenizer_that_cannot_be_read_is_refused_by_its_folder_s_name(tmp_pat
     else:
         (folder / "tokenizer.json").write_text(written)
     with pytest.raises(ModelUnavailable, match="broken has no tokenizer that transformers can load"):
-        Rendering.load(folder)
+        ChatTemplate.load(folder)
 
 
 # TRL's own preparation
@@ -336,7 +336,7 @@ def prepared(base: Path, rows: Any, **settings: Any) -> list[tuple[list[int], li
         transformers.AutoModelForCausalLM.from_pretrained(str(base)),
         SFTConfig(str(base / "out"), **given),
         train_dataset=rows,
-        processing_class=Rendering.load(base).tokenizer,
+        processing_class=ChatTemplate.load(base).tokenizer,
     )
     found: Any = trainer.train_dataset
     return list(zip(found["input_ids"], found["labels"], strict=True))
@@ -344,9 +344,11 @@ def prepared(base: Path, rows: Any, **settings: Any) -> list[tuple[list[int], li
 
 def ours(base: Path, pool: Pool, loss: str, max_length: int | None = None) -> list[tuple[list[int], list[int]]]:
     """Tokens and labels of the rows that are trained on."""
-    found = Rendering.load(base).encode_all(pool.examples(), loss=loss, max_length=max_length)
+    found = ChatTemplate.load(base).encode_all(pool.examples(), loss=loss, max_length=max_length)
     return [
-        (each.ids, [name if on else -100 for name, on in zip(each.ids, each.trained, strict=True)]) for each in found if each.reason is None
+        (each.ids, [name if on else -100 for name, on in zip(each.ids, each.loss_mask, strict=True)])
+        for each in found
+        if each.reason is None
     ]
 
 
@@ -378,7 +380,7 @@ def test_tokens_and_mask_are_trl_s_own_on_the_assistant_s_turns(tmp_path: Path, 
 def test_where_the_mark_ends_before_the_line_break_trl_leaves_it_out_and_we_do_not(tmp_path: Path, pool: Pool) -> None:
     base = base_with(tmp_path, MARKED.replace("<|im_end|>\n{% endgeneration %}", "<|im_end|>{% endgeneration %}{{ '\\n' }}"))
     rows = to_trl(pool).map(lambda row: {"messages": row["prompt"] + row["completion"]}, remove_columns=["prompt", "completion"])
-    line = Rendering.load(base).tokenizer("\n", add_special_tokens=False)["input_ids"]
+    line = ChatTemplate.load(base).tokenizer("\n", add_special_tokens=False)["input_ids"]
     for (ids, labels), (its_ids, its_labels) in zip(
         ours(base, pool, "assistant"), prepared(base, rows, assistant_only_loss=True), strict=True
     ):

@@ -18,7 +18,7 @@ import transformers
 from instructsel import Pool
 from instructsel.adapters import to_trl
 from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
-from instructsel.grading.chat import Encoded, Rendering
+from instructsel.grading.chat import ChatTemplate, Encoded
 from instructsel.grading.held_out_loss import HeldOutLoss, checkpoint_of
 from instructsel.models import likelihood
 from instructsel.models.likelihood import LikelihoodModel
@@ -215,13 +215,13 @@ def test_an_example_that_does_not_fit_into_memory_says_so(llama: Path, tmp_path:
 
 
 def test_what_the_rendering_cannot_mask_keeps_its_reason(llama: Path, heldout: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Rendering.encode_all
-    given = ["not_a_prefix", "no_trained_token", None, "template_refused"]
+    real = ChatTemplate.encode_all
+    given = ["not_a_prefix", "no_loss_token", None, "template_refused"]
 
-    def encode_all(self: Rendering, examples: Iterable[Example]) -> Iterator[Encoded]:
+    def encode_all(self: ChatTemplate, examples: Iterable[Example]) -> Iterator[Encoded]:
         return (replace(each, reason=reason) for each, reason in zip(real(self, examples), given, strict=True))
 
-    monkeypatch.setattr(Rendering, "encode_all", encode_all)
+    monkeypatch.setattr(ChatTemplate, "encode_all", encode_all)
     found = grader(heldout).grade(checkpoint_of(str(llama)))
     assert found.reasons == ("not_a_prefix", "no_tokens", None, "template_refused")
 
@@ -230,15 +230,15 @@ def test_what_the_rendering_cannot_mask_keeps_its_reason(llama: Path, heldout: P
 def test_a_template_that_writes_on_after_or_within_the_response_is_refused(
     llama: Path, heldout: Pool, monkeypatch: pytest.MonkeyPatch, moved: slice
 ) -> None:
-    real = Rendering.encode_all
+    real = ChatTemplate.encode_all
 
-    def encode_all(self: Rendering, examples: Iterable[Example]) -> Iterator[Encoded]:
+    def encode_all(self: ChatTemplate, examples: Iterable[Example]) -> Iterator[Encoded]:
         for found in real(self, examples):
-            trained = list(found.trained)
+            trained = list(found.loss_mask)
             trained[moved] = [False]
             yield replace(found, trained=trained)
 
-    monkeypatch.setattr(Rendering, "encode_all", encode_all)
+    monkeypatch.setattr(ChatTemplate, "encode_all", encode_all)
     with pytest.raises(ModelRefused, match="writes on after the response"):
         grader(heldout).grade(checkpoint_of(str(llama)))
 

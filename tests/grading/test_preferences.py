@@ -1,4 +1,4 @@
-"""Answers kept once, and judged as often as one likes: the reference is the whole random arm, a model after the other."""
+"""Responses kept once, and judged as often as one likes: the reference is the whole random arm, a model after the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from instructsel.experiments.arms import Arm
 from instructsel.grading.generation import Generator, Outputs, digest_of
 from instructsel.grading.held_out_loss import checkpoint_of
 from instructsel.grading.judge import JudgedOutputs, PairwiseJudge, compare
-from instructsel.grading.preferences import Answers, grades_of, in_turn
+from instructsel.grading.preferences import Responses, grades_of, rotating_reference
 from instructsel.protocols import Grader, Grades
 from instructsel.verification.grades_table import Run
 from instructsel.verification.judged import judged
@@ -31,7 +31,7 @@ from tests.grading.test_judge import Scripted
 ASKED = tuple(f"how do i boil {n} eggs" for n in range(40))
 
 
-def answered(arm: str, draw: int, texts: list[str | None], answers: Answers) -> Run:
+def answered(arm: str, draw: int, texts: list[str | None], answers: Responses) -> Run:
     reasons = tuple(None if text is not None else "too_long" for text in texts)
     grades = Grades(
         answers.name,
@@ -48,7 +48,7 @@ def answered(arm: str, draw: int, texts: list[str | None], answers: Answers) -> 
 
 def test_a_checkpoint_answers_and_its_answers_are_kept(tmp_path: Path) -> None:
     checkpoint = checkpoint_of(str(model(tmp_path / "model")))
-    answers = Answers(ASKED[:3], Generator(max_new_tokens=4, precision="fp32", device="cpu"))
+    answers = Responses(ASKED[:3], Generator(max_new_tokens=4, precision="fp32", device="cpu"))
     assert isinstance(answers, Grader)
     found = verify([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
     again = verify([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
@@ -63,34 +63,34 @@ def test_a_checkpoint_answers_and_its_answers_are_kept(tmp_path: Path) -> None:
 
 def test_the_models_of_the_reference_take_turns_whatever_the_order_of_the_set() -> None:
     models = [Outputs(f"m{n}", ASKED, tuple(f"{n}: {one}" for one in ASKED)) for n in range(3)]
-    found = in_turn(models, name="random")
+    found = rotating_reference(models, name="random")
     took = [int(text[0]) for text in found.texts if text is not None]
     assert all(count > 5 for count in Counter(took).values()) and len(Counter(took)) == 3
-    turned = in_turn([Outputs(each.generator, ASKED[::-1], each.texts[::-1]) for each in models], name="random")
+    turned = rotating_reference([Outputs(each.generator, ASKED[::-1], each.texts[::-1]) for each in models], name="random")
     assert [turned.of(one) for one in ASKED] == [found.of(one) for one in ASKED]
-    assert in_turn(models[:1], name="random").texts == models[0].texts
+    assert rotating_reference(models[:1], name="random").texts == models[0].texts
     with pytest.raises(UsageError, match="at least one"):
-        in_turn([], name="random")
+        rotating_reference([], name="random")
     with pytest.raises(StudyError, match="different instructions"):
-        in_turn([models[0], Outputs("m", ASKED[:2], ("a", "b"))], name="random")
+        rotating_reference([models[0], Outputs("m", ASKED[:2], ("a", "b"))], name="random")
 
 
 def test_answers_are_judged_once_and_a_model_that_meets_itself_ties(tmp_path: Path) -> None:
-    answers = Answers(ASKED)
+    answers = Responses(ASKED)
     given = [answered("selection", 0, [f"{one} " * 3 for one in ASKED], answers)]
     given += [answered("random", draw, [f"{one} {draw}" for one in ASKED], answers) for draw in range(2)]
     given += [Run("random", 0, 0, Grades("loss", ("a",), np.ones(1), np.ones(1)))]
-    reference = in_turn([answers.of(run.grades, run.name) for run in given[1:3]], name="random, 2 models in turn")
-    voice = Scripted()
-    grader = JudgedOutputs(ASKED, reference, PairwiseJudge(voice, tmp_path / "kept"), answers.generator, name="win rate")
+    reference = rotating_reference([answers.of(run.grades, run.name) for run in given[1:3]], name="random, 2 models in turn")
+    client = Scripted()
+    grader = JudgedOutputs(ASKED, reference, PairwiseJudge(client, tmp_path / "kept"), answers.generator, name="win rate")
     found = judged(given, answers, grader, folder=tmp_path)
     assert [(run.arm, run.draw) for run in found] == [("selection", 0), ("random", 0), ("random", 1)]
     assert found[0].grades.mean == 1.0 and found[0].grades.truncated == 1
     own = [at for at, one in enumerate(ASKED) if reference.of(one)[0] == f"{one} 0"]
     assert found[1].grades.values[own].tolist() == [0.5] * len(own) and 5 < len(own) < 35
-    asked = len(voice.questions)
+    asked = len(client.questions)
     again = judged(given, answers, grader, folder=tmp_path)
-    assert len(voice.questions) == asked
+    assert len(client.questions) == asked
     assert [run.grades.values.tolist() for run in again] == [run.grades.values.tolist() for run in found]
     # Other answers are judged anew.
     changed = [answered("selection", 0, ["x" for _ in ASKED], answers)]
@@ -98,7 +98,7 @@ def test_answers_are_judged_once_and_a_model_that_meets_itself_ties(tmp_path: Pa
 
 
 def test_what_a_judge_could_not_say_is_asked_again(tmp_path: Path) -> None:
-    answers = Answers(ASKED)
+    answers = Responses(ASKED)
     given = [answered("selection", 0, ["long text"] * len(ASKED), answers)]
 
     class Sometimes:
@@ -121,11 +121,11 @@ def test_what_a_judge_could_not_say_is_asked_again(tmp_path: Path) -> None:
 
 
 def test_a_run_that_answered_something_else_is_refused() -> None:
-    answers = Answers(ASKED)
+    answers = Responses(ASKED)
     with pytest.raises(StudyError, match="no answers to these instructions"):
-        answers.of(answered("selection", 0, ["x"] * 3, Answers(ASKED[:3])).grades, "selection")
+        answers.of(answered("selection", 0, ["x"] * 3, Responses(ASKED[:3])).grades, "selection")
     with pytest.raises(UsageError, match="no instruction"):
-        Answers(())
+        Responses(())
 
 
 def test_finished_annotations_are_grades(tmp_path: Path) -> None:

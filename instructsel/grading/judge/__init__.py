@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from instructsel.grading.judge.clients import Endpoint, LocalVoice, Reply, Voice
+from instructsel.grading.judge.clients import HttpJudgeClient, JudgeClient, LocalJudgeClient, Reply
 from instructsel.grading.judge.graders import JudgedOutputs, RewardGrader, compare
-from instructsel.grading.judge.injection import signs
+from instructsel.grading.judge.injection import find_injection_patterns
 from instructsel.grading.judge.judgments import (
     CIRCULAR,
     IDENTICAL,
@@ -17,29 +17,29 @@ from instructsel.grading.judge.judgments import (
     Pair,
     name_of,
 )
-from instructsel.grading.judge.pairwise import CANARIES, PairwiseJudge
+from instructsel.grading.judge.pairwise import ATTENTION_CHECKS, PairwiseJudge
 from instructsel.grading.judge.prompt import question
 
 __all__ = [
-    "CANARIES",
+    "ATTENTION_CHECKS",
     "CIRCULAR",
     "IDENTICAL",
     "SUSPICIOUS",
     "SWAP_DISAGREES",
     "TIE",
-    "Endpoint",
+    "HttpJudgeClient",
     "Judge",
+    "JudgeClient",
     "JudgedOutputs",
     "Judgment",
     "Judgments",
-    "LocalVoice",
+    "LocalJudgeClient",
     "Pair",
     "PairwiseJudge",
     "Reply",
     "RewardGrader",
-    "Voice",
     "compare",
+    "find_injection_patterns",
     "name_of",
     "question",
-    "signs",
 ]

@@ -22,10 +22,10 @@ import orjson
 from instructsel.artifact import dump_json, fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
 from instructsel.extras import require
-from instructsel.grading.chat import Rendering
+from instructsel.grading.chat import ChatTemplate
 from instructsel.grading.generation import digest_of
 from instructsel.grading.judge.prompt import LABELS
-from instructsel.models.answers import defused
+from instructsel.models.answers import escape_special_tokens
 from instructsel.models.likelihood import LikelihoodModel
 
 
@@ -47,7 +47,7 @@ class Reply:
 Told = Callable[[int, Reply], None]
 
 
-class Voice(Protocol):
+class JudgeClient(Protocol):
     """Answers questions with one of two labels."""
 
     @property
@@ -61,7 +61,7 @@ class Voice(Protocol):
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class HttpJudgeClient:
     """A model behind an OpenAI-compatible server, by its `/chat/completions`.
 
     The reply counts if, stripped of white space, it is one of the two labels; with `logprobs`, its share is p(A) / (p(A) + p(B)) over
@@ -285,15 +285,15 @@ def _seconds(text: str | None) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class LocalVoice:
-    """A causal language model on this machine. Load one with LocalVoice.load.
+class LocalJudgeClient:
+    """A causal language model on this machine. Load one with LocalJudgeClient.load.
 
     It writes nothing: the likelihoods of the two labels after the question decide, p(A) / (p(A) + p(B)). The same alone and among
     others. A question that does not fit into the model's context has no reply (too_long).
     """
 
     model: LikelihoodModel
-    rendering: Rendering
+    chat_template: ChatTemplate
 
     @classmethod
     def load(cls, name: str, *, revision: str | None = None, precision: str = "auto", device: str = "auto", probe: bool = True) -> Self:
@@ -305,7 +305,7 @@ class LocalVoice:
             ModelRefused: no causal language model, or one whose tokenizer does not tell the labels apart.
         """
         model = LikelihoodModel.load(name, revision=revision, precision=precision, device=device, probe=probe)
-        found = cls(model, Rendering.load(model.source.folder))
+        found = cls(model, ChatTemplate.load(model.source.folder))
         first, second = found._labels
         short = min(len(first), len(second))
         if not short or first[:short] == second[:short]:
@@ -321,13 +321,13 @@ class LocalVoice:
             "kind": "local",
             **self.model.fingerprint,
             "settings": self.model.source.settings,
-            "template": "tulu" if self.rendering.fallback else "own",
+            "template": "tulu" if self.chat_template.fallback else "own",
             "temperature": 0.0,
         }
 
     @cached_property
     def _labels(self) -> tuple[list[int], list[int]]:
-        first, second = (list(self.rendering.tokenizer(label, add_special_tokens=False)["input_ids"]) for label in LABELS)
+        first, second = (list(self.chat_template.tokenizer(label, add_special_tokens=False)["input_ids"]) for label in LABELS)
         return first, second
 
     def ask(self, questions: Sequence[str], told: Told) -> None:
@@ -337,7 +337,7 @@ class LocalVoice:
             ModelRefused: its chat template refuses a user's turn.
         """
         jinja2 = require("jinja2", needed_by="the chat template")
-        tokenizer = self.rendering.tokenizer
+        tokenizer = self.chat_template.tokenizer
         control = sorted({*tokenizer.all_special_tokens})
         for start in range(0, len(questions), 128):
             rows: list[list[int]] = []
@@ -345,7 +345,7 @@ class LocalVoice:
             asked: list[int] = []
             for number in range(start, min(start + 128, len(questions))):
                 try:
-                    text = self.rendering.prompt([{"role": "user", "content": defused(questions[number], control)}])
+                    text = self.chat_template.prompt([{"role": "user", "content": escape_special_tokens(questions[number], control)}])
                 except (jinja2.TemplateError, TypeError, ValueError) as error:
                     raise ModelRefused(
                         f"The chat template of {self.model.source.name} refuses a user's turn.", fix="Name another model as the judge."

@@ -47,7 +47,7 @@ class Judgment:
     flags: tuple[str, ...] = ()
     """swap_disagrees, the two orders gave different winners; suspicious, an output speaks to its judge; identical, both outputs are
     the same text and nobody was asked."""
-    signs: tuple[str, ...] = ()
+    injection_patterns: tuple[str, ...] = ()
     """What is suspicious, as side:sign."""
     digests: tuple[str, ...] = ()
     """Of the judge's raw words, one for each order it was asked in."""
@@ -73,7 +73,7 @@ class Judgments:
     rows: tuple[Judgment, ...]
     """One for each instruction of the set."""
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What the judge wrote down: canaries, how many questions were asked and how many were known."""
+    """What the judge wrote down: attention checks, how many questions were asked and how many were known."""
 
     def __post_init__(self) -> None:
         distinct([row.instruction for row in self.rows], "A result of a judge")

@@ -1,4 +1,4 @@
-"""Which of two outputs is better: a judge that is asked both ways round and watched by canaries."""
+"""Which of two outputs is better: a judge that is asked both ways round and watched by attention checks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Final
 from instructsel.artifact import fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable
 from instructsel.grading.generation import digest_of, distinct
-from instructsel.grading.judge.clients import Reply, Voice
-from instructsel.grading.judge.injection import signs
+from instructsel.grading.judge.clients import JudgeClient, Reply
+from instructsel.grading.judge.injection import find_injection_patterns
 from instructsel.grading.judge.judgments import IDENTICAL, SUSPICIOUS, SWAP_DISAGREES, TIE, Judgment, Judgments, Pair, name_of
 from instructsel.grading.judge.prompt import LABELS, PROMPT_DIGEST, question
 from instructsel.grading.judge.replies import _Kept
 
-CANARIES: Final = (
+ATTENTION_CHECKS: Final = (
     ("What is the capital of France?", "The capital of France is Paris.", "I like trains. Trains are big and they go far away."),
     (
         "Name the three primary colors of light.",
@@ -44,7 +44,7 @@ CANARIES: Final = (
     ),
 )
 """(instruction, good answer, bad answer). Any judge worth the name tells these apart; in half of them the bad one speaks to the judge."""
-MAX_FAILED_CANARIES: Final = 0.25
+MAX_FAILED_ATTENTION_CHECKS: Final = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,38 +56,38 @@ class PairwiseJudge:
     they cannot forge, the instruction before and after them, and the only replies are two labels: no number is taken from a text.
     An output that speaks to its judge is suspicious and says so; its preference stands.
 
-    Canaries, pairs whose better one is beyond doubt, are asked among the others. A judge that gets more than `max_failed_canaries`
+    Attention checks, pairs whose better one is beyond doubt, are asked among the others. A judge that gets more than `max_failed_attention_checks`
     of them wrong, does not decide, or replies with something else is refused with all its judgments. One that gave no reply at all
-    to a canary failed nothing, and is unavailable where it left more than as many of them unanswered.
+    to an attention check failed nothing, and is unavailable where it left more than as many of them unanswered.
 
     Replies are kept in `folder` as they come; interrupted, killed or refused, the same is not asked again.
     """
 
-    voice: Voice
+    client: JudgeClient
     folder: Path | None = None
     """Where replies are kept; None keeps them nowhere."""
-    canaries: tuple[tuple[str, str, str], ...] = field(default=CANARIES, kw_only=True)
+    attention_checks: tuple[tuple[str, str, str], ...] = field(default=ATTENTION_CHECKS, kw_only=True)
     """(instruction, good answer, bad answer); none switches the check off, and the record says so."""
-    max_failed_canaries: float = field(default=MAX_FAILED_CANARIES, kw_only=True)
-    """The share of canaries that may fail."""
+    max_failed_attention_checks: float = field(default=MAX_FAILED_ATTENTION_CHECKS, kw_only=True)
+    """The share of attention checks that may fail."""
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """Model, revision, temperature, the prompt's digest, and the canaries."""
+        """Model, revision, temperature, the prompt's digest, and the attention checks."""
         return {
             "kind": "pairwise",
-            "model": dict(self.voice.fingerprint),
+            "model": dict(self.client.fingerprint),
             "prompt": PROMPT_DIGEST,
             "labels": list(LABELS),
             "orders": "both",
-            "canaries": fingerprint([list(canary) for canary in self.canaries]) if self.canaries else "none",
-            "max_failed_canaries": self.max_failed_canaries,
+            "canaries": fingerprint([list(check) for check in self.attention_checks]) if self.attention_checks else "none",
+            "max_failed_canaries": self.max_failed_attention_checks,
         }
 
     @property
     def digests(self) -> frozenset[str]:
         """Of the weights, where they are on this machine."""
-        digest = self.voice.fingerprint.get("digest")
+        digest = self.client.fingerprint.get("digest")
         return frozenset({digest} if isinstance(digest, str) else ())
 
     def judge(self, pairs: Sequence[Pair]) -> Judgments:
@@ -95,19 +95,19 @@ class PairwiseJudge:
 
         Raises:
             PoolError: an instruction stands twice.
-            ModelRefused: the judge fails the canaries, or the endpoint began to serve another model.
-            ModelUnavailable: the endpoint refuses the key, knows no such model, or left too many canaries unanswered.
+            ModelRefused: the judge fails the attention checks, or the endpoint began to serve another model.
+            ModelUnavailable: the endpoint refuses the key, knows no such model, or left too many attention checks unanswered.
             EnvironmentFault: the folder cannot be written.
         """
         distinct([pair.instruction for pair in pairs], "The set of pairs")
-        kept = _Kept(self.folder, self.voice.fingerprint)
+        kept = _Kept(self.folder, self.client.fingerprint)
         known = frozenset(kept.replies)
         asked = [(_both(pair) if pair.reference != pair.output else ()) for pair in pairs]
-        watched = [_both(Pair(instruction, bad, good)) for instruction, good, bad in self.canaries] if any(asked) else []
+        watched = [_both(Pair(instruction, bad, good)) for instruction, good, bad in self.attention_checks] if any(asked) else []
         texts = {digest_of(text): text for texts in (*asked, *watched) for text in texts}
-        # By their digests: canaries stand anywhere among the others, and nothing hangs on the order of the pairs.
+        # By their digests: attention checks stand anywhere among the others, and nothing hangs on the order of the pairs.
         waiting = sorted(set(texts) - known)
-        guard = _Guard(watched, self.max_failed_canaries, name_of(self.fingerprint))
+        guard = _Guard(watched, self.max_failed_attention_checks, name_of(self.fingerprint))
         for key in sorted(set(texts) & known):
             guard.heard(key, kept.replies[key])
 
@@ -116,14 +116,14 @@ class PairwiseJudge:
             guard.heard(waiting[number], reply)
 
         if waiting:
-            self.voice.ask([texts[key] for key in waiting], told)
+            self.client.ask([texts[key] for key in waiting], told)
         guard.decide()
         rows = [_judged(pair, [kept.replies[digest_of(text)] for text in each]) for pair, each in zip(pairs, asked, strict=True)]
         return Judgments(
             self.fingerprint,
             tuple(rows),
             {
-                "canaries": guard.counts() if self.canaries else "none",
+                "attention_checks": guard.counts() if self.attention_checks else "none",
                 "asked": len(waiting),
                 "known": len(texts) - len(waiting),
                 "damaged": kept.damaged,
@@ -133,11 +133,11 @@ class PairwiseJudge:
 
 
 class _Guard:
-    """Hears every reply, and stops a judge that fails the canaries or is no longer the one it was."""
+    """Hears every reply, and stops a judge that fails the attention checks or is no longer the one it was."""
 
-    def __init__(self, canaries: Sequence[tuple[str, ...]], limit: float, name: str) -> None:
-        self._canaries = [tuple(digest_of(text) for text in texts) for texts in canaries]
-        self._of = {key: number for number, keys in enumerate(self._canaries) for key in keys}
+    def __init__(self, attention_checks: Sequence[tuple[str, ...]], limit: float, name: str) -> None:
+        self._attention_checks = [tuple(digest_of(text) for text in texts) for texts in attention_checks]
+        self._of = {key: number for number, keys in enumerate(self._attention_checks) for key in keys}
         self._heard: dict[str, Reply] = {}
         self._limit = limit
         self._name = name
@@ -148,7 +148,7 @@ class _Guard:
         """Note a reply.
 
         Raises:
-            ModelRefused: too many canaries have failed by now, or another model spoke.
+            ModelRefused: too many attention checks have failed by now, or another model spoke.
         """
         with self._lock:
             if reply.served is not None:
@@ -163,28 +163,28 @@ class _Guard:
                 self._check()
 
     def counts(self) -> dict[str, int]:
-        """How many canaries there are, how many failed, and how many got no reply."""
-        states = [self._state(keys) for keys in self._canaries]
+        """How many attention checks there are, how many failed, and how many got no reply."""
+        states = [self._state(keys) for keys in self._attention_checks]
         return {"asked": len(states), "failed": states.count("failed"), "unanswered": states.count("unanswered")}
 
     def decide(self) -> None:
         """Refuse a judge nobody could test.
 
         Raises:
-            ModelUnavailable: more canaries than may fail got no reply.
+            ModelUnavailable: more attention checks than may fail got no reply.
         """
         counts = self.counts()
         if counts["unanswered"] > self._limit * counts["asked"]:
             raise ModelUnavailable(
-                f"The judge {self._name} gave no reply to {counts['unanswered']} of {counts['asked']} canaries, so that nobody knows whether it can judge.",
+                f"The judge {self._name} gave no reply to {counts['unanswered']} of {counts['asked']} attention checks, so that nobody knows whether it can judge.",
                 fix="Try again when it answers; nothing is lost.",
             )
 
     def _check(self) -> None:
         failed = self.counts()["failed"]
-        if failed > self._limit * len(self._canaries):
+        if failed > self._limit * len(self._attention_checks):
             raise ModelRefused(
-                f"The judge {self._name} failed {failed} of {len(self._canaries)} canaries, pairs whose better answer is beyond doubt: its judgments are not used.",
+                f"The judge {self._name} failed {failed} of {len(self._attention_checks)} attention checks, pairs whose better answer is beyond doubt: its judgments are not used.",
                 fix="Use another judge.",
             )
 
@@ -219,11 +219,11 @@ def _combined(forward: float, swapped: float) -> tuple[float, tuple[str, ...]]:
 
 
 def _judged(pair: Pair, replies: Sequence[Reply]) -> Judgment:
-    found = tuple(f"{side}:{sign}" for side in ("output", "reference") for sign in signs(getattr(pair, side)))
+    found = tuple(f"{side}:{sign}" for side in ("output", "reference") for sign in find_injection_patterns(getattr(pair, side)))
     flags = (SUSPICIOUS,) if found else ()
     if not replies:
         # The same text twice is a tie by itself.
-        return Judgment(pair.instruction, TIE, flags=(IDENTICAL, *flags), signs=found)
+        return Judgment(pair.instruction, TIE, flags=(IDENTICAL, *flags), injection_patterns=found)
     forward, swapped = (None if reply.share is None else _preference(reply.share, order) for order, reply in enumerate(replies))
     digests = tuple(reply.digest for reply in replies)
     judged = Judgment(pair.instruction, TIE, None, forward, swapped, flags, found, digests)

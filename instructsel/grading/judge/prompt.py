@@ -10,7 +10,7 @@ from typing import Final
 
 from instructsel.artifact import dump_json
 from instructsel.grading.generation import digest_of
-from instructsel.models.answers import defused
+from instructsel.models.answers import escape_special_tokens
 
 LABELS: Final = ("A", "B")
 
@@ -69,4 +69,4 @@ def _marker(texts: Sequence[str]) -> str:
 def _broken(text: str) -> str:
     """The text with control tokens broken up and without lone surrogates."""
     plain = text.encode("utf-8", "replace").decode("utf-8")
-    return defused(plain, sorted(set(CONTROL.findall(plain))))
+    return escape_special_tokens(plain, sorted(set(CONTROL.findall(plain))))

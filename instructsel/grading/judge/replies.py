@@ -19,7 +19,7 @@ from instructsel.grading.judge.prompt import PROMPT_DIGEST
 class _Kept:
     """Replies on disk as they come, a line each: what is paid is never asked again, whatever stops the run."""
 
-    def __init__(self, folder: Path | None, voice: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path | None, client: Mapping[str, Any]) -> None:
         self.replies: dict[str, Reply] = {}
         self.damaged = 0
         self._lock = threading.Lock()
@@ -27,7 +27,7 @@ class _Kept:
         if folder is None:
             return
         # One file for each judge: judgments of two never meet.
-        self._path = folder / f"{fingerprint({'voice': dict(voice), 'prompt': PROMPT_DIGEST})}.jsonl"
+        self._path = folder / f"{fingerprint({'voice': dict(client), 'prompt': PROMPT_DIGEST})}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             data = self._path.read_bytes() if self._path.exists() else b""

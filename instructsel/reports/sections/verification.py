@@ -144,11 +144,11 @@ def _trained(models: Sequence[Any], number: int) -> list[Part]:
         Column("models", "models", "count"),
         Column("rows", "rows", "count"),
         Column("trained_rows", "trained on", "count"),
-        Column("refused", "refused", "prose"),
+        Column("skipped", "skipped", "prose"),
         Column("truncated", "truncated", "count"),
         Column("steps", "steps of a model", "count"),
         Column("tokens_seen", "tokens it saw", "count"),
-        Column("tokens_trained", "with a loss", "count"),
+        Column("tokens_trained", "loss tokens", "count"),
     )
     subsets: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for each in models:
@@ -157,10 +157,11 @@ def _trained(models: Sequence[Any], number: int) -> list[Part]:
     rows = []
     for (arm, draw), found in subsets.items():
         audit = found[0].get("audit") or {}
-        refused = ", ".join(f"{count:,} {reason}" for reason, count in (audit.get("refused") or {}).items())
+        # Results of 0.1 have the skipped rows as refused.
+        skipped = ", ".join(f"{count:,} {reason}" for reason, count in (audit.get("skipped") or audit.get("refused") or {}).items())
         seen = [found[0].get(key) for key in ("steps", "tokens_seen", "tokens_trained")]
         counts = [audit.get(key) for key in ("rows", "trained_rows")]
-        rows.append((arm, draw, len(found), *counts, refused or None, audit.get("truncated"), *seen))
+        rows.append((arm, draw, len(found), *counts, skipped or None, audit.get("truncated"), *seen))
     rest = lambda others: (f"{len(others):,} other subsets", *[None] * 9)  # noqa: E731
     return [Table(f"trained-{number}", "What every subset's rows came to", columns, shortened(rows, ROWS, rest))] if rows else []
 

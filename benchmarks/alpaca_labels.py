@@ -20,18 +20,12 @@ from numpy.typing import NDArray
 
 from instructsel import Pool, ScoreTable, load_rule
 from instructsel.pool.sources import zstd
+from instructsel.stats.correlation import ranks
 
 Floats = NDArray[np.float64]
 DRAWS = 1000
 SEED = 20260101
 RULE = "eq4-without-reward"
-
-
-def ranks(values: Floats) -> Floats:
-    """Mean ranks, ties shared."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return ((ends - counts + 1 + ends) / 2)[inverse]
 
 
 def correlation(x: Floats, y: Floats) -> float:

@@ -14,15 +14,10 @@ from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.rules.fit import FEWEST_DRAWS
 from instructsel.rules.observations import Observations
-
-Floats = NDArray[np.float64]
+from instructsel.stats.correlation import FEWEST_FOR_INTERVAL, FEWEST_PAIRS, Floats, fisher_interval, pearson, ranks, spearman, varies
 
 ALL: Final = "all"
 """The design of all rows together."""
-FEWEST: Final = 4
-"""Fisher's interval divides by the root of n − 3."""
-NORMAL: Final = 1.959963984540054
-"""The 97.5 % quantile of the normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Correlation:
     n: int
     """Points: rows, or subsets where they have several seeds."""
     pearson: float | None
-    """Pearson's r; None where it cannot be told."""
+    """Pearson's r; None where there is none."""
     pearson_low: float | None
     """Lower end of its 95 % interval, by Fisher's z."""
     pearson_high: float | None
@@ -149,8 +144,9 @@ def points(table: Observations, names: Sequence[str], target: str) -> Points:
     if subsets is None:
         return Points(columns, y, kinds, tuple(f"row {row + 1}" for row in range(len(y))))
     # A subset is of one design; should it be of two, these are two points.
-    order = {each: number for number, each in enumerate(dict.fromkeys(zip(subsets, kinds or [""] * len(y), strict=True)))}
-    codes = np.array([order[each] for each in zip(subsets, kinds or [""] * len(y), strict=True)])
+    labels = list(zip(subsets, kinds or [""] * len(y), strict=True))
+    order = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    codes = np.array([order[label] for label in labels])
     counts = np.bincount(codes)
     averaged = {name: np.bincount(codes, weights=values) / counts for name, values in columns.items()}
     return Points(
@@ -163,21 +159,19 @@ def points(table: Observations, names: Sequence[str], target: str) -> Points:
 
 def _correlation(name: str, design: str, x: Floats, y: Floats, bootstrap: int, seed: int) -> Correlation:
     n = len(x)
-    if min(_spread(x), _spread(y)) == 0:
-        which = name if _spread(x) == 0 else "the loss"
-        return Correlation(name, design, n, None, None, None, None, None, None, f"{which} is the same in all {n} points", None)
-    r = _pearson(x, y)
-    low = high = None
-    reason = None
-    if n < FEWEST:
-        reason = f"an interval needs {FEWEST} points; there are {n}"
-    elif abs(r) >= 1:
-        low = high = r
-    else:
-        half = NORMAL / math.sqrt(n - 3)
-        low, high = math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
-    ranks = require("scipy.stats", needed_by="univariate").rankdata
-    drawn = _drawn(x, y, bootstrap, seed, ranks) if n >= FEWEST and bootstrap else None
+    line = _line(x, y) if n > 2 and varies(x) else None
+    r = pearson(x, y) if varies(x) and varies(y) else None
+    if r is None:
+        constant = "the loss" if varies(x) else name
+        reason = (
+            f"{constant} is the same in all {n} points"
+            if n >= FEWEST_PAIRS
+            else f"a correlation needs {FEWEST_PAIRS} points; there are {n}"
+        )
+        return Correlation(name, design, n, None, None, None, None, None, None, reason, None)
+    # A correlation of ±1 has no interval but itself.
+    low, high = fisher_interval(r, n) or ((r, r) if n >= FEWEST_FOR_INTERVAL else (None, None))
+    rank_interval = _rank_interval(x, y, bootstrap, seed) if n >= FEWEST_FOR_INTERVAL and bootstrap else (None, None)
     return Correlation(
         indicator=name,
         design=design,
@@ -185,24 +179,24 @@ def _correlation(name: str, design: str, x: Floats, y: Floats, bootstrap: int, s
         pearson=r,
         pearson_low=low,
         pearson_high=high,
-        spearman=_pearson(ranks(x), ranks(y)),
-        spearman_low=None if drawn is None else drawn[0],
-        spearman_high=None if drawn is None else drawn[1],
-        reason=reason,
-        line=_line(x, y) if n > 2 else None,
+        spearman=spearman(x, y),
+        spearman_low=rank_interval[0],
+        spearman_high=rank_interval[1],
+        reason=None if n >= FEWEST_FOR_INTERVAL else f"an interval needs {FEWEST_FOR_INTERVAL} points; there are {n}",
+        line=line,
     )
 
 
-def _drawn(x: Floats, y: Floats, bootstrap: int, seed: int, ranks: Any) -> tuple[float, float] | None:
-    """The percentile interval of Spearman's correlation; draws in which nothing varies have none."""
-    rows = np.random.default_rng(seed).integers(len(x), size=(bootstrap, len(x)))
-    one, other = (ranks(values[rows], axis=1) - (len(x) + 1) / 2 for values in (x, y))
+def _rank_interval(x: Floats, y: Floats, bootstrap: int, seed: int) -> tuple[float | None, float | None]:
+    """The percentile interval of Spearman's correlation; resamples in which nothing varies have none."""
+    resamples = np.random.default_rng(seed).integers(len(x), size=(bootstrap, len(x)))
+    rx, ry = (np.apply_along_axis(ranks, 1, values[resamples]) - (len(x) + 1) / 2 for values in (x, y))
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
-    found = found[np.isfinite(found)]
-    if len(found) < FEWEST_DRAWS:
-        return None
-    low, high = np.percentile(found, [2.5, 97.5])
+        correlations = (rx * ry).sum(axis=1) / np.sqrt((rx**2).sum(axis=1) * (ry**2).sum(axis=1))
+    correlations = correlations[np.isfinite(correlations)]
+    if len(correlations) < FEWEST_DRAWS:
+        return None, None
+    low, high = np.percentile(correlations, [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -211,20 +205,9 @@ def _line(x: Floats, y: Floats) -> Line:
     squares = float(((x - mean) ** 2).sum())
     slope = float((x - mean) @ (y - y.mean())) / squares
     intercept = float(y.mean()) - slope * mean
-    left = float(((y - intercept - slope * x) ** 2).sum())
+    residual_squares = float(((y - intercept - slope * x) ** 2).sum())
     critical = float(require("scipy.special", needed_by="univariate").stdtrit(n - 2, 0.975))
-    return Line(slope, intercept, mean, squares, n, math.sqrt(left / (n - 2)), critical)
-
-
-def _pearson(x: Floats, y: Floats) -> float:
-    one, other = x - x.mean(), y - y.mean()
-    return min(1.0, max(-1.0, float(one @ other) / math.sqrt(float(one @ one) * float(other @ other))))
-
-
-def _spread(values: Floats) -> float:
-    """Largest less smallest; 0 where that is rounding alone."""
-    found = float(np.ptp(values))
-    return found if found > 1e-12 * float(np.abs(values).max()) else 0.0
+    return Line(slope, intercept, mean, squares, n, math.sqrt(residual_squares / (n - 2)), critical)
 
 
 __all__ = ["ALL", "Correlation", "Line", "Points", "points", "univariate"]

@@ -12,6 +12,7 @@ from instructsel.errors import UsageError
 from instructsel.rules.linear import Floats, LinearRule
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.selection import CONTRIBUTION, Selection
+from instructsel.stats.correlation import spearman
 
 
 @dataclass(frozen=True)
@@ -154,17 +155,16 @@ def _compare(a: _Side, b: _Side, ids: list[str], top: int) -> Difference:
         )
     union = both + only_a + only_b
     return Difference(
-        a.name, b.name, both, only_a, only_b, both / union if union else None, _spearman(ranks[0], ranks[1]), len(shared), tuple(moved)
+        a.name,
+        b.name,
+        both,
+        only_a,
+        only_b,
+        both / union if union else None,
+        spearman(ranks[0].astype(np.float64), ranks[1].astype(np.float64)),
+        len(shared),
+        tuple(moved),
     )
-
-
-def _spearman(a: Any, b: Any) -> float | None:
-    """Of two rankings without ties: 1 − 6 Σd² / (n (n² − 1)), in whole numbers up to the division."""
-    n = len(a)
-    if n < 2:
-        return None
-    squares = sum(int(d) * int(d) for d in (a.astype(np.int64) - b.astype(np.int64)).tolist())
-    return 1.0 - 6 * squares / (n * (n * n - 1))
 
 
 __all__ = ["Difference", "Moved", "diff", "diff_rules"]

@@ -1,4 +1,7 @@
-"""Correlations: Pearson, Spearman, partial, and their intervals."""
+"""Correlations: Pearson's, Spearman's, partial, and Fisher's interval.
+
+Sums are exactly rounded, so that a figure depends neither on the order of the rows nor on the processor.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +18,15 @@ from numpy.typing import NDArray
 from instructsel.errors import UsageError
 from instructsel.stats.variance import LEVEL
 
-
-def fisher_interval(r: float, n: int, *, level: float = LEVEL) -> tuple[float, float] | None:
-    """The interval of a correlation by Fisher's z; None with fewer than four pairs, or where r is ±1."""
-    if n < 4 or not abs(r) < 1.0:
-        return None
-    half = NormalDist().inv_cdf(0.5 + level / 2.0) / math.sqrt(n - 3)
-    return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
-
-
 Floats = NDArray[np.float64]
-
-
 Mask = NDArray[np.bool_]
-
 
 BLOCK: Final = 1 << 16
 """Values summed at a time."""
+FEWEST_PAIRS: Final = 3
+"""Two pairs always lie on a line."""
+FEWEST_FOR_INTERVAL: Final = 4
+"""Fisher's interval divides by the root of n − 3."""
 
 
 def blocks(values: Floats) -> Iterator[Floats]:
@@ -50,43 +45,91 @@ def mean_of(values: Floats) -> float | None:
     return total_of(values) / len(values) if len(values) else None
 
 
+def varies(values: Floats) -> bool:
+    """Whether values differ by more than rounding."""
+    return len(values) > 1 and float(np.ptp(values)) > 1e-12 * float(np.abs(values).max())
+
+
 def pearson(x: Floats, y: Floats) -> float | None:
-    """None with fewer than three values, or where one does not vary."""
-    if len(x) < 3:
+    """Pearson's correlation, in [−1, 1]; None with fewer than three pairs, or where one side does not vary.
+
+    >>> pearson(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 4.0]))
+    1.0
+    """
+    if len(x) < FEWEST_PAIRS:
         return None
-    a, b = x - total_of(x) / len(x), y - total_of(y) / len(y)
-    one, other = total_of(a * a), total_of(b * b)
-    floor = [1e-24 * len(x) * max(1e-300, float(np.abs(values).max())) ** 2 for values in (x, y)]
-    if one <= floor[0] or other <= floor[1]:
+    dx, dy = x - total_of(x) / len(x), y - total_of(y) / len(y)
+    squares_x, squares_y = total_of(dx * dx), total_of(dy * dy)
+    least_x, least_y = (1e-24 * len(x) * max(1e-300, float(np.abs(values).max())) ** 2 for values in (x, y))
+    if squares_x <= least_x or squares_y <= least_y:
         return None
-    return max(-1.0, min(1.0, total_of(a * b) / (math.sqrt(one) * math.sqrt(other))))
+    product = squares_x * squares_y
+    # One root where the product neither over- nor underflows: exactly 1 for points on a line of whole numbers.
+    scale = math.sqrt(product) if 1e-290 < product < 1e290 else math.sqrt(squares_x) * math.sqrt(squares_y)
+    return max(-1.0, min(1.0, total_of(dx * dy) / scale))
 
 
 def ranks(values: Floats) -> Floats:
-    """Ranks, ties at their mean."""
+    """Ranks from 1, ties at their mean.
+
+    >>> ranks(np.array([3.0, 1.0, 3.0])).tolist()
+    [2.5, 1.0, 2.5]
+    """
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return ((2 * last - counts + 1) / 2.0)[places] if len(values) else values
 
 
-def partial(x: Floats, value: Floats, length: Floats, rows: Mask) -> tuple[Any, ...]:
-    """Rows, both correlations of an indicator, the partial one, and why there is none."""
+def spearman(x: Floats, y: Floats) -> float | None:
+    """Spearman's rank correlation, ties at their mean; None where Pearson's is."""
+    return pearson(ranks(x), ranks(y))
+
+
+def fisher_interval(r: float, n: int, *, level: float = LEVEL) -> tuple[float, float] | None:
+    """The interval of a correlation by Fisher's z; None with fewer than four pairs, or where r is ±1."""
+    if n < FEWEST_FOR_INTERVAL or not abs(r) < 1.0:
+        return None
+    half = NormalDist().inv_cdf(0.5 + level / 2.0) / math.sqrt(n - 3)
+    return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
+
+
+class PartialCorrelation(NamedTuple):
+    """How an indicator goes with a value among rows of equal length."""
+
+    n: int
+    """Rows."""
+    with_value: float | None
+    """Its correlation with the value."""
+    with_length: float | None
+    """Its correlation with length."""
+    partial: float | None
+    """With the value, length held fixed; None where there is a reason."""
+    reason: str | None
+    """Why there is no partial correlation, or None."""
+
+
+def partial(x: Floats, value: Floats, length: Floats, rows: Mask) -> PartialCorrelation:
+    """The correlation of an indicator with a value, length held fixed, over some rows.
+
+    Args:
+        x: the indicator, (n,).
+        value: (n,).
+        length: (n,).
+        rows: the rows where all three are known, (n,).
+    """
     n = int(rows.sum())
     with_value, with_length = pearson(x[rows], value[rows]), pearson(x[rows], length[rows])
-    between = pearson(value[rows], length[rows])
-    if with_value is None or with_length is None or between is None:
-        reason = "fewer than three rows" if n < 3 else "something is the same in all rows"
-        return n, with_value, with_length, None, reason
-    left = (1 - with_length**2) * (1 - between**2)
-    if left < 1e-9:
-        return (
-            n,
-            with_value,
-            with_length,
-            None,
-            "the value is len alone" if 1 - between**2 < 1e-9 else "the indicator goes with len exactly",
-        )
-    return n, with_value, with_length, max(-1.0, min(1.0, (with_value - with_length * between) / math.sqrt(left))), None
+    value_with_length = pearson(value[rows], length[rows])
+    if with_value is None or with_length is None or value_with_length is None:
+        reason = "fewer than three rows" if n < FEWEST_PAIRS else "something is the same in all rows"
+        return PartialCorrelation(n, with_value, with_length, None, reason)
+    unexplained = (1 - with_length**2) * (1 - value_with_length**2)
+    if unexplained < 1e-9:
+        alone = 1 - value_with_length**2 < 1e-9
+        reason = "the value is len alone" if alone else "the indicator goes with len exactly"
+        return PartialCorrelation(n, with_value, with_length, None, reason)
+    r = (with_value - with_length * value_with_length) / math.sqrt(unexplained)
+    return PartialCorrelation(n, with_value, with_length, max(-1.0, min(1.0, r)), None)
 
 
 @dataclass(frozen=True)
@@ -136,21 +179,9 @@ def length_bias(lengths: Sequence[float], wins: Sequence[float], *, level: float
     if not 0.0 < level < 1.0:
         raise UsageError(f"A level of {level} cannot be.", fix="Give a number between 0 and 1, e.g. 0.95.")
     n = len(x)
-    if n < 3 or len(np.unique(x)) == 1 or len(np.unique(y)) == 1:
-        reason = f"There are {n} pairs; it takes three." if n < 3 else "All lengths or all win rates are equal."
+    if n < FEWEST_PAIRS or len(np.unique(x)) == 1 or len(np.unique(y)) == 1:
+        reason = f"There are {n} pairs; it takes three." if n < FEWEST_PAIRS else "All lengths or all win rates are equal."
         return LengthBias(None, None, None, None, None, n, level, reason)
-    r = _pearson(x, y)
-    low, high = fisher_interval(r, n, level=level) or (None, None)
-    return LengthBias(r, low, high, _pearson(np.log(x), y), _pearson(_ranks(x), _ranks(y)), n, level)
-
-
-def _pearson(x: Any, y: Any) -> float:
-    a, b = x - x.mean(), y - y.mean()
-    return max(-1.0, min(1.0, float((a * b).sum() / math.sqrt(float((a * a).sum() * (b * b).sum())))))
-
-
-def _ranks(values: Any) -> Any:
-    """Ranks from 1, ties at their mean."""
-    found, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return ((2 * last - counts + 1) / 2.0)[places] if len(found) else values
+    r = pearson(x, y)
+    low, high = (None, None) if r is None else fisher_interval(r, n, level=level) or (None, None)
+    return LengthBias(r, low, high, pearson(np.log(x), y), spearman(x, y), n, level)

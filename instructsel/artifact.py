@@ -11,7 +11,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
-from instructsel.errors import EnvironmentFault, ScoresError
+from instructsel.errors import EnvironmentFault, ScoresError, UsageError
 
 SCHEMA_VERSION: Final = 1
 """The version of every manifest this release writes; a newer one is refused on reading."""
@@ -58,6 +58,81 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
                 f"Cannot write {target}: {error.strerror or error}.", fix="Free some space, or choose another place with -o."
             ) from error
         raise
+
+
+def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Refuse outputs that cannot be written, or would destroy what is read. Called before any work.
+
+    Args:
+        outputs: every file to be written, manifests and other siblings included; `-` is passed over.
+        inputs: every file to be read; `-` and hf:// names are passed over.
+
+    Raises:
+        UsageError: an output is an input, under whatever name or link; two outputs are one file; or one is a folder.
+        EnvironmentFault: the folder of an output is missing or not writable.
+    """
+    read = [Path(name) for name in map(str, inputs) if name != "-" and not name.startswith("hf://")]
+    written: dict[Path, Path] = {}
+    folders: dict[Path, Path] = {}
+    for target in (Path(name) for name in map(str, outputs) if name != "-"):
+        for source in read:
+            if same_file(target, source):
+                raise UsageError(
+                    f"The output {target} is the input {source}; it would be replaced.", fix="Name another file for the output with -o."
+                )
+        if target.is_dir():
+            raise UsageError(f"The output {target} is a folder.", fix="Name a file in it.")
+        if target.resolve() in written:
+            raise UsageError(f"{written[target.resolve()]} and {target} are one file, and both would be written.", fix="Name two files.")
+        written[target.resolve()] = target
+        folders.setdefault(target.parent, target)
+    for folder, target in folders.items():
+        if not folder.is_dir():
+            raise EnvironmentFault(f"Cannot write {target}: there is no folder {folder}.", fix="Make it, or choose another place with -o.")
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise EnvironmentFault(
+                f"Cannot write {target}: {error.strerror or error}.", fix="Choose another place with -o, or free some space."
+            ) from error
+
+
+def same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two paths lead to one file: by name, over links, or as hard links."""
+    first, second = Path(one), Path(other)
+    try:
+        return first.resolve() == second.resolve() or (first.exists() and second.exists() and first.samefile(second))
+    except OSError:
+        return False
+
+
+def kind_beside(path: str | Path) -> str | None:
+    """The `kind` in the manifest beside a file, e.g. "scores"; None where there is no readable one."""
+    try:
+        manifest = orjson.loads(manifest_path(path).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    kind = manifest.get("kind") if isinstance(manifest, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def check_replaced(target: str | Path, kind: str, noun: str, *, force: bool) -> None:
+    """Refuse to replace a file that is no earlier result of this kind.
+
+    Args:
+        target: the output. Nothing is refused where no file stands, or where the one that stands there is empty.
+        kind: the kind in the manifests of such results.
+        noun: what the output is, for the message: "a score table".
+        force: replace whatever stands there.
+
+    Raises:
+        UsageError: another file stands there.
+    """
+    place = Path(target)
+    if force or str(target) == "-" or not place.exists() or place.stat().st_size == 0 or kind_beside(place) == kind:
+        return
+    raise UsageError(f"{place} exists and is not {noun} of instructsel.", fix="Name another file with -o, or replace it with --force.")
 
 
 def spool() -> tuple[int, str]:

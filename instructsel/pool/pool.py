@@ -115,20 +115,34 @@ class Pool:
         return found.hexdigest()
 
     @cached_property
+    def file_names(self) -> tuple[str, ...]:
+        """The files as tables name them: the name, with as many folders before it as tell it from the other files."""
+        paths = [Path(file.source.name).parts for file in self.files]
+        for depth in range(1, max((len(parts) for parts in paths), default=0) + 1):
+            names = tuple("/".join(parts[-depth:]) for parts in paths)
+            if len(set(names)) == len(names):
+                return names
+        return tuple(file.source.name for file in self.files)
+
+    @cached_property
+    def places(self) -> polars.DataFrame:
+        """file (`file_names`) and line: where each example stands. The line is the first of an example of several rows, from 1."""
+        import polars
+
+        lines = np.zeros(len(self), dtype=np.int64)
+        for number, file in enumerate(self.files):
+            positions = np.flatnonzero(self.file_of == number)
+            rows = self.row_of[positions]
+            lines[positions] = file.lines[np.array([file.chains[row].rows[0] for row in rows], dtype=np.int64) if file.chains else rows]
+        names = polars.Series("names", self.file_names, dtype=polars.String)
+        return polars.DataFrame({"file": names[self.file_of.astype(np.int64)].alias("file"), "line": lines})
+
+    @cached_property
     def index(self) -> polars.DataFrame:
         """id, source, n_turns, file, line: one row an example."""
         import polars
 
-        where = [self.locate(position) for position in range(len(self))]
-        return polars.DataFrame(
-            {
-                "id": self.ids,
-                "source": self.sources,
-                "n_turns": polars.Series(self.turns.astype(np.int64)),
-                "file": [name for name, _ in where],
-                "line": [lines[0] for _, lines in where],
-            }
-        )
+        return polars.DataFrame({"id": self.ids, "source": self.sources, "n_turns": self.turns.astype(np.int64), **self.places.to_dict()})
 
     def position(self, name: str) -> int:
         """The position of an id, of an unambiguous beginning of one (8 characters or more), or of `line:N` or `FILE:N`.

@@ -138,7 +138,8 @@ def score(
         },
         "indicators": described,
     }
-    return ScoreTable.from_columns(pool.ids, {symbol: (column.values, column.reasons()) for symbol, column in columns.items()}, manifest)
+    scored = {symbol: (column.values, column.reasons()) for symbol, column in columns.items()}
+    return ScoreTable.from_columns(pool.ids, scored, manifest, places=pool.places)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -14,7 +16,7 @@ import orjson
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from instructsel.artifact import SCHEMA_VERSION, checked_version, manifest_path
+from instructsel.artifact import SCHEMA_VERSION, checked_version, dump_json, manifest_path
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.tables import SUFFIXES, read_frame, release, write_frame
 
@@ -22,7 +24,9 @@ KIND: Final = "scores"
 SUFFIX: Final = ".scores.parquet"
 """How a score table's name ends when nobody chose it."""
 
-NOT_INDICATORS: Final = ("id", "source")
+PLACE: Final = ("file", "line")
+"""Columns that say where an example stands: its file's name and its first line in it, counted from 1."""
+NOT_INDICATORS: Final = ("id", "source", *PLACE)
 REASON: Final = "_reason"
 
 
@@ -31,16 +35,17 @@ class ScoreTable:
     """Scores of a pool: finite or null, and null only with a reason."""
 
     frame: pl.DataFrame = field(repr=False)
-    """`id`, optionally `source`, and per indicator a Float64 column under its symbol and a String column `<symbol>_reason`;
-    in the order of the ids."""
+    """`id`, optionally `source`, `file` and `line` (String and Int64; null where they are not known), and per indicator a
+    Float64 column under its symbol and a String column `<symbol>_reason`; in the order of the ids."""
     manifest: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What the scores were made from: `kind`, `schema_version`, `instructsel`, `pool` (fingerprint and account) and
+    """What the scores were made from: `kind`, `schema_version`, `instructsel`, `pool` (fingerprint and read report) and
     `indicators` (symbol → fingerprint). Nothing in it differs between two equal runs."""
 
     def __post_init__(self) -> None:
-        _check(self.frame)
-        if not self.frame["id"].is_sorted():
-            object.__setattr__(self, "frame", self.frame.sort("id", maintain_order=True))
+        # Tables of earlier releases do not say where their examples stand.
+        frame = _with_places(self.frame)
+        _check(frame)
+        object.__setattr__(self, "frame", frame if frame["id"].is_sorted() else frame.sort("id", maintain_order=True))
 
     @classmethod
     def from_columns(
@@ -50,6 +55,7 @@ class ScoreTable:
         manifest: Mapping[str, Any] | None = None,
         *,
         sources: Sequence[str] | None = None,
+        places: pl.DataFrame | None = None,
     ) -> Self:
         """A table of columns of values and reasons.
 
@@ -59,6 +65,7 @@ class ScoreTable:
                 stands there; a value without one must be finite.
             manifest: the deterministic part; `kind`, `schema_version` and `instructsel` are filled in.
             sources: the examples' source labels, if the table should show them.
+            places: columns `file` and `line` in the order of `ids`, as `Pool.places` gives them.
 
         Raises:
             ScoresError: lengths differ, an id occurs twice, or a value is neither finite nor null with a reason.
@@ -66,6 +73,8 @@ class ScoreTable:
         data: dict[str, pl.Series] = {"id": pl.Series("id", list(ids), dtype=pl.String)}
         if sources is not None:
             data["source"] = pl.Series("source", list(sources), dtype=pl.String)
+        if places is not None:
+            data |= {name: places[name] for name in PLACE}
         for symbol, (values, reasons) in columns.items():
             numbers = np.array(
                 [np.nan if value is None else value for value in values] if isinstance(values, list | tuple) else values, dtype=np.float64
@@ -88,6 +97,18 @@ class ScoreTable:
 
     def __len__(self) -> int:
         return self.frame.height
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """blake2b-128 over ids, values, reasons and what they were made with. Files and lines are no part of it, so that
+        shuffled rows and a renamed pool have the same one."""
+        digest = hashlib.blake2b(dump_json([self.manifest.get("indicators") or {}, self.symbols]), digest_size=16)
+        digest.update("\n".join(self.ids).encode())
+        for symbol in self.symbols:
+            values, valid = self.values(symbol)
+            digest.update(values.astype("<f8").tobytes() + valid.tobytes())
+            digest.update(dump_json(self.reasons(symbol)))
+        return digest.hexdigest()
 
     @property
     def ids(self) -> list[str]:
@@ -223,14 +244,24 @@ def _finished_at(path: Path) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _with_places(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with `file` and `line`, null where it has none of the two."""
+    if "id" not in frame.columns or any(name in frame.columns for name in PLACE):
+        return frame
+    position = 2 if "source" in frame.columns else 1
+    nulls = [pl.Series("file", [None] * frame.height, dtype=pl.String), pl.Series("line", [None] * frame.height, dtype=pl.Int64)]
+    return pl.DataFrame([*frame.get_columns()[:position], *nulls, *frame.get_columns()[position:]])
+
+
 def _typed(frame: pl.DataFrame) -> pl.DataFrame:
-    """A CSV's texts as ids, numbers and reasons."""
+    """A CSV's texts as ids, places, numbers and reasons."""
     if "id" not in frame.columns:
         return frame
     numbers = [name for name in frame.columns if name not in NOT_INDICATORS and not name.endswith(REASON)]
     reasons = [name for name in frame.columns if name.endswith(REASON)]
     try:
         typed = frame.with_columns(pl.col(numbers).cast(pl.Float64, strict=True)) if numbers else frame
+        typed = typed.with_columns(pl.col("line").cast(pl.Int64, strict=True)) if "line" in typed.columns else typed
     except pl.exceptions.PolarsError as error:
         raise ScoresError(f"a cell that should be a number is none: {str(error).splitlines()[0]}") from error
     if reasons:
@@ -243,8 +274,13 @@ def _check(frame: pl.DataFrame) -> None:
     if "id" not in frame.columns:
         raise ScoresError(f"A score table needs a column 'id'; there are {', '.join(frame.columns) or 'none'}.")
     for name in NOT_INDICATORS:
-        if name in frame.columns and frame[name].dtype != pl.String:
-            raise ScoresError(f"Column '{name}' holds {frame[name].dtype}, not text.")
+        if name not in frame.columns:
+            if name in PLACE:
+                raise ScoresError(f"Columns 'file' and 'line' belong together; '{name}' is missing.")
+            continue
+        expected, noun = (pl.Int64, "whole numbers") if name == "line" else (pl.String, "text")
+        if frame[name].dtype != expected:
+            raise ScoresError(f"Column '{name}' holds {frame[name].dtype}, not {noun}.")
     if frame["id"].null_count():
         raise ScoresError(f"{frame['id'].null_count()} rows have no id.")
     if frame["id"].n_unique() != frame.height:

@@ -201,15 +201,15 @@ def test_the_main_job_gives_original_lines_and_a_whole_account(run: Run, pool: P
     assert longest.filter("kept")["value"].max() <= longest.filter(pl.col("reason") == "not_reached")["value"].min()
 
 
-def test_two_runs_and_shuffled_rows_beside_other_files_give_the_same_bytes(run: Run, pool: Path, tmp_path: Path) -> None:
+def test_two_runs_give_the_same_bytes_and_shuffled_rows_differ_in_their_lines_only(run: Run, pool: Path, tmp_path: Path) -> None:
     lines = pool.read_bytes().splitlines(keepends=True)
-    seen = set()
+    seen, contents = [], []
     for seed in range(3):
         folder = tmp_path / f"run{seed}"
         folder.mkdir()
         shuffled = list(lines)
         random.Random(seed).shuffle(shuffled)
-        (folder / "pool.jsonl").write_bytes(b"".join(shuffled if seed else lines))
+        (folder / "pool.jsonl").write_bytes(b"".join(shuffled if seed == 2 else lines))
         (folder / "other.jsonl").write_bytes(rows(3 + seed))
         assert run("score", folder / "pool.jsonl", "--indicators", "len,mtld,knn_6", *(["--no-cache"] if seed == 2 else [])).returncode == 0
         done = run(
@@ -232,8 +232,11 @@ def test_two_runs_and_shuffled_rows_beside_other_files_give_the_same_bytes(run: 
             "chosen.random-seed0.jsonl",
             "chosen.random-seed0.selection.parquet",
         )
-        seen.add(tuple(digest(folder / name) for name in files))
-    assert len(seen) == 1
+        seen.append([digest(folder / name) for name in files])
+        frames = [pl.read_parquet(folder / name).drop("line", strict=False) for name in files if name.endswith(".parquet")]
+        contents.append([digest(folder / name) for name in files if name.endswith(".jsonl")] + [frame.write_csv() for frame in frames])
+    assert seen[0] == seen[1]
+    assert contents[0] == contents[1] == contents[2]
 
 
 def test_eq4_without_a_reward_model_refuses_and_names_both_ways_out(run: Run, pool: Path) -> None:
@@ -346,7 +349,7 @@ def test_a_traceback_is_shown_only_when_asked(run: Run) -> None:
 def test_stdin_and_stdout_carry_data_only(run: Run, pool: Path) -> None:
     done = run("score", "-", "--indicators", "len", "-o", "-", stdin=pool.read_bytes())
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "id,len,len_reason" and len(done.stdout.splitlines()) == 61
+    assert done.stdout.splitlines()[0] == "id,file,line,len,len_reason" and len(done.stdout.splitlines()) == 61
     assert run("score", "-", "--indicators", "len", "-q", stdin=pool.read_bytes()).stderr == ""
     fails(run("select", "stdin.scores.parquet", "--rule", "longest", "--n", "3"), 2, "--pool")
     streamed = run("select", "stdin.scores.parquet", "--pool", "pool.jsonl", "--rule", "longest", "--n", "3", "-o", "-")
@@ -365,7 +368,7 @@ def test_settings_come_from_flags_then_environment_then_file_then_defaults(run: 
     shown = run("score", pool, "--print-config", "--indicators", "len_in", INSTRUCTSEL_SCORE_INDICATORS="len").stdout
     assert 'indicators = "len_in"  # flag' in shown
     run("score", pool)
-    assert pl.read_parquet(tmp_path / "pool.scores.parquet").columns == ["id", "mtld", "mtld_reason"]
+    assert pl.read_parquet(tmp_path / "pool.scores.parquet").columns == ["id", "file", "line", "mtld", "mtld_reason"]
     (tmp_path / "instructsel.toml").write_text("[score]\nindicator = 'mtld'\n")
     fails(run("score", pool), 2, "Did you mean 'indicators'")
     (tmp_path / "instructsel.toml").write_text("[score\n")

@@ -296,3 +296,25 @@ def test_an_export_honors_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "out.jsonl").stat().st_mode & 0o777 == 0o640
+
+
+def test_places_name_the_file_and_the_line_of_every_example(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one = save(tmp_path / "a" / "pool.jsonl", b"\n" + jsonl(ROWS[:3]))
+    two = save(tmp_path / "b" / "pool.jsonl", jsonl(ROWS[3:5]))
+    pool = Pool.read(one, two)
+    assert pool.file_names == ("a/pool.jsonl", "b/pool.jsonl")
+    assert Pool.read(one).file_names == ("pool.jsonl",)
+    places = dict(zip(pool.ids, pool.places.rows(), strict=True))
+    for position, name in enumerate(pool.ids):
+        file, lines = pool.locate(position)
+        assert file.endswith(places[name][0]) and lines[0] == places[name][1]
+    assert sorted(places.values()) == [
+        ("a/pool.jsonl", 2),
+        ("a/pool.jsonl", 3),
+        ("a/pool.jsonl", 4),
+        ("b/pool.jsonl", 1),
+        ("b/pool.jsonl", 2),
+    ]
+    assert pool.index["line"].to_list() == pool.places["line"].to_list()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.scores.table import ScoreTable, newest
+from instructsel.tables import write_frame
 
 MANIFEST: dict[str, Any] = {"pool": {"fingerprint": "f00"}, "indicators": {"len": {"name": "response_length", "tokenizer": {"name": "t"}}}}
 
@@ -112,6 +113,35 @@ def test_two_equal_tables_have_the_same_bytes(tmp_path: Path, name: str) -> None
     shuffled = ScoreTable(table().frame[[2, 0, 1]], table().manifest)
     shuffled.write(tmp_path / "two" / name, run={"seconds": 2})
     assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+PLACES = pl.DataFrame({"file": ["x.jsonl", None, "=y.jsonl"], "line": [3, None, 1]})
+
+
+@pytest.mark.parametrize("name", ["pool.scores.parquet", "pool.csv"])
+def test_a_table_says_in_which_file_and_line_an_example_stands(tmp_path: Path, name: str) -> None:
+    made = ScoreTable.from_columns(["b", "a", "c"], {"len": ([1.0, 2.0, 3.0], [None] * 3)}, MANIFEST, places=PLACES)
+    assert made.frame.columns == ["id", "file", "line", "len", "len_reason"]
+    made.write(tmp_path / name)
+    read = ScoreTable.read(tmp_path / name).frame
+    assert read.select("id", "file", "line").rows() == [("a", None, None), ("b", "x.jsonl", 3), ("c", "=y.jsonl", 1)]
+    assert read.schema["line"] == pl.Int64
+
+
+@pytest.mark.parametrize("name", ["pool.scores.parquet", "pool.csv"])
+def test_a_table_of_an_earlier_release_has_null_places(tmp_path: Path, name: str) -> None:
+    write_frame(tmp_path / name, frame(source=["s", "t"]), {"kind": "scores", **MANIFEST})
+    read = ScoreTable.read(tmp_path / name)
+    assert read.frame["file"].null_count() == read.frame["line"].null_count() == 2
+    assert read.symbols == ("len",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"), [({"file": ["x", "y"]}, "'line' is missing"), ({"file": ["x", "y"], "line": ["1", "2"]}, "not whole numbers")]
+)
+def test_half_a_place_is_refused(columns: dict[str, Any], message: str) -> None:
+    with pytest.raises(ScoresError, match=message):
+        ScoreTable(frame(**columns))
 
 
 def test_an_empty_table_can_be_written_and_read(tmp_path: Path) -> None:
@@ -266,3 +296,12 @@ def test_a_score_table_that_cannot_be_dated_is_not_passed_over(tmp_path: Path) -
     (tmp_path / "b.scores.parquet.json").unlink()
     with pytest.raises(UsageError, match=lost.name):
         newest(tmp_path)
+
+
+def test_the_fingerprint_depends_on_scores_and_not_on_places() -> None:
+    columns = {"len": ([1.0, None], [None, "empty_response"])}
+    first = ScoreTable.from_columns(["a", "b"], columns, MANIFEST)
+    placed = ScoreTable.from_columns(["a", "b"], columns, MANIFEST, places=PLACES[:2])
+    assert first.fingerprint == placed.fingerprint
+    for values, reasons in (([1.0, None], [None, "no_words"]), ([2.0, None], [None, "empty_response"]), ([1.0, 0.0], [None, None])):
+        assert ScoreTable.from_columns(["a", "b"], {"len": (values, reasons)}, MANIFEST).fingerprint != first.fingerprint

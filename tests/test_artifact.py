@@ -1,0 +1,61 @@
+"""Outputs: checked before any work, never an input, and never in place of somebody else's file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from instructsel.artifact import check_outputs, check_replaced
+from instructsel.errors import EnvironmentFault, UsageError
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    path = tmp_path / "pool.jsonl"
+    path.write_text("{}\n")
+    return path
+
+
+def test_an_output_that_is_an_input_under_any_name_is_refused(pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link.jsonl").symlink_to(pool)
+    os.link(pool, tmp_path / "hard.jsonl")
+    monkeypatch.chdir(tmp_path)
+    for name in (pool, "pool.jsonl", "./pool.jsonl", tmp_path / "x" / ".." / "pool.jsonl", "link.jsonl", "hard.jsonl"):
+        with pytest.raises(UsageError, match="is the input"):
+            check_outputs([name], [pool])
+    with pytest.raises(UsageError, match="is the input"):
+        check_outputs(["fine.parquet", "pool.jsonl"], ["-", "hf://a/b", pool])
+    check_outputs(["-", "fine.parquet"], ["-", pool])
+
+
+def test_two_outputs_are_two_files_and_none_is_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="one file"):
+        check_outputs([tmp_path / "a", tmp_path / "." / "a"], [])
+    with pytest.raises(UsageError, match="is a folder"):
+        check_outputs([tmp_path], [])
+
+
+def test_a_folder_that_is_missing_or_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EnvironmentFault, match="no folder"):
+        check_outputs([tmp_path / "none" / "a"], [])
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(EnvironmentFault, match=r"Cannot write .*a: Permission denied"):
+        check_outputs([tmp_path / "a"], [])
+
+
+def test_only_a_result_of_the_same_kind_is_replaced_without_force(pool: Path, tmp_path: Path) -> None:
+    check_replaced(tmp_path / "new.parquet", "scores", "a score table", force=False)
+    with pytest.raises(UsageError, match="exists and is not a score table"):
+        check_replaced(pool, "scores", "a score table", force=False)
+    check_replaced(pool, "scores", "a score table", force=True)
+    (tmp_path / "pool.jsonl.json").write_text('{"kind": "selection"}')
+    with pytest.raises(UsageError):
+        check_replaced(pool, "scores", "a score table", force=False)
+    (tmp_path / "pool.jsonl.json").write_text('{"kind": "scores"}')
+    check_replaced(pool, "scores", "a score table", force=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instructsel.reports.charts import Effect, forest
+from instructsel.verification.schema import upgraded
 from instructsel.verification.skills import SkillTable
 from instructsel.verification.verdict import Verdict, Verdicts
 from instructsel.verification.verification import Verification
@@ -29,8 +30,8 @@ RULES = {
 
 def load(name: str) -> tuple[dict[str, Any], Verification]:
     """A result: what was run, and every grade."""
-    told: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return told, Verification.read(RESULTS / f"{name}.parquet")
+    result = upgraded(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
+    return result, Verification.read(RESULTS / f"{name}.parquet")
 
 
 def names() -> list[str]:
@@ -40,7 +41,7 @@ def names() -> list[str]:
 
 def verdicts(told: dict[str, Any], found: Verification) -> Verdicts:
     """Recomputed from the grades; the bootstrap stands beside an interval and changes no word."""
-    return found.verdicts(SELECTION, [arm for arm in found.arms if arm != SELECTION], level=told["level"], repeats=0)
+    return found.verdicts(SELECTION, [arm for arm in found.arms if arm != SELECTION], confidence=told["confidence"], n_resamples=0)
 
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
@@ -77,7 +78,7 @@ def means(found: Verification) -> list[str]:
     rows = []
     for arm in found.arms:
         cells = [] if table_of is None else [table_of.cells[arm][grader] for grader in graders]
-        told = ["" if cell.value is None else f"{cell.value:.4f}{' (forgotten)' if cell.forgot else ''}" for cell in cells]
+        told = ["" if cell.value is None else f"{cell.value:.4f}{' (forgotten)' if cell.regressed else ''}" for cell in cells]
         rows.append([arm, str(runs[arm]), *told])
     return table(["arm", "models", *graders], rows)
 
@@ -89,7 +90,7 @@ def trained(told: dict[str, Any]) -> list[str]:
         subsets.setdefault(each["arm"], []).append(each)
     rows = []
     for arm, models in sorted(subsets.items()):
-        audits = {each["draw"]: each["audit"] for each in models}.values()
+        audits = {each["replicate"]: each["audit"] for each in models}.values()
         spans = [
             extent(audit["rows"] for audit in audits),
             extent(audit["trained_rows"] for audit in audits),
@@ -129,7 +130,7 @@ def section(name: str) -> list[str]:
     told, found = load(name)
     made = verdicts(told, found)
     against = made.against(told["against"])
-    word = told["word"] if told["word"] == "not enough model" else against.word
+    word = told["outcome"] if told["outcome"] == "not enough model" else against.outcome
     seeds = max(len(each) for each in found.as_dict()["arms"][SELECTION].values())
     recipe = told["recipe"]
     length = (
@@ -142,7 +143,7 @@ def section(name: str) -> list[str]:
             each.grader,
             each.baseline,
             difference(each),
-            each.word,
+            each.outcome,
             detectable(each),
             f"{each.p_adjusted:.2g}" if each.p_adjusted is not None else "",
         ]
@@ -180,7 +181,7 @@ def chart(name: str) -> str:
         if interval.low is None or interval.high is None or interval.item_sd is None:
             continue
         low, high = sorted((sign * interval.low / interval.item_sd, sign * interval.high / interval.item_sd))
-        effects.append(Effect(each.grader, each.word, sign * interval.estimate / interval.item_sd, low, high, interval.detectable_sd))
+        effects.append(Effect(each.grader, each.outcome, sign * interval.estimate / interval.item_sd, low, high, interval.detectable_sd))
     return forest(
         effects,
         title=f"{POOLS[told['pool']]}: selection less {told['against']}",
@@ -191,12 +192,12 @@ def chart(name: str) -> str:
 def in_short(told: dict[str, Any], found: Verification) -> str:
     """The word, and what stands behind it by the loss, whose items are the most."""
     against = verdicts(told, found).against(told["against"])
-    word = told["word"] if told["word"] == "not enough model" else against.word
+    word = told["outcome"] if told["outcome"] == "not enough model" else against.outcome
     (loss,) = [each for each in against if each.grader == LOSS]
     seen = "" if detectable(loss) == "" else f"; {detectable(loss)} would be found four times in five"
     return (
         f"- {POOLS[told['pool']]}, {RULES[told['rule']]}, against {told['against']}: **{word}**. "
-        f"By the held-out loss: {loss.word}, {difference(loss)} nats per token, lower is better{seen}."
+        f"By the held-out loss: {loss.outcome}, {difference(loss)} nats per token, lower is better{seen}."
     )
 
 

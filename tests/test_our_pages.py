@@ -65,8 +65,8 @@ def test_the_page_of_our_verdicts_and_its_charts_are_made_of_the_results() -> No
 @pytest.mark.parametrize("name", VERDICTS.names())
 def test_our_verdicts_follow_from_the_grades(name: str) -> None:
     told, found = VERDICTS.load(name)
-    assert VERDICTS.verdicts(told, found).against(told["against"]).word == told["word"]
-    assert len(found.as_dict()["arms"]["random"]) >= 3 and not told["left"]
+    assert VERDICTS.verdicts(told, found).against(told["against"]).outcome == told["outcome"]
+    assert len(found.as_dict()["arms"]["random"]) >= 3 and not told["pending"]
     assert {"random", "longest", "length-matched", "rds+", "whole-pool", "base", "selection"} <= set(found.arms)
 
 
@@ -76,11 +76,13 @@ def test_the_variances_that_are_assumed_before_a_first_run_are_those_that_were_m
         found = Verification.read(RESULTS / f"verification_dolly_{name}.parquet")
         for grader in found.graders:
             each = found.components("selection", "random", grader)
-            measured.append([(getattr(each, part) or 0.0) / (each.item_sd or 1.0) ** 2 for part in ("items", "residual", "seeds", "draws")])
+            measured.append(
+                [(getattr(each, part) or 0.0) / (each.item_sd or 1.0) ** 2 for part in ("items", "residual", "seeds", "replicates")]
+            )
     items, residual, seeds, draws = zip(*measured, strict=True)
     assert max(items) < 0.25 and min(residual) > 0.002 and max(residual) < 0.25 and max(*seeds, *draws) < 0.00025
     assert min(items) < ASSUMED.items < max(items) and min(residual) < ASSUMED.residual < max(residual)
-    assert min(seeds) < (ASSUMED.seeds or 0.0) < max(seeds) and min(draws) < (ASSUMED.draws or 0.0) < max(draws)
+    assert min(seeds) < (ASSUMED.seeds or 0.0) < max(seeds) and min(draws) < (ASSUMED.replicates or 0.0) < max(draws)
 
 
 def test_the_limits_say_of_unlike_runs_what_was_simulated() -> None:

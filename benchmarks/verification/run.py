@@ -203,7 +203,10 @@ def verdict(place: Place, scores: Path, name: str, first: str, held: dict[str, i
             "examples": account["pool"]["examples"],
             "base": {"weights_sha256": base["weights_sha256"], "parameters": base["parameters"], "judged": base.get("judged")},
             "recipe": told["recipe"],
-            **{key: told[key] for key in ("word", "against", "level", "trained", "costs", "power", "failures", "left", "model")},
+            **{
+                key: told[key]
+                for key in ("schema", "outcome", "against", "confidence", "trained", "costs", "power", "failures", "pending", "model")
+            },
         },
         "torch",
         "transformers",

@@ -27,7 +27,7 @@ from instructsel.experiments.matching import equal_recipe
 from instructsel.experiments.plan import plan
 from instructsel.experiments.store import slug
 from instructsel.reports.plain_text import spoken
-from instructsel.stats.variance import NEW_RUNS, Target
+from instructsel.stats.variance import BOTH, Estimand
 from instructsel.text import clean
 from instructsel.verification.judged import PASSING, judged
 from instructsel.verification.planned import TABLE, asked_of, expected, first_plan, why_no_power
@@ -138,10 +138,10 @@ def command(
             help="How much worse would still do, in the grader's unit, for --require not-worse. With a grader's name it is asked of that one; may be repeated.",
         ),
     ] = None,
-    level: Annotated[float, typer.Option(help="1 less the chance of a wrong verdict among all comparisons.")] = 0.95,
-    speaks_of: Annotated[
-        str, typer.Option(help="What the verdict speaks of: 'new runs', or 'these models' where there is one run an arm, or 'these items'.")
-    ] = NEW_RUNS,
+    confidence: Annotated[float, typer.Option(help="Family-wise confidence level (1 − α) over all comparisons.")] = 0.95,
+    generalize_to: Annotated[
+        str, typer.Option(help="What the verdict holds for: new items and runs (both), new items (one run an arm is enough), or new runs.")
+    ] = BOTH,
     pilot: Annotated[Path | None, typer.Option(help="An earlier verification.parquet that says how much runs and items vary.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Work in so many processes; each loads the model for itself.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Make N runs at most and end; the next call goes on.")] = None,
@@ -159,7 +159,7 @@ def command(
         settings.print_config(context)
     # Before a model is loaded: then a process that has seen all GPUs goes on seeing them.
     shared = [] if helper else shared_gpus(jobs - 1)
-    margins = check_asked(require, margin or [], equal, speaks_of, level)
+    margins = check_asked(require, margin or [], equal, generalize_to, confidence)
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
 
@@ -226,8 +226,8 @@ def command(
     measured = [*graders, *([] if answers is None else [answers])]
     earlier = None if pilot is None else Verification.read(pilot)
     power = expected(
-        arms, graders, selection=from_selection.SELECTION, baseline=against, seeds=seeds, more=asked.count, pilot=earlier, level=level,
-        target=cast(Target, speaks_of),
+        arms, graders, selection=from_selection.SELECTION, baseline=against, seeds=seeds, more=asked.count, pilot=earlier, confidence=confidence,
+        generalize_to=cast(Estimand, generalize_to),
     )  # fmt: skip
     for each in power:
         say(each.sentence, quiet=quiet or helper)
@@ -238,7 +238,7 @@ def command(
         )
     planned = [each.as_dict() for each in power]
     if not helper:
-        settled = {"seeds": seeds, "against": against, "level": level, "speaks_of": speaks_of}
+        settled = {"seeds": seeds, "against": against, "confidence": confidence, "generalize_to": generalize_to}
         planned = first_plan(output, power, asked_of(trainer, arms, measured, asked.names, pilot, **settled))
     watched = Progress("verifying", quiet=quiet or helper, unit="runs")
 
@@ -265,8 +265,8 @@ def command(
         given = _judged(found, asked, answers, place, output, against, quiet=quiet)
         if given is None:
             if require is not None:
-                raise Negative(f"Nothing is shown yet: {len(found.left)} runs are left.", fix="Give the same command again.")
-            more = f"; {len(found.left)} runs are left, and the same command goes on" if found.left else ""
+                raise Negative(f"Nothing is shown yet: {len(found.pending)} runs are left.", fix="Give the same command again.")
+            more = f"; {len(found.pending)} runs are left, and the same command goes on" if found.pending else ""
             say(f"There is no verdict{more}.", quiet=quiet)
             return
         found = given
@@ -275,8 +275,8 @@ def command(
         selection=from_selection.SELECTION,
         against=against,
         base=next((each.name for each in arms if each.fixed), None),
-        level=level,
-        target=cast(Target, speaks_of),
+        confidence=confidence,
+        generalize_to=cast(Estimand, generalize_to),
         model=None if base is None else _arms.judged_base(base),
     )
     told |= {
@@ -285,7 +285,9 @@ def command(
         "trainer": None if trainer is None else dict(trainer.fingerprint),
         "made_with": {each.name: dict(each.fingerprint) for each in measured},
     }
-    said = {key: told[key] for key in ("verdicts", "costs", "selection", "against", "word", "model", "lacking", "target", "circular")}
+    said = {
+        key: told[key] for key in ("verdicts", "costs", "selection", "against", "outcome", "model", "missing", "generalize_to", "leakage")
+    }
     found.verification.write(output / TABLE, run=said)
     told = orjson.loads(dump_json({**told, "table": (read_manifest(output / TABLE) or {})["sha256"]}))
     with atomic_write(output / VERDICT) as file:
@@ -297,10 +299,10 @@ def command(
             typer.echo(clean(line))
     for failed in found.failures:
         say(f"failed: {failed.run}: {failed.message}", quiet=quiet)
-    if found.left:
-        say(f"{len(found.left)} runs are left; the same command goes on.", quiet=quiet)
+    if found.pending:
+        say(f"{len(found.pending)} runs are left; the same command goes on.", quiet=quiet)
     if require is not None:
-        required(found, verdicts.against(against), told, require, margins, level, cast(Target, speaks_of))
+        required(found, verdicts.against(against), told, require, margins, confidence, cast(Estimand, generalize_to))
 
 
 def _arms_of(*kinds: Sequence[Arm]) -> list[Arm]:
@@ -376,10 +378,10 @@ def _judged(
     written.mkdir(parents=True, exist_ok=True)
     for run in found.runs:
         if run.grades.grader == answers.name:
-            write_outputs(written / f"{slug(run.arm, run.draw, run.seed)}.json", answers.of(run.grades, run.name))
+            write_outputs(written / f"{slug(run.arm, run.replicate, run.seed)}.json", answers.of(run.grades, run.name))
     runs = [run for run in found.runs if run.grades.grader != answers.name]
-    if asked.count and found.waiting(against):
-        say(f"The answers are not judged yet: {found.waiting(against)} runs of {against} are left.", quiet=quiet)
+    if asked.count and found.n_pending(against):
+        say(f"The answers are not judged yet: {found.n_pending(against)} runs of {against} are left.", quiet=quiet)
         return found.but(runs) if runs else None
     graders = asked.judges(answers, found.runs, place, output, reference=against)
     if len(graders) < asked.count:

@@ -70,7 +70,7 @@ PAGE_STYLE: Final = """
 .zero { stroke: #5b6675; stroke-width: 1; stroke-dasharray: 2 3 }
 .bar-a { fill: #6b7786 }
 .bar-b { fill: #1f6fb4 }
-.word { font-size: 13px; font-weight: 600; fill: #1c2430 }
+.outcome { font-size: 13px; font-weight: 600; fill: #1c2430 }
 .whisker { stroke: #1f6fb4; stroke-width: 2.25 }
 @media (prefers-color-scheme: dark) {
   .ground { fill: #8793a2; fill-opacity: 0.4; stroke: #a5afbc }
@@ -79,7 +79,7 @@ PAGE_STYLE: Final = """
   .zero { stroke: #a5afbc }
   .bar-a { fill: #8f9baa }
   .bar-b { fill: #6db3f2 }
-  .word { fill: #e8ecf1 }
+  .outcome { fill: #e8ecf1 }
 }
 """
 
@@ -142,7 +142,7 @@ class Effect:
 
     name: str
     """What is compared with what."""
-    word: str
+    outcome: str
     """What can be said of it."""
     estimate: float | None
     """None where nothing is known."""
@@ -336,7 +336,7 @@ def forest(rows: Sequence[Effect], *, title: str, x_label: str, name: str = "") 
         if each.estimate is not None:
             body.append(f'<g class="b">{_mark("b", across(each.estimate), str(line), "")}</g>')
         body.append(f'<text class="label" x="{box.left}" y="{y + 13}">{_safe(_cut(each.name, 32))}</text>')
-        body.append(f'<text class="word" x="{box.end}" y="{y + 13}" text-anchor="end">{_safe(_cut(each.word, 26))}</text>')
+        body.append(f'<text class="outcome" x="{box.end}" y="{y + 13}" text-anchor="end">{_safe(_cut(each.outcome, 26))}</text>')
         y += tall
     summary = f"{len(rows)} differences with their intervals; {x_label}."
     return _chart([], body, title=title, summary=summary, style=STYLE + PAGE_STYLE, name=name, box=box)

@@ -26,8 +26,8 @@ def spoken(told: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     lines = [*aligned(rows, header=["grader", "arm", "models", "mean", "range"], right=(2, 3)), ""]
     lines += _compared(verdicts, told["against"])
     lines += _rates(told)
-    if told["skills"] and (forgot := {skill: count for skill, count in told["skills"]["forgot"].items() if count}):
-        named = {skill: [arm for arm, row in told["skills"]["rows"].items() if row[skill]["forgot"]] for skill in forgot}
+    if told["skills"] and (forgot := {skill: count for skill, count in told["skills"]["regressed"].items() if count}):
+        named = {skill: [arm for arm, row in told["skills"]["rows"].items() if row[skill]["regressed"]] for skill in forgot}
         measured = told["skills"]["measures"]
         lines += [
             "",
@@ -40,17 +40,17 @@ def spoken(told: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     models = {arm: sum(len(seeds) for seeds in draws.values()) for arm, draws in told["arms"].items()}
     lines += [cost(arm, costs, models=models.get(arm, 0)) for arm, costs in told["costs"].items()]
     lines += [
-        f"circular: {grader} also ranked the rows of {', '.join(arms)}; it finds what it was told to look for, and counts nowhere"
-        for grader, arms in told["circular"].items()
+        f"Leakage: {grader} also ranked the rows of {', '.join(arms)}; its verdicts are shown and do not count."
+        for grader, arms in told["leakage"].items()
     ]
     lines.append("")
     lines += [
         f"{count} run{'s' * (count > 1)} of {arm} failed or {'are' if count > 1 else 'is'} left: the verdict is without."
-        for arm, count in told["lacking"].items()
+        for arm, count in told["missing"].items()
     ]
-    if told["word"] == NOT_ENOUGH_MODEL:
+    if told["outcome"] == NOT_ENOUGH_MODEL:
         lines.append(f"The base is no better than chance ({told['model']['said']}): no verdict may rest on it.")
-    lines.append(f"Against {told['against']}: {told['word']}.")
+    lines.append(f"Against {told['against']}: {told['outcome']}.")
     return lines
 
 
@@ -68,8 +68,8 @@ def _compared(verdicts: Verdicts, against: str) -> list[str]:
             else f"{found.bootstrap_low:+.4f} to {found.bootstrap_high:+.4f}"
         )
         estimate = f"{found.estimate:+.4f}" if math.isfinite(found.estimate) else ""
-        rows.append([each.grader, each.baseline, estimate, ends, again, seen, in_sd, each.word + " (circular)" * each.circular])
-    levels = sorted({f"{100 * each.interval.level:.4g}" for each in verdicts})
+        rows.append([each.grader, each.baseline, estimate, ends, again, seen, in_sd, each.outcome + " (leakage)" * each.leakage])
+    levels = sorted({f"{100 * each.interval.confidence:.4g}" for each in verdicts})
     header = ["grader", "selection less", "difference", f"{' and '.join(levels)} % interval", "bootstrap", "detectable", "in SD", "verdict"]
     lines = [*aligned(rows, header=header, right=(2, 5, 6)), ""] if rows else []
     asked = list(verdicts.against(against))

@@ -19,12 +19,13 @@ from instructsel.rules.observations import Observations
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.baselines import NAMES, RANDOM
 from instructsel.selection.selection import Selection
-from instructsel.stats.variance import NEW_RUNS, TARGETS
+from instructsel.stats.variance import BOTH, ESTIMANDS
 from instructsel.study.folder import PLAN, TABLE
 from instructsel.study.size_curve import KIND as SIZE
 from instructsel.study.size_curve import SizeCurve
 from instructsel.study.size_search import CONFIGURATION, read_search
 from instructsel.study.study import Study
+from instructsel.verification.schema import upgraded
 
 VERIFICATION: Final = "verification"
 TABLES: Final = (".parquet", ".csv")
@@ -177,7 +178,8 @@ def _said(target: Path) -> Mapping[str, Any]:
         run = (read_manifest(table) or {}).get("run") or {} if table.is_file() and table.suffix in TABLES else {}
     except InstructselError:
         return {}
-    return {key: run[key] for key in ("selection", "against", "word", "model", "lacking", "target", "circular") if key in run}
+    run = upgraded(run)
+    return {key: run[key] for key in ("selection", "against", "outcome", "model", "missing", "generalize_to", "leakage") if key in run}
 
 
 def _verdict(folder: Path) -> Mapping[str, Any] | None:
@@ -221,7 +223,7 @@ def _level(target: Path) -> float:
     """At which a verification was judged when it was made."""
     try:
         run = (read_manifest(target / VERIFIED if target.is_dir() else target) or {}).get("run") or {}
-        found = {finite(each.get("level")) for each in run["verdicts"]["verdicts"]}
+        found = {finite(each.get("confidence")) for each in upgraded(run)["verdicts"]["verdicts"]}
     except (KeyError, TypeError, AttributeError, OSError):
         return LEVEL
     return next(iter(found)) or LEVEL if len(found) == 1 else LEVEL
@@ -287,7 +289,7 @@ def _added(found: Given, result: Any, arm: str | None, *, level: float = LEVEL, 
 
 def _plain(result: Any, arm: str | None, found: Given, level: float, said: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if isinstance(result, Mapping):
-        return result
+        return result if _kind(result) == SIZE else upgraded(result)
     if not hasattr(result, "as_dict"):
         return None
     plain: dict[str, Any] = result.as_dict()
@@ -297,22 +299,22 @@ def _plain(result: Any, arm: str | None, found: Given, level: float, said: Mappi
             # The bootstrap stands beside the interval and changes no verdict.
             ranked = ranked_by(said)
             apart = {(name, grader) for grader, arms in ranked.items() for name in others if selection in arms or name in arms}
-            target = said.get("target") if said.get("target") in TARGETS else NEW_RUNS
-            made = result.verdicts(selection, others, level=level, repeats=0, circular=apart, target=target)
+            generalize_to = said.get("generalize_to") if said.get("generalize_to") in ESTIMANDS else BOTH
+            made = result.verdicts(selection, others, confidence=level, n_resamples=0, leakage=apart, generalize_to=generalize_to)
             own = said if said.get("selection") == selection else {}
-            plain |= {"circular": ranked, "target": target}
+            plain |= {"leakage": ranked, "generalize_to": generalize_to}
             fixed = set(plain.get("fixed") or ())
             rivals = [name for name in others if name not in fixed]
             against = own.get("against") or (RANDOM if RANDOM in others else rivals[0] if len(rivals) == 1 else None)
             plain |= {"verdicts": made.as_dict(), "selection": selection, **own}
             if against is not None:
-                plain |= {"against": against, "word": own.get("word") or made.against(against).word}
+                plain |= {"against": against, "outcome": own.get("outcome") or made.against(against).outcome}
     return plain
 
 
 def ranked_by(plain: Mapping[str, Any]) -> dict[str, list[str]]:
     """Grader → the arms whose rows its own model ranked; without arms where that was not written down."""
-    told = plain.get("circular") or {}
+    told = plain.get("leakage") or {}
     if not isinstance(told, Mapping):
         return {str(grader): [] for grader in told}
     return {str(grader): [str(arm) for arm in arms] for grader, arms in told.items()}

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
-from instructsel.stats.variance import LEVEL
+from instructsel.stats.variance import CONFIDENCE
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -85,11 +85,11 @@ def spearman(x: Floats, y: Floats) -> float | None:
     return pearson(ranks(x), ranks(y))
 
 
-def fisher_interval(r: float, n: int, *, level: float = LEVEL) -> tuple[float, float] | None:
+def fisher_interval(r: float, n: int, *, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
     """The interval of a correlation by Fisher's z; None with fewer than four pairs, or where r is ±1."""
     if n < FEWEST_FOR_INTERVAL or not abs(r) < 1.0:
         return None
-    half = NormalDist().inv_cdf(0.5 + level / 2.0) / math.sqrt(n - 3)
+    half = NormalDist().inv_cdf(0.5 + confidence / 2.0) / math.sqrt(n - 3)
     return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
 
 
@@ -148,7 +148,7 @@ class LengthBias:
     """Spearman's: of the ranks, ties at their mean."""
     n: int
     """Pairs."""
-    level: float
+    confidence: float
     """Of the interval."""
     reason: str | None = None
     """Why there is no correlation, or None."""
@@ -158,7 +158,7 @@ class LengthBias:
         return asdict(self)
 
 
-def length_bias(lengths: Sequence[float], wins: Sequence[float], *, level: float = LEVEL) -> LengthBias:
+def length_bias(lengths: Sequence[float], wins: Sequence[float], *, confidence: float = CONFIDENCE) -> LengthBias:
     """The correlation of mean response length with win rate, one pair an arm or data set.
 
     A selection rewarded by a judge who likes length will drift towards long responses; near 1, the judge says little else.
@@ -166,7 +166,7 @@ def length_bias(lengths: Sequence[float], wins: Sequence[float], *, level: float
     Args:
         lengths: above 0, in tokens or characters.
         wins: win rates, in per cent or as a share.
-        level: of the interval.
+        confidence: of the interval.
 
     Raises:
         UsageError: sequences of different lengths, or a value that cannot be.
@@ -176,12 +176,12 @@ def length_bias(lengths: Sequence[float], wins: Sequence[float], *, level: float
     x, y = np.array(lengths, dtype=np.float64), np.array(wins, dtype=np.float64)
     if not (np.isfinite(x).all() and np.isfinite(y).all() and (x > 0).all()):
         raise UsageError("A length is not above 0, or a value is not finite.", fix="Leave that pair out.")
-    if not 0.0 < level < 1.0:
-        raise UsageError(f"A level of {level} cannot be.", fix="Give a number between 0 and 1, e.g. 0.95.")
+    if not 0.0 < confidence < 1.0:
+        raise UsageError(f"A confidence of {confidence} cannot be.", fix="Give a number between 0 and 1, e.g. 0.95.")
     n = len(x)
     if n < FEWEST_PAIRS or len(np.unique(x)) == 1 or len(np.unique(y)) == 1:
         reason = f"There are {n} pairs; it takes three." if n < FEWEST_PAIRS else "All lengths or all win rates are equal."
-        return LengthBias(None, None, None, None, None, n, level, reason)
+        return LengthBias(None, None, None, None, None, n, confidence, reason)
     r = pearson(x, y)
-    low, high = (None, None) if r is None else fisher_interval(r, n, level=level) or (None, None)
-    return LengthBias(r, low, high, pearson(np.log(x), y), spearman(x, y), n, level)
+    low, high = (None, None) if r is None else fisher_interval(r, n, confidence=confidence) or (None, None)
+    return LengthBias(r, low, high, pearson(np.log(x), y), spearman(x, y), n, confidence)

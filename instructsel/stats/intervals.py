@@ -1,6 +1,6 @@
 """The difference between two arms: an interval that counts items, subsets and training runs, and what it could have seen.
 
-A value is modelled as mean of the arm + item + draw (which subset) + seed (which training run) + what is left of item × run.
+A value is modelled as mean of the arm + item + replicate (which subset) + seed (which training run) + what is left of item × run.
 The difference between the means of two arms then varies with the items (paired: every run is graded on the same ones) and
 with the runs of either side. A two-way table of runs × items tells the two apart: the variance between the means of runs
 holds the residual of item × run as well, which the per-item differences have counted already, and it is taken off once.
@@ -21,19 +21,19 @@ from instructsel.extras import require
 from instructsel.stats.correlation import Floats
 from instructsel.stats.power import Needed, Spread
 from instructsel.stats.variance import (
+    BOTH,
     CELLS,
+    CONFIDENCE,
     EFFECT,
-    LEVEL,
+    ITEMS,
     METHODS,
-    NEW_RUNS,
     NO_VARIANCE,
-    REPEATS,
-    THESE_ITEMS,
-    THESE_MODELS,
+    RESAMPLES,
+    RUNS,
     ArmValues,
+    Estimand,
     Side,
     Squares,
-    Target,
     _check,
     _sides,
     item_sd,
@@ -45,17 +45,17 @@ class Interval:
     """The difference between two arms for one grader, selection less baseline, and how well it is known."""
 
     estimate: float
-    """The difference of means over the items common to all runs; each draw counts once. NaN without an item."""
-    level: float
+    """The difference of means over the items common to all runs; each replicate counts once. NaN without an item."""
+    confidence: float
     """Of the interval, two-sided."""
-    target: Target
-    """To what it speaks."""
+    generalize_to: Estimand
+    """The population it generalizes to: `both` (new items and new runs), `items` or `runs`."""
     n_items: int
     """Common to all runs of both arms."""
-    n_draws: tuple[int, int]
+    n_replicates: tuple[int, int]
     """Different subsets of selection and baseline."""
     n_seeds: tuple[int, int]
-    """Trained models of selection and baseline, over all draws."""
+    """Trained models of selection and baseline, over all replicates."""
     low: float | None = None
     """Its lower end; None where there is a reason."""
     high: float | None = None
@@ -67,7 +67,7 @@ class Interval:
     p: float | None = None
     """Two-sided, that a difference this large comes about where there is none."""
     method: str = ""
-    """`mixed`, `paired t over items` or `t over draws`."""
+    """`mixed`, `paired t over items` or `t over replicates`."""
     bootstrap_low: float | None = None
     """The lower end by resampling items and runs; with few runs it is too high, for it does not know how few they are."""
     bootstrap_high: float | None = None
@@ -84,7 +84,7 @@ class Interval:
     @cached_property
     def detectable(self) -> float | None:
         """The effect this comparison would have found with 80 % power, in the grader's unit; None without an interval."""
-        return None if self.spread is None else self.spread.detectable(level=self.level)
+        return None if self.spread is None else self.spread.detectable(confidence=self.confidence)
 
     @property
     def detectable_sd(self) -> float | None:
@@ -95,7 +95,7 @@ class Interval:
         """The items or runs that would find an effect, in standard deviations over items; None without an interval or these."""
         if self.spread is None or self.item_sd is None:
             return None
-        return self.spread.needed(effect * self.item_sd, level=self.level)
+        return self.spread.needed(effect * self.item_sd, confidence=self.confidence)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: every field, what was detectable, and what would be needed for 0.1 standard deviations."""
@@ -115,56 +115,55 @@ def compare(
     baseline: ArmValues,
     *,
     others: Sequence[ArmValues] = (),
-    level: float = LEVEL,
-    target: Target = NEW_RUNS,
-    repeats: int = 0,
+    confidence: float = CONFIDENCE,
+    generalize_to: Estimand = BOTH,
+    n_resamples: int = 0,
     seed: int = 0,
 ) -> Interval:
     """The difference between two arms that were graded on the same items, with its interval.
 
     The variance is that over items of the per-item difference, / n; plus that between the means of runs of either side, / runs,
-    less the residual of item × run that the first has counted. Runs are draws where an arm has several, and else its seeds: then
+    less the residual of item × run that the first has counted. Runs are replicates where an arm has several, and else its seeds: then
     the interval speaks of this subset. Fewer than three seeds take the variance of all arms' seeds, as if all varied
     alike: where the selection's runs vary twice as much as the others', an interval at 95 % covers about 89 %. A single run without
-    any takes that between the draws of the others, which is larger. Degrees of freedom are Satterthwaite's.
+    any takes that between the replicates of the others, which is larger. Degrees of freedom are Satterthwaite's.
 
     Args:
         selection: values (runs, items).
         baseline: of the same items.
         others: further arms with the same grader, whose runs say how much runs vary.
-        level: of the two-sided interval.
-        target: `new runs`, `these models` (inference over items only: with one run a side the paired t interval) or
-            `these items` (over runs only).
-        repeats: of the nested bootstrap; 0 for none.
+        confidence: of the two-sided interval.
+        generalize_to: `both`, `items` (these checkpoints: with one run a side the paired t interval) or `runs` (these items).
+        n_resamples: of the nested bootstrap; 0 for none.
         seed: of the bootstrap.
 
     Raises:
-        UsageError: arms with different numbers of items, a level outside (0, 1), or another target.
+        UsageError: arms with different numbers of items, a confidence outside (0, 1), or an unknown estimand.
         MissingExtra: scipy is not installed.
 
     Source: Satterthwaite 1946, doi:10.2307/3002019; for pairing by item, Miller 2024, arXiv:2411.00640.
     """
-    _check(level, target)
+    _check(confidence, generalize_to)
     if selection.n_items != baseline.n_items:
         raise UsageError(f"{selection.arm} has {selection.n_items} items, {baseline.arm} {baseline.n_items}.")
-    estimate = float(selection.by_draw.mean() - baseline.by_draw.mean()) if baseline.n_items else math.nan
+    estimate = float(selection.by_replicate.mean() - baseline.by_replicate.mean()) if baseline.n_items else math.nan
     found = Interval(
         estimate,
-        level,
-        target,
+        confidence,
+        generalize_to,
         baseline.n_items,
-        (selection.n_draws, baseline.n_draws),
+        (selection.n_replicates, baseline.n_replicates),
         (selection.runs, baseline.runs),
         item_sd=item_sd(selection, baseline),
-        method=METHODS[target],
+        method=METHODS[generalize_to],
     )
-    if baseline.n_items < (1 if target == THESE_ITEMS else 2):
+    if baseline.n_items < (1 if generalize_to == RUNS else 2):
         reason = f"There are {baseline.n_items} items; their variance cannot be estimated."
         return replace(found, reason=reason)
     sides: tuple[Side, ...] = ()
-    if target != THESE_MODELS:
+    if generalize_to != ITEMS:
         # One item has no residual; what of another arm is to be compared must have one where it is taken off.
-        lending = [arm for arm in others if arm.n_items > 1 or (target == THESE_ITEMS and arm.n_items)]
+        lending = [arm for arm in others if arm.n_items > 1 or (generalize_to == RUNS and arm.n_items)]
         squares = [Squares.of(arm) for arm in (selection, baseline, *lending)]
         chosen, notes = _sides(squares)
         found = replace(found, notes=notes)
@@ -173,17 +172,21 @@ def compare(
             return replace(found, reason=reason)
         sides = chosen
     else:
-        found = replace(found, notes=("Inference over items only: it speaks of these checkpoints, not of the selection.",))
-    items = float((selection.by_draw.mean(axis=0) - baseline.by_draw.mean(axis=0)).var(ddof=1)) if baseline.n_items > 1 else 0.0
-    spread = Spread(baseline.n_items, items, sides, target)
+        found = replace(found, notes=("The interval generalizes to new items, not to new runs: it holds for these checkpoints.",))
+    items = float((selection.by_replicate.mean(axis=0) - baseline.by_replicate.mean(axis=0)).var(ddof=1)) if baseline.n_items > 1 else 0.0
+    spread = Spread(baseline.n_items, items, sides, generalize_to)
     variance = spread.variance
     largest = max(float(np.abs(arm.values).max()) for arm in (selection, baseline))
     if math.sqrt(variance) <= NO_VARIANCE * largest:
         return replace(found, reason="The difference is the same in every item and run; there is nothing to estimate a variance from.")
     special = require("scipy.special", needed_by="an interval with few runs")
     error, df = math.sqrt(variance), spread.df
-    half = float(special.stdtrit(df, 0.5 + level / 2.0)) * error
-    low, high = bootstrap(selection, baseline, level=level, target=target, repeats=repeats, seed=seed) if repeats else (None, None)
+    half = float(special.stdtrit(df, 0.5 + confidence / 2.0)) * error
+    low, high = (
+        bootstrap(selection, baseline, confidence=confidence, generalize_to=generalize_to, n_resamples=n_resamples, seed=seed)
+        if n_resamples
+        else (None, None)
+    )
     return replace(
         found,
         low=estimate - half,
@@ -198,30 +201,36 @@ def compare(
 
 
 def bootstrap(
-    selection: ArmValues, baseline: ArmValues, *, level: float = LEVEL, target: Target = NEW_RUNS, repeats: int = REPEATS, seed: int = 0
+    selection: ArmValues,
+    baseline: ArmValues,
+    *,
+    confidence: float = CONFIDENCE,
+    generalize_to: Estimand = BOTH,
+    n_resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> tuple[float, float]:
-    """The percentile interval of the difference when items, draws and seeds within draws are drawn again with replacement.
+    """The percentile interval of the difference when items, replicates and seeds within replicates are drawn again with replacement.
 
-    Items are the same for both arms in a repeat. An arm with one draw keeps it and has its seeds drawn again; a single run stays.
+    Items are the same for both arms in a repeat. An arm with one replicate keeps it and has its seeds drawn again; a single run stays.
     With m runs it is narrower than it should be by about √((m − 1) / m); it is shown, and decides nothing.
     """
     generator = np.random.default_rng(seed)
     n = baseline.n_items
-    found = np.empty(repeats)
+    found = np.empty(n_resamples)
     step = max(1, CELLS // n)
-    for start in range(0, repeats, step):
-        count = min(step, repeats - start)
-        if target == THESE_ITEMS:
+    for start in range(0, n_resamples, step):
+        count = min(step, n_resamples - start)
+        if generalize_to == RUNS:
             weights = np.full((count, n), 1.0 / n)
         else:
             rows = np.arange(count)[:, None] * n
             weights = np.bincount((generator.integers(n, size=(count, n)) + rows).ravel(), minlength=count * n).reshape(count, n) / n
         means = [
-            np.einsum("rc,cr->c", arm.values @ weights.T, _run_weights(arm, count, generator if target != THESE_MODELS else None))
+            np.einsum("rc,cr->c", arm.values @ weights.T, _run_weights(arm, count, generator if generalize_to != ITEMS else None))
             for arm in (selection, baseline)
         ]
         found[start : start + count] = means[0] - means[1]
-    low, high = np.quantile(found, [0.5 - level / 2.0, 0.5 + level / 2.0])
+    low, high = np.quantile(found, [0.5 - confidence / 2.0, 0.5 + confidence / 2.0])
     return float(low), float(high)
 
 
@@ -243,18 +252,18 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 
 
 def _run_weights(arm: ArmValues, count: int, generator: np.random.Generator | None) -> Floats:
-    """(count, runs), what each run counts in each repeat: draws drawn again, and seeds within each; without a generator, as they are."""
-    places = [np.flatnonzero(np.array(arm.draws) == draw) for draw in sorted(set(arm.draws))]
+    """(count, runs), what each run counts in each repeat: replicates drawn again, and seeds within each; without a generator, as they are."""
+    places = [np.flatnonzero(np.array(arm.replicates) == replicate) for replicate in sorted(set(arm.replicates))]
     weights = np.zeros((count, arm.runs))
     m = len(places)
-    repeats = np.arange(count)
+    n_resamples = np.arange(count)
     for at, place in enumerate(places):
         if generator is None:
             weights[:, place] += 1.0 / (m * len(place))
             continue
         picked = generator.integers(m, size=count) if m > 1 else np.full(count, at)
         for choice, runs in enumerate(places):
-            rows = repeats[picked == choice]
+            rows = n_resamples[picked == choice]
             drawn = runs[generator.integers(len(runs), size=(len(rows), len(runs)))]
             np.add.at(weights, (rows[:, None], drawn), 1.0 / (m * len(runs)))
     return weights

@@ -14,20 +14,20 @@ from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.stats.correlation import Floats
 from instructsel.stats.variance import (
-    DRAWS,
-    LEVEL,
+    BOTH,
+    CONFIDENCE,
+    ITEMS,
     MOST_ITEMS,
     MOST_RUNS,
-    NEW_RUNS,
     POINTS,
     POWER,
+    REPLICATES,
+    RUNS,
     SEEDS,
-    THESE_ITEMS,
-    THESE_MODELS,
     Components,
+    Estimand,
     Side,
     Squares,
-    Target,
     _beyond,
     _check,
     _sides,
@@ -43,7 +43,7 @@ class Needed:
     items: int | None
     """With these runs; None where no number of items is enough, or the items are fixed."""
     runs: int | None
-    """Of either side that is trained (draws where there are several, else seeds), with these items; None where none up to 1,000 is enough."""
+    """Of either side that is trained (replicates where there are several, else seeds), with these items; None where none up to 1,000 is enough."""
     power: float = POWER
     """With which it would be seen."""
 
@@ -58,7 +58,7 @@ class Spread:
     """The variance over items of the difference between the arms' means over runs."""
     sides: tuple[Side, ...]
     """Selection and baseline, without one that is a model as it is; empty where the inference is over items only."""
-    target: Target = NEW_RUNS
+    generalize_to: Estimand = BOTH
     """To what the interval speaks."""
 
     @property
@@ -87,13 +87,13 @@ class Spread:
         too, would count few runs as many whenever their means happen to lie close together.
         """
         total, spread, least = np.zeros_like(items), np.zeros_like(items), math.inf
-        if self.target != THESE_ITEMS:
+        if self.generalize_to != RUNS:
             # A copy: an array of mean squares stays as it was.
             total = total + items / self.n_items
             spread = spread + (items / self.n_items) ** 2 / (self.n_items - 1)
             least = self.n_items - 1
         for (coefficient, _, _, df), (between, residual) in zip(self._terms, squares, strict=True):
-            taken_off = 0.0 if self.target == THESE_ITEMS else residual / self.n_items
+            taken_off = 0.0 if self.generalize_to == RUNS else residual / self.n_items
             total = total + coefficient * _beyond(between, taken_off)
             spread = spread + (coefficient * between) ** 2 / df
             least = min(least, df)
@@ -109,20 +109,20 @@ class Spread:
         """
         terms = self._terms
         quantiles = iter(_lattice(POINTS, 1 + 2 * len(terms)))
-        over_items = self.items * _chi_squared(next(quantiles), self.n_items - 1) if self.target != THESE_ITEMS else np.zeros(POINTS)
+        over_items = self.items * _chi_squared(next(quantiles), self.n_items - 1) if self.generalize_to != RUNS else np.zeros(POINTS)
         squares = []
-        truth = 0.0 if self.target == THESE_ITEMS else self.items / self.n_items
+        truth = 0.0 if self.generalize_to == RUNS else self.items / self.n_items
         for coefficient, between, residual, df in terms:
             # What is estimated to be less than its residual is 0 between runs.
-            whole = between if self.target == THESE_ITEMS else max(between, residual / self.n_items)
-            taken_off = 0.0 if self.target == THESE_ITEMS else residual / self.n_items
+            whole = between if self.generalize_to == RUNS else max(between, residual / self.n_items)
+            taken_off = 0.0 if self.generalize_to == RUNS else residual / self.n_items
             truth += coefficient * (whole - taken_off)
             runs, left = next(quantiles), next(quantiles)
             squares.append((whole * _chi_squared(runs, df), residual * _chi_squared(left, max(df * (self.n_items - 1), 1))))
         variances, degrees = self._variance(over_items, squares)
         return truth, variances, degrees
 
-    def power(self, effect: float, *, level: float = LEVEL) -> float:
+    def power(self, effect: float, *, confidence: float = CONFIDENCE) -> float:
         """How often such a comparison would find an effect (in the grader's unit) in its true direction, two-sided.
 
         Raises:
@@ -132,10 +132,10 @@ class Spread:
         truth, variances, degrees = self._sampled
         if truth <= 0:
             return 1.0 if effect else 0.0
-        critical = special.stdtrit(degrees, 0.5 + level / 2.0)
+        critical = special.stdtrit(degrees, 0.5 + confidence / 2.0)
         return float(special.ndtr((abs(effect) - critical * np.sqrt(variances)) / math.sqrt(truth)).mean())
 
-    def detectable(self, *, level: float = LEVEL, power: float = POWER) -> float:
+    def detectable(self, *, confidence: float = CONFIDENCE, power: float = POWER) -> float:
         """The effect, in the grader's unit, that such a comparison would find with this power.
 
         Raises:
@@ -145,7 +145,7 @@ class Spread:
         truth, variances, degrees = self._sampled
         if truth <= 0:
             return 0.0
-        margins = special.stdtrit(degrees, 0.5 + level / 2.0) * np.sqrt(variances)
+        margins = special.stdtrit(degrees, 0.5 + confidence / 2.0) * np.sqrt(variances)
         low, high = 0.0, float(margins.max()) + 10.0 * math.sqrt(truth)
         for _ in range(60):
             middle = (low + high) / 2.0
@@ -153,13 +153,13 @@ class Spread:
             low, high = (middle, high) if found < power else (low, middle)
         return high
 
-    def needed(self, effect: float, *, level: float = LEVEL, power: float = POWER) -> Needed:
+    def needed(self, effect: float, *, confidence: float = CONFIDENCE, power: float = POWER) -> Needed:
         """The number of items, or of runs, with which an effect (in the grader's unit) would be found."""
         items = runs = None
-        if self.target != THESE_ITEMS:
-            items = _least(lambda n: self.scaled(n_items=n).power(effect, level=level) >= power, 2, MOST_ITEMS)
-        if self.target != THESE_MODELS and self.sides and all(side.n > 1 for side in self.sides):
-            runs = _least(lambda n: self.scaled(runs=n).power(effect, level=level) >= power, 2, MOST_RUNS)
+        if self.generalize_to != RUNS:
+            items = _least(lambda n: self.scaled(n_items=n).power(effect, confidence=confidence) >= power, 2, MOST_ITEMS)
+        if self.generalize_to != ITEMS and self.sides and all(side.n > 1 for side in self.sides):
+            runs = _least(lambda n: self.scaled(runs=n).power(effect, confidence=confidence) >= power, 2, MOST_RUNS)
         return Needed(abs(effect), items, runs, power)
 
     def scaled(self, *, n_items: int | None = None, runs: int | None = None) -> Spread:
@@ -170,7 +170,7 @@ class Spread:
         for side in self.sides:
             n = side.n if runs is None else runs
             # Items are fixed there: the residual stays in the mean of a run.
-            between = side.between if self.target == THESE_ITEMS else side.variance(self.n_items) + side.residual / n_items
+            between = side.between if self.generalize_to == RUNS else side.variance(self.n_items) + side.residual / n_items
             own = runs is not None and runs > 2
             sides.append(replace(side, n=n, between=between, df=n - 1 if own else side.df, source=(side.arm,) if own else side.source))
         items = self.items if runs is None else max(left, 0.0) + sum(side.residual / side.n for side in sides)
@@ -183,11 +183,11 @@ class Plan:
 
     items: int
     """Graded in every run."""
-    draws: int = 1
+    replicates: int = 1
     """Subsets of the selection."""
     seeds: int = 3
     """Trainings on each."""
-    baseline_draws: int = 3
+    baseline_replicates: int = 3
     """Subsets of the baseline."""
     baseline_seeds: int = 3
     """Trainings on each."""
@@ -210,7 +210,7 @@ class Power:
     """The effect that would be found with 80 % power, in the grader's unit."""
     standard_error: float
     """Of the difference, expected."""
-    level: float
+    confidence: float
     """Of the two-sided interval."""
     plan: Plan
     """What was planned."""
@@ -220,57 +220,57 @@ class Power:
     """What has to be said beside it."""
 
 
-def power(plan: Plan, components: Components, *, effect: float, level: float = LEVEL, target: Target = NEW_RUNS) -> Power:
+def power(plan: Plan, components: Components, *, effect: float, confidence: float = CONFIDENCE, generalize_to: Estimand = BOTH) -> Power:
     """How often a planned comparison would find an effect, and the least effect it would find with 80 % power.
 
     Averaged over what the comparison would estimate, few degrees of freedom and all; not the normal approximation.
 
     Args:
-        plan: items, draws and seeds.
+        plan: items, replicates and seeds.
         components: from `Verification.components` of a pilot, or given.
         effect: in the grader's unit.
-        level: of the two-sided interval; for the verdict over several graders or baselines, 1 − 0.05 / their number.
-        target: as of `compare`.
+        confidence: of the two-sided interval; for the verdict over several graders or baselines, 1 − 0.05 / their number.
+        generalize_to: as of `compare`.
 
     Raises:
         UsageError: a plan in which runs cannot be told apart, or a variance it needs is not among the components.
         MissingExtra: scipy is not installed.
     """
-    _check(level, target)
-    spread, notes = _expected(plan, components, target)
-    if target != THESE_ITEMS and plan.items < 2:
-        raise UsageError("A plan needs at least two items.", fix="Grade more items, or ask for the target 'these items'.")
-    found = spread.power(effect, level=level)
-    return Power(effect, found, spread.detectable(level=level), math.sqrt(spread.variance), level, plan, components, notes)
+    _check(confidence, generalize_to)
+    spread, notes = _expected(plan, components, generalize_to)
+    if generalize_to != RUNS and plan.items < 2:
+        raise UsageError("A plan needs at least two items.", fix="Grade more items, or generalize to runs.")
+    found = spread.power(effect, confidence=confidence)
+    return Power(effect, found, spread.detectable(confidence=confidence), math.sqrt(spread.variance), confidence, plan, components, notes)
 
 
-def _expected(plan: Plan, given: Components, target: Target) -> tuple[Spread, tuple[str, ...]]:
+def _expected(plan: Plan, given: Components, generalize_to: Estimand) -> tuple[Spread, tuple[str, ...]]:
     """The spread a plan would have if every mean square came out as expected."""
-    shapes = (("selection", plan.draws, plan.seeds), ("baseline", plan.baseline_draws, plan.baseline_seeds))
+    shapes = (("selection", plan.replicates, plan.seeds), ("baseline", plan.baseline_replicates, plan.baseline_seeds))
     squares = []
-    for arm, draws, seeds in shapes:
+    for arm, replicates, seeds in shapes:
         # Unknown stays NaN until it is clear that it is needed. Draws of one seed each have the seeds' variance in theirs.
         over_seeds = math.nan if given.seeds is None else given.seeds
-        over_draws = math.nan if given.draws is None else given.draws + (given.seeds or 0.0) / seeds
+        over_draws = math.nan if given.replicates is None else given.replicates + (given.seeds or 0.0) / seeds
         residual = given.residual / seeds
-        between = over_draws + residual / plan.items if draws > 1 else 0.0
+        between = over_draws + residual / plan.items if replicates > 1 else 0.0
         within = over_seeds + given.residual / plan.items if seeds > 1 else 0.0
-        squares.append(Squares(arm, draws, draws * seeds, between, residual, within, given.residual, draws * (seeds - 1)))
+        squares.append(Squares(arm, replicates, replicates * seeds, between, residual, within, given.residual, replicates * (seeds - 1)))
     items = given.items + sum(given.residual / each.runs for each in squares)
-    if target == THESE_MODELS:
-        return Spread(plan.items, items, (), target), ()
+    if generalize_to == ITEMS:
+        return Spread(plan.items, items, (), generalize_to), ()
     sides, notes = _sides(squares)
     if sides is None:
         raise UsageError(
-            "With one run a side it is unknown how much runs vary.", fix="Plan more seeds or draws, or ask for the target 'these models'."
+            "With one run a side it is unknown how much runs vary.", fix="Plan more seeds or replicates, or generalize to items."
         )
-    unknown = [name for name in (SEEDS, DRAWS) if getattr(given, name) is None]
+    unknown = [name for name in (SEEDS, REPLICATES) if getattr(given, name) is None]
     if any(math.isnan(side.between) for side in sides):
         raise UsageError(
             f"The plan needs the variance between {' and '.join(unknown)}, which the components lack.",
             fix="Give it, or run a pilot with several.",
         )
-    return Spread(plan.items, items, sides, target), notes
+    return Spread(plan.items, items, sides, generalize_to), notes
 
 
 @lru_cache(maxsize=8)

@@ -16,32 +16,32 @@ from instructsel.errors import UsageError
 Floats = NDArray[np.float64]
 
 
-NEW_RUNS: Final = "new runs"
+BOTH: Final = "both"
 
 
-THESE_MODELS: Final = "these models"
+ITEMS: Final = "items"
 
 
-THESE_ITEMS: Final = "these items"
+RUNS: Final = "runs"
 
 
-Target = Literal["new runs", "these models", "these items"]
+Estimand = Literal["both", "items", "runs"]
 
 
-TARGETS: Final[tuple[Target, ...]] = (NEW_RUNS, THESE_MODELS, THESE_ITEMS)
-"""To what the interval speaks: new items and new training runs; new items, but these checkpoints; new runs, but these items."""
+ESTIMANDS: Final[tuple[Estimand, ...]] = (BOTH, ITEMS, RUNS)
+"""The population an interval generalizes to: new items and new training runs; new items, these checkpoints; new runs, these items."""
 
 
-METHODS: Final[dict[Target, str]] = {NEW_RUNS: "mixed", THESE_MODELS: "paired t over items", THESE_ITEMS: "t over draws"}
+METHODS: Final[dict[Estimand, str]] = {BOTH: "mixed", ITEMS: "paired t over items", RUNS: "t over replicates"}
 
 
-DRAWS: Final = "draws"
+REPLICATES: Final = "replicates"
 
 
 SEEDS: Final = "seeds"
 
 
-LEVEL: Final = 0.95
+CONFIDENCE: Final = 0.95
 
 
 POWER: Final = 0.8
@@ -52,7 +52,7 @@ EFFECT: Final = 0.1
 """In standard deviations over items: what the needed numbers are for, unless said otherwise."""
 
 
-REPEATS: Final = 2000
+RESAMPLES: Final = 2000
 """Of the bootstrap."""
 
 
@@ -84,7 +84,7 @@ class ArmValues:
 
     arm: str
     """Its name."""
-    draws: tuple[int, ...]
+    replicates: tuple[int, ...]
     """(runs,), the subset each run was trained on; equal numbers are seeds of one subset."""
     values: Floats
     """(runs, items), finite."""
@@ -92,22 +92,22 @@ class ArmValues:
     """Whether it is one model as it is, such as the base: no training could have come out otherwise."""
 
     def __post_init__(self) -> None:
-        if self.fixed and len(self.draws) > 1:
-            raise UsageError(f"{self.arm} is one model as it is, and has {len(self.draws)}.")
-        if self.values.ndim != 2 or len(self.values) != len(self.draws) or not self.draws:
-            raise UsageError(f"The values of {self.arm} are {self.values.shape} for {len(self.draws)} runs.")
+        if self.fixed and len(self.replicates) > 1:
+            raise UsageError(f"{self.arm} is one model as it is, and has {len(self.replicates)}.")
+        if self.values.ndim != 2 or len(self.values) != len(self.replicates) or not self.replicates:
+            raise UsageError(f"The values of {self.arm} are {self.values.shape} for {len(self.replicates)} runs.")
         if not np.isfinite(self.values).all():
             raise UsageError(f"{self.arm} has values that are not finite.", fix="Leave out the items that not every run has.")
 
     @property
     def runs(self) -> int:
         """How many."""
-        return len(self.draws)
+        return len(self.replicates)
 
     @property
-    def n_draws(self) -> int:
+    def n_replicates(self) -> int:
         """Different subsets."""
-        return len(set(self.draws))
+        return len(set(self.replicates))
 
     @property
     def n_items(self) -> int:
@@ -115,10 +115,10 @@ class ArmValues:
         return int(self.values.shape[1])
 
     @cached_property
-    def by_draw(self) -> Floats:
-        """(draws, items), the mean over the seeds of each draw: a draw counts once, however many seeds it has."""
-        labels = np.array(self.draws)
-        return np.stack([self.values[labels == draw].mean(axis=0) for draw in sorted(set(self.draws))])
+    def by_replicate(self) -> Floats:
+        """(replicates, items), the mean over the seeds of each replicate: a replicate counts once, however many seeds it has."""
+        labels = np.array(self.replicates)
+        return np.stack([self.values[labels == replicate].mean(axis=0) for replicate in sorted(set(self.replicates))])
 
     @cached_property
     def item_sd(self) -> float | None:
@@ -131,34 +131,34 @@ class ArmValues:
 
 @dataclass(frozen=True)
 class Squares:
-    """The mean squares of one arm's table of runs × items, between its draws and between the seeds within them."""
+    """The mean squares of one arm's table of runs × items, between its replicates and between the seeds within them."""
 
     arm: str
     """Its name."""
-    draws: int
+    replicates: int
     """Subsets."""
     runs: int
     """Trained models."""
     between: float = 0.0
-    """The variance between the means of draws; of 1 / (n items) of the residual, too."""
+    """The variance between the means of replicates; of 1 / (n items) of the residual, too."""
     residual: float = 0.0
-    """Of an item in a draw, when item and draw are taken off."""
+    """Of an item in a replicate, when item and replicate are taken off."""
     within: float = 0.0
-    """The variance between the means of seeds within a draw, pooled over draws; of 1 / (n items) of the residual, too."""
+    """The variance between the means of seeds within a replicate, pooled over replicates; of 1 / (n items) of the residual, too."""
     within_residual: float = 0.0
-    """Of an item in a run, when item × draw and run are taken off."""
+    """Of an item in a run, when item × replicate and run are taken off."""
     within_df: int = 0
-    """Runs less draws."""
+    """Runs less replicates."""
     fixed: bool = False
     """Whether it is one model as it is."""
 
     @classmethod
     def of(cls, arm: ArmValues) -> Self:
         """The mean squares of what was graded; 0 where there is one of a kind."""
-        between, residual = _mean_squares([arm.by_draw])
-        labels = np.array(arm.draws)
-        within, within_residual = _mean_squares([arm.values[labels == draw] for draw in sorted(set(arm.draws))])
-        return cls(arm.arm, arm.n_draws, arm.runs, between, residual, within, within_residual, arm.runs - arm.n_draws, arm.fixed)
+        between, residual = _mean_squares([arm.by_replicate])
+        labels = np.array(arm.replicates)
+        within, within_residual = _mean_squares([arm.values[labels == replicate] for replicate in sorted(set(arm.replicates))])
+        return cls(arm.arm, arm.n_replicates, arm.runs, between, residual, within, within_residual, arm.runs - arm.n_replicates, arm.fixed)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Side:
     arm: str
     """Its name."""
     counted: str
-    """draws or seeds: what varies from one of its runs to the next."""
+    """replicates or seeds: what varies from one of its runs to the next."""
     n: int
     """How many of them."""
     between: float
@@ -195,13 +195,13 @@ class Components:
     """Of an item in a run, beyond all else."""
     seeds: float | None
     """Between training runs on the same subset; None where no subset had two."""
-    draws: float | None
+    replicates: float | None
     """Between random subsets, beyond seeds; None where no arm had two."""
     item_sd: float | None = None
     """The standard deviation of values over items in a run."""
 
     def __post_init__(self) -> None:
-        for name in ("items", "residual", "seeds", "draws"):
+        for name in ("items", "residual", "seeds", "replicates"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise UsageError(
@@ -231,26 +231,26 @@ def components(selection: ArmValues, baseline: ArmValues, *, others: Sequence[Ar
     squares = [Squares.of(arm) for arm in (selection, baseline, *others) if arm.n_items > 1]
     n = baseline.n_items
     within = _pooled([(each.within, each.within_residual, each.within_df) for each in squares])
-    between = _pooled([(each.between, each.residual, each.draws - 1) for each in squares])
+    between = _pooled([(each.between, each.residual, each.replicates - 1) for each in squares])
     seeds = None if within is None else max(within[0] - within[1] / n, 0.0)
-    draws = None
+    replicates = None
     if between is not None:
-        per_draw = [each.runs / each.draws for each in squares if each.draws > 1]
-        noise = 0.0 if seeds is None else seeds / (sum(per_draw) / len(per_draw))
-        draws = max(between[0] - between[1] / n - noise, 0.0)
+        per_replicate = [each.runs / each.replicates for each in squares if each.replicates > 1]
+        noise = 0.0 if seeds is None else seeds / (sum(per_replicate) / len(per_replicate))
+        replicates = max(between[0] - between[1] / n - noise, 0.0)
     # With one run a side the residual stays among the per-item differences, where it counts as much.
     residual = within[1] if within is not None else between[1] if between is not None else 0.0
     # What is left of the per-item differences when the residual's share in them is taken off.
-    raw = float((selection.by_draw.mean(axis=0) - baseline.by_draw.mean(axis=0)).var(ddof=1))
+    raw = float((selection.by_replicate.mean(axis=0) - baseline.by_replicate.mean(axis=0)).var(ddof=1))
     items = max(raw - residual / selection.runs - residual / baseline.runs, 0.0)
-    return Components(items, residual, seeds, draws, item_sd(selection, baseline))
+    return Components(items, residual, seeds, replicates, item_sd(selection, baseline))
 
 
-def _check(level: float, target: str) -> None:
-    if not 0.0 < level < 1.0:
-        raise UsageError(f"A level of {level} cannot be.", fix="Give a number between 0 and 1, e.g. 0.95.")
-    if target not in TARGETS:
-        raise UsageError.named(target, TARGETS, noun="target")
+def _check(confidence: float, generalize_to: str) -> None:
+    if not 0.0 < confidence < 1.0:
+        raise UsageError(f"The confidence is {confidence}; it lies between 0 and 1.", fix="For example: 0.95")
+    if generalize_to not in ESTIMANDS:
+        raise UsageError.named(generalize_to, ESTIMANDS, noun="estimand")
 
 
 def _beyond(between: Any, residual: Any) -> Any:
@@ -299,10 +299,10 @@ def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, ...] | None, tuple[s
 
 def _side(own: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Side | None, list[str]]:
     few = f"{own.arm} has 2 {{0}}: 1 degree of freedom, for which an interval at 95 % covers 89 to 98 %."
-    if own.draws > 1:
-        side = Side(own.arm, DRAWS, own.draws, own.between, own.residual, own.draws - 1, (DRAWS, own.arm))
-        return side, [few.format(DRAWS)] if own.draws == 2 else []
-    notes = [f"{own.arm} has one draw: the interval speaks of this subset, not of new ones."]
+    if own.replicates > 1:
+        side = Side(own.arm, REPLICATES, own.replicates, own.between, own.residual, own.replicates - 1, (REPLICATES, own.arm))
+        return side, [few.format(REPLICATES)] if own.replicates == 2 else []
+    notes = [f"{own.arm} has one replicate: the interval speaks of this subset, not of new ones."]
     if own.within_df > 1:
         return Side(own.arm, SEEDS, own.runs, own.within, own.within_residual, own.within_df, (SEEDS, own.arm)), notes
     lending = [each for each in squares if each.within_df]
@@ -315,10 +315,12 @@ def _side(own: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Sid
     if own.within_df:
         notes.append(few.format(SEEDS))
         return Side(own.arm, SEEDS, own.runs, own.within, own.within_residual, own.within_df, (SEEDS, own.arm)), notes
-    drawn = [other] if other.draws > 1 else [each for each in squares if each.draws > 1]
-    borrowed = _pooled([(each.between, each.residual, each.draws - 1) for each in drawn])
+    drawn = [other] if other.replicates > 1 else [each for each in squares if each.replicates > 1]
+    borrowed = _pooled([(each.between, each.residual, each.replicates - 1) for each in drawn])
     if borrowed is None:
         return None, notes
     names = ", ".join(sorted(each.arm for each in drawn))
-    notes.append(f"{own.arm} has 1 seed, and so has every draw: the variance between the draws of {names} stands in, which is larger.")
-    return Side(own.arm, SEEDS, 1, *borrowed, (DRAWS, *(each.arm for each in drawn))), notes
+    notes.append(
+        f"{own.arm} has 1 seed, and so has every replicate: the variance between the replicates of {names} stands in, which is larger."
+    )
+    return Side(own.arm, SEEDS, 1, *borrowed, (REPLICATES, *(each.arm for each in drawn))), notes

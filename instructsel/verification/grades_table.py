@@ -37,7 +37,7 @@ class Run:
 
     arm: str
     """The selection or baseline it was trained on."""
-    draw: int
+    replicate: int
     """Which subset of the arm: a selection has one, random selection several."""
     seed: int
     """Of the training."""
@@ -49,7 +49,7 @@ class Run:
     @property
     def name(self) -> str:
         """As messages name it."""
-        return _named((self.arm, self.draw, self.seed))
+        return _named((self.arm, self.replicate, self.seed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class _Table:
     @classmethod
     def of(cls, frame: pl.DataFrame) -> Self:
         """Of a frame sorted by run and item in which all runs have the same items."""
-        labels = tuple(frame.select("arm", "draw", "seed").unique(maintain_order=True).rows())
+        labels = tuple(frame.select("arm", "replicate", "seed").unique(maintain_order=True).rows())
         shape = (len(labels), len(frame) // len(labels))
         return cls(
             labels,
@@ -84,11 +84,11 @@ class _Table:
     def values_of(self, arm: str, kept: NDArray[np.bool_], weighted: bool) -> ArmValues:
         """An arm's values on these items."""
         rows = self.rows(arm)
-        draws = tuple(draw for name, draw, _ in self.labels if name == arm)
+        replicates = tuple(replicate for name, replicate, _ in self.labels if name == arm)
         values = self.values[rows][:, kept]
         if weighted and kept.any():
             values = _linearised(values, self.shared_weights(kept))
-        return ArmValues(arm, draws, values)
+        return ArmValues(arm, replicates, values)
 
     def shared_weights(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(items kept,), their weights, mean 1."""
@@ -111,10 +111,16 @@ class _Table:
     def means(self) -> list[dict[str, Any]]:
         """Of each run, over the items it has a value for."""
         found = []
-        for (arm, draw, seed), values in zip(self.labels, self.values, strict=True):
+        for (arm, replicate, seed), values in zip(self.labels, self.values, strict=True):
             kept = values[np.isfinite(values)].tolist()
             found.append(
-                {"arm": arm, "draw": draw, "seed": seed, "items": len(kept), "mean": math.fsum(kept) / len(kept) if kept else None}
+                {
+                    "arm": arm,
+                    "replicate": replicate,
+                    "seed": seed,
+                    "items": len(kept),
+                    "mean": math.fsum(kept) / len(kept) if kept else None,
+                }
             )
         return found
 
@@ -127,7 +133,7 @@ def _linearised(values: NDArray[np.float64], weights: NDArray[np.float64]) -> ND
 
 
 def _named(label: Label) -> str:
-    return f"{label[0]} (draw {label[1]}, seed {label[2]})"
+    return f"{label[0]} (replicate {label[1]}, seed {label[2]})"
 
 
 def _scale(grader: str, runs: Collection[Run]) -> Scale:
@@ -206,12 +212,12 @@ def _frame(label: Label, grades: Grades, items: tuple[str, ...]) -> pl.DataFrame
     order = sorted(range(len(grades.items)), key=lambda at: grades.items[at])
     reasons = [grades.reasons[at] for at in order] if grades.reasons else [None] * len(order)
     values = [None if reason is not None else value for value, reason in zip(grades.values[order].tolist(), reasons, strict=True)]
-    arm, draw, seed = label
+    arm, replicate, seed = label
     n = len(items)
     return pl.DataFrame(
         {
             "arm": [arm] * n,
-            "draw": [draw] * n,
+            "replicate": [replicate] * n,
             "seed": [seed] * n,
             "grader": [grades.grader] * n,
             "item": list(items),
@@ -221,7 +227,7 @@ def _frame(label: Label, grades: Grades, items: tuple[str, ...]) -> pl.DataFrame
         },
         schema={
             "arm": pl.String,
-            "draw": pl.Int64,
+            "replicate": pl.Int64,
             "seed": pl.Int64,
             "grader": pl.String,
             "item": pl.String,

@@ -76,18 +76,18 @@ def judged(
     made: list[Run] = []
     for number, run in enumerate(given, start=1):
         outputs = answers.of(run.grades, run.name)
-        named = slug(run.arm, run.draw, run.seed)
+        named = slug(run.arm, run.replicate, run.seed)
         cut = run.grades.truncated
         key = fingerprint({"outputs": outputs.digest, "cut": cut, "grader": dict(grader.fingerprint), "name": grader.name})
         kept = place.read(named, key)
         if kept is None:
             begun = time.monotonic()
             grades = grader.graded(outputs)
-            about = {"arm": run.arm, "draw": run.draw, "seed": run.seed, "outputs": outputs.digest}
+            about = {"arm": run.arm, "draw": run.replicate, "seed": run.seed, "outputs": outputs.digest}
             kept = sealed(key, about, grades, {"grading_seconds": time.monotonic() - begun})
             if PASSING.isdisjoint(grades.reasons):
                 place.write(named, kept)
-        made.append(Run(run.arm, run.draw, run.seed, unsealed(grader.name, kept), kept["run"]["grading_seconds"]))
+        made.append(Run(run.arm, run.replicate, run.seed, unsealed(grader.name, kept), kept["run"]["grading_seconds"]))
         if progress is not None:
             progress(number, len(given))
     return made

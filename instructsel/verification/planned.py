@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from instructsel.errors import InstructselError
 from instructsel.protocols import Grader
 from instructsel.stats.power import Plan, Power, power
-from instructsel.stats.variance import LEVEL, NEW_RUNS, Components, Target
+from instructsel.stats.variance import BOTH, CONFIDENCE, Components, Estimand
 from instructsel.verification.verification import Verification
 
 PLANNED: Final = "power.json"
@@ -87,11 +87,11 @@ def asked_of(
 STANDARD: Final = "standard deviations over items"
 
 
-ASSUMED: Final = Components(items=0.03, residual=0.02, seeds=0.0001, draws=0.0001, item_sd=1.0)
+ASSUMED: Final = Components(items=0.03, residual=0.02, seeds=0.0001, replicates=0.0001, item_sd=1.0)
 """Where no pilot is at hand, in standard deviations over items: arms differ by 0.17 from item to item, runs by 0.01 on average.
 
 The middle of what our own verdicts on Dolly show (benchmarks/results/verification_dolly_*), selections against random: items up to
-0.07 and residual 0.002 to 0.05 (0.25 on a task of which nearly every item is right), seeds and draws up to 0.00025.
+0.07 and residual 0.002 to 0.05 (0.25 on a task of which nearly every item is right), seeds and replicates up to 0.00025.
 """
 
 
@@ -118,7 +118,7 @@ class Expected:
             "detectable": self.found.detectable,
             "effect": self.found.effect,
             "power": self.found.power,
-            "level": self.found.level,
+            "confidence": self.found.confidence,
             "plan": {name: getattr(self.found.plan, name) for name in Plan.__dataclass_fields__},
             "components": components,
         }
@@ -142,8 +142,8 @@ def expected(
     seeds: int,
     more: int = 0,
     pilot: Verification | None = None,
-    level: float = LEVEL,
-    target: Target = NEW_RUNS,
+    confidence: float = CONFIDENCE,
+    generalize_to: Estimand = BOTH,
 ) -> list[Expected]:
     """What the comparison with one baseline would find, before anything is trained; nothing of graders whose items are not known yet.
 
@@ -154,9 +154,9 @@ def expected(
         baseline: the one it is compared with.
         seeds: of training.
         more: graders beside these, such as a judge of the answers.
-        pilot: an earlier verification with these graders and arms, that says how much items, seeds and draws vary.
-        level: of all comparisons together.
-        target: as of `compare`.
+        pilot: an earlier verification with these graders and arms, that says how much items, seeds and replicates vary.
+        confidence: of all comparisons together.
+        generalize_to: as of `compare`.
 
     Raises:
         MissingExtra: scipy is not installed.
@@ -171,23 +171,27 @@ def expected(
     def shape(arm: Arm) -> tuple[int, int]:
         return arm.draws, seeds if arm.pools else max(len(each) for each in arm.models or arm.results)
 
-    (draws, own), (others, theirs) = shape(by_name[selection]), shape(by_name[baseline])
+    (replicates, own), (others, theirs) = shape(by_name[selection]), shape(by_name[baseline])
     found = []
     for grader, n in known:
-        plan = Plan(items=n, draws=draws, seeds=own, baseline_draws=others, baseline_seeds=theirs)
+        plan = Plan(items=n, replicates=replicates, seeds=own, baseline_replicates=others, baseline_seeds=theirs)
         told = None
         if pilot is not None and grader.name in pilot.graders:
             with suppress(InstructselError):
                 # A pilot without several runs, or without these arms, says nothing of how much they vary.
-                told = _power(plan, pilot.components(selection, baseline, grader.name), level, count, target)
+                told = _power(plan, pilot.components(selection, baseline, grader.name), confidence, count, generalize_to)
                 found.append(Expected(grader.name, baseline, told, pilot.graders[grader.name].unit, assumed=False))
         if told is None:
             with suppress(InstructselError):
                 # One run a side: nobody could tell how much runs vary.
-                found.append(Expected(grader.name, baseline, _power(plan, ASSUMED, level, count, target), STANDARD, assumed=True))
+                found.append(
+                    Expected(grader.name, baseline, _power(plan, ASSUMED, confidence, count, generalize_to), STANDARD, assumed=True)
+                )
     return found
 
 
-def _power(plan: Plan, components: Components, level: float, count: int, target: Target) -> Power:
-    """Of an effect of a tenth of a standard deviation, at the level that covers so many comparisons."""
-    return power(plan, components, effect=0.1 * (components.item_sd or 1.0), level=1 - (1 - level) / count, target=target)
+def _power(plan: Plan, components: Components, confidence: float, count: int, generalize_to: Estimand) -> Power:
+    """Of an effect of a tenth of a standard deviation, at the confidence that covers so many comparisons."""
+    return power(
+        plan, components, effect=0.1 * (components.item_sd or 1.0), confidence=1 - (1 - confidence) / count, generalize_to=generalize_to
+    )

@@ -9,23 +9,25 @@ from typing import Any, Final
 from instructsel.errors import Negative, UsageError
 from instructsel.experiments import from_selection
 from instructsel.experiments.arms import Arm
-from instructsel.stats.variance import TARGETS, Target
+from instructsel.stats.variance import ESTIMANDS, Estimand
 from instructsel.verification.run import Verified
 from instructsel.verification.summary import NOT_ENOUGH_MODEL
 from instructsel.verification.verdict import BETTER, NO_DIFFERENCE, Verdicts
 
-REQUIRED: Final = ("better", "not-worse")
+REQUIRED: Final = ("better", "non-inferior")
 EQUAL: Final = ("steps", "tokens", "epochs")
 
 
-def check_asked(require: str | None, margin: Sequence[str], equal: str, speaks_of: str, level: float) -> dict[str, float]:
+def check_asked(require: str | None, margin: Sequence[str], equal: str, generalize_to: str, confidence: float) -> dict[str, float]:
     """Refuse what cannot be before anything is trained; the margins by grader, that of all under an empty name."""
     if require is not None and require not in REQUIRED:
         raise UsageError.named(require, REQUIRED, noun="requirement")
-    if (require == "not-worse") != bool(margin):
-        raise UsageError("--require not-worse and --margin go together.", fix="Give both, or neither.")
-    if not 0.5 < level < 1.0:
-        raise UsageError(f"A level of {level} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
+    if (require == "non-inferior") != bool(margin):
+        raise UsageError("--require non-inferior and --margin go together.", fix="Give both, or neither.")
+    if not 0.5 < confidence < 1.0:
+        raise UsageError(
+            f"The confidence is {confidence}; a requirement needs one between 0.5 and 1.", fix="For example: --confidence 0.95"
+        )
     margins: dict[str, float] = {}
     for each in margin:
         name, _, number = each.rpartition("=")
@@ -42,8 +44,8 @@ def check_asked(require: str | None, margin: Sequence[str], equal: str, speaks_o
         margins[name] = value
     if equal not in EQUAL:
         raise UsageError.named(equal, EQUAL, noun="measure of equal training")
-    if speaks_of not in TARGETS:
-        raise UsageError.named(speaks_of, TARGETS, noun="target of a verdict")
+    if generalize_to not in ESTIMANDS:
+        raise UsageError.named(generalize_to, ESTIMANDS, noun="estimand")
     return margins
 
 
@@ -56,7 +58,13 @@ def check_margins(margins: Mapping[str, float], names: Sequence[str], arms: Sequ
 
 
 def required(
-    found: Verified, verdicts: Verdicts, told: Mapping[str, Any], require: str, margins: Mapping[str, float], level: float, target: Target
+    found: Verified,
+    verdicts: Verdicts,
+    told: Mapping[str, Any],
+    require: str,
+    margins: Mapping[str, float],
+    confidence: float,
+    generalize_to: Estimand,
 ) -> None:
     """End with 1 unless what is asked for is shown.
 
@@ -65,22 +73,22 @@ def required(
         UsageError: a margin for a grader that there is not, or one margin for graders of different units.
     """
     against, whole = told["against"], found.verification
-    if told["word"] == NOT_ENOUGH_MODEL:
+    if told["outcome"] == NOT_ENOUGH_MODEL:
         raise Negative(f"Nothing is shown of the selection and {against}: {told['word']}.")
-    lacking = {arm: count for arm, count in told["lacking"].items() if count}
-    if lacking:
-        named = ", ".join(f"{count} of {arm}" for arm, count in lacking.items())
+    missing_runs = {arm: count for arm, count in told["missing"].items() if count}
+    if missing_runs:
+        named = ", ".join(f"{count} of {arm}" for arm, count in missing_runs.items())
         raise Negative(
             f"Nothing is shown of the selection and {against}: runs are missing ({named}).", fix="See what failed, and verify again."
         )
     if require == "better":
-        if told["word"] != BETTER:
-            seen = [each for each in verdicts if each.word != BETTER and each.interval.detectable is not None and not each.circular]
+        if told["outcome"] != BETTER:
+            seen = [each for each in verdicts if each.outcome != BETTER and each.interval.detectable is not None and not each.leakage]
             missed = "; ".join(f"{each.grader} would show {each.interval.detectable:.3g} {each.scale.unit}".rstrip() for each in seen)
-            named = f" (found four times in five: {missed})" if missed and told["word"] == NO_DIFFERENCE else ""
+            named = f" (found four times in five: {missed})" if missed and told["outcome"] == NO_DIFFERENCE else ""
             raise Negative(f"The selection is not shown to be better than {against}: {told['word']}{named}.")
         return
-    apart = {each.grader for each in verdicts if each.circular}
+    apart = {each.grader for each in verdicts if each.leakage}
     asked = [grader for grader in sorted(whole.graders) if grader not in apart] if "" in margins else list(margins)
     for grader in asked:
         if grader not in whole.graders:
@@ -93,8 +101,13 @@ def required(
         for grader in asked
         if grader in apart
         or not {from_selection.SELECTION, against} <= set(whole.arms)
-        or not whole.not_worse(
-            from_selection.SELECTION, against, grader, margin=margins.get(grader, margins.get("", 0.0)), level=level, target=target
+        or not whole.non_inferior(
+            from_selection.SELECTION,
+            against,
+            grader,
+            margin=margins.get(grader, margins.get("", 0.0)),
+            confidence=confidence,
+            generalize_to=generalize_to,
         ).shown
     ]
     if missing or not asked:

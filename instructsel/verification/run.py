@@ -27,7 +27,7 @@ class Verified:
     verification: Verification
     failures: tuple[Failure, ...]
     """Runs that are missing from it, with the reason; a later call tries them again."""
-    left: tuple[str, ...]
+    pending: tuple[str, ...]
     """Runs that other workers have begun, or that a limit left."""
     costs: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     """Arm → seconds of `selection`, `training` and `grading`, over its runs here; None where nobody knows: it was done elsewhere."""
@@ -36,7 +36,7 @@ class Verified:
     trained: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     """Of every model trained here: arm, draw, seed and seconds, steps, rows and tokens it saw, and the audit of its subset's rows, as the trainer tells."""
     ranked: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
-    """Arm → digests of the models that ranked its rows: what these say of it is circular."""
+    """Arm → digests of the models that ranked its rows: what these grade of it is leakage."""
     subsets: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict, repr=False)
     """Arm → its subsets, each with the number of its rows and a digest of their ids."""
 
@@ -59,13 +59,13 @@ class Verified:
         whole = Verification.of(kept, fixed=self.verification.fixed)
         return replace(self, verification=whole, runs=kept, failures=tuple(failures), costs=costs)
 
-    def lacking(self, arm: str) -> int:
+    def n_missing(self, arm: str) -> int:
         """How many runs of an arm are missing: they failed, have no grade, or are left to be made."""
-        return self.waiting(arm) + len({each.run for each in self.failures if each.run.startswith(f"{arm} draw ")})
+        return self.n_pending(arm) + len({each.run for each in self.failures if each.run.startswith(f"{arm} draw ")})
 
-    def waiting(self, arm: str) -> int:
+    def n_pending(self, arm: str) -> int:
         """How many runs of an arm are left to be made."""
-        return sum(name.startswith(f"{arm} draw ") for name in self.left)
+        return sum(name.startswith(f"{arm} draw ") for name in self.pending)
 
 
 def verify(
@@ -163,7 +163,7 @@ def verify(
             if work.arm.pools:
                 seconds = max(record["run"]["training_seconds"] for record in written)
                 cost["training"] = (cost["training"] or 0.0) + seconds
-                about = {"arm": work.arm.name, "draw": work.draw, "seed": work.seed, "seconds": seconds}
+                about = {"arm": work.arm.name, "replicate": work.draw, "seed": work.seed, "seconds": seconds}
                 taught.append({**about, **written[0]["training"]})
         if progress is not None:
             progress(number, len(works), work.name)
@@ -179,7 +179,7 @@ def _empty(run: Run) -> Failure:
     """A run without a value for any item."""
     reasons = Counter(reason for reason in run.grades.reasons if reason is not None)
     told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    return Failure(_Work.called(run.arm, run.draw, run.seed), "no_grades", f"{run.grades.grader} has no value for any item ({told}).")
+    return Failure(_Work.called(run.arm, run.replicate, run.seed), "no_grades", f"{run.grades.grader} has no value for any item ({told}).")
 
 
 def _nothing(failures: Sequence[Failure]) -> StudyError:

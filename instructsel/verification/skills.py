@@ -1,4 +1,4 @@
-"""Skill by skill: what each arm gained and forgot against the base, and how far a judge's preference follows length."""
+"""Skill by skill: what each arm gained and regressed against the base, and how far a judge's preference follows length."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import NormalDist
 from typing import Any, Final, Self
 
 from instructsel.errors import UsageError
-from instructsel.stats.variance import LEVEL, NEW_RUNS, Target
+from instructsel.stats.variance import BOTH, CONFIDENCE, Estimand
 from instructsel.verification.verification import Verification
 
 SIGNIFICANT: Final = "significant"
@@ -24,10 +24,10 @@ class Cell:
     """None where it was not measured."""
     change: float | None
     """Against the base, in the good direction; None where either is missing."""
-    forgot: bool | None
+    regressed: bool | None
     """Whether it is below the base; None where that cannot be said."""
     by: str | None
-    """`significant`, where standard errors decided; `plain`, where the values alone did; None with forgot."""
+    """`significant`, where standard errors decided; `plain`, where the values alone did; None with regressed."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SkillTable:
     """Arm → skill → cell; the base among them."""
     margin: float
     """How far below the base still counts as kept, in the skill's unit."""
-    level: float
+    confidence: float
     """Of the one-sided test where there are standard errors; not adjusted for the number of cells."""
     measures: Mapping[str, str] = field(default_factory=dict)
     """Column → what it is said to measure, such as reasoning, where that is known."""
@@ -56,12 +56,12 @@ class SkillTable:
         standard_errors: Mapping[str, Mapping[str, float | None]] | None = None,
         higher_is_better: bool | Mapping[str, bool] = True,
         margin: float = 0.0,
-        level: float = LEVEL,
+        confidence: float = CONFIDENCE,
     ) -> Self:
         """A table of values, arm → skill → value.
 
-        An arm forgot a skill where its value is below the base's by more than the margin: where both have standard errors, by
-        a one-sided z test at the level, the two taken as independent; else as the values stand.
+        An arm regressed a skill where its value is below the base's by more than the margin: where both have standard errors, by
+        a one-sided z test at the confidence, the two taken as independent; else as the values stand.
 
         Args:
             values: a row an arm; a skill that a row lacks, or None, was not measured.
@@ -69,7 +69,7 @@ class SkillTable:
             standard_errors: in the same shape, where known.
             higher_is_better: for all skills, or skill by skill (True where not named).
             margin: at least 0.
-            level: of the one-sided test.
+            confidence: of the one-sided test.
 
         Raises:
             UsageError: no row of the base's name, a value that is not finite, a negative standard error or margin.
@@ -78,8 +78,8 @@ class SkillTable:
             raise UsageError.named(base, values, noun="row")
         if not (math.isfinite(margin) and margin >= 0):
             raise UsageError(f"A margin of {margin} cannot be.", fix="Give a number of at least 0.")
-        if not 0.5 <= level < 1.0:
-            raise UsageError(f"A one-sided level of {level} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
+        if not 0.5 <= confidence < 1.0:
+            raise UsageError(f"A one-sided confidence of {confidence} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
         skills = tuple(dict.fromkeys(skill for row in values.values() for skill in row))
         errors = standard_errors or {}
         for kind, table in (("value", values), ("standard error", errors)):
@@ -87,7 +87,7 @@ class SkillTable:
                 for skill, value in row.items():
                     if value is not None and not (math.isfinite(value) and (kind == "value" or value >= 0)):
                         raise UsageError(f"The {kind} of {arm} in {skill} is {value}.", fix="Give None where there is none.")
-        quantile = NormalDist().inv_cdf(level)
+        quantile = NormalDist().inv_cdf(confidence)
 
         def cell(arm: str, skill: str) -> Cell:
             value, reference = values[arm].get(skill), values[base].get(skill)
@@ -100,7 +100,7 @@ class SkillTable:
                 return Cell(value, change, change < -margin, PLAIN)
             return Cell(value, change, change + margin < -quantile * math.hypot(own, other), SIGNIFICANT)
 
-        return cls(base, skills, {arm: {skill: cell(arm, skill) for skill in skills} for arm in values}, margin, level)
+        return cls(base, skills, {arm: {skill: cell(arm, skill) for skill in skills} for arm in values}, margin, confidence)
 
     @classmethod
     def measured(
@@ -109,8 +109,8 @@ class SkillTable:
         *,
         base: str,
         margin: float = 0.0,
-        level: float = LEVEL,
-        target: Target = NEW_RUNS,
+        confidence: float = CONFIDENCE,
+        generalize_to: Estimand = BOTH,
         measures: Mapping[str, str] | None = None,
     ) -> Self:
         """The table of what was graded, a column a grader: changes are paired by item, and significant where their interval says so.
@@ -119,43 +119,45 @@ class SkillTable:
             verification: arms and their grades, the base's among them.
             base: the arm to compare with.
             margin: at least 0, in each grader's own unit.
-            level: of the one-sided test.
-            target: as of `Verification.difference`.
+            confidence: of the one-sided test.
+            generalize_to: as of `Verification.difference`.
             measures: grader → the skill it is said to measure; columns of one skill stand together, those of none at the end.
 
         Raises:
-            UsageError: no arm of the base's name, or a margin or level that cannot be.
+            UsageError: no arm of the base's name, or a margin or confidence that cannot be.
         """
         described = verification.as_dict()
         values: dict[str, dict[str, float | None]] = {}
         for grader, told in described["graders"].items():
             for arm in verification.arms:
-                # Each draw counts once, however many seeds it has.
-                by_draw: dict[int, list[float]] = {}
+                # Each replicate counts once, however many seeds it has.
+                by_replicate: dict[int, list[float]] = {}
                 for each in told["means"]:
                     if each["arm"] == arm and each["mean"] is not None:
-                        by_draw.setdefault(each["draw"], []).append(each["mean"])
-                drawn = [math.fsum(found) / len(found) for found in by_draw.values()]
+                        by_replicate.setdefault(each["replicate"], []).append(each["mean"])
+                drawn = [math.fsum(found) / len(found) for found in by_replicate.values()]
                 values.setdefault(arm, {})[grader] = math.fsum(drawn) / len(drawn) if drawn else None
         higher = {grader: told["higher_is_better"] for grader, told in described["graders"].items()}
-        plain = cls.of(values, base=base, higher_is_better=higher, margin=margin, level=level)
+        plain = cls.of(values, base=base, higher_is_better=higher, margin=margin, confidence=confidence)
         cells = {arm: dict(row) for arm, row in plain.cells.items()}
         for arm, row in cells.items():
             for grader, cell in row.items():
                 if arm == base or cell.change is None:
                     continue
-                found = verification.difference(arm, base, grader, level=2 * level - 1, target=target, repeats=0)
+                found = verification.difference(
+                    arm, base, grader, confidence=2 * confidence - 1, generalize_to=generalize_to, n_resamples=0
+                )
                 if found.low is None or found.high is None:
-                    # Without an interval nobody can say that it forgot: one item may differ by chance.
+                    # Without an interval nobody can say that it regressed: one item may differ by chance.
                     row[grader] = Cell(cell.value, cell.change, None, None)
                     continue
                 change, best = (found.estimate, found.high) if higher[grader] else (-found.estimate, -found.low)
                 row[grader] = Cell(cell.value, change, best < -margin, SIGNIFICANT)
         known = {grader: skill for grader, skill in (measures or {}).items() if grader in plain.skills}
         columns = sorted(plain.skills, key=lambda grader: (grader not in known, known.get(grader, ""), grader))
-        return cls(base, tuple(columns), cells, margin, level, known)
+        return cls(base, tuple(columns), cells, margin, confidence, known)
 
-    def forgot(self, skill: str) -> tuple[str, ...]:
+    def regressed(self, skill: str) -> tuple[str, ...]:
         """The arms below the base in a skill, in the order given.
 
         Raises:
@@ -163,17 +165,17 @@ class SkillTable:
         """
         if skill not in self.skills:
             raise UsageError.named(skill, self.skills, noun="skill")
-        return tuple(arm for arm, row in self.cells.items() if row[skill].forgot)
+        return tuple(arm for arm, row in self.cells.items() if row[skill].regressed)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, with the number of arms that forgot each skill."""
+        """Plain data, with the number of arms that regressed each skill."""
         return {
             "base": self.base,
             "skills": list(self.skills),
             "measures": dict(self.measures),
             "margin": self.margin,
-            "level": self.level,
-            "forgot": {skill: len(self.forgot(skill)) for skill in self.skills},
+            "confidence": self.confidence,
+            "regressed": {skill: len(self.regressed(skill)) for skill in self.skills},
             "rows": {arm: {skill: asdict(cell) for skill, cell in row.items()} for arm, row in self.cells.items()},
         }
 

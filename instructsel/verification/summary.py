@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from instructsel.stats.variance import LEVEL, NEW_RUNS, Target
+from instructsel.stats.variance import BOTH, CONFIDENCE, Estimand
 from instructsel.verification.grades_table import Run
 from instructsel.verification.run import Verified
 from instructsel.verification.skills import SkillTable
 from instructsel.verification.verdict import NOT_ENOUGH, Verdicts
-from instructsel.verification.win_rates import CIRCULAR, length_biases, win_rates
+from instructsel.verification.win_rates import CIRCULAR, LEAKAGE, length_biases, win_rates
 
 NOT_ENOUGH_MODEL: Final = "not enough model"
-"""The word where the base is itself no better than chance: nothing that was trained on it says anything."""
+"""The outcome where the base is itself no better than chance: nothing that was trained on it says anything."""
 
 
-def circular(verified: Verified) -> dict[str, tuple[str, ...]]:
+def leakage(verified: Verified) -> dict[str, tuple[str, ...]]:
     """Grader → the arms whose rows its own model ranked, as far as it is known; graders without one are left out.
 
     A grade's record says which models it is of (`models`), an arm which models ranked its rows; or the record says `circular`.
@@ -44,8 +44,8 @@ def summary(
     selection: str,
     against: str,
     base: str | None = None,
-    level: float = LEVEL,
-    target: Target = NEW_RUNS,
+    confidence: float = CONFIDENCE,
+    generalize_to: Estimand = BOTH,
     margin: float = 0.0,
     model: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], Verdicts]:
@@ -54,63 +54,65 @@ def summary(
     Args:
         verified: the runs.
         selection: the arm asked about.
-        against: the baseline the word is about.
+        against: the baseline the outcome is about.
         base: the arm that is the model before the fine-tune, for the skills; None where there is none.
-        level: 1 less the chance of a wrong verdict among all comparisons.
-        target: as of `Verification.difference`.
+        confidence: 1 less the chance of a wrong verdict among all comparisons.
+        generalize_to: as of `Verification.difference`.
         margin: how far below the base a skill still counts as kept.
         model: what is known of the base: `enough`, False where it is no better than chance, and `said`.
 
     Raises:
-        UsageError: a level, target or margin that cannot be.
+        UsageError: a confidence, generalize_to or margin that cannot be.
         MissingExtra: scipy is not installed.
     """
     whole = verified.verification
     others = [arm for arm in whole.arms if arm != selection]
-    ranked = circular(verified)
+    ranked = leakage(verified)
     apart = {(arm, grader) for grader, arms in ranked.items() for arm in others if selection in arms or arm in arms}
     rates = win_rates(verified.runs)
     for judge, arms in ranked.items():
         for arm in set(arms) & set(rates.get(judge, ())):
-            rates[judge][arm][CIRCULAR] = True
+            rates[judge][arm][LEAKAGE] = True
     known = selection in whole.arms and others
-    verdicts = whole.verdicts(selection, others, level=level, target=target, circular=apart) if known else Verdicts(())
+    verdicts = (
+        whole.verdicts(selection, others, confidence=confidence, generalize_to=generalize_to, leakage=apart) if known else Verdicts(())
+    )
     told = {
         **whole.as_dict(),
         "selection": selection,
         "against": against,
-        "word": word(verdicts, against, model, left=sum(verified.waiting(arm) for arm in (selection, against))),
-        "lacking": {arm: count for arm in (selection, against) if (count := verified.lacking(arm))},
-        "level": level,
-        "target": target,
+        "outcome": outcome(verdicts, against, model, pending=sum(verified.n_pending(arm) for arm in (selection, against))),
+        "missing": {arm: count for arm in (selection, against) if (count := verified.n_missing(arm))},
+        "confidence": confidence,
+        "generalize_to": generalize_to,
         "verdicts": verdicts.as_dict(),
         "skills": None
         if base is None or base not in whole.arms
-        else SkillTable.measured(whole, base=base, margin=margin, target=target, measures=measures(verified.runs)).as_dict(),
+        else SkillTable.measured(whole, base=base, margin=margin, generalize_to=generalize_to, measures=measures(verified.runs)).as_dict(),
         "win_rates": rates,
         "length_biases": length_biases(verified.runs),
-        "circular": {grader: list(arms) for grader, arms in ranked.items()},
+        "leakage": {grader: list(arms) for grader, arms in ranked.items()},
         "costs": {arm: dict(cost) for arm, cost in verified.costs.items()},
         "subsets": {arm: [dict(each) for each in found] for arm, found in verified.subsets.items()},
         "trained": [dict(each) for each in verified.trained],
         "failures": [vars(each) for each in verified.failures],
-        "left": list(verified.left),
+        "pending": list(verified.pending),
         "model": None if model is None else dict(model),
     }
     return told, verdicts
 
 
-def word(verdicts: Verdicts, against: str, model: Mapping[str, Any] | None = None, *, left: int = 0) -> str:
+def outcome(verdicts: Verdicts, against: str, model: Mapping[str, Any] | None = None, *, pending: int = 0) -> str:
     """The one that stands for the whole: of the verdicts against one baseline, unless the base is no better than chance.
 
     While runs of either arm are left to be made there is no verdict: whoever looks again after each run finds one in the end.
     """
     if model is not None and not model.get("enough", True):
         return NOT_ENOUGH_MODEL
-    if left:
+    if pending:
         return NOT_ENOUGH
     asked = verdicts.against(against)
-    return asked.word if len(asked) else NOT_ENOUGH
+    return asked.outcome if len(asked) else NOT_ENOUGH
 
 
 def cost(arm: str, costs: Mapping[str, float | None], *, models: int = 1) -> str:
@@ -126,4 +128,4 @@ def cost(arm: str, costs: Mapping[str, float | None], *, models: int = 1) -> str
     return f"{arm}: choosing the rows took {told['selection']}, training {trained} {told['training']}, grading {told['grading']}"
 
 
-__all__ = ["NOT_ENOUGH_MODEL", "circular", "cost", "measures", "summary", "word"]
+__all__ = ["NOT_ENOUGH_MODEL", "cost", "leakage", "measures", "outcome", "summary"]

@@ -24,7 +24,7 @@ NO_DIFFERENCE: Final = "no detectable difference"
 NOT_ENOUGH: Final = "not enough data"
 
 
-Word = Literal["better", "worse", "no detectable difference", "not enough data"]
+Outcome = Literal["better", "worse", "no detectable difference", "not enough data"]
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Verdict:
     """The arm it is compared with."""
     grader: str
     """By whose values."""
-    word: Word
+    outcome: Outcome
     """`better`, `worse`, `no detectable difference` or `not enough data`."""
     interval: Interval
-    """Of selection less baseline, at the level that covers all comparisons of the question together (Bonferroni)."""
+    """Of selection less baseline, at the confidence that covers all comparisons of the question together (Bonferroni)."""
     scale: Scale
     """The grader's unit and direction."""
-    level: float
+    confidence: float
     """Of the question: 1 less the chance of a wrong `better` or `worse` among all of its comparisons."""
     p_adjusted: float | None
     """The p value, adjusted for the number of comparisons (Holm); None where there is no interval."""
@@ -71,7 +71,7 @@ class Verdict:
     """Items left out because some run of either arm has no value."""
     reason: str | None = None
     """Why there is not enough data, or None."""
-    circular: bool = False
+    leakage: bool = False
     """Whether the grader's own model ranked the rows of either arm: shown, and counted nowhere."""
 
     @property
@@ -83,10 +83,10 @@ class Verdict:
     def statement(self) -> str:
         """The verdict in words, with the interval and what would have been seen."""
         found, unit = self.interval, f" {self.scale.unit}" if self.scale.unit else ""
-        parts = [f"{self.selection} against {self.baseline} on {self.grader}: {self.word}."]
+        parts = [f"{self.selection} against {self.baseline} on {self.grader}: {self.outcome}."]
         if found.low is not None and found.high is not None:
             parts.append(
-                f"Difference {found.estimate:+.4g}{unit}, {100 * found.level:.4g} % interval {found.low:+.4g} to {found.high:+.4g} "
+                f"Difference {found.estimate:+.4g}{unit}, {100 * found.confidence:.4g} % interval {found.low:+.4g} to {found.high:+.4g} "
                 f"({found.method}; {found.n_items} items, {_runs(found, 0)} against {_runs(found, 1)}); "
                 f"{'higher' if self.scale.higher_is_better else 'lower'} is better."
             )
@@ -97,10 +97,8 @@ class Verdict:
             parts.append(f"A difference of {found.detectable:.4g}{unit}{in_sd} would be found four times in five.")
         if self.reason is not None:
             parts.append(self.reason)
-        if self.circular:
-            parts.append(
-                f"Circular: {self.grader} also ranked the rows of an arm and finds what it was told to look for; it does not count."
-            )
+        if self.leakage:
+            parts.append(f"Leakage: {self.grader} also ranked the rows of one of the arms; the verdict does not count.")
         return " ".join(parts)
 
     @property
@@ -127,12 +125,12 @@ class Verdicts:
     """One for each baseline and grader."""
 
     @property
-    def word(self) -> Word:
+    def outcome(self) -> Outcome:
         """`worse` if any is, else `better` if any is; `no detectable difference` if all say so; else `not enough data`.
 
         What a circular grader says is not among them.
         """
-        words = {verdict.word for verdict in self.verdicts if not verdict.circular}
+        words = {verdict.outcome for verdict in self.verdicts if not verdict.leakage}
         if WORSE in words:
             return WORSE
         if BETTER in words:
@@ -151,23 +149,23 @@ class Verdicts:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"word": self.word, "verdicts": [verdict.as_dict() for verdict in self.verdicts]}
+        return {"outcome": self.outcome, "verdicts": [verdict.as_dict() for verdict in self.verdicts]}
 
 
 @dataclass(frozen=True)
-class NotWorse:
+class NonInferiority:
     """Whether a selection is shown to be at most a margin worse than a baseline (non-inferiority)."""
 
     margin: float
     """How much worse would still do, in the grader's unit."""
     bound: float | None
-    """The one-sided bound of the gain: it is at least this, at the level; None without an interval."""
+    """The one-sided bound of the gain: it is at least this, at the confidence; None without an interval."""
     p: float | None
     """One-sided, that a selection worse by the margin would come out like this."""
-    level: float
+    confidence: float
     """One-sided."""
     interval: Interval
-    """Two-sided at 2 · level − 1: the bound is its bad end."""
+    """Two-sided at 2 · confidence − 1: the bound is its bad end."""
     reason: str | None = None
     """Why nothing can be said, or None."""
 
@@ -177,24 +175,26 @@ class NotWorse:
         return self.bound is not None and self.bound > -self.margin
 
 
-def _judged(interval: Interval, scale: Scale, p: float | None, level: float, coarse: float, reason: str | None) -> tuple[Word, str | None]:
-    """The word, and why there is not enough data."""
+def _judged(
+    interval: Interval, scale: Scale, p: float | None, confidence: float, smallest_effect: float, reason: str | None
+) -> tuple[Outcome, str | None]:
+    """The outcome, and why there is not enough data."""
     if reason is not None or p is None:
         return NOT_ENOUGH, reason
-    if p < 1 - level:
+    if p < 1 - confidence:
         return (BETTER if (interval.estimate > 0) == scale.higher_is_better else WORSE), None
     found = interval.detectable_sd
     if found is None:
         return NOT_ENOUGH, "Without a variance over items it cannot be said how small a difference would have been found."
-    if found > coarse:
-        missed = f"It would miss differences of up to {found:.2g} standard deviations over items; {coarse:g} are asked for."
-        return NOT_ENOUGH, missed + _more(interval, coarse)
+    if found > smallest_effect:
+        missed = f"It would miss differences of up to {found:.2g} standard deviations over items; {smallest_effect:g} are asked for."
+        return NOT_ENOUGH, missed + _more(interval, smallest_effect)
     return NO_DIFFERENCE, None
 
 
-def _more(interval: Interval, coarse: float) -> str:
+def _more(interval: Interval, smallest_effect: float) -> str:
     """What would be enough, as a sentence."""
-    needed = interval.needed(coarse)
+    needed = interval.needed(smallest_effect)
     if needed is None or interval.spread is None:
         return ""
     ways = [f"{needed.items} items with these runs"] * (needed.items is not None)
@@ -205,5 +205,5 @@ def _more(interval: Interval, coarse: float) -> str:
 
 
 def _runs(found: Interval, side: int) -> str:
-    draws, seeds = found.n_draws[side], found.n_seeds[side]
-    return f"{draws} draw{'s' * (draws != 1)} with {seeds} run{'s' * (seeds != 1)}"
+    replicates, seeds = found.n_replicates[side], found.n_seeds[side]
+    return f"{replicates} replicate{'s' * (replicates != 1)} with {seeds} run{'s' * (seeds != 1)}"

@@ -19,9 +19,10 @@ from instructsel.artifact import atomic_write, manifest_path, read_manifest, wri
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.extras import require
 from instructsel.stats.intervals import Interval, compare, holm
-from instructsel.stats.variance import LEVEL, METHODS, NEW_RUNS, REPEATS, TARGETS, ArmValues, Components, Target, components
+from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, METHODS, RESAMPLES, ArmValues, Components, Estimand, components
 from instructsel.verification.grades_table import Label, Run, _frame, _items, _named, _scale, _Table
-from instructsel.verification.verdict import NotWorse, Scale, Verdict, Verdicts, _judged
+from instructsel.verification.schema import SCHEMA
+from instructsel.verification.verdict import NonInferiority, Scale, Verdict, Verdicts, _judged
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +31,7 @@ KIND: Final = "verification"
 """The manifest's `kind`."""
 
 
-COARSE: Final = 0.1
+SMALLEST_EFFECT: Final = 0.1
 """In standard deviations over items: a comparison that would miss more than this cannot say that there is no difference."""
 MAX_MISSING: Final = 0.05
 """The share of items that may lack a value in some run before nothing is said."""
@@ -43,7 +44,7 @@ class Verification:
     """Arms, the models trained on them, and what each got on each item."""
 
     frame: pl.DataFrame = field(repr=False)
-    """arm, draw, seed, grader, item, value, weight, reason; sorted by grader, arm, draw, seed, item. No value: null and a reason."""
+    """arm, replicate, seed, grader, item, value, weight, reason; sorted by grader, arm, replicate, seed, item. No value: null and a reason."""
     graders: Mapping[str, Scale]
     """Name → what its values mean."""
     fixed: frozenset[str] = frozenset()
@@ -68,9 +69,9 @@ class Verification:
         by_grader: dict[str, dict[Label, Run]] = {}
         for run in runs:
             found = by_grader.setdefault(run.grades.grader, {})
-            label = (run.arm, run.draw, run.seed)
+            label = (run.arm, run.replicate, run.seed)
             if label in found:
-                raise StudyError(f"{run.grades.grader} graded {run.name} twice.", fix="Give every training its own draw or seed.")
+                raise StudyError(f"{run.grades.grader} graded {run.name} twice.", fix="Give every training its own replicate or seed.")
             found[label] = run
             if run.arm in whole and len([each for each in found if each[0] == run.arm]) > 1:
                 raise StudyError(f"{run.arm} is one model as it is, and has several runs.", fix="Give it one, or do not call it fixed.")
@@ -101,10 +102,10 @@ class Verification:
         baseline: str,
         grader: str,
         *,
-        level: float = LEVEL,
-        target: Target = NEW_RUNS,
+        confidence: float = CONFIDENCE,
+        generalize_to: Estimand = BOTH,
         weighted: bool = False,
-        repeats: int = REPEATS,
+        n_resamples: int = RESAMPLES,
         seed: int = 0,
     ) -> Interval:
         """The difference arm less baseline, over the items that every run of both has a value for.
@@ -113,23 +114,32 @@ class Verification:
             arm: its name.
             baseline: another's.
             grader: by whose values.
-            level: of the two-sided interval.
-            target: `new runs`; `these models`, for finished results with one run each; or `these items`.
+            confidence: of the two-sided interval.
+            generalize_to: `both`; `items`, for finished results with one run each; or `runs`.
             weighted: items count by their weight (tokens, for a loss) instead of alike.
-            repeats: of the bootstrap beside it; 0 for none.
+            n_resamples: of the bootstrap beside it; 0 for none.
             seed: of the bootstrap.
 
         Raises:
-            UsageError: an arm, grader or target that there is not; weights that differ from run to run.
+            UsageError: an unknown arm, grader or estimand; weights that differ from run to run.
             MissingExtra: scipy is not installed.
         """
         selection, other, others, _ = self._sides(arm, baseline, grader, weighted)
         if selection is None or other is None:
             absent = arm if selection is None else baseline
             return Interval(
-                math.nan, level, target, 0, (0, 0), (0, 0), method=METHODS[target], reason=f"{grader} graded no model of {absent}."
+                math.nan,
+                confidence,
+                generalize_to,
+                0,
+                (0, 0),
+                (0, 0),
+                method=METHODS[generalize_to],
+                reason=f"{grader} graded no model of {absent}.",
             )
-        return compare(selection, other, others=others, level=level, target=target, repeats=repeats, seed=seed)
+        return compare(
+            selection, other, others=others, confidence=confidence, generalize_to=generalize_to, n_resamples=n_resamples, seed=seed
+        )
 
     def components(self, arm: str, baseline: str, grader: str, *, weighted: bool = False) -> Components:
         """The variance components this verification shows, for planning another with `power`.
@@ -152,37 +162,37 @@ class Verification:
         baselines: Sequence[str],
         *,
         graders: Sequence[str] | None = None,
-        level: float = LEVEL,
-        target: Target = NEW_RUNS,
+        confidence: float = CONFIDENCE,
+        generalize_to: Estimand = BOTH,
         weighted: bool = False,
-        coarse: float = COARSE,
+        smallest_effect: float = SMALLEST_EFFECT,
         max_missing: float = MAX_MISSING,
-        repeats: int = REPEATS,
+        n_resamples: int = RESAMPLES,
         seed: int = 0,
-        circular: Collection[tuple[str, str]] = (),
+        leakage: Collection[tuple[str, str]] = (),
     ) -> Verdicts:
         """Is the selection better than the baselines?
 
         Better or worse is what stays significant after Holm's correction over all graders and baselines; intervals have
-        Bonferroni's level, so that Holm may find what the interval does not quite exclude. Where there is no difference to
-        be found, it takes a minimal detectable effect of at most `coarse` to say so; else there is not enough data.
+        Bonferroni's confidence, so that Holm may find what the interval does not quite exclude. Where there is no difference to
+        be found, it takes a minimal detectable effect of at most `smallest_effect` to say so; else there is not enough data.
 
         Args:
             selection: the arm asked about.
             baselines: the arms it is compared with.
             graders: those that count; None for all.
-            level: 1 less the chance of a wrong verdict among all comparisons.
-            target: as of `difference`.
+            confidence: 1 less the chance of a wrong verdict among all comparisons.
+            generalize_to: as of `difference`.
             weighted: as of `difference`.
-            coarse: the largest acceptable minimal detectable effect, in standard deviations of both arms' values over items, pooled.
+            smallest_effect: the largest acceptable minimal detectable effect, in standard deviations of both arms' values over items, pooled.
             max_missing: the largest acceptable share of items without a value in some run.
-            repeats: of the bootstrap.
+            n_resamples: of the bootstrap.
             seed: of the bootstrap.
-            circular: (baseline, grader) where the grader's own model ranked rows of either arm: corrected for among themselves, and
-                no part of the word.
+            leakage: (baseline, grader) where the grader's own model ranked rows of either arm: corrected for among themselves, and
+                no part of the outcome.
 
         Raises:
-            UsageError: an arm, grader or target that there is not, the selection among its baselines, or none.
+            UsageError: an unknown arm, grader or estimand, the selection among its baselines, or none.
             MissingExtra: scipy is not installed.
         """
         names = sorted(self.graders) if graders is None else list(dict.fromkeys(graders))
@@ -193,7 +203,9 @@ class Verification:
             raise UsageError(f"{selection} cannot be its own baseline.", fix="Name another arm.")
         asked = [(baseline, grader) for baseline in against for grader in names]
         first = [
-            self.difference(selection, baseline, grader, level=level, target=target, weighted=weighted, repeats=0)
+            self.difference(
+                selection, baseline, grader, confidence=confidence, generalize_to=generalize_to, weighted=weighted, n_resamples=0
+            )
             for baseline, grader in asked
         ]
         reasons = [
@@ -201,7 +213,7 @@ class Verification:
             for found, (baseline, grader) in zip(first, asked, strict=True)
         ]
         usable = [None if reason else found.p for found, reason in zip(first, reasons, strict=True)]
-        apart = [pair in circular for pair in asked]
+        apart = [pair in leakage for pair in asked]
         families = {kind: [p if own == kind else None for p, own in zip(usable, apart, strict=True)] for kind in (False, True)}
         corrected = {kind: holm(found) for kind, found in families.items()}
         counts = {kind: max(sum(value is not None for value in found), 1) for kind, found in families.items()}
@@ -209,45 +221,54 @@ class Verification:
         for at, ((baseline, grader), reason, own) in enumerate(zip(asked, reasons, apart, strict=True)):
             p, count = corrected[own][at], counts[own]
             interval = self.difference(
-                selection, baseline, grader, level=1 - (1 - level) / count, target=target, weighted=weighted, repeats=repeats, seed=seed
+                selection,
+                baseline,
+                grader,
+                confidence=1 - (1 - confidence) / count,
+                generalize_to=generalize_to,
+                weighted=weighted,
+                n_resamples=n_resamples,
+                seed=seed,
             )
             scale = self.graders[grader]
-            word, why = _judged(interval, scale, p, level, coarse, reason)
+            outcome, why = _judged(interval, scale, p, confidence, smallest_effect, reason)
             missing = self._missing(selection, baseline, grader)[0]
-            verdicts.append(Verdict(selection, baseline, grader, word, interval, scale, level, p, count, missing, why, own))
+            verdicts.append(Verdict(selection, baseline, grader, outcome, interval, scale, confidence, p, count, missing, why, own))
         return Verdicts(tuple(verdicts))
 
-    def not_worse(
+    def non_inferior(
         self,
         arm: str,
         baseline: str,
         grader: str,
         *,
         margin: float,
-        level: float = LEVEL,
-        target: Target = NEW_RUNS,
+        confidence: float = CONFIDENCE,
+        generalize_to: Estimand = BOTH,
         weighted: bool = False,
         max_missing: float = MAX_MISSING,
-    ) -> NotWorse:
-        """Whether the arm is shown to be at most `margin` worse than the baseline, one-sided at the level; not adjusted for others.
+    ) -> NonInferiority:
+        """Whether the arm is shown to be at most `margin` worse than the baseline, one-sided at the confidence; not adjusted for others.
 
         Raises:
-            UsageError: a margin that is not above 0; a level of at most 0.5; an arm, grader or target that there is not.
+            UsageError: a margin that is not above 0; a confidence of at most 0.5; an unknown arm, grader or estimand.
             MissingExtra: scipy is not installed.
         """
         if not (math.isfinite(margin) and margin > 0):
             raise UsageError(f"A margin of {margin} cannot be.", fix="Give a number above 0 in the grader's unit.")
-        if not 0.5 < level < 1.0:
-            raise UsageError(f"A one-sided level of {level} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
-        found = self.difference(arm, baseline, grader, level=2 * level - 1, target=target, weighted=weighted, repeats=0)
+        if not 0.5 < confidence < 1.0:
+            raise UsageError(f"A one-sided confidence of {confidence} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
+        found = self.difference(
+            arm, baseline, grader, confidence=2 * confidence - 1, generalize_to=generalize_to, weighted=weighted, n_resamples=0
+        )
         reason = found.reason or self._too_many_missing(arm, baseline, grader, max_missing)
         if reason or found.low is None or found.high is None or found.standard_error is None:
-            return NotWorse(margin, None, None, level, found, reason)
+            return NonInferiority(margin, None, None, confidence, found, reason)
         special = require("scipy.special", needed_by="an interval with few runs")
         higher = self.graders[grader].higher_is_better
         gain = found.estimate if higher else -found.estimate
         p = float(special.stdtr(found.df, -(gain + margin) / found.standard_error))
-        return NotWorse(margin, found.low if higher else -found.high, p, level, found)
+        return NonInferiority(margin, found.low if higher else -found.high, p, confidence, found)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: the runs of every arm, what is missing where and why, and every run's mean."""
@@ -255,10 +276,11 @@ class Verification:
 
         reasons = self.frame.filter(pl.col("value").is_null()).select("grader", "reason").rows()
         arms: dict[str, dict[str, list[int]]] = {}
-        for arm, draw, seed in self._labels:
-            arms.setdefault(arm, {}).setdefault(str(draw), []).append(seed)
+        for arm, replicate, seed in self._labels:
+            arms.setdefault(arm, {}).setdefault(str(replicate), []).append(seed)
         return {
             "kind": KIND,
+            "schema": SCHEMA,
             "arms": arms,
             "fixed": sorted(self.fixed),
             "graders": {
@@ -330,7 +352,9 @@ class Verification:
         except (KeyError, TypeError, AttributeError) as error:
             raise StudyError(f"{manifest_path(target)} does not say what the graders' values mean.", fix=AGAIN) from error
         graders = {name: Scale(*each) for name, each in sorted(given.items())}
-        return cls(pl.read_parquet(data), graders, frozenset(manifest.get("fixed") or ()))
+        # Schema 1 called a replicate a draw.
+        frame = pl.read_parquet(data).rename({"draw": "replicate"}, strict=False)
+        return cls(frame, graders, frozenset(manifest.get("fixed") or ()))
 
     @cached_property
     def _labels(self) -> tuple[Label, ...]:
@@ -383,4 +407,4 @@ def _parquet(path: str | Path) -> Path:
     return target
 
 
-__all__ = ["TARGETS", "Verification"]
+__all__ = ["ESTIMANDS", "Verification"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
 from instructsel.stats.correlation import length_bias
-from instructsel.stats.variance import LEVEL
+from instructsel.stats.variance import CONFIDENCE
 from instructsel.verification.grades_table import Run
 
 Floats = NDArray[np.float64]
@@ -286,7 +286,11 @@ PREFERENCE: Final = "preference"
 """The unit of a judge's grades: 1 the model, 0 the reference, 0.5 a tie."""
 
 
+LEAKAGE: Final = "leakage"
+
+
 CIRCULAR: Final = "circular"
+"""In the record of a grade: whether the grader's own model ranked the rows of the arm."""
 
 
 def win_rates(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
@@ -315,7 +319,9 @@ def _win_rate(runs: Sequence[Run]) -> dict[str, Any]:
         preferences += own
         flags.update(run.grades.record.get("flags") or {})
         if any(value is not None for value in own):
-            each.append({"draw": run.draw, "seed": run.seed, **win_rate(own).as_dict(), "official": run.grades.record.get("official")})
+            each.append(
+                {"replicate": run.replicate, "seed": run.seed, **win_rate(own).as_dict(), "official": run.grades.record.get("official")}
+            )
     if not each:
         return {"runs": [], "reason": "no pair has a preference"}
     whole = win_rate(preferences)
@@ -330,11 +336,11 @@ def _win_rate(runs: Sequence[Run]) -> dict[str, Any]:
         "length_controlled": length_controlled(preferences, differences).as_dict() if known else None,
         "official_length_controlled": statistics.fmean(official) if len(official) == len(each) else None,
         "flags": dict(sorted(flags.items())),
-        CIRCULAR: any(run.grades.record.get(CIRCULAR) for run in runs),
+        LEAKAGE: any(run.grades.record.get(CIRCULAR) for run in runs),
     }
 
 
-def length_biases(runs: Iterable[Run], *, level: float = LEVEL) -> dict[str, dict[str, Any]]:
+def length_biases(runs: Iterable[Run], *, confidence: float = CONFIDENCE) -> dict[str, dict[str, Any]]:
     """Judge → how closely win rates follow the mean length of the answers, a pair a model."""
     found: dict[str, tuple[list[float], list[float]]] = {}
     for run in runs:
@@ -343,7 +349,7 @@ def length_biases(runs: Iterable[Run], *, level: float = LEVEL) -> dict[str, dic
             x, y = found.setdefault(run.grades.grader, ([], []))
             x.append(statistics.fmean(lengths))
             y.append(100.0 * float(run.grades.values[run.grades.valid].mean()))
-    return {judge: length_bias(x, y, level=level).as_dict() for judge, (x, y) in sorted(found.items())}
+    return {judge: length_bias(x, y, confidence=confidence).as_dict() for judge, (x, y) in sorted(found.items())}
 
 
 __all__ = ["LengthControlled", "WinRate", "length_controlled", "swapped", "win_rate"]

@@ -79,7 +79,9 @@ def test_every_comparison_has_a_row_and_what_holds_for_several_is_said_once(run:
     told = json.loads(run("--eval", "held.jsonl", "-o", "v", "--json").stdout)["verdicts"]["verdicts"]
     lines = run("--eval", "held.jsonl", "-o", "v").stdout.split("\n")
     for each in told:
-        row = next(line for line in lines if line.startswith(each["grader"]) and f" {each['baseline']} " in line and each["word"] in line)
+        row = next(
+            line for line in lines if line.startswith(each["grader"]) and f" {each['baseline']} " in line and each["outcome"] in line
+        )
         # No word without what would have been found.
         assert each["interval"]["detectable"] is None or f"{each['interval']['detectable']:.4f}" in row
     notes = [note for each in told for note in each["interval"]["notes"]]
@@ -102,10 +104,10 @@ def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run:
     assert json.loads(again.stdout)["verdicts"] == told["verdicts"]
     assert {path.name: path.stat().st_mtime_ns for path in (place / "v" / "runs").iterdir()} == before
     # What is required and not shown ends with 1, what is shown with 0; the runs are those of before.
-    assert run("--eval", "held.jsonl", "-o", "v", "--require", "better").exit_code == (0 if against_random["word"] == "better" else 1)
-    assert run("--eval", "held.jsonl", "-o", "v", "--require", "not-worse", "--margin", "50").exit_code == 0
-    close = run("--eval", "held.jsonl", "-o", "v", "--require", "not-worse", "--margin", "1e-9")
-    assert close.exit_code == (0 if against_random["word"] == "better" else 1)
+    assert run("--eval", "held.jsonl", "-o", "v", "--require", "better").exit_code == (0 if against_random["outcome"] == "better" else 1)
+    assert run("--eval", "held.jsonl", "-o", "v", "--require", "non-inferior", "--margin", "50").exit_code == 0
+    close = run("--eval", "held.jsonl", "-o", "v", "--require", "non-inferior", "--margin", "1e-9")
+    assert close.exit_code == (0 if against_random["outcome"] == "better" else 1)
     spoken = run("--eval", "held.jsonl", "-o", "v")
     assert "Against random: " in spoken.stdout and "% interval" in spoken.stdout and "four times in five" in spoken.stdout
     assert "8 fine-tunes of 1 steps of 16 rows each" in spoken.stderr
@@ -118,12 +120,12 @@ def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run:
         (["--eval", "held.jsonl", "-o", "w", "--baseline", "longst"], 2, "There is no arm longst"),
         (["--eval", "held.jsonl", "-o", "w", "--no-beside"], 2, "There is no arm"),
         (["--eval", "held.jsonl", "-o", "w", "--require", "best"], 2, "There is no requirement 'best'"),
-        (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse"], 2, "go together"),
+        (["--eval", "held.jsonl", "-o", "w", "--require", "non-inferior"], 2, "go together"),
         (["--eval", "held.jsonl", "-o", "w", "--margin", "0.1"], 2, "go together"),
-        (["--eval", "held.jsonl", "-o", "w", "--level", "95"], 2, "A level of 95.0 cannot be"),
-        (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse", "--margin", "-1"], 2, "A margin of -1 cannot be"),
-        (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse", "--margin", "los=1"], 2, "There is no grader 'los'"),
-        (["--eval", "held.jsonl", "-o", "w", "--require", "not-worse", "--margin", "1", "--margin", "loss on held=1"], 2, "given twice"),
+        (["--eval", "held.jsonl", "-o", "w", "--confidence", "95"], 2, "The confidence is 95.0"),
+        (["--eval", "held.jsonl", "-o", "w", "--require", "non-inferior", "--margin", "-1"], 2, "A margin of -1 cannot be"),
+        (["--eval", "held.jsonl", "-o", "w", "--require", "non-inferior", "--margin", "los=1"], 2, "There is no grader 'los'"),
+        (["--eval", "held.jsonl", "-o", "w", "--require", "non-inferior", "--margin", "1", "--margin", "loss on held=1"], 2, "given twice"),
         (["--instructions", "held.jsonl", "-o", "w", "--require", "better"], 2, "Nothing grades"),
         (["--eval", "held.jsonl", "-o", "w", "--alpaca-files", "."], 2, "There is no df_gamed.csv"),
         (["--eval", "held.jsonl", "-o", "held.jsonl"], 4, "held.jsonl"),
@@ -155,7 +157,7 @@ def test_fewer_than_three_random_draws_are_warned_of(run: Call) -> None:
 
 
 def test_a_margin_is_asked_of_the_grader_it_is_given_for(run: Call) -> None:
-    given = ["--eval", "held.jsonl", "-o", "v", "--require", "not-worse"]
+    given = ["--eval", "held.jsonl", "-o", "v", "--require", "non-inferior"]
     assert run(*given, "--margin", "loss on held=50").exit_code == 0
     told = json.loads(run("--eval", "held.jsonl", "-o", "v", "--json").stdout)["verdicts"]["verdicts"]
     found = next(each for each in told if each["baseline"] == "random")["interval"]
@@ -169,16 +171,16 @@ def test_a_margin_is_asked_of_the_grader_it_is_given_for(run: Call) -> None:
 
 def test_while_runs_are_left_there_is_no_verdict_and_nothing_is_shown(run: Call, place: Path) -> None:
     given = ["--eval", "held.jsonl", "-o", "left", "--limit", "3"]
-    first = run(*given, "--require", "not-worse", "--margin", "50")
+    first = run(*given, "--require", "non-inferior", "--margin", "50")
     assert first.exit_code == 1 and "runs are missing" in first.stderr
     told = json.loads(run(*given, "--json").stdout)
-    assert told["left"] and told["word"] == "not enough data" and told["lacking"]["random"] > 0
+    assert told["pending"] and told["outcome"] == "not enough data" and told["missing"]["random"] > 0
     # Nine runs, three a call: the third finishes them.
-    assert len(told["left"]) == 3
+    assert len(told["pending"]) == 3
     spoken = run(*given)
     assert spoken.exit_code == 0 and "the verdict is without" not in spoken.stdout
     last = json.loads(run("--eval", "held.jsonl", "-o", "left", "--json").stdout)
-    assert not last["left"] and not last["lacking"]
+    assert not last["pending"] and not last["missing"]
     # What was said before the first run is what was assumed then, though more is known now.
     assert last["power"] == told["power"] and last["power"][0]["assumed"] and last["power"][0]["before"]
     # Of other items it is another statement, and it was not made before the first run.

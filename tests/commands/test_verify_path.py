@@ -132,14 +132,14 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
     page = invoke("report", "chosen.selection.parquet", "whole", "-o", "page.html", "-q")
     assert page.exit_code == 0, page.output
     html = (place / "page.html").read_text()
-    assert f"Verdict against random: {told['word']}." in html and "choosing the rows, seconds" in html
+    assert f"Verdict against random: {told['outcome']}." in html and "choosing the rows, seconds" in html
     assert "What every subset&#39;s rows came to" in html
     assert "win rate: preferred to the reference" in html and "What the plan could find" in html and "before the first run" in html
     invoke("report", "whole", "-o", "page.json", "-q")
     assert json.loads((place / "page.json").read_text())
     # Grades that are not those the verdict was of: the verdict is left out.
     verdict = json.loads((place / "whole" / "verdict.json").read_text())
-    (place / "whole" / "verdict.json").write_text(json.dumps({**verdict, "word": "better than anything"}))
+    (place / "whole" / "verdict.json").write_text(json.dumps({**verdict, "outcome": "better than anything"}))
     invoke("report", "whole", "-o", "page.html", "-q")
     assert "better than anything" not in (place / "page.html").read_text()
 
@@ -217,9 +217,9 @@ def test_models_and_results_that_are_finished_are_compared_without_training(plac
         )
     given = ["verify", "--results", "selection=mine.json", "--results", "random=theirs.json", "--json"]
     none = invoke(*given, "-o", "results")
-    assert json.loads(none.stdout)["word"] == "not enough data", none.output
-    some = invoke(*given, "-o", "results", "--speaks-of", "these models", "--require", "better")
-    assert some.exit_code == 0 and json.loads(some.stdout)["word"] == "better", some.output
+    assert json.loads(none.stdout)["outcome"] == "not enough data", none.output
+    some = invoke(*given, "-o", "results", "--generalize-to", "items", "--require", "better")
+    assert some.exit_code == 0 and json.loads(some.stdout)["outcome"] == "better", some.output
     rate = json.loads(some.stdout)["win_rates"]["judged_outputs"]["selection"]
     assert rate["wins"] == 36 and rate["length_controlled"]["reason"].startswith("All length differences are equal")
     (place / "theirs.json").write_text(json.dumps([{**row, "annotator": "another"} for row in rows_of]))
@@ -234,7 +234,7 @@ def test_a_base_that_is_no_better_than_chance_carries_no_verdict(verify: Call, p
     given = ["--base", "poor", "--eval", "held.jsonl", "-o", "poor-v", "--no-beside", "--pool", "pool.jsonl"]
     done = verify(*given, seeds=1)
     assert done.exit_code == 0 and "Against random: not enough model." in done.stdout and "mmlu 0.240 (chance 0.25)" in done.stdout
-    assert verify(*given, "--require", "not-worse", "--margin", "100", seeds=1).exit_code == 1
+    assert verify(*given, "--require", "non-inferior", "--margin", "100", seeds=1).exit_code == 1
     (place / "poor" / "tinybase.json").write_text("{")
     assert verify(*given, seeds=1).exit_code == 3
 
@@ -248,7 +248,7 @@ def test_a_base_that_is_no_better_than_chance_carries_no_verdict(verify: Call, p
         (["--instructions", "pool.jsonl"], 3, "in the pool"),
         (["--whole-pool"], 2, "needs the pool"),
         (["--arm", "selection=held.jsonl"], 2, "named twice"),
-        (["--speaks-of", "everything"], 2, "target of a verdict"),
+        (["--generalize-to", "everything"], 2, "estimand"),
         (["--pilot", "absent.parquet"], 3, "absent.parquet"),
     ],
 )

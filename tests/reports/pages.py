@@ -91,24 +91,24 @@ def scores(of: Selection, columns: Mapping[str, Any], **manifest: Any) -> ScoreT
     return ScoreTable.from_columns(of.frame["id"].to_list(), told, {"indicators": described, **manifest})
 
 
-def verdict(baseline: str = "random", word: str = "better", grader: str = "loss", **interval: Any) -> dict[str, Any]:
+def verdict(baseline: str = "random", outcome: str = "better", grader: str = "loss", **interval: Any) -> dict[str, Any]:
     """A verdict as plain data."""
     found = {
         "estimate": -0.25,
         "low": -0.5,
         "high": -0.125,
-        "level": 0.95,
+        "confidence": 0.95,
         "detectable": 0.2,
         "n_items": 100,
-        "n_draws": [1, 3],
+        "n_replicates": [1, 3],
         "n_seeds": [3, 3],
     }
     return {
         "selection": "mine",
         "baseline": baseline,
         "grader": grader,
-        "word": word,
-        "interval": {**found, "target": "new runs", "method": "mixed", **interval},
+        "outcome": outcome,
+        "interval": {**found, "generalize_to": "both", "method": "mixed", **interval},
         "scale": {"unit": "nats", "higher_is_better": False},
         "p_adjusted": 0.01,
         "missing": 0,
@@ -116,9 +116,9 @@ def verdict(baseline: str = "random", word: str = "better", grader: str = "loss"
     }
 
 
-def verification(*verdicts: Mapping[str, Any], word: str = "better") -> dict[str, Any]:
+def verification(*verdicts: Mapping[str, Any], outcome: str = "better") -> dict[str, Any]:
     """A verification as plain data."""
-    return {"kind": "verification", "arms": {}, "graders": {}, "verdicts": {"word": word, "verdicts": list(verdicts)}}
+    return {"kind": "verification", "arms": {}, "graders": {}, "verdicts": {"outcome": outcome, "verdicts": list(verdicts)}}
 
 
 def size_curve() -> dict[str, Any]:
@@ -160,10 +160,10 @@ SKILLS: dict[str, Any] = {
     "skills": ["reasoning", "coding"],
     "rows": {
         "base": {"reasoning": {"value": 0.25}, "coding": {"value": 0.5}},
-        "mine": {"reasoning": {"value": 0.375, "forgot": False}, "coding": {"value": 0.4375, "forgot": True}},
+        "mine": {"reasoning": {"value": 0.375, "regressed": False}, "coding": {"value": 0.4375, "regressed": True}},
     },
 }
-BIAS: dict[str, Any] = {"r": 0.75, "low": 0.25, "high": 0.9375, "r_log": 0.8, "rank": 0.7, "n": 8, "level": 0.95, "reason": None}
+BIAS: dict[str, Any] = {"r": 0.75, "low": 0.25, "high": 0.9375, "r_log": 0.8, "rank": 0.7, "n": 8, "confidence": 0.95, "reason": None}
 
 
 def everything() -> list[Any]:
@@ -195,8 +195,8 @@ def everything() -> list[Any]:
     account = {"read": 64, "kept": 60, "examples": 60, "dropped": {"no_response": 1}, "quarantined": {"invalid_json": 3}}
     table = scores(chosen, {"len": length, "rew": [None, *reward[1:]]}, pool={"account": account, "fingerprint": "f" * 32})
     means = [
-        {"arm": "mine", "draw": 0, "seed": 1, "items": 100, "mean": 1.5},
-        {"arm": "random", "draw": 0, "seed": 1, "items": 99, "mean": 1.75},
+        {"arm": "mine", "replicate": 0, "seed": 1, "items": 100, "mean": 1.5},
+        {"arm": "random", "replicate": 0, "seed": 1, "items": 99, "mean": 1.75},
     ]
     graded = {
         **verification(verdict(), verdict("longest", "no detectable difference", estimate=0.01, low=-0.1, high=0.12)),

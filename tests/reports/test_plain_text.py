@@ -62,7 +62,9 @@ def folder(place: Path, **changes: Any) -> Path:
     )
     told, _ = summary(verified, selection="selection", against="random", base="base", **changes)
     place.mkdir()
-    said = {key: told[key] for key in ("verdicts", "costs", "selection", "against", "word", "model", "lacking", "target", "circular")}
+    said = {
+        key: told[key] for key in ("verdicts", "costs", "selection", "against", "outcome", "model", "missing", "generalize_to", "leakage")
+    }
     verified.verification.write(place / "verification.parquet", run=said)
     told = orjson.loads(dump_json({**told, "table": (read_manifest(place / "verification.parquet") or {})["sha256"]}))
     (place / "verdict.json").write_bytes(dump_json({**told, "digest": fingerprint(told)}))
@@ -77,7 +79,7 @@ def said(*results: Any, **settings: Any) -> list[str]:
 def test_the_headline_is_the_word_against_the_baseline_it_is_about(tmp_path: Path) -> None:
     place = folder(tmp_path / "v")
     # Over all baselines, the base among them, the word would be another one.
-    assert json.loads((place / "verdict.json").read_text())["verdicts"]["word"] == "better"
+    assert json.loads((place / "verdict.json").read_text())["verdicts"]["outcome"] == "better"
     for given in (place, place / "verdict.json", place / "verification.parquet"):
         lines = said(given)
         assert lines[0] == "Verdict against random: no detectable difference."
@@ -146,23 +148,23 @@ def test_a_circular_grader_decides_no_headline_wherever_the_verdicts_come_from(t
     for given in (place, place / "verdict.json", place / "verification.parquet"):
         lines = said(given)
         assert lines[0] == "Verdict against random: no detectable difference."
-        assert any(line.startswith("selection against random on reward: better (circular)") for line in lines)
+        assert any(line.startswith("selection against random on reward: better (leakage)") for line in lines)
         assert "reward also ranked the rows of selection" in report(given).html()
     # For random, too, it is the selection that the reward model ranked: against it the grader is circular, against the base it is not.
     lines = said(place, arm="random")
-    assert any("random against selection on reward: worse (circular)" in line for line in lines)
+    assert any("random against selection on reward: worse (leakage)" in line for line in lines)
     # Without what verify said, the grades and what was kept with them say the same.
     (place / "verdict.json").unlink()
     assert said(place)[0] == "Verdict against random: no detectable difference."
     # An earlier release wrote the graders without the arms.
     assert (
-        "Circular: reward also ranked the rows of an arm"
+        "Leakage: reward also ranked the rows of an arm"
         in report({"verdicts": {"word": "better", "verdicts": []}, "circular": ["reward"]}).markdown()
     )
 
 
 def test_what_a_verdict_speaks_of_is_what_it_was_asked_for(tmp_path: Path) -> None:
-    place = folder(tmp_path / "v", target="these models")
+    place = folder(tmp_path / "v", generalize_to="items")
     (place / "verdict.json").unlink()
     html = report(place).html()
-    assert "these models" in html and "new runs" not in html
+    assert "generalizes to" in html and ">items<" in html and ">both<" not in html

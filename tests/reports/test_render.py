@@ -233,14 +233,14 @@ def hostile(payloads: Sequence[str] = PAYLOADS) -> list[Any]:
     table = scores(chosen, values, pool={"account": {**account, "read": n + len(account["quarantined"])}, "fingerprint": payloads[2]})
     table = ScoreTable(table.frame, {**table.manifest, "indicators": described})
     verdicts = [{**verdict(each, each, grader=payloads[0]), "sentence": each, "reason": each} for each in payloads]
-    graded = verification(*verdicts, word=payloads[0])
+    graded = verification(*verdicts, outcome=payloads[0])
     graded["arms"] = {each: {each: [0]} for each in dict.fromkeys(payloads)}
-    means = [{"arm": each, "draw": 0, "seed": 0, "items": 1, "mean": 1.0} for each in payloads]
+    means = [{"arm": each, "replicate": 0, "seed": 0, "items": 1, "mean": 1.0} for each in payloads]
     graded["graders"] = {payloads[1]: {"means": means, "reasons": dict.fromkeys(payloads, 1)}}
     skills = {
         "base": payloads[0],
         "skills": list(payloads),
-        "rows": {each: {name: {"value": 1.0, "forgot": True} for name in payloads} for each in payloads[:5]},
+        "rows": {each: {name: {"value": 1.0, "regressed": True} for name in payloads} for each in payloads[:5]},
     }
     sizes = {
         **size_curve(),
@@ -488,7 +488,7 @@ def test_a_forest_plot_draws_interval_estimate_and_what_would_be_missed() -> Non
     )
     whisker = next(each.get("d", "") for each in root.iter(f"{SVG}path") if each.get("class") == "whisker")
     assert [float(each) for each in re.findall(r"[MH]([\d.]+)", whisker)] == pytest.approx([place(-3), place(-1)], abs=0.01)
-    assert {"better", "not enough data"} <= {each.text for each in root.iter(f"{SVG}text") if each.get("class") == "word"}
+    assert {"better", "not enough data"} <= {each.text for each in root.iter(f"{SVG}text") if each.get("class") == "outcome"}
     with pytest.raises(UsageError, match="a difference that is known"):
         charts.forest(rows[1:], title="t", x_label="x")
     with pytest.raises(UsageError, match="finite"):
@@ -526,7 +526,7 @@ def test_light_and_dark_are_both_readable(whole: Report) -> None:
         paper = "#ffffff" if ".bar-a { fill: #6b7786" in mode else "#14191f"
         for name, color in re.findall(r"\.(chosen|other|bar-a|bar-b|whisker)[^{]*\{[^}]*?(#[0-9a-f]{6})", mode):
             assert contrast(color, paper) >= 3, name
-        (word,) = re.findall(r"\.word \{[^}]*?fill: (#[0-9a-f]{6})", mode)
+        (word,) = re.findall(r"\.outcome \{[^}]*?fill: (#[0-9a-f]{6})", mode)
         assert contrast(word, paper) >= 4.5
 
 
@@ -626,7 +626,7 @@ def test_skills_beyond_the_limit_are_counted() -> None:
     many = {
         **SKILLS,
         "skills": [f"s{at}" for at in range(150)],
-        "rows": {"base": {}, "mine": {f"s{at}": {"value": 0.5, "forgot": True} for at in range(150)}},
+        "rows": {"base": {}, "mine": {f"s{at}": {"value": 0.5, "regressed": True} for at in range(150)}},
     }
     rows = tables_of(report(many))["skills-1"]["rows"]
     assert len(rows) == 100 and rows[-1]["skill"] == "51 other skills" and sum(row["n_forgot"] for row in rows) == 150

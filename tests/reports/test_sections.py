@@ -286,11 +286,13 @@ def test_verdicts_of_a_verification_are_made_against_every_other_arm(tmp_path: P
     from instructsel.stats.power import Plan
 
     found = graded(
-        *arms(np.random.default_rng(0), Plan(draws=1, seeds=3, baseline_draws=3, baseline_seeds=1, items=60), Truth(), effect=-0.5)
+        *arms(
+            np.random.default_rng(0), Plan(replicates=1, seeds=3, baseline_replicates=3, baseline_seeds=1, items=60), Truth(), effect=-0.5
+        )
     )
     (row,) = table("verdicts-1", found)
-    expected = found.verdict("selection", "random", "loss", repeats=0)
-    assert (row["grader"], row["baseline"], row["verdict"]) == ("loss", "random", expected.word)
+    expected = found.verdict("selection", "random", "loss", n_resamples=0)
+    assert (row["grader"], row["baseline"], row["verdict"]) == ("loss", "random", expected.outcome)
     assert (row["difference"], row["low"], row["high"]) == (expected.interval.estimate, expected.interval.low, expected.interval.high)
     assert row["detectable"] == expected.interval.detectable
     (chart,) = [part for part in parts(found) if part.get("kind") == "forest"]
@@ -300,9 +302,9 @@ def test_verdicts_of_a_verification_are_made_against_every_other_arm(tmp_path: P
     for name in ("verification.parquet", "verification.parquet.json"):
         assert table("verdicts-1", tmp_path / name) == table("verdicts-1", found)
     # A verification that was judged at another level is reported at that level, and its folder will do.
-    strict = found.verdicts("selection", ["random"], level=0.99, repeats=0).as_dict()
+    strict = found.verdicts("selection", ["random"], confidence=0.99, n_resamples=0).as_dict()
     found.write(tmp_path / "verification.parquet", run={"verdicts": strict})
-    assert table("verdicts-1", tmp_path)[0]["level"] == pytest.approx(0.99)
+    assert table("verdicts-1", tmp_path)[0]["confidence"] == pytest.approx(0.99)
     assert table("verdicts-1", tmp_path)[0]["low"] == strict["verdicts"][0]["interval"]["low"]
     assert table("verdicts-1", found, arm="random")[0]["baseline"] == "selection"
     with pytest.raises(UsageError, match="no arm 'nobody'"):
@@ -324,7 +326,9 @@ def test_arms_that_do_not_say_which_is_the_selection_are_refused() -> None:
 def test_every_part_of_a_verification_has_its_table() -> None:
     rate = {"n_total": 4, "n_null": 0, "wins": 2, "ties": 1, "losses": 1, "win_rate": 62.5, "standard_error": 20.0}
     controlled = {"win_rate": 55.0, "raw_win_rate": 62.5, "length_coefficient": 0.5, "reason": None, "note": "Not the leaderboard's."}
-    results = [verification(verdict(word="not enough data", estimate=None, low=None, high=None, detectable=None), word="not enough data")]
+    results = [
+        verification(verdict(outcome="not enough data", estimate=None, low=None, high=None, detectable=None), outcome="not enough data")
+    ]
     results += [SKILLS, BIAS, rate, controlled]
     assert table("verdicts-1", *results)[0]["difference"] is None
     assert not [part for part in parts(*results) if part.get("kind") == "forest"]

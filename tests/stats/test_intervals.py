@@ -18,29 +18,29 @@ from instructsel.stats.power import Plan, Spread, power
 from instructsel.stats.variance import ArmValues, Components, Side, Squares, components
 from tests.verification.simulated import Truth, arms
 
-# One draw of three seeds against three draws of three: what the commands plan.
+# One replicate of three seeds against three replicates of three: what the commands plan.
 USUAL = Plan(items=100)
 DESIGNS = {
-    "one draw of three seeds against three draws of three": USUAL,
-    "one draw of two seeds against three draws of two": Plan(100, seeds=2, baseline_seeds=2),
-    "one run against four draws of two": Plan(100, seeds=1, baseline_draws=4, baseline_seeds=2),
-    "four draws of one seed against four": Plan(100, draws=4, seeds=1, baseline_draws=4, baseline_seeds=1),
-    "a fixed subset a side, of four seeds each": Plan(100, seeds=4, baseline_draws=1, baseline_seeds=4),
+    "one replicate of three seeds against three replicates of three": USUAL,
+    "one replicate of two seeds against three replicates of two": Plan(100, seeds=2, baseline_seeds=2),
+    "one run against four replicates of two": Plan(100, seeds=1, baseline_replicates=4, baseline_seeds=2),
+    "four replicates of one seed against four": Plan(100, replicates=4, seeds=1, baseline_replicates=4, baseline_seeds=1),
+    "a fixed subset a side, of four seeds each": Plan(100, seeds=4, baseline_replicates=1, baseline_seeds=4),
 }
 TRUTHS = {
     "runs vary as much as items": Truth(),
-    "items vary most": Truth(items=0.8, residual=0.5, seeds=0.001, draws=0.001),
-    "runs vary most": Truth(items=0.1, residual=0.2, seeds=0.02, draws=0.02),
+    "items vary most": Truth(items=0.8, residual=0.5, seeds=0.001, replicates=0.001),
+    "runs vary most": Truth(items=0.1, residual=0.2, seeds=0.02, replicates=0.02),
 }
 
 
-def one(name: str, rows: list[list[float]], draws: list[int] | None = None) -> ArmValues:
-    return ArmValues(name, tuple(draws if draws is not None else range(len(rows))), np.array(rows, dtype=np.float64))
+def one(name: str, rows: list[list[float]], replicates: list[int] | None = None) -> ArmValues:
+    return ArmValues(name, tuple(replicates if replicates is not None else range(len(rows))), np.array(rows, dtype=np.float64))
 
 
 def test_one_run_a_side_gives_the_paired_t_interval() -> None:
     selection, baseline = one("a", [[2.0, 4.0, 6.0, 8.0]]), one("b", [[1.0, 2.0, 3.0, 4.0]])
-    found = compare(selection, baseline, target="these models")
+    found = compare(selection, baseline, generalize_to="items")
     # Differences 1, 2, 3, 4: mean 2.5, standard deviation 1.29099, / √4 = 0.645497; t(0.975, 3) = 3.182446.
     assert found.estimate == 2.5
     assert found.standard_error == pytest.approx(0.645497, abs=1e-6)
@@ -54,13 +54,13 @@ def test_one_run_a_side_gives_the_paired_t_interval() -> None:
 def test_fixed_items_give_welchs_interval_over_runs() -> None:
     random = np.random.default_rng(0)
     selection, baseline = one("a", random.normal(1, 1, (4, 5)).tolist()), one("b", random.normal(0, 2, (6, 5)).tolist())
-    found = compare(selection, baseline, target="these items")
+    found = compare(selection, baseline, generalize_to="runs")
     theirs: Any = stats.ttest_ind(selection.values.mean(axis=1), baseline.values.mean(axis=1), equal_var=False)
     assert (found.p, found.df) == (pytest.approx(theirs.pvalue, rel=1e-10), pytest.approx(theirs.df, rel=1e-10))
-    assert found.method == "t over draws"
+    assert found.method == "t over replicates"
     # A benchmark that gives one number: runs are all there is to go by.
     single = compare(
-        ArmValues("a", (0, 1, 2), selection.values[:3, :1]), ArmValues("b", (0, 1, 2), baseline.values[:3, :1]), target="these items"
+        ArmValues("a", (0, 1, 2), selection.values[:3, :1]), ArmValues("b", (0, 1, 2), baseline.values[:3, :1]), generalize_to="runs"
     )
     again: Any = stats.ttest_ind(selection.values[:3, 0], baseline.values[:3, 0], equal_var=False)
     assert single.p == pytest.approx(again.pvalue, rel=1e-10)
@@ -71,14 +71,14 @@ def test_the_mean_squares_are_those_of_the_table() -> None:
     # Row means 2 and 4: variance 2. Residuals ∓1, ±1: squares 4 over one degree of freedom.
     found = Squares.of(one("a", [[1, 3], [5, 3]]))
     assert (found.between, found.residual, found.within_df) == (2.0, 4.0, 0)
-    # The same two rows as seeds of one draw, and another draw with one seed: draws of mean 3 and 6.
+    # The same two rows as seeds of one replicate, and another replicate with one seed: replicates of mean 3 and 6.
     nested = Squares.of(one("a", [[1, 3], [5, 3], [6, 6]], [0, 0, 1]))
     assert (nested.within, nested.within_residual, nested.within_df) == (2.0, 4.0, 1)
     assert (nested.between, nested.residual) == (4.5, 0.0)
 
 
 def test_the_variance_counts_the_residual_once() -> None:
-    sides = (Side("a", "draws", 3, 0.5, 20.0, 2, ("draws", "a")), Side("b", "draws", 4, 0.1, 20.0, 3, ("draws", "b")))
+    sides = (Side("a", "replicates", 3, 0.5, 20.0, 2, ("replicates", "a")), Side("b", "replicates", 4, 0.1, 20.0, 3, ("replicates", "b")))
     # Over items 2 / 100; a: 0.5 − 20 / 100 = 0.3, / 3; b: 0.1 is less than its residual 0.2, so that nothing is left.
     spread = Spread(100, 2.0, sides)
     assert spread.variance == pytest.approx(0.02 + 0.1)
@@ -89,7 +89,7 @@ def test_the_variance_counts_the_residual_once() -> None:
 def test_a_draw_counts_once_however_many_seeds_it_has() -> None:
     found = compare(one("a", [[4, 4.5]] * 3, [0, 0, 0]), one("b", [[1, 1], [1, 1], [4, 4]], [0, 0, 1]))
     assert found.estimate == pytest.approx(4.25 - 2.5)
-    assert (found.n_draws, found.n_seeds) == ((1, 2), (3, 3))
+    assert (found.n_replicates, found.n_seeds) == ((1, 2), (3, 3))
 
 
 def test_one_run_a_side_is_not_enough_for_new_runs() -> None:
@@ -101,7 +101,7 @@ def test_one_run_a_side_is_not_enough_for_new_runs() -> None:
 
 def test_a_single_run_takes_the_variance_of_the_others_seeds() -> None:
     random = np.random.default_rng(1)
-    selection, baseline = arms(random, Plan(50, seeds=1, baseline_draws=1, baseline_seeds=4), Truth(seeds=0.5))
+    selection, baseline = arms(random, Plan(50, seeds=1, baseline_replicates=1, baseline_seeds=4), Truth(seeds=0.5))
     found = compare(selection, baseline)
     assert found.spread is not None
     # Its own part is that variance / 1, the baseline's that / 4: one source of 3 degrees of freedom, not two.
@@ -111,14 +111,14 @@ def test_a_single_run_takes_the_variance_of_the_others_seeds() -> None:
     assert found.standard_error == pytest.approx(math.sqrt(expected))
     assert any("taken from all arms" in note for note in found.notes)
     # The same where it is a third arm that has the seeds.
-    third = ArmValues("third", baseline.draws, baseline.values)
+    third = ArmValues("third", baseline.replicates, baseline.values)
     single = ArmValues("random", (0,), baseline.values[:1])
     assert compare(selection, single).reason is not None
     assert compare(selection, single, others=[third]).p is not None
 
 
 def test_without_any_seeds_the_variance_between_draws_stands_in() -> None:
-    selection, baseline = arms(np.random.default_rng(2), Plan(50, seeds=1, baseline_seeds=1), Truth(draws=0.5))
+    selection, baseline = arms(np.random.default_rng(2), Plan(50, seeds=1, baseline_seeds=1), Truth(replicates=0.5))
     found = compare(selection, baseline)
     assert any("stands in" in note for note in found.notes)
     run = Squares.of(baseline)
@@ -128,8 +128,8 @@ def test_without_any_seeds_the_variance_between_draws_stands_in() -> None:
 
 
 def test_two_runs_a_side_say_how_far_the_interval_can_be_trusted() -> None:
-    selection, baseline = arms(np.random.default_rng(3), Plan(50, draws=2, seeds=1, baseline_seeds=1), Truth())
-    assert any("selection has 2 draws" in note for note in compare(selection, baseline).notes)
+    selection, baseline = arms(np.random.default_rng(3), Plan(50, replicates=2, seeds=1, baseline_seeds=1), Truth())
+    assert any("selection has 2 replicates" in note for note in compare(selection, baseline).notes)
 
 
 def test_what_does_not_vary_has_no_interval() -> None:
@@ -154,7 +154,12 @@ def test_a_variance_that_is_rounding_gives_no_interval_of_no_width() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"), [({"level": 1.0}, "level of 1.0"), ({"level": 0.0}, "level of 0.0"), ({"target": "all"}, "no target 'all'")]
+    ("settings", "said"),
+    [
+        ({"confidence": 1.0}, "confidence is 1.0"),
+        ({"confidence": 0.0}, "confidence is 0.0"),
+        ({"generalize_to": "all"}, "no estimand 'all'"),
+    ],
 )
 def test_a_question_that_cannot_be_is_refused(settings: dict[str, object], said: str) -> None:
     arm = one("a", [[1.0, 2.0]])
@@ -206,11 +211,11 @@ def test_where_the_selection_s_runs_vary_more_than_the_others_an_interval_from_t
     for _ in range(500):
         items = random.normal(0, 1, 100)
 
-        def arm(name: str, draws: int, spread: float, effect: float, items: Any = items) -> ArmValues:
-            runs = [random.normal(0, spread) * (draws > 1) + random.normal(0, spread, 2) for _ in range(draws)]
+        def arm(name: str, replicates: int, spread: float, effect: float, items: Any = items) -> ArmValues:
+            runs = [random.normal(0, spread) * (replicates > 1) + random.normal(0, spread, 2) for _ in range(replicates)]
             own = items + effect + random.normal(0, 0.3, 100)
-            values = np.concatenate(runs)[:, None] + own + random.normal(0, 0.5, (2 * draws, 100))
-            return ArmValues(name, tuple(np.repeat(np.arange(draws), 2).tolist()), values)
+            values = np.concatenate(runs)[:, None] + own + random.normal(0, 0.5, (2 * replicates, 100))
+            return ArmValues(name, tuple(np.repeat(np.arange(replicates), 2).tolist()), values)
 
         found = compare(arm("selection", 1, 0.14, 0.3), arm("random", 3, 0.07, 0.0))
         assert found.low is not None and found.high is not None and any("as if all varied alike" in note for note in found.notes)
@@ -255,16 +260,16 @@ def test_the_minimal_detectable_effect_is_found_four_times_in_five() -> None:
     planned = power(USUAL, Truth().components, effect=1.0)
     assert power(USUAL, Truth().components, effect=planned.detectable).power == pytest.approx(0.8, abs=1e-6)
     assert simulated_power(USUAL, Truth(), planned.detectable, 500, 15) == pytest.approx(0.8, abs=0.05)
-    assert power(USUAL, Truth().components, effect=planned.detectable, level=0.99).power < 0.7
+    assert power(USUAL, Truth().components, effect=planned.detectable, confidence=0.99).power < 0.7
 
 
 def test_over_items_power_is_that_of_the_paired_t_test() -> None:
     # A standard deviation of differences of 1 and 25 items: a textbook's noncentral t.
     planned = power(
-        Plan(25, seeds=1, baseline_draws=1, baseline_seeds=1),
+        Plan(25, seeds=1, baseline_replicates=1, baseline_seeds=1),
         Components(1.0, 0.0, None, None),
         effect=0.6,
-        target="these models",
+        generalize_to="items",
     )
     critical = stats.t.ppf(0.975, 24)
     assert planned.power == pytest.approx(stats.nct.sf(critical, 24, 0.6 * 5), abs=0.002)
@@ -272,7 +277,7 @@ def test_over_items_power_is_that_of_the_paired_t_test() -> None:
 
 
 def test_what_is_needed_is_enough_and_one_less_is_not() -> None:
-    selection, baseline = arms(np.random.default_rng(16), Plan(60, seeds=4, baseline_draws=4), Truth(seeds=0.002, draws=0.002))
+    selection, baseline = arms(np.random.default_rng(16), Plan(60, seeds=4, baseline_replicates=4), Truth(seeds=0.002, replicates=0.002))
     found = compare(selection, baseline)
     assert found.spread is not None and found.item_sd is not None
     needed = found.needed(0.25)
@@ -286,7 +291,7 @@ def test_what_is_needed_is_enough_and_one_less_is_not() -> None:
 
 
 def test_the_same_size_has_the_same_spread() -> None:
-    found = compare(*arms(np.random.default_rng(17), Plan(60, draws=4), Truth(seeds=0.1, draws=0.1)))
+    found = compare(*arms(np.random.default_rng(17), Plan(60, replicates=4), Truth(seeds=0.1, replicates=0.1)))
     assert found.spread is not None
     same = found.spread.scaled(n_items=60)
     assert (same.variance, same.df) == (pytest.approx(found.spread.variance), pytest.approx(found.spread.df))
@@ -294,23 +299,23 @@ def test_the_same_size_has_the_same_spread() -> None:
 
 
 def test_components_of_a_large_pilot_are_those_planted() -> None:
-    truth = Truth(items=0.4, residual=0.3, seeds=0.05, draws=0.1)
-    plan = Plan(400, draws=12, seeds=3, baseline_draws=12, baseline_seeds=3)
+    truth = Truth(items=0.4, residual=0.3, seeds=0.05, replicates=0.1)
+    plan = Plan(400, replicates=12, seeds=3, baseline_replicates=12, baseline_seeds=3)
     found = components(*arms(np.random.default_rng(18), plan, truth))
     assert found.residual == pytest.approx(0.3, rel=0.05)
     assert found.items == pytest.approx(0.4, rel=0.2)
     assert found.seeds == pytest.approx(0.05, rel=0.5)
-    assert found.draws == pytest.approx(0.1, rel=0.7)
+    assert found.replicates == pytest.approx(0.1, rel=0.7)
     assert found.item_sd == pytest.approx(truth.components.item_sd, rel=0.1)
 
 
 def test_a_plan_that_needs_an_unknown_variance_is_refused() -> None:
-    with pytest.raises(UsageError, match="between draws"):
+    with pytest.raises(UsageError, match="between replicates"):
         power(USUAL, Components(1.0, 1.0, 0.1, None), effect=0.1)
     with pytest.raises(UsageError, match="how much runs vary"):
-        power(Plan(50, seeds=1, baseline_draws=1, baseline_seeds=1), Components(1.0, 1.0, 0.1, 0.1), effect=0.1)
-    # A pilot with one seed a draw knows draws and seeds only together; that is enough for more of the same.
-    assert power(Plan(50, draws=3, seeds=1, baseline_seeds=1), Components(1.0, 1.0, None, 0.1), effect=0.1).power < 0.2
+        power(Plan(50, seeds=1, baseline_replicates=1, baseline_seeds=1), Components(1.0, 1.0, 0.1, 0.1), effect=0.1)
+    # A pilot with one seed a replicate knows replicates and seeds only together; that is enough for more of the same.
+    assert power(Plan(50, replicates=3, seeds=1, baseline_seeds=1), Components(1.0, 1.0, None, 0.1), effect=0.1).power < 0.2
     with pytest.raises(UsageError, match="The variance seeds is -1"):
         Components(1.0, 1.0, -1.0, 0.1)
     with pytest.raises(UsageError, match="0 seeds"):
@@ -318,19 +323,19 @@ def test_a_plan_that_needs_an_unknown_variance_is_refused() -> None:
 
 
 def test_the_bootstrap_is_the_same_every_time_and_near_the_t_interval_where_there_is_much() -> None:
-    plan = Plan(200, draws=12, seeds=1, baseline_draws=12, baseline_seeds=2)
-    selection, baseline = arms(np.random.default_rng(19), plan, Truth(seeds=0.05, draws=0.05))
+    plan = Plan(200, replicates=12, seeds=1, baseline_replicates=12, baseline_seeds=2)
+    selection, baseline = arms(np.random.default_rng(19), plan, Truth(seeds=0.05, replicates=0.05))
     low, high = bootstrap(selection, baseline, seed=1)
     assert (low, high) == bootstrap(selection, baseline, seed=1) != bootstrap(selection, baseline, seed=2)
-    found = compare(selection, baseline, repeats=500, seed=1)
+    found = compare(selection, baseline, n_resamples=500, seed=1)
     assert found.low is not None and found.high is not None and found.bootstrap_low is not None
     assert (high - low) == pytest.approx(found.high - found.low, rel=0.2)
     # Over items only, it is the interval of the paired differences; over runs only, that of the runs.
-    items = compare(selection, baseline, target="these models")
+    items = compare(selection, baseline, generalize_to="items")
     assert items.low is not None and items.high is not None
-    ends = bootstrap(selection, baseline, target="these models")
+    ends = bootstrap(selection, baseline, generalize_to="items")
     assert ends == (pytest.approx(items.low, abs=0.02), pytest.approx(items.high, abs=0.02))
-    fixed = bootstrap(ArmValues("a", (0,), selection.values[:1]), ArmValues("b", (0,), baseline.values[:1]), target="these items")
+    fixed = bootstrap(ArmValues("a", (0,), selection.values[:1]), ArmValues("b", (0,), baseline.values[:1]), generalize_to="runs")
     assert fixed[0] == pytest.approx(fixed[1])
 
 

@@ -41,13 +41,13 @@ def published() -> dict[str, dict[str, float | None]]:
 
 def test_the_published_table_flags_1_6_8_8_and_5_data_sets() -> None:
     table = SkillTable.of(published(), base="vanilla")
-    assert [len(table.forgot(skill)) for skill in SKILLS] == [1, 6, 8, 8, 5, 0]
-    assert table.forgot("MMLU") == ("Self-Instruct",)
+    assert [len(table.regressed(skill)) for skill in SKILLS] == [1, 6, 8, 8, 5, 0]
+    assert table.regressed("MMLU") == ("Self-Instruct",)
     cell = table.cells["SuperNI"]["GSM"]
-    assert (cell.value, cell.change, cell.forgot, cell.by) == (4.0, pytest.approx(-10.5), True, "plain")
+    assert (cell.value, cell.change, cell.regressed, cell.by) == (4.0, pytest.approx(-10.5), True, "plain")
     # The base has no win rate: nothing is said against it.
-    assert table.cells["SuperNI"]["AlpacaEval"].forgot is None
-    assert json.loads(json.dumps(table.as_dict(), allow_nan=False))["forgot"]["BBH"] == 8
+    assert table.cells["SuperNI"]["AlpacaEval"].regressed is None
+    assert json.loads(json.dumps(table.as_dict(), allow_nan=False))["regressed"]["BBH"] == 8
 
 
 def test_completion_length_follows_the_published_win_rate() -> None:
@@ -67,22 +67,22 @@ def test_with_standard_errors_only_what_is_significant_is_flagged() -> None:
     errors = {arm: {"x": 1.0} for arm in values}
     # One-sided at 95 %: 1.645 · √2 = 2.33.
     table = SkillTable.of(values, base="base", standard_errors=errors)
-    assert table.forgot("x") == ("b",) and table.cells["a"]["x"].by == "significant"
-    assert SkillTable.of(values, base="base").forgot("x") == ("a", "b")
-    assert SkillTable.of(values, base="base", margin=3.0).forgot("x") == ("b",)
-    assert SkillTable.of(values, base="base", standard_errors=errors, margin=2.0).forgot("x") == ()
+    assert table.regressed("x") == ("b",) and table.cells["a"]["x"].by == "significant"
+    assert SkillTable.of(values, base="base").regressed("x") == ("a", "b")
+    assert SkillTable.of(values, base="base", margin=3.0).regressed("x") == ("b",)
+    assert SkillTable.of(values, base="base", standard_errors=errors, margin=2.0).regressed("x") == ()
 
 
 def test_a_skill_where_lower_is_better_turns_round() -> None:
     values = {"base": {"loss": 1.0, "score": 1.0}, "a": {"loss": 1.2, "score": 1.2}}
     table = SkillTable.of(values, base="base", higher_is_better={"loss": False})
-    assert (table.forgot("loss"), table.forgot("score")) == (("a",), ())
-    assert SkillTable.of(values, base="base", higher_is_better=False).forgot("score") == ("a",)
+    assert (table.regressed("loss"), table.regressed("score")) == (("a",), ())
+    assert SkillTable.of(values, base="base", higher_is_better=False).regressed("score") == ("a",)
 
 
 def test_a_skill_that_was_not_measured_is_not_flagged() -> None:
     table = SkillTable.of({"base": {"x": 1.0, "y": 1.0}, "a": {"x": None}, "b": {"y": 0.5}}, base="base")
-    assert (table.forgot("x"), table.forgot("y")) == ((), ("b",))
+    assert (table.regressed("x"), table.regressed("y")) == ((), ("b",))
     assert table.cells["a"]["y"].value is None
 
 
@@ -91,7 +91,7 @@ def test_a_table_that_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match="no row 'bas'"):
         SkillTable.of(values, base="bas")
     with pytest.raises(UsageError, match="no skill 'y'"):
-        SkillTable.of(values, base="base").forgot("y")
+        SkillTable.of(values, base="base").regressed("y")
     with pytest.raises(UsageError, match="value of a in x is nan"):
         SkillTable.of({**values, "a": {"x": float("nan")}}, base="base")
     with pytest.raises(UsageError, match="standard error of a in x is -1"):

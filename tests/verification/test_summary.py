@@ -1,4 +1,4 @@
-"""A verification in one piece: the base as it is, win rates, length bias, power before the run, the word."""
+"""A verification in one piece: the base as it is, win rates, length bias, power before the run, the outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from instructsel.verification.grades_table import Run
 from instructsel.verification.planned import ASSUMED, expected
 from instructsel.verification.run import Verified
 from instructsel.verification.skills import SkillTable
-from instructsel.verification.summary import NOT_ENOUGH_MODEL, circular, cost, summary
+from instructsel.verification.summary import NOT_ENOUGH_MODEL, cost, leakage, summary
 from instructsel.verification.verification import Verification
 from instructsel.verification.win_rates import length_biases, win_rates
 from tests.verification.simulated import Truth, arms
@@ -37,10 +37,10 @@ def runs(*, better: float = 0.5) -> list[Run]:
     random = np.random.default_rng(0)
     items = random.normal(3, 1, len(ITEMS))
     made = [Run("base", 0, 0, graded(items + 1))]
-    for arm, draws, mean in (("selection", 1, -better), ("random", 3, 0.0)):
-        for draw in range(draws):
+    for arm, replicates, mean in (("selection", 1, -better), ("random", 3, 0.0)):
+        for replicate in range(replicates):
             for seed in range(2):
-                made.append(Run(arm, draw, seed, graded(items + mean + random.normal(0, 0.05) + random.normal(0, 0.05, len(items)))))
+                made.append(Run(arm, replicate, seed, graded(items + mean + random.normal(0, 0.05) + random.normal(0, 0.05, len(items)))))
     return made
 
 
@@ -50,7 +50,7 @@ def verified(given: list[Run], **changes: Any) -> Verified:
 
 def test_the_base_as_it_is_has_no_part_in_how_much_runs_vary() -> None:
     random = np.random.default_rng(1)
-    selection, _ = arms(random, Plan(items=300, draws=1, seeds=4), Truth(seeds=0.1))
+    selection, _ = arms(random, Plan(items=300, replicates=1, seeds=4), Truth(seeds=0.1))
     base = ArmValues("base", (0,), random.normal(0, 1, (1, 300)), fixed=True)
     loose = ArmValues("base", (0,), base.values)
     fixed, borrowed = compare(selection, base), compare(selection, loose)
@@ -96,42 +96,42 @@ def test_a_fixed_arm_is_kept_with_the_grades(tmp_path: Any) -> None:
 
 def test_the_whole_says_what_its_parts_say() -> None:
     told, verdicts = summary(verified(runs()), selection="selection", against="random", base="base")
-    assert told["word"] == "better" == verdicts.against("random").word
-    assert told["skills"]["forgot"] == {"loss": 0} and told["win_rates"] == {} and told["circular"] == {}
+    assert told["outcome"] == "better" == verdicts.against("random").outcome
+    assert told["skills"]["regressed"] == {"loss": 0} and told["win_rates"] == {} and told["leakage"] == {}
     assert [each["baseline"] for each in told["verdicts"]["verdicts"]] == ["base", "random"]
     worse, _ = summary(verified(runs(better=-3.0)), selection="selection", against="random", base="base")
-    assert worse["word"] == "worse" and worse["skills"]["forgot"] == {"loss": 1}
+    assert worse["outcome"] == "worse" and worse["skills"]["regressed"] == {"loss": 1}
     assert worse["skills"]["rows"]["selection"]["loss"] == {
         "value": pytest.approx(statistics.fmean(run.grades.mean for run in runs(better=-3.0) if run.arm == "selection")),
         "change": pytest.approx(-2.0, abs=0.2),
-        "forgot": True,
+        "regressed": True,
         "by": "significant",
     }
 
 
 def test_a_base_that_knows_nothing_leaves_no_verdict() -> None:
     told, _ = summary(verified(runs()), selection="selection", against="random", model={"enough": False, "said": "acc 0.25"})
-    assert told["word"] == NOT_ENOUGH_MODEL and told["verdicts"]["word"] == "better"
+    assert told["outcome"] == NOT_ENOUGH_MODEL and told["verdicts"]["outcome"] == "better"
     told, _ = summary(verified(runs()), selection="selection", against="random", model={"enough": True, "said": "acc 0.5"})
-    assert told["word"] == "better"
+    assert told["outcome"] == "better"
 
 
 def test_without_runs_of_the_baseline_there_is_not_enough_data() -> None:
     only = [run for run in runs() if run.arm != "random"]
     told, _ = summary(verified(only), selection="selection", against="random", base="base")
-    assert told["word"] == "not enough data"
+    assert told["outcome"] == "not enough data"
 
 
 def test_without_an_interval_nobody_says_that_a_skill_was_forgotten() -> None:
     two = [Run("base", 0, 0, graded([1.0, 2.0])), Run("selection", 0, 0, graded([3.0, 4.0]))]
     table = SkillTable.measured(Verification.of(two), base="base")
-    assert table.cells["selection"]["loss"].forgot is None and table.cells["selection"]["loss"].change == -2.0
-    assert table.forgot("loss") == ()
+    assert table.cells["selection"]["loss"].regressed is None and table.cells["selection"]["loss"].change == -2.0
+    assert table.regressed("loss") == ()
 
 
-def preference(arm: str, draw: int, values: list[float], lengths: list[int], **record: Any) -> Run:
+def preference(arm: str, replicate: int, values: list[float], lengths: list[int], **record: Any) -> Run:
     told = {"lengths": {"output": lengths, "reference": [10] * len(lengths)}, "flags": {"suspicious": 1}, **record}
-    return Run(arm, draw, 0, graded(values, grader="win rate", unit="preference", higher=True, **told))
+    return Run(arm, replicate, 0, graded(values, grader="win rate", unit="preference", higher=True, **told))
 
 
 def test_win_rates_are_those_of_the_pairs() -> None:
@@ -146,7 +146,7 @@ def test_win_rates_are_those_of_the_pairs() -> None:
     assert (found["selection"]["wins"], found["selection"]["ties"], found["selection"]["losses"]) == (2, 1, 1)
     assert found["random"]["win_rate"] == statistics.fmean([50.0, 25.0]) and len(found["random"]["runs"]) == 2
     assert found["random"]["n_total"] == 8 and found["random"]["flags"] == {"suspicious": 2}
-    assert found["random"]["circular"] and not found["selection"]["circular"]
+    assert found["random"]["leakage"] and not found["selection"]["leakage"]
     assert found["selection"]["length_controlled"]["n"] == 4
     bias = length_biases(given)["win rate"]
     assert bias["n"] == 3 and bias["r"] == pytest.approx(np.corrcoef([16.25, 10.5, 10.75], [62.5, 50.0, 25.0])[0, 1])
@@ -173,17 +173,17 @@ def test_power_before_the_run_is_that_of_the_plan() -> None:
     grade = graded([1.0, 2.0])
     given = [Arm("selection", results=(((grade,), (grade,)),)), Arm("random", results=(((grade,), (grade,)),) * 3)]
     told = expected(given, [Known()], selection="selection", baseline="random", seeds=2)
-    plan = Plan(items=60, draws=1, seeds=2, baseline_draws=3, baseline_seeds=2)
-    assert [each.found.detectable for each in told] == [power(plan, ASSUMED, effect=0.1, level=0.95).detectable]
+    plan = Plan(items=60, replicates=1, seeds=2, baseline_replicates=3, baseline_seeds=2)
+    assert [each.found.detectable for each in told] == [power(plan, ASSUMED, effect=0.1, confidence=0.95).detectable]
     assert told[0].assumed and "assumed variances" in told[0].sentence and "standard deviations" in told[0].sentence
     # Every comparison there will be counts, whether its items are known yet or not.
     more = expected([*given, Arm("longest", results=(((grade,),),))], [Known()], selection="selection", baseline="random", seeds=2, more=2)
-    assert more[0].found.level == pytest.approx(1 - 0.05 / 6) and more[0].found.detectable > told[0].found.detectable
+    assert more[0].found.confidence == pytest.approx(1 - 0.05 / 6) and more[0].found.detectable > told[0].found.detectable
     pilot = Verification.of(runs(), fixed=["base"])
     told = expected(given, [Known()], selection="selection", baseline="random", seeds=2, pilot=pilot)
-    found = power(plan, pilot.components("selection", "random", "loss"), effect=0.1, level=0.95)
+    found = power(plan, pilot.components("selection", "random", "loss"), effect=0.1, confidence=0.95)
     assert not told[0].assumed and told[0].found.detectable == found.detectable and "nats" in told[0].sentence
-    assert told[0].as_dict()["plan"]["baseline_draws"] == 3
+    assert told[0].as_dict()["plan"]["baseline_replicates"] == 3
     # Nobody can say what the base against itself, or a grader without items, would find.
     assert (
         expected([*given, Arm("base", results=(((grade,),),), fixed=True)], [Known()], selection="selection", baseline="base", seeds=2)
@@ -198,12 +198,12 @@ def test_what_nobody_knows_is_said_to_be_unknown() -> None:
 def test_a_grader_is_circular_for_the_arms_that_its_model_ranked() -> None:
     given = [
         *runs(),
-        *(Run(run.arm, run.draw, run.seed, replace(run.grades, grader="reward", record={"models": ["d1", "d2"]})) for run in runs()),
+        *(Run(run.arm, run.replicate, run.seed, replace(run.grades, grader="reward", record={"models": ["d1", "d2"]})) for run in runs()),
     ]
     ranked = {"selection": frozenset({"d9"}), "random": frozenset(), "longest": frozenset({"d2"})}
-    assert circular(replace(verified(given), ranked=ranked)) == {"reward": ("longest",)}
+    assert leakage(replace(verified(given), ranked=ranked)) == {"reward": ("longest",)}
     told, verdicts = summary(
         replace(verified(given), ranked={"selection": frozenset({"d1"})}), selection="selection", against="random", base="base"
     )
-    assert told["circular"] == {"reward": ["selection"]} and {each.grader for each in verdicts if each.circular} == {"reward"}
-    assert told["word"] == "better" == verdicts.against("random").word
+    assert told["leakage"] == {"reward": ["selection"]} and {each.grader for each in verdicts if each.leakage} == {"reward"}
+    assert told["outcome"] == "better" == verdicts.against("random").outcome

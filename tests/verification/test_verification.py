@@ -1,4 +1,4 @@
-"""Verifications: what was graded, what is missing, and the word that follows."""
+"""Verifications: what was graded, what is missing, and the outcome that follows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from instructsel.verification.verification import Verification
 from tests.verification.simulated import Truth, arms, verification
 
 ITEMS = ("q1", "q2", "q3", "q4")
-QUIET = Truth(items=0.05, residual=0.05, seeds=0.0002, draws=0.0002)
+QUIET = Truth(items=0.05, residual=0.05, seeds=0.0002, replicates=0.0002)
 """So little noise that 200 items and three runs see a tenth of a standard deviation."""
 
 
@@ -43,10 +43,10 @@ def several(effects: dict[str, float]) -> Verification:
     runs = []
     for number, (grader, effect) in enumerate(sorted(effects.items())):
         found = verification(*arms(np.random.default_rng(number), Plan(200), QUIET, effect), grader=grader)
-        for arm, draw, seed in found.frame.select("arm", "draw", "seed").unique(maintain_order=True).rows():
+        for arm, replicate, seed in found.frame.select("arm", "replicate", "seed").unique(maintain_order=True).rows():
             cells = found.frame.filter((found.frame["arm"] == arm) & (found.frame["seed"] == seed))
             runs.append(
-                Run(arm, draw, seed, Grades(grader, tuple(cells["item"]), cells["value"].to_numpy(), np.ones(len(cells)), unit="nats"))
+                Run(arm, replicate, seed, Grades(grader, tuple(cells["item"]), cells["value"].to_numpy(), np.ones(len(cells)), unit="nats"))
             )
     return Verification.of(runs)
 
@@ -54,7 +54,7 @@ def several(effects: dict[str, float]) -> Verification:
 def test_a_verification_does_not_depend_on_the_order_of_runs_and_items(tmp_path: Path) -> None:
     runs = four("a", [1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 3.0, None]) + four("b", [0.0, 1.0, 1.0, 1.0], [0.5, 1.0, 1.0, 1.0])
     other = [
-        Run(run.arm, run.draw, run.seed, Grades(
+        Run(run.arm, run.replicate, run.seed, Grades(
             "loss", run.grades.items[::-1], run.grades.values[::-1], run.grades.weights[::-1], run.grades.reasons[::-1]
         ))
         for run in runs
@@ -70,12 +70,12 @@ def test_missing_cells_stay_missing_and_are_counted() -> None:
     assert found.frame["value"].null_count() == 2
     said = found.as_dict()["graders"]["loss"]
     assert (said["missing"], said["reasons"], said["items"]) == ({"a": 1, "b": 1}, {"unparsed": 2}, 4)
-    assert said["means"][0] == {"arm": "a", "draw": 0, "seed": 0, "items": 3, "mean": 2.0}
+    assert said["means"][0] == {"arm": "a", "replicate": 0, "seed": 0, "items": 3, "mean": 2.0}
     # q1 and q3 are left: a 1, 3 and 2, 3; b 0, 1 and 0.5, 1.
     interval = found.difference("a", "b", "loss")
     assert (interval.n_items, interval.estimate) == (2, pytest.approx(2.25 - 0.625))
     verdict = found.verdict("a", "b", "loss")
-    assert (verdict.word, verdict.missing) == ("not enough data", 2)
+    assert (verdict.outcome, verdict.missing) == ("not enough data", 2)
     assert verdict.reason is not None and "2 of 4 items have no value" in verdict.reason
     assert found.verdict("a", "b", "loss", max_missing=0.5).reason != verdict.reason
 
@@ -83,13 +83,13 @@ def test_missing_cells_stay_missing_and_are_counted() -> None:
 def test_a_run_graded_on_other_items_is_refused_by_name() -> None:
     runs = four("a", [1.0, 2.0, 3.0, 4.0]) + four("b", [1.0, 2.0, 3.0, 4.0])
     odd = Run("b", 1, 7, grades([1.0, 2.0, 3.0, 4.0], items=("q1", "q2", "q3", "q9")))
-    with pytest.raises(StudyError, match=r"loss graded b \(draw 1, seed 7\) on other items than the rest: q4, q9\."):
+    with pytest.raises(StudyError, match=r"loss graded b \(replicate 1, seed 7\) on other items than the rest: q4, q9\."):
         Verification.of([*runs, odd])
 
 
 def test_grades_that_cannot_stand_together_are_refused() -> None:
     runs = four("a", [1.0, 2.0, 3.0, 4.0])
-    with pytest.raises(StudyError, match=r"loss graded a \(draw 0, seed 0\) twice"):
+    with pytest.raises(StudyError, match=r"loss graded a \(replicate 0, seed 0\) twice"):
         Verification.of(runs + runs)
     with pytest.raises(StudyError, match="several kinds: no unit"):
         Verification.of(runs + four("b", [1.0, 2.0, 3.0, 4.0], higher_is_better=True))
@@ -152,25 +152,25 @@ def test_a_file_that_is_not_the_one_written_is_refused(tmp_path: Path) -> None:
 
 def test_a_lower_loss_is_better_and_a_higher_score_is_better() -> None:
     down = arms(np.random.default_rng(0), Plan(200), QUIET, effect=-0.5)
-    assert verification(*down).verdict("selection", "random", "loss").word == "better"
-    assert verification(*down, higher_is_better=True).verdict("selection", "random", "loss").word == "worse"
+    assert verification(*down).verdict("selection", "random", "loss").outcome == "better"
+    assert verification(*down, higher_is_better=True).verdict("selection", "random", "loss").outcome == "worse"
     up = verification(*arms(np.random.default_rng(0), Plan(200), QUIET, effect=0.5), higher_is_better=True)
     verdict = up.verdict("selection", "random", "loss")
-    assert (verdict.word, verdict.gain > 0.4) == ("better", True)
+    assert (verdict.outcome, verdict.gain > 0.4) == ("better", True)
     assert "higher is better" in verdict.sentence and "this subset" in verdict.sentence
 
 
 def test_no_difference_is_said_only_where_a_small_one_would_have_been_found() -> None:
     quiet = verification(*arms(np.random.default_rng(1), Plan(400), Truth(0.01, 0.01, 1e-5, 1e-5))).verdict("selection", "random", "loss")
-    assert quiet.word == "no detectable difference"
+    assert quiet.outcome == "no detectable difference"
     assert quiet.interval.detectable_sd is not None and quiet.interval.detectable_sd < 0.1
     assert "would be found four times in five" in quiet.sentence
     noisy = verification(*arms(np.random.default_rng(1), Plan(100), Truth())).verdict("selection", "random", "loss")
-    assert noisy.word == "not enough data"
+    assert noisy.outcome == "not enough data"
     assert noisy.reason is not None and "standard deviations over items; 0.1 are asked for" in noisy.reason
     assert verification(*arms(np.random.default_rng(1), Plan(100), Truth())).verdict(
-        "selection", "random", "loss", coarse=2.0
-    ).word == "no detectable difference"  # fmt: skip
+        "selection", "random", "loss", smallest_effect=2.0
+    ).outcome == "no detectable difference"  # fmt: skip
 
 
 def test_several_graders_are_corrected_for_being_several() -> None:
@@ -180,30 +180,30 @@ def test_several_graders_are_corrected_for_being_several() -> None:
     together = next(verdict for verdict in verdicts if verdict.grader == "a")
     assert alone.interval.p is not None and together.p_adjusted is not None and alone.p_adjusted == alone.interval.p
     assert together.p_adjusted >= alone.interval.p
-    assert together.interval.level == pytest.approx(1 - 0.05 / 3)
+    assert together.interval.confidence == pytest.approx(1 - 0.05 / 3)
     assert (together.interval.low, together.interval.high) != (alone.interval.low, alone.interval.high)
-    assert [verdict.word for verdict in verdicts][2] == "better"
-    assert verdicts.word == "better"
+    assert [verdict.outcome for verdict in verdicts][2] == "better"
+    assert verdicts.outcome == "better"
 
 
 @pytest.mark.parametrize(
-    ("effects", "word"),
+    ("effects", "outcome"),
     [
         ({"a": -0.5, "b": 0.0}, "better"),
         ({"a": -0.5, "b": 0.5}, "worse"),
         ({"a": 0.0, "b": 0.5}, "worse"),
     ],
 )
-def test_one_grader_that_found_it_worse_decides(effects: dict[str, float], word: str) -> None:
-    assert several(effects).verdicts("selection", ["random"], repeats=0).word == word
+def test_one_grader_that_found_it_worse_decides(effects: dict[str, float], outcome: str) -> None:
+    assert several(effects).verdicts("selection", ["random"], n_resamples=0).outcome == outcome
 
 
 def test_the_word_over_several_is_the_least_that_all_allow() -> None:
     found = verification(*arms(np.random.default_rng(1), Plan(100), Truth()))
-    one = found.verdict("selection", "random", "loss", repeats=0)
+    one = found.verdict("selection", "random", "loss", n_resamples=0)
 
     def over(*words: str) -> str:
-        return Verdicts(tuple(Verdict(**{**vars(one), "word": word}) for word in words)).word
+        return Verdicts(tuple(Verdict(**{**vars(one), "outcome": outcome}) for outcome in words)).outcome
 
     assert over("no detectable difference", "no detectable difference") == "no detectable difference"
     assert over("no detectable difference", "not enough data") == "not enough data"
@@ -215,18 +215,22 @@ def test_the_word_over_several_is_the_least_that_all_allow() -> None:
 def test_every_baseline_counts_among_the_comparisons() -> None:
     selection, drawn = arms(np.random.default_rng(4), Plan(200), QUIET, effect=-0.5)
     longest = ArmValues("longest", (0, 0, 0), drawn.values[:3] - 1.0)
-    verdicts = verification(selection, drawn, longest).verdicts("selection", ["random", "longest"], repeats=0)
-    assert [verdict.word for verdict in verdicts] == ["better", "worse"]
+    verdicts = verification(selection, drawn, longest).verdicts("selection", ["random", "longest"], n_resamples=0)
+    assert [verdict.outcome for verdict in verdicts] == ["better", "worse"]
     assert {verdict.comparisons for verdict in verdicts} == {2}
-    assert (verdicts.word, verdicts.against("random").word, len(verdicts)) == ("worse", "better", 2)
+    assert (verdicts.outcome, verdicts.against("random").outcome, len(verdicts)) == ("worse", "better", 2)
 
 
 def test_a_grader_that_did_not_see_an_arm_has_not_enough_data() -> None:
     runs = four("a", [1.0, 2.0, 3.0, 4.0], [1.5, 2.0, 3.0, 4.0]) + four("b", [1.0, 2.0, 3.0, 5.0], [1.0, 2.0, 3.5, 5.0])
     found = Verification.of([*runs, *four("a", [1.0, 2.0, 3.0, 4.0], grader="judge")])
     verdict = found.verdict("a", "b", "judge")
-    assert (verdict.word, verdict.reason) == ("not enough data", "judge graded no model of b.")
-    assert found.as_dict()["graders"]["judge"]["not_graded"] == ["a (draw 0, seed 1)", "b (draw 0, seed 0)", "b (draw 0, seed 1)"]
+    assert (verdict.outcome, verdict.reason) == ("not enough data", "judge graded no model of b.")
+    assert found.as_dict()["graders"]["judge"]["not_graded"] == [
+        "a (replicate 0, seed 1)",
+        "b (replicate 0, seed 0)",
+        "b (replicate 0, seed 1)",
+    ]
     # It was no test, and is none of those corrected for.
     assert [each.comparisons for each in found.verdicts("a", ["b"])] == [1, 1]
     json.dumps(found.verdicts("a", ["b"]).as_dict(), allow_nan=False)
@@ -235,7 +239,7 @@ def test_a_grader_that_did_not_see_an_arm_has_not_enough_data() -> None:
 def test_weights_count_items_as_often_as_they_say() -> None:
     weights = np.array([1.0, 2.0, 3.0, 4.0])
     runs = four("a", [1.0, 2.0, 3.0, 4.0], weights=weights) + four("b", [0.0, 1.0, 1.0, 1.0], weights=weights)
-    found = Verification.of(runs).difference("a", "b", "loss", target="these models", weighted=True)
+    found = Verification.of(runs).difference("a", "b", "loss", generalize_to="items", weighted=True)
     # Differences 1, 1, 2, 3 weigh 1, 2, 3, 4: (1 + 2 + 6 + 12) / 10.
     assert found.estimate == pytest.approx(2.1)
     # Linearised: w (d − 2.1) / 2.5 is −0.44, −0.88, −0.12, 1.44; squares 3.056 / 3 / 4.
@@ -246,30 +250,30 @@ def test_weights_count_items_as_often_as_they_say() -> None:
 
 def test_not_worse_is_shown_by_the_bad_end_of_the_interval() -> None:
     found = verification(*arms(np.random.default_rng(5), Plan(200), QUIET, effect=0.02))
-    interval = found.difference("selection", "random", "loss", level=0.9)
+    interval = found.difference("selection", "random", "loss", confidence=0.9)
     assert interval.high is not None
-    within, beyond = (found.not_worse("selection", "random", "loss", margin=interval.high + step) for step in (0.01, -0.01))
+    within, beyond = (found.non_inferior("selection", "random", "loss", margin=interval.high + step) for step in (0.01, -0.01))
     assert (within.shown, beyond.shown, within.bound) == (True, False, pytest.approx(-interval.high))
     assert within.p is not None and beyond.p is not None and within.p < 0.05 < beyond.p
     single = Verification.of(four("a", [1.0, 2.0, 3.0, 4.0]) + four("b", [0.0, 1.0, 1.0, 1.0]))
-    refused = single.not_worse("a", "b", "loss", margin=9.0)
+    refused = single.non_inferior("a", "b", "loss", margin=9.0)
     assert (refused.shown, refused.bound) == (False, None) and refused.reason
     with pytest.raises(UsageError, match=r"margin of 0"):
-        single.not_worse("a", "b", "loss", margin=0)
-    with pytest.raises(UsageError, match=r"one-sided level of 0.4"):
-        single.not_worse("a", "b", "loss", margin=1, level=0.4)
+        single.non_inferior("a", "b", "loss", margin=0)
+    with pytest.raises(UsageError, match=r"one-sided confidence of 0.4"):
+        single.non_inferior("a", "b", "loss", margin=1, confidence=0.4)
 
 
 def test_a_pilot_plans_the_next_run() -> None:
     found = verification(*arms(np.random.default_rng(6), Plan(200), Truth())).components("selection", "random", "loss")
-    assert found.seeds is not None and found.draws is not None and found.item_sd is not None
+    assert found.seeds is not None and found.replicates is not None and found.item_sd is not None
 
 
 def test_the_verdict_says_everything_as_plain_data() -> None:
     found = several({"a": -0.5, "b": 0.0})
     said = json.loads(json.dumps(found.verdicts("selection", ["random"]).as_dict(), allow_nan=False))
     first = said["verdicts"][0]
-    assert (said["word"], first["word"], first["grader"]) == ("better", "better", "a")
+    assert (said["outcome"], first["outcome"], first["grader"]) == ("better", "better", "a")
     assert {"estimate", "low", "high", "detectable", "detectable_sd", "needed", "bootstrap_low", "notes"} <= set(first["interval"])
     json.dumps(found.as_dict(), allow_nan=False)
 
@@ -282,9 +286,9 @@ def false_better(rounds: int, seed: int) -> int:
         runs = []
         for grader in ("loss", "other"):
             for arm in arms(random, Plan(40), Truth()):
-                for number, (draw, values) in enumerate(zip(arm.draws, arm.values, strict=True)):
-                    runs.append(Run(arm.arm, draw, number, Grades(grader, _names(40), values, np.ones(40))))
-        found += Verification.of(runs).verdicts("selection", ["random"], repeats=0, coarse=9.0).word == "better"
+                for number, (replicate, values) in enumerate(zip(arm.replicates, arm.values, strict=True)):
+                    runs.append(Run(arm.arm, replicate, number, Grades(grader, _names(40), values, np.ones(40))))
+        found += Verification.of(runs).verdicts("selection", ["random"], n_resamples=0, smallest_effect=9.0).outcome == "better"
     return found
 
 
@@ -325,16 +329,16 @@ def test_finished_results_with_one_run_each_agree_with_the_paired_t_test(shared_
             Run(arm, 0, 0, Grades(test_set, names, np.array(each), np.ones(len(names)), higher_is_better=True))
             for arm, each in pair.items()
         )
-        assert found.verdict("selected", "random", test_set).word == "not enough data"
-        verdict = found.verdict("selected", "random", test_set, target="these models", repeats=0)
+        assert found.verdict("selected", "random", test_set).outcome == "not enough data"
+        verdict = found.verdict("selected", "random", test_set, generalize_to="items", n_resamples=0)
         p = stats.ttest_rel(pair["selected"], pair["random"]).pvalue
         assert np.isnan(p) or verdict.interval.p == pytest.approx(p, rel=1e-9)
         if p < 0.01:
-            assert verdict.word == ("better" if np.mean(pair["selected"]) > np.mean(pair["random"]) else "worse")
+            assert verdict.outcome == ("better" if np.mean(pair["selected"]) > np.mean(pair["random"]) else "worse")
             decided += 1
         elif not p <= 0.1:
-            assert verdict.word in ("no detectable difference", "not enough data")
-        words[test_set, run.split("_")[1], round_] = verdict.word
+            assert verdict.outcome in ("no detectable difference", "not enough data")
+        words[test_set, run.split("_")[1], round_] = verdict.outcome
     assert (len(words), decided > 10) == (66, True)
     # The known ones: at the last round, k-center beat random on Koala's questions from all three pools.
     assert [words["koala_test", name, 10] for name in ("davinci", "dolly", "gpt4")] == ["better"] * 3
@@ -349,7 +353,7 @@ def with_settings(arm: str, settings: dict[str, Any] | None) -> Run:
 def test_models_that_were_graded_in_different_ways_are_not_compared(tmp_path: Path) -> None:
     zero = {"harness": "0.4.13", "tasks": {"t": {"num_fewshot": 0, "hash": "a" * 64}}}
     five = {"harness": "0.4.13", "tasks": {"t": {"num_fewshot": 5, "hash": "b" * 64}}}
-    with pytest.raises(StudyError, match=r"selection \(draw 0, seed 0\) and random.*in different ways.*num_fewshot 0 and 5"):
+    with pytest.raises(StudyError, match=r"selection \(replicate 0, seed 0\) and random.*in different ways.*num_fewshot 0 and 5"):
         Verification.of([with_settings("selection", zero), with_settings("random", five)])
     found = Verification.of([with_settings("selection", zero), with_settings("random", zero), with_settings("longest", None)])
     assert found.as_dict()["graders"]["loss"]["settings"] == zero
@@ -360,10 +364,10 @@ def test_models_that_were_graded_in_different_ways_are_not_compared(tmp_path: Pa
 def test_a_circular_grader_decides_nothing_and_takes_no_part_in_the_correction() -> None:
     found = several({"loss": 0.0, "reward": -0.6})
     plain = found.verdicts("selection", ["random"])
-    assert plain.word == "better"
-    apart = found.verdicts("selection", ["random"], circular={("random", "reward")})
+    assert plain.outcome == "better"
+    apart = found.verdicts("selection", ["random"], leakage={("random", "reward")})
     own = {each.grader: each for each in apart}
-    assert own["reward"].circular and own["reward"].word == "better" and "does not count" in own["reward"].statement
-    assert not own["loss"].circular and apart.word == own["loss"].word != "better"
+    assert own["reward"].leakage and own["reward"].outcome == "better" and "does not count" in own["reward"].statement
+    assert not own["loss"].leakage and apart.outcome == own["loss"].outcome != "better"
     assert own["loss"].comparisons == own["reward"].comparisons == 1 and plain.verdicts[0].comparisons == 2
-    assert found.verdicts("selection", ["random"], circular={("random", "reward"), ("random", "loss")}).word == "not enough data"
+    assert found.verdicts("selection", ["random"], leakage={("random", "reward"), ("random", "loss")}).outcome == "not enough data"

@@ -101,11 +101,11 @@ def test_every_subset_is_trained_with_every_seed_and_a_model_that_is_there_is_gr
     # Four more rows at 0.1 each.
     difference = found.verification.difference("chosen", "random", "loss")
     assert difference.estimate == pytest.approx(-0.4, abs=0.01)
-    assert found.verification.verdict("chosen", "random", "loss").word == "better"
+    assert found.verification.verdict("chosen", "random", "loss").outcome == "better"
     assert found.costs["chosen"]["selection"] == 2.5 and found.costs["random"]["selection"] is None
-    assert not found.failures and not found.left
+    assert not found.failures and not found.pending
     # Every model that was trained here, and none that was there, tells what it was trained on.
-    assert [(each["arm"], each["draw"], each["seed"]) for each in found.trained] == [
+    assert [(each["arm"], each["replicate"], each["seed"]) for each in found.trained] == [
         ("chosen", 0, 0), ("chosen", 0, 1), *(("random", draw, seed) for draw in range(3) for seed in (0, 1)),
     ]  # fmt: skip
     # What was trained here is gone, what was there is not.
@@ -175,14 +175,14 @@ def test_a_run_another_worker_is_at_is_left_to_it(pools: list[Pool], tmp_path: P
     with Claims(tmp_path / "v" / "runs").held("chosen-draw0-seed0") as mine:
         assert mine
         found = verify(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
-    assert found.left == ("chosen draw 0 seed 0",) and "chosen" not in found.verification.arms
+    assert found.pending == ("chosen draw 0 seed 0",) and "chosen" not in found.verification.arms
 
 
 def test_a_limit_leaves_the_rest_for_the_next_call(pools: list[Pool], tmp_path: Path) -> None:
     trainer = FakeTrainer(tmp_path / "c")
     given: dict[str, Any] = {"graders": [FakeGrader()], "trainer": trainer, "seeds": (0,), "folder": tmp_path / "v"}
-    assert len(verify(arms(pools, tmp_path / "base"), limit=2, **given).left) == 3
-    assert not verify(arms(pools, tmp_path / "base"), **given).left and len(trainer.trained) == 4
+    assert len(verify(arms(pools, tmp_path / "base"), limit=2, **given).pending) == 3
+    assert not verify(arms(pools, tmp_path / "base"), **given).pending and len(trainer.trained) == 4
 
 
 def test_a_grader_without_a_value_is_a_failure_and_no_zero(pools: list[Pool], tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_runs_whose_other_grades_are_empty_are_failures(pools: list[Pool], tmp_p
     nothing = Grades("win rate", ("a", "b"), np.zeros(2), np.ones(2), ("failed", "failed"), unit="preference", higher_is_better=True)
     changed = found.but([*found.runs, Run("random", 1, 0, nothing, 4.0)])
     assert [(each.run, each.reason) for each in changed.failures] == [("random draw 1 seed 0", "no_grades")]
-    assert "2 failed" in changed.failures[0].message and changed.lacking("random") == 1 and changed.lacking("chosen") == 0
+    assert "2 failed" in changed.failures[0].message and changed.n_missing("random") == 1 and changed.n_missing("chosen") == 0
     assert changed.costs["random"]["grading"] == pytest.approx((found.costs["random"]["grading"] or 0.0) + 4.0)
     assert "win rate" not in changed.verification.graders
     with pytest.raises(StudyError, match="No run has a grade"):

@@ -68,7 +68,7 @@ def _summary(given: Given, made: Sequence[Section]) -> Section:
     for plain in given.verifications:
         said += headline(plain)
         said += [in_brief(each) for each in in_order(plain)[:BRIEF]]
-    if given.selection is not None and not any((plain.get("verdicts") or {}).get("word") for plain in given.verifications):
+    if given.selection is not None and not any((plain.get("verdicts") or {}).get("outcome") for plain in given.verifications):
         said.append("Not verified: nothing here shows that a fine-tune on these rows is better than one on random rows.")
     for told in given.sizes:
         said.append(str(told.get("verdict", "")))

@@ -27,7 +27,7 @@ def verification_section(given: Given) -> Section | None:
         said += dict.fromkeys(str(note) for each in asked for note in (each.get("interval") or {}).get("notes") or [])
         parts += _verdict_parts(verdicts, number)
         said += [
-            f"Circular: {grader} also ranked the rows of {', '.join(arms) or 'an arm'}; it finds what it was told to look for, and counts nowhere."
+            f"Leakage: {grader} also ranked the rows of {', '.join(arms) or 'an arm'}; its verdicts are shown and do not count."
             for grader, arms in ranked_by(plain).items()
         ]
         parts += _missing(plain, number)
@@ -46,7 +46,7 @@ def verification_section(given: Given) -> Section | None:
         for at, (judge, bias) in enumerate(biases.items(), start=1):
             facts = [
                 ("correlation of length with the win rate", finite(bias.get("r"))),
-                ("95 % interval from" if bias.get("level") == 0.95 else "interval from", finite(bias.get("low"))),
+                ("95 % interval from" if bias.get("confidence") == 0.95 else "interval from", finite(bias.get("low"))),
                 ("to", finite(bias.get("high"))),
             ]
             facts += [
@@ -72,18 +72,18 @@ def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[P
     rows, found = [], list[Part]()
     for each in verdicts:
         interval, scale = each.get("interval") or {}, each.get("scale") or {}
-        draws, runs = interval.get("n_draws") or (None, None), interval.get("n_seeds") or (None, None)
+        draws, runs = interval.get("n_replicates") or (None, None), interval.get("n_seeds") or (None, None)
         rows.append(
             (
                 each.get("grader"),
                 each.get("baseline"),
-                each.get("word"),
+                each.get("outcome"),
                 finite(interval.get("estimate")),
                 finite(interval.get("low")),
                 finite(interval.get("high")),
                 finite(interval.get("bootstrap_low")),
                 finite(interval.get("bootstrap_high")),
-                finite(interval.get("level")),
+                finite(interval.get("confidence")),
                 finite(interval.get("detectable")),
                 scale.get("unit") or None,
                 "higher" if scale.get("higher_is_better") else "lower",
@@ -91,7 +91,7 @@ def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[P
                 interval.get("n_items"),
                 None if draws[0] is None else f"{draws[0]} × {runs[0]} against {draws[1]} × {runs[1]}",
                 each.get("missing"),
-                interval.get("target"),
+                interval.get("generalize_to"),
                 interval.get("method") or None,
                 each.get("reason"),
             )
@@ -106,7 +106,7 @@ def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[P
         data = {
             "x_label": f"difference{f', {unit}' if unit else ''}; {better} is better",
             "rows": [
-                {"name": f"against {row[1]}", "word": row[2], "estimate": row[3], "low": row[4], "high": row[5], "detectable": row[9]}
+                {"name": f"against {row[1]}", "outcome": row[2], "estimate": row[3], "low": row[4], "high": row[5], "detectable": row[9]}
                 for row in own[:EFFECTS]
             ],
         }
@@ -120,15 +120,15 @@ def _verdict_parts(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[P
         Column("high", "to", "signed"),
         Column("bootstrap_low", "bootstrap from", "signed"),
         Column("bootstrap_high", "to", "signed"),
-        Column("level", "level", "share"),
+        Column("confidence", "confidence", "share"),
         Column("detectable", "minimal detectable effect", "number"),
         Column("unit", "unit"),
         Column("better", "better is"),
         Column("p", "p, adjusted", "p"),
         Column("items", "items", "count"),
-        Column("runs", "draws × runs"),
+        Column("runs", "replicates × runs"),
         Column("missing", "items left out", "count"),
-        Column("target", "speaks of"),
+        Column("generalize_to", "generalizes to"),
         Column("method", "method"),
         Column("reason", "reason", "prose"),
     )
@@ -153,7 +153,7 @@ def _trained(models: Sequence[Any], number: int) -> list[Part]:
     subsets: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for each in models:
         if isinstance(each, dict):
-            subsets.setdefault((str(each.get("arm")), each.get("draw") or 0), []).append(each)
+            subsets.setdefault((str(each.get("arm")), each.get("replicate") or 0), []).append(each)
     rows = []
     for (arm, draw), found in subsets.items():
         audit = found[0].get("audit") or {}
@@ -169,7 +169,7 @@ def _trained(models: Sequence[Any], number: int) -> list[Part]:
 def _missing(plain: Mapping[str, Any], number: int) -> list[Part]:
     """Runs that are not in the verification, and why."""
     rows = [(each.get("run"), each.get("reason"), each.get("message")) for each in plain.get("failures") or [] if isinstance(each, dict)]
-    rows += [(name, "left", "to be made by the same command") for name in plain.get("left") or []]
+    rows += [(name, "left", "to be made by the same command") for name in plain.get("pending") or []]
     columns: tuple[Column, ...] = (Column("run", "run"), Column("reason", "reason"), Column("message", "what was said", "prose"))
     rest = lambda others: (f"{len(others):,} other runs", None, None)  # noqa: E731
     return [Table(f"missing-{number}", "Runs that are missing", columns, shortened(rows, ROWS, rest))] if rows else []
@@ -262,7 +262,7 @@ def _grader_tables(plain: Mapping[str, Any], number: int) -> list[Part]:
     means, missing = [], []
     for grader, told in (plain.get("graders") or {}).items():
         for each in told.get("means") or []:
-            means.append((grader, each.get("arm"), each.get("draw"), each.get("seed"), each.get("items"), finite(each.get("mean"))))
+            means.append((grader, each.get("arm"), each.get("replicate"), each.get("seed"), each.get("items"), finite(each.get("mean"))))
         for reason, count in (told.get("reasons") or {}).items():
             missing.append((grader, reason, count))
         if told.get("truncated"):
@@ -292,7 +292,7 @@ def _skill_table(told: Mapping[str, Any], number: int) -> Table:
     rows = []
     for skill in told["skills"]:
         cells = {arm: told["rows"][arm].get(skill) or {} for arm in arms}
-        forgot = [arm for arm in arms if cells[arm].get("forgot")]
+        forgot = [arm for arm in arms if cells[arm].get("regressed")]
         named = f"{told['measures'][skill]}: {skill}" if (told.get("measures") or {}).get(skill) else skill
         rows.append((named, *(finite(cells[arm].get("value")) for arm in shown), len(forgot), ", ".join(forgot)))
     columns += (Column("n_forgot", "arms that forgot it", "count"), Column("forgot", "which"))
@@ -306,14 +306,14 @@ def headline(plain: Mapping[str, Any]) -> list[str]:
     told = plain.get("verdicts") or {}
     baselines = {each.get("baseline") for each in told.get("verdicts") or [] if isinstance(each, dict)}
     alone = next(iter(baselines)) if len(baselines) == 1 else None
-    word, against = plain.get("word") or (told.get("word") if alone else None), plain.get("against") or alone
+    word, against = plain.get("outcome") or (told.get("outcome") if alone else None), plain.get("against") or alone
     if word is None or against is None:
-        return [f"Verdict over all baselines: {told['word']}."] if told.get("word") else []
+        return [f"Verdict over all baselines: {told['outcome']}."] if told.get("outcome") else []
     said = [f"Verdict against {against}: {word}."]
     model = plain.get("model") or {}
     if model.get("enough") is False:
         said.append(f"The base is no better than chance ({model.get('said')}): no verdict may rest on it.")
-    lacking = plain.get("lacking") or {}
+    lacking = plain.get("missing") or {}
     said += [f"Without {count:,} run{'s' * (count > 1)} of {arm} that failed or are left." for arm, count in lacking.items()]
     return said
 
@@ -321,7 +321,7 @@ def headline(plain: Mapping[str, Any]) -> list[str]:
 def in_order(plain: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The verdicts of a verification: those its word is about first, and of these, as of the others, what was found first."""
     verdicts = [each for each in (plain.get("verdicts") or {}).get("verdicts") or [] if isinstance(each, dict)]
-    return sorted(verdicts, key=lambda each: (each.get("baseline") != plain.get("against"), each.get("word") not in ("better", "worse")))
+    return sorted(verdicts, key=lambda each: (each.get("baseline") != plain.get("against"), each.get("outcome") not in ("better", "worse")))
 
 
 def sentence(verdict: Mapping[str, Any]) -> str:
@@ -329,7 +329,7 @@ def sentence(verdict: Mapping[str, Any]) -> str:
     return str(
         verdict.get("statement")
         or verdict.get("sentence")
-        or f"{verdict.get('selection')} against {verdict.get('baseline')} on {verdict.get('grader')}: {verdict.get('word')}."
+        or f"{verdict.get('selection')} against {verdict.get('baseline')} on {verdict.get('grader')}: {verdict.get('outcome')}."
     )
 
 
@@ -338,8 +338,8 @@ def in_brief(verdict: Mapping[str, Any]) -> str:
     interval = verdict.get("interval") or {}
     estimate, low, high = (finite(interval.get(key)) for key in ("estimate", "low", "high"))
     unit = (verdict.get("scale") or {}).get("unit")
-    mark = " (circular)" if verdict.get("circular") else ""
-    told = f"{verdict.get('selection')} against {verdict.get('baseline')} on {verdict.get('grader')}: {verdict.get('word')}{mark}"
+    mark = " (leakage)" if verdict.get("leakage") else ""
+    told = f"{verdict.get('selection')} against {verdict.get('baseline')} on {verdict.get('grader')}: {verdict.get('outcome')}{mark}"
     if estimate is None or low is None or high is None:
         return f"{told}."
     detectable = finite(interval.get("detectable"))

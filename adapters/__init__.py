@@ -11,10 +11,14 @@ from instructsel.adapters.lm_eval.suites import SUITES
 from instructsel.adapters.recipe import Recipe, recipe
 from instructsel.adapters.rows import to_trl
 from instructsel.adapters.trl import TrlTrainer
-from instructsel.grading.generation import Generator, Outputs
-from instructsel.grading.held_out_loss import HeldOutLoss, checkpoint_of
-from instructsel.grading.judge import HttpJudgeClient, JudgedOutputs, LocalJudgeClient, PairwiseJudge, RewardGrader
-from instructsel.grading.preferences import Responses, rotating_reference
+from instructsel.grading.checkpoint import checkpoint_of
+from instructsel.grading.generation import Generator
+from instructsel.grading.graders.held_out_loss import HeldOutLoss
+from instructsel.grading.graders.judged_outputs import JudgedOutputs
+from instructsel.grading.graders.responses import Responses
+from instructsel.grading.graders.reward import RewardGrader
+from instructsel.grading.judge import HttpJudgeClient, LocalJudgeClient, PairwiseJudge
+from instructsel.grading.outputs import Outputs, rotating_reference
 
 __all__ = [
     "SUITES",

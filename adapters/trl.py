@@ -187,7 +187,7 @@ class TrlTrainer:
 
         def place(position: int) -> str:
             file, lines = pool.locate(position)
-            return f"{file}:{lines[0]}"
+            return f"{Path(file).name}:{lines[0]}"
 
         return Audit.of(encoded, place)
 

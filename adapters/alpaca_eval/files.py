@@ -14,8 +14,8 @@ import orjson
 
 from instructsel.artifact import atomic_write, fingerprint, read_manifest, write_manifest
 from instructsel.errors import InstructselError, PoolError, ScoresError
-from instructsel.grading.generation import Outputs
 from instructsel.grading.judge import TIE, Judgment, Judgments, name_of
+from instructsel.grading.outputs import Outputs
 
 OFFICIAL: Final = 805
 """Instructions of AlpacaEval's own set."""

@@ -27,8 +27,8 @@ import orjson
 from instructsel.artifact import dump_json, fingerprint
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.extras import require
-from instructsel.grading.generation import digest_of, distinct
 from instructsel.grading.judge import IDENTICAL, SUSPICIOUS, SWAP_DISAGREES, TIE, Judgment, Judgments, Pair, find_injection_patterns
+from instructsel.grading.outputs import digest_of, distinct
 
 NEEDED_BY: Final = "AlpacaEval"
 FORGED: Final = ("{instruction}", "{output_1}", "{output_2}", "<|im_start|>", "<|im_end|>")

@@ -24,7 +24,7 @@ from instructsel.artifact import atomic_write
 from instructsel.errors import EnvironmentFault, ModelUnavailable, UntrustedModel, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
-from instructsel.grading.held_out_loss import DEVICES, PRECISIONS
+from instructsel.grading.graders.held_out_loss import DEVICES, PRECISIONS
 from instructsel.models import runner
 from instructsel.models.answers import first_line
 from instructsel.models.load import LocalModel, locate, refuse_code, settings

@@ -56,7 +56,7 @@ def study(given: argparse.Namespace) -> None:
 
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
-    from instructsel.grading.held_out_loss import HeldOutLoss
+    from instructsel.grading.graders.held_out_loss import HeldOutLoss
     from instructsel.pool.pool import Pool
     from instructsel.study.design import Mixtures
 

@@ -61,7 +61,8 @@ def verification(given: argparse.Namespace) -> None:
     from instructsel.adapters.lm_eval.grader import LmEval
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
-    from instructsel.grading.held_out_loss import HeldOutLoss, checkpoint_of
+    from instructsel.grading.checkpoint import checkpoint_of
+    from instructsel.grading.graders.held_out_loss import HeldOutLoss
     from instructsel.pool.pool import Pool
 
     device = "cuda" if torch.cuda.is_available() and not given.toy else "cpu"

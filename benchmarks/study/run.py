@@ -33,7 +33,7 @@ from instructsel import Pool, ScoreTable, baselines, load_rule, select
 from instructsel.adapters.recipe import Recipe, recipe
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.cache import Cache
-from instructsel.grading.held_out_loss import HeldOutLoss
+from instructsel.grading.graders.held_out_loss import HeldOutLoss
 from instructsel.pool.sources import zstd
 from instructsel.scores.neighborhood import Neighborhood
 
@@ -235,7 +235,7 @@ class Arms:
 
     def untouched(self) -> dict[str, Any]:
         """The base itself."""
-        from instructsel.grading.held_out_loss import checkpoint_of
+        from instructsel.grading.checkpoint import checkpoint_of
 
         path = self.folder / "base.json"
         if not path.exists():

@@ -89,7 +89,7 @@ def of_models(entries: Sequence[str]) -> list[Arm]:
         UsageError: an entry that is none.
         ModelUnavailable, UntrustedModel: a model that is not there, or pickled.
     """
-    from instructsel.grading.held_out_loss import checkpoint_of
+    from instructsel.grading.checkpoint import checkpoint_of
 
     def models(draw: Sequence[str]) -> tuple[Checkpoint, ...]:
         return tuple(checkpoint_of(folder) for folder in draw)
@@ -137,7 +137,7 @@ def read_finished(path: str, files: Path | None = None) -> tuple[Grades, ...]:
     from instructsel.adapters.alpaca_eval.files import read_annotations, rows_of
     from instructsel.adapters.alpaca_eval.length_control import official_length_control
     from instructsel.adapters.lm_eval.results import read_results
-    from instructsel.grading.preferences import grades_of
+    from instructsel.grading.graders.judged_outputs import grades_of
 
     if Path(path).is_file() and (Path(path).suffix == ".jsonl" or _is_list(Path(path))):
         found = read_annotations(path)
@@ -154,7 +154,7 @@ def _is_list(path: Path) -> bool:
 
 def untouched(base: str, revision: str | None) -> Arm:
     """The base as it is."""
-    from instructsel.grading.held_out_loss import checkpoint_of
+    from instructsel.grading.checkpoint import checkpoint_of
 
     return Arm(BASE, checkpoints=(checkpoint_of(base, revision),), fixed=True, selection_seconds=0.0)
 

@@ -14,8 +14,8 @@ from instructsel.pool import spec
 from instructsel.pool.overlap import check_evaluation
 
 if TYPE_CHECKING:
+    from instructsel.grading.graders.responses import Responses
     from instructsel.grading.judge import Judge
-    from instructsel.grading.preferences import Responses
     from instructsel.protocols import Grader
     from instructsel.verification.grades_table import Run
     from instructsel.verification.judged import OutputGrader
@@ -116,7 +116,7 @@ class Asked:
         if self.instructions is None:
             return None
         from instructsel.grading.generation import Generator
-        from instructsel.grading.preferences import Responses
+        from instructsel.grading.graders.responses import Responses
 
         if (self.annotator or self.judge_url) and not self.judge_revision:
             say(
@@ -129,7 +129,9 @@ class Asked:
         texts = tuple(dict.fromkeys(example.instruction for example in asked.examples()))
         return Responses(
             texts,
-            Generator(max_new_tokens=self.max_new_tokens, max_length=place.max_length, device=place.device, precision=place.precision),
+            generator=Generator(
+                max_new_tokens=self.max_new_tokens, max_length=place.max_length, device=place.device, precision=place.precision
+            ),
         )
 
     def try_out(self, place: Place, folder: Path) -> None:
@@ -157,8 +159,9 @@ class Asked:
         Raises:
             What loading a judge raises.
         """
-        from instructsel.grading.judge import JudgedOutputs, RewardGrader
-        from instructsel.grading.preferences import rotating_reference
+        from instructsel.grading.graders.judged_outputs import JudgedOutputs
+        from instructsel.grading.graders.reward import RewardGrader
+        from instructsel.grading.outputs import rotating_reference
 
         made: list[OutputGrader] = []
         standing = [answers.of(run.grades, run.name) for run in runs if run.arm == reference and run.grades.grader == answers.name]
@@ -168,12 +171,12 @@ class Asked:
                     answers.instructions,
                     rotating_reference(standing, name=f"{reference}, {len(standing)} models in turn"),
                     self._judge(place, folder),
-                    answers.generator,
+                    generator=answers.generator,
                     name=JUDGED,
                 )
             )
         if self.reward:
-            made.append(RewardGrader(answers.instructions, self.reward, answers.generator, name=REWARD))
+            made.append(RewardGrader(answers.instructions, self.reward, generator=answers.generator, name=REWARD))
         return made
 
     def _judge(self, place: Place, folder: Path) -> Judge:
@@ -227,7 +230,7 @@ def with_official(runs: Sequence[Run], answers: Responses, given: Sequence[Run],
 
 def held_out(files: Sequence[str], place: Place, arms: Sequence[Arm], *, quiet: bool) -> list[Grader]:
     """The loss on held-out rows; what is evaluated on may not be trained on."""
-    from instructsel.grading.held_out_loss import HeldOutLoss
+    from instructsel.grading.graders.held_out_loss import HeldOutLoss
 
     found: list[Grader] = []
     for path in files:

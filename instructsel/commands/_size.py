@@ -84,7 +84,7 @@ def command(
         raise UsageError(f"{chart} does not end in .svg.", fix="Give the chart this ending.")
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
-    from instructsel.grading.held_out_loss import HeldOutLoss
+    from instructsel.grading.graders.held_out_loss import HeldOutLoss
 
     changed = recipes.changes(
         epochs=epochs, steps=steps, tokens=tokens, learning_rate=lr, batch_size=batch_size, max_length=max_length, method=method, bits=bits

@@ -111,7 +111,7 @@ def wire(settings: Settings) -> tuple[Trainer, Grader]:
     """
     from instructsel.adapters.recipe import recipe
     from instructsel.adapters.trl import TrlTrainer
-    from instructsel.grading.held_out_loss import HeldOutLoss
+    from instructsel.grading.graders.held_out_loss import HeldOutLoss
 
     chosen = recipe(settings.preset, **settings.changes)
     trainer = TrlTrainer(

@@ -120,7 +120,7 @@ def command(
     checkpoint = trainer.train_into(folder, pool, seed=seed)
     grades = None
     if held_out is not None:
-        from instructsel.grading.held_out_loss import HeldOutLoss
+        from instructsel.grading.graders.held_out_loss import HeldOutLoss
 
         grades = HeldOutLoss(held_out, max_length=chosen.max_length, device=device, precision=precision).grade(checkpoint)
     for line in told(checkpoint, found, grades):

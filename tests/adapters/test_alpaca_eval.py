@@ -23,8 +23,9 @@ from instructsel.artifact import manifest_path
 from instructsel.commands._arms import incomplete, read_finished
 from instructsel.errors import PoolError, ScoresError, UsageError
 from instructsel.experiments.arms import Arm
-from instructsel.grading.generation import Outputs
-from instructsel.grading.judge import Judge, JudgedOutputs, Judgment, Judgments, Pair, compare
+from instructsel.grading.graders.judged_outputs import JudgedOutputs
+from instructsel.grading.judge import Judge, Judgment, Judgments, Pair, compare
+from instructsel.grading.outputs import Outputs
 from instructsel.pool.sources import zstd
 from instructsel.verification.grades_table import Run
 from instructsel.verification.win_rates import win_rates

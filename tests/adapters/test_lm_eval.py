@@ -24,7 +24,7 @@ from instructsel.adapters.lm_eval.results import read_results
 from instructsel.adapters.lm_eval.suites import SKILLS, SUITE_NOTES, SUITES, SuiteTask
 from instructsel.adapters.lm_eval.tasks import find, silent
 from instructsel.errors import EnvironmentFault, ModelUnavailable, ObservationsError, PoolError, TooManyBadRows, UntrustedModel, UsageError
-from instructsel.grading.held_out_loss import checkpoint_of
+from instructsel.grading.checkpoint import checkpoint_of
 from instructsel.pool.sources import zstd
 from instructsel.protocols import Checkpoint, Grader, Grades
 from tests import tiny

@@ -896,26 +896,25 @@ def test_a_loss_that_becomes_infinite_in_mid_training_is_a_divergence_and_leaves
 
 def rows_with(bad: int, good: int) -> list[Turns]:
     """So many rows whose prompt fills 64 tokens, and so many that are trained on."""
-    spoilt: list[Turns] = [[("user", f"{number} the sky is blue " * 12), ("assistant", "it is")] for number in range(bad)]
-    return [*spoilt, *([("user", f"{word} it"), ("assistant", "it is")] for word in dict.fromkeys(tiny.TEXT) if len(word) > 1)][
+    too_long: list[Turns] = [[("user", f"{number} the sky is blue " * 12), ("assistant", "it is")] for number in range(bad)]
+    return [*too_long, *([("user", f"{word} it"), ("assistant", "it is")] for word in dict.fromkeys(tiny.TEXT) if len(word) > 1)][
         : bad + good
     ]
 
 
-def test_more_than_a_twentieth_of_refused_rows_is_too_many_and_they_are_named(base: Path, tmp_path: Path) -> None:
-    spoilt = write_pool(tmp_path / "six", rows_with(3, 47))
-    assert len(spoilt) == 50
-    with pytest.raises(TrainingError, match=r"3 of 50 rows have no token to train on \(no_loss_token: 3") as caught:
-        tuned(base, tmp_path / "out", spoilt, max_length=64)
-    bad = {example.id for example in spoilt.examples() if len(example.instruction) > 100}
-    assert all(name in str(caught.value) for name in bad) and not (tmp_path / "out").exists()
+def test_more_than_a_twentieth_of_skipped_rows_is_too_many_and_they_are_named(base: Path, tmp_path: Path) -> None:
+    too_long = write_pool(tmp_path / "six", rows_with(3, 47))
+    assert len(too_long) == 50
+    with pytest.raises(TrainingError, match=r"3 of 50 rows have no loss token \(3 no_loss_token") as caught:
+        tuned(base, tmp_path / "out", too_long, max_length=64)
+    assert all(f"pool.jsonl:{line} (" in str(caught.value) for line in (1, 2, 3)) and not (tmp_path / "out").exists()
     fewer = write_pool(tmp_path / "four", rows_with(2, 48))
     found = tuned(base, tmp_path / "out", fewer, max_length=64, epochs=1)
     assert (found.record["audit"]["trained_rows"], found.record["rows_seen"]) == (48, 48)
-    assert trainer(base, tmp_path / "out", short(max_length=64), max_skipped_fraction=0.06).train(spoilt, seed=0).record["steps"] == 1
+    assert trainer(base, tmp_path / "out", short(max_length=64), max_skipped_fraction=0.06).train(too_long, seed=0).record["steps"] == 1
 
 
-def test_rows_that_are_all_refused_are_too_many_for_any_limit(base: Path, tmp_path: Path) -> None:
+def test_rows_that_are_all_skipped_are_too_many_for_any_limit(base: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="3 of 3 rows"):
         trainer(base, tmp_path / "out", short(max_length=64), max_skipped_fraction=1.0).train(write_pool(tmp_path, rows_with(3, 0)), seed=0)
 

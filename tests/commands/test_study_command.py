@@ -179,7 +179,7 @@ def test_only_what_was_given_changes_the_recipe(run: Run, tmp_path: Path, flags:
 
 def test_the_real_trainer_and_grader_are_made_of_the_settings(tmp_path: Path) -> None:
     from instructsel.adapters.trl import TrlTrainer
-    from instructsel.grading.held_out_loss import HeldOutLoss
+    from instructsel.grading.graders.held_out_loss import HeldOutLoss
 
     path = tmp_path / "eval.jsonl"
     path.write_text('{"instruction": "Something else?", "response": "Yes."}\n')

@@ -11,8 +11,9 @@ import torch
 import transformers
 
 from instructsel.errors import ModelRefused, ModelUnavailable, PoolError, UsageError
-from instructsel.grading.generation import ROWS, Generator, Outputs, digest_of
-from instructsel.grading.held_out_loss import checkpoint_of
+from instructsel.grading.checkpoint import checkpoint_of
+from instructsel.grading.generation import ROWS, Generator
+from instructsel.grading.outputs import Outputs, digest_of
 from instructsel.protocols import Checkpoint
 from tests import tiny
 
@@ -215,7 +216,7 @@ def test_outputs_have_a_text_or_a_reason_and_are_told_by_their_content() -> None
     assert one.digest == Outputs("two", ("b", "a"), (None, "x"), ("too_long", None)).digest
     assert one.digest != Outputs("one", ("a", "b"), ("y", None), (None, "too_long")).digest
     for texts, reasons in ((("x", None), ()), (("x", "y"), (None, "too_long"))):
-        with pytest.raises(PoolError, match="with a reason, or neither"):
+        with pytest.raises(PoolError, match="with a reason, or an instruction with neither"):
             Outputs("one", ("a", "b"), texts, reasons)
     with pytest.raises(PoolError, match="twice"):
         Outputs("one", ("a", "a"), ("x", "y"))

@@ -19,7 +19,8 @@ from instructsel import Pool
 from instructsel.adapters import to_trl
 from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
 from instructsel.grading.chat import ChatTemplate, Encoded
-from instructsel.grading.held_out_loss import HeldOutLoss, checkpoint_of
+from instructsel.grading.checkpoint import checkpoint_of
+from instructsel.grading.graders.held_out_loss import HeldOutLoss
 from instructsel.models import likelihood
 from instructsel.models.likelihood import LikelihoodModel
 from instructsel.pool.example import Example

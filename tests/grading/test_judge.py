@@ -22,24 +22,25 @@ import torch
 import transformers
 
 from instructsel.errors import ModelRefused, ModelUnavailable, PoolError, UsageError
-from instructsel.grading.generation import Generator, Outputs, digest_of
-from instructsel.grading.held_out_loss import checkpoint_of
+from instructsel.grading.checkpoint import checkpoint_of
+from instructsel.grading.generation import Generator
+from instructsel.grading.graders.judged_outputs import JudgedOutputs
+from instructsel.grading.graders.reward import RewardGrader
 from instructsel.grading.judge import (
     ATTENTION_CHECKS,
     HttpJudgeClient,
     Judge,
-    JudgedOutputs,
     Judgment,
     Judgments,
     LocalJudgeClient,
     Pair,
     PairwiseJudge,
     Reply,
-    RewardGrader,
     compare,
     find_injection_patterns,
     question,
 )
+from instructsel.grading.outputs import Outputs, digest_of
 from instructsel.models.reward import RewardModel
 from instructsel.protocols import Grader
 from tests import tiny
@@ -830,7 +831,7 @@ def test_a_checkpoint_is_graded_by_how_often_its_outputs_are_preferred(tmp_path:
     mine = settings.outputs(checkpoint, asked)
     reference = outputs("random", {asked[0]: "", asked[1]: mine.texts[1], asked[2]: "x" * 500})
     judge = PairwiseJudge(Scripted(), tmp_path / "judged")
-    grader = JudgedOutputs(asked, reference, judge, settings, ranked_with=frozenset({"d1"}))
+    grader = JudgedOutputs(asked, reference, judge, generator=settings, ranked_with=frozenset({"d1"}))
     assert isinstance(grader, Grader) and isinstance(judge, Judge)
     found = grader.grade(checkpoint)
     assert found.values.tolist() == [1.0, 0.5, 0.0] and found.weights.tolist() == [1.0] * 3 and found.reasons == ()
@@ -838,7 +839,7 @@ def test_a_checkpoint_is_graded_by_how_often_its_outputs_are_preferred(tmp_path:
     assert found.higher_is_better and found.mean == 0.5
     assert found.record["circular"] is True and found.record["lengths"]["reference"][2] == 500
     assert found.record["lengths"]["output"] == [len(text or "") for text in mine.texts]
-    assert JudgedOutputs(asked, reference, judge, settings).grade(checkpoint).record["circular"] is False
+    assert JudgedOutputs(asked, reference, judge, generator=settings).grade(checkpoint).record["circular"] is False
     fingerprint = json.dumps(grader.fingerprint)
     assert str(tmp_path) not in fingerprint and digest_of(asked[0]) not in fingerprint
 
@@ -851,7 +852,7 @@ def test_an_instruction_without_an_output_or_a_reference_has_a_reason_and_no_gra
 
 
 def test_graders_of_other_references_or_judges_are_told_apart() -> None:
-    one = JudgedOutputs(("a",), outputs("random", {"a": "x"}), PairwiseJudge(Scripted()), Generator(device="cpu"))
+    one = JudgedOutputs(("a",), outputs("random", {"a": "x"}), PairwiseJudge(Scripted()), generator=Generator(device="cpu"))
     assert one.fingerprint == replace(one).fingerprint
     assert one.fingerprint != replace(one, reference=outputs("random", {"a": "y"})).fingerprint
     assert one.fingerprint != replace(one, judge=PairwiseJudge(Scripted(name="other"))).fingerprint
@@ -865,7 +866,7 @@ def test_a_reward_model_grades_outputs_and_says_when_it_ranked_the_arm_itself(tm
     asked = ("how do i boil an egg", "why is the sky blue")
     settings = Generator(max_new_tokens=4, precision="fp32", device="cpu")
     reward = tiny.bert(tmp_path / "reward")
-    grader = RewardGrader(asked, str(reward), settings, probe=False)
+    grader = RewardGrader(asked, str(reward), generator=settings, probe=False)
     checkpoint = checkpoint_of(str(folder))
     found = grader.grade(checkpoint)
     texts = settings.outputs(checkpoint, asked).texts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instructsel.grading.judge.clients import HttpJudgeClient, JudgeClient, LocalJudgeClient, Reply
-from instructsel.grading.judge.graders import JudgedOutputs, RewardGrader, compare
+from instructsel.grading.judge.compare import compare
 from instructsel.grading.judge.injection import find_injection_patterns
 from instructsel.grading.judge.judgments import (
     CIRCULAR,
@@ -30,14 +30,12 @@ __all__ = [
     "HttpJudgeClient",
     "Judge",
     "JudgeClient",
-    "JudgedOutputs",
     "Judgment",
     "Judgments",
     "LocalJudgeClient",
     "Pair",
     "PairwiseJudge",
     "Reply",
-    "RewardGrader",
     "compare",
     "find_injection_patterns",
     "name_of",

@@ -23,8 +23,8 @@ from instructsel.artifact import dump_json, fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
-from instructsel.grading.generation import digest_of
 from instructsel.grading.judge.prompt import LABELS
+from instructsel.grading.outputs import digest_of
 from instructsel.models.answers import escape_special_tokens
 from instructsel.models.likelihood import LikelihoodModel
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, Self, runtime_checkable
 
 from instructsel.artifact import fingerprint
 from instructsel.errors import UsageError
-from instructsel.grading.generation import digest_of, distinct
+from instructsel.grading.outputs import digest_of, distinct
 
 TIE: Final = 1.5
 SWAP_DISAGREES: Final = "swap_disagrees"

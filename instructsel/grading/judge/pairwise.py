@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from instructsel.artifact import fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable
-from instructsel.grading.generation import digest_of, distinct
 from instructsel.grading.judge.clients import JudgeClient, Reply
 from instructsel.grading.judge.injection import find_injection_patterns
 from instructsel.grading.judge.judgments import IDENTICAL, SUSPICIOUS, SWAP_DISAGREES, TIE, Judgment, Judgments, Pair, name_of
 from instructsel.grading.judge.prompt import LABELS, PROMPT_DIGEST, question
 from instructsel.grading.judge.replies import _Kept
+from instructsel.grading.outputs import digest_of, distinct
 
 ATTENTION_CHECKS: Final = (
     ("What is the capital of France?", "The capital of France is Paris.", "I like trains. Trains are big and they go far away."),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from instructsel.artifact import dump_json
-from instructsel.grading.generation import digest_of
+from instructsel.grading.outputs import digest_of
 from instructsel.models.answers import escape_special_tokens
 
 LABELS: Final = ("A", "B")

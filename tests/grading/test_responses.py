@@ -16,10 +16,12 @@ from instructsel.adapters.alpaca_eval.files import read_outputs, write_annotatio
 from instructsel.commands._arms import read_finished
 from instructsel.errors import ObservationsError, StudyError, UsageError
 from instructsel.experiments.arms import Arm
-from instructsel.grading.generation import Generator, Outputs, digest_of
-from instructsel.grading.held_out_loss import checkpoint_of
-from instructsel.grading.judge import JudgedOutputs, PairwiseJudge, compare
-from instructsel.grading.preferences import Responses, grades_of, rotating_reference
+from instructsel.grading.checkpoint import checkpoint_of
+from instructsel.grading.generation import Generator
+from instructsel.grading.graders.judged_outputs import JudgedOutputs, grades_of
+from instructsel.grading.graders.responses import Responses
+from instructsel.grading.judge import PairwiseJudge, compare
+from instructsel.grading.outputs import Outputs, digest_of, rotating_reference
 from instructsel.protocols import Grader, Grades
 from instructsel.verification.grades_table import Run
 from instructsel.verification.judged import judged
@@ -48,7 +50,7 @@ def answered(arm: str, draw: int, texts: list[str | None], answers: Responses) -
 
 def test_a_checkpoint_answers_and_its_answers_are_kept(tmp_path: Path) -> None:
     checkpoint = checkpoint_of(str(model(tmp_path / "model")))
-    answers = Responses(ASKED[:3], Generator(max_new_tokens=4, precision="fp32", device="cpu"))
+    answers = Responses(ASKED[:3], generator=Generator(max_new_tokens=4, precision="fp32", device="cpu"))
     assert isinstance(answers, Grader)
     found = verify([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
     again = verify([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
@@ -82,7 +84,7 @@ def test_answers_are_judged_once_and_a_model_that_meets_itself_ties(tmp_path: Pa
     given += [Run("random", 0, 0, Grades("loss", ("a",), np.ones(1), np.ones(1)))]
     reference = rotating_reference([answers.of(run.grades, run.name) for run in given[1:3]], name="random, 2 models in turn")
     client = Scripted()
-    grader = JudgedOutputs(ASKED, reference, PairwiseJudge(client, tmp_path / "kept"), answers.generator, name="win rate")
+    grader = JudgedOutputs(ASKED, reference, PairwiseJudge(client, tmp_path / "kept"), generator=answers.generator, name="win rate")
     found = judged(given, answers, grader, folder=tmp_path)
     assert [(run.arm, run.draw) for run in found] == [("selection", 0), ("random", 0), ("random", 1)]
     assert found[0].grades.mean == 1.0 and found[0].grades.truncated == 1
@@ -122,7 +124,7 @@ def test_what_a_judge_could_not_say_is_asked_again(tmp_path: Path) -> None:
 
 def test_a_run_that_answered_something_else_is_refused() -> None:
     answers = Responses(ASKED)
-    with pytest.raises(StudyError, match="no answers to these instructions"):
+    with pytest.raises(StudyError, match="no responses to these instructions"):
         answers.of(answered("selection", 0, ["x"] * 3, Responses(ASKED[:3])).grades, "selection")
     with pytest.raises(UsageError, match="no instruction"):
         Responses(())

@@ -16,14 +16,13 @@ from instructsel.grading.chat import ChatTemplate, Encoded
 from instructsel.models import likelihood, runner
 from instructsel.models.answers import Answers
 from instructsel.models.likelihood import LikelihoodModel
-from instructsel.models.load import locate, settings
+from instructsel.models.load import settings
 from instructsel.protocols import Checkpoint, Grades
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
 
 KIND: Final = "held_out_loss"
-NEEDED_BY: Final = "the held-out loss"
 PRECISIONS: Final = ("auto", "fp32", "bf16")
 DEVICES: Final = ("auto", "cpu", "cuda")
 NO_TOKENS: Final = "no_tokens"
@@ -35,15 +34,15 @@ EMPTY: Final = ("no_response", "no_loss_token")
 class HeldOutLoss:
     """A grader: the mean negative log-likelihood of each response of an evaluation set, in nats per token, given all before it.
 
-    An example is rendered in the checkpoint's own chat template, as the trainer renders it, up to its last answer; the mean is
-    over that answer's tokens and, by default, the tokens with which the template ends its turn. An example's value is the same
+    An example is written in the checkpoint's own chat template, as the trainer writes it, up to its last response; the mean is
+    over that response's tokens and, by default, the tokens with which the template ends its turn. An example's value is the same
     alone and among others. Its weight is the number of those tokens: `Grades.weighted_mean` is the loss per token of the whole
     set, sum of negative log-likelihoods over number of tokens, and `Grades.mean` counts every example once.
 
     Longer than `max_length`, the prompt loses its beginning and the example is counted as truncated; a response that would leave
     nothing of its prompt has no value (too_long). TRL cuts a row at its end instead, so that the two agree where nothing is cut.
     Other reasons: no_tokens, the response has none (the end of its turn alone is no response); not_finite; out_of_memory;
-    unsupported_language, more than 30 % of it is unknown to the tokenizer; template_refused and not_a_prefix, see `ChatTemplate`.
+    unsupported_language, more than 30 % of it is unknown to the tokenizer; template_refused and not_a_prefix, see `Encoded`.
 
     Source: Cao et al. 2023, arXiv:2307.06290, whose rule predicts the loss on an evaluation set. Which tokens were counted there,
     and whether by token or by example, we do not know; both means are here.
@@ -58,7 +57,7 @@ class HeldOutLoss:
     max_length: int | None = field(default=None, kw_only=True)
     """Tokens of prompt and response together at most; by default 4,096, and never more than the model's context."""
     end_of_turn: bool = field(default=True, kw_only=True)
-    """Whether the mean counts the tokens with which the template ends the answer's turn, most often one end-of-sequence token.
+    """Whether the mean counts the tokens with which the template ends the response's turn, most often one end-of-sequence token.
     TRL trains on them and counts them in its own evaluation loss. Without them a model is not graded for knowing when to stop."""
     device: str = field(default="auto", kw_only=True)
     """cpu, cuda, or auto."""
@@ -109,7 +108,7 @@ class HeldOutLoss:
 
         Raises:
             MissingExtra: torch or transformers is not installed.
-            ModelUnavailable: the checkpoint's folder is gone, or has no tokenizer to render with.
+            ModelUnavailable: the checkpoint's folder is gone, or has no tokenizer to write it with.
             ModelRefused: no causal language model, weights missing, a tokenizer of another model, or a chat template that writes on
                 after the response.
             UntrustedModel: pickled weights, or code of its own.
@@ -119,27 +118,26 @@ class HeldOutLoss:
         if not checkpoint.folder.is_dir():
             raise ModelUnavailable(f"{checkpoint.folder} is no folder, so {self.name} has no model to grade.", fix="Train it again.")
         chat_template = ChatTemplate.load(checkpoint.folder)
-        asked: list[tuple[list[int], int, str | None]] = []
+        rows: list[_Row] = []
         control = 0
         for encoded, item in zip(chat_template.encode_all(self.pool.examples()), self.items, strict=True):
-            asked.append(self._row(encoded, item))
+            rows.append(self._row(encoded, item))
             control += encoded.control
-        reasons = [reason for _, _, reason in asked]
-        put = [number for number, reason in enumerate(reasons) if reason is None]
+        reasons = [row.reason for row in rows]
+        scored = [position for position, reason in enumerate(reasons) if reason is None]
         try:
-            answers, limit, record = self._answers(checkpoint, [asked[number][0] for number in put], [asked[number][1] for number in put])
+            losses, limit, record = self._losses(checkpoint, [rows[position] for position in scored])
         finally:
             # Before the next checkpoint is trained on the same GPU.
             runner.free_memory()
-        values, weights, truncated = np.zeros(len(asked)), np.zeros(len(asked)), 0
-        for at, number in enumerate(put):
-            row, begin, _ = asked[number]
-            reasons[number] = answers.reasons[at]
-            if reasons[number] is None:
-                values[number] = answers.values[at]
+        values, weights, truncated = np.zeros(len(rows)), np.zeros(len(rows)), 0
+        for number, position in enumerate(scored):
+            reasons[position] = losses.reasons[number]
+            if reasons[position] is None:
+                values[position] = losses.values[number]
                 # A response behind nothing but the start token may have lost its end.
-                weights[number] = min(len(row) - begin, limit - 1)
-                truncated += bool(answers.truncated[at])
+                weights[position] = min(len(rows[position].ids) - rows[position].begin, limit - 1)
+                truncated += bool(losses.truncated[number])
         return Grades(
             self.name,
             self.items,
@@ -160,25 +158,25 @@ class HeldOutLoss:
             },
         )
 
-    def _row(self, encoded: Encoded, item: str) -> tuple[list[int], int, str | None]:
-        """The tokens of an example, where its response begins among them, and why it has no loss."""
+    def _row(self, encoded: Encoded, item: str) -> _Row:
+        """The tokens of an example and where its response begins, or why it has no loss."""
         if encoded.reason is not None:
-            return [], 0, NO_TOKENS if encoded.reason in EMPTY else encoded.reason
+            return _Row(reason=NO_TOKENS if encoded.reason in EMPTY else encoded.reason)
         if sum(encoded.loss_mask) <= encoded.end:
-            return [], 0, NO_TOKENS
+            return _Row(reason=NO_TOKENS)
         begin = encoded.loss_mask.index(True)
         if not all(encoded.loss_mask[begin:]):
             raise ModelRefused(
                 f"The chat template writes on after the response of example {item}, or within it.",
-                fix="Give the checkpoint a template whose last answer ends the conversation.",
+                fix="Give the checkpoint a template whose last response ends the conversation.",
             )
-        row = encoded.ids if self.end_of_turn else encoded.ids[: len(encoded.ids) - encoded.end]
+        ids = encoded.ids if self.end_of_turn else encoded.ids[: len(encoded.ids) - encoded.end]
         # Nothing says how likely a first token is; a trainer's loss leaves it out as well.
         begin = max(begin, 1)
-        return (row, begin, None) if begin < len(row) else ([], 0, NO_TOKENS)
+        return _Row(ids, begin) if begin < len(ids) else _Row(reason=NO_TOKENS)
 
-    def _answers(self, checkpoint: Checkpoint, rows: list[list[int]], begins: list[int]) -> tuple[Answers, int, dict[str, Any]]:
-        # Without the sanity probe: a checkpoint that is hardly trained is graded all the same, and badly.
+    def _losses(self, checkpoint: Checkpoint, rows: list[_Row]) -> tuple[Answers, int, dict[str, Any]]:
+        # Without the sanity probe: a checkpoint that is hardly trained is graded too, and badly.
         model = LikelihoodModel.load(
             str(checkpoint.folder), precision=self.precision, device=self.device, probe=False, max_length=self.max_length
         )
@@ -189,27 +187,19 @@ class HeldOutLoss:
             "device": model.device,
             "max_length": model.max_length,
         }
-        return model.losses(rows, begins), model.max_length, record
+        return model.losses([row.ids for row in rows], [row.begin for row in rows]), model.max_length, record
 
 
-def checkpoint_of(name: str, revision: str | None = None) -> Checkpoint:
-    """A model that was not trained here, as a checkpoint to grade.
+@dataclass(frozen=True)
+class _Row:
+    """An example as the likelihood model takes it."""
 
-    Args:
-        name: a local folder or a hub id.
-        revision: a hub revision.
-
-    Returns:
-        A checkpoint that `discard` leaves where it is; its record has the model's name and revision.
-
-    Raises:
-        ModelUnavailable: it is neither here nor to be had, or it is a tokenizer without weights.
-        UntrustedModel: only pickled weights.
-    """
-    source = locate(name, revision=revision, needed_by=NEEDED_BY)
-    if not any(source.folder.glob("*.safetensors")):
-        raise ModelUnavailable(f"{source.name} has a tokenizer and no weights.", fix="Name the folder that holds the model's files.")
-    return Checkpoint(source.folder, source.digest, record={"name": source.name, "revision": source.revision})
+    ids: list[int] = field(default_factory=list)
+    """Tokens of prompt and response."""
+    begin: int = 0
+    """Where the response begins among them."""
+    reason: str | None = None
+    """Why it has no loss."""
 
 
-__all__ = ["DEVICES", "KIND", "PRECISIONS", "HeldOutLoss", "checkpoint_of"]
+__all__ = ["DEVICES", "KIND", "PRECISIONS", "HeldOutLoss"]

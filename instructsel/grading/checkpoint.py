@@ -1,0 +1,34 @@
+"""A model that was not trained here, as a checkpoint to grade."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from instructsel.errors import ModelUnavailable
+from instructsel.models.load import locate
+from instructsel.protocols import Checkpoint
+
+NEEDED_BY: Final = "grading"
+
+
+def checkpoint_of(name: str, revision: str | None = None) -> Checkpoint:
+    """A model that was not trained here, as a checkpoint to grade.
+
+    Args:
+        name: a local folder or a hub id.
+        revision: a hub revision.
+
+    Returns:
+        A checkpoint that `discard` leaves where it is; its record has the model's name and revision.
+
+    Raises:
+        ModelUnavailable: it is neither on this machine nor on the hub, or it is a tokenizer without weights.
+        UntrustedModel: only pickled weights.
+    """
+    source = locate(name, revision=revision, needed_by=NEEDED_BY)
+    if not any(source.folder.glob("*.safetensors")):
+        raise ModelUnavailable(f"{source.name} has a tokenizer and no weights.", fix="Name the folder that holds the model's files.")
+    return Checkpoint(source.folder, source.digest, record={"name": source.name, "revision": source.revision})
+
+
+__all__ = ["checkpoint_of"]

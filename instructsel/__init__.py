@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from instructsel.selection.choose import select
     from instructsel.selection.floors import Floor
     from instructsel.selection.selection import Selection
+    from instructsel.selection.selection_set import SelectionSet
     from instructsel.study.design import Bins, Design, Mixtures
     from instructsel.study.size_curve import SizeCurve
     from instructsel.study.size_search import search_size
@@ -61,6 +62,7 @@ __all__ = [
     "Report",
     "ScoreTable",
     "Selection",
+    "SelectionSet",
     "SizeCurve",
     "Study",
     "Tokens",
@@ -101,6 +103,7 @@ _HOME = {
     "Report": ("instructsel.reports.render", "Report"),
     "ScoreTable": ("instructsel.scores.table", "ScoreTable"),
     "Selection": ("instructsel.selection.selection", "Selection"),
+    "SelectionSet": ("instructsel.selection.selection_set", "SelectionSet"),
     "SizeCurve": ("instructsel.study.size_curve", "SizeCurve"),
     "Study": ("instructsel.study.study", "Study"),
     "Tokens": ("instructsel.selection.budget", "Tokens"),

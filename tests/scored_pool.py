@@ -77,7 +77,9 @@ def make(tmp_path: Path) -> Make:
             "rew": {"model": {"name": REWARD}},
         } | (models or {})
         manifest = {"pool": {"fingerprint": pool.fingerprint}, "indicators": indicators}
-        table = ScoreTable.from_columns(pool.ids, {symbol: (values, reasons[symbol]) for symbol, values in columns.items()}, manifest)
+        table = ScoreTable.from_columns(
+            pool.ids, {symbol: (values, reasons[symbol]) for symbol, values in columns.items()}, manifest, spec=pool.spec
+        )
         return Scored(pool, table, vectors)
 
     return made

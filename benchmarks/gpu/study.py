@@ -125,7 +125,7 @@ def join(results: Path, scores: Path, pools: Path, table: Path) -> None:
 
     record = json.loads(results.read_text())
     pool, scored = Pool.read(*(pools / f"{source}.jsonl" for source in SOURCES)), ScoreTable.read(scores)
-    if pool.fingerprint != record["pool"]:
+    if not pool.has_fingerprint(record["pool"]):
         sys.exit("The pools are not those the runs were made from.")
     at = {name: number for number, name in enumerate(scored.ids)}
     columns = {symbol: scored.values(symbol) for symbol in scored.symbols}

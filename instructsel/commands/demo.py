@@ -23,9 +23,10 @@ from instructsel.scores.run import score
 from instructsel.selection.baselines import baselines
 from instructsel.selection.candidates import EXACT, NEAR
 from instructsel.selection.choose import select
-from instructsel.selection.files import neighborhood, write
+from instructsel.selection.files import neighborhood
 from instructsel.selection.floors import BELOW, Floor
 from instructsel.selection.selection import Selection
+from instructsel.selection.selection_set import SelectionSet
 from instructsel.text import aligned, clean
 
 RULE: Final = "eq4-without-reward"
@@ -105,10 +106,8 @@ def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tupl
         neighbors=neighborhood(whole, table, cache, watch=watching(quiet=quiet)),
     )
     beside = baselines(chosen, ["random"], seeds=[0])
-    written = {
-        selection.name: write(whole, selection, output / f"{name}.jsonl", to=None, scores=scores)
-        for name, selection in (("selected", chosen), ("random", beside[0]))
-    }
+    subsets = SelectionSet.create(output / "selected.jsonl", chosen, beside, scores=scores).subsets
+    written = {subset.name: {"output": str(subset.file), "sidecar": str(subset.sidecar)} for subset in subsets}
     for line in [*report(chosen, beside, written), ""]:
         say(line, quiet=quiet)
     return whole, chosen

@@ -23,9 +23,10 @@ from instructsel.selection import floors
 from instructsel.selection.baselines import baselines
 from instructsel.selection.candidates import INSIDE, OVER_THE_POOL
 from instructsel.selection.choose import select
-from instructsel.selection.files import _beside, _positions, default_output, find_pool, neighborhood, write
+from instructsel.selection.files import default_output, find_pool, neighborhood
 from instructsel.selection.retrieval import RDS
 from instructsel.selection.selection import Selection
+from instructsel.selection.selection_set import SelectionSet
 from instructsel.text import aligned
 
 EXAMPLES: Final = """Examples:
@@ -141,13 +142,13 @@ def command(
         seconds |= {each.name: (time.monotonic() - began) / len(made) for each in made}
         beside += made
     if streamed:
-        whole.stream(sys.stdout.buffer, _positions(whole, chosen), to=to)
+        whole.stream(sys.stdout.buffer, [whole.position(name) for name in chosen.kept_ids], to=to)
         written = {}
     else:
-        place = output or default_output(whole, to)
+        made_set = SelectionSet.create(output or default_output(whole, to), chosen, beside, to=to, scores=path, seconds=seconds)
         written = {
-            selection.name: write(whole, selection, _beside(place, selection, chosen), to=to, scores=path, seconds=seconds[selection.name])
-            for selection in (chosen, *beside)
+            subset.name: {"output": str(subset.file), "sidecar": str(subset.sidecar), "rows_written": subset.rows}
+            for subset in made_set.subsets
         }
     for line in report(chosen, beside, written):
         say(line, quiet=quiet)

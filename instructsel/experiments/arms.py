@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from instructsel.errors import UsageError
+from instructsel.pool.spec import rows_digest
 from instructsel.protocols import Checkpoint, Grades
 
 if TYPE_CHECKING:
@@ -66,10 +65,4 @@ class Failure:
     message: str
 
 
-def rows_digest(ids: Iterable[str]) -> str:
-    """A digest of rows by their ids, which a pool has in order.
-
-    >>> rows_digest(["a", "b"]) == rows_digest(["b", "a"])
-    False
-    """
-    return hashlib.blake2b("\n".join(ids).encode(), digest_size=16).hexdigest()
+__all__ = ["Arm", "Failure", "rows_digest"]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from instructsel.artifact import read_manifest
 from instructsel.errors import InstructselError, ScoresError, UsageError
-from instructsel.selection.files import sidecar
+from instructsel.selection.selection_set import sidecar_of
 
 SELECTION: Final = "selection"
 
@@ -71,7 +71,7 @@ def found_beside(selection: Path) -> dict[str, list[str]]:
 def _origin(path: Path) -> tuple[Any, ...] | None:
     """The pool, rule and settings a file was selected with, by the account beside it; None without one."""
     try:
-        manifest = read_manifest(sidecar(path)) or {}
+        manifest = read_manifest(sidecar_of(path)) or {}
     except InstructselError:
         return None
     found = (manifest.get("pool") or {}).get("fingerprint"), manifest.get("rule"), manifest.get("settings")
@@ -81,7 +81,7 @@ def _origin(path: Path) -> tuple[Any, ...] | None:
 def selection_seconds(path: str, arm: str) -> float | None:
     """What choosing a file's rows took: its indicators and its ranking; None where nobody wrote it down, or the cache had the scores."""
     try:
-        manifest = read_manifest(sidecar(Path(path))) or {}
+        manifest = read_manifest(sidecar_of(Path(path))) or {}
         table = (manifest.get("run") or {}).get("scores")
         scores = (read_manifest(table) if isinstance(table, str) else None) or {}
     except InstructselError:
@@ -102,7 +102,7 @@ def selection_seconds(path: str, arm: str) -> float | None:
 def ranked_with(path: str) -> frozenset[str]:
     """Digests of the models that ranked a file's rows, by the account beside it: a judge or reward model among them is circular."""
     try:
-        manifest = read_manifest(sidecar(Path(path))) or {}
+        manifest = read_manifest(sidecar_of(Path(path))) or {}
     except ScoresError:
         return frozenset()
     return frozenset(_digests(manifest.get("indicators")))

@@ -27,9 +27,11 @@ from instructsel.errors import PoolError, UnknownExample, UsageError
 from instructsel.pool.example import Example
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Format
+from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits, RowDropped, RowFault
 from instructsel.pool.reader import DIGEST, Rows, _File, _Reading
 from instructsel.pool.sources import DELIMITERS, open_source, parquet_rows
+from instructsel.pool.spec import PoolSpec, Reading
 from instructsel.pool.writer import MESSAGES, _compressed, _ended, _write_messages
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class Pool:
     """(n,), a digest of the bytes of the rows each example stands in."""
     turns: NDArray[np.uint16]
     """(n,), turns of each conversation."""
+    spec: PoolSpec
+    """Where it came from and how it was read."""
 
     @classmethod
     def read(
@@ -89,7 +93,7 @@ class Pool:
         reading = _Reading(limits or Limits(), oasst)
         for path in paths:
             reading.add(open_source(path, reading.limits, columns=tuple(columns) if columns else None), chosen)
-        return cls(**reading.finish())
+        return cls(**reading.finish(), spec=PoolSpec(tuple(names), _recorded(format, columns, reading)))
 
     def __len__(self) -> int:
         return len(self.occurrences)
@@ -108,11 +112,20 @@ class Pool:
 
     @cached_property
     def fingerprint(self) -> str:
-        """blake2b-128 over every example's id, source and original bytes."""
-        found = hashlib.blake2b(digest_size=DIGEST)
+        """blake2b-128 over every example's id and original bytes: the same for the same examples, whatever their files are called."""
+        digest = hashlib.blake2b(digest_size=DIGEST)
+        for name, raw in zip(self.ids, self.raw_digests.tolist(), strict=True):
+            digest.update(f"{name}\t{raw:016x}\n".encode())
+        return digest.hexdigest()
+
+    def has_fingerprint(self, fingerprint: str) -> bool:
+        """Whether this pool has a recorded fingerprint. The last release put the names of the files into it, which is known, too."""
+        if fingerprint == self.fingerprint:
+            return True
+        digest = hashlib.blake2b(digest_size=DIGEST)
         for name, source, raw in zip(self.ids, self.sources, self.raw_digests.tolist(), strict=True):
-            found.update(f"{name}\t{source}\t{raw:016x}\n".encode())
-        return found.hexdigest()
+            digest.update(f"{name}\t{source}\t{raw:016x}\n".encode())
+        return digest.hexdigest() == fingerprint
 
     @cached_property
     def file_names(self) -> tuple[str, ...]:
@@ -216,7 +229,8 @@ class Pool:
 
     def _part(self, rows: NDArray[np.int64]) -> Pool:
         columns = ("digests", "occurrences", "file_of", "row_of", "part_of", "raw_digests", "turns")
-        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+        spec = self.spec if len(rows) == len(self) else replace(self.spec, part=True)
+        return replace(self, spec=spec, **{name: getattr(self, name)[rows] for name in columns})
 
     def write(self, path: str | Path, rows: Rows, *, to: str | None = None) -> int:
         """Write the examples at these positions, in this order, in the format they were read in.
@@ -325,6 +339,13 @@ class Pool:
         with atomic_write(path) as out:
             whole[order].write_parquet(out)
         return len(places)
+
+
+def _recorded(chosen: str | Format, columns: Sequence[str] | None, reading: _Reading) -> Reading:
+    """The options of a reading, as another command takes them."""
+    mapping = ",".join(f"{part}={field}" for part, field in chosen.columns) if isinstance(chosen, Mapped) else None
+    form = chosen if isinstance(chosen, str) else "auto" if mapping else chosen.name
+    return Reading(form, mapping, ",".join(columns) if columns else None, reading.oasst, reading.limits.duplicate_key)
 
 
 def _batched(items: Iterable[Example], size: int) -> Iterator[tuple[Example, ...]]:

@@ -1,39 +1,61 @@
-"""How pool files are read: a plain record that a later command reads them by again."""
+"""Where a pool came from and how it was read: a plain record that another command reads it by again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
+from instructsel.artifact import file_digest
 from instructsel.errors import UsageError
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits
-from instructsel.pool.pool import Pool
+
+if TYPE_CHECKING:
+    from instructsel.pool.pool import Pool
+
+STDIN = "-"
+HUB = "hf://"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How pool files are to be read; kept with the scores so that select reads them the same way."""
+    """How pool files are to be read; recorded with scores and selections, so that every command reads them the same way."""
 
     form: str = "auto"
+    """A format's name, or auto."""
     mapping: str | None = None
+    """The fields of any other format: instruction=FIELD,response=FIELD."""
     columns: str | None = None
+    """Column names of a CSV or TSV file without a header, comma-separated."""
     oasst: str = "best-path"
+    """Which paths of OpenAssistant trees become examples: best-path or all-paths."""
     duplicate_key: str = "error"
+    """A row that names a key twice: error quarantines it, last keeps the last value."""
 
     @classmethod
-    def of(cls, kept: Any) -> Reading:
-        """From a manifest."""
-        return cls(**{key: value for key, value in kept.items() if key in cls.__dataclass_fields__}) if isinstance(kept, dict) else cls()
+    def of(cls, recorded: Any) -> Self:
+        """From a manifest; defaults where it records nothing."""
+        if not isinstance(recorded, dict):
+            return cls()
+        return cls(**{key: value for key, value in recorded.items() if key in cls.__dataclass_fields__})
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, for a manifest."""
         return {key: getattr(self, key) for key in self.__dataclass_fields__}
 
-    def read(self, paths: list[str], *, message: Callable[[str], None] | None = None) -> Pool:
-        """Read the files; `message` gets a line on each file, on the count of rows, and on the first quarantined rows."""
+    def read(self, paths: Sequence[str], *, message: Callable[[str], None] | None = None) -> Pool:
+        """Read the files; `message` gets a line on each file, on the count of rows, and on the first quarantined rows.
+
+        Raises:
+            UsageError: options that exclude each other.
+            PoolError: a file that cannot be read as a pool.
+        """
+        from instructsel.pool.pool import Pool
+
         if self.duplicate_key not in ("error", "last"):
             raise UsageError.named(self.duplicate_key, ["error", "last"], noun="treatment of duplicate keys")
         if self.mapping is not None and self.form not in ("auto", "mapped"):
@@ -51,3 +73,91 @@ class Reading:
         if pool.account.n_quarantined > 3:
             message(f"  … and {pool.account.n_quarantined - 3:,} more")
         return pool
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """The files of a pool, their reading options and their digests: enough to read the pool again."""
+
+    paths: tuple[str, ...]
+    """Absolute; hf://OWNER/NAME stands as it is, and - is standard input, which cannot be read again."""
+    reading: Reading = field(default_factory=Reading)
+    """How they were read."""
+    part: bool = False
+    """Whether the pool is only some of these files' examples."""
+    recorded: tuple[str | None, ...] | None = None
+    """The digests of a manifest; None where they are still to be computed."""
+
+    @classmethod
+    def of(cls, run: Mapping[str, Any]) -> Self | None:
+        """From the part of a manifest that differs from run to run; None where it names no pool.
+
+        The last release wrote `pools`, `reading` and `limit` there instead of `pool`.
+        """
+        entry = run.get("pool")
+        if isinstance(entry, dict) and entry.get("paths"):
+            digests = entry.get("digests")
+            return cls(
+                tuple(map(str, entry["paths"])),
+                Reading.of(entry.get("reading")),
+                bool(entry.get("part")),
+                tuple(digests) if isinstance(digests, list) else None,
+            )
+        if run.get("pools"):
+            return cls(tuple(map(str, run["pools"])), Reading.of(run.get("reading")), isinstance(run.get("limit"), int), ())
+        return None
+
+    @cached_property
+    def digests(self) -> tuple[str | None, ...]:
+        """SHA-256 of the bytes of each file, in hexadecimal; None for standard input, the hub, and a file that is gone."""
+        if self.recorded is not None:
+            return self.recorded
+        return tuple(file_digest(path) if path != STDIN and Path(path).is_file() else None for path in self.paths)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, for a manifest."""
+        return {"paths": list(self.paths), "digests": list(self.digests), "reading": self.reading.as_dict(), "part": self.part}
+
+    def check(self) -> None:
+        """Refuse a pool that cannot be read again.
+
+        Raises:
+            UsageError: it came from standard input, or a file is gone.
+        """
+        if STDIN in self.paths:
+            raise UsageError("The pool was read from standard input, which is gone.", fix="Name its files with --pool.")
+        for path in self.paths:
+            if not path.startswith(HUB) and not Path(path).exists():
+                raise UsageError(f"The pool's file {path} is gone.", fix="Name the pool's files with --pool.")
+
+    def read(
+        self, paths: Sequence[str] | None = None, *, ids: Iterable[str] | None = None, message: Callable[[str], None] | None = None
+    ) -> Pool:
+        """Read the pool again.
+
+        Args:
+            paths: where its files are now, if they have moved.
+            ids: of the examples, needed where the pool is a part of its files.
+            message: gets a line on each file.
+
+        Raises:
+            UsageError: a file is gone, or came from standard input.
+            PoolError: a file that cannot be read as a pool.
+            UnknownExample: an id that the files do not hold.
+        """
+        if not paths:
+            self.check()
+        pool = self.reading.read(list(paths or self.paths), message=message)
+        return pool.take(ids) if self.part and ids is not None else pool
+
+
+def rows_digest(ids: Iterable[str]) -> str:
+    """A digest of rows by their ids, which a pool has in order.
+
+    >>> rows_digest(["a", "b"]) == rows_digest(["b", "a"])
+    False
+    """
+    return hashlib.blake2b("\n".join(ids).encode(), digest_size=16).hexdigest()
+
+
+__all__ = ["PoolSpec", "Reading", "rows_digest"]

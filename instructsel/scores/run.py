@@ -139,7 +139,7 @@ def score(
         "indicators": described,
     }
     scored = {symbol: (column.values, column.reasons()) for symbol, column in columns.items()}
-    return ScoreTable.from_columns(pool.ids, scored, manifest, places=pool.places)
+    return ScoreTable.from_columns(pool.ids, scored, manifest, places=pool.places, spec=pool.spec)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,9 @@ import orjson
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from instructsel.artifact import SCHEMA_VERSION, checked_version, dump_json, manifest_path
+from instructsel.artifact import SCHEMA_VERSION, checked_version, dump_json, manifest_path, read_manifest
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
+from instructsel.pool.spec import PoolSpec
 from instructsel.tables import SUFFIXES, read_frame, release, write_frame
 
 KIND: Final = "scores"
@@ -40,6 +41,8 @@ class ScoreTable:
     manifest: dict[str, Any] = field(default_factory=dict, repr=False)
     """What the scores were made from: `kind`, `schema_version`, `instructsel`, `pool` (fingerprint and read report) and
     `indicators` (symbol → fingerprint). Nothing in it differs between two equal runs."""
+    spec: PoolSpec | None = field(default=None, repr=False, compare=False)
+    """Where the pool is and how it was read; None where nobody recorded it."""
 
     def __post_init__(self) -> None:
         # Tables of earlier releases do not say where their examples stand.
@@ -56,6 +59,7 @@ class ScoreTable:
         *,
         sources: Sequence[str] | None = None,
         places: pl.DataFrame | None = None,
+        spec: PoolSpec | None = None,
     ) -> Self:
         """A table of columns of values and reasons.
 
@@ -66,6 +70,7 @@ class ScoreTable:
             manifest: the deterministic part; `kind`, `schema_version` and `instructsel` are filled in.
             sources: the examples' source labels, if the table should show them.
             places: columns `file` and `line` in the order of `ids`, as `Pool.places` gives them.
+            spec: where the pool is.
 
         Raises:
             ScoresError: lengths differ, an id occurs twice, or a value is neither finite nor null with a reason.
@@ -93,7 +98,7 @@ class ScoreTable:
         except pl.exceptions.PolarsError as error:
             raise ScoresError(f"The columns do not make a table: {error}") from error
         head = {"kind": KIND, "schema_version": SCHEMA_VERSION, "instructsel": release()}
-        return cls(frame, {**head, **(manifest or {})})
+        return cls(frame, {**head, **(manifest or {})}, spec)
 
     def __len__(self) -> int:
         return self.frame.height
@@ -159,13 +164,14 @@ class ScoreTable:
 
         Args:
             path: where; the suffix says how.
-            run: what differs from run to run (seconds, machine, paths); goes into the JSON only.
+            run: what differs from run to run (seconds, machine, paths); goes into the JSON only, as does where the pool is.
 
         Raises:
             UsageError: another suffix.
             EnvironmentFault: the folder is missing or not writable, or the disk is full.
         """
-        write_frame(path, self.frame, self.manifest, run=run)
+        pool = {"pool": self.spec.as_dict()} if self.spec is not None else {}
+        write_frame(path, self.frame, self.manifest, run={**pool, **(run or {})})
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -176,7 +182,7 @@ class ScoreTable:
         """
         frame, manifest = read_frame(path, kind=KIND, noun="a score table")
         try:
-            return cls(_typed(frame) if Path(path).suffix == ".csv" else frame, manifest)
+            return cls(_typed(frame) if Path(path).suffix == ".csv" else frame, manifest, _spec(path))
         except ScoresError as error:
             raise ScoresError(f"{path} is not a score table: {error.message}", fix="Score the pool again, or name another file.") from error
 
@@ -184,6 +190,15 @@ class ScoreTable:
         if symbol not in self.symbols:
             raise UnknownIndicator.named(symbol, self.symbols, noun="indicator in this table")
         return symbol
+
+
+def _spec(path: str | Path) -> PoolSpec | None:
+    """Where the pool of a table is, by the JSON beside it."""
+    try:
+        run = (read_manifest(path) or {}).get("run")
+    except ScoresError:
+        return None
+    return PoolSpec.of(run) if isinstance(run, dict) else None
 
 
 def newest(folder: str | Path = ".") -> Path:

@@ -436,7 +436,7 @@ def _fit(pool: Pool, table: ScoreTable) -> Positions:
     """Where each of the pool's rows stands in the table."""
     again = "Score the pool again, or name the pool the table was made from with --pool."
     scored = (table.manifest.get("pool") or {}).get("fingerprint")
-    if scored is not None and scored != pool.fingerprint:
+    if scored is not None and not pool.has_fingerprint(scored):
         raise UsageError("The scores are of another pool, or the pool has changed since it was scored.", fix=again)
     # Both are in the order of their ids, so that the same ids stand in the same rows.
     if len(table) == len(pool) and (table.frame["id"] == pl.Series("id", pool.ids, dtype=pl.String)).all():

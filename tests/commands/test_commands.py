@@ -1,16 +1,14 @@
-"""The command line from end to end, in processes of its own: what it prints, writes and ends with."""
+"""The command line from end to end: what it prints, writes and ends with."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from typer.testing import CliRunner
 from instructsel.commands import app
 from instructsel.examples import toy_study
 from tests import tiny
+from tests.commands.conftest import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "pool.jsonl"
@@ -45,40 +44,6 @@ VERBS = (
     ["cache", "prune"],
     ["demo"],
 )
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cache")
-    folder.chmod(0o700)
-    return folder
-
-
-@pytest.fixture
-def run(tmp_path: Path, cache: Path) -> Run:
-    def command(*arguments: str | Path, stdin: bytes | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-        given = {
-            **os.environ,
-            "INSTRUCTSEL_CACHE": str(cache),
-            "HF_HUB_OFFLINE": "1",
-            "OMP_NUM_THREADS": "2",
-            "NO_COLOR": "1",
-            **environment,
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "instructsel", *map(str, arguments)],
-            cwd=tmp_path,
-            input=stdin,
-            capture_output=True,
-            env=given,
-            timeout=240,
-            check=False,
-        )
-        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    return command
 
 
 def rows(n: int, *, empty: int = 0) -> bytes:
@@ -162,9 +127,9 @@ def test_the_examples_of_every_help_run(tmp_path: Path, cache: Path, monkeypatch
             assert done.exit_code == 0, (command, done.output)
 
 
-def test_the_main_job_gives_original_lines_and_a_whole_account(run: Run, pool: Path, tmp_path: Path) -> None:
-    assert run("score", pool, "--indicators", "len,mtld,knn_6").returncode == 0
-    done = run(
+def test_the_main_job_gives_original_lines_and_a_whole_account(run_alone: Run, pool: Path, tmp_path: Path) -> None:
+    assert run_alone("score", pool, "--indicators", "len,mtld,knn_6").returncode == 0
+    done = run_alone(
         "select",
         "--rule",
         "eq4-without-reward",
@@ -201,7 +166,9 @@ def test_the_main_job_gives_original_lines_and_a_whole_account(run: Run, pool: P
     assert longest.filter("kept")["value"].max() <= longest.filter(pl.col("reason") == "not_reached")["value"].min()
 
 
-def test_two_runs_give_the_same_bytes_and_shuffled_rows_differ_in_their_lines_only(run: Run, pool: Path, tmp_path: Path) -> None:
+def test_two_runs_give_the_same_bytes_and_shuffled_rows_differ_in_their_lines_only(
+    run: Run, run_alone: Run, pool: Path, tmp_path: Path
+) -> None:
     lines = pool.read_bytes().splitlines(keepends=True)
     seen, contents = [], []
     for seed in range(3):
@@ -211,8 +178,12 @@ def test_two_runs_give_the_same_bytes_and_shuffled_rows_differ_in_their_lines_on
         random.Random(seed).shuffle(shuffled)
         (folder / "pool.jsonl").write_bytes(b"".join(shuffled if seed == 2 else lines))
         (folder / "other.jsonl").write_bytes(rows(3 + seed))
-        assert run("score", folder / "pool.jsonl", "--indicators", "len,mtld,knn_6", *(["--no-cache"] if seed == 2 else [])).returncode == 0
-        done = run(
+        # The two that must be equal in processes of their own, with hash seeds of their own.
+        call = run if seed == 2 else run_alone
+        assert (
+            call("score", folder / "pool.jsonl", "--indicators", "len,mtld,knn_6", *(["--no-cache"] if seed == 2 else [])).returncode == 0
+        )
+        done = call(
             "select",
             folder / "pool.scores.parquet",
             "--rule",
@@ -342,12 +313,12 @@ def test_a_mistake_is_one_line_of_cause_and_one_of_fix(run: Run, pool: Path, arg
     assert done.stdout == ""
 
 
-def test_a_traceback_is_shown_only_when_asked(run: Run) -> None:
-    assert "Traceback" in run("score", "none.jsonl", "--traceback").stderr
+def test_a_traceback_is_shown_only_when_asked(run_alone: Run) -> None:
+    assert "Traceback" in run_alone("score", "none.jsonl", "--traceback").stderr
 
 
-def test_stdin_and_stdout_carry_data_only(run: Run, pool: Path) -> None:
-    done = run("score", "-", "--indicators", "len", "-o", "-", stdin=pool.read_bytes())
+def test_stdin_and_stdout_carry_data_only(run: Run, run_alone: Run, pool: Path) -> None:
+    done = run_alone("score", "-", "--indicators", "len", "-o", "-", stdin=pool.read_bytes())
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "id,file,line,len,len_reason" and len(done.stdout.splitlines()) == 61
     assert run("score", "-", "--indicators", "len", "-q", stdin=pool.read_bytes()).stderr == ""
@@ -355,7 +326,7 @@ def test_stdin_and_stdout_carry_data_only(run: Run, pool: Path) -> None:
     streamed = run("select", "stdin.scores.parquet", "--pool", "pool.jsonl", "--rule", "longest", "--n", "3", "-o", "-")
     assert streamed.returncode == 2 and "another pool" in streamed.stderr
     run("score", pool, "--indicators", "len")
-    streamed = run("select", "pool.scores.parquet", "--rule", "longest", "--n", "3", "-o", "-")
+    streamed = run_alone("select", "pool.scores.parquet", "--rule", "longest", "--n", "3", "-o", "-")
     assert set(streamed.stdout.splitlines()) <= set(pool.read_text().splitlines()) and len(streamed.stdout.splitlines()) == 3
 
 

@@ -237,7 +237,7 @@ def test_a_template_that_writes_on_after_or_within_the_response_is_refused(
         for found in real(self, examples):
             trained = list(found.loss_mask)
             trained[moved] = [False]
-            yield replace(found, trained=trained)
+            yield replace(found, loss_mask=trained)
 
     monkeypatch.setattr(ChatTemplate, "encode_all", encode_all)
     with pytest.raises(ModelRefused, match="writes on after the response"):

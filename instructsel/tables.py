@@ -26,6 +26,13 @@ SEALED: Final = 32
 
 SUFFIXES: Final = (".parquet", ".csv")
 
+MADE_BY: Final = {
+    "scores": "instructsel score POOL",
+    "selection": "instructsel select SCORES",
+    "study": "instructsel study run FOLDER",
+    "verification": "instructsel verify SELECTION",
+}
+"""Kind of a table → the command that writes one."""
 AGAIN: Final = "Score the pool again, or name another file."
 
 
@@ -58,11 +65,11 @@ def write_frame(path: str | Path, frame: pl.DataFrame, manifest: dict[str, Any],
             memory = io.BytesIO()
             frame.write_parquet(memory, compression="zstd", row_group_size=1 << 18, statistics=False, metadata=metadata)
             data = memory.getvalue()
-            at, seal = _seal(data)
+            position, seal = _seal(data)
             # Around the place of the seal, not into a copy: a sidecar of a million rows is tens of megabytes.
-            file.write(memoryview(data)[:at])
+            file.write(memoryview(data)[:position])
             file.write(seal)
-            file.write(memoryview(data)[at + SEALED :])
+            file.write(memoryview(data)[position + SEALED :])
         else:
             text = [name for name, kind in frame.schema.items() if kind == pl.String]
             guarded = pl.col(text).str.replace(r"^('*[=+\-@\t\r\n])", "'$1")
@@ -90,8 +97,8 @@ def read_frame(path: str | Path, *, kind: str, noun: str) -> tuple[pl.DataFrame,
             data = target.read_bytes()
             # Before polars sees them: pages carry no checksum, so that a flipped bit would be ranked, and a damaged footer
             # can end the process in an allocation of petabytes.
-            at, seal = _seal(data)
-            if data[at : at + SEALED] != seal:
+            position, seal = _seal(data)
+            if data[position : position + SEALED] != seal:
                 raise ScoresError(f"{target} is damaged, or is not {noun} of instructsel.", fix=AGAIN)
             manifest = checked_version(orjson.loads(pl.read_parquet_metadata(data)[KEY]), target)
             frame = pl.read_parquet(data)
@@ -100,27 +107,28 @@ def read_frame(path: str | Path, *, kind: str, noun: str) -> tuple[pl.DataFrame,
             frame = pl.read_csv(target.read_bytes(), infer_schema=False, encoding="utf8")
             frame = frame.with_columns(pl.all().str.replace(r"^'('*[=+\-@\t\r\n])", "$1"))
     except FileNotFoundError as error:
-        raise ScoresError(f"There is no file {target}.", fix="Make one with: instructsel score POOL") from error
+        command = MADE_BY.get(kind)
+        raise ScoresError(f"There is no file {target}.", fix=f"Make one with: {command}" if command else None) from error
     except (OSError, orjson.JSONDecodeError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ScoresError(f"{target} cannot be read: {_first_line(error)}", fix=AGAIN) from error
-    found = manifest.get("kind")
-    if found != kind and manifest:
+    stated_kind = manifest.get("kind")
+    if stated_kind != kind and manifest:
         raise ScoresError(
-            f"{target} holds {found or 'something else'}, not {noun}.",
-            fix="Name the file that `instructsel score` wrote." if kind == "scores" else None,
+            f"{target} holds {stated_kind or 'something else'}, not {noun}.",
+            fix=f"Name a file that was written by: {MADE_BY[kind]}" if kind in MADE_BY else None,
         )
     return frame, {key: value for key, value in manifest.items() if key != "run"}
 
 
 def _seal(data: bytes) -> tuple[int, bytes]:
     """Where a Parquet file carries its own digest, and what it should read; without a place for one, what cannot stand there."""
-    at = data.rfind(SEAL) + len(SEAL)
-    if at < len(SEAL):
+    position = data.rfind(SEAL) + len(SEAL)
+    if position < len(SEAL):
         return 0, b"-" * (SEALED + 1)
-    found = hashlib.blake2b(memoryview(data)[:at], digest_size=SEALED // 2)
-    found.update(b"0" * SEALED)
-    found.update(memoryview(data)[at + SEALED :])
-    return at, found.hexdigest().encode()
+    digest = hashlib.blake2b(memoryview(data)[:position], digest_size=SEALED // 2)
+    digest.update(b"0" * SEALED)
+    digest.update(memoryview(data)[position + SEALED :])
+    return position, digest.hexdigest().encode()
 
 
 def checked_suffix(path: str | Path) -> Path:

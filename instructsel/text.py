@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -64,33 +65,33 @@ def neutral(text: str, limit: int = CELL) -> str:
     'a\\\\u202eb c'
     """
     # Cut first: a name of a gigabyte is read to its limit and no further. A character becomes six at most.
-    found = SPACE.sub(" ", text[: limit + WINDOW]).strip()
-    found = FOLDERS.sub("", KEYS.sub(HIDDEN, CONTROL.sub(_escape, found)))
-    cut = len(text) > limit + WINDOW or len(found) > limit
-    return found[: limit - 1] + "…" if cut else found
+    shown = SPACE.sub(" ", text[: limit + WINDOW]).strip()
+    shown = FOLDERS.sub("", KEYS.sub(HIDDEN, CONTROL.sub(_escape, shown)))
+    cut = len(text) > limit + WINDOW or len(shown) > limit
+    return shown[: limit - 1] + "…" if cut else shown
 
 
 def masked(text: str) -> str:
     """A text without what looks like a key, a password, an email address, or the number of a card."""
-    found = KEYS.sub(HIDDEN, text)
-    found = NAMED.sub(lambda match: match[1] + HIDDEN, found)
-    found = BEARER.sub(lambda match: match[1] + match[2] + HIDDEN, found)
-    found = EMAIL.sub(HIDDEN_EMAIL, found)
-    found = DIGITS.sub(HIDDEN, found)
-    return RUN.sub(lambda match: HIDDEN if _random(match[0]) else match[0], found)
+    shown = KEYS.sub(HIDDEN, text)
+    shown = NAMED.sub(lambda match: match[1] + HIDDEN, shown)
+    shown = BEARER.sub(lambda match: match[1] + match[2] + HIDDEN, shown)
+    shown = EMAIL.sub(HIDDEN_EMAIL, shown)
+    shown = DIGITS.sub(HIDDEN, shown)
+    return RUN.sub(lambda match: HIDDEN if _random(match[0]) else match[0], shown)
 
 
 def masked_excerpt(text: str) -> str:
     """The beginning of a row's text, masked, in one safe line."""
-    found = masked(text[:WINDOW])
-    if len(text) > WINDOW and len(found) <= EXCERPT:
+    shown = masked(text[:WINDOW])
+    if len(text) > WINDOW and len(shown) <= EXCERPT:
         # What was cut in two is not recognised, and masking the rest can bring it into view.
-        found = found.rpartition(" ")[0] + " …"
-    return neutral(found, EXCERPT)
+        shown = shown.rpartition(" ")[0] + " …"
+    return neutral(shown, EXCERPT)
 
 
-def _escape(found: re.Match[str]) -> str:
-    code = ord(found.group())
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
@@ -105,6 +106,8 @@ TERMINAL_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\
 """Characters that could move the cursor, color the screen, or turn the reading direction."""
 RUNNER_COMMAND: Final = re.compile(r"^([ \t]*)(:|#)(:|#\[)", re.MULTILINE)
 """How a line begins that GitHub's runner takes for a command."""
+PIECES: Final = re.compile(r"[^,/=-]*[,/=-]+|[^,/=-]+")
+"""The parts of a long word between which a line may end."""
 
 
 def clean(text: str) -> str:
@@ -119,40 +122,53 @@ def excerpt(text: str, width: int = 72) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes: two a sign for Chinese, Japanese, Korean and most pictures.
+
+    >>> columns_of("ab"), columns_of("\u4e2d")
+    (2, 2)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
 def wrapped(text: str, width: int) -> list[str]:
-    """A text as lines of at most `width` characters, broken between words; a word that is wider, after its commas and slashes.
+    """A text as lines of at most `width` columns, broken between words; a word that is wider, after its commas, slashes and hyphens.
 
     >>> wrapped("one of len,mtld,knn_6", 12)
     ['one of', 'len,mtld,', 'knn_6']
     """
     lines: list[str] = []
     for word in text.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= width:
+        if lines and columns_of(lines[-1]) + 1 + columns_of(word) <= width:
             lines[-1] += f" {word}"
             continue
         lines.append("")
-        for piece in re.findall(r"[^,/]*[,/]|[^,/]+", word) if len(word) > width else [word]:
-            while len(piece) > width:
-                # Nothing to break at: a digest, or a path of one part.
-                lines[-1:] = [lines[-1], piece[:width]] if lines[-1] else [piece[:width]]
-                piece = piece[width:]
+        for piece in PIECES.findall(word) if columns_of(word) > width else [word]:
+            if columns_of(lines[-1]) + columns_of(piece) <= width:
+                lines[-1] += piece
+                continue
+            if lines[-1]:
                 lines.append("")
-            if len(lines[-1]) + len(piece) > width:
-                lines.append("")
-            lines[-1] += piece
+            # Nothing to break at: a digest, a path of one part, or a language without spaces.
+            for sign in piece:
+                if columns_of(lines[-1]) + columns_of(sign) > width:
+                    lines.append("")
+                lines[-1] += sign
     return [line for line in lines if line]
 
 
 def aligned(rows: Iterable[Sequence[Any]], *, header: Sequence[str] = (), right: Sequence[int] = (), width: int = 80) -> list[str]:
-    """Rows as lines of aligned columns, at most `width` characters wide where words allow.
+    """Rows as lines of aligned columns, at most `width` wide where words allow.
 
-    The widest columns of text are wrapped between words; a column of numbers is never wrapped, its heading may be.
+    The widest columns are wrapped between words: those of text first, those of numbers where that is not enough.
 
     Args:
         rows: the cells.
         header: the headings, with a rule below them.
         right: the columns that are numbers.
-        width: characters of a line.
+        width: columns of the terminal.
 
     >>> aligned([["len", 12, "tokens of the response"]], header=["", "null", "what it is"], right=(1,), width=24)
     ['     null  what it is', '------------------------', 'len    12  tokens of the', '           response']
@@ -160,48 +176,56 @@ def aligned(rows: Iterable[Sequence[Any]], *, header: Sequence[str] = (), right:
     cells = [[clean(str(cell)) for cell in row] for row in ([header] if header else []) + [list(row) for row in rows]]
     if not cells:
         return []
-    widths = _column_widths(cells, bool(header), right, width)
+    rooms = _column_widths(cells, right, width)
+    blocks = [[wrapped(cell, room) if columns_of(cell) > room else [cell] for cell, room in zip(row, rooms, strict=True)] for row in cells]
+    # Wrapped text may need less than its room.
+    widths = [max(columns_of(line) for block in blocks for line in block[column]) for column in range(len(rooms))]
     lines: list[list[str]] = []
-    for row in cells:
-        columns = [wrapped(cell, room) if len(cell) > room else [cell] for cell, room in zip(row, widths, strict=True)]
-        height = max(map(len, columns))
+    for block in blocks:
+        height = max(map(len, block))
+        filled = ([*cell, *[""] * (height - len(cell))] for cell in block)
         lines.append(
             [
                 "  ".join(
-                    text.rjust(room) if number in right else text.ljust(room)
-                    for number, (text, room) in enumerate(zip(texts, widths, strict=True))
+                    _padded(text, room, number in right) for number, (text, room) in enumerate(zip(texts, widths, strict=True))
                 ).rstrip()
-                for texts in zip(*([*column, *[""] * (height - len(column))] for column in columns), strict=True)
+                for texts in zip(*filled, strict=True)
             ]
         )
     flat = [line for row_lines in lines for line in row_lines]
-    return [*lines[0], "-" * max(map(len, flat)), *flat[len(lines[0]) :]] if header else flat
+    return [*lines[0], "-" * max(map(columns_of, flat)), *flat[len(lines[0]) :]] if header else flat
 
 
-def _column_widths(cells: Sequence[Sequence[str]], header: bool, right: Sequence[int], width: int) -> list[int]:
+def _padded(text: str, room: int, right: bool) -> str:
+    space = " " * (room - columns_of(text))
+    return space + text if right else text + space
+
+
+def _column_widths(cells: Sequence[Sequence[str]], right: Sequence[int], width: int) -> list[int]:
     """The width of each column: as wide as its cells, less where all are too wide together."""
     columns = list(zip(*cells, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    least = [
-        max(len(cell) if number in right and (row or not header) else _longest_piece(cell) for row, cell in enumerate(column))
-        for number, column in enumerate(columns)
-    ]
-    # Between words first; inside them only where that is not enough.
-    for floors in (least, [min(floor, 8) if number not in right else floor for number, floor in enumerate(least)]):
+    widths = [max(map(columns_of, column)) for column in columns]
+    words = [max(_longest_piece(cell, number in right) for cell in column) for number, column in enumerate(columns)]
+    # Between words of text first, then of numbers ("[0.1, 0.2]"), inside words only where that is not enough.
+    for floors in (
+        [widths[number] if number in right else floor for number, floor in enumerate(words)],
+        words,
+        [floor if number in right else min(floor, 8) for number, floor in enumerate(words)],
+    ):
         while (excess := sum(widths) + 2 * (len(widths) - 1) - width) > 0:
             open_columns = [number for number, floor in enumerate(floors) if widths[number] > floor]
             if not open_columns:
                 break
             widest = max(open_columns, key=lambda number: widths[number])
-            others = [widths[number] for number in open_columns if widths[number] < widths[widest]]
-            widths[widest] = max(floors[widest], max(others, default=0), widths[widest] - excess, 1)
-            if others and widths[widest] in others:
-                widths[widest] = max(floors[widest], widths[widest] - 1)
+            second = max((widths[number] for number in open_columns if widths[number] < widths[widest]), default=0)
+            # Down to the next widest one, and then both of them by turns.
+            widths[widest] = max(floors[widest], min(widths[widest] - 1, max(second, widths[widest] - excess)))
     return widths
 
 
-def _longest_piece(cell: str) -> int:
-    return max(map(len, re.findall(r"[^\s,/]*[,/]|[^\s,/]+", cell)), default=0)
+def _longest_piece(cell: str, is_number: bool) -> int:
+    pieces = cell.split() if is_number else [piece for word in cell.split() for piece in PIECES.findall(word)]
+    return max(map(columns_of, pieces), default=0)
 
 
-__all__ = ["CELL", "EXCERPT", "LINE", "aligned", "clean", "excerpt", "masked", "masked_excerpt", "neutral", "wrapped"]
+__all__ = ["CELL", "EXCERPT", "LINE", "aligned", "clean", "columns_of", "excerpt", "masked", "masked_excerpt", "neutral", "wrapped"]

@@ -18,21 +18,21 @@ def lines(card: dict[str, Any]) -> list[str]:
             [
                 [
                     name,
-                    each["n"],
-                    *(_share(each[key]) for key in ("accuracy", "length_matched", "length_balanced", "longer_wins", "cosine")),
+                    entry["n"],
+                    *(_share(entry[key]) for key in ("accuracy", "length_matched", "length_balanced", "longer_wins", "cosine")),
                 ]
-                for name, each in card["unseen_sets"].items()
+                for name, entry in card["unseen_sets"].items()
             ],
             header=["human pairs it never saw", "n", "right", "of one length", "balanced", "longer wins", "cosine"],
             right=(1,),
         ),
         "",
         *aligned(
-            [[kind, _share(each["recall"]), _share(each["detection"])] for kind, each in card["detects"].items()],
+            [[kind, _share(entry["recall"]), _share(entry["detection"])] for kind, entry in card["detects"].items()],
             header=["spoilt answers, other pools", "ranked below the original", "told apart across prompts (AUC)"],
         ),
         "",
-        "learnt from: " + "; ".join(dict.fromkeys(each["what"] for each in card["data"])) + f"; {card['own_data']}",
+        "learnt from: " + "; ".join(dict.fromkeys(entry["what"] for entry in card["data"])) + f"; {card['own_data']}",
         f"licence: {card['licence']}",
         f"languages: {', '.join(card['languages'])}",
         *(f"limit: {limit}" for limit in card["limits"]),

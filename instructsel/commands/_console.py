@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TextIO, TypeVar
 
 import typer
 
@@ -34,20 +34,26 @@ def messages(*, quiet: bool) -> Callable[[str], None] | None:
     return None if quiet else say
 
 
-def columns() -> int | None:
-    """The terminal's width, or what COLUMNS says; None where lines are read by a program and are left as they are."""
+def columns(stream: TextIO) -> int | None:
+    """The width of the terminal behind a stream, or what COLUMNS says; None where a program reads the lines, which stay as they are."""
     stated = os.environ.get("COLUMNS", "")
     if stated.isdigit() and int(stated):
         return int(stated)
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or None if sys.stderr.isatty() else None
+        return os.get_terminal_size(stream.fileno()).columns or None if stream.isatty() else None
     except (OSError, ValueError):
         return None
 
 
-def note(text: str, *, hang: int = 0) -> list[str]:
+def display(text: str = "") -> None:
+    """A line for people that is the command's result, on stdout."""
+    for line in note(text, stream=sys.stdout):
+        typer.echo(line)
+
+
+def note(text: str, *, hang: int = 0, stream: TextIO | None = None) -> list[str]:
     """A safe text for people as lines that end between words where there is a terminal; later lines begin `hang` columns further in."""
-    width = columns()
+    width = columns(stream or sys.stderr)
     lines = []
     for line in clean(text).split("\n"):
         if width is None or len(line) <= width:
@@ -111,4 +117,4 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-__all__ = ["Progress", "Stages", "columns", "fail", "messages", "note", "reported", "say", "watching"]
+__all__ = ["Progress", "Stages", "columns", "display", "fail", "messages", "note", "reported", "say", "watching"]

@@ -13,7 +13,7 @@ import typer
 
 from instructsel.artifact import atomic_write
 from instructsel.commands import _options as options
-from instructsel.commands._console import reported, say
+from instructsel.commands._console import display, reported, say
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.reports.charts import STEPS, Curve, Series, scatter
 from instructsel.rules.fit import Fitted, equation, fit, unit
@@ -59,8 +59,8 @@ def command(
     if output is not None and not streamed and output.suffix != ".toml":
         raise UsageError(f"{output} does not end in .toml.", fix="Give the rule file this ending.")
     observations = Observations.read(study)
-    wanted = None if indicators is None else [each.strip() for each in indicators.split(",") if each.strip()]
-    found = fit(
+    wanted = None if indicators is None else [part.strip() for part in indicators.split(",") if part.strip()]
+    fitted = fit(
         observations,
         method=method,
         indicators=wanted,
@@ -70,24 +70,24 @@ def command(
         bootstrap=bootstrap,
         seed=seed,
     )
-    rule = found.rule(name or (output.stem if output is not None and not streamed else UNNAMED))
-    alone = univariate(observations, indicators=found.candidates, target=target, bootstrap=bootstrap, seed=seed)
-    drawn = _write_charts(charts, observations, found, alone) if charts else []
+    rule = fitted.rule(name or (output.stem if output is not None and not streamed else UNNAMED))
+    alone = univariate(observations, indicators=fitted.candidates, target=target, bootstrap=bootstrap, seed=seed)
+    drawn = _write_charts(charts, observations, fitted, alone) if charts else []
     if output is not None and not streamed:
         rule.write(output)
     if streamed:
         sys.stdout.write(rule.to_toml())
     elif json:
-        plain = {"rule": rule.as_dict(), "univariate": [each.as_dict() for each in alone], "charts": [str(path) for path in drawn]}
-        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        record = {"rule": rule.as_dict(), "univariate": [part.as_dict() for part in alone], "charts": [str(path) for path in drawn]}
+        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
     if not json:
-        told = [*lines(found.summary, rule.name), "", *_alone(alone)]
-        for line in told:
+        printed = [*lines(fitted.summary, rule.name), "", *_alone(alone)]
+        for line in printed:
             if streamed:
                 say(line, quiet=quiet)
             else:
-                typer.echo(line)
-    for caution in found.summary.warnings:
+                display(line)
+    for caution in fitted.summary.warnings:
         say(f"warning: {caution.text}", quiet=quiet)
     for path in drawn:
         say(f"wrote {path}", quiet=quiet)
@@ -95,56 +95,68 @@ def command(
         say(f"wrote {output}; rank with it: instructsel select --rule {output} --n N", quiet=quiet)
 
 
-def lines(found: FitSummary, name: str) -> list[str]:
+def lines(summary: FitSummary, name: str) -> list[str]:
     """A fit as lines for people, without its warnings."""
-    sets = f"{found.n} observations" + (f" of {found.subsets} subsets" if found.subsets not in (None, found.n) else "")
-    chosen = f", chosen among {', '.join(each.indicator for each in found.candidates)}" if found.candidates else ""
-    frequency = {each.indicator: each.frequency for each in found.candidates}
-    rows = [
+    sets = f"{summary.n} observations" + (f" of {summary.subsets} subsets" if summary.subsets not in (None, summary.n) else "")
+    chosen = f", chosen among {', '.join(entry.indicator for entry in summary.candidates)}" if summary.candidates else ""
+    frequency = {entry.indicator: entry.frequency for entry in summary.candidates}
+    tests = [
         [
-            each.indicator,
-            f"{each.weight:.4g}",
-            f"{each.se:.2g}",
-            _figure(each.t, ".2f"),
-            _p(each.p),
-            _interval(each.low, each.high),
-            _interval(each.bootstrap_low, each.bootstrap_high),
-            _figure(each.vif, ",.2f"),
-            _interval(each.least, each.greatest),
-            _figure(frequency.get(each.indicator), ".0%"),
+            entry.indicator,
+            f"{entry.weight:.4g}",
+            f"{entry.se:.2g}",
+            _figure(entry.t, ".2f"),
+            _p(entry.p),
+            _interval(entry.low, entry.high),
+            _interval(entry.bootstrap_low, entry.bootstrap_high),
         ]
-        for each in found.estimates
+        for entry in summary.estimates
     ]
-    header = ["", "weight", "SE", "t", "p", "95 % interval", "bootstrap 95 %", "VIF", "fitted range", "chosen in"]
-    blank = [at for at in range(1, len(header)) if all(row[at] == "" for row in rows)]
-    told = [
-        f"{name}: {found.method} fit of {found.target} on {sets}{chosen}",
-        equation(found),
+    ranges = [
+        [
+            entry.indicator,
+            _figure(entry.vif, ",.2f"),
+            _interval(entry.least, entry.greatest),
+            _figure(frequency.get(entry.indicator), ".0%"),
+        ]
+        for entry in summary.estimates
+        if entry.vif is not None or entry.least is not None
+    ]
+    printed = [
+        f"{name}: {summary.method} fit of {summary.target} on {sets}{chosen}",
+        equation(summary),
         "",
-        *aligned(
-            [[cell for at, cell in enumerate(row) if at not in blank] for row in rows],
-            header=[cell for at, cell in enumerate(header) if at not in blank],
-            right=range(1, len(header) - len(blank)),
-        ),
+        *_without_empty(tests, ["", "weight", "SE", "t", "p", "95 % interval", "bootstrap 95 %"]),
         "",
-        f"standard errors {found.covariance}, {found.df} degrees of freedom"
-        + (f"; bootstrap of {found.draws:,} draws, seed {found.seed}" if found.draws else "; no bootstrap"),
-        f"R² {found.r2:.3f}, adjusted {found.adjusted_r2:.3f}, residual SD {found.residual_sd:.4g}",
-        f"R² on what was left out: one row {_or(found.loo_r2, found.loo_reason)}"
-        + (f"; one subset {found.subset_r2:.3f}" if found.subset_r2 is not None else "")
-        + (f"; one with the choice repeated {_or(found.procedure_r2, found.procedure_reason)}" if found.candidates else "")
-        + f"; one source {_or(found.loso_r2, found.loso_reason)}",
-        f"condition number of the standardised indicators {found.condition_number:.2f}",
+        *_without_empty(ranges, ["", "VIF", "fitted range", "chosen in resamples"]),
+        "",
+        f"standard errors {summary.covariance}, {summary.df} degrees of freedom"
+        + (f"; {summary.draws:,} bootstrap resamples, seed {summary.seed}" if summary.draws else "; no bootstrap"),
+        f"R² {summary.r2:.3f}, adjusted {summary.adjusted_r2:.3f}, residual SD {summary.residual_sd:.4g}",
+        f"cross-validated R²: leaving out one row {_or(summary.loo_r2, summary.loo_reason)}"
+        + (f", one subset {summary.subset_r2:.3f}" if summary.subset_r2 is not None else "")
+        + (f", one row with the choice repeated {_or(summary.procedure_r2, summary.procedure_reason)}" if summary.candidates else "")
+        + f", one source {_or(summary.loso_r2, summary.loso_reason)}",
+        f"condition number of the standardised indicators {summary.condition_number:.2f}",
     ]
-    if found.candidates:
-        left = [f"{each.indicator} ({_figure(each.frequency, '.0%') or 'no bootstrap'})" for each in found.candidates if not each.chosen]
-        told.append(f"not chosen (how often the procedure chooses it): {', '.join(left) or 'none'}")
-    told += [
-        f"sign of {each.indicator}: {'as in' if each.agrees else 'opposite to'} {each.rule} ({each.published:+g})"
-        + ("" if each.certain else "; the interval holds 0")
-        for each in found.signs
+    if summary.candidates:
+        left = [
+            f"{entry.indicator} ({_figure(entry.frequency, '.0%') or 'no bootstrap'})" for entry in summary.candidates if not entry.chosen
+        ]
+        printed.append(f"not chosen (share of resamples that choose it): {', '.join(left) or 'none'}")
+    printed += [
+        f"sign of {entry.indicator}: {'as in' if entry.agrees else 'opposite to'} {entry.rule} ({entry.published:+g})"
+        + ("" if entry.certain else "; the interval holds 0")
+        for entry in summary.signs
     ]
-    return told
+    return printed
+
+
+def _without_empty(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:
+    """A table of figures without the columns that hold none."""
+    filled = [column for column in range(len(header)) if column == 0 or any(row[column] for row in rows)]
+    table = [[row[column] for column in filled] for row in rows]
+    return aligned(table, header=[header[column] for column in filled], right=range(1, len(filled))) if rows else []
 
 
 def doubts(rule: LinearRule) -> list[str]:
@@ -154,39 +166,39 @@ def doubts(rule: LinearRule) -> list[str]:
     return ["", *lines(rule.fit, rule.name), *(f"warning: {caution.text}" for caution in rule.fit.warnings)]
 
 
-def _alone(found: Sequence[Correlation]) -> list[str]:
+def _alone(correlations: Sequence[Correlation]) -> list[str]:
     rows = [
         [
-            each.indicator,
-            each.design,
-            f"{each.n}",
-            _figure(each.pearson, "+.3f"),
-            _interval(each.pearson_low, each.pearson_high, "+.2f"),
-            _figure(each.spearman, "+.3f"),
-            _interval(each.spearman_low, each.spearman_high, "+.2f"),
-            each.reason or "",
+            entry.indicator,
+            entry.design,
+            f"{entry.n}",
+            _figure(entry.pearson, "+.3f"),
+            _interval(entry.pearson_low, entry.pearson_high, "+.2f"),
+            _figure(entry.spearman, "+.3f"),
+            _interval(entry.spearman_low, entry.spearman_high, "+.2f"),
+            entry.reason or "",
         ]
-        for each in found
+        for entry in correlations
     ]
     header = ["alone", "design", "n", "Pearson", "95 % interval", "Spearman", "95 % interval", ""]
     return aligned(rows, header=header, right=range(2, 7))
 
 
-def _write_charts(folder: Path, observations: Observations, found: Fitted, alone: Sequence[Correlation]) -> list[Path]:
+def _write_charts(folder: Path, observations: Observations, fitted: Fitted, alone: Sequence[Correlation]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentFault(
             f"Cannot make the folder {folder}: {error.strerror or error}.", fix="Choose another with --charts."
         ) from error
-    target = found.summary.target
-    shown = points(observations, found.candidates, target)
-    whole = {each.indicator: each for each in alone if each.design == ALL}
+    target = fitted.summary.target
+    shown = points(observations, fitted.candidates, target)
+    label = {entry.indicator: entry for entry in alone if entry.design == ALL}
     written = []
-    for symbol in found.candidates:
+    for symbol in fitted.candidates:
         path = folder / f"{_file_name(symbol)}.svg"
         with atomic_write(path) as file:
-            file.write(_chart(symbol, shown, whole[symbol], observations, target).encode())
+            file.write(_chart(symbol, shown, label[symbol], observations, target).encode())
         written.append(path)
     return written
 
@@ -207,8 +219,8 @@ def _chart(symbol: str, shown: Points, correlation: Correlation, observations: O
     curve = None
     if correlation.line is not None:
         free = float(np.ptp(x)) * 0.05
-        at = np.linspace(float(x.min()) - free, float(x.max()) + free, STEPS)
-        curve = Curve("line through all, 95 % interval", at, *correlation.line.at(at))
+        index = np.linspace(float(x.min()) - free, float(x.max()) + free, STEPS)
+        curve = Curve("line through all, 95 % interval", index, *correlation.line.at(index))
     measured = unit(symbol, observations.fingerprints([symbol]).get(symbol))
     r = (
         ""

@@ -156,8 +156,8 @@ def _record(param: Any, name: str, text: str) -> tuple[str, str]:
     if param.param_type_name == "argument":
         # What an argument is stands in its metavar and help; Typer adds the type once more.
         name = _usage(re.sub(r"\s*<[^>]*>(\.\.\.)?$", "", name))
-    for label, plain in TYPES.items():
-        name = name.replace(label, plain)
+    for label, shown in TYPES.items():
+        name = name.replace(label, shown)
     text = re.sub(r"\b(\S+?)<=x<=(\S+?)(?=[;\]])", r"\1 to \2", text)
     text = re.sub(r"\bx>=(\S+?)(?=[;\]])", r"at least \1", text)
     text = re.sub(r"\bx<=(\S+?)(?=[;\]])", r"at most \1", text)

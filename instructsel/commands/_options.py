@@ -67,8 +67,8 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor writ
 
 def cache_limit() -> int:
     """Bytes the cache may hold: INSTRUCTSEL_CACHE_LIMIT, or 20 GiB."""
-    given = os.environ.get("INSTRUCTSEL_CACHE_LIMIT")
-    return parse_size(given) if given else LIMIT
+    stated = os.environ.get("INSTRUCTSEL_CACHE_LIMIT")
+    return parse_size(stated) if stated else LIMIT
 
 
 def open_cache(folder: Path | None, *, off: bool, quiet: bool) -> Cache | None:

@@ -188,8 +188,8 @@ class Stages:
                 parts.append(f"{stage.part[0]} {stage.part[1]:,} of {stage.part[2]:,}")
             if (left := self._left(stage, now)) is not None:
                 parts.append(f"about {span(left)} left")
-        if len(names) > 1 and (whole := self._left_in_all(now)) is not None:
-            parts.append(f"all done in about {span(whole)}")
+        if len(names) > 1 and (left_in_all := self._left_in_all(now)) is not None:
+            parts.append(f"all done in about {span(left_in_all)}")
         return f"{stage.name}{place}: {', '.join(parts)}"
 
     def _begin(self, stage: Stage) -> None:

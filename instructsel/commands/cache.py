@@ -49,8 +49,8 @@ def show(
     shelves = [described(shelf) for shelf in store.kept() if shelf.files]
     held = sum(shelf["bytes"] for shelf in shelves)
     if json:
-        plain = {"folder": str(store.folder), "bytes": held, "limit": limit, "shelves": shelves}
-        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        record = {"folder": str(store.folder), "bytes": held, "limit": limit, "shelves": shelves}
+        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
         return
     for text in _table(shelves):
         typer.echo(text)
@@ -74,11 +74,11 @@ def prune(
         raise UsageError("--all and --limit exclude each other.", fix="Leave one out.")
     bound = 0 if everything else parse_size(limit) if limit is not None else options.cache_limit()
     store = existing(cache)
-    working = [told for told in runs(store) if told["alive"]]
+    working = [run for run in runs(store) if run["alive"]]
     if working:
         say(f"note: a run is at work (process {working[0]['process']}); what it uses stays.", quiet=quiet)
     # A second earlier: clocks of file systems are coarser than ours.
-    since = min((_began(told) - 1 for told in working), default=None)
+    since = min((_began(run) - 1 for run in working), default=None)
     damaged = checked(store, quiet=quiet)
     before = store.kept()
     held = sum(shelf.bytes for shelf in before)
@@ -91,7 +91,7 @@ def prune(
             for path in [*damaged, *notes]:
                 path.unlink(missing_ok=True)
             freed = lost + store.prune(bound, since=since)
-    plain = {
+    record = {
         "folder": str(store.folder),
         "dry_run": dry_run,
         "limit": bound,
@@ -102,22 +102,22 @@ def prune(
         "notes_of_runs": len(notes),
     }
     if json:
-        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
     elif not quiet:
-        _print(plain)
+        _print(record)
 
 
-def _print(plain: dict[str, Any]) -> None:
-    for path in plain["damaged"]:
+def _print(record: dict[str, Any]) -> None:
+    for path in record["damaged"]:
         typer.echo(one_line(f"damaged: {path}"))
-    for text in _table(plain["shelves"]):
+    for text in _table(record["shelves"]):
         typer.echo(text)
-    if plain["notes_of_runs"]:
-        typer.echo(f"notes of stopped runs: {plain['notes_of_runs']}")
+    if record["notes_of_runs"]:
+        typer.echo(f"notes of stopped runs: {record['notes_of_runs']}")
     typer.echo(
         one_line(
-            f"{size(plain['freed'])} {'would be freed' if plain['dry_run'] else 'freed'}, {size(plain['left'])} "
-            f"{'would be left' if plain['dry_run'] else 'left'} of at most {size(plain['limit'])} in {plain['folder']}"
+            f"{size(record['freed'])} {'would be freed' if record['dry_run'] else 'freed'}, {size(record['left'])} "
+            f"{'would be left' if record['dry_run'] else 'left'} of at most {size(record['limit'])} in {record['folder']}"
         )
     )
 
@@ -147,15 +147,15 @@ def checked(store: Cache, *, quiet: bool) -> list[Path]:
 
 def described(shelf: Kept) -> dict[str, Any]:
     """A shelf as plain data."""
-    told = shelf.description
-    digest = str(told.get("digest", ""))
+    description = shelf.description
+    digest = str(description.get("digest", ""))
     known = MINILM if digest == MINILM_DIGESTS["model.safetensors"] else f"weights {digest[:12]}" if digest else "unknown"
     return {
         "name": shelf.folder.name,
-        "for": SERVES.get(str(told.get("kind")), str(told.get("kind", "unknown"))),
-        "model": str(told.get("model") or known),
-        "precision": str(told.get("precision", "")),
-        "device": str(told.get("device", "")),
+        "for": SERVES.get(str(description.get("kind")), str(description.get("kind", "unknown"))),
+        "model": str(description.get("model") or known),
+        "precision": str(description.get("precision", "")),
+        "device": str(description.get("device", "")),
         "files": shelf.files,
         "bytes": shelf.bytes,
         "used": moment(shelf.used),
@@ -189,19 +189,26 @@ def one_line(text: str) -> str:
 
 def _table(shelves: list[dict[str, Any]]) -> list[str]:
     rows = [
-        [each["for"], each["model"], f"{each['precision']} {each['device']}", f"{each['files']:,}", size(each["bytes"]), each["used"] or ""]
-        for each in shelves
+        [
+            namespace["for"],
+            namespace["model"],
+            f"{namespace['precision']} {namespace['device']}",
+            f"{namespace['files']:,}",
+            size(namespace["bytes"]),
+            namespace["used"] or "",
+        ]
+        for namespace in shelves
     ]
-    found = aligned(rows, header=["for", "model", "computed in", "files", "size", "last used"], right=(3, 4)) if rows else []
-    return [one_line(text) for text in found]
+    lines = aligned(rows, header=["for", "model", "computed in", "files", "size", "last used"], right=(3, 4)) if rows else []
+    return [one_line(text) for text in lines]
 
 
 def _going(shelves: list[Kept], limit: int, since: float | None, damaged: list[Path]) -> list[Kept]:
     """What of each shelf Cache.prune removes once the damaged files are gone; in its order."""
-    found = []
+    removable = []
     gone = set(damaged)
     sizes = [{path: _bytes(path) for path in shelf.folder.glob(f"*{SEGMENT}") if path not in gone} for shelf in shelves]
-    left = sum(sum(each.values()) for each in sizes)
+    left = sum(sum(sizes_of_one.values()) for sizes_of_one in sizes)
     for shelf, files in zip(shelves, sizes, strict=True):
         if since is not None and shelf.used >= since:
             continue
@@ -212,21 +219,21 @@ def _going(shelves: list[Kept], limit: int, since: float | None, damaged: list[P
             removed.append(files[path])
             left -= files[path]
         if removed:
-            found.append(Kept(shelf.folder, shelf.description, len(removed), sum(removed), shelf.used))
-    return found
+            removable.append(Kept(shelf.folder, shelf.description, len(removed), sum(removed), shelf.used))
+    return removable
 
 
 def _stopped(path: Path) -> bool:
     """Whether this note tells of a run whose process is gone."""
     try:
-        told = orjson.loads(path.read_bytes())
+        record = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return True
-    return not (isinstance(told, dict) and isinstance(told.get("process"), int) and running(told["process"]))
+    return not (isinstance(record, dict) and isinstance(record.get("process"), int) and running(record["process"]))
 
 
-def _began(told: dict[str, Any]) -> float:
-    started = told.get("started")
+def _began(run: dict[str, Any]) -> float:
+    started = run.get("started")
     return float(started) if isinstance(started, int | float) else 0.0
 
 

@@ -12,7 +12,7 @@ import typer
 
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
-from instructsel.commands._console import Progress, messages, reported, say, watching
+from instructsel.commands._console import Progress, display, messages, reported, say, watching
 from instructsel.commands.score import notices, summary
 from instructsel.commands.select import report
 from instructsel.errors import EnvironmentFault, PoolError, UsageError
@@ -27,7 +27,7 @@ from instructsel.selection.files import neighborhood
 from instructsel.selection.floors import BELOW, Floor
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
-from instructsel.text import aligned, clean
+from instructsel.text import aligned
 
 RULE: Final = "eq4-without-reward"
 INDICATORS: Final = ("len", "mtld", "knn_6", "plausibility")
@@ -74,13 +74,13 @@ def command(
         raise EnvironmentFault(f"Cannot make {output}: {error.strerror or error}.", fix="Choose another folder with -o.") from error
     shipped = files("instructsel") / "examples"
     with as_file(shipped / "pool.jsonl") as pool_file, as_file(shipped / "pool.key.json") as key_file:
-        whole, chosen = _main_job(pool or pool_file, output, fraction, quiet=quiet)
-        kinds = compare(whole, chosen, key or key_file)
+        examples, chosen = _main_job(pool or pool_file, output, fraction, quiet=quiet)
+        kinds = compare(examples, chosen, key or key_file)
     if json:
         typer.echo(orjson.dumps({"rule": RULE, "summary": chosen.summary, "defects": kinds}, option=orjson.OPT_INDENT_2).decode())
         return
     for line in _lines(kinds, chosen):
-        typer.echo(clean(line))
+        display(line)
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
@@ -88,29 +88,29 @@ command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
 
 def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tuple[Pool, Selection]:
     """What a user does: score, rank, select. Knows nothing of defects."""
-    whole = spec.Reading().read([str(path)], message=messages(quiet=quiet))
+    examples = spec.Reading().read([str(path)], message=messages(quiet=quiet))
     seconds: dict[str, float] = {}
     cache = Cache.open(output / "cache")
-    table = score(whole, INDICATORS, cache=cache, watch=lambda symbol: Progress(symbol, quiet=quiet), seconds=seconds)
+    table = score(examples, INDICATORS, cache=cache, watch=lambda symbol: Progress(symbol, quiet=quiet), seconds=seconds)
     scores = output / "pool.scores.parquet"
     table.write(scores, run={"pools": [str(path.resolve())], "seconds": seconds})
     for line in [*summary(table, seconds), *notices(table), ""]:
         say(line, quiet=quiet)
     chosen = select(
-        whole,
+        examples,
         table,
         catalog.load(RULE),
         budget=fraction,
         floors=FLOORS,
         max_null_fraction=NULLS,
-        neighbors=neighborhood(whole, table, cache, watch=watching(quiet=quiet)),
+        neighbors=neighborhood(examples, table, cache, watch=watching(quiet=quiet)),
     )
     beside = baselines(chosen, ["random"], seeds=[0])
     subsets = SelectionSet.create(output / "selected.jsonl", chosen, beside, scores=scores).subsets
     written = {subset.name: {"output": str(subset.file), "sidecar": str(subset.sidecar)} for subset in subsets}
     for line in [*report(chosen, beside, written), ""]:
         say(line, quiet=quiet)
-    return whole, chosen
+    return examples, chosen
 
 
 def compare(pool: Pool, selection: Selection, key: Path) -> dict[str, dict[str, Any]]:
@@ -137,8 +137,8 @@ def compare(pool: Pool, selection: Selection, key: Path) -> dict[str, dict[str, 
             f"{key.name} is not a readable key ({type(error).__name__}).", fix="Plant the defects anew with examples/plant.py"
         ) from error
     fate = {
-        pool.locate(position)[1][0]: (kept, reason)
-        for position, (kept, reason) in enumerate(zip(*(selection.frame[name].to_list() for name in ("kept", "reason")), strict=True))
+        pool.locate(position)[1][0]: (is_kept, reason)
+        for position, (is_kept, reason) in enumerate(zip(*(selection.frame[name].to_list() for name in ("kept", "reason")), strict=True))
     }
     if missing := sorted(set(planted) - set(fate)):
         raise PoolError(
@@ -146,16 +146,20 @@ def compare(pool: Pool, selection: Selection, key: Path) -> dict[str, dict[str, 
         )
     originals = {of for _, of in planted.values() if of is not None}
     clean_lines = [line for line in fate if line not in planted and line not in originals]
-    found: dict[str, dict[str, Any]] = {}
+    counts_of: dict[str, dict[str, Any]] = {}
     for kind in [*dict.fromkeys(kind for kind, _ in planted.values()), "clean"]:
         lines = clean_lines if kind == "clean" else [line for line, (other, _) in planted.items() if other == kind]
         checks = CHECKS.get(kind, ())
-        caught = sum(any(_dropped(fate[line], checks) for line in (at, planted[at][1]) if line in fate) for at in lines) if checks else None
+        caught = (
+            sum(any(_dropped(fate[line], checks) for line in (row_line, planted[row_line][1]) if line in fate) for row_line in lines)
+            if checks
+            else None
+        )
         states = Counter(
             "selected" if fate[line][0] else "out_by_rank" if fate[line][1] in ("not_reached", "over_budget") else "dropped"
             for line in lines
         )
-        found[kind] = {
+        counts_of[kind] = {
             "planted": len(lines),
             "found": caught,
             "recall": caught / len(lines) if caught is not None and lines else None,
@@ -164,7 +168,7 @@ def compare(pool: Pool, selection: Selection, key: Path) -> dict[str, dict[str, 
             "out_by_rank": states["out_by_rank"],
             "selected": states["selected"],
         }
-    return found
+    return counts_of
 
 
 def _dropped(fate: tuple[bool, str | None], reasons: tuple[str, ...]) -> bool:
@@ -191,25 +195,25 @@ def _lines(kinds: dict[str, dict[str, Any]], chosen: Selection) -> list[str]:
         if kind != "clean" and counts["recall"] is None and counts["planted"] and counts["selected"] / counts["planted"] >= base
     ]
     lines = [
-        "planted defects, compared with the key:",
+        "Planted defects, compared with the key:",
         *aligned(rows, header=["kind", "rows", "found (recall)", "false alarms", "ranked out", "selected"], right=(1, 3, 4)),
-        "false alarms: clean rows that the checks for this kind dropped. ranked out: left out only because other rows rank higher.",
+        "False alarms: clean rows that the checks for this kind dropped. Ranked out: left out only because other rows rank higher.",
     ]
     if worse:
         lines.append(
-            f"{RULE} selects {', '.join(worse)} rows at least as often as clean ones ({base:.0%}): it favors what lies far from other rows and has no eye for quality."
+            f"{RULE} selects {', '.join(worse)} rows at least as often as clean ones ({base:.0%}): it favors rows that lie far from others, and does not measure quality."
         )
     missed = [
         f"{counts['planted'] - counts['found']} of {counts['planted']} {kind}"
         for kind, counts in kinds.items()
         if CHECKS.get(kind) == FLOOR and counts["found"] is not None and counts["found"] < counts["planted"]
     ]
-    told = chosen.summary["floors"]["plausibility"]
+    threshold = chosen.summary["floors"]["plausibility"]
     unread = chosen.summary["dropped"].get("unscored:plausibility:unsupported_language", 0)
     lines.append(
-        f"the floor left out the {told['rows']:,} rows of lowest plausibility, a tenth, whatever they are"
+        f"The minimum of plausibility left out the {threshold['rows']:,} rows that score lowest, a tenth"
         + (f"; it missed {', '.join(missed)} rows" if missed else "")
-        + (f"; {unread:,} rows whose prompt it cannot read were left out too." if unread else ".")
+        + (f". Another {unread:,} rows were left out because the model does not read their language." if unread else ".")
     )
-    lines.append(f"{len(chosen):,} rows selected by {chosen.manifest['form']}, which is not Eq. 4: no reward model took part.")
+    lines.append(f"{len(chosen):,} rows selected by {chosen.manifest['form']}, which is not Eq. 4: no reward model was used.")
     return lines

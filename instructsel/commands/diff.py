@@ -2,76 +2,137 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
 import orjson
 import typer
 
+from instructsel.artifact import read_manifest
+from instructsel.commands import _completion
 from instructsel.commands import _options as options
-from instructsel.commands._console import reported, say
-from instructsel.errors import UsageError
+from instructsel.commands._console import display, reported, say
+from instructsel.commands.explain import sidecar_of
+from instructsel.errors import InstructselError, UsageError
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
-from instructsel.selection.diff import Difference, diff, diff_rules
+from instructsel.selection.diff import Difference, Moved, diff, diff_rules
+from instructsel.selection.files import find_pool
 from instructsel.selection.selection import Selection
-from instructsel.text import aligned
+from instructsel.text import aligned, excerpt
 
 EXAMPLES: Final = """Examples:
   instructsel diff /tmp/tenth.selection.parquet /tmp/tenth.random-seed0.selection.parquet
   instructsel diff longest eq4-without-reward --scores /tmp/demo.scores.parquet --n 50
 """
+TEXT: Final = 60
+"""Characters shown of an instruction."""
+
+Place = Callable[[str], tuple[str, str]]
+"""An id → FILE:LINE and the beginning of its instruction."""
 
 
 @reported
 def command(
-    a: Annotated[str, typer.Argument(metavar="A", help="The sidecar of a selection (….selection.parquet), or a rule.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="The other one, of the same kind.")],
-    scores: Annotated[Path | None, typer.Option(help="For rules: the score table; the newest one here by default.")] = None,
-    n: Annotated[int | None, typer.Option("--n", help="For rules: how many examples each would keep; a tenth by default.")] = None,
-    top: Annotated[int, typer.Option(min=0, help="How many of the examples that moved most are listed.")] = 10,
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A selection (its ….selection.parquet, or its rows), or a rule.", autocompletion=_completion.rules
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other one, of the same kind.", autocompletion=_completion.rules)],
+    scores: Annotated[
+        Path | None, typer.Option(help="The score table; by default that of selection A, or for rules the newest one here.")
+    ] = None,
+    pool: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="The pool files, where the score table does not lead to them.")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", help="For rules: how many examples each keeps; a tenth by default.")] = None,
+    top: Annotated[int, typer.Option(min=0, help="How many examples are listed of each kind.")] = 10,
     json: options.Json = False,
     show_traceback: options.Traceback = False,
 ) -> None:
     """Compare two selections of one pool, or two rules over one score table."""
-    sidecars = [Path(name).suffix in (".parquet", ".csv") for name in (a, b)]
-    if any(sidecars):
-        if not all(sidecars):
-            raise UsageError("One of the two is a selection and the other is not.", fix="Name two sidecars, or two rules.")
-        found = diff(Selection.read(a), Selection.read(b), top=top)
+    selections = [name not in catalog.names() and Path(name).suffix != catalog.SUFFIX for name in (a, b)]
+    table: Path | None = scores
+    if any(selections):
+        if not all(selections):
+            raise UsageError("One of the two is a selection and the other is a rule.", fix="Name two selections, or two rules.")
+        first, second = sidecar_of(Path(a)), sidecar_of(Path(b))
+        difference = diff(Selection.read(first), Selection.read(second), top=top)
+        table = table or _scores_of(first)
     else:
-        path = scores or newest()
+        table = table or newest()
         if scores is None:
-            say(f"taking the newest score table here: {path}")
-        table = ScoreTable.read(path)
-        found = diff_rules(table, catalog.load(a), catalog.load(b), n=n if n is not None else max(1, len(table) // 10), top=top)
+            say(f"The newest score table here is taken: {table}")
+        scored = ScoreTable.read(table)
+        difference = diff_rules(scored, catalog.load(a), catalog.load(b), n=n if n is not None else max(1, len(scored) // 10), top=top)
     if json:
-        typer.echo(orjson.dumps(found.as_dict(), option=orjson.OPT_INDENT_2).decode())
+        typer.echo(orjson.dumps(difference.as_dict(), option=orjson.OPT_INDENT_2).decode())
         return
-    for line in _lines(found):
-        typer.echo(line)
+    for line in _lines(difference, (a, b), _places(table, pool)):
+        display(line)
 
 
-def _lines(found: Difference) -> list[str]:
-    lines = [f"kept by both {found.both:,}, only by {found.a} {found.only_a:,}, only by {found.b} {found.only_b:,}"]
-    if found.jaccard is not None:
-        lines.append(f"Jaccard similarity {found.jaccard:.3f}")
-    if found.spearman is not None:
-        lines.append(f"Spearman correlation of the ranks {found.spearman:+.3f} over {found.ranked:,} examples ranked by both")
-    rows = [
-        [
-            moved.id,
-            f"{moved.rank_a:,}",
-            f"{moved.rank_b:,}",
-            "kept" if moved.kept_a else "out",
-            "kept" if moved.kept_b else "out",
-            f"{moved.term} {moved.term_shift:+.2f} sd" if moved.term and moved.term_shift is not None else "",
-        ]
-        for moved in found.moved
+def _scores_of(sidecar: Path) -> Path | None:
+    """The score table a selection was made from, where it is still there."""
+    named = ((read_manifest(sidecar) or {}).get("run") or {}).get("scores")
+    return Path(named) if isinstance(named, str) and Path(named).is_file() else None
+
+
+def _places(table: Path | None, named: list[str] | None) -> Place:
+    """Where an example stands and how it begins; its id alone where the pool cannot be read."""
+    try:
+        if table is None:
+            raise UsageError("The selections do not lead to their score table.", fix="Name it with --scores to see files, lines and texts.")
+        examples = find_pool(table, named)
+    except InstructselError as error:
+        say(f"Examples are shown by id: {error}")
+        return lambda name: (name, "")
+
+    def place(name: str) -> tuple[str, str]:
+        position = examples.position(name)
+        file, rows = examples.locate(position)
+        (example,) = examples.examples([position])
+        return f"{Path(file).name}:{rows[0]}", excerpt(example.instruction, TEXT)
+
+    return place
+
+
+def _lines(difference: Difference, names: tuple[str, str], place: Place) -> list[str]:
+    sizes = difference.both + difference.only_a, difference.both + difference.only_b
+    lines = [
+        *aligned([[label, name, f"{size:,} kept"] for label, name, size in zip("AB", names, sizes, strict=True)], right=(2,)),
+        "",
+        f"only A keeps {difference.only_a:,}, only B keeps {difference.only_b:,}, both keep {difference.both:,}",
     ]
-    if rows:
-        lines += ["", "moved most:", *aligned(rows, header=["id", found.a, found.b, "", "", "by"], right=(1, 2))]
+    if difference.jaccard is not None:
+        lines.append(f"Jaccard similarity of the kept examples: {difference.jaccard:.3f}")
+    if difference.spearman is not None:
+        lines.append(f"Spearman correlation of the ranks: {difference.spearman:+.3f}, over {difference.ranked:,} examples that both rank")
+    for heading, total, examples in (
+        ("only A keeps", difference.only_a, difference.kept_by_a),
+        ("only B keeps", difference.only_b, difference.kept_by_b),
+        ("moved most in rank", None, difference.moved),
+    ):
+        if examples:
+            count = f", the best {len(examples):,} of {total:,}" if total is not None and total > len(examples) else ""
+            lines += ["", f"{heading}{count}:", *_table(examples, place)]
     return lines
+
+
+def _table(examples: tuple[Moved, ...], place: Place) -> list[str]:
+    rows = []
+    for example in examples:
+        where, text = place(example.id)
+        shift = f"{example.term} {example.term_shift:+.2f} SD" if example.term and example.term_shift is not None else ""
+        rows.append([f"{where} {text}".strip(), _rank(example.rank_a, example.kept_a), _rank(example.rank_b, example.kept_b), shift])
+    return aligned(rows, header=["example", "rank in A", "rank in B", "most by"], right=(1, 2))
+
+
+def _rank(rank: int, is_kept: bool) -> str:
+    return f"{rank:,}{' kept' if is_kept else ''}" if rank else "none"
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

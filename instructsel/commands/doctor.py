@@ -63,26 +63,26 @@ def command(
     show_traceback: options.Traceback = False,
 ) -> None:
     """Say what this machine can run: extras, models, indicators, precision, cache and unfinished runs. Ends with 4 where something is wrong."""
-    found = Findings()
-    extras = _extras(found)
-    precision = _precision(found)
-    models = _models(extras, found)
-    plain: dict[str, Any] = {
+    findings = Findings()
+    extras = _extras(findings)
+    precision = _precision(findings)
+    models = _models(extras, findings)
+    record: dict[str, Any] = {
         "instructsel": _version(),
         "machine": _machine(),
         "precision": precision,
         "extras": extras,
         "models": models,
         "indicators": _indicators(models, usable_torch=precision["error"] is None),
-        "cache": _cache(cache, found, quiet=quiet),
+        "cache": _cache(cache, findings, quiet=quiet),
     }
-    plain |= {"runs": plain["cache"].pop("runs"), "notes": found.notes, "problems": found.problems}
+    record |= {"runs": record["cache"].pop("runs"), "notes": findings.notes, "problems": findings.problems}
     if json:
-        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
     else:
-        for text in [*([] if quiet else _lines(plain)), *_problem_lines(found.problems, quiet=quiet)]:
+        for text in [*([] if quiet else _lines(record)), *_problem_lines(findings.problems, quiet=quiet)]:
             typer.echo(one_line(text))
-    if found.problems:
+    if findings.problems:
         raise typer.Exit(4)
 
 
@@ -110,16 +110,16 @@ def _machine() -> dict[str, Any]:
 def _memory() -> int | None:
     """Bytes of memory this process may use; None where the system does not say."""
     try:
-        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
     # A container's limit is below what the machine has.
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
-            found = min(found, int(Path(path).read_text(encoding="ascii")))
+            available = min(available, int(Path(path).read_text(encoding="ascii")))
         except (OSError, ValueError):
             continue
-    return found
+    return available
 
 
 def _found(module: str) -> bool:
@@ -130,63 +130,63 @@ def _found(module: str) -> bool:
         return False
 
 
-def _precision(found: Findings) -> dict[str, Any]:
+def _precision(findings: Findings) -> dict[str, Any]:
     """What "auto" means here, and the GPUs."""
-    plain: dict[str, Any] = dict.fromkeys(("torch", "cpu", "cpu_bf16", "cpu_why", "device", "auto")) | {"gpus": [], "error": None}
+    precision: dict[str, Any] = dict.fromkeys(("torch", "cpu", "cpu_bf16", "cpu_why", "device", "auto")) | {"gpus": [], "error": None}
     if not _found("torch"):
-        return plain
+        return precision
     try:
         torch = require("torch", needed_by="doctor")
         cpu, (auto, device) = settings("auto", "cpu")[0], settings("auto", "auto")
         gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count() if device == "cuda" else 0)]
         instructions = cpu_instructions(torch)
-        plain |= {"torch": str(torch.__version__), "cpu": cpu, "cpu_bf16": sorted(instructions.intersection(BF16_UNITS))}
-        plain |= {"cpu_why": why(instructions), "auto": auto, "device": device}
-        plain["gpus"] = [{"name": str(gpu.name), "memory": int(gpu.total_memory)} for gpu in gpus]
+        precision |= {"torch": str(torch.__version__), "cpu": cpu, "cpu_bf16": sorted(instructions.intersection(BF16_UNITS))}
+        precision |= {"cpu_why": why(instructions), "auto": auto, "device": device}
+        precision["gpus"] = [{"name": str(gpu.name), "memory": int(gpu.total_memory)} for gpu in gpus]
         if not gpus and shutil.which("nvidia-smi"):
             build = "a build for CPUs" if torch.version.cuda is None else "no GPU that it can use"
-            found.notes.append(f"An NVIDIA driver is here, but torch {torch.__version__} has {build}.")
+            findings.notes.append(f"An NVIDIA driver is installed, but torch {torch.__version__} has {build}.")
     except Exception as error:  # a broken installation raises anything
-        plain["error"] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        found.problem(
-            f"torch is installed but does not work ({plain['error']}).",
+        precision["error"] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        findings.problem(
+            f"torch is installed but does not work ({precision['error']}).",
             "pip install --force-reinstall torch; pip install 'instructsel[models]'",
         )
-    return plain
+    return precision
 
 
-def _extras(found: Findings) -> dict[str, dict[str, Any]]:
+def _extras(findings: Findings) -> dict[str, dict[str, Any]]:
     """Every extra: its distributions, their versions, what is missing, and the pip line."""
     installed = _installed()
     gpu_index = sorted(name for name in installed if name.startswith("faiss-gpu"))
-    plain: dict[str, dict[str, Any]] = {}
+    extras: dict[str, dict[str, Any]] = {}
     for extra, needed in _requirements().items():
         parts = []
         for name, wanted in needed.items():
             module = MODULE_OF.get(name, name.replace("-", "_"))
             # Both kinds of faiss give the module; the extra gpu wants its own.
             owners = [*gpu_index] if name == "faiss-gpu" else [name, *gpu_index] if name == "faiss-cpu" else [name]
-            owner = next((each for each in owners if each in installed), None)
+            owner = next((candidate for candidate in owners if candidate in installed), None)
             version = installed[owner] if owner is not None else None
-            here = _found(module) and (name != "faiss-gpu" or owner is not None)
+            present = _found(module) and (name != "faiss-gpu" or owner is not None)
             fits = owner != name or _fits(version, wanted)
-            state = "missing" if not here else "ok" if fits else "other version"
-            parts.append({"name": name if not here else owner or name, "module": module, "version": version if here else None})
+            state = "missing" if not present else "ok" if fits else "other version"
+            parts.append({"name": name if not present else owner or name, "module": module, "version": version if present else None})
             parts[-1] |= {"wanted": wanted, "state": state}
         line = f"pip install 'instructsel[{extra}]'"
         if extra == "gpu" and "faiss-cpu" in installed and not gpu_index:
             line = f"pip uninstall faiss-cpu, then: {line}"
         works = all(part["state"] == "ok" for part in parts)
-        plain[extra] = {"works": works, "modules": parts, "fix": None if works else line}
+        extras[extra] = {"works": works, "modules": parts, "fix": None if works else line}
         if extra in CPU and not works:
             what = ", ".join(_shortcoming(part) for part in parts if part["state"] != "ok")
-            found.problem(f"The extra {extra} does not work: {what}.", line)
+            findings.problem(f"The extra {extra} does not work: {what}.", line)
     if "faiss-cpu" in installed and gpu_index:
-        found.problem(
+        findings.problem(
             f"faiss-cpu and {gpu_index[0]} are both installed and overwrite each other's files.",
             f"pip uninstall faiss-cpu {gpu_index[0]}, then install one: pip install 'instructsel[knn]' or pip install 'instructsel[gpu]'",
         )
-    return plain
+    return extras
 
 
 def _shortcoming(part: Mapping[str, Any]) -> str:
@@ -195,7 +195,7 @@ def _shortcoming(part: Mapping[str, Any]) -> str:
 
 def _installed() -> dict[str, str]:
     """Distribution, in its normal spelling → version."""
-    return {_normal(each.name): each.version for each in metadata.distributions() if each.name}
+    return {_normal(distribution.name): distribution.version for distribution in metadata.distributions() if distribution.name}
 
 
 def _normal(name: str) -> str:
@@ -204,27 +204,27 @@ def _normal(name: str) -> str:
 
 def _requirements() -> dict[str, dict[str, str]]:
     """Extra → distribution → versions, in the order of EXTRA_OF; from our own metadata where we are installed."""
-    plain: dict[str, dict[str, str]] = {extra: {} for extra in EXTRA_OF.values()}
+    requirements: dict[str, dict[str, str]] = {extra: {} for extra in EXTRA_OF.values()}
     inner: dict[str, list[str]] = {}
     try:
-        told = metadata.requires("instructsel") or []
+        declared = metadata.requires("instructsel") or []
     except metadata.PackageNotFoundError:
-        told = []
-    for requirement in told:
+        declared = []
+    for requirement in declared:
         parts = re.fullmatch(r"\s*([A-Za-z0-9._-]+)\s*(?:\[([^\]]*)\])?\s*([^;]*);.*\bextra\s*==\s*['\"]([^'\"]+)['\"].*", requirement)
-        if parts is None or parts[4] not in plain:
+        if parts is None or parts[4] not in requirements:
             continue
         if parts[1] == "instructsel":
             inner.setdefault(parts[4], []).extend(name.strip() for name in parts[2].split(","))
         else:
-            plain[parts[4]][_normal(parts[1])] = parts[3].strip(" ()")
+            requirements[parts[4]][_normal(parts[1])] = parts[3].strip(" ()")
     for module, extra in EXTRA_OF.items():
         # Run from a checkout that is not installed there is no metadata: the modules themselves.
-        if not told:
-            plain[extra]["faiss-cpu" if module == "faiss" else _normal(module)] = ""
+        if not declared:
+            requirements[extra]["faiss-cpu" if module == "faiss" else _normal(module)] = ""
     return {
-        extra: {**{name: wanted for other in inner.get(extra, []) for name, wanted in plain[other].items()}, **plain[extra]}
-        for extra in plain
+        extra: {**{name: wanted for other in inner.get(extra, []) for name, wanted in requirements[other].items()}, **requirements[extra]}
+        for extra in requirements
     }
 
 
@@ -238,7 +238,7 @@ def _fits(version: str | None, wanted: str) -> bool:
         return True
 
 
-def _models(extras: Mapping[str, Mapping[str, Any]], found: Findings) -> dict[str, Any]:
+def _models(extras: Mapping[str, Mapping[str, Any]], findings: Findings) -> dict[str, Any]:
     """The embedded MiniLM and what the hub's cache on this machine holds."""
     embedded: dict[str, Any] = {"works": False, "folder": None, "reason": "not installed", "fix": extras["minilm"]["fix"]}
     if extras["minilm"]["works"]:
@@ -247,9 +247,9 @@ def _models(extras: Mapping[str, Mapping[str, Any]], found: Findings) -> dict[st
             embedded = {"works": True, "folder": folder, "reason": None, "fix": None}
         except InstructselError as error:
             embedded = {"works": False, "folder": None, "reason": error.message, "fix": error.fix}
-            found.problem(error.message, error.fix or "")
-    given = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
-    hub: dict[str, Any] = {"folder": None, "offline": given.upper() in ("1", "ON", "YES", "TRUE"), "models": []}
+            findings.problem(error.message, error.fix or "")
+    offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    hub: dict[str, Any] = {"folder": None, "offline": offline.upper() in ("1", "ON", "YES", "TRUE"), "models": []}
     if _found("huggingface_hub"):
         try:
             client = require("huggingface_hub", needed_by="doctor")
@@ -263,10 +263,10 @@ def _models(extras: Mapping[str, Mapping[str, Any]], found: Findings) -> dict[st
                     if repository.repo_type == "model"
                     for revision in repository.revisions
                 ),
-                key=lambda each: (each["name"], each["revision"]),
+                key=lambda model: (model["name"], model["revision"]),
             )
         except Exception as error:  # whatever the hub's client raises: its cache is not ours
-            found.notes.append(f"The hub's cache cannot be looked through ({type(error).__name__}: {error}).")
+            findings.notes.append(f"The hub's cache cannot be looked through ({type(error).__name__}: {error}).")
     return {"embedded": embedded, "hub": hub}
 
 
@@ -311,15 +311,15 @@ def _weights(folder: Path) -> tuple[str, str | None]:
 
 def _indicators(models: Mapping[str, Any], *, usable_torch: bool) -> list[dict[str, Any]]:
     """Which indicators can be scored now with their own default models: ready, download, or no; and what to do."""
-    plain = []
+    readiness = []
     for name in registry.names():
         try:
             indicator = registry.load(name)()
-            plain.append({"symbol": indicator.symbol, **_readiness(indicator, models, usable_torch=usable_torch)})
+            readiness.append({"symbol": indicator.symbol, **_readiness(indicator, models, usable_torch=usable_torch)})
         except Exception as error:  # a plug-in raises anything
             reason = f"{type(error).__name__}: {error}"
-            plain.append({"symbol": name, "state": "no", "model": None, "reason": reason, "fix": "Mend or remove the plug-in."})
-    return sorted(plain, key=lambda each: (ORDER.index(each["symbol"]) if each["symbol"] in ORDER else len(ORDER), each["symbol"]))
+            readiness.append({"symbol": name, "state": "no", "model": None, "reason": reason, "fix": "Mend or remove the plug-in."})
+    return sorted(readiness, key=lambda entry: (ORDER.index(entry["symbol"]) if entry["symbol"] in ORDER else len(ORDER), entry["symbol"]))
 
 
 def _readiness(indicator: Indicator, models: Mapping[str, Any], *, usable_torch: bool) -> dict[str, Any]:
@@ -332,73 +332,79 @@ def _readiness(indicator: Indicator, models: Mapping[str, Any], *, usable_torch:
         needed.append("huggingface_hub")
     if missing := [module for module in needed if not _found(module)]:
         wanted = ",".join(dict.fromkeys(EXTRA_OF[module] for module in missing))
-        return _told("no", model, f"not installed: {', '.join(missing)}", f"pip install 'instructsel[{wanted}]'")
+        return _readiness_of("no", model, f"not installed: {', '.join(missing)}", f"pip install 'instructsel[{wanted}]'")
     if "torch" in needed and not usable_torch:
-        return _told("no", model, "torch does not work here", "See the problems below.")
+        return _readiness_of("no", model, "torch does not work here", "See the problems below.")
     if model is None:
-        return _told("ready", None, None, None)
+        return _readiness_of("ready", None, None, None)
     if model == EMBEDDED:
         embedded = models["embedded"]
         why = None if embedded["works"] else f"the embedded MiniLM: {embedded['reason']}"
-        return _told("ready" if embedded["works"] else "no", model, why, embedded["fix"])
+        return _readiness_of("ready" if embedded["works"] else "no", model, why, embedded["fix"])
     return _from_hub(indicator.symbol, model, str(getattr(indicator, "revision", None) or "main"), models["hub"])
 
 
 def _from_hub(symbol: str, model: str, revision: str, hub: Mapping[str, Any]) -> dict[str, Any]:
-    here = [
-        each for each in hub["models"] if each["name"] == model and (each["revision"] == revision or (each["main"] and revision == "main"))
+    local = [
+        snapshot
+        for snapshot in hub["models"]
+        if snapshot["name"] == model and (snapshot["revision"] == revision or (snapshot["main"] and revision == "main"))
     ]
     instead = f"or another: --model {symbol}=FOLDER_OR_HUB_ID"
-    if here and here[0]["weights"] == "safetensors" and here[0]["refused"] is None:
-        return _told("ready", model, None, None)
-    if here and here[0]["weights"] == "pickled":
-        return _told("no", model, here[0]["refused"], f"Convert them to safetensors, {instead}")
-    why = here[0]["refused"] or "only its tokenizer is here" if here else "not on this machine"
+    if local and local[0]["weights"] == "safetensors" and local[0]["refused"] is None:
+        return _readiness_of("ready", model, None, None)
+    if local and local[0]["weights"] == "pickled":
+        return _readiness_of("no", model, local[0]["refused"], f"Convert them to safetensors, {instead}")
+    why = local[0]["refused"] or "only its tokenizer is here" if local else "not on this machine"
     if hub["offline"]:
-        return _told("no", model, f"{why}, and HF_HUB_OFFLINE is set", f"HF_HUB_OFFLINE=0 hf download {model}, {instead}")
-    return _told("download", model, why, f"hf download {model}, {instead}")
+        return _readiness_of("no", model, f"{why}, and HF_HUB_OFFLINE is set", f"HF_HUB_OFFLINE=0 hf download {model}, {instead}")
+    return _readiness_of("download", model, why, f"hf download {model}, {instead}")
 
 
-def _told(state: str, model: str | None, reason: str | None, fix: str | None) -> dict[str, Any]:
+def _readiness_of(state: str, model: str | None, reason: str | None, fix: str | None) -> dict[str, Any]:
     return {"state": state, "model": model, "reason": reason, "fix": fix}
 
 
-def _cache(folder: Path | None, found: Findings, *, quiet: bool) -> dict[str, Any]:
+def _cache(folder: Path | None, findings: Findings, *, quiet: bool) -> dict[str, Any]:
     place = folder if folder is not None else default_folder()
     flag = f" --cache {folder}" if folder is not None else ""
-    plain: dict[str, Any] = {"folder": str(place), "exists": False, "bytes": 0, "files": 0, "shelves": 0, "limit": None}
-    plain |= {"sound": False, "damaged": [], "free": _free(place), "runs": []}
+    record: dict[str, Any] = {"folder": str(place), "exists": False, "bytes": 0, "files": 0, "shelves": 0, "limit": None}
+    record |= {"sound": False, "damaged": [], "free": _free(place), "runs": []}
     try:
-        plain["limit"] = options.cache_limit()
+        record["limit"] = options.cache_limit()
     except InstructselError as error:
-        found.problem(f"INSTRUCTSEL_CACHE_LIMIT: {error.message}", error.fix or "")
+        findings.problem(f"INSTRUCTSEL_CACHE_LIMIT: {error.message}", error.fix or "")
     try:
         store: Cache = existing(folder)
     except InstructselError as error:
-        found.problem(error.message, error.fix or "")
-        return plain
-    kept = [shelf for shelf in store.kept() if shelf.files]
+        findings.problem(error.message, error.fix or "")
+        return record
+    namespaces = [shelf for shelf in store.kept() if shelf.files]
     damaged = checked(store, quiet=quiet)
-    plain |= {"exists": place.is_dir(), "bytes": sum(shelf.bytes for shelf in kept), "files": sum(shelf.files for shelf in kept)}
-    plain |= {"shelves": len(kept), "sound": not damaged, "damaged": [str(path) for path in damaged], "runs": unfinished(store)}
+    record |= {
+        "exists": place.is_dir(),
+        "bytes": sum(shelf.bytes for shelf in namespaces),
+        "files": sum(shelf.files for shelf in namespaces),
+    }
+    record |= {"shelves": len(namespaces), "sound": not damaged, "damaged": [str(path) for path in damaged], "runs": unfinished(store)}
     if damaged:
-        named = ", ".join(plain["damaged"][:3]) + (f" and {len(damaged) - 3:,} more" if len(damaged) > 3 else "")
-        found.problem(f"Files of the cache are damaged and count as missing: {named}.", f"instructsel cache prune{flag}")
+        named = ", ".join(record["damaged"][:3]) + (f" and {len(damaged) - 3:,} more" if len(damaged) > 3 else "")
+        findings.problem(f"Files of the cache are damaged and count as missing: {named}.", f"instructsel cache prune{flag}")
     if not os.access(_existing_parent(place), os.W_OK | os.X_OK):
-        found.problem(
+        findings.problem(
             f"The cache {place} cannot be written.", "Choose another with --cache or INSTRUCTSEL_CACHE, or go without: --no-cache"
         )
-    if plain["limit"] is not None and plain["bytes"] > plain["limit"]:
-        found.notes.append(
+    if record["limit"] is not None and record["bytes"] > record["limit"]:
+        findings.notes.append(
             f"The cache is above its limit; the next score removes what was used least recently, or: instructsel cache prune{flag}"
         )
-    if plain["free"] is not None and plain["free"] < LITTLE:
-        found.notes.append(f"Only {size(plain['free'])} are free where the cache is.")
-    return plain
+    if record["free"] is not None and record["free"] < LITTLE:
+        findings.notes.append(f"Only {size(record['free'])} are free where the cache is.")
+    return record
 
 
 def _existing_parent(place: Path) -> Path:
-    return next(each for each in (place.absolute(), *place.absolute().parents) if os.path.exists(each))
+    return next(folder for folder in (place.absolute(), *place.absolute().parents) if os.path.exists(folder))
 
 
 def _free(place: Path) -> int | None:
@@ -408,11 +414,11 @@ def _free(place: Path) -> int | None:
         return None
 
 
-def _lines(plain: Mapping[str, Any]) -> list[str]:
-    machine, precision, models, cache = plain["machine"], plain["precision"], plain["models"], plain["cache"]
+def _lines(record: Mapping[str, Any]) -> list[str]:
+    machine, precision, models, cache = record["machine"], record["precision"], record["models"], record["cache"]
     memory = size(machine["memory"]) if machine["memory"] is not None else "unknown"
-    found = [
-        f"instructsel {plain['instructsel'] or '(not installed, run from a checkout)'}",
+    lines = [
+        f"instructsel {record['instructsel'] or '(not installed, run from a checkout)'}",
         *_section("machine"),
         *_indented(
             [
@@ -425,25 +431,27 @@ def _lines(plain: Mapping[str, Any]) -> list[str]:
         *_section("precision"),
         *_indented(_precision_rows(precision)),
         *_section("extras"),
-        *_indented([name, *_extra_cells(extra)] for name, extra in plain["extras"].items()),
+        *_indented([name, *_extra_cells(extra)] for name, extra in record["extras"].items()),
         *_section("models"),
         *_indented(_model_rows(models)),
         *_section("indicators that can be scored now"),
-        *_indented([each["symbol"], *_readiness_cells(each)] for each in plain["indicators"]),
+        *_indented([indicator["symbol"], *_readiness_cells(indicator)] for indicator in record["indicators"]),
         *_section("cache"),
         *_indented(_cache_rows(cache)),
     ]
-    if plain["runs"]:
-        found += _section("unfinished runs (the same command again goes on)")
-        found += [f"  {text}" for run in plain["runs"] for text in run_lines(run)]
-    return [*found, *(["", *(f"note: {note}" for note in plain["notes"])] if plain["notes"] else [])]
+    if record["runs"]:
+        lines += _section("unfinished runs (the same command again goes on)")
+        lines += [f"  {text}" for run in record["runs"] for text in run_lines(run)]
+    return [*lines, *(["", *(f"note: {note}" for note in record["notes"])] if record["notes"] else [])]
 
 
 def _problem_lines(problems: list[dict[str, str]], *, quiet: bool) -> list[str]:
     if not problems:
         return [] if quiet else _section("problems: none")
-    found = [text for each in problems for text in (f"  {each['problem']}", *([f"    fix: {each['fix']}"] if each["fix"] else []))]
-    return [*_section("problems"), *found]
+    lines = [
+        text for problem in problems for text in (f"  {problem['problem']}", *([f"    fix: {problem['fix']}"] if problem["fix"] else []))
+    ]
+    return [*_section("problems"), *lines]
 
 
 def _section(title: str) -> list[str]:
@@ -467,9 +475,9 @@ def _precision_rows(precision: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _extra_cells(extra: Mapping[str, Any]) -> list[str]:
-    here = ", ".join(f"{part['name']} {part['version'] or '(version unknown)'}" for part in extra["modules"] if part["state"] == "ok")
+    installed = ", ".join(f"{part['name']} {part['version'] or '(version unknown)'}" for part in extra["modules"] if part["state"] == "ok")
     wrong = ", ".join(_shortcoming(part) for part in extra["modules"] if part["state"] != "ok")
-    return ["yes", here] if extra["works"] else ["no", f"{wrong}: {extra['fix']}"]
+    return ["yes", installed] if extra["works"] else ["no", f"{wrong}: {extra['fix']}"]
 
 
 def _model_rows(models: Mapping[str, Any]) -> list[list[str]]:
@@ -477,18 +485,23 @@ def _model_rows(models: Mapping[str, Any]) -> list[list[str]]:
     state = "yes, its digest is right" if embedded["works"] else f"no, {embedded['reason']}: {embedded['fix']}"
     rows = [["embedded MiniLM", "", "", state]]
     rows += [
-        [each["name"], each["revision"][:12], size(each["bytes"]), f"refused: {each['refused']}" if each["refused"] else each["weights"]]
-        for each in hub["models"]
+        [
+            model["name"],
+            model["revision"][:12],
+            size(model["bytes"]),
+            f"refused: {model['refused']}" if model["refused"] else model["weights"],
+        ]
+        for model in hub["models"]
     ]
     reach = "offline (HF_HUB_OFFLINE is set)" if hub["offline"] else "not asked whether it answers"
     where = f"{'' if hub['models'] else 'no models '}in {hub['folder']}" if hub["folder"] else "huggingface_hub is not installed"
     return [*rows, ["hub", "", "", f"{reach}; {where}"]]
 
 
-def _readiness_cells(each: Mapping[str, Any]) -> list[str]:
-    state = {"ready": "yes", "download": "after a download", "no": "no"}[each["state"]]
-    told = f"{each['reason']}. {each['fix']}" if each["reason"] else ""
-    return [state, each["model"] or "no model", told]
+def _readiness_cells(indicator: Mapping[str, Any]) -> list[str]:
+    state = {"ready": "yes", "download": "after a download", "no": "no"}[indicator["state"]]
+    advice = f"{indicator['reason']}. {indicator['fix']}" if indicator["reason"] else ""
+    return [state, indicator["model"] or "no model", advice]
 
 
 def _cache_rows(cache: Mapping[str, Any]) -> list[list[str]]:

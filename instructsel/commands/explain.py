@@ -11,108 +11,172 @@ import typer
 from instructsel.artifact import read_manifest
 from instructsel.commands import _completion
 from instructsel.commands import _options as options
-from instructsel.commands._console import reported, say
+from instructsel.commands._console import display, reported, say
 from instructsel.errors import UsageError
+from instructsel.pool.pool import Pool
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
-from instructsel.selection.files import find_pool
+from instructsel.selection.files import find_pool, sidecar
 from instructsel.selection.selection import CONTRIBUTION, Selection
+from instructsel.tables import SUFFIXES
 from instructsel.text import aligned, clean, excerpt
 
 EXAMPLES: Final = """Examples:
-  instructsel explain pool.jsonl:3 --selection /tmp/chosen.selection.parquet
+  instructsel explain pool.jsonl:3 --selection /tmp/chosen.jsonl
   instructsel explain pool.jsonl:3 --scores /tmp/demo.scores.parquet --rule longest
 """
 
 
 @reported
 def command(
-    example: Annotated[str, typer.Argument(metavar="ID", help="An id, the beginning of one (8 characters or more), or FILE:LINE.")],
-    selection: Annotated[Path | None, typer.Option(help="The sidecar of a selection (….selection.parquet).")] = None,
-    scores: Annotated[Path | None, typer.Option(help="A score table; the newest one here by default.")] = None,
+    example: Annotated[str, typer.Argument(metavar="EXAMPLE", help="FILE:LINE, an id, or the beginning of an id (8 characters or more).")],
+    selection: Annotated[Path | None, typer.Option(help="The selection: its sidecar (….selection.parquet), or the rows beside it.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="The score table; by default that of the selection, or else the newest one here.")
+    ] = None,
     rule: Annotated[str, typer.Option(help="The rule, where no selection is named.", autocompletion=_completion.rules)] = "eq4",
-    pool: Annotated[list[str] | None, typer.Option(help="The pool files, where the score table does not lead to them.")] = None,
+    pool: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="The pool files, where the score table does not lead to them.")
+    ] = None,
     json: options.Json = False,
     show_traceback: options.Traceback = False,
 ) -> None:
     """Explain one example: its scores, what each term adds, its rank, and why it was kept or left out."""
-    sidecar = Selection.read(selection) if selection else None
-    if scores is None and selection is not None:
-        named = ((read_manifest(selection) or {}).get("run") or {}).get("scores")
-        scores = Path(named) if named and Path(named).exists() else None
-        if scores is None:
-            raise UsageError(f"{selection} does not lead to its score table.", fix="Name it with --scores.")
-    path = scores or newest()
-    if scores is None:
-        say(f"taking the newest score table here: {path}")
+    chosen = sidecar_of(selection) if selection is not None else None
+    path = scores or (_scores_of(chosen) if chosen is not None else newest())
+    if scores is None and chosen is None:
+        say(f"The newest score table here is taken: {path}")
     table = ScoreTable.read(path)
-    whole = find_pool(path, pool)
-    position = whole.position(example)
-    name = whole.ids[position]
-    file, lines = whole.locate(position)
-    (found,) = whole.examples([position])
+    examples = find_pool(path, pool)
+    position = examples.position(example)
+    outcome = _selected(chosen, examples, position) if chosen is not None else _ranked(rule, table, examples.ids[position])
+    record = {**_scored(table, examples, position), **outcome}
+    if json:
+        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
+        return
+    (conversation,) = examples.examples([position])
+    for line in _lines(record, conversation.instruction, conversation.response):
+        display(line)
+
+
+def sidecar_of(path: Path) -> Path:
+    """The sidecar of a selection that is named by its sidecar or by its rows.
+
+    Raises:
+        UsageError: there is none.
+    """
+    beside = sidecar(path)
+    if path.suffix not in SUFFIXES and beside.is_file():
+        return beside
+    if not path.is_file():
+        raise UsageError(
+            f"There is no selection {path}.",
+            fix="Make one with: instructsel select SCORES --n N -o chosen.jsonl. Then name chosen.selection.parquet.",
+        )
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path} has no sidecar: {beside.name} is missing.", fix="Select again, or name a ….selection.parquet.")
+    return path
+
+
+def _scores_of(selection: Path) -> Path:
+    """The score table a selection was made from."""
+    named = ((read_manifest(selection) or {}).get("run") or {}).get("scores")
+    if not isinstance(named, str) or not Path(named).is_file():
+        raise UsageError(
+            f"The score table of {selection} {'is no longer at ' + named if isinstance(named, str) else 'is not recorded'}.",
+            fix="Name it with --scores.",
+        )
+    return Path(named)
+
+
+def _scored(table: ScoreTable, examples: Pool, position: int) -> dict[str, Any]:
+    """Where an example stands and what it scored."""
+    name = examples.ids[position]
+    file, lines = examples.locate(position)
+    (conversation,) = examples.examples([position])
     row = table.frame.filter(table.frame["id"] == name).row(0, named=True)
-    plain: dict[str, Any] = {
+    return {
         "id": name,
-        "source": found.source,
+        "source": conversation.source,
         "file": file,
         "lines": list(lines),
-        "turns": len(found.messages),
+        "turns": len(conversation.messages),
         "scores": {symbol: row[symbol] for symbol in table.symbols},
         "reasons": {symbol: row[f"{symbol}_reason"] for symbol in table.symbols if row[f"{symbol}_reason"]},
     }
-    if sidecar is not None:
-        mine = sidecar.explain(name)
-        parts = {key.removesuffix(CONTRIBUTION): value for key, value in mine.items() if key.endswith(CONTRIBUTION)}
-        plain |= {"selection": sidecar.name, "form": sidecar.manifest["form"], "value_is": sidecar.manifest["value"]}
-        plain |= {"intercept": sidecar.manifest["rule"]["intercept"], "contributions": parts}
-        plain |= {key: mine[key] for key in ("rank", "value", "kept", "reason", "duplicate_of")}
-        plain["ranked"] = sidecar.summary["ranked"]
-    else:
-        chosen = catalog.load(rule)
-        chosen.check_columns(table)
-        told = chosen.explain(table, name)
-        plain |= {"rule": told.rule, "value_is": told.target, "intercept": told.intercept, "value": told.value}
-        plain |= {"contributions": {symbol: part for symbol, _, _, part, _ in told.terms}}
-        plain |= {"mismatches": [str(mismatch) for mismatch in chosen.check_models(table, allow_mismatch=True)]}
-    if json:
-        typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
-        return
-    _print(plain, found.instruction, found.response)
 
 
-def _print(plain: dict[str, Any], instruction: str, response: str) -> None:
-    where = ", ".join(map(str, plain["lines"]))
-    typer.echo(f"{plain['id']}  {clean(Path(plain['file']).name)}, line {where}; {plain['turns']} turns")
-    typer.echo(f"instruction: {excerpt(instruction)}")
-    typer.echo(f"response:    {excerpt(response)}\n")
+def _selected(path: Path, examples: Pool, position: int) -> dict[str, Any]:
+    """What a selection made of an example."""
+    selection = Selection.read(path)
+    row = selection.explain(examples.ids[position])
+    duplicate_of = row["duplicate_of"]
+    return {
+        "selection": selection.name,
+        "form": selection.manifest["form"],
+        "value_is": selection.manifest["value"],
+        "intercept": selection.manifest["rule"]["intercept"],
+        "contributions": {key.removesuffix(CONTRIBUTION): value for key, value in row.items() if key.endswith(CONTRIBUTION)},
+        **{key: row[key] for key in ("rank", "value", "kept", "reason", "duplicate_of")},
+        "duplicate_at": _place(examples, examples.position(duplicate_of)) if duplicate_of else None,
+        "ranked": selection.summary["ranked"],
+    }
+
+
+def _ranked(rule_name: str, table: ScoreTable, name: str) -> dict[str, Any]:
+    """What a rule makes of an example."""
+    rule = catalog.load(rule_name)
+    rule.check_columns(table)
+    explanation = rule.explain(table, name)
+    return {
+        "rule": explanation.rule,
+        "value_is": explanation.target,
+        "intercept": explanation.intercept,
+        "value": explanation.value,
+        "contributions": {symbol: part for symbol, _, _, part, _ in explanation.terms},
+        "mismatches": [str(mismatch) for mismatch in rule.check_models(table, allow_mismatch=True)],
+    }
+
+
+def _place(examples: Pool, position: int) -> str:
+    file, lines = examples.locate(position)
+    return f"{Path(file).name}:{lines[0]}"
+
+
+def _lines(record: dict[str, Any], instruction: str, response: str) -> list[str]:
+    """The record for people."""
+    where = f"{Path(record['file']).name}:{record['lines'][0]}"
+    extent = f", lines {', '.join(map(str, record['lines']))}" if len(record["lines"]) > 1 else ""
+    lines = [
+        clean(f"{where}{extent}  ({record['turns']} turns, id {record['id']})"),
+        f"instruction: {excerpt(instruction, 66)}",
+        f"response:    {excerpt(response, 66)}",
+        "",
+    ]
     rows = []
-    for symbol in {**plain["scores"], **plain["contributions"]}:
-        value, part = plain["scores"].get(symbol), plain["contributions"].get(symbol)
+    for symbol in {**record["scores"], **record["contributions"]}:
+        score, contribution = record["scores"].get(symbol), record["contributions"].get(symbol)
         rows.append(
             [
                 symbol,
-                f"{value:.6g}" if value is not None else f"null ({plain['reasons'].get(symbol, 'not scored')})",
-                f"{part:+.6f}" if part is not None else "",
+                f"{score:.6g}" if score is not None else f"null ({record['reasons'].get(symbol, 'not scored')})",
+                f"{contribution:+.6f}" if contribution is not None else "",
             ]
         )
-    for line in aligned(rows, header=["indicator", "score in the pool", "adds to the value"], right=(1, 2)):
-        typer.echo(line)
-    value = plain.get("value")
-    typer.echo(
-        f"\nvalue: {value:.6f} = {plain['intercept']:g} + the terms ({clean(plain['value_is'])}; lower is better)"
-        if value is not None
-        else "\nvalue: null"
-    )
-    if "kept" in plain:
-        state = "kept" if plain["kept"] else f"left out: {plain['reason']}"
-        rank = f", rank {plain['rank']:,} of {plain['ranked']:,}" if plain["rank"] is not None else ", not ranked"
-        typer.echo(
-            f"{clean(plain['form'])} ({plain['selection']}): {state}{rank}"
-            + (f", repeats {plain['duplicate_of']}" if plain["duplicate_of"] else "")
-        )
-    for mismatch in plain.get("mismatches", []):
-        typer.echo(f"mismatch: {clean(mismatch)}")
+    lines += aligned(rows, header=["indicator", "score", "adds to the predicted value"], right=(1, 2))
+    value = record.get("value")
+    if value is None:
+        lines += ["", "predicted value: null"]
+    else:
+        lines += ["", f"predicted value: {value:.6f} = {record['intercept']:g} + the terms ({record['value_is']}; lower is better)"]
+    if "kept" in record:
+        state = "kept" if record["kept"] else f"left out: {record['reason']}"
+        rank = f"rank {record['rank']:,} of {record['ranked']:,}" if record["rank"] is not None else "not ranked"
+        duplicate = f", duplicate of {record['duplicate_at']}" if record["duplicate_at"] else ""
+        lines.append(f"{record['form']} ({record['selection']}): {state}, {rank}{duplicate}")
+    for mismatch in record.get("mismatches", []):
+        lines.append(f"mismatch: {mismatch}")
+    return lines
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

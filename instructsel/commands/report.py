@@ -49,13 +49,13 @@ def command(
     target = checked_suffix(output)
     named: list[Path] = [*results, *([scores] if scores else [])]
     texts = _pool(named, pool, quiet=quiet) if with_text else None
-    made = report(*named, title=title, arm=arm, with_text=with_text, pool=texts)
-    made.write(target)
-    for line in made.sections[0].text:
+    page = report(*named, title=title, arm=arm, with_text=with_text, pool=texts)
+    page.write(target)
+    for line in page.sections[0].text:
         say(line, quiet=quiet)
-    say(f"wrote {target}: {', '.join(section.title for section in made.sections[1:])}", quiet=quiet)
+    say(f"wrote {target}: {', '.join(section.title for section in page.sections[1:])}", quiet=quiet)
     if json:
-        typer.echo(made.json(), nl=False)
+        typer.echo(page.json(), nl=False)
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

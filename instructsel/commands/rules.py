@@ -9,12 +9,12 @@ import typer
 
 from instructsel.commands import _card, _fit
 from instructsel.commands import _options as options
-from instructsel.commands._console import reported
+from instructsel.commands._console import display, reported
 from instructsel.commands._help import Command, Group
 from instructsel.models.plausibility import card
 from instructsel.rules import catalog
 from instructsel.rules.linear import LinearRule
-from instructsel.text import aligned, clean
+from instructsel.text import aligned
 
 app: typer.Typer = typer.Typer(
     cls=Group, help="List, show and fit the rules examples are ranked by.", no_args_is_help=True, rich_markup_mode=None
@@ -28,12 +28,12 @@ SHOW_EXAMPLES: Final = "Examples:\n  instructsel rules show eq4\n  instructsel r
 @reported
 def list_rules(json: options.Json = False, show_traceback: options.Traceback = False) -> None:
     """List the presets."""
-    found = [catalog.load(name) for name in catalog.names()]
+    presets = [catalog.load(name) for name in catalog.names()]
     if json:
-        typer.echo(orjson.dumps([_plain(rule) for rule in found], option=orjson.OPT_INDENT_2).decode())
+        typer.echo(orjson.dumps([_plain(rule) for rule in presets], option=orjson.OPT_INDENT_2).decode())
         return
-    for line in aligned([[rule.name, ", ".join(rule.indicators), rule.title] for rule in found], header=["rule", "indicators", ""]):
-        typer.echo(line)
+    for line in aligned([[rule.name, ", ".join(rule.indicators), rule.title] for rule in presets], header=["rule", "indicators", ""]):
+        display(line)
 
 
 @reported
@@ -47,18 +47,21 @@ def show(
     """Show a rule: formula, weights, units, models assumed, source."""
     if name == CARD:
         shown = card()
-        typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode() if json else "\n".join(_card.lines(shown)))
+        if json:
+            typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+        else:
+            display("\n".join(_card.lines(shown)))
         return
     rule = catalog.load(name)
     if json:
         typer.echo(orjson.dumps(_plain(rule), option=orjson.OPT_INDENT_2).decode())
         return
-    typer.echo(f"{rule.name}: {clean(rule.title)}")
-    typer.echo(
-        f"{clean(rule.target)} ~ {rule.intercept:g} "
+    display(f"{rule.name}: {rule.title}")
+    display(
+        f"{rule.target} ~ {rule.intercept:g} "
         + " ".join(f"{'-' if term.weight < 0 else '+'} {abs(term.weight):g}*{term.indicator}" for term in rule.terms)
     )
-    typer.echo("lower is better\n")
+    display("lower is better\n")
     rows = [
         [
             term.indicator,
@@ -70,17 +73,17 @@ def show(
         for term in rule.terms
     ]
     for line in aligned(rows, header=["indicator", "weight", "unit", "models or tokenizers", ""], right=(1,)):
-        typer.echo(line)
+        display(line)
     for term in rule.terms:
         if term.note:
-            typer.echo(f"\n{term.indicator}: {clean(term.note)}")
-    typer.echo(f"\n{clean(rule.citation)}" + (f" {clean(rule.equation)}" if rule.equation else ""))
+            display(f"\n{term.indicator}: {term.note}")
+    display(f"\n{rule.citation}" + (f" {rule.equation}" if rule.equation else ""))
     if rule.note:
-        typer.echo(clean(rule.note))
+        display(rule.note)
     for line in _fit.doubts(rule):
-        typer.echo(line)
+        display(line)
     if "rew" in rule.indicators and rule.fit is None:
-        typer.echo("No reward model ships with the package. What ships, and why it is none: instructsel rules show plausibility")
+        display("No reward model ships with the package. What ships instead: instructsel rules show plausibility")
 
 
 def _plain(rule: LinearRule) -> dict[str, Any]:

@@ -33,12 +33,12 @@ class Run:
         except OSError as error:
             raise _unwritable(cache.folder, error) from error
         sweep(folder)
-        found = cls(
+        run = cls(
             folder / f"{fingerprint(about)}.json",
             {**about, "process": os.getpid(), "machine": machine(), "started": time.time(), "progress": {}},
         )
-        found._write()
-        return found
+        run._write()
+        return run
 
     def tell(self, name: str, done: int, total: int) -> None:
         """Note how far an indicator is."""
@@ -57,15 +57,15 @@ class Run:
 
 def runs(cache: Cache) -> Iterator[dict[str, Any]]:
     """The runs that have not ended, oldest first; `alive` says whether their process still works."""
-    found = []
+    records = []
     for path in sorted((cache.folder / RUNS).glob("*.json")):
         try:
-            told = orjson.loads(path.read_bytes())
+            record = orjson.loads(path.read_bytes())
         except (OSError, orjson.JSONDecodeError):
             continue
-        if isinstance(told, dict) and isinstance(told.get("process"), int):
+        if isinstance(record, dict) and isinstance(record.get("process"), int):
             # Another machine's process cannot be asked; it counts as working as long as it tells of itself.
-            here = told.get("machine") == machine()
+            same_machine = record.get("machine") == machine()
             fresh = time.time() - _modified(path) < 600
-            found.append({**told, "alive": running(told["process"]) if here else fresh, "note": str(path)})
-    yield from sorted(found, key=lambda each: each["started"] if isinstance(each.get("started"), float) else 0.0)
+            records.append({**record, "alive": running(record["process"]) if same_machine else fresh, "note": str(path)})
+    yield from sorted(records, key=lambda entry: entry["started"] if isinstance(entry.get("started"), float) else 0.0)

@@ -21,6 +21,7 @@ class Moved:
 
     id: str
     rank_a: int
+    """1 is best; 0 where A does not rank it."""
     rank_b: int
     kept_a: bool
     kept_b: bool
@@ -48,6 +49,10 @@ class Difference:
     """Examples that both rank."""
     moved: tuple[Moved, ...]
     """The examples whose rank differs most, the largest move first, ties by id."""
+    kept_by_a: tuple[Moved, ...] = ()
+    """The examples that only A keeps, its best first."""
+    kept_by_b: tuple[Moved, ...] = ()
+    """The examples that only B keeps, its best first."""
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain data."""
@@ -60,7 +65,7 @@ def diff(a: Selection, b: Selection, *, top: int = 20) -> Difference:
     Args:
         a: the first.
         b: the second.
-        top: how many of the examples that moved most to list.
+        top: how many examples to list of those that moved most, and of those that only one side keeps.
 
     Raises:
         UsageError: they are of different pools.
@@ -79,7 +84,7 @@ def diff_rules(table: ScoreTable, a: LinearRule, b: LinearRule, *, n: int, top: 
         a: the first rule.
         b: the second.
         n: how many examples each would keep.
-        top: how many of the examples that moved most to list.
+        top: how many examples to list of those that moved most, and of those that only one side keeps.
 
     Raises:
         UsageError: the table lacks a column, or n is below 1.
@@ -136,23 +141,24 @@ def _compare(a: _Side, b: _Side, ids: list[str], top: int) -> Difference:
     nothing = np.zeros(len(ids))
     shifts = {symbol: (b.standard.get(symbol, nothing) - a.standard.get(symbol, nothing)) for symbol in symbols}
     largest = sorted(np.flatnonzero(moves > 0).tolist(), key=lambda at: (-int(moves[at]), ids[int(shared[at])]))[:top]
-    moved: list[Moved] = []
-    for at in largest:
-        row = int(shared[at])
-        direction = int(np.sign(ranks[1][at] - ranks[0][at]))
+
+    def moved(row: int, direction: int) -> Moved:
         towards = {symbol: direction * float(shifts[symbol][row]) for symbol in symbols}
         term = max(towards.items(), key=itemgetter(1))[0] if towards else None
-        moved.append(
-            Moved(
-                ids[row],
-                int(a.rank[row]),
-                int(b.rank[row]),
-                bool(a.kept[row]),
-                bool(b.kept[row]),
-                term,
-                float(shifts[term][row]) if term else None,
-            )
+        return Moved(
+            ids[row],
+            int(a.rank[row]),
+            int(b.rank[row]),
+            bool(a.kept[row]),
+            bool(b.kept[row]),
+            term,
+            float(shifts[term][row]) if term else None,
         )
+
+    def kept_by(side: _Side, other: _Side, direction: int) -> tuple[Moved, ...]:
+        rows = sorted(np.flatnonzero(side.kept & ~other.kept).tolist(), key=lambda row: int(side.rank[row]))[:top]
+        return tuple(moved(row, direction) for row in rows)
+
     union = both + only_a + only_b
     return Difference(
         a.name,
@@ -163,7 +169,10 @@ def _compare(a: _Side, b: _Side, ids: list[str], top: int) -> Difference:
         both / union if union else None,
         spearman(ranks[0].astype(np.float64), ranks[1].astype(np.float64)),
         len(shared),
-        tuple(moved),
+        tuple(moved(int(shared[at]), int(np.sign(ranks[1][at] - ranks[0][at]))) for at in largest),
+        # A row that only A keeps lost in B, as a row does whose rank grew.
+        kept_by(a, b, 1),
+        kept_by(b, a, -1),
     )
 
 

@@ -9,12 +9,12 @@ from typing import Annotated, Final
 import orjson
 import typer
 
-from instructsel.artifact import read_manifest
 from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say
-from instructsel.commands.explain import sidecar_of
+from instructsel.commands.explain import subset_named
 from instructsel.errors import InstructselError, UsageError
+from instructsel.pool.pool import Pool
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection.diff import Difference, Moved, diff, diff_rules
@@ -38,16 +38,12 @@ def command(
     a: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="A selection (its ….selection.parquet, or its rows), or a rule.", autocompletion=_completion.rules
+            metavar="A", help="A selection (its rows, or the ….selection.parquet beside them), or a rule.", autocompletion=_completion.rules
         ),
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="The other one, of the same kind.", autocompletion=_completion.rules)],
-    scores: Annotated[
-        Path | None, typer.Option(help="The score table; by default that of selection A, or for rules the newest one here.")
-    ] = None,
-    pool: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="The pool files, where the score table does not lead to them.")
-    ] = None,
+    scores: Annotated[Path | None, typer.Option(help="For rules: the score table; the newest one here by default.")] = None,
+    pool: Annotated[list[str] | None, typer.Option(metavar="FILE", help="The pool files, where they are no longer found.")] = None,
     n: Annotated[int | None, typer.Option("--n", help="For rules: how many examples each keeps; a tenth by default.")] = None,
     top: Annotated[int, typer.Option(min=0, help="How many examples are listed of each kind.")] = 10,
     json: options.Json = False,
@@ -55,38 +51,30 @@ def command(
 ) -> None:
     """Compare two selections of one pool, or two rules over one score table."""
     selections = [name not in catalog.names() and Path(name).suffix != catalog.SUFFIX for name in (a, b)]
-    table: Path | None = scores
     if any(selections):
         if not all(selections):
             raise UsageError("One of the two is a selection and the other is a rule.", fix="Name two selections, or two rules.")
-        first, second = sidecar_of(Path(a)), sidecar_of(Path(b))
-        difference = diff(Selection.read(first), Selection.read(second), top=top)
-        table = table or _scores_of(first)
+        (selection_set, first), (_, second) = subset_named(Path(a)), subset_named(Path(b))
+        difference = diff(Selection.read(first.sidecar), Selection.read(second.sidecar), top=top)
+        places = _places(lambda: find_pool(scores, pool) if scores is not None else selection_set.pool(pool))
     else:
-        table = table or newest()
+        table = scores or newest()
         if scores is None:
             say(f"The newest score table here is taken: {table}")
         scored = ScoreTable.read(table)
         difference = diff_rules(scored, catalog.load(a), catalog.load(b), n=n if n is not None else max(1, len(scored) // 10), top=top)
+        places = _places(lambda: find_pool(table, pool))
     if json:
         typer.echo(orjson.dumps(difference.as_dict(), option=orjson.OPT_INDENT_2).decode())
         return
-    for line in _lines(difference, (a, b), _places(table, pool)):
+    for line in _lines(difference, (a, b), places):
         display(line)
 
 
-def _scores_of(sidecar: Path) -> Path | None:
-    """The score table a selection was made from, where it is still there."""
-    named = ((read_manifest(sidecar) or {}).get("run") or {}).get("scores")
-    return Path(named) if isinstance(named, str) and Path(named).is_file() else None
-
-
-def _places(table: Path | None, named: list[str] | None) -> Place:
+def _places(read: Callable[[], Pool]) -> Place:
     """Where an example stands and how it begins; its id alone where the pool cannot be read."""
     try:
-        if table is None:
-            raise UsageError("The selections do not lead to their score table.", fix="Name it with --scores to see files, lines and texts.")
-        examples = find_pool(table, named)
+        examples = read()
     except InstructselError as error:
         say(f"Examples are shown by id: {error}")
         return lambda name: (name, "")

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from instructsel.artifact import read_manifest
 from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say
@@ -16,9 +15,9 @@ from instructsel.errors import UsageError
 from instructsel.pool.pool import Pool
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
-from instructsel.selection.files import find_pool, sidecar
+from instructsel.selection.files import find_pool
 from instructsel.selection.selection import CONTRIBUTION, Selection
-from instructsel.tables import SUFFIXES
+from instructsel.selection.selection_set import SelectionSet, Subset, sidecar_of
 from instructsel.text import aligned, clean, excerpt
 
 EXAMPLES: Final = """Examples:
@@ -30,7 +29,7 @@ EXAMPLES: Final = """Examples:
 @reported
 def command(
     example: Annotated[str, typer.Argument(metavar="EXAMPLE", help="FILE:LINE, an id, or the beginning of an id (8 characters or more).")],
-    selection: Annotated[Path | None, typer.Option(help="The selection: its sidecar (….selection.parquet), or the rows beside it.")] = None,
+    selection: Annotated[Path | None, typer.Option(help="The selection: its rows, or the ….selection.parquet beside them.")] = None,
     scores: Annotated[
         Path | None, typer.Option(help="The score table; by default that of the selection, or else the newest one here.")
     ] = None,
@@ -42,14 +41,17 @@ def command(
     show_traceback: options.Traceback = False,
 ) -> None:
     """Explain one example: its scores, what each term adds, its rank, and why it was kept or left out."""
-    chosen = sidecar_of(selection) if selection is not None else None
-    path = scores or (_scores_of(chosen) if chosen is not None else newest())
-    if scores is None and chosen is None:
-        say(f"The newest score table here is taken: {path}")
-    table = ScoreTable.read(path)
-    examples = find_pool(path, pool)
+    chosen = subset_named(selection) if selection is not None else None
+    if chosen is not None:
+        table = ScoreTable.read(scores) if scores is not None else chosen[0].table()
+        examples = chosen[0].pool(pool)
+    else:
+        path = scores or newest()
+        if scores is None:
+            say(f"The newest score table here is taken: {path}")
+        table, examples = ScoreTable.read(path), find_pool(path, pool)
     position = examples.position(example)
-    outcome = _selected(chosen, examples, position) if chosen is not None else _ranked(rule, table, examples.ids[position])
+    outcome = _selected(chosen[1].sidecar, examples, position) if chosen is not None else _ranked(rule, table, examples.ids[position])
     record = {**_scored(table, examples, position), **outcome}
     if json:
         typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
@@ -59,34 +61,19 @@ def command(
         display(line)
 
 
-def sidecar_of(path: Path) -> Path:
-    """The sidecar of a selection that is named by its sidecar or by its rows.
+def subset_named(path: Path) -> tuple[SelectionSet, Subset]:
+    """The selection or baseline that is named by its rows, its sidecar, or the manifest of its set.
 
     Raises:
         UsageError: there is none.
     """
-    beside = sidecar(path)
-    if path.suffix not in SUFFIXES and beside.is_file():
-        return beside
-    if not path.is_file():
-        raise UsageError(
-            f"There is no selection {path}.",
-            fix="Make one with: instructsel select SCORES --n N -o chosen.jsonl. Then name chosen.selection.parquet.",
-        )
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path} has no sidecar: {beside.name} is missing.", fix="Select again, or name a ….selection.parquet.")
-    return path
-
-
-def _scores_of(selection: Path) -> Path:
-    """The score table a selection was made from."""
-    named = ((read_manifest(selection) or {}).get("run") or {}).get("scores")
-    if not isinstance(named, str) or not Path(named).is_file():
-        raise UsageError(
-            f"The score table of {selection} {'is no longer at ' + named if isinstance(named, str) else 'is not recorded'}.",
-            fix="Name it with --scores.",
-        )
-    return Path(named)
+    if not path.is_file() and not sidecar_of(path).is_file():
+        raise UsageError(f"There is no selection {path}.", fix="Make one with: instructsel select SCORES --n N -o chosen.jsonl")
+    selection_set = SelectionSet.read(path)
+    for subset in selection_set.subsets:
+        if path.resolve() in (subset.file.resolve(), subset.sidecar.resolve()):
+            return selection_set, subset
+    return selection_set, selection_set.selection
 
 
 def _scored(table: ScoreTable, examples: Pool, position: int) -> dict[str, Any]:

@@ -58,7 +58,7 @@ bench: setup
 # Trains the plausibility model anew and judges it: half an hour and more on two cores.
 plausibility: setup
 	$(BIN)/python -m pip install -q "peft>=0.21,<0.22"
-	$(BIN)/python benchmarks/embedded_reward/build.py $(SHARED)
+	$(BIN)/python benchmarks/models/embedded_reward/build.py $(SHARED)
 	$(BIN)/python docs/build_embedded_reward.py
 
 docs: setup

@@ -188,7 +188,7 @@ def page() -> str:
         "## The base",
         "",
         f"A LLaMA of {base['parameters']:,} parameters, trained from scratch on {base['learning']['tokens'] / 1e6:.0f} million tokens of English text that is neither pool nor evaluation "
-        f"(`benchmarks/tinybase`; corpus {base['corpus']['sha256'][:12]}, weights {base['weights_sha256'][:12]}). On held-out text it has {held['model']:.2f} nats a token, a unigram model {held['unigram']:.2f}. "
+        f"(`benchmarks/models/tinybase`; corpus {base['corpus']['sha256'][:12]}, weights {base['weights_sha256'][:12]}). On held-out text it has {held['model']:.2f} nats a token, a unigram model {held['unigram']:.2f}. "
         + "; ".join(
             f"{name} {task['value']:.2f} ± {task['standard_error']:.2f} (chance {task['chance']:.2f})"
             for name, task in judged["tasks"].items()

@@ -88,7 +88,16 @@ def main() -> None:
     files = sources(place / "sources")
     base = given.base or place / "toybase"
     if given.base is None and not (base / "tinybase.json").exists():
-        run("python", HERE.parent / "benchmarks" / "tinybase" / "train.py", "--size", "toy", "--data", place / "none", "--out", base)
+        run(
+            "python",
+            HERE.parent / "benchmarks" / "models" / "tinybase" / "train.py",
+            "--size",
+            "toy",
+            "--data",
+            place / "none",
+            "--out",
+            base,
+        )
     run("instructsel", "score", *files, "--indicators", "len,plausibility", "-o", place / "sources.scores.parquet")
     run(
         "instructsel", "study", "plan", *files, "--scores", place / "sources.scores.parquet", "--base", base,

@@ -128,9 +128,13 @@ def test_the_verification_script_for_a_gpu_runs_at_toy_size_without_polars_and_g
 
 @pytest.mark.soak
 def test_a_base_whose_training_is_killed_comes_out_the_same(tmp_path: Path) -> None:
-    script = (ROOT / "benchmarks" / "tinybase" / "train.py").read_text().replace("SAVE_EVERY: Final = 60.0", "SAVE_EVERY: Final = 0.2")
+    script = (
+        (ROOT / "benchmarks" / "models" / "tinybase" / "train.py")
+        .read_text()
+        .replace("SAVE_EVERY: Final = 60.0", "SAVE_EVERY: Final = 0.2")
+    )
     # Beside the original, whose folder it puts on the path.
-    hurried = ROOT / "benchmarks" / "tinybase" / "hurried.py"
+    hurried = ROOT / "benchmarks" / "models" / "tinybase" / "hurried.py"
     hurried.write_text(script)
     try:
 

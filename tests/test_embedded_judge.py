@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tests.conftest import ROOT
 
 Floats = NDArray[np.float64]
-SCRIPT = ROOT / "benchmarks" / "embedded_reward" / "judge.py"
+SCRIPT = ROOT / "benchmarks" / "models" / "embedded_reward" / "judge.py"
 
 
 def loaded() -> ModuleType:

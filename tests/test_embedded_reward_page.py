@@ -33,8 +33,8 @@ def results(name: str) -> dict[str, Any]:
 
 
 def test_every_figure_of_the_card_is_that_of_the_results() -> None:
-    made = script(ROOT / "benchmarks/embedded_reward/card.py").card(results("embedded_reward"), results("embedded_reward_training"))
-    assert json.loads(json.dumps(made)) == card(), "run: python benchmarks/embedded_reward/build.py ../shared/data --skip-training"
+    made = script(ROOT / "benchmarks/models/embedded_reward/card.py").card(results("embedded_reward"), results("embedded_reward_training"))
+    assert json.loads(json.dumps(made)) == card(), "run: python benchmarks/models/embedded_reward/build.py ../shared/data --skip-training"
 
 
 def test_the_page_is_made_of_the_results() -> None:
@@ -84,7 +84,7 @@ def test_the_weights_that_ship_are_those_that_were_judged() -> None:
 
 def test_the_weights_tell_the_pairs_written_for_this_project_apart_as_the_card_says() -> None:
     pytest.importorskip("torch")
-    lines = (ROOT / "benchmarks/embedded_reward/own_pairs.jsonl").read_text(encoding="utf-8").split("\n")
+    lines = (ROOT / "benchmarks/models/embedded_reward/own_pairs.jsonl").read_text(encoding="utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line]
     assert len(rows) >= 60
     found = PlausibilityModel.load(precision="fp32").score([(row["prompt"], row[side]) for row in rows for side in ("better", "worse")])

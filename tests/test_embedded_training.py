@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT
 
-FOLDER = ROOT / "benchmarks" / "embedded_reward"
+FOLDER = ROOT / "benchmarks" / "models" / "embedded_reward"
 
 
 def loaded(name: str) -> ModuleType:

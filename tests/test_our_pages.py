@@ -88,4 +88,4 @@ def test_the_variances_that_are_assumed_before_a_first_run_are_those_that_were_m
 def test_the_limits_say_of_unlike_runs_what_was_simulated() -> None:
     twice = next(row for row in results("coverage")["rows"] if row["ratio"] == 0.5)
     said = (ROOT / "docs" / "why" / "limits.md").read_text(encoding="utf-8")
-    assert f"covers about {100 * twice['covers']:.0f} %" in said and f"falsely in {100 * twice['false_better']:.0f} of 100 cases" in said
+    assert f"covers about {100 * twice['covers']:.0f} %" in said and f"wrong in {100 * twice['false_better']:.0f} of 100 cases" in said

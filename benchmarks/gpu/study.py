@@ -4,7 +4,7 @@
     python benchmarks/gpu/study.py --toy --base BASE --pools POOLS --out results.json                 the same code at toy size, on a CPU
     python benchmarks/gpu/study.py --join results.json --scores fit.scores.parquet --pools POOLS --table study.parquet      afterwards
 
-BASE is what benchmarks/tinybase/train.py --size gpu makes (or any other base); POOLS the folder that benchmarks/study/run.py
+BASE is what benchmarks/models/tinybase/train.py --size gpu makes (or any other base); POOLS the folder that benchmarks/study/run.py
 --stage pools makes: a file of messages for each source, and fitting.jsonl to grade on. After every run the results are written anew,
 and a run that stands in `--done` (an earlier results file) is not made again, so that several short loans of a machine add up.
 Joined with the sources' scores the results become the table that `instructsel rules fit` takes. Imports neither polars nor faiss,

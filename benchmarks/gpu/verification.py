@@ -4,7 +4,7 @@
     python benchmarks/gpu/verification.py --toy …                                        the same code at toy size, on a CPU
     python benchmarks/gpu/verification.py --join results.json --table verification.parquet   afterwards: the grades as `verify` keeps them
 
-The files are those `select` writes with its baselines; BASE is what benchmarks/tinybase/train.py --size gpu makes, or any other base.
+The files are those `select` writes with its baselines; BASE is what benchmarks/models/tinybase/train.py --size gpu makes, or any other base.
 Every arm has the steps that the selection's epochs are; arms take turns, draw by draw and seed by seed, so that a loan of the machine
 that ends early has runs of each. After every run the results are written anew, and a run that stands in `--done` is not made again.
 Graded are the loss of held-out answers and, with --tasks, tasks of lm-evaluation-harness in --include-path. Imports neither polars

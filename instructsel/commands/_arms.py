@@ -160,7 +160,7 @@ def untouched(base: str, revision: str | None) -> Arm:
 
 
 def judged_base(base: str) -> dict[str, Any] | None:
-    """What a base says of itself: benchmarks/tinybase writes beside the weights whether it is better than chance; others say nothing.
+    """What a base says of itself: benchmarks/models/tinybase writes beside the weights whether it is better than chance; others say nothing.
 
     Raises:
         StudyError: a record that cannot be read.

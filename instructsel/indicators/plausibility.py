@@ -26,7 +26,7 @@ class Plausibility(ModelIndicator):
     what is longer is left out, and counted as truncated. It knows English. Null: empty_response, not_finite,
     unsupported_language (a prompt not written in Latin letters, or more than 30 % unknown tokens).
 
-    Source: this project's own; benchmarks/embedded_reward.
+    Source: this project's own; benchmarks/models/embedded_reward.
     """
 
     precision: str = "auto"
@@ -36,7 +36,7 @@ class Plausibility(ModelIndicator):
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "logit"
     direction: ClassVar[str] = "low values are suspicious; of no paper"
-    source: ClassVar[str] = "this project's own, benchmarks/embedded_reward"
+    source: ClassVar[str] = "this project's own, benchmarks/models/embedded_reward"
 
     @property
     def symbol(self) -> str:

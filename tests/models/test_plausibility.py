@@ -21,7 +21,7 @@ transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.torch")
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = [json.loads(line) for line in (ROOT / "benchmarks/embedded_reward/own_pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+OWN = [json.loads(line) for line in (ROOT / "benchmarks/models/embedded_reward/own_pairs.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """From the raw files to the shipped weights, their figures and their card.
 
-    python benchmarks/embedded_reward/build.py ../shared/data                     everything, in order
-    python benchmarks/embedded_reward/build.py ../shared/data --skip-training     figures and card of the weights that ship
+    python benchmarks/models/embedded_reward/build.py ../shared/data                     everything, in order
+    python benchmarks/models/embedded_reward/build.py ../shared/data --skip-training     figures and card of the weights that ship
 
 Trains the chosen design (designs.FINAL), writes its low-rank changes in float16 to instructsel/models/plausibility.safetensors, asks the
 class that users load for the same scores, judges it (judge.py), and writes the card beside the weights.
@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT / "benchmarks"), str(ROOT)]
 
 import judge

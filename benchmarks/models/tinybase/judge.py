@@ -1,6 +1,6 @@
 """What a small base model knows, measured with lm-evaluation-harness on tasks of our own, beside chance.
 
-    python benchmarks/tinybase/judge.py .venv/tinybase --data ../shared/data
+    python benchmarks/models/tinybase/judge.py .venv/tinybase --data ../shared/data
 
 Three offline tasks from evaluation sets, written as the harness's YAML and JSON lines into a temporary folder: `continuation` (which
 of four answers belongs to an instruction; the others belong to other instructions), `order` (which of two answers has its words in

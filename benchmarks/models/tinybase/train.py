@@ -1,8 +1,8 @@
 """Train a small LLaMA from scratch on what corpus.py finds, with a tokenizer of its own: a base model for machines without a hub.
 
-    python benchmarks/tinybase/train.py --data ../shared/data --out .venv/tinybase              1.3M parameters, 30M tokens, two cores
-    python benchmarks/tinybase/train.py --data shared/data --size gpu --out "$OUT/tinybase"     26M parameters, 120M tokens, one GPU
-    python benchmarks/tinybase/train.py --size toy --out /tmp/toybase                           the same code in a minute
+    python benchmarks/models/tinybase/train.py --data ../shared/data --out .venv/tinybase              1.3M parameters, 30M tokens, two cores
+    python benchmarks/models/tinybase/train.py --data shared/data --size gpu --out "$OUT/tinybase"     26M parameters, 120M tokens, one GPU
+    python benchmarks/models/tinybase/train.py --size toy --out /tmp/toybase                           the same code in a minute
 
 Stopped, the same command goes on from a minute before. Nothing is shipped and nothing is committed: weights are made on demand and recorded by digest. Beside the weights stands
 `tinybase.json`: the corpus's account and digest, the loss on held-out documents beside that of a unigram model, tokens a second, and what
@@ -31,7 +31,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
 import corpus
 
 END: Final = "<|endoftext|>"

@@ -1,6 +1,6 @@
 """What plausibility costs beside the embedding, on the same rows, alternating.
 
-    python benchmarks/embedded_reward/speed.py ../shared/data/pools/alpaca.jsonl.zst --rows 500
+    python benchmarks/models/embedded_reward/speed.py ../shared/data/pools/alpaca.jsonl.zst --rows 500
 
 Writes benchmarks/results/plausibility_speed.json: rows a second of MiniLM's embedding and of plausibility, and how many times the
 embedding alone both together take.
@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[3])]
 
 import _record
 

@@ -1,6 +1,6 @@
 """How a reward model goes with human preferences it never saw, beside the longer answer and beside the cosine.
 
-    python benchmarks/embedded_reward/judge.py ../shared/data
+    python benchmarks/models/embedded_reward/judge.py ../shared/data
 
 Six sections: pairs that people judged (sets), what six large reward models picked from 16 answers (reward_models), ratings by
 language models (ratings), answers worsened on purpose (corruption), pairs written for this (own), and how far the score
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 HERE = Path(__file__).resolve().parent
 # Beside this script lies corruption; one folder up, what all benchmarks share; one more, the package.
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[2])]
 
 import _record
 from alpaca_labels import correlation, partial, ranks, read
@@ -109,7 +109,7 @@ class PairSet:
 
 
 class Corruption(Protocol):
-    """The module benchmarks/embedded_reward/corruption.py, or what stands in for it."""
+    """The module benchmarks/models/embedded_reward/corruption.py, or what stands in for it."""
 
     KINDS: tuple[str, ...]
     Example: Callable[..., Any]

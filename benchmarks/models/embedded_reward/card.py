@@ -34,7 +34,7 @@ def card(results: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
         "outcome": "reward" if len(beaten) >= NEEDED else "plausibility",
         "rule": f"a reward if it beats chance on length-matched human pairs of {NEEDED} unseen sets; it does on {len(beaten)}",
         "data": [{"file": name, "what": LICENCES[name], "sha256": digest} for name, digest in sorted(training["files"].items())],
-        "own_data": "refusals and texts in other languages written for this project (benchmarks/embedded_reward)",
+        "own_data": "refusals and texts in other languages written for this project (benchmarks/models/embedded_reward)",
         "licence": "Apache-2.0, like the package. Dolly, which it learnt from, is CC BY-SA 3.0; whether weights adapt what they learnt from is not settled, so treat them as CC BY-SA 3.0 where that matters.",
         "languages": ["en"],
         "pairs": training["pairs"],

@@ -1,6 +1,6 @@
 """Train a design of the embedded reward and say how it does on what was kept for development.
 
-    python benchmarks/embedded_reward/train.py ../shared/data --design mean --out /tmp/mean
+    python benchmarks/models/embedded_reward/train.py ../shared/data --design mean --out /tmp/mean
 
 Seeded; learns only from files that may be redistributed (texts.py opens no others). Development figures: human pairs of families
 the design did not learn from (whole) or of conversations it did not see, all and length-matched, and corrupted answers of held-out rows.
@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT)]
 
 import numpy as np

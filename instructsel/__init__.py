@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from instructsel.study.size_curve import SizeCurve
     from instructsel.study.size_search import search_size
     from instructsel.study.study import Study, plan_study, run_study
-    from instructsel.verification.run import verify
+    from instructsel.verification.run import verify_arms as verify
     from instructsel.verification.verification import Verification
 
     __version__: str
@@ -119,7 +119,7 @@ _HOME = {
     "search_size": ("instructsel.study.size_search", "search_size"),
     "select": ("instructsel.selection.choose", "select"),
     "univariate": ("instructsel.rules.univariate", "univariate"),
-    "verify": ("instructsel.verification.run", "verify"),
+    "verify": ("instructsel.verification.run", "verify_arms"),
 }
 
 

@@ -26,7 +26,7 @@ from instructsel.pool.overlap import check_evaluation
 from instructsel.pool.pool import Pool
 from instructsel.scores.table import ScoreTable
 from instructsel.study.design import Bins, Design, Mixtures
-from instructsel.study.folder import CHECKPOINTS, Plan, Run, StudyFolder, Survey, listed
+from instructsel.study.folder import CHECKPOINTS, Plan, Run, StudyFolder, StudyStatus, listed
 from instructsel.study.study import MAX_NULL_FRACTION, Progress, Study, collect, plan_study, run_study
 from instructsel.text import aligned, clean
 
@@ -55,6 +55,8 @@ STATUS_EXAMPLES: Final = "Examples:\n  instructsel study status /tmp/study\n  in
 
 BINS: Final = 8
 MAX_SKIPPED_FRACTION: Final = 0.05
+LAUNCH: Final = {"max_refused": "max_skipped_fraction"}
+"""What launch settings of earlier releases are called now."""
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder, as planned.")]
 
@@ -93,10 +95,12 @@ class Settings:
             UsageError: it was not planned from the command line.
             StudyError: they are not whole.
         """
-        if plan.wiring is None:
+        if plan.launch is None:
             raise UsageError(f"{folder} was planned from Python, without saying where its files are.", fix="Go on with run_study(…).")
+        # As earlier releases call it.
+        launch = {LAUNCH.get(key, key): value for key, value in plan.launch.items()}
         try:
-            return cls(folder, **{**plan.wiring, "pools": tuple(plan.wiring["pools"])})
+            return cls(folder, **{**launch, "pools": tuple(launch["pools"])})
         except (KeyError, TypeError) as error:
             raise StudyError(f"The plan in {folder} does not say where its files are: {error}.", fix="Plan it again.") from error
 
@@ -212,9 +216,9 @@ def plan(
         folder=output,
         indicators=_split(indicators),
         max_null_fraction=max_null_fraction,
-        wiring=settings.as_dict(),
+        launch=settings.as_dict(),
     )
-    warnings = [*found.cautions(), *([warning] if warning else [])]
+    warnings = [*found.warnings(), *([warning] if warning else [])]
     held = Counter(pool.sources)
     if json:
         told = {
@@ -254,7 +258,7 @@ def run(
     settings = Settings.of(planned, folder)
     # A process that another one of these started to help: it begins no others, and leaves the summary to it.
     helper = since is not None
-    before = place.survey(planned)
+    before = place.status(planned)
     if len(before.finished) == before.total:
         collect(place, planned)
         if helper:
@@ -275,12 +279,12 @@ def run(
         raise
     if helper:
         return
-    after = place.survey(planned)
+    after = place.status(planned)
     if json:
         typer.echo(orjson.dumps(_told(place, after), option=orjson.OPT_INDENT_2).decode())
-    if after.left:
+    if after.pending:
         who = f", {len(after.running)} of them other workers'" if after.running else ""
-        say(f"{after.left:,} of {after.total:,} runs are left{who}; go on with: instructsel study run {folder}", quiet=quiet)
+        say(f"{after.pending:,} of {after.total:,} runs are left{who}; go on with: instructsel study run {folder}", quiet=quiet)
     if study.failed:
         named = listed([f"{each.subset} seed {each.seed} ({each.reason})" for each in study.failed])
         raise Negative(
@@ -294,28 +298,28 @@ def run(
 def status(folder: Folder, json: options.Json = False, show_traceback: options.Traceback = False) -> None:
     """Say how far a study is, what failed, and how long the rest will take."""
     place, planned = _opened(folder)
-    survey = place.survey(planned)
-    told = _told(place, survey)
+    status_now = place.status(planned)
+    told = _told(place, status_now)
     if json:
         typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
         return
     rows = [
-        ["planned", f"{survey.total:,}"],
-        ["finished", f"{len(survey.finished):,}"],
-        ["running", f"{len(survey.running):,}", listed([run.name for run in survey.running])],
-        ["failed", f"{len(survey.failed):,}"],
-        ["left", f"{survey.left:,}"],
+        ["planned", f"{status_now.total:,}"],
+        ["finished", f"{len(status_now.finished):,}"],
+        ["running", f"{len(status_now.running):,}", listed([run.name for run in status_now.running])],
+        ["failed", f"{len(status_now.failed):,}"],
+        ["left", f"{status_now.pending:,}"],
     ]
     for line in aligned([[*row, ""][:3] for row in rows], right=(1,)):
         typer.echo(line)
     for failed in told["failed"]:
         typer.echo(clean(f"  {failed['subset']} seed {failed['seed']}: {failed['reason']} ({failed['message']})"))
     if told["seconds_per_run"] is not None:
-        left = f"; about {span(told['seconds_left'])} left with {told['workers']} at work" if survey.left else ""
+        left = f"; about {span(told['seconds_left'])} left with {told['workers']} at work" if status_now.pending else ""
         typer.echo(f"a run takes {span(told['seconds_per_run'])}{left}")
     if told["observations"]:
         typer.echo(f"observations: {clean(told['observations'])}")
-    if survey.left or survey.failed:
+    if status_now.pending or status_now.failed:
         typer.echo(f"to go on: instructsel study run {clean(str(folder))}")
 
 
@@ -434,23 +438,23 @@ def _opened(folder: Path) -> tuple[StudyFolder, Plan]:
     return place, planned
 
 
-def _told(place: StudyFolder, survey: Survey) -> dict[str, Any]:
+def _told(place: StudyFolder, status: StudyStatus) -> dict[str, Any]:
     """How far a study is, as plain data."""
-    workers = max(1, len(survey.running))
+    workers = max(1, len(status.running))
 
     def named(run: Run) -> dict[str, Any]:
         return {"subset": run.subset, "seed": run.seed}
 
     return {
         "folder": str(place.path),
-        "planned": survey.total,
-        "finished": len(survey.finished),
-        "running": [named(run) for run in survey.running],
-        "failed": [{**named(run), "reason": told["reason"], "message": told["message"]} for run, told in survey.failed.items()],
-        "left": survey.left,
+        "planned": status.total,
+        "finished": len(status.finished),
+        "running": [named(run) for run in status.running],
+        "failed": [{**named(run), "reason": told["reason"], "message": told["message"]} for run, told in status.failed.items()],
+        "left": status.pending,
         "workers": workers,
-        "seconds_per_run": survey.seconds,
-        "seconds_left": survey.seconds_left(workers),
+        "seconds_per_run": status.seconds,
+        "seconds_left": status.seconds_left(workers),
         "observations": str(place.table) if place.table.exists() else None,
     }
 

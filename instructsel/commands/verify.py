@@ -23,6 +23,7 @@ from instructsel.commands._workers import helped, shared_gpus
 from instructsel.errors import Negative, StudyError, UsageError
 from instructsel.experiments import from_selection
 from instructsel.experiments.arms import Arm
+from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.matching import equal_recipe
 from instructsel.experiments.plan import plan
 from instructsel.experiments.store import slug
@@ -32,7 +33,7 @@ from instructsel.text import clean
 from instructsel.verification.judged import PASSING, judged
 from instructsel.verification.planned import TABLE, asked_of, expected, first_plan, why_no_power
 from instructsel.verification.requirements import check_asked, check_margins, required
-from instructsel.verification.run import Verified, verify
+from instructsel.verification.run import Verified, verify_arms
 from instructsel.verification.summary import summary
 from instructsel.verification.verification import Verification
 
@@ -192,8 +193,8 @@ def command(
         say(f"warning: {warning}", quiet=quiet or helper)
     against = _against(arms, baseline)
     drawn = next(each for each in arms if each.name == against)
-    if against == from_selection.RANDOM and drawn.draws < FEWEST_DRAWS:
-        few = f"warning: {drawn.draws} draw{'s' * (drawn.draws > 1)} of random; with {FEWEST_DRAWS} or more it shows how much random subsets differ."
+    if against == from_selection.RANDOM and drawn.replicates < FEWEST_DRAWS:
+        few = f"warning: {drawn.replicates} random subset{'s' * (drawn.replicates > 1)}; with {FEWEST_DRAWS} or more it shows how much random subsets differ."
         say(few, quiet=quiet or helper)
     trained = [each for each in arms if each.pools]
     if trained and base is None:
@@ -243,15 +244,14 @@ def command(
     watched = Progress("verifying", quiet=quiet or helper, unit="runs")
 
     def work(most: int | None) -> Verified:
-        return verify(
+        return verify_arms(
             arms,
             graders=measured,
             trainer=trainer,
             seeds=tuple(range(seeds)),
             folder=output,
-            keep_checkpoints=keep_checkpoints,
-            limit=most,
-            progress=lambda done, total, name: watched(done, total),
+            settings=ExecutionSettings(limit=most, keep_checkpoints=keep_checkpoints),
+            progress=lambda step: watched(step.done, step.total),
         )
 
     if helper:
@@ -382,7 +382,7 @@ def _judged(
     runs = [run for run in found.runs if run.grades.grader != answers.name]
     if asked.count and found.n_pending(against):
         say(f"The answers are not judged yet: {found.n_pending(against)} runs of {against} are left.", quiet=quiet)
-        return found.but(runs) if runs else None
+        return found.with_runs(runs) if runs else None
     graders = asked.judges(answers, found.runs, place, output, reference=against)
     if len(graders) < asked.count:
         say(f"warning: no model of {against} has answered, so there is nothing for the judge to compare with.", quiet=quiet)
@@ -405,7 +405,7 @@ def _judged(
     if not runs and not asked.count:
         say(f"The answers are in {written}; nothing has graded them (--judge, --annotator, --reward or --eval would).", quiet=quiet)
         return None
-    return found.but(runs)
+    return found.with_runs(runs)
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

@@ -20,48 +20,48 @@ class Arm:
     name: str
     """As verdicts call it."""
     pools: tuple[Pool, ...] = ()
-    """A draw each: one for a selection, several for random selection."""
+    """Rows to train on, a replicate each: one for a selection, several for random selection."""
     checkpoints: tuple[Checkpoint | tuple[Checkpoint, ...], ...] = ()
-    """Models instead: one a draw, or the seeds of a draw together."""
+    """Models instead: one a replicate, or the seeds of a replicate together."""
     results: tuple[tuple[tuple[Grades, ...], ...], ...] = field(default=(), repr=False)
-    """Grades instead, of models that are gone: draw by draw, seed by seed, grader by grader."""
+    """Grades instead, of models that are gone: replicate by replicate, seed by seed, grader by grader."""
     fixed: bool = False
     """Whether it is one model as it is, such as the base: no training of it could have come out otherwise."""
     selection_seconds: float | None = None
-    """What choosing the rows took, scoring included; None where nobody knows."""
+    """Seconds that choosing the rows took, scoring included; None where it is not known."""
     ranked_with: frozenset[str] = frozenset()
     """Digests of the models that ranked the rows, as far as it is known."""
 
     def __post_init__(self) -> None:
         if not self.name:
-            raise UsageError("An arm has a name.")
+            raise UsageError("An arm needs a name.")
         if sum(map(bool, (self.pools, self.checkpoints, self.results))) != 1:
             raise UsageError(
-                f"The arm {self.name} has subsets to train on, or models, or finished results, and one of these alone.",
+                f"The arm {self.name} needs rows to train on, or models, or finished results, and only one of these.",
                 fix="Give one of the three.",
             )
-        if self.fixed and (self.pools or [len(each) for each in self.models or self.results] != [1]):
+        if self.fixed and (self.pools or [len(seeds) for seeds in self.models or self.results] != [1]):
             raise UsageError(f"The arm {self.name} is not one model as it is.", fix="Only a single model can be fixed.")
 
     @property
     def models(self) -> tuple[tuple[Checkpoint, ...], ...]:
-        """Its checkpoints, draw by draw."""
-        return tuple(each if isinstance(each, tuple) else (each,) for each in self.checkpoints)
+        """Its checkpoints, replicate by replicate, seed by seed."""
+        return tuple(seeds if isinstance(seeds, tuple) else (seeds,) for seeds in self.checkpoints)
 
     @property
-    def draws(self) -> int:
-        """Subsets, whatever was made of them."""
+    def replicates(self) -> int:
+        """How many subsets it has, whatever was made of them."""
         return len(self.pools or self.checkpoints or self.results)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that came to nothing."""
+    """A run without a result."""
 
     run: str
-    """Arm, draw and seed."""
+    """Arm, replicate and seed."""
     reason: str
-    """diverged, training, or no_grades."""
+    """diverged, training, invalid_value, or no_grades."""
     message: str
 
 

@@ -1,4 +1,4 @@
-"""Who is at work on what in a folder that several workers share: claims made by exclusive creation, renewed while their maker lives.
+"""Leases: which worker is at work on what in a folder that several share; made by exclusive creation, renewed while their worker lives.
 
 No server and no lock: workers may come, go and be killed, on one machine or on several that share the folder.
 """
@@ -20,118 +20,123 @@ import orjson
 from instructsel.artifact import TEMPORARY, dump_json, machine, running
 from instructsel.errors import EnvironmentFault
 
-CLAIM: Final = ".claim"
-BEAT: Final = 60.0
-"""Seconds after which a worker renews its claim."""
+LEASE: Final = ".lease"
+"""The ending of a lease's file."""
+HEARTBEAT: Final = 60.0
+"""Seconds after which a worker renews its lease."""
 STALE: Final = 3600.0
-"""Seconds without renewal after which a claim is nobody's, on whichever machine its process was."""
+"""Seconds without a heartbeat after which a lease has expired, on whichever machine its process was."""
 UNREADABLE: Final = 60.0
-"""Seconds that a claim may be without content: where files cannot be linked, it is filled after it is made."""
+"""Seconds that a lease may be without content: where files cannot be linked, it is filled after it is made."""
 
 _held: set[Path] = set()
-"""The claims of this process; one that bears its number and is not among them is of a process before it."""
+"""The leases of this process; one that bears its number and is not among them is of a process before it."""
 
 
 @dataclass(frozen=True)
-class Claims:
-    """The claims in one folder, each on a name."""
+class Leases:
+    """The leases in one folder, each on a name."""
 
     folder: Path
 
     def names(self) -> tuple[str, ...]:
-        """What is claimed, by workers dead or alive."""
-        return tuple(self._found())
+        """What is leased, by workers dead or alive."""
+        return tuple(self._files())
+
+    def active(self) -> frozenset[str]:
+        """What is leased by workers that live."""
+        return frozenset(name for name, paths in self._files().items() if _any_alive(paths))
 
     def busy(self, name: str) -> bool:
-        """Whether a worker that lives has claimed a name."""
-        return _any_alive(self._found().get(name, ()))
+        """Whether a worker that lives has a lease on a name."""
+        return _any_alive(self._files().get(name, ()))
 
     def tidy(self, name: str) -> None:
-        """Remove the claims on a name that are nobody's."""
-        for path in self._found().get(name, ()):
+        """Remove the expired leases on a name."""
+        for path in self._files().get(name, ()):
             if not _alive(path):
                 path.unlink(missing_ok=True)
 
     @contextmanager
-    def held(self, name: str) -> Iterator[bool]:
-        """Whether the name is this worker's alone until the block ends; it is not while another one lives that claimed it.
+    def hold(self, name: str) -> Iterator[bool]:
+        """Whether the name is this worker's alone until the block ends; it is not while another one that lives has a lease on it.
 
         Raises:
-            EnvironmentFault: the claim cannot be written.
+            EnvironmentFault: the lease cannot be written.
         """
-        mine = self._claim(name)
-        if mine is None:
+        lease = self._take(name)
+        if lease is None:
             yield False
             return
         ended = threading.Event()
-        beating = threading.Thread(target=_renew, args=(mine, ended), daemon=True)
-        beating.start()
+        heartbeat = threading.Thread(target=_renew, args=(lease, ended), daemon=True)
+        heartbeat.start()
         try:
             yield True
         finally:
             ended.set()
-            beating.join()
-            _released(mine)
+            heartbeat.join()
+            _release(lease)
 
-    def _claim(self, name: str) -> Path | None:
-        """The claim on a name, if nobody who lives has one.
+    def _take(self, name: str) -> Path | None:
+        """A lease on a name, if nobody who lives has one.
 
-        A dead one is not replaced, which two workers could do one after the other, but followed by the next number, which only
-        one of them can make. Whoever has made a claim looks again, and steps back where another one lives: of two workers at
-        least the later to look sees the other.
+        An expired one is not replaced, which two workers could do one after the other, but followed by the next number, which
+        only one of them can make. Whoever has made a lease looks again, and steps back where another one lives: of two workers
+        at least the later to look sees the other.
         """
-        before = self._found().get(name, [])
+        before = self._files().get(name, [])
         if _any_alive(before):
             return None
         number = 1 + max((_number(path) for path in before), default=-1)
-        mine = (self.folder / f"{name}{CLAIM}{f'-{number}' if number else ''}").resolve()
-        if not _created(mine):
+        lease = (self.folder / f"{name}{LEASE}{f'-{number}' if number else ''}").resolve()
+        if not _create(lease):
             return None
-        if _any_alive(path for path in self._found().get(name, ()) if path != mine):
-            _released(mine)
+        if _any_alive(path for path in self._files().get(name, ()) if path != lease):
+            _release(lease)
             return None
         for path in before:
             path.unlink(missing_ok=True)
-        return mine
+        return lease
 
-    def _found(self) -> dict[str, list[Path]]:
-        """Name → its claims, dead or alive."""
-        found: dict[str, list[Path]] = {}
+    def _files(self) -> dict[str, list[Path]]:
+        """Name → its leases, dead or alive."""
+        leases: dict[str, list[Path]] = {}
         folder = self.folder.resolve()
         try:
-            names = os.listdir(folder)
+            files = os.listdir(folder)
         except FileNotFoundError:
-            return found
-        for file in names:
-            name, claim, _ = file.rpartition(CLAIM)
-            if claim and not file.startswith("."):
-                found.setdefault(name, []).append(folder / file)
-        return found
+            return leases
+        for file in files:
+            name, ending, _ = file.rpartition(LEASE)
+            if ending and not file.startswith("."):
+                leases.setdefault(name, []).append(folder / file)
+        return leases
 
 
-def _released(claim: Path) -> None:
-    _held.discard(claim)
-    claim.unlink(missing_ok=True)
+def _release(lease: Path) -> None:
+    _held.discard(lease)
+    lease.unlink(missing_ok=True)
 
 
-def _renew(claim: Path, ended: threading.Event) -> None:
-    while not ended.wait(BEAT):
+def _renew(lease: Path, ended: threading.Event) -> None:
+    while not ended.wait(HEARTBEAT):
         try:
-            os.utime(claim)
+            os.utime(lease)
         except OSError:
             # Taken over by a worker that could not see it renewed; both come to the same result.
             return
 
 
-def _created(path: Path) -> bool:
-    """Make a claim with its content at once; False where it is already there.
+def _create(path: Path) -> bool:
+    """Make a lease with its content at once; False where it is already there.
 
     Raises:
         EnvironmentFault: it cannot be made.
     """
     content = dump_json({"machine": machine(), "process": os.getpid(), "time": time.time()})
     temporary = None
-    made = False
+    created = False
     try:
         _held.add(path)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.{machine()}-{os.getpid()}-", suffix=TEMPORARY, dir=path.parent)
@@ -145,33 +150,33 @@ def _created(path: Path) -> bool:
             # A file system without links.
             with open(path, "xb") as file:
                 file.write(content)
-        made = True
+        created = True
     except FileExistsError:
         return False
     except OSError as error:
         raise EnvironmentFault(f"Cannot write {path}: {error.strerror or error}.", fix="Free some space there.") from error
     finally:
-        if not made:
+        if not created:
             _held.discard(path)
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
     return True
 
 
-def _any_alive(claims: Iterable[Path]) -> bool:
-    return any(_alive(path) for path in claims)
+def _any_alive(leases: Iterable[Path]) -> bool:
+    return any(_alive(path) for path in leases)
 
 
-def _alive(claim: Path) -> bool:
-    """Whether the worker that made a claim still lives, as far as can be told from here."""
+def _alive(lease: Path) -> bool:
+    """Whether the worker that made a lease still lives, as far as can be known from here."""
     try:
-        silent = time.time() - claim.stat().st_mtime
-        content = claim.read_bytes()
+        silent = time.time() - lease.stat().st_mtime
+        content = lease.read_bytes()
     except FileNotFoundError:
         return False
     try:
-        told = orjson.loads(content)
-        host, process = str(told["machine"]), int(told["process"])
+        owner = orjson.loads(content)
+        host, process = str(owner["machine"]), int(owner["process"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return silent < UNREADABLE
     if silent > STALE:
@@ -179,9 +184,12 @@ def _alive(claim: Path) -> bool:
     if host != machine():
         return True
     # In a container every process may bear the same number as the one before it.
-    return claim in _held if process == os.getpid() else running(process)
+    return lease in _held if process == os.getpid() else running(process)
 
 
-def _number(claim: Path) -> int:
-    tail = claim.name.rpartition(CLAIM)[2].removeprefix("-")
+def _number(lease: Path) -> int:
+    tail = lease.name.rpartition(LEASE)[2].removeprefix("-")
     return int(tail) if tail.isdigit() else 0
+
+
+__all__ = ["Leases"]

@@ -21,7 +21,7 @@ def plan(arms: Sequence[Arm], recipe: Recipe, seeds: int, equal: str) -> str:
         "tokens": ": arms of longer rows see fewer of them",
         "epochs": ": arms of more or longer rows are trained for longer (--equal steps or tokens makes them equal)",
     }
-    named = ", ".join(f"{each.name} ({each.draws})" for each in arms)
+    named = ", ".join(f"{each.name} ({each.replicates})" for each in arms)
     return f"{named}; {fine_tunes} fine-tunes of {getattr(recipe, name):,} {name}{per_step} each{why.get(name, '')}"
 
 

@@ -1,60 +1,62 @@
-"""Run records: checksummed files in the folder of an experiment, leased to one worker each."""
+"""Run records: checksummed files in the folder of an experiment, leased to one worker each.
+
+The files are the whole state of an experiment, so that any number of workers can come, go and be killed. Each is written whole and
+holds its own digest; only the worker that holds the lease of a run writes or moves that run's files.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
 
-from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, fingerprint, sweep
+from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, fingerprint, machine, sweep
 from instructsel.errors import EnvironmentFault
-from instructsel.experiments.arms import Failure
-from instructsel.experiments.leases import Claims
+from instructsel.experiments.leases import Leases
 from instructsel.protocols import Grades
 
-if TYPE_CHECKING:
-    pass
-
-KIND: Final = "graded run"
-
-
+GRADED_RUN: Final = "graded run"
+"""The `kind` of a record of one model's grades by one grader."""
+FAILED_RUN: Final = "failed run"
+"""The `kind` of a record of a run that failed."""
+RUNS: Final = "runs"
+"""The folder of records in that of a verification or a study."""
+ENDING: Final = ".json"
 FAILED: Final = ".failed.json"
-
-
+DAMAGED: Final = ".damaged"
 SAFE: Final = re.compile(r"[^A-Za-z0-9._+-]")
 
 
-def slug(arm: str, draw: int, seed: int) -> str:
-    """A file's name for a run, one to one.
+def slug(arm: str, replicate: int, seed: int) -> str:
+    """A file's name for a run, one to one. It says `draw` where a replicate is meant, as files of earlier releases do.
 
     >>> slug("random", 2, 0)
     'random-draw2-seed0'
     """
-    told = SAFE.sub("_", arm)[:60]
-    mark = "" if told == arm else "-" + hashlib.blake2b(arm.encode(), digest_size=4).hexdigest()
-    return f"{told}{mark}-draw{draw}-seed{seed}"
+    name = SAFE.sub("_", arm)[:60]
+    mark = "" if name == arm else "-" + hashlib.blake2b(arm.encode(), digest_size=4).hexdigest()
+    return f"{name}{mark}-draw{replicate}-seed{seed}"
 
 
-def sealed(key: str, about: Mapping[str, Any], grades: Grades, run: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a run's grades.
+def record_of(grades: Grades, *, run: Mapping[str, Any], **about: Any) -> dict[str, Any]:
+    """The record of a model's grades by one grader.
 
     Args:
-        key: of all that they depend on.
-        about: whose they are.
         grades: item by item.
         run: what differs from time to time, as seconds.
+        about: whose they are.
     """
     return {
-        "kind": KIND,
-        "schema_version": SCHEMA_VERSION,
-        "key": key,
+        "kind": GRADED_RUN,
         **about,
         "items": list(grades.items),
         "values": grades.values.tolist(),
@@ -63,14 +65,14 @@ def sealed(key: str, about: Mapping[str, Any], grades: Grades, run: Mapping[str,
         "unit": grades.unit,
         "higher_is_better": grades.higher_is_better,
         "truncated": grades.truncated,
-        "run": {**run, "grader": _plain(grades.record)},
+        "run": {**run, "grader": as_json(grades.record) if grades.record else {}},
     }
 
 
-def unsealed(name: str, record: Mapping[str, Any]) -> Grades:
-    """The grades that were kept."""
+def grades_of(grader: str, record: Mapping[str, Any]) -> Grades:
+    """The grades in a record."""
     return Grades(
-        grader=name,
+        grader=grader,
         items=tuple(record["items"]),
         values=np.array(record["values"], dtype=np.float64),
         weights=np.array(record["weight"], dtype=np.float64),
@@ -83,14 +85,18 @@ def unsealed(name: str, record: Mapping[str, Any]) -> Grades:
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """Where grades are kept, each sealed in a file of its own that is named after what it depends on; None keeps nothing."""
+class RecordStore:
+    """The records of an experiment's runs, by file name without its ending."""
 
     folder: Path | None
-    """`runs` in the folder of a verification."""
+    """Where the files are; None keeps the records in memory, for this process alone."""
+    indented: bool = False
+    """Whether a file has a line a field, for records that people read."""
+    memory: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
+    """The records where there is no folder."""
 
     @classmethod
-    def of(cls, folder: str | Path | None) -> RunFolder:
+    def of(cls, folder: str | Path | None) -> RecordStore:
         """In the folder of a verification, made if need be.
 
         Raises:
@@ -98,7 +104,7 @@ class RunFolder:
         """
         if folder is None:
             return cls(None)
-        runs = Path(folder) / "runs"
+        runs = Path(folder) / RUNS
         try:
             runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -106,37 +112,109 @@ class RunFolder:
         sweep(runs)
         return cls(runs)
 
-    def claimed(self, slug: str) -> Any:
-        """Whether a run is this worker's."""
-        return nullcontext(True) if self.folder is None else Claims(self.folder).held(slug)
+    def read(self, name: str, identity: Mapping[str, Any], *, failed: bool = False) -> dict[str, Any] | None:
+        """A record; None where there is none, it is damaged, or of another experiment.
 
-    def read(self, slug: str, key: str) -> dict[str, Any] | None:
-        """The record of a run by one grader; None where there is none that is whole."""
+        Args:
+            name: of its file.
+            identity: what the record must say to be of the experiment at hand.
+            failed: whether the record of its failure is meant.
+        """
         if self.folder is None:
-            return None
+            record = self.memory.get(name + FAILED if failed else name)
+            return record if record is not None and _agrees(record, identity) else None
         try:
-            whole = orjson.loads((self.folder / f"{slug}.{key[:12]}.json").read_bytes())
+            record = orjson.loads(self._file(name, failed=failed).read_bytes())
         except (FileNotFoundError, orjson.JSONDecodeError):
             return None
-        if not isinstance(whole, dict) or whole.pop("digest", None) != fingerprint(whole) or whole.get("key") != key:
+        if not isinstance(record, dict) or record.pop("digest", None) != fingerprint(record) or not _agrees(record, identity):
             return None
-        return whole
+        return record
 
-    def write(self, slug: str, record: Mapping[str, Any]) -> None:
-        """Keep a record, sealed."""
+    def exists(self, name: str) -> bool:
+        """Whether there is a record of that name, whatever is in it."""
+        return name in self.memory if self.folder is None else self._file(name).exists()
+
+    def write(self, name: str, record: Mapping[str, Any], *, run: str) -> None:
+        """Keep a record, with its digest, and forget that the run failed before. The run's lease must be held.
+
+        Raises:
+            EnvironmentFault: it cannot be written.
+        """
+        self._write(name, record)
         if self.folder is None:
+            self.memory.pop(run + FAILED, None)
+        else:
+            self._file(run, failed=True).unlink(missing_ok=True)
+
+    def fail(self, run: str, identity: Mapping[str, Any], *, reason: str, message: str, seconds: float) -> None:
+        """Keep why a run failed. Its lease must be held.
+
+        Raises:
+            EnvironmentFault: it cannot be written.
+        """
+        told = {"at": time.time(), "seconds": seconds, "machine": machine()}
+        self._write(run, {"kind": FAILED_RUN, **identity, "reason": reason, "message": message, "run": told}, failed=True)
+
+    def set_aside(self, name: str) -> str | None:
+        """Move a record that cannot be used out of the way; the name it has now. The run's lease must be held."""
+        if self.folder is None or not (path := self._file(name)).exists():
+            return None
+        target = path.with_name(path.name + DAMAGED)
+        os.replace(path, target)
+        return target.name
+
+    @contextmanager
+    def lease(self, name: str) -> Iterator[bool]:
+        """Whether a run is this worker's alone until the block ends."""
+        if self.folder is None:
+            yield True
             return
-        with atomic_write(self.folder / f"{slug}.{record['key'][:12]}.json") as file:
-            file.write(dump_json({**record, "digest": fingerprint(record)}) + b"\n")
-        (self.folder / f"{slug}{FAILED}").unlink(missing_ok=True)
+        with Leases(self.folder).hold(name) as held:
+            yield held
 
-    def fail(self, slug: str, failure: Failure) -> None:
-        """Keep why a run came to nothing."""
+    def leased(self) -> frozenset[str]:
+        """What workers that live, this one among them, have leased."""
+        return frozenset() if self.folder is None else Leases(self.folder).active()
+
+    def tidy(self, names: Iterable[str]) -> None:
+        """Remove expired leases that killed workers left."""
         if self.folder is not None:
-            with atomic_write(self.folder / f"{slug}{FAILED}") as file:
-                file.write(dump_json({"run": failure.run, "reason": failure.reason, "message": failure.message}, indent=True) + b"\n")
+            leases = Leases(self.folder)
+            for name in set(leases.names()) & set(names):
+                leases.tidy(name)
+
+    def _write(self, name: str, record: Mapping[str, Any], *, failed: bool = False) -> None:
+        # As it will be read again.
+        content = as_json({"schema_version": SCHEMA_VERSION, **record})
+        if self.folder is None:
+            self.memory[name + FAILED if failed else name] = content
+            return
+        with atomic_write(self._file(name, failed=failed)) as file:
+            file.write(dump_json({**content, "digest": fingerprint(content)}, indent=self.indented) + b"\n")
+
+    def _file(self, name: str, *, failed: bool = False) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{name}{FAILED if failed else ENDING}"
 
 
-def _plain(value: Any) -> Any:
-    """As JSON has it, so that what is read again is what was written."""
-    return orjson.loads(dump_json(dict(value))) if value else {}
+def _agrees(record: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    return all(record.get(key) == value for key, value in identity.items())
+
+
+def as_json(value: Any) -> Any:
+    """A value as JSON has it, so that what is read again is what was written; what JSON has no form for, as its text."""
+    return orjson.loads(dump_json(_writable(value)))
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _writable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+__all__ = ["RUNS", "RecordStore", "as_json", "grades_of", "record_of", "slug"]

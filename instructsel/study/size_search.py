@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 import polars as pl
 
-from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, fingerprint, machine, now
-from instructsel.errors import EnvironmentFault, StudyError, UsageError
+from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, fingerprint
+from instructsel.errors import EnvironmentFault, ScoresError, StudyError, UsageError
+from instructsel.experiments import execute
+from instructsel.experiments.store import RecordStore, as_json
 from instructsel.extras import require
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.selection.budget import Count
@@ -28,15 +28,15 @@ from instructsel.tables import release
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
-from instructsel.errors import ScoresError
 from instructsel.study.size_curve import KIND, LEAST, MOST, NAMED, NEEDED_BY, SizeCurve, SizeRow, _mean
 
 Method = Literal["grid", "blend"]
 Progress = Callable[[int, int], None]
-"""Told how many fine-tunes are done, and of how many at most."""
+"""Called with how many fine-tunes are done, and of how many at most."""
 
 CONFIGURATION: Final = "search.json"
-DAMAGED: Final = ".damaged"
+RUN_KIND: Final = "size-search run"
+"""The `kind` of the record of a fine-tune."""
 
 METHODS: Final = ("grid", "blend")
 
@@ -77,7 +77,7 @@ def search_size(
         seed: of blend.
         folder: where every finished fine-tune is written down, so that a search goes on where it was interrupted; it may be given again
             with other sizes, seeds, or method. None keeps nothing.
-        progress: told how many fine-tunes are done, and of how many at most.
+        progress: called with how many fine-tunes are done, and of how many at most.
 
     Raises:
         UsageError: a selection read from a file, a setting that cannot be, more rows than are left, a grader whose higher values are
@@ -105,31 +105,30 @@ def search_size(
     if len(seeds) > 1:
         require("scipy.special", needed_by=NEEDED_BY)
     flaml = _flaml() if method == "blend" else None
-    work = _Work(
+    search = _Search(
         ranked=ranked,
         trainer=trainer,
         grader=grader,
         report=report,
         pool_items=pool_items,
-        place=_Place.of(folder, _configuration(ranked, trainer, grader, report)),
+        place=_Folder.of(folder, _configuration(ranked, trainer, grader, report)),
         seeds=tuple(seeds),
         total=(trials if flaml else len(grid)) * len(seeds),
-        progress=progress or _silent,
+        progress=progress,
     )
     if flaml is None:
-        for size in grid:
-            work.loss(size)
+        search.train(grid)
     else:
-        _blend(flaml, work.loss, least=least, most=most, trials=trials, seed=seed)
+        _blend(flaml, search.loss, least=least, most=most, trials=trials, seed=seed)
     return SizeCurve(
-        rows=tuple(row for size in sorted(work.done) for row in work.done[size]),
+        rows=tuple(row for size in sorted(search.rows) for row in search.rows[size]),
         search=grader.name,
         report=report.name,
-        unit=work.units[0] if work.units else "",
+        unit=search.units[0] if search.units else "",
         method=method,
         least=least,
         most=most,
-        configuration=work.place.configuration,
+        configuration=search.place.configuration,
     )
 
 
@@ -159,12 +158,12 @@ class _Ranked:
                 fix="Select again, and search in the same run.",
             )
         # A budget leaves its mark in the reasons alone: ranks and near-duplicates are what they are without one.
-        fresh = (
+        deduplicated = (
             selection.frame.with_row_index("position")
             .filter(pl.col("rank").is_not_null() & pl.col("reason").ne_missing(NEAR))
             .sort("rank", maintain_order=True)
         )
-        return cls(selection.name, selection.setting, fresh["position"].to_list())
+        return cls(selection.name, selection.setting, deduplicated["position"].to_list())
 
     def ids(self, n: int) -> tuple[str, ...]:
         """Of the best n under the quotas, best first: what `select` keeps with a budget of n."""
@@ -184,20 +183,22 @@ class _Ranked:
 
 def _range(ranked: _Ranked, sizes: Sequence[int] | None, least: int, most: int | None) -> tuple[tuple[int, ...], int, int]:
     """The grid, and the smallest and largest size."""
-    there = ranked.available
+    available = ranked.available
     if sizes is not None:
         _check_numbers("size", sizes, floor=1)
         grid = tuple(sorted(sizes))
-        if grid[-1] > there:
-            raise UsageError(f"The selection has {there:,} rows to keep, fewer than {grid[-1]:,}.", fix=f"Give sizes up to {there:,}.")
+        if grid[-1] > available:
+            raise UsageError(
+                f"The selection has {available:,} rows to keep, fewer than {grid[-1]:,}.", fix=f"Give sizes up to {available:,}."
+            )
         return grid, grid[0], grid[-1]
     for end in (least,) if most is None else (least, most):
         _check_numbers("size", [end], floor=1)
-    largest = min(MOST, there) if most is None else most
-    if largest > there or least > largest:
+    largest = min(MOST, available) if most is None else most
+    if largest > available or least > largest:
         raise UsageError(
-            f"Sizes from {least:,} to {largest:,} cannot be tried: the selection has {there:,} rows to keep.",
-            fix=f"Give least and most within 1 and {there:,}, least not above most.",
+            f"Sizes from {least:,} to {largest:,} cannot be tried: the selection has {available:,} rows to keep.",
+            fix=f"Give least and most within 1 and {available:,}, least not above most.",
         )
     return grid_sizes(least, largest), least, largest
 
@@ -214,7 +215,7 @@ def _check_numbers(noun: str, numbers: Sequence[int], *, floor: int) -> None:
 
 def _check_graders(grader: Grader, report: Grader, pool_items: frozenset[str]) -> None:
     """Refuse sets that overlap, as far as it can be known before a checkpoint is graded."""
-    if _plain(grader.fingerprint) == _plain(report.fingerprint):
+    if as_json(grader.fingerprint) == as_json(report.fingerprint):
         raise UsageError(
             f"{grader.name} would both choose the size and report on it: the two graders are the same.",
             fix="Report on a set that has no part in the choice.",
@@ -225,9 +226,9 @@ def _check_graders(grader: Grader, report: Grader, pool_items: frozenset[str]) -
 def _items(grader: Grader) -> Sequence[str]:
     """What a grader says it will grade; nothing where it does not say."""
     for attribute in ("item_hashes", "items"):
-        found = getattr(grader, attribute, None)
-        if found is not None and not callable(found):
-            return tuple(found)
+        items = getattr(grader, attribute, None)
+        if items is not None and not callable(items):
+            return tuple(items)
     return ()
 
 
@@ -255,7 +256,7 @@ def _first(names: Sequence[str]) -> str:
 def _configuration(ranked: _Ranked, trainer: Trainer, grader: Grader, report: Grader) -> dict[str, Any]:
     """What every fine-tune of the search depends on besides its size and seed."""
     setting = ranked.setting
-    found: dict[str, Any] = _plain(
+    configuration: dict[str, Any] = as_json(
         {
             "pool": {"fingerprint": setting.pool.fingerprint},
             "selection": {
@@ -268,20 +269,20 @@ def _configuration(ranked: _Ranked, trainer: Trainer, grader: Grader, report: Gr
             "report": {"name": report.name, **report.fingerprint},
         }
     )
-    return found
+    return configuration
 
 
 @dataclass(frozen=True)
-class _Place:
-    """The folder of a search: its configuration, and a sealed file for each fine-tune that ended."""
+class _Folder:
+    """The folder of a search: its configuration, and a record for each fine-tune that ended."""
 
-    path: Path | None
+    store: RecordStore
     configuration: Mapping[str, Any]
 
     @classmethod
-    def of(cls, folder: str | Path | None, configuration: Mapping[str, Any]) -> _Place:
+    def of(cls, folder: str | Path | None, configuration: Mapping[str, Any]) -> _Folder:
         if folder is None:
-            return cls(None, configuration)
+            return cls(RecordStore(None), configuration)
         path = Path(folder)
         file = path / CONFIGURATION
         try:
@@ -292,9 +293,9 @@ class _Place:
         except OSError as error:
             raise EnvironmentFault(f"The folder {path} cannot be used: {error.strerror or error}.", fix="Name another one.") from error
         if before is None:
-            whole = {"kind": KIND, "schema_version": SCHEMA_VERSION, "instructsel": release(), "configuration": configuration}
+            content = {"kind": KIND, "schema_version": SCHEMA_VERSION, "instructsel": release(), "configuration": configuration}
             with atomic_write(file) as out:
-                out.write(dump_json(whole, indent=True) + b"\n")
+                out.write(dump_json(content, indent=True) + b"\n")
         elif before != configuration:
             other = before if isinstance(before, dict) else {}
             parts = sorted(part for part in {*configuration, *other} if configuration.get(part) != other.get(part))
@@ -302,51 +303,12 @@ class _Place:
                 f"{path} is the folder of another size search; what differs: {', '.join(parts)}. Nothing in it was changed.",
                 fix="Name another folder, or give this search what that one had.",
             )
-        return cls(path, configuration)
-
-    def read(self, size: int, seed: int, ids: str) -> dict[str, Any] | None:
-        """What was written of a fine-tune; None where there is nothing. A damaged file is moved aside."""
-        if self.path is None:
-            return None
-        file = self._file(size, seed)
-        try:
-            told = orjson.loads(file.read_bytes())
-            digest = told.pop("digest")
-        except FileNotFoundError:
-            return None
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            told, digest = None, ""
-        known = {"configuration": fingerprint(self.configuration), "size": size, "seed": seed, "ids": ids}
-        if told is None or digest != fingerprint(told) or any(told.get(key) != value for key, value in known.items()):
-            os.replace(file, file.with_name(file.name + DAMAGED))
-            return None
-        found: dict[str, Any] = told
-        return found
-
-    def write(self, size: int, seed: int, ids: str, told: Mapping[str, Any]) -> dict[str, Any]:
-        """Write down a fine-tune for good; what was written."""
-        whole: dict[str, Any] = _plain(
-            {
-                "schema_version": SCHEMA_VERSION,
-                "configuration": fingerprint(self.configuration),
-                "size": size,
-                "seed": seed,
-                "ids": ids,
-                **told,
-            }
-        )
-        if self.path is not None:
-            with atomic_write(self._file(size, seed)) as out:
-                out.write(dump_json({**whole, "digest": fingerprint(whole)}, indent=True) + b"\n")
-        return whole
-
-    def _file(self, size: int, seed: int) -> Path:
-        assert self.path is not None
-        return self.path / f"size{size}-seed{seed}.json"
+        # Records lie beside the configuration, where earlier releases have them.
+        return cls(RecordStore(path, indented=True), configuration)
 
 
 @dataclass(eq=False)
-class _Work:
+class _Search:
     """A search under way."""
 
     ranked: _Ranked
@@ -354,67 +316,91 @@ class _Work:
     grader: Grader
     report: Grader
     pool_items: frozenset[str]
-    place: _Place
+    place: _Folder
     seeds: tuple[int, ...]
     total: int
-    progress: Progress
-    done: dict[int, list[SizeRow]] = field(default_factory=dict)
-    graded: dict[str, str] = field(default_factory=dict)
+    progress: Progress | None
+    rows: dict[int, list[SizeRow]] = field(default_factory=dict)
+    items: dict[str, str] = field(default_factory=dict)
     """search and report → the digest of the items that were graded."""
     units: list[str] = field(default_factory=list)
 
     def loss(self, size: int) -> float:
         """The mean search loss of a size; what was trained before is not trained again."""
-        if size not in self.done:
-            ids = self.ranked.ids(size)
-            rows = []
-            for seed in self.seeds:
-                rows.append(self._row(size, seed, ids))
-                self.progress(sum(map(len, self.done.values())) + len(rows), self.total)
-            self.done[size] = rows
-        return _mean([row.search_loss for row in self.done[size]])
+        if size not in self.rows:
+            self.train([size])
+        return _mean([row.search_loss for row in self.rows[size]])
 
-    def _row(self, size: int, seed: int, ids: Sequence[str]) -> SizeRow:
-        digest = fingerprint(list(ids))
-        told = self.place.read(size, seed, digest) or self._trained(size, seed, ids, digest)
-        for part in ("search", "report"):
-            if self.graded.setdefault(part, told[part]["items"]) != told[part]["items"]:
-                raise StudyError(
-                    f"{told[part]['grader']} graded other items at {size:,} rows, seed {seed}, than before: losses cannot be compared.",
-                    fix="A grader's items are the same for every checkpoint.",
-                )
-        self.units.append(told["search"]["unit"])
-        return SizeRow(
-            size=size,
-            rows=len(ids),
+    def train(self, sizes: Sequence[int]) -> None:
+        """Train and grade sizes with every seed, but for what stands in the folder."""
+        runs = {(size, seed): self._run(size, seed, ids) for size in sizes for ids in [self.ranked.ids(size)] for seed in self.seeds}
+        before = sum(map(len, self.rows.values()))
+
+        def report(step: execute.Progress) -> None:
+            if self.progress is not None:
+                self.progress(before + step.done, self.total)
+
+        result = execute.execute(
+            list(runs.values()),
+            execute.Workshop(self.trainer, self.place.store, self._content, stop_at_failure=True, progress=report),
+        )
+        if result.pending:
+            raise StudyError(
+                f"Other processes are at work on {', '.join(run.name for run in result.pending[:NAMED])}.",
+                fix="Give the same command again when they have ended.",
+            )
+        for size in sizes:
+            self.rows[size] = [self._row(size, seed, runs[size, seed]) for seed in self.seeds]
+        if self.progress is not None:
+            self.progress(before + len(runs), self.total)
+
+    def _run(self, size: int, seed: int, ids: Sequence[str]) -> execute.Run:
+        name = f"size{size}-seed{seed}"
+        identity = {
+            "configuration": fingerprint(self.place.configuration),
+            "size": size,
+            "seed": seed,
+            "ids": fingerprint(list(ids)),
+            "rows": len(ids),
+        }
+        return execute.Run(
+            name=f"{size:,} rows seed {seed}",
+            slug=name,
             seed=seed,
-            search_loss=told["search"]["loss"],
-            report_loss=told["report"]["loss"],
-            search_valid=told["search"]["valid"],
-            report_valid=told["report"]["valid"],
-            seconds=told["run"]["seconds"],
+            entries=(execute.Entry(name, identity, (self.grader, self.report)),),
+            pool=partial(self.ranked.part, ids),
+            identity=identity,
         )
 
-    def _trained(self, size: int, seed: int, ids: Sequence[str], digest: str) -> dict[str, Any]:
-        started = time.perf_counter()
-        checkpoint = self.trainer.train(self.ranked.part(ids), seed=seed)
-        try:
-            search, report = self._graded(checkpoint)
-            about = {"seconds": time.perf_counter() - started, "machine": machine(), "finished_at": now()}
-            told = self.place.write(
-                size, seed, digest, {"rows": len(ids), "search": search, "report": report, "checkpoint": checkpoint.digest, "run": about}
-            )
-        except Exception:
-            # Not where it is interrupted: asked again, a trainer goes on from what it has.
-            checkpoint.discard()
-            raise
-        checkpoint.discard()
-        return told
-
-    def _graded(self, checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Any]]:
-        search, report = self.grader.grade(checkpoint), self.report.grade(checkpoint)
+    def _content(
+        self, run: execute.Run, entry: execute.Entry, checkpoint: Checkpoint, grades: Sequence[Grades], seconds: execute.Seconds
+    ) -> Mapping[str, Any]:
+        search, report = grades
         _check_disjoint(search.grader, search.items, report.grader, report.items, self.pool_items)
-        return _summary(search), _summary(report)
+        return {"kind": RUN_KIND, "search": _summary(search), "report": _summary(report), "checkpoint": checkpoint.digest}
+
+    def _row(self, size: int, seed: int, run: execute.Run) -> SizeRow:
+        (entry,) = run.entries
+        record = self.place.store.read(entry.name, entry.identity)
+        if record is None:
+            raise StudyError(f"The record of {run.name} is gone, or was changed meanwhile.", fix="Give the same command again.")
+        for part in ("search", "report"):
+            if self.items.setdefault(part, record[part]["items"]) != record[part]["items"]:
+                raise StudyError(
+                    f"{record[part]['grader']} graded other items at {size:,} rows, seed {seed}, than before: losses cannot be compared.",
+                    fix="A grader's items are the same for every checkpoint.",
+                )
+        self.units.append(record["search"]["unit"])
+        return SizeRow(
+            size=size,
+            rows=record["rows"],
+            seed=seed,
+            search_loss=record["search"]["loss"],
+            report_loss=record["report"]["loss"],
+            search_valid=record["search"]["valid"],
+            report_valid=record["report"]["valid"],
+            seconds=record["run"]["seconds"],
+        )
 
 
 def _summary(grades: Grades) -> dict[str, Any]:
@@ -446,9 +432,9 @@ def _flaml() -> Any:
 def _blend(flaml: Any, loss: Callable[[int], float], *, least: int, most: int, trials: int, seed: int) -> None:
     """Let BlendSearch ask for the losses of sizes. What it asks for next depends on losses and seed alone, never on the time they took."""
 
-    def evaluated(asked: Mapping[str, Any]) -> dict[str, float]:
+    def evaluated(trial: Mapping[str, Any]) -> dict[str, float]:
         # A NumPy scalar where the global search asks.
-        return {"loss": loss(int(asked["n"]))}
+        return {"loss": loss(int(trial["n"]))}
 
     with _quiet("optuna", "flaml"):
         search = flaml.BlendSearch(
@@ -477,15 +463,6 @@ def _quiet(*names: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _plain(value: Any) -> Any:
-    """A value as it is after it was written and read."""
-    return orjson.loads(dump_json(value))
-
-
-def _silent(done: int, total: int) -> None:
-    """Nobody is told."""
-
-
 def read_search(folder: str | Path) -> dict[str, Any]:
     """A size search as plain data, from the files of its fine-tunes.
 
@@ -497,21 +474,21 @@ def read_search(folder: str | Path) -> dict[str, Any]:
     place = Path(folder)
     try:
         configuration = orjson.loads((place / CONFIGURATION).read_bytes())["configuration"]
-        told = [orjson.loads(file.read_bytes()) for file in sorted(place.glob("size*-seed*.json"))]
+        records = [orjson.loads(file.read_bytes()) for file in sorted(place.glob("size*-seed*.json"))]
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ScoresError(f"{place} has no readable size search: {error}.", fix="Give the folder of a size search.") from error
-    sealed = fingerprint(configuration)
+    digest = fingerprint(configuration)
     rows: dict[int, dict[int, SizeRow]] = {}
     units = set()
-    for each in told:
+    for record in records:
         try:
-            if each.pop("digest") != fingerprint(each) or each["configuration"] != sealed:
+            if record.pop("digest") != fingerprint(record) or record["configuration"] != digest:
                 raise ScoresError(f"{place} has a fine-tune that is damaged, or of another search.", fix="Run the size search again.")
-            search, report = each["search"], each["report"]
-            rows.setdefault(each["size"], {})[each["seed"]] = SizeRow(
-                size=each["size"],
-                rows=each["rows"],
-                seed=each["seed"],
+            search, report = record["search"], record["report"]
+            rows.setdefault(record["size"], {})[record["seed"]] = SizeRow(
+                size=record["size"],
+                rows=record["rows"],
+                seed=record["seed"],
                 search_loss=search["loss"],
                 report_loss=report["loss"],
                 search_valid=search["valid"],
@@ -522,19 +499,19 @@ def read_search(folder: str | Path) -> dict[str, Any]:
         except (KeyError, TypeError, AttributeError) as error:
             raise ScoresError(f"{place} has a file that is no fine-tune of a size search.", fix="Run the size search again.") from error
     seeds = sorted({seed for by_seed in rows.values() for seed in by_seed})
-    whole = [size for size in sorted(rows) if sorted(rows[size]) == seeds]
-    if not whole:
+    complete = [size for size in sorted(rows) if sorted(rows[size]) == seeds]
+    if not complete:
         raise ScoresError(f"No size of the search in {place} is finished with all its seeds.", fix="Run the size search again.")
     curve = SizeCurve(
-        rows=tuple(rows[size][seed] for size in whole for seed in seeds),
+        rows=tuple(rows[size][seed] for size in complete for seed in seeds),
         search=configuration["grader"]["name"],
         report=configuration["report"]["name"],
         unit=units.pop() if len(units) == 1 else "",
-        least=whole[0],
-        most=whole[-1],
+        least=complete[0],
+        most=complete[-1],
         configuration=configuration,
     )
-    left = sorted(set(rows) - set(whole))
+    left = sorted(set(rows) - set(complete))
     notes = [f"Not counted, because some of their seeds have not ended: {', '.join(f'{size:,}' for size in left)} rows."] if left else []
     return {**curve.as_dict(), "method": None, "cautions": [*curve.cautions, *notes]}
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import orjson
 
-from instructsel.artifact import dump_json, machine, now, read_manifest
-from instructsel.errors import InstructselError, ScoresError, StudyError, TrainingDiverged, TrainingError, UsageError
+from instructsel.artifact import dump_json, read_manifest
+from instructsel.errors import ScoresError, StudyError, UsageError
+from instructsel.experiments import execute
+from instructsel.experiments.store import RecordStore
 from instructsel.rules.fit import Fitted, fit
 from instructsel.rules.observations import KIND, SHARE, Observations
 from instructsel.study.design import Design, Subset, table_rows
-from instructsel.study.folder import Plan, Run, StudyFolder, Survey
+from instructsel.study.folder import Plan, Run, StudyFolder, StudyStatus
 from instructsel.tables import read_frame, release, write_frame
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from instructsel.scores.table import ScoreTable
 
 MAX_NULL_FRACTION: Final = 0.05
+RUN_KIND: Final = "study run"
+"""The `kind` of the record of a run."""
 NULLS: Final = "_nulls"
 MEASURED: Final = ("loss", "loss_example_weighted", "log_loss")
 COUNTED: Final = ("n_items", "tokens_trained", "steps")
@@ -47,7 +51,7 @@ class Failure:
     subset: str
     seed: int
     reason: str
-    """diverged, training, no_value, or loss: one that is not finite or not above 0."""
+    """diverged, training, no_value, or invalid_value: a loss that is not finite or not above 0."""
     message: str = ""
     """What was said of it; empty where the file beside the observations is gone."""
 
@@ -126,7 +130,7 @@ class Study:
             UsageError: another suffix than .parquet or .csv.
             EnvironmentFault: the folder is missing or not writable, or the disk is full.
         """
-        messages = {Run(each.subset, each.seed).name: each.message for each in self.failed if each.message}
+        messages = {Run(failure.subset, failure.seed).name: failure.message for failure in self.failed if failure.message}
         write_frame(path, self.frame, dict(self.manifest), run={**(run or {}), "failed": messages})
 
     @classmethod
@@ -140,12 +144,13 @@ class Study:
         target = StudyFolder(target).table if target.is_dir() else target
         try:
             frame, manifest = read_frame(target, kind=KIND, noun="a study's observations")
-            beside = read_manifest(target) or {}
+            run = (read_manifest(target) or {}).get("run") or {}
         except ScoresError as error:
             raise StudyError(error.message, fix="Give the folder of a study, or its study.parquet.") from error
-        messages = (beside.get("run") or {}).get("failed") or {}
+        messages = run.get("failed") or {}
         failed = tuple(
-            Failure(**each, message=messages.get(Run(each["subset"], each["seed"]).name, "")) for each in manifest.get("failed", [])
+            Failure(**failure, message=messages.get(Run(failure["subset"], failure["seed"]).name, ""))
+            for failure in manifest.get("failed", [])
         )
         return cls(frame, manifest, failed)
 
@@ -160,11 +165,11 @@ def plan_study(
     folder: str | Path,
     indicators: Sequence[str] | None = None,
     max_null_fraction: float = MAX_NULL_FRACTION,
-    wiring: Mapping[str, Any] | None = None,
+    launch: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Draw the subsets and write down what is to be done; nothing is trained.
 
-    A folder that was planned in the same way keeps its plan; only the wiring is renewed.
+    A folder that was planned in the same way keeps its plan; only the launch is renewed.
 
     Args:
         pool: where the subsets are drawn from.
@@ -175,14 +180,14 @@ def plan_study(
         folder: of the study; made where it is missing.
         indicators: symbols to keep the means of; by default all of the table.
         max_null_fraction: share of a subset's rows that may lack a value.
-        wiring: where things are, for who resumes the study from the command line; no part of the plan's hash.
+        launch: where things are, for who resumes the study from the command line; no part of the plan's hash.
 
     Raises:
         StudyError: sources or scores that do not suffice; too many nulls in a subset; a folder of another plan.
         UsageError: a source or an indicator that is not there.
         EnvironmentFault: the folder cannot be written.
     """
-    return _planned(pool, table, design, trainer, grader, StudyFolder(Path(folder)), indicators, max_null_fraction, wiring)[0]
+    return _planned(pool, table, design, trainer, grader, StudyFolder(Path(folder)), indicators, max_null_fraction, launch)[0]
 
 
 def run_study(
@@ -246,30 +251,26 @@ def run_study(
             )
     place = StudyFolder(Path(folder))
     plan, subsets = _planned(pool, table, design, trainer, grader, place, indicators, max_null_fraction, None)
-    place.tidy(plan)
-    told = progress or _silent
-    work = _Work(
-        place,
-        plan,
-        {subset.name: subset for subset in subsets},
-        pool,
-        trainer,
-        grader,
-        keep_checkpoints,
-        told,
-        time.time() if since is None else since,
-    )
+    RecordStore.of(place.path)
+
+    def report(step: execute.Progress) -> None:
+        if progress is not None:
+            progress(_progress(place, plan, step))
+        if step.run is not None:
+            collect(place, plan)
+
     collect(place, plan)
-    work.look()
-    left = math.inf if limit is None else limit
-    while left > 0:
-        before = left
-        for run in plan.runs:
-            if left > 0 and work.do(run):
-                left -= 1
-                collect(place, plan)
-        if left == before:
-            break
+    execute.execute(
+        _runs(plan, {subset.name: subset for subset in subsets}, pool, grader),
+        execute.Workshop(
+            trainer,
+            place.store,
+            _content,
+            execute.ExecutionSettings(limit=limit, keep_checkpoints=keep_checkpoints),
+            since=since,
+            progress=report,
+        ),
+    )
     return collect(place, plan)
 
 
@@ -280,133 +281,77 @@ def collect(place: StudyFolder, plan: Plan) -> Study:
         EnvironmentFault: it cannot be written.
     """
     while True:
-        survey = place.survey(plan)
-        study = _study(plan, survey)
-        seconds = {run.name: record["run"]["seconds"] for run, record in survey.finished.items()}
+        status = place.status(plan)
+        study = _study(plan, status)
+        seconds = {run.name: record["run"]["seconds"] for run, record in status.finished.items()}
         study.write(place.table, run={"seconds": seconds})
         # Another worker may have written in between with a run fewer than are there now. Whoever writes last, looks after it.
-        if _ended(place.survey(plan)) == _ended(survey):
+        if _ended(place.status(plan)) == _ended(status):
             return study
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What a worker needs for any run."""
+def _runs(plan: Plan, subsets: Mapping[str, Subset], pool: Pool, grader: Grader) -> list[execute.Run]:
+    """The plan's runs, in the order they are made; each leaves one record, its observation."""
+    runs = []
+    for run in plan.runs:
+        identity = plan.identity(run)
+        runs.append(
+            execute.Run(
+                name=run.name,
+                slug=run.name,
+                seed=run.seed,
+                entries=(execute.Entry(run.name, identity, (grader,)),),
+                pool=partial(subsets[run.subset].of, pool),
+                identity=identity,
+                lease=plan.leases[run].name,
+            )
+        )
+    return runs
 
-    place: StudyFolder
-    plan: Plan
-    subsets: Mapping[str, Subset]
-    pool: Pool
-    trainer: Trainer
-    grader: Grader
-    keep: bool
-    progress: Callable[[Progress], None]
-    since: float
 
-    def look(self) -> None:
-        """Tell of models that a worker left behind which was killed before it could remove them."""
-        survey = self.place.survey(self.plan)
-        for run, record in survey.finished.items():
-            folder = record["run"]["removing"]
-            # Told and not removed: a path in a file is no permission.
-            if folder is not None and not self.place.busy(self.plan, run) and Path(folder).exists():
-                self._tell(note=f"the model of {run.name} was left behind when its worker was killed: remove {folder}")
-
-    def do(self, run: Run) -> bool:
-        """Do a run, unless it is done or another worker's; whether it was done here."""
-        if self._settled(run):
-            return False
-        with self.place.claimed(self.plan, run) as mine:
-            # Another worker may have ended the run before its claim was free; under our own nobody does.
-            if not mine or self._settled(run):
-                return False
-            moved = self.place.set_aside(run)
-            if moved is not None:
-                self._tell(note=f"the record of {run.name} was damaged or of another plan; it is now {moved.name}, and is done again")
-            started = time.perf_counter()
-            try:
-                checkpoint, observation, about = self._observed(run)
-            except _Failed as failure:
-                seconds = time.perf_counter() - started
-                told = {"reason": failure.reason, "message": failure.message, "run": {"at": time.time(), **_here(seconds)}}
-                self.place.record(self.plan, run, told, failed=True)
-                self._tell(run, seconds=seconds, note=failure.message)
-                return True
-            seconds = time.perf_counter() - started
-            about["removing"] = str(checkpoint.folder) if checkpoint.owned and not self.keep else None
-            self.place.record(self.plan, run, {"observation": observation, "run": {**_here(seconds), **about}})
-            if not self.keep:
-                checkpoint.discard()
-        self._tell(run, loss=observation["loss"], seconds=seconds)
-        return True
-
-    def _settled(self, run: Run) -> bool:
-        if self.place.finished(self.plan, run) is not None:
-            return True
-        failed = self.place.failed(self.plan, run)
-        return failed is not None and failed["run"]["at"] >= self.since
-
-    def _observed(self, run: Run) -> tuple[Checkpoint, dict[str, Any], dict[str, Any]]:
-        """A checkpoint, its loss, and what trainer and grader wrote down."""
-        try:
-            checkpoint = self.trainer.train(self.subsets[run.subset].of(self.pool), seed=run.seed)
-        except (TrainingDiverged, TrainingError) as error:
-            raise _Failed("diverged" if isinstance(error, TrainingDiverged) else "training", error.message) from error
-        try:
-            grades = self._graded(checkpoint)
-            loss = _loss(grades)
-        except _Failed:
-            if not self.keep:
-                checkpoint.discard()
-            raise
-        observation = {
+def _content(
+    run: execute.Run, entry: execute.Entry, checkpoint: Checkpoint, grades: Sequence[Grades], seconds: execute.Seconds
+) -> Mapping[str, Any]:
+    """An observation: the loss of a checkpoint, and what trainer and grader recorded."""
+    (held_out,) = grades
+    if held_out.higher_is_better:
+        raise UsageError(f"{held_out.grader} is better when higher; a study fits the logarithm of a loss.", fix="Grade by a loss.")
+    loss = _loss(held_out)
+    return {
+        "kind": RUN_KIND,
+        "observation": {
             "loss": loss,
-            "loss_example_weighted": grades.mean,
+            "loss_example_weighted": held_out.mean,
             "log_loss": math.log(loss),
-            "n_items": int(grades.valid.sum()),
-            "tokens_trained": _whole(checkpoint.record.get("tokens_trained")),
-            "steps": _whole(checkpoint.record.get("steps")),
+            "n_items": int(held_out.valid.sum()),
+            "tokens_trained": _count(checkpoint.record.get("tokens_trained")),
+            "steps": _count(checkpoint.record.get("steps")),
             "checkpoint": checkpoint.digest,
-        }
-        about = {"trainer": _json(checkpoint.record), "grader": _json(grades.record), "truncated": grades.truncated}
-        return checkpoint, observation, about
-
-    def _graded(self, checkpoint: Checkpoint) -> Grades:
-        try:
-            grades = self.grader.grade(checkpoint)
-        except (TrainingDiverged, TrainingError) as error:
-            raise _Failed("diverged" if isinstance(error, TrainingDiverged) else "training", error.message) from error
-        except ValueError as error:
-            if isinstance(error, InstructselError):
-                raise
-            raise _Failed("loss", str(error)) from error
-        if grades.higher_is_better:
-            raise UsageError(f"{grades.grader} is better when higher; a study fits the logarithm of a loss.", fix="Grade by a loss.")
-        return grades
-
-    def _tell(self, run: Run | None = None, *, loss: float | None = None, seconds: float | None = None, note: str = "") -> None:
-        survey = self.place.survey(self.plan)
-        workers = len([each for each in survey.running if each != run]) + 1
-        ended = len(survey.finished) + len(survey.failed)
-        self.progress(Progress(ended, len(self.plan.runs), run, loss, seconds, survey.seconds_left(workers), note))
+        },
+        "run": {"trainer": checkpoint.record, "grader": held_out.record, "truncated": held_out.truncated},
+    }
 
 
-class _Failed(Exception):
-    """A run that comes to nothing; the study goes on."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason, self.message = reason, message
+def _progress(place: StudyFolder, plan: Plan, step: execute.Progress) -> Progress:
+    """A step of the loop in the words of a study."""
+    if step.run is None:
+        return Progress(step.done, step.total, seconds_left=step.seconds_left, note=step.note)
+    run = next(run for run in plan.runs if run.name == step.run.slug)
+    record = None if step.failed else place.finished(plan, run)
+    loss = None if record is None else record["observation"]["loss"]
+    return Progress(step.done, step.total, run, loss, step.seconds, step.seconds_left, step.note)
 
 
 def _loss(grades: Grades) -> float:
     if not grades.valid.any():
         reasons = Counter(reason for reason in grades.reasons if reason is not None).most_common(NAMED)
-        said = ", ".join(f"{reason} {count:,}" for reason, count in reasons)
-        raise _Failed("no_value", f"None of {len(grades.items):,} items of {grades.grader} has a value{f': {said}' if said else ''}.")
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons)
+        raise execute.RunFailed(
+            "no_value", f"None of {len(grades.items):,} items of {grades.grader} has a value{f': {counts}' if counts else ''}."
+        )
     loss = grades.weighted_mean
     if not math.isfinite(loss) or loss <= 0:
-        raise _Failed("loss", f"The loss is {loss:g}; only a finite one above 0 has a logarithm.")
+        raise execute.RunFailed("invalid_value", f"The loss is {loss:g}; only a finite one above 0 has a logarithm.")
     return loss
 
 
@@ -419,7 +364,7 @@ def _planned(
     place: StudyFolder,
     indicators: Sequence[str] | None,
     max_null_fraction: float,
-    wiring: Mapping[str, Any] | None,
+    launch: Mapping[str, Any] | None,
 ) -> tuple[Plan, tuple[Subset, ...]]:
     symbols = tuple(table.symbols if indicators is None else indicators)
     if not symbols or len(set(symbols)) < len(symbols):
@@ -430,16 +375,16 @@ def _planned(
         if symbol in COLUMNS or symbol.startswith(SHARE):
             raise UsageError(f"A study has a column {symbol} of its own.", fix="Leave it out of the indicators, or call it another name.")
     columns = {symbol: table.values(symbol) for symbol in symbols}
-    where = table_rows(pool, table)
+    order = table_rows(pool, table)
     subsets = design.subsets(pool, table)
-    told = []
+    planned = []
     for subset in subsets:
-        rows = where[subset.positions(pool)]
+        rows = order[subset.positions(pool)]
         means, nulls = {}, {}
         for symbol, (values, valid) in columns.items():
-            there = values[rows][valid[rows]]
-            nulls[symbol] = len(rows) - len(there)
-            if nulls[symbol] > max_null_fraction * len(rows) or not len(there):
+            known = values[rows][valid[rows]]
+            nulls[symbol] = len(rows) - len(known)
+            if nulls[symbol] > max_null_fraction * len(rows) or not len(known):
                 reasons = table.reasons(symbol)
                 counted = Counter(reason for row in rows.tolist() if (reason := reasons[row]) is not None).most_common(NAMED)
                 raise StudyError(
@@ -448,23 +393,23 @@ def _planned(
                     fix=f"Leave {symbol} out with --indicators, drop these rows from the pool, or allow more with --max-null-fraction.",
                 )
             # Exact, so that the order of the rows has no part in it.
-            means[symbol] = math.fsum(there.tolist()) / len(there)
-        told.append({**subset.as_dict(), "means": means, "nulls": nulls})
+            means[symbol] = math.fsum(known.tolist()) / len(known)
+        planned.append({**subset.as_dict(), "means": means, "nulls": nulls})
     fingerprints = table.manifest.get("indicators") or {}
     configuration = {
         "pool": {"fingerprint": pool.fingerprint, "examples": len(pool)},
         "scores": {
-            "digest": _digest_of(columns, where),
+            "digest": _digest_of(columns, order),
             "symbols": list(symbols),
             "indicators": {symbol: fingerprints.get(symbol) for symbol in symbols},
-            "nulls": {symbol: int((~valid[where]).sum()) for symbol, (_, valid) in columns.items()},
+            "nulls": {symbol: int((~valid[order]).sum()) for symbol, (_, valid) in columns.items()},
         },
         "design": design.as_dict(),
         "trainer": dict(trainer.fingerprint),
         "grader": {"name": grader.name, **grader.fingerprint},
     }
-    plain = orjson.loads(dump_json({"configuration": configuration, "subsets": told, "wiring": wiring}))
-    plan = Plan(plain["configuration"], tuple(plain["subsets"]), plain["wiring"])
+    content = orjson.loads(dump_json({"configuration": configuration, "subsets": planned, "launch": launch}))
+    plan = Plan(content["configuration"], tuple(content["subsets"]), content["launch"])
     return _settled_on(place, plan), subsets
 
 
@@ -478,20 +423,20 @@ def _settled_on(place: StudyFolder, plan: Plan) -> Plan:
                 f"{place.path} is the folder of another study; what differs: {'; '.join(differences)}. Nothing in it was changed.",
                 fix="Name another folder, or give this study what it was planned with.",
             )
-        if plan.wiring is None or plan.wiring == before.wiring:
+        if plan.launch is None or plan.launch == before.launch:
             return before
     place.write(plan)
     return plan
 
 
-def _study(plan: Plan, survey: Survey) -> Study:
+def _study(plan: Plan, status: StudyStatus) -> Study:
     import polars as pl
 
     # By subset and not in the order they are done, in which the seeds of one stand apart.
     order = {name: number for number, name in enumerate(plan.by_name)}
-    runs = sorted(survey.finished, key=lambda run: (order[run.subset], plan.seeds.index(run.seed)))
+    runs = sorted(status.finished, key=lambda run: (order[run.subset], plan.seeds.index(run.seed)))
     subsets = [plan.by_name[run.subset] for run in runs]
-    found = [survey.finished[run]["observation"] for run in runs]
+    observations = [status.finished[run]["observation"] for run in runs]
     columns = [
         pl.Series("subset", [run.subset for run in runs], dtype=pl.String),
         pl.Series("design", [subset["design"] for subset in subsets], dtype=pl.String),
@@ -508,12 +453,12 @@ def _study(plan: Plan, survey: Survey) -> Study:
         if any(subset["nulls"][symbol] for subset in plan.subsets):
             columns.append(pl.Series(f"{symbol}{NULLS}", [subset["nulls"][symbol] for subset in subsets], dtype=pl.Int64))
     for name in MEASURED:
-        columns.append(pl.Series(name, [each[name] for each in found], dtype=pl.Float64))
+        columns.append(pl.Series(name, [observation[name] for observation in observations], dtype=pl.Float64))
     for name in COUNTED:
-        columns.append(pl.Series(name, [each[name] for each in found], dtype=pl.Int64))
-    columns.append(pl.Series("checkpoint", [each["checkpoint"] for each in found], dtype=pl.String))
+        columns.append(pl.Series(name, [observation[name] for observation in observations], dtype=pl.Int64))
+    columns.append(pl.Series("checkpoint", [observation["checkpoint"] for observation in observations], dtype=pl.String))
     columns.append(pl.Series("ids", [subset["ids"] for subset in subsets], dtype=pl.String))
-    failed = tuple(Failure(run.subset, run.seed, told["reason"], told["message"]) for run, told in survey.failed.items())
+    failed = tuple(Failure(run.subset, run.seed, record["reason"], record["message"]) for run, record in status.failed.items())
     configuration = plan.configuration
     manifest = {
         "kind": KIND,
@@ -526,46 +471,28 @@ def _study(plan: Plan, survey: Survey) -> Study:
         "trainer": configuration["trainer"],
         "grader": configuration["grader"],
         "planned": len(plan.runs),
-        "failed": [{"subset": each.subset, "seed": each.seed, "reason": each.reason} for each in failed],
+        "failed": [{"subset": failure.subset, "seed": failure.seed, "reason": failure.reason} for failure in failed],
     }
     return Study(pl.DataFrame(columns), manifest, failed)
 
 
-def _ended(survey: Survey) -> tuple[list[Any], list[Any]]:
-    return [*survey.finished], [(run, record["reason"]) for run, record in survey.failed.items()]
+def _ended(status: StudyStatus) -> tuple[list[Any], list[Any]]:
+    return [*status.finished], [(run, record["reason"]) for run, record in status.failed.items()]
 
 
-def _digest_of(columns: Mapping[str, tuple[Any, Any]], where: Any) -> str:
+def _digest_of(columns: Mapping[str, tuple[Any, Any]], order: Any) -> str:
     """A digest of values in the order of the pool."""
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for symbol, (values, valid) in columns.items():
-        found.update(dump_json([symbol, len(where)]))
-        found.update(np.where(valid[where], values[where], 0.0).astype("<f8").tobytes())
-        found.update(np.packbits(valid[where]).tobytes())
-    return found.hexdigest()
+        digest.update(dump_json([symbol, len(order)]))
+        digest.update(np.where(valid[order], values[order], 0.0).astype("<f8").tobytes())
+        digest.update(np.packbits(valid[order]).tobytes())
+    return digest.hexdigest()
 
 
-def _here(seconds: float) -> dict[str, Any]:
-    return {"seconds": seconds, "machine": machine(), "finished_at": now()}
-
-
-def _whole(told: Any) -> int | None:
-    return int(told) if isinstance(told, int | float | np.integer) and not isinstance(told, bool) and math.isfinite(told) else None
-
-
-def _json(told: Any) -> Any:
-    """What can be written of a trainer's or grader's record; anything unknown as its text."""
-    if isinstance(told, Mapping):
-        return {str(key): _json(value) for key, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [_json(value) for value in told]
-    if isinstance(told, np.generic):
-        return told.item()
-    return told if told is None or isinstance(told, str | int | float | bool) else str(told)
-
-
-def _silent(_: Progress) -> None:
-    """Nobody is told."""
+def _count(value: Any) -> int | None:
+    """A count that a trainer recorded; None for anything else."""
+    return int(value) if isinstance(value, int | float | np.integer) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
 __all__ = ["Failure", "Progress", "Study", "collect", "plan_study", "run_study"]

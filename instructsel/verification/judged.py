@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from instructsel.artifact import fingerprint
-from instructsel.experiments.store import RunFolder, sealed, slug, unsealed
+from instructsel.experiments.store import RecordStore, grades_of, record_of, slug
 from instructsel.protocols import Grades
 from instructsel.verification.grades_table import Run
 
@@ -71,26 +71,26 @@ def judged(
         StudyError: a run that answered other instructions.
         What the judge raises: it refuses to judge, or cannot be reached.
     """
-    place = RunFolder.of(folder)
-    given = [run for run in runs if run.grades.grader == answers.name]
-    made: list[Run] = []
-    for number, run in enumerate(given, start=1):
+    store = RecordStore.of(folder)
+    answered = [run for run in runs if run.grades.grader == answers.name]
+    graded: list[Run] = []
+    for number, run in enumerate(answered, start=1):
         outputs = answers.of(run.grades, run.name)
-        named = slug(run.arm, run.replicate, run.seed)
+        name = slug(run.arm, run.replicate, run.seed)
         cut = run.grades.truncated
         key = fingerprint({"outputs": outputs.digest, "cut": cut, "grader": dict(grader.fingerprint), "name": grader.name})
-        kept = place.read(named, key)
-        if kept is None:
+        record = store.read(f"{name}.{key[:12]}", {"key": key})
+        if record is None:
             begun = time.monotonic()
             grades = grader.graded(outputs)
-            about = {"arm": run.arm, "draw": run.replicate, "seed": run.seed, "outputs": outputs.digest}
-            kept = sealed(key, about, grades, {"grading_seconds": time.monotonic() - begun})
+            seconds = {"grading_seconds": time.monotonic() - begun}
+            record = {"key": key, **record_of(grades, run=seconds, model=run.name, outputs=outputs.digest)}
             if PASSING.isdisjoint(grades.reasons):
-                place.write(named, kept)
-        made.append(Run(run.arm, run.replicate, run.seed, unsealed(grader.name, kept), kept["run"]["grading_seconds"]))
+                store.write(f"{name}.{key[:12]}", record, run=name)
+        graded.append(Run(run.arm, run.replicate, run.seed, grades_of(grader.name, record), record["run"]["grading_seconds"]))
         if progress is not None:
-            progress(number, len(given))
-    return made
+            progress(number, len(answered))
+    return graded
 
 
 __all__ = ["PASSING", "Answered", "OutputGrader", "judged"]

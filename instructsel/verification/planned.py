@@ -65,7 +65,7 @@ def why_no_power(arms: Sequence[Arm], against: str, seeds: int) -> str:
     by_name = {each.name: each for each in arms}
     if by_name[against].fixed:
         return f"{against} is one model as it is"
-    if seeds == 1 and all(by_name[name].draws == 1 for name in (from_selection.SELECTION, against)):
+    if seeds == 1 and all(by_name[name].replicates == 1 for name in (from_selection.SELECTION, against)):
         return "with one run a side nobody knows how much runs vary"
     return "no grader knows its items before it has graded"
 
@@ -75,7 +75,7 @@ def asked_of(
 ) -> dict[str, Any]:
     """All that a statement of power hangs on: arms and their rows, graders, recipe, pilot, seeds and levels."""
     return {
-        "arms": {each.name: [rows_digest(pool.ids) for pool in each.pools] or each.draws for each in arms},
+        "arms": {each.name: [rows_digest(pool.ids) for pool in each.pools] or each.replicates for each in arms},
         "graders": {each.name: dict(each.fingerprint) for each in graders},
         "more": sorted(more),
         "trainer": None if trainer is None else dict(trainer.fingerprint),
@@ -169,7 +169,7 @@ def expected(
     count = (len(asked) + more) * (len(arms) - 1)
 
     def shape(arm: Arm) -> tuple[int, int]:
-        return arm.draws, seeds if arm.pools else max(len(each) for each in arm.models or arm.results)
+        return arm.replicates, seeds if arm.pools else max(len(each) for each in arm.models or arm.results)
 
     (replicates, own), (others, theirs) = shape(by_name[selection]), shape(by_name[baseline])
     found = []

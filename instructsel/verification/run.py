@@ -1,23 +1,26 @@
-"""Arms trained and graded alike: the runs a verification is made of, each kept in a file when it is done."""
+"""Arms trained and graded alike: the runs of a verification, each recorded when it is done."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
-from instructsel.errors import StudyError, TrainingDiverged, TrainingError, UsageError
+from instructsel.artifact import fingerprint
+from instructsel.errors import StudyError, UsageError
+from instructsel.experiments import execute
 from instructsel.experiments.arms import Arm, Failure, rows_digest
-from instructsel.experiments.execute import _graded, _key, _Work, _works
-from instructsel.experiments.store import RunFolder, unsealed
-from instructsel.protocols import Grader, Trainer
+from instructsel.experiments.execute import Entry, ExecutionSettings, Progress, Seconds, Workshop
+from instructsel.experiments.store import RecordStore, grades_of, record_of, slug
+from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.verification.grades_table import Run
 from instructsel.verification.verification import Verification
 
-if TYPE_CHECKING:
-    pass
+TRAINED: Final = ("steps", "tokens_seen", "tokens_trained", "rows_seen", "audit")
+"""What of a trainer's record is kept with the grades."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,95 +33,165 @@ class Verified:
     pending: tuple[str, ...]
     """Runs that other workers have begun, or that a limit left."""
     costs: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    """Arm → seconds of `selection`, `training` and `grading`, over its runs here; None where nobody knows: it was done elsewhere."""
+    """Arm → seconds of `selection`, `training` and `grading`, over its runs here; None where it is not known: it was done elsewhere."""
     runs: tuple[Run, ...] = field(default=(), repr=False)
-    """Every run by every grader, with what the grader wrote down."""
+    """Every run by every grader, with the grader's record."""
     trained: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-    """Of every model trained here: arm, draw, seed and seconds, steps, rows and tokens it saw, and the audit of its subset's rows, as the trainer tells."""
+    """Of every model trained here: arm, replicate, seed and seconds, steps, rows and tokens it saw, and the audit of its subset's rows."""
     ranked: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     """Arm → digests of the models that ranked its rows: what these grade of it is leakage."""
     subsets: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict, repr=False)
     """Arm → its subsets, each with the number of its rows and a digest of their ids."""
 
-    def but(self, runs: Iterable[Run]) -> Verified:
+    def with_runs(self, runs: Iterable[Run]) -> Verified:
         """The same with other grades, e.g. those of a judge in place of the outputs it judged.
 
         Raises:
             StudyError: no run has a grade.
         """
-        given = tuple(runs)
-        empty = [run for run in given if not run.grades.valid.any()]
-        kept = tuple(run for run in given if run.grades.valid.any())
-        failures = [*self.failures, *(_empty(run) for run in empty)]
-        if not kept:
-            raise _nothing(failures)
+        graded = tuple(runs)
+        valid = tuple(run for run in graded if run.grades.valid.any())
+        failures = [*self.failures, *(_without_value(run) for run in graded if not run.grades.valid.any())]
+        if not valid:
+            raise _no_grade(failures)
         costs = {arm: dict(cost) for arm, cost in self.costs.items()}
-        for run in given:
+        for run in graded:
             if run.seconds and run.arm in costs:
                 costs[run.arm]["grading"] = (costs[run.arm]["grading"] or 0.0) + run.seconds
-        whole = Verification.of(kept, fixed=self.verification.fixed)
-        return replace(self, verification=whole, runs=kept, failures=tuple(failures), costs=costs)
+        verification = Verification.of(valid, fixed=self.verification.fixed)
+        return replace(self, verification=verification, runs=valid, failures=tuple(failures), costs=costs)
 
     def n_missing(self, arm: str) -> int:
-        """How many runs of an arm are missing: they failed, have no grade, or are left to be made."""
-        return self.n_pending(arm) + len({each.run for each in self.failures if each.run.startswith(f"{arm} draw ")})
+        """How many runs of an arm are missing: they failed, have no grade, or are pending."""
+        return self.n_pending(arm) + len({failure.run for failure in self.failures if failure.run.startswith(_prefix(arm))})
 
     def n_pending(self, arm: str) -> int:
-        """How many runs of an arm are left to be made."""
-        return sum(name.startswith(f"{arm} draw ") for name in self.pending)
+        """How many runs of an arm are pending."""
+        return sum(name.startswith(_prefix(arm)) for name in self.pending)
 
 
-def verify(
+def verify_arms(
     arms: Sequence[Arm],
     *,
     graders: Sequence[Grader],
     trainer: Trainer | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     folder: str | Path | None = None,
-    keep_checkpoints: bool = False,
-    limit: int | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    settings: ExecutionSettings | None = None,
+    since: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Verified:
     """Train every arm alike, grade every model alike, and put the grades together.
 
     A run that stands in the folder, made of the same rows, trainer, seed and grader, is not made again; one grader more is graded
-    by itself. Several workers may share the folder. What fails is told and left out; nothing is put in its place.
+    by itself. Several workers may share the folder. What fails is reported and left out; nothing is put in its place.
 
     Args:
         arms: of different names.
         graders: of different names.
-        trainer: for arms with subsets.
+        trainer: for arms with rows to train on.
         seeds: of training, the same for every subset; models that are there are graded once, and finished results taken over.
         folder: where finished runs are kept; None keeps nothing.
-        keep_checkpoints: by default a model trained here is removed when it is graded.
-        limit: runs to make at most.
-        progress: told how many runs are done, of how many, and which one was last.
+        settings: limit, and whether models trained here are kept; by default each is removed when it is graded.
+        since: seconds since the epoch; runs that failed before are tried again. By default now.
+        progress: called after each run that ends here, and for what is found in the folder.
 
     Raises:
-        UsageError: arms or graders of one name, none of them, or subsets without a trainer.
+        UsageError: arms or graders of one name, none of them, or rows without a trainer.
         StudyError: no run has a grade.
         EnvironmentFault: no memory, no room, an extra missing; what is finished stays.
     """
+    _check(arms, graders, trainer, seeds)
+    store = RecordStore.of(folder)
+    tasks = _tasks(arms, graders, trainer, seeds)
+    workshop = Workshop(trainer, store, _content, settings or ExecutionSettings(), since=since, progress=progress)
+    result = execute.execute([task.run for task in tasks], workshop)
+    return _collected(arms, tasks, store, result)
+
+
+def _check(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | None, seeds: Sequence[int]) -> None:
     for noun, names in (("arm", [arm.name for arm in arms]), ("grader", [grader.name for grader in graders])):
         # Finished results bring their graders along.
         wanted = noun == "arm" or any(not arm.results for arm in arms)
         if (wanted and not names) or len(set(names)) < len(names):
-            raise UsageError(f"A verification has {noun}s of different names, one at least; given: {', '.join(names) or 'none'}.")
+            raise UsageError(f"A verification needs {noun}s of different names, one at least; found: {', '.join(names) or 'none'}.")
     if trainer is None and any(arm.pools for arm in arms):
-        raise UsageError("Arms with subsets need a trainer.", fix="Give one, or models that are trained already.")
+        raise UsageError("Arms with rows to train on need a trainer.", fix="Give one, or models that are trained already.")
     if not seeds or len(set(seeds)) < len(seeds):
-        raise UsageError(f"Seeds are different whole numbers, one at least; given: {', '.join(map(str, seeds)) or 'none'}.")
-    place = RunFolder.of(folder)
-    works = [work for arm in arms for work in _works(arm, seeds)]
+        raise UsageError(f"Seeds are different whole numbers, one at least; found: {', '.join(map(str, seeds)) or 'none'}.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """A run of the loop, and whose it is."""
+
+    arm: Arm
+    replicate: int
+    seed: int
+    run: execute.Run
+
+
+def _tasks(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | None, seeds: Sequence[int]) -> list[_Task]:
+    """Every model of every arm, in the order in which they are made."""
+    tasks: list[_Task] = []
+    leases: dict[tuple[str, int], str] = {}
+    for arm in arms:
+        models: list[tuple[int, int, Checkpoint | None]] = [
+            *((replicate, seed, None) for replicate in range(len(arm.pools)) for seed in seeds),
+            *((replicate, seed, model) for replicate, by_seed in enumerate(arm.models) for seed, model in enumerate(by_seed)),
+        ]
+        for replicate, seed, model in models:
+            name = slug(arm.name, replicate, seed)
+            made_of = rows_digest(arm.pools[replicate].ids) if model is None else model.digest
+            made_by = dict(trainer.fingerprint) if model is None and trainer is not None else None
+            # A trainer makes one checkpoint of equal rows and seeds: whichever run comes first gives the lease its name.
+            lease = leases.setdefault((made_of, seed), name) if model is None else name
+            entries = []
+            for grader in graders:
+                key = fingerprint(
+                    {"rows": made_of, "trainer": made_by, "seed": seed, "grader": dict(grader.fingerprint), "name": grader.name}
+                )
+                entries.append(Entry(f"{name}.{key[:12]}", {"key": key}, (grader,)))
+            run = execute.Run(
+                name=_name(arm.name, replicate, seed),
+                slug=name,
+                seed=seed,
+                entries=tuple(entries),
+                pool=partial(arm.pools.__getitem__, replicate) if model is None else None,
+                checkpoint=model,
+                identity={"key": fingerprint({"rows": made_of, "trainer": made_by, "seed": seed})},
+                lease=lease,
+            )
+            tasks.append(_Task(arm, replicate, seed, run))
+    return tasks
+
+
+def _content(run: execute.Run, entry: Entry, checkpoint: Checkpoint, grades: Sequence[Grades], seconds: Seconds) -> Mapping[str, Any]:
+    """A model's grades by one grader, item by item."""
+    return record_of(
+        grades[0],
+        run={"training_seconds": seconds.training, "grading_seconds": seconds.grading},
+        model=run.name,
+        seed=run.seed,
+        weights=checkpoint.digest,
+        training={key: checkpoint.record.get(key) for key in TRAINED},
+    )
+
+
+def _collected(arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, result: execute.Executed) -> Verified:
+    """The records of all runs as one table of grades, with their costs."""
     runs = [
-        Run(arm.name, draw, seed, grades)
+        Run(arm.name, replicate, seed, grades)
         for arm in arms
-        for draw, by_seed in enumerate(arm.results)
-        for seed, each in enumerate(by_seed)
-        for grades in each
+        for replicate, by_seed in enumerate(arm.results)
+        for seed, by_grader in enumerate(by_seed)
+        for grades in by_grader
     ]
-    failures: list[Failure] = []
-    left: list[str] = []
+    failures = [
+        Failure(task.run.name, failure["reason"], failure["message"])
+        for task in tasks
+        if (failure := result.failures.get(task.run.slug)) is not None
+    ]
     costs: dict[str, dict[str, float | None]] = {
         arm.name: {
             "selection": arm.selection_seconds,
@@ -127,64 +200,56 @@ def verify(
         }
         for arm in arms
     }
-    taught: list[dict[str, Any]] = []
-    made = 0
-    for number, work in enumerate(works, start=1):
-        found: dict[str, dict[str, Any] | None] = {grader.name: place.read(work.slug, _key(work, trainer, grader)) for grader in graders}
-        missing = [grader for grader in graders if found[grader.name] is None]
-        if missing and limit is not None and made >= limit:
-            left.append(work.name)
-        elif missing:
-            with place.claimed(work.slug) as mine:
-                if not mine:
-                    left.append(work.name)
-                    continue
-                made += 1
-                try:
-                    for name, fresh in _graded(work, trainer, missing, place, keep_checkpoints=keep_checkpoints):
-                        found[name] = fresh
-                except (TrainingDiverged, TrainingError) as error:
-                    failures.append(Failure(work.name, "diverged" if isinstance(error, TrainingDiverged) else "training", error.message))
-                    place.fail(work.slug, failures[-1])
-        for name, record in found.items():
-            if record is None:
-                continue
-            grades = unsealed(name, record)
-            run = Run(work.arm.name, work.draw, work.seed, grades)
-            if not grades.valid.any():
-                failures.append(_empty(run))
+    trained: list[dict[str, Any]] = []
+    for task in tasks:
+        cost, label = costs[task.arm.name], (task.arm.name, task.replicate, task.seed)
+        records = {entry.graders[0].name: store.read(entry.name, entry.identity) for entry in task.run.entries}
+        written = {name: record for name, record in records.items() if record is not None}
+        for name, record in written.items():
+            run = Run(*label, grades_of(name, record))
+            if not run.grades.valid.any():
+                failures.append(_without_value(run))
                 continue
             runs.append(run)
-            cost = costs[work.arm.name]
             cost["grading"] = (cost["grading"] or 0.0) + record["run"]["grading_seconds"]
-        written = [record for record in found.values() if record is not None]
-        if written:
-            cost = costs[work.arm.name]
-            if work.arm.pools:
-                seconds = max(record["run"]["training_seconds"] for record in written)
-                cost["training"] = (cost["training"] or 0.0) + seconds
-                about = {"arm": work.arm.name, "replicate": work.draw, "seed": work.seed, "seconds": seconds}
-                taught.append({**about, **written[0]["training"]})
-        if progress is not None:
-            progress(number, len(works), work.name)
+        if written and task.arm.pools:
+            seconds = max(record["run"]["training_seconds"] for record in written.values())
+            cost["training"] = (cost["training"] or 0.0) + seconds
+            first = next(iter(written.values()))
+            trained.append({**dict(zip(("arm", "replicate", "seed"), label, strict=True)), "seconds": seconds, **first["training"]})
     if not runs:
-        raise _nothing(failures)
-    fixed = [arm.name for arm in arms if arm.fixed]
-    ranked = {arm.name: arm.ranked_with for arm in arms if arm.ranked_with}
-    subsets = {arm.name: tuple({"rows": len(pool), "digest": rows_digest(pool.ids)} for pool in arm.pools) for arm in arms if arm.pools}
-    return Verified(Verification.of(runs, fixed=fixed), tuple(failures), tuple(left), costs, tuple(runs), tuple(taught), ranked, subsets)
+        raise _no_grade(failures)
+    return Verified(
+        Verification.of(runs, fixed=[arm.name for arm in arms if arm.fixed]),
+        tuple(failures),
+        tuple(run.name for run in result.pending),
+        costs,
+        tuple(runs),
+        tuple(trained),
+        ranked={arm.name: arm.ranked_with for arm in arms if arm.ranked_with},
+        subsets={arm.name: tuple({"rows": len(pool), "digest": rows_digest(pool.ids)} for pool in arm.pools) for arm in arms if arm.pools},
+    )
 
 
-def _empty(run: Run) -> Failure:
+def _prefix(arm: str) -> str:
+    return f"{arm} replicate "
+
+
+def _name(arm: str, replicate: int, seed: int) -> str:
+    """A run as messages name it."""
+    return f"{_prefix(arm)}{replicate} seed {seed}"
+
+
+def _without_value(run: Run) -> Failure:
     """A run without a value for any item."""
     reasons = Counter(reason for reason in run.grades.reasons if reason is not None)
-    told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    return Failure(_Work.called(run.arm, run.replicate, run.seed), "no_grades", f"{run.grades.grader} has no value for any item ({told}).")
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    return Failure(_name(run.arm, run.replicate, run.seed), "no_grades", f"{run.grades.grader} has no value for any item ({counts}).")
 
 
-def _nothing(failures: Sequence[Failure]) -> StudyError:
-    told = "; ".join(f"{each.run}: {each.message}" for each in failures[:3]) or "all runs are left"
-    return StudyError(f"No run has a grade ({told}).", fix="See what failed, and verify again.")
+def _no_grade(failures: Sequence[Failure]) -> StudyError:
+    causes = "; ".join(f"{failure.run}: {failure.message}" for failure in failures[:3]) or "all runs are pending"
+    return StudyError(f"No run has a grade ({causes}).", fix="See what failed, and verify again.")
 
 
-__all__ = ["Verified", "verify"]
+__all__ = ["Verified", "verify_arms"]

@@ -142,10 +142,10 @@ def test_json_is_the_whole_of_stdout_and_quiet_says_nothing(run: Run, tmp_path: 
 
 def test_where_files_are_is_kept_and_is_no_part_of_the_configuration(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = json.loads(planned(run, "--json", "-q").stdout)
-    wiring = orjson.loads((tmp_path / "study" / "plan.json").read_bytes())["wiring"]
-    assert wiring["pools"] == [str(tmp_path / name) for name in POOL[:3]]
-    assert (wiring["scores"], wiring["evaluation"]) == (str(tmp_path / "pool.scores.parquet"), str(tmp_path / "eval.jsonl"))
-    assert (wiring["base"], wiring["preset"], wiring["changes"], "folder" in wiring) == ("toybase", "paper-v1", {}, False)
+    launch = orjson.loads((tmp_path / "study" / "plan.json").read_bytes())["launch"]
+    assert launch["pools"] == [str(tmp_path / name) for name in POOL[:3]]
+    assert (launch["scores"], launch["evaluation"]) == (str(tmp_path / "pool.scores.parquet"), str(tmp_path / "eval.jsonl"))
+    assert (launch["base"], launch["preset"], launch["changes"], "folder" in launch) == ("toybase", "paper-v1", {}, False)
     # The study goes on from any folder, and planned again from files elsewhere it is the same.
     monkeypatch.chdir("/")
     assert run("run", tmp_path / "study", "--limit", "1").exit_code == 0
@@ -174,7 +174,7 @@ def test_where_files_are_is_kept_and_is_no_part_of_the_configuration(run: Run, t
 )
 def test_only_what_was_given_changes_the_recipe(run: Run, tmp_path: Path, flags: list[str], changes: dict[str, Any]) -> None:
     assert planned(run, *flags).exit_code == 0
-    assert orjson.loads((tmp_path / "study" / "plan.json").read_bytes())["wiring"]["changes"] == changes
+    assert orjson.loads((tmp_path / "study" / "plan.json").read_bytes())["launch"]["changes"] == changes
 
 
 def test_the_real_trainer_and_grader_are_made_of_the_settings(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_an_interruption_ends_with_130_and_keeps_what_was_finished(run: Run, tmp
     monkeypatch.setattr(study, "wire", fakes)
     assert run("run", "study").exit_code == 0
     assert len(pl.read_parquet(tmp_path / "study" / "study.parquet")) == 4
-    assert not list((tmp_path / "study" / "runs").glob("*.claim*"))
+    assert not list((tmp_path / "study" / "runs").glob("*.lease*"))
 
 
 def _interrupted(monkeypatch: pytest.MonkeyPatch, *, at: int) -> None:
@@ -349,9 +349,9 @@ def test_what_a_helper_leaves_is_done_by_the_one_that_started_it(run: Run, tmp_p
     script = (
         "import os, time, sys\n"
         "from pathlib import Path\n"
-        "from instructsel.study.folder import Run, StudyFolder\n"
+        "from instructsel.study.folder import StudyFolder\n"
         "place = StudyFolder(Path(sys.argv[1]))\n"
-        "place.claimed(place.read(), Run('mix-001', 0)).__enter__()\n"
+        "place.store.lease('mix-001-seed0').__enter__()\n"
         "Path('claimed').touch()\n"
         "time.sleep(1)\n"
         "os._exit(9)\n"
@@ -396,7 +396,7 @@ def test_status_tells_of_living_workers_and_not_of_dead_ones(run: Run, tmp_path:
     gone.wait()
     for name, process in (("mix-001", os.getppid()), ("mix-002", gone.pid)):
         content = orjson.dumps({"machine": machine(), "process": process, "time": time.time()})
-        (tmp_path / "study" / "runs" / f"{name}-seed0.claim").write_bytes(content)
+        (tmp_path / "study" / "runs" / f"{name}-seed0.lease").write_bytes(content)
     told = json.loads(run("status", "study", "--json").stdout)
     assert told["running"] == [{"subset": "mix-001", "seed": 0}]
     assert (told["finished"], told["left"], told["workers"]) == (1, 3, 1)

@@ -151,9 +151,9 @@ def test_models_that_are_trained_already_are_an_arm(run: Call, place: Path) -> N
     assert json.loads(done.stdout)["arms"]["other"] == {"0": [0]} and json.loads(done.stdout)["against"] == "other"
 
 
-def test_fewer_than_three_random_draws_are_warned_of(run: Call) -> None:
+def test_fewer_than_three_random_subsets_are_warned_of(run: Call) -> None:
     done = run("--eval", "held.jsonl", "-o", "v", "--no-beside", "--arm", "random=chosen.random-seed0.jsonl", "--no-untouched")
-    assert done.exit_code == 0 and "warning: 1 draw of random" in done.stderr
+    assert done.exit_code == 0 and "warning: 1 random subset;" in done.stderr
 
 
 def test_a_margin_is_asked_of_the_grader_it_is_given_for(run: Call) -> None:

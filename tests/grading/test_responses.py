@@ -25,7 +25,7 @@ from instructsel.grading.outputs import Outputs, digest_of, rotating_reference
 from instructsel.protocols import Grader, Grades
 from instructsel.verification.grades_table import Run
 from instructsel.verification.judged import judged
-from instructsel.verification.run import verify
+from instructsel.verification.run import verify_arms
 from instructsel.verification.verification import Verification
 from tests.grading.test_generation import model
 from tests.grading.test_judge import Scripted
@@ -52,8 +52,8 @@ def test_a_checkpoint_answers_and_its_answers_are_kept(tmp_path: Path) -> None:
     checkpoint = checkpoint_of(str(model(tmp_path / "model")))
     answers = Responses(ASKED[:3], generator=Generator(max_new_tokens=4, precision="fp32", device="cpu"))
     assert isinstance(answers, Grader)
-    found = verify([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
-    again = verify([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
+    found = verify_arms([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
+    again = verify_arms([Arm("base", checkpoints=(checkpoint,), fixed=True)], graders=[answers], folder=tmp_path / "v")
     whole = answers.generator.outputs(checkpoint, ASKED[:3])
     for each in (found, again):
         outputs = answers.of(each.runs[0].grades, each.runs[0].name)

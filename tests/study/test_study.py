@@ -161,15 +161,15 @@ def test_bytes_do_not_depend_on_the_order_of_files_of_runs_or_of_sessions(pool: 
 def test_bytes_do_not_depend_on_which_runs_ended_first(pool: Pool, tmp_path: Path, trainer: FakeTrainer) -> None:
     done(pool, trainer, tmp_path / "a")
     place = StudyFolder(tmp_path / "b")
-    plan = plan_study(pool, scored(pool), DESIGN, trainer=trainer, grader=FakeGrader(numbers(pool)), folder=place.path)
-    claims = [place.claimed(plan, Run("mix-000", 0)), place.claimed(plan, Run("mix-001", 0))]
+    plan_study(pool, scored(pool), DESIGN, trainer=trainer, grader=FakeGrader(numbers(pool)), folder=place.path)
+    leases = [place.store.lease("mix-000-seed0"), place.store.lease("mix-001-seed0")]
     # While another worker is at the first two runs, the last two are done.
-    for claim in claims:
-        assert claim.__enter__()
+    for lease in leases:
+        assert lease.__enter__()
     half = done(pool, trainer, place.path)
     assert half.frame["subset"].to_list() == ["len-bin-0", "len-bin-1"] and not half.complete
-    for claim in claims:
-        claim.__exit__(None, None, None)
+    for lease in leases:
+        lease.__exit__(None, None, None)
     done(pool, trainer, place.path)
     assert place.table.read_bytes() == (tmp_path / "a" / "study.parquet").read_bytes()
 
@@ -209,9 +209,9 @@ def test_a_plan_holds_everything_an_observation_depends_on(pool: Pool, trainer: 
         given = {"table": scored(pool), "design": DESIGN, "trainer": trainer, "grader": FakeGrader(numbers(pool)), **settings}
         return plan_study(pool, given.pop("table"), given.pop("design"), folder=folder, **given)
 
-    plan = planned(wiring={"scores": "/somewhere"})
+    plan = planned(launch={"scores": "/somewhere"})
     stored = orjson.loads((folder / "plan.json").read_bytes())
-    assert stored["hash"] == plan.hash and stored["wiring"] == {"scores": "/somewhere"} and stored["schema_version"] == 1
+    assert stored["hash"] == plan.hash and stored["launch"] == {"scores": "/somewhere"} and stored["schema_version"] == 1
     assert stored["configuration"]["pool"] == {"fingerprint": pool.fingerprint, "examples": 60}
     assert stored["configuration"]["design"] == DESIGN.as_dict()
     assert stored["configuration"]["trainer"] == {"base": "fake", "recipe": {"epochs": 3}}
@@ -219,9 +219,9 @@ def test_a_plan_holds_everything_an_observation_depends_on(pool: Pool, trainer: 
     assert [subset["name"] for subset in stored["subsets"]] == ["mix-000", "mix-001", "len-bin-0", "len-bin-1"]
     assert plan.ranges()["len"] == (min(s["means"]["len"] for s in plan.subsets), max(s["means"]["len"] for s in plan.subsets))
     assert not trainer.trained()
-    # Planned again the same, only the wiring is renewed; without one it stays.
-    assert planned(wiring={"scores": "/elsewhere"}).hash == plan.hash
-    assert orjson.loads((folder / "plan.json").read_bytes())["wiring"] == {"scores": "/elsewhere"}
+    # Planned again the same, only the launch is renewed; without one it stays.
+    assert planned(launch={"scores": "/elsewhere"}).hash == plan.hash
+    assert orjson.loads((folder / "plan.json").read_bytes())["launch"] == {"scores": "/elsewhere"}
     before = (folder / "plan.json").read_bytes()
     planned()
     assert (folder / "plan.json").read_bytes() == before
@@ -232,7 +232,7 @@ def test_a_plan_says_what_to_doubt(pool: Pool, trainer: FakeTrainer, tmp_path: P
         folder = tmp_path / f"study{len(list(tmp_path.iterdir()))}"
         grader = FakeGrader(numbers(pool))
         plan = plan_study(pool, table or scored(pool), design, trainer=trainer, grader=grader, folder=folder, **settings)
-        return "\n".join(plan.cautions())
+        return "\n".join(plan.warnings())
 
     assert cautions(Design([Mixtures(n=20, rows=15)])) == ""
     few = cautions(Design([Mixtures(n=19, rows=15)]))
@@ -459,7 +459,7 @@ def test_workers_in_one_folder_share_the_runs_and_do_none_twice(tmp_path: Path, 
     assert orjson.loads((together / "study" / "study.parquet.json").read_bytes())["planned"] == 12
 
 
-def test_many_workers_take_over_dead_claims_without_doing_a_run_twice(tmp_path: Path, children: Children) -> None:
+def test_many_workers_take_over_dead_leases_without_doing_a_run_twice(tmp_path: Path, children: Children) -> None:
     place = tmp_path / "dead"
     place.mkdir()
     write_pool(place)
@@ -467,10 +467,10 @@ def test_many_workers_take_over_dead_claims_without_doing_a_run_twice(tmp_path: 
     runs.mkdir(parents=True)
     for subset in ("mix-000", "mix-001", "len-bin-0", "len-bin-1"):
         for seed in range(3):
-            (runs / f"{subset}-seed{seed}.claim").write_bytes(claim(process=gone()))
+            (runs / f"{subset}-seed{seed}.lease").write_bytes(lease(process=gone()))
     assert children(place, workers=4, seeds=3) == {"codes": [0] * 4, "said": ""}
     assert len(FakeTrainer(place / "checkpoints").trained()) == 12
-    assert not list(runs.glob("*.claim*")) and not [path for path in runs.iterdir() if path.name.startswith(".")]
+    assert not list(runs.glob("*.lease*")) and not [path for path in runs.iterdir() if path.name.startswith(".")]
 
 
 def gone() -> int:
@@ -480,7 +480,7 @@ def gone() -> int:
     return process.pid
 
 
-def claim(**told: Any) -> bytes:
+def lease(**told: Any) -> bytes:
     return orjson.dumps({"machine": machine(), "process": os.getppid(), "time": time.time(), **told})
 
 
@@ -489,10 +489,10 @@ def test_runs_of_the_same_rows_are_never_done_at_the_same_time(pool: Pool, train
     place = StudyFolder(folder)
     plan = plan_study(pool, scored(pool), design, trainer=trainer, grader=FakeGrader(numbers(pool)), folder=folder)
     # A trainer has one folder for equal rows and seeds; the first to end would remove it under the other.
-    with place.claimed(plan, Run("mix-002", 0)) as mine:
-        assert mine
+    with place.store.lease(plan.leases[Run("mix-002", 0)].name) as held:
+        assert held
         assert done(pool, trainer, folder, design=design).frame.is_empty()
-        assert place.survey(plan).running == (Run("mix-000", 0),)
+        assert place.status(plan).running == (Run("mix-000", 0),)
     assert done(pool, trainer, folder, design=design).complete
 
 
@@ -509,19 +509,19 @@ def test_runs_of_the_same_rows_are_never_done_at_the_same_time(pool: Pool, train
         ("this process before it was started anew", 0, True),
     ],
 )
-def test_a_claim_holds_while_its_worker_can_be_alive(
+def test_a_lease_holds_while_its_worker_can_be_alive(
     pool: Pool, trainer: FakeTrainer, folder: Path, content: str, age: float, taken: bool
 ) -> None:
     runs = folder / "runs"
     runs.mkdir(parents=True)
-    path = runs / "mix-000-seed0.claim"
+    path = runs / "mix-000-seed0.lease"
     path.write_bytes(
         {
-            "a living process here": claim(),
-            "a process that is gone": claim(process=gone()),
-            "another machine": claim(machine="0" * 8, process=gone()),
+            "a living process here": lease(),
+            "a process that is gone": lease(process=gone()),
+            "another machine": lease(machine="0" * 8, process=gone()),
             "nothing yet": b"",
-            "this process before it was started anew": claim(process=os.getpid()),
+            "this process before it was started anew": lease(process=os.getpid()),
         }[content]
     )
     moment = time.time() - age
@@ -532,7 +532,7 @@ def test_a_claim_holds_while_its_worker_can_be_alive(
     assert len(study.frame) == TOTAL - (not taken)
 
 
-def test_a_claim_is_made_where_files_cannot_be_linked(
+def test_a_lease_is_made_where_files_cannot_be_linked(
     pool: Pool, trainer: FakeTrainer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: Any, **__: Any) -> None:
@@ -543,13 +543,13 @@ def test_a_claim_is_made_where_files_cannot_be_linked(
     assert records(folder) == sorted(f"{name}-seed0.json" for name in ("mix-000", "mix-001", "len-bin-0", "len-bin-1"))
 
 
-def test_a_worker_that_is_at_work_renews_its_claim(pool: Pool, trainer: FakeTrainer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("instructsel.experiments.leases.BEAT", 0.01)
+def test_a_worker_that_is_at_work_renews_its_lease(pool: Pool, trainer: FakeTrainer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instructsel.experiments.leases.HEARTBEAT", 0.01)
     ages = []
     train = trainer.train
 
     def watched(part: Pool, *, seed: int) -> Checkpoint:
-        (mine,) = (folder / "runs").glob("*.claim")
+        (mine,) = (folder / "runs").glob("*.lease")
         os.utime(mine, (0, 0))
         for _ in range(500):
             if mine.stat().st_mtime > 0:
@@ -608,11 +608,11 @@ def graded(**settings: Any) -> Grades:
 @pytest.mark.parametrize(
     ("settings", "reason", "said"),
     [
-        ({"values": np.zeros(1)}, "loss", "The loss is 0; only a finite one above 0"),
-        ({"values": np.array([-0.5])}, "loss", "The loss is -0.5"),
-        ({"weights": np.zeros(1)}, "loss", "The loss is nan"),
+        ({"values": np.zeros(1)}, "invalid_value", "The loss is 0; only a finite one above 0"),
+        ({"values": np.array([-0.5])}, "invalid_value", "The loss is -0.5"),
+        ({"weights": np.zeros(1)}, "invalid_value", "The loss is nan"),
         ({"values": np.zeros(1), "reasons": ("too_long",)}, "no_value", "None of 1 items of held_out_loss has a value: too_long 1"),
-        ({"values": np.array([math.nan])}, "loss", "gave a value that is not finite"),
+        ({"values": np.array([math.nan])}, "invalid_value", "gave a value that is not finite"),
     ],
 )
 def test_a_loss_that_is_none_fails_the_run_and_removes_its_checkpoint(

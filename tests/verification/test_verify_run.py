@@ -14,11 +14,12 @@ import pytest
 
 from instructsel.errors import EnvironmentFault, StudyError, TrainingDiverged, UsageError
 from instructsel.experiments.arms import Arm
-from instructsel.experiments.leases import Claims
+from instructsel.experiments.execute import ExecutionSettings
+from instructsel.experiments.leases import Leases
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint, Grades
 from instructsel.verification.grades_table import Run
-from instructsel.verification.run import verify
+from instructsel.verification.run import verify_arms
 
 ITEMS = tuple(f"item-{n}" for n in range(40))
 
@@ -91,7 +92,7 @@ def arms(pools: list[Pool], base: Path) -> list[Arm]:
 
 def test_every_subset_is_trained_with_every_seed_and_a_model_that_is_there_is_graded_once(pools: list[Pool], tmp_path: Path) -> None:
     trainer, grader = FakeTrainer(tmp_path / "c"), FakeGrader()
-    found = verify(arms(pools, tmp_path / "base"), graders=[grader], trainer=trainer, seeds=(0, 1))
+    found = verify_arms(arms(pools, tmp_path / "base"), graders=[grader], trainer=trainer, seeds=(0, 1))
     assert sorted(trainer.trained) == [(2, 0), (2, 0), (2, 0), (2, 1), (2, 1), (2, 1), (6, 0), (6, 1)]
     assert found.verification.as_dict()["arms"] == {
         "base": {"0": [0]},
@@ -114,15 +115,15 @@ def test_every_subset_is_trained_with_every_seed_and_a_model_that_is_there_is_gr
 
 def test_finished_runs_are_not_made_again_and_one_grader_more_is_graded_alone(pools: list[Pool], tmp_path: Path) -> None:
     trainer, grader = FakeTrainer(tmp_path / "c"), FakeGrader()
-    first = verify(arms(pools, tmp_path / "base"), graders=[grader], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
-    again = verify(arms(pools, tmp_path / "base"), graders=[grader], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
+    first = verify_arms(arms(pools, tmp_path / "base"), graders=[grader], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
+    again = verify_arms(arms(pools, tmp_path / "base"), graders=[grader], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
     assert len(trainer.trained) == 4 and len(grader.graded) == 5
     assert again.verification.frame.equals(first.verification.frame)
     other = FakeGrader("accuracy")
-    verify(arms(pools, tmp_path / "base"), graders=[grader, other], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
+    verify_arms(arms(pools, tmp_path / "base"), graders=[grader, other], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
     assert len(grader.graded) == 5 and len(other.graded) == 5 and len(trainer.trained) == 8
     # Another recipe is another run.
-    verify(
+    verify_arms(
         arms(pools, tmp_path / "base"),
         graders=[grader],
         trainer=FakeTrainer(tmp_path / "c", {"steps": 9}),
@@ -135,7 +136,7 @@ def test_finished_runs_are_not_made_again_and_one_grader_more_is_graded_alone(po
 def test_what_was_finished_before_a_fault_stays(pools: list[Pool], tmp_path: Path) -> None:
     grader = FakeGrader()
     with pytest.raises(EnvironmentFault, match="full"):
-        verify(
+        verify_arms(
             arms(pools, tmp_path / "base"),
             graders=[grader],
             trainer=FakeTrainer(tmp_path / "c", stops_at=2),
@@ -143,50 +144,50 @@ def test_what_was_finished_before_a_fault_stays(pools: list[Pool], tmp_path: Pat
             folder=tmp_path / "v",
         )
     trainer = FakeTrainer(tmp_path / "c")
-    found = verify(arms(pools, tmp_path / "base"), graders=[grader], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
-    whole = verify(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=FakeTrainer(tmp_path / "d"), seeds=(0,))
+    found = verify_arms(arms(pools, tmp_path / "base"), graders=[grader], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
+    whole = verify_arms(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=FakeTrainer(tmp_path / "d"), seeds=(0,))
     assert len(trainer.trained) == 2 and found.verification.frame.equals(whole.verification.frame)
 
 
 def test_a_run_that_diverges_is_told_left_out_and_tried_again(pools: list[Pool], tmp_path: Path) -> None:
     trainer = FakeTrainer(tmp_path / "c", diverges_at=1)
-    found = verify(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0, 1), folder=tmp_path / "v")
-    assert [each.run for each in found.failures] == ["chosen draw 0 seed 1", *(f"random draw {n} seed 1" for n in range(3))]
+    found = verify_arms(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0, 1), folder=tmp_path / "v")
+    assert [each.run for each in found.failures] == ["chosen replicate 0 seed 1", *(f"random replicate {n} seed 1" for n in range(3))]
     assert {each.reason for each in found.failures} == {"diverged"}
     assert found.verification.as_dict()["arms"]["chosen"] == {"0": [0]}
     assert len(list((tmp_path / "v" / "runs").glob("*.failed.json"))) == 4
     trainer.diverges_at = None
-    mended = verify(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0, 1), folder=tmp_path / "v")
+    mended = verify_arms(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0, 1), folder=tmp_path / "v")
     assert not mended.failures and not list((tmp_path / "v" / "runs").glob("*.failed.json"))
 
 
 def test_a_damaged_record_is_graded_again(pools: list[Pool], tmp_path: Path) -> None:
     trainer = FakeTrainer(tmp_path / "c")
-    verify(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
+    verify_arms(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
     record = next((tmp_path / "v" / "runs").glob("chosen-*.json"))
     record.write_bytes(record.read_bytes().replace(b'"unit":"nats', b'"unit":"bits'))
-    found = verify(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
+    found = verify_arms(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
     assert len(trainer.trained) == 5 and found.verification.graders["loss"].unit == "nats per token"
 
 
 def test_a_run_another_worker_is_at_is_left_to_it(pools: list[Pool], tmp_path: Path) -> None:
     trainer = FakeTrainer(tmp_path / "c")
     (tmp_path / "v" / "runs").mkdir(parents=True)
-    with Claims(tmp_path / "v" / "runs").held("chosen-draw0-seed0") as mine:
+    with Leases(tmp_path / "v" / "runs").hold("chosen-draw0-seed0") as mine:
         assert mine
-        found = verify(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
-    assert found.pending == ("chosen draw 0 seed 0",) and "chosen" not in found.verification.arms
+        found = verify_arms(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
+    assert found.pending == ("chosen replicate 0 seed 0",) and "chosen" not in found.verification.arms
 
 
 def test_a_limit_leaves_the_rest_for_the_next_call(pools: list[Pool], tmp_path: Path) -> None:
     trainer = FakeTrainer(tmp_path / "c")
     given: dict[str, Any] = {"graders": [FakeGrader()], "trainer": trainer, "seeds": (0,), "folder": tmp_path / "v"}
-    assert len(verify(arms(pools, tmp_path / "base"), limit=2, **given).pending) == 3
-    assert not verify(arms(pools, tmp_path / "base"), **given).pending and len(trainer.trained) == 4
+    assert len(verify_arms(arms(pools, tmp_path / "base"), settings=ExecutionSettings(limit=2), **given).pending) == 3
+    assert not verify_arms(arms(pools, tmp_path / "base"), **given).pending and len(trainer.trained) == 4
 
 
 def test_a_grader_without_a_value_is_a_failure_and_no_zero(pools: list[Pool], tmp_path: Path) -> None:
-    found = verify(
+    found = verify_arms(
         arms(pools, tmp_path / "base"),
         graders=[FakeGrader(), FakeGrader("empty", nothing=True)],
         trainer=FakeTrainer(tmp_path / "c"),
@@ -194,7 +195,7 @@ def test_a_grader_without_a_value_is_a_failure_and_no_zero(pools: list[Pool], tm
     )
     assert {each.reason for each in found.failures} == {"no_grades"} and set(found.verification.graders) == {"loss"}
     with pytest.raises(StudyError, match="No run has a grade"):
-        verify(arms(pools, tmp_path / "base"), graders=[FakeGrader(nothing=True)], trainer=FakeTrainer(tmp_path / "c"), seeds=(0,))
+        verify_arms(arms(pools, tmp_path / "base"), graders=[FakeGrader(nothing=True)], trainer=FakeTrainer(tmp_path / "c"), seeds=(0,))
 
 
 def test_what_cannot_be_compared_is_refused(pools: list[Pool], tmp_path: Path) -> None:
@@ -207,14 +208,14 @@ def test_what_cannot_be_compared_is_refused(pools: list[Pool], tmp_path: Path) -
     ):
         asked: dict[str, Any] = dict(given)
         with pytest.raises(UsageError, match=said):
-            verify(asked.pop("arms"), **asked)
-    with pytest.raises(UsageError, match="one of these alone"):
+            verify_arms(asked.pop("arms"), **asked)
+    with pytest.raises(UsageError, match="only one of these"):
         Arm("neither")
 
 
 def test_arms_whose_names_differ_in_signs_alone_have_files_of_their_own(pools: list[Pool], tmp_path: Path) -> None:
     trainer = FakeTrainer(tmp_path / "c")
-    verify([Arm("a/b", pools[:1]), Arm("a b", pools[1:2])], graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
+    verify_arms([Arm("a/b", pools[:1]), Arm("a b", pools[1:2])], graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
     names = sorted(path.name for path in (tmp_path / "v" / "runs").iterdir())
     assert len(names) == 2 and all(name.startswith("a_b-") for name in names) and len(trainer.trained) == 2
 
@@ -224,19 +225,19 @@ def test_what_was_trained_elsewhere_cost_an_unknown_time(pools: list[Pool], tmp_
     other = Checkpoint(tmp_path, "other", record={"rows": 0})
     given = [*arms(pools, tmp_path / "base"), Arm("done", results=(((grade,),),)), Arm("trained", checkpoints=(other,))]
     given[2] = replace(given[2], fixed=True)
-    costs = verify(given, graders=[FakeGrader()], trainer=FakeTrainer(tmp_path / "c"), seeds=(0,)).costs
+    costs = verify_arms(given, graders=[FakeGrader()], trainer=FakeTrainer(tmp_path / "c"), seeds=(0,)).costs
     assert costs["done"] == {"selection": None, "training": None, "grading": None}
     assert costs["trained"]["training"] is None and costs["trained"]["grading"] is not None
     assert costs["base"]["training"] == 0.0 and (costs["chosen"]["training"] or 0.0) > 0.0
 
 
 def test_runs_whose_other_grades_are_empty_are_failures(pools: list[Pool], tmp_path: Path) -> None:
-    found = verify(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=FakeTrainer(tmp_path / "c"), seeds=(0,))
+    found = verify_arms(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=FakeTrainer(tmp_path / "c"), seeds=(0,))
     nothing = Grades("win rate", ("a", "b"), np.zeros(2), np.ones(2), ("failed", "failed"), unit="preference", higher_is_better=True)
-    changed = found.but([*found.runs, Run("random", 1, 0, nothing, 4.0)])
-    assert [(each.run, each.reason) for each in changed.failures] == [("random draw 1 seed 0", "no_grades")]
+    changed = found.with_runs([*found.runs, Run("random", 1, 0, nothing, 4.0)])
+    assert [(each.run, each.reason) for each in changed.failures] == [("random replicate 1 seed 0", "no_grades")]
     assert "2 failed" in changed.failures[0].message and changed.n_missing("random") == 1 and changed.n_missing("chosen") == 0
     assert changed.costs["random"]["grading"] == pytest.approx((found.costs["random"]["grading"] or 0.0) + 4.0)
     assert "win rate" not in changed.verification.graders
     with pytest.raises(StudyError, match="No run has a grade"):
-        found.but([Run("random", 1, 0, nothing)])
+        found.with_runs([Run("random", 1, 0, nothing)])

@@ -74,7 +74,7 @@ def required(
     """
     against, whole = told["against"], found.verification
     if told["outcome"] == NOT_ENOUGH_MODEL:
-        raise Negative(f"Nothing is shown of the selection and {against}: {told['word']}.")
+        raise Negative(f"Nothing is shown of the selection and {against}: {told['outcome']}.")
     missing_runs = {arm: count for arm, count in told["missing"].items() if count}
     if missing_runs:
         named = ", ".join(f"{count} of {arm}" for arm, count in missing_runs.items())
@@ -86,7 +86,7 @@ def required(
             seen = [each for each in verdicts if each.outcome != BETTER and each.interval.detectable is not None and not each.leakage]
             missed = "; ".join(f"{each.grader} would show {each.interval.detectable:.3g} {each.scale.unit}".rstrip() for each in seen)
             named = f" (found four times in five: {missed})" if missed and told["outcome"] == NO_DIFFERENCE else ""
-            raise Negative(f"The selection is not shown to be better than {against}: {told['word']}{named}.")
+            raise Negative(f"The selection is not shown to be better than {against}: {told['outcome']}{named}.")
         return
     apart = {each.grader for each in verdicts if each.leakage}
     asked = [grader for grader in sorted(whole.graders) if grader not in apart] if "" in margins else list(margins)

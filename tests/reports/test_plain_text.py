@@ -54,8 +54,8 @@ def folder(place: Path, **changes: Any) -> Path:
         given += [*by_reward("selection", -0.5, 1), *by_reward("random", 0.0, 3), *by_reward("base", 0.8, 1, seeds=1)]
     verified = Verified(
         Verification.of(given, fixed=["base"]),
-        (Failure("random draw 2 seed 1", "diverged", "The loss is no number."),),
-        ("selection draw 0 seed 2",) if changes.pop("left", False) else (),
+        (Failure("random replicate 2 seed 1", "diverged", "The loss is no number."),),
+        ("selection replicate 0 seed 2",) if changes.pop("left", False) else (),
         runs=tuple(given),
         ranked=ranked,
         subsets={"selection": ({"rows": 3, "digest": "0" * 32},)},

@@ -10,9 +10,10 @@ import typer
 
 from instructsel.cache import LIMIT, Cache, parse_size
 from instructsel.commands import _completion
-from instructsel.commands._console import say
+from instructsel.commands._console import fail, say
 from instructsel.commands._help import COMMON
-from instructsel.errors import EnvironmentFault
+from instructsel.errors import EnvironmentFault, InstructselError
+from instructsel.models.devices import check_device
 
 READING: Final = "How pool files are read"
 MODELS: Final = "Models"
@@ -57,6 +58,25 @@ DuplicateKey = Annotated[
     str,
     typer.Option(
         "--on-duplicate-key", help="A row that names a key twice: error quarantines it, last keeps the last value.", rich_help_panel=READING
+    ),
+]
+
+
+def _device(value: str) -> str:
+    """The device, or the end of the program before any work."""
+    try:
+        return check_device(value)
+    except InstructselError as error:
+        fail(error)
+
+
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help="cpu, cuda (every GPU), cuda:N (one of them), mps, or auto: a GPU where there is one.",
+        callback=_device,
+        rich_help_panel=MODELS,
     ),
 ]
 CacheFolder = Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from instructsel.commands import _options as options
 from instructsel.errors import UsageError
 
 BITS: Final = {"none": None, "8": 8, "4": 4}
@@ -22,7 +23,7 @@ MaxLength = Annotated[int | None, typer.Option(help="Tokens of a row; the rest i
 Revision = Annotated[str | None, typer.Option(help="Revision of the base on the hub.")]
 Precision = Annotated[str, typer.Option(help="fp32, bf16 or auto.")]
 MaxSkippedFraction = Annotated[float, typer.Option(help="Share of rows that may have no loss token.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
+Device = options.Device
 
 
 def changes(*, method: str | None, bits: str | None, **others: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 from instructsel.artifact import file_digest
 from instructsel.errors import MissingExtra, ModelUnavailable, UntrustedModel
 from instructsel.extras import require
+from instructsel.models.devices import check_device
 from instructsel.models.modules import FILE as MODULES
 from instructsel.models.modules import read_modules
 from instructsel.models.precision import bf16_is_faster, cpu_instructions
@@ -323,20 +324,20 @@ def settings(precision: str, device: str) -> tuple[str, str]:
     one (AMX; see precision.bf16_is_faster).
 
     Raises:
-        ModelUnavailable: cuda was asked for and there is none.
+        UsageError: there is no device of that name.
+        EnvironmentFault: this machine has no such device.
     """
     torch = require("torch", needed_by="the model")
-    cuda = bool(torch.cuda.is_available())
-    if device == "cuda" and not cuda:
-        raise ModelUnavailable("There is no CUDA device here.", fix="Leave --device out, or say --device cpu.")
-    place = ("cuda" if cuda else "cpu") if device == "auto" else device
+    place = check_device(device)
+    if place == "auto":
+        place = "cuda" if torch.cuda.is_available() else "cpu"
     if precision != "auto":
         return precision, place
-    return ("bf16" if place == "cuda" or bf16_is_faster(cpu_instructions(torch)) else "fp32"), place
+    return ("bf16" if place.startswith("cuda") or bf16_is_faster(cpu_instructions(torch)) else "fp32"), place
 
 
 def devices(device: str) -> list[str]:
-    """The devices a run is shared by: every GPU of the machine for cuda, else the one named."""
+    """The devices a run is shared by: every GPU of the machine for cuda, else the device itself."""
     if device != "cuda":
         return [device]
     torch = require("torch", needed_by="the model")

@@ -18,21 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from instructsel.account import Account
-from instructsel.artifact import atomic_write
 from instructsel.errors import PoolError, UnknownExample, UsageError
 from instructsel.pool.example import Example
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Format
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits, RowDropped, RowFault
-from instructsel.pool.reader import DIGEST, Rows, _File, _Reading
-from instructsel.pool.sources import DELIMITERS, open_source, parquet_rows
+from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, Rows
+from instructsel.pool.sources import open_source
 from instructsel.pool.spec import PoolSpec, Reading
-from instructsel.pool.writer import MESSAGES, _compressed, _ended, _write_messages
+from instructsel.pool.writer import MESSAGES, compressed, stream_rows, write_messages, write_rows
 
 if TYPE_CHECKING:
     import polars
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 class Pool:
     """Instruction–response examples with exact provenance. Make one with Pool.read."""
 
-    files: tuple[_File, ...]
+    files: tuple[PoolFile, ...]
     account: Account
     """What reading kept, dropped and quarantined; of the whole reading, also for a part of a pool."""
     digests: NDArray[np.uint64]
@@ -90,7 +88,7 @@ class Pool:
             if count > 1:
                 raise UsageError(f"{name} is named twice: every one of its examples would be a duplicate.", fix="Name it once.")
         chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
-        reading = _Reading(limits or Limits(), oasst)
+        reading = PoolReader(limits or Limits(), oasst)
         for path in paths:
             reading.add(open_source(path, reading.limits, columns=tuple(columns) if columns else None), chosen)
         return cls(**reading.finish(), spec=PoolSpec(tuple(names), _recorded(format, columns, reading)))
@@ -249,99 +247,30 @@ class Pool:
         Raises:
             UsageError: the files are of several formats, or the extension is not the format's.
         """
-        name = Path(path).name.lower().removesuffix(".gz").removesuffix(".zst")
         if to == MESSAGES:
-            with _compressed(path) as out:
-                return _write_messages(out, self.examples(rows))
+            with compressed(path) as out:
+                return write_messages(out, self.examples(rows))
         if to is not None:
             raise UsageError.named(to, [MESSAGES], noun="output format")
-        container = self._one_container()
-        expected = {
-            "lines": (".jsonl", ".ndjson", ".json"),
-            "array": (".json",),
-            "csv": (".csv",),
-            "tsv": (".tsv",),
-            "parquet": (".parquet",),
-        }[container]
-        if not name.endswith(expected):
-            raise UsageError(
-                f"The pool is {container} and the output {Path(path).name} is not.",
-                fix=f"End it in {expected[0]}, or add --to messages for JSON lines.",
-            )
-        places = self._places(rows)
-        if container == "parquet":
-            return self._write_parquet(path, places)
-        with _compressed(path) as out:
-            return self._write_raw(out, container, places)
+        return write_rows(self.files, self.rows_of(rows), path)
 
     def stream(self, out: BinaryIO, rows: Rows, *, to: str | None = None) -> int:
         """Write the examples at these positions to an open file, as `write` does; Parquet cannot be streamed."""
         if to == MESSAGES:
-            return _write_messages(out, self.examples(rows))
-        container = self._one_container()
-        if container == "parquet":
-            raise UsageError("Parquet cannot be streamed.", fix="Name a file with -o, or add --to messages.")
-        return self._write_raw(out, container, self._places(rows))
+            return write_messages(out, self.examples(rows))
+        return stream_rows(self.files, self.rows_of(rows), out)
 
-    def _one_container(self) -> str:
-        kinds = {(file.source.container, file.format.name, file.source.header) for file in self.files}
-        if len(kinds) == 1:
-            return next(iter(kinds))[0]
-        # A JSON array's elements are rows as good as lines; only the format must be one.
-        if len({file.format.name for file in self.files}) == 1 and all(file.source.container in ("lines", "array") for file in self.files):
-            return "lines"
-        named = ", ".join(sorted({f"{file.source.label} ({file.source.container}, {file.format.name})" for file in self.files}))
-        raise UsageError(f"The files of the pool are of several formats: {named}.", fix="Add --to messages to write them all as messages.")
-
-    def _places(self, rows: Rows) -> list[tuple[int, int]]:
-        found: dict[tuple[int, int], None] = {}
-        for position in rows:
+    def rows_of(self, positions: Rows) -> list[tuple[int, int]]:
+        """The rows that the examples at these positions stand in, each once, as (file, row) in the order of the positions."""
+        places: dict[tuple[int, int], None] = {}
+        for position in positions:
             number = int(self.file_of[position])
             for row in self.files[number].rows_of(int(self.row_of[position])):
-                found[number, row] = None
-        return list(found)
-
-    def _write_raw(self, out: BinaryIO, container: str, places: Sequence[tuple[int, int]]) -> int:
-        if container in DELIMITERS and self.files[0].source.header_raw:
-            out.write(_ended(self.files[0].source.header_raw))
-        if container == "array":
-            out.write(b"[\n")
-        for count, (number, row) in enumerate(places):
-            raw = self.files[number].raw(row)
-            if container == "array":
-                out.write((b",\n" if count else b"") + raw)
-            elif container == "lines" and self.files[number].source.container == "array":
-                out.write(orjson.dumps(orjson.loads(raw)) + b"\n" if b"\n" in raw else raw + b"\n")
-            else:
-                out.write(_ended(raw))
-        if container == "array":
-            out.write(b"\n]\n" if places else b"]\n")
-        return len(places)
-
-    def _write_parquet(self, path: str | Path, places: Sequence[tuple[int, int]]) -> int:
-        import polars
-
-        frames: dict[int, polars.DataFrame] = {}
-        for number in sorted({number for number, _ in places}):
-            file = self.files[number]
-            wanted = [row for other, row in places if other == number]
-            original = file.source.original
-            if original is None:
-                raise PoolError(f"{file.source.name} is gone.", fix="Read the pool again.")
-            frames[number] = parquet_rows(original, [int(file.lines[row]) - 1 for row in wanted])
-        whole = polars.concat(list(frames.values()), how="vertical")
-        starts = dict(zip(frames, itertools.accumulate((frame.height for frame in frames.values()), initial=0), strict=False))
-        seen: Counter[int] = Counter()
-        order = []
-        for number, _ in places:
-            order.append(starts[number] + seen[number])
-            seen[number] += 1
-        with atomic_write(path) as out:
-            whole[order].write_parquet(out)
-        return len(places)
+                places[number, row] = None
+        return list(places)
 
 
-def _recorded(chosen: str | Format, columns: Sequence[str] | None, reading: _Reading) -> Reading:
+def _recorded(chosen: str | Format, columns: Sequence[str] | None, reading: PoolReader) -> Reading:
     """The options of a reading, as another command takes them."""
     mapping = ",".join(f"{part}={field}" for part, field in chosen.columns) if isinstance(chosen, Mapped) else None
     form = chosen if isinstance(chosen, str) else "auto" if mapping else chosen.name

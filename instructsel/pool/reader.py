@@ -8,7 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,6 @@ from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits, Row, RowDropped, RowFault
 from instructsel.pool.sources import Source
 
-if TYPE_CHECKING:
-    pass
-
 Rows = Sequence[int] | NDArray[np.integer[Any]]
 
 
@@ -33,7 +30,7 @@ DIGEST: Final = 16
 
 
 @dataclass(frozen=True, eq=False)
-class _File:
+class PoolFile:
     """A source, its format, and where its rows stand."""
 
     source: Source
@@ -45,9 +42,11 @@ class _File:
     """For a table format: the rows of each example."""
 
     def row(self, number: int) -> Any:
+        """A row's parsed value."""
         return self.source.value(int(self.offsets[number]), int(self.lengths[number]))
 
     def raw(self, number: int) -> bytes:
+        """A row's bytes."""
         return self.source.raw(int(self.offsets[number]), int(self.lengths[number]))
 
     def rows_of(self, number: int) -> tuple[int, ...]:
@@ -55,19 +54,20 @@ class _File:
         return self.chains[number].rows if self.chains else (number,)
 
     def conversation(self, number: int, part: int) -> Conversation:
+        """An example: of a row's several the one numbered `part`, of a table format the chain `number`."""
         if isinstance(self.format, TableFormat):
             return self.format.joined([self.row(row) for row in self.chains[number].rows])
         return self.format.conversations(self.row(number))[part]
 
 
-class _Reading:
+class PoolReader:
     """Reads files one after the other and sorts what it found by id at the end."""
 
     def __init__(self, limits: Limits, oasst: str) -> None:
         self.limits = limits
         self.oasst = oasst
         self.account = Account()
-        self.files: list[_File] = []
+        self.files: list[PoolFile] = []
         self.high, self.low, self.raw = array("Q"), array("Q"), array("Q")
         self.file_of, self.row_of, self.part_of, self.turns = array("H"), array("L"), array("H"), array("H")
 
@@ -126,7 +126,7 @@ class _Reading:
             fix += "; if the file has no header row, name its columns with --columns a,b,c as well."
         raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, account=self.account + tally.account("refused: " + why))
 
-    def _read(self, source: Source, chosen: Format, rows: Iterable[tuple[Row, Any]], tally: _Tally) -> _File:
+    def _read(self, source: Source, chosen: Format, rows: Iterable[tuple[Row, Any]], tally: _Tally) -> PoolFile:
         lines, offsets, lengths = array("L"), array("q"), array("q")
 
         def readable() -> Iterator[tuple[Row, Fields]]:
@@ -192,8 +192,8 @@ class _Reading:
     @staticmethod
     def _file(
         source: Source, chosen: Format, lines: array[int], offsets: array[int], lengths: array[int], chains: tuple[Chain, ...]
-    ) -> _File:
-        return _File(
+    ) -> PoolFile:
+        return PoolFile(
             source, chosen, np.array(lines, dtype=np.uint32), np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64), chains
         )
 

@@ -59,7 +59,7 @@ class _Column:
 
 def score(
     pool: Pool,
-    indicators: Sequence[str | Indicator],
+    indicators: str | Indicator | Sequence[str | Indicator],
     *,
     cache: Cache | None = None,
     unavailable: str = "raise",
@@ -74,7 +74,7 @@ def score(
 
     Args:
         pool: the examples.
-        indicators: symbols (`len`, `knn_6`) or indicators with parameters of their own.
+        indicators: symbols (`len`, `knn_6`) or indicators with parameters of their own; a single one may stand alone.
         cache: where answers and embeddings are kept between runs; None keeps nothing.
         unavailable: "raise" where a model cannot be had, or "null": the column is null with reason model_unavailable.
         watch: told of progress.
@@ -92,7 +92,7 @@ def score(
 
     >>> table = score(pool, ["len", "mtld", "knn_6"])  # doctest: +SKIP
     """
-    chosen = [registry.make(each) if isinstance(each, str) else each for each in indicators]
+    chosen = make_all(indicators)
     symbols = [indicator.symbol for indicator in chosen]
     if not chosen or len(set(symbols)) != len(symbols):
         raise UsageError(
@@ -140,6 +140,27 @@ def score(
     }
     scored = {symbol: (column.values, column.reasons()) for symbol, column in columns.items()}
     return ScoreTable.from_columns(pool.ids, scored, manifest, places=pool.places, spec=pool.spec)
+
+
+def make_all(indicators: str | Indicator | Sequence[str | Indicator]) -> list[Indicator]:
+    """Indicators from symbols, from themselves, or from a list of both; `"len,mtld"` is read as the command line reads it.
+
+    Raises:
+        UnknownIndicator: a symbol that no indicator has.
+        UsageError: something that is neither a symbol nor an indicator.
+
+    >>> [indicator.symbol for indicator in make_all("len")]
+    ['len']
+    """
+    if isinstance(indicators, str):
+        indicators = [part.strip() for part in indicators.split(",") if part.strip()]
+    listed = [indicators] if isinstance(indicators, Indicator) else list(indicators)
+    for entry in listed:
+        if not isinstance(entry, str | Indicator):
+            raise UsageError(
+                f"An indicator is a symbol or an Indicator, not {type(entry).__name__}.", fix='For example: score(pool, ["len", "knn_6"])'
+            )
+    return [registry.make(entry) if isinstance(entry, str) else entry for entry in listed]
 
 
 @dataclass(frozen=True, eq=False)

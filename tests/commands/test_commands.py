@@ -275,7 +275,7 @@ def test_too_many_nulls_and_too_many_bad_rows_end_with_3(run: Run, tmp_path: Pat
     fails(run("select", "--rule", "longest", "--n", "5"), 3, "empty_response: 2", "--max-null-fraction")
     assert run("select", "--rule", "longest", "--n", "5", "--max-null-fraction", "0.1").returncode == 0
     path.write_bytes(rows(20) + b"broken\n" * 2)
-    done = run("score", path, "--indicators", "len")
+    done = run("score", path, "--indicators", "len", "--replace")
     assert "2 quarantined (invalid_json 2)" in done.stderr
     entries = [json.loads(line) for line in (tmp_path / "pool.scores.quarantine.jsonl").read_text().splitlines()]
     assert [entry["line"] for entry in entries] == [21, 22]

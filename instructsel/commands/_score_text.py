@@ -1,0 +1,124 @@
+"""What `score` prints: the forecast of a dry run, a line an indicator, notes, and the command to run next."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from instructsel.models.runner import RunReport
+from instructsel.rules import catalog
+from instructsel.rules.collinearity import collinearity, warnings
+from instructsel.scores.estimate import Estimate
+from instructsel.scores.table import ScoreTable
+from instructsel.text import aligned
+
+
+def forecast(estimates: list[Estimate], examples: int) -> list[str]:
+    """What a run would take."""
+    rows = []
+    for estimate in estimates:
+        seconds = "not measured"
+        if estimate.seconds is not None:
+            expected, low, high = map(_span, estimate.seconds)
+            seconds = f"{expected} ({low} to {high})"
+        size = "size unknown here" if estimate.download_bytes is None else f"{estimate.download_bytes / 1e9:.1f} GB"
+        rows.append(
+            [
+                estimate.symbol,
+                f"{estimate.examples:,}",
+                f"{estimate.cached:,}",
+                "" if estimate.tokens is None else f"{estimate.tokens:,}",
+                seconds,
+                "" if estimate.memory is None else f"{estimate.memory / 1e9:.1f} GB",
+                "" if estimate.padding_share is None else f"{estimate.padding_share:.0%}",
+                f"{estimate.download} ({size})" if estimate.download else "none",
+            ]
+        )
+    header = ["", "to score", "cached", "tokens", "time (95 % interval)", "memory", "padding", "download"]
+    lines = [f"dry run over {examples:,} examples; nothing is scored", *aligned(rows, header=header, right=(1, 2, 3, 5, 6))]
+    lines += sorted({f"note: {estimate.symbol}: {estimate.note}" for estimate in estimates if estimate.note})
+    measured = [estimate.seconds for estimate in estimates if estimate.seconds is not None]
+    if measured:
+        expected, low, high = (_span(sum(part)) for part in zip(*measured, strict=True))
+        lines.append(f"all indicators: about {expected} ({low} to {high}) on this machine under its present load")
+    return lines
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def summary(table: ScoreTable, seconds: dict[str, float], *, symbols: tuple[str, ...] | None = None) -> list[str]:
+    """A line an indicator, of all or of these: nulls by reason, truncated examples, quantiles, seconds."""
+    rows = []
+    for symbol in symbols or table.symbols:
+        values, valid = table.values(symbol)
+        entry = table.manifest["indicators"][symbol]
+        nulls = ", ".join(f"{reason} {count:,}" for reason, count in table.null_counts(symbol).items()) or "0"
+        quantiles = [f"{value:.4g}" for value in np.quantile(values[valid], [0.05, 0.5, 0.95])] if valid.any() else ["", "", ""]
+        rows.append(
+            [symbol, f"{int(valid.sum()):,}", nulls, f"{entry.get('truncated', 0):,}", *quantiles, f"{seconds.get(symbol, 0.0):.1f}"]
+        )
+    return aligned(rows, header=["", "scored", "null", "truncated", "5 %", "median", "95 %", "seconds"], right=(1, 3, 4, 5, 6, 7))
+
+
+def batches(reports: dict[str, RunReport]) -> list[str]:
+    """A line an indicator that asks a model: the tokens and batches it computed."""
+    return [
+        f"{symbol}: {report.tokens:,} tokens in {report.batches:,} batches, {report.padding_share:.1%} padding"
+        if report.batches
+        else f"{symbol}: all values were in the cache"
+        for symbol, report in reports.items()
+    ]
+
+
+def notices(table: ScoreTable) -> list[str]:
+    """What a reader must know of these scores."""
+    notes = []
+    entries = table.manifest["indicators"]
+    for symbol in ("nat", "coh", "und", "ppl", "ppl_cond", "ifd"):
+        if symbol in table.symbols and table.null_counts(symbol).get("model_unavailable"):
+            notes.append(
+                f"note: {symbol} is null (model_unavailable). With a model: instructsel score POOL --model {symbol}=FOLDER_OR_HUB_ID"
+            )
+    if "rew" in table.symbols and table.null_counts("rew").get("model_unavailable"):
+        notes.append(
+            "note: rew is null (model_unavailable): no reward model is on this machine. With one: instructsel score POOL --reward "
+            "OpenAssistant/reward-model-deberta-v3-large-v2 (fetch it with: hf download OpenAssistant/reward-model-deberta-v3-large-v2). "
+            "Without: instructsel select --rule eq4-without-reward"
+        )
+    tokenizer = entries.get("len", {}).get("tokenizer") or {}
+    if tokenizer.get("name") == "sentence-transformers/all-MiniLM-L6-v2":
+        notes.append(
+            "note: len counts tokens of the embedded MiniLM tokenizer; eq4 assumes LLaMA's: --model len=hf-internal-testing/llama-tokenizer"
+        )
+    for symbol, entry in entries.items():
+        if (entry.get("parameters") or {}).get("probe") is False:
+            notes.append(f"note: the model of {symbol} was used without the sanity probe.")
+        if entry.get("smaller_batches"):
+            notes.append(f"note: memory ran out; {entry['smaller_batches']:,} values of {symbol} come from smaller batches.")
+    if "coh" in table.symbols and entries["coh"].get("truncated"):
+        notes.append(
+            f"note: coh did not see the whole history of {entries['coh']['truncated']:,} examples: what is beyond 1,024 tokens is cut, and the history comes last."
+        )
+    if {"nat", "und"} <= set(table.symbols):
+        columns = {symbol: table.values(symbol) for symbol in ("nat", "und")}
+        both = columns["nat"][1] & columns["und"][1]
+        notes += warnings(collinearity({symbol: values[both] for symbol, (values, _) in columns.items()}))[:1]
+    if table.manifest["pool"]["account"]["quarantined"]:
+        notes.append("note: some rows were quarantined; select refuses when they are more than --max-bad-fraction.")
+    return notes
+
+
+def next_command(table: ScoreTable, target: Path, rule: str | None) -> str:
+    """The command that selects by these scores: by the rule they were made for, or by the first one they suffice for."""
+    scored = {symbol for symbol in table.symbols if table.null_fraction(symbol) < 1}
+    usable = next((name for name in (*([rule] if rule else []), *catalog.names()) if set(catalog.load(name).indicators) <= scored), None)
+    if usable is None:
+        return "next: instructsel rules list shows the rules and the indicators each of them needs"
+    budget = min(2000, max(1, len(table) // 10))
+    return f"next: instructsel select {shlex.quote(str(target))} --rule {shlex.quote(usable)} --n {budget}"

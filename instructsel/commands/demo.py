@@ -13,7 +13,6 @@ import typer
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, reported, say, watching
-from instructsel.commands.score import notices, summary
 from instructsel.commands._score_text import notices, summary
 from instructsel.commands.select import report
 from instructsel.errors import EnvironmentFault, PoolError, UsageError

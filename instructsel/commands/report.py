@@ -66,7 +66,7 @@ def _pool(named: list[Path], pool: list[str] | None, *, quiet: bool) -> Pool:
     for path in named:
         # A score table itself, or the one that a selection was made from.
         run = (read_manifest(path) or {}).get("run") or {} if path.is_file() else {}
-        scores = path if run.get("pools") else Path(run["scores"]) if isinstance(run.get("scores"), str) else None
+        scores = Path(run["scores"]) if isinstance(run.get("scores"), str) else path if run.get("pool") or run.get("pools") else None
         if scores is not None and scores.is_file():
             return find_pool(scores, pool, message=messages(quiet=quiet))
     if pool:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from instructsel.artifact import atomic_write, check_outputs, check_replaced, manifest_path, write_manifest
+from instructsel.artifact import atomic_write, check_outputs, check_replaced, manifest_path, read_manifest, write_manifest
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
 from instructsel.commands import _score_text as text
@@ -165,10 +165,9 @@ def command(
     models = ModelSettings(parse_models(model or [], reward), precision, device, not skip_probe, reward_turns)
     chosen, unavailable = choose_indicators(rule, indicators, models, also=["rew"] if reward else [])
     files = Outputs(output or default_output(pools), with_scores, replace_table, force)
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key)
     if not dry_run:
         files.check([*pools, *([rule] if rule else [])])
-    pool = reading.read(pools, message=messages(quiet=quiet))
+    pool = spec.Reading(form, mapping, columns, oasst, on_duplicate_key).read(pools, message=messages(quiet=quiet))
     if limit is not None and limit < len(pool):
         pool = pool.take(pool.ids[:limit])
         say(f"scoring the first {limit:,} examples in the order of ids", quiet=quiet)
@@ -183,7 +182,7 @@ def command(
     files.check_columns(pool, chosen)
     run = Run.start(store, _record(pools, files.table, chosen)) if store else None
     scored = _scored(pool, chosen, store, unavailable, max_failed_fraction, _watches(chosen, run, quiet=quiet), run)
-    table = files.write(pool, scored, run={"pools": _absolute(pools), "reading": reading.as_dict(), "limit": limit, **scored.run(chosen)})
+    table = files.write(pool, scored, run=scored.run(chosen))
     if run:
         run.end()
     for line in [*files.lines(table, scored.wall), *text.summary(table, scored.seconds, symbols=scored.table.symbols)]:
@@ -275,6 +274,7 @@ class Outputs:
             # Read again: another process may have added columns in the meantime.
             if (earlier := self.earlier()) is not None:
                 table = merge.merged(earlier, table, where=str(self.table))
+                run = merge.merged_run((read_manifest(self.table) or {}).get("run") or {}, run)
             table.write(self.table, run=run)
             self._write_quarantine(pool)
         if self.rows is not None:
@@ -376,10 +376,6 @@ def choose_indicators(rule: str | None, names: str | None, models: ModelSettings
     indicators = replace(models, named=named).indicators(symbols)
     explicit = names is not None and any(isinstance(indicator, ModelIndicator) for indicator in indicators)
     return indicators, "raise" if models.named or explicit else "null"
-
-
-def _absolute(pools: list[str]) -> list[str]:
-    return [name if name == "-" or name.startswith("hf://") else str(Path(name).resolve()) for name in pools]
 
 
 def _record(pools: list[str], target: Path, indicators: list[Indicator]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def check_same(table: ScoreTable, pool: Pool, indicators: Sequence[Indicator], *
         UsageError: the pool or an indicator is another one.
     """
     recorded = (table.manifest.get("pool") or {}).get("fingerprint")
-    if recorded != pool.fingerprint:
+    if not isinstance(recorded, str) or not pool.has_fingerprint(recorded):
         raise UsageError(
             f"{where} holds the scores of another pool, or the pool has changed since.",
             fix="Name another file with -o, or add --replace to score this pool in its place.",
@@ -66,9 +66,17 @@ def merged(table: ScoreTable, scored: ScoreTable, *, where: str) -> ScoreTable:
         owner = scored if symbol in scored.symbols else table
         columns += [owner.frame[symbol], owner.frame[symbol + REASON]]
     entries = {**(table.manifest.get("indicators") or {}), **(scored.manifest.get("indicators") or {})}
-    return ScoreTable(
-        pl.DataFrame(columns), {**scored.manifest, "indicators": {symbol: entries[symbol] for symbol in symbols if symbol in entries}}
-    )
+    manifest = {**scored.manifest, "indicators": {symbol: entries[symbol] for symbol in symbols if symbol in entries}}
+    return ScoreTable(pl.DataFrame(columns), manifest, scored.spec)
+
+
+def merged_run(earlier: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    """What differs from run to run, of the columns that were there and of the new ones: seconds, models and batches by symbol."""
+    both: dict[str, Any] = dict(run)
+    for name, values in run.items():
+        if isinstance(values, dict) and isinstance(earlier.get(name), dict):
+            both[name] = {**earlier[name], **values}
+    return both
 
 
 def _check_entry(symbol: str, entry: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:

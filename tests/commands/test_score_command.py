@@ -54,6 +54,8 @@ def test_a_second_run_adds_its_columns(run: Run) -> None:
     assert after.frame.select(before.frame.columns).equals(before.frame)
     assert set(after.manifest["indicators"]) == {"len", "len_in", "mtld"}
     assert after.frame["line"].null_count() == 0
+    beside = json.loads(Path("pool.scores.parquet.json").read_text())["run"]
+    assert set(beside["seconds"]) == {"len", "len_in", "mtld"} and beside["pool"]["paths"] == [str(Path("pool.jsonl").resolve())]
     run("pool.jsonl", "--indicators", "mtld", "--replace")
     assert table().symbols == ("mtld",)
 

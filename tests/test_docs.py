@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,6 +39,36 @@ def test_every_indicator_rule_and_format_is_in_the_reference() -> None:
         assert f"`{name}`" in pages["reference/rules.md"]
     for name in formats.classes():
         assert f"`{name}`" in pages["how-to/read-any-format.md"]
+
+
+def test_the_indicator_that_newcomers_are_shown_scores_and_keeps_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from instructsel.indicators.base import Batch
+    from instructsel.pool.pool import Pool
+
+    shown = re.search(r"```python\n(.*?)```", (ROOT / "AGENTS.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None
+    (tmp_path / "question_marks.py").write_text(shown[1], encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    indicator = importlib.import_module("question_marks").QuestionMarks()
+    (tmp_path / "pool.jsonl").write_text(
+        '{"instruction": "Ask me twice.", "output": "Why? How?"}\n{"instruction": "Say nothing.", "output": "  "}\n', encoding="utf-8"
+    )
+    examples = tuple(Pool.read(tmp_path / "pool.jsonl").examples())
+    scored = indicator.score(Batch(examples))
+    values = {
+        example.response.strip(): (value, reason) for example, value, reason in zip(examples, scored.values, scored.reasons, strict=True)
+    }
+    assert values == {"Why? How?": (2.0, None), "": (None, "no_response")}
+    assert indicator.fingerprint()["version"] == 1
+
+
+def test_every_folder_that_newcomers_are_sent_to_exists() -> None:
+    places = re.findall(r"^File: `([^`]*?)/?(?:NAME\.\w+)`", (ROOT / "AGENTS.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(places) >= 5
+    for place in places:
+        assert (ROOT / place).is_dir(), place
+    for test in re.findall(r"`(tests/[\w/]+(?:\.py)?)`", (ROOT / "AGENTS.md").read_text(encoding="utf-8")):
+        assert (ROOT / test).exists(), test
 
 
 def _builder(name: str) -> ModuleType:

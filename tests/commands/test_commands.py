@@ -103,7 +103,6 @@ def test_every_help_shows_two_examples(run: Run, verb: list[str]) -> None:
     assert len(re.findall(r"^ *instructsel ", done.stdout.split("Examples:")[1], flags=re.MULTILINE)) == 2
 
 
-@pytest.mark.timeout(900)
 def test_the_examples_of_every_help_run(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # In this process: sixty times over, starting Python and importing torch would take most of the time.
     monkeypatch.chdir(tmp_path)
@@ -409,7 +408,7 @@ def test_a_reader_that_stops_listening_is_no_error(run: Run, pool: Path, tmp_pat
         f"{sys.executable} -m instructsel select pool.scores.parquet --rule r.toml --n 2900 --keep-near-duplicates -q -o - | head -n 1"
     )
     (tmp_path / "r.toml").write_text('name = "r"\n[[terms]]\nindicator = "mtld"\nweight = 1.0\n')
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stderr == "" and done.stdout.count("\n") == 1
 
 

@@ -36,7 +36,6 @@ def run(place: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProc
         text=True,
         cwd=place,
         env=environment,
-        timeout=200,
         check=False,
     )
     assert done.returncode == code, done.stderr

@@ -44,8 +44,8 @@ study.app(sys.argv[sys.argv.index("run"):])
 
 
 def fakes(settings: study.Settings) -> tuple[Trainer, Grader]:
-    """A trainer that takes --steps milliseconds and diverges at the --tokens-eth training, and a grader of the planted rule."""
-    trainer = job.FakeTrainer(settings.folder / "checkpoints", base=settings.base, slow=settings.changes.get("steps", 0) / 1000)
+    """A trainer that diverges at the --tokens-eth training, and a grader of the planted rule; $TOGETHER processes share the runs."""
+    trainer = job.FakeTrainer(settings.folder / "checkpoints", base=settings.base, meet=int(os.environ.get("TOGETHER", "1")))
     if "tokens" in settings.changes:
         trainer.fail = {settings.changes["tokens"]: TrainingDiverged("The loss is nan at step 3.")}
     return trainer, job.FakeGrader(job.numbers(Pool.read(*settings.pools)), items=Path(settings.evaluation).name)
@@ -326,15 +326,8 @@ def test_jobs_share_the_runs_and_give_the_same_observations(run: Run, tmp_path: 
     alone = trained(tmp_path)
     (tmp_path / "study").rename(tmp_path / "alone")
     planned(run, "--steps", "50", "--seeds", "2", mixtures=6)
-    real = study.run_study
-
-    def patient(*arguments: Any, **settings: Any) -> Any:
-        # Loading takes a helper longer than all of these runs; it is not what is tested.
-        while not (tmp_path / "study" / "checkpoints" / "log").exists():
-            time.sleep(0.01)
-        return real(*arguments, **settings)
-
-    monkeypatch.setattr(study, "run_study", patient)
+    # Loading takes a worker longer than all of these runs: the first run of each lasts until the other has begun one.
+    monkeypatch.setenv("TOGETHER", "2")
     done = run("run", "study", "--jobs", "2")
     assert done.exit_code == 0, done.stderr
     together = trained(tmp_path)

@@ -214,7 +214,7 @@ def _together(folder: Path, rounds: int) -> None:
         subprocess.Popen([sys.executable, "-c", WRITER, str(folder), str(number), str(rounds)], stderr=subprocess.PIPE, text=True)
         for number in range(8)
     ]
-    said = [writer.communicate(timeout=1200)[1] for writer in writers]
+    said = [writer.communicate()[1] for writer in writers]
     assert all(writer.returncode == 0 for writer in writers), said
     cache = Cache.open(folder)
     assert not cache.damaged()

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -542,19 +541,20 @@ def test_killed_in_the_middle_a_run_goes_on_and_pays_nothing_twice_that_was_answ
     serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JUDGE_KEY", "sk-secret-5f2b")
-    reached = threading.Event()
+    reached, killed = threading.Event(), threading.Event()
 
     def script(request: dict[str, Any]) -> tuple[int, Any]:
         if len(server.requests) > 15 and not reached.is_set():
             reached.set()
-            time.sleep(5)
+            killed.wait()
         return said(longest(asked_text(request)))
 
     server = serve(script)
     job = subprocess.Popen([sys.executable, "-c", JOB, server.url, str(tmp_path / "judged")], cwd=Path(__file__).parents[2])
-    assert reached.wait(60)
+    reached.wait()
     os.kill(job.pid, signal.SIGKILL)
     job.wait()
+    killed.set()
     before = len(server.requests)
     pairs = [Pair(f"Count to {number}.", "1", "1, 2") for number in range(12)]
     judge = PairwiseJudge(endpoint(server, key_variable="JUDGE_KEY"), tmp_path / "judged")
@@ -644,7 +644,7 @@ def test_an_endpoint_that_is_too_slow_loses_its_question_and_no_other(serve: Cal
     def script(request: dict[str, Any]) -> tuple[int, Any] | None:
         if not about(PAIRS[0], asked_text(request)):
             return said(longest(asked_text(request)))
-        stop.wait(3)
+        stop.wait()
         return None
 
     server = serve(script)
@@ -667,7 +667,7 @@ def test_an_endpoint_that_is_too_slow_loses_its_question_and_no_other(serve: Cal
 
         handler.do_POST = do_post
     try:
-        found = PairwiseJudge(endpoint(server, timeout=0.5, retries=0)).judge(PAIRS)
+        found = PairwiseJudge(endpoint(server, timeout=3.0, retries=0)).judge(PAIRS)
     finally:
         stop.set()
     assert found.preferences == (None, *LONGEST[1:]) and found.nulls == {"timed_out": 1}

@@ -124,7 +124,7 @@ def test_its_fingerprint_is_plain_and_names_no_place(indicator: Indicator, folde
 @pytest.mark.parametrize("name", registry.names())
 def test_it_loads_nothing_heavy_before_it_scores(name: str) -> None:
     script = f"import sys; from instructsel.indicators import registry as r; r.load({name!r})(); heavy = {{'torch', 'transformers', 'faiss', 'datasets', 'polars'}} & set(sys.modules); assert not heavy - {{'polars'}}, heavy"
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_the_papers_names_work_and_others_are_refused_with_a_suggestion() -> None:

@@ -39,7 +39,6 @@ def read_in_process(path: str, stdin: subprocess.Popen[bytes] | None = None) -> 
         stdin=stdin.stdout if stdin else subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
     assert done.returncode in (0, 3), done.stderr
@@ -80,7 +79,7 @@ def test_a_bomb_is_refused_in_bounded_memory(tmp_path: Path, module: str) -> Non
         else "from instructsel.pool.sources import zstd; f = zstd.ZstdFile(p, 'w')"
     )
     script = f"p = {str(path)!r}\n{make}\nfor _ in range(256): f.write(b'x' * (1 << 20))\nf.close()"
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script], check=True)
     code, said, peak = read_in_process(str(path))
     assert code == 3
     assert "times its size" in said

@@ -64,13 +64,12 @@ class Browser:
         self.number += 1
         message = {"id": self.number, "method": method, "params": parameters, **({"sessionId": self.session} if self.session else {})}
         os.write(self.out, json.dumps(message).encode() + b"\0")
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
+        while self.process.poll() is None:
             for message in self.listen(1.0):
                 if message.get("id") == self.number:
                     assert "error" not in message, message["error"]
                     return dict(message["result"])
-        raise AssertionError(f"Chromium did not answer {method}.")
+        raise AssertionError(f"Chromium ended at {method}.")
 
     def listen(self, seconds: float) -> list[dict[str, Any]]:
         """The next messages, nothing where none is whole within some seconds; events are kept, too."""
@@ -97,7 +96,8 @@ class Browser:
         self.messages = []
         self.ask("Page.navigate", url=page.as_uri())
         while not any(each["method"] == "Page.loadEventFired" for each in self.messages):
-            assert self.listen(60), "The page did not load."
+            self.listen(1.0)
+            assert self.process.poll() is None, "Chromium ended before the page was loaded."
         while self.listen(SETTLED):
             pass
         seen = Seen()

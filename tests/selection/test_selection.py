@@ -376,9 +376,7 @@ def test_the_kept_part_of_the_pool_can_be_taken(varied: Scored) -> None:
     assert set(part.ids) == set(chosen.kept_ids)
 
 
-def test_a_large_pool_is_selected_from_in_seconds(shared_data: Path) -> None:
-    import time
-
+def test_every_row_of_a_large_pool_is_selected_or_dropped_with_a_reason(shared_data: Path) -> None:
     pool = Pool.read(shared_data / "pools" / "alpaca.jsonl.zst")
     source = np.random.default_rng(0)
     silent: list[None] = [None] * len(pool)
@@ -387,8 +385,6 @@ def test_a_large_pool_is_selected_from_in_seconds(shared_data: Path) -> None:
         {"len": (source.integers(1, 300, len(pool)).astype(float), silent), "knn_6": (source.uniform(0, 1.2, len(pool)), silent)},
         {"pool": {"fingerprint": pool.fingerprint}, "indicators": {"len": {"tokenizer": {"name": MINILM}}}},
     )
-    start = time.process_time()
     chosen = select(pool, table, LESS, budget=2000, allow_mismatch=True)
-    assert time.process_time() - start < 60
     assert len(chosen) == 2000
     assert chosen.summary["read"] == 52_002 == 2000 + sum(chosen.summary["dropped"].values())

@@ -42,7 +42,8 @@ class FakeTrainer:
     base: str = "fake"
     fail: dict[int, Exception] = field(default_factory=dict)
     """The how-many-eth training here → what it ends in."""
-    slow: float = 0.0
+    meet: int = 1
+    """The first training of a process lasts until so many processes are at one."""
     done: int = 0
 
     @property
@@ -66,7 +67,9 @@ class FakeTrainer:
         self.done += 1
         if self.done in self.fail:
             raise self.fail[self.done]
-        time.sleep(self.slow)
+        # A run each, so that no process is through before another one has begun.
+        while len({process for process, _, _ in self.trained()}) < self.meet:
+            time.sleep(0.01)
         made = self.folder / f"{digest}-{seed}"
         made.mkdir(exist_ok=True)
         (made / "ids.json").write_text(json.dumps(pool.ids))
@@ -133,10 +136,10 @@ def scored(pool: Pool, nulls: int = 0) -> ScoreTable:
     )
 
 
-def work(folder: Path, slow: float = 0.0, seeds: int = 1) -> int:
+def work(folder: Path, meet: int = 1, seeds: int = 1) -> int:
     """Do the study in FOLDER/study; 0."""
     pool = Pool.read(*sorted(folder.glob("*.jsonl")))
-    trainer = FakeTrainer(folder / "checkpoints", slow=slow)
+    trainer = FakeTrainer(folder / "checkpoints", meet=meet)
     design = Design(DESIGN.parts, seeds=tuple(range(seeds)))
     run_study(pool, scored(pool), design, trainer=trainer, grader=FakeGrader(numbers(pool)), folder=folder / "study")
     return 0
@@ -172,7 +175,7 @@ def _killing(at: int) -> None:
     FakeTrainer.train = training  # type: ignore[method-assign]
 
 
-def child(folder: Path, *, workers: int = 1, kill_at_call: int | None = None, slow: float = 0.0, seeds: int = 1) -> dict[str, Any]:
+def child(folder: Path, *, workers: int = 1, kill_at_call: int | None = None, meet: int = 1, seeds: int = 1) -> dict[str, Any]:
     """Fork, work, and kill; how each worker ended and what was said."""
     source, sink = os.pipe()
     processes = []
@@ -183,7 +186,7 @@ def child(folder: Path, *, workers: int = 1, kill_at_call: int | None = None, sl
                 os.dup2(sink, 2)
                 if kill_at_call is not None:
                     _killing(kill_at_call)
-                os._exit(work(folder, slow, seeds))
+                os._exit(work(folder, meet, seeds))
             except BaseException:
                 import traceback
 

@@ -9,7 +9,7 @@ from instructsel.adapters.lm_eval.own_task import write_task
 from instructsel.adapters.lm_eval.results import read_results
 from instructsel.adapters.lm_eval.suites import SUITES
 from instructsel.adapters.recipe import Recipe, recipe
-from instructsel.adapters.rows import to_trl
+from instructsel.adapters.rows import chat_tokenizer, to_trl
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.grading.checkpoint import checkpoint_of
 from instructsel.grading.generation import Generator
@@ -35,6 +35,7 @@ __all__ = [
     "Responses",
     "RewardGrader",
     "TrlTrainer",
+    "chat_tokenizer",
     "checkpoint_of",
     "read_annotations",
     "read_outputs",

@@ -1,53 +1,40 @@
-"""AlpacaEval: its files, and its own package as a judge."""
+"""AlpacaEval's own package as a judge."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import logging
 import math
 import os
-import sys
-import threading
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final
 
-import orjson
-
-from instructsel.artifact import dump_json, fingerprint
-from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.adapters.alpaca_eval.completions import Completions, CompletionStore, Parser, preference_of, recording, tolerant
+from instructsel.adapters.alpaca_eval.seam import NEEDED_BY, contained, substituted
+from instructsel.artifact import fingerprint
+from instructsel.errors import UsageError
 from instructsel.extras import require
-from instructsel.grading.judge import IDENTICAL, SUSPICIOUS, SWAP_DISAGREES, TIE, Judgment, Judgments, Pair, find_injection_patterns
+from instructsel.grading.judge import (
+    IDENTICAL,
+    SUSPICIOUS,
+    SWAP_DISAGREES,
+    TIE,
+    Judgment,
+    Judgments,
+    Pair,
+    find_injection_patterns,
+)
 from instructsel.grading.outputs import digest_of, distinct
 
-NEEDED_BY: Final = "AlpacaEval"
 FORGED: Final = ("{instruction}", "{output_1}", "{output_2}", "<|im_start|>", "<|im_end|>")
 """What AlpacaEval itself looks for in a prompt after the texts are in it: a text that holds one of these writes the judge's prompt."""
 FORGES: Final = "forges_prompt"
 NO_REPLY: Final = "failed"
-GIVE_UP: Final = 10
-"""Calls of a decoder that raise one after another before no further one is made."""
-
-Completions = Callable[..., Mapping[str, Any]]
-"""alpaca_eval's form: (prompts, **completions_kwargs) → {"completions": […], and more lists of that length}."""
-Parser = Callable[[Any], Sequence[float | None]]
-"""A completion → the preferences it states, 1 for the first output it was shown, 2 for the second."""
-
-
-# Files ----------------------------------------------------------------------------------------------------------------------------
-
-
-# The package ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +42,12 @@ class AlpacaEval:
     """A judge: the alpaca_eval package with one of its annotators, or with one of your own.
 
     Its annotator, prompt, parser and random order of the two outputs are its own; the win rate it states itself is in the record.
-    Around it: completions are kept in `folder` as they come, a line each, and what is there is not asked again; nothing is written
-    into the package; the logging, the environment and scikit-learn's settings are what they were before.
+    Around it: completions are stored in `folder` as they come, a line each, and what is there is not asked again; nothing is
+    written into the package; logging, environment and scikit-learn's settings are restored.
 
-    A pair has no preference for a reason: unparsable, the annotator's parser made nothing of the reply; failed, there was no reply;
+    A pair has no preference for a reason: unparsable, the annotator's parser found no preference in the reply; failed, there was no reply;
     forges_prompt, a text holds one of AlpacaEval's own place holders or ChatML's marks, which it would take for parts of its prompt.
-    An output that speaks to its judge is suspicious.
+    An output that matches a prompt-injection pattern is suspicious.
 
     Source: Dubois et al. 2024, arXiv:2404.04475; alpaca_eval 0.6.6.
 
@@ -70,7 +57,7 @@ class AlpacaEval:
     annotator: str | Path
     """The name of a packaged annotator, or a folder with configs.yaml and its prompt."""
     folder: Path
-    """Where completions are kept."""
+    """Where completions are stored."""
     completions: Completions | None = field(default=None, kw_only=True)
     """Asked in place of the annotator's own decoder; it needs a revision."""
     parser: Parser | None = field(default=None, kw_only=True)
@@ -110,21 +97,16 @@ class AlpacaEval:
                 raise UsageError.named(str(self.annotator), names, noun="annotator")
             yaml = require("yaml", needed_by=NEEDED_BY)
             try:
-                read = yaml.safe_load(file.read_text(encoding="utf-8"))
+                configs = yaml.safe_load(file.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
                 raise UsageError(f"{file} cannot be read: {str(error).splitlines()[0]}", fix="Write it as AlpacaEval's own.") from error
-        if not isinstance(read, dict) or not read or not all(isinstance(each, dict) for each in read.values()):
+        if not isinstance(configs, dict) or not configs or not all(isinstance(config, dict) for config in configs.values()):
             raise UsageError(f"{file} names no annotator.", fix="Write it as AlpacaEval's own.")
-        found: dict[str, dict[str, Any]] = {}
-        for name, config in read.items():
-            prompt = folder.parent / str(config.get("prompt_template", ""))
-            text = prompt.read_text(encoding="utf-8") if prompt.is_file() else str(config.get("prompt_template", ""))
-            found[str(name)] = {**config, "prompt_template": text}
-        return found
+        return {str(name): {**config, "prompt_template": _prompt(folder, config)} for name, config in configs.items()}
 
     @cached_property
-    def _place(self) -> str:
-        """How alpaca_eval is told of the configuration."""
+    def _config_name(self) -> str:
+        """What alpaca_eval calls the configuration."""
         local = Path(self.annotator)
         return str(local.resolve()) if (local / "configs.yaml").is_file() else str(self.annotator)
 
@@ -141,18 +123,20 @@ class AlpacaEval:
     @cached_property
     def _identity(self) -> dict[str, Any]:
         configs = self._configs
-        asked = [config.get("completions_kwargs") or {} for config in configs.values()]
-        models = [str(kwargs.get("model_name", name)) for name, kwargs in zip(configs, asked, strict=True)]
-        own = {"completions": self.completions, "parser": self.parser}
+        arguments = [config.get("completions_kwargs") or {} for config in configs.values()]
+        models = [str(kwargs.get("model_name", name)) for name, kwargs in zip(configs, arguments, strict=True)]
+        functions = {"completions": self.completions, "parser": self.parser}
         return {
             "kind": "alpaca_eval",
-            "name": Path(self._place).name,
+            "name": Path(self._config_name).name,
             "revision": self.revision,
             "model": {"name": "+".join(models), "revision": self.revision},
-            "temperature": [kwargs.get("temperature") for kwargs in asked],
+            "temperature": [kwargs.get("temperature") for kwargs in arguments],
             "prompt": fingerprint([config["prompt_template"] for config in configs.values()]),
             "config": hashlib.blake2b(json.dumps(configs, sort_keys=True, default=str).encode(), digest_size=16).hexdigest(),
-            "functions": {name: f"{made.__module__}.{_called(made)}" for name, made in own.items() if made is not None},
+            "functions": {
+                name: f"{function.__module__}.{_qualified_name(function)}" for name, function in functions.items() if function is not None
+            },
             "orders": "both" if self.both_orders else "random",
             "seed": self.seed,
             "version": version("alpaca_eval"),
@@ -160,7 +144,7 @@ class AlpacaEval:
 
     @property
     def digests(self) -> frozenset[str]:
-        """None: what weights stand behind a name, alpaca_eval does not say."""
+        """Empty: which weights stand behind a name, alpaca_eval does not say."""
         return frozenset()
 
     def judge(self, pairs: Sequence[Pair]) -> Judgments:
@@ -178,256 +162,139 @@ class AlpacaEval:
         sound = [pair for pair in pairs if pair.instruction not in forged]
         # By their digests: a prompt of several pairs holds the same ones, whatever order they came in.
         sound.sort(key=lambda pair: digest_of(pair.instruction))
-        kept = _Completions(self.folder, {key: value for key, value in identity.items() if key != "orders"})
+        store = CompletionStore(
+            self.folder,
+            {key: value for key, value in identity.items() if key != "orders"},
+            at_a_time=self.at_a_time,
+            workers=self.workers,
+        )
         with contained():
-            forward, first = self._annotated(sound, kept)
-            swapped, second = (
-                self._annotated([replace(pair, reference=pair.output, output=pair.reference) for pair in sound], kept)
+            forward, figures = self._annotated(sound, store)
+            swapped, swapped_figures = (
+                self._annotated([replace(pair, reference=pair.output, output=pair.reference) for pair in sound], store)
                 if self.both_orders
                 else ({}, None)
             )
         rows = [self._judged(pair, forward, swapped, forged=pair.instruction in forged) for pair in pairs]
         record = {
-            "alpaca_eval": first,
-            "alpaca_eval_swapped": second,
-            "asked": kept.asked,
-            "known": kept.known,
-            "damaged": kept.damaged,
-            "errors": dict(sorted(kept.errors.items())),
+            "alpaca_eval": figures,
+            "alpaca_eval_swapped": swapped_figures,
+            "asked": store.asked,
+            "known": store.known,
+            "damaged": store.damaged,
+            "errors": dict(sorted(store.errors.items())),
         }
         return Judgments(identity, tuple(rows), record)
 
-    def _judged(self, pair: Pair, forward: _Found, swapped: _Found, *, forged: bool) -> Judgment:
-        found = tuple(f"{side}:{sign}" for side in ("output", "reference") for sign in find_injection_patterns(getattr(pair, side)))
-        flags = (*((IDENTICAL,) if pair.output == pair.reference else ()), *((SUSPICIOUS,) if found else ()))
+    def _judged(self, pair: Pair, forward: _Annotations, swapped: _Annotations, *, forged: bool) -> Judgment:
+        injections = tuple(f"{side}:{name}" for side in ("output", "reference") for name in find_injection_patterns(getattr(pair, side)))
+        flags = (*((IDENTICAL,) if pair.output == pair.reference else ()), *((SUSPICIOUS,) if injections else ()))
         if forged:
-            return Judgment(pair.instruction, None, FORGES, flags=flags, injection_patterns=found)
-        one, why, digest = forward[pair.instruction]
-        judged = Judgment(pair.instruction, one, why, one, None, flags, found, (digest,) if digest else ())
+            return Judgment(pair.instruction, None, FORGES, flags=flags, injection_patterns=injections)
+        first = forward[pair.instruction]
+        digests = (first.digest,) if first.digest else ()
+        judgment = Judgment(pair.instruction, first.preference, first.reason, first.preference, None, flags, injections, digests)
         if not self.both_orders:
-            return judged
-        other, reason, second = swapped[pair.instruction]
-        other = None if other is None else 3.0 - other
-        judged = replace(judged, swapped=other, digests=(digest, second))
-        if one is None or other is None:
-            return replace(judged, preference=None, reason=why or reason)
-        disagrees = (SWAP_DISAGREES,) if (one - TIE) * (other - TIE) < 0 else ()
-        return replace(judged, preference=(one + other) / 2, flags=(*disagrees, *flags))
+            return judgment
+        second = swapped[pair.instruction]
+        other = None if second.preference is None else 3.0 - second.preference
+        judgment = replace(judgment, swapped=other, digests=(first.digest, second.digest))
+        if first.preference is None or other is None:
+            return replace(judgment, preference=None, reason=first.reason or second.reason)
+        disagrees = (SWAP_DISAGREES,) if (first.preference - TIE) * (other - TIE) < 0 else ()
+        return replace(judgment, preference=(first.preference + other) / 2, flags=(*disagrees, *flags))
 
-    def _annotated(self, pairs: Sequence[Pair], kept: _Completions) -> tuple[_Found, dict[str, Any] | None]:
-        """Preference, reason and digest by instruction, and the package's own win rate."""
+    def _annotated(self, pairs: Sequence[Pair], store: CompletionStore) -> tuple[_Annotations, dict[str, Any] | None]:
+        """The annotation of each pair by instruction, and the package's own win rate."""
         if not pairs:
             return {}, None
+        prompts: dict[str, list[str]] = {}
+        board, rows = self._evaluated(pairs, store, prompts)
+        preferences = {str(row["instruction"]): preference_of(row.get("preference")) for row in rows}
+        failed = {instruction for prompt in store.failed for instruction in prompts.get(prompt, ())}
+        digests = {
+            instruction: store.digests[prompt]
+            for prompt, instructions in prompts.items()
+            if prompt in store.digests
+            for instruction in instructions
+        }
+        annotations: _Annotations = {}
+        for pair in pairs:
+            preference = preferences.get(pair.instruction)
+            reason = None if preference is not None else NO_REPLY if pair.instruction in failed else "unparsable"
+            annotations[pair.instruction] = _Annotation(preference, reason, digests.get(pair.instruction, ""))
+        figures = board.loc["model"].to_dict()
+        return annotations, {str(name): _json_value(value) for name, value in figures.items()}
+
+    def _evaluated(self, pairs: Sequence[Pair], store: CompletionStore, prompts: dict[str, list[str]]) -> tuple[Any, Any]:
+        """The package's leaderboard and annotations; `prompts` is filled with the instructions of each prompt."""
         main = require("alpaca_eval.main", needed_by=NEEDED_BY)
         metrics = require("alpaca_eval.metrics", needed_by=NEEDED_BY)
         annotators = require("alpaca_eval.annotators", needed_by=NEEDED_BY)
-        prompts: dict[str, list[str]] = {}
-        mine = self
+        judge = self
+        with ExitStack() as seams:
 
-        class Annotator(annotators.PairwiseAnnotator):  # type: ignore[misc, name-defined]
-            """The package's annotator, whose decoder keeps what it gets."""
+            class Annotator(annotators.PairwiseAnnotator):  # type: ignore[misc, name-defined]
+                """The package's annotator, whose decoder stores what it gets."""
 
-            def __init__(self, **asked: Any) -> None:
-                super().__init__(**asked)
-                for name, single in self.annotators.items():
-                    single.fn_completions = kept.asking(name, mine.completions or single.fn_completions, mine)
-                    single.fn_completion_parser = _parsing(mine.parser or single.fn_completion_parser, single.batch_size)
-                    single._make_prompts = _noting(single._make_prompts, single.batch_size, prompts)
+                def __init__(self, **settings: Any) -> None:
+                    super().__init__(**settings)
+                    for name, single in self.annotators.items():
+                        replacement = substituted(
+                            single,
+                            fn_completions=store.storing(name, judge.completions or single.fn_completions),
+                            fn_completion_parser=tolerant(judge.parser or single.fn_completion_parser, single.batch_size),
+                            _make_prompts=recording(single._make_prompts, single.batch_size, prompts),
+                        )
+                        seams.enter_context(replacement)
 
-        def rate(annotations: Any, **_: Any) -> dict[str, Any]:
-            found = [each for each in annotations if _stated_by_package(each.get("preference")) is not None]
-            return dict(metrics.get_winrate(found)) if found else {"win_rate": None, "standard_error": None, "n_total": 0}
+            def win_rate(annotations: Any, **_: Any) -> dict[str, Any]:
+                known = [row for row in annotations if preference_of(row.get("preference")) is not None]
+                return dict(metrics.get_winrate(known)) if known else {"win_rate": None, "standard_error": None, "n_total": 0}
 
-        board, annotations = main.evaluate(
-            model_outputs=[{"instruction": pair.instruction, "output": pair.output, "generator": "model"} for pair in pairs],
-            reference_outputs=[{"instruction": pair.instruction, "output": pair.reference, "generator": "reference"} for pair in pairs],
-            annotators_config=self._place,
-            name="model",
-            output_path=None,
-            precomputed_leaderboard=None,
-            is_cache_leaderboard=False,
-            is_return_instead_of_print=True,
-            fn_metric=rate,
-            sort_by="win_rate",
-            annotation_kwargs={"chunksize": None},
-            Annotator=Annotator,
-            seed=self.seed,
-            # Its own cache is written in place (a kill leaves half a file), takes a failure for an answer, and does not know its judge.
-            caching_path=None,
-        )
-        said = {str(each["instruction"]): _stated_by_package(each.get("preference")) for each in annotations}
-        failed = {instruction for prompt in kept.failed for instruction in prompts.get(prompt, ())}
-        digests = {
-            instruction: kept.digests[prompt] for prompt, asked in prompts.items() if prompt in kept.digests for instruction in asked
-        }
-        found: _Found = {}
-        for pair in pairs:
-            preference = said.get(pair.instruction)
-            reason = None if preference is not None else NO_REPLY if pair.instruction in failed else "unparsable"
-            found[pair.instruction] = preference, reason, digests.get(pair.instruction, "")
-        row = board.loc["model"].to_dict()
-        return found, {str(name): _plain(value) for name, value in row.items()}
+            evaluated: tuple[Any, Any] = main.evaluate(
+                model_outputs=[{"instruction": pair.instruction, "output": pair.output, "generator": "model"} for pair in pairs],
+                reference_outputs=[{"instruction": pair.instruction, "output": pair.reference, "generator": "reference"} for pair in pairs],
+                annotators_config=self._config_name,
+                name="model",
+                output_path=None,
+                precomputed_leaderboard=None,
+                is_cache_leaderboard=False,
+                is_return_instead_of_print=True,
+                fn_metric=win_rate,
+                sort_by="win_rate",
+                annotation_kwargs={"chunksize": None},
+                Annotator=Annotator,
+                seed=self.seed,
+                # Its own cache is written in place (a kill leaves half a file), takes a failure for a reply, and does not know its judge.
+                caching_path=None,
+            )
+            return evaluated
 
 
-_Found = dict[str, tuple[float | None, str | None, str]]
-"""Instruction → preference, reason, digest of the raw completion."""
+@dataclass(frozen=True)
+class _Annotation:
+    """What the package makes of one pair."""
+
+    preference: float | None
+    reason: str | None
+    """Why there is no preference."""
+    digest: str
+    """Of the raw completion."""
 
 
-class _Failed:
-    """Stands where a completion should: nothing was said."""
+_Annotations = dict[str, _Annotation]
+"""By instruction."""
 
 
-_FAILED: Final = {"completions": _Failed, "completions_all": _Failed}
+def _prompt(folder: Path, config: Mapping[str, Any]) -> str:
+    """The text of an annotator's prompt, which its configuration holds or names a file of."""
+    stated = str(config.get("prompt_template", ""))
+    file = folder.parent / stated
+    return file.read_text(encoding="utf-8") if file.is_file() else stated
 
 
-class _Completions:
-    """Completions on disk as they come, a line each: what is paid is never asked again, whatever stops the run."""
-
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self.asked = 0
-        self.known = 0
-        self.damaged = 0
-        self.errors: Counter[str] = Counter()
-        self.failed: set[str] = set()
-        self.digests: dict[str, str] = {}
-        self._in_a_row = 0
-        self._lock = threading.Lock()
-        self._found: dict[str, dict[str, Any]] = {}
-        # One file for each judge: judgments of two never meet.
-        self._path = Path(folder) / f"alpaca_eval-{fingerprint(dict(identity))}.jsonl"
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            data = self._path.read_bytes() if self._path.exists() else b""
-            if data and not data.endswith(b"\n"):
-                # Whoever wrote the last line was killed at it; the next one must not become a part of it.
-                self._append(b"\n")
-        except OSError as error:
-            raise EnvironmentFault(f"{folder} cannot be used: {error.strerror or error}.", fix="Name another folder.") from error
-        for line in filter(None, data.split(b"\n")):
-            try:
-                found = orjson.loads(line)
-                if found["check"] != fingerprint(found["said"], size=8):
-                    raise ValueError
-                self._found.setdefault(found["said"]["prompt"], found["said"]["completion"])
-            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-                self.damaged += 1
-
-    def asking(self, name: str, decoder: Completions, judge: AlpacaEval) -> Completions:
-        """The decoder, asked only for what is not known, some prompts at a time."""
-
-        def asked(prompts: Sequence[str], **kwargs: Any) -> Mapping[str, Any]:
-            keys = [digest_of(f"{name}\0{prompt}") for prompt in prompts]
-            waiting = [at for at, key in enumerate(keys) if key not in self._found]
-            self.known += len(prompts) - len(waiting)
-            groups = [waiting[start : start + judge.at_a_time] for start in range(0, len(waiting), judge.at_a_time)]
-
-            ended = threading.Event()
-
-            def one(group: list[int]) -> None:
-                if ended.is_set() or self._in_a_row >= GIVE_UP:
-                    return
-                try:
-                    columns = _said(decoder, [prompts[at] for at in group], kwargs)
-                except Exception as error:
-                    # Whatever a decoder raises, these prompts got no reply; what was said before stays said. Its words may hold a key.
-                    with self._lock:
-                        self.errors[type(error).__name__] += 1
-                        self._in_a_row += 1
-                    return
-                except BaseException:
-                    ended.set()
-                    raise
-                self._in_a_row = 0
-                for place, at in enumerate(group):
-                    self._keep(keys[at], {column: values[place] for column, values in columns.items()})
-
-            threads = ThreadPoolExecutor(judge.workers)
-            try:
-                for future in [threads.submit(one, group) for group in groups]:
-                    future.result()
-            finally:
-                threads.shutdown(wait=True, cancel_futures=True)
-            found = [self._found.get(key) for key in keys]
-            for prompt, each in zip(prompts, found, strict=True):
-                if each is None:
-                    self.failed.add(prompt)
-                else:
-                    self.digests[prompt] = digest_of(json.dumps(each, sort_keys=True, default=str))
-            columns = sorted({"completions", *itertools.chain.from_iterable(each for each in found if each is not None)})
-            return {column: [_FAILED.get(column, math.nan) if each is None else each.get(column) for each in found] for column in columns}
-
-        return asked
-
-    def _keep(self, key: str, completion: dict[str, Any]) -> None:
-        # As JSON gives it back, so that a completion is the same now and on the next day.
-        completion = json.loads(json.dumps(completion, default=str))
-        said = {"prompt": key, "completion": completion}
-        with self._lock:
-            self.asked += 1
-            if completion["completions"] in (None, ""):
-                # Where a server goes on failing, the package's decoder writes nothing for a reply.
-                return
-            self._found[key] = completion
-            self._append(dump_json({"said": said, "check": fingerprint(said, size=8)}) + b"\n")
-
-    def _append(self, line: bytes) -> None:
-        try:
-            with open(self._path, "ab", buffering=0) as file:
-                file.write(line)
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise EnvironmentFault(f"{self._path} cannot be written: {error.strerror or error}.", fix="Free some space.") from error
-
-
-def _said(decoder: Completions, prompts: list[str], kwargs: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What a decoder says to some prompts, by column.
-
-    Raises:
-        ValueError: a column has another number of entries than there are prompts.
-    """
-    said = decoder(prompts, **kwargs)
-    columns = {str(column): list(values) for column, values in said.items() if isinstance(values, list | tuple)}
-    if "completions" not in columns or any(len(values) != len(prompts) for values in columns.values()):
-        raise ValueError(f"A decoder gives {len(prompts)} completions for as many prompts.")
-    return columns
-
-
-def _parsing(parser: Parser, size: int) -> Parser:
-    """The parser, which is not asked about what was never said, and whose 0 is a tie."""
-
-    def parsed(completion: Any) -> Sequence[float | None]:
-        if completion is _Failed:
-            return [None] * size
-        return [_stated_by_package(value) for value in parser(completion)]
-
-    return parsed
-
-
-def _noting(make: Callable[..., tuple[list[str], Any]], size: int, prompts: dict[str, list[str]]) -> Callable[..., tuple[list[str], Any]]:
-    """The maker of prompts, which notes whose instructions are in each."""
-
-    def made(*asked: Any, **kwargs: Any) -> tuple[list[str], Any]:
-        texts, frame = make(*asked, **kwargs)
-        instructions = [str(text) for text in frame["instruction"]] if texts else []
-        for at, text in enumerate(texts):
-            prompts[text] = instructions[at * size : (at + 1) * size]
-        return texts, frame
-
-    return made
-
-
-def _stated_by_package(value: Any) -> float | None:
-    """A preference in [1, 2]; None for anything else, which the package would stop at or count."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    if number == 0:
-        return TIE
-    return number if 1 <= number <= 2 else None
-
-
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """A cell of a frame as JSON has it."""
     if value is None or isinstance(value, str):
         return value
@@ -441,51 +308,8 @@ def _texts(pair: Pair) -> tuple[str, str, str]:
     return pair.instruction, pair.reference, pair.output
 
 
-def _called(made: Any) -> str:
-    return str(getattr(made, "__qualname__", type(made).__qualname__))
-
-
-@contextmanager
-def contained() -> Iterator[None]:
-    """What alpaca_eval does to the process it is imported in, undone: logging, environment, scikit-learn's settings, progress bars."""
-    root, before, environment = logging.getLogger(), logging.root.manager.disable, dict(os.environ)
-    level, handlers = root.level, list(root.handlers)
-    learn = sys.modules.get("sklearn")
-    settings = learn.get_config() if learn is not None else None
-    logging.disable(logging.CRITICAL)
-    drawn: Any = None
-    module: Any = None
-    try:
-        module = _utils()
-        drawn, module.tqdm = module.tqdm, SimpleNamespace(tqdm=lambda each, **_: each)
-        yield
-    finally:
-        if drawn is not None:
-            module.tqdm = drawn
-        logging.disable(before)
-        root.setLevel(level)
-        root.handlers[:] = handlers
-        for key in set(os.environ) - set(environment):
-            # Out of a .env file that the package reads on import, from any folder above its own.
-            del os.environ[key]
-        learn = sys.modules.get("sklearn")
-        if learn is not None:
-            learn.set_config(**(settings if settings is not None else {"enable_metadata_routing": False}))
-
-
-def _utils() -> Any:
-    try:
-        with warnings.catch_warnings():
-            # That pkg_resources goes away is known: the package is pinned, and so is what it needs.
-            warnings.simplefilter("ignore")
-            return require("alpaca_eval.utils", needed_by=NEEDED_BY)
-    except ModuleNotFoundError as error:
-        if error.name != "pkg_resources":
-            raise
-        raise EnvironmentFault(
-            "alpaca_eval 0.6.6 needs pkg_resources, which setuptools has no more since 82.",
-            fix="Install it with: pip install 'instructsel[alpaca]'",
-        ) from error
+def _qualified_name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 __all__ = ["AlpacaEval"]

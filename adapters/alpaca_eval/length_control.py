@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from instructsel.adapters.alpaca_eval.files import OFFICIAL, OFFICIAL_DIGEST
-from instructsel.adapters.alpaca_eval.judge import NEEDED_BY, contained
+from instructsel.adapters.alpaca_eval.seam import NEEDED_BY, contained, substituted
 from instructsel.artifact import fingerprint
 from instructsel.errors import ScoresError, UsageError
 from instructsel.extras import require
@@ -65,10 +65,8 @@ def official_length_control(rows: Sequence[Mapping[str, Any]], files: str | Path
         frame = require("pandas", needed_by=NEEDED_BY).DataFrame([{key: row.get(key) for key in keys} for row in rows])
         if frame["preference"].isna().all():
             return None
-        before = glm.hf_hub_download
-        glm.hf_hub_download = lambda **_: str(path)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), substituted(glm, hf_hub_download=lambda **_: str(path)):
                 warnings.simplefilter("ignore")
                 # Only its weights and preferences, which it would write into the package.
                 found = glm.get_length_controlled_winrate(
@@ -77,8 +75,6 @@ def official_length_control(rows: Sequence[Mapping[str, Any]], files: str | Path
         except (KeyError, ValueError, AssertionError, ArithmeticError):
             # Its fit does not come out for every set of preferences; then there is no such win rate, and everything else stands.
             return None
-        finally:
-            glm.hf_hub_download = before
     return {"win_rate": float(found["length_controlled_winrate"]), "standard_error": float(found["lc_standard_error"])}
 
 

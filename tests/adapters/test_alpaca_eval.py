@@ -17,8 +17,9 @@ import pandas as pd
 import pytest
 
 from instructsel.adapters.alpaca_eval.files import read_annotations, read_leaderboard, read_outputs, write_annotations, write_outputs
-from instructsel.adapters.alpaca_eval.judge import AlpacaEval, contained
+from instructsel.adapters.alpaca_eval.judge import AlpacaEval
 from instructsel.adapters.alpaca_eval.length_control import official_length_control
+from instructsel.adapters.alpaca_eval.seam import contained, substituted
 from instructsel.artifact import manifest_path
 from instructsel.commands._arms import incomplete, read_finished
 from instructsel.errors import PoolError, ScoresError, UsageError
@@ -466,6 +467,24 @@ import sklearn
 assert "alpaca_eval" in sys.modules and logging.getLogger().level == logging.WARNING and not logging.getLogger().handlers
 assert dict(os.environ) == before and not sklearn.get_config()["enable_metadata_routing"]
 """
+
+
+def test_a_function_of_the_package_is_replaced_for_a_block_and_restored_after_an_error() -> None:
+    class Decoder:
+        def complete(self) -> str:
+            return "theirs"
+
+    decoder = Decoder()
+
+    def fail() -> str:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError), substituted(decoder, complete=fail):
+        decoder.complete()
+    assert decoder.complete() == "theirs"
+    # A release that renamed the function must not pass unseen.
+    with pytest.raises(AttributeError), substituted(decoder, completions=lambda: "ours"):
+        pass
 
 
 def test_the_first_import_of_the_package_changes_nothing_in_the_process(package: Any, tmp_path: Path) -> None:

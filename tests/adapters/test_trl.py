@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from instructsel import Pool
-from instructsel.adapters import to_trl
+from instructsel.adapters import chat_tokenizer, to_trl
+from instructsel.grading.chat import ChatTemplate
+from tests import tiny
 
 
 def test_trl_gets_prompts_and_completions_and_nothing_else(tmp_path: Path) -> None:
@@ -26,3 +28,25 @@ def test_trl_gets_prompts_and_completions_and_nothing_else(tmp_path: Path) -> No
     assert by_length[0] == {"prompt": [{"role": "user", "content": "1+1"}], "completion": [{"role": "assistant", "content": "2"}]}
     assert [turn["role"] for turn in by_length[1]["prompt"]] == ["user", "assistant", "tool"]
     assert by_length[1]["completion"] == [{"role": "assistant", "content": "It rains."}]
+
+
+def test_a_base_without_a_chat_template_trains_in_trl_with_the_tokenizer_of_the_hand_off(tmp_path: Path) -> None:
+    trl = pytest.importorskip("trl")
+    base = tiny.causal(tmp_path / "base", "llama")
+    rows = [{"instruction": "why is the sky blue", "output": "it is"}, {"instruction": "the capital of france", "output": "paris"}]
+    (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pool = Pool.read(tmp_path / "pool.jsonl")
+    settings = trl.SFTConfig(str(tmp_path / "out"), max_steps=1, report_to="none", use_cpu=True, bf16=False, disable_tqdm=True)
+    with pytest.raises(ValueError, match="chat_template"):
+        trl.SFTTrainer(str(base), args=settings, train_dataset=to_trl(pool))
+    trainer = trl.SFTTrainer(str(base), args=settings, train_dataset=to_trl(pool), processing_class=chat_tokenizer(str(base)))
+    trainer.train()
+    # TRL trains on the tokens, and the loss tokens, that TrlTrainer would.
+    expected = list(ChatTemplate.load(base).encode_all(pool.examples()))
+    seen = [trainer.train_dataset[row] for row in range(2)]
+    assert [row["input_ids"] for row in seen] == [encoded.ids for encoded in expected]
+    masks = [row.get("completion_mask") or [int(label != -100) for label in row["labels"]] for row in seen]
+    assert masks == [list(map(int, encoded.loss_mask)) for encoded in expected]
+    # What is saved with the model keeps the template.
+    trainer.save_model(str(tmp_path / "trained"))
+    assert not ChatTemplate.load(tmp_path / "trained").fallback

@@ -14,7 +14,7 @@ from instructsel.grading.judge.clients import JudgeClient, Reply
 from instructsel.grading.judge.injection import find_injection_patterns
 from instructsel.grading.judge.judgments import IDENTICAL, SUSPICIOUS, SWAP_DISAGREES, TIE, Judgment, Judgments, Pair, name_of
 from instructsel.grading.judge.prompt import LABELS, PROMPT_DIGEST, question
-from instructsel.grading.judge.replies import _Kept
+from instructsel.grading.judge.replies import ReplyStore
 from instructsel.grading.outputs import digest_of, distinct
 
 ATTENTION_CHECKS: Final = (
@@ -100,8 +100,8 @@ class PairwiseJudge:
             EnvironmentFault: the folder cannot be written.
         """
         distinct([pair.instruction for pair in pairs], "The set of pairs")
-        kept = _Kept(self.folder, self.client.fingerprint)
-        known = frozenset(kept.replies)
+        store = ReplyStore(self.folder, self.client.fingerprint)
+        known = frozenset(store.replies)
         asked = [(_both(pair) if pair.reference != pair.output else ()) for pair in pairs]
         watched = [_both(Pair(instruction, bad, good)) for instruction, good, bad in self.attention_checks] if any(asked) else []
         texts = {digest_of(text): text for texts in (*asked, *watched) for text in texts}
@@ -109,16 +109,16 @@ class PairwiseJudge:
         waiting = sorted(set(texts) - known)
         guard = _Guard(watched, self.max_failed_attention_checks, name_of(self.fingerprint))
         for key in sorted(set(texts) & known):
-            guard.heard(key, kept.replies[key])
+            guard.heard(key, store.replies[key])
 
         def told(number: int, reply: Reply) -> None:
-            kept.keep(waiting[number], reply)
+            store.add(waiting[number], reply)
             guard.heard(waiting[number], reply)
 
         if waiting:
             self.client.ask([texts[key] for key in waiting], told)
         guard.decide()
-        rows = [_judged(pair, [kept.replies[digest_of(text)] for text in each]) for pair, each in zip(pairs, asked, strict=True)]
+        rows = [_judged(pair, [store.replies[digest_of(text)] for text in each]) for pair, each in zip(pairs, asked, strict=True)]
         return Judgments(
             self.fingerprint,
             tuple(rows),
@@ -126,7 +126,7 @@ class PairwiseJudge:
                 "attention_checks": guard.counts() if self.attention_checks else "none",
                 "asked": len(waiting),
                 "known": len(texts) - len(waiting),
-                "damaged": kept.damaged,
+                "damaged": store.damaged,
                 "served": guard.served,
             },
         )

@@ -19,7 +19,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 def commit() -> str:
     """The commit, with a + where the working tree differs from it."""
     try:
-        found = subprocess.run(
+        process = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.strip()
         changed = subprocess.run(
@@ -27,7 +27,7 @@ def commit() -> str:
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return found + ("+" if changed else "")
+    return process + ("+" if changed else "")
 
 
 def hardware() -> dict[str, Any]:

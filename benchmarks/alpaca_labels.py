@@ -48,7 +48,7 @@ def partial(x: Floats, y: Floats, z: Floats) -> float:
 
 def measured(x: Floats, y: Floats, z: Floats | None, generator: np.random.Generator) -> dict[str, Any]:
     """A rank correlation with its bootstrap interval; examples are drawn, ranks are kept."""
-    columns = [ranks(each) for each in (x, y, *([] if z is None else [z]))]
+    columns = [ranks(column) for column in (x, y, *([] if z is None else [z]))]
     function: Any = correlation if z is None else partial
     draws = []
     for _ in range(DRAWS):
@@ -65,10 +65,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def labels(folder: Path, size: int) -> dict[str, Floats]:
     """Label name → one value a row, NaN where the row has none."""
-    found: dict[str, Floats] = {}
+    columns_by_name: dict[str, Floats] = {}
     for row in read(folder / "scores/alpaca_ds2_llm_ratings_half.jsonl.zst"):
         for name in ("gpt-4o-mini", "llama-3.1-8b-instruct", "mistral-7b-v0.3-instruct"):
-            found.setdefault(f"rating by {name}", np.full(size, np.nan))[row["index"]] = row[name]
+            columns_by_name.setdefault(f"rating by {name}", np.full(size, np.nan))[row["index"]] = row[name]
     external = read(folder / "scores/alpaca_external_labels.jsonl.zst")
     memberships = {
         "AlpaGasus: rated 4.5 or more by Claude": "alpagasus_claude_ge_4_5",
@@ -79,8 +79,8 @@ def labels(folder: Path, size: int) -> dict[str, Floats]:
     for name, key in memberships.items():
         values = np.zeros(size)
         values[[row["index"] for row in external if key in row]] = 1.0
-        found[name] = values
-    return found
+        columns_by_name[name] = values
+    return columns_by_name
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ SEARCHES: dict[str, Callable[[list[str]], np.ndarray]] = {"ours": by_ours, "rens
 
 def template(rows: int) -> list[str]:
     """Texts of one template with one word of their own."""
-    return [" ".join(f"x{row}" if at == 15 else f"w{at}" for at in range(30)) for row in range(rows)]
+    return [" ".join(f"x{row}" if position == 15 else f"w{position}" for position in range(30)) for row in range(rows)]
 
 
 def job(search: str, path: Path) -> dict[str, Any]:

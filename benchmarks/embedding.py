@@ -40,7 +40,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"ours": [], "sentence_transformers": []}
     for _ in range(options.repeats):
         started = time.perf_counter()
-        found = ours.encode(texts)
+        embeddings = ours.encode(texts)
         seconds["ours"].append(time.perf_counter() - started)
         started = time.perf_counter()
         reference = theirs.encode(texts, show_progress_bar=False)
@@ -57,7 +57,7 @@ def main() -> None:
         "median_seconds": medians,
         "rows_per_second": {name: len(texts) / value for name, value in medians.items()},
         "ratio": medians["sentence_transformers"] / medians["ours"],
-        "padding_share": found.report.padding_share,
+        "padding_share": embeddings.report.padding_share,
         "largest_difference_in_fp32": difference,
         "load_average": os.getloadavg()[0],
     }

@@ -28,20 +28,20 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, nargs="+", required=True)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=2)
-    given = parser.parse_args()
-    whole = Pool.read(*map(str, given.rows))
-    pool = whole.sample(min(1000, len(whole)), seed=0)
+    arguments = parser.parse_args()
+    full_pool = Pool.read(*map(str, arguments.rows))
+    pool = full_pool.sample(min(1000, len(full_pool)), seed=0)
     ours = trl._trainer
     seconds: dict[str, list[float]] = {"ours": [], "trl": []}
     losses: dict[str, Any] = {}
     tokens = 0
     with tempfile.TemporaryDirectory() as folder:
-        for turn in range(given.repeats + 1):
+        for turn in range(arguments.repeats + 1):
             for name, chosen in (("trl", lambda library, model: library.SFTTrainer), ("ours", ours)):
                 trl._trainer = chosen
-                steps = 1 if turn == 0 else given.steps
+                steps = 1 if turn == 0 else arguments.steps
                 trainer = TrlTrainer(
-                    str(given.base), recipe("tiny", steps=steps), Path(folder) / f"{name}{turn}", device="cpu", save_every=math.inf
+                    str(arguments.base), recipe("tiny", steps=steps), Path(folder) / f"{name}{turn}", device="cpu", save_every=math.inf
                 )
                 done = trainer.train(pool, seed=0)
                 if turn:
@@ -51,7 +51,7 @@ def main() -> None:
     apart = max(abs(a - b) for a, b in zip(losses["ours"], losses["trl"], strict=True))
     assert apart < 1e-4, apart
     figures = {
-        "steps": given.steps,
+        "steps": arguments.steps,
         "tokens": tokens,
         "seconds": seconds,
         "ratio": statistics.median(seconds["trl"]) / statistics.median(seconds["ours"]),

@@ -57,8 +57,8 @@ def main() -> None:
     faiss.omp_set_num_threads(2)
     sets: list[np.ndarray] = []
     if options.cache:
-        found = sorted((options.cache / "embeddings").glob("*.npy"), key=lambda path: path.stat().st_size)
-        sets = [vectors_of(path) for path in dict.fromkeys([found[0], found[-1]])]
+        arrays = sorted((options.cache / "embeddings").glob("*.npy"), key=lambda path: path.stat().st_size)
+        sets = [vectors_of(path) for path in dict.fromkeys([arrays[0], arrays[-1]])]
     else:
         drawn = np.random.default_rng(0).normal(size=(options.random or 15_000, 384)).astype(np.float32)
         sets = [drawn / np.linalg.norm(drawn, axis=1, keepdims=True)]

@@ -44,11 +44,11 @@ RULE = {
 
 def vocabulary(rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
     """50,000 words and their cumulative probabilities: function words make three fifths of a text, Zipf the rest."""
-    made: dict[str, None] = {}
-    while len(made) < 50_000:
-        made["".join(SYLLABLES[i] for i in rng.integers(0, len(SYLLABLES), int(rng.integers(1, 4))))] = None
+    vocabulary_words: dict[str, None] = {}
+    while len(vocabulary_words) < 50_000:
+        vocabulary_words["".join(SYLLABLES[i] for i in rng.integers(0, len(SYLLABLES), int(rng.integers(1, 4))))] = None
     common = FUNCTION_WORDS.split()
-    words = [*common, *(word for word in made if word not in common)]
+    words = [*common, *(word for word in vocabulary_words if word not in common)]
     weights = 1 / np.arange(5, len(words) + 5)
     head = len(common)
     weights[:head] *= 0.6 / weights[:head].sum()
@@ -60,10 +60,10 @@ def rows(count: int) -> Iterator[bytes]:
     """The rows, the same for the same count."""
     rng = np.random.default_rng(SEED)
     words, cumulative = vocabulary(rng)
-    whole = np.array(words, dtype=object)
+    word_array = np.array(words, dtype=object)
 
     def texts(lengths: np.ndarray) -> list[str]:
-        drawn = whole[np.minimum(np.searchsorted(cumulative, rng.random(int(lengths.sum()))), len(whole) - 1)].tolist()
+        drawn = word_array[np.minimum(np.searchsorted(cumulative, rng.random(int(lengths.sum()))), len(word_array) - 1)].tolist()
         ends = np.cumsum(lengths).tolist()
         return [" ".join(drawn[end - length : end]).capitalize() + "." for end, length in zip(ends, lengths.tolist(), strict=True)]
 
@@ -74,19 +74,19 @@ def rows(count: int) -> Iterator[bytes]:
         responses = texts(np.clip(rng.lognormal(3.55, 0.85, size), 1, 800).astype(np.int64))
         subjects = texts(rng.integers(4, 25, size))
         kinds, drawn = rng.random(size), rng.integers(0, 1 << 30, (size, 3)).tolist()
-        made: list[tuple[str, str]] = []
+        rows_of_text: list[tuple[str, str]] = []
         for kind, response, subject, (which, place, word) in zip(kinds.tolist(), responses, subjects, drawn, strict=True):
-            if kind < 0.02 and made:
-                pair = made[which % len(made)]
-            elif kind < 0.05 and made:
-                instruction, answer = made[which % len(made)]
+            if kind < 0.02 and rows_of_text:
+                pair = rows_of_text[which % len(rows_of_text)]
+            elif kind < 0.05 and rows_of_text:
+                instruction, answer = rows_of_text[which % len(rows_of_text)]
                 changed = answer.split(" ")
                 changed[place % len(changed)] = words[word % len(words)]
                 pair = instruction, " ".join(changed)
             else:
                 instruction = f"{prompts[which % len(prompts)]}: {subject}" if kind < 0.35 else subject
                 pair = instruction, "" if kind > 0.99 else response
-            made.append(pair)
+            rows_of_text.append(pair)
             yield orjson.dumps({"instruction": pair[0], "input": "", "output": pair[1]}) + b"\n"
 
 
@@ -98,11 +98,11 @@ def peak() -> float:
 
 def digest(path: Path) -> str:
     """Of a file's content."""
-    found = blake2b(digest_size=16)
+    digest = blake2b(digest_size=16)
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
-            found.update(chunk)
-    return found.hexdigest()
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def job(pool_path: Path, out: Path) -> dict[str, Any]:
@@ -125,8 +125,8 @@ def job(pool_path: Path, out: Path) -> dict[str, Any]:
     table = stage("score", lambda: score(pool, ["len", "mtld"], seconds=by_indicator))
     rule = LinearRule.from_dict(RULE)
     chosen = stage("select", lambda: select(pool, table, rule, budget=len(pool) // 50))
-    kept = [pool.position(name) for name in chosen.kept_ids]
-    stage("write rows", lambda: pool.write(out / "selected.jsonl", kept))
+    positions = [pool.position(name) for name in chosen.kept_ids]
+    stage("write rows", lambda: pool.write(out / "selected.jsonl", positions))
     stage("write sidecar", lambda: chosen.write_sidecar(out / "selected.parquet"))
     stage("write table", lambda: table.write(out / "pool.scores.parquet"))
     total = sum(seconds.values())

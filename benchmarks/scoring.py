@@ -86,9 +86,9 @@ def alternating(ways: dict[str, Way], options: Any, *, tolerance: float) -> dict
             started = time.perf_counter()
             values[name] = way()
             seconds[name].append(time.perf_counter() - started)
-    differences = {name: float(np.abs(found - values["ours"]).max()) for name, found in values.items() if name != "ours"}
+    differences = {name: float(np.abs(array - values["ours"]).max()) for name, array in values.items() if name != "ours"}
     assert max(differences.values()) <= tolerance, differences
-    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    medians = {name: statistics.median(runs) for name, runs in seconds.items()}
     return {
         "seconds": seconds,
         "median_seconds": medians,
@@ -104,21 +104,21 @@ def tokenizer(folder: Path, train: list[str], special: list[str], *, pair: bool 
     """A byte-level BPE of 8,000 tokens made from the pool's own text, which stays on this machine."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
         vocab_size=8000, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
-    made.train_from_iterator(train, trainer)
+    bpe.train_from_iterator(train, trainer)
     if pair:
-        ids = [(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
-        made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ids)
+        ids = [(name, bpe.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+        bpe.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ids)
     folder.mkdir(parents=True)
-    made.save(str(folder / "tokenizer.json"))
+    bpe.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": special[0], "eos_token": special[1]})
     )
-    return made
+    return bpe
 
 
 def likelihood(folder: Path, train: list[str], rows: list[tuple[str, str]], options: Any) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def likelihood(folder: Path, train: list[str], rows: list[tuple[str, str]], opti
     transformers.GPT2LMHeadModel(config).save_pretrained(str(place))
     ours = LikelihoodModel.load(str(place), precision="fp32", device="cpu", probe=False)
     assert ours.padded_because is None, ours.padded_because
-    questions = [(context, answer) for asked, answer in rows for context in (asked + "\n", None)]
+    questions = [(context, answer) for instruction, answer in rows for context in (instruction + "\n", None)]
     encoded, begins = ours._encoded(questions)
     sequences = [torch.from_numpy(encoded.sequences[row].astype(np.int64)) for row in range(len(questions))]
     theirs = transformers.GPT2LMHeadModel.from_pretrained(str(place), dtype=torch.float32).eval()
@@ -145,28 +145,28 @@ def likelihood(folder: Path, train: list[str], rows: list[tuple[str, str]], opti
         return float(torch.nn.functional.cross_entropy(logits[:-1].float(), labels[1:], ignore_index=-100))
 
     def one(*, loop: bool = False) -> np.ndarray:
-        found = []
+        scores = []
         with torch.no_grad():
             for row, ids in enumerate(sequences):
                 labels = ids[None].clone()
                 labels[0, : begins[row]] = -100
                 output = theirs(ids[None], labels=labels, output_hidden_states=True)
                 if loop:
-                    for at in range(1, len(ids)):
-                        torch.log_softmax(output.logits[0, at - 1], -1)[ids[at]].item()
-                found.append(float(output.loss))
-        return np.array(found)
+                    for position in range(1, len(ids)):
+                        torch.log_softmax(output.logits[0, position - 1], -1)[ids[position]].item()
+                scores.append(float(output.loss))
+        return np.array(scores)
 
     def padded(size: int) -> np.ndarray:
-        found: list[float] = []
+        scores: list[float] = []
         with torch.no_grad():
             for start in range(0, len(sequences), size):
                 batch = sequences[start : start + size]
                 ids = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)
-                present = torch.nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in batch], batch_first=True)
+                present = torch.nn.utils.rnn.pad_sequence([torch.ones_like(sequence) for sequence in batch], batch_first=True)
                 logits = theirs(ids, attention_mask=present).logits
-                found.extend(losses(logits[number, : len(each)], start + number, each) for number, each in enumerate(batch))
-        return np.array(found)
+                scores.extend(losses(logits[number, : len(sequence)], start + number, sequence) for number, sequence in enumerate(batch))
+        return np.array(scores)
 
     ways: dict[str, Way] = {
         "ours": lambda: ours.answer(questions).values,
@@ -187,19 +187,19 @@ def likelihood(folder: Path, train: list[str], rows: list[tuple[str, str]], opti
 def _rewards(ours: RewardModel, theirs: Any, rows: list[tuple[str, str]], options: Any, *, pad: int) -> dict[str, Any]:
     import torch
 
-    conversations = [[("user", asked), ("assistant", answer)] for asked, answer in rows]
+    conversations = [[("user", instruction), ("assistant", answer)] for instruction, answer in rows]
     assert ours.padded_because is None, ours.padded_because
     sequences = [torch.from_numpy(ours._encode(turns)[0].astype(np.int64)) for turns in conversations]
 
     def padded(size: int) -> np.ndarray:
-        found: list[float] = []
+        rewards: list[float] = []
         with torch.no_grad():
             for start in range(0, len(sequences), size):
                 batch = sequences[start : start + size]
                 ids = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True, padding_value=pad)
-                present = torch.nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in batch], batch_first=True)
-                found.extend(theirs(ids, present).tolist())
-        return np.array(found)
+                present = torch.nn.utils.rnn.pad_sequence([torch.ones_like(sequence) for sequence in batch], batch_first=True)
+                rewards.extend(theirs(ids, present).tolist())
+        return np.array(rewards)
 
     ways: dict[str, Way] = {
         "ours": lambda: ours.score(conversations).values,
@@ -244,8 +244,8 @@ def deberta(folder: Path, train: list[str], rows: list[tuple[str, str]], options
     model.save_pretrained(str(place))
     ours = RewardModel.load(str(place), precision="fp32", device="cpu", probe=False)
     theirs = transformers.DebertaV2ForSequenceClassification.from_pretrained(str(place), dtype=torch.float32).eval()
-    found = _rewards(ours, lambda ids, present: theirs(input_ids=ids, attention_mask=present).logits[:, 0], rows, options, pad=0)
-    return {**found, "layers": 4}
+    reference = _rewards(ours, lambda ids, present: theirs(input_ids=ids, attention_mask=present).logits[:, 0], rows, options, pad=0)
+    return {**reference, "layers": 4}
 
 
 def pythia(folder: Path, train: list[str], rows: list[tuple[str, str]], options: Any) -> dict[str, Any]:
@@ -290,8 +290,8 @@ def unieval(folder: Path, train: list[str], rows: list[tuple[str, str]], options
 
     torch.manual_seed(0)
     place = folder / "t5"
-    made = tokenizer(place, [*train, "Yes No"] * 2, ["<pad>", "</s>", "<unk>"])
-    if len(made.encode("Yes").ids) > 1 or len(made.encode("No").ids) > 1:
+    built_tokenizer = tokenizer(place, [*train, "Yes No"] * 2, ["<pad>", "</s>", "<unk>"])
+    if len(built_tokenizer.encode("Yes").ids) > 1 or len(built_tokenizer.encode("No").ids) > 1:
         print("Yes and No are several tokens of this tokenizer; their first ones are taken")
     size = {"d_model": 64, "d_ff": 128, "num_heads": 4, "d_kv": 16} if options.toy else {"d_model": 1024, "d_ff": 4096, "num_heads": 16}
     config = transformers.T5Config(vocab_size=8000, num_layers=4, decoder_start_token_id=0, **{"d_kv": 64, **size})
@@ -300,25 +300,25 @@ def unieval(folder: Path, train: list[str], rows: list[tuple[str, str]], options
     assert ours.padded_because is None, ours.padded_because
     theirs = transformers.T5ForConditionalGeneration.from_pretrained(str(place), dtype=torch.float32).eval()
     questions: list[Any] = []
-    for asked, answer in rows:
+    for instruction, answer in rows:
         questions.append((_unieval.NATURALNESS, answer, None))
         questions.append((_unieval.UNDERSTANDABILITY, answer, None))
-        questions.append((_unieval.COHERENCE, answer, _unieval.history(asked)))
+        questions.append((_unieval.COHERENCE, answer, _unieval.history(instruction)))
     encoded = ours._encoded(questions)
     sequences = [torch.from_numpy(encoded.sequences[row].astype(np.int64)) for row in range(len(questions))]
     words = list(ours.workers[0].words)
 
     def padded(size: int) -> np.ndarray:
-        found: list[float] = []
+        scores: list[float] = []
         with torch.no_grad():
             for start in range(0, len(sequences), size):
                 batch = sequences[start : start + size]
                 ids = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True)
-                present = torch.nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in batch], batch_first=True)
+                present = torch.nn.utils.rnn.pad_sequence([torch.ones_like(sequence) for sequence in batch], batch_first=True)
                 logits = theirs(input_ids=ids, attention_mask=present, labels=torch.full((len(batch), 1), words[1])).logits[:, 0]
                 likely = torch.softmax(logits.double(), -1)[:, words]
-                found.extend((likely[:, 0] / likely.sum(1)).tolist())
-        return np.array(found)
+                scores.extend((likely[:, 0] / likely.sum(1)).tolist())
+        return np.array(scores)
 
     ways: dict[str, Way] = {
         "ours": lambda: ours.answer(questions).values,
@@ -340,19 +340,19 @@ def knn(folder: Path, train: list[str], rows: list[tuple[str, str]], options: An
     centres = drawn.standard_normal((500, 384))
     vectors = (centres[drawn.integers(0, 500, size)] + 0.7 * drawn.standard_normal((size, 384))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    asked = drawn.choice(size, min(200, size), replace=False)
+    sampled = drawn.choice(size, min(200, size), replace=False)
     index = NearestNeighbors(n_neighbors=7).fit(vectors)
     seconds: dict[str, list[float]] = {"ours": [], "scikit-learn, a row at a time": []}
     for _ in range(options.repeats):
         started = time.perf_counter()
-        found = neighbor_distances(vectors, 6)
+        distances = neighbor_distances(vectors, 6)
         seconds["ours"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        theirs = [float(index.kneighbors(vectors[row : row + 1])[0][0, 6]) for row in asked.tolist()]
-        seconds["scikit-learn, a row at a time"].append((time.perf_counter() - started) * size / len(asked))
-    difference = float(np.abs(found[asked] - np.array(theirs)).max())
+        theirs = [float(index.kneighbors(vectors[row : row + 1])[0][0, 6]) for row in sampled.tolist()]
+        seconds["scikit-learn, a row at a time"].append((time.perf_counter() - started) * size / len(sampled))
+    difference = float(np.abs(distances[sampled] - np.array(theirs)).max())
     assert difference < 1e-3, difference
-    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    medians = {name: statistics.median(runs) for name, runs in seconds.items()}
     name = "scikit-learn, a row at a time"
     return {
         "vectors": size,
@@ -360,7 +360,7 @@ def knn(folder: Path, train: list[str], rows: list[tuple[str, str]], options: An
         "median_seconds": medians,
         "ratio": {name: medians[name] / medians["ours"]},
         "largest_difference": difference,
-        "extrapolated_from_rows": len(asked),
+        "extrapolated_from_rows": len(sampled),
     }
 
 

@@ -42,19 +42,22 @@ DIGITS = (4, 1, 4, 2, 2)
 def rows(seed: int) -> list[dict[str, object]]:
     """Mixtures of the sources, then bins of sorted len and rew."""
     rng = random.Random(seed)
-    made: list[dict[str, object]] = []
+    table: list[dict[str, object]] = []
     for number in range(MIXTURES):
         parts = [rng.random() for _ in SOURCES]
         shares = [part / sum(parts) for part in parts]
-        means = [sum(share * source[at] for share, source in zip(shares, SOURCES.values(), strict=True)) for at in range(len(COLUMNS))]
-        made.append(_row(rng, f"mix-{number:02}", "mixture", shares, means))
+        means = [
+            sum(share * source[position] for share, source in zip(shares, SOURCES.values(), strict=True))
+            for position in range(len(COLUMNS))
+        ]
+        table.append(_row(rng, f"mix-{number:02}", "mixture", shares, means))
     for column, half in ((0, 0.9), (1, 260.0)):
         for number in range(BINS):
             shares = [1 / len(SOURCES)] * len(SOURCES)
-            means = [sum(source[at] for source in SOURCES.values()) / len(SOURCES) for at in range(len(COLUMNS))]
+            means = [sum(source[position] for source in SOURCES.values()) / len(SOURCES) for position in range(len(COLUMNS))]
             means[column] += half * (2 * number / (BINS - 1) - 1)
-            made.append(_row(rng, f"{COLUMNS[column]}-{number}", "bin", shares, means))
-    return made
+            table.append(_row(rng, f"{COLUMNS[column]}-{number}", "bin", shares, means))
+    return table
 
 
 def _row(rng: random.Random, name: str, design: str, shares: list[float], means: list[float]) -> dict[str, object]:
@@ -74,13 +77,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--study", type=Path, default=HERE / "study.csv")
-    given = parser.parse_args()
-    made = rows(given.seed)
-    with given.study.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(made[0]), lineterminator="\n")
+    arguments = parser.parse_args()
+    table = rows(arguments.seed)
+    with arguments.study.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(table[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(made)
-    print(f"{len(made)} observations, seed {given.seed}: {given.study}")
+        writer.writerows(table)
+    print(f"{len(table)} observations, seed {arguments.seed}: {arguments.study}")
 
 
 if __name__ == "__main__":

@@ -28,27 +28,27 @@ REPORT = 25
 def sources(folder: Path) -> list[Path]:
     """Write the sources and two evaluation sets; the sources' files."""
     rows = [json.loads(line) for line in (HERE / "clean.jsonl").read_text(encoding="utf-8").split("\n") if line]
-    kept = [
+    usable = [
         [{"role": turn["role"], "content": turn["content"]} for turn in row["messages"]] for row in rows if row.get("lang", "en") == "en"
     ]
     drawn = random.Random(20260101)
-    drawn.shuffle(kept)
-    held, kept = kept[:HELD_OUT], kept[HELD_OUT:]
-    parts = [kept[number::4] for number in range(4)]
+    drawn.shuffle(usable)
+    held, usable = usable[:HELD_OUT], usable[HELD_OUT:]
+    parts = [usable[number::4] for number in range(4)]
     answers = [turns[-1]["content"] for turns in parts[2]]
-    made = {
+    sources = {
         "clean": parts[0],
         "short": [_answered(turns, " ".join(turns[-1]["content"].split()[:6])) for turns in parts[1]],
-        "mismatched": [_answered(turns, answers[at - 1]) for at, turns in enumerate(parts[2])],
+        "mismatched": [_answered(turns, answers[position - 1]) for position, turns in enumerate(parts[2])],
         "shuffled": [_answered(turns, _shuffled(turns[-1]["content"], drawn)) for turns in parts[3]],
         "evaluation": held[REPORT:],
         "report": held[:REPORT],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for name, conversations in made.items():
+    for name, conversations in sources.items():
         text = "".join(json.dumps({"messages": turns}, ensure_ascii=False) + "\n" for turns in conversations)
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
-    return [folder / f"{name}.jsonl" for name in made if name not in ("evaluation", "report")]
+    return [folder / f"{name}.jsonl" for name in sources if name not in ("evaluation", "report")]
 
 
 def _answered(turns: list[dict[str, str]], answer: str) -> list[dict[str, str]]:
@@ -82,12 +82,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("study-demo"))
     parser.add_argument("--mixtures", type=int, default=24)
     parser.add_argument("--base", type=Path, help="a base model of one's own instead of the toy one")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     begun = time.monotonic()
-    place = given.out
+    place = arguments.out
     files = sources(place / "sources")
-    base = given.base or place / "toybase"
-    if given.base is None and not (base / "tinybase.json").exists():
+    base = arguments.base or place / "toybase"
+    if arguments.base is None and not (base / "tinybase.json").exists():
         run(
             "python",
             HERE.parent / "benchmarks" / "models" / "tinybase" / "train.py",
@@ -101,7 +101,7 @@ def main() -> None:
     run("instructsel", "score", *files, "--indicators", "len,plausibility", "-o", place / "sources.scores.parquet")
     run(
         "instructsel", "study", "plan", *files, "--scores", place / "sources.scores.parquet", "--base", base,
-        "--eval", place / "sources" / "evaluation.jsonl", "-o", place / "study", "--mixtures", str(given.mixtures), "--rows", str(ROWS // 2),
+        "--eval", place / "sources" / "evaluation.jsonl", "-o", place / "study", "--mixtures", str(arguments.mixtures), "--rows", str(ROWS // 2),
         "--preset", "tiny", "--epochs", "2", "--max-length", "512", "--lr", "0.003",
     )  # fmt: skip
     run("instructsel", "study", "run", place / "study")

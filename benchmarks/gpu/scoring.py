@@ -122,12 +122,12 @@ class Words:
         from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
         known = {"<pad>": 0, "<|endoftext|>": 1, "<|prompter|>": 2, "<|assistant|>": 3, "<unk>": 4}
-        made = Tokenizer(models.WordLevel({**known, **{str(n): n for n in range(5, self.vocabulary)}}, "<unk>"))
-        made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        made.add_special_tokens(["<pad>", "<|endoftext|>", "<|prompter|>", "<|assistant|>"])
-        made.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")
+        tokenizer = Tokenizer(models.WordLevel({**known, **{str(n): n for n in range(5, self.vocabulary)}}, "<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        tokenizer.add_special_tokens(["<pad>", "<|endoftext|>", "<|prompter|>", "<|assistant|>"])
+        tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")
         folder.mkdir(parents=True, exist_ok=True)
-        made.save(str(folder / "tokenizer.json"))
+        tokenizer.save(str(folder / "tokenizer.json"))
         (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>"}))
 
     def texts(self, counts: np.ndarray, seed: int) -> list[str]:
@@ -149,13 +149,13 @@ class Busy:
     def _watch(self) -> None:
         while not self.over.wait(0.5):
             try:
-                said = subprocess.run(
+                process = subprocess.run(
                     ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-i", "0"],
                     capture_output=True,
                     text=True,
                     timeout=5,
                 ).stdout
-                self.seen.append(float(said.strip().splitlines()[0]) / 100)
+                self.seen.append(float(process.strip().splitlines()[0]) / 100)
             except (OSError, ValueError, IndexError, subprocess.SubprocessError):
                 return
 
@@ -175,11 +175,11 @@ def timed(work: Callable[[], Any], device: str) -> tuple[Any, float, float | Non
 
     with Busy() as busy:
         started = time.perf_counter()
-        found = work()
+        result = work()
         if device == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started
-    return found, seconds, busy.share
+    return result, seconds, busy.share
 
 
 def run(case: str, device: str, precision: str, toy: bool, rows: int) -> dict[str, Any]:
@@ -189,17 +189,17 @@ def run(case: str, device: str, precision: str, toy: bool, rows: int) -> dict[st
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
         if case == "embed":
-            found = embed(folder, device, precision, toy, rows or (64 if toy else 52_002))
+            measurement = embed(folder, device, precision, toy, rows or (64 if toy else 52_002))
         elif case == "reward":
-            found = reward(folder, device, precision, toy, rows or (48 if toy else 20_000))
+            measurement = reward(folder, device, precision, toy, rows or (48 if toy else 20_000))
         else:
             rows = rows or (48 if toy else {"1.1B": 20_000, "3B": 8_000, "8B": 4_000}[case])
-            found = perplexity(folder, device, precision, TOY if toy else SIZES[case], rows)
+            measurement = perplexity(folder, device, precision, TOY if toy else SIZES[case], rows)
     if device == "cuda":
-        found["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        measurement["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         torch.cuda.reset_peak_memory_stats()
         torch.cuda.empty_cache()
-    return found
+    return measurement
 
 
 def share_of_peak(operations: float, seconds: float, device: str) -> float | None:
@@ -233,14 +233,14 @@ def padded(sequences: list[np.ndarray], forward: Callable[[Any, Any], Any], devi
     import torch
 
     def work() -> np.ndarray:
-        found: list[float] = []
+        losses: list[float] = []
         with torch.inference_mode():
             for start in range(0, len(sequences), size):
-                batch = [torch.from_numpy(each.astype(np.int64)) for each in sequences[start : start + size]]
+                batch = [torch.from_numpy(sequence.astype(np.int64)) for sequence in sequences[start : start + size]]
                 ids = torch.nn.utils.rnn.pad_sequence(batch, batch_first=True).to(device)
-                present = torch.nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in batch], batch_first=True).to(device)
-                found.extend(forward(ids, present).float().cpu().tolist())
-        return np.array(found)
+                present = torch.nn.utils.rnn.pad_sequence([torch.ones_like(sequence) for sequence in batch], batch_first=True).to(device)
+                losses.extend(forward(ids, present).float().cpu().tolist())
+        return np.array(losses)
 
     return work
 
@@ -288,15 +288,15 @@ def embed(folder: Path, device: str, precision: str, toy: bool, rows: int) -> di
     encoder = Encoder.load(str(folder), precision=precision, device=device, max_length=256)
     texts = words.texts(lengths(rows, median=85), 1)
     encoder.encode(texts[:64])
-    found, seconds, busy = timed(lambda: encoder.encode(texts), device)
+    embeddings, seconds, busy = timed(lambda: encoder.encode(texts), device)
     parameters = 12 * config.num_hidden_layers * config.hidden_size**2
     ours = figures(
         "embeddings of MiniLM's shape, tokenizing included",
-        found.report,
+        embeddings.report,
         rows,
         seconds,
         busy,
-        2.0 * parameters * found.report.tokens,
+        2.0 * parameters * embeddings.report.tokens,
         device,
     )
     return {**ours, "precision": encoder.precision}
@@ -331,25 +331,25 @@ def reward(folder: Path, device: str, precision: str, toy: bool, rows: int) -> d
     )
     del body, state
     model = RewardModel.load(str(folder), precision=precision, device=device, probe=False)
-    asked, said = words.texts(lengths(rows, median=20), 1), words.texts(lengths(rows, median=58), 2)
-    conversations = [[("user", a), ("assistant", b)] for a, b in zip(asked, said, strict=True)]
+    prompts, responses = words.texts(lengths(rows, median=20), 1), words.texts(lengths(rows, median=58), 2)
+    conversations = [[("user", a), ("assistant", b)] for a, b in zip(prompts, responses, strict=True)]
     model.score(conversations[:64])
-    found, seconds, busy = timed(lambda: model.score(conversations), device)
+    rewards, seconds, busy = timed(lambda: model.score(conversations), device)
     parameters = 12 * config.num_hidden_layers * width**2
     ours = figures(
         "rewards of Pythia-1.4B's shape, tokenizing included",
-        found.report,
+        rewards.report,
         rows,
         seconds,
         busy,
-        2.0 * parameters * found.report.tokens,
+        2.0 * parameters * rewards.report.tokens,
         device,
     )
     few = conversations[: max(32, rows // 8)]
     sequences = [model._encode(turns)[0] for turns in few]
-    plain = model.workers[0]
-    plain.model.body.set_attn_implementation("sdpa")
-    forward = padded(sequences, lambda ids, present: plain.model(ids, present), device)
+    network = model.workers[0]
+    network.model.body.set_attn_implementation("sdpa")
+    forward = padded(sequences, lambda ids, present: network.model(ids, present), device)
     forward()
     theirs, slow, _ = timed(forward, device)
     return {
@@ -358,14 +358,14 @@ def reward(folder: Path, device: str, precision: str, toy: bool, rows: int) -> d
         "batches_are": model.padded_because or "packed",
         "padded_rows_per_second": len(few) / slow,
         "ratio_to_padded": (rows / seconds) / (len(few) / slow),
-        "largest_difference": float(np.abs(theirs - found.values[: len(few)]).max()),
+        "largest_difference": float(np.abs(theirs - rewards.values[: len(few)]).max()),
         "tolerance": tolerance(
             model.precision,
             layers=config.num_hidden_layers,
             reduction=max(4 * width, max(map(len, sequences))),
             magnitude=float(np.sqrt(np.mean(theirs**2))),
         ),
-        "standard_deviation_of_values": float(found.values.std()),
+        "standard_deviation_of_values": float(rewards.values.std()),
     }
 
 
@@ -387,37 +387,37 @@ def perplexity(folder: Path, device: str, precision: str, size: dict[str, int], 
     model.save_pretrained(str(folder), max_shard_size="40GB")
     del model
     loaded = LikelihoodModel.load(str(folder), precision=precision, device=device, probe=False)
-    asked, said = words.texts(lengths(rows, median=20), 1), words.texts(lengths(rows, median=58), 2)
-    questions: list[Any] = list(zip(asked, said, strict=True))
+    prompts, responses = words.texts(lengths(rows, median=20), 1), words.texts(lengths(rows, median=58), 2)
+    questions: list[Any] = list(zip(prompts, responses, strict=True))
     loaded.answer(questions[:64])
-    found, seconds, busy = timed(lambda: loaded.answer(questions), device)
+    model_answers, seconds, busy = timed(lambda: loaded.answer(questions), device)
     heads = size["num_attention_heads"]
     per_layer = (
         size["hidden_size"] ** 2 * (2 + 2 * size["num_key_value_heads"] / heads) + 3 * size["hidden_size"] * size["intermediate_size"]
     )
-    answers = sum(len(text.split()) for text in said)
+    answers = sum(len(text.split()) for text in responses)
     operations = (
-        2.0 * per_layer * size["num_hidden_layers"] * found.report.tokens + 2.0 * size["hidden_size"] * size["vocab_size"] * answers
+        2.0 * per_layer * size["num_hidden_layers"] * model_answers.report.tokens + 2.0 * size["hidden_size"] * size["vocab_size"] * answers
     )
-    ours = figures("perplexity given the instruction, tokenizing included", found.report, rows, seconds, busy, operations, device)
+    ours = figures("perplexity given the instruction, tokenizing included", model_answers.report, rows, seconds, busy, operations, device)
     few = max(32, rows // 8)
     encoded, begins = loaded._encoded(questions[:few])
     sequences = [encoded.sequences[row] for row in range(few)]
-    plain = loaded.workers[0].model
-    plain.set_attn_implementation("sdpa")
+    network = loaded.workers[0].model
+    network.set_attn_implementation("sdpa")
 
     squares: list[float] = []
 
     def losses(ids: Any, present: Any) -> Any:
         first = losses.row  # type: ignore[attr-defined]
         losses.row += len(ids)  # type: ignore[attr-defined]
-        logits = plain(input_ids=ids, attention_mask=present, use_cache=False).logits[:, :-1].float()
+        logits = network(input_ids=ids, attention_mask=present, use_cache=False).logits[:, :-1].float()
         if not losses.timed:  # type: ignore[attr-defined]
             squares.append(float(logits.square().mean()))
-        each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+        token_losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         begin = torch.from_numpy(begins[first : first + len(ids)]).to(ids.device)
         wanted = (torch.arange(1, ids.shape[1], device=ids.device)[None] >= begin[:, None]) & (present[:, 1:] == 1)
-        return (each * wanted).sum(1) / wanted.sum(1)
+        return (token_losses * wanted).sum(1) / wanted.sum(1)
 
     def work() -> np.ndarray:
         losses.row = 0  # type: ignore[attr-defined]
@@ -433,7 +433,7 @@ def perplexity(folder: Path, device: str, precision: str, size: dict[str, int], 
         "batches_are": loaded.padded_because or "packed",
         "padded_rows_per_second": few / slow,
         "ratio_to_padded": (rows / seconds) / (few / slow),
-        "largest_difference": float(np.abs(theirs - found.values[:few]).max()),
+        "largest_difference": float(np.abs(theirs - model_answers.values[:few]).max()),
         # A loss is ln(vocabulary) and what the logits make of it: only the logits are rounded.
         "tolerance": tolerance(
             loaded.precision,
@@ -441,7 +441,7 @@ def perplexity(folder: Path, device: str, precision: str, size: dict[str, int], 
             reduction=max(size["intermediate_size"], max(map(len, sequences))),
             magnitude=float(np.sqrt(np.mean(squares))),
         ),
-        "standard_deviation_of_values": float(found.values.std()),
+        "standard_deviation_of_values": float(model_answers.values.std()),
     }
 
 

@@ -42,11 +42,11 @@ def main() -> None:
     parser.add_argument("--join", type=Path)
     parser.add_argument("--scores", type=Path)
     parser.add_argument("--table", type=Path)
-    given = parser.parse_args()
-    if given.join:
-        join(given.join, given.scores, given.pools, given.table)
+    arguments = parser.parse_args()
+    if arguments.join:
+        join(arguments.join, arguments.scores, arguments.pools, arguments.table)
     else:
-        study(given)
+        study(arguments)
 
 
 def study(given: argparse.Namespace) -> None:
@@ -127,28 +127,28 @@ def join(results: Path, scores: Path, pools: Path, table: Path) -> None:
     pool, scored = Pool.read(*(pools / f"{source}.jsonl" for source in SOURCES)), ScoreTable.read(scores)
     if not pool.has_fingerprint(record["pool"]):
         sys.exit("The pools are not those the runs were made from.")
-    at = {name: number for number, name in enumerate(scored.ids)}
+    position = {name: number for number, name in enumerate(scored.ids)}
     columns = {symbol: scored.values(symbol) for symbol in scored.symbols}
     runs = {run["subset"]: run for run in record["runs"] if "loss" in run}
-    made: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for subset in Mixtures(**record["mixtures"]).subsets(pool):
         run = runs.get(subset.name)
         if run is None:
             continue
         if run["ids"] != subset.digest:
             sys.exit(f"{subset.name} was drawn otherwise then.")
-        rows = [at[name] for name in subset.ids]
+        rows = [position[name] for name in subset.ids]
         means = {
             symbol: math.fsum(values[row] for row in rows if valid[row]) / max(1, sum(bool(valid[row]) for row in rows))
             for symbol, (values, valid) in columns.items()
         }
         shares = {f"share_{source}": share for source, share in subset.shares.items()}
         losses = {name: run[name] for name in ("loss", "loss_example_weighted", "n_items", "steps", "tokens_trained")}
-        made.append({"subset": subset.name, "design": "mixture", "seed": 0, **shares, **means, **losses})
-    pl.DataFrame(made).write_parquet(table)
+        records.append({"subset": subset.name, "design": "mixture", "seed": 0, **shares, **means, **losses})
+    pl.DataFrame(records).write_parquet(table)
     beside = {"kind": "study", "schema_version": 1, "indicators": scored.manifest["indicators"]}
     table.with_name(table.name + ".json").write_text(json.dumps(beside, indent=1) + "\n")
-    print(f"{len(made)} observations: {table}")
+    print(f"{len(records)} observations: {table}")
 
 
 if __name__ == "__main__":

@@ -46,11 +46,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=540, help="begin no further run after so many")
     parser.add_argument("--join", type=Path)
     parser.add_argument("--table", type=Path)
-    given = parser.parse_args()
-    if given.join:
-        join(given.join, given.table)
+    arguments = parser.parse_args()
+    if arguments.join:
+        join(arguments.join, arguments.table)
     else:
-        verification(given)
+        verification(arguments)
 
 
 def verification(given: argparse.Namespace) -> None:
@@ -73,7 +73,7 @@ def verification(given: argparse.Namespace) -> None:
         if given.toy
         else {"epochs": 3.0, "learning_rate": 5e-4, "batch_size": 32, "micro_batch_size": 32}
     )
-    arms = {name: [Pool.read(path) for path in paths.split(",")] for name, _, paths in (each.partition("=") for each in given.arm)}
+    arms = {name: [Pool.read(path) for path in paths.split(",")] for name, _, paths in (option.partition("=") for option in given.arm)}
     chosen = recipe("tiny", **settings)
     steps = math.ceil((chosen.epochs or 1) * len(arms[SELECTION][0]) / chosen.batch_size)
     chosen = recipe("tiny", **{**settings, "epochs": None, "steps": steps})
@@ -129,9 +129,9 @@ def turns(arms: dict[str, list[Any]], seeds: int) -> Iterator[tuple[str, int, in
 
 def plain(grades: Any) -> dict[str, Any]:
     """Grades as JSON has them."""
-    found = {key: getattr(grades, key) for key in KEPT}
+    record = {key: getattr(grades, key) for key in KEPT}
     return {
-        **found,
+        **record,
         "items": list(grades.items),
         "values": grades.values.tolist(),
         "weights": grades.weights.tolist(),
@@ -154,19 +154,19 @@ def join(results: Path, table: Path) -> None:
             run["seed"],
             Grades(
                 name,
-                tuple(told["items"]),
-                np.array(told["values"]),
-                np.array(told["weights"]),
-                tuple(told["reasons"]),
-                **{key: told[key] for key in KEPT},
+                tuple(record["items"]),
+                np.array(record["values"]),
+                np.array(record["weights"]),
+                tuple(record["reasons"]),
+                **{key: record[key] for key in KEPT},
             ),
         )
         for run in json.loads(results.read_text())["runs"]
-        for name, told in run.get("grades", {}).items()
+        for name, record in run.get("grades", {}).items()
     ]
-    found = Verification.of(runs, fixed=["base"])
-    found.write(table)
-    for verdict in found.verdicts(SELECTION, [arm for arm in found.arms if arm != SELECTION]):
+    verification = Verification.of(runs, fixed=["base"])
+    verification.write(table)
+    for verdict in verification.verdicts(SELECTION, [arm for arm in verification.arms if arm != SELECTION]):
         print(verdict.sentence)
 
 

@@ -109,15 +109,15 @@ def pools(place: Place) -> None:
     for name, (files, most) in {**SOURCES, "dolly": ((UNSEEN,), None)}.items():
         if place.pool(name).exists():
             continue
-        whole = Pool.read(*(place.data / file for file in files), oasst="all-paths")
+        pool = Pool.read(*(place.data / file for file in files), oasst="all-paths")
         most = min((cap for cap in (most, place.scale.most) if cap is not None), default=None)
         # An instruction that fills the base's row leaves no room for the answer that is to be learnt.
-        short = whole.take(each.id for each in whole.examples() if len(each.instruction) <= LONGEST and each.response.strip())
-        kept = short if most is None else short.sample(min(most, len(short)), seed=0)
-        kept.write(place.pool(name), range(len(kept)), to="messages")
-        told = {"rows": len(whole), "short_enough": len(short), "kept": len(kept)}
-        place.pool(name).with_suffix(".json").write_text(json.dumps(told) + "\n")
-        print(f"{name}: {told}", flush=True)
+        short = pool.take(example.id for example in pool.examples() if len(example.instruction) <= LONGEST and example.response.strip())
+        sampled = short if most is None else short.sample(min(most, len(short)), seed=0)
+        sampled.write(place.pool(name), range(len(sampled)), to="messages")
+        counts = {"rows": len(pool), "short_enough": len(short), "kept": len(sampled)}
+        place.pool(name).with_suffix(".json").write_text(json.dumps(counts) + "\n")
+        print(f"{name}: {counts}", flush=True)
     fitted, reported = evaluation(place.data)
     for name, rows in (("fitting", fitted), ("report", reported)):
         place.pool(name).write_text("".join(json.dumps({"messages": turns}) + "\n" for turns in rows[: place.scale.most]), encoding="utf-8")
@@ -133,12 +133,12 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
 def evaluation(data: Path) -> tuple[list[list[dict[str, str]]], list[list[dict[str, str]]]]:
     """The set the rule is fitted on (252 instructions, five answers each) and the one selections are judged on (160 others)."""
     fitted = [_turns(row["instruction"], row["output"]) for row in lines(data / "eval/deval_selfinstruct_252x5.jsonl.zst")]
-    asked = {
+    questions = {
         str(row["question_id"]): row["turns"][0] for name in ("mt_bench_80", "vicuna_80") for row in lines(data / f"eval/{name}.jsonl.zst")
     }
     strong = ("gpt-4", "gpt-3.5-turbo", "claude-v1")
     reported = [
-        _turns(asked[str(row["question_id"])], row["choices"][0]["turns"][0])
+        _turns(questions[str(row["question_id"])], row["choices"][0]["turns"][0])
         for row in lines(data / "eval/mt_bench_answers.jsonl.zst")
         if row["model_id"] in strong
     ]
@@ -190,11 +190,11 @@ def rule(place: Place) -> None:
     """The rule of all six indicators, and the one best-subset chooses, on mixtures alone."""
     study = place.out / "mixtures" / "study.parquet"
     for method in ("fixed", "best-subset"):
-        told = command(
+        summary = command(
             "rules", "fit", study, "--design", "mixture", "--method", method, "--json", "-o", place.out / f"{method}.toml",
             "--charts", place.out / "charts",
         )  # fmt: skip
-        (place.out / f"{method}.json").write_text(told)
+        (place.out / f"{method}.json").write_text(summary)
 
 
 class Arms:
@@ -220,18 +220,18 @@ class Arms:
             str(self.place.base), chosen, self.place.out / "checkpoints", device="cpu", precision="fp32", save_every=math.inf
         )
         checkpoint = trainer.train(pool, seed=seed)
-        found: dict[str, Any] = {"name": name, "seed": seed, "rows": len(pool), **told}
+        record: dict[str, Any] = {"name": name, "seed": seed, "rows": len(pool), **told}
         for key in ("steps", "tokens_seen", "tokens_trained"):
-            found[key] = checkpoint.record[key]
-        found["audit"] = {key: checkpoint.record["audit"][key] for key in ("trained_rows", "truncated", "tokens")}
+            record[key] = checkpoint.record[key]
+        record["audit"] = {key: checkpoint.record["audit"][key] for key in ("trained_rows", "truncated", "tokens")}
         for grader, held in self.graders.items():
             grades = held.grade(checkpoint)
-            found[grader] = {"loss": grades.weighted_mean, "loss_by_example": grades.mean, "n": int(grades.valid.sum())}
+            record[grader] = {"loss": grades.weighted_mean, "loss_by_example": grades.mean, "n": int(grades.valid.sum())}
         checkpoint.discard()
-        found["seconds"] = time.monotonic() - begun
-        path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-        print(f"{name} seed {seed}: {found['report']['loss']:.4f} ({found['seconds']:.0f} s)", flush=True)
-        return found
+        record["seconds"] = time.monotonic() - begun
+        path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        print(f"{name} seed {seed}: {record['report']['loss']:.4f} ({record['seconds']:.0f} s)", flush=True)
+        return record
 
     def untouched(self) -> dict[str, Any]:
         """The base itself."""
@@ -240,21 +240,23 @@ class Arms:
         path = self.folder / "base.json"
         if not path.exists():
             graded = {name: held.grade(checkpoint_of(str(self.place.base))) for name, held in self.graders.items()}
-            path.write_text(json.dumps({name: {"loss": each.weighted_mean, "loss_by_example": each.mean} for name, each in graded.items()}))
+            path.write_text(
+                json.dumps({name: {"loss": grades.weighted_mean, "loss_by_example": grades.mean} for name, grades in graded.items()})
+            )
         return json.loads(path.read_text())
 
 
 def lengths(place: Place) -> list[dict[str, Any]]:
     """Each source alone: as many rows, then as many tokens."""
     arms = Arms(place, "lengths")
-    made = []
+    groups = []
     for source in (*SOURCES, "dolly"):
-        whole = Pool.read(place.pool(source))
-        drawn = whole.sample(min(place.scale.rows, len(whole)), seed=1)
+        pool = Pool.read(place.pool(source))
+        drawn = pool.sample(min(place.scale.rows, len(pool)), seed=1)
         for seed in range(place.scale.seeds):
-            made.append(arms.run(f"{source}-rows", drawn, seed, {"source": source, "equal": "rows"}))
-            made.append(arms.run(f"{source}-tokens", drawn, seed, {"source": source, "equal": "tokens"}, tokens=place.scale.tokens))
-    return made
+            groups.append(arms.run(f"{source}-rows", drawn, seed, {"source": source, "equal": "rows"}))
+            groups.append(arms.run(f"{source}-tokens", drawn, seed, {"source": source, "equal": "tokens"}, tokens=place.scale.tokens))
+    return groups
 
 
 def unseen(place: Place) -> list[dict[str, Any]]:
@@ -263,7 +265,7 @@ def unseen(place: Place) -> list[dict[str, Any]]:
     pool = Pool.read(place.pool("dolly"))
     table = ScoreTable.read(place.out / "dolly.scores.parquet")
     scale = place.scale
-    made: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     # Embedded once, by scoring.
     neighbors = Neighborhood(pool, table, cache=Cache(place.out / "cache"))
     for method in ("fixed", "best-subset"):
@@ -277,21 +279,21 @@ def unseen(place: Place) -> list[dict[str, Any]]:
                 cut = ranked[len(ranked) * part // PARTS : len(ranked) * (part + 1) // PARTS]
                 drawn = pool.take(sorted(random.Random(f"part {part}").sample(cut, min(scale.rows, len(cut)))))
                 for seed in range(scale.seeds):
-                    made.append(
+                    records.append(
                         arms.run(f"eighth-{part}", drawn, seed, {"arm": "eighth", "part": part, "rule": _value(table, fitted, drawn)})
                     )
-        named = {f"rule-{method}": chosen, **{each.name: each for each in beside}}
+        named = {f"rule-{method}": chosen, **{baseline.name: baseline for baseline in beside}}
         if method == "fixed":
             for name, preset in (("eq4-without-reward", "eq4-without-reward"),):
                 named[name] = select(pool, table, load_rule(preset), budget=scale.rows, neighbors=neighbors)
             named["plausible"] = select(pool, table, plausible_rule(place), budget=scale.rows, neighbors=neighbors)
-        for name, each in named.items():
-            part = each.of(pool)
-            told = {"arm": name.partition("-seed")[0], "rule": _value(table, fitted, part)}
-            made.append(arms.run(name, part, 0, {**told, "equal": "rows"}))
-            made.append(arms.run(f"{name}-tokens", part, 0, {**told, "equal": "tokens"}, tokens=scale.tokens))
-    made.append({"name": "base", "arm": "base", **arms.untouched()})
-    return made
+        for name, selection in named.items():
+            part = selection.of(pool)
+            about = {"arm": name.partition("-seed")[0], "rule": _value(table, fitted, part)}
+            records.append(arms.run(name, part, 0, {**about, "equal": "rows"}))
+            records.append(arms.run(f"{name}-tokens", part, 0, {**about, "equal": "tokens"}, tokens=scale.tokens))
+    records.append({"name": "base", "arm": "base", **arms.untouched()})
+    return records
 
 
 def ranking(selection: Any) -> list[str]:
@@ -313,15 +315,17 @@ def plausible_rule(place: Place) -> Any:
 
 def _value(table: ScoreTable, fitted: Any, part: Pool) -> float:
     """The mean of a rule's values over a part of the pool."""
-    found = fitted.predict(table)
-    values = {name: value for name, value, valid in zip(table.ids, found.values.tolist(), found.valid.tolist(), strict=True) if valid}
+    prediction = fitted.predict(table)
+    values = {
+        name: value for name, value, valid in zip(table.ids, prediction.values.tolist(), prediction.valid.tolist(), strict=True) if valid
+    }
     return statistics.fmean(values[name] for name in part.ids if name in values)
 
 
 def fit_of(place: Place, method: str) -> dict[str, Any]:
     """What `rules fit` told, without where its charts lie on this disk."""
-    told: dict[str, Any] = json.loads((place.out / f"{method}.json").read_text())
-    return {key: value for key, value in told.items() if key != "charts"}
+    summary: dict[str, Any] = json.loads((place.out / f"{method}.json").read_text())
+    return {key: value for key, value in summary.items() if key != "charts"}
 
 
 def results(place: Place) -> None:
@@ -330,9 +334,9 @@ def results(place: Place) -> None:
 
     study = pl.read_parquet(place.out / "mixtures" / "study.parquet")
     # A trial leaves the results and the page alone.
-    kept = place.out / "results" if place.scale.most else _record.RESULTS
-    kept.mkdir(exist_ok=True)
-    study.write_parquet(kept / "study.parquet")
+    results_folder = place.out / "results" if place.scale.most else _record.RESULTS
+    results_folder.mkdir(exist_ok=True)
+    study.write_parquet(results_folder / "study.parquet")
     plan = json.loads((place.out / "mixtures" / "plan.json").read_text())
     runs = [json.loads(path.read_text()) for path in sorted((place.out / "mixtures" / "runs").glob("*.json"))]
     base = json.loads((place.base / "tinybase.json").read_text())
@@ -350,7 +354,7 @@ def results(place: Place) -> None:
         "unseen": unseen(place),
         "scale": {key: getattr(place.scale, key) for key in Scale.__dataclass_fields__},
     }
-    _record.RESULTS = kept
+    _record.RESULTS = results_folder
     _record.write("study", figures, "torch", "transformers", "trl", "statsmodels")
     charts = place.out / "page" if place.scale.most else _record.ROOT / "docs" / "why" / "our_study"
     charts.mkdir(exist_ok=True)
@@ -379,14 +383,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script; results and charts go to OUT")
-    given = parser.parse_args()
-    scale = Scale(mixtures=16, rows=24, seeds=2, draws=2, tokens=4000, binned=(), most=60) if given.toy else Scale()
-    changes = {"epochs": given.epochs, "learning_rate": given.lr}
-    if given.toy:
+    arguments = parser.parse_args()
+    scale = Scale(mixtures=16, rows=24, seeds=2, draws=2, tokens=4000, binned=(), most=60) if arguments.toy else Scale()
+    changes = {"epochs": arguments.epochs, "learning_rate": arguments.lr}
+    if arguments.toy:
         changes["max_length"] = 768
-    place = Place(given.data, given.base.resolve(), given.out.resolve(), scale, changes)
+    place = Place(arguments.data, arguments.base.resolve(), arguments.out.resolve(), scale, changes)
     for name, stage in STAGES.items():
-        if given.stage in (None, name):
+        if arguments.stage in (None, name):
             print(f"== {name}", flush=True)
             stage(place)
 

@@ -40,11 +40,11 @@ def shares(ratio: float, effect: float) -> tuple[float, float]:
     covered = above = 0
     for _ in range(ROUNDS):
         items = random.normal(0, 1, ITEMS)
-        found = compare(arm(random, items, "selection", 1, SPREAD, effect), arm(random, items, "random", 3, SPREAD * ratio, 0.0))
-        if found.low is None or found.high is None:
-            raise SystemExit(found.reason)
-        covered += found.low <= effect <= found.high
-        above += found.low > 0
+        interval = compare(arm(random, items, "selection", 1, SPREAD, effect), arm(random, items, "random", 3, SPREAD * ratio, 0.0))
+        if interval.low is None or interval.high is None:
+            raise SystemExit(interval.reason)
+        covered += interval.low <= effect <= interval.high
+        above += interval.low > 0
     return covered / ROUNDS, above / ROUNDS
 
 

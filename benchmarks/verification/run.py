@@ -114,12 +114,15 @@ def held_out(place: Place) -> tuple[list[list[dict[str, str]]], int]:
         for name in STRONG
         for row in by_model[name]
     ]
-    kept: dict[str, list[dict[str, str]]] = {}
+    conversations: dict[str, list[dict[str, str]]] = {}
     for turns in reported:
         # What the chat template adds takes some tokens, too.
-        if turns[0]["content"] not in kept and len(tokenizer.encode("\n".join(turn["content"] for turn in turns)).ids) <= LENGTH - 24:
-            kept[turns[0]["content"]] = turns
-    return list(kept.values()), len({turns[0]["content"] for turns in reported})
+        if (
+            turns[0]["content"] not in conversations
+            and len(tokenizer.encode("\n".join(turn["content"] for turn in turns)).ids) <= LENGTH - 24
+        ):
+            conversations[turns[0]["content"]] = turns
+    return list(conversations.values()), len({turns[0]["content"] for turns in reported})
 
 
 def prepare(place: Place) -> dict[str, int]:
@@ -133,11 +136,11 @@ def prepare(place: Place) -> dict[str, int]:
     write(place.out / "report.jsonl", [{"messages": turns} for turns in rows[:most]])
     once = {turns[0]["content"]: turns for turns in reversed(fitted)}
     write(place.out / "target.jsonl", [{"messages": turns} for turns in list(once.values())[:most]])
-    asked = {turns[0]["content"]: turns for turns in reversed(reported)}
-    write(place.out / "asked.jsonl", [{"messages": turns} for turns in list(asked.values())[:most]])
+    turns_by_question = {turns[0]["content"]: turns for turns in reversed(reported)}
+    write(place.out / "asked.jsonl", [{"messages": turns} for turns in list(turns_by_question.values())[:most]])
     for name, items in judge.items(place.data).items():
         if name in TASKS and not (place.out / "tasks" / f"{name}.yaml").exists():
-            write(place.out / f"{name}.jsonl", [{**row, "choices": [each.strip() for each in row["choices"]]} for row in items[:most]])
+            write(place.out / f"{name}.jsonl", [{**row, "choices": [choice.strip() for choice in row["choices"]]} for row in items[:most]])
             write_task(place.out / f"{name}.jsonl", place.out / "tasks", name=name)
     return {"rows": len(rows[:most]), "questions": questions}
 
@@ -167,7 +170,7 @@ def verdict(place: Place, scores: Path, name: str, first: str, held: dict[str, i
     chosen = place.folder / f"{name}.jsonl"
     if not chosen.exists():
         wanted = OWN if name != first else (*SHARED, *OWN)
-        baselines = [part for each in wanted for part in ("--baseline", each)]
+        baselines = [part for baseline in wanted for part in ("--baseline", baseline)]
         towards = ["--target", place.out / "target.jsonl", "--target-model", place.base] if "rds+" in wanted else []
         command(
             "select", scores, "--rule", ranks(place, name), "--n", str(place.rows), "-o", chosen, "--to", "messages", "--seeds", "3", *baselines,
@@ -182,17 +185,17 @@ def verdict(place: Place, scores: Path, name: str, first: str, held: dict[str, i
         "--lm-eval", ",".join(TASKS), "--include-path", place.out / "tasks", "--items", "12" if place.toy else "250",
         "--instructions", place.out / "asked.jsonl", "--max-new-tokens", "8" if place.toy else "96",
         *(part for arm, files in others.items() for part in ("--arm", f"{arm}={','.join(files)}")),
-        *(part for each in pool for part in ("--pool", each)), "--whole-pool", "--max-skipped-fraction", "0.3", "--jobs", str(place.jobs), "-o", place.folder / "verified",
+        *(part for path in pool for part in ("--pool", path)), "--whole-pool", "--max-skipped-fraction", "0.3", "--jobs", str(place.jobs), "-o", place.folder / "verified",
     )  # fmt: skip
-    kept = place.out / "results" if place.toy else _record.RESULTS
-    kept.mkdir(exist_ok=True)
-    told = json.loads((place.folder / "verified" / "verdict.json").read_text())
-    target = kept / f"verification_{place.pool}_{name}.parquet"
+    results_folder = place.out / "results" if place.toy else _record.RESULTS
+    results_folder.mkdir(exist_ok=True)
+    verdict = json.loads((place.folder / "verified" / "verdict.json").read_text())
+    target = results_folder / f"verification_{place.pool}_{name}.parquet"
     for ending in ("", ".json"):
         shutil.copy(place.folder / "verified" / f"verification.parquet{ending}", f"{target}{ending}")
     account = json.loads(chosen.with_name(f"{name}.selection.parquet.json").read_text())
     base = json.loads((place.base / "tinybase.json").read_text())
-    _record.RESULTS = kept
+    _record.RESULTS = results_folder
     _record.write(
         target.stem,
         {
@@ -202,9 +205,9 @@ def verdict(place: Place, scores: Path, name: str, first: str, held: dict[str, i
             "held_out": held,
             "examples": account["pool"]["examples"],
             "base": {"weights_sha256": base["weights_sha256"], "parameters": base["parameters"], "judged": base.get("judged")},
-            "recipe": told["recipe"],
+            "recipe": verdict["recipe"],
             **{
-                key: told[key]
+                key: verdict[key]
                 for key in ("schema", "outcome", "against", "confidence", "trained", "costs", "power", "failures", "pending", "model")
             },
         },
@@ -230,13 +233,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="train in so many processes")
     parser.add_argument("--cache", type=Path, help="the cache of scores; one in OUT by default")
     parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script; results go to OUT")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     place = Place(
-        given.data, given.base.resolve(), given.rules.resolve(), given.out.resolve(), given.pool, given.seeds, given.steps, given.lr,
-        given.jobs, (given.cache or given.out / "cache").resolve(), given.toy,
+        arguments.data, arguments.base.resolve(), arguments.rules.resolve(), arguments.out.resolve(), arguments.pool, arguments.seeds, arguments.steps, arguments.lr,
+        arguments.jobs, (arguments.cache or arguments.out / "cache").resolve(), arguments.toy,
     )  # fmt: skip
     held = prepare(place)
-    names = list(given.rule or RULES)
+    names = list(arguments.rule or RULES)
     for name in names:
         if RULES[name].endswith(".toml") and not Path(ranks(place, name)).exists():
             print(f"{name}: the study has not written {RULES[name]} yet", flush=True)

@@ -51,32 +51,32 @@ def shipped(model: Model, about: dict[str, str]) -> bytes:
     layers = [layer for layer in model.head.modules() if isinstance(layer, torch.nn.Linear)]
     for number, layer in enumerate(layers):
         tensors |= {f"head.{number}.weight": layer.weight.detach(), f"head.{number}.bias": layer.bias.detach()}
-    kept = {name: value.to(torch.float16).contiguous() for name, value in tensors.items()}
+    weights = {name: value.to(torch.float16).contiguous() for name, value in tensors.items()}
     # One entry: the order of several is not the same twice.
-    return safetensors.torch.save(kept, metadata={"about": json.dumps(about, sort_keys=True)})
+    return safetensors.torch.save(weights, metadata={"about": json.dumps(about, sort_keys=True)})
 
 
 def same(model: Model, tokens: Tokens, pairs: list[Pair]) -> float:
     """The largest difference between the scores of the trained model and of what users load."""
     rows = [row for pair in pairs for row in ((pair.prompt, pair.better), (pair.prompt, pair.worse))]
-    found = PlausibilityModel.load(precision="fp32").score(rows)
-    kept = np.array([reason is None for reason in found.reasons])
-    return float(np.abs(found.values - score(model, tokens, rows))[kept].max())
+    scored = PlausibilityModel.load(precision="fp32").score(rows)
+    valid = np.array([reason is None for reason in scored.reasons])
+    return float(np.abs(scored.values - score(model, tokens, rows))[valid].max())
 
 
 def learn(data: Path, seed: int) -> dict[str, Any]:
     """Train, write the weights, and say how they do in development."""
     archive, design, tokens = Archive(data), DESIGNS[FINAL], Tokens()
-    learnt, kept = material(archive, design, seed)
+    learnt, held_out = material(archive, design, seed)
     model = train(design, learnt, tokens, seed)
     about = {"features": " ".join(design.features), "base": locate("embedded", needed_by="training").digest, "format": "1"}
     (MODELS / WEIGHTS).write_bytes(shipped(model, about))
     print(f"weights: {(MODELS / WEIGHTS).stat().st_size:,} bytes", file=sys.stderr)
-    difference = same(model, tokens, kept["corruption"])
+    difference = same(model, tokens, held_out["corruption"])
     if difference > AGREES:
         raise SystemExit(f"the shipped weights score differently: {difference:.3g}")
-    found = figures(model, tokens, kept)
-    record(FINAL, {"design": asdict(design), "seed": seed, "pairs": len(learnt), "figures": found})
+    development = figures(model, tokens, held_out)
+    record(FINAL, {"design": asdict(design), "seed": seed, "pairs": len(learnt), "figures": development})
     return {
         "design": FINAL,
         "seed": seed,
@@ -84,7 +84,7 @@ def learn(data: Path, seed: int) -> dict[str, Any]:
         "files": archive.read,
         "weights": hashlib.sha256((MODELS / WEIGHTS).read_bytes()).hexdigest(),
         "largest_difference_to_shipped": difference,
-        "development": found,
+        "development": development,
     }
 
 

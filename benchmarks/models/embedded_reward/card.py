@@ -40,22 +40,22 @@ def card(results: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
         "pairs": training["pairs"],
         "unseen_sets": {
             name: {
-                "n": each["n"],
-                "accuracy": each["accuracy"],
-                "length_matched": each["length_matched"],
-                "length_balanced": each["length_balanced"],
-                "longer_wins": each["longer_wins"]["all"],
-                "cosine": each["cosine"]["all"],
-                "beats_chance": each["beats_chance"],
+                "n": figures["n"],
+                "accuracy": figures["accuracy"],
+                "length_matched": figures["length_matched"],
+                "length_balanced": figures["length_balanced"],
+                "longer_wins": figures["longer_wins"]["all"],
+                "cosine": figures["cosine"]["all"],
+                "beats_chance": figures["beats_chance"],
             }
-            for name, each in sets.items()
-            if each["unseen"]
+            for name, figures in sets.items()
+            if figures["unseen"]
         },
         "detects": {
-            kind: {"recall": each["all_pools"]["recall"], "detection": each["all_pools"]["detection"]}
-            for kind, each in results["corruption"]["kinds"].items()
+            kind: {"recall": figures["all_pools"]["recall"], "detection": figures["all_pools"]["detection"]}
+            for kind, figures in results["corruption"]["kinds"].items()
         },
-        "own_pairs": {kind: each["accuracy"] for kind, each in results["own"]["kinds"].items()},
+        "own_pairs": {kind: figures["accuracy"] for kind, figures in results["own"]["kinds"].items()},
         "limits": list(LIMITS),
         "figures": f"benchmarks/results/embedded_reward.json, commit {results['commit']}, {results['date'][:10]}",
     }

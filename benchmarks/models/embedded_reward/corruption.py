@@ -76,10 +76,16 @@ class Words:
         cut = len(refusals) * TRAINED_ON // 10
         held = ("Czech", "Swedish")
         if part == "train":
-            known = [text for language, each in sorted(texts.items()) if language not in held for text in each[:TRAINED_ON]]
+            known = [
+                text for language, language_texts in sorted(texts.items()) if language not in held for text in language_texts[:TRAINED_ON]
+            ]
             return cls(tuple(refusals[:cut]), tuple(known))
-        kept = [text for language, each in sorted(texts.items()) for text in (each if language in held else each[TRAINED_ON:])]
-        return cls(tuple(refusals[cut:]), tuple(kept))
+        trained_texts = [
+            text
+            for language, language_texts in sorted(texts.items())
+            for text in (language_texts if language in held else language_texts[TRAINED_ON:])
+        ]
+        return cls(tuple(refusals[cut:]), tuple(trained_texts))
 
 
 @cache
@@ -90,26 +96,30 @@ def test_words() -> Words:
 
 def sentences(text: str) -> list[str]:
     """The sentences of a text, or its lines where it has no full stops."""
-    return [each for each in SENTENCE.split(text.strip()) if each.strip()]
+    return [sentence for sentence in SENTENCE.split(text.strip()) if sentence.strip()]
 
 
 def _cut_to(text: str, words: int) -> str:
     """The first words of a text, its line breaks kept."""
-    found = list(re.finditer(r"\S+", text))
-    return text if len(found) <= words else text[: found[words - 1].end()]
+    matches = list(re.finditer(r"\S+", text))
+    return text if len(matches) <= words else text[: matches[words - 1].end()]
 
 
 def _near(example: Example, others: Sequence[Example], generator: random.Random, *, related: bool) -> Example | None:
     drawn = generator.sample(list(others), min(NEIGHBORS if related else 40, len(others)))
-    drawn = [each for each in drawn if each.prompt != example.prompt and each.response.strip() and each.response != example.response]
+    drawn = [
+        candidate
+        for candidate in drawn
+        if candidate.prompt != example.prompt and candidate.response.strip() and candidate.response != example.response
+    ]
     if not drawn:
         return None
     if related:
-        asked = set(WORD.findall(example.prompt.lower()))
+        prompt_words = set(WORD.findall(example.prompt.lower()))
 
         def apart(other: Example) -> float:
             words = set(WORD.findall(other.prompt.lower()))
-            return -len(asked & words) / max(1, len(asked | words))
+            return -len(prompt_words & words) / max(1, len(prompt_words | words))
     else:
         size = len(example.response.split())
 
@@ -121,22 +131,22 @@ def _near(example: Example, others: Sequence[Example], generator: random.Random,
 
 def mismatched(example: Example, others: Sequence[Example], generator: random.Random, words: Words) -> Worsened | None:
     """The answer to another prompt, of about the same length."""
-    found = _near(example, others, generator, related=False)
-    return None if found is None else Worsened(example.prompt, example.response, found.response)
+    other = _near(example, others, generator, related=False)
+    return None if other is None else Worsened(example.prompt, example.response, other.response)
 
 
 def near_mismatched(example: Example, others: Sequence[Example], generator: random.Random, words: Words) -> Worsened | None:
     """The answer to the most similar other prompt; its beginning where it is much longer."""
-    found = _near(example, others, generator, related=True)
-    if found is None:
+    other = _near(example, others, generator, related=True)
+    if other is None:
         return None
     size = len(example.response.split())
-    worse = found.response
+    worse = other.response
     if len(worse.split()) > 2 * size + 10:
-        kept = sentences(worse)
-        while len(kept) > 1 and len(" ".join(kept).split()) > 1.5 * size + 10:
-            kept.pop()
-        worse = " ".join(kept)
+        parts = sentences(worse)
+        while len(parts) > 1 and len(" ".join(parts).split()) > 1.5 * size + 10:
+            parts.pop()
+        worse = " ".join(parts)
     return Worsened(example.prompt, example.response, worse)
 
 
@@ -146,9 +156,9 @@ def truncated(example: Example, others: Sequence[Example], generator: random.Ran
     if not parts or len(example.response.split()) < 8:
         return None
     if len(parts) > 1 and generator.random() < 0.5:
-        whole = generator.randrange(1, len(parts))
-        better = example.response[: example.response.find(parts[whole - 1]) + len(parts[whole - 1])] if whole > 1 else parts[0]
-        following = parts[whole].split()
+        count = generator.randrange(1, len(parts))
+        better = example.response[: example.response.find(parts[count - 1]) + len(parts[count - 1])] if count > 1 else parts[0]
+        following = parts[count].split()
         if len(following) < 3:
             return None
         return Worsened(example.prompt, better, f"{better} {' '.join(following[: generator.randrange(1, len(following) - 1)])}")
@@ -174,10 +184,10 @@ def repeated(example: Example, others: Sequence[Example], generator: random.Rand
 
 def shuffled(example: Example, others: Sequence[Example], generator: random.Random, words: Words) -> Worsened | None:
     """The answer's words in another order."""
-    found = example.response.split()
-    if len(found) < 6:
+    tokens = example.response.split()
+    if len(tokens) < 6:
         return None
-    order = found[:]
+    order = tokens[:]
     if generator.random() < 0.5:
         generator.shuffle(order)
     else:
@@ -185,28 +195,28 @@ def shuffled(example: Example, others: Sequence[Example], generator: random.Rand
         groups = [order[start : start + 3] for start in range(0, len(order), 3)]
         generator.shuffle(groups)
         order = [word for group in groups for word in group]
-    return None if order == found else Worsened(example.prompt, example.response, " ".join(order))
+    return None if order == tokens else Worsened(example.prompt, example.response, " ".join(order))
 
 
 def noised(example: Example, others: Sequence[Example], generator: random.Random, words: Words) -> Worsened | None:
     """Words left out, doubled, swapped or misspelt, one in eight."""
-    found = example.response.split()
-    if len(found) < 6:
+    tokens = example.response.split()
+    if len(tokens) < 6:
         return None
-    made: list[str] = []
-    for word in found:
+    noised: list[str] = []
+    for word in tokens:
         if generator.random() >= 0.125:
-            made.append(word)
+            noised.append(word)
             continue
         way = generator.randrange(4)
         if way == 1:
-            made += [word, word]
-        elif way == 2 and made:
-            made.insert(-1, word)
+            noised += [word, word]
+        elif way == 2 and noised:
+            noised.insert(-1, word)
         elif way == 3 and len(word) > 3:
-            at = generator.randrange(len(word) - 1)
-            made.append(word[:at] + word[at + 1] + word[at] + word[at + 2 :])
-    return None if made == found or not made else Worsened(example.prompt, example.response, " ".join(made))
+            position = generator.randrange(len(word) - 1)
+            noised.append(word[:position] + word[position + 1] + word[position] + word[position + 2 :])
+    return None if noised == tokens or not noised else Worsened(example.prompt, example.response, " ".join(noised))
 
 
 def gibberish(example: Example, others: Sequence[Example], generator: random.Random, words: Words) -> Worsened | None:
@@ -216,8 +226,8 @@ def gibberish(example: Example, others: Sequence[Example], generator: random.Ran
         return Worsened(example.prompt, example.response, " ".join(generator.choice(KEYS) for _ in range(size)))
     if generator.random() < 0.3:
         letters = "abcdefghijklmnopqrstuvwxyz"
-        made = ["".join(generator.choice(letters) for _ in range(generator.randrange(2, 9))) for _ in range(size)]
-        return Worsened(example.prompt, example.response, " ".join(made))
+        words = ["".join(generator.choice(letters) for _ in range(generator.randrange(2, 9))) for _ in range(size)]
+        return Worsened(example.prompt, example.response, " ".join(words))
     drawn: list[str] = []
     while len(drawn) < size:
         source = generator.choice(others).response.split()
@@ -248,8 +258,8 @@ def off_language(example: Example, others: Sequence[Example], generator: random.
         return None
     drawn = generator.sample(words.other_languages, min(12, len(words.other_languages)))
     size = len(example.response)
-    found = min(drawn, key=lambda text: abs(len(text) - size))
-    return Worsened(example.prompt, example.response, found)
+    closest = min(drawn, key=lambda text: abs(len(text) - size))
+    return Worsened(example.prompt, example.response, closest)
 
 
 def refusing(example: Example, others: Sequence[Example], generator: random.Random, words: Words) -> Worsened | None:
@@ -290,5 +300,5 @@ def corrupt(
         others: examples of the same pool.
         words: refusals and foreign texts; those kept for judgement by default.
     """
-    found = WAYS[kind](example, others, generator, words or test_words())
-    return None if found is None or found.better.split() == found.worse.split() else found
+    corrupted = WAYS[kind](example, others, generator, words or test_words())
+    return None if corrupted is None or corrupted.better.split() == corrupted.worse.split() else corrupted

@@ -115,17 +115,19 @@ class Model(nn.Module):
     def forward(self, pairs: Sequence[tuple[NDArray[np.int32], NDArray[np.int32]]]) -> Any:
         """(prompt tokens, response tokens) → a score each, float32 (n,); computed in chunks of about one length."""
         order = sorted(range(len(pairs)), key=lambda number: sum(map(len, pairs[number])))
-        chunks = [self._scores([pairs[number] for number in order[at : at + CHUNK]]) for at in range(0, len(order), CHUNK)]
+        chunks = [
+            self._scores([pairs[number] for number in order[position : position + CHUNK]]) for position in range(0, len(order), CHUNK)
+        ]
         return torch.cat(chunks)[torch.from_numpy(np.argsort(order))]
 
     def _scores(self, pairs: Sequence[tuple[NDArray[np.int32], NDArray[np.int32]]]) -> Any:
         if "apart" in self.design.features:
-            found = []
+            lengths = []
             for side in (0, 1):
                 rows = [np.concatenate([[CLS], pair[side][: LIMIT - 2], [SEP]]).astype(np.int32) for pair in pairs]
                 hidden, _, present = self._hidden(rows, [len(row) for row in rows])
-                found.append(_mean(hidden, present))
-            prompt, response = found
+                lengths.append(_mean(hidden, present))
+            prompt, response = lengths
             features = [torch.cat([prompt, response, (prompt - response).abs(), prompt * response], 1)]
         else:
             rows, starts = zip(*(joined(*pair)[:2] for pair in pairs), strict=True)
@@ -155,8 +157,8 @@ class Tokens:
     def add(self, texts: Sequence[str]) -> None:
         """Tokenize what is new."""
         fresh = [text for text in dict.fromkeys(texts) if text not in self.known]
-        for text, found in zip(fresh, self.tokenizer.encode_batch_fast(fresh, add_special_tokens=False), strict=True):
-            self.known[text] = np.array(found.ids, dtype=np.int32)
+        for text, encoding in zip(fresh, self.tokenizer.encode_batch_fast(fresh, add_special_tokens=False), strict=True):
+            self.known[text] = np.array(encoding.ids, dtype=np.int32)
 
     def pairs(self, rows: Sequence[tuple[str, str]]) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
         """The tokens of prompts and responses."""
@@ -185,9 +187,9 @@ def batches(sizes: Sequence[int], size: int, generator: random.Random) -> list[l
     """Numbers in batches of pairs of about one length, in random order."""
     order = list(range(len(sizes)))
     generator.shuffle(order)
-    found: list[list[int]] = []
+    batches: list[list[int]] = []
     for start in range(0, len(order), size * 16):
         mega = sorted(order[start : start + size * 16], key=lambda number: sizes[number])
-        found += [mega[at : at + size] for at in range(0, len(mega), size)]
-    generator.shuffle(found)
-    return found
+        batches += [mega[position : position + size] for position in range(0, len(mega), size)]
+    generator.shuffle(batches)
+    return batches

@@ -219,8 +219,8 @@ def points(differences: Floats) -> Floats:
 def halves(right: Floats, longer: Floats) -> Floats:
     """Accuracy where the pairs with the better one longer (longer > 0) and those with it shorter weigh half each, along the last axis."""
     with np.errstate(invalid="ignore"):
-        found = [(right * chosen).sum(axis=-1) / chosen.sum(axis=-1) for chosen in (longer > 0, longer < 0)]
-    return np.asarray((found[0] + found[1]) / 2)
+        accuracies = [(right * chosen).sum(axis=-1) / chosen.sum(axis=-1) for chosen in (longer > 0, longer < 0)]
+    return np.asarray((accuracies[0] + accuracies[1]) / 2)
 
 
 def balanced(right: Floats, longer: Floats, generator: np.random.Generator) -> Figure:
@@ -276,8 +276,12 @@ def best_scales(differences: Floats) -> Floats:
 def calibration_error(differences: Floats, scale: float) -> float:
     """Expected calibration error of sigmoid(scale · |difference|), in bins of as many pairs each, by |difference|."""
     order = np.argsort(np.abs(differences), kind="stable")
-    said, right = sigmoid(scale * np.abs(differences))[order], points(differences)[order]
-    gaps = [len(each) * abs(said[each].mean() - right[each].mean()) for each in np.array_split(np.arange(len(order)), BINS) if len(each)]
+    predicted, right = sigmoid(scale * np.abs(differences))[order], points(differences)[order]
+    gaps = [
+        len(bin_rows) * abs(predicted[bin_rows].mean() - right[bin_rows].mean())
+        for bin_rows in np.array_split(np.arange(len(order)), BINS)
+        if len(bin_rows)
+    ]
     return float(sum(gaps) / len(differences)) if len(differences) else np.nan
 
 
@@ -289,7 +293,7 @@ def calibration(differences: Floats, generator: np.random.Generator) -> Figure:
     taken = differences[drawn(n, generator)]
     scale, scales = float(best_scales(differences[None])[0]), best_scales(taken)
     at_one = [calibration_error(row, 1.0) for row in taken]
-    at_scale = [calibration_error(row, each) for row, each in zip(taken, scales.tolist(), strict=True)]
+    at_scale = [calibration_error(row, scale_of_row) for row, scale_of_row in zip(taken, scales.tolist(), strict=True)]
     return {
         "scale": figure(scale, *percentiles(scales), n),
         "error_at_1": figure(calibration_error(differences, 1.0), *percentiles(at_one), n),
@@ -306,7 +310,7 @@ def spread(values: Floats) -> bool:
 
 def related(x: Floats, y: Floats, z: Floats | None, generator: np.random.Generator) -> Figure:
     """A Spearman correlation with its bootstrap interval, z's ranks partialled out; examples are drawn, ranks are kept."""
-    columns = [ranks(each) for each in (x, y, *([] if z is None else [z]))]
+    columns = [ranks(column) for column in (x, y, *([] if z is None else [z]))]
     if not all(spread(column) for column in columns):
         return figure(np.nan, np.nan, np.nan, len(x))
     function: Callable[..., float] = correlation if z is None else partial
@@ -360,17 +364,17 @@ def split(dialogue: str) -> tuple[str, str] | None:
     roles, turns = parts[1::2], [STRAY.sub("", turn).strip() for turn in parts[2::2]]
     if parts[0].strip() or len(roles) < 2 or roles[-1] != "Assistant":
         return None
-    return "\n".join(turn for turn in (MARKER.sub("", each) for each in turns[:-1]) if turn), turns[-1]
+    return "\n".join(turn for turn in (MARKER.sub("", turn) for turn in turns[:-1]) if turn), turns[-1]
 
 
 def dialogues(name: str, pairs: Sequence[tuple[str, str]], ties: int = 0, **about: Any) -> PairSet:
     """Pairs of whole dialogues, the better first; those without a common history are left out."""
-    found = []
+    loaded = []
     for better, worse in pairs:
         sides = split(better), split(worse)
         if sides[0] is not None and sides[1] is not None and sides[0][0] == sides[1][0]:
-            found.append(Pair(sides[0][0], sides[0][1], sides[1][1]))
-    return PairSet(name, found, len(pairs) + ties, {"ties": ties, "not_split": len(pairs) - len(found)}, **about)
+            loaded.append(Pair(sides[0][0], sides[0][1], sides[1][1]))
+    return PairSet(name, loaded, len(pairs) + ties, {"ties": ties, "not_split": len(pairs) - len(loaded)}, **about)
 
 
 def scored_texts(name: str, rows: Sequence[Mapping[str, Any]], **about: Any) -> PairSet:
@@ -422,10 +426,10 @@ def llmbar(data: Path) -> PairSet:
 
 def unescaped(text: str) -> str:
     r"""Literal \n, \t, \", \\ and \uXXXX as the characters they mean."""
-    plain = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
-    found = ESCAPE.sub(lambda match: plain.get(match[1]) or chr(int(match[1][1:], 16)), text)
+    escapes = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
+    unescaped = ESCAPE.sub(lambda match: escapes.get(match[1]) or chr(int(match[1][1:], 16)), text)
     # Two escapes may be the halves of one character.
-    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return unescaped.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def normalized(text: str) -> str:
@@ -478,9 +482,9 @@ def refined(data: Path) -> PairSet:
 def autoj(data: Path) -> tuple[list[Text], Floats]:
     """Single responses with GPT-4's rating, 1 to 10."""
     rows = rows_of(data, "scores/autoj_single_ratings_960")
-    found = [RATED.search(row["usrmsg"]) for row in rows]
-    texts = [(match[1].strip(), match[2].strip()) for match in found if match is not None]
-    return texts, np.array([float(row["pred_score"]) for row, match in zip(rows, found, strict=True) if match is not None])
+    matches = [RATED.search(row["usrmsg"]) for row in rows]
+    texts = [(match[1].strip(), match[2].strip()) for match in matches if match is not None]
+    return texts, np.array([float(row["pred_score"]) for row, match in zip(rows, matches, strict=True) if match is not None])
 
 
 # A. Human pairs
@@ -491,41 +495,41 @@ def compared(bench: Bench, pairs: Sequence[Pair], name: str) -> Figure:
     generator = bench.generator(name)
     every = bench.differences(pairs)
     spoken = np.isfinite(every)
-    pairs = [pair for pair, kept in zip(pairs, spoken, strict=True) if kept]
+    pairs = [pair for pair, sound in zip(pairs, spoken, strict=True) if sound]
     difference = every[spoken]
     longer = np.array([len(pair.better) - len(pair.worse) for pair in pairs], dtype=np.float64)
     lengths = np.array([(words(pair.better), words(pair.worse)) for pair in pairs], dtype=np.float64).reshape(-1, 2)
     apart = np.abs(lengths[:, 0] - lengths[:, 1])
-    near = {control: apart <= share * lengths.max(axis=1) for control, share in MATCHED.items()}
-    chosen = {"all": np.ones(len(pairs), dtype=bool), "length_matched": near["length_matched"]}
+    matched = {control: apart <= share * lengths.max(axis=1) for control, share in MATCHED.items()}
+    chosen = {"all": np.ones(len(pairs), dtype=bool), "length_matched": matched["length_matched"]}
     right = points(difference)
-    found: Figure = {
+    figures: Figure = {
         "n": len(pairs),
         "prompts": len({pair.prompt for pair in pairs}),
         "repeated_pairs": len(pairs) - len(set(pairs)),
         "unscored": int((~spoken).sum()),
         "accuracy": proportion(right),
-        **{control: proportion(right[kept]) for control, kept in near.items()},
+        **{control: proportion(right[mask]) for control, mask in matched.items()},
         "by_prompt": {
-            which: by_prompt(right[kept], [pair.prompt for pair, one in zip(pairs, kept, strict=True) if one], generator)
-            for which, kept in chosen.items()
+            which: by_prompt(right[mask], [pair.prompt for pair, one in zip(pairs, mask, strict=True) if one], generator)
+            for which, mask in chosen.items()
         },
         "length_balanced": balanced(right, longer, generator),
-        "longer_wins": {which: proportion(points(longer[kept])) for which, kept in chosen.items()},
-        "ahead_of_longer": {which: mean((right - points(longer))[kept], generator) for which, kept in chosen.items()},
+        "longer_wins": {which: proportion(points(longer[mask])) for which, mask in chosen.items()},
+        "ahead_of_longer": {which: mean((right - points(longer))[mask], generator) for which, mask in chosen.items()},
         "calibration": calibration(difference, generator),
     }
     if bench.cosine is not None:
         other = bench.differences(pairs, "cosine")
         heard = np.isfinite(other)
-        found["cosine_unscored"] = int((~heard).sum())
-        found["cosine"] = {which: proportion(points(other[kept & heard])) for which, kept in chosen.items()}
-        found["ahead_of_cosine"] = {
-            which: mean(right[kept & heard] - points(other[kept & heard]), generator) for which, kept in chosen.items()
+        figures["cosine_unscored"] = int((~heard).sum())
+        figures["cosine"] = {which: proportion(points(other[mask & heard])) for which, mask in chosen.items()}
+        figures["ahead_of_cosine"] = {
+            which: mean(right[mask & heard] - points(other[mask & heard]), generator) for which, mask in chosen.items()
         }
-    lows = [found["length_matched"]["low"], found["by_prompt"]["length_matched"]["low"], found["length_balanced"]["low"]]
-    found["beats_chance"] = all(low is not None and low > 0.5 for low in lows)
-    return found
+    lows = [figures["length_matched"]["low"], figures["by_prompt"]["length_matched"]["low"], figures["length_balanced"]["low"]]
+    figures["beats_chance"] = all(low is not None and low > 0.5 for low in lows)
+    return figures
 
 
 def by_group(bench: Bench, pairs: Sequence[Pair], name: str) -> Figure:
@@ -543,27 +547,27 @@ def sampled(each: PairSet, bench: Bench) -> PairSet:
     """All of an unseen set; of a seen family as many pairs as are worth the time, and none that was trained on."""
     if not each.seen_family:
         return each
-    kept = [each.pairs[position] for position in bench.sample(len(each.pairs), SEEN, each.name)]
-    return replace(each, pairs=kept, left_out={**each.left_out, "not_drawn": len(each.pairs) - len(kept)})
+    sampled = [each.pairs[position] for position in bench.sample(len(each.pairs), SEEN, each.name)]
+    return replace(each, pairs=sampled, left_out={**each.left_out, "not_drawn": len(each.pairs) - len(sampled)})
 
 
 def human_sets(bench: Bench, data: Path) -> Figure:
     """Section A."""
     sets = [sampled(make(data), bench) for make in SETS]
-    bench.read(text for each in sets for text in texts_of(each.pairs))
-    found = {}
-    for each in sets:
-        found[each.name] = {
-            "family": each.family or each.name,
-            "seen_family": each.seen_family,
-            "unseen": not each.seen_family,
-            "rows": each.rows,
-            "left_out": each.left_out,
-            **compared(bench, each.pairs, each.name),
+    bench.read(text for evaluation in sets for text in texts_of(evaluation.pairs))
+    figures = {}
+    for evaluation in sets:
+        figures[evaluation.name] = {
+            "family": evaluation.family or evaluation.name,
+            "seen_family": evaluation.seen_family,
+            "unseen": not evaluation.seen_family,
+            "rows": evaluation.rows,
+            "left_out": evaluation.left_out,
+            **compared(bench, evaluation.pairs, evaluation.name),
         }
-        if any(pair.group for pair in each.pairs):
-            found[each.name]["subsets"] = by_group(bench, each.pairs, each.name)
-    return found
+        if any(pair.group for pair in evaluation.pairs):
+            figures[evaluation.name]["subsets"] = by_group(bench, evaluation.pairs, evaluation.name)
+    return figures
 
 
 # B. What reward models picked
@@ -588,24 +592,24 @@ def same_pick(values: Floats, outputs: Sequence[str], picked: int) -> float:
 
 def agreement(values: Sequence[Floats], rows: Sequence[dict[str, Any]], judge_name: str, generator: np.random.Generator) -> Figure:
     """How our order of the answers goes with one reward model's pick."""
-    same, rank, near = [], [], []
+    same, rank, nearest = [], [], []
     for column, row in zip(values, rows, strict=True):
         outputs, picked = row["outputs"], row["rm_pick"][judge_name]
         lengths = np.array([len(output) for output in outputs], dtype=np.float64)
         others = np.array([position for position in range(len(outputs)) if position != picked], dtype=np.int64)
         same.append(same_pick(column, outputs, picked))
         rank.append(percentile(column, picked, others))
-        near.append(percentile(column, picked, nearest(lengths, picked)))
+        nearest.append(percentile(column, picked, nearest(lengths, picked)))
     return {
         "same_pick": mean(np.array(same), generator),
         "percentile_of_pick": mean(np.array(rank), generator),
-        "percentile_among_nearest_in_length": mean(np.array(near), generator),
+        "percentile_among_nearest_in_length": mean(np.array(nearest), generator),
     }
 
 
 def within_prompt(values: Sequence[Floats], rows: Sequence[dict[str, Any]], generator: np.random.Generator, *, plain_only: bool) -> Figure:
     """The Spearman correlation with GPT-4's preference within a prompt, averaged over prompts."""
-    plain, without = [], []
+    correlations, without = [], []
     for column, row in zip(values, rows, strict=True):
         known = [position for position, value in enumerate(row["gpt4_preference_vs_gpt35"]) if value is not None]
         preference = np.array([row["gpt4_preference_vs_gpt35"][position] for position in known], dtype=np.float64)
@@ -613,11 +617,11 @@ def within_prompt(values: Sequence[Floats], rows: Sequence[dict[str, Any]], gene
         if not (spread(column[known]) and spread(preference)):
             continue
         ours, theirs = ranks(column[known]), ranks(preference)
-        plain.append(correlation(ours, theirs))
+        correlations.append(correlation(ours, theirs))
         with np.errstate(invalid="ignore", divide="ignore"):
             without.append(partial(ours, theirs, ranks(lengths)) if spread(lengths) else np.nan)
-    kept = np.array(without)[np.isfinite(without)] if without else np.zeros(0)
-    return {"plain": mean(np.array(plain), generator)} | ({} if plain_only else {"without_length": mean(kept, generator)})
+    finite = np.array(without)[np.isfinite(without)] if without else np.zeros(0)
+    return {"plain": mean(np.array(correlations), generator)} | ({} if plain_only else {"without_length": mean(finite, generator)})
 
 
 def reward_models(bench: Bench, data: Path, count: int) -> Figure:
@@ -631,12 +635,12 @@ def reward_models(bench: Bench, data: Path, count: int) -> Figure:
     }
     columns["longest"] = [np.array([len(output) for output in row["outputs"]], dtype=np.float64) for row in rows]
     spoken = [all(np.isfinite(columns[name][position]).all() for name in columns) for position in range(len(rows))]
-    kept = [row for row, sound in zip(rows, spoken, strict=True) if sound]
-    columns = {name: [column for column, sound in zip(found, spoken, strict=True) if sound] for name, found in columns.items()}
+    scored_rows = [row for row, sound in zip(rows, spoken, strict=True) if sound]
+    columns = {name: [column for column, sound in zip(scores, spoken, strict=True) if sound] for name, scores in columns.items()}
     judges = sorted({name for row in every for name in row["rm_pick"]})
     return {
-        "prompts": len(kept),
-        "unscored_prompts": len(rows) - len(kept),
+        "prompts": len(scored_rows),
+        "unscored_prompts": len(rows) - len(scored_rows),
         "prompts_in_file": len(every),
         "limit": count,
         "answers": ANSWERS,
@@ -646,18 +650,18 @@ def reward_models(bench: Bench, data: Path, count: int) -> Figure:
             judge_name: {
                 # A little over 1 / 16: in some prompts the picked answer stands there more than once.
                 "chance_of_same_pick": float(
-                    np.mean([row["outputs"].count(row["outputs"][row["rm_pick"][judge_name]]) / ANSWERS for row in kept])
+                    np.mean([row["outputs"].count(row["outputs"][row["rm_pick"][judge_name]]) / ANSWERS for row in scored_rows])
                 ),
                 **{
-                    name: agreement(found, kept, judge_name, bench.generator(f"bon16 {judge_name} {name}"))
-                    for name, found in columns.items()
+                    name: agreement(scores, scored_rows, judge_name, bench.generator(f"bon16 {judge_name} {name}"))
+                    for name, scores in columns.items()
                 },
             }
             for judge_name in judges
         },
         "gpt4_preference": {
-            name: within_prompt(found, kept, bench.generator(f"gpt4 {name}"), plain_only=name == "longest")
-            for name, found in columns.items()
+            name: within_prompt(scores, scored_rows, bench.generator(f"gpt4 {name}"), plain_only=name == "longest")
+            for name, scores in columns.items()
         },
     }
 
@@ -669,16 +673,16 @@ def rated(bench: Bench, texts: Sequence[Text], label: Floats, name: str) -> Figu
     """How score, cosine and length go with a rating, plainly and with the rank of length partialled out."""
     bench.read(texts)
     columns = {scorer: bench.values(texts, scorer) for scorer in bench.scorers()}
-    kept = np.isfinite(list(columns.values())).all(axis=0) & np.isfinite(label)
+    finite = np.isfinite(list(columns.values())).all(axis=0) & np.isfinite(label)
     lengths = np.array([words(response) for _, response in texts], dtype=np.float64)
-    found: Figure = {"n": int(kept.sum()), "unscored": int((~kept).sum())}
+    figure: Figure = {"n": int(finite.sum()), "unscored": int((~finite).sum())}
     for scorer, values in columns.items():
-        found[scorer] = {
-            "plain": related(values[kept], label[kept], None, bench.generator(f"{name} {scorer}")),
-            "without_length": related(values[kept], label[kept], lengths[kept], bench.generator(f"{name} {scorer}")),
+        figure[scorer] = {
+            "plain": related(values[finite], label[finite], None, bench.generator(f"{name} {scorer}")),
+            "without_length": related(values[finite], label[finite], lengths[finite], bench.generator(f"{name} {scorer}")),
         }
-    found["length"] = {"plain": related(lengths[kept], label[kept], None, bench.generator(f"{name} length"))}
-    return found
+    figure["length"] = {"plain": related(lengths[finite], label[finite], None, bench.generator(f"{name} length"))}
+    return figure
 
 
 def ratings(bench: Bench, data: Path, count: int) -> Figure:
@@ -693,14 +697,14 @@ def ratings(bench: Bench, data: Path, count: int) -> Figure:
     contrast = refined(data)
     golden = [(asked(row), row["output"]) for row in lowest]
     bench.read([*texts, *rated_texts, *texts_of(contrast.pairs), *golden])
-    found = {
+    figure = {
         f"alpaca_ds2 {rater}": rated(bench, texts, np.array([row[rater] for row in sample], dtype=np.float64), f"ds2 {rater}")
         for rater in ("gpt-4o-mini", "llama-3.1-8b-instruct", "mistral-7b-v0.3-instruct")
     }
-    found["autoj"] = rated(bench, rated_texts, rating, "autoj")
-    found["nuggets"] = rated(bench, golden, np.array([row["score"] for row in lowest], dtype=np.float64), "nuggets")
-    found[contrast.name] = {"rows": contrast.rows, "left_out": contrast.left_out} | compared(bench, contrast.pairs, contrast.name)
-    return found | {"alpaca_ds2_sample": len(sample), "nuggets_sample": len(lowest)}
+    figure["autoj"] = rated(bench, rated_texts, rating, "autoj")
+    figure["nuggets"] = rated(bench, golden, np.array([row["score"] for row in lowest], dtype=np.float64), "nuggets")
+    figure[contrast.name] = {"rows": contrast.rows, "left_out": contrast.left_out} | compared(bench, contrast.pairs, contrast.name)
+    return figure | {"alpaca_ds2_sample": len(sample), "nuggets_sample": len(lowest)}
 
 
 # D. Corruption
@@ -725,9 +729,9 @@ def worsened(corruption: Corruption, examples: Sequence[Any], bench: Bench, pool
             break
         tried += 1
         others = [other for other in examples[:UNTOUCHED] if other is not example]
-        made = corruption.corrupt(kind, example, others, chance)
-        if made is not None:
-            pairs.append(Pair(made.prompt, made.better, made.worse, kind))
+        corrupted = corruption.corrupt(kind, example, others, chance)
+        if corrupted is not None:
+            pairs.append(Pair(corrupted.prompt, corrupted.better, corrupted.worse, kind))
     return Attempt(pairs, tried)
 
 
@@ -756,9 +760,9 @@ def caught(bench: Bench, pairs: Sequence[Pair], floors: Mapping[str, float], gen
     """Recall, detection across prompts, and how many fall below the floors."""
     better = bench.values((pair.prompt, pair.better) for pair in pairs)
     worse = bench.values((pair.prompt, pair.worse) for pair in pairs)
-    kept = np.isfinite(better) & np.isfinite(worse)
-    better, worse = better[kept], worse[kept]
-    prompts = np.array([pair.prompt for pair, sound in zip(pairs, kept, strict=True) if sound], dtype=object)
+    finite = np.isfinite(better) & np.isfinite(worse)
+    better, worse = better[finite], worse[finite]
+    prompts = np.array([pair.prompt for pair, sound in zip(pairs, finite, strict=True) if sound], dtype=object)
     value, draws, count = detection(better, worse, prompts[:, None] != prompts[None, :], generator)
     below = {name: (worse < floor).astype(np.float64) for name, floor in floors.items()}
     return Found(points(better - worse), below, value, draws, count)
@@ -766,15 +770,15 @@ def caught(bench: Bench, pairs: Sequence[Pair], floors: Mapping[str, float], gen
 
 def together(found: Sequence[Found]) -> Found:
     """One kind over all pools: shares over all examples, the area as the mean of the pools' areas."""
-    areas = np.array([each.area for each in found])
+    areas = np.array([kind.area for kind in found])
     known = np.isfinite(areas)
-    draws = np.mean([each.draws for each in found if np.isfinite(each.area)], axis=0) if known.any() else np.zeros(0)
+    draws = np.mean([kind.draws for kind in found if np.isfinite(kind.area)], axis=0) if known.any() else np.zeros(0)
     return Found(
-        np.concatenate([each.right for each in found]),
-        {name: np.concatenate([each.below[name] for each in found]) for name in found[0].below},
+        np.concatenate([kind.right for kind in found]),
+        {name: np.concatenate([kind.below[name] for kind in found]) for name in found[0].below},
         float(areas[known].mean()) if known.any() else np.nan,
         draws,
-        sum(each.count for each in found),
+        sum(kind.count for kind in found),
     )
 
 
@@ -798,19 +802,19 @@ def corrupted(bench: Bench, data: Path, corruption: Corruption) -> Figure:
         values = bench.values(texts)
         low = np.quantile(values[np.isfinite(values)], [0.05, 0.10]) if np.isfinite(values).any() else np.full(2, np.nan)
         floors[pool] = {"below_5th_percentile": float(low[0]), "below_10th_percentile": float(low[1])}
-    found: Figure = {"examples_a_pool_and_kind": CORRUPTED, "untouched_rows_a_pool": UNTOUCHED, "kinds": {}}
+    figure: Figure = {"examples_a_pool_and_kind": CORRUPTED, "untouched_rows_a_pool": UNTOUCHED, "kinds": {}}
     for kind in corruption.KINDS:
         by_pool = {
             pool: caught(bench, attempts[pool][kind].pairs, floors[pool], bench.generator(f"{kind} {pool}")) for pool in CORRUPTED_POOLS
         }
-        found["kinds"][kind] = {
+        figure["kinds"][kind] = {
             "all_pools": together(list(by_pool.values())).figures(),
             "pools": {
-                pool: each.figures() | {"tried": attempts[pool][kind].tried, "unscored": len(attempts[pool][kind].pairs) - each.count}
-                for pool, each in by_pool.items()
+                pool: kinds.figures() | {"tried": attempts[pool][kind].tried, "unscored": len(attempts[pool][kind].pairs) - kinds.count}
+                for pool, kinds in by_pool.items()
             },
         }
-    return found
+    return figure
 
 
 # E. Own pairs
@@ -847,31 +851,31 @@ def times(coefficient: float, found: Figure) -> Figure:
 def scale(bench: Bench, data: Path) -> Figure:
     """Section F."""
     texts: dict[str, list[Text]] = {}
-    for pool, given, answered in (("dolly", "context", "response"), ("alpaca", "input", "output")):
+    for pool, context_field, answered in (("dolly", "context", "response"), ("alpaca", "input", "output")):
         rows = rows_of(data, f"pools/{pool}")
         sample = [rows[position] for position in bench.sample(len(rows), SPREAD, f"scale {pool}")]
-        texts[pool] = [(asked({"instruction": row["instruction"], "input": row[given]}), row[answered]) for row in sample]
+        texts[pool] = [(asked({"instruction": row["instruction"], "input": row[context_field]}), row[answered]) for row in sample]
     texts["both"] = texts["dolly"] + texts["alpaca"]
     bench.read(texts["both"])
-    found: Figure = {
+    figure: Figure = {
         "coefficient_of_reward": REWARD_COEFFICIENT,
         "coefficient_of_length": LENGTH_COEFFICIENT,
         "tokens": f"words of the response times {TOKENS_A_WORD}, not counted by a tokenizer",
     }
-    for pool, each in texts.items():
-        values = bench.values(each)
-        lengths = TOKENS_A_WORD * np.array([words(response) for _, response in each], dtype=np.float64)
-        kept = np.isfinite(values)
-        score = deviation(values[kept], bench.generator(f"scale {pool} score"))
-        length = deviation(lengths[kept], bench.generator(f"scale {pool} length"))
-        found[pool] = {
-            "unscored": int((~kept).sum()),
-            "mean": mean(values[kept], bench.generator(f"scale {pool} mean")),
+    for pool, pool_rows in texts.items():
+        values = bench.values(pool_rows)
+        lengths = TOKENS_A_WORD * np.array([words(response) for _, response in pool_rows], dtype=np.float64)
+        finite = np.isfinite(values)
+        score = deviation(values[finite], bench.generator(f"scale {pool} score"))
+        length = deviation(lengths[finite], bench.generator(f"scale {pool} length"))
+        figure[pool] = {
+            "unscored": int((~finite).sum()),
+            "mean": mean(values[finite], bench.generator(f"scale {pool} mean")),
             "standard_deviation": score,
             "contribution_of_reward": times(REWARD_COEFFICIENT, score),
             "contribution_of_length": times(LENGTH_COEFFICIENT, length),
         }
-    return found
+    return figure
 
 
 def judge(
@@ -900,28 +904,28 @@ def judge(
     bench = Bench(score, cosine, seed)
     say("sets")
     sets = human_sets(bench, data)
-    found: Figure = {
+    figure: Figure = {
         "seed": seed,
         "draws": DRAWS,
         "length_matched": MATCHED,
         "sets": sets,
-        "unseen_sets_beating_chance": [name for name, each in sets.items() if each["unseen"] and each["beats_chance"]],
+        "unseen_sets_beating_chance": [name for name, evaluation in sets.items() if evaluation["unseen"] and evaluation["beats_chance"]],
     }
     say("reward_models")
-    found["reward_models"] = reward_models(bench, data, bon)
+    figure["reward_models"] = reward_models(bench, data, bon)
     say("ratings")
-    found["ratings"] = ratings(bench, data, rating_rows)
+    figure["ratings"] = ratings(bench, data, rating_rows)
     # From here on only the score is asked: the cosine has no floor and no scale of its own.
     alone = Bench(score, None, seed, bench.known)
     if corruption is not None:
         say("corruption")
-        found["corruption"] = corrupted(alone, data, corruption)
+        figure["corruption"] = corrupted(alone, data, corruption)
     if own_file is not None:
         say("own")
-        found["own"] = own(bench, own_file)
+        figure["own"] = own(bench, own_file)
     say("scale")
-    found["scale"] = scale(alone, data)
-    return found
+    figure["scale"] = scale(alone, data)
+    return figure
 
 
 def reward(model: Any) -> Score:
@@ -939,9 +943,9 @@ def closeness(encoder: Any) -> Score:
     """The cosine of the vectors of prompt and response."""
 
     def score(texts: Sequence[Text]) -> Floats:
-        each = list(dict.fromkeys(part for text in texts for part in text))
-        place = {part: position for position, part in enumerate(each)}
-        embedded = encoder.encode(each)
+        unique = list(dict.fromkeys(part for text in texts for part in text))
+        place = {part: position for position, part in enumerate(unique)}
+        embedded = encoder.encode(unique)
         vectors = np.asarray(embedded.vectors, dtype=np.float64)
         vectors[[reason is not None for reason in embedded.reasons]] = np.nan
         prompts, responses = ([place[text[side]] for text in texts] for side in (0, 1))
@@ -966,7 +970,7 @@ def main() -> None:
     from instructsel.models.plausibility import PlausibilityModel
     from instructsel.neighbors.encoder import Encoder
 
-    found = judge(
+    results = judge(
         reward(PlausibilityModel.load()),
         options.data,
         cosine=closeness(Encoder.load()),
@@ -976,10 +980,10 @@ def main() -> None:
         corruption=corruption,
         own_file=options.own,
     )
-    for name, each in found["sets"].items():
-        print(name, {control: each[control]["value"] for control in ("accuracy", *MATCHED, "length_balanced")}, each["n"])
-    print("unseen sets beating chance:", ", ".join(found["unseen_sets_beating_chance"]) or "none")
-    print(_record.write("embedded_reward", found, "torch", "transformers", "numpy"))
+    for name, evaluation in results["sets"].items():
+        print(name, {control: evaluation[control]["value"] for control in ("accuracy", *MATCHED, "length_balanced")}, evaluation["n"])
+    print("unseen sets beating chance:", ", ".join(results["unseen_sets_beating_chance"]) or "none")
+    print(_record.write("embedded_reward", results, "torch", "transformers", "numpy"))
 
 
 if __name__ == "__main__":

@@ -43,11 +43,11 @@ def main() -> None:
             way()
             if repeat:
                 seconds[name].append(time.perf_counter() - began)
-    best = {name: min(each) for name, each in seconds.items()}
+    best = {name: min(runs) for name, runs in seconds.items()}
     figures = {
         "rows": len(rows),
         "seconds": seconds,
-        "rows_a_second": {name: len(rows) / each for name, each in best.items()},
+        "rows_a_second": {name: len(rows) / seconds for name, seconds in best.items()},
         "both_over_embedding": sum(best.values()) / best["embedding"],
     }
     print(figures)

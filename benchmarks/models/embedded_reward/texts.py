@@ -70,19 +70,19 @@ def harmless(archive: Archive) -> Iterator[Pair]:
 
 def _messages(archive: Archive) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Messages by id, and the tree each stands in."""
-    found: dict[str, dict[str, Any]] = {}
+    by_id: dict[str, dict[str, Any]] = {}
     trees: dict[str, str] = {}
     for row in archive.rows("pools/oasst1_en_validation_messages.jsonl.zst"):
-        found[row["message_id"]] = row
+        by_id[row["message_id"]] = row
         trees[row["message_id"]] = row["message_tree_id"]
     for tree in archive.rows("pools/oasst_en_100_tree.jsonl.zst"):
         waiting = [tree["prompt"]]
         while waiting:
             message = waiting.pop()
-            found.setdefault(message["message_id"], message)
+            by_id.setdefault(message["message_id"], message)
             trees.setdefault(message["message_id"], tree["message_tree_id"])
             waiting += message.get("replies", [])
-    return found, trees
+    return by_id, trees
 
 
 def _thread(message: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> str:
@@ -131,9 +131,9 @@ def examples(archive: Archive) -> dict[str, list[Example]]:
         Example(row["question"].strip(), re.sub(r"<<.*?>>", "", row["answer"]).replace("####", "The answer is").strip() + ".")
         for row in archive.rows("pools/gsm8k_train.jsonl.zst")
     ]
-    found = {"dolly": dolly, "oasst": oasst, "seeds": seeds, "gsm8k": sums}
+    sources = {"dolly": dolly, "oasst": oasst, "seeds": seeds, "gsm8k": sums}
     return {
-        name: [each for each in rows if each.prompt and len(each.response) > 2 and len(each.prompt) < 4000] for name, rows in found.items()
+        name: [row for row in rows if row.prompt and len(row.response) > 2 and len(row.prompt) < 4000] for name, rows in sources.items()
     }
 
 
@@ -154,9 +154,9 @@ def corrupted(archive: Archive, size: int, seed: int) -> list[Pair]:
         number = generator.randrange(len(sources[name]))
         while len(" ".join(sources[name][number]).split()) > SHORT and generator.random() < 0.875:
             number = generator.randrange(len(sources[name]))
-        found = corrupt(kind, sources[name][number], sources[name], generator, words=words)
-        if found is not None:
-            pairs.append(Pair(*found, "corruption", kind, f"{name}-{number}"))
+        corrupted = corrupt(kind, sources[name][number], sources[name], generator, words=words)
+        if corrupted is not None:
+            pairs.append(Pair(*corrupted, "corruption", kind, f"{name}-{number}"))
         if len(pairs) == size:
             break
     return pairs

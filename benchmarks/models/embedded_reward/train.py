@@ -36,16 +36,16 @@ def material(archive: Archive, design: Design, seed: int) -> tuple[list[Pair], d
     aside = Archive(archive.folder)
     spoilt = corrupted(archive, design.corruption + DEVELOPMENT * 6, seed)
     learnt = [pair for pair in spoilt if not held_out(pair)][: design.corruption]
-    kept = {"corruption": [pair for pair in spoilt if held_out(pair)][:DEVELOPMENT]}
+    held = {"corruption": [pair for pair in spoilt if held_out(pair)][:DEVELOPMENT]}
     for name, people, used in (("oasst", ranked, design.oasst), ("harmless", harmless, design.harmless)):
         # What is only judged on is opened by another hand: the card lists what was learnt from.
         pairs = list(people(archive if used else aside))
         if used:
             learnt += [pair for pair in pairs if not held_out(pair)] * design.human_epochs
-            kept[name] = [pair for pair in pairs if held_out(pair)]
+            held[name] = [pair for pair in pairs if held_out(pair)]
         else:
-            kept[name] = pairs if name == "oasst" else random.Random(SEED).sample(pairs, DEVELOPMENT)
-    return learnt, kept
+            held[name] = pairs if name == "oasst" else random.Random(SEED).sample(pairs, DEVELOPMENT)
+    return learnt, held
 
 
 def matched(pair: Pair, by: float = 0.1) -> bool:
@@ -56,7 +56,7 @@ def matched(pair: Pair, by: float = 0.1) -> bool:
 
 def figures(model: Model, tokens: Tokens, kept: dict[str, list[Pair]]) -> dict[str, Any]:
     """Accuracies on what was kept."""
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for name, pairs in kept.items():
         values = score(model, tokens, [row for pair in pairs for row in ((pair.prompt, pair.better), (pair.prompt, pair.worse))])
         margins = values[0::2] - values[1::2]
@@ -69,15 +69,15 @@ def figures(model: Model, tokens: Tokens, kept: dict[str, list[Pair]]) -> dict[s
             parts["longer better"] = np.array([len(pair.better) > len(pair.worse) for pair in pairs])
             parts["shorter better"] = ~parts["longer better"]
         for part, mask in parts.items():
-            each = proportion(points(margins[mask]))
-            found[f"{name} {part}"] = {
-                "n": each["n"],
-                "accuracy": round(each["value"], 4),
-                "low": round(each["low"], 4),
-                "high": round(each["high"], 4),
+            accuracy = proportion(points(margins[mask]))
+            figures[f"{name} {part}"] = {
+                "n": accuracy["n"],
+                "accuracy": round(accuracy["value"], 4),
+                "low": round(accuracy["low"], 4),
+                "high": round(accuracy["high"], 4),
             }
-        found[f"{name} spread"] = round(float(values.std()), 3)
-    return found
+        figures[f"{name} spread"] = round(float(values.std()), 3)
+    return figures
 
 
 def train(design: Design, learnt: list[Pair], tokens: Tokens, seed: int) -> Model:
@@ -127,15 +127,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     archive, design, tokens = Archive(options.data), DESIGNS[options.design], Tokens()
-    learnt, kept = material(archive, design, options.seed)
-    print(f"{options.design}: {len(learnt)} pairs; kept { ({name: len(pairs) for name, pairs in kept.items()}) }", file=sys.stderr)
+    learnt, held = material(archive, design, options.seed)
+    print(f"{options.design}: {len(learnt)} pairs; kept { ({name: len(pairs) for name, pairs in held.items()}) }", file=sys.stderr)
     model = train(design, learnt, tokens, options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
-    found = figures(model, tokens, kept)
+    development = figures(model, tokens, held)
     trained = {name: value for name, value in model.state_dict().items() if "lora" in name or name.startswith("head")}
     safetensors.torch.save_file(trained, options.out / "trained.safetensors")
-    record(options.design, {"design": asdict(design), "seed": options.seed, "pairs": len(learnt), "figures": found})
-    for name, value in found.items():
+    record(options.design, {"design": asdict(design), "seed": options.seed, "pairs": len(learnt), "figures": development})
+    for name, value in development.items():
         print(name, value)
 
 

@@ -103,11 +103,13 @@ def prose(folder: Path) -> Iterator[str]:
 
 def _prose(row: dict[str, Any]) -> Iterator[str]:
     if "Definition" in row:
-        examples = [f"{each['input']}\n{each['output']}" for each in row["Positive Examples"] if isinstance(each.get("output"), str)]
+        examples = [
+            f"{example['input']}\n{example['output']}" for example in row["Positive Examples"] if isinstance(example.get("output"), str)
+        ]
         yield "\n\n".join([*row["Definition"], *examples])
-        for each in row["Instances"][:40]:
-            answer = each["output"][0] if isinstance(each["output"], list) and each["output"] else ""
-            yield f"{each['input']}\n{answer}"
+        for instance in row["Instances"][:40]:
+            answer = instance["output"][0] if isinstance(instance["output"], list) and instance["output"] else ""
+            yield f"{instance['input']}\n{answer}"
     elif "chosen" in row and isinstance(row["chosen"], str):
         yield TURN.sub("\n\n", row["chosen"])
     elif "text" in row and isinstance(row["text"], list):
@@ -129,7 +131,7 @@ def docstrings(path: Path) -> list[str]:
     except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
         return []
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return [found for node in ast.walk(tree) if isinstance(node, kinds) and (found := ast.get_docstring(node))]
+    return [docstring for node in ast.walk(tree) if isinstance(node, kinds) and (docstring := ast.get_docstring(node))]
 
 
 def documentation(path: Path) -> list[str]:
@@ -144,37 +146,37 @@ def documentation(path: Path) -> list[str]:
 
 def _roff(text: str) -> str:
     """A manual page's sentences: requests and escapes removed."""
-    kept = [line for line in text.split("\n") if not line.startswith((".\\", "'\\"))]
-    said = [re.sub(r"^[.'](?:[A-Z]{1,2}|Nm|Fl|Ar|It|Pa|Xr)\b ?", "", line) for line in kept]
-    said = [line for line in said if not line.startswith((".", "'"))]
-    return re.sub(r"\\f[BIRP]|\\[&|^%/,]|\\-", lambda found: "-" if found.group() == "\\-" else "", "\n".join(said))
+    lines = [line for line in text.split("\n") if not line.startswith((".\\", "'\\"))]
+    prose = [re.sub(r"^[.'](?:[A-Z]{1,2}|Nm|Fl|Ar|It|Pa|Xr)\b ?", "", line) for line in lines]
+    prose = [line for line in prose if not line.startswith((".", "'"))]
+    return re.sub(r"\\f[BIRP]|\\[&|^%/,]|\\-", lambda found: "-" if found.group() == "\\-" else "", "\n".join(prose))
 
 
 def installed() -> tuple[list[Path], list[Path]]:
     """Python files, and documentation files, of what is installed; paths in order."""
     site = Path(next(place for place in sys.path if place.endswith("site-packages")))
     python = sorted(site.rglob("*.py"))
-    told = [path for ending in ("md", "rst", "txt") for path in site.rglob(f"*.{ending}")]
-    told += list(site.rglob("METADATA"))
+    paths = [path for ending in ("md", "rst", "txt") for path in site.rglob(f"*.{ending}")]
+    paths += list(site.rglob("METADATA"))
     for root, endings in (("/usr/share/man", (".gz", ".1", ".5", ".7", ".8")), ("/usr/share/doc", (".gz", ".md", ".txt", ""))):
         folder = Path(root)
-        found = [path for path in folder.rglob("*") if path.is_file() and path.suffix in endings] if folder.is_dir() else []
+        files = [path for path in folder.rglob("*") if path.is_file() and path.suffix in endings] if folder.is_dir() else []
         # Translated pages stand in folders named for their language.
-        told += [path for path in found if root != "/usr/share/man" or path.parent.parent == folder]
+        paths += [path for path in files if root != "/usr/share/man" or path.parent.parent == folder]
     names = ("license", "copyright", "changelog", "changes", "news")
-    return python, sorted(path for path in told if not path.name.lower().startswith(names))
+    return python, sorted(path for path in paths if not path.name.lower().startswith(names))
 
 
 def evaluation_instructions(folder: Path) -> set[str]:
     """Instructions of the evaluation sets, lower-cased words only, those of eight words or more."""
-    found: set[str] = set()
+    seen_hashes: set[str] = set()
     for name in EVALUATION:
         for row in lines(folder / name):
             for key in ("instruction", "prompt", "question", "Question", "Instruction", "text"):
                 if isinstance(row.get(key), str):
-                    found.add(" ".join(WORD.findall(row[key].lower())))
-            found.update(" ".join(WORD.findall(turn.lower())) for turn in row.get("turns", []) if isinstance(turn, str))
-    return {text for text in found if text.count(" ") >= 7}
+                    seen_hashes.add(" ".join(WORD.findall(row[key].lower())))
+            seen_hashes.update(" ".join(WORD.findall(turn.lower())) for turn in row.get("turns", []) if isinstance(turn, str))
+    return {text for text in seen_hashes if text.count(" ") >= 7}
 
 
 class Known:
@@ -188,12 +190,12 @@ class Known:
     def __call__(self, text: str) -> bool:
         """Whether it holds one."""
         words = WORD.findall(text.lower())
-        whole: str | None = None
+        joined: str | None = None
         for start in range(len(words) - 7):
             candidates = self.by_start.get(" ".join(words[start : start + 8]))
             if candidates:
-                whole = whole if whole is not None else " ".join(words)
-                if any(candidate in whole for candidate in candidates):
+                joined = joined if joined is not None else " ".join(words)
+                if any(candidate in joined for candidate in candidates):
                     return True
         return False
 
@@ -204,16 +206,16 @@ def collect(folder: Path, *, workers: int = 2, small: bool = False) -> tuple[dic
     `small` reads the package descriptions alone: enough to try the code.
     """
     known = Known(evaluation_instructions(folder)) if folder.is_dir() else Known(())
-    python, told = installed()
+    python, documents = installed()
     if small:
-        python, told = python[:400], [path for path in told if path.name == "METADATA"]
+        python, documents = python[:400], [path for path in documents if path.name == "METADATA"]
     raw: dict[str, Iterable[str]] = {"prose": prose(folder) if folder.is_dir() else ()}
     with ProcessPoolExecutor(workers) as processes:
-        raw["documentation"] = [text for found in processes.map(documentation, told, chunksize=64) for text in found]
-        raw["docstrings"] = [text for found in processes.map(docstrings, python, chunksize=64) for text in found]
+        raw["documentation"] = [text for texts in processes.map(documentation, documents, chunksize=64) for text in texts]
+        raw["docstrings"] = [text for texts in processes.map(docstrings, python, chunksize=64) for text in texts]
     seen: set[bytes] = set()
-    kept: dict[str, list[str]] = {}
-    account: dict[str, Any] = {"files": {"documentation": len(told), "python": len(python), "data": list(PROSE)}, "left_out": {}}
+    documents: dict[str, list[str]] = {}
+    account: dict[str, Any] = {"files": {"documentation": len(documents), "python": len(python), "data": list(PROSE)}, "left_out": {}}
     for kind, texts in raw.items():
         why: Counter[str] = Counter()
         chosen: list[tuple[bytes, str]] = []
@@ -232,13 +234,13 @@ def collect(folder: Path, *, workers: int = 2, small: bool = False) -> tuple[dic
                     seen.add(digest)
                     chosen.append((digest, piece))
         chosen.sort()
-        kept[kind] = [text for _, text in chosen]
+        documents[kind] = [text for _, text in chosen]
         account["left_out"][kind] = dict(sorted(why.items()))
-    account["documents"] = {kind: len(texts) for kind, texts in kept.items()}
-    account["characters"] = {kind: sum(map(len, texts)) for kind, texts in kept.items()}
-    whole = hashlib.sha256()
-    for kind in sorted(kept):
-        for text in kept[kind]:
-            whole.update(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest())
-    account["sha256"] = whole.hexdigest()
-    return kept, account
+    account["documents"] = {kind: len(texts) for kind, texts in documents.items()}
+    account["characters"] = {kind: sum(map(len, texts)) for kind, texts in documents.items()}
+    total_digest = hashlib.sha256()
+    for kind in sorted(documents):
+        for text in documents[kind]:
+            total_digest.update(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest())
+    account["sha256"] = total_digest.hexdigest()
+    return documents, account

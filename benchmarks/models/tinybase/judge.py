@@ -57,27 +57,27 @@ def items(folder: Path) -> dict[str, list[dict[str, Any]]]:
         (f"{row['instruction']}\n{row['instances'][0]['input']}".strip(), str(row["instances"][0]["output"])[:400])
         for row in corpus.lines(folder / "eval/self_instruct_252.jsonl.zst")
     ]
-    human = [(asked, answer) for asked, answer in human if len(answer.split()) >= 5]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in CHANCE}
-    for number, (asked, answer) in enumerate(human[:LIMIT]):
-        others = drawn.sample([other for at, (_, other) in enumerate(human) if at != number], 3)
-        found["continuation"].append(_item(f"{asked[:600]}\n", [answer, *others], drawn))
+    human = [(instruction, answer) for instruction, answer in human if len(answer.split()) >= 5]
+    items: dict[str, list[dict[str, Any]]] = {name: [] for name in CHANCE}
+    for number, (prompt, answer) in enumerate(human[:LIMIT]):
+        others = drawn.sample([other for position, (_, other) in enumerate(human) if position != number], 3)
+        items["continuation"].append(_item(f"{prompt[:600]}\n", [answer, *others], drawn))
         words = answer.split()
         mixed = list(words)
         drawn.shuffle(mixed)
         if mixed != words:
-            found["order"].append(_item("", [" ".join(words), " ".join(mixed)], drawn))
+            items["order"].append(_item("", [" ".join(words), " ".join(mixed)], drawn))
     rows = [row for row in corpus.lines(folder / "eval/mmlu_dev_and_test_sample.jsonl.zst") if row["split"] == "test"]
     for row in drawn.sample(rows, LIMIT):
-        asked = "\n".join([row["question"], *(f"{letter}. {row[letter]}" for letter in "ABCD"), "Answer:"])
-        found["mmlu"].append({"query": asked, "choices": [f" {letter}" for letter in "ABCD"], "gold": "ABCD".index(row["answer"])})
-    return found
+        prompt = "\n".join([row["question"], *(f"{letter}. {row[letter]}" for letter in "ABCD"), "Answer:"])
+        items["mmlu"].append({"query": prompt, "choices": [f" {letter}" for letter in "ABCD"], "gold": "ABCD".index(row["answer"])})
+    return items
 
 
 def _item(query: str, choices: list[str], drawn: random.Random) -> dict[str, Any]:
     order = list(range(len(choices)))
     drawn.shuffle(order)
-    return {"query": query, "choices": [f" {choices[at]}" for at in order], "gold": order.index(0)}
+    return {"query": query, "choices": [f" {choices[position]}" for position in order], "gold": order.index(0)}
 
 
 def judge(model: Path, folder: Path) -> dict[str, Any]:
@@ -125,14 +125,14 @@ def judge(model: Path, folder: Path) -> dict[str, Any]:
 
 def report(model: Path, folder: Path) -> None:
     """Judge, print, write into the record beside the weights."""
-    found = judge(model, folder)
+    judged = judge(model, folder)
     path = model / "tinybase.json"
     record = json.loads(path.read_text()) if path.is_file() else {}
     held = record.get("held_out", {})
-    enough = any(task["above_chance"] for task in found["tasks"].values()) and held.get("model", math.inf) < held.get("unigram", -math.inf)
-    record["judged"] = {**found, "enough_model": enough}
+    enough = any(task["above_chance"] for task in judged["tasks"].values()) and held.get("model", math.inf) < held.get("unigram", -math.inf)
+    record["judged"] = {**judged, "enough_model": enough}
     path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    for name, task in found["tasks"].items():
+    for name, task in judged["tasks"].items():
         print(f"{name}: {task['metric']} {task['value']:.3f} ± {task['standard_error']:.3f} on {task['n']}, chance {task['chance']:.2f}")
     print("enough model for verdicts of its own size" if enough else "not enough model: no verdict may rest on it")
 
@@ -142,8 +142,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    given = parser.parse_args()
-    report(given.model, given.data)
+    arguments = parser.parse_args()
+    report(arguments.model, arguments.data)
 
 
 if __name__ == "__main__":

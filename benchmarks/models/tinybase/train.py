@@ -75,11 +75,11 @@ SIZES: Final = {
 
 def learn_tokenizer(kept: dict[str, list[str]], size: int, seed: int) -> Tokenizer:
     """Byte-level BPE on up to 24 MB, the kinds as they are trained on."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.Sequence(
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
-    made.decoder = decoders.ByteLevel()
+    tokenizer.decoder = decoders.ByteLevel()
     drawn: list[str] = []
     for kind, share in SHARES.items():
         texts = list(kept[kind])
@@ -97,23 +97,23 @@ def learn_tokenizer(kept: dict[str, list[str]], size: int, seed: int) -> Tokeniz
         show_progress=False,
         min_frequency=3,
     )
-    made.train_from_iterator(drawn, trainer)
-    return made
+    tokenizer.train_from_iterator(drawn, trainer)
+    return tokenizer
 
 
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[NDArray[np.uint16]]:
     """Each document's tokens, an end-of-text token before them."""
     end = tokenizer.token_to_id(END)
-    found: list[NDArray[np.uint16]] = []
+    tokens: list[NDArray[np.uint16]] = []
     for start in range(0, len(texts), 2000):
-        for each in tokenizer.encode_batch_fast(texts[start : start + 2000], add_special_tokens=False):
-            found.append(np.array([end, *each.ids], dtype=np.uint16))
-    return found
+        for encoding in tokenizer.encode_batch_fast(texts[start : start + 2000], add_special_tokens=False):
+            tokens.append(np.array([end, *encoding.ids], dtype=np.uint16))
+    return tokens
 
 
 def stream(documents: dict[str, list[NDArray[np.uint16]]], tokens: int, seed: int) -> tuple[NDArray[np.uint16], dict[str, float]]:
     """Documents in random order until there are so many tokens, and how often each kind was passed."""
-    sizes = {kind: sum(map(len, found)) for kind, found in documents.items()}
+    sizes = {kind: sum(map(len, texts)) for kind, texts in documents.items()}
     wanted = {kind: min(SHARES[kind] * tokens, MOST_PASSES * sizes[kind]) for kind in SHARES}
     lacking = tokens - sum(wanted.values())
     for kind in sorted(SHARES, key=lambda kind: -sizes[kind]):
@@ -145,15 +145,19 @@ class Loss(torch.autograd.Function):
         of_states, of_weight = torch.empty_like(states), torch.zeros_like(weight)
         total = states.new_zeros((), dtype=torch.float64)
         for start in range(0, len(targets), rows):
-            here, wanted = states[start : start + rows], targets[start : start + rows, None]
-            logits = (here @ weight.T).float()
+            states_part, wanted = states[start : start + rows], targets[start : start + rows, None]
+            logits = (states_part @ weight.T).float()
             mass = torch.logsumexp(logits, 1, keepdim=True)
             total += (mass - logits.gather(1, wanted)).double().sum()
             slope = (
-                logits.sub_(mass).exp_().scatter_add_(1, wanted, logits.new_full((len(here), 1), -1.0)).div_(len(targets)).to(here.dtype)
+                logits.sub_(mass)
+                .exp_()
+                .scatter_add_(1, wanted, logits.new_full((len(states_part), 1), -1.0))
+                .div_(len(targets))
+                .to(states_part.dtype)
             )
             of_states[start : start + rows] = slope @ weight
-            of_weight.addmm_(slope.T, here)
+            of_weight.addmm_(slope.T, states_part)
         ctx.save_for_backward(of_states, of_weight)
         return (total / len(targets)).float()
 
@@ -196,9 +200,9 @@ class State:
     def prepared(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16], dict[str, Any]] | None:
         """Tokens to learn from, tokens to measure on, and the corpus's account; None where they are to be made."""
         path = self.folder / "prepared.json"
-        if not path.is_file() or (found := json.loads(path.read_text()))["described"] != self.described:
+        if not path.is_file() or (record := json.loads(path.read_text()))["described"] != self.described:
             return None
-        return np.load(self.folder / "ids.npy"), np.load(self.folder / "held.npy"), found["account"]
+        return np.load(self.folder / "ids.npy"), np.load(self.folder / "held.npy"), record["account"]
 
     def prepare(self, ids: NDArray[np.uint16], held: NDArray[np.uint16], account: dict[str, Any], tokenizer: Tokenizer) -> None:
         """Keep them; the account last, so that it stands for all."""
@@ -228,13 +232,13 @@ class State:
         if not target.is_file():
             return None
         with safe_open(str(target), "pt") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             progress: dict[str, Any] = json.loads(file.metadata()["progress"])
         model.load_state_dict(
-            {name.removeprefix("model."): value for name, value in found.items() if name.startswith("model.")}, strict=False
+            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}, strict=False
         )
         states: dict[int, dict[str, Any]] = {}
-        for name, value in found.items():
+        for name, value in tensors.items():
             if name.startswith("optimizer."):
                 _, number, moment = name.split(".")
                 states.setdefault(int(number), {})[moment] = value
@@ -261,8 +265,8 @@ def train(
         eos_token_id=1,
     )
     model = transformers.LlamaForCausalLM(config).to(device).train()
-    matrices = [each for each in model.parameters() if each.ndim == 2]
-    vectors = [each for each in model.parameters() if each.ndim != 2]
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim == 2]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim != 2]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=size.rate, betas=(0.9, 0.95), fused=True)
     steps, parts = len(ids) // size.batch, size.batch // size.micro
@@ -270,15 +274,15 @@ def train(
     before = state.load(model, optimizer) or {"step": 0, "curve": [], "seconds": 0.0, "processor_seconds": 0.0, "running": 0.0}
     curve: list[dict[str, float]] = before["curve"]
     begun, busy, running = time.monotonic() - before["seconds"], time.process_time() - before["processor_seconds"], before["running"]
-    at, kept = min(before["step"] * parts * size.micro, len(ids) - size.micro - 1), time.monotonic()
+    position, saved = min(before["step"] * parts * size.micro, len(ids) - size.micro - 1), time.monotonic()
     for step in range(before["step"], steps):
         rate = size.rate * min(1.0, (step + 1) / warm) * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         for group in optimizer.param_groups:
             group["lr"] = rate
         for part in range(parts):
             width = size.widths[(step * parts + part) % len(size.widths)]
-            block = torch.from_numpy(ids[at : at + size.micro + 1].astype(np.int64)).to(device)
-            at = min(at + size.micro, len(ids) - size.micro - 1)
+            block = torch.from_numpy(ids[position : position + size.micro + 1].astype(np.int64)).to(device)
+            position = min(position + size.micro, len(ids) - size.micro - 1)
             with torch.autocast("cuda", torch.bfloat16, enabled=device == "cuda"):
                 states = model.model(input_ids=block[:-1].view(-1, width), use_cache=False).last_hidden_state
                 loss = Loss.apply(
@@ -303,10 +307,10 @@ def train(
                 + f"  {entry['tokens'] / seconds:,.0f} tokens/s  {seconds / 60:.1f} min",
                 flush=True,
             )
-        if time.monotonic() - kept > SAVE_EVERY and step + 1 < steps:
+        if time.monotonic() - saved > SAVE_EVERY and step + 1 < steps:
             spent = {"seconds": time.monotonic() - begun, "processor_seconds": time.process_time() - busy}
             state.save(model, optimizer, {"step": step + 1, "curve": curve, "running": running, **spent})
-            kept = time.monotonic()
+            saved = time.monotonic()
     seconds = time.monotonic() - begun
     return model, {
         "processor_seconds": time.process_time() - busy,
@@ -323,15 +327,15 @@ def prepare(
     given: argparse.Namespace, size: Size, tokens: int, state: State
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint16], dict[str, Any]]:
     """Collect the corpus, learn the tokenizer, and put the tokens in order."""
-    kept, account = corpus.collect(given.data, small=given.size == "toy")
+    corpus_documents, account = corpus.collect(given.data, small=given.size == "toy")
     print(
         f"corpus {account['sha256'][:12]}: " + ", ".join(f"{kind} {n / 1e6:.1f} MB" for kind, n in account["characters"].items()),
         flush=True,
     )
-    tokenizer = learn_tokenizer(kept, size.vocabulary, given.seed)
+    tokenizer = learn_tokenizer(corpus_documents, size.vocabulary, given.seed)
     learnt: dict[str, list[NDArray[np.uint16]]] = {}
     held: list[NDArray[np.uint16]] = []
-    for kind, texts in kept.items():
+    for kind, texts in corpus_documents.items():
         documents = encode(tokenizer, texts)
         learnt[kind] = [document for number, document in enumerate(documents) if number % HELD_OUT]
         held += [document for number, document in enumerate(documents) if number % HELD_OUT == 0]
@@ -352,20 +356,20 @@ def main() -> None:
     parser.add_argument("--size", choices=list(SIZES), default="cpu")
     parser.add_argument("--tokens", type=int, default=0, help="tokens to train on; by default those of the size")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    size = SIZES[given.size]
-    tokens = given.tokens or size.tokens
+    arguments = parser.parse_args()
+    size = SIZES[arguments.size]
+    tokens = arguments.tokens or size.tokens
     device = "cuda" if torch.cuda.is_available() else "cpu"
     begun = time.monotonic()
-    state = State(given.out / "state", {"size": asdict(size), "tokens": tokens, "seed": given.seed})
-    found = state.prepared()
-    ids, measured, account = found if found is not None else prepare(given, size, tokens, state)
+    state = State(arguments.out / "state", {"size": asdict(size), "tokens": tokens, "seed": arguments.seed})
+    prepared = state.prepared()
+    ids, measured, account = prepared if prepared is not None else prepare(arguments, size, tokens, state)
     flat = unigram(ids, measured, size.vocabulary)
     print(f"{sum(account['tokens'].values()):,} tokens, {time.monotonic() - begun:.0f} s; unigram {flat:.3f} nats a token", flush=True)
-    model, learning = train(size, ids, measured, given.seed, device, state)
-    given.out.mkdir(parents=True, exist_ok=True)
-    model.to("cpu").save_pretrained(str(given.out))
-    shutil.copy(state.folder / "tokenizer.json", given.out / "tokenizer.json")
+    model, learning = train(size, ids, measured, arguments.seed, device, state)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    model.to("cpu").save_pretrained(str(arguments.out))
+    shutil.copy(state.folder / "tokenizer.json", arguments.out / "tokenizer.json")
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": END,
@@ -373,31 +377,31 @@ def main() -> None:
         "pad_token": PAD,
         "model_max_length": 2048,
     }
-    (given.out / "tokenizer_config.json").write_text(json.dumps(described, indent=1) + "\n")
+    (arguments.out / "tokenizer_config.json").write_text(json.dumps(described, indent=1) + "\n")
     loss = measure(model, measured, max(size.widths), "cpu")
     record = {
-        "size": given.size,
-        "seed": given.seed,
-        "parameters": sum(each.numel() for each in model.parameters()),
+        "size": arguments.size,
+        "seed": arguments.seed,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "shape": asdict(size),
         "corpus": account,
         "learning": learning,
         "characters_per_token": sum(account["characters"].values()) / max(1, sum(account["tokens"].values())),
         "held_out": {"tokens": len(measured), "unigram": flat, "model": loss, "better_by": flat - loss},
-        "weights_sha256": hashlib.sha256((given.out / "model.safetensors").read_bytes()).hexdigest(),
+        "weights_sha256": hashlib.sha256((arguments.out / "model.safetensors").read_bytes()).hexdigest(),
         "device": device,
     }
-    (given.out / "tinybase.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    (arguments.out / "tinybase.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     shutil.rmtree(state.folder)
     print(
         f"held out: {loss:.3f} nats a token, unigram {flat:.3f}; {record['parameters']:,} parameters, weights {record['weights_sha256'][:12]}"
     )
     if loss >= flat:
         print("not enough model: it predicts no better than token frequencies; no verdict may rest on it")
-    if given.size != "toy":
+    if arguments.size != "toy":
         import judge
 
-        judge.report(given.out, given.data)
+        judge.report(arguments.out, arguments.data)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ InstructselError
 │   ├── ModelUnavailable  4   weights that are neither here nor to be had
 │   ├── UntrustedModel    4   weights of another digest, pickles, code in a model repository
 │   └── ModelRefused      4   weights that load but do not pass the sanity probe
-├── PoolError             3   a file that cannot be read as a pool; carries the account so far
+├── PoolError             3   a file that cannot be read as a pool; carries the read report so far
 │   └── TooManyBadRows    3   more quarantined rows than the limit
 ├── ScoresError           3   a score table that cannot be read or does not fit
 │   └── TooManyNulls      3   an indicator the rule uses is null too often
@@ -32,7 +32,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
-    from instructsel.account import Account
+    from instructsel.read_report import ReadReport
 
 
 class InstructselError(Exception):
@@ -108,13 +108,13 @@ class ModelRefused(EnvironmentFault):
 
 
 class PoolError(InstructselError, ValueError):
-    """A file that cannot be read as a pool. `account` says what had been read when it was refused."""
+    """A file that cannot be read as a pool. `report` says what had been read when it was refused."""
 
     exit_code = 3
 
-    def __init__(self, message: str, *, fix: str | None = None, account: Account | None = None) -> None:
+    def __init__(self, message: str, *, fix: str | None = None, report: ReadReport | None = None) -> None:
         super().__init__(message, fix=fix)
-        self.account = account
+        self.report = report
 
 
 class TooManyBadRows(PoolError):

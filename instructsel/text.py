@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from html import escape
 from typing import Any, Final
 
 CONTROL: Final = re.compile(
@@ -228,4 +229,32 @@ def _longest_piece(cell: str, is_number: bool) -> int:
     return max(map(columns_of, pieces), default=0)
 
 
-__all__ = ["CELL", "EXCERPT", "LINE", "aligned", "clean", "columns_of", "excerpt", "masked", "masked_excerpt", "neutral", "wrapped"]
+def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A small table for notebooks; every cell is cleaned, cut and escaped.
+
+    >>> html_table("c", ["a"], [["<b>"]])
+    '<table><caption>c</caption><tr><th>a</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
+    """
+
+    def cell(name: str, text: str) -> str:
+        return f"<{name}>{escape(neutral(text))}</{name}>"
+
+    body = "".join("<tr>" + "".join(cell("td", text) for text in row) + "</tr>" for row in rows)
+    heading = "<tr>" + "".join(cell("th", text) for text in header) + "</tr>"
+    return f"<table><caption>{escape(neutral(caption, LINE))}</caption>{heading}{body}</table>"
+
+
+__all__ = [
+    "CELL",
+    "EXCERPT",
+    "LINE",
+    "aligned",
+    "clean",
+    "columns_of",
+    "excerpt",
+    "html_table",
+    "masked",
+    "masked_excerpt",
+    "neutral",
+    "wrapped",
+]

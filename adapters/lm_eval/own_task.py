@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.account import LISTED, Account, Quarantined
 from instructsel.artifact import atomic_write, fingerprint
 from instructsel.errors import EnvironmentFault, PoolError, TooManyBadRows, UsageError
 from instructsel.extras import require
 from instructsel.pool.lines import Limits, RowFault
 from instructsel.pool.sources import open_source
+from instructsel.read_report import LISTED, Quarantined, ReadReport
 
 MULTIPLE_CHOICE: Final = "multiple_choice"
 
@@ -47,7 +47,7 @@ class WrittenTask:
     """Its items, as Parquet; the digest is in the name."""
     digest: str
     """Of the items, whatever their order in the file."""
-    account: Account = field(repr=False)
+    report: ReadReport = field(repr=False)
     """What was read, kept and quarantined."""
 
 
@@ -116,18 +116,18 @@ def write_task(
     if any(mark in str(place) for mark in MAGIC):
         raise UsageError(f"The harness would read {place} as a pattern.", fix=f"Choose a folder without {' '.join(MAGIC)} in its path.")
     named = {each: (fields or {}).get(each, each) for each in KINDS[kind]}
-    kept, account = _read(rows, kind, named, delimiter)
-    shots, more = _read(examples, kind, named, delimiter) if examples is not None else ([], Account())
-    account = account + more
-    if account.bad_fraction > max_bad_fraction:
+    kept, report = _read(rows, kind, named, delimiter)
+    shots, more = _read(examples, kind, named, delimiter) if examples is not None else ([], ReadReport())
+    report = report + more
+    if report.bad_fraction > max_bad_fraction:
         raise TooManyBadRows(
-            f"{account.n_quarantined} of {account.read} rows are no {kind} items ({', '.join(f'{code} {n}' for code, n in account.quarantined.items())}), above {max_bad_fraction:.0%}.",
-            fix=f"Mend them (the first: {account.quarantine[0].file}, line {account.quarantine[0].line}), or raise max_bad_fraction.",
-            account=account,
+            f"{report.n_quarantined} of {report.read} rows are no {kind} items ({', '.join(f'{code} {n}' for code, n in report.quarantined.items())}), above {max_bad_fraction:.0%}.",
+            fix=f"Mend them (the first: {report.quarantine[0].file}, line {report.quarantine[0].line}), or raise max_bad_fraction.",
+            report=report,
         )
     if not kept or (examples is not None and not shots):
         raise PoolError(
-            f"{rows if not kept else examples} has no row that is a {kind} item.", fix="See the fields of a row.", account=account
+            f"{rows if not kept else examples} has no row that is a {kind} item.", fix="See the fields of a row.", report=report
         )
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def write_task(
     with atomic_write(path) as file:
         # One key a line, its value as JSON, which is YAML.
         file.write("".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in config.items()).encode())
-    return WrittenTask(name, place, path, data, digest, account)
+    return WrittenTask(name, place, path, data, digest, report)
 
 
 def _config(name: str, kind: str, files: Mapping[str, str], delimiter: str) -> dict[str, Any]:
@@ -210,8 +210,8 @@ def _write_rows(folder: Path, name: str, rows: list[dict[str, Any]], several: bo
     return digest, path
 
 
-def _read(rows: str | Path, kind: str, named: Mapping[str, Any], delimiter: str) -> tuple[list[dict[str, Any]], Account]:
-    """The good rows of a file, and the account of all."""
+def _read(rows: str | Path, kind: str, named: Mapping[str, Any], delimiter: str) -> tuple[list[dict[str, Any]], ReadReport]:
+    """The good rows of a file, and the read report of all."""
     source = open_source(rows, Limits())
     checked = _choice if kind == MULTIPLE_CHOICE else _answered
     kept: list[dict[str, Any]] = []
@@ -232,7 +232,7 @@ def _read(rows: str | Path, kind: str, named: Mapping[str, Any], delimiter: str)
             if len(bad) < LISTED:
                 bad.append(Quarantined(source.name, row.line, row.offset, fault.code, fault.detail))
     counted = len(kept) + sum(codes.values())
-    return kept, Account(counted, len(kept), len(kept), quarantined=dict(sorted(codes.items())), quarantine=tuple(bad))
+    return kept, ReadReport(counted, len(kept), len(kept), quarantined=dict(sorted(codes.items())), quarantine=tuple(bad))
 
 
 def _fields(value: Any, named: Mapping[str, Any]) -> dict[str, Any]:

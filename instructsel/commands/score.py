@@ -18,7 +18,7 @@ from instructsel.cache import Cache
 from instructsel.commands import _options as options
 from instructsel.commands import _score_text as text
 from instructsel.commands import _settings as settings
-from instructsel.commands._console import Progress, messages, reported, say
+from instructsel.commands._console import Stages, messages, reported, say
 from instructsel.errors import ScoresError, UsageError
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator, ModelIndicator
@@ -167,27 +167,24 @@ def command(
     files = Outputs(output or default_output(pools), with_scores, replace_table, force)
     if not dry_run:
         files.check([*pools, *([rule] if rule else [])])
-    pool = spec.Reading(form, mapping, columns, oasst, on_duplicate_key).read(pools, message=messages(quiet=quiet))
-    if limit is not None and limit < len(pool):
-        pool = pool.take(pool.ids[:limit])
-        say(f"scoring the first {limit:,} examples in the order of ids", quiet=quiet)
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
-    if dry_run:
-        estimates = estimate(pool, chosen, cache=store)
-        for line in text.forecast(estimates, len(pool)):
-            say(line, quiet=quiet and not json)
-        if json:
-            typer.echo(orjson.dumps([entry.as_dict() for entry in estimates], option=orjson.OPT_INDENT_2).decode())
-        return
-    files.check_columns(pool, chosen)
-    run = Run.start(store, _record(pools, files.table, chosen)) if store else None
-    scored = _scored(pool, chosen, store, unavailable, max_failed_fraction, _watches(chosen, run, quiet=quiet), run)
+    with Stages(["reading", *(indicator.symbol for indicator in chosen)], quiet=quiet) as stages:
+        reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key)
+        pool = reading.read(pools, message=messages(quiet=quiet), progress=stages("reading", unit="bytes"))
+        if limit is not None and limit < len(pool):
+            pool = pool.take(pool.ids[:limit])
+            say(f"scoring the first {limit:,} examples in the order of ids", quiet=quiet)
+        if dry_run:
+            _dry_run(pool, chosen, store, json=json, quiet=quiet)
+            return
+        files.check_columns(pool, chosen)
+        run = Run.start(store, _record(pools, files.table, chosen)) if store else None
+        scored = _scored(pool, chosen, store, unavailable, max_failed_fraction, _watch(stages, run), run)
     table = files.write(pool, scored, run=scored.run(chosen))
     if run:
         run.end()
-    for line in [*files.lines(table, scored.wall), *text.summary(table, scored.seconds, symbols=scored.table.symbols)]:
-        say(line, quiet=quiet)
-    for line in [*text.batches(scored.reports), *text.notices(table), *files.next(table, rule)]:
+    lines = [*files.lines(table, scored.wall), *text.summary(table, scored.seconds, symbols=scored.table.symbols)]
+    for line in [*lines, *text.batches(scored.reports), *text.notices(table), *files.next(table, rule)]:
         say(line, quiet=quiet)
     if store and (freed := store.prune(options.cache_limit(), since=scored.started - 1)):
         say(f"the cache was above its limit: {freed / 1e6:,.0f} MB of the least recently used values were removed", quiet=quiet)
@@ -283,7 +280,7 @@ class Outputs:
         return table
 
     def _write_quarantine(self, pool: Pool) -> None:
-        entries = pool.account.quarantine
+        entries = pool.report.quarantine
         if not entries:
             self.quarantine.unlink(missing_ok=True)
             return
@@ -416,18 +413,29 @@ def _scored(
     return Scored(table, seconds, reports, started, time.perf_counter() - begun)
 
 
-def _watches(indicators: list[Indicator], run: Run | None, *, quiet: bool) -> Callable[[str], Callable[[int, int], None]]:
-    bars = {indicator.symbol: Progress(indicator.symbol, quiet=quiet) for indicator in indicators}
-    noted = dict.fromkeys(bars, 0.0)
+def _watch(stages: Stages, run: Run | None) -> Callable[[str], Callable[[int, int], None]]:
+    """Progress of an indicator on the display, and every few seconds in the record of the run."""
+    noted: dict[str, float] = {}
 
     def watch(symbol: str) -> Callable[[int, int], None]:
+        report = stages(symbol, unit="examples")
+
         def tell(done: int, total: int) -> None:
-            bars[symbol](done, total)
+            report(done, total)
             now = time.monotonic()
-            if run is not None and now - noted[symbol] >= NOTE_EVERY:
+            if run is not None and now - noted.get(symbol, 0.0) >= NOTE_EVERY:
                 noted[symbol] = now
                 run.tell(symbol, done, total)
 
         return tell
 
     return watch
+
+
+def _dry_run(pool: Pool, indicators: list[Indicator], cache: Cache | None, *, json: bool, quiet: bool) -> None:
+    """Measure a sample and print what the run would take."""
+    estimates = estimate(pool, indicators, cache=cache)
+    for line in text.forecast(estimates, len(pool)):
+        say(line, quiet=quiet and not json)
+    if json:
+        typer.echo(orjson.dumps([entry.as_dict() for entry in estimates], option=orjson.OPT_INDENT_2).decode())

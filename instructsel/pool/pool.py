@@ -11,37 +11,41 @@ import hashlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.account import Account
 from instructsel.errors import PoolError, UnknownExample, UsageError
 from instructsel.pool.example import Example
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Format
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits, RowDropped, RowFault
-from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, Rows
+from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, ReadProgress, Rows
 from instructsel.pool.sources import open_source
 from instructsel.pool.spec import PoolSpec, Reading
 from instructsel.pool.writer import MESSAGES, compressed, stream_rows, write_messages, write_rows
+from instructsel.read_report import ReadReport
+from instructsel.text import excerpt, html_table
 
 if TYPE_CHECKING:
     import polars
 
+SHOWN: Final = 5
+"""Files that a display of a pool names."""
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Pool:
     """Instruction–response examples with exact provenance. Make one with Pool.read."""
 
     files: tuple[PoolFile, ...]
-    account: Account
+    report: ReadReport
     """What reading kept, dropped and quarantined; of the whole reading, also for a part of a pool."""
     digests: NDArray[np.uint64]
     """(n, 2), the big-endian halves of each example's digest, ascending."""
@@ -65,6 +69,7 @@ class Pool:
         columns: Sequence[str] | None = None,
         oasst: str = "best-path",
         limits: Limits | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Read pool files.
 
@@ -74,27 +79,57 @@ class Pool:
             columns: column names for CSV or TSV files that have no header.
             oasst: which paths of OpenAssistant trees become examples, best-path or all-paths.
             limits: how much of a stranger's file is read before it is refused.
+            progress: told every 1,024 rows how many bytes of how many are read.
 
         Raises:
-            PoolError: a file cannot be read as a pool; its account says what had been seen.
+            PoolError: a file cannot be read as a pool; its report says what had been seen.
             UsageError: no path, a path given twice, an unknown format.
 
         >>> pool = Pool.read("examples/pool.jsonl")  # doctest: +SKIP
         """
         if not paths:
             raise UsageError("No pool is named.", fix="For example: instructsel score pool.jsonl")
+        for path in paths:
+            if not isinstance(path, str | Path):
+                raise UsageError(
+                    f"Pool.read takes the paths of files, not {type(path).__name__}: a pool in memory cannot be read yet.",
+                    fix="Write the examples to a file, one JSON object a line, and read that.",
+                )
         names = [str(path) if str(path) == "-" or str(path).startswith("hf://") else str(Path(path).resolve()) for path in paths]
         for name, count in Counter(names).items():
             if count > 1:
                 raise UsageError(f"{name} is named twice: every one of its examples would be a duplicate.", fix="Name it once.")
         chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
-        reading = PoolReader(limits or Limits(), oasst)
+        sizes = [Path(name).stat().st_size if Path(name).is_file() else 0 for name in names]
+        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, sizes) if progress else None)
         for path in paths:
             reading.add(open_source(path, reading.limits, columns=tuple(columns) if columns else None), chosen)
         return cls(**reading.finish(), spec=PoolSpec(tuple(names), _recorded(format, columns, reading)))
 
     def __len__(self) -> int:
         return len(self.occurrences)
+
+    def __repr__(self) -> str:
+        """One line: the examples, their sources, and the rows that are none.
+
+        >>> Pool.read("examples/pool.jsonl")  # doctest: +SKIP
+        Pool(400 examples from pool; 400 rows read, 0 dropped, 0 quarantined)
+        """
+        labels = [file.source.label for file in self.files]
+        named = ", ".join(excerpt(label, 40) for label in labels[:SHOWN]) + (
+            f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+        )
+        report = self.report
+        return (
+            f"Pool({len(self):,} examples from {named}; {report.read:,} rows read, {report.n_dropped:,} dropped, "
+            f"{report.n_quarantined:,} quarantined)"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row a file, the first SHOWN of them."""
+        counts = np.bincount(self.file_of, minlength=len(self.files)).tolist()
+        rows = [(name, f"{count:,}", file.format.name) for name, count, file in zip(self.file_names, counts, self.files, strict=True)]
+        return html_table(repr(self), ("file", "examples", "format"), rows[:SHOWN])
 
     @cached_property
     def ids(self) -> list[str]:

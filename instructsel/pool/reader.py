@@ -6,14 +6,13 @@ import hashlib
 import itertools
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.account import LISTED, Account, Quarantined
 from instructsel.errors import PoolError
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats import _registry as registry
@@ -21,6 +20,7 @@ from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat, k
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits, Row, RowDropped, RowFault
 from instructsel.pool.sources import Source
+from instructsel.read_report import LISTED, Quarantined, ReadReport
 
 Rows = Sequence[int] | NDArray[np.integer[Any]]
 
@@ -63,16 +63,19 @@ class PoolFile:
 class PoolReader:
     """Reads files one after the other and sorts what it found by id at the end."""
 
-    def __init__(self, limits: Limits, oasst: str) -> None:
+    def __init__(self, limits: Limits, oasst: str, progress: ReadProgress | None = None) -> None:
         self.limits = limits
         self.oasst = oasst
-        self.account = Account()
+        self.progress = progress
+        self.report = ReadReport()
         self.files: list[PoolFile] = []
         self.high, self.low, self.raw = array("Q"), array("Q"), array("Q")
         self.file_of, self.row_of, self.part_of, self.turns = array("H"), array("L"), array("H"), array("H")
 
     def add(self, source: Source, chosen: str | Format) -> None:
-        """Read one file, or refuse it with its account."""
+        """Read one file, or refuse it with its report."""
+        if self.progress is not None:
+            self.progress.begin(source)
         rows = source.rows()
         try:
             sample = list(itertools.islice(rows, registry.SAMPLE))
@@ -89,29 +92,29 @@ class PoolReader:
             file = self._read(source, chosen_format, everything, tally)
         except RowFault as fault:
             raise PoolError(f"{source.name}: {fault.detail}.", fix="Check the file's quoting.") from fault
-        account = tally.account(f"{chosen_format.name}: {why}")
-        if not account.kept:
-            worst = max({**account.dropped, **account.quarantined}.items(), key=lambda item: item[1], default=("no rows", 0))
+        report = tally.report(f"{chosen_format.name}: {why}")
+        if not report.kept:
+            worst = max({**report.dropped, **report.quarantined}.items(), key=lambda item: item[1], default=("no rows", 0))
             first = next(iter(tally.listed), None)
             where = f", line {first.line}: {first.reason} ({first.detail})" if first else f", line 1: {worst[0]}"
             raise PoolError(
-                f"{source.name}{where}. None of its {account.read:,} rows is an example (read as {chosen_format.name}).",
+                f"{source.name}{where}. None of its {report.read:,} rows is an example (read as {chosen_format.name}).",
                 fix="Check --format, or name the fields with --map instruction=FIELD,response=FIELD",
-                account=self.account + account,
+                report=self.report + report,
             )
         if not tally.answered:
             raise PoolError(
-                f"{source.name}, line 1: none of its {account.read:,} rows has an answer: every response is empty.",
+                f"{source.name}, line 1: none of its {report.read:,} rows has an answer: every response is empty.",
                 fix="A pool needs responses; if another field holds them, name it with --map instruction=FIELD,response=FIELD",
-                account=self.account
+                report=self.report
                 + replace(
-                    account,
+                    report,
                     kept=0,
                     examples=0,
-                    dropped={**account.dropped, "no_answer": account.dropped.get("no_answer", 0) + account.kept},
+                    dropped={**report.dropped, "no_answer": report.dropped.get("no_answer", 0) + report.kept},
                 ),
             )
-        self.account += account
+        self.report += report
         self.files.append(file)
 
     def _refuse(self, source: Source, rows: Iterable[tuple[Row, Any]], tally: _Tally, why: str, fix: str) -> None:
@@ -124,13 +127,15 @@ class PoolReader:
                 tally.drop("refused")
         if source.header_raw and "no known format" in why:
             fix += "; if the file has no header row, name its columns with --columns a,b,c as well."
-        raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, account=self.account + tally.account("refused: " + why))
+        raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, report=self.report + tally.report("refused: " + why))
 
     def _read(self, source: Source, chosen: Format, rows: Iterable[tuple[Row, Any]], tally: _Tally) -> PoolFile:
         lines, offsets, lengths = array("L"), array("q"), array("q")
 
         def readable() -> Iterator[tuple[Row, Fields]]:
-            for row, value in rows:
+            for count, (row, value) in enumerate(rows):
+                if self.progress is not None and not count % ReadProgress.ROWS:
+                    self.progress.at(row.offset)
                 if row.fault is None and not isinstance(value, dict):
                     row.fault = RowFault("not_an_object", f"the row is {kind(value)}")
                 if row.fault is not None:
@@ -199,6 +204,8 @@ class PoolReader:
 
     def finish(self) -> dict[str, Any]:
         """The columns of the pool, in the order of ids."""
+        if self.progress is not None:
+            self.progress.end()
         digests = np.stack([np.array(self.high, dtype=np.uint64), np.array(self.low, dtype=np.uint64)], axis=1)
         raw, file_of, row_of = (
             np.array(self.raw, dtype=np.uint64),
@@ -222,7 +229,7 @@ class PoolReader:
         part_of, turns = np.array(self.part_of, dtype=np.uint16), np.array(self.turns, dtype=np.uint16)
         return {
             "files": tuple(self.files),
-            "account": self.account,
+            "report": self.report,
             "digests": digests,
             "occurrences": occurrences.astype(np.uint32),
             "file_of": file_of[order],
@@ -235,6 +242,36 @@ class PoolReader:
     def _tie(self, number: int, row: int) -> tuple[bytes, str]:
         file = self.files[number]
         return b"\n".join(file.raw(each) for each in file.rows_of(row)), file.source.label
+
+
+class ReadProgress:
+    """Tells how many bytes of all files are read, as they lie on disk: a compressed one by its share that is unpacked and read."""
+
+    ROWS: Final = 1024
+    """Rows between two calls."""
+
+    def __init__(self, report: Callable[[int, int], None], sizes: Sequence[int]) -> None:
+        """Tell `report` (bytes done, bytes in all); `sizes` are those of the files, 0 where it is not known."""
+        self.report = report
+        self.sizes = list(sizes)
+        self.number = -1
+        self.unpacked = 1
+
+    def begin(self, source: Source) -> None:
+        """The next file."""
+        self.number += 1
+        self.unpacked = max(1, source.file.seek(0, 2))
+        self.sizes[self.number] = self.sizes[self.number] or self.unpacked
+        self.at(0)
+
+    def at(self, offset: int) -> None:
+        """Where in the unpacked file reading stands."""
+        done = sum(self.sizes[: self.number]) + self.sizes[self.number] * offset // self.unpacked
+        self.report(done, sum(self.sizes))
+
+    def end(self) -> None:
+        """Every file is read."""
+        self.report(sum(self.sizes), sum(self.sizes))
 
 
 class _Tally:
@@ -256,9 +293,9 @@ class _Tally:
     def drop(self, reason: str) -> None:
         self.dropped[reason] += 1
 
-    def account(self, why: str) -> Account:
+    def report(self, why: str) -> ReadReport:
         read = self.kept + self.dropped.total() + self.quarantined.total()
-        return Account(
+        return ReadReport(
             read=read,
             kept=self.kept,
             examples=self.examples,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,8 @@ from instructsel.pool.lines import Limits
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
 
+EVERY = 10.0
+"""Seconds between two lines of progress."""
 STDIN = "-"
 HUB = "hf://"
 
@@ -47,8 +50,19 @@ class Reading:
         """As plain data, for a manifest."""
         return {key: getattr(self, key) for key in self.__dataclass_fields__}
 
-    def read(self, paths: Sequence[str], *, message: Callable[[str], None] | None = None) -> Pool:
-        """Read the files; `message` gets a line on each file, on the count of rows, and on the first quarantined rows.
+    def read(
+        self,
+        paths: Sequence[str],
+        *,
+        message: Callable[[str], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Pool:
+        """Read the files.
+
+        Args:
+            paths: the files.
+            message: gets a line on each file, on the count of rows, and on the first quarantined rows.
+            progress: told how many bytes of how many are read; without it, `message` gets a line every ten seconds.
 
         Raises:
             UsageError: options that exclude each other.
@@ -62,17 +76,33 @@ class Reading:
             raise UsageError("--map and --format exclude each other.", fix="Leave one out.")
         columns = [name.strip() for name in self.columns.split(",")] if self.columns else None
         form: Any = Mapped.parse(self.mapping) if self.mapping else self.form
-        pool = Pool.read(*paths, format=form, columns=columns, oasst=self.oasst, limits=Limits(duplicate_key=self.duplicate_key))
+        if progress is None and message is not None:
+            progress = _every_ten_seconds(message)
+        limits = Limits(duplicate_key=self.duplicate_key)
+        pool = Pool.read(*paths, format=form, columns=columns, oasst=self.oasst, limits=limits, progress=progress)
         if message is None:
             return pool
-        for file, why in pool.account.formats.items():
+        for file, why in pool.report.formats.items():
             message(f"{Path(file).name}: read as {why}")
-        message(pool.account.sentence())
-        for entry in pool.account.quarantine[:3]:
+        message(pool.report.sentence())
+        for entry in pool.report.quarantine[:3]:
             message(f"  quarantined {Path(entry.file).name}, line {entry.line}, byte {entry.offset}: {entry.reason} ({entry.detail})")
-        if pool.account.n_quarantined > 3:
-            message(f"  … and {pool.account.n_quarantined - 3:,} more")
+        if pool.report.n_quarantined > 3:
+            message(f"  … and {pool.report.n_quarantined - 3:,} more")
         return pool
+
+
+def _every_ten_seconds(message: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
+    """Progress as lines for people."""
+    last = clock()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if clock() - last >= EVERY and done < total:
+            last = clock()
+            message(f"reading: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+    return report
 
 
 @dataclass(frozen=True)

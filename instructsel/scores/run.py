@@ -133,7 +133,7 @@ def score(
         "pool": {
             "fingerprint": pool.fingerprint,
             "examples": len(pool),
-            "account": pool.account.counts(),
+            "account": pool.report.counts(),
             "sources": dict(sorted(Counter(pool.sources).items())),
         },
         "indicators": described,

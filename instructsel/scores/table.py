@@ -20,6 +20,7 @@ from instructsel.artifact import SCHEMA_VERSION, checked_version, dump_json, man
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.pool.spec import PoolSpec
 from instructsel.tables import SUFFIXES, read_frame, release, write_frame
+from instructsel.text import html_table
 
 KIND: Final = "scores"
 SUFFIX: Final = ".scores.parquet"
@@ -31,7 +32,7 @@ NOT_INDICATORS: Final = ("id", "source", *PLACE)
 REASON: Final = "_reason"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreTable:
     """Scores of a pool: finite or null, and null only with a reason."""
 
@@ -102,6 +103,25 @@ class ScoreTable:
 
     def __len__(self) -> int:
         return self.frame.height
+
+    def __repr__(self) -> str:
+        """One line: the examples, and the columns with their nulls.
+
+        >>> ScoreTable.from_columns(["a", "b"], {"len": ([3.0, None], [None, "empty_response"])})
+        ScoreTable(2 examples; len: 1 null)
+        """
+        columns = ", ".join(f"{symbol}: {self.frame[symbol].null_count():,} null" for symbol in self.symbols)
+        return f"ScoreTable({len(self):,} examples; {columns or 'no columns'})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row an indicator."""
+        rows = []
+        for symbol in self.symbols:
+            values, valid = self.values(symbol)
+            quantiles = [f"{value:.4g}" for value in np.quantile(values[valid], [0.05, 0.5, 0.95])] if valid.any() else ["", "", ""]
+            nulls = ", ".join(f"{reason} {count:,}" for reason, count in self.null_counts(symbol).items()) or "0"
+            rows.append([symbol, f"{int(valid.sum()):,}", nulls, *quantiles])
+        return html_table(repr(self), ("indicator", "scored", "null", "5 %", "median", "95 %"), rows)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -449,13 +449,13 @@ def _fit(pool: Pool, table: ScoreTable) -> Positions:
 
 
 def _check_bad_rows(pool: Pool, limit: float) -> None:
-    account = pool.account
-    if account.bad_fraction > limit:
-        counts = ", ".join(f"{reason}: {n}" for reason, n in account.quarantined.items())
+    report = pool.report
+    if report.bad_fraction > limit:
+        counts = ", ".join(f"{reason}: {n}" for reason, n in report.quarantined.items())
         raise TooManyBadRows(
-            f"{account.n_quarantined} of the {account.read} rows read were quarantined ({counts}), more than {limit:g} of them.",
+            f"{report.n_quarantined} of the {report.read} rows read were quarantined ({counts}), more than {limit:g} of them.",
             fix="Repair these rows, or raise --max-bad-fraction.",
-            account=account,
+            report=report,
         )
 
 

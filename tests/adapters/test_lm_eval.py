@@ -339,7 +339,7 @@ def test_shots_and_chat_template_are_what_was_asked_for(llama: Checkpoint, tasks
 def test_demonstrations_come_from_the_examples_where_there_are_any(llama: Checkpoint, tmp_path: Path) -> None:
     shots = lines(tmp_path / "shots.jsonl", [{"query": "shown", "choices": ["one", "two"], "gold": 1}])
     written = write_task(lines(tmp_path / "rows.jsonl", CHOICES), tmp_path / "tasks", name="shown", examples=shots)
-    assert written.account.read == 6
+    assert written.report.read == 6
     found = grader(tmp_path / "tasks", "shown", num_fewshot=1).grade(llama)
     assert len(found.items) == 5
     with pytest.raises(UsageError, match="refuses shown"):
@@ -543,12 +543,12 @@ def test_hostile_rows_are_quarantined_by_line_and_the_good_ones_kept(tmp_path: P
     good = json.dumps(CHOICES[0]).encode()
     (tmp_path / "rows.jsonl").write_bytes(b"\n".join([good, *(raw for raw, _ in HOSTILE), good.replace(b"france", b"the north")]))
     written = write_task(tmp_path / "rows.jsonl", tmp_path / "tasks", name="mine", max_bad_fraction=1.0)
-    account = written.account
+    account = written.report
     assert (account.read, account.kept) == (len(HOSTILE) + 2, 2) and len(stored(tmp_path / "tasks", "mine")) == 2
     assert [(each.line, each.reason) for each in account.quarantine] == [(number + 2, code) for number, (_, code) in enumerate(HOSTILE)]
     with pytest.raises(TooManyBadRows, match=f"{len(HOSTILE)} of {len(HOSTILE) + 2} rows.*line 2") as refused:
         write_task(tmp_path / "rows.jsonl", tmp_path / "none", name="mine")
-    assert refused.value.account is not None and not (tmp_path / "none").exists()
+    assert refused.value.report is not None and not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(
@@ -564,7 +564,7 @@ def test_hostile_rows_are_quarantined_by_line_and_the_good_ones_kept(tmp_path: P
 )
 def test_a_row_that_cannot_be_answered_is_quarantined(tmp_path: Path, row: dict[str, Any], code: str) -> None:
     path = lines(tmp_path / "rows.jsonl", [row, ASKED[0]])
-    assert write_task(path, tmp_path, name="mine", kind="generate", max_bad_fraction=0.5).account.quarantined == {code: 1}
+    assert write_task(path, tmp_path, name="mine", kind="generate", max_bad_fraction=0.5).report.quarantined == {code: 1}
 
 
 def test_a_task_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
@@ -583,7 +583,7 @@ def test_a_task_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     spaced = lines(tmp_path / "spaced.jsonl", [CHOICES[0], {**CHOICES[1], "choices": [" cold water", " blue"], "gold": 1}])
     with pytest.raises(UsageError, match="line 2: a choice begins with white space"):
         write_task(spaced, tmp_path, name="mine")
-    assert write_task(spaced, tmp_path, name="mine", delimiter="").account.kept == 2
+    assert write_task(spaced, tmp_path, name="mine", delimiter="").report.kept == 2
     with pytest.raises(PoolError, match="no row"):
         write_task(lines(tmp_path / "bad.jsonl", [{"a": 1}, {"a": 2}]), tmp_path, name="mine", max_bad_fraction=1.0)
 

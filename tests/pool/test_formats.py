@@ -174,7 +174,7 @@ def test_openai_tool_calls_and_text_parts_are_read(tmp_path: Path) -> None:
 def test_an_image_part_is_quarantined(tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, {"role": "assistant", "content": "A cat."}]}
     pool = Pool.read(write(tmp_path, [row, ROWS["messages"]]))
-    assert pool.account.quarantined == {"not_text": 1}
+    assert pool.report.quarantined == {"not_text": 1}
 
 
 def test_trl_prompts_and_completions_may_be_messages(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_trl_prompts_and_completions_may_be_messages(tmp_path: Path) -> None:
 
 def test_each_instance_of_a_task_is_an_example(tmp_path: Path) -> None:
     pool = Pool.read(write(tmp_path, [ROWS["self_instruct"]]))
-    assert (pool.account.read, pool.account.kept, pool.account.examples) == (1, 1, 2)
+    assert (pool.report.read, pool.report.kept, pool.report.examples) == (1, 1, 2)
     pool.write(tmp_path / "out.jsonl", range(2))
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "pool.jsonl").read_bytes()
 
@@ -237,20 +237,20 @@ def test_all_paths_are_taken_when_asked(tmp_path: Path) -> None:
 
 
 def test_every_message_of_a_table_is_accounted_for(tmp_path: Path) -> None:
-    account = Pool.read(write(tmp_path, oasst_rows())).account
-    assert (account.read, account.kept, account.examples) == (10, 4, 1)
-    assert account.dropped == {"after_last_answer": 1, "deleted": 1, "no_answer": 1, "not_on_best_path": 1, "orphan": 2}
+    report = Pool.read(write(tmp_path, oasst_rows())).report
+    assert (report.read, report.kept, report.examples) == (10, 4, 1)
+    assert report.dropped == {"after_last_answer": 1, "deleted": 1, "no_answer": 1, "not_on_best_path": 1, "orphan": 2}
 
 
 def test_a_table_whose_parents_form_a_ring_ends(tmp_path: Path) -> None:
     ring = [{"message_id": a, "parent_id": b, "role": "assistant", "text": "x"} for a, b in (("m", "n"), ("n", "m"))]
-    account = Pool.read(write(tmp_path, [*oasst_rows(), *ring])).account
-    assert account.dropped["orphan"] == 4
+    report = Pool.read(write(tmp_path, [*oasst_rows(), *ring])).report
+    assert report.dropped["orphan"] == 4
 
 
 def test_a_message_id_that_stands_twice_is_quarantined(tmp_path: Path) -> None:
-    account = Pool.read(write(tmp_path, [*oasst_rows(), oasst_rows()[0]])).account
-    assert account.quarantined == {"duplicate_message_id": 1}
+    report = Pool.read(write(tmp_path, [*oasst_rows(), oasst_rows()[0]])).report
+    assert report.quarantined == {"duplicate_message_id": 1}
 
 
 def test_the_chosen_messages_of_a_table_are_written_as_they_were(tmp_path: Path) -> None:
@@ -302,6 +302,6 @@ def test_a_pool_without_answers_is_refused_with_file_line_and_account(tmp_path: 
     with pytest.raises(PoolError, match=said_so) as found:
         Pool.read(write(tmp_path, [row, row]))
     assert "pool.jsonl, line 1" in str(found.value)
-    assert found.value.account is not None
-    assert found.value.account.read == 2
-    assert found.value.account.kept == 0
+    assert found.value.report is not None
+    assert found.value.report.read == 2
+    assert found.value.report.kept == 0

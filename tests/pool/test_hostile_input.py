@@ -17,7 +17,7 @@ from instructsel.errors import InstructselError
 from instructsel.pool.pool import Pool
 try:
     pool = Pool.read(sys.argv[1])
-    print("kept", pool.account.kept, "quarantined", dict(pool.account.quarantined))
+    print("kept", pool.report.kept, "quarantined", dict(pool.report.quarantined))
 except InstructselError as error:
     print("refused", error)
     code = error.exit_code

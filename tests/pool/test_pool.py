@@ -59,7 +59,7 @@ def test_every_container_gives_the_same_examples(tmp_path: Path, contents: dict[
     pool = Pool.read(save(tmp_path / f"pool{kind}{packing}", pack(contents[kind])))
     assert pool.ids == expected.ids
     assert [example.messages for example in pool.examples()] == [example.messages for example in expected.examples()]
-    assert (pool.account.read, pool.account.kept) == (20, 20)
+    assert (pool.report.read, pool.report.kept) == (20, 20)
     assert set(pool.sources) == {"pool"}
 
 
@@ -184,14 +184,14 @@ def test_a_csv_without_a_header_is_read_with_named_columns(tmp_path: Path) -> No
     with pytest.raises(PoolError, match="--columns"):
         Pool.read(path)
     pool = Pool.read(path, columns=["question", "answer"])
-    assert pool.account.read == 2
+    assert pool.report.read == 2
     pool.write(tmp_path / "out.csv", [pool.position("pool.csv:1")])
     assert (tmp_path / "out.csv").read_bytes() == b'"How, much?",B\n'
 
 
 def test_a_ragged_record_is_quarantined_with_its_place(tmp_path: Path) -> None:
     pool = Pool.read(save(tmp_path / "pool.csv", b"question,answer\n1?,2\n3?\n4?,5,6\n"))
-    assert [(entry.line, entry.offset, entry.reason) for entry in pool.account.quarantine] == [(3, 21, "ragged_row"), (4, 24, "ragged_row")]
+    assert [(entry.line, entry.offset, entry.reason) for entry in pool.report.quarantine] == [(3, 21, "ragged_row"), (4, 24, "ragged_row")]
 
 
 def test_every_bad_row_is_quarantined_with_file_line_offset_and_reason(tmp_path: Path) -> None:
@@ -199,11 +199,11 @@ def test_every_bad_row_is_quarantined_with_file_line_offset_and_reason(tmp_path:
     bad = [b'{"a": NaN}', b"[1]", b'{"instruction": "a", "output": ["b"]}', b'{"instruction": "x"}']
     content = b"\n".join([good, bad[0], good, *bad[1:], good])
     pool = Pool.read(save(tmp_path / "pool.jsonl", content))
-    found = [(entry.line, entry.reason) for entry in pool.account.quarantine]
+    found = [(entry.line, entry.reason) for entry in pool.report.quarantine]
     assert found == [(2, "not_finite"), (4, "not_an_object"), (5, "not_text"), (6, "missing_field")]
-    for entry in pool.account.quarantine:
+    for entry in pool.report.quarantine:
         assert content[entry.offset :].split(b"\n")[0] == content.split(b"\n")[entry.line - 1]
-    assert pool.account.read == 7 == pool.account.kept + pool.account.n_quarantined
+    assert pool.report.read == 7 == pool.report.kept + pool.report.n_quarantined
 
 
 @pytest.mark.parametrize(
@@ -318,3 +318,29 @@ def test_places_name_the_file_and_the_line_of_every_example(tmp_path: Path) -> N
         ("b/pool.jsonl", 2),
     ]
     assert pool.index["line"].to_list() == pool.places["line"].to_list()
+
+
+def test_a_pool_shows_itself_in_one_line_and_in_a_notebook_without_anybodys_markup(tmp_path: Path) -> None:
+    names = [f"<b>{n}\x1b[31m.jsonl" for n in range(8)]
+    pool = Pool.read(*(save(tmp_path / name, jsonl(ROWS[n : n + 1]) + b"broken\n") for n, name in enumerate(names)))
+    text, html = repr(pool), pool._repr_html_()
+    assert text.startswith("Pool(8 examples from") and text.endswith("and 3 more; 16 rows read, 0 dropped, 8 quarantined)")
+    assert len(text) < 400 and "\x1b" not in text + html and "\n" not in text
+    assert "<b>" not in html and "&lt;b&gt;" in html and html.count("<tr>") == 6
+
+
+def test_reading_tells_how_many_bytes_of_all_files_are_done(tmp_path: Path) -> None:
+    plain = save(tmp_path / "a.jsonl", jsonl(ROWS) * 200)
+    packed = save(tmp_path / "b.jsonl.gz", gzip.compress(jsonl(ROWS) * 100))
+    told: list[tuple[int, int]] = []
+    Pool.read(plain, packed, progress=lambda done, total: told.append((done, total)))
+    total = plain.stat().st_size + packed.stat().st_size
+    assert {entry[1] for entry in told} == {total} and told[-1] == (total, total)
+    assert [entry[0] for entry in told] == sorted(entry[0] for entry in told) and len(told) >= 7
+
+
+@pytest.mark.parametrize("rows", [[{"instruction": "a", "output": "b"}], {"instruction": "a"}, None, 7])
+def test_rows_in_memory_are_refused_with_what_to_do(rows: Any) -> None:
+    with pytest.raises(UsageError, match="paths of files") as caught:
+        Pool.read(rows)
+    assert "file" in str(caught.value.fix)

@@ -1,4 +1,4 @@
-"""Every file of the shared data loads with an exact account, or is refused with file, line and reason."""
+"""Every file of the shared data loads with an exact report, or is refused with file, line and reason."""
 
 from __future__ import annotations
 
@@ -79,15 +79,15 @@ def test_every_file_of_pools_and_raw_is_listed(shared_data: Path) -> None:
 def test_a_real_pool_loads_with_an_exact_account(shared_data: Path, name: str) -> None:
     read, kept, examples, form, dropped, quarantined = POOLS[name]
     pool = Pool.read(shared_data / name)
-    account = pool.account
-    assert (account.read, account.kept, account.examples, account.dropped, account.quarantined) == (
+    report = pool.report
+    assert (report.read, report.kept, report.examples, report.dropped, report.quarantined) == (
         read,
         kept,
         examples,
         dropped,
         quarantined,
     )
-    assert next(iter(account.formats.values())).startswith(f"{form}: ")
+    assert next(iter(report.formats.values())).startswith(f"{form}: ")
     assert len(pool) == len(set(pool.ids)) == examples
     assert all(isinstance(turn.content, str) for example in pool.examples(range(0, len(pool), 97)) for turn in example.messages)
 
@@ -102,31 +102,31 @@ def test_a_real_file_that_is_no_pool_is_refused_with_file_line_and_reason(shared
     assert reason in found.value.message
     assert found.value.fix
     if read is None:
-        assert found.value.account is None
+        assert found.value.report is None
     else:
-        assert found.value.account is not None
-        assert (found.value.account.read, found.value.account.kept, found.value.account.quarantined) == (read, 0, quarantined)
+        assert found.value.report is not None
+        assert (found.value.report.read, found.value.report.kept, found.value.report.quarantined) == (read, 0, quarantined)
 
 
 @pytest.mark.parametrize("name", MAPPED)
 def test_a_mapping_reads_what_no_format_knows(shared_data: Path, name: str) -> None:
     mapping, columns, rows = MAPPED[name]
-    account = Pool.read(shared_data / name, format=Mapped.parse(mapping), columns=columns).account
-    assert (account.read, account.kept) == (rows, rows)
+    report = Pool.read(shared_data / name, format=Mapped.parse(mapping), columns=columns).report
+    assert (report.read, report.kept) == (rows, rows)
 
 
 @pytest.mark.parametrize("folder", ["eval", "preferences", "scores"])
 def test_every_other_file_is_read_or_refused_with_its_account(shared_data: Path, folder: str) -> None:
     for path in sorted((shared_data / folder).iterdir()):
         try:
-            account = Pool.read(path).account
+            report = Pool.read(path).report
         except PoolError as error:
             assert path.name in error.message
             assert "line 1" in error.message
-            assert error.account is not None
-            account = error.account
-            assert account.kept == 0
-        assert account.read == account.kept + account.n_dropped + account.n_quarantined > 0
+            assert error.report is not None
+            report = error.report
+            assert report.kept == 0
+        assert report.read == report.kept + report.n_dropped + report.n_quarantined > 0
 
 
 @pytest.mark.parametrize("name", [name for name in POOLS if name.startswith("pools/")])
@@ -145,5 +145,5 @@ def test_a_whole_real_pool_is_written_back_byte_for_byte(shared_data: Path, tmp_
 
 
 def test_all_paths_of_the_trees_are_more_than_the_best(shared_data: Path) -> None:
-    table = Pool.read(shared_data / "pools/oasst1_en_validation_messages.jsonl.zst", oasst="all-paths").account
+    table = Pool.read(shared_data / "pools/oasst1_en_validation_messages.jsonl.zst", oasst="all-paths").report
     assert (table.kept, table.examples, table.dropped) == (1688, 941, {"after_last_answer": 291, "deleted": 40, "orphan": 3})

@@ -305,3 +305,10 @@ def test_the_fingerprint_depends_on_scores_and_not_on_places() -> None:
     assert first.fingerprint == placed.fingerprint
     for values, reasons in (([1.0, None], [None, "no_words"]), ([2.0, None], [None, "empty_response"]), ([1.0, 0.0], [None, None])):
         assert ScoreTable.from_columns(["a", "b"], {"len": (values, reasons)}, MANIFEST).fingerprint != first.fingerprint
+
+
+def test_a_table_shows_its_rows_columns_and_nulls() -> None:
+    made = table(len=([3.0, None, 5.5], [None, "<script>", None]))
+    assert repr(made) == "ScoreTable(3 examples; len: 1 null, knn_6: 0 null)"
+    html = made._repr_html_()
+    assert "<script>" not in html and "&lt;script&gt; 1" in html and html.count("<tr>") == 3

@@ -267,7 +267,7 @@ def test_too_many_quarantined_rows_end_the_selection(make: Make, tmp_path: Path)
     table = ScoreTable(scored.table.frame, scored.table.manifest | {"pool": {"fingerprint": pool.fingerprint}})
     with pytest.raises(TooManyBadRows, match=r"5 of the 50 rows read were quarantined \(invalid_json: 5\)") as refused:
         select(pool, table, LONGEST, budget=5)
-    assert (refused.value.exit_code, refused.value.account) == (3, pool.account)
+    assert (refused.value.exit_code, refused.value.report) == (3, pool.report)
     assert len(select(pool, table, LONGEST, budget=5, max_bad_fraction=0.1)) == 5
 
 

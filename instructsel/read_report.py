@@ -1,4 +1,4 @@
-"""The account of a reading: every row is kept, dropped by a rule, or quarantined as malformed."""
+"""The report of a reading: every row is kept, dropped by a rule, or quarantined as malformed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Quarantined:
 
 
 @dataclass(frozen=True)
-class Account:
+class ReadReport:
     """read = kept + dropped + quarantined, always."""
 
     read: int = 0
@@ -69,8 +69,8 @@ class Account:
         """Quarantined rows as a share of the rows read, in [0, 1]."""
         return self.n_quarantined / self.read if self.read else 0.0
 
-    def __add__(self, other: Account) -> Account:
-        return Account(
+    def __add__(self, other: ReadReport) -> ReadReport:
+        return ReadReport(
             read=self.read + other.read,
             kept=self.kept + other.kept,
             examples=self.examples + other.examples,

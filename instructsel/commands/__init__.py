@@ -18,7 +18,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Look closer": {
         "explain": "Explain one example: its scores, what each term adds, its rank, and why it was kept or left out.",
         "diff": "Compare two selections of one pool, or two rules over one score table.",
-        "status": "Show the scoring runs that have not ended: how far each is, and the command that goes on with a stopped one.",
+        "status": "Show the scorings, studies and verifications that have not ended: how far each is, and the command that goes on.",
     },
     "Fit a rule": {
         "rules": "List, show and fit the rules examples are ranked by.",

@@ -1,105 +1,229 @@
-"""instructsel status: the runs that have not ended, and how to go on with those that were stopped."""
+"""instructsel status: what has not ended (scorings, studies, verifications), how far it is, and how to go on."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
 
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
-from instructsel.commands._console import reported
+from instructsel.commands._console import display, reported
+from instructsel.commands._progress import span
 from instructsel.commands.cache import existing, moment, one_line
+from instructsel.errors import InstructselError, UsageError
+from instructsel.experiments.leases import Leases
+from instructsel.experiments.store import RUNS
+from instructsel.indicators import registry
+from instructsel.indicators.base import ModelIndicator
+from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.scores.progress import runs
+from instructsel.study.folder import PLAN, StudyFolder
 from instructsel.text import aligned
+from instructsel.verification.planned import TABLE
 
 EXAMPLES: Final = "Examples:\n  instructsel status\n  instructsel status --json\n"
 
 
 @reported
 def command(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FOLDER]...", help="Folders of studies and verifications; by default those here and one level below."),
+    ] = None,
     cache: options.CacheFolder = None,
     json: options.Json = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Show the scoring runs that have not ended: how far each is, and the command that goes on with a stopped one."""
+    """Show the scorings, studies and verifications that have not ended: how far each is, and the command that goes on."""
     store = existing(cache)
-    found = unfinished(store)
+    scorings, trials = unfinished(store), experiments(folders)
     if json:
-        typer.echo(orjson.dumps({"folder": str(store.folder), "runs": found}, option=orjson.OPT_INDENT_2).decode())
+        record = {"folder": str(store.folder), "runs": scorings, "experiments": trials}
+        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
         return
-    if not found:
-        typer.echo(one_line(f"no unfinished run in {store.folder}"))
-    for number, run in enumerate(found):
-        typer.echo("\n".join([""] * bool(number) + lines(run)))
+    if not scorings:
+        display(one_line(f"no unfinished scoring in {store.folder}"))
+    if not trials:
+        display("no unfinished study or verification here")
+    for scoring in scorings:
+        display("\n".join(["", *lines(scoring)]))
+    for trial in trials:
+        display("\n".join(["", *_trial_lines(trial)]))
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
 
 
 def unfinished(store: Cache) -> list[dict[str, Any]]:
-    """The runs of a cache that have not ended, as plain data, oldest first.
+    """The scorings of a cache that have not ended, as plain data, oldest first.
 
-    `state` is working or stopped; `next` is what goes on with a stopped one, the same command as before.
+    `state` is working or stopped; `next` is what goes on with a stopped one, the same command as before. `resumes` says of an
+    indicator whether what was scored is in the cache: those that ask no model are computed again.
     """
-    found = []
-    for told in runs(store):
-        noted = told.get("progress")
-        progress: dict[str, Any] = noted if isinstance(noted, dict) else {}
-        symbols = list(dict.fromkeys([*_texts(told.get("indicators")), *progress]))
-        command, folder = told.get("command"), told.get("folder")
+    scorings = []
+    for record in runs(store):
+        reported_progress = record.get("progress")
+        progress: dict[str, Any] = reported_progress if isinstance(reported_progress, dict) else {}
+        symbols = list(dict.fromkeys([*_texts(record.get("indicators")), *progress]))
+        command, folder = record.get("command"), record.get("folder")
         again = command if isinstance(command, str) and command else None
         if again and isinstance(folder, str) and folder != str(Path.cwd()):
             again = f"cd {shlex.quote(folder)} && {again}"
-        found.append(
+        scorings.append(
             {
-                "state": "working" if told["alive"] else "stopped",
-                "process": told["process"],
-                "pools": _texts(told.get("pools")),
-                "target": str(told.get("target", "")),
-                "started": moment(told.get("started")),
-                "updated": moment(told.get("updated")),
-                "silent_seconds": _since(told.get("updated", told.get("started"))),
-                "indicators": [{"symbol": symbol, **_counts(progress.get(symbol))} for symbol in symbols],
-                "next": None if told["alive"] else again or "Run the same command again.",
+                "state": "working" if record["alive"] else "stopped",
+                "process": record["process"],
+                "pools": _texts(record.get("pools")),
+                "target": str(record.get("target", "")),
+                "started": moment(record.get("started")),
+                "updated": moment(record.get("updated")),
+                "silent_seconds": _since(record.get("updated", record.get("started"))),
+                "indicators": [{"symbol": symbol, **_counts(progress.get(symbol)), "resumes": _is_cached(symbol)} for symbol in symbols],
+                "next": None if record["alive"] else again or "Run the same command again.",
             }
         )
-    return found
+    return scorings
 
 
-def lines(run: dict[str, Any]) -> list[str]:
-    """A run for people."""
-    about = f"process {run['process']}" if run["state"] == "working" else "its process is gone; what was scored is in the cache"
+def lines(scoring: dict[str, Any]) -> list[str]:
+    """A scoring for people."""
+    stopped = scoring["state"] == "stopped"
     rows = [
-        ["", each["symbol"], f"{each['done']:,} of {each['total']:,}", f"{each['percent']} %"]
-        if each["total"]
-        else ["", each["symbol"], "not begun", ""]
-        for each in run["indicators"]
+        [
+            "",
+            indicator["symbol"],
+            f"{indicator['done']:,} of {indicator['total']:,}" if indicator["total"] else "not started",
+            f"{indicator['percent']} %" if indicator["total"] else "",
+            ("in the cache" if indicator["resumes"] else "starts again") if stopped and indicator["total"] else "",
+        ]
+        for indicator in scoring["indicators"]
     ]
-    heard = f", last heard of {run['silent_seconds']:,.0f} s ago" if run["silent_seconds"] is not None else ""
-    found = [
-        f"{', '.join(run['pools']) or 'unknown pool'} → {run['target'] or 'unknown'}: {run['state']} ({about})",
+    silent = f", last report {span(scoring['silent_seconds'])} ago" if scoring["silent_seconds"] is not None else ""
+    state = f"stopped (process {scoring['process']} has ended)" if stopped else f"working (process {scoring['process']})"
+    texts = [
+        f"{', '.join(scoring['pools']) or 'unknown pool'} → {scoring['target'] or 'unknown'}: {state}",
         *aligned(rows, right=(2, 3)),
-        f"  begun {run['started'] or 'at an unknown time'}{heard}",
+        f"  started {scoring['started'] or 'at an unknown time'}{silent}",
     ]
-    return [one_line(text) for text in [*found, *([f"  to go on: {run['next']}"] if run["next"] else [])]]
+    return [one_line(text) for text in [*texts, *([f"  go on with: {scoring['next']}"] if scoring["next"] else [])]]
 
 
-def _counts(told: Any) -> dict[str, int | None]:
+def experiments(folders: Sequence[Path] | None) -> list[dict[str, Any]]:
+    """The studies and verifications in these folders, as plain data; without folders, the unfinished ones here and one level below.
+
+    Raises:
+        UsageError: a named folder holds neither.
+    """
+    if folders:
+        named = [_experiment(folder) for folder in folders]
+        for folder, record in zip(folders, named, strict=True):
+            if record is None:
+                raise UsageError(
+                    f"{folder} holds neither a study nor a verification.",
+                    fix="Name the folder that study plan or verify was given with -o.",
+                )
+        return [record for record in named if record is not None]
+    place = Path()
+    below = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")) if os.access(place, os.R_OK) else []
+    records = [_experiment(folder) for folder in (place, *below)]
+    return [record for record in records if record is not None and record["state"] != "finished"]
+
+
+def _experiment(folder: Path) -> dict[str, Any] | None:
+    if (folder / PLAN).is_file():
+        return _study(folder)
+    if (folder / RUNS).is_dir():
+        return _verification(folder)
+    return None
+
+
+def _study(folder: Path) -> dict[str, Any]:
+    try:
+        study = StudyFolder(folder)
+        plan = study.read()
+        assert plan is not None
+        status = study.status(plan)
+    except InstructselError as error:
+        return {"kind": "study", "folder": str(folder), "state": "damaged", "message": error.message, "next": None}
+    workers = len(status.running)
+    state = "working" if workers else "stopped" if status.pending or status.failed else "finished"
+    return {
+        "kind": "study",
+        "folder": str(folder),
+        "state": state,
+        "total": status.total,
+        "finished": len(status.finished),
+        "failed": len(status.failed),
+        "running": [run.name for run in status.running],
+        "seconds_left": status.seconds_left(workers) if workers else None,
+        "next": f"instructsel study run {shlex.quote(str(folder))}" if state == "stopped" else None,
+    }
+
+
+def _verification(folder: Path) -> dict[str, Any] | None:
+    """How many models a verification has graded. Its plan is that of its command line, so that the number of all is not known."""
+    graded, failed = set(), set()
+    for path in sorted((folder / RUNS).glob("*.json")):
+        if path.name.endswith(".failed.json"):
+            failed.add(path.name.removesuffix(".failed.json"))
+        else:
+            graded.add(path.name.partition(".")[0])
+    if not graded and not failed:
+        return None
+    running = sorted(Leases(folder / RUNS).active())
+    state = "working" if running else "finished" if (folder / TABLE).is_file() else "stopped"
+    return {
+        "kind": "verification",
+        "folder": str(folder),
+        "state": state,
+        "total": None,
+        "finished": len(graded),
+        "failed": len(failed),
+        "running": running,
+        "seconds_left": None,
+        "next": f"the same instructsel verify command with -o {shlex.quote(str(folder))}" if state == "stopped" else None,
+    }
+
+
+def _trial_lines(trial: dict[str, Any]) -> list[str]:
+    """A study or verification for people."""
+    texts = [f"{trial['kind']} {trial['folder']}: {trial['state']}"]
+    if "message" in trial:
+        return [one_line(text) for text in [*texts, f"  {trial['message']}"]]
+    total = f" of {trial['total']:,}" if trial["total"] is not None else ""
+    texts.append(
+        f"  {trial['finished']:,}{total} runs finished, {trial['failed']:,} failed, {len(trial['running']):,} at work"
+        + (f", about {span(trial['seconds_left'])} left" if trial["seconds_left"] is not None else "")
+    )
+    return [one_line(text) for text in [*texts, *([f"  go on with: {trial['next']}"] if trial["next"] else [])]]
+
+
+def _is_cached(symbol: str) -> bool:
+    """Whether what an indicator computes is kept in the cache: what comes from a model is."""
+    try:
+        return isinstance(registry.make(symbol), ModelIndicator | NeighborDistance)
+    except InstructselError:
+        return False
+
+
+def _counts(progress: Any) -> dict[str, int | None]:
     """How far an indicator is; nothing known is nothing claimed."""
-    if not (isinstance(told, list) and len(told) == 2 and all(isinstance(each, int) for each in told) and told[1] > 0):
+    if not (isinstance(progress, list) and len(progress) == 2 and all(isinstance(count, int) for count in progress) and progress[1] > 0):
         return {"done": 0, "total": None, "percent": 0}
     # Rounded down: 100 % is only what is done.
-    return {"done": told[0], "total": told[1], "percent": 100 * told[0] // told[1]}
+    return {"done": progress[0], "total": progress[1], "percent": 100 * progress[0] // progress[1]}
 
 
-def _texts(told: Any) -> list[str]:
-    return [str(each) for each in told] if isinstance(told, list) else []
+def _texts(values: Any) -> list[str]:
+    return [str(value) for value in values] if isinstance(values, list) else []
 
 
-def _since(told: Any) -> float | None:
-    return round(max(0.0, time.time() - told), 1) if isinstance(told, int | float) else None
+def _since(moment_reported: Any) -> float | None:
+    return round(max(0.0, time.time() - moment_reported), 1) if isinstance(moment_reported, int | float) else None

@@ -19,10 +19,11 @@ RUNS: Final = "runs"
 
 @dataclass(frozen=True)
 class Run:
-    """A scoring run as `instructsel status` tells of it: where it stands, in a small file that is removed when it ends."""
+    """A scoring run for `instructsel status`: how far it is, in a small file that is removed when it ends."""
 
     path: Path
-    told: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+    """What the file says: pools, target, indicators, process, times, and how far each indicator is."""
 
     @classmethod
     def start(cls, cache: Cache, about: dict[str, Any]) -> Run:
@@ -42,17 +43,17 @@ class Run:
 
     def tell(self, name: str, done: int, total: int) -> None:
         """Note how far an indicator is."""
-        self.told["progress"][name] = [done, total]
-        self.told["updated"] = time.time()
+        self.record["progress"][name] = [done, total]
+        self.record["updated"] = time.time()
         self._write()
 
     def end(self) -> None:
-        """It is done: nothing is left to tell."""
+        """Remove the record: the run is done."""
         _remove(self.path)
 
     def _write(self) -> None:
         with atomic_write(self.path) as file:
-            file.write(dump_json(self.told))
+            file.write(dump_json(self.record))
 
 
 def runs(cache: Cache) -> Iterator[dict[str, Any]]:
@@ -64,7 +65,7 @@ def runs(cache: Cache) -> Iterator[dict[str, Any]]:
         except (OSError, orjson.JSONDecodeError):
             continue
         if isinstance(record, dict) and isinstance(record.get("process"), int):
-            # Another machine's process cannot be asked; it counts as working as long as it tells of itself.
+            # Another machine's process cannot be asked; it counts as working while its file is written.
             same_machine = record.get("machine") == machine()
             fresh = time.time() - _modified(path) < 600
             records.append({**record, "alive": running(record["process"]) if same_machine else fresh, "note": str(path)})

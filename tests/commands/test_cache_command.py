@@ -72,7 +72,7 @@ def note(store: Cache, *, process: int | None = None, **more: Any) -> Run:
     found.tell("len", 3, 4)
     found.tell("mtld", 1, 3)
     if process is not None:
-        found.path.write_bytes(dump_json({**found.told, "process": process}))
+        found.path.write_bytes(dump_json({**found.record, "process": process}))
     return found
 
 
@@ -181,7 +181,7 @@ def test_an_unfinished_run_is_shown_with_how_far_each_indicator_is(store: Cache)
         ("rew", 0, None, 0),
     ]
     text = run("status", "--cache", store.folder).stdout
-    for part in ("pool.jsonl → pool.scores.parquet: working", "3 of 4", "75 %", "not begun"):
+    for part in ("pool.jsonl → pool.scores.parquet: working", "3 of 4", "75 %", "not started"):
         assert part in text
 
 
@@ -190,13 +190,13 @@ def test_a_run_whose_process_is_gone_is_shown_as_stopped_with_the_command_that_g
     (found,) = plain("status", "--cache", store.folder)["runs"]
     assert found["state"] == "stopped" and found["next"] == "cd '/some where' && instructsel score pool.jsonl"
     text = run("status", "--cache", store.folder).stdout
-    assert "stopped (its process is gone" in text and "to go on: cd '/some where' && instructsel score pool.jsonl" in text
+    assert "stopped (process" in text and "go on with: cd '/some where' && instructsel score pool.jsonl" in text
 
 
 def test_a_run_that_ended_is_not_shown(store: Cache) -> None:
     note(store).end()
     assert plain("status", "--cache", store.folder)["runs"] == []
-    assert run("status", "--cache", store.folder).stdout.startswith("no unfinished run")
+    assert run("status", "--cache", store.folder).stdout.startswith("no unfinished scoring")
 
 
 def test_a_note_of_a_run_cannot_write_to_the_terminal_and_may_hold_anything(store: Cache) -> None:
@@ -204,4 +204,4 @@ def test_a_note_of_a_run_cannot_write_to_the_terminal_and_may_hold_anything(stor
     note(store).path.write_bytes(dump_json({**odd, "process": dead_process(), "machine": machine(), "progress": {"\x1b[31mlen": ["x", 0]}}))
     text = run("status", "--cache", store.folder).stdout
     assert "\x1b" not in text and "\nforged line" not in text
-    assert "Run the same command again." in text and "not begun" in text
+    assert "Run the same command again." in text and "not started" in text

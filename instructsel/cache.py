@@ -1,6 +1,6 @@
-"""Values that were dear to compute, kept under the digest of everything they depend on.
+"""On-disk cache for expensive model outputs, by the digest of everything they depend on.
 
-A shelf holds the values of one fingerprint (a model, its tokenizer, template, truncation, precision, batch shape); a value
+A namespace holds the values of one fingerprint (a model, its tokenizer, template, truncation, precision, batch shape); a value
 stands under the digest of the exact text that was given. Files are immutable, written whole, and checked against their own
 digest when they are read; a damaged one counts as a miss. Processes share a cache without locks: nobody changes a file, and
 a file is removed only by who has written all it holds into another. Nothing is ever unpickled.
@@ -36,11 +36,12 @@ SEGMENT: Final = ".values"
 SPACE: Final = "fingerprint.json"
 MERGED: Final = "merged"
 """Changed by every merge after its file is written and before any other is removed."""
-SHELVES: Final = "shelves"
+NAMESPACES: Final = "shelves"
+"""The folder of namespaces, as earlier releases called it."""
 LIMIT: Final = 20 << 30
 """Bytes a cache may hold by default; INSTRUCTSEL_CACHE_LIMIT changes it."""
 MANY: Final = 24
-"""From this many small files on, a shelf's are merged."""
+"""From this many small files on, a namespace's are merged."""
 SMALL: Final = 16 << 20
 EVERY: Final = 5.0
 """Seconds of work that a kill can cost, about."""
@@ -51,8 +52,8 @@ Keys = NDArray[np.uint64]
 
 def default_folder() -> Path:
     """INSTRUCTSEL_CACHE, or the user's cache folder of this system."""
-    if given := os.environ.get("INSTRUCTSEL_CACHE"):
-        return Path(given)
+    if stated := os.environ.get("INSTRUCTSEL_CACHE"):
+        return Path(stated)
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "instructsel"
     if sys.platform == "darwin":
@@ -66,10 +67,10 @@ def parse_size(text: str) -> int:
     Raises:
         UsageError: it is no size.
     """
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
-    if not found:
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
+    if not match:
         raise UsageError(f"'{text}' is no size.", fix="Write 500MB or 20GiB, for example.")
-    number, unit, binary = found.groups()
+    number, unit, binary = match.groups()
     if len(number) > 15:
         raise UsageError(f"'{text}' is no size.", fix="Write 500MB or 20GiB, for example.")
     return int(float(number) * (1024 if binary else 1000) ** " kmgt".index(unit or " "))
@@ -77,20 +78,20 @@ def parse_size(text: str) -> int:
 
 def keys_of(texts: Sequence[str | Sequence[str | None]]) -> Keys:
     """The digests of texts, or of lists of texts and nothings; lists of other lengths or cuts never meet."""
-    found = bytearray()
+    digests = bytearray()
     for text in texts:
         parts = (text,) if isinstance(text, str) else text
-        made = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(digest_size=16)
         for part in parts:
             content = b"" if part is None else part.encode("utf-8", "surrogatepass")
-            made.update((b"-" if part is None else b"+") + len(content).to_bytes(8, "little") + content)
-        found += made.digest()
-    return np.frombuffer(bytes(found), dtype="<u8").reshape(-1, 2).astype(np.uint64)
+            digest.update((b"-" if part is None else b"+") + len(content).to_bytes(8, "little") + content)
+        digests += digest.digest()
+    return np.frombuffer(bytes(digests), dtype="<u8").reshape(-1, 2).astype(np.uint64)
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a shelf holds."""
+class NamespaceUsage:
+    """What a namespace holds."""
 
     folder: Path
     description: dict[str, Any]
@@ -103,10 +104,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of shelves."""
+    """A folder of namespaces."""
 
     folder: Path
-    _shelves: dict[str, Shelf] = field(default_factory=dict, repr=False, compare=False)
+    _namespaces: dict[str, Namespace] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: str | Path | None = None) -> Cache:
@@ -118,20 +119,20 @@ class Cache:
         place = Path(folder) if folder is not None else default_folder()
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = place.stat()
+            status = place.stat()
         except OSError as error:
             raise EnvironmentFault(
                 f"The cache {place} cannot be used: {error.strerror or error}.",
                 fix="Choose another with --cache, or go without: --no-cache",
             ) from error
-        if os.name == "posix" and (found.st_uid != os.getuid() or found.st_mode & stat.S_IWOTH):
+        if os.name == "posix" and (status.st_uid != os.getuid() or status.st_mode & stat.S_IWOTH):
             raise EnvironmentFault(
                 f"The cache {place} belongs to somebody else or can be written by anybody.",
                 fix="Choose another with --cache, or go without: --no-cache",
             )
         return cls(place)
 
-    def shelf(self, description: dict[str, Any], *, width: int, dtype: str, model: str = "") -> Shelf:
+    def namespace(self, description: dict[str, Any], *, width: int, dtype: str, model: str = "") -> Namespace:
         """The values that depend on this fingerprint.
 
         Args:
@@ -144,67 +145,69 @@ class Cache:
             EnvironmentFault: the cache cannot be written.
         """
         name = fingerprint({**description, "width": width, "dtype": dtype})
-        if name in self._shelves:
+        if name in self._namespaces:
             # Its files have been checked once.
-            return self._shelves[name]
-        place = self.folder / SHELVES / name
+            return self._namespaces[name]
+        place = self.folder / NAMESPACES / name
         try:
-            shelf = Shelf(place, width, np.dtype(dtype), dump_json({**({"model": model} if model else {}), **description}, indent=True))
-            shelf.settle()
+            namespace = Namespace(
+                place, width, np.dtype(dtype), dump_json({**({"model": model} if model else {}), **description}, indent=True)
+            )
+            namespace.settle()
             os.utime(place / SPACE)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         sweep(place)
-        self._shelves[name] = shelf
-        return self._shelves[name]
+        self._namespaces[name] = namespace
+        return self._namespaces[name]
 
-    def kept(self) -> list[Kept]:
-        """What every shelf holds, the least recently used first."""
-        found = []
-        for place in sorted((self.folder / SHELVES).glob("*")):
+    def usage(self) -> list[NamespaceUsage]:
+        """What every namespace holds, the least recently used first."""
+        usages = []
+        for place in sorted((self.folder / NAMESPACES).glob("*")):
             try:
                 description = orjson.loads((place / SPACE).read_bytes())
                 used = (place / SPACE).stat().st_mtime
             except (OSError, orjson.JSONDecodeError):
                 description, used = {}, 0.0
             sizes = [_size(path) for path in place.glob(f"*{SEGMENT}")]
-            found.append(Kept(place, description if isinstance(description, dict) else {}, len(sizes), sum(sizes), used))
-        return sorted(found, key=lambda each: (each.used, each.folder.name))
+            usages.append(NamespaceUsage(place, description if isinstance(description, dict) else {}, len(sizes), sum(sizes), used))
+        return sorted(usages, key=lambda each: (each.used, each.folder.name))
 
     def damaged(self) -> list[Path]:
         """Files whose content is not what was written."""
-        return [path for path in sorted((self.folder / SHELVES).glob(f"*/*{SEGMENT}")) if _opened(path) is None and path.exists()]
+        return [path for path in sorted((self.folder / NAMESPACES).glob(f"*/*{SEGMENT}")) if _opened(path) is None and path.exists()]
 
     def prune(self, limit: int, *, since: float | None = None) -> int:
-        """Remove the least recently used shelves until no more than `limit` bytes are left, and the files of killed writers.
+        """Remove the least recently used namespaces until no more than `limit` bytes are left, and the files of killed writers.
 
         Damaged files are not looked for, since that reads everything: `damaged` names them.
 
         Args:
             limit: bytes.
-            since: leave shelves used after this time alone, seconds since 1970.
+            since: leave namespaces used after this time alone, seconds since 1970.
 
         Returns:
             The bytes freed.
         """
         freed = 0
-        shelves = self.kept()
-        total = sum(shelf.bytes for shelf in shelves)
-        for shelf in shelves:
-            sweep(shelf.folder)
+        namespaces = self.usage()
+        total = sum(namespace.bytes for namespace in namespaces)
+        for namespace in namespaces:
+            sweep(namespace.folder)
             if total - freed <= limit:
                 continue
-            if since is not None and shelf.used >= since:
+            if since is not None and namespace.used >= since:
                 continue
-            for path in sorted(shelf.folder.glob(f"*{SEGMENT}"), key=lambda path: (_modified(path), path.name)):
+            for path in sorted(namespace.folder.glob(f"*{SEGMENT}"), key=lambda path: (_modified(path), path.name)):
                 if total - freed <= limit:
                     break
                 freed += _size(path)
                 path.unlink(missing_ok=True)
-            if not any(shelf.folder.glob(f"*{SEGMENT}")):
+            if not any(namespace.folder.glob(f"*{SEGMENT}")):
                 for name in (SPACE, MERGED):
-                    (shelf.folder / name).unlink(missing_ok=True)
-                _remove_folder(shelf.folder)
+                    (namespace.folder / name).unlink(missing_ok=True)
+                _remove_folder(namespace.folder)
         return freed
 
 
@@ -218,7 +221,7 @@ class _Segment:
 
 
 @dataclass(eq=False)
-class Shelf:
+class Namespace:
     """Values under one fingerprint, by the digest of the text they belong to. Not for several threads at a time."""
 
     folder: Path
@@ -245,18 +248,18 @@ class Shelf:
             found, bool (n,); values (n, width), 0 where not found.
         """
         self._look()
-        found = np.zeros(len(keys), dtype=bool)
+        known = np.zeros(len(keys), dtype=bool)
         values = np.zeros((len(keys), self.width), dtype=self.dtype)
         for segment in self._segments.values():
-            open_ones = np.flatnonzero(~found)
+            open_ones = np.flatnonzero(~known)
             if not len(open_ones) or not len(segment.keys):
                 continue
             wanted = keys[open_ones]
-            at = np.minimum(np.searchsorted(segment.keys[:, 0], wanted[:, 0]), len(segment.keys) - 1)
-            hit = (segment.keys[at] == wanted).all(axis=1)
-            values[open_ones[hit]] = segment.values[at[hit]]
-            found[open_ones[hit]] = True
-        return found, values
+            positions = np.minimum(np.searchsorted(segment.keys[:, 0], wanted[:, 0]), len(segment.keys) - 1)
+            hit = (segment.keys[positions] == wanted).all(axis=1)
+            values[open_ones[hit]] = segment.values[positions[hit]]
+            known[open_ones[hit]] = True
+        return known, values
 
     def put(self, keys: Keys, values: NDArray[Any]) -> None:
         """Keep values; they reach the disk every few seconds, and with `flush`."""
@@ -273,8 +276,8 @@ class Shelf:
         self._written = time.monotonic()
         if not self._waiting:
             return
-        keys = np.concatenate([each for each, _ in self._waiting])
-        values = np.concatenate([each for _, each in self._waiting])
+        keys = np.concatenate([part for part, _ in self._waiting])
+        values = np.concatenate([part for _, part in self._waiting])
         self._write(keys, values)
         self._waiting.clear()
         self._merge()
@@ -345,15 +348,15 @@ class Shelf:
         small = [path for path in self.folder.glob(f"*{SEGMENT}") if _size(path) < SMALL]
         if len(small) < MANY:
             return
-        opened = [found for path in small if (found := _opened(path)) and found.values.shape[1:] == (self.width,)]
+        opened = [segment for path in small if (segment := _opened(path)) and segment.values.shape[1:] == (self.width,)]
         if not opened:
             return
-        merged = self._write(np.concatenate([each.keys for each in opened]), np.concatenate([each.values for each in opened]))
+        merged = self._write(np.concatenate([segment.keys for segment in opened]), np.concatenate([segment.values for segment in opened]))
         self._write_file(self.folder / MERGED, uuid.uuid4().bytes)
-        for each in opened:
-            if each.path != merged:
-                self._segments.pop(each.path.name, None)
-                _remove(each.path)
+        for segment in opened:
+            if segment.path != merged:
+                self._segments.pop(segment.path.name, None)
+                _remove(segment.path)
 
 
 def _segments_in(folder: Path) -> set[str]:

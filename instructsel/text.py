@@ -174,7 +174,7 @@ def aligned(rows: Iterable[Sequence[Any]], *, header: Sequence[str] = (), right:
     >>> aligned([["len", 12, "tokens of the response"]], header=["", "null", "what it is"], right=(1,), width=24)
     ['     null  what it is', '------------------------', 'len    12  tokens of the', '           response']
     """
-    cells = [[clean(str(cell)) for cell in row] for row in ([header] if header else []) + [list(row) for row in rows]]
+    cells = [[clean(str(cell)).replace("\n", "\\n") for cell in row] for row in ([header] if header else []) + [list(row) for row in rows]]
     if not cells:
         return []
     rooms = _column_widths(cells, right, width)

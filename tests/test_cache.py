@@ -23,21 +23,21 @@ def cache(tmp_path: Path) -> Cache:
 
 
 def filled(cache: Cache, names: list[str], about: str = "a") -> None:
-    shelf = cache.shelf({"model": about}, width=2, dtype="<f8")
-    shelf.put(keys_of(names), np.array([[len(name), 1.0] for name in names]))
-    shelf.flush()
+    namespace = cache.namespace({"model": about}, width=2, dtype="<f8")
+    namespace.put(keys_of(names), np.array([[len(name), 1.0] for name in names]))
+    namespace.flush()
 
 
 def test_what_is_put_is_found_by_another_process_and_nothing_else_is(cache: Cache) -> None:
     filled(cache, ["one", "three"])
-    found, values = Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8").get(keys_of(["two", "three", "one"]))
+    found, values = Cache.open(cache.folder).namespace({"model": "a"}, width=2, dtype="<f8").get(keys_of(["two", "three", "one"]))
     assert found.tolist() == [False, True, True] and values.tolist() == [[0, 0], [5, 1], [3, 1]]
 
 
 @pytest.mark.parametrize("changed", [{"model": "b"}, {"model": "a", "precision": "bf16"}, {}])
-def test_another_fingerprint_is_another_shelf(cache: Cache, changed: dict[str, str]) -> None:
+def test_another_fingerprint_is_another_namespace(cache: Cache, changed: dict[str, str]) -> None:
     filled(cache, ["one"])
-    assert not cache.shelf(changed, width=2, dtype="<f8").get(keys_of(["one"]))[0].any()
+    assert not cache.namespace(changed, width=2, dtype="<f8").get(keys_of(["one"]))[0].any()
 
 
 @settings(max_examples=200, deadline=None)
@@ -58,11 +58,11 @@ def test_every_damaged_byte_is_a_miss_and_never_another_value(cache: Cache) -> N
     content = path.read_bytes()
     for at in range(len(content)):
         path.write_bytes(content[:at] + bytes([content[at] ^ 0x41]) + content[at + 1 :])
-        found, _ = Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8").get(keys_of(["one", "three"]))
+        found, _ = Cache.open(cache.folder).namespace({"model": "a"}, width=2, dtype="<f8").get(keys_of(["one", "three"]))
         assert not found.any(), at
     for length in range(0, len(content), 7):
         path.write_bytes(content[:length])
-        assert not Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8").get(keys_of(["one"]))[0].any(), length
+        assert not Cache.open(cache.folder).namespace({"model": "a"}, width=2, dtype="<f8").get(keys_of(["one"]))[0].any(), length
     assert cache.damaged() == [path]
 
 
@@ -70,13 +70,13 @@ def test_many_small_files_become_one_and_lose_nothing(cache: Cache) -> None:
     for number in range(60):
         filled(cache, [f"row {number}"])
     assert len(list((cache.folder / "shelves").glob("*/*.values"))) < module.MANY
-    found, _ = Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8").get(keys_of([f"row {n}" for n in range(60)]))
+    found, _ = Cache.open(cache.folder).namespace({"model": "a"}, width=2, dtype="<f8").get(keys_of([f"row {n}" for n in range(60)]))
     assert found.all()
 
 
 def test_a_file_that_another_process_merged_away_is_no_error(cache: Cache) -> None:
     filled(cache, ["one"])
-    reader = Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8")
+    reader = Cache.open(cache.folder).namespace({"model": "a"}, width=2, dtype="<f8")
     assert reader.get(keys_of(["one"]))[0].all()
     for number in range(40):
         filled(cache, [f"row {number}"])
@@ -88,7 +88,7 @@ def test_a_file_that_another_process_merged_away_is_no_error(cache: Cache) -> No
 def test_a_merge_while_another_process_looks_hides_nothing(cache: Cache, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
     for number in range(module.MANY - 1):
         filled(cache, [f"row {number}"])
-    reader = Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8")
+    reader = Cache.open(cache.folder).namespace({"model": "a"}, width=2, dtype="<f8")
     scan, merged = module._segments_in, []
 
     def meanwhile(folder: Path) -> set[str]:
@@ -107,7 +107,7 @@ def test_a_merge_while_another_process_looks_hides_nothing(cache: Cache, monkeyp
 
 
 def test_a_folder_pruned_away_between_two_steps_of_a_write_is_made_again(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf = cache.shelf({"model": "a"}, width=2, dtype="<f8")
+    namespace = cache.namespace({"model": "a"}, width=2, dtype="<f8")
     write, pruned = module.atomic_write, []
 
     def meanwhile(path: Path) -> object:
@@ -116,9 +116,9 @@ def test_a_folder_pruned_away_between_two_steps_of_a_write_is_made_again(cache: 
         return write(path)
 
     monkeypatch.setattr(module, "atomic_write", meanwhile)
-    shelf.put(keys_of(["one"]), np.ones((1, 2)))
-    shelf.flush()
-    assert pruned and shelf.get(keys_of(["one"]))[0].all()
+    namespace.put(keys_of(["one"]), np.ones((1, 2)))
+    namespace.flush()
+    assert pruned and namespace.get(keys_of(["one"]))[0].all()
 
 
 def test_pruning_removes_the_least_recently_used_first_and_no_more_than_needed(cache: Cache) -> None:
@@ -126,12 +126,12 @@ def test_pruning_removes_the_least_recently_used_first_and_no_more_than_needed(c
         filled(cache, [f"{about} {n}" for n in range(100)], about)
         note = next(path for path in (cache.folder / "shelves").glob("*/fingerprint.json") if about in path.read_text())
         os.utime(note, (1000 + number, 1000 + number))
-    sizes = {kept.description["model"]: kept.bytes for kept in cache.kept()}
+    sizes = {kept.description["model"]: kept.bytes for kept in cache.usage()}
     assert cache.prune(sum(sizes.values())) == 0
     assert cache.prune(sizes["b"] + sizes["c"]) == sizes["a"]
-    assert [kept.description["model"] for kept in cache.kept()] == ["b", "c"]
+    assert [kept.description["model"] for kept in cache.usage()] == ["b", "c"]
     assert cache.prune(0, since=1002) == sizes["b"]
-    assert cache.prune(0) == sizes["c"] and not cache.kept()
+    assert cache.prune(0) == sizes["c"] and not cache.usage()
 
 
 def test_temporary_files_of_the_dead_are_swept_and_those_of_the_living_are_not(cache: Cache) -> None:
@@ -144,10 +144,10 @@ def test_temporary_files_of_the_dead_are_swept_and_those_of_the_living_are_not(c
     elsewhere = folder / ".x.values.00000000-1-abc.tmp"
     for path in (dead, living, elsewhere):
         path.write_bytes(b"x")
-    Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8")
+    Cache.open(cache.folder).namespace({"model": "a"}, width=2, dtype="<f8")
     assert not dead.exists() and living.exists() and elsewhere.exists()
     os.utime(elsewhere, (time.time() - 90_000,) * 2)
-    Cache.open(cache.folder).shelf({"model": "a"}, width=2, dtype="<f8")
+    Cache.open(cache.folder).namespace({"model": "a"}, width=2, dtype="<f8")
     assert not elsewhere.exists()
 
 

@@ -108,27 +108,26 @@ def lines(summary: FitSummary, name: str) -> list[str]:
             _figure(entry.t, ".2f"),
             _p(entry.p),
             _interval(entry.low, entry.high),
-            _interval(entry.bootstrap_low, entry.bootstrap_high),
         ]
         for entry in summary.estimates
     ]
     ranges = [
         [
             entry.indicator,
+            _interval(entry.bootstrap_low, entry.bootstrap_high),
             _figure(entry.vif, ",.2f"),
             _interval(entry.least, entry.greatest),
             _figure(frequency.get(entry.indicator), ".0%"),
         ]
         for entry in summary.estimates
-        if entry.vif is not None or entry.least is not None
     ]
     printed = [
         f"{name}: {summary.method} fit of {summary.target} on {sets}{chosen}",
         equation(summary),
         "",
-        *_without_empty(tests, ["", "weight", "SE", "t", "p", "95 % interval", "bootstrap 95 %"]),
+        *_without_empty(tests, ["", "weight", "SE", "t", "p", "95 % interval"]),
         "",
-        *_without_empty(ranges, ["", "VIF", "fitted range", "chosen in resamples"]),
+        *_without_empty(ranges, ["", "bootstrap 95 %", "VIF", "fitted range", "chosen in"]),
         "",
         f"standard errors {summary.covariance}, {summary.df} degrees of freedom"
         + (f"; {summary.draws:,} bootstrap resamples, seed {summary.seed}" if summary.draws else "; no bootstrap"),

@@ -76,7 +76,9 @@ def check(context: typer.Context) -> None:
     while parent is not None:
         parents.insert(0, parent)
         parent = parent.parent
-    table: Any = parents[0].default_map if parents else None
+    if not parents:
+        return
+    table: Any = parents[0].default_map
     path: list[str] = []
     for group, name in zip(parents, [*(inner.info_name for inner in parents[1:]), context.info_name], strict=True):
         if not isinstance(table, Mapping):

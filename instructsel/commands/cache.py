@@ -13,9 +13,9 @@ import orjson
 import typer
 
 from instructsel.artifact import running
-from instructsel.cache import SEGMENT, Cache, Kept, default_folder, parse_size
+from instructsel.cache import SEGMENT, Cache, NamespaceUsage, default_folder, parse_size
 from instructsel.commands import _options as options
-from instructsel.commands._console import reported, say
+from instructsel.commands._console import display, reported, say
 from instructsel.commands._help import Command, Group
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.models.load import MINILM, MINILM_DIGESTS
@@ -28,7 +28,7 @@ SERVES: Final = {
     "LikelihoodModel": "ppl, ppl_cond, ifd",
     "YesNoModel": "nat, coh, und",
 }
-"""Kind of a shelf → the indicators whose answers stand on it."""
+"""Kind of a namespace → the indicators whose answers stand on it."""
 LONG: Final = 2 << 30
 """Bytes from which on checking every file takes long enough to say so."""
 
@@ -44,17 +44,17 @@ def show(
     json: options.Json = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Show what the cache holds: a line a shelf, the least recently used first."""
+    """Show what the cache holds: a line a namespace, the least recently used first."""
     store, limit = existing(cache), options.cache_limit()
-    shelves = [described(shelf) for shelf in store.kept() if shelf.files]
-    held = sum(shelf["bytes"] for shelf in shelves)
+    namespaces = [described(namespace) for namespace in store.usage() if namespace.files]
+    held = sum(namespace["bytes"] for namespace in namespaces)
     if json:
-        record = {"folder": str(store.folder), "bytes": held, "limit": limit, "shelves": shelves}
+        record = {"folder": str(store.folder), "bytes": held, "limit": limit, "namespaces": namespaces}
         typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
         return
-    for text in _table(shelves):
-        typer.echo(text)
-    typer.echo(one_line(f"{size(held)} of at most {size(limit)} in {store.folder}"))
+    for text in _table(namespaces):
+        display(text)
+    display(one_line(f"{size(held)} of at most {size(limit)} in {store.folder}"))
 
 
 @reported
@@ -80,12 +80,12 @@ def prune(
     # A second earlier: clocks of file systems are coarser than ours.
     since = min((_began(run) - 1 for run in working), default=None)
     damaged = checked(store, quiet=quiet)
-    before = store.kept()
-    held = sum(shelf.bytes for shelf in before)
+    before = store.usage()
+    held = sum(namespace.bytes for namespace in before)
     going = _going(before, bound, since, damaged)
     lost = sum(_bytes(path) for path in damaged)
     notes = [path for path in (store.folder / RUNS).glob("*.json") if everything and _stopped(path)]
-    freed = lost + sum(shelf.bytes for shelf in going)
+    freed = lost + sum(namespace.bytes for namespace in going)
     if not dry_run:
         with _removing(store):
             for path in [*damaged, *notes]:
@@ -98,7 +98,7 @@ def prune(
         "freed": freed,
         "left": held - freed,
         "damaged": [str(path) for path in damaged],
-        "shelves": [described(shelf) for shelf in going],
+        "namespaces": [described(namespace) for namespace in going],
         "notes_of_runs": len(notes),
     }
     if json:
@@ -109,12 +109,12 @@ def prune(
 
 def _print(record: dict[str, Any]) -> None:
     for path in record["damaged"]:
-        typer.echo(one_line(f"damaged: {path}"))
-    for text in _table(record["shelves"]):
-        typer.echo(text)
+        display(one_line(f"damaged: {path}"))
+    for text in _table(record["namespaces"]):
+        display(text)
     if record["notes_of_runs"]:
-        typer.echo(f"notes of stopped runs: {record['notes_of_runs']}")
-    typer.echo(
+        display(f"records of stopped runs: {record['notes_of_runs']}")
+    display(
         one_line(
             f"{size(record['freed'])} {'would be freed' if record['dry_run'] else 'freed'}, {size(record['left'])} "
             f"{'would be left' if record['dry_run'] else 'left'} of at most {size(record['limit'])} in {record['folder']}"
@@ -140,25 +140,25 @@ def existing(folder: Path | None) -> Cache:
 
 def checked(store: Cache, *, quiet: bool) -> list[Path]:
     """The damaged files of a cache; every file is read."""
-    held = sum(shelf.bytes for shelf in store.kept())
+    held = sum(namespace.bytes for namespace in store.usage())
     say(f"checking {size(held)} of cache", quiet=quiet or held < LONG)
     return store.damaged()
 
 
-def described(shelf: Kept) -> dict[str, Any]:
-    """A shelf as plain data."""
-    description = shelf.description
+def described(namespace: NamespaceUsage) -> dict[str, Any]:
+    """A namespace as plain data."""
+    description = namespace.description
     digest = str(description.get("digest", ""))
     known = MINILM if digest == MINILM_DIGESTS["model.safetensors"] else f"weights {digest[:12]}" if digest else "unknown"
     return {
-        "name": shelf.folder.name,
+        "name": namespace.folder.name,
         "for": SERVES.get(str(description.get("kind")), str(description.get("kind", "unknown"))),
         "model": str(description.get("model") or known),
         "precision": str(description.get("precision", "")),
         "device": str(description.get("device", "")),
-        "files": shelf.files,
-        "bytes": shelf.bytes,
-        "used": moment(shelf.used),
+        "files": namespace.files,
+        "bytes": namespace.bytes,
+        "used": moment(namespace.used),
     }
 
 
@@ -187,7 +187,7 @@ def one_line(text: str) -> str:
     return clean(text.replace("\n", "\\n"))
 
 
-def _table(shelves: list[dict[str, Any]]) -> list[str]:
+def _table(namespaces: list[dict[str, Any]]) -> list[str]:
     rows = [
         [
             namespace["for"],
@@ -195,22 +195,22 @@ def _table(shelves: list[dict[str, Any]]) -> list[str]:
             f"{namespace['precision']} {namespace['device']}",
             f"{namespace['files']:,}",
             size(namespace["bytes"]),
-            namespace["used"] or "",
+            (namespace["used"] or "")[:16].replace("T", " "),
         ]
-        for namespace in shelves
+        for namespace in namespaces
     ]
-    lines = aligned(rows, header=["for", "model", "computed in", "files", "size", "last used"], right=(3, 4)) if rows else []
+    lines = aligned(rows, header=["for", "model", "computed in", "files", "size", "last used (UTC)"], right=(3, 4)) if rows else []
     return [one_line(text) for text in lines]
 
 
-def _going(shelves: list[Kept], limit: int, since: float | None, damaged: list[Path]) -> list[Kept]:
-    """What of each shelf Cache.prune removes once the damaged files are gone; in its order."""
+def _going(namespaces: list[NamespaceUsage], limit: int, since: float | None, damaged: list[Path]) -> list[NamespaceUsage]:
+    """What of each namespace Cache.prune removes once the damaged files are gone; in its order."""
     removable = []
     gone = set(damaged)
-    sizes = [{path: _bytes(path) for path in shelf.folder.glob(f"*{SEGMENT}") if path not in gone} for shelf in shelves]
+    sizes = [{path: _bytes(path) for path in namespace.folder.glob(f"*{SEGMENT}") if path not in gone} for namespace in namespaces]
     left = sum(sum(sizes_of_one.values()) for sizes_of_one in sizes)
-    for shelf, files in zip(shelves, sizes, strict=True):
-        if since is not None and shelf.used >= since:
+    for namespace, files in zip(namespaces, sizes, strict=True):
+        if since is not None and namespace.used >= since:
             continue
         removed = []
         for path in sorted(files, key=lambda path: (path.stat().st_mtime, path.name)):
@@ -219,7 +219,7 @@ def _going(shelves: list[Kept], limit: int, since: float | None, damaged: list[P
             removed.append(files[path])
             left -= files[path]
         if removed:
-            removable.append(Kept(shelf.folder, shelf.description, len(removed), sum(removed), shelf.used))
+            removable.append(NamespaceUsage(namespace.folder, namespace.description, len(removed), sum(removed), namespace.used))
     return removable
 
 

@@ -19,7 +19,7 @@ import typer
 
 from instructsel.cache import Cache, default_folder
 from instructsel.commands import _options as options
-from instructsel.commands._console import reported
+from instructsel.commands._console import display, reported
 from instructsel.commands.cache import checked, existing, one_line, size
 from instructsel.commands.status import lines as run_lines
 from instructsel.commands.status import unfinished
@@ -81,7 +81,7 @@ def command(
         typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
     else:
         for text in [*([] if quiet else _lines(record)), *_problem_lines(findings.problems, quiet=quiet)]:
-            typer.echo(one_line(text))
+            display(one_line(text))
     if findings.problems:
         raise typer.Exit(4)
 
@@ -368,7 +368,7 @@ def _readiness_of(state: str, model: str | None, reason: str | None, fix: str | 
 def _cache(folder: Path | None, findings: Findings, *, quiet: bool) -> dict[str, Any]:
     place = folder if folder is not None else default_folder()
     flag = f" --cache {folder}" if folder is not None else ""
-    record: dict[str, Any] = {"folder": str(place), "exists": False, "bytes": 0, "files": 0, "shelves": 0, "limit": None}
+    record: dict[str, Any] = {"folder": str(place), "exists": False, "bytes": 0, "files": 0, "namespaces": 0, "limit": None}
     record |= {"sound": False, "damaged": [], "free": _free(place), "runs": []}
     try:
         record["limit"] = options.cache_limit()
@@ -379,14 +379,14 @@ def _cache(folder: Path | None, findings: Findings, *, quiet: bool) -> dict[str,
     except InstructselError as error:
         findings.problem(error.message, error.fix or "")
         return record
-    namespaces = [shelf for shelf in store.kept() if shelf.files]
+    namespaces = [namespace for namespace in store.usage() if namespace.files]
     damaged = checked(store, quiet=quiet)
     record |= {
         "exists": place.is_dir(),
-        "bytes": sum(shelf.bytes for shelf in namespaces),
-        "files": sum(shelf.files for shelf in namespaces),
+        "bytes": sum(namespace.bytes for namespace in namespaces),
+        "files": sum(namespace.files for namespace in namespaces),
     }
-    record |= {"shelves": len(namespaces), "sound": not damaged, "damaged": [str(path) for path in damaged], "runs": unfinished(store)}
+    record |= {"namespaces": len(namespaces), "sound": not damaged, "damaged": [str(path) for path in damaged], "runs": unfinished(store)}
     if damaged:
         named = ", ".join(record["damaged"][:3]) + (f" and {len(damaged) - 3:,} more" if len(damaged) > 3 else "")
         findings.problem(f"Files of the cache are damaged and count as missing: {named}.", f"instructsel cache prune{flag}")
@@ -505,7 +505,7 @@ def _readiness_cells(indicator: Mapping[str, Any]) -> list[str]:
 
 
 def _cache_rows(cache: Mapping[str, Any]) -> list[list[str]]:
-    held = f"{size(cache['bytes'])}; shelves: {cache['shelves']:,}, files: {cache['files']:,}"
+    held = f"{size(cache['bytes'])}; namespaces: {cache['namespaces']:,}, files: {cache['files']:,}"
     limit = size(cache["limit"]) if cache["limit"] is not None else "not readable"
     free = size(cache["free"]) if cache["free"] is not None else "unknown"
     return [

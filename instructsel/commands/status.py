@@ -28,6 +28,7 @@ from instructsel.study.folder import PLAN, StudyFolder
 from instructsel.text import aligned
 from instructsel.verification.planned import TABLE
 
+AGAIN: Final = "  go on with: "
 EXAMPLES: Final = "Examples:\n  instructsel status\n  instructsel status --json\n"
 
 
@@ -52,10 +53,14 @@ def command(
         display(one_line(f"no unfinished scoring in {store.folder}"))
     if not trials:
         display("no unfinished study or verification here")
-    for scoring in scorings:
-        display("\n".join(["", *lines(scoring)]))
-    for trial in trials:
-        display("\n".join(["", *_trial_lines(trial)]))
+    for block in [*map(lines, scorings), *map(_trial_lines, trials)]:
+        display()
+        for line in block:
+            # A command stays on one line, to be copied.
+            if line.startswith(AGAIN):
+                typer.echo(line)
+            else:
+                display(line)
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
@@ -112,7 +117,7 @@ def lines(scoring: dict[str, Any]) -> list[str]:
         *aligned(rows, right=(2, 3)),
         f"  started {scoring['started'] or 'at an unknown time'}{silent}",
     ]
-    return [one_line(text) for text in [*texts, *([f"  go on with: {scoring['next']}"] if scoring["next"] else [])]]
+    return [one_line(text) for text in [*texts, *([f"{AGAIN}{scoring['next']}"] if scoring["next"] else [])]]
 
 
 def experiments(folders: Sequence[Path] | None) -> list[dict[str, Any]]:
@@ -174,7 +179,7 @@ def _verification(folder: Path) -> dict[str, Any] | None:
         if path.name.endswith(".failed.json"):
             failed.add(path.name.removesuffix(".failed.json"))
         else:
-            graded.add(path.name.partition(".")[0])
+            graded.add(path.name.removesuffix(".json").rpartition(".")[0])
     if not graded and not failed:
         return None
     running = sorted(Leases(folder / RUNS).active())
@@ -202,7 +207,7 @@ def _trial_lines(trial: dict[str, Any]) -> list[str]:
         f"  {trial['finished']:,}{total} runs finished, {trial['failed']:,} failed, {len(trial['running']):,} at work"
         + (f", about {span(trial['seconds_left'])} left" if trial["seconds_left"] is not None else "")
     )
-    return [one_line(text) for text in [*texts, *([f"  go on with: {trial['next']}"] if trial["next"] else [])]]
+    return [one_line(text) for text in [*texts, *([f"{AGAIN}{trial['next']}"] if trial["next"] else [])]]
 
 
 def _is_cached(symbol: str) -> bool:

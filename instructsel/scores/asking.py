@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.cache import Cache, Keys, Shelf, keys_of
+from instructsel.cache import Cache, Keys, Namespace, keys_of
 from instructsel.extras import require
 from instructsel.models import runner
 from instructsel.models.answers import Answers, Model, Question
@@ -23,8 +23,8 @@ NOT_THE_VALUE: Final = ("name", "revision", "probe")
 
 
 @dataclass(frozen=True, eq=False)
-class Shelved:
-    """A memory on the shelves of a cache: one for the planned batch shapes, one for each that lack of memory enforced."""
+class CachedAnswers:
+    """A memory on the namespaces of a cache: one for the planned batch shapes, one for each that lack of memory enforced."""
 
     cache: Cache
     description: dict[str, Any]
@@ -33,12 +33,12 @@ class Shelved:
     keys: Keys
     width: int
     dtype: str
-    shelves: dict[runner.Shape | None, Shelf] = field(default_factory=dict)
+    namespaces: dict[runner.Shape | None, Namespace] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls, cache: Cache, source: LocalModel, fingerprint: dict[str, Any], kind: str, texts: Sequence[Any], *, width: int, dtype: str
-    ) -> Shelved:
+    ) -> CachedAnswers:
         """For these questions or texts to this model.
 
         `width` counts the numbers of an answer; one more says whether the model saw the whole text.
@@ -55,36 +55,36 @@ class Shelved:
         }
         return cls(cache, description, source.name, keys_of(texts), width + 1, dtype)
 
-    def shelf(self, shape: runner.Shape | None) -> Shelf:
-        """The shelf of a batch shape."""
-        if shape not in self.shelves:
+    def namespace(self, shape: runner.Shape | None) -> Namespace:
+        """The namespace of a batch shape."""
+        if shape not in self.namespaces:
             described = self.description if shape is None else {**self.description, "shape": list(shape)}
-            self.shelves[shape] = self.cache.shelf(described, width=self.width, dtype=self.dtype, model=self.model)
-        return self.shelves[shape]
+            self.namespaces[shape] = self.cache.namespace(described, width=self.width, dtype=self.dtype, model=self.model)
+        return self.namespaces[shape]
 
     def known(self) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[np.bool_]]:
         """Which questions are answered, bool (n,); the answers, (n, width); where the model did not see everything, bool (n,)."""
-        found, values = self.shelf(None).get(self.keys)
+        found, values = self.namespace(None).get(self.keys)
         return found, values[:, :-1], values[:, -1] != 0
 
     def keep(self, questions: NDArray[np.int64], values: NDArray[Any], truncated: NDArray[np.bool_], shape: runner.Shape | None) -> None:
-        """Put answers onto the shelf of their shape."""
+        """Put answers onto the namespace of their shape."""
         packed = np.concatenate([values.reshape(len(questions), -1), truncated[:, None]], axis=1)
-        self.shelf(shape).put(self.keys[questions], packed)
+        self.namespace(shape).put(self.keys[questions], packed)
 
     def recall(self, questions: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
         """Answers in a smaller shape."""
-        found, values = self.shelf(shape).get(self.keys[questions])
+        found, values = self.namespace(shape).get(self.keys[questions])
         return found, values[:, :-1] if self.width > 2 else values[:, 0]
 
-    def part(self, questions: NDArray[np.int64]) -> Shelved:
-        """For some of the questions, on the same shelves."""
-        return Shelved(self.cache, self.description, self.model, self.keys[questions], self.width, self.dtype, self.shelves)
+    def part(self, questions: NDArray[np.int64]) -> CachedAnswers:
+        """For some of the questions, on the same namespaces."""
+        return CachedAnswers(self.cache, self.description, self.model, self.keys[questions], self.width, self.dtype, self.namespaces)
 
     def flush(self) -> None:
         """Everything onto the disk."""
-        for shelf in self.shelves.values():
-            shelf.flush()
+        for namespace in self.namespaces.values():
+            namespace.flush()
 
 
 def ask(model: Model, kind: str, questions: Sequence[Question], cache: Cache | None, *, progress: runner.Progress | None = None) -> Answers:
@@ -99,18 +99,18 @@ def ask(model: Model, kind: str, questions: Sequence[Question], cache: Cache | N
     """
     if cache is None or not questions:
         return model.answer(questions, progress=progress)
-    shelved = Shelved.of(cache, model.source, model.fingerprint, kind, questions, width=1, dtype="<f8")
-    known, values, truncated = shelved.known()
+    stored = CachedAnswers.of(cache, model.source, model.fingerprint, kind, questions, width=1, dtype="<f8")
+    known, values, truncated = stored.known()
     missing = np.flatnonzero(~known)
     offset = len(questions) - len(missing)
     try:
         found = model.answer(
             [questions[number] for number in missing.tolist()],
-            memory=shelved.part(missing),
+            memory=stored.part(missing),
             progress=None if progress is None else lambda done, total: progress(offset + done, len(questions)),
         )
     finally:
-        shelved.flush()
+        stored.flush()
     every = Answers(np.where(known, values[:, 0], 0.0), [None] * len(questions), truncated, found.report)
     every.values[missing] = found.values
     every.truncated[missing] = found.truncated
@@ -123,18 +123,18 @@ def embed(encoder: Encoder, texts: Sequence[str], cache: Cache | None, *, progre
     """The vectors of texts, those of the cache included; each text once."""
     if cache is None or not texts:
         return encoder.encode(texts, progress=progress)
-    shelved = Shelved.of(cache, encoder.source, encoder.fingerprint, "encoder", texts, width=encoder.dimension, dtype="<f4")
-    known, vectors, truncated = shelved.known()
+    stored = CachedAnswers.of(cache, encoder.source, encoder.fingerprint, "encoder", texts, width=encoder.dimension, dtype="<f4")
+    known, vectors, truncated = stored.known()
     missing = np.flatnonzero(~known)
     offset = len(texts) - len(missing)
     try:
         found = encoder.encode(
             [texts[number] for number in missing.tolist()],
-            memory=shelved.part(missing),
+            memory=stored.part(missing),
             progress=None if progress is None else lambda done, total: progress(offset + done, len(texts)),
         )
     finally:
-        shelved.flush()
+        stored.flush()
     vectors = np.ascontiguousarray(vectors)
     vectors[missing] = found.vectors
     truncated[missing] = found.truncated

@@ -19,7 +19,7 @@ from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models.load import download_size, no_downloads
 from instructsel.neighbors.index import neighbor_distances
 from instructsel.pool.pool import Pool
-from instructsel.scores.asking import Shelved
+from instructsel.scores.asking import CachedAnswers
 from instructsel.scores.neighborhood import windows
 
 SLICES: Final = 8
@@ -164,16 +164,18 @@ def _cached(pool: Pool, indicator: Indicator, cache: Cache | None) -> int:
     for window in windows(pool):
         if isinstance(indicator, NeighborDistance):
             encoder = indicator.encoder()
-            shelved = Shelved.of(cache, encoder.source, encoder.fingerprint, "encoder", window.texts, width=encoder.dimension, dtype="<f4")
-            total += int(shelved.known()[0].sum())
+            stored = CachedAnswers.of(
+                cache, encoder.source, encoder.fingerprint, "encoder", window.texts, width=encoder.dimension, dtype="<f4"
+            )
+            total += int(stored.known()[0].sum())
             continue
         model = indicator.loaded()
         asked = indicator.questions(window)
         every = list(dict.fromkeys(question for row in asked if not isinstance(row, str) for question in row))
         if not every:
             continue
-        shelved = Shelved.of(cache, model.source, model.fingerprint, type(model).__name__, every, width=1, dtype="<f8")
-        known = dict(zip(every, shelved.known()[0].tolist(), strict=True))
+        stored = CachedAnswers.of(cache, model.source, model.fingerprint, type(model).__name__, every, width=1, dtype="<f8")
+        known = dict(zip(every, stored.known()[0].tolist(), strict=True))
         total += sum(all(known[question] for question in row) for row in asked if not isinstance(row, str))
     return total
 

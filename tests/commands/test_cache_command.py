@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from instructsel.artifact import dump_json, machine
-from instructsel.cache import SHELVES, Cache, keys_of
+from instructsel.cache import NAMESPACES, Cache, keys_of
 from instructsel.commands import cache, status
 from instructsel.scores.progress import RUNS, Run
 
@@ -33,12 +33,12 @@ def store(tmp_path: Path) -> Cache:
 
 
 def fill(store: Cache, kind: str, rows: int, *, used: float, **more: Any) -> Path:
-    """A shelf of one file; 16 + 8 bytes a row."""
-    shelf = store.shelf({"kind": kind, "digest": "ab" * 32, "precision": "fp32", "device": "cpu", **more}, width=1, dtype="<f8")
-    shelf.put(keys_of([f"{kind} {number}" for number in range(rows)]), np.arange(rows, dtype=np.float64))
-    shelf.flush()
-    os.utime(shelf.folder / "fingerprint.json", (used, used))
-    (file,) = shelf.folder.glob("*.values")
+    """A namespace of one file; 16 + 8 bytes a row."""
+    namespace = store.namespace({"kind": kind, "digest": "ab" * 32, "precision": "fp32", "device": "cpu", **more}, width=1, dtype="<f8")
+    namespace.put(keys_of([f"{kind} {number}" for number in range(rows)]), np.arange(rows, dtype=np.float64))
+    namespace.flush()
+    os.utime(namespace.folder / "fingerprint.json", (used, used))
+    (file,) = namespace.folder.glob("*.values")
     return file
 
 
@@ -76,11 +76,11 @@ def note(store: Cache, *, process: int | None = None, **more: Any) -> Run:
     return found
 
 
-def test_show_says_what_each_shelf_is_for_and_how_much_of_the_limit_is_held(store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_says_what_each_namespace_is_for_and_how_much_of_the_limit_is_held(store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     rew, knn = fill(store, "RewardModel", 10, used=NOW), fill(store, "encoder", 20, used=NOW - 9)
     monkeypatch.setenv("INSTRUCTSEL_CACHE_LIMIT", "5MB")
     found = plain("cache", "show", "--cache", store.folder)
-    assert [(shelf["for"], shelf["files"], shelf["used"]) for shelf in found["shelves"]] == [
+    assert [(namespace["for"], namespace["files"], namespace["used"]) for namespace in found["namespaces"]] == [
         ("knn_i", 1, "2027-01-15T07:59:51+00:00"),
         ("rew", 1, "2027-01-15T08:00:00+00:00"),
     ]
@@ -89,7 +89,7 @@ def test_show_says_what_each_shelf_is_for_and_how_much_of_the_limit_is_held(stor
     assert "weights abababababab" in text and "of at most 5.0 MB" in text
 
 
-def test_a_shelf_whose_model_the_cache_names_is_shown_by_that_name(store: Cache) -> None:
+def test_a_namespace_whose_model_the_cache_names_is_shown_by_that_name(store: Cache) -> None:
     fill(store, "RewardModel", 10, used=NOW, model="owner/\x1b[31mred\nmodel")
     text = run("cache", "show", "--cache", store.folder).stdout
     assert "owner/\\u001b[31mred\\nmodel" in text and "\x1b" not in text
@@ -107,7 +107,7 @@ def test_prune_frees_the_least_recently_used_first_down_to_the_limit(store: Cach
     found = plain("cache", "prune", "--limit", str(2 * size), "--cache", store.folder)
     assert not old.exists() and middle.exists() and new.exists()
     assert found["freed"] == size and found["left"] == 2 * size
-    assert [shelf["for"] for shelf in found["shelves"]] == ["kind30"]
+    assert [namespace["for"] for namespace in found["namespaces"]] == ["kind30"]
     run("cache", "prune", "--limit", str(2 * size - 1), "--cache", store.folder)
     assert not middle.exists() and new.exists()
 
@@ -117,7 +117,7 @@ def test_prune_removes_damaged_files_and_nothing_else_below_the_limit(store: Cac
     damage(broken)
     size = broken.stat().st_size
     found = plain("cache", "prune", "--cache", store.folder)
-    assert found["damaged"] == [str(broken)] and found["freed"] == size and found["shelves"] == []
+    assert found["damaged"] == [str(broken)] and found["freed"] == size and found["namespaces"] == []
     assert not broken.exists() and sound.exists() and store.damaged() == []
 
 
@@ -145,7 +145,7 @@ def test_prune_all_leaves_neither_values_nor_notes_of_stopped_runs(store: Cache)
     fill(store, "encoder", 10, used=NOW)
     note(store, process=dead_process())
     assert plain("cache", "prune", "--all", "--cache", store.folder)["notes_of_runs"] == 1
-    assert list((store.folder / SHELVES).iterdir()) == [] and list((store.folder / RUNS).iterdir()) == []
+    assert list((store.folder / NAMESPACES).iterdir()) == [] and list((store.folder / RUNS).iterdir()) == []
 
 
 def test_prune_leaves_what_a_run_at_work_uses(store: Cache) -> None:
@@ -205,3 +205,30 @@ def test_a_note_of_a_run_cannot_write_to_the_terminal_and_may_hold_anything(stor
     text = run("status", "--cache", store.folder).stdout
     assert "\x1b" not in text and "\nforged line" not in text
     assert "Run the same command again." in text and "not started" in text
+
+
+def test_a_stopped_run_says_what_is_in_the_cache_and_what_starts_again(store: Cache) -> None:
+    stopped = note(store, process=dead_process())
+    stopped.tell("rew", 2, 4)
+    stopped.path.write_bytes(dump_json({**stopped.record, "process": dead_process()}))
+    text = run("status", "--cache", store.folder).stdout
+    rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ") and line.split()[0] in ("len", "mtld", "rew")}
+    assert "starts again" in rows["len"] and "starts again" in rows["mtld"] and "in the cache" in rows["rew"]
+    (record,) = plain("status", "--cache", store.folder)["runs"]
+    assert [indicator["resumes"] for indicator in record["indicators"]] == [False, False, True]
+
+
+def test_status_shows_verifications_that_have_not_ended(store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = tmp_path / "verified" / "runs"
+    runs.mkdir(parents=True)
+    assert plain("status", "--cache", store.folder)["experiments"] == []
+    for name in ("selection-draw0-seed0.loss.json", "selection-draw0-seed0.judge.json", "random-draw0-seed0.failed.json"):
+        (runs / name).write_text("{}")
+    (record,) = plain("status", "--cache", store.folder)["experiments"]
+    assert (record["kind"], record["state"], record["finished"], record["failed"]) == ("verification", "stopped", 1, 1)
+    assert "verification verified: stopped" in run("status", "--cache", store.folder).stdout
+    (tmp_path / "verified" / "verification.parquet").write_bytes(b"")
+    assert plain("status", "--cache", store.folder)["experiments"] == []
+    assert plain("status", tmp_path / "verified", "--cache", store.folder)["experiments"][0]["state"] == "finished"
+    run("status", tmp_path, "--cache", store.folder, code=2)

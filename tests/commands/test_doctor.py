@@ -182,10 +182,10 @@ def test_a_release_that_we_do_not_work_with_is_a_problem(store: Cache, monkeypat
 
 
 def test_a_damaged_cache_file_is_named_with_the_command_that_removes_it(store: Cache) -> None:
-    shelf = store.shelf({"kind": "encoder"}, width=1, dtype="<f8")
-    shelf.put(keys_of(["a", "b"]), np.zeros(2))
-    shelf.flush()
-    (file,) = shelf.folder.glob("*.values")
+    namespace = store.namespace({"kind": "encoder"}, width=1, dtype="<f8")
+    namespace.put(keys_of(["a", "b"]), np.zeros(2))
+    namespace.flush()
+    (file,) = namespace.folder.glob("*.values")
     file.write_bytes(file.read_bytes()[:-1])
     found = plain(store, code=4)
     assert found["cache"]["damaged"] == [str(file)] and not found["cache"]["sound"]

@@ -193,13 +193,13 @@ drawn = random.Random(number)
 lost = 0
 for turn in range(rounds):
     names = [f"row {drawn.randrange(3000)}" for _ in range(20)]
-    shelf = Cache.open(sys.argv[1]).shelf({"model": "x"}, width=2, dtype="<f8")
-    found, values = shelf.get(keys_of(names))
+    namespace = Cache.open(sys.argv[1]).namespace({"model": "x"}, width=2, dtype="<f8")
+    found, values = namespace.get(keys_of(names))
     expected = np.array([[float(name.split()[1]), len(name)] for name in names])
     assert (values[found] == expected[found]).all(), "corrupted"
-    shelf.put(keys_of(names), expected)
-    shelf.flush()
-    found, values = shelf.get(keys_of(names))
+    namespace.put(keys_of(names), expected)
+    namespace.flush()
+    found, values = namespace.get(keys_of(names))
     lost += int((~found).sum())
     assert (values[found] == expected[found]).all(), "corrupted"
     if turn % 50 == 49:
@@ -218,7 +218,7 @@ def _together(folder: Path, rounds: int) -> None:
     assert all(writer.returncode == 0 for writer in writers), said
     cache = Cache.open(folder)
     assert not cache.damaged()
-    found, values = cache.shelf({"model": "x"}, width=2, dtype="<f8").get(keys_of([f"row {n}" for n in range(3000)]))
+    found, values = cache.namespace({"model": "x"}, width=2, dtype="<f8").get(keys_of([f"row {n}" for n in range(3000)]))
     wanted = {drawn.randrange(3000) for number in range(8) for drawn in [random.Random(number)] for _ in range(rounds * 20)}
     assert set(np.flatnonzero(found).tolist()) == wanted
     assert (values[found, 0] == np.flatnonzero(found)).all()

@@ -149,7 +149,7 @@ def test_a_row_that_fits_alone_into_no_memory_is_refused_and_the_others_are_not(
     assert [int(value) for value in found] == [3, 0, 250, 100, 0, 240, 30]
 
 
-class Shelf:
+class Namespace:
     """A keeper that remembers by shape."""
 
     def __init__(self) -> None:
@@ -165,11 +165,11 @@ class Shelf:
 
 def test_a_smaller_shape_enters_what_is_kept_and_is_recalled_from_there() -> None:
     rows = Ragged.of([np.ones(n, dtype=np.int32) for n in (250, 240, 100, 30)])
-    shelf = Shelf()
-    first = run(rows, [Limited(300, MemoryError())], Packed(1024), keeper=shelf)[0]
-    assert {shape for _, shape in shelf.kept} == {(256,)}
+    namespace = Namespace()
+    first = run(rows, [Limited(300, MemoryError())], Packed(1024), keeper=namespace)[0]
+    assert {shape for _, shape in namespace.kept} == {(256,)}
     second = Limited(300, MemoryError())
-    assert run(rows, [second], Packed(1024), keeper=shelf)[0].tolist() == first.tolist()
+    assert run(rows, [second], Packed(1024), keeper=namespace)[0].tolist() == first.tolist()
     assert not second.shapes
 
 

@@ -179,6 +179,7 @@ def report(chosen: Selection, beside: list[Selection], written: dict[str, dict[s
     summary = chosen.summary
     found.extend(
         f"floor: {told['rows']:,} rows have {symbol} below {told['value']:.4g} (asked: {told['asked']})"
+        + (f"; {told['not_shown']:,} rows stay that it could not be shown whole" if told.get("not_shown") else "")
         for symbol, told in (summary.get("floors") or {}).items()
         if told["value"] is not None
     )

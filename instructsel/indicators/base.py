@@ -7,13 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from instructsel.models.answers import Answers, Model, Question
 from instructsel.pool.example import Example
 
 Progress = Callable[[int, int], None]
 """Told how many of how many examples are done."""
+
+NOT_SHOWN: Final = frozenset({"prompt_truncated"})
+"""Reasons that say nothing against an example: the model could not be shown it whole. A minimum under the indicator keeps it."""
 
 
 @dataclass(frozen=True)

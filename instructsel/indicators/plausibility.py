@@ -23,8 +23,9 @@ class Plausibility(ModelIndicator):
     values say nothing of quality: what it was shown to detect and what not stands in docs/why/embedded_reward.md.
 
     The embedded MiniLM reads all turns before the last answer and that answer together, at most 192 word pieces; the middle of
-    what is longer is left out, and counted as truncated. It knows English. Null: empty_response, not_finite,
-    unsupported_language (a prompt not written in Latin letters, or more than 30 % unknown tokens).
+    a longer answer is left out, and counted as truncated. It knows English. Null: prompt_truncated (the prompt does not fit
+    beside the answer, of which a long one leaves it 64 word pieces), empty_response, not_finite, unsupported_language (a
+    prompt not written in Latin letters, or more than 30 % unknown tokens).
 
     Source: this project's own; benchmarks/models/embedded_reward.
     """
@@ -33,7 +34,7 @@ class Plausibility(ModelIndicator):
     """fp32, bf16, or auto: bf16 on a GPU or a CPU with AMX."""
 
     symbol_pattern: ClassVar[str] = "plausibility"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     unit: ClassVar[str] = "logit"
     direction: ClassVar[str] = "low values are suspicious; of no paper"
     source: ClassVar[str] = "this project's own, benchmarks/models/embedded_reward"
@@ -49,8 +50,8 @@ class Plausibility(ModelIndicator):
 
     def questions(self, batch: Batch) -> list[tuple[Question, ...] | str]:
         """The conversation up to the last answer, as role, text, role, text, …"""
-        asked: list[tuple[Question, ...] | str] = []
+        questions: list[tuple[Question, ...] | str] = []
         for reason, example in zip(null_on_empty(batch), batch.examples, strict=True):
             turns = example.messages[: example.last_answer + 1]
-            asked.append(reason or (tuple(part for turn in turns for part in (turn.role, turn.content)),))
-        return asked
+            questions.append(reason or (tuple(part for turn in turns for part in (turn.role, turn.content)),))
+        return questions

@@ -33,6 +33,10 @@ END: Final = 48
 CLS: Final = 101
 SEP: Final = 102
 
+PROMPT_TRUNCATED: Final = "prompt_truncated"
+"""Why a conversation has no value: the model would not see its whole prompt. A long prompt that is cut looks mismatched to its
+answer, so values of such rows would rank prompts by length (benchmarks/results/plausibility_minimum.json)."""
+
 Tokens = NDArray[np.int32]
 
 
@@ -106,21 +110,30 @@ class PlausibilityModel:
             "precision": self.precision,
             "device": "cpu",
             "max_length": LIMIT,
+            # Answers of the first version stand in caches: there, a prompt was cut without a word.
+            "prompts": "whole",
             "batches": "packed",
             "tokens": runner.CPU_TOKENS,
         }
 
     def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
-        """`score` for conversations given as role, text, role, text, …: the last text is the answer, those before it the prompt."""
+        """The logit for conversations given as role, text, role, text, …: the last text is the response, those before it the prompt.
+
+        Null: as for `score`, and prompt_truncated where the model would not see the whole prompt.
+        """
         pairs = [("\n".join(str(text) for text in question[1:-1:2]), str(question[-1])) for question in questions]
-        return self.score(pairs, memory=memory, progress=progress)
+        return self._answers(self._encoded(pairs, whole_prompts=True), memory, progress)
 
     def score(self, pairs: Sequence[tuple[str, str]], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
         """The logit of each response to its prompt; the same alone, in any company and in any order.
 
-        Null: unsupported_language where the prompt is not written in Latin letters, or too much is unknown to the tokenizer.
+        The middle of what is too long is left out. Null: unsupported_language where the prompt is not written in Latin
+        letters, or too much is unknown to the tokenizer.
         """
-        encoded, starts = self._encoded(pairs)
+        return self._answers(self._encoded(pairs, whole_prompts=False), memory, progress)
+
+    def _answers(self, rows: tuple[Encoded, NDArray[np.int64]], memory: Memory | None, progress: runner.Progress | None) -> Answers:
+        encoded, starts = rows
 
         def forward(ids: NDArray[np.int64], lengths: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.float64]:
             return self._logits(ids, lengths, starts[members])
@@ -137,9 +150,9 @@ class PlausibilityModel:
             )
         return answered(encoded, results, refused, report)
 
-    def _encoded(self, pairs: Sequence[tuple[str, str]]) -> tuple[Encoded, NDArray[np.int64]]:
+    def _encoded(self, pairs: Sequence[tuple[str, str]], *, whole_prompts: bool) -> tuple[Encoded, NDArray[np.int64]]:
         # Tokenizers take no halves of characters; pools hold none, but callers may.
-        pairs = [(_whole(prompt), _whole(response)) for prompt, response in pairs]
+        pairs = [(_encodable(prompt), _encodable(response)) for prompt, response in pairs]
         texts = {text: None for pair in pairs for text in pair}
         tokens = runner.Ragged.tokenized(self.tokenizer, list(texts))
         where = {text: number for number, text in enumerate(texts)}
@@ -153,6 +166,9 @@ class PlausibilityModel:
             if not _latin(prompt) or unknown_share(row, self.unknown) > UNKNOWN_LIMIT:
                 reasons[number] = "unsupported_language"
                 continue
+            if whole_prompts and start - 2 < len(tokens[where[prompt]]):
+                reasons[number] = PROMPT_TRUNCATED
+                continue
             rows.append(row)
             starts.append(start)
             asked.append(number)
@@ -161,14 +177,14 @@ class PlausibilityModel:
 
     def _logits(self, ids: NDArray[np.int64], lengths: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
         torch = require("torch", needed_by="plausibility")
-        found = []
+        parts = []
         with torch.inference_mode():
             row = 0
             for hidden in self.weights.hidden(ids, lengths, starts):
-                begun = torch.from_numpy(starts[row : row + len(hidden)])
+                begins = torch.from_numpy(starts[row : row + len(hidden)])
                 row += len(hidden)
-                found.append(self._headed(hidden.float(), torch.arange(hidden.shape[1])[None] >= begun[:, None]))
-            logits: NDArray[np.float64] = torch.cat(found).double().numpy()
+                parts.append(self._headed(hidden.float(), torch.arange(hidden.shape[1])[None] >= begins[:, None]))
+            logits: NDArray[np.float64] = torch.cat(parts).double().numpy()
         return logits
 
     def _headed(self, hidden: Any, inside: Any) -> Any:
@@ -203,11 +219,11 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, str], str]:
 @cache
 def card() -> dict[str, Any]:
     """What the weights were trained on, what they were shown to detect and what not, and their limits."""
-    found: dict[str, Any] = json.loads((files("instructsel.models") / CARD).read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads((files("instructsel.models") / CARD).read_text(encoding="utf-8"))
+    return content
 
 
-def _whole(text: str) -> str:
+def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -226,11 +242,11 @@ def joined(prompt: Tokens, response: Tokens) -> tuple[Tokens, int, bool]:
         The tokens, where the response begins, and whether something was left out.
     """
     room = LIMIT - 3
-    kept = _without_middle(response, room - min(len(prompt), PROMPT), END)
-    asked = _without_middle(prompt, room - len(kept), (room - len(kept)) // 2)
-    cut = len(kept) < len(response) or len(asked) < len(prompt)
+    seen_response = _without_middle(response, room - min(len(prompt), PROMPT), END)
+    seen_prompt = _without_middle(prompt, room - len(seen_response), (room - len(seen_response)) // 2)
+    cut = len(seen_response) < len(response) or len(seen_prompt) < len(prompt)
     frame = [np.array([token], dtype=np.int32) for token in (CLS, SEP, SEP)]
-    return np.concatenate([frame[0], asked, frame[1], kept, frame[2]]), len(asked) + 2, cut
+    return np.concatenate([frame[0], seen_prompt, frame[1], seen_response, frame[2]]), len(seen_prompt) + 2, cut
 
 
 def _without_middle(tokens: Tokens, room: int, end: int) -> Tokens:

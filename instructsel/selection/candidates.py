@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Protocol
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from instructsel.artifact import SCHEMA_VERSION
 from instructsel.errors import IndexTooSmall, NothingToDo, ScoresError, TooManyBadRows, TooManyNulls, UsageError
+from instructsel.indicators.base import NOT_SHOWN
 from instructsel.neighbors.duplicates import Shingles, near_duplicates
 from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
@@ -392,7 +393,9 @@ def prepare(
     if isinstance(chosen, Tokens) and token_counter is None:
         token_counter = chat_tokens(chosen.tokenizer).count
     _check_bad_rows(pool, max_bad_fraction)
-    _check_nulls(table, dict.fromkeys(rule.indicators, rule.name) | dict.fromkeys(floors or {}, "a floor"), max_null_fraction)
+    _check_nulls(table, dict.fromkeys(rule.indicators, rule.name), max_null_fraction)
+    # Rows that an indicator could not be shown pass its minimum.
+    _check_nulls(table, dict.fromkeys(set(floors or {}) - set(rule.indicators), "a floor"), max_null_fraction, ignored=NOT_SHOWN)
     dropped = _unscored(table, rule.indicators, rows)
     if not keep_exact_duplicates:
         dropped |= _exact_duplicates(pool, dropped)
@@ -468,8 +471,12 @@ def _check_floors(table: ScoreTable, floors: Mapping[str, Floor]) -> None:
             )
 
 
-def _check_nulls(table: ScoreTable, users: Mapping[str, str], limit: float) -> None:
-    over = [symbol for symbol in users if table.null_fraction(symbol) > limit]
+def _check_nulls(table: ScoreTable, users: Mapping[str, str], limit: float, *, ignored: Collection[str] = ()) -> None:
+    def share(symbol: str) -> float:
+        nulls = sum(count for reason, count in table.null_counts(symbol).items() if reason not in ignored)
+        return nulls / len(table) if len(table) else 0.0
+
+    over = [symbol for symbol in users if share(symbol) > limit]
     if over:
         told = "; ".join(
             f"{symbol} {sum(counts.values())} of {len(table)} ({', '.join(f'{reason}: {n}' for reason, n in counts.items())})"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
+from instructsel.indicators.base import NOT_SHOWN
 from instructsel.scores.table import ScoreTable
 
 BELOW: Final = "below_floor"
@@ -78,8 +79,9 @@ def below(
         floors: by symbol; all are columns of the table.
 
     Returns:
-        Position in the pool → (reason, None), rows without a value included, the first floor's reason where several apply; and
-        for each floor what was asked, its value, and how many rows lie below it.
+        Position in the pool → (reason, None), rows without a value included unless the indicator could not be shown them, the
+        first floor's reason where several apply; and for each floor what was asked, its value, how many rows lie below it, and
+        how many stay that it could not be shown.
     """
     dropped: dict[int, tuple[str, str | None]] = {}
     told: dict[str, dict[str, Any]] = {}
@@ -90,10 +92,14 @@ def below(
         low = np.flatnonzero(valid & (values < cut))
         for position in low.tolist():
             dropped.setdefault(position, (f"{BELOW}:{symbol}", None))
-        missing = np.flatnonzero(~valid)
+        missing, not_shown = np.flatnonzero(~valid), 0
         if len(missing):
             reasons = table.reasons(symbol)
             for position in missing.tolist():
-                dropped.setdefault(position, (f"unscored:{symbol}:{reasons[int(rows[position])]}", None))
-        told[symbol] = {"asked": str(floor), "value": cut if math.isfinite(cut) else None, "rows": len(low)}
+                reason = reasons[int(rows[position])]
+                if reason in NOT_SHOWN:
+                    not_shown += 1
+                    continue
+                dropped.setdefault(position, (f"unscored:{symbol}:{reason}", None))
+        told[symbol] = {"asked": str(floor), "value": cut if math.isfinite(cut) else None, "rows": len(low), "not_shown": not_shown}
     return dropped, told

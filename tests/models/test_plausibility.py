@@ -116,6 +116,22 @@ def test_what_is_too_long_loses_its_middle_and_is_counted(model: PlausibilityMod
     assert ids[1] == 0 and ids[start - 2] == 999
 
 
+def test_a_conversation_whose_prompt_would_be_cut_has_a_reason_and_no_value(model: PlausibilityModel) -> None:
+    short, long_response, long_prompt = ("Why?", "word " * 50), ("Why?", "word " * 1000), ("word " * 400, "Because.")
+    # Beside a short response a prompt of 100 word pieces fits, beside a long one only 64 do.
+    beside_short, beside_long = ("word " * 100, "Because."), ("word " * 100, "word " * 300)
+    questions = [
+        ("user", prompt, "assistant", response) for prompt, response in (short, long_response, long_prompt, beside_short, beside_long)
+    ]
+    answers = model.answer(questions)
+    assert answers.reasons == [None, None, "prompt_truncated", None, "prompt_truncated"]
+    assert answers.truncated.tolist()[:2] == [False, True]
+    scored = model.score([short, long_response, long_prompt])
+    assert (answers.values[:2] == scored.values[:2]).all() and answers.values[2] == 0.0
+    # Answers of the first version, which cut prompts, are not those of the second.
+    assert model.fingerprint["prompts"] == "whole"
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 700), st.integers(0, 700))
 def test_prompt_and_response_fit_whatever_their_length(first: int, second: int) -> None:

@@ -59,8 +59,8 @@ def test_rows_below_a_floor_are_left_out_before_the_ranking_and_counted(varied: 
     left = chosen.frame.filter(chosen.frame["reason"] == "below_floor:rew")
     assert left["id"].to_list() == low and left["rank"].is_null().all()
     assert chosen.summary["floors"] == {
-        "rew": {"asked": "10%", "value": cut, "rows": len(low)},
-        "knn_6": {"asked": "0", "value": 0.0, "rows": 0},
+        "rew": {"asked": "10%", "value": cut, "rows": len(low), "not_shown": 0},
+        "knn_6": {"asked": "0", "value": 0.0, "rows": 0, "not_shown": 0},
     }
     assert chosen.manifest["settings"]["floors"] == {"knn_6": "0", "rew": "10%"}
     free = select(varied.pool, varied.table, rule, budget=200)
@@ -83,6 +83,23 @@ def test_a_row_without_a_value_is_not_above_a_floor_and_many_of_them_end_the_sel
     scored = make({"many": texts}, nulls={"rew": {f"question {i}": "not_finite" for i in range(9)}})
     with pytest.raises(TooManyNulls, match="a floor uses"):
         select(scored.pool, scored.table, load("longest"), budget=10, floors=parse(["rew=-100"]))
+
+
+def test_a_row_that_the_indicator_could_not_be_shown_whole_passes_its_floor_and_is_counted(make: Make) -> None:
+    texts = [(f"question {i}", f"answer {i} with some more words") for i in range(100)]
+    # More than the limit of nulls: they say nothing against a row.
+    nulls = {f"question {i}": "prompt_truncated" for i in range(20)} | {"question 30": "not_finite"}
+    scored = make({"pool": texts}, nulls={"rew": nulls})
+    chosen = select(scored.pool, scored.table, load("longest"), budget=100, floors=parse(["rew=10%"]), near_duplicate_threshold=None)
+    assert chosen.summary["floors"]["rew"]["not_shown"] == 20
+    assert chosen.summary["dropped"]["unscored:rew:not_finite"] == 1
+    assert not any("prompt_truncated" in reason for reason in chosen.summary["dropped"])
+    # A tenth of the 79 rows that have a value.
+    assert chosen.summary["dropped"]["below_floor:rew"] == 7
+    kept = set(chosen.kept_ids)
+    assert all(
+        example.id in kept for example in scored.pool.examples() if example.instruction in nulls and example.instruction != "question 30"
+    )
 
 
 def test_a_floor_under_an_indicator_that_was_not_scored_is_refused(varied: Scored) -> None:

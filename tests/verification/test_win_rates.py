@@ -152,3 +152,20 @@ def test_lengths_that_do_not_fit_are_refused() -> None:
         length_controlled([1, 2, 2], [1, math.inf, 2])
     with pytest.raises(UsageError, match="No pair has both"):
         length_controlled([1, None], [None, 2])
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_the_length_controlled_fit_is_statsmodels_fractional_logit(hard: bool) -> None:
+    sm = pytest.importorskip("statsmodels.api")
+    source = np.random.default_rng(3)
+    differences = source.normal(80, 300, 200)
+    x = np.tanh(differences / differences.std(ddof=1))
+    share = 1 / (1 + np.exp(-(0.3 + 0.9 * x)))
+    liked = (source.random(200) < share).astype(float) if hard else np.clip(share + source.normal(0, 0.3, 200), 0, 1)
+    ours = length_controlled((1 + liked).tolist(), differences.tolist(), repeats=0)
+    theirs = sm.GLM(liked, sm.add_constant(x), family=sm.families.Binomial()).fit(cov_type="HC0")
+    at_zero = 1 / (1 + math.exp(-theirs.params[0]))
+    assert ours.win_rate == pytest.approx(100 * at_zero, abs=1e-9)
+    assert ours.length_coefficient == pytest.approx(theirs.params[1], abs=1e-9)
+    # Ours is corrected for its two coefficients.
+    assert ours.standard_error == pytest.approx(100 * at_zero * (1 - at_zero) * theirs.bse[0] * math.sqrt(200 / 198), rel=1e-9)

@@ -12,6 +12,7 @@ import orjson
 import typer
 
 from instructsel.artifact import atomic_write
+from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say
 from instructsel.errors import EnvironmentFault, UsageError
@@ -28,6 +29,7 @@ EXAMPLES: Final = """Examples:
   instructsel rules fit examples/study.csv --indicators len,rew,knn_6 --charts /tmp/charts
 """
 
+FIT: Final = "What is fitted"
 UNNAMED: Final = "fitted"
 """The name of a rule that goes into no file."""
 DESIGNS: Final = {"mixture": "mixtures", "bin": "bins"}
@@ -36,23 +38,47 @@ DESIGNS: Final = {"mixture": "mixtures", "bin": "bins"}
 @reported
 def command(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="A table of observations: .parquet, .csv or .jsonl.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The rule file (.toml) to write; - writes it to stdout.")] = None,
-    method: Annotated[str, typer.Option(help="fixed takes all indicators; backward or best-subset choose among them.")] = "fixed",
-    indicators: Annotated[str | None, typer.Option(help="Columns to fit, comma-separated; by default those that hold indicators.")] = None,
-    target: Annotated[str, typer.Option(help="The natural logarithm fitted: a column, or log_ and a column of losses.")] = "log_loss",
-    design: Annotated[str | None, typer.Option(help="Fit only the rows whose column design says this, e.g. mixture.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The rule file (.toml) to write; - writes it to stdout.", rich_help_panel=options.OUTPUT),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The rule's name; by default that of its file.", rich_help_panel=options.OUTPUT)] = None,
+    charts: Annotated[
+        Path | None, typer.Option(help="Folder for one chart (SVG) for each indicator.", rich_help_panel=options.OUTPUT)
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="fixed takes all indicators; backward or best-subset choose among them.", rich_help_panel=FIT)
+    ] = "fixed",
+    indicators: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns to fit, comma-separated; by default those that hold indicators.",
+            rich_help_panel=FIT,
+            autocompletion=_completion.indicators,
+        ),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="The natural logarithm fitted: a column, or log_ and a column of losses.", rich_help_panel=FIT)
+    ] = "log_loss",
+    design: Annotated[
+        str | None, typer.Option(help="Fit only the rows whose column design says this, e.g. mixture.", rich_help_panel=FIT)
+    ] = None,
     cluster: Annotated[
-        str, typer.Option(help="Standard errors by subset: auto where a subset has several rows, subset always, none never.")
+        str,
+        typer.Option(
+            help="Standard errors by subset: auto where a subset has several rows, subset always, none never.",
+            rich_help_panel=options.STATISTICS,
+        ),
     ] = "auto",
-    bootstrap: Annotated[int, typer.Option(min=0, help="Draws for the bootstrap intervals; 0 for none.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
-    name: Annotated[str | None, typer.Option(help="The rule's name; by default that of its file.")] = None,
-    charts: Annotated[Path | None, typer.Option(help="Folder for one chart (SVG) for each indicator.")] = None,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, help="Bootstrap resamples for the intervals; 0 for none.", rich_help_panel=options.STATISTICS)
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.", rich_help_panel=options.STATISTICS)] = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Fit a rule to fine-tuned sets: least squares of ln L on their indicator means, with what to doubt about it."""
+    """Fit a rule to fine-tuned sets: least squares of ln L on their indicator means, with intervals and warnings."""
     streamed = str(output) == "-"
     if streamed and json:
         raise UsageError("-o - writes the rule to stdout; --json does too.", fix="Name a file with -o.")

@@ -43,6 +43,12 @@ WIDTH: Final = 78
 class Command(TyperCommand):
     """A command whose help is grouped and whose settings file is checked before it runs."""
 
+    def __init__(self, *arguments: Any, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        for param in self.params:
+            if param.param_type_name == "argument" and param.metavar is None:
+                param.metavar = str(param.name).upper()
+
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Read the command's table of the settings file by the names of its flags, and its variables by the same names."""
         table = (getattr(parent, "default_map", None) or {}).get(info_name)

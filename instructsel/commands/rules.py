@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from instructsel.commands import _card, _fit
+from instructsel.commands import _card, _completion, _fit
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported
 from instructsel.commands._help import Command, Group
@@ -39,7 +39,10 @@ def list_rules(json: options.Json = False, show_traceback: options.Traceback = F
 @reported
 def show(
     name: Annotated[
-        str, typer.Argument(help="A preset's name or a rule file (.toml); plausibility for the card of that indicator's model.")
+        str,
+        typer.Argument(
+            help="A preset, a rule file (.toml), or plausibility: the card of that indicator's model.", autocompletion=_completion.rules
+        ),
     ],
     json: options.Json = False,
     show_traceback: options.Traceback = False,

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from instructsel.rules.univariate import univariate
     from instructsel.scores.run import score
     from instructsel.scores.table import ScoreTable
-    from instructsel.selection.baselines import baselines
-    from instructsel.selection.budget import Count, Fraction, Tokens
+    from instructsel.selection.baselines.random_subset import random_subset
+    from instructsel.selection.baselines.registry import baselines
+    from instructsel.selection.budget import Count, Fraction, Quota, Tokens
+    from instructsel.selection.candidates import Candidates
     from instructsel.selection.choose import select
-    from instructsel.selection.floors import Floor
+    from instructsel.selection.minima import Minimum
     from instructsel.selection.selection import Selection
     from instructsel.selection.selection_set import SelectionSet
+    from instructsel.selection.settings import SelectionSettings
     from instructsel.study.design import Bins, Design, Mixtures
     from instructsel.study.size_curve import SizeCurve
     from instructsel.study.size_search import search_size
@@ -44,25 +47,28 @@ __all__ = [
     "Arm",
     "Bins",
     "Cache",
+    "Candidates",
     "Checkpoint",
     "Count",
     "Design",
     "Example",
     "Fitted",
-    "Floor",
     "Fraction",
     "Grader",
     "Grades",
     "InstructselError",
     "LinearRule",
     "Message",
+    "Minimum",
     "Mixtures",
     "Observations",
     "Pool",
+    "Quota",
     "Report",
     "ScoreTable",
     "Selection",
     "SelectionSet",
+    "SelectionSettings",
     "SizeCurve",
     "Study",
     "Tokens",
@@ -72,6 +78,7 @@ __all__ = [
     "fit",
     "load_rule",
     "plan_study",
+    "random_subset",
     "report",
     "run_study",
     "score",
@@ -85,34 +92,38 @@ _HOME = {
     "Arm": ("instructsel.experiments.arms", "Arm"),
     "Bins": ("instructsel.study.design", "Bins"),
     "Cache": ("instructsel.cache", "Cache"),
+    "Candidates": ("instructsel.selection.candidates", "Candidates"),
     "Checkpoint": ("instructsel.protocols", "Checkpoint"),
     "Count": ("instructsel.selection.budget", "Count"),
     "Design": ("instructsel.study.design", "Design"),
     "Example": ("instructsel.pool.example", "Example"),
     "Fitted": ("instructsel.rules.fit", "Fitted"),
-    "Floor": ("instructsel.selection.floors", "Floor"),
     "Fraction": ("instructsel.selection.budget", "Fraction"),
     "Grader": ("instructsel.protocols", "Grader"),
     "Grades": ("instructsel.protocols", "Grades"),
     "InstructselError": ("instructsel.errors", "InstructselError"),
     "LinearRule": ("instructsel.rules.linear", "LinearRule"),
     "Message": ("instructsel.pool.example", "Message"),
+    "Minimum": ("instructsel.selection.minima", "Minimum"),
     "Mixtures": ("instructsel.study.design", "Mixtures"),
     "Observations": ("instructsel.rules.observations", "Observations"),
     "Pool": ("instructsel.pool.pool", "Pool"),
+    "Quota": ("instructsel.selection.budget", "Quota"),
     "Report": ("instructsel.reports.render", "Report"),
     "ScoreTable": ("instructsel.scores.table", "ScoreTable"),
     "Selection": ("instructsel.selection.selection", "Selection"),
     "SelectionSet": ("instructsel.selection.selection_set", "SelectionSet"),
+    "SelectionSettings": ("instructsel.selection.settings", "SelectionSettings"),
     "SizeCurve": ("instructsel.study.size_curve", "SizeCurve"),
     "Study": ("instructsel.study.study", "Study"),
     "Tokens": ("instructsel.selection.budget", "Tokens"),
     "Trainer": ("instructsel.protocols", "Trainer"),
     "Verification": ("instructsel.verification.verification", "Verification"),
-    "baselines": ("instructsel.selection.baselines", "baselines"),
+    "baselines": ("instructsel.selection.baselines.registry", "baselines"),
     "fit": ("instructsel.rules.fit", "fit"),
     "load_rule": ("instructsel.rules.catalog", "load"),
     "plan_study": ("instructsel.study.study", "plan_study"),
+    "random_subset": ("instructsel.selection.baselines.random_subset", "random_subset"),
     "report": ("instructsel.reports.render", "report"),
     "run_study": ("instructsel.study.study", "run_study"),
     "score": ("instructsel.scores.run", "score"),

@@ -20,30 +20,30 @@ from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.rules import catalog
 from instructsel.scores.run import score
-from instructsel.selection.baselines import baselines
-from instructsel.selection.candidates import EXACT, NEAR
-from instructsel.selection.choose import select
+from instructsel.selection.baselines.registry import baselines
+from instructsel.selection.candidates import EXACT
+from instructsel.selection.choose import NEAR, select
 from instructsel.selection.files import neighborhood
-from instructsel.selection.floors import BELOW, Floor
+from instructsel.selection.minima import BELOW, Minimum
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
 from instructsel.text import aligned
 
 RULE: Final = "eq4-without-reward"
 INDICATORS: Final = ("len", "mtld", "knn_6", "plausibility")
-FLOORS: Final = {"plausibility": Floor(lowest=0.1)}
+MINIMA: Final = {"plausibility": Minimum(lowest=0.1)}
 NULLS: Final = 0.1
 """Some of the pool's prompts are in scripts that the plausibility model does not read; these rows are left out."""
 
-FLOOR: Final = (BELOW,)
+MINIMUM: Final = (BELOW,)
 CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "exact_duplicate": (EXACT, NEAR),
     "near_duplicate": (EXACT, NEAR),
     "empty": ("unscored:len:empty_response",),
-    "mismatched": FLOOR,
-    "gibberish": FLOOR,
-    "truncated": FLOOR,
-    "refusal": FLOOR,
+    "mismatched": MINIMUM,
+    "gibberish": MINIMUM,
+    "truncated": MINIMUM,
+    "refusal": MINIMUM,
 }
 """Defect kind → the reasons of the checks that look for it; other kinds have none, and only the ranking can keep them out."""
 
@@ -101,7 +101,7 @@ def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tupl
         table,
         catalog.load(RULE),
         budget=fraction,
-        floors=FLOORS,
+        minima=MINIMA,
         max_null_fraction=NULLS,
         neighbors=neighborhood(examples, table, cache, watch=watching(quiet=quiet)),
     )
@@ -156,7 +156,7 @@ def compare(pool: Pool, selection: Selection, key: Path) -> dict[str, dict[str, 
             else None
         )
         states = Counter(
-            "selected" if fate[line][0] else "out_by_rank" if fate[line][1] in ("not_reached", "over_budget") else "dropped"
+            "selected" if fate[line][0] else "out_by_rank" if fate[line][1] in ("below_budget", "over_budget") else "dropped"
             for line in lines
         )
         counts_of[kind] = {
@@ -206,9 +206,9 @@ def _lines(kinds: dict[str, dict[str, Any]], chosen: Selection) -> list[str]:
     missed = [
         f"{counts['planted'] - counts['found']} of {counts['planted']} {kind}"
         for kind, counts in kinds.items()
-        if CHECKS.get(kind) == FLOOR and counts["found"] is not None and counts["found"] < counts["planted"]
+        if CHECKS.get(kind) == MINIMUM and counts["found"] is not None and counts["found"] < counts["planted"]
     ]
-    threshold = chosen.summary["floors"]["plausibility"]
+    threshold = chosen.summary["minima"]["plausibility"]
     unread = chosen.summary["dropped"].get("unscored:plausibility:unsupported_language", 0)
     lines.append(
         f"The minimum of plausibility left out the {threshold['rows']:,} rows that score lowest, a tenth"

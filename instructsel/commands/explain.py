@@ -101,10 +101,11 @@ def _selected(path: Path, examples: Pool, position: int) -> dict[str, Any]:
     return {
         "selection": selection.name,
         "form": selection.manifest["form"],
-        "value_is": selection.manifest["value"],
+        "value_is": selection.manifest["score"],
         "intercept": selection.manifest["rule"]["intercept"],
         "contributions": {key.removesuffix(CONTRIBUTION): value for key, value in row.items() if key.endswith(CONTRIBUTION)},
-        **{key: row[key] for key in ("rank", "value", "kept", "reason", "duplicate_of")},
+        "value": row["score"],
+        **{key: row[key] for key in ("rank", "kept", "reason", "duplicate_of")},
         "duplicate_at": _place(examples, examples.position(duplicate_of)) if duplicate_of else None,
         "ranked": selection.summary["ranked"],
     }

@@ -19,14 +19,14 @@ from instructsel.rules import catalog
 from instructsel.rules.collinearity import warnings
 from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection import budget as budgets
-from instructsel.selection import floors
-from instructsel.selection.baselines import baselines
-from instructsel.selection.candidates import INSIDE, OVER_THE_POOL
+from instructsel.selection import minima
+from instructsel.selection.baselines.rds_plus import RDS
+from instructsel.selection.baselines.registry import baselines
 from instructsel.selection.choose import select
 from instructsel.selection.files import default_output, find_pool, neighborhood
-from instructsel.selection.retrieval import RDS
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
+from instructsel.selection.summary import INSIDE, OVER_THE_POOL
 from instructsel.text import aligned
 
 EXAMPLES: Final = """Examples:
@@ -126,7 +126,7 @@ def command(
         near_duplicate_threshold=None if keep_near_duplicates else near_duplicates,
         keep_exact_duplicates=keep_exact_duplicates,
         quotas=quotas,
-        floors=floors.parse(floor or []),
+        minima=minima.parse(floor or []),
         clip=clip,
         allow_mismatch=allow_mismatch,
         max_null_fraction=max_null_fraction,
@@ -173,14 +173,14 @@ def _target(name: str, files: list[str] | None, model: str | None) -> dict[str, 
 
 def report(chosen: Selection, beside: list[Selection], written: dict[str, dict[str, Any]]) -> list[str]:
     """What came of it, for people."""
-    found = [f"ranked by {chosen.manifest['form']} ({chosen.name}); value: {chosen.manifest['value']}, lower is better"]
+    found = [f"ranked by {chosen.manifest['form']} ({chosen.name}); value: {chosen.manifest['score']}, lower is better"]
     for selection in (chosen, *beside):
         found.extend(_account(selection, written.get(selection.name)))
     summary = chosen.summary
     found.extend(
-        f"floor: {told['rows']:,} rows have {symbol} below {told['value']:.4g} (asked: {told['asked']})"
+        f"minimum: {told['rows']:,} rows have {symbol} below {told['value']:.4g} (asked: {told['asked']})"
         + (f"; {told['not_shown']:,} rows stay that it could not be shown whole" if told.get("not_shown") else "")
-        for symbol, told in (summary.get("floors") or {}).items()
+        for symbol, told in (summary.get("minima") or {}).items()
         if told["value"] is not None
     )
     shares = {symbol: share for symbol, share in summary["variance_shares"].items() if share is not None}
@@ -205,7 +205,7 @@ def report(chosen: Selection, beside: list[Selection], written: dict[str, dict[s
             )
         if means["kept"] is not None:
             found.append(f"mean {symbol}: {means['ranked']:.4g} ranked, {means['kept']:.4g} kept{told}")
-    value = summary["rule_value"]
+    value = summary["rule_score"]
     if value[OVER_THE_POOL] is not None:
         inside_value = f"; {value[INSIDE]:.4f} {INSIDE}" if value[INSIDE] is not None and value[INSIDE] != value[OVER_THE_POOL] else ""
         found.append(f"value of the selection: {value[OVER_THE_POOL]:.4f} as {OVER_THE_POOL}{inside_value}. Neither is a measured loss.")

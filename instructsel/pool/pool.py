@@ -254,6 +254,10 @@ class Pool:
         """The part of the pool with these ids. Order and ids stay the pool's."""
         return self._part(np.unique(np.array([self.position(name) for name in ids], dtype=np.int64)))
 
+    def at(self, positions: Rows) -> Pool:
+        """The part of the pool at these ascending positions."""
+        return self._part(np.asarray(positions, dtype=np.int64))
+
     def sample(self, n: int, seed: int) -> Pool:
         """n examples drawn without replacement, the same for the same pool and seed."""
         if not 0 <= n <= len(self):

@@ -235,8 +235,8 @@ def draw(chart: Chart) -> str:
 
 def _texts(given: Given, pool: Pool | None) -> Callable[[Sequence[str]], Mapping[str, tuple[str, str]]]:
     """Reads the texts of a few rows."""
-    setting = given.selection.setting if given.selection is not None else None
-    whole = pool if pool is not None else setting.pool if setting is not None else None
+    candidates = given.selection.candidates if given.selection is not None else None
+    whole = pool if pool is not None else candidates.pool if candidates is not None else None
     if whole is None:
         raise UsageError("Texts of rows are in the pool, and none is given.", fix="Name its files with --pool, or give pool= in Python.")
 

@@ -17,7 +17,8 @@ from instructsel.errors import InstructselError, ScoresError, UsageError
 from instructsel.experiments.arms import rows_digest
 from instructsel.rules.observations import Observations
 from instructsel.scores.table import ScoreTable
-from instructsel.selection.baselines import NAMES, RANDOM
+from instructsel.selection.baselines.base import RANDOM
+from instructsel.selection.baselines.registry import names as baseline_names
 from instructsel.selection.selection import Selection
 from instructsel.stats.variance import BOTH, ESTIMANDS
 from instructsel.study.folder import PLAN, TABLE
@@ -327,7 +328,7 @@ def _sides(arms: Sequence[str], asked: str | None, found: Given) -> tuple[str | 
             raise UsageError.named(asked, arms, noun="arm")
         return asked, [name for name in arms if name != asked]
     own = next((name for name in (SELECTION, found.selection.name if found.selection is not None else "") if name in arms), None)
-    candidates = [own] if own is not None else [name for name in arms if not name.startswith((*NAMES, *UNTRAINED))]
+    candidates = [own] if own is not None else [name for name in arms if not name.startswith((*baseline_names(), *UNTRAINED))]
     if len(arms) < 2:
         return None, []
     if len(candidates) != 1:
@@ -340,8 +341,8 @@ def _sides(arms: Sequence[str], asked: str | None, found: Given) -> tuple[str | 
 def _with_scores(found: Given, beside: Path | None) -> Given:
     """With the scores the selection was made from, where they can be had."""
     assert found.selection is not None
-    if found.selection.setting is not None:
-        return replace(found, table=found.selection.setting.table)
+    if found.selection.candidates is not None:
+        return replace(found, table=found.selection.candidates.table)
     named = ((read_manifest(beside) or {}).get("run") or {}).get("scores") if beside is not None else None
     if isinstance(named, str) and Path(named).is_file():
         table = ScoreTable.read(named)

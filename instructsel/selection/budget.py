@@ -1,12 +1,13 @@
-"""How much is kept: a number of examples, a fraction of the pool, or tokens; and caps per source."""
+"""How much is kept: a number of examples, a fraction of the pool, or tokens; and quotas of sources."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction as Ratio
-from typing import Any
+from typing import Any, Final
 
 from instructsel.errors import UsageError
 
@@ -98,68 +99,178 @@ def as_budget(budget: Budget | int | float) -> Budget:
     return Count(budget) if isinstance(budget, int) else Fraction(budget)
 
 
-def parse(*, n: int | None = None, fraction: float | None = None, tokens: int | None = None, tokenizer: str | None = None) -> Budget:
+def budget_from(plain: Mapping[str, Any]) -> Budget:
+    """The budget that `as_dict` gave.
+
+    Raises:
+        KeyError: it is none.
+        UsageError: an amount that cannot be.
+    """
+    kind = plain["kind"]
+    if kind == "tokens":
+        return Tokens(plain["n"], plain["tokenizer"])
+    return Fraction(plain["x"]) if kind == "fraction" else Count(plain["n"])
+
+
+UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+NUMBER: Final = re.compile(r"(?P<number>\d+(?:[_,]\d{3})*(?:\.\d+)?|\.\d+)(?P<unit>[kmb]?)", re.IGNORECASE)
+
+
+def parse_amount(text: str | int, flag: str) -> int:
+    """A whole number as people write it: 2000, 2_000, 50k, 1.5M.
+
+    Raises:
+        UsageError: another form, or no whole number.
+
+    >>> parse_amount("50k", "--tokens"), parse_amount("1.5M", "--tokens")
+    (50000, 1500000)
+    """
+    match = NUMBER.fullmatch(str(text).strip())
+    number = Ratio(re.sub("[_,]", "", match["number"])) * UNITS[match["unit"].lower()] if match else None
+    if number is None or number.denominator != 1:
+        raise UsageError(f"{flag} takes a whole number; found '{text}'.", fix=f"For example: {flag} 2000, {flag} 50k, {flag} 1.5M")
+    return int(number)
+
+
+def parse_share(text: str | float, flag: str) -> float:
+    """A share as people write it: 0.1 or 10%.
+
+    Raises:
+        UsageError: another form.
+
+    >>> parse_share("10%", "--fraction"), parse_share("0.1", "--fraction")
+    (0.1, 0.1)
+    """
+    plain = str(text).strip()
+    try:
+        return float(Ratio(plain[:-1].strip()) / 100) if plain.endswith("%") else float(plain)
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(f"{flag} takes a share; found '{text}'.", fix=f"For example: {flag} 0.1, {flag} 10%") from error
+
+
+def parse(
+    *, n: str | int | None = None, fraction: str | float | None = None, tokens: str | int | None = None, tokenizer: str | None = None
+) -> Budget:
     """The budget of a command line: exactly one of the three.
 
     Raises:
-        UsageError: none or several given, one out of range, or a tokenizer missing or of no use.
+        UsageError: none or several of them, one out of range, or a tokenizer missing or of no use.
     """
-    given = [flag for flag, value in (("--n", n), ("--fraction", fraction), ("--tokens", tokens)) if value is not None]
-    if len(given) != 1:
+    flags = [flag for flag, value in (("--n", n), ("--fraction", fraction), ("--tokens", tokens)) if value is not None]
+    if len(flags) != 1:
         raise UsageError(
-            f"A selection needs one budget, not {' and '.join(given) or 'none'}.",
+            f"A selection needs one budget, not {' and '.join(flags) or 'none'}.",
             fix="Give one of --n N, --fraction X, --tokens N --tokenizer T.",
         )
     if tokens is not None:
-        return Tokens(tokens, tokenizer or "")
+        return Tokens(parse_amount(tokens, "--tokens"), tokenizer or "")
     if tokenizer is not None:
-        raise UsageError(f"--tokenizer counts for --tokens only, not for {given[0]}.", fix="Leave it away, or give --tokens N.")
-    return Count(n) if n is not None else Fraction(fraction or 0.0)
+        raise UsageError(f"--tokenizer counts for --tokens only, not for {flags[0]}.", fix="Leave it out, or give --tokens N.")
+    return Count(parse_amount(n, "--n")) if n is not None else Fraction(parse_share(fraction or 0.0, "--fraction"))
 
 
-def parse_quotas(entries: Iterable[str]) -> dict[str, int | float]:
-    """Caps per source of a command line: `SOURCE=500` examples (or tokens), `SOURCE=0.3` of the budget.
+@dataclass(frozen=True)
+class Quota:
+    """How much of the budget a source may take and must get: whole numbers of examples (or tokens), floats for shares of the budget."""
+
+    most: int | float | None = None
+    """At most this much; None for no cap."""
+    least: int | float | None = None
+    """At least this much, as far as the source has rows; None for no minimum."""
+
+    def cap(self, budget: int) -> int | None:
+        """The most in the budget's unit; a share is rounded down."""
+        return None if self.most is None else cap_of(self.most, budget)
+
+    def floor(self, budget: int) -> int:
+        """The least in the budget's unit; a share is rounded down."""
+        return 0 if self.least is None else cap_of(self.least, budget)
+
+    def plain(self) -> int | float | dict[str, int | float | None]:
+        """As plain data: a number where there is only a cap."""
+        return self.most if self.least is None and self.most is not None else {"least": self.least, "most": self.most}
+
+
+def as_quotas(quotas: Mapping[str, int | float | Quota | Mapping[str, Any]]) -> dict[str, Quota]:
+    """Quotas, where a number alone is a cap.
 
     Raises:
-        UsageError: not of this form, a source named twice, or a cap out of range.
-
-    >>> parse_quotas(["dolly=500", "alpaca=0.3"])
-    {'dolly': 500, 'alpaca': 0.3}
+        UsageError: a negative number, a share outside [0, 1], or a least above the most.
     """
-    quotas: dict[str, int | float] = {}
+    return {source: _as_quota(source, quota) for source, quota in quotas.items()}
+
+
+def _as_quota(source: str, quota: Any) -> Quota:
+    limits = quota if isinstance(quota, Quota) else Quota(**quota) if isinstance(quota, Mapping) else Quota(most=quota)
+    for limit in (limits.least, limits.most):
+        fine = limit is None or (
+            isinstance(limit, int | float) and not isinstance(limit, bool) and limit >= 0 and (isinstance(limit, int) or limit <= 1)
+        )
+        if not fine:
+            raise UsageError(
+                f"The quota of '{source}' is {limit!r}.", fix="Write a number of examples (500) or a share of the budget (0.3, 30%)."
+            )
+    if limits.least is not None and limits.most is not None and type(limits.least) is type(limits.most) and limits.least > limits.most:
+        raise UsageError(f"The quota of '{source}' asks for at least {limits.least:g} and at most {limits.most:g}.", fix="Swap the two.")
+    return limits
+
+
+def parse_quotas(entries: Iterable[str]) -> dict[str, Quota]:
+    """Quotas of a command line: `SOURCE=500` at most, `SOURCE=100..` at least, `SOURCE=100..500` both, `SOURCE=30%..30%` exactly.
+
+    Whole numbers are examples (or tokens), shares are of the budget.
+
+    Raises:
+        UsageError: another form, a source named twice, or a limit out of range.
+
+    >>> parse_quotas(["dolly=500", "alpaca=0.3", "code=100.."])["code"]
+    Quota(most=None, least=100)
+    """
+    quotas: dict[str, Quota] = {}
     for entry in entries:
         source, equals, text = entry.rpartition("=")
-        cap: int | float = -1
+        least, dots, most = text.partition("..")
         try:
-            cap = int(text) if text.strip().lstrip("+-").isdigit() else float(text)
+            bounds = [_limit(part) if part.strip() else None for part in ((least, most) if dots else ("", text))]
         except ValueError:
-            equals = ""
-        if not equals or not source:
-            raise UsageError(f"'{entry}' is not a quota.", fix="Write SOURCE=500 for a number, SOURCE=0.3 for a share of the budget.")
+            bounds = [None, None]
+        if not equals or not source or bounds == [None, None]:
+            raise UsageError(
+                f"'{entry}' is not a quota.",
+                fix="Write SOURCE=500 or SOURCE=30% (at most), SOURCE=100.. (at least), SOURCE=30%..30% (exactly).",
+            )
         if source in quotas:
-            raise UsageError(f"The source '{source}' has two quotas.", fix="Give it one.")
-        quotas[source] = cap
-    check_quotas(quotas)
-    return quotas
+            raise UsageError(f"The source '{source}' has two quotas.", fix="Write both limits at once: SOURCE=100..500")
+        quotas[source] = Quota(most=bounds[1], least=bounds[0])
+    return as_quotas(quotas)
 
 
-def check_quotas(quotas: Mapping[str, int | float], sources: Iterable[str] | None = None) -> None:
-    """Refuse caps that cannot be.
+def _limit(text: str) -> int | float:
+    text = text.strip()
+    if text.endswith("%"):
+        return float(Ratio(text[:-1]) / 100)
+    return int(text) if text.lstrip("+-").isdigit() else float(text)
+
+
+def check_quotas(quotas: Mapping[str, Quota], sources: Iterable[str], budget: int) -> None:
+    """Refuse quotas that no selection of this pool can keep.
 
     Raises:
-        UsageError: a negative number, a share outside [0, 1], or a source that the pool does not have.
+        UsageError: a source that the pool does not have, or minima that are more than the budget.
     """
-    known = None if sources is None else set(sources)
-    for source, cap in quotas.items():
-        if known is not None and source not in known:
+    known = set(sources)
+    for source in quotas:
+        if source not in known:
             raise UsageError.named(source, known, noun="source")
-        fine = isinstance(cap, int | float) and not isinstance(cap, bool) and cap >= 0 and (isinstance(cap, int) or cap <= 1)
-        if not fine:
-            raise UsageError(f"The quota of '{source}' is {cap!r}.", fix="Write a number of examples (500) or a share of the budget (0.3).")
+    total = sum(quota.floor(budget) for quota in quotas.values())
+    if total > budget:
+        raise UsageError(
+            f"The least of all quotas together is {total:,}, and the budget {budget:,}.", fix="Lower them, or raise the budget."
+        )
 
 
 def cap_of(quota: int | float, budget: int) -> int:
-    """A quota in the budget's unit; a share is rounded down."""
+    """A limit in the budget's unit; a share is rounded down."""
     return quota if isinstance(quota, int) else math.floor(Ratio(repr(quota)) * budget)
 
 

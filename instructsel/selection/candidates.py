@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Protocol
 
@@ -15,51 +14,29 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from instructsel.artifact import SCHEMA_VERSION
 from instructsel.errors import IndexTooSmall, NothingToDo, ScoresError, TooManyBadRows, TooManyNulls, UsageError
+from instructsel.indicators import registry
 from instructsel.indicators.base import NOT_SHOWN
 from instructsel.neighbors.duplicates import Shingles, near_duplicates
 from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
-from instructsel.rules.collinearity import collinearity
 from instructsel.rules.linear import Floats, LinearRule, Mask, Mismatch, Prediction
-from instructsel.scores.neighborhood import Neighborhood
+from instructsel.scores.neighborhood import Watch, unwatched
 from instructsel.scores.table import ScoreTable
-from instructsel.selection.budget import Budget, Tokens, as_budget, cap_of, check_quotas
-from instructsel.selection.floors import Floor, below
-from instructsel.selection.selection import CONTRIBUTION, KIND, Selection
+from instructsel.selection.budget import Budget, Count, Tokens, check_quotas
+from instructsel.selection.minima import Minimum, below
+from instructsel.selection.settings import SelectionSettings
 from instructsel.selection.tokens import chat_tokens
-from instructsel.tables import release
 
 Positions = NDArray[np.int64]
-
+"""Of examples in a pool, or of rows among the eligible ones; (n,)."""
+Dropped = dict[int, tuple[str, str | None]]
+"""Position in the pool → (reason, id of the example it repeats)."""
 
 NEIGHBOR: Final = re.compile(r"knn_(\d+)")
-
-
 EXACT: Final = "exact_duplicate"
-
-
-NEAR: Final = "near_duplicate"
-
-
-QUOTA: Final = "quota"
-
-
-OVER: Final = "over_budget"
-
-
-NOT_REACHED: Final = "not_reached"
-
-
-COUNTED: Final = 1024
-"""Examples whose tokens are counted at a time."""
-
-
-OVER_THE_POOL: Final = "mean of the per-row values over the pool"
-
-
-INSIDE: Final = "with knn_i recomputed inside the subset"
+SHINGLED: Final = 2048
+"""Examples between two notes of how far the texts have been read."""
 
 
 class Neighbors(Protocol):
@@ -81,7 +58,7 @@ class Ranking:
     name: str
     """What the selection will be called."""
     target: str
-    """What the values are."""
+    """What the scores are."""
     values: Floats
     """One per eligible row, lower is better; ties go by the pool's order."""
     contributions: Mapping[str, Floats] = field(default_factory=dict)
@@ -93,42 +70,76 @@ class Ranking:
     indicators: tuple[str, ...] | None = None
     """What it ranks by, where that is not what the selection's rule does."""
 
+    def order(self) -> Positions:
+        """The eligible rows (as numbers among these), best first, those it cannot rank left out."""
+        order = np.argsort(self.values, kind="stable")
+        if self.unscored:
+            order = order[~np.isin(order, list(self.unscored))]
+        return order.astype(np.int64)
 
-@dataclass(frozen=True, eq=False)
-class Setting:
-    """Everything about a selection but the ranking: baselines differ from it in nothing else."""
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Candidates:
+    """The rows of a pool that may be chosen, under one budget and one set of quotas, whatever ranks them."""
 
     pool: Pool
-    table: ScoreTable
-    rule: LinearRule
-    budget: Budget
-    near_duplicate_threshold: float | None
-    keep_exact_duplicates: bool
-    quotas: Mapping[str, int | float]
-    floors: Mapping[str, dict[str, Any]]
-    """Symbol → what was asked, the value below which rows are left out, and how many lie there."""
-    clip: bool
-    max_null_fraction: float
-    neighbors: Neighbors | None
-    token_counter: TokenCounter | None
-    mismatches: tuple[Mismatch, ...]
-    rows: Positions
-    """Positions in the table of the pool's rows, in the pool's order."""
+    settings: SelectionSettings
     eligible: Positions
-    """Positions in the pool of the rows that can be ranked, ascending."""
-    dropped: dict[int, tuple[str, str | None]]
-    """Position in the pool → (reason, id it repeats), for the rows that cannot."""
-    columns: dict[str, tuple[Floats, Mask]]
-    """The rule's indicators over the eligible rows, knn_i among these rows."""
-    recomputed: tuple[str, ...]
-    """The knn_i that were computed anew."""
-    prediction: Prediction
-    """The rule over the eligible rows."""
+    """Positions in the pool of the rows that may be chosen, ascending."""
+    dropped: Dropped
+    """The rows that may not."""
+    token_counter: TokenCounter | None = None
+    """Needed for a budget of Tokens."""
+    watch: Watch = unwatched
+    """Told of progress."""
+
+    @classmethod
+    def of(
+        cls, pool: Pool, settings: SelectionSettings, *, token_counter: TokenCounter | None = None, watch: Watch = unwatched
+    ) -> Candidates:
+        """The rows of a pool without scores: all but exact duplicates, where these are not kept.
+
+        Raises:
+            UsageError: a quota of a source that the pool does not have.
+            ModelUnavailable: the tokenizer of a budget of Tokens is not to be had.
+        """
+        check_quotas(settings.limits, pool.sources, _limit(settings.amount, pool))
+        dropped = {} if settings.keep_exact_duplicates else _exact_duplicates(pool, {})
+        counter = _counter(settings.amount, token_counter)
+        return cls(
+            pool=pool, settings=settings, eligible=_eligible(len(pool), dropped), dropped=dropped, token_counter=counter, watch=watch
+        )
+
+    @classmethod
+    def recorded(cls, pool: Pool, settings: SelectionSettings, frame: pl.DataFrame) -> Candidates:
+        """The eligible rows of a selection that was read from a file.
+
+        Args:
+            pool: that it was chosen from.
+            settings: of the selection.
+            frame: `Selection.frame`, a row per example in the pool's order.
+
+        Raises:
+            NothingToDo: no row was eligible.
+            ModelUnavailable: the tokenizer of a budget of Tokens is not to be had.
+        """
+        rows = frame.select("rank", "reason", "duplicate_of").with_row_index("position").filter(pl.col("rank").is_null())
+        dropped: Dropped = {int(position): (str(reason), other) for position, _, reason, other in rows.iter_rows()}
+        counter = _counter(settings.amount, None)
+        return cls(pool=pool, settings=settings, eligible=_eligible(len(pool), dropped), dropped=dropped, token_counter=counter)
 
     @cached_property
     def shingles(self) -> Shingles:
         """Of every text of the pool; computed once for all rankings."""
-        return Shingles.of(example.text for example in self.pool.examples())
+        progress, total = self.watch("texts"), len(self.pool)
+
+        def texts() -> Iterable[str]:
+            for number, example in enumerate(self.pool.examples(), 1):
+                yield example.text
+                if number % SHINGLED == 0 or number == total:
+                    progress(number, total)
+
+        return Shingles.of(texts())
 
     @cached_property
     def ids(self) -> list[str]:
@@ -140,6 +151,47 @@ class Setting:
         """Of the pool, in its order."""
         return self.pool.sources
 
+    @property
+    def budget(self) -> Budget:
+        """How much is kept."""
+        return self.settings.amount
+
+    @property
+    def limit(self) -> int:
+        """The budget in its unit."""
+        return _limit(self.budget, self.pool)
+
+    def with_budget(self, n: int) -> Candidates:
+        """The same candidates under a budget of n examples."""
+        return replace(self, settings=replace(self.settings, budget=Count(n)))
+
+    def near_duplicate_of(self, order: Positions) -> Positions:
+        """For each row of an order −1, or the position in the pool of the better-ranked row it is a near-duplicate of."""
+        threshold = self.settings.near_duplicate_threshold
+        if threshold is None:
+            return np.full(len(order), -1, dtype=np.int64)
+        return near_duplicates(self.shingles, self.eligible[order], threshold, progress=self.watch("near-duplicates"))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ScoredCandidates(Candidates):
+    """Candidates with a rule's scores: baselines differ from the selection in nothing but the ranking."""
+
+    table: ScoreTable
+    rule: LinearRule
+    minima: Mapping[str, dict[str, Any]]
+    """Symbol → the minimum asked for, the value below which rows are dropped, and which rows these are."""
+    neighbors: Neighbors | None
+    mismatches: tuple[Mismatch, ...]
+    rows: Positions
+    """Positions in the table of the pool's rows, in the pool's order."""
+    columns: dict[str, tuple[Floats, Mask]]
+    """The rule's indicators over the eligible rows, knn_i among these rows."""
+    recomputed: tuple[str, ...]
+    """The knn_i that were computed anew."""
+    prediction: Prediction
+    """The rule over the eligible rows."""
+
     def column(self, symbol: str) -> tuple[Floats, Mask]:
         """An indicator over the eligible rows; the rule's own as the rule saw them."""
         if symbol in self.columns:
@@ -148,291 +200,95 @@ class Setting:
         rows = self.rows[self.eligible]
         return values[rows], valid[rows]
 
-    def order(self, ranking: Ranking) -> NDArray[np.int64]:
-        """The eligible rows (as numbers among these), best first, those the ranking cannot rank left out."""
-        order = np.argsort(ranking.values, kind="stable")
-        if ranking.unscored:
-            order = order[~np.isin(order, list(ranking.unscored))]
-        return order.astype(np.int64)
-
-    def repeats(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
-        """For each row of an order −1, or the position in the pool of the better-ranked row it nearly repeats."""
-        if self.near_duplicate_threshold is None:
-            return np.full(len(order), -1, dtype=np.int64)
-        return near_duplicates(self.shingles, self.eligible[order], self.near_duplicate_threshold)
-
-    def limit(self) -> int:
-        """The budget in its unit."""
-        return self.budget.n if isinstance(self.budget, Tokens) else self.budget.rows(len(self.pool))
-
-    def ranked(self, ranking: Ranking) -> Selection:
-        """The selection that a ranking gives under this setting."""
-        n = len(self.pool)
-        reasons: list[str | None] = [None] * n
-        duplicate_of: list[str | None] = [None] * n
-        for position, (reason, repeated) in self.dropped.items():
-            reasons[position], duplicate_of[position] = reason, repeated
-        for row, reason in ranking.unscored.items():
-            reasons[int(self.eligible[row])] = reason
-        order = self.order(ranking)
-        positions = self.eligible[order]
-        repeats = self.repeats(order)
-        for row in np.flatnonzero(repeats >= 0).tolist():
-            reasons[positions[row]], duplicate_of[positions[row]] = NEAR, self.ids[repeats[row]]
-        fresh = positions[repeats < 0].tolist()
-        kept, used, refused, reached = self._fill(fresh)
-        for position, reason in refused.items():
-            reasons[position] = reason
-        for position in itertools.islice(fresh, reached, None):
-            reasons[position] = NOT_REACHED
-        del fresh
-        is_kept = np.zeros(n, dtype=bool)
-        is_kept[kept] = True
-        frame = self._frame(ranking, positions, is_kept, reasons, duplicate_of)
-        summary = self._summary(ranking, frame, np.array(sorted(kept), dtype=np.int64), used, OVER in refused.values())
-        return Selection(ranking.name, frame, summary, self._manifest(ranking, summary), self)
-
-    def _fill(self, fresh: list[int]) -> tuple[list[int], int, dict[int, str], int]:
-        """Fill the budget in rank order: kept positions, what they use of it, why others were left, and how many were looked at."""
-        limit = self.limit()
-        caps = {source: cap_of(quota, limit) for source, quota in self.quotas.items()}
-        spent: Counter[str] = Counter()
-        kept: list[int] = []
-        used = 0
-        refused: dict[int, str] = {}
-        costs = self._costs(fresh)
-        for reached, position in enumerate(fresh):
-            if used >= limit:
-                return kept, used, refused, reached
-            source = self.sources[position]
-            cost = next(costs)
-            if source in caps and spent[source] + cost > caps[source]:
-                refused[position] = QUOTA
-            elif used + cost > limit:
-                refused[position] = OVER
-            else:
-                kept.append(position)
-                used += cost
-                spent[source] += cost
-        return kept, used, refused, len(fresh)
-
-    def _costs(self, positions: list[int]) -> Any:
-        """What each row takes of the budget: 1, or its tokens, counted a batch at a time and only as far as needed."""
-        if not isinstance(self.budget, Tokens):
-            yield from (1 for _ in positions)
-            return
-        assert self.token_counter is not None
-        for begin in range(0, len(positions), COUNTED):
-            batch = positions[begin : begin + COUNTED]
-            counts = self.token_counter(list(self.pool.examples(batch)))
-            if len(counts) != len(batch):
-                raise UsageError(f"The token counter gave {len(counts)} counts for {len(batch)} examples.")
-            yield from (int(count) for count in counts)
-
-    def _frame(
-        self, ranking: Ranking, positions: Positions, kept: Mask, reasons: list[str | None], duplicate_of: list[str | None]
-    ) -> pl.DataFrame:
-        n = len(self.pool)
-        rank = np.zeros(n, dtype=np.int64)
-        rank[positions] = np.arange(1, len(positions) + 1)
-        present = pl.Series("present", rank > 0)
-
-        def column(name: str, values: Any) -> pl.Series:
-            whole = np.zeros(n, dtype=np.asarray(values).dtype)
-            whole[self.eligible] = values
-            return pl.DataFrame({name: whole, "present": present}).select(pl.when("present").then(name).alias(name)).to_series()
-
-        ranks = pl.DataFrame({"rank": rank, "present": present}).select(pl.when("present").then("rank").alias("rank")).to_series()
-        return pl.DataFrame(
-            [
-                pl.Series("id", self.ids, dtype=pl.String),
-                pl.Series("source", self.sources, dtype=pl.String),
-                ranks,
-                column("value", ranking.values),
-                *(column(symbol + CONTRIBUTION, values) for symbol, values in ranking.contributions.items()),
-                pl.Series("kept", kept),
-                pl.Series("reason", reasons, dtype=pl.String),
-                pl.Series("duplicate_of", duplicate_of, dtype=pl.String),
-            ]
-        )
-
-    def _summary(self, ranking: Ranking, frame: pl.DataFrame, kept: Positions, used: int, did_not_fit: bool) -> dict[str, Any]:
-        read, n_kept = frame.height, len(kept)
-        dropped = Counter(reason for reason in frame["reason"].to_list() if reason is not None)
-        if read != n_kept + dropped.total():
-            raise AssertionError(f"{read} rows read, but {n_kept} kept + {dropped.total()} dropped.")
-        inside = np.searchsorted(self.eligible, kept)
-        value, value_inside, knn = self._inside(kept, inside)
-        pool_sources = Counter(self.sources)
-        kept_sources = Counter(self.sources[position] for position in kept.tolist())
-        short = 0 if did_not_fit else self.limit() - used
-        means = {symbol: {"ranked": _mean(values), "kept": _mean(values[inside])} for symbol, (values, _) in self.columns.items()}
-        return {
-            "name": ranking.name,
-            "read": read,
-            "kept": n_kept,
-            "dropped": dict(sorted(dropped.items())),
-            "ranked": read - len(self.dropped) - len(ranking.unscored),
-            "budget": self.budget.as_dict(),
-            "used": used,
-            "shortfall": short,
-            "unused_tokens": self.limit() - used if isinstance(self.budget, Tokens) else None,
-            "variance_shares": self.rule.variance_shares(self.prediction),
-            "variance_shares_kept": self.rule.variance_shares(self.prediction, inside),
-            "means": means,
-            "collinearity": collinearity({symbol: values for symbol, (values, _) in self.columns.items()}),
-            "extrapolation": self._extrapolation(inside),
-            "inside": knn,
-            "rule_value": {OVER_THE_POOL: value, INSIDE: value_inside},
-            "composition": {source: {"pool": pool_sources[source], "kept": kept_sources[source]} for source in sorted(pool_sources)},
-            "mismatches": [mismatch.as_dict() for mismatch in self.mismatches],
-            "recomputed": list(self.recomputed),
-            "floors": dict(self.floors),
-            **ranking.details,
-        }
-
-    def _extrapolation(self, inside: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
-        """How many rows lie outside the range of means a rule was fitted on; nothing for a rule that was not fitted here."""
-        found: dict[str, dict[str, Any]] = {}
-        for symbol, (least, greatest) in self.rule.fitted_ranges.items():
-            values, valid = self.columns[symbol]
-            outside = ((values < least) | (values > greatest)) & valid
-            mean = _mean(values[inside])
-            found[symbol] = {
-                "fitted": [least, greatest],
-                "ranked": int(outside.sum()) / max(1, int(valid.sum())),
-                "kept": float(outside[inside].mean()) if len(inside) else None,
-                "mean_of_kept_is_outside": None if mean is None else not least <= mean <= greatest,
-            }
-        return found
-
-    def _inside(self, kept: Positions, inside: NDArray[np.int64]) -> tuple[float | None, float | None, dict[str, dict[str, Any]]]:
-        """The rule's mean value over the kept rows, the same with knn_i inside them, and these knn_i."""
-        value = _mean(self.prediction.values[inside])
-        columns: dict[str, tuple[Floats, Mask]] = {
-            symbol: (values[inside], valid[inside]) for symbol, (values, valid) in self.columns.items()
-        }
-        found: dict[str, dict[str, Any]] = {}
-        for symbol in self.columns:
-            match = NEIGHBOR.fullmatch(symbol)
-            if match is None:
-                continue
-            i = int(match[1])
-            if self.neighbors is None:
-                found[symbol] = {"mean": None, "reason": "no neighbor search was given"}
-            elif len(kept) < i + 1:
-                found[symbol] = {"mean": None, "reason": f"needs at least {i + 1} examples"}
-            else:
-                distances = _distances(self.neighbors, kept, i, symbol)
-                found[symbol] = {"mean": _mean(distances), "reason": None}
-                columns[symbol] = (distances, np.ones(len(kept), dtype=bool))
-        if not len(kept) or any(entry["reason"] for entry in found.values()):
-            return value, None, found
-        return value, _mean(self.rule.combine(columns, bounds=self.prediction.bounds).values), found
-
-    def _manifest(self, ranking: Ranking, summary: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "kind": KIND,
-            "schema_version": SCHEMA_VERSION,
-            "instructsel": release(),
-            "name": ranking.name,
-            "value": ranking.target,
-            "rule": self.rule.as_dict(),
-            "form": self.rule.called(self.mismatches),
-            "pool": {"fingerprint": self.pool.fingerprint, "examples": len(self.pool)},
-            "indicators": {
-                symbol: entry
-                for symbol, entry in (self.table.manifest.get("indicators") or {}).items()
-                if symbol in (self.rule.indicators if ranking.indicators is None else ranking.indicators)
-            },
-            "settings": {
-                "budget": self.budget.as_dict(),
-                "near_duplicate_threshold": self.near_duplicate_threshold,
-                "keep_exact_duplicates": self.keep_exact_duplicates,
-                "quotas": dict(sorted(self.quotas.items())),
-                "floors": {symbol: told["asked"] for symbol, told in sorted(self.floors.items())},
-                "clip": {symbol: list(limits) for symbol, limits in self.prediction.bounds.items()} if self.clip else None,
-                "max_null_fraction": self.max_null_fraction,
-            },
-            "summary": summary,
-        }
+    def unscored(self, symbols: Sequence[str]) -> dict[int, str]:
+        """Eligible rows that lack one of these indicators, with the reason."""
+        missing: dict[int, str] = {}
+        for symbol in symbols:
+            absent = np.flatnonzero(~self.column(symbol)[1])
+            if len(absent):
+                reasons = self.table.reasons(symbol)
+                for row in absent.tolist():
+                    missing.setdefault(row, f"unscored:{symbol}:{reasons[int(self.rows[self.eligible[row]])]}")
+        return missing
 
 
 def prepare(
     pool: Pool,
     table: ScoreTable,
     rule: LinearRule,
+    settings: SelectionSettings,
     *,
-    budget: Budget | int | float,
-    near_duplicate_threshold: float | None = 0.8,
-    keep_exact_duplicates: bool = False,
-    quotas: Mapping[str, int | float] | None = None,
-    floors: Mapping[str, Floor] | None = None,
-    clip: bool = False,
-    allow_mismatch: bool = False,
-    max_null_fraction: float = 0.05,
-    max_bad_fraction: float = 0.05,
     neighbors: Neighbors | None = None,
     token_counter: TokenCounter | None = None,
-) -> Setting:
-    """The eligible rows of a pool and the rule's values over them: `select` up to the ranking.
+    watch: Watch = unwatched,
+) -> ScoredCandidates:
+    """The eligible rows of a pool and the rule's scores over them: `select` up to the ranking.
 
-    Takes and raises what `select` does.
+    Raises what `select` does.
     """
-    chosen = as_budget(budget)
-    for name, limit in (("max_null_fraction", max_null_fraction), ("max_bad_fraction", max_bad_fraction)):
-        if not 0 <= limit <= 1:
-            raise UsageError(f"{name} is {limit}; it is a share from 0 to 1.")
     rows = _fit(pool, table)
-    if neighbors is None and Neighborhood.possible(table):
-        neighbors = Neighborhood(pool, table)
-    check_quotas(quotas or {}, set(pool.sources))
+    check_quotas(settings.limits, pool.sources, _limit(settings.amount, pool))
     rule.check_columns(table)
-    _check_floors(table, floors or {})
-    mismatches = tuple(rule.check_models(table, allow_mismatch=allow_mismatch))
-    if isinstance(chosen, Tokens) and token_counter is None:
-        token_counter = chat_tokens(chosen.tokenizer).count
-    _check_bad_rows(pool, max_bad_fraction)
-    _check_nulls(table, dict.fromkeys(rule.indicators, rule.name), max_null_fraction)
+    _check_minima(table, settings.thresholds)
+    mismatches = tuple(rule.check_models(table, allow_mismatch=settings.allow_mismatch))
+    counter = _counter(settings.amount, token_counter)
+    _check_bad_rows(pool, settings.max_bad_fraction)
+    limit = settings.max_null_fraction
+    _check_nulls(table, dict.fromkeys(rule.indicators, rule.name), limit)
     # Rows that an indicator could not be shown pass its minimum.
-    _check_nulls(table, dict.fromkeys(set(floors or {}) - set(rule.indicators), "a floor"), max_null_fraction, ignored=NOT_SHOWN)
+    others = [symbol for symbol in settings.thresholds if symbol not in rule.indicators]
+    _check_nulls(table, dict.fromkeys(others, "a minimum"), limit, ignored=NOT_SHOWN)
     dropped = _unscored(table, rule.indicators, rows)
-    if not keep_exact_duplicates:
+    if not settings.keep_exact_duplicates:
         dropped |= _exact_duplicates(pool, dropped)
-    low, told = below(table, rows, floors or {})
+    low, record = below(table, rows, pool.sources, settings.thresholds)
     dropped = {**low, **dropped}
-    is_eligible = np.ones(len(pool), dtype=bool)
-    is_eligible[list(dropped)] = False
-    eligible = np.flatnonzero(is_eligible)
-    if not len(eligible):
-        counts = ", ".join(f"{reason}: {count}" for reason, count in Counter(reason for reason, _ in dropped.values()).most_common())
-        raise NothingToDo(f"No row of the pool is left to rank ({counts or 'it is empty'}).")
+    eligible = _eligible(len(pool), dropped)
     columns: dict[str, tuple[Floats, Mask]] = {}
     for symbol in rule.indicators:
         values, valid = table.values(symbol)
         columns[symbol] = (values[rows[eligible]], valid[rows[eligible]])
     recomputed = _recompute(columns, eligible, len(pool), neighbors)
-    return Setting(
+    return ScoredCandidates(
         pool=pool,
-        table=table,
-        rule=rule,
-        budget=chosen,
-        near_duplicate_threshold=near_duplicate_threshold,
-        keep_exact_duplicates=keep_exact_duplicates,
-        quotas=dict(quotas or {}),
-        floors=told,
-        clip=clip,
-        max_null_fraction=max_null_fraction,
-        neighbors=neighbors,
-        token_counter=token_counter,
-        mismatches=mismatches,
-        rows=rows,
+        settings=settings,
         eligible=eligible,
         dropped=dropped,
+        token_counter=counter,
+        watch=watch,
+        table=table,
+        rule=rule,
+        minima=record,
+        neighbors=neighbors,
+        mismatches=mismatches,
+        rows=rows,
         columns=columns,
         recomputed=recomputed,
-        prediction=rule.combine(columns, clip=clip),
+        prediction=rule.combine(columns, clip=settings.clip),
     )
+
+
+def _limit(budget: Budget, pool: Pool) -> int:
+    return budget.n if isinstance(budget, Tokens) else budget.rows(len(pool))
+
+
+def _counter(budget: Budget, counter: TokenCounter | None) -> TokenCounter | None:
+    return chat_tokens(budget.tokenizer).count if isinstance(budget, Tokens) and counter is None else counter
+
+
+def _eligible(n: int, dropped: Dropped) -> Positions:
+    """The positions that were not dropped.
+
+    Raises:
+        NothingToDo: none is left.
+    """
+    is_eligible = np.ones(n, dtype=bool)
+    is_eligible[list(dropped)] = False
+    eligible = np.flatnonzero(is_eligible)
+    if not len(eligible):
+        counts = ", ".join(f"{reason}: {count}" for reason, count in Counter(reason for reason, _ in dropped.values()).most_common())
+        raise NothingToDo(f"No row of the pool is left to rank ({counts or 'it is empty'}).")
+    return eligible
 
 
 def _fit(pool: Pool, table: ScoreTable) -> Positions:
@@ -462,13 +318,26 @@ def _check_bad_rows(pool: Pool, limit: float) -> None:
         )
 
 
-def _check_floors(table: ScoreTable, floors: Mapping[str, Floor]) -> None:
-    for symbol in floors:
-        if symbol not in table.symbols:
-            raise UsageError(
-                f"The floor asks for {symbol}, which the score table does not have (it has {', '.join(table.symbols)}).",
-                fix=f"Score the pool with it: instructsel score POOL --indicators {','.join([*table.symbols, symbol])}",
-            )
+def _check_minima(table: ScoreTable, minima: Mapping[str, Minimum]) -> None:
+    for symbol in minima:
+        check_symbol(table, symbol, "The minimum")
+
+
+def check_symbol(table: ScoreTable, symbol: str, user: str) -> None:
+    """Refuse an indicator that the table does not have.
+
+    Raises:
+        UnknownIndicator: there is no such indicator at all.
+        UsageError: it was not scored.
+    """
+    if symbol in table.symbols:
+        return
+    # Raises where the symbol is misspelt: no command is suggested that would fail again.
+    registry.make(symbol)
+    raise UsageError(
+        f"{user} asks for {symbol}, which the score table does not have (it has {', '.join(table.symbols)}).",
+        fix=f"Score the pool with it: instructsel score POOL --indicators {','.join([*table.symbols, symbol])}",
+    )
 
 
 def _check_nulls(table: ScoreTable, users: Mapping[str, str], limit: float, *, ignored: Collection[str] = ()) -> None:
@@ -478,19 +347,19 @@ def _check_nulls(table: ScoreTable, users: Mapping[str, str], limit: float, *, i
 
     over = [symbol for symbol in users if share(symbol) > limit]
     if over:
-        told = "; ".join(
+        counted = "; ".join(
             f"{symbol} {sum(counts.values())} of {len(table)} ({', '.join(f'{reason}: {n}' for reason, n in counts.items())})"
             for symbol in over
             for counts in [table.null_counts(symbol)]
         )
         raise TooManyNulls(
-            f"More than {limit:g} of the rows have no value in an indicator that {users[over[0]]} uses: {told}.",
+            f"More than {limit:g} of the rows have no value in an indicator that {users[over[0]]} uses: {counted}.",
             fix="Repair or drop these rows, choose a rule that does without, or raise --max-null-fraction.",
         )
 
 
-def _unscored(table: ScoreTable, symbols: Iterable[str], rows: Positions) -> dict[int, tuple[str, str | None]]:
-    dropped: dict[int, tuple[str, str | None]] = {}
+def _unscored(table: ScoreTable, symbols: Iterable[str], rows: Positions) -> Dropped:
+    dropped: Dropped = {}
     for symbol in symbols:
         _, valid = table.values(symbol)
         missing = np.flatnonzero(~valid[rows])
@@ -501,9 +370,9 @@ def _unscored(table: ScoreTable, symbols: Iterable[str], rows: Positions) -> dic
     return dropped
 
 
-def _exact_duplicates(pool: Pool, dropped: Mapping[int, Any]) -> dict[int, tuple[str, str | None]]:
+def _exact_duplicates(pool: Pool, dropped: Mapping[int, Any]) -> Dropped:
     """Rows whose digest an earlier occurrence among the others has."""
-    found: dict[int, tuple[str, str | None]] = {}
+    duplicates: Dropped = {}
     # Equal digests stand side by side: a pool is in the order of its ids.
     same = (pool.digests[1:] == pool.digests[:-1]).all(axis=1)
     firsts = np.flatnonzero(same & ~np.concatenate([np.zeros(1, bool), same[:-1]])) if len(same) else np.zeros(0, np.int64)
@@ -512,9 +381,9 @@ def _exact_duplicates(pool: Pool, dropped: Mapping[int, Any]) -> dict[int, tuple
         while end < len(pool) and same[end - 1]:
             end += 1
         # By occurrence: as text .10 stands before .2.
-        left = sorted((int(pool.occurrences[position]), position) for position in range(first, end) if position not in dropped)
-        found.update({position: (EXACT, pool.ids[left[0][1]]) for _, position in left[1:]})
-    return found
+        remaining = sorted((int(pool.occurrences[position]), position) for position in range(first, end) if position not in dropped)
+        duplicates.update({position: (EXACT, pool.ids[remaining[0][1]]) for _, position in remaining[1:]})
+    return duplicates
 
 
 def _recompute(columns: dict[str, tuple[Floats, Mask]], eligible: Positions, n: int, neighbors: Neighbors | None) -> tuple[str, ...]:
@@ -537,21 +406,41 @@ def _recompute(columns: dict[str, tuple[Floats, Mask]], eligible: Positions, n: 
             raise IndexTooSmall(
                 f"{symbol} needs at least {i + 1} examples; {len(eligible)} remain after duplicates and unscored rows are dropped."
             )
-        columns[symbol] = (_distances(neighbors, eligible, i, symbol), np.ones(len(eligible), dtype=bool))
+        columns[symbol] = (checked_distances(neighbors, eligible, i, symbol), np.ones(len(eligible), dtype=bool))
         changed.append(symbol)
     return tuple(changed)
 
 
-def _distances(neighbors: Neighbors, positions: Positions, i: int, symbol: str) -> Floats:
-    found = np.asarray(neighbors(positions, i), dtype=np.float64)
-    if found.shape != positions.shape or not np.isfinite(found).all():
+def checked_distances(neighbors: Neighbors, positions: Positions, i: int, symbol: str) -> Floats:
+    """What a neighbor search gives, if it is a finite number for each position.
+
+    Raises:
+        ScoresError: it is not.
+    """
+    distances = np.asarray(neighbors(positions, i), dtype=np.float64)
+    if distances.shape != positions.shape or not np.isfinite(distances).all():
         raise ScoresError(
-            f"As {symbol} the neighbor search gave {found.size} distances for {len(positions)} examples, "
-            f"{int((~np.isfinite(found)).sum())} of them not finite."
+            f"As {symbol} the neighbor search gave {distances.size} distances for {len(positions)} examples, "
+            f"{int((~np.isfinite(distances)).sum())} of them not finite."
         )
-    return found
+    return distances
 
 
-def _mean(values: Floats) -> float | None:
-    """Exactly rounded, so that it does not depend on the order of the rows."""
+def mean(values: Floats) -> float | None:
+    """Exactly rounded, so that it does not depend on the order of the rows; None of nothing."""
     return math.fsum(values.tolist()) / len(values) if len(values) else None
+
+
+__all__ = [
+    "EXACT",
+    "Candidates",
+    "Neighbors",
+    "Positions",
+    "Ranking",
+    "ScoredCandidates",
+    "TokenCounter",
+    "check_symbol",
+    "checked_distances",
+    "mean",
+    "prepare",
+]

@@ -1,61 +1,67 @@
-"""Select: rank a pool by a rule, remove duplicates, fill a budget."""
+"""Select: rank the candidates of a pool by a rule, drop near-duplicates, fill a budget."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Unpack
 
+import numpy as np
+import polars as pl
+
+from instructsel.cache import Cache
+from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.pool.pool import Pool
-from instructsel.rules.linear import LinearRule
+from instructsel.rules.catalog import load
+from instructsel.rules.linear import LinearRule, Mask
+from instructsel.scores.neighborhood import Neighborhood
 from instructsel.scores.table import ScoreTable
-from instructsel.selection.budget import Budget
-from instructsel.selection.candidates import Neighbors, Ranking, TokenCounter, prepare
-from instructsel.selection.floors import Floor
-from instructsel.selection.selection import Selection
+from instructsel.selection.budget import Budget, Tokens
+from instructsel.selection.candidates import Candidates, Neighbors, Positions, Ranking, ScoredCandidates, TokenCounter, prepare
+from instructsel.selection.selection import CONTRIBUTION, Selection
+from instructsel.selection.settings import Changes, SelectionSettings
+from instructsel.selection.summary import manifest, summarize
+
+NEAR: Final = "near_duplicate"
+QUOTA: Final = "quota"
+OVER: Final = "over_budget"
+BELOW_BUDGET: Final = "below_budget"
+COUNTED: Final = 1024
+"""Examples whose tokens are counted at a time."""
 
 
 def select(
     pool: Pool,
     table: ScoreTable,
-    rule: LinearRule,
+    rule: LinearRule | str,
     *,
-    budget: Budget | int | float,
-    near_duplicate_threshold: float | None = 0.8,
-    keep_exact_duplicates: bool = False,
-    quotas: Mapping[str, int | float] | None = None,
-    floors: Mapping[str, Floor] | None = None,
-    clip: bool = False,
-    allow_mismatch: bool = False,
-    max_null_fraction: float = 0.05,
-    max_bad_fraction: float = 0.05,
+    budget: Budget | int | float | None = None,
+    settings: SelectionSettings | None = None,
     neighbors: Neighbors | None = None,
     token_counter: TokenCounter | None = None,
+    **changes: Unpack[Changes],
 ) -> Selection:
     """The best part of a pool by a rule, within a budget.
 
-    Unscored rows, exact duplicates and rows below a floor are dropped; knn_i is computed anew over the rows that remain; they are ranked by
-    (value, id), lower first; near-duplicates of a better-ranked row, rows over their source's quota and rows beyond the
+    Unscored rows, exact duplicates and rows below a minimum are dropped; knn_i is computed anew over the rows that remain; they are
+    ranked by (score, id), lower first; near-duplicates of a better-ranked row, rows over their source's quota and rows beyond the
     budget are dropped. Nothing depends on the order of files or rows.
 
     Args:
         pool: the examples.
         table: their scores.
-        rule: predicts the value.
+        rule: predicts the score; a LinearRule (`load_rule`, `by`), a preset's name, or a rule file.
         budget: Count, Fraction or Tokens; a whole number means examples, a float a fraction.
-        near_duplicate_threshold: Jaccard similarity over word 5-grams, in [0.6, 1]; None keeps near-duplicates.
-        keep_exact_duplicates: keep examples that occur more than once.
-        quotas: at most this many examples (int) or this share of the budget (float) of a source; tokens where the budget
-            is in tokens.
-        floors: leave out what an indicator, of the rule or not, puts below a floor; rows without a value in it too.
-        clip: winsorise each indicator at its 1st and 99th percentile before the rule is applied.
-        allow_mismatch: rank scores of models the rule does not assume, and say so in every output.
-        max_null_fraction: share of the pool that may lack a value in an indicator of the rule.
-        max_bad_fraction: share of the rows read that may have been quarantined.
+        settings: everything else, with a budget that `budget` replaces.
         neighbors: distances of some rows among themselves, needed where the rule has a knn_i and rows are dropped; by default
-            the pool is embedded again as the table says. A Neighborhood with a cache saves that.
+            a Neighborhood, which takes the embeddings from the cache that `score` filled.
         token_counter: counts for a budget of Tokens; the named tokenizer with its chat template by default.
+        changes: fields of SelectionSettings by name: near_duplicate_threshold, quotas, minima, clip, …
 
     Raises:
         UsageError: the table is of another pool, a column or a neighbor search is missing, or a setting cannot be.
+        UnknownRule: no preset of that name.
         ModelMismatch: the scores are from models the rule does not assume.
         ModelUnavailable: an indicator of the rule could not be scored at all for want of its model.
         TooManyBadRows: more rows than `max_bad_fraction` were quarantined when the pool was read.
@@ -63,20 +69,197 @@ def select(
         IndexTooSmall: fewer rows remain than a knn_i needs.
         NothingToDo: no row remains to be ranked.
     """
-    setting = prepare(
-        pool,
-        table,
-        rule,
-        budget=budget,
-        near_duplicate_threshold=near_duplicate_threshold,
-        keep_exact_duplicates=keep_exact_duplicates,
-        quotas=quotas,
-        floors=floors,
-        clip=clip,
-        allow_mismatch=allow_mismatch,
-        max_null_fraction=max_null_fraction,
-        max_bad_fraction=max_bad_fraction,
-        neighbors=neighbors,
-        token_counter=token_counter,
+    if settings is None and budget is None:
+        raise UsageError("A selection needs a budget.", fix="For example: select(pool, table, rule, budget=2000)")
+    if settings is None:
+        assert budget is not None
+        settings = SelectionSettings(budget, **changes)
+    else:
+        settings = replace(settings, **changes, **({} if budget is None else {"budget": budget}))
+    chosen_rule = load(rule) if isinstance(rule, str) else rule
+    if not isinstance(chosen_rule, LinearRule):
+        raise UsageError(f"{type(rule).__name__} is not a rule.", fix="Give a LinearRule, or a preset's name: 'longest'.")
+    if neighbors is None and Neighborhood.possible(table):
+        neighbors = Neighborhood(pool, table, cache=_default_cache())
+    candidates = prepare(pool, table, chosen_rule, settings, neighbors=neighbors, token_counter=token_counter)
+    return best(candidates)
+
+
+def best(candidates: ScoredCandidates) -> Selection:
+    """The selection that the candidates' own rule gives."""
+    rule, prediction = candidates.rule, candidates.prediction
+    return ranked(candidates, Ranking(rule.name, rule.target, prediction.values, prediction.contributions))
+
+
+def _default_cache() -> Cache | None:
+    """The user's cache, or none where it cannot be used."""
+    try:
+        return Cache.open()
+    except EnvironmentFault:
+        return None
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a ranking puts into a budget."""
+
+    kept: tuple[int, ...]
+    """Positions in the pool, best first."""
+    used: int
+    """Of the budget, in its unit."""
+    reasons: dict[int, str]
+    """Position → why a ranked row was not kept: near_duplicate, quota, over_budget, below_budget."""
+    near_duplicate_of: dict[int, int]
+    """Position of a near-duplicate → position of the better-ranked row."""
+    positions: Positions
+    """All ranked rows as positions in the pool, best first."""
+
+    @property
+    def did_not_fit(self) -> bool:
+        """Whether rows were left out because they were larger than what was left of the budget."""
+        return OVER in self.reasons.values()
+
+
+def fill(candidates: Candidates, order: Positions) -> Filled:
+    """Fill the budget in rank order: near-duplicates are dropped, minimum quotas come first, caps of sources are kept.
+
+    Args:
+        candidates: the rows, the budget and the quotas.
+        order: numbers among the eligible rows, best first.
+    """
+    positions = candidates.eligible[order]
+    repeats = candidates.near_duplicate_of(order)
+    near = {int(positions[row]): int(repeats[row]) for row in np.flatnonzero(repeats >= 0)}
+    distinct = positions[repeats < 0].tolist()
+    kept, used, reasons = fill_distinct(candidates, distinct)
+    return Filled(tuple(kept), used, {**dict.fromkeys(near, NEAR), **reasons}, near, positions)
+
+
+def fill_distinct(candidates: Candidates, distinct: Sequence[int]) -> tuple[list[int], int, dict[int, str]]:
+    """Fill the budget with rows of which none repeats another.
+
+    Args:
+        candidates: the budget and the quotas.
+        distinct: positions in the pool, best first.
+
+    Returns:
+        Kept positions, best first; what they use of the budget; and why each of the others was not kept.
+    """
+    limit, sources = candidates.limit, candidates.sources
+    caps = {source: cap for source, quota in candidates.settings.limits.items() if (cap := quota.cap(limit)) is not None}
+    spent: Counter[str] = Counter()
+    guaranteed = _guaranteed(candidates, distinct, spent)
+    used = spent.total()
+    kept: list[int] = []
+    reasons: dict[int, str] = {}
+    costs = _costs(candidates, distinct)
+    for number, position in enumerate(distinct):
+        if used >= limit:
+            remaining = [other for other in distinct[number:] if other in guaranteed] if guaranteed else []
+            kept += remaining
+            reasons.update(dict.fromkeys((other for other in distinct[number:] if other not in guaranteed), BELOW_BUDGET))
+            break
+        cost = next(costs)
+        source = sources[position]
+        if position in guaranteed:
+            kept.append(position)
+        elif source in caps and spent[source] + cost > caps[source]:
+            reasons[position] = QUOTA
+        elif used + cost > limit:
+            reasons[position] = OVER
+        else:
+            kept.append(position)
+            used += cost
+            spent[source] += cost
+    return kept, used, reasons
+
+
+def _guaranteed(candidates: Candidates, distinct: Sequence[int], spent: Counter[str]) -> frozenset[int]:
+    """The best rows of every source with a minimum quota, as many as it takes; what they use is added to `spent`."""
+    limit = candidates.limit
+    floors = {source: least for source, quota in candidates.settings.limits.items() if (least := quota.floor(limit))}
+    if not floors:
+        return frozenset()
+    rows = [position for position in distinct if candidates.sources[position] in floors]
+    taken: list[int] = []
+    for position, cost in zip(rows, _costs(candidates, rows), strict=False):
+        source = candidates.sources[position]
+        if spent[source] < floors[source] and spent.total() + cost <= limit:
+            spent[source] += cost
+            taken.append(position)
+    return frozenset(taken)
+
+
+def _costs(candidates: Candidates, positions: Sequence[int]) -> Iterator[int]:
+    """What each row takes of the budget: 1, or its tokens, counted a batch at a time and only as far as needed."""
+    if not isinstance(candidates.budget, Tokens):
+        yield from (1 for _ in positions)
+        return
+    assert candidates.token_counter is not None
+    for begin in range(0, len(positions), COUNTED):
+        batch = positions[begin : begin + COUNTED]
+        counts = candidates.token_counter(list(candidates.pool.examples(batch)))
+        if len(counts) != len(batch):
+            raise UsageError(f"The token counter gave {len(counts)} counts for {len(batch)} examples.")
+        yield from (int(count) for count in counts)
+
+
+def ranked(candidates: ScoredCandidates, ranking: Ranking) -> Selection:
+    """The selection that a ranking gives: every row of the pool kept, or dropped with a reason."""
+    filled = fill(candidates, ranking.order())
+    frame = _frame(candidates, ranking, filled)
+    summary = summarize(candidates, ranking, frame, filled.used, short=0 if filled.did_not_fit else candidates.limit - filled.used)
+    return Selection(ranking.name, frame, summary, manifest(candidates, ranking, summary), candidates)
+
+
+def _frame(candidates: ScoredCandidates, ranking: Ranking, filled: Filled) -> pl.DataFrame:
+    """All rows of the pool in its order."""
+    n, ids = len(candidates.pool), candidates.ids
+    reasons: list[str | None] = [None] * n
+    duplicate_of: list[str | None] = [None] * n
+    for position, (reason, repeated) in candidates.dropped.items():
+        reasons[position], duplicate_of[position] = reason, repeated
+    for row, reason in ranking.unscored.items():
+        reasons[int(candidates.eligible[row])] = reason
+    for position, reason in filled.reasons.items():
+        reasons[position] = reason
+    for position, better in filled.near_duplicate_of.items():
+        duplicate_of[position] = ids[better]
+    kept = np.zeros(n, dtype=bool)
+    kept[list(filled.kept)] = True
+    present = np.zeros(n, dtype=bool)
+    present[filled.positions] = True
+    rank = np.arange(1, len(filled.positions) + 1, dtype=np.int64)
+    return pl.DataFrame(
+        [
+            pl.Series("id", ids, dtype=pl.String),
+            pl.Series("source", candidates.sources, dtype=pl.String),
+            *candidates.pool.places.get_columns(),
+            scatter_to_pool("rank", rank, filled.positions, present),
+            scatter_to_pool("score", ranking.values, candidates.eligible, present),
+            *(
+                scatter_to_pool(symbol + CONTRIBUTION, values, candidates.eligible, present)
+                for symbol, values in ranking.contributions.items()
+            ),
+            pl.Series("kept", kept),
+            pl.Series("reason", reasons, dtype=pl.String),
+            pl.Series("duplicate_of", duplicate_of, dtype=pl.String),
+        ]
     )
-    return setting.ranked(Ranking(rule.name, rule.target, setting.prediction.values, setting.prediction.contributions))
+
+
+def scatter_to_pool(name: str, values: Any, positions: Positions, present: Mask) -> pl.Series:
+    """A column over the pool from values over some of its rows.
+
+    Args:
+        name: of the column.
+        values: (k,).
+        positions: (k,), where they belong in the pool.
+        present: (n,), the rows that have a value; the others are null.
+    """
+    column = np.zeros(len(present), dtype=np.asarray(values).dtype)
+    column[positions] = values
+    return pl.select(pl.when(pl.Series(present)).then(pl.Series(name, column)).alias(name)).to_series()
+
+
+__all__ = ["BELOW_BUDGET", "NEAR", "OVER", "QUOTA", "Filled", "best", "fill", "fill_distinct", "ranked", "scatter_to_pool", "select"]

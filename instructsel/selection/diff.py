@@ -112,7 +112,7 @@ class _Side:
         columns = {
             name.removesuffix(CONTRIBUTION): frame[name].fill_null(0.0).to_numpy() for name in frame.columns if name.endswith(CONTRIBUTION)
         }
-        return cls(selection.name, rank, frame["kept"].to_numpy(), _standard(columns, frame["value"].fill_null(0.0).to_numpy(), rank > 0))
+        return cls(selection.name, rank, frame["kept"].to_numpy(), _standard(columns, frame["score"].fill_null(0.0).to_numpy(), rank > 0))
 
     @classmethod
     def predicted(cls, table: ScoreTable, rule: LinearRule, n: int) -> _Side:

@@ -14,7 +14,7 @@ from instructsel.pool.pool import Pool
 from instructsel.tables import read_frame, write_frame
 
 if TYPE_CHECKING:
-    from instructsel.selection.candidates import Setting
+    from instructsel.selection.candidates import ScoredCandidates
 
 KIND: Final = "selection"
 CONTRIBUTION: Final = "_contribution"
@@ -27,14 +27,14 @@ class Selection:
     name: str
     """The rule's or the baseline's name."""
     frame: pl.DataFrame = field(repr=False)
-    """All the pool's rows in its order: `id`, `source`, `rank` (1 is best, null where not ranked), `value`, one
-    `<symbol>_contribution` per term, `kept`, `reason` (null where kept), `duplicate_of` (the id it repeats)."""
+    """All the pool's rows in its order: `id`, `source`, `file`, `line`, `rank` (1 is best, null where not ranked), `score` (lower is
+    better), one `<symbol>_contribution` per term, `kept`, `reason` (null where kept), `duplicate_of` (the id it repeats)."""
     summary: dict[str, Any] = field(repr=False)
     """Counts, shares, means, composition: plain data."""
     manifest: dict[str, Any] = field(repr=False)
-    """Kind, rule, what `value` predicts, pool, settings, summary. Nothing in it differs between two equal runs."""
-    setting: Setting | None = field(default=None, repr=False, compare=False)
-    """What the baselines are drawn under; None for a selection read from a file."""
+    """Kind, rule, what `score` is, pool, settings, summary. Nothing in it differs between two equal runs."""
+    candidates: ScoredCandidates | None = field(default=None, repr=False, compare=False)
+    """What it was chosen from, for its baselines; None for a selection read from a file."""
 
     @cached_property
     def kept_ids(self) -> tuple[str, ...]:
@@ -70,13 +70,13 @@ class Selection:
         Raises:
             UnknownExample: the id is not among the rows.
         """
-        found = self.frame.filter(pl.col("id") == id)
-        if not found.height:
+        rows = self.frame.filter(pl.col("id") == id)
+        if not rows.height:
             raise UnknownExample(f"No example has the id '{id}' in this selection.")
-        return found.row(0, named=True)
+        return rows.row(0, named=True)
 
     def write_sidecar(self, path: str | Path, *, run: dict[str, Any] | None = None) -> None:
-        """Write all rows with rank, value, contributions and reason, as .parquet or .csv; the manifest as JSON beside it.
+        """Write all rows with rank, score, contributions and reason, as .parquet or .csv; the manifest as JSON beside it.
 
         Raises:
             UsageError: another suffix.
@@ -93,15 +93,45 @@ class Selection:
         """
         frame, manifest = read_frame(path, kind=KIND, noun="a selection's sidecar")
         try:
+            frame, manifest = _of_last_release(frame, manifest)
             if Path(path).suffix == ".csv":
                 frame = frame.with_columns(
-                    pl.col("rank").cast(pl.Int64), pl.col("kept") == "true", pl.col("value", f"^.*{CONTRIBUTION}$").cast(pl.Float64)
+                    pl.col("rank", "line").cast(pl.Int64), pl.col("kept") == "true", pl.col("score", f"^.*{CONTRIBUTION}$").cast(pl.Float64)
                 )
                 frame = frame.with_columns(pl.col("reason", "duplicate_of").replace("", None))
-            frame.select("id", "source", "rank", "value", "kept", "reason", "duplicate_of")
+            frame.select("id", "source", "file", "line", "rank", "score", "kept", "reason", "duplicate_of")
             return cls(manifest["name"], frame, manifest["summary"], manifest)
-        except (KeyError, pl.exceptions.PolarsError) as error:
+        except (KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
             raise ScoresError(f"{path} is not a selection's sidecar: {error}.", fix="Select again.") from error
+
+
+RENAMED: Final = {"not_reached": "below_budget"}
+"""Reasons of the last release → what they are called now."""
+BELOW: Final = ("below_floor:", "below_minimum:")
+"""The beginning of a reason, then and now."""
+
+
+def _of_last_release(frame: pl.DataFrame, manifest: dict[str, Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """A sidecar in today's words; what the last release did not record is null."""
+    if "value" in frame.columns and "score" not in frame.columns:
+        frame = frame.rename({"value": "score"})
+        frame = frame.with_columns(pl.col("reason").replace(RENAMED).str.replace(f"^{BELOW[0]}", BELOW[1]))
+    if "file" not in frame.columns:
+        known = frame.columns
+        frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias("file"), pl.lit(None, dtype=pl.Int64).alias("line"))
+        frame = frame.select(*known[: known.index("source") + 1], "file", "line", *known[known.index("source") + 1 :])
+    if "value" not in manifest:
+        return frame, manifest
+    summary = {{"floors": "minima", "rule_value": "rule_score"}.get(key, key): entry for key, entry in manifest["summary"].items()}
+    dropped = summary.get("dropped") or {}
+    summary["dropped"] = {_renamed(reason): count for reason, count in dropped.items()}
+    settings = {{"floors": "minima"}.get(key, key): entry for key, entry in (manifest.get("settings") or {}).items()}
+    plain = {("score" if key == "value" else key): entry for key, entry in manifest.items()}
+    return frame, {**plain, "summary": summary, "settings": settings}
+
+
+def _renamed(reason: str) -> str:
+    return BELOW[1] + reason.removeprefix(BELOW[0]) if reason.startswith(BELOW[0]) else RENAMED.get(reason, reason)
 
 
 __all__ = ["Selection"]

@@ -22,7 +22,9 @@ from instructsel.errors import ScoresError, UsageError
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import PoolSpec, Reading, rows_digest
 from instructsel.scores.table import ScoreTable
+from instructsel.selection.candidates import Candidates
 from instructsel.selection.selection import Selection
+from instructsel.selection.settings import SelectionSettings
 from instructsel.tables import release
 
 KIND: Final = "selection-set"
@@ -201,6 +203,35 @@ class SelectionSet:
             )
         return pool
 
+    def settings(self) -> SelectionSettings:
+        """The settings of the selection, as its sidecar records them.
+
+        Raises:
+            ScoresError: the sidecar is gone, damaged, or records none.
+        """
+        plain = Selection.read(self.selection.sidecar).manifest.get("settings") or {}
+        try:
+            return SelectionSettings.from_dict(plain)
+        except (KeyError, TypeError, UsageError) as error:
+            raise ScoresError(f"{self.selection.sidecar} does not record the settings of its selection: {error}.", fix=AGAIN) from error
+
+    def candidates(self, pool: Pool | None = None) -> Candidates:
+        """The rows that were eligible for the selection and its baselines, without their scores: for `random_subset`.
+
+        Args:
+            pool: that they were chosen from, where it has been read already.
+
+        Raises:
+            UsageError: the pool is gone, or another one.
+            ScoresError: the sidecar is gone or damaged.
+            ModelUnavailable: the tokenizer of a budget of Tokens is not to be had.
+        """
+        frame = Selection.read(self.selection.sidecar).frame
+        pool = pool if pool is not None else self.pool()
+        if pool.ids != frame["id"].to_list():
+            raise UsageError(f"{self.selection.file.name} was not selected from this pool.", fix="Name the pool's files with --pool.")
+        return Candidates.recorded(pool, self.settings(), frame)
+
     def as_dict(self) -> dict[str, Any]:
         """What does not differ between two equal runs."""
         return {
@@ -256,9 +287,10 @@ class SelectionSet:
             UsageError: a selection read from a file, or an ending that is not the format's.
             EnvironmentFault: the folder is missing or not writable, or the disk is full.
         """
-        if selection.setting is None:
+        candidates = selection.candidates
+        if candidates is None:
             raise UsageError("Only a selection that was just made can be written with its baselines.", fix=AGAIN)
-        pool, place, times = selection.setting.pool, Path(target), dict(seconds or {})
+        pool, place, times = candidates.pool, Path(target), dict(seconds or {})
         manifest = manifest_of(place)
         table = Path(scores) if scores is not None else None
         subsets: list[Subset] = []

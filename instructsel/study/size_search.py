@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -21,8 +21,8 @@ from instructsel.experiments import execute
 from instructsel.experiments.store import RecordStore, as_json
 from instructsel.extras import require
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
-from instructsel.selection.budget import Count
-from instructsel.selection.candidates import NEAR, Setting
+from instructsel.selection.candidates import ScoredCandidates
+from instructsel.selection.choose import NEAR, fill_distinct
 from instructsel.selection.selection import Selection
 from instructsel.tables import release
 
@@ -59,7 +59,7 @@ def search_size(
 ) -> SizeCurve:
     """Fine-tune on the best n rows of a selection's ranking, for several n, and compare the losses.
 
-    The best n are what `select` keeps with a budget of n: same ranking, duplicates, quotas and floors. Sizes are compared by the
+    The best n are what `select` keeps with a budget of n: same ranking, duplicates, quotas and minima. Sizes are compared by the
     search set alone; the report set says how good the chosen one is, and the two may not share an item. Every size is trained with
     every seed, and a checkpoint is removed when it is graded.
 
@@ -99,7 +99,7 @@ def search_size(
         if sizes is not None:
             raise UsageError("BlendSearch finds its sizes itself.", fix="Give least and most, or the method grid.")
     grid, least, most = _range(ranked, sizes, least, most)
-    pool_items = frozenset(ranked.setting.ids)
+    pool_items = frozenset(ranked.candidates.ids)
     _check_graders(grader, report, pool_items)
     # Before anything is trained: what is needed at the end must not be missing then.
     if len(seeds) > 1:
@@ -146,13 +146,13 @@ class _Ranked:
     """The rows of a selection that were neither removed nor repeat a better one, best first."""
 
     name: str
-    setting: Setting
+    candidates: ScoredCandidates
     positions: list[int]
     """In the pool."""
 
     @classmethod
     def of(cls, selection: Selection) -> _Ranked:
-        if selection.setting is None:
+        if selection.candidates is None:
             raise UsageError(
                 "Sizes are tried on a selection as it is made; this one was read from a file.",
                 fix="Select again, and search in the same run.",
@@ -163,13 +163,13 @@ class _Ranked:
             .filter(pl.col("rank").is_not_null() & pl.col("reason").ne_missing(NEAR))
             .sort("rank", maintain_order=True)
         )
-        return cls(selection.name, selection.setting, deduplicated["position"].to_list())
+        return cls(selection.name, selection.candidates, deduplicated["position"].to_list())
 
     def ids(self, n: int) -> tuple[str, ...]:
         """Of the best n under the quotas, best first: what `select` keeps with a budget of n."""
         # Its own filling, so that it cannot come to differ.
-        kept, _, _, _ = replace(self.setting, budget=Count(n))._fill(self.positions)
-        return tuple(self.setting.ids[position] for position in kept)
+        kept, _, _ = fill_distinct(self.candidates.with_budget(n), self.positions)
+        return tuple(self.candidates.ids[position] for position in kept)
 
     @cached_property
     def available(self) -> int:
@@ -178,7 +178,7 @@ class _Ranked:
 
     def part(self, ids: Sequence[str]) -> Pool:
         """These rows as a pool."""
-        return self.setting.pool.take(ids)
+        return self.candidates.pool.take(ids)
 
 
 def _range(ranked: _Ranked, sizes: Sequence[int] | None, least: int, most: int | None) -> tuple[tuple[int, ...], int, int]:
@@ -255,14 +255,14 @@ def _first(names: Sequence[str]) -> str:
 
 def _configuration(ranked: _Ranked, trainer: Trainer, grader: Grader, report: Grader) -> dict[str, Any]:
     """What every fine-tune of the search depends on besides its size and seed."""
-    setting = ranked.setting
+    candidates = ranked.candidates
     configuration: dict[str, Any] = as_json(
         {
-            "pool": {"fingerprint": setting.pool.fingerprint},
+            "pool": {"fingerprint": candidates.pool.fingerprint},
             "selection": {
                 "name": ranked.name,
-                "ranking": fingerprint([setting.ids[position] for position in ranked.positions]),
-                "quotas": dict(sorted(setting.quotas.items())),
+                "ranking": fingerprint([candidates.ids[position] for position in ranked.positions]),
+                "quotas": candidates.settings.as_dict()["quotas"],
             },
             "trainer": dict(trainer.fingerprint),
             "grader": {"name": grader.name, **grader.fingerprint},

@@ -153,7 +153,7 @@ def test_the_main_job_gives_original_lines_and_a_whole_account(run_alone: Run, p
     sidecar = pl.read_parquet(tmp_path / "chosen.selection.parquet")
     assert sidecar.height == 60 and sidecar["kept"].sum() == 20
     assert sidecar.filter("kept")["reason"].null_count() == 20 and sidecar.filter(~pl.col("kept"))["reason"].null_count() == 0
-    whole = (1.0694 + sidecar["len_contribution"] + sidecar["knn_6_contribution"] - sidecar["value"]).abs()
+    whole = (1.0694 + sidecar["len_contribution"] + sidecar["knn_6_contribution"] - sidecar["score"]).abs()
     assert whole.drop_nulls().max() < 1e-12
     summary = json.loads(done.stdout)
     assert summary["selection"]["kept"] == 20 and summary["selection"]["read"] == 60
@@ -162,7 +162,7 @@ def test_the_main_job_gives_original_lines_and_a_whole_account(run_alone: Run, p
     for name in names:
         assert len((tmp_path / f"chosen.{name}.jsonl").read_bytes().splitlines()) == 20
     longest = pl.read_parquet(tmp_path / "chosen.longest.selection.parquet")
-    assert longest.filter("kept")["value"].max() <= longest.filter(pl.col("reason") == "not_reached")["value"].min()
+    assert longest.filter("kept")["score"].max() <= longest.filter(pl.col("reason") == "below_budget")["score"].min()
 
 
 def test_two_runs_give_the_same_bytes_and_shuffled_rows_differ_in_their_lines_only(
@@ -236,7 +236,7 @@ def test_a_floor_under_plausibility_keeps_out_what_looks_least_like_an_answer(ru
     path.write_text("".join(json.dumps(row) + "\n" for row in [*good, *bad]))
     assert run("score", path, "--indicators", "len,plausibility").returncode == 0
     done = run("select", "--rule", "longest", "--floor", "plausibility=6%", "--n", "18", "--keep-near-duplicates", "-o", "chosen.jsonl")
-    assert done.returncode == 0 and "below_floor:plausibility 1" in done.stderr and "floor: 1 rows" in done.stderr
+    assert done.returncode == 0 and "below_minimum:plausibility 1" in done.stderr and "minimum: 1 rows" in done.stderr
     kept = [json.loads(line) for line in (tmp_path / "chosen.jsonl").read_text().splitlines()]
     assert bad[0] not in kept and len(kept) == 17
     fails(run("select", "--rule", "longest", "--floor", "mtld=6%", "--n", "3"), 2, "asks for mtld", "--indicators len,plausibility,mtld")

@@ -44,7 +44,7 @@ def check(found: dict[str, Any]) -> None:
     # The floor drops a tenth whatever they are, so chance would find a tenth; most of these defects lie below it.
     assert sum(defects[kind]["found"] for kind in kinds) / sum(defects[kind]["planted"] for kind in kinds) > 0.3
     assert all(0 <= defects[kind]["recall"] <= 1 for kind in kinds)
-    assert found["summary"]["floors"]["plausibility"]["asked"] == "10%"
+    assert found["summary"]["minima"]["plausibility"]["asked"] == "10%"
     for counts in defects.values():
         assert counts["dropped"] + counts["out_by_rank"] + counts["selected"] == counts["planted"]
     assert found["summary"]["read"] == sum(counts["planted"] for counts in defects.values()) + _originals(defects)

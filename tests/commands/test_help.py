@@ -17,7 +17,7 @@ from instructsel.commands._lazy import command_of
 from instructsel.indicators import registry as indicators
 from instructsel.pool.formats import _registry as formats
 from instructsel.rules import catalog
-from instructsel.selection.baselines import NAMES
+from instructsel.selection.baselines.registry import names
 from tests.commands.test_commands import VERBS
 
 LINES = {name: line for commands in SECTIONS.values() for name, line in commands.items()}
@@ -95,7 +95,7 @@ def test_completed_values_are_those_that_there_are() -> None:
     assert set(_completion.INDICATORS) == set(indicators.symbols())
     assert set(_completion.FORMATS) == {"auto", *formats.classes()}
     assert set(_completion.rules("")) == set(catalog.names())
-    assert set(_completion.BASELINES) == set(NAMES)
+    assert set(_completion.BASELINES) == set(names())
 
 
 def test_options_stand_under_their_headings_and_the_common_ones_last() -> None:

@@ -41,11 +41,11 @@ def selection(
     rule = rule or RULE
     one, other = -0.5 * np.array(length, float), 2.0 * np.array(reward, float)
     value = 1 + one + other
-    why = [None if at in kept else (reasons or {}).get(at, "not_reached") for at in range(n)]
+    why = [None if at in kept else (reasons or {}).get(at, "below_budget") for at in range(n)]
     out = [
         at
         for at, reason in enumerate(why)
-        if reason is not None and reason.partition(":")[0] in ("unscored", "exact_duplicate", "below_floor")
+        if reason is not None and reason.partition(":")[0] in ("unscored", "exact_duplicate", "below_minimum")
     ]
     rank: list[int | None] = [None] * n
     for place, at in enumerate([at for at in np.argsort(value, kind="stable").tolist() if at not in out], start=1):
@@ -60,7 +60,7 @@ def selection(
             "id": list(ids or [f"{at:032x}" for at in range(n)]),
             "source": list(source or ["pool"] * n),
             "rank": pl.Series(rank, dtype=pl.Int64),
-            "value": column(value),
+            "score": column(value),
             f"{terms[0]}_contribution": column(one),
             f"{terms[1]}_contribution": column(other),
             "kept": [at in kept for at in range(n)],
@@ -74,7 +74,7 @@ def selection(
         "schema_version": 1,
         "instructsel": "0.1.0",
         "name": name,
-        "value": "expected ln L",
+        "score": "expected ln L",
         "rule": dict(rule),
         "form": rule["title"],
         "pool": {"fingerprint": "f" * 32, "examples": n},
@@ -188,7 +188,7 @@ def everything() -> list[Any]:
         "variance_shares_kept": {"len": 1.25, "rew": -0.25},
         "means": {"len": {"ranked": 50.0, "kept": 75.0}, "rew": {"ranked": 2.0, "kept": 1.0}},
         "extrapolation": {"len": {"fitted": [10.0, 60.0], "ranked": 0.5, "kept": 0.875, "mean_of_kept_is_outside": True}},
-        "rule_value": {"mean of the per-row values over the pool": -3.5},
+        "rule_score": {"mean of the per-row values over the pool": -3.5},
     }
     chosen = selection(length, reward, range(20, 40), source=source, reasons=reasons, rule={**RULE, "fit": fit}, summary=summary)
     other = selection(length, reward, range(30, 50), source=source, name="random-seed0", summary={"seed": 0})

@@ -542,10 +542,10 @@ def big(n: int, *, sources: int = 500, name: str = "") -> list[Any]:
     rank[np.argsort(value, kind="stable")] = np.arange(1, n + 1)
     one = selection([1, 2], [0, 0], [0])
     why = pl.Series(
-        [None if at in kept else f"unscored:x:{at % 300}" if at % 7 == 0 else "not_reached" for at in range(n)], dtype=pl.String
+        [None if at in kept else f"unscored:x:{at % 300}" if at % 7 == 0 else "below_budget" for at in range(n)], dtype=pl.String
     )
     frame = pl.DataFrame(
-        {"id": ids, "source": source, "rank": rank, "value": value, "len_contribution": -0.5 * length, "rew_contribution": 2 * reward}
+        {"id": ids, "source": source, "rank": rank, "score": value, "len_contribution": -0.5 * length, "rew_contribution": 2 * reward}
     ).with_columns(kept=pl.Series([at in kept for at in range(n)]), reason=why, duplicate_of=pl.lit(None, dtype=pl.String))
     chosen = replace(one, frame=frame, summary={**one.summary, "read": n, "kept": len(kept)})
     random_one = replace(chosen, name="random-seed0", frame=frame.with_columns(kept=pl.Series([at % 10 == 1 for at in range(n)])))

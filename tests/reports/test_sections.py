@@ -51,7 +51,7 @@ def facts(name: str, *results: Any, **settings: Any) -> dict[str, Any]:
 def test_the_numbers_of_the_funnel_add_up_from_the_rows_read_to_the_rows_kept() -> None:
     reasons = {
         4: "unscored:rew:empty_response",
-        5: "below_floor:len",
+        5: "below_minimum:len",
         6: "exact_duplicate",
         7: "near_duplicate",
         8: "quota",
@@ -76,7 +76,7 @@ def test_the_numbers_of_the_funnel_add_up_from_the_rows_read_to_the_rows_kept() 
         assert after["left_out"] is None or after["rows"] == before["rows"] - after["left_out"]
     left = table("reasons", chosen, scored)
     assert sum(row["rows"] for row in left) == sum(row["left_out"] or 0 for row in rows)
-    assert {"reason": "not_reached", "stage": "kept", "rows": 3} in left
+    assert {"reason": "below_budget", "stage": "kept", "rows": 3} in left
     assert "13 rows are 12 examples" in text("funnel", chosen, scored)
 
 
@@ -194,7 +194,7 @@ def test_a_partial_correlation_is_that_of_the_residuals() -> None:
     reward = 0.3 * length + random.normal(0, 1, 50)
     chosen = selection(length.tolist(), reward.tolist(), range(10))
     scored = scores(chosen, {"len": length.tolist(), "rew": reward.tolist()})
-    value = chosen.frame["value"].to_numpy()
+    value = chosen.frame["score"].to_numpy()
     design = np.column_stack([np.ones(50), length])
     left = [each - design @ np.linalg.lstsq(design, each, rcond=None)[0] for each in (reward, value)]
     (row,) = table("partial", chosen, scored)
@@ -253,7 +253,7 @@ def test_the_best_and_the_worst_rows_are_those_at_the_ends_of_the_ranking() -> N
     top, bottom = table("top", chosen), table("bottom", chosen)
     assert [row["rank"] for row in top] == list(range(1, 101)) and [row["rank"] for row in bottom] == list(range(150, 250))
     assert top[0]["id"] == f"{249:032x}" and top[0]["kept"] is True and top[0]["len_contribution"] == -124.5
-    assert bottom[-1]["id"] == f"{1:032x}" and bottom[-1]["reason"] == "not_reached"
+    assert bottom[-1]["id"] == f"{1:032x}" and bottom[-1]["reason"] == "below_budget"
     few = selection([1, 2, 3], [0.0] * 3, [0])
     assert len(table("top", few)) == 3 and not [part for part in parts(few) if part["name"] == "bottom"]
 

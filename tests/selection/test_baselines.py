@@ -13,11 +13,12 @@ import pytest
 
 from instructsel.errors import ModelUnavailable, UsageError
 from instructsel.rules.catalog import load
-from instructsel.selection.baselines import baselines, draw
+from instructsel.selection.baselines.random_subset import random_numbers
+from instructsel.selection.baselines.registry import baselines
 from instructsel.selection.budget import Tokens
-from instructsel.selection.candidates import INSIDE
 from instructsel.selection.choose import select
 from instructsel.selection.selection import Selection
+from instructsel.selection.summary import INSIDE
 
 EQ4 = load("eq4")
 LESS = load("eq4-without-reward")
@@ -53,9 +54,9 @@ def test_a_baseline_is_made_per_seed_and_named_so(varied: Scored) -> None:
 
 def test_a_random_draw_depends_on_seed_and_id_alone() -> None:
     ids = [f"{i:032x}" for i in range(1000)]
-    whole = draw(ids, 0)
-    assert draw(ids[500:], 0).tolist() == whole[500:].tolist()
-    assert (draw(ids, 1) != whole).all()
+    whole = random_numbers(ids, 0)
+    assert random_numbers(ids[500:], 0).tolist() == whole[500:].tolist()
+    assert (random_numbers(ids, 1) != whole).all()
     assert ((whole >= 0) & (whole < 1)).all()
     # 1,000 uniform numbers: mean 0.5 ± 4 standard errors of 0.0091.
     assert abs(whole.mean() - 0.5) < 0.037
@@ -92,7 +93,7 @@ def test_baselines_see_the_rows_the_rule_sees(make: Make) -> None:
         assert (dropped["exact_duplicate"], dropped["near_duplicate"], dropped["unscored:rew:not_finite"], dropped["quota"]) == (1, 1, 1, 6)
         assert len(made) == 35
         assert made.summary["inside"]["knn_6"]["mean"] > 0
-        assert made.summary["rule_value"][INSIDE] is not None
+        assert made.summary["rule_score"][INSIDE] is not None
         assert made.manifest["settings"] == chosen.manifest["settings"]
     # The rule keeps the lowest mean value of all; it is what it sorts by.
     values = [made.summary["means"]["len"]["kept"] for made in baselines(chosen, ["longest"])]
@@ -131,9 +132,9 @@ def test_a_bin_that_has_too_few_rows_is_filled_from_the_nearest_and_reported(mak
     starved = select(scored.pool, scored.table, load("longest"), budget=40)
     assert starved.summary["composition"]["long"]["kept"] == 30
     # The same selection under a quota of 5 long rows: 25 of the 30 wanted must come from the short ones.
-    setting = select(scored.pool, scored.table, load("longest"), budget=40, quotas={"long": 5}).setting
-    assert setting is not None
-    narrowed = Selection(starved.name, starved.frame, starved.summary, starved.manifest, setting)
+    candidates = select(scored.pool, scored.table, load("longest"), budget=40, quotas={"long": 5}).candidates
+    assert candidates is not None
+    narrowed = Selection(starved.name, starved.frame, starved.summary, starved.manifest, candidates)
     matched = baselines(narrowed, ["length-matched"], seeds=[0])[0]
     told = matched.summary["length_matching"]
     assert told["filled_from_nearest_bin"] == 20

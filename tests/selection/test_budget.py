@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from instructsel.errors import UsageError
-from instructsel.selection.budget import Count, Fraction, Tokens, as_budget, cap_of, check_quotas, parse, parse_quotas
+from instructsel.selection.budget import Count, Fraction, Tokens, as_budget, as_quotas, cap_of, check_quotas, parse, parse_quotas
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_a_command_line_gives_exactly_one_budget() -> None:
 
 
 def test_quotas_are_numbers_or_shares() -> None:
-    assert parse_quotas(["a=500", "b=0.3", "c=d=1"]) == {"a": 500, "b": 0.3, "c=d": 1}
+    assert parse_quotas(["a=500", "b=0.3", "c=d=1"]) == as_quotas({"a": 500, "b": 0.3, "c=d": 1})
     assert (cap_of(500, 1000), cap_of(0.29, 100), cap_of(1.0, 10)) == (500, 29, 10)
-    for entry in ("a", "=5", "a=", "a=x", "a=-1", "a=1.5", "a=nan", "a=inf"):
+    for entry in ("a", "=5", "a=", "a=x", "a=-1", "a=1.5", "a=nan", "a=inf", "a=..", "a=5..2"):
         with pytest.raises(UsageError, match="quota"):
             parse_quotas([entry])
     with pytest.raises(UsageError, match="two quotas"):
@@ -54,4 +54,4 @@ def test_quotas_are_numbers_or_shares() -> None:
 
 def test_a_quota_for_a_source_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match="Did you mean 'dolly'"):
-        check_quotas({"doly": 5}, ["dolly", "alpaca"])
+        check_quotas(as_quotas({"doly": 5}), ["dolly", "alpaca"], 10)

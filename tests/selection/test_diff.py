@@ -72,7 +72,7 @@ def test_two_rules_are_compared_over_one_table() -> None:
 
 
 def test_rows_of_a_baseline_without_terms_name_the_other_sides_term(varied: Scored) -> None:
-    from instructsel.selection.baselines import baselines
+    from instructsel.selection.baselines.registry import baselines
 
     chosen = select(varied.pool, varied.table, EQ4, budget=30)
     found = diff(chosen, baselines(chosen, ["random"], seeds=[0])[0])

@@ -15,9 +15,9 @@ from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.pool import Pool
 from instructsel.rules.catalog import load
 from instructsel.scores.table import ScoreTable
-from instructsel.selection.baselines import baselines
+from instructsel.selection.baselines.rds_plus import round_robin
+from instructsel.selection.baselines.registry import baselines
 from instructsel.selection.choose import select
-from instructsel.selection.retrieval import round_robin
 from instructsel.selection.selection import Selection
 
 CORNERS = {"north": (0.0, 1.0), "east": (1.0, 0.0), "between": (0.8, 0.6)}
@@ -65,7 +65,7 @@ def test_the_baseline_keeps_the_rows_nearest_to_the_target_set(tmp_path: Path) -
     (found,) = baselines(chosen(pool, 2), ["rds+"], target=target, encoder=Directions())
     kept = {next(example for example in pool.examples() if example.id == name).response for name in found.kept_ids}
     assert found.name == "rds+" and kept == {"east it is then", "somewhere between the two"}
-    assert found.summary["dropped"] == {"not_reached": 1, "unscored:rds+:no_tokens": 1}
+    assert found.summary["dropped"] == {"below_budget": 1, "unscored:rds+:no_tokens": 1}
     assert found.summary["retrieval"]["targets"] == 1
 
 

@@ -27,9 +27,9 @@ from instructsel.pool.pool import Pool
 from instructsel.rules.catalog import load
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.budget import Count, Fraction, Tokens
-from instructsel.selection.candidates import INSIDE, OVER_THE_POOL
 from instructsel.selection.choose import select
 from instructsel.selection.selection import Selection
+from instructsel.selection.summary import INSIDE, OVER_THE_POOL
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 Make = Callable[..., Any]
@@ -67,12 +67,12 @@ def test_the_kept_rows_are_those_with_the_lowest_values(varied: Scored) -> None:
         expected[name] = 1.0694 - 0.1498 * rew + 8.257e-5 * length - 0.9350 * knn
     ranked = sorted(expected, key=lambda name: (expected[name], name))
     assert list(chosen.kept_ids) == ranked[:50]
-    assert dict(zip(chosen.frame["id"], chosen.frame["value"], strict=True)) == pytest.approx(expected, abs=1e-12)
+    assert dict(zip(chosen.frame["id"], chosen.frame["score"], strict=True)) == pytest.approx(expected, abs=1e-12)
     assert chosen.frame.filter(pl.col("rank") == 1)["id"].item() == ranked[0]
-    assert reasons(chosen) == {None: 50, "not_reached": 150}
+    assert reasons(chosen) == {None: 50, "below_budget": 150}
     assert chosen.frame["id"].to_list() == varied.pool.ids
     parts = sum(chosen.frame[f"{symbol}_contribution"] for symbol in EQ4.indicators) + 1.0694
-    assert parts.to_list() == pytest.approx(chosen.frame["value"].to_list(), abs=1e-12)
+    assert parts.to_list() == pytest.approx(chosen.frame["score"].to_list(), abs=1e-12)
 
 
 def test_ties_go_by_id(make: Make) -> None:
@@ -97,11 +97,11 @@ def test_every_row_is_kept_or_has_a_reason(make: Make) -> None:
     assert chosen.summary["kept"] + sum(chosen.summary["dropped"].values()) == chosen.summary["read"]
     twin = chosen.frame.filter(pl.col("reason") == "exact_duplicate")
     assert twin["id"].item() == twin["duplicate_of"].item() + ".1"
-    assert twin["rank"].to_list() == twin["value"].to_list() == [None]
+    assert twin["rank"].to_list() == twin["score"].to_list() == [None]
     near = chosen.frame.filter(pl.col("reason") == "near_duplicate")
     better = chosen.explain(near["duplicate_of"].item())
     assert better["rank"] < near["rank"].item()
-    assert better["value"] <= near["value"].item()
+    assert better["score"] <= near["score"].item()
     assert chosen.summary["composition"]["two"]["kept"] <= 3
 
 
@@ -163,11 +163,11 @@ def test_both_predictions_for_the_subset_are_given_and_told_apart(varied: Scored
     inside = varied.neighbors(kept, 6)
     over_the_pool = 1.0694 + 8.257e-5 * length - 0.9350 * varied.table.values("knn_6")[0][kept]
     assert chosen.summary["inside"]["knn_6"] == {"mean": pytest.approx(inside.mean()), "reason": None}
-    assert chosen.summary["rule_value"] == {
+    assert chosen.summary["rule_score"] == {
         OVER_THE_POOL: pytest.approx(over_the_pool.mean()),
         INSIDE: pytest.approx((1.0694 + 8.257e-5 * length - 0.9350 * inside).mean()),
     }
-    assert chosen.summary["rule_value"][INSIDE] < chosen.summary["rule_value"][OVER_THE_POOL]
+    assert chosen.summary["rule_score"][INSIDE] < chosen.summary["rule_score"][OVER_THE_POOL]
     assert chosen.summary["means"]["len"] == {
         "ranked": pytest.approx(varied.table.values("len")[0].mean()),
         "kept": pytest.approx(length.mean()),
@@ -178,8 +178,8 @@ def test_both_predictions_for_the_subset_are_given_and_told_apart(varied: Scored
 def test_below_seven_rows_there_is_no_sixth_neighbor_inside_the_subset(varied: Scored) -> None:
     few = select(varied.pool, varied.table, LESS, budget=6, neighbors=varied.neighbors)
     assert few.summary["inside"]["knn_6"] == {"mean": None, "reason": "needs at least 7 examples"}
-    assert few.summary["rule_value"][INSIDE] is None
-    assert few.summary["rule_value"][OVER_THE_POOL] is not None
+    assert few.summary["rule_score"][INSIDE] is None
+    assert few.summary["rule_score"][OVER_THE_POOL] is not None
     assert select(varied.pool, varied.table, LESS, budget=7, neighbors=varied.neighbors).summary["inside"]["knn_6"]["mean"] > 0
     assert select(varied.pool, varied.table, LESS, budget=7).summary["inside"]["knn_6"]["reason"] == "no neighbor search was given"
 
@@ -212,7 +212,7 @@ def test_tokens_are_filled_in_rank_order_and_rows_that_do_not_fit_are_skipped(ma
     assert (chosen.unused_tokens, chosen.summary["used"], chosen.shortfall) == (2, 65, 0)
     exact = select(scored.pool, scored.table, LONGEST, budget=Tokens(60, "words"), token_counter=scored.words)
     told = by_question(exact, scored)
-    assert [told[name]["reason"] for name in "abcde"] == [None, "over_budget", "over_budget", None, "not_reached"]
+    assert [told[name]["reason"] for name in "abcde"] == [None, "over_budget", "over_budget", None, "below_budget"]
     assert exact.unused_tokens == 0
     everything = select(scored.pool, scored.table, LONGEST, budget=Tokens(1000, "words"), token_counter=scored.words)
     assert (len(everything), everything.unused_tokens, everything.shortfall) == (5, 863, 863)
@@ -275,7 +275,7 @@ def test_a_null_is_never_ranked(make: Make) -> None:
     scored = make({"pool": rows(100)}, nulls={"rew": {"question 3": "not_finite"}})
     chosen = select(scored.pool, scored.table, EQ4, budget=100, neighbors=scored.neighbors)
     row = by_question(chosen, scored)["question 3"]
-    assert (row["rank"], row["value"], row["rew_contribution"], row["kept"], row["reason"]) == (
+    assert (row["rank"], row["score"], row["rew_contribution"], row["kept"], row["reason"]) == (
         None,
         None,
         None,
@@ -336,7 +336,7 @@ def test_clipping_is_off_by_default_and_written_down_when_on(varied: Scored) -> 
     limits = clipped.manifest["settings"]["clip"]
     columns = {"rew": varied.table.values("rew")[0][kept], "len": varied.table.values("len")[0][kept], "knn_6": varied.neighbors(kept, 6)}
     inside = 1.0694 + sum(term.weight * np.clip(columns[term.indicator], *limits[term.indicator]) for term in EQ4.terms)
-    assert clipped.summary["rule_value"][INSIDE] == pytest.approx(inside.mean())
+    assert clipped.summary["rule_score"][INSIDE] == pytest.approx(inside.mean())
 
 
 def test_the_order_of_files_and_rows_makes_no_difference(make: Make, tmp_path: Path) -> None:
@@ -348,8 +348,12 @@ def test_the_order_of_files_and_rows_makes_no_difference(make: Make, tmp_path: P
         scored = make({"pool": shuffled})
         chosen = select(scored.pool, scored.table, EQ4, budget=30, neighbors=scored.neighbors)
         chosen.write_sidecar(tmp_path / f"{seed}.parquet", run={"seed": seed})
-        sidecars.append((tmp_path / f"{seed}.parquet").read_bytes())
-    assert sidecars[0] == sidecars[1] == sidecars[2]
+        sidecars.append(Selection.read(tmp_path / f"{seed}.parquet"))
+        places = [scored.pool.locate(position) for position in range(len(scored.pool))]
+        assert sidecars[-1].frame["line"].to_list() == [lines[0] for _, lines in places]
+    # Lines are where a row stands, and nothing else depends on it.
+    assert sidecars[0].manifest == sidecars[1].manifest == sidecars[2].manifest
+    assert all(sidecar.frame.drop("line").equals(sidecars[0].frame.drop("line")) for sidecar in sidecars)
 
 
 @pytest.mark.parametrize("name", ["s.parquet", "s.csv"])

@@ -15,7 +15,7 @@ from instructsel.pool.pool import Pool
 from instructsel.pool.spec import rows_digest
 from instructsel.rules.catalog import load
 from instructsel.scores.table import ScoreTable
-from instructsel.selection.baselines import baselines
+from instructsel.selection.baselines.registry import baselines
 from instructsel.selection.choose import select
 from instructsel.selection.files import find_pool
 from instructsel.selection.selection_set import SelectionSet

@@ -19,7 +19,7 @@ from instructsel.errors import EnvironmentFault, MissingExtra, StudyError, Train
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint, Grades
 from instructsel.rules.catalog import load
-from instructsel.selection.baselines import baselines
+from instructsel.selection.baselines.registry import baselines
 from instructsel.selection.choose import select
 from instructsel.selection.selection import Selection
 from instructsel.study import size_search as module

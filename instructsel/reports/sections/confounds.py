@@ -14,7 +14,7 @@ from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts
 from instructsel.reports.results import Given, finite, sources
 from instructsel.reports.sections.columns import BARS, SOURCES, _column, _kept
 from instructsel.reports.sections.distributions import _values
-from instructsel.selection.baselines import RANDOM
+from instructsel.selection.baselines.base import RANDOM
 from instructsel.selection.selection import CONTRIBUTION
 from instructsel.stats.correlation import Floats, Mask, mean_of, partial, pearson, ranks, total_of
 
@@ -24,7 +24,7 @@ def _confounds(given: Given) -> Section | None:
     if given.selection is None:
         return None
     selection = given.selection
-    value, ranked = _column(selection.frame["value"])
+    value, ranked = _column(selection.frame["score"])
     said, parts = [], []
     length = _length(given)
     if length is None:

@@ -9,7 +9,7 @@ from instructsel.reports.measures import average_of, binned, edges_of, median_of
 from instructsel.reports.parts import Chart, Column, Part, Section, Table
 from instructsel.reports.results import Given
 from instructsel.reports.sections.columns import CHARTS, _column, _contributions, _kept, _unit
-from instructsel.selection.baselines import RANDOM
+from instructsel.selection.baselines.base import RANDOM
 from instructsel.selection.selection import CONTRIBUTION
 from instructsel.stats.correlation import Floats, Mask, mean_of
 
@@ -102,7 +102,7 @@ def _distributions(given: Given) -> Section | None:
 def _values(given: Given) -> Iterator[tuple[str, str, Floats, Mask]]:
     """Name, unit, values and where there is one: the rule's value, then the indicators; a column at a time."""
     if given.selection is not None:
-        yield ("value", "", *_column(given.selection.frame["value"]))
+        yield ("value", "", *_column(given.selection.frame["score"]))
     if given.table is not None:
         described = given.table.manifest.get("indicators") or {}
         for symbol in given.table.symbols:

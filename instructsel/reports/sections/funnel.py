@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from instructsel.reports.parts import Chart, Column, Part, Section, Table, shortened
 from instructsel.reports.results import Given
 from instructsel.reports.sections.columns import REASONS, _any_null, _kept
-from instructsel.selection.candidates import EXACT, NEAR
+from instructsel.selection.candidates import EXACT
+from instructsel.selection.choose import NEAR
 
 
 def _funnel(given: Given) -> Section | None:
@@ -74,6 +75,6 @@ def _grouped(reasons: Iterable[tuple[str, int]]) -> dict[str, dict[str, int]]:
     stages: dict[str, dict[str, int]] = {stage: {} for stage in ("usable", "deduplicated", "ranked", "distinct", "kept")}
     for reason, count in reasons:
         first = reason.partition(":")[0]
-        stage = "usable" if first in ("unscored", "below_floor") else {EXACT: "deduplicated", NEAR: "distinct"}.get(first, "kept")
+        stage = "usable" if first in ("unscored", "below_minimum") else {EXACT: "deduplicated", NEAR: "distinct"}.get(first, "kept")
         stages[stage][reason] = count
     return stages

@@ -63,7 +63,7 @@ def _summary(given: Given, made: Sequence[Section]) -> Section:
         summary = given.selection.summary
         said.append(
             f"{_form(given.selection)} keeps {len(given.selection):,} of {summary.get('read', len(given.selection.frame)):,} examples. "
-            f"The value is {given.selection.manifest.get('value', 'of the rule')}; lower is better."
+            f"The score is {given.selection.manifest.get('score', 'of the rule')}; lower is better."
         )
     for plain in given.verifications:
         said += headline(plain)

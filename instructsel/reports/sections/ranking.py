@@ -29,7 +29,7 @@ def _rows(given: Given, count: int, texts: Callable[[Sequence[str]], Mapping[str
         Column("rank", "rank", "count"),
         Column("id", "id", "code"),
         Column("source", "source"),
-        Column("value", "value", "number"),
+        Column("score", "score", "number"),
     )
     columns += tuple(Column(name, f"{name.removesuffix(CONTRIBUTION)} adds", "signed") for name in names)
     columns += (Column("kept", "kept", "any"), Column("reason", "reason"))
@@ -42,7 +42,7 @@ def _rows(given: Given, count: int, texts: Callable[[Sequence[str]], Mapping[str
     for name, caption, rows in (("top", "The best rows", top), ("bottom", "The worst rows that were ranked", bottom)):
         if not len(rows):
             continue
-        found = frame[rows.tolist()].select("rank", "id", "source", "value", *names, "kept", "reason")
+        found = frame[rows.tolist()].select("rank", "id", "source", "score", *names, "kept", "reason")
         cells: list[tuple[Any, ...]] = found.rows()
         heads = columns
         if texts is not None:

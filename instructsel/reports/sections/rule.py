@@ -6,8 +6,8 @@ from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts
 from instructsel.reports.results import Given, finite
 from instructsel.reports.sections.columns import BARS, REASONS, _column, _contributions, _kept, _null_counts, _unit
 from instructsel.reports.sections.study import fit_tables
-from instructsel.selection.candidates import INSIDE, OVER_THE_POOL
 from instructsel.selection.selection import CONTRIBUTION
+from instructsel.selection.summary import INSIDE, OVER_THE_POOL
 from instructsel.stats.correlation import mean_of
 
 
@@ -117,7 +117,7 @@ def _rule(given: Given) -> Section | None:
     parts.append(Table("terms", "Terms of the rule", columns, tuple(rows)))
     said = [rule.get("equation") or "", rule.get("citation") or "", rule.get("note") or ""]
     said.append("A contribution is weight × indicator. Shares of the variance add up to 1; a negative one works against the other terms.")
-    value = summary.get("rule_value") or {}
+    value = summary.get("rule_score") or {}
     facts = [("intercept", finite(rule.get("intercept"))), (f"value of the selection, {OVER_THE_POOL}", finite(value.get(OVER_THE_POOL)))]
     facts.append((f"value of the selection, {INSIDE}", finite(value.get(INSIDE))))
     for symbol, told in (summary.get("inside") or {}).items():

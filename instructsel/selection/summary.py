@@ -1,0 +1,136 @@
+"""What a selection says of itself: counts, shares, means, composition, and the manifest around them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from instructsel.artifact import SCHEMA_VERSION
+from instructsel.rules.collinearity import collinearity
+from instructsel.rules.linear import Floats, Mask
+from instructsel.selection.budget import Tokens
+from instructsel.selection.candidates import NEIGHBOR, Positions, Ranking, ScoredCandidates, checked_distances, mean
+from instructsel.selection.selection import KIND
+from instructsel.tables import release
+
+OVER_THE_POOL: Final = "mean of the per-row values over the pool"
+INSIDE: Final = "with knn_i recomputed inside the subset"
+
+
+def summarize(candidates: ScoredCandidates, ranking: Ranking, frame: pl.DataFrame, used: int, *, short: int) -> dict[str, Any]:
+    """Counts by reason, shares of variance, means, predictions and composition of a selection, as plain data.
+
+    Args:
+        candidates: what was chosen from.
+        ranking: what chose.
+        frame: all rows of the pool, as `Selection.frame`.
+        used: of the budget, in its unit.
+        short: what is missing to the budget because no more rows were left.
+    """
+    kept = np.flatnonzero(frame["kept"].to_numpy()).astype(np.int64)
+    dropped = Counter(reason for reason in frame["reason"].to_list() if reason is not None)
+    if frame.height != len(kept) + dropped.total():
+        raise AssertionError(f"{frame.height} rows read, but {len(kept)} kept + {dropped.total()} dropped.")
+    inside = np.searchsorted(candidates.eligible, kept)
+    score, score_inside, knn = _inside(candidates, kept, inside)
+    columns, rule, tokens = candidates.columns, candidates.rule, isinstance(candidates.budget, Tokens)
+    return {
+        "name": ranking.name,
+        "read": frame.height,
+        "kept": len(kept),
+        "dropped": dict(sorted(dropped.items())),
+        "ranked": frame.height - len(candidates.dropped) - len(ranking.unscored),
+        "budget": candidates.budget.as_dict(),
+        "used": used,
+        "shortfall": short,
+        "shortfall_reason": None if not short else "quota" if dropped["quota"] else "no_rows_left",
+        "unused_tokens": candidates.limit - used if tokens else None,
+        "variance_shares": rule.variance_shares(candidates.prediction),
+        "variance_shares_kept": rule.variance_shares(candidates.prediction, inside),
+        "means": {symbol: {"ranked": mean(values), "kept": mean(values[inside])} for symbol, (values, _) in columns.items()},
+        "collinearity": collinearity({symbol: values for symbol, (values, _) in columns.items()}),
+        "extrapolation": _extrapolation(candidates, inside),
+        "inside": knn,
+        "rule_score": {OVER_THE_POOL: score, INSIDE: score_inside},
+        "composition": _composition(candidates, kept),
+        "mismatches": [mismatch.as_dict() for mismatch in candidates.mismatches],
+        "recomputed": list(candidates.recomputed),
+        "minima": dict(candidates.minima),
+        **ranking.details,
+    }
+
+
+def manifest(candidates: ScoredCandidates, ranking: Ranking, summary: dict[str, Any]) -> dict[str, Any]:
+    """What a selection was made from and what came of it. Nothing in it differs between two equal runs."""
+    rule, bounds = candidates.rule, candidates.prediction.bounds
+    clip = {symbol: list(limits) for symbol, limits in bounds.items()} if candidates.settings.clip else None
+    used = rule.indicators if ranking.indicators is None else ranking.indicators
+    scored = candidates.table.manifest.get("indicators") or {}
+    return {
+        "kind": KIND,
+        "schema_version": SCHEMA_VERSION,
+        "instructsel": release(),
+        "name": ranking.name,
+        "score": ranking.target,
+        "rule": rule.as_dict(),
+        "form": rule.called(candidates.mismatches),
+        "pool": {"fingerprint": candidates.pool.fingerprint, "examples": len(candidates.pool)},
+        "indicators": {symbol: entry for symbol, entry in scored.items() if symbol in used},
+        "settings": {**candidates.settings.as_dict(), "clip": clip},
+        "summary": summary,
+    }
+
+
+def _composition(candidates: ScoredCandidates, kept: Positions) -> dict[str, dict[str, int]]:
+    in_pool = Counter(candidates.sources)
+    in_kept = Counter(candidates.sources[position] for position in kept.tolist())
+    return {source: {"pool": in_pool[source], "kept": in_kept[source]} for source in sorted(in_pool)}
+
+
+def _extrapolation(candidates: ScoredCandidates, inside: Positions) -> dict[str, dict[str, Any]]:
+    """How many rows lie outside the range of means a rule was fitted on; nothing for a rule that was not fitted here."""
+    shares: dict[str, dict[str, Any]] = {}
+    for symbol, (least, greatest) in candidates.rule.fitted_ranges.items():
+        values, valid = candidates.columns[symbol]
+        outside = ((values < least) | (values > greatest)) & valid
+        center = mean(values[inside])
+        shares[symbol] = {
+            "fitted": [least, greatest],
+            "ranked": int(outside.sum()) / max(1, int(valid.sum())),
+            "kept": float(outside[inside].mean()) if len(inside) else None,
+            "mean_of_kept_is_outside": None if center is None else not least <= center <= greatest,
+        }
+    return shares
+
+
+def _inside(
+    candidates: ScoredCandidates, kept: Positions, inside: Positions
+) -> tuple[float | None, float | None, dict[str, dict[str, Any]]]:
+    """The rule's mean score over the kept rows, the same with knn_i inside them, and these knn_i."""
+    score = mean(candidates.prediction.values[inside])
+    columns: dict[str, tuple[Floats, Mask]] = {
+        symbol: (values[inside], valid[inside]) for symbol, (values, valid) in candidates.columns.items()
+    }
+    knn: dict[str, dict[str, Any]] = {}
+    for symbol in candidates.columns:
+        match = NEIGHBOR.fullmatch(symbol)
+        if match is None:
+            continue
+        i = int(match[1])
+        if candidates.neighbors is None:
+            knn[symbol] = {"mean": None, "reason": "no neighbor search was given"}
+        elif len(kept) < i + 1:
+            knn[symbol] = {"mean": None, "reason": f"needs at least {i + 1} examples"}
+        else:
+            distances = checked_distances(candidates.neighbors, kept, i, symbol)
+            knn[symbol] = {"mean": mean(distances), "reason": None}
+            columns[symbol] = (distances, np.ones(len(kept), dtype=bool))
+    if not len(kept) or any(entry["reason"] for entry in knn.values()):
+        return score, None, knn
+    return score, mean(candidates.rule.combine(columns, bounds=candidates.prediction.bounds).values), knn
+
+
+__all__ = ["INSIDE", "OVER_THE_POOL", "manifest", "summarize"]

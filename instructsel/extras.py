@@ -21,6 +21,7 @@ EXTRA_OF: Final = {
     "peft": "train",
     "accelerate": "train",
     "lm_eval": "eval",
+    "httpx": "eval",
     "alpaca_eval": "alpaca",
     "statsmodels": "fit",
     "scipy": "fit",

@@ -20,7 +20,7 @@ import pytest
 import torch
 import transformers
 
-from instructsel.errors import ModelRefused, ModelUnavailable, PoolError, UsageError
+from instructsel.errors import MissingExtra, ModelRefused, ModelUnavailable, PoolError, UsageError
 from instructsel.grading.checkpoint import checkpoint_of
 from instructsel.grading.generation import Generator
 from instructsel.grading.graders.judged_outputs import JudgedOutputs
@@ -700,6 +700,28 @@ def test_a_redirect_does_not_take_the_key_along(serve: Callable[..., Server], mo
     with pytest.raises(ModelUnavailable, match="no reply"):
         PairwiseJudge(endpoint(server, key_variable="JUDGE_KEY", retries=0)).judge(PAIRS)
     assert server.headers and other.headers == []
+
+
+def test_no_proxy_stands_between_this_machine_and_itself(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    server = serve(lambda request: said("A"))
+    replies: list[Reply] = []
+    endpoint(server, retries=0).ask(["A or B?"], lambda number, reply: replies.append(reply))
+    assert [reply.share for reply in replies] == [1.0]
+
+
+def test_a_body_longer_than_any_reply_is_a_failure(serve: Callable[..., Server]) -> None:
+    server = serve(lambda request: said("A" * (1 << 20)))
+    replies: list[Reply] = []
+    endpoint(server, retries=0).ask(["A or B?"], lambda number, reply: replies.append(reply))
+    assert [(reply.share, reply.reason) for reply in replies] == [(None, "failed")]
+
+
+def test_without_httpx_the_extra_that_brings_it_is_named_where_the_judge_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(MissingExtra, match="a judge behind a server needs 'httpx'"):
+        HttpJudgeClient("https://api.example.com/v1", "judge")
 
 
 def test_a_key_that_is_missing_or_no_key_is_said_without_it(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:

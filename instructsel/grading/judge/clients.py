@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import math
 import os
+import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
 import orjson
@@ -27,6 +25,10 @@ from instructsel.grading.judge.prompt import LABELS
 from instructsel.grading.outputs import digest_of
 from instructsel.models.answers import escape_special_tokens
 from instructsel.models.likelihood import LikelihoodModel
+
+NEEDED_BY: Final = "a judge behind a server"
+LONGEST_BODY: Final = 1 << 20
+"""Bytes of a server's response; a reply of one label takes a few hundred."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class HttpJudgeClient:
             raise UsageError(f"The key would go to {parts.hostname} unencrypted.", fix="Use https.")
         if self.workers < 1 or self.retries < 0 or self.timeout <= 0 or self.max_tokens < 1:
             raise UsageError("A judge needs at least one worker, one token, no fewer than 0 retries, and some time.")
+        # A missing package is found where the judge is named, before anything is trained.
+        require("httpx", needed_by=NEEDED_BY)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -129,7 +133,7 @@ class HttpJudgeClient:
         Raises:
             ModelUnavailable: the key's variable is not set, or the server refuses the key or knows no such model.
         """
-        key = self._key()
+        client = self._client(self._key())
         lock, failed, ended = threading.Lock(), [0], threading.Event()
 
         def one(number: int) -> None:
@@ -138,7 +142,7 @@ class HttpJudgeClient:
             with lock:
                 over = failed[0] >= self.give_up
             try:
-                reply = Reply(None, "not_asked", final=False) if over else self._asked(questions[number], key)
+                reply = Reply(None, "not_asked", final=False) if over else self._asked(client, questions[number])
                 with lock:
                     failed[0] = 0 if reply.final else failed[0] + 1
                 told(number, reply)
@@ -154,6 +158,24 @@ class HttpJudgeClient:
         finally:
             # Whatever stopped us, the questions on their way are paid: their replies are still waited for and told.
             threads.shutdown(wait=True, cancel_futures=True)
+            client.close()
+
+    def _client(self, key: str | None) -> Any:
+        """One connection pool for all questions. No redirects: they would carry the key to wherever they lead."""
+        httpx = require("httpx", needed_by=NEEDED_BY)
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        return httpx.Client(
+            headers=headers,
+            timeout=self.timeout,
+            follow_redirects=False,
+            # The certificates of this machine, a company's own among them; httpx's default is a list of its own.
+            verify=ssl.create_default_context(),
+            # No proxy stands between this machine and itself.
+            trust_env=not _loopback(urlsplit(self.url).hostname or ""),
+            limits=httpx.Limits(max_connections=self.workers),
+        )
 
     def _key(self) -> str | None:
         if self.key_variable is None:
@@ -170,37 +192,50 @@ class HttpJudgeClient:
             )
         return key
 
-    def _asked(self, text: str, key: str | None) -> Reply:
+    def _asked(self, client: Any, text: str) -> Reply:
         """One question, until there is a reply or no more patience."""
+        httpx = require("httpx", needed_by=NEEDED_BY)
         wait = self.backoff
         reply = Reply(None, "failed", final=False)
         for attempt in range(self.retries + 1):
             pause = 0.0
             try:
-                return self._read(self._sent(text, key))
-            except urllib.error.HTTPError as error:
-                with error:
-                    code, pause = error.code, _seconds(error.headers.get("Retry-After"))
-                if code in (401, 403, 404):
-                    what = "knows no such model or address" if code == 404 else "refuses the key"
-                    raise ModelUnavailable(
-                        f"The server of the judge {self.model} {what} ({code}).", fix="Check the address, the model's name and the key."
-                    ) from None
-                if code < 500 and code not in (408, 409, 425, 429):
+                status, retry_after, body = self._sent(client, text)
+                if 200 <= status < 300:
+                    return self._read(body)
+                self._check_status(status)
+                if status < 500 and status not in (408, 409, 425, 429):
                     return Reply(None, "refused", final=False)
-                reply = Reply(None, "failed", final=False)
-            except TimeoutError:
+                reply, pause = Reply(None, "failed", final=False), _seconds(retry_after)
+            except (TimeoutError, httpx.TimeoutException):
                 reply = Reply(None, "timed_out", final=False)
-            except (OSError, http.client.HTTPException) as error:
-                late = isinstance(getattr(error, "reason", None), TimeoutError)
-                reply = Reply(None, "timed_out" if late else "failed", final=False)
+            except (OSError, httpx.HTTPError):
+                reply = Reply(None, "failed", final=False)
             if attempt < self.retries:
                 time.sleep(min(60.0, max(wait, pause)))
                 wait *= 2
         return reply
 
-    def _sent(self, text: str, key: str | None) -> bytes:
-        body: dict[str, Any] = {
+    def _check_status(self, status: int) -> None:
+        """End the run where no question will be answered.
+
+        Raises:
+            ModelUnavailable: the server refuses the key or knows no such model.
+        """
+        if status in (401, 403, 404):
+            what = "knows no such model or address" if status == 404 else "refuses the key"
+            raise ModelUnavailable(
+                f"The server of the judge {self.model} {what} ({status}).", fix="Check the address, the model's name and the key."
+            )
+
+    def _sent(self, client: Any, text: str) -> tuple[int, str | None, bytes]:
+        """Status, Retry-After and body of the server's response.
+
+        Raises:
+            TimeoutError: it took longer than `timeout`, all of it.
+            OSError: it sends more than any reply holds.
+        """
+        request: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": "user", "content": text}],
             "temperature": self.temperature,
@@ -208,23 +243,19 @@ class HttpJudgeClient:
             **({"logprobs": True, "top_logprobs": 5} if self.logprobs else {}),
             **self.extra,
         }
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", dump_json(body), headers, method="POST")
-        local = _loopback(urlsplit(self.url).hostname or "")
-        opener = urllib.request.build_opener(_Stay, *([urllib.request.ProxyHandler({})] if local else []))
         until = time.monotonic() + self.timeout
-        found = b""
-        with opener.open(request, timeout=self.timeout) as response:
-            # A server that sends a byte now and then would never run into the timeout of its socket.
-            while part := response.read1(1 << 16):
-                found += part
-                if time.monotonic() > until:
-                    raise TimeoutError
-                if len(found) > 1 << 20:
-                    raise http.client.HTTPException("too long")
-        return found
+        url, headers = f"{self.url.rstrip('/')}/chat/completions", {"Content-Type": "application/json"}
+        with client.stream("POST", url, content=dump_json(request), headers=headers) as response:
+            body = b""
+            if response.is_success:
+                # A server that sends a byte now and then would never run into httpx's timeouts, which are for one read each.
+                for part in response.iter_bytes():
+                    body += part
+                    if time.monotonic() > until:
+                        raise TimeoutError
+                    if len(body) > LONGEST_BODY:
+                        raise OSError("too long")
+            return response.status_code, response.headers.get("Retry-After"), body
 
     def _read(self, body: bytes) -> Reply:
         """A reply out of what the server sent."""
@@ -258,13 +289,6 @@ def _share(choice: Any) -> float | None:
     first, second = (math.fsum(math.exp(min(0.0, value)) for token, value in tokens if token == label) for label in LABELS)
     total = first + second
     return first / total if math.isfinite(total) and total > 0 else None
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """No redirects: they would carry the key to wherever they lead."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
-        """None, so that the redirect is an error."""
 
 
 def _loopback(host: str) -> bool:

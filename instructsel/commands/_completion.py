@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Final
 
@@ -73,3 +74,15 @@ def formats(incomplete: str) -> Choices:
 def baselines(incomplete: str) -> Choices:
     """Baselines."""
     return [name for name in BASELINES if name.startswith(incomplete)]
+
+
+BY_FLAG: Final[dict[str, Callable[[str], Choices]]] = {
+    "rule": rules,
+    "indicators": indicators,
+    "format": formats,
+    "baseline": baselines,
+    "min": thresholds,
+    "model": thresholds,
+    "by": by,
+}
+"""Flag → its values, in whichever command it stands; an option or argument may bring its own as `autocompletion`."""

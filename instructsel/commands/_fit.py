@@ -12,7 +12,6 @@ import orjson
 import typer
 
 from instructsel.artifact import atomic_write
-from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say
 from instructsel.errors import EnvironmentFault, UsageError
@@ -54,7 +53,6 @@ def command(
         typer.Option(
             help="Columns to fit, comma-separated; by default those that hold indicators.",
             rich_help_panel=FIT,
-            autocompletion=_completion.indicators,
         ),
     ] = None,
     target: Annotated[

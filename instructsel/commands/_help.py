@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from typer.core import TyperCommand, TyperGroup
 
+from instructsel.commands import _completion
 from instructsel.commands import _settings as settings
 from instructsel.text import wrapped
 
@@ -48,6 +50,9 @@ class Command(TyperCommand):
         for param in self.params:
             if param.param_type_name == "argument" and param.metavar is None:
                 param.metavar = str(param.name).upper()
+            complete = _completion.BY_FLAG.get(settings.flag_of(param))
+            if complete is not None and param.param_type_name == "option":
+                param.shell_complete = partial(_completed, complete)  # type: ignore[method-assign]
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Read the command's table of the settings file by the names of its flags, and its variables by the same names."""
@@ -100,6 +105,13 @@ class Command(TyperCommand):
         formatter.write_text(
             f"Every option can also be set by a variable, {variable}_<OPTION>, or in {settings.FILE} below [{'.'.join(path)}]."
         )
+
+
+def _completed(complete: Callable[[str], _completion.Choices], ctx: Any, incomplete: str) -> list[Any]:
+    from typer._click.shell_completion import CompletionItem
+
+    choices = [(choice, None) if isinstance(choice, str) else choice for choice in complete(incomplete)]
+    return [CompletionItem(value, help=meaning) for value, meaning in choices]
 
 
 class Group(TyperGroup):

@@ -9,7 +9,6 @@ from typing import Annotated, Final
 import typer
 
 from instructsel.cache import LIMIT, Cache, parse_size
-from instructsel.commands import _completion
 from instructsel.commands._console import fail, say
 from instructsel.commands._help import COMMON
 from instructsel.errors import EnvironmentFault, InstructselError
@@ -40,7 +39,6 @@ Form = Annotated[
         "--format",
         help="Row format: auto, alpaca, dolly, messages, sharegpt, …",
         rich_help_panel=READING,
-        autocompletion=_completion.formats,
     ),
 ]
 Mapping = Annotated[

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say
 from instructsel.errors import UsageError
@@ -33,7 +32,7 @@ def command(
     scores: Annotated[
         Path | None, typer.Option(help="The score table; by default that of the selection, or else the newest one here.")
     ] = None,
-    rule: Annotated[str, typer.Option(help="The rule, where no selection is named.", autocompletion=_completion.rules)] = "eq4",
+    rule: Annotated[str, typer.Option(help="The rule, where no selection is named.")] = "eq4",
     pool: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="The pool files, where the score table does not lead to them.")
     ] = None,

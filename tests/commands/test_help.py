@@ -86,6 +86,9 @@ def test_commands_are_completed_without_importing_any() -> None:
 def test_values_are_completed() -> None:
     assert complete("instructsel score pool.jsonl --format dol") == ["dolly"]
     assert complete("instructsel explain pool.jsonl:3 --rule eq4-w") == ["eq4-without-reward"]
+    assert complete("instructsel diff longest eq4-w") == ["eq4-without-reward"]
+    assert complete("instructsel score pool.jsonl --indicators len,plau") == ["len,plausibility"]
+    assert complete("instructsel select --baseline long") == ["longest"]
     assert _completion.indicators("len,mt") == [("len,mtld", _completion.INDICATORS["mtld"])]
     assert _completion.by("-m") == [("-mtld", _completion.INDICATORS["mtld"])]
     assert _completion.thresholds("pl") == [("plausibility=", _completion.INDICATORS["plausibility"])]

@@ -33,7 +33,7 @@ from tests.grading.test_judge import Scripted
 ASKED = tuple(f"how do i boil {n} eggs" for n in range(40))
 
 
-def answered(arm: str, draw: int, texts: list[str | None], answers: Responses) -> Run:
+def answered(arm: str, replicate: int, texts: list[str | None], answers: Responses) -> Run:
     reasons = tuple(None if text is not None else "too_long" for text in texts)
     grades = Grades(
         answers.name,
@@ -45,7 +45,7 @@ def answered(arm: str, draw: int, texts: list[str | None], answers: Responses) -
         higher_is_better=True,
         record={"texts": texts, "generated": {"cut": 1}},
     )
-    return Run(arm, draw, 0, grades)
+    return Run(arm, replicate, 0, grades)
 
 
 def test_a_checkpoint_answers_and_its_answers_are_kept(tmp_path: Path) -> None:
@@ -80,13 +80,13 @@ def test_the_models_of_the_reference_take_turns_whatever_the_order_of_the_set() 
 def test_answers_are_judged_once_and_a_model_that_meets_itself_ties(tmp_path: Path) -> None:
     answers = Responses(ASKED)
     given = [answered("selection", 0, [f"{one} " * 3 for one in ASKED], answers)]
-    given += [answered("random", draw, [f"{one} {draw}" for one in ASKED], answers) for draw in range(2)]
+    given += [answered("random", replicate, [f"{one} {replicate}" for one in ASKED], answers) for replicate in range(2)]
     given += [Run("random", 0, 0, Grades("loss", ("a",), np.ones(1), np.ones(1)))]
     reference = rotating_reference([answers.of(run.grades, run.name) for run in given[1:3]], name="random, 2 models in turn")
     client = Scripted()
     grader = JudgedOutputs(ASKED, reference, PairwiseJudge(client, tmp_path / "kept"), generator=answers.generator, name="win rate")
     found = judged(given, answers, grader, folder=tmp_path)
-    assert [(run.arm, run.draw) for run in found] == [("selection", 0), ("random", 0), ("random", 1)]
+    assert [(run.arm, run.replicate) for run in found] == [("selection", 0), ("random", 0), ("random", 1)]
     assert found[0].grades.mean == 1.0 and found[0].grades.truncated == 1
     own = [at for at, one in enumerate(ASKED) if reference.of(one)[0] == f"{one} 0"]
     assert found[1].grades.values[own].tolist() == [0.5] * len(own) and 5 < len(own) < 35

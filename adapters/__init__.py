@@ -5,7 +5,7 @@ from __future__ import annotations
 from instructsel.adapters.alpaca_eval.files import read_annotations, read_outputs, write_annotations, write_outputs
 from instructsel.adapters.alpaca_eval.judge import AlpacaEval
 from instructsel.adapters.lm_eval.grader import LmEval
-from instructsel.adapters.lm_eval.own_task import write_task
+from instructsel.adapters.lm_eval.own_task import Generation, MultipleChoice, write_task
 from instructsel.adapters.lm_eval.results import read_results
 from instructsel.adapters.lm_eval.suites import SUITES
 from instructsel.adapters.recipe import Recipe, recipe
@@ -23,12 +23,14 @@ from instructsel.grading.outputs import Outputs, rotating_reference
 __all__ = [
     "SUITES",
     "AlpacaEval",
+    "Generation",
     "Generator",
     "HeldOutLoss",
     "HttpJudgeClient",
     "JudgedOutputs",
     "LmEval",
     "LocalJudgeClient",
+    "MultipleChoice",
     "Outputs",
     "PairwiseJudge",
     "Recipe",

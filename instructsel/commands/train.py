@@ -133,7 +133,7 @@ def command(
 
 def described(trainer: TrlTrainer, recipe: Recipe) -> list[str]:
     """A recipe as lines for people."""
-    precision, device = trainer.place
+    precision, device = trainer.runtime
     length = next(f"{getattr(recipe, name):,} {name}" for name in ("epochs", "steps", "tokens") if getattr(recipe, name) is not None)
     adapters = f", LoRA r {recipe.lora_r}, alpha {recipe.lora_alpha}" if recipe.method == "lora" else ", every weight"
     held = f", base in {recipe.bits} bits" if recipe.bits else ""

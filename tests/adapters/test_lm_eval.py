@@ -17,10 +17,11 @@ import pytest
 import torch
 import transformers
 
-import instructsel.adapters.lm_eval.grader as adapter
+import instructsel.adapters.lm_eval.run as adapter
 from instructsel.adapters.lm_eval.grader import LmEval
-from instructsel.adapters.lm_eval.own_task import write_task
+from instructsel.adapters.lm_eval.own_task import Generation, MultipleChoice, write_task
 from instructsel.adapters.lm_eval.results import read_results
+from instructsel.adapters.lm_eval.samples import HarnessRun
 from instructsel.adapters.lm_eval.suites import SKILLS, SUITE_NOTES, SUITES, SuiteTask
 from instructsel.adapters.lm_eval.tasks import find, silent
 from instructsel.errors import EnvironmentFault, ModelUnavailable, ObservationsError, PoolError, TooManyBadRows, UntrustedModel, UsageError
@@ -79,10 +80,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines(folder / "rows" / "asked.jsonl", ASKED),
         folder,
         name="asking",
-        kind="generate",
-        max_new_tokens=4,
-        until=["\n"],
-        ignore_case=True,
+        kind=Generation(max_new_tokens=4, until=["\n"], ignore_case=True),
     )
     write_task(lines(folder / "rows" / "choices.jsonl", CHOICES[:2]), folder, name="choosing_two")
     group = {"group": "both", "task": ["choosing", "choosing_two"], "aggregate_metric_list": [{"metric": "acc", "weight_by_size": True}]}
@@ -135,10 +133,8 @@ def test_a_multiple_choice_item_counts_where_its_right_choice_is_the_likeliest_b
     ]
     # The harness's likelihoods themselves, not only which is the largest.
     seen: list[Any] = []
-    real = adapter._graded
-    monkeypatch.setattr(
-        adapter, "_graded", lambda results, rows, *rest, **more: (seen.extend(rows["choosing"]), real(results, rows, *rest, **more))[1]
-    )
+    real = HarnessRun.grades
+    monkeypatch.setattr(HarnessRun, "grades", lambda run, *rest, **more: (seen.extend(run.rows["choosing"]), real(run, *rest, **more))[1])
     grader(tasks).grade(llama)
     for each, sample in zip(found, seen, strict=True):
         assert [resp[0][0] for resp in sample["resps"]] == pytest.approx(each, abs=1e-4)
@@ -221,8 +217,11 @@ def test_the_grades_are_those_of_simple_evaluate_and_of_the_files_it_writes(
     whole.unlink()
     with pytest.raises(ObservationsError, match="--log_samples"):
         read_results(results)
-    with pytest.raises(UsageError, match="--output_path"):
+    with pytest.raises(UsageError, match="does not exist"):
         read_results(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="--output_path"):
+        read_results(tmp_path / "empty")
 
 
 def test_a_generated_answer_counts_where_it_is_one_of_the_answers(llama: Checkpoint, tasks: Path, graded: dict[str, Grades]) -> None:
@@ -245,7 +244,7 @@ def test_a_generated_answer_that_is_right_counts_as_right(llama: Checkpoint, tmp
     said = tokens.decode(network.generate(input_ids=ids, max_new_tokens=3, do_sample=False, pad_token_id=0)[0, ids.shape[1] :])
     assert said.strip()
     rows = [{"prompt": "the sky is", "answer": said}, {"prompt": "the sky is", "answer": f"{said} not"}]
-    write_task(lines(tmp_path / "rows.jsonl", rows), tmp_path, name="same", kind="generate", max_new_tokens=3, until=["<|endoftext|>"])
+    write_task(lines(tmp_path / "rows.jsonl", rows), tmp_path, name="same", kind=Generation(max_new_tokens=3, until=["<|endoftext|>"]))
     found = LmEval("same", include_path=tmp_path, device="cpu", precision="fp32").grade(llama)
     right = [row["answer"] == said.strip() for row in stored(tmp_path, "same")]
     assert found.values.tolist() == [float(each) for each in right] and sum(right) == 1
@@ -312,13 +311,13 @@ def test_a_limit_takes_the_first_items_and_says_so(llama: Checkpoint, tasks: Pat
 
 def test_shots_and_chat_template_are_what_was_asked_for(llama: Checkpoint, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts: list[list[str]] = []
-    real = adapter._graded
+    real = HarnessRun.grades
 
-    def watched(results: Any, rows: Any, *rest: Any, **more: Any) -> Grades:
-        prompts.append([row["arguments"][0][0] for row in rows["choosing"]])
-        return real(results, rows, *rest, **more)
+    def watched(run: HarnessRun, *rest: Any, **more: Any) -> Grades:
+        prompts.append([row["arguments"][0][0] for row in run.rows["choosing"]])
+        return real(run, *rest, **more)
 
-    monkeypatch.setattr(adapter, "_graded", watched)
+    monkeypatch.setattr(HarnessRun, "grades", watched)
     plainly = grader(tasks, num_fewshot=1).grade(llama)
     chatting = grader(tasks, num_fewshot=1, apply_chat_template=True).grade(llama)
     turns = grader(tasks, num_fewshot=1, apply_chat_template=True, fewshot_as_multiturn=True).grade(llama)
@@ -543,9 +542,9 @@ def test_hostile_rows_are_quarantined_by_line_and_the_good_ones_kept(tmp_path: P
     good = json.dumps(CHOICES[0]).encode()
     (tmp_path / "rows.jsonl").write_bytes(b"\n".join([good, *(raw for raw, _ in HOSTILE), good.replace(b"france", b"the north")]))
     written = write_task(tmp_path / "rows.jsonl", tmp_path / "tasks", name="mine", max_bad_fraction=1.0)
-    account = written.report
-    assert (account.read, account.kept) == (len(HOSTILE) + 2, 2) and len(stored(tmp_path / "tasks", "mine")) == 2
-    assert [(each.line, each.reason) for each in account.quarantine] == [(number + 2, code) for number, (_, code) in enumerate(HOSTILE)]
+    report = written.report
+    assert (report.read, report.kept) == (len(HOSTILE) + 2, 2) and len(stored(tmp_path / "tasks", "mine")) == 2
+    assert [(each.line, each.reason) for each in report.quarantine] == [(number + 2, code) for number, (_, code) in enumerate(HOSTILE)]
     with pytest.raises(TooManyBadRows, match=f"{len(HOSTILE)} of {len(HOSTILE) + 2} rows.*line 2") as refused:
         write_task(tmp_path / "rows.jsonl", tmp_path / "none", name="mine")
     assert refused.value.report is not None and not (tmp_path / "none").exists()
@@ -573,17 +572,18 @@ def test_a_task_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         ({"name": "a/b"}, "no name for a task"),
         ({"name": "mine", "kind": "essay"}, "kind of task"),
         ({"name": "mine", "fields": {"qurey": "x"}}, "Did you mean 'query'"),
-        ({"name": "mine", "extract": "("}, "regular expression"),
     ]
     for asked, said in wrong:
         with pytest.raises(UsageError, match=said):
             write_task(rows, tmp_path, **asked)
+    with pytest.raises(UsageError, match="regular expression"):
+        Generation(extract="(")
     with pytest.raises(UsageError, match="as a pattern"):
         write_task(rows, tmp_path / "a[0]", name="mine")
     spaced = lines(tmp_path / "spaced.jsonl", [CHOICES[0], {**CHOICES[1], "choices": [" cold water", " blue"], "gold": 1}])
     with pytest.raises(UsageError, match="line 2: a choice begins with white space"):
         write_task(spaced, tmp_path, name="mine")
-    assert write_task(spaced, tmp_path, name="mine", delimiter="").report.kept == 2
+    assert write_task(spaced, tmp_path, name="mine", kind=MultipleChoice(delimiter="")).report.kept == 2
     with pytest.raises(PoolError, match="no row"):
         write_task(lines(tmp_path / "bad.jsonl", [{"a": 1}, {"a": 2}]), tmp_path, name="mine", max_bad_fraction=1.0)
 

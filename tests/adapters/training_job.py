@@ -16,9 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from instructsel.adapters import trl as adapter
+from instructsel.adapters import checkpoint_folder
+from instructsel.adapters.checkpoint_folder import COMPLETE, STATE
 from instructsel.adapters.recipe import Recipe, recipe
-from instructsel.adapters.trl import COMPLETE, STATE, TrlTrainer
+from instructsel.adapters.sft import Progress
+from instructsel.adapters.trl import TrlTrainer
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint
 from tests import tiny
@@ -75,7 +77,7 @@ def killed_recipe(method: str) -> Recipe:
     return short(steps=STEPS, batch_size=4, micro_batch_size=2, method=method, bits=bits, lora_r=4, lora_dropout=0.1 if bits else 0.0)
 
 
-def train(folder: Path, *, method: str, save_every: float, progress: adapter.Progress | None = None) -> Checkpoint:
+def train(folder: Path, *, method: str, save_every: float, progress: Progress | None = None) -> Checkpoint:
     """Fine-tune FOLDER/base on FOLDER/pool.jsonl into FOLDER/out."""
     base = TrlTrainer(str(folder / "base"), killed_recipe(method), folder, device="cpu", save_every=save_every, progress=progress)
     return base.train_into(folder / "out", Pool.read(folder / "pool.jsonl"), seed=0)
@@ -101,7 +103,7 @@ def _torn(torch: Any, at: int) -> None:
 
 def _unmarked(at: int) -> None:
     """Kill this process when a state is whole but for its n-th mark."""
-    real, count = adapter.atomic_write, [0]
+    real, count = checkpoint_folder.atomic_write, [0]
 
     def atomic_write(path: str | Path) -> Any:
         count[0] += Path(path).name == COMPLETE
@@ -109,7 +111,7 @@ def _unmarked(at: int) -> None:
             _end()
         return real(path)
 
-    adapter.atomic_write = atomic_write
+    checkpoint_folder.atomic_write = atomic_write
 
 
 def _half_saved(transformers: Any, at: int) -> None:
@@ -137,7 +139,7 @@ def _recorded(at: int) -> None:
             _end()
         real(path, *given, **named)
 
-    adapter.shutil.rmtree = rmtree  # type: ignore[assignment]
+    shutil.rmtree = rmtree  # type: ignore[assignment]
 
 
 def child(folder: Path, *, method: str = "full", kill: str | None = None, at: int = 0, save_every: float = 0.0) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def trainer_class(model: Any) -> Any:
         return trl.SFTTrainer
     functional = require("torch", needed_by="the fine-tune").nn.functional
 
-    class OnCpu(trl.SFTTrainer):  # type: ignore[misc]
+    class OnCpu(trl.SFTTrainer):  # type: ignore[misc, name-defined]
         def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
             base = model.get_base_model() if hasattr(model, "get_base_model") else model
             tensors = {name: value for name, value in inputs.items() if name != "labels"}

@@ -471,7 +471,7 @@ def test_every_task_of_a_suite_has_a_skill_and_its_gap_is_named() -> None:
 
 
 def test_graders_are_refused_where_two_would_be_one(tasks: Path) -> None:
-    with pytest.raises(UsageError, match="asked for twice"):
+    with pytest.raises(UsageError, match="named twice"):
         LmEval.graders(["choosing", "choosing"], include_path=tasks)
     with pytest.raises(UsageError, match="of its own"):
         LmEval.graders([SuiteTask("choosing", "acc", 1, "reasoning")], include_path=tasks, num_fewshot=2)

@@ -6,6 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
+
+CANONICAL: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 ROLES: Final = ("system", "user", "assistant", "tool", "function_call")
 """The roles a message can have. `function_call` is a call the model wrote, `tool` what came back."""
 
@@ -71,9 +75,12 @@ class Conversation:
 
     def canonical(self) -> bytes:
         """The bytes an id is the digest of: the same conversation gives the same bytes in every format."""
-        turns = [[message.role, message.content] for message in self.messages]
-        # json, not orjson: text that reached us through the standard parser may hold what orjson refuses to write.
-        return json.dumps([turns, self.tools], ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        value = [[[message.role, message.content] for message in self.messages], self.tools]
+        try:
+            return orjson.dumps(value)
+        except TypeError:
+            # Half of a surrogate pair, which the standard parser lets through. Everything else both write alike.
+            return CANONICAL.encode(value).encode("utf-8", "surrogatepass")
 
 
 def conversation(user: str, answer: str, *, context: str = "", system: str = "", tools: str | None = None) -> Conversation:

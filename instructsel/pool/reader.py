@@ -69,7 +69,7 @@ class PoolReader:
         self.progress = progress
         self.report = ReadReport()
         self.files: list[PoolFile] = []
-        self.high, self.low, self.raw = array("Q"), array("Q"), array("Q")
+        self.digests, self.raw = bytearray(), bytearray()
         self.file_of, self.row_of, self.part_of, self.turns = array("H"), array("L"), array("H"), array("H")
 
     def add(self, source: Source, chosen: str | Format) -> None:
@@ -182,10 +182,8 @@ class PoolReader:
         return chains
 
     def _keep(self, found: Conversation, raw: bytes, number: int, part: int, tally: _Tally) -> None:
-        digest = hashlib.blake2b(found.canonical(), digest_size=DIGEST).digest()
-        self.high.append(int.from_bytes(digest[:8], "big"))
-        self.low.append(int.from_bytes(digest[8:], "big"))
-        self.raw.append(int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "big"))
+        self.digests += hashlib.blake2b(found.canonical(), digest_size=DIGEST).digest()
+        self.raw += hashlib.blake2b(raw, digest_size=8).digest()
         self.file_of.append(len(self.files))
         self.row_of.append(number)
         self.part_of.append(part)
@@ -206,9 +204,9 @@ class PoolReader:
         """The columns of the pool, in the order of ids."""
         if self.progress is not None:
             self.progress.end()
-        digests = np.stack([np.array(self.high, dtype=np.uint64), np.array(self.low, dtype=np.uint64)], axis=1)
+        digests = np.frombuffer(bytes(self.digests), dtype=">u8").reshape(-1, 2).astype(np.uint64)
         raw, file_of, row_of = (
-            np.array(self.raw, dtype=np.uint64),
+            np.frombuffer(bytes(self.raw), dtype=">u8").astype(np.uint64),
             np.array(self.file_of, dtype=np.uint16),
             np.array(self.row_of, dtype=np.uint32),
         )

@@ -23,7 +23,7 @@ import orjson
 from instructsel.artifact import full, spool
 from instructsel.errors import EnvironmentFault, InstructselError, ModelUnavailable, PoolError
 from instructsel.extras import require
-from instructsel.pool.lines import BOM, CHUNK, Limits, Row, RowFault, fields_of, parse, read_array, read_lines, read_records
+from instructsel.pool.lines import BOM, CHUNK, Limits, Row, RowFault, fields_of, parse, parse_again, read_array, read_lines, read_records
 
 if sys.version_info >= (3, 14):
     from compression import zstd as zstd
@@ -106,7 +106,7 @@ class Source:
         if self.container in DELIMITERS:
             fields = fields_of(raw, delimiter=DELIMITERS[self.container], width=len(self.header))
             return dict(zip(self.header, fields, strict=True))
-        return parse(raw, self.limits)
+        return parse_again(raw)
 
 
 def label_of(path: str | Path) -> str:

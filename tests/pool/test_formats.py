@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instructsel.errors import PoolError, UsageError
-from instructsel.pool.example import ROLES, Message
+from instructsel.pool.example import ROLES, Message, conversation
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import TableFormat
 from instructsel.pool.formats.mapped import Mapped
-from instructsel.pool.lines import RowDropped, RowFault
+from instructsel.pool.lines import Limits, RowDropped, RowFault, parse, parse_again
 from instructsel.pool.pool import Pool
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -110,9 +110,9 @@ def test_no_row_crashes_a_format(data: st.DataObject) -> None:
         found = chosen.conversations(row)
     except (RowFault, RowDropped):
         return
-    for conversation in found:
-        conversation.canonical()
-        assert all(turn.role in ROLES and isinstance(turn.content, str) for turn in conversation.messages)
+    for example in found:
+        example.canonical()
+        assert all(turn.role in ROLES and isinstance(turn.content, str) for turn in example.messages)
 
 
 def test_the_input_goes_under_the_instruction(tmp_path: Path) -> None:
@@ -305,3 +305,25 @@ def test_a_pool_without_answers_is_refused_with_file_line_and_account(tmp_path: 
     assert found.value.report is not None
     assert found.value.report.read == 2
     assert found.value.report.kept == 0
+
+
+def test_an_id_is_of_the_bytes_that_the_standard_json_writes_whatever_the_characters() -> None:
+    points = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
+    for start in range(0, len(points), 4096):
+        text = "".join(map(chr, points[start : start + 4096]))
+        example = conversation(text, "answer", tools=text)
+        turns = [[message.role, message.content] for message in example.messages]
+        expected = json.dumps([turns, example.tools], ensure_ascii=False, separators=(",", ":")).encode()
+        assert example.canonical() == expected
+    half = conversation("a\ud800", "b")
+    assert half.canonical() == b'[[["user","a\xed\xa0\x80"],["assistant","b"]],null]'
+
+
+@pytest.mark.parametrize(
+    "number", ["12345678901234567890123", "-12345678901234567890123", "1234567890123456789", "0.1234567890123456789012"]
+)
+@pytest.mark.parametrize("place", ['"n": {}', '"n": [{}]', '"n": {{"m": [1.5, {{"k": {}}}]}}'])
+def test_every_digit_of_a_number_is_read_at_first_and_again(number: str, place: str) -> None:
+    raw = ("{" + place.format(number) + "}").encode()
+    assert parse(raw, Limits()) == parse_again(raw) == json.loads(raw)
+    assert repr(parse(raw, Limits())) == repr(json.loads(raw))

@@ -24,6 +24,7 @@ def commands(folder: Path) -> list[list[str]]:
             "score",
             str(folder / "pool.jsonl.gz"),
             *("--indicators", "len,mtld,ppl,ifd,knn_6", "--model", f"ppl={folder / 'model'}", "--model", f"ifd={folder / 'model'}"),
+            *("--model", f"knn_6={folder / 'encoder'}"),
             *("--skip-probe", "-q", "--cache", str(folder / "cache"), "-o", table),
         ],
         [
@@ -34,7 +35,7 @@ def commands(folder: Path) -> list[list[str]]:
 
 
 def work(folder: Path, kill_at_call: int | None, limit: int | None) -> int:
-    """Run both commands; the exit code of the first that fails, else 0."""
+    """Run both commands; the exit code of the first that fails, else 0. With kill_at_call 0 say how many calls there were."""
     import resource
 
     from instructsel import cache
@@ -43,8 +44,7 @@ def work(folder: Path, kill_at_call: int | None, limit: int | None) -> int:
     cache.EVERY = 0.0
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    if kill_at_call is not None:
-        _killing(kill_at_call)
+    count = _killing(kill_at_call) if kill_at_call is not None else [0]
     for arguments in commands(folder):
         try:
             code = app(arguments, standalone_mode=False)
@@ -52,11 +52,13 @@ def work(folder: Path, kill_at_call: int | None, limit: int | None) -> int:
             code = ended.code
         if code:
             return int(code)
+    if kill_at_call == 0:
+        os.write(1, f"calls {count[0]}\n".encode())
     return 0
 
 
-def _killing(at: int) -> None:
-    """Kill this process before or after its n-th replacement, flush or removal of a file."""
+def _killing(at: int) -> list[int]:
+    """Kill this process before or after its n-th replacement, flush or removal of a file; the count so far, in a list."""
     count = [0]
 
     def wrapped(real: Any) -> Any:
@@ -74,6 +76,7 @@ def _killing(at: int) -> None:
 
     for name in CALLS:
         setattr(os, name, wrapped(getattr(os, name)))
+    return count
 
 
 def child(folder: Path, *, kill_at_call: int | None = None, kill_after: float | None = None, limit: int | None = None) -> dict[str, Any]:

@@ -20,15 +20,16 @@ toy-study:
 	@$(PYTHON) .ci/setup.py cpu,train,fit
 	$(BIN)/python examples/toy_study.py --out study-demo
 
+# A thread for each of the two processes: more would wait for each other.
 test: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 # The same under a smaller instruction set of the processor: make test-isa ISA=avx2 (avx512, avx512_bf16, amx).
 # TESTS names the tests, by default all.
 ISA ?= avx2
 TESTS ?=
 test-isa: setup
-	$(BIN)/python .ci/isa.py $(ISA) $(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python .ci/isa.py $(ISA) $(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 check: setup
 	$(BIN)/ruff format --check instructsel adapters benchmarks tests examples docs cli.py .ci

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     folder.chmod(0o700)
     return folder
+
+
+@pytest.fixture(scope="module")
+def trainer_loaded() -> Iterator[None]:
+    """What a fine-tune imports, kept from the collector: each fine-tune collects garbage, among all those objects."""
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    assert SFTTrainer
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def in_this_process(

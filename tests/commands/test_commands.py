@@ -103,6 +103,7 @@ def test_every_help_shows_two_examples(run: Run, verb: list[str]) -> None:
     assert len(re.findall(r"^ *instructsel ", done.stdout.split("Examples:")[1], flags=re.MULTILINE)) == 2
 
 
+@pytest.mark.usefixtures("trainer_loaded")
 def test_the_examples_of_every_help_run(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # In this process: sixty times over, starting Python and importing torch would take most of the time.
     monkeypatch.chdir(tmp_path)

@@ -16,6 +16,7 @@ from instructsel.experiments.from_selection import found_beside
 from tests import tiny
 
 Call = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("trainer_loaded")
 SHORTEST = """name = "shortest"
 order = 1
 title = "shortest"

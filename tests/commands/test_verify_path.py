@@ -29,6 +29,7 @@ from tests.commands.test_verify_command import rows
 from tests.grading.test_judge import Server, asked_text, longest, said
 
 Call = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("trainer_loaded")
 
 
 def invoke(*arguments: str) -> Any:

@@ -18,7 +18,11 @@ from typer.testing import CliRunner
 from instructsel.artifact import dump_json, machine
 from instructsel.cache import NAMESPACES, Cache, keys_of
 from instructsel.commands import cache, status
+from instructsel.pool.pool import Pool
 from instructsel.scores.progress import RUNS, Run
+from instructsel.study.folder import StudyFolder
+from instructsel.study.study import plan_study
+from tests.study import job
 
 app = typer.Typer(rich_markup_mode=None)
 app.command("status")(status.command)
@@ -232,3 +236,22 @@ def test_status_shows_verifications_that_have_not_ended(store: Cache, tmp_path: 
     assert plain("status", "--cache", store.folder)["experiments"] == []
     assert plain("status", tmp_path / "verified", "--cache", store.folder)["experiments"][0]["state"] == "finished"
     run("status", tmp_path, "--cache", store.folder, code=2)
+
+
+def test_status_shows_studies_that_have_not_ended(store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pool = Pool.read(*job.write_pool(tmp_path))
+    trainer, grader = job.FakeTrainer(tmp_path / "checkpoints"), job.FakeGrader(job.numbers(pool))
+    plan = plan_study(pool, job.scored(pool), job.DESIGN, trainer=trainer, grader=grader, folder=tmp_path / "study")
+    (record,) = plain("status", "--cache", store.folder)["experiments"]
+    assert (record["state"], record["finished"], record["total"]) == ("stopped", 0, 4)
+    text = run("status", "--cache", store.folder).stdout
+    assert "0 of 4 runs finished" in text and "go on with: instructsel study run study" in text
+    study = StudyFolder(tmp_path / "study")
+    with study.store.lease(plan.leases[plan.runs[0]].name):
+        (record,) = plain("status", "--cache", store.folder)["experiments"]
+    assert record["state"] == "working" and record["running"] == [plan.runs[0].name] and record["next"] is None
+    (tmp_path / "study" / "plan.json").write_text("{")
+    (record,) = plain("status", "--cache", store.folder)["experiments"]
+    assert record["state"] == "damaged" and "plan.json" in record["message"]
+    assert "cannot be read" in run("status", "--cache", store.folder).stdout

@@ -219,7 +219,7 @@ def test_an_unfinished_run_is_told_of_with_its_progress(store: Cache) -> None:
     started.tell("len", 3, 4)
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    started.path.write_bytes(dump_json({**started.told, "process": process.pid}))
+    started.path.write_bytes(dump_json({**started.record, "process": process.pid}))
     text = run(store).stdout
     assert "the same command again goes on" in text and "3 of 4" in text and "instructsel score pool.jsonl" in text
 

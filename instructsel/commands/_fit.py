@@ -11,11 +11,12 @@ import numpy as np
 import orjson
 import typer
 
-from instructsel.artifact import atomic_write
+from instructsel.artifact import atomic_write, check_outputs
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say
-from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.errors import EnvironmentFault, InstructselError, UsageError
 from instructsel.reports.charts import STEPS, Curve, Series, scatter
+from instructsel.rules import catalog
 from instructsel.rules.fit import Fitted, equation, fit, unit
 from instructsel.rules.linear import LinearRule
 from instructsel.rules.observations import Observations
@@ -45,6 +46,9 @@ def command(
     charts: Annotated[
         Path | None, typer.Option(help="Folder for one chart (SVG) for each indicator.", rich_help_panel=options.OUTPUT)
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an output that is not a rule file.", rich_help_panel=options.OUTPUT)
+    ] = False,
     method: Annotated[
         str, typer.Option(help="fixed takes all indicators; backward or best-subset choose among them.", rich_help_panel=FIT)
     ] = "fixed",
@@ -82,6 +86,8 @@ def command(
         raise UsageError("-o - writes the rule to stdout; --json does too.", fix="Name a file with -o.")
     if output is not None and not streamed and output.suffix != ".toml":
         raise UsageError(f"{output} does not end in .toml.", fix="Give the rule file this ending.")
+    if output is not None and not streamed:
+        _check_output(output, study, force=force)
     observations = Observations.read(study)
     wanted = None if indicators is None else [part.strip() for part in indicators.split(",") if part.strip()]
     fitted = fit(
@@ -117,6 +123,19 @@ def command(
         say(f"wrote {path}", quiet=quiet)
     if output is not None and not streamed:
         say(f"wrote {output}; rank with it: instructsel select --rule {output} --n N", quiet=quiet)
+
+
+def _check_output(output: Path, study: Path, *, force: bool) -> None:
+    """Refuse, before any work, a rule file that cannot be written or would replace something else."""
+    check_outputs([output], [study])
+    if force or not output.exists() or output.stat().st_size == 0:
+        return
+    try:
+        catalog.load(output)
+    except InstructselError as error:
+        raise UsageError(
+            f"{output} exists and is not a rule file of instructsel.", fix="Name another file with -o, or replace it with --force."
+        ) from error
 
 
 def lines(summary: FitSummary, name: str) -> list[str]:

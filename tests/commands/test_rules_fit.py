@@ -53,6 +53,17 @@ def test_the_table_goes_to_stdout_the_warnings_to_stderr_and_the_rule_to_its_fil
     assert catalog.load("my.toml").name == "my"
 
 
+def test_a_toml_file_that_is_no_rule_is_not_replaced_without_force(run: Run) -> None:
+    Path("other.toml").write_text("[tool]\nx = 1\n")
+    refused = run("fit", STUDY, "--bootstrap", "0", "-o", "other.toml")
+    assert refused.exit_code == 2 and "is not a rule file" in refused.stderr and Path("other.toml").read_text() == "[tool]\nx = 1\n"
+    assert run("fit", STUDY, "--bootstrap", "0", "-o", "other.toml", "--force").exit_code == 0
+    # A rule file may be written again; a folder that is not there is told of before any work.
+    assert run("fit", STUDY, "--bootstrap", "0", "-o", "other.toml").exit_code == 0
+    missing = run("fit", STUDY, "-o", "nowhere/my.toml")
+    assert missing.exit_code == 4 and "there is no folder nowhere" in missing.stderr
+
+
 def test_numbers_end_under_their_headings(run: Run) -> None:
     lines = run("fit", STUDY, "--bootstrap", "100").stdout.splitlines()
     top = next(at for at, line in enumerate(lines) if line.lstrip().startswith("weight"))

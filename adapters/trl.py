@@ -19,10 +19,11 @@ from instructsel.adapters.checkpoint_folder import RECORD, STATE, claim, finishe
 from instructsel.adapters.recipe import Recipe
 from instructsel.adapters.sampling import packs, sequence
 from instructsel.adapters.sft import Progress
-from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, fingerprint
+from instructsel.artifact import atomic_write, dump_json, fingerprint
 from instructsel.errors import EnvironmentFault, MissingExtra, TrainingDiverged, TrainingError, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate, Encoded
+from instructsel.kinds import TRAINING, head
 from instructsel.models.load import LocalModel, locate, quiet, refuse_code, settings
 from instructsel.protocols import Checkpoint
 
@@ -236,8 +237,7 @@ class TrlTrainer:
         seen = [job.rows[position] for group in job.order for position in group]
         tokens = sum(len(row.ids) for row in seen)
         return {
-            "kind": "training",
-            "schema_version": SCHEMA_VERSION,
+            **head(TRAINING),
             "key": job.key,
             "trainer": dict(self.fingerprint),
             "seed": job.seed,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instructsel.reports.charts import Effect, forest
+from instructsel.reports.plain_text import PHRASES
 from instructsel.verification.schema import upgraded
 from instructsel.verification.skills import SkillTable
 from instructsel.verification.verdict import Verdict, Verdicts
@@ -39,9 +40,16 @@ def names() -> list[str]:
     return [f"verification_{pool}_{rule}" for pool in POOLS for rule in RULES if (RESULTS / f"verification_{pool}_{rule}.json").exists()]
 
 
-def verdicts(told: dict[str, Any], found: Verification) -> Verdicts:
-    """Recomputed from the grades; the bootstrap stands beside an interval and changes no word."""
-    return found.verdicts(SELECTION, [arm for arm in found.arms if arm != SELECTION], confidence=told["confidence"], n_resamples=0)
+def verdicts(result: dict[str, Any], verification: Verification) -> Verdicts:
+    """Recomputed from the grades; the bootstrap stands beside an interval and changes no outcome."""
+    return verification.verdicts(
+        SELECTION, [arm for arm in verification.arms if arm != SELECTION], confidence=result["confidence"], n_resamples=0
+    )
+
+
+def phrase(outcome: str, against: str) -> str:
+    """The outcome against a baseline, as every report words it."""
+    return PHRASES[outcome].format(against=against) if outcome in PHRASES else outcome
 
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
@@ -56,37 +64,37 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 def difference(verdict: Verdict) -> str:
     """With its interval, or why there is none."""
-    found = verdict.interval
-    if found.low is None or found.high is None:
+    interval = verdict.interval
+    if interval.low is None or interval.high is None:
         return verdict.reason or "no interval"
-    return f"{found.estimate:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    return f"{interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
 
 
 def detectable(verdict: Verdict) -> str:
-    """The least effect that would have been found four times in five."""
-    found = verdict.interval
-    if found.detectable is None:
+    """The minimum detectable effect (80 % power)."""
+    interval = verdict.interval
+    if interval.detectable is None:
         return ""
-    return f"{found.detectable:.4f}" + ("" if found.detectable_sd is None else f" ({found.detectable_sd:.2g} SD)")
+    return f"{interval.detectable:.4f}" + ("" if interval.detectable_sd is None else f" ({interval.detectable_sd:.2g} SD)")
 
 
-def means(found: Verification) -> list[str]:
-    """Every arm's mean by grader, each draw counting once."""
-    table_of = SkillTable.measured(found, base="base") if "base" in found.arms else None
-    graders = sorted(found.graders)
-    runs = {arm: sum(len(seeds) for seeds in draws.values()) for arm, draws in found.as_dict()["arms"].items()}
+def means(verification: Verification) -> list[str]:
+    """Every arm's mean by grader, each replicate counting once."""
+    table_of = SkillTable.measured(verification, base="base") if "base" in verification.arms else None
+    graders = sorted(verification.graders)
+    runs = {arm: sum(len(seeds) for seeds in replicates.values()) for arm, replicates in verification.as_dict()["arms"].items()}
     rows = []
-    for arm in found.arms:
+    for arm in verification.arms:
         cells = [] if table_of is None else [table_of.cells[arm][grader] for grader in graders]
-        told = ["" if cell.value is None else f"{cell.value:.4f}{' (forgotten)' if cell.regressed else ''}" for cell in cells]
-        rows.append([arm, str(runs[arm]), *told])
+        values = ["" if cell.value is None else f"{cell.value:.4f}{' (regressed)' if cell.regressed else ''}" for cell in cells]
+        rows.append([arm, str(runs[arm]), *values])
     return table(["arm", "models", *graders], rows)
 
 
-def trained(told: dict[str, Any]) -> list[str]:
+def trained(result: dict[str, Any]) -> list[str]:
     """What became of every arm's rows: trained on, skipped for want of a loss token, cut."""
     subsets: dict[str, list[dict[str, Any]]] = {}
-    for each in told["trained"]:
+    for each in result["trained"]:
         subsets.setdefault(each["arm"], []).append(each)
     rows = []
     for arm, models in sorted(subsets.items()):
@@ -103,9 +111,9 @@ def trained(told: dict[str, Any]) -> list[str]:
     return table(["arm", "rows", "trained on", "skipped", "cut", "tokens a model saw", "of these loss tokens"], rows)
 
 
-def durations(told: dict[str, Any]) -> str:
+def durations(result: dict[str, Any]) -> str:
     """How long a training took, on a machine that did other things besides."""
-    seconds = [each["seconds"] for each in told["trained"]]
+    seconds = [each["seconds"] for each in result["trained"]]
     brief = sum(each <= 60 for each in seconds)
     return f"A training took {statistics.median(seconds):.0f} s (median), {brief} of {len(seconds)} at most 60 s, the longest {max(seconds):.0f} s; test runs stood beside some."
 
@@ -116,10 +124,10 @@ def extent(counts: Iterable[int]) -> str:
     return f"{known[0]:,}" if known[0] == known[-1] else f"{known[0]:,} to {known[-1]:,}"
 
 
-def costs(told: dict[str, Any]) -> list[str]:
+def costs(result: dict[str, Any]) -> list[str]:
     """What choosing took beside what training took."""
     rows = []
-    for arm, each in told["costs"].items():
+    for arm, each in result["costs"].items():
         chosen = "unknown" if each["selection"] is None else f"{each['selection']:,.0f}"
         rows.append([arm, chosen, f"{each['training']:,.0f}", f"{each['grading']:,.0f}"])
     return table(["arm", "choosing the rows, s", "training, s", "grading, s"], rows)
@@ -127,12 +135,12 @@ def costs(told: dict[str, Any]) -> list[str]:
 
 def section(name: str) -> list[str]:
     """One pool and rule."""
-    told, found = load(name)
-    made = verdicts(told, found)
-    against = made.against(told["against"])
-    word = told["outcome"] if told["outcome"] == "not enough model" else against.outcome
-    seeds = max(len(each) for each in found.as_dict()["arms"][SELECTION].values())
-    recipe = told["recipe"]
+    result, verification = load(name)
+    made = verdicts(result, verification)
+    against = made.against(result["against"])
+    outcome = result["outcome"] if result["outcome"] == "not enough model" else against.outcome
+    seeds = max(len(each) for each in verification.as_dict()["arms"][SELECTION].values())
+    recipe = result["recipe"]
     length = (
         f"{recipe['steps']:,} steps of {recipe.get('batch_size', recipe.get('batch'))} rows"
         if recipe["steps"] is not None
@@ -140,77 +148,79 @@ def section(name: str) -> list[str]:
     )
     rows = [
         [
-            each.grader,
-            each.baseline,
-            difference(each),
-            each.outcome,
-            detectable(each),
-            f"{each.p_adjusted:.2g}" if each.p_adjusted is not None else "",
+            verdict.grader,
+            verdict.baseline,
+            difference(verdict),
+            verdict.outcome,
+            detectable(verdict),
+            f"{verdict.p_adjusted:.2g}" if verdict.p_adjusted is not None else "",
         ]
-        for each in made
+        for verdict in made
     ]
     return [
-        f"## {POOLS[told['pool']]}: {RULES[told['rule']]}",
+        f"## {POOLS[result['pool']]}: {RULES[result['rule']]}",
         "",
-        f"**Against {told['against']}: {word}.** {told['rows']:,} of {told['examples']:,} rows, {length} for every arm, "
-        f"{seeds} training seed{'s' * (seeds > 1)} for every subset (commit {told['commit']}, {told['date'][:10]}).",
+        f"**Outcome: {phrase(outcome, result['against'])}.** {result['rows']:,} of {result['examples']:,} rows, {length} for every arm, "
+        f"{seeds} training seed{'s' * (seeds > 1)} for every subset (commit {result['commit']}, {result['date'][:10]}).",
         "",
-        *means(found),
-        f"![Selection less random, by grader](our_verdicts/{name}.svg)",
+        *means(verification),
+        f"![Selection minus random, by grader](our_verdicts/{name}.svg)",
         "",
-        f"Selection less baseline; intervals hold for all {len(made)} comparisons together.",
+        f"Selection minus baseline; intervals hold for all {len(made)} comparisons together.",
         "",
-        *table(["grader", "against", "difference", "verdict", "minimal detectable effect", "p, adjusted"], rows),
-        f"What the rows came to: a row is refused where its prompt alone fills the base's {told['recipe']['max_length']} tokens, and cut where its response "
+        *table(["grader", "against", "difference", "outcome", "minimum detectable effect", "p, adjusted"], rows),
+        f"A row is skipped where its prompt alone fills the base's {result['recipe']['max_length']} tokens, and cut where its response "
         "goes beyond. All arms are trained for the same steps; those of longer rows see more tokens.",
         "",
-        *trained(told),
-        durations(told),
+        *trained(result),
+        durations(result),
         "",
-        *costs(told),
-        *([f"Runs that came to nothing: {len(told['failures'])}.", ""] if told["failures"] else []),
+        *costs(result),
+        *([f"Failed runs: {len(result['failures'])}.", ""] if result["failures"] else []),
     ]  # fmt: skip
 
 
 def chart(name: str) -> str:
     """The differences to random in standard deviations over items, good to the right."""
-    told, found = load(name)
+    result, verification = load(name)
     effects = []
-    for each in verdicts(told, found).against(told["against"]):
-        interval, sign = each.interval, 1.0 if each.scale.higher_is_better else -1.0
+    for verdict in verdicts(result, verification).against(result["against"]):
+        interval, sign = verdict.interval, 1.0 if verdict.scale.higher_is_better else -1.0
         if interval.low is None or interval.high is None or interval.item_sd is None:
             continue
         low, high = sorted((sign * interval.low / interval.item_sd, sign * interval.high / interval.item_sd))
-        effects.append(Effect(each.grader, each.outcome, sign * interval.estimate / interval.item_sd, low, high, interval.detectable_sd))
+        effects.append(
+            Effect(verdict.grader, verdict.outcome, sign * interval.estimate / interval.item_sd, low, high, interval.detectable_sd)
+        )
     return forest(
         effects,
-        title=f"{POOLS[told['pool']]}: selection less {told['against']}",
+        title=f"{POOLS[result['pool']]}: selection minus {result['against']}",
         x_label="standard deviations over items; right is better",
     )
 
 
-def in_short(told: dict[str, Any], found: Verification) -> str:
-    """The word, and what stands behind it by the loss, whose items are the most."""
-    against = verdicts(told, found).against(told["against"])
-    word = told["outcome"] if told["outcome"] == "not enough model" else against.outcome
+def in_short(result: dict[str, Any], verification: Verification) -> str:
+    """The outcome, and what stands behind it by the loss, whose items are the most."""
+    against = verdicts(result, verification).against(result["against"])
+    outcome = result["outcome"] if result["outcome"] == "not enough model" else against.outcome
     (loss,) = [each for each in against if each.grader == LOSS]
-    seen = "" if detectable(loss) == "" else f"; {detectable(loss)} would be found four times in five"
+    effect = "" if detectable(loss) == "" else f"; minimum detectable effect (80 % power): {detectable(loss)}"
     return (
-        f"- {POOLS[told['pool']]}, {RULES[told['rule']]}, against {told['against']}: **{word}**. "
-        f"By the held-out loss: {loss.outcome}, {difference(loss)} nats per token, lower is better{seen}."
+        f"- {POOLS[result['pool']]}, {RULES[result['rule']]}: **{phrase(outcome, result['against'])}**. "
+        f"By the held-out loss: {loss.outcome}, {difference(loss)} nats per token, lower is better{effect}."
     )
 
 
 def page() -> str:
     """The page's text, every figure from the results files."""
-    found = names()
-    told = [load(name) for name in found]
-    words = [in_short(each, grades) for each, grades in told]
-    base = told[0][0]["base"]
+    verification = names()
+    result = [load(name) for name in verification]
+    lines = [in_short(each, grades) for each, grades in result]
+    base = result[0][0]["base"]
     tasks = (base["judged"] or {}).get("tasks") or {}
     of_chance = "; ".join(f"{name} {task['value']:.2f} (chance {task['chance']:.2f})" for name, task in tasks.items())
-    held = told[0][0]["held_out"]
-    failed = sum(len(each["failures"]) for each, _ in told)
+    held = result[0][0]["held_out"]
+    failed = sum(len(each["failures"]) for each, _ in result)
     return "\n".join(
         [
             "# Our verdicts",
@@ -218,14 +228,14 @@ def page() -> str:
             "Written by `docs/build_our_verdicts.py` from `benchmarks/results/verification_*`, which `benchmarks/verification/run.py` makes. How to get one: "
             "[verify a selection](../how-to/verify.md).",
             "",
-            *words,
+            *lines,
             "",
-            f"The base has {base['parameters']:,} parameters and was trained from scratch (weights {base['weights_sha256'][:12]}; {of_chance}): what stands here is about fine-tunes of such a base, and says "
-            f"nothing of one of 7 billion. Held out are {held['rows']:,} of {held['questions']:,} questions of MT-Bench, Vicuna and AlpacaEval, one answer of a strong model each, those whose answer fits into a row of the base; the two tasks are our own (which of four answers belongs to a "
-            "question; which of two texts has its words in order). No reward model and no judge was on the machine: no arm is ranked by a reward, the models' answers were written and not judged. `rds+` was "
-            f"given 252 other instructions as its target. Runs that failed: {failed}.",
+            f"The base has {base['parameters']:,} parameters and was trained from scratch (weights {base['weights_sha256'][:12]}; {of_chance}): these figures hold for fine-tunes of such a base, not "
+            f"for one of 7 billion. The held-out set is {held['rows']:,} of {held['questions']:,} questions of MT-Bench, Vicuna and AlpacaEval with one response of a strong model each, those whose response fits the base's context; the two tasks are our own (which of four responses belongs to a "
+            "question; which of two texts has its words in order). No reward model and no judge was used: no arm is ranked by a reward, and the models' responses were not judged. The target of `rds+` was "
+            f"252 other instructions. Failed runs: {failed}.",
             "",
-            *(line for name in found for line in section(name)),
+            *(line for name in verification for line in section(name)),
         ]
     )
 

@@ -11,7 +11,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +20,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from instructsel.errors import EnvironmentFault, ScoresError, UsageError
-
-SCHEMA_VERSION: Final = 1
-"""The version of every manifest this release writes; a newer one is refused on reading."""
-
+from instructsel.kinds import OLD_SCHEMA, SCHEMA, newest_schema, schema_of
 
 TEMPORARY: Final = ".tmp"
 
@@ -226,7 +223,12 @@ def write_manifest(path: str | Path, manifest: dict[str, Any], *, run: dict[str,
     """Write the manifest beside the result at `path`, with the part that differs from run to run under `run`."""
     stamp = {"finished_at": now(), **run}
     with atomic_write(manifest_path(path)) as file:
-        file.write(dump_json({**manifest, "schema_version": SCHEMA_VERSION, "run": stamp}, indent=True) + b"\n")
+        file.write(dump_json({**stamped(manifest), "run": stamp}, indent=True) + b"\n")
+
+
+def stamped(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest with the schema that this release writes of its kind."""
+    return {key: value for key, value in manifest.items() if key != OLD_SCHEMA} | {SCHEMA: newest_schema(manifest)}
 
 
 def read_manifest(path: str | Path) -> dict[str, Any] | None:
@@ -247,11 +249,12 @@ def read_manifest(path: str | Path) -> dict[str, Any] | None:
 
 def checked_version(manifest: Any, where: str | Path) -> dict[str, Any]:
     """The manifest, if this release can read it."""
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("schema_version", SCHEMA_VERSION), int):
+    if not isinstance(manifest, dict) or not isinstance(schema_of(manifest), int):
         raise ScoresError(f"{where} does not hold a manifest.", fix="Score the pool again.")
-    if manifest.get("schema_version", SCHEMA_VERSION) > SCHEMA_VERSION:
+    schema, newest = schema_of(manifest), newest_schema(manifest)
+    if schema > newest:
         raise ScoresError(
-            f"{where} was written by a newer instructsel (schema {manifest['schema_version']}, this one reads {SCHEMA_VERSION}).",
+            f"{where} was written by a newer instructsel (schema {schema}, this one reads {newest}).",
             fix="Upgrade with: pip install -U instructsel",
         )
     return manifest

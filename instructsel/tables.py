@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from instructsel.artifact import SCHEMA_VERSION, atomic_write, checked_version, dump_json, manifest_path, read_manifest, write_manifest
+from instructsel.artifact import atomic_write, checked_version, dump_json, manifest_path, read_manifest, stamped, write_manifest
 from instructsel.errors import ScoresError, UsageError
 
 KEY: Final = "instructsel"
@@ -61,7 +61,7 @@ def write_frame(path: str | Path, frame: pl.DataFrame, manifest: dict[str, Any],
         manifest_path(target).unlink(missing_ok=True)
     with atomic_write(target) as file:
         if target.suffix == ".parquet":
-            metadata = {KEY: dump_json({**manifest, "schema_version": SCHEMA_VERSION}).decode(), DIGEST: SEAL.decode() + "0" * SEALED}
+            metadata = {KEY: dump_json(stamped(manifest)).decode(), DIGEST: SEAL.decode() + "0" * SEALED}
             memory = io.BytesIO()
             frame.write_parquet(memory, compression="zstd", row_group_size=1 << 18, statistics=False, metadata=metadata)
             data = memory.getvalue()
@@ -118,6 +118,19 @@ def read_frame(path: str | Path, *, kind: str, noun: str) -> tuple[pl.DataFrame,
             fix=f"Name a file that was written by: {MADE_BY[kind]}" if kind in MADE_BY else None,
         )
     return frame, {key: value for key, value in manifest.items() if key != "run"}
+
+
+def kind_inside(path: str | Path) -> str | None:
+    """The `kind` that a .parquet of `write_frame` carries in itself; None where it is damaged or carries none."""
+    try:
+        data = Path(path).read_bytes()
+        at, seal = _seal(data)
+        # Unsealed files are not opened: a damaged footer can end the process.
+        manifest = orjson.loads(pl.read_parquet_metadata(data)[KEY]) if data[at : at + SEALED] == seal else {}
+    except (OSError, KeyError, orjson.JSONDecodeError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+    kind = manifest.get("kind") if isinstance(manifest, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def _seal(data: bytes) -> tuple[int, bytes]:

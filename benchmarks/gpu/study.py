@@ -146,7 +146,7 @@ def join(results: Path, scores: Path, pools: Path, table: Path) -> None:
         losses = {name: run[name] for name in ("loss", "loss_example_weighted", "n_items", "steps", "tokens_trained")}
         records.append({"subset": subset.name, "design": "mixture", "seed": 0, **shares, **means, **losses})
     pl.DataFrame(records).write_parquet(table)
-    beside = {"kind": "study", "schema_version": 1, "indicators": scored.manifest["indicators"]}
+    beside = {"kind": "study", "schema": 1, "indicators": scored.manifest["indicators"]}
     table.with_name(table.name + ".json").write_text(json.dumps(beside, indent=1) + "\n")
     print(f"{len(records)} observations: {table}")
 

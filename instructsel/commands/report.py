@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from instructsel.artifact import read_manifest
+from instructsel import kinds
+from instructsel.artifact import check_outputs, read_manifest
 from instructsel.commands import _options as options
 from instructsel.commands import _settings as settings
 from instructsel.commands._console import messages, reported, say
-from instructsel.errors import UsageError
+from instructsel.errors import InstructselError, UsageError
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
-from instructsel.reports.render import checked_suffix, report
+from instructsel.reports.reading import artifact_kind
+from instructsel.reports.render import check_replaced, checked_suffix, report
 from instructsel.selection.files import find_pool
+from instructsel.selection.selection_set import SelectionSet
 
 EXAMPLES: Final = """Examples:
-  instructsel report /tmp/chosen.selection.parquet -o /tmp/report.html
-  instructsel report /tmp/tenth.selection.parquet /tmp/tenth.random-seed0.selection.parquet --with-text -o /tmp/report.md
+  instructsel report /tmp/chosen.jsonl -o /tmp/report.html
+  instructsel report /tmp/tenth.selection.parquet /tmp/tenth.random-seed0.selection.parquet --without-text -o /tmp/report.md
 """
 
 
@@ -30,26 +34,36 @@ def command(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="….selection.parquet (the first is the selection, the others its baselines), ….scores.parquet, study.parquet, "
-            "verification.parquet or .json, or the folder of a study, a size search or a verification.",
+            help="What select wrote (chosen.jsonl, with its baselines), sidecars (the first is the selection, the others its "
+            "baselines), a score table, study.parquet, verification.parquet or verdict.json, or the folder of a study, a size search or "
+            "a verification.",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the report goes: .html, .md or .json.")] = Path("report.html"),
-    title: Annotated[str | None, typer.Option(help="At the head of the report.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the report.")] = None,
     scores: Annotated[Path | None, typer.Option(help="The score table, where the selection does not lead to it.")] = None,
     arm: Annotated[str | None, typer.Option(help="The arm of a verification that is the selection.")] = None,
-    with_text: Annotated[bool, typer.Option("--with-text", help="Show the beginning of the best and worst rows, masked.")] = False,
-    pool: Annotated[list[str] | None, typer.Option(help="For --with-text: the pool files, where the scores do not lead to them.")] = None,
+    with_text: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-text/--without-text",
+            help="Show the beginning of the best and worst rows, masked; by default where the pool is where it was.",
+        ),
+    ] = None,
+    pool: Annotated[list[str] | None, typer.Option(help="For the texts: the pool files, where the results do not lead to them.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no report.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Put results into one file that shows everything and loads nothing."""
+    """Put results into one page that opens with the outcome and loads nothing."""
     settings.check(context)
     target = checked_suffix(output)
     named: list[Path] = [*results, *([scores] if scores else [])]
-    texts = _pool(named, pool, quiet=quiet) if with_text else None
-    page = report(*named, title=title, arm=arm, with_text=with_text, pool=texts)
+    check_outputs([target], [*named, *(pool or [])])
+    check_replaced(target, force=force)
+    texts = _pool(named, pool, with_text, quiet=quiet)
+    page = report(*named, title=title, arm=arm, with_text=texts is not None, pool=texts)
     page.write(target)
     for line in page.sections[0].text:
         say(line, quiet=quiet)
@@ -61,14 +75,37 @@ def command(
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
 
 
-def _pool(named: list[Path], pool: list[str] | None, *, quiet: bool) -> Pool:
-    """The pool behind the results: that of their score table."""
+def _pool(named: Sequence[Path], pool: list[str] | None, with_text: bool | None, *, quiet: bool) -> Pool | None:
+    """The pool whose texts are shown; None where none are to be shown, or by default where it is not at hand."""
+    with_rows = any(artifact_kind(path)[0] in (kinds.SELECTION, kinds.SELECTION_SET) for path in named)
+    if with_text is False or (with_text is None and not with_rows):
+        return None
+    try:
+        return _pool_behind(named, pool, quiet=quiet)
+    except InstructselError as error:
+        if with_text or pool:
+            raise
+        say(f"Texts of rows are not shown: {error.message}", quiet=quiet)
+        return None
+
+
+def _pool_behind(named: Sequence[Path], pool: list[str] | None, *, quiet: bool) -> Pool:
+    """The pool behind the results.
+
+    Raises:
+        UsageError: nobody recorded where it is, or it is not there.
+        PoolError: it cannot be read.
+    """
+    lines = messages(quiet=quiet)
     for path in named:
+        kind, target = artifact_kind(path)
+        if kind == kinds.SELECTION_SET:
+            return SelectionSet.read(path).pool(pool, message=lines)
         # A score table itself, or the one that a selection was made from.
-        run = (read_manifest(path) or {}).get("run") or {} if path.is_file() else {}
-        scores = Path(run["scores"]) if isinstance(run.get("scores"), str) else path if run.get("pool") or run.get("pools") else None
+        run = (read_manifest(target) or {}).get("run") or {} if target.is_file() else {}
+        scores = Path(run["scores"]) if isinstance(run.get("scores"), str) else target if run.get("pool") or run.get("pools") else None
         if scores is not None and scores.is_file():
-            return find_pool(scores, pool, message=messages(quiet=quiet))
+            return find_pool(scores, pool, message=lines)
     if pool:
-        return spec.Reading().read(pool, message=messages(quiet=quiet))
-    raise UsageError("Where the pool is cannot be told from these results.", fix="Name its files with --pool.")
+        return spec.Reading().read(pool, message=lines)
+    raise UsageError("Where the pool is was not recorded in these results.", fix="Name its files with --pool.")

@@ -23,6 +23,7 @@ from instructsel.errors import ScoresError, UsageError
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator, ModelIndicator
 from instructsel.indicators.neighbor_distance import NeighborDistance
+from instructsel.kinds import SCORES
 from instructsel.models.runner import RunReport
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
@@ -33,7 +34,7 @@ from instructsel.scores.estimate import estimate
 from instructsel.scores.models import ModelName, ModelSettings, parse_models
 from instructsel.scores.progress import Run
 from instructsel.scores.run import score
-from instructsel.scores.table import KIND, ScoreTable
+from instructsel.scores.table import ScoreTable
 from instructsel.scores.with_scores import check_ending, write_with_scores
 
 DEFAULT_RULE: Final = "eq4"
@@ -234,7 +235,7 @@ class Outputs:
         if self.rows is not None:
             check_replaced(self.rows, ROWS, "a file of rows with scores", force=self.force)
         if str(self.table) != "-" and not self._holds_table():
-            check_replaced(self.table, KIND, "a score table", force=self.force)
+            check_replaced(self.table, SCORES, "a score table", force=self.force)
 
     def _holds_table(self) -> bool:
         """Whether a score table is there, also one whose manifest was not moved with it."""

@@ -19,15 +19,12 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, fingerprint, machine, sweep
+from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, stamped, sweep
 from instructsel.errors import EnvironmentFault
 from instructsel.experiments.leases import Leases
+from instructsel.kinds import FAILED_RUN, GRADED_RUN
 from instructsel.protocols import Grades
 
-GRADED_RUN: Final = "graded run"
-"""The `kind` of a record of one model's grades by one grader."""
-FAILED_RUN: Final = "failed run"
-"""The `kind` of a record of a run that failed."""
 RUNS: Final = "runs"
 """The folder of records in that of a verification or a study."""
 ENDING: Final = ".json"
@@ -186,7 +183,7 @@ class RecordStore:
 
     def _write(self, name: str, record: Mapping[str, Any], *, failed: bool = False) -> None:
         # As it will be read again.
-        content = as_json({"schema_version": SCHEMA_VERSION, **record})
+        content = as_json(stamped(record))
         if self.folder is None:
             self.memory[name + FAILED if failed else name] = content
             return

@@ -28,6 +28,8 @@ STEPS: Final = 60
 """Points of a curve."""
 MARGIN: Final = 0.05
 """Of the range of the points, left free at either end."""
+BAND: Final = 1.0
+"""Of the range of points and line: so far above and below them the axis makes room for the band; the rest is clipped at the frame."""
 TITLE: Final = 24
 """The height of the title of a chart on its own; on a page it stands above the chart."""
 KINDS: Final = 3
@@ -35,7 +37,7 @@ KINDS: Final = 3
 SIGN: Final = 6.6
 """About the width of a character."""
 
-# Blue and orange of like lightness, told apart by color-blind readers too; the marks differ in shape besides. Plain rules and no
+# Blue and orange of like lightness, tooltip apart by color-blind readers too; the marks differ in shape besides. Plain rules and no
 # variables: a viewer that knows no media queries shows the light chart, and none shows it black.
 STYLE: Final = """
 svg { color-scheme: light dark }
@@ -62,7 +64,7 @@ text { font-family: system-ui, "Segoe UI", Helvetica, Arial, sans-serif; font-si
 }
 """
 
-# Of the charts of a page. The first kind is an area, the second a line, the third a broken line: told apart without color, too.
+# Of the charts of a page. The first kind is an area, the second a line, the third a broken line: tooltip apart without color, too.
 PAGE_STYLE: Final = """
 .ground { fill: #8793a2; fill-opacity: 0.45; stroke: #6b7786; stroke-width: 1 }
 .chosen { fill: none; stroke: #1f6fb4; stroke-width: 2.25 }
@@ -151,7 +153,7 @@ class Effect:
     high: float | None
     """The upper end."""
     detectable: float | None
-    """Differences smaller than this would often have been missed; None where that is not known."""
+    """Half the width of the band around 0, e.g. the minimum detectable effect; None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -196,14 +198,12 @@ def scatter(series: Sequence[Series], curve: Curve | None, *, title: str, x_labe
     Raises:
         UsageError: more than two kinds, or no points.
     """
-    kinds = [each for each in series if len(each.x)]
+    kinds = [kind for kind in series if len(kind.x)]
     if not kinds or len(kinds) > 2:
         raise UsageError(f"A scatter chart shows one or two kinds of points, not {len(kinds)}.")
     box = ON_A_PAGE if name else ON_ITS_OWN
-    across = _Scale.of(np.concatenate([each.x for each in kinds]), box.left, box.end)
-    # The band may leave the chart; the points and the line decide what is seen.
-    ups = [each.y for each in kinds] + ([curve.y] if curve else [])
-    up = _Scale.of(np.concatenate(ups), box.floor, box.top)
+    across = _Scale.of(np.concatenate([kind.x for kind in kinds]), box.left, box.end)
+    up = _Scale.of(_heights(kinds, curve, across), box.floor, box.top)
     body = [*_axes(across, up, x_label, y_label, box)]
     if curve is not None:
         inside = (curve.x >= across.low) & (curve.x <= across.high)
@@ -213,17 +213,29 @@ def scatter(series: Sequence[Series], curve: Curve | None, *, title: str, x_labe
         line = [f"{across(a)},{up(b)}" for a, b in zip(x, y, strict=True)]
         body.append(f'<g clip-path="url(#{_within(name, "plot")})"><path class="band" d="M{" L".join(upper + lower[::-1])} Z"/>')
         body.append(f'<path class="fit" d="M{" L".join(line)}"/></g>')
-    for each, mark in zip(kinds, "ab", strict=False):
+    for kind, mark in zip(kinds, "ab", strict=False):
         body.append(f'<g class="{mark}">')
-        for at in range(len(each.x)):
-            told = f"<title>{_safe(each.labels[at])}</title>" if each.labels else ""
-            body.append(_mark(mark, across(each.x[at]), up(each.y[at]), told))
+        for at in range(len(kind.x)):
+            tooltip = f"<title>{_safe(kind.labels[at])}</title>" if kind.labels else ""
+            body.append(_mark(mark, across(kind.x[at]), up(kind.y[at]), tooltip))
         body.append("</g>")
     body += _legend(kinds, curve, box)
     described = f"{len(kinds)} kinds of points" if len(kinds) == 2 else f"{len(kinds[0].x)} points"
     plot = f'<rect x="{box.left}" y="{box.top}" width="{box.end - box.left}" height="{box.floor - box.top}"/>'
     clip = f'<clipPath id="{_within(name, "plot")}">{plot}</clipPath>'
     return _chart([clip], body, title=title, summary=f"{y_label} against {x_label}, {described}.", style=STYLE, name=name, box=box)
+
+
+def _heights(kinds: Sequence[Series], curve: Curve | None, across: _Scale) -> Floats:
+    """The values between which the vertical axis runs: points, line and band; of a band that is far wider than these, a part."""
+    ups = [kind.y for kind in kinds] + ([curve.y] if curve is not None else [])
+    heights = np.concatenate(ups)
+    if curve is None:
+        return heights
+    inside = (curve.x >= across.low) & (curve.x <= across.high)
+    free = BAND * float(heights.max() - heights.min())
+    band = np.concatenate([curve.low[inside], curve.high[inside]])
+    return np.concatenate([heights, np.clip(band, heights.min() - free, heights.max() + free)])
 
 
 def histogram(kinds: Sequence[Distribution], edges: Floats, *, title: str, x_label: str, name: str = "") -> str:
@@ -239,25 +251,25 @@ def histogram(kinds: Sequence[Distribution], edges: Floats, *, title: str, x_lab
     Raises:
         UsageError: none or more than three, or bins that do not fit.
     """
-    if not 0 < len(kinds) <= KINDS or any(len(each.shares) != len(edges) - 1 for each in kinds):
+    if not 0 < len(kinds) <= KINDS or any(len(kind.shares) != len(edges) - 1 for kind in kinds):
         raise UsageError(f"A histogram shows one to {KINDS} distributions over the same bins, not {len(kinds)}.")
     box = ON_A_PAGE if name else ON_ITS_OWN
     across = _Scale(float(edges[0]), float(edges[-1]), box.left, box.end)
-    greatest = 100 * max(float(each.shares.max()) for each in kinds)
+    greatest = 100 * max(float(kind.shares.max()) for kind in kinds)
     up = _Scale(0.0, greatest * (1 + MARGIN) or 1.0, box.floor, box.top)
     body = _axes(across, up, x_label, "rows, %", box)
     at = [across(float(edge)) for edge in edges]
-    for each, mark in zip(kinds, ("ground", "chosen", "other"), strict=False):
-        tops = [up(100 * float(share)) for share in each.shares]
+    for kind, mark in zip(kinds, ("ground", "chosen", "other"), strict=False):
+        tops = [up(100 * float(share)) for share in kind.shares]
         steps = " ".join(f"V{top} H{end}" for top, end in zip(tops, at[1:], strict=True))
         body.append(f'<path class="{mark}" d="M{at[0]},{up(0)} {steps} V{up(0)}{" Z" if mark == "ground" else ""}"/>')
     x, y = box.left, box.top - 14
-    for each, mark in zip(kinds, ("ground", "chosen", "other"), strict=False):
+    for kind, mark in zip(kinds, ("ground", "chosen", "other"), strict=False):
         drawn = f'<rect class="ground" x="{x}" y="{y - 9}" width="18" height="10"/>'
         body.append(drawn if mark == "ground" else f'<path class="{mark}" d="M{x},{y - 4} h18"/>')
-        body.append(f'<text x="{x + 23}" y="{y}">{_safe(each.name)}</text>')
-        x += 38 + int(SIGN * len(each.name))
-    named = ", ".join(each.name for each in kinds)
+        body.append(f'<text x="{x + 23}" y="{y}">{_safe(kind.name)}</text>')
+        x += 38 + int(SIGN * len(kind.name))
+    named = ", ".join(kind.name for kind in kinds)
     summary = f"Histogram over {len(edges) - 1} bins of {x_label}: {named}."
     return _chart([], body, title=title, summary=summary, style=STYLE + PAGE_STYLE, name=name, box=box)
 
@@ -268,12 +280,12 @@ def bars(rows: Sequence[Bar], kinds: Sequence[str], *, title: str, name: str = "
     Raises:
         UsageError: no rows, more than two kinds, or rows of another number of values.
     """
-    if not rows or not 0 < len(kinds) <= 2 or any(not len(kinds) == len(each.values) == len(each.figures) for each in rows):
+    if not rows or not 0 < len(kinds) <= 2 or any(not len(kinds) == len(row.values) == len(row.figures) for row in rows):
         raise UsageError("A bar chart shows one or two values in each of its rows.")
     head, thick, gap = (34 if len(kinds) == 2 else 12) + (0 if name else TITLE), 13, 12
     tall = 18 + (thick + 3) * len(kinds) + gap
     box = Box(NARROW, head + tall * len(rows), 8, 78, head, 0)
-    known = [value for each in rows for value in each.values if value is not None]
+    known = [value for row in rows for value in row.values if value is not None]
     # Bars begin at 0.
     low, high = min([0.0, *known]), max([0.0, *known])
     across = _Scale(low, high if high > low else low + 1.0, box.left, box.end)
@@ -286,9 +298,9 @@ def bars(rows: Sequence[Bar], kinds: Sequence[str], *, title: str, name: str = "
             )
             x += 32 + int(SIGN * len(kind))
     y = head
-    for each in rows:
-        body.append(f'<text class="label" x="{box.left}" y="{y + 12}">{_safe(_cut(each.name, 52))}</text>')
-        for number, (value, figure) in enumerate(zip(each.values, each.figures, strict=True)):
+    for row in rows:
+        body.append(f'<text class="label" x="{box.left}" y="{y + 12}">{_safe(_cut(row.name, 52))}</text>')
+        for number, (value, figure) in enumerate(zip(row.values, row.figures, strict=True)):
             top = y + 18 + number * (thick + 3)
             if value is not None:
                 left, right = sorted((float(across(0.0)), float(across(value))))
@@ -301,16 +313,23 @@ def bars(rows: Sequence[Bar], kinds: Sequence[str], *, title: str, name: str = "
     return _chart([], body, title=title, summary=summary, style=STYLE + PAGE_STYLE, name=name, box=box)
 
 
-def forest(rows: Sequence[Effect], *, title: str, x_label: str, name: str = "") -> str:
-    """Differences with their intervals around 0, and behind each the band of differences that would often have been missed.
+def forest(rows: Sequence[Effect], *, title: str, x_label: str, name: str = "", band: str = "") -> str:
+    """Differences with their intervals around 0, and behind each a band: the differences below the minimum detectable effect.
+
+    Args:
+        rows: the differences.
+        title: what is shown.
+        x_label: with the unit.
+        name: as of `scatter`.
+        band: what the band is, for the legend.
 
     Raises:
         UsageError: no rows, or none with a finite number.
     """
     ends = [
         value
-        for each in rows
-        for value in (each.estimate, each.low, each.high, each.detectable, None if each.detectable is None else -each.detectable)
+        for row in rows
+        for value in (row.estimate, row.low, row.high, row.detectable, None if row.detectable is None else -row.detectable)
         if value is not None
     ]
     if not ends or not all(math.isfinite(value) for value in ends):
@@ -321,22 +340,23 @@ def forest(rows: Sequence[Effect], *, title: str, x_label: str, name: str = "") 
     body = _ruler(across, x_label, box)
     zero, y = across(0.0), box.top
     body.append(f'<line class="zero" x1="{zero}" x2="{zero}" y1="{box.top - 4}" y2="{box.floor}"/>')
-    body.append(
-        f'<rect class="band" x="{box.left}" y="{top - 26}" width="22" height="11"/>'
-        f'<text x="{box.left + 28}" y="{top - 16}">would often be missed</text>'
-    )
-    for each in rows:
+    if any(row.detectable is not None for row in rows):
+        body.append(
+            f'<rect class="band" x="{box.left}" y="{top - 26}" width="22" height="11"/>'
+            f'<text x="{box.left + 28}" y="{top - 16}">{_safe(band or "below the minimum detectable effect")}</text>'
+        )
+    for row in rows:
         line = y + 30
-        if each.detectable is not None:
-            left, right = float(across(-each.detectable)), float(across(each.detectable))
+        if row.detectable is not None:
+            left, right = float(across(-row.detectable)), float(across(row.detectable))
             body.append(f'<rect class="band" x="{left:.2f}" y="{line - 9}" width="{right - left:.2f}" height="18"/>')
-        if each.low is not None and each.high is not None:
-            body.append(f'<path class="whisker" d="M{across(each.low)},{line} H{across(each.high)}"/>')
-            body += [f'<path class="whisker" d="M{across(end)},{line - 5} v10"/>' for end in (each.low, each.high)]
-        if each.estimate is not None:
-            body.append(f'<g class="b">{_mark("b", across(each.estimate), str(line), "")}</g>')
-        body.append(f'<text class="label" x="{box.left}" y="{y + 13}">{_safe(_cut(each.name, 32))}</text>')
-        body.append(f'<text class="outcome" x="{box.end}" y="{y + 13}" text-anchor="end">{_safe(_cut(each.outcome, 26))}</text>')
+        if row.low is not None and row.high is not None:
+            body.append(f'<path class="whisker" d="M{across(row.low)},{line} H{across(row.high)}"/>')
+            body += [f'<path class="whisker" d="M{across(end)},{line - 5} v10"/>' for end in (row.low, row.high)]
+        if row.estimate is not None:
+            body.append(f'<g class="b">{_mark("b", across(row.estimate), str(line), "")}</g>')
+        body.append(f'<text class="label" x="{box.left}" y="{y + 13}">{_safe(_cut(row.name, 32))}</text>')
+        body.append(f'<text class="outcome" x="{box.end}" y="{y + 13}" text-anchor="end">{_safe(_cut(row.outcome, 26))}</text>')
         y += tall
     summary = f"{len(rows)} differences with their intervals; {x_label}."
     return _chart([], body, title=title, summary=summary, style=STYLE + PAGE_STYLE, name=name, box=box)
@@ -344,12 +364,12 @@ def forest(rows: Sequence[Effect], *, title: str, x_label: str, name: str = "") 
 
 def _chart(before: Sequence[str], body: Sequence[str], *, title: str, summary: str, style: str, name: str, box: Box) -> str:
     """The whole SVG; of a chart in a page without style, and its title is not drawn."""
-    told, described = _within(name, "title"), _within(name, "summary")
+    tooltip, described = _within(name, "title"), _within(name, "summary")
     size = f'viewBox="0 0 {box.width} {box.height}" width="{box.width}" height="{box.height}"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="{told} {described}">',
-            f'<title id="{told}">{_safe(title)}</title>',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="{tooltip} {described}">',
+            f'<title id="{tooltip}">{_safe(title)}</title>',
             f'<desc id="{described}">{_safe(summary)}</desc>',
             *([] if name else [f"<style>{style}</style>"]),
             *before,
@@ -434,7 +454,7 @@ def _ruler(across: _Scale, x_label: str, box: Box) -> list[str]:
 
 def _legend(kinds: Sequence[Series], curve: Curve | None, box: Box) -> list[str]:
     lines, x, y = [], box.left, 45 if box is ON_ITS_OWN else 16
-    entries: Mapping[str, str] = {mark: each.name for each, mark in zip(kinds, "ab", strict=False) if each.name}
+    entries: Mapping[str, str] = {mark: kind.name for kind, mark in zip(kinds, "ab", strict=False) if kind.name}
     for mark, name in entries.items():
         lines.append(f'<g class="{mark}">{_mark(mark, f"{x + 5}", f"{y - 4}", "")}</g><text x="{x + 16}" y="{y}">{_safe(name)}</text>')
         x += 34 + 7 * len(name)
@@ -446,10 +466,10 @@ def _legend(kinds: Sequence[Series], curve: Curve | None, box: Box) -> list[str]
     return lines
 
 
-def _mark(kind: str, x: str, y: str, told: str) -> str:
+def _mark(kind: str, x: str, y: str, tooltip: str) -> str:
     if kind == "a":
-        return f'<circle cx="{x}" cy="{y}" r="4.5">{told}</circle>'
-    return f'<path d="M{x},{float(y) - 6:.2f} l6,6 l-6,6 l-6,-6 Z">{told}</path>'
+        return f'<circle cx="{x}" cy="{y}" r="4.5">{tooltip}</circle>'
+    return f'<path d="M{x},{float(y) - 6:.2f} l6,6 l-6,6 l-6,-6 Z">{tooltip}</path>'
 
 
 def _figure(value: float, decimals: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -44,6 +44,27 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
     """Text, whole numbers, numbers, truth values, None where there is none."""
 
+    def capped(self, limit: int, noun: str, *, sums: Sequence[str] = ()) -> Table:
+        """The first rows, and one row that counts the others.
+
+        Args:
+            limit: rows at most, the counting one included.
+            noun: of the rows, in the plural.
+            sums: keys of the columns whose sum over the others stands in that row; an unknown value makes the sum unknown.
+
+        >>> table = Table("t", "", (Column("source", "source"), Column("rows", "rows", "count")), (("a", 1), ("b", 2), ("c", 3)))
+        >>> table.capped(2, "sources", sums=["rows"]).rows
+        (('a', 1), ('2 other sources', 5))
+        """
+        if len(self.rows) <= limit:
+            return self
+        others = self.rows[limit - 1 :]
+        totals = [
+            sum(cells) if column.key in sums and all(cell is not None for cell in cells) else None
+            for column, cells in zip(self.columns[1:], list(zip(*others, strict=True))[1:], strict=True)
+        ]
+        return replace(self, rows=(*self.rows[: limit - 1], (f"{len(others):,} other {noun}", *totals)))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data; a row is a mapping."""
         keys = [column.key for column in self.columns]
@@ -51,7 +72,7 @@ class Table:
             "part": "table",
             "name": self.name,
             "caption": self.caption,
-            "columns": [{"key": each.key, "label": each.label, "form": each.form} for each in self.columns],
+            "columns": [{"key": column.key, "label": column.label, "form": column.form} for column in self.columns],
             "rows": [dict(zip(keys, row, strict=True)) for row in self.rows],
         }
 
@@ -87,12 +108,20 @@ class Section:
     """Its heading."""
     text: tuple[str, ...] = ()
     """Sentences before the parts."""
-    parts: tuple[Table | Chart, ...] = ()
+    parts: tuple[Part, ...] = ()
     """Tables and charts, in order."""
+    folded: bool = False
+    """Whether a page shows it only when it is opened: digests, versions, settings."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"name": self.name, "title": self.title, "text": list(self.text), "parts": [each.as_dict() for each in self.parts]}
+        return {
+            "name": self.name,
+            "title": self.title,
+            "text": list(self.text),
+            "parts": [part.as_dict() for part in self.parts],
+            "folded": self.folded,
+        }
 
 
 def facts_table(name: str, caption: str, facts: Iterable[tuple[str, Any]]) -> Table:
@@ -106,60 +135,53 @@ def known_facts(facts: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
     return [(key, value) for key, value in facts if value is not None]
 
 
-def flat(told: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Nested plain data as one value each; lists as text."""
-    found: list[tuple[str, Any]] = []
-    for key, value in told.items():
+    facts: list[tuple[str, Any]] = []
+    for key, value in settings.items():
         if isinstance(value, Mapping):
-            found += flat(value, f"{before}{key}: ") if value else [(f"{before}{key}", "none")]
+            facts += flat(value, f"{prefix}{key}: ") if value else [(f"{prefix}{key}", "none")]
         elif isinstance(value, list | tuple):
-            found.append((f"{before}{key}", ", ".join(map(str, value)) or "none"))
+            facts.append((f"{prefix}{key}", ", ".join(map(str, value)) or "none"))
         else:
-            found.append((f"{before}{key}", value))
-    return found if before else found[:FACTS]
-
-
-def shortened(
-    rows: Sequence[tuple[Any, ...]], limit: int, rest: Callable[[Sequence[tuple[Any, ...]]], tuple[Any, ...]]
-) -> tuple[tuple[Any, ...], ...]:
-    """The first rows, and the others as one: sums stay whole."""
-    return tuple(rows) if len(rows) <= limit else (*rows[: limit - 1], rest(rows[limit - 1 :]))
+            facts.append((f"{prefix}{key}", value))
+    return facts if prefix else facts[:FACTS]
 
 
 def cleaned(section: Section) -> Section:
     """The section with every text neutral and every number finite: what the renderers are given."""
-    parts: list[Table | Chart] = []
+    parts: list[Part] = []
     for part in section.parts:
         if isinstance(part, Table):
-            columns = _distinct([replace(each, key=neutral(each.key), label=neutral(each.label)) for each in part.columns])
+            columns = _distinct([replace(column, key=neutral(column.key), label=neutral(column.label)) for column in part.columns])
             rows = tuple(tuple(_plain(cell) for cell in row) for row in part.rows)
             parts.append(Table(part.name, neutral(part.caption, LINE), columns, rows))
         else:
             parts.append(Chart(part.name, part.kind, neutral(part.title), _plain(part.data)))
-    said = tuple(line for each in section.text if (line := neutral(each, LINE)))
-    if len(said) > SENTENCES:
-        said = (*said[: SENTENCES - 1], f"And {len(said) - SENTENCES + 1:,} sentences more.")
-    return Section(section.name, section.title, said, tuple(parts))
+    sentences = tuple(line for sentence in section.text if (line := neutral(sentence, LINE)))
+    if len(sentences) > SENTENCES:
+        sentences = (*sentences[: SENTENCES - 1], f"And {len(sentences) - SENTENCES + 1:,} sentences more.")
+    return replace(section, text=sentences, parts=tuple(parts))
 
 
 def _distinct(columns: Sequence[Column]) -> tuple[Column, ...]:
     """Names that were cut or escaped to the same one are numbered: none may hide another in the JSON."""
-    found: dict[str, Column] = {}
-    for each in columns:
-        key, number = each.key, 2
-        while key in found:
-            key, number = f"{each.key} ({number})", number + 1
-        found[key] = replace(each, key=key)
-    return tuple(found.values())
+    by_key: dict[str, Column] = {}
+    for column in columns:
+        key, number = column.key, 2
+        while key in by_key:
+            key, number = f"{column.key} ({number})", number + 1
+        by_key[key] = replace(column, key=key)
+    return tuple(by_key.values())
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return neutral(value, EXCERPT)
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, np.integer):
@@ -167,4 +189,4 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int) else neutral(str(value), EXCERPT)
 
 
-__all__ = ["Chart", "Column", "Part", "Section", "Table", "cleaned", "facts_table", "flat", "known_facts", "shortened"]
+__all__ = ["Chart", "Column", "Part", "Section", "Table", "cleaned", "facts_table", "flat", "known_facts"]

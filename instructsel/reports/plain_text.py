@@ -1,107 +1,198 @@
-"""A verification in lines for people."""
+"""A verification in sentences: the outcome, each comparison, and the lines that `instructsel verify` prints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-from instructsel.text import aligned
+from instructsel.reports.figures import minus
+from instructsel.text import aligned, wrapped
 from instructsel.verification.summary import NOT_ENOUGH_MODEL, cost
-from instructsel.verification.verdict import Verdicts
+from instructsel.verification.verdict import BETTER, NO_DIFFERENCE, NOT_ENOUGH, WORSE, Verdicts
+
+WIDTH: Final = 80
+"""Characters of a printed line."""
+PHRASES: Final[Mapping[str, str]] = {
+    BETTER: "better than {against}",
+    WORSE: "worse than {against}",
+    NO_DIFFERENCE: "no detectable difference from {against}",
+    NOT_ENOUGH: "not enough data for a verdict against {against}",
+}
 
 
-def spoken(told: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
-    """A verification for people."""
+def headline(plain: Mapping[str, Any]) -> list[str]:
+    """The outcome of a verification as sentences: against which baseline, by how much, and what stands in its way.
+
+    >>> headline({"outcome": "better", "against": "random"})
+    ['Outcome: better than random.']
+    """
+    verdicts = [verdict for verdict in (plain.get("verdicts") or {}).get("verdicts") or [] if isinstance(verdict, Mapping)]
+    baselines = {verdict.get("baseline") for verdict in verdicts}
+    alone = next(iter(baselines)) if len(baselines) == 1 else None
+    outcome = plain.get("outcome") or ((plain.get("verdicts") or {}).get("outcome") if alone else None)
+    against = plain.get("against") or alone
+    if outcome is None or against is None:
+        overall = (plain.get("verdicts") or {}).get("outcome")
+        return [f"Outcome over all baselines: {overall}."] if overall else []
+    if outcome == NOT_ENOUGH_MODEL:
+        standing = (plain.get("model") or {}).get("said")
+        return [f"Outcome: not enough model. The base is no better than chance: {standing}. Its fine-tunes show nothing."]
+    phrase = PHRASES.get(str(outcome), f"{outcome} ({{against}})").format(against=against)
+    deciding = [verdict for verdict in verdicts if verdict.get("baseline") == against and not verdict.get("leakage")]
+    sentences = [f"Outcome: {phrase}."]
+    if len(deciding) == 1 and (measured := difference(deciding[0])):
+        sentences = [f"Outcome: {phrase} ({deciding[0].get('grader')}, {measured}){detectable(deciding[0], '. Minimum')}."]
+    missing = plain.get("missing") or {}
+    return sentences + [
+        f"The verdict lacks {count:,} run{'s' * (count > 1)} of {arm}: failed, or pending." for arm, count in missing.items()
+    ]
+
+
+def in_order(plain: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The verdicts of a verification: those against its main baseline first, and of these, as of the others, differences first."""
+    verdicts = [verdict for verdict in (plain.get("verdicts") or {}).get("verdicts") or [] if isinstance(verdict, Mapping)]
+    against = plain.get("against")
+    return sorted(verdicts, key=lambda verdict: (verdict.get("baseline") != against, verdict.get("outcome") not in (BETTER, WORSE)))
+
+
+def brief(verdict: Mapping[str, Any]) -> str:
+    """A comparison in one line.
+
+    >>> brief({"selection": "selection", "baseline": "random", "grader": "loss", "outcome": "better"})
+    'selection vs random, loss: better.'
+    """
+    measured = difference(verdict)
+    leakage = " (leakage)" if verdict.get("leakage") else ""
+    line = f"{verdict.get('selection')} vs {verdict.get('baseline')}, {verdict.get('grader')}: {verdict.get('outcome')}{leakage}"
+    return f"{line}; difference {measured}{detectable(verdict, '; minimum')}." if measured else f"{line}."
+
+
+def statement(verdict: Mapping[str, Any]) -> str:
+    """A comparison in full, without the notes that hold for others too."""
+    return str(verdict.get("statement") or verdict.get("sentence") or brief(verdict))
+
+
+def difference(verdict: Mapping[str, Any]) -> str:
+    """A difference with its unit and interval; "" where there is no interval."""
+    interval = verdict.get("interval") or {}
+    ends = [interval.get(key) for key in ("estimate", "low", "high")]
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in ends):
+        return ""
+    unit = (verdict.get("scale") or {}).get("unit")
+    estimate, low, high = (minus(f"{value:+.3g}") for value in ends)
+    return f"{estimate}{f' {unit}' if unit else ''} [{low}, {high}]"
+
+
+def detectable(verdict: Mapping[str, Any], before: str) -> str:
+    """The minimum detectable effect, after these words; "" where it is not known."""
+    value = (verdict.get("interval") or {}).get("detectable")
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return ""
+    unit = (verdict.get("scale") or {}).get("unit")
+    return f"{before} detectable effect (80 % power): {value:.3g}{f' {unit}' if unit else ''}"
+
+
+def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
+    """What `instructsel verify` prints: means, comparisons, win rates, skills, costs, and the outcome last; at most 80 wide."""
+    against = summary["against"]
+    lines = [*_means(summary["graders"]), "", *_compared(verdicts)]
+    asked = list(verdicts.against(against))
+    sentences = [*(verdict.statement for verdict in asked), *dict.fromkeys(note for verdict in asked for note in verdict.interval.notes)]
+    lines += [*_sentences(sentences), *_rates(summary), *_regressions(summary), ""]
+    models = {arm: sum(len(seeds) for seeds in replicates.values()) for arm, replicates in summary["arms"].items()}
+    sentences = [cost(arm, costs, models=models.get(arm, 0)) for arm, costs in summary["costs"].items()]
+    sentences += [
+        f"Leakage: {grader} also ranked the rows of {', '.join(arms)}; its verdicts are shown and do not count."
+        for grader, arms in summary["leakage"].items()
+    ]
+    return [*lines, *_sentences(sentences), "", *_sentences(headline({**summary, "verdicts": verdicts.as_dict()}))]
+
+
+def _sentences(sentences: Iterable[str]) -> list[str]:
+    """Sentences as lines, wrapped between words."""
+    return [line for sentence in sentences for line in wrapped(sentence, WIDTH)]
+
+
+def _means(graders: Mapping[str, Any]) -> list[str]:
+    """A row an arm and grader."""
     rows = []
-    for grader, found in told["graders"].items():
+    for grader, scale in graders.items():
         means: dict[str, list[float]] = {}
-        for each in found["means"]:
-            if each["mean"] is not None:
-                means.setdefault(each["arm"], []).append(each["mean"])
+        for run in scale["means"]:
+            if run["mean"] is not None:
+                means.setdefault(run["arm"], []).append(run["mean"])
         rows += [
             [grader, arm, f"{len(values)}", f"{sum(values) / len(values):.4f}", f"{min(values):.4f} to {max(values):.4f}"]
             for arm, values in sorted(means.items())
         ]
-    lines = [*aligned(rows, header=["grader", "arm", "models", "mean", "range"], right=(2, 3)), ""]
-    lines += _compared(verdicts, told["against"])
-    lines += _rates(told)
-    if told["skills"] and (forgot := {skill: count for skill, count in told["skills"]["regressed"].items() if count}):
-        named = {skill: [arm for arm, row in told["skills"]["rows"].items() if row[skill]["regressed"]] for skill in forgot}
-        measured = told["skills"]["measures"]
-        lines += [
-            "",
-            *(
-                f"forgotten against {told['skills']['base']}: {f'{measured[skill]}, ' if skill in measured else ''}{skill} by {', '.join(arms)}"
-                for skill, arms in named.items()
-            ),
-        ]
-    lines.append("")
-    models = {arm: sum(len(seeds) for seeds in draws.values()) for arm, draws in told["arms"].items()}
-    lines += [cost(arm, costs, models=models.get(arm, 0)) for arm, costs in told["costs"].items()]
-    lines += [
-        f"Leakage: {grader} also ranked the rows of {', '.join(arms)}; its verdicts are shown and do not count."
-        for grader, arms in told["leakage"].items()
-    ]
-    lines.append("")
-    lines += [
-        f"{count} run{'s' * (count > 1)} of {arm} failed or {'are' if count > 1 else 'is'} left: the verdict is without."
-        for arm, count in told["missing"].items()
-    ]
-    if told["outcome"] == NOT_ENOUGH_MODEL:
-        lines.append(f"The base is no better than chance ({told['model']['said']}): no verdict may rest on it.")
-    lines.append(f"Against {told['against']}: {told['outcome']}.")
-    return lines
+    return aligned(rows, header=["grader", "arm", "models", "mean", "range"], right=(2, 3, 4), width=WIDTH)
 
 
-def _compared(verdicts: Verdicts, against: str) -> list[str]:
-    """Every comparison in a row; those the word is about in full, and what holds for several of them once."""
+def _compared(verdicts: Verdicts) -> list[str]:
+    """Every comparison in a row."""
     rows = []
-    for each in verdicts:
-        found = each.interval
-        ends = "" if found.low is None or found.high is None else f"{found.low:+.4f} to {found.high:+.4f}"
-        seen = "" if found.detectable is None else f"{found.detectable:.4f}"
-        in_sd = "" if found.detectable_sd is None else f"{found.detectable_sd:.2f}"
-        again = (
-            ""
-            if found.bootstrap_low is None or found.bootstrap_high is None
-            else f"{found.bootstrap_low:+.4f} to {found.bootstrap_high:+.4f}"
+    for verdict in verdicts:
+        interval = verdict.interval
+        ends = "" if interval.low is None or interval.high is None else f"[{interval.low:+.4f}, {interval.high:+.4f}]"
+        rows.append(
+            [
+                verdict.grader,
+                verdict.baseline,
+                f"{interval.estimate:+.4f}" if math.isfinite(interval.estimate) else "",
+                minus(ends),
+                "" if interval.detectable is None else f"{interval.detectable:.4f}",
+                verdict.outcome + " (leakage)" * verdict.leakage,
+            ]
         )
-        estimate = f"{found.estimate:+.4f}" if math.isfinite(found.estimate) else ""
-        rows.append([each.grader, each.baseline, estimate, ends, again, seen, in_sd, each.outcome + " (leakage)" * each.leakage])
-    levels = sorted({f"{100 * each.interval.confidence:.4g}" for each in verdicts})
-    header = ["grader", "selection less", "difference", f"{' and '.join(levels)} % interval", "bootstrap", "detectable", "in SD", "verdict"]
-    lines = [*aligned(rows, header=header, right=(2, 5, 6)), ""] if rows else []
-    asked = list(verdicts.against(against))
-    return lines + [each.statement for each in asked] + list(dict.fromkeys(note for each in asked for note in each.interval.notes))
+    if not rows:
+        return []
+    levels = " and ".join(sorted({f"{100 * verdict.interval.confidence:.4g}" for verdict in verdicts}))
+    header = ["grader", "selection minus", "difference", f"{levels} % interval", "minimum detectable", "outcome"]
+    return [*aligned(rows, header=header, right=(2, 3, 4), width=WIDTH), ""]
 
 
-def _rates(told: Mapping[str, Any]) -> list[str]:
+def _regressions(summary: Mapping[str, Any]) -> list[str]:
+    """Skills in which an arm is below the base."""
+    skills = summary["skills"]
+    if not skills:
+        return []
+    sentences = []
+    for skill, count in skills["regressed"].items():
+        if count:
+            arms = [arm for arm, row in skills["rows"].items() if row[skill]["regressed"]]
+            name = f"{skills['measures'][skill]}, {skill}" if skill in skills["measures"] else skill
+            sentences.append(f"Regressed against {skills['base']}: {name} by {', '.join(arms)}.")
+    return ["", *_sentences(sentences)] if sentences else []
+
+
+def _rates(summary: Mapping[str, Any]) -> list[str]:
     """Win rates and their length bias."""
     lines: list[str] = []
-    for judge, arms in told["win_rates"].items():
-        rows = [
-            [
-                arm,
-                f"{found['win_rate']:.1f}",
-                f"{found['discrete_win_rate']:.1f}",
-                "" if (controlled := (found["length_controlled"] or {}).get("win_rate")) is None else f"{controlled:.1f}",
-                "" if (official := found["official_length_controlled"]) is None else f"{official:.1f}",
-                f"{found['wins']:,} / {found['ties']:,} / {found['losses']:,}",
-                f"{found['score']:.3f}",
-                f"{found['n_total']:,}",
-                f"{found['n_null']:,}",
-            ]
-            for arm, found in arms.items()
-            if found["runs"]
-        ]
-        header = [judge, "%", "discrete %", "at equal length %", "AlpacaEval's LC %", "win / tie / lose", "(w-l)/n+1", "n", "null"]
-        lines += ["", *aligned(rows, header=header, right=(1, 2, 3, 4, 5, 6, 7, 8))]
-        bias = told["length_biases"].get(judge) or {}
+    for judge, arms in summary["win_rates"].items():
+        rows = [_rate(arm, rate) for arm, rate in arms.items() if rate["runs"]]
+        header = ["arm", "win rate %", "at equal length %", "AlpacaEval's LC %", "win / tie / lose", "n", "null"]
+        lines += ["", judge, *aligned(rows, header=header, right=(1, 2, 3, 4, 5, 6), width=WIDTH)]
+        bias = summary["length_biases"].get(judge) or {}
         if bias.get("r") is not None:
-            ends = "" if bias.get("low") is None else f" ({bias['low']:+.2f} to {bias['high']:+.2f})"
-            lines.append(f"length bias: over {bias['n']} models, win rate and mean length correlate at r = {bias['r']:+.2f}{ends}")
+            ends = "" if bias.get("low") is None else f" [{bias['low']:+.2f}, {bias['high']:+.2f}]"
+            lines += _sentences(
+                [f"Length bias: over {bias['n']} models, win rate and mean length correlate at r = {bias['r']:+.2f}{ends}."]
+            )
     return lines
 
 
-__all__ = ["spoken"]
+def _rate(arm: str, rate: Mapping[str, Any]) -> list[str]:
+    controlled, official = (rate["length_controlled"] or {}).get("win_rate"), rate["official_length_controlled"]
+    return [
+        arm,
+        f"{rate['win_rate']:.1f}",
+        "" if controlled is None else f"{controlled:.1f}",
+        "" if official is None else f"{official:.1f}",
+        f"{rate['wins']:,} / {rate['ties']:,} / {rate['losses']:,}",
+        f"{rate['n_total']:,}",
+        f"{rate['n_null']:,}",
+    ]
+
+
+__all__ = ["brief", "detectable", "difference", "headline", "in_order", "spoken", "statement"]

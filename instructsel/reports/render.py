@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -14,27 +14,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json
+from instructsel.artifact import atomic_write, dump_json
 from instructsel.errors import UsageError
+from instructsel.kinds import REPORT, head
 from instructsel.reports import charts
+from instructsel.reports.figures import shown
+from instructsel.reports.inputs import ReportInputs, Texts, gather
 from instructsel.reports.parts import Chart, Column, Section, Table
-from instructsel.reports.results import Given, gather
-from instructsel.reports.sections.overview import ROWS, sections
-from instructsel.reports.sections.overview import title as title_of
+from instructsel.reports.sections import ROWS, Page, sections
+from instructsel.reports.sections.outcome import title as title_of
 from instructsel.tables import release
 from instructsel.text import neutral
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
 
-KIND: Final = "report"
 SUFFIXES: Final = (".html", ".md", ".json")
 LIMIT: Final = 1_500_000
 """Bytes of a page, whatever the size of the pool."""
 FEWEST: Final = 5
 """Rows of either end that are shown even if the page were larger than that."""
-NONE: Final = "–"
-"""Shown where there is no value."""
 TALL: Final = 14
 """Rows from which on a table scrolls in a box of its own."""
 NUMBERS: Final = ("count", "share", "number", "signed", "p")
@@ -45,7 +44,7 @@ MARKDOWN: Final = re.compile(r"([\\`*~\[\]|]|(?<!\w)_|_(?!\w))|([&<>@#$]|(?<=:)/
 """What is markup; what GitHub makes links, mentions and formulas of."""
 BEGINS: Final = re.compile(r"\A(?:[+\-=]|\d+(?=[.)]))")
 """What begins a list, a rule or a heading where it begins a line."""
-WORDS: Final = {"better": "good", "worse": "bad", "no detectable difference": "open", "not enough data": "open"}
+OUTCOMES: Final = {"better": "good", "worse": "bad", "no detectable difference": "open", "not enough data": "open"}
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Everything on the page, as plain data."""
         return {
-            "kind": KIND,
-            "schema_version": SCHEMA_VERSION,
+            **head(REPORT),
             "instructsel": release(),
             "title": self.title,
             "sections": [section.as_dict() for section in self.sections],
@@ -94,7 +92,7 @@ class Report:
             "draw": lambda chart: Markup(draw(chart)),
             "is_table": lambda part: isinstance(part, Table),
             "is_number": _is_number,
-            "words": WORDS,
+            "outcomes": OUTCOMES,
             "tall": TALL,
         }
         template = environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
@@ -111,11 +109,14 @@ class Report:
         lines = [f"# {_md_line(self.title)}", ""]
         for section in self.sections:
             lines += [f"## {_md(section.title)}", ""]
+            # GitHub opens and closes it, as a browser does on the page.
+            lines += ["<details><summary>Show</summary>", ""] if section.folded else []
             for sentence in section.text:
                 lines += [f"- {_md_line(sentence)}"]
             lines += [""] if section.text else []
             for part in section.parts:
                 lines += _md_table(part) if isinstance(part, Table) else _md_chart(part)
+            lines += ["</details>", ""] if section.folded else []
         lines.append(f"Made with instructsel {_md(release())}.")
         return "\n".join(lines) + "\n"
 
@@ -141,22 +142,23 @@ def report(
     *results: Any,
     title: str | None = None,
     arm: str | None = None,
-    with_text: bool = False,
+    with_text: bool | None = None,
     pool: Pool | None = None,
 ) -> Report:
     """A report of results.
 
-    What is in it: what was run, with digests; how many rows were left out, where and why; the indicators in the pool, in the
-    selection and in random draws; what each term of the rule does; how far the value follows length and sources; the size curve; the
-    verification; the study; the best and the worst rows; versions, settings and seeds. Equal results give an equal report; times,
-    machines and folders are not in it.
+    It opens with the outcome and its picture: the verdict with its interval, what was selected and how it differs from the pool, or
+    how well a rule fits. Then: the comparisons; how many rows were left out, where and why; the indicators in the pool, in the
+    selection and in random subsets; what each term of the rule does; how far the score follows length and sources; the best and the
+    worst rows by file and line; the size curve; the study; and, folded, digests, versions, settings and seeds. Equal results give an
+    equal report; times, machines and folders are not in it.
 
     Args:
-        results: Selections (the first is the one reported, the others are its baselines), a ScoreTable, Study, Observations,
-            Verification, Verdicts or SizeCurve, or the files and folders of these.
+        results: Selections (the first is the one reported, the others are its baselines), a SelectionSet, ScoreTable, Study,
+            Observations, Verification, Verdicts or SizeCurve, or the files and folders of these.
         title: at the head.
         arm: the arm of a Verification that is the selection, where that cannot be told from the names.
-        with_text: show 200 characters of the best and worst rows' texts, masked. Off by default: a report is passed around.
+        with_text: show 200 characters of the best and worst rows' texts, masked; by default where the pool is at hand.
         pool: where the texts are; not needed for a selection that was made here.
 
     Raises:
@@ -167,12 +169,14 @@ def report(
 
     >>> report(chosen, *baselines(chosen), table).write("report.html")  # doctest: +SKIP
     """
-    given = gather(results, arm=arm)
-    texts = _texts(given, pool) if with_text else None
-    called = neutral(title if title is not None else title_of(given))
+    inputs = gather(results, arm=arm)
+    texts = None if with_text is False else _texts(inputs, pool)
+    if with_text and texts is None:
+        raise UsageError("Texts of rows are in the pool, and none is given.", fix="Name its files with --pool, or give pool= in Python.")
+    name = neutral(title if title is not None else title_of(inputs))
     count = ROWS
     while True:
-        made = Report(called, sections(given, rows=count, texts=texts))
+        made = Report(name, sections(Page(inputs, count, texts)))
         # Names can be long, and rules can have many terms: then fewer rows are listed.
         if count <= FEWEST or len(made.html().encode()) <= LIMIT:
             return made
@@ -191,75 +195,55 @@ def checked_suffix(path: str | Path) -> Path:
     return target
 
 
-def shown(value: Any, form: str = "any") -> str:
-    """A value as every renderer writes it.
-
-    >>> shown(0.25, "share"), shown(-1234.5, "number"), shown(None, "count")
-    ('25.0 %', '−1,234', '–')
-    """
-    if value is None or value == "":
-        return NONE
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return value
-    if form == "count" or (form == "any" and isinstance(value, int)):
-        return _minus(f"{value:,}")
-    if form == "share":
-        return _minus(f"{100 * value:.1f} %")
-    if form == "p":
-        return "<0.0001" if value < 0.0001 else f"{value:.4f}"
-    return _minus(("+" if form == "signed" and value > 0 else "") + _rounded(float(value)))
-
-
 def draw(chart: Chart) -> str:
     """The SVG of a chart, to be put into a page."""
     data = chart.data
     if chart.kind == "histogram":
-        kinds = [charts.Distribution(each["name"], np.array(each["counts"], dtype=float) / max(1, each["n"])) for each in data["kinds"]]
+        kinds = [charts.Distribution(kind["name"], np.array(kind["counts"], dtype=float) / max(1, kind["n"])) for kind in data["kinds"]]
         return charts.histogram(kinds, np.array(data["edges"]), title=chart.title, x_label=data["x_label"], name=chart.name)
     if chart.kind == "bars":
         bars = [
-            charts.Bar(each["name"], tuple(each["values"]), tuple(shown(value, data["form"]) for value in each["values"]))
-            for each in data["rows"]
+            charts.Bar(row["name"], tuple(row["values"]), tuple(shown(value, data["form"]) for value in row["values"]))
+            for row in data["rows"]
         ]
         return charts.bars(bars, data["kinds"], title=chart.title, name=chart.name)
     if chart.kind == "forest":
-        effects = [charts.Effect(**each) for each in data["rows"]]
-        return charts.forest(effects, title=chart.title, x_label=data["x_label"], name=chart.name)
-    series = [charts.Series(each["name"], np.array(each["x"], float), np.array(each["y"], float), each["labels"]) for each in data["kinds"]]
-    told = data["curve"]
-    curve = None if told is None else charts.Curve(told["name"], *(np.array(told[key], float) for key in ("x", "y", "low", "high")))
+        effects = [charts.Effect(**row) for row in data["rows"]]
+        return charts.forest(effects, title=chart.title, x_label=data["x_label"], name=chart.name, band=data.get("band", ""))
+    series = [charts.Series(kind["name"], np.array(kind["x"], float), np.array(kind["y"], float), kind["labels"]) for kind in data["kinds"]]
+    line = data["curve"]
+    curve = None if line is None else charts.Curve(line["name"], *(np.array(line[key], float) for key in ("x", "y", "low", "high")))
     return charts.scatter(series, curve, title=chart.title, x_label=data["x_label"], y_label=data["y_label"], name=chart.name)
 
 
-def _texts(given: Given, pool: Pool | None) -> Callable[[Sequence[str]], Mapping[str, tuple[str, str]]]:
-    """Reads the texts of a few rows."""
-    candidates = given.selection.candidates if given.selection is not None else None
+def check_replaced(path: str | Path, *, force: bool = False) -> None:
+    """Refuse to replace a file that is no report.
+
+    Raises:
+        UsageError: another file stands there, and `force` is not given.
+    """
+    target = Path(path)
+    if force or not target.is_file() or target.stat().st_size == 0:
+        return
+    content = target.read_bytes()
+    # Every form of a report names its maker: the page in its header, Markdown in its last line, JSON in its kind.
+    marks = {".html": b'<p class="soft">Report of instructsel ', ".md": b"\nMade with instructsel ", ".json": b'"kind": "report"'}
+    if marks[target.suffix] not in content:
+        raise UsageError(f"{target} exists and is no report of instructsel.", fix="Name another file with -o, or replace it with --force.")
+
+
+def _texts(inputs: ReportInputs, pool: Pool | None) -> Texts | None:
+    """Reads the texts of a few rows; None where there is no pool."""
+    candidates = inputs.selection.candidates if inputs.selection is not None else None
     whole = pool if pool is not None else candidates.pool if candidates is not None else None
     if whole is None:
-        raise UsageError("Texts of rows are in the pool, and none is given.", fix="Name its files with --pool, or give pool= in Python.")
+        return None
 
     def read(ids: Sequence[str]) -> Mapping[str, tuple[str, str]]:
-        positions = [whole.position(name) for name in ids]
-        found = whole.examples(positions)
-        return {name: (each.instruction, each.response) for name, each in zip(ids, found, strict=True)}
+        examples = whole.examples([whole.position(name) for name in ids])
+        return {name: (example.instruction, example.response) for name, example in zip(ids, examples, strict=True)}
 
     return read
-
-
-def _rounded(value: float) -> str:
-    """About four figures, and no exponent where a reader would stumble over it."""
-    size = abs(value)
-    if value == 0:
-        return "0"
-    if size >= 1e15 or size < 1e-5:
-        return f"{value:.3e}"
-    return f"{value:,.0f}" if size >= 1000 else f"{value:.4g}" if size >= 1e-4 else f"{value:.3g}"
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
 def _is_number(value: Any, column: Column) -> bool:
@@ -312,11 +296,11 @@ def _md_chart(chart: Chart) -> list[str]:
         return []
     edges = chart.data["edges"]
     lines = [f"**{_md(chart.title)}**, {shown(edges[0], 'number')} to {shown(edges[-1], 'number')}:", ""]
-    for each in chart.data["kinds"]:
-        greatest = max(each["counts"]) or 1
-        blocks = "".join(BLOCKS[round((len(BLOCKS) - 1) * count / greatest)] if count else " " for count in each["counts"])
-        outside = f"{each['below']:,} below, {each['above']:,} above"
-        lines.append(f"- `{blocks}` {_md(each['name'])}, {each['n']:,} values, {outside}")
+    for kind in chart.data["kinds"]:
+        greatest = max(kind["counts"]) or 1
+        blocks = "".join(BLOCKS[round((len(BLOCKS) - 1) * count / greatest)] if count else " " for count in kind["counts"])
+        outside = f"{kind['below']:,} below, {kind['above']:,} above"
+        lines.append(f"- `{blocks}` {_md(kind['name'])}, {kind['n']:,} values, {outside}")
     return [*lines, ""]
 
 

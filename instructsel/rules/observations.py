@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from instructsel.artifact import fingerprint, read_manifest
 from instructsel.errors import ObservationsError, ScoresError, UnknownIndicator, UsageError
 from instructsel.indicators import registry as registry
+from instructsel.kinds import STUDY
 from instructsel.tables import SEAL, read_frame
-
-KIND: Final = "study"
-"""The manifest's `kind` of a table of observations."""
 
 LOG: Final = "log_"
 SHARE: Final = "share_"
@@ -94,7 +92,7 @@ class Observations:
             return cls(_from_lines(data, target), read_manifest(target) or {})
         if target.suffix == ".csv" or SEAL in data:
             try:
-                frame, manifest = read_frame(target, kind=KIND, noun="a study's observations")
+                frame, manifest = read_frame(target, kind=STUDY, noun="a study's observations")
             except ScoresError as error:
                 raise ObservationsError(error.message, fix=AGAIN) from error
             return cls.of(frame, manifest)
@@ -299,4 +297,4 @@ def _from_lines(data: bytes, path: Path) -> dict[str, list[Any]]:
     return columns
 
 
-__all__ = ["KIND", "Observations"]
+__all__ = ["Observations"]

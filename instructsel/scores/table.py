@@ -16,13 +16,13 @@ import orjson
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from instructsel.artifact import SCHEMA_VERSION, checked_version, dump_json, manifest_path, read_manifest
+from instructsel.artifact import checked_version, dump_json, manifest_path, read_manifest
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
+from instructsel.kinds import SCORES, head
 from instructsel.pool.spec import PoolSpec
 from instructsel.tables import SUFFIXES, read_frame, release, write_frame
 from instructsel.text import html_table
 
-KIND: Final = "scores"
 SUFFIX: Final = ".scores.parquet"
 """How a score table's name ends when nobody chose it."""
 
@@ -40,7 +40,7 @@ class ScoreTable:
     """`id`, optionally `source`, `file` and `line` (String and Int64; null where they are not known), and per indicator a
     Float64 column under its symbol and a String column `<symbol>_reason`; in the order of the ids."""
     manifest: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What the scores were made from: `kind`, `schema_version`, `instructsel`, `pool` (fingerprint and read report) and
+    """What the scores were made from: `kind`, `schema`, `instructsel`, `pool` (fingerprint and read report) and
     `indicators` (symbol → fingerprint). Nothing in it differs between two equal runs."""
     spec: PoolSpec | None = field(default=None, repr=False, compare=False)
     """Where the pool is and how it was read; None where nobody recorded it."""
@@ -68,7 +68,7 @@ class ScoreTable:
             ids: one per example, in the order of the values.
             columns: symbol → (values, reasons), each as long as `ids`. A value that has a reason is null, whatever number
                 stands there; a value without one must be finite.
-            manifest: the deterministic part; `kind`, `schema_version` and `instructsel` are filled in.
+            manifest: the deterministic part; `kind`, `schema` and `instructsel` are filled in.
             sources: the examples' source labels, if the table should show them.
             places: columns `file` and `line` in the order of `ids`, as `Pool.places` gives them.
             spec: where the pool is.
@@ -98,8 +98,8 @@ class ScoreTable:
             frame = pl.DataFrame(data)
         except pl.exceptions.PolarsError as error:
             raise ScoresError(f"The columns do not make a table: {error}") from error
-        head = {"kind": KIND, "schema_version": SCHEMA_VERSION, "instructsel": release()}
-        return cls(frame, {**head, **(manifest or {})}, spec)
+        begin = {**head(SCORES), "instructsel": release()}
+        return cls(frame, {**begin, **(manifest or {})}, spec)
 
     def __len__(self) -> int:
         return self.frame.height
@@ -200,7 +200,7 @@ class ScoreTable:
         Raises:
             ScoresError: missing, damaged, not a score table, or of a newer release.
         """
-        frame, manifest = read_frame(path, kind=KIND, noun="a score table")
+        frame, manifest = read_frame(path, kind=SCORES, noun="a score table")
         try:
             return cls(_typed(frame) if Path(path).suffix == ".csv" else frame, manifest, _spec(path))
         except ScoresError as error:
@@ -269,7 +269,7 @@ def _finished_at(path: Path) -> datetime | None:
         if ours:
             raise ScoresError(f"{beside} is not readable JSON: {error}.", fix="Score the pool again.") from error
         return None
-    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+    if not isinstance(manifest, dict) or manifest.get("kind") != SCORES:
         return None
     run = checked_version(manifest, beside).get("run")
     try:
@@ -351,4 +351,4 @@ def _check(frame: pl.DataFrame) -> None:
             raise ScoresError(f"Column '{name}' has a value and a reason for none in {both} rows.")
 
 
-__all__ = ["KIND", "SUFFIX", "ScoreTable", "newest"]
+__all__ = ["SUFFIX", "ScoreTable", "newest"]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import polars as pl
 
 from instructsel.errors import ScoresError, UnknownExample
+from instructsel.kinds import SELECTION
 from instructsel.pool.pool import Pool
 from instructsel.tables import read_frame, write_frame
 
 if TYPE_CHECKING:
     from instructsel.selection.candidates import ScoredCandidates
 
-KIND: Final = "selection"
 CONTRIBUTION: Final = "_contribution"
 
 
@@ -91,7 +91,7 @@ class Selection:
         Raises:
             ScoresError: missing, damaged, not a selection, or of a newer release.
         """
-        frame, manifest = read_frame(path, kind=KIND, noun="a selection's sidecar")
+        frame, manifest = read_frame(path, kind=SELECTION, noun="a selection's sidecar")
         try:
             frame, manifest = _of_last_release(frame, manifest)
             if Path(path).suffix == ".csv":

@@ -17,8 +17,9 @@ from typing import Any, Final, Self
 
 import orjson
 
-from instructsel.artifact import SCHEMA_VERSION, atomic_write, checked_version, dump_json, file_digest, now, read_manifest
+from instructsel.artifact import atomic_write, checked_version, dump_json, file_digest, now, read_manifest
 from instructsel.errors import ScoresError, UsageError
+from instructsel.kinds import SELECTION_SET, head
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import PoolSpec, Reading, rows_digest
 from instructsel.scores.table import ScoreTable
@@ -27,7 +28,6 @@ from instructsel.selection.selection import Selection
 from instructsel.selection.settings import SelectionSettings
 from instructsel.tables import release
 
-KIND: Final = "selection-set"
 SUFFIX: Final = ".selection-set.json"
 SIDECAR: Final = ".selection.parquet"
 SELECTION: Final = "selection"
@@ -235,8 +235,7 @@ class SelectionSet:
     def as_dict(self) -> dict[str, Any]:
         """What does not differ between two equal runs."""
         return {
-            "kind": KIND,
-            "schema_version": SCHEMA_VERSION,
+            **head(SELECTION_SET),
             "instructsel": release(),
             "pool": {"fingerprint": self.fingerprint, "examples": self.examples},
             "scores": {"digest": self.scores_digest},
@@ -355,7 +354,7 @@ class SelectionSet:
         except (OSError, orjson.JSONDecodeError) as error:
             raise ScoresError(f"{path} is not readable JSON: {error}.", fix=AGAIN) from error
         plain = checked_version(plain, path)
-        if plain.get("kind") != KIND:
+        if plain.get("kind") != SELECTION_SET:
             raise ScoresError(f"{path} holds {plain.get('kind') or 'something else'}, not a selection set.", fix=AGAIN)
         try:
             run = plain.get("run") or {}

@@ -8,12 +8,11 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from instructsel.artifact import SCHEMA_VERSION
+from instructsel.kinds import SELECTION, head
 from instructsel.rules.collinearity import collinearity
 from instructsel.rules.linear import Floats, Mask
 from instructsel.selection.budget import Tokens
 from instructsel.selection.candidates import NEIGHBOR, Positions, Ranking, ScoredCandidates, checked_distances, mean
-from instructsel.selection.selection import KIND
 from instructsel.tables import release
 
 OVER_THE_POOL: Final = "mean of the per-row values over the pool"
@@ -70,8 +69,7 @@ def manifest(candidates: ScoredCandidates, ranking: Ranking, summary: dict[str, 
     used = rule.indicators if ranking.indicators is None else ranking.indicators
     scored = candidates.table.manifest.get("indicators") or {}
     return {
-        "kind": KIND,
-        "schema_version": SCHEMA_VERSION,
+        **head(SELECTION),
         "instructsel": release(),
         "name": ranking.name,
         "score": ranking.target,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
+from instructsel.kinds import LENGTH_BIAS, head
 from instructsel.stats.variance import CONFIDENCE
 
 Floats = NDArray[np.float64]
@@ -155,7 +156,7 @@ class LengthBias:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self)
+        return {**head(LENGTH_BIAS), **asdict(self)}
 
 
 def length_bias(lengths: Sequence[float], wins: Sequence[float], *, confidence: float = CONFIDENCE) -> LengthBias:

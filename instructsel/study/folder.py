@@ -10,12 +10,12 @@ from typing import Any, Final, Self
 
 import orjson
 
-from instructsel.artifact import SCHEMA_VERSION, atomic_write, checked_version, dump_json, fingerprint
+from instructsel.artifact import atomic_write, checked_version, dump_json, fingerprint
 from instructsel.errors import ScoresError, StudyError
 from instructsel.experiments.store import RUNS, RecordStore
+from instructsel.kinds import STUDY_PLAN, head
 from instructsel.tables import release
 
-KIND: Final = "study-plan"
 PLAN: Final = "plan.json"
 TABLE: Final = "study.parquet"
 CHECKPOINTS: Final = "checkpoints"
@@ -142,8 +142,7 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """The plan as plain data, with its hash."""
         return {
-            "kind": KIND,
-            "schema_version": SCHEMA_VERSION,
+            **head(STUDY_PLAN),
             "instructsel": release(),
             "hash": self.hash,
             "configuration": self.configuration,
@@ -169,7 +168,7 @@ class Plan:
         try:
             # Earlier releases called the launch settings wiring.
             plan = cls(content["configuration"], tuple(content["subsets"]), content.get("launch", content.get("wiring")))
-            intact = content["kind"] == KIND and content["hash"] == plan.hash
+            intact = content["kind"] == STUDY_PLAN and content["hash"] == plan.hash
         except (KeyError, TypeError) as error:
             raise StudyError(f"{source} is not the plan of a study.", fix=AGAIN) from error
         if not intact:

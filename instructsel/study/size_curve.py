@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from instructsel.artifact import SCHEMA_VERSION
 from instructsel.errors import UsageError
 from instructsel.extras import require
+from instructsel.kinds import SIZE_SEARCH, head
 from instructsel.tables import release
 
 if TYPE_CHECKING:
     pass
-
-KIND: Final = "size-search"
 
 
 NEEDED_BY: Final = "the size search"
@@ -292,8 +290,7 @@ class SizeCurve:
         """Everything as plain data; what differs between two equal searches stands under `run`."""
         dip, limit = self._dip
         return {
-            "kind": KIND,
-            "schema_version": SCHEMA_VERSION,
+            **head(SIZE_SEARCH),
             "instructsel": release(),
             "configuration": dict(self.configuration),
             "method": self.method,

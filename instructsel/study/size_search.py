@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import orjson
 import polars as pl
 
-from instructsel.artifact import SCHEMA_VERSION, atomic_write, dump_json, fingerprint
+from instructsel.artifact import atomic_write, dump_json, fingerprint
 from instructsel.errors import EnvironmentFault, ScoresError, StudyError, UsageError
 from instructsel.experiments import execute
 from instructsel.experiments.store import RecordStore, as_json
 from instructsel.extras import require
+from instructsel.kinds import SIZE_RUN, SIZE_SEARCH, head
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.selection.candidates import ScoredCandidates
 from instructsel.selection.choose import NEAR, fill_distinct
@@ -28,15 +29,13 @@ from instructsel.tables import release
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
-from instructsel.study.size_curve import KIND, LEAST, MOST, NAMED, NEEDED_BY, SizeCurve, SizeRow, _mean
+from instructsel.study.size_curve import LEAST, MOST, NAMED, NEEDED_BY, SizeCurve, SizeRow, _mean
 
 Method = Literal["grid", "blend"]
 Progress = Callable[[int, int], None]
 """Called with how many fine-tunes are done, and of how many at most."""
 
 CONFIGURATION: Final = "search.json"
-RUN_KIND: Final = "size-search run"
-"""The `kind` of the record of a fine-tune."""
 
 METHODS: Final = ("grid", "blend")
 
@@ -293,7 +292,7 @@ class _Folder:
         except OSError as error:
             raise EnvironmentFault(f"The folder {path} cannot be used: {error.strerror or error}.", fix="Name another one.") from error
         if before is None:
-            content = {"kind": KIND, "schema_version": SCHEMA_VERSION, "instructsel": release(), "configuration": configuration}
+            content = {**head(SIZE_SEARCH), "instructsel": release(), "configuration": configuration}
             with atomic_write(file) as out:
                 out.write(dump_json(content, indent=True) + b"\n")
         elif before != configuration:
@@ -377,7 +376,7 @@ class _Search:
     ) -> Mapping[str, Any]:
         search, report = grades
         _check_disjoint(search.grader, search.items, report.grader, report.items, self.pool_items)
-        return {"kind": RUN_KIND, "search": _summary(search), "report": _summary(report), "checkpoint": checkpoint.digest}
+        return {"kind": SIZE_RUN, "search": _summary(search), "report": _summary(report), "checkpoint": checkpoint.digest}
 
     def _row(self, size: int, seed: int, run: execute.Run) -> SizeRow:
         (entry,) = run.entries

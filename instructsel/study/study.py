@@ -19,8 +19,9 @@ from instructsel.artifact import dump_json, read_manifest
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.experiments import execute
 from instructsel.experiments.store import RecordStore
+from instructsel.kinds import STUDY, STUDY_RUN, head
 from instructsel.rules.fit import Fitted, fit
-from instructsel.rules.observations import KIND, SHARE, Observations
+from instructsel.rules.observations import SHARE, Observations
 from instructsel.study.design import Design, Subset, table_rows
 from instructsel.study.folder import Plan, Run, StudyFolder, StudyStatus
 from instructsel.tables import read_frame, release, write_frame
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from instructsel.scores.table import ScoreTable
 
 MAX_NULL_FRACTION: Final = 0.05
-RUN_KIND: Final = "study run"
-"""The `kind` of the record of a run."""
 NULLS: Final = "_nulls"
 MEASURED: Final = ("loss", "loss_example_weighted", "log_loss")
 COUNTED: Final = ("n_items", "tokens_trained", "steps")
@@ -143,7 +142,7 @@ class Study:
         target = Path(path)
         target = StudyFolder(target).table if target.is_dir() else target
         try:
-            frame, manifest = read_frame(target, kind=KIND, noun="a study's observations")
+            frame, manifest = read_frame(target, kind=STUDY, noun="a study's observations")
             run = (read_manifest(target) or {}).get("run") or {}
         except ScoresError as error:
             raise StudyError(error.message, fix="Give the folder of a study, or its study.parquet.") from error
@@ -318,7 +317,7 @@ def _content(
         raise UsageError(f"{held_out.grader} is better when higher; a study fits the logarithm of a loss.", fix="Grade by a loss.")
     loss = _loss(held_out)
     return {
-        "kind": RUN_KIND,
+        "kind": STUDY_RUN,
         "observation": {
             "loss": loss,
             "loss_example_weighted": held_out.mean,
@@ -461,7 +460,7 @@ def _study(plan: Plan, status: StudyStatus) -> Study:
     failed = tuple(Failure(run.subset, run.seed, record["reason"], record["message"]) for run, record in status.failed.items())
     configuration = plan.configuration
     manifest = {
-        "kind": KIND,
+        **head(STUDY),
         "instructsel": release(),
         "configuration": plan.hash,
         "pool": configuration["pool"],

@@ -1,12 +1,9 @@
-"""Plain data of a verification: the keys of the last release are read as those of today."""
+"""Plain data of a verification: schema 1, that of the last release, is read under the keys of schema 2, other names for the same figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-
-SCHEMA: Final = 2
-"""Of verification.parquet and verdict.json. Schema 1 is read: other names for the same figures."""
 
 ESTIMANDS: Final = {"new runs": "both", "these models": "items", "these items": "runs"}
 COUNTED: Final = {"draws": "replicates"}
@@ -140,4 +137,4 @@ def _power(expected: Any) -> Any:
     return renamed
 
 
-__all__ = ["SCHEMA", "upgraded"]
+__all__ = ["upgraded"]

@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing import Any, Final, Self
 
 from instructsel.errors import UsageError
+from instructsel.kinds import SKILLS, head
 from instructsel.stats.variance import BOTH, CONFIDENCE, Estimand
 from instructsel.verification.verification import Verification
 
@@ -170,6 +171,7 @@ class SkillTable:
     def as_dict(self) -> dict[str, Any]:
         """Plain data, with the number of arms that regressed each skill."""
         return {
+            **head(SKILLS),
             "base": self.base,
             "skills": list(self.skills),
             "measures": dict(self.measures),

@@ -5,24 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
+from instructsel.kinds import VERDICTS, head
 from instructsel.stats.intervals import Interval
 
-if TYPE_CHECKING:
-    pass
-
 BETTER: Final = "better"
-
-
 WORSE: Final = "worse"
-
-
 NO_DIFFERENCE: Final = "no detectable difference"
-
-
 NOT_ENOUGH: Final = "not enough data"
-
 
 Outcome = Literal["better", "worse", "no detectable difference", "not enough data"]
 
@@ -47,22 +38,22 @@ class Scale:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of one selection against one baseline by one grader."""
+    """The comparison of one selection with one baseline by one grader."""
 
     selection: str
-    """The arm asked about."""
+    """The arm under test."""
     baseline: str
     """The arm it is compared with."""
     grader: str
-    """By whose values."""
+    """Whose values are compared."""
     outcome: Outcome
     """`better`, `worse`, `no detectable difference` or `not enough data`."""
     interval: Interval
-    """Of selection less baseline, at the confidence that covers all comparisons of the question together (Bonferroni)."""
+    """Of selection minus baseline, at the confidence level that holds for all comparisons together (Bonferroni)."""
     scale: Scale
     """The grader's unit and direction."""
     confidence: float
-    """Of the question: 1 less the chance of a wrong `better` or `worse` among all of its comparisons."""
+    """Family-wise confidence level (1 − α) over all comparisons."""
     p_adjusted: float | None
     """The p value, adjusted for the number of comparisons (Holm); None where there is no interval."""
     comparisons: int
@@ -72,7 +63,7 @@ class Verdict:
     reason: str | None = None
     """Why there is not enough data, or None."""
     leakage: bool = False
-    """Whether the grader's own model ranked the rows of either arm: shown, and counted nowhere."""
+    """Whether the grader's own model ranked the rows of either arm: the verdict is shown and does not count."""
 
     @property
     def gain(self) -> float:
@@ -81,20 +72,20 @@ class Verdict:
 
     @property
     def statement(self) -> str:
-        """The verdict in words, with the interval and what would have been seen."""
-        found, unit = self.interval, f" {self.scale.unit}" if self.scale.unit else ""
-        parts = [f"{self.selection} against {self.baseline} on {self.grader}: {self.outcome}."]
-        if found.low is not None and found.high is not None:
+        """The verdict in sentences, with its interval and the minimum detectable effect."""
+        interval, unit = self.interval, f" {self.scale.unit}" if self.scale.unit else ""
+        parts = [f"{self.selection} vs {self.baseline}, {self.grader}: {self.outcome}."]
+        if interval.low is not None and interval.high is not None:
             parts.append(
-                f"Difference {found.estimate:+.4g}{unit}, {100 * found.confidence:.4g} % interval {found.low:+.4g} to {found.high:+.4g} "
-                f"({found.method}; {found.n_items} items, {_runs(found, 0)} against {_runs(found, 1)}); "
-                f"{'higher' if self.scale.higher_is_better else 'lower'} is better."
+                f"Difference {interval.estimate:+.4g}{unit}, {100 * interval.confidence:.4g} % interval "
+                f"[{interval.low:+.4g}, {interval.high:+.4g}] ({interval.method}; {interval.n_items} items; {_runs(interval, 0)} vs "
+                f"{_runs(interval, 1)}); {'higher' if self.scale.higher_is_better else 'lower'} is better."
             )
-        elif math.isfinite(found.estimate):
-            parts.append(f"Difference {found.estimate:+.4g}{unit}, without an interval.")
-        if found.detectable is not None:
-            in_sd = "" if found.detectable_sd is None else f" ({found.detectable_sd:.2g} standard deviations over items)"
-            parts.append(f"A difference of {found.detectable:.4g}{unit}{in_sd} would be found four times in five.")
+        elif math.isfinite(interval.estimate):
+            parts.append(f"Difference {interval.estimate:+.4g}{unit}, without an interval.")
+        if interval.detectable is not None:
+            in_sd = "" if interval.detectable_sd is None else f" ({interval.detectable_sd:.2g} standard deviations over items)"
+            parts.append(f"Minimum detectable effect (80 % power): {interval.detectable:.4g}{unit}{in_sd}.")
         if self.reason is not None:
             parts.append(self.reason)
         if self.leakage:
@@ -103,7 +94,7 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The statement, and what the interval speaks of."""
+        """The statement, and the notes on its interval."""
         return " ".join((self.statement, *self.interval.notes))
 
     def as_dict(self) -> dict[str, Any]:
@@ -119,7 +110,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The verdicts that answer one question, adjusted for being several."""
+    """The verdicts on one selection, with p values and intervals adjusted for their number."""
 
     verdicts: tuple[Verdict, ...]
     """One for each baseline and grader."""
@@ -128,14 +119,14 @@ class Verdicts:
     def outcome(self) -> Outcome:
         """`worse` if any is, else `better` if any is; `no detectable difference` if all say so; else `not enough data`.
 
-        What a circular grader says is not among them.
+        Verdicts with leakage do not count.
         """
-        words = {verdict.outcome for verdict in self.verdicts if not verdict.leakage}
-        if WORSE in words:
+        outcomes = {verdict.outcome for verdict in self.verdicts if not verdict.leakage}
+        if WORSE in outcomes:
             return WORSE
-        if BETTER in words:
+        if BETTER in outcomes:
             return BETTER
-        return NO_DIFFERENCE if words == {NO_DIFFERENCE} else NOT_ENOUGH
+        return NO_DIFFERENCE if outcomes == {NO_DIFFERENCE} else NOT_ENOUGH
 
     def against(self, baseline: str) -> Self:
         """Those against one baseline, adjusted for all."""
@@ -149,19 +140,19 @@ class Verdicts:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"outcome": self.outcome, "verdicts": [verdict.as_dict() for verdict in self.verdicts]}
+        return {**head(VERDICTS), "outcome": self.outcome, "verdicts": [verdict.as_dict() for verdict in self.verdicts]}
 
 
 @dataclass(frozen=True)
 class NonInferiority:
-    """Whether a selection is shown to be at most a margin worse than a baseline (non-inferiority)."""
+    """Non-inferiority: whether a selection is shown to be at most a margin worse than a baseline."""
 
     margin: float
-    """How much worse would still do, in the grader's unit."""
+    """Non-inferiority margin, in the grader's unit."""
     bound: float | None
     """The one-sided bound of the gain: it is at least this, at the confidence; None without an interval."""
     p: float | None
-    """One-sided, that a selection worse by the margin would come out like this."""
+    """One-sided p value of the hypothesis that the selection is worse by the margin or more."""
     confidence: float
     """One-sided."""
     interval: Interval
@@ -183,16 +174,19 @@ def _judged(
         return NOT_ENOUGH, reason
     if p < 1 - confidence:
         return (BETTER if (interval.estimate > 0) == scale.higher_is_better else WORSE), None
-    found = interval.detectable_sd
-    if found is None:
-        return NOT_ENOUGH, "Without a variance over items it cannot be said how small a difference would have been found."
-    if found > smallest_effect:
-        missed = f"It would miss differences of up to {found:.2g} standard deviations over items; {smallest_effect:g} are asked for."
-        return NOT_ENOUGH, missed + _more(interval, smallest_effect)
+    detectable = interval.detectable_sd
+    if detectable is None:
+        return NOT_ENOUGH, "The minimum detectable effect is unknown: values do not vary over items."
+    if detectable > smallest_effect:
+        sentence = (
+            f"The minimum detectable effect, {detectable:.2g} standard deviations over items, is larger than the smallest effect of "
+            f"interest, {smallest_effect:g}."
+        )
+        return NOT_ENOUGH, sentence + _needed(interval, smallest_effect)
     return NO_DIFFERENCE, None
 
 
-def _more(interval: Interval, smallest_effect: float) -> str:
+def _needed(interval: Interval, smallest_effect: float) -> str:
     """What would be enough, as a sentence."""
     needed = interval.needed(smallest_effect)
     if needed is None or interval.spread is None:
@@ -204,6 +198,7 @@ def _more(interval: Interval, smallest_effect: float) -> str:
     return f" That takes {' or '.join(ways)}." if ways else " That takes more items and more runs."
 
 
-def _runs(found: Interval, side: int) -> str:
-    replicates, seeds = found.n_replicates[side], found.n_seeds[side]
-    return f"{replicates} replicate{'s' * (replicates != 1)} with {seeds} run{'s' * (seeds != 1)}"
+def _runs(interval: Interval, side: int) -> str:
+    """Replicates and runs of one side, in words."""
+    replicates, runs = interval.n_replicates[side], interval.n_seeds[side]
+    return f"{replicates} replicate{'s' * (replicates != 1)} with {runs} run{'s' * (runs != 1)}"

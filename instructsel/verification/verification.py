@@ -18,18 +18,14 @@ from numpy.typing import NDArray
 from instructsel.artifact import atomic_write, manifest_path, read_manifest, write_manifest
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.extras import require
+from instructsel.kinds import VERIFICATION, head
 from instructsel.stats.intervals import Interval, compare, holm
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, METHODS, RESAMPLES, ArmValues, Components, Estimand, components
 from instructsel.verification.grades_table import Label, Run, _frame, _items, _named, _scale, _Table
-from instructsel.verification.schema import SCHEMA
 from instructsel.verification.verdict import NonInferiority, Scale, Verdict, Verdicts, _judged
 
 if TYPE_CHECKING:
     import polars as pl
-
-KIND: Final = "verification"
-"""The manifest's `kind`."""
-
 
 SMALLEST_EFFECT: Final = 0.1
 """In standard deviations over items: a comparison that would miss more than this cannot say that there is no difference."""
@@ -279,8 +275,7 @@ class Verification:
         for arm, replicate, seed in self._labels:
             arms.setdefault(arm, {}).setdefault(str(replicate), []).append(seed)
         return {
-            "kind": KIND,
-            "schema": SCHEMA,
+            **head(VERIFICATION),
             "arms": arms,
             "fixed": sorted(self.fixed),
             "graders": {
@@ -339,7 +334,7 @@ class Verification:
             raise StudyError(f"{target} cannot be read: {error.strerror or error}.", fix=AGAIN) from error
         if manifest is None:
             raise StudyError(f"{manifest_path(target)} is missing.", fix="It belongs to the file; keep the two together.")
-        if manifest.get("kind") != KIND:
+        if manifest.get("kind") != VERIFICATION:
             raise StudyError(f"{target} holds {manifest.get('kind') or 'something else'}, not a verification.", fix=AGAIN)
         # Before polars sees it: a damaged footer can end the process in an allocation of petabytes.
         if manifest.get("sha256") != hashlib.sha256(data).hexdigest():

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
+from instructsel.kinds import LENGTH_CONTROLLED, WIN_RATE, head
 from instructsel.stats.correlation import length_bias
 from instructsel.stats.variance import CONFIDENCE
 from instructsel.verification.grades_table import Run
@@ -62,7 +63,7 @@ class WinRate:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self)
+        return {**head(WIN_RATE), **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class LengthControlled:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self)
+        return {**head(LENGTH_CONTROLLED), **asdict(self)}
 
 
 def win_rate(preferences: Sequence[float | None]) -> WinRate:
@@ -320,7 +321,7 @@ def _win_rate(runs: Sequence[Run]) -> dict[str, Any]:
         flags.update(run.grades.record.get("flags") or {})
         if any(value is not None for value in own):
             each.append(
-                {"replicate": run.replicate, "seed": run.seed, **win_rate(own).as_dict(), "official": run.grades.record.get("official")}
+                {"replicate": run.replicate, "seed": run.seed, **asdict(win_rate(own)), "official": run.grades.record.get("official")}
             )
     if not each:
         return {"runs": [], "reason": "no pair has a preference"}

@@ -71,7 +71,7 @@ def selection(
     told = {"name": name, "read": n, "kept": len(kept), "shortfall": 0, "unused_tokens": None, **(summary or {})}
     manifest = {
         "kind": "selection",
-        "schema_version": 1,
+        "schema": 1,
         "instructsel": "0.1.0",
         "name": name,
         "score": "expected ln L",
@@ -156,6 +156,7 @@ def size_curve() -> dict[str, Any]:
 
 
 SKILLS: dict[str, Any] = {
+    "kind": "skills",
     "base": "base",
     "skills": ["reasoning", "coding"],
     "rows": {
@@ -163,7 +164,17 @@ SKILLS: dict[str, Any] = {
         "mine": {"reasoning": {"value": 0.375, "regressed": False}, "coding": {"value": 0.4375, "regressed": True}},
     },
 }
-BIAS: dict[str, Any] = {"r": 0.75, "low": 0.25, "high": 0.9375, "r_log": 0.8, "rank": 0.7, "n": 8, "confidence": 0.95, "reason": None}
+BIAS: dict[str, Any] = {
+    "kind": "length-bias",
+    "r": 0.75,
+    "low": 0.25,
+    "high": 0.9375,
+    "r_log": 0.8,
+    "rank": 0.7,
+    "n": 8,
+    "confidence": 0.95,
+    "reason": None,
+}
 
 
 def everything() -> list[Any]:

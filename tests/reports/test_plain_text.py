@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def folder(place: Path, **changes: Any) -> Path:
 
 def said(*results: Any, **settings: Any) -> list[str]:
     made = json.loads(report(*results, **settings).json())
-    return list(next(each for each in made["sections"] if each["name"] == "summary")["text"])
+    return list(next(each for each in made["sections"] if each["name"] == "outcome")["text"])
 
 
 def test_the_headline_is_the_word_against_the_baseline_it_is_about(tmp_path: Path) -> None:
@@ -82,28 +83,32 @@ def test_the_headline_is_the_word_against_the_baseline_it_is_about(tmp_path: Pat
     assert json.loads((place / "verdict.json").read_text())["verdicts"]["outcome"] == "better"
     for given in (place, place / "verdict.json", place / "verification.parquet"):
         lines = said(given)
-        assert lines[0] == "Verdict against random: no detectable difference."
-        # What the word is about comes first, and never without what would have been found.
-        brief = next(line for line in lines if line.startswith("selection against"))
-        assert brief.startswith("selection against random on loss") and "would be found four times in five" in brief
-    assert any("Without 1 run of random" in line for line in said(place))
+        # Never without its interval and the effect that it could have detected.
+        assert re.fullmatch(
+            r"Outcome: no detectable difference from random \(loss, [+−][\d.]+ nats per token \[[+−][\d.]+, [+−][\d.]+\]\)\. "
+            r"Minimum detectable effect \(80 % power\): [\d.]+ nats per token\.",
+            lines[0],
+        )
+        assert any(line.startswith("selection vs base, loss: better; difference −") for line in lines)
+        assert not any(line.startswith("selection vs random") for line in lines), "said once"
+    assert "The verdict lacks 1 run of random: failed, or pending." in said(place)
     whole = report(place).html()
-    assert "The loss is no number." in whole and "Runs that are missing" in whole
+    assert "The loss is no number." in whole and "Missing runs" in whole
 
 
 def test_a_base_no_better_than_chance_and_runs_that_are_left_stand_in_the_headline(tmp_path: Path) -> None:
     poor = folder(tmp_path / "poor", model={"enough": False, "said": "order 0.5 (chance 0.5)"})
     for given in (poor, poor / "verification.parquet"):
         lines = said(given)
-        assert lines[0] == "Verdict against random: not enough model." and "no better than chance" in lines[1]
-    assert said(folder(tmp_path / "left", left=True))[0] == "Verdict against random: not enough data."
+        assert lines[0].startswith("Outcome: not enough model. The base is no better than chance: order 0.5 (chance 0.5).")
+    assert said(folder(tmp_path / "left", left=True))[0].startswith("Outcome: not enough data for a verdict against random (")
 
 
 def test_another_arm_is_looked_at_by_its_grades_and_an_unknown_one_is_refused(tmp_path: Path) -> None:
     place = folder(tmp_path / "v")
     for given in (place, place / "verdict.json"):
         lines = said(given, arm="base")
-        assert lines[0] == "Verdict against random: worse." and any("made of selection" in line for line in lines)
+        assert lines[0].startswith("Outcome: worse than random (loss, +") and any("made of selection" in line for line in lines)
         with pytest.raises(UsageError, match="no arm 'nonsense'"):
             report(given, arm="nonsense")
 
@@ -115,7 +120,9 @@ def test_a_verdict_that_was_changed_is_refused_or_recomputed(tmp_path: Path) -> 
     with pytest.raises(ScoresError, match="changed or damaged"):
         report(file)
     lines = said(place)
-    assert lines[0] == "Verdict against random: no detectable difference." and any("the verdicts are recomputed" in line for line in lines)
+    assert lines[0].startswith("Outcome: no detectable difference from random (loss, ") and any(
+        "the verdicts are recomputed" in line for line in lines
+    )
 
 
 def test_results_are_named_once(tmp_path: Path) -> None:
@@ -147,19 +154,19 @@ def test_a_circular_grader_decides_no_headline_wherever_the_verdicts_come_from(t
     place = folder(tmp_path / "v", ranked={"selection": frozenset({"d1"})})
     for given in (place, place / "verdict.json", place / "verification.parquet"):
         lines = said(given)
-        assert lines[0] == "Verdict against random: no detectable difference."
-        assert any(line.startswith("selection against random on reward: better (leakage)") for line in lines)
+        assert lines[0].startswith("Outcome: no detectable difference from random (loss, ")
+        assert any(line.startswith("selection vs random, reward: better (leakage)") for line in lines)
         assert "reward also ranked the rows of selection" in report(given).html()
     # For random, too, it is the selection that the reward model ranked: against it the grader is circular, against the base it is not.
     lines = said(place, arm="random")
-    assert any("random against selection on reward: worse (leakage)" in line for line in lines)
+    assert any("random vs selection, reward: worse (leakage)" in line for line in lines)
     # Without what verify said, the grades and what was kept with them say the same.
     (place / "verdict.json").unlink()
-    assert said(place)[0] == "Verdict against random: no detectable difference."
+    assert said(place)[0].startswith("Outcome: no detectable difference from random (loss, ")
     # An earlier release wrote the graders without the arms.
     assert (
         "Leakage: reward also ranked the rows of an arm"
-        in report({"verdicts": {"word": "better", "verdicts": []}, "circular": ["reward"]}).markdown()
+        in report({"kind": "verification", "verdicts": {"word": "better", "verdicts": []}, "circular": ["reward"]}).markdown()
     )
 
 

@@ -16,9 +16,10 @@ import pytest
 from instructsel.artifact import fingerprint, write_manifest
 from instructsel.errors import ScoresError, UsageError
 from instructsel.pool.pool import Pool
+from instructsel.reports.inputs import gather
 from instructsel.reports.measures import binned, edges_of
+from instructsel.reports.reading import read_artifact as read
 from instructsel.reports.render import report
-from instructsel.reports.results import gather, read
 from instructsel.rules.observations import Observations
 from instructsel.selection.selection import Selection
 from instructsel.stats.correlation import pearson, ranks, total_of
@@ -70,13 +71,13 @@ def test_the_numbers_of_the_funnel_add_up_from_the_rows_read_to_the_rows_kept() 
         ("deduplicated", 9, 1),
         ("ranked", 9, 0),
         ("without near-duplicates", 8, 1),
-        ("kept", 3, 5),
+        ("selected", 3, 5),
     ]
     for before, after in itertools.pairwise(rows):
         assert after["left_out"] is None or after["rows"] == before["rows"] - after["left_out"]
     left = table("reasons", chosen, scored)
     assert sum(row["rows"] for row in left) == sum(row["left_out"] or 0 for row in rows)
-    assert {"reason": "below_budget", "stage": "kept", "rows": 3} in left
+    assert {"reason": "below_budget", "stage": "selected", "rows": 3} in left
     assert "13 rows are 12 examples" in text("funnel", chosen, scored)
 
 
@@ -140,17 +141,17 @@ def test_distributions_compare_pool_selection_and_all_random_draws_on_the_same_b
         ("random (2)", 6, 6),
     ]
     # The rule's value over random rows is the rule's, not the random number they were ranked by.
-    (value,) = [row for row in table("distributions", chosen, *draws, scored) if row["indicator"] == "value"]
+    (value,) = [row for row in table("distributions", chosen, *draws, scored) if row["indicator"] == "score"]
     assert value["mean_random"] == 1 - 3.5 / 2
 
 
 def test_without_scores_and_without_a_random_baseline_the_report_says_so() -> None:
     chosen = selection([1, 2, 3], [0, 1, 2], [0])
     assert "No random baseline was given" in text("distributions", chosen)
-    assert [row["indicator"] for row in table("distributions", chosen)] == ["value", "len × weight", "rew × weight"]
-    assert "The score table behind the selection was not found" in text("summary", chosen)
-    assert "Not verified" in text("summary", chosen)
-    assert "Not given, and therefore not in this report: a size search, a verification, a study." in text("summary", chosen)
+    assert [row["indicator"] for row in table("distributions", chosen)] == ["score", "len × weight", "rew × weight"]
+    assert "The score table behind the selection is not there" in text("outcome", chosen)
+    assert "Not verified" in text("outcome", chosen)
+    assert "Not given, and therefore not in this report: a verification, a size search, a study." in text("outcome", chosen)
 
 
 def test_a_column_that_is_null_everywhere_is_listed_without_a_chart() -> None:
@@ -183,7 +184,7 @@ def test_where_the_rule_was_fitted_and_what_its_fit_doubts_are_told() -> None:
         0.875,
         True,
     )
-    assert "The rule extrapolates: the mean len of the kept rows" in text("summary", *results)
+    assert "The rule extrapolates: the mean len of the selected rows" in text("outcome", *results)
     assert "Few observations." in text("rule", *results)
     assert facts("rule-fit-quality", *results)["R² on the row left out"] == "too few"
 
@@ -202,8 +203,8 @@ def test_a_partial_correlation_is_that_of_the_residuals() -> None:
     assert row["r"] == pytest.approx(np.corrcoef(reward, value)[0, 1])
     told = facts("length", chosen, scored)
     r = np.corrcoef(length, value)[0, 1]
-    assert told["correlation of the value with len"] == pytest.approx(r)
-    assert told["share of the value's variance that goes with len"] == pytest.approx(r * r)
+    assert told["correlation of the score with len"] == pytest.approx(r)
+    assert told["share of the score's variance that goes with len"] == pytest.approx(r * r)
 
 
 def test_where_the_value_is_length_alone_there_is_no_partial_correlation_and_a_warning() -> None:
@@ -211,7 +212,7 @@ def test_where_the_value_is_length_alone_there_is_no_partial_correlation_and_a_w
     scored = scores(chosen, {"len": [1, 2, 3, 4, 5], "mtld": [3, 1, 4, 1, 5]})
     (row,) = table("partial", chosen, scored)
     assert row["partial"] is None and row["reason"] == "the value is len alone"
-    assert "follows response length: their correlation is −1.00" in text("summary", chosen, scored)
+    assert "follows response length (correlation −1.00)" in text("outcome", chosen, scored)
 
 
 def test_without_len_how_far_the_value_follows_it_is_not_known() -> None:
@@ -242,7 +243,7 @@ def test_sources_beyond_the_limit_are_one_row_and_the_sums_stay_whole() -> None:
 def test_how_far_the_value_tells_sources_apart_is_the_share_of_variance_between_them() -> None:
     # Values 1 − len / 2: means 0 and −1 by source, within ±½; between 4 · ¼, within 4 · ¼.
     chosen = selection([1, 3, 3, 5], [0.0] * 4, [0], source=["a", "a", "b", "b"])
-    assert facts("sources", chosen)["share of the value's variance between sources"] == pytest.approx(0.5)
+    assert facts("sources", chosen)["share of the score's variance between sources"] == pytest.approx(0.5)
     rows = {row["source"]: row["mean_value"] for row in table("composition", chosen)}
     assert rows == {"a": 0.0, "b": -1.0}
 
@@ -295,8 +296,9 @@ def test_verdicts_of_a_verification_are_made_against_every_other_arm(tmp_path: P
     assert (row["grader"], row["baseline"], row["verdict"]) == ("loss", "random", expected.outcome)
     assert (row["difference"], row["low"], row["high"]) == (expected.interval.estimate, expected.interval.low, expected.interval.high)
     assert row["detectable"] == expected.interval.detectable
-    (chart,) = [part for part in parts(found) if part.get("kind") == "forest"]
-    assert chart["data"]["rows"][0]["estimate"] == expected.interval.estimate
+    charts = [part for part in parts(found) if part.get("kind") == "forest"]
+    assert [chart["name"] for chart in charts] == ["outcome-1", "forest-1-1"]
+    assert [chart["data"]["rows"][0]["estimate"] for chart in charts] == [expected.interval.estimate] * 2
     assert len(table("means-1", found)) == 6
     found.write(tmp_path / "verification.parquet")
     for name in ("verification.parquet", "verification.parquet.json"):
@@ -312,20 +314,24 @@ def test_verdicts_of_a_verification_are_made_against_every_other_arm(tmp_path: P
 
 
 def test_arms_that_do_not_say_which_is_the_selection_are_refused() -> None:
-    class Two:
-        def as_dict(self) -> dict[str, Any]:
-            return {"kind": "verification", "arms": {"one": {}, "other": {}}, "graders": {}}
+    from instructsel.stats.power import Plan
 
-        def verdicts(self, *arguments: Any, **settings: Any) -> Any:
-            raise AssertionError
-
+    sides = arms(np.random.default_rng(0), Plan(seeds=1, baseline_replicates=1, baseline_seeds=1, items=6), Truth(), effect=0.0)
+    found = graded(*(replace(side, arm=name) for side, name in zip(sides, ("one", "other"), strict=True)))
     with pytest.raises(UsageError, match="Which of the arms one, other is the selection cannot be told"):
-        report(Two())
+        report(found)
 
 
 def test_every_part_of_a_verification_has_its_table() -> None:
-    rate = {"n_total": 4, "n_null": 0, "wins": 2, "ties": 1, "losses": 1, "win_rate": 62.5, "standard_error": 20.0}
-    controlled = {"win_rate": 55.0, "raw_win_rate": 62.5, "length_coefficient": 0.5, "reason": None, "note": "Not the leaderboard's."}
+    rate = {"kind": "win-rate", "n_total": 4, "n_null": 0, "wins": 2, "ties": 1, "losses": 1, "win_rate": 62.5, "standard_error": 20.0}
+    controlled = {
+        "kind": "length-controlled",
+        "win_rate": 55.0,
+        "raw_win_rate": 62.5,
+        "length_coefficient": 0.5,
+        "reason": None,
+        "note": "Not the leaderboard's.",
+    }
     results = [
         verification(verdict(outcome="not enough data", estimate=None, low=None, high=None, detectable=None), outcome="not enough data")
     ]
@@ -333,13 +339,13 @@ def test_every_part_of_a_verification_has_its_table() -> None:
     assert table("verdicts-1", *results)[0]["difference"] is None
     assert not [part for part in parts(*results) if part.get("kind") == "forest"]
     assert table("skills-2", *results) == [
-        {"skill": "reasoning", "arm_1": 0.25, "arm_2": 0.375, "n_forgot": 0, "forgot": ""},
-        {"skill": "coding", "arm_1": 0.5, "arm_2": 0.4375, "n_forgot": 1, "forgot": "mine"},
+        {"skill": "reasoning", "arm_1": 0.25, "arm_2": 0.375, "n_regressed": 0, "regressed": ""},
+        {"skill": "coding", "arm_1": 0.5, "arm_2": 0.4375, "n_regressed": 1, "regressed": "mine"},
     ]
     assert facts("length-bias-3-1", *results)["correlation of length with the win rate"] == 0.75
     assert facts("win-rate-4", *results)["win_rate"] == 62.5
     assert facts("length-controlled-5", *results)["note"] == "Not the leaderboard's."
-    assert "Verdict against random: not enough data." in text("summary", *results)
+    assert "Outcome: not enough data for a verdict against random." in text("outcome", *results)
 
 
 def test_a_size_curve_is_told_size_by_size_with_what_cannot_be_told_apart() -> None:
@@ -358,7 +364,7 @@ def search_folder(folder: Path, losses: dict[tuple[int, int], float]) -> Path:
     """A folder as a size search leaves it."""
     folder.mkdir()
     configuration = {"grader": {"name": "search loss"}, "report": {"name": "report loss"}, "trainer": {}}
-    (folder / "search.json").write_bytes(orjson.dumps({"kind": "size-search", "schema_version": 1, "configuration": configuration}))
+    (folder / "search.json").write_bytes(orjson.dumps({"kind": "size-search", "schema": 1, "configuration": configuration}))
     for (size, seed), loss in losses.items():
         parts = {name: {"loss": loss, "valid": 5, "unit": "nats", "grader": f"{name} loss"} for name in ("search", "report")}
         told = {"configuration": fingerprint(configuration), "size": size, "seed": seed, "rows": size, "run": {"seconds": 1.0}, **parts}
@@ -450,11 +456,11 @@ def test_what_a_file_is_does_not_depend_on_its_name_or_on_the_manifest_beside_it
     [
         ("absent.parquet", None, "There is no file"),
         ("pool.jsonl", b"{}\n", "is no result of instructsel"),
-        ("other.parquet", b"PAR1 nothing PAR1", "nothing that can be reported"),
-        ("bare.csv", b"id,len\n", "no manifest beside it"),
+        ("other.parquet", b"PAR1 nothing PAR1", "carries no kind"),
+        ("bare.csv", b"id,len\n", "carries no kind"),
         ("broken.json", b"{", "not readable JSON"),
-        ("other.json", b'{"a": 1}', "is no result of instructsel"),
-        ("list.json", b"[]", "is no result of instructsel"),
+        ("other.json", b'{"a": 1}', "carries no kind"),
+        ("list.json", b"[]", "carries no kind"),
         ("folder", b"", "no study, size search or verification"),
     ],
 )
@@ -473,9 +479,9 @@ def test_scores_that_were_made_in_another_way_than_those_of_the_selection_are_to
     chosen = selection([1, 2, 3], [0.0] * 3, [0])
     scored = scores(chosen, {"len": [1, 2, 3]})
     chosen.manifest["indicators"] = {"len": scored.manifest["indicators"]["len"]}
-    assert "not those the selection was made from" not in text("summary", chosen, scored)
+    assert "not those the selection was made from" not in text("outcome", chosen, scored)
     chosen.manifest["indicators"] = {"len": {"name": "len", "version": 2}}
-    assert "The scores of len are not those the selection was made from" in text("summary", chosen, scored)
+    assert "The scores of len are not those the selection was made from" in text("outcome", chosen, scored)
 
 
 CANARIES = (

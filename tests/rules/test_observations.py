@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from instructsel.errors import ObservationsError, UsageError
-from instructsel.rules.observations import KIND, Observations
+from instructsel.rules.observations import Observations
 from instructsel.tables import write_frame
 
 COLUMNS: dict[str, list[Any]] = {
@@ -21,7 +21,7 @@ COLUMNS: dict[str, list[Any]] = {
     "loss": [1.0, 1.1, 0.9, 1.2],
 }
 FINGERPRINT = {"name": "response_length", "version": 1, "unit": "tokens", "tokenizer": {"name": "t", "digest": "ab"}, "nulls": {"empty": 3}}
-MANIFEST = {"kind": KIND, "indicators": {"len": FINGERPRINT}}
+MANIFEST = {"kind": "study", "indicators": {"len": FINGERPRINT}}
 
 
 def written(tmp_path: Path, kind: str) -> Path:

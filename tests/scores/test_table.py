@@ -254,7 +254,7 @@ def test_another_kind_of_result_and_a_newer_release_are_refused(tmp_path: Path) 
         ScoreTable.read(tmp_path / "a.parquet")
     table().write(tmp_path / "b.csv")
     beside = tmp_path / "b.csv.json"
-    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"schema_version": 99}))
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"schema": 99}))
     with pytest.raises(ScoresError, match="newer instructsel"):
         ScoreTable.read(tmp_path / "b.csv")
 

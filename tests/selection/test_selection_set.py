@@ -106,7 +106,7 @@ def test_what_is_no_selection_is_refused_with_what_was_looked_for(tmp_path: Path
     (tmp_path / "rows.selection-set.json").write_text("{")
     with pytest.raises(ScoresError, match="not readable JSON"):
         SelectionSet.read(tmp_path / "rows.jsonl")
-    (tmp_path / "rows.selection-set.json").write_text('{"kind": "selection-set", "schema_version": 999}')
+    (tmp_path / "rows.selection-set.json").write_text('{"kind": "selection-set", "schema": 999}')
     with pytest.raises(ScoresError, match="newer instructsel"):
         SelectionSet.read(tmp_path / "rows.jsonl")
     (tmp_path / "rows.selection-set.json").write_text('{"kind": "selection-set"}')

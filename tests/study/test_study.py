@@ -211,7 +211,7 @@ def test_a_plan_holds_everything_an_observation_depends_on(pool: Pool, trainer: 
 
     plan = planned(launch={"scores": "/somewhere"})
     stored = orjson.loads((folder / "plan.json").read_bytes())
-    assert stored["hash"] == plan.hash and stored["launch"] == {"scores": "/somewhere"} and stored["schema_version"] == 1
+    assert stored["hash"] == plan.hash and stored["launch"] == {"scores": "/somewhere"} and stored["schema"] == 1
     assert stored["configuration"]["pool"] == {"fingerprint": pool.fingerprint, "examples": 60}
     assert stored["configuration"]["design"] == DESIGN.as_dict()
     assert stored["configuration"]["trainer"] == {"base": "fake", "recipe": {"epochs": 3}}
@@ -272,7 +272,7 @@ def test_a_plan_that_was_changed_or_is_damaged_is_refused(pool: Pool, trainer: F
         (whole[:100], "cannot be read"),
         (b"[]", "does not hold a manifest"),
         (b"{}", "not the plan of a study"),
-        (whole.replace(b'"schema_version": 1', b'"schema_version": 2'), "newer instructsel"),
+        (whole.replace(b'"schema": 1', b'"schema": 2'), "newer instructsel"),
     ]:
         path.write_bytes(content)
         with pytest.raises(StudyError, match=said):

@@ -83,7 +83,7 @@ def test_what_is_of_today_stays_as_it_is() -> None:
 
 def test_a_report_of_the_last_release_s_verdict_shows_what_it_said() -> None:
     text = report(VERDICT).markdown()
-    assert "Verdict against random: better." in text and "1 × 3 against 3 × 9" in text
+    assert "Outcome: better than random (loss, −0.5" in text and "1 × 3 against 3 × 9" in text
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("verification_*.parquet")), ids=lambda path: path.stem)

@@ -128,14 +128,14 @@ def test_a_file_that_is_not_the_one_written_is_refused(tmp_path: Path) -> None:
     path.write_bytes(whole[:30] + bytes([whole[30] ^ 1]) + whole[31:])
     with pytest.raises(StudyError, match="damaged"):
         Verification.read(path)
-    beside.write_bytes(manifest.replace(b'"verification"', b'"scores"'))
+    beside.write_bytes(manifest.replace(b'"verification"', b'"scores"').replace(b'"schema": 2', b'"schema": 1'))
     with pytest.raises(StudyError, match="holds scores, not a verification"):
         Verification.read(path)
     path.write_bytes(whole)
     beside.write_bytes(manifest.replace(b'"higher_is_better"', b'"better"'))
     with pytest.raises(StudyError, match="what the graders' values mean"):
         Verification.read(path)
-    beside.write_bytes(manifest.replace(b'"schema_version": 1', b'"schema_version": 99'))
+    beside.write_bytes(manifest.replace(b'"schema": 2', b'"schema": 99'))
     with pytest.raises(StudyError, match="newer instructsel"):
         Verification.read(path)
     beside.write_bytes(b"{")
@@ -164,10 +164,10 @@ def test_no_difference_is_said_only_where_a_small_one_would_have_been_found() ->
     quiet = verification(*arms(np.random.default_rng(1), Plan(400), Truth(0.01, 0.01, 1e-5, 1e-5))).verdict("selection", "random", "loss")
     assert quiet.outcome == "no detectable difference"
     assert quiet.interval.detectable_sd is not None and quiet.interval.detectable_sd < 0.1
-    assert "would be found four times in five" in quiet.sentence
+    assert "Minimum detectable effect (80 % power)" in quiet.sentence
     noisy = verification(*arms(np.random.default_rng(1), Plan(100), Truth())).verdict("selection", "random", "loss")
     assert noisy.outcome == "not enough data"
-    assert noisy.reason is not None and "standard deviations over items; 0.1 are asked for" in noisy.reason
+    assert noisy.reason is not None and "is larger than the smallest effect of interest, 0.1." in noisy.reason
     assert verification(*arms(np.random.default_rng(1), Plan(100), Truth())).verdict(
         "selection", "random", "loss", smallest_effect=2.0
     ).outcome == "no detectable difference"  # fmt: skip

@@ -3,146 +3,174 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from instructsel.reports.inputs import ReportInputs, finite, sources
 from instructsel.reports.measures import average_of
-from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts_table, shortened
-from instructsel.reports.results import Given, finite, sources
-from instructsel.reports.sections.columns import BARS, SOURCES, _column, _kept
-from instructsel.reports.sections.distributions import _values
+from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts_table
+from instructsel.reports.sections import Page
+from instructsel.reports.sections.columns import BARS, SOURCES, kept_mask, values_and_mask
+from instructsel.reports.sections.distributions import indicator_values
 from instructsel.selection.baselines.base import RANDOM
 from instructsel.selection.selection import CONTRIBUTION
 from instructsel.stats.correlation import Floats, Mask, mean_of, partial, pearson, ranks, total_of
 
+NEEDS: Final = ""
+SUMMED: Final = ("pool", "kept", "pool_share", "kept_share", "random_share")
 
-def _confounds(given: Given) -> Section | None:
+
+def build(page: Page) -> Section | None:
     """Whether the ranking is one of length, or of sources."""
-    if given.selection is None:
+    inputs = page.inputs
+    if inputs.selection is None:
         return None
-    selection = given.selection
-    value, ranked = _column(selection.frame["score"])
-    said, parts = [], []
-    length = _length(given)
+    score, ranked = values_and_mask(inputs.selection.frame["score"])
+    sentences, parts = [], []
+    length = response_lengths(inputs)
     if length is None:
-        said.append("len was neither scored nor used by the rule, so how far the value follows length is not known.")
+        sentences.append("How far the score follows response length is not known: len is neither scored nor a term of the rule.")
     else:
-        parts += _length_tables(given, value, ranked, *length)
-        said.append("A partial correlation is what is left between an indicator and the value where rows of equal length are compared.")
-    source = sources(selection)
+        parts += _length_tables(inputs, score, ranked, *length)
+        sentences.append("The partial correlation of an indicator is the one among rows of equal length.")
+    source = sources(inputs.selection)
     if source.n_unique() > 1 or (len(source) and source[0]):
-        parts += _source_tables(given, source, value, ranked)
-    return Section("confounds", "Length and sources", tuple(said), tuple(parts))
+        parts += _source_tables(inputs, source, score, ranked)
+    return Section("confounds", "Length and sources", tuple(sentences), tuple(parts))
 
 
-def _length(given: Given) -> tuple[Floats, Mask] | None:
-    if given.table is not None and "len" in given.table.symbols:
-        return given.table.values("len")
-    assert given.selection is not None
-    weights = {term.get("indicator"): term.get("weight") for term in (given.selection.manifest.get("rule") or {}).get("terms") or []}
-    if f"len{CONTRIBUTION}" in given.selection.frame.columns and finite(weights.get("len")):
-        values, valid = _column(given.selection.frame[f"len{CONTRIBUTION}"])
+def response_lengths(inputs: ReportInputs) -> tuple[Floats, Mask] | None:
+    """Response lengths of the pool and where they are known; None where nothing says them."""
+    if inputs.table is not None and "len" in inputs.table.symbols:
+        return inputs.table.values("len")
+    assert inputs.selection is not None
+    terms = (inputs.selection.manifest.get("rule") or {}).get("terms") or []
+    weights = {term.get("indicator"): term.get("weight") for term in terms}
+    if f"len{CONTRIBUTION}" in inputs.selection.frame.columns and finite(weights.get("len")):
+        values, valid = values_and_mask(inputs.selection.frame[f"len{CONTRIBUTION}"])
         return values / weights["len"], valid
     return None
 
 
-def _length_tables(given: Given, value: Floats, ranked: Mask, length: Floats, known: Mask) -> list[Part]:
-    assert given.selection is not None
-    kept, both = _kept(given.selection), ranked & known
-    r = pearson(value[both], length[both])
-    random = [mean_of(length[known & _kept(each)]) for each in given.baselines if each.name.startswith(RANDOM)]
+def length_correlation(inputs: ReportInputs) -> float | None:
+    """Pearson's correlation of the score with response length, over the rows that are ranked; None where it is not known."""
+    if inputs.selection is None:
+        return None
+    lengths = response_lengths(inputs)
+    if lengths is None:
+        return None
+    score, ranked = values_and_mask(inputs.selection.frame["score"])
+    both = ranked & lengths[1]
+    return pearson(score[both], lengths[0][both])
+
+
+def _length_tables(inputs: ReportInputs, score: Floats, ranked: Mask, length: Floats, known: Mask) -> list[Part]:
+    assert inputs.selection is not None
+    kept, both = kept_mask(inputs.selection), ranked & known
+    r = pearson(score[both], length[both])
+    random = [mean_of(length[known & kept_mask(baseline)]) for baseline in inputs.baselines if baseline.name.startswith(RANDOM)]
     facts = [
         ("rows ranked with a length", int(both.sum())),
-        ("correlation of the value with len", r),
-        ("share of the value's variance that goes with len", None if r is None else r * r),
-        ("rank correlation of the value with len", pearson(ranks(value[both]), ranks(length[both]))),
+        ("correlation of the score with len", r),
+        ("share of the score's variance that goes with len", None if r is None else r * r),
+        ("rank correlation of the score with len", pearson(ranks(score[both]), ranks(length[both]))),
         ("mean len of the pool", mean_of(length[known])),
-        ("mean len of the kept", mean_of(length[known & kept])),
-        ("mean len of random draws", average_of(random)),
+        ("mean len of the selected rows", mean_of(length[known & kept])),
+        ("mean len of random subsets", average_of(random)),
     ]
-    found: list[Part] = [facts_table("length", "The value and the length of the response", facts)]
+    parts: list[Part] = [facts_table("length", "The score and the length of the response", facts)]
     rows = []
-    for symbol, _, values, valid in _values(given):
+    for symbol, _, values, valid in indicator_values(inputs):
         bare = symbol.removesuffix(" × weight")
-        if bare in ("value", "len"):
-            continue
-        rows.append((bare, *partial(values, value, length, both & valid)))
+        if bare not in ("score", "len"):
+            rows.append((bare, *partial(values, score, length, both & valid)))
     if rows:
         columns: tuple[Column, ...] = (
             Column("indicator", "indicator"),
             Column("n", "rows", "count"),
-            Column("r", "correlation with the value", "signed"),
+            Column("r", "correlation with the score", "signed"),
             Column("r_len", "correlation with len", "signed"),
-            Column("partial", "with the value, given len", "signed"),
+            Column("partial", "with the score, at equal len", "signed"),
             Column("reason", "why there is none"),
         )
-        found.append(Table("partial", "Correlations of the indicators", columns, tuple(rows)))
-    return found
+        parts.append(Table("partial", "Correlations of the indicators", columns, tuple(rows)))
+    return parts
 
 
-def _source_tables(given: Given, source: pl.Series, value: Floats, ranked: Mask) -> list[Part]:
-    assert given.selection is not None
-    kept = _kept(given.selection)
+def _source_tables(inputs: ReportInputs, source: pl.Series, score: Floats, ranked: Mask) -> list[Part]:
+    """Sources in the pool, in the selection and in random subsets, and how far the score tells them apart."""
+    assert inputs.selection is not None
+    kept = kept_mask(inputs.selection)
     names = source.unique().sort().to_list()
     codes = (source.rank("dense").cast(pl.Int64) - 1).to_numpy()
     size = len(names)
-    pool, mine = np.bincount(codes, minlength=size), np.bincount(codes[kept], minlength=size)
-    draws = [np.bincount(codes[_kept(each)], minlength=size) for each in given.baselines if each.name.startswith(RANDOM)]
-    there = np.bincount(codes[ranked], minlength=size)
-    totals = np.bincount(codes[ranked], weights=value[ranked], minlength=size)
-    drawn = [each / max(1, int(each.sum())) for each in draws]
-    random = np.mean(drawn, axis=0) if drawn else None
+    pool, selected = np.bincount(codes, minlength=size), np.bincount(codes[kept], minlength=size)
+    subsets = [kept_mask(baseline) for baseline in inputs.baselines if baseline.name.startswith(RANDOM)]
+    shares = [np.bincount(codes[subset], minlength=size) / max(1, int(subset.sum())) for subset in subsets]
+    random = np.mean(shares, axis=0) if shares else None
+    counts = np.bincount(codes[ranked], minlength=size)
+    totals = np.bincount(codes[ranked], weights=score[ranked], minlength=size)
     rows = []
     for at in np.lexsort((np.arange(size), -pool)).tolist():
-        share, own = pool[at] / max(1, len(source)), mine[at] / max(1, int(mine.sum()))
+        share, chosen = pool[at] / max(1, len(source)), selected[at] / max(1, int(selected.sum()))
         rows.append(
             (
                 names[at] or "(none)",
                 int(pool[at]),
-                int(mine[at]),
+                int(selected[at]),
                 float(share),
-                float(own) if mine.sum() else None,
+                float(chosen) if selected.sum() else None,
                 None if random is None else float(random[at]),
-                float(own / share) if share and mine.sum() else None,
-                float(totals[at] / there[at]) if there[at] else None,
+                float(chosen / share) if share and selected.sum() else None,
+                float(totals[at] / counts[at]) if counts[at] else None,
             )
         )
+    table = _composition(rows)
+    if size < 2:
+        return [table]
+    data = {
+        "kinds": ["pool", "selected"],
+        "form": "share",
+        "rows": [{"name": row[0], "values": [row[3], row[4]]} for row in table.rows[:BARS]],
+    }
+    facts = [("sources", size), ("share of the score's variance between sources", _explained(score[ranked], counts, totals))]
+    return [
+        Chart("composition-chart", "bars", "Sources, shares of the pool and of the selection", data),
+        table,
+        facts_table("sources", "How far the score tells sources apart", facts),
+    ]
 
-    def rest(others: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-        sums = [sum(row[at] for row in others) if all(row[at] is not None for row in others) else None for at in range(1, 6)]
-        return (f"{len(others):,} other sources", *sums, sums[3] / sums[2] if sums[2] and sums[3] is not None else None, None)
 
-    shown = shortened(rows, SOURCES, rest)
+def _composition(rows: list[tuple[Any, ...]]) -> Table:
     columns: tuple[Column, ...] = (
         Column("source", "source"),
         Column("pool", "pool", "count"),
-        Column("kept", "kept", "count"),
+        Column("kept", "selected", "count"),
         Column("pool_share", "share of the pool", "share"),
-        Column("kept_share", "share of the kept", "share"),
-        Column("random_share", "share of random draws", "share"),
-        Column("ratio", "kept to pool", "number"),
-        Column("mean_value", "mean value", "number"),
+        Column("kept_share", "share of the selection", "share"),
+        Column("random_share", "share of random subsets", "share"),
+        Column("ratio", "selection to pool", "number"),
+        Column("mean_value", "mean score", "number"),
     )
-    data = {
-        "kinds": ["pool", "kept"],
-        "form": "share",
-        "rows": [{"name": row[0], "values": [row[3], row[4]]} for row in shown[:BARS]],
-    }
-    total, center = float(there.sum()), mean_of(value[ranked])
-    explained = None
-    if center is not None and total > 2:
-        spread = total_of((value[ranked] - center) ** 2)
-        between = math.fsum(float(n * (s / n - center) ** 2) for n, s in zip(there, totals, strict=True) if n)
-        explained = min(1.0, between / spread) if spread > 1e-24 * max(1.0, center * center) * total else None
-    composition = Table("composition", "Sources", columns, shown)
-    if size < 2:
-        return [composition]
-    facts = [("sources", size), ("share of the value's variance between sources", explained)]
-    return [
-        Chart("composition-chart", "bars", "Sources, shares of the pool and of the kept", data),
-        composition,
-        facts_table("sources", "How far the value tells sources apart", facts),
-    ]
+    table = Table("composition", "Sources", columns, tuple(rows)).capped(SOURCES, "sources", sums=SUMMED)
+    if len(table.rows) == len(rows):
+        return table
+    last = list(table.rows[-1])
+    last[6] = last[4] / last[3] if last[3] and last[4] is not None else None
+    return Table(table.name, table.caption, columns, (*table.rows[:-1], tuple(last)))
+
+
+def _explained(scores: Floats, counts: NDArray[np.int64], totals: Floats) -> float | None:
+    """The share of the score's variance that lies between sources; None where it does not vary."""
+    total, center = float(counts.sum()), mean_of(scores)
+    if center is None or total <= 2:
+        return None
+    spread = total_of((scores - center) ** 2)
+    between = math.fsum(float(n * (s / n - center) ** 2) for n, s in zip(counts, totals, strict=True) if n)
+    return min(1.0, between / spread) if spread > 1e-24 * max(1.0, center * center) * total else None
+
+
+__all__ = ["NEEDS", "build", "length_correlation", "response_lengths"]

@@ -3,78 +3,114 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from instructsel.reports.parts import Chart, Column, Part, Section, Table, shortened
-from instructsel.reports.results import Given
-from instructsel.reports.sections.columns import REASONS, _any_null, _kept
+from instructsel.reports.inputs import ReportInputs
+from instructsel.reports.parts import Chart, Column, Part, Section, Table
+from instructsel.reports.sections import Page
+from instructsel.reports.sections.columns import REASONS, kept_mask, unscored_rows
 from instructsel.selection.candidates import EXACT
 from instructsel.selection.choose import NEAR
 
+NEEDS: Final = "a selection"
+STAGES: Final = {
+    "usable": "usable",
+    "deduplicated": "deduplicated",
+    "ranked": "ranked",
+    "distinct": "without near-duplicates",
+    "kept": "selected",
+}
 
-def _funnel(given: Given) -> Section | None:
+
+@dataclass
+class _Funnel:
+    """Stages with their rows and what each leaves out, and why."""
+
+    stages: list[tuple[str, int, int | None]] = field(default_factory=list)
+    reasons: list[tuple[str, str, int]] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
+
+    def add(self, stage: str, rows: int, reasons: Iterable[tuple[str, int]] | None = None) -> None:
+        """One stage; the rows it leaves out are counted by reason."""
+        counted = None if reasons is None else list(reasons)
+        self.stages.append((stage, rows, None if counted is None else sum(count for _, count in counted)))
+        self.reasons += [(reason, stage, count) for reason, count in counted or []]
+
+
+def build(page: Page) -> Section | None:
     """From the rows of the files to the rows that are kept: every step says what it leaves out."""
-    account = ((given.table.manifest.get("pool") or {}).get("account") or {}) if given.table is not None else {}
-    steps: list[tuple[str, int, int | None]] = []
-    left: list[tuple[str, str, int]] = []
-    said = []
-    if account:
-        malformed, dropped = dict(account.get("quarantined") or {}), dict(account.get("dropped") or {})
-        read, examples = int(account["read"]), int(account["examples"])
-        whole = read - sum(malformed.values()) - sum(dropped.values())
-        steps += [("read", read, None), ("well-formed", read - sum(malformed.values()), sum(malformed.values()))]
-        steps.append(("training examples among them", whole, sum(dropped.values())))
-        left += [("well-formed", reason, count) for reason, count in malformed.items()]
-        left += [("training examples among them", reason, count) for reason, count in dropped.items()]
-        if examples != whole:
-            said.append(f"{whole:,} rows are {examples:,} examples: one row can hold several, and several rows can make one.")
-    if given.selection is not None:
-        frame = given.selection.frame
-        reasons = [(reason or "", int(count)) for reason, count in frame["reason"].value_counts(name="n").rows() if reason is not None]
-        counted = _grouped(sorted(reasons))
-        usable = len(frame) - sum(counted["usable"].values())
-        deduplicated = usable - sum(counted["deduplicated"].values())
-        ranked = deduplicated - sum(counted["ranked"].values())
-        last = ranked - sum(counted["distinct"].values())
-        kept = last - sum(counted["kept"].values())
-        steps.append(("examples", len(frame), None))
-        steps += [("usable", usable, len(frame) - usable), ("deduplicated", deduplicated, usable - deduplicated)]
-        steps += [("ranked", ranked, deduplicated - ranked), ("without near-duplicates", last, ranked - last), ("kept", kept, last - kept)]
-        left += [(stage, reason, count) for stage, found in counted.items() for reason, count in found.items()]
-        if kept != int(_kept(given.selection).sum()) or ranked != frame["rank"].count():
-            said.append(
-                f"The sidecar contradicts itself: {int(_kept(given.selection).sum()):,} rows are marked as kept, {frame['rank'].count():,} as ranked."
-            )
-        said.append("Usable rows have a value in every indicator the rule uses, and lie above every floor.")
-    elif given.table is not None:
-        unscored = _any_null(given.table)
-        steps.append(("examples", len(given.table), None))
-        steps.append(("scored by every indicator", len(given.table) - unscored, unscored))
-    if not steps:
+    funnel = _Funnel()
+    _read(funnel, page.inputs)
+    _selected(funnel, page.inputs)
+    if not funnel.stages:
         return None
-    names = {"distinct": "without near-duplicates"}
     columns: tuple[Column, ...] = (Column("stage", "stage"), Column("rows", "rows", "count"), Column("left_out", "left out", "count"))
+    data = {
+        "kinds": ["rows"],
+        "form": "count",
+        "rows": [{"name": stage, "values": [count]} for stage, count, _ in funnel.stages],
+    }
     parts: list[Part] = [
-        Chart(
-            "funnel-chart",
-            "bars",
-            "Rows at every stage",
-            {"kinds": ["rows"], "form": "count", "rows": [{"name": stage, "values": [count]} for stage, count, _ in steps]},
-        ),
-        Table("funnel", "Stages", columns, tuple(steps)),
+        Chart("funnel-chart", "bars", "Rows at every stage", data),
+        Table("funnel", "Stages", columns, tuple(funnel.stages)),
     ]
-    if left:
+    if funnel.reasons:
         columns = (Column("reason", "reason"), Column("stage", "missing from"), Column("rows", "rows", "count"))
-        ordered = sorted(((reason, names.get(stage, stage), count) for stage, reason, count in left), key=lambda row: (-row[2], row[0]))
-        shown = shortened(ordered, REASONS, lambda rest: (f"{len(rest):,} other reasons", "", sum(row[2] for row in rest)))
-        parts.append(Table("reasons", "Why rows were left out", columns, shown))
-    return Section("funnel", "From the pool to the selection", tuple(said), tuple(parts))
+        ordered = sorted(funnel.reasons, key=lambda row: (-row[2], row[0]))
+        parts.append(Table("reasons", "Why rows were left out", columns, tuple(ordered)).capped(REASONS, "reasons", sums=["rows"]))
+    return Section("funnel", "From the pool to the selection", tuple(funnel.sentences), tuple(parts))
+
+
+def _read(funnel: _Funnel, inputs: ReportInputs) -> None:
+    """The rows of the files, by the read report in the score table."""
+    account: dict[str, Any] = ((inputs.table.manifest.get("pool") or {}).get("account") or {}) if inputs.table is not None else {}
+    if not account:
+        return
+    malformed, dropped = dict(account.get("quarantined") or {}), dict(account.get("dropped") or {})
+    read, examples = int(account["read"]), int(account["examples"])
+    wellformed = read - sum(malformed.values())
+    rows = wellformed - sum(dropped.values())
+    funnel.add("read", read)
+    funnel.add("well-formed", wellformed, malformed.items())
+    funnel.add("training examples among them", rows, dropped.items())
+    if examples != rows:
+        funnel.sentences.append(f"{rows:,} rows are {examples:,} examples: one row can hold several, and several rows can make one.")
+
+
+def _selected(funnel: _Funnel, inputs: ReportInputs) -> None:
+    """The examples of the pool, by the reasons in the sidecar; or those that were scored."""
+    if inputs.selection is None:
+        if inputs.table is not None:
+            rows = len(inputs.table)
+            funnel.add("examples", rows)
+            funnel.stages.append(("scored by every indicator", rows - unscored_rows(inputs.table), unscored_rows(inputs.table)))
+        return
+    frame = inputs.selection.frame
+    reasons = [(reason, int(count)) for reason, count in frame["reason"].value_counts(name="n").rows() if reason is not None]
+    rows = len(frame)
+    funnel.add("examples", rows)
+    remaining = {}
+    for stage, counts in _grouped(sorted(reasons)).items():
+        rows -= sum(counts.values())
+        remaining[stage] = rows
+        funnel.add(STAGES[stage], rows, counts.items())
+    marked, ranked = int(kept_mask(inputs.selection).sum()), frame["rank"].count()
+    if (remaining["kept"], remaining["ranked"]) != (marked, ranked):
+        funnel.sentences.append(f"The sidecar contradicts itself: {marked:,} rows are marked as kept, {ranked:,} as ranked.")
+    funnel.sentences.append("Usable rows have a value in every indicator the rule uses, and lie above every minimum threshold.")
 
 
 def _grouped(reasons: Iterable[tuple[str, int]]) -> dict[str, dict[str, int]]:
     """Counts of reasons by the stage at which a row is left out for them."""
-    stages: dict[str, dict[str, int]] = {stage: {} for stage in ("usable", "deduplicated", "ranked", "distinct", "kept")}
+    stages: dict[str, dict[str, int]] = {stage: {} for stage in STAGES}
     for reason, count in reasons:
         first = reason.partition(":")[0]
-        stage = "usable" if first in ("unscored", "below_minimum") else {EXACT: "deduplicated", NEAR: "distinct"}.get(first, "kept")
+        # below_floor: the last release's word.
+        unusable = ("unscored", "below_minimum", "below_floor")
+        stage = "usable" if first in unusable else {EXACT: "deduplicated", NEAR: "distinct"}.get(first, "kept")
         stages[stage][reason] = count
     return stages
+
+
+__all__ = ["NEEDS", "build"]

@@ -1,0 +1,51 @@
+"""What a study or a size search left on disk, by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from instructsel.errors import ScoresError
+from instructsel.rules.observations import Observations
+from instructsel.study.size_search import CONFIGURATION, read_search
+from instructsel.study.study import Study
+
+
+def read_study(path: str | Path) -> Study | Observations:
+    """A study's observations: of a .parquet, or of a .csv, whose columns come back as numbers.
+
+    Raises:
+        StudyError, ObservationsError: missing, damaged, no observations, or of a newer release.
+    """
+    target = Path(path)
+    return Observations.read(target) if target.suffix == ".csv" else Study.read(target)
+
+
+def read_plan(path: str | Path) -> Study:
+    """The study whose plan.json stands at the path.
+
+    Raises:
+        StudyError: it has no observations yet, or they are damaged.
+    """
+    return Study.read(Path(path).parent)
+
+
+def read_size_search(path: str | Path) -> Mapping[str, Any]:
+    """A size search as plain data: of its folder's search.json, or of the JSON that `study size` printed.
+
+    Raises:
+        ScoresError: no size is finished, or the data is not of a size search.
+    """
+    target = Path(path)
+    if target.name == CONFIGURATION:
+        return read_search(target.parent)
+    plain = orjson.loads(target.read_bytes())
+    if not {"sizes", "fine_tunes"} <= plain.keys():
+        raise ScoresError(f"{target} lacks the sizes of a size search.", fix="Give the folder of the size search.")
+    return dict(plain)
+
+
+__all__ = ["read_plan", "read_size_search", "read_study"]

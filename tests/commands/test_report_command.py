@@ -16,7 +16,7 @@ from instructsel.pool.pool import Pool
 from instructsel.rules.catalog import load
 from instructsel.scores.run import score
 from instructsel.scores.table import ScoreTable
-from instructsel.selection.baselines import baselines
+from instructsel.selection.baselines.registry import baselines
 from instructsel.selection.choose import select
 from instructsel.selection.selection_set import SelectionSet
 from tests.reports.pages import Page, scores, selection, verdict, verification

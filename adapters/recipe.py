@@ -1,4 +1,4 @@
-"""How a fine-tune is run: the settings of the papers, what they do not give marked as assumed, and settings of one's own."""
+"""How a fine-tune is run: presets with the settings of the papers, what they do not give marked as assumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from instructsel.grading.chat import LOSSES
 METHODS: Final = ("full", "lora")
 SCHEDULES: Final = ("constant", "linear", "cosine")
 BUDGETS: Final = ("epochs", "steps", "tokens")
-"""How long a fine-tune lasts; one of them is given."""
+"""How long a fine-tune lasts; exactly one of them is set."""
 OPTIONAL: Final = (*BUDGETS, "bits", "micro_batch_size")
 WHOLE: Final = ("steps", "tokens", "bits", "batch_size", "micro_batch_size", "max_length", "lora_r", "lora_alpha")
 SWITCHES: Final = ("packing", "group_by_length", "gradient_checkpointing")
@@ -28,7 +28,7 @@ class Recipe:
     """The settings of a fine-tune. A preset is taken with `recipe`, and changed by name there."""
 
     name: str
-    """The preset's, or one's own."""
+    """The preset's, or an own one."""
     method: str = "full"
     """full trains every weight, lora low-rank adapters of every linear layer but the head."""
     bits: int | None = None
@@ -51,13 +51,13 @@ class Recipe:
     batch_size: int = 16
     """Rows of an optimizer step."""
     micro_batch_size: int | None = None
-    """Rows computed at a time; None takes the whole batch, or less where memory is small: a GPU 8, a CPU 16."""
+    """Rows computed at a time; None takes at most 8 on a GPU and 16 on a CPU. The gradient is the same."""
     max_length: int = 1024
     """Tokens of a row; the rest is cut off at the end and counted."""
     loss: str = "completion"
-    """Where it falls: completion (the last answer), assistant (every answer), all."""
+    """Where it falls: completion (the last response), assistant (every response), all."""
     packing: bool = False
-    """Whether short rows share a sequence; each still sees itself alone."""
+    """Whether short rows share a sequence, without cross-contamination: the attention of a row stays within it."""
     group_by_length: bool = False
     """Whether rows of like length are batched together, which saves padding; batches come in random order."""
     lora_r: int = 64
@@ -70,12 +70,12 @@ class Recipe:
     """Settings the source does not give."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            _check_kind(each.name, getattr(self, each.name))
-        given = [name for name in BUDGETS if getattr(self, name) is not None]
-        if len(given) != 1:
+        for setting in fields(self):
+            _check_kind(setting.name, getattr(self, setting.name))
+        budgets = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(budgets) != 1:
             raise UsageError(
-                f"A fine-tune lasts so many epochs, steps or tokens, not {' and '.join(given) or 'none of them'}.",
+                f"A fine-tune lasts so many epochs, steps or tokens, not {' and '.join(budgets) or 'none of them'}.",
                 fix="Give one of the three.",
             )
         for name, known in (("method", METHODS), ("schedule", SCHEDULES), ("loss", LOSSES)):
@@ -163,7 +163,7 @@ def _check_kind(name: str, value: object) -> None:
     elif name in TEXTS:
         fits, kind = isinstance(value, str), "a text"
     elif name == "assumed":
-        fits, kind = isinstance(value, tuple) and all(isinstance(each, str) for each in value), "a list of texts"
+        fits, kind = isinstance(value, tuple) and all(isinstance(text, str) for text in value), "a list of texts"
     else:
         fits, kind = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value), "a number"
     if not fits:
@@ -269,7 +269,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
     if name not in PRESETS:
         raise UsageError.named(name, PRESETS, noun="preset")
     base = PRESETS[name]
-    known = {each.name for each in fields(base)} - {"name", "source", "assumed"}
+    known = {setting.name for setting in fields(base)} - {"name", "source", "assumed"}
     for key in changes:
         if key not in known:
             raise UsageError.named(key, known, noun="setting of a recipe")
@@ -277,7 +277,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
     if budget:
         changes = {**dict.fromkeys(BUDGETS), **changes}
     changed = {key for key, value in changes.items() if value != getattr(base, key)}
-    return replace(base, **changes, assumed=tuple(each for each in base.assumed if each not in changed))
+    return replace(base, **changes, assumed=tuple(name for name in base.assumed if name not in changed))
 
 
 __all__ = ["PRESETS", "Recipe", "recipe"]

@@ -1,4 +1,4 @@
-"""The order of training examples: sequences drawn by a seed, packed or batched by length."""
+"""The order of training examples: drawn by a seed, packed into sequences or batched by length."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from instructsel.adapters.recipe import Recipe
-
-if TYPE_CHECKING:
-    pass
 
 WINDOW: Final = 50
 """Batches among which rows are sorted by length."""
@@ -34,37 +31,43 @@ def sequence(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[int]:
     6
     """
     n = len(lengths)
-    wanted = (
-        recipe.steps * recipe.batch_size if recipe.steps is not None else round((recipe.epochs or 0) * n) if recipe.tokens is None else None
-    )
+    count = _row_count(recipe, n)
+    budget = recipe.tokens or 0
     order: list[int] = []
-    seen, turn = 0, 0
-    while n and (len(order) < wanted if wanted is not None else seen < (recipe.tokens or 0)):
-        once = list(range(n))
-        drawn = random.Random(f"instructsel order {seed} {turn}")
-        drawn.shuffle(once)
-        if wanted is not None:
-            once = once[: wanted - len(order)]
+    tokens, epoch = 0, 0
+    while n and (len(order) < count if count is not None else tokens < budget):
+        rows = list(range(n))
+        generator = random.Random(f"instructsel order {seed} {epoch}")
+        generator.shuffle(rows)
+        if count is not None:
+            rows = rows[: count - len(order)]
         else:
-            part: list[int] = []
-            for at in once:
-                if seen >= (recipe.tokens or 0):
-                    break
-                part.append(at)
-                seen += lengths[at]
-            once = part
-        # The first rows fill the batch that the last pass left short, so that the others come in batches of their own.
-        short = -len(order) % recipe.batch_size
-        order += [*once[:short], *_by_length(once[short:], lengths, recipe.batch_size, drawn)] if recipe.group_by_length else once
-        turn += 1
+            n_rows = 0
+            while n_rows < n and tokens < budget:
+                tokens += lengths[rows[n_rows]]
+                n_rows += 1
+            rows = rows[:n_rows]
+        if recipe.group_by_length:
+            # The first rows fill the batch that the last pass left short, so that the others come in batches of their own.
+            short = -len(order) % recipe.batch_size
+            rows = [*rows[:short], *_by_length(rows[short:], lengths, recipe.batch_size, generator)]
+        order += rows
+        epoch += 1
     return order
+
+
+def _row_count(recipe: Recipe, n: int) -> int | None:
+    """The rows of a fine-tune on n of them; None where tokens decide."""
+    if recipe.steps is not None:
+        return recipe.steps * recipe.batch_size
+    return round((recipe.epochs or 0) * n) if recipe.tokens is None else None
 
 
 def packs(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[list[int]]:
     """The rows of a fine-tune with packing: those that share a sequence, in the order the sequences are seen.
 
     Each pass is packed by itself, the longest row first and each into the fullest sequence it fits, and its sequences come in
-    random order. Epochs and tokens count rows, as without packing; a step is `batch` sequences.
+    random order. Epochs and tokens count rows, as without packing; a step is `batch_size` sequences.
 
     Args:
         lengths: tokens of each row, none above the recipe's `max_length`.
@@ -78,43 +81,46 @@ def packs(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[list[int]]:
     n = len(lengths)
     if not n:
         return []
-    wanted = None if recipe.steps is None else recipe.steps * recipe.batch_size
-    if wanted is not None:
-        # How many sequences a whole pass fills does not depend on its order.
-        each = len(_fitted(range(n), lengths, recipe.max_length))
-        recipe = replace(recipe, steps=None, epochs=math.ceil(wanted / each))
+    limit = None if recipe.steps is None else recipe.steps * recipe.batch_size
+    if limit is not None:
+        # How many sequences an epoch fills does not depend on its order.
+        per_epoch = len(_fitted(range(n), lengths, recipe.max_length))
+        recipe = replace(recipe, steps=None, epochs=math.ceil(limit / per_epoch))
     order = sequence(lengths, replace(recipe, group_by_length=False), seed)
-    made: list[list[int]] = []
-    for turn, start in enumerate(range(0, len(order), n)):
-        once = _fitted(order[start : start + n], lengths, recipe.max_length)
-        random.Random(f"instructsel packing {seed} {turn}").shuffle(once)
-        made += once
-    return made[:wanted]
+    sequences: list[list[int]] = []
+    for epoch, start in enumerate(range(0, len(order), n)):
+        packed = _fitted(order[start : start + n], lengths, recipe.max_length)
+        random.Random(f"instructsel packing {seed} {epoch}").shuffle(packed)
+        sequences += packed
+    return sequences[:limit]
 
 
 def _fitted(rows: Sequence[int], lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Rows in sequences of at most so many tokens: best fit, the longest first."""
-    made: list[list[int]] = []
-    # What is left in each sequence that is not full, the fullest first.
-    left: list[tuple[int, int]] = []
-    for at in sorted(rows, key=lambda at: -lengths[at]):
-        place = bisect.bisect_left(left, (lengths[at], 0))
-        free, number = left.pop(place) if place < len(left) else (room, len(made))
-        if number == len(made):
-            made.append([])
-        made[number].append(at)
-        if free > lengths[at]:
-            bisect.insort(left, (free - lengths[at], number))
-    return made
+    """Rows in sequences of at most `room` tokens: best fit, the longest first."""
+    sequences: list[list[int]] = []
+    # (room left, number) of each sequence that is not full, the fullest first.
+    open_sequences: list[tuple[int, int]] = []
+    for row in sorted(rows, key=lambda row: -lengths[row]):
+        place = bisect.bisect_left(open_sequences, (lengths[row], 0))
+        free, number = open_sequences.pop(place) if place < len(open_sequences) else (room, len(sequences))
+        if number == len(sequences):
+            sequences.append([])
+        sequences[number].append(row)
+        if free > lengths[row]:
+            bisect.insort(open_sequences, (free - lengths[row], number))
+    return sequences
 
 
-def _by_length(rows: Sequence[int], lengths: Sequence[int], batch: int, drawn: random.Random) -> list[int]:
-    """Rows sorted by length among so many batches, the batches in random order; the last, which may be short, stays last."""
-    whole: list[list[int]] = []
-    for start in range(0, len(rows), WINDOW * batch):
-        part = sorted(rows[start : start + WINDOW * batch], key=lambda at: (-lengths[at], at))
-        whole += [part[begin : begin + batch] for begin in range(0, len(part), batch)]
-    short = [each for each in whole if len(each) < batch]
-    full = [each for each in whole if len(each) == batch]
-    drawn.shuffle(full)
-    return [at for each in [*full, *short] for at in each]
+def _by_length(rows: Sequence[int], lengths: Sequence[int], batch_size: int, generator: random.Random) -> list[int]:
+    """Rows sorted by length among WINDOW batches, the batches in random order; the last, which may be short, stays last."""
+    batches: list[list[int]] = []
+    for start in range(0, len(rows), WINDOW * batch_size):
+        window = sorted(rows[start : start + WINDOW * batch_size], key=lambda row: (-lengths[row], row))
+        batches += [window[begin : begin + batch_size] for begin in range(0, len(window), batch_size)]
+    short = [batch for batch in batches if len(batch) < batch_size]
+    full = [batch for batch in batches if len(batch) == batch_size]
+    generator.shuffle(full)
+    return [row for batch in [*full, *short] for row in batch]
+
+
+__all__ = ["packs", "sequence"]

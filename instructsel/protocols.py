@@ -1,4 +1,4 @@
-"""What an adapter offers the engine: a Trainer makes checkpoints of pools, a Grader gives each item of its own a value."""
+"""What an adapter offers the engine: a Trainer makes checkpoints of pools, a Grader gives each of its items a value."""
 
 from __future__ import annotations
 
@@ -78,15 +78,15 @@ class Grades:
     @property
     def mean(self) -> float:
         """The mean over items that have a value, each counted once; NaN where none has."""
-        kept = self.values[self.valid]
-        return math.fsum(kept.tolist()) / len(kept) if len(kept) else math.nan
+        values = self.values[self.valid]
+        return math.fsum(values.tolist()) / len(values) if len(values) else math.nan
 
     @property
     def weighted_mean(self) -> float:
         """The mean by weight: for a loss, the loss per token; NaN where nothing has weight."""
-        kept, weights = self.values[self.valid], self.weights[self.valid]
+        values, weights = self.values[self.valid], self.weights[self.valid]
         total = math.fsum(weights.tolist())
-        return math.fsum((kept * weights).tolist()) / total if total else math.nan
+        return math.fsum((values * weights).tolist()) / total if total else math.nan
 
 
 @runtime_checkable
@@ -99,7 +99,7 @@ class Trainer(Protocol):
         ...
 
     def train(self, pool: Pool, *, seed: int) -> Checkpoint:
-        """A checkpoint fine-tuned on the pool. Asked again for the same pool and seed, it goes on where it was interrupted.
+        """A checkpoint fine-tuned on the pool. For the same pool and seed it resumes where it was interrupted.
 
         Raises:
             TrainingError: rows with nothing to train on, a loss that is not finite, no memory.
@@ -109,7 +109,7 @@ class Trainer(Protocol):
 
 @runtime_checkable
 class Grader(Protocol):
-    """Gives a checkpoint a value for each of its own items."""
+    """Gives a checkpoint a value for each of its items."""
 
     @property
     def name(self) -> str:

@@ -48,8 +48,8 @@ class CompletionStore:
         Raises:
             EnvironmentFault: the folder cannot be used.
         """
-        self.asked = 0
-        self.known = 0
+        self.n_asked = 0
+        self.n_known = 0
         self.errors: Counter[str] = Counter()
         self.failed: set[str] = set()
         """Prompts without a completion."""
@@ -75,7 +75,7 @@ class CompletionStore:
         def complete(prompts: Sequence[str], **kwargs: Any) -> Mapping[str, Any]:
             keys = [digest_of(f"{annotator}\0{prompt}") for prompt in prompts]
             pending = [position for position, key in enumerate(keys) if key not in self._completions]
-            self.known += len(prompts) - len(pending)
+            self.n_known += len(prompts) - len(pending)
             self._decode(decoder, {keys[position]: prompts[position] for position in pending}, kwargs)
             return self._columns(prompts, keys)
 
@@ -131,7 +131,7 @@ class CompletionStore:
         # As JSON gives it back, so that a completion is the same now and on the next day.
         completion = json.loads(json.dumps(completion, default=str))
         with self._lock:
-            self.asked += 1
+            self.n_asked += 1
             if completion["completions"] in (None, ""):
                 # Where a server goes on failing, the package's decoder writes nothing for a reply.
                 return

@@ -38,7 +38,7 @@ AGAIN: Final = "Give a JSON list of {instruction, output, generator}."
 def write_outputs(path: str | Path, outputs: Outputs) -> None:
     """Write outputs as AlpacaEval reads them: a JSON list of {instruction, output, generator, dataset}.
 
-    What has no output is not in the list, which AlpacaEval would take for a text; it stands in the manifest beside it with the reason.
+    What has no output is not in the list, which AlpacaEval would take for a text; it stands in its manifest with the reason.
 
     Raises:
         EnvironmentFault: the folder is missing or not writable, or the disk is full.
@@ -60,7 +60,7 @@ def write_outputs(path: str | Path, outputs: Outputs) -> None:
 
 
 def read_outputs(path: str | Path, *, official: bool = False) -> Outputs:
-    """Outputs out of a JSON list of {instruction, output, generator, dataset}, with what the manifest beside it knows to be missing.
+    """Outputs out of a JSON list of {instruction, output, generator, dataset}, with what its manifest names as missing.
 
     Args:
         path: of model outputs or of reference outputs: they have one form.
@@ -68,7 +68,7 @@ def read_outputs(path: str | Path, *, official: bool = False) -> Outputs:
 
     Raises:
         PoolError: it cannot be read, is no such list, has two generators, or an instruction twice; or official, another number.
-        ScoresError: the manifest beside it is damaged, or of a newer release.
+        ScoresError: the manifest is damaged, or of a newer release.
     """
     rows = _read_list(path, PoolError, AGAIN)
     texts: dict[str, str] = {}
@@ -80,8 +80,8 @@ def read_outputs(path: str | Path, *, official: bool = False) -> Outputs:
         if instruction in texts:
             raise PoolError(f"{path}, row {number}: the instruction {instruction[:80]!r} stands twice.", fix="Keep one of the two.")
         texts[instruction] = output
-        found = row.get("dataset")
-        datasets[instruction] = found if isinstance(found, str) else None
+        dataset = row.get("dataset")
+        datasets[instruction] = dataset if isinstance(dataset, str) else None
     generators = sorted({str(row.get("generator", "")) for row in rows})
     if len(generators) > 1:
         raise PoolError(f"{path} has outputs of {len(generators)} generators: {', '.join(generators[:4])}.", fix="Give a file to each.")
@@ -89,9 +89,9 @@ def read_outputs(path: str | Path, *, official: bool = False) -> Outputs:
         raise PoolError(f"{path} has outputs for {len(texts)} instructions; AlpacaEval has {OFFICIAL}.", fix="Answer every one of them.")
     manifest = read_manifest(path) or {}
     missing = {
-        str(each["instruction"]): str(each["reason"])
-        for each in (manifest.get("missing") or [] if manifest.get("kind") == "outputs" else [])
-        if each["instruction"] not in texts
+        str(entry["instruction"]): str(entry["reason"])
+        for entry in (manifest.get("missing") or [] if manifest.get("kind") == "outputs" else [])
+        if entry["instruction"] not in texts
     }
     return Outputs(
         generators[0] if generators else str(manifest.get("generator", "")),
@@ -106,7 +106,7 @@ def read_outputs(path: str | Path, *, official: bool = False) -> Outputs:
 def write_annotations(path: str | Path, judgments: Judgments, outputs: Outputs, reference: Outputs) -> None:
     """Write judgments as AlpacaEval's annotations.json, which its own tools read: output_1 is the reference's, preference may be null.
 
-    A row has our reason, flags and digests beside theirs; the manifest beside the file says which judge it was.
+    A row has further columns with our reason, flags and digests; the manifest says which judge it was.
 
     Raises:
         EnvironmentFault: the folder is missing or not writable, or the disk is full.
@@ -154,22 +154,21 @@ def read_annotations(path: str | Path) -> Judgments:
     Raises:
         ScoresError: it cannot be read, has no such rows, or an instruction twice; or the annotations of two judges.
     """
-    again = ANNOTATIONS
-    rows = _read_list(path, ScoresError, again)
+    rows = _read_list(path, ScoresError, ANNOTATIONS)
     judges = sorted({str(row.get("annotator", "")) for row in rows})
     if len(judges) != 1:
         raise ScoresError(
             f"{path} has the annotations of {len(judges)} judges: {', '.join(judges[:4])}." if judges else f"{path} has no annotations.",
-            fix="One result has one judge: give a file to each." if judges else again,
+            fix="One result has one judge: give a file to each." if judges else ANNOTATIONS,
         )
-    found: list[Judgment] = []
+    judgments: list[Judgment] = []
     for number, row in enumerate(rows, 1):
         if not isinstance(row.get("instruction"), str) or "preference" not in row:
-            raise ScoresError(f"{path}, row {number}: there is no instruction, or no preference.", fix=again)
+            raise ScoresError(f"{path}, row {number}: there is no instruction, or no preference.", fix=ANNOTATIONS)
         preference, reason = _stated(row["preference"])
         if reason is not None and isinstance(row.get("reason"), str):
             reason = row["reason"]
-        found.append(
+        judgments.append(
             Judgment(
                 row["instruction"],
                 preference,
@@ -193,7 +192,7 @@ def read_annotations(path: str | Path) -> Judgments:
     datasets = {str(row.get("dataset", "")) for row in rows}
     record = {"lengths": lengths, "reference": reference, "official": bool(rows) and datasets <= DATASETS}
     try:
-        return Judgments(judge if isinstance(judge, dict) else {"kind": "annotations", "name": judges[0]}, tuple(found), record)
+        return Judgments(judge if isinstance(judge, dict) else {"kind": "annotations", "name": judges[0]}, tuple(judgments), record)
     except PoolError as error:
         raise ScoresError(f"{path}: {error.message}", fix=error.fix) from error
 
@@ -243,14 +242,14 @@ def read_leaderboard(path: str | Path) -> dict[str, dict[str, float | str | None
     header = lines[0] if lines else []
     if "win_rate" not in header:
         raise ScoresError(f"{path} has no column win_rate.", fix="Give AlpacaEval's leaderboard.csv.")
-    found: dict[str, dict[str, float | str | None]] = {}
+    leaderboard: dict[str, dict[str, float | str | None]] = {}
     for number, line in enumerate(lines[1:], 2):
         if not line:
             continue
         if len(line) != len(header):
             raise ScoresError(f"{path}, line {number}: {len(line)} columns, not {len(header)}.", fix="Give AlpacaEval's leaderboard.csv.")
-        found[line[0]] = {name: _number(value) for name, value in zip(header[1:], line[1:], strict=True)}
-    return found
+        leaderboard[line[0]] = {name: _number(value) for name, value in zip(header[1:], line[1:], strict=True)}
+    return leaderboard
 
 
 def _number(text: str) -> float | str | None:

@@ -179,8 +179,8 @@ class AlpacaEval:
         record = {
             "alpaca_eval": figures,
             "alpaca_eval_swapped": swapped_figures,
-            "asked": store.asked,
-            "known": store.known,
+            "asked": store.n_asked,
+            "known": store.n_known,
             "damaged": store.damaged,
             "errors": dict(sorted(store.errors.items())),
         }

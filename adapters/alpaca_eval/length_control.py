@@ -69,13 +69,13 @@ def official_length_control(rows: Sequence[Mapping[str, Any]], files: str | Path
             with warnings.catch_warnings(), substituted(glm, hf_hub_download=lambda **_: str(path)):
                 warnings.simplefilter("ignore")
                 # Only its weights and preferences, which it would write into the package.
-                found = glm.get_length_controlled_winrate(
+                figures = glm.get_length_controlled_winrate(
                     frame, save_weights_dir=None, is_add_glm_preference_inplace=False, is_warn_extreme_changes=False
                 )
         except (KeyError, ValueError, AssertionError, ArithmeticError):
             # Its fit does not come out for every set of preferences; then there is no such win rate, and everything else stands.
             return None
-    return {"win_rate": float(found["length_controlled_winrate"]), "standard_error": float(found["lc_standard_error"])}
+    return {"win_rate": float(figures["length_controlled_winrate"]), "standard_error": float(figures["lc_standard_error"])}
 
 
 def _gamed(files: str | Path | None) -> Path | None:
@@ -101,9 +101,9 @@ def _check_gamed(path: Path) -> None:
         places = {int(row["index"]) for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
         raise ScoresError(f"{path} is not AlpacaEval's: {type(error).__name__}.", fix=again) from error
-    lacking = [name for name in GAMED_COLUMNS if not rows or name not in rows[0]]
-    if lacking or places != set(range(OFFICIAL)):
-        why = f"it has no column {', '.join(lacking)}" if lacking else f"it names {len(places)} of {OFFICIAL} instructions"
+    missing = [name for name in GAMED_COLUMNS if not rows or name not in rows[0]]
+    if missing or places != set(range(OFFICIAL)):
+        why = f"it has no column {', '.join(missing)}" if missing else f"it names {len(places)} of {OFFICIAL} instructions"
         raise ScoresError(f"{path} is not AlpacaEval's: {why}.", fix=again)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from instructsel.adapters.lm_eval.run import SharedRun, release
 from instructsel.adapters.lm_eval.samples import KIND
 from instructsel.adapters.lm_eval.suites import SUITES, SuiteTask
-from instructsel.adapters.lm_eval.tasks import Task, find, plain
+from instructsel.adapters.lm_eval.tasks import Task, find, short_metric
 from instructsel.errors import UsageError
 from instructsel.grading.graders.held_out_loss import DEVICES, PRECISIONS
 from instructsel.models.load import settings
@@ -99,7 +99,7 @@ class LmEval:
         metric = definition.metric(self.metric)
         object.__setattr__(self, "definition", definition)
         object.__setattr__(self, "metric", metric)
-        object.__setattr__(self, "name", self.name or f"{KIND}:{self.task}:{plain(metric)}")
+        object.__setattr__(self, "name", self.name or f"{KIND}:{self.task}:{short_metric(metric)}")
         object.__setattr__(self, "_run", SharedRun([self]))
 
     @classmethod

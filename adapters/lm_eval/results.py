@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from instructsel.adapters.lm_eval.samples import KIND, HarnessRun, Rows, samples_hash
-from instructsel.adapters.lm_eval.tasks import plain
+from instructsel.adapters.lm_eval.tasks import short_metric
 from instructsel.errors import ObservationsError, UsageError
 from instructsel.models.answers import first_line
 from instructsel.protocols import Grades
@@ -51,7 +51,9 @@ def read_results(path: str | Path) -> list[Grades]:
         metrics = [name for name in _metrics(results, leaves[0]) if all(name in _metrics(results, leaf) for leaf in leaves)]
         without_items = [name for name in metrics if not _per_item(task_rows, name)]
         run = HarnessRun(results, task_rows, {**record, "without_items": without_items}, text=True)
-        grades += [run.grades(task, metric, name=f"{KIND}:{task}:{plain(metric)}") for metric in metrics if metric not in without_items]
+        grades += [
+            run.grades(task, metric, name=f"{KIND}:{task}:{short_metric(metric)}") for metric in metrics if metric not in without_items
+        ]
     return grades
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from instructsel.adapters.lm_eval.suites import SKILL_OF
-from instructsel.adapters.lm_eval.tasks import plain
+from instructsel.adapters.lm_eval.tasks import short_metric
 from instructsel.errors import UsageError
 from instructsel.protocols import Grades
 
@@ -76,7 +76,7 @@ class HarnessRun:
             np.array(values, dtype=np.float64),
             np.ones(len(items)),
             tuple(reasons) if any(reasons) else (),
-            unit=plain(metric),
+            unit=short_metric(metric),
             higher_is_better=self._higher_is_better(task, bare),
             truncated=self.truncated,
             record=self._recorded(task, metric, _mean(values, reasons), means)
@@ -116,9 +116,9 @@ class HarnessRun:
         """Refuse a metric that no item has."""
         if all(reason == NO_METRIC for reason in reasons):
             named = sorted({f"{key},{row['filter']}" for rows in self.rows.values() for row in rows for key in row["metrics"]})
-            raise UsageError(f"{task} gives no {plain(metric)}.", fix=f"It gives {', '.join(map(plain, named))}.")
+            raise UsageError(f"{task} gives no {short_metric(metric)}.", fix=f"It gives {', '.join(map(short_metric, named))}.")
         if all(reason in (NO_METRIC, NOT_A_NUMBER) for reason in reasons):
-            raise UsageError(f"{plain(metric)} of {task} exists only over all items together.", fix="Name a metric that items have.")
+            raise UsageError(f"{short_metric(metric)} of {task} exists only over all items together.", fix="Name a metric that items have.")
 
     def _higher_is_better(self, task: str, metric: str) -> bool:
         directions = {self.results["higher_is_better"].get(leaf, {}).get(metric) for leaf in self.rows}

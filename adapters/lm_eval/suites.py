@@ -46,7 +46,7 @@ SUITES: Final[Mapping[str, tuple[SuiteTask, ...]]] = {
 Leaderboard of its time; `tulu` are the harness's nearest tasks to the evaluation of Wang et al. 2023, arXiv:2306.04751."""
 
 
-SKILL_OF: Final[Mapping[str, str]] = {each.task: each.skill for suite in SUITES.values() for each in suite}
+SKILL_OF: Final[Mapping[str, str]] = {task.task: task.skill for suite in SUITES.values() for task in suite}
 """What the tasks of the suites are said to measure."""
 
 

@@ -32,8 +32,8 @@ FILES: Final = ("json", "parquet", "csv", "text", "arrow", "pandas", "xml", "web
 """Formats of `datasets` that read files, as `dataset_path` of a task."""
 
 
-class _Nowhere(io.TextIOBase):
-    """Where the harness's bars and notices go. Never closed: a logger may keep it."""
+class _Discarded(io.TextIOBase):
+    """Takes the harness's bars and messages. Never closed: a logger may hold it."""
 
     def write(self, text: str) -> int:
         return len(text)
@@ -41,7 +41,7 @@ class _Nowhere(io.TextIOBase):
 
 @contextmanager
 def silent(*, unsafe: bool = False) -> Iterator[None]:
-    """The harness without bars and notices; environment and root logger are put back as they were.
+    """The harness without bars and messages; environment and root logger are restored.
 
     Args:
         unsafe: whether code that a model wrote may be run inside the block.
@@ -60,7 +60,7 @@ def silent(*, unsafe: bool = False) -> Iterator[None]:
             require("lm_eval.evaluator", needed_by=NEEDED_BY)
             for name in ("datasets.utils.logging", "transformers.utils.logging"):
                 require(name, needed_by=NEEDED_BY).get_verbosity()
-            with redirect_stdout(_Nowhere()), redirect_stderr(_Nowhere()):
+            with redirect_stdout(_Discarded()), redirect_stderr(_Discarded()):
                 yield
     finally:
         for name in set(os.environ) - set(environment):
@@ -84,25 +84,25 @@ class Leaf:
         """Its metrics, `metric,filter`; None where only its code knows them."""
         if "class" in self.config:
             return None
-        filters = [str(each["name"]) for each in self.config.get("filter_list") or ()] or ["none"]
-        return tuple(f"{metric},{each}" for metric in self._bare() for each in filters)
+        filters = [str(entry["name"]) for entry in self.config.get("filter_list") or ()] or ["none"]
+        return tuple(f"{metric},{name}" for metric in self._bare() for name in filters)
 
     def _bare(self) -> list[str]:
         registry = require("lm_eval.api.registry", needed_by=NEEDED_BY)
         listed = self.config.get("metric_list")
         if not listed:
             return list(registry.DEFAULT_METRIC_REGISTRY.get(self.config.get("output_type", "generate_until"), ()))
-        found: list[str] = []
-        for each in listed:
-            name = str(each["metric"])
+        metrics: list[str] = []
+        for entry in listed:
+            name = str(entry["metric"])
             if "/" in name:
                 name = name.rpartition(".")[2]
                 if name == "pass_at_k":
-                    shots = each.get("k") or ()
-                    found += [f"pass@{count}" for count in (shots if isinstance(shots, list) else [shots])]
+                    shots = entry.get("k") or ()
+                    metrics += [f"pass@{count}" for count in (shots if isinstance(shots, list) else [shots])]
                     continue
-            found.append(name)
-        return found
+            metrics.append(name)
+        return metrics
 
     @property
     def open(self) -> bool:
@@ -114,17 +114,17 @@ class Leaf:
         """Whether it runs code that the model writes."""
         tags = self.config.get("tag") or ()
         named = (self.name, *([tags] if isinstance(tags, str) else tags))
-        return bool(self.config.get("unsafe_code")) or any(str(each).rpartition("::")[2].startswith(UNSAFE) for each in named)
+        return bool(self.config.get("unsafe_code")) or any(str(name).rpartition("::")[2].startswith(UNSAFE) for name in named)
 
     @property
     def version(self) -> Any:
         """What its file says its version is."""
-        said = self.config.get("metadata")
-        return said.get("version") if isinstance(said, Mapping) else None
+        metadata = self.config.get("metadata")
+        return metadata.get("version") if isinstance(metadata, Mapping) else None
 
     @property
     def data(self) -> str:
-        """Where its items come from, in words."""
+        """Where its items come from, for people."""
         path = self.config.get("dataset_path")
         part = self.config.get("dataset_name")
         return f"{path} ({part})" if part else str(path)
@@ -159,7 +159,7 @@ class Task:
     def metrics(self) -> tuple[str, ...]:
         """The metrics, `metric,filter`, that all its tasks have by their files."""
         listed = [leaf.metrics or () for leaf in self.leaves]
-        return tuple(name for name in listed[0] if all(name in each for each in listed))
+        return tuple(name for name in listed[0] if all(name in metrics for metrics in listed))
 
     @cached_property
     def unsafe(self) -> bool:
@@ -177,30 +177,30 @@ class Task:
             "digest": fingerprint([_described(self.group), [leaf.digest for leaf in self.leaves]]),
         }
 
-    def metric(self, asked: str) -> str:
-        """A metric as the harness writes it, `metric,filter`; the only one where none is asked for.
+    def metric(self, requested: str) -> str:
+        """A metric as the harness writes it, `metric,filter`; the only one where none is named.
 
         Raises:
             UsageError: there is none of that name, or several.
         """
-        if not asked:
+        if not requested:
             if len(self.metrics) == 1:
                 return self.metrics[0]
             raise UsageError(
                 f"{self.name} has {'several metrics' if self.metrics else 'no metric that its file names'}.",
-                fix=f"Name one: {', '.join(map(plain, self.metrics))}." if self.metrics else "Name one, as its code does.",
+                fix=f"Name one: {', '.join(map(short_metric, self.metrics))}." if self.metrics else "Name one, as its code does.",
             )
-        if "," in asked:
-            matching = [asked] if asked in self.metrics else []
+        if "," in requested:
+            matching = [requested] if requested in self.metrics else []
         else:
-            matching = [name for name in self.metrics if name.partition(",")[0] == asked]
+            matching = [name for name in self.metrics if name.partition(",")[0] == requested]
         if len(matching) == 1:
             return matching[0]
         if matching:
-            raise UsageError(f"{self.name} has {asked} after several filters.", fix=f"Name one: {', '.join(matching)}.")
+            raise UsageError(f"{self.name} has {requested} after several filters.", fix=f"Name one: {', '.join(matching)}.")
         if all(leaf.open for leaf in self.leaves):
-            return asked if "," in asked else f"{asked},none"
-        raise UsageError.named(asked, map(plain, self.metrics), noun=f"metric of {self.name}")
+            return requested if "," in requested else f"{requested},none"
+        raise UsageError.named(requested, map(short_metric, self.metrics), noun=f"metric of {self.name}")
 
     def check_shots(self, num_fewshot: int | None) -> None:
         """Refuse shots that the harness would pass over.
@@ -213,8 +213,8 @@ class Task:
         fixed = [leaf.name for leaf in self.leaves if leaf.config.get("num_fewshot") == 0]
         if fixed:
             raise UsageError(
-                f"{fixed[0]} fixes its shots at 0, and the harness would pass over the {num_fewshot} asked for.",
-                fix="Leave num_fewshot out, or say 0.",
+                f"{fixed[0]} fixes its shots at 0, and the harness would pass over the {num_fewshot} requested.",
+                fix="Leave num_fewshot out, or set it to 0.",
             )
 
     def load(self) -> dict[str, Any]:
@@ -248,7 +248,7 @@ class Task:
         return loaded
 
 
-def plain(metric: str) -> str:
+def short_metric(metric: str) -> str:
     """A metric without the filter that is none."""
     return metric.removesuffix(",none")
 
@@ -268,20 +268,20 @@ def find(names: Sequence[str], *, include_path: str | Path | None = None) -> dic
     if folder is not None and not folder.is_dir():
         raise UsageError(f"{folder} is no folder with tasks.", fix="Name the folder that holds the tasks' YAML files.")
     with silent():
-        own = _manager(folder) if folder is not None else None
-        found: dict[str, Task] = {}
+        user = _manager(folder) if folder is not None else None
+        tasks: dict[str, Task] = {}
         for name in dict.fromkeys(names):
-            task = None if own is None else _task(name, own)
-            if task is None and own is not None and name in own.task_index:
+            task = None if user is None else _task(name, user)
+            if task is None and user is not None and name in user.task_index:
                 # A group of the user's with tasks that come with the harness.
                 both = require("lm_eval.tasks", needed_by=NEEDED_BY).TaskManager(include_path=str(folder))
                 task = _task(name, both)
             if task is None:
                 task = _task(name, _defaults())
             if task is None:
-                raise _unknown(name, own, folder)
-            found[name] = task
-    return found
+                raise _unknown(name, user, folder)
+            tasks[name] = task
+    return tasks
 
 
 def _manager(folder: Path) -> Any:
@@ -293,13 +293,13 @@ def _defaults() -> Any:
     return require("lm_eval.tasks", needed_by=NEEDED_BY).TaskManager()
 
 
-def _unknown(name: str, own: Any, folder: Path | None) -> UsageError:
-    mine = [] if own is None else list(own.all_tasks)
-    known = [*mine, *_defaults().all_tasks]
+def _unknown(name: str, user: Any, folder: Path | None) -> UsageError:
+    user_tasks = [] if user is None else list(user.all_tasks)
+    known = [*user_tasks, *_defaults().all_tasks]
     if difflib.get_close_matches(name, known, n=1):
         return UsageError.named(name, known, noun="task")
-    here = f"{folder} has {', '.join(mine) or 'none'} (a file that is no YAML is passed over); " if folder is not None else ""
-    return UsageError(f"There is no task '{name}'.", fix=f"{here}those that come with the harness are listed by: {SHIPPED}")
+    of_folder = f"{folder} has {', '.join(user_tasks) or 'none'} (a file that is no YAML is skipped); " if folder is not None else ""
+    return UsageError(f"There is no task '{name}'.", fix=f"{of_folder}those that come with the harness are listed by: {SHIPPED}")
 
 
 def _task(name: str, manager: Any) -> Task | None:
@@ -343,13 +343,13 @@ class _Gathered:
                 known = self.add(member, changes, above)
             else:
                 inner = str(member.get("group") or member.get("task"))
-                said = {**changes, **{key: value for key, value in member.items() if key not in ("group", "task")}}
+                config_of_member = {**changes, **{key: value for key, value in member.items() if key not in ("group", "task")}}
                 if inner in self.index:
-                    known = self.add(inner, said, above)
+                    known = self.add(inner, config_of_member, above)
                 elif "group" in member:
                     known = self.members(f"{name}::{inner}", member, changes, above)
                 else:
-                    self.leaves[f"{name}::{inner}"] = Leaf(f"{name}::{inner}", {**said, "task": inner})
+                    self.leaves[f"{name}::{inner}"] = Leaf(f"{name}::{inner}", {**config_of_member, "task": inner})
                     known = True
             if not known:
                 return False
@@ -359,9 +359,9 @@ class _Gathered:
 def _described(value: Any, key: str = "") -> Any:
     """A task's file as plain data, with digests where it names files of this machine."""
     if isinstance(value, Mapping):
-        return {str(name): _described(each, "data_files" if key == "data_files" else str(name)) for name, each in value.items()}
+        return {str(name): _described(part, "data_files" if key == "data_files" else str(name)) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_described(each, key) for each in value]
+        return [_described(part, key) for part in value]
     if not isinstance(value, str):
         return value if isinstance(value, int | float | bool | None) else str(value)
     if key in ("data_files", "data_dir") or (key == "dataset_path" and value not in FILES and Path(value).is_dir()):
@@ -378,10 +378,11 @@ def _files(pattern: str) -> Any:
     place = Path(pattern)
     if place.is_file():
         return {"file": file_digest(place)}
-    paths = [each for each in (place.rglob("*") if place.is_dir() else map(Path, glob.glob(pattern, recursive=True))) if each.is_file()]
+    matches = place.rglob("*") if place.is_dir() else map(Path, glob.glob(pattern, recursive=True))
+    paths = [path for path in matches if path.is_file()]
     if paths:
-        return {"files": sorted(file_digest(each) for each in paths)}
+        return {"files": sorted(file_digest(path) for path in paths)}
     return pattern if "://" in pattern else {"missing": place.name}
 
 
-__all__ = ["Leaf", "Task", "find", "plain", "silent"]
+__all__ = ["Leaf", "Task", "find", "short_metric", "silent"]

@@ -15,7 +15,7 @@ from instructsel.models.load import quiet
 from instructsel.pool.example import ANSWERS, Example, Message
 
 LOSSES: Final = ("completion", "assistant", "all")
-"""Where the loss falls: on the last answer, on every answer, on everything."""
+"""Where the loss falls: on the last response, on every response, on everything."""
 
 TULU: Final = (
     "{{ bos_token }}{% for message in messages %}"
@@ -26,14 +26,14 @@ TULU: Final = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
 )
 """The chat format of Tülu (arXiv 2306.04751, open-instruct e44fcf58) for models that bring none: markers are ordinary text, every
-answer ends in the end-of-sequence token. A beginning-of-sequence token stands first where the tokenizer has one. Unlike the
-original, the line break after an earlier answer is not trained on, as in today's open-instruct."""
+response ends in the end-of-sequence token. A beginning-of-sequence token stands first where the tokenizer has one. Unlike the
+original, the line break after an earlier response is not trained on, as in today's open-instruct."""
 
 BATCH: Final = 512
 
 
 def messages(example: Example) -> list[dict[str, str]]:
-    """The turns up to the last answer as role and content; a call the model wrote is an assistant turn."""
+    """The turns up to the last response as role and content; a call the model wrote is an assistant turn."""
     return [_turn(turn) for turn in example.messages[: example.last_answer + 1]]
 
 
@@ -46,7 +46,7 @@ class Encoded:
     """An example as a model's tokens."""
 
     ids: list[int]
-    """The conversation up to the last answer, the template's control tokens included."""
+    """The conversation up to the last response, the template's special tokens included."""
     loss_mask: list[bool]
     """One for each token: whether the loss falls on it."""
     end: int
@@ -54,10 +54,21 @@ class Encoded:
     truncated: bool
     """Whether tokens were cut off at `max_length`."""
     reason: str | None = None
-    """Why nothing can be trained on it: template_refused (it takes no such roles), not_a_prefix (it rewrites what was said before),
-    no_response (the answer is empty), no_loss_token (the prompt alone fills the length)."""
+    """Why nothing can be trained on it: template_refused (it takes no such roles), not_a_prefix (it rewrites earlier turns),
+    no_response (the response is empty), no_loss_token (the prompt alone fills the length)."""
     control: bool = False
-    """Whether a text spells out a control token of the tokenizer; it is read as its letters, not as the token."""
+    """Whether a text spells out a special token of the tokenizer; it is read as its letters, not as the token."""
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """A conversation as text."""
+
+    text: str
+    spans: list[tuple[int, int]]
+    """Where in it the loss falls."""
+    response: int
+    """Where the last response begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +82,7 @@ class ChatTemplate:
 
     @classmethod
     def load(cls, folder: str | Path) -> ChatTemplate:
-        """The chat_template of a model's folder.
+        """The chat template of a model's folder.
 
         Raises:
             ModelUnavailable: no readable fast tokenizer, or one without an end-of-sequence token.
@@ -89,7 +100,7 @@ class ChatTemplate:
 
     @classmethod
     def of(cls, tokenizer: Any) -> ChatTemplate:
-        """The chat_template of a loaded tokenizer, which is given Tülu's template where it has none.
+        """The chat template of a loaded tokenizer, which is given Tülu's template where it has none.
 
         Raises:
             ModelUnavailable: it is no fast tokenizer, or has no end-of-sequence token.
@@ -101,7 +112,7 @@ class ChatTemplate:
             )
         if tokenizer.eos_token is None:
             raise ModelUnavailable(
-                "The tokenizer has no end-of-sequence token, so no answer could end.", fix="Set eos_token in tokenizer_config.json."
+                "The tokenizer has no end-of-sequence token, so no response could end.", fix="Set eos_token in tokenizer_config.json."
             )
         fallback = not tokenizer.chat_template
         if fallback:
@@ -117,13 +128,13 @@ class ChatTemplate:
     def encode_all(self, examples: Iterable[Example], *, loss: str = "completion", max_length: int | None = None) -> Iterator[Encoded]:
         """Examples as tokens, in order.
 
-        The whole conversation is rendered and tokenized at once, and a token is trained on if it lies within an answer. What a
-        template writes before an answer (its header) belongs to the prompt, what it writes after one (the end of turn) to the
-        answer. A token that reaches from the prompt into the answer belongs to the prompt.
+        The whole conversation is rendered and tokenized at once, and the loss falls on a token if it lies within a response.
+        What a template writes before a response (its header) belongs to the prompt, what it writes after one (the end of turn) to
+        the response. A token that reaches from the prompt into the response belongs to the prompt.
 
         Args:
-            examples: rendered up to their last answer.
-            loss: completion trains on the last answer, assistant on all answers, all on everything.
+            examples: rendered up to their last response.
+            loss: completion: the last response; assistant: every response; all: everything.
             max_length: tokens kept, from the beginning; None keeps all.
 
         Raises:
@@ -131,56 +142,51 @@ class ChatTemplate:
         """
         if loss not in LOSSES:
             raise UsageError.named(loss, LOSSES, noun="loss")
-        left = iter(examples)
-        while batch := list(itertools.islice(left, BATCH)):
-            said = [messages(example) for example in batch]
-            rendered = [self._render(turns, loss) for turns in said]
-            wanted = [number for number, each in enumerate(rendered) if not isinstance(each, str)]
-            texts = [rendered[number][0] for number in wanted]
-            found = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False) if texts else {}
-            at = {number: place for place, number in enumerate(wanted)}
-            for number, turns in enumerate(said):
-                each = rendered[number]
-                if isinstance(each, str):
-                    yield Encoded([], [], 0, truncated=False, reason=each, control=self._spells_control(turns))
-                    continue
-                ids, offsets = found["input_ids"][at[number]], found["offset_mapping"][at[number]]
-                yield self._encoded(ids, offsets, each, turns, max_length)
+        remaining = iter(examples)
+        while batch := list(itertools.islice(remaining, BATCH)):
+            conversations = [messages(example) for example in batch]
+            rendered = [self._render(turns, loss) for turns in conversations]
+            texts = [rendering.text for rendering in rendered if isinstance(rendering, _Rendered)]
+            tokens = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False) if texts else None
+            tokenized = iter(zip(tokens["input_ids"], tokens["offset_mapping"], strict=True) if tokens is not None else ())
+            for turns, rendering in zip(conversations, rendered, strict=True):
+                if isinstance(rendering, str):
+                    yield Encoded([], [], 0, truncated=False, reason=rendering, control=self._spells_control(turns))
+                else:
+                    yield self._encoded(*next(tokenized), rendering, turns, max_length)
 
     def prompt(self, turns: Sequence[dict[str, str]]) -> str:
-        """What a model is given to answer: the turns and the header of an answer.
+        """What a model responds to: the turns and the header of a response.
 
         Raises:
             jinja2.TemplateError: the template refuses the turns.
         """
         return str(self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True))
 
-    def _render(self, turns: list[dict[str, str]], loss: str) -> tuple[str, list[tuple[int, int]], int] | str:
-        """The text, the places in it on which the loss falls, from header to end of turn, and where the last answer begins; or why
-        there is none.
-        """
+    def _render(self, turns: list[dict[str, str]], loss: str) -> _Rendered | str:
+        """The text with the spans on which the loss falls, from header to end of turn; or why there is none."""
         jinja2 = require("jinja2", needed_by="the chat template")
         if not turns[-1]["content"].strip():
             return "no_response"
-        answers = [number for number, turn in enumerate(turns) if turn["role"] == "assistant"]
+        responses = [number for number, turn in enumerate(turns) if turn["role"] == "assistant"]
         try:
             text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
             if loss == "all":
                 # Nothing of the mask hangs on the turns before, so a template that rewrites them is not refused.
-                return text, [(0, len(text))], self._header(text, turns)
+                return _Rendered(text, [(0, len(text))], self._header(text, turns))
             spans: list[tuple[int, int]] = []
-            for number in answers if loss == "assistant" else answers[-1:]:
+            for number in responses if loss == "assistant" else responses[-1:]:
                 begin = self._begin(text, turns[: number + 1])
-                whole = text if number == len(turns) - 1 else str(self.tokenizer.apply_chat_template(turns[: number + 1], tokenize=False))
-                if begin is None or not text.startswith(whole):
+                prefix = text if number == len(turns) - 1 else str(self.tokenizer.apply_chat_template(turns[: number + 1], tokenize=False))
+                if begin is None or not text.startswith(prefix):
                     return "not_a_prefix"
-                spans.append((begin, len(whole)))
+                spans.append((begin, len(prefix)))
         except (jinja2.TemplateError, TypeError, ValueError):
             return "template_refused"
-        return text, spans, spans[-1][0]
+        return _Rendered(text, spans, spans[-1][0])
 
     def _begin(self, text: str, turns: list[dict[str, str]]) -> int | None:
-        """Where in the text the last of the turns begins, behind its header; None where it is not found."""
+        """Where in the text the last of the turns begins, behind its header; None where its header is not in the text."""
         if len(turns) == 1:
             # No template renders a prompt without turns.
             return self._header(text, turns)
@@ -197,22 +203,30 @@ class ChatTemplate:
         self,
         ids: list[int],
         offsets: list[tuple[int, int]],
-        rendered: tuple[str, list[tuple[int, int]], int],
+        rendered: _Rendered,
         turns: list[dict[str, str]],
         max_length: int | None,
     ) -> Encoded:
-        text, spans, answer = rendered
+        """The tokens of a rendered conversation with their loss mask.
+
+        Args:
+            ids: tokens of the text.
+            offsets: where each begins and ends in the text.
+            rendered: the text.
+            turns: of the conversation.
+            max_length: tokens that stay, from the beginning.
+        """
         control = self._spells_control(turns)
         if control:
-            ids, offsets = self._respelled(ids, offsets, text, turns)
+            ids, offsets = self._respelled(ids, offsets, rendered.text, turns)
         trained = [False] * len(ids)
-        for begin, finish in spans:
+        for begin, finish in rendered.spans:
             for number, (start, stop) in enumerate(offsets):
                 trained[number] |= begin <= start and stop <= finish
         # The end of turn begins where the response's text does not go on.
-        said = turns[-1]["content"].strip()
-        place = text.find(said, answer)
-        closed = place + len(said) if place >= 0 else len(text)
+        response = turns[-1]["content"].strip()
+        place = rendered.text.find(response, rendered.response)
+        closed = place + len(response) if place >= 0 else len(rendered.text)
         end = sum(1 for number, (start, _) in enumerate(offsets) if trained[number] and start >= closed)
         cut = max_length is not None and len(ids) > max_length
         if cut:
@@ -224,7 +238,7 @@ class ChatTemplate:
 
     @cached_property
     def control(self) -> dict[int, str]:
-        """The tokenizer's control tokens, id → text."""
+        """The tokenizer's special tokens, id → text."""
         added = {number: str(token) for number, token in self.tokenizer.added_tokens_decoder.items() if token.special}
         return {**added, **dict(zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True))}
 
@@ -234,7 +248,7 @@ class ChatTemplate:
     def _respelled(
         self, ids: list[int], offsets: list[tuple[int, int]], text: str, turns: Sequence[dict[str, str]]
     ) -> tuple[list[int], list[tuple[int, int]]]:
-        """Tokens in which a control token stands where the template put it and nowhere else.
+        """Tokens in which a special token stands where the template put it and nowhere else.
 
         A text that spells one out means its letters: read as the token it could end a turn or begin one of another role.
         """
@@ -242,17 +256,18 @@ class ChatTemplate:
         cursor = 0
         for turn in turns:
             # A template may strip a turn.
-            found = next((said for said in (turn["content"], turn["content"].strip()) if said and text.find(said, cursor) >= 0), None)
-            if found is not None:
-                place = text.find(found, cursor)
-                cursor = place + len(found)
+            contents = (turn["content"], turn["content"].strip())
+            content = next((content for content in contents if content and text.find(content, cursor) >= 0), None)
+            if content is not None:
+                place = text.find(content, cursor)
+                cursor = place + len(content)
                 regions.append((place, cursor))
         spelled: list[int] = []
         places: list[tuple[int, int]] = []
         for number, (start, stop) in zip(ids, offsets, strict=True):
             if number in self.control and start < stop and any(begin <= start and stop <= finish for begin, finish in regions):
                 letters = self._letters(text[start:stop])
-                spelled += [each for each, _ in letters]
+                spelled += [token for token, _ in letters]
                 places += [(start + first, start + last) for _, (first, last) in letters]
             else:
                 spelled.append(number)
@@ -260,15 +275,15 @@ class ChatTemplate:
         return spelled, places
 
     def _letters(self, text: str) -> list[tuple[int, tuple[int, int]]]:
-        """A control token's text as the tokens of its letters, with their places in it."""
+        """A special token's text as the tokens of its letters, with their places in it."""
         backend = self.tokenizer.backend_tokenizer
         before = backend.encode_special_tokens
         backend.encode_special_tokens = True
         try:
-            found = backend.encode(text, add_special_tokens=False)
+            encoding = backend.encode(text, add_special_tokens=False)
         finally:
             backend.encode_special_tokens = before
-        return list(zip(found.ids, found.offsets, strict=True))
+        return list(zip(encoding.ids, encoding.offsets, strict=True))
 
 
 __all__ = ["LOSSES", "TULU", "ChatTemplate", "Encoded"]

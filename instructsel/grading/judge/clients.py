@@ -1,4 +1,4 @@
-"""Who is asked: a model behind a server, or one on this machine, believed only in its two labels."""
+"""Clients of judges: a model behind a server, or one on this machine; a reply counts only as one of two labels."""
 
 from __future__ import annotations
 
@@ -29,36 +29,39 @@ from instructsel.models.likelihood import LikelihoodModel
 NEEDED_BY: Final = "a judge behind a server"
 LONGEST_BODY: Final = 1 << 20
 """Bytes of a server's response; a reply of one label takes a few hundred."""
+GROUP: Final = 128
+"""Questions a local model takes at a time."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A judge's word on one question, or why there is none."""
+    """A judge's reply to one question, or why there is none."""
 
     share: float | None
     """Of the first label, in [0, 1]; None with a reason."""
     reason: str | None = None
     final: bool = True
-    """Whether it is the judge's word. What kept the judge from speaking is no word, and is asked for again."""
+    """Whether the judge replied. A question whose reply failed to arrive is asked again."""
     digest: str = ""
-    """Of the raw words."""
+    """Of the raw text."""
     served: str | None = None
-    """The model that spoke, as the endpoint calls it."""
+    """The model that replied, as the endpoint calls it."""
 
 
-Told = Callable[[int, Reply], None]
+OnReply = Callable[[int, Reply], None]
+"""Takes the number of a question and the reply to it."""
 
 
 class JudgeClient(Protocol):
-    """Answers questions with one of two labels."""
+    """Replies to questions with one of two labels."""
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
         """Model, revision or digest, temperature; no path, no address, no key."""
         ...
 
-    def ask(self, questions: Sequence[str], told: Told) -> None:
-        """Call `told` with the number of a question and the reply, as replies come; from any thread, each question once."""
+    def ask(self, questions: Sequence[str], on_reply: OnReply) -> None:
+        """Call `on_reply` with the number of a question and the reply, as replies come; from any thread, each question once."""
         ...
 
 
@@ -127,7 +130,7 @@ class HttpJudgeClient:
             "extra": fingerprint(dict(self.extra)) if self.extra else None,
         }
 
-    def ask(self, questions: Sequence[str], told: Told) -> None:
+    def ask(self, questions: Sequence[str], on_reply: OnReply) -> None:
         """Ask all, `workers` at a time.
 
         Raises:
@@ -142,12 +145,12 @@ class HttpJudgeClient:
             with lock:
                 over = failed[0] >= self.give_up
             try:
-                reply = Reply(None, "not_asked", final=False) if over else self._asked(client, questions[number])
+                reply = Reply(None, "not_asked", final=False) if over else self._reply(client, questions[number])
                 with lock:
                     failed[0] = 0 if reply.final else failed[0] + 1
-                told(number, reply)
+                on_reply(number, reply)
             except BaseException:
-                # A key refused once is refused again: what still waits is not asked.
+                # A key refused once is refused again: what is pending is not asked.
                 ended.set()
                 raise
 
@@ -156,7 +159,7 @@ class HttpJudgeClient:
             for waiting in [threads.submit(one, number) for number in range(len(questions))]:
                 waiting.result()
         finally:
-            # Whatever stopped us, the questions on their way are paid: their replies are still waited for and told.
+            # Whatever stopped us, the questions on their way are paid: their replies are awaited and passed on.
             threads.shutdown(wait=True, cancel_futures=True)
             client.close()
 
@@ -192,8 +195,8 @@ class HttpJudgeClient:
             )
         return key
 
-    def _asked(self, client: Any, text: str) -> Reply:
-        """One question, until there is a reply or no more patience."""
+    def _reply(self, client: Any, text: str) -> Reply:
+        """The reply to one question, after retries."""
         httpx = require("httpx", needed_by=NEEDED_BY)
         wait = self.backoff
         reply = Reply(None, "failed", final=False)
@@ -283,7 +286,10 @@ class HttpJudgeClient:
 def _share(choice: Any) -> float | None:
     """p(A) / (p(A) + p(B)) over the alternatives of the first token; None where they are not there."""
     try:
-        tokens = [(str(each["token"]).strip(), float(each["logprob"])) for each in choice["logprobs"]["content"][0]["top_logprobs"]]
+        tokens = [
+            (str(alternative["token"]).strip(), float(alternative["logprob"]))
+            for alternative in choice["logprobs"]["content"][0]["top_logprobs"]
+        ]
     except (KeyError, IndexError, TypeError, ValueError):
         return None
     first, second = (math.fsum(math.exp(min(0.0, value)) for token, value in tokens if token == label) for label in LABELS)
@@ -324,19 +330,19 @@ class LocalJudgeClient:
         """A judge from a local folder or a hub id.
 
         Raises:
-            ModelUnavailable: it is neither here nor to be had.
+            ModelUnavailable: it is neither on this machine nor on the hub.
             UntrustedModel: pickled weights, or code of its own.
             ModelRefused: no causal language model, or one whose tokenizer does not tell the labels apart.
         """
         model = LikelihoodModel.load(name, revision=revision, precision=precision, device=device, probe=probe)
-        found = cls(model, ChatTemplate.load(model.source.folder))
-        first, second = found._labels
+        client = cls(model, ChatTemplate.load(model.source.folder))
+        first, second = client._labels
         short = min(len(first), len(second))
         if not short or first[:short] == second[:short]:
             raise ModelRefused(
                 f"The tokenizer of {model.source.name} does not tell {LABELS[0]} from {LABELS[1]}.", fix="Name another model as the judge."
             )
-        return found
+        return client
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -354,39 +360,43 @@ class LocalJudgeClient:
         first, second = (list(self.chat_template.tokenizer(label, add_special_tokens=False)["input_ids"]) for label in LABELS)
         return first, second
 
-    def ask(self, questions: Sequence[str], told: Told) -> None:
+    def ask(self, questions: Sequence[str], on_reply: OnReply) -> None:
         """Ask all, some hundred at a time.
 
         Raises:
             ModelRefused: its chat template refuses a user's turn.
         """
-        jinja2 = require("jinja2", needed_by="the chat template")
-        tokenizer = self.chat_template.tokenizer
-        control = sorted({*tokenizer.all_special_tokens})
-        for start in range(0, len(questions), 128):
+        for start in range(0, len(questions), GROUP):
             rows: list[list[int]] = []
             begins: list[int] = []
-            asked: list[int] = []
-            for number in range(start, min(start + 128, len(questions))):
-                try:
-                    text = self.chat_template.prompt([{"role": "user", "content": escape_special_tokens(questions[number], control)}])
-                except (jinja2.TemplateError, TypeError, ValueError) as error:
-                    raise ModelRefused(
-                        f"The chat template of {self.model.source.name} refuses a user's turn.", fix="Name another model as the judge."
-                    ) from error
-                prompt = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+            numbers: list[int] = []
+            for number in range(start, min(start + GROUP, len(questions))):
+                prompt = self._prompt(questions[number])
                 if len(prompt) + max(map(len, self._labels)) > self.model.max_length:
-                    told(number, Reply(None, "too_long"))
+                    on_reply(number, Reply(None, "too_long"))
                     continue
-                asked.append(number)
+                numbers.append(number)
                 rows += [prompt + label for label in self._labels]
                 begins += [len(prompt)] * 2
-            answers = self.model.losses(rows, begins)
-            for at, number in enumerate(asked):
-                reason = answers.reasons[2 * at] or answers.reasons[2 * at + 1]
+            losses = self.model.losses(rows, begins)
+            for position, number in enumerate(numbers):
+                reason = losses.reasons[2 * position] or losses.reasons[2 * position + 1]
                 if reason is not None:
-                    told(number, Reply(None, reason, final=reason != "out_of_memory"))
+                    on_reply(number, Reply(None, reason, final=reason != "out_of_memory"))
                     continue
-                first, second = (-float(answers.values[2 * at + side]) * len(self._labels[side]) for side in (0, 1))
+                first, second = (-float(losses.values[2 * position + side]) * len(self._labels[side]) for side in (0, 1))
                 share = 1 / (1 + math.exp(min(700.0, second - first)))
-                told(number, Reply(share, digest=digest_of(f"{first!r} {second!r}")))
+                on_reply(number, Reply(share, digest=digest_of(f"{first!r} {second!r}")))
+
+    def _prompt(self, question: str) -> list[int]:
+        """The tokens of a question in the chat template."""
+        jinja2 = require("jinja2", needed_by="the chat template")
+        tokenizer = self.chat_template.tokenizer
+        content = escape_special_tokens(question, sorted({*tokenizer.all_special_tokens}))
+        try:
+            text = self.chat_template.prompt([{"role": "user", "content": content}])
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise ModelRefused(
+                f"The chat template of {self.model.source.name} refuses a user's turn.", fix="Name another model as the judge."
+            ) from error
+        return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -1,4 +1,4 @@
-"""What a judge says of two outputs, and what it is to be a judge."""
+"""Judgments of pairs of outputs, and the protocol of a judge."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ class Pair:
 
 @dataclass(frozen=True)
 class Judgment:
-    """What a judge said of one pair."""
+    """A judge's preference in one pair, or why there is none."""
 
     instruction: str
     preference: float | None
     """In [1, 2]: 1 where the reference is better, 2 where the output is, 1.5 for a tie; None with a reason."""
     reason: str | None = None
     """Why there is no preference: unparsable, timed_out, failed, refused, no_logprobs, not_asked, too_long, not_finite, out_of_memory,
-    forges_prompt, no_output, no_reference, or what the generator said."""
+    forges_prompt, no_output, no_reference, or a reason of the generator."""
     forward: float | None = None
     """The preference where the reference stood first."""
     swapped: float | None = None
     """The preference where the output stood first, in the same sense."""
     flags: tuple[str, ...] = ()
-    """swap_disagrees, the two orders gave different winners; suspicious, an output speaks to its judge; identical, both outputs are
-    the same text and nobody was asked."""
+    """swap_disagrees, the two orders gave different winners; suspicious, an output matches a prompt-injection pattern;
+    identical, both outputs are the same text and no question was asked."""
     injection_patterns: tuple[str, ...] = ()
-    """What is suspicious, as side:sign."""
+    """What is suspicious, as side:pattern."""
     digests: tuple[str, ...] = ()
-    """Of the judge's raw words, one for each order it was asked in."""
+    """Of the judge's raw replies, one for each order it was asked in."""
 
     def __post_init__(self) -> None:
         if (self.preference is None) == (self.reason is None):
@@ -66,7 +66,7 @@ class Judgment:
 
 @dataclass(frozen=True, eq=False)
 class Judgments:
-    """What one judge said of a set of pairs."""
+    """The judgments of one judge in a set of pairs."""
 
     judge: Mapping[str, Any]
     """The judge's fingerprint: model, revision, prompt, temperature. One result has one judge."""

@@ -1,4 +1,4 @@
-"""What a judge is asked: two answers as data, between markers that no text can hold."""
+"""The question to a judge: two responses as data, between markers that no text can hold."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ PROMPT_DIGEST: Final = digest_of(PROMPT)
 
 
 CONTROL: Final = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad)>", re.IGNORECASE)
-"""Control tokens of common chat templates, which a server may read out of a text."""
+"""Special tokens of common chat templates, which a server may read out of a text."""
 
 
 def question(instruction: str, first: str, second: str) -> str:
-    """What a judge is asked: both answers as data between markers, the instruction before and after them.
+    """The question to a judge: both responses as data between markers, the instruction before and after them.
 
     The marker is the 128-bit digest of exactly what it encloses: another one for each question and each order, the same when the
     same is asked again, and nothing that a text could hold, since no text can be written that holds its own digest.
     """
-    texts = [_broken(text) for text in (instruction, first, second)]
+    texts = [_escaped(text) for text in (instruction, first, second)]
     return PROMPT.format(marker=_marker(texts), instruction=texts[0], first=texts[1], second=texts[2])
 
 
@@ -66,7 +66,7 @@ def _marker(texts: Sequence[str]) -> str:
     raise AssertionError
 
 
-def _broken(text: str) -> str:
-    """The text with control tokens broken up and without lone surrogates."""
-    plain = text.encode("utf-8", "replace").decode("utf-8")
-    return escape_special_tokens(plain, sorted(set(CONTROL.findall(plain))))
+def _escaped(text: str) -> str:
+    """The text with special tokens escaped and without lone surrogates."""
+    encodable = text.encode("utf-8", "replace").decode("utf-8")
+    return escape_special_tokens(encodable, sorted(set(CONTROL.findall(encodable))))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
     from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
     from instructsel.reports.render import Report, report
+    from instructsel.rules.by_indicator import by
     from instructsel.rules.catalog import load as load_rule
     from instructsel.rules.fit import Fitted, fit
     from instructsel.rules.linear import LinearRule
@@ -75,6 +76,7 @@ __all__ = [
     "Trainer",
     "Verification",
     "baselines",
+    "by",
     "fit",
     "load_rule",
     "plan_study",
@@ -120,6 +122,7 @@ _HOME = {
     "Trainer": ("instructsel.protocols", "Trainer"),
     "Verification": ("instructsel.verification.verification", "Verification"),
     "baselines": ("instructsel.selection.baselines.registry", "baselines"),
+    "by": ("instructsel.rules.by_indicator", "by"),
     "fit": ("instructsel.rules.fit", "fit"),
     "load_rule": ("instructsel.rules.catalog", "load"),
     "plan_study": ("instructsel.study.study", "plan_study"),

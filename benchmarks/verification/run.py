@@ -173,7 +173,7 @@ def verdict(place: Place, scores: Path, name: str, first: str, held: dict[str, i
         baselines = [part for baseline in wanted for part in ("--baseline", baseline)]
         towards = ["--target", place.out / "target.jsonl", "--target-model", place.base] if "rds+" in wanted else []
         command(
-            "select", scores, "--rule", ranks(place, name), "--n", str(place.rows), "-o", chosen, "--to", "messages", "--seeds", "3", *baselines,
+            "select", scores, "--rule", ranks(place, name), "--n", str(place.rows), "-o", chosen, "--to", "messages", "--random-subsets", "3", *baselines,
             *towards, "--max-null-fraction", "0.25", "--cache", place.cache,
         )  # fmt: skip
     shared = () if name == first else SHARED

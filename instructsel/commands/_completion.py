@@ -55,7 +55,7 @@ def thresholds(incomplete: str) -> Choices:
 
 
 def by(incomplete: str) -> Choices:
-    """A symbol, with a minus in front where the lowest come first."""
+    """A symbol, with a minus in front where the highest come first."""
     sign = "-" if incomplete.startswith("-") else ""
     return [(f"{sign}{symbol}", meaning) for symbol, meaning in INDICATORS.items() if f"{sign}{symbol}".startswith(incomplete)]
 

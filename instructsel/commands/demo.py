@@ -14,7 +14,7 @@ from instructsel.cache import Cache
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, reported, say, watching
 from instructsel.commands._score_text import notices, summary
-from instructsel.commands.select import report
+from instructsel.commands._select_text import report
 from instructsel.errors import EnvironmentFault, PoolError, UsageError
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
@@ -106,8 +106,7 @@ def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tupl
         neighbors=neighborhood(examples, table, cache, watch=watching(quiet=quiet)),
     )
     beside = baselines(chosen, ["random"], seeds=[0])
-    subsets = SelectionSet.create(output / "selected.jsonl", chosen, beside, scores=scores).subsets
-    written = {subset.name: {"output": str(subset.file), "sidecar": str(subset.sidecar)} for subset in subsets}
+    written = SelectionSet.create(output / "selected.jsonl", chosen, beside, scores=scores)
     for line in [*report(chosen, beside, written), ""]:
         say(line, quiet=quiet)
     return examples, chosen

@@ -32,7 +32,7 @@ from instructsel.rules.catalog import load as load_rule
 from instructsel.scores import merge
 from instructsel.scores.estimate import estimate
 from instructsel.scores.models import ModelName, ModelSettings, parse_models
-from instructsel.scores.progress import Run
+from instructsel.scores.progress import Run, remember
 from instructsel.scores.run import score
 from instructsel.scores.table import ScoreTable
 from instructsel.scores.with_scores import check_ending, write_with_scores
@@ -184,6 +184,8 @@ def command(
     table = files.write(pool, scored, run=scored.run(chosen))
     if run:
         run.end()
+    if store and str(files.table) != "-":
+        remember(store, files.table)
     lines = [*files.lines(table, scored.wall), *text.summary(table, scored.seconds, symbols=scored.table.symbols)]
     for line in [*lines, *text.batches(scored.reports), *text.notices(table), *files.next(table, rule)]:
         say(line, quiet=quiet)

@@ -1,97 +1,214 @@
-"""instructsel select: rank by a rule, remove repetitions, fill a budget, write the rows as they were."""
+"""instructsel select: rank by a rule, drop repetitions, fill a budget, write the rows as they were."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import orjson
 import typer
 
+from instructsel import kinds
+from instructsel.artifact import check_outputs, check_replaced, manifest_path, write_manifest
+from instructsel.commands import _completion
 from instructsel.commands import _options as options
-from instructsel.commands import _settings as settings
+from instructsel.commands import _select_text as text
 from instructsel.commands._console import messages, reported, say, watching
 from instructsel.errors import UsageError
 from instructsel.pool import spec
+from instructsel.pool.pool import Pool
+from instructsel.pool.writer import check_output
 from instructsel.rules import catalog
-from instructsel.rules.collinearity import warnings
-from instructsel.scores.table import ScoreTable, newest
+from instructsel.rules.by_indicator import by as by_indicator
+from instructsel.rules.linear import LinearRule
+from instructsel.scores.progress import latest
+from instructsel.scores.table import ScoreTable
+from instructsel.scores.with_scores import check_ending, write_with_scores
 from instructsel.selection import budget as budgets
 from instructsel.selection import minima
-from instructsel.selection.baselines.rds_plus import RDS
-from instructsel.selection.baselines.registry import baselines
-from instructsel.selection.choose import select
+from instructsel.selection import selection_set as sets
+from instructsel.selection.baselines import registry
+from instructsel.selection.baselines.base import RANDOM
+from instructsel.selection.candidates import check_symbol, prepare
+from instructsel.selection.choose import best
 from instructsel.selection.files import default_output, find_pool, neighborhood
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
-from instructsel.selection.summary import INSIDE, OVER_THE_POOL
-from instructsel.text import aligned
+from instructsel.selection.settings import SelectionSettings
+
+DEFAULT_RULE: Final = "eq4"
+ROWS: Final = "rows-with-scores"
+"""Kind of a file of rows with their scores."""
+RANKING: Final = "Ranking"
 
 EXAMPLES: Final = """Examples:
-  instructsel select /tmp/demo.scores.parquet --rule longest --n 50 -o /tmp/chosen.jsonl
-  instructsel select /tmp/demo.scores.parquet --rule longest --fraction 0.1 --baseline random --seeds 2 -o /tmp/tenth.jsonl
+  instructsel select /tmp/demo.scores.parquet --by -len --n 50 -o /tmp/chosen.jsonl --with-scores /tmp/chosen.with-scores.jsonl
+  instructsel select /tmp/demo.scores.parquet --rule longest --fraction 10% --random-subsets 2 -o /tmp/tenth.jsonl
 """
+
+Baselines = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Select a baseline under the same settings: random, longest, length-matched, reward-only, or rds+ (with --target). May be repeated.",
+        rich_help_panel=options.BASELINES,
+        autocompletion=_completion.baselines,
+    ),
+]
+RandomSubsets = Annotated[
+    int | None,
+    typer.Option(
+        "--random-subsets",
+        metavar="N",
+        min=1,
+        help="N replicates, each with a seed of its own, of the baselines random and length-matched; of random where neither is named.",
+        rich_help_panel=options.BASELINES,
+    ),
+]
+Quotas = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SOURCE=LIMIT",
+        help="At most 500 examples of a source, or 30% of the budget; 100.. at least; 100..500; 30%..30% exactly. May be repeated.",
+        rich_help_panel=options.FILTERS,
+    ),
+]
+Minima = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--min",
+        metavar="SYMBOL=MINIMUM",
+        help="Drop rows whose indicator is below this value (-1.5) or among the lowest share (10%), before ranking. May be repeated.",
+        rich_help_panel=options.FILTERS,
+        autocompletion=_completion.thresholds,
+    ),
+]
 
 
 @reported
 def command(
-    context: typer.Context,
     scores: Annotated[Path | None, typer.Argument(metavar="[SCORES]", help="The score table; the newest one here by default.")] = None,
-    rule: Annotated[str, typer.Option(help="A preset (see: instructsel rules list) or a rule file.")] = "eq4",
-    n: Annotated[int | None, typer.Option("--n", help="Keep N examples.")] = None,
-    fraction: Annotated[float | None, typer.Option(help="Keep this share of the pool, above 0 and at most 1.")] = None,
-    tokens: Annotated[
-        int | None, typer.Option(help="Keep examples up to N tokens, prompt and response in the chat template of --tokenizer.")
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            help="A preset (see: instructsel rules list) or a rule file; eq4 by default.",
+            rich_help_panel=RANKING,
+            autocompletion=_completion.rules,
+        ),
     ] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Tokenizer of --tokens: a local folder or a hub id.")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[-]SYMBOL",
+            help="Rank by one indicator instead: ppl the lowest first, -len the highest first.",
+            rich_help_panel=RANKING,
+            autocompletion=_completion.by,
+        ),
+    ] = None,
+    n: Annotated[str | None, typer.Option("--n", metavar="N", help="Keep N examples: 2000, 2k.", rich_help_panel=options.BUDGET)] = None,
+    fraction: Annotated[
+        str | None,
+        typer.Option(metavar="X", help="Keep this share of the pool, above 0 and at most 1: 0.1, 10%.", rich_help_panel=options.BUDGET),
+    ] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Keep examples up to N tokens (50k), prompt and response in the chat template of --tokenizer.",
+            rich_help_panel=options.BUDGET,
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Tokenizer of --tokens: a local folder or a hub id.", rich_help_panel=options.BUDGET)
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="Where the chosen rows go, in the pool's own format; - prints them. POOL.selected.* here by default."
+            "-o",
+            "--output",
+            help="Where the chosen rows go, in the pool's own format; - prints them. POOL.selected.* here by default.",
+            rich_help_panel=options.OUTPUT,
         ),
     ] = None,
-    to: Annotated[str | None, typer.Option(help="messages: write JSON lines with messages instead of the pool's format.")] = None,
-    pool: Annotated[list[str] | None, typer.Option(help="The pool files, where the score table's manifest does not lead to them.")] = None,
-    baseline: Annotated[
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="messages",
+            help="messages: write JSON lines with messages instead of the pool's format.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    with_scores: Annotated[
+        Path | None,
+        typer.Option(
+            "--with-scores",
+            metavar="FILE",
+            help="Also write the chosen rows with their scores in further fields: .jsonl, .csv or .parquet.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an output that is no selection; never an input.", rich_help_panel=options.OUTPUT)
+    ] = False,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="The pool files, where the score table does not lead to them.", rich_help_panel=options.READING),
+    ] = None,
+    baseline: Baselines = None,
+    random_subsets: RandomSubsets = None,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.", rich_help_panel=options.BASELINES)] = 0,
+    target: Annotated[
         list[str] | None,
         typer.Option(
-            help="Write a baseline beside the selection: random, longest, length-matched, reward-only, or rds+ (with --target). May be repeated."
+            metavar="FILE",
+            help="Rows like those the model is to do well on, for --baseline rds+. May be repeated.",
+            rich_help_panel=options.BASELINES,
         ),
-    ] = None,
-    target: Annotated[
-        list[str] | None, typer.Option(help="Rows like those the model is to do well on, for --baseline rds+. May be repeated.")
     ] = None,
     target_model: Annotated[
-        str | None, typer.Option(help="The language model whose states say which rows are near the target: usually the base.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many draws of random and length-matched.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
-    quota: Annotated[
-        list[str] | None,
+        str | None,
         typer.Option(
-            metavar="SOURCE=CAP", help="At most CAP examples (500) or this share of the budget (0.3) of a source. May be repeated."
+            help="The language model whose states say which rows are near the target: usually the base model.",
+            rich_help_panel=options.BASELINES,
         ),
     ] = None,
-    floor: Annotated[
-        list[str] | None,
+    quota: Quotas = None,
+    minimum: Minima = None,
+    near_duplicates: Annotated[
+        float,
         typer.Option(
-            metavar="SYMBOL=FLOOR",
-            help="Leave out rows whose indicator is below this value (-1.5) or among the lowest share (10%), before ranking. May be repeated.",
+            help="Jaccard similarity from which a row is a near-duplicate of a better-ranked one.", rich_help_panel=options.FILTERS
         ),
-    ] = None,
-    near_duplicates: Annotated[float, typer.Option(help="Jaccard similarity from which a row repeats a better-ranked one.")] = 0.8,
-    keep_near_duplicates: Annotated[bool, typer.Option("--keep-near-duplicates", help="Remove no near-duplicates.")] = False,
-    keep_exact_duplicates: Annotated[bool, typer.Option("--keep-exact-duplicates", help="Remove no exact duplicates.")] = False,
+    ] = 0.8,
+    keep_near_duplicates: Annotated[
+        bool, typer.Option("--keep-near-duplicates", help="Drop no near-duplicates.", rich_help_panel=options.FILTERS)
+    ] = False,
+    keep_exact_duplicates: Annotated[
+        bool, typer.Option("--keep-exact-duplicates", help="Drop no exact duplicates.", rich_help_panel=options.FILTERS)
+    ] = False,
     clip: Annotated[
-        bool, typer.Option("--clip", help="Winsorise each indicator at its 1st and 99th percentile first; not part of any published rule.")
+        bool,
+        typer.Option(
+            "--clip",
+            help="Winsorise each indicator at its 1st and 99th percentile first; not part of any published rule.",
+            rich_help_panel=RANKING,
+        ),
     ] = False,
     allow_mismatch: Annotated[
-        bool, typer.Option("--allow-mismatch", help="Rank scores of other models than the rule assumes; every output says so.")
+        bool,
+        typer.Option(
+            "--allow-mismatch", help="Rank scores of other models than the rule assumes; every output says so.", rich_help_panel=RANKING
+        ),
     ] = False,
-    max_null_fraction: Annotated[float, typer.Option(help="Share of examples that may lack a value the rule uses.")] = 0.05,
-    max_bad_fraction: Annotated[float, typer.Option(help="Share of rows that may have been quarantined.")] = 0.05,
+    max_null_fraction: Annotated[
+        float, typer.Option(help="Share of examples that may lack a score the rule uses.", rich_help_panel=options.FILTERS)
+    ] = 0.05,
+    max_bad_fraction: Annotated[
+        float, typer.Option(help="Share of rows that may have been quarantined.", rich_help_panel=options.FILTERS)
+    ] = 0.05,
     cache: options.CacheFolder = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
@@ -99,145 +216,190 @@ def command(
     show_traceback: options.Traceback = False,
     print_config: options.PrintConfig = False,
 ) -> None:
-    """Select the best part of a pool under a budget. Every row is kept, or left out with a reason."""
-    settings.check(context)
-    if print_config:
-        settings.print_config(context)
-    chosen_budget = budgets.parse(n=n, fraction=fraction, tokens=tokens, tokenizer=tokenizer)
-    quotas = budgets.parse_quotas(quota or [])
-    chosen_rule = catalog.load(rule)
-    streamed = str(output) == "-"
-    if streamed and (json or baseline):
-        raise UsageError("-o - writes rows to stdout; --json and --baseline need files.", fix="Name a file with -o.")
-    if (RDS in (baseline or [])) != bool(target) or bool(target) != bool(target_model):
-        raise UsageError("--baseline rds+, --target and --target-model go together.", fix="Give all three, or none.")
-    path = scores or newest()
-    if scores is None:
-        say(f"taking the newest score table here: {path}", quiet=quiet)
-    table = ScoreTable.read(path)
-    whole = find_pool(path, pool, message=messages(quiet=quiet))
-    store = options.open_cache(cache, off=no_cache, quiet=quiet)
-    began = time.monotonic()
-    chosen = select(
-        whole,
-        table,
-        chosen_rule,
-        budget=chosen_budget,
+    """Select the best part of a pool under a budget. Every row is kept, or dropped with a reason."""
+    settings = SelectionSettings(
+        budgets.parse(n=n, fraction=fraction, tokens=tokens, tokenizer=tokenizer),
         near_duplicate_threshold=None if keep_near_duplicates else near_duplicates,
         keep_exact_duplicates=keep_exact_duplicates,
-        quotas=quotas,
-        minima=minima.parse(floor or []),
+        quotas=budgets.parse_quotas(quota or []),
+        minima=minima.parse(minimum or []),
         clip=clip,
         allow_mismatch=allow_mismatch,
         max_null_fraction=max_null_fraction,
         max_bad_fraction=max_bad_fraction,
-        neighbors=neighborhood(whole, table, store, watch=watching(quiet=quiet), scores=path),
     )
+    chosen_rule = _rule(rule, by)
+    compared = Comparison.of(baseline, random_subsets, seed, target, target_model)
+    store = options.open_cache(cache, off=no_cache, quiet=quiet)
+    path = scores or latest(store)
+    if scores is None:
+        say(f"The newest score table is taken: {path}", quiet=quiet)
+    table = ScoreTable.read(path)
+    for symbol in chosen_rule.indicators if by else ():
+        check_symbol(table, symbol, "--by")
+    for symbol in settings.thresholds:
+        check_symbol(table, symbol, "The minimum")
+    places = Outputs(output, to, with_scores, force)
+    if places.streamed and (json or compared.names or with_scores):
+        raise UsageError("-o - writes rows to stdout; --json, --with-scores and baselines need files.", fix="Name a file with -o.")
+    if output is not None:
+        places.check(output, compared, [path, manifest_path(path), *_pool_files(table, pool), *(target or []), *([rule] if rule else [])])
+    examples = find_pool(path, pool, message=messages(quiet=quiet))
+    place = places.checked(examples, compared, [path, manifest_path(path), *examples.spec.paths, *(target or [])])
+    began = time.monotonic()
+    watch = watching(quiet=quiet)
+    neighbors = neighborhood(examples, table, store, watch=watch, scores=path)
+    chosen = best(prepare(examples, table, chosen_rule, settings, neighbors=neighbors, watch=watch))
     seconds = {chosen.name: time.monotonic() - began}
-    beside: list[Selection] = []
-    for name in dict.fromkeys(baseline or []):
-        began = time.monotonic()
-        near = _target(name, target, target_model)
-        made = baselines(chosen, [name], seeds=range(seed, seed + seeds), **near)
-        seconds |= {each.name: (time.monotonic() - began) / len(made) for each in made}
-        beside += made
-    if streamed:
-        whole.stream(sys.stdout.buffer, [whole.position(name) for name in chosen.kept_ids], to=to)
-        written = {}
+    others = compared.select(chosen, seconds)
+    if places.streamed:
+        examples.stream(sys.stdout.buffer, [examples.position(name) for name in chosen.kept_ids], to=to)
+        written = None
     else:
-        made_set = SelectionSet.create(output or default_output(whole, to), chosen, beside, to=to, scores=path, seconds=seconds)
-        written = {
-            subset.name: {"output": str(subset.file), "sidecar": str(subset.sidecar), "rows_written": subset.rows}
-            for subset in made_set.subsets
-        }
-    for line in report(chosen, beside, written):
+        written = SelectionSet.create(place, chosen, others, to=to, scores=path, seconds=seconds)
+        places.write_with_scores(examples, table, chosen, quiet=quiet)
+    for line in text.report(chosen, others, written):
         say(line, quiet=quiet)
-    if json:
-        summaries = [
-            {**selection.summary, "form": selection.manifest["form"], **written[selection.name]} for selection in (chosen, *beside)
-        ]
-        typer.echo(orjson.dumps({"selection": summaries[0], "baselines": summaries[1:]}, option=orjson.OPT_INDENT_2).decode())
+    if json and written is not None:
+        typer.echo(orjson.dumps(_summaries(written, chosen, others), option=orjson.OPT_INDENT_2).decode())
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
 
 
-def _target(name: str, files: list[str] | None, model: str | None) -> dict[str, Any]:
-    """What the baseline rds+ needs beside the selection."""
-    if name != RDS or not files or model is None:
-        return {}
-    from instructsel.neighbors.pooled_states import PooledStates
-
-    return {"target": spec.Reading().read(files), "encoder": PooledStates.load(model)}
+def _rule(rule: str | None, by: str | None) -> LinearRule:
+    if rule is not None and by is not None:
+        raise UsageError("--rule and --by exclude each other.", fix="Leave one out.")
+    return by_indicator(by) if by is not None else catalog.load(rule or DEFAULT_RULE)
 
 
-def report(chosen: Selection, beside: list[Selection], written: dict[str, dict[str, Any]]) -> list[str]:
-    """What came of it, for people."""
-    found = [f"ranked by {chosen.manifest['form']} ({chosen.name}); value: {chosen.manifest['score']}, lower is better"]
-    for selection in (chosen, *beside):
-        found.extend(_account(selection, written.get(selection.name)))
-    summary = chosen.summary
-    found.extend(
-        f"minimum: {told['rows']:,} rows have {symbol} below {told['value']:.4g} (asked: {told['asked']})"
-        + (f"; {told['not_shown']:,} rows stay that it could not be shown whole" if told.get("not_shown") else "")
-        for symbol, told in (summary.get("minima") or {}).items()
-        if told["value"] is not None
-    )
-    shares = {symbol: share for symbol, share in summary["variance_shares"].items() if share is not None}
-    if shares:
-        found.append("share of the variance of the value: " + ", ".join(f"{symbol} {share:.1%}" for symbol, share in shares.items()))
-    found.extend(warnings(summary.get("collinearity") or {}))
-    found.extend(
-        f"{symbol}: {told['ranked']:.0%} of the ranked rows and {told['kept']:.0%} of the kept lie outside the range of means the rule was fitted on "
-        f"[{told['fitted'][0]:.4g}, {told['fitted'][1]:.4g}]"
-        + ("; so does the mean of the kept: the rule extrapolates" if told["mean_of_kept_is_outside"] else "")
-        for symbol, told in (summary.get("extrapolation") or {}).items()
-        if told["kept"] is not None
-    )
-    for symbol, means in summary["means"].items():
-        inside = summary["inside"].get(symbol)
-        told = ""
-        if inside is not None:
-            told = (
-                f", inside the selection {inside['mean']:.4g}"
-                if inside["mean"] is not None
-                else f", inside the selection null ({inside['reason']})"
-            )
-        if means["kept"] is not None:
-            found.append(f"mean {symbol}: {means['ranked']:.4g} ranked, {means['kept']:.4g} kept{told}")
-    value = summary["rule_score"]
-    if value[OVER_THE_POOL] is not None:
-        inside_value = f"; {value[INSIDE]:.4f} {INSIDE}" if value[INSIDE] is not None and value[INSIDE] != value[OVER_THE_POOL] else ""
-        found.append(f"value of the selection: {value[OVER_THE_POOL]:.4f} as {OVER_THE_POOL}{inside_value}. Neither is a measured loss.")
-    if len(summary["composition"]) > 1:
-        found.extend(
-            aligned(
-                [[source, f"{counts['pool']:,}", f"{counts['kept']:,}"] for source, counts in summary["composition"].items()],
-                header=["source", "pool", "kept"],
-                right=(1, 2),
-            )
-        )
-    found.extend(
-        f"mismatch: {entry['indicator']} was scored with {entry['scored_with'] or 'an unknown model'}, the rule assumes {entry['assumes'][0]}"
-        for entry in summary["mismatches"]
-    )
-    return found
+def _pool_files(table: ScoreTable, named: list[str] | None) -> Sequence[str]:
+    return named or (table.spec.paths if table.spec is not None else ())
 
 
-def _account(selection: Selection, places: dict[str, Any] | None) -> list[str]:
-    summary = selection.summary
-    unscored = dict(summary["dropped"].items())
-    dropped = ", ".join(f"{reason} {count:,}" for reason, count in unscored.items())
-    total = sum(unscored.values())
-    line = f"{selection.name}: {summary['read']:,} examples = {summary['kept']:,} kept + {total:,} dropped" + (
-        f" ({dropped})" if dropped else ""
-    )
-    if places:
-        line += f" → {places['output']}, {places['sidecar']}"
-    found = [line]
-    if summary["shortfall"]:
-        unit = "tokens" if summary["unused_tokens"] is not None else "examples"
-        found.append(f"  {summary['shortfall']:,} {unit} short of the budget: nothing more was left")
-    elif summary["unused_tokens"]:
-        found.append(f"  {summary['unused_tokens']:,} tokens of the budget unused: no remaining example fits")
-    return found
+@dataclass(frozen=True)
+class Comparison:
+    """The baselines that are selected with a selection."""
+
+    names: tuple[str, ...] = ()
+    """Of the baselines, each once."""
+    seeds: tuple[int, ...] = (0,)
+    """Of those in which chance has a part."""
+    target: tuple[str, ...] = ()
+    """Files of examples of what the model is to do well."""
+    target_model: str | None = None
+    """The language model that compares with them."""
+
+    @classmethod
+    def of(
+        cls, names: list[str] | None, random_subsets: int | None, seed: int, target: list[str] | None, target_model: str | None
+    ) -> Comparison:
+        """From flags.
+
+        Raises:
+            UsageError: no baseline of a name, or a target without the model or the baseline that it is for.
+        """
+        chosen = tuple(dict.fromkeys(names or []))
+        if random_subsets and not any(registry.make(name).seeded for name in chosen):
+            chosen = (RANDOM, *chosen)
+        needs_target = [name for name in chosen if registry.make(name).needs_target]
+        if not bool(needs_target) == bool(target) == bool(target_model):
+            raise UsageError("--baseline rds+, --target and --target-model go together.", fix="Give all three, or none.")
+        return cls(chosen, tuple(range(seed, seed + (random_subsets or 1))), tuple(target or ()), target_model)
+
+    @property
+    def subsets(self) -> list[str]:
+        """What every baseline's replicates will be called."""
+        kinds = [registry.make(name) for name in self.names]
+        return [kind.named(seed) for kind in kinds for seed in (self.seeds if kind.seeded else (0,))]
+
+    def select(self, chosen: Selection, seconds: dict[str, float]) -> list[Selection]:
+        """The baselines of a selection; the seconds of each are added to `seconds`."""
+        results: list[Selection] = []
+        for name in self.names:
+            began = time.monotonic()
+            replicates = registry.baselines(chosen, [name], seeds=self.seeds, **self._target(name))
+            seconds |= {one.name: (time.monotonic() - began) / len(replicates) for one in replicates}
+            results += replicates
+        return results
+
+    def _target(self, name: str) -> dict[str, Any]:
+        if not registry.make(name).needs_target or self.target_model is None:
+            return {}
+        from instructsel.neighbors.pooled_states import PooledStates
+
+        return {"target": spec.Reading().read(list(self.target)), "encoder": PooledStates.load(self.target_model)}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files that are written."""
+
+    output: Path | None
+    """The rows of the selection; None for a name made from the pool's."""
+    to: str | None
+    with_scores: Path | None
+    force: bool
+
+    @property
+    def streamed(self) -> bool:
+        """Whether rows go to stdout."""
+        return str(self.output) == "-"
+
+    def check(self, rows: Path, compared: Comparison, inputs: Sequence[str | Path]) -> None:
+        """Refuse what cannot be written, would replace an input, or is no earlier selection. Called before any work.
+
+        Raises:
+            UsageError: an output is an input, or another kind of file.
+            EnvironmentFault: the folder of an output is missing or not writable.
+        """
+        if self.streamed:
+            return
+        if self.to is not None:
+            check_output((), rows, self.to)
+        outputs: list[Path] = [sets.manifest_of(rows)]
+        for file in (rows, *(sets.sibling(rows, name) for name in compared.subsets)):
+            sidecar = sets.sidecar_of(file)
+            outputs += [file, sidecar, manifest_path(sidecar)]
+        if self.with_scores is not None:
+            check_ending(self.with_scores)
+            outputs += [self.with_scores, manifest_path(self.with_scores)]
+        check_outputs(outputs, inputs)
+        for file in (rows, *(sets.sibling(rows, name) for name in compared.subsets)):
+            sidecar = sets.sidecar_of(file)
+            check_replaced(sidecar, kinds.SELECTION, "a selection's sidecar", force=self.force)
+            # Rows have no manifest of their own: they are an earlier selection's where its sidecar stands beside them.
+            if not sidecar.exists():
+                check_replaced(file, kinds.SELECTION, "a selection", force=self.force)
+        if self.with_scores is not None:
+            check_replaced(self.with_scores, ROWS, "a file of rows with scores", force=self.force)
+
+    def checked(self, pool: Pool, compared: Comparison, inputs: Sequence[str | Path]) -> Path:
+        """Where the rows go, if the pool can be written there.
+
+        Raises:
+            UsageError, EnvironmentFault: they cannot.
+        """
+        rows = self.output or default_output(pool, self.to)
+        if not self.streamed:
+            check_output(pool.files, rows, self.to)
+            self.check(rows, compared, inputs)
+        return rows
+
+    def write_with_scores(self, pool: Pool, table: ScoreTable, chosen: Selection, *, quiet: bool) -> None:
+        """The chosen rows with their scores, best first, where that was asked for."""
+        if self.with_scores is None:
+            return
+        rows = write_with_scores(pool, table, self.with_scores, [pool.position(name) for name in chosen.kept_ids])
+        write_manifest(self.with_scores, {"kind": ROWS, "rows": rows, "scores": table.fingerprint}, run={})
+        say(f"rows with their scores → {self.with_scores}", quiet=quiet)
+
+
+def _summaries(written: SelectionSet, chosen: Selection, others: Sequence[Selection]) -> dict[str, Any]:
+    """What --json prints."""
+    files = {
+        subset.name: {"output": str(subset.file), "sidecar": str(subset.sidecar), "rows_written": subset.rows} for subset in written.subsets
+    }
+    summaries = [{**one.summary, "form": one.manifest["form"], **files[one.name]} for one in (chosen, *others)]
+    same = list(written.same_rows())
+    return {"selection": summaries[0], "baselines": summaries[1:], "selection_set": str(written.path), "same_rows_as_the_selection": same}

@@ -332,7 +332,7 @@ def _against(arms: Sequence[Arm], baseline: str | None) -> str:
     if chosen is None or chosen not in names or chosen == from_selection.SELECTION:
         raise UsageError(
             f"There is no arm {chosen or 'to compare the selection with'}; there are {', '.join(names)}.",
-            fix="Select with --baseline random --seeds 3, name the pool with --pool, or files: --arm random=a.jsonl,b.jsonl,c.jsonl",
+            fix="Select with --random-subsets 3, name the pool with --pool, or files: --arm random=a.jsonl,b.jsonl,c.jsonl",
         )
     return chosen
 

@@ -29,7 +29,7 @@ from instructsel.pool.lines import Limits, RowDropped, RowFault
 from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, ReadProgress, Rows
 from instructsel.pool.sources import open_source
 from instructsel.pool.spec import PoolSpec, Reading
-from instructsel.pool.writer import MESSAGES, compressed, stream_rows, write_messages, write_rows
+from instructsel.pool.writer import MESSAGES, check_output, compressed, stream_rows, write_messages, write_rows
 from instructsel.read_report import ReadReport
 from instructsel.text import excerpt, html_table
 
@@ -286,11 +286,10 @@ class Pool:
         Raises:
             UsageError: the files are of several formats, or the extension is not the format's.
         """
+        check_output(self.files, path, to)
         if to == MESSAGES:
             with compressed(path) as out:
                 return write_messages(out, self.examples(rows))
-        if to is not None:
-            raise UsageError.named(to, [MESSAGES], noun="output format")
         return write_rows(self.files, self.rows_of(rows), path)
 
     def stream(self, out: BinaryIO, rows: Rows, *, to: str | None = None) -> int:

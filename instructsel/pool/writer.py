@@ -47,19 +47,35 @@ def write_rows(files: Sequence[PoolFile], places: Sequence[Place], path: str | P
     Raises:
         UsageError: the files are of several formats, or the ending is not the format's.
     """
+    check_output(files, path, None)
     container = container_of(files)
-    name = Path(path).name.lower().removesuffix(".gz").removesuffix(".zst")
-    if not name.endswith(EXPECTED[container]):
-        raise UsageError(
-            f"The pool is {container} and the output {Path(path).name} is not.",
-            fix=f"End it in {EXPECTED[container][0]}, or add --to messages for JSON lines.",
-        )
     if container == "parquet":
         with atomic_write(path) as out:
             parquet_frame(files, places).write_parquet(out)
         return len(places)
     with compressed(path) as out:
         return stream_rows(files, places, out)
+
+
+def check_output(files: Sequence[PoolFile], path: str | Path, to: str | None) -> None:
+    """Refuse a name whose ending is not that of the format in which rows would be written there.
+
+    Raises:
+        UsageError: the ending is another one's, the files are of several formats, or there is no such output format.
+    """
+    name = Path(path).name.lower().removesuffix(".gz").removesuffix(".zst")
+    if to == MESSAGES:
+        if not name.endswith((".jsonl", ".ndjson")):
+            raise UsageError(f"Messages are written as JSON lines, and {Path(path).name} is no such name.", fix="End it in .jsonl.")
+        return
+    if to is not None:
+        raise UsageError.named(to, [MESSAGES], noun="output format")
+    container = container_of(files)
+    if not name.endswith(EXPECTED[container]):
+        raise UsageError(
+            f"The pool is {container} and the output {Path(path).name} is not.",
+            fix=f"End it in {EXPECTED[container][0]}, or add --to messages for JSON lines.",
+        )
 
 
 def stream_rows(files: Sequence[PoolFile], places: Sequence[Place], out: BinaryIO) -> int:

@@ -11,10 +11,14 @@ from typing import Any, Final
 
 import orjson
 
-from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, running, sweep
+from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, read_manifest, running, sweep
 from instructsel.cache import Cache, _modified, _remove, _unwritable
+from instructsel.errors import UsageError
+from instructsel.scores.table import SUFFIX, newest
 
 RUNS: Final = "runs"
+FINISHED: Final = "finished"
+"""The folder of the cache that records where the last scores of each working directory went."""
 
 
 @dataclass(frozen=True)
@@ -70,3 +74,50 @@ def runs(cache: Cache) -> Iterator[dict[str, Any]]:
             fresh = time.time() - _modified(path) < 600
             records.append({**record, "alive": running(record["process"]) if same_machine else fresh, "note": str(path)})
     yield from sorted(records, key=lambda entry: entry["started"] if isinstance(entry.get("started"), float) else 0.0)
+
+
+def remember(cache: Cache, table: str | Path) -> None:
+    """Record that the last score table of this working directory is `table`."""
+    folder = cache.folder / FINISHED
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(cache.folder, error) from error
+    place = str(Path.cwd())
+    with atomic_write(folder / f"{fingerprint(place)}.json") as file:
+        file.write(dump_json({"folder": place, "scores": str(Path(table).resolve())}))
+
+
+def latest(cache: Cache | None, folder: str | Path = ".") -> Path:
+    """The score table that was finished last: the newest one in a folder, or the one that `score` wrote elsewhere from there.
+
+    Raises:
+        UsageError: there is none, or two were finished at the same moment.
+        ScoresError: the manifest of a `*.scores.parquet` is damaged.
+    """
+    elsewhere = _remembered(cache, Path(folder).resolve())
+    try:
+        here = newest(folder)
+    except UsageError:
+        if elsewhere is None or any(path.name.endswith(SUFFIX) for path in Path(folder).iterdir()):
+            raise
+        return elsewhere
+    if elsewhere is None or elsewhere.resolve() == here.resolve():
+        return here
+    return max((here, elsewhere), key=_finished)
+
+
+def _remembered(cache: Cache | None, folder: Path) -> Path | None:
+    """Where the last run of a working directory wrote its scores, if they are still there."""
+    if cache is None:
+        return None
+    try:
+        path = Path(orjson.loads((cache.folder / FINISHED / f"{fingerprint(str(folder))}.json").read_bytes())["scores"])
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return path if path.is_file() else None
+
+
+def _finished(path: Path) -> str:
+    """When a table was finished, as its manifest says; times in UTC sort as text."""
+    return str(((read_manifest(path) or {}).get("run") or {}).get("finished_at", ""))

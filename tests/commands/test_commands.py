@@ -137,18 +137,18 @@ def test_the_main_job_gives_original_lines_and_a_whole_account(run_alone: Run, p
         "20",
         "-o",
         "chosen.jsonl",
+        "--random-subsets",
+        "2",
         "--baseline",
         "random",
         "--baseline",
         "longest",
         "--baseline",
         "length-matched",
-        "--seeds",
-        "2",
         "--json",
     )
     assert done.returncode == 0, done.stderr
-    assert "taking the newest score table here: pool.scores.parquet" in done.stderr
+    assert "The newest score table is taken: pool.scores.parquet" in done.stderr
     chosen = (tmp_path / "chosen.jsonl").read_bytes().splitlines(keepends=True)
     assert len(chosen) == 20 and set(chosen) <= set(pool.read_bytes().splitlines(keepends=True))
     sidecar = pl.read_parquet(tmp_path / "chosen.selection.parquet")
@@ -230,18 +230,18 @@ def test_a_reward_model_asked_for_and_not_to_be_had_ends_before_any_work(run: Ru
     fails(run("score", pool, "--reward", "embedded"), 2, "no embedded reward model", "--indicators plausibility")
 
 
-def test_a_floor_under_plausibility_keeps_out_what_looks_least_like_an_answer(run: Run, tmp_path: Path) -> None:
+def test_a_minimum_under_plausibility_keeps_out_what_looks_least_like_an_answer(run: Run, tmp_path: Path) -> None:
     good = [{"instruction": f"What is {n} plus {n}?", "input": "", "output": f"{n} plus {n} is {2 * n}."} for n in range(3, 20)]
     bad = [{"instruction": "Name a fruit.", "input": "", "output": "qwer asdf zxcv jkl; uiop qwer asdf"}]
     path = tmp_path / "pool.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in [*good, *bad]))
     assert run("score", path, "--indicators", "len,plausibility").returncode == 0
-    done = run("select", "--rule", "longest", "--floor", "plausibility=6%", "--n", "18", "--keep-near-duplicates", "-o", "chosen.jsonl")
+    done = run("select", "--rule", "longest", "--min", "plausibility=6%", "--n", "18", "--keep-near-duplicates", "-o", "chosen.jsonl")
     assert done.returncode == 0 and "below_minimum:plausibility 1" in done.stderr and "minimum: 1 rows" in done.stderr
     kept = [json.loads(line) for line in (tmp_path / "chosen.jsonl").read_text().splitlines()]
     assert bad[0] not in kept and len(kept) == 17
-    fails(run("select", "--rule", "longest", "--floor", "mtld=6%", "--n", "3"), 2, "asks for mtld", "--indicators len,plausibility,mtld")
-    fails(run("select", "--rule", "longest", "--floor", "plausibility", "--n", "3"), 2, "is no floor")
+    fails(run("select", "--rule", "longest", "--min", "mtld=6%", "--n", "3"), 2, "asks for mtld", "--indicators len,plausibility,mtld")
+    fails(run("select", "--rule", "longest", "--min", "plausibility", "--n", "3"), 2, "is not a minimum")
 
 
 def test_the_card_of_the_model_that_ships_is_shown(run: Run) -> None:
@@ -265,7 +265,7 @@ def test_two_score_tables_of_one_moment_are_refused(run: Run, pool: Path) -> Non
         assert run("score", pool, "--indicators", "len", "-o", f"{name}.scores.parquet", SOURCE_DATE_EPOCH="1700000000").returncode == 0
     fails(run("select", "--rule", "longest", "--n", "5"), 2, "at the same moment")
     assert run("score", pool, "--indicators", "len", "-o", "c.scores.parquet", SOURCE_DATE_EPOCH="1700000001").returncode == 0
-    assert "taking the newest score table here: c.scores.parquet" in run("select", "--rule", "longest", "--n", "5").stderr
+    assert "The newest score table is taken: c.scores.parquet" in run("select", "--rule", "longest", "--n", "5").stderr
 
 
 def test_too_many_nulls_and_too_many_bad_rows_end_with_3(run: Run, tmp_path: Path) -> None:
@@ -324,7 +324,8 @@ def test_stdin_and_stdout_carry_data_only(run: Run, run_alone: Run, pool: Path) 
     assert run("score", "-", "--indicators", "len", "-q", stdin=pool.read_bytes()).stderr == ""
     fails(run("select", "stdin.scores.parquet", "--rule", "longest", "--n", "3"), 2, "--pool")
     streamed = run("select", "stdin.scores.parquet", "--pool", "pool.jsonl", "--rule", "longest", "--n", "3", "-o", "-")
-    assert streamed.returncode == 2 and "another pool" in streamed.stderr
+    # Standard input held the same rows, so the file is the same pool.
+    assert streamed.returncode == 0, streamed.stderr
     run("score", pool, "--indicators", "len")
     streamed = run_alone("select", "pool.scores.parquet", "--rule", "longest", "--n", "3", "-o", "-")
     assert set(streamed.stdout.splitlines()) <= set(pool.read_text().splitlines()) and len(streamed.stdout.splitlines()) == 3

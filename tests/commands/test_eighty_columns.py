@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("chosen")
     scores, chosen = str(folder / "pool.scores.parquet"), str(folder / "chosen.jsonl")
     assert fits("score", str(ROOT / "examples" / "pool.jsonl"), "--indicators", "len,len_in,mtld", "-o", scores)
-    assert fits("select", scores, "--rule", "longest", "--fraction", "0.1", "--baseline", "random", "--seeds", "2", "-o", chosen)
+    assert fits("select", scores, "--rule", "longest", "--fraction", "0.1", "--random-subsets", "2", "-o", chosen)
     return folder
 
 

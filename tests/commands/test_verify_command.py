@@ -216,7 +216,7 @@ def test_a_baseline_of_another_pool_or_budget_is_not_taken_for_one_of_this_selec
         rows(tmp_path / f"{name}.jsonl", start, 30)
         assert invoke("score", f"{name}.jsonl", "--indicators", "len", "--no-cache", "-q").exit_code == 0
     select = ("select", "--rule", "longest", "--keep-near-duplicates", "-q")
-    assert invoke(*select, "a.scores.parquet", "--n", "20", "-o", "c[1].jsonl", "--baseline", "random", "--seeds", "3").exit_code == 0
+    assert invoke(*select, "a.scores.parquet", "--n", "20", "-o", "c[1].jsonl", "--random-subsets", "3").exit_code == 0
     # Names with characters of a pattern are names.
     assert {arm: len(files) for arm, files in found_beside(tmp_path / "c[1].jsonl").items()} == {"random": 3}
     # Of another rule, of another setting, of another pool: none is of this selection.

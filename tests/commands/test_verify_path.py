@@ -54,7 +54,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         scored = invoke("score", "pool.jsonl", "--indicators", "len", "--cache", "cache", "-q")
         assert scored.exit_code == 0, scored.output
         chosen = invoke(
-            *("select", "--rule", "longest", "--n", "8", "-o", "chosen.jsonl", "--seeds", "3", "--keep-near-duplicates"),
+            *("select", "--rule", "longest", "--n", "8", "-o", "chosen.jsonl", "--random-subsets", "3", "--keep-near-duplicates"),
             *("--baseline", "random", "--baseline", "length-matched", "--baseline", "rds+", "--target", "near.jsonl"),
             *("--target-model", "base", "-q"),
         )  # fmt: skip

@@ -1,0 +1,138 @@
+"""What select says to people."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from instructsel.rules.collinearity import warnings
+from instructsel.selection.selection import Selection
+from instructsel.selection.selection_set import SelectionSet
+from instructsel.selection.summary import INSIDE, OVER_THE_POOL
+from instructsel.text import aligned
+
+
+def report(chosen: Selection, baselines: Sequence[Selection], written: SelectionSet | None) -> list[str]:
+    """What came of a selection and its baselines."""
+    summary = chosen.summary
+    lines = [f"ranked by {chosen.manifest['form']} ({chosen.name}); score: {chosen.manifest['score']}, lower is better"]
+    lines += counts(chosen)
+    lines += _minima(summary)
+    lines += _ranking(summary)
+    if len(summary["composition"]) > 1:
+        rows = [[source, f"{count['pool']:,}", f"{count['kept']:,}"] for source, count in summary["composition"].items()]
+        lines += aligned(rows, header=["source", "pool", "kept"], right=(1, 2))
+    lines += [
+        f"mismatch: {entry['indicator']} was scored with {entry['scored_with'] or 'an unknown model'}, the rule assumes {entry['assumes'][0]}"
+        for entry in summary["mismatches"]
+    ]
+    lines += _compared(chosen, baselines)
+    if written is not None:
+        lines += _written(written)
+    return lines
+
+
+def counts(selection: Selection) -> list[str]:
+    """read = kept + dropped, by reason, and what is missing to the budget."""
+    summary = selection.summary
+    dropped = ", ".join(f"{reason} {count:,}" for reason, count in summary["dropped"].items())
+    line = f"{selection.name}: {summary['read']:,} examples = {summary['kept']:,} kept + {sum(summary['dropped'].values()):,} dropped"
+    lines = [line + (f" ({dropped})" if dropped else "")]
+    if summary["shortfall"]:
+        unit = "tokens" if summary["unused_tokens"] is not None else "examples"
+        why = "the other rows are over the quota of their source" if summary["shortfall_reason"] == "quota" else "no row is left"
+        lines.append(f"  {summary['shortfall']:,} {unit} short of the budget: {why}")
+    elif summary["unused_tokens"]:
+        lines.append(f"  {summary['unused_tokens']:,} tokens of the budget unused: no remaining example fits")
+    return lines
+
+
+def same_rows(chosen: Selection, baselines: Sequence[Selection]) -> list[str]:
+    """A warning of baselines that keep exactly the selection's rows."""
+    rows = set(chosen.kept_ids)
+    names = [baseline.name for baseline in baselines if set(baseline.kept_ids) == rows]
+    if not names:
+        return []
+    keep = "keeps" if len(names) == 1 else "keep"
+    everything = "below_budget" not in chosen.summary["dropped"]
+    why = "the budget takes every row that may be kept; select fewer" if everything else "it ranks as the rule does; leave it out"
+    return [f"warning: {', '.join(names)} {keep} exactly the selection's {len(rows):,} rows, so that a comparison says nothing: {why}."]
+
+
+def _minima(summary: Mapping[str, Any]) -> Iterator[str]:
+    """How many rows each minimum dropped, and whom: their length and their sources."""
+    for symbol, record in (summary.get("minima") or {}).items():
+        if record["value"] is None:
+            continue
+        line = f"minimum: {record['rows']:,} rows have {symbol} below {record['value']:.4g} (asked: {record['asked']})"
+        if record.get("mean_len") is not None:
+            line += f"; their mean len is {record['mean_len']:.4g}, that of all rows {record['mean_len_of_all']:.4g}"
+        composition = summary["composition"]
+        if len(composition) > 1 and record.get("sources"):
+            shares = (f"{source} {count:,} of {composition[source]['pool']:,}" for source, count in record["sources"].items())
+            line += f"; by source: {', '.join(shares)}"
+        if record.get("not_shown"):
+            line += f"; {record['not_shown']:,} rows stay that it could not be shown whole"
+        yield line
+
+
+def _ranking(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What moved the score, and the means of the pool and of the kept rows."""
+    shares = {symbol: share for symbol, share in summary["variance_shares"].items() if share is not None}
+    if shares:
+        yield "share of the variance of the score: " + ", ".join(f"{symbol} {share:.1%}" for symbol, share in shares.items())
+    yield from warnings(summary.get("collinearity") or {})
+    for symbol, record in (summary.get("extrapolation") or {}).items():
+        if record["kept"] is not None:
+            least, greatest = record["fitted"]
+            yield (
+                f"{symbol}: {record['ranked']:.0%} of the ranked rows and {record['kept']:.0%} of the kept lie outside the range of means the rule "
+                f"was fitted on [{least:.4g}, {greatest:.4g}]"
+                + ("; so does the mean of the kept: the rule extrapolates" if record["mean_of_kept_is_outside"] else "")
+            )
+    for symbol, means in summary["means"].items():
+        if means["kept"] is not None:
+            yield f"mean {symbol}: {means['ranked']:.4g} ranked, {means['kept']:.4g} kept{_inside(summary['inside'].get(symbol))}"
+    score = summary["rule_score"]
+    if score[OVER_THE_POOL] is not None:
+        inside = f"; {score[INSIDE]:.4f} {INSIDE}" if score[INSIDE] is not None and score[INSIDE] != score[OVER_THE_POOL] else ""
+        yield f"score of the selection: {score[OVER_THE_POOL]:.4f} as {OVER_THE_POOL}{inside}. Neither is a measured loss."
+
+
+def _inside(record: Mapping[str, Any] | None) -> str:
+    if record is None:
+        return ""
+    if record["mean"] is None:
+        return f", inside the selection null ({record['reason']})"
+    return f", inside the selection {record['mean']:.4g}"
+
+
+def _compared(chosen: Selection, baselines: Sequence[Selection]) -> list[str]:
+    """All baselines in one table."""
+    if not baselines:
+        return []
+    rows, own = [], set(chosen.kept_ids)
+    for baseline in baselines:
+        unscored = sum(count for reason, count in baseline.summary["dropped"].items() if reason.startswith("unscored"))
+        shared = len(own & set(baseline.kept_ids))
+        short = baseline.summary["shortfall"]
+        rows.append([baseline.name, f"{len(baseline):,}", f"{shared:,}", f"{unscored:,}", f"{short:,}"])
+    header = ["baseline", "kept", "also in the selection", "unscored", "short of the budget"]
+    return ["", *aligned(rows, header=header, right=(1, 2, 3, 4)), *same_rows(chosen, baselines)]
+
+
+def _written(written: SelectionSet) -> list[str]:
+    """Where everything is, and what to run next."""
+    selection, others = written.selection, len(written.baselines)
+    lines = [f"rows → {selection.file}; every row of the pool with score, rank and reason → {selection.sidecar}"]
+    if others:
+        lines.append(f"{others} baseline{'s' if others > 1 else ''} beside it; what belongs together → {written.path}")
+    file = shlex.quote(str(selection.file))
+    return [
+        *lines,
+        f"next: instructsel report {shlex.quote(str(selection.sidecar))}, or instructsel verify {file} --base MODEL --eval FILE",
+    ]
+
+
+__all__ = ["counts", "report", "same_rows"]

@@ -1,0 +1,117 @@
+"""instructsel select: what it refuses before any work, and what it says of its budget."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from instructsel.commands import app
+from instructsel.selection.selection_set import SelectionSet
+
+Invoke = Callable[..., Any]
+
+
+@pytest.fixture
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """A folder with pool.jsonl of 40 rows and its scores, and a way to run commands in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INSTRUCTSEL_CACHE", str(tmp_path / "cache"))
+    lines = [json.dumps({"instruction": f"Say {n} words.", "output": " ".join(f"w{n}x{k}" for k in range(n + 3))}) for n in range(40)]
+    (tmp_path / "pool.jsonl").write_text("\n".join(lines) + "\n")
+
+    def run(*arguments: str, code: int = 0) -> Any:
+        done = CliRunner().invoke(app, list(arguments))
+        assert done.exit_code == code, done.output
+        return done
+
+    run("score", "pool.jsonl", "--indicators", "len", "--cache", "cache", "-q")
+    return run
+
+
+@pytest.mark.parametrize("how", ["name", "link", "hard link"])
+def test_no_input_is_an_output(invoke: Invoke, tmp_path: Path, how: str) -> None:
+    pool, out = tmp_path / "pool.jsonl", tmp_path / ("pool.jsonl" if how == "name" else "out.jsonl")
+    if how == "link":
+        out.symlink_to(pool)
+    elif how == "hard link":
+        os.link(pool, out)
+    before = pool.read_bytes()
+    done = invoke("select", "pool.scores.parquet", "--by", "len", "--n", "5", "-o", out.name, "--no-cache", code=2)
+    assert "is the input" in done.stderr and pool.read_bytes() == before
+    assert not list(tmp_path.glob("*.selection*"))
+
+
+def test_a_file_that_is_no_selection_is_replaced_by_force_alone(invoke: Invoke, tmp_path: Path) -> None:
+    other = tmp_path / "mine.jsonl"
+    other.write_text('{"my": "rows"}\n')
+    select = ("select", "pool.scores.parquet", "--by", "len", "--n", "5", "-o", "mine.jsonl", "--no-cache")
+    assert "--force" in invoke(*select, code=2).stderr
+    assert other.read_text() == '{"my": "rows"}\n'
+    invoke(*select, "--force")
+    assert len(other.read_text().splitlines()) == 5
+    # An earlier selection may be replaced.
+    invoke(*select)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "cause"),
+    [
+        (("--n", "5", "-o", "no/such.jsonl"), 4, "there is no folder no"),
+        (("--n", "5", "--to", "messages", "-o", "c.parquet"), 2, "Messages are written as JSON lines"),
+        (("--n", "5", "--with-scores", "x.txt"), 2, ".jsonl, .csv, .parquet"),
+        (("--n", "5", "--min", "lne=5"), 2, "Did you mean 'len'"),
+        (("--tokens", "1.2345k", "--tokenizer", "embedded"), 2, "whole number"),
+        (("--fraction", "ten"), 2, "takes a share"),
+        (("--n", "5", "--quota", "pool=10.."), 2, "the budget 5"),
+        (("--n", "5", "--rule", "longest"), 2, "exclude each other"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_file_is_written(
+    invoke: Invoke, tmp_path: Path, arguments: tuple[str, ...], code: int, cause: str
+) -> None:
+    files = set(tmp_path.iterdir())
+    done = invoke("select", "pool.scores.parquet", "--by", "len", *arguments, "--no-cache", code=code)
+    assert cause in done.stderr and set(tmp_path.iterdir()) == files
+
+
+def test_by_ranks_the_lowest_first_and_a_minus_the_highest(invoke: Invoke, tmp_path: Path) -> None:
+    for symbol, lengths in (("len", range(3, 8)), ("-len", range(38, 43))):
+        invoke("select", "pool.scores.parquet", "--by", symbol, "--n", "5", "-o", "c.jsonl", "--no-cache", "--keep-near-duplicates")
+        kept = [len(json.loads(line)["output"].split()) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+        assert sorted(kept) == list(lengths)
+
+
+def test_rows_with_their_scores_stand_beside_untouched_rows(invoke: Invoke, tmp_path: Path) -> None:
+    invoke("select", "pool.scores.parquet", "--by", "len", "--n", "5", "-o", "c.jsonl", "--with-scores", "w.jsonl", "--no-cache")
+    assert set((tmp_path / "c.jsonl").read_bytes().splitlines()) <= set((tmp_path / "pool.jsonl").read_bytes().splitlines())
+    scored = [json.loads(line) for line in (tmp_path / "w.jsonl").read_text().splitlines()]
+    sidecar = pl.read_parquet(tmp_path / "c.selection.parquet").filter("kept").sort("rank")
+    assert [row["instructsel_id"] for row in scored] == sidecar["id"].to_list()
+    assert [row["instructsel_len"] for row in scored] == sidecar["score"].to_list()
+    lines = (tmp_path / "pool.jsonl").read_text().splitlines()
+    assert [json.loads(lines[line - 1])["output"] for line in sidecar["line"]] == [row["output"] for row in scored]
+    assert sidecar["file"].unique().to_list() == ["pool.jsonl"]
+
+
+def test_a_budget_that_leaves_no_choice_is_said_and_recorded(invoke: Invoke, tmp_path: Path) -> None:
+    done = invoke("select", "pool.scores.parquet", "--by", "len", "--n", "2k", "-o", "c.jsonl", "--random-subsets", "2", "--no-cache")
+    assert "random-seed0, random-seed1 keep exactly the selection's 40 rows" in done.stderr and "no row is left" in done.stderr
+    assert SelectionSet.read(tmp_path / "c.jsonl").same_rows() == ("random-seed0", "random-seed1")
+    done = invoke("select", "pool.scores.parquet", "--by", "len", "--n", "20", "-o", "q.jsonl", "--quota", "pool=25%", "--no-cache")
+    assert "15 examples short of the budget: the other rows are over the quota of their source" in done.stderr
+
+
+def test_scores_that_the_last_run_wrote_elsewhere_are_found(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "pool.jsonl").rename(tmp_path / "data" / "pool.jsonl")
+    (tmp_path / "pool.scores.parquet").unlink()
+    invoke("score", "data/pool.jsonl", "--indicators", "len", "--cache", "cache", "-q")
+    done = invoke("select", "--by", "len", "--n", "5", "-o", "c.jsonl", "--cache", "cache")
+    assert "data/pool.scores.parquet" in done.stderr

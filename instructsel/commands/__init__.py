@@ -26,8 +26,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "study": "Fine-tune on many subsets of a pool and measure their loss: what a rule of one's own is fitted on.",
     },
     "This machine": {
-        "doctor": "Say what this machine can run: extras, models, indicators, precision, cache and unfinished runs.",
-        "cache": "Show and prune what is kept between runs.",
+        "doctor": "Show what this machine can run: extras, models, indicators, precision, cache and unfinished scorings.",
+        "cache": "Show and prune the cache of model outputs.",
         "demo": "Score, rank and select a pool of 341 rows, then compare with the key of its planted defects.",
     },
 }

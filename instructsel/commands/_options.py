@@ -98,5 +98,5 @@ def open_cache(folder: Path | None, *, off: bool, quiet: bool) -> Cache | None:
     except EnvironmentFault as error:
         if folder is not None:
             raise
-        say(f"note: going without a cache. {error.message}", quiet=quiet)
+        say(f"note: the cache is not used. {error.message}", quiet=quiet)
         return None

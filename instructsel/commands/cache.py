@@ -1,4 +1,4 @@
-"""instructsel cache: what is kept between runs, and how to make it smaller."""
+"""instructsel cache: what the cache of model outputs holds, and how to make it smaller."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LONG: Final = 2 << 30
 SHOW_EXAMPLES: Final = "Examples:\n  instructsel cache show\n  instructsel cache show --json\n"
 PRUNE_EXAMPLES: Final = "Examples:\n  instructsel cache prune --limit 5GB\n  instructsel cache prune --all --dry-run\n"
 
-app: typer.Typer = typer.Typer(cls=Group, help="Show and prune what is kept between runs.", no_args_is_help=True, rich_markup_mode=None)
+app: typer.Typer = typer.Typer(cls=Group, help="Show and prune the cache of model outputs.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @reported
@@ -44,7 +44,7 @@ def show(
     json: options.Json = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Show what the cache holds: a line a namespace, the least recently used first."""
+    """Show what the cache holds: one line per namespace, the least recently used first."""
     store, limit = existing(cache), options.cache_limit()
     namespaces = [described(namespace) for namespace in store.usage() if namespace.files]
     held = sum(namespace["bytes"] for namespace in namespaces)
@@ -60,23 +60,23 @@ def show(
 @reported
 def prune(
     limit: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="What may stay, e.g. 500MB or 20GiB; INSTRUCTSEL_CACHE_LIMIT or 20 GiB by default.")
+        str | None, typer.Option(metavar="SIZE", help="Size to keep, e.g. 500MB or 20GiB; INSTRUCTSEL_CACHE_LIMIT or 20 GiB by default.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Let nothing stay, notes of stopped runs included.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go. Remove nothing.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Remove everything, records of stopped runs included.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")] = False,
     cache: options.CacheFolder = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Remove damaged files, then the least recently used ones until the cache is within its limit; what a run at work uses stays."""
+    """Remove damaged files, then the least recently used ones until the cache is within its limit; what a running command uses is kept."""
     if everything and limit is not None:
         raise UsageError("--all and --limit exclude each other.", fix="Leave one out.")
     bound = 0 if everything else parse_size(limit) if limit is not None else options.cache_limit()
     store = existing(cache)
     working = [run for run in runs(store) if run["alive"]]
     if working:
-        say(f"note: a run is at work (process {working[0]['process']}); what it uses stays.", quiet=quiet)
+        say(f"note: process {working[0]['process']} is scoring; what it uses is kept.", quiet=quiet)
     # A second earlier: clocks of file systems are coarser than ours.
     since = min((_began(run) - 1 for run in working), default=None)
     damaged = checked(store, quiet=quiet)
@@ -141,7 +141,7 @@ def existing(folder: Path | None) -> Cache:
 def checked(store: Cache, *, quiet: bool) -> list[Path]:
     """The damaged files of a cache; every file is read."""
     held = sum(namespace.bytes for namespace in store.usage())
-    say(f"checking {size(held)} of cache", quiet=quiet or held < LONG)
+    say(f"The digests of {size(held)} of cache are checked.", quiet=quiet or held < LONG)
     return store.damaged()
 
 

@@ -62,7 +62,7 @@ def command(
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Say what this machine can run: extras, models, indicators, precision, cache and unfinished runs. Ends with 4 where something is wrong."""
+    """Show what this machine can run: extras, models, indicators, precision, cache and unfinished scorings. Exit code 4 where something is wrong."""
     findings = Findings()
     extras = _extras(findings)
     precision = _precision(findings)
@@ -266,7 +266,7 @@ def _models(extras: Mapping[str, Mapping[str, Any]], findings: Findings) -> dict
                 key=lambda model: (model["name"], model["revision"]),
             )
         except Exception as error:  # whatever the hub's client raises: its cache is not ours
-            findings.notes.append(f"The hub's cache cannot be looked through ({type(error).__name__}: {error}).")
+            findings.notes.append(f"The hub's cache cannot be listed ({type(error).__name__}: {error}).")
     return {"embedded": embedded, "hub": hub}
 
 
@@ -396,7 +396,7 @@ def _cache(folder: Path | None, findings: Findings, *, quiet: bool) -> dict[str,
         )
     if record["limit"] is not None and record["bytes"] > record["limit"]:
         findings.notes.append(
-            f"The cache is above its limit; the next score removes what was used least recently, or: instructsel cache prune{flag}"
+            f"The cache is above its limit. The next score removes what was used least recently; to do it now: instructsel cache prune{flag}"
         )
     if record["free"] is not None and record["free"] < LITTLE:
         findings.notes.append(f"Only {size(record['free'])} are free where the cache is.")
@@ -440,7 +440,7 @@ def _lines(record: Mapping[str, Any]) -> list[str]:
         *_indented(_cache_rows(cache)),
     ]
     if record["runs"]:
-        lines += _section("unfinished runs (the same command again goes on)")
+        lines += _section("unfinished scorings (run the same command again to go on)")
         lines += [f"  {text}" for run in record["runs"] for text in run_lines(run)]
     return [*lines, *(["", *(f"note: {note}" for note in record["notes"])] if record["notes"] else [])]
 
@@ -482,7 +482,7 @@ def _extra_cells(extra: Mapping[str, Any]) -> list[str]:
 
 def _model_rows(models: Mapping[str, Any]) -> list[list[str]]:
     embedded, hub = models["embedded"], models["hub"]
-    state = "yes, its digest is right" if embedded["works"] else f"no, {embedded['reason']}: {embedded['fix']}"
+    state = "yes, digest verified" if embedded["works"] else f"no, {embedded['reason']}: {embedded['fix']}"
     rows = [["embedded MiniLM", "", "", state]]
     rows += [
         [
@@ -493,7 +493,7 @@ def _model_rows(models: Mapping[str, Any]) -> list[list[str]]:
         ]
         for model in hub["models"]
     ]
-    reach = "offline (HF_HUB_OFFLINE is set)" if hub["offline"] else "not asked whether it answers"
+    reach = "offline (HF_HUB_OFFLINE is set)" if hub["offline"] else "not contacted"
     where = f"{'' if hub['models'] else 'no models '}in {hub['folder']}" if hub["folder"] else "huggingface_hub is not installed"
     return [*rows, ["hub", "", "", f"{reach}; {where}"]]
 
@@ -509,8 +509,8 @@ def _cache_rows(cache: Mapping[str, Any]) -> list[list[str]]:
     limit = size(cache["limit"]) if cache["limit"] is not None else "not readable"
     free = size(cache["free"]) if cache["free"] is not None else "unknown"
     return [
-        ["folder", cache["folder"] + ("" if cache["exists"] else " (not made yet)")],
+        ["folder", cache["folder"] + ("" if cache["exists"] else " (does not exist yet)")],
         ["holds", f"{held}; limit {limit}; {free} free on its disk"],
-        ["sound", "yes" if cache["sound"] else "no"],
+        ["intact", "yes" if cache["sound"] else "no"],
         *[["damaged", path] for path in cache["damaged"]],
     ]

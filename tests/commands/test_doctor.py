@@ -221,7 +221,7 @@ def test_an_unfinished_run_is_told_of_with_its_progress(store: Cache) -> None:
     process.wait()
     started.path.write_bytes(dump_json({**started.record, "process": process.pid}))
     text = run(store).stdout
-    assert "the same command again goes on" in text and "3 of 4" in text and "instructsel score pool.jsonl" in text
+    assert "run the same command again to go on" in text and "3 of 4" in text and "instructsel score pool.jsonl" in text
 
 
 def test_a_model_in_the_hubs_cache_makes_its_indicator_ready(store: Cache, hub: Path) -> None:

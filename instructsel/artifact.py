@@ -163,12 +163,12 @@ def sweep(folder: Path, *, name: str = "") -> None:
     """
     beginning = f".{name[:80]}." if name else "."
     try:
-        found = [entry.path for entry in os.scandir(folder) if entry.name.startswith(beginning) and entry.name.endswith(TEMPORARY)]
+        paths = [entry.path for entry in os.scandir(folder) if entry.name.startswith(beginning) and entry.name.endswith(TEMPORARY)]
     except OSError:
         return
-    for path in found:
-        host, _, rest = path.rpartition(".")[0].rpartition(".")[2].partition("-")
-        process = rest.partition("-")[0]
+    for path in paths:
+        host, _, parts = path.rpartition(".")[0].rpartition(".")[2].partition("-")
+        process = parts.partition("-")[0]
         try:
             old = time.time() - os.stat(path).st_mtime > 86_400
             if old or (host == machine() and process.isdigit() and not running(int(process))):

@@ -113,8 +113,8 @@ PIECES: Final = re.compile(r"[^,/=-]*[,/=-]+|[^,/=-]+")
 
 def clean(text: str) -> str:
     """A text that is safe to show: control characters are written as escapes, and so is what a CI runner would take for a command."""
-    shown = TERMINAL_CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
-    return RUNNER_COMMAND.sub(lambda found: f"{found[1]}\\u{ord(found[2]):04x}{found[3]}", shown)
+    shown = TERMINAL_CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    return RUNNER_COMMAND.sub(lambda match: f"{match[1]}\\u{ord(match[2]):04x}{match[3]}", shown)
 
 
 def excerpt(text: str, width: int = 72) -> str:

@@ -85,6 +85,6 @@ class Conversation:
 
 def conversation(user: str, answer: str, *, context: str = "", system: str = "", tools: str | None = None) -> Conversation:
     """A single-turn conversation; a context goes under the user's text, after a line break."""
-    asked = f"{user}\n{context}" if context else user
+    instruction = f"{user}\n{context}" if context else user
     turns = [Message("system", system)] if system else []
-    return Conversation((*turns, Message("user", asked), Message("assistant", answer)), tools)
+    return Conversation((*turns, Message("user", instruction), Message("assistant", answer)), tools)

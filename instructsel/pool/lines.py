@@ -82,8 +82,8 @@ def read_lines(file: BinaryIO, limits: Limits) -> Iterator[Row]:
                 size += len(raw)
             yield Row(line, offset, b"", size, RowFault("line_too_long", f"{size:,} bytes, the limit is {limit:,}"))
         elif stripped := raw.strip(b" \t\r\n"):
-            kept = raw[:-1] if raw.endswith(b"\n") else raw
-            yield Row(line, offset, kept if stripped else b"", len(kept))
+            content = raw[:-1] if raw.endswith(b"\n") else raw
+            yield Row(line, offset, content if stripped else b"", len(content))
         offset += size
 
 
@@ -114,16 +114,16 @@ class _ArrayScanner:
         file.seek(base)
         line = 1
         while not closed and (chunk := file.read(CHUNK)):
-            at, counted = skip, 0
+            index, counted = skip, 0
             skip = 0
-            while at < len(chunk) and not closed:
-                found = (INSIDE if in_string else OUTSIDE).search(chunk, at)
-                if found is None:
+            while index < len(chunk) and not closed:
+                match = (INSIDE if in_string else OUTSIDE).search(chunk, index)
+                if match is None:
                     break
-                at, mark = found.end(), found.group()
+                index, mark = match.end(), match.group()
                 if in_string:
                     if mark == b"\\":
-                        at += 1  # the escaped byte, which may stand in the next chunk
+                        index += 1  # the escaped byte, which may stand in the next chunk
                     else:
                         in_string = False
                     continue
@@ -133,25 +133,25 @@ class _ArrayScanner:
                     depth += 1
                     deepest = max(deepest, depth - 1)
                     if depth == 1:
-                        self.start = base + at
-                        line += chunk.count(b"\n", counted, at)
-                        counted = at
+                        self.start = base + index
+                        line += chunk.count(b"\n", counted, index)
+                        counted = index
                         self.first_line = line
                 elif mark in b"]}":
                     depth -= 1
                     if depth == 0:
-                        line += chunk.count(b"\n", counted, at)
-                        counted = at
-                        if row := self._row(base + at - 1, deepest, last=True):
+                        line += chunk.count(b"\n", counted, index)
+                        counted = index
+                        if row := self._row(base + index - 1, deepest, last=True):
                             yield row
-                        self.start, self.first_line, closed, deepest = base + at, line, True, 0
+                        self.start, self.first_line, closed, deepest = base + index, line, True, 0
                 elif depth == 1:
-                    line += chunk.count(b"\n", counted, at)
-                    counted = at
-                    if row := self._row(base + at - 1, deepest, last=False):
+                    line += chunk.count(b"\n", counted, index)
+                    counted = index
+                    if row := self._row(base + index - 1, deepest, last=False):
                         yield row
-                    self.start, self.first_line, deepest = base + at, line, 0
-            skip = max(0, at - len(chunk))
+                    self.start, self.first_line, deepest = base + index, line, 0
+            skip = max(0, index - len(chunk))
             line += chunk.count(b"\n", counted)
             base += len(chunk)
         if not closed:
@@ -176,10 +176,10 @@ class _ArrayScanner:
                 size,
                 RowFault("line_too_long", f"{size:,} bytes, the limit is {self.limits.max_line_bytes:,}"),
             )
-        here = self.file.tell()
+        position = self.file.tell()
         self.file.seek(self.start)
         raw = self.file.read(size)
-        self.file.seek(here)
+        self.file.seek(position)
         body = raw.strip(BLANK)
         lead = raw[: len(raw) - len(raw.lstrip(BLANK))]
         line, offset = self.first_line + lead.count(b"\n"), self.start + len(lead)
@@ -219,8 +219,8 @@ def read_records(file: BinaryIO, limits: Limits, *, delimiter: str, width: int |
                 fields = next(csv.reader(record.lines(), delimiter=delimiter, strict=True))
             except StopIteration:
                 return
-            except RowFault as found:
-                fault = found
+            except RowFault as row_fault:
+                fault = row_fault
             except csv.Error as error:
                 fault = RowFault("truncated" if "end of data" in str(error) else "invalid_csv", str(error))
             finally:
@@ -370,10 +370,10 @@ def _count_keys(value: Any) -> int:
 
 def _exact(raw: bytes) -> None:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        unique_pairs = dict(pairs)
+        if len(unique_pairs) != len(pairs):
             raise RowFault("duplicate_key", "a key stands twice in one object")
-        return found
+        return unique_pairs
 
     json.loads(raw, object_pairs_hook=unique)
 
@@ -384,16 +384,16 @@ def _diagnose(raw: bytes, error: orjson.JSONDecodeError) -> RowFault:
         raw.decode("utf-8")
     except UnicodeDecodeError as wrong:
         return RowFault("invalid_utf8", f"byte {wrong.start} of the row")
-    plain = STRING.sub(b'""', raw)
-    if re.search(rb"\b(NaN|Infinity)\b", plain):
+    without_texts = STRING.sub(b'""', raw)
+    if re.search(rb"\b(NaN|Infinity)\b", without_texts):
         return RowFault("not_finite", "NaN or Infinity is not JSON")
-    said = error.msg.lower()
-    if "surrogate" in said:
+    message = error.msg.lower()
+    if "surrogate" in message:
         return RowFault("lone_surrogate", f"half of a surrogate pair at column {error.colno}")
-    if "infinity" in said:
+    if "infinity" in message:
         return RowFault("not_finite", "a number beyond what a double holds")
-    if "after document" in said:
+    if "after document" in message:
         return RowFault("extra_data", f"a second value on the line, column {error.colno}")
-    if "end of data" in said:
+    if "end of data" in message:
         return RowFault("truncated", f"the row ends inside a value, column {error.colno}")
     return RowFault("invalid_json", f"{error.msg} at column {error.colno}")

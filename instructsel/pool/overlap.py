@@ -29,12 +29,12 @@ def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
     Raises:
         StudyError: a file of both has the same bytes, or an evaluation example's conversation is in the pool.
     """
-    own = {digest: name for file in pool.files if (digest := _digest(name := file.source.name)) is not None}
+    names = {digest: name for file in pool.files if (digest := _digest(name := file.source.name)) is not None}
     for file in evaluation.files:
         digest = _digest(file.source.name)
-        if digest in own:
+        if digest in names:
             raise StudyError(
-                f"The evaluation set {file.source.name} has the bytes of {own[digest]}, which is in the pool.",
+                f"The evaluation set {file.source.name} has the bytes of {names[digest]}, which is in the pool.",
                 fix="Evaluate on examples that are not trained on.",
             )
     inside = {bytes(row) for row in np.ascontiguousarray(pool.digests)}
@@ -47,15 +47,15 @@ def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
             f"{', …' if len(same) > NAMED else ''}.",
             fix="Drop them from the pool or from the evaluation set.",
         )
-    asked = Counter(plain for example in evaluation.examples() if (plain := _plain(example.instruction)))
-    found = {plain for example in pool.examples() if (plain := _plain(example.instruction)) in asked}
-    if not found:
+    instructions = Counter(normalized for example in evaluation.examples() if (normalized := _normalized(example.instruction)))
+    shared = {normalized for example in pool.examples() if (normalized := _normalized(example.instruction)) in instructions}
+    if not shared:
         return None
-    count = sum(asked[plain] for plain in found)
+    count = sum(instructions[normalized] for normalized in shared)
     return f"{count:,} of {len(evaluation):,} evaluation instructions are in the pool too, with other answers."
 
 
-def _plain(text: str) -> str:
+def _normalized(text: str) -> str:
     return re.sub(r"[\W_]+", " ", text.lower()).strip()
 
 

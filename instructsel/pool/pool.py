@@ -202,23 +202,25 @@ class Pool:
             return first
         place, colon, number = name.rpartition(":")
         if colon and number.isdigit():
-            return self._at_line(place, int(number))
-        found = sum(1 for _ in itertools.takewhile(lambda whole: whole.startswith(name), itertools.islice(self.ids, first, None)))
-        if found == 1 and len(name) >= 8:
+            return self._position_of_line(place, int(number))
+        count = sum(1 for _ in itertools.takewhile(lambda full: full.startswith(name), itertools.islice(self.ids, first, None)))
+        if count == 1 and len(name) >= 8:
             return first
-        many = f"{found} examples begin with '{name}'" if found and len(name) >= 8 else f"No example has the id '{name}'"
+        many = f"{count} examples begin with '{name}'" if count and len(name) >= 8 else f"No example has the id '{name}'"
         raise UnknownExample(f"{many}.", fix="Give more of the id, or FILE:LINE.")
 
-    def _at_line(self, place: str, line: int) -> int:
+    def _position_of_line(self, place: str, line: int) -> int:
         numbers = {
-            n for n, file in enumerate(self.files) if place in ("line", file.source.name, file.source.label, Path(file.source.name).name)
+            n
+            for n, file in enumerate(self.files)
+            if place in ("line", file.source.name, file.source.label, Path(file.source.name).name, self.file_names[n])
         }
-        found = [i for i in range(len(self)) if int(self.file_of[i]) in numbers and line in self.locate(i)[1]]
-        if not found:
+        positions = [i for i in range(len(self)) if int(self.file_of[i]) in numbers and line in self.locate(i)[1]]
+        if not positions:
             raise UnknownExample(
                 f"No example stands in line {line} of {place}.", fix="Lines count from 1; the row may have been dropped or quarantined."
             )
-        return found[0]
+        return positions[0]
 
     def locate(self, position: int) -> tuple[str, tuple[int, ...]]:
         """The file and the lines (1-based) an example stands in."""
@@ -230,10 +232,10 @@ class Pool:
         for position in range(len(self)) if rows is None else rows:
             file = self.files[int(self.file_of[position])]
             try:
-                found = file.conversation(int(self.row_of[position]), int(self.part_of[position]))
+                conversation = file.conversation(int(self.row_of[position]), int(self.part_of[position]))
             except (RowFault, RowDropped, UnicodeDecodeError, StopIteration, ValueError, IndexError) as error:
                 raise PoolError(f"{file.source.name} has changed since it was read.", fix="Run the command again.") from error
-            yield Example(self.ids[position], file.source.label, found.messages, found.tools)
+            yield Example(self.ids[position], file.source.label, conversation.messages, conversation.tools)
 
     def batches(self, size: int = 1024) -> Iterator[polars.DataFrame]:
         """Frames of `size` examples: id, source, messages, instruction, response."""

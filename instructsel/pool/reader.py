@@ -135,7 +135,7 @@ class PoolReader:
         def readable() -> Iterator[tuple[Row, Fields]]:
             for count, (row, value) in enumerate(rows):
                 if self.progress is not None and not count % ReadProgress.ROWS:
-                    self.progress.at(row.offset)
+                    self.progress.reach(row.offset)
                 if row.fault is None and not isinstance(value, dict):
                     row.fault = RowFault("not_an_object", f"the row is {kind(value)}")
                 if row.fault is not None:
@@ -151,9 +151,9 @@ class PoolReader:
             chains = self._link(source, chosen, readable(), tally, lines, offsets)
             file = self._file(source, chosen, lines, offsets, lengths, tuple(chains))
             for number, chain in enumerate(chains):
-                found = file.conversation(number, 0)
+                conversation = file.conversation(number, 0)
                 tally.examples += 1
-                self._keep(found, b"\n".join(file.raw(row) for row in chain.rows), number, 0, tally)
+                self._keep(conversation, b"\n".join(file.raw(row) for row in chain.rows), number, 0, tally)
             tally.kept += len({row for chain in chains for row in chain.rows})
             return file
         for number, (row, value) in enumerate(readable()):
@@ -166,9 +166,9 @@ class PoolReader:
                 tally.drop(dropped.reason)
                 continue
             tally.kept += 1
-            for part, found in enumerate(conversations):
+            for part, conversation in enumerate(conversations):
                 tally.examples += 1
-                self._keep(found, row.raw, number, part, tally)
+                self._keep(conversation, row.raw, number, part, tally)
         return self._file(source, chosen, lines, offsets, lengths, ())
 
     def _link(
@@ -181,15 +181,15 @@ class PoolReader:
             tally.drop(reason)
         return chains
 
-    def _keep(self, found: Conversation, raw: bytes, number: int, part: int, tally: _Tally) -> None:
-        self.digests += hashlib.blake2b(found.canonical(), digest_size=DIGEST).digest()
+    def _keep(self, conversation: Conversation, raw: bytes, number: int, part: int, tally: _Tally) -> None:
+        self.digests += hashlib.blake2b(conversation.canonical(), digest_size=DIGEST).digest()
         self.raw += hashlib.blake2b(raw, digest_size=8).digest()
         self.file_of.append(len(self.files))
         self.row_of.append(number)
         self.part_of.append(part)
-        self.turns.append(min(len(found.messages), 65_535))
+        self.turns.append(min(len(conversation.messages), 65_535))
         tally.answered = tally.answered or any(
-            turn.content.strip() for turn in found.messages if turn.role in ("assistant", "function_call")
+            turn.content.strip() for turn in conversation.messages if turn.role in ("assistant", "function_call")
         )
 
     @staticmethod
@@ -239,7 +239,7 @@ class PoolReader:
 
     def _tie(self, number: int, row: int) -> tuple[bytes, str]:
         file = self.files[number]
-        return b"\n".join(file.raw(each) for each in file.rows_of(row)), file.source.label
+        return b"\n".join(file.raw(number) for number in file.rows_of(row)), file.source.label
 
 
 class ReadProgress:
@@ -260,9 +260,9 @@ class ReadProgress:
         self.number += 1
         self.unpacked = max(1, source.file.seek(0, 2))
         self.sizes[self.number] = self.sizes[self.number] or self.unpacked
-        self.at(0)
+        self.reach(0)
 
-    def at(self, offset: int) -> None:
+    def reach(self, offset: int) -> None:
         """Where in the unpacked file reading stands."""
         done = sum(self.sizes[: self.number]) + self.sizes[self.number] * offset // self.unpacked
         self.report(done, sum(self.sizes))

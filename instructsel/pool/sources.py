@@ -188,18 +188,18 @@ def _magic(start: bytes) -> str | None:
 class _Chained(io.RawIOBase):
     """A stream whose first bytes have been read already."""
 
-    def __init__(self, start: bytes, rest: BinaryIO) -> None:
+    def __init__(self, start: bytes, stream: BinaryIO) -> None:
         self.start = start
-        self.rest = rest
+        self.stream = stream
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        given = self.start[: len(buffer)] if self.start else self.rest.read(len(buffer))
-        self.start = self.start[len(given) :] if self.start else b""
-        buffer[: len(given)] = given
-        return len(given)
+        data = self.start[: len(buffer)] if self.start else self.stream.read(len(buffer))
+        self.start = self.start[len(data) :] if self.start else b""
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class _Counted(io.RawIOBase):
@@ -213,10 +213,10 @@ class _Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        given = self.inner.read(len(buffer))
-        buffer[: len(given)] = given
-        self.count += len(given)
-        return len(given)
+        data = self.inner.read(len(buffer))
+        buffer[: len(data)] = data
+        self.count += len(data)
+        return len(data)
 
 
 def _spool(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: Limits) -> BinaryIO:
@@ -301,9 +301,9 @@ def _refuse_single_object(file: BinaryIO, body: bytes, name: str, limits: Limits
     if len(first) > 60_000:
         return
     file.seek(0)
-    whole = file.read(limits.max_line_bytes + 1)
+    content = file.read(limits.max_line_bytes + 1)
     try:
-        value = orjson.loads(whole.removeprefix(BOM)) if len(whole) <= limits.max_line_bytes else None
+        value = orjson.loads(content.removeprefix(BOM)) if len(content) <= limits.max_line_bytes else None
     except orjson.JSONDecodeError:
         value = None
     file.seek(0)
@@ -351,7 +351,7 @@ def _open_parquet(file: BinaryIO, name: str, label: str, path: Path | None, limi
         height = frame.select(polars.len()).collect().item()
         for start in range(0, height, 4096):
             for record in frame.slice(start, 4096).collect().iter_rows(named=True):
-                line = orjson.dumps(_without_nulls(record), default=_plain, option=orjson.OPT_NON_STR_KEYS) + b"\n"
+                line = orjson.dumps(_without_nulls(record), default=_text_of, option=orjson.OPT_NON_STR_KEYS) + b"\n"
                 try:
                     rows.write(line)
                 except OSError as error:
@@ -386,7 +386,7 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _plain(value: Any) -> str:
+def _text_of(value: Any) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 

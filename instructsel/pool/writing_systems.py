@@ -25,7 +25,7 @@ def unsegmented_share(text: str) -> float:
     """The share of a text's letters that are of scripts written without spaces, in [0, 1]; 0 where it has no letter."""
     if text.isascii():
         return 0.0
-    found = len(UNSEGMENTED.findall(text))
+    unsegmented = len(UNSEGMENTED.findall(text))
     # Thai and Burmese vowel signs are no letters to Python; they count on both sides.
-    letters = len(LETTER.findall(UNSEGMENTED.sub("", text))) + found
-    return found / letters if letters else 0.0
+    letters = len(LETTER.findall(UNSEGMENTED.sub("", text))) + unsegmented
+    return unsegmented / letters if letters else 0.0

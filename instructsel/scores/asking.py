@@ -64,8 +64,8 @@ class CachedAnswers:
 
     def known(self) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[np.bool_]]:
         """Which questions are answered, bool (n,); the answers, (n, width); where the model did not see everything, bool (n,)."""
-        found, values = self.namespace(None).get(self.keys)
-        return found, values[:, :-1], values[:, -1] != 0
+        known, values = self.namespace(None).get(self.keys)
+        return known, values[:, :-1], values[:, -1] != 0
 
     def keep(self, questions: NDArray[np.int64], values: NDArray[Any], truncated: NDArray[np.bool_], shape: runner.Shape | None) -> None:
         """Put answers onto the namespace of their shape."""
@@ -74,8 +74,8 @@ class CachedAnswers:
 
     def recall(self, questions: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
         """Answers in a smaller shape."""
-        found, values = self.namespace(shape).get(self.keys[questions])
-        return found, values[:, :-1] if self.width > 2 else values[:, 0]
+        known, values = self.namespace(shape).get(self.keys[questions])
+        return known, values[:, :-1] if self.width > 2 else values[:, 0]
 
     def part(self, questions: NDArray[np.int64]) -> CachedAnswers:
         """For some of the questions, on the same namespaces."""
@@ -104,17 +104,17 @@ def ask(model: Model, kind: str, questions: Sequence[Question], cache: Cache | N
     missing = np.flatnonzero(~known)
     offset = len(questions) - len(missing)
     try:
-        found = model.answer(
+        answers = model.answer(
             [questions[number] for number in missing.tolist()],
             memory=stored.part(missing),
             progress=None if progress is None else lambda done, total: progress(offset + done, len(questions)),
         )
     finally:
         stored.flush()
-    every = Answers(np.where(known, values[:, 0], 0.0), [None] * len(questions), truncated, found.report)
-    every.values[missing] = found.values
-    every.truncated[missing] = found.truncated
-    for number, reason in zip(missing.tolist(), found.reasons, strict=True):
+    every = Answers(np.where(known, values[:, 0], 0.0), [None] * len(questions), truncated, answers.report)
+    every.values[missing] = answers.values
+    every.truncated[missing] = answers.truncated
+    for number, reason in zip(missing.tolist(), answers.reasons, strict=True):
         every.reasons[number] = reason
     return every
 
@@ -128,7 +128,7 @@ def embed(encoder: Encoder, texts: Sequence[str], cache: Cache | None, *, progre
     missing = np.flatnonzero(~known)
     offset = len(texts) - len(missing)
     try:
-        found = encoder.encode(
+        embeddings = encoder.encode(
             [texts[number] for number in missing.tolist()],
             memory=stored.part(missing),
             progress=None if progress is None else lambda done, total: progress(offset + done, len(texts)),
@@ -136,9 +136,9 @@ def embed(encoder: Encoder, texts: Sequence[str], cache: Cache | None, *, progre
     finally:
         stored.flush()
     vectors = np.ascontiguousarray(vectors)
-    vectors[missing] = found.vectors
-    truncated[missing] = found.truncated
+    vectors[missing] = embeddings.vectors
+    truncated[missing] = embeddings.truncated
     reasons: list[str | None] = [None] * len(texts)
-    for number, reason in zip(missing.tolist(), found.reasons, strict=True):
+    for number, reason in zip(missing.tolist(), embeddings.reasons, strict=True):
         reasons[number] = reason
-    return Embeddings(vectors, truncated, found.report, reasons)
+    return Embeddings(vectors, truncated, embeddings.report, reasons)

@@ -23,8 +23,8 @@ class ModelName(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Self:
         """MODEL[@REVISION]; a path that exists is taken whole."""
-        base, at, revision = text.rpartition("@")
-        return cls(base, revision) if at and not Path(text).exists() else cls(text)
+        base, marker, revision = text.rpartition("@")
+        return cls(base, revision) if marker and not Path(text).exists() else cls(text)
 
 
 @dataclass(frozen=True)

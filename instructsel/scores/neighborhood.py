@@ -70,12 +70,12 @@ class Space:
 
             # Equal texts have one vector: copies are at distance 0 whatever the batch.
             numbers = {text: number for number, text in enumerate(dict.fromkeys(window.texts))}
-            found = embed(encoder, list(numbers), cache, progress=tell)
+            embeddings = embed(encoder, list(numbers), cache, progress=tell)
             rows = [numbers[text] for text in window.texts]
-            vectors[before : before + len(window)] = found.vectors[rows]
-            truncated += int(found.truncated[rows].sum())
-            reasons.extend(empty or found.reasons[row] for empty, row in zip(null_on_empty(window), rows, strict=True))
-            report += found.report
+            vectors[before : before + len(window)] = embeddings.vectors[rows]
+            truncated += int(embeddings.truncated[rows].sum())
+            reasons.extend(empty or embeddings.reasons[row] for empty, row in zip(null_on_empty(window), rows, strict=True))
+            report += embeddings.report
         return cls(vectors, reasons, truncated, indicator, report)
 
     def among(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -40,16 +40,16 @@ class _Column:
 
     def extend(self, scored: Scored) -> None:
         """The next examples."""
-        here = slice(self.done, self.done + len(scored.values))
-        self.values[here] = [0.0 if value is None else value for value in scored.values]
-        self.codes[here] = [self.known.setdefault(reason, len(self.known)) for reason in scored.reasons]
-        self.done = here.stop
+        window = slice(self.done, self.done + len(scored.values))
+        self.values[window] = [0.0 if value is None else value for value in scored.values]
+        self.codes[window] = [self.known.setdefault(reason, len(self.known)) for reason in scored.reasons]
+        self.done = window.stop
         self.truncated += scored.truncated
 
     def counts(self) -> dict[str, int]:
         """Examples by reason."""
-        found = np.bincount(self.codes[: self.done], minlength=len(self.known))
-        return {reason: int(found[code]) for reason, code in sorted(self.known.items(), key=lambda item: str(item[0])) if reason}
+        counts = np.bincount(self.codes[: self.done], minlength=len(self.known))
+        return {reason: int(counts[code]) for reason, code in sorted(self.known.items(), key=lambda item: str(item[0])) if reason}
 
     def reasons(self) -> list[str | None]:
         """Of every example."""
@@ -117,8 +117,8 @@ def score(
                 "model": None,
             }
     work = _Work(pool, columns, watch, cache, max_failed_fraction)
-    work.rows([indicator for indicator in usable if indicator.scope == "row"])
-    work.whole([indicator for indicator in usable if indicator.scope == "pool"])
+    work.row_scoped([indicator for indicator in usable if indicator.scope == "row"])
+    work.pool_scoped([indicator for indicator in usable if indicator.scope == "pool"])
     for symbol, column in columns.items():
         described[symbol] |= {"truncated": column.truncated, "nulls": column.counts()}
         if column.report.reduced:
@@ -173,25 +173,25 @@ class _Work:
     cache: Cache | None
     max_failed_fraction: float
 
-    def rows(self, indicators: Sequence[Indicator]) -> None:
+    def row_scoped(self, indicators: Sequence[Indicator]) -> None:
         """Indicators that look at an example alone."""
         if not indicators:
             return
-        plain = [indicator for indicator in indicators if not isinstance(indicator, ModelIndicator)]
+        others = [indicator for indicator in indicators if not isinstance(indicator, ModelIndicator)]
         groups: dict[int, list[ModelIndicator]] = {}
         for indicator in indicators:
             if isinstance(indicator, ModelIndicator):
                 # Loaders hand out one object for one model, so that nat, coh and und share it.
                 groups.setdefault(id(indicator.loaded()), []).append(indicator)
         for window in windows(self.pool):
-            for indicator in plain:
-                self._plain(indicator, window)
+            for indicator in others:
+                self._without_model(indicator, window)
             for group in groups.values():
                 self._group(group, window)
             for indicator in indicators:
                 self._within_budget(indicator)
 
-    def _plain(self, indicator: Indicator, window: Batch) -> None:
+    def _without_model(self, indicator: Indicator, window: Batch) -> None:
         column, start = self.columns[indicator.symbol], time.perf_counter()
         scored = indicator.score(window, progress=self._telling([indicator], len(window)))
         column.extend(_checked(indicator, scored, len(window)))
@@ -201,19 +201,19 @@ class _Work:
     def _group(self, group: Sequence[ModelIndicator], window: Batch) -> None:
         """What several indicators ask of one model is asked once."""
         start = time.perf_counter()
-        asked = [indicator.questions(window) for indicator in group]
-        every = list(dict.fromkeys(question for rows in asked for row in rows if not isinstance(row, str) for question in row))
+        questions = [indicator.questions(window) for indicator in group]
+        every = list(dict.fromkeys(question for rows in questions for row in rows if not isinstance(row, str) for question in row))
         model = group[0].loaded()
         answers = ask(model, type(model).__name__, every, self.cache, progress=self._telling(group, len(window)))
         share = (time.perf_counter() - start) / len(group)
-        for indicator, rows in zip(group, asked, strict=True):
+        for indicator, rows in zip(group, questions, strict=True):
             column = self.columns[indicator.symbol]
             column.extend(_checked(indicator, indicator.finished(rows, every, answers), len(window)))
             column.seconds += share
             column.report += answers.report
             self.watch(indicator.symbol)(column.done, len(self.pool))
 
-    def whole(self, indicators: Sequence[Indicator]) -> None:
+    def pool_scoped(self, indicators: Sequence[Indicator]) -> None:
         """Indicators that look at the whole pool."""
         for indicator in indicators:
             start = time.perf_counter()

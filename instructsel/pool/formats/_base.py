@@ -126,25 +126,25 @@ def role(value: Any, *, where: str) -> str:
     """Our name for a role."""
     if not isinstance(value, str):
         raise RowFault("unknown_role", f"{where} has {kind(value)} for a role")
-    found = ROLE_OF.get(value.strip().lower())
-    if found is None:
+    known = ROLE_OF.get(value.strip().lower())
+    if known is None:
         raise RowFault("unknown_role", f"{where} has the role {value[:40]!r}")
-    return found
+    return known
 
 
 def turns(value: Any, *, field: str, role_key: str, text_key: str) -> list[Message]:
     """A list of turns, each an object with a role and a text."""
     if not isinstance(value, list):
         raise RowFault("not_a_list", f"'{field}' holds {kind(value)} where a list of turns belongs")
-    found: list[Message] = []
+    messages: list[Message] = []
     for number, turn in enumerate(value, 1):
         where = f"turn {number} of '{field}'"
         if not isinstance(turn, dict):
             raise RowFault("not_an_object", f"{where} is {kind(turn)}")
         if role_key not in turn:
             raise RowFault("missing_field", f"{where} has no '{role_key}'")
-        found.extend(_turn(turn, role(turn[role_key], where=where), text_key, where))
-    return found
+        messages.extend(_turn(turn, role(turn[role_key], where=where), text_key, where))
+    return messages
 
 
 def _turn(turn: Fields, who: str, text_key: str, where: str) -> list[Message]:
@@ -156,24 +156,24 @@ def _turn(turn: Fields, who: str, text_key: str, where: str) -> list[Message]:
         content = ""
     if not isinstance(content, str):
         raise RowFault("missing_field" if content is None else "not_text", f"{where} has {kind(content)} for '{text_key}'")
-    said = [] if calls is not None and not content else [Message(who, content)]
-    return [*said, Message("function_call", calls)] if calls is not None else said
+    messages = [] if calls is not None and not content else [Message(who, content)]
+    return [*messages, Message("function_call", calls)] if calls is not None else messages
 
 
 def _parts(parts: list[Any], where: str) -> str:
     texts: list[str] = []
     for part in parts:
         if not isinstance(part, dict) or part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
-            found = part.get("type") if isinstance(part, dict) else kind(part)
-            raise RowFault("not_text", f"{where} has a part that is no text ({str(found)[:40]})")
+            wrong = part.get("type") if isinstance(part, dict) else kind(part)
+            raise RowFault("not_text", f"{where} has a part that is no text ({str(wrong)[:40]})")
         texts.append(part["text"])
     return "\n".join(texts)
 
 
-def answered(found: Conversation) -> list[Conversation]:
+def answered(conversation: Conversation) -> list[Conversation]:
     """The conversation, if the model wrote any of it."""
-    if not found.messages:
+    if not conversation.messages:
         raise RowDropped("no_turns")
-    if not found.answered:
+    if not conversation.answered:
         raise RowDropped("no_answer")
-    return [found]
+    return [conversation]

@@ -22,14 +22,14 @@ SAMPLE: Final = 256
 @cache
 def classes() -> dict[str, type[Format]]:
     """Format name → class, by precedence; read off the files of this folder."""
-    found: list[type[Format]] = []
+    listed: list[type[Format]] = []
     for module in pkgutil.iter_modules(formats.__path__):
         if not module.name.startswith("_"):
             held = vars(importlib.import_module(f"{formats.__name__}.{module.name}")).values()
-            found.extend(
+            listed.extend(
                 item for item in held if isinstance(item, type) and issubclass(item, Format) and item not in (Format, TableFormat, Mapped)
             )
-    return {item.name: item for item in sorted(set(found), key=lambda item: item.precedence)}
+    return {item.name: item for item in sorted(set(listed), key=lambda item: item.precedence)}
 
 
 def make(name: str, *, oasst: str = "best-path") -> Format:

@@ -34,8 +34,8 @@ class History(Format):
         for number, pair in enumerate(pairs or [], 1):
             if not isinstance(pair, list) or len(pair) != 2:
                 raise RowFault("not_a_pair", f"entry {number} of 'history' is no [instruction, response] pair")
-            for who, said in zip(("user", "assistant"), pair, strict=True):
-                if not isinstance(said, str):
-                    raise RowFault("not_text", f"entry {number} of 'history' holds {kind(said)} where a text belongs")
-                earlier.append(Message(who, said))
+            for who, content in zip(("user", "assistant"), pair, strict=True):
+                if not isinstance(content, str):
+                    raise RowFault("not_text", f"entry {number} of 'history' holds {kind(content)} where a text belongs")
+                earlier.append(Message(who, content))
         return [Conversation((*earlier, *last.messages), last.tools)]

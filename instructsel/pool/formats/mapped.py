@@ -24,20 +24,20 @@ class Mapped(Format):
     fields: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def parse(cls, given: str) -> Self:
+    def parse(cls, text: str) -> Self:
         """Read `instruction=question,response=answer`.
 
         Raises:
             UsageError: a part that there is not, or no instruction or no response.
         """
-        pairs = tuple((part.strip(), column.strip()) for part, _, column in (pair.partition("=") for pair in given.split(",")))
+        pairs = tuple((part.strip(), column.strip()) for part, _, column in (pair.partition("=") for pair in text.split(",")))
         parts = [part for part, _ in pairs]
         for part, column in pairs:
             if part not in PARTS or not column:
                 raise UsageError.named(part, PARTS, noun="part of an example")
         if len(set(parts)) != len(parts) or not {"instruction", "response"} <= set(parts):
             raise UsageError(
-                f"--map {given} does not name an instruction and a response once each.", fix="Write --map instruction=FIELD,response=FIELD"
+                f"--map {text} does not name an instruction and a response once each.", fix="Write --map instruction=FIELD,response=FIELD"
             )
         return cls(pairs)
 

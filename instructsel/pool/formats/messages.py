@@ -21,5 +21,5 @@ class Messages(Format):
 
     def conversations(self, row: Fields) -> list[Conversation]:
         """The whole conversation."""
-        said = turns(row.get("messages"), field="messages", role_key="role", text_key="content")
-        return answered(Conversation(tuple(said), raw_json(row.get("tools"))))
+        messages = turns(row.get("messages"), field="messages", role_key="role", text_key="content")
+        return answered(Conversation(tuple(messages), raw_json(row.get("tools"))))

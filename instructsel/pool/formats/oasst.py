@@ -58,15 +58,15 @@ class OasstTree(Format):
         root = row.get("prompt")
         if not isinstance(root, dict):
             raise RowFault("not_an_object", f"'prompt' holds {kind(root)} where a message belongs")
-        found: list[Conversation] = []
+        conversations: list[Conversation] = []
         for path in self._walk(root):
             turns = tuple(_turn(message) for message in path)
             end = max((i for i, turn in enumerate(turns, 1) if turn.role in ANSWERS), default=0)
-            if end and (chosen := Conversation(turns[:end])) not in found:
-                found.append(chosen)
-        if not found:
+            if end and (chosen := Conversation(turns[:end])) not in conversations:
+                conversations.append(chosen)
+        if not conversations:
             raise RowDropped("no_answer")
-        return found
+        return conversations
 
     def _walk(self, root: Fields) -> Iterator[tuple[Fields, ...]]:
         open_paths: list[tuple[Fields, ...]] = [] if root.get("deleted") is True else [(root,)]
@@ -148,7 +148,7 @@ class OasstTable(TableFormat):
     def _chains(
         self, roots: list[int], children: dict[int, list[int]], who: list[str], preference: list[Any]
     ) -> tuple[list[Chain], dict[int, str]]:
-        found: dict[tuple[int, ...], None] = {}
+        chains: dict[tuple[int, ...], None] = {}
         dropped: dict[int, str] = {}
         for root in roots:
             paths: list[tuple[int, ...]] = [(root,)]
@@ -159,7 +159,7 @@ class OasstTable(TableFormat):
                 number = stack.pop()
                 tree.append(number)
                 stack.extend(children[number])
-            kept: set[int] = set()
+            used: set[int] = set()
             while paths:
                 path = paths.pop()
                 replies = sorted(children[path[-1]], key=preference.__getitem__)
@@ -167,11 +167,11 @@ class OasstTable(TableFormat):
                     walked.update(path)
                     end = max((i for i, number in enumerate(path, 1) if who[number] in ANSWERS), default=0)
                     if end:
-                        found[path[:end]] = None
-                        kept.update(path[:end])
+                        chains[path[:end]] = None
+                        used.update(path[:end])
                 for reply in reversed(replies[:1] if self.paths == "best-path" else replies):
                     paths.append((*path, reply))
             for number in tree:
-                if number not in kept:
-                    dropped[number] = "not_on_best_path" if number not in walked else "after_last_answer" if kept else "no_answer"
-        return [Chain(path) for path in found], dropped
+                if number not in used:
+                    dropped[number] = "not_on_best_path" if number not in walked else "after_last_answer" if used else "no_answer"
+        return [Chain(path) for path in chains], dropped

@@ -26,13 +26,13 @@ class PromptCompletion(Format):
         tools = raw_json(row.get("tools"))
         if not isinstance(row.get("prompt"), list) and not isinstance(row.get(answer), list):
             return [conversation(text(row, "prompt"), text(row, answer), tools=tools)]
-        said: list[Message] = []
+        messages: list[Message] = []
         for field, who in (("prompt", "user"), (answer, "assistant")):
             if isinstance(row.get(field), list):
-                said.extend(turns(row[field], field=field, role_key="role", text_key="content"))
+                messages.extend(turns(row[field], field=field, role_key="role", text_key="content"))
             else:
-                said.append(Message(who, text(row, field)))
-        return answered(Conversation(tuple(said), tools))
+                messages.append(Message(who, text(row, field)))
+        return answered(Conversation(tuple(messages), tools))
 
     @staticmethod
     def _answer(row: Fields) -> str | None:

@@ -27,10 +27,10 @@ class SelfInstruct(Format):
             raise RowFault("not_a_list", f"'instances' holds {kind(instances)} where a list belongs")
         if not instances:
             raise RowDropped("no_answer")
-        asked = text(row, "instruction")
-        found: list[Conversation] = []
+        instruction = text(row, "instruction")
+        conversations: list[Conversation] = []
         for number, instance in enumerate(instances, 1):
             if not isinstance(instance, dict):
                 raise RowFault("not_an_object", f"instance {number} is {kind(instance)}")
-            found.append(conversation(asked, text(instance, "output"), context=text(instance, "input", optional=True)))
-        return found
+            conversations.append(conversation(instruction, text(instance, "output"), context=text(instance, "input", optional=True)))
+        return conversations

@@ -21,10 +21,10 @@ class ShareGPT(Format):
 
     def conversations(self, row: Fields) -> list[Conversation]:
         """The whole conversation; a `system` field goes first."""
-        found = row.get("conversations")
-        openai = isinstance(found, list) and all(isinstance(turn, dict) and "role" in turn for turn in found)
-        keys = ("role", "content") if openai and found else ("from", "value")
-        said = turns(found, field="conversations", role_key=keys[0], text_key=keys[1])
+        entries = row.get("conversations")
+        openai = isinstance(entries, list) and all(isinstance(turn, dict) and "role" in turn for turn in entries)
+        keys = ("role", "content") if openai and entries else ("from", "value")
+        messages = turns(entries, field="conversations", role_key=keys[0], text_key=keys[1])
         system = text(row, "system", optional=True)
         first = [Message("system", system)] if system else []
-        return answered(Conversation((*first, *said), raw_json(row.get("tools"))))
+        return answered(Conversation((*first, *messages), raw_json(row.get("tools"))))

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from instructsel.errors import UnknownIndicator
+from instructsel.indicators import registry
+from instructsel.indicators.base import Indicator
 from instructsel.models.runner import RunReport
 from instructsel.rules import catalog
 from instructsel.rules.collinearity import collinearity, warnings
@@ -79,39 +82,24 @@ def batches(reports: dict[str, RunReport]) -> list[str]:
 def notices(table: ScoreTable) -> list[str]:
     """What a reader must know of these scores."""
     notes = []
-    entries = table.manifest["indicators"]
-    for symbol in ("nat", "coh", "und", "ppl", "ppl_cond", "ifd"):
-        if symbol in table.symbols and table.null_counts(symbol).get("model_unavailable"):
-            notes.append(
-                f"note: {symbol} is null (model_unavailable). With a model: instructsel score POOL --model {symbol}=FOLDER_OR_HUB_ID"
-            )
-    if "rew" in table.symbols and table.null_counts("rew").get("model_unavailable"):
-        notes.append(
-            "note: rew is null (model_unavailable): no reward model is on this machine. With one: instructsel score POOL --reward "
-            "OpenAssistant/reward-model-deberta-v3-large-v2 (fetch it with: hf download OpenAssistant/reward-model-deberta-v3-large-v2). "
-            "Without: instructsel select --rule eq4-without-reward"
-        )
-    tokenizer = entries.get("len", {}).get("tokenizer") or {}
-    if tokenizer.get("name") == "sentence-transformers/all-MiniLM-L6-v2":
-        notes.append(
-            "note: len counts tokens of the embedded MiniLM tokenizer; eq4 assumes LLaMA's: --model len=hf-internal-testing/llama-tokenizer"
-        )
-    for symbol, entry in entries.items():
-        if (entry.get("parameters") or {}).get("probe") is False:
-            notes.append(f"note: the model of {symbol} was used without the sanity probe.")
-        if entry.get("smaller_batches"):
-            notes.append(f"note: memory ran out; {entry['smaller_batches']:,} values of {symbol} come from smaller batches.")
-    if "coh" in table.symbols and entries["coh"].get("truncated"):
-        notes.append(
-            f"note: coh did not see the whole history of {entries['coh']['truncated']:,} examples: what is beyond 1,024 tokens is cut, and the history comes last."
-        )
-    if {"nat", "und"} <= set(table.symbols):
-        columns = {symbol: table.values(symbol) for symbol in ("nat", "und")}
-        both = columns["nat"][1] & columns["und"][1]
-        notes += warnings(collinearity({symbol: values[both] for symbol, (values, _) in columns.items()}))[:1]
+    for symbol, entry in table.manifest["indicators"].items():
+        kind = _kind(symbol)
+        notes += [f"note: {line}" for line in kind.warnings(symbol, table.null_counts(symbol), entry)]
+        if kind.nearly in table.symbols:
+            columns = {name: table.values(name) for name in (kind.nearly, symbol)}
+            both = columns[kind.nearly][1] & columns[symbol][1]
+            notes += warnings(collinearity({name: values[both] for name, (values, _) in columns.items()}))[:1]
     if table.manifest["pool"]["account"]["quarantined"]:
         notes.append("note: some rows were quarantined; select refuses when they are more than --max-bad-fraction.")
     return notes
+
+
+def _kind(symbol: str) -> type[Indicator]:
+    """The class of a column's indicator; what every indicator says where a plug-in's is not installed here."""
+    try:
+        return registry.kind_of(symbol)
+    except UnknownIndicator:
+        return Indicator
 
 
 def next_command(table: ScoreTable, target: Path, rule: str | None) -> str:

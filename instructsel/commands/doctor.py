@@ -26,8 +26,7 @@ from instructsel.commands.status import unfinished
 from instructsel.errors import InstructselError
 from instructsel.extras import EXTRA_OF, require
 from instructsel.indicators import registry as registry
-from instructsel.indicators.base import Indicator, ModelIndicator
-from instructsel.indicators.neighbor_distance import NeighborDistance
+from instructsel.indicators.base import Indicator
 from instructsel.models.load import EMBEDDED, PICKLED, LocalModel, locate, read_json, refuse_code, settings
 from instructsel.models.precision import BF16_UNITS, cpu_instructions, why
 from instructsel.text import aligned
@@ -324,10 +323,7 @@ def _indicators(models: Mapping[str, Any], *, usable_torch: bool) -> list[dict[s
 
 def _readiness(indicator: Indicator, models: Mapping[str, Any], *, usable_torch: bool) -> dict[str, Any]:
     model = str(getattr(indicator, "model", "") or "") or None
-    distances = isinstance(indicator, NeighborDistance)
-    needed = ["faiss"] if distances else []
-    if distances or isinstance(indicator, ModelIndicator):
-        needed += ["torch", "transformers", "safetensors"]
+    needed = list(indicator.modules)
     if model and model != EMBEDDED:
         needed.append("huggingface_hub")
     if missing := [module for module in needed if not _found(module)]:

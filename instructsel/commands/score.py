@@ -22,7 +22,6 @@ from instructsel.commands._console import Stages, messages, reported, say
 from instructsel.errors import ScoresError, UsageError
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator, ModelIndicator
-from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.kinds import SCORES
 from instructsel.models.runner import RunReport
 from instructsel.pool import spec
@@ -328,7 +327,7 @@ class Scored:
             "computed": {
                 indicator.symbol: self.reports[indicator.symbol].rows if indicator.symbol in self.reports else 0
                 for indicator in indicators
-                if isinstance(indicator, ModelIndicator | NeighborDistance)
+                if indicator.asks_model
             },
             "models": {indicator.symbol: str(getattr(indicator, "model", "")) for indicator in indicators if hasattr(indicator, "model")},
             "batches": {

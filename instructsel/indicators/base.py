@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal
 
 from instructsel.models.answers import Answers, Model, Question
+from instructsel.models.runner import RunReport
 from instructsel.pool.example import Example
 
 Progress = Callable[[int, int], None]
@@ -80,6 +81,12 @@ class Indicator(ABC):
     """Paper and equation."""
     scope: ClassVar[Literal["row", "pool"]] = "row"
     """A pool-scoped value depends on the other examples of the batch."""
+    modules: ClassVar[tuple[str, ...]] = ()
+    """Optional packages it needs, by their modules' names: what `doctor` looks for."""
+    asks_model: ClassVar[bool] = False
+    """Whether a model computes its values: such an indicator is slow, and its model's outputs are cached."""
+    nearly: ClassVar[str | None] = None
+    """The symbol of an indicator that it nearly repeats: where both are scored, their correlation is printed."""
 
     @property
     @abstractmethod
@@ -94,6 +101,31 @@ class Indicator(ABC):
             ModelUnavailable: a model is neither here nor to be had.
             MissingExtra: an optional package is not installed.
         """
+
+    def measure(self, batch: Batch) -> RunReport | None:
+        """Score a batch to see how long it takes; the report of the model's batches, where there is a model."""
+        self.score(batch)
+        return None
+
+    def search_cost(self, examples: int) -> tuple[float, int]:
+        """Seconds and bytes that the whole pool takes besides its batches, for the forecast."""
+        return 0.0, 0
+
+    @classmethod
+    def warnings(cls, symbol: str, nulls: Mapping[str, int], entry: Mapping[str, Any]) -> list[str]:
+        """What a reader of its column must know, a sentence each.
+
+        Args:
+            symbol: the column.
+            nulls: reason → rows.
+            entry: what the score table's manifest says of the column: parameters, models, rows cut.
+        """
+        lines = []
+        if (entry.get("parameters") or {}).get("probe") is False:
+            lines.append(f"the model of {symbol} was used without the sanity probe.")
+        if entry.get("smaller_batches"):
+            lines.append(f"memory ran out; {entry['smaller_batches']:,} values of {symbol} come from smaller batches.")
+        return lines
 
     def made_with(self) -> dict[str, Any]:
         """The models and tokenizers used, by content; part of the fingerprint."""
@@ -121,6 +153,9 @@ class ModelIndicator(Indicator):
     Subclasses name their model in fields `model`, `revision`, `precision`, `device` and `probe`.
     """
 
+    modules: ClassVar[tuple[str, ...]] = ("torch", "transformers", "safetensors")
+    asks_model: ClassVar[bool] = True
+
     @abstractmethod
     def loaded(self) -> Model:
         """The model, loaded and probed once."""
@@ -135,9 +170,14 @@ class ModelIndicator(Indicator):
 
     def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
         """Ask the model and finish its answers."""
-        asked = self.questions(batch)
-        every = list(dict.fromkeys(question for each in asked if not isinstance(each, str) for question in each))
-        return self.finished(asked, every, self.loaded().answer(every, progress=progress))
+        questions = self.questions(batch)
+        distinct = distinct_questions(questions)
+        return self.finished(questions, distinct, self.loaded().answer(distinct, progress=progress))
+
+    def measure(self, batch: Batch) -> RunReport | None:
+        """Ask the model, without a cache."""
+        distinct = distinct_questions(self.questions(batch))
+        return self.loaded().answer(distinct).report if distinct else None
 
     def finished(self, asked: Sequence[tuple[Question, ...] | str], every: Sequence[Question], answers: Answers) -> Scored:
         """Values from answers.
@@ -147,13 +187,14 @@ class ModelIndicator(Indicator):
             every: the questions answered, each once.
             answers: in the order of `every`.
         """
-        where = {question: number for number, question in enumerate(every)}
+        position_of = {question: number for number, question in enumerate(every)}
         values: list[float | None] = []
         reasons: list[str | None] = []
         truncated = 0
-        for each in asked:
-            numbers = [] if isinstance(each, str) else [where[question] for question in each]
-            reason = each if isinstance(each, str) else next((why for number in numbers if (why := answers.reasons[number])), None)
+        for questions in asked:
+            numbers = [] if isinstance(questions, str) else [position_of[question] for question in questions]
+            unanswered = (reason for number in numbers if (reason := answers.reasons[number]))
+            reason = questions if isinstance(questions, str) else next(unanswered, None)
             value = None if reason else self.finish([float(answers.values[number]) for number in numbers])
             if value is not None and not math.isfinite(value):
                 value, reason = None, "not_finite"
@@ -162,9 +203,20 @@ class ModelIndicator(Indicator):
             truncated += reason is None and any(bool(answers.truncated[number]) for number in numbers)
         return Scored(values, reasons, truncated)
 
+    @classmethod
+    def warnings(cls, symbol: str, nulls: Mapping[str, int], entry: Mapping[str, Any]) -> list[str]:
+        """How to score it where its model was not to be had, and what every indicator says."""
+        missing = f"{symbol} is null (model_unavailable). With a model: instructsel score POOL --model {symbol}=FOLDER_OR_HUB_ID"
+        return [*([missing] if nulls.get("model_unavailable") else []), *super().warnings(symbol, nulls, entry)]
+
     def made_with(self) -> dict[str, Any]:
         """The model, by name, digest and precision."""
         return {"model": self.loaded().fingerprint, "tokenizer": None}
+
+
+def distinct_questions(questions: Sequence[tuple[Question, ...] | str]) -> list[Question]:
+    """Every question of a batch once, in order; reasons stand in place of questions that are not asked."""
+    return list(dict.fromkeys(question for row in questions if not isinstance(row, str) for question in row))
 
 
 def null_on_empty(batch: Batch) -> list[str | None]:

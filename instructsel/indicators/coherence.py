@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from instructsel.indicators import _unieval
 from instructsel.indicators.base import Batch, ModelIndicator, null_on_empty
@@ -58,3 +59,13 @@ class Coherence(ModelIndicator):
             else ((_unieval.COHERENCE, response, _unieval.history(instruction)),)
             for reason, instruction, response in rows
         ]
+
+    @classmethod
+    def warnings(cls, symbol: str, nulls: Mapping[str, int], entry: Mapping[str, Any]) -> list[str]:
+        """How many examples had a history that was cut."""
+        lines = super().warnings(symbol, nulls, entry)
+        if entry.get("truncated"):
+            lines.append(
+                f"{symbol} did not see the whole history of {entry['truncated']:,} examples: what is beyond 1,024 tokens is cut, and the history comes last."
+            )
+        return lines

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
 from instructsel.indicators.base import Batch, Indicator, Progress, Scored, null_on_empty
+from instructsel.models.runner import RunReport
 from instructsel.neighbors.encoder import Embeddings, Encoder
 from instructsel.neighbors.index import neighbor_distances
+
+SEARCHED: Final = 2048
+"""Random vectors searched for a forecast."""
 
 
 @cache
@@ -52,6 +57,8 @@ class NeighborDistance(Indicator):
     direction: ClassVar[str] = "farther is better in Eq. 4"
     source: ClassVar[str] = "Cao et al. 2023, arXiv:2307.06290v1, KNN-i"
     scope: ClassVar[Literal["row", "pool"]] = "pool"
+    modules: ClassVar[tuple[str, ...]] = ("faiss", "torch", "transformers", "safetensors")
+    asks_model: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.i < 1:
@@ -78,9 +85,23 @@ class NeighborDistance(Indicator):
 
     def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
         """Embed the batch and search it."""
-        found = self.embed(batch, progress=progress)
-        reasons = [empty or lost for empty, lost in zip(null_on_empty(batch), found.reasons, strict=True)]
-        return self.finish(reasons, found.vectors, int(found.truncated.sum()))
+        embeddings = self.embed(batch, progress=progress)
+        reasons = [empty or lost for empty, lost in zip(null_on_empty(batch), embeddings.reasons, strict=True)]
+        return self.finish(reasons, embeddings.vectors, int(embeddings.truncated.sum()))
+
+    def measure(self, batch: Batch) -> RunReport | None:
+        """Embed the batch; the search is measured apart."""
+        return self.embed(batch).report
+
+    def search_cost(self, examples: int) -> tuple[float, int]:
+        """Seconds and bytes of the search: it compares all pairs, so the time of a smaller one grows by the square."""
+        dimension = self.encoder().dimension
+        n_random = max(self.i + 1, min(examples, SEARCHED))
+        vectors = np.random.default_rng(0).standard_normal((n_random, dimension)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        started = time.perf_counter()
+        neighbor_distances(vectors, self.i)
+        return (time.perf_counter() - started) * (examples / n_random) ** 2, examples * dimension * 8
 
     def made_with(self) -> dict[str, Any]:
         """The encoder, by name, digest and precision."""

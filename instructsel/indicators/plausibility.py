@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from instructsel.indicators.base import Batch, ModelIndicator, null_on_empty
 from instructsel.models.answers import Question
-from instructsel.models.plausibility import PlausibilityModel
+from instructsel.models.plausibility import PROMPT_TRUNCATED, PlausibilityModel
 
 
 @cache
@@ -55,3 +56,13 @@ class Plausibility(ModelIndicator):
             turns = example.messages[: example.last_answer + 1]
             questions.append(reason or (tuple(part for turn in turns for part in (turn.role, turn.content)),))
         return questions
+
+    @classmethod
+    def warnings(cls, symbol: str, nulls: Mapping[str, int], entry: Mapping[str, Any]) -> list[str]:
+        """How many prompts did not fit."""
+        lines = super().warnings(symbol, nulls, entry)
+        if nulls.get(PROMPT_TRUNCATED):
+            lines.append(
+                f"{symbol} is null ({PROMPT_TRUNCATED}) for {nulls[PROMPT_TRUNCATED]:,} examples: its model could not see their whole prompt. A minimum under it keeps them."
+            )
+        return lines

@@ -22,12 +22,12 @@ FRAMEWORK: Final = frozenset({"base", "registry"})
 @cache
 def names() -> tuple[str, ...]:
     """File names of the indicators here, then plug-ins."""
-    here = [
+    files = [
         module.name
         for module in pkgutil.iter_modules(indicators.__path__)
         if not module.name.startswith("_") and module.name not in FRAMEWORK
     ]
-    return (*sorted(here), *sorted(entry.name for entry in entry_points(group=GROUP)))
+    return (*sorted(files), *sorted(entry.name for entry in entry_points(group=GROUP)))
 
 
 @cache
@@ -41,18 +41,27 @@ def load(name: str) -> type[Indicator]:
         raise UnknownIndicator.named(name, names(), noun="indicator")
     for entry in entry_points(group=GROUP):
         if entry.name == name:
-            found = entry.load()
-            if not (isinstance(found, type) and issubclass(found, Indicator)):
+            kind = entry.load()
+            if not (isinstance(kind, type) and issubclass(kind, Indicator)):
                 raise UnknownIndicator(
                     f"The plug-in {entry.value} is not an Indicator.", fix=f"Remove it, or mend its '{GROUP}' entry point."
                 )
-            return found
+            return kind
     module = importlib.import_module(f"{indicators.__name__}.{name}")
     return next(
         item
         for item in vars(module).values()
         if isinstance(item, type) and issubclass(item, Indicator) and item.__module__ == module.__name__
     )
+
+
+def kind_of(symbol: str) -> type[Indicator]:
+    """The class of the indicator a symbol names.
+
+    Raises:
+        UnknownIndicator: no indicator answers to the symbol.
+    """
+    return _matched(symbol)[0]
 
 
 def make(symbol: str, **parameters: Any) -> Indicator:
@@ -64,11 +73,15 @@ def make(symbol: str, **parameters: Any) -> Indicator:
     Raises:
         UnknownIndicator: no indicator answers to the symbol.
     """
+    kind, carried = _matched(symbol)
+    return kind(**{**parameters, **carried})
+
+
+def _matched(symbol: str) -> tuple[type[Indicator], dict[str, int]]:
     for name in names():
-        cls = load(name)
-        if match := re.fullmatch(cls.symbol_pattern, symbol):
-            carried = {key: int(value) for key, value in match.groupdict().items()}
-            return cls(**{**parameters, **carried})
+        kind = load(name)
+        if match := re.fullmatch(kind.symbol_pattern, symbol):
+            return kind, {key: int(value) for key, value in match.groupdict().items()}
     raise UnknownIndicator.named(symbol, symbols(), noun="indicator")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from instructsel.indicators._tokenizer import described, tokenizer
 from instructsel.indicators.base import Batch, Indicator, Progress, Scored, null_on_empty
+from instructsel.models.load import MINILM
 from instructsel.pool.tokens import count_tokens
 
 
@@ -45,3 +47,13 @@ class ResponseLength(Indicator):
     def made_with(self) -> dict[str, Any]:
         """The tokenizer, by name and digest."""
         return {"model": None, "tokenizer": described(self.model, self.revision)}
+
+    @classmethod
+    def warnings(cls, symbol: str, nulls: Mapping[str, int], entry: Mapping[str, Any]) -> list[str]:
+        """Whose tokens were counted, where they are not those the published rules assume."""
+        lines = super().warnings(symbol, nulls, entry)
+        if (entry.get("tokenizer") or {}).get("name") == MINILM:
+            lines.append(
+                f"{symbol} counts tokens of the embedded MiniLM tokenizer; eq4 assumes LLaMA's: --model {symbol}=hf-internal-testing/llama-tokenizer"
+            )
+        return lines

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from instructsel.errors import UsageError
 from instructsel.indicators.base import Batch, ModelIndicator, null_on_empty
@@ -82,3 +82,14 @@ class Reward(ModelIndicator):
     def finish(self, found: Sequence[float]) -> float:
         """The last answer's logit, or the mean or minimum over all answers."""
         return math.fsum(found) / len(found) if self.turns == "mean" else min(found)
+
+    @classmethod
+    def warnings(cls, symbol: str, nulls: Mapping[str, int], entry: Mapping[str, Any]) -> list[str]:
+        """Where its model was not to be had: how to fetch it, and how to do without."""
+        missing = (
+            f"{symbol} is null (model_unavailable): no reward model is on this machine. With one: instructsel score POOL --reward "
+            f"{DEFAULT} (fetch it with: hf download {DEFAULT}). Without: instructsel select --rule eq4-without-reward"
+        )
+        # What the base class says of a missing model is said better here.
+        lines = super().warnings(symbol, {reason: n for reason, n in nulls.items() if reason != "model_unavailable"}, entry)
+        return [*([missing] if nulls.get("model_unavailable") else []), *lines]

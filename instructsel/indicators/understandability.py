@@ -38,6 +38,7 @@ class Understandability(ModelIndicator):
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "probability"
     direction: ClassVar[str] = "higher went with higher loss in v1, and in the rule of v2"
+    nearly: ClassVar[str | None] = "nat"
     source: ClassVar[str] = "Cao et al. 2023, arXiv:2307.06290, Und; Zhong et al. 2022, arXiv:2210.07197"
 
     @property

@@ -14,9 +14,10 @@ from instructsel.errors import ModelRefused
 from instructsel.extras import require
 from instructsel.models import packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, unknown_share
-from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings, threads, working
+from instructsel.models.answers import Answers, Encoded, Memory, Question, unknown_share
+from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings
 from instructsel.models.network import load_network
+from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringModel
 
 MAX_LENGTH: Final = 4096
 """Tokens a row may have at most, where the model's context is longer."""
@@ -24,9 +25,6 @@ ROWS: Final = {"cpu": 256, "cuda": 4096}
 """Answer tokens whose logits are computed at a time: always so many, so that a token's bits do not depend on the others."""
 VOCABULARY: Final = {"cpu": 8192, "cuda": 32_768}
 """Entries of the vocabulary whose logits stand in memory at a time."""
-TOLERANCE: Final = {"fp32": 1e-4, "bf16": 2e-2}
-"""How far a packed row's mean may be from that of plain transformers at batch 1, in nats."""
-
 Rows = Sequence[NDArray[np.int32]] | runner.Ragged
 """Token ids, row by row."""
 
@@ -43,8 +41,8 @@ BAD: Final = (
 """Text any language model finds likelier than the words shuffled or keys struck at random."""
 
 
-@dataclass(frozen=True, eq=False)
-class LikelihoodModel:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LikelihoodModel(ScoringModel):
     """A causal language model. Load one with LikelihoodModel.load.
 
     A question is (context, text): the mean negative log-likelihood of the text's tokens, in nats per token, after the start
@@ -52,19 +50,9 @@ class LikelihoodModel:
     are the same with and without a context. Too long, the context loses its beginning first, then the text its end.
     """
 
-    source: LocalModel
-    precision: str
-    device: str
-    max_length: int
     start: int | None
     """The token every row begins with: the model's beginning-of-sequence token, else its end-of-text token."""
-    probed: bool
-    tokenizer: Any
-    unknown: int | None
     workers: tuple[_Causal, ...]
-    """The model once for each GPU; once on a CPU."""
-    padded_because: str | None
-    """Why rows are padded and not packed; None where they are packed."""
 
     @classmethod
     def load(
@@ -106,7 +94,7 @@ class LikelihoodModel:
         context = next(
             (value for key in ("max_position_embeddings", "n_positions", "n_ctx") if isinstance(value := source.config.get(key), int)), None
         )
-        why = None if packing else "packing was switched off"
+        why = None if packing else SWITCHED_OFF
         if why is None:
             with quiet():
                 why = _refusal(workers[0], model, precision)
@@ -115,41 +103,25 @@ class LikelihoodModel:
         for worker in workers:
             worker.packed = why is None
         workers.extend(_Causal(copy.deepcopy(model).to(place), place, packed=why is None) for place in places[1:])
+        unknown = tokenizer.token_to_id("<unk>")
         loaded = cls(
-            source,
-            precision,
-            device,
-            min(max_length or MAX_LENGTH, context or MAX_LENGTH),
-            _start(source, tokenizer),
-            probe,
-            tokenizer,
-            tokenizer.token_to_id("<unk>") if tokenizer.token_to_id("<unk>") is not None else tokenizer.token_to_id("[UNK]"),
-            tuple(workers),
-            why,
+            source=source,
+            precision=precision,
+            device=device,
+            max_length=min(max_length or MAX_LENGTH, context or MAX_LENGTH),
+            start=_start(source, tokenizer),
+            probed=probe,
+            tokenizer=tokenizer,
+            unknown=unknown if unknown is not None else tokenizer.token_to_id("[UNK]"),
+            workers=tuple(workers),
+            padded_because=why,
         )
         if probe:
             loaded.probe()
         return loaded
 
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """What a likelihood depends on besides the texts; no path."""
-        return {
-            "name": self.source.name,
-            "revision": self.source.revision,
-            "digest": self.source.digest,
-            "precision": self.precision,
-            "device": self.device,
-            "max_length": self.max_length,
-            "start": self.start,
-            "batches": "padded" if self.padded_because else "packed",
-            "tokens": self._tokens,
-            "probe": "passed" if self.probed else "skipped",
-        }
-
-    @property
-    def _tokens(self) -> int:
-        return runner.CPU_TOKENS if self.device == "cpu" else runner.GPU_TOKENS
+    def _form(self) -> dict[str, Any]:
+        return {"start": self.start}
 
     def probe(self) -> None:
         """Ask for the likelihood of text and of gibberish.
@@ -213,22 +185,12 @@ class LikelihoodModel:
         self, rows: tuple[Encoded, NDArray[np.int64]], *, memory: Memory | None = None, progress: runner.Progress | None = None
     ) -> Answers:
         encoded, begins = rows
-
-        def forward(worker: _Causal) -> runner.Forward:
-            return lambda ids, lengths, members: worker.means(ids, lengths, begins[members])
-
-        layout = runner.Packed(self._tokens) if self.padded_because is None else runner.Padded(self._tokens)
-        with working(self.device) as begin:
-            results, refused, report = runner.run(
-                encoded.sequences,
-                [forward(worker) for worker in threads(self.workers, self.device)],
-                layout,
-                dtype=np.float64,
-                keeper=Noting.of(memory, encoded.asked, encoded.truncated),
-                start=begin,
-                progress=progress,
-            )
-        return answered(encoded, results, refused, report)
+        return self._run(
+            encoded,
+            lambda worker: lambda ids, lengths, members: worker.means(ids, lengths, begins[members]),
+            memory=memory,
+            progress=progress,
+        )
 
     def _encoded(self, questions: Sequence[Question]) -> tuple[Encoded, NDArray[np.int64]]:
         """Tokens, and where in each row the text begins."""

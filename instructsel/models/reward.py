@@ -15,7 +15,7 @@ from instructsel.errors import ModelRefused, UsageError
 from instructsel.extras import require
 from instructsel.models import deberta, packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, escape_special_tokens, unknown_share
+from instructsel.models.answers import Answers, Encoded, Memory, Question, escape_special_tokens, unknown_share
 from instructsel.models.load import (
     LocalModel,
     devices,
@@ -25,16 +25,15 @@ from instructsel.models.load import (
     read_json,
     refuse_code,
     settings,
-    threads,
-    working,
 )
 from instructsel.models.neox_reward import NEOX, _by_row, _neox, _NeoxReward
 from instructsel.models.network import load_network
+from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringModel
 
 Turns = Sequence[tuple[str, str]]
 """(role, text) of a conversation that ends with the answer."""
 
-Plain = Callable[[str], NDArray[np.int32]]
+TokensOf = Callable[[str], NDArray[np.int32]]
 """A text → its tokens."""
 Frame = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 NONE: Final = np.zeros(0, dtype=np.int32)
@@ -42,8 +41,6 @@ NONE: Final = np.zeros(0, dtype=np.int32)
 MAX_LENGTH: Final = {"pair": 512, "oasst_pythia": 2048, "chat_template": 4096}
 ROWS: Final = (96, 6000)
 """Rows of a packed batch at most, on a CPU and on a GPU."""
-_TOLERANCE: Final = {"fp32": 1e-4, "bf16": 2e-2}
-"""How far a packed row's logit may be from that of plain transformers at batch 1."""
 ANSWERED_BY: Final = ("assistant", "function_call")
 
 PROBES: Final = (
@@ -71,8 +68,8 @@ PROBES: Final = (
 """(question, good answer, bad answer). Any model worth the name of a reward model ranks these."""
 
 
-@dataclass(frozen=True, eq=False)
-class RewardModel:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RewardModel(ScoringModel):
     """A sequence classifier with one output. Load one with RewardModel.load.
 
     Profiles, told from the model's configuration:
@@ -85,21 +82,13 @@ class RewardModel:
     Over-long conversations lose the beginning of their history first and the end of the answer last.
     """
 
-    source: LocalModel
     profile: str
-    precision: str
-    device: str
-    max_length: int
-    probed: bool
+    """oasst_pythia, chat_template or pair."""
     workers: tuple[_Scorer, ...]
-    """The model once for each GPU; once on a CPU."""
-    padded_because: str | None
-    """Why rows are padded and not packed; None where they are packed."""
-    tokenizer: Any
     pad_id: int
+    """The token that fills rows up."""
     template: Any
     """transformers' tokenizer, for the chat_template profile."""
-    unknown: int | None
     frame: Frame
     """The special tokens around and between a pair of texts."""
     separator: int | None
@@ -134,7 +123,7 @@ class RewardModel:
         if name == "embedded":
             raise UsageError(
                 "There is no embedded reward model: what could be had in 3 MB does not deserve the name (docs/why/embedded_reward.md).",
-                fix="Name one: --reward OpenAssistant/reward-model-deberta-v3-large-v2, or a local folder. To keep out spoilt answers: --indicators plausibility and select --floor plausibility=10%",
+                fix="Name one: --reward OpenAssistant/reward-model-deberta-v3-large-v2, or a local folder. To look at corrupted responses: --indicators plausibility",
             )
         source = locate(name, revision=revision, needed_by="the reward")
         refuse_code(source)
@@ -155,46 +144,33 @@ class RewardModel:
         separator = _separator(source, tokenizer) if profile == "pair" else None
         first = _Scorer(model.eval().to(places[0]), places[0], separator)
         with quiet():
-            why = first.pack(_TOLERANCE[precision]) if packing else "packing was switched off"
+            why = first.pack(TOLERANCE[precision]) if packing else SWITCHED_OFF
         workers = (first, *(copy.deepcopy(first).moved(place) for place in places[1:]))
         positions = source.config.get("max_position_embeddings")
         relative = source.config.get("model_type") in ("deberta-v2", "deberta")
-        known = positions if isinstance(positions, int) else 1 << 20
+        context = positions if isinstance(positions, int) else 1 << 20
         loaded = cls(
-            source,
-            profile,
-            precision,
-            device,
-            min(MAX_LENGTH[profile], known if relative or neox else known - 1),
-            probe,
-            workers,
-            why,
-            tokenizer,
-            pad,
-            template,
-            next((number for word in ("[UNK]", "<unk>") if (number := tokenizer.token_to_id(word)) is not None), None),
-            _frame(tokenizer) if profile == "pair" else (NONE, NONE, NONE),
-            separator,
+            source=source,
+            profile=profile,
+            precision=precision,
+            device=device,
+            max_length=min(MAX_LENGTH[profile], context if relative or neox else context - 1),
+            probed=probe,
+            workers=workers,
+            padded_because=why,
+            tokenizer=tokenizer,
+            pad_id=pad,
+            template=template,
+            unknown=next((number for word in ("[UNK]", "<unk>") if (number := tokenizer.token_to_id(word)) is not None), None),
+            frame=_frame(tokenizer) if profile == "pair" else (NONE, NONE, NONE),
+            separator=separator,
         )
         if probe:
             loaded.probe()
         return loaded
 
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """What a score depends on besides the conversation; no path."""
-        return {
-            "name": self.source.name,
-            "revision": self.source.revision,
-            "digest": self.source.digest,
-            "precision": self.precision,
-            "device": self.device,
-            "profile": self.profile,
-            "max_length": self.max_length,
-            "batches": "padded" if self.padded_because else "packed",
-            "tokens": self._tokens,
-            "probe": "passed" if self.probed else "skipped",
-        }
+    def _form(self) -> dict[str, Any]:
+        return {"profile": self.profile}
 
     def probe(self) -> None:
         """Ask for known good and bad answers.
@@ -220,29 +196,17 @@ class RewardModel:
                 fix="Use another model; --skip-probe uses this one all the same, and every output says so.",
             )
 
-    @property
-    def _tokens(self) -> int:
-        return runner.CPU_TOKENS if self.device == "cpu" else runner.GPU_TOKENS
-
     def score(self, conversations: Sequence[Turns], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
         """The raw logit of each conversation's answer; the same alone, in any company and in any order."""
-        encoded = self._encoded(conversations)
-
-        def forward(worker: _Scorer) -> runner.Forward:
-            return lambda ids, lengths, members: worker.logits(ids, lengths)
-
-        layout = runner.Packed(self._tokens, ROWS[self.device != "cpu"]) if self.padded_because is None else runner.Padded(self._tokens)
-        with working(self.device) as begin:
-            logits, refused, report = runner.run(
-                encoded.sequences,
-                [forward(worker) for worker in threads(self.workers, self.device)],
-                layout,
-                pad_id=self.pad_id,
-                keeper=Noting.of(memory, encoded.asked, encoded.truncated),
-                start=begin,
-                progress=progress,
-            )
-        return answered(encoded, logits, refused, report)
+        return self._run(
+            self._encoded(conversations),
+            lambda worker: lambda ids, lengths, members: worker.logits(ids, lengths),
+            packed_rows=ROWS[self.device != "cpu"],
+            pad_id=self.pad_id,
+            dtype=np.float32,
+            memory=memory,
+            progress=progress,
+        )
 
     def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
         """`score` for conversations given as role, text, role, text, …"""
@@ -266,16 +230,16 @@ class RewardModel:
             asked.append(number)
         return Encoded(runner.Ragged.of(rows), np.array(asked, dtype=np.int64), reasons, truncated)
 
-    def _encode(self, turns: Turns, plain: Plain | None = None) -> tuple[NDArray[np.int32], bool]:
-        """The tokens of a conversation, and whether something was cut; `plain` knows the tokens of its texts already."""
-        plain = plain or self._plain
+    def _encode(self, turns: Turns, tokens_of: TokensOf | None = None) -> tuple[NDArray[np.int32], bool]:
+        """The tokens of a conversation, and whether something was cut; `tokens_of` knows the tokens of its texts already."""
+        tokens_of = tokens_of or self._tokens_of
         if self.profile == "oasst_pythia":
-            pieces = [self._tagged(role, plain(text)) for role, text in turns]
+            pieces = [self._tagged(role, tokens_of(text)) for role, text in turns]
             return _joined(np.concatenate([NONE, *pieces[:-1]]), pieces[-1], self.max_length)
         if self.profile == "chat_template":
             ids, cut = self._templated(turns)
             return np.array(ids, dtype=np.int32), cut
-        return self._paired(*(plain(text) for text in _pair(turns)))
+        return self._paired(*(tokens_of(text) for text in _pair(turns)))
 
     def _texts(self, turns: Turns) -> Sequence[str]:
         """What of a conversation is tokenized by itself."""
@@ -291,7 +255,7 @@ class RewardModel:
             )
         return np.concatenate([np.array([first], dtype=np.int32), text, np.array([last], dtype=np.int32)])
 
-    def _plain(self, text: str) -> NDArray[np.int32]:
+    def _tokens_of(self, text: str) -> NDArray[np.int32]:
         return runner.Ragged.tokenized(self.tokenizer, [text])[0]
 
     def _paired(self, first: NDArray[np.int32], second: NDArray[np.int32]) -> tuple[NDArray[np.int32], bool]:
@@ -306,7 +270,7 @@ class RewardModel:
 
     def _templated(self, turns: Turns) -> tuple[list[int], bool]:
         """The conversation in the model's chat template; whole early turns are left out while it is too long."""
-        messages = [{"role": "assistant" if role in ANSWERED_BY else role, "content": self._defused(text)} for role, text in turns]
+        messages = [{"role": "assistant" if role in ANSWERED_BY else role, "content": self._escaped(text)} for role, text in turns]
         ids: list[int] = []
         for start in range(len(messages)):
             ids = self.template.apply_chat_template(messages[start:], tokenize=True, return_dict=False, add_generation_prompt=False)
@@ -314,7 +278,7 @@ class RewardModel:
                 return list(ids), start > 0
         return list(ids)[: self.max_length], True
 
-    def _defused(self, text: str) -> str:
+    def _escaped(self, text: str) -> str:
         """The text with control tokens broken up, so that the template's own are the only ones."""
         added = {str(token.content) for token in self.template.added_tokens_decoder.values()}
         return escape_special_tokens(text, sorted(added | set(self.template.all_special_tokens)))
@@ -328,8 +292,8 @@ def _joined(history: NDArray[np.int32], answer: NDArray[np.int32], limit: int) -
         return np.concatenate([answer[: limit - 1], answer[-1:]]), True
     room = limit - len(answer)
     # The history's first token says who speaks first.
-    kept = np.concatenate([history[:1], history[len(history) - (room - 1) :]]) if room > 1 else NONE
-    return np.concatenate([kept, answer]), True
+    recent = np.concatenate([history[:1], history[len(history) - (room - 1) :]]) if room > 1 else NONE
+    return np.concatenate([recent, answer]), True
 
 
 def _pair(turns: Turns) -> tuple[str, str]:
@@ -341,11 +305,11 @@ def _frame(tokenizer: Any) -> Frame:
     """The special tokens the tokenizer puts before, between and behind a pair of texts."""
     marks = tokenizer.encode("a", "b")
     # special_tokens_mask says which positions are the tokenizer's own; the rest are the two texts, in order.
-    own = [position for position, special in enumerate(marks.special_tokens_mask) if special]
+    special_positions = [position for position, special in enumerate(marks.special_tokens_mask) if special]
     first = marks.sequence_ids.index(0) if 0 in marks.sequence_ids else 0
     second = marks.sequence_ids.index(1) if 1 in marks.sequence_ids else len(marks.ids)
     parts = [[], [], []]  # type: list[list[int]]
-    for position in own:
+    for position in special_positions:
         parts[0 if position < first else 1 if position < second else 2].append(marks.ids[position])
     before, between, after = (np.array(part, dtype=np.int32) for part in parts)
     return before, between, after
@@ -364,8 +328,8 @@ def _padding(source: LocalModel, tokenizer: Any) -> int:
 def _separator(source: LocalModel, tokenizer: Any) -> int | None:
     """The control token between a pair's texts, where transformers' tokenizer gives the second one segment 1 and the model knows segments."""
     marks = tokenizer.encode("a", "b")
-    known = source.config.get("type_vocab_size")
-    if not isinstance(known, int) or known < 2 or 1 not in marks.type_ids:
+    segments = source.config.get("type_vocab_size")
+    if not isinstance(segments, int) or segments < 2 or 1 not in marks.type_ids:
         return None
     # tokenizer.json has segments for nearly every model; whether one was trained with them its tokenizer's class says.
     if "token_type_ids" not in _tokenizer(source).model_input_names:
@@ -397,18 +361,18 @@ class _Scorer:
         """(b,); padded ids (rows, width) or packed ids (slots,)."""
         torch = require("torch", needed_by="the reward")
         with torch.inference_mode():
-            found = self._packed(ids, lengths) if self.packed else self._padded(ids, lengths)
-            logits: NDArray[np.float32] = found.float().cpu().numpy()
+            outputs = self._packed(ids, lengths) if self.packed else self._padded(ids, lengths)
+            logits: NDArray[np.float32] = outputs.float().cpu().numpy()
         return logits[: len(lengths)]
 
     def _padded(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> Any:
         torch = require("torch", needed_by="the reward")
         present = runner.mask(lengths, ids.shape[1])
-        given = [ids, present]
+        inputs = [ids, present]
         if self.separator is not None:
             ends = ids == self.separator
-            given.append(((ends.cumsum(1) > ends) & (present == 1)).astype(np.int64))
-        return self.model(*(torch.from_numpy(each).to(self.device) for each in given))
+            inputs.append(((ends.cumsum(1) > ends) & (present == 1)).astype(np.int64))
+        return self.model(*(torch.from_numpy(array).to(self.device) for array in inputs))
 
     def _packed(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> Any:
         torch = require("torch", needed_by="the reward")
@@ -428,12 +392,12 @@ class _Scorer:
         return self.model.pooled(states, boundaries, ROWS[self.device != "cpu"], torch)
 
     def pack(self, tolerance: float) -> str | None:
-        """Pack rows from now on, if the model's rows then keep to themselves; else say why not."""
+        """Pack rows from now on, if the model then lets no row see another; else say why not."""
         torch = require("torch", needed_by="the reward")
         body = getattr(self.model, "body", None)
         if body is None:
             return "its pooling is not known here"
-        plain = str(getattr(body.config, "_attn_implementation", "eager") or "eager")
+        unpacked = str(getattr(body.config, "_attn_implementation", "eager") or "eager")
 
         def alone(row: NDArray[np.int64]) -> float:
             switch(False)
@@ -449,7 +413,7 @@ class _Scorer:
             if deberta.fits(body):
                 deberta.pack(body) if on else deberta.unpack(body)
             else:
-                body.set_attn_implementation(packing.register() if on else plain)
+                body.set_attn_implementation(packing.register() if on else unpacked)
 
         why = packing.leaks(together, int(body.config.vocab_size), alone, tolerance=tolerance)
         switch(why is None)

@@ -17,15 +17,15 @@ from instructsel.errors import ModelRefused, UsageError
 from instructsel.extras import require
 from instructsel.models import packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Memory, Noting, Question, answered, escape_special_tokens, unknown_share
-from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings, threads, working
+from instructsel.models.answers import Answers, Encoded, Memory, Question, escape_special_tokens, unknown_share
+from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings
 from instructsel.models.network import load_network
+from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringModel
 
 MAX_LENGTH: Final = 1024
 """Tokens of an input, the end token included; UniEval's own limit."""
 ROWS: Final = 48
 """Rows of a packed batch at most, and of every batch of the decoder. Never the number of a batch's slots: keys and queries are told apart by it."""
-TOLERANCE: Final = {"fp32": 1e-4, "bf16": 2e-2}
 WORDS: Final = ("Yes", "No")
 HISTORY: Final = " </s> dialogue history: "
 """What stands between a response and its history."""
@@ -47,27 +47,19 @@ PROBES: Final = (
 """(natural, not natural) responses: any evaluator of naturalness or of understandability tells them apart."""
 
 
-@dataclass(frozen=True, eq=False)
-class YesNoModel:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class YesNoModel(ScoringModel):
     """An encoder–decoder model. Load one with YesNoModel.load.
 
     A question is (question, response, history): the history, where there is one, follows the response, and is what is cut
     where all are longer than 1,024 tokens. The answer is p(Yes) / (p(Yes) + p(No)) at the first step of the decoder.
     """
 
-    source: LocalModel
-    precision: str
-    device: str
-    max_length: int
-    probed: str
-    """The question the probe was asked with; "" where there was none."""
-    tokenizer: Any
-    unknown: int | None
     end: int
+    """The end token, which every row closes with."""
     control: tuple[str, ...]
     """The control tokens that a row may spell and not mean."""
     workers: tuple[_Decider, ...]
-    padded_because: str | None
 
     @classmethod
     def load(
@@ -113,36 +105,29 @@ class YesNoModel:
         first = _Decider(model.to(places[0]), places[0], (int(words[0] or 0), int(words[1] or 0)))
         # A packed batch of T5 holds scores of all slots with all slots: with a GPU's 65,536 that would be 137 GB.
         with quiet():
-            why = "packing was switched off" if not packing else "on a GPU" if device != "cpu" else _refusal(first, precision)
+            why = SWITCHED_OFF if not packing else "on a GPU" if device != "cpu" else _refusal(first, precision)
         if why is not None:
             model.set_attn_implementation(first.plain)
         first.packed = why is None
         others = [_Decider(copy.deepcopy(model).to(place), place, first.words, packed=why is None) for place in places[1:]]
         unknown = tokenizer.token_to_id("<unk>")
         control = tuple(sorted(token.content for token in tokenizer.get_added_tokens_decoder().values()))
-        loaded = cls(source, precision, device, max_length, probe, tokenizer, unknown, int(end), control, (first, *others), why)
+        loaded = cls(
+            source=source,
+            precision=precision,
+            device=device,
+            max_length=max_length,
+            probed=probe,
+            tokenizer=tokenizer,
+            unknown=unknown,
+            end=int(end),
+            control=control,
+            workers=(first, *others),
+            padded_because=why,
+        )
         if probe:
             loaded.probe(probe)
         return loaded
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """What an answer depends on besides the input; no path."""
-        return {
-            "name": self.source.name,
-            "revision": self.source.revision,
-            "digest": self.source.digest,
-            "precision": self.precision,
-            "device": self.device,
-            "max_length": self.max_length,
-            "batches": "padded" if self.padded_because else "packed",
-            "tokens": self._tokens,
-            "probe": "passed" if self.probed else "skipped",
-        }
-
-    @property
-    def _tokens(self) -> int:
-        return runner.CPU_TOKENS if self.device == "cpu" else runner.GPU_TOKENS
 
     def probe(self, question: str) -> None:
         """Ask about natural and unnatural responses.
@@ -168,32 +153,22 @@ class YesNoModel:
 
     def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
         """p(Yes) / (p(Yes) + p(No)) of each input, in [0, 1]."""
-        encoded = self._encoded(questions)
-
-        def forward(worker: _Decider) -> runner.Forward:
-            return lambda ids, lengths, members: worker.answers(ids, lengths)
-
-        layout = runner.Packed(self._tokens, ROWS) if self.padded_because is None else runner.Padded(self._tokens)
-        with working(self.device) as begin:
-            results, refused, report = runner.run(
-                encoded.sequences,
-                [forward(worker) for worker in threads(self.workers, self.device)],
-                layout,
-                dtype=np.float64,
-                keeper=Noting.of(memory, encoded.asked, encoded.truncated),
-                start=begin,
-                progress=progress,
-            )
-        return answered(encoded, results, refused, report)
+        return self._run(
+            self._encoded(questions),
+            lambda worker: lambda ids, lengths, members: worker.answers(ids, lengths),
+            packed_rows=ROWS,
+            memory=memory,
+            progress=progress,
+        )
 
     def _encoded(self, questions: Sequence[Question]) -> Encoded:
         # UniEval writes the end token into its inputs as text and means the token; rows that spell it mean the text.
-        plain = [tuple(None if text is None else escape_special_tokens(text, self.control) for text in texts) for _, *texts in questions]
-        heads = [f"{question}{response}" for (question, *_), (response, _) in zip(questions, plain, strict=True)]
+        escaped = [tuple(None if text is None else escape_special_tokens(text, self.control) for text in texts) for _, *texts in questions]
+        heads = [f"{question}{response}" for (question, *_), (response, _) in zip(questions, escaped, strict=True)]
         # One text each: tokens form across the seams, as they did in training.
-        whole = [head if history is None else f"{head}{HISTORY}{history}" for head, (_, history) in zip(heads, plain, strict=True)]
-        texts = runner.Ragged.tokenized(self.tokenizer, whole)
-        begun = runner.Ragged.tokenized(self.tokenizer, heads).lengths
+        inputs = [head if history is None else f"{head}{HISTORY}{history}" for head, (_, history) in zip(heads, escaped, strict=True)]
+        texts = runner.Ragged.tokenized(self.tokenizer, inputs)
+        head_lengths = runner.Ragged.tokenized(self.tokenizer, heads).lengths
         reasons: list[str | None] = [None] * len(questions)
         truncated = np.zeros(len(questions), dtype=bool)
         rows: list[NDArray[np.int32]] = []
@@ -203,7 +178,7 @@ class YesNoModel:
             truncated[number] = len(row) > self.max_length - 1
             if unknown_share(row, self.unknown) > UNKNOWN:
                 reasons[number] = "unsupported_language"
-            elif history is not None and begun[number] >= self.max_length - 1:
+            elif history is not None and head_lengths[number] >= self.max_length - 1:
                 # No token of the history would be seen: whether the response follows from it could not be said.
                 reasons[number] = "too_long"
             else:
@@ -230,8 +205,8 @@ class _Decider:
             head = self.model.get_output_embeddings().weight[list(self.words)].float()
             # Row by row: a matrix product would round by where a row stands. The softmax over the whole vocabulary cancels.
             logits = (states.float()[:, None, :] * head[None]).sum(-1).double()
-            found: NDArray[np.float64] = torch.sigmoid(logits[:, 0] - logits[:, 1]).cpu().numpy()
-        return found[: len(lengths)]
+            shares: NDArray[np.float64] = torch.sigmoid(logits[:, 0] - logits[:, 1]).cpu().numpy()
+        return shares[: len(lengths)]
 
     def _start(self, rows: int) -> Any:
         torch = require("torch", needed_by="UniEval")
@@ -244,22 +219,21 @@ class _Decider:
 
     def _packed(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> Any:
         torch = require("torch", needed_by="UniEval")
-        whole = packing.Boundaries(lengths)
-        with packing.bounded(whole):
+        with packing.bounded(packing.Boundaries(lengths)):
             states = self.model.get_encoder()(input_ids=torch.from_numpy(ids)[None].to(self.device)).last_hidden_state
         with packing.bounded(packing.Boundaries(lengths, single=True)):
-            found = self.model.get_decoder()(input_ids=self._start(ROWS).T, encoder_hidden_states=states, use_cache=False)
-        return self._scaled(found.last_hidden_state[0])
+            decoded = self.model.get_decoder()(input_ids=self._start(ROWS).T, encoder_hidden_states=states, use_cache=False)
+        return self._scaled(decoded.last_hidden_state[0])
 
     def _padded(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> Any:
         torch = require("torch", needed_by="UniEval")
-        given = torch.from_numpy(ids).to(self.device)
+        tokens = torch.from_numpy(ids).to(self.device)
         present = torch.from_numpy(runner.mask(lengths, ids.shape[1])).to(self.device)
-        states = self.model.get_encoder()(input_ids=given, attention_mask=present).last_hidden_state
-        found = self.model.get_decoder()(
+        states = self.model.get_encoder()(input_ids=tokens, attention_mask=present).last_hidden_state
+        decoded = self.model.get_decoder()(
             input_ids=self._start(len(ids)), encoder_hidden_states=states, encoder_attention_mask=present, use_cache=False
         )
-        return self._scaled(found.last_hidden_state[:, 0])
+        return self._scaled(decoded.last_hidden_state[:, 0])
 
 
 def _loaded(source: LocalModel, precision: str) -> Any:
@@ -300,8 +274,8 @@ def _refusal(worker: _Decider, precision: str) -> str | None:
     def together(ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
         worker.model.set_attn_implementation(packing.register())
         worker.packed = True
-        found: NDArray[np.float64] = logit(worker.answers(ids, lengths))
-        return found
+        logits: NDArray[np.float64] = logit(worker.answers(ids, lengths))
+        return logits
 
     why = packing.leaks(together, int(worker.model.config.vocab_size), alone, tolerance=max(TOLERANCE[precision], 1e-4))
     if why is None:

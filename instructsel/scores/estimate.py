@@ -14,10 +14,9 @@ import numpy as np
 from instructsel.cache import Cache
 from instructsel.errors import MissingExtra, ModelUnavailable
 from instructsel.indicators import registry as registry
-from instructsel.indicators.base import Batch, Indicator, ModelIndicator
+from instructsel.indicators.base import Batch, Indicator, ModelIndicator, distinct_questions
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models.load import download_size, no_downloads
-from instructsel.neighbors.index import neighbor_distances
 from instructsel.pool.pool import Pool
 from instructsel.scores.asking import CachedAnswers
 from instructsel.scores.neighborhood import windows
@@ -30,7 +29,6 @@ PATIENCE: Final = 20.0
 """Seconds after which no further part of the sample is begun, two parts at least."""
 QUANTILES: Final = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36}
 """The 97.5 % quantiles of Student's t."""
-SEARCHED: Final = 2048
 
 
 @dataclass(frozen=True)
@@ -86,22 +84,21 @@ def estimate(pool: Pool, indicators: Sequence[str | Indicator], *, cache: Cache 
 
 
 def _measured(pool: Pool, indicator: Indicator, cache: Cache | None, seed: int) -> Estimate:
-    asks = isinstance(indicator, ModelIndicator | NeighborDistance)
-    size = min(len(pool), SAMPLE if asks else 2000)
+    size = min(len(pool), SAMPLE if indicator.asks_model else 2000)
     if not size:
         return Estimate(indicator.symbol, 0, 0, 0, (0.0, 0.0, 0.0), peak_memory(), None, None, None)
     sample = np.random.default_rng(seed).permutation(len(pool))[:size]
     parts = [part for part in np.array_split(sample, min(SLICES, size)) if len(part)]
     cached = _cached(pool, indicator, cache)
     # A first example warms up what is done once.
-    _work(indicator, Batch(tuple(pool.examples(parts[0][:1].tolist()))))
+    indicator.measure(Batch(tuple(pool.examples(parts[0][:1].tolist()))))
     rates: list[float] = []
     tokens = slots = rows = 0
     started = time.perf_counter()
     for part in parts:
         batch = Batch(tuple(pool.examples(part.tolist())))
         begun = time.perf_counter()
-        report = _work(indicator, batch)
+        report = indicator.measure(batch)
         rates.append((time.perf_counter() - begun) / len(part))
         rows += len(part)
         if report is not None:
@@ -114,11 +111,10 @@ def _measured(pool: Pool, indicator: Indicator, cache: Cache | None, seed: int) 
     reach = QUANTILES[max(1, len(rates) - 1)] * spread
     seconds = [left * rate for rate in (mean, max(0.0, mean - reach), mean + reach)]
     memory = peak_memory()
-    note = "the sample's batches are smaller than the run's: expect the lower half of the interval" if asks else ""
-    if isinstance(indicator, NeighborDistance):
-        extra, held = _search(pool, indicator)
-        seconds = [value + extra for value in seconds]
-        memory = None if memory is None else memory + held
+    note = "the sample's batches are smaller than the run's: expect the lower half of the interval" if indicator.asks_model else ""
+    search_seconds, search_bytes = indicator.search_cost(len(pool))
+    seconds = [value + search_seconds for value in seconds]
+    memory = None if memory is None else memory + search_bytes
     return Estimate(
         indicator.symbol,
         left,
@@ -133,32 +129,9 @@ def _measured(pool: Pool, indicator: Indicator, cache: Cache | None, seed: int) 
     )
 
 
-def _work(indicator: Indicator, batch: Batch) -> Any:
-    """Score a batch without a cache; the report of its batches, where a model was asked."""
-    if isinstance(indicator, NeighborDistance):
-        return indicator.embed(batch).report
-    if isinstance(indicator, ModelIndicator):
-        asked = indicator.questions(batch)
-        every = list(dict.fromkeys(question for row in asked if not isinstance(row, str) for question in row))
-        return indicator.loaded().answer(every).report if every else None
-    indicator.score(batch)
-    return None
-
-
-def _search(pool: Pool, indicator: NeighborDistance) -> tuple[float, int]:
-    """Seconds and bytes of the search: it compares all pairs, so a smaller one tells by the square."""
-    dimension = indicator.encoder().dimension
-    few = max(indicator.i + 1, min(len(pool), SEARCHED))
-    drawn = np.random.default_rng(0).standard_normal((few, dimension)).astype(np.float32)
-    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    begun = time.perf_counter()
-    neighbor_distances(drawn, indicator.i)
-    return (time.perf_counter() - begun) * (len(pool) / few) ** 2, len(pool) * dimension * 8
-
-
 def _cached(pool: Pool, indicator: Indicator, cache: Cache | None) -> int:
     """Examples whose answers are all in the cache."""
-    if cache is None or not isinstance(indicator, ModelIndicator | NeighborDistance):
+    if cache is None or not indicator.asks_model:
         return 0
     total = 0
     for window in windows(pool):
@@ -169,14 +142,16 @@ def _cached(pool: Pool, indicator: Indicator, cache: Cache | None) -> int:
             )
             total += int(stored.known()[0].sum())
             continue
-        model = indicator.loaded()
-        asked = indicator.questions(window)
-        every = list(dict.fromkeys(question for row in asked if not isinstance(row, str) for question in row))
-        if not every:
+        if not isinstance(indicator, ModelIndicator):
             continue
-        stored = CachedAnswers.of(cache, model.source, model.fingerprint, type(model).__name__, every, width=1, dtype="<f8")
-        known = dict(zip(every, stored.known()[0].tolist(), strict=True))
-        total += sum(all(known[question] for question in row) for row in asked if not isinstance(row, str))
+        model = indicator.loaded()
+        questions = indicator.questions(window)
+        distinct = distinct_questions(questions)
+        if not distinct:
+            continue
+        stored = CachedAnswers.of(cache, model.source, model.fingerprint, type(model).__name__, distinct, width=1, dtype="<f8")
+        known = dict(zip(distinct, stored.known()[0].tolist(), strict=True))
+        total += sum(all(known[question] for question in row) for row in questions if not isinstance(row, str))
     return total
 
 

@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from instructsel.errors import ModelRefused
-from instructsel.models import neox_reward, reward
+from instructsel.models import neox_reward
 from instructsel.models.reward import PROBES, RewardModel
 from tests import tiny
 
@@ -48,7 +48,7 @@ def passing(folder: Path, head: str, patch: pytest.MonkeyPatch) -> RewardModel:
         inner.model.classifier.forward = functools.partial(seen, inner.model.classifier)
     else:
         rows = neox_reward._by_row
-        patch.setattr(reward, "_by_row", lambda linear, hidden: (states.append(hidden.detach().clone()), rows(linear, hidden))[1])
+        patch.setattr(neox_reward, "_by_row", lambda linear, hidden: (states.append(hidden.detach().clone()), rows(linear, hidden))[1])
     for pair in pairs:
         found.score([pair])
     patch.undo()

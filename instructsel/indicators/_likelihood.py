@@ -32,6 +32,6 @@ def after(instruction: str, response: str) -> Question:
 def reasons(batch: Batch, *, instruction: bool) -> list[str | None]:
     """`empty_response`, and `empty_instruction` where one is needed."""
     return [
-        "empty_response" if not response.strip() else "empty_instruction" if instruction and not asked.strip() else None
-        for asked, response in zip(batch.instructions, batch.responses, strict=True)
+        "empty_response" if not response.strip() else "empty_instruction" if instruction and not prompt.strip() else None
+        for prompt, response in zip(batch.instructions, batch.responses, strict=True)
     ]

@@ -24,5 +24,5 @@ def tokenizer(name: str, revision: str | None = None) -> Tokenizer:
 
 def described(name: str, revision: str | None = None) -> dict[str, Any]:
     """Name and digest, for fingerprints."""
-    found = _located(name, revision)
-    return {"name": found.name, "digest": file_digest(found.folder / "tokenizer.json")}
+    located = _located(name, revision)
+    return {"name": located.name, "digest": file_digest(located.folder / "tokenizer.json")}

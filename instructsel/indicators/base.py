@@ -164,9 +164,9 @@ class ModelIndicator(Indicator):
     def questions(self, batch: Batch) -> list[tuple[Question, ...] | str]:
         """For each example what the model is asked, or the reason why it is not."""
 
-    def finish(self, found: Sequence[float]) -> float:
+    def finish(self, answers: Sequence[float]) -> float:
         """The value of an example from the model's answers to its questions; the only answer by default."""
-        return found[0]
+        return answers[0]
 
     def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
         """Ask the model and finish its answers."""
@@ -179,7 +179,9 @@ class ModelIndicator(Indicator):
         distinct = distinct_questions(self.questions(batch))
         return self.loaded().answer(distinct).report if distinct else None
 
-    def finished(self, asked: Sequence[tuple[Question, ...] | str], every: Sequence[Question], answers: Answers) -> Scored:
+    def finished(
+        self, questions_by_example: Sequence[tuple[Question, ...] | str], distinct: Sequence[Question], answers: Answers
+    ) -> Scored:
         """Values from answers.
 
         Args:
@@ -187,11 +189,11 @@ class ModelIndicator(Indicator):
             every: the questions answered, each once.
             answers: in the order of `every`.
         """
-        position_of = {question: number for number, question in enumerate(every)}
+        position_of = {question: number for number, question in enumerate(distinct)}
         values: list[float | None] = []
         reasons: list[str | None] = []
         truncated = 0
-        for questions in asked:
+        for questions in questions_by_example:
             numbers = [] if isinstance(questions, str) else [position_of[question] for question in questions]
             unanswered = (reason for number in numbers if (reason := answers.reasons[number]))
             reason = questions if isinstance(questions, str) else next(unanswered, None)

@@ -55,6 +55,6 @@ class ConditionalPerplexity(ModelIndicator):
         rows = zip(_likelihood.reasons(batch, instruction=True), batch.instructions, batch.responses, strict=True)
         return [reason or (_likelihood.after(instruction, response),) for reason, instruction, response in rows]
 
-    def finish(self, found: Sequence[float]) -> float:
+    def finish(self, answers: Sequence[float]) -> float:
         """Nats per token → perplexity."""
-        return math.exp(found[0]) if found[0] < 700 else math.inf
+        return math.exp(answers[0]) if answers[0] < 700 else math.inf

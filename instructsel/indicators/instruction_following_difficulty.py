@@ -63,9 +63,9 @@ class InstructionFollowingDifficulty(ModelIndicator):
         rows = zip(_likelihood.reasons(batch, instruction=True), batch.instructions, batch.responses, strict=True)
         return [reason or (_likelihood.after(instruction, response), _likelihood.alone(response)) for reason, instruction, response in rows]
 
-    def finish(self, found: Sequence[float]) -> float:
+    def finish(self, answers: Sequence[float]) -> float:
         """The ratio of two mean losses, as the papers define it."""
-        given, alone = found
+        after_instruction, alone = answers
         if self.of == "loss":
-            return given / alone if alone > 0 else math.inf
-        return math.exp(given - alone) if given - alone < 700 else math.inf
+            return after_instruction / alone if alone > 0 else math.inf
+        return math.exp(after_instruction - alone) if after_instruction - alone < 700 else math.inf

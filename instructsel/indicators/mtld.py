@@ -89,10 +89,10 @@ class Mtld(Indicator):
         values: list[float | None] = []
         reasons: list[str | None] = []
         for response in batch.responses:
-            found = words(response)
-            reason = "no_words" if not found else "unsegmented_script" if unsegmented_share(response) >= UNSEGMENTED_LIMIT else None
+            tokens = words(response)
+            reason = "no_words" if not tokens else "unsegmented_script" if unsegmented_share(response) >= UNSEGMENTED_LIMIT else None
             if reason == "no_words" and not response.strip():
                 reason = "empty_response"
             reasons.append(reason)
-            values.append(None if reason else mtld(found, threshold=self.threshold))
+            values.append(None if reason else mtld(tokens, threshold=self.threshold))
         return Scored(values, reasons)

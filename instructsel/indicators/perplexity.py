@@ -56,6 +56,6 @@ class Perplexity(ModelIndicator):
         reasons = _likelihood.reasons(batch, instruction=False)
         return [reason or (_likelihood.alone(response),) for reason, response in zip(reasons, batch.responses, strict=True)]
 
-    def finish(self, found: Sequence[float]) -> float:
+    def finish(self, answers: Sequence[float]) -> float:
         """Nats per token → perplexity."""
-        return math.exp(found[0]) if found[0] < 700 else math.inf
+        return math.exp(answers[0]) if answers[0] < 700 else math.inf

@@ -79,9 +79,9 @@ class Reward(ModelIndicator):
         scored = [last] if self.turns == "last" else [n for n, turn in enumerate(turns) if turn.role in ANSWERS and turn.content.strip()]
         return tuple(tuple(part for turn in turns[: n + 1] for part in (turn.role, turn.content)) for n in scored)
 
-    def finish(self, found: Sequence[float]) -> float:
+    def finish(self, answers: Sequence[float]) -> float:
         """The last answer's logit, or the mean or minimum over all answers."""
-        return math.fsum(found) / len(found) if self.turns == "mean" else min(found)
+        return math.fsum(answers) / len(answers) if self.turns == "mean" else min(answers)
 
     @classmethod
     def warnings(cls, symbol: str, nulls: Mapping[str, int], entry: Mapping[str, Any]) -> list[str]:

@@ -50,26 +50,26 @@ class Noting:
     """A run's keeper that notes finite results under the questions its rows belong to."""
 
     memory: Memory
-    asked: NDArray[np.int64]
+    questions: NDArray[np.int64]
     """(m,), the question of each row of the run."""
     truncated: NDArray[np.bool_]
     """By question."""
 
     @classmethod
-    def of(cls, memory: Memory | None, asked: NDArray[np.int64], truncated: NDArray[np.bool_]) -> Noting | None:
+    def of(cls, memory: Memory | None, questions: NDArray[np.int64], truncated: NDArray[np.bool_]) -> Noting | None:
         """None where nothing is kept."""
-        return None if memory is None else cls(memory, asked, truncated)
+        return None if memory is None else cls(memory, questions, truncated)
 
     def keep(self, members: NDArray[np.int64], results: NDArray[Any], shape: runner.Shape | None) -> None:
         """Pass on what is a number: a failure is to be tried again next time."""
         sound = np.isfinite(results).reshape(len(results), -1).all(axis=1)
-        questions = self.asked[members[sound]]
+        questions = self.questions[members[sound]]
         if len(questions):
             self.memory.keep(questions, results[sound], self.truncated[questions], shape)
 
     def recall(self, members: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
         """What is known of these rows."""
-        return self.memory.recall(self.asked[members], shape)
+        return self.memory.recall(self.questions[members], shape)
 
 
 class Model(Protocol):
@@ -96,7 +96,7 @@ class Encoded:
 
     sequences: runner.Ragged
     """Of the questions that have no reason, in their order."""
-    asked: NDArray[np.int64]
+    questions: NDArray[np.int64]
     """(m,), which questions those are."""
     reasons: list[str | None]
     """(n,), why a question cannot be put to the model."""
@@ -108,11 +108,11 @@ def answered(encoded: Encoded, results: NDArray[Any], refused: NDArray[np.bool_]
     """Results of a run as answers: what is not finite or did not fit into memory has a reason."""
     values = np.zeros(len(encoded.reasons), dtype=np.float64)
     reasons = list(encoded.reasons)
-    found = results.astype(np.float64)
-    finite = np.isfinite(found)
-    values[encoded.asked] = np.where(finite & ~refused, found, 0.0)
+    numbers = results.astype(np.float64)
+    finite = np.isfinite(numbers)
+    values[encoded.questions] = np.where(finite & ~refused, numbers, 0.0)
     for row in np.flatnonzero(refused | ~finite).tolist():
-        reasons[int(encoded.asked[row])] = "out_of_memory" if refused[row] else "not_finite"
+        reasons[int(encoded.questions[row])] = "out_of_memory" if refused[row] else "not_finite"
     return Answers(values, reasons, encoded.truncated, report)
 
 

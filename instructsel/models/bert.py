@@ -81,10 +81,10 @@ class PackedBert:
 
         def weight(*names: str) -> Any:
             # A checkpoint with a head has the encoder's weights under "bert.".
-            found = [name if name in state else f"bert.{name}" for name in names]
-            if missing := [name for name, key in zip(names, found, strict=True) if key not in state]:
+            keys = [name if name in state else f"bert.{name}" for name in names]
+            if missing := [name for name, key in zip(names, keys, strict=True) if key not in state]:
                 raise ModelRefused(f"{source.name} has no weight {missing[0]}.", fix="Fetch the whole model.")
-            return torch.cat([changed(key).to(dtype) for key in found]).contiguous()
+            return torch.cat([changed(key).to(dtype) for key in keys]).contiguous()
 
         def changed(key: str) -> Any:
             return state[key] + changes[key] if changes and key in changes else state[key]
@@ -96,15 +96,15 @@ class PackedBert:
         types = weight("embeddings.token_type_embeddings.weight")
         layers: list[_Layer] = []
         for number in range(config["num_hidden_layers"]):
-            here, attention = LAYER.format(number), ATTENTION.format(number)
+            layer, attention = LAYER.format(number), ATTENTION.format(number)
             layers.append(
                 _Layer(
                     qkv=pair(attention + "self.query", attention + "self.key", attention + "self.value"),
                     mixed=pair(attention + "output.dense"),
                     mixed_norm=pair(attention + "output.LayerNorm"),
-                    up=pair(here + "intermediate.dense"),
-                    down=pair(here + "output.dense"),
-                    down_norm=pair(here + "output.LayerNorm"),
+                    up=pair(layer + "intermediate.dense"),
+                    down=pair(layer + "output.dense"),
+                    down_norm=pair(layer + "output.LayerNorm"),
                 )
             )
         return cls(
@@ -151,8 +151,8 @@ class PackedBert:
             for start, rows, length in groups:
                 stop = start + rows * length
                 query, key, value = qkv[start:stop].view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-                found = functional.scaled_dot_product_attention(query, key, value)
-                mixed[start:stop] = found.transpose(1, 2).reshape(-1, width)
+                attended = functional.scaled_dot_product_attention(query, key, value)
+                mixed[start:stop] = attended.transpose(1, 2).reshape(-1, width)
             state = functional.layer_norm(functional.linear(mixed, *layer.mixed).add_(state), (width,), *layer.mixed_norm, self.epsilon)
             wide = functional.gelu(functional.linear(state, *layer.up))
             state = functional.layer_norm(functional.linear(wide, *layer.down).add_(state), (width,), *layer.down_norm, self.epsilon)

@@ -74,26 +74,26 @@ class _Positions:
             return cls(None, None, 0, scale)
         span = attention.pos_ebd_size
         with torch.inference_mode():
-            given = positions[: 2 * span]
+            embeddings = positions[: 2 * span]
             names = ("key_proj", "query_proj") if attention.share_att_key else ("pos_key_proj", "pos_query_proj")
-            found = [
-                getattr(attention, name)(given).unflatten(-1, (attention.num_attention_heads, -1)).transpose(0, 1).contiguous()
+            projected = [
+                getattr(attention, name)(embeddings).unflatten(-1, (attention.num_attention_heads, -1)).transpose(0, 1).contiguous()
                 if kind in kinds
                 else None
                 for name, kind in zip(names, ("c2p", "p2c"), strict=True)
             ]
-        return cls(found[0], None if found[1] is None else found[1] / scale, span, scale)
+        return cls(projected[0], None if projected[1] is None else projected[1] / scale, span, scale)
 
 
 def _attend(attention: Any, positions: _Positions, hidden: Any, *_: Any, **__: Any) -> tuple[Any, None]:
     """hidden (1, slots, h) → (1, slots, h)."""
     torch = require("torch", needed_by="the reward")
     heads = attention.num_attention_heads
-    asked, given, value = (getattr(attention, name)(hidden)[0] for name in ("query_proj", "key_proj", "value_proj"))
-    found = torch.zeros_like(asked)
+    all_queries, all_keys, value = (getattr(attention, name)(hidden)[0] for name in ("query_proj", "key_proj", "value_proj"))
+    attended = torch.zeros_like(all_queries)
     for start, rows, length in packing.now().groups:
         stop = start + rows * length
-        query, key, values = (each[start:stop].view(rows, length, heads, -1).transpose(1, 2) for each in (asked, given, value))
+        query, key, values = (states[start:stop].view(rows, length, heads, -1).transpose(1, 2) for states in (all_queries, all_keys, value))
         # Scaled before the product: a row's scores outnumber its queries.
         query = query / positions.scale
         scores = query @ key.transpose(-1, -2)
@@ -105,8 +105,8 @@ def _attend(attention: Any, positions: _Positions, hidden: Any, *_: Any, **__: A
                 -1, -2
             )
         weights = scores.softmax(-1)
-        found[start:stop] = (weights @ values).transpose(1, 2).reshape(rows * length, -1)
-    return found[None], None
+        attended[start:stop] = (weights @ values).transpose(1, 2).reshape(rows * length, -1)
+    return attended[None], None
 
 
 def _table(attention: Any, projections: Any, span: int, distances: Any) -> Any:

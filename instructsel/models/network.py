@@ -10,7 +10,7 @@ from instructsel.models.answers import first_line
 from instructsel.models.load import LocalModel, quiet
 
 
-def load_network(source: LocalModel, task: str, *, kind: str, needed_by: str, random: str, dtype: Any = None, **given: Any) -> Any:
+def load_network(source: LocalModel, task: str, *, kind: str, needed_by: str, random: str, dtype: Any = None, **arguments: Any) -> Any:
     """The network of a model, in evaluation mode.
 
     Args:
@@ -38,7 +38,7 @@ def load_network(source: LocalModel, task: str, *, kind: str, needed_by: str, ra
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
-                **given,
+                **arguments,
             )
     except (ValueError, OSError, KeyError, RuntimeError, damaged) as error:
         raise ModelRefused(

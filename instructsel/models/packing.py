@@ -39,20 +39,20 @@ class Boundaries:
     def groups(self) -> list[tuple[int, int, int]]:
         """(first slot, rows, length) of each run of rows of one length."""
         cuts = np.flatnonzero(np.diff(self.lengths)) + 1
-        found: list[tuple[int, int, int]] = []
+        groups: list[tuple[int, int, int]] = []
         start = 0
         for part in np.split(self.lengths, cuts):
             if len(part):
-                found.append((start, len(part), int(part[0])))
+                groups.append((start, len(part), int(part[0])))
                 start += int(part.sum())
-        return found
+        return groups
 
     def positions(self, slots: int) -> NDArray[np.int64]:
         """(slots,), each token's place in its row; 0 behind the last row."""
-        found = np.zeros(slots, dtype=np.int64)
+        places = np.zeros(slots, dtype=np.int64)
         total = int(self.lengths.sum())
-        found[:total] = np.arange(total) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
-        return found
+        places[:total] = np.arange(total) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
+        return places
 
     @property
     def last(self) -> NDArray[np.int64]:
@@ -62,8 +62,8 @@ class Boundaries:
     @property
     def first(self) -> NDArray[np.int64]:
         """(b,), the slot of each row's first token."""
-        found: NDArray[np.int64] = np.cumsum(self.lengths) - self.lengths
-        return found
+        slots: NDArray[np.int64] = np.cumsum(self.lengths) - self.lengths
+        return slots
 
 
 _NOW = threading.local()
@@ -86,10 +86,10 @@ def now() -> Boundaries:
     Raises:
         RuntimeError: packed attention was called outside of `bounded`.
     """
-    found = getattr(_NOW, "boundaries", None)
-    if not isinstance(found, Boundaries):
+    boundaries = getattr(_NOW, "boundaries", None)
+    if not isinstance(boundaries, Boundaries):
         raise RuntimeError("Packed attention needs the rows' boundaries.")
-    return found
+    return boundaries
 
 
 @cache
@@ -131,17 +131,19 @@ def _attention(
     queries, keys, values = query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1)
     if repeats > 1:
         keys, values = keys.repeat_interleave(repeats, 1), values.repeat_interleave(repeats, 1)
-    found = torch.zeros_like(queries, memory_format=torch.contiguous_format)
+    attended = torch.zeros_like(queries, memory_format=torch.contiguous_format)
     crossed = keys.shape[0] != queries.shape[0]
     for first, one, start, long, rows in _spans(boundaries, queries.shape[0], crossed=crossed):
-        asked = queries[first : first + rows * one].unflatten(0, (rows, one)).transpose(1, 2)
-        given = [each[start : start + rows * long].unflatten(0, (rows, long)).transpose(1, 2) for each in (keys, values)]
-        bias = _bias(torch, position_bias, one, long, causal and not crossed, sliding_window, asked)
-        taken = torch.nn.functional.scaled_dot_product_attention(
-            asked, *given, attn_mask=bias, is_causal=causal and one > 1 and bias is None, scale=scaling
+        group_queries = queries[first : first + rows * one].unflatten(0, (rows, one)).transpose(1, 2)
+        group_keys, group_values = (
+            states[start : start + rows * long].unflatten(0, (rows, long)).transpose(1, 2) for states in (keys, values)
         )
-        found[first : first + rows * one] = taken.transpose(1, 2).flatten(0, 1)
-    return found[None], None
+        bias = _bias(torch, position_bias, one, long, causal and not crossed, sliding_window, group_queries)
+        taken = torch.nn.functional.scaled_dot_product_attention(
+            group_queries, group_keys, group_values, attn_mask=bias, is_causal=causal and one > 1 and bias is None, scale=scaling
+        )
+        attended[first : first + rows * one] = taken.transpose(1, 2).flatten(0, 1)
+    return attended[None], None
 
 
 def _spans(boundaries: Boundaries, queries: int, *, crossed: bool) -> list[tuple[int, int, int, int, int]]:
@@ -172,11 +174,11 @@ def _on_gpu(query: Any, key: Any, value: Any, boundaries: Boundaries, scaling: f
     varlen = require("torch.nn.attention.varlen", needed_by="packing")
     slots = query.shape[2]
     # The slots behind the last row are a row of their own: a batch's kernels then have one shape.
-    rest = slots - int(boundaries.lengths.sum())
-    lengths = np.append(boundaries.lengths, rest) if rest else boundaries.lengths
+    spare = slots - int(boundaries.lengths.sum())
+    lengths = np.append(boundaries.lengths, spare) if spare else boundaries.lengths
     cuts = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)).to(query.device)
     longest = int(lengths.max())
-    found = varlen.varlen_attn(
+    attended = varlen.varlen_attn(
         query[0].transpose(0, 1).contiguous(),
         key[0].transpose(0, 1).contiguous(),
         value[0].transpose(0, 1).contiguous(),
@@ -188,7 +190,7 @@ def _on_gpu(query: Any, key: Any, value: Any, boundaries: Boundaries, scaling: f
         window_size=((window - 1) if window else -1, 0) if causal else (-1, -1),
         enable_gqa=query.shape[1] != key.shape[1],
     )
-    return found[None]
+    return attended[None]
 
 
 def packed_states(model: Any, ids: NDArray[np.int64], boundaries: Boundaries, *, device: str, **inputs: Any) -> Any:

@@ -144,7 +144,7 @@ class PlausibilityModel:
                 [forward for _ in threads([self], "cpu")],
                 runner.Packed(runner.CPU_TOKENS),
                 dtype=np.float64,
-                keeper=Noting.of(memory, encoded.asked, encoded.truncated),
+                keeper=Noting.of(memory, encoded.questions, encoded.truncated),
                 start=begin,
                 progress=progress,
             )
@@ -159,7 +159,7 @@ class PlausibilityModel:
         reasons: list[str | None] = [None] * len(pairs)
         truncated = np.zeros(len(pairs), dtype=bool)
         rows: list[Tokens] = []
-        asked: list[int] = []
+        positions: list[int] = []
         starts: list[int] = []
         for number, (prompt, response) in enumerate(pairs):
             row, start, truncated[number] = joined(tokens[where[prompt]], tokens[where[response]])
@@ -171,8 +171,8 @@ class PlausibilityModel:
                 continue
             rows.append(row)
             starts.append(start)
-            asked.append(number)
-        sequences = Encoded(runner.Ragged.of(rows), np.array(asked, dtype=np.int64), reasons, truncated)
+            positions.append(number)
+        sequences = Encoded(runner.Ragged.of(rows), np.array(positions, dtype=np.int64), reasons, truncated)
         return sequences, np.array(starts, dtype=np.int64)
 
     def _logits(self, ids: NDArray[np.int64], lengths: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -215,7 +215,7 @@ class RewardModel(ScoringModel):
 
     def _encoded(self, conversations: Sequence[Turns]) -> Encoded:
         rows: list[NDArray[np.int32]] = []
-        asked: list[int] = []
+        positions: list[int] = []
         reasons: list[str | None] = [None] * len(conversations)
         truncated = np.zeros(len(conversations), dtype=bool)
         texts = {text: None for turns in conversations for text in self._texts(turns)}
@@ -227,8 +227,8 @@ class RewardModel(ScoringModel):
                 reasons[number] = "unsupported_language"
                 continue
             rows.append(ids)
-            asked.append(number)
-        return Encoded(runner.Ragged.of(rows), np.array(asked, dtype=np.int64), reasons, truncated)
+            positions.append(number)
+        return Encoded(runner.Ragged.of(rows), np.array(positions, dtype=np.int64), reasons, truncated)
 
     def _encode(self, turns: Turns, tokens_of: TokensOf | None = None) -> tuple[NDArray[np.int32], bool]:
         """The tokens of a conversation, and whether something was cut; `tokens_of` knows the tokens of its texts already."""
@@ -429,10 +429,10 @@ class _Logit:
     @property
     def body(self) -> Any:
         """What is below the head, where its pooling is known here: DeBERTa-v2's first token, a decoder's last; else None."""
-        found = self.model.base_model
-        if deberta.fits(found) and hasattr(self.model, "pooler") and hasattr(self.model, "classifier"):
-            return found
-        return found if hasattr(self.model, "score") and found is not self.model else None
+        base = self.model.base_model
+        if deberta.fits(base) and hasattr(self.model, "pooler") and hasattr(self.model, "classifier"):
+            return base
+        return base if hasattr(self.model, "score") and base is not self.model else None
 
     def pooled(self, states: Any, boundaries: packing.Boundaries, rows: int, torch: Any) -> Any:
         """States (slots, h) → logits (rows,): always so many rows, so that a matrix product has one shape."""

@@ -57,11 +57,13 @@ class Ragged:
         counts: list[NDArray[np.int64]] = []
         cut: list[bool] = []
         for start in range(0, len(texts), TEXTS):
-            found = tokenizer.encode_batch_fast(list(texts[start : start + TEXTS]), add_special_tokens=special)
-            counts.append(np.fromiter((len(each) for each in found), dtype=np.int64, count=len(found)))
-            cut.extend(bool(each.overflowing) for each in found)
+            encodings = tokenizer.encode_batch_fast(list(texts[start : start + TEXTS]), add_special_tokens=special)
+            counts.append(np.fromiter((len(encoding) for encoding in encodings), dtype=np.int64, count=len(encodings)))
+            cut.extend(bool(encoding.overflowing) for encoding in encodings)
             parts.append(
-                np.fromiter(itertools.chain.from_iterable(each.ids for each in found), dtype=np.int32, count=int(counts[-1].sum()))
+                np.fromiter(
+                    itertools.chain.from_iterable(encoding.ids for encoding in encodings), dtype=np.int32, count=int(counts[-1].sum())
+                )
             )
         if not parts:
             return cls(np.zeros(0, np.int32), np.zeros(1, np.int64))
@@ -292,8 +294,8 @@ def run(
         with state.lock:
             forward = free.pop()
         try:
-            ids, here = layout.fill(bucket.shape, [sequences[member] for member in members.tolist()], pad_id)
-            return members, forward(ids, here, members)[: len(members)]
+            ids, row_lengths = layout.fill(bucket.shape, [sequences[member] for member in members.tolist()], pad_id)
+            return members, forward(ids, row_lengths, members)[: len(members)]
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -314,23 +316,23 @@ def run(
             if not bucket.planned and keeper is not None:
                 bucket = _recalled(bucket, keeper, state)
             waiting = [threads.submit(one, bucket, chosen) for chosen in layout.batches(bucket.shape, lengths[bucket.members])]
-            kept: list[NDArray[np.int64]] = []
+            done_members: list[NDArray[np.int64]] = []
             for finished in as_completed(waiting):
-                members, found = finished.result()
-                if found is None:
+                members, results = finished.result()
+                if results is None:
                     continue
-                state.results[members] = found
-                kept.append(members)
+                state.results[members] = results
+                done_members.append(members)
                 if keeper is not None:
-                    keeper.keep(members, found, None if bucket.planned else bucket.shape)
+                    keeper.keep(members, results, None if bucket.planned else bucket.shape)
                 if progress is not None:
                     done += int(lengths[members].sum())
                     progress(min(len(sequences), len(sequences) * done // every), len(sequences))
             slots = int(np.prod(bucket.shape))
-            state.report += replace(NOTHING, batches=len(kept), slots=len(kept) * slots)
+            state.report += replace(NOTHING, batches=len(done_members), slots=len(done_members) * slots)
             if bucket.failed:
                 free_memory()
-                done -= sum(int(lengths[members].sum()) for members in kept)
+                done -= sum(int(lengths[members].sum()) for members in done_members)
                 queue[:0] = _halved(layout, bucket, lengths, state)
             elif not bucket.planned:
                 state.report += replace(NOTHING, reduced=len(bucket.members))
@@ -347,7 +349,7 @@ def _buckets(layout: Layout, lengths: NDArray[np.int64]) -> list[_Bucket]:
     shapes = [layout.shape(int(kind)) for kind in kinds]
     names = sorted(set(shapes), key=lambda shape: (-shape[-1], shape))
     number = np.array([names.index(shape) for shape in shapes], dtype=np.int64)[inverse] if len(lengths) else np.zeros(0, np.int64)
-    return [_Bucket(shape, np.flatnonzero(number == at)) for at, shape in enumerate(names)]
+    return [_Bucket(shape, np.flatnonzero(number == position)) for position, shape in enumerate(names)]
 
 
 def _halved(layout: Layout, bucket: _Bucket, lengths: NDArray[np.int64], state: _State) -> list[_Bucket]:
@@ -406,5 +408,5 @@ def packed(lengths: NDArray[np.int64], slots: int, most: int = 1 << 30) -> Itera
 
 def mask(lengths: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     """1 where a token stands, 0 where padding does, (b, width)."""
-    found: NDArray[Any] = (np.arange(width)[None, :] < lengths[:, None]).astype(np.int64)
-    return found
+    present: NDArray[Any] = (np.arange(width)[None, :] < lengths[:, None]).astype(np.int64)
+    return present

@@ -93,7 +93,7 @@ class ScoringModel:
                 layout,
                 pad_id=pad_id,
                 dtype=dtype,
-                keeper=Noting.of(memory, encoded.asked, encoded.truncated),
+                keeper=Noting.of(memory, encoded.questions, encoded.truncated),
                 start=begin,
                 progress=progress,
             )

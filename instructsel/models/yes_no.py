@@ -135,13 +135,13 @@ class YesNoModel(ScoringModel):
         Raises:
             ModelRefused: no number, the same for all, or the unnatural ones on top.
         """
-        found = self.answer([(question, response, None) for pair in PROBES for response in pair])
-        if any(found.reasons):
+        answers = self.answer([(question, response, None) for pair in PROBES for response in pair])
+        if any(answers.reasons):
             raise ModelRefused(f"{self.source.name} gives no finite answer to the sanity probe.", fix="Use fp32 or bf16, or another model.")
-        good, bad = found.values[0::2], found.values[1::2]
-        if float(np.ptp(found.values)) < 1e-3:
+        good, bad = answers.values[0::2], answers.values[1::2]
+        if float(np.ptp(answers.values)) < 1e-3:
             raise ModelRefused(
-                f"{self.source.name} answers every question of the sanity probe alike ({found.values[0]:.3g}): its output is squashed, or it was not trained to say Yes and No.",
+                f"{self.source.name} answers every question of the sanity probe alike ({answers.values[0]:.3g}): its output is squashed, or it was not trained to say Yes and No.",
                 fix="Name UniEval, or a model trained like it.",
             )
         wins = int((good > bad).sum())
@@ -172,7 +172,7 @@ class YesNoModel(ScoringModel):
         reasons: list[str | None] = [None] * len(questions)
         truncated = np.zeros(len(questions), dtype=bool)
         rows: list[NDArray[np.int32]] = []
-        asked: list[int] = []
+        positions: list[int] = []
         for number, (_, _, history) in enumerate(questions):
             row = texts[number]
             truncated[number] = len(row) > self.max_length - 1
@@ -183,8 +183,8 @@ class YesNoModel(ScoringModel):
                 reasons[number] = "too_long"
             else:
                 rows.append(np.append(row[: self.max_length - 1], np.int32(self.end)))
-                asked.append(number)
-        return Encoded(runner.Ragged.of(rows), np.array(asked, dtype=np.int64), reasons, truncated)
+                positions.append(number)
+        return Encoded(runner.Ragged.of(rows), np.array(positions, dtype=np.int64), reasons, truncated)
 
 
 class _Decider:

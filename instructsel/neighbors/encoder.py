@@ -124,8 +124,8 @@ class Encoder:
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        own = isinstance(self.model, PackedBert | SentenceTransformerModel)
-        return int(self.model.dimension if own else self.model.config.hidden_size)
+        has_dimension = isinstance(self.model, PackedBert | SentenceTransformerModel)
+        return int(self.model.dimension if has_dimension else self.model.config.hidden_size)
 
     def encode(self, texts: Sequence[str], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Embeddings:
         """The vectors of texts. A text's vector is the same alone, in any company and in any order.

@@ -72,9 +72,9 @@ class ExactIndex:
         wide, unsure = needed + MARGIN, np.arange(len(queries))
         while len(unsure):
             wide = min(size, wide)
-            similarity, found = self.index.search(queries[unsure], wide)
-            own = None if own_ids is None else own_ids[unsure]
-            distances[unsure], ids[unsure] = self._measured(queries[unsure], found, k, own)
+            similarity, candidates = self.index.search(queries[unsure], wide)
+            query_ids = None if own_ids is None else own_ids[unsure]
+            distances[unsure], ids[unsure] = self._measured(queries[unsure], candidates, k, query_ids)
             if wide >= min(size, WIDEST):
                 break
             # Among many copies and near copies, one that is nearer may stand behind the last candidate.
@@ -83,25 +83,25 @@ class ExactIndex:
         return distances, ids
 
     def _measured(
-        self, queries: NDArray[np.float32], found: NDArray[np.int64], k: int, own: NDArray[np.int64] | None
+        self, queries: NDArray[np.float32], candidates: NDArray[np.int64], k: int, query_ids: NDArray[np.int64] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """The k nearest of each query's candidates."""
         distances = np.empty((len(queries), k), dtype=np.float64)
         ids = np.empty((len(queries), k), dtype=np.int64)
-        block = max(1, PAIRS // found.shape[1])
+        block = max(1, PAIRS // candidates.shape[1])
 
         def measure(start: int) -> None:
             rows = slice(start, start + block)
-            near = found[rows]
-            difference = self.vectors[near].astype(np.float64)
+            nearby = candidates[rows]
+            difference = self.vectors[nearby].astype(np.float64)
             difference -= queries[rows, None, :]
             apart = np.sqrt(np.einsum("mkd,mkd->mk", difference, difference))
-            if own is not None:
+            if query_ids is not None:
                 # Wherever it stands: among copies it need not be first, and among many it may be missing.
-                apart[near == own[rows, None]] = np.inf
-            order = np.lexsort((near, apart), axis=1)[:, :k]
+                apart[nearby == query_ids[rows, None]] = np.inf
+            order = np.lexsort((nearby, apart), axis=1)[:, :k]
             distances[rows] = np.take_along_axis(apart, order, axis=1)
-            ids[rows] = np.take_along_axis(near, order, axis=1)
+            ids[rows] = np.take_along_axis(nearby, order, axis=1)
 
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
             list(threads.map(measure, range(0, len(queries), block)))

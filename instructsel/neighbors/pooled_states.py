@@ -67,12 +67,12 @@ class PooledStates:
 
     def encode(self, texts: Sequence[str], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Embeddings:
         """The vectors of texts; a text without tokens has none (no_tokens)."""
-        found = runner.Ragged.tokenized(self.language_model.tokenizer, texts)
+        sequences = runner.Ragged.tokenized(self.language_model.tokenizer, texts)
         head = [] if self.language_model.start is None else [self.language_model.start]
         limit = self.language_model.max_length - len(head)
-        cut = found.lengths > limit
-        asked = np.flatnonzero(found.lengths > 0)
-        rows = [np.concatenate([np.array(head, dtype=np.int32), found[number][:limit]]) for number in asked.tolist()]
+        cut = sequences.lengths > limit
+        positions = np.flatnonzero(sequences.lengths > 0)
+        rows = [np.concatenate([np.array(head, dtype=np.int32), sequences[number][:limit]]) for number in positions.tolist()]
         packed = self.language_model.padded_because is None
         tokens = runner.CPU_TOKENS if self.language_model.device == "cpu" else runner.GPU_TOKENS
 
@@ -85,17 +85,17 @@ class PooledStates:
                 [forward(worker) for worker in threads(self.language_model.workers, self.language_model.device)],
                 runner.Packed(tokens) if packed else runner.Padded(tokens),
                 shape=(self.dimension,),
-                keeper=Noting.of(memory, asked, cut),
+                keeper=Noting.of(memory, positions, cut),
                 start=begin,
                 progress=progress,
             )
         finite = np.isfinite(vectors).all(axis=1) & (np.abs(vectors).max(axis=1, initial=0.0) > 0)
         reasons: list[str | None] = ["no_tokens"] * len(texts)
         every = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for at, number in enumerate(asked.tolist()):
-            reasons[number] = "out_of_memory" if refused[at] else None if finite[at] else "not_finite"
-            if finite[at]:
-                every[number] = vectors[at]
+        for row, number in enumerate(positions.tolist()):
+            reasons[number] = "out_of_memory" if refused[row] else None if finite[row] else "not_finite"
+            if finite[row]:
+                every[number] = vectors[row]
         return Embeddings(every, cut, report, reasons)
 
 
@@ -108,8 +108,8 @@ def _pooled(worker: Any, ids: NDArray[np.int64], lengths: NDArray[np.int64], *, 
             parts = torch.split(states[: int(lengths.sum())].float(), lengths.tolist())
         else:
             present = torch.from_numpy(runner.mask(lengths, ids.shape[1])).to(worker.device)
-            given = torch.from_numpy(ids).to(worker.device)
-            states = worker.model.base_model(input_ids=given, attention_mask=present, use_cache=False).last_hidden_state.float()
+            tokens = torch.from_numpy(ids).to(worker.device)
+            states = worker.model.base_model(input_ids=tokens, attention_mask=present, use_cache=False).last_hidden_state.float()
             parts = [row[:length] for row, length in zip(states, lengths.tolist(), strict=False)]
         means = []
         for part in parts:

@@ -132,8 +132,8 @@ class SentenceTransformerModel:
         for number, text in enumerate(texts):
             ids = self.model.preprocess([text], prompt=self.prompt)["input_ids"][0].tolist()
             if len(ids) >= self.max_length:
-                whole = self.model.tokenizer((self.prompt or "") + text, truncation=False, verbose=False)["input_ids"]
-                cut[number] = len(whole) > len(ids)
+                uncut = self.model.tokenizer((self.prompt or "") + text, truncation=False, verbose=False)["input_ids"]
+                cut[number] = len(uncut) > len(ids)
             rows.append(ids or [self.pad_id])
         ragged = runner.Ragged.of(rows)
         return runner.Ragged(ragged.ids, ragged.offsets, cut)

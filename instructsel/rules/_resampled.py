@@ -83,8 +83,8 @@ class Weightings:
     def sweep(self, state: Floats, indicator: int) -> Floats:
         """The state with one more indicator in the fit; NaN where the rows do not determine its weight."""
         column = indicator + 1
-        own = self.start[:, column, column]
-        fine = (own > DETERMINED * self.counts) & (state[:, column, column] > DETERMINED * own)
+        diagonal = self.start[:, column, column]
+        fine = (diagonal > DETERMINED * self.counts) & (state[:, column, column] > DETERMINED * diagonal)
         return _swept(state, column, fine)
 
     def swept(self, indicators: Sequence[int]) -> Floats:
@@ -96,21 +96,21 @@ class Weightings:
 
     def adjusted_r2(self, state: Floats, size: int) -> Floats:
         """(b,): of the fit with `size` indicators."""
-        left, whole = np.maximum(state[:, -1, -1], 0.0), self.start[:, -1, -1]
+        residual, total = np.maximum(state[:, -1, -1], 0.0), self.start[:, -1, -1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            return 1 - (left / (self.counts - size - 1)) / (whole / (self.counts - 1))
+            return 1 - (residual / (self.counts - size - 1)) / (total / (self.counts - 1))
 
     def t_values(self, state: Floats, indicators: Sequence[int]) -> Floats:
         """(b, s): of the indicators in the fit, in the order given; NaN where the rows do not determine the weights or leave no error."""
-        at = [0, *(indicator + 1 for indicator in indicators)]
-        inverse, weights = state[:, at][:, :, at], state[:, at, -1]
-        spare = np.where(self.counts > len(at), self.counts - len(at), np.nan)
+        columns = [0, *(indicator + 1 for indicator in indicators)]
+        inverse, weights = state[:, columns][:, :, columns], state[:, columns, -1]
+        spare = np.where(self.counts > len(columns), self.counts - len(columns), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.products is None or self.clusters is None:
                 squared = np.diagonal(inverse, axis1=1, axis2=2) * (np.maximum(state[:, -1, -1], 0.0) / spare)[:, None]
             else:
                 # The scores of each cluster: its products with the target less those with what is fitted, summed.
-                scores = self.products[None, :, at, -1] - np.einsum("gij,bj->bgi", self.products[:, at][:, :, at], weights)
+                scores = self.products[None, :, columns, -1] - np.einsum("gij,bj->bgi", self.products[:, columns][:, :, columns], weights)
                 drawn = self.clusters.sum(axis=1)
                 factor = drawn / (drawn - 1) * (self.counts - 1) / spare
                 squared = np.einsum("bgi,bg->bi", (scores @ inverse) ** 2, self.clusters) * factor[:, None]
@@ -121,8 +121,8 @@ class Weightings:
         """(b,): the |t| from which on p ≤ 0.05 with `size` indicators in the fit."""
         degrees = self.counts - size - 1 if self.clusters is None else self.clusters.sum(axis=1) - 1
         student = require("scipy.special", needed_by="fit").stdtrit
-        found: Floats = student(np.where(degrees > 0, degrees, np.nan), 1 - SIGNIFICANT / 2)
-        return found
+        quantiles: Floats = student(np.where(degrees > 0, degrees, np.nan), 1 - SIGNIFICANT / 2)
+        return quantiles
 
     def backward(self, names: Sequence[str]) -> tuple[Mask, Mask]:
         """Start from all indicators, drop the one of the largest p until all are significant; of equal ones the last by name.
@@ -131,11 +131,11 @@ class Weightings:
             chosen (b, k); answered (b,), where the rows determine the weights.
         """
         # argmin takes the first of equal ones.
-        order = sorted(range(self.k), key=lambda at: names[at], reverse=True)
+        order = sorted(range(self.k), key=lambda indicator: names[indicator], reverse=True)
         active, answered, going = np.ones((len(self), self.k), bool), np.ones(len(self), bool), np.ones(len(self), bool)
         while going.any():
             for pattern, members in _patterns(active, np.flatnonzero(going)):
-                left = [at for at in order if pattern[at]]
+                left = [indicator for indicator in order if pattern[indicator]]
                 if not left:
                     going[members] = False
                     continue
@@ -157,16 +157,16 @@ class Weightings:
         Returns:
             chosen (b, k), nothing where no subset will do; answered (b,), all true.
         """
-        order = sorted(range(self.k), key=lambda at: names[at])
+        order = sorted(range(self.k), key=lambda indicator: names[indicator])
         best = np.full(len(self), -np.inf)
         chosen = np.zeros((len(self), self.k), bool)
         # Depth first, so that each subset costs one sweep of the one before it.
-        pending: list[tuple[Floats, tuple[int, ...], int]] = [(self.start, (), at) for at in reversed(range(self.k))]
+        pending: list[tuple[Floats, tuple[int, ...], int]] = [(self.start, (), indicator) for indicator in reversed(range(self.k))]
         while pending:
-            before, fitted, at = pending.pop()
-            state, fitted = self.sweep(before, order[at]), (*fitted, order[at])
+            before, fitted, indicator = pending.pop()
+            state, fitted = self.sweep(before, order[indicator]), (*fitted, order[indicator])
             self._consider(state, fitted, best, chosen)
-            pending += [(state, fitted, following) for following in reversed(range(at + 1, self.k))]
+            pending += [(state, fitted, following) for following in reversed(range(indicator + 1, self.k))]
         return chosen, np.ones(len(self), bool)
 
     def _consider(self, state: Floats, fitted: tuple[int, ...], best: Floats, chosen: Mask) -> None:
@@ -175,34 +175,34 @@ class Weightings:
         if not len(rows):
             return
         part = self.part(rows)
-        kept = rows[(np.abs(part.t_values(state[rows], fitted)) >= part.critical(len(fitted))[:, None]).all(axis=1)]
-        best[kept] = quality[kept]
-        chosen[kept] = False
-        chosen[kept[:, None], np.array(fitted)] = True
+        better = rows[(np.abs(part.t_values(state[rows], fitted)) >= part.critical(len(fitted))[:, None]).all(axis=1)]
+        best[better] = quality[better]
+        chosen[better] = False
+        chosen[better[:, None], np.array(fitted)] = True
 
     def weights(self, chosen: Mask) -> Floats:
         """(b, k + 1): the constant and the weights, in the indicators' own units, 0 where not chosen; NaN where undetermined."""
-        found = np.zeros((len(self), self.k + 1))
+        weights = np.zeros((len(self), self.k + 1))
         for pattern, members in _patterns(chosen, np.arange(len(self))):
-            part, at = self.part(members), np.flatnonzero(pattern)
-            state = part.swept(at.tolist())
+            part, members_chosen = self.part(members), np.flatnonzero(pattern)
+            state = part.swept(members_chosen.tolist())
             scaled = np.zeros((len(members), self.k))
-            scaled[:, at] = state[:, at + 1, -1]
-            own = scaled * self.spreads[-1] / self.spreads[:-1]
-            found[members, 1:] = own
-            found[members, 0] = self.means[-1] + self.spreads[-1] * state[:, 0, -1] - own @ self.means[:-1]
-        return found
+            scaled[:, members_chosen] = state[:, members_chosen + 1, -1]
+            unscaled = scaled * self.spreads[-1] / self.spreads[:-1]
+            weights[members, 1:] = unscaled
+            weights[members, 0] = self.means[-1] + self.spreads[-1] * state[:, 0, -1] - unscaled @ self.means[:-1]
+        return weights
 
 
 def _swept(state: Floats, column: int, fine: Mask) -> Floats:
     """Sweep a column of every matrix; NaN throughout where not fine."""
     pivot = np.where(fine, state[:, column, column], np.nan)
     row = state[:, column, :] / pivot[:, None]
-    made: Floats = state - state[:, :, column, None] * row[:, None, :]
-    made[:, :, column] = -state[:, :, column] / pivot[:, None]
-    made[:, column, :] = row
-    made[:, column, column] = 1 / pivot
-    return made
+    swept: Floats = state - state[:, :, column, None] * row[:, None, :]
+    swept[:, :, column] = -state[:, :, column] / pivot[:, None]
+    swept[:, column, :] = row
+    swept[:, column, column] = 1 / pivot
+    return swept
 
 
 def _patterns(chosen: Mask, rows: NDArray[np.int64]) -> Iterator[tuple[Mask, NDArray[np.int64]]]:

@@ -16,12 +16,12 @@ SUFFIX: Final = ".toml"
 
 def names() -> tuple[str, ...]:
     """The presets: every file of the folder, by its `order` and then its name."""
-    found = [
+    presets = [
         (_parsed(file.read_bytes(), file.name).get("order", 1_000), file.name.removesuffix(SUFFIX))
         for file in _presets().iterdir()
         if file.name.endswith(SUFFIX)
     ]
-    return tuple(name for _, name in sorted(found))
+    return tuple(name for _, name in sorted(presets))
 
 
 def load(name_or_path: str | Path) -> LinearRule:

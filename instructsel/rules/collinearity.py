@@ -36,36 +36,38 @@ def collinearity(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
     # What does not vary is correlated with nothing.
     varied = [name for name in names if lengths[name] > 1e-12 * max(1.0, float(np.abs(columns[name]).max())) * math.sqrt(size)]
     matrix = np.eye(len(varied))
-    found: dict[str, float] = {}
+    correlations: dict[str, float] = {}
     for (a, one), (b, other) in itertools.combinations(enumerate(varied), 2):
         # fsum: the same bits whatever the number of threads.
         r = math.fsum((centred[one] * centred[other]).tolist()) / (lengths[one] * lengths[other])
         matrix[a, b] = matrix[b, a] = r
-        found[f"{one},{other}"] = round(r, 6)
+        correlations[f"{one},{other}"] = round(r, 6)
     factors: dict[str, float | None] = {}
-    for at, name in enumerate(varied):
-        rest = [number for number in range(len(varied)) if number != at]
+    for number, name in enumerate(varied):
+        others = [other for other in range(len(varied)) if other != number]
         try:
-            explained = float(matrix[at, rest] @ np.linalg.solve(matrix[np.ix_(rest, rest)], matrix[rest, at])) if rest else 0.0
+            explained = (
+                float(matrix[number, others] @ np.linalg.solve(matrix[np.ix_(others, others)], matrix[others, number])) if others else 0.0
+            )
         except np.linalg.LinAlgError:
             explained = 1.0
         factors[name] = round(1 / (1 - explained), 3) if explained < 1 - 1e-9 else None
-    collinear = [pair for pair, r in found.items() if abs(r) >= CORRELATED]
+    collinear = [pair for pair, r in correlations.items() if abs(r) >= CORRELATED]
     collinear += [name for name, factor in factors.items() if factor is None or factor >= INFLATED]
-    return {"correlations": found, "vif": factors, "collinear": collinear}
+    return {"correlations": correlations, "vif": factors, "collinear": collinear}
 
 
-def warnings(found: Mapping[str, Any]) -> list[str]:
+def warnings(summary: Mapping[str, Any]) -> list[str]:
     """What a reader must be told, in lines."""
     lines = []
-    for name in found.get("collinear", ()):
+    for name in summary.get("collinear", ()):
         if "," in name:
             one, other = name.split(",")
             lines.append(
-                f"warning: {one} and {other} are collinear here: their correlation is {found['correlations'][name]:+.4f}. Their weights cannot be read apart."
+                f"warning: {one} and {other} are collinear here: their correlation is {summary['correlations'][name]:+.4f}. Their weights cannot be read apart."
             )
         else:
-            factor = found["vif"][name]
+            factor = summary["vif"][name]
             lines.append(
                 f"warning: the other indicators explain {name} (variance inflation {'infinite' if factor is None else f'{factor:,.1f}'})."
             )

@@ -67,7 +67,7 @@ class Fitted:
     @property
     def indicators(self) -> tuple[str, ...]:
         """The symbols in the fit."""
-        return tuple(each.indicator for each in self.summary.terms)
+        return tuple(term.indicator for term in self.summary.terms)
 
     def rule(self, name: str, *, title: str = "", note: str = NOTE) -> LinearRule:
         """The rule with these weights. It accepts scores of the models its indicators were fitted with, where those are known.
@@ -77,25 +77,25 @@ class Fitted:
         """
         if name in catalog.names():
             raise UsageError(f"{name} is the name of a published rule.", fix="Give the fitted one another name.")
-        found = self.summary
-        sets = f"{found.n} observations" + (f" of {found.subsets} subsets" if found.subsets not in (None, found.n) else "")
+        summary = self.summary
+        sets = f"{summary.n} observations" + (f" of {summary.subsets} subsets" if summary.subsets not in (None, summary.n) else "")
         return LinearRule(
             name=name,
-            terms=tuple(_term(each, found.indicators.get(each.indicator)) for each in found.terms),
-            intercept=found.intercept.weight,
+            terms=tuple(_term(estimate, summary.indicators.get(estimate.indicator)) for estimate in summary.terms),
+            intercept=summary.intercept.weight,
             title=title or f"{name}, fitted on {sets}",
-            citation=f"Fitted on {sets} with `instructsel rules fit`, method {found.method}.",
-            equation=equation(found),
-            target=f"{found.target} (natural logarithm)",
+            citation=f"Fitted on {sets} with `instructsel rules fit`, method {summary.method}.",
+            equation=equation(summary),
+            target=f"{summary.target} (natural logarithm)",
             note=note,
-            fit=found,
+            fit=summary,
         )
 
 
-def equation(found: FitSummary) -> str:
+def equation(summary: FitSummary) -> str:
     """The fit as a formula, weights to four digits."""
-    terms = "".join(f" {'−' if each.weight < 0 else '+'} {abs(each.weight):.4g}·{each.indicator}" for each in found.terms)
-    return f"{found.target} ~ {found.intercept.weight:.4g}{terms}"
+    terms = "".join(f" {'−' if term.weight < 0 else '+'} {abs(term.weight):.4g}·{term.indicator}" for term in summary.terms)
+    return f"{summary.target} ~ {summary.intercept.weight:.4g}{terms}"
 
 
 def fit(
@@ -152,7 +152,7 @@ def fit(
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(units, np.full(units, 1 / units), size=bootstrap).astype(np.float64) if bootstrap else np.zeros((0, units))
     low, high, failed = _percentiles(frame, chosen, draws)
-    kept = [names[at] for at in np.flatnonzero(chosen)]
+    chosen_names = [names[position] for position in np.flatnonzero(chosen)]
     estimates = _estimates(frame, chosen, low, high)
     fitted = _Regression(x[:, chosen], y)
     frequency, unanswered = _frequencies(frame, method, draws)
@@ -162,8 +162,8 @@ def fit(
     by_subset = fitted.left_out_by(subsets, "")[0] if clustered else None
     vifs = inflation(x)
     repeats = None if subsets is None else len(set(subsets))
-    adjusted = 1 - (fitted.left / (len(y) - len(kept) - 1)) / (fitted.whole / (len(y) - 1))
-    fingerprints = table.fingerprints(kept)
+    adjusted = 1 - (fitted.left / (len(y) - len(chosen_names) - 1)) / (fitted.whole / (len(y) - 1))
+    fingerprints = table.fingerprints(chosen_names)
     procedure, procedure_reason = _procedure_r2(frame, method, units)
     candidates = () if method == "fixed" else tuple(map(Candidate, names, chosen.tolist(), frequency, vifs.tolist()))
     return Fitted(
@@ -173,11 +173,11 @@ def fit(
             n=len(y),
             subsets=repeats,
             covariance="clustered by subset" if clustered else "ordinary",
-            df=(units if clustered else len(y) - len(kept)) - 1,
+            df=(units if clustered else len(y) - len(chosen_names)) - 1,
             estimates=estimates,
             r2=1 - fitted.left / fitted.whole,
             adjusted_r2=adjusted,
-            residual_sd=math.sqrt(fitted.left / (len(y) - len(kept) - 1)),
+            residual_sd=math.sqrt(fitted.left / (len(y) - len(chosen_names) - 1)),
             loo_r2=loo,
             loo_reason=loo_reason,
             loso_r2=loso,
@@ -196,7 +196,7 @@ def fit(
                 *_about_indicators(names, x, estimates[1:], vifs),
                 *_about_method(method, len(names), bootstrap, failed, unanswered),
                 *_about_skill(loo, loso, procedure),
-                *_about_models(kept, fingerprints),
+                *_about_models(chosen_names, fingerprints),
             ),
             observations=table.digest([target, target.removeprefix("log_"), *names, "subset", "source", *table.shares()]),
             release=release(),
@@ -243,11 +243,11 @@ class _Regression:
         self.whole = float(((y - y.mean()) ** 2).sum())
 
     def left_out_one_by_one(self, table: Observations) -> tuple[float | None, str | None]:
-        own = 1 - (self.basis**2).sum(axis=1)
-        alone = np.flatnonzero(own < LEVERAGE)
+        independence = 1 - (self.basis**2).sum(axis=1)
+        alone = np.flatnonzero(independence < LEVERAGE)
         if len(alone):
             return None, f"without {table.rows(alone)} the others do not determine the weights"
-        return 1 - float(((self.errors / own) ** 2).sum()) / self.whole, None
+        return 1 - float(((self.errors / independence) ** 2).sum()) / self.whole, None
 
     def left_out_by(self, labels: Sequence[str] | None, absent: str) -> tuple[float | None, str | None]:
         if labels is None:
@@ -256,14 +256,14 @@ class _Regression:
             return None, f"all rows are of {labels[0]}"
         total = 0.0
         for label in sorted(set(labels)):
-            inside = np.array([each == label for each in labels])
-            rest = np.linalg.svd(self.basis[~inside], compute_uv=False)
-            if len(rest) < self.basis.shape[1] or rest[-1] ** 2 < LEVERAGE:
+            inside = np.array([name == label for name in labels])
+            singular = np.linalg.svd(self.basis[~inside], compute_uv=False)
+            if len(singular) < self.basis.shape[1] or singular[-1] ** 2 < LEVERAGE:
                 return None, f"without {label} the other rows do not determine the weights"
             # The errors of rows left out together: (I − H)⁻¹ e over their block of the hat matrix.
             block = self.basis[inside]
-            found = np.linalg.solve(np.eye(len(block)) - block @ block.T, self.errors[inside])
-            total += float(found @ found)
+            errors = np.linalg.solve(np.eye(len(block)) - block @ block.T, self.errors[inside])
+            total += float(errors @ errors)
         return 1 - total / self.whole, None
 
 
@@ -338,8 +338,8 @@ def _check_design(table: Observations, names: tuple[str, ...], x: Floats, y: Flo
 def _choose(frame: _Frame, method: str) -> NDArray[np.bool_]:
     if method == "fixed":
         return np.ones(len(frame.names), bool)
-    whole = frame.weighted(np.ones((1, frame.units)))
-    chosen = _procedure(whole, method, frame.names)[0][0]
+    unweighted = frame.weighted(np.ones((1, frame.units)))
+    chosen = _procedure(unweighted, method, frame.names)[0][0]
     if not chosen.any():
         tried = f"in none of the {2 ** len(frame.names) - 1} subsets" if method == "best-subset" else "backward elimination ends with none:"
         detail = "are all indicators" if method == "best-subset" else "no indicator is"
@@ -359,12 +359,12 @@ def _percentiles(frame: _Frame, chosen: NDArray[np.bool_], draws: Floats) -> tup
     if not len(draws):
         return None, None, 0
     reduced = _Frame(frame.names, frame.x[:, chosen], frame.y, frame.codes).weighted(draws)
-    found = reduced.weights(np.ones((len(draws), int(chosen.sum())), bool))
-    found = found[np.isfinite(found).all(axis=1)]
-    failed = len(draws) - len(found)
+    weights = reduced.weights(np.ones((len(draws), int(chosen.sum())), bool))
+    weights = weights[np.isfinite(weights).all(axis=1)]
+    failed = len(draws) - len(weights)
     if failed > FAILED * len(draws):
         return None, None, failed
-    low, high = np.percentile(found, [2.5, 97.5], axis=0)
+    low, high = np.percentile(weights, [2.5, 97.5], axis=0)
     return low, high, failed
 
 
@@ -373,10 +373,10 @@ def _frequencies(frame: _Frame, method: str, draws: Floats) -> tuple[list[float 
     if method == "fixed" or not len(draws):
         return [None] * len(frame.names), 0
     chosen, answered = _procedure(frame.weighted(draws), method, frame.names)
-    found: list[float | None] = [None] * len(frame.names)
+    shares: list[float | None] = [None] * len(frame.names)
     if answered.any():
-        found = chosen[answered].mean(axis=0).tolist()
-    return found, int((~answered).sum())
+        shares = chosen[answered].mean(axis=0).tolist()
+    return shares, int((~answered).sum())
 
 
 def _procedure_r2(frame: _Frame, method: str, units: int) -> tuple[float | None, str | None]:
@@ -388,8 +388,8 @@ def _procedure_r2(frame: _Frame, method: str, units: int) -> tuple[float | None,
     weights = weighted.weights(chosen)
     if not answered.all() or not np.isfinite(weights).all():
         return None, "with a row left out, the others do not determine the weights or leave no error"
-    own = weights if frame.codes is None else weights[frame.codes]
-    errors = frame.y - own[:, 0] - (own[:, 1:] * frame.x).sum(axis=1)
+    by_row = weights if frame.codes is None else weights[frame.codes]
+    errors = frame.y - by_row[:, 0] - (by_row[:, 1:] * frame.x).sum(axis=1)
     return 1 - float(errors @ errors) / float(((frame.y - frame.y.mean()) ** 2).sum()), None
 
 
@@ -401,40 +401,40 @@ def _estimates(frame: _Frame, chosen: NDArray[np.bool_], low: Floats | None, hig
     scale = np.concatenate([[1.0], 2.0 ** np.round(np.log2(np.abs(x).max(axis=0)))])
     # An exact fit has standard errors of 0; its t is said to be None.
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = least_squares(frame.y, np.column_stack([np.ones(len(x)), x]) / scale).fit(**settings)
-        ends = found.conf_int() / scale[:, None]
-        numbers = zip(found.params / scale, found.bse / scale, found.tvalues, found.pvalues, ends, strict=True)
+        fitted = least_squares(frame.y, np.column_stack([np.ones(len(x)), x]) / scale).fit(**settings)
+        ends = fitted.conf_int() / scale[:, None]
+        numbers = zip(fitted.params / scale, fitted.bse / scale, fitted.tvalues, fitted.pvalues, ends, strict=True)
     names = [INTERCEPT, *(name for name, taken in zip(frame.names, chosen, strict=True) if taken)]
     vifs = [None, *inflation(x).tolist()]
     return tuple(
         Estimate(
-            indicator=names[at],
+            indicator=names[position],
             weight=float(weight),
             se=float(se),
             t=_finite(t),
             p=_finite(p),
             low=float(interval[0]),
             high=float(interval[1]),
-            bootstrap_low=None if low is None else float(low[at]),
-            bootstrap_high=None if high is None else float(high[at]),
-            vif=vifs[at],
-            least=None if at == 0 else float(x[:, at - 1].min()),
-            greatest=None if at == 0 else float(x[:, at - 1].max()),
+            bootstrap_low=None if low is None else float(low[position]),
+            bootstrap_high=None if high is None else float(high[position]),
+            vif=vifs[position],
+            least=None if position == 0 else float(x[:, position - 1].min()),
+            greatest=None if position == 0 else float(x[:, position - 1].max()),
         )
-        for at, (weight, se, t, p, interval) in enumerate(numbers)
+        for position, (weight, se, t, p, interval) in enumerate(numbers)
     )
 
 
 def _signs(terms: Sequence[Estimate]) -> tuple[Sign, ...]:
-    found = []
+    signs = []
     for name in PUBLISHED:
         published = _published(name)
-        found += [
-            Sign(each.indicator, name, published[each.indicator], each.weight * published[each.indicator] > 0, each.low * each.high > 0)
-            for each in terms
-            if each.indicator in published
+        signs += [
+            Sign(term.indicator, name, published[term.indicator], term.weight * published[term.indicator] > 0, term.low * term.high > 0)
+            for term in terms
+            if term.indicator in published
         ]
-    return tuple(found)
+    return tuple(signs)
 
 
 @cache
@@ -443,38 +443,38 @@ def _published(name: str) -> dict[str, float]:
 
 
 def _about_rows(n: int, units: int, repeats: int | None, predictors: int, *, clustered: bool) -> list[Caution]:
-    found = []
+    cautions = []
     if repeats is not None and repeats < n:
         how = "standard errors and the bootstrap go by subset" if clustered else "yet standard errors take every row for independent"
-        found.append(Caution("repeated_subsets", f"{n} observations are of {repeats} subsets with several seeds each; {how}."))
+        cautions.append(Caution("repeated_subsets", f"{n} observations are of {repeats} subsets with several seeds each; {how}."))
     if clustered and units < FEW_SUBSETS:
-        found.append(
+        cautions.append(
             Caution("few_subsets", f"Clustered standard errors of {units} subsets (fewer than {FEW_SUBSETS}) tend to be too small.")
         )
     independent = min(n, repeats or n)
     if independent < PER_INDICATOR * predictors:
-        found.append(
+        cautions.append(
             Caution(
                 "few_observations",
                 f"{independent} {'subsets' if independent < n else 'observations'} are fewer than {PER_INDICATOR} for each of "
                 f"{predictors} indicators.",
             )
         )
-    return found
+    return cautions
 
 
 def _about_indicators(names: Sequence[str], x: Floats, terms: Sequence[Estimate], vifs: Floats) -> list[Caution]:
-    found = [
+    cautions = [
         Caution(
-            "high_vif", f"The other indicators explain {each.indicator} (variance inflation {each.vif:,.1f}): weights cannot be told apart."
+            "high_vif", f"The other indicators explain {term.indicator} (variance inflation {term.vif:,.1f}): weights cannot be told apart."
         )
-        for each in terms
-        if each.vif is not None and each.vif > INFLATED
+        for term in terms
+        if term.vif is not None and term.vif > INFLATED
     ]
-    told = {each.indicator for each in terms if each.vif is not None and each.vif > INFLATED}
+    inflated = {term.indicator for term in terms if term.vif is not None and term.vif > INFLATED}
     for name, factor in zip(names, vifs.tolist(), strict=True):
-        if factor > INFLATED and name not in told:
-            found.append(
+        if factor > INFLATED and name not in inflated:
+            cautions.append(
                 Caution(
                     "high_vif_candidate",
                     f"Among the candidates the others explain {name} (variance inflation {factor:,.1f}): which of them is chosen is near chance.",
@@ -484,16 +484,16 @@ def _about_indicators(names: Sequence[str], x: Floats, terms: Sequence[Estimate]
         _, counts = np.unique(values, return_counts=True)
         spread = float(values.std()) / max(abs(float(values.mean())), 1e-300)
         if counts.max() >= SAME * len(values):
-            found.append(Caution("near_constant", f"{name} has one value in {counts.max()} of {len(values)} observations."))
+            cautions.append(Caution("near_constant", f"{name} has one value in {counts.max()} of {len(values)} observations."))
         elif spread < NEARLY_CONSTANT:
-            found.append(Caution("near_constant", f"{name} varies by {spread:.2g} of its mean only."))
-    return found
+            cautions.append(Caution("near_constant", f"{name} varies by {spread:.2g} of its mean only."))
+    return cautions
 
 
 def _about_method(method: str, candidates: int, bootstrap: int, failed: int, unanswered: int) -> list[Caution]:
-    found = []
+    cautions = []
     if method != "fixed":
-        found.append(
+        cautions.append(
             Caution(
                 "stepwise_optimistic",
                 f"Chosen among {candidates} indicators by p-values of the same observations: p-values, intervals and R² are optimistic.",
@@ -501,31 +501,31 @@ def _about_method(method: str, candidates: int, bootstrap: int, failed: int, una
         )
     if failed:
         consequence = "there are no bootstrap intervals" if failed > FAILED * bootstrap else "they are left out of the intervals"
-        found.append(
+        cautions.append(
             Caution("failed_draws", f"In {failed} of {bootstrap} bootstrap draws the rows do not determine the weights; {consequence}.")
         )
     if unanswered:
-        found.append(
+        cautions.append(
             Caution(
                 "failed_choices",
                 f"In {unanswered} of {bootstrap} bootstrap draws the choice cannot be made, as the rows do not determine the weights; "
                 "how often an indicator is chosen is a share of the others.",
             )
         )
-    return found
+    return cautions
 
 
 def _about_skill(loo: float | None, loso: float | None, procedure: float | None) -> list[Caution]:
-    found = []
+    cautions = []
     for value, what in ((loo, "observations left out"), (procedure, "observations left out of the choice too"), (loso, "sources left out")):
         if value is not None and value <= 0:
-            found.append(Caution("no_skill", f"On {what} the fit predicts no better than the mean (R² {value:.2f})."))
+            cautions.append(Caution("no_skill", f"On {what} the fit predicts no better than the mean (R² {value:.2f})."))
             break
-    return found
+    return cautions
 
 
-def _about_models(kept: Sequence[str], fingerprints: dict[str, dict[str, Any]]) -> list[Caution]:
-    unknown = [name for name in kept if name not in fingerprints]
+def _about_models(chosen_names: Sequence[str], fingerprints: dict[str, dict[str, Any]]) -> list[Caution]:
+    unknown = [name for name in chosen_names if name not in fingerprints]
     if not unknown:
         return []
     return [
@@ -535,10 +535,10 @@ def _about_models(kept: Sequence[str], fingerprints: dict[str, dict[str, Any]]) 
     ]
 
 
-def _term(each: Estimate, fingerprint: Any) -> Term:
+def _term(estimate: Estimate, fingerprint: Any) -> Term:
     used = (fingerprint.get("model") or fingerprint.get("tokenizer")) if fingerprint else None
     accepts = (Accepted(str(used["name"]), used.get("digest")),) if isinstance(used, dict) and used.get("name") else ()
-    return Term(indicator=each.indicator, weight=each.weight, unit=unit(each.indicator, fingerprint), accepts=accepts)
+    return Term(indicator=estimate.indicator, weight=estimate.weight, unit=unit(estimate.indicator, fingerprint), accepts=accepts)
 
 
 def unit(symbol: str, fingerprint: Any = None) -> str:

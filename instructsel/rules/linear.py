@@ -37,11 +37,11 @@ class Accepted:
     digest: str | None = None
     """SHA-256 of the weights, where the rule insists on it."""
 
-    def matches(self, found: Mapping[str, Any]) -> bool:
+    def matches(self, entry: Mapping[str, Any]) -> bool:
         """Whether a fingerprint's `model` or `tokenizer` entry is this one."""
-        if found.get("name") != self.name:
+        if entry.get("name") != self.name:
             return False
-        return self.digest is None or _bare(found.get("digest")) == _bare(self.digest)
+        return self.digest is None or _bare(entry.get("digest")) == _bare(self.digest)
 
     def __str__(self) -> str:
         return self.name if self.digest is None else f"{self.name} (sha256 {_bare(self.digest)[:12]}…)"
@@ -151,7 +151,8 @@ class LinearRule:
             raise UsageError(f"The rule {self.name} has a weight or an intercept that is not finite.")
         if self.fit is not None and (
             self.intercept != self.fit.intercept.weight
-            or [(term.indicator, term.weight) for term in self.terms] != [(each.indicator, each.weight) for each in self.fit.terms]
+            or [(term.indicator, term.weight) for term in self.terms]
+            != [(estimate.indicator, estimate.weight) for estimate in self.fit.terms]
         ):
             raise UsageError(
                 f"The weights of the rule {self.name} are not those its fit speaks of.",
@@ -167,7 +168,11 @@ class LinearRule:
     def fitted_ranges(self) -> dict[str, tuple[float, float]]:
         """Symbol → the smallest and the largest value in the fit; empty for a rule that was not fitted here."""
         terms = self.fit.terms if self.fit else ()
-        return {each.indicator: (each.least, each.greatest) for each in terms if each.least is not None and each.greatest is not None}
+        return {
+            estimate.indicator: (estimate.least, estimate.greatest)
+            for estimate in terms
+            if estimate.least is not None and estimate.greatest is not None
+        }
 
     @property
     def lower_is_better(self) -> bool:
@@ -285,7 +290,7 @@ class LinearRule:
             ModelMismatch: an indicator was scored with another model or tokenizer, or the table does not say with which.
         """
         fingerprints = table.manifest.get("indicators")
-        found: list[Mismatch] = []
+        mismatches: list[Mismatch] = []
         for term in self.terms:
             if not term.accepts:
                 continue
@@ -293,14 +298,14 @@ class LinearRule:
             used = (fingerprint.get("model") or fingerprint.get("tokenizer")) if isinstance(fingerprint, dict) else None
             if isinstance(used, dict) and any(entry.matches(used) for entry in term.accepts):
                 continue
-            found.append(Mismatch(term.indicator, _named(used), tuple(str(entry) for entry in term.accepts)))
-        if found and not allow_mismatch:
-            commands = " ".join(f"--model {mismatch.indicator}={self._term(mismatch.indicator).model}" for mismatch in found)
+            mismatches.append(Mismatch(term.indicator, _named(used), tuple(str(entry) for entry in term.accepts)))
+        if mismatches and not allow_mismatch:
+            commands = " ".join(f"--model {mismatch.indicator}={self._term(mismatch.indicator).model}" for mismatch in mismatches)
             raise ModelMismatch(
-                f"The rule {self.name} does not fit these scores: {'; '.join(map(str, found))}.",
+                f"The rule {self.name} does not fit these scores: {'; '.join(map(str, mismatches))}.",
                 fix=f"Score again with: instructsel score POOL {commands}, or accept it and have it said in every output: --allow-mismatch",
             )
-        return found
+        return mismatches
 
     def _term(self, symbol: str) -> Term:
         return next(term for term in self.terms if term.indicator == symbol)

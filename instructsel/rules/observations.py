@@ -121,13 +121,13 @@ class Observations:
         """
         if name not in self.columns:
             raise UsageError.named(name, self.names, noun="column of the observations")
-        found = np.array([_number(value) for value in self.columns[name]], dtype=np.float64)
-        bad = np.flatnonzero(~np.isfinite(found))
+        numbers = np.array([_number(value) for value in self.columns[name]], dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(numbers))
         if len(bad):
             raise ObservationsError(
                 f"{name} is no finite number in {self.rows(bad)}.", fix=f"Correct these rows, drop them, or fit without {name}."
             )
-        return found
+        return numbers
 
     def labels(self, name: str) -> tuple[str, ...] | None:
         """A column as text; None where there is none.
@@ -158,9 +158,9 @@ class Observations:
                 f"The observations have neither a column {bare} nor {target}; they have {', '.join(self.names)}.",
                 fix="Add one, or name another with --target.",
             )
-        given = self.numbers(target) if target in self.columns else None
+        logarithms = self.numbers(target) if target in self.columns else None
         if bare not in self.columns:
-            return given if given is not None else np.empty(0)
+            return logarithms if logarithms is not None else np.empty(0)
         losses = self.numbers(bare)
         bad = np.flatnonzero(losses <= 0)
         if len(bad):
@@ -168,14 +168,14 @@ class Observations:
                 f"{bare} is not above 0 in {self.rows(bad)}, so it has no logarithm.",
                 fix=f"A mean negative log-likelihood is positive; if the column holds ln L, call it {target}.",
             )
-        made = np.log(losses)
-        if given is not None and np.abs(given - made).max() > DIFFERS:
-            worst = int(np.abs(given - made).argmax())
+        computed = np.log(losses)
+        if logarithms is not None and np.abs(logarithms - computed).max() > DIFFERS:
+            worst = int(np.abs(logarithms - computed).argmax())
             raise ObservationsError(
-                f"{target} is not the natural logarithm of {bare} in {self.rows([worst])}: {given[worst]:g}, not {made[worst]:g}.",
+                f"{target} is not the natural logarithm of {bare} in {self.rows([worst])}: {logarithms[worst]:g}, not {computed[worst]:g}.",
                 fix="Drop the wrong one of the two columns.",
             )
-        return made if given is None else given
+        return computed if logarithms is None else logarithms
 
     def shares(self) -> list[str]:
         """The columns `share_<source>`, by name."""
@@ -187,7 +187,7 @@ class Observations:
         if "source" in self.columns or not shares:
             return self.labels("source")
         largest = np.argmax([self.numbers(name) for name in shares], axis=0)
-        return tuple(shares[at].removeprefix(SHARE) for at in largest.tolist())
+        return tuple(shares[position].removeprefix(SHARE) for position in largest.tolist())
 
     def indicators(self) -> tuple[str, ...]:
         """The columns that hold indicators: those the manifest names, or else those whose name is an indicator's symbol.
@@ -197,22 +197,22 @@ class Observations:
         """
         fingerprints = self.manifest.get("indicators")
         known = set(fingerprints) if isinstance(fingerprints, Mapping) else set()
-        found = tuple(name for name in self.names if (name in known if known else _is_symbol(name)))
-        if not found:
+        symbols = tuple(name for name in self.names if (name in known if known else _is_symbol(name)))
+        if not symbols:
             raise UsageError(
                 f"No column has the name of an indicator; there are {', '.join(self.names)}.", fix="Name the columns with --indicators."
             )
-        return found
+        return symbols
 
     def fingerprints(self, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Of these indicators, what the manifest says they were scored with; without what counts rows, and without nulls."""
-        kept = self.manifest.get("indicators")
-        if not isinstance(kept, Mapping):
+        recorded = self.manifest.get("indicators")
+        if not isinstance(recorded, Mapping):
             return {}
-        found = {symbol: kept[symbol] for symbol in symbols if isinstance(kept.get(symbol), Mapping)}
+        chosen = {symbol: recorded[symbol] for symbol in symbols if isinstance(recorded.get(symbol), Mapping)}
         return {
-            symbol: {key: _without_nulls(value) for key, value in each.items() if value is not None and key not in COUNTS}
-            for symbol, each in found.items()
+            symbol: {key: _without_nulls(value) for key, value in entry.items() if value is not None and key not in COUNTS}
+            for symbol, entry in chosen.items()
         }
 
     def where(self, mask: NDArray[np.bool_]) -> Self:
@@ -223,9 +223,9 @@ class Observations:
 
     def rows(self, positions: Any) -> str:
         """Rows as messages name them, counted from 1."""
-        found = [int(position) for position in positions]
-        shown = [f"row {self._position(position) + 1}{self._label(position)}" for position in found[:NAMED]]
-        return ", ".join(shown) + (f" and {len(found) - NAMED} more" if len(found) > NAMED else "")
+        numbers = [int(position) for position in positions]
+        shown = [f"row {self._position(position) + 1}{self._label(position)}" for position in numbers[:NAMED]]
+        return ", ".join(shown) + (f" and {len(numbers) - NAMED} more" if len(numbers) > NAMED else "")
 
     def digest(self, names: Sequence[str]) -> str:
         """A digest of some columns."""

@@ -154,14 +154,14 @@ class FitSummary:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data; `from_dict` reads it."""
-        plain: dict[str, Any] = {}
+        data: dict[str, Any] = {}
         for one in fields(self):
-            found = getattr(self, one.name)
+            value = getattr(self, one.name)
             if one.name in PARTS:
-                found = [{inner.name: getattr(part, inner.name) for inner in fields(part)} for part in found]
-            plain[one.name] = found
-        del plain["indicators"]
-        return plain | ({"indicators": dict(self.indicators)} if self.indicators else {})
+                value = [{inner.name: getattr(part, inner.name) for inner in fields(part)} for part in value]
+            data[one.name] = value
+        del data["indicators"]
+        return data | ({"indicators": dict(self.indicators)} if self.indicators else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, where: str = "the fit") -> Self:
@@ -170,13 +170,13 @@ class FitSummary:
         Raises:
             UsageError: a key is unknown, missing or of another type; it is named.
         """
-        made: dict[str, Any] = {name: _parts(kind, data, name, where) for name, kind in PARTS.items()}
-        rest = {key: found for key, found in data.items() if key not in PARTS and key != "indicators"}
-        found = _checked(cls, rest, where, apart={*PARTS, "indicators"})
-        estimates = made["estimates"]
+        parts: dict[str, Any] = {name: _parts(kind, data, name, where) for name, kind in PARTS.items()}
+        others = {key: checked for key, checked in data.items() if key not in PARTS and key != "indicators"}
+        checked = _checked(cls, others, where, apart={*PARTS, "indicators"})
+        estimates = parts["estimates"]
         if not estimates or estimates[0].indicator != INTERCEPT:
             raise UsageError(f"{where}: the first of the estimates is the intercept's.")
-        return cls(**found, **made, indicators=keys.value(data, "indicators", dict, where, {}))
+        return cls(**checked, **parts, indicators=keys.value(data, "indicators", dict, where, {}))
 
 
 PARTS: Final[Mapping[str, type]] = {"estimates": Estimate, "candidates": Candidate, "signs": Sign, "warnings": Caution}
@@ -184,28 +184,28 @@ PARTS: Final[Mapping[str, type]] = {"estimates": Estimate, "candidates": Candida
 
 def _parts(kind: type, data: Mapping[str, Any], name: str, where: str) -> tuple[Any, ...]:
     entries = keys.value(data, name, list, where, [])
-    found = []
+    parts = []
     for number, entry in enumerate(entries, start=1):
-        at = f"{where}, {name} {number}"
+        place = f"{where}, {name} {number}"
         if not isinstance(entry, dict):
-            raise UsageError(f"{at} is {type(entry).__name__}, not a table.")
-        found.append(kind(**_checked(kind, entry, at)))
-    return tuple(found)
+            raise UsageError(f"{place} is {type(entry).__name__}, not a table.")
+        parts.append(kind(**_checked(kind, entry, place)))
+    return tuple(parts)
 
 
 def _checked(kind: Any, data: Mapping[str, Any], where: str, apart: set[str] | frozenset[str] = frozenset()) -> dict[str, Any]:
     """The fields of a dataclass from plain data, by their annotations."""
     known = {one.name: str(one.type) for one in fields(kind) if one.name not in apart}
     keys.no_others(data, set(known), where)
-    made: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, annotation in known.items():
         if annotation.endswith("| None") and data.get(name) is None:
-            made[name] = None
+            values[name] = None
         elif annotation.startswith("float"):
-            made[name] = keys.number(data, name, where)
+            values[name] = keys.number(data, name, where)
         else:
-            made[name] = keys.value(data, name, TYPES[annotation.partition(" ")[0]], where)
-    return made
+            values[name] = keys.value(data, name, TYPES[annotation.partition(" ")[0]], where)
+    return values
 
 
 TYPES: Final[Mapping[str, type]] = {"str": str, "int": int, "bool": bool}

@@ -147,7 +147,7 @@ def compare(
     if selection.n_items != baseline.n_items:
         raise UsageError(f"{selection.arm} has {selection.n_items} items, {baseline.arm} {baseline.n_items}.")
     estimate = float(selection.by_replicate.mean() - baseline.by_replicate.mean()) if baseline.n_items else math.nan
-    found = Interval(
+    interval = Interval(
         estimate,
         confidence,
         generalize_to,
@@ -159,26 +159,26 @@ def compare(
     )
     if baseline.n_items < (1 if generalize_to == RUNS else 2):
         reason = f"There are {baseline.n_items} items; their variance cannot be estimated."
-        return replace(found, reason=reason)
+        return replace(interval, reason=reason)
     sides: tuple[Side, ...] = ()
     if generalize_to != ITEMS:
         # One item has no residual; what of another arm is to be compared must have one where it is taken off.
         lending = [arm for arm in others if arm.n_items > 1 or (generalize_to == RUNS and arm.n_items)]
         squares = [Squares.of(arm) for arm in (selection, baseline, *lending)]
         chosen, notes = _sides(squares)
-        found = replace(found, notes=notes)
+        interval = replace(interval, notes=notes)
         if chosen is None:
             reason = "With one run a side, and no arm with several, it is unknown how much runs vary."
-            return replace(found, reason=reason)
+            return replace(interval, reason=reason)
         sides = chosen
     else:
-        found = replace(found, notes=("The interval generalizes to new items, not to new runs: it holds for these checkpoints.",))
+        interval = replace(interval, notes=("The interval generalizes to new items, not to new runs: it holds for these checkpoints.",))
     items = float((selection.by_replicate.mean(axis=0) - baseline.by_replicate.mean(axis=0)).var(ddof=1)) if baseline.n_items > 1 else 0.0
     spread = Spread(baseline.n_items, items, sides, generalize_to)
     variance = spread.variance
     largest = max(float(np.abs(arm.values).max()) for arm in (selection, baseline))
     if math.sqrt(variance) <= NO_VARIANCE * largest:
-        return replace(found, reason="The difference is the same in every item and run; there is nothing to estimate a variance from.")
+        return replace(interval, reason="The difference is the same in every item and run; there is nothing to estimate a variance from.")
     special = require("scipy.special", needed_by="an interval with few runs")
     error, df = math.sqrt(variance), spread.df
     half = float(special.stdtrit(df, 0.5 + confidence / 2.0)) * error
@@ -188,7 +188,7 @@ def compare(
         else (None, None)
     )
     return replace(
-        found,
+        interval,
         low=estimate - half,
         high=estimate + half,
         standard_error=error,
@@ -216,7 +216,7 @@ def bootstrap(
     """
     generator = np.random.default_rng(seed)
     n = baseline.n_items
-    found = np.empty(n_resamples)
+    differences = np.empty(n_resamples)
     step = max(1, CELLS // n)
     for start in range(0, n_resamples, step):
         count = min(step, n_resamples - start)
@@ -229,8 +229,8 @@ def bootstrap(
             np.einsum("rc,cr->c", arm.values @ weights.T, _run_weights(arm, count, generator if generalize_to != ITEMS else None))
             for arm in (selection, baseline)
         ]
-        found[start : start + count] = means[0] - means[1]
-    low, high = np.quantile(found, [0.5 - confidence / 2.0, 0.5 + confidence / 2.0])
+        differences[start : start + count] = means[0] - means[1]
+    low, high = np.quantile(differences, [0.5 - confidence / 2.0, 0.5 + confidence / 2.0])
     return float(low), float(high)
 
 
@@ -242,12 +242,12 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     >>> holm([0.01, None, 0.04])
     [0.02, None, 0.04]
     """
-    order = sorted((value, at) for at, value in enumerate(values) if value is not None)
+    order = sorted((value, position) for position, value in enumerate(values) if value is not None)
     adjusted: list[float | None] = [None] * len(values)
     largest = 0.0
-    for rank, (value, at) in enumerate(order):
+    for rank, (value, position) in enumerate(order):
         largest = max(largest, min(1.0, value * (len(order) - rank)))
-        adjusted[at] = largest
+        adjusted[position] = largest
     return adjusted
 
 
@@ -257,11 +257,11 @@ def _run_weights(arm: ArmValues, count: int, generator: np.random.Generator | No
     weights = np.zeros((count, arm.runs))
     m = len(places)
     n_resamples = np.arange(count)
-    for at, place in enumerate(places):
+    for number, place in enumerate(places):
         if generator is None:
             weights[:, place] += 1.0 / (m * len(place))
             continue
-        picked = generator.integers(m, size=count) if m > 1 else np.full(count, at)
+        picked = generator.integers(m, size=count) if m > 1 else np.full(count, number)
         for choice, runs in enumerate(places):
             rows = n_resamples[picked == choice]
             drawn = runs[generator.integers(len(runs), size=(len(rows), len(runs)))]

@@ -74,11 +74,11 @@ class Spread:
     @cached_property
     def _terms(self) -> list[tuple[float, float, float, int]]:
         """Coefficient, between, residual, df: one a source, for two sides may draw on one."""
-        found: dict[tuple[str, ...], tuple[float, float, float, int]] = {}
+        terms: dict[tuple[str, ...], tuple[float, float, float, int]] = {}
         for side in self.sides:
-            coefficient = found[side.source][0] if side.source in found else 0.0
-            found[side.source] = (coefficient + 1.0 / side.n, side.between, side.residual, side.df)
-        return list(found.values())
+            coefficient = terms[side.source][0] if side.source in terms else 0.0
+            terms[side.source] = (coefficient + 1.0 / side.n, side.between, side.residual, side.df)
+        return list(terms.values())
 
     def _variance(self, items: Any, squares: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
         """The estimate of the variance, and its degrees of freedom, from mean squares; numbers or arrays of one shape.
@@ -114,11 +114,11 @@ class Spread:
         truth = 0.0 if self.generalize_to == RUNS else self.items / self.n_items
         for coefficient, between, residual, df in terms:
             # What is estimated to be less than its residual is 0 between runs.
-            whole = between if self.generalize_to == RUNS else max(between, residual / self.n_items)
+            between_runs = between if self.generalize_to == RUNS else max(between, residual / self.n_items)
             taken_off = 0.0 if self.generalize_to == RUNS else residual / self.n_items
-            truth += coefficient * (whole - taken_off)
+            truth += coefficient * (between_runs - taken_off)
             runs, left = next(quantiles), next(quantiles)
-            squares.append((whole * _chi_squared(runs, df), residual * _chi_squared(left, max(df * (self.n_items - 1), 1))))
+            squares.append((between_runs * _chi_squared(runs, df), residual * _chi_squared(left, max(df * (self.n_items - 1), 1))))
         variances, degrees = self._variance(over_items, squares)
         return truth, variances, degrees
 
@@ -149,8 +149,8 @@ class Spread:
         low, high = 0.0, float(margins.max()) + 10.0 * math.sqrt(truth)
         for _ in range(60):
             middle = (low + high) / 2.0
-            found = special.ndtr((middle - margins) / math.sqrt(truth)).mean()
-            low, high = (middle, high) if found < power else (low, middle)
+            share = special.ndtr((middle - margins) / math.sqrt(truth)).mean()
+            low, high = (middle, high) if share < power else (low, middle)
         return high
 
     def needed(self, effect: float, *, confidence: float = CONFIDENCE, power: float = POWER) -> Needed:
@@ -171,8 +171,10 @@ class Spread:
             n = side.n if runs is None else runs
             # Items are fixed there: the residual stays in the mean of a run.
             between = side.between if self.generalize_to == RUNS else side.variance(self.n_items) + side.residual / n_items
-            own = runs is not None and runs > 2
-            sides.append(replace(side, n=n, between=between, df=n - 1 if own else side.df, source=(side.arm,) if own else side.source))
+            replaced = runs is not None and runs > 2
+            sides.append(
+                replace(side, n=n, between=between, df=n - 1 if replaced else side.df, source=(side.arm,) if replaced else side.source)
+            )
         items = self.items if runs is None else max(left, 0.0) + sum(side.residual / side.n for side in sides)
         return replace(self, n_items=n_items, items=items, sides=tuple(sides))
 
@@ -240,23 +242,27 @@ def power(plan: Plan, components: Components, *, effect: float, confidence: floa
     spread, notes = _expected(plan, components, generalize_to)
     if generalize_to != RUNS and plan.items < 2:
         raise UsageError("A plan needs at least two items.", fix="Grade more items, or generalize to runs.")
-    found = spread.power(effect, confidence=confidence)
-    return Power(effect, found, spread.detectable(confidence=confidence), math.sqrt(spread.variance), confidence, plan, components, notes)
+    probability = spread.power(effect, confidence=confidence)
+    return Power(
+        effect, probability, spread.detectable(confidence=confidence), math.sqrt(spread.variance), confidence, plan, components, notes
+    )
 
 
-def _expected(plan: Plan, given: Components, generalize_to: Estimand) -> tuple[Spread, tuple[str, ...]]:
+def _expected(plan: Plan, components: Components, generalize_to: Estimand) -> tuple[Spread, tuple[str, ...]]:
     """The spread a plan would have if every mean square came out as expected."""
     shapes = (("selection", plan.replicates, plan.seeds), ("baseline", plan.baseline_replicates, plan.baseline_seeds))
     squares = []
     for arm, replicates, seeds in shapes:
         # Unknown stays NaN until it is clear that it is needed. Draws of one seed each have the seeds' variance in theirs.
-        over_seeds = math.nan if given.seeds is None else given.seeds
-        over_draws = math.nan if given.replicates is None else given.replicates + (given.seeds or 0.0) / seeds
-        residual = given.residual / seeds
+        over_seeds = math.nan if components.seeds is None else components.seeds
+        over_draws = math.nan if components.replicates is None else components.replicates + (components.seeds or 0.0) / seeds
+        residual = components.residual / seeds
         between = over_draws + residual / plan.items if replicates > 1 else 0.0
-        within = over_seeds + given.residual / plan.items if seeds > 1 else 0.0
-        squares.append(Squares(arm, replicates, replicates * seeds, between, residual, within, given.residual, replicates * (seeds - 1)))
-    items = given.items + sum(given.residual / each.runs for each in squares)
+        within = over_seeds + components.residual / plan.items if seeds > 1 else 0.0
+        squares.append(
+            Squares(arm, replicates, replicates * seeds, between, residual, within, components.residual, replicates * (seeds - 1))
+        )
+    items = components.items + sum(components.residual / square.runs for square in squares)
     if generalize_to == ITEMS:
         return Spread(plan.items, items, (), generalize_to), ()
     sides, notes = _sides(squares)
@@ -264,7 +270,7 @@ def _expected(plan: Plan, given: Components, generalize_to: Estimand) -> tuple[S
         raise UsageError(
             "With one run a side it is unknown how much runs vary.", fix="Plan more seeds or replicates, or generalize to items."
         )
-    unknown = [name for name in (SEEDS, REPLICATES) if getattr(given, name) is None]
+    unknown = [name for name in (SEEDS, REPLICATES) if getattr(components, name) is None]
     if any(math.isnan(side.between) for side in sides):
         raise UsageError(
             f"The plan needs the variance between {' and '.join(unknown)}, which the components lack.",
@@ -280,8 +286,8 @@ def _lattice(points: int, dimensions: int) -> Floats:
     for _ in range(60):
         ratio = (1.0 + ratio) ** (1.0 / (dimensions + 1))
     steps = ratio ** -np.arange(1.0, dimensions + 1.0)
-    found: Floats = (0.5 + steps[:, None] * np.arange(1, points + 1)) % 1.0
-    return found
+    points_inside: Floats = (0.5 + steps[:, None] * np.arange(1, points + 1)) % 1.0
+    return points_inside
 
 
 def _chi_squared(quantiles: Floats, df: float) -> Floats:

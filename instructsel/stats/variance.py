@@ -125,8 +125,8 @@ class ArmValues:
         """The standard deviation over items within a run, pooled over the runs; None with one item or where all are equal."""
         if self.n_items < 2:
             return None
-        found = math.sqrt(float(self.values.var(axis=1, ddof=1).mean()))
-        return found if found > NO_VARIANCE * float(np.abs(self.values).max()) else None
+        sd = math.sqrt(float(self.values.var(axis=1, ddof=1).mean()))
+        return sd if sd > NO_VARIANCE * float(np.abs(self.values).max()) else None
 
 
 @dataclass(frozen=True)
@@ -216,8 +216,8 @@ def item_sd(selection: ArmValues, baseline: ArmValues) -> float | None:
     """
     if selection.n_items < 2:
         return None
-    found = math.sqrt(sum((arm.item_sd or 0.0) ** 2 for arm in (selection, baseline)) / 2.0)
-    return found or None
+    sd = math.sqrt(sum((arm.item_sd or 0.0) ** 2 for arm in (selection, baseline)) / 2.0)
+    return sd or None
 
 
 def components(selection: ArmValues, baseline: ArmValues, *, others: Sequence[ArmValues] = ()) -> Components:
@@ -230,12 +230,12 @@ def components(selection: ArmValues, baseline: ArmValues, *, others: Sequence[Ar
         raise UsageError("Variance components need at least two items.", fix="Grade item by item.")
     squares = [Squares.of(arm) for arm in (selection, baseline, *others) if arm.n_items > 1]
     n = baseline.n_items
-    within = _pooled([(each.within, each.within_residual, each.within_df) for each in squares])
-    between = _pooled([(each.between, each.residual, each.replicates - 1) for each in squares])
+    within = _pooled([(square.within, square.within_residual, square.within_df) for square in squares])
+    between = _pooled([(square.between, square.residual, square.replicates - 1) for square in squares])
     seeds = None if within is None else max(within[0] - within[1] / n, 0.0)
     replicates = None
     if between is not None:
-        per_replicate = [each.runs / each.replicates for each in squares if each.replicates > 1]
+        per_replicate = [square.runs / square.replicates for square in squares if square.replicates > 1]
         noise = 0.0 if seeds is None else seeds / (sum(per_replicate) / len(per_replicate))
         replicates = max(between[0] - between[1] / n - noise, 0.0)
     # With one run a side the residual stays among the per-item differences, where it counts as much.
@@ -275,52 +275,52 @@ def _mean_squares(tables: Sequence[Floats]) -> tuple[float, float]:
 
 def _pooled(squares: Sequence[tuple[float, float, int]]) -> tuple[float, float, int] | None:
     """Mean squares (between, residual, df) pooled by their degrees of freedom; None where there are none."""
-    df = sum(each[2] for each in squares)
+    df = sum(entry[2] for entry in squares)
     if not df:
         return None
-    return sum(each[0] * each[2] for each in squares) / df, sum(each[1] * each[2] for each in squares) / df, df
+    return sum(entry[0] * entry[2] for entry in squares) / df, sum(entry[1] * entry[2] for entry in squares) / df, df
 
 
 def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, ...] | None, tuple[str, ...]]:
     """The part of the first two arms in the variance, and notes; None where it is unknown how much the runs of one vary."""
     sides: list[Side] = []
     notes: list[str] = []
-    for own, other in ((squares[0], squares[1]), (squares[1], squares[0])):
-        if own.fixed:
-            notes.append(f"{own.arm} is one model as it is: it has no part in how much runs vary.")
+    for arm, other in ((squares[0], squares[1]), (squares[1], squares[0])):
+        if arm.fixed:
+            notes.append(f"{arm.arm} is one model as it is: it has no part in how much runs vary.")
             continue
-        side, said = _side(own, other, squares)
-        notes += said
+        side, side_notes = _side(arm, other, squares)
+        notes += side_notes
         if side is None:
             return None, tuple(notes)
         sides.append(side)
     return tuple(sides), tuple(dict.fromkeys(notes))
 
 
-def _side(own: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Side | None, list[str]]:
-    few = f"{own.arm} has 2 {{0}}: 1 degree of freedom, for which an interval at 95 % covers 89 to 98 %."
-    if own.replicates > 1:
-        side = Side(own.arm, REPLICATES, own.replicates, own.between, own.residual, own.replicates - 1, (REPLICATES, own.arm))
-        return side, [few.format(REPLICATES)] if own.replicates == 2 else []
-    notes = [f"{own.arm} has one replicate: the interval speaks of this subset, not of new ones."]
-    if own.within_df > 1:
-        return Side(own.arm, SEEDS, own.runs, own.within, own.within_residual, own.within_df, (SEEDS, own.arm)), notes
-    lending = [each for each in squares if each.within_df]
-    pooled = _pooled([(each.within, each.within_residual, each.within_df) for each in lending])
-    if pooled is not None and (pooled[2] > 1 or own.within_df == 0):
-        names = ", ".join(sorted(each.arm for each in lending))
-        count = f"{own.runs} seed{'s' * (own.runs > 1)}"
-        notes.append(f"{own.arm} has {count}: how much seeds vary is taken from all arms with several ({names}), as if all varied alike.")
-        return Side(own.arm, SEEDS, own.runs, *pooled, (SEEDS, *(each.arm for each in lending))), notes
-    if own.within_df:
+def _side(arm: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Side | None, list[str]]:
+    few = f"{arm.arm} has 2 {{0}}: 1 degree of freedom, for which an interval at 95 % covers 89 to 98 %."
+    if arm.replicates > 1:
+        side = Side(arm.arm, REPLICATES, arm.replicates, arm.between, arm.residual, arm.replicates - 1, (REPLICATES, arm.arm))
+        return side, [few.format(REPLICATES)] if arm.replicates == 2 else []
+    notes = [f"{arm.arm} has one replicate: the interval speaks of this subset, not of new ones."]
+    if arm.within_df > 1:
+        return Side(arm.arm, SEEDS, arm.runs, arm.within, arm.within_residual, arm.within_df, (SEEDS, arm.arm)), notes
+    lending = [square for square in squares if square.within_df]
+    pooled = _pooled([(square.within, square.within_residual, square.within_df) for square in lending])
+    if pooled is not None and (pooled[2] > 1 or arm.within_df == 0):
+        names = ", ".join(sorted(square.arm for square in lending))
+        count = f"{arm.runs} seed{'s' * (arm.runs > 1)}"
+        notes.append(f"{arm.arm} has {count}: how much seeds vary is taken from all arms with several ({names}), as if all varied alike.")
+        return Side(arm.arm, SEEDS, arm.runs, *pooled, (SEEDS, *(square.arm for square in lending))), notes
+    if arm.within_df:
         notes.append(few.format(SEEDS))
-        return Side(own.arm, SEEDS, own.runs, own.within, own.within_residual, own.within_df, (SEEDS, own.arm)), notes
-    drawn = [other] if other.replicates > 1 else [each for each in squares if each.replicates > 1]
-    borrowed = _pooled([(each.between, each.residual, each.replicates - 1) for each in drawn])
+        return Side(arm.arm, SEEDS, arm.runs, arm.within, arm.within_residual, arm.within_df, (SEEDS, arm.arm)), notes
+    drawn = [other] if other.replicates > 1 else [square for square in squares if square.replicates > 1]
+    borrowed = _pooled([(square.between, square.residual, square.replicates - 1) for square in drawn])
     if borrowed is None:
         return None, notes
-    names = ", ".join(sorted(each.arm for each in drawn))
+    names = ", ".join(sorted(square.arm for square in drawn))
     notes.append(
-        f"{own.arm} has 1 seed, and so has every replicate: the variance between the replicates of {names} stands in, which is larger."
+        f"{arm.arm} has 1 seed, and so has every replicate: the variance between the replicates of {names} stands in, which is larger."
     )
-    return Side(own.arm, SEEDS, 1, *borrowed, (REPLICATES, *(each.arm for each in drawn))), notes
+    return Side(arm.arm, SEEDS, 1, *borrowed, (REPLICATES, *(square.arm for square in drawn))), notes

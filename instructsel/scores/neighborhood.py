@@ -137,6 +137,9 @@ class Neighborhood:
             raise ScoresError(
                 f"The score table does not say what {symbol} was embedded with, so it cannot be computed anew.", fix="Score the pool again."
             )
+        computed = self.table.spaces.get(symbol)
+        if isinstance(computed, Space) and len(computed.vectors) == len(self.pool) and computed.indicator.encoder().fingerprint == model:
+            return computed
         # The precision that was used, not "auto": another machine would choose another one.
         where = self.model or ("embedded" if model.get("name") == MINILM else str(model.get("name")))
         indicator = NeighborDistance(i=i, model=where, precision=model["precision"], device=str(model.get("device", "auto")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from instructsel.scores.asking import ask
 from instructsel.scores.neighborhood import Space, Watch, unwatched, windows
 from instructsel.scores.table import ScoreTable
 
+REMEMBERED: Final = 1 << 30
+"""Bytes of embeddings up to which a score table keeps them for `select`: 700,000 examples of the embedded encoder."""
 FAILURES: Final = ("not_finite", "out_of_memory")
 """Reasons that say something of the model or the machine, not of the example."""
 
@@ -139,7 +141,8 @@ def score(
         "indicators": described,
     }
     scored = {symbol: (column.values, column.reasons()) for symbol, column in columns.items()}
-    return ScoreTable.from_columns(pool.ids, scored, manifest, places=pool.places, spec=pool.spec)
+    table = ScoreTable.from_columns(pool.ids, scored, manifest, places=pool.places, spec=pool.spec)
+    return replace(table, spaces=work.spaces)
 
 
 def make_all(indicators: str | Indicator | Sequence[str | Indicator]) -> list[Indicator]:
@@ -172,6 +175,8 @@ class _Work:
     watch: Watch
     cache: Cache | None
     max_failed_fraction: float
+    spaces: dict[str, Space] = field(default_factory=dict)
+    """Symbol → embeddings, for the table."""
 
     def row_scoped(self, indicators: Sequence[Indicator]) -> None:
         """Indicators that look at an example alone."""
@@ -221,6 +226,8 @@ class _Work:
             if isinstance(indicator, NeighborDistance):
                 space = Space.of(self.pool, indicator, cache=self.cache, progress=self.watch(indicator.symbol))
                 column.extend(indicator.finish(space.reasons, space.vectors, space.truncated))
+                if space.vectors.nbytes <= REMEMBERED:
+                    self.spaces[indicator.symbol] = space
                 column.report = space.report
             else:
                 every = Batch(tuple(self.pool.examples()))

@@ -44,6 +44,8 @@ class ScoreTable:
     `indicators` (symbol → fingerprint). Nothing in it differs between two equal runs."""
     spec: PoolSpec | None = field(default=None, repr=False, compare=False)
     """Where the pool is and how it was read; None where nobody recorded it."""
+    spaces: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Symbol → the embeddings that `score` computed in this process, so that `select` need not compute them again; never written."""
 
     def __post_init__(self) -> None:
         # Tables of earlier releases do not say where their examples stand.

@@ -354,7 +354,7 @@ def _check_nulls(table: ScoreTable, users: Mapping[str, str], limit: float, *, i
         )
         raise TooManyNulls(
             f"More than {limit:g} of the rows have no value in an indicator that {users[over[0]]} uses: {counted}.",
-            fix="Repair or drop these rows, choose a rule that does without, or raise --max-null-fraction.",
+            fix="Repair or drop these rows, do without that indicator, or raise --max-null-fraction.",
         )
 
 

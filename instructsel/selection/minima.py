@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -121,8 +122,7 @@ def _removed(table: ScoreTable, rows: NDArray[np.int64], sources: Sequence[str],
         if len(among):
             removed["mean_len"] = math.fsum(lengths[among].tolist()) / len(among)
             removed["mean_len_of_all"] = math.fsum(lengths[known].tolist()) / int(known.sum())
-    names, counts = np.unique(np.array(list(sources), dtype=object)[low].astype(str), return_counts=True) if len(low) else ([], [])
-    removed["sources"] = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+    removed["sources"] = dict(sorted(Counter(sources[position] for position in low.tolist()).items()))
     return removed
 
 

@@ -1,0 +1,108 @@
+"""What every baseline keeps to: a new file in selection/baselines is under test by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from instructsel.models.runner import NOTHING
+from instructsel.neighbors.encoder import Embeddings
+from instructsel.pool.pool import Pool
+from instructsel.pool.spec import rows_digest
+from instructsel.rules.catalog import load
+from instructsel.scores.table import ScoreTable
+from instructsel.selection.baselines import registry
+from instructsel.selection.baselines.random_subset import random_subset
+from instructsel.selection.budget import Count
+from instructsel.selection.candidates import Candidates
+from instructsel.selection.choose import select
+from instructsel.selection.selection import Selection
+from instructsel.selection.selection_set import SelectionSet
+from instructsel.selection.settings import SelectionSettings
+
+Scored = Any
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "baselines.md"
+
+
+class Hashed:
+    """Vectors that depend on the text alone."""
+
+    fingerprint = {"name": "hashed"}
+
+    def encode(self, texts: list[str]) -> Embeddings:
+        vectors = np.array([np.random.default_rng(len(text)).normal(size=8) for text in texts], dtype=np.float32)
+        return Embeddings(vectors, np.zeros(len(texts), dtype=bool), NOTHING, [None] * len(texts))
+
+
+def made(selection: Selection, name: str, target: Pool, seeds: tuple[int, ...] = (0, 1)) -> list[Selection]:
+    return registry.baselines(selection, [name], seeds=seeds, target=target, encoder=Hashed())
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Pool:
+    path = tmp_path / "target.jsonl"
+    path.write_text('{"instruction": "Of another pool.", "output": "These words stand nowhere else."}\n')
+    return Pool.read(path)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_baseline_differs_in_nothing_but_the_ranking(varied: Scored, target: Pool, name: str) -> None:
+    chosen = select(varied.pool, varied.table, load("longest"), budget=40, quotas={"first": 25})
+    baseline = registry.make(name)
+    results = made(chosen, name, target)
+    assert [one.name for one in results] == [baseline.named(seed) for seed in ((0, 1) if baseline.seeded else (0,))]
+    for one in results:
+        assert len(one) == 40 and one.summary["composition"]["first"]["kept"] <= 25
+        assert one.manifest["settings"] == chosen.manifest["settings"]
+        assert one.frame.columns[:6] == ["id", "source", "file", "line", "rank", "score"]
+        assert one.summary["kept"] + sum(one.summary["dropped"].values()) == one.summary["read"]
+        assert one.frame["score"].is_nan().sum() == 0
+    if baseline.seeded:
+        assert results[0].kept_ids != results[1].kept_ids
+    again = made(chosen, name, target)
+    assert [one.kept_ids for one in again] == [one.kept_ids for one in results]
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names() if registry.make(name).needs])
+def test_a_baseline_says_which_indicator_it_needs(varied: Scored, target: Pool, name: str) -> None:
+    needed = registry.make(name).needs
+    columns = [column for column in varied.table.frame.columns if column.removesuffix("_reason") not in needed]
+    table = ScoreTable(varied.table.frame.select(columns), varied.table.manifest)
+    left = next(symbol for symbol in ("rew", "len", "knn_6") if symbol not in needed)
+    from instructsel.errors import UsageError
+    from instructsel.rules.by_indicator import by
+
+    chosen = select(varied.pool, table, by(left), budget=10)
+    with pytest.raises(UsageError, match=needed[0]):
+        made(chosen, name, target)
+
+
+def test_every_baseline_has_a_row_in_the_reference() -> None:
+    page = PAGE.read_text()
+    for name in registry.names():
+        assert f"| `{name}` |" in page, f"{name} has no row in docs/reference/baselines.md"
+
+
+def test_the_random_arm_is_one_function_wherever_its_candidates_come_from(varied: Scored, tmp_path: Path) -> None:
+    chosen = select(varied.pool, varied.table, load("longest"), budget=30)
+    (drawn,) = registry.baselines(chosen, ["random"], seeds=[7])
+    written = SelectionSet.create(tmp_path / "c.jsonl", chosen, [drawn])
+    assert chosen.candidates is not None
+    for candidates in (
+        chosen.candidates,
+        SelectionSet.read(written.path).candidates(),
+        Candidates.of(varied.pool, SelectionSettings(Count(30))),
+    ):
+        assert rows_digest(random_subset(candidates, None, 7).ids) == rows_digest(sorted(drawn.kept_ids))
+        assert len(random_subset(candidates, 12, 7)) == 12
+        assert set(random_subset(candidates, 12, 7).ids) <= set(drawn.kept_ids)
+
+
+def test_a_random_subset_holds_no_duplicate(make: Any) -> None:
+    copy = " ".join(f"word{i}" for i in range(60))
+    scored = make({"pool": [*([("same", "answer one two three")] * 5), ("near", copy), ("near", f"{copy} more")]})
+    subset = random_subset(Candidates.of(scored.pool, SelectionSettings(7)), None, 0)
+    assert len(subset) == 2

@@ -72,7 +72,7 @@ def page() -> str:
         "the first evaluation (`benchmarks/LOG.md`): beating chance on length-matched human pairs of at least three of five sets never seen; with prompts instead of pairs drawn, and with lengths balanced, too.",
         "",
         f"**It beats chance on {len(beaten)} of {len(unseen)} ({', '.join(beaten) or 'none'}), so it is not called a reward.** What it does do is tell whole answers from spoilt ones, in pools it never saw. It ships as the",
-        "indicator `plausibility`, to be used as a floor: `instructsel select --rule eq4-without-reward --floor plausibility=10%`. `--rule eq4` with a real reward model stays one flag away: `--reward MODEL`.",
+        "indicator `plausibility`, to be used as a minimum: `instructsel select --rule eq4-without-reward --min plausibility=10%`. `--rule eq4` with a real reward model stays one flag away: `--reward MODEL`.",
         "",
         "## Human pairs it never saw",
         "",
@@ -117,7 +117,7 @@ def page() -> str:
         "## Spoilt answers of other pools",
         "",
         "Alpaca, LIMA, Self-Instruct, CodeAlpaca and Alpaca-GPT4. Recall: share of spoilt answers that get a lower value than the original. AUC: how well values tell spoilt from untouched answers to *different* prompts, which",
-        "is what a floor has to do. Below the 10th percentile: share of spoilt answers that a floor at the lowest tenth of the untouched would catch.",
+        "is what a minimum has to do. Below the 10th percentile: share of spoilt answers that a minimum at the lowest tenth of the untouched would catch.",
         "",
         *table(
             ["kind", "recall", "AUC across prompts", "below the 10th percentile"],

@@ -63,8 +63,8 @@ def base_model(source: LocalModel, tokenizer: Any, *, bits: int | None, device: 
     options: dict[str, Any] = {}
     if bits is not None:
         options["quantization_config"] = _quantization(transformers, torch, bits, device)
-        options["dtype"] = torch.bfloat16 if device == "cuda" else torch.float32
-        options["device_map"] = {"": 0 if device == "cuda" else "cpu"}
+        options["dtype"] = torch.bfloat16 if device.startswith("cuda") else torch.float32
+        options["device_map"] = {"": int(device.partition(":")[2] or 0) if device.startswith("cuda") else "cpu"}
     model = load_network(source, "CausalLM", kind="a causal language model", needed_by="the fine-tune", random="fine-tune", **options)
     embedded = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > embedded:
@@ -83,7 +83,7 @@ def _quantization(transformers: Any, torch: Any, bits: int, device: str) -> Any:
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16 if device == "cuda" else torch.float32,
+        bnb_4bit_compute_dtype=torch.bfloat16 if device.startswith("cuda") else torch.float32,
     )
 
 
@@ -149,7 +149,7 @@ def config(recipe: Recipe, state: Path, *, sequences: int, micro_batch_size: int
         optim=recipe.optimizer,
         bf16=precision == "bf16",
         use_cpu=device == "cpu",
-        dataloader_pin_memory=device == "cuda",
+        dataloader_pin_memory=device.startswith("cuda"),
         gradient_checkpointing=recipe.gradient_checkpointing,
         # Masked, cut and packed already: its own packing would bring the copies of a row in several passes together.
         dataset_kwargs={"skip_prepare_dataset": True},

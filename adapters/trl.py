@@ -89,7 +89,13 @@ class TrlTrainer:
     def runtime(self) -> tuple[str, str]:
         """Precision and device, decided."""
         precision, device = settings("fp32" if self.precision == "auto" else self.precision, self.device)
-        return ("bf16" if self.precision == "auto" and device == "cuda" else precision), device
+        if device.startswith("cuda:") and device != "cuda:0":
+            number = device.removeprefix("cuda:")
+            raise UsageError(
+                f"A fine-tune cannot run on {device}: transformers takes the first GPU that it sees.",
+                fix=f"Set CUDA_VISIBLE_DEVICES={number} and write --device cuda.",
+            )
+        return ("bf16" if self.precision == "auto" and device.startswith("cuda") else precision), device
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:

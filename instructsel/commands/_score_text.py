@@ -106,7 +106,11 @@ def next_command(table: ScoreTable, target: Path, rule: str | None) -> str:
     """The command that selects by these scores: by the rule they were made for, or by the first one they suffice for."""
     scored = {symbol for symbol in table.symbols if table.null_fraction(symbol) < 1}
     usable = next((name for name in (*([rule] if rule else []), *catalog.names()) if set(catalog.load(name).indicators) <= scored), None)
-    if usable is None:
-        return "next: instructsel rules list shows the rules and the indicators each of them needs"
     budget = min(2000, max(1, len(table) // 10))
-    return f"next: instructsel select {shlex.quote(str(target))} --rule {shlex.quote(usable)} --n {budget}"
+    beginning = f"next: instructsel select {shlex.quote(str(target))}"
+    if usable is not None:
+        return f"{beginning} --rule {shlex.quote(usable)} --n {budget}"
+    if not scored:
+        return "next: instructsel rules list shows the rules and the indicators that each of them needs"
+    symbol = next(name for name in table.symbols if name in scored)
+    return f"{beginning} --by {symbol} --n {budget} ranks the lowest first, --by -{symbol} the highest"

@@ -51,7 +51,7 @@ class CachedAnswers:
             "settings": source.settings,
             # Kernels round differently from release to release and from processor to processor.
             "torch": torch.__version__,
-            "kernels": torch.backends.cpu.get_cpu_capability() if fingerprint.get("device") == "cpu" else torch.cuda.get_device_name(0),
+            "kernels": _kernels(torch, str(fingerprint.get("device"))),
         }
         return cls(cache, description, source.name, keys_of(texts), width + 1, dtype)
 
@@ -85,6 +85,13 @@ class CachedAnswers:
         """Everything onto the disk."""
         for namespace in self.namespaces.values():
             namespace.flush()
+
+
+def _kernels(torch: Any, device: str) -> str:
+    """The kind of processor or GPU that computes, whose kernels have their own rounding."""
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name(int(device.partition(":")[2] or 0)))
+    return str(torch.backends.cpu.get_cpu_capability()) if device == "cpu" else device
 
 
 def ask(model: Model, kind: str, questions: Sequence[Question], cache: Cache | None, *, progress: runner.Progress | None = None) -> Answers:

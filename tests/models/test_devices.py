@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from instructsel.adapters import TrlTrainer, recipe
 from instructsel.errors import EnvironmentFault, ModelUnavailable, UsageError
 from instructsel.models import load
 from instructsel.models.devices import check_device
@@ -44,3 +47,12 @@ def test_one_gpu_of_several_can_be_named() -> None:
     assert load.devices("cuda:1") == ["cuda:1"] and load.devices("cuda") == ["cuda:0", "cuda:1"]
     with pytest.raises(EnvironmentFault, match="this machine has 2 GPUs"):
         check_device("cuda:2")
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_fine_tune_on_another_than_the_first_gpu_is_refused_with_the_way_to_it(tmp_path: Path) -> None:
+    trainer = TrlTrainer("base", recipe("tiny"), folder=tmp_path, device="cuda:1")
+    with pytest.raises(UsageError, match="cannot run on cuda:1") as caught:
+        _ = trainer.runtime
+    assert "CUDA_VISIBLE_DEVICES=1" in str(caught.value.fix)
+    assert TrlTrainer("base", recipe("tiny"), folder=tmp_path, device="cuda:0").runtime == ("bf16", "cuda:0")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from instructsel.study.size_curve import SizeCurve
     from instructsel.study.size_search import search_size
     from instructsel.study.study import Study, plan_study, run_study
+    from instructsel.verification.grades_table import Run
     from instructsel.verification.run import verify_arms as verify
     from instructsel.verification.verification import Verification
 
@@ -66,6 +67,7 @@ __all__ = [
     "Pool",
     "Quota",
     "Report",
+    "Run",
     "ScoreTable",
     "Selection",
     "SelectionSet",
@@ -112,6 +114,7 @@ _HOME = {
     "Pool": ("instructsel.pool.pool", "Pool"),
     "Quota": ("instructsel.selection.budget", "Quota"),
     "Report": ("instructsel.reports.render", "Report"),
+    "Run": ("instructsel.verification.grades_table", "Run"),
     "ScoreTable": ("instructsel.scores.table", "ScoreTable"),
     "Selection": ("instructsel.selection.selection", "Selection"),
     "SelectionSet": ("instructsel.selection.selection_set", "SelectionSet"),

@@ -12,7 +12,7 @@ from instructsel import kinds
 from instructsel.artifact import check_outputs, read_manifest
 from instructsel.commands import _options as options
 from instructsel.commands import _settings as settings
-from instructsel.commands._console import messages, reported, say
+from instructsel.commands._console import messages, note, reported, say
 from instructsel.errors import InstructselError, UsageError
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
@@ -65,9 +65,9 @@ def command(
     texts = _pool(named, pool, with_text, quiet=quiet)
     page = report(*named, title=title, arm=arm, with_text=texts is not None, pool=texts)
     page.write(target)
-    for line in page.sections[0].text:
+    wrote = f"wrote {target}: {', '.join(section.title for section in page.sections[1:])}"
+    for line in (line for sentence in (*page.sections[0].text, wrote) for line in note(sentence, hang=2)):
         say(line, quiet=quiet)
-    say(f"wrote {target}: {', '.join(section.title for section in page.sections[1:])}", quiet=quiet)
     if json:
         typer.echo(page.json(), nl=False)
 

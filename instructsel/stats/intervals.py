@@ -124,7 +124,7 @@ def compare(
 
     The variance is that over items of the per-item difference, / n; plus that between the means of runs of either side, / runs,
     less the residual of item × run that the first has counted. Runs are replicates where an arm has several, and else its seeds: then
-    the interval speaks of this subset. Fewer than three seeds take the variance of all arms' seeds, as if all varied
+    the interval holds for this subset. Fewer than three seeds take the variance of all arms' seeds, as if all varied
     alike: where the selection's runs vary twice as much as the others', an interval at 95 % covers about 89 %. A single run without
     any takes that between the replicates of the others, which is larger. Degrees of freedom are Satterthwaite's.
 

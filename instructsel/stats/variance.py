@@ -302,7 +302,7 @@ def _side(arm: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Sid
     if arm.replicates > 1:
         side = Side(arm.arm, REPLICATES, arm.replicates, arm.between, arm.residual, arm.replicates - 1, (REPLICATES, arm.arm))
         return side, [few.format(REPLICATES)] if arm.replicates == 2 else []
-    notes = [f"{arm.arm} has one replicate: the interval speaks of this subset, not of new ones."]
+    notes = [f"{arm.arm} has one replicate: the interval holds for this subset, not for new ones."]
     if arm.within_df > 1:
         return Side(arm.arm, SEEDS, arm.runs, arm.within, arm.within_residual, arm.within_df, (SEEDS, arm.arm)), notes
     lending = [square for square in squares if square.within_df]

@@ -78,7 +78,9 @@ def test_the_baselines_that_select_wrote_are_found_and_nothing_else(place: Path)
 
 def test_every_comparison_has_a_row_and_what_holds_for_several_is_said_once(run: Call) -> None:
     told = json.loads(run("--eval", "held.jsonl", "-o", "v", "--json").stdout)["verdicts"]["verdicts"]
-    lines = run("--eval", "held.jsonl", "-o", "v").stdout.split("\n")
+    printed = run("--eval", "held.jsonl", "-o", "v").stdout
+    lines, flowing = printed.split("\n"), " ".join(printed.split())
+    assert max(map(len, lines)) <= 80
     for each in told:
         # A cell of words may go on in the next line, one of numbers never does.
         row = next(line for line in lines if f" {each['baseline']} " in line and f" {each['interval']['estimate']:+.4f} " in line)
@@ -87,7 +89,7 @@ def test_every_comparison_has_a_row_and_what_holds_for_several_is_said_once(run:
         assert each["interval"]["detectable"] is None or f"{each['interval']['detectable']:.4f}" in row
     notes = [note for each in told for note in each["interval"]["notes"]]
     asked = next(each for each in told if each["baseline"] == "random")
-    assert set(asked["interval"]["notes"]) <= set(lines) and all(lines.count(note) <= 1 for note in notes)
+    assert all(note in flowing for note in asked["interval"]["notes"]) and all(flowing.count(note) <= 1 for note in notes)
 
 
 def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run: Call, place: Path) -> None:
@@ -110,7 +112,8 @@ def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run:
     close = run("--eval", "held.jsonl", "-o", "v", "--require", "non-inferior", "--margin", "1e-9")
     assert close.exit_code == (0 if against_random["outcome"] == "better" else 1)
     spoken = run("--eval", "held.jsonl", "-o", "v")
-    assert "Against random: " in spoken.stdout and "% interval" in spoken.stdout and "four times in five" in spoken.stdout
+    assert spoken.stdout.rpartition("\n\n")[2].startswith("Outcome: ") and "% interval" in spoken.stdout
+    assert "Minimum detectable effect (80 % power): " in " ".join(spoken.stdout.split())
     assert "8 fine-tunes of 1 steps of 16 rows each" in spoken.stderr
 
 

@@ -23,6 +23,7 @@ from instructsel.commands._workers import gpus, helped, shared_gpus
 from instructsel.errors import UsageError
 from instructsel.experiments.from_selection import ranked_with, selection_seconds
 from instructsel.pool.sources import zstd
+from instructsel.reports.plain_text import PHRASES
 from instructsel.text import clean
 from tests import tiny
 from tests.commands.test_verify_command import rows
@@ -133,7 +134,7 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
     page = invoke("report", "chosen.selection.parquet", "whole", "-o", "page.html", "-q")
     assert page.exit_code == 0, page.output
     html = (place / "page.html").read_text()
-    assert f"Verdict against random: {told['outcome']}." in html and "choosing the rows, seconds" in html
+    assert f"Outcome: {PHRASES[told['outcome']].format(against='random')}" in html and "choosing the rows, seconds" in html
     assert "What every subset&#39;s rows came to" in html
     assert "win rate: preferred to the reference" in html and "What the plan could find" in html and "before the first run" in html
     invoke("report", "whole", "-o", "page.json", "-q")
@@ -234,7 +235,9 @@ def test_a_base_that_is_no_better_than_chance_carries_no_verdict(verify: Call, p
     (place / "poor" / "tinybase.json").write_text(json.dumps({"judged": {"enough_model": False, "tasks": {"mmlu": task}}}))
     given = ["--base", "poor", "--eval", "held.jsonl", "-o", "poor-v", "--no-beside", "--pool", "pool.jsonl"]
     done = verify(*given, seeds=1)
-    assert done.exit_code == 0 and "Against random: not enough model." in done.stdout and "mmlu 0.240 (chance 0.25)" in done.stdout
+    assert (
+        done.exit_code == 0 and "Outcome: not enough model." in done.stdout and "mmlu 0.240 (chance 0.25)" in " ".join(done.stdout.split())
+    )
     assert verify(*given, "--require", "non-inferior", "--margin", "100", seeds=1).exit_code == 1
     (place / "poor" / "tinybase.json").write_text("{")
     assert verify(*given, seeds=1).exit_code == 3

@@ -120,3 +120,26 @@ def test_nothing_is_loaded_or_run_and_equal_data_give_equal_text() -> None:
 
 def test_points_that_do_not_vary_are_drawn_too() -> None:
     assert len(circles(parsed(chart(np.full(3, 5.0), np.zeros(3), curve=False)))) == 3
+
+
+def band(root: ElementTree.Element) -> np.ndarray:
+    """The corners of the band, (n, 2)."""
+    path = next(each for each in root.iter(f"{SVG}path") if each.get("class") == "band")
+    return np.array([[float(part) for part in corner.split(",")] for corner in re.findall(r"[\d.-]+,[\d.-]+", path.get("d", ""))])
+
+
+def test_the_band_of_an_interval_lies_whole_within_the_frame() -> None:
+    at = np.linspace(0.0, 4.0, 9)
+    wide = Curve("line", at, 1 - at / 4, 1 - at / 4 - 0.7, 1 - at / 4 + 0.7)
+    root = parsed(scatter([Series("", X, Y)], wide, title="t", x_label="x", y_label="y"))
+    heights = band(root)[:, 1]
+    assert heights.min() >= TOP and heights.max() <= HEIGHT - BOTTOM
+
+
+def test_a_band_far_wider_than_the_points_does_not_flatten_them_and_is_clipped_at_the_frame() -> None:
+    at = np.linspace(0.0, 4.0, 9)
+    root = parsed(scatter([Series("", X, Y)], Curve("line", at, 1 - at / 4, at - 1e3, at + 1e3), title="t", x_label="x", y_label="y"))
+    heights = [y for _, y in circles(root)]
+    assert max(heights) - min(heights) > 0.25 * (HEIGHT - TOP - BOTTOM)
+    clipped = next(each for each in root.iter(f"{SVG}g") if each.get("clip-path"))
+    assert any(each.get("class") == "band" for each in clipped.iter(f"{SVG}path"))

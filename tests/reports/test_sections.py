@@ -16,8 +16,10 @@ import pytest
 from instructsel.artifact import fingerprint, write_manifest
 from instructsel.errors import ScoresError, UsageError
 from instructsel.pool.pool import Pool
-from instructsel.reports.inputs import gather
+from instructsel.reports import sections
+from instructsel.reports.inputs import ReportInputs, gather
 from instructsel.reports.measures import binned, edges_of
+from instructsel.reports.parts import Chart
 from instructsel.reports.reading import read_artifact as read
 from instructsel.reports.render import report
 from instructsel.rules.observations import Observations
@@ -151,7 +153,7 @@ def test_without_scores_and_without_a_random_baseline_the_report_says_so() -> No
     assert [row["indicator"] for row in table("distributions", chosen)] == ["score", "len × weight", "rew × weight"]
     assert "The score table behind the selection is not there" in text("outcome", chosen)
     assert "Not verified" in text("outcome", chosen)
-    assert "Not given, and therefore not in this report: a verification, a size search, a study." in text("outcome", chosen)
+    assert "Not given, and therefore not in this report: a verification, a size search, a study." in text("run", chosen)
 
 
 def test_a_column_that_is_null_everywhere_is_listed_without_a_chart() -> None:
@@ -573,3 +575,47 @@ def test_secrets_and_folders_in_names_and_settings_are_not_shown() -> None:
 def test_a_name_is_one_safe_line(given: str, expected: str) -> None:
     assert neutral(given) == expected
     assert neutral(neutral(given)) == expected
+
+
+def test_every_section_is_a_file_under_one_contract_and_stands_in_the_order_once() -> None:
+    files = {path.stem for path in Path(sections.__file__).parent.glob("*.py")} - {"__init__", "columns", "limits"}
+    assert files == set(sections.ORDER) and len(sections.ORDER) == len(files)
+    empty = sections.Page(ReportInputs())
+    for module in sections.modules():
+        assert isinstance(module.NEEDS, str) and module.__doc__, module.__name__
+        made = module.build(empty)
+        assert made is None or made.name == module.__name__.rpartition(".")[2]
+        # What is always there needs nothing; what needs something is not there without it.
+        assert made is None or not module.NEEDS
+    assert sections.ORDER[0] == "outcome" and sections.ORDER[-2:] == ("run", "environment")
+
+
+def test_a_report_opens_with_the_outcome_and_its_picture_and_folds_digests_away_at_the_end() -> None:
+    made = report(*everything())
+    first, *_, run, environment = made.sections
+    assert first.name == "outcome" and any(isinstance(part, Chart) for part in first.parts) and not first.folded
+    assert (run.name, environment.name) == ("run", "environment") and run.folded and environment.folded
+    page = made.html()
+    assert page.index('id="outcome-1-figure"') < page.index("<details>") and page.count("<details>") == page.count("</details>") == 2
+    digest = "f" * 32
+    assert page.index("<details>") < page.index(digest), "the pool's fingerprint is not shown before"
+
+
+def test_graders_of_different_units_share_a_picture_in_standard_deviations_better_to_the_right() -> None:
+    loss = verdict(item_sd=0.5)
+    accuracy = {
+        **verdict(grader="accuracy", estimate=0.1, low=0.05, high=0.15, detectable=0.08, item_sd=0.5),
+        "scale": {"higher_is_better": True},
+    }
+    (chart,) = [part for part in parts(verification(loss, accuracy)) if part["name"] == "outcome-1"]
+    first, second = chart["data"]["rows"]
+    assert (first["estimate"], first["low"], first["high"]) == (0.5, 0.25, 1.0), "a loss that falls is better"
+    assert (second["estimate"], second["low"]) == (0.2, 0.1) and "right is better" in chart["data"]["x_label"]
+
+
+def test_rows_without_a_known_place_are_shown_by_their_id() -> None:
+    chosen = selection([1, 2, 3], [0.0] * 3, [0])
+    assert "id" in table("top", chosen)[0]
+    placed = replace(chosen, frame=chosen.frame.with_columns(file=pl.lit("pool.jsonl"), line=pl.Series([7, 8, 9])))
+    rows = table("top", placed)
+    assert {row["place"] for row in rows} == {"pool.jsonl:7", "pool.jsonl:8", "pool.jsonl:9"} and "id" not in rows[0]

@@ -7,7 +7,7 @@ A section is a module with `NEEDS`, what has to be given for it ("a verification
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from types import ModuleType
 from typing import Final
@@ -56,10 +56,8 @@ def sections(page: Page) -> tuple[Section, ...]:
     made = [(module, module.build(page)) for module in modules()]
     absent = list(dict.fromkeys(module.NEEDS for module, section in made if section is None and module.NEEDS))
     built = [section for _, section in made if section is not None]
-    if absent:
-        first = built[0]
-        note = f"Not given, and therefore not in this report: {', '.join(absent)}."
-        built[0] = Section(first.name, first.title, (*first.text, note), first.parts)
+    note = f"Not given, and therefore not in this report: {', '.join(absent)}."
+    built = [replace(section, text=(*section.text, note)) if section.name == "run" and absent else section for section in built]
     return tuple(cleaned(section) for section in built)
 
 

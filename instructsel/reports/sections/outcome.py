@@ -29,7 +29,7 @@ from instructsel.stats.correlation import mean_of
 NEEDS: Final = ""
 BRIEF: Final = 6
 """Comparisons in a line each."""
-CHARTS: Final = 4
+CHARTS: Final = 8
 """Graders whose interval is drawn."""
 SHIFTS: Final = 12
 """Indicators whose shift is drawn."""

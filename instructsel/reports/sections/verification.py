@@ -104,29 +104,45 @@ def _sentences(plain: Mapping[str, Any]) -> list[str]:
 def forest_chart(verdicts: Sequence[Mapping[str, Any]], name: str, against: Any = None) -> Chart | None:
     """The differences of one grader, or of several against one baseline, with their intervals; None where none is known.
 
-    Graders of one unit and direction share a chart: that of the first comparison.
+    Graders of different units are drawn in standard deviations over items, better to the right.
     """
-    rows, scale = [], None
-    for verdict in verdicts:
-        interval, own = verdict.get("interval") or {}, verdict.get("scale") or {}
-        estimate, low, high, seen = (finite(interval.get(key)) for key in ("estimate", "low", "high", "detectable"))
-        if all(value is None for value in (estimate, low, high)):
-            continue
-        scale = own if scale is None else scale
-        if (own.get("unit"), own.get("higher_is_better")) != (scale.get("unit"), scale.get("higher_is_better")):
-            continue
-        label = str(verdict.get("grader")) if against is not None else f"against {verdict.get('baseline')}"
-        rows.append({"name": label, "outcome": verdict.get("outcome"), "estimate": estimate, "low": low, "high": high, "detectable": seen})
-    if not rows or scale is None:
+    known = [verdict for verdict in verdicts if any(value is not None for value in _figures(verdict)[:3])]
+    scales = {(scale.get("unit"), bool(scale.get("higher_is_better"))) for scale in (verdict.get("scale") or {} for verdict in known)}
+    if len(scales) > 1:
+        known = [verdict for verdict in known if finite((verdict.get("interval") or {}).get("item_sd"))]
+    if not known:
         return None
-    unit = f", {scale['unit']}" if scale.get("unit") else ""
+    rows = []
+    for verdict in known[:EFFECTS]:
+        scale, figures = verdict.get("scale") or {}, _figures(verdict)
+        if len(scales) > 1:
+            figures = _in_deviations(figures, verdict["interval"]["item_sd"], higher=bool(scale.get("higher_is_better")))
+        label = str(verdict.get("grader")) if against is not None else f"against {verdict.get('baseline')}"
+        values = dict(zip(("estimate", "low", "high", "detectable"), figures, strict=True))
+        rows.append({"name": label, "outcome": verdict.get("outcome"), **values})
+    unit, higher = next(iter(scales))
+    label = f"difference{f', {unit}' if unit else ''}; {'higher' if higher else 'lower'} is better"
     data = {
-        "x_label": f"difference{unit}; {'higher' if scale.get('higher_is_better') else 'lower'} is better",
+        "x_label": "difference, standard deviations over items; right is better" if len(scales) > 1 else label,
         "band": "below the minimum detectable effect",
-        "rows": rows[:EFFECTS],
+        "rows": rows,
     }
     title = f"selection minus {against}" if against is not None else f"{verdicts[0].get('grader')}: selection minus baseline"
     return Chart(name, "forest", title, data)
+
+
+def _figures(verdict: Mapping[str, Any]) -> list[float | None]:
+    """Estimate, both ends of the interval, and the minimum detectable effect."""
+    interval = verdict.get("interval") or {}
+    return [finite(interval.get(key)) for key in ("estimate", "low", "high", "detectable")]
+
+
+def _in_deviations(figures: Sequence[float | None], deviation: float, *, higher: bool) -> list[float | None]:
+    """The same in standard deviations over items, better above 0."""
+    estimate, low, high, seen = (None if value is None else value / deviation for value in figures)
+    if higher:
+        return [estimate, low, high, seen]
+    return [None if estimate is None else -estimate, None if high is None else -high, None if low is None else -low, seen]
 
 
 def _comparisons(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[Part]:
@@ -144,12 +160,11 @@ def _comparisons(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[Par
 def _row(verdict: Mapping[str, Any]) -> tuple[Any, ...]:
     interval, scale = verdict.get("interval") or {}, verdict.get("scale") or {}
     replicates, runs = interval.get("n_replicates") or (None, None), interval.get("n_seeds") or (None, None)
-    figures = [finite(interval.get(key)) for key in ("estimate", "low", "high", "detectable")]
     return (
         verdict.get("grader"),
         verdict.get("baseline"),
         verdict.get("outcome"),
-        *figures,
+        *_figures(verdict),
         scale.get("unit") or None,
         "higher" if scale.get("higher_is_better") else "lower",
         finite(verdict.get("p_adjusted")),

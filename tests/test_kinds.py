@@ -1,0 +1,55 @@
+"""Kinds: every result names its kind and schema, and one table says what reads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from instructsel import kinds
+from instructsel.artifact import checked_version, stamped
+from instructsel.errors import ScoresError
+from instructsel.reports.reading import read_artifact
+
+
+@pytest.mark.parametrize("name", sorted(kinds.KINDS))
+def test_the_reader_of_every_kind_is_there(name: str) -> None:
+    kind = kinds.KINDS[name]
+    reader = kinds.reader_of(name)
+    assert callable(reader) if kind.reader else reader is None
+    assert kind.schema >= 1 and kind.noun.startswith(("a ", "an ", "verdicts"))
+    assert kinds.head(name) == {"kind": name, "schema": kind.schema}
+
+
+def test_every_constant_is_a_row_of_the_table_and_every_row_a_constant() -> None:
+    settings = {"SCHEMA", "OLD_SCHEMA"}
+    constants = {value for name, value in vars(kinds).items() if name.isupper() and isinstance(value, str) and name not in settings}
+    assert constants == set(kinds.KINDS)
+
+
+def test_a_newer_schema_is_refused_in_one_sentence_and_the_last_release_s_is_read() -> None:
+    assert checked_version({"kind": "verification", "schema_version": 1}, "v") and checked_version(
+        {"kind": "verification", "schema": 2}, "v"
+    )
+    with pytest.raises(ScoresError, match=r"v was written by a newer instructsel \(schema 3, this one reads 2\)\.") as raised:
+        checked_version({"kind": "verification", "schema": 3}, "v")
+    assert raised.value.fix is not None and "pip install -U" in raised.value.fix
+    assert stamped({"kind": "scores", "schema_version": 1, "a": 2}) == {"kind": "scores", "a": 2, "schema": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"sizes": [], "fine_tunes": []}, "carries no kind"),
+        ({"graders": {}, "arms": {}, "verdicts": []}, "carries no kind"),
+        ({"kind": "verificaton"}, "There is no kind of result 'verificaton'"),
+        ({"kind": "verification", "schema": 99}, "newer instructsel"),
+        ({"kind": "size-search"}, "lacks the sizes"),
+    ],
+)
+def test_no_result_is_recognised_by_its_keys(tmp_path: Path, content: dict[str, object], said: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ScoresError, match=said):
+        read_artifact(path)

@@ -9,10 +9,10 @@ holds the residual of item × run as well, which the per-item differences have c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -251,6 +251,37 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Adjusted(Generic[Key]):
+    """Comparisons adjusted for their number."""
+
+    p_values: Mapping[Key, float | None]
+    """Holm's p value of each comparison; None where it has none."""
+    confidence: float
+    """The level at which all of their intervals hold together (Bonferroni)."""
+    comparisons: int
+    """How many have a p value; at least 1."""
+
+
+def adjust(p_values: Mapping[Key, float | None], confidence: float) -> Adjusted[Key]:
+    """One family of comparisons, adjusted for being several.
+
+    Args:
+        p_values: comparison → its own p value; None where it has none, which is not counted.
+        confidence: family-wise, 1 − α.
+
+    >>> adjusted = adjust({"a": 0.01, "b": None, "c": 0.04}, 0.95)
+    >>> adjusted.p_values, adjusted.confidence, adjusted.comparisons
+    ({'a': 0.02, 'b': None, 'c': 0.04}, 0.975, 2)
+    """
+    comparisons = max(sum(p is not None for p in p_values.values()), 1)
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    return Adjusted(adjusted, 1 - (1 - confidence) / comparisons, comparisons)
+
+
 def _run_weights(arm: ArmValues, count: int, generator: np.random.Generator | None) -> Floats:
     """(count, runs), what each run counts in each repeat: replicates drawn again, and seeds within each; without a generator, as they are."""
     places = [np.flatnonzero(np.array(arm.replicates) == replicate) for replicate in sorted(set(arm.replicates))]
@@ -269,4 +300,4 @@ def _run_weights(arm: ArmValues, count: int, generator: np.random.Generator | No
     return weights
 
 
-__all__ = ["Interval", "bootstrap", "compare", "holm"]
+__all__ = ["Adjusted", "Interval", "adjust", "bootstrap", "compare", "holm"]

@@ -141,7 +141,7 @@ class Spread:
         Raises:
             MissingExtra: scipy is not installed.
         """
-        special = require("scipy.special", needed_by="the minimal detectable effect")
+        special = require("scipy.special", needed_by="the minimum detectable effect")
         truth, variances, degrees = self._sampled
         if truth <= 0:
             return 0.0

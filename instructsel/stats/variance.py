@@ -45,7 +45,7 @@ CONFIDENCE: Final = 0.95
 
 
 POWER: Final = 0.8
-"""Of the minimal detectable effect and of the needed numbers."""
+"""Of the minimum detectable effect and of the needed numbers."""
 
 
 EFFECT: Final = 0.1
@@ -89,11 +89,11 @@ class ArmValues:
     values: Floats
     """(runs, items), finite."""
     fixed: bool = False
-    """Whether it is one model as it is, such as the base: no training could have come out otherwise."""
+    """Whether it is a fixed model, such as the base: no training variance."""
 
     def __post_init__(self) -> None:
         if self.fixed and len(self.replicates) > 1:
-            raise UsageError(f"{self.arm} is one model as it is, and has {len(self.replicates)}.")
+            raise UsageError(f"{self.arm} is a fixed model, and has {len(self.replicates)}.")
         if self.values.ndim != 2 or len(self.values) != len(self.replicates) or not self.replicates:
             raise UsageError(f"The values of {self.arm} are {self.values.shape} for {len(self.replicates)} runs.")
         if not np.isfinite(self.values).all():
@@ -150,7 +150,7 @@ class Squares:
     within_df: int = 0
     """Runs less replicates."""
     fixed: bool = False
-    """Whether it is one model as it is."""
+    """Whether it is a fixed model."""
 
     @classmethod
     def of(cls, arm: ArmValues) -> Self:
@@ -287,7 +287,7 @@ def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, ...] | None, tuple[s
     notes: list[str] = []
     for arm, other in ((squares[0], squares[1]), (squares[1], squares[0])):
         if arm.fixed:
-            notes.append(f"{arm.arm} is one model as it is: it has no part in how much runs vary.")
+            notes.append(f"{arm.arm} is a fixed model: it adds no variance between runs.")
             continue
         side, side_notes = _side(arm, other, squares)
         notes += side_notes

@@ -81,18 +81,18 @@ class _Table:
         """(items,), which have a value in all runs of an arm."""
         return np.array(np.isfinite(self.values[self.rows(arm)]).all(axis=0), dtype=bool)
 
-    def values_of(self, arm: str, kept: NDArray[np.bool_], weighted: bool) -> ArmValues:
+    def values_of(self, arm: str, items: NDArray[np.bool_], weighted: bool) -> ArmValues:
         """An arm's values on these items."""
         rows = self.rows(arm)
         replicates = tuple(replicate for name, replicate, _ in self.labels if name == arm)
-        values = self.values[rows][:, kept]
-        if weighted and kept.any():
-            values = _linearised(values, self.shared_weights(kept))
+        values = self.values[rows][:, items]
+        if weighted and items.any():
+            values = _linearised(values, self.shared_weights(items))
         return ArmValues(arm, replicates, values)
 
-    def shared_weights(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def shared_weights(self, items: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(items kept,), their weights, mean 1."""
-        weights = self.weights[:, kept]
+        weights = self.weights[:, items]
         if (weights != weights[0]).any():
             raise UsageError("The weights of items differ from run to run.", fix="Compare without weights.")
         if not (weights[0] >= 0).all() or not weights[0].sum() > 0:
@@ -102,34 +102,34 @@ class _Table:
 
     def missing(self) -> dict[str, int]:
         """Arm → items without a value, over its runs."""
-        lacking = (~np.isfinite(self.values)).sum(axis=1).tolist()
-        found: Counter[str] = Counter()
-        for (arm, _, _), count in zip(self.labels, lacking, strict=True):
-            found[arm] += count
-        return dict(sorted(found.items()))
+        absent = (~np.isfinite(self.values)).sum(axis=1).tolist()
+        by_arm: Counter[str] = Counter()
+        for (arm, _, _), count in zip(self.labels, absent, strict=True):
+            by_arm[arm] += count
+        return dict(sorted(by_arm.items()))
 
     def means(self) -> list[dict[str, Any]]:
         """Of each run, over the items it has a value for."""
-        found = []
+        means = []
         for (arm, replicate, seed), values in zip(self.labels, self.values, strict=True):
-            kept = values[np.isfinite(values)].tolist()
-            found.append(
+            valid = values[np.isfinite(values)].tolist()
+            means.append(
                 {
                     "arm": arm,
                     "replicate": replicate,
                     "seed": seed,
-                    "items": len(kept),
-                    "mean": math.fsum(kept) / len(kept) if kept else None,
+                    "items": len(valid),
+                    "mean": math.fsum(valid) / len(valid) if valid else None,
                 }
             )
-        return found
+        return means
 
 
 def _linearised(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """(runs, items) whose plain mean is the weighted mean and whose variance over items is that of the weighted mean, times n."""
     means = (values * weights).mean(axis=1, keepdims=True)
-    found: NDArray[np.float64] = means + weights * (values - means)
-    return found
+    linearised: NDArray[np.float64] = means + weights * (values - means)
+    return linearised
 
 
 def _named(label: Label) -> str:
@@ -137,14 +137,14 @@ def _named(label: Label) -> str:
 
 
 def _scale(grader: str, runs: Collection[Run]) -> Scale:
-    found = {(run.grades.unit, run.grades.higher_is_better) for run in runs}
-    if len(found) > 1:
-        said = ", ".join(f"{unit or 'no unit'} ({'higher' if higher else 'lower'} is better)" for unit, higher in sorted(found))
-        raise StudyError(f"{grader} has values of several kinds: {said}.", fix="Grade all models in the same way.")
+    scales = {(run.grades.unit, run.grades.higher_is_better) for run in runs}
+    if len(scales) > 1:
+        named = ", ".join(f"{unit or 'no unit'} ({'higher' if higher else 'lower'} is better)" for unit, higher in sorted(scales))
+        raise StudyError(f"{grader} has values of several kinds: {named}.", fix="Grade all models in the same way.")
     judges = {fingerprint(run.grades.record["judge"]) for run in runs if run.grades.record.get("judge")}
     if len(judges) > 1:
         raise StudyError(f"{grader} has the judgments of {len(judges)} judges.", fix="Have one judge judge all models: judges differ.")
-    unit, higher = found.pop()
+    unit, higher = scales.pop()
     return Scale(unit, higher, sum(run.grades.truncated for run in runs), _settings(grader, runs))
 
 
@@ -161,15 +161,15 @@ def _settings(grader: str, runs: Collection[Run]) -> Mapping[str, Any] | None:
             known.setdefault(fingerprint(settings), (run, settings))
     if not known:
         return None
-    (first, one), *others = known.values()
-    for run, other in others:
-        differing = list(_differing(one, other))
+    (first, first_settings), *others = known.values()
+    for run, other_settings in others:
+        differing = list(_differing(first_settings, other_settings))
         raise StudyError(
             f"{grader} graded {first.name} and {run.name} in different ways: {'; '.join(differing[:NAMED])}"
             + (f"; and {len(differing) - NAMED} more." if len(differing) > NAMED else "."),
             fix="Grade all models in the same way.",
         )
-    return one
+    return first_settings
 
 
 def _differing(one: Any, other: Any, path: str = "") -> Iterator[str]:
@@ -186,9 +186,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= SHORT else text[: SHORT - 1] + "…"
 
 
-def _items(grader: str, found: Mapping[Label, Run]) -> tuple[str, ...]:
+def _items(grader: str, runs: Mapping[Label, Run]) -> tuple[str, ...]:
     """The items of a grader, sorted, if all runs were graded on the same ones."""
-    sets = {label: frozenset(run.grades.items) for label, run in found.items()}
+    sets = {label: frozenset(run.grades.items) for label, run in runs.items()}
     # The items most runs have; where as many have others, those of the run that comes first by name.
     counts = Counter(sets.values())
     usual = sets[max(sorted(sets), key=lambda label: counts[sets[label]])]
@@ -209,8 +209,8 @@ def _items(grader: str, found: Mapping[Label, Run]) -> tuple[str, ...]:
 def _frame(label: Label, grades: Grades, items: tuple[str, ...]) -> pl.DataFrame:
     import polars as pl
 
-    order = sorted(range(len(grades.items)), key=lambda at: grades.items[at])
-    reasons = [grades.reasons[at] for at in order] if grades.reasons else [None] * len(order)
+    order = sorted(range(len(grades.items)), key=lambda place: grades.items[place])
+    reasons = [grades.reasons[place] for place in order] if grades.reasons else [None] * len(order)
     values = [None if reason is not None else value for value, reason in zip(grades.values[order].tolist(), reasons, strict=True)]
     arm, replicate, seed = label
     n = len(items)

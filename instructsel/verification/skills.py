@@ -96,10 +96,10 @@ class SkillTable:
                 return Cell(value, None, None, None)
             higher = higher_is_better if isinstance(higher_is_better, bool) else higher_is_better.get(skill, True)
             change = value - reference if higher else reference - value
-            own, other = errors.get(arm, {}).get(skill), errors.get(base, {}).get(skill)
-            if own is None or other is None:
+            error, base_error = errors.get(arm, {}).get(skill), errors.get(base, {}).get(skill)
+            if error is None or base_error is None:
                 return Cell(value, change, change < -margin, PLAIN)
-            return Cell(value, change, change + margin < -quantile * math.hypot(own, other), SIGNIFICANT)
+            return Cell(value, change, change + margin < -quantile * math.hypot(error, base_error), SIGNIFICANT)
 
         return cls(base, skills, {arm: {skill: cell(arm, skill) for skill in skills} for arm in values}, margin, confidence)
 
@@ -129,33 +129,33 @@ class SkillTable:
         """
         described = verification.as_dict()
         values: dict[str, dict[str, float | None]] = {}
-        for grader, told in described["graders"].items():
+        for grader, scale in described["graders"].items():
             for arm in verification.arms:
                 # Each replicate counts once, however many seeds it has.
                 by_replicate: dict[int, list[float]] = {}
-                for each in told["means"]:
-                    if each["arm"] == arm and each["mean"] is not None:
-                        by_replicate.setdefault(each["replicate"], []).append(each["mean"])
-                drawn = [math.fsum(found) / len(found) for found in by_replicate.values()]
+                for run in scale["means"]:
+                    if run["arm"] == arm and run["mean"] is not None:
+                        by_replicate.setdefault(run["replicate"], []).append(run["mean"])
+                drawn = [math.fsum(means) / len(means) for means in by_replicate.values()]
                 values.setdefault(arm, {})[grader] = math.fsum(drawn) / len(drawn) if drawn else None
-        higher = {grader: told["higher_is_better"] for grader, told in described["graders"].items()}
-        plain = cls.of(values, base=base, higher_is_better=higher, margin=margin, confidence=confidence)
-        cells = {arm: dict(row) for arm, row in plain.cells.items()}
+        higher = {grader: scale["higher_is_better"] for grader, scale in described["graders"].items()}
+        values_alone = cls.of(values, base=base, higher_is_better=higher, margin=margin, confidence=confidence)
+        cells = {arm: dict(row) for arm, row in values_alone.cells.items()}
         for arm, row in cells.items():
             for grader, cell in row.items():
                 if arm == base or cell.change is None:
                     continue
-                found = verification.difference(
+                interval = verification.difference(
                     arm, base, grader, confidence=2 * confidence - 1, generalize_to=generalize_to, n_resamples=0
                 )
-                if found.low is None or found.high is None:
+                if interval.low is None or interval.high is None:
                     # Without an interval nobody can say that it regressed: one item may differ by chance.
                     row[grader] = Cell(cell.value, cell.change, None, None)
                     continue
-                change, best = (found.estimate, found.high) if higher[grader] else (-found.estimate, -found.low)
+                change, best = (interval.estimate, interval.high) if higher[grader] else (-interval.estimate, -interval.low)
                 row[grader] = Cell(cell.value, change, best < -margin, SIGNIFICANT)
-        known = {grader: skill for grader, skill in (measures or {}).items() if grader in plain.skills}
-        columns = sorted(plain.skills, key=lambda grader: (grader not in known, known.get(grader, ""), grader))
+        known = {grader: skill for grader, skill in (measures or {}).items() if grader in values_alone.skills}
+        columns = sorted(values_alone.skills, key=lambda grader: (grader not in known, known.get(grader, ""), grader))
         return cls(base, tuple(columns), cells, margin, confidence, known)
 
     def regressed(self, skill: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What every trained model got on every item, and the verdicts that follow: is a selection better than a baseline?"""
+"""Every grade of every trained model, and the verdicts that follow: is a selection better than a baseline?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from instructsel.artifact import atomic_write, manifest_path, read_manifest, wri
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.extras import require
 from instructsel.kinds import VERIFICATION, head
-from instructsel.stats.intervals import Interval, compare, holm
+from instructsel.stats.intervals import Interval, adjust, compare
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, METHODS, RESAMPLES, ArmValues, Components, Estimand, components
 from instructsel.verification.grades_table import Label, Run, _frame, _items, _named, _scale, _Table
 from instructsel.verification.verdict import NonInferiority, Scale, Verdict, Verdicts, _judged
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
     import polars as pl
 
 SMALLEST_EFFECT: Final = 0.1
-"""In standard deviations over items: a comparison that would miss more than this cannot say that there is no difference."""
+"""The smallest effect of interest, in standard deviations over items: no difference is stated only where this would be detected."""
 MAX_MISSING: Final = 0.05
-"""The share of items that may lack a value in some run before nothing is said."""
+"""The largest acceptable share of items without a value in some run."""
 
 AGAIN: Final = "Name a file that a verification wrote, or verify again."
 
 
 @dataclass(frozen=True, eq=False)
 class Verification:
-    """Arms, the models trained on them, and what each got on each item."""
+    """Arms, the models trained on them, and their grades item by item."""
 
     frame: pl.DataFrame = field(repr=False)
     """arm, replicate, seed, grader, item, value, weight, reason; sorted by grader, arm, replicate, seed, item. No value: null and a reason."""
     graders: Mapping[str, Scale]
     """Name → what its values mean."""
     fixed: frozenset[str] = frozenset()
-    """Arms that are one model as it is, such as the base: no training of theirs could have come out otherwise."""
+    """Arms that are a fixed model, such as the base: no training variance."""
 
     @classmethod
     def of(cls, runs: Iterable[Run], *, fixed: Iterable[str] = ()) -> Self:
@@ -52,7 +52,7 @@ class Verification:
 
         Args:
             runs: of all arms and graders.
-            fixed: arms that are one model as it is.
+            fixed: arms that are a fixed model, not trained here.
 
         Raises:
             StudyError: nothing was graded, a run was graded twice by one grader, a run was graded on other items than the rest, or
@@ -60,26 +60,24 @@ class Verification:
         """
         import polars as pl
 
-        whole = frozenset(fixed)
-
+        untrained = frozenset(fixed)
         by_grader: dict[str, dict[Label, Run]] = {}
         for run in runs:
-            found = by_grader.setdefault(run.grades.grader, {})
+            graded = by_grader.setdefault(run.grades.grader, {})
             label = (run.arm, run.replicate, run.seed)
-            if label in found:
+            if label in graded:
                 raise StudyError(f"{run.grades.grader} graded {run.name} twice.", fix="Give every training its own replicate or seed.")
-            found[label] = run
-            if run.arm in whole and len([each for each in found if each[0] == run.arm]) > 1:
-                raise StudyError(f"{run.arm} is one model as it is, and has several runs.", fix="Give it one, or do not call it fixed.")
+            graded[label] = run
+            if run.arm in untrained and sum(arm == run.arm for arm, _, _ in graded) > 1:
+                raise StudyError(f"{run.arm} is a fixed model, and has several runs.", fix="Give it one run, or do not call it fixed.")
         if not by_grader:
             raise StudyError("Nothing was graded.", fix="Grade at least one model of each arm.")
         frames, graders = [], {}
-        for grader, found in sorted(by_grader.items()):
-            graders[grader] = _scale(grader, found.values())
-            items = _items(grader, found)
-            for label in sorted(found):
-                frames.append(_frame(label, found[label].grades, items))
-        return cls(pl.concat(frames), graders, whole & {label[0] for found in by_grader.values() for label in found})
+        for grader, graded in sorted(by_grader.items()):
+            graders[grader] = _scale(grader, graded.values())
+            items = _items(grader, graded)
+            frames += [_frame(label, graded[label].grades, items) for label in sorted(graded)]
+        return cls(pl.concat(frames), graders, untrained & {label[0] for graded in by_grader.values() for label in graded})
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -120,8 +118,8 @@ class Verification:
             UsageError: an unknown arm, grader or estimand; weights that differ from run to run.
             MissingExtra: scipy is not installed.
         """
-        selection, other, others, _ = self._sides(arm, baseline, grader, weighted)
-        if selection is None or other is None:
+        selection, rival, others, _ = self._sides(arm, baseline, grader, weighted)
+        if selection is None or rival is None:
             absent = arm if selection is None else baseline
             return Interval(
                 math.nan,
@@ -134,7 +132,7 @@ class Verification:
                 reason=f"{grader} graded no model of {absent}.",
             )
         return compare(
-            selection, other, others=others, confidence=confidence, generalize_to=generalize_to, n_resamples=n_resamples, seed=seed
+            selection, rival, others=others, confidence=confidence, generalize_to=generalize_to, n_resamples=n_resamples, seed=seed
         )
 
     def components(self, arm: str, baseline: str, grader: str, *, weighted: bool = False) -> Components:
@@ -169,23 +167,23 @@ class Verification:
     ) -> Verdicts:
         """Is the selection better than the baselines?
 
-        Better or worse is what stays significant after Holm's correction over all graders and baselines; intervals have
-        Bonferroni's confidence, so that Holm may find what the interval does not quite exclude. Where there is no difference to
-        be found, it takes a minimal detectable effect of at most `smallest_effect` to say so; else there is not enough data.
+        Better or worse is what stays significant after Holm's correction over all graders and baselines; intervals hold at
+        Bonferroni's level, so that Holm may detect what the interval does not quite exclude. No detectable difference takes a
+        minimum detectable effect of at most `smallest_effect`; else there is not enough data.
 
         Args:
-            selection: the arm asked about.
+            selection: the arm under test.
             baselines: the arms it is compared with.
             graders: those that count; None for all.
-            confidence: 1 less the chance of a wrong verdict among all comparisons.
+            confidence: family-wise, 1 − α over all comparisons.
             generalize_to: as of `difference`.
             weighted: as of `difference`.
-            smallest_effect: the largest acceptable minimal detectable effect, in standard deviations of both arms' values over items, pooled.
+            smallest_effect: of interest, in standard deviations of both arms' values over items, pooled.
             max_missing: the largest acceptable share of items without a value in some run.
             n_resamples: of the bootstrap.
             seed: of the bootstrap.
-            leakage: (baseline, grader) where the grader's own model ranked rows of either arm: corrected for among themselves, and
-                no part of the outcome.
+            leakage: (baseline, grader) where the grader's own model ranked rows of either arm: adjusted among themselves, and no part
+                of the outcome.
 
         Raises:
             UsageError: an unknown arm, grader or estimand, the selection among its baselines, or none.
@@ -197,39 +195,31 @@ class Verification:
             raise UsageError("A verdict needs a baseline and a grader.", fix="For example: baselines=['random']")
         if selection in against:
             raise UsageError(f"{selection} cannot be its own baseline.", fix="Name another arm.")
-        asked = [(baseline, grader) for baseline in against for grader in names]
-        first = [
-            self.difference(
-                selection, baseline, grader, confidence=confidence, generalize_to=generalize_to, weighted=weighted, n_resamples=0
-            )
-            for baseline, grader in asked
-        ]
-        reasons = [
-            found.reason or self._too_many_missing(selection, baseline, grader, max_missing)
-            for found, (baseline, grader) in zip(first, asked, strict=True)
-        ]
-        usable = [None if reason else found.p for found, reason in zip(first, reasons, strict=True)]
-        apart = [pair in leakage for pair in asked]
-        families = {kind: [p if own == kind else None for p, own in zip(usable, apart, strict=True)] for kind in (False, True)}
-        corrected = {kind: holm(found) for kind, found in families.items()}
-        counts = {kind: max(sum(value is not None for value in found), 1) for kind, found in families.items()}
+
+        def measured(pair: tuple[str, str], level: float, resamples: int) -> Interval:
+            shared = {"generalize_to": generalize_to, "weighted": weighted, "seed": seed}
+            return self.difference(selection, *pair, confidence=level, n_resamples=resamples, **shared)
+
+        pairs = [(baseline, grader) for baseline in against for grader in names]
+        reasons: dict[tuple[str, str], str | None] = {}
+        p_values: dict[tuple[str, str], float | None] = {}
+        for pair in pairs:
+            interval = measured(pair, confidence, 0)
+            reasons[pair] = interval.reason or self._too_many_missing(selection, *pair, max_missing)
+            p_values[pair] = None if reasons[pair] else interval.p
+        # Two families: the comparisons that decide the outcome, and those with leakage, which do not count.
+        deciding = adjust({pair: p for pair, p in p_values.items() if pair not in leakage}, confidence)
+        leaking = adjust({pair: p for pair, p in p_values.items() if pair in leakage}, confidence)
         verdicts = []
-        for at, ((baseline, grader), reason, own) in enumerate(zip(asked, reasons, apart, strict=True)):
-            p, count = corrected[own][at], counts[own]
-            interval = self.difference(
-                selection,
-                baseline,
-                grader,
-                confidence=1 - (1 - confidence) / count,
-                generalize_to=generalize_to,
-                weighted=weighted,
-                n_resamples=n_resamples,
-                seed=seed,
+        for pair in pairs:
+            family = leaking if pair in leakage else deciding
+            interval = measured(pair, family.confidence, n_resamples)
+            scale, p = self.graders[pair[1]], family.p_values[pair]
+            outcome, reason = _judged(interval, scale, p, confidence, smallest_effect, reasons[pair])
+            missing = self._missing(selection, *pair)[0]
+            verdicts.append(
+                Verdict(selection, *pair, outcome, interval, scale, confidence, p, family.comparisons, missing, reason, pair in leakage)
             )
-            scale = self.graders[grader]
-            outcome, why = _judged(interval, scale, p, confidence, smallest_effect, reason)
-            missing = self._missing(selection, baseline, grader)[0]
-            verdicts.append(Verdict(selection, baseline, grader, outcome, interval, scale, confidence, p, count, missing, why, own))
         return Verdicts(tuple(verdicts))
 
     def non_inferior(
@@ -254,17 +244,17 @@ class Verification:
             raise UsageError(f"A margin of {margin} cannot be.", fix="Give a number above 0 in the grader's unit.")
         if not 0.5 < confidence < 1.0:
             raise UsageError(f"A one-sided confidence of {confidence} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
-        found = self.difference(
+        interval = self.difference(
             arm, baseline, grader, confidence=2 * confidence - 1, generalize_to=generalize_to, weighted=weighted, n_resamples=0
         )
-        reason = found.reason or self._too_many_missing(arm, baseline, grader, max_missing)
-        if reason or found.low is None or found.high is None or found.standard_error is None:
-            return NonInferiority(margin, None, None, confidence, found, reason)
+        reason = interval.reason or self._too_many_missing(arm, baseline, grader, max_missing)
+        if reason or interval.low is None or interval.high is None or interval.standard_error is None:
+            return NonInferiority(margin, None, None, confidence, interval, reason)
         special = require("scipy.special", needed_by="an interval with few runs")
         higher = self.graders[grader].higher_is_better
-        gain = found.estimate if higher else -found.estimate
-        p = float(special.stdtr(found.df, -(gain + margin) / found.standard_error))
-        return NonInferiority(margin, found.low if higher else -found.high, p, confidence, found)
+        gain = interval.estimate if higher else -interval.estimate
+        p = float(special.stdtr(interval.df, -(gain + margin) / interval.standard_error))
+        return NonInferiority(margin, interval.low if higher else -interval.high, p, confidence, interval)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: the runs of every arm, what is missing where and why, and every run's mean."""
@@ -340,13 +330,13 @@ class Verification:
         if manifest.get("sha256") != hashlib.sha256(data).hexdigest():
             raise StudyError(f"{target} is damaged: it is not the file its manifest describes.", fix=AGAIN)
         try:
-            given = {
-                name: (each["unit"], each["higher_is_better"], each["truncated"], each.get("settings"))
-                for name, each in manifest["graders"].items()
+            scales = {
+                name: (scale["unit"], scale["higher_is_better"], scale["truncated"], scale.get("settings"))
+                for name, scale in manifest["graders"].items()
             }
         except (KeyError, TypeError, AttributeError) as error:
             raise StudyError(f"{manifest_path(target)} does not say what the graders' values mean.", fix=AGAIN) from error
-        graders = {name: Scale(*each) for name, each in sorted(given.items())}
+        graders = {name: Scale(*scale) for name, scale in sorted(scales.items())}
         # Schema 1 called a replicate a draw.
         frame = pl.read_parquet(data).rename({"draw": "replicate"}, strict=False)
         return cls(frame, graders, frozenset(manifest.get("fixed") or ()))

@@ -108,24 +108,24 @@ def win_rate(preferences: Sequence[float | None]) -> WinRate:
     >>> found.win_rate, found.score, (found.wins, found.ties, found.losses, found.n_null)
     (62.5, 1.25, (2, 1, 1, 1))
     """
-    given = _preferences(preferences)
-    found = given[~np.isnan(given)]
-    n = len(found)
+    values = _preferences(preferences)
+    known = values[~np.isnan(values)]
+    n = len(known)
     if not n:
         raise UsageError("There is no preference among the pairs.", fix="Have at least one pair judged.")
-    wins, losses = int((found > TIE).sum()), int((found < TIE).sum())
+    wins, losses = int((known > TIE).sum()), int((known < TIE).sum())
     ties = n - wins - losses
     return WinRate(
         n,
-        len(given) - n,
+        len(values) - n,
         wins,
         ties,
         losses,
-        100.0 * math.fsum((found - LOSS).tolist()) / n,
-        None if n == 1 else 100.0 * float(found.std(ddof=1)) / math.sqrt(n),
+        100.0 * math.fsum((known - LOSS).tolist()) / n,
+        None if n == 1 else 100.0 * float(known.std(ddof=1)) / math.sqrt(n),
         100.0 * (wins + ties / 2) / n,
         (wins - losses) / n + 1.0,
-        None if n == 1 else float(np.sign(found - TIE).std(ddof=1)) / math.sqrt(n),
+        None if n == 1 else float(np.sign(known - TIE).std(ddof=1)) / math.sqrt(n),
     )
 
 
@@ -161,24 +161,24 @@ def length_controlled(
 
     Source: Dubois et al. 2024, arXiv:2404.04475, in its least form; the fit is Papke & Wooldridge's fractional logit, 1996.
     """
-    given = _preferences(preferences)
-    if len(given) != len(length_difference):
+    values = _preferences(preferences)
+    if len(values) != len(length_difference):
         raise UsageError(
-            f"There are {len(given)} preferences and {len(length_difference)} length differences.", fix="Give one for each pair."
+            f"There are {len(values)} preferences and {len(length_difference)} length differences.", fix="Give one for each pair."
         )
     differences = np.array([math.nan if value is None else float(value) for value in length_difference], dtype=np.float64)
     if np.isinf(differences).any():
         raise UsageError("A length difference is not finite.", fix="Give None where it is unknown.")
-    kept = ~np.isnan(given) & ~np.isnan(differences)
-    n = int(kept.sum())
+    complete = ~np.isnan(values) & ~np.isnan(differences)
+    n = int(complete.sum())
     if not n:
         raise UsageError("No pair has both a preference and a length difference.", fix="Give at least one.")
-    liked, differences = given[kept] - LOSS, differences[kept]
+    liked, differences = values[complete] - LOSS, differences[complete]
     raw = 100.0 * math.fsum(liked.tolist()) / n
     extrapolated = not differences.min() <= 0.0 <= differences.max()
 
     def none(reason: str) -> LengthControlled:
-        return LengthControlled(None, None, None, raw, None, n, len(given) - n, extrapolated, reason)
+        return LengthControlled(None, None, None, raw, None, n, len(values) - n, extrapolated, reason)
 
     if n < 3:
         return none(f"There are {n} pairs; a fit of two coefficients needs three.")
@@ -197,20 +197,20 @@ def length_controlled(
         100.0 * at_zero * (1.0 - at_zero) * math.sqrt(_robust_variance(regressor, liked, level, slope)),
         _bootstrap_error(regressor, liked, repeats, seed) if repeats else None,
     ]
-    return LengthControlled(100.0 * at_zero, errors[0], errors[1], raw, slope, n, len(given) - n, extrapolated)
+    return LengthControlled(100.0 * at_zero, errors[0], errors[1], raw, slope, n, len(values) - n, extrapolated)
 
 
 def _preferences(values: Sequence[float | None]) -> Floats:
     """As float64, NaN for none."""
-    found = np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
-    found[found == OLD_TIE] = TIE
-    bad = np.flatnonzero(~np.isnan(found) & ~((found >= LOSS) & (found <= WIN)))
+    known = np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
+    known[known == OLD_TIE] = TIE
+    bad = np.flatnonzero(~np.isnan(known) & ~((known >= LOSS) & (known <= WIN)))
     if len(bad):
         raise UsageError(
-            f"The preference of pair {bad[0] + 1} is {found[bad[0]]:g}.",
+            f"The preference of pair {bad[0] + 1} is {known[bad[0]]:g}.",
             fix="Give 1 to 2: 2 where the model wins, 1.5 a tie; None for none.",
         )
-    return found
+    return known
 
 
 def _logistic(value: Any) -> Any:
@@ -308,34 +308,36 @@ def win_rates(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
 
 
 def _win_rate(runs: Sequence[Run]) -> dict[str, Any]:
-    each = []
+    by_run = []
     preferences: list[float | None] = []
     differences: list[float | None] = []
     flags: Counter[str] = Counter()
     for run in runs:
-        own = [value + 1.0 if valid else None for value, valid in zip(run.grades.values.tolist(), run.grades.valid.tolist(), strict=True)]
+        preferred = [
+            value + 1.0 if valid else None for value, valid in zip(run.grades.values.tolist(), run.grades.valid.tolist(), strict=True)
+        ]
         lengths = run.grades.record.get("lengths") or {}
-        pairs = zip(lengths.get("output") or [None] * len(own), lengths.get("reference") or [None] * len(own), strict=True)
+        pairs = zip(lengths.get("output") or [None] * len(preferred), lengths.get("reference") or [None] * len(preferred), strict=True)
         differences += [None if a is None or b is None else float(a - b) for a, b in pairs]
-        preferences += own
+        preferences += preferred
         flags.update(run.grades.record.get("flags") or {})
-        if any(value is not None for value in own):
-            each.append(
-                {"replicate": run.replicate, "seed": run.seed, **asdict(win_rate(own)), "official": run.grades.record.get("official")}
+        if any(value is not None for value in preferred):
+            by_run.append(
+                {"replicate": run.replicate, "seed": run.seed, **asdict(win_rate(preferred)), "official": run.grades.record.get("official")}
             )
-    if not each:
+    if not by_run:
         return {"runs": [], "reason": "no pair has a preference"}
-    whole = win_rate(preferences)
-    official = [found["official"]["win_rate"] for found in each if found["official"]]
+    overall = win_rate(preferences)
+    official = [rate["official"]["win_rate"] for rate in by_run if rate["official"]]
     known = any(a is not None and b is not None for a, b in zip(preferences, differences, strict=True))
     return {
-        "runs": each,
-        "win_rate": statistics.fmean(found["win_rate"] for found in each),
-        "discrete_win_rate": statistics.fmean(found["discrete_win_rate"] for found in each),
-        "score": statistics.fmean(found["score"] for found in each),
-        **{key: getattr(whole, key) for key in ("n_total", "n_null", "wins", "ties", "losses")},
+        "runs": by_run,
+        "win_rate": statistics.fmean(rate["win_rate"] for rate in by_run),
+        "discrete_win_rate": statistics.fmean(rate["discrete_win_rate"] for rate in by_run),
+        "score": statistics.fmean(rate["score"] for rate in by_run),
+        **{key: getattr(overall, key) for key in ("n_total", "n_null", "wins", "ties", "losses")},
         "length_controlled": length_controlled(preferences, differences).as_dict() if known else None,
-        "official_length_controlled": statistics.fmean(official) if len(official) == len(each) else None,
+        "official_length_controlled": statistics.fmean(official) if len(official) == len(by_run) else None,
         "flags": dict(sorted(flags.items())),
         LEAKAGE: any(run.grades.record.get(CIRCULAR) for run in runs),
     }
@@ -343,14 +345,14 @@ def _win_rate(runs: Sequence[Run]) -> dict[str, Any]:
 
 def length_biases(runs: Iterable[Run], *, confidence: float = CONFIDENCE) -> dict[str, dict[str, Any]]:
     """Judge → how closely win rates follow the mean length of the answers, a pair a model."""
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    by_judge: dict[str, tuple[list[float], list[float]]] = {}
     for run in runs:
-        lengths = [each for each in (run.grades.record.get("lengths") or {}).get("output") or [] if each is not None]
+        lengths = [length for length in (run.grades.record.get("lengths") or {}).get("output") or [] if length is not None]
         if run.grades.unit == PREFERENCE and run.grades.valid.any() and sum(lengths):
-            x, y = found.setdefault(run.grades.grader, ([], []))
+            x, y = by_judge.setdefault(run.grades.grader, ([], []))
             x.append(statistics.fmean(lengths))
             y.append(100.0 * float(run.grades.values[run.grades.valid].mean()))
-    return {judge: length_bias(x, y, confidence=confidence).as_dict() for judge, (x, y) in sorted(found.items())}
+    return {judge: length_bias(x, y, confidence=confidence).as_dict() for judge, (x, y) in sorted(by_judge.items())}
 
 
 __all__ = ["LengthControlled", "WinRate", "length_controlled", "swapped", "win_rate"]

@@ -136,7 +136,7 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
     html = (place / "page.html").read_text()
     assert f"Outcome: {PHRASES[told['outcome']].format(against='random')}" in html and "choosing the rows, seconds" in html
     assert "What every subset&#39;s rows came to" in html
-    assert "win rate: preferred to the reference" in html and "What the plan could find" in html and "before the first run" in html
+    assert "win rate: preferred to the reference" in html and "Power of the plan (80 %)" in html and "before the first run" in html
     invoke("report", "whole", "-o", "page.json", "-q")
     assert json.loads((place / "page.json").read_text())
     # Grades that are not those the verdict was of: the verdict is left out.

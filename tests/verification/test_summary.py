@@ -57,14 +57,14 @@ def test_the_base_as_it_is_has_no_part_in_how_much_runs_vary() -> None:
     assert fixed.estimate == borrowed.estimate and fixed.standard_error is not None and borrowed.standard_error is not None
     assert fixed.standard_error < borrowed.standard_error
     assert fixed.spread is not None and [side.arm for side in fixed.spread.sides] == ["selection"]
-    assert any("one model as it is" in note for note in fixed.notes)
+    assert any("is a fixed model" in note for note in fixed.notes)
     # By hand: the items' variance over n, and the seeds' variance over 4 less the residual that the first has counted.
     difference = selection.values.mean(axis=0) - base.values[0]
     means = selection.values.mean(axis=1)
     residual = selection.values - means[:, None] - selection.values.mean(axis=0) + means.mean()
     between = max(means.var(ddof=1) - (residual**2).sum() / (3 * 299) / 300, 0.0)
     assert fixed.standard_error == pytest.approx(math.sqrt(difference.var(ddof=1) / 300 + between / 4), rel=1e-9)
-    with pytest.raises(UsageError, match="one model as it is"):
+    with pytest.raises(UsageError, match="is a fixed model"):
         ArmValues("base", (0, 1), np.zeros((2, 3)), fixed=True)
     with pytest.raises(UsageError, match="not one model"):
         Arm("base", results=(((), ()),), fixed=True)
@@ -90,7 +90,7 @@ def test_a_fixed_arm_is_kept_with_the_grades(tmp_path: Any) -> None:
     found.write(tmp_path / "v.parquet")
     again = Verification.read(tmp_path / "v.parquet")
     assert again.fixed == {"base"} and again.as_dict() == found.as_dict()
-    with pytest.raises(StudyError, match="random is one model as it is"):
+    with pytest.raises(StudyError, match="random is a fixed model"):
         Verification.of(runs(), fixed=["random"])
 
 

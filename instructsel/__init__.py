@@ -11,9 +11,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from instructsel.adapters.experiment import verify
     from instructsel.cache import Cache
     from instructsel.errors import InstructselError
     from instructsel.experiments.arms import Arm
+    from instructsel.experiments.execute import ExecutionSettings
+    from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
     from instructsel.pool.example import Example, Message
     from instructsel.pool.pool import Pool
     from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from instructsel.study.size_search import search_size
     from instructsel.study.study import Study, plan_study, run_study
     from instructsel.verification.grades_table import Run
-    from instructsel.verification.run import verify_arms as verify
+    from instructsel.verification.run import verify_arms
     from instructsel.verification.verification import Verification
 
     __version__: str
@@ -54,16 +57,20 @@ __all__ = [
     "Count",
     "Design",
     "Example",
+    "ExecutionSettings",
+    "Experiment",
     "Fitted",
     "Fraction",
     "Grader",
     "Grades",
+    "GradingSettings",
     "InstructselError",
     "LinearRule",
     "Message",
     "Minimum",
     "Mixtures",
     "Observations",
+    "PlannedArm",
     "Pool",
     "Quota",
     "Report",
@@ -73,9 +80,11 @@ __all__ = [
     "SelectionSet",
     "SelectionSettings",
     "SizeCurve",
+    "StatisticsSettings",
     "Study",
     "Tokens",
     "Trainer",
+    "TrainingSettings",
     "Verification",
     "baselines",
     "by",
@@ -90,6 +99,7 @@ __all__ = [
     "select",
     "univariate",
     "verify",
+    "verify_arms",
 ]
 
 _HOME = {
@@ -124,6 +134,12 @@ _HOME = {
     "Tokens": ("instructsel.selection.budget", "Tokens"),
     "Trainer": ("instructsel.protocols", "Trainer"),
     "Verification": ("instructsel.verification.verification", "Verification"),
+    "ExecutionSettings": ("instructsel.experiments.execute", "ExecutionSettings"),
+    "Experiment": ("instructsel.experiments.plan", "Experiment"),
+    "GradingSettings": ("instructsel.experiments.plan", "GradingSettings"),
+    "PlannedArm": ("instructsel.experiments.plan", "PlannedArm"),
+    "StatisticsSettings": ("instructsel.experiments.plan", "StatisticsSettings"),
+    "TrainingSettings": ("instructsel.experiments.plan", "TrainingSettings"),
     "baselines": ("instructsel.selection.baselines.registry", "baselines"),
     "by": ("instructsel.rules.by_indicator", "by"),
     "fit": ("instructsel.rules.fit", "fit"),
@@ -136,7 +152,8 @@ _HOME = {
     "search_size": ("instructsel.study.size_search", "search_size"),
     "select": ("instructsel.selection.choose", "select"),
     "univariate": ("instructsel.rules.univariate", "univariate"),
-    "verify": ("instructsel.verification.run", "verify_arms"),
+    "verify": ("instructsel.adapters.experiment", "verify"),
+    "verify_arms": ("instructsel.verification.run", "verify_arms"),
 }
 
 

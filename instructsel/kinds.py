@@ -23,6 +23,7 @@ GRADED_RUN: Final = "graded run"
 FAILED_RUN: Final = "failed run"
 STUDY_RUN: Final = "study run"
 SIZE_RUN: Final = "size-search run"
+EXPERIMENT: Final = "experiment"
 VERIFICATION: Final = "verification"
 VERDICTS: Final = "verdicts"
 SKILLS: Final = "skills"
@@ -64,6 +65,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     FAILED_RUN: Kind("a failed run", 1),
     STUDY_RUN: Kind("a run of a study", 1),
     SIZE_RUN: Kind("a run of a size search", 1),
+    EXPERIMENT: Kind("the plan of an experiment", 1),
     VERIFICATION: Kind("a verification", 2, "instructsel.verification.results:read_verification", "verification.parquet"),
     VERDICTS: Kind("verdicts", 2),
     SKILLS: Kind("a table of skills", 2),

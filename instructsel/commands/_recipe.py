@@ -1,43 +1,80 @@
-"""The flags of a fine-tune that several commands share, and what of a recipe they change."""
+"""How a command fine-tunes, by flag: base and machine, and what of the preset's recipe is changed."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
-import typer
-
-from instructsel.commands import _options as options
 from instructsel.errors import UsageError
+from instructsel.experiments.plan import TrainingSettings
 
 BITS: Final = {"none": None, "8": 8, "4": 4}
-
-Preset = Annotated[str, typer.Option(help="paper-v1, paper-v2, tulu-7b, or tiny for a base of a few million parameters.")]
-Epochs = Annotated[float | None, typer.Option(help="Passes over the rows.")]
-Steps = Annotated[int | None, typer.Option(help="Optimizer steps instead of epochs: the same for sets of any size.")]
-Tokens = Annotated[int | None, typer.Option(help="Tokens seen instead of epochs: the same for sets of any length.")]
-Method = Annotated[str | None, typer.Option(help="full or lora.")]
-Bits = Annotated[str | None, typer.Option(help="The base in 8 or 4 (NF4) bits, or none. lora only.")]
-LearningRate = Annotated[float | None, typer.Option(help="Learning rate.")]
-BatchSize = Annotated[int | None, typer.Option(help="Rows of an optimizer step.")]
-MaxLength = Annotated[int | None, typer.Option(help="Tokens of a row; the rest is cut off and counted.")]
-Revision = Annotated[str | None, typer.Option(help="Revision of the base on the hub.")]
-Precision = Annotated[str, typer.Option(help="fp32, bf16 or auto.")]
-MaxSkippedFraction = Annotated[float, typer.Option(help="Share of rows that may have no loss token.")]
-Device = options.Device
+FIELDS: Final = {"lora_rank": "lora_r"}
+"""Flag's field → the recipe's, where that is another."""
 
 
-def changes(*, method: str | None, bits: str | None, **others: Any) -> dict[str, Any]:
-    """What of a recipe was given by flag, by the recipe's names; None was not given.
+@dataclass(frozen=True)
+class TrainerSettings(TrainingSettings):
+    """How one subset is trained on, where there is no other to match."""
 
-    Raises:
-        UsageError: bits that are none of 8, 4, none.
-    """
-    if bits is not None and bits not in BITS:
-        raise UsageError(f"--bits is 8, 4 or none, not '{bits}'.")
-    found: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
-    if method is not None:
-        found["method"] = method
-    if bits is not None or method == "full":
-        # A preset's 8 bits go with its LoRA.
-        found["bits"] = BITS[bits or "none"]
-    return found
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.base:
+            raise UsageError("There is no model to fine-tune.", fix="Name one with --base: a local folder or a hub id.")
+
+
+@dataclass(frozen=True)
+class RecipeChanges:
+    """Settings of a recipe that differ from its preset; None leaves the preset's."""
+
+    epochs: float | None = None
+    """Passes over the rows."""
+    steps: int | None = None
+    """Optimizer steps instead of epochs: the same for sets of any size."""
+    tokens: int | None = None
+    """Tokens seen instead of epochs: the same for sets of any length."""
+    method: str | None = None
+    """full or lora."""
+    bits: str | None = None
+    """Load the base in 8 or 4 (NF4) bits, or none; lora only."""
+    lora_rank: int | None = None
+    """Rank of the LoRA adapters."""
+    learning_rate: float | None = None
+    """Learning rate."""
+    schedule: str | None = None
+    """constant, linear (to 0) or cosine (to 0), after the warm-up."""
+    warmup: float | None = None
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float | None = None
+    """Weight decay."""
+    batch_size: int | None = None
+    """Rows per optimizer step."""
+    micro_batch_size: int | None = None
+    """Rows computed at a time; the gradient is the same."""
+    max_length: int | None = None
+    """Tokens of a row; the rest is cut off and counted."""
+    loss: str | None = None
+    """Where the loss falls: completion (last response), assistant (all responses), all."""
+    packing: bool = False
+    """Let short rows share a sequence."""
+
+    def __post_init__(self) -> None:
+        if self.bits is not None and self.bits not in BITS:
+            raise UsageError(f"--bits is 8, 4 or none, not '{self.bits}'.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The changes by the recipe's names."""
+        changes = {
+            FIELDS.get(each.name, each.name): value
+            for each in fields(self)
+            if each.name not in ("bits", "packing") and (value := getattr(self, each.name)) is not None
+        }
+        if self.packing:
+            changes["packing"] = True
+        if self.bits is not None or self.method == "full":
+            # A preset's 8 bits go with its LoRA.
+            changes["bits"] = BITS[self.bits or "none"]
+        return changes
+
+
+__all__ = ["RecipeChanges", "TrainerSettings"]

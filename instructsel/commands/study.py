@@ -6,21 +6,25 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 import typer
 
 from instructsel.commands import _options as options
-from instructsel.commands import _recipe as recipes
 from instructsel.commands import _size
 from instructsel.commands._console import messages, reported, say
+from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
-from instructsel.commands._workers import helped, shared_gpus
+from instructsel.commands._recipe import RecipeChanges, TrainerSettings
+from instructsel.commands._runs import display
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
+from instructsel.experiments.plan import TrainingSettings
+from instructsel.experiments.store import check_folder
+from instructsel.experiments.workers import shared_gpus, shares, workers
 from instructsel.pool import spec
 from instructsel.pool.overlap import check_evaluation
 from instructsel.pool.pool import Pool
@@ -62,8 +66,50 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's fold
 
 
 @dataclass(frozen=True)
+class DesignSettings:
+    """Which subsets are trained on."""
+
+    mixtures: int = 78
+    """Subsets with random shares of the sources."""
+    rows: int = 2000
+    """Examples in each mixture."""
+    bins: tuple[str, ...] = ()
+    """Cut the pool by an indicator into K (8) equal parts as well: SYMBOL[:K], comma-separated or repeated."""
+    bin_rows: int | None = None
+    """Examples from each bin; all of them by default."""
+    sources: str | None = None
+    """Sources to use, comma-separated; all by default."""
+    design_seed: int = 0
+    """Seed of the subsets."""
+    seeds: int = 1
+    """How often each subset is trained on, with seeds 0, 1, …"""
+
+    def design(self) -> Design:
+        """The design of a study.
+
+        Raises:
+            UsageError: neither mixtures nor bins, or bins that cannot be.
+        """
+        sources = _split(self.sources)
+        parts: list[Mixtures | Bins] = []
+        if self.mixtures:
+            parts.append(Mixtures(n=self.mixtures, rows=self.rows, seed=self.design_seed, sources=sources))
+        for text in (part for entry in self.bins for part in _split(entry) or ()):
+            symbol, colon, count = text.partition(":")
+            if colon and not count.isdigit():
+                raise UsageError(f"'{text}' is not SYMBOL[:K].", fix="For example: --bins len,mtld:4")
+            k = int(count) if colon else BINS
+            parts.append(Bins(symbol, k=k, rows=self.bin_rows, seed=self.design_seed, sources=sources))
+        if self.bin_rows is not None and not self.bins:
+            raise UsageError("--bin-rows says how many rows each bin has; there are no bins.", fix="Name some with --bins.")
+        if not parts:
+            raise UsageError("There are neither mixtures nor bins.", fix="For example: --mixtures 78 --rows 2000, or --bins len")
+        return Design(parts, seeds=tuple(range(self.seeds)))
+
+
+@dataclass(frozen=True)
 class Settings:
-    """What trainer and grader are made of. Kept with the plan; what decides the result is in their fingerprints too."""
+    """Launch settings: what trainer and grader are made of, and where the files are. What decides the result is in their fingerprints."""
 
     folder: Path
     """Of the study; not kept, as it may be moved."""
@@ -87,17 +133,29 @@ class Settings:
         """As plain data, without the folder."""
         return {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "folder"}
 
+    @property
+    def training(self) -> TrainingSettings:
+        """How every subset is trained on."""
+        return TrainingSettings(
+            self.base,
+            self.revision,
+            self.preset,
+            self.changes,
+            max_skipped_fraction=self.max_skipped_fraction,
+            precision=self.precision,
+            device=self.device,
+        )
+
     @classmethod
     def of(cls, plan: Plan, folder: Path) -> Settings:
-        """The settings in a plan.
+        """The launch settings in a plan.
 
         Raises:
             UsageError: it was not planned from the command line.
-            StudyError: they are not whole.
+            StudyError: they are incomplete.
         """
         if plan.launch is None:
             raise UsageError(f"{folder} was planned from Python, without saying where its files are.", fix="Go on with run_study(…).")
-        # As earlier releases call it.
         launch = {LAUNCH.get(key, key): value for key, value in plan.launch.items()}
         try:
             return cls(folder, **{**launch, "pools": tuple(launch["pools"])})
@@ -105,7 +163,7 @@ class Settings:
             raise StudyError(f"The plan in {folder} does not say where its files are: {error}.", fix="Plan it again.") from error
 
 
-def wire(settings: Settings) -> tuple[Trainer, Grader]:
+def build(settings: Settings, progress: Callable[[int, int, float], None] | None = None) -> tuple[Trainer, Grader]:
     """The trainer and the grader of a study.
 
     Raises:
@@ -113,61 +171,30 @@ def wire(settings: Settings) -> tuple[Trainer, Grader]:
         PoolError: the evaluation set cannot be read.
         EnvironmentFault: an extra or a model is missing.
     """
-    from instructsel.adapters.recipe import recipe
-    from instructsel.adapters.trl import TrlTrainer
+    from instructsel.adapters.experiment import Adapters
     from instructsel.grading.graders.held_out_loss import HeldOutLoss
 
-    chosen = recipe(settings.preset, **settings.changes)
-    trainer = TrlTrainer(
-        settings.base,
-        chosen,
-        settings.folder / CHECKPOINTS,
-        revision=settings.revision,
-        device=settings.device,
-        precision=settings.precision,
-        max_skipped_fraction=settings.max_skipped_fraction,
-    )
-    grader = HeldOutLoss(Pool.read(settings.evaluation), max_length=chosen.max_length, device=settings.device, precision=settings.precision)
-    # A checker may not take a cached property for the property of a protocol.
-    return cast("Trainer", trainer), grader
+    toolkit = Adapters()
+    recipe = toolkit.recipe(settings.training)
+    trainer = toolkit.trainer(settings.training, recipe, settings.folder / CHECKPOINTS, progress)
+    rows = Pool.read(settings.evaluation)
+    return trainer, HeldOutLoss(rows, max_length=recipe.max_length, device=settings.device, precision=settings.precision)
 
 
 @reported
+@with_options
 def plan(
     pools: Annotated[list[str], typer.Argument(metavar="POOL...", help="Pool files; each file is a source.")],
     scores: Annotated[Path, typer.Option(help="The score table of the pool.")],
-    base: Annotated[str, typer.Option(help="The model to fine-tune: a local folder or a hub id.")],
     evaluation: Annotated[
         str, typer.Option("--eval", metavar="FILE", help="Held-out examples; their responses' loss is what is measured.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The study's folder.")],
-    sources: Annotated[str | None, typer.Option(help="Draw from these sources only, comma-separated; all by default.")] = None,
+    subsets: DesignSettings,
+    training: TrainerSettings,
+    recipe: RecipeChanges,
     indicators: Annotated[str | None, typer.Option(help="Indicators of the table to keep, comma-separated; all by default.")] = None,
-    mixtures: Annotated[int, typer.Option(min=0, help="Subsets with random shares of the sources.")] = 78,
-    rows: Annotated[int, typer.Option(min=1, help="Examples in each mixture.")] = 2000,
-    bins: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SYMBOL[:K]", help="Cut the pool by an indicator into K (8) equal parts as well. Comma-separated, or repeated."
-        ),
-    ] = None,
-    bin_rows: Annotated[int | None, typer.Option(min=1, help="Draw so many examples from each bin; all of them by default.")] = None,
-    design_seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="How often each subset is trained on, with seeds 0, 1, …")] = 1,
-    preset: recipes.Preset = "paper-v1",
-    epochs: recipes.Epochs = None,
-    steps: recipes.Steps = None,
-    tokens: recipes.Tokens = None,
-    method: recipes.Method = None,
-    bits: recipes.Bits = None,
-    lr: recipes.LearningRate = None,
-    batch_size: recipes.BatchSize = None,
-    max_length: recipes.MaxLength = None,
-    revision: recipes.Revision = None,
-    precision: recipes.Precision = "auto",
-    device: recipes.Device = "auto",
     max_null_fraction: Annotated[float, typer.Option(help="Share of a subset's rows that may lack a value.")] = MAX_NULL_FRACTION,
-    max_skipped_fraction: recipes.MaxSkippedFraction = MAX_SKIPPED_FRACTION,
     form: options.Form = "auto",
     mapping: options.Mapping = None,
     columns: options.Columns = None,
@@ -177,37 +204,34 @@ def plan(
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Draw the subsets of a study and say what a fit can see of them. Trains nothing."""
-    chosen = _split(sources)
-    design = Design(_parts(mixtures, rows, bins or [], bin_rows, design_seed, chosen), seeds=tuple(range(seeds)))
-    changes = recipes.changes(
-        epochs=epochs, learning_rate=lr, batch_size=batch_size, max_length=max_length, method=method, bits=bits, steps=steps, tokens=tokens
-    )
+    """Plan the subsets of a study and say what a fit can see of them. Trains nothing."""
+    design = subsets.design()
     if "-" in (*pools, evaluation):
         raise UsageError("A study reads its pool again whenever it goes on; standard input is gone by then.", fix="Name files.")
+    check_folder(output, [*pools, scores, evaluation, training.base])
     reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key)
     settings = Settings(
         folder=output,
         pools=tuple(_absolute(name) for name in pools),
         scores=str(scores.resolve()),
         evaluation=_absolute(evaluation),
-        base=_absolute(base),
-        revision=revision,
-        preset=preset,
-        changes=changes,
-        precision=precision,
-        device=device,
+        base=_absolute(training.base),
+        revision=training.revision,
+        preset=training.preset,
+        changes=recipe.as_dict(),
+        precision=training.precision,
+        device=training.device,
         reading=reading.as_dict(),
         max_null_fraction=max_null_fraction,
-        max_skipped_fraction=max_skipped_fraction,
+        max_skipped_fraction=training.max_skipped_fraction,
     )
     table = ScoreTable.read(scores)
     pool = reading.read(list(pools), message=messages(quiet=quiet))
     warning = check_evaluation(pool, spec.Reading().read([evaluation], message=messages(quiet=quiet)))
-    trainer, grader = wire(settings)
+    trainer, grader = build(settings)
     for line in audited(trainer, pool):
         say(line, quiet=quiet)
-    found = plan_study(
+    planned = plan_study(
         pool,
         table,
         design,
@@ -218,26 +242,30 @@ def plan(
         max_null_fraction=max_null_fraction,
         launch=settings.as_dict(),
     )
-    warnings = [*found.warnings(), *([warning] if warning else [])]
-    held = Counter(pool.sources)
+    warnings = [*planned.warnings(), *([warning] if warning else [])]
+    _print_plan(planned, Counter(pool.sources), warnings, output, json=json, quiet=quiet)
+    say(f"wrote {StudyFolder(output).plan_file}; begin with: instructsel study run {output}", quiet=quiet)
+
+
+def _print_plan(plan: Plan, rows: Mapping[str, int], warnings: Sequence[str], folder: Path, *, json: bool, quiet: bool) -> None:
+    """A plan on stdout, its warnings on stderr."""
     if json:
-        told = {
-            "folder": str(output),
-            "configuration": found.hash,
-            "sources": {source: held[source] for source in found.sources},
-            "subsets": list(found.subsets),
-            "seeds": list(found.seeds),
-            "runs": len(found.runs),
-            "ranges": {symbol: list(ends) for symbol, ends in found.ranges().items()},
-            "warnings": warnings,
+        content = {
+            "folder": str(folder),
+            "configuration": plan.hash,
+            "sources": {source: rows[source] for source in plan.sources},
+            "subsets": list(plan.subsets),
+            "seeds": list(plan.seeds),
+            "runs": len(plan.runs),
+            "ranges": {symbol: list(ends) for symbol, ends in plan.ranges().items()},
+            "warnings": list(warnings),
         }
-        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        typer.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode())
     elif not quiet:
-        for line in lines(found, held):
+        for line in lines(plan, rows):
             typer.echo(line)
     for warning in warnings:
         say(f"warning: {warning}", quiet=quiet)
-    say(f"wrote {StudyFolder(output).plan_file}; begin with: instructsel study run {output}", quiet=quiet)
 
 
 @reported
@@ -256,39 +284,47 @@ def run(
     """Do the runs of a study that are left. May be killed, called again, and called several times at once, on several machines."""
     place, planned = _opened(folder)
     settings = Settings.of(planned, folder)
-    # A process that another one of these started to help: it begins no others, and leaves the summary to it.
-    helper = since is not None
+    # A worker process begins no others, and leaves the summary to the one that started it.
+    is_worker = since is not None
     before = place.status(planned)
     if len(before.finished) == before.total:
         collect(place, planned)
-        if helper:
+        if is_worker:
             return
         raise NothingToDo(
             f"All {before.total:,} runs of {folder} are finished.", fix=f"Fit a rule: instructsel rules fit {place.table} -o my.toml"
         )
-    shares = [None] * jobs if limit is None else [share for at in range(jobs) if (share := len(range(at, limit, jobs)))]
+    limits = shares(jobs, limit)
     began = time.time() if since is None else since
+    commands = [worker_command(folder, began, share, keep_checkpoints, quiet=quiet) for share in limits[1:]]
+    launch = _Launch(settings, planned, keep_checkpoints, began, quiet, is_worker)
     try:
-        with helped(
-            [command(folder, began, share, keep_checkpoints, quiet=quiet) for share in shares[1:]], shared_gpus(len(shares) - 1)
-        ) as helpers:
-            study = _work(settings, planned, shares[0], keep_checkpoints, began, helpers, quiet=quiet, helper=helper)
+        with workers(commands, shared_gpus(len(limits) - 1)) as processes:
+            study = _work(launch, limits[0], processes)
     except KeyboardInterrupt:
-        if helper:
+        if is_worker:
             raise typer.Exit(130) from None
         raise
-    if helper:
-        return
-    after = place.status(planned)
+    if not is_worker:
+        _print_end(place, planned, study, json=json, quiet=quiet)
+
+
+def _print_end(place: StudyFolder, plan: Plan, study: Study, *, json: bool, quiet: bool) -> None:
+    """How far the study is, and what to do next.
+
+    Raises:
+        Negative: runs failed.
+    """
+    after, folder = place.status(plan), place.path
     if json:
-        typer.echo(orjson.dumps(_told(place, after), option=orjson.OPT_INDENT_2).decode())
+        typer.echo(orjson.dumps(_status_of(place, after), option=orjson.OPT_INDENT_2).decode())
     if after.pending:
         who = f", {len(after.running)} of them other workers'" if after.running else ""
-        say(f"{after.pending:,} of {after.total:,} runs are left{who}; go on with: instructsel study run {folder}", quiet=quiet)
+        say(f"{after.pending:,} of {after.total:,} runs are pending{who}; go on with: instructsel study run {folder}", quiet=quiet)
     if study.failed:
-        named = listed([f"{each.subset} seed {each.seed} ({each.reason})" for each in study.failed])
+        names = listed([f"{failure.subset} seed {failure.seed} ({failure.reason})" for failure in study.failed])
         raise Negative(
-            f"{len(study.failed):,} of {after.total:,} runs failed: {named}.",
+            f"{len(study.failed):,} of {after.total:,} runs failed: {names}.",
             fix=f"See instructsel study status {folder}; the same command tries them again.",
         )
     say(f"{place.table}: {len(study.frame):,} observations; fit a rule: instructsel rules fit {place.table} -o my.toml", quiet=quiet)
@@ -298,71 +334,76 @@ def run(
 def status(folder: Folder, json: options.Json = False, show_traceback: options.Traceback = False) -> None:
     """Say how far a study is, what failed, and how long the rest will take."""
     place, planned = _opened(folder)
-    status_now = place.status(planned)
-    told = _told(place, status_now)
+    progress = place.status(planned)
+    summary = _status_of(place, progress)
     if json:
-        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        typer.echo(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
         return
     rows = [
-        ["planned", f"{status_now.total:,}"],
-        ["finished", f"{len(status_now.finished):,}"],
-        ["running", f"{len(status_now.running):,}", listed([run.name for run in status_now.running])],
-        ["failed", f"{len(status_now.failed):,}"],
-        ["left", f"{status_now.pending:,}"],
+        ["planned", f"{progress.total:,}", ""],
+        ["finished", f"{len(progress.finished):,}", ""],
+        ["running", f"{len(progress.running):,}", listed([run.name for run in progress.running])],
+        ["failed", f"{len(progress.failed):,}", ""],
+        ["pending", f"{progress.pending:,}", ""],
     ]
-    for line in aligned([[*row, ""][:3] for row in rows], right=(1,)):
+    for line in aligned(rows, right=(1,)):
         typer.echo(line)
-    for failed in told["failed"]:
-        typer.echo(clean(f"  {failed['subset']} seed {failed['seed']}: {failed['reason']} ({failed['message']})"))
-    if told["seconds_per_run"] is not None:
-        left = f"; about {span(told['seconds_left'])} left with {told['workers']} at work" if status_now.pending else ""
-        typer.echo(f"a run takes {span(told['seconds_per_run'])}{left}")
-    if told["observations"]:
-        typer.echo(f"observations: {clean(told['observations'])}")
-    if status_now.pending or status_now.failed:
+    for failure in summary["failed"]:
+        typer.echo(clean(f"  {failure['subset']} seed {failure['seed']}: {failure['reason']} ({failure['message']})"))
+    if summary["seconds_per_run"] is not None:
+        workers = f"; about {span(summary['seconds_left'])} left with {summary['workers']} at work" if progress.pending else ""
+        typer.echo(f"a run takes {span(summary['seconds_per_run'])}{workers}")
+    if summary["observations"]:
+        typer.echo(f"observations: {clean(summary['observations'])}")
+    if progress.pending or progress.failed:
         typer.echo(f"to go on: instructsel study run {clean(str(folder))}")
 
 
 def audited(trainer: Trainer, pool: Pool) -> list[str]:
     """What of the pool the trainer could train on, as lines for people; nothing from a trainer that does not say.
 
-    A subset with too many rows that teach nothing fails when it is its turn: better said here, before anything is trained.
+    A subset with too many rows without a loss token fails when it is its turn: better said here, before anything is trained.
     """
     audit = getattr(trainer, "audit", None)
     if audit is None:
         return []
-    told: list[str] = audit(pool).lines()
-    return [f"of the pool: {told[0]}", *told[1:]]
+    first, *others = audit(pool).lines()
+    return [f"of the pool: {first}", *others]
 
 
-def lines(found: Plan, held: Mapping[str, int]) -> list[str]:
-    """A plan for people, without its warnings."""
-    designs = Counter(subset["design"] for subset in found.subsets)
-    sizes = sorted({subset["rows"] for subset in found.subsets})
+def lines(plan: Plan, rows: Mapping[str, int]) -> list[str]:
+    """A plan for people, without its warnings.
+
+    Args:
+        plan: of the study.
+        rows: source → rows of the pool.
+    """
+    designs = Counter(subset["design"] for subset in plan.subsets)
+    sizes = sorted({subset["rows"] for subset in plan.subsets})
     spread = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
     kinds = " and ".join(f"{count} {'mixtures' if design == 'mixture' else 'bins'}" for design, count in designs.items())
-    shares = {source: [subset["shares"].get(source, 0.0) for subset in found.subsets] for source in found.sources}
+    shares_of = {source: [subset["shares"].get(source, 0.0) for subset in plan.subsets] for source in plan.sources}
     return [
-        f"{kinds} of {spread} rows, {len(found.seeds)} {'seed' if len(found.seeds) == 1 else 'seeds'} each: {len(found.runs):,} runs",
+        f"{kinds} of {spread} rows, {len(plan.seeds)} {'seed' if len(plan.seeds) == 1 else 'seeds'} each: {len(plan.runs):,} runs",
         "",
         *aligned(
-            [[source, f"{held.get(source, 0):,}", f"{min(each):.1%} to {max(each):.1%}"] for source, each in shares.items()],
+            [[source, f"{rows.get(source, 0):,}", f"{min(values):.1%} to {max(values):.1%}"] for source, values in shares_of.items()],
             header=["source", "rows", "share of a subset"],
             right=(1, 2),
         ),
         "",
         *aligned(
-            [[symbol, f"{least:.4g}", f"{greatest:.4g}"] for symbol, (least, greatest) in found.ranges().items()],
+            [[symbol, f"{least:.4g}", f"{greatest:.4g}"] for symbol, (least, greatest) in plan.ranges().items()],
             header=["indicator", "least mean", "greatest mean of a subset"],
             right=(1, 2),
         ),
         "",
-        f"configuration {found.hash}",
+        f"configuration {plan.hash}",
     ]
 
 
-def command(folder: Path, since: float, limit: int | None, keep_checkpoints: bool, *, quiet: bool) -> list[str]:
-    """The command of a process that helps with a study."""
+def worker_command(folder: Path, since: float, limit: int | None, keep_checkpoints: bool, *, quiet: bool) -> list[str]:
+    """The command of a worker process."""
     return [
         *(sys.executable, "-m", "instructsel", "study", "run", str(folder), "--jobs", "1", "--since", repr(since)),
         *(["--limit", str(limit)] if limit is not None else []),
@@ -382,52 +423,60 @@ def span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _work(
-    settings: Settings,
-    planned: Plan,
-    limit: int | None,
-    keep_checkpoints: bool,
-    since: float,
-    helpers: Sequence[subprocess.Popen[bytes]],
-    *,
-    quiet: bool,
-    helper: bool,
-) -> Study:
-    """Do runs here until there are none to take; then wait for the helpers, and do what they left."""
-    pool = spec.Reading.of(settings.reading).read(list(settings.pools), message=messages(quiet=quiet or helper))
+@dataclass(frozen=True)
+class _Launch:
+    """A study as one process runs it."""
+
+    settings: Settings
+    plan: Plan
+    keep_checkpoints: bool
+    since: float
+    quiet: bool
+    is_worker: bool
+
+
+def _work(launch: _Launch, limit: int | None, processes: Sequence[subprocess.Popen[bytes]]) -> Study:
+    """Do runs here until there are none to take; then wait for the workers, and do what they left."""
+    settings = launch.settings
+    pool = spec.Reading.of(settings.reading).read(list(settings.pools), message=messages(quiet=launch.quiet or launch.is_worker))
     table = ScoreTable.read(settings.scores)
-    trainer, grader = wire(settings)
+    with display("study", quiet=launch.quiet or launch.is_worker) as runs:
+        trainer, grader = build(settings, runs.training)
 
-    def work(most: int | None) -> Study:
-        return run_study(
-            pool,
-            table,
-            Design.of(planned.configuration["design"]),
-            trainer=trainer,
-            grader=grader,
-            folder=settings.folder,
-            indicators=planned.symbols,
-            max_null_fraction=settings.max_null_fraction,
-            keep_checkpoints=keep_checkpoints,
-            limit=most,
-            progress=lambda told: say(_line(told), quiet=quiet),
-            since=since,
-        )
+        def report(step: Progress) -> None:
+            runs.counted(step.done, step.total)
+            say(_line(step), quiet=launch.quiet)
 
-    study = work(limit)
-    for each in helpers:
-        each.wait()
-    return work(0 if limit is not None else None) if helpers else study
+        def work(most: int | None) -> Study:
+            return run_study(
+                pool,
+                table,
+                Design.of(launch.plan.configuration["design"]),
+                trainer=trainer,
+                grader=grader,
+                folder=settings.folder,
+                indicators=launch.plan.symbols,
+                max_null_fraction=settings.max_null_fraction,
+                keep_checkpoints=launch.keep_checkpoints,
+                limit=most,
+                progress=report,
+                since=launch.since,
+            )
+
+        study = work(limit)
+        for process in processes:
+            process.wait()
+        return work(0 if limit is not None else None) if processes else study
 
 
-def _line(told: Progress) -> str:
+def _line(step: Progress) -> str:
     """What a worker says of a run that ended, or of what it found."""
-    if told.run is None:
-        return f"note: {told.note}"
-    left = f", about {span(told.seconds_left)} left" if told.seconds_left else ""
-    came = f"failed: {told.note}" if told.loss is None else f"loss {told.loss:.4f}"
-    took = f" ({span(told.seconds)})" if told.seconds is not None else ""
-    return f"{told.run.subset} seed {told.run.seed}: {came}{took}; {told.done:,} of {told.total:,} runs{left}"
+    if step.run is None:
+        return f"note: {step.note}"
+    left = f", about {span(step.seconds_left)} left" if step.seconds_left else ""
+    result = f"failed: {step.note}" if step.loss is None else f"loss {step.loss:.4f}"
+    took = f" ({span(step.seconds)})" if step.seconds is not None else ""
+    return f"{step.run.subset} seed {step.run.seed}: {result}{took}; {step.done:,} of {step.total:,} runs{left}"
 
 
 def _opened(folder: Path) -> tuple[StudyFolder, Plan]:
@@ -438,45 +487,29 @@ def _opened(folder: Path) -> tuple[StudyFolder, Plan]:
     return place, planned
 
 
-def _told(place: StudyFolder, status: StudyStatus) -> dict[str, Any]:
+def _status_of(place: StudyFolder, progress: StudyStatus) -> dict[str, Any]:
     """How far a study is, as plain data."""
-    workers = max(1, len(status.running))
+    n_workers = max(1, len(progress.running))
 
     def named(run: Run) -> dict[str, Any]:
         return {"subset": run.subset, "seed": run.seed}
 
     return {
         "folder": str(place.path),
-        "planned": status.total,
-        "finished": len(status.finished),
-        "running": [named(run) for run in status.running],
-        "failed": [{**named(run), "reason": told["reason"], "message": told["message"]} for run, told in status.failed.items()],
-        "left": status.pending,
-        "workers": workers,
-        "seconds_per_run": status.seconds,
-        "seconds_left": status.seconds_left(workers),
+        "planned": progress.total,
+        "finished": len(progress.finished),
+        "running": [named(run) for run in progress.running],
+        "failed": [{**named(run), "reason": record["reason"], "message": record["message"]} for run, record in progress.failed.items()],
+        "pending": progress.pending,
+        "workers": n_workers,
+        "seconds_per_run": progress.seconds,
+        "seconds_left": progress.seconds_left(n_workers),
         "observations": str(place.table) if place.table.exists() else None,
     }
 
 
-def _parts(
-    mixtures: int, rows: int, bins: Sequence[str], bin_rows: int | None, seed: int, sources: tuple[str, ...] | None
-) -> tuple[Mixtures | Bins, ...]:
-    parts: list[Mixtures | Bins] = [Mixtures(n=mixtures, rows=rows, seed=seed, sources=sources)] if mixtures else []
-    for text in (each for given in bins for each in _split(given) or ()):
-        symbol, colon, count = text.partition(":")
-        if colon and not count.isdigit():
-            raise UsageError(f"'{text}' is not SYMBOL[:K].", fix="For example: --bins len,mtld:4")
-        parts.append(Bins(symbol, k=int(count) if colon else BINS, rows=bin_rows, seed=seed, sources=sources))
-    if bin_rows is not None and not bins:
-        raise UsageError("--bin-rows says how many rows of each bin are drawn; there are no bins.", fix="Name some with --bins.")
-    if not parts:
-        raise UsageError("There are neither mixtures nor bins.", fix="For example: --mixtures 78 --rows 2000, or --bins len")
-    return tuple(parts)
-
-
 def _split(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(each.strip() for each in text.split(",") if each.strip())
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _absolute(name: str) -> str:

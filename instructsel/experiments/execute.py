@@ -138,6 +138,8 @@ class Workshop:
     stop_at_failure: bool = False
     """Whether the first run that fails ends the experiment with its error."""
     progress: Callable[[Progress], None] | None = field(default=None, repr=False)
+    announce: bool = False
+    """Whether progress is reported before the first run, too."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,8 @@ def execute(runs: Sequence[Run], workshop: Workshop) -> Executed:
     limit = workshop.settings.limit
     left = math.inf if limit is None else limit
     worker.begin()
+    if workshop.announce:
+        worker.report()
     while left > 0:
         before = left
         for run in runs:
@@ -204,7 +208,7 @@ class _Worker:
                 self.store.fail(run.slug, run.identity, reason=reason, message=message, seconds=seconds)
                 self.failed[run.slug] = {"reason": reason, "message": message}
             self.durations[run.slug] = seconds
-        self._report(run, failed=failure is not None, seconds=seconds, note=failure[1] if failure else "")
+        self.report(run, failed=failure is not None, seconds=seconds, note=failure[1] if failure else "")
         return True
 
     def begin(self) -> None:
@@ -220,7 +224,7 @@ class _Worker:
             for folder in sorted(folders):
                 # Reported and not removed: a path in a file is no permission.
                 if (run.lease or run.slug) not in busy and Path(folder).exists():
-                    self._report(note=f"the model of {run.name} was left behind when its worker was killed: remove {folder}")
+                    self.report(note=f"the model of {run.name} was left behind when its worker was killed: remove {folder}")
 
     def result(self) -> Executed:
         """What came of all runs, whoever made them."""
@@ -250,7 +254,7 @@ class _Worker:
     def _set_aside(self, run: Run, entry: Entry) -> None:
         moved = self.store.set_aside(entry.name)
         if moved is not None:
-            self._report(note=f"the record of {run.name} was damaged or of another plan; it is now {moved}, and the run is made again")
+            self.report(note=f"the record of {run.name} was damaged or of another plan; it is now {moved}, and the run is made again")
 
     def _made(self, run: Run, entries: Iterable[Entry], started: float) -> tuple[str, str] | None:
         """Train once, grade and record entry by entry; why that failed, or None."""
@@ -294,7 +298,8 @@ class _Worker:
         assert run.pool is not None
         return self.workshop.trainer.train(run.pool(), seed=run.seed)
 
-    def _report(self, run: Run | None = None, *, failed: bool = False, seconds: float | None = None, note: str = "") -> None:
+    def report(self, run: Run | None = None, *, failed: bool = False, seconds: float | None = None, note: str = "") -> None:
+        """Report how far all runs are, and of the one that has just ended."""
         if self.workshop.progress is None:
             return
         ended = [each for each in self.runs if self._ended(each)]

@@ -1,36 +1,25 @@
-"""The arms of a selection: its rows, its baselines, and what choosing them cost."""
+"""The arms of a plan: rows, random subsets, models and finished results become what can be trained and graded."""
 
 from __future__ import annotations
 
-import glob
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from instructsel.artifact import read_manifest
 from instructsel.errors import InstructselError, ScoresError, UsageError
-from instructsel.selection.selection_set import sidecar_of
-
-SELECTION: Final = "selection"
-
-
-RANDOM: Final = "random"
-
-
-WHOLE_POOL: Final = "whole-pool"
-
-
-BASE: Final = "base"
-
+from instructsel.experiments.arms import Arm, rows_digest
+from instructsel.experiments.plan import BASE, RANDOM, SELECTION, WHOLE_POOL, Experiment, PlannedArm
+from instructsel.experiments.toolkit import Toolkit
+from instructsel.pool import spec
+from instructsel.pool.pool import Pool
+from instructsel.selection.baselines.random_subset import random_subset
+from instructsel.selection.candidates import Candidates
+from instructsel.selection.selection_set import SelectionSet, manifest_of, sidecar_of
+from instructsel.selection.settings import SelectionSettings
 
 COMPUTED: Final = 0.8
-"""The share of a pool's rows that a model must have been asked for its seconds to be those of scoring the pool: some rows are equal."""
-
-
-SEEDED: Final = re.compile(r"(.+)-seed(\d+)")
-
-
+"""The share of a pool's rows that a model must have scored for its seconds to be those of scoring the pool: some rows are equal."""
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     RANDOM: (),
     WHOLE_POOL: (),
@@ -39,47 +28,118 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "reward-only": ("rew",),
     "rds+": (),
 }
-"""Which indicators a baseline is ranked by; of others nobody knows what choosing them took."""
+"""Which indicators a baseline is ranked by; of others it is not known what choosing them took."""
 
 
-def found_beside(selection: Path) -> dict[str, list[str]]:
-    """The baselines that select wrote beside a selection: name → files, a file a draw.
+def baselines_of(selection: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """The baselines that select wrote with a selection: arm → one file a replicate; none where no record of the selection says so.
 
     Raises:
-        UsageError: one that is of another pool, rule or setting, left there by an earlier selection.
+        UsageError: a file of them is gone, or has changed since it was selected.
+        ScoresError: the record of the selection is damaged.
     """
-    packed = next((ending for ending in (".gz", ".zst") if selection.name.endswith(ending)), "")
-    plain = Path(selection.name.removesuffix(packed))
-    found: dict[str, list[tuple[int, str]]] = {}
-    own = _origin(selection)
-    for path in sorted(selection.parent.glob(f"{glob.escape(plain.stem)}.*{glob.escape(plain.suffix + packed)}")):
-        name = path.name.removesuffix(packed).removesuffix(plain.suffix)[len(plain.stem) + 1 :]
-        # Every selection has an account beside it; another file that begins alike has none.
-        if not name or not path.with_name(f"{plain.stem}.{name}.selection.parquet").exists():
-            continue
-        if own is not None and _origin(path) != own:
-            raise UsageError(
-                f"{path.name} was not selected with {selection.name}: its pool, rule or settings are others.",
-                fix="Select again into an empty folder, or leave it out with --no-beside.",
-            )
-        seeded = SEEDED.fullmatch(name)
-        arm, draw = (seeded[1], int(seeded[2])) if seeded else (name, 0)
-        found.setdefault(arm, []).append((draw, str(path)))
-    return {arm: [path for _, path in sorted(draws)] for arm, draws in sorted(found.items())}
+    if not manifest_of(Path(selection)).is_file():
+        return {}
+    selection_set = SelectionSet.read(selection)
+    if selection_set.selection.file.resolve() != Path(selection).resolve():
+        # The rows of a baseline, named as a selection.
+        return {}
+    for subset in selection_set.subsets:
+        subset.check()
+    arms = selection_set.by_arm()
+    return {arm: tuple((str(subset.file),) for subset in subsets) for arm, subsets in arms.items() if arm != SELECTION}
 
 
-def _origin(path: Path) -> tuple[Any, ...] | None:
-    """The pool, rule and settings a file was selected with, by the account beside it; None without one."""
-    try:
-        manifest = read_manifest(sidecar_of(path)) or {}
-    except InstructselError:
-        return None
-    found = (manifest.get("pool") or {}).get("fingerprint"), manifest.get("rule"), manifest.get("settings")
-    return None if found == (None, None, None) else found
+def without_record(selection: str) -> bool:
+    """Whether rows were selected by a release that left no record of the baselines beside them."""
+    return sidecar_of(Path(selection)).is_file() and not manifest_of(Path(selection)).is_file()
+
+
+def load_arms(plan: Experiment, toolkit: Toolkit) -> tuple[list[Arm], dict[str, str]]:
+    """The arms of a plan, and the digest of the rows of every replicate, by its name.
+
+    Raises:
+        UsageError: an arm whose rows are those of the selection, or random subsets larger than their pool.
+        PoolError: a file that cannot be read.
+        ModelUnavailable, UntrustedModel: a model that is not there, or pickled.
+    """
+    reading = spec.Reading(plan.format)
+    arms: dict[str, Arm] = {}
+    size: int | None = None
+    # The selection first: its size is that of the random subsets.
+    for planned in sorted(plan.arms, key=lambda arm: arm.name != SELECTION):
+        arm = _load(planned, plan, toolkit, reading, size)
+        if planned.name == SELECTION and arm.pools:
+            size = len(arm.pools[0])
+        arms[planned.name] = arm
+    loaded = [arms[planned.name] for planned in plan.arms]
+    digests = {f"{arm.name} {number}": rows_digest(pool.ids) for arm in loaded for number, pool in enumerate(arm.pools)}
+    _check_apart(loaded, digests)
+    return loaded, digests
+
+
+def _load(planned: PlannedArm, plan: Experiment, toolkit: Toolkit, reading: spec.Reading, size: int | None) -> Arm:
+    from instructsel.grading.checkpoint import checkpoint_of
+
+    name = planned.name
+    if planned.base_model:
+        base = checkpoint_of(plan.training.base, plan.training.revision)
+        return Arm(name, checkpoints=(base,), fixed=True, selection_seconds=0.0)
+    if planned.checkpoints:
+        return Arm(name, checkpoints=tuple(tuple(checkpoint_of(model) for model in seeds) for seeds in planned.checkpoints))
+    if planned.results:
+        return Arm(name, results=tuple(tuple(toolkit.results(path, plan.grading) for path in seeds) for seeds in planned.results))
+    if planned.pool:
+        selection = next(arm for arm in plan.arms if arm.name == SELECTION)
+        pools = _random_subsets(planned, reading.read(list(planned.pool)), selection, size)
+        return Arm(name, pools, selection_seconds=0.0)
+    pools = tuple(reading.read(list(files)) for files in planned.rows)
+    first = planned.rows[0][0]
+    seconds = 0.0 if name == WHOLE_POOL else selection_seconds(first, name)
+    return Arm(name, pools, selection_seconds=seconds, ranked_with=ranked_with(first))
+
+
+def _random_subsets(planned: PlannedArm, pool: Pool, selection: PlannedArm, size: int | None) -> tuple[Pool, ...]:
+    """Random subsets as large as the selection, of the rows it was chosen from where that is recorded, else of all but exact duplicates."""
+    if size is None:
+        raise UsageError("Random subsets are as large as the selection, and it has no rows here.", fix="Name the selection's rows.")
+    if size > len(pool):
+        raise UsageError(f"The pool has {len(pool)} rows, the selection {size}.", fix="Name the pool it was selected from.")
+    candidates = _candidates(pool, selection, size)
+    subsets = tuple(random_subset(candidates, size, seed) for seed in range(planned.random_subsets))
+    if any(len(subset) < size for subset in subsets):
+        raise UsageError(
+            f"{min(map(len, subsets))} rows of the pool can be chosen at random, fewer than the {size} of the selection.",
+            fix="Name the pool it was selected from.",
+        )
+    return subsets
+
+
+def _candidates(pool: Pool, selection: PlannedArm, size: int) -> Candidates:
+    rows = Path(selection.rows[0][0])
+    if manifest_of(rows).is_file():
+        selection_set = SelectionSet.read(rows)
+        if selection_set.fingerprint is not None and pool.has_fingerprint(selection_set.fingerprint):
+            return selection_set.candidates(pool)
+    return Candidates.of(pool, SelectionSettings(size, near_duplicate_threshold=None))
+
+
+def _check_apart(arms: list[Arm], digests: Mapping[str, str]) -> None:
+    """Refuse arms that hold the selection's rows and no others: their difference is 0 whatever a selection is worth."""
+    chosen = digests.get(f"{SELECTION} 0")
+    same = [
+        arm.name for arm in arms if arm.name != SELECTION and any(digests[f"{arm.name} {at}"] == chosen for at in range(len(arm.pools)))
+    ]
+    if same:
+        rows = next(len(arm.pools[0]) for arm in arms if arm.name == SELECTION)
+        raise UsageError(
+            f"The selection and {', '.join(same)} hold the same {rows:,} rows, so that there is nothing to compare.",
+            fix="Select fewer rows than the pool has, with --n or --fraction.",
+        )
 
 
 def selection_seconds(path: str, arm: str) -> float | None:
-    """What choosing a file's rows took: its indicators and its ranking; None where nobody wrote it down, or the cache had the scores."""
+    """Seconds that choosing a file's rows took: its indicators and its ranking; None where that was not recorded, or the cache had the scores."""
     try:
         manifest = read_manifest(sidecar_of(Path(path))) or {}
         table = (manifest.get("run") or {}).get("scores")
@@ -100,7 +160,7 @@ def selection_seconds(path: str, arm: str) -> float | None:
 
 
 def ranked_with(path: str) -> frozenset[str]:
-    """Digests of the models that ranked a file's rows, by the account beside it: a judge or reward model among them is circular."""
+    """Digests of the models that ranked a file's rows, by the record beside it: what a judge or reward model among them grades is leakage."""
     try:
         manifest = read_manifest(sidecar_of(Path(path))) or {}
     except ScoresError:
@@ -108,9 +168,12 @@ def ranked_with(path: str) -> frozenset[str]:
     return frozenset(_digests(manifest.get("indicators")))
 
 
-def _digests(told: Any) -> Iterator[str]:
-    if isinstance(told, Mapping):
-        for key, value in told.items():
+def _digests(indicators: Any) -> Iterator[str]:
+    if isinstance(indicators, Mapping):
+        for key, value in indicators.items():
             if key == "digest" and isinstance(value, str):
                 yield value
             yield from _digests(value)
+
+
+__all__ = ["BASE", "RANDOM", "SELECTION", "WHOLE_POOL", "baselines_of", "load_arms", "ranked_with", "selection_seconds", "without_record"]

@@ -1,28 +1,460 @@
-"""What a verification is going to do, equally for every arm, and what it would find."""
+"""Experiments: a frozen plan of what is trained and graded alike, and how the grades are compared.
+
+    plan = Experiment(
+        arms=(PlannedArm("selection", rows=(("chosen.jsonl",),)), PlannedArm("random", pool=("pool.jsonl",), random_subsets=3)),
+        training=TrainingSettings(base="my-org/my-model", recipe={"epochs": 2}),
+        grading=GradingSettings(held_out=("held-out.jsonl",)),
+    )
+    plan.write("plan.toml")
+
+A plan holds everything a result depends on: arms × replicates × seeds × graders × recipe × matching × estimand. `instructsel verify`
+makes one of its flags, runs it, and leaves it as plan.toml beside the results; `instructsel verify plan.toml` runs it again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import dataclasses
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Self
 
-from instructsel.experiments.arms import Arm
+from instructsel.artifact import atomic_write, checked_version
+from instructsel.errors import ScoresError, UsageError
+from instructsel.kinds import EXPERIMENT, head
+from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS
+from instructsel.toml import dumps
 
-if TYPE_CHECKING:
-    from instructsel.adapters.recipe import Recipe
+PLAN: Final = "plan.toml"
+"""A plan beside its results."""
+SELECTION: Final = "selection"
+"""The arm that the verdict is about."""
+RANDOM: Final = "random"
+WHOLE_POOL: Final = "whole-pool"
+BASE: Final = "base"
+"""The base model as it is."""
+BETTER: Final = "better"
+NON_INFERIOR: Final = "non-inferior"
+REQUIREMENTS: Final = (BETTER, NON_INFERIOR)
+MATCHING: Final = ("steps", "tokens", "none")
+FILE: Final = {"path": "file"}
+"""Of a field: it holds paths."""
+FILE_OR_NAME: Final = {"path": "file or name"}
+"""Of a field: it holds a local path, or a name on the hub."""
 
 
-def plan(arms: Sequence[Arm], recipe: Recipe, seeds: int, equal: str) -> str:
-    """How many fine-tunes there will be, of what length, and what that does to arms of longer rows."""
-    fine_tunes = sum(len(each.pools) for each in arms) * seeds
-    name = next(name for name in ("epochs", "steps", "tokens") if getattr(recipe, name) is not None)
-    per_step = f" of {recipe.batch_size} rows" if name == "steps" and not recipe.packing else ""
+@dataclass(frozen=True)
+class PlannedArm:
+    """What is compared: rows to train on, random subsets of a pool, models that are trained already, or finished results."""
+
+    name: str
+    """As verdicts call it; the arm `selection` is the one that the verdict is about."""
+    rows: tuple[tuple[str, ...], ...] = field(default=(), metadata=FILE)
+    """Files of rows to train on: one list a replicate."""
+    pool: tuple[str, ...] = field(default=(), metadata=FILE)
+    """Files of a pool that random subsets are taken of, each as large as the selection."""
+    random_subsets: int = 0
+    """How many of them: replicate k is taken with seed k."""
+    checkpoints: tuple[tuple[str, ...], ...] = field(default=(), metadata=FILE_OR_NAME)
+    """Models that are trained already: one list a replicate, a model a seed."""
+    results: tuple[tuple[str, ...], ...] = field(default=(), metadata=FILE)
+    """Finished results of lm-evaluation-harness or AlpacaEval: one list a replicate, a path a seed."""
+    base_model: bool = False
+    """Whether it is the base model as it is."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise UsageError("An arm of a plan needs a name.")
+        sources = [self.rows, self.pool, self.checkpoints, self.results, self.base_model]
+        if sum(map(bool, sources)) != 1:
+            raise UsageError(
+                f"The arm {self.name} needs one of rows, pool, checkpoints, results and base_model; found {sum(map(bool, sources))}.",
+                fix="Leave exactly one.",
+            )
+        if bool(self.pool) != (self.random_subsets > 0):
+            raise UsageError(f"The arm {self.name} needs a pool and the number of its random subsets.", fix="Give both, or neither.")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How every arm is trained."""
+
+    base: str = field(default="", metadata=FILE_OR_NAME)
+    """Model to fine-tune: a local folder or a hub id."""
+    revision: str | None = None
+    """Revision of the base on the hub."""
+    preset: str = "paper-v1"
+    """Recipe: paper-v1, paper-v2, tulu-7b, or tiny for a base of a few million parameters."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the recipe that differ from the preset, by name."""
+    match_compute: str = "steps"
+    """Every arm gets as many steps or tokens as the selection has in its epochs; none: each its own epochs."""
+    max_skipped_fraction: float = 0.05
+    """Share of an arm's rows that may have no loss token."""
+    precision: str = "auto"
+    """fp32, bf16 or auto."""
+    device: str = "auto"
+    """cpu, cuda or auto."""
+
+    def __post_init__(self) -> None:
+        if self.match_compute not in MATCHING:
+            raise UsageError.named(self.match_compute, MATCHING, noun="measure of equal compute")
+        if not 0 <= self.max_skipped_fraction <= 1:
+            raise UsageError(f"The share of rows that may be skipped is {self.max_skipped_fraction}; it lies between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class GradingSettings:
+    """How every model is graded."""
+
+    held_out: tuple[str, ...] = field(default=(), metadata=FILE)
+    """Held-out rows: the loss of their responses is measured."""
+    lm_eval: str | None = None
+    """Tasks of lm-evaluation-harness, comma-separated, or a suite: open-llm, tulu."""
+    include_path: Path | None = field(default=None, metadata=FILE)
+    """Folder with tasks of your own."""
+    num_fewshot: int | None = None
+    """Demonstrations before each item; by default the task's own number."""
+    chat_template: bool = False
+    """Write the prompts of tasks in the chat template."""
+    items: int | None = None
+    """Take the first N items of each task."""
+    allow_unsafe_code: bool = False
+    """Run code that the model writes; in a sandbox only."""
+    instructions: str | None = field(default=None, metadata=FILE)
+    """Rows whose instructions every model responds to, for a judge or a reward model."""
+    max_new_tokens: int = 512
+    """Tokens of a response at most."""
+    judge: str | None = field(default=None, metadata=FILE_OR_NAME)
+    """Model that compares responses: a local folder, a hub id, or a name behind --judge-url."""
+    judge_revision: str | None = None
+    """Revision of the judge."""
+    judge_url: str | None = None
+    """OpenAI-compatible address of the judge."""
+    judge_key: str | None = None
+    """Environment variable with the key of --judge-url."""
+    annotator: str | None = field(default=None, metadata=FILE_OR_NAME)
+    """Annotator of AlpacaEval, by name or folder, instead of --judge."""
+    alpaca_files: Path | None = field(default=None, metadata=FILE)
+    """Folder with AlpacaEval's df_gamed.csv, for its own length-controlled win rate; by default the hub's cache."""
+    reward: str | None = field(default=None, metadata=FILE_OR_NAME)
+    """Reward model that grades the responses: a local folder or a hub id."""
+
+    def __post_init__(self) -> None:
+        if (self.judge or self.annotator or self.reward) and self.instructions is None:
+            raise UsageError("There is a judge, and nothing for it to judge.", fix="Name the instructions with --instructions FILE.")
+        if self.judge and self.annotator:
+            raise UsageError("One result has one judge: --judge and --annotator exclude each other.", fix="Leave one out.")
+        if (self.judge_url or self.judge_key) and not self.judge:
+            raise UsageError("The endpoint needs the name of the model that judges.", fix="Give it with --judge.")
+        if self.judge_revision and not (self.judge or self.annotator):
+            raise UsageError("There is no judge whose revision this is.", fix="Name one with --judge.")
+
+    @property
+    def n_judges(self) -> int:
+        """How many graders of responses there are."""
+        return bool(self.judge or self.annotator) + bool(self.reward)
+
+    @property
+    def grades(self) -> bool:
+        """Whether anything gives a model a value."""
+        return bool(self.held_out or self.lm_eval or self.n_judges)
+
+
+@dataclass(frozen=True)
+class StatisticsSettings:
+    """How grades are compared."""
+
+    baseline: str | None = None
+    """Arm that the verdict is against; random where there is one."""
+    confidence: float = CONFIDENCE
+    """Family-wise confidence level (1 − α) of all comparisons together."""
+    generalize_to: str = BOTH
+    """Estimand: both (new runs and new items), items (these models, where there is one run an arm), or runs (these items)."""
+    require: str | None = None
+    """End with exit code 1 unless this is shown: better, or non-inferior (with --margin)."""
+    margin: tuple[str, ...] = ()
+    """Non-inferiority margin in the grader's unit; GRADER=X for one grader."""
+    pilot: Path | None = field(default=None, metadata=FILE)
+    """An earlier verification.parquet that says how much runs and items vary, for the statement of power."""
+
+    def __post_init__(self) -> None:
+        if self.require is not None and self.require not in REQUIREMENTS:
+            raise UsageError.named(self.require, REQUIREMENTS, noun="requirement")
+        if (self.require == NON_INFERIOR) != bool(self.margin):
+            raise UsageError("--require non-inferior and --margin go together.", fix="Give both, or neither.")
+        if not 0.5 < self.confidence < 1.0:
+            raise UsageError(
+                f"The confidence is {self.confidence}; a requirement needs one between 0.5 and 1.", fix="For example: --confidence 0.95"
+            )
+        if self.generalize_to not in ESTIMANDS:
+            raise UsageError.named(self.generalize_to, ESTIMANDS, noun="estimand")
+        _ = self.margins
+
+    @property
+    def margins(self) -> dict[str, float]:
+        """Grader → its margin; that of all graders under an empty name."""
+        margins: dict[str, float] = {}
+        for text in self.margin:
+            name, _, number = text.rpartition("=")
+            try:
+                value = float(number)
+            except ValueError:
+                value = math.nan
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(
+                    f"A margin is a number above 0 in the grader's unit; found {number or text}.", fix="Write --margin X, or GRADER=X."
+                )
+            if name in margins or (margins and "" in (name, *margins)):
+                raise UsageError("The margin is given twice.", fix="Give one for all graders, or one for each that counts.")
+            margins[name] = value
+        return margins
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A plan: what is trained and graded alike, and how the grades are compared."""
+
+    arms: tuple[PlannedArm, ...]
+    """Of different names, the selection among them."""
+    seeds: int = 3
+    """How often each subset is trained on, with seeds 0, 1, …"""
+    format: str = "auto"
+    """Of the rows of all arms."""
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    grading: GradingSettings = field(default_factory=GradingSettings)
+    statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Rows by arm and replicate, or evaluation set → the digest of their ids: rows that changed since the plan was made are refused."""
+
+    def __post_init__(self) -> None:
+        names = [arm.name for arm in self.arms]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"The arm {name} is named twice.", fix="Call one of them otherwise.")
+        if SELECTION not in names:
+            raise UsageError(
+                "A plan needs an arm called selection.",
+                fix="Name its rows, or its models: --checkpoint selection=FOLDER, or --results selection=PATH.",
+            )
+        if self.seeds < 1:
+            raise UsageError(f"Each subset is trained on with one seed or more, not {self.seeds}.")
+        if self.trains and not self.training.base:
+            raise UsageError("There are rows to train on, and no model.", fix="Name the one to fine-tune with --base.")
+        _ = self.baseline
+
+    @property
+    def trains(self) -> bool:
+        """Whether an arm has rows to train on."""
+        return any(arm.rows or arm.pool for arm in self.arms)
+
+    @property
+    def grades(self) -> bool:
+        """Whether an arm has models to be graded; finished results bring their grades along."""
+        return any(not arm.results for arm in self.arms)
+
+    @property
+    def baseline(self) -> str:
+        """The arm that the verdict is against.
+
+        Raises:
+            UsageError: there is no such arm, or none but the selection.
+        """
+        names = [arm.name for arm in self.arms]
+        others = [arm.name for arm in self.arms if arm.name != SELECTION and not arm.base_model]
+        chosen = self.statistics.baseline or (RANDOM if RANDOM in others else others[0] if others else None)
+        if chosen is None or chosen not in names or chosen == SELECTION:
+            raise UsageError(
+                f"There is no arm {chosen or 'to compare the selection with'}; there are {', '.join(names)}.",
+                fix="Select with --random-subsets 3, name the pool with --pool, or files: --arm random=a.jsonl,b.jsonl,c.jsonl",
+            )
+        return chosen
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every local file and folder that the plan reads, for the check that none of them is an output."""
+        paths: list[str] = []
+
+        def collect(path: str, kind: str) -> str:
+            if Path(path).exists():
+                paths.append(path)
+            return path
+
+        _with_paths(self, collect)
+        return tuple(dict.fromkeys(paths))
+
+    def resolved(self, folder: str | Path) -> Self:
+        """The plan with paths that hold from everywhere, where they are relative to a folder."""
+        root = Path(folder).resolve()
+
+        def absolute(path: str, kind: str) -> str:
+            there = root / path
+            if path.startswith("hf://") or path == "-" or (kind == FILE_OR_NAME["path"] and not there.exists()):
+                return path
+            return str(there)
+
+        return _with_paths(self, absolute)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data; what is as by default is left out."""
+        return {**head(EXPERIMENT), **_plain(self)}
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """The plan that `as_dict` gave.
+
+        Raises:
+            UsageError: a setting that there is not, or that cannot be.
+        """
+        settings = {key: value for key, value in content.items() if key not in head(EXPERIMENT)}
+        plan: Self = _parsed(cls, settings, "plan")
+        return plan
+
+    def write(self, path: str | Path) -> None:
+        """Write the plan as TOML; paths below the file's folder are written relative to it.
+
+        Raises:
+            EnvironmentFault: it cannot be written.
+        """
+        target = Path(path)
+        folder = target.parent.resolve()
+
+        def relative(name: str, kind: str) -> str:
+            inside = Path(name).is_absolute() and Path(name).is_relative_to(folder) and Path(name) != folder
+            return str(Path(name).relative_to(folder)) if inside else name
+
+        with atomic_write(target) as file:
+            file.write(dumps(_with_paths(self, relative).as_dict()).encode())
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """A plan from a file, its relative paths resolved against the file's folder.
+
+        Raises:
+            UsageError: no plan, or a setting that there is not or that cannot be.
+        """
+        source = Path(path)
+        try:
+            content = tomllib.loads(source.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(
+                f"{source} cannot be read as a plan: {error}.", fix="Name a plan.toml that instructsel verify wrote."
+            ) from error
+        if content.get("kind") != EXPERIMENT:
+            raise UsageError(
+                f"{source} is not the plan of an experiment: its kind is {content.get('kind')!r}.", fix=f'Write kind = "{EXPERIMENT}".'
+            )
+        try:
+            checked_version(content, source)
+        except ScoresError as error:
+            raise UsageError(error.message, fix=error.fix) from error
+        return cls.of(content).resolved(source.parent)
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    """A dataclass as plain data, without what is as by default."""
+    plain: dict[str, Any] = {}
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        default = each.default_factory() if each.default_factory is not dataclasses.MISSING else each.default
+        if value == default:
+            continue
+        if dataclasses.is_dataclass(value):
+            plain[each.name] = _plain(value)
+        elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            plain[each.name] = [_plain(item) for item in value]
+        elif isinstance(value, tuple):
+            plain[each.name] = [list(item) if isinstance(item, tuple) else item for item in value]
+        else:
+            plain[each.name] = str(value) if isinstance(value, Path) else dict(value) if isinstance(value, Mapping) else value
+    return plain
+
+
+def _parsed(kind: type[Any], content: Any, place: str) -> Any:
+    """A dataclass from plain data.
+
+    Raises:
+        UsageError: not a table, a setting that there is not, or a value of another type.
+    """
+    if not isinstance(content, Mapping):
+        raise UsageError(f"[{place}] of a plan is a table; found {content!r}.")
+    hints = typing.get_type_hints(kind)
+    for key in content:
+        if key not in hints:
+            raise UsageError.named(key, hints, noun="setting", where=f"in [{place}] of a plan")
+    try:
+        return kind(**{key: _value(hints[key], value, f"{place}.{key}") for key, value in content.items()})
+    except TypeError as error:
+        raise UsageError(f"[{place}] of a plan lacks a setting: {error}.") from error
+
+
+def _value(hint: Any, value: Any, place: str) -> Any:
+    """A value of the type that a field has.
+
+    Raises:
+        UsageError: it is of another.
+    """
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _value(next(each for each in inner if each is not type(None)), value, place)
+    if origin is tuple:
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(_value(inner[0], item, place) for item in items)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _parsed(hint, value, place)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    expected = Mapping if origin is not None else hint
+    if not isinstance(value, expected) or (isinstance(value, bool) and hint is not bool):
+        noun = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(hint, "a table")
+        raise UsageError(f"{place} of a plan is {noun}; found {value!r}.")
+    return dict(value) if expected is Mapping else value
+
+
+def _with_paths(settings: Any, changed: Callable[[str, str], str]) -> Any:
+    """A dataclass with its paths changed by a function of a path and its kind."""
+
+    def each_path(value: Any, kind: str) -> Any:
+        if isinstance(value, tuple):
+            return tuple(each_path(item, kind) for item in value)
+        if isinstance(value, Path):
+            return Path(changed(str(value), kind))
+        return changed(value, kind) if value else value
+
+    changes: dict[str, Any] = {}
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if entry.metadata.get("path"):
+            changes[entry.name] = each_path(value, entry.metadata["path"])
+        elif dataclasses.is_dataclass(value):
+            changes[entry.name] = _with_paths(value, changed)
+        elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            changes[entry.name] = tuple(_with_paths(item, changed) for item in value)
+    return replace(settings, **changes)
+
+
+def describe(arms: Sequence[tuple[str, int]], fine_tunes: int, length: str, matched: str) -> str:
+    """What will be done, in a sentence.
+
+    Args:
+        arms: name and replicates.
+        fine_tunes: in all.
+        length: of each, in words.
+        matched: steps, tokens, epochs, or nothing where the recipe says the length itself.
+    """
     why = {
-        "steps": ": arms of longer rows see more tokens in as many steps (--equal tokens makes these equal)",
+        "steps": ": arms of longer rows see more tokens in as many steps (--match-compute tokens makes these equal)",
         "tokens": ": arms of longer rows see fewer of them",
-        "epochs": ": arms of more or longer rows are trained for longer (--equal steps or tokens makes them equal)",
+        "none": ": arms of more or longer rows are trained for longer (--match-compute steps or tokens makes them equal)",
     }
-    named = ", ".join(f"{each.name} ({each.replicates})" for each in arms)
-    return f"{named}; {fine_tunes} fine-tunes of {getattr(recipe, name):,} {name}{per_step} each{why.get(name, '')}"
+    named = ", ".join(f"{name} ({replicates})" for name, replicates in arms)
+    return f"{named}; {fine_tunes} fine-tunes of {length} each{why.get(matched, '')}"
 
 
-__all__ = ["plan"]
+__all__ = ["Experiment", "GradingSettings", "PlannedArm", "StatisticsSettings", "TrainingSettings"]

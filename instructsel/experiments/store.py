@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 
 from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, stamped, sweep
-from instructsel.errors import EnvironmentFault
+from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.experiments.leases import Leases
 from instructsel.kinds import FAILED_RUN, GRADED_RUN
 from instructsel.protocols import Grades
@@ -195,6 +195,22 @@ class RecordStore:
         return self.folder / f"{name}{FAILED if failed else ENDING}"
 
 
+def check_folder(folder: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse a folder of results that cannot be written, or that is an input. Called before any work; nothing is made.
+
+    Raises:
+        EnvironmentFault: it cannot be written.
+        UsageError: it is an input.
+    """
+    for path in inputs:
+        if folder.exists() and Path(path).exists() and folder.samefile(path):
+            raise UsageError(f"The output {folder} is an input.", fix="Choose another folder with -o.")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = "not writable" if there.is_dir() else "not a folder"
+        raise EnvironmentFault(f"{folder} cannot be used: {there} is {why}.", fix="Choose another with -o.")
+
+
 def _agrees(record: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
     return all(record.get(key) == value for key, value in identity.items())
 
@@ -214,4 +230,4 @@ def _writable(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-__all__ = ["RUNS", "RecordStore", "as_json", "grades_of", "record_of", "slug"]
+__all__ = ["RUNS", "RecordStore", "as_json", "check_folder", "grades_of", "record_of", "slug"]

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
 from instructsel.artifact import atomic_write, dump_json, file_digest, fingerprint
-from instructsel.errors import EnvironmentFault
-from instructsel.experiments import from_selection
+from instructsel.errors import EnvironmentFault, InstructselError
 from instructsel.experiments.arms import Arm, rows_digest
-
-if TYPE_CHECKING:
-    from instructsel.adapters.trl import TrlTrainer
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-from instructsel.errors import InstructselError
-from instructsel.protocols import Grader
+from instructsel.experiments.plan import SELECTION
+from instructsel.protocols import Grader, Trainer
 from instructsel.stats.power import Plan, Power, power
 from instructsel.stats.variance import BOTH, CONFIDENCE, Components, Estimand
 from instructsel.verification.verification import Verification
 
 PLANNED: Final = "power.json"
-"""What was said before the first run."""
-
-
+"""The statement made before the first run."""
 TABLE: Final = "verification.parquet"
 """In the folder of a verification: every grade of every item."""
 
@@ -61,17 +53,17 @@ def first_plan(output: Path, power: Sequence[Expected], asked: Mapping[str, Any]
 
 
 def why_no_power(arms: Sequence[Arm], against: str, seeds: int) -> str:
-    """Why nothing can be said beforehand of what would be found."""
-    by_name = {each.name: each for each in arms}
+    """Why the detectable difference cannot be computed before the first runs."""
+    by_name = {arm.name: arm for arm in arms}
     if by_name[against].fixed:
         return f"{against} is one model as it is"
-    if seeds == 1 and all(by_name[name].replicates == 1 for name in (from_selection.SELECTION, against)):
-        return "with one run a side nobody knows how much runs vary"
+    if seeds == 1 and all(by_name[name].replicates == 1 for name in (SELECTION, against)):
+        return "one run an arm says nothing of how much runs vary"
     return "no grader knows its items before it has graded"
 
 
 def asked_of(
-    trainer: TrlTrainer | None, arms: Sequence[Arm], graders: Sequence[Any], more: Sequence[str], pilot: Path | None, **others: Any
+    trainer: Trainer | None, arms: Sequence[Arm], graders: Sequence[Any], more: Sequence[str], pilot: Path | None, **others: Any
 ) -> dict[str, Any]:
     """All that a statement of power hangs on: arms and their rows, graders, recipe, pilot, seeds and levels."""
     return {

@@ -104,7 +104,7 @@ def verify_arms(
     _check(arms, graders, trainer, seeds)
     store = RecordStore.of(folder)
     tasks = _tasks(arms, graders, trainer, seeds)
-    workshop = Workshop(trainer, store, _content, settings or ExecutionSettings(), since=since, progress=progress)
+    workshop = Workshop(trainer, store, _content, settings or ExecutionSettings(), since=since, progress=progress, announce=True)
     result = execute.execute([task.run for task in tasks], workshop)
     return _collected(arms, tasks, store, result)
 

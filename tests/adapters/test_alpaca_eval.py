@@ -20,10 +20,9 @@ from instructsel.adapters.alpaca_eval.files import read_annotations, read_leader
 from instructsel.adapters.alpaca_eval.judge import AlpacaEval
 from instructsel.adapters.alpaca_eval.length_control import official_length_control
 from instructsel.adapters.alpaca_eval.seam import contained, substituted
+from instructsel.adapters.experiment import Adapters, read_finished
 from instructsel.artifact import manifest_path
-from instructsel.commands._arms import incomplete, read_finished
 from instructsel.errors import PoolError, ScoresError, UsageError
-from instructsel.experiments.arms import Arm
 from instructsel.grading.graders.judged_outputs import JudgedOutputs
 from instructsel.grading.judge import Judge, Judgment, Judgments, Pair, compare
 from instructsel.grading.outputs import Outputs
@@ -608,5 +607,6 @@ def test_annotations_say_what_they_were_compared_with_and_whether_they_are_all_o
     (tmp_path / "a.json").write_text(json.dumps(rows))
     found = read_annotations(tmp_path / "a.json").record
     assert found["reference"]["generator"] == "r" and found["reference"]["digest"] and found["official"]
-    arm = Arm("selection", results=((read_finished(str(tmp_path / "a.json")),),))
-    assert incomplete([arm]) == ["selection has annotations of 3 of AlpacaEval's 805 instructions."]
+    assert Adapters().incomplete({"selection": read_finished(str(tmp_path / "a.json"))}) == [
+        "selection has annotations of 3 of AlpacaEval's 805 instructions."
+    ]

@@ -19,9 +19,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from instructsel.artifact import machine
-from instructsel.commands import _workers, study
 from instructsel.commands import app as everything
+from instructsel.commands import study
 from instructsel.errors import TrainingDiverged
+from instructsel.experiments import workers
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint, Grader, Trainer
 from instructsel.rules import catalog
@@ -32,18 +33,18 @@ from tests.study import job
 
 Run = Callable[..., Result]
 
-WIRE = study.wire
+BUILD = study.build
 
 HELPER = """
 import sys
 from instructsel.commands import study
 from tests.commands.test_study_command import fakes
-study.wire = fakes
+study.build = fakes
 study.app(sys.argv[sys.argv.index("run"):])
 """
 
 
-def fakes(settings: study.Settings) -> tuple[Trainer, Grader]:
+def fakes(settings: study.Settings, progress: Any = None) -> tuple[Trainer, Grader]:
     """A trainer that diverges at the --tokens-eth training, and a grader of the planted rule; $TOGETHER processes share the runs."""
     trainer = job.FakeTrainer(settings.folder / "checkpoints", base=settings.base, meet=int(os.environ.get("TOGETHER", "1")))
     if "tokens" in settings.changes:
@@ -56,10 +57,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(study, "wire", fakes)
+    monkeypatch.setattr(study, "build", fakes)
     monkeypatch.setattr(
         study,
-        "command",
+        "worker_command",
         lambda folder, since, limit, keep, *, quiet: [
             *(sys.executable, "-c", HELPER, "run", str(folder), "--since", repr(since)),
             *(["--limit", str(limit)] if limit is not None else []),
@@ -97,9 +98,9 @@ def test_plan_run_status_and_fit_go_from_a_pool_to_a_rule(run: Run, tmp_path: Pa
     assert "begin with: instructsel study run study" in done.stderr
     half = run("run", "study", "--limit", "30")
     assert half.exit_code == 0, half.stderr
-    assert "14 of 44 runs are left; go on with: instructsel study run study" in half.stderr
+    assert "14 of 44 runs are pending; go on with: instructsel study run study" in half.stderr
     told = json.loads(run("status", "study", "--json").stdout)
-    assert (told["planned"], told["finished"], told["running"], told["failed"], told["left"]) == (44, 30, [], [], 14)
+    assert (told["planned"], told["finished"], told["running"], told["failed"], told["pending"]) == (44, 30, [], [], 14)
     done = run("run", "study", "--json")
     assert done.exit_code == 0, done.stderr
     assert (json.loads(done.stdout)["finished"], json.loads(done.stdout)["left"]) == (44, 0)
@@ -186,7 +187,7 @@ def test_the_real_trainer_and_grader_are_made_of_the_settings(tmp_path: Path) ->
     settings = study.Settings(
         *(tmp_path / "study", (), "", str(path), "toybase"), preset="tiny", changes={"steps": 4, "max_length": 64}, device="cpu"
     )
-    trainer, grader = study.wire(settings)
+    trainer, grader = study.build(settings)
     assert isinstance(trainer, TrlTrainer) and isinstance(grader, HeldOutLoss)
     assert (trainer.base, trainer.folder, trainer.device) == ("toybase", tmp_path / "study" / "checkpoints", "cpu")
     assert (trainer.recipe.name, trainer.recipe.steps, trainer.recipe.epochs) == ("tiny", 4, None)
@@ -211,7 +212,7 @@ def test_the_real_trainer_and_grader_are_made_of_the_settings(tmp_path: Path) ->
         (["--eval", "absent.jsonl"], 3, "absent.jsonl"),
         (["--eval", "quiz.jsonl"], 3, "has the bytes of"),
         (["--eval", "-"], 2, "standard input is gone by then"),
-        (["-o", "pool.scores.parquet"], 4, "Cannot make the folder"),
+        (["-o", "pool.scores.parquet"], 2, "is an input"),
     ],
 )
 def test_what_cannot_be_planned_ends_with_its_code_and_trains_nothing(
@@ -231,7 +232,7 @@ def test_what_cannot_be_planned_ends_with_its_code_and_trains_nothing(
     ],
 )
 def test_a_recipe_that_cannot_be_ends_with_2(run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str) -> None:
-    monkeypatch.setattr(study, "wire", WIRE)
+    monkeypatch.setattr(study, "build", BUILD)
     fails(planned(run, *arguments), 2, said)
 
 
@@ -277,14 +278,14 @@ def test_an_interruption_ends_with_130_and_keeps_what_was_finished(run: Run, tmp
     _interrupted(monkeypatch, at=1)
     helper = run("run", "study", "--since", str(time.time()))
     assert (helper.exit_code, helper.output) == (130, "")
-    monkeypatch.setattr(study, "wire", fakes)
+    monkeypatch.setattr(study, "build", fakes)
     assert run("run", "study").exit_code == 0
     assert len(pl.read_parquet(tmp_path / "study" / "study.parquet")) == 4
     assert not list((tmp_path / "study" / "runs").glob("*.lease*"))
 
 
 def _interrupted(monkeypatch: pytest.MonkeyPatch, *, at: int) -> None:
-    def wired(settings: study.Settings) -> Any:
+    def built(settings: study.Settings, progress: Any = None) -> Any:
         trainer, grader = fakes(settings)
         count = [0]
         train = trainer.train
@@ -298,7 +299,7 @@ def _interrupted(monkeypatch: pytest.MonkeyPatch, *, at: int) -> None:
         trainer.train = training  # type: ignore[method-assign]
         return trainer, grader
 
-    monkeypatch.setattr(study, "wire", wired)
+    monkeypatch.setattr(study, "build", built)
 
 
 def test_helpers_end_with_the_one_that_started_them(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,8 +314,8 @@ def test_helpers_end_with_the_one_that_started_them(run: Run, tmp_path: Path, mo
 
     monkeypatch.setattr(subprocess, "Popen", watched)
     deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
-    monkeypatch.setattr(study, "command", lambda *_, **__: [sys.executable, "-c", deaf])
-    monkeypatch.setattr(_workers, "PATIENCE", 0.5)
+    monkeypatch.setattr(study, "worker_command", lambda *_, **__: [sys.executable, "-c", deaf])
+    monkeypatch.setattr(workers, "PATIENCE", 0.5)
     assert run("run", "study", "--jobs", "3").exit_code == 130
     assert len(started) == 2 and all(each.poll() is not None for each in started)
 
@@ -349,7 +350,7 @@ def test_what_a_helper_leaves_is_done_by_the_one_that_started_it(run: Run, tmp_p
         "time.sleep(1)\n"
         "os._exit(9)\n"
     )
-    monkeypatch.setattr(study, "command", lambda folder, *_, **__: [sys.executable, "-c", script, str(folder)])
+    monkeypatch.setattr(study, "worker_command", lambda folder, *_, **__: [sys.executable, "-c", script, str(folder)])
     real = study.run_study
 
     def patient(*arguments: Any, **settings: Any) -> Any:
@@ -372,12 +373,20 @@ def test_a_limit_is_of_all_jobs_together(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_helper_is_the_same_command_without_helpers_of_its_own() -> None:
-    made = study.command(Path("study"), 12.5, 3, True, quiet=True)
+    made = study.worker_command(Path("study"), 12.5, 3, True, quiet=True)
     assert made == [
         *(sys.executable, "-m", "instructsel", "study", "run", "study", "--jobs", "1", "--since", "12.5"),
         *("--limit", "3", "--keep-checkpoints", "-q"),
     ]
-    assert study.command(Path("study"), 12.5, None, False, quiet=False)[3:] == ["study", "run", "study", "--jobs", "1", "--since", "12.5"]
+    assert study.worker_command(Path("study"), 12.5, None, False, quiet=False)[3:] == [
+        "study",
+        "run",
+        "study",
+        "--jobs",
+        "1",
+        "--since",
+        "12.5",
+    ]
 
 
 def test_status_tells_of_living_workers_and_not_of_dead_ones(run: Run, tmp_path: Path) -> None:
@@ -392,7 +401,7 @@ def test_status_tells_of_living_workers_and_not_of_dead_ones(run: Run, tmp_path:
         (tmp_path / "study" / "runs" / f"{name}-seed0.lease").write_bytes(content)
     told = json.loads(run("status", "study", "--json").stdout)
     assert told["running"] == [{"subset": "mix-001", "seed": 0}]
-    assert (told["finished"], told["left"], told["workers"]) == (1, 3, 1)
+    assert (told["finished"], told["pending"], told["workers"]) == (1, 3, 1)
     assert told["seconds_left"] == pytest.approx(3 * told["seconds_per_run"])
     assert told["observations"] == "study/study.parquet"
     shown = run("status", "study").stdout

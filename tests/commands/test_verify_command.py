@@ -12,24 +12,12 @@ from typer.testing import CliRunner
 
 from instructsel.commands import app
 from instructsel.errors import UsageError
-from instructsel.experiments.from_selection import found_beside
+from instructsel.experiments.from_selection import baselines_of
 from tests import tiny
 
 Call = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("trainer_loaded")
-SHORTEST = """name = "shortest"
-order = 1
-title = "shortest"
-citation = "ours"
-equation = "Len"
-target = "the length of the response"
-note = "none"
-
-[[terms]]
-indicator = "len"
-weight = 1.0
-unit = "tokens of the response"
-"""
+RANDOM = "random=chosen.random-seed0.jsonl,chosen.random-seed1.jsonl,chosen.random-seed2.jsonl"
 WORDS = ["river", "stone", "lantern", "paper", "orchard", "winter", "silver", "engine", "market", "garden", "window", "summer"]
 
 
@@ -50,10 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows(folder / "chosen.jsonl", 0)
     for draw in range(3):
         rows(folder / f"chosen.random-seed{draw}.jsonl", 100 * (draw + 1))
-        (folder / f"chosen.random-seed{draw}.selection.parquet").touch()
     rows(folder / "chosen.longest.jsonl", 500)
-    # No account beside it: somebody else's file.
-    (folder / "chosen.selection.parquet").touch()
     rows(folder / "held.jsonl", 900, 12, asked="Name")
     return folder
 
@@ -63,17 +48,12 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.chdir(place)
 
     def command(*arguments: str) -> Any:
-        given = ["chosen.jsonl", "--base", "base", "--preset", "tiny", "--steps", "1", "--seeds", "2", "--device", "cpu", *arguments]
-        return CliRunner().invoke(app, ["verify", *given])
+        # --alone: without the random arm.
+        random = [] if "--alone" in arguments else ["--arm", RANDOM]
+        settings = ["--base", "base", "--preset", "tiny", "--steps", "1", "--seeds", "2", "--device", "cpu"]
+        return CliRunner().invoke(app, ["verify", "chosen.jsonl", *random, *settings, *(part for part in arguments if part != "--alone")])
 
     return command
-
-
-def test_the_baselines_that_select_wrote_are_found_and_nothing_else(place: Path) -> None:
-    found = found_beside(place / "chosen.jsonl")
-    assert {arm: [Path(each).name for each in files] for arm, files in found.items()} == {
-        "random": ["chosen.random-seed0.jsonl", "chosen.random-seed1.jsonl", "chosen.random-seed2.jsonl"]
-    }
 
 
 def test_every_comparison_has_a_row_and_what_holds_for_several_is_said_once(run: Call) -> None:
@@ -122,17 +102,18 @@ def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run:
     [
         (["-o", "w"], 2, "Nothing says how good a model is"),
         (["--eval", "held.jsonl", "-o", "w", "--baseline", "longst"], 2, "There is no arm longst"),
-        (["--eval", "held.jsonl", "-o", "w", "--no-beside"], 2, "There is no arm"),
+        (["--eval", "held.jsonl", "-o", "w", "--alone"], 2, "There is no arm"),
         (["--eval", "held.jsonl", "-o", "w", "--require", "best"], 2, "There is no requirement 'best'"),
         (["--eval", "held.jsonl", "-o", "w", "--require", "non-inferior"], 2, "go together"),
         (["--eval", "held.jsonl", "-o", "w", "--margin", "0.1"], 2, "go together"),
         (["--eval", "held.jsonl", "-o", "w", "--confidence", "95"], 2, "The confidence is 95.0"),
-        (["--eval", "held.jsonl", "-o", "w", "--require", "non-inferior", "--margin", "-1"], 2, "A margin of -1 cannot be"),
+        (["--eval", "held.jsonl", "-o", "w", "--require", "non-inferior", "--margin", "-1"], 2, "above 0 in the grader's unit; found -1"),
         (["--eval", "held.jsonl", "-o", "w", "--require", "non-inferior", "--margin", "los=1"], 2, "There is no grader 'los'"),
         (["--eval", "held.jsonl", "-o", "w", "--require", "non-inferior", "--margin", "1", "--margin", "loss on held=1"], 2, "given twice"),
         (["--instructions", "held.jsonl", "-o", "w", "--require", "better"], 2, "Nothing grades"),
         (["--eval", "held.jsonl", "-o", "w", "--alpaca-files", "."], 2, "There is no df_gamed.csv"),
-        (["--eval", "held.jsonl", "-o", "held.jsonl"], 4, "held.jsonl"),
+        (["--eval", "held.jsonl", "-o", "held.jsonl"], 2, "is an input"),
+        (["--eval", "held.jsonl", "-o", "chosen.longest.jsonl"], 4, "is not a folder"),
         (["--eval", "held.jsonl", "-o", "w", "--arm", "random"], 2, "is no arm"),
         (["--eval", "held.jsonl", "-o", "w", "--arm", "a=chosen.longest.jsonl", "--arm", "a=held.jsonl"], 2, "named twice"),
         (["--eval", "chosen.jsonl", "-o", "w"], 3, "which is in the pool"),
@@ -156,7 +137,7 @@ def test_models_that_are_trained_already_are_an_arm(run: Call, place: Path) -> N
 
 
 def test_fewer_than_three_random_subsets_are_warned_of(run: Call) -> None:
-    done = run("--eval", "held.jsonl", "-o", "v", "--no-beside", "--arm", "random=chosen.random-seed0.jsonl", "--no-untouched")
+    done = run("--eval", "held.jsonl", "-o", "v", "--alone", "--arm", "random=chosen.random-seed0.jsonl", "--no-base-model")
     assert done.exit_code == 0 and "warning: 1 random subset;" in done.stderr
 
 
@@ -210,26 +191,40 @@ def test_settings_may_stand_in_a_file_as_the_flags_are_called(run: Call, place: 
         file.unlink()
 
 
-def test_a_baseline_of_another_pool_or_budget_is_not_taken_for_one_of_this_selection(
+def test_the_baselines_that_select_recorded_are_the_arms_and_a_file_that_changed_since_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     invoke = lambda *given: CliRunner().invoke(app, list(given))  # noqa: E731
-    for name, start in (("a", 0), ("b", 100)):
-        rows(tmp_path / f"{name}.jsonl", start, 30)
-        assert invoke("score", f"{name}.jsonl", "--indicators", "len", "--no-cache", "-q").exit_code == 0
-    select = ("select", "--rule", "longest", "--keep-near-duplicates", "-q")
-    assert invoke(*select, "a.scores.parquet", "--n", "20", "-o", "c[1].jsonl", "--random-subsets", "3").exit_code == 0
-    # Names with characters of a pattern are names.
-    assert {arm: len(files) for arm, files in found_beside(tmp_path / "c[1].jsonl").items()} == {"random": 3}
-    # Of another rule, of another setting, of another pool: none is of this selection.
-    (tmp_path / "shortest.toml").write_text(SHORTEST)
-    for other in (
-        ("a.scores.parquet", "--n", "20", "--rule", "shortest.toml"),
-        ("a.scores.parquet", "--n", "20", "--keep-exact-duplicates"),
-        ("b.scores.parquet", "--n", "20"),
-    ):
-        done = invoke(*select, *other, "-o", "c[1].jsonl")
-        assert done.exit_code == 0, done.output
-        with pytest.raises(UsageError, match=r"random-seed0.jsonl was not selected with"):
-            found_beside(tmp_path / "c[1].jsonl")
+    rows(tmp_path / "a.jsonl", 0, 30)
+    rows(tmp_path / "c[1].longest.jsonl", 500)
+    assert invoke("score", "a.jsonl", "--indicators", "len", "--no-cache", "-q").exit_code == 0
+    select = ("select", "--rule", "longest", "--keep-near-duplicates", "-q", "a.scores.parquet", "-o", "c[1].jsonl")
+    assert invoke(*select, "--n", "20", "--random-subsets", "3").exit_code == 0
+    # Names with characters of a pattern are names; somebody else's file of a like name is no baseline.
+    found = baselines_of("c[1].jsonl")
+    assert {arm: [Path(file).name for (file,) in files] for arm, files in found.items()} == {
+        "random": ["c[1].random-seed0.jsonl", "c[1].random-seed1.jsonl", "c[1].random-seed2.jsonl"]
+    }
+    # Selected again without baselines: those of the first time are none of this selection.
+    before = (tmp_path / "c[1].random-seed0.jsonl").read_bytes()
+    assert invoke(*select, "--n", "10").exit_code == 0
+    assert baselines_of("c[1].jsonl") == {}
+    assert invoke(*select, "--n", "20", "--random-subsets", "1").exit_code == 0
+    (tmp_path / "c[1].random-seed0.jsonl").write_bytes(before + b"{}\n")
+    with pytest.raises(UsageError, match="has changed since it was selected"):
+        baselines_of("c[1].jsonl")
+    assert baselines_of("a.jsonl") == {}
+
+
+def test_a_selection_of_all_rows_is_not_compared_with_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    invoke = lambda *given: CliRunner().invoke(app, list(given))  # noqa: E731
+    rows(tmp_path / "a.jsonl", 0, 10)
+    rows(tmp_path / "held.jsonl", 900, 4)
+    tiny.causal(tmp_path / "base", "llama")
+    assert invoke("score", "a.jsonl", "--indicators", "len", "--no-cache", "-q").exit_code == 0
+    select = ("select", "--rule", "longest", "--keep-near-duplicates", "-q", "a.scores.parquet", "-o", "c.jsonl")
+    assert invoke(*select, "--n", "2000", "--random-subsets", "2").exit_code == 0
+    done = invoke("verify", "c.jsonl", "--base", "base", "--preset", "tiny", "--eval", "held.jsonl", "-o", "v")
+    assert done.exit_code == 2 and "The selection and random hold the same 10 rows" in done.stderr, done.output

@@ -17,14 +17,14 @@ from typer.testing import CliRunner
 from instructsel.adapters.alpaca_eval.files import read_outputs
 from instructsel.adapters.lm_eval.own_task import write_task
 from instructsel.commands import app
-from instructsel.commands import verify as command
 from instructsel.commands._arms import named
-from instructsel.commands._workers import gpus, helped, shared_gpus
 from instructsel.errors import UsageError
 from instructsel.experiments.from_selection import ranked_with, selection_seconds
+from instructsel.experiments.workers import gpus, shared_gpus, workers
 from instructsel.pool.sources import zstd
 from instructsel.reports.plain_text import PHRASES
 from instructsel.text import clean
+from instructsel.verification import experiment
 from tests import tiny
 from tests.commands.test_verify_command import rows
 from tests.grading.test_judge import Server, asked_text, longest, said
@@ -108,7 +108,7 @@ def test_from_a_pool_to_a_verdict_and_its_page(verify: Call, place: Path) -> Non
     # Every row of every subset was trained on or refused with a reason; every model saw as many steps.
     audits = [each["audit"] for each in told["trained"]]
     assert len(audits) == 2 * (1 + 3 + 3 + 1 + 1) and all(each["steps"] == 1 and each["tokens_seen"] > 0 for each in told["trained"])
-    assert all(audit["rows"] == audit["trained_rows"] + sum(audit["refused"].values()) for audit in audits)
+    assert all(audit["rows"] == audit["trained_rows"] + sum(audit["skipped"].values()) for audit in audits)
     files = sorted(path.name for path in (place / "whole" / "outputs").glob("*seed?.json"))
     assert len(files) == 1 + 2 * (1 + 3 + 3 + 1 + 1)
     assert len(read_outputs(place / "whole" / "outputs" / files[0])) == 10
@@ -151,18 +151,20 @@ def test_several_processes_make_the_runs_of_one(verify: Call, place: Path, monke
 
     def watched(commands: list[list[str]], gpus: list[str]) -> Any:
         lines.extend(commands)
-        return helped(commands, gpus)
+        return workers(commands, gpus)
 
-    monkeypatch.setattr(command, "helped", watched)
-    one = verify("--eval", "held.jsonl", "-o", "one", "--no-beside", "--pool", "pool.jsonl", "--json", seeds=1)
+    monkeypatch.setattr(experiment, "workers", watched)
+    one = verify("--eval", "held.jsonl", "-o", "one", "--no-baselines", "--pool", "pool.jsonl", "--json", seeds=1)
     assert one.exit_code == 0 and not lines, one.output
-    two = verify("--eval", "held.jsonl", "-o", "two", "--no-beside", "--pool", "pool.jsonl", "--json", "--jobs", "2", seeds=1)
+    two = verify("--eval", "held.jsonl", "-o", "two", "--no-baselines", "--pool", "pool.jsonl", "--json", "--jobs", "2", seeds=1)
     assert two.exit_code == 0 and len(lines) == 1, two.output
     assert json.loads(two.stdout)["verdicts"] == json.loads(one.stdout)["verdicts"]
     made = sorted(path.name for path in (place / "one" / "runs").iterdir())
     assert sorted(path.name for path in (place / "two" / "runs").iterdir()) == made
-    # The helper by itself makes the same runs, and says nothing.
-    alone = subprocess.run(["three" if part == "two" else part for part in lines[0]], capture_output=True, text=True, check=True, cwd=place)
+    # The worker by itself makes the same runs, and says nothing.
+    (place / "three").mkdir()
+    shutil.copy(place / "two" / "plan.toml", place / "three" / "plan.toml")
+    alone = subprocess.run([part.replace("two", "three") for part in lines[0]], capture_output=True, text=True, check=True, cwd=place)
     assert alone.stdout == "" and sorted(path.name for path in (place / "three" / "runs").iterdir()) == made
 
 
@@ -184,16 +186,16 @@ def test_epochs_of_the_selection_are_as_many_steps_or_tokens_for_all(place: Path
         "--device",
         "cpu",
     ]
-    given += ["--eval", "held.jsonl", "--no-beside", "--no-untouched", "--arm", "random=pool.jsonl", "--json"]
+    given += ["--eval", "held.jsonl", "--no-baselines", "--no-base-model", "--arm", "random=pool.jsonl", "--json"]
     steps = invoke(*given, "-o", "steps")
     assert steps.exit_code == 0 and json.loads(steps.stdout)["recipe"]["steps"] == 4, steps.output
     assert "4 steps of 4 rows each" in steps.stderr and "tokens a row" in steps.stderr
-    tokens = invoke(*given, "-o", "tokens", "--equal", "tokens", "--limit", "1")
+    tokens = invoke(*given, "-o", "tokens", "--match-compute", "tokens", "--limit", "1")
     recipe = json.loads(tokens.stdout)["recipe"]
     assert recipe["steps"] is None and recipe["tokens"] > 8 * 2
-    epochs = invoke(*given, "-o", "epochs", "--equal", "epochs", "--limit", "1")
+    epochs = invoke(*given, "-o", "epochs", "--match-compute", "none", "--limit", "1")
     assert json.loads(epochs.stdout)["recipe"]["epochs"] == 2 and "trained for longer" in epochs.stderr
-    assert invoke(*given, "-o", "w", "--equal", "rows").exit_code == 2
+    assert invoke(*given, "-o", "w", "--match-compute", "rows").exit_code == 2
 
 
 def test_models_and_results_that_are_finished_are_compared_without_training(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +235,7 @@ def test_a_base_that_is_no_better_than_chance_carries_no_verdict(verify: Call, p
     shutil.copytree(place / "base", place / "poor")
     task = {"value": 0.24, "chance": 0.25}
     (place / "poor" / "tinybase.json").write_text(json.dumps({"judged": {"enough_model": False, "tasks": {"mmlu": task}}}))
-    given = ["--base", "poor", "--eval", "held.jsonl", "-o", "poor-v", "--no-beside", "--pool", "pool.jsonl"]
+    given = ["--base", "poor", "--eval", "held.jsonl", "-o", "poor-v", "--no-baselines", "--pool", "pool.jsonl"]
     done = verify(*given, seeds=1)
     assert (
         done.exit_code == 0 and "Outcome: not enough model." in done.stdout and "mmlu 0.240 (chance 0.25)" in " ".join(done.stdout.split())
@@ -251,6 +253,7 @@ def test_a_base_that_is_no_better_than_chance_carries_no_verdict(verify: Call, p
         (["--instructions", "asked.jsonl", "--judge-url", "http://127.0.0.1:1/v1"], 2, "needs the name of the model"),
         (["--instructions", "pool.jsonl"], 3, "in the pool"),
         (["--whole-pool"], 2, "needs the pool"),
+        (["--results", "other=/nope.json"], 2, "There is no file or folder /nope.json"),
         (["--arm", "selection=held.jsonl"], 2, "named twice"),
         (["--generalize-to", "everything"], 2, "estimand"),
         (["--pilot", "absent.parquet"], 3, "absent.parquet"),
@@ -265,7 +268,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_trained(
 
 
 def test_a_judge_that_is_none_is_refused_and_the_runs_are_kept(verify: Call, place: Path) -> None:
-    given = ["--no-beside", "--pool", "pool.jsonl", "--instructions", "asked.jsonl", "--max-new-tokens", "4", "-o", "unjudged"]
+    given = ["--no-baselines", "--pool", "pool.jsonl", "--instructions", "asked.jsonl", "--max-new-tokens", "4", "-o", "unjudged"]
     # Weights drawn at random show before anything is trained, a judge who always says the same when he is asked.
     for judge in (["--judge", "base"], ["--reward", "reward"], ["--annotator", "no_such_annotator"]):
         done = verify(*given, *judge, seeds=1)
@@ -276,11 +279,13 @@ def test_a_judge_that_is_none_is_refused_and_the_runs_are_kept(verify: Call, pla
     finally:
         server.close()
     assert done.exit_code == 4 and "attention checks" in done.output, done.output
-    assert len(list((place / "unjudged" / "runs").glob("*.json"))) == 5
+    # Models whose responses are the reference's need no judge, and have a second record.
+    kept = {path.name.split(".")[0] for path in (place / "unjudged" / "runs").glob("*.json")}
+    assert kept == {"base-draw0-seed0", "selection-draw0-seed0", *(f"random-draw{number}-seed0" for number in range(3))}
 
 
-def test_draws_and_seeds_are_told_apart_by_comma_and_plus() -> None:
-    assert named(["a=x+y,z"], "--checkpoint") == {"a": [["x", "y"], ["z"]]}
+def test_replicates_and_seeds_are_told_apart_by_comma_and_plus() -> None:
+    assert named(["a=x+y,z"], "--checkpoint") == {"a": (("x", "y"), ("z",))}
     for bad in ("a", "=x", "a=", "a=x,,y"):
         with pytest.raises(UsageError):
             named([bad], "--checkpoint")
@@ -318,11 +323,11 @@ def test_every_process_takes_one_gpu_of_several(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
     told = [sys.executable, "-c", "import os, sys; sys.exit(int(os.environ['CUDA_VISIBLE_DEVICES']))"]
     shared = shared_gpus(4)
-    # This process keeps the first; the fourth helper has to share the second.
+    # This process keeps the first; the fourth worker has to share the second.
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4"
-    with helped([told] * 4, shared) as helpers:
-        assert [each.wait() for each in helpers] == [5, 7, 4, 5]
-    # One GPU, or no helper: nothing is shared out.
+    with workers([told] * 4, shared) as processes:
+        assert [process.wait() for process in processes] == [5, 7, 4, 5]
+    # One GPU, or no worker: nothing is shared out.
     assert shared_gpus(2) == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
     assert shared_gpus(0) == [] and gpus() == ["4", "5"]

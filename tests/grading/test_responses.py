@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from instructsel.adapters.alpaca_eval.files import read_outputs, write_annotations, write_outputs
-from instructsel.commands._arms import read_finished
+from instructsel.adapters.experiment import read_finished
 from instructsel.errors import ObservationsError, StudyError, UsageError
 from instructsel.experiments.arms import Arm
 from instructsel.grading.checkpoint import checkpoint_of

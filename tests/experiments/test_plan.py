@@ -1,0 +1,177 @@
+"""Plans: what is written is what is read, what cannot be is refused, and Python does with a plan what the command does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import instructsel
+from instructsel.commands import app
+from instructsel.commands._groups import docs_of
+from instructsel.errors import EnvironmentFault, StudyError, UsageError
+from instructsel.experiments.execute import ExecutionSettings
+from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
+from tests import tiny
+from tests.commands.test_verify_command import rows
+
+ARMS = (
+    PlannedArm("selection", rows=(("chosen.jsonl",),)),
+    PlannedArm("random", pool=("pool.jsonl",), random_subsets=2),
+    PlannedArm("mine", checkpoints=(("org/model", "other"),)),
+    PlannedArm("done", results=(("results.json",),)),
+    PlannedArm("base", base_model=True),
+)
+
+
+def plan(**changes: Any) -> Experiment:
+    settings: dict[str, Any] = {
+        "arms": ARMS,
+        "seeds": 2,
+        "training": TrainingSettings(base="org/base", preset="tiny", recipe={"steps": 1, "learning_rate": 1e-4}, match_compute="tokens"),
+        "grading": GradingSettings(held_out=("held.jsonl",), instructions="asked.jsonl", judge="org/judge", items=5),
+        "statistics": StatisticsSettings(require="non-inferior", margin=("loss on held=0.02",), pilot=Path("pilot.parquet")),
+        "digests": {"selection 0": "ab"},
+    }
+    return Experiment(**{**settings, **changes})
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    for name in ("chosen.jsonl", "held.jsonl", "other"):
+        (tmp_path / name).touch()
+    resolved = plan().resolved(tmp_path)
+    # Files hold from everywhere; a name on the hub is no file.
+    assert resolved.arms[0].rows == ((str(tmp_path / "chosen.jsonl"),),)
+    assert resolved.arms[2].checkpoints == (("org/model", str(tmp_path / "other")),)
+    assert (resolved.training.base, resolved.grading.judge) == ("org/base", "org/judge")
+    resolved.write(tmp_path / "plan.toml")
+    assert Experiment.read(tmp_path / "plan.toml") == resolved
+    # Files below the plan are named relative to it, so that the folder may be moved.
+    assert str(tmp_path) not in (tmp_path / "plan.toml").read_text()
+    moved = tmp_path.parent / f"{tmp_path.name}-moved"
+    tmp_path.rename(moved)
+    assert Experiment.read(moved / "plan.toml").arms[0].rows == ((str(moved / "chosen.jsonl"),),)
+    moved.rename(tmp_path)
+
+
+def test_rows_of_a_plan_written_by_hand_may_be_plain_names(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(
+        'kind = "experiment"\nschema = 1\n[[arms]]\nname = "selection"\nrows = "a.jsonl"\n'
+        '[[arms]]\nname = "random"\nrows = ["b.jsonl", "c.jsonl"]\n[training]\nbase = "org/base"\nmax_skipped_fraction = 1\n'
+    )
+    found = Experiment.read(tmp_path / "plan.toml")
+    assert [len(arm.rows) for arm in found.arms] == [1, 2] and found.training.max_skipped_fraction == 1.0
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[trainig]\n", "Did you mean 'training'"),
+        ('[training]\nbsae = "x"\n', "Did you mean 'base'"),
+        ("[training]\nbase = 3\n", "training.base of a plan is a text; found 3"),
+        ('[training]\nbase = "x"\nmatch_compute = "epochs"\n', "There is no measure of equal compute 'epochs'"),
+        ('[training]\nbase = "x"\n[statistics]\nconfidence = 95\n', "The confidence is 95.0"),
+        ('[training]\nbase = "x"\n[grading]\njudge = "x"\n', "nothing for it to judge"),
+        ("", "no model"),
+        ("seeds = 0\n", "one seed or more"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    arms = '[[arms]]\nname = "selection"\nrows = "a.jsonl"\n[[arms]]\nname = "random"\nrows = "b.jsonl"\n'
+    head = 'kind = "experiment"\nschema = 1\n'
+    (tmp_path / "plan.toml").write_text(head + (line + arms if not line.startswith("[") else arms + line))
+    with pytest.raises(UsageError) as found:
+        Experiment.read(tmp_path / "plan.toml")
+    assert said in f"{found.value.message} {found.value.fix}"
+
+
+def test_what_is_no_plan_is_not_read_as_one(tmp_path: Path) -> None:
+    for text, said in (("[", "cannot be read as a plan"), ("", "is not the plan"), ('kind = "experiment"\nschema = 99', "newer")):
+        (tmp_path / "plan.toml").write_text(text)
+        with pytest.raises(UsageError, match=said):
+            Experiment.read(tmp_path / "plan.toml")
+
+
+def test_every_setting_of_a_plan_has_its_line_of_help() -> None:
+    for kind in (TrainingSettings, GradingSettings, StatisticsSettings, ExecutionSettings, PlannedArm):
+        assert set(kind.__dataclass_fields__) <= set(docs_of(kind))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plan")
+    tiny.causal(folder / "base", "llama")
+    rows(folder / "chosen.jsonl", 0)
+    rows(folder / "pool.jsonl", 0, 30)
+    rows(folder / "held.jsonl", 900, 12, asked="Name")
+    return folder
+
+
+def deterministic(folder: Path) -> bytes:
+    """A verdict without its seconds."""
+    verdict = json.loads((folder / "verdict.json").read_text())
+    for part in ("costs", "digest"):
+        del verdict[part]
+    for run in verdict["trained"]:
+        del run["seconds"]
+    return json.dumps(verdict, sort_keys=True).encode()
+
+
+def test_python_gives_byte_for_byte_what_the_command_gives(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    settings = ["--preset", "tiny", "--epochs", "2", "--batch-size", "4", "--seeds", "1", "--device", "cpu", "--random-subsets", "2"]
+    command = ["verify", "chosen.jsonl", "--base", "base", *settings, "--pool", "pool.jsonl", "--eval", "held.jsonl", "-o", "command", "-q"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    mine = instructsel.Experiment(
+        arms=(
+            instructsel.PlannedArm("selection", rows=(("chosen.jsonl",),)),
+            instructsel.PlannedArm("random", pool=("pool.jsonl",), random_subsets=2),
+            instructsel.PlannedArm("base", base_model=True),
+        ),
+        seeds=1,
+        training=instructsel.TrainingSettings("base", preset="tiny", recipe={"epochs": 2.0, "batch_size": 4}, device="cpu"),
+        grading=instructsel.GradingSettings(held_out=("held.jsonl",)),
+    )
+    result = instructsel.verify(mine, place / "python")
+    assert result.outcome == json.loads((place / "command" / "verdict.json").read_text())["outcome"]
+    assert deterministic(place / "python") == deterministic(place / "command")
+    assert (place / "python" / "verification.parquet").read_bytes() == (place / "command" / "verification.parquet").read_bytes()
+    # The plans are the same, too, and running what was written makes nothing twice.
+    assert (place / "python" / "plan.toml").read_bytes() == (place / "command" / "plan.toml").read_bytes()
+    before = {path.name: path.stat().st_mtime_ns for path in (place / "command" / "runs").iterdir()}
+    again = CliRunner().invoke(app, ["verify", "command/plan.toml", "-o", "command", "-q"])
+    assert again.exit_code == 0, again.output
+    assert {path.name: path.stat().st_mtime_ns for path in (place / "command" / "runs").iterdir()} == before
+
+
+def test_rows_that_changed_since_the_plan_are_refused_before_anything_is_trained(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    arms = (PlannedArm("selection", rows=(("chosen.jsonl",),)), PlannedArm("random", pool=("pool.jsonl",), random_subsets=1))
+    kept = Experiment(
+        arms,
+        training=TrainingSettings("base", preset="tiny", device="cpu"),
+        grading=GradingSettings(held_out=("held.jsonl",)),
+        digests={"selection 0": "0" * 32},
+    )
+    with pytest.raises(StudyError, match="The rows of selection 0 have changed since the plan was made"):
+        instructsel.verify(kept, place / "changed")
+    assert not (place / "changed").exists()
+    same = replace(kept, digests={}, arms=(arms[0], PlannedArm("again", rows=(("chosen.jsonl",),))))
+    with pytest.raises(UsageError, match="hold the same 8 rows"):
+        instructsel.verify(same, place / "changed")
+    with pytest.raises(UsageError, match="is an input"):
+        instructsel.verify(replace(kept, digests={}), place / "base")
+    with pytest.raises(EnvironmentFault, match="cannot be used"):
+        instructsel.verify(replace(kept, digests={}), place / "held.jsonl" / "below")
+
+
+def test_flags_beside_a_plan_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    plan(arms=(ARMS[0], ARMS[1])).write(place / "other.toml")
+    done = CliRunner().invoke(app, ["verify", "other.toml", "--seeds", "3", "-o", "x"])
+    assert done.exit_code == 2 and "--seeds and a plan exclude each other" in done.stderr

@@ -49,13 +49,13 @@ Make = Callable[..., Scored]
 def make(tmp_path: Path) -> Make:
     """Make a scored pool: file name → rows of (instruction, response)."""
 
-    def made(
+    def scored_pool(
         files: dict[str, list[tuple[str, str]]], *, nulls: dict[str, dict[str, str]] | None = None, models: dict[str, Any] | None = None
     ) -> Scored:
         paths = []
         for name, rows in files.items():
             paths.append(tmp_path / f"{name}.jsonl")
-            lines = [json.dumps({"instruction": asked, "input": "", "output": answer}) for asked, answer in rows]
+            lines = [json.dumps({"instruction": question, "input": "", "output": answer}) for question, answer in rows]
             paths[-1].write_text("\n".join(lines) + "\n")
         pool = Pool.read(*paths)
         examples = list(pool.examples())
@@ -82,7 +82,7 @@ def make(tmp_path: Path) -> Make:
         )
         return Scored(pool, table, vectors)
 
-    return made
+    return scored_pool
 
 
 def prose(seed: int, words: int) -> str:

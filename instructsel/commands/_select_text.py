@@ -112,10 +112,10 @@ def _compared(chosen: Selection, baselines: Sequence[Selection]) -> list[str]:
     """All baselines in one table."""
     if not baselines:
         return []
-    rows, own = [], set(chosen.kept_ids)
+    rows, selected = [], set(chosen.kept_ids)
     for baseline in baselines:
         unscored = sum(count for reason, count in baseline.summary["dropped"].items() if reason.startswith("unscored"))
-        shared = len(own & set(baseline.kept_ids))
+        shared = len(selected & set(baseline.kept_ids))
         short = baseline.summary["shortfall"]
         rows.append([baseline.name, f"{len(baseline):,}", f"{shared:,}", f"{unscored:,}", f"{short:,}"])
     header = ["baseline", "kept", "also in the selection", "unscored", "short of the budget"]

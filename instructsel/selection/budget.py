@@ -99,17 +99,17 @@ def as_budget(budget: Budget | int | float) -> Budget:
     return Count(budget) if isinstance(budget, int) else Fraction(budget)
 
 
-def budget_from(plain: Mapping[str, Any]) -> Budget:
+def budget_from(written: Mapping[str, Any]) -> Budget:
     """The budget that `as_dict` gave.
 
     Raises:
         KeyError: it is none.
         UsageError: an amount that cannot be.
     """
-    kind = plain["kind"]
+    kind = written["kind"]
     if kind == "tokens":
-        return Tokens(plain["n"], plain["tokenizer"])
-    return Fraction(plain["x"]) if kind == "fraction" else Count(plain["n"])
+        return Tokens(written["n"], written["tokenizer"])
+    return Fraction(written["x"]) if kind == "fraction" else Count(written["n"])
 
 
 UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
@@ -141,9 +141,9 @@ def parse_share(text: str | float, flag: str) -> float:
     >>> parse_share("10%", "--fraction"), parse_share("0.1", "--fraction")
     (0.1, 0.1)
     """
-    plain = str(text).strip()
+    written = str(text).strip()
     try:
-        return float(Ratio(plain[:-1].strip()) / 100) if plain.endswith("%") else float(plain)
+        return float(Ratio(written[:-1].strip()) / 100) if written.endswith("%") else float(written)
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(f"{flag} takes a share; found '{text}'.", fix=f"For example: {flag} 0.1, {flag} 10%") from error
 

@@ -103,7 +103,7 @@ def _default_cache() -> Cache | None:
 class Filled:
     """What a ranking puts into a budget."""
 
-    kept: tuple[int, ...]
+    chosen: tuple[int, ...]
     """Positions in the pool, best first."""
     used: int
     """Of the budget, in its unit."""
@@ -129,10 +129,10 @@ def fill(candidates: Candidates, order: Positions) -> Filled:
     """
     positions = candidates.eligible[order]
     repeats = candidates.near_duplicate_of(order)
-    near = {int(positions[row]): int(repeats[row]) for row in np.flatnonzero(repeats >= 0)}
+    repeated = {int(positions[row]): int(repeats[row]) for row in np.flatnonzero(repeats >= 0)}
     distinct = positions[repeats < 0].tolist()
-    kept, used, reasons = fill_distinct(candidates, distinct)
-    return Filled(tuple(kept), used, {**dict.fromkeys(near, NEAR), **reasons}, near, positions)
+    chosen, used, reasons = fill_distinct(candidates, distinct)
+    return Filled(tuple(chosen), used, {**dict.fromkeys(repeated, NEAR), **reasons}, repeated, positions)
 
 
 def fill_distinct(candidates: Candidates, distinct: Sequence[int]) -> tuple[list[int], int, dict[int, str]]:
@@ -150,28 +150,28 @@ def fill_distinct(candidates: Candidates, distinct: Sequence[int]) -> tuple[list
     spent: Counter[str] = Counter()
     guaranteed = _guaranteed(candidates, distinct, spent)
     used = spent.total()
-    kept: list[int] = []
+    chosen: list[int] = []
     reasons: dict[int, str] = {}
     costs = _costs(candidates, distinct)
     for number, position in enumerate(distinct):
         if used >= limit:
             remaining = [other for other in distinct[number:] if other in guaranteed] if guaranteed else []
-            kept += remaining
+            chosen += remaining
             reasons.update(dict.fromkeys((other for other in distinct[number:] if other not in guaranteed), BELOW_BUDGET))
             break
         cost = next(costs)
         source = sources[position]
         if position in guaranteed:
-            kept.append(position)
+            chosen.append(position)
         elif source in caps and spent[source] + cost > caps[source]:
             reasons[position] = QUOTA
         elif used + cost > limit:
             reasons[position] = OVER
         else:
-            kept.append(position)
+            chosen.append(position)
             used += cost
             spent[source] += cost
-    return kept, used, reasons
+    return chosen, used, reasons
 
 
 def _guaranteed(candidates: Candidates, distinct: Sequence[int], spent: Counter[str]) -> frozenset[int]:
@@ -225,8 +225,8 @@ def _frame(candidates: ScoredCandidates, ranking: Ranking, filled: Filled) -> pl
         reasons[position] = reason
     for position, better in filled.near_duplicate_of.items():
         duplicate_of[position] = ids[better]
-    kept = np.zeros(n, dtype=bool)
-    kept[list(filled.kept)] = True
+    chosen = np.zeros(n, dtype=bool)
+    chosen[list(filled.chosen)] = True
     present = np.zeros(n, dtype=bool)
     present[filled.positions] = True
     rank = np.arange(1, len(filled.positions) + 1, dtype=np.int64)
@@ -241,7 +241,7 @@ def _frame(candidates: ScoredCandidates, ranking: Ranking, filled: Filled) -> pl
                 scatter_to_pool(symbol + CONTRIBUTION, values, candidates.eligible, present)
                 for symbol, values in ranking.contributions.items()
             ),
-            pl.Series("kept", kept),
+            pl.Series("kept", chosen),
             pl.Series("reason", reasons, dtype=pl.String),
             pl.Series("duplicate_of", duplicate_of, dtype=pl.String),
         ]

@@ -140,7 +140,7 @@ def _compare(a: _Side, b: _Side, ids: list[str], top: int) -> Difference:
     symbols = tuple(dict.fromkeys((*a.standard, *b.standard)))
     nothing = np.zeros(len(ids))
     shifts = {symbol: (b.standard.get(symbol, nothing) - a.standard.get(symbol, nothing)) for symbol in symbols}
-    largest = sorted(np.flatnonzero(moves > 0).tolist(), key=lambda at: (-int(moves[at]), ids[int(shared[at])]))[:top]
+    largest = sorted(np.flatnonzero(moves > 0).tolist(), key=lambda number: (-int(moves[number]), ids[int(shared[number])]))[:top]
 
     def moved(row: int, direction: int) -> Moved:
         towards = {symbol: direction * float(shifts[symbol][row]) for symbol in symbols}
@@ -169,7 +169,7 @@ def _compare(a: _Side, b: _Side, ids: list[str], top: int) -> Difference:
         both / union if union else None,
         spearman(ranks[0].astype(np.float64), ranks[1].astype(np.float64)),
         len(shared),
-        tuple(moved(int(shared[at]), int(np.sign(ranks[1][at] - ranks[0][at]))) for at in largest),
+        tuple(moved(int(shared[number]), int(np.sign(ranks[1][number] - ranks[0][number]))) for number in largest),
         # A row that only A keeps lost in B, as a row does whose rank grew.
         kept_by(a, b, 1),
         kept_by(b, a, -1),

@@ -126,8 +126,8 @@ def _of_last_release(frame: pl.DataFrame, manifest: dict[str, Any]) -> tuple[pl.
     dropped = summary.get("dropped") or {}
     summary["dropped"] = {_renamed(reason): count for reason, count in dropped.items()}
     settings = {{"floors": "minima"}.get(key, key): entry for key, entry in (manifest.get("settings") or {}).items()}
-    plain = {("score" if key == "value" else key): entry for key, entry in manifest.items()}
-    return frame, {**plain, "summary": summary, "settings": settings}
+    renamed = {("score" if key == "value" else key): entry for key, entry in manifest.items()}
+    return frame, {**renamed, "summary": summary, "settings": settings}
 
 
 def _renamed(reason: str) -> str:

@@ -61,23 +61,23 @@ class Subset:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data; the files by name, as they stand beside the manifest."""
-        plain = {key: getattr(self, key) for key in ("arm", "replicate", "seed", "name", "rows", "digest", "file_digest")}
-        return {**plain, "file": self.file.name, "sidecar": self.sidecar.name}
+        record = {key: getattr(self, key) for key in ("arm", "replicate", "seed", "name", "rows", "digest", "file_digest")}
+        return {**record, "file": self.file.name, "sidecar": self.sidecar.name}
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any], folder: Path) -> Self:
+    def of(cls, record: Mapping[str, Any], folder: Path) -> Self:
         """From a manifest in `folder`."""
-        seed = plain["seed"]
+        seed = record["seed"]
         return cls(
-            arm=str(plain["arm"]),
-            replicate=int(plain["replicate"]),
+            arm=str(record["arm"]),
+            replicate=int(record["replicate"]),
             seed=None if seed is None else int(seed),
-            name=str(plain["name"]),
-            file=folder / str(plain["file"]),
-            sidecar=folder / str(plain["sidecar"]),
-            rows=int(plain["rows"]),
-            digest=str(plain["digest"]),
-            file_digest=str(plain["file_digest"]),
+            name=str(record["name"]),
+            file=folder / str(record["file"]),
+            sidecar=folder / str(record["sidecar"]),
+            rows=int(record["rows"]),
+            digest=str(record["digest"]),
+            file_digest=str(record["file_digest"]),
         )
 
     def check(self) -> None:
@@ -209,9 +209,9 @@ class SelectionSet:
         Raises:
             ScoresError: the sidecar is gone, damaged, or records none.
         """
-        plain = Selection.read(self.selection.sidecar).manifest.get("settings") or {}
+        record = Selection.read(self.selection.sidecar).manifest.get("settings") or {}
         try:
-            return SelectionSettings.from_dict(plain)
+            return SelectionSettings.from_dict(record)
         except (KeyError, TypeError, UsageError) as error:
             raise ScoresError(f"{self.selection.sidecar} does not record the settings of its selection: {error}.", fix=AGAIN) from error
 
@@ -309,7 +309,7 @@ class SelectionSet:
             seed = one.summary.get("seed")
             digest = rows_digest(sorted(one.kept_ids))
             subsets.append(Subset(arm, replicate, seed, one.name, file, sidecar_of(file), len(one), digest, file_digest(file)))
-        made = cls(
+        selection_set = cls(
             path=manifest,
             subsets=tuple(subsets),
             fingerprint=pool.fingerprint,
@@ -320,8 +320,8 @@ class SelectionSet:
             scores_digest=file_digest(table) if table is not None and table.is_file() else None,
             seconds=times,
         )
-        made.write()
-        return made
+        selection_set.write()
+        return selection_set
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -334,9 +334,9 @@ class SelectionSet:
             ScoresError: the manifest is damaged, or of a newer release.
         """
         target = Path(path)
-        found = _manifest_behind(target)
-        if found is not None:
-            return cls._of_manifest(found)
+        manifest = _manifest_behind(target)
+        if manifest is not None:
+            return cls._of_manifest(manifest)
         sidecar = target if target.name.endswith(SIDECAR) else sidecar_of(target)
         if not sidecar.is_file():
             raise UsageError(
@@ -348,25 +348,25 @@ class SelectionSet:
     @classmethod
     def _of_manifest(cls, path: Path) -> Self:
         try:
-            plain = orjson.loads(path.read_bytes())
+            record = orjson.loads(path.read_bytes())
         except FileNotFoundError as error:
             raise UsageError(f"There is no file {path}.", fix=AGAIN) from error
         except (OSError, orjson.JSONDecodeError) as error:
             raise ScoresError(f"{path} is not readable JSON: {error}.", fix=AGAIN) from error
-        plain = checked_version(plain, path)
-        if plain.get("kind") != SELECTION_SET:
-            raise ScoresError(f"{path} holds {plain.get('kind') or 'something else'}, not a selection set.", fix=AGAIN)
+        record = checked_version(record, path)
+        if record.get("kind") != SELECTION_SET:
+            raise ScoresError(f"{path} holds {record.get('kind') or 'something else'}, not a selection set.", fix=AGAIN)
         try:
-            run = plain.get("run") or {}
+            run = record.get("run") or {}
             return cls(
                 path=path,
-                subsets=tuple(Subset.of(entry, path.parent) for entry in plain["subsets"]),
-                fingerprint=plain["pool"]["fingerprint"],
-                examples=int(plain["pool"]["examples"]),
+                subsets=tuple(Subset.of(entry, path.parent) for entry in record["subsets"]),
+                fingerprint=record["pool"]["fingerprint"],
+                examples=int(record["pool"]["examples"]),
                 spec=PoolSpec.of(run),
-                reading=Reading.of(plain.get("reading")),
+                reading=Reading.of(record.get("reading")),
                 scores=Path(run["scores"]) if run.get("scores") else None,
-                scores_digest=plain["scores"]["digest"],
+                scores_digest=record["scores"]["digest"],
                 seconds=run.get("seconds") or {},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -75,20 +75,20 @@ class SelectionSettings:
         }
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """The settings of a manifest; what it does not record is the default.
 
         Raises:
             KeyError, TypeError, UsageError: it records no settings.
         """
         return cls(
-            budget_from(plain["budget"]),
-            near_duplicate_threshold=plain.get("near_duplicate_threshold", NEAR_DUPLICATE_THRESHOLD),
-            keep_exact_duplicates=bool(plain.get("keep_exact_duplicates", False)),
-            quotas=plain.get("quotas") or {},
-            minima=parse([f"{symbol}={text}" for symbol, text in (plain.get("minima") or {}).items()]),
-            clip=bool(plain.get("clip")),
-            max_null_fraction=plain.get("max_null_fraction", MAX_NULL_FRACTION),
+            budget_from(record["budget"]),
+            near_duplicate_threshold=record.get("near_duplicate_threshold", NEAR_DUPLICATE_THRESHOLD),
+            keep_exact_duplicates=bool(record.get("keep_exact_duplicates", False)),
+            quotas=record.get("quotas") or {},
+            minima=parse([f"{symbol}={text}" for symbol, text in (record.get("minima") or {}).items()]),
+            clip=bool(record.get("clip")),
+            max_null_fraction=record.get("max_null_fraction", MAX_NULL_FRACTION),
         )
 
 

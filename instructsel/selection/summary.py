@@ -29,17 +29,17 @@ def summarize(candidates: ScoredCandidates, ranking: Ranking, frame: pl.DataFram
         used: of the budget, in its unit.
         short: what is missing to the budget because no more rows were left.
     """
-    kept = np.flatnonzero(frame["kept"].to_numpy()).astype(np.int64)
+    chosen = np.flatnonzero(frame["kept"].to_numpy()).astype(np.int64)
     dropped = Counter(reason for reason in frame["reason"].to_list() if reason is not None)
-    if frame.height != len(kept) + dropped.total():
-        raise AssertionError(f"{frame.height} rows read, but {len(kept)} kept + {dropped.total()} dropped.")
-    inside = np.searchsorted(candidates.eligible, kept)
-    score, score_inside, knn = _inside(candidates, kept, inside)
+    if frame.height != len(chosen) + dropped.total():
+        raise AssertionError(f"{frame.height} rows read, but {len(chosen)} kept + {dropped.total()} dropped.")
+    inside = np.searchsorted(candidates.eligible, chosen)
+    score, score_inside, knn = _inside(candidates, chosen, inside)
     columns, rule, tokens = candidates.columns, candidates.rule, isinstance(candidates.budget, Tokens)
     return {
         "name": ranking.name,
         "read": frame.height,
-        "kept": len(kept),
+        "kept": len(chosen),
         "dropped": dict(sorted(dropped.items())),
         "ranked": frame.height - len(candidates.dropped) - len(ranking.unscored),
         "budget": candidates.budget.as_dict(),
@@ -54,7 +54,7 @@ def summarize(candidates: ScoredCandidates, ranking: Ranking, frame: pl.DataFram
         "extrapolation": _extrapolation(candidates, inside),
         "inside": knn,
         "rule_score": {OVER_THE_POOL: score, INSIDE: score_inside},
-        "composition": _composition(candidates, kept),
+        "composition": _composition(candidates, chosen),
         "mismatches": [mismatch.as_dict() for mismatch in candidates.mismatches],
         "recomputed": list(candidates.recomputed),
         "minima": dict(candidates.minima),
@@ -82,9 +82,9 @@ def manifest(candidates: ScoredCandidates, ranking: Ranking, summary: dict[str, 
     }
 
 
-def _composition(candidates: ScoredCandidates, kept: Positions) -> dict[str, dict[str, int]]:
+def _composition(candidates: ScoredCandidates, chosen: Positions) -> dict[str, dict[str, int]]:
     in_pool = Counter(candidates.sources)
-    in_kept = Counter(candidates.sources[position] for position in kept.tolist())
+    in_kept = Counter(candidates.sources[position] for position in chosen.tolist())
     return {source: {"pool": in_pool[source], "kept": in_kept[source]} for source in sorted(in_pool)}
 
 
@@ -105,7 +105,7 @@ def _extrapolation(candidates: ScoredCandidates, inside: Positions) -> dict[str,
 
 
 def _inside(
-    candidates: ScoredCandidates, kept: Positions, inside: Positions
+    candidates: ScoredCandidates, chosen: Positions, inside: Positions
 ) -> tuple[float | None, float | None, dict[str, dict[str, Any]]]:
     """The rule's mean score over the kept rows, the same with knn_i inside them, and these knn_i."""
     score = mean(candidates.prediction.values[inside])
@@ -120,13 +120,13 @@ def _inside(
         i = int(match[1])
         if candidates.neighbors is None:
             knn[symbol] = {"mean": None, "reason": "no neighbor search was given"}
-        elif len(kept) < i + 1:
+        elif len(chosen) < i + 1:
             knn[symbol] = {"mean": None, "reason": f"needs at least {i + 1} examples"}
         else:
-            distances = checked_distances(candidates.neighbors, kept, i, symbol)
+            distances = checked_distances(candidates.neighbors, chosen, i, symbol)
             knn[symbol] = {"mean": mean(distances), "reason": None}
-            columns[symbol] = (distances, np.ones(len(kept), dtype=bool))
-    if not len(kept) or any(entry["reason"] for entry in knn.values()):
+            columns[symbol] = (distances, np.ones(len(chosen), dtype=bool))
+    if not len(chosen) or any(entry["reason"] for entry in knn.values()):
         return score, None, knn
     return score, mean(candidates.rule.combine(columns, bounds=candidates.prediction.bounds).values), knn
 

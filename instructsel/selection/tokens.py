@@ -22,18 +22,18 @@ def chat_tokens(name: str) -> ChatTokens:
         ModelUnavailable: it is neither here nor to be had.
         EnvironmentFault: its configuration is not readable.
     """
-    found = locate(name, needed_by=f"the token budget of {name}")
-    config = _config(found.folder / "tokenizer_config.json")
+    source = locate(name, needed_by=f"the token budget of {name}")
+    config = _config(source.folder / "tokenizer_config.json")
     template: Any = config.get("chat_template")
     if isinstance(template, list):
         template = next((entry.get("template") for entry in template if isinstance(entry, dict) and entry.get("name") == "default"), None)
-    beside = found.folder / "chat_template.jinja"
+    beside = source.folder / "chat_template.jinja"
     if beside.is_file():
         template = beside.read_text(encoding="utf-8")
-    tokenizer = load_tokenizer(found)
+    tokenizer = load_tokenizer(source)
     # The template writes control tokens as text, so here they must be read as what they are.
     tokenizer.encode_special_tokens = False
-    return ChatTokens(found.name, tokenizer, template if isinstance(template, str) else None, _special(config))
+    return ChatTokens(source.name, tokenizer, template if isinstance(template, str) else None, _special(config))
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -47,10 +47,10 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _special(config: dict[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    special: dict[str, str] = {}
     for key, value in config.items():
         if key.endswith("_token"):
             text = value.get("content") if isinstance(value, dict) else value
             if isinstance(text, str):
-                found[key] = text
-    return found
+                special[key] = text
+    return special

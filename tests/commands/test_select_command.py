@@ -84,8 +84,8 @@ def test_what_cannot_be_is_refused_before_any_file_is_written(
 def test_by_ranks_the_lowest_first_and_a_minus_the_highest(invoke: Invoke, tmp_path: Path) -> None:
     for symbol, lengths in (("len", range(3, 8)), ("-len", range(38, 43))):
         invoke("select", "pool.scores.parquet", "--by", symbol, "--n", "5", "-o", "c.jsonl", "--no-cache", "--keep-near-duplicates")
-        kept = [len(json.loads(line)["output"].split()) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
-        assert sorted(kept) == list(lengths)
+        lengths_kept = [len(json.loads(line)["output"].split()) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+        assert sorted(lengths_kept) == list(lengths)
 
 
 def test_rows_with_their_scores_stand_beside_untouched_rows(invoke: Invoke, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Hashed:
         return Embeddings(vectors, np.zeros(len(texts), dtype=bool), NOTHING, [None] * len(texts))
 
 
-def made(selection: Selection, name: str, target: Pool, seeds: tuple[int, ...] = (0, 1)) -> list[Selection]:
+def replicates(selection: Selection, name: str, target: Pool, seeds: tuple[int, ...] = (0, 1)) -> list[Selection]:
     return registry.baselines(selection, [name], seeds=seeds, target=target, encoder=Hashed())
 
 
@@ -52,7 +52,7 @@ def target(tmp_path: Path) -> Pool:
 def test_a_baseline_differs_in_nothing_but_the_ranking(varied: Scored, target: Pool, name: str) -> None:
     chosen = select(varied.pool, varied.table, load("longest"), budget=40, quotas={"first": 25})
     baseline = registry.make(name)
-    results = made(chosen, name, target)
+    results = replicates(chosen, name, target)
     assert [one.name for one in results] == [baseline.named(seed) for seed in ((0, 1) if baseline.seeded else (0,))]
     for one in results:
         assert len(one) == 40 and one.summary["composition"]["first"]["kept"] <= 25
@@ -62,7 +62,7 @@ def test_a_baseline_differs_in_nothing_but_the_ranking(varied: Scored, target: P
         assert one.frame["score"].is_nan().sum() == 0
     if baseline.seeded:
         assert results[0].kept_ids != results[1].kept_ids
-    again = made(chosen, name, target)
+    again = replicates(chosen, name, target)
     assert [one.kept_ids for one in again] == [one.kept_ids for one in results]
 
 
@@ -77,7 +77,7 @@ def test_a_baseline_says_which_indicator_it_needs(varied: Scored, target: Pool, 
 
     chosen = select(varied.pool, table, by(left), budget=10)
     with pytest.raises(UsageError, match=needed[0]):
-        made(chosen, name, target)
+        replicates(chosen, name, target)
 
 
 def test_every_baseline_has_a_row_in_the_reference() -> None:

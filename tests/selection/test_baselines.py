@@ -38,8 +38,8 @@ def length_of(scored: Scored, selection: Selection) -> list[float]:
 
 def test_a_baseline_is_made_per_seed_and_named_so(varied: Scored) -> None:
     chosen = select(varied.pool, varied.table, EQ4, budget=30)
-    made = baselines(chosen, ["random", "longest", "length-matched", "reward-only"], seeds=[0, 7])
-    assert [each.name for each in made] == [
+    results = baselines(chosen, ["random", "longest", "length-matched", "reward-only"], seeds=[0, 7])
+    assert [one.name for one in results] == [
         "random-seed0",
         "random-seed7",
         "longest",
@@ -47,19 +47,19 @@ def test_a_baseline_is_made_per_seed_and_named_so(varied: Scored) -> None:
         "length-matched-seed7",
         "reward-only",
     ]
-    assert all(len(each) == 30 for each in made)
-    assert made[0].kept_ids != made[1].kept_ids
-    assert made[0].summary["seed"] == 0
+    assert all(len(one) == 30 for one in results)
+    assert results[0].kept_ids != results[1].kept_ids
+    assert results[0].summary["seed"] == 0
 
 
 def test_a_random_draw_depends_on_seed_and_id_alone() -> None:
     ids = [f"{i:032x}" for i in range(1000)]
-    whole = random_numbers(ids, 0)
-    assert random_numbers(ids[500:], 0).tolist() == whole[500:].tolist()
-    assert (random_numbers(ids, 1) != whole).all()
-    assert ((whole >= 0) & (whole < 1)).all()
+    numbers = random_numbers(ids, 0)
+    assert random_numbers(ids[500:], 0).tolist() == numbers[500:].tolist()
+    assert (random_numbers(ids, 1) != numbers).all()
+    assert ((numbers >= 0) & (numbers < 1)).all()
     # 1,000 uniform numbers: mean 0.5 ± 4 standard errors of 0.0091.
-    assert abs(whole.mean() - 0.5) < 0.037
+    assert abs(numbers.mean() - 0.5) < 0.037
 
 
 def test_random_rows_are_the_same_whatever_order_the_pool_came_in(make: Make) -> None:
@@ -74,10 +74,10 @@ def test_random_rows_are_the_same_whatever_order_the_pool_came_in(make: Make) ->
 def test_longest_and_reward_only_take_the_highest(varied: Scored) -> None:
     chosen = select(varied.pool, varied.table, EQ4, budget=30)
     for name, symbol in (("longest", "len"), ("reward-only", "rew")):
-        (made,) = baselines(chosen, [name])
+        (results,) = baselines(chosen, [name])
         values = dict(zip(varied.table.ids, varied.table.values(symbol)[0].tolist(), strict=True))
-        assert [values[each] for each in made.kept_ids] == sorted(values.values(), reverse=True)[:30]
-        assert made.frame[f"{symbol}_contribution"].to_list() == pytest.approx([-values[each] for each in made.frame["id"]])
+        assert [values[one] for one in results.kept_ids] == sorted(values.values(), reverse=True)[:30]
+        assert results.frame[f"{symbol}_contribution"].to_list() == pytest.approx([-values[one] for one in results.frame["id"]])
 
 
 def test_baselines_see_the_rows_the_rule_sees(make: Make) -> None:
@@ -88,15 +88,15 @@ def test_baselines_see_the_rows_the_rule_sees(make: Make) -> None:
         nulls={"rew": {"silent": "not_finite"}},
     )
     chosen = select(scored.pool, scored.table, EQ4, budget=40, neighbors=scored.neighbors, quotas={"pool": 35})
-    for made in [chosen, *baselines(chosen, ["random", "longest", "length-matched", "reward-only"], seeds=[0])]:
-        dropped = made.summary["dropped"]
+    for results in [chosen, *baselines(chosen, ["random", "longest", "length-matched", "reward-only"], seeds=[0])]:
+        dropped = results.summary["dropped"]
         assert (dropped["exact_duplicate"], dropped["near_duplicate"], dropped["unscored:rew:not_finite"], dropped["quota"]) == (1, 1, 1, 6)
-        assert len(made) == 35
-        assert made.summary["inside"]["knn_6"]["mean"] > 0
-        assert made.summary["rule_score"][INSIDE] is not None
-        assert made.manifest["settings"] == chosen.manifest["settings"]
+        assert len(results) == 35
+        assert results.summary["inside"]["knn_6"]["mean"] > 0
+        assert results.summary["rule_score"][INSIDE] is not None
+        assert results.manifest["settings"] == chosen.manifest["settings"]
     # The rule keeps the lowest mean value of all; it is what it sorts by.
-    values = [made.summary["means"]["len"]["kept"] for made in baselines(chosen, ["longest"])]
+    values = [results.summary["means"]["len"]["kept"] for results in baselines(chosen, ["longest"])]
     assert values[0] >= chosen.summary["means"]["len"]["kept"]
 
 
@@ -106,9 +106,9 @@ def test_random_rows_matched_by_length_have_the_selections_lengths(varied: Score
     matched, drawn = baselines(chosen, ["length-matched"], seeds=[0])[0], baselines(chosen, ["random"], seeds=[0])[0]
     assert min(length_of(varied, matched)) >= min(length_of(varied, chosen))
     assert np.mean(length_of(varied, drawn)) < 0.8 * np.mean(length_of(varied, chosen))
-    told = matched.summary["length_matching"]
-    assert sum(told["wanted"]) == 60
-    assert told["not_filled"] == 0
+    matching = matched.summary["length_matching"]
+    assert sum(matching["wanted"]) == 60
+    assert matching["not_filled"] == 0
     # All rows as long as these are the selection's own: nothing else could be drawn.
     assert set(matched.kept_ids) == set(chosen.kept_ids)
 
@@ -116,13 +116,15 @@ def test_random_rows_matched_by_length_have_the_selections_lengths(varied: Score
 def test_length_matching_draws_other_rows_of_the_same_lengths(varied: Scored) -> None:
     chosen = select(varied.pool, varied.table, load("reward-only"), budget=40)
     matched = baselines(chosen, ["length-matched"], seeds=[0])[0]
-    told = matched.summary["length_matching"]
-    deciles = np.array(told["deciles"])
-    for made in (chosen, matched):
-        lengths = np.array(length_of(varied, made))
-        assert [0, *np.bincount(np.searchsorted(deciles, lengths, side="right"), minlength=len(deciles) + 1).tolist(), 0] == told["wanted"]
+    matching = matched.summary["length_matching"]
+    deciles = np.array(matching["deciles"])
+    for results in (chosen, matched):
+        lengths = np.array(length_of(varied, results))
+        assert [0, *np.bincount(np.searchsorted(deciles, lengths, side="right"), minlength=len(deciles) + 1).tolist(), 0] == matching[
+            "wanted"
+        ]
         assert min(length_of(varied, chosen)) <= lengths.min() <= lengths.max() <= max(length_of(varied, chosen))
-    assert told["filled_from_nearest_bin"] == 0
+    assert matching["filled_from_nearest_bin"] == 0
     assert len(set(matched.kept_ids) & set(chosen.kept_ids)) < 25
 
 
@@ -136,16 +138,16 @@ def test_a_bin_that_has_too_few_rows_is_filled_from_the_nearest_and_reported(mak
     assert candidates is not None
     narrowed = Selection(starved.name, starved.frame, starved.summary, starved.manifest, candidates)
     matched = baselines(narrowed, ["length-matched"], seeds=[0])[0]
-    told = matched.summary["length_matching"]
-    assert told["filled_from_nearest_bin"] == 20
-    assert told["not_filled"] == 5
+    matching = matched.summary["length_matching"]
+    assert matching["filled_from_nearest_bin"] == 20
+    assert matching["not_filled"] == 5
     assert matched.summary["composition"]["long"]["kept"] == 5
 
 
 def test_a_length_matched_draw_fills_a_budget_of_tokens(varied: Scored) -> None:
     chosen = select(varied.pool, varied.table, EQ4, budget=Tokens(500, "words"), token_counter=varied.words)
-    for made in baselines(chosen, ["random", "length-matched"], seeds=[0]):
-        assert 400 < made.summary["used"] <= 500
+    for results in baselines(chosen, ["random", "length-matched"], seeds=[0]):
+        assert 400 < results.summary["used"] <= 500
 
 
 def test_what_cannot_be_drawn_is_refused(varied: Scored, make: Make, tmp_path: Path) -> None:

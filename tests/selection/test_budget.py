@@ -37,9 +37,9 @@ def test_a_whole_number_means_examples_and_a_float_a_fraction() -> None:
 
 def test_a_command_line_gives_exactly_one_budget() -> None:
     assert (parse(n=3), parse(fraction=0.5), parse(tokens=9, tokenizer="t")) == (Count(3), Fraction(0.5), Tokens(9, "t"))
-    for given in ({}, {"n": 1, "fraction": 0.5}, {"tokens": 5}, {"n": 5, "tokenizer": "t"}, {"fraction": 0.0}, {"n": 0}):
+    for flags in ({}, {"n": 1, "fraction": 0.5}, {"tokens": 5}, {"n": 5, "tokenizer": "t"}, {"fraction": 0.0}, {"n": 0}):
         with pytest.raises(UsageError):
-            parse(**given)  # type: ignore[arg-type]
+            parse(**flags)  # type: ignore[arg-type]
 
 
 def test_quotas_are_numbers_or_shares() -> None:

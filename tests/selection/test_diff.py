@@ -30,22 +30,22 @@ def test_a_selection_does_not_differ_from_itself(varied: Scored) -> None:
 
 def test_counts_and_rank_correlation_are_those_of_their_definitions(varied: Scored) -> None:
     a, b = select(varied.pool, varied.table, EQ4, budget=30), select(varied.pool, varied.table, LESS, budget=50)
-    found = diff(a, b)
+    difference = diff(a, b)
     shared = set(a.kept_ids) & set(b.kept_ids)
-    assert (found.both, found.only_a, found.only_b) == (len(shared), 30 - len(shared), 50 - len(shared))
-    assert found.jaccard == len(shared) / (80 - len(shared))
-    assert found.spearman == pytest.approx(scipy.stats.spearmanr(a.frame["rank"], b.frame["rank"]).statistic)
-    assert found.ranked == 200
-    assert len(found.moved) == 20
+    assert (difference.both, difference.only_a, difference.only_b) == (len(shared), 30 - len(shared), 50 - len(shared))
+    assert difference.jaccard == len(shared) / (80 - len(shared))
+    assert difference.spearman == pytest.approx(scipy.stats.spearmanr(a.frame["rank"], b.frame["rank"]).statistic)
+    assert difference.ranked == 200
+    assert len(difference.moved) == 20
 
 
 def test_the_rows_that_moved_most_come_first_with_the_term_that_moved_them(varied: Scored) -> None:
     a, b = select(varied.pool, varied.table, EQ4, budget=30), select(varied.pool, varied.table, LESS, budget=30)
     moved = diff(a, b, top=200).moved
-    moves = [abs(each.rank_a - each.rank_b) for each in moved]
+    moves = [abs(row.rank_a - row.rank_b) for row in moved]
     assert moves == sorted(moves, reverse=True)
     # A move down is put down to a term that B counts more against the row than A did, and the other way round.
-    assert all((each.term_shift or 0) * (each.rank_b - each.rank_a) > 0 for each in moved[:20])
+    assert all((row.term_shift or 0) * (row.rank_b - row.rank_a) > 0 for row in moved[:20])
 
 
 def test_a_move_is_put_down_to_the_term_that_changed() -> None:
@@ -62,11 +62,11 @@ def test_two_rules_are_compared_over_one_table() -> None:
     table = ScoreTable.from_columns(list("abcd"), {"x": ([1, 2, 3, 4], [None] * 4), "y": ([4, 3, None, 1], [None, None, "why", None])})
     up = LinearRule.from_dict({"name": "up", "terms": [{"indicator": "x", "weight": 1}]})
     down = LinearRule.from_dict({"name": "down", "terms": [{"indicator": "y", "weight": 1}]})
-    found = diff_rules(table, up, down, n=2)
+    difference = diff_rules(table, up, down, n=2)
     # x: a b | c d;  y: d b | a, c unranked.
-    assert (found.both, found.only_a, found.only_b, found.ranked) == (1, 1, 1, 3)
-    assert found.spearman == -1.0
-    assert [each.id for each in found.moved] == ["a", "d"]
+    assert (difference.both, difference.only_a, difference.only_b, difference.ranked) == (1, 1, 1, 3)
+    assert difference.spearman == -1.0
+    assert [row.id for row in difference.moved] == ["a", "d"]
     with pytest.raises(UsageError, match="n is 0"):
         diff_rules(table, up, down, n=0)
 
@@ -75,10 +75,10 @@ def test_rows_of_a_baseline_without_terms_name_the_other_sides_term(varied: Scor
     from instructsel.selection.baselines.registry import baselines
 
     chosen = select(varied.pool, varied.table, EQ4, budget=30)
-    found = diff(chosen, baselines(chosen, ["random"], seeds=[0])[0])
-    assert {each.term for each in found.moved} <= set(EQ4.indicators)
-    assert abs(found.spearman or 0) < 0.3
-    assert np.isfinite([each.term_shift for each in found.moved if each.term_shift is not None]).all()
+    difference = diff(chosen, baselines(chosen, ["random"], seeds=[0])[0])
+    assert {row.term for row in difference.moved} <= set(EQ4.indicators)
+    assert abs(difference.spearman or 0) < 0.3
+    assert np.isfinite([row.term_shift for row in difference.moved if row.term_shift is not None]).all()
 
 
 def test_selections_of_different_pools_are_refused(varied: Scored, make: Make) -> None:

@@ -44,11 +44,11 @@ def test_two_minima_for_one_indicator_are_refused() -> None:
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), st.floats(0.01, 0.99))
 def test_a_share_leaves_out_at_most_so_many_and_the_lowest(values: list[float], share: float) -> None:
-    found = np.array(values)
-    cut = Minimum(lowest=share).of(found)
-    assert (found < cut).sum() <= share * len(found) + 1e-6
+    array = np.array(values)
+    cut = Minimum(lowest=share).of(array)
+    assert (array < cut).sum() <= share * len(array) + 1e-6
     if len(set(values)) == len(values):
-        assert (found < cut).sum() == int(share * len(found) + 1e-9)
+        assert (array < cut).sum() == int(share * len(array) + 1e-9)
 
 
 def test_rows_below_a_minimum_are_left_out_before_the_ranking_and_counted(varied: Scored) -> None:
@@ -102,9 +102,9 @@ def test_a_row_that_the_indicator_could_not_be_shown_whole_passes_its_minimum_an
     assert not any("prompt_truncated" in reason for reason in chosen.summary["dropped"])
     # A tenth of the 79 rows that have a value.
     assert chosen.summary["dropped"]["below_minimum:rew"] == 7
-    kept = set(chosen.kept_ids)
+    ids = set(chosen.kept_ids)
     assert all(
-        example.id in kept for example in scored.pool.examples() if example.instruction in nulls and example.instruction != "question 30"
+        example.id in ids for example in scored.pool.examples() if example.instruction in nulls and example.instruction != "question 30"
     )
 
 

@@ -30,8 +30,8 @@ class Directions:
 
     def encode(self, texts: list[str]) -> Embeddings:
         named = [next((CORNERS[word] for word in text.split() if word in CORNERS), None) for text in texts]
-        vectors = np.array([each or (0.0, 0.0) for each in named], dtype=np.float32)
-        return Embeddings(vectors, np.zeros(len(texts), dtype=bool), NOTHING, [None if each else "no_tokens" for each in named])
+        vectors = np.array([vector or (0.0, 0.0) for vector in named], dtype=np.float32)
+        return Embeddings(vectors, np.zeros(len(texts), dtype=bool), NOTHING, [None if vector else "no_tokens" for vector in named])
 
 
 def pool_of(path: Path, answers: list[str]) -> Pool:
@@ -62,11 +62,11 @@ def test_equally_near_rows_go_by_their_place() -> None:
 def test_the_baseline_keeps_the_rows_nearest_to_the_target_set(tmp_path: Path) -> None:
     pool = pool_of(tmp_path / "pool.jsonl", ["go north at once", "east it is then", "somewhere between the two", "nowhere at all"])
     target = pool_of(tmp_path / "target.jsonl", ["the target lies east"])
-    (found,) = baselines(chosen(pool, 2), ["rds+"], target=target, encoder=Directions())
-    kept = {next(example for example in pool.examples() if example.id == name).response for name in found.kept_ids}
-    assert found.name == "rds+" and kept == {"east it is then", "somewhere between the two"}
-    assert found.summary["dropped"] == {"below_budget": 1, "unscored:rds+:no_tokens": 1}
-    assert found.summary["retrieval"]["targets"] == 1
+    (nearest,) = baselines(chosen(pool, 2), ["rds+"], target=target, encoder=Directions())
+    responses = {next(example for example in pool.examples() if example.id == name).response for name in nearest.kept_ids}
+    assert nearest.name == "rds+" and responses == {"east it is then", "somewhere between the two"}
+    assert nearest.summary["dropped"] == {"below_budget": 1, "unscored:rds+:no_tokens": 1}
+    assert nearest.summary["retrieval"]["targets"] == 1
 
 
 def test_a_target_in_the_pool_is_refused(tmp_path: Path) -> None:
@@ -76,11 +76,11 @@ def test_a_target_in_the_pool_is_refused(tmp_path: Path) -> None:
         baselines(chosen(pool, 1), ["rds+"], target=target, encoder=Directions())
 
 
-@pytest.mark.parametrize("given", [{}, {"encoder": Directions()}])
-def test_without_a_target_or_a_model_there_is_no_such_baseline(tmp_path: Path, given: dict[str, Any]) -> None:
+@pytest.mark.parametrize("arguments", [{}, {"encoder": Directions()}])
+def test_without_a_target_or_a_model_there_is_no_such_baseline(tmp_path: Path, arguments: dict[str, Any]) -> None:
     pool = pool_of(tmp_path / "pool.jsonl", ["go north", "east it is"])
     with pytest.raises(UsageError, match="needs a target set and a model"):
-        baselines(chosen(pool, 1), ["rds+"], **given)
+        baselines(chosen(pool, 1), ["rds+"], **arguments)
 
 
 def test_targets_without_any_vector_are_refused(tmp_path: Path) -> None:

@@ -88,20 +88,20 @@ def test_every_row_is_kept_or_has_a_reason(make: Make) -> None:
     }
     scored = make(files, nulls={"knn_6": {"empty": "empty_response"}, "len": {"empty": "empty_response"}})
     chosen = select(scored.pool, scored.table, LESS, budget=20, quotas={"two": 3}, neighbors=scored.neighbors)
-    found = reasons(chosen)
-    assert found[None] == 20
-    assert found["exact_duplicate"] == 1
-    assert found["near_duplicate"] == 1
-    assert found["unscored:len:empty_response"] == 1
-    assert found.total() == len(scored.pool) == chosen.summary["read"]
+    counts = reasons(chosen)
+    assert counts[None] == 20
+    assert counts["exact_duplicate"] == 1
+    assert counts["near_duplicate"] == 1
+    assert counts["unscored:len:empty_response"] == 1
+    assert counts.total() == len(scored.pool) == chosen.summary["read"]
     assert chosen.summary["kept"] + sum(chosen.summary["dropped"].values()) == chosen.summary["read"]
     twin = chosen.frame.filter(pl.col("reason") == "exact_duplicate")
     assert twin["id"].item() == twin["duplicate_of"].item() + ".1"
     assert twin["rank"].to_list() == twin["score"].to_list() == [None]
-    near = chosen.frame.filter(pl.col("reason") == "near_duplicate")
-    better = chosen.explain(near["duplicate_of"].item())
-    assert better["rank"] < near["rank"].item()
-    assert better["score"] <= near["score"].item()
+    repeated = chosen.frame.filter(pl.col("reason") == "near_duplicate")
+    better = chosen.explain(repeated["duplicate_of"].item())
+    assert better["rank"] < repeated["rank"].item()
+    assert better["score"] <= repeated["score"].item()
     assert chosen.summary["composition"]["two"]["kept"] <= 3
 
 
@@ -110,8 +110,8 @@ def test_duplicates_stay_when_asked(make: Make) -> None:
     both = select(scored.pool, scored.table, LONGEST, budget=20, keep_exact_duplicates=True, near_duplicate_threshold=None)
     assert reasons(both) == {None: 20}
     # Equal rows are near-duplicates of one another as well.
-    near = select(scored.pool, scored.table, LONGEST, budget=20, keep_exact_duplicates=True)
-    assert reasons(near) == {None: 10, "near_duplicate": 10}
+    repeated = select(scored.pool, scored.table, LONGEST, budget=20, keep_exact_duplicates=True)
+    assert reasons(repeated) == {None: 10, "near_duplicate": 10}
 
 
 def test_the_lowest_of_many_equal_occurrences_stays(make: Make) -> None:
@@ -158,10 +158,10 @@ def test_a_neighbor_search_that_gives_nonsense_is_refused(make: Make) -> None:
 
 def test_both_predictions_for_the_subset_are_given_and_told_apart(varied: Scored) -> None:
     chosen = select(varied.pool, varied.table, LESS, budget=40, neighbors=varied.neighbors)
-    kept = np.array(sorted(varied.pool.position(name) for name in chosen.kept_ids))
-    length = varied.table.values("len")[0][kept]
-    inside = varied.neighbors(kept, 6)
-    over_the_pool = 1.0694 + 8.257e-5 * length - 0.9350 * varied.table.values("knn_6")[0][kept]
+    selected = np.array(sorted(varied.pool.position(name) for name in chosen.kept_ids))
+    length = varied.table.values("len")[0][selected]
+    inside = varied.neighbors(selected, 6)
+    over_the_pool = 1.0694 + 8.257e-5 * length - 0.9350 * varied.table.values("knn_6")[0][selected]
     assert chosen.summary["inside"]["knn_6"] == {"mean": pytest.approx(inside.mean()), "reason": None}
     assert chosen.summary["rule_score"] == {
         OVER_THE_POOL: pytest.approx(over_the_pool.mean()),
@@ -207,12 +207,12 @@ def test_tokens_are_filled_in_rank_order_and_rows_that_do_not_fit_are_skipped(ma
     scored = make({"pool": [(name, prose(k, length)) for k, (name, length) in enumerate(lengths.items())]})
     # Instruction and response: 51, 41, 31, 9, 5 words. 51 + 9 + 5 of 67; 41 and 31 do not fit.
     chosen = select(scored.pool, scored.table, LONGEST, budget=Tokens(67, "words"), token_counter=scored.words)
-    told = by_question(chosen, scored)
-    assert [told[name]["reason"] for name in "abcde"] == [None, "over_budget", "over_budget", None, None]
+    by_name = by_question(chosen, scored)
+    assert [by_name[name]["reason"] for name in "abcde"] == [None, "over_budget", "over_budget", None, None]
     assert (chosen.unused_tokens, chosen.summary["used"], chosen.shortfall) == (2, 65, 0)
     exact = select(scored.pool, scored.table, LONGEST, budget=Tokens(60, "words"), token_counter=scored.words)
-    told = by_question(exact, scored)
-    assert [told[name]["reason"] for name in "abcde"] == [None, "over_budget", "over_budget", None, "below_budget"]
+    by_name = by_question(exact, scored)
+    assert [by_name[name]["reason"] for name in "abcde"] == [None, "over_budget", "over_budget", None, "below_budget"]
     assert exact.unused_tokens == 0
     everything = select(scored.pool, scored.table, LONGEST, budget=Tokens(1000, "words"), token_counter=scored.words)
     assert (len(everything), everything.unused_tokens, everything.shortfall) == (5, 863, 863)
@@ -244,17 +244,17 @@ def test_too_many_nulls_end_the_selection_and_are_counted_by_reason(make: Make) 
 
 
 def test_without_a_counter_the_named_tokenizer_counts(varied: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    names: list[str] = []
 
     class Counter:
         def __init__(self, name: str) -> None:
-            asked.append(name)
+            names.append(name)
 
         count = staticmethod(varied.words)
 
     monkeypatch.setattr("instructsel.selection.candidates.chat_tokens", Counter)
     chosen = select(varied.pool, varied.table, LONGEST, budget=Tokens(500, "some/tokenizer"))
-    assert asked == ["some/tokenizer"]
+    assert names == ["some/tokenizer"]
     assert chosen.summary["used"] <= 500
     assert chosen.manifest["settings"]["budget"] == {"kind": "tokens", "n": 500, "tokenizer": "some/tokenizer"}
 
@@ -324,17 +324,21 @@ def test_a_pool_with_nothing_to_rank_ends_with_its_own_code(make: Make) -> None:
 
 
 def test_clipping_is_off_by_default_and_written_down_when_on(varied: Scored) -> None:
-    plain = select(varied.pool, varied.table, EQ4, budget=20, neighbors=varied.neighbors)
+    unclipped = select(varied.pool, varied.table, EQ4, budget=20, neighbors=varied.neighbors)
     clipped = select(varied.pool, varied.table, EQ4, budget=20, clip=True, neighbors=varied.neighbors)
-    assert plain.manifest["settings"]["clip"] is None
+    assert unclipped.manifest["settings"]["clip"] is None
     low, high = clipped.manifest["settings"]["clip"]["rew"]
     assert clipped.frame["rew_contribution"].min() == pytest.approx(-0.1498 * high)
     assert clipped.frame["rew_contribution"].max() == pytest.approx(-0.1498 * low)
-    assert (plain.frame["rew_contribution"].min() or 0) < (clipped.frame["rew_contribution"].min() or 0)
+    assert (unclipped.frame["rew_contribution"].min() or 0) < (clipped.frame["rew_contribution"].min() or 0)
     # The subset's own value is clipped to the pool's percentiles, not to those of the subset.
-    kept = np.array(sorted(varied.pool.position(name) for name in clipped.kept_ids))
+    selected = np.array(sorted(varied.pool.position(name) for name in clipped.kept_ids))
     limits = clipped.manifest["settings"]["clip"]
-    columns = {"rew": varied.table.values("rew")[0][kept], "len": varied.table.values("len")[0][kept], "knn_6": varied.neighbors(kept, 6)}
+    columns = {
+        "rew": varied.table.values("rew")[0][selected],
+        "len": varied.table.values("len")[0][selected],
+        "knn_6": varied.neighbors(selected, 6),
+    }
     inside = 1.0694 + sum(term.weight * np.clip(columns[term.indicator], *limits[term.indicator]) for term in EQ4.terms)
     assert clipped.summary["rule_score"][INSIDE] == pytest.approx(inside.mean())
 

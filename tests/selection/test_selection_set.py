@@ -59,7 +59,7 @@ def test_any_file_of_a_set_leads_to_all_of_it(written: SelectionSet, name: str) 
 def test_arms_are_the_rows_that_were_kept(written: SelectionSet, varied: Scored) -> None:
     arms = written.arms()
     assert {arm: [len(pool) for pool in pools] for arm, pools in arms.items()} == {"selection": [30], "random": [30, 30], "longest": [30]}
-    assert [rows_digest(arms["random"][at].ids) for at in (0, 1)] == [one.digest for one in written.by_arm()["random"]]
+    assert [rows_digest(arms["random"][replicate].ids) for replicate in (0, 1)] == [one.digest for one in written.by_arm()["random"]]
     assert written.pool().fingerprint == varied.pool.fingerprint
     assert written.table().ids == varied.table.ids
     assert written.selections()[0].kept_ids == SelectionSet.read(written.path).selections()[0].kept_ids
@@ -70,8 +70,8 @@ def test_the_same_selection_twice_gives_the_same_manifest_but_for_the_run(writte
     (tmp_path / "again").mkdir()
     others = baselines(chosen, ["random", "longest"], seeds=[0, 5])
     again = SelectionSet.create(tmp_path / "again" / "chosen.jsonl", chosen, others, scores=tmp_path / "pool.scores.parquet")
-    plain = [{**orjson.loads(one.path.read_bytes()), "run": None} for one in (written, again)]
-    assert plain[0] == plain[1]
+    records = [{**orjson.loads(one.path.read_bytes()), "run": None} for one in (written, again)]
+    assert records[0] == records[1]
 
 
 def test_a_folder_of_selections_can_be_moved(written: SelectionSet, tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_what_is_no_selection_is_refused_with_what_was_looked_for(tmp_path: Path
 
 def test_baselines_that_keep_the_selections_rows_are_named(varied: Scored, tmp_path: Path) -> None:
     chosen = select(varied.pool, varied.table, LONGEST, budget=500)
-    made = SelectionSet.create(tmp_path / "all.jsonl", chosen, baselines(chosen, ["random"], seeds=[0, 1]))
-    assert made.same_rows() == ("random-seed0", "random-seed1")
+    written_set = SelectionSet.create(tmp_path / "all.jsonl", chosen, baselines(chosen, ["random"], seeds=[0, 1]))
+    assert written_set.same_rows() == ("random-seed0", "random-seed1")
 
 
 def test_a_table_that_was_written_in_python_leads_to_its_pool(make: Make, tmp_path: Path) -> None:

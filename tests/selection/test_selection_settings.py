@@ -56,8 +56,8 @@ def test_a_quota_with_a_least_gets_the_best_rows_of_its_source(varied: Scored) -
     assert chosen.summary["composition"]["second"]["kept"] == 30
     assert {name for name in chosen.kept_ids if chosen.explain(name)["source"] == "second"} == set(second[:30])
     # The rest are the best of what is left, whatever their source.
-    rest = [name for name in free.kept_ids if name not in second[:30]][:10]
-    assert set(chosen.kept_ids) == {*second[:30], *rest}
+    others = [name for name in free.kept_ids if name not in second[:30]][:10]
+    assert set(chosen.kept_ids) == {*second[:30], *others}
     ranks = [chosen.explain(name)["rank"] for name in chosen.kept_ids]
     assert ranks == sorted(ranks)
 
@@ -75,8 +75,8 @@ def test_exact_shares_are_kept_exactly_and_a_source_with_too_few_rows_gives_all_
 def test_a_least_in_tokens_is_filled_first(varied: Scored) -> None:
     budget = Tokens(400, "words")
     chosen = select(varied.pool, varied.table, by("-len"), budget=budget, token_counter=varied.words, quotas={"second": Quota(least=200)})
-    kept = [example for example in varied.pool.examples() if example.id in set(chosen.kept_ids)]
-    used = {source: sum(varied.words([example for example in kept if example.source == source])) for source in ("first", "second")}
+    selected = [example for example in varied.pool.examples() if example.id in set(chosen.kept_ids)]
+    used = {source: sum(varied.words([example for example in selected if example.source == source])) for source in ("first", "second")}
     assert used["second"] >= 200 and sum(used.values()) == chosen.summary["used"] <= 400
 
 

@@ -43,10 +43,10 @@ class LengthMatched(Baseline):
         unscored = candidates.unscored(self.needs)
         values = random_numbers([candidates.ids[position] for position in candidates.eligible.tolist()], seed)
         order = Ranking(name, "", values, unscored=unscored).order()
-        kept = np.isin(candidates.eligible, [candidates.pool.position(name) for name in context.selection.kept_ids]) & scored
-        if not kept.any():
+        selected = np.isin(candidates.eligible, [candidates.pool.position(name) for name in context.selection.kept_ids]) & scored
+        if not selected.any():
             return Ranking(name, "a random number", values, unscored=unscored, details={"seed": seed}, indicators=("len",))
-        deciles, bins, wanted = _bins(lengths, kept)
+        deciles, bins, wanted = _bins(lengths, selected)
         distinct = order[candidates.near_duplicate_of(order) < 0]
         pick = _Pick(candidates, [distinct[bins[distinct] == number].tolist() for number in range(len(wanted))])
         available = [len(rows) for rows in pick.available]
@@ -71,16 +71,16 @@ class LengthMatched(Baseline):
         )
 
 
-def _bins(lengths: Floats, kept: Mask) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+def _bins(lengths: Floats, selected: Mask) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
     """The deciles of the kept lengths, the bin of every row, and how many rows each bin wants."""
     # Where many lengths are equal some deciles are, too: those bins are one.
-    deciles = np.unique(np.quantile(lengths[kept], np.arange(1, BINS) / BINS))
+    deciles = np.unique(np.quantile(lengths[selected], np.arange(1, BINS) / BINS))
     bins = np.searchsorted(deciles, lengths, side="right") + 1
     # Shorter or longer than anything selected: bins of their own, of which nothing is wanted.
     count = len(deciles) + 3
-    bins[lengths < lengths[kept].min()] = 0
-    bins[lengths > lengths[kept].max()] = count - 1
-    return deciles, bins, np.bincount(bins[kept], minlength=count)
+    bins[lengths < lengths[selected].min()] = 0
+    bins[lengths > lengths[selected].max()] = count - 1
+    return deciles, bins, np.bincount(bins[selected], minlength=count)
 
 
 @dataclass(eq=False)

@@ -42,7 +42,7 @@ def random_subset(candidates: Candidates, n: int | None, seed: int) -> Pool:
     """
     limited = candidates if n is None else candidates.with_budget(n)
     filled = fill(limited, random_ranking(limited, seed).order())
-    return candidates.pool.at(sorted(filled.kept))
+    return candidates.pool.at(sorted(filled.chosen))
 
 
 def random_numbers(ids: Sequence[str], seed: int) -> Floats:

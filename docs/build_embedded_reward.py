@@ -56,6 +56,45 @@ def development(entry: dict[str, Any] | None) -> str:
     return "" if entry is None else f"{entry['accuracy']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}] (n {entry['n']:,})"
 
 
+def removed(figures: dict[str, Any]) -> list[str]:
+    """Whom a minimum removes, by category and by length of the prompt, in both versions of the indicator."""
+    first, second = figures["versions"]["1"], figures["versions"]["2"]
+    null = figures["prompt_truncated_by_category"]
+
+    def rows(groups: str, names: dict[str, str]) -> list[list[str]]:
+        return [
+            [
+                label,
+                f"{first[groups][name]['rows']:,}",
+                f"{first[groups][name]['removed']:.1%}",
+                f"{second[groups][name]['removed']:.1%}",
+                f"{null[name]:.1%}" if groups == "by_category" else "",
+            ]
+            for name, label in names.items()
+        ]
+
+    starts = sorted(int(name.split()[0]) for name in first["by_prompt_length"])
+    bands = {
+        f"{start} word pieces and more": f"prompts of {start}" + (f" to {end - 1} word pieces" if end else " word pieces and more")
+        for start, end in zip(starts, [*starts[1:], None], strict=True)
+    }
+    return [
+        "## Whom a minimum removes",
+        "",
+        f"{figures['rows']:,} rows of Dolly and the lowest tenth of their values (`benchmarks/plausibility_minimum.py`). The model reads 192 word pieces, and a long answer leaves the prompt 64. Version 1 of the indicator cut longer prompts, and",
+        f"a prompt that was cut looks mismatched to its answer: its minimum was a filter against long prompts. Version 2 gives such rows no value (`prompt_truncated`, {figures['prompt_truncated']:,} rows), and a minimum keeps them. All other figures of this page",
+        "are of values with cut prompts.",
+        "",
+        *table(
+            ["rows", "n", "removed by version 1", "by version 2", "null in version 2"],
+            [
+                *rows("by_category", {name: name.replace("_", " ") for name in first["by_category"]}),
+                *rows("by_prompt_length", bands),
+            ],
+        ),
+    ]
+
+
 def page() -> str:
     """The page's text, every figure from the results files."""
     figures, designs, training = load("embedded_reward"), load("embedded_reward_designs"), load("embedded_reward_training")
@@ -72,7 +111,7 @@ def page() -> str:
         "the first evaluation (`benchmarks/LOG.md`): beating chance on length-matched human pairs of at least three of five sets never seen; with prompts instead of pairs drawn, and with lengths balanced, too.",
         "",
         f"**It beats chance on {len(beaten)} of {len(unseen)} ({', '.join(beaten) or 'none'}), so it is not called a reward.** What it does do is tell whole answers from spoilt ones, in pools it never saw. It ships as the",
-        "indicator `plausibility`, to be used as a minimum: `instructsel select --rule eq4-without-reward --min plausibility=10%`. `--rule eq4` with a real reward model stays one flag away: `--reward MODEL`.",
+        "indicator `plausibility`, under which `instructsel select --min plausibility=10%` leaves out the lowest tenth; read below whom that removes. `--rule eq4` with a real reward model stays one flag away: `--reward MODEL`.",
         "",
         "## Human pairs it never saw",
         "",
@@ -131,6 +170,7 @@ def page() -> str:
                 for kind, each in figures["corruption"]["kinds"].items()
             ],
         ),
+        *removed(load("plausibility_minimum")),
         "## Pairs written for this project",
         "",
         *table(["kind", "right"], [[kind, share(each["accuracy"])] for kind, each in figures["own"]["kinds"].items()]),

@@ -127,9 +127,28 @@ def check_replaced(target: str | Path, kind: str, noun: str, *, force: bool) -> 
         UsageError: another file stands there.
     """
     place = Path(target)
-    if force or str(target) == "-" or not place.exists() or place.stat().st_size == 0 or kind_beside(place) == kind:
+    if force or str(target) == "-" or not place.exists() or place.stat().st_size == 0:
+        return
+    # A run that was killed between a table and its manifest leaves the table alone, which names its kind in itself.
+    if kind_beside(place) == kind or _names_kind(place, kind):
         return
     raise UsageError(f"{place} exists and is not {noun} of instructsel.", fix="Name another file with -o, or replace it with --force.")
+
+
+def _names_kind(path: Path, kind: str) -> bool:
+    """Whether the footer of a Parquet file holds a manifest of this kind. Nothing is parsed: the file may be anybody's."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 8))
+            end = file.read(8)
+            if end[4:] != b"PAR1":
+                return False
+            file.seek(max(0, size - 8 - int.from_bytes(end[:4], "little")))
+            footer = file.read()
+    except OSError:
+        return False
+    return f'"kind":"{kind}"'.encode() in footer
 
 
 def spool() -> tuple[int, str]:

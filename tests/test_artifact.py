@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from instructsel.artifact import check_outputs, check_replaced
 from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.tables import write_frame
 
 
 @pytest.fixture
@@ -59,3 +61,18 @@ def test_only_a_result_of_the_same_kind_is_replaced_without_force(pool: Path, tm
         check_replaced(pool, "scores", "a score table", force=False)
     (tmp_path / "pool.jsonl.json").write_text('{"kind": "scores"}')
     check_replaced(pool, "scores", "a score table", force=False)
+
+
+def test_a_table_that_a_killed_run_left_without_its_manifest_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "chosen.selection.parquet"
+    write_frame(path, pl.DataFrame({"id": ["a"]}), {"kind": "selection"})
+    (tmp_path / "chosen.selection.parquet.json").unlink()
+    check_replaced(path, "selection", "a sidecar", force=False)
+    with pytest.raises(UsageError):
+        check_replaced(path, "scores", "a score table", force=False)
+    pl.DataFrame({"id": ["a"]}).write_parquet(path)
+    with pytest.raises(UsageError):
+        check_replaced(path, "selection", "a sidecar", force=False)
+    path.write_bytes(b"PAR1" + bytes([255, 255, 255, 127]) + b"PAR1")
+    with pytest.raises(UsageError):
+        check_replaced(path, "selection", "a sidecar", force=False)

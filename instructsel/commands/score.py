@@ -34,6 +34,7 @@ from instructsel.scores.models import ModelName, ModelSettings, parse_models
 from instructsel.scores.progress import Run, remember
 from instructsel.scores.run import score
 from instructsel.scores.table import ScoreTable
+from instructsel.scores.with_scores import KIND as ROWS
 from instructsel.scores.with_scores import check_ending, write_with_scores
 
 DEFAULT_RULE: Final = "eq4"
@@ -41,8 +42,6 @@ NOTE_EVERY: Final = 5.0
 """Seconds between notes of where a run stands."""
 NAMED: Final = 3
 """Pool files that a default output is named after, at most."""
-ROWS: Final = "rows-with-scores"
-"""The kind in the manifest of rows with scores."""
 
 EXAMPLES: Final = """Examples:
   instructsel score examples/pool.jsonl --indicators len,mtld,knn_6 -o /tmp/demo.scores.parquet
@@ -277,8 +276,9 @@ class Outputs:
             table.write(self.table, run=run)
             self._write_quarantine(pool)
         if self.rows is not None:
-            written = write_with_scores(pool, table, self.rows)
-            write_manifest(self.rows, {"kind": ROWS, "rows": written, "scores": table.fingerprint}, run=run)
+            # The rows last: a run that was killed leaves no rows that a second run would take for somebody else's file.
+            write_manifest(self.rows, {"kind": ROWS, "rows": len(pool), "scores": table.fingerprint}, run=run)
+            write_with_scores(pool, table, self.rows)
         return table
 
     def _write_quarantine(self, pool: Pool) -> None:

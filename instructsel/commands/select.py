@@ -27,6 +27,7 @@ from instructsel.rules.by_indicator import by as by_indicator
 from instructsel.rules.linear import LinearRule
 from instructsel.scores.progress import latest
 from instructsel.scores.table import ScoreTable
+from instructsel.scores.with_scores import KIND as ROWS
 from instructsel.scores.with_scores import check_ending, write_with_scores
 from instructsel.selection import budget as budgets
 from instructsel.selection import minima
@@ -41,8 +42,6 @@ from instructsel.selection.selection_set import SelectionSet
 from instructsel.selection.settings import SelectionSettings
 
 DEFAULT_RULE: Final = "eq4"
-ROWS: Final = "rows-with-scores"
-"""Kind of a file of rows with their scores."""
 RANKING: Final = "Ranking"
 
 EXAMPLES: Final = """Examples:
@@ -390,8 +389,9 @@ class Outputs:
         """The chosen rows with their scores, best first, where that was asked for."""
         if self.with_scores is None:
             return
-        rows = write_with_scores(pool, table, self.with_scores, [pool.position(name) for name in chosen.kept_ids])
-        write_manifest(self.with_scores, {"kind": ROWS, "rows": rows, "scores": table.fingerprint}, run={})
+        # The manifest first: see SelectionSet.create.
+        write_manifest(self.with_scores, {"kind": ROWS, "rows": len(chosen), "scores": table.fingerprint}, run={})
+        write_with_scores(pool, table, self.with_scores, [pool.position(name) for name in chosen.kept_ids])
         say(f"rows with their scores → {self.with_scores}", quiet=quiet)
 
 

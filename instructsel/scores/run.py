@@ -102,22 +102,7 @@ def score(
             fix="For example: --indicators len,mtld,knn_6",
         )
     columns = {symbol: _Column(len(pool)) for symbol in symbols}
-    described: dict[str, dict[str, Any]] = {}
-    usable: list[Indicator] = []
-    for indicator in chosen:
-        try:
-            described[indicator.symbol] = indicator.fingerprint()
-            usable.append(indicator)
-        except ModelUnavailable:
-            if unavailable != "null":
-                raise
-            columns[indicator.symbol].extend(Scored.unavailable(len(pool), "model_unavailable"))
-            described[indicator.symbol] = {
-                "name": type(indicator).__module__.rpartition(".")[2],
-                "version": indicator.version,
-                "unit": indicator.unit,
-                "model": None,
-            }
+    usable, described = _described(chosen, columns, len(pool), unavailable)
     work = _Work(pool, columns, watch, cache, max_failed_fraction)
     work.row_scoped([indicator for indicator in usable if indicator.scope == "row"])
     work.pool_scoped([indicator for indicator in usable if indicator.scope == "pool"])
@@ -143,6 +128,29 @@ def score(
     scored = {symbol: (column.values, column.reasons()) for symbol, column in columns.items()}
     table = ScoreTable.from_columns(pool.ids, scored, manifest, places=pool.places, spec=pool.spec)
     return replace(table, spaces=work.spaces)
+
+
+def _described(
+    indicators: Sequence[Indicator], columns: dict[str, _Column], size: int, unavailable: str
+) -> tuple[list[Indicator], dict[str, dict[str, Any]]]:
+    """The indicators whose models can be had, and every indicator's entry in the manifest; the columns of the others become null."""
+    usable: list[Indicator] = []
+    entries: dict[str, dict[str, Any]] = {}
+    for indicator in indicators:
+        try:
+            entries[indicator.symbol] = indicator.fingerprint()
+            usable.append(indicator)
+        except ModelUnavailable:
+            if unavailable != "null":
+                raise
+            columns[indicator.symbol].extend(Scored.unavailable(size, "model_unavailable"))
+            entries[indicator.symbol] = {
+                "name": type(indicator).__module__.rpartition(".")[2],
+                "version": indicator.version,
+                "unit": indicator.unit,
+                "model": None,
+            }
+    return usable, entries
 
 
 def make_all(indicators: str | Indicator | Sequence[str | Indicator]) -> list[Indicator]:

@@ -298,14 +298,15 @@ class SelectionSet:
             arm = SELECTION if one is selection else arm_of(one.name)
             file = place if one is selection else sibling(place, one.name)
             replicate = arms[arm] = arms.get(arm, -1) + 1
-            pool.write(file, [pool.position(name) for name in one.kept_ids], to=to)
             run = {
                 "output": str(file.resolve()),
                 "scores": str(table.resolve()) if table is not None else None,
                 "seconds": times.get(one.name),
                 "selection_set": manifest.name,
             }
+            # The rows last: a run that was killed leaves no rows that a second run would take for somebody else's file.
             one.write_sidecar(sidecar_of(file), run=run)
+            pool.write(file, [pool.position(name) for name in one.kept_ids], to=to)
             seed = one.summary.get("seed")
             digest = rows_digest(sorted(one.kept_ids))
             subsets.append(Subset(arm, replicate, seed, one.name, file, sidecar_of(file), len(one), digest, file_digest(file)))

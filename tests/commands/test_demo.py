@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,19 @@ def planter() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of the demo of the shipped pool, and what it found; its cache knows what the other demos ask the models again."""
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    return folder, demo(folder)
+
+
+def warm(folder: Path, shipped: tuple[Path, dict[str, Any]]) -> Path:
+    """A folder for another demo, with the cache of the first."""
+    shutil.copytree(shipped[0] / "cache", folder / "cache")
+    return folder
 
 
 def demo(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -65,26 +79,28 @@ def test_the_shipped_pool_is_what_its_seed_gives(planter: ModuleType) -> None:
     assert all(set(row) <= {"messages", "topic", "lang"} for row in shipped)
 
 
-def test_the_demo_finds_what_its_checks_look_for(tmp_path: Path) -> None:
-    check(demo(tmp_path / "out"))
+def test_the_demo_finds_what_its_checks_look_for(shipped: tuple[Path, dict[str, Any]]) -> None:
+    check(shipped[1])
 
 
 @pytest.mark.parametrize("seed", [7])
-def test_the_demo_finds_defects_planted_from_another_seed(tmp_path: Path, planter: ModuleType, seed: int) -> None:
+def test_the_demo_finds_defects_planted_from_another_seed(
+    tmp_path: Path, planter: ModuleType, shipped: tuple[Path, dict[str, Any]], seed: int
+) -> None:
     clean = [json.loads(line) for line in (EXAMPLES / "clean.jsonl").read_text(encoding="utf-8").split("\n") if line]
     pool, entries = planter.plant(clean, seed=seed)
     (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pool), encoding="utf-8")
     (tmp_path / "key.json").write_text(json.dumps({"seed": seed, "rows": entries}), encoding="utf-8")
-    check(demo(tmp_path / "out", "--pool", str(tmp_path / "pool.jsonl"), "--key", str(tmp_path / "key.json")))
+    check(demo(warm(tmp_path / "out", shipped), "--pool", str(tmp_path / "pool.jsonl"), "--key", str(tmp_path / "key.json")))
 
 
-def test_a_key_that_lies_lowers_the_recall(tmp_path: Path) -> None:
+def test_a_key_that_lies_lowers_the_recall(tmp_path: Path, shipped: tuple[Path, dict[str, Any]]) -> None:
     key = json.loads((EXAMPLES / "pool.key.json").read_text(encoding="utf-8"))
     planted = {row["line"] for row in key["rows"]} | {row["of"] for row in key["rows"]}
     wrong = [line for line in range(1, 342) if line not in planted][:5]
     key["rows"] += [{"line": line, "kind": "empty", "of": None} for line in wrong]
     (tmp_path / "key.json").write_text(json.dumps(key), encoding="utf-8")
-    found = demo(tmp_path / "out", "--pool", str(EXAMPLES / "pool.jsonl"), "--key", str(tmp_path / "key.json"))
+    found = demo(warm(tmp_path / "out", shipped), "--pool", str(EXAMPLES / "pool.jsonl"), "--key", str(tmp_path / "key.json"))
     assert found["defects"]["empty"]["recall"] == pytest.approx(4 / 9)
 
 

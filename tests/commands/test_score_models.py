@@ -54,7 +54,8 @@ def test_a_dry_run_prints_an_interval_and_scores_nothing(place: Path) -> None:
 
 def test_a_dry_run_names_what_would_be_fetched(place: Path) -> None:
     done = run(place, "score", "pool.jsonl", "--rule", "instructmining-v2", "--dry-run")
-    assert "MingZhong/unieval-dialog (size unknown here)" in done.stderr
+    # In a column of a table that wraps.
+    assert "MingZhong/unieval-" in done.stderr and "dialog (size unknown" in done.stderr
     # The second version's own reward model, not that of Eq. 4.
     assert "OpenAssistant/oasst-rm-2.1-pythia-1.4b-epoch-2.5" in done.stderr and "deberta" not in done.stderr
 
@@ -91,7 +92,7 @@ def test_a_second_run_takes_everything_from_the_cache_and_gives_the_same_bytes(p
     first = run(place, *arguments, "-o", "a.scores.parquet")
     second = run(place, *arguments, "-o", "b.scores.parquet")
     assert (place / "a.scores.parquet").read_bytes() == (place / "b.scores.parquet").read_bytes()
-    assert "of what was computed padding" in first.stderr and "of what was computed padding" not in second.stderr
+    assert "% padding" in first.stderr and "% padding" not in second.stderr
     assert not json.loads(run(place, "status", "--json").stdout)["runs"]
 
 

@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 2
 export TORCH_INDEX
 SHARED ?= ../shared/data
 
-.PHONY: setup demo toy-study test test-isa check format soak bench plausibility docs clean
+.PHONY: setup demo toy-study test check format soak bench plausibility docs clean
 
 setup:
 	@$(PYTHON) .ci/setup.py cpu,dev
@@ -20,16 +20,12 @@ toy-study:
 	@$(PYTHON) .ci/setup.py cpu,train,fit
 	$(BIN)/python examples/toy_study.py --out study-demo
 
+# ISA runs the tests under a smaller instruction set of the processor: avx2, avx512, avx512_bf16 or amx. TESTS names some of them.
 # A thread for each of the two processes: more would wait for each other.
-test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
-
-# The same under a smaller instruction set of the processor: make test-isa ISA=avx2 (avx512, avx512_bf16, amx).
-# TESTS names the tests, by default all.
-ISA ?= avx2
+ISA ?=
 TESTS ?=
-test-isa: setup
-	OMP_NUM_THREADS=1 $(BIN)/python .ci/isa.py $(ISA) $(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
+test: setup
+	OMP_NUM_THREADS=1 $(if $(ISA),$(BIN)/python .ci/isa.py $(ISA)) $(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 check: setup
 	$(BIN)/ruff format --check instructsel adapters benchmarks tests examples docs cli.py .ci

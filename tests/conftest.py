@@ -57,8 +57,24 @@ def no_network() -> Iterator[None]:
     socket.socket.connect = real  # type: ignore[method-assign]
 
 
+LONGEST = (
+    *("adapters/test_training.py", "commands/test_commands.py", "commands/test_verify_path.py", "commands/test_score_models.py"),
+    *(
+        "crash/test_crash.py",
+        "commands/test_demo.py",
+        "grading/test_judge.py",
+        "adapters/test_lm_eval.py",
+        "commands/test_verify_command.py",
+    ),
+    *("test_embedded_judge.py", "test_embedded_training.py", "test_embedded_reward_page.py", "test_benchmarks.py", "test_packaging.py"),
+)
+"""Files whose tests take longest. Begun first, so that no worker is left with one of them when the others are through."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The long versions run only when they are asked for."""
+    """The long versions run only when they are asked for; the longest files come first."""
+    places = {str(ROOT / "tests" / name): place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(str(item.path), len(places)))
     if "soak" not in (config.option.markexpr or ""):
         kept = [item for item in items if item.get_closest_marker("soak") is None]
         if len(kept) < len(items):

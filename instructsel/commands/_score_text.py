@@ -21,12 +21,15 @@ from instructsel.text import aligned
 def forecast(estimates: list[Estimate], examples: int) -> list[str]:
     """What a run would take."""
     rows = []
+    downloads: dict[str, list[str]] = {}
     for estimate in estimates:
         seconds = "not measured"
         if estimate.seconds is not None:
             expected, low, high = map(_span, estimate.seconds)
             seconds = f"{expected} ({low} to {high})"
-        size = "size unknown here" if estimate.download_bytes is None else f"{estimate.download_bytes / 1e9:.1f} GB"
+        if estimate.download:
+            size = "size unknown here" if estimate.download_bytes is None else f"{estimate.download_bytes / 1e9:.1f} GB"
+            downloads.setdefault(f"{estimate.download} ({size})", []).append(estimate.symbol)
         rows.append(
             [
                 estimate.symbol,
@@ -36,11 +39,11 @@ def forecast(estimates: list[Estimate], examples: int) -> list[str]:
                 seconds,
                 "" if estimate.memory is None else f"{estimate.memory / 1e9:.1f} GB",
                 "" if estimate.padding_share is None else f"{estimate.padding_share:.0%}",
-                f"{estimate.download} ({size})" if estimate.download else "none",
             ]
         )
-    header = ["", "to score", "cached", "tokens", "time (95 % interval)", "memory", "padding", "download"]
+    header = ["", "to score", "cached", "tokens", "time (95 % interval)", "memory", "padding"]
     lines = [f"dry run over {examples:,} examples; nothing is scored", *aligned(rows, header=header, right=(1, 2, 3, 5, 6))]
+    lines += [f"download: {model} for {', '.join(symbols)}" for model, symbols in downloads.items()] or ["no downloads"]
     lines += sorted({f"note: {estimate.symbol}: {estimate.note}" for estimate in estimates if estimate.note})
     measured = [estimate.seconds for estimate in estimates if estimate.seconds is not None]
     if measured:

@@ -19,6 +19,8 @@ from instructsel.commands._progress import span
 from instructsel.commands.cache import existing, moment, one_line
 from instructsel.errors import InstructselError, UsageError
 from instructsel.experiments.leases import Leases
+from instructsel.experiments.plan import PLAN as EXPERIMENT_PLAN
+from instructsel.experiments.plan import Experiment
 from instructsel.experiments.store import RUNS
 from instructsel.indicators import registry
 from instructsel.indicators.base import ModelIndicator
@@ -173,7 +175,7 @@ def _study(folder: Path) -> dict[str, Any]:
 
 
 def _verification(folder: Path) -> dict[str, Any] | None:
-    """How many models a verification has graded. Its plan is that of its command line, so that the number of all is not known."""
+    """How many models a verification has graded, and of how many where its plan is beside them."""
     graded, failed = set(), set()
     for path in sorted((folder / RUNS).glob("*.json")):
         if path.name.endswith(".failed.json"):
@@ -188,13 +190,32 @@ def _verification(folder: Path) -> dict[str, Any] | None:
         "kind": "verification",
         "folder": str(folder),
         "state": state,
-        "total": None,
+        "total": _models_planned(folder / EXPERIMENT_PLAN),
         "finished": len(graded),
         "failed": len(failed),
         "running": running,
         "seconds_left": None,
-        "next": f"the same instructsel verify command with -o {shlex.quote(str(folder))}" if state == "stopped" else None,
+        "next": _verify_again(folder) if state == "stopped" else None,
     }
+
+
+def _verify_again(folder: Path) -> str:
+    target = shlex.quote(str(folder))
+    if (folder / EXPERIMENT_PLAN).is_file():
+        return f"instructsel verify {shlex.quote(str(folder / EXPERIMENT_PLAN))} -o {target}"
+    return f"the same instructsel verify command with -o {target}"
+
+
+def _models_planned(path: Path) -> int | None:
+    """The models that a verification's plan has graded; None without a plan that can be read."""
+    if not path.is_file():
+        return None
+    try:
+        plan = Experiment.read(path)
+    except InstructselError:
+        return None
+    trained = sum(len(arm.rows) + arm.random_subsets for arm in plan.arms) * plan.seeds
+    return trained + sum(sum(map(len, arm.checkpoints)) + arm.base_model for arm in plan.arms)
 
 
 def _trial_lines(trial: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from instructsel.artifact import dump_json, machine
 from instructsel.cache import NAMESPACES, Cache, keys_of
 from instructsel.commands import cache, status
+from instructsel.experiments.plan import Experiment, PlannedArm, TrainingSettings
 from instructsel.pool.pool import Pool
 from instructsel.scores.progress import RUNS, Run
 from instructsel.study.folder import StudyFolder
@@ -232,6 +233,15 @@ def test_status_shows_verifications_that_have_not_ended(store: Cache, tmp_path: 
     (record,) = plain("status", "--cache", store.folder)["experiments"]
     assert (record["kind"], record["state"], record["finished"], record["failed"]) == ("verification", "stopped", 1, 1)
     assert "verification verified: stopped" in run("status", "--cache", store.folder).stdout
+    # Its plan says how many models there will be: one selection and two random subsets, twice each, and the base.
+    arms = (
+        PlannedArm("selection", rows=(("s.jsonl",),)),
+        PlannedArm("random", pool=("p.jsonl",), random_subsets=2),
+        PlannedArm("base", base_model=True),
+    )
+    Experiment(arms, seeds=2, training=TrainingSettings(base="b")).write(tmp_path / "verified" / "plan.toml")
+    text = run("status", "--cache", store.folder).stdout
+    assert "1 of 7 runs finished" in text and "go on with: instructsel verify verified/plan.toml -o verified" in text
     (tmp_path / "verified" / "verification.parquet").write_bytes(b"")
     assert plain("status", "--cache", store.folder)["experiments"] == []
     assert plain("status", tmp_path / "verified", "--cache", store.folder)["experiments"][0]["state"] == "finished"

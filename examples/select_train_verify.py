@@ -31,8 +31,15 @@ def tiny_base(folder: Path, pool: Pool) -> str:
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, pad_token="<pad>", eos_token="<eos>")
     wrapped.save_pretrained(folder)
     set_seed(0)
-    size = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(wrapped), max_position_embeddings=512, **size)).save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(wrapped),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=512,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
     return str(folder)
 
 

@@ -43,7 +43,7 @@ class InjectionGroup:
 
 @cache
 def _table() -> dict[str, Any]:
-    return tomllib.loads(resources.files(__package__).joinpath("injection.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(resources.files("instructsel.grading.judge").joinpath("injection.toml").read_text(encoding="utf-8"))
 
 
 def load_patterns() -> dict[str, list[dict[str, str]]]:

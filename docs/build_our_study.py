@@ -69,25 +69,25 @@ def pearson(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float
 
 
 def runs(figures: dict[str, Any], arm: str, *, equal: str, grader: str = "report") -> dict[str, list[float]]:
-    """ln L of an arm's draws: draw → one value a seed."""
-    found: dict[str, list[float]] = {}
+    """ln L of an arm's replicates: replicate → one value a seed."""
+    losses: dict[str, list[float]] = {}
     for run in figures["unseen"]:
         if run.get("arm") == arm and run.get("equal") == equal:
-            draw = run["name"].removesuffix("-tokens")
-            found.setdefault(draw, []).append(math.log(run[grader]["loss"]))
-    return found
+            replicate = run["name"].removesuffix("-tokens")
+            losses.setdefault(replicate, []).append(math.log(run[grader]["loss"]))
+    return losses
 
 
 def against_random(figures: dict[str, Any], arm: str, *, equal: str, grader: str = "report") -> dict[str, float]:
-    """How far an arm's mean ln L is from that of random draws, with the interval a further random draw would fall into.
+    """How far an arm's mean ln L is from that of random replicates, with the interval a further replicate would fall into.
 
-    The spread is that of the random draws' means over seeds: an arm that is one draw differs from their mean by
-    t · s · √(1 + 1/m) at most, for m draws, if its choice of rows is worth no more than chance; t at a level that covers every arm
+    The spread is that of the random replicates' means over seeds: an arm of one replicate differs from their mean by
+    t · s · √(1 + 1/m) at most, for m replicates, if its choice of rows is worth no more than chance; t at a level that holds for every arm
     and both kinds of equal training together (Bonferroni).
     """
-    drawn = [statistics.fmean(values) for values in runs(figures, "random", equal=equal, grader=grader).values()]
+    means = [statistics.fmean(values) for values in runs(figures, "random", equal=equal, grader=grader).values()]
     own = [statistics.fmean(values) for values in runs(figures, arm, equal=equal, grader=grader).values()]
-    centre, spread, m = statistics.fmean(drawn), statistics.stdev(drawn), len(drawn)
+    centre, spread, m = statistics.fmean(means), statistics.stdev(means), len(means)
     level = 1 - (1 - LEVEL) / (2 * (len(NAMES) - 1))
     error = spread * math.sqrt(1 / len(own) + 1 / m)
     half = float(stats.t.ppf(0.5 + level / 2, m - 1)) * error
@@ -96,29 +96,29 @@ def against_random(figures: dict[str, Any], arm: str, *, equal: str, grader: str
     return {"difference": difference, "low": difference - half, "high": difference + half, "spread": spread, "detectable": detectable}
 
 
-def verdict(found: dict[str, float]) -> str:
-    """better, worse, or no detectable difference, with what could have been seen."""
-    if found["high"] < 0:
+def verdict(comparison: dict[str, float]) -> str:
+    """better, worse, or no detectable difference, with the minimum detectable effect."""
+    if comparison["high"] < 0:
         return "better"
-    if found["low"] > 0:
+    if comparison["low"] > 0:
         return "worse"
-    return f"no detectable difference (one of {found['detectable']:.4f} would be found four times in five)"
+    return f"no detectable difference (minimum detectable effect, 80 % power: {comparison['detectable']:.4f})"
 
 
 def fit_table(fit: dict[str, Any]) -> list[str]:
     """The coefficients of a fit."""
     rows = [
         [
-            each["indicator"],
-            f"{each['weight']:.3g}",
-            f"{each['se']:.2g}",
-            "" if each["p"] is None else f"{each['p']:.2g}",
-            interval(each["low"], each["high"]),
-            interval(each["bootstrap_low"], each["bootstrap_high"]),
-            "" if each["vif"] is None else f"{each['vif']:.1f}",
-            interval(each["least"], each["greatest"]),
+            estimate["indicator"],
+            f"{estimate['weight']:.3g}",
+            f"{estimate['se']:.2g}",
+            "" if estimate["p"] is None else f"{estimate['p']:.2g}",
+            interval(estimate["low"], estimate["high"]),
+            interval(estimate["bootstrap_low"], estimate["bootstrap_high"]),
+            "" if estimate["vif"] is None else f"{estimate['vif']:.1f}",
+            interval(estimate["least"], estimate["greatest"]),
         ]
-        for each in fit["estimates"]
+        for estimate in fit["estimates"]
     ]
     return table(["", "weight", "SE", "p", "95 % interval", "bootstrap", "VIF", "fitted range"], rows)
 
@@ -137,19 +137,19 @@ def quality(fit: dict[str, Any]) -> str:
 
 def eighths(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """The parts of the unseen pool by rule value: mean rule value and ln L over seeds."""
-    found: dict[int, list[dict[str, Any]]] = {}
+    parts: dict[int, list[dict[str, Any]]] = {}
     for run in figures["unseen"]:
         if run.get("arm") == "eighth":
-            found.setdefault(run["part"], []).append(run)
+            parts.setdefault(run["part"], []).append(run)
     return [
         {
             "part": part,
-            "rule": each[0]["rule"],
-            "report": statistics.fmean(math.log(run["report"]["loss"]) for run in each),
-            "fitting": statistics.fmean(math.log(run["fitting"]["loss"]) for run in each),
-            "tokens": statistics.fmean(run["tokens_trained"] for run in each),
+            "rule": trained[0]["rule"],
+            "report": statistics.fmean(math.log(run["report"]["loss"]) for run in trained),
+            "fitting": statistics.fmean(math.log(run["fitting"]["loss"]) for run in trained),
+            "tokens": statistics.fmean(run["tokens_trained"] for run in trained),
         }
-        for part, each in sorted(found.items())
+        for part, trained in sorted(parts.items())
     ]
 
 
@@ -170,7 +170,7 @@ def page() -> str:
     rule_rows = against_random(figures, "rule-fixed", equal="rows")
     rule_tokens = against_random(figures, "rule-fixed", equal="tokens")
     held_items = next(run["report"]["n"] for run in figures["unseen"] if run.get("arm") == "eighth")
-    untouched = next(run for run in figures["unseen"] if run["name"] == "base")
+    base_run = next(run for run in figures["unseen"] if run["name"] == "base")
     lines = [
         "# Our study",
         "",
@@ -178,28 +178,28 @@ def page() -> str:
         "`benchmarks/study/run.py` makes. How to run one: [a study](../how-to/run-a-study.md).",
         "",
         "InstructMining's method on our own runs: fine-tune on mixtures of sources, regress ln L on what the mixtures score on average, rank a pool that had no part "
-        "in it by the fitted rule, and compare with random draws. The base has "
-        f"{base['parameters'] / 1e6:.1f} million parameters. What comes out is about such a base; the method is the paper's.",
+        "in it by the fitted rule, and compare with random subsets. The base has "
+        f"{base['parameters'] / 1e6:.1f} million parameters. The findings hold for such a base; the method is the paper's.",
         "",
-        "## What came out",
+        "## Findings",
         "",
         *summary(figures, fixed, rule_rows, rule_tokens, order, tokens),
         "",
         "## The base",
         "",
         f"A LLaMA of {base['parameters']:,} parameters, trained from scratch on {base['learning']['tokens'] / 1e6:.0f} million tokens of English text that is neither pool nor evaluation "
-        f"(`benchmarks/models/tinybase`; corpus {base['corpus']['sha256'][:12]}, weights {base['weights_sha256'][:12]}). On held-out text it has {held['model']:.2f} nats a token, a unigram model {held['unigram']:.2f}. "
+        f"(`benchmarks/models/tinybase`; corpus {base['corpus']['sha256'][:12]}, weights {base['weights_sha256'][:12]}). Its loss on held-out text is {held['model']:.2f} nats per token, a unigram model's {held['unigram']:.2f}. "
         + "; ".join(
             f"{name} {task['value']:.2f} ± {task['standard_error']:.2f} (chance {task['chance']:.2f})"
             for name, task in judged["tasks"].items()
         )
-        + f". {'Enough model for verdicts of its own size.' if judged['enough_model'] else '**Not enough model: no verdict may rest on it.**'}",
+        + f". {'The base is better than chance: verdicts on models of its size can rest on it.' if judged['enough_model'] else '**Not enough model: the base is no better than chance, and no verdict can rest on it.**'}",
         "",
         "## The mixtures",
         "",
         f"{scale['mixtures']} mixtures of {scale['rows']:,} rows from five sources, and eighths of the pool by {', '.join(scale['binned'])}; "
         f"{figures['recipe']['epochs']:g} epoch{'s' * (figures['recipe']['epochs'] != 1)}, every weight, learning rate {figures['recipe']['learning_rate']:g}, rows of up to {figures['recipe']['max_length']} tokens; "
-        f"graded on five answers each to 252 instructions, the {frame['n_items'][0]:,} of these 1,260 that fit into a row. A run took {statistics.median(seconds):.0f} s, {sum(each <= 60 for each in seconds)} of {len(seconds)} at most 60 s (longest {max(seconds):.0f} s, with other work beside it).",
+        f"graded on five responses each to 252 instructions, the {frame['n_items'][0]:,} of these 1,260 that fit the base's context. A run took {statistics.median(seconds):.0f} s, {sum(each <= 60 for each in seconds)} of {len(seconds)} at most 60 s (longest {max(seconds):.0f} s, with other work beside it).",
         "",
         "All six indicators:",
         "",
@@ -239,14 +239,14 @@ def page() -> str:
         *lengths(figures),
         "## The unseen pool",
         "",
-        f"Dolly had no part in the fit, and the report set ({held_items} answers of strong models to the 160 questions of MT-Bench and Vicuna, those that fit into a row) none either. Ranked by the rule of six indicators and cut in {len(parts)}; {scale['rows']:,} rows drawn from each part:",
+        f"Dolly had no part in the fit, and the report set ({held_items} responses of strong models to the 160 questions of MT-Bench and Vicuna, those that fit the base's context) none either. Ranked by the rule of six indicators and cut in {len(parts)}; {scale['rows']:,} rows drawn from each part:",
         "",
         *table(
             [
-                "part (1 is what the rule puts first)",
-                "mean rule value",
+                "part (1: best by the rule)",
+                "mean rule score",
                 "ln L, report set",
-                "ln L, the set it was fitted on",
+                "ln L, fitting set",
                 "tokens trained on",
             ],
             [
@@ -254,25 +254,25 @@ def page() -> str:
                 for each in parts
             ],
         ),
-        f"Correlation of rule value and ln L over the parts: {order[0]:+.2f} {interval(order[1], order[2], '+.2f')} (n {len(parts)}).",
+        f"Correlation of rule score and ln L over the parts: {order[0]:+.2f} {interval(order[1], order[2], '+.2f')} (n {len(parts)}).",
         "",
-        f"Selections of {scale['rows']:,} rows, each trained on once, random {scale['draws']} draws. Differences of ln L on the report set to the random draws; below 0 is better. "
-        f"The interval is where a further random draw would fall, at a level that covers all {2 * (len(NAMES) - 1)} comparisons together.",
+        f"Selections of {scale['rows']:,} rows, each trained on once; random: {scale['draws']} replicates. Differences in ln L on the report set from the random replicates; below 0 is better. "
+        f"The interval is where a further random replicate would fall, at the family-wise level of all {2 * (len(NAMES) - 1)} comparisons.",
         "",
         *arms(figures),
-        f"The untouched base: ln L {math.log(untouched['report']['loss']):.4f}. No reward model is on this machine, so reward-only could not be run; `plausibility`, which is "
-        "[no reward](embedded_reward.md), stands beside it.",
+        f"The base model: ln L {math.log(base_run['report']['loss']):.4f}. No reward model was used, so reward-only was not run; `plausibility`, which is "
+        "[no reward](embedded_reward.md), stands in the table.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def signs(fit: dict[str, Any]) -> str:
     """How the weights stand to Eq. 4's."""
-    told = []
-    for each in fit["signs"]:
-        sure = "" if each["certain"] else ", with an interval that holds 0"
-        told.append(f"{each['indicator']} {'has the sign' if each['agrees'] else 'has the opposite sign'} of Eq. 4{sure}")
-    return f"In the rule of six indicators {'; '.join(told)}." if told else ""
+    sentences = []
+    for sign in fit["signs"]:
+        sure = "" if sign["certain"] else ", with an interval that holds 0"
+        sentences.append(f"{sign['indicator']} {'has the sign' if sign['agrees'] else 'has the opposite sign'} of Eq. 4{sure}")
+    return f"In the rule of six indicators {'; '.join(sentences)}." if sentences else ""
 
 
 def held_bins(fixed: dict[str, Any], chosen: dict[str, Any], bins: pl.DataFrame) -> list[str]:
@@ -280,19 +280,22 @@ def held_bins(fixed: dict[str, Any], chosen: dict[str, Any], bins: pl.DataFrame)
     if bins.height < 4:
         return []
     guesses = [predicted(fit, bins) for fit in (fixed, chosen)]
-    found = bins["log_loss"].to_list()
+    measured = bins["log_loss"].to_list()
     rows = [
         [name, f"{tokens:,}", f"{loss:.4f}", f"{first:.4f}", f"{second:.4f}"]
-        for name, tokens, loss, first, second in zip(bins["subset"], bins["tokens_trained"], found, *guesses, strict=True)
+        for name, tokens, loss, first, second in zip(bins["subset"], bins["tokens_trained"], measured, *guesses, strict=True)
     ]
-    r = [pearson(each, found) for each in guesses]
-    off = [statistics.fmean(abs(a - b) for a, b in zip(each, found, strict=True)) for each in guesses]
+    r = [pearson(guess, measured) for guess in guesses]
+    off = [statistics.fmean(abs(a - b) for a, b in zip(guess, measured, strict=True)) for guess in guesses]
     return [
-        "The eighths by length were no part of the fit:",
+        "The eighths by length had no part in the fit:",
         "",
-        *table(["bin, longest answers first", "tokens trained on", "ln L", "said by the rule of six", "said by the best subset"], rows),
-        f"The rules put them in their order (correlation {r[0][0]:+.2f} {interval(r[0][1], r[0][2], '+.2f')} and {r[1][0]:+.2f} {interval(r[1][1], r[1][2], '+.2f')}) and are off by {off[0]:.3f} and {off[1]:.3f} "
-        f"on average, where the mixtures have a standard deviation of {fixed['residual_sd']:.4f} about the rule: outside the fitted range the order can be had, the loss itself cannot.",
+        *table(
+            ["bin, longest responses first", "tokens trained on", "ln L", "predicted by the rule of six", "predicted by the best subset"],
+            rows,
+        ),
+        f"Both rules predict their order (correlation {r[0][0]:+.2f} {interval(r[0][1], r[0][2], '+.2f')} and {r[1][0]:+.2f} {interval(r[1][1], r[1][2], '+.2f')}) and are off by {off[0]:.3f} and {off[1]:.3f} "
+        f"on average, where the mixtures have a standard deviation of {fixed['residual_sd']:.4f} about the rule: outside the fitted range a rule predicts the order, not the loss.",
         "",
     ]
 
@@ -316,30 +319,30 @@ def summary(
             if foreign is not None
             else "."
         ),
-        f"- On the unseen pool {'a low rule value did mean a low loss' if held else 'it is not shown that a low rule value means a low loss'}: "
+        f"- On the unseen pool {'a low rule score did mean a low loss' if held else 'a low rule score is not shown to mean a low loss'}: "
         f"correlation {order[0]:+.2f} {interval(order[1], order[2], '+.2f')} over the eighths.",
-        f"- The rule's selection against random draws, equal rows: {verdict(rows)}, {rows['difference']:+.4f} {interval(rows['low'], rows['high'], '+.4f')} in ln L.",
+        f"- The rule's selection against random subsets, equal rows: {verdict(rows)}, {rows['difference']:+.4f} {interval(rows['low'], rows['high'], '+.4f')} in ln L.",
         f"- Equal tokens: {verdict(tokens)}, {tokens['difference']:+.4f} {interval(tokens['low'], tokens['high'], '+.4f')}.",
         *beaten(figures),
-        f"- Much of it is length: over the mixtures the number of loss tokens goes with ln L at {tokens_r[0]:+.2f} {interval(tokens_r[1], tokens_r[2], '+.2f')}. See [each source alone](#how-much-of-it-is-length).",
+        f"- Much of it is length: over the mixtures the number of loss tokens correlates with ln L at {tokens_r[0]:+.2f} {interval(tokens_r[1], tokens_r[2], '+.2f')}. See [each source alone](#how-much-of-it-is-length).",
     ]
 
 
 def beaten(figures: dict[str, Any]) -> list[str]:
     """How the other selections stand, and the rule beside the baseline that ranks by length alone."""
-    told = []
+    lines = []
     for arm in ("longest", "eq4-without-reward", "plausible"):
-        found = [against_random(figures, arm, equal=equal) for equal in ("rows", "tokens")]
-        said = " and ".join(
-            f"{verdict(each)} at equal {equal} ({each['difference']:+.4f} {interval(each['low'], each['high'], '+.4f')})"
-            for each, equal in zip(found, ("rows", "tokens"), strict=True)
+        comparisons = [against_random(figures, arm, equal=equal) for equal in ("rows", "tokens")]
+        sentence = " and ".join(
+            f"{verdict(comparison)} at equal {equal} ({comparison['difference']:+.4f} {interval(comparison['low'], comparison['high'], '+.4f')})"
+            for comparison, equal in zip(comparisons, ("rows", "tokens"), strict=True)
         )
-        told.append(f"- {NAMES[arm]}, against random: {said}.")
+        lines.append(f"- {NAMES[arm]}, against random: {sentence}.")
     lead = {equal: _gap(figures, "rule-fixed", "longest", equal) for equal in ("rows", "tokens")}
     gap = ", ".join(f"{value:+.4f} at equal {equal}" for equal, value in lead.items())
     return [
-        *told,
-        f"- The rule's selection less the longest answers: {gap} (below 0 the rule would be better; one draw each, no interval).",
+        *lines,
+        f"- The rule's selection minus the longest responses: {gap} (below 0 the rule is better; one replicate each, no interval).",
     ]
 
 
@@ -373,7 +376,7 @@ def lengths(figures: dict[str, Any]) -> list[str]:
 
 
 def arms(figures: dict[str, Any]) -> list[str]:
-    """The selections beside random draws."""
+    """The selections and the random replicates."""
     rows = []
     for arm, told in NAMES.items():
         cells = [told]
@@ -385,7 +388,7 @@ def arms(figures: dict[str, Any]) -> list[str]:
             mean = statistics.fmean(statistics.fmean(each) for each in values.values())
             if arm == "random":
                 spread = statistics.stdev(statistics.fmean(each) for each in values.values())
-                cells += [f"{mean:.4f}", f"draws' standard deviation {spread:.4f}", ""]
+                cells += [f"{mean:.4f}", f"replicates' standard deviation {spread:.4f}", ""]
                 continue
             found = against_random(figures, arm, equal=equal)
             cells += [f"{mean:.4f}", f"{found['difference']:+.4f} {interval(found['low'], found['high'], '+.4f')}", verdict(found)]

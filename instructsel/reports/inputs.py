@@ -21,7 +21,7 @@ from instructsel.scores.table import ScoreTable
 from instructsel.selection.baselines.base import RANDOM
 from instructsel.selection.baselines.registry import names as baseline_names
 from instructsel.selection.selection import Selection
-from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS
+from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, Estimand
 from instructsel.study.size_curve import SizeCurve
 from instructsel.study.study import Study
 from instructsel.verification.results import TABLE as VERIFIED
@@ -203,7 +203,7 @@ def _judged(verification: Verification, inputs: ReportInputs, arm: str | None, r
     known = {key: recorded[key] for key in ("selection", "against", "outcome", "model", "missing") if key in recorded}
     ranked = leaked_arms(recorded)
     leakage = {(name, grader) for grader, arms in ranked.items() for name in others if selection in arms or name in arms}
-    generalize_to = recorded.get("generalize_to") if recorded.get("generalize_to") in ESTIMANDS else BOTH
+    generalize_to: Estimand = next((name for name in ESTIMANDS if name == recorded.get("generalize_to")), BOTH)
     confidence = _confidence(recorded)
     # The bootstrap stands beside the interval and changes no verdict.
     verdicts = verification.verdicts(selection, others, confidence=confidence, n_resamples=0, leakage=leakage, generalize_to=generalize_to)

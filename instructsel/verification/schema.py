@@ -29,13 +29,13 @@ def upgraded(plain: Mapping[str, Any]) -> dict[str, Any]:
     >>> upgraded({"word": "better", "target": "these models", "left": []})
     {'outcome': 'better', 'generalize_to': 'items', 'pending': []}
     """
-    summary = _renamed(plain, SUMMARY)
+    summary: dict[str, Any] = _renamed(plain, SUMMARY)
     _map(summary, "generalize_to", _estimand)
     _map(summary, "verdicts", _verdicts)
     _map(summary, "interval", _interval)
     _map(summary, "skills", _skills)
     if {"base", "rows"} <= summary.keys():
-        summary = _skills(summary)
+        summary = dict(_skills(summary))
     _map(summary, "graders", lambda graders: {name: _grader(grader) for name, grader in graders.items()})
     _map(summary, "trained", _runs)
     _map(summary, "win_rates", lambda judges: {judge: _each(arms, _win_rate) for judge, arms in judges.items()})

@@ -197,8 +197,15 @@ class Verification:
             raise UsageError(f"{selection} cannot be its own baseline.", fix="Name another arm.")
 
         def measured(pair: tuple[str, str], level: float, resamples: int) -> Interval:
-            shared = {"generalize_to": generalize_to, "weighted": weighted, "seed": seed}
-            return self.difference(selection, *pair, confidence=level, n_resamples=resamples, **shared)
+            return self.difference(
+                selection,
+                *pair,
+                confidence=level,
+                generalize_to=generalize_to,
+                weighted=weighted,
+                n_resamples=resamples,
+                seed=seed,
+            )
 
         pairs = [(baseline, grader) for baseline in against for grader in names]
         reasons: dict[tuple[str, str], str | None] = {}

@@ -112,7 +112,7 @@ def _source_tables(inputs: ReportInputs, source: pl.Series, score: Floats, ranke
     shares = [np.bincount(codes[subset], minlength=size) / max(1, int(subset.sum())) for subset in subsets]
     random = np.mean(shares, axis=0) if shares else None
     counts = np.bincount(codes[ranked], minlength=size)
-    totals = np.bincount(codes[ranked], weights=score[ranked], minlength=size)
+    totals = np.bincount(codes[ranked], weights=score[ranked], minlength=size).astype(np.float64)
     rows = []
     for at in np.lexsort((np.arange(size), -pool)).tolist():
         share, chosen = pool[at] / max(1, len(source)), selected[at] / max(1, int(selected.sum()))
@@ -163,7 +163,7 @@ def _composition(rows: list[tuple[Any, ...]]) -> Table:
     return Table(table.name, table.caption, columns, (*table.rows[:-1], tuple(last)))
 
 
-def _explained(scores: Floats, counts: NDArray[np.int64], totals: Floats) -> float | None:
+def _explained(scores: Floats, counts: NDArray[Any], totals: Floats) -> float | None:
     """The share of the score's variance that lies between sources; None where it does not vary."""
     total, center = float(counts.sum()), mean_of(scores)
     if center is None or total <= 2:

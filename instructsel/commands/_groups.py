@@ -63,7 +63,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     A value that a dataclass refuses is refused when the command is called, so that `reported` stands outside.
     """
     signature = inspect.signature(command, eval_str=True)
-    groups: dict[str, tuple[type[Any], dict[str, str]]] = {}
+    groups: dict[str, tuple[type[Any], tuple[str, ...]]] = {}
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
         kind = parameter.annotation
@@ -72,8 +72,9 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             continue
         assert isinstance(kind, type)
         heading, left_out = PANELS[kind.__name__]
-        added = [_parameter(kind, field, heading) for field in dataclasses.fields(kind) if field.name not in left_out]
-        groups[parameter.name] = kind, {option.name: option.name for option in added}
+        docs = docs_of(kind)
+        added = [_parameter(kind, field, heading, docs[field.name]) for field in dataclasses.fields(kind) if field.name not in left_out]
+        groups[parameter.name] = kind, tuple(option.name for option in added)
         parameters += added
 
     @functools.wraps(command)
@@ -89,7 +90,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return grouped
 
 
-def _parameter(kind: type[Any], field: dataclasses.Field[Any], heading: str) -> inspect.Parameter:
+def _parameter(kind: type[Any], field: dataclasses.Field[Any], heading: str, doc: str) -> inspect.Parameter:
     """A field as an option."""
     if field.name in SHARED:
         return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=SHARED[field.name])
@@ -102,7 +103,7 @@ def _parameter(kind: type[Any], field: dataclasses.Field[Any], heading: str) -> 
         hint, default = list[str] | None, None
     if default is dataclasses.MISSING or default == "":
         hint, default = hint | None, None
-    settings: dict[str, Any] = {"help": docs_of(kind)[field.name], "rich_help_panel": heading}
+    settings: dict[str, Any] = {"help": doc, "rich_help_panel": heading}
     if field.name in METAVARS:
         settings["metavar"] = METAVARS[field.name]
     if field.name in LEAST:
@@ -111,7 +112,6 @@ def _parameter(kind: type[Any], field: dataclasses.Field[Any], heading: str) -> 
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-@functools.cache
 def docs_of(kind: type[Any]) -> dict[str, str]:
     """Field → the text of the string below it.
 

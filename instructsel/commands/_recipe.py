@@ -65,9 +65,9 @@ class RecipeChanges:
     def as_dict(self) -> dict[str, Any]:
         """The changes by the recipe's names."""
         changes = {
-            FIELDS.get(each.name, each.name): value
-            for each in fields(self)
-            if each.name not in ("bits", "packing") and (value := getattr(self, each.name)) is not None
+            FIELDS.get(setting.name, setting.name): value
+            for setting in fields(self)
+            if setting.name not in ("bits", "packing") and (value := getattr(self, setting.name)) is not None
         }
         if self.packing:
             changes["packing"] = True

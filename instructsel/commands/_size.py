@@ -112,17 +112,19 @@ def command(
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
     check_folder(folder, [path, *(search or []), *(report or []), *(pool or []), training.base])
     table = ScoreTable.read(path)
-    whole = find_pool(path, pool, message=messages(quiet=quiet))
-    held_out = {name: _evaluation(name, list(files or []), whole, quiet=quiet) for name, files in (("search", search), ("report", report))}
+    rows_of_pool = find_pool(path, pool, message=messages(quiet=quiet))
+    held_out = {
+        name: _evaluation(name, list(files or []), rows_of_pool, quiet=quiet) for name, files in (("search", search), ("report", report))
+    }
     ranked = select(
-        whole,
+        rows_of_pool,
         table,
         catalog.load(rule),
         budget=1,
         allow_mismatch=allow_mismatch,
         max_null_fraction=max_null_fraction,
         neighbors=neighborhood(
-            whole, table, options.open_cache(cache, off=no_cache, quiet=quiet), watch=watching(quiet=quiet), scores=path
+            rows_of_pool, table, options.open_cache(cache, off=no_cache, quiet=quiet), watch=watching(quiet=quiet), scores=path
         ),
     )
     graders = {

@@ -86,11 +86,11 @@ def _check_alone(context: typer.Context) -> None:
     Raises:
         UsageError: a flag of what a plan says.
     """
-    own = {"output", "selection", "jobs", "limit", "keep_checkpoints", "worker", "json", "quiet", "show_traceback", "print_config"}
+    allowed = {"output", "selection", "jobs", "limit", "keep_checkpoints", "worker", "json", "quiet", "show_traceback", "print_config"}
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
-        if name not in own and source is not None and source.name == "COMMANDLINE":
+        if name not in allowed and source is not None and source.name == "COMMANDLINE":
             raise UsageError(
                 f"{parameter.opts[-1]} and a plan exclude each other: the plan says what is done.",
                 fix="Change the plan, or give flags alone.",

@@ -201,7 +201,7 @@ class _Worker:
             for entry in missing:
                 self._set_aside(run, entry)
             started = time.perf_counter()
-            failure = self._made(run, missing, started)
+            failure = self._train_and_grade(run, missing, started)
             seconds = time.perf_counter() - started
             if failure is not None:
                 reason, message = failure
@@ -236,7 +236,8 @@ class _Worker:
         if record is None:
             return None
         self.finished.add(entry.name)
-        return record["run"].get("removing")
+        folder: str | None = record["run"].get("removing")
+        return folder
 
     def _settled(self, run: Run) -> bool:
         for entry in run.entries:
@@ -256,7 +257,7 @@ class _Worker:
         if moved is not None:
             self.report(note=f"the record of {run.name} was damaged or of another plan; it is now {moved}, and the run is made again")
 
-    def _made(self, run: Run, entries: Iterable[Entry], started: float) -> tuple[str, str] | None:
+    def _train_and_grade(self, run: Run, entries: Iterable[Entry], started: float) -> tuple[str, str] | None:
         """Train once, grade and record entry by entry; why that failed, or None."""
         checkpoint = run.checkpoint
         keep = self.workshop.settings.keep_checkpoints or run.checkpoint is not None
@@ -302,9 +303,9 @@ class _Worker:
         """Report how far all runs are, and of the one that has just ended."""
         if self.workshop.progress is None:
             return
-        ended = [each for each in self.runs if self._ended(each)]
+        ended = [one for one in self.runs if self._ended(one)]
         left = len(self.runs) - len(ended)
-        workers = len(self.store.leased() & {each.lease or each.slug for each in self.runs if not self._ended(each)}) + 1
+        workers = len(self.store.leased() & {one.lease or one.slug for one in self.runs if not self._ended(one)}) + 1
         mean = math.fsum(self.durations.values()) / len(self.durations) if self.durations else None
         seconds_left = None if mean is None else mean * left / workers
         self.workshop.progress(Progress(len(ended), len(self.runs), run, failed, seconds, seconds_left, note))

@@ -128,7 +128,9 @@ def _check_apart(arms: list[Arm], digests: Mapping[str, str]) -> None:
     """Refuse arms that hold the selection's rows and no others: their difference is 0 whatever a selection is worth."""
     chosen = digests.get(f"{SELECTION} 0")
     same = [
-        arm.name for arm in arms if arm.name != SELECTION and any(digests[f"{arm.name} {at}"] == chosen for at in range(len(arm.pools)))
+        arm.name
+        for arm in arms
+        if arm.name != SELECTION and any(digests[f"{arm.name} {number}"] == chosen for number in range(len(arm.pools)))
     ]
     if same:
         rows = next(len(arm.pools[0]) for arm in arms if arm.name == SELECTION)

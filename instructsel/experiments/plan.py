@@ -297,11 +297,12 @@ class Experiment:
                 return path
             return str(there)
 
-        return _with_paths(self, absolute)
+        plan: Self = _with_paths(self, absolute)
+        return plan
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data; what is as by default is left out."""
-        return {**head(EXPERIMENT), **_plain(self)}
+        return {**head(EXPERIMENT), **_as_content(self)}
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -355,23 +356,23 @@ class Experiment:
         return cls.of(content).resolved(source.parent)
 
 
-def _plain(settings: Any) -> dict[str, Any]:
+def _as_content(settings: Any) -> dict[str, Any]:
     """A dataclass as plain data, without what is as by default."""
-    plain: dict[str, Any] = {}
-    for each in fields(settings):
-        value = getattr(settings, each.name)
-        default = each.default_factory() if each.default_factory is not dataclasses.MISSING else each.default
+    content: dict[str, Any] = {}
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        default = setting.default_factory() if setting.default_factory is not dataclasses.MISSING else setting.default
         if value == default:
             continue
         if dataclasses.is_dataclass(value):
-            plain[each.name] = _plain(value)
+            content[setting.name] = _as_content(value)
         elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
-            plain[each.name] = [_plain(item) for item in value]
+            content[setting.name] = [_as_content(item) for item in value]
         elif isinstance(value, tuple):
-            plain[each.name] = [list(item) if isinstance(item, tuple) else item for item in value]
+            content[setting.name] = [list(item) if isinstance(item, tuple) else item for item in value]
         else:
-            plain[each.name] = str(value) if isinstance(value, Path) else dict(value) if isinstance(value, Mapping) else value
-    return plain
+            content[setting.name] = str(value) if isinstance(value, Path) else dict(value) if isinstance(value, Mapping) else value
+    return content
 
 
 def _parsed(kind: type[Any], content: Any, place: str) -> Any:
@@ -400,7 +401,7 @@ def _value(hint: Any, value: Any, place: str) -> Any:
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return _value(next(each for each in inner if each is not type(None)), value, place)
+        return _value(next(option for option in inner if option is not type(None)), value, place)
     if origin is tuple:
         items = value if isinstance(value, list | tuple) else [value]
         return tuple(_value(inner[0], item, place) for item in items)
@@ -420,9 +421,9 @@ def _value(hint: Any, value: Any, place: str) -> Any:
 def _with_paths(settings: Any, changed: Callable[[str, str], str]) -> Any:
     """A dataclass with its paths changed by a function of a path and its kind."""
 
-    def each_path(value: Any, kind: str) -> Any:
+    def change(value: Any, kind: str) -> Any:
         if isinstance(value, tuple):
-            return tuple(each_path(item, kind) for item in value)
+            return tuple(change(item, kind) for item in value)
         if isinstance(value, Path):
             return Path(changed(str(value), kind))
         return changed(value, kind) if value else value
@@ -431,7 +432,7 @@ def _with_paths(settings: Any, changed: Callable[[str, str], str]) -> Any:
     for entry in fields(settings):
         value = getattr(settings, entry.name)
         if entry.metadata.get("path"):
-            changes[entry.name] = each_path(value, entry.metadata["path"])
+            changes[entry.name] = change(value, entry.metadata["path"])
         elif dataclasses.is_dataclass(value):
             changes[entry.name] = _with_paths(value, changed)
         elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):

@@ -150,8 +150,8 @@ class RecordStore:
         Raises:
             EnvironmentFault: it cannot be written.
         """
-        told = {"at": time.time(), "seconds": seconds, "machine": machine()}
-        self._write(run, {"kind": FAILED_RUN, **identity, "reason": reason, "message": message, "run": told}, failed=True)
+        run_record = {"at": time.time(), "seconds": seconds, "machine": machine()}
+        self._write(run, {"kind": FAILED_RUN, **identity, "reason": reason, "message": message, "run": run_record}, failed=True)
 
     def set_aside(self, name: str) -> str | None:
         """Move a record that cannot be used out of the way; the name it has now. The run's lease must be held."""

@@ -224,24 +224,24 @@ class Bins:
         """
         values, valid = table.values(self.indicator)
         held = _held(pool, self.sources)
-        at = np.sort(np.concatenate(list(held.values())))
+        positions = np.sort(np.concatenate(list(held.values())))
         where = table_rows(pool, table)
-        at = at[valid[where[at]]]
-        if len(at) < self.k * (self.rows or 1):
-            each = f" of {self.rows:,} rows" if self.rows else ""
+        positions = positions[valid[where[positions]]]
+        if len(positions) < self.k * (self.rows or 1):
+            limit = f" of {self.rows:,} rows" if self.rows else ""
             raise StudyError(
-                f"{self.k} bins of {self.indicator}{each} need {self.k * (self.rows or 1):,} rows with a value; there are {len(at):,}.",
+                f"{self.k} bins of {self.indicator}{limit} need {self.k * (self.rows or 1):,} rows with a value; there are {len(positions):,}.",
                 fix="Take fewer bins, or fewer rows in each.",
             )
         # Positions are in the order of ids, and the sort is stable: ties stand by id.
-        falling = at[np.argsort(-values[where[at]], kind="stable")]
+        falling = positions[np.argsort(-values[where[positions]], kind="stable")]
         sources = np.array(pool.sources)
-        found = []
+        subsets = []
         for name, part in zip(self.names, np.array_split(falling, self.k), strict=True):
             rows = np.sort(part)
             chosen = rows if self.rows is None else np.sort(_some(rows, self.rows, pool.ids, f"{self.seed}\0{name}\0row\0"))
             counts = Counter(sources[chosen].tolist())
-            found.append(
+            subsets.append(
                 Subset(
                     name=name,
                     design=BIN,
@@ -251,7 +251,7 @@ class Bins:
                     indicator=self.indicator,
                 )
             )
-        return tuple(found)
+        return tuple(subsets)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain data."""
@@ -351,13 +351,13 @@ def table_rows(pool: Pool, table: ScoreTable) -> Rows:
 
 def _held(pool: Pool, sources: Sequence[str] | None) -> dict[str, Rows]:
     """The positions of each source, the sources by name."""
-    found: dict[str, list[int]] = {}
+    by_source: dict[str, list[int]] = {}
     for position, source in enumerate(pool.sources):
-        found.setdefault(source, []).append(position)
+        by_source.setdefault(source, []).append(position)
     for source in sources or ():
-        if source not in found:
-            raise UsageError.named(source, found, noun="source in this pool")
-    return {source: np.array(found[source], dtype=np.int64) for source in sorted(found if sources is None else sources)}
+        if source not in by_source:
+            raise UsageError.named(source, by_source, noun="source in this pool")
+    return {source: np.array(by_source[source], dtype=np.int64) for source in sorted(by_source if sources is None else sources)}
 
 
 def _sources_of(held: Mapping[str, Rows]) -> str:
@@ -381,10 +381,10 @@ def _number(key: str, name: str) -> int:
 def _listed(sources: Iterable[str] | None) -> tuple[str, ...] | None:
     if sources is None:
         return None
-    found = tuple(sources)
-    if not found or len(set(found)) < len(found):
-        raise UsageError(f"Sources are named once each, at least one; these are {list(found)}.", fix="Leave them out to take all.")
-    return found
+    names = tuple(sources)
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"Sources are named once each, at least one; these are {list(names)}.", fix="Leave them out to take all.")
+    return names
 
 
 def _at_least(number: Any, least: int, what: str) -> None:

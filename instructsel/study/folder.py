@@ -131,9 +131,9 @@ class Plan:
         """What of this plan's configuration another one does not share, in words."""
         differences = []
         for part in ("pool", "scores", "design", "trainer", "grader"):
-            own, theirs = self.configuration[part], other.configuration[part]
-            if own != theirs:
-                keys = sorted(key for key in {*own, *theirs} if own.get(key) != theirs.get(key))
+            ours, theirs = self.configuration[part], other.configuration[part]
+            if ours != theirs:
+                keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
                 differences.append(f"{part} ({', '.join(keys[:4])}{', …' if len(keys) > 4 else ''})")
         if not differences and self.hash != other.hash:
             differences.append(f"subsets (drawn by another release than {release()})")

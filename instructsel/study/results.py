@@ -42,10 +42,10 @@ def read_size_search(path: str | Path) -> Mapping[str, Any]:
     target = Path(path)
     if target.name == CONFIGURATION:
         return read_search(target.parent)
-    plain = orjson.loads(target.read_bytes())
-    if not {"sizes", "fine_tunes"} <= plain.keys():
+    content = orjson.loads(target.read_bytes())
+    if not {"sizes", "fine_tunes"} <= content.keys():
         raise ScoresError(f"{target} lacks the sizes of a size search.", fix="Give the folder of the size search.")
-    return dict(plain)
+    return dict(content)
 
 
 __all__ = ["read_plan", "read_size_search", "read_study"]

@@ -143,9 +143,10 @@ class SizeCurve:
     @cached_property
     def points(self) -> tuple[SizePoint, ...]:
         """Every size with its mean losses; the intervals are Student's t with the pooled standard deviation of their own set."""
-        kept = dict.fromkeys(self.sizes, 0) | {row.size: row.rows for row in self.rows}
+        trained = dict.fromkeys(self.sizes, 0) | {row.size: row.rows for row in self.rows}
         return tuple(
-            SizePoint(size, kept[size], self._search.estimate(at), self._report.estimate(at)) for at, size in enumerate(self.sizes)
+            SizePoint(size, trained[size], self._search.estimate(index), self._report.estimate(index))
+            for index, size in enumerate(self.sizes)
         )
 
     @property
@@ -236,25 +237,25 @@ class SizeCurve:
     @property
     def cautions(self) -> tuple[str, ...]:
         """What to doubt, in sentences."""
-        found = []
+        cautions = []
         if len(self.sizes) > 1 and self.method == "blend" and (self.sizes[0] > self.least or self.sizes[-1] < self.most):
-            found.append(
+            cautions.append(
                 f"BlendSearch looked at {self.sizes[0]:,} to {self.sizes[-1]:,} rows of {self.least:,} to {self.most:,}: "
                 "nothing is known of the others."
             )
         if len(self.sizes) > 1 and self.chosen in (self.sizes[0], self.sizes[-1]):
             end, more = ("largest", "more") if self.chosen == self.sizes[-1] else ("smallest", "fewer")
-            found.append(f"The lowest is the {end} size tried: {more} rows may be better still.")
+            cautions.append(f"The lowest is the {end} size tried: {more} rows may be better still.")
         lead, limit = self._dip
         if self.lucky and lead is not None and limit is not None:
             left, right = self.sizes[self._at - 1], self.sizes[self._at + 1]
-            found.append(
+            cautions.append(
                 f"That there is a dip at {self.chosen:,} is not shown: it leads the mean of {left:,} and {right:,} by {lead:.2g}, "
                 f"and up to {limit:.2g} is noise."
             )
         short = [point for point in self.points if point.rows < point.size]
         if short:
-            found.append(
+            cautions.append(
                 f"Quotas left fewer rows than asked for: {', '.join(f'{point.rows:,} of {point.size:,}' for point in short[:NAMED])}."
             )
         for name, counts in (
@@ -262,8 +263,10 @@ class SizeCurve:
             (self.report, {row.report_valid for row in self.rows}),
         ):
             if len(counts) > 1:
-                found.append(f"From {min(counts):,} to {max(counts):,} items of {name} had a value: the losses are not of the same items.")
-        return tuple(found)
+                cautions.append(
+                    f"From {min(counts):,} to {max(counts):,} items of {name} had a value: the losses are not of the same items."
+                )
+        return tuple(cautions)
 
     @property
     def curve(self) -> dict[str, Any]:
@@ -274,9 +277,9 @@ class SizeCurve:
         return {
             "name": f"mean of {len(self.seeds)} seeds",
             "x": list(self.sizes),
-            "y": [each.mean for each in means],
-            "low": [each.low for each in means] if known else None,
-            "high": [each.high for each in means] if known else None,
+            "y": [mean.mean for mean in means],
+            "low": [mean.low for mean in means] if known else None,
+            "high": [mean.high for mean in means] if known else None,
             "points": {
                 "x": [row.size for row in self.rows],
                 "y": [row.search_loss for row in self.rows],
@@ -301,8 +304,8 @@ class SizeCurve:
             "unit": self.unit,
             "seeds": list(self.seeds),
             "sizes": [
-                {"size": each.size, "rows": each.rows, "search": each.search.as_dict(), "report": each.report.as_dict()}
-                for each in self.points
+                {"size": point.size, "rows": point.rows, "search": point.search.as_dict(), "report": point.report.as_dict()}
+                for point in self.points
             ],
             "fine_tunes": [
                 {
@@ -334,19 +337,20 @@ class SizeCurve:
         """The curve as aligned lines of text, then the report loss, the verdict and the cautions."""
         first = self.points[0]
         heads = [
-            f"{name}{'' if each.low is None else ' [95 %]'}" for name, each in ((self.search, first.search), (self.report, first.report))
+            f"{name}{'' if estimate.low is None else ' [95 %]'}"
+            for name, estimate in ((self.search, first.search), (self.report, first.report))
         ]
         cells = [["rows", *heads, ""]]
         for point in self.points:
-            near = self.near is not None and point.size in self.near
-            mark = "lowest" if point.size == self.chosen else "not distinguishable" if near else ""
+            is_near = self.near is not None and point.size in self.near
+            mark = "lowest" if point.size == self.chosen else "not distinguishable" if is_near else ""
             cells.append([f"{point.size:,}", str(point.search), str(point.report), mark])
-        widths = [max(len(row[at]) for row in cells) for at in range(len(cells[0]))]
-        found = [
+        widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+        table = [
             "  ".join([*(cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1]]).rstrip() for row in cells
         ]
         return [
-            *found,
+            *table,
             "",
             f"{self.report} of {self.chosen:,} rows: {self.report_loss}. The lowest of {self.search} is none to report: it is biased downward.",
             self.verdict,
@@ -369,12 +373,12 @@ class SizeCurve:
     @property
     def _dip(self) -> tuple[float | None, float | None]:
         """How far the chosen size lies below the mean of its neighbors, and how much of that noise explains."""
-        at, means = self._at, self._search.means
-        if at in (0, len(means) - 1):
+        index, means = self._at, self._search.means
+        if index in (0, len(means) - 1):
             return None, None
         # Of one mean against the mean of two others the variance is s²(1/k + 1/2k).
         limit = self._search.margin(math.sqrt(1.5 / len(self.seeds)), comparisons=len(means) - 2)
-        return (means[at - 1] + means[at + 1]) / 2 - means[at], limit
+        return (means[index - 1] + means[index + 1]) / 2 - means[index], limit
 
 
 @dataclass(frozen=True)
@@ -386,7 +390,7 @@ class _Losses:
 
     @classmethod
     def of(cls, losses: Sequence[float], k: int) -> _Losses:
-        return cls(tuple(tuple(losses[at : at + k]) for at in range(0, len(losses), k)))
+        return cls(tuple(tuple(losses[start : start + k]) for start in range(0, len(losses), k)))
 
     @cached_property
     def means(self) -> list[float]:
@@ -416,12 +420,12 @@ class _Losses:
         m, k = len(self.values), len(self.values[0])
         if self.spread is None or m < 2:
             return None
-        of_seeds = [_mean([row[at] for row in self.values]) for at in range(k)]
-        whole = _mean(of_seeds)
+        of_seeds = [_mean([row[index] for row in self.values]) for index in range(k)]
+        overall = _mean(of_seeds)
         left = math.fsum(
-            (value - mean - of_seeds[at] + whole) ** 2
+            (value - mean - of_seeds[index] + overall) ** 2
             for row, mean in zip(self.values, self.means, strict=True)
-            for at, value in enumerate(row)
+            for index, value in enumerate(row)
         )
         freedom = (m - 1) * (k - 1)
         return _critical(freedom, comparisons) * math.sqrt(left / freedom) * factor

@@ -104,6 +104,7 @@ def search_size(
     if len(seeds) > 1:
         require("scipy.special", needed_by=NEEDED_BY)
     flaml = _flaml() if method == "blend" else None
+    _check_audit(ranked, trainer, (least, most) if flaml else grid)
     search = _Search(
         ranked=ranked,
         trainer=trainer,
@@ -167,8 +168,8 @@ class _Ranked:
     def ids(self, n: int) -> tuple[str, ...]:
         """Of the best n under the quotas, best first: what `select` keeps with a budget of n."""
         # Its own filling, so that it cannot come to differ.
-        kept, _, _ = fill_distinct(self.candidates.with_budget(n), self.positions)
-        return tuple(self.candidates.ids[position] for position in kept)
+        best, _, _ = fill_distinct(self.candidates.with_budget(n), self.positions)
+        return tuple(self.candidates.ids[position] for position in best)
 
     @cached_property
     def available(self) -> int:
@@ -220,6 +221,19 @@ def _check_graders(grader: Grader, report: Grader, pool_items: frozenset[str]) -
             fix="Report on a set that has no part in the choice.",
         )
     _check_disjoint(grader.name, _items(grader), report.name, _items(report), pool_items)
+
+
+def _check_audit(ranked: _Ranked, trainer: Trainer, sizes: Sequence[int]) -> None:
+    """Refuse sizes whose rows cannot be trained on, before anything is written, where the trainer can say so beforehand.
+
+    Raises:
+        TrainingError: too many rows have no loss token.
+    """
+    audit: Any = getattr(trainer, "audit", None)
+    limit = getattr(trainer, "max_skipped_fraction", None)
+    if audit is not None and limit is not None:
+        for size in sizes:
+            audit(ranked.part(ranked.ids(size))).check(limit)
 
 
 def _items(grader: Grader) -> Sequence[str]:
@@ -291,7 +305,8 @@ class _Folder:
             raise StudyError(f"{file} is not the configuration of a size search.", fix="Name another folder.") from error
         except OSError as error:
             raise EnvironmentFault(f"The folder {path} cannot be used: {error.strerror or error}.", fix="Name another one.") from error
-        if before is None:
+        # Of another search of which nothing has ended there is nothing to protect: a setting that made it fail may be changed.
+        if before is None or (before != configuration and not any(path.glob("size*-seed*.json"))):
             content = {**head(SIZE_SEARCH), "instructsel": release(), "configuration": configuration}
             with atomic_write(file) as out:
                 out.write(dump_json(content, indent=True) + b"\n")

@@ -30,7 +30,7 @@ from instructsel.protocols import Grader
 from instructsel.stats.variance import Estimand
 from instructsel.verification.base_model import judged_base
 from instructsel.verification.judged import PASSING, OutputGrader, judged
-from instructsel.verification.planned import TABLE, asked_of, expected, first_plan, why_no_power
+from instructsel.verification.planned import TABLE, conditions, expected, first_plan, why_no_power
 from instructsel.verification.requirements import check_margins, required
 from instructsel.verification.run import Verified, verify_arms
 from instructsel.verification.summary import summary
@@ -150,7 +150,7 @@ def run(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: Execution
     power = _power(prepared)
     prepared.plan.write(folder / PLAN)
     since = time.time()
-    verified = _made(prepared, settings, since, gpus)
+    verified = _run_all(prepared, settings, since, gpus)
     if prepared.responses is not None:
         with_judges = _with_judges(prepared, verified)
         if with_judges is None:
@@ -304,11 +304,11 @@ def _power(prepared: _Prepared) -> list[dict[str, Any]]:
         "confidence": statistics.confidence,
         "generalize_to": statistics.generalize_to,
     }
-    depends_on = asked_of(prepared.trainer, prepared.arms, prepared.measured, prepared.judges, statistics.pilot, **about)
+    depends_on = conditions(prepared.trainer, prepared.arms, prepared.measured, prepared.judges, statistics.pilot, **about)
     return first_plan(prepared.folder, power, depends_on)
 
 
-def _made(prepared: _Prepared, settings: ExecutionSettings, since: float, gpus: Sequence[str]) -> Verified:
+def _run_all(prepared: _Prepared, settings: ExecutionSettings, since: float, gpus: Sequence[str]) -> Verified:
     """Make the runs here and in worker processes; then make what these left, and take over what they made."""
     limits = shares(settings.jobs, settings.limit)
     commands = [_worker(prepared.folder, settings, since, limit) for limit in limits[1:]]
@@ -316,18 +316,18 @@ def _made(prepared: _Prepared, settings: ExecutionSettings, since: float, gpus: 
     with workers(commands, gpus) as processes:
         if not processes:
             return _verified(prepared, mine, since)
-        return _shared(prepared, mine, since, processes, rest=0 if settings.limit is not None else None)
+        return _shared(prepared, mine, since, processes, then=0 if settings.limit is not None else None)
 
 
 def _shared(
-    prepared: _Prepared, settings: ExecutionSettings, since: float, processes: Sequence[Popen[bytes]], *, rest: int | None
+    prepared: _Prepared, settings: ExecutionSettings, since: float, processes: Sequence[Popen[bytes]], *, then: int | None
 ) -> Verified:
     # All runs may be the workers', and then there is no grade yet.
     with suppress(StudyError):
         _verified(prepared, settings, since)
     for process in processes:
         process.wait()
-    return _verified(prepared, replace(settings, limit=rest), since)
+    return _verified(prepared, replace(settings, limit=then), since)
 
 
 def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float) -> Verified:

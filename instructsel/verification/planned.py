@@ -25,31 +25,31 @@ TABLE: Final = "verification.parquet"
 """In the folder of a verification: every grade of every item."""
 
 
-def first_plan(output: Path, power: Sequence[Expected], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is said of a comparison before its first run: a later call knows more, and must not claim to have known it before.
+def first_plan(output: Path, power: Sequence[Expected], depends_on: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The statement of power made before the first run: a later call knows more, and must not claim to have known it before.
 
     Args:
         output: the folder of the verification.
-        power: as it would be said now.
-        asked: all that the statement hangs on.
+        power: as it would be stated now.
+        depends_on: all that the statement depends on.
 
     Raises:
         EnvironmentFault: the folder cannot be written.
     """
-    path, key = output / PLANNED, fingerprint(dict(asked))
+    path, key = output / PLANNED, fingerprint(dict(depends_on))
     with suppress(OSError, orjson.JSONDecodeError, AttributeError):
-        kept = orjson.loads(path.read_bytes())
-        if kept.get("key") == key and isinstance(kept.get("power"), list):
-            return list(kept["power"])
+        earlier = orjson.loads(path.read_bytes())
+        if earlier.get("key") == key and isinstance(earlier.get("power"), list):
+            return list(earlier["power"])
     before = not any((output / "runs").glob("*.json"))
-    told: list[dict[str, Any]] = orjson.loads(dump_json([{**each.as_dict(), "before": before} for each in power]))
+    statement: list[dict[str, Any]] = orjson.loads(dump_json([{**expectation.as_dict(), "before": before} for expectation in power]))
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentFault(f"{output} cannot be used: {error.strerror or error}.", fix="Choose another with -o.") from error
     with atomic_write(path) as file:
-        file.write(dump_json({"key": key, "power": told}, indent=True) + b"\n")
-    return told
+        file.write(dump_json({"key": key, "power": statement}, indent=True) + b"\n")
+    return statement
 
 
 def why_no_power(arms: Sequence[Arm], against: str, seeds: int) -> str:
@@ -62,13 +62,13 @@ def why_no_power(arms: Sequence[Arm], against: str, seeds: int) -> str:
     return "no grader knows its items before it has graded"
 
 
-def asked_of(
+def conditions(
     trainer: Trainer | None, arms: Sequence[Arm], graders: Sequence[Any], more: Sequence[str], pilot: Path | None, **others: Any
 ) -> dict[str, Any]:
     """All that a statement of power hangs on: arms and their rows, graders, recipe, pilot, seeds and levels."""
     return {
-        "arms": {each.name: [rows_digest(pool.ids) for pool in each.pools] or each.replicates for each in arms},
-        "graders": {each.name: dict(each.fingerprint) for each in graders},
+        "arms": {arm.name: [rows_digest(pool.ids) for pool in arm.pools] or arm.replicates for arm in arms},
+        "graders": {grader.name: dict(grader.fingerprint) for grader in graders},
         "more": sorted(more),
         "trainer": None if trainer is None else dict(trainer.fingerprint),
         "pilot": None if pilot is None else file_digest(pilot),
@@ -93,7 +93,7 @@ class Expected:
 
     grader: str
     baseline: str
-    found: Power
+    power: Power
     unit: str
     """Of the effects: the grader's, or `standard deviations over items` where no pilot says how large these are."""
     assumed: bool
@@ -101,27 +101,27 @@ class Expected:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        components = {name: getattr(self.found.components, name) for name in Components.__dataclass_fields__}
+        components = {name: getattr(self.power.components, name) for name in Components.__dataclass_fields__}
         return {
             "grader": self.grader,
             "baseline": self.baseline,
             "unit": self.unit,
             "assumed": self.assumed,
-            "detectable": self.found.detectable,
-            "effect": self.found.effect,
-            "power": self.found.power,
-            "confidence": self.found.confidence,
-            "plan": {name: getattr(self.found.plan, name) for name in Plan.__dataclass_fields__},
+            "detectable": self.power.detectable,
+            "effect": self.power.effect,
+            "power": self.power.power,
+            "confidence": self.power.confidence,
+            "plan": {name: getattr(self.power.plan, name) for name in Plan.__dataclass_fields__},
             "components": components,
         }
 
     @property
     def sentence(self) -> str:
         """In words."""
-        of = "assumed variances" if self.assumed else "the variances of the pilot"
+        variances = "assumed variances" if self.assumed else "the variances of the pilot"
         return (
-            f"{self.grader}: against {self.baseline}, a difference of {self.found.detectable:.2g} {self.unit} would be found four times in "
-            f"five ({self.found.plan.items} items; {of})."
+            f"{self.grader}: against {self.baseline}, the minimum detectable effect is {self.power.detectable:.2g} {self.unit} "
+            f"(80 % power, {self.power.plan.items} items; {variances})."
         )
 
 
@@ -156,30 +156,30 @@ def expected(
     by_name = {arm.name: arm for arm in arms}
     if selection not in by_name or baseline not in by_name or by_name[baseline].fixed:
         return []
-    asked = list(graders)
-    known = [(grader, n) for grader in asked if (n := getattr(grader, "count", None) or len(getattr(grader, "items", ()))) > 1]
-    count = (len(asked) + more) * (len(arms) - 1)
+    all_graders = list(graders)
+    known = [(grader, n) for grader in all_graders if (n := getattr(grader, "count", None) or len(getattr(grader, "items", ()))) > 1]
+    count = (len(all_graders) + more) * (len(arms) - 1)
 
     def shape(arm: Arm) -> tuple[int, int]:
-        return arm.replicates, seeds if arm.pools else max(len(each) for each in arm.models or arm.results)
+        return arm.replicates, seeds if arm.pools else max(len(models) for models in arm.models or arm.results)
 
-    (replicates, own), (others, theirs) = shape(by_name[selection]), shape(by_name[baseline])
-    found = []
+    (replicates, selection_seeds), (others, theirs) = shape(by_name[selection]), shape(by_name[baseline])
+    statements = []
     for grader, n in known:
-        plan = Plan(items=n, replicates=replicates, seeds=own, baseline_replicates=others, baseline_seeds=theirs)
-        told = None
+        plan = Plan(items=n, replicates=replicates, seeds=selection_seeds, baseline_replicates=others, baseline_seeds=theirs)
+        computed = None
         if pilot is not None and grader.name in pilot.graders:
             with suppress(InstructselError):
                 # A pilot without several runs, or without these arms, says nothing of how much they vary.
-                told = _power(plan, pilot.components(selection, baseline, grader.name), confidence, count, generalize_to)
-                found.append(Expected(grader.name, baseline, told, pilot.graders[grader.name].unit, assumed=False))
-        if told is None:
+                computed = _power(plan, pilot.components(selection, baseline, grader.name), confidence, count, generalize_to)
+                statements.append(Expected(grader.name, baseline, computed, pilot.graders[grader.name].unit, assumed=False))
+        if computed is None:
             with suppress(InstructselError):
                 # One run a side: nobody could tell how much runs vary.
-                found.append(
+                statements.append(
                     Expected(grader.name, baseline, _power(plan, ASSUMED, confidence, count, generalize_to), STANDARD, assumed=True)
                 )
-    return found
+    return statements
 
 
 def _power(plan: Plan, components: Components, confidence: float, count: int, generalize_to: Estimand) -> Power:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from instructsel.errors import EnvironmentFault, MissingExtra, StudyError, TrainingDiverged, UsageError
+from instructsel.errors import EnvironmentFault, MissingExtra, StudyError, TrainingDiverged, TrainingError, UsageError
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint, Grades
 from instructsel.rules.catalog import load
@@ -398,6 +398,37 @@ def test_a_folder_of_another_search_is_refused(chosen: Selection, varied: Scored
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFault, match="cannot be used"):
         searched(chosen, trainer, folder=tmp_path / "file")
+
+
+def test_a_search_that_failed_before_anything_ended_may_be_given_again_with_other_settings(
+    chosen: Selection, trainer: FakeTrainer, tmp_path: Path
+) -> None:
+    trainer.fails_at = 0
+    with pytest.raises(TrainingDiverged):
+        searched(chosen, trainer, sizes=(10,), folder=tmp_path / "search")
+    other = FakeTrainer(tmp_path / "others", recipe="b")
+    assert searched(chosen, other, sizes=(10,), folder=tmp_path / "search").sizes == (10,)
+    trainer.fails_at = None
+    with pytest.raises(StudyError, match=r"what differs: trainer\."):
+        searched(chosen, trainer, sizes=(10,), folder=tmp_path / "search")
+
+
+def test_rows_that_cannot_be_trained_on_are_refused_before_anything_is_written(
+    chosen: Selection, trainer: FakeTrainer, tmp_path: Path
+) -> None:
+    class Audited(FakeTrainer):
+        max_skipped_fraction = 0.05
+
+        def audit(self, pool: Pool) -> Any:
+            def check(limit: float) -> None:
+                if len(pool) == 20:
+                    raise TrainingError(f"More than {limit:.0%} of the rows have no loss token.")
+
+            return SimpleNamespace(check=check)
+
+    with pytest.raises(TrainingError, match="no loss token"):
+        searched(chosen, Audited(tmp_path / "audited"), sizes=(10, 20), folder=tmp_path / "search")
+    assert not (tmp_path / "search").exists()
 
 
 @pytest.mark.parametrize("change", [lambda text: text.replace('"loss": ', '"loss": 1'), lambda text: text[:40], lambda text: "[]"])

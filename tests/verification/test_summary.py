@@ -174,15 +174,15 @@ def test_power_before_the_run_is_that_of_the_plan() -> None:
     given = [Arm("selection", results=(((grade,), (grade,)),)), Arm("random", results=(((grade,), (grade,)),) * 3)]
     told = expected(given, [Known()], selection="selection", baseline="random", seeds=2)
     plan = Plan(items=60, replicates=1, seeds=2, baseline_replicates=3, baseline_seeds=2)
-    assert [each.found.detectable for each in told] == [power(plan, ASSUMED, effect=0.1, confidence=0.95).detectable]
+    assert [each.power.detectable for each in told] == [power(plan, ASSUMED, effect=0.1, confidence=0.95).detectable]
     assert told[0].assumed and "assumed variances" in told[0].sentence and "standard deviations" in told[0].sentence
     # Every comparison there will be counts, whether its items are known yet or not.
     more = expected([*given, Arm("longest", results=(((grade,),),))], [Known()], selection="selection", baseline="random", seeds=2, more=2)
-    assert more[0].found.confidence == pytest.approx(1 - 0.05 / 6) and more[0].found.detectable > told[0].found.detectable
+    assert more[0].power.confidence == pytest.approx(1 - 0.05 / 6) and more[0].power.detectable > told[0].power.detectable
     pilot = Verification.of(runs(), fixed=["base"])
     told = expected(given, [Known()], selection="selection", baseline="random", seeds=2, pilot=pilot)
     found = power(plan, pilot.components("selection", "random", "loss"), effect=0.1, confidence=0.95)
-    assert not told[0].assumed and told[0].found.detectable == found.detectable and "nats" in told[0].sentence
+    assert not told[0].assumed and told[0].power.detectable == found.detectable and "nats" in told[0].sentence
     assert told[0].as_dict()["plan"]["baseline_replicates"] == 3
     # Nobody can say what the base against itself, or a grader without items, would find.
     assert (

@@ -1,0 +1,52 @@
+"""instructsel train: a fine-tune with its audit, and what is said of one that is finished."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from instructsel.commands import app
+from tests import tiny
+from tests.commands.test_verify_command import rows
+
+pytestmark = pytest.mark.usefixtures("trainer_loaded")
+
+
+def test_a_finished_fine_tune_is_said_to_be_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.causal(tmp_path / "base", "llama")
+    rows(tmp_path / "chosen.jsonl", 0)
+    rows(tmp_path / "held.jsonl", 900, 4, asked="Name")
+    settings = ("--base", "base", "--preset", "tiny", "--steps", "1", "--weight-decay", "0.01", "--device", "cpu")
+    command = ["train", "chosen.jsonl", *settings, "--eval", "held.jsonl", "-o", "tuned", "--json"]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    made = json.loads(first.stdout)
+    assert made["trained_now"] and made["trainer"]["recipe"]["weight_decay"] == 0.01 and made["held_out_loss"]["examples"] == 4
+    assert "nothing was trained now" not in first.stderr
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 0 and "tuned holds this fine-tune, finished before: nothing was trained now." in again.stderr
+    assert {**json.loads(again.stdout), "trained_now": True} == made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "Name one with --base"),
+        (["--base", "base", "-o", "base"], 2, "The output base is an input"),
+        (["--base", "base", "-o", "chosen.jsonl/x"], 4, "is not a folder"),
+        (["--base", "base", "--bits", "3"], 2, "--bits is 8, 4 or none"),
+        (["--base", "base", "--warmup", "2"], 2, "warmup of a fine-tune lies in [0, 1)"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").mkdir()
+    rows(tmp_path / "chosen.jsonl", 0)
+    done = CliRunner().invoke(app, ["train", "chosen.jsonl", "--device", "cpu", *arguments])
+    assert done.exit_code == code and said in done.output, done.output

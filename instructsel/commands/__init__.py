@@ -13,7 +13,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "score": "Score every example of a pool.",
         "select": "Select the best part of a pool under a budget.",
         "verify": "Train on the selection and on its baselines alike, grade all of them, and say what the difference is worth.",
-        "report": "Put results into one file that shows everything and loads nothing.",
+        "report": "Put results into one page that opens with the outcome and loads nothing.",
     },
     "Look closer": {
         "explain": "Explain one example: its scores, what each term adds, its rank, and why it was kept or left out.",

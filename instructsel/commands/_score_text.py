@@ -59,17 +59,27 @@ def _span(seconds: float) -> str:
 
 
 def summary(table: ScoreTable, seconds: dict[str, float], *, symbols: tuple[str, ...] | None = None) -> list[str]:
-    """A line an indicator, of all or of these: nulls by reason, truncated examples, quantiles, seconds."""
-    rows = []
+    """A line an indicator, of all or of these: nulls, truncated examples, quantiles, seconds; then the reasons of the nulls."""
+    rows, reasons = [], []
     for symbol in symbols or table.symbols:
         values, valid = table.values(symbol)
         entry = table.manifest["indicators"][symbol]
-        nulls = ", ".join(f"{reason} {count:,}" for reason, count in table.null_counts(symbol).items()) or "0"
+        nulls = table.null_counts(symbol)
+        if nulls:
+            reasons.append(f"{symbol} is null: " + ", ".join(f"{reason} {count:,}" for reason, count in nulls.items()))
         quantiles = [f"{value:.4g}" for value in np.quantile(values[valid], [0.05, 0.5, 0.95])] if valid.any() else ["", "", ""]
         rows.append(
-            [symbol, f"{int(valid.sum()):,}", nulls, f"{entry.get('truncated', 0):,}", *quantiles, f"{seconds.get(symbol, 0.0):.1f}"]
+            [
+                symbol,
+                f"{int(valid.sum()):,}",
+                f"{sum(nulls.values()):,}",
+                f"{entry.get('truncated', 0):,}",
+                *quantiles,
+                f"{seconds.get(symbol, 0.0):.1f}",
+            ]
         )
-    return aligned(rows, header=["", "scored", "null", "truncated", "5 %", "median", "95 %", "seconds"], right=(1, 3, 4, 5, 6, 7))
+    heads = ["", "scored", "null", "truncated", "5 %", "median", "95 %", "seconds"]
+    return [*aligned(rows, header=heads, right=range(1, len(heads))), *reasons]
 
 
 def batches(reports: dict[str, RunReport]) -> list[str]:

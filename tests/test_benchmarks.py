@@ -123,7 +123,7 @@ def test_the_verification_script_for_a_gpu_runs_at_toy_size_without_polars_and_g
     ).stdout
     found = Verification.read(table)
     assert found.fixed == {"base"} and found.as_dict()["arms"]["random"] == {"0": [0, 1], "1": [0, 1]}
-    assert "selection against random on held-out loss" in told
+    assert "selection vs random, held-out loss" in told
 
 
 @pytest.mark.soak

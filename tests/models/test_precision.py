@@ -47,7 +47,8 @@ def test_instructions_above_the_limit_that_onednn_was_given_do_not_count(
     assert cpu_instructions(processor(**AMX)) == kept
 
 
-def test_a_torch_that_does_not_tell_its_capabilities_is_asked_for_amx_alone() -> None:
+def test_a_torch_that_does_not_tell_its_capabilities_is_asked_for_amx_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     old = SimpleNamespace(cpu=SimpleNamespace(_is_amx_tile_supported=lambda: True))
     assert bf16_is_faster(cpu_instructions(old)) and not cpu_instructions(SimpleNamespace(cpu=SimpleNamespace()))
 

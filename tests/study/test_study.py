@@ -18,7 +18,7 @@ import orjson
 import polars as pl
 import pytest
 
-from instructsel.artifact import machine, manifest_path
+from instructsel.artifact import fingerprint, machine, manifest_path
 from instructsel.errors import (
     EnvironmentFault,
     ObservationsError,
@@ -317,6 +317,22 @@ def test_a_finished_run_is_not_done_again(pool: Pool, trainer: FakeTrainer, fold
     before = (folder / "study.parquet").read_bytes()
     assert done(pool, trainer, folder).complete and len(trainer.trained()) == TOTAL
     assert (folder / "study.parquet").read_bytes() == before
+
+
+def test_a_study_of_the_last_release_goes_on_where_it_stands(pool: Pool, trainer: FakeTrainer, folder: Path) -> None:
+    done(pool, trainer, folder, limit=2)
+    plan = orjson.loads((folder / "plan.json").read_bytes())
+    plan["schema_version"], plan["wiring"] = plan.pop("schema"), {"scores": "/somewhere"}
+    del plan["launch"]
+    (folder / "plan.json").write_bytes(orjson.dumps(plan))
+    for path in (folder / "runs").glob("*.json"):
+        record = orjson.loads(path.read_bytes())
+        del record["kind"], record["digest"]
+        record["schema_version"] = record.pop("schema")
+        path.write_bytes(orjson.dumps({**record, "digest": fingerprint(record)}))
+    read = StudyFolder(folder).read()
+    assert read is not None and read.launch == {"scores": "/somewhere"}
+    assert done(pool, trainer, folder).complete and len(trainer.trained()) == TOTAL
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "other plan", "other subset"])

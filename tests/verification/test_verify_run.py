@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from instructsel.artifact import fingerprint
 from instructsel.errors import EnvironmentFault, StudyError, TrainingDiverged, UsageError
 from instructsel.experiments.arms import Arm
 from instructsel.experiments.execute import ExecutionSettings
@@ -168,6 +169,41 @@ def test_a_damaged_record_is_graded_again(pools: list[Pool], tmp_path: Path) -> 
     record.write_bytes(record.read_bytes().replace(b'"unit":"nats', b'"unit":"bits'))
     found = verify_arms(arms(pools, tmp_path / "base"), graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
     assert len(trainer.trained) == 5 and found.verification.graders["loss"].unit == "nats per token"
+
+
+def test_runs_of_the_last_release_are_not_made_again(pools: list[Pool], tmp_path: Path) -> None:
+    trainer = FakeTrainer(tmp_path / "c")
+    given: dict[str, Any] = {"graders": [FakeGrader()], "trainer": trainer, "seeds": (0,), "folder": tmp_path / "v"}
+    first = verify_arms(arms(pools, tmp_path / "base"), **given)
+    for path in (tmp_path / "v" / "runs").glob("*.json"):
+        record = json.loads(path.read_text())
+        for key in ("digest", "schema", "model"):
+            del record[key]
+        # As it was written then: arm and draw by name, and of the run nothing but seconds and the grader's record.
+        run = {key: record["run"][key] for key in ("training_seconds", "grading_seconds", "grader")}
+        record |= {"schema_version": 1, "arm": "chosen", "draw": 0, "run": run}
+        path.write_text(json.dumps({**record, "digest": fingerprint(record)}))
+    again = verify_arms(arms(pools, tmp_path / "base"), **given)
+    assert len(trainer.trained) == 4 and again.verification.frame.equals(first.verification.frame)
+
+
+def test_equal_rows_of_two_arms_are_never_trained_on_at_the_same_time(pools: list[Pool], tmp_path: Path) -> None:
+    trainer = FakeTrainer(tmp_path / "c")
+    both = [Arm("chosen", pools[:1]), Arm("same", pools[:1]), Arm("random", pools[1:2])]
+    (tmp_path / "v" / "runs").mkdir(parents=True)
+    with Leases(tmp_path / "v" / "runs").hold("chosen-draw0-seed0"):
+        found = verify_arms(both, graders=[FakeGrader()], trainer=trainer, seeds=(0,), folder=tmp_path / "v")
+    # A trainer has one folder for equal rows and seeds; the first to end would remove it under the other.
+    assert found.pending == ("chosen replicate 0 seed 0", "same replicate 0 seed 0")
+
+
+def test_progress_counts_runs_that_ended_and_not_those_that_are_pending(pools: list[Pool], tmp_path: Path) -> None:
+    trainer, steps = FakeTrainer(tmp_path / "c"), []
+    settings = ExecutionSettings(limit=1)
+    given: dict[str, Any] = {"graders": [FakeGrader()], "trainer": trainer, "seeds": (0,), "folder": tmp_path / "v", "settings": settings}
+    for _ in range(2):
+        verify_arms(arms(pools, tmp_path / "base"), **given, progress=lambda step: steps.append((step.done, step.total)))
+    assert steps == [(0, 5), (1, 5), (1, 5), (2, 5)]
 
 
 def test_a_run_another_worker_is_at_is_left_to_it(pools: list[Pool], tmp_path: Path) -> None:

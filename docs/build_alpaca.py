@@ -14,8 +14,8 @@ SYMBOLS = ("len", "mtld", "knn_6", "eq4-without-reward")
 
 def load(name: str) -> dict[str, Any]:
     """A results file."""
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return found
+    figures: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return figures
 
 
 def cell(entry: dict[str, Any] | None) -> str:

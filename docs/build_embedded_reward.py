@@ -22,8 +22,8 @@ DESIGNS = {
 
 def load(name: str) -> dict[str, Any]:
     """A results file."""
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return found
+    figures: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return figures
 
 
 def share(figure: dict[str, Any]) -> str:
@@ -99,7 +99,7 @@ def page() -> str:
     """The page's text, every figure from the results files."""
     figures, designs, training = load("embedded_reward"), load("embedded_reward_designs"), load("embedded_reward_training")
     sets = figures["sets"]
-    unseen = [name for name, each in sets.items() if each["unseen"]]
+    unseen = [name for name, evaluation in sets.items() if evaluation["unseen"]]
     beaten = figures["unseen_sets_beating_chance"]
     pairs = ", ".join(f"{count:,} {family}" for family, count in training["pairs"].items())
     lines = [
@@ -150,7 +150,7 @@ def page() -> str:
             ],
         ),
         "LLMBar's subsets: "
-        + "; ".join(f"{name} {share(each['accuracy'])} (n {each['n']})" for name, each in sets["llmbar"]["subsets"].items())
+        + "; ".join(f"{name} {share(subset['accuracy'])} (n {subset['n']})" for name, subset in sets["llmbar"]["subsets"].items())
         + ".",
         "",
         "## Spoilt answers of other pools",
@@ -163,17 +163,17 @@ def page() -> str:
             [
                 [
                     kind,
-                    share(each["all_pools"]["recall"]),
-                    share(each["all_pools"]["detection"]),
-                    share(each["all_pools"]["below_10th_percentile"]),
+                    share(kind_figures["all_pools"]["recall"]),
+                    share(kind_figures["all_pools"]["detection"]),
+                    share(kind_figures["all_pools"]["below_10th_percentile"]),
                 ]
-                for kind, each in figures["corruption"]["kinds"].items()
+                for kind, kind_figures in figures["corruption"]["kinds"].items()
             ],
         ),
         *removed(load("plausibility_minimum")),
         "## Pairs written for this project",
         "",
-        *table(["kind", "right"], [[kind, share(each["accuracy"])] for kind, each in figures["own"]["kinds"].items()]),
+        *table(["kind", "right"], [[kind, share(kind_figures["accuracy"])] for kind, kind_figures in figures["own"]["kinds"].items()]),
         "## Real reward models and ratings",
         "",
         f"Best of 16 answers to {figures['reward_models']['prompts']} AlpacaEval prompts: how high our value puts the answer each reward model picked (0.5 is chance), among all and among the five answers nearest to it in length.",
@@ -183,11 +183,11 @@ def page() -> str:
             [
                 [
                     name,
-                    share(each["score"]["percentile_of_pick"]),
-                    share(each["score"]["percentile_among_nearest_in_length"]),
-                    share(each["longest"]["percentile_of_pick"]),
+                    share(picks["score"]["percentile_of_pick"]),
+                    share(picks["score"]["percentile_among_nearest_in_length"]),
+                    share(picks["longest"]["percentile_of_pick"]),
                 ]
-                for name, each in figures["reward_models"]["picks"].items()
+                for name, picks in figures["reward_models"]["picks"].items()
             ],
         ),
         "Spearman correlation with ratings, and what is left of it without length:",
@@ -197,27 +197,31 @@ def page() -> str:
             [
                 [
                     name,
-                    f"{each['n']:,}",
-                    signed(each["score"]["plain"]),
-                    signed(each["score"]["without_length"]),
-                    signed(each["length"]["plain"]),
+                    f"{rating['n']:,}",
+                    signed(rating["score"]["plain"]),
+                    signed(rating["score"]["without_length"]),
+                    signed(rating["length"]["plain"]),
                 ]
-                for name, each in figures["ratings"].items()
-                if isinstance(each, dict) and "score" in each
+                for name, rating in figures["ratings"].items()
+                if isinstance(rating, dict) and "score" in rating
             ],
         ),
         "## Its scale",
         "",
         *(
-            f"- {name}: standard deviation {each['standard_deviation']['value']:.2f}; as a reward it would move Eq. 4's value by {each['contribution_of_reward']['value']:.3f} a standard deviation (Len: {each['contribution_of_length']['value']:.4f})."
-            for name, each in figures["scale"].items()
-            if isinstance(each, dict)
+            f"- {name}: standard deviation {rating['standard_deviation']['value']:.2f}; as a reward it would move Eq. 4's value by {rating['contribution_of_reward']['value']:.3f} a standard deviation (Len: {rating['contribution_of_length']['value']:.4f})."
+            for name, rating in figures["scale"].items()
+            if isinstance(rating, dict)
         ),
         "- One unit of it is worth, in log-odds of being preferred by people: "
-        + "; ".join(f"{name} {each['calibration']['scale']['value']:.2f}" for name, each in sets.items() if each["unseen"])
+        + "; ".join(
+            f"{name} {evaluation['calibration']['scale']['value']:.2f}" for name, evaluation in sets.items() if evaluation["unseen"]
+        )
         + ". A reward model trained by Bradley–Terry has 1 on its own data.",
         "- Taken as log-odds, its differences are off by (expected calibration error, in shares): "
-        + "; ".join(f"{name} {each['calibration']['error_at_1']['value']:.2f}" for name, each in sets.items() if each["unseen"])
+        + "; ".join(
+            f"{name} {evaluation['calibration']['error_at_1']['value']:.2f}" for name, evaluation in sets.items() if evaluation["unseen"]
+        )
         + ".",
         "",
         "## Designs that were tried",

@@ -29,8 +29,8 @@ NAMES = {
 
 def load() -> dict[str, Any]:
     """The results file."""
-    found: dict[str, Any] = json.loads((RESULTS / "study.json").read_text(encoding="utf-8"))
-    return found
+    figures: dict[str, Any] = json.loads((RESULTS / "study.json").read_text(encoding="utf-8"))
+    return figures
 
 
 def observations() -> pl.DataFrame:
@@ -40,7 +40,7 @@ def observations() -> pl.DataFrame:
 
 def predicted(fit: dict[str, Any], frame: pl.DataFrame) -> list[float]:
     """ln L by a fitted rule from the means of each set."""
-    weights = {each["indicator"]: each["weight"] for each in fit["estimates"]}
+    weights = {estimate["indicator"]: estimate["weight"] for estimate in fit["estimates"]}
     start = weights.pop("intercept")
     return [start + sum(weight * row[name] for name, weight in weights.items()) for row in frame.iter_rows(named=True)]
 
@@ -86,12 +86,12 @@ def against_random(figures: dict[str, Any], arm: str, *, equal: str, grader: str
     and both kinds of equal training together (Bonferroni).
     """
     means = [statistics.fmean(values) for values in runs(figures, "random", equal=equal, grader=grader).values()]
-    own = [statistics.fmean(values) for values in runs(figures, arm, equal=equal, grader=grader).values()]
+    run_means = [statistics.fmean(values) for values in runs(figures, arm, equal=equal, grader=grader).values()]
     centre, spread, m = statistics.fmean(means), statistics.stdev(means), len(means)
     level = 1 - (1 - LEVEL) / (2 * (len(NAMES) - 1))
-    error = spread * math.sqrt(1 / len(own) + 1 / m)
+    error = spread * math.sqrt(1 / len(run_means) + 1 / m)
     half = float(stats.t.ppf(0.5 + level / 2, m - 1)) * error
-    difference = statistics.fmean(own) - centre
+    difference = statistics.fmean(run_means) - centre
     detectable = half + float(stats.t.ppf(0.8, m - 1)) * error
     return {"difference": difference, "low": difference - half, "high": difference + half, "spread": spread, "detectable": detectable}
 
@@ -159,14 +159,14 @@ def page() -> str:
     base, fits, scale = figures["base"], figures["fits"], figures["scale"]
     fixed, chosen = fits["fixed"]["rule"]["fit"], fits["best-subset"]["rule"]["fit"]
     held, judged = base["held_out"], base["judged"]
-    seconds = [each for each in figures["seconds_a_run"] if each is not None]
+    seconds = [run_seconds for run_seconds in figures["seconds_a_run"] if run_seconds is not None]
     parts = eighths(figures)
-    order = pearson([each["rule"] for each in parts], [each["report"] for each in parts])
+    order = pearson([part["rule"] for part in parts], [part["report"] for part in parts])
     frame = observations()
     mixed, bins = frame.filter(pl.col("design") == "mixture"), frame.filter(pl.col("design") == "bin")
-    alone = [each for each in fits["fixed"]["univariate"] if each["design"] == "mixture"]
+    alone = [entry for entry in fits["fixed"]["univariate"] if entry["design"] == "mixture"]
     closest = max(alone, key=lambda each: abs(each["pearson"] or 0.0))["indicator"]
-    tokens = pearson([math.log(each) for each in mixed["tokens_trained"]], mixed["log_loss"].to_list())
+    tokens = pearson([math.log(count) for count in mixed["tokens_trained"]], mixed["log_loss"].to_list())
     rule_rows = against_random(figures, "rule-fixed", equal="rows")
     rule_tokens = against_random(figures, "rule-fixed", equal="tokens")
     held_items = next(run["report"]["n"] for run in figures["unseen"] if run.get("arm") == "eighth")
@@ -199,19 +199,19 @@ def page() -> str:
         "",
         f"{scale['mixtures']} mixtures of {scale['rows']:,} rows from five sources, and eighths of the pool by {', '.join(scale['binned'])}; "
         f"{figures['recipe']['epochs']:g} epoch{'s' * (figures['recipe']['epochs'] != 1)}, every weight, learning rate {figures['recipe']['learning_rate']:g}, rows of up to {figures['recipe']['max_length']} tokens; "
-        f"graded on five responses each to 252 instructions, the {frame['n_items'][0]:,} of these 1,260 that fit the base's context. A run took {statistics.median(seconds):.0f} s, {sum(each <= 60 for each in seconds)} of {len(seconds)} at most 60 s (longest {max(seconds):.0f} s, with other work beside it).",
+        f"graded on five responses each to 252 instructions, the {frame['n_items'][0]:,} of these 1,260 that fit the base's context. A run took {statistics.median(seconds):.0f} s, {sum(run_seconds <= 60 for run_seconds in seconds)} of {len(seconds)} at most 60 s (longest {max(seconds):.0f} s, with other work beside it).",
         "",
         "All six indicators:",
         "",
         *fit_table(fixed),
         quality(fixed),
         "",
-        f"Best subset ({', '.join(each['indicator'] for each in chosen['estimates'][1:])}):",
+        f"Best subset ({', '.join(estimate['indicator'] for estimate in chosen['estimates'][1:])}):",
         "",
         *fit_table(chosen),
         quality(chosen),
         "",
-        *(f"- {each['text']}" for each in fixed["warnings"]),
+        *(f"- {warning['text']}" for warning in fixed["warnings"]),
         "",
         "Each indicator alone, mixtures only:",
         "",
@@ -219,11 +219,11 @@ def page() -> str:
             ["indicator", "Pearson with ln L", "Spearman"],
             [
                 [
-                    f"[{each['indicator']}](our_study/{each['indicator']}.svg)",
-                    f"{each['pearson']:+.2f} {interval(each['pearson_low'], each['pearson_high'], '+.2f')}",
-                    f"{each['spearman']:+.2f} {interval(each['spearman_low'], each['spearman_high'], '+.2f')}",
+                    f"[{entry['indicator']}](our_study/{entry['indicator']}.svg)",
+                    f"{entry['pearson']:+.2f} {interval(entry['pearson_low'], entry['pearson_high'], '+.2f')}",
+                    f"{entry['spearman']:+.2f} {interval(entry['spearman_low'], entry['spearman_high'], '+.2f')}",
                 ]
-                for each in alone
+                for entry in alone
             ],
         ),
         f"![ln L against the mean {closest} of a set](our_study/{closest}.svg)",
@@ -250,8 +250,8 @@ def page() -> str:
                 "tokens trained on",
             ],
             [
-                [str(each["part"] + 1), f"{each['rule']:.4f}", f"{each['report']:.4f}", f"{each['fitting']:.4f}", f"{each['tokens']:,.0f}"]
-                for each in parts
+                [str(part["part"] + 1), f"{part['rule']:.4f}", f"{part['report']:.4f}", f"{part['fitting']:.4f}", f"{part['tokens']:,.0f}"]
+                for part in parts
             ],
         ),
         f"Correlation of rule score and ln L over the parts: {order[0]:+.2f} {interval(order[1], order[2], '+.2f')} (n {len(parts)}).",
@@ -359,12 +359,12 @@ def lengths(figures: dict[str, Any]) -> list[str]:
     by_tokens: list[float] = []
     for source in sources:
         cells = [source]
-        for equal, kept in (("rows", by_rows), ("tokens", by_tokens)):
-            found = [run for run in figures["lengths"] if run["source"] == source and run["equal"] == equal]
-            losses = [math.log(run["fitting"]["loss"]) for run in found]
-            kept.append(statistics.fmean(losses))
+        for equal, groups in (("rows", by_rows), ("tokens", by_tokens)):
+            matching_runs = [run for run in figures["lengths"] if run["source"] == source and run["equal"] == equal]
+            losses = [math.log(run["fitting"]["loss"]) for run in matching_runs]
+            groups.append(statistics.fmean(losses))
             spread = f" ± {(max(losses) - min(losses)) / 2:.4f}" if len(losses) > 1 else ""
-            cells += [f"{statistics.fmean(run['tokens_trained'] for run in found):,.0f}", f"{kept[-1]:.4f}{spread}"]
+            cells += [f"{statistics.fmean(run['tokens_trained'] for run in matching_runs):,.0f}", f"{groups[-1]:.4f}{spread}"]
         rows.append(cells)
     wide, narrow = max(by_rows) - min(by_rows), max(by_tokens) - min(by_tokens)
     r = pearson(by_rows, by_tokens)
@@ -378,20 +378,24 @@ def lengths(figures: dict[str, Any]) -> list[str]:
 def arms(figures: dict[str, Any]) -> list[str]:
     """The selections and the random replicates."""
     rows = []
-    for arm, told in NAMES.items():
-        cells = [told]
+    for arm, title in NAMES.items():
+        cells = [title]
         for equal in ("rows", "tokens"):
             values = runs(figures, arm, equal=equal)
             if not values:
                 cells += ["", "", ""]
                 continue
-            mean = statistics.fmean(statistics.fmean(each) for each in values.values())
+            mean = statistics.fmean(statistics.fmean(losses) for losses in values.values())
             if arm == "random":
-                spread = statistics.stdev(statistics.fmean(each) for each in values.values())
+                spread = statistics.stdev(statistics.fmean(losses) for losses in values.values())
                 cells += [f"{mean:.4f}", f"replicates' standard deviation {spread:.4f}", ""]
                 continue
-            found = against_random(figures, arm, equal=equal)
-            cells += [f"{mean:.4f}", f"{found['difference']:+.4f} {interval(found['low'], found['high'], '+.4f')}", verdict(found)]
+            comparison = against_random(figures, arm, equal=equal)
+            cells += [
+                f"{mean:.4f}",
+                f"{comparison['difference']:+.4f} {interval(comparison['low'], comparison['high'], '+.4f')}",
+                verdict(comparison),
+            ]
         rows.append(cells)
     header = ["", "ln L, equal rows", "to random", "", "ln L, equal tokens", "to random", ""]
     return table(header, rows)

@@ -94,18 +94,18 @@ def means(verification: Verification) -> list[str]:
 def trained(result: dict[str, Any]) -> list[str]:
     """What became of every arm's rows: trained on, skipped for want of a loss token, cut."""
     subsets: dict[str, list[dict[str, Any]]] = {}
-    for each in result["trained"]:
-        subsets.setdefault(each["arm"], []).append(each)
+    for training in result["trained"]:
+        subsets.setdefault(training["arm"], []).append(training)
     rows = []
     for arm, models in sorted(subsets.items()):
-        audits = {each["replicate"]: each["audit"] for each in models}.values()
+        audits = {model["replicate"]: model["audit"] for model in models}.values()
         spans = [
             extent(audit["rows"] for audit in audits),
             extent(audit["trained_rows"] for audit in audits),
             extent(sum((audit["skipped"] if "skipped" in audit else audit["refused"]).values()) for audit in audits),
             extent(audit["truncated"] for audit in audits),
-            extent(each["tokens_seen"] for each in models),
-            extent(each["tokens_trained"] for each in models),
+            extent(model["tokens_seen"] for model in models),
+            extent(model["tokens_trained"] for model in models),
         ]
         rows.append([arm, *spans])
     return table(["arm", "rows", "trained on", "skipped", "cut", "tokens a model saw", "of these loss tokens"], rows)
@@ -113,8 +113,8 @@ def trained(result: dict[str, Any]) -> list[str]:
 
 def durations(result: dict[str, Any]) -> str:
     """How long a training took, on a machine that did other things besides."""
-    seconds = [each["seconds"] for each in result["trained"]]
-    brief = sum(each <= 60 for each in seconds)
+    seconds = [training["seconds"] for training in result["trained"]]
+    brief = sum(run_seconds <= 60 for run_seconds in seconds)
     return f"A training took {statistics.median(seconds):.0f} s (median), {brief} of {len(seconds)} at most 60 s, the longest {max(seconds):.0f} s; test runs stood beside some."
 
 
@@ -127,19 +127,19 @@ def extent(counts: Iterable[int]) -> str:
 def costs(result: dict[str, Any]) -> list[str]:
     """What choosing took beside what training took."""
     rows = []
-    for arm, each in result["costs"].items():
-        chosen = "unknown" if each["selection"] is None else f"{each['selection']:,.0f}"
-        rows.append([arm, chosen, f"{each['training']:,.0f}", f"{each['grading']:,.0f}"])
+    for arm, cost in result["costs"].items():
+        chosen = "unknown" if cost["selection"] is None else f"{cost['selection']:,.0f}"
+        rows.append([arm, chosen, f"{cost['training']:,.0f}", f"{cost['grading']:,.0f}"])
     return table(["arm", "choosing the rows, s", "training, s", "grading, s"], rows)
 
 
 def section(name: str) -> list[str]:
     """One pool and rule."""
     result, verification = load(name)
-    made = verdicts(result, verification)
-    against = made.against(result["against"])
+    compared = verdicts(result, verification)
+    against = compared.against(result["against"])
     outcome = result["outcome"] if result["outcome"] == "not enough model" else against.outcome
-    seeds = max(len(each) for each in verification.as_dict()["arms"][SELECTION].values())
+    seeds = max(len(runs) for runs in verification.as_dict()["arms"][SELECTION].values())
     recipe = result["recipe"]
     length = (
         f"{recipe['steps']:,} steps of {recipe.get('batch_size', recipe.get('batch'))} rows"
@@ -155,7 +155,7 @@ def section(name: str) -> list[str]:
             detectable(verdict),
             f"{verdict.p_adjusted:.2g}" if verdict.p_adjusted is not None else "",
         ]
-        for verdict in made
+        for verdict in compared
     ]
     return [
         f"## {POOLS[result['pool']]}: {RULES[result['rule']]}",
@@ -166,7 +166,7 @@ def section(name: str) -> list[str]:
         *means(verification),
         f"![Selection minus random, by grader](our_verdicts/{name}.svg)",
         "",
-        f"Selection minus baseline; intervals hold for all {len(made)} comparisons together.",
+        f"Selection minus baseline; intervals hold for all {len(compared)} comparisons together.",
         "",
         *table(["grader", "against", "difference", "outcome", "minimum detectable effect", "p, adjusted"], rows),
         f"A row is skipped where its prompt alone fills the base's {result['recipe']['max_length']} tokens, and cut where its response "
@@ -203,7 +203,7 @@ def in_short(result: dict[str, Any], verification: Verification) -> str:
     """The outcome, and what stands behind it by the loss, whose items are the most."""
     against = verdicts(result, verification).against(result["against"])
     outcome = result["outcome"] if result["outcome"] == "not enough model" else against.outcome
-    (loss,) = [each for each in against if each.grader == LOSS]
+    (loss,) = [verdict for verdict in against if verdict.grader == LOSS]
     effect = "" if detectable(loss) == "" else f"; minimum detectable effect (80 % power): {detectable(loss)}"
     return (
         f"- {POOLS[result['pool']]}, {RULES[result['rule']]}: **{phrase(outcome, result['against'])}**. "
@@ -215,12 +215,12 @@ def page() -> str:
     """The page's text, every figure from the results files."""
     verification = names()
     result = [load(name) for name in verification]
-    lines = [in_short(each, grades) for each, grades in result]
+    lines = [in_short(summary, grades) for summary, grades in result]
     base = result[0][0]["base"]
     tasks = (base["judged"] or {}).get("tasks") or {}
     of_chance = "; ".join(f"{name} {task['value']:.2f} (chance {task['chance']:.2f})" for name, task in tasks.items())
     held = result[0][0]["held_out"]
-    failed = sum(len(each["failures"]) for each, _ in result)
+    failed = sum(len(summary["failures"]) for summary, _ in result)
     return "\n".join(
         [
             "# Our verdicts",

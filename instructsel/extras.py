@@ -49,7 +49,7 @@ def require(module: str, *, needed_by: str) -> Any:
     [1]
     """
     try:
-        found: ModuleType = importlib.import_module(module)
+        loaded: ModuleType = importlib.import_module(module)
     except ModuleNotFoundError as error:
         root = module.partition(".")[0]
         # A package that is here but broken inside must not be reported as missing.
@@ -58,4 +58,4 @@ def require(module: str, *, needed_by: str) -> Any:
         extra = EXTRA_OF.get(root)
         line = f"pip install 'instructsel[{extra}]'" if extra else f"pip install {root}"
         raise MissingExtra(f"{needed_by} needs '{root}', which is not installed.", fix=f"Install it with: {line}") from error
-    return found
+    return loaded

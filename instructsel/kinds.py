@@ -120,7 +120,7 @@ def reader_of(kind: str) -> Any:
     module, _, path = KINDS[kind].reader.partition(":")
     if not path:
         return None
-    found: Any = import_module(module)
+    reader: Any = import_module(module)
     for name in path.split("."):
-        found = getattr(found, name)
-    return found
+        reader = getattr(reader, name)
+    return reader

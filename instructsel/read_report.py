@@ -91,5 +91,5 @@ class ReadReport:
             named = ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
             return f"{count:,} {word}" + (f" ({named})" if named else "")
 
-        kept = f"{self.kept:,} kept" + (f" as {self.examples:,} examples" if self.examples != self.kept else "")
-        return f"{self.read:,} rows read = {kept} + {part(self.n_dropped, 'dropped', self.dropped)} + {part(self.n_quarantined, 'quarantined', self.quarantined)}"
+        kept_text = f"{self.kept:,} kept" + (f" as {self.examples:,} examples" if self.examples != self.kept else "")
+        return f"{self.read:,} rows read = {kept_text} + {part(self.n_dropped, 'dropped', self.dropped)} + {part(self.n_quarantined, 'quarantined', self.quarantined)}"

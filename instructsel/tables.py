@@ -124,9 +124,9 @@ def kind_inside(path: str | Path) -> str | None:
     """The `kind` that a .parquet of `write_frame` carries in itself; None where it is damaged or carries none."""
     try:
         data = Path(path).read_bytes()
-        at, seal = _seal(data)
+        offset, seal = _seal(data)
         # Unsealed files are not opened: a damaged footer can end the process.
-        manifest = orjson.loads(pl.read_parquet_metadata(data)[KEY]) if data[at : at + SEALED] == seal else {}
+        manifest = orjson.loads(pl.read_parquet_metadata(data)[KEY]) if data[offset : offset + SEALED] == seal else {}
     except (OSError, KeyError, orjson.JSONDecodeError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
     kind = manifest.get("kind") if isinstance(manifest, dict) else None

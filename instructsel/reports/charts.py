@@ -215,9 +215,9 @@ def scatter(series: Sequence[Series], curve: Curve | None, *, title: str, x_labe
         body.append(f'<path class="fit" d="M{" L".join(line)}"/></g>')
     for kind, mark in zip(kinds, "ab", strict=False):
         body.append(f'<g class="{mark}">')
-        for at in range(len(kind.x)):
-            tooltip = f"<title>{_safe(kind.labels[at])}</title>" if kind.labels else ""
-            body.append(_mark(mark, across(kind.x[at]), up(kind.y[at]), tooltip))
+        for index in range(len(kind.x)):
+            tooltip = f"<title>{_safe(kind.labels[index])}</title>" if kind.labels else ""
+            body.append(_mark(mark, across(kind.x[index]), up(kind.y[index]), tooltip))
         body.append("</g>")
     body += _legend(kinds, curve, box)
     described = f"{len(kinds)} kinds of points" if len(kinds) == 2 else f"{len(kinds[0].x)} points"
@@ -258,11 +258,11 @@ def histogram(kinds: Sequence[Distribution], edges: Floats, *, title: str, x_lab
     greatest = 100 * max(float(kind.shares.max()) for kind in kinds)
     up = _Scale(0.0, greatest * (1 + MARGIN) or 1.0, box.floor, box.top)
     body = _axes(across, up, x_label, "rows, %", box)
-    at = [across(float(edge)) for edge in edges]
+    positions = [across(float(edge)) for edge in edges]
     for kind, mark in zip(kinds, ("ground", "chosen", "other"), strict=False):
         tops = [up(100 * float(share)) for share in kind.shares]
-        steps = " ".join(f"V{top} H{end}" for top, end in zip(tops, at[1:], strict=True))
-        body.append(f'<path class="{mark}" d="M{at[0]},{up(0)} {steps} V{up(0)}{" Z" if mark == "ground" else ""}"/>')
+        steps = " ".join(f"V{top} H{end}" for top, end in zip(tops, positions[1:], strict=True))
+        body.append(f'<path class="{mark}" d="M{positions[0]},{up(0)} {steps} V{up(0)}{" Z" if mark == "ground" else ""}"/>')
     x, y = box.left, box.top - 14
     for kind, mark in zip(kinds, ("ground", "chosen", "other"), strict=False):
         drawn = f'<rect class="ground" x="{x}" y="{y - 9}" width="18" height="10"/>'
@@ -414,11 +414,11 @@ class _Scale:
         power = math.floor(math.log10(rough))
         step = next(factor for factor in (1, 2, 2.5, 5, 10) if factor * 10**power >= rough) * 10**power
         first = math.ceil(self.low / step - 1e-9)
-        found = [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        ticks = [number * step for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
         decimals = max(0, -math.floor(math.log10(step) + 1e-9))
         if abs(round(step, decimals) - step) > 1e-9 * step:
             decimals += 1
-        return found, decimals
+        return ticks, decimals
 
 
 def _axes(across: _Scale, up: _Scale, x_label: str, y_label: str, box: Box) -> list[str]:

@@ -162,14 +162,14 @@ def _with_result(
         return _with_set(inputs, Path(), result), "selection"
     if isinstance(result, Verification):
         return replace(inputs, verifications=(*inputs.verifications, _judged(result, inputs, arm, recorded or {}))), kinds.VERIFICATION
-    plain = result if isinstance(result, Mapping) else result.as_dict() if hasattr(result, "as_dict") else None
-    kind = plain.get("kind") if isinstance(plain, Mapping) else None
-    if plain is None or kind not in (kinds.VERIFICATION, kinds.SIZE_SEARCH, *PARTS):
+    record = result if isinstance(result, Mapping) else result.as_dict() if hasattr(result, "as_dict") else None
+    kind = record.get("kind") if isinstance(record, Mapping) else None
+    if record is None or kind not in (kinds.VERIFICATION, kinds.SIZE_SEARCH, *PARTS):
         what = "Plain data without the kind of a result" if isinstance(result, Mapping) else type(result).__name__
         raise UsageError(f"{what} is nothing that can be reported.", fix=AGAIN)
     if kind == kinds.SIZE_SEARCH:
-        return replace(inputs, sizes=(*inputs.sizes, plain)), kind
-    verification = {PARTS[kind]: plain} if kind in PARTS else plain
+        return replace(inputs, sizes=(*inputs.sizes, record)), kind
+    verification = {PARTS[kind]: record} if kind in PARTS else record
     return replace(inputs, verifications=(*inputs.verifications, upgraded(verification))), kinds.VERIFICATION
 
 
@@ -196,10 +196,10 @@ def _recorded(table: Path) -> Mapping[str, Any]:
 
 def _judged(verification: Verification, inputs: ReportInputs, arm: str | None, recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Grades as plain data, with the verdicts that follow from them."""
-    plain = verification.as_dict()
-    selection, others = _sides(sorted(plain["arms"]), arm, inputs)
+    record = verification.as_dict()
+    selection, others = _sides(sorted(record["arms"]), arm, inputs)
     if selection is None or not others:
-        return plain
+        return record
     known = {key: recorded[key] for key in ("selection", "against", "outcome", "model", "missing") if key in recorded}
     ranked = leaked_arms(recorded)
     leakage = {(name, grader) for grader, arms in ranked.items() for name in others if selection in arms or name in arms}
@@ -207,14 +207,14 @@ def _judged(verification: Verification, inputs: ReportInputs, arm: str | None, r
     confidence = _confidence(recorded)
     # The bootstrap stands beside the interval and changes no verdict.
     verdicts = verification.verdicts(selection, others, confidence=confidence, n_resamples=0, leakage=leakage, generalize_to=generalize_to)
-    own = known if known.get("selection") == selection else {}
-    fixed = set(plain.get("fixed") or ())
+    stated = known if known.get("selection") == selection else {}
+    fixed = set(record.get("fixed") or ())
     rivals = [name for name in others if name not in fixed]
-    against = own.get("against") or (RANDOM if RANDOM in others else rivals[0] if len(rivals) == 1 else None)
-    plain |= {"leakage": ranked, "generalize_to": generalize_to, "verdicts": verdicts.as_dict(), "selection": selection, **own}
+    against = stated.get("against") or (RANDOM if RANDOM in others else rivals[0] if len(rivals) == 1 else None)
+    record |= {"leakage": ranked, "generalize_to": generalize_to, "verdicts": verdicts.as_dict(), "selection": selection, **stated}
     if against is not None:
-        plain |= {"against": against, "outcome": own.get("outcome") or verdicts.against(against).outcome}
-    return plain
+        record |= {"against": against, "outcome": stated.get("outcome") or verdicts.against(against).outcome}
+    return record
 
 
 def _confidence(recorded: Mapping[str, Any]) -> float:
@@ -298,8 +298,8 @@ def _check_rows(selection: Selection, verifications: Sequence[Mapping[str, Any]]
         UsageError: the verification's selection has other rows.
     """
     digest = rows_digest(sorted(selection.kept_ids))
-    for plain in verifications:
-        subsets = (plain.get("subsets") or {}).get(str(plain.get("selection"))) or []
+    for record in verifications:
+        subsets = (record.get("subsets") or {}).get(str(record.get("selection"))) or []
         if subsets and all(isinstance(subset, Mapping) and subset.get("digest") != digest for subset in subsets):
             raise UsageError(
                 f"The verification is of other rows than {selection.name} keeps: its verdict says nothing of them.",

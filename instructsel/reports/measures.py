@@ -33,7 +33,7 @@ class Binned:
 
 def edges_of(values: Floats, bins: int = BINS) -> Floats:
     """The bins of a histogram, (bins + 1,): equal, between the 0.5 % and the 99.5 % quantile of the values; None of them may be missing."""
-    low, high = (float(each) for each in np.quantile(values, OUTER))
+    low, high = (float(quantile) for quantile in np.quantile(values, OUTER))
     if not high > low:
         low, high = float(values.min()), float(values.max())
     if not high > low:
@@ -55,8 +55,8 @@ def binned(values: Floats, edges: Floats) -> Binned:
 
 def together(found: Sequence[Binned]) -> Binned:
     """Several counts over the same bins as one."""
-    counts = np.sum([each.counts for each in found], axis=0)
-    return Binned(counts, sum(each.n for each in found), sum(each.below for each in found), sum(each.above for each in found))
+    counts = np.sum([part.counts for part in found], axis=0)
+    return Binned(counts, sum(part.n for part in found), sum(part.below for part in found), sum(part.above for part in found))
 
 
 def median_of(values: Floats) -> float | None:
@@ -66,7 +66,7 @@ def median_of(values: Floats) -> float | None:
 
 def average_of(found: Sequence[float | None]) -> float | None:
     """The mean of those that are known; None where none is."""
-    known = [each for each in found if each is not None]
+    known = [value for value in found if value is not None]
     return math.fsum(known) / len(known) if known else None
 
 

@@ -97,8 +97,11 @@ def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     """What `instructsel verify` prints: means, comparisons, win rates, skills, costs, and the outcome last; at most 80 wide."""
     against = summary["against"]
     lines = [*_means(summary["graders"]), "", *_compared(verdicts)]
-    asked = list(verdicts.against(against))
-    sentences = [*(verdict.statement for verdict in asked), *dict.fromkeys(note for verdict in asked for note in verdict.interval.notes)]
+    verdicts_of_baseline = list(verdicts.against(against))
+    sentences = [
+        *(verdict.statement for verdict in verdicts_of_baseline),
+        *dict.fromkeys(note for verdict in verdicts_of_baseline for note in verdict.interval.notes),
+    ]
     lines += [*_sentences(sentences), *_rates(summary), *_regressions(summary), ""]
     models = {arm: sum(len(seeds) for seeds in replicates.values()) for arm, replicates in summary["arms"].items()}
     sentences = [cost(arm, costs, models=models.get(arm, 0)) for arm, costs in summary["costs"].items()]

@@ -84,10 +84,10 @@ def _in_folder(folder: Path) -> tuple[str, Path]:
 
 def _in_json(target: Path) -> str:
     try:
-        plain = orjson.loads(target.read_bytes())
+        record = orjson.loads(target.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
         raise ScoresError(f"{target} is not readable JSON: {error}.", fix=AGAIN) from error
-    return kind_of(plain, target)
+    return kind_of(record, target)
 
 
 __all__ = ["artifact_kind", "behind_manifest", "read_artifact"]

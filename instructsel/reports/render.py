@@ -176,10 +176,10 @@ def report(
     name = neutral(title if title is not None else title_of(inputs))
     count = ROWS
     while True:
-        made = Report(name, sections(Page(inputs, count, texts)))
+        page_report = Report(name, sections(Page(inputs, count, texts)))
         # Names can be long, and rules can have many terms: then fewer rows are listed.
-        if count <= FEWEST or len(made.html().encode()) <= LIMIT:
-            return made
+        if count <= FEWEST or len(page_report.html().encode()) <= LIMIT:
+            return page_report
         count //= 2
 
 
@@ -235,12 +235,12 @@ def check_replaced(path: str | Path, *, force: bool = False) -> None:
 def _texts(inputs: ReportInputs, pool: Pool | None) -> Texts | None:
     """Reads the texts of a few rows; None where there is no pool."""
     candidates = inputs.selection.candidates if inputs.selection is not None else None
-    whole = pool if pool is not None else candidates.pool if candidates is not None else None
-    if whole is None:
+    full_pool = pool if pool is not None else candidates.pool if candidates is not None else None
+    if full_pool is None:
         return None
 
     def read(ids: Sequence[str]) -> Mapping[str, tuple[str, str]]:
-        examples = whole.examples([whole.position(name) for name in ids])
+        examples = full_pool.examples([full_pool.position(name) for name in ids])
         return {name: (example.instruction, example.response) for name, example in zip(ids, examples, strict=True)}
 
     return read

@@ -66,8 +66,8 @@ def estimate(pool: Pool, indicators: Sequence[str | Indicator], *, cache: Cache 
         cache: what is there already is not counted.
         seed: of the sample.
     """
-    chosen = [registry.make(each) if isinstance(each, str) else each for each in indicators]
-    found = []
+    chosen = [registry.make(indicator) if isinstance(indicator, str) else indicator for indicator in indicators]
+    forecasts = []
     with no_downloads():
         for indicator in chosen:
             try:
@@ -75,12 +75,12 @@ def estimate(pool: Pool, indicators: Sequence[str | Indicator], *, cache: Cache 
             except ModelUnavailable as error:
                 name = str(getattr(indicator, "model", ""))
                 size = download_size(name, getattr(indicator, "revision", None))
-                found.append(Estimate(indicator.symbol, len(pool), 0, None, None, None, name, size, None, error.message))
+                forecasts.append(Estimate(indicator.symbol, len(pool), 0, None, None, None, name, size, None, error.message))
             except MissingExtra as error:
-                found.append(Estimate(indicator.symbol, len(pool), 0, None, None, None, None, None, None, str(error)))
+                forecasts.append(Estimate(indicator.symbol, len(pool), 0, None, None, None, None, None, None, str(error)))
             else:
-                found.append(_measured(pool, indicator, cache, seed))
-    return found
+                forecasts.append(_measured(pool, indicator, cache, seed))
+    return forecasts
 
 
 def _measured(pool: Pool, indicator: Indicator, cache: Cache | None, seed: int) -> Estimate:

@@ -97,14 +97,14 @@ def latest(cache: Cache | None, folder: str | Path = ".") -> Path:
     """
     elsewhere = _remembered(cache, Path(folder).resolve())
     try:
-        here = newest(folder)
+        newest_here = newest(folder)
     except UsageError:
         if elsewhere is None or any(path.name.endswith(SUFFIX) for path in Path(folder).iterdir()):
             raise
         return elsewhere
-    if elsewhere is None or elsewhere.resolve() == here.resolve():
-        return here
-    return max((here, elsewhere), key=_finished)
+    if elsewhere is None or elsewhere.resolve() == newest_here.resolve():
+        return newest_here
+    return max((newest_here, elsewhere), key=_finished)
 
 
 def _remembered(cache: Cache | None, folder: Path) -> Path | None:

@@ -39,8 +39,8 @@ class Selection:
     @cached_property
     def kept_ids(self) -> tuple[str, ...]:
         """The ids of the kept examples, best first."""
-        kept = self.frame.filter(pl.col("kept")).select("id", "rank").sort("rank", maintain_order=True)
-        return tuple(kept["id"].to_list())
+        kept_rows = self.frame.filter(pl.col("kept")).select("id", "rank").sort("rank", maintain_order=True)
+        return tuple(kept_rows["id"].to_list())
 
     def __len__(self) -> int:
         return int(self.summary["kept"])

@@ -43,15 +43,15 @@ def read_verdict(path: str | Path) -> Mapping[str, Any]:
     """
     target = Path(path)
     try:
-        plain = orjson.loads(target.read_bytes())
+        record = orjson.loads(target.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
         raise ScoresError(f"{target} is not readable JSON: {error}.", fix="Verify again; finished runs are not made anew.") from error
-    plain = checked_version(plain, target)
-    if "digest" in plain and plain.pop("digest") != fingerprint(plain):
+    record = checked_version(record, target)
+    if "digest" in record and record.pop("digest") != fingerprint(record):
         raise ScoresError(
             f"{target} is not what verify wrote: it was changed or damaged.", fix="Verify again; finished runs are not made anew."
         )
-    return upgraded(plain)
+    return upgraded(record)
 
 
 def _verdict_of(folder: Path) -> Mapping[str, Any] | None:

@@ -41,7 +41,7 @@ def upgraded(plain: Mapping[str, Any]) -> dict[str, Any]:
     _map(summary, "win_rates", lambda judges: {judge: _each(arms, _win_rate) for judge, arms in judges.items()})
     _map(summary, "length_biases", lambda judges: _each(judges, lambda bias: _renamed(bias, {"level": "confidence"})))
     _map(summary, "length_bias", lambda bias: _renamed(bias, {"level": "confidence"}))
-    _map(summary, "power", lambda expected: [_power(each) for each in expected])
+    _map(summary, "power", lambda expected: [_power(entry) for entry in expected])
     return summary
 
 

@@ -21,16 +21,16 @@ def leakage(verified: Verified) -> dict[str, tuple[str, ...]]:
 
     A grade's record says which models it is of (`models`), an arm which models ranked its rows; or the record says `circular`.
     """
-    found: dict[str, set[str]] = {}
+    leaking: dict[str, set[str]] = {}
     for run in verified.runs:
         record = run.grades.record
-        own = frozenset(record.get("models") or ())
-        arms = {arm for arm, ranked in verified.ranked.items() if ranked & own}
+        model_digests = frozenset(record.get("models") or ())
+        arms = {arm for arm, ranked in verified.ranked.items() if ranked & model_digests}
         if record.get(CIRCULAR):
             arms.add(run.arm)
         if arms:
-            found.setdefault(run.grades.grader, set()).update(arms)
-    return {grader: tuple(sorted(arms)) for grader, arms in sorted(found.items())}
+            leaking.setdefault(run.grades.grader, set()).update(arms)
+    return {grader: tuple(sorted(arms)) for grader, arms in sorted(leaking.items())}
 
 
 def measures(runs: Iterable[Run]) -> dict[str, str]:
@@ -65,20 +65,22 @@ def summary(
         UsageError: a confidence, generalize_to or margin that cannot be.
         MissingExtra: scipy is not installed.
     """
-    whole = verified.verification
-    others = [arm for arm in whole.arms if arm != selection]
+    verification = verified.verification
+    others = [arm for arm in verification.arms if arm != selection]
     ranked = leakage(verified)
     apart = {(arm, grader) for grader, arms in ranked.items() for arm in others if selection in arms or arm in arms}
     rates = win_rates(verified.runs)
     for judge, arms in ranked.items():
         for arm in set(arms) & set(rates.get(judge, ())):
             rates[judge][arm][LEAKAGE] = True
-    known = selection in whole.arms and others
+    known = selection in verification.arms and others
     verdicts = (
-        whole.verdicts(selection, others, confidence=confidence, generalize_to=generalize_to, leakage=apart) if known else Verdicts(())
+        verification.verdicts(selection, others, confidence=confidence, generalize_to=generalize_to, leakage=apart)
+        if known
+        else Verdicts(())
     )
-    told = {
-        **whole.as_dict(),
+    record = {
+        **verification.as_dict(),
         "selection": selection,
         "against": against,
         "outcome": outcome(verdicts, against, model, pending=sum(verified.n_pending(arm) for arm in (selection, against))),
@@ -87,19 +89,21 @@ def summary(
         "generalize_to": generalize_to,
         "verdicts": verdicts.as_dict(),
         "skills": None
-        if base is None or base not in whole.arms
-        else SkillTable.measured(whole, base=base, margin=margin, generalize_to=generalize_to, measures=measures(verified.runs)).as_dict(),
+        if base is None or base not in verification.arms
+        else SkillTable.measured(
+            verification, base=base, margin=margin, generalize_to=generalize_to, measures=measures(verified.runs)
+        ).as_dict(),
         "win_rates": rates,
         "length_biases": length_biases(verified.runs),
         "leakage": {grader: list(arms) for grader, arms in ranked.items()},
         "costs": {arm: dict(cost) for arm, cost in verified.costs.items()},
-        "subsets": {arm: [dict(each) for each in found] for arm, found in verified.subsets.items()},
-        "trained": [dict(each) for each in verified.trained],
-        "failures": [vars(each) for each in verified.failures],
+        "subsets": {arm: [dict(subset) for subset in arm_subsets] for arm, arm_subsets in verified.subsets.items()},
+        "trained": [dict(training) for training in verified.trained],
+        "failures": [vars(failure) for failure in verified.failures],
         "pending": list(verified.pending),
         "model": None if model is None else dict(model),
     }
-    return told, verdicts
+    return record, verdicts
 
 
 def outcome(verdicts: Verdicts, against: str, model: Mapping[str, Any] | None = None, *, pending: int = 0) -> str:
@@ -111,8 +115,8 @@ def outcome(verdicts: Verdicts, against: str, model: Mapping[str, Any] | None = 
         return NOT_ENOUGH_MODEL
     if pending:
         return NOT_ENOUGH
-    asked = verdicts.against(against)
-    return asked.outcome if len(asked) else NOT_ENOUGH
+    deciding = verdicts.against(against)
+    return deciding.outcome if len(deciding) else NOT_ENOUGH
 
 
 def cost(arm: str, costs: Mapping[str, float | None], *, models: int = 1) -> str:
@@ -121,11 +125,12 @@ def cost(arm: str, costs: Mapping[str, float | None], *, models: int = 1) -> str
     >>> cost("random", {"selection": 0.0, "training": 240.4, "grading": 31.0}, models=6)
     'random: choosing the rows took 0 s, training 6 models 240 s, grading 31 s'
     """
-    told = {
-        key: "an unknown time" if (found := costs.get(key)) is None else f"{found:,.0f} s" for key in ("selection", "training", "grading")
+    texts = {
+        key: "an unknown time" if (seconds := costs.get(key)) is None else f"{seconds:,.0f} s"
+        for key in ("selection", "training", "grading")
     }
     trained = "on them" if models == 1 else f"{models} models"
-    return f"{arm}: choosing the rows took {told['selection']}, training {trained} {told['training']}, grading {told['grading']}"
+    return f"{arm}: choosing the rows took {texts['selection']}, training {trained} {texts['training']}, grading {texts['grading']}"
 
 
 __all__ = ["NOT_ENOUGH_MODEL", "cost", "leakage", "measures", "outcome", "summary"]

@@ -229,15 +229,15 @@ def _fit(regressor: Floats, liked: Floats, weights: Floats) -> Floats:
         (fits, 2), NaN where a fit diverges or does not converge.
     """
     fits = len(weights)
-    found = np.zeros((fits, 2))
+    coefficients = np.zeros((fits, 2))
     going = np.ones(fits, dtype=bool)
     failed = np.zeros(fits, dtype=bool)
     for _ in range(STEPS):
-        at = np.flatnonzero(going)
-        if not len(at):
+        running = np.flatnonzero(going)
+        if not len(running):
             break
-        used = weights[at]
-        expected = _logistic(found[at, :1] + found[at, 1:] * regressor)
+        used = weights[running]
+        expected = _logistic(coefficients[running, :1] + coefficients[running, 1:] * regressor)
         residual, information = used * (liked - expected), used * expected * (1.0 - expected)
         slope0, slope1 = residual.sum(axis=1), residual @ regressor
         a, b, c = information.sum(axis=1), information @ regressor, information @ (regressor * regressor)
@@ -247,12 +247,12 @@ def _fit(regressor: Floats, liked: Floats, weights: Floats) -> Floats:
             # A full step from a flat place overshoots; a bounded one still converges, for the likelihood is concave.
             size = np.abs(steps).max(axis=1, keepdims=True)
             steps = np.where(size > 2.0, steps * (2.0 / np.maximum(size, 2.0)), steps)
-        found[at] += steps
-        bad = ~np.isfinite(found[at]).all(axis=1) | (np.abs(found[at]).max(axis=1) > STEEPEST)
-        failed[at[bad]] = True
-        going[at] = ~bad & (np.abs(steps).max(axis=1) > CONVERGED)
-    found[failed | going] = math.nan
-    return found
+        coefficients[running] += steps
+        bad = ~np.isfinite(coefficients[running]).all(axis=1) | (np.abs(coefficients[running]).max(axis=1) > STEEPEST)
+        failed[running[bad]] = True
+        going[running] = ~bad & (np.abs(steps).max(axis=1) > CONVERGED)
+    coefficients[failed | going] = math.nan
+    return coefficients
 
 
 def _robust_variance(regressor: Floats, liked: Floats, level: float, slope: float) -> float:
@@ -269,14 +269,14 @@ def _bootstrap_error(regressor: Floats, liked: Floats, repeats: int, seed: int) 
     """The standard deviation of the win rate over pairs drawn again; None where more than one fit in a hundred fails."""
     generator = np.random.default_rng(seed)
     n = len(regressor)
-    found = []
+    estimates = []
     step = max(1, CELLS // n)
     for start in range(0, repeats, step):
         count = min(step, repeats - start)
         rows = np.arange(count)[:, None] * n
         weights = np.bincount((generator.integers(n, size=(count, n)) + rows).ravel(), minlength=count * n).reshape(count, n)
-        found.append(_fit(regressor, liked, weights.astype(np.float64))[:, 0])
-    levels = np.concatenate(found)
+        estimates.append(_fit(regressor, liked, weights.astype(np.float64))[:, 0])
+    levels = np.concatenate(estimates)
     levels = levels[np.isfinite(levels)]
     if len(levels) < 2 or len(levels) < 0.99 * repeats:
         return None
@@ -304,7 +304,7 @@ def win_rates(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
     for run in runs:
         if run.grades.unit == PREFERENCE:
             by_judge.setdefault(run.grades.grader, {}).setdefault(run.arm, []).append(run)
-    return {judge: {arm: _win_rate(found) for arm, found in sorted(arms.items())} for judge, arms in sorted(by_judge.items())}
+    return {judge: {arm: _win_rate(pairs) for arm, pairs in sorted(arms.items())} for judge, arms in sorted(by_judge.items())}
 
 
 def _win_rate(runs: Sequence[Run]) -> dict[str, Any]:

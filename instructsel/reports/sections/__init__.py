@@ -53,9 +53,9 @@ def modules() -> tuple[ModuleType, ...]:
 
 def sections(page: Page) -> tuple[Section, ...]:
     """All sections that the results have something for."""
-    made = [(module, module.build(page)) for module in modules()]
-    absent = list(dict.fromkeys(module.NEEDS for module, section in made if section is None and module.NEEDS))
-    built = [section for _, section in made if section is not None]
+    attempts = [(module, module.build(page)) for module in modules()]
+    absent = list(dict.fromkeys(module.NEEDS for module, section in attempts if section is None and module.NEEDS))
+    built = [section for _, section in attempts if section is not None]
     note = f"Not given, and therefore not in this report: {', '.join(absent)}."
     built = [replace(section, text=(*section.text, note)) if section.name == "run" and absent else section for section in built]
     return tuple(cleaned(section) for section in built)

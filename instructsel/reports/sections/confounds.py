@@ -69,7 +69,7 @@ def length_correlation(inputs: ReportInputs) -> float | None:
 
 def _length_tables(inputs: ReportInputs, score: Floats, ranked: Mask, length: Floats, known: Mask) -> list[Part]:
     assert inputs.selection is not None
-    kept, both = kept_mask(inputs.selection), ranked & known
+    is_kept, both = kept_mask(inputs.selection), ranked & known
     r = pearson(score[both], length[both])
     random = [mean_of(length[known & kept_mask(baseline)]) for baseline in inputs.baselines if baseline.name.startswith(RANDOM)]
     facts = [
@@ -78,7 +78,7 @@ def _length_tables(inputs: ReportInputs, score: Floats, ranked: Mask, length: Fl
         ("share of the score's variance that goes with len", None if r is None else r * r),
         ("rank correlation of the score with len", pearson(ranks(score[both]), ranks(length[both]))),
         ("mean len of the pool", mean_of(length[known])),
-        ("mean len of the selected rows", mean_of(length[known & kept])),
+        ("mean len of the selected rows", mean_of(length[known & is_kept])),
         ("mean len of random subsets", average_of(random)),
     ]
     parts: list[Part] = [facts_table("length", "The score and the length of the response", facts)]
@@ -103,29 +103,29 @@ def _length_tables(inputs: ReportInputs, score: Floats, ranked: Mask, length: Fl
 def _source_tables(inputs: ReportInputs, source: pl.Series, score: Floats, ranked: Mask) -> list[Part]:
     """Sources in the pool, in the selection and in random subsets, and how far the score tells them apart."""
     assert inputs.selection is not None
-    kept = kept_mask(inputs.selection)
+    is_kept = kept_mask(inputs.selection)
     names = source.unique().sort().to_list()
     codes = (source.rank("dense").cast(pl.Int64) - 1).to_numpy()
     size = len(names)
-    pool, selected = np.bincount(codes, minlength=size), np.bincount(codes[kept], minlength=size)
+    pool, selected = np.bincount(codes, minlength=size), np.bincount(codes[is_kept], minlength=size)
     subsets = [kept_mask(baseline) for baseline in inputs.baselines if baseline.name.startswith(RANDOM)]
     shares = [np.bincount(codes[subset], minlength=size) / max(1, int(subset.sum())) for subset in subsets]
     random = np.mean(shares, axis=0) if shares else None
     counts = np.bincount(codes[ranked], minlength=size)
     totals = np.bincount(codes[ranked], weights=score[ranked], minlength=size).astype(np.float64)
     rows = []
-    for at in np.lexsort((np.arange(size), -pool)).tolist():
-        share, chosen = pool[at] / max(1, len(source)), selected[at] / max(1, int(selected.sum()))
+    for index in np.lexsort((np.arange(size), -pool)).tolist():
+        share, chosen = pool[index] / max(1, len(source)), selected[index] / max(1, int(selected.sum()))
         rows.append(
             (
-                names[at] or "(none)",
-                int(pool[at]),
-                int(selected[at]),
+                names[index] or "(none)",
+                int(pool[index]),
+                int(selected[index]),
                 float(share),
                 float(chosen) if selected.sum() else None,
-                None if random is None else float(random[at]),
+                None if random is None else float(random[index]),
                 float(chosen / share) if share and selected.sum() else None,
-                float(totals[at] / counts[at]) if counts[at] else None,
+                float(totals[index] / counts[index]) if counts[index] else None,
             )
         )
     table = _composition(rows)

@@ -42,7 +42,7 @@ def build(page: Page) -> Section | None:
     columns = list(indicator_values(inputs))
     if not columns:
         return None
-    kept = None if inputs.selection is None else kept_mask(inputs.selection)
+    is_kept = None if inputs.selection is None else kept_mask(inputs.selection)
     subsets = [kept_mask(baseline) for baseline in inputs.baselines if baseline.name.startswith(RANDOM)]
     sentences = []
     if inputs.selection is not None and not subsets:
@@ -57,7 +57,7 @@ def build(page: Page) -> Section | None:
         if not len(pool):
             rows.append((symbol, unit, 0, *[None] * 10))
             continue
-        selected = None if kept is None else values[valid & kept]
+        selected = None if is_kept is None else values[valid & is_kept]
         drawn = [drawn for subset in subsets if len(drawn := values[valid & subset])]
         row, kinds, edges = _compared(pool, selected, drawn)
         rows.append((symbol, unit, *row))

@@ -32,8 +32,8 @@ def build(page: Page) -> Section:
         configuration = curve.get("configuration") or {}
         settings = {"seeds": curve.get("seeds"), **{key: configuration.get(key) for key in ("trainer", "grader", "report")}}
         parts.append(facts_table(f"size-{number}-settings", "Settings of the size search", flat(settings)))
-    for number, plain in enumerate(inputs.verifications, start=1):
-        parts += _verification(plain, number)
+    for number, record in enumerate(inputs.verifications, start=1):
+        parts += _verification(record, number)
     return Section("environment", "Environment", (), tuple(parts), folded=True)
 
 
@@ -42,7 +42,7 @@ def _versions(inputs: ReportInputs) -> list[tuple[str, Any]]:
     facts += [(name, version(name)) for name in ("numpy", "polars", "jinja2")]
     results = [("the selection", inputs.selection), ("the scores", inputs.table)]
     makers = [(f"instructsel, {name}", result.manifest.get("instructsel")) for name, result in results if result is not None]
-    makers += [(f"instructsel, study {at}", study.manifest.get("instructsel")) for at, study in enumerate(inputs.studies, start=1)]
+    makers += [(f"instructsel, study {number}", study.manifest.get("instructsel")) for number, study in enumerate(inputs.studies, start=1)]
     makers += [("instructsel, the size search", curve.get("instructsel")) for curve in inputs.sizes]
     return [*facts, *known_facts(makers)]
 

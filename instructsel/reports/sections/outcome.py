@@ -52,16 +52,16 @@ def build(page: Page) -> Section:
     inputs = page.inputs
     sentences: list[str] = []
     parts: list[Part] = []
-    for number, plain in enumerate(inputs.verifications, start=1):
-        against = plain.get("against")
-        verdicts = in_order(plain)
-        opening = headline(plain)
+    for number, record in enumerate(inputs.verifications, start=1):
+        against = record.get("against")
+        verdicts = in_order(record)
+        opening = headline(record)
         sentences += opening
         # A single comparison stands in the first sentence already.
         lines = [(difference(verdict), brief(verdict)) for verdict in verdicts[:BRIEF]]
         sentences += [line for measured, line in lines if not measured or measured not in "".join(opening[:1])]
-        asked = [verdict for verdict in verdicts if against in (None, verdict.get("baseline"))]
-        chart = forest_chart(asked[:CHARTS], f"outcome-{number}", against)
+        deciding = [verdict for verdict in verdicts if against in (None, verdict.get("baseline"))]
+        chart = forest_chart(deciding[:CHARTS], f"outcome-{number}", against)
         parts += [chart] if chart is not None else []
     if inputs.selection is not None:
         sentences += _selected(inputs, inputs.selection)
@@ -85,7 +85,7 @@ def _selected(inputs: ReportInputs, selection: Selection) -> list[str]:
         f"{form_of(selection)} selects {len(selection):,} of {read:,} examples. "
         f"The score is {selection.manifest.get('score', 'of the rule')}; lower is better."
     ]
-    if not any((plain.get("verdicts") or {}).get("outcome") for plain in inputs.verifications):
+    if not any((record.get("verdicts") or {}).get("outcome") for record in inputs.verifications):
         sentences.append("Not verified: no fine-tune on these rows was compared with one on random rows.")
     return sentences
 
@@ -93,11 +93,11 @@ def _selected(inputs: ReportInputs, selection: Selection) -> list[str]:
 def _shift_chart(inputs: ReportInputs) -> Chart | None:
     """How far the mean of each indicator moves from the pool to the selection, in standard deviations over the pool."""
     assert inputs.selection is not None
-    kept = kept_mask(inputs.selection)
+    is_kept = kept_mask(inputs.selection)
     random = [kept_mask(baseline) for baseline in inputs.baselines if baseline.name.startswith(RANDOM)]
     rows = []
     for symbol, unit, values, valid in indicator_values(inputs):
-        pool, selected = values[valid], values[valid & kept]
+        pool, selected = values[valid], values[valid & is_kept]
         center, mean = mean_of(pool), mean_of(selected)
         deviation = float(np.std(pool)) if len(pool) else 0.0
         if center is None or mean is None or not deviation > 1e-12 * max(1.0, abs(center)):

@@ -81,7 +81,7 @@ def build(page: Page) -> Section | None:
 
 def _terms(selection: Selection, rule: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """A row a term: weight, share of the variance, means and contributions."""
-    summary, kept = selection.summary, kept_mask(selection)
+    summary, is_kept = selection.summary, kept_mask(selection)
     shares, kept_shares = summary.get("variance_shares") or {}, summary.get("variance_shares_kept") or {}
     terms = {term["indicator"]: term for term in rule.get("terms") or [] if isinstance(term, dict) and "indicator" in term}
     symbols = dict.fromkeys([*terms, *(name.removesuffix(CONTRIBUTION) for name in contribution_columns(selection))])
@@ -91,7 +91,7 @@ def _terms(selection: Selection, rule: Mapping[str, Any]) -> list[tuple[Any, ...
         ranked_mean = kept_mean = None
         if symbol + CONTRIBUTION in selection.frame.columns:
             values, valid = values_and_mask(selection.frame[symbol + CONTRIBUTION])
-            ranked_mean, kept_mean = mean_of(values[valid]), mean_of(values[valid & kept])
+            ranked_mean, kept_mean = mean_of(values[valid]), mean_of(values[valid & is_kept])
         means = (summary.get("means") or {}).get(symbol) or {}
         rows.append(
             (

@@ -56,8 +56,8 @@ def _facts(inputs: ReportInputs) -> list[tuple[str, Any]]:
             ("pool fingerprint of the study", (study.manifest.get("pool") or {}).get("fingerprint")),
         ]
     facts += [("configuration of the size search", digest_of(curve.get("configuration"))) for curve in inputs.sizes]
-    for plain in inputs.verifications:
-        facts += _verification(plain)
+    for record in inputs.verifications:
+        facts += _verification(record)
     return facts
 
 
@@ -78,10 +78,10 @@ def _verification(plain: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _overlaps(inputs: ReportInputs) -> Iterator[tuple[Any, ...]]:
     assert inputs.selection is not None
-    kept = kept_mask(inputs.selection)
+    is_kept = kept_mask(inputs.selection)
     for baseline in inputs.baselines:
         other = kept_mask(baseline)
-        both, either = int((kept & other).sum()), int((kept | other).sum())
+        both, either = int((is_kept & other).sum()), int((is_kept | other).sum())
         yield baseline.name, int(other.sum()), kept_digest(baseline), both, both / either if either else None
 
 

@@ -140,7 +140,7 @@ def _observations(observations: Observations, symbols: Sequence[str], number: in
     rows: list[tuple[Any, ...]] = [tuple(row) for row in zip(*values, strict=True)]
     part = f", the first {count:,} of {len(observations):,}" if len(observations) > count else ""
     if not first:
-        columns, rows = (Column("row", "row", "any"), *columns), [(at, *row) for at, row in enumerate(rows, start=1)]
+        columns, rows = (Column("row", "row", "any"), *columns), [(number, *row) for number, row in enumerate(rows, start=1)]
     return Table(f"study-{number}", f"Observations{part}", columns, tuple(rows))
 
 
@@ -168,7 +168,7 @@ def _correlations(observations: Observations, symbols: Sequence[str], number: in
         Column("reason", "why there is none"),
     )
     charts: list[Part] = []
-    for at, fit in enumerate(fits[:CHARTS], start=1):
+    for chart_number, fit in enumerate(fits[:CHARTS], start=1):
         x, y = shown.indicators[fit.indicator], shown.target
         curve = None
         if fit.line is not None:
@@ -177,7 +177,7 @@ def _correlations(observations: Observations, symbols: Sequence[str], number: in
             curve = {"name": "line, 95 % interval", "x": across.tolist(), "y": line.tolist(), "low": low.tolist(), "high": high.tolist()}
         kind = {"name": "", "x": x[:POINTS].tolist(), "y": y[:POINTS].tolist(), "labels": list(shown.labels[:POINTS])}
         data = {"x_label": f"mean {fit.indicator} of the set", "y_label": "ln L", "kinds": [kind], "curve": curve}
-        charts.append(Chart(f"study-{number}-chart-{at}", "scatter", f"{fit.indicator} and ln L", data))
+        charts.append(Chart(f"study-{number}-chart-{chart_number}", "scatter", f"{fit.indicator} and ln L", data))
     return [*charts, Table(f"study-{number}-correlations", "Each indicator alone", columns, tuple(rows))]
 
 

@@ -69,21 +69,21 @@ def build(page: Page) -> Section | None:
         return None
     sentences: list[str] = []
     parts: list[Part] = []
-    for number, plain in enumerate(page.inputs.verifications, start=1):
-        sentences += _sentences(plain)
-        parts += [*_comparisons(in_order(plain), number), *_missing_runs(plain, number)]
-        parts += [*_trained(plain.get("trained") or [], number), *_costs(plain.get("costs") or {}, number)]
-        parts += _grades(plain, number)
-        rates = enumerate((plain.get("win_rates") or {}).items(), start=1)
-        parts += [_rates(judge, arms, f"{number}-{at}") for at, (judge, arms) in rates]
-        parts += _planned(plain.get("power") or [], number)
-        if plain.get("skills"):
-            parts.append(_skills(plain["skills"], number))
+    for number, record in enumerate(page.inputs.verifications, start=1):
+        sentences += _sentences(record)
+        parts += [*_comparisons(in_order(record), number), *_missing_runs(record, number)]
+        parts += [*_trained(record.get("trained") or [], number), *_costs(record.get("costs") or {}, number)]
+        parts += _grades(record, number)
+        rates = enumerate((record.get("win_rates") or {}).items(), start=1)
+        parts += [_rates(judge, arms, f"{number}-{index}") for index, (judge, arms) in rates]
+        parts += _planned(record.get("power") or [], number)
+        if record.get("skills"):
+            parts.append(_skills(record["skills"], number))
             sentences.append("Skills: an arm regressed in one where it is below the base by more than the margin.")
-        parts += _length_biases(plain, number)
+        parts += _length_biases(record, number)
         for key, caption in (("win_rate", "Win rate, pair by pair"), ("length_controlled", "Win rate at equal length")):
-            if isinstance(plain.get(key), dict):
-                parts.append(facts_table(f"{key.replace('_', '-')}-{number}", caption, flat(plain[key])))
+            if isinstance(record.get(key), dict):
+                parts.append(facts_table(f"{key.replace('_', '-')}-{number}", caption, flat(record[key])))
     return Section("verification", "Verification", tuple(sentences), tuple(parts))
 
 
@@ -92,13 +92,13 @@ def _sentences(plain: Mapping[str, Any]) -> list[str]:
     verdicts = in_order(plain)
     if not verdicts and "arms" in plain:
         return ["No verdict: there is no baseline among the arms."]
-    asked = [verdict for verdict in verdicts if plain.get("against") in (None, verdict.get("baseline"))][:COMPARISONS]
-    notes = dict.fromkeys(str(note) for verdict in asked for note in (verdict.get("interval") or {}).get("notes") or [])
+    compared = [verdict for verdict in verdicts if plain.get("against") in (None, verdict.get("baseline"))][:COMPARISONS]
+    notes = dict.fromkeys(str(note) for verdict in compared for note in (verdict.get("interval") or {}).get("notes") or [])
     leakage = [
         f"Leakage: {grader} also ranked the rows of {', '.join(arms) or 'an arm'}; its verdicts are shown and do not count."
         for grader, arms in leaked_arms(plain).items()
     ]
-    return [*(statement(verdict) for verdict in asked), *notes, *leakage]
+    return [*(statement(verdict) for verdict in compared), *notes, *leakage]
 
 
 def forest_chart(verdicts: Sequence[Mapping[str, Any]], name: str, against: Any = None) -> Chart | None:
@@ -150,8 +150,8 @@ def _comparisons(verdicts: Sequence[Mapping[str, Any]], number: int) -> list[Par
     if not verdicts:
         return []
     parts: list[Part] = []
-    for at, grader in enumerate(list(dict.fromkeys(verdict.get("grader") for verdict in verdicts))[:ARMS], start=1):
-        chart = forest_chart([verdict for verdict in verdicts if verdict.get("grader") == grader], f"forest-{number}-{at}")
+    for index, grader in enumerate(list(dict.fromkeys(verdict.get("grader") for verdict in verdicts))[:ARMS], start=1):
+        chart = forest_chart([verdict for verdict in verdicts if verdict.get("grader") == grader], f"forest-{number}-{index}")
         parts += [chart] if chart is not None else []
     table = Table(f"verdicts-{number}", "Selection minus baseline, by grader", VERDICTS, tuple(map(_row, verdicts)))
     return [*parts, table.capped(COMPARISONS, "comparisons")]
@@ -310,7 +310,7 @@ def _skills(skills: Mapping[str, Any], number: int) -> Table:
         rows.append((f"{measure}: {skill}" if measure else skill, *values, len(regressed), ", ".join(regressed)))
     columns: tuple[Column, ...] = (
         Column("skill", "skill"),
-        *(Column(f"arm_{at}", arm, "number") for at, arm in enumerate(shown, start=1)),
+        *(Column(f"arm_{index}", arm, "number") for index, arm in enumerate(shown, start=1)),
         Column("n_regressed", "arms that regressed", "count"),
         Column("regressed", "which"),
     )
@@ -325,7 +325,7 @@ def _length_biases(plain: Mapping[str, Any], number: int) -> list[Part]:
     if plain.get("length_bias"):
         biases[""] = plain["length_bias"]
     parts: list[Part] = []
-    for at, (judge, bias) in enumerate(biases.items(), start=1):
+    for index, (judge, bias) in enumerate(biases.items(), start=1):
         facts = [
             ("correlation of length with the win rate", finite(bias.get("r"))),
             ("95 % interval from" if bias.get("confidence") == 0.95 else "interval from", finite(bias.get("low"))),
@@ -336,7 +336,7 @@ def _length_biases(plain: Mapping[str, Any], number: int) -> list[Part]:
             ("why there is none", bias.get("reason")),
         ]
         caption = f"Length bias{f', {judge}' if judge else ''}: win rates and the length of responses"
-        parts.append(facts_table(f"length-bias-{number}-{at}", caption, known_facts(facts)))
+        parts.append(facts_table(f"length-bias-{number}-{index}", caption, known_facts(facts)))
     return parts
 
 

@@ -41,6 +41,7 @@ BETTER: Final = "better"
 NON_INFERIOR: Final = "non-inferior"
 REQUIREMENTS: Final = (BETTER, NON_INFERIOR)
 MATCHING: Final = ("steps", "tokens", "none")
+NOUNS: Final[Mapping[Any, str]] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 FILE: Final = {"path": "file"}
 """Of a field: it holds paths."""
 FILE_OR_NAME: Final = {"path": "file or name"}
@@ -411,11 +412,14 @@ def _value(hint: Any, value: Any, place: str) -> Any:
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    expected = Mapping if origin is not None else hint
-    if not isinstance(value, expected) or (isinstance(value, bool) and hint is not bool):
-        noun = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(hint, "a table")
-        raise UsageError(f"{place} of a plan is {noun}; found {value!r}.")
-    return dict(value) if expected is Mapping else value
+    if origin is not None:
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{place} of a plan is a table; found {value!r}.")
+        return dict(value)
+    # In Python true is a whole number, too.
+    if type(value) is not hint:
+        raise UsageError(f"{place} of a plan is {NOUNS[hint]}; found {value!r}.")
+    return value
 
 
 def _with_paths(settings: Any, changed: Callable[[str, str], str]) -> Any:

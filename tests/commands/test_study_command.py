@@ -103,7 +103,7 @@ def test_plan_run_status_and_fit_go_from_a_pool_to_a_rule(run: Run, tmp_path: Pa
     assert (told["planned"], told["finished"], told["running"], told["failed"], told["pending"]) == (44, 30, [], [], 14)
     done = run("run", "study", "--json")
     assert done.exit_code == 0, done.stderr
-    assert (json.loads(done.stdout)["finished"], json.loads(done.stdout)["left"]) == (44, 0)
+    assert (json.loads(done.stdout)["finished"], json.loads(done.stdout)["pending"]) == (44, 0)
     assert len(trained(tmp_path)) == 44
     fitted = CliRunner().invoke(everything, ["rules", "fit", "study/study.parquet", "--bootstrap", "0", "-o", "mine.toml"])
     assert fitted.exit_code == 0, fitted.stderr

@@ -32,6 +32,7 @@ import judge
 from instructsel import load_rule
 from instructsel.adapters.lm_eval.own_task import write_task
 from instructsel.pool.sources import zstd
+from instructsel.verification.results import read_verdict
 
 POOLS: Final = {"dolly": "pools/dolly.jsonl.zst", "alpaca": "pools/alpaca.jsonl.zst"}
 RULES: Final = {"eq4-without-reward": "eq4-without-reward", "our-rule": "fixed.toml", "our-rule-best-subset": "best-subset.toml"}
@@ -189,7 +190,7 @@ def verdict(place: Place, scores: Path, name: str, first: str, held: dict[str, i
     )  # fmt: skip
     results_folder = place.out / "results" if place.toy else _record.RESULTS
     results_folder.mkdir(exist_ok=True)
-    verdict = json.loads((place.folder / "verified" / "verdict.json").read_text())
+    verdict = read_verdict(place.folder / "verified" / "verdict.json")
     target = results_folder / f"verification_{place.pool}_{name}.parquet"
     for ending in ("", ".json"):
         shutil.copy(place.folder / "verified" / f"verification.parquet{ending}", f"{target}{ending}")

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from instructsel.artifact import atomic_write, dump_json, fingerprint, read_manifest
+from instructsel.artifact import dump_json, read_manifest
 from instructsel.errors import Negative, StudyError, UsageError
 from instructsel.experiments import from_selection
 from instructsel.experiments.arms import Arm, rows_digest
@@ -32,13 +32,13 @@ from instructsel.verification.base_model import judged_base
 from instructsel.verification.judged import PASSING, OutputGrader, judged
 from instructsel.verification.planned import TABLE, conditions, expected, first_plan, why_no_power
 from instructsel.verification.requirements import check_margins, required
+from instructsel.verification.results import VERDICT, write_verdict
 from instructsel.verification.run import Verified, verify_arms
 from instructsel.verification.summary import summary
 from instructsel.verification.verdict import NOT_ENOUGH, Verdicts
 from instructsel.verification.verification import Verification
 
 CHECKPOINTS: Final = "checkpoints"
-VERDICT: Final = "verdict.json"
 OUTPUTS: Final = "outputs"
 SAMPLES: Final = "samples"
 REPLIES: Final = "judge"
@@ -47,13 +47,13 @@ WIN_RATE: Final = "win rate"
 REWARD: Final = "reward"
 FEWEST_RANDOM: Final = 3
 """Random subsets: with fewer it is not known how much they differ."""
-TOLD: Final = ("verdicts", "costs", "selection", "against", "outcome", "model", "missing", "generalize_to", "leakage")
-"""What of a verdict stands beside the table of grades, too."""
+MANIFEST_KEYS: Final = ("verdicts", "costs", "selection", "against", "outcome", "model", "missing", "generalize_to", "leakage")
+"""Keys of a verdict that the manifest of the table of grades has, too."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told what happens; by default nobody."""
+    """Callbacks for messages and progress; by default none."""
 
     message: Callable[[str], None] | None = None
     """Gets lines for people."""
@@ -78,7 +78,7 @@ class ExperimentResult:
     folder: Path
     verified: Verified
     summary: Mapping[str, Any] | None
-    """What verdict.json holds; None while nothing grades, or no run is graded yet."""
+    """The verdict, as `read_verdict` gives it; None while nothing grades, or no run is graded yet."""
     verdicts: Verdicts = field(default_factory=lambda: Verdicts(()))
     """Of the selection against every other arm, by every grader."""
 
@@ -137,7 +137,7 @@ def run(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: Execution
         toolkit: makes trainers and graders.
         folder: of the results.
         settings: processes, a limit of runs, whether models are kept.
-        watch: who is told what happens.
+        watch: callbacks for messages and progress.
 
     Raises:
         UsageError, StudyError, EnvironmentFault: see `instructsel.adapters.experiment.verify`.
@@ -466,10 +466,9 @@ def _concluded(prepared: _Prepared, verified: Verified, power: Sequence[Mapping[
         "trainer": None if trainer is None else dict(trainer.fingerprint),
         "made_with": {grader.name: dict(grader.fingerprint) for grader in prepared.measured},
     }
-    verified.verification.write(folder / TABLE, run={key: content[key] for key in TOLD})
+    verified.verification.write(folder / TABLE, run={key: content[key] for key in MANIFEST_KEYS})
     content = orjson.loads(dump_json({**content, "table": (read_manifest(folder / TABLE) or {})["sha256"]}))
-    with atomic_write(folder / VERDICT) as file:
-        file.write(dump_json({**content, "digest": fingerprint(content)}, indent=True) + b"\n")
+    write_verdict(folder / VERDICT, content)
     return ExperimentResult(plan, folder, verified, content, verdicts)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from instructsel.artifact import checked_version, fingerprint, read_manifest
+from instructsel.artifact import atomic_write, checked_version, dump_json, fingerprint, read_manifest
 from instructsel.errors import ScoresError
 from instructsel.verification.schema import upgraded
 from instructsel.verification.verification import Verification
@@ -16,7 +16,7 @@ from instructsel.verification.verification import Verification
 TABLE: Final = "verification.parquet"
 """In the folder of a verification: every grade of every item."""
 VERDICT: Final = "verdict.json"
-"""Beside it: the verdicts, costs, runs and plans."""
+"""Beside it: the verdicts, runs and plans, and under `run` what was measured with a clock."""
 
 
 def read_verification(path: str | Path) -> Verification | Mapping[str, Any]:
@@ -47,11 +47,40 @@ def read_verdict(path: str | Path) -> Mapping[str, Any]:
     except (OSError, orjson.JSONDecodeError) as error:
         raise ScoresError(f"{target} is not readable JSON: {error}.", fix="Verify again; finished runs are not made anew.") from error
     record = checked_version(record, target)
+    run = record.pop("run", None)
     if "digest" in record and record.pop("digest") != fingerprint(record):
         raise ScoresError(
             f"{target} is not what verify wrote: it was changed or damaged.", fix="Verify again; finished runs are not made anew."
         )
-    return upgraded(record)
+    return upgraded(_with_times(record, run))
+
+
+def write_verdict(path: str | Path, verdict: Mapping[str, Any]) -> None:
+    """verdict.json: the same bytes for equal runs, but for the key `run`, which holds costs and seconds; the digest is of the rest.
+
+    Args:
+        path: of the file.
+        verdict: as `read_verdict` gives it: `costs` by arm, and `seconds` in each of `trained`.
+
+    Raises:
+        EnvironmentFault: it cannot be written.
+    """
+    run = {"costs": verdict["costs"], "seconds": [training["seconds"] for training in verdict["trained"]]}
+    trained = [{key: value for key, value in training.items() if key != "seconds"} for training in verdict["trained"]]
+    rest = {key: value for key, value in verdict.items() if key != "costs"}
+    record = orjson.loads(dump_json({**rest, "trained": trained}))
+    with atomic_write(path) as file:
+        file.write(dump_json({**record, "digest": fingerprint(record), "run": run}, indent=True) + b"\n")
+
+
+def _with_times(record: dict[str, Any], run: Any) -> dict[str, Any]:
+    """A record with its times where readers look for them. Earlier releases wrote them there, and no `run`."""
+    if not isinstance(run, Mapping):
+        return record
+    trained, seconds = record.get("trained") or [], run.get("seconds") or []
+    if len(seconds) == len(trained):
+        trained = [{**training, "seconds": time} for training, time in zip(trained, seconds, strict=True)]
+    return {**record, "trained": trained, "costs": run.get("costs") or {}}
 
 
 def _verdict_of(folder: Path) -> Mapping[str, Any] | None:
@@ -64,4 +93,4 @@ def _verdict_of(folder: Path) -> Mapping[str, Any] | None:
     return verdict if digest is not None and verdict.get("table") == digest else None
 
 
-__all__ = ["TABLE", "VERDICT", "read_verdict", "read_verification"]
+__all__ = ["TABLE", "VERDICT", "read_verdict", "read_verification", "write_verdict"]

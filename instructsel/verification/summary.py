@@ -56,7 +56,7 @@ def summary(
         selection: the arm asked about.
         against: the baseline the outcome is about.
         base: the arm that is the model before the fine-tune, for the skills; None where there is none.
-        confidence: 1 less the chance of a wrong verdict among all comparisons.
+        confidence: family-wise confidence level (1 − α).
         generalize_to: as of `Verification.difference`.
         margin: how far below the base a skill still counts as kept.
         model: what is known of the base: `enough`, False where it is no better than chance, and `said`.

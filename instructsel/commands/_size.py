@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import typer
 
-from instructsel.artifact import atomic_write
+from instructsel.artifact import atomic_write, check_outputs
 from instructsel.commands import _options as options
 from instructsel.commands._console import messages, reported, say, watching
 from instructsel.commands._groups import with_options
@@ -21,7 +21,7 @@ from instructsel.experiments.store import check_folder
 from instructsel.pool import spec
 from instructsel.pool.overlap import check_evaluation
 from instructsel.pool.pool import Pool
-from instructsel.reports.charts import Curve, Series, scatter
+from instructsel.reports.charts import Curve, Series, is_chart, scatter
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection.choose import select
@@ -110,7 +110,10 @@ def command(
 
     toolkit, folder, path = Adapters(), Path(output or "."), scores or newest()
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
-    check_folder(folder, [path, *(search or []), *(report or []), *(pool or []), training.base])
+    inputs = [path, *(search or []), *(report or []), *(pool or []), training.base]
+    check_folder(folder, inputs)
+    if chart is not None:
+        _check_chart(chart, folder, inputs)
     table = ScoreTable.read(path)
     rows_of_pool = find_pool(path, pool, message=messages(quiet=quiet))
     held_out = {
@@ -165,6 +168,20 @@ def _evaluation(name: str, files: list[str], pool: Pool, *, quiet: bool) -> Pool
     if warning:
         say(f"warning: {name} set: {warning}", quiet=quiet)
     return rows
+
+
+def _check_chart(path: Path, folder: Path, inputs: list[Path | str]) -> None:
+    """Refuse a chart that cannot be written, or would replace an input or another's file.
+
+    Raises:
+        UsageError: an input, or a file that is no chart of instructsel.
+        EnvironmentFault: its folder is missing or not writable.
+    """
+    # The folder of the results is made with them.
+    if folder.is_dir() or path.absolute().parent != folder.absolute():
+        check_outputs([path], inputs)
+    if path.exists() and not is_chart(path):
+        raise UsageError(f"{path} exists and is not a chart of instructsel.", fix="Name another file with --chart, or remove that one.")
 
 
 def drawn(curve: SizeCurve) -> str:

@@ -28,7 +28,7 @@ from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.scores.progress import runs
 from instructsel.study.folder import PLAN, StudyFolder
 from instructsel.text import aligned
-from instructsel.verification.planned import TABLE
+from instructsel.verification.planned import TABLE, VERDICT
 
 AGAIN: Final = "  go on with: "
 EXAMPLES: Final = "Examples:\n  instructsel status\n  instructsel status --json\n"
@@ -185,18 +185,30 @@ def _verification(folder: Path) -> dict[str, Any] | None:
     if not graded and not failed:
         return None
     running = sorted(Leases(folder / RUNS).active())
-    state = "working" if running else "finished" if (folder / TABLE).is_file() else "stopped"
+    total = _models_planned(folder / EXPERIMENT_PLAN)
+    # The table is written after every call, whatever is pending.
+    finished = (folder / TABLE).is_file() and not _pending(folder / VERDICT) and (total is None or len(graded) >= total)
+    state = "working" if running else "finished" if finished else "stopped"
     return {
         "kind": "verification",
         "folder": str(folder),
         "state": state,
-        "total": _models_planned(folder / EXPERIMENT_PLAN),
+        "total": total,
         "finished": len(graded),
         "failed": len(failed),
         "running": running,
         "seconds_left": None,
         "next": _verify_again(folder) if state == "stopped" else None,
     }
+
+
+def _pending(verdict: Path) -> bool:
+    """Whether a verdict names runs that were pending when it was written; one that cannot be read names none."""
+    try:
+        content = orjson.loads(verdict.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return isinstance(content, dict) and bool(content.get("pending"))
 
 
 def _verify_again(folder: Path) -> str:

@@ -221,6 +221,9 @@ class _Worker:
         busy = self.store.leased()
         for run in self.runs:
             folders = {folder for entry in run.entries if (folder := self._removing(entry)) is not None}
+            if not all(entry.name in self.finished for entry in run.entries):
+                # What grades it is pending, and will take the model as it is.
+                continue
             for folder in sorted(folders):
                 # Reported and not removed: a path in a file is no permission.
                 if (run.lease or run.slug) not in busy and Path(folder).exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -32,6 +33,9 @@ BAND: Final = 1.0
 """Of the range of points and line: so far above and below them the axis makes room for the band; the rest is clipped at the frame."""
 TITLE: Final = 24
 """The height of the title of a chart on its own; on a page it stands above the chart."""
+START: Final = '<svg xmlns="http://www.w3.org/2000/svg"'
+ROLE: Final = 'role="img" aria-labelledby'
+"""In the first line of a chart, by which one of ours is known."""
 KINDS: Final = 3
 """Distributions one histogram can show."""
 SIGN: Final = 6.6
@@ -362,13 +366,20 @@ def forest(rows: Sequence[Effect], *, title: str, x_label: str, name: str = "", 
     return _chart([], body, title=title, summary=summary, style=STYLE + PAGE_STYLE, name=name, box=box)
 
 
+def is_chart(path: str | Path) -> bool:
+    """Whether a file is a chart of instructsel, or empty."""
+    with open(path, "rb") as file:
+        first = file.readline(1024)
+    return not first or (first.startswith(START.encode()) and ROLE.encode() in first)
+
+
 def _chart(before: Sequence[str], body: Sequence[str], *, title: str, summary: str, style: str, name: str, box: Box) -> str:
     """The whole SVG; of a chart in a page without style, and its title is not drawn."""
     tooltip, described = _within(name, "title"), _within(name, "summary")
     size = f'viewBox="0 0 {box.width} {box.height}" width="{box.width}" height="{box.height}"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="{tooltip} {described}">',
+            f'{START} {size} {ROLE}="{tooltip} {described}">',
             f'<title id="{tooltip}">{_safe(title)}</title>',
             f'<desc id="{described}">{_safe(summary)}</desc>',
             *([] if name else [f"<style>{style}</style>"]),
@@ -482,4 +493,4 @@ def _safe(text: str) -> str:
     return escape("".join(sign for sign in text if sign >= " " and not "\ud800" <= sign <= "\udfff" and sign not in "\ufffe\uffff"))
 
 
-__all__ = ["Bar", "Curve", "Distribution", "Effect", "Series", "bars", "forest", "histogram", "scatter"]
+__all__ = ["Bar", "Curve", "Distribution", "Effect", "Series", "bars", "forest", "histogram", "is_chart", "scatter"]

@@ -306,7 +306,8 @@ class _Folder:
         except OSError as error:
             raise EnvironmentFault(f"The folder {path} cannot be used: {error.strerror or error}.", fix="Name another one.") from error
         # Of another search of which nothing has ended there is nothing to protect: a setting that made it fail may be changed.
-        if before is None or (before != configuration and not any(path.glob("size*-seed*.json"))):
+        store = RecordStore(path, indented=True)
+        if before is None or (before != configuration and not any(path.glob("size*-seed*.json")) and not store.leased()):
             content = {**head(SIZE_SEARCH), "instructsel": release(), "configuration": configuration}
             with atomic_write(file) as out:
                 out.write(dump_json(content, indent=True) + b"\n")
@@ -318,7 +319,7 @@ class _Folder:
                 fix="Name another folder, or give this search what that one had.",
             )
         # Records lie beside the configuration, where earlier releases have them.
-        return cls(RecordStore(path, indented=True), configuration)
+        return cls(store, configuration)
 
 
 @dataclass(eq=False)

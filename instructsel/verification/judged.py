@@ -16,6 +16,10 @@ PASSING: Final = frozenset({"failed", "timed_out", "not_asked", "refused", "out_
 """Reasons for a missing value that another try may not meet."""
 
 
+PAUSE: Final = 1.0
+"""Seconds between two looks at a run that another process has leased."""
+
+
 class Answered(Protocol):
     """A grader that had models answer and kept the answers in its grades: `Responses` among the adapters."""
 
@@ -57,6 +61,8 @@ def judged(
 ) -> list[Run]:
     """The answers of runs as a judge or reward model grades them; what stands in the folder is not graded again.
 
+    A run that another process has leased is waited for: no question is paid twice.
+
     A run whose grades lack values for a reason that passes (a judge that could not be reached, or no memory) is not written down:
     the next call asks for what is missing. What the judge did say is in its own folder, and not asked for again.
 
@@ -79,14 +85,21 @@ def judged(
         name = slug(run.arm, run.replicate, run.seed)
         cut = run.grades.truncated
         key = fingerprint({"outputs": outputs.digest, "cut": cut, "grader": dict(grader.fingerprint), "name": grader.name})
-        record = store.read(f"{name}.{key[:12]}", {"key": key})
-        if record is None:
-            begun = time.monotonic()
-            grades = grader.graded(outputs)
-            seconds = {"grading_seconds": time.monotonic() - begun}
-            record = {"key": key, **record_of(grades, run=seconds, model=run.name, outputs=outputs.digest)}
-            if PASSING.isdisjoint(grades.reasons):
-                store.write(f"{name}.{key[:12]}", record, run=name)
+        file, identity = f"{name}.{key[:12]}", {"key": key}
+        record = store.read(file, identity)
+        while record is None:
+            with store.lease(name) as held:
+                # Another process may have graded it before its lease was free.
+                record = store.read(file, identity)
+                if held and record is None:
+                    begun = time.monotonic()
+                    grades = grader.graded(outputs)
+                    seconds = {"grading_seconds": time.monotonic() - begun}
+                    record = {"key": key, **record_of(grades, run=seconds, model=run.name, outputs=outputs.digest)}
+                    if PASSING.isdisjoint(grades.reasons):
+                        store.write(file, record, run=name)
+            if record is None:
+                time.sleep(PAUSE)
         graded.append(Run(run.arm, run.replicate, run.seed, grades_of(grader.name, record), record["run"]["grading_seconds"]))
         if progress is not None:
             progress(number, len(answered))

@@ -242,7 +242,15 @@ def test_status_shows_verifications_that_have_not_ended(store: Cache, tmp_path: 
     Experiment(arms, seeds=2, training=TrainingSettings(base="b")).write(tmp_path / "verified" / "plan.toml")
     text = run("status", "--cache", store.folder).stdout
     assert "1 of 7 runs finished" in text and "go on with: instructsel verify verified/plan.toml -o verified" in text
+    # The table is written after every call: a verification is finished when each of its models is graded.
     (tmp_path / "verified" / "verification.parquet").write_bytes(b"")
+    assert plain("status", "--cache", store.folder)["experiments"][0]["state"] == "stopped"
+    (runs / "random-draw0-seed0.failed.json").unlink()
+    for name in ("selection-draw0-seed1", *(f"random-draw{n // 2}-seed{n % 2}" for n in range(4)), "base-draw0-seed0"):
+        (runs / f"{name}.loss.json").write_text("{}")
+    (tmp_path / "verified" / "verdict.json").write_text('{"pending": ["base seed 0"]}')
+    assert plain("status", "--cache", store.folder)["experiments"][0]["state"] == "stopped"
+    (tmp_path / "verified" / "verdict.json").write_text('{"pending": []}')
     assert plain("status", "--cache", store.folder)["experiments"] == []
     assert plain("status", tmp_path / "verified", "--cache", store.folder)["experiments"][0]["state"] == "finished"
     run("status", tmp_path, "--cache", store.folder, code=2)

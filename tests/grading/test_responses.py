@@ -16,6 +16,7 @@ from instructsel.adapters.alpaca_eval.files import read_outputs, write_annotatio
 from instructsel.adapters.experiment import read_finished
 from instructsel.errors import ObservationsError, StudyError, UsageError
 from instructsel.experiments.arms import Arm
+from instructsel.experiments.store import RecordStore
 from instructsel.grading.checkpoint import checkpoint_of
 from instructsel.grading.generation import Generator
 from instructsel.grading.graders.judged_outputs import JudgedOutputs, grades_of
@@ -120,6 +121,35 @@ def test_what_a_judge_could_not_say_is_asked_again(tmp_path: Path) -> None:
     # What will not change with another try is kept.
     grader.reason = "unparsable"
     assert judged(given, answers, grader, folder=tmp_path)[0].grades.valid.all()
+
+
+def test_a_run_is_leased_while_it_is_judged_and_one_that_another_process_judges_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = Responses(ASKED)
+    runs = [answered("selection", 0, ["long text"] * len(ASKED), answers)]
+    store, name, leased = RecordStore.of(tmp_path), "selection-draw0-seed0", []
+
+    class Watched:
+        name, fingerprint = "win rate", {"kind": "watched"}
+
+        def graded(self, outputs: Any) -> Grades:
+            leased.append(store.leased())
+            return Grades(self.name, answers.items, np.ones(len(ASKED)), np.ones(len(ASKED)), unit="preference")
+
+    other = store.lease(name)
+    assert other.__enter__()
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        # Nothing was asked meanwhile; then the other process ends without a grade.
+        assert leased == []
+        pauses.append(seconds)
+        other.__exit__(None, None, None)
+
+    monkeypatch.setattr("instructsel.verification.judged.time.sleep", pause)
+    assert judged(runs, answers, Watched(), folder=tmp_path)[0].grades.mean == 1.0
+    assert leased == [{name}] and len(pauses) == 1 and not store.leased()
 
 
 def test_a_run_that_answered_something_else_is_refused() -> None:

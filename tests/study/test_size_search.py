@@ -16,6 +16,7 @@ import pytest
 from scipy import stats
 
 from instructsel.errors import EnvironmentFault, MissingExtra, StudyError, TrainingDiverged, TrainingError, UsageError
+from instructsel.experiments.store import RecordStore
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint, Grades
 from instructsel.rules.catalog import load
@@ -411,6 +412,18 @@ def test_a_search_that_failed_before_anything_ended_may_be_given_again_with_othe
     trainer.fails_at = None
     with pytest.raises(StudyError, match=r"what differs: trainer\."):
         searched(chosen, trainer, sizes=(10,), folder=tmp_path / "search")
+
+
+def test_a_folder_in_which_another_search_trains_is_not_taken_over(chosen: Selection, trainer: FakeTrainer, tmp_path: Path) -> None:
+    trainer.fails_at = 0
+    with pytest.raises(TrainingDiverged):
+        searched(chosen, trainer, sizes=(10,), folder=tmp_path / "search")
+    other = FakeTrainer(tmp_path / "others", recipe="b")
+    with (
+        RecordStore(tmp_path / "search").lease("size10-seed0"),
+        pytest.raises(StudyError, match=r"another size search; what differs: trainer\."),
+    ):
+        searched(chosen, other, sizes=(10,), folder=tmp_path / "search")
 
 
 def test_rows_that_cannot_be_trained_on_are_refused_before_anything_is_written(

@@ -28,7 +28,8 @@ from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.scores.progress import runs
 from instructsel.study.folder import PLAN, StudyFolder
 from instructsel.text import aligned
-from instructsel.verification.planned import TABLE, VERDICT
+from instructsel.verification.planned import TABLE
+from instructsel.verification.results import VERDICT
 
 AGAIN: Final = "  go on with: "
 EXAMPLES: Final = "Examples:\n  instructsel status\n  instructsel status --json\n"

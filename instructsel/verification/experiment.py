@@ -30,7 +30,7 @@ from instructsel.protocols import Grader
 from instructsel.stats.variance import Estimand
 from instructsel.verification.base_model import judged_base
 from instructsel.verification.judged import PASSING, OutputGrader, judged
-from instructsel.verification.planned import TABLE, VERDICT, conditions, expected, first_plan, why_no_power
+from instructsel.verification.planned import TABLE, conditions, expected, first_plan, why_no_power
 from instructsel.verification.requirements import check_margins, required
 from instructsel.verification.results import VERDICT, write_verdict
 from instructsel.verification.run import Verified, verify_arms

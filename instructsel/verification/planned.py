@@ -23,8 +23,6 @@ PLANNED: Final = "power.json"
 """The statement made before the first run."""
 TABLE: Final = "verification.parquet"
 """In the folder of a verification: every grade of every item."""
-VERDICT: Final = "verdict.json"
-"""In the folder of a verification: the verdicts and all that they rest on."""
 
 
 def first_plan(output: Path, power: Sequence[Expected], depends_on: Mapping[str, Any]) -> list[dict[str, Any]]:

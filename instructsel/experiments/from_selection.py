@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,11 +55,18 @@ def without_record(selection: str) -> bool:
     return sidecar_of(Path(selection)).is_file() and not manifest_of(Path(selection)).is_file()
 
 
-def load_arms(plan: Experiment, toolkit: Toolkit) -> tuple[list[Arm], dict[str, str]]:
+def load_arms(plan: Experiment, toolkit: Toolkit, *, message: Callable[[str], None] | None = None) -> tuple[list[Arm], dict[str, str]]:
     """The arms of a plan, and the digest of the rows of every replicate, by its name.
 
+    Args:
+        plan: what is compared.
+        toolkit: reads finished results.
+        message: gets a line where random subsets are of other candidates than the selection's.
+
     Raises:
-        UsageError: an arm whose rows are those of the selection, or random subsets larger than their pool.
+        UsageError: an arm whose rows are those of the selection, random subsets larger than their pool, or of another pool than a
+            recorded selection.
+        ModelUnavailable: the tokenizer of a selection's budget in tokens is not to be had.
         PoolError: a file that cannot be read.
         ModelUnavailable, UntrustedModel: a model that is not there, or pickled.
     """
@@ -68,7 +75,11 @@ def load_arms(plan: Experiment, toolkit: Toolkit) -> tuple[list[Arm], dict[str, 
     size: int | None = None
     # The selection first: its size is that of the random subsets.
     for planned in sorted(plan.arms, key=lambda arm: arm.name != SELECTION):
-        arm = _load(planned, plan, toolkit, reading, size)
+        if planned.pool:
+            selection = next((arm for arm in plan.arms if arm.name == SELECTION), None)
+            arm = Arm(planned.name, _random_subsets(planned, reading, selection, size, message), selection_seconds=0.0)
+        else:
+            arm = _load(planned, plan, toolkit, reading)
         if planned.name == SELECTION and arm.pools:
             size = len(arm.pools[0])
         arms[planned.name] = arm
@@ -78,7 +89,7 @@ def load_arms(plan: Experiment, toolkit: Toolkit) -> tuple[list[Arm], dict[str, 
     return loaded, digests
 
 
-def _load(planned: PlannedArm, plan: Experiment, toolkit: Toolkit, reading: spec.Reading, size: int | None) -> Arm:
+def _load(planned: PlannedArm, plan: Experiment, toolkit: Toolkit, reading: spec.Reading) -> Arm:
     from instructsel.grading.checkpoint import checkpoint_of
 
     name = planned.name
@@ -89,24 +100,35 @@ def _load(planned: PlannedArm, plan: Experiment, toolkit: Toolkit, reading: spec
         return Arm(name, checkpoints=tuple(tuple(checkpoint_of(model) for model in seeds) for seeds in planned.checkpoints))
     if planned.results:
         return Arm(name, results=tuple(tuple(toolkit.results(path, plan.grading) for path in seeds) for seeds in planned.results))
-    if planned.pool:
-        selection = next(arm for arm in plan.arms if arm.name == SELECTION)
-        pools = _random_subsets(planned, reading.read(list(planned.pool)), selection, size)
-        return Arm(name, pools, selection_seconds=0.0)
     pools = tuple(reading.read(list(files)) for files in planned.rows)
     first = planned.rows[0][0]
     seconds = 0.0 if name == WHOLE_POOL else selection_seconds(first, name)
     return Arm(name, pools, selection_seconds=seconds, ranked_with=ranked_with(first))
 
 
-def _random_subsets(planned: PlannedArm, pool: Pool, selection: PlannedArm, size: int | None) -> tuple[Pool, ...]:
-    """Random subsets as large as the selection, of the rows it was chosen from where that is recorded, else of all but exact duplicates."""
-    if size is None:
+def _random_subsets(
+    planned: PlannedArm, reading: spec.Reading, selection: PlannedArm | None, size: int | None, message: Callable[[str], None] | None
+) -> tuple[Pool, ...]:
+    """Random subsets of the pool: of the candidates of the selection under its own budget where these are recorded.
+
+    These are the rows of `select --random-subsets`. Rows without a record have as many examples drawn, of all but exact duplicates.
+    """
+    if selection is None or size is None:
         raise UsageError("Random subsets are as large as the selection, and it has no rows here.", fix="Name the selection's rows.")
+    seeds = range(planned.random_subsets)
+    selection_set = _recorded(selection)
+    if selection_set is not None:
+        candidates = selection_set.candidates(selection_set.pool(planned.pool))
+        return tuple(random_subset(candidates, None, seed) for seed in seeds)
+    if message is not None:
+        message(
+            f"note: no record says what the selection was chosen from; random subsets are {size:,} rows of --pool without exact duplicates."
+        )
+    pool = reading.read(list(planned.pool))
     if size > len(pool):
         raise UsageError(f"The pool has {len(pool)} rows, the selection {size}.", fix="Name the pool it was selected from.")
-    candidates = _candidates(pool, selection, size)
-    subsets = tuple(random_subset(candidates, size, seed) for seed in range(planned.random_subsets))
+    candidates = Candidates.of(pool, SelectionSettings(size, near_duplicate_threshold=None))
+    subsets = tuple(random_subset(candidates, size, seed) for seed in seeds)
     if any(len(subset) < size for subset in subsets):
         raise UsageError(
             f"{min(map(len, subsets))} rows of the pool can be chosen at random, fewer than the {size} of the selection.",
@@ -115,27 +137,31 @@ def _random_subsets(planned: PlannedArm, pool: Pool, selection: PlannedArm, size
     return subsets
 
 
-def _candidates(pool: Pool, selection: PlannedArm, size: int) -> Candidates:
-    rows = Path(selection.rows[0][0])
-    if manifest_of(rows).is_file():
-        selection_set = SelectionSet.read(rows)
-        if selection_set.fingerprint is not None and pool.has_fingerprint(selection_set.fingerprint):
-            return selection_set.candidates(pool)
-    return Candidates.of(pool, SelectionSettings(size, near_duplicate_threshold=None))
+def _recorded(selection: PlannedArm) -> SelectionSet | None:
+    """The record of a selection, checked; None of rows that select did not write as a selection.
+
+    Raises:
+        UsageError: the rows have changed since they were selected.
+        ScoresError: the record is damaged.
+    """
+    files = [Path(file) for replicate in selection.rows for file in replicate]
+    if len(files) != 1 or not manifest_of(files[0]).is_file():
+        return None
+    selection_set = SelectionSet.read(files[0])
+    if selection_set.selection.file.resolve() != files[0].resolve():
+        return None
+    selection_set.selection.check()
+    return selection_set
 
 
 def _check_apart(arms: list[Arm], digests: Mapping[str, str]) -> None:
     """Refuse arms that hold the selection's rows and no others: their difference is 0 whatever a selection is worth."""
-    chosen = digests.get(f"{SELECTION} 0")
-    same = [
-        arm.name
-        for arm in arms
-        if arm.name != SELECTION and any(digests[f"{arm.name} {number}"] == chosen for number in range(len(arm.pools)))
-    ]
+    rows = {arm.name: {digests[f"{arm.name} {number}"] for number in range(len(arm.pools))} for arm in arms}
+    same = [name for name in rows if name != SELECTION and rows[name] & rows.get(SELECTION, set())]
     if same:
-        rows = next(len(arm.pools[0]) for arm in arms if arm.name == SELECTION)
+        count = next(len(arm.pools[0]) for arm in arms if arm.name == SELECTION)
         raise UsageError(
-            f"The selection and {', '.join(same)} hold the same {rows:,} rows, so that there is nothing to compare.",
+            f"The selection and {', '.join(same)} hold the same {count:,} rows, so that there is nothing to compare.",
             fix="Select fewer rows than the pool has, with --n or --fraction.",
         )
 

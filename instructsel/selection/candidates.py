@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -121,11 +121,12 @@ class Candidates:
 
         Raises:
             NothingToDo: no row was eligible.
-            ModelUnavailable: the tokenizer of a budget of Tokens is not to be had.
+            UsageError: a quota of a source that the pool does not have, such as a pool whose files were renamed.
         """
+        check_quotas(settings.limits, pool.sources, _limit(settings.amount, pool))
         rows = frame.select("rank", "reason", "duplicate_of").with_row_index("position").filter(pl.col("rank").is_null())
         dropped: Dropped = {int(position): (str(reason), other) for position, _, reason, other in rows.iter_rows()}
-        counter = _counter(settings.amount, None)
+        counter = _lazy_counter(settings.amount)
         return cls(pool=pool, settings=settings, eligible=_eligible(len(pool), dropped), dropped=dropped, token_counter=counter)
 
     @cached_property
@@ -274,6 +275,15 @@ def _limit(budget: Budget, pool: Pool) -> int:
 
 def _counter(budget: Budget, counter: TokenCounter | None) -> TokenCounter | None:
     return chat_tokens(budget.tokenizer).count if isinstance(budget, Tokens) and counter is None else counter
+
+
+def _lazy_counter(budget: Budget) -> TokenCounter | None:
+    """The counter of a budget of Tokens, whose tokenizer is loaded at the first count: under a budget of examples nothing is counted."""
+    if not isinstance(budget, Tokens):
+        return None
+    name = budget.tokenizer
+    loaded = cache(lambda: chat_tokens(name))
+    return lambda examples: loaded().count(examples)
 
 
 def _eligible(n: int, dropped: Dropped) -> Positions:

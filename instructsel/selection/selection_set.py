@@ -224,7 +224,6 @@ class SelectionSet:
         Raises:
             UsageError: the pool is gone, or another one.
             ScoresError: the sidecar is gone or damaged.
-            ModelUnavailable: the tokenizer of a budget of Tokens is not to be had.
         """
         frame = Selection.read(self.selection.sidecar).frame
         pool = pool if pool is not None else self.pool()

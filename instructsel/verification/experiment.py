@@ -174,7 +174,7 @@ def _prepare(plan: Experiment, toolkit: Toolkit, folder: Path, watch: Watch, *, 
     recipe = toolkit.recipe(plan.training)
     toolkit.check(plan.grading)
     _check_grading(plan)
-    arms, digests = from_selection.load_arms(plan, toolkit)
+    arms, digests = from_selection.load_arms(plan, toolkit, message=watch.say)
     finished = {arm.name: [one for by_seed in arm.results for by_grader in by_seed for one in by_grader] for arm in arms}
     for warning in toolkit.incomplete(finished):
         watch.say(f"warning: {warning}")

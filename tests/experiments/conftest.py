@@ -1,0 +1,5 @@
+"""The fixtures of a scored pool."""
+
+from tests.scored_pool import make
+
+__all__ = ["make"]

@@ -370,6 +370,8 @@ class Outputs:
             # Rows have no manifest of their own: they are an earlier selection's where its sidecar stands beside them.
             if not sidecar.exists():
                 check_replaced(file, kinds.SELECTION, "a selection", force=self.force)
+        if not self.force:
+            sets.check_rows(rows)
         if self.with_scores is not None:
             check_replaced(self.with_scores, ROWS, "a file of rows with scores", force=self.force)
 

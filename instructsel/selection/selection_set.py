@@ -440,10 +440,26 @@ def sidecar_of(rows: Path) -> Path:
     return rows.with_name(stem_of(rows.name)[0] + SIDECAR)
 
 
+def check_rows(rows: Path) -> None:
+    """Refuse rows whose record would replace that of other rows: `chosen.csv` and `chosen.jsonl` have one manifest and one sidecar.
+
+    Raises:
+        UsageError: the record beside them is of another file.
+    """
+    sidecar = sidecar_of(rows)
+    output = ((read_manifest(sidecar) or {}).get("run") or {}).get("output") if sidecar.is_file() else None
+    other = Path(output).name if isinstance(output, str) else rows.name
+    if other != rows.name and rows.with_name(other).exists():
+        raise UsageError(
+            f"{manifest_of(rows).name} and {sidecar.name} are the record of {other}, which {rows.name} would replace.",
+            fix="Give -o another name, or replace the record with --force.",
+        )
+
+
 def sibling(rows: Path, name: str) -> Path:
     """Where a baseline's rows stand: `chosen.jsonl` → `chosen.random-seed0.jsonl`."""
     stem, ending = stem_of(rows.name)
     return rows.with_name(f"{stem}.{name}{ending}")
 
 
-__all__ = ["SELECTION", "SelectionSet", "Subset", "arm_of", "manifest_of", "sibling", "sidecar_of", "stem_of"]
+__all__ = ["SELECTION", "SelectionSet", "Subset", "arm_of", "check_rows", "manifest_of", "sibling", "sidecar_of", "stem_of"]

@@ -60,6 +60,17 @@ def test_a_file_that_is_no_selection_is_replaced_by_force_alone(invoke: Invoke, 
     invoke(*select)
 
 
+def test_the_record_of_other_rows_is_replaced_by_force_alone(invoke: Invoke, tmp_path: Path) -> None:
+    select = ("select", "pool.scores.parquet", "--by", "len", "--n", "5", "--random-subsets", "2", "--no-cache", "-o")
+    invoke(*select, "chosen.jsonl.gz")
+    record = (tmp_path / "chosen.selection-set.json").read_bytes()
+    # Both would have chosen.selection-set.json, and the rows of before no baselines any more.
+    assert "are the record of chosen.jsonl.gz" in " ".join(invoke(*select, "chosen.jsonl", code=2).stderr.split())
+    assert (tmp_path / "chosen.selection-set.json").read_bytes() == record and not (tmp_path / "chosen.jsonl").exists()
+    invoke(*select, "chosen.jsonl", "--force")
+    assert SelectionSet.read("chosen.jsonl").selection.file.name == "chosen.jsonl"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "cause"),
     [

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from instructsel.errors import EnvironmentFault, ScoresError, UsageError
-from instructsel.kinds import OLD_SCHEMA, SCHEMA, newest_schema, schema_of
+from instructsel.kinds import OLD_SCHEMA, SCHEMA, kind_of, newest_schema, schema_of
 
 TEMPORARY: Final = ".tmp"
 
@@ -239,7 +239,13 @@ def manifest_path(path: str | Path) -> Path:
 
 
 def write_manifest(path: str | Path, manifest: dict[str, Any], *, run: dict[str, Any]) -> None:
-    """Write the manifest beside the result at `path`, with the part that differs from run to run under `run`."""
+    """Write the manifest beside the result at `path`, with the part that differs from run to run under `run`.
+
+    Raises:
+        ScoresError: its kind is not in `kinds.KINDS`, so that nothing would read it again.
+        EnvironmentFault: it cannot be written.
+    """
+    kind_of(manifest, path)
     stamp = {"finished_at": now(), **run}
     with atomic_write(manifest_path(path)) as file:
         file.write(dump_json({**stamped(manifest), "run": stamp}, indent=True) + b"\n")

@@ -33,6 +33,8 @@ LENGTH_BIAS: Final = "length-bias"
 TRAINING: Final = "training"
 OUTPUTS: Final = "outputs"
 ANNOTATIONS: Final = "annotations"
+POWER: Final = "power"
+ROWS_WITH_SCORES: Final = "rows-with-scores"
 REPORT: Final = "report"
 
 SCHEMA: Final = "schema"
@@ -75,6 +77,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     TRAINING: Kind("a training", 1),
     OUTPUTS: Kind("a model's outputs", 1),
     ANNOTATIONS: Kind("a judge's annotations", 1),
+    POWER: Kind("a statement of power", 1),
+    ROWS_WITH_SCORES: Kind("rows with scores", 1),
     REPORT: Kind("a report", 1),
 }
 

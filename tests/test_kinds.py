@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
 import pytest
 
 from instructsel import kinds
-from instructsel.artifact import checked_version, stamped
+from instructsel.artifact import checked_version, stamped, write_manifest
 from instructsel.errors import ScoresError
 from instructsel.reports.reading import read_artifact
 
@@ -53,3 +54,29 @@ def test_no_result_is_recognised_by_its_keys(tmp_path: Path, content: dict[str, 
     path.write_text(json.dumps(content))
     with pytest.raises(ScoresError, match=said):
         read_artifact(path)
+
+
+def test_a_manifest_of_an_unknown_kind_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ScoresError, match="no kind of result 'rows with everything'"):
+        write_manifest(tmp_path / "rows.csv", {"kind": "rows with everything"}, run={})
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_kind_that_is_written_is_a_constant_of_the_table() -> None:
+    written: dict[str, ast.expr] = {}
+    for path in sorted(Path(kinds.__file__).parent.rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef) or path.name in ("kinds.py", "artifact.py"):
+                continue
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+            heads = [call.args[0] for call in calls if getattr(call.func, "id", "") == "head"]
+            written |= {f"{path.name}:{value.lineno}": value for value in heads}
+            if not any(getattr(call.func, "id", "") in ("write_manifest", "stamped") for call in calls):
+                continue
+            for node in ast.walk(function):
+                entries = zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
+                named = [value for key, value in entries if isinstance(key, ast.Constant) and key.value == "kind"]
+                written |= {f"{path.name}:{value.lineno}": value for value in named}
+    names = {place: getattr(value, "attr", getattr(value, "id", None)) for place, value in written.items()}
+    unknown = {place: name for place, name in names.items() if getattr(kinds, name or "", None) not in kinds.KINDS}
+    assert len(written) > 10 and not unknown

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from instructsel import kinds
 from instructsel.artifact import atomic_write, fingerprint, read_manifest, write_manifest
 from instructsel.errors import InstructselError, PoolError, ScoresError
 from instructsel.grading.judge import TIE, Judgment, Judgments, name_of
@@ -55,7 +56,7 @@ def write_outputs(path: str | Path, outputs: Outputs) -> None:
     ]
     _write_list(path, rows)
     record = {key: value for key, value in outputs.record.items() if key != "seconds"}
-    manifest = {"kind": "outputs", "generator": outputs.generator, "n": len(outputs), "missing": missing, "record": record}
+    manifest = {"kind": kinds.OUTPUTS, "generator": outputs.generator, "n": len(outputs), "missing": missing, "record": record}
     write_manifest(path, manifest, run={"seconds": outputs.record.get("seconds")})
 
 
@@ -90,7 +91,7 @@ def read_outputs(path: str | Path, *, official: bool = False) -> Outputs:
     manifest = read_manifest(path) or {}
     missing = {
         str(entry["instruction"]): str(entry["reason"])
-        for entry in (manifest.get("missing") or [] if manifest.get("kind") == "outputs" else [])
+        for entry in (manifest.get("missing") or [] if manifest.get("kind") == kinds.OUTPUTS else [])
         if entry["instruction"] not in texts
     }
     return Outputs(
@@ -125,7 +126,7 @@ def write_annotations(path: str | Path, judgments: Judgments, outputs: Outputs, 
     ]
     _write_list(path, rows)
     manifest = {
-        "kind": "annotations",
+        "kind": kinds.ANNOTATIONS,
         "judge": dict(judgments.judge),
         "n": len(rows),
         "n_total": judgments.n_total,
@@ -181,7 +182,7 @@ def read_annotations(path: str | Path) -> Judgments:
             )
         )
     manifest = read_manifest(path) or {}
-    judge = manifest.get("judge") if manifest.get("kind") == "annotations" else None
+    judge = manifest.get("judge") if manifest.get("kind") == kinds.ANNOTATIONS else None
     lengths = {
         side: [len(text) if isinstance(text := row.get(key), str) else None for row in rows]
         for side, key in (("output", "output_2"), ("reference", "output_1"))

@@ -22,7 +22,7 @@ from instructsel.commands._console import Stages, messages, reported, say
 from instructsel.errors import ScoresError, UsageError
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator, ModelIndicator
-from instructsel.kinds import SCORES
+from instructsel.kinds import ROWS_WITH_SCORES, SCORES
 from instructsel.models.runner import RunReport
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
@@ -34,7 +34,6 @@ from instructsel.scores.models import ModelName, ModelSettings, parse_models
 from instructsel.scores.progress import Run, remember
 from instructsel.scores.run import score
 from instructsel.scores.table import ScoreTable
-from instructsel.scores.with_scores import KIND as ROWS
 from instructsel.scores.with_scores import check_ending, write_with_scores
 
 DEFAULT_RULE: Final = "eq4"
@@ -233,7 +232,7 @@ class Outputs:
             written += [self.table, manifest_path(self.table), self.quarantine]
         check_outputs(written, inputs)
         if self.rows is not None:
-            check_replaced(self.rows, ROWS, "a file of rows with scores", force=self.force)
+            check_replaced(self.rows, ROWS_WITH_SCORES, "a file of rows with scores", force=self.force)
         if str(self.table) != "-" and not self._holds_table():
             check_replaced(self.table, SCORES, "a score table", force=self.force)
 
@@ -277,7 +276,7 @@ class Outputs:
             self._write_quarantine(pool)
         if self.rows is not None:
             # The rows last: a run that was killed leaves no rows that a second run would take for somebody else's file.
-            write_manifest(self.rows, {"kind": ROWS, "rows": len(pool), "scores": table.fingerprint}, run=run)
+            write_manifest(self.rows, {"kind": ROWS_WITH_SCORES, "rows": len(pool), "scores": table.fingerprint}, run=run)
             write_with_scores(pool, table, self.rows)
         return table
 

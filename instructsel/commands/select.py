@@ -27,7 +27,6 @@ from instructsel.rules.by_indicator import by as by_indicator
 from instructsel.rules.linear import LinearRule
 from instructsel.scores.progress import latest
 from instructsel.scores.table import ScoreTable
-from instructsel.scores.with_scores import KIND as ROWS
 from instructsel.scores.with_scores import check_ending, write_with_scores
 from instructsel.selection import budget as budgets
 from instructsel.selection import minima
@@ -373,7 +372,7 @@ class Outputs:
         if not self.force:
             sets.check_rows(rows)
         if self.with_scores is not None:
-            check_replaced(self.with_scores, ROWS, "a file of rows with scores", force=self.force)
+            check_replaced(self.with_scores, kinds.ROWS_WITH_SCORES, "a file of rows with scores", force=self.force)
 
     def checked(self, pool: Pool, compared: Comparison, inputs: Sequence[str | Path]) -> Path:
         """Where the rows go, if the pool can be written there.
@@ -392,7 +391,7 @@ class Outputs:
         if self.with_scores is None:
             return
         # The manifest first: see SelectionSet.create.
-        write_manifest(self.with_scores, {"kind": ROWS, "rows": len(chosen), "scores": table.fingerprint}, run={})
+        write_manifest(self.with_scores, {"kind": kinds.ROWS_WITH_SCORES, "rows": len(chosen), "scores": table.fingerprint}, run={})
         write_with_scores(pool, table, self.with_scores, [pool.position(name) for name in chosen.kept_ids])
         say(f"rows with their scores → {self.with_scores}", quiet=quiet)
 

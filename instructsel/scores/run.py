@@ -16,6 +16,7 @@ from instructsel.errors import ModelUnavailable, ScoresError, TooManyNulls, Usag
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Batch, Indicator, ModelIndicator, Progress, Scored
 from instructsel.indicators.neighbor_distance import NeighborDistance
+from instructsel.kinds import SCORES
 from instructsel.models import runner
 from instructsel.pool.pool import Pool
 from instructsel.scores.asking import ask
@@ -115,7 +116,7 @@ def score(
         if reports is not None and column.report.rows:
             reports[symbol] = column.report
     manifest = {
-        "kind": "scores",
+        "kind": SCORES,
         "instructsel": version("instructsel"),
         "pool": {
             "fingerprint": pool.fingerprint,

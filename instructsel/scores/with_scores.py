@@ -25,8 +25,6 @@ from instructsel.scores.table import REASON, ScoreTable
 
 PREFIX: Final = "instructsel_"
 """How the names of the added fields begin."""
-KIND: Final = "rows-with-scores"
-"""The kind in the manifest beside such rows."""
 ENDINGS: Final = (".jsonl", ".csv", ".parquet")
 
 
@@ -174,4 +172,4 @@ def _write_parquet(
         pl.DataFrame([*columns, *added]).write_parquet(out, compression="zstd", statistics=False)
 
 
-__all__ = ["ENDINGS", "KIND", "PREFIX", "check_ending", "write_with_scores"]
+__all__ = ["ENDINGS", "PREFIX", "check_ending", "write_with_scores"]

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from instructsel.artifact import dump_json, read_manifest
+from instructsel.artifact import check_outputs, dump_json, manifest_path, read_manifest
 from instructsel.errors import Negative, StudyError, UsageError
 from instructsel.experiments import from_selection
 from instructsel.experiments.arms import Arm, rows_digest
@@ -30,9 +30,9 @@ from instructsel.protocols import Grader
 from instructsel.stats.variance import Estimand
 from instructsel.verification.base_model import judged_base
 from instructsel.verification.judged import PASSING, OutputGrader, judged
-from instructsel.verification.planned import TABLE, conditions, expected, first_plan, why_no_power
+from instructsel.verification.planned import PLANNED, TABLE, conditions, expected, first_plan, why_no_power
 from instructsel.verification.requirements import check_margins, required
-from instructsel.verification.results import VERDICT, write_verdict
+from instructsel.verification.results import VERDICT, check_replaced, write_verdict
 from instructsel.verification.run import Verified, verify_arms
 from instructsel.verification.summary import summary
 from instructsel.verification.verdict import NOT_ENOUGH, Verdicts
@@ -146,6 +146,10 @@ def run(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: Execution
     gpus = shared_gpus(settings.jobs - 1)
     plan = plan.resolved(Path.cwd())
     check_folder(folder, plan.files)
+    if folder.is_dir():
+        outputs = [PLAN, PLANNED, TABLE, manifest_path(TABLE), VERDICT]
+        check_outputs([folder / name for name in outputs], plan.files)
+        check_replaced(folder)
     prepared = _prepare(plan, toolkit, folder, watch)
     power = _power(prepared)
     prepared.plan.write(folder / PLAN)

@@ -14,6 +14,7 @@ from instructsel.artifact import atomic_write, dump_json, file_digest, fingerpri
 from instructsel.errors import EnvironmentFault, InstructselError
 from instructsel.experiments.arms import Arm, rows_digest
 from instructsel.experiments.plan import SELECTION
+from instructsel.kinds import POWER, head
 from instructsel.protocols import Grader, Trainer
 from instructsel.stats.power import Plan, Power, power
 from instructsel.stats.variance import BOTH, CONFIDENCE, Components, Estimand
@@ -48,7 +49,7 @@ def first_plan(output: Path, power: Sequence[Expected], depends_on: Mapping[str,
     except OSError as error:
         raise EnvironmentFault(f"{output} cannot be used: {error.strerror or error}.", fix="Choose another with -o.") from error
     with atomic_write(path) as file:
-        file.write(dump_json({"key": key, "power": statement}, indent=True) + b"\n")
+        file.write(dump_json({**head(POWER), "key": key, "power": statement}, indent=True) + b"\n")
     return statement
 
 

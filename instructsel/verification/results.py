@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from instructsel.artifact import atomic_write, checked_version, dump_json, fingerprint, read_manifest
-from instructsel.errors import ScoresError
+from instructsel.artifact import atomic_write, checked_version, dump_json, fingerprint, kind_beside, read_manifest
+from instructsel.errors import ScoresError, UsageError
+from instructsel.experiments.plan import PLAN
+from instructsel.kinds import EXPERIMENT, POWER, VERIFICATION
+from instructsel.verification.planned import PLANNED, TABLE
 from instructsel.verification.schema import upgraded
 from instructsel.verification.verification import Verification
 
-TABLE: Final = "verification.parquet"
-"""In the folder of a verification: every grade of every item."""
 VERDICT: Final = "verdict.json"
 """Beside it: the verdicts, runs and plans, and under `run` what was measured with a clock."""
 
@@ -73,6 +74,33 @@ def write_verdict(path: str | Path, verdict: Mapping[str, Any]) -> None:
         file.write(dump_json({**record, "digest": fingerprint(record), "run": run}, indent=True) + b"\n")
 
 
+def check_replaced(folder: Path) -> None:
+    """Refuse a folder in which another's file stands where a verification would write; what is damaged and ours may be replaced.
+
+    Raises:
+        UsageError: a plan, verdict, table or statement of power that instructsel verify did not write.
+    """
+    marks = {
+        PLAN: (f'kind = "{EXPERIMENT}"',),
+        VERDICT: (f'"kind": "{VERIFICATION}"',),
+        # That of earlier releases names no kind.
+        PLANNED: (f'"kind": "{POWER}"', '"power": ['),
+    }
+    ours = {name: _holds(folder / name, texts) for name, texts in marks.items()}
+    # Between the table and its manifest a run may have been killed.
+    kind = kind_beside(folder / TABLE)
+    ours[TABLE] = _holds(folder / TABLE, ()) or kind == VERIFICATION or (kind is None and (folder / PLAN).exists() and ours[PLAN])
+    for name, is_ours in ours.items():
+        if not is_ours:
+            raise UsageError(f"{folder / name} exists and was not written by instructsel verify.", fix="Choose another folder with -o.")
+
+
+def _holds(path: Path, texts: Iterable[str]) -> bool:
+    """Whether a file holds one of these texts; also where there is none, or it is empty."""
+    content = path.read_bytes() if path.is_file() else b""
+    return not content or any(text.encode() in content for text in texts)
+
+
 def _with_times(record: dict[str, Any], run: Any) -> dict[str, Any]:
     """A record with its times where readers look for them. Earlier releases wrote them there, and no `run`."""
     if not isinstance(run, Mapping):
@@ -93,4 +121,4 @@ def _verdict_of(folder: Path) -> Mapping[str, Any] | None:
     return verdict if digest is not None and verdict.get("table") == digest else None
 
 
-__all__ = ["TABLE", "VERDICT", "read_verdict", "read_verification", "write_verdict"]
+__all__ = ["TABLE", "VERDICT", "check_replaced", "read_verdict", "read_verification", "write_verdict"]

@@ -11,13 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 import instructsel
-from instructsel.artifact import dump_json
+from instructsel.artifact import dump_json, fingerprint
 from instructsel.commands import app
 from instructsel.commands._groups import docs_of
 from instructsel.errors import EnvironmentFault, StudyError, UsageError
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
-from instructsel.verification.results import read_verdict
+from instructsel.verification.planned import first_plan
+from instructsel.verification.results import check_replaced, read_verdict
 from tests import tiny
 from tests.commands.test_verify_command import rows
 
@@ -178,3 +179,47 @@ def test_flags_beside_a_plan_are_refused(place: Path, monkeypatch: pytest.Monkey
     plan(arms=(ARMS[0], ARMS[1])).write(place / "other.toml")
     done = CliRunner().invoke(app, ["verify", "other.toml", "--seeds", "3", "-o", "x"])
     assert done.exit_code == 2 and "--seeds and a plan exclude each other" in done.stderr
+
+
+def test_a_verification_replaces_neither_its_inputs_nor_files_of_others(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    results = place / "guarded"
+    results.mkdir()
+    settings = replace(
+        plan(arms=(ARMS[0], ARMS[1])),
+        training=TrainingSettings("base", preset="tiny", device="cpu"),
+        statistics=StatisticsSettings(pilot=results / "verification.parquet"),
+    )
+    (results / "verification.parquet").write_bytes(b"pilot")
+    with pytest.raises(UsageError, match=r"verification\.parquet is the input .*verification\.parquet; it would be replaced"):
+        instructsel.verify(settings, results)
+    alone = replace(settings, statistics=StatisticsSettings())
+    for name, content in {
+        "verification.parquet": "rows of others",
+        "plan.toml": 'kind = "project"',
+        "verdict.json": '{"kind": "trial"}',
+        "power.json": "{}",
+    }.items():
+        for path in results.iterdir():
+            path.unlink()
+        (results / name).write_text(content)
+        with pytest.raises(UsageError, match=rf"{name} exists and was not written by instructsel verify"):
+            instructsel.verify(alone, results)
+        assert [path.read_text() for path in results.iterdir()] == [content]
+
+
+def test_results_of_ours_are_replaced_damaged_and_of_the_last_release_too(tmp_path: Path) -> None:
+    check_replaced(tmp_path)
+    plan(arms=(ARMS[0], ARMS[1])).write(tmp_path / "plan.toml")
+    # Killed between the table and its manifest.
+    (tmp_path / "verification.parquet").write_bytes(b"PAR1")
+    (tmp_path / "verdict.json").write_text('{"kind": "verification", "outc')
+    (tmp_path / "power.json").write_bytes(dump_json({"key": "0", "power": []}, indent=True))
+    check_replaced(tmp_path)
+    # What was said before the first run stays, under a file that names no kind and under one that does.
+    depends_on = {"seeds": 1}
+    (tmp_path / "power.json").write_bytes(dump_json({"key": fingerprint(depends_on), "power": [{"grader": "loss"}]}, indent=True))
+    assert first_plan(tmp_path, [], depends_on) == [{"grader": "loss"}]
+    assert first_plan(tmp_path, [], {"seeds": 2}) == []
+    assert json.loads((tmp_path / "power.json").read_text())["kind"] == "power"
+    check_replaced(tmp_path)

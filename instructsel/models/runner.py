@@ -239,6 +239,8 @@ class _State:
     refused: NDArray[np.bool_]
     report: RunReport = NOTHING
     lock: threading.Lock = field(default_factory=threading.Lock)
+    broken: bool = False
+    """A worker raised an error that no smaller shape can mend."""
 
 
 def run(
@@ -289,7 +291,7 @@ def run(
 
     def one(bucket: _Bucket, chosen: list[int]) -> tuple[NDArray[np.int64], NDArray[Any] | None]:
         members = bucket.members[chosen]
-        if bucket.failed:
+        if bucket.failed or state.broken:
             return members, None
         with state.lock:
             forward = free.pop()
@@ -298,6 +300,8 @@ def run(
             return members, forward(ids, row_lengths, members)[: len(members)]
         except Exception as error:
             if not out_of_memory(error):
+                # Before the error reaches the caller: batches that wait for a thread must not begin.
+                state.broken = True
                 raise
             stuck = np.array([layout.smaller(bucket.shape, int(lengths[member])) is None for member in members.tolist()])
             with state.lock:

@@ -592,18 +592,18 @@ def same_pick(values: Floats, outputs: Sequence[str], picked: int) -> float:
 
 def agreement(values: Sequence[Floats], rows: Sequence[dict[str, Any]], judge_name: str, generator: np.random.Generator) -> Figure:
     """How our order of the answers goes with one reward model's pick."""
-    same, rank, nearest = [], [], []
+    same, rank, among_nearest = [], [], []
     for column, row in zip(values, rows, strict=True):
         outputs, picked = row["outputs"], row["rm_pick"][judge_name]
         lengths = np.array([len(output) for output in outputs], dtype=np.float64)
         others = np.array([position for position in range(len(outputs)) if position != picked], dtype=np.int64)
         same.append(same_pick(column, outputs, picked))
         rank.append(percentile(column, picked, others))
-        nearest.append(percentile(column, picked, nearest(lengths, picked)))
+        among_nearest.append(percentile(column, picked, nearest(lengths, picked)))
     return {
         "same_pick": mean(np.array(same), generator),
         "percentile_of_pick": mean(np.array(rank), generator),
-        "percentile_among_nearest_in_length": mean(np.array(nearest), generator),
+        "percentile_among_nearest_in_length": mean(np.array(among_nearest), generator),
     }
 
 

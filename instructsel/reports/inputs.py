@@ -15,12 +15,14 @@ from instructsel import kinds
 from instructsel.artifact import file_digest, fingerprint, read_manifest
 from instructsel.errors import InstructselError, UsageError
 from instructsel.experiments.arms import rows_digest
+from instructsel.experiments.plan import BASE, WHOLE_POOL
 from instructsel.reports.reading import AGAIN, artifact_kind, read_artifact
 from instructsel.rules.observations import Observations
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.baselines.base import RANDOM
 from instructsel.selection.baselines.registry import names as baseline_names
 from instructsel.selection.selection import Selection
+from instructsel.selection.selection_set import SelectionSet
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, Estimand
 from instructsel.study.size_curve import SizeCurve
 from instructsel.study.study import Study
@@ -31,7 +33,7 @@ from instructsel.verification.verification import Verification
 
 ARM: Final = "selection"
 """What `instructsel verify` calls the arm of the selection."""
-UNTRAINED: Final = ("base", "full", "all")
+UNTRAINED: Final = (BASE, WHOLE_POOL, "full", "all")
 """Arms that are no selection, besides the baselines."""
 PARTS: Final[Mapping[str, str]] = {
     kinds.SKILLS: "skills",
@@ -158,7 +160,7 @@ def _with_result(
         return replace(inputs, studies=(*inputs.studies, result)), "study"
     if isinstance(result, SizeCurve):
         return replace(inputs, sizes=(*inputs.sizes, result.as_dict())), kinds.SIZE_SEARCH
-    if type(result).__name__ == "SelectionSet":
+    if isinstance(result, SelectionSet):
         return _with_set(inputs, Path(), result), "selection"
     if isinstance(result, Verification):
         return replace(inputs, verifications=(*inputs.verifications, _judged(result, inputs, arm, recorded or {}))), kinds.VERIFICATION
@@ -240,7 +242,8 @@ def _sides(arms: Sequence[str], arm: str | None, inputs: ReportInputs) -> tuple[
         return arm, [name for name in arms if name != arm]
     names = (ARM, inputs.selection.name if inputs.selection is not None else "")
     named = next((name for name in names if name in arms), None)
-    candidates = [named] if named is not None else [name for name in arms if not name.startswith((*baseline_names(), *UNTRAINED))]
+    rivals = {*baseline_names(), *UNTRAINED, *(one.baseline for one in inputs.baselines), *(one.name for one in inputs.baselines)}
+    candidates = [named] if named is not None else [name for name in arms if name not in rivals]
     if len(arms) < 2:
         return None, []
     if len(candidates) != 1:

@@ -69,6 +69,8 @@ class Ranking:
     """What else the manifest should say, e.g. the seed."""
     indicators: tuple[str, ...] | None = None
     """What it ranks by, where that is not what the selection's rule does."""
+    baseline: str | None = None
+    """Name of the baseline whose ranking it is; None of a rule's."""
 
     def order(self) -> Positions:
         """The eligible rows (as numbers among these), best first, those it cannot rank left out."""

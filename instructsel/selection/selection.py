@@ -46,6 +46,18 @@ class Selection:
         return int(self.summary["kept"])
 
     @property
+    def baseline(self) -> str | None:
+        """Name of the baseline whose ranking it is, e.g. `random`; None of a rule's selection."""
+        recorded: str | None = self.manifest.get("baseline")
+        return recorded
+
+    @property
+    def seed(self) -> int | None:
+        """Of a baseline in which chance has a part; else None."""
+        recorded: int | None = self.summary.get("seed")
+        return recorded
+
+    @property
     def shortfall(self) -> int:
         """What is missing to the budget, in its unit, because no more rows (or none under their quota) were left; else 0."""
         return int(self.summary["shortfall"])
@@ -127,7 +139,15 @@ def _of_last_release(frame: pl.DataFrame, manifest: dict[str, Any]) -> tuple[pl.
     summary["dropped"] = {_renamed(reason): count for reason, count in dropped.items()}
     settings = {{"floors": "minima"}.get(key, key): entry for key, entry in (manifest.get("settings") or {}).items()}
     renamed = {("score" if key == "value" else key): entry for key, entry in manifest.items()}
-    return frame, {**renamed, "summary": summary, "settings": settings}
+    return frame, {**renamed, "baseline": _baseline_of_last_release(manifest), "summary": summary, "settings": settings}
+
+
+def _baseline_of_last_release(manifest: dict[str, Any]) -> str | None:
+    """The baseline whose ranking it is: the last release named its replicates by their seed, which it recorded."""
+    name, seed = str(manifest["name"]), manifest["summary"].get("seed")
+    if seed is not None:
+        return name.removesuffix(f"-seed{seed}")
+    return None if name == (manifest.get("rule") or {}).get("name") else name
 
 
 def _renamed(reason: str) -> str:

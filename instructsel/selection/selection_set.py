@@ -294,7 +294,7 @@ class SelectionSet:
         subsets: list[Subset] = []
         arms: dict[str, int] = {}
         for one in (selection, *baselines):
-            arm = SELECTION if one is selection else arm_of(one.name)
+            arm = SELECTION if one is selection else one.baseline or one.name
             file = place if one is selection else sibling(place, one.name)
             replicate = arms[arm] = arms.get(arm, -1) + 1
             run = {
@@ -306,9 +306,8 @@ class SelectionSet:
             # The rows last: a run that was killed leaves no rows that a second run would take for somebody else's file.
             one.write_sidecar(sidecar_of(file), run=run)
             pool.write(file, [pool.position(name) for name in one.kept_ids], to=to)
-            seed = one.summary.get("seed")
             digest = rows_digest(sorted(one.kept_ids))
-            subsets.append(Subset(arm, replicate, seed, one.name, file, sidecar_of(file), len(one), digest, file_digest(file)))
+            subsets.append(Subset(arm, replicate, one.seed, one.name, file, sidecar_of(file), len(one), digest, file_digest(file)))
         selection_set = cls(
             path=manifest,
             subsets=tuple(subsets),
@@ -382,7 +381,7 @@ class SelectionSet:
         table_run = ((read_manifest(scores) or {}).get("run") or {}) if scores is not None and scores.is_file() else {}
         pool = selection.manifest.get("pool") or {}
         digest = rows_digest(sorted(selection.kept_ids))
-        subset = Subset(SELECTION, 0, selection.summary.get("seed"), selection.name, rows, sidecar, len(selection), digest, "")
+        subset = Subset(SELECTION, 0, selection.seed, selection.name, rows, sidecar, len(selection), digest, "")
         spec = PoolSpec.of(table_run)
         seconds = {selection.name: float(run["seconds"])} if isinstance(run.get("seconds"), int | float) else {}
         return cls(
@@ -407,16 +406,6 @@ def _manifest_behind(target: Path) -> Path | None:
     name = ((read_manifest(sidecar) or {}).get("run") or {}).get("selection_set") if sidecar.is_file() else None
     beside = sidecar.with_name(name) if isinstance(name, str) else None
     return beside if beside is not None and beside.is_file() else None
-
-
-def arm_of(name: str) -> str:
-    """The arm of a baseline's name: replicates of one arm differ in their seed alone.
-
-    >>> arm_of("length-matched-seed2"), arm_of("longest")
-    ('length-matched', 'longest')
-    """
-    stem, marker, seed = name.rpartition("-seed")
-    return stem if marker and seed.isdigit() else name
 
 
 def stem_of(name: str) -> tuple[str, str]:
@@ -462,4 +451,4 @@ def sibling(rows: Path, name: str) -> Path:
     return rows.with_name(f"{stem}.{name}{ending}")
 
 
-__all__ = ["SELECTION", "SelectionSet", "Subset", "arm_of", "check_rows", "manifest_of", "sibling", "sidecar_of", "stem_of"]
+__all__ = ["SELECTION", "SelectionSet", "Subset", "check_rows", "manifest_of", "sibling", "sidecar_of", "stem_of"]

@@ -44,7 +44,7 @@ def sidecar(tmp_path: Path) -> Path:
     chosen = selection(length, [0.0] * 12, range(3), ids=read.ids, source=read.sources)
     table = tmp_path / "pool.scores.parquet"
     scores(chosen, {"len": length}, pool={"fingerprint": read.fingerprint, "examples": 12}).write(table, run={"pools": [str(pool)]})
-    other = selection(length, [0.0] * 12, range(3, 6), ids=read.ids, source=read.sources, name="random-seed0")
+    other = selection(length, [0.0] * 12, range(3, 6), ids=read.ids, source=read.sources, name="random-seed0", baseline="random")
     other.write_sidecar(tmp_path / "chosen.random-seed0.selection.parquet", run={"scores": str(table)})
     target = tmp_path / "chosen.selection.parquet"
     chosen.write_sidecar(target, run={"scores": str(table), "output": str(tmp_path / "chosen.jsonl")})

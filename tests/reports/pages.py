@@ -33,6 +33,7 @@ def selection(
     source: Sequence[str] | None = None,
     reasons: Mapping[int, str] | None = None,
     name: str = "mine",
+    baseline: str | None = None,
     rule: Mapping[str, Any] | None = None,
     summary: Mapping[str, Any] | None = None,
 ) -> Selection:
@@ -74,6 +75,7 @@ def selection(
         "schema": 1,
         "instructsel": "0.1.0",
         "name": name,
+        "baseline": baseline,
         "score": "expected ln L",
         "rule": dict(rule),
         "form": rule["title"],
@@ -202,7 +204,7 @@ def everything() -> list[Any]:
         "rule_score": {"mean of the per-row values over the pool": -3.5},
     }
     chosen = selection(length, reward, range(20, 40), source=source, reasons=reasons, rule={**RULE, "fit": fit}, summary=summary)
-    other = selection(length, reward, range(30, 50), source=source, name="random-seed0", summary={"seed": 0})
+    other = selection(length, reward, range(30, 50), source=source, name="random-seed0", baseline="random", summary={"seed": 0})
     account = {"read": 64, "kept": 60, "examples": 60, "dropped": {"no_response": 1}, "quarantined": {"invalid_json": 3}}
     table = scores(chosen, {"len": length, "rew": [None, *reward[1:]]}, pool={"account": account, "fingerprint": "f" * 32})
     means = [

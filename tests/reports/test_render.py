@@ -556,7 +556,10 @@ def big(n: int, *, sources: int = 500, name: str = "") -> list[Any]:
         {"id": ids, "source": source, "rank": rank, "score": value, "len_contribution": -0.5 * length, "rew_contribution": 2 * reward}
     ).with_columns(kept=pl.Series([at in kept for at in range(n)]), reason=why, duplicate_of=pl.lit(None, dtype=pl.String))
     chosen = replace(one, frame=frame, summary={**one.summary, "read": n, "kept": len(kept)})
-    random_one = replace(chosen, name="random-seed0", frame=frame.with_columns(kept=pl.Series([at % 10 == 1 for at in range(n)])))
+    manifest = {**chosen.manifest, "baseline": "random"}
+    random_one = replace(
+        chosen, name="random-seed0", manifest=manifest, frame=frame.with_columns(kept=pl.Series([at % 10 == 1 for at in range(n)]))
+    )
     columns = {f"i{at}": length + at for at in range(30)}
     return [chosen, random_one, scores(chosen, {"len": length, "rew": reward, **columns})] if n > 1000 else [chosen, random_one]
 

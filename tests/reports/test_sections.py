@@ -129,7 +129,10 @@ def test_binning_ten_million_rows_takes_the_memory_of_a_block() -> None:
 def test_distributions_compare_pool_selection_and_all_random_draws_on_the_same_bins() -> None:
     length = [1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     chosen = selection(length, [0.0] * 10, [7, 8, 9])
-    draws = [selection(length, [0.0] * 10, kept, name=f"random-seed{seed}") for seed, kept in enumerate(([0, 1, 2], [3, 4, 5]))]
+    draws = [
+        selection(length, [0.0] * 10, kept, name=f"random-seed{seed}", baseline="random")
+        for seed, kept in enumerate(([0, 1, 2], [3, 4, 5]))
+    ]
     scored = scores(chosen, {"len": length})
     (row,) = [row for row in table("distributions", chosen, *draws, scored) if row["indicator"] == "len"]
     assert (row["n"], row["mean_pool"], row["mean_selected"], row["median_selected"]) == (10, 5.5, 9.0, 9.0)
@@ -145,6 +148,17 @@ def test_distributions_compare_pool_selection_and_all_random_draws_on_the_same_b
     # The rule's value over random rows is the rule's, not the random number they were ranked by.
     (value,) = [row for row in table("distributions", chosen, *draws, scored) if row["indicator"] == "score"]
     assert value["mean_random"] == 1 - 3.5 / 2
+
+
+def test_a_baseline_whose_name_only_begins_with_random_is_not_random() -> None:
+    chosen, forest = (
+        selection([1, 2, 3], [0.0] * 3, [2]),
+        selection([1, 2, 3], [0.0] * 3, [0], name="random-forest", baseline="random-forest"),
+    )
+    scored = scores(chosen, {"len": [1.0, 2.0, 3.0]})
+    assert "No random baseline was given" in text("distributions", chosen, forest, scored)
+    assert all("mean_random" not in row or row["mean_random"] is None for row in table("distributions", chosen, forest, scored))
+    assert "random" not in text("confounds", chosen, forest, scored).replace("random-forest", "")
 
 
 def test_without_scores_and_without_a_random_baseline_the_report_says_so() -> None:
@@ -233,7 +247,7 @@ def test_sources_beyond_the_limit_are_one_row_and_the_sums_stay_whole() -> None:
     n = 180
     source = [f"s{at % 60:02}" for at in range(n)]
     chosen = selection(range(n), [0.0] * n, range(60), source=source)
-    other = selection(range(n), [0.0] * n, range(60, 120), source=source, name="random-seed0")
+    other = selection(range(n), [0.0] * n, range(60, 120), source=source, name="random-seed0", baseline="random")
     rows = table("composition", chosen, other)
     assert len(rows) == 50 and rows[-1]["source"] == "11 other sources"
     assert (sum(row["pool"] for row in rows), sum(row["kept"] for row in rows)) == (180, 60)
@@ -263,7 +277,7 @@ def test_the_best_and_the_worst_rows_are_those_at_the_ends_of_the_ranking() -> N
 
 def test_results_of_different_pools_are_refused() -> None:
     chosen = selection([1, 2, 3], [0.0] * 3, [0])
-    other = selection([1, 2, 3], [0.0] * 3, [0], ids=["x", "y", "z"], name="random-seed0")
+    other = selection([1, 2, 3], [0.0] * 3, [0], ids=["x", "y", "z"], name="random-seed0", baseline="random")
     with pytest.raises(UsageError, match="random-seed0 was selected from another pool"):
         report(chosen, other)
     with pytest.raises(UsageError, match="scores are not of the pool"):
@@ -320,6 +334,9 @@ def test_arms_that_do_not_say_which_is_the_selection_are_refused() -> None:
 
     sides = arms(np.random.default_rng(0), Plan(seeds=1, baseline_replicates=1, baseline_seeds=1, items=6), Truth(), effect=0.0)
     found = graded(*(replace(side, arm=name) for side, name in zip(sides, ("one", "other"), strict=True)))
+    # What only begins like a baseline or like the base is the selection.
+    of_rule = graded(*(replace(side, arm=name) for side, name in zip(sides, ("random-forest", "random"), strict=True)))
+    assert table("verdicts-1", of_rule)[0]["baseline"] == "random"
     with pytest.raises(UsageError, match="Which of the arms one, other is the selection cannot be told"):
         report(found)
 

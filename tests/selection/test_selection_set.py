@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,18 @@ def test_what_is_no_selection_is_refused_with_what_was_looked_for(tmp_path: Path
     (tmp_path / "rows.selection-set.json").write_text('{"kind": "selection-set"}')
     with pytest.raises(ScoresError, match="damaged"):
         SelectionSet.read(tmp_path / "rows.jsonl")
+
+
+def test_an_arm_is_called_as_its_baseline_and_not_by_what_stands_before_a_seed(varied: Scored, tmp_path: Path) -> None:
+    chosen = select(varied.pool, varied.table, LONGEST, budget=30)
+    other = select(varied.pool, varied.table, replace(load("longest"), name="mine-seed7"), budget=20)
+    drawn = baselines(chosen, ["random", "length-matched"], seeds=[7])
+    assert [(one.baseline, one.seed) for one in (chosen, other, *drawn)] == [
+        (None, None), (None, None), ("random", 7), ("length-matched", 7)
+    ]  # fmt: skip
+    written_set = SelectionSet.create(tmp_path / "chosen.jsonl", chosen, [other, *drawn])
+    assert list(written_set.by_arm()) == ["selection", "mine-seed7", "random", "length-matched"]
+    assert [one.baseline for one in SelectionSet.read(written_set.path).selections()] == [None, None, "random", "length-matched"]
 
 
 def test_baselines_that_keep_the_selections_rows_are_named(varied: Scored, tmp_path: Path) -> None:

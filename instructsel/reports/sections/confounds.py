@@ -71,7 +71,7 @@ def _length_tables(inputs: ReportInputs, score: Floats, ranked: Mask, length: Fl
     assert inputs.selection is not None
     is_kept, both = kept_mask(inputs.selection), ranked & known
     r = pearson(score[both], length[both])
-    random = [mean_of(length[known & kept_mask(baseline)]) for baseline in inputs.baselines if baseline.name.startswith(RANDOM)]
+    random = [mean_of(length[known & kept_mask(baseline)]) for baseline in inputs.baselines if baseline.baseline == RANDOM]
     facts = [
         ("rows ranked with a length", int(both.sum())),
         ("correlation of the score with len", r),
@@ -108,7 +108,7 @@ def _source_tables(inputs: ReportInputs, source: pl.Series, score: Floats, ranke
     codes = (source.rank("dense").cast(pl.Int64) - 1).to_numpy()
     size = len(names)
     pool, selected = np.bincount(codes, minlength=size), np.bincount(codes[is_kept], minlength=size)
-    subsets = [kept_mask(baseline) for baseline in inputs.baselines if baseline.name.startswith(RANDOM)]
+    subsets = [kept_mask(baseline) for baseline in inputs.baselines if baseline.baseline == RANDOM]
     shares = [np.bincount(codes[subset], minlength=size) / max(1, int(subset.sum())) for subset in subsets]
     random = np.mean(shares, axis=0) if shares else None
     counts = np.bincount(codes[ranked], minlength=size)

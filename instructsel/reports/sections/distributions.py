@@ -43,7 +43,7 @@ def build(page: Page) -> Section | None:
     if not columns:
         return None
     is_kept = None if inputs.selection is None else kept_mask(inputs.selection)
-    subsets = [kept_mask(baseline) for baseline in inputs.baselines if baseline.name.startswith(RANDOM)]
+    subsets = [kept_mask(baseline) for baseline in inputs.baselines if baseline.baseline == RANDOM]
     sentences = []
     if inputs.selection is not None and not subsets:
         sentences.append("No random baseline was given: the selection is compared with the pool alone.")

@@ -94,7 +94,7 @@ def _shift_chart(inputs: ReportInputs) -> Chart | None:
     """How far the mean of each indicator moves from the pool to the selection, in standard deviations over the pool."""
     assert inputs.selection is not None
     is_kept = kept_mask(inputs.selection)
-    random = [kept_mask(baseline) for baseline in inputs.baselines if baseline.name.startswith(RANDOM)]
+    random = [kept_mask(baseline) for baseline in inputs.baselines if baseline.baseline == RANDOM]
     rows = []
     for symbol, unit, values, valid in indicator_values(inputs):
         pool, selected = values[valid], values[valid & is_kept]

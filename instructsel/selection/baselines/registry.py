@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -87,7 +88,7 @@ def baselines(
             raise UsageError(f"The baseline {name} needs a target set and a model.", fix="Give both, or leave it out.")
         for seed in seeds if baseline.seeded else (0,):
             ranking = baseline.ranking(candidates, Context(selection, seed, target, encoder))
-            results.append(ranked(candidates, ranking))
+            results.append(ranked(candidates, replace(ranking, baseline=name)))
     return results
 
 

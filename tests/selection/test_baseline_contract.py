@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from instructsel.errors import UsageError
 from instructsel.models.runner import NOTHING
 from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.pool import Pool
@@ -15,9 +18,10 @@ from instructsel.pool.spec import rows_digest
 from instructsel.rules.catalog import load
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.baselines import registry
+from instructsel.selection.baselines.base import Baseline, Context
 from instructsel.selection.baselines.random_subset import random_subset
 from instructsel.selection.budget import Count
-from instructsel.selection.candidates import Candidates
+from instructsel.selection.candidates import Candidates, Ranking, ScoredCandidates
 from instructsel.selection.choose import select
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
@@ -72,12 +76,86 @@ def test_a_baseline_says_which_indicator_it_needs(varied: Scored, target: Pool, 
     columns = [column for column in varied.table.frame.columns if column.removesuffix("_reason") not in needed]
     table = ScoreTable(varied.table.frame.select(columns), varied.table.manifest)
     left = next(symbol for symbol in ("rew", "len", "knn_6") if symbol not in needed)
-    from instructsel.errors import UsageError
     from instructsel.rules.by_indicator import by
 
     chosen = select(varied.pool, table, by(left), budget=10)
     with pytest.raises(UsageError, match=needed[0]):
         replicates(chosen, name, target)
+
+
+class Shortest(Baseline):
+    """A plug-in: the shortest responses."""
+
+    name = "shortest"
+    needs = ("len",)
+
+    def ranking(self, candidates: ScoredCandidates, context: Context) -> Ranking:
+        return Ranking("whatever", "the length of the response", candidates.column("len")[0], unscored=candidates.unscored(self.needs))
+
+
+class Unfinished(Shortest):
+    """A plug-in that leaves a candidate out and does not say so."""
+
+    name = "unfinished"
+
+    def ranking(self, candidates: ScoredCandidates, context: Context) -> Ranking:
+        values = candidates.column("len")[0].copy()
+        values[3] = np.nan
+        return Ranking(self.name, "", values)
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Install plug-ins: name → what its entry point leads to."""
+
+    def install(**plug_ins: Any) -> None:
+        entries = [SimpleNamespace(name=name, value=f"plugin:{name}", load=lambda kind=kind: kind) for name, kind in plug_ins.items()]
+        monkeypatch.setattr(registry, "entry_points", lambda group: entries if group == "instructsel.baselines" else [])
+        registry._plug_ins.cache_clear()
+
+    yield install
+    registry._plug_ins.cache_clear()
+
+
+def test_a_plug_in_is_selected_by_like_any_other_baseline(
+    varied: Scored, target: Pool, plugged: Callable[..., None], tmp_path: Path
+) -> None:
+    # What stands in the folder is not replaced.
+    plugged(shortest=Shortest, longest=Shortest)
+    assert registry.names()[-1] == "shortest" and registry.names().count("longest") == 1
+    chosen = select(varied.pool, varied.table, load("longest"), budget=40, quotas={"first": 25})
+    (drawn,) = replicates(chosen, "shortest", target)
+    assert (drawn.name, drawn.baseline, len(drawn)) == ("shortest", "shortest", 40)
+    assert drawn.summary["composition"]["first"]["kept"] <= 25
+    written = SelectionSet.create(tmp_path / "chosen.jsonl", chosen, [drawn])
+    assert [subset.arm for subset in SelectionSet.read(written.path).subsets] == ["selection", "shortest"]
+    (longest,) = replicates(chosen, "longest", target)
+    assert longest.kept_ids == chosen.kept_ids
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("broken", object(), "plugin:broken is no baseline"),
+        ("broken", int, "plugin:broken is no baseline"),
+        ("broken", Baseline, "plugin:broken is no baseline"),
+        ("short", Shortest, "called 'shortest' and its entry point 'short'"),
+        ("selection", type("Named", (Shortest,), {"name": "selection"}), "not 'selection'"),
+        ("a/b", type("Named", (Shortest,), {"name": "a/b"}), "one name of small letters"),
+    ],
+)
+def test_a_plug_in_that_is_no_baseline_is_refused(plugged: Callable[..., None], name: str, kind: Any, message: str) -> None:
+    plugged(**{name: kind})
+    with pytest.raises(UsageError, match=message) as caught:
+        registry.make(name)
+    assert "'instructsel.baselines' entry point" in str(caught.value.fix)
+
+
+def test_a_ranking_without_a_number_for_a_candidate_is_refused(varied: Scored, target: Pool, plugged: Callable[..., None]) -> None:
+    plugged(unfinished=Unfinished)
+    chosen = select(varied.pool, varied.table, load("longest"), budget=40)
+    with pytest.raises(UsageError, match="The baseline unfinished gave no finite number for each of the 200 candidates"):
+        replicates(chosen, "unfinished", target)
 
 
 def test_every_baseline_has_a_row_in_the_reference() -> None:

@@ -1,21 +1,31 @@
-"""The baselines of this folder by name, and all that a selection is compared with."""
+"""The baselines of this folder and of plug-ins by name, and all that a selection is compared with."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Final
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+import numpy as np
 
 from instructsel.errors import UsageError
 from instructsel.pool.pool import Pool
 from instructsel.selection import baselines as folder
 from instructsel.selection.baselines.base import RANDOM, Baseline, Context, TextEncoder
+from instructsel.selection.candidates import Ranking, ScoredCandidates
 from instructsel.selection.choose import ranked
 from instructsel.selection.selection import Selection
 
+GROUP: Final = "instructsel.baselines"
+"""Entry points of this group name further Baseline classes, each under the baseline's own name."""
+NAME: Final = re.compile(r"(?!selection$)[a-z0-9][a-z0-9+._-]*")
+"""What a baseline may be called: its name is a part of names of files, and `selection` is the arm it is compared with."""
 FRAMEWORK: Final = frozenset({"base", "registry"})
 """Files of this folder that are no baseline."""
 
@@ -31,20 +41,67 @@ def _by_name() -> dict[str, type[Baseline]]:
     return classes
 
 
+@cache
+def _plug_ins() -> dict[str, EntryPoint]:
+    """None of them takes the place of a baseline of this folder."""
+    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in _by_name()}
+
+
 def names() -> tuple[str, ...]:
-    """All baselines, `random` first, then by name."""
-    return tuple(sorted(_by_name(), key=lambda name: (name != RANDOM, name)))
+    """All baselines, `random` first, then by name, those of plug-ins last. No plug-in is imported."""
+    return (*sorted(_by_name(), key=lambda name: (name != RANDOM, name)), *sorted(_plug_ins()))
 
 
 def make(name: str) -> Baseline:
     """A baseline by its name.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is none of that name, or a plug-in that is none.
     """
-    if name not in _by_name():
+    if name not in names():
         raise UsageError.named(name, names(), noun="baseline")
-    return _by_name()[name]()
+    kind = _by_name().get(name)
+    return kind() if kind is not None else _checked(_plug_ins()[name])()
+
+
+def _checked(entry: EntryPoint) -> type[Baseline]:
+    """The class of a plug-in."""
+    fix = f"Remove it, or correct its '{GROUP}' entry point."
+    kind: Any = entry.load()
+    if not (isinstance(kind, type) and issubclass(kind, Baseline)) or inspect.isabstract(kind):
+        raise UsageError(f"The plug-in {entry.value} is no baseline: it is no subclass of Baseline with a method ranking.", fix=fix)
+    called = getattr(kind, "name", None)
+    if called != entry.name or not NAME.fullmatch(entry.name):
+        raise UsageError(
+            f"The plug-in {entry.value} is called {called!r} and its entry point '{entry.name}'; both are one name of small letters, "
+            "digits and + . _ -, and not 'selection'.",
+            fix=fix,
+        )
+    return kind
+
+
+def _ranking(baseline: Baseline, candidates: ScoredCandidates, context: Context) -> Ranking:
+    """A baseline's ranking, under the baseline's name and seed.
+
+    Raises:
+        UsageError: it is no number for each candidate.
+    """
+    ranking = baseline.ranking(candidates, context)
+    values = np.asarray(ranking.values)
+    if values.shape != candidates.eligible.shape or values.dtype.kind not in "fiu" or not _finite(values, ranking):
+        raise UsageError(
+            f"The baseline {baseline.name} gave no finite number for each of the {len(candidates.eligible)} candidates: "
+            f"{values.dtype} {list(values.shape)}.",
+            fix="A candidate that it cannot rank belongs into the ranking's `unscored`, with the reason.",
+        )
+    seed = {"seed": context.seed} if baseline.seeded else {}
+    return replace(ranking, name=baseline.named(context.seed), baseline=baseline.name, details={**ranking.details, **seed})
+
+
+def _finite(values: Any, ranking: Ranking) -> bool:
+    finite = np.isfinite(values)
+    finite[list(ranking.unscored)] = True
+    return bool(finite.all())
 
 
 def baselines(
@@ -68,7 +125,7 @@ def baselines(
         encoder: `PooledStates` of the base model, for `rds+`.
 
     Raises:
-        UsageError: no baseline of that name; or
+        UsageError: no baseline of that name, or a plug-in that is none; or
             the selection was read from a file, a seed stands twice, or the table lacks `len` or `rew`.
         ModelUnavailable: `reward-only` without any reward.
     """
@@ -87,9 +144,8 @@ def baselines(
         if baseline.needs_target and (target is None or encoder is None):
             raise UsageError(f"The baseline {name} needs a target set and a model.", fix="Give both, or leave it out.")
         for seed in seeds if baseline.seeded else (0,):
-            ranking = baseline.ranking(candidates, Context(selection, seed, target, encoder))
-            results.append(ranked(candidates, replace(ranking, baseline=name)))
+            results.append(ranked(candidates, _ranking(baseline, candidates, Context(selection, seed, target, encoder))))
     return results
 
 
-__all__ = ["baselines", "make", "names"]
+__all__ = ["GROUP", "baselines", "make", "names"]

@@ -110,7 +110,7 @@ def command(
 
     toolkit, folder, path = Adapters(), Path(output or "."), scores or newest()
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
-    inputs = [path, *(search or []), *(report or []), *(pool or []), training.base]
+    inputs: list[str | Path] = [path, *(search or []), *(report or []), *(pool or []), training.base]
     check_folder(folder, inputs)
     if chart is not None:
         _check_chart(chart, folder, inputs)
@@ -170,7 +170,7 @@ def _evaluation(name: str, files: list[str], pool: Pool, *, quiet: bool) -> Pool
     return rows
 
 
-def _check_chart(path: Path, folder: Path, inputs: list[Path | str]) -> None:
+def _check_chart(path: Path, folder: Path, inputs: list[str | Path]) -> None:
     """Refuse a chart that cannot be written, or would replace an input or another's file.
 
     Raises:

@@ -6,6 +6,7 @@ import os
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -186,7 +187,8 @@ def _verification(folder: Path) -> dict[str, Any] | None:
     if not graded and not failed:
         return None
     running = sorted(Leases(folder / RUNS).active())
-    total = _models_planned(folder / EXPERIMENT_PLAN)
+    plan = _plan_in(folder)
+    total = None if plan is None else _models_planned(plan)
     # The table is written after every call, whatever is pending.
     finished = (folder / TABLE).is_file() and not _pending(folder / VERDICT) and (total is None or len(graded) >= total)
     state = "working" if running else "finished" if finished else "stopped"
@@ -199,7 +201,7 @@ def _verification(folder: Path) -> dict[str, Any] | None:
         "failed": len(failed),
         "running": running,
         "seconds_left": None,
-        "next": _verify_again(folder) if state == "stopped" else None,
+        "next": _verify_again(folder, plan) if state == "stopped" else None,
     }
 
 
@@ -212,21 +214,23 @@ def _pending(verdict: Path) -> bool:
     return isinstance(content, dict) and bool(content.get("pending"))
 
 
-def _verify_again(folder: Path) -> str:
+def _verify_again(folder: Path, plan: Experiment | None) -> str:
     target = shlex.quote(str(folder))
     if (folder / EXPERIMENT_PLAN).is_file():
-        return f"instructsel verify {shlex.quote(str(folder / EXPERIMENT_PLAN))} -o {target}"
+        confirmations = shlex.join(plan.grading.confirmations) if plan is not None else ""
+        return f"instructsel verify {shlex.quote(str(folder / EXPERIMENT_PLAN))} -o {target} {confirmations}".rstrip()
     return f"the same instructsel verify command with -o {target}"
 
 
-def _models_planned(path: Path) -> int | None:
-    """The models that a verification's plan has graded; None without a plan that can be read."""
-    if not path.is_file():
-        return None
-    try:
-        plan = Experiment.read(path)
-    except InstructselError:
-        return None
+def _plan_in(folder: Path) -> Experiment | None:
+    """The plan beside results; None without one that can be read."""
+    with suppress(InstructselError):
+        return Experiment.read(folder / EXPERIMENT_PLAN)
+    return None
+
+
+def _models_planned(plan: Experiment) -> int:
+    """The models that a verification's plan has graded."""
     trained = sum(len(arm.rows) + arm.random_subsets for arm in plan.arms) * plan.seeds
     return trained + sum(sum(map(len, arm.checkpoints)) + arm.base_model for arm in plan.arms)
 

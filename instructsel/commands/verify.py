@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
@@ -31,6 +33,12 @@ EXAMPLES: Final = """Examples:
 """
 PLAN: Final = ".toml"
 """The ending of a plan."""
+CONFIRMED: Final[Mapping[str, tuple[Any, str]]] = {
+    "include_path": (None, "takes tasks, which may hold code, from {value}"),
+    "allow_unsafe_code": (False, "has code run that models write"),
+    "judge_key": (None, "has the environment variable {value} sent to {address}"),
+}
+"""Setting of a plan that counts only where a flag repeats it → its default, and what it does."""
 
 
 @reported
@@ -64,6 +72,7 @@ def command(
     if selection is not None and selection.endswith(PLAN):
         _check_alone(context)
         plan = Experiment.read(selection)
+        _check_confirmed(context, selection, plan.grading, grading)
     else:
         if selection is not None and arms.baselines and without_record(selection):
             say(f"note: no record says which baselines were selected with {selection}; name them with --arm.", quiet=quiet)
@@ -87,14 +96,41 @@ def _check_alone(context: typer.Context) -> None:
         UsageError: a flag of what a plan says.
     """
     allowed = {"output", "selection", "jobs", "limit", "keep_checkpoints", "worker", "json", "quiet", "show_traceback", "print_config"}
+    allowed |= CONFIRMED.keys()
     for parameter in context.command.params:
         name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if name not in allowed and source is not None and source.name == "COMMANDLINE":
+        if name not in allowed and _is_flag(context, name):
             raise UsageError(
                 f"{parameter.opts[-1]} and a plan exclude each other: the plan says what is done.",
                 fix="Change the plan, or give flags alone.",
             )
+
+
+def _check_confirmed(context: typer.Context, path: str, planned: GradingSettings, repeated: GradingSettings) -> None:
+    """Refuse a plan from a file that would run code or send a secret, unless flags beside it say the same; settings in a file do not.
+
+    Raises:
+        UsageError: a setting of the plan that no flag repeats, or a flag that the plan does not hold.
+    """
+    for name, (default, does) in CONFIRMED.items():
+        in_plan, in_flags = getattr(planned, name), getattr(repeated, name) if _is_flag(context, name) else default
+        if isinstance(in_plan, Path) and isinstance(in_flags, Path):
+            in_plan, in_flags = in_plan.resolve(), in_flags.resolve()
+        if in_plan == in_flags:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if in_plan == default:
+            raise UsageError(f"{flag} is given, and the plan {path} does not hold it.", fix="Change the plan, or leave the flag out.")
+        raise UsageError(
+            f"The plan {path} {does.format(value=in_plan, address=planned.judge_url)}.",
+            fix=f"If you trust it, repeat beside it: {shlex.join(planned.confirmations)}",
+        )
+
+
+def _is_flag(context: typer.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _print(result: ExperimentResult, *, json: bool, quiet: bool) -> None:

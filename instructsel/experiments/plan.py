@@ -150,10 +150,22 @@ class GradingSettings:
             raise UsageError("There is a judge, and nothing for it to judge.", fix="Name the instructions with --instructions FILE.")
         if self.judge and self.annotator:
             raise UsageError("One result has one judge: --judge and --annotator exclude each other.", fix="Leave one out.")
-        if (self.judge_url or self.judge_key) and not self.judge:
+        if self.judge_url and not self.judge:
             raise UsageError("The endpoint needs the name of the model that judges.", fix="Give it with --judge.")
         if self.judge_revision and not (self.judge or self.annotator):
             raise UsageError("There is no judge whose revision this is.", fix="Name one with --judge.")
+
+    @property
+    def confirmations(self) -> list[str]:
+        """The flags to repeat beside a plan that is read from a file, whoever wrote it: what may run its code or send a secret."""
+        flags: list[str] = []
+        if self.include_path is not None:
+            flags += ["--include-path", str(self.include_path)]
+        if self.allow_unsafe_code:
+            flags.append("--allow-unsafe-code")
+        if self.judge_key is not None:
+            flags += ["--judge-key", self.judge_key]
+        return flags
 
     @property
     def n_judges(self) -> int:
@@ -246,6 +258,8 @@ class Experiment:
             raise UsageError(f"Each subset is trained on with one seed or more, not {self.seeds}.")
         if self.trains and not self.training.base:
             raise UsageError("There are rows to train on, and no model.", fix="Name the one to fine-tune with --base.")
+        if self.grading.judge_key and not self.grading.judge:
+            raise UsageError("The endpoint needs the name of the model that judges.", fix="Give it with --judge.")
         _ = self.baseline
 
     @property

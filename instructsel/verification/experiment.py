@@ -147,8 +147,8 @@ def run(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: Execution
     plan = plan.resolved(Path.cwd())
     check_folder(folder, plan.files)
     if folder.is_dir():
-        outputs = [PLAN, PLANNED, TABLE, manifest_path(TABLE), VERDICT]
-        check_outputs([folder / name for name in outputs], plan.files)
+        outputs = [folder / name for name in (PLAN, PLANNED, TABLE, VERDICT)]
+        check_outputs([*outputs, manifest_path(folder / TABLE)], plan.files)
         check_replaced(folder)
     prepared = _prepare(plan, toolkit, folder, watch)
     power = _power(prepared)
@@ -315,7 +315,7 @@ def _power(prepared: _Prepared) -> list[dict[str, Any]]:
 def _run_all(prepared: _Prepared, settings: ExecutionSettings, since: float, gpus: Sequence[str]) -> Verified:
     """Make the runs here and in worker processes; then make what these left, and take over what they made."""
     limits = shares(settings.jobs, settings.limit)
-    commands = [_worker(prepared.folder, settings, since, limit) for limit in limits[1:]]
+    commands = [_worker(prepared, settings, since, limit) for limit in limits[1:]]
     mine = replace(settings, limit=limits[0])
     with workers(commands, gpus) as processes:
         if not processes:
@@ -347,12 +347,14 @@ def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float) ->
     )
 
 
-def _worker(folder: Path, settings: ExecutionSettings, since: float, limit: int | None) -> list[str]:
+def _worker(prepared: _Prepared, settings: ExecutionSettings, since: float, limit: int | None) -> list[str]:
     """The command of a worker process."""
+    folder = prepared.folder
     return [
         *(sys.executable, "-m", "instructsel", "verify", str(folder / PLAN), "-o", str(folder), "--worker", repr(since), "-q"),
         *(["--limit", str(limit)] if limit is not None else []),
         *(["--keep-checkpoints"] if settings.keep_checkpoints else []),
+        *prepared.plan.grading.confirmations,
     ]
 
 

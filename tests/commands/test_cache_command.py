@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from instructsel.artifact import dump_json, machine
 from instructsel.cache import NAMESPACES, Cache, keys_of
 from instructsel.commands import cache, status
-from instructsel.experiments.plan import Experiment, PlannedArm, TrainingSettings
+from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, TrainingSettings
 from instructsel.pool.pool import Pool
 from instructsel.scores.progress import RUNS, Run
 from instructsel.study.folder import StudyFolder
@@ -242,6 +242,11 @@ def test_status_shows_verifications_that_have_not_ended(store: Cache, tmp_path: 
     Experiment(arms, seeds=2, training=TrainingSettings(base="b")).write(tmp_path / "verified" / "plan.toml")
     text = run("status", "--cache", store.folder).stdout
     assert "1 of 7 runs finished" in text and "go on with: instructsel verify verified/plan.toml -o verified" in text
+    # What the plan of others may not do by itself is repeated by whoever goes on.
+    unsafe = GradingSettings(allow_unsafe_code=True)
+    Experiment(arms, seeds=2, training=TrainingSettings(base="b"), grading=unsafe).write(tmp_path / "verified" / "plan.toml")
+    (record,) = plain("status", "--cache", store.folder)["experiments"]
+    assert record["next"] == "instructsel verify verified/plan.toml -o verified --allow-unsafe-code"
     # The table is written after every call: a verification is finished when each of its models is graded.
     (tmp_path / "verified" / "verification.parquet").write_bytes(b"")
     assert plain("status", "--cache", store.folder)["experiments"][0]["state"] == "stopped"

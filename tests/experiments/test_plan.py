@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from instructsel.commands._groups import docs_of
 from instructsel.errors import EnvironmentFault, StudyError, UsageError
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
+from instructsel.verification.experiment import _worker
 from instructsel.verification.planned import first_plan
 from instructsel.verification.results import check_replaced, read_verdict
 from tests import tiny
@@ -223,3 +225,54 @@ def test_results_of_ours_are_replaced_damaged_and_of_the_last_release_too(tmp_pa
     assert first_plan(tmp_path, [], {"seeds": 2}) == []
     assert json.loads((tmp_path / "power.json").read_text())["kind"] == "power"
     check_replaced(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("grading", "flags", "does"),
+    [
+        ({"allow_unsafe_code": True}, ["--allow-unsafe-code"], "has code run that models write"),
+        ({"include_path": Path("tasks")}, ["--include-path", "tasks"], "takes tasks, which may hold code, from"),
+        (
+            {"instructions": "asked.jsonl", "judge": "j", "judge_url": "https://judge.example/v1", "judge_key": "TOKEN"},
+            ["--judge-key", "TOKEN"],
+            "has the environment variable TOKEN sent to https://judge.example/v1",
+        ),
+    ],
+)
+def test_a_plan_from_a_file_runs_code_and_sends_keys_only_where_a_flag_repeats_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch, grading: dict[str, Any], flags: list[str], does: str
+) -> None:
+    monkeypatch.chdir(place)
+    verified: list[Experiment] = []
+
+    def verify(planned: Experiment, *_: Any, **__: Any) -> Any:
+        verified.append(planned)
+        return SimpleNamespace(summary=None, check=lambda: None)
+
+    monkeypatch.setattr("instructsel.adapters.experiment.verify", verify)
+    untrusted = plan(arms=(ARMS[0], ARMS[1]), grading=GradingSettings(held_out=("held.jsonl",), **grading)).resolved(place)
+    untrusted.write(place / "untrusted.toml")
+
+    def command(*flags: str, path: str = "untrusted.toml") -> Any:
+        return CliRunner().invoke(app, ["verify", path, "-o", "untrusted", *flags])
+
+    settings = place / "instructsel.toml"
+    try:
+        # A file of settings may come along with the plan.
+        settings.write_text("".join(f"[verify]\n{flag[2:]} = {json.dumps(value)}\n" for flag, value in [(flags[0], (*flags, True)[1])]))
+        refused = command()
+    finally:
+        settings.unlink()
+    message = " ".join(refused.output.split())
+    assert refused.exit_code == 2 and does in message and f"repeat beside it: {flags[0]}" in message and not verified
+    other = ["--judge-key", "OTHER"] if flags[0] != "--judge-key" else ["--allow-unsafe-code"]
+    assert command(*flags, *other).exit_code == 2
+    if len(flags) == 2:
+        assert command(flags[0], "other").exit_code == 2
+    done = command(*flags)
+    assert done.exit_code == 0 and verified == [untrusted], done.output
+    # Workers read the plan from its file, too.
+    prepared = cast(Any, SimpleNamespace(folder=place, plan=untrusted))
+    assert command(*_worker(prepared, ExecutionSettings(), 0.0, None)[-len(flags) :]).exit_code == 0
+    plan(arms=(ARMS[0], ARMS[1]), grading=GradingSettings(held_out=("held.jsonl",))).write(place / "harmless.toml")
+    assert "does not hold it" in " ".join(command(*flags, path="harmless.toml").output.split())

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from instructsel.selection.settings import SelectionSettings
     from instructsel.study.design import Bins, Design, Mixtures
     from instructsel.study.size_curve import SizeCurve
-    from instructsel.study.size_search import search_size
-    from instructsel.study.study import Study, plan_study, run_study
+    from instructsel.study.size_search import SizeSettings, search_size
+    from instructsel.study.study import Study, StudySettings, plan_study, run_study
     from instructsel.verification.grades_table import Run
     from instructsel.verification.run import verify_arms
     from instructsel.verification.verification import Verification
@@ -80,8 +80,10 @@ __all__ = [
     "SelectionSet",
     "SelectionSettings",
     "SizeCurve",
+    "SizeSettings",
     "StatisticsSettings",
     "Study",
+    "StudySettings",
     "Tokens",
     "Trainer",
     "TrainingSettings",
@@ -149,6 +151,8 @@ _HOME = {
     "report": ("instructsel.reports.render", "report"),
     "run_study": ("instructsel.study.study", "run_study"),
     "score": ("instructsel.scores.run", "score"),
+    "SizeSettings": ("instructsel.study.size_search", "SizeSettings"),
+    "StudySettings": ("instructsel.study.study", "StudySettings"),
     "search_size": ("instructsel.study.size_search", "search_size"),
     "select": ("instructsel.selection.choose", "select"),
     "univariate": ("instructsel.rules.univariate", "univariate"),

@@ -139,7 +139,7 @@ PANELS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "GradingSettings": ("Grading", ()),
     "StatisticsSettings": ("Statistics", ()),
     "ExecutionSettings": ("Runs", ()),
-    "SizeSettings": ("Sizes", ()),
+    "SizeFlags": ("Sizes", ()),
     "DesignSettings": ("Subsets", ()),
 }
 """Dataclass → the heading of its options, and its fields that are none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import orjson
@@ -19,8 +19,6 @@ from instructsel.commands._runs import display
 from instructsel.errors import UsageError
 from instructsel.experiments.store import check_folder
 from instructsel.pool import spec
-from instructsel.pool.overlap import check_evaluation
-from instructsel.pool.pool import Pool
 from instructsel.reports.charts import Curve, Series, is_chart, scatter
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
@@ -28,7 +26,7 @@ from instructsel.selection.choose import select
 from instructsel.selection.files import find_pool, neighborhood
 from instructsel.study.folder import CHECKPOINTS
 from instructsel.study.size_curve import SizeCurve
-from instructsel.study.size_search import METHODS, search_size
+from instructsel.study.size_search import METHODS, SizeSettings, search_size
 
 EXAMPLES: Final = """Examples:
   instructsel study size study-demo/sources.scores.parquet --rule longest --max-skipped-fraction 0.5 --base study-demo/toybase --search study-demo/sources/evaluation.jsonl --report study-demo/sources/report.jsonl --preset tiny --steps 2 --sizes 20,40 --seeds 2 -o /tmp/sizes
@@ -40,7 +38,7 @@ All of it is made by make toy-study.
 
 
 @dataclass(frozen=True)
-class SizeSettings:
+class SizeFlags:
     """Which sizes are tried, and how often."""
 
     sizes: str | None = None
@@ -77,13 +75,19 @@ class SizeSettings:
         except ValueError as error:
             raise UsageError(f"'{self.sizes}' is no list of sizes.", fix="Write them as 512,1024,2048.") from error
 
+    def settings(self) -> SizeSettings:
+        """What the search takes."""
+        grid = None if self.grid is None else tuple(self.grid)
+        method: Literal["grid", "blend"] = "blend" if self.by == "blend" else "grid"
+        return SizeSettings(grid, method, self.least, self.most, self.trials, tuple(range(self.seeds)), self.search_seed)
+
 
 @reported
 @with_options
 def command(
     training: TrainerSettings,
     recipe: RecipeChanges,
-    size: SizeSettings,
+    size: SizeFlags,
     scores: Annotated[Path | None, typer.Argument(metavar="[SCORES]", help="The score table; the newest one here by default.")] = None,
     rule: Annotated[str, typer.Option(help="A preset or a rule file.")] = "eq4",
     search: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Rows whose loss chooses the size. May be repeated.")] = None,
@@ -108,6 +112,7 @@ def command(
     from instructsel.adapters.experiment import Adapters
     from instructsel.grading.graders.held_out_loss import HeldOutLoss
 
+    searched = size.settings()
     toolkit, folder, path = Adapters(), Path(output or "."), scores or newest()
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
     inputs: list[str | Path] = [path, *(search or []), *(report or []), *(pool or []), training.base]
@@ -117,7 +122,8 @@ def command(
     table = ScoreTable.read(path)
     rows_of_pool = find_pool(path, pool, message=messages(quiet=quiet))
     held_out = {
-        name: _evaluation(name, list(files or []), rows_of_pool, quiet=quiet) for name, files in (("search", search), ("report", report))
+        name: spec.Reading().read(list(files or []), message=messages(quiet=quiet))
+        for name, files in (("search", search), ("report", report))
     }
     ranked = select(
         rows_of_pool,
@@ -140,15 +146,10 @@ def command(
             trainer=toolkit.trainer(training, chosen, folder / CHECKPOINTS, runs.training),
             grader=graders["search"],
             report=graders["report"],
-            sizes=size.grid,
-            method="blend" if size.by == "blend" else "grid",
-            least=size.least,
-            most=size.most,
-            trials=size.trials,
-            seeds=tuple(range(size.seeds)),
-            seed=size.search_seed,
+            settings=searched,
             folder=folder,
             progress=runs.counted,
+            message=lambda warning: say(f"warning: {warning}", quiet=quiet),
         )
     if chart is not None:
         with atomic_write(chart) as file:
@@ -159,15 +160,6 @@ def command(
         return
     for line in curve.lines():
         typer.echo(line)
-
-
-def _evaluation(name: str, files: list[str], pool: Pool, *, quiet: bool) -> Pool:
-    """Rows to evaluate on, none of which is in the pool."""
-    rows = spec.Reading().read(files, message=messages(quiet=quiet))
-    warning = check_evaluation(pool, rows)
-    if warning:
-        say(f"warning: {name} set: {warning}", quiet=quiet)
-    return rows
 
 
 def _check_chart(path: Path, folder: Path, inputs: list[str | Path]) -> None:

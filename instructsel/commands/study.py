@@ -22,16 +22,25 @@ from instructsel.commands._help import Command, Group
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
+from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.plan import TrainingSettings
 from instructsel.experiments.store import check_folder
 from instructsel.experiments.workers import shared_gpus, shares, workers
 from instructsel.pool import spec
-from instructsel.pool.overlap import check_evaluation
 from instructsel.pool.pool import Pool
 from instructsel.scores.table import ScoreTable
 from instructsel.study.design import Bins, Design, Mixtures
 from instructsel.study.folder import CHECKPOINTS, Plan, Run, StudyFolder, StudyStatus, listed
-from instructsel.study.study import MAX_NULL_FRACTION, Progress, Study, collect, plan_study, run_study
+from instructsel.study.study import (
+    MAX_NULL_FRACTION,
+    Progress,
+    Study,
+    StudyInputs,
+    StudySettings,
+    collect,
+    continue_study,
+    plan_study,
+)
 from instructsel.text import aligned, clean
 
 if TYPE_CHECKING:
@@ -163,8 +172,17 @@ class Settings:
             raise StudyError(f"The plan in {folder} does not say where its files are: {error}.", fix="Plan it again.") from error
 
 
-def build(settings: Settings, progress: Callable[[int, int, float], None] | None = None) -> tuple[Trainer, Grader]:
+def build(
+    settings: Settings,
+    progress: Callable[[int, int, float], None] | None = None,
+    message: Callable[[str], None] | None = None,
+) -> tuple[Trainer, Grader]:
     """The trainer and the grader of a study.
+
+    Args:
+        settings: the launch settings.
+        progress: called with steps done, steps in all and the loss of a training.
+        message: called with what reading the evaluation set has to report.
 
     Raises:
         UsageError: a recipe that cannot be.
@@ -177,7 +195,7 @@ def build(settings: Settings, progress: Callable[[int, int, float], None] | None
     toolkit = Adapters()
     recipe = toolkit.recipe(settings.training)
     trainer = toolkit.trainer(settings.training, recipe, settings.folder / CHECKPOINTS, progress)
-    rows = Pool.read(settings.evaluation)
+    rows = spec.Reading().read([settings.evaluation], message=message)
     return trainer, HeldOutLoss(rows, max_length=recipe.max_length, device=settings.device, precision=settings.precision)
 
 
@@ -227,8 +245,7 @@ def plan(
     )
     table = ScoreTable.read(scores)
     pool = reading.read(list(pools), message=messages(quiet=quiet))
-    warning = check_evaluation(pool, spec.Reading().read([evaluation], message=messages(quiet=quiet)))
-    trainer, grader = build(settings)
+    trainer, grader = build(settings, message=messages(quiet=quiet))
     for line in audited(trainer, pool):
         say(line, quiet=quiet)
     planned = plan_study(
@@ -238,12 +255,10 @@ def plan(
         trainer=trainer,
         grader=grader,
         folder=output,
-        indicators=_split(indicators),
-        max_null_fraction=max_null_fraction,
+        settings=StudySettings(_split(indicators), max_null_fraction),
         launch=settings.as_dict(),
     )
-    warnings = [*planned.warnings(), *([warning] if warning else [])]
-    _print_plan(planned, Counter(pool.sources), warnings, output, json=json, quiet=quiet)
+    _print_plan(planned, Counter(pool.sources), planned.warnings(), output, json=json, quiet=quiet)
     say(f"wrote {StudyFolder(output).plan_file}; begin with: instructsel study run {output}", quiet=quiet)
 
 
@@ -447,21 +462,12 @@ def _work(launch: _Launch, limit: int | None, processes: Sequence[subprocess.Pop
             runs.counted(step.done, step.total)
             say(_line(step), quiet=launch.quiet)
 
+        of_plan = StudySettings(launch.plan.symbols, settings.max_null_fraction)
+        inputs = StudyInputs(pool, table, Design.of(launch.plan.configuration["design"]), trainer, grader, of_plan)
+
         def work(most: int | None) -> Study:
-            return run_study(
-                pool,
-                table,
-                Design.of(launch.plan.configuration["design"]),
-                trainer=trainer,
-                grader=grader,
-                folder=settings.folder,
-                indicators=launch.plan.symbols,
-                max_null_fraction=settings.max_null_fraction,
-                keep_checkpoints=launch.keep_checkpoints,
-                limit=most,
-                progress=report,
-                since=launch.since,
-            )
+            execution = ExecutionSettings(limit=most, keep_checkpoints=launch.keep_checkpoints)
+            return continue_study(inputs, settings.folder, execution, progress=report, since=launch.since)
 
         study = work(limit)
         for process in processes:

@@ -5,19 +5,34 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import numpy as np
 
 from instructsel.artifact import file_digest
 from instructsel.errors import StudyError
-
-if TYPE_CHECKING:
-    from instructsel.pool.pool import Pool
-
+from instructsel.pool.pool import Pool
 
 NAMED: Final = 3
 """Places a message names."""
+
+
+def check_graders(pool: Pool, *graders: Any) -> list[str]:
+    """`check_evaluation` for every grader that has its evaluation set as `pool`, as `HeldOutLoss` has; others do not show their rows.
+
+    Returns:
+        A warning for each set of which instructions are in the pool, with the grader's name where there are several.
+
+    Raises:
+        StudyError: an evaluation set is in the pool.
+    """
+    warnings = []
+    for grader in graders:
+        evaluation = getattr(grader, "pool", None)
+        warning = check_evaluation(pool, evaluation) if isinstance(evaluation, Pool) else None
+        if warning is not None:
+            warnings.append(f"{grader.name}: {warning}" if len(graders) > 1 else warning)
+    return warnings
 
 
 def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
@@ -29,8 +44,10 @@ def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
     Raises:
         StudyError: a file of both has the same bytes, or an evaluation example's conversation is in the pool.
     """
+    # Parts of one file may hold out its rows from each other: then rows decide.
+    parts = pool.spec.part or evaluation.spec.part
     names = {digest: name for file in pool.files if (digest := _digest(name := file.source.name)) is not None}
-    for file in evaluation.files:
+    for file in () if parts else evaluation.files:
         digest = _digest(file.source.name)
         if digest in names:
             raise StudyError(
@@ -52,7 +69,7 @@ def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
     if not shared:
         return None
     count = sum(instructions[normalized] for normalized in shared)
-    return f"{count:,} of {len(evaluation):,} evaluation instructions are in the pool too, with other answers."
+    return f"{count:,} of {len(evaluation):,} evaluation instructions are in the pool too, with other responses."
 
 
 def _normalized(text: str) -> str:

@@ -51,6 +51,8 @@ class Plan:
     digest), `means` and `nulls` of the indicators."""
     launch: Mapping[str, Any] | None = field(default=None, repr=False)
     """Launch settings: where pool, scores and models are, for the command line; no part of the hash."""
+    overlap: tuple[str, ...] = field(default=(), repr=False)
+    """Warnings of evaluation instructions that are in the pool; known where the plan is made, and not written down."""
 
     @cached_property
     def hash(self) -> str:
@@ -125,6 +127,7 @@ class Plan:
                 warnings.append(
                     f"{symbol} is null in {count:,} rows of the pool: means leave them out, and they are in no bin of {symbol}."
                 )
+        warnings += self.overlap
         return warnings
 
     def differences(self, other: Plan) -> list[str]:

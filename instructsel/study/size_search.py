@@ -21,6 +21,7 @@ from instructsel.experiments import execute
 from instructsel.experiments.store import RecordStore, as_json
 from instructsel.extras import require
 from instructsel.kinds import SIZE_RUN, SIZE_SEARCH, head
+from instructsel.pool.overlap import check_graders
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.selection.candidates import ScoredCandidates
 from instructsel.selection.choose import NEAR, fill_distinct
@@ -34,10 +35,42 @@ from instructsel.study.size_curve import LEAST, MOST, NAMED, NEEDED_BY, SizeCurv
 Method = Literal["grid", "blend"]
 Progress = Callable[[int, int], None]
 """Called with how many fine-tunes are done, and of how many at most."""
+Message = Callable[[str], None]
+"""Called with a line for people."""
 
 CONFIGURATION: Final = "search.json"
 
 METHODS: Final = ("grid", "blend")
+
+
+@dataclass(frozen=True)
+class SizeSettings:
+    """Which sizes are tried, and how often."""
+
+    sizes: tuple[int, ...] | None = None
+    """Of a grid; None for `least`, doubled as often as there is room, and `most`."""
+    method: Method = "grid"
+    """grid, or blend: BlendSearch from FLAML over log-uniform whole numbers from `least` to `most`, starting at `least`."""
+    least: int = LEAST
+    """The smallest size."""
+    most: int | None = None
+    """The largest; None for 10,000, or all rows that are left where these are fewer."""
+    trials: int = 8
+    """Sizes that blend asks for; one that it asks for again is not trained again."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of training, whole numbers; with one, no size can be distinguished from luck."""
+    seed: int = 0
+    """Of blend."""
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UsageError.named(self.method, METHODS, noun="method of size search")
+        _check_numbers("seed", self.seeds, floor=0)
+        if self.method == "blend":
+            _check_numbers("number of trials", [self.trials], floor=1)
+            _check_numbers("seed", [self.seed], floor=0)
+            if self.sizes is not None:
+                raise UsageError("BlendSearch finds its sizes itself.", fix="Give least and most, or the method grid.")
 
 
 def search_size(
@@ -46,15 +79,10 @@ def search_size(
     trainer: Trainer,
     grader: Grader,
     report: Grader,
-    sizes: Sequence[int] | None = None,
-    method: Method = "grid",
-    least: int = LEAST,
-    most: int | None = None,
-    trials: int = 8,
-    seeds: Sequence[int] = (0, 1, 2),
-    seed: int = 0,
+    settings: SizeSettings | None = None,
     folder: str | Path | None = None,
     progress: Progress | None = None,
+    message: Message | None = None,
 ) -> SizeCurve:
     """Fine-tune on the best n rows of a selection's ranking, for several n, and compare the losses.
 
@@ -65,45 +93,39 @@ def search_size(
     Args:
         selection: made by `select` or `baselines`, not read from a file; its own budget has no part in the search.
         trainer: fine-tunes.
-        grader: the search set, lower is better.
-        report: the report set, lower is better.
-        sizes: of a grid; by default `least`, doubled as often as there is room, and `most`.
-        method: grid, or blend: BlendSearch from FLAML over log-uniform whole numbers from `least` to `most`, starting at `least`.
-        least: the smallest size.
-        most: the largest; by default 10,000, or all rows that are left where these are fewer.
-        trials: sizes that blend asks for; one that it asks for again is not trained again.
-        seeds: of training, whole numbers; with one, no size can be told from luck.
-        seed: of blend.
+        grader: the search set, lower is better. One with its evaluation set as `pool`, as `HeldOutLoss`, may share no example with the
+            selection's pool.
+        report: the report set, lower is better; the same holds for it.
+        settings: sizes, method and seeds.
         folder: where every finished fine-tune is written down, so that a search goes on where it was interrupted; it may be given again
             with other sizes, seeds, or method. None keeps nothing.
         progress: called with how many fine-tunes are done, and of how many at most.
+        message: called with warnings: evaluation instructions that are in the pool.
 
     Raises:
-        UsageError: a selection read from a file, a setting that cannot be, more rows than are left, a grader whose higher values are
-            better, or search set, report set and pool that share an item.
-        StudyError: the folder is of another search, or a grader had no value for any item, or other items than before.
+        UsageError: a selection read from a file, more rows than are left, a grader whose higher values are better, or search set,
+            report set and pool that share an item.
+        StudyError: an evaluation set is in the pool, the folder is of another search, or a grader had no value for any item, or other
+            items than before.
         MissingExtra: blend without FLAML, or several seeds without SciPy.
         TrainingError, TrainingDiverged: from the trainer; what finished before is in the folder.
 
     Source: InstructMining v2, arXiv:2307.06290v3, which searched the size by BlendSearch (Wang et al. 2021, ICLR) and reported the metric
     that it searched by; that is what the second set is for.
     """
+    settings = settings or SizeSettings()
     ranked = _Ranked.of(selection)
-    if method not in METHODS:
-        raise UsageError.named(method, METHODS, noun="method of size search")
-    _check_numbers("seed", seeds, floor=0)
-    if method == "blend":
-        _check_numbers("number of trials", [trials], floor=1)
-        _check_numbers("seed", [seed], floor=0)
-        if sizes is not None:
-            raise UsageError("BlendSearch finds its sizes itself.", fix="Give least and most, or the method grid.")
-    grid, least, most = _range(ranked, sizes, least, most)
+    grid, least, most = _range(ranked, settings.sizes, settings.least, settings.most)
     pool_items = frozenset(ranked.candidates.ids)
+    # With the places of the rows, where a grader shows them; by their items below, where it does not.
+    for warning in check_graders(ranked.candidates.pool, grader, report):
+        if message is not None:
+            message(warning)
     _check_graders(grader, report, pool_items)
     # Before anything is trained: what is needed at the end must not be missing then.
-    if len(seeds) > 1:
+    if len(settings.seeds) > 1:
         require("scipy.special", needed_by=NEEDED_BY)
-    flaml = _flaml() if method == "blend" else None
+    flaml = _flaml() if settings.method == "blend" else None
     _check_audit(ranked, trainer, (least, most) if flaml else grid)
     search = _Search(
         ranked=ranked,
@@ -112,20 +134,20 @@ def search_size(
         report=report,
         pool_items=pool_items,
         place=_Folder.of(folder, _configuration(ranked, trainer, grader, report)),
-        seeds=tuple(seeds),
-        total=(trials if flaml else len(grid)) * len(seeds),
+        seeds=settings.seeds,
+        total=(settings.trials if flaml else len(grid)) * len(settings.seeds),
         progress=progress,
     )
     if flaml is None:
         search.train(grid)
     else:
-        _blend(flaml, search.loss, least=least, most=most, trials=trials, seed=seed)
+        _blend(flaml, search.loss, least=least, most=most, trials=settings.trials, seed=settings.seed)
     return SizeCurve(
         rows=tuple(row for size in sorted(search.rows) for row in search.rows[size]),
         search=grader.name,
         report=report.name,
         unit=search.units[0] if search.units else "",
-        method=method,
+        method=settings.method,
         least=least,
         most=most,
         configuration=search.place.configuration,
@@ -531,4 +553,4 @@ def read_search(folder: str | Path) -> dict[str, Any]:
     return {**curve.as_dict(), "method": None, "cautions": [*curve.cautions, *notes]}
 
 
-__all__ = ["grid_sizes", "search_size"]
+__all__ = ["SizeSettings", "grid_sizes", "search_size"]

@@ -7,7 +7,7 @@ import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -18,8 +18,10 @@ import orjson
 from instructsel.artifact import dump_json, read_manifest
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.experiments import execute
+from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.store import RecordStore
 from instructsel.kinds import STUDY, STUDY_RUN, head
+from instructsel.pool.overlap import check_graders
 from instructsel.rules.fit import Fitted, fit
 from instructsel.rules.observations import SHARE, Observations
 from instructsel.study.design import Design, Subset, table_rows
@@ -57,7 +59,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a study stands, told after every run and for what a worker finds in the folder."""
+    """Where a study stands, reported after every run and for what a worker finds in the folder."""
 
     done: int
     """Runs that ended, failed ones among them, whoever did them."""
@@ -154,6 +156,34 @@ class Study:
         return cls(frame, manifest, failed)
 
 
+@dataclass(frozen=True)
+class StudySettings:
+    """Which indicators a study keeps, and how many nulls it accepts."""
+
+    indicators: tuple[str, ...] | None = None
+    """Symbols whose means are kept; None for all of the score table."""
+    max_null_fraction: float = MAX_NULL_FRACTION
+    """Share of a subset's rows that may lack a value."""
+
+
+@dataclass(frozen=True, eq=False)
+class StudyInputs:
+    """What a study is made from."""
+
+    pool: Pool
+    """Where the subsets are drawn from."""
+    table: ScoreTable
+    """Scores of every example of the pool."""
+    design: Design
+    """Which subsets and seeds."""
+    trainer: Trainer
+    """Makes a checkpoint of a subset."""
+    grader: Grader
+    """Gives a checkpoint losses."""
+    settings: StudySettings = field(default_factory=StudySettings)
+    """Indicators and nulls."""
+
+
 def plan_study(
     pool: Pool,
     table: ScoreTable,
@@ -162,8 +192,7 @@ def plan_study(
     trainer: Trainer,
     grader: Grader,
     folder: str | Path,
-    indicators: Sequence[str] | None = None,
-    max_null_fraction: float = MAX_NULL_FRACTION,
+    settings: StudySettings | None = None,
     launch: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Draw the subsets and write down what is to be done; nothing is trained.
@@ -175,18 +204,19 @@ def plan_study(
         table: scores of every example of the pool. A value that depends on the pool, such as knn_6, is that over the pool.
         design: which subsets and seeds.
         trainer: what will train.
-        grader: what will measure the loss.
+        grader: what will measure the loss. One with its evaluation set as `pool`, as `HeldOutLoss`, may share no example with the pool.
         folder: of the study; made where it is missing.
-        indicators: symbols to keep the means of; by default all of the table.
-        max_null_fraction: share of a subset's rows that may lack a value.
+        settings: indicators and nulls; by default all indicators of the table.
         launch: where things are, for who resumes the study from the command line; no part of the plan's hash.
 
     Raises:
-        StudyError: sources or scores that do not suffice; too many nulls in a subset; a folder of another plan.
+        StudyError: sources or scores that do not suffice; too many nulls in a subset; an evaluation set that is in the pool; a folder
+            of another plan.
         UsageError: a source or an indicator that is not there.
         EnvironmentFault: the folder cannot be written.
     """
-    return _planned(pool, table, design, trainer, grader, StudyFolder(Path(folder)), indicators, max_null_fraction, launch)[0]
+    inputs = StudyInputs(pool, table, design, trainer, grader, settings or StudySettings())
+    return _planned(inputs, StudyFolder(Path(folder)), launch)[0]
 
 
 def run_study(
@@ -197,12 +227,9 @@ def run_study(
     trainer: Trainer,
     grader: Grader,
     folder: str | Path | None = None,
-    indicators: Sequence[str] | None = None,
-    max_null_fraction: float = MAX_NULL_FRACTION,
-    keep_checkpoints: bool = False,
-    limit: int | None = None,
+    settings: StudySettings | None = None,
+    execution: ExecutionSettings | None = None,
     progress: Callable[[Progress], None] | None = None,
-    since: float | None = None,
 ) -> Study:
     """Train on each subset with each seed, measure the loss, and collect the observations.
 
@@ -215,41 +242,56 @@ def run_study(
         table: scores of every example of the pool.
         design: which subsets and seeds.
         trainer: makes a checkpoint of a subset.
-        grader: gives it losses.
+        grader: gives it losses. One with its evaluation set as `pool`, as `HeldOutLoss`, may share no example with the pool.
         folder: of the study, planned or new; None for one that is removed at the end.
-        indicators: symbols to keep the means of; by default all of the table.
-        max_null_fraction: share of a subset's rows that may lack a value.
-        keep_checkpoints: keep the fine-tuned models; by default each is removed once its loss is written down.
-        limit: runs to do at most, here; None for all.
-        progress: told of every run that ends here, and of what was found.
-        since: seconds since the epoch; runs that failed before are tried again. By default now.
+        settings: indicators and nulls; by default all indicators of the table.
+        execution: a limit of runs to do here, and whether fine-tuned models are kept. Other processes are the caller's to start.
+        progress: called after every run that ends here, and with notes.
 
     Returns:
         All runs that have finished, whoever did them, and those that failed.
 
     Raises:
         StudyError: as `plan_study`; a folder planned with another pool, other scores, design, trainer or grader is left alone.
-        UsageError: a source or an indicator that is not there, or grades that are better when higher.
+        UsageError: a source or an indicator that is not there, grades that are better when higher, or several jobs.
         EnvironmentFault: the machine lacks disk, memory or a package: what has finished stays.
     """
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="instructsel-study-") as temporary:
-            return run_study(
-                pool,
-                table,
-                design,
-                trainer=trainer,
-                grader=grader,
-                folder=temporary,
-                indicators=indicators,
-                max_null_fraction=max_null_fraction,
-                keep_checkpoints=keep_checkpoints,
-                limit=limit,
-                progress=progress,
-                since=since,
-            )
+    inputs = StudyInputs(pool, table, design, trainer, grader, settings or StudySettings())
+    if folder is not None:
+        return continue_study(inputs, folder, execution, progress=progress)
+    with tempfile.TemporaryDirectory(prefix="instructsel-study-") as temporary:
+        return continue_study(inputs, temporary, execution, progress=progress)
+
+
+def continue_study(
+    inputs: StudyInputs,
+    folder: str | Path,
+    execution: ExecutionSettings | None = None,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    since: float | None = None,
+) -> Study:
+    """`run_study` for one of several processes of a study.
+
+    Args:
+        inputs: what the study is made from.
+        folder: of the study, planned or new.
+        execution: as of `run_study`.
+        progress: as of `run_study`.
+        since: seconds since the epoch at which the first process began: runs that failed before are tried again. By default now.
+
+    Raises:
+        StudyError, UsageError, EnvironmentFault: as `run_study`.
+    """
+    execution = execution or ExecutionSettings()
+    if execution.jobs != 1:
+        raise UsageError(
+            f"One call of a study works in one process, not in {execution.jobs}.",
+            fix="Call it in several processes with the same folder, or use: instructsel study run FOLDER --jobs N",
+        )
     place = StudyFolder(Path(folder))
-    plan, subsets = _planned(pool, table, design, trainer, grader, place, indicators, max_null_fraction, None)
+    is_new = place.read() is None
+    plan, subsets = _planned(inputs, place, None)
     RecordStore.of(place.path)
 
     def report(step: execute.Progress) -> None:
@@ -258,17 +300,13 @@ def run_study(
         if step.run is not None:
             collect(place, plan)
 
+    if is_new and progress is not None:
+        for warning in plan.overlap:
+            progress(Progress(0, len(plan.runs), note=warning))
     collect(place, plan)
     execute.execute(
-        _runs(plan, {subset.name: subset for subset in subsets}, pool, grader),
-        execute.Workshop(
-            trainer,
-            place.store,
-            _content,
-            execute.ExecutionSettings(limit=limit, keep_checkpoints=keep_checkpoints),
-            since=since,
-            progress=report,
-        ),
+        _runs(plan, {subset.name: subset for subset in subsets}, inputs.pool, inputs.grader),
+        execute.Workshop(inputs.trainer, place.store, _content, execution, since=since, progress=report),
     )
     return collect(place, plan)
 
@@ -354,17 +392,9 @@ def _loss(grades: Grades) -> float:
     return loss
 
 
-def _planned(
-    pool: Pool,
-    table: ScoreTable,
-    design: Design,
-    trainer: Trainer,
-    grader: Grader,
-    place: StudyFolder,
-    indicators: Sequence[str] | None,
-    max_null_fraction: float,
-    launch: Mapping[str, Any] | None,
-) -> tuple[Plan, tuple[Subset, ...]]:
+def _planned(inputs: StudyInputs, place: StudyFolder, launch: Mapping[str, Any] | None) -> tuple[Plan, tuple[Subset, ...]]:
+    pool, table, design, trainer, grader = inputs.pool, inputs.table, inputs.design, inputs.trainer, inputs.grader
+    indicators, max_null_fraction = inputs.settings.indicators, inputs.settings.max_null_fraction
     symbols = tuple(table.symbols if indicators is None else indicators)
     if not symbols or len(set(symbols)) < len(symbols):
         raise UsageError(
@@ -408,8 +438,9 @@ def _planned(
         "grader": {"name": grader.name, **grader.fingerprint},
     }
     content = orjson.loads(dump_json({"configuration": configuration, "subsets": planned, "launch": launch}))
-    plan = Plan(content["configuration"], tuple(content["subsets"]), content["launch"])
-    return _settled_on(place, plan), subsets
+    overlap = tuple(check_graders(pool, grader))
+    plan = Plan(content["configuration"], tuple(content["subsets"]), content["launch"], overlap)
+    return replace(_settled_on(place, plan), overlap=overlap), subsets
 
 
 def _settled_on(place: StudyFolder, plan: Plan) -> Plan:
@@ -494,4 +525,4 @@ def _count(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float | np.integer) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
-__all__ = ["Failure", "Progress", "Study", "collect", "plan_study", "run_study"]
+__all__ = ["Failure", "Progress", "Study", "StudyInputs", "StudySettings", "collect", "continue_study", "plan_study", "run_study"]

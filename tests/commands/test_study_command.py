@@ -44,12 +44,14 @@ study.app(sys.argv[sys.argv.index("run"):])
 """
 
 
-def fakes(settings: study.Settings, progress: Any = None) -> tuple[Trainer, Grader]:
+def fakes(settings: study.Settings, progress: Any = None, message: Any = None) -> tuple[Trainer, Grader]:
     """A trainer that diverges at the --tokens-eth training, and a grader of the planted rule; $TOGETHER processes share the runs."""
     trainer = job.FakeTrainer(settings.folder / "checkpoints", base=settings.base, meet=int(os.environ.get("TOGETHER", "1")))
     if "tokens" in settings.changes:
         trainer.fail = {settings.changes["tokens"]: TrainingDiverged("The loss is nan at step 3.")}
-    return trainer, job.FakeGrader(job.numbers(Pool.read(*settings.pools)), items=Path(settings.evaluation).name)
+    grader = job.ShowingGrader(job.numbers(Pool.read(*settings.pools)), items=Path(settings.evaluation).name)
+    grader.pool = Pool.read(settings.evaluation)
+    return trainer, grader
 
 
 @pytest.fixture
@@ -351,14 +353,14 @@ def test_what_a_helper_leaves_is_done_by_the_one_that_started_it(run: Run, tmp_p
         "os._exit(9)\n"
     )
     monkeypatch.setattr(study, "worker_command", lambda folder, *_, **__: [sys.executable, "-c", script, str(folder)])
-    real = study.run_study
+    real = study.continue_study
 
     def patient(*arguments: Any, **settings: Any) -> Any:
         while not Path("claimed").exists():
             time.sleep(0.01)
         return real(*arguments, **settings)
 
-    monkeypatch.setattr(study, "run_study", patient)
+    monkeypatch.setattr(study, "continue_study", patient)
     done = run("run", "study", "--jobs", "2")
     assert done.exit_code == 0, done.stderr
     assert len(pl.read_parquet(tmp_path / "study" / "study.parquet")) == 2

@@ -103,6 +103,12 @@ class FakeGrader:
         return Grades(self.name, ("one", "two"), values, np.array([3.0, 1.0]), unit="nats per token")
 
 
+class ShowingGrader(FakeGrader):
+    """Shows its evaluation set, as HeldOutLoss does."""
+
+    pool: Pool
+
+
 def write_pool(folder: Path, rows: int = 20) -> list[Path]:
     """A pool of three sources."""
     paths = []

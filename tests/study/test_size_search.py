@@ -25,7 +25,7 @@ from instructsel.selection.choose import select
 from instructsel.selection.selection import Selection
 from instructsel.study import size_search as module
 from instructsel.study.size_curve import SizeCurve, SizeRow
-from instructsel.study.size_search import grid_sizes, search_size
+from instructsel.study.size_search import SizeSettings, grid_sizes, search_size
 
 EQ4 = load("eq4")
 Scored = Any
@@ -113,8 +113,14 @@ def trainer(tmp_path: Path) -> FakeTrainer:
 
 
 def searched(selection: Selection, trainer: FakeTrainer, of: Callable[[int, int], float] = valley, **settings: Any) -> SizeCurve:
-    given: dict[str, Any] = {"sizes": (10, 20, 40, 80, 160), "grader": FakeGrader("search", of), "report": FakeGrader("report", of)}
-    return search_size(selection, trainer=trainer, **(given | settings))
+    inputs: dict[str, Any] = {
+        "sizes": (10, 20, 40, 80, 160),
+        "grader": FakeGrader("search", of),
+        "report": FakeGrader("report", of),
+        **settings,
+    }
+    sizes = SizeSettings(**{name: inputs.pop(name) for name in SizeSettings.__dataclass_fields__ if name in inputs})
+    return search_size(selection, trainer=trainer, settings=sizes, **inputs)
 
 
 def curve_of(losses: Sequence[Sequence[float]], **settings: Any) -> SizeCurve:
@@ -292,9 +298,7 @@ def test_the_default_grid_doubles_from_least_and_ends_at_what_is_there(chosen: S
     assert grid_sizes(512, 10_000) == (512, 1024, 2048, 4096, 8192, 10_000)
     assert grid_sizes(512, 1024) == (512, 1024)
     assert grid_sizes(512, 512) == (512,)
-    there = search_size(
-        chosen, trainer=trainer, grader=FakeGrader("search", valley), report=FakeGrader("report", valley), least=50, seeds=(0,)
-    )
+    there = searched(chosen, trainer, sizes=None, least=50, seeds=(0,))
     assert there.sizes == (50, 100, 200)
     assert (there.least, there.most) == (50, 200)
 
@@ -631,3 +635,27 @@ def test_lines_are_aligned_and_the_chart_data_are_those_of_the_means() -> None:
 
 def test_of_equal_sizes_the_smaller_is_chosen() -> None:
     assert curve_of([[3.0, 3.1], [2.0, 2.1], [2.1, 2.0]]).chosen == 20
+
+
+class Showing(FakeGrader):
+    """Shows its evaluation set, as HeldOutLoss does."""
+
+    pool: Pool
+
+
+def test_a_size_search_in_python_refuses_an_evaluation_set_of_its_pool_and_warns_of_instructions(
+    chosen: Selection, trainer: FakeTrainer, tmp_path: Path
+) -> None:
+    assert chosen.candidates is not None
+    pool = chosen.candidates.pool
+    grader = Showing("search", valley)
+    grader.pool = pool.take(pool.ids[:3])
+    with pytest.raises(StudyError, match="3 of 3 evaluation examples are in the pool"):
+        searched(chosen, trainer, grader=grader, folder=tmp_path / "sizes")
+    assert not (tmp_path / "sizes").exists() and trainer.trained == []
+    instruction = next(iter(pool.examples())).instruction
+    (tmp_path / "eval.jsonl").write_text(json.dumps({"instruction": instruction, "output": "Another response."}) + "\n")
+    grader.pool = Pool.read(tmp_path / "eval.jsonl")
+    warnings: list[str] = []
+    searched(chosen, trainer, grader=grader, sizes=(10,), seeds=(0,), message=warnings.append)
+    assert warnings == ["search: 1 of 1 evaluation instructions are in the pool too, with other responses."]

@@ -28,6 +28,7 @@ from instructsel.errors import (
     UnknownIndicator,
     UsageError,
 )
+from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.leases import STALE, UNREADABLE
 from instructsel.pool.overlap import check_evaluation
 from instructsel.pool.pool import Pool
@@ -36,10 +37,10 @@ from instructsel.rules.observations import Observations
 from instructsel.scores.table import ScoreTable
 from instructsel.study.design import Bins, Design, Mixtures
 from instructsel.study.folder import Run, StudyFolder
-from instructsel.study.study import Progress, Study, plan_study, run_study
+from instructsel.study.study import Progress, Study, StudyInputs, StudySettings, continue_study, plan_study, run_study
 from tests.conftest import ROOT
 from tests.study import job
-from tests.study.job import DESIGN, FakeGrader, FakeTrainer, numbers, scored, write_pool
+from tests.study.job import DESIGN, FakeGrader, FakeTrainer, ShowingGrader, numbers, scored, write_pool
 
 TOTAL = 4
 """Runs of DESIGN with one seed."""
@@ -61,8 +62,18 @@ def trainer(tmp_path: Path) -> FakeTrainer:
 
 
 def done(pool: Pool, trainer: FakeTrainer, folder: Path | None, **settings: Any) -> Study:
-    given = {"table": scored(pool), "design": DESIGN, "grader": FakeGrader(numbers(pool)), **settings}
-    return run_study(pool, given.pop("table"), given.pop("design"), trainer=trainer, folder=folder, **given)
+    inputs = {"table": scored(pool), "design": DESIGN, "grader": FakeGrader(numbers(pool)), **settings}
+    execution = ExecutionSettings(limit=inputs.pop("limit", None), keep_checkpoints=inputs.pop("keep_checkpoints", False))
+    values = study_settings(inputs)
+    return run_study(
+        pool, inputs.pop("table"), inputs.pop("design"), trainer=trainer, folder=folder, settings=values, execution=execution, **inputs
+    )
+
+
+def study_settings(settings: dict[str, Any]) -> StudySettings:
+    """Indicators and nulls, taken out of what a test changes."""
+    names = [name for name in ("indicators", "max_null_fraction") if name in settings]
+    return StudySettings(**{name: settings.pop(name) for name in names})
 
 
 def records(folder: Path) -> list[str]:
@@ -145,7 +156,7 @@ def test_too_many_rows_without_a_value_are_refused_before_anything_is_trained(po
         done(pool, trainer, folder, table=scored(pool, nulls=30))
     assert found.value.fix is not None and "Leave len out" in found.value.fix
     assert not trainer.trained() and not folder.exists()
-    study = done(pool, trainer, folder, table=scored(pool, nulls=30), indicators=["rew"], design=Design([Mixtures(n=2, rows=12)]))
+    study = done(pool, trainer, folder, table=scored(pool, nulls=30), indicators=("rew",), design=Design([Mixtures(n=2, rows=12)]))
     assert study.observations.indicators() == ("rew",)
 
 
@@ -231,7 +242,8 @@ def test_a_plan_says_what_to_doubt(pool: Pool, trainer: FakeTrainer, tmp_path: P
     def cautions(design: Design, table: ScoreTable | None = None, **settings: Any) -> str:
         folder = tmp_path / f"study{len(list(tmp_path.iterdir()))}"
         grader = FakeGrader(numbers(pool))
-        plan = plan_study(pool, table or scored(pool), design, trainer=trainer, grader=grader, folder=folder, **settings)
+        values = study_settings(settings)
+        plan = plan_study(pool, table or scored(pool), design, trainer=trainer, grader=grader, folder=folder, settings=values)
         return "\n".join(plan.warnings())
 
     assert cautions(Design([Mixtures(n=20, rows=15)])) == ""
@@ -284,9 +296,9 @@ def test_a_plan_that_was_changed_or_is_damaged_is_refused(pool: Pool, trainer: F
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
-        ({"indicators": ["lem"]}, UnknownIndicator, "Did you mean 'len'"),
-        ({"indicators": []}, UsageError, "needs indicators"),
-        ({"indicators": ["len", "len"]}, UsageError, "each named once"),
+        ({"indicators": ("lem",)}, UnknownIndicator, "Did you mean 'len'"),
+        ({"indicators": ()}, UsageError, "needs indicators"),
+        ({"indicators": ("len", "len")}, UsageError, "each named once"),
         ({"design": Design([Mixtures(n=1, rows=61)])}, StudyError, "have 60 in all"),
         ({"design": Design([Mixtures(n=1, rows=6, sources=("forums",))])}, UsageError, "Did you mean 'forum'"),
         ({"design": Design([Bins("mtld")])}, UnknownIndicator, "mtld"),
@@ -611,7 +623,8 @@ def test_a_worker_that_joins_does_not_repeat_what_failed_since_the_first_began(p
     began = time.time()
     done(pool, trainer, folder)
     assert len(trainer.trained()) == TOTAL
-    assert len(done(pool, trainer, folder, since=began).failed) == 1 and len(trainer.trained()) == TOTAL
+    inputs = StudyInputs(pool, scored(pool), DESIGN, trainer, FakeGrader(numbers(pool)))
+    assert len(continue_study(inputs, folder, since=began).failed) == 1 and len(trainer.trained()) == TOTAL
     assert done(pool, trainer, folder).complete
 
 
@@ -717,7 +730,59 @@ def test_an_evaluation_file_with_the_bytes_of_a_pool_file_is_refused(pool: Pool,
         check_evaluation(pool, Pool.read(copy))
 
 
+def test_parts_of_one_file_may_be_trained_on_and_held_out(pool: Pool) -> None:
+    half = len(pool) // 2
+    assert check_evaluation(pool.take(pool.ids[:half]), pool.take(pool.ids[half:])) is None
+    with pytest.raises(StudyError, match=f"{half} of {half} evaluation examples are in the pool"):
+        check_evaluation(pool, pool.take(pool.ids[half:]))
+
+
 def test_instructions_in_both_with_other_answers_are_warned_of(pool: Pool, tmp_path: Path) -> None:
     rows = [("ASK  quiz, 3!", "Another answer"), ("Ask   quiz 3?", "A third"), ("New?", "Yes."), ("?!", "Nothing asked")]
     told = check_evaluation(pool, evaluation(tmp_path / "eval.jsonl", *rows))
-    assert told == "2 of 4 evaluation instructions are in the pool too, with other answers."
+    assert told == "2 of 4 evaluation instructions are in the pool too, with other responses."
+
+
+def showing(pool: Pool, rows: Pool) -> ShowingGrader:
+    grader = ShowingGrader(numbers(pool))
+    grader.pool = rows
+    return grader
+
+
+def test_a_study_in_python_refuses_an_evaluation_set_of_its_pool_before_anything_is_written(
+    pool: Pool, trainer: FakeTrainer, folder: Path, tmp_path: Path
+) -> None:
+    grader = showing(pool, evaluation(tmp_path / "eval.jsonl", ("Ask quiz 3", "Answer 3"), ("New?", "Yes.")))
+    with pytest.raises(StudyError, match="1 of 2 evaluation examples are in the pool"):
+        plan_study(pool, scored(pool), DESIGN, trainer=trainer, grader=grader, folder=folder)
+    with pytest.raises(StudyError, match="1 of 2 evaluation examples are in the pool"):
+        done(pool, trainer, folder, grader=grader)
+    assert not folder.exists() and not trainer.trained()
+
+
+def test_a_study_in_python_warns_of_evaluation_instructions_of_its_pool(
+    pool: Pool, trainer: FakeTrainer, folder: Path, tmp_path: Path
+) -> None:
+    grader = showing(pool, evaluation(tmp_path / "eval.jsonl", ("Ask quiz 3", "Another"), ("New?", "Yes.")))
+    warning = "1 of 2 evaluation instructions are in the pool too, with other responses."
+    notes: list[str] = []
+    done(pool, trainer, folder, grader=grader, limit=1, progress=lambda step: notes.append(step.note))
+    assert warning in notes
+    # Said once: the folder has the plan now.
+    done(pool, trainer, folder, grader=grader, progress=lambda step: notes.append(step.note))
+    assert notes.count(warning) == 1
+    assert warning in plan_study(pool, scored(pool), DESIGN, trainer=trainer, grader=grader, folder=folder).warnings()
+
+
+def test_a_study_in_python_works_in_one_process(pool: Pool, trainer: FakeTrainer, folder: Path) -> None:
+    with pytest.raises(UsageError, match="works in one process, not in 2"):
+        run_study(
+            pool,
+            scored(pool),
+            DESIGN,
+            trainer=trainer,
+            grader=FakeGrader(numbers(pool)),
+            folder=folder,
+            execution=ExecutionSettings(jobs=2),
+        )
+    assert not folder.exists()

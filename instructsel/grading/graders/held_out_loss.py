@@ -51,7 +51,7 @@ class HeldOutLoss:
     """
 
     pool: Pool = field(repr=False)
-    """The evaluation set; nothing of it may have been trained on, which is not checked here."""
+    """The evaluation set; nothing of it may be trained on, which studies, size searches and verifications check."""
     name: str = field(default=KIND, kw_only=True)
     """What the grades are called; evaluation sets compared side by side need different names."""
     max_length: int | None = field(default=None, kw_only=True)

@@ -5,7 +5,7 @@
     python benchmarks/gpu/verification.py --join results.json --table verification.parquet   afterwards: the grades as `verify` keeps them
 
 The files are those `select` writes with its baselines; BASE is what benchmarks/models/tinybase/train.py --size gpu makes, or any other base.
-Every arm has the steps that the selection's epochs are; arms take turns, draw by draw and seed by seed, so that a loan of the machine
+Every arm has the steps that the selection's epochs are; arms take turns, replicate by replicate and seed by seed, so that a loan of the machine
 that ends early has runs of each. After every run the results are written anew, and a run that stands in `--done` is not made again.
 Graded are the loss of held-out answers and, with --tasks, tasks of lm-evaluation-harness in --include-path. Imports neither polars
 nor faiss, but for the joining.
@@ -95,15 +95,15 @@ def verification(given: argparse.Namespace) -> None:
         "pools": {name: [pool.fingerprint for pool in pools] for name, pools in arms.items()},
         "runs": before,
     }
-    known = {(run["arm"], run["draw"], run["seed"]) for run in before}
+    known = {(run["arm"], replicate_of(run), run["seed"]) for run in before}
     begun = time.monotonic()
-    for arm, draw, seed in turns(arms, given.seeds):
-        if (arm, draw, seed) in known or time.monotonic() - begun > given.seconds:
+    for arm, replicate, seed in turns(arms, given.seeds):
+        if (arm, replicate, seed) in known or time.monotonic() - begun > given.seconds:
             continue
         started = time.monotonic()
-        run: dict[str, Any] = {"arm": arm, "draw": draw, "seed": seed}
+        run: dict[str, Any] = {"arm": arm, "replicate": replicate, "seed": seed}
         try:
-            checkpoint = checkpoint_of(str(given.base)) if arm == "base" else trainer.train(arms[arm][draw], seed=seed)
+            checkpoint = checkpoint_of(str(given.base)) if arm == "base" else trainer.train(arms[arm][replicate], seed=seed)
             run["grades"] = {grader.name: plain(grader.grade(checkpoint)) for grader in graders}
             run["weights"] = checkpoint.digest
             if checkpoint.owned:
@@ -119,12 +119,17 @@ def verification(given: argparse.Namespace) -> None:
 
 
 def turns(arms: dict[str, list[Any]], seeds: int) -> Iterator[tuple[str, int, int]]:
-    """The runs: the base once, then every arm with its first draw and seed before any has its second."""
+    """The runs: the base once, then every arm with its first replicate and seed before any has its second."""
     yield "base", 0, 0
     most = max(len(pools) for pools in arms.values())
     for seed in range(seeds):
-        for draw in range(most):
-            yield from ((arm, draw, seed) for arm, pools in arms.items() if draw < len(pools))
+        for replicate in range(most):
+            yield from ((arm, replicate, seed) for arm, pools in arms.items() if replicate < len(pools))
+
+
+def replicate_of(run: dict[str, Any]) -> int:
+    """The number of a run's subset; results of earlier releases call it a draw."""
+    return int(run.get("replicate", run.get("draw", 0)))
 
 
 def plain(grades: Any) -> dict[str, Any]:
@@ -150,7 +155,7 @@ def join(results: Path, table: Path) -> None:
     runs = [
         Run(
             run["arm"],
-            run["draw"],
+            replicate_of(run),
             run["seed"],
             Grades(
                 name,

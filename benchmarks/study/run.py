@@ -51,7 +51,7 @@ BINNED: Final = ("len",)
 MIXTURES: Final = 64
 ROWS: Final = 1000
 SEEDS: Final = 2
-DRAWS: Final = 5
+RANDOM_SUBSETS: Final = 5
 """Of random selection, each trained on once: what differs between them is chance of rows and of training together."""
 PARTS: Final = 8
 LONGEST: Final = 1200
@@ -67,7 +67,7 @@ class Scale:
     mixtures: int = MIXTURES
     rows: int = ROWS
     seeds: int = SEEDS
-    draws: int = DRAWS
+    random_subsets: int = RANDOM_SUBSETS
     tokens: int = TOKENS
     binned: tuple[str, ...] = BINNED
     most: int | None = None
@@ -209,7 +209,7 @@ class Arms:
             for name in ("fitting", "report")
         }
 
-    def run(self, name: str, pool: Pool, seed: int, told: dict[str, Any], *, tokens: int | None = None) -> dict[str, Any]:
+    def run(self, name: str, pool: Pool, seed: int, labels: dict[str, Any], *, tokens: int | None = None) -> dict[str, Any]:
         """The losses of a fine-tune on a pool."""
         path = self.folder / f"{name}-seed{seed}.json"
         if path.exists():
@@ -220,7 +220,7 @@ class Arms:
             str(self.place.base), chosen, self.place.out / "checkpoints", device="cpu", precision="fp32", save_every=math.inf
         )
         checkpoint = trainer.train(pool, seed=seed)
-        record: dict[str, Any] = {"name": name, "seed": seed, "rows": len(pool), **told}
+        record: dict[str, Any] = {"name": name, "seed": seed, "rows": len(pool), **labels}
         for key in ("steps", "tokens_seen", "tokens_trained"):
             record[key] = checkpoint.record[key]
         record["audit"] = {key: checkpoint.record["audit"][key] for key in ("trained_rows", "truncated", "tokens")}
@@ -233,7 +233,7 @@ class Arms:
         print(f"{name} seed {seed}: {record['report']['loss']:.4f} ({record['seconds']:.0f} s)", flush=True)
         return record
 
-    def untouched(self) -> dict[str, Any]:
+    def base(self) -> dict[str, Any]:
         """The base itself."""
         from instructsel.grading.checkpoint import checkpoint_of
 
@@ -271,9 +271,9 @@ def unseen(place: Place) -> list[dict[str, Any]]:
     for method in ("fixed", "best-subset"):
         fitted = load_rule(str(place.out / f"{method}.toml"))
         chosen = select(pool, table, fitted, budget=scale.rows, max_null_fraction=0.3, neighbors=neighbors)
-        beside = []
+        compared = []
         if method == "fixed":
-            beside = baselines(chosen, ["random", "longest"], seeds=tuple(range(scale.draws)))
+            compared = baselines(chosen, ["random", "longest"], seeds=tuple(range(scale.random_subsets)))
             ranked = ranking(chosen)
             for part in range(PARTS):
                 cut = ranked[len(ranked) * part // PARTS : len(ranked) * (part + 1) // PARTS]
@@ -282,7 +282,7 @@ def unseen(place: Place) -> list[dict[str, Any]]:
                     records.append(
                         arms.run(f"eighth-{part}", drawn, seed, {"arm": "eighth", "part": part, "rule": _value(table, fitted, drawn)})
                     )
-        named = {f"rule-{method}": chosen, **{baseline.name: baseline for baseline in beside}}
+        named = {f"rule-{method}": chosen, **{baseline.name: baseline for baseline in compared}}
         if method == "fixed":
             for name, preset in (("eq4-without-reward", "eq4-without-reward"),):
                 named[name] = select(pool, table, load_rule(preset), budget=scale.rows, neighbors=neighbors)
@@ -292,7 +292,7 @@ def unseen(place: Place) -> list[dict[str, Any]]:
             about = {"arm": name.partition("-seed")[0], "rule": _value(table, fitted, part)}
             records.append(arms.run(name, part, 0, {**about, "equal": "rows"}))
             records.append(arms.run(f"{name}-tokens", part, 0, {**about, "equal": "tokens"}, tokens=scale.tokens))
-    records.append({"name": "base", "arm": "base", **arms.untouched()})
+    records.append({"name": "base", "arm": "base", **arms.base()})
     return records
 
 
@@ -323,7 +323,7 @@ def _value(table: ScoreTable, fitted: Any, part: Pool) -> float:
 
 
 def fit_of(place: Place, method: str) -> dict[str, Any]:
-    """What `rules fit` told, without where its charts lie on this disk."""
+    """The summary of `rules fit`, without where its charts lie on this disk."""
     summary: dict[str, Any] = json.loads((place.out / f"{method}.json").read_text())
     return {key: value for key, value in summary.items() if key != "charts"}
 
@@ -384,7 +384,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--toy", action="store_true", help="a few short runs, to try the script; results and charts go to OUT")
     arguments = parser.parse_args()
-    scale = Scale(mixtures=16, rows=24, seeds=2, draws=2, tokens=4000, binned=(), most=60) if arguments.toy else Scale()
+    scale = Scale(mixtures=16, rows=24, seeds=2, random_subsets=2, tokens=4000, binned=(), most=60) if arguments.toy else Scale()
     changes = {"epochs": arguments.epochs, "learning_rate": arguments.lr}
     if arguments.toy:
         changes["max_length"] = 768

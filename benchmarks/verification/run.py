@@ -39,7 +39,7 @@ RULES: Final = {"eq4-without-reward": "eq4-without-reward", "our-rule": "fixed.t
 """What ranks: a preset, or a rule that the study wrote."""
 TASKS: Final = ("continuation", "order")
 SHARED: Final = ("random", "longest", "rds+")
-"""Baselines that are the same for every rule: those beside the first selection stand for all, and are trained on once."""
+"""Baselines that are the same for every rule: those of the first selection stand for all, and are trained on once."""
 OWN: Final = ("length-matched",)
 STRONG: Final = ("gpt4", "claude-2", "gpt-3.5-turbo-0301")
 """Whose answers to AlpacaEval's questions are held out: of the first whose answer fits."""

@@ -14,7 +14,7 @@ from instructsel.models.runner import RunReport
 from instructsel.pool.example import Example
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many examples are done."""
+"""Called with how many examples of how many are done."""
 
 NOT_SHOWN: Final = frozenset({"prompt_truncated"})
 """Reasons that say nothing against an example: the model could not be shown it whole. A minimum under the indicator keeps it."""

@@ -33,43 +33,43 @@ class Answers:
     report: runner.RunReport = runner.NOTHING
 
 
-class Memory(Protocol):
-    """Where answers are kept between runs: told of them as they come, and asked for those in a smaller batch shape."""
+class OutputCache(Protocol):
+    """Stored outputs of a model: written as they come, and read where a smaller batch shape is taken."""
 
-    def keep(self, questions: NDArray[np.int64], values: NDArray[Any], truncated: NDArray[np.bool_], shape: runner.Shape | None) -> None:
+    def write(self, questions: NDArray[np.int64], values: NDArray[Any], truncated: NDArray[np.bool_], shape: runner.Shape | None) -> None:
         """Answers to these questions (numbers of the list asked); `shape` is None where it is the planned one."""
         ...
 
-    def recall(self, questions: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    def read(self, questions: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
         """Which of these questions have been answered in this shape, and the answers."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class Noting:
-    """A run's keeper that notes finite results under the questions its rows belong to."""
+class QuestionWriter:
+    """A run's row cache that writes finite results to an output cache, under the questions its rows belong to."""
 
-    memory: Memory
+    cache: OutputCache
     questions: NDArray[np.int64]
     """(m,), the question of each row of the run."""
     truncated: NDArray[np.bool_]
     """By question."""
 
     @classmethod
-    def of(cls, memory: Memory | None, questions: NDArray[np.int64], truncated: NDArray[np.bool_]) -> Noting | None:
-        """None where nothing is kept."""
-        return None if memory is None else cls(memory, questions, truncated)
+    def of(cls, cache: OutputCache | None, questions: NDArray[np.int64], truncated: NDArray[np.bool_]) -> QuestionWriter | None:
+        """None where nothing is stored."""
+        return None if cache is None else cls(cache, questions, truncated)
 
-    def keep(self, members: NDArray[np.int64], results: NDArray[Any], shape: runner.Shape | None) -> None:
+    def write(self, members: NDArray[np.int64], results: NDArray[Any], shape: runner.Shape | None) -> None:
         """Pass on what is a number: a failure is to be tried again next time."""
         sound = np.isfinite(results).reshape(len(results), -1).all(axis=1)
         questions = self.questions[members[sound]]
         if len(questions):
-            self.memory.keep(questions, results[sound], self.truncated[questions], shape)
+            self.cache.write(questions, results[sound], self.truncated[questions], shape)
 
-    def recall(self, members: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    def read(self, members: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
         """What is known of these rows."""
-        return self.memory.recall(self.questions[members], shape)
+        return self.cache.read(self.questions[members], shape)
 
 
 class Model(Protocol):
@@ -85,7 +85,9 @@ class Model(Protocol):
         """What an answer depends on besides the question; no path."""
         ...
 
-    def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
+    def answer(
+        self, questions: Sequence[Question], *, cache: OutputCache | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
         """A number or a reason for each question."""
         ...
 

@@ -14,7 +14,7 @@ from instructsel.errors import ModelRefused
 from instructsel.extras import require
 from instructsel.models import packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Memory, Question, unknown_share
+from instructsel.models.answers import Answers, Encoded, OutputCache, Question, unknown_share
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings
 from instructsel.models.network import load_network
 from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringModel
@@ -145,9 +145,11 @@ class LikelihoodModel(ScoringModel):
                 fix="Use another model; --skip-probe uses this one all the same, and every output says so.",
             )
 
-    def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
+    def answer(
+        self, questions: Sequence[Question], *, cache: OutputCache | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
         """The mean negative log-likelihood of each text, in nats per token."""
-        return self._answered(self._encoded(questions), memory=memory, progress=progress)
+        return self._answered(self._encoded(questions), cache=cache, progress=progress)
 
     def losses(self, rows: Sequence[Sequence[int]], begins: Sequence[int]) -> Answers:
         """The mean negative log-likelihood of the end of each row, in nats per token, after all that stands before it.
@@ -182,13 +184,13 @@ class LikelihoodModel(ScoringModel):
         return self._answered(self._fitted(heads, contexts, texts))
 
     def _answered(
-        self, rows: tuple[Encoded, NDArray[np.int64]], *, memory: Memory | None = None, progress: runner.Progress | None = None
+        self, rows: tuple[Encoded, NDArray[np.int64]], *, cache: OutputCache | None = None, progress: runner.Progress | None = None
     ) -> Answers:
         encoded, begins = rows
         return self._run(
             encoded,
             lambda worker: lambda ids, lengths, members: worker.means(ids, lengths, begins[members]),
-            memory=memory,
+            cache=cache,
             progress=progress,
         )
 

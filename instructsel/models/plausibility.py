@@ -17,7 +17,7 @@ from instructsel.artifact import file_digest
 from instructsel.errors import ModelRefused, ModelUnavailable
 from instructsel.extras import require
 from instructsel.models import runner
-from instructsel.models.answers import UNKNOWN_LIMIT, Answers, Encoded, Memory, Noting, Question, answered, unknown_share
+from instructsel.models.answers import UNKNOWN_LIMIT, Answers, Encoded, OutputCache, Question, QuestionWriter, answered, unknown_share
 from instructsel.models.bert import PackedBert
 from instructsel.models.load import LocalModel, load_tokenizer, locate, settings, threads, working
 
@@ -116,23 +116,27 @@ class PlausibilityModel:
             "tokens": runner.CPU_TOKENS,
         }
 
-    def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
+    def answer(
+        self, questions: Sequence[Question], *, cache: OutputCache | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
         """The logit for conversations given as role, text, role, text, …: the last text is the response, those before it the prompt.
 
         Null: as for `score`, and prompt_truncated where the model would not see the whole prompt.
         """
         pairs = [("\n".join(str(text) for text in question[1:-1:2]), str(question[-1])) for question in questions]
-        return self._answers(self._encoded(pairs, whole_prompts=True), memory, progress)
+        return self._answers(self._encoded(pairs, whole_prompts=True), cache, progress)
 
-    def score(self, pairs: Sequence[tuple[str, str]], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, cache: OutputCache | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
         """The logit of each response to its prompt; the same alone, in any company and in any order.
 
         The middle of what is too long is left out. Null: unsupported_language where the prompt is not written in Latin
         letters, or too much is unknown to the tokenizer.
         """
-        return self._answers(self._encoded(pairs, whole_prompts=False), memory, progress)
+        return self._answers(self._encoded(pairs, whole_prompts=False), cache, progress)
 
-    def _answers(self, rows: tuple[Encoded, NDArray[np.int64]], memory: Memory | None, progress: runner.Progress | None) -> Answers:
+    def _answers(self, rows: tuple[Encoded, NDArray[np.int64]], cache: OutputCache | None, progress: runner.Progress | None) -> Answers:
         encoded, starts = rows
 
         def forward(ids: NDArray[np.int64], lengths: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -144,7 +148,7 @@ class PlausibilityModel:
                 [forward for _ in threads([self], "cpu")],
                 runner.Packed(runner.CPU_TOKENS),
                 dtype=np.float64,
-                keeper=Noting.of(memory, encoded.questions, encoded.truncated),
+                cache=QuestionWriter.of(cache, encoded.questions, encoded.truncated),
                 start=begin,
                 progress=progress,
             )

@@ -15,7 +15,7 @@ from instructsel.errors import ModelRefused, UsageError
 from instructsel.extras import require
 from instructsel.models import deberta, packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Memory, Question, escape_special_tokens, unknown_share
+from instructsel.models.answers import Answers, Encoded, OutputCache, Question, escape_special_tokens, unknown_share
 from instructsel.models.load import (
     LocalModel,
     devices,
@@ -196,7 +196,9 @@ class RewardModel(ScoringModel):
                 fix="Use another model; --skip-probe uses this one all the same, and every output says so.",
             )
 
-    def score(self, conversations: Sequence[Turns], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
+    def score(
+        self, conversations: Sequence[Turns], *, cache: OutputCache | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
         """The raw logit of each conversation's answer; the same alone, in any company and in any order."""
         return self._run(
             self._encoded(conversations),
@@ -204,14 +206,16 @@ class RewardModel(ScoringModel):
             packed_rows=ROWS[self.device != "cpu"],
             pad_id=self.pad_id,
             dtype=np.float32,
-            memory=memory,
+            cache=cache,
             progress=progress,
         )
 
-    def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
+    def answer(
+        self, questions: Sequence[Question], *, cache: OutputCache | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
         """`score` for conversations given as role, text, role, text, …"""
         paired = [list(zip(map(str, question[0::2]), map(str, question[1::2]), strict=True)) for question in questions]
-        return self.score(paired, memory=memory, progress=progress)
+        return self.score(paired, cache=cache, progress=progress)
 
     def _encoded(self, conversations: Sequence[Turns]) -> Encoded:
         rows: list[NDArray[np.int32]] = []

@@ -213,14 +213,14 @@ class RunReport:
 NOTHING: Final = RunReport(0, 0, 0, 0)
 
 
-class Keeper(Protocol):
-    """Told of results as they come, and asked for those of earlier runs when a shape changes."""
+class RowCache(Protocol):
+    """Results of rows: written as they come, and read where a shape changes."""
 
-    def keep(self, members: NDArray[np.int64], results: NDArray[Any], shape: Shape | None) -> None:
+    def write(self, members: NDArray[np.int64], results: NDArray[Any], shape: Shape | None) -> None:
         """Results of these rows; `shape` is None where it is the planned one."""
         ...
 
-    def recall(self, members: NDArray[np.int64], shape: Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    def read(self, members: NDArray[np.int64], shape: Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
         """Which of these rows are known in this shape, and their results."""
         ...
 
@@ -251,7 +251,7 @@ def run(
     pad_id: int = 0,
     shape: tuple[int, ...] = (),
     dtype: Any = np.float32,
-    keeper: Keeper | None = None,
+    cache: RowCache | None = None,
     start: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.bool_], RunReport]:
@@ -268,9 +268,9 @@ def run(
         pad_id: fills rows and dummy rows.
         shape: of one row's result.
         dtype: of the results.
-        keeper: told of results batch by batch, from the calling thread.
+        cache: written to batch by batch, from the calling thread.
         start: called first in each worker's thread.
-        progress: told how many rows are done, counted by the tokens they take, since the longest come first.
+        progress: called with how many rows are done, counted by the tokens they take, since the longest come first.
 
     Returns:
         results (n, *shape) in the order of the rows, 0 where refused; refused, bool (n,); a report.
@@ -317,8 +317,8 @@ def run(
         # Widest first: the largest batch comes first, so running out of memory shows in the first second.
         while queue:
             bucket = queue.pop(0)
-            if not bucket.planned and keeper is not None:
-                bucket = _recalled(bucket, keeper, state)
+            if not bucket.planned and cache is not None:
+                bucket = _from_cache(bucket, cache, state)
             waiting = [threads.submit(one, bucket, chosen) for chosen in layout.batches(bucket.shape, lengths[bucket.members])]
             done_members: list[NDArray[np.int64]] = []
             for finished in as_completed(waiting):
@@ -327,8 +327,8 @@ def run(
                     continue
                 state.results[members] = results
                 done_members.append(members)
-                if keeper is not None:
-                    keeper.keep(members, results, None if bucket.planned else bucket.shape)
+                if cache is not None:
+                    cache.write(members, results, None if bucket.planned else bucket.shape)
                 if progress is not None:
                     done += int(lengths[members].sum())
                     progress(min(len(sequences), len(sequences) * done // every), len(sequences))
@@ -367,8 +367,8 @@ def _halved(layout: Layout, bucket: _Bucket, lengths: NDArray[np.int64], state: 
     ]
 
 
-def _recalled(bucket: _Bucket, keeper: Keeper, state: _State) -> _Bucket:
-    known, results = keeper.recall(bucket.members, bucket.shape)
+def _from_cache(bucket: _Bucket, cache: RowCache, state: _State) -> _Bucket:
+    known, results = cache.read(bucket.members, bucket.shape)
     state.results[bucket.members[known]] = results[known]
     return replace(bucket, members=bucket.members[~known])
 

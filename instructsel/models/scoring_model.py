@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from instructsel.models import runner
-from instructsel.models.answers import Answers, Encoded, Memory, Noting, answered
+from instructsel.models.answers import Answers, Encoded, OutputCache, QuestionWriter, answered
 from instructsel.models.load import LocalModel, threads, working
 
 TOLERANCE: Final = {"fp32": 1e-4, "bf16": 2e-2}
@@ -71,7 +71,7 @@ class ScoringModel:
         packed_rows: int = UNLIMITED,
         pad_id: int = 0,
         dtype: Any = np.float64,
-        memory: Memory | None = None,
+        cache: OutputCache | None = None,
         progress: runner.Progress | None = None,
     ) -> Answers:
         """The rows through the model.
@@ -82,8 +82,8 @@ class ScoringModel:
             packed_rows: rows of a packed batch at most.
             pad_id: fills rows and dummy rows.
             dtype: of a value.
-            memory: told of values as they come.
-            progress: told how many are done.
+            cache: values are written to it as they come.
+            progress: called with how many are done.
         """
         layout = runner.Packed(self._tokens, packed_rows) if self.padded_because is None else runner.Padded(self._tokens)
         with working(self.device) as begin:
@@ -93,7 +93,7 @@ class ScoringModel:
                 layout,
                 pad_id=pad_id,
                 dtype=dtype,
-                keeper=Noting.of(memory, encoded.questions, encoded.truncated),
+                cache=QuestionWriter.of(cache, encoded.questions, encoded.truncated),
                 start=begin,
                 progress=progress,
             )

@@ -17,7 +17,7 @@ from instructsel.errors import ModelRefused, UsageError
 from instructsel.extras import require
 from instructsel.models import packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
-from instructsel.models.answers import Answers, Encoded, Memory, Question, escape_special_tokens, unknown_share
+from instructsel.models.answers import Answers, Encoded, OutputCache, Question, escape_special_tokens, unknown_share
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings
 from instructsel.models.network import load_network
 from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringModel
@@ -151,13 +151,15 @@ class YesNoModel(ScoringModel):
                 fix="Name UniEval, or a model trained like it; --skip-probe uses this one all the same, and every output says so.",
             )
 
-    def answer(self, questions: Sequence[Question], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Answers:
+    def answer(
+        self, questions: Sequence[Question], *, cache: OutputCache | None = None, progress: runner.Progress | None = None
+    ) -> Answers:
         """p(Yes) / (p(Yes) + p(No)) of each input, in [0, 1]."""
         return self._run(
             self._encoded(questions),
             lambda worker: lambda ids, lengths, members: worker.answers(ids, lengths),
             packed_rows=ROWS,
-            memory=memory,
+            cache=cache,
             progress=progress,
         )
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from instructsel.errors import ModelRefused
 from instructsel.extras import require
 from instructsel.models import runner
-from instructsel.models.answers import Memory, Noting
+from instructsel.models.answers import OutputCache, QuestionWriter
 from instructsel.models.bert import PackedBert
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, read_json, refuse_code, settings, threads, working
 from instructsel.models.modules import POOLING, pooling_mode, read_modules
@@ -127,16 +127,16 @@ class Encoder:
         has_dimension = isinstance(self.model, PackedBert | SentenceTransformerModel)
         return int(self.model.dimension if has_dimension else self.model.config.hidden_size)
 
-    def encode(self, texts: Sequence[str], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Embeddings:
+    def encode(self, texts: Sequence[str], *, cache: OutputCache | None = None, progress: runner.Progress | None = None) -> Embeddings:
         """The vectors of texts. A text's vector is the same alone, in any company and in any order.
 
         Args:
             texts: any number; "" is a text too.
-            memory: told of vectors as they come.
-            progress: told how many are done.
+            cache: vectors are written to it as they come.
+            progress: called with how many are done.
         """
         if self._batches == "single":
-            return self._one_by_one(texts, memory, progress)
+            return self._one_by_one(texts, cache, progress)
         sequences = self._tokenized(texts)
         tokens = runner.CPU_TOKENS if self.device == "cpu" else runner.GPU_TOKENS
         with working(self.device) as begin:
@@ -146,7 +146,7 @@ class Encoder:
                 self._layout(tokens),
                 pad_id=self.pad_id,
                 shape=(self.dimension,),
-                keeper=Noting.of(memory, np.arange(len(texts)), sequences.cut),
+                cache=QuestionWriter.of(cache, np.arange(len(texts)), sequences.cut),
                 start=begin,
                 progress=progress,
             )
@@ -170,15 +170,15 @@ class Encoder:
             return lambda ids, lengths, members: model.forward(ids, lengths, len(members))
         return lambda ids, lengths, members: self._padded(model, ids, lengths)
 
-    def _one_by_one(self, texts: Sequence[str], memory: Memory | None, progress: runner.Progress | None) -> Embeddings:
+    def _one_by_one(self, texts: Sequence[str], cache: OutputCache | None, progress: runner.Progress | None) -> Embeddings:
         with working(self.device) as begin:
             if begin is not None:
                 begin()
             vectors = self.model.one_by_one(texts, progress)
         cut = np.zeros(len(texts), dtype=bool)
-        keeper = Noting.of(memory, np.arange(len(texts)), cut)
-        if keeper is not None and len(texts):
-            keeper.keep(np.arange(len(texts)), vectors, None)
+        writer = QuestionWriter.of(cache, np.arange(len(texts)), cut)
+        if writer is not None and len(texts):
+            writer.write(np.arange(len(texts)), vectors, None)
         report = runner.RunReport(rows=len(texts), batches=len(texts), tokens=0, slots=0)
         return _embeddings(vectors, cut, report, np.zeros(len(texts), dtype=bool))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from instructsel.extras import require
 from instructsel.models import packing, runner
-from instructsel.models.answers import Memory, Noting
+from instructsel.models.answers import OutputCache, QuestionWriter
 from instructsel.models.likelihood import LikelihoodModel
 from instructsel.models.load import LocalModel, threads, working
 from instructsel.neighbors.encoder import Embeddings
@@ -65,7 +65,7 @@ class PooledStates:
         """What a vector depends on besides the text; no path."""
         return {**self.language_model.fingerprint, "pooling": "position-weighted mean", "normalized": True}
 
-    def encode(self, texts: Sequence[str], *, memory: Memory | None = None, progress: runner.Progress | None = None) -> Embeddings:
+    def encode(self, texts: Sequence[str], *, cache: OutputCache | None = None, progress: runner.Progress | None = None) -> Embeddings:
         """The vectors of texts; a text without tokens has none (no_tokens)."""
         sequences = runner.Ragged.tokenized(self.language_model.tokenizer, texts)
         head = [] if self.language_model.start is None else [self.language_model.start]
@@ -85,7 +85,7 @@ class PooledStates:
                 [forward(worker) for worker in threads(self.language_model.workers, self.language_model.device)],
                 runner.Packed(tokens) if packed else runner.Padded(tokens),
                 shape=(self.dimension,),
-                keeper=Noting.of(memory, positions, cut),
+                cache=QuestionWriter.of(cache, positions, cut),
                 start=begin,
                 progress=progress,
             )

@@ -79,7 +79,7 @@ class Pool:
             columns: column names for CSV or TSV files that have no header.
             oasst: which paths of OpenAssistant trees become examples, best-path or all-paths.
             limits: how much of a stranger's file is read before it is refused.
-            progress: told every 1,024 rows how many bytes of how many are read.
+            progress: called every 1,024 rows with how many bytes of how many are read.
 
         Raises:
             PoolError: a file cannot be read as a pool; its report says what had been seen.

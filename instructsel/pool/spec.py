@@ -62,7 +62,7 @@ class Reading:
         Args:
             paths: the files.
             message: gets a line on each file, on the count of rows, and on the first quarantined rows.
-            progress: told how many bytes of how many are read; without it, `message` gets a line every ten seconds.
+            progress: called with how many bytes of how many are read; without it, `message` gets a line every ten seconds.
 
         Raises:
             UsageError: options that exclude each other.

@@ -18,7 +18,7 @@ from instructsel.rules import catalog
 from instructsel.rules._resampled import SIGNIFICANT, Weightings
 from instructsel.rules.linear import Accepted, LinearRule, Term
 from instructsel.rules.observations import Observations
-from instructsel.rules.summary import INTERCEPT, Candidate, Caution, Estimate, FitSummary, Sign
+from instructsel.rules.summary import INTERCEPT, Candidate, Estimate, FitSummary, FitWarning, Sign
 from instructsel.tables import release
 
 Floats = NDArray[np.float64]
@@ -442,30 +442,30 @@ def _published(name: str) -> dict[str, float]:
     return {term.indicator: term.weight for term in catalog.load(name).terms}
 
 
-def _about_rows(n: int, units: int, repeats: int | None, predictors: int, *, clustered: bool) -> list[Caution]:
-    cautions = []
+def _about_rows(n: int, units: int, repeats: int | None, predictors: int, *, clustered: bool) -> list[FitWarning]:
+    warnings = []
     if repeats is not None and repeats < n:
         how = "standard errors and the bootstrap go by subset" if clustered else "yet standard errors take every row for independent"
-        cautions.append(Caution("repeated_subsets", f"{n} observations are of {repeats} subsets with several seeds each; {how}."))
+        warnings.append(FitWarning("repeated_subsets", f"{n} observations are of {repeats} subsets with several seeds each; {how}."))
     if clustered and units < FEW_SUBSETS:
-        cautions.append(
-            Caution("few_subsets", f"Clustered standard errors of {units} subsets (fewer than {FEW_SUBSETS}) tend to be too small.")
+        warnings.append(
+            FitWarning("few_subsets", f"Clustered standard errors of {units} subsets (fewer than {FEW_SUBSETS}) tend to be too small.")
         )
     independent = min(n, repeats or n)
     if independent < PER_INDICATOR * predictors:
-        cautions.append(
-            Caution(
+        warnings.append(
+            FitWarning(
                 "few_observations",
                 f"{independent} {'subsets' if independent < n else 'observations'} are fewer than {PER_INDICATOR} for each of "
                 f"{predictors} indicators.",
             )
         )
-    return cautions
+    return warnings
 
 
-def _about_indicators(names: Sequence[str], x: Floats, terms: Sequence[Estimate], vifs: Floats) -> list[Caution]:
-    cautions = [
-        Caution(
+def _about_indicators(names: Sequence[str], x: Floats, terms: Sequence[Estimate], vifs: Floats) -> list[FitWarning]:
+    warnings = [
+        FitWarning(
             "high_vif", f"The other indicators explain {term.indicator} (variance inflation {term.vif:,.1f}): weights cannot be told apart."
         )
         for term in terms
@@ -474,8 +474,8 @@ def _about_indicators(names: Sequence[str], x: Floats, terms: Sequence[Estimate]
     inflated = {term.indicator for term in terms if term.vif is not None and term.vif > INFLATED}
     for name, factor in zip(names, vifs.tolist(), strict=True):
         if factor > INFLATED and name not in inflated:
-            cautions.append(
-                Caution(
+            warnings.append(
+                FitWarning(
                     "high_vif_candidate",
                     f"Among the candidates the others explain {name} (variance inflation {factor:,.1f}): which of them is chosen is near chance.",
                 )
@@ -484,52 +484,52 @@ def _about_indicators(names: Sequence[str], x: Floats, terms: Sequence[Estimate]
         _, counts = np.unique(values, return_counts=True)
         spread = float(values.std()) / max(abs(float(values.mean())), 1e-300)
         if counts.max() >= SAME * len(values):
-            cautions.append(Caution("near_constant", f"{name} has one value in {counts.max()} of {len(values)} observations."))
+            warnings.append(FitWarning("near_constant", f"{name} has one value in {counts.max()} of {len(values)} observations."))
         elif spread < NEARLY_CONSTANT:
-            cautions.append(Caution("near_constant", f"{name} varies by {spread:.2g} of its mean only."))
-    return cautions
+            warnings.append(FitWarning("near_constant", f"{name} varies by {spread:.2g} of its mean only."))
+    return warnings
 
 
-def _about_method(method: str, candidates: int, bootstrap: int, failed: int, unanswered: int) -> list[Caution]:
-    cautions = []
+def _about_method(method: str, candidates: int, bootstrap: int, failed: int, unanswered: int) -> list[FitWarning]:
+    warnings = []
     if method != "fixed":
-        cautions.append(
-            Caution(
+        warnings.append(
+            FitWarning(
                 "stepwise_optimistic",
                 f"Chosen among {candidates} indicators by p-values of the same observations: p-values, intervals and R² are optimistic.",
             )
         )
     if failed:
         consequence = "there are no bootstrap intervals" if failed > FAILED * bootstrap else "they are left out of the intervals"
-        cautions.append(
-            Caution("failed_draws", f"In {failed} of {bootstrap} bootstrap draws the rows do not determine the weights; {consequence}.")
+        warnings.append(
+            FitWarning("failed_draws", f"In {failed} of {bootstrap} bootstrap draws the rows do not determine the weights; {consequence}.")
         )
     if unanswered:
-        cautions.append(
-            Caution(
+        warnings.append(
+            FitWarning(
                 "failed_choices",
                 f"In {unanswered} of {bootstrap} bootstrap draws the choice cannot be made, as the rows do not determine the weights; "
                 "how often an indicator is chosen is a share of the others.",
             )
         )
-    return cautions
+    return warnings
 
 
-def _about_skill(loo: float | None, loso: float | None, procedure: float | None) -> list[Caution]:
-    cautions = []
+def _about_skill(loo: float | None, loso: float | None, procedure: float | None) -> list[FitWarning]:
+    warnings = []
     for value, what in ((loo, "observations left out"), (procedure, "observations left out of the choice too"), (loso, "sources left out")):
         if value is not None and value <= 0:
-            cautions.append(Caution("no_skill", f"On {what} the fit predicts no better than the mean (R² {value:.2f})."))
+            warnings.append(FitWarning("no_skill", f"On {what} the fit predicts no better than the mean (R² {value:.2f})."))
             break
-    return cautions
+    return warnings
 
 
-def _about_models(chosen_names: Sequence[str], fingerprints: dict[str, dict[str, Any]]) -> list[Caution]:
+def _about_models(chosen_names: Sequence[str], fingerprints: dict[str, dict[str, Any]]) -> list[FitWarning]:
     unknown = [name for name in chosen_names if name not in fingerprints]
     if not unknown:
         return []
     return [
-        Caution(
+        FitWarning(
             "models_unknown", f"The observations do not say what {', '.join(unknown)} were scored with: the rule takes scores of any model."
         )
     ]

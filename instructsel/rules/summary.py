@@ -74,7 +74,7 @@ class Sign:
 
 
 @dataclass(frozen=True)
-class Caution:
+class FitWarning:
     """Something a reader of the fit must know."""
 
     code: str
@@ -133,7 +133,7 @@ class FitSummary:
     """Indicators the method chose from; none for fixed."""
     signs: tuple[Sign, ...] = ()
     """Beside the published rules'."""
-    warnings: tuple[Caution, ...] = ()
+    warnings: tuple[FitWarning, ...] = ()
     """What to doubt."""
     observations: str = ""
     """Digest of the rows fitted."""
@@ -179,7 +179,7 @@ class FitSummary:
         return cls(**checked, **parts, indicators=keys.value(data, "indicators", dict, where, {}))
 
 
-PARTS: Final[Mapping[str, type]] = {"estimates": Estimate, "candidates": Candidate, "signs": Sign, "warnings": Caution}
+PARTS: Final[Mapping[str, type]] = {"estimates": Estimate, "candidates": Candidate, "signs": Sign, "warnings": FitWarning}
 
 
 def _parts(kind: type, data: Mapping[str, Any], name: str, where: str) -> tuple[Any, ...]:

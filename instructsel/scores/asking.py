@@ -1,4 +1,4 @@
-"""Questions to models, with a memory: what was answered before, by this run or another, is not asked again."""
+"""Questions to models, with a cache: what was answered before, by this run or another, is not asked again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOT_THE_VALUE: Final = ("name", "revision", "probe")
 
 @dataclass(frozen=True, eq=False)
 class CachedAnswers:
-    """A memory on the namespaces of a cache: one for the planned batch shapes, one for each that lack of memory enforced."""
+    """An output cache on the namespaces of a cache: one for the planned batch shapes, one for each that lack of memory enforced."""
 
     cache: Cache
     description: dict[str, Any]
@@ -67,12 +67,12 @@ class CachedAnswers:
         known, values = self.namespace(None).get(self.keys)
         return known, values[:, :-1], values[:, -1] != 0
 
-    def keep(self, questions: NDArray[np.int64], values: NDArray[Any], truncated: NDArray[np.bool_], shape: runner.Shape | None) -> None:
+    def write(self, questions: NDArray[np.int64], values: NDArray[Any], truncated: NDArray[np.bool_], shape: runner.Shape | None) -> None:
         """Put answers onto the namespace of their shape."""
         packed = np.concatenate([values.reshape(len(questions), -1), truncated[:, None]], axis=1)
         self.namespace(shape).put(self.keys[questions], packed)
 
-    def recall(self, questions: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    def read(self, questions: NDArray[np.int64], shape: runner.Shape) -> tuple[NDArray[np.bool_], NDArray[Any]]:
         """Answers in a smaller shape."""
         known, values = self.namespace(shape).get(self.keys[questions])
         return known, values[:, :-1] if self.width > 2 else values[:, 0]
@@ -102,7 +102,7 @@ def ask(model: Model, kind: str, questions: Sequence[Question], cache: Cache | N
         kind: what kind of model it is: answers of different kinds never mix.
         questions: each once.
         cache: None keeps nothing.
-        progress: told how many are answered.
+        progress: called with how many are answered.
     """
     if cache is None or not questions:
         return model.answer(questions, progress=progress)
@@ -113,7 +113,7 @@ def ask(model: Model, kind: str, questions: Sequence[Question], cache: Cache | N
     try:
         answers = model.answer(
             [questions[number] for number in missing.tolist()],
-            memory=stored.part(missing),
+            cache=stored.part(missing),
             progress=None if progress is None else lambda done, total: progress(offset + done, len(questions)),
         )
     finally:
@@ -137,7 +137,7 @@ def embed(encoder: Encoder, texts: Sequence[str], cache: Cache | None, *, progre
     try:
         embeddings = encoder.encode(
             [texts[number] for number in missing.tolist()],
-            memory=stored.part(missing),
+            cache=stored.part(missing),
             progress=None if progress is None else lambda done, total: progress(offset + done, len(texts)),
         )
     finally:

@@ -100,7 +100,7 @@ class Neighborhood:
             table: their scores.
             model: where the encoder is, if it is neither the embedded one nor under its name on the hub.
             cache: where embeddings are kept.
-            watch: told of progress.
+            watch: called with progress.
         """
         self.model = model
         self.pool = pool

@@ -80,7 +80,7 @@ def score(
         indicators: symbols (`len`, `knn_6`) or indicators with parameters of their own; a single one may stand alone.
         cache: where answers and embeddings are kept between runs; None keeps nothing.
         unavailable: "raise" where a model cannot be had, or "null": the column is null with reason model_unavailable.
-        watch: told of progress.
+        watch: called with progress.
         seconds: filled with the seconds each indicator took; indicators that share a model share its time equally.
         reports: filled with what the batches of each indicator that asks a model held.
         max_failed_fraction: share of the examples at which a model may fail (not_finite, out_of_memory) before all is given up.

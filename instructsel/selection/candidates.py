@@ -93,7 +93,7 @@ class Candidates:
     token_counter: TokenCounter | None = None
     """Needed for a budget of Tokens."""
     watch: Watch = unwatched
-    """Told of progress."""
+    """Called with progress."""
 
     @classmethod
     def of(

@@ -1,4 +1,4 @@
-"""A curve of losses over subset sizes, and which sizes cannot be told apart."""
+"""A curve of losses over subset sizes, and which sizes cannot be distinguished."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ class SizeCurve:
         if self.margin is None or self.near is None:
             why = "with one seed" if len(self.seeds) == 1 else "where the seeds make no difference"
             return (
-                f"{self.chosen:,} rows came out lowest of {count}, but {why} a size cannot be told from luck. "
+                f"{self.chosen:,} rows came out lowest of {count}, but {why} a size cannot be distinguished from luck. "
                 "Train each size with three seeds or more."
             )
         noise = f"{self.margin:.2g}{f' {self.unit}' if self.unit else ''}"
@@ -228,34 +228,34 @@ class SizeCurve:
                 f"No detectable difference between {count}: {self.chosen:,} rows came out lowest, but up to {noise} is noise. "
                 f"Take {self.near[0]:,}, the fewest."
             )
-        others = _told([size for size in self.near if size != self.chosen])
+        others = _listed([size for size in self.near if size != self.chosen])
         return (
-            f"{self.chosen:,} rows came out lowest of {count}, and {others} cannot be told from them: up to {noise} is noise. "
+            f"{self.chosen:,} rows came out lowest of {count}, and {others} cannot be distinguished from them: up to {noise} is noise. "
             f"Take {self.near[0]:,}, the fewest of these."
         )
 
     @property
-    def cautions(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What to doubt, in sentences."""
-        cautions = []
+        warnings = []
         if len(self.sizes) > 1 and self.method == "blend" and (self.sizes[0] > self.least or self.sizes[-1] < self.most):
-            cautions.append(
+            warnings.append(
                 f"BlendSearch looked at {self.sizes[0]:,} to {self.sizes[-1]:,} rows of {self.least:,} to {self.most:,}: "
                 "nothing is known of the others."
             )
         if len(self.sizes) > 1 and self.chosen in (self.sizes[0], self.sizes[-1]):
             end, more = ("largest", "more") if self.chosen == self.sizes[-1] else ("smallest", "fewer")
-            cautions.append(f"The lowest is the {end} size tried: {more} rows may be better still.")
+            warnings.append(f"The lowest is the {end} size tried: {more} rows may be better still.")
         lead, limit = self._dip
         if self.lucky and lead is not None and limit is not None:
             left, right = self.sizes[self._at - 1], self.sizes[self._at + 1]
-            cautions.append(
+            warnings.append(
                 f"That there is a dip at {self.chosen:,} is not shown: it leads the mean of {left:,} and {right:,} by {lead:.2g}, "
                 f"and up to {limit:.2g} is noise."
             )
         short = [point for point in self.points if point.rows < point.size]
         if short:
-            cautions.append(
+            warnings.append(
                 f"Quotas left fewer rows than asked for: {', '.join(f'{point.rows:,} of {point.size:,}' for point in short[:NAMED])}."
             )
         for name, counts in (
@@ -263,10 +263,10 @@ class SizeCurve:
             (self.report, {row.report_valid for row in self.rows}),
         ):
             if len(counts) > 1:
-                cautions.append(
+                warnings.append(
                     f"From {min(counts):,} to {max(counts):,} items of {name} had a value: the losses are not of the same items."
                 )
-        return tuple(cautions)
+        return tuple(warnings)
 
     @property
     def curve(self) -> dict[str, Any]:
@@ -329,12 +329,12 @@ class SizeCurve:
             "dip": {"lead": dip, "noise": limit},
             "report_loss": self.report_loss.as_dict(),
             "verdict": self.verdict,
-            "cautions": list(self.cautions),
+            "warnings": list(self.warnings),
             "run": {"seconds": [row.seconds for row in self.rows]},
         }
 
     def lines(self) -> list[str]:
-        """The curve as aligned lines of text, then the report loss, the verdict and the cautions."""
+        """The curve as aligned lines of text, then the report loss, the verdict and the warnings."""
         first = self.points[0]
         heads = [
             f"{name}{'' if estimate.low is None else ' [95 %]'}"
@@ -354,7 +354,7 @@ class SizeCurve:
             "",
             f"{self.report} of {self.chosen:,} rows: {self.report_loss}. The lowest of {self.search} is none to report: it is biased downward.",
             self.verdict,
-            *self.cautions,
+            *self.warnings,
         ]
 
     @cached_property
@@ -440,7 +440,7 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _told(sizes: Sequence[int]) -> str:
+def _listed(sizes: Sequence[int]) -> str:
     shown = [f"{size:,}" for size in sizes[:NAMED]]
     if len(sizes) > NAMED:
         return f"{', '.join(shown)} and {len(sizes) - NAMED} more"

@@ -550,7 +550,7 @@ def read_search(folder: str | Path) -> dict[str, Any]:
     )
     left = sorted(set(rows) - set(complete))
     notes = [f"Not counted, because some of their seeds have not ended: {', '.join(f'{size:,}' for size in left)} rows."] if left else []
-    return {**curve.as_dict(), "method": None, "cautions": [*curve.cautions, *notes]}
+    return {**curve.as_dict(), "method": None, "warnings": [*curve.warnings, *notes]}
 
 
 __all__ = ["SizeSettings", "grid_sizes", "search_size"]

@@ -72,7 +72,7 @@ class Progress:
     seconds: float | None = None
     """Of the run."""
     seconds_left: float | None = None
-    """For the rest, if its runs take as long and as many workers go on; None where it cannot be told."""
+    """For the rest, if its runs take as long and as many workers go on; None where it is not known."""
     note: str = ""
     """Why the run failed, or what was found."""
 

@@ -44,7 +44,7 @@ class Run:
     grades: Grades
     """Item by item."""
     seconds: float = 0.0
-    """What a judge or reward model took, where one graded the run's answers."""
+    """What a judge or reward model took, where one graded the run's responses."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""The second half of a verification: what judges and reward models make of the answers that every arm's models gave."""
+"""The second half of a verification: what judges and reward models make of the responses of every arm's models."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PAUSE: Final = 1.0
 """Seconds between two looks at a run that another process has leased."""
 
 
-class Answered(Protocol):
-    """A grader that had models answer and kept the answers in its grades: `Responses` among the adapters."""
+class Responded(Protocol):
+    """A grader that had models respond and stored the responses in its grades: `Responses`."""
 
     @property
     def name(self) -> str:
@@ -29,12 +29,12 @@ class Answered(Protocol):
         ...
 
     def of(self, grades: Grades, name: str) -> Any:
-        """The answers in its grades, with a `digest`."""
+        """The responses in its grades, with a `digest`."""
         ...
 
 
 class OutputGrader(Protocol):
-    """Whatever gives answers a value: `JudgedOutputs` and `RewardGrader` among the adapters."""
+    """A grader of responses: `JudgedOutputs` and `RewardGrader`."""
 
     @property
     def name(self) -> str:
@@ -43,23 +43,23 @@ class OutputGrader(Protocol):
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        """What a grade depends on besides the answers; no path."""
+        """What a grade depends on besides the responses; no path."""
         ...
 
     def graded(self, outputs: Any) -> Grades:
-        """The grades of answers."""
+        """The grades of responses."""
         ...
 
 
 def judged(
     runs: Iterable[Run],
-    answers: Answered,
+    responses: Responded,
     grader: OutputGrader,
     *,
     folder: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Run]:
-    """The answers of runs as a judge or reward model grades them; what stands in the folder is not graded again.
+    """The responses of runs as a judge or reward model grades them; what stands in the folder is not graded again.
 
     A run that another process has leased is waited for: no question is paid twice.
 
@@ -67,21 +67,21 @@ def judged(
     the next call asks for what is missing. What the judge did say is in its own folder, and not asked for again.
 
     Args:
-        runs: of a verification; those graded by `answers` are judged.
-        answers: that had the models answer.
+        runs: of a verification; those graded by `responses` are judged.
+        responses: the grader that had the models respond.
         grader: JudgedOutputs, RewardGrader, or another.
         folder: of the verification.
-        progress: told how many runs are judged, and of how many.
+        progress: called with how many runs are judged, and of how many.
 
     Raises:
-        StudyError: a run that answered other instructions.
+        StudyError: a run that responded to other instructions.
         What the judge raises: it refuses to judge, or cannot be reached.
     """
     store = RecordStore.of(folder)
-    answered = [run for run in runs if run.grades.grader == answers.name]
+    responded = [run for run in runs if run.grades.grader == responses.name]
     graded: list[Run] = []
-    for number, run in enumerate(answered, start=1):
-        outputs = answers.of(run.grades, run.name)
+    for number, run in enumerate(responded, start=1):
+        outputs = responses.of(run.grades, run.name)
         name = slug(run.arm, run.replicate, run.seed)
         cut = run.grades.truncated
         key = fingerprint({"outputs": outputs.digest, "cut": cut, "grader": dict(grader.fingerprint), "name": grader.name})
@@ -102,8 +102,8 @@ def judged(
                 time.sleep(PAUSE)
         graded.append(Run(run.arm, run.replicate, run.seed, grades_of(grader.name, record), record["run"]["grading_seconds"]))
         if progress is not None:
-            progress(number, len(answered))
+            progress(number, len(responded))
     return graded
 
 
-__all__ = ["PASSING", "Answered", "OutputGrader", "judged"]
+__all__ = ["PASSING", "OutputGrader", "Responded", "judged"]

@@ -142,11 +142,11 @@ def expected(
 
     Args:
         arms: of the verification.
-        graders: of it; what is said is of those with `items` or a `count` of them, and all count among the comparisons.
+        graders: of it; the statement is of those with `items` or a `count` of them, and all count among the comparisons.
         selection: the arm asked about.
         baseline: the one it is compared with.
         seeds: of training.
-        more: graders beside these, such as a judge of the answers.
+        more: further graders, such as a judge of the responses.
         pilot: an earlier verification with these graders and arms, that says how much items, seeds and replicates vary.
         confidence: of all comparisons together.
         generalize_to: as of `compare`.

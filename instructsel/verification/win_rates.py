@@ -295,7 +295,7 @@ CIRCULAR: Final = "circular"
 
 
 def win_rates(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
-    """Judge → arm → how often its answers were preferred to the reference's, over its runs.
+    """Judge → arm → how often its responses were preferred to the reference's, over its runs.
 
     Each run has its own win rate; an arm's is their mean, its wins, ties and losses are the sums. Length control is over all pairs of
     an arm. Their standard errors take pairs as independent and know nothing of draws and seeds: the verdict's interval does.
@@ -344,7 +344,7 @@ def _win_rate(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def length_biases(runs: Iterable[Run], *, confidence: float = CONFIDENCE) -> dict[str, dict[str, Any]]:
-    """Judge → how closely win rates follow the mean length of the answers, a pair a model."""
+    """Judge → how closely win rates follow the mean length of the responses, a pair a model."""
     by_judge: dict[str, tuple[list[float], list[float]]] = {}
     for run in runs:
         lengths = [length for length in (run.grades.record.get("lengths") or {}).get("output") or [] if length is not None]

@@ -150,15 +150,15 @@ def test_a_row_that_fits_alone_into_no_memory_is_refused_and_the_others_are_not(
 
 
 class Namespace:
-    """A keeper that remembers by shape."""
+    """A cache by shape."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[int, tuple[int, ...] | None], float] = {}
 
-    def keep(self, members: np.ndarray, results: np.ndarray, shape: tuple[int, ...] | None) -> None:
+    def write(self, members: np.ndarray, results: np.ndarray, shape: tuple[int, ...] | None) -> None:
         self.kept.update({(member, shape): value for member, value in zip(members.tolist(), results.tolist(), strict=True)})
 
-    def recall(self, members: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, members: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         known = [self.kept.get((member, shape)) for member in members.tolist()]
         return np.array([value is not None for value in known]), np.array([value or 0.0 for value in known], dtype=np.float32)
 
@@ -166,10 +166,10 @@ class Namespace:
 def test_a_smaller_shape_enters_what_is_kept_and_is_recalled_from_there() -> None:
     rows = Ragged.of([np.ones(n, dtype=np.int32) for n in (250, 240, 100, 30)])
     namespace = Namespace()
-    first = run(rows, [Limited(300, MemoryError())], Packed(1024), keeper=namespace)[0]
+    first = run(rows, [Limited(300, MemoryError())], Packed(1024), cache=namespace)[0]
     assert {shape for _, shape in namespace.kept} == {(256,)}
     second = Limited(300, MemoryError())
-    assert run(rows, [second], Packed(1024), keeper=namespace)[0].tolist() == first.tolist()
+    assert run(rows, [second], Packed(1024), cache=namespace)[0].tolist() == first.tolist()
     assert not second.shapes
 
 

@@ -136,7 +136,7 @@ def test_the_true_minimum_is_found_where_noise_is_small(chosen: Selection, train
     curve = searched(chosen, trainer)
     assert (curve.chosen, curve.near, curve.smallest_near, curve.lucky) == (40, (40,), 40, False)
     assert curve.verdict.startswith("40 rows are the best of 5 sizes")
-    assert curve.cautions == ()
+    assert curve.warnings == ()
     assert sorted(trainer.trained) == [(n, seed) for n in (10, 20, 40, 80, 160) for seed in (0, 1, 2)]
     # Every checkpoint was removed when it was graded.
     assert trainer.left == []
@@ -201,16 +201,16 @@ def test_a_dip_within_noise_is_not_shown_and_one_beyond_is() -> None:
     wiggle = [0.0, 0.1, -0.1]
     shallow = curve_of([[2.1 + each for each in wiggle], [2.08, 2.02, 2.15], [2.1 - each for each in wiggle]])
     assert (shallow.chosen, shallow.lucky) == (20, True)
-    assert any("dip at 20 is not shown" in each for each in shallow.cautions)
+    assert any("dip at 20 is not shown" in each for each in shallow.warnings)
     deep = curve_of([[2.1 + each for each in wiggle], [1.08, 1.02, 1.15], [2.1 - each for each in wiggle]])
     assert (deep.chosen, deep.lucky) == (20, False)
-    assert not any("dip" in each for each in deep.cautions)
+    assert not any("dip" in each for each in deep.warnings)
 
 
 def test_the_verdict_names_the_sizes_that_cannot_be_told_apart_and_the_one_to_take() -> None:
     curve = curve_of([[2.5, 2.52, 2.51], [2.0, 2.02, 2.04], [2.01, 2.0, 2.02], [2.4, 2.41, 2.44]], unit="nats per token")
     assert (curve.chosen, curve.near, curve.smallest_near) == (40, (20, 40), 20)
-    assert curve.verdict.startswith("40 rows came out lowest of 4 sizes, and 20 cannot be told from them: up to 0.0")
+    assert curve.verdict.startswith("40 rows came out lowest of 4 sizes, and 20 cannot be distinguished from them: up to 0.0")
     assert curve.verdict.endswith(" nats per token is noise. Take 20, the fewest of these.")
 
 
@@ -226,7 +226,7 @@ def test_the_limit_of_a_dip_is_that_of_one_mean_against_the_mean_of_two() -> Non
 def test_a_lowest_size_at_an_end_is_no_dip_and_says_that_the_range_ends_there() -> None:
     curve = curve_of([[2.3, 2.31], [2.2, 2.22], [2.1, 2.11]])
     assert (curve.chosen, curve.lucky) == (40, None)
-    assert curve.cautions == ("The lowest is the largest size tried: more rows may be better still.",)
+    assert curve.warnings == ("The lowest is the largest size tried: more rows may be better still.",)
 
 
 def test_with_one_seed_nothing_is_told_from_luck(chosen: Selection, trainer: FakeTrainer) -> None:
@@ -235,14 +235,14 @@ def test_with_one_seed_nothing_is_told_from_luck(chosen: Selection, trainer: Fak
     assert (curve.noise, curve.margin, curve.near, curve.smallest_near, curve.lucky) == (None,) * 5
     assert {point.search.low for point in curve.points} == {None}
     assert (curve.report_loss.low, curve.curve["low"]) == (None, None)
-    assert "with one seed a size cannot be told from luck" in curve.verdict
+    assert "with one seed a size cannot be distinguished from luck" in curve.verdict
     assert json.loads(json.dumps(curve.as_dict()))["near"] is None
 
 
 def test_seeds_that_change_nothing_are_no_measurement_of_noise() -> None:
     curve = curve_of([[2.0, 2.0], [1.9, 1.9]])
     assert (curve.noise, curve.near) == (None, None)
-    assert "where the seeds make no difference a size cannot be told from luck" in curve.verdict
+    assert "where the seeds make no difference a size cannot be distinguished from luck" in curve.verdict
 
 
 def test_a_single_size_is_compared_with_nothing() -> None:
@@ -291,7 +291,7 @@ def test_quotas_that_leave_fewer_rows_than_asked_for_are_told(varied: Scored, tr
     curve = searched(halves, trainer, sizes=(10, 21))
     # Of 21 each source may have 10.
     assert [point.rows for point in curve.points] == [10, 20]
-    assert "Quotas left fewer rows than asked for: 20 of 21." in curve.cautions
+    assert "Quotas left fewer rows than asked for: 20 of 21." in curve.warnings
 
 
 def test_the_default_grid_doubles_from_least_and_ends_at_what_is_there(chosen: Selection, trainer: FakeTrainer) -> None:
@@ -481,7 +481,7 @@ def test_an_interrupted_grading_leaves_the_checkpoint_to_the_trainer(chosen: Sel
 
 def test_losses_of_different_items_are_told_and_of_other_items_refused(chosen: Selection, trainer: FakeTrainer) -> None:
     curve = searched(chosen, trainer, grader=FakeGrader("search", valley, nulls=lambda n: int(n == 20)))
-    assert "From 1 to 2 items of search had a value: the losses are not of the same items." in curve.cautions
+    assert "From 1 to 2 items of search had a value: the losses are not of the same items." in curve.warnings
 
     class Moving(FakeGrader):
         def grade(self, checkpoint: Checkpoint) -> Grades:
@@ -566,7 +566,7 @@ def test_blend_says_nothing_and_leaves_the_loggers_as_they_were(
 
 def test_blend_says_which_sizes_it_did_not_look_at() -> None:
     curve = curve_of([[2.3, 2.31], [2.2, 2.22]], method="blend", most=10_000)
-    assert curve.cautions[0] == "BlendSearch looked at 10 to 20 rows of 10 to 10,000: nothing is known of the others."
+    assert curve.warnings[0] == "BlendSearch looked at 10 to 20 rows of 10 to 10,000: nothing is known of the others."
 
 
 def test_what_is_needed_in_the_end_is_asked_for_before_anything_is_trained(

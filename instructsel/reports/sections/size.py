@@ -21,7 +21,7 @@ def build(page: Page) -> Section | None:
     parts: list[Part] = []
     for number, curve in enumerate(page.inputs.sizes, start=1):
         parts += [_chart(curve, number), _table(curve, number), _facts(curve, number)]
-        sentences += [str(curve.get("verdict", "")), *(str(warning) for warning in curve.get("cautions") or [])]
+        sentences += [str(curve.get("verdict", "")), *(str(warning) for warning in curve.get("warnings", curve.get("cautions")) or [])]
         sentences.append(f"Do not report the lowest {curve.get('search')}: it is biased downward.")
     return Section("size", "How many rows", tuple(sentences), tuple(parts))
 
@@ -83,7 +83,7 @@ def _facts(curve: Mapping[str, Any], number: int) -> Table:
         ("differences up to this are noise", finite(curve.get("margin"))),
         ("size to take", curve.get("smallest_near")),
     ]
-    return facts_table(f"size-{number}-facts", "What can be told apart", facts)
+    return facts_table(f"size-{number}-facts", "What can be distinguished", facts)
 
 
 __all__ = ["NEEDS", "build"]

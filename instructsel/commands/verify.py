@@ -20,7 +20,15 @@ from instructsel.commands._runs import display
 from instructsel.errors import UsageError
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.from_selection import without_record
-from instructsel.experiments.plan import Experiment, GradingSettings, StatisticsSettings, TrainingSettings
+from instructsel.experiments.plan import (
+    SELECTION,
+    Experiment,
+    GradingSettings,
+    PlannedArm,
+    StatisticsSettings,
+    TrainingSettings,
+    check_paths,
+)
 from instructsel.reports.plain_text import spoken
 from instructsel.text import clean
 from instructsel.verification.experiment import ExperimentResult, Watch
@@ -45,7 +53,6 @@ CONFIRMED: Final[Mapping[str, tuple[Any, str]]] = {
 @with_options
 def command(
     context: typer.Context,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder of the plan, finished runs, and the verdict.")],
     arms: ArmSettings,
     training: TrainingSettings,
     recipe: RecipeChanges,
@@ -54,6 +61,15 @@ def command(
     execution: ExecutionSettings,
     selection: Annotated[
         str | None, typer.Argument(metavar="[SELECTION|PLAN.toml]", help="The selection's rows, as select wrote them, or a plan.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder of the plan, finished runs, and the verdict; by default the folder of PLAN.toml.",
+        ),
     ] = None,
     seeds: Annotated[
         int, typer.Option(min=1, help="How often each subset is trained on, with seeds 0, 1, …", rich_help_panel=options.TRAINING)
@@ -73,11 +89,16 @@ def command(
         _check_alone(context)
         plan = Experiment.read(selection)
         _check_confirmed(context, selection, plan.grading, grading)
+        output = output or Path(selection).parent
+    elif output is None:
+        raise UsageError("The results need a folder.", fix="Name it with -o FOLDER.")
     else:
         if selection is not None and arms.baselines and without_record(selection):
             say(f"note: no record says which baselines were selected with {selection}; name them with --arm.", quiet=quiet)
         training = replace(training, recipe=recipe.as_dict())
+        check_paths(*([] if selection is None else [PlannedArm(SELECTION, rows=((selection,),))]))
         planned = planned_arms(selection, arms, base=training.base)
+        check_paths(*planned, training, grading, statistics)
         plan = Experiment(planned, seeds, form, training, grading, statistics)
     if worker is not None:
         work(plan, Adapters(), output, settings=execution, since=worker)
@@ -135,7 +156,7 @@ def _is_flag(context: typer.Context, name: str) -> bool:
 
 def _print(result: ExperimentResult, *, json: bool, quiet: bool) -> None:
     """The verdict on stdout, what is missing on stderr."""
-    if result.summary is None:
+    if result.summary is None or (quiet and not json):
         return
     if json:
         typer.echo(orjson.dumps(result.summary, option=orjson.OPT_INDENT_2).decode())

@@ -26,7 +26,9 @@ def matched_recipe(trainer: Any, arms: Sequence[Arm], match_compute: str, *, mes
         TrainingError: too many rows of an arm have no loss token.
     """
     recipe = trainer.recipe
-    rows, first = [], None
+    rows: list[list[str]] = []
+    left_out: list[str] = []
+    first = None
     for arm in arms:
         for replicate, pool in enumerate(arm.pools):
             audit = trainer.audit(pool)
@@ -42,9 +44,14 @@ def matched_recipe(trainer: Any, arms: Sequence[Arm], match_compute: str, *, mes
                     f"{audit.truncated / trained:.1%}",
                 ]
             )
+            if audit.skipped:
+                reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(audit.skipped.items()))
+                left_out.append(f"{rows[-1][0]}: {sum(audit.skipped.values()):,} of {len(pool):,} rows are not trained on ({reasons}).")
     if message is not None:
         for line in aligned(rows, header=["arm", "rows trained on", "tokens a row", "loss tokens a row", "truncated"], right=(1, 2, 3, 4)):
             message(line)
+        for sentence in left_out:
+            message(sentence)
     if recipe.epochs is None or first is None or match_compute == "none":
         return recipe
     if match_compute == "tokens" or recipe.packing:
@@ -56,7 +63,8 @@ def length_of(recipe: Any) -> str:
     """How long each fine-tune lasts, in words."""
     name = next(name for name in ("epochs", "steps", "tokens") if getattr(recipe, name) is not None)
     per_step = f" of {recipe.batch_size} rows" if name == "steps" and not recipe.packing else ""
-    return f"{getattr(recipe, name):,} {name}{per_step}"
+    count = getattr(recipe, name)
+    return f"{count:,} {name.removesuffix('s') if count == 1 else name}{per_step}"
 
 
 __all__ = ["length_of", "matched_recipe"]

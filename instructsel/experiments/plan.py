@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from instructsel.artifact import atomic_write, checked_version
-from instructsel.errors import ScoresError, UsageError
+from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.kinds import EXPERIMENT, head
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS
 from instructsel.toml import dumps
@@ -354,6 +354,10 @@ class Experiment:
             UsageError: no plan, or a setting that there is not or that cannot be.
         """
         source = Path(path)
+        if not source.exists():
+            raise UsageError(
+                f"There is no file {source}.", fix="Name a plan.toml that instructsel verify wrote, or the rows of a selection."
+            )
         try:
             content = tomllib.loads(source.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -458,6 +462,27 @@ def _with_paths(settings: Any, changed: Callable[[str, str], str]) -> Any:
     return replace(settings, **changes)
 
 
+def check_paths(*settings: Any) -> None:
+    """Refuse settings that name a local file or folder that is not there.
+
+    Args:
+        settings: a plan, or dataclasses of one, with paths that hold from the working directory.
+
+    Raises:
+        StudyError: a path is missing; the first one is named.
+    """
+
+    def check(path: str, kind: str) -> str:
+        # A name without a folder may be one on the hub.
+        local = kind == FILE["path"] or Path(path).is_absolute() or path.startswith(("./", "../"))
+        if local and path != "-" and not path.startswith("hf://") and not Path(path).exists():
+            raise StudyError(f"There is no file or folder {path}.", fix="Correct the path.")
+        return path
+
+    for setting in settings:
+        _with_paths(setting, check)
+
+
 def describe(arms: Sequence[tuple[str, int]], fine_tunes: int, length: str, matched: str) -> str:
     """What will be done, in a sentence.
 
@@ -473,7 +498,7 @@ def describe(arms: Sequence[tuple[str, int]], fine_tunes: int, length: str, matc
         "none": ": arms of more or longer rows are trained for longer (--match-compute steps or tokens makes them equal)",
     }
     named = ", ".join(f"{name} ({replicates})" for name, replicates in arms)
-    return f"{named}; {fine_tunes} fine-tunes of {length} each{why.get(matched, '')}"
+    return f"{named}; {fine_tunes} fine-tune{'s' * (fine_tunes != 1)} of {length} each{why.get(matched, '')}"
 
 
-__all__ = ["Experiment", "GradingSettings", "PlannedArm", "StatisticsSettings", "TrainingSettings"]
+__all__ = ["Experiment", "GradingSettings", "PlannedArm", "StatisticsSettings", "TrainingSettings", "check_paths"]

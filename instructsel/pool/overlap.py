@@ -35,8 +35,13 @@ def check_graders(pool: Pool, *graders: Any) -> list[str]:
     return warnings
 
 
-def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
+def check_evaluation(pool: Pool, evaluation: Pool, *, where: str = "the pool") -> str | None:
     """Refuse an evaluation set that is in the pool, before anything is trained on its answers.
+
+    Args:
+        pool: the rows to train on.
+        evaluation: the rows to evaluate on.
+        where: what messages call the rows to train on.
 
     Returns:
         A warning where instructions are in both (lower-cased, with punctuation and white space taken as one), else None.
@@ -51,7 +56,7 @@ def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
         digest = _digest(file.source.name)
         if digest in names:
             raise StudyError(
-                f"The evaluation set {file.source.name} has the bytes of {names[digest]}, which is in the pool.",
+                f"The evaluation set {file.source.name} has the bytes of {names[digest]}, which is in {where}.",
                 fix="Evaluate on examples that are not trained on.",
             )
     inside = {bytes(row) for row in np.ascontiguousarray(pool.digests)}
@@ -60,16 +65,16 @@ def check_evaluation(pool: Pool, evaluation: Pool) -> str | None:
         places = [evaluation.locate(position) for position in same[:NAMED]]
         named = ", ".join(f"{name} line {lines[0]}" for name, lines in places)
         raise StudyError(
-            f"{len(same):,} of {len(evaluation):,} evaluation examples are in the pool, so that they would be trained on: {named}"
+            f"{len(same):,} of {len(evaluation):,} evaluation examples are in {where}, so that they would be trained on: {named}"
             f"{', …' if len(same) > NAMED else ''}.",
-            fix="Drop them from the pool or from the evaluation set.",
+            fix=f"Drop them from {where}, or from the evaluation set.",
         )
     instructions = Counter(normalized for example in evaluation.examples() if (normalized := _normalized(example.instruction)))
     shared = {normalized for example in pool.examples() if (normalized := _normalized(example.instruction)) in instructions}
     if not shared:
         return None
     count = sum(instructions[normalized] for normalized in shared)
-    return f"{count:,} of {len(evaluation):,} evaluation instructions are in the pool too, with other responses."
+    return f"{count:,} of {len(evaluation):,} evaluation instructions are in {where} too, with other responses."
 
 
 def _normalized(text: str) -> str:

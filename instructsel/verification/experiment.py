@@ -19,7 +19,7 @@ from instructsel.experiments import from_selection
 from instructsel.experiments.arms import Arm, rows_digest
 from instructsel.experiments.execute import ExecutionSettings, Progress
 from instructsel.experiments.matching import length_of, matched_recipe
-from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, describe
+from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, check_paths, describe
 from instructsel.experiments.store import check_folder, slug
 from instructsel.experiments.toolkit import Runtime, Toolkit
 from instructsel.experiments.workers import shared_gpus, shares, workers
@@ -150,6 +150,7 @@ def run(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: Execution
         outputs = [folder / name for name in (PLAN, PLANNED, TABLE, VERDICT)]
         check_outputs([*outputs, manifest_path(folder / TABLE)], plan.files)
         check_replaced(folder)
+    check_paths(plan)
     prepared = _prepare(plan, toolkit, folder, watch)
     power = _power(prepared)
     prepared.plan.write(folder / PLAN)
@@ -269,9 +270,9 @@ def _evaluation(prepared: _Prepared, path: str) -> Pool:
     rows = spec.Reading().read([path])
     for arm in prepared.arms:
         for pool in arm.pools:
-            warning = check_evaluation(pool, rows)
+            warning = check_evaluation(pool, rows, where=f"the arm {arm.name}")
             if warning:
-                prepared.watch.say(f"warning: {arm.name}: {warning}")
+                prepared.watch.say(f"warning: {warning}")
     return rows
 
 

@@ -94,7 +94,7 @@ def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run:
     spoken = run("--eval", "held.jsonl", "-o", "v")
     assert spoken.stdout.rpartition("\n\n")[2].startswith("Outcome: ") and "% interval" in spoken.stdout
     assert "Minimum detectable effect (80 % power): " in " ".join(spoken.stdout.split())
-    assert "8 fine-tunes of 1 steps of 16 rows each" in spoken.stderr
+    assert "8 fine-tunes of 1 step of 16 rows each" in spoken.stderr
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,11 @@ def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run:
         (["--eval", "held.jsonl", "-o", "chosen.longest.jsonl"], 4, "is not a folder"),
         (["--eval", "held.jsonl", "-o", "w", "--arm", "random"], 2, "is no arm"),
         (["--eval", "held.jsonl", "-o", "w", "--arm", "a=chosen.longest.jsonl", "--arm", "a=held.jsonl"], 2, "named twice"),
-        (["--eval", "chosen.jsonl", "-o", "w"], 3, "which is in the pool"),
+        (["--eval", "chosen.jsonl", "-o", "w"], 3, "which is in the arm selection"),
         (["--eval", "absent.jsonl", "-o", "w"], 3, "absent.jsonl"),
+        (["--eval", "held.jsonl", "-o", "w", "--alone", "--results", "other=/nope.json"], 3, "There is no file or folder /nope.json."),
+        (["--eval", "held.jsonl", "-o", "w", "--alone", "--checkpoint", "other=/nope"], 3, "There is no file or folder /nope."),
+        (["--eval", "held.jsonl"], 2, "The results need a folder."),
         (["--lm-eval", "no_such_task", "--include-path", ".", "-o", "w"], 2, "no_such_task"),
     ],
 )
@@ -127,6 +130,16 @@ def test_what_cannot_be_verified_is_refused_before_anything_is_trained(
     done = run(*arguments)
     assert done.exit_code == code and said in done.output, done.output
     assert not (place / "w" / "runs").exists() or not list((place / "w" / "runs").glob("*.json"))
+
+
+def test_a_missing_file_is_named_before_arms_are_counted(run: Call) -> None:
+    for arguments, code, message in (
+        (["nope.jsonl", "--base", "base", "--eval", "held.jsonl"], 3, "There is no file or folder nope.jsonl."),
+        (["--results", "selection=/nope.json"], 3, "There is no file or folder /nope.json."),
+        (["nope.toml"], 2, "There is no file nope.toml."),
+    ):
+        run_there = CliRunner().invoke(app, ["verify", *arguments, "-o", "w"])
+        assert run_there.exit_code == code and message in run_there.stderr, run_there.output
 
 
 def test_models_that_are_trained_already_are_an_arm(run: Call, place: Path) -> None:

@@ -91,7 +91,7 @@ def test_rows_that_were_changed_or_are_gone_are_refused(written: SelectionSet) -
         written.arms()
 
 
-def test_a_selection_of_the_last_release_is_read_by_its_sidecar_alone(written: SelectionSet) -> None:
+def test_a_selection_whose_manifest_is_gone_is_read_by_its_sidecar_alone(written: SelectionSet) -> None:
     written.path.unlink()
     old = SelectionSet.read(written.selection.file)
     assert old.of_last_release

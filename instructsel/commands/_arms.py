@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from instructsel.errors import UsageError
 from instructsel.experiments.from_selection import BASE, RANDOM, SELECTION, WHOLE_POOL, baselines_of
+from instructsel.experiments.limits import at_least, check_limits
 from instructsel.experiments.plan import PlannedArm
 
 
@@ -18,7 +19,7 @@ class ArmSettings:
     """Compare with the baselines that select wrote with the selection."""
     pool: tuple[str, ...] = field(default=())
     """Pool of the selection: random subsets are taken of it where select wrote none. May be repeated."""
-    random_subsets: int = 3
+    random_subsets: int = field(default=3, metadata=at_least(0))
     """Random subsets to take of --pool."""
     whole_pool: bool = False
     """Compare with the whole pool, too."""
@@ -30,6 +31,9 @@ class ArmSettings:
     """Arm of models that are trained already: commas between replicates, plus signs between the seeds of one. May be repeated."""
     results: tuple[str, ...] = ()
     """Arm of finished results: folders of lm-evaluation-harness with samples, or AlpacaEval's annotations. May be repeated."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 def planned_arms(selection: str | None, settings: ArmSettings, *, base: str) -> tuple[PlannedArm, ...]:

@@ -4,7 +4,8 @@
     @with_options
     def command(output: Output, grading: GradingSettings, quiet: options.Quiet = False) -> None:
 
-The help of an option is the field's docstring; its flag is the field's name, unless FLAGS names another.
+The help of an option is the field's docstring; its flag is the field's name, unless FLAGS names another; its least value is the
+field's own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from instructsel.commands import _options as options
+from instructsel.experiments.limits import LEAST
 
 FLAGS: Final[Mapping[str, str]] = {"held_out": "--eval", "learning_rate": "--lr"}
 """Field → its flag, where that is not its name."""
@@ -37,24 +39,6 @@ METAVARS: Final[Mapping[str, str]] = {
 }
 SHARED: Final[Mapping[str, Any]] = {"device": options.Device}
 """Field → its option, where other commands have it, too."""
-LEAST: Final[Mapping[str, int]] = {
-    "items": 1,
-    "num_fewshot": 0,
-    "max_new_tokens": 1,
-    "random_subsets": 0,
-    "jobs": 1,
-    "limit": 1,
-    "seeds": 1,
-    "least": 1,
-    "most": 1,
-    "trials": 1,
-    "search_seed": 0,
-    "mixtures": 0,
-    "rows": 1,
-    "bin_rows": 1,
-    "design_seed": 0,
-}
-"""Field → the least number that it may be."""
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -106,8 +90,8 @@ def _parameter(kind: type[Any], field: dataclasses.Field[Any], heading: str, doc
     settings: dict[str, Any] = {"help": doc, "rich_help_panel": heading}
     if field.name in METAVARS:
         settings["metavar"] = METAVARS[field.name]
-    if field.name in LEAST:
-        settings["min"] = LEAST[field.name]
+    if LEAST in field.metadata:
+        settings["min"] = field.metadata[LEAST]
     annotation = Annotated[hint, typer.Option(flag, **settings)]  # type: ignore[valid-type]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

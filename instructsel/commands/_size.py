@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -17,6 +17,7 @@ from instructsel.commands._groups import with_options
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import UsageError
+from instructsel.experiments.limits import at_least, check_limits
 from instructsel.experiments.store import check_folder
 from instructsel.pool import spec
 from instructsel.reports.charts import Curve, Series, is_chart, scatter
@@ -45,18 +46,19 @@ class SizeFlags:
     """Sizes of the grid, comma-separated; doubled from --least by default."""
     by: str = "grid"
     """grid, or blend for FLAML's BlendSearch."""
-    least: int = 512
+    least: int = field(default=512, metadata=at_least(1))
     """The smallest size."""
-    most: int | None = None
+    most: int | None = field(default=None, metadata=at_least(1))
     """The largest size; by default 10,000 or all rows there are."""
-    trials: int = 8
+    trials: int = field(default=8, metadata=at_least(1))
     """Sizes that blend tries."""
-    seeds: int = 3
+    seeds: int = field(default=3, metadata=at_least(1))
     """How often each size is trained, with seeds 0, 1, …"""
-    search_seed: int = 0
+    search_seed: int = field(default=0, metadata=at_least(0))
     """Seed of blend."""
 
     def __post_init__(self) -> None:
+        check_limits(self)
         if self.by not in METHODS:
             raise UsageError.named(self.by, METHODS, noun="search")
         _ = self.grid

@@ -23,6 +23,7 @@ from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
 from instructsel.experiments.execute import ExecutionSettings
+from instructsel.experiments.limits import at_least, check_limits
 from instructsel.experiments.plan import TrainingSettings
 from instructsel.experiments.store import check_folder
 from instructsel.experiments.workers import shared_gpus, shares, workers
@@ -78,20 +79,23 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's fold
 class DesignSettings:
     """Which subsets are trained on."""
 
-    mixtures: int = 78
+    mixtures: int = field(default=78, metadata=at_least(0))
     """Subsets with random shares of the sources."""
-    rows: int = 2000
+    rows: int = field(default=2000, metadata=at_least(1))
     """Examples in each mixture."""
     bins: tuple[str, ...] = ()
     """Cut the pool by an indicator into K (8) equal parts as well: SYMBOL[:K], comma-separated or repeated."""
-    bin_rows: int | None = None
+    bin_rows: int | None = field(default=None, metadata=at_least(1))
     """Examples from each bin; all of them by default."""
     sources: str | None = None
     """Sources to use, comma-separated; all by default."""
-    design_seed: int = 0
+    design_seed: int = field(default=0, metadata=at_least(0))
     """Seed of the subsets."""
-    seeds: int = 1
+    seeds: int = field(default=1, metadata=at_least(1))
     """How often each subset is trained on, with seeds 0, 1, …"""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
     def design(self) -> Design:
         """The design of a study.

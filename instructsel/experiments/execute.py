@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from instructsel.artifact import machine, now
 from instructsel.errors import InstructselError, StudyError, TrainingDiverged, TrainingError, UsageError
+from instructsel.experiments.limits import at_least, check_limits
 from instructsel.experiments.store import RecordStore
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 
@@ -114,12 +115,15 @@ class Progress:
 class ExecutionSettings:
     """How the runs of an experiment are made; none of it changes a result."""
 
-    jobs: int = 1
+    jobs: int = field(default=1, metadata=at_least(1))
     """Work in N processes; each loads the model for itself, and takes a GPU of its own where there are several."""
-    limit: int | None = None
+    limit: int | None = field(default=None, metadata=at_least(0))
     """Make at most N runs, then end; the same command continues."""
     keep_checkpoints: bool = False
     """Keep every fine-tuned model; by default a model is removed once it is graded."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ from typing import Any, Final, Self
 
 from instructsel.artifact import atomic_write, checked_version
 from instructsel.errors import ScoresError, StudyError, UsageError
+from instructsel.experiments.limits import at_least, check_limits
 from instructsel.kinds import EXPERIMENT, head
+from instructsel.models.devices import check_name
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS
 from instructsel.toml import dumps
 
@@ -40,6 +42,7 @@ BASE: Final = "base"
 BETTER: Final = "better"
 NON_INFERIOR: Final = "non-inferior"
 REQUIREMENTS: Final = (BETTER, NON_INFERIOR)
+PRECISIONS: Final = ("fp32", "bf16", "auto")
 MATCHING: Final = ("steps", "tokens", "none")
 NOUNS: Final[Mapping[Any, str]] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 FILE: Final = {"path": "file"}
@@ -58,7 +61,7 @@ class PlannedArm:
     """Files of rows to train on: one list a replicate."""
     pool: tuple[str, ...] = field(default=(), metadata=FILE)
     """Files of a pool that random subsets are taken of, each as large as the selection."""
-    random_subsets: int = 0
+    random_subsets: int = field(default=0, metadata=at_least(0))
     """How many of them: replicate k is taken with seed k."""
     checkpoints: tuple[tuple[str, ...], ...] = field(default=(), metadata=FILE_OR_NAME)
     """Models that are trained already: one list a replicate, a model a seed."""
@@ -70,6 +73,7 @@ class PlannedArm:
     def __post_init__(self) -> None:
         if not self.name:
             raise UsageError("An arm of a plan needs a name.")
+        check_limits(self)
         sources = [self.rows, self.pool, self.checkpoints, self.results, self.base_model]
         if sum(map(bool, sources)) != 1:
             raise UsageError(
@@ -102,6 +106,9 @@ class TrainingSettings:
     """cpu, cuda or auto."""
 
     def __post_init__(self) -> None:
+        check_name(self.device)
+        if self.precision not in PRECISIONS:
+            raise UsageError.named(self.precision, PRECISIONS, noun="precision")
         if self.match_compute not in MATCHING:
             raise UsageError.named(self.match_compute, MATCHING, noun="measure of equal compute")
         if not 0 <= self.max_skipped_fraction <= 1:
@@ -118,17 +125,17 @@ class GradingSettings:
     """Tasks of lm-evaluation-harness, comma-separated, or a suite: open-llm, tulu."""
     include_path: Path | None = field(default=None, metadata=FILE)
     """Folder with tasks of your own."""
-    num_fewshot: int | None = None
+    num_fewshot: int | None = field(default=None, metadata=at_least(0))
     """Demonstrations before each item; by default the task's own number."""
     chat_template: bool = False
     """Write the prompts of tasks in the chat template."""
-    items: int | None = None
+    items: int | None = field(default=None, metadata=at_least(1))
     """Take the first N items of each task."""
     allow_unsafe_code: bool = False
     """Run code that the model writes; in a sandbox only."""
     instructions: str | None = field(default=None, metadata=FILE)
     """Rows whose instructions every model responds to, for a judge or a reward model."""
-    max_new_tokens: int = 512
+    max_new_tokens: int = field(default=512, metadata=at_least(1))
     """Tokens of a response at most."""
     judge: str | None = field(default=None, metadata=FILE_OR_NAME)
     """Model that compares responses: a local folder, a hub id, or a name behind --judge-url."""
@@ -146,6 +153,7 @@ class GradingSettings:
     """Reward model that grades the responses: a local folder or a hub id."""
 
     def __post_init__(self) -> None:
+        check_limits(self)
         if (self.judge or self.annotator or self.reward) and self.instructions is None:
             raise UsageError("There is a judge, and nothing for it to judge.", fix="Name the instructions with --instructions FILE.")
         if self.judge and self.annotator:
@@ -234,7 +242,7 @@ class Experiment:
 
     arms: tuple[PlannedArm, ...]
     """Of different names, the selection among them."""
-    seeds: int = 3
+    seeds: int = field(default=3, metadata=at_least(1))
     """How often each subset is trained on, with seeds 0, 1, …"""
     format: str = "auto"
     """Of the rows of all arms."""
@@ -254,8 +262,7 @@ class Experiment:
                 "A plan needs an arm called selection.",
                 fix="Name its rows, or its models: --checkpoint selection=FOLDER, or --results selection=PATH.",
             )
-        if self.seeds < 1:
-            raise UsageError(f"Each subset is trained on with one seed or more, not {self.seeds}.")
+        check_limits(self)
         if self.trains and not self.training.base:
             raise UsageError("There are rows to train on, and no model.", fix="Name the one to fine-tune with --base.")
         if self.grading.judge_key and not self.grading.judge:

@@ -12,6 +12,19 @@ NAMES: Final = ("cpu", "cuda", "cuda:N", "mps", "auto")
 """cuda means every NVIDIA GPU of the machine, cuda:N one of them, auto a GPU where there is one."""
 
 
+def check_name(device: str) -> None:
+    """Refuse what is no device's name, whatever this machine has.
+
+    Raises:
+        UsageError: it is none of NAMES.
+    """
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?|mps|auto", device):
+        close = " Did you mean cuda?" if device.startswith(("gpu", "cud", "nvidia")) else ""
+        raise UsageError(
+            f"There is no device '{device}'.{close}", fix=f"Write --device with one of {', '.join(NAMES)}, where N is the number of a GPU."
+        )
+
+
 def check_device(device: str) -> str:
     """The device, if it is one of NAMES and this machine has it. torch is loaded only for a GPU.
 
@@ -19,11 +32,7 @@ def check_device(device: str) -> str:
         UsageError: it is no device's name.
         EnvironmentFault: this machine has no such device.
     """
-    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?|mps|auto", device):
-        close = " Did you mean cuda?" if device.startswith(("gpu", "cud", "nvidia")) else ""
-        raise UsageError(
-            f"There is no device '{device}'.{close}", fix=f"Write --device with one of {', '.join(NAMES)}, where N is the number of a GPU."
-        )
+    check_name(device)
     if device in ("cpu", "auto"):
         return device
     torch = require("torch", needed_by=f"the device {device}")

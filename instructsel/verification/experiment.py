@@ -315,7 +315,7 @@ def _power(prepared: _Prepared) -> list[dict[str, Any]]:
 
 def _run_all(prepared: _Prepared, settings: ExecutionSettings, since: float, gpus: Sequence[str]) -> Verified:
     """Make the runs here and in worker processes; then make what these left, and take over what they made."""
-    limits = shares(settings.jobs, settings.limit)
+    limits = shares(settings.jobs, settings.limit) or [0]
     commands = [_worker(prepared, settings, since, limit) for limit in limits[1:]]
     mine = replace(settings, limit=limits[0])
     with workers(commands, gpus) as processes:

@@ -82,7 +82,13 @@ def test_rows_of_a_plan_written_by_hand_may_be_plain_names(tmp_path: Path) -> No
         ('[training]\nbase = "x"\n[statistics]\nconfidence = 95\n', "The confidence is 95.0"),
         ('[training]\nbase = "x"\n[grading]\njudge = "x"\n', "nothing for it to judge"),
         ("", "no model"),
-        ("seeds = 0\n", "one seed or more"),
+        ("seeds = 0\n", "seeds is 0; 1 or more is expected"),
+        ("[grading]\nitems = -3\n", "items is -3; 1 or more"),
+        ("[grading]\nnum_fewshot = -1\n", "num_fewshot is -1; 0 or more"),
+        ("[grading]\nmax_new_tokens = 0\n", "max_new_tokens is 0; 1 or more"),
+        ('[training]\nbase = "x"\ndevice = "tpu"\n', "There is no device 'tpu'"),
+        ('[training]\nbase = "x"\nprecision = "fp8"\n', "There is no precision 'fp8'"),
+        ('[[arms]]\nname = "other"\nrows = "c.jsonl"\nrandom_subsets = -1\n', "random_subsets is -1; 0 or more"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(tmp_path: Path, line: str, said: str) -> None:
@@ -276,3 +282,18 @@ def test_a_plan_from_a_file_runs_code_and_sends_keys_only_where_a_flag_repeats_i
     assert command(*_worker(prepared, ExecutionSettings(), 0.0, None)[-len(flags) :]).exit_code == 0
     plan(arms=(ARMS[0], ARMS[1]), grading=GradingSettings(held_out=("held.jsonl",))).write(place / "harmless.toml")
     assert "does not hold it" in " ".join(command(*flags, path="harmless.toml").output.split())
+
+
+@pytest.mark.parametrize("settings", [{"jobs": 0}, {"limit": -1}])
+def test_runs_are_made_by_a_process_or_more(settings: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="or more is expected"):
+        ExecutionSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--items", "0"), ("--num-fewshot", "-1"), ("--max-new-tokens", "0"), ("--jobs", "0"), ("--limit", "-1")]
+)
+def test_the_least_that_an_option_takes_is_that_of_its_field(flag: str, value: str) -> None:
+    refused = CliRunner().invoke(app, ["verify", "chosen.jsonl", flag, value, "-o", "x"])
+    least = int(value) + 1
+    assert refused.exit_code == 2 and flag in refused.output and f"x>={least}" in refused.output.replace("≥", ">=")

@@ -12,7 +12,7 @@ from instructsel.reports.charts import Effect, forest
 from instructsel.reports.plain_text import PHRASES
 from instructsel.verification.schema import upgraded
 from instructsel.verification.skills import SkillTable
-from instructsel.verification.verdict import Verdict, Verdicts
+from instructsel.verification.verdict import ComparisonSettings, Verdict, Verdicts
 from instructsel.verification.verification import Verification
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +43,7 @@ def names() -> list[str]:
 def verdicts(result: dict[str, Any], verification: Verification) -> Verdicts:
     """Recomputed from the grades; the bootstrap stands beside an interval and changes no outcome."""
     return verification.verdicts(
-        SELECTION, [arm for arm in verification.arms if arm != SELECTION], confidence=result["confidence"], n_resamples=0
+        SELECTION, [arm for arm in verification.arms if arm != SELECTION], settings=ComparisonSettings(result["confidence"], n_resamples=0)
     )
 
 

@@ -29,6 +29,7 @@ from instructsel.study.study import Study
 from instructsel.verification.results import TABLE as VERIFIED
 from instructsel.verification.results import VERDICT
 from instructsel.verification.schema import upgraded
+from instructsel.verification.verdict import ComparisonSettings
 from instructsel.verification.verification import Verification
 
 ARM: Final = "selection"
@@ -208,7 +209,9 @@ def _judged(verification: Verification, inputs: ReportInputs, arm: str | None, r
     generalize_to: Estimand = next((name for name in ESTIMANDS if name == recorded.get("generalize_to")), BOTH)
     confidence = _confidence(recorded)
     # The bootstrap stands beside the interval and changes no verdict.
-    verdicts = verification.verdicts(selection, others, confidence=confidence, n_resamples=0, leakage=leakage, generalize_to=generalize_to)
+    verdicts = verification.verdicts(
+        selection, others, settings=ComparisonSettings(confidence, generalize_to, n_resamples=0), leakage=leakage
+    )
     stated = known if known.get("selection") == selection else {}
     fixed = set(record.get("fixed") or ())
     rivals = [name for name in others if name not in fixed]

@@ -35,7 +35,7 @@ from instructsel.verification.requirements import check_margins, required
 from instructsel.verification.results import VERDICT, check_replaced, write_verdict
 from instructsel.verification.run import Verified, verify_arms
 from instructsel.verification.summary import summary
-from instructsel.verification.verdict import NOT_ENOUGH, Verdicts
+from instructsel.verification.verdict import NOT_ENOUGH, ComparisonSettings, Verdicts
 from instructsel.verification.verification import Verification
 
 CHECKPOINTS: Final = "checkpoints"
@@ -283,7 +283,7 @@ def _check_digests(plan: Experiment, digests: Mapping[str, str]) -> None:
 
 
 def _power(prepared: _Prepared) -> list[dict[str, Any]]:
-    """Which difference the plan would find, said before its first run and kept."""
+    """Which difference the plan would find, stated and recorded before its first run."""
     plan, watch, statistics = prepared.plan, prepared.watch, prepared.plan.statistics
     estimand = cast(Estimand, statistics.generalize_to)
     pilot = None if statistics.pilot is None else Verification.read(statistics.pilot)
@@ -295,8 +295,7 @@ def _power(prepared: _Prepared) -> list[dict[str, Any]]:
         seeds=plan.seeds,
         more=plan.grading.n_judges,
         pilot=pilot,
-        confidence=statistics.confidence,
-        generalize_to=estimand,
+        settings=ComparisonSettings(statistics.confidence, estimand),
     )
     for statement in power:
         watch.say(statement.sentence)

@@ -17,7 +17,8 @@ from instructsel.experiments.plan import SELECTION
 from instructsel.kinds import POWER, head
 from instructsel.protocols import Grader, Trainer
 from instructsel.stats.power import Plan, Power, power
-from instructsel.stats.variance import BOTH, CONFIDENCE, Components, Estimand
+from instructsel.stats.variance import Components
+from instructsel.verification.verdict import ComparisonSettings
 from instructsel.verification.verification import Verification
 
 PLANNED: Final = "power.json"
@@ -135,8 +136,7 @@ def expected(
     seeds: int,
     more: int = 0,
     pilot: Verification | None = None,
-    confidence: float = CONFIDENCE,
-    generalize_to: Estimand = BOTH,
+    settings: ComparisonSettings | None = None,
 ) -> list[Expected]:
     """What the comparison with one baseline would find, before anything is trained; nothing of graders whose items are not known yet.
 
@@ -148,12 +148,12 @@ def expected(
         seeds: of training.
         more: further graders, such as a judge of the responses.
         pilot: an earlier verification with these graders and arms, that says how much items, seeds and replicates vary.
-        confidence: of all comparisons together.
-        generalize_to: as of `compare`.
+        settings: the family-wise confidence and the estimand.
 
     Raises:
         MissingExtra: scipy is not installed.
     """
+    settings = settings or ComparisonSettings()
     by_name = {arm.name: arm for arm in arms}
     if selection not in by_name or baseline not in by_name or by_name[baseline].fixed:
         return []
@@ -172,19 +172,21 @@ def expected(
         if pilot is not None and grader.name in pilot.graders:
             with suppress(InstructselError):
                 # A pilot without several runs, or without these arms, says nothing of how much they vary.
-                computed = _power(plan, pilot.components(selection, baseline, grader.name), confidence, count, generalize_to)
+                computed = _power(plan, pilot.components(selection, baseline, grader.name), settings, count)
                 statements.append(Expected(grader.name, baseline, computed, pilot.graders[grader.name].unit, assumed=False))
         if computed is None:
             with suppress(InstructselError):
                 # One run a side: nobody could tell how much runs vary.
-                statements.append(
-                    Expected(grader.name, baseline, _power(plan, ASSUMED, confidence, count, generalize_to), STANDARD, assumed=True)
-                )
+                statements.append(Expected(grader.name, baseline, _power(plan, ASSUMED, settings, count), STANDARD, assumed=True))
     return statements
 
 
-def _power(plan: Plan, components: Components, confidence: float, count: int, generalize_to: Estimand) -> Power:
+def _power(plan: Plan, components: Components, settings: ComparisonSettings, count: int) -> Power:
     """Of an effect of a tenth of a standard deviation, at the confidence that covers so many comparisons."""
     return power(
-        plan, components, effect=0.1 * (components.item_sd or 1.0), confidence=1 - (1 - confidence) / count, generalize_to=generalize_to
+        plan,
+        components,
+        effect=0.1 * (components.item_sd or 1.0),
+        confidence=1 - (1 - settings.confidence) / count,
+        generalize_to=settings.generalize_to,
     )

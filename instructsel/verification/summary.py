@@ -9,7 +9,7 @@ from instructsel.stats.variance import BOTH, CONFIDENCE, Estimand
 from instructsel.verification.grades_table import Run
 from instructsel.verification.run import Verified
 from instructsel.verification.skills import SkillTable
-from instructsel.verification.verdict import NOT_ENOUGH, Verdicts
+from instructsel.verification.verdict import NOT_ENOUGH, ComparisonSettings, Verdicts
 from instructsel.verification.win_rates import CIRCULAR, LEAKAGE, length_biases, win_rates
 
 NOT_ENOUGH_MODEL: Final = "not enough model"
@@ -75,7 +75,7 @@ def summary(
             rates[judge][arm][LEAKAGE] = True
     known = selection in verification.arms and others
     verdicts = (
-        verification.verdicts(selection, others, confidence=confidence, generalize_to=generalize_to, leakage=apart)
+        verification.verdicts(selection, others, settings=ComparisonSettings(confidence, generalize_to), leakage=apart)
         if known
         else Verdicts(())
     )

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self
 
 from instructsel.kinds import VERDICTS, head
 from instructsel.stats.intervals import Interval
+from instructsel.stats.variance import BOTH, CONFIDENCE, RESAMPLES, Estimand
 
 BETTER: Final = "better"
 WORSE: Final = "worse"
@@ -16,6 +17,31 @@ NO_DIFFERENCE: Final = "no detectable difference"
 NOT_ENOUGH: Final = "not enough data"
 
 Outcome = Literal["better", "worse", "no detectable difference", "not enough data"]
+
+SMALLEST_EFFECT: Final = 0.1
+"""The smallest effect of interest, in standard deviations over items: no difference is stated only where this would be detected."""
+MAX_MISSING: Final = 0.05
+"""The largest acceptable share of items without a value in some run."""
+
+
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """How arms are compared."""
+
+    confidence: float = CONFIDENCE
+    """Family-wise confidence level (1 − α) over all comparisons."""
+    generalize_to: Estimand = BOTH
+    """Estimand: both (new runs and new items), items (for finished results with one run each), or runs."""
+    weighted: bool = False
+    """Whether items count by their weight (tokens, for a loss) instead of alike."""
+    smallest_effect: float = SMALLEST_EFFECT
+    """Of interest, in standard deviations of both arms' values over items, pooled."""
+    max_missing: float = MAX_MISSING
+    """The largest acceptable share of items without a value in some run."""
+    n_resamples: int = RESAMPLES
+    """Of the bootstrap; 0 for none."""
+    seed: int = 0
+    """Of the bootstrap."""
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,10 @@ from instructsel.kinds import VERIFICATION, head
 from instructsel.stats.intervals import Interval, adjust, compare
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, METHODS, RESAMPLES, ArmValues, Components, Estimand, components
 from instructsel.verification.grades_table import Label, Run, _frame, _items, _named, _scale, _Table
-from instructsel.verification.verdict import NonInferiority, Scale, Verdict, Verdicts, _judged
+from instructsel.verification.verdict import MAX_MISSING, ComparisonSettings, NonInferiority, Scale, Verdict, Verdicts, _judged
 
 if TYPE_CHECKING:
     import polars as pl
-
-SMALLEST_EFFECT: Final = 0.1
-"""The smallest effect of interest, in standard deviations over items: no difference is stated only where this would be detected."""
-MAX_MISSING: Final = 0.05
-"""The largest acceptable share of items without a value in some run."""
 
 AGAIN: Final = "Name a file that a verification wrote, or verify again."
 
@@ -146,9 +141,9 @@ class Verification:
             raise UsageError(f"{grader} graded no model of {arm if selection is None else baseline}.")
         return components(selection, other, others=others)
 
-    def verdict(self, selection: str, baseline: str, grader: str, **settings: Any) -> Verdict:
+    def verdict(self, selection: str, baseline: str, grader: str, *, settings: ComparisonSettings | None = None) -> Verdict:
         """The verdict of one grader against one baseline; the settings are those of `verdicts`."""
-        return self.verdicts(selection, [baseline], graders=[grader], **settings).verdicts[0]
+        return self.verdicts(selection, [baseline], graders=[grader], settings=settings).verdicts[0]
 
     def verdicts(
         self,
@@ -156,13 +151,7 @@ class Verification:
         baselines: Sequence[str],
         *,
         graders: Sequence[str] | None = None,
-        confidence: float = CONFIDENCE,
-        generalize_to: Estimand = BOTH,
-        weighted: bool = False,
-        smallest_effect: float = SMALLEST_EFFECT,
-        max_missing: float = MAX_MISSING,
-        n_resamples: int = RESAMPLES,
-        seed: int = 0,
+        settings: ComparisonSettings | None = None,
         leakage: Collection[tuple[str, str]] = (),
     ) -> Verdicts:
         """Is the selection better than the baselines?
@@ -175,13 +164,7 @@ class Verification:
             selection: the arm under test.
             baselines: the arms it is compared with.
             graders: those that count; None for all.
-            confidence: family-wise, 1 − α over all comparisons.
-            generalize_to: as of `difference`.
-            weighted: as of `difference`.
-            smallest_effect: of interest, in standard deviations of both arms' values over items, pooled.
-            max_missing: the largest acceptable share of items without a value in some run.
-            n_resamples: of the bootstrap.
-            seed: of the bootstrap.
+            settings: confidence, estimand, weights, the smallest effect of interest, and the bootstrap.
             leakage: (baseline, grader) where the grader's own model ranked rows of either arm: adjusted among themselves, and no part
                 of the outcome.
 
@@ -189,6 +172,7 @@ class Verification:
             UsageError: an unknown arm, grader or estimand, the selection among its baselines, or none.
             MissingExtra: scipy is not installed.
         """
+        settings = settings or ComparisonSettings()
         names = sorted(self.graders) if graders is None else list(dict.fromkeys(graders))
         against = list(dict.fromkeys(baselines))
         if not against or not names:
@@ -201,31 +185,33 @@ class Verification:
                 selection,
                 *pair,
                 confidence=level,
-                generalize_to=generalize_to,
-                weighted=weighted,
+                generalize_to=settings.generalize_to,
+                weighted=settings.weighted,
                 n_resamples=resamples,
-                seed=seed,
+                seed=settings.seed,
             )
 
         pairs = [(baseline, grader) for baseline in against for grader in names]
         reasons: dict[tuple[str, str], str | None] = {}
         p_values: dict[tuple[str, str], float | None] = {}
         for pair in pairs:
-            interval = measured(pair, confidence, 0)
-            reasons[pair] = interval.reason or self._too_many_missing(selection, *pair, max_missing)
+            interval = measured(pair, settings.confidence, 0)
+            reasons[pair] = interval.reason or self._too_many_missing(selection, *pair, settings.max_missing)
             p_values[pair] = None if reasons[pair] else interval.p
         # Two families: the comparisons that decide the outcome, and those with leakage, which do not count.
-        deciding = adjust({pair: p for pair, p in p_values.items() if pair not in leakage}, confidence)
-        leaking = adjust({pair: p for pair, p in p_values.items() if pair in leakage}, confidence)
+        deciding = adjust({pair: p for pair, p in p_values.items() if pair not in leakage}, settings.confidence)
+        leaking = adjust({pair: p for pair, p in p_values.items() if pair in leakage}, settings.confidence)
         verdicts = []
         for pair in pairs:
             family = leaking if pair in leakage else deciding
-            interval = measured(pair, family.confidence, n_resamples)
+            interval = measured(pair, family.confidence, settings.n_resamples)
             scale, p = self.graders[pair[1]], family.p_values[pair]
-            outcome, reason = _judged(interval, scale, p, confidence, smallest_effect, reasons[pair])
+            outcome, reason = _judged(interval, scale, p, settings.confidence, settings.smallest_effect, reasons[pair])
             missing = self._missing(selection, *pair)[0]
             verdicts.append(
-                Verdict(selection, *pair, outcome, interval, scale, confidence, p, family.comparisons, missing, reason, pair in leakage)
+                Verdict(
+                    selection, *pair, outcome, interval, scale, settings.confidence, p, family.comparisons, missing, reason, pair in leakage
+                )
             )
         return Verdicts(tuple(verdicts))
 

@@ -28,6 +28,7 @@ from instructsel.stats.correlation import pearson, ranks, total_of
 from instructsel.study.size_curve import SizeCurve, SizeRow
 from instructsel.study.study import Failure, Study
 from instructsel.text import masked, masked_excerpt, neutral
+from instructsel.verification.verdict import ComparisonSettings
 from tests.reports.pages import BIAS, SKILLS, everything, scores, selection, size_curve, verdict, verification
 from tests.verification.simulated import Truth, arms
 from tests.verification.simulated import verification as graded
@@ -308,7 +309,7 @@ def test_verdicts_of_a_verification_are_made_against_every_other_arm(tmp_path: P
         )
     )
     (row,) = table("verdicts-1", found)
-    expected = found.verdict("selection", "random", "loss", n_resamples=0)
+    expected = found.verdict("selection", "random", "loss", settings=ComparisonSettings(n_resamples=0))
     assert (row["grader"], row["baseline"], row["verdict"]) == ("loss", "random", expected.outcome)
     assert (row["difference"], row["low"], row["high"]) == (expected.interval.estimate, expected.interval.low, expected.interval.high)
     assert row["detectable"] == expected.interval.detectable
@@ -320,7 +321,7 @@ def test_verdicts_of_a_verification_are_made_against_every_other_arm(tmp_path: P
     for name in ("verification.parquet", "verification.parquet.json"):
         assert table("verdicts-1", tmp_path / name) == table("verdicts-1", found)
     # A verification that was judged at another level is reported at that level, and its folder will do.
-    strict = found.verdicts("selection", ["random"], confidence=0.99, n_resamples=0).as_dict()
+    strict = found.verdicts("selection", ["random"], settings=ComparisonSettings(confidence=0.99, n_resamples=0)).as_dict()
     found.write(tmp_path / "verification.parquet", run={"verdicts": strict})
     assert table("verdicts-1", tmp_path)[0]["confidence"] == pytest.approx(0.99)
     assert table("verdicts-1", tmp_path)[0]["low"] == strict["verdicts"][0]["interval"]["low"]

@@ -19,7 +19,7 @@ from instructsel.protocols import Grades
 from instructsel.stats.power import Plan
 from instructsel.stats.variance import ArmValues
 from instructsel.verification.grades_table import Run
-from instructsel.verification.verdict import Verdict, Verdicts
+from instructsel.verification.verdict import ComparisonSettings, Verdict, Verdicts
 from instructsel.verification.verification import Verification
 from tests.verification.simulated import Truth, arms, verification
 
@@ -77,7 +77,7 @@ def test_missing_cells_stay_missing_and_are_counted() -> None:
     verdict = found.verdict("a", "b", "loss")
     assert (verdict.outcome, verdict.missing) == ("not enough data", 2)
     assert verdict.reason is not None and "2 of 4 items have no value" in verdict.reason
-    assert found.verdict("a", "b", "loss", max_missing=0.5).reason != verdict.reason
+    assert found.verdict("a", "b", "loss", settings=ComparisonSettings(max_missing=0.5)).reason != verdict.reason
 
 
 def test_a_run_graded_on_other_items_is_refused_by_name() -> None:
@@ -169,7 +169,7 @@ def test_no_difference_is_said_only_where_a_small_one_would_have_been_found() ->
     assert noisy.outcome == "not enough data"
     assert noisy.reason is not None and "is larger than the smallest effect of interest, 0.1." in noisy.reason
     assert verification(*arms(np.random.default_rng(1), Plan(100), Truth())).verdict(
-        "selection", "random", "loss", smallest_effect=2.0
+        "selection", "random", "loss", settings=ComparisonSettings(smallest_effect=2.0)
     ).outcome == "no detectable difference"  # fmt: skip
 
 
@@ -195,12 +195,12 @@ def test_several_graders_are_corrected_for_being_several() -> None:
     ],
 )
 def test_one_grader_that_found_it_worse_decides(effects: dict[str, float], outcome: str) -> None:
-    assert several(effects).verdicts("selection", ["random"], n_resamples=0).outcome == outcome
+    assert several(effects).verdicts("selection", ["random"], settings=ComparisonSettings(n_resamples=0)).outcome == outcome
 
 
 def test_the_word_over_several_is_the_least_that_all_allow() -> None:
     found = verification(*arms(np.random.default_rng(1), Plan(100), Truth()))
-    one = found.verdict("selection", "random", "loss", n_resamples=0)
+    one = found.verdict("selection", "random", "loss", settings=ComparisonSettings(n_resamples=0))
 
     def over(*words: str) -> str:
         return Verdicts(tuple(Verdict(**{**vars(one), "outcome": outcome}) for outcome in words)).outcome
@@ -215,7 +215,9 @@ def test_the_word_over_several_is_the_least_that_all_allow() -> None:
 def test_every_baseline_counts_among_the_comparisons() -> None:
     selection, drawn = arms(np.random.default_rng(4), Plan(200), QUIET, effect=-0.5)
     longest = ArmValues("longest", (0, 0, 0), drawn.values[:3] - 1.0)
-    verdicts = verification(selection, drawn, longest).verdicts("selection", ["random", "longest"], n_resamples=0)
+    verdicts = verification(selection, drawn, longest).verdicts(
+        "selection", ["random", "longest"], settings=ComparisonSettings(n_resamples=0)
+    )
     assert [verdict.outcome for verdict in verdicts] == ["better", "worse"]
     assert {verdict.comparisons for verdict in verdicts} == {2}
     assert (verdicts.outcome, verdicts.against("random").outcome, len(verdicts)) == ("worse", "better", 2)
@@ -288,7 +290,10 @@ def false_better(rounds: int, seed: int) -> int:
             for arm in arms(random, Plan(40), Truth()):
                 for number, (replicate, values) in enumerate(zip(arm.replicates, arm.values, strict=True)):
                     runs.append(Run(arm.arm, replicate, number, Grades(grader, _names(40), values, np.ones(40))))
-        found += Verification.of(runs).verdicts("selection", ["random"], n_resamples=0, smallest_effect=9.0).outcome == "better"
+        found += (
+            Verification.of(runs).verdicts("selection", ["random"], settings=ComparisonSettings(n_resamples=0, smallest_effect=9.0)).outcome
+            == "better"
+        )
     return found
 
 
@@ -330,7 +335,7 @@ def test_finished_results_with_one_run_each_agree_with_the_paired_t_test(shared_
             for arm, each in pair.items()
         )
         assert found.verdict("selected", "random", test_set).outcome == "not enough data"
-        verdict = found.verdict("selected", "random", test_set, generalize_to="items", n_resamples=0)
+        verdict = found.verdict("selected", "random", test_set, settings=ComparisonSettings(generalize_to="items", n_resamples=0))
         p = stats.ttest_rel(pair["selected"], pair["random"]).pvalue
         assert np.isnan(p) or verdict.interval.p == pytest.approx(p, rel=1e-9)
         if p < 0.01:

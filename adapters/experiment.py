@@ -17,7 +17,12 @@ from instructsel.verification.experiment import ExperimentResult, Watch, run
 
 
 def verify(
-    plan: Experiment, output: str | Path, *, settings: ExecutionSettings | None = None, watch: Watch | None = None
+    plan: Experiment,
+    output: str | Path,
+    *,
+    settings: ExecutionSettings | None = None,
+    watch: Watch | None = None,
+    force: bool = False,
 ) -> ExperimentResult:
     """Train every arm of a plan alike, grade every model alike, and say what the difference is worth.
 
@@ -27,13 +32,15 @@ def verify(
             goes on where it was interrupted.
         settings: processes, a limit of runs, whether models are kept.
         watch: who is told what happens.
+        force: replace the results of another plan in the folder.
 
     Raises:
-        UsageError: arms, graders or settings that do not go together, or an output that is an input.
+        UsageError: arms, graders or settings that do not go together, an output that is an input, or a folder with the results of
+            another plan: of another training, other rows, or more arms, graders or seeds than this one has.
         StudyError: evaluation rows that are trained on, or no run with a grade.
         EnvironmentFault: no memory, no room, an extra or a model missing; what is finished stays.
     """
-    return run(plan, Adapters(), Path(output), settings=settings or ExecutionSettings(), watch=watch or Watch())
+    return run(plan, Adapters(), Path(output), settings=settings or ExecutionSettings(), watch=watch or Watch(), force=force)
 
 
 class Adapters:

@@ -74,6 +74,9 @@ def command(
     seeds: Annotated[
         int, typer.Option(min=1, help="How often each subset is trained on, with seeds 0, 1, …", rich_help_panel=options.TRAINING)
     ] = 3,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the results of another plan in the folder.", rich_help_panel=options.OUTPUT)
+    ] = False,
     worker: Annotated[float | None, typer.Option(hidden=True)] = None,
     form: options.Form = "auto",
     json: options.Json = False,
@@ -105,7 +108,7 @@ def command(
         return
     with display("verifying", quiet=quiet) as runs:
         watch = Watch(messages(quiet=quiet), runs.report, runs.training, judging=lambda name: Progress(name, quiet=quiet, unit="models"))
-        result = verify(plan, output, settings=execution, watch=watch)
+        result = verify(plan, output, settings=execution, watch=watch, force=force)
     _print(result, json=json, quiet=quiet)
     result.check()
 
@@ -116,7 +119,19 @@ def _check_alone(context: typer.Context) -> None:
     Raises:
         UsageError: a flag of what a plan says.
     """
-    allowed = {"output", "selection", "jobs", "limit", "keep_checkpoints", "worker", "json", "quiet", "show_traceback", "print_config"}
+    allowed = {
+        "output",
+        "selection",
+        "jobs",
+        "limit",
+        "keep_checkpoints",
+        "force",
+        "worker",
+        "json",
+        "quiet",
+        "show_traceback",
+        "print_config",
+    }
     allowed |= CONFIRMED.keys()
     for parameter in context.command.params:
         name = parameter.name or ""

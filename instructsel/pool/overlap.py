@@ -67,7 +67,7 @@ def check_evaluation(pool: Pool, evaluation: Pool, *, where: str = "the pool") -
         raise StudyError(
             f"{len(same):,} of {len(evaluation):,} evaluation examples are in {where}, so that they would be trained on: {named}"
             f"{', …' if len(same) > NAMED else ''}.",
-            fix=f"Drop them from {where}, or from the evaluation set.",
+            fix=f"Drop them from {where} or from the evaluation set.",
         )
     instructions = Counter(normalized for example in evaluation.examples() if (normalized := _normalized(example.instruction)))
     shared = {normalized for example in pool.examples() if (normalized := _normalized(example.instruction)) in instructions}

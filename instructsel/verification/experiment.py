@@ -17,6 +17,7 @@ from instructsel.artifact import check_outputs, dump_json, manifest_path, read_m
 from instructsel.errors import Negative, StudyError, UsageError
 from instructsel.experiments import from_selection
 from instructsel.experiments.arms import Arm, rows_digest
+from instructsel.experiments.changes import added, listed, replaced
 from instructsel.experiments.execute import ExecutionSettings, Progress
 from instructsel.experiments.matching import length_of, matched_recipe
 from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, check_paths, describe
@@ -129,7 +130,9 @@ class _Prepared:
         return [*([WIN_RATE] if grading.judge or grading.annotator else []), *([REWARD] if grading.reward else [])]
 
 
-def run(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: ExecutionSettings, watch: Watch) -> ExperimentResult:
+def run(
+    plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: ExecutionSettings, watch: Watch, force: bool = False
+) -> ExperimentResult:
     """Train every arm alike, grade every model alike, and say what the difference is worth.
 
     Args:
@@ -138,6 +141,7 @@ def run(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: Execution
         folder: of the results.
         settings: processes, a limit of runs, whether models are kept.
         watch: callbacks for messages and progress.
+        force: replace the results of another plan in the folder.
 
     Raises:
         UsageError, StudyError, EnvironmentFault: see `instructsel.adapters.experiment.verify`.
@@ -151,7 +155,14 @@ def run(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: Execution
         check_outputs([*outputs, manifest_path(folder / TABLE)], plan.files)
         check_replaced(folder)
     check_paths(plan)
+    earlier = None if force else _earlier(folder)
+    if earlier is not None:
+        _check_continues(earlier, plan, folder)
     prepared = _prepare(plan, toolkit, folder, watch)
+    if earlier is not None:
+        _check_continues(earlier, prepared.plan, folder)
+        if changes := added(earlier, prepared.plan):
+            watch.say(f"plan.toml is replaced: {listed(changes)}.")
     power = _power(prepared)
     prepared.plan.write(folder / PLAN)
     since = time.time()
@@ -164,6 +175,28 @@ def run(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: Execution
             return ExperimentResult(prepared.plan, folder, verified, None)
         verified = with_judges
     return _concluded(prepared, verified, power)
+
+
+def _earlier(folder: Path) -> Experiment | None:
+    """The plan of the results in a folder; None where there are none, or the plan is damaged."""
+    if not (folder / VERDICT).exists() and not any((folder / "runs").glob("*.json")):
+        return None
+    with suppress(UsageError):
+        return Experiment.read(folder / PLAN)
+    return None
+
+
+def _check_continues(earlier: Experiment, plan: Experiment, folder: Path) -> None:
+    """Refuse a plan whose results would replace those of another.
+
+    Raises:
+        UsageError: training, arms, graders or rows differ, or are fewer.
+    """
+    if changes := replaced(earlier, plan):
+        raise UsageError(
+            f"{folder} has the results of another plan: {listed(changes)}.",
+            fix="Choose another folder with -o, or replace plan.toml and verdict.json with --force.",
+        )
 
 
 def work(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: ExecutionSettings, since: float) -> None:

@@ -142,15 +142,44 @@ def test_a_missing_file_is_named_before_arms_are_counted(run: Call) -> None:
         assert run_there.exit_code == code and message in run_there.stderr, run_there.output
 
 
+def test_results_of_another_plan_are_replaced_only_with_force_and_more_of_the_same_is_added(run: Call, place: Path) -> None:
+    first = run("--eval", "held.jsonl", "-o", "kept")
+    assert first.exit_code == 0 and "plan.toml is replaced" not in first.stderr
+    written = {name: (place / "kept" / name).read_bytes() for name in ("plan.toml", "verdict.json")}
+    rows(place / "second.jsonl", 6000, 4, asked="Name")
+    for arguments, change in (
+        (["--steps", "2"], "steps 1 → 2"),
+        (["--preset", "paper-v1"], "preset tiny → paper-v1"),
+        (["--seeds", "1"], "seeds 2 → 1"),
+        (["--alone", "--arm", "random=chosen.longest.jsonl,chosen.random-seed1.jsonl,chosen.random-seed2.jsonl"], "other rows of random"),
+        (["--no-base-model"], "no arm base"),
+        (["--alone", "--arm", "other=chosen.longest.jsonl"], "no arm random"),
+    ):
+        done = run("--eval", "held.jsonl", "-o", "kept", *arguments)
+        assert done.exit_code == 2 and f"kept has the results of another plan: {change}" in done.stderr, done.output
+        assert "--force" in done.stderr
+    done = run("--eval", "second.jsonl", "-o", "kept")
+    assert done.exit_code == 2 and "other held-out rows" in done.stderr
+    assert {name: (place / "kept" / name).read_bytes() for name in written} == written
+    more = run("--eval", "held.jsonl", "--eval", "second.jsonl", "--arm", "longest=chosen.longest.jsonl", "--seeds", "3", "-o", "kept")
+    assert more.exit_code == 0, more.output
+    assert "plan.toml is replaced: seeds 2 → 3, arm longest added, held-out files 1 → 2." in more.stderr
+    forced = run("--eval", "held.jsonl", "-o", "kept", "--seeds", "1", "--force")
+    assert forced.exit_code == 0 and "seeds = 1" in (place / "kept" / "plan.toml").read_text()
+    # The plan in the folder needs no -o, and prints nothing but errors with -q.
+    again = CliRunner().invoke(app, ["verify", "kept/plan.toml", "-q"])
+    assert again.exit_code == 0 and again.output == "", again.output
+
+
 def test_models_that_are_trained_already_are_an_arm(run: Call, place: Path) -> None:
     tiny.causal(place / "other", "llama", seed=3)
-    done = run("--eval", "held.jsonl", "-o", "v", "--checkpoint", "other=other", "--baseline", "other", "--json")
+    done = run("--eval", "held.jsonl", "-o", "with-models", "--checkpoint", "other=other", "--baseline", "other", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["arms"]["other"] == {"0": [0]} and json.loads(done.stdout)["against"] == "other"
 
 
 def test_fewer_than_three_random_subsets_are_warned_of(run: Call) -> None:
-    done = run("--eval", "held.jsonl", "-o", "v", "--alone", "--arm", "random=chosen.random-seed0.jsonl", "--no-base-model")
+    done = run("--eval", "held.jsonl", "-o", "few", "--alone", "--arm", "random=chosen.random-seed0.jsonl", "--no-base-model")
     assert done.exit_code == 0 and "warning: 1 random subset;" in done.stderr
 
 
@@ -183,7 +212,7 @@ def test_while_runs_are_left_there_is_no_verdict_and_nothing_is_shown(run: Call,
     assert last["power"] == told["power"] and last["power"][0]["assumed"] and last["power"][0]["before"]
     # Of other items it is another statement, and it was not made before the first run.
     rows(place / "other.jsonl", 4000, 20, asked="Name")
-    other = json.loads(run("--eval", "other.jsonl", "-o", "left", "--json").stdout)["power"]
+    other = json.loads(run("--eval", "other.jsonl", "-o", "left", "--json", "--force").stdout)["power"]
     assert [(each["plan"]["items"], each["before"]) for each in other] == [(20, False)]
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import shlex
 import sys
 import traceback
-from collections.abc import Callable
-from typing import NoReturn, ParamSpec, TextIO, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn, ParamSpec, TextIO, TypeVar
 
 import typer
 
 from instructsel.commands import _progress
 from instructsel.commands._progress import Progress, Stages
 from instructsel.errors import EnvironmentFault, InstructselError
-from instructsel.text import clean, wrapped
+from instructsel.text import clean, columns_of, wrapped
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+COMMAND: Final = re.compile(
+    r"(?:^|(?<=: ))(?P<command>(?:[A-Z_]+=\S+ )?(?:instructsel|hf|pip|cd) \S.*?)(?P<rest>(?:;|,| \() .*|\.)?$",
+)
+"""A command to copy: at the beginning of a line or behind a colon, up to its end, a semicolon, a comma or a bracket."""
 
 
 def say(text: str = "", *, quiet: bool = False) -> None:
@@ -51,18 +58,78 @@ def display(text: str = "") -> None:
         typer.echo(line)
 
 
-def note(text: str, *, hang: int = 0, stream: TextIO | None = None) -> list[str]:
-    """A safe text for people as lines that end between words where there is a terminal; later lines begin `hang` columns further in."""
+def note(text: str, *, hang: int = 0, label: str = "", stream: TextIO | None = None) -> list[str]:
+    """A safe text for people as lines that end between words where there is a terminal.
+
+    A command to copy that is too wide stands on lines of its own, joined by backslashes.
+
+    Args:
+        text: what is said.
+        hang: columns by which the later lines of a text begin further in.
+        label: what stands in front of the first line; the other lines begin below the text.
+        stream: whose width counts; stderr by default.
+    """
     width = columns(stream or sys.stderr)
-    lines = []
+    lines: list[str] = []
     for line in clean(text).split("\n"):
-        if width is None or len(line) <= width:
-            lines.append(line)
-            continue
+        space = None if width is None else width - len(label)
         indent = len(line) - len(line.lstrip())
-        pieces = wrapped(line, max(20, width - indent - hang))
-        lines += [" " * (indent + (hang if number else 0)) + piece for number, piece in enumerate(pieces)]
-    return lines
+        if space is None or columns_of(line) <= space:
+            lines.append(line)
+        else:
+            lines += [" " * indent + piece for piece in _broken(line.strip(), max(20, space - indent), hang)]
+    return [f"{' ' * len(label) if number else label}{line}".rstrip() if label else line for number, line in enumerate(lines)]
+
+
+def _broken(line: str, width: int, hang: int) -> list[str]:
+    """A wide line as lines: prose between its words, a command only where a backslash may stand."""
+    match = COMMAND.search(line)
+    if match is not None:
+        try:
+            command = continued(match["command"], width)
+        except ValueError:  # an apostrophe: prose that only begins as a command does
+            match = None
+    if match is None:
+        pieces = wrapped(line, max(20, width - hang))
+        return [" " * (hang if number else 0) + piece for number, piece in enumerate(pieces)]
+    before, rest = line[: match.start()].rstrip(), (match["rest"] or "").lstrip(";,. ")
+    return [*(_broken(before, width, hang) if before else []), *command, *(_broken(rest, width, hang) if rest else [])]
+
+
+def continued(command: str, width: int = 78) -> list[str]:
+    """A command for a shell as lines of at most `width` characters where its words allow, joined by backslashes.
+
+    Raises:
+        ValueError: a quote of it is not closed.
+
+    >>> continued("instructsel diff one.parquet two.parquet --top 5", width=46)
+    ['  instructsel diff one.parquet two.parquet \\\\', '    --top 5']
+    """
+    lines: list[list[str]] = [[]]
+    for part in _parts(command):
+        indent = 2 if len(lines) == 1 else 4
+        if lines[-1] and indent + len(" ".join([*lines[-1], part])) + 2 > width:
+            lines.append([])
+        lines[-1].append(part)
+    texts = ["  " * (2 if number else 1) + " ".join(line) for number, line in enumerate(lines)]
+    return [f"{text} \\" for text in texts[:-1]] + texts[-1:]
+
+
+def _parts(command: str) -> Sequence[str]:
+    """A command's words, a flag together with its value."""
+    words = [word if word in ("#", "&&") or re.fullmatch(r"[A-Z_]+=\w+", word) else _quoted(word) for word in shlex.split(command)]
+    parts: list[str] = []
+    for word in words:
+        if parts and parts[-1].startswith("-") and " " not in parts[-1] and not word.startswith("-"):
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    return parts
+
+
+def _quoted(word: str) -> str:
+    """A word as a shell reads it; an ellipsis stands for what the reader writes and needs no quotes."""
+    return word if "…" in word and not set(word) & set(" \"'$`\\") else shlex.quote(word)
 
 
 def watching(*, quiet: bool) -> Callable[[str], Progress]:
@@ -74,7 +141,7 @@ def fail(error: InstructselError) -> NoReturn:
     """Say what went wrong and what to do, and end with the error's exit code."""
     _progress.close_all()
     for label, text in (("error: ", error.message), ("fix:   ", error.fix)):
-        for line in note(f"{label}{text}", hang=len(label)) if text else []:
+        for line in note(text, label=label) if text else []:
             typer.echo(line, err=True)
     raise typer.Exit(error.exit_code)
 
@@ -117,4 +184,4 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-__all__ = ["Progress", "Stages", "columns", "display", "fail", "messages", "note", "reported", "say", "watching"]
+__all__ = ["Progress", "Stages", "columns", "continued", "display", "fail", "messages", "note", "reported", "say", "watching"]

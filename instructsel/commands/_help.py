@@ -7,7 +7,6 @@ Typer's own grouped help needs rich and draws boxes; this writes plain text, as 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -16,6 +15,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from instructsel.commands import _completion
 from instructsel.commands import _settings as settings
+from instructsel.commands._console import continued
+from instructsel.commands._parsing import explained, warn_of_variables
 from instructsel.text import wrapped
 
 ARGUMENTS: Final = "Arguments"
@@ -60,8 +61,12 @@ class Command(TyperCommand):
         if table is not None:
             # What is not a table is refused when the command is invoked, so that --help is still to be had.
             extra.setdefault("default_map", settings.values_of(table, self.params) if isinstance(table, Mapping) else {})
-        self._name_variables(f"{parent.auto_envvar_prefix}_{info_name}" if parent and parent.auto_envvar_prefix else None)
-        return super().make_context(info_name, args, parent, **extra)
+        prefix = f"{parent.auto_envvar_prefix}_{info_name}".replace("-", "_").upper() if parent and parent.auto_envvar_prefix else None
+        self._name_variables(prefix)
+        if prefix and not extra.get("resilient_parsing"):
+            warn_of_variables(prefix, self.params)
+        with explained(path=f"{parent.command_path} {info_name}" if parent else str(info_name)):
+            return super().make_context(info_name, args, parent, **extra)
 
     def _name_variables(self, prefix: str | None) -> None:
         """A variable is called as its flag is, where the parameter could not be."""
@@ -90,8 +95,9 @@ class Command(TyperCommand):
         if examples:
             formatter.write_paragraph()
             formatter.write(f"{EXAMPLES}\n")
-            for line in filter(None, map(str.strip, examples.splitlines())):
-                formatter.write("\n".join(continued(line)) + "\n")
+            for line in filter(None, map(str.strip, examples.replace("\b", "").splitlines())):
+                is_command = line.startswith("instructsel ")
+                formatter.write("\n".join(continued(line) if is_command else [f"  {part}" for part in wrapped(line, WIDTH - 2)]) + "\n")
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Arguments, then the groups of options in the order in which they first appear."""
@@ -116,6 +122,16 @@ def _completed(complete: Callable[[str], _completion.Choices], ctx: Any, incompl
 
 class Group(TyperGroup):
     """A group of commands, each with its first sentence in full."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Read the group's options."""
+        with explained(path=f"{parent.command_path} {info_name}" if parent else str(info_name)):
+            return super().make_context(info_name, args, parent, **extra)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first argument names."""
+        with explained(ctx):
+            return super().resolve_command(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Options, then commands."""
@@ -185,39 +201,11 @@ def _record(param: Any, name: str, text: str) -> tuple[str, str]:
 
 def _usage(piece: str) -> str:
     """
-    >>> _usage("{POOL...}..."), _usage("[[SCORES]]"), _usage("{A}")
-    ('POOL...', '[SCORES]', 'A')
+    >>> _usage("{POOL...}..."), _usage("[[SCORES]]"), _usage("{A}"), _usage("[[FOLDER]...]...")
+    ('POOL...', '[SCORES]', 'A', '[FOLDER]...')
     """
     piece = re.sub(r"\.\.\.([}\]]*)\.\.\.$", r"...\1", piece).replace("{", "").replace("}", "")
-    return piece.replace("[[", "[").replace("]]", "]")
+    return piece.replace("[[", "[").replace("]]", "]").replace("]...]", "]...")
 
 
-def continued(command: str, width: int = WIDTH) -> list[str]:
-    """A command for a shell as lines of at most `width` characters where its words allow, joined by backslashes.
-
-    >>> continued("instructsel diff one.parquet two.parquet --top 5", width=40)
-    ['  instructsel diff one.parquet two.parquet \\\\', '    --top 5']
-    """
-    lines: list[list[str]] = [[]]
-    for part in _parts(command):
-        indent = 2 if len(lines) == 1 else 4
-        if lines[-1] and indent + len(" ".join([*lines[-1], part])) + 2 > width:
-            lines.append([])
-        lines[-1].append(part)
-    texts = ["  " * (2 if number else 1) + " ".join(line) for number, line in enumerate(lines)]
-    return [f"{text} \\" for text in texts[:-1]] + texts[-1:]
-
-
-def _parts(command: str) -> Sequence[str]:
-    """A command's words, a flag together with its value."""
-    words = [shlex.quote(word) if word != "#" else word for word in shlex.split(command)]
-    parts: list[str] = []
-    for word in words:
-        if parts and parts[-1].startswith("-") and " " not in parts[-1] and not word.startswith("-"):
-            parts[-1] += f" {word}"
-        else:
-            parts.append(word)
-    return parts
-
-
-__all__ = ["COMMON", "Command", "Group", "continued", "first_sentence", "grouped"]
+__all__ = ["COMMON", "Command", "Group", "first_sentence", "grouped"]

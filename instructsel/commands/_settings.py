@@ -57,7 +57,7 @@ def values_of(table: Mapping[str, Any], parameters: Iterable[Any]) -> dict[str, 
     values: dict[str, Any] = {}
     for parameter in parameters:
         flag = flag_of(parameter)
-        if flag in table and parameter.name not in NO_SETTINGS:
+        if flag in table and parameter.name not in NO_SETTINGS and parameter.param_type_name == "option":
             value = table[flag]
             if isinstance(value, Mapping) or (isinstance(value, list) and not _repeated(parameter)):
                 continue
@@ -95,8 +95,16 @@ def check(context: typer.Context) -> None:
     title = ".".join(path)
     if not isinstance(table, Mapping):
         fail(UsageError(f"{title} in {FILE} is not a table.", fix=f"Write [{title}] in a line of its own, and its settings below."))
-    flags = {flag_of(parameter): parameter for parameter in context.command.params if parameter.name not in NO_SETTINGS}
+    flags = {
+        flag_of(parameter): parameter
+        for parameter in context.command.params
+        if parameter.name not in NO_SETTINGS and parameter.param_type_name == "option" and not getattr(parameter, "hidden", False)
+    }
+    arguments = {flag_of(parameter): parameter for parameter in context.command.params if parameter.param_type_name == "argument"}
     for key, value in table.items():
+        if (argument := next((name for name in arguments if key in (name, name.removesuffix("s"))), None)) is not None and key not in flags:
+            shown = str(arguments[argument].metavar or argument.upper())
+            fail(UsageError(f"{key} in [{title}] of {FILE} is an argument, no setting.", fix=f"Write {shown} on the command line."))
         if key not in flags:
             fail(UsageError.named(key, flags, noun="setting", where=f"in [{title}] of {FILE}"))
         _check_value(title, key, value, flags[key])
@@ -125,7 +133,12 @@ def print_config(context: typer.Context) -> None:
         source = context.get_parameter_source(name)
         origin = ORIGIN.get(source.name if source else "DEFAULT", "default")
         value = context.params[name]
-        if value is None or value == () or value == []:
+        if getattr(parameter, "hidden", False):
+            continue
+        if parameter.param_type_name == "argument":
+            # Said on the command line: a table of the settings file holds for every run.
+            typer.echo(f"# argument {parameter.metavar or name.upper()}: {'not set' if value is None or value == () else toml(value)}")
+        elif value is None or value == () or value == []:
             typer.echo(f"# {flag_of(parameter)} is not set")
         else:
             typer.echo(f"{flag_of(parameter)} = {toml(value)}  # {origin}")

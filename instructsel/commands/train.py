@@ -35,7 +35,7 @@ Base and evaluation sets here are those of make toy-study.
 @with_options
 def command(
     selection: Annotated[
-        list[str], typer.Argument(metavar="SELECTION…", help="The rows to train on, as select wrote them; any pool file.")
+        list[str], typer.Argument(metavar="SELECTION...", help="The rows to train on, as select wrote them; any pool file.")
     ],
     training: TrainerSettings,
     recipe: RecipeChanges,

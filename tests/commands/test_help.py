@@ -12,7 +12,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from instructsel.commands import SECTIONS, _completion, app
-from instructsel.commands._help import COMMON, Command, continued, first_sentence, wrapped
+from instructsel.commands._console import continued
+from instructsel.commands._help import COMMON, Command, first_sentence, wrapped
 from instructsel.commands._lazy import command_of
 from instructsel.indicators import registry as indicators
 from instructsel.pool.formats import _registry as formats

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from instructsel.commands import app
+from instructsel.commands._parsing import RENAMED
 from instructsel.commands._settings import toml
 
 
@@ -29,16 +30,63 @@ def test_what_print_config_prints_can_be_pasted_into_the_settings_file() -> None
     printed = run(*arguments, settings='[score]\nformat = "dolly"\n')
     assert printed.exit_code == 0, printed.output
     table = tomllib.loads(printed.stdout)["score"]
-    assert table["pools"] == ["a pool.jsonl"] and table["model"] == ['rew="x"'] and table["no-cache"] is True
+    assert (
+        '# argument POOL...: ["a pool.jsonl"]' in printed.stdout
+        and "pools" not in table
+        and table["model"] == ['rew="x"']
+        and table["no-cache"] is True
+    )
     assert table["max-failed-fraction"] == 0.2 and table["format"] == "dolly" and "print-config" not in table
-    again = run("score", "--print-config", settings=printed.stdout)
+    again = run("score", "p", "--print-config", settings=printed.stdout)
     assert tomllib.loads(again.stdout)["score"] == table
 
 
 def test_print_config_says_where_each_value_is_from() -> None:
     printed = run("score", "p", "--print-config", settings='[score]\nformat = "dolly"\n', INSTRUCTSEL_SCORE_RULE="longest").stdout
     assert 'format = "dolly"  # instructsel.toml' in printed and 'rule = "longest"  # environment' in printed
-    assert "# output is not set" in printed and 'oasst = "best-path"  # default' in printed and 'pools = ["p"]  # flag' in printed
+    assert "# output is not set" in printed and 'oasst = "best-path"  # default' in printed
+
+
+def test_an_argument_is_no_setting_and_hidden_options_are_not_printed() -> None:
+    for key in ("pool", "pools"):
+        refused = run("score", settings=f'[score]\n{key} = ["a"]\n')
+        assert refused.exit_code == 2 and f"{key} in [score] of instructsel.toml is an argument, no setting." in refused.stderr
+    assert "worker" not in run("verify", "x", "-o", "y", "--print-config").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, settings, error, fix",
+    [
+        (("select", "--random-subsets", "0"), "", "--random-subsets is 0; it is a whole number from 1.", "See: instructsel select --help"),
+        (
+            ("verify",),
+            '[verify]\nlimit = "x"\n',
+            '[verify] limit in instructsel.toml is "x"; it is a whole number from 1.',
+            "verify --help",
+        ),
+        (("select", "--floor", "len=3"), "", "There is no option --floor in instructsel select.", "Did you mean --min?"),
+        (("select", "--seeds", "3"), "", "There is no option --seeds in instructsel select.", "Did you mean --random-subsets?"),
+        (("verify", "--speaks-of", "x"), "", "There is no option --speaks-of in instructsel verify.", "Did you mean --generalize-to?"),
+        (("score",), "", "POOL... is missing.", "See: instructsel score --help"),
+        (("score", "--precision"), "", "--precision needs a value.", "See: instructsel score --help"),
+        (("scor",), "", "No such command 'scor'.", "Did you mean 'score', 'doctor'?"),
+    ],
+)
+def test_what_the_parser_refuses_is_said_as_every_error_is(arguments: tuple[str, ...], settings: str, error: str, fix: str) -> None:
+    refused = run(*arguments, settings=settings)
+    assert refused.exit_code == 2 and refused.stderr.startswith(f"error: {error}\nfix:   ") and fix in refused.stderr
+
+
+def test_every_renamed_flag_leads_to_one_that_exists() -> None:
+    helps = "".join(run(*verb, "--help").stdout for verb in (["score"], ["select"], ["verify"], ["train"], ["rules", "fit"]))
+    for flag in RENAMED.values():
+        assert flag in helps, flag
+
+
+def test_a_variable_of_no_option_is_warned_of() -> None:
+    shown = run("score", "p", "--print-config", INSTRUCTSEL_SCORE_INDICATOR="len").stderr
+    assert "warning: INSTRUCTSEL_SCORE_INDICATOR sets nothing" in shown and "Did you mean INSTRUCTSEL_SCORE_INDICATORS?" in shown
+    assert "warning" not in run("score", "p", "--print-config", INSTRUCTSEL_SCORE_INDICATORS="len").stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,130 @@
+"""What a command line, a variable or the settings file got wrong, in the form of every other error: the cause, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+from typer._click import exceptions as click
+
+from instructsel.commands import _settings as settings
+from instructsel.commands._console import fail, say
+from instructsel.errors import UsageError
+
+RENAMED: Final[Mapping[str, str]] = {
+    "--floor": "--min",
+    "--draws": "--random-subsets",
+    "--seeds": "--random-subsets",
+    "--equal": "--match-compute",
+    "--max-refused": "--max-skipped-fraction",
+    "--level": "--confidence",
+    "--speaks-of": "--generalize-to",
+    "--untouched": "--base-model",
+    "--no-untouched": "--no-base-model",
+    "--beside": "--baselines",
+    "--no-beside": "--no-baselines",
+    "--batch": "--batch-size",
+    "--micro": "--micro-batch-size",
+}
+"""A flag of an earlier release, or another word for one → the flag that does it."""
+ELSEWHERE: Final = ("CACHE", "CACHE_LIMIT", "DATA")
+"""What stands behind INSTRUCTSEL_ in variables that are no option of a command."""
+
+
+@contextmanager
+def explained(context: Any = None, *, path: str = "instructsel") -> Iterator[None]:
+    """End with exit code 2, the cause and the fix where the parser of the command line refuses something in this block.
+
+    Args:
+        context: of the command, where it is there.
+        path: the command, where it is not.
+    """
+    try:
+        yield
+    except click.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        if isinstance(error, click.MissingParameter) and error.ctx is not None:
+            # It may stand in the settings file, where it is none.
+            settings.check(cast(Any, error.ctx))
+        fail(_explanation(error, error.ctx or context, path))
+
+
+def _explanation(error: click.UsageError, context: Any, path: str) -> UsageError:
+    help_page = f"See: {path if context is None else context.command_path} --help"
+    if isinstance(error, click.NoSuchOption):
+        return _unknown_option(error, context, help_page)
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        name = error.param.metavar if error.param.param_type_name == "argument" else f"--{settings.flag_of(error.param)}"
+        return UsageError(f"{name} is missing.", fix=help_page)
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        return _bad_value(error, context, help_page)
+    if isinstance(error, click.BadOptionUsage) and error.message.endswith("requires an argument."):
+        return UsageError(f"{error.option_name} needs a value.", fix=help_page)
+    message, _, hint = error.format_message().partition(" Did you mean ")
+    return UsageError(message, fix=f"Did you mean {hint}" if hint else help_page)
+
+
+def _unknown_option(error: click.NoSuchOption, context: Any, help_page: str) -> UsageError:
+    parameters = context.command.params if context is not None else []
+    flags = [
+        flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts) if not getattr(parameter, "hidden", False)
+    ]
+    name = error.option_name
+    renamed = RENAMED.get(name)
+    near = [renamed] if renamed in flags else difflib.get_close_matches(name, flags, n=2)
+    where = f" in {context.command_path}" if context is not None else ""
+    return UsageError(f"There is no option {name}{where}.", fix=f"Did you mean {' or '.join(near)}?" if near else help_page)
+
+
+def _bad_value(error: click.BadParameter, context: Any, help_page: str) -> UsageError:
+    """A value of another type or outside its range; what a callback of ours says stays as it is."""
+    parameter: Any = error.param
+    cause: Any = error.__cause__
+    problems = cause.errors() if hasattr(cause, "errors") else []
+    flag = settings.flag_of(parameter)
+    argument = parameter.param_type_name == "argument"
+    source = context.get_parameter_source(parameter.name) if context is not None else None
+    origin = getattr(source, "name", "")
+    name = str(parameter.metavar or parameter.name) if argument else f"--{flag}"
+    if origin == "DEFAULT_MAP":
+        name = f"[{'.'.join(context.command_path.split()[1:])}] {flag} in {settings.FILE}"
+    elif origin == "ENVIRONMENT":
+        name = str(parameter.envvar)
+    if not problems:
+        return UsageError(f"{name}: {error.message}", fix=help_page)
+    value = problems[0].get("input")
+    # The command line and a variable have only texts; in the settings file a number and a text are two things.
+    written = settings.toml(value) if origin == "DEFAULT_MAP" else str(value)
+    return UsageError(f"{name} is {written or 'empty'}; it is {_kind(parameter, problems[0])}.", fix=help_page)
+
+
+def _kind(parameter: Any, problem: Mapping[str, Any]) -> str:
+    """What a parameter takes, in words."""
+    annotation = str(getattr(getattr(parameter, "type_descriptor", None), "annotation", ""))
+    kinds = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+    kind = next((words for name, words in kinds.items() if name in annotation or str(problem.get("type")).startswith(name)), "a text")
+    least, most = getattr(parameter, "min", None), getattr(parameter, "max", None)
+    if least is not None and most is not None:
+        return f"{kind} from {least:g} to {most:g}"
+    return kind + (f" from {least:g}" if least is not None else "") + (f" up to {most:g}" if most is not None else "")
+
+
+def warn_of_variables(prefix: str, parameters: list[Any]) -> None:
+    """Say which variables are named as this command's options are, and are none of them.
+
+    Args:
+        prefix: what the command's variables begin with, as INSTRUCTSEL_SCORE.
+        parameters: the command's.
+    """
+    known = {str(parameter.envvar) for parameter in parameters if parameter.envvar}
+    for name in sorted(os.environ):
+        if name.startswith(f"{prefix}_") and name not in known and name.removeprefix("INSTRUCTSEL_") not in ELSEWHERE:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            say(f"warning: {name} sets nothing: no option is called so." + (f" Did you mean {near[0]}?" if near else ""))
+
+
+__all__ = ["RENAMED", "explained", "warn_of_variables"]

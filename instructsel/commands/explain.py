@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import numpy as np
 import orjson
 import typer
 
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say
-from instructsel.errors import UsageError
+from instructsel.errors import InstructselError, UsageError
 from instructsel.pool.pool import Pool
+from instructsel.pool.sources import label_of
 from instructsel.rules import catalog
+from instructsel.rules.by_indicator import only_indicator
 from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection.files import find_pool
 from instructsel.selection.selection import CONTRIBUTION, Selection
-from instructsel.selection.selection_set import SelectionSet, Subset, sidecar_of
+from instructsel.selection.selection_set import SUFFIX, SelectionSet, Subset, arm_of, sidecar_of
 from instructsel.text import aligned, clean, excerpt
 
 EXAMPLES: Final = """Examples:
@@ -32,15 +35,22 @@ def command(
     scores: Annotated[
         Path | None, typer.Option(help="The score table; by default that of the selection, or else the newest one here.")
     ] = None,
-    rule: Annotated[str, typer.Option(help="The rule, where no selection is named.")] = "eq4",
+    rule: Annotated[
+        str | None, typer.Option(help="The rule, where no selection is named; by default the first that the table has the indicators of.")
+    ] = None,
     pool: Annotated[
         list[str] | None, typer.Option(metavar="FILE", help="The pool files, where the score table does not lead to them.")
     ] = None,
     json: options.Json = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Explain one example: its scores, what each term adds, its rank, and why it was kept or left out."""
+    """Explain one example: its scores, what each term adds, its rank, and why it was kept or left out.
+
+    Without --selection, --scores and --rule the newest selection of this pool in the working directory is taken.
+    """
     chosen = subset_named(selection) if selection is not None else None
+    if chosen is None and scores is None and rule is None:
+        chosen = _newest_selection(example)
     if chosen is not None:
         table = ScoreTable.read(scores) if scores is not None else chosen[0].table()
         examples = chosen[0].pool(pool)
@@ -50,7 +60,11 @@ def command(
             say(f"The newest score table here is taken: {path}")
         table, examples = ScoreTable.read(path), find_pool(path, pool)
     position = examples.position(example)
-    outcome = _selected(chosen[1].sidecar, examples, position) if chosen is not None else _ranked(rule, table, examples.ids[position])
+    if chosen is not None:
+        outcome = _selected(chosen[1], examples, position)
+    else:
+        usable = rule or catalog.usable(table)
+        outcome = _ranked(usable, table, examples.ids[position]) if usable is not None else {"rule": None, "contributions": {}}
     record = {**_scored(table, examples, position), **outcome}
     if json:
         typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
@@ -58,6 +72,29 @@ def command(
     (conversation,) = examples.examples([position])
     for line in _lines(record, conversation.instruction, conversation.response):
         display(line)
+
+
+def _newest_selection(example: str) -> tuple[SelectionSet, Subset] | None:
+    """The selection in the working directory that was finished last, of those whose pool holds the example; None where there is none."""
+    file, _, _ = example.rpartition(":")
+    dated: list[tuple[str, str, SelectionSet]] = []
+    for path in Path().glob(f"*{SUFFIX}"):
+        try:
+            selection_set = SelectionSet.read(path)
+            if file:
+                paths = selection_set.spec.paths if selection_set.spec is not None else ()
+                holds = file == "line" or any(Path(file).name in (Path(name).name, label_of(name)) for name in paths)
+            else:
+                holds = any(name.startswith(example) for name in Selection.read(selection_set.selection.sidecar).frame["id"].to_list())
+        except InstructselError:
+            continue
+        if holds:
+            dated.append((selection_set.finished_at or "", path.name, selection_set))
+    if not dated:
+        return None
+    selection_set = max(dated, key=lambda entry: entry[:2])[2]
+    say(f"The newest selection of this pool here is taken: {selection_set.selection.file.name}")
+    return selection_set, selection_set.selection
 
 
 def subset_named(path: Path) -> tuple[SelectionSet, Subset]:
@@ -92,16 +129,21 @@ def _scored(table: ScoreTable, examples: Pool, position: int) -> dict[str, Any]:
     }
 
 
-def _selected(path: Path, examples: Pool, position: int) -> dict[str, Any]:
+def _selected(subset: Subset, examples: Pool, position: int) -> dict[str, Any]:
     """What a selection made of an example."""
-    selection = Selection.read(path)
+    selection = Selection.read(subset.sidecar)
+    rule = selection.manifest["rule"]
+    # The sidecar of a baseline records the rule of the selection it is compared with.
+    is_baseline = selection.name != rule["name"]
+    predicts = not is_baseline and only_indicator(rule) is None
     row = selection.explain(examples.ids[position])
     duplicate_of = row["duplicate_of"]
     return {
         "selection": selection.name,
-        "form": selection.manifest["form"],
+        "form": _baseline_called(selection) if is_baseline else selection.manifest["form"],
         "value_is": selection.manifest["score"],
-        "intercept": selection.manifest["rule"]["intercept"],
+        "predicts": predicts,
+        "intercept": rule["intercept"] if predicts else None,
         "contributions": {key.removesuffix(CONTRIBUTION): value for key, value in row.items() if key.endswith(CONTRIBUTION)},
         "value": row["score"],
         **{key: row[key] for key in ("rank", "kept", "reason", "duplicate_of")},
@@ -115,14 +157,30 @@ def _ranked(rule_name: str, table: ScoreTable, name: str) -> dict[str, Any]:
     rule = catalog.load(rule_name)
     rule.check_columns(table)
     explanation = rule.explain(table, name)
+    prediction = rule.predict(table)
+    row = table.ids.index(name)
+    # Equal values go by the table's order, as they do in a selection.
+    earlier = (prediction.values < prediction.values[row]) | ((prediction.values == prediction.values[row]) & (np.arange(len(table)) < row))
+    mismatches = rule.check_models(table, allow_mismatch=True)
+    predicts = only_indicator(rule.as_dict()) is None
     return {
         "rule": explanation.rule,
+        "form": rule.called(mismatches),
         "value_is": explanation.target,
-        "intercept": explanation.intercept,
+        "predicts": predicts,
+        "intercept": explanation.intercept if predicts else None,
+        "rank": int((earlier & prediction.valid).sum()) + 1 if prediction.valid[row] else None,
+        "ranked": int(prediction.valid.sum()),
         "value": explanation.value,
         "contributions": {symbol: part for symbol, _, _, part, _ in explanation.terms},
-        "mismatches": [str(mismatch) for mismatch in rule.check_models(table, allow_mismatch=True)],
+        "mismatches": [str(mismatch) for mismatch in mismatches],
     }
+
+
+def _baseline_called(selection: Selection) -> str:
+    """random-seed0 → "random, seed 0"."""
+    seed = selection.summary.get("seed")
+    return selection.name if seed is None else f"{arm_of(selection.name)}, seed {seed}"
 
 
 def _place(examples: Pool, position: int) -> str:
@@ -140,6 +198,7 @@ def _lines(record: dict[str, Any], instruction: str, response: str) -> list[str]
         f"response:    {excerpt(response, 66)}",
         "",
     ]
+    predicts = record.get("predicts", False)
     rows = []
     for symbol in {**record["scores"], **record["contributions"]}:
         score, contribution = record["scores"].get(symbol), record["contributions"].get(symbol)
@@ -147,23 +206,39 @@ def _lines(record: dict[str, Any], instruction: str, response: str) -> list[str]
             [
                 symbol,
                 f"{score:.6g}" if score is not None else f"null ({record['reasons'].get(symbol, 'not scored')})",
-                f"{contribution:+.6f}" if contribution is not None else "",
+                *([f"{contribution:+.6f}" if contribution is not None else ""] if predicts else []),
             ]
         )
-    lines += aligned(rows, header=["indicator", "score", "adds to the predicted value"], right=(1, 2))
+    header = ["indicator", "score", *(["adds to the predicted value"] if predicts else [])]
+    lines += [*aligned(rows, header=header, right=range(1, len(header))), ""]
     value = record.get("value")
-    if value is None:
-        lines += ["", "predicted value: null"]
+    if predicts and value is None:
+        lines.append("predicted value: null")
+    elif predicts:
+        lines.append(f"predicted value: {value:.6f} = {record['intercept']:g} + the terms ({record['value_is']}; lower is better)")
+    if record.get("ranked") is None:
+        lines.append("not ranked: no preset is served by the indicators of this table; name a rule file with --rule")
     else:
-        lines += ["", f"predicted value: {value:.6f} = {record['intercept']:g} + the terms ({record['value_is']}; lower is better)"]
-    if "kept" in record:
-        state = "kept" if record["kept"] else f"left out: {record['reason']}"
-        rank = f"rank {record['rank']:,} of {record['ranked']:,}" if record["rank"] is not None else "not ranked"
-        duplicate = f", duplicate of {record['duplicate_at']}" if record["duplicate_at"] else ""
-        lines.append(f"{record['form']} ({record['selection']}): {state}, {rank}{duplicate}")
+        lines.append(_outcome(record))
     for mismatch in record.get("mismatches", []):
         lines.append(f"mismatch: {mismatch}")
     return lines
+
+
+def _outcome(record: dict[str, Any]) -> str:
+    """How the example was ranked, and whether it was kept."""
+    form, terms = record["form"], record["contributions"]
+    called = f"{form}: "
+    if not record["predicts"] and len(terms) == 1:
+        (symbol,) = terms
+        score = record["scores"].get(symbol)
+        called += f"{symbol} {score:.6g}, " if score is not None else f"{symbol} null, "
+    rank = f"rank {record['rank']:,} of {record['ranked']:,}" if record["rank"] is not None else "not ranked"
+    line = called + rank
+    if "kept" in record:
+        line += ", kept" if record["kept"] else f", left out: {record['reason']}"
+        line += f", duplicate of {record['duplicate_at']}" if record["duplicate_at"] else ""
+    return line
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

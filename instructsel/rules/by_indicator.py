@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from instructsel.errors import UsageError
 from instructsel.rules.linear import LinearRule, Term
@@ -35,4 +36,18 @@ def by(symbol: str) -> LinearRule:
     )
 
 
-__all__ = ["by"]
+def only_indicator(rule: Mapping[str, Any]) -> str | None:
+    """The indicator that a rule ranks by as it is; None for a rule that predicts a value: with several terms, an intercept, or a fit.
+
+    Args:
+        rule: as plain data, as `LinearRule.as_dict` and the manifest of a selection have it.
+
+    >>> only_indicator(by("-len").as_dict())
+    'len'
+    """
+    terms = rule["terms"]
+    predicts = len(terms) != 1 or bool(rule.get("intercept")) or bool(rule.get("fit"))
+    return None if predicts else str(terms[0]["indicator"])
+
+
+__all__ = ["by", "only_indicator"]

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from instructsel.errors import UnknownRule, UsageError
 from instructsel.rules.linear import LinearRule
+from instructsel.scores.table import ScoreTable
 
 SUFFIX: Final = ".toml"
 
@@ -46,6 +47,12 @@ def load(name_or_path: str | Path) -> LinearRule:
     if name not in names():
         raise UnknownRule.named(name, names(), noun="rule")
     return LinearRule.from_dict(_parsed((_presets() / (name + SUFFIX)).read_bytes(), name), where=name)
+
+
+def usable(table: ScoreTable) -> str | None:
+    """The first preset whose indicators a table has values of; None where there is none."""
+    scored = {symbol for symbol in table.symbols if table.null_fraction(symbol) < 1}
+    return next((name for name in names() if set(load(name).indicators) <= scored), None)
 
 
 def _presets() -> Traversable:

@@ -114,6 +114,8 @@ class SelectionSet:
     """SHA-256 of the score table's bytes."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Subset's name → seconds of its ranking, without scoring."""
+    finished_at: str | None = None
+    """When it was written, as ISO 8601 in UTC; None where nobody recorded it."""
 
     @property
     def selection(self) -> Subset:
@@ -367,6 +369,7 @@ class SelectionSet:
                 scores=Path(run["scores"]) if run.get("scores") else None,
                 scores_digest=record["scores"]["digest"],
                 seconds=run.get("seconds") or {},
+                finished_at=run.get("finished_at"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ScoresError(f"{path} is damaged: {error}.", fix=AGAIN) from error

@@ -49,12 +49,36 @@ def test_explain_and_diff_fit(folder: Path) -> None:
     assert any("only A keeps, the best 10 of " in line for line in lines)
     fits("diff", "longest", "eq4-without-reward", "--scores", scores, code=2)
     lines = fits("explain", "pool.jsonl:95", "--selection", chosen)
-    assert lines[0].startswith("pool.jsonl:95  (2 turns, id ") and any(": kept, rank 1 of " in line for line in lines)
+    assert lines[0].startswith("pool.jsonl:95  (2 turns, id ") and any(line.endswith(", kept") and ", rank 1 of " in line for line in lines)
 
 
 def test_a_baseline_is_explained_by_its_rows_or_its_sidecar(folder: Path) -> None:
     for name in ("chosen.random-seed0.jsonl", "chosen.random-seed0.selection.parquet"):
-        assert any("(random-seed0)" in line for line in fits("explain", "pool.jsonl:95", "--selection", str(folder / name)))
+        lines = fits("explain", "pool.jsonl:95", "--selection", str(folder / name))
+        assert lines[-1].startswith("random, seed 0: rank ") and not any("longest" in line or "predicted" in line for line in lines)
+
+
+def test_a_rule_of_one_indicator_predicts_nothing(folder: Path) -> None:
+    lines = fits("explain", "pool.jsonl:95", "--selection", str(folder / "chosen.jsonl"))
+    assert lines[-1].startswith("longest: len ") and not any("predicted" in line for line in lines)
+    assert fits("explain", "pool.jsonl:95", "--scores", str(folder / "pool.scores.parquet"), "--rule", "longest")[-1].startswith(
+        "longest: len "
+    )
+
+
+def test_explain_takes_the_newest_selection_of_the_pool_or_a_rule_that_the_table_serves(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    done = run("explain", "pool.jsonl:95")
+    assert "The newest selection of this pool here is taken: chosen.jsonl" in done.stderr and ", kept" in done.stdout
+    empty = folder / "scores alone"
+    empty.mkdir()
+    (empty / "pool.scores.parquet").write_bytes((folder / "pool.scores.parquet").read_bytes())
+    (empty / "pool.scores.parquet.json").write_bytes((folder / "pool.scores.parquet.json").read_bytes())
+    monkeypatch.chdir(empty)
+    # eq4 needs a reward, which the table lacks.
+    assert run("explain", "pool.jsonl:95").stdout.splitlines()[-1].startswith("longest: len ")
 
 
 def test_a_selection_that_is_not_there_is_made_with_select(folder: Path) -> None:

@@ -123,6 +123,15 @@ def excerpt(text: str, width: int = 72) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where the number is not 1.
+
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def columns_of(text: str) -> int:
     """How many columns of a terminal a text takes: two a sign for Chinese, Japanese, Korean and most pictures.
 
@@ -251,6 +260,7 @@ __all__ = [
     "aligned",
     "clean",
     "columns_of",
+    "counted",
     "excerpt",
     "html_table",
     "masked",

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from instructsel.rules.by_indicator import only_indicator
 from instructsel.rules.collinearity import warnings
+from instructsel.selection.choose import BELOW_BUDGET, OVER, QUOTA
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
-from instructsel.selection.summary import INSIDE, OVER_THE_POOL
-from instructsel.text import aligned
+from instructsel.selection.summary import INSIDE, OVER_THE_POOL, takes_everything
+from instructsel.text import aligned, counted
 
 
 def report(chosen: Selection, baselines: Sequence[Selection], written: SelectionSet | None) -> list[str]:
     """What came of a selection and its baselines."""
     summary = chosen.summary
-    lines = [f"ranked by {chosen.manifest['form']} ({chosen.name}); score: {chosen.manifest['score']}, lower is better"]
+    form = chosen.manifest["form"]
+    named = form if form == chosen.name else f"{form} ({chosen.name})"
+    lines = [f"ranked by {named}; score: {chosen.manifest['score']}, lower is better"]
     lines += counts(chosen)
+    everything = takes_everything(chosen)
+    if everything is not None and not baselines:
+        lines.append(f"warning: {everything}")
     lines += _minima(summary)
-    lines += _ranking(summary)
+    lines += _ranking(summary, only_indicator(chosen.manifest["rule"]))
     if len(summary["composition"]) > 1:
         rows = [[source, f"{count['pool']:,}", f"{count['kept']:,}"] for source, count in summary["composition"].items()]
         lines += aligned(rows, header=["source", "pool", "kept"], right=(1, 2))
@@ -37,27 +44,57 @@ def counts(selection: Selection) -> list[str]:
     """read = kept + dropped, by reason, and what is missing to the budget."""
     summary = selection.summary
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in summary["dropped"].items())
-    line = f"{selection.name}: {summary['read']:,} examples = {summary['kept']:,} kept + {sum(summary['dropped'].values()):,} dropped"
+    line = (
+        f"{selection.name}: {counted(summary['read'], 'example')} = {summary['kept']:,} kept + {sum(summary['dropped'].values()):,} dropped"
+    )
     lines = [line + (f" ({dropped})" if dropped else "")]
     if summary["shortfall"]:
-        unit = "tokens" if summary["unused_tokens"] is not None else "examples"
+        unit = "token" if summary["unused_tokens"] is not None else "example"
         why = "the other rows are over the quota of their source" if summary["shortfall_reason"] == "quota" else "no row is left"
-        lines.append(f"  {summary['shortfall']:,} {unit} short of the budget: {why}")
+        lines.append(f"  {counted(summary['shortfall'], unit)} short of the budget: {why}")
     elif summary["unused_tokens"]:
-        lines.append(f"  {summary['unused_tokens']:,} tokens of the budget unused: no remaining example fits")
+        lines.append(f"  {counted(summary['unused_tokens'], 'token')} of the budget unused: no remaining example fits")
     return lines
 
 
+WHOLE_POOL: Final = ("the budget takes every row that may be kept; select fewer",) * 2
+NO_OTHER_LENGTHS: Final = (
+    "no other rows have the lengths of the selection's; leave it out",
+    "no other rows have the lengths of the selection's; leave them out",
+)
+BY_CHANCE: Final = ("the random numbers happen to give these rows; take another --seed, or select more",) * 2
+SAME_ORDER: Final = ("it ranks as the rule does; leave it out", "they rank as the rule does; leave them out")
+SAME_BEST: Final = (
+    "it orders the rows in another way, but puts the same ones first; select another number",
+    "they order the rows in another way, but put the same ones first; select another number",
+)
+"""Why baselines keep the selection's rows: of one baseline, and of several."""
+
+
 def same_rows(chosen: Selection, baselines: Sequence[Selection]) -> list[str]:
-    """A warning of baselines that keep exactly the selection's rows."""
+    """Warnings of baselines that keep exactly the selection's rows, one per reason."""
     rows = set(chosen.kept_ids)
-    names = [baseline.name for baseline in baselines if set(baseline.kept_ids) == rows]
-    if not names:
-        return []
-    keep = "keeps" if len(names) == 1 else "keep"
-    everything = "below_budget" not in chosen.summary["dropped"]
-    why = "the budget takes every row that may be kept; select fewer" if everything else "it ranks as the rule does; leave it out"
-    return [f"warning: {', '.join(names)} {keep} exactly the selection's {len(rows):,} rows, so that a comparison says nothing: {why}."]
+    by_reason: dict[tuple[str, ...], list[str]] = {}
+    for baseline in baselines:
+        if rows and set(baseline.kept_ids) == rows:
+            by_reason.setdefault(_why_same(chosen, baseline), []).append(baseline.name)
+    return [
+        f"warning: {', '.join(names)} {'keep' if len(names) > 1 else 'keeps'} exactly the selection's {counted(len(rows), 'row')}, "
+        f"so that a comparison says nothing: {reason[len(names) > 1]}."
+        for reason, names in by_reason.items()
+    ]
+
+
+def _why_same(chosen: Selection, baseline: Selection) -> tuple[str, ...]:
+    """Why a baseline keeps the selection's rows."""
+    if not set(chosen.summary["dropped"]) & {BELOW_BUDGET, OVER, QUOTA}:
+        return WHOLE_POOL
+    matching = baseline.summary.get("length_matching")
+    if matching and all(rows <= wanted for rows, wanted in zip(matching["available"], matching["wanted"], strict=True) if wanted):
+        return NO_OTHER_LENGTHS
+    if baseline.summary.get("seed") is not None:
+        return BY_CHANCE
+    return SAME_ORDER if chosen.frame["rank"].equals(baseline.frame["rank"]) else SAME_BEST
 
 
 def _minima(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -65,7 +102,7 @@ def _minima(summary: Mapping[str, Any]) -> Iterator[str]:
     for symbol, record in (summary.get("minima") or {}).items():
         if record["value"] is None:
             continue
-        line = f"minimum: {record['rows']:,} rows have {symbol} below {record['value']:.4g} (asked: {record['asked']})"
+        line = f"minimum: {counted(record['rows'], 'row')} with {symbol} below {record['value']:.4g} (asked: {record['asked']})"
         if record.get("mean_len") is not None:
             line += f"; their mean len is {record['mean_len']:.4g}, that of all rows {record['mean_len_of_all']:.4g}"
         composition = summary["composition"]
@@ -73,13 +110,13 @@ def _minima(summary: Mapping[str, Any]) -> Iterator[str]:
             shares = (f"{source} {count:,} of {composition[source]['pool']:,}" for source, count in record["sources"].items())
             line += f"; by source: {', '.join(shares)}"
         if record.get("not_shown"):
-            line += f"; {record['not_shown']:,} rows stay that it could not be shown whole"
+            line += f"; {counted(record['not_shown'], 'row')} that the indicator could not be shown whole stay"
         yield line
 
 
-def _ranking(summary: Mapping[str, Any]) -> Iterator[str]:
-    """What moved the score, and the means of the pool and of the kept rows."""
-    shares = {symbol: share for symbol, share in summary["variance_shares"].items() if share is not None}
+def _ranking(summary: Mapping[str, Any], only: str | None) -> Iterator[str]:
+    """What moved the score, and the means of the pool and of the kept rows; `only` is the indicator of a rule that has one and predicts nothing."""
+    shares = {} if only is not None else {symbol: share for symbol, share in summary["variance_shares"].items() if share is not None}
     if shares:
         yield "share of the variance of the score: " + ", ".join(f"{symbol} {share:.1%}" for symbol, share in shares.items())
     yield from warnings(summary.get("collinearity") or {})
@@ -95,7 +132,7 @@ def _ranking(summary: Mapping[str, Any]) -> Iterator[str]:
         if means["kept"] is not None:
             yield f"mean {symbol}: {means['ranked']:.4g} ranked, {means['kept']:.4g} kept{_inside(summary['inside'].get(symbol))}"
     score = summary["rule_score"]
-    if score[OVER_THE_POOL] is not None:
+    if only is None and score[OVER_THE_POOL] is not None:
         inside = f"; {score[INSIDE]:.4f} {INSIDE}" if score[INSIDE] is not None and score[INSIDE] != score[OVER_THE_POOL] else ""
         yield f"score of the selection: {score[OVER_THE_POOL]:.4f} as {OVER_THE_POOL}{inside}. Neither is a measured loss."
 
@@ -131,7 +168,7 @@ def _written(written: SelectionSet) -> list[str]:
     file = shlex.quote(str(selection.file))
     return [
         *lines,
-        f"next: instructsel report {shlex.quote(str(selection.sidecar))}, or instructsel verify {file} --base MODEL --eval FILE",
+        f"next: instructsel report {file}, or instructsel verify {file} --base MODEL --eval FILE",
     ]
 
 

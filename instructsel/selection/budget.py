@@ -10,6 +10,7 @@ from fractions import Fraction as Ratio
 from typing import Any, Final
 
 from instructsel.errors import UsageError
+from instructsel.text import counted
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Count:
         return {"kind": "count", "n": self.n}
 
     def __str__(self) -> str:
-        return f"{self.n:,} examples"
+        return counted(self.n, "example")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Tokens:
         return {"kind": "tokens", "n": self.n, "tokenizer": self.tokenizer}
 
     def __str__(self) -> str:
-        return f"{self.n:,} tokens of {self.tokenizer}"
+        return f"{counted(self.n, 'token')} of {self.tokenizer}"
 
 
 Budget = Count | Fraction | Tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from instructsel.cache import Cache
-from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.errors import EnvironmentFault, NothingToDo, UsageError
 from instructsel.pool.pool import Pool
 from instructsel.rules.catalog import load
 from instructsel.rules.linear import LinearRule, Mask
@@ -21,7 +22,8 @@ from instructsel.selection.budget import Budget, Tokens
 from instructsel.selection.candidates import Candidates, Neighbors, Positions, Ranking, ScoredCandidates, TokenCounter, prepare
 from instructsel.selection.selection import CONTRIBUTION, Selection
 from instructsel.selection.settings import Changes, SelectionSettings
-from instructsel.selection.summary import manifest, summarize
+from instructsel.selection.summary import manifest, summarize, takes_everything
+from instructsel.text import counted
 
 NEAR: Final = "near_duplicate"
 QUOTA: Final = "quota"
@@ -67,7 +69,10 @@ def select(
         TooManyBadRows: more rows than `max_bad_fraction` were quarantined when the pool was read.
         TooManyNulls: more rows than `max_null_fraction` lack a value.
         IndexTooSmall: fewer rows remain than a knn_i needs.
-        NothingToDo: no row remains to be ranked.
+        NothingToDo: no row remains to be ranked, or none fits the budget and the quotas.
+
+    Warns:
+        UserWarning: the budget takes every row that may be kept.
     """
     if settings is None and budget is None:
         raise UsageError("A selection needs a budget.", fix="For example: select(pool, table, rule, budget=2000)")
@@ -82,13 +87,38 @@ def select(
     if neighbors is None and Neighborhood.possible(table):
         neighbors = Neighborhood(pool, table, cache=_default_cache())
     candidates = prepare(pool, table, chosen_rule, settings, neighbors=neighbors, token_counter=token_counter)
-    return best(candidates)
+    selection = best(candidates)
+    everything = takes_everything(selection)
+    if everything is not None:
+        warnings.warn(everything[0].upper() + everything[1:], UserWarning, stacklevel=2)
+    return selection
 
 
 def best(candidates: ScoredCandidates) -> Selection:
-    """The selection that the candidates' own rule gives."""
+    """The selection that the candidates' own rule gives.
+
+    Raises:
+        NothingToDo: no row fits the budget and the quotas.
+    """
     rule, prediction = candidates.rule, candidates.prediction
-    return ranked(candidates, Ranking(rule.name, rule.target, prediction.values, prediction.contributions))
+    selection = ranked(candidates, Ranking(rule.name, rule.target, prediction.values, prediction.contributions))
+    if not len(selection):
+        raise _nothing_kept(candidates)
+    return selection
+
+
+def _nothing_kept(candidates: Candidates) -> NothingToDo:
+    """The error for a budget and quotas that no row fits."""
+    unit = "token" if isinstance(candidates.budget, Tokens) else "example"
+    limit = candidates.limit
+    empty = [
+        f"{source}={100 * quota.most:g}% of {counted(limit, unit)} is {quota.most * limit:.3g}, rounded down to 0"
+        for source, quota in candidates.settings.limits.items()
+        if isinstance(quota.most, float) and not quota.cap(limit)
+    ]
+    if empty:
+        return NothingToDo(f"No row is selected: the quota {'; the quota '.join(empty)}.", fix="Raise the budget or the quota.")
+    return NothingToDo(f"No row is selected: none fits the budget of {candidates.budget}.", fix="Raise the budget.")
 
 
 def _default_cache() -> Cache | None:

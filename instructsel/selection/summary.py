@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -11,9 +11,13 @@ import polars as pl
 from instructsel.kinds import SELECTION, head
 from instructsel.rules.collinearity import collinearity
 from instructsel.rules.linear import Floats, Mask
-from instructsel.selection.budget import Tokens
+from instructsel.selection.budget import Tokens, budget_from
 from instructsel.selection.candidates import NEIGHBOR, Positions, Ranking, ScoredCandidates, checked_distances, mean
 from instructsel.tables import release
+from instructsel.text import counted
+
+if TYPE_CHECKING:
+    from instructsel.selection.selection import Selection
 
 OVER_THE_POOL: Final = "mean of the per-row values over the pool"
 INSIDE: Final = "with knn_i recomputed inside the subset"
@@ -83,6 +87,19 @@ def manifest(candidates: ScoredCandidates, ranking: Ranking, summary: dict[str, 
     }
 
 
+def takes_everything(selection: Selection) -> str | None:
+    """A sentence where a number of examples or tokens is more than may be kept, so that the ranking leaves out none; else None."""
+    summary = selection.summary
+    if summary["budget"]["kind"] == "fraction":
+        return None
+    if not summary["shortfall"] or summary["shortfall_reason"] != "no_rows_left" or not summary["kept"]:
+        return None
+    budget = budget_from(summary["budget"])
+    dropped = sum(summary["dropped"].values())
+    others = f"; {counted(dropped, 'other')} may not be kept" if dropped else ""
+    return f"the budget of {budget} takes every row that may be kept, {summary['kept']:,} of {summary['read']:,}{others}. Select fewer."
+
+
 def _composition(candidates: ScoredCandidates, chosen: Positions) -> dict[str, dict[str, int]]:
     in_pool = Counter(candidates.sources)
     in_kept = Counter(candidates.sources[position] for position in chosen.tolist())
@@ -132,4 +149,4 @@ def _inside(
     return score, mean(candidates.rule.combine(columns, bounds=candidates.prediction.bounds).values), knn
 
 
-__all__ = ["INSIDE", "OVER_THE_POOL", "manifest", "summarize"]
+__all__ = ["INSIDE", "OVER_THE_POOL", "manifest", "summarize", "takes_everything"]

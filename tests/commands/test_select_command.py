@@ -126,3 +126,34 @@ def test_scores_that_the_last_run_wrote_elsewhere_are_found(invoke: Invoke, tmp_
     invoke("score", "data/pool.jsonl", "--indicators", "len", "--cache", "cache", "-q")
     done = invoke("select", "--by", "len", "--n", "5", "-o", "c.jsonl", "--cache", "cache")
     assert "data/pool.scores.parquet" in done.stderr
+
+
+def test_a_selection_of_no_row_writes_nothing_and_names_the_rounded_quota(invoke: Invoke, tmp_path: Path) -> None:
+    files = set(tmp_path.iterdir())
+    select = ("select", "pool.scores.parquet", "--by", "-len", "--n", "2", "--quota", "pool=30%", "--baseline", "random", "-o", "c.jsonl")
+    done = invoke(*select, "--no-cache", code=5)
+    assert "the quota pool=30% of 2 examples is 0.6, rounded down to 0" in " ".join(done.stderr.split())
+    assert set(tmp_path.iterdir()) == files and "comparison says nothing" not in done.stderr
+
+
+def test_a_budget_above_the_pool_is_a_warning_without_baselines(invoke: Invoke) -> None:
+    done = invoke("select", "pool.scores.parquet", "--by", "len", "--n", "2000", "-o", "c.jsonl", "--no-cache")
+    assert "warning: the budget of 2,000 examples takes every row that may be kept, 40 of 40" in done.stderr
+    assert "warning" not in invoke("select", "pool.scores.parquet", "--by", "len", "--n", "5", "-o", "c.jsonl", "--no-cache").stderr
+
+
+def test_a_ranking_by_one_indicator_predicts_nothing_and_the_next_command_names_the_rows(invoke: Invoke) -> None:
+    done = invoke("select", "pool.scores.parquet", "--rule", "longest", "--n", "5", "-o", "c.jsonl", "--no-cache")
+    assert "measured loss" not in done.stderr and "ranked by longest; " in done.stderr
+    assert "next: instructsel report c.jsonl, or instructsel verify c.jsonl " in done.stderr
+
+
+def test_baselines_of_the_same_rows_are_warned_of_with_a_reason_each(invoke: Invoke) -> None:
+    baselines = ("--baseline", "longest", "--baseline", "length-matched", "--random-subsets", "2")
+    select = ("select", "pool.scores.parquet", "--by", "-len", "--n", "5", *baselines, "-o", "c.jsonl", "--no-cache")
+    warnings = [line for line in invoke(*select).stderr.splitlines() if line.startswith("warning: ")]
+    assert [line.rpartition(": ")[2] for line in warnings] == [
+        "it ranks as the rule does; leave it out.",
+        "no other rows have the lengths of the selection's; leave them out.",
+    ]
+    assert "longest keeps exactly" in warnings[0] and "length-matched-seed0, length-matched-seed1 keep exactly" in warnings[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -396,3 +397,21 @@ def test_every_row_of_a_large_pool_is_selected_or_dropped_with_a_reason(shared_d
     chosen = select(pool, table, LESS, budget=2000, allow_mismatch=True)
     assert len(chosen) == 2000
     assert chosen.summary["read"] == 52_002 == 2000 + sum(chosen.summary["dropped"].values())
+
+
+def test_a_budget_above_the_pool_warns(make: Make) -> None:
+    scored = make({"pool": rows(20)})
+    with pytest.warns(UserWarning, match="The budget of 2,000 examples takes every row that may be kept, 20 of 20"):
+        assert len(select(scored.pool, scored.table, LONGEST, budget=2000)) == 20
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        select(scored.pool, scored.table, LONGEST, budget=1.0)
+        select(scored.pool, scored.table, LONGEST, budget=20)
+
+
+def test_a_selection_of_no_row_is_refused(make: Make) -> None:
+    scored = make({"pool": rows(20)})
+    with pytest.raises(NothingToDo, match="the quota pool=30% of 2 examples is 0"):
+        select(scored.pool, scored.table, LONGEST, budget=2, quotas={"pool": 0.3})
+    with pytest.raises(NothingToDo, match="none fits the budget of 3 tokens of words"):
+        select(scored.pool, scored.table, LONGEST, budget=Tokens(3, "words"), token_counter=scored.words)

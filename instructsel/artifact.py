@@ -6,6 +6,7 @@ into the JSON file beside it, under `run`, and nowhere else.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -51,18 +52,23 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise EnvironmentFault(
-                f"Cannot write {target}: {error.strerror or error}.", fix="Free some space, or choose another place with -o."
-            ) from error
+            raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix=_another_place(error)) from error
         raise
 
 
-def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+def _another_place(error: OSError, flag: str = "-o") -> str:
+    """What to do about a file that cannot be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"Free some space, or choose another place with {flag}." if full else f"Choose another place with {flag}."
+
+
+def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], *, flags: Mapping[Path, str] | None = None) -> None:
     """Refuse outputs that cannot be written, or would destroy what is read. Called before any work.
 
     Args:
         outputs: every file to be written, manifests and other siblings included; `-` is passed over.
         inputs: every file to be read; `-` and hf:// names are passed over.
+        flags: output → the flag that names it, where that is not -o.
 
     Raises:
         UsageError: an output is an input, under whatever name or link; two outputs are one file; or one is a folder.
@@ -71,11 +77,14 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -
     read = [Path(name) for name in map(str, inputs) if name != "-" and not name.startswith("hf://")]
     written: dict[Path, Path] = {}
     folders: dict[Path, Path] = {}
+    flag_of = flags or {}
     for target in (Path(name) for name in map(str, outputs) if name != "-"):
+        flag = flag_of.get(target, "-o")
         for source in read:
             if same_file(target, source):
                 raise UsageError(
-                    f"The output {target} is the input {source}; it would be replaced.", fix="Name another file for the output with -o."
+                    f"The output {target} is the input {source}; it would be replaced.",
+                    fix=f"Name another file for the output with {flag}.",
                 )
         if target.is_dir():
             raise UsageError(f"The output {target} is a folder.", fix="Name a file in it.")
@@ -84,15 +93,16 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -
         written[target.resolve()] = target
         folders.setdefault(target.parent, target)
     for folder, target in folders.items():
+        flag = flag_of.get(target, "-o")
         if not folder.is_dir():
-            raise EnvironmentFault(f"Cannot write {target}: there is no folder {folder}.", fix="Make it, or choose another place with -o.")
+            raise EnvironmentFault(
+                f"Cannot write {target}: there is no folder {folder}.", fix=f"Make it, or choose another place with {flag}."
+            )
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise EnvironmentFault(
-                f"Cannot write {target}: {error.strerror or error}.", fix="Choose another place with -o, or free some space."
-            ) from error
+            raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix=_another_place(error, flag)) from error
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:
@@ -114,7 +124,7 @@ def kind_beside(path: str | Path) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def check_replaced(target: str | Path, kind: str, noun: str, *, force: bool) -> None:
+def check_replaced(target: str | Path, kind: str, noun: str, *, force: bool, flag: str = "-o") -> None:
     """Refuse to replace a file that is no earlier result of this kind.
 
     Args:
@@ -122,6 +132,7 @@ def check_replaced(target: str | Path, kind: str, noun: str, *, force: bool) -> 
         kind: the kind in the manifests of such results.
         noun: what the output is, for the message: "a score table".
         force: replace whatever stands there.
+        flag: names the output.
 
     Raises:
         UsageError: another file stands there.
@@ -132,7 +143,7 @@ def check_replaced(target: str | Path, kind: str, noun: str, *, force: bool) -> 
     # A run that was killed between a table and its manifest leaves the table alone, which names its kind in itself.
     if kind_beside(place) == kind or _names_kind(place, kind):
         return
-    raise UsageError(f"{place} exists and is not {noun} of instructsel.", fix="Name another file with -o, or replace it with --force.")
+    raise UsageError(f"{place} exists and is not {noun} of instructsel.", fix=f"Name another file with {flag}, or replace it with --force.")
 
 
 def _names_kind(path: Path, kind: str) -> bool:

@@ -19,7 +19,7 @@ from instructsel.rules.by_indicator import only_indicator
 from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection.files import find_pool
 from instructsel.selection.selection import CONTRIBUTION, Selection
-from instructsel.selection.selection_set import SUFFIX, SelectionSet, Subset, arm_of, sidecar_of
+from instructsel.selection.selection_set import SUFFIX, SelectionSet, Subset, sidecar_of
 from instructsel.text import aligned, clean, excerpt
 
 EXAMPLES: Final = """Examples:
@@ -134,13 +134,14 @@ def _selected(subset: Subset, examples: Pool, position: int) -> dict[str, Any]:
     selection = Selection.read(subset.sidecar)
     rule = selection.manifest["rule"]
     # The sidecar of a baseline records the rule of the selection it is compared with.
-    is_baseline = selection.name != rule["name"]
-    predicts = not is_baseline and only_indicator(rule) is None
+    called, seed = selection.baseline, selection.seed
+    form = selection.manifest["form"] if called is None else called if seed is None else f"{called}, seed {seed}"
+    predicts = called is None and only_indicator(rule) is None
     row = selection.explain(examples.ids[position])
     duplicate_of = row["duplicate_of"]
     return {
         "selection": selection.name,
-        "form": _baseline_called(selection) if is_baseline else selection.manifest["form"],
+        "form": form,
         "value_is": selection.manifest["score"],
         "predicts": predicts,
         "intercept": rule["intercept"] if predicts else None,
@@ -175,12 +176,6 @@ def _ranked(rule_name: str, table: ScoreTable, name: str) -> dict[str, Any]:
         "contributions": {symbol: part for symbol, _, _, part, _ in explanation.terms},
         "mismatches": [str(mismatch) for mismatch in mismatches],
     }
-
-
-def _baseline_called(selection: Selection) -> str:
-    """random-seed0 → "random, seed 0"."""
-    seed = selection.summary.get("seed")
-    return selection.name if seed is None else f"{arm_of(selection.name)}, seed {seed}"
 
 
 def _place(examples: Pool, position: int) -> str:

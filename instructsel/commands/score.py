@@ -230,9 +230,10 @@ class Outputs:
                     f"{self.table} is neither .parquet nor .csv.", fix="Name the scores with one of the two, e.g. -o pool.scores.parquet"
                 )
             written += [self.table, manifest_path(self.table), self.quarantine]
-        check_outputs(written, inputs)
+        flag = "--with-scores"
+        check_outputs(written, inputs, flags={} if self.rows is None else {self.rows: flag, manifest_path(self.rows): flag})
         if self.rows is not None:
-            check_replaced(self.rows, ROWS_WITH_SCORES, "a file of rows with scores", force=self.force)
+            check_replaced(self.rows, ROWS_WITH_SCORES, "a file of rows with scores", force=self.force, flag=flag)
         if str(self.table) != "-" and not self._holds_table():
             check_replaced(self.table, SCORES, "a score table", force=self.force)
 

@@ -42,6 +42,7 @@ from instructsel.selection.settings import SelectionSettings
 
 DEFAULT_RULE: Final = "eq4"
 RANKING: Final = "Ranking"
+WITH_SCORES: Final = "--with-scores"
 
 EXAMPLES: Final = """Examples:
   instructsel select /tmp/demo.scores.parquet --by -len --n 50 -o /tmp/chosen.jsonl --with-scores /tmp/chosen.with-scores.jsonl
@@ -344,6 +345,11 @@ class Outputs:
         """Whether rows go to stdout."""
         return str(self.output) == "-"
 
+    @property
+    def flags(self) -> dict[Path, str]:
+        """Output → the flag that names it, where that is not -o."""
+        return dict.fromkeys((self.with_scores, manifest_path(self.with_scores)), WITH_SCORES) if self.with_scores is not None else {}
+
     def check(self, rows: Path, compared: Comparison, inputs: Sequence[str | Path]) -> None:
         """Refuse what cannot be written, would replace an input, or is no earlier selection. Called before any work.
 
@@ -355,14 +361,15 @@ class Outputs:
             return
         if self.to is not None:
             check_output((), rows, self.to)
-        outputs: list[Path] = [sets.manifest_of(rows)]
+        outputs: list[Path] = []
         for file in (rows, *(sets.sibling(rows, name) for name in compared.subsets)):
             sidecar = sets.sidecar_of(file)
             outputs += [file, sidecar, manifest_path(sidecar)]
         if self.with_scores is not None:
             check_ending(self.with_scores)
             outputs += [self.with_scores, manifest_path(self.with_scores)]
-        check_outputs(outputs, inputs)
+        # The rows first: an error names the file that -o names.
+        check_outputs([*outputs, sets.manifest_of(rows)], inputs, flags=self.flags)
         for file in (rows, *(sets.sibling(rows, name) for name in compared.subsets)):
             sidecar = sets.sidecar_of(file)
             check_replaced(sidecar, kinds.SELECTION, "a selection's sidecar", force=self.force)
@@ -372,7 +379,7 @@ class Outputs:
         if not self.force:
             sets.check_rows(rows)
         if self.with_scores is not None:
-            check_replaced(self.with_scores, kinds.ROWS_WITH_SCORES, "a file of rows with scores", force=self.force)
+            check_replaced(self.with_scores, kinds.ROWS_WITH_SCORES, "a file of rows with scores", force=self.force, flag=WITH_SCORES)
 
     def checked(self, pool: Pool, compared: Comparison, inputs: Sequence[str | Path]) -> Path:
         """Where the rows go, if the pool can be written there.

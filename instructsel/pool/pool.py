@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel.artifact import same_file
 from instructsel.errors import PoolError, UnknownExample, UsageError
 from instructsel.pool.example import Example
 from instructsel.pool.formats import _registry as registry
@@ -203,6 +204,10 @@ class Pool:
         place, colon, number = name.rpartition(":")
         if colon and number.isdigit():
             return self._position_of_line(place, int(number))
+        if colon and (place == "line" or self._files_called(place)):
+            raise UnknownExample(f"A line is a number from 1; found '{number}'.", fix=f"For example: {place}:17")
+        if colon and "." in place:
+            raise self._no_file(place)
         count = sum(1 for _ in itertools.takewhile(lambda full: full.startswith(name), itertools.islice(self.ids, first, None)))
         if count == 1 and len(name) >= 8:
             return first
@@ -210,17 +215,30 @@ class Pool:
         raise UnknownExample(f"{many}.", fix="Give more of the id, or FILE:LINE.")
 
     def _position_of_line(self, place: str, line: int) -> int:
-        numbers = {
-            n
-            for n, file in enumerate(self.files)
-            if place in ("line", file.source.name, file.source.label, Path(file.source.name).name, self.file_names[n])
-        }
+        numbers = set(range(len(self.files))) if place == "line" else self._files_called(place)
+        if not numbers:
+            raise self._no_file(place)
         positions = [i for i in range(len(self)) if int(self.file_of[i]) in numbers and line in self.locate(i)[1]]
         if not positions:
             raise UnknownExample(
                 f"No example stands in line {line} of {place}.", fix="Lines count from 1; the row may have been dropped or quarantined."
             )
         return positions[0]
+
+    def _files_called(self, place: str) -> set[int]:
+        """The numbers of the files that a name or a path leads to."""
+        return {
+            number
+            for number, file in enumerate(self.files)
+            if place in (file.source.name, file.source.label, Path(file.source.name).name, self.file_names[number])
+            or (Path(place).name == Path(file.source.name).name and same_file(place, file.source.name))
+        }
+
+    def _no_file(self, place: str) -> UnknownExample:
+        names = self.file_names
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        are = "its file is" if len(names) == 1 else "its files are"
+        return UnknownExample(f"{place} is no file of this pool: {are} {shown}.", fix=f"For example: {names[0]}:17" if names else None)
 
     def locate(self, position: int) -> tuple[str, tuple[int, ...]]:
         """The file and the lines (1-based) an example stands in."""

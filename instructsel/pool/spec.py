@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ EVERY = 10.0
 """Seconds between two lines of progress."""
 STDIN = "-"
 HUB = "hf://"
+LOOKED_AT = 50
+"""Files of a folder that are read in search of one that was renamed."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,24 @@ class PoolSpec:
             raise UsageError("The pool was read from standard input, which is gone.", fix="Name its files with --pool.")
         for path in self.paths:
             if not path.startswith(HUB) and not Path(path).exists():
-                raise UsageError(f"The pool's file {path} is gone.", fix="Name the pool's files with --pool.")
+                renamed = self._renamed(Path(path))
+                fix = "Name the pool's files with --pool."
+                if renamed is not None:
+                    place = renamed.name if renamed.parent == Path.cwd() else str(renamed)
+                    others = [place if other == path else other for other in self.paths]
+                    fix = f"{renamed.name} has the same bytes: {' '.join(f'--pool {shlex.quote(other)}' for other in others)}"
+                raise UsageError(f"The pool's file {path} is gone.", fix=fix)
+
+    def _renamed(self, path: Path) -> Path | None:
+        """The file in the folder of one that is gone that has its bytes, among those of the same ending; None where there is none."""
+        digest = dict(zip(self.paths, self.recorded or (), strict=False)).get(str(path))
+        if digest is None or not path.parent.is_dir():
+            return None
+        try:
+            alike = sorted(other for other in path.parent.iterdir() if other.suffix == path.suffix and other.is_file())
+            return next((other for other in alike[:LOOKED_AT] if file_digest(other) == digest), None)
+        except OSError:
+            return None
 
     def read(
         self, paths: Sequence[str] | None = None, *, ids: Iterable[str] | None = None, message: Callable[[str], None] | None = None

@@ -31,6 +31,9 @@ EXPECTED: Final = {
     "parquet": (".parquet",),
 }
 """Container → the endings of its files."""
+CALLED: Final = {"lines": "JSON Lines", "array": "a JSON array", "csv": "CSV", "tsv": "TSV", "parquet": "Parquet"}
+"""Container → what messages call it."""
+MESSAGES_ENDINGS: Final = (".jsonl", ".ndjson")
 
 Place = tuple[int, int]
 """A row: the number of its file in the pool, and its number in the file."""
@@ -65,17 +68,24 @@ def check_output(files: Sequence[PoolFile], path: str | Path, to: str | None) ->
     """
     name = Path(path).name.lower().removesuffix(".gz").removesuffix(".zst")
     if to == MESSAGES:
-        if not name.endswith((".jsonl", ".ndjson")):
-            raise UsageError(f"Messages are written as JSON lines, and {Path(path).name} is no such name.", fix="End it in .jsonl.")
+        if not name.endswith(MESSAGES_ENDINGS):
+            raise UsageError(
+                f"Messages are written as JSON lines, and {Path(path).name} is no such name.", fix="Name an output ending in .jsonl."
+            )
         return
     if to is not None:
         raise UsageError.named(to, [MESSAGES], noun="output format")
     container = container_of(files)
     if not name.endswith(EXPECTED[container]):
-        raise UsageError(
-            f"The pool is {container} and the output {Path(path).name} is not.",
-            fix=f"End it in {EXPECTED[container][0]}, or add --to messages for JSON lines.",
-        )
+        ending = EXPECTED[container][0]
+        other = next((CALLED[kind] for kind, endings in EXPECTED.items() if name.endswith(endings)), "no format of a pool")
+        if container == "lines":
+            fix = f"Name an output ending in {ending}."
+        elif name.endswith(MESSAGES_ENDINGS):
+            fix = f"Name an output ending in {ending}, or write JSON Lines with --to messages."
+        else:
+            fix = f"Name an output ending in {ending}, or one ending in .jsonl with --to messages."
+        raise UsageError(f"The pool is {CALLED[container]} and {Path(path).name} names {other}.", fix=fix)
 
 
 def stream_rows(files: Sequence[PoolFile], places: Sequence[Place], out: BinaryIO) -> int:

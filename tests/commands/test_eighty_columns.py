@@ -104,7 +104,8 @@ def test_examples_are_shown_by_id_where_the_pool_is_gone(tmp_path: Path) -> None
     run("select", scores, "--rule", "longest", "--n", "20", "--baseline", "random", "-o", chosen)
     pool.rename(tmp_path / "elsewhere.jsonl")
     other = str(tmp_path / "c.random-seed0.jsonl")
-    assert any(line.startswith("Examples are shown by id: ") for line in fits("diff", chosen, other))
+    lines = fits("diff", chosen, other)
+    assert any(line.startswith("Examples are shown by id: ") for line in lines)
     assert any("elsewhere.jsonl:95 " in line for line in fits("diff", chosen, other, "--pool", str(tmp_path / "elsewhere.jsonl")))
 
 

@@ -157,3 +157,33 @@ def test_baselines_of_the_same_rows_are_warned_of_with_a_reason_each(invoke: Inv
         "no other rows have the lengths of the selection's; leave them out.",
     ]
     assert "longest keeps exactly" in warnings[0] and "length-matched-seed0, length-matched-seed1 keep exactly" in warnings[1]
+
+
+def test_an_output_of_another_format_names_both_formats_and_an_ending(invoke: Invoke) -> None:
+    done = invoke("select", "pool.scores.parquet", "--by", "len", "--n", "5", "-o", "c.parquet", "--no-cache", code=2)
+    text = " ".join(done.stderr.split())
+    assert "The pool is JSON Lines and c.parquet names Parquet." in text and "Name an output ending in .jsonl." in text
+    assert "--to" not in text
+
+
+def test_a_refused_file_is_named_with_its_own_flag(invoke: Invoke, tmp_path: Path) -> None:
+    select = ("select", "pool.scores.parquet", "--by", "len", "--n", "5", "-o", "c.jsonl", "--no-cache", "--with-scores")
+    assert "Name another file for the output with --with-scores." in " ".join(invoke(*select, "pool.jsonl", code=2).stderr.split())
+    (tmp_path / "mine.jsonl").write_text("{}\n")
+    assert "Name another file with --with-scores" in " ".join(invoke(*select, "mine.jsonl", code=2).stderr.split())
+    score = ("score", "pool.jsonl", "--indicators", "len", "-o", "x.parquet", "--no-cache", "--with-scores")
+    assert "Name another file for the output with --with-scores." in " ".join(invoke(*score, "pool.jsonl", code=2).stderr.split())
+    done = invoke("select", "pool.scores.parquet", "--by", "len", "--n", "5", "-o", "no/c.jsonl", "--no-cache", code=4)
+    assert "Cannot write no/c.jsonl: there is no folder no." in done.stderr
+
+
+def test_a_renamed_pool_is_named_in_the_fix(invoke: Invoke, tmp_path: Path) -> None:
+    select = ("select", "pool.scores.parquet", "--by", "len", "--n", "5", "-o", "c.jsonl", "--no-cache")
+    (tmp_path / "pool.jsonl").rename(tmp_path / "renamed.jsonl")
+    (tmp_path / "other.jsonl").write_text("{}\n")
+    assert "renamed.jsonl has the same bytes: --pool renamed.jsonl" in " ".join(invoke(*select, code=2).stderr.split())
+    invoke(*select, "--pool", "renamed.jsonl")
+    explain = ("explain", "--selection", "c.jsonl", "--pool", "renamed.jsonl")
+    done = invoke(*explain, "pool.jsonl:3", code=2)
+    assert "pool.jsonl is no file of this pool: its file is renamed.jsonl." in " ".join(done.stderr.split())
+    assert "A line is a number from 1; found 'x'." in invoke(*explain, "renamed.jsonl:x", code=2).stderr

@@ -150,7 +150,7 @@ def test_several_formats_need_a_common_one_to_be_written(tmp_path: Path) -> None
 
 def test_an_output_of_another_kind_is_refused(tmp_path: Path) -> None:
     pool = Pool.read(save(tmp_path / "pool.jsonl", jsonl(ROWS)))
-    with pytest.raises(UsageError, match=r"End it in \.jsonl"):
+    with pytest.raises(UsageError, match=r"names CSV\. Name an output ending in \.jsonl"):
         pool.write(tmp_path / "out.csv", [0])
 
 

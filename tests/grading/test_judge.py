@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
@@ -673,6 +674,76 @@ def test_an_endpoint_that_is_too_slow_loses_its_question_and_no_other(serve: Cal
     assert found.preferences == (None, *LONGEST[1:]) and found.nulls == {"timed_out": 1}
 
 
+@pytest.mark.parametrize("first", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["headers", "a body without a length"])
+def test_the_time_of_a_request_is_over_whatever_the_server_sends_now_and_then(serve: Callable[..., Server], first: bytes) -> None:
+    server = serve(lambda request: said("A"))
+    handler: Any = server.server.RequestHandlerClass
+    stop, hung_up = threading.Event(), threading.Event()
+    whole = json.dumps(said("A")[1]).encode()
+
+    def drip(self: Any) -> None:
+        # Longer than the client waits, and in the end a reply that would count: each pause is far below its timeout.
+        try:
+            self.wfile.write(first)
+            for _ in range(400):
+                if stop.wait(0.05):
+                    return
+                self.wfile.write(b" ")
+                self.wfile.flush()
+            self.wfile.write(whole if first.endswith(b"\r\n\r\n") else b"\r\nContent-Length: %d\r\n\r\n%b" % (len(whole), whole))
+        except OSError:
+            hung_up.set()
+        finally:
+            self.close_connection = True
+
+    handler.do_POST = drip
+    replies: list[Reply] = []
+    try:
+        endpoint(server, timeout=1.0, retries=0).ask(["A or B?"], lambda number, reply: replies.append(reply))
+        # The server notices, too: nothing goes on behind the reply.
+        assert hung_up.wait(30.0)
+    finally:
+        stop.set()
+    assert [(reply.share, reply.reason) for reply in replies] == [(None, "timed_out")]
+
+
+def test_a_connection_serves_the_next_question_after_one_that_took_too_long(serve: Callable[..., Server]) -> None:
+    stop = threading.Event()
+
+    def script(request: dict[str, Any]) -> tuple[int, Any] | None:
+        if "first" not in asked_text(request):
+            return said("A")
+        stop.wait()
+        return None
+
+    replies: dict[int, Reply] = {}
+    try:
+        endpoint(serve(script), timeout=3.0, retries=0, workers=1).ask(["before", "first", "then", "last"], replies.__setitem__)
+    finally:
+        stop.set()
+    assert [replies[number].reason for number in range(4)] == [None, "timed_out", None, None]
+
+
+def test_a_body_in_a_coding_is_a_failure_and_never_decoded(serve: Callable[..., Server]) -> None:
+    server = serve(lambda request: said("A"))
+    handler: Any = server.server.RequestHandlerClass
+    packed = gzip.compress(json.dumps(said("A")[1]).encode())
+
+    def do_post(self: Any) -> None:
+        server.headers.append(dict(self.headers))
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(packed)))
+        self.end_headers()
+        self.wfile.write(packed)
+
+    handler.do_POST = do_post
+    replies: list[Reply] = []
+    endpoint(server, retries=0).ask(["A or B?"], lambda number, reply: replies.append(reply))
+    assert [(reply.share, reply.reason) for reply in replies] == [(None, "failed")]
+    assert server.headers[0]["Accept-Encoding"] == "identity"
+
+
 def test_after_so_many_failures_in_a_row_no_further_question_is_asked(serve: Callable[..., Server]) -> None:
     server = serve(lambda request: (500, {}))
     with pytest.raises(ModelUnavailable, match="no reply to 8 of 8 attention checks"):
@@ -749,6 +820,8 @@ def test_an_endpoint_that_serves_another_model_halfway_is_refused(serve: Callabl
         ("https://me:secret-5f2b@example.com/v1", {}, "holds a name"),
         ("https://example.com/v1?key=secret-5f2b", {}, "holds a name"),
         ("http://example.com/v1", {"key_variable": "JUDGE_KEY"}, "unencrypted"),
+        ("http://127.evil.example/v1", {"key_variable": "JUDGE_KEY"}, "would go to 127.evil.example unencrypted"),
+        ("http://localhost.evil.example/v1", {"key_variable": "JUDGE_KEY"}, "unencrypted"),
         ("https://example.com/v1", {"timeout": 0.0}, "some time"),
     ],
 )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from queue import SimpleQueue
 from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -21,14 +22,12 @@ from instructsel.artifact import dump_json, fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
+from instructsel.grading.judge.connection import NEEDED_BY, Connection, is_loopback
 from instructsel.grading.judge.prompt import LABELS
 from instructsel.grading.outputs import digest_of
 from instructsel.models.answers import escape_special_tokens
 from instructsel.models.likelihood import LikelihoodModel
 
-NEEDED_BY: Final = "a judge behind a server"
-LONGEST_BODY: Final = 1 << 20
-"""Bytes of a server's response; a reply of one label takes a few hundred."""
 GROUP: Final = 128
 """Questions a local model takes at a time."""
 
@@ -110,7 +109,7 @@ class HttpJudgeClient:
             raise UsageError(
                 "The address of a judge holds a name, a password or a query.", fix="Name the key's environment variable instead."
             )
-        if self.key_variable and parts.scheme == "http" and not _loopback(parts.hostname):
+        if self.key_variable and parts.scheme == "http" and not is_loopback(parts.hostname):
             raise UsageError(f"The key would go to {parts.hostname} unencrypted.", fix="Use https.")
         if self.workers < 1 or self.retries < 0 or self.timeout <= 0 or self.max_tokens < 1:
             raise UsageError("A judge needs at least one worker, one token, no fewer than 0 retries, and some time.")
@@ -136,7 +135,7 @@ class HttpJudgeClient:
         Raises:
             ModelUnavailable: the key's variable is not set, or the server refuses the key or knows no such model.
         """
-        client = self._client(self._key())
+        idle = self._connections(self._key(), min(self.workers, len(questions)))
         lock, failed, ended = threading.Lock(), [0], threading.Event()
 
         def one(number: int) -> None:
@@ -145,7 +144,7 @@ class HttpJudgeClient:
             with lock:
                 over = failed[0] >= self.give_up
             try:
-                reply = Reply(None, "not_asked", final=False) if over else self._reply(client, questions[number])
+                reply = Reply(None, "not_asked", final=False) if over else self._reply(idle, questions[number])
                 with lock:
                     failed[0] = 0 if reply.final else failed[0] + 1
                 on_reply(number, reply)
@@ -161,24 +160,18 @@ class HttpJudgeClient:
         finally:
             # Whatever stopped us, the questions on their way are paid: their replies are awaited and passed on.
             threads.shutdown(wait=True, cancel_futures=True)
-            client.close()
+            while not idle.empty():
+                idle.get().close()
 
-    def _client(self, key: str | None) -> Any:
-        """One connection pool for all questions. No redirects: they would carry the key to wherever they lead."""
-        httpx = require("httpx", needed_by=NEEDED_BY)
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
-        return httpx.Client(
-            headers=headers,
-            timeout=self.timeout,
-            follow_redirects=False,
-            # The certificates of this machine, a company's own among them; httpx's default is a list of its own.
-            verify=ssl.create_default_context(),
-            # No proxy stands between this machine and itself.
-            trust_env=not _loopback(urlsplit(self.url).hostname or ""),
-            limits=httpx.Limits(max_connections=self.workers),
-        )
+    def _connections(self, key: str | None, count: int) -> SimpleQueue[Connection]:
+        """The connections that no worker is using; all of them."""
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        # The certificates of this machine, a company's own among them; httpx's default is a list of its own.
+        certificates = ssl.create_default_context()
+        idle: SimpleQueue[Connection] = SimpleQueue()
+        for _ in range(count):
+            idle.put(Connection(urlsplit(self.url).hostname or "", headers, self.timeout, certificates))
+        return idle
 
     def _key(self) -> str | None:
         if self.key_variable is None:
@@ -195,7 +188,7 @@ class HttpJudgeClient:
             )
         return key
 
-    def _reply(self, client: Any, text: str) -> Reply:
+    def _reply(self, idle: SimpleQueue[Connection], text: str) -> Reply:
         """The reply to one question, after retries."""
         httpx = require("httpx", needed_by=NEEDED_BY)
         wait = self.backoff
@@ -203,7 +196,7 @@ class HttpJudgeClient:
         for attempt in range(self.retries + 1):
             pause = 0.0
             try:
-                status, retry_after, body = self._sent(client, text)
+                status, retry_after, body = self._sent(idle, text)
                 if 200 <= status < 300:
                     return self._read(body)
                 self._check_status(status)
@@ -231,12 +224,11 @@ class HttpJudgeClient:
                 f"The server of the judge {self.model} {what} ({status}).", fix="Check the address, the model's name and the key."
             )
 
-    def _sent(self, client: Any, text: str) -> tuple[int, str | None, bytes]:
+    def _sent(self, idle: SimpleQueue[Connection], text: str) -> tuple[int, str | None, bytes]:
         """Status, Retry-After and body of the server's response.
 
         Raises:
-            TimeoutError: it took longer than `timeout`, all of it.
-            OSError: it sends more than any reply holds.
+            What `Connection.post` raises.
         """
         request: dict[str, Any] = {
             "model": self.model,
@@ -246,19 +238,11 @@ class HttpJudgeClient:
             **({"logprobs": True, "top_logprobs": 5} if self.logprobs else {}),
             **self.extra,
         }
-        until = time.monotonic() + self.timeout
-        url, headers = f"{self.url.rstrip('/')}/chat/completions", {"Content-Type": "application/json"}
-        with client.stream("POST", url, content=dump_json(request), headers=headers) as response:
-            body = b""
-            if response.is_success:
-                # A server that sends a byte now and then would never run into httpx's timeouts, which are for one read each.
-                for part in response.iter_bytes():
-                    body += part
-                    if time.monotonic() > until:
-                        raise TimeoutError
-                    if len(body) > LONGEST_BODY:
-                        raise OSError("too long")
-            return response.status_code, response.headers.get("Retry-After"), body
+        connection = idle.get()
+        try:
+            return connection.post(f"{self.url.rstrip('/')}/chat/completions", dump_json(request))
+        finally:
+            idle.put(connection)
 
     def _read(self, body: bytes) -> Reply:
         """A reply out of what the server sent."""
@@ -295,10 +279,6 @@ def _share(choice: Any) -> float | None:
     first, second = (math.fsum(math.exp(min(0.0, value)) for token, value in tokens if token == label) for label in LABELS)
     total = first + second
     return first / total if math.isfinite(total) and total > 0 else None
-
-
-def _loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _shown(url: str) -> str:

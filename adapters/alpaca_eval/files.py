@@ -1,9 +1,7 @@
-"""AlpacaEval's files: model outputs, annotations and leaderboards, read and written."""
+"""AlpacaEval's files: model outputs and annotations, read and written."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -227,40 +225,6 @@ def _stated(value: Any) -> tuple[float | None, str | None]:
     if value == 0:
         return TIE, None
     return (float(value), None) if 1 <= value <= 2 else (None, "out_of_range")
-
-
-def read_leaderboard(path: str | Path) -> dict[str, dict[str, float | str | None]]:
-    """AlpacaEval's leaderboard.csv: generator → column → value, a number where it is one, None where it is empty.
-
-    Raises:
-        ScoresError: it cannot be read, or has no column win_rate.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScoresError(f"{path} cannot be read: {_why(error)}.", fix="Give AlpacaEval's leaderboard.csv.") from error
-    lines = list(csv.reader(io.StringIO(text)))
-    header = lines[0] if lines else []
-    if "win_rate" not in header:
-        raise ScoresError(f"{path} has no column win_rate.", fix="Give AlpacaEval's leaderboard.csv.")
-    leaderboard: dict[str, dict[str, float | str | None]] = {}
-    for number, line in enumerate(lines[1:], 2):
-        if not line:
-            continue
-        if len(line) != len(header):
-            raise ScoresError(f"{path}, line {number}: {len(line)} columns, not {len(header)}.", fix="Give AlpacaEval's leaderboard.csv.")
-        leaderboard[line[0]] = {name: _number(value) for name, value in zip(header[1:], line[1:], strict=True)}
-    return leaderboard
-
-
-def _number(text: str) -> float | str | None:
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return value if math.isfinite(value) else None
 
 
 def _write_list(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -9,15 +9,14 @@ from typing import Annotated, Final
 import typer
 
 from instructsel import kinds
-from instructsel.artifact import check_outputs, read_manifest
+from instructsel.artifact import check_outputs, check_replaced, read_manifest
 from instructsel.commands import _options as options
-from instructsel.commands import _settings as settings
 from instructsel.commands._console import messages, note, reported, say
 from instructsel.errors import InstructselError, UsageError
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.reports.reading import artifact_kind
-from instructsel.reports.render import check_replaced, checked_suffix, report
+from instructsel.reports.render import checked_suffix, is_report, report
 from instructsel.selection.files import find_pool
 from instructsel.selection.selection_set import SelectionSet
 
@@ -29,7 +28,6 @@ EXAMPLES: Final = """Examples:
 
 @reported
 def command(
-    context: typer.Context,
     results: Annotated[
         list[Path],
         typer.Argument(
@@ -57,11 +55,10 @@ def command(
     show_traceback: options.Traceback = False,
 ) -> None:
     """Put results into one page that opens with the outcome and loads nothing."""
-    settings.check(context)
     target = checked_suffix(output)
     named: list[Path] = [*results, *([scores] if scores else [])]
     check_outputs([target], [*named, *(pool or [])])
-    check_replaced(target, force=force)
+    check_replaced(target, kinds.REPORT, "a report", force=force or is_report(target))
     texts = _pool(named, pool, with_text, quiet=quiet)
     page = report(*named, title=title, arm=arm, with_text=texts is not None, pool=texts)
     page.write(target)

@@ -17,7 +17,6 @@ from instructsel.artifact import atomic_write, check_outputs, check_replaced, ma
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
 from instructsel.commands import _score_text as text
-from instructsel.commands import _settings as settings
 from instructsel.commands._console import Stages, messages, reported, say
 from instructsel.errors import ScoresError, UsageError
 from instructsel.indicators import registry as registry
@@ -125,7 +124,6 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Score only the first N e
 
 @reported
 def command(
-    context: typer.Context,
     pools: Pools,
     output: Output = None,
     with_scores: WithScores = None,
@@ -155,9 +153,6 @@ def command(
     print_config: options.PrintConfig = False,
 ) -> None:
     """Score every example of a pool. What cannot be scored is null with a reason, never a default value."""
-    settings.check(context)
-    if print_config:
-        settings.print_config(context)
     if json and str(output) == "-":
         raise UsageError("--json and -o - both want stdout.", fix="Leave one out.")
     models = ModelSettings(parse_models(model or [], reward), precision, device, not skip_probe, reward_turns)

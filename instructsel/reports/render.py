@@ -216,20 +216,15 @@ def draw(chart: Chart) -> str:
     return charts.scatter(series, curve, title=chart.title, x_label=data["x_label"], y_label=data["y_label"], name=chart.name)
 
 
-def check_replaced(path: str | Path, *, force: bool = False) -> None:
-    """Refuse to replace a file that is no report.
-
-    Raises:
-        UsageError: another file stands there, and `force` is not given.
-    """
+def is_report(path: str | Path) -> bool:
+    """Whether a file is a report that instructsel wrote, in the form of its ending."""
     target = Path(path)
-    if force or not target.is_file() or target.stat().st_size == 0:
-        return
+    if not target.is_file():
+        return False
     content = target.read_bytes()
     # Every form of a report names its maker: the page in its header, Markdown in its last line, JSON in its kind.
     marks = {".html": b'<p class="soft">Report of instructsel ', ".md": b"\nMade with instructsel ", ".json": b'"kind": "report"'}
-    if marks[target.suffix] not in content:
-        raise UsageError(f"{target} exists and is no report of instructsel.", fix="Name another file with -o, or replace it with --force.")
+    return marks[target.suffix] in content
 
 
 def _texts(inputs: ReportInputs, pool: Pool | None) -> Texts | None:

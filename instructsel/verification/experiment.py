@@ -33,7 +33,7 @@ from instructsel.verification.base_model import judged_base
 from instructsel.verification.judged import PASSING, OutputGrader, judged
 from instructsel.verification.planned import PLANNED, TABLE, conditions, expected, first_plan, why_no_power
 from instructsel.verification.requirements import check_margins, required
-from instructsel.verification.results import VERDICT, check_replaced, write_verdict
+from instructsel.verification.results import VERDICT, check_results_replaced, write_verdict
 from instructsel.verification.run import Verified, verify_arms
 from instructsel.verification.summary import summary
 from instructsel.verification.verdict import NOT_ENOUGH, ComparisonSettings, Verdicts
@@ -153,7 +153,7 @@ def run(
     if folder.is_dir():
         outputs = [folder / name for name in (PLAN, PLANNED, TABLE, VERDICT)]
         check_outputs([*outputs, manifest_path(folder / TABLE)], plan.files)
-        check_replaced(folder)
+        check_results_replaced(folder)
     check_paths(plan)
     earlier = None if force else _earlier(folder)
     if earlier is not None:

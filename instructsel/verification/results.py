@@ -74,7 +74,7 @@ def write_verdict(path: str | Path, verdict: Mapping[str, Any]) -> None:
         file.write(dump_json({**record, "digest": fingerprint(record), "run": run}, indent=True) + b"\n")
 
 
-def check_replaced(folder: Path) -> None:
+def check_results_replaced(folder: Path) -> None:
     """Refuse a folder in which another's file stands where a verification would write; what is damaged and ours may be replaced.
 
     Raises:
@@ -121,4 +121,4 @@ def _verdict_of(folder: Path) -> Mapping[str, Any] | None:
     return verdict if digest is not None and verdict.get("table") == digest else None
 
 
-__all__ = ["TABLE", "VERDICT", "check_replaced", "read_verdict", "read_verification", "write_verdict"]
+__all__ = ["TABLE", "VERDICT", "check_results_replaced", "read_verdict", "read_verification", "write_verdict"]

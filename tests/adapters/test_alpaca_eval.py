@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from instructsel.adapters.alpaca_eval.files import read_annotations, read_leaderboard, read_outputs, write_annotations, write_outputs
+from instructsel.adapters.alpaca_eval.files import read_annotations, read_outputs, write_annotations, write_outputs
 from instructsel.adapters.alpaca_eval.judge import AlpacaEval
 from instructsel.adapters.alpaca_eval.length_control import official_length_control
 from instructsel.adapters.alpaca_eval.seam import contained, substituted
@@ -146,19 +146,6 @@ def test_judgments_are_written_as_annotations_and_read_back_with_their_judge(tmp
     assert (found.rows, found.judge) == (made.rows, judge)
     manifest_path(path).unlink()
     assert read_annotations(path).judge == {"kind": "annotations", "name": "judge@7"}
-
-
-def test_a_leaderboard_is_read_by_generator(tmp_path: Path) -> None:
-    path = tmp_path / "leaderboard.csv"
-    path.write_text(",win_rate,standard_error,n_total,mode,avg_length\nmine,52.5,1.25,805,community,\nother,nan,,804,,1200\n")
-    assert read_leaderboard(path) == {
-        "mine": {"win_rate": 52.5, "standard_error": 1.25, "n_total": 805.0, "mode": "community", "avg_length": None},
-        "other": {"win_rate": None, "standard_error": None, "n_total": 804.0, "mode": None, "avg_length": 1200.0},
-    }
-    for content, match in (("a,b\n", "no column win_rate"), (",win_rate\nmine\n", "line 2: 1 columns"), ("", "no column")):
-        path.write_text(content)
-        with pytest.raises(ScoresError, match=match):
-            read_leaderboard(path)
 
 
 def test_the_published_annotations_are_read_one_for_one(shared_data: Path, tmp_path: Path) -> None:

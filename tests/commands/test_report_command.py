@@ -132,8 +132,8 @@ def test_a_verification_is_reported_from_its_json(run: Run, tmp_path: Path) -> N
         (["chosen.selection.parquet", "-o", "absent/out.html"], 4, "Cannot write"),
         (["verdict.json", "-o", "verdict.json"], 2, "The output verdict.json is the input verdict.json"),
         (["chosen.selection.parquet", "--pool", "rows.json", "-o", "rows.json"], 2, "is the input rows.json"),
-        (["chosen.selection.parquet", "-o", "foreign.json"], 2, "foreign.json exists and is no report"),
-        (["chosen.selection.parquet", "-o", "foreign.md"], 2, "foreign.md exists and is no report"),
+        (["chosen.selection.parquet", "-o", "foreign.json"], 2, "foreign.json exists and is not a report"),
+        (["chosen.selection.parquet", "-o", "foreign.md"], 2, "foreign.md exists and is not a report"),
         (["pool.scores.parquet", "pool.scores.parquet"], 2, "is given twice"),
     ],
 )

@@ -20,7 +20,7 @@ from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
 from instructsel.verification.experiment import _worker
 from instructsel.verification.planned import first_plan
-from instructsel.verification.results import check_replaced, read_verdict
+from instructsel.verification.results import check_results_replaced, read_verdict
 from tests import tiny
 from tests.commands.test_verify_command import rows
 
@@ -217,20 +217,20 @@ def test_a_verification_replaces_neither_its_inputs_nor_files_of_others(place: P
 
 
 def test_results_of_ours_are_replaced_damaged_and_of_the_last_release_too(tmp_path: Path) -> None:
-    check_replaced(tmp_path)
+    check_results_replaced(tmp_path)
     plan(arms=(ARMS[0], ARMS[1])).write(tmp_path / "plan.toml")
     # Killed between the table and its manifest.
     (tmp_path / "verification.parquet").write_bytes(b"PAR1")
     (tmp_path / "verdict.json").write_text('{"kind": "verification", "outc')
     (tmp_path / "power.json").write_bytes(dump_json({"key": "0", "power": []}, indent=True))
-    check_replaced(tmp_path)
+    check_results_replaced(tmp_path)
     # What was said before the first run stays, under a file that names no kind and under one that does.
     depends_on = {"seeds": 1}
     (tmp_path / "power.json").write_bytes(dump_json({"key": fingerprint(depends_on), "power": [{"grader": "loss"}]}, indent=True))
     assert first_plan(tmp_path, [], depends_on) == [{"grader": "loss"}]
     assert first_plan(tmp_path, [], {"seeds": 2}) == []
     assert json.loads((tmp_path / "power.json").read_text())["kind"] == "power"
-    check_replaced(tmp_path)
+    check_results_replaced(tmp_path)
 
 
 @pytest.mark.parametrize(

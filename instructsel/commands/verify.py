@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -29,6 +29,7 @@ from instructsel.experiments.plan import (
     TrainingSettings,
     check_paths,
 )
+from instructsel.reports.figures import plain
 from instructsel.reports.plain_text import spoken
 from instructsel.text import clean
 from instructsel.verification.experiment import ExperimentResult, Watch
@@ -107,9 +108,11 @@ def command(
         work(plan, Adapters(), output, settings=execution, since=worker)
         return
     with display("verifying", quiet=quiet) as runs:
-        watch = Watch(messages(quiet=quiet), runs.report, runs.training, judging=lambda name: Progress(name, quiet=quiet, unit="models"))
+        watch = Watch(
+            _plain_messages(quiet=quiet), runs.report, runs.training, judging=lambda name: Progress(name, quiet=quiet, unit="models")
+        )
         result = verify(plan, output, settings=execution, watch=watch, force=force)
-    _print(result, json=json, quiet=quiet)
+    _print(result, json=json, quiet=quiet, limit=execution.limit)
     result.check()
 
 
@@ -169,7 +172,13 @@ def _is_flag(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _print(result: ExperimentResult, *, json: bool, quiet: bool) -> None:
+def _plain_messages(*, quiet: bool) -> Callable[[str], None] | None:
+    """Where the engine's lines for people go, with the signs of a terminal."""
+    message = messages(quiet=quiet)
+    return None if message is None else lambda text: message(plain(text))
+
+
+def _print(result: ExperimentResult, *, json: bool, quiet: bool, limit: int | None) -> None:
     """The verdict on stdout, what is missing on stderr."""
     if result.summary is None or (quiet and not json):
         return
@@ -181,7 +190,8 @@ def _print(result: ExperimentResult, *, json: bool, quiet: bool) -> None:
     for failure in result.verified.failures:
         say(f"failed: {failure.run}: {failure.message}", quiet=quiet)
     if result.verified.pending:
-        say(f"{len(result.verified.pending)} runs are pending; the same command continues.", quiet=quiet)
+        count, why = len(result.verified.pending), "" if limit is None else " (--limit)"
+        say(f"{count:,} run{'s are' if count != 1 else ' is'} pending{why}; the same command continues.", quiet=quiet)
     elif result.outcome == NOT_ENOUGH and _single(result):
         say(
             "Each arm has one run, which says nothing of how runs vary. For a verdict about these models: --generalize-to items",

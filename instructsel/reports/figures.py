@@ -45,4 +45,13 @@ def minus(text: str) -> str:
     return re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)
 
 
-__all__ = ["NONE", "minus", "shown"]
+def plain(text: str) -> str:
+    """A text for a terminal: hyphens for minus signs, no space before a per cent sign.
+
+    >>> plain("95 % interval [−0.1, +0.2]")
+    '95% interval [-0.1, +0.2]'
+    """
+    return re.sub(r"(?<=\d) %", "%", text.replace("−", "-"))
+
+
+__all__ = ["NONE", "minus", "plain", "shown"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from instructsel.reports.figures import minus
+from instructsel.reports.figures import plain as for_terminal
 from instructsel.text import aligned, wrapped
 from instructsel.verification.summary import NOT_ENOUGH_MODEL, cost
-from instructsel.verification.verdict import BETTER, NO_DIFFERENCE, NOT_ENOUGH, WORSE, Verdicts
+from instructsel.verification.verdict import BETTER, NO_DIFFERENCE, NOT_ENOUGH, WORSE, Verdict, Verdicts
 
 WIDTH: Final = 80
 """Characters of a printed line."""
@@ -45,8 +46,18 @@ def headline(plain: Mapping[str, Any]) -> list[str]:
         sentences = [f"Outcome: {phrase} ({deciding[0].get('grader')}, {measured}){detectable(deciding[0], '. Minimum')}."]
     missing = plain.get("missing") or {}
     return sentences + [
-        f"The verdict lacks {count:,} run{'s' * (count > 1)} of {arm}: failed, or pending." for arm, count in missing.items()
+        f"The verdict lacks {count:,} run{'s' * (count > 1)} of {arm}: {_failed_or_pending(plain, arm, count)}."
+        for arm, count in missing.items()
     ]
+
+
+def _failed_or_pending(summary: Mapping[str, Any], arm: str, count: int) -> str:
+    """How many of an arm's missing runs failed, and how many are pending; a summary of neither list leaves it open."""
+    if summary.get("pending") is None:
+        return "failed, or pending"
+    pending = sum(str(run).startswith(f"{arm} replicate ") for run in summary["pending"])
+    counts = {"failed": count - pending, "pending": pending}
+    return ", ".join(f"{n:,} {word}" for word, n in counts.items() if n > 0)
 
 
 def in_order(plain: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -94,17 +105,18 @@ def detectable(verdict: Mapping[str, Any], before: str) -> str:
 
 
 def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
-    """What `instructsel verify` prints: means, comparisons, win rates, skills, costs, and the outcome last; at most 80 wide."""
+    """What `instructsel verify` prints: means and comparisons by grader, win rates, skills, costs, and the outcome last; at most 80 wide."""
     against = summary["against"]
-    lines = [*_means(summary["graders"]), "", *_compared(verdicts)]
+    lines = _graders(summary["graders"], verdicts)
     verdicts_of_baseline = list(verdicts.against(against))
     sentences = [
-        *(verdict.statement for verdict in verdicts_of_baseline),
+        # How the interval was computed stands in verdict.json and in the report.
+        *(verdict.statement.replace(f"({verdict.interval.method}; ", "(") for verdict in verdicts_of_baseline),
         *dict.fromkeys(note for verdict in verdicts_of_baseline for note in verdict.interval.notes),
     ]
     lines += [*_sentences(sentences), *_rates(summary), *_regressions(summary), ""]
     models = {arm: sum(len(seeds) for seeds in replicates.values()) for arm, replicates in summary["arms"].items()}
-    sentences = [cost(arm, costs, models=models.get(arm, 0)) for arm, costs in summary["costs"].items()]
+    sentences = [line for arm, costs in summary["costs"].items() if (line := cost(arm, costs, models=models.get(arm, 0)))]
     sentences += [
         f"Leakage: {grader} also ranked the rows of {', '.join(arms)}; its verdicts are shown and do not count."
         for grader, arms in summary["leakage"].items()
@@ -114,25 +126,34 @@ def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
 
 def _sentences(sentences: Iterable[str]) -> list[str]:
     """Sentences as lines, wrapped between words."""
-    return [line for sentence in sentences for line in wrapped(sentence, WIDTH)]
+    return [line for sentence in sentences for line in wrapped(for_terminal(sentence), WIDTH)]
 
 
-def _means(graders: Mapping[str, Any]) -> list[str]:
-    """A row an arm and grader."""
-    rows = []
+def _graders(graders: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
+    """A block for each grader: its name and unit, the mean of each arm, and the selection compared with each other arm."""
+    lines: list[str] = []
     for grader, scale in graders.items():
-        means: dict[str, list[float]] = {}
-        for run in scale["means"]:
-            if run["mean"] is not None:
-                means.setdefault(run["arm"], []).append(run["mean"])
-        rows += [
-            [grader, arm, f"{len(values)}", f"{sum(values) / len(values):.4f}", f"{min(values):.4f} to {max(values):.4f}"]
-            for arm, values in sorted(means.items())
-        ]
-    return aligned(rows, header=["grader", "arm", "models", "mean", "range"], right=(2, 3, 4), width=WIDTH)
+        unit = f"{scale['unit']}, " if scale.get("unit") else ""
+        lines += _sentences([f"{grader} ({unit}{'higher' if scale.get('higher_is_better') else 'lower'} is better)"])
+        lines += [*_means(scale["means"]), ""]
+        lines += _compared([verdict for verdict in verdicts if verdict.grader == grader])
+    return lines
 
 
-def _compared(verdicts: Verdicts) -> list[str]:
+def _means(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A row an arm."""
+    means: dict[str, list[float]] = {}
+    for run in runs:
+        if run["mean"] is not None:
+            means.setdefault(run["arm"], []).append(run["mean"])
+    rows = [
+        [arm, f"{len(values)}", f"{sum(values) / len(values):.4f}", f"{min(values):.4f} to {max(values):.4f}"]
+        for arm, values in sorted(means.items())
+    ]
+    return aligned(rows, header=["arm", "models", "mean", "range"], right=(1, 2, 3), width=WIDTH)
+
+
+def _compared(verdicts: Sequence[Verdict]) -> list[str]:
     """Every comparison in a row."""
     rows = []
     for verdict in verdicts:
@@ -140,10 +161,9 @@ def _compared(verdicts: Verdicts) -> list[str]:
         ends = "" if interval.low is None or interval.high is None else f"[{interval.low:+.4f}, {interval.high:+.4f}]"
         rows.append(
             [
-                verdict.grader,
                 verdict.baseline,
                 f"{interval.estimate:+.4f}" if math.isfinite(interval.estimate) else "",
-                minus(ends),
+                ends,
                 "" if interval.detectable is None else f"{interval.detectable:.4f}",
                 verdict.outcome + " (leakage)" * verdict.leakage,
             ]
@@ -151,8 +171,8 @@ def _compared(verdicts: Verdicts) -> list[str]:
     if not rows:
         return []
     levels = " and ".join(sorted({f"{100 * verdict.interval.confidence:.4g}" for verdict in verdicts}))
-    header = ["grader", "selection minus", "difference", f"{levels} % interval", "minimum detectable", "outcome"]
-    return [*aligned(rows, header=header, right=(2, 3, 4), width=WIDTH), ""]
+    header = ["selection minus", "difference", f"{levels}% interval", "minimum detectable", "outcome"]
+    return [*aligned(rows, header=header, right=(1, 2, 3), width=WIDTH), ""]
 
 
 def _regressions(summary: Mapping[str, Any]) -> list[str]:

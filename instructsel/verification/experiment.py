@@ -352,7 +352,7 @@ def _run_all(prepared: _Prepared, settings: ExecutionSettings, since: float, gpu
     mine = replace(settings, limit=limits[0])
     with workers(commands, gpus) as processes:
         if not processes:
-            return _verified(prepared, mine, since)
+            return _verified(prepared, mine, since, announce=True)
         return _shared(prepared, mine, since, processes, then=0 if settings.limit is not None else None)
 
 
@@ -361,13 +361,23 @@ def _shared(
 ) -> Verified:
     # All runs may be the workers', and then there is no grade yet.
     with suppress(StudyError):
-        _verified(prepared, settings, since)
+        _verified(prepared, settings, since, announce=True)
     for process in processes:
         process.wait()
     return _verified(prepared, replace(settings, limit=then), since)
 
 
-def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float) -> Verified:
+def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float, *, announce: bool = False) -> Verified:
+    watch, begun = prepared.watch, not announce
+
+    def progress(step: Progress) -> None:
+        nonlocal begun
+        if not begun and step.done and step.run is None:
+            watch.say(f"{step.done:,} of {step.total:,} runs {'was' if step.done == 1 else 'were'} finished before.")
+        begun = True
+        if watch.runs is not None:
+            watch.runs(step)
+
     return verify_arms(
         prepared.arms,
         graders=prepared.measured,
@@ -376,7 +386,7 @@ def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float) ->
         folder=prepared.folder,
         settings=settings,
         since=since,
-        progress=prepared.watch.runs,
+        progress=progress,
     )
 
 

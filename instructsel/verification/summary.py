@@ -120,17 +120,22 @@ def outcome(verdicts: Verdicts, against: str, model: Mapping[str, Any] | None = 
 
 
 def cost(arm: str, costs: Mapping[str, float | None], *, models: int = 1) -> str:
-    """What an arm cost, in words; with several models, of all of them.
+    """What an arm cost, in words; with several models, of all of them. What took no time was not done, and is left out.
 
     >>> cost("random", {"selection": 0.0, "training": 240.4, "grading": 31.0}, models=6)
-    'random: choosing the rows took 0 s, training 6 models 240 s, grading 31 s'
+    'random: training 6 models 240 s, grading 31 s'
+
+    Returns:
+        The words; "" where nothing was chosen, trained or graded.
     """
     texts = {
         key: "an unknown time" if (seconds := costs.get(key)) is None else f"{seconds:,.0f} s"
         for key in ("selection", "training", "grading")
     }
-    trained = "on them" if models == 1 else f"{models} models"
-    return f"{arm}: choosing the rows took {texts['selection']}, training {trained} {texts['training']}, grading {texts['grading']}"
+    trained = "training" if models == 1 else f"training {models} models"
+    words = {"selection": "choosing the rows", "training": trained, "grading": "grading"}
+    parts = [f"{words[key]} {text}" for key, text in texts.items() if costs.get(key) != 0]
+    return f"{arm}: {', '.join(parts)}" if parts else ""
 
 
 __all__ = ["NOT_ENOUGH_MODEL", "cost", "leakage", "measures", "outcome", "summary"]

@@ -375,7 +375,17 @@ class Verification:
         missing, n = self._missing(arm, baseline, grader)
         if missing <= limit * n:
             return None
-        return f"{missing} of {n} items have no value in some run, more than {100 * limit:g} %: those left may be the easy ones."
+        counts = self._reasons(arm, baseline, grader)
+        why = f" ({', '.join(f'{reason} {count}' for reason, count in counts.items())})" if counts else ""
+        return f"{missing} of {n} items have no value in some run{why}, more than {100 * limit:g} %: those left may be the easy ones."
+
+    def _reasons(self, arm: str, baseline: str, grader: str) -> dict[str, int]:
+        """Reason → items that have no value for it in some run of either arm."""
+        import polars as pl
+
+        absent = self.frame.filter(pl.col("value").is_null() & (pl.col("grader") == grader) & pl.col("arm").is_in([arm, baseline]))
+        rows = absent.select("item", "reason").unique().sort("item", "reason").rows()
+        return dict(sorted(Counter(reason or "unknown" for _, reason in rows).items()))
 
 
 def _parquet(path: str | Path) -> Path:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from instructsel.commands import app
 from instructsel.errors import UsageError
 from instructsel.experiments.from_selection import baselines_of
+from instructsel.reports.figures import plain
 from tests import tiny
 
 Call = Callable[..., Any]
@@ -63,13 +64,17 @@ def test_every_comparison_has_a_row_and_what_holds_for_several_is_said_once(run:
     assert max(map(len, lines)) <= 80
     for each in told:
         # A cell of words may go on in the next line, one of numbers never does.
-        row = next(line for line in lines if f" {each['baseline']} " in line and f" {each['interval']['estimate']:+.4f} " in line)
+        row = next(line for line in lines if line.startswith(f"{each['baseline']} ") and f" {each['interval']['estimate']:+.4f} " in line)
         assert each["outcome"].split()[0] in row.split("  ")[-1]
         # No outcome without what would have been found.
         assert each["interval"]["detectable"] is None or f"{each['interval']['detectable']:.4f}" in row
     notes = [note for each in told for note in each["interval"]["notes"]]
     asked = next(each for each in told if each["baseline"] == "random")
-    assert all(note in flowing for note in asked["interval"]["notes"]) and all(flowing.count(note) <= 1 for note in notes)
+    assert all(plain(note) in flowing for note in asked["interval"]["notes"]) and all(flowing.count(plain(note)) <= 1 for note in notes)
+    # A name has room, signs are those of a terminal, and how the interval was computed is left to the report.
+    assert any(line.startswith("loss on held (nats per token, lower is better)") for line in lines)
+    assert "−" not in printed and " %" not in printed and "mixed" not in printed
+    assert "choosing the rows 0 s" not in flowing and "base: grading" in flowing
 
 
 def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run: Call, place: Path) -> None:
@@ -92,8 +97,9 @@ def test_a_verdict_comes_with_its_interval_and_is_the_same_when_asked_again(run:
     close = run("--eval", "held.jsonl", "-o", "v", "--require", "non-inferior", "--margin", "1e-9")
     assert close.exit_code == (0 if against_random["outcome"] == "better" else 1)
     spoken = run("--eval", "held.jsonl", "-o", "v")
+    assert "9 of 9 runs were finished before." in spoken.stderr
     assert spoken.stdout.rpartition("\n\n")[2].startswith("Outcome: ") and "% interval" in spoken.stdout
-    assert "Minimum detectable effect (80 % power): " in " ".join(spoken.stdout.split())
+    assert "Minimum detectable effect (80% power): " in " ".join(spoken.stdout.split())
     assert "8 fine-tunes of 1 step of 16 rows each" in spoken.stderr
 
 
@@ -206,6 +212,7 @@ def test_while_runs_are_left_there_is_no_verdict_and_nothing_is_shown(run: Call,
     assert len(told["pending"]) == 3
     spoken = run(*given)
     assert spoken.exit_code == 0 and "the verdict is without" not in spoken.stdout
+    assert "6 of 9 runs were finished before." in spoken.stderr
     last = json.loads(run("--eval", "held.jsonl", "-o", "left", "--json").stdout)
     assert not last["pending"] and not last["missing"]
     # What was said before the first run is what was assumed then, though more is known now.

@@ -91,7 +91,7 @@ def test_the_headline_is_the_word_against_the_baseline_it_is_about(tmp_path: Pat
         )
         assert any(line.startswith("selection vs base, loss: better; difference −") for line in lines)
         assert not any(line.startswith("selection vs random") for line in lines), "said once"
-    assert "The verdict lacks 1 run of random: failed, or pending." in said(place)
+    assert "The verdict lacks 1 run of random: 1 failed." in said(place)
     whole = report(place).html()
     assert "The loss is no number." in whole and "Missing runs" in whole
 

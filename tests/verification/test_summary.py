@@ -193,6 +193,7 @@ def test_power_before_the_run_is_that_of_the_plan() -> None:
 
 def test_what_nobody_knows_is_said_to_be_unknown() -> None:
     assert "an unknown time" in cost("mine", {"selection": None, "training": 3.0, "grading": 1.0})
+    assert cost("base", {"selection": 0.0, "training": 0.0, "grading": 1.0}) == "base: grading 1 s"
 
 
 def test_a_grader_is_circular_for_the_arms_that_its_model_ranked() -> None:

@@ -91,5 +91,7 @@ class ReadReport:
             named = ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
             return f"{count:,} {word}" + (f" ({named})" if named else "")
 
-        kept_text = f"{self.kept:,} kept" + (f" as {self.examples:,} examples" if self.examples != self.kept else "")
-        return f"{self.read:,} rows read = {kept_text} + {part(self.n_dropped, 'dropped', self.dropped)} + {part(self.n_quarantined, 'quarantined', self.quarantined)}"
+        kept_text = f"{self.kept:,} kept" + (
+            f" as {self.examples:,} {'example' if self.examples == 1 else 'examples'}" if self.examples != self.kept else ""
+        )
+        return f"{self.read:,} {'row' if self.read == 1 else 'rows'} read = {kept_text} + {part(self.n_dropped, 'dropped', self.dropped)} + {part(self.n_quarantined, 'quarantined', self.quarantined)}"

@@ -15,7 +15,7 @@ from instructsel.rules import catalog
 from instructsel.rules.collinearity import collinearity, warnings
 from instructsel.scores.estimate import Estimate
 from instructsel.scores.table import ScoreTable
-from instructsel.text import aligned
+from instructsel.text import aligned, counted
 
 
 def forecast(estimates: list[Estimate], examples: int) -> list[str]:
@@ -42,7 +42,7 @@ def forecast(estimates: list[Estimate], examples: int) -> list[str]:
             ]
         )
     header = ["", "to score", "cached", "tokens", "time (95 % interval)", "memory", "padding"]
-    lines = [f"dry run over {examples:,} examples; nothing is scored", *aligned(rows, header=header, right=(1, 2, 3, 5, 6))]
+    lines = [f"dry run over {counted(examples, 'example')}; nothing is scored", *aligned(rows, header=header, right=(1, 2, 3, 5, 6))]
     lines += [f"download: {model} for {', '.join(symbols)}" for model, symbols in downloads.items()] or ["no downloads"]
     lines += sorted({f"note: {estimate.symbol}: {estimate.note}" for estimate in estimates if estimate.note})
     measured = [estimate.seconds for estimate in estimates if estimate.seconds is not None]

@@ -20,6 +20,7 @@ from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection.diff import Difference, Moved, diff, diff_rules
 from instructsel.selection.files import find_pool
 from instructsel.selection.selection import Selection
+from instructsel.selection.selection_set import SelectionSet
 from instructsel.text import aligned, excerpt
 
 EXAMPLES: Final = """Examples:
@@ -28,6 +29,8 @@ EXAMPLES: Final = """Examples:
 """
 TEXT: Final = 60
 """Characters shown of an instruction."""
+MOST_BY: Final = "the term that moved the row most: what it adds in B minus what it adds in A, in standard deviations of the score"
+"""What the last column of a table shows."""
 
 Place = Callable[[str], tuple[str, str]]
 """An id → FILE:LINE and the beginning of its instruction."""
@@ -54,7 +57,8 @@ def command(
     if any(selections):
         if not all(selections):
             raise UsageError("One of the two is a selection and the other is a rule.", fix="Name two selections, or two rules.")
-        (selection_set, first), (_, second) = subset_named(Path(a)), subset_named(Path(b))
+        (selection_set, first), (other_set, second) = subset_named(Path(a)), subset_named(Path(b))
+        _check_same_pool((a, b), selection_set, other_set)
         difference = diff(Selection.read(first.sidecar), Selection.read(second.sidecar), top=top)
         places = _places(lambda: find_pool(scores, pool) if scores is not None else selection_set.pool(pool))
     else:
@@ -67,8 +71,28 @@ def command(
     if json:
         typer.echo(orjson.dumps(difference.as_dict(), option=orjson.OPT_INDENT_2).decode())
         return
-    for line in _lines(difference, (a, b), places):
+    for line in _lines(difference, _shown(a, b), places):
         display(line)
+
+
+def _check_same_pool(names: tuple[str, str], *sets: SelectionSet) -> None:
+    """Refuse selections of two pools.
+
+    Raises:
+        UsageError: they are; the files of both pools are named.
+    """
+    if sets[0].fingerprint == sets[1].fingerprint:
+        return
+    pools = [", ".join(selections.spec.paths) if selections.spec is not None else "an unrecorded pool" for selections in sets]
+    raise UsageError(
+        f"{names[0]} and {names[1]} are selections of different pools: {pools[0]} and {pools[1]}.", fix="Select both from the same pool."
+    )
+
+
+def _shown(a: str, b: str) -> tuple[str, str]:
+    """What the two are called: files by their names, where these differ, so that no path is too long for the terminal."""
+    short = Path(a).name, Path(b).name
+    return (a, b) if short[0] == short[1] else short
 
 
 def _places(read: Callable[[], Pool]) -> Place:
@@ -91,7 +115,8 @@ def _places(read: Callable[[], Pool]) -> Place:
 def _lines(difference: Difference, names: tuple[str, str], place: Place) -> list[str]:
     sizes = difference.both + difference.only_a, difference.both + difference.only_b
     lines = [
-        *aligned([[label, name, f"{size:,} kept"] for label, name, size in zip("AB", names, sizes, strict=True)], right=(2,)),
+        # Not as a table of 80 columns: a path is not broken.
+        *(f"{label}  {name:{max(map(len, names))}}  {size:,} kept" for label, name, size in zip("AB", names, sizes, strict=True)),
         "",
         f"only A keeps {difference.only_a:,}, only B keeps {difference.only_b:,}, both keep {difference.both:,}",
     ]
@@ -107,6 +132,8 @@ def _lines(difference: Difference, names: tuple[str, str], place: Place) -> list
         if examples:
             count = f", the best {len(examples):,} of {total:,}" if total is not None and total > len(examples) else ""
             lines += ["", f"{heading}{count}:", *_table(examples, place)]
+    if any(example.term for example in (*difference.kept_by_a, *difference.kept_by_b, *difference.moved)):
+        lines += ["", f"most by: {MOST_BY}"]
     return lines
 
 

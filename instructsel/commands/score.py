@@ -34,6 +34,7 @@ from instructsel.scores.progress import Run, remember
 from instructsel.scores.run import score
 from instructsel.scores.table import ScoreTable
 from instructsel.scores.with_scores import check_ending, write_with_scores
+from instructsel.text import counted
 
 DEFAULT_RULE: Final = "eq4"
 NOTE_EVERY: Final = 5.0
@@ -166,7 +167,7 @@ def command(
         pool = reading.read(pools, message=messages(quiet=quiet), progress=stages("reading", unit="bytes"))
         if limit is not None and limit < len(pool):
             pool = pool.take(pool.ids[:limit])
-            say(f"scoring the first {limit:,} examples in the order of ids", quiet=quiet)
+            say(f"scoring the first {counted(limit, 'example')} in the order of ids", quiet=quiet)
         if dry_run:
             _dry_run(pool, chosen, store, json=json, quiet=quiet)
             return
@@ -290,7 +291,7 @@ class Outputs:
         if str(self.table) == "-":
             return []
         columns = ", ".join(table.symbols)
-        lines = [f"{len(table):,} examples scored in {seconds:.1f} s → {self.table} (columns {columns})"]
+        lines = [f"{counted(len(table), 'example')} scored in {seconds:.1f} s → {self.table} (columns {columns})"]
         if self.quarantine.exists():
             lines.append(f"quarantined rows → {self.quarantine}")
         return lines + ([f"rows with their scores → {self.rows}"] if self.rows is not None else [])

@@ -32,7 +32,7 @@ from instructsel.pool.sources import open_source
 from instructsel.pool.spec import PoolSpec, Reading
 from instructsel.pool.writer import MESSAGES, check_output, compressed, stream_rows, write_messages, write_rows
 from instructsel.read_report import ReadReport
-from instructsel.text import excerpt, html_table
+from instructsel.text import counted, excerpt, html_table
 
 if TYPE_CHECKING:
     import polars
@@ -122,7 +122,7 @@ class Pool:
         )
         report = self.report
         return (
-            f"Pool({len(self):,} examples from {named}; {report.read:,} rows read, {report.n_dropped:,} dropped, "
+            f"Pool({counted(len(self), 'example')} from {named}; {counted(report.read, 'row')} read, {report.n_dropped:,} dropped, "
             f"{report.n_quarantined:,} quarantined)"
         )
 

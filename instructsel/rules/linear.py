@@ -159,6 +159,15 @@ class LinearRule:
                 fix="Take out its [fit] tables where the weights were changed by hand, or fit again.",
             )
 
+    def __repr__(self) -> str:
+        """The name and the terms.
+
+        >>> by("-len")  # doctest: +SKIP
+        LinearRule(by -len: 0 - 1 len)
+        """
+        terms = "".join(f" {'-' if term.weight < 0 else '+'} {abs(term.weight):g} {term.indicator}" for term in self.terms)
+        return f"LinearRule({self.name}: {self.intercept:g}{terms})"
+
     @property
     def indicators(self) -> tuple[str, ...]:
         """The symbols of the indicators, in the order of the terms."""

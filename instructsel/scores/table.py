@@ -21,7 +21,7 @@ from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.kinds import SCORES, head
 from instructsel.pool.spec import PoolSpec
 from instructsel.tables import SUFFIXES, read_frame, release, write_frame
-from instructsel.text import html_table
+from instructsel.text import counted, html_table
 
 SUFFIX: Final = ".scores.parquet"
 """How a score table's name ends when nobody chose it."""
@@ -113,7 +113,7 @@ class ScoreTable:
         ScoreTable(2 examples; len: 1 null)
         """
         columns = ", ".join(f"{symbol}: {self.frame[symbol].null_count():,} null" for symbol in self.symbols)
-        return f"ScoreTable({len(self):,} examples; {columns or 'no columns'})"
+        return f"ScoreTable({counted(len(self), 'example')}; {columns or 'no columns'})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a row an indicator."""

@@ -13,6 +13,7 @@ from instructsel.errors import ScoresError, UnknownExample
 from instructsel.kinds import SELECTION
 from instructsel.pool.pool import Pool
 from instructsel.tables import read_frame, write_frame
+from instructsel.text import counted, excerpt, html_table
 
 if TYPE_CHECKING:
     from instructsel.selection.candidates import ScoredCandidates
@@ -41,6 +42,20 @@ class Selection:
         """The ids of the kept examples, best first."""
         kept_rows = self.frame.filter(pl.col("kept")).select("id", "rank").sort("rank", maintain_order=True)
         return tuple(kept_rows["id"].to_list())
+
+    def __repr__(self) -> str:
+        """One line: the rule or baseline, and how many examples it keeps.
+
+        >>> select(pool, table, "longest", budget=20)  # doctest: +SKIP
+        Selection(longest: 20 of 300 examples kept, 280 dropped)
+        """
+        read, kept = self.summary["read"], len(self)
+        return f"Selection({excerpt(self.name, 40)}: {kept:,} of {counted(read, 'example')} kept, {read - kept:,} dropped)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the kept rows and the dropped ones by reason."""
+        counts = {"kept": len(self), **self.summary["dropped"]}
+        return html_table(repr(self), ("outcome", "examples"), [(outcome, f"{count:,}") for outcome, count in counts.items()])
 
     def __len__(self) -> int:
         return int(self.summary["kept"])

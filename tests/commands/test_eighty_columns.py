@@ -47,6 +47,7 @@ def test_explain_and_diff_fit(folder: Path) -> None:
     # What differs comes first, and what the two have in common is counted.
     assert lines[:3] == [f"A  {lines[0][3:]}", f"B  {lines[1][3:]}", ""] and lines[3].startswith("only A keeps ")
     assert any("only A keeps, the best 10 of " in line for line in lines)
+    assert any(line.startswith("most by: the term that moved the row most") for line in lines)
     fits("diff", "longest", "eq4-without-reward", "--scores", scores, code=2)
     lines = fits("explain", "pool.jsonl:95", "--selection", chosen)
     assert lines[0].startswith("pool.jsonl:95  (2 turns, id ") and any(line.endswith(", kept") and ", rank 1 of " in line for line in lines)
@@ -88,6 +89,29 @@ def test_a_selection_that_is_not_there_is_made_with_select(folder: Path) -> None
     ):
         done = run(*arguments, code=2)
         assert "There is no selection missing.jsonl." in done.stderr and "instructsel select" in done.stderr
+
+
+def test_a_long_path_is_not_broken(folder: Path, tmp_path: Path) -> None:
+    deep = tmp_path / ("a long name of a folder " * 5).strip()
+    deep.mkdir()
+    for file in folder.glob("chosen.*"):
+        if file.is_file():
+            (deep / file.name).write_bytes(file.read_bytes())
+    long = fits("diff", str(deep / "chosen.jsonl"), str(deep / "chosen.random-seed0.jsonl"))
+    assert long[0].startswith("A  chosen.jsonl  ") and long[1].startswith("B  chosen.random-seed0.jsonl  ")
+    # Two files of one name are told apart by their paths, each in one line, without a terminal's width.
+    done = CliRunner().invoke(app, ["diff", str(deep / "chosen.jsonl"), str(folder / "chosen.jsonl")], prog_name="instructsel")
+    assert any(line.startswith(f"A  {deep / 'chosen.jsonl'}  ") for line in done.stdout.splitlines())
+
+
+def test_selections_of_two_pools_are_refused_with_the_files_of_both(folder: Path, tmp_path: Path) -> None:
+    pool = tmp_path / "half.jsonl"
+    pool.write_bytes(b"".join((ROOT / "examples" / "pool.jsonl").read_bytes().splitlines(keepends=True)[:40]))
+    run("score", str(pool), "--indicators", "len", "-o", str(tmp_path / "s.parquet"))
+    run("select", str(tmp_path / "s.parquet"), "--rule", "longest", "--n", "4", "-o", str(tmp_path / "half-chosen.jsonl"))
+    done = run("diff", str(folder / "chosen.jsonl"), str(tmp_path / "half-chosen.jsonl"), code=2)
+    text = "".join(done.stderr.split())
+    assert "selectionsofdifferentpools" in text and "examples/pool.jsonl" in text and "half.jsonl" in text
 
 
 def test_two_equal_selections_have_no_differences_to_list(folder: Path) -> None:

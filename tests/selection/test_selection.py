@@ -415,3 +415,11 @@ def test_a_selection_of_no_row_is_refused(make: Make) -> None:
         select(scored.pool, scored.table, LONGEST, budget=2, quotas={"pool": 0.3})
     with pytest.raises(NothingToDo, match="none fits the budget of 3 tokens of words"):
         select(scored.pool, scored.table, LONGEST, budget=Tokens(3, "words"), token_counter=scored.words)
+
+
+def test_a_selection_and_a_rule_show_themselves_in_one_line(make: Make) -> None:
+    scored = make({"pool": rows(20)})
+    chosen = select(scored.pool, scored.table, LONGEST, budget=5)
+    assert repr(chosen) == "Selection(longest: 5 of 20 examples kept, 15 dropped)"
+    assert "<td>below_budget</td><td>15</td>" in chosen._repr_html_()
+    assert repr(EQ4) == "LinearRule(eq4: 1.0694 - 0.1498 rew + 8.257e-05 len - 0.935 knn_6)"

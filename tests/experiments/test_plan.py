@@ -296,4 +296,4 @@ def test_runs_are_made_by_a_process_or_more(settings: dict[str, int]) -> None:
 def test_the_least_that_an_option_takes_is_that_of_its_field(flag: str, value: str) -> None:
     refused = CliRunner().invoke(app, ["verify", "chosen.jsonl", flag, value, "-o", "x"])
     least = int(value) + 1
-    assert refused.exit_code == 2 and f"for '{flag}': Input should be greater than or equal to {least}" in refused.output
+    assert refused.exit_code == 2 and f"{flag} is {value}; it is a whole number from {least}" in refused.output

@@ -12,6 +12,7 @@ from instructsel.reports.sections import Page
 from instructsel.reports.sections.columns import REASONS, kept_mask, unscored_rows
 from instructsel.selection.candidates import EXACT
 from instructsel.selection.choose import NEAR
+from instructsel.text import counted
 
 NEEDS: Final = "a selection"
 STAGES: Final = {
@@ -75,7 +76,9 @@ def _read(funnel: _Funnel, inputs: ReportInputs) -> None:
     funnel.add("well-formed", wellformed, malformed.items())
     funnel.add("training examples among them", rows, dropped.items())
     if examples != rows:
-        funnel.sentences.append(f"{rows:,} rows are {examples:,} examples: one row can hold several, and several rows can make one.")
+        funnel.sentences.append(
+            f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'} {counted(examples, 'example')}: one row can hold several, and several rows can make one."
+        )
 
 
 def _selected(funnel: _Funnel, inputs: ReportInputs) -> None:

@@ -9,6 +9,7 @@ from instructsel.reports.inputs import ReportInputs, digest_of, kept_digest
 from instructsel.reports.parts import Column, Part, Section, Table, facts_table, known_facts
 from instructsel.reports.sections import Page
 from instructsel.reports.sections.columns import form_of, kept_mask
+from instructsel.text import counted
 
 NEEDS: Final = ""
 
@@ -72,7 +73,7 @@ def _verification(plain: Mapping[str, Any]) -> list[tuple[str, Any]]:
     for arm, subsets in (plain.get("subsets") or {}).items():
         for replicate, subset in enumerate(subsets):
             name = f"rows of {arm}" + (f", replicate {replicate}" if len(subsets) > 1 else "")
-            facts.append((name, f"{subset.get('rows'):,} rows, {subset.get('digest')}"))
+            facts.append((name, f"{counted(subset.get('rows'), 'row')}, {subset.get('digest')}"))
     return facts
 
 

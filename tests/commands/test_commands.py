@@ -237,7 +237,9 @@ def test_a_minimum_under_plausibility_keeps_out_what_looks_least_like_an_answer(
     path.write_text("".join(json.dumps(row) + "\n" for row in [*good, *bad]))
     assert run("score", path, "--indicators", "len,plausibility").returncode == 0
     done = run("select", "--rule", "longest", "--min", "plausibility=6%", "--n", "18", "--keep-near-duplicates", "-o", "chosen.jsonl")
-    assert done.returncode == 0 and "below_minimum:plausibility 1" in done.stderr and "minimum: 1 row with plausibility below" in done.stderr
+    assert (
+        done.returncode == 0 and "below_minimum:plausibility 1" in done.stderr and "minimum: 1 row with plausibility below" in done.stderr
+    )
     kept = [json.loads(line) for line in (tmp_path / "chosen.jsonl").read_text().splitlines()]
     assert bad[0] not in kept and len(kept) == 17
     fails(run("select", "--rule", "longest", "--min", "mtld=6%", "--n", "3"), 2, "asks for mtld", "--indicators len,plausibility,mtld")

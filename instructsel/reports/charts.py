@@ -362,7 +362,7 @@ def forest(rows: Sequence[Effect], *, title: str, x_label: str, name: str = "", 
         body.append(f'<text class="label" x="{box.left}" y="{y + 13}">{_safe(_cut(row.name, 32))}</text>')
         body.append(f'<text class="outcome" x="{box.end}" y="{y + 13}" text-anchor="end">{_safe(_cut(row.outcome, 26))}</text>')
         y += tall
-    summary = f"{len(rows)} differences with their intervals; {x_label}."
+    summary = f"{len(rows)} {'difference with its interval' if len(rows) == 1 else 'differences with their intervals'}; {x_label}."
     return _chart([], body, title=title, summary=summary, style=STYLE + PAGE_STYLE, name=name, box=box)
 
 

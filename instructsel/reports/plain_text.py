@@ -171,7 +171,7 @@ def _compared(verdicts: Sequence[Verdict]) -> list[str]:
     if not rows:
         return []
     levels = " and ".join(sorted({f"{100 * verdict.interval.confidence:.4g}" for verdict in verdicts}))
-    header = ["selection minus", "difference", f"{levels}% interval", "minimum detectable", "outcome"]
+    header = ["against", "difference", f"{levels}% interval", "minimum detectable", "outcome"]
     return [*aligned(rows, header=header, right=(1, 2, 3), width=WIDTH), ""]
 
 

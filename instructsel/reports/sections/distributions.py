@@ -74,7 +74,8 @@ def build(page: Page) -> Section | None:
     if len(columns) > CHARTS:
         sentences.append(f"Charts are of the first {CHARTS} of {len(columns)} columns.")
     table = Table("distributions", "Indicators in the pool, in the selection, and in random subsets", COLUMNS, tuple(rows))
-    return Section("distributions", "Indicators: pool, selected, random", tuple(sentences), (*charts, table))
+    shown = ["pool", *["selected"] * (inputs.selection is not None), *["random"] * bool(subsets)]
+    return Section("distributions", f"Indicators: {', '.join(shown)}", tuple(sentences), (*charts, table))
 
 
 def _compared(pool: Floats, selected: Floats | None, drawn: Sequence[Floats]) -> tuple[tuple[Any, ...], list[tuple[str, Binned]], Floats]:

@@ -26,7 +26,7 @@ class ArmSettings:
     base_model: bool = True
     """Grade the base model as it is, too."""
     arm: tuple[str, ...] = ()
-    """Another arm: rows to train on, a file a replicate. May be repeated."""
+    """Another arm (a training set under comparison): files of rows, one a replicate (another draw of the same arm). May be repeated."""
     checkpoint: tuple[str, ...] = ()
     """Arm of models that are trained already: commas between replicates, plus signs between the seeds of one. May be repeated."""
     results: tuple[str, ...] = ()

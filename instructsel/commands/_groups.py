@@ -101,7 +101,7 @@ def docs_of(kind: type[Any]) -> dict[str, str]:
 
     >>> from instructsel.experiments.plan import StatisticsSettings
     >>> docs_of(StatisticsSettings)["confidence"]
-    'Family-wise confidence level (1 − α) of all comparisons together.'
+    'Family-wise confidence level (1 − α): the intervals of all comparisons hold together with this probability.'
     """
     docs: dict[str, str] = {}
     for base in kind.__bases__:

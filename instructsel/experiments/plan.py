@@ -193,15 +193,15 @@ class StatisticsSettings:
     baseline: str | None = None
     """Arm that the verdict is against; random where there is one."""
     confidence: float = CONFIDENCE
-    """Family-wise confidence level (1 − α) of all comparisons together."""
+    """Family-wise confidence level (1 − α): the intervals of all comparisons hold together with this probability."""
     generalize_to: str = BOTH
-    """Estimand: both (new runs and new items), items (these models, where there is one run an arm), or runs (these items)."""
+    """Estimand, what the interval generalizes to: both (new runs and new items), items (these models, where there is one run an arm), or runs (these items)."""
     require: str | None = None
     """End with exit code 1 unless this is shown: better, or non-inferior (with --margin)."""
     margin: tuple[str, ...] = ()
     """Non-inferiority margin in the grader's unit; GRADER=X for one grader."""
     pilot: Path | None = field(default=None, metadata=FILE)
-    """An earlier verification.parquet that says how much runs and items vary, for the statement of power."""
+    """Pilot: an earlier verification.parquet whose variances over runs and items give the minimum detectable effect beforehand."""
 
     def __post_init__(self) -> None:
         if self.require is not None and self.require not in REQUIREMENTS:

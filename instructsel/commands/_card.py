@@ -36,7 +36,7 @@ def lines(card: dict[str, Any]) -> list[str]:
         f"licence: {card['licence']}",
         f"languages: {', '.join(card['languages'])}",
         *(f"limit: {limit}" for limit in card["limits"]),
-        f"figures: {card['figures']}; shares with 95 % intervals",
+        f"figures: {card['figures']}; shares with 95% intervals",
     ]
 
 

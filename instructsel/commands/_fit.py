@@ -168,9 +168,9 @@ def lines(summary: FitSummary, name: str) -> list[str]:
         f"{name}: {summary.method} fit of {summary.target} on {sets}{chosen}",
         equation(summary),
         "",
-        *_without_empty(tests, ["", "weight", "SE", "t", "p", "95 % interval"]),
+        *_without_empty(tests, ["", "weight", "SE", "t", "p", "95% interval"]),
         "",
-        *_without_empty(ranges, ["", "bootstrap 95 %", "VIF", "fitted range", "chosen in"]),
+        *_without_empty(ranges, ["", "bootstrap 95%", "VIF", "fitted range", "chosen in"]),
         "",
         f"standard errors {summary.covariance}, {summary.df} degrees of freedom"
         + (f"; {summary.draws:,} bootstrap resamples, seed {summary.seed}" if summary.draws else "; no bootstrap"),
@@ -222,7 +222,7 @@ def _alone(correlations: Sequence[Correlation]) -> list[str]:
         ]
         for entry in correlations
     ]
-    header = ["alone", "design", "n", "Pearson", "95 % interval", "Spearman", "95 % interval", ""]
+    header = ["alone", "design", "n", "Pearson", "95% interval", "Spearman", "95% interval", ""]
     return aligned(rows, header=header, right=range(2, 7))
 
 
@@ -262,7 +262,7 @@ def _chart(symbol: str, shown: Points, correlation: Correlation, observations: O
     if correlation.line is not None:
         free = float(np.ptp(x)) * 0.05
         index = np.linspace(float(x.min()) - free, float(x.max()) + free, STEPS)
-        curve = Curve("line through all, 95 % interval", index, *correlation.line.at(index))
+        curve = Curve("line through all, 95% interval", index, *correlation.line.at(index))
     measured = unit(symbol, observations.fingerprints([symbol]).get(symbol))
     r = (
         ""

@@ -70,7 +70,7 @@ def _explanation(error: click.UsageError, context: Any, path: str) -> UsageError
 
 def _unknown_option(error: click.NoSuchOption, context: Any, help_page: str) -> UsageError:
     parameters = context.command.params if context is not None else []
-    flags = [
+    flags: list[str] = [
         flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts) if not getattr(parameter, "hidden", False)
     ]
     name = error.option_name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from instructsel.rules import catalog
 from instructsel.rules.collinearity import collinearity, warnings
 from instructsel.scores.estimate import Estimate
 from instructsel.scores.table import ScoreTable
+from instructsel.selection.settings import MAX_BAD_FRACTION
 from instructsel.text import aligned, counted
 
 
@@ -41,14 +43,16 @@ def forecast(estimates: list[Estimate], examples: int) -> list[str]:
                 "" if estimate.padding_share is None else f"{estimate.padding_share:.0%}",
             ]
         )
-    header = ["", "to score", "cached", "tokens", "time (95 % interval)", "memory", "padding"]
+    header = ["", "to score", "cached", "tokens", "time (95% interval)", "memory", "padding"]
     lines = [f"dry run over {counted(examples, 'example')}; nothing is scored", *aligned(rows, header=header, right=(1, 2, 3, 5, 6))]
     lines += [f"download: {model} for {', '.join(symbols)}" for model, symbols in downloads.items()] or ["no downloads"]
     lines += sorted({f"note: {estimate.symbol}: {estimate.note}" for estimate in estimates if estimate.note})
     measured = [estimate.seconds for estimate in estimates if estimate.seconds is not None]
     if measured:
         expected, low, high = (_span(sum(part)) for part in zip(*measured, strict=True))
-        lines.append(f"all indicators: about {expected} ({low} to {high}) on this machine under its present load")
+        unmeasured = [estimate.symbol for estimate in estimates if estimate.seconds is None]
+        without = f", without {', '.join(unmeasured)}, which {'was' if len(unmeasured) == 1 else 'were'} not measured" if unmeasured else ""
+        lines.append(f"all indicators{without}: about {expected} ({low} to {high}) on this machine under its present load")
     return lines
 
 
@@ -78,24 +82,26 @@ def summary(table: ScoreTable, seconds: dict[str, float], *, symbols: tuple[str,
                 f"{seconds.get(symbol, 0.0):.1f}",
             ]
         )
-    heads = ["", "scored", "null", "truncated", "5 %", "median", "95 %", "seconds"]
-    return [*aligned(rows, header=heads, right=range(1, len(heads))), *reasons]
+    heads = ["", "scored", "null", "examples truncated", "5%", "median", "95%", "seconds"]
+    caption = "5%, median and 95% are quantiles over the scored examples"
+    return [*aligned(rows, header=heads, right=range(1, len(heads))), caption, *reasons]
 
 
-def batches(reports: dict[str, RunReport]) -> list[str]:
-    """A line an indicator that asks a model: the tokens and batches it computed."""
-    return [
-        f"{symbol}: {report.tokens:,} tokens in {report.batches:,} batches, {report.padding_share:.1%} padding"
-        if report.batches
-        else f"{symbol}: all values were in the cache"
-        for symbol, report in reports.items()
-    ]
+def cached(reports: dict[str, RunReport]) -> list[str]:
+    """A line an indicator whose model was not asked; how many tokens and batches the others took stands in the manifest."""
+    return [f"{symbol}: all values were in the cache" for symbol, report in reports.items() if not report.batches]
 
 
-def notices(table: ScoreTable) -> list[str]:
-    """What a reader must know of these scores."""
+def notices(table: ScoreTable, symbols: Sequence[str]) -> list[str]:
+    """What a reader must know of these scores.
+
+    Args:
+        table: the scores.
+        symbols: the columns of this run; of columns that stood there before it was said when they were scored.
+    """
     notes = []
-    for symbol, entry in table.manifest["indicators"].items():
+    for symbol in symbols:
+        entry = table.manifest["indicators"][symbol]
         kind = _kind(symbol)
         notes += [f"note: {line}" for line in kind.warnings(symbol, table.null_counts(symbol), entry)]
         if kind.nearly in table.symbols:
@@ -121,9 +127,16 @@ def next_command(table: ScoreTable, target: Path, rule: str | None) -> str:
     usable = next((name for name in (*([rule] if rule else []), *catalog.names()) if set(catalog.load(name).indicators) <= scored), None)
     budget = min(2000, max(1, len(table) // 10))
     beginning = f"next: instructsel select {shlex.quote(str(target))}"
+    report = table.manifest["pool"]["account"]
+    bad, read = sum(report["quarantined"].values()), report["read"]
+    if read and bad / read > MAX_BAD_FRACTION:
+        return (
+            f"next: repair the {bad:,} of {read:,} rows that were quarantined and score again: "
+            f"select refuses more than {MAX_BAD_FRACTION:.0%}; --max-bad-fraction raises that"
+        )
     if usable is not None:
         return f"{beginning} --rule {shlex.quote(usable)} --n {budget}"
     if not scored:
-        return "next: instructsel rules list shows the rules and the indicators that each of them needs"
+        return "The rules and the indicators that each of them needs: instructsel rules list"
     symbol = next(name for name in table.symbols if name in scored)
-    return f"{beginning} --by {symbol} --n {budget} ranks the lowest first, --by -{symbol} the highest"
+    return f"{beginning} --by {symbol} --n {budget} (the lowest first; --by -{symbol} the highest)"

@@ -165,10 +165,12 @@ def _written(written: SelectionSet) -> list[str]:
     lines = [f"rows → {selection.file}; every row of the pool with score, rank and reason → {selection.sidecar}"]
     if others:
         lines.append(f"{others} baseline{'s' if others > 1 else ''} beside it; what belongs together → {written.path}")
+    # -o stands for the reader's folder, as MODEL and FILE do: verify needs one.
     file = shlex.quote(str(selection.file))
     return [
         *lines,
-        f"next: instructsel report {file}, or instructsel verify {file} --base MODEL --eval FILE",
+        f"next: instructsel report {file}",
+        f"or: instructsel verify {file} --base MODEL --eval FILE -o FOLDER",
     ]
 
 

@@ -186,7 +186,7 @@ def drawn(curve: SizeCurve) -> str:
     line = None
     if data["low"] is not None:
         y, low, high = (np.array(data[key], dtype=float) for key in ("y", "low", "high"))
-        line = Curve(f"{data['name']}, 95 % interval", np.array(data["x"], dtype=float), y, low, high)
+        line = Curve(f"{data['name']}, 95% interval", np.array(data["x"], dtype=float), y, low, high)
     return scatter([series], line, title=f"{curve.search} by size of the selection", x_label=data["x_label"], y_label=data["y_label"])
 
 

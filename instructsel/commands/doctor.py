@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +19,7 @@ import typer
 
 from instructsel.cache import Cache, default_folder
 from instructsel.commands import _options as options
-from instructsel.commands._console import display, reported
+from instructsel.commands._console import columns, display, reported
 from instructsel.commands.cache import checked, existing, one_line, size
 from instructsel.commands.status import lines as run_lines
 from instructsel.commands.status import unfinished
@@ -340,21 +340,25 @@ def _readiness(indicator: Indicator, models: Mapping[str, Any], *, usable_torch:
     return _from_hub(indicator.symbol, model, str(getattr(indicator, "revision", None) or "main"), models["hub"])
 
 
+OTHER: Final = ", or another: "
+"""What stands between the command that fetches a model and the flag that names another one."""
+
+
 def _from_hub(symbol: str, model: str, revision: str, hub: Mapping[str, Any]) -> dict[str, Any]:
     local = [
         snapshot
         for snapshot in hub["models"]
         if snapshot["name"] == model and (snapshot["revision"] == revision or (snapshot["main"] and revision == "main"))
     ]
-    instead = f"or another: --model {symbol}=FOLDER_OR_HUB_ID"
+    instead = f"{OTHER}--model {symbol}=FOLDER_OR_HUB_ID"
     if local and local[0]["weights"] == "safetensors" and local[0]["refused"] is None:
         return _readiness_of("ready", model, None, None)
     if local and local[0]["weights"] == "pickled":
-        return _readiness_of("no", model, local[0]["refused"], f"Convert them to safetensors, {instead}")
+        return _readiness_of("no", model, local[0]["refused"], f"Convert them to safetensors{instead}")
     why = local[0]["refused"] or "only its tokenizer is here" if local else "not on this machine"
     if hub["offline"]:
-        return _readiness_of("no", model, f"{why}, and HF_HUB_OFFLINE is set", f"HF_HUB_OFFLINE=0 hf download {model}, {instead}")
-    return _readiness_of("download", model, why, f"hf download {model}, {instead}")
+        return _readiness_of("no", model, f"{why}, and HF_HUB_OFFLINE is set", f"HF_HUB_OFFLINE=0 hf download {model}{instead}")
+    return _readiness_of("download", model, why, f"hf download {model}{instead}")
 
 
 def _readiness_of(state: str, model: str | None, reason: str | None, fix: str | None) -> dict[str, Any]:
@@ -428,10 +432,12 @@ def _lines(record: Mapping[str, Any]) -> list[str]:
         *_indented(_precision_rows(precision)),
         *_section("extras"),
         *_indented([name, *_extra_cells(extra)] for name, extra in record["extras"].items()),
+        *[f"  to get {name}: {extra['fix']}" for name, extra in record["extras"].items() if not extra["works"] and extra["fix"]],
         *_section("models"),
         *_indented(_model_rows(models)),
+        *([f"  to get the embedded MiniLM: {models['embedded']['fix']}"] if models["embedded"]["fix"] else []),
         *_section("indicators that can be scored now"),
-        *_indented([indicator["symbol"], *_readiness_cells(indicator)] for indicator in record["indicators"]),
+        *_readiness_lines(record["indicators"]),
         *_section("cache"),
         *_indented(_cache_rows(cache)),
     ]
@@ -455,7 +461,7 @@ def _section(title: str) -> list[str]:
 
 
 def _indented(rows: Iterable[list[Any]]) -> list[str]:
-    return [f"  {text}" for text in aligned(rows)]
+    return [f"  {text}" for text in aligned(rows, width=min(80, columns(sys.stdout) or 80) - 2)]
 
 
 def _precision_rows(precision: Mapping[str, Any]) -> list[list[str]]:
@@ -473,12 +479,12 @@ def _precision_rows(precision: Mapping[str, Any]) -> list[list[str]]:
 def _extra_cells(extra: Mapping[str, Any]) -> list[str]:
     installed = ", ".join(f"{part['name']} {part['version'] or '(version unknown)'}" for part in extra["modules"] if part["state"] == "ok")
     wrong = ", ".join(_shortcoming(part) for part in extra["modules"] if part["state"] != "ok")
-    return ["yes", installed] if extra["works"] else ["no", f"{wrong}: {extra['fix']}"]
+    return ["yes", installed] if extra["works"] else ["no", wrong]
 
 
 def _model_rows(models: Mapping[str, Any]) -> list[list[str]]:
     embedded, hub = models["embedded"], models["hub"]
-    state = "yes, digest verified" if embedded["works"] else f"no, {embedded['reason']}: {embedded['fix']}"
+    state = "yes, digest verified" if embedded["works"] else f"no, {embedded['reason']}"
     rows = [["embedded MiniLM", "", "", state]]
     rows += [
         [
@@ -494,10 +500,18 @@ def _model_rows(models: Mapping[str, Any]) -> list[list[str]]:
     return [*rows, ["hub", "", "", f"{reach}; {where}"]]
 
 
-def _readiness_cells(indicator: Mapping[str, Any]) -> list[str]:
-    state = {"ready": "yes", "download": "after a download", "no": "no"}[indicator["state"]]
-    advice = f"{indicator['reason']}. {indicator['fix']}" if indicator["reason"] else ""
-    return [state, indicator["model"] or "no model", advice]
+def _readiness_lines(indicators: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line an indicator; below it what is missing, and the command to copy on a line of its own."""
+    states = {"ready": "yes", "download": "after a download", "no": "no"}
+    width = max((len(indicator["symbol"]) for indicator in indicators), default=0)
+    lines = []
+    for indicator in indicators:
+        lines.append(f"  {indicator['symbol'].ljust(width)}  {states[indicator['state']]}, {indicator['model'] or 'no model'}")
+        if indicator["reason"]:
+            fix, separator, other = (indicator["fix"] or "").partition(OTHER)
+            advice = [indicator["reason"], fix, f"or another: {other}" if separator else ""]
+            lines += [f"      {text}" for text in advice if text]
+    return lines
 
 
 def _cache_rows(cache: Mapping[str, Any]) -> list[list[str]]:

@@ -80,7 +80,7 @@ def show(
     for term in rule.terms:
         if term.note:
             display(f"\n{term.indicator}: {term.note}")
-    display(f"\n{rule.citation}" + (f" {rule.equation}" if rule.equation else ""))
+    display(f"\n{rule.citation}" + (f"\n{rule.equation}" if rule.equation else ""))
     if rule.note:
         display(rule.note)
     for line in _fit.doubts(rule):

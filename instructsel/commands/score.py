@@ -82,7 +82,12 @@ Force = Annotated[
 ]
 Rule = Annotated[str | None, typer.Option(help="Score what this rule needs; eq4 by default.")]
 Indicators = Annotated[
-    str | None, typer.Option(help="Score these instead, comma-separated: len,len_in,mtld,knn_6,rew,ppl,ppl_cond,ifd,nat,coh,und.")
+    str | None,
+    typer.Option(
+        help="Score these instead, comma-separated: len, len_in (tokens), mtld (word variety), knn_N (distance to the Nth neighbor), rew "
+        "(reward model), plausibility (built-in model), ppl, ppl_cond, ifd (likelihoods), nat, coh, und (yes-no questions to a model). "
+        "See docs/reference/indicators.md or `instructsel doctor`."
+    ),
 ]
 Reward = Annotated[
     str | None,
@@ -180,7 +185,7 @@ def command(
     if store and str(files.table) != "-":
         remember(store, files.table)
     lines = [*files.lines(table, scored.wall), *text.summary(table, scored.seconds, symbols=scored.table.symbols)]
-    for line in [*lines, *text.batches(scored.reports), *text.notices(table), *files.next(table, rule)]:
+    for line in [*lines, *text.cached(scored.reports), *text.notices(table, scored.table.symbols), *files.next(table, rule)]:
         say(line, quiet=quiet)
     if store and (freed := store.prune(options.cache_limit(), since=scored.started - 1)):
         say(f"the cache was above its limit: {freed / 1e6:,.0f} MB of the least recently used values were removed", quiet=quiet)

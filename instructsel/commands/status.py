@@ -109,7 +109,7 @@ def lines(scoring: dict[str, Any]) -> list[str]:
             "",
             indicator["symbol"],
             f"{indicator['done']:,} of {indicator['total']:,}" if indicator["total"] else "not started",
-            f"{indicator['percent']} %" if indicator["total"] else "",
+            f"{indicator['percent']}%" if indicator["total"] else "",
             ("in the cache" if indicator["resumes"] else "starts again") if stopped and indicator["total"] else "",
         ]
         for indicator in scoring["indicators"]
@@ -260,7 +260,7 @@ def _counts(progress: Any) -> dict[str, int | None]:
     """How far an indicator is; nothing known is nothing claimed."""
     if not (isinstance(progress, list) and len(progress) == 2 and all(isinstance(count, int) for count in progress) and progress[1] > 0):
         return {"done": 0, "total": None, "percent": 0}
-    # Rounded down: 100 % is only what is done.
+    # Rounded down: 100% is only what is done.
     return {"done": progress[0], "total": progress[1], "percent": 100 * progress[0] // progress[1]}
 
 

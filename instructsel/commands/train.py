@@ -88,7 +88,7 @@ def command(
     held_out = reading.read(list(evaluate), message=messages(quiet=quiet)) if evaluate else None
     checkpoint = trainer.train_into(folder, pool, seed=seed)
     if not progress.made:
-        say(f"{folder} holds this fine-tune, finished before: nothing was trained now.", quiet=quiet)
+        say(f"{folder} holds this fine-tune, finished before; nothing was trained now, and these are its figures:", quiet=quiet)
     grades = None if held_out is None else _graded(checkpoint, held_out, training, chosen.max_length)
     for line in summary_lines(checkpoint, grades):
         say(line, quiet=quiet)
@@ -154,7 +154,7 @@ def summary_lines(checkpoint: Checkpoint, grades: Grades | None) -> list[str]:
             if valid
             else f"held-out loss unknown: none of {len(grades.items):,} examples has a value"
         )
-    lines.append(f"checkpoint {checkpoint.folder} (weights {checkpoint.digest[:12]}, {record['run']['seconds']:,.0f} s)")
+    lines.append(f"checkpoint {checkpoint.folder} (weights {checkpoint.digest[:12]}, {record['run']['seconds']:,.0f} s of training)")
     return lines
 
 

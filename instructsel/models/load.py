@@ -190,7 +190,12 @@ def _from_hub(name: str, revision: str | None, needed_by: str) -> LocalModel:
     try:
         folder = hub.snapshot_download(name, revision=revision, allow_patterns=FILES, local_files_only=True)
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError, ValueError):
-        if getattr(_FETCHING, "off", False) or not _reachable(constants.ENDPOINT, offline=bool(constants.HF_HUB_OFFLINE)):
+        if constants.HF_HUB_OFFLINE:
+            raise ModelUnavailable(
+                f"{needed_by} needs the model {name}, which is not on this machine, and HF_HUB_OFFLINE is set: nothing is fetched.",
+                fix=f"Fetch it where there is a network: HF_HUB_OFFLINE=0 {fetch}; or name a local folder of the same layout.",
+            ) from None
+        if getattr(_FETCHING, "off", False) or not _reachable(constants.ENDPOINT, offline=False):
             raise ModelUnavailable(
                 f"{needed_by} needs the model {name}, which is not on this machine, and the hub cannot be reached.", fix=fix
             ) from None

@@ -123,7 +123,7 @@ class ScoreTable:
             quantiles = [f"{value:.4g}" for value in np.quantile(values[valid], [0.05, 0.5, 0.95])] if valid.any() else ["", "", ""]
             nulls = ", ".join(f"{reason} {count:,}" for reason, count in self.null_counts(symbol).items()) or "0"
             rows.append([symbol, f"{int(valid.sum()):,}", nulls, *quantiles])
-        return html_table(repr(self), ("indicator", "scored", "null", "5 %", "median", "95 %"), rows)
+        return html_table(repr(self), ("indicator", "scored", "null", "5%", "median", "95%"), rows)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -324,7 +324,7 @@ def _check_bad_rows(pool: Pool, limit: float) -> None:
     if report.bad_fraction > limit:
         counts = ", ".join(f"{reason}: {n}" for reason, n in report.quarantined.items())
         raise TooManyBadRows(
-            f"{report.n_quarantined} of the {report.read} rows read were quarantined ({counts}), more than {limit:g} of them.",
+            f"{report.n_quarantined} of the {report.read} rows read were quarantined ({counts}), more than {100 * limit:g}%.",
             fix="Repair these rows, or raise --max-bad-fraction.",
             report=report,
         )

@@ -59,9 +59,9 @@ def test_an_argument_is_no_setting_and_hidden_options_are_not_printed() -> None:
     [
         (("select", "--random-subsets", "0"), "", "--random-subsets is 0; it is a whole number from 1.", "See: instructsel select --help"),
         (
-            ("verify",),
+            ("verify", "-o", "y"),
             '[verify]\nlimit = "x"\n',
-            '[verify] limit in instructsel.toml is "x"; it is a whole number from 1.',
+            '[verify] limit in instructsel.toml is "x"; it is a whole number from 0.',
             "verify --help",
         ),
         (("select", "--floor", "len=3"), "", "There is no option --floor in instructsel select.", "Did you mean --min?"),

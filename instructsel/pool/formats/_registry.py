@@ -70,7 +70,7 @@ def detect(rows: Sequence[Any], *, oasst: str = "best-path") -> Detected:
     others = [name for name, count in fitting.items() if name != best.name and count == fitting[best.name]]
     unread = sorted({str(key) for row in objects[:16] for key in row} - set(best.fields))
     notes = ([f"also fits {', '.join(others)}"] if others else []) + (
-        [f"not read: {', '.join(unread[:8])}{' …' if len(unread) > 8 else ''}"] if unread else []
+        [f"fields not read: {', '.join(unread[:8])}{' …' if len(unread) > 8 else ''}"] if unread else []
     )
     return Detected(best, "; ".join([why, *notes]))
 

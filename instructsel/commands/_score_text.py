@@ -137,6 +137,6 @@ def next_command(table: ScoreTable, target: Path, rule: str | None) -> str:
     if usable is not None:
         return f"{beginning} --rule {shlex.quote(usable)} --n {budget}"
     if not scored:
-        return "The rules and the indicators that each of them needs: instructsel rules list"
+        return "next: instructsel rules list (the rules, and the indicators that each of them needs)"
     symbol = next(name for name in table.symbols if name in scored)
     return f"{beginning} --by {symbol} --n {budget} (the lowest first; --by -{symbol} the highest)"

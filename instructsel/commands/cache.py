@@ -23,7 +23,7 @@ from instructsel.scores.progress import RUNS, runs
 from instructsel.text import aligned, clean
 
 SERVES: Final = {
-    "encoder": "knn_1, knn_2, …",
+    "encoder": "knn_6, other knn_N",
     "RewardModel": "rew",
     "LikelihoodModel": "ppl, ppl_cond, ifd",
     "YesNoModel": "nat, coh, und",

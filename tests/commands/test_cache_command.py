@@ -86,7 +86,7 @@ def test_show_says_what_each_namespace_is_for_and_how_much_of_the_limit_is_held(
     monkeypatch.setenv("INSTRUCTSEL_CACHE_LIMIT", "5MB")
     found = plain("cache", "show", "--cache", store.folder)
     assert [(namespace["for"], namespace["files"], namespace["used"]) for namespace in found["namespaces"]] == [
-        ("knn_i", 1, "2027-01-15T07:59:51+00:00"),
+        ("knn_6, other knn_N", 1, "2027-01-15T07:59:51+00:00"),
         ("rew", 1, "2027-01-15T08:00:00+00:00"),
     ]
     assert found["bytes"] == rew.stat().st_size + knn.stat().st_size and found["limit"] == 5_000_000
@@ -186,7 +186,7 @@ def test_an_unfinished_run_is_shown_with_how_far_each_indicator_is(store: Cache)
         ("rew", 0, None, 0),
     ]
     text = run("status", "--cache", store.folder).stdout
-    for part in ("pool.jsonl → pool.scores.parquet: working", "3 of 4", "75 %", "not started"):
+    for part in ("pool.jsonl → pool.scores.parquet: working", "3 of 4", "75%", "not started"):
         assert part in text
 
 

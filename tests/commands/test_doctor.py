@@ -260,3 +260,12 @@ def test_weights_that_we_would_not_use_make_no_indicator_ready(store: Cache, hub
     assert model["weights"] == weights and why in model["refused"]
     assert indicator(found, "ifd")["state"] == "no" and why in indicator(found, "ifd")["reason"]
     assert "refused" in run(store).stdout
+
+
+def test_commands_to_copy_stand_on_lines_of_their_own_and_are_not_broken_inside_a_word(store: Cache) -> None:
+    for width in ("60", "80"):
+        lines = CliRunner().invoke(app, ["--cache", str(store.folder)], env={"COLUMNS": width}).stdout.splitlines()
+        at = next(number for number, line in enumerate(lines) if "hf download" in line)
+        command = " ".join(line.strip().removesuffix(" \\") for line in lines[at : at + 2])
+        assert command == "HF_HUB_OFFLINE=0 hf download OpenAssistant/reward-model-deberta-v3-large-v2"
+        assert lines[at + 2] == "      or another: --model rew=FOLDER_OR_HUB_ID"

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from instructsel.cache import Cache, keys_of
 from instructsel.commands import app
+from instructsel.commands._console import note as note_of
 from instructsel.text import columns_of
 from tests.commands.test_cache_command import note
 from tests.conftest import ROOT
@@ -162,3 +163,16 @@ def test_cache_status_and_doctor_fit(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_demo_fits(tmp_path: Path) -> None:
     assert any(line.startswith("Planted defects") for line in fits("demo", "-o", str(tmp_path / "demo")))
+
+
+def test_a_wide_command_is_continued_with_backslashes_and_no_word_of_it_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert note_of("next: instructsel verify a/folder/chosen.jsonl --base MODEL --eval FILE", label="fix:   ") == [
+        "fix:   next:",
+        "         instructsel verify a/folder/chosen.jsonl \\",
+        "           --base MODEL --eval FILE",
+    ]
+    wide = "Fetch it with: hf download owner/a-model-whose-name-is-wide-and-long-to-read; or name a folder."
+    assert note_of(wide)[1:] == ["  hf download \\", "    owner/a-model-whose-name-is-wide-and-long-to-read", "or name a folder."]
+    # An apostrophe, or prose: no command of a shell.
+    assert all(len(line) <= 60 for line in note_of("See: instructsel's page on the rules, which says more than one line of a terminal."))

@@ -71,7 +71,7 @@ def test_numbers_end_under_their_headings(run: Run) -> None:
     def ends(line: str) -> list[int]:
         return [match.end() for match in re.finditer(r"\S+(?: \S+)*", line)]
 
-    below = next(at for at, line in enumerate(lines) if line.lstrip().startswith("bootstrap 95 %"))
+    below = next(at for at, line in enumerate(lines) if line.lstrip().startswith("bootstrap 95%"))
     # The last column of the second table says how often an indicator was chosen, of which the intercept has none.
     for heading, first in ((top, top + 2), (below, below + 3)):
         for line in lines[first : first + 4]:

@@ -162,9 +162,28 @@ def test_a_device_that_cannot_be_is_refused_before_any_work(
 
 def test_the_last_lines_name_the_command_to_run_next(run: Run) -> None:
     assert "next: instructsel select pool.scores.parquet --rule longest --n 2" in run("pool.jsonl", "--indicators", "len").stderr
-    assert "--by mtld --n 1 ranks the lowest first, --by -mtld the highest" in run("g.jsonl", "--indicators", "mtld").stderr
+    assert "--by mtld --n 1 (the lowest first; --by -mtld the highest)" in run("g.jsonl", "--indicators", "mtld").stderr
     assert "next: instructsel rules list" in run("g.jsonl", "--rule", "reward-only", "--replace").stderr
     assert "next:" not in run("g.jsonl", "--indicators", "len", "-o", "-").stderr
+
+
+def test_a_bad_row_limit_that_is_exceeded_is_said_in_place_of_a_command_that_would_fail(run: Run) -> None:
+    good = '{"instruction": "a", "response": "b c"}\n'
+    Path("bad.jsonl").write_text(good + "{\n", encoding="utf-8")
+    lines = run("bad.jsonl", "--indicators", "len").stderr
+    assert "next: repair the 1 of 2 rows that were quarantined and score again: select refuses more than 5%" in lines
+    assert "instructsel select" not in lines and "1 example scored in" in lines
+
+
+def test_a_dry_run_says_which_indicators_its_sum_is_without(run: Run) -> None:
+    lines = run("pool.jsonl", "--indicators", "len,rew", "--dry-run").stderr
+    assert "all indicators, without rew, which was not measured: about " in lines and "HF_HUB_OFFLINE is set" in lines
+
+
+def test_a_note_on_a_column_is_said_by_the_run_that_scored_it(run: Run) -> None:
+    assert "note: len counts" in run("pool.jsonl", "--indicators", "len").stderr
+    second = run("pool.jsonl", "--indicators", "mtld").stderr
+    assert "columns len, mtld" in second and "note: len counts" not in second
 
 
 def test_rows_are_written_with_all_columns_of_the_table(run: Run) -> None:

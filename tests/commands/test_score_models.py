@@ -49,7 +49,7 @@ def test_a_dry_run_prints_an_interval_and_scores_nothing(place: Path) -> None:
     for each in found:
         expected, low, high = each["seconds"]
         assert 0 <= low <= expected <= high and each["examples"] == 40
-    assert "time (95 % interval)" in done.stderr and not list(place.glob("*.parquet"))
+    assert "time (95% interval)" in done.stderr and not list(place.glob("*.parquet"))
 
 
 def test_a_dry_run_names_what_would_be_fetched(place: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_second_run_takes_everything_from_the_cache_and_gives_the_same_bytes(p
     first = run(place, *arguments, "-o", "a.scores.parquet")
     second = run(place, *arguments, "-o", "b.scores.parquet")
     assert (place / "a.scores.parquet").read_bytes() == (place / "b.scores.parquet").read_bytes()
-    assert "% padding" in first.stderr and "% padding" not in second.stderr
+    assert "padding" not in first.stderr and "ppl: all values were in the cache" in second.stderr
     assert not json.loads(run(place, "status", "--json").stdout)["runs"]
 
 

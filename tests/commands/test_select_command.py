@@ -145,7 +145,7 @@ def test_a_budget_above_the_pool_is_a_warning_without_baselines(invoke: Invoke) 
 def test_a_ranking_by_one_indicator_predicts_nothing_and_the_next_command_names_the_rows(invoke: Invoke) -> None:
     done = invoke("select", "pool.scores.parquet", "--rule", "longest", "--n", "5", "-o", "c.jsonl", "--no-cache")
     assert "measured loss" not in done.stderr and "ranked by longest; " in done.stderr
-    assert "next: instructsel report c.jsonl, or instructsel verify c.jsonl " in done.stderr
+    assert "next: instructsel report c.jsonl\nor: instructsel verify c.jsonl --base MODEL --eval FILE -o FOLDER" in done.stderr
 
 
 def test_baselines_of_the_same_rows_are_warned_of_with_a_reason_each(invoke: Invoke) -> None:

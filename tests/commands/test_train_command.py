@@ -28,7 +28,10 @@ def test_a_finished_fine_tune_is_said_to_be_finished(tmp_path: Path, monkeypatch
     assert made["trained_now"] and made["trainer"]["recipe"]["weight_decay"] == 0.01 and made["held_out_loss"]["examples"] == 4
     assert "nothing was trained now" not in first.stderr
     again = CliRunner().invoke(app, command)
-    assert again.exit_code == 0 and "tuned holds this fine-tune, finished before: nothing was trained now." in again.stderr
+    assert (
+        again.exit_code == 0
+        and "tuned holds this fine-tune, finished before; nothing was trained now, and these are its figures:" in again.stderr
+    )
     assert {**json.loads(again.stdout), "trained_now": True} == made
 
 

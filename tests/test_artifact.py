@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from instructsel.artifact import check_outputs, check_replaced
+from instructsel.artifact import atomic_write, check_outputs, check_replaced
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.tables import write_frame
 
@@ -76,3 +77,15 @@ def test_a_table_that_a_killed_run_left_without_its_manifest_is_replaced(tmp_pat
     path.write_bytes(b"PAR1" + bytes([255, 255, 255, 127]) + b"PAR1")
     with pytest.raises(UsageError):
         check_replaced(path, "selection", "a sidecar", force=False)
+
+
+def test_space_is_asked_for_on_a_full_disk_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, frees in ((errno.EACCES, False), (errno.ENOSPC, True)):
+
+        def refused(*_: object, number: int = number, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr("instructsel.artifact.os.replace", refused)
+        with pytest.raises(EnvironmentFault) as fault, atomic_write(tmp_path / "out.jsonl") as file:
+            file.write(b"{}")
+        assert ("Free some space" in str(fault.value)) is frees and "another place with -o" in str(fault.value)

@@ -92,18 +92,22 @@ def cached(reports: dict[str, RunReport]) -> list[str]:
     return [f"{symbol}: all values were in the cache" for symbol, report in reports.items() if not report.batches]
 
 
-def notices(table: ScoreTable, symbols: Sequence[str]) -> list[str]:
+def notices(table: ScoreTable, symbols: Sequence[str], pools: Sequence[str] = ()) -> list[str]:
     """What a reader must know of these scores.
 
     Args:
         table: the scores.
         symbols: the columns of this run; of columns that stood there before it was said when they were scored.
+        pools: the pool files, for the commands that notes name; POOL stands for them where they are not known.
     """
     notes = []
     for symbol in symbols:
         entry = table.manifest["indicators"][symbol]
         kind = _kind(symbol)
-        notes += [f"note: {line}" for line in kind.warnings(symbol, table.null_counts(symbol), entry)]
+        again = f"instructsel score {shlex.join(pools) or 'POOL'}"
+        notes += [
+            f"note: {line.replace('instructsel score POOL', again)}" for line in kind.warnings(symbol, table.null_counts(symbol), entry)
+        ]
         if kind.nearly in table.symbols:
             columns = {name: table.values(name) for name in (kind.nearly, symbol)}
             both = columns[kind.nearly][1] & columns[symbol][1]

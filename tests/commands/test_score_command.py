@@ -180,6 +180,11 @@ def test_a_dry_run_says_which_indicators_its_sum_is_without(run: Run) -> None:
     assert "all indicators, without rew, which was not measured: about " in lines and "HF_HUB_OFFLINE is set" in lines
 
 
+def test_a_note_names_the_pool_in_its_command(run: Run) -> None:
+    lines = run("pool.jsonl", "--rule", "eq4").stderr
+    assert "instructsel score pool.jsonl --reward" in lines and "POOL" not in lines
+
+
 def test_a_note_on_a_column_is_said_by_the_run_that_scored_it(run: Run) -> None:
     assert "note: len counts" in run("pool.jsonl", "--indicators", "len").stderr
     second = run("pool.jsonl", "--indicators", "mtld").stderr

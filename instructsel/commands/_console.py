@@ -84,6 +84,7 @@ def note(text: str, *, hang: int = 0, label: str = "", stream: TextIO | None = N
 def _broken(line: str, width: int, hang: int) -> list[str]:
     """A wide line as lines: prose between its words, a command only where a backslash may stand."""
     match = COMMAND.search(line)
+    command: list[str] = []
     if match is not None:
         try:
             command = continued(match["command"], width)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, ClassVar
 
 import typer.main
+from typer.core import TyperGroup
 
 from instructsel.commands._help import Command, Group, grouped, write_groups
 
@@ -54,7 +55,7 @@ class LazyGroup(Group):
         from typer._click.shell_completion import CompletionItem
 
         named = [CompletionItem(name, help=line) for name, line in self.lines.items() if name.startswith(incomplete)]
-        return [*named, *super(typer.core.TyperGroup, self).shell_complete(ctx, incomplete)]
+        return [*named, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
 
 
 class _Modules(MutableMapping[str, Any]):

@@ -70,7 +70,7 @@ def _explanation(error: click.UsageError, context: Any, path: str) -> UsageError
 
 def _unknown_option(error: click.NoSuchOption, context: Any, help_page: str) -> UsageError:
     parameters = context.command.params if context is not None else []
-    flags: list[str] = [
+    flags: list[Any] = [
         flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts) if not getattr(parameter, "hidden", False)
     ]
     name = error.option_name
@@ -90,7 +90,7 @@ def _bad_value(error: click.BadParameter, context: Any, help_page: str) -> Usage
     source = context.get_parameter_source(parameter.name) if context is not None else None
     origin = getattr(source, "name", "")
     name = str(parameter.metavar or parameter.name) if argument else f"--{flag}"
-    if origin == "DEFAULT_MAP":
+    if origin == "DEFAULT_MAP" and context is not None:
         name = f"[{'.'.join(context.command_path.split()[1:])}] {flag} in {settings.FILE}"
     elif origin == "ENVIRONMENT":
         name = str(parameter.envvar)

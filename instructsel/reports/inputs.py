@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import polars as pl
 
@@ -206,7 +206,8 @@ def _judged(verification: Verification, inputs: ReportInputs, arm: str | None, r
     known = {key: recorded[key] for key in ("selection", "against", "outcome", "model", "missing") if key in recorded}
     ranked = leaked_arms(recorded)
     leakage = {(name, grader) for grader, arms in ranked.items() for name in others if selection in arms or name in arms}
-    generalize_to: Estimand = next((name for name in ESTIMANDS if name == recorded.get("generalize_to")), BOTH)
+    estimand = recorded.get("generalize_to")
+    generalize_to = cast(Estimand, estimand if estimand in ESTIMANDS else BOTH)
     confidence = _confidence(recorded)
     # The bootstrap stands beside the interval and changes no verdict.
     verdicts = verification.verdicts(

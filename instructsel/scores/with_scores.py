@@ -62,7 +62,8 @@ def write_with_scores(pool: Pool, table: ScoreTable, path: str | Path, positions
     ending = check_ending(path)
     if positions is None:
         first = pool.places["line"].to_numpy()
-        positions = np.lexsort((pool.part_of, pool.row_of, first, pool.file_of)).tolist()
+        ordered: list[int] = np.lexsort((pool.part_of, pool.row_of, first, pool.file_of)).tolist()
+        positions = ordered
     scores = _scores(pool, table, positions)
     if ending == ".jsonl":
         with compressed(path) as out:

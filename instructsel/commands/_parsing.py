@@ -75,7 +75,7 @@ def _unknown_option(error: click.NoSuchOption, context: Any, help_page: str) -> 
     ]
     name = error.option_name
     renamed = RENAMED.get(name)
-    near = [renamed] if renamed in flags else difflib.get_close_matches(name, flags, n=2)
+    near: list[str] = [renamed] if renamed is not None and renamed in flags else difflib.get_close_matches(name, flags, n=2)
     where = f" in {context.command_path}" if context is not None else ""
     return UsageError(f"There is no option {name}{where}.", fix=f"Did you mean {' or '.join(near)}?" if near else help_page)
 

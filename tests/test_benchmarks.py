@@ -110,7 +110,7 @@ def test_the_verification_script_for_a_gpu_runs_at_toy_size_without_polars_and_g
         return found
 
     first = run("--seeds", "1")["runs"]
-    assert [(each["arm"], each["draw"], each["seed"]) for each in first] == [
+    assert [(each["arm"], each["replicate"], each["seed"]) for each in first] == [
         ("base", 0, 0), ("selection", 0, 0), ("random", 0, 0), ("random", 1, 0),
     ]  # fmt: skip
     assert not any("failed" in each for each in first)

@@ -87,9 +87,10 @@ def summary(table: ScoreTable, seconds: dict[str, float], *, symbols: tuple[str,
     return [*aligned(rows, header=heads, right=range(1, len(heads))), caption, *reasons]
 
 
-def cached(reports: dict[str, RunReport]) -> list[str]:
-    """A line an indicator whose model was not asked; how many tokens and batches the others took stands in the manifest."""
-    return [f"{symbol}: all values were in the cache" for symbol, report in reports.items() if not report.batches]
+def cached(table: ScoreTable, reports: dict[str, RunReport]) -> list[str]:
+    """A line where no model was asked, because all its outputs were known; what was asked stands in the manifest."""
+    asking = [symbol for symbol in table.symbols if _kind(symbol).asks_model and table.null_fraction(symbol) < 1]
+    return ["all model outputs were in the cache"] if asking and not any(report.batches for report in reports.values()) else []
 
 
 def notices(table: ScoreTable, symbols: Sequence[str], pools: Sequence[str] = ()) -> list[str]:

@@ -185,7 +185,12 @@ def command(
     if store and str(files.table) != "-":
         remember(store, files.table)
     lines = [*files.lines(table, scored.wall), *text.summary(table, scored.seconds, symbols=scored.table.symbols)]
-    for line in [*lines, *text.cached(scored.reports), *text.notices(table, scored.table.symbols, pools), *files.next(table, rule)]:
+    for line in [
+        *lines,
+        *text.cached(scored.table, scored.reports),
+        *text.notices(table, scored.table.symbols, pools),
+        *files.next(table, rule),
+    ]:
         say(line, quiet=quiet)
     if store and (freed := store.prune(options.cache_limit(), since=scored.started - 1)):
         say(f"the cache was above its limit: {freed / 1e6:,.0f} MB of the least recently used values were removed", quiet=quiet)

@@ -105,6 +105,11 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The whole method in a folder that is removed at the end."""
     with tempfile.TemporaryDirectory() as workplace:
         main(parsed(), Path(workplace))
+
+
+if __name__ == "__main__":
+    run()

@@ -48,7 +48,7 @@ class CompletionStore:
         Raises:
             EnvironmentFault: the folder cannot be used.
         """
-        self.n_asked = 0
+        self.n_asked: int = 0
         self.n_known = 0
         self.errors: Counter[str] = Counter()
         self.failed: set[str] = set()
@@ -61,7 +61,7 @@ class CompletionStore:
         self._lock = threading.Lock()
         # One file for each judge: judgments of two never meet.
         self._log = RecordLog(Path(folder) / f"alpaca_eval-{fingerprint(dict(identity))}.jsonl")
-        self.damaged = self._log.damaged
+        self.damaged: int = self._log.damaged
         self._completions: dict[str, dict[str, Any]] = {}
         for record in self._log.records:
             if "prompt" in record and "completion" in record:

@@ -50,7 +50,7 @@ class SharedRun:
     """Graders that share a run: the same model settings, one load of the model per checkpoint."""
 
     def __init__(self, graders: Sequence[LmEval]) -> None:
-        self.graders = list(graders)
+        self.graders: list[LmEval] = list(graders)
         self.counts: dict[PlanKey, int] = {}
         """Items of each plan; filled by `check`."""
         self._grades: OrderedDict[tuple[str, str], dict[str, Grades]] = OrderedDict()

@@ -89,7 +89,8 @@ class RunFailed(Exception):
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
-        self.reason, self.message = reason, message
+        self.reason: str = reason
+        self.message: str = message
 
 
 @dataclass(frozen=True)

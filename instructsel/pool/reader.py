@@ -67,10 +67,14 @@ class PoolReader:
         self.limits = limits
         self.oasst = oasst
         self.progress = progress
-        self.report = ReadReport()
+        self.report: ReadReport = ReadReport()
         self.files: list[PoolFile] = []
-        self.digests, self.raw = bytearray(), bytearray()
-        self.file_of, self.row_of, self.part_of, self.turns = array("H"), array("L"), array("H"), array("H")
+        self.digests: bytearray = bytearray()
+        self.raw: bytearray = bytearray()
+        self.file_of: array[int] = array("H")
+        self.row_of: array[int] = array("L")
+        self.part_of: array[int] = array("H")
+        self.turns: array[int] = array("H")
 
     def add(self, source: Source, chosen: str | Format) -> None:
         """Read one file, or refuse it with its report."""
@@ -251,9 +255,9 @@ class ReadProgress:
     def __init__(self, report: Callable[[int, int], None], sizes: Sequence[int]) -> None:
         """Tell `report` (bytes done, bytes in all); `sizes` are those of the files, 0 where it is not known."""
         self.report = report
-        self.sizes = list(sizes)
-        self.number = -1
-        self.unpacked = 1
+        self.sizes: list[int] = list(sizes)
+        self.number: int = -1
+        self.unpacked: int = 1
 
     def begin(self, source: Source) -> None:
         """The next file."""

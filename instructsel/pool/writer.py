@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MESSAGES: Final = "messages"
 """The output format that every pool can be written in."""
-EXPECTED: Final = {
+EXPECTED: Final[dict[str, tuple[str, ...]]] = {
     "lines": (".jsonl", ".ndjson", ".json"),
     "array": (".json",),
     "csv": (".csv",),

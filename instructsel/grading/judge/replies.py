@@ -33,7 +33,7 @@ class RecordLog:
         """
         self.path = path
         self.records: list[dict[str, Any]] = []
-        self.damaged = 0
+        self.damaged: int = 0
         """Lines that do not match their checksum."""
         if path is None:
             return
@@ -99,7 +99,7 @@ class ReplyStore:
         self._log = RecordLog(None if folder is None else folder / f"{name}.jsonl")
         self._lock = threading.Lock()
         self.replies: dict[str, Reply] = {}
-        self.damaged = self._log.damaged
+        self.damaged: int = self._log.damaged
         for record in self._log.records:
             try:
                 reply = Reply(record["share"], record["reason"], True, record["digest"], record["served"])

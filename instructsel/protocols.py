@@ -58,6 +58,10 @@ class Grades:
     """Items of which the model did not see everything."""
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What the grader wrote down: seconds, versions, settings."""
+    clusters: tuple[str, ...] = field(default=(), repr=False)
+    """The cluster of each item, such as its prompt: items of one cluster are not independent. Empty: every item stands alone."""
+    sources: tuple[str, ...] = field(default=(), repr=False)
+    """The source or skill of each item; empty where items have none."""
 
     def __post_init__(self) -> None:
         n = len(self.items)
@@ -67,6 +71,11 @@ class Grades:
             )
         if len(set(self.items)) != n:
             raise ValueError(f"Two items of {self.grader} have the same name.")
+        for name, labels in (("clusters", self.clusters), ("sources", self.sources)):
+            if len(labels) not in (0, n):
+                raise ValueError(f"{self.grader} has {n} items and {len(labels)} {name}.")
+            if not all(labels):
+                raise ValueError(f"{self.grader} has an item without a name among its {name}; leave {name} out, or name all.")
         if not np.isfinite(self.values).all() or not np.isfinite(self.weights).all():
             raise ValueError(f"{self.grader} gave a value that is not finite; an item without a value has a reason.")
 

@@ -62,6 +62,8 @@ def record_of(grades: Grades, *, run: Mapping[str, Any], **about: Any) -> dict[s
         "unit": grades.unit,
         "higher_is_better": grades.higher_is_better,
         "truncated": grades.truncated,
+        **({"clusters": list(grades.clusters)} if grades.clusters else {}),
+        **({"sources": list(grades.sources)} if grades.sources else {}),
         "run": {**run, "grader": as_json(grades.record) if grades.record else {}},
     }
 
@@ -78,6 +80,9 @@ def grades_of(grader: str, record: Mapping[str, Any]) -> Grades:
         higher_is_better=record["higher_is_better"],
         truncated=record["truncated"],
         record=record["run"].get("grader") or {},
+        # Records of the last release have neither.
+        clusters=tuple(record.get("clusters") or ()),
+        sources=tuple(record.get("sources") or ()),
     )
 
 

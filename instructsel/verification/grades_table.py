@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -29,6 +29,21 @@ NAMED: Final = 3
 
 
 Label = tuple[str, int, int]
+
+
+SCHEMA: Final = {
+    "arm": "String",
+    "replicate": "Int64",
+    "seed": "Int64",
+    "grader": "String",
+    "item": "String",
+    "value": "Float64",
+    "weight": "Float64",
+    "reason": "String",
+    "cluster": "String",
+    "source": "String",
+}
+"""Column → its polars type."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +221,10 @@ def _items(grader: str, runs: Mapping[Label, Run]) -> tuple[str, ...]:
     return tuple(sorted(usual))
 
 
-def _frame(label: Label, grades: Grades, items: tuple[str, ...]) -> pl.DataFrame:
+def _frame(
+    label: Label, grades: Grades, items: tuple[str, ...], clusters: Sequence[str | None], sources: Sequence[str | None]
+) -> pl.DataFrame:
+    """One run's rows of the table, in the order of `items`, which is that of `clusters` and `sources`."""
     import polars as pl
 
     order = sorted(range(len(grades.items)), key=lambda place: grades.items[place])
@@ -224,15 +242,47 @@ def _frame(label: Label, grades: Grades, items: tuple[str, ...]) -> pl.DataFrame
             "value": values,
             "weight": grades.weights[order].tolist(),
             "reason": reasons,
+            "cluster": clusters,
+            "source": sources,
         },
-        schema={
-            "arm": pl.String,
-            "replicate": pl.Int64,
-            "seed": pl.Int64,
-            "grader": pl.String,
-            "item": pl.String,
-            "value": pl.Float64,
-            "weight": pl.Float64,
-            "reason": pl.String,
-        },
+        schema={name: getattr(pl, kind) for name, kind in SCHEMA.items()},
     )
+
+
+def with_labels(frame: pl.DataFrame) -> pl.DataFrame:
+    """A table of the last release, which had neither clusters nor sources, with both columns, all null."""
+    import polars as pl
+
+    absent = [pl.lit(None, pl.String).alias(name) for name in ("cluster", "source") if name not in frame.columns]
+    return frame.with_columns(absent) if absent else frame
+
+
+def shared_labels(grader: str, runs: Mapping[Label, Run], kind: str, items: tuple[str, ...]) -> list[str | None]:
+    """The cluster or source of each item, in the order of `items`, if all runs that name one name the same.
+
+    Args:
+        grader: whose runs these are.
+        runs: by label.
+        kind: `clusters` or `sources`.
+        items: all of the grader, sorted.
+
+    Raises:
+        StudyError: an item is in one cluster in this run and in another in that one.
+    """
+    first: Label | None = None
+    shared: dict[str, str] = {}
+    for label in sorted(runs):
+        grades = runs[label].grades
+        # Runs recorded by an earlier release name none: clusters are of the items, so those of the other runs hold for them.
+        label_of = dict(zip(grades.items, getattr(grades, kind), strict=False))
+        if not label_of:
+            continue
+        if first is None:
+            first, shared = label, label_of
+        elif label_of != shared:
+            item = next(item for item in items if label_of[item] != shared[item])
+            raise StudyError(
+                f"{grader} has other {kind} for {_named(label)} than for {_named(first)}: {item} is in {label_of[item]} and in {shared[item]}.",
+                fix="Grade all models on the same items in the same way.",
+            )
+    return [shared.get(item) for item in items]

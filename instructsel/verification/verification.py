@@ -21,7 +21,7 @@ from instructsel.extras import require
 from instructsel.kinds import VERIFICATION, head
 from instructsel.stats.intervals import Interval, adjust, compare
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, METHODS, RESAMPLES, ArmValues, Components, Estimand, components
-from instructsel.verification.grades_table import Label, Run, _frame, _items, _named, _scale, _Table
+from instructsel.verification.grades_table import Label, Run, _frame, _items, _named, _scale, _Table, shared_labels, with_labels
 from instructsel.verification.verdict import MAX_MISSING, ComparisonSettings, NonInferiority, Scale, Verdict, Verdicts, _judged
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ class Verification:
     """Arms, the models trained on them, and their grades item by item."""
 
     frame: pl.DataFrame = field(repr=False)
-    """arm, replicate, seed, grader, item, value, weight, reason; sorted by grader, arm, replicate, seed, item. No value: null and a reason."""
+    """arm, replicate, seed, grader, item, value, weight, reason, cluster, source; sorted by grader, arm, replicate, seed, item.
+
+    No value: null and a reason. No cluster or source: null.
+    """
     graders: Mapping[str, Scale]
     """Name → what its values mean."""
     fixed: frozenset[str] = frozenset()
@@ -50,8 +53,8 @@ class Verification:
             fixed: arms that are a fixed model, not trained here.
 
         Raises:
-            StudyError: nothing was graded, a run was graded twice by one grader, a run was graded on other items than the rest, or
-                a grader's unit or direction differs from run to run, or a fixed arm has several runs.
+            StudyError: nothing was graded, a run was graded twice by one grader, a run was graded on other items than the rest or
+                has them in other clusters, a grader's unit or direction differs from run to run, or a fixed arm has several runs.
         """
         import polars as pl
 
@@ -71,7 +74,8 @@ class Verification:
         for grader, graded in sorted(by_grader.items()):
             graders[grader] = _scale(grader, graded.values())
             items = _items(grader, graded)
-            frames += [_frame(label, graded[label].grades, items) for label in sorted(graded)]
+            clusters, sources = (shared_labels(grader, graded, kind, items) for kind in ("clusters", "sources"))
+            frames += [_frame(label, graded[label].grades, items, clusters, sources) for label in sorted(graded)]
         return cls(pl.concat(frames), graders, untrained & {label[0] for graded in by_grader.values() for label in graded})
 
     @property
@@ -331,7 +335,7 @@ class Verification:
             raise StudyError(f"{manifest_path(target)} does not say what the graders' values mean.", fix=AGAIN) from error
         graders = {name: Scale(*scale) for name, scale in sorted(scales.items())}
         # Schema 1 called a replicate a draw.
-        frame = pl.read_parquet(data).rename({"draw": "replicate"}, strict=False)
+        frame = with_labels(pl.read_parquet(data).rename({"draw": "replicate"}, strict=False))
         return cls(frame, graders, frozenset(manifest.get("fixed") or ()))
 
     @cached_property

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from instructsel.artifact import fingerprint
 from instructsel.errors import UsageError
+from instructsel.grading.clusters import clusters_of
 from instructsel.grading.generation import Generator
 from instructsel.grading.outputs import Outputs, digest_of, distinct
 from instructsel.protocols import Checkpoint, Grades
@@ -60,6 +61,11 @@ class ResponseGrader(ABC):
     def items(self) -> tuple[str, ...]:
         """Digests of the instructions, in order."""
         return tuple(map(digest_of, self.instructions))
+
+    @cached_property
+    def clusters(self) -> tuple[str, ...]:
+        """The cluster of each item: instructions that differ in case, blanks or the form of a sign alone; empty where all differ."""
+        return clusters_of(self.instructions)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -116,6 +122,7 @@ class ResponseGrader(ABC):
             higher_is_better=self.higher_is_better,
             truncated=int(outputs.record.get("cut", 0)) + truncated,
             record=record,
+            clusters=self.clusters,
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from instructsel.artifact import fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
 from instructsel.grading.chat import ChatTemplate, Encoded
+from instructsel.grading.clusters import clusters_of
 from instructsel.models import likelihood, runner
 from instructsel.models.answers import Answers
 from instructsel.models.likelihood import LikelihoodModel
@@ -80,6 +81,12 @@ class HeldOutLoss:
     def items(self) -> tuple[str, ...]:
         """The ids of the examples: digests of their conversations, in the pool's order."""
         return tuple(self.pool.ids)
+
+    @cached_property
+    def clusters(self) -> tuple[str, ...]:
+        """The cluster of each example: the conversation before its last response; empty where all examples differ in it."""
+        prompts = ([(message.role, message.content) for message in example.messages[: example.last_answer]] for example in self.pool.examples())
+        return clusters_of("\n".join(f"{role}: {content}" for role, content in prompt) for prompt in prompts)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -156,6 +163,7 @@ class HeldOutLoss:
                 "template": "tulu" if chat_template.fallback else "own",
                 "end_of_turn": self.end_of_turn,
             },
+            clusters=self.clusters,
         )
 
     def _row(self, encoded: Encoded, item: str) -> _Row:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from instructsel.errors import ObservationsError
+from instructsel.grading.clusters import clusters_of
 from instructsel.grading.graders.base import ResponseGrader
 from instructsel.grading.judge.compare import compare
 from instructsel.grading.judge.judgments import CIRCULAR, Judge, Judgments
@@ -112,6 +113,7 @@ def grades_of(judgments: Judgments, *, name: str = KIND, official: Mapping[str, 
             "of_alpaca_eval": bool(judgments.record.get("official")),
             "official": None if official is None else dict(official),
         },
+        clusters=clusters_of(row.instruction for row in rows),
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from instructsel.adapters.lm_eval.suites import SKILL_OF
 from instructsel.adapters.lm_eval.tasks import short_metric
 from instructsel.errors import UsageError
+from instructsel.grading.clusters import normalized
 from instructsel.protocols import Grades
 
 KIND: Final = "lm_eval"
@@ -26,6 +27,8 @@ NOT_FINITE: Final = "not_finite"
 """A likelihood that is no finite number: the harness would call the first choice its highest."""
 HASH_DIGITS: Final = 32
 """Hexadecimal digits of an item's name."""
+PASSAGES: Final = ("passage", "article", "context", "story", "paragraph")
+"""Columns of a document that hold a text several questions are asked about, as in RACE, DROP, SQuAD, BoolQ."""
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """The harness's samples, task by task."""
 
@@ -63,8 +66,10 @@ class HarnessRun:
         values: list[float] = []
         reasons: list[str | None] = []
         means: dict[str, float] = {}
+        clusters: list[str] = []
         for leaf in sorted(self.rows):
             leaf_items, leaf_values, leaf_reasons = self._leaf(leaf, bare, filter_name)
+            clusters += self._clusters(leaf, filter_name, leaf_items)
             items += leaf_items
             values += leaf_values
             reasons += leaf_reasons
@@ -81,6 +86,7 @@ class HarnessRun:
             truncated=self.truncated,
             record=self._recorded(task, metric, _mean(values, reasons), means)
             | {"nulls": dict(sorted(Counter(reason for reason in reasons if reason is not None).items()))},
+            clusters=tuple(clusters) if len(set(clusters)) < len(items) else (),
         )
 
     def _leaf(self, leaf: str, metric: str, filter_name: str) -> tuple[list[str], list[float], list[str | None]]:
@@ -90,8 +96,7 @@ class HarnessRun:
         items: list[str] = []
         values: list[float] = []
         reasons: list[str | None] = []
-        chosen = (row for row in self.rows[leaf] if row["filter"] == filter_name)
-        for row in sorted(chosen, key=lambda row: int(row["doc_id"])):
+        for row in self._chosen(leaf, filter_name):
             document = str(row["doc_hash"])[:HASH_DIGITS]
             copies[document] += 1
             # Equal documents are told apart by their order, which is the data set's.
@@ -100,6 +105,15 @@ class HarnessRun:
             values.append(value)
             reasons.append(reason)
         return items, values, reasons
+
+    def _chosen(self, leaf: str, filter_name: str) -> list[Mapping[str, Any]]:
+        """The samples of one filter, in the data set's order."""
+        return sorted((row for row in self.rows[leaf] if row["filter"] == filter_name), key=lambda row: int(row["doc_id"]))
+
+    def _clusters(self, leaf: str, filter_name: str, items: Sequence[str]) -> list[str]:
+        """The cluster of each item, by the name of its first item: questions on one passage, else items of one prompt."""
+        first: dict[str, str] = {}
+        return [first.setdefault(_shared(row), item) for row, item in zip(self._chosen(leaf, filter_name), items, strict=True)]
 
     def _value(self, row: Mapping[str, Any], metric: str, output: str) -> tuple[float, str | None]:
         if metric not in row:
@@ -170,6 +184,17 @@ class HarnessRun:
                 },
             },
         }
+
+
+def _shared(row: Mapping[str, Any]) -> str:
+    """What items of one cluster have in common: the passage their document asks about, else their prompt."""
+    document = row.get("doc")
+    if isinstance(document, Mapping):
+        for column in PASSAGES:
+            passage = document.get(column)
+            if isinstance(passage, str) and passage.strip():
+                return f"{column} {normalized(passage)}"
+    return f"prompt {row['prompt_hash']}"
 
 
 def _mean(values: Sequence[float], reasons: Sequence[str | None]) -> float:

@@ -258,8 +258,11 @@ def test_items_have_the_same_names_for_every_checkpoint(llama: Checkpoint, other
 
 def test_equal_items_are_numbered(llama: Checkpoint, tmp_path: Path) -> None:
     write_task(lines(tmp_path / "rows.jsonl", [CHOICES[0], CHOICES[1], CHOICES[0]]), tmp_path, name="twice")
-    items = grader(tmp_path, "twice").grade(llama).items
+    grades = grader(tmp_path, "twice").grade(llama)
+    items = grades.items
     assert len(set(items)) == 3 and sum(name.endswith("#2") and name[:-2] in items for name in items) == 1
+    cluster_of = dict(zip(items, grades.clusters, strict=True))
+    assert all(cluster_of[name] == name.removesuffix("#2") for name in items)
 
 
 def test_several_graders_load_the_model_once_and_each_gives_what_it_gives_alone(

@@ -85,7 +85,9 @@ class HeldOutLoss:
     @cached_property
     def clusters(self) -> tuple[str, ...]:
         """The cluster of each example: the conversation before its last response; empty where all examples differ in it."""
-        prompts = ([(message.role, message.content) for message in example.messages[: example.last_answer]] for example in self.pool.examples())
+        prompts = (
+            [(message.role, message.content) for message in example.messages[: example.last_answer]] for example in self.pool.examples()
+        )
         return clusters_of("\n".join(f"{role}: {content}" for role, content in prompt) for prompt in prompts)
 
     @property

@@ -30,6 +30,14 @@ response ends in the end-of-sequence token. A beginning-of-sequence token stands
 original, the line break after an earlier response is not trained on, as in today's open-instruct."""
 
 BATCH: Final = 512
+MARK: Final = "zqx"
+"""A text that no chat template writes, to see what one writes after a response."""
+PROBES: Final = (
+    ("user", "assistant"),
+    ("system", "user", "assistant"),
+    ("assistant",),
+)
+"""Roles of conversations, of which a template takes at least one."""
 
 
 def messages(example: Example) -> list[dict[str, str]]:
@@ -235,6 +243,52 @@ class ChatTemplate:
         # The first token has nothing before it to be predicted from.
         reason = None if any(trained[1:]) else "no_loss_token"
         return Encoded(list(ids), trained, end, truncated=cut, reason=reason, control=control)
+
+    @cached_property
+    def closing(self) -> str:
+        """What the template writes after the last response of a conversation; empty where it takes none of the probes."""
+        return self._closed[0]
+
+    @property
+    def end_of_turn(self) -> tuple[int, ...]:
+        """The token that says a response is over, as the template is trained: the first special token after it.
+
+        Empty where the end of a turn is ordinary text (then `end_text` has it) or where the template writes none. Added tokens that
+        the tokenizer does not call special count where there is no special one.
+        """
+        return self._closed[1]
+
+    @property
+    def end_text(self) -> str:
+        """The text of the end of turn: of its token, or of all that is written after a response, without white space at its end."""
+        return self._closed[2]
+
+    @cached_property
+    def _closed(self) -> tuple[str, tuple[int, ...], str]:
+        """Text after a response, tokens of the end of turn, its text: learnt by rendering a response that ends in a mark."""
+        jinja2 = require("jinja2", needed_by="the chat template")
+        for roles in PROBES:
+            turns = [{"role": role, "content": MARK if role == "assistant" else "a"} for role in roles]
+            try:
+                text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+            except (jinja2.TemplateError, TypeError, ValueError):
+                continue
+            before, mark, closing = text.rpartition(MARK)
+            if not mark:
+                continue
+            tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            behind = [
+                number
+                for number, (start, stop) in zip(tokens["input_ids"], tokens["offset_mapping"], strict=True)
+                if len(before) + len(MARK) <= start < stop
+            ]
+            added = {number: token.content for number, token in self.tokenizer.added_tokens_decoder.items() if token.content.strip()}
+            for known in (self.control, added):
+                end = next((number for number in behind if number in known), None)
+                if end is not None:
+                    return closing, (end,), known[end]
+            return closing, (), closing.rstrip()
+        return "", (), ""
 
     @cached_property
     def control(self) -> dict[int, str]:

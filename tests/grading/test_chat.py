@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from instructsel.grading.chat import TULU, ChatTemplate, Encoded, messages
 from instructsel.pool.example import Example, Message
 from tests import tiny
 from tests.adapters.training_job import CHATML, ROWS, Turns, chatml, edit_tokenizer, write_pool
+from tests.templates import FAMILIES
 
 MARKED = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
@@ -197,6 +199,30 @@ def test_an_example_is_encoded_the_same_alone_and_among_others(tulu: ChatTemplat
         monkeypatch.setattr(module, "BATCH", batch)
         assert list(tulu.encode_all(iter(examples), loss="assistant")) == alone
     assert list(tulu.encode_all([])) == []
+
+
+# The end of a turn
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_end_of_a_turn_is_learnt_from_what_the_template_writes_after_a_response(tmp_path: Path, name: str) -> None:
+    family = FAMILIES[name]
+    template = ChatTemplate.load(family.tokenizer(tmp_path))
+    assert template.end_text.strip() == family.end
+    expected = family.vocabulary(tmp_path).get(family.end)
+    assert template.end_of_turn == (() if expected is None else (expected,))
+    assert template.closing.strip().startswith(family.end)
+
+
+def test_a_template_that_writes_nothing_after_a_response_has_no_end_of_turn(tmp_path: Path) -> None:
+    bare = with_template(tmp_path, "{% for message in messages %}{{ message.content }}\n{% endfor %}")
+    assert (bare.closing, bare.end_of_turn, bare.end_text) == ("\n", (), "")
+
+
+def test_an_added_token_of_white_space_is_no_end_of_turn(tmp_path: Path) -> None:
+    family = dataclasses.replace(FAMILIES["text_end"], plain_markers=("\n\n", "### End"))
+    template = ChatTemplate.load(family.tokenizer(tmp_path))
+    assert template.end_of_turn == (family.vocabulary(tmp_path)["### End"],)
 
 
 # What is cut off, noticed and refused

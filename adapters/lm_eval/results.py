@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from instructsel.adapters.lm_eval.conditions import computed_with, model_arguments, run_settings
 from instructsel.adapters.lm_eval.samples import KIND, HarnessRun, Rows, samples_hash
 from instructsel.adapters.lm_eval.tasks import short_metric
 from instructsel.errors import ObservationsError, UsageError
@@ -71,6 +72,9 @@ def _record(results: Mapping[str, Any], rows: Rows) -> dict[str, Any]:
         "fewshot_as_multiturn": results.get("fewshot_as_multiturn"),
         "chat_template_sha": results.get("chat_template_sha"),
         "apply_chat_template": results.get("chat_template_sha") is not None,
+        "system_instruction": results.get("system_instruction") or results.get("system_instruction_sha"),
+        "model_args": run_settings(model_arguments(config.get("model_args"))),
+        "computed_with": computed_with(results),
         "hashes": {leaf: samples_hash(samples) for leaf, samples in rows.items()},
     }
 

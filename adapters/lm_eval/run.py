@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from instructsel.adapters.lm_eval.conditions import device_kind, precision_name
 from instructsel.adapters.lm_eval.samples import GENERATE, HarnessRun, Rows, samples_hash
 from instructsel.adapters.lm_eval.tasks import NEEDED_BY, silent
 from instructsel.artifact import atomic_write
@@ -127,6 +128,8 @@ class HarnessModel:
     """Of the weights."""
     record: dict[str, Any]
     """What grades write down of it."""
+    limited_to: int | None = None
+    """Tokens of prompt and response, where the grader allows fewer than the model's context."""
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, grader: LmEval) -> HarnessModel:
@@ -175,7 +178,8 @@ class HarnessModel:
             "template": None if template is None else "tulu" if chat_template.fallback else "own",
             "chat_template_sha": None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         }
-        return cls(harness, bool(torch.isfinite(logits).all()), checkpoint.digest, record)
+        limited_to = grader.max_length if context is None or (grader.max_length or context) < context else None
+        return cls(harness, bool(torch.isfinite(logits).all()), checkpoint.digest, record, limited_to)
 
     def truncates(self, arguments: Sequence[Any], output: str) -> bool:
         """Whether a prompt of an item is longer than the model sees.
@@ -240,6 +244,17 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], grader: LmEval) -> Har
         "limit": grader.limit,
         "apply_chat_template": grader.apply_chat_template,
         "fewshot_as_multiturn": grader.fewshot_as_multiturn,
+        "system_instruction": None,
+        "model_args": None,
+        "computed_with": {
+            "harness": release(),
+            "backend": "hf",
+            "batch_size": str(grader.batch_size),
+            "device": device_kind(model.record["device"]),
+            "dtype": precision_name(model.record["precision"]),
+            "max_length": model.limited_to,
+            "arguments": None,
+        },
         "hashes": {leaf: samples_hash(samples) for leaf, samples in rows.items()},
         "samples": None if grader.samples is None else _write_samples(Path(grader.samples), grader, model.digest, rows),
     }

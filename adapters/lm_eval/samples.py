@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from instructsel.adapters.lm_eval.conditions import plain, task_settings
 from instructsel.adapters.lm_eval.suites import SKILL_OF
 from instructsel.adapters.lm_eval.tasks import short_metric
 from instructsel.errors import UsageError
@@ -173,15 +174,26 @@ class HarnessRun:
                 for leaf in sorted(self.rows)
             },
             "skill": SKILL_OF.get(task),
-            # What has to be the same of all models that are compared: the hash is of documents, prompts, shots and targets.
-            "settings": {
-                "harness": self.record["harness"],
-                "chat_template_sha": self.record["chat_template_sha"],
-                "fewshot_as_multiturn": bool(self.record["fewshot_as_multiturn"]),
-                "tasks": {
-                    leaf: {"version": str(versions.get(leaf)), "num_fewshot": shots.get(leaf), "hash": hashes[leaf]}
-                    for leaf in sorted(self.rows)
-                },
+            "settings": self._settings(metric, hashes),
+        }
+
+    def _settings(self, metric: str, hashes: Mapping[str, str]) -> dict[str, Any]:
+        """What has to be the same of all models that are compared: the hash is of documents, prompts, shots and targets."""
+        bare, _, filter_name = metric.rpartition(",")
+        versions, shots, configs = self.results["versions"], self.results["n-shot"], self.results["configs"]
+        return {
+            "system_instruction": plain(self.record.get("system_instruction")),
+            "chat_template_sha": self.record["chat_template_sha"],
+            "fewshot_as_multiturn": bool(self.record["fewshot_as_multiturn"]),
+            "model_args": self.record.get("model_args"),
+            "tasks": {
+                leaf: {
+                    "version": str(versions.get(leaf)),
+                    "num_fewshot": shots.get(leaf),
+                    **task_settings(configs[leaf], bare, filter_name),
+                    "hash": hashes[leaf],
+                }
+                for leaf in sorted(self.rows)
             },
         }
 

@@ -202,6 +202,8 @@ class StatisticsSettings:
     """Non-inferiority margin in the grader's unit; GRADER=X for one grader."""
     pilot: Path | None = field(default=None, metadata=FILE)
     """Pilot: an earlier verification.parquet whose variances over runs and items give the minimum detectable effect beforehand."""
+    allow_unlike: bool = False
+    """Compare finished results that differ in batch size, number format, device, backend or release; the verdict says where."""
 
     def __post_init__(self) -> None:
         if self.require is not None and self.require not in REQUIREMENTS:

@@ -113,6 +113,7 @@ def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
         # How the interval was computed stands in verdict.json and in the report.
         *(verdict.statement.replace(f"({verdict.interval.method}; ", "(") for verdict in verdicts_of_baseline),
         *dict.fromkeys(note for verdict in verdicts_of_baseline for note in verdict.interval.notes),
+        *unlike(summary),
     ]
     lines += [*_sentences(sentences), *_rates(summary), *_regressions(summary), ""]
     models = {arm: sum(len(seeds) for seeds in replicates.values()) for arm, replicates in summary["arms"].items()}
@@ -122,6 +123,19 @@ def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
         for grader, arms in summary["leakage"].items()
     ]
     return [*lines, *_sentences(sentences), "", *_sentences(headline({**summary, "verdicts": verdicts.as_dict()}))]
+
+
+def unlike(plain: Mapping[str, Any]) -> list[str]:
+    """Graders whose runs were computed in different ways, where that was allowed.
+
+    >>> unlike({"graders": {"acc": {"unlike": ["batch_size 1 and 8"]}}})
+    ['acc: runs were computed in different ways, which was allowed: batch_size 1 and 8.']
+    """
+    return [
+        f"{grader}: runs were computed in different ways, which was allowed: {'; '.join(map(str, scale['unlike']))}."
+        for grader, scale in (plain.get("graders") or {}).items()
+        if isinstance(scale, Mapping) and scale.get("unlike")
+    ]
 
 
 def _sentences(sentences: Iterable[str]) -> list[str]:
@@ -218,4 +232,4 @@ def _rate(arm: str, rate: Mapping[str, Any]) -> list[str]:
     ]
 
 
-__all__ = ["brief", "detectable", "difference", "headline", "in_order", "spoken", "statement"]
+__all__ = ["brief", "detectable", "difference", "headline", "in_order", "spoken", "statement", "unlike"]

@@ -387,6 +387,7 @@ def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float, *,
         settings=settings,
         since=since,
         progress=progress,
+        allow_unlike=prepared.plan.statistics.allow_unlike,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,6 +27,10 @@ SHORT: Final = 40
 
 NAMED: Final = 3
 """Runs or items a message names before it counts the rest."""
+
+
+EXPLAINING: Final = ("limit", "seed")
+"""What of a record explains other items or prompts; by itself it changes no number."""
 
 
 Label = tuple[str, int, int]
@@ -151,7 +156,7 @@ def _named(label: Label) -> str:
     return f"{label[0]} (replicate {label[1]}, seed {label[2]})"
 
 
-def _scale(grader: str, runs: Collection[Run]) -> Scale:
+def _scale(grader: str, runs: Collection[Run], *, allow_unlike: bool = False) -> Scale:
     scales = {(run.grades.unit, run.grades.higher_is_better) for run in runs}
     if len(scales) > 1:
         named = ", ".join(f"{unit or 'no unit'} ({'higher' if higher else 'lower'} is better)" for unit, higher in sorted(scales))
@@ -160,7 +165,7 @@ def _scale(grader: str, runs: Collection[Run]) -> Scale:
     if len(judges) > 1:
         raise StudyError(f"{grader} has the judgments of {len(judges)} judges.", fix="Have one judge judge all models: judges differ.")
     unit, higher = scales.pop()
-    return Scale(unit, higher, sum(run.grades.truncated for run in runs), _settings(grader, runs))
+    return Scale(unit, higher, sum(run.grades.truncated for run in runs), _settings(grader, runs), _unlike(grader, runs, allow_unlike))
 
 
 def _settings(grader: str, runs: Collection[Run]) -> Mapping[str, Any] | None:
@@ -169,31 +174,66 @@ def _settings(grader: str, runs: Collection[Run]) -> Mapping[str, Any] | None:
     Raises:
         StudyError: not all of them in the same way: values of two tasks, shots or references are no comparison of models.
     """
-    known: dict[str, tuple[Run, Mapping[str, Any]]] = {}
-    for run in runs:
-        settings = run.grades.record.get("settings")
-        if settings:
-            known.setdefault(fingerprint(settings), (run, settings))
-    if not known:
-        return None
-    (first, first_settings), *others = known.values()
-    for run, other_settings in others:
-        differing = list(_differing(first_settings, other_settings))
+    known = _distinct(runs, "settings")
+    for first, run, differing in _contradictions(known):
+        # Why other items were graded, or other prompts made, before the digest that shows it.
+        records = first.grades.record, run.grades.record
+        differing = [
+            f"{key} {_short(records[0].get(key))} and {_short(records[1].get(key))}"
+            for key in EXPLAINING
+            if all(key in record for record in records) and records[0][key] != records[1][key]
+        ] + differing
         raise StudyError(
             f"{grader} graded {first.name} and {run.name} in different ways: {'; '.join(differing[:NAMED])}"
             + (f"; and {len(differing) - NAMED} more." if len(differing) > NAMED else "."),
             fix="Grade all models in the same way.",
         )
-    return first_settings
+    # The one that says the most: that of an earlier release says less.
+    return max((settings for _, settings in known), key=lambda settings: len(str(settings)), default=None)
 
 
-def _differing(one: Any, other: Any, path: str = "") -> Iterator[str]:
-    """Where two settings differ, in words."""
+def _unlike(grader: str, runs: Collection[Run], allowed: bool) -> tuple[str, ...]:
+    """In which of batch size, number format, device, backend and release runs differ, in words.
+
+    Raises:
+        StudyError: they differ, and that is not allowed.
+    """
+    contradictions = list(_contradictions(_distinct(runs, "computed_with")))
+    if contradictions and not allowed:
+        first, run, differing = contradictions[0]
+        raise StudyError(
+            f"{grader} was computed in different ways for {first.name} and {run.name}: {'; '.join(differing)}.",
+            fix="Grade all models in the same way, or say that it may differ with --allow-unlike (allow_unlike in a plan).",
+        )
+    return tuple(dict.fromkeys(difference for _, _, differing in contradictions for difference in differing))
+
+
+def _distinct(runs: Collection[Run], key: str) -> list[tuple[Run, Mapping[str, Any]]]:
+    """What the records of runs say under a key, each content once, with the first run of it."""
+    known: dict[str, tuple[Run, Mapping[str, Any]]] = {}
+    for run in runs:
+        stated = run.grades.record.get(key)
+        if stated:
+            known.setdefault(fingerprint(stated), (run, stated))
+    return list(known.values())
+
+
+def _contradictions(known: Sequence[tuple[Run, Mapping[str, Any]]]) -> Iterator[tuple[Run, Run, list[str]]]:
+    """Pairs of runs whose records contradict each other, and where."""
+    for (first, stated), (second, other) in itertools.combinations(known, 2):
+        if differing := list(_differing(stated, other)):
+            yield first, second, differing
+
+
+def _differing(one: Any, other: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Where two settings differ, in words. Where a record may say less than another, what it does not say is no difference."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        for key in sorted({*one, *other}, key=str):
-            yield from _differing(one.get(key), other.get(key), f"{path} {key}".strip())
+        may_lack = (not path and {"tasks", "batch_size"} & one.keys() & other.keys()) or (len(path) == 2 and path[0] == "tasks")
+        for key in [*one, *(key for key in other if key not in one)]:
+            if not may_lack or (key in one and key in other):
+                yield from _differing(one.get(key), other.get(key), (*path, str(key)))
     elif one != other:
-        yield f"{path} {_short(one)} and {_short(other)}"
+        yield f"{' '.join(path)} {_short(one)} and {_short(other)}"
 
 
 def _short(value: Any) -> str:

@@ -42,6 +42,8 @@ class Verified:
     """Arm → digests of the models that ranked its rows: what these grade of it is leakage."""
     subsets: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict, repr=False)
     """Arm → its subsets, each with the number of its rows and a digest of their ids."""
+    allow_unlike: bool = False
+    """Whether batch size, number format, device, backend and release may differ from run to run."""
 
     def with_runs(self, runs: Iterable[Run]) -> Verified:
         """The same with other grades, e.g. those of a judge in place of the outputs it judged.
@@ -58,7 +60,7 @@ class Verified:
         for run in graded:
             if run.seconds and run.arm in costs:
                 costs[run.arm]["grading"] = (costs[run.arm]["grading"] or 0.0) + run.seconds
-        verification = Verification.of(valid, fixed=self.verification.fixed)
+        verification = Verification.of(valid, fixed=self.verification.fixed, allow_unlike=self.allow_unlike)
         return replace(self, verification=verification, runs=valid, failures=tuple(failures), costs=costs)
 
     def n_missing(self, arm: str) -> int:
@@ -80,6 +82,7 @@ def verify_arms(
     settings: ExecutionSettings | None = None,
     since: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    allow_unlike: bool = False,
 ) -> Verified:
     """Train every arm alike, grade every model alike, and put the grades together.
 
@@ -95,6 +98,7 @@ def verify_arms(
         settings: limit, and whether models trained here are kept; by default each is removed when it is graded.
         since: seconds since the epoch; runs that failed before are tried again. By default now.
         progress: called after each run that ends here, and for what is found in the folder.
+        allow_unlike: whether finished results may differ in batch size, number format, device, backend and release.
 
     Raises:
         UsageError: arms or graders of one name, none of them, or rows without a trainer.
@@ -106,7 +110,7 @@ def verify_arms(
     tasks = _tasks(arms, graders, trainer, seeds)
     workshop = Workshop(trainer, store, _content, settings or ExecutionSettings(), since=since, progress=progress, announce=True)
     result = execute.execute([task.run for task in tasks], workshop)
-    return _collected(arms, tasks, store, result)
+    return _collected(arms, tasks, store, result, allow_unlike)
 
 
 def _check(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | None, seeds: Sequence[int]) -> None:
@@ -178,7 +182,9 @@ def _content(run: execute.Run, entry: Entry, checkpoint: Checkpoint, grades: Seq
     )
 
 
-def _collected(arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, result: execute.Executed) -> Verified:
+def _collected(
+    arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, result: execute.Executed, allow_unlike: bool
+) -> Verified:
     """The records of all runs as one table of grades, with their costs."""
     runs = [
         Run(arm.name, replicate, seed, grades)
@@ -220,7 +226,7 @@ def _collected(arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, 
     if not runs:
         raise _no_grade(failures)
     return Verified(
-        Verification.of(runs, fixed=[arm.name for arm in arms if arm.fixed]),
+        Verification.of(runs, fixed=[arm.name for arm in arms if arm.fixed], allow_unlike=allow_unlike),
         tuple(failures),
         tuple(run.name for run in result.pending),
         costs,
@@ -228,6 +234,7 @@ def _collected(arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, 
         tuple(trained),
         ranked={arm.name: arm.ranked_with for arm in arms if arm.ranked_with},
         subsets={arm.name: tuple({"rows": len(pool), "digest": rows_digest(pool.ids)} for pool in arm.pools) for arm in arms if arm.pools},
+        allow_unlike=allow_unlike,
     )
 
 

@@ -56,9 +56,11 @@ class Scale:
     """Items of which a model did not see everything, over all runs."""
     settings: Mapping[str, Any] | None = None
     """How all models were graded: the judge and its reference, or the tasks with their versions, hashes and shots; None where unknown."""
+    unlike: tuple[str, ...] = ()
+    """Where batch size, number format, device, backend or release differ from run to run, and that was allowed."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, without the settings: they stand once, with the grader."""
+        """Plain data, without what stands once, with the grader: settings, and how models were computed."""
         return {"unit": self.unit, "higher_is_better": self.higher_is_better, "truncated": self.truncated}
 
 

@@ -45,16 +45,18 @@ class Verification:
     """Arms that are a fixed model, such as the base: no training variance."""
 
     @classmethod
-    def of(cls, runs: Iterable[Run], *, fixed: Iterable[str] = ()) -> Self:
+    def of(cls, runs: Iterable[Run], *, fixed: Iterable[str] = (), allow_unlike: bool = False) -> Self:
         """A verification of what was graded; the same for any order of runs and items.
 
         Args:
             runs: of all arms and graders.
             fixed: arms that are a fixed model, not trained here.
+            allow_unlike: whether batch size, number format, device, backend and release may differ from run to run.
 
         Raises:
             StudyError: nothing was graded, a run was graded twice by one grader, a run was graded on other items than the rest or
-                has them in other clusters, a grader's unit or direction differs from run to run, or a fixed arm has several runs.
+                has them in other clusters, a grader's unit, direction or settings differ from run to run, or a fixed arm has several
+                runs.
         """
         import polars as pl
 
@@ -72,7 +74,7 @@ class Verification:
             raise StudyError("Nothing was graded.", fix="Grade at least one model of each arm.")
         frames, graders = [], {}
         for grader, graded in sorted(by_grader.items()):
-            graders[grader] = _scale(grader, graded.values())
+            graders[grader] = _scale(grader, graded.values(), allow_unlike=allow_unlike)
             items = _items(grader, graded)
             clusters, sources = (shared_labels(grader, graded, kind, items) for kind in ("clusters", "sources"))
             frames += [_frame(label, graded[label].grades, items, clusters, sources) for label in sorted(graded)]
@@ -269,6 +271,7 @@ class Verification:
                 grader: {
                     **scale.as_dict(),
                     **({} if scale.settings is None else {"settings": dict(scale.settings)}),
+                    **({"unlike": list(scale.unlike)} if scale.unlike else {}),
                     "items": len(self._tables[grader].items),
                     "missing": self._tables[grader].missing(),
                     "reasons": dict(sorted(Counter(reason for name, reason in reasons if name == grader).items())),
@@ -328,7 +331,7 @@ class Verification:
             raise StudyError(f"{target} is damaged: it is not the file its manifest describes.", fix=AGAIN)
         try:
             scales = {
-                name: (scale["unit"], scale["higher_is_better"], scale["truncated"], scale.get("settings"))
+                name: (scale["unit"], scale["higher_is_better"], scale["truncated"], scale.get("settings"), tuple(scale.get("unlike") or ()))
                 for name, scale in manifest["graders"].items()
             }
         except (KeyError, TypeError, AttributeError) as error:

@@ -18,16 +18,27 @@ import torch
 import transformers
 
 import instructsel.adapters.lm_eval.run as adapter
+from instructsel.adapters.lm_eval.conditions import computed_with, model_arguments, run_settings
 from instructsel.adapters.lm_eval.grader import LmEval
 from instructsel.adapters.lm_eval.own_task import Generation, MultipleChoice, write_task
 from instructsel.adapters.lm_eval.results import read_results
 from instructsel.adapters.lm_eval.samples import HarnessRun
 from instructsel.adapters.lm_eval.suites import SKILLS, SUITE_NOTES, SUITES, SuiteTask
 from instructsel.adapters.lm_eval.tasks import find, silent
-from instructsel.errors import EnvironmentFault, ModelUnavailable, ObservationsError, PoolError, TooManyBadRows, UntrustedModel, UsageError
+from instructsel.errors import (
+    EnvironmentFault,
+    ModelUnavailable,
+    ObservationsError,
+    PoolError,
+    StudyError,
+    TooManyBadRows,
+    UntrustedModel,
+    UsageError,
+)
 from instructsel.grading.checkpoint import checkpoint_of
 from instructsel.pool.sources import zstd
 from instructsel.protocols import Checkpoint, Grader, Grades
+from instructsel.reports.plain_text import unlike
 from tests import tiny
 
 CHOICES = [
@@ -602,3 +613,95 @@ def test_samples_are_kept_item_by_item_where_it_is_asked_for(llama: Checkpoint, 
     assert [row["acc"] for row in rows] == kept.values.tolist() and all(row["task"] == "choosing" and row["resps"] for row in rows)
     before = file.read_bytes()
     assert grader(tasks, limit=3, samples=tmp_path / "samples").grade(llama).record["samples"] == file.name and file.read_bytes() == before
+
+
+def finished(folder: Path, llama: Checkpoint, tasks: Path, *, gen_kwargs: str | None = None, **changes: Any) -> Path:
+    """Results of the harness's own run, as its command line writes them."""
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
+    from lm_eval.tasks import TaskManager
+
+    tracker = EvaluationTracker(output_path=str(folder))
+    arguments = f"pretrained={llama.folder},dtype={changes.pop('dtype', 'float32')}"
+    arguments += "".join(f",{name}={value}" for name, value in changes.pop("model_args", {}).items())
+    tracker.general_config_tracker.log_experiment_args("hf", arguments, changes.get("system_instruction"), None, False)
+    with silent():
+        done: Any = simple_evaluate(
+            model="hf",
+            model_args=arguments,
+            tasks=["asking"],
+            task_manager=TaskManager(include_path=str(tasks), include_defaults=False),
+            bootstrap_iters=0,
+            device="cpu",
+            batch_size=changes.pop("batch_size", 2),
+            gen_kwargs=gen_kwargs,
+            **changes,
+        )
+        samples = done.pop("samples")
+        tracker.save_results_aggregated(done, samples)
+        for task, rows in samples.items():
+            tracker.save_results_samples(task, rows)
+    return folder
+
+
+def test_finished_results_with_other_settings_are_refused_naming_both_values(llama: Checkpoint, tasks: Path, tmp_path: Path) -> None:
+    import instructsel
+    from instructsel.experiments.plan import Experiment, PlannedArm, StatisticsSettings
+
+    plain = finished(tmp_path / "plain", llama, tasks)
+
+    def verified(other: Path, **statistics: Any) -> Any:
+        arms = (PlannedArm("selection", results=((str(plain),),)), PlannedArm("random", results=((str(other),),)))
+        plan = Experiment(arms, statistics=StatisticsSettings(generalize_to="items", **statistics))
+        return instructsel.verify(plan, tmp_path / f"verified-{other.name}-{len(statistics)}")
+
+    cases: list[tuple[str, dict[str, Any], str]] = [
+        ("short", {"gen_kwargs": "max_gen_toks=1"}, r"generation_kwargs max_gen_toks 4 and 1"),
+        ("sampled", {"gen_kwargs": "do_sample=True,temperature=0.7"}, r"temperature"),
+        ("limited", {"limit": 2}, r"limit None and 2"),
+        ("told", {"system_instruction": "Be brief."}, r"system_instruction None and Be brief\."),
+        ("shots", {"model_args": {"add_bos_token": "True"}}, r"model_args None and .*add_bos_token.*True"),
+    ]
+    for name, changes, message in cases:
+        other = finished(tmp_path / name, llama, tasks, **changes)
+        with pytest.raises(StudyError, match=f"in different ways.*{message}") as refused:
+            verified(other)
+        assert "selection" in refused.value.message and "random" in refused.value.message
+        # No flag makes them comparable.
+        with pytest.raises(StudyError, match="in different ways"):
+            verified(other, allow_unlike=True)
+    again = finished(tmp_path / "again", llama, tasks)
+    assert verified(again).summary is not None
+
+    # How it was computed may differ where that is said, and then the verdict says so.
+    for name, changes, message in (
+        ("batched", {"batch_size": 3}, "batch_size 2 and 3"),
+        ("rounded", {"dtype": "bfloat16"}, "dtype float32 and bfloat16"),
+        ("shorter", {"model_args": {"max_length": 48}}, "max_length None and 48"),
+    ):
+        other = finished(tmp_path / name, llama, tasks, **changes)
+        with pytest.raises(StudyError, match=message) as refused:
+            verified(other)
+        assert "--allow-unlike" in (refused.value.fix or "")
+        summary = verified(other, allow_unlike=True).summary
+        graders = summary["graders"]
+        assert all(scale["unlike"] == [message] for scale in graders.values())
+        assert any(message in sentence for sentence in unlike(summary))
+
+
+def test_arguments_of_a_model_are_read_as_the_harness_reads_them() -> None:
+    assert model_arguments('pretrained=a/b,chat_template_args={"x":1,"y":2},max_length=8,temperature=0.5') == {
+        "pretrained": "a/b",
+        "chat_template_args": '{"x":1,"y":2}',
+        "max_length": 8,
+        "temperature": 0.5,
+    }
+    assert model_arguments({"pretrained": "a"}) == {"pretrained": "a"} and model_arguments(None) == {}
+    # Which model it is, and where it runs, changes no setting.
+    named = {"pretrained": "/home/me/model", "peft": "x", "revision": "main", "trust_remote_code": True, "device": "cuda:1", "dtype": "auto"}
+    assert run_settings(named) is None
+    assert run_settings({**named, "enable_thinking": False}) == {"enable_thinking": False}
+    file = {"config": {"model": "hf", "model_args": "pretrained=a,load_in_4bit=True", "batch_size": "auto", "batch_sizes": [64]}}
+    computed = computed_with(file)
+    assert computed["batch_size"] == "auto (64)" and computed["arguments"] == {"load_in_4bit": True} and computed["backend"] == "hf"
+    assert "device" not in computed

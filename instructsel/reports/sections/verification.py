@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from instructsel.reports.inputs import finite, leaked_arms
 from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts_table, flat, known_facts
-from instructsel.reports.plain_text import in_order, statement
+from instructsel.reports.plain_text import in_order, statement, unlike
 from instructsel.reports.sections import Page
 from instructsel.reports.sections.limits import ARMS, COMPARISONS, EFFECTS, REASONS, ROWS, SKILLS
 
@@ -98,7 +98,7 @@ def _sentences(plain: Mapping[str, Any]) -> list[str]:
         f"Leakage: {grader} also ranked the rows of {', '.join(arms) or 'an arm'}; its verdicts are shown and do not count."
         for grader, arms in leaked_arms(plain).items()
     ]
-    return [*(statement(verdict) for verdict in compared), *notes, *leakage]
+    return [*(statement(verdict) for verdict in compared), *notes, *unlike(plain), *leakage]
 
 
 def forest_chart(verdicts: Sequence[Mapping[str, Any]], name: str, against: Any = None) -> Chart | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.adapters.alpaca_eval.files import OFFICIAL, OFFICIAL_DIGEST
+from instructsel.adapters.alpaca_eval.files import OFFICIAL
+from instructsel.adapters.alpaca_eval.official_order import official_order
 from instructsel.adapters.alpaca_eval.seam import NEEDED_BY, contained, substituted
-from instructsel.artifact import fingerprint
 from instructsel.errors import ScoresError, UsageError
 from instructsel.extras import require
 
@@ -25,10 +26,15 @@ GAMED: Final = "df_gamed.csv"
 GAMED_COLUMNS: Final = ("model", "index", "preference", "std_delta_len", "instruction_difficulty", "not_gamed_baseline")
 
 
+TRUTH: Final[Mapping[str, bool]] = {"false": False, "0": False, "0.0": False, "true": True, "1": True, "1.0": True}
+"""How files write a truth value."""
+
+
 def official_length_control(rows: Sequence[Mapping[str, Any]], files: str | Path | None = None) -> dict[str, float] | None:
     """AlpacaEval 2's own length-controlled win rate, in per cent, by its own package; None where it cannot be had.
 
-    It is of AlpacaEval's own 805 instructions in their order, and needs the file df_gamed.csv of the data set tatsu-lab/alpaca_eval.
+    It is of AlpacaEval's own 805 instructions, and needs the file df_gamed.csv of the data set tatsu-lab/alpaca_eval. The package looks
+    an instruction's difficulty up by its place: rows and file are brought into AlpacaEval's own order first, whatever order they come in.
     Its regulariser and its instructions' difficulties were made with GPT-4 Turbo as judge and as reference.
 
     Args:
@@ -45,9 +51,12 @@ def official_length_control(rows: Sequence[Mapping[str, Any]], files: str | Path
 
     Source: Dubois et al. 2024, arXiv:2404.04475; alpaca_eval 0.6.6, length_controlled_v1.
     """
-    texts = [row.get("instruction") for row in rows]
-    if fingerprint(texts) != OFFICIAL_DIGEST or any(not isinstance(row.get(key), str) for row in rows for key in ("output_1", "output_2")):
+    if any(not isinstance(row.get(key), str) for row in rows for key in ("instruction", "output_1", "output_2")):
         return None
+    order = official_order([row["instruction"] for row in rows])
+    if order is None:
+        return None
+    rows = [rows[position] for position in order]
     path = _gamed(files)
     differences = {len(row["output_1"]) - len(row["output_2"]) for row in rows}
     if path is None or (files is None and importlib.util.find_spec("alpaca_eval") is None):
@@ -58,15 +67,16 @@ def official_length_control(rows: Sequence[Mapping[str, Any]], files: str | Path
     if len(differences) == 1:
         # It divides by how much they differ.
         return None
-    _check_gamed(path)
-    with contained():
+    gamed = _read_gamed(path)
+    with contained(), tempfile.TemporaryDirectory() as folder:
         glm = require("alpaca_eval.metrics.glm_winrate", needed_by=NEEDED_BY)
         keys = ("instruction", "output_1", "output_2", "generator_1", "generator_2", "preference")
         frame = require("pandas", needed_by=NEEDED_BY).DataFrame([{key: row.get(key) for key in keys} for row in rows])
         if frame["preference"].isna().all():
             return None
+        copy = _written(gamed, Path(folder) / GAMED)
         try:
-            with warnings.catch_warnings(), substituted(glm, hf_hub_download=lambda **_: str(path)):
+            with warnings.catch_warnings(), substituted(glm, hf_hub_download=lambda **_: str(copy)):
                 warnings.simplefilter("ignore")
                 # Only its weights and preferences, which it would write into the package.
                 figures = glm.get_length_controlled_winrate(
@@ -88,23 +98,54 @@ def _gamed(files: str | Path | None) -> Path | None:
     return Path(cached) if isinstance(cached, str) else None
 
 
-def _check_gamed(path: Path) -> None:
-    """Refuse a file that is not what AlpacaEval publishes.
+def _read_gamed(path: Path) -> list[dict[str, str]]:
+    """The rows of df_gamed.csv in AlpacaEval's own order, with whole numbers and truth values in the form that its package reads.
+
+    A file that went through a spreadsheet or a data frame says 0.0 for False and 12.0 for 12, or has its rows in another order.
 
     Raises:
-        ScoresError: it cannot be read, lacks a column, or does not name all 805 instructions by their places.
+        ScoresError: it cannot be read, lacks a column, does not name all 805 instructions by their places, or holds no truth value where
+            one belongs.
     """
     again = f"Take {GAMED} from the data set {HUB}."
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
-        places = {int(row["index"]) for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
+        places = [_place(row["index"]) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ScoresError(f"{path} is not AlpacaEval's: {type(error).__name__}.", fix=again) from error
     missing = [name for name in GAMED_COLUMNS if not rows or name not in rows[0]]
-    if missing or places != set(range(OFFICIAL)):
-        why = f"it has no column {', '.join(missing)}" if missing else f"it names {len(places)} of {OFFICIAL} instructions"
+    if missing or set(places) != set(range(OFFICIAL)):
+        why = f"it has no column {', '.join(missing)}" if missing else f"it names {len(set(places))} of {OFFICIAL} instructions"
         raise ScoresError(f"{path} is not AlpacaEval's: {why}.", fix=again)
+    for number, (row, place) in enumerate(zip(rows, places, strict=True), start=2):
+        truth = TRUTH.get(str(row["not_gamed_baseline"]).strip().lower())
+        if truth is None:
+            raise ScoresError(
+                f"{path}, line {number}: not_gamed_baseline is {row['not_gamed_baseline']!r}; True or False is expected.", fix=again
+            )
+        row |= {"not_gamed_baseline": str(truth), "index": str(place)}
+    if places == list(range(OFFICIAL)) * (len(places) // OFFICIAL):
+        return rows
+    models = sorted({row["model"] for row in rows})
+    return sorted(rows, key=lambda row: (models.index(row["model"]), int(row["index"])))
+
+
+def _place(text: str) -> int:
+    """A place among the instructions, which a data frame may have made a number with a point."""
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError(text)
+    return int(number)
+
+
+def _written(rows: Sequence[Mapping[str, str]], path: Path) -> Path:
+    """A file with these rows, as AlpacaEval's package reads it."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, GAMED_COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
 
 
 def check_files(files: str | Path | None) -> None:
@@ -120,6 +161,6 @@ def check_files(files: str | Path | None) -> None:
     path = _gamed(files)
     if path is None:
         raise UsageError(f"There is no {GAMED} in {files}.", fix=f"It is in the data set {HUB}.")
-    _check_gamed(path)
+    _read_gamed(path)
     with contained():
         require("alpaca_eval.metrics.glm_winrate", needed_by=NEEDED_BY)

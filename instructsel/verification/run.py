@@ -182,9 +182,7 @@ def _content(run: execute.Run, entry: Entry, checkpoint: Checkpoint, grades: Seq
     )
 
 
-def _collected(
-    arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, result: execute.Executed, allow_unlike: bool
-) -> Verified:
+def _collected(arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, result: execute.Executed, allow_unlike: bool) -> Verified:
     """The records of all runs as one table of grades, with their costs."""
     runs = [
         Run(arm.name, replicate, seed, grades)

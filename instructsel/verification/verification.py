@@ -331,7 +331,13 @@ class Verification:
             raise StudyError(f"{target} is damaged: it is not the file its manifest describes.", fix=AGAIN)
         try:
             scales = {
-                name: (scale["unit"], scale["higher_is_better"], scale["truncated"], scale.get("settings"), tuple(scale.get("unlike") or ()))
+                name: (
+                    scale["unit"],
+                    scale["higher_is_better"],
+                    scale["truncated"],
+                    scale.get("settings"),
+                    tuple(scale.get("unlike") or ()),
+                )
                 for name, scale in manifest["graders"].items()
             }
         except (KeyError, TypeError, AttributeError) as error:

@@ -562,8 +562,20 @@ def test_alpaca_eval_s_own_length_control_is_what_its_package_computes(package: 
             patch.setattr(glm_winrate, "hf_hub_download", lambda **_: str(tmp_path / "df_gamed.csv"))
             expected = glm_winrate.get_length_controlled_winrate(pd.DataFrame(rows), save_weights_dir=None, is_warn_extreme_changes=False)
     assert found == {"win_rate": expected["length_controlled_winrate"], "standard_error": expected["lc_standard_error"]}
-    # Of other instructions, or of these in another order, it says nothing.
-    assert official_length_control(rows[::-1], tmp_path) is None and official_length_control(rows[:804], tmp_path) is None
+    # Of other instructions it says nothing; of these in another order, what it says of them in its own: a difficulty goes by the place.
+    assert official_length_control(rows[:804], tmp_path) is None
+    assert official_length_control([{**rows[0], "instruction": "Another?"}, *rows[1:]], tmp_path) is None
+    shuffled = [rows[position] for position in random.permutation(805)]
+    assert official_length_control(rows[::-1], tmp_path) == official_length_control(shuffled, tmp_path) == found
+    # A file that went through a spreadsheet: 0.0 for False, 12.0 for 12, a mark of its encoding, its rows in another order.
+    changed = gamed.astype({"index": float, "not_gamed_baseline": float}).sample(frac=1.0, random_state=3)
+    changed.to_csv(tmp_path / "df_gamed.csv", index=True, encoding="utf-8-sig")
+    assert "0.0" in (tmp_path / "df_gamed.csv").read_text()
+    assert official_length_control(shuffled, tmp_path) == found
+    changed.astype({"not_gamed_baseline": str}).replace({"0.0": "perhaps"}).to_csv(tmp_path / "df_gamed.csv")
+    with pytest.raises(ScoresError, match="line 2: not_gamed_baseline is 'perhaps'; True or False is expected"):
+        official_length_control(rows, tmp_path)
+    gamed.to_csv(tmp_path / "df_gamed.csv", index=False)
     (tmp_path / "annotations.json").write_text(json.dumps(rows))
     (grades,) = read_finished(str(tmp_path / "annotations.json"), tmp_path)
     assert grades.record["official"] == found and grades.record["of_alpaca_eval"]

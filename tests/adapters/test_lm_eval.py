@@ -698,7 +698,14 @@ def test_arguments_of_a_model_are_read_as_the_harness_reads_them() -> None:
     }
     assert model_arguments({"pretrained": "a"}) == {"pretrained": "a"} and model_arguments(None) == {}
     # Which model it is, and where it runs, changes no setting.
-    named = {"pretrained": "/home/me/model", "peft": "x", "revision": "main", "trust_remote_code": True, "device": "cuda:1", "dtype": "auto"}
+    named = {
+        "pretrained": "/home/me/model",
+        "peft": "x",
+        "revision": "main",
+        "trust_remote_code": True,
+        "device": "cuda:1",
+        "dtype": "auto",
+    }
     assert run_settings(named) is None
     assert run_settings({**named, "enable_thinking": False}) == {"enable_thinking": False}
     file = {"config": {"model": "hf", "model_args": "pretrained=a,load_in_4bit=True", "batch_size": "auto", "batch_sizes": [64]}}

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from instructsel.adapters.recipe import Recipe
 from instructsel.errors import ModelRefused, TrainingDiverged, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import Encoded
+from instructsel.models import own_loss
 from instructsel.models.load import LocalModel
 from instructsel.models.network import load_network
 
@@ -175,34 +176,72 @@ def config(recipe: Recipe, state: Path, *, sequences: int, micro_batch_size: int
 
 
 def trainer_class(model: Any) -> Any:
-    """TRL's trainer; on a CPU with its loss computed over the loss tokens alone.
+    """TRL's trainer, with a loss that is the model's own.
 
-    Without Triton TRL projects every position to the vocabulary, and its entropy besides: half of a small model's time. The loss is
-    the same, the sum over loss tokens by their number. A model that does more to its logits than its head does is left to TRL.
+    The loss is computed in the cheapest of three ways that a probe finds equal to `model(input_ids, labels).loss`: on a CPU from the
+    head at the loss tokens alone (without Triton TRL projects every position to the vocabulary, and its entropy besides: half of a
+    small model's time); TRL's, which knows the scales and caps of some architectures; the model's own logits.
+    The reduction is the same in each, the sum over loss tokens by their number.
+
+    Args:
+        model: the base, before any adapter.
     """
     trl = require("trl", needed_by="the fine-tune")
-    text = model.config.get_text_config()
-    special = getattr(text, "final_logit_softcapping", None) is not None or getattr(text, "logit_scale", None) not in (None, 1.0)
-    moe = getattr(text, "router_aux_loss_coef", None)
-    if model.device.type != "cpu" or special or moe or not hasattr(model, model.base_model_prefix):
-        return trl.SFTTrainer
     functional = require("torch", needed_by="the fine-tune").nn.functional
+    def at_loss_tokens(base: Any, tensors: Mapping[str, Any], labels: Any) -> tuple[Any, Any]:
+        targets = labels[:, 1:]
+        loss_mask = targets != -100
+        backbone = getattr(base, base.base_model_prefix)(**tensors, use_cache=False)
+        logits = base.get_output_embeddings()(backbone.last_hidden_state[:, :-1][loss_mask])
+        return functional.cross_entropy(logits.float(), targets[loss_mask], reduction="sum"), backbone
 
-    class OnCpu(trl.SFTTrainer):  # type: ignore[misc, name-defined]
+    def of_own_logits(base: Any, tensors: Mapping[str, Any], labels: Any) -> tuple[Any, Any]:
+        targets = labels[:, 1:]
+        loss_mask = targets != -100
+        outputs = base(**tensors, use_cache=False)
+        return functional.cross_entropy(outputs.logits[:, :-1][loss_mask].float(), targets[loss_mask], reduction="sum"), outputs
+
+    def probed(ids: Any, labels: Any) -> Any:
+        total, _ = at_loss_tokens(model, {"input_ids": ids}, labels)
+        return total / (labels[:, 1:] != -100).sum()
+
+    class OwnLoss(trl.SFTTrainer):  # type: ignore[misc, name-defined]
+        total_loss: Any = None
+        """Model, inputs and labels → the sum of the losses of all loss tokens, and the outputs; None leaves the loss to TRL."""
+
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            # Experts are balanced by a loss of their own, which TRL adds to the model's.
+            if model.device.type == "cpu" and not self.aux_loss_enabled and own_loss.difference(model, probed) is None:
+                self.total_loss = at_loss_tokens
+            elif own_loss.difference(model, _of_trl(model)) is not None:
+                self.total_loss = of_own_logits
+
         def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+            if self.total_loss is None:
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             base = model.get_base_model() if hasattr(model, "get_base_model") else model
             tensors = {name: value for name, value in inputs.items() if name != "labels"}
-            labels = inputs["labels"][:, 1:]
-            loss_mask = labels != -100
+            labels = inputs["labels"]
             # The wrapper that brings mixed precision is around the model's own forward.
             with self.accelerator.autocast():
-                backbone = getattr(base, base.base_model_prefix)(**tensors, use_cache=False)
-                logits = base.get_output_embeddings()(backbone.last_hidden_state[:, :-1][loss_mask])
-            total = functional.cross_entropy(logits.float(), labels[loss_mask], reduction="sum")
-            loss = total / (loss_mask.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch)
-            return (loss, backbone) if return_outputs else loss
+                total, outputs = self.total_loss(base, tensors, labels)
+            loss = total / ((labels[:, 1:] != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch)
+            if self.aux_loss_enabled:
+                # A mean over the rows computed at a time, and so over those of a step.
+                loss = loss + self.router_aux_loss_coef * outputs.aux_loss / self.current_gradient_accumulation_steps
+            return (loss, outputs) if return_outputs else loss
 
-    return OnCpu
+    return OwnLoss
+
+
+def _of_trl(model: Any) -> own_loss.Loss:
+    """The loss of the head that TRL puts on a model."""
+
+    def loss(ids: Any, labels: Any) -> Any:
+        return model(input_ids=ids, labels=labels, fused_lm_head=True).loss
+
+    return loss
 
 
 def watch(key: str, save_every: float, progress: Progress | None) -> Any:

@@ -171,7 +171,7 @@ def edit_weights(folder: Path, change: Any) -> None:
 
 
 def causal(folder: Path, kind: str = "gpt2", *, seed: int = 0, train: bool = False, **changes: Any) -> Path:
-    """A language model of an architecture: gpt2, llama, gpt_neox, qwen2 or mamba; trained for a moment on request."""
+    """A language model of an architecture, by its name in transformers; trained for a moment on request."""
     torch.manual_seed(seed)
     made = tokenizer(folder, ["<pad>", "<|endoftext|>"])
     small: dict[str, Any] = {
@@ -202,6 +202,27 @@ def causal(folder: Path, kind: str = "gpt2", *, seed: int = 0, train: bool = Fal
         "qwen2": lambda: transformers.Qwen2Config(**{**small, **attention, "num_key_value_heads": 2, **changes}),
         "mistral": lambda: transformers.MistralConfig(**{**small, **attention, "num_key_value_heads": 2, "sliding_window": 16, **changes}),
         "gpt_neox": lambda: transformers.GPTNeoXConfig(**{**small, **attention, **changes}),
+        "granite": lambda: transformers.GraniteConfig(**{**small, **attention, "num_key_value_heads": 2, "logits_scaling": 8.0, **changes}),
+        "granitemoe": lambda: transformers.GraniteMoeConfig(
+            **{**small, **attention, "logits_scaling": 8.0, "num_local_experts": 2, "num_experts_per_tok": 1, **changes}
+        ),
+        "cohere": lambda: transformers.CohereConfig(**{**small, **attention, "num_key_value_heads": 2, "logit_scale": 0.25, **changes}),
+        "gemma2": lambda: transformers.Gemma2Config(**{**small, **attention, "num_key_value_heads": 2, "head_dim": 8, **changes}),
+        "minicpm3": lambda: transformers.MiniCPM3Config(
+            **{
+                **small,
+                **attention,
+                "num_key_value_heads": 4,
+                "dim_model_base": 8,
+                "q_lora_rank": 16,
+                "kv_lora_rank": 16,
+                "qk_nope_head_dim": 8,
+                "qk_rope_head_dim": 8,
+                "v_head_dim": 8,
+                **changes,
+            }
+        ),
+        "opt": lambda: transformers.OPTConfig(**{**small, **attention, "ffn_dim": 64, "init_std": 0.2, "dropout": 0, **changes}),
         "mamba": lambda: transformers.MambaConfig(**{**small, "state_size": 4, **changes}),
     }
     model = transformers.AutoModelForCausalLM.from_config(configs[kind]())

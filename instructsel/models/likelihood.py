@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import ModelRefused
 from instructsel.extras import require
-from instructsel.models import packing, runner
+from instructsel.models import own_loss, packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
 from instructsel.models.answers import Answers, Encoded, OutputCache, Question, unknown_share
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings
@@ -252,10 +252,10 @@ class _Causal:
         # The state before a token says how likely it is.
         starts = boundaries.first + begins
         targets = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(int(counts.sum()))
-        losses = self._losses(states[torch.from_numpy(targets - 1).to(self.device)], torch.from_numpy(ids[targets]).to(self.device))
+        losses = self.losses_of(states[torch.from_numpy(targets - 1).to(self.device)], torch.from_numpy(ids[targets]).to(self.device))
         return _means(losses, counts)
 
-    def _losses(self, states: Any, targets: Any) -> NDArray[np.float64]:
+    def losses_of(self, states: Any, targets: Any) -> NDArray[np.float64]:
         """−log p of each target, (m,): logits of so many tokens and so much of the vocabulary at a time, never all."""
         torch = require("torch", needed_by="the likelihood")
         head = self.model.get_output_embeddings()
@@ -357,7 +357,16 @@ def _refusal(worker: _Causal, model: Any, precision: str) -> str | None:
         worker.packed = True
         return worker.means(ids, lengths, np.ones(len(lengths), dtype=np.int64))
 
-    why = packing.leaks(together, vocabulary, alone, tolerance=TOLERANCE[precision])
+    def from_states(ids: Any, labels: Any) -> float:
+        states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+        mask = labels[:, 1:] != -100
+        return float(worker.losses_of(states[mask], ids[:, 1:][mask]).mean())
+
+    # Packed, the logits are computed from the hidden states; what else a model does to its logits would be skipped.
+    model.set_attn_implementation(worker.plain)
+    why = own_loss.difference(model, from_states)
+    if why is None:
+        why = packing.leaks(together, vocabulary, alone, tolerance=TOLERANCE[precision])
     if why is None:
         model.set_attn_implementation(packing.register())
     return why

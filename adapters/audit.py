@@ -21,6 +21,8 @@ FIXES: Final = {
     "template_refused": "use a model whose chat template takes their roles",
     "not_a_prefix": "use a model whose chat template does not rewrite earlier turns",
 }
+FULL_CONTEXT: Final = "shorten the rows or take a base with a longer context, for their prompts alone fill it"
+"""The fix of no_loss_token where no greater max_length would help."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,22 @@ class Audit:
     """Rows whose text spells out a special token of the tokenizer; they are trained on its letters."""
     longest: int
     """Tokens of the longest trained row."""
+    max_length: int | None = None
+    """Tokens at which rows were cut; None where they were not."""
+    context: int | None = None
+    """Tokens that the base's context holds; None where its files do not say."""
 
     @classmethod
-    def of(cls, encoded: Iterable[Encoded], name_of: Callable[[int], str]) -> tuple[Audit, list[Encoded]]:
+    def of(
+        cls, encoded: Iterable[Encoded], name_of: Callable[[int], str], *, max_length: int | None = None, context: int | None = None
+    ) -> tuple[Audit, list[Encoded]]:
         """The audit of rows, and those of them that can be trained on, in order.
 
         Args:
             encoded: the rows.
             name_of: what a message calls the row at a position, e.g. its file and line.
+            max_length: tokens at which they were cut.
+            context: tokens that the base's context holds.
         """
         trained: list[Encoded] = []
         skipped: Counter[str] = Counter()
@@ -78,6 +88,8 @@ class Audit:
             truncated=sum(row.truncated for row in trained),
             control=control,
             longest=max((len(row.ids) for row in trained), default=0),
+            max_length=max_length,
+            context=context,
         ), trained
 
     def check(self, limit: float = MAX_SKIPPED_FRACTION) -> None:
@@ -93,7 +105,11 @@ class Audit:
             raise TrainingError("There are no rows to train on.", fix="Name a pool with at least one row.")
         # Rounded up to a hundredth, so that the fraction named is enough.
         enough = math.ceil(100 * count / self.rows) / 100
-        fixes = [FIXES[reason] for reason in self.skipped if reason in FIXES]
+        fixes = [
+            FULL_CONTEXT if reason == "no_loss_token" and self.max_length is not None and self.max_length == self.context else FIXES[reason]
+            for reason in self.skipped
+            if reason in FIXES
+        ]
         if self.trained_rows:
             fixes.append(f"set --max-skipped-fraction {enough:g}")
         raise TrainingError(

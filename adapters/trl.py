@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +24,7 @@ from instructsel.errors import EnvironmentFault, MissingExtra, TrainingDiverged,
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate, Encoded
 from instructsel.kinds import TRAINING, head
+from instructsel.models.context import context_of
 from instructsel.models.load import LocalModel, locate, quiet, refuse_code, settings
 from instructsel.protocols import Checkpoint
 
@@ -97,6 +98,26 @@ class TrlTrainer:
             )
         return ("bf16" if self.precision == "auto" and device.startswith("cuda") else precision), device
 
+    @cached_property
+    def context(self) -> int | None:
+        """Tokens that the base's context holds; None where its files do not say."""
+        return context_of(self.source)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a row, or of a packed sequence, at most: the recipe's, or the base's context where that is less."""
+        return min(self.recipe.max_length, self.context or self.recipe.max_length)
+
+    @property
+    def notices(self) -> list[str]:
+        """What is to be known of the base before anything is trained, in sentences."""
+        notices: list[str] = []
+        if self.max_length < self.recipe.max_length:
+            notices.append(
+                f"Rows are cut at {self.max_length:,} tokens, the context of {self.source.name}; the recipe's max_length is {self.recipe.max_length:,}."
+            )
+        return notices
+
     @property
     def fingerprint(self) -> Mapping[str, Any]:
         """Base, recipe, precision, device and releases; no path."""
@@ -115,6 +136,8 @@ class TrlTrainer:
             # By its former name: a renamed setting trains the same model.
             "max_refused": self.max_skipped_fraction,
             "merge": self.merge,
+            # Only where it is not the recipe's: other fine-tunes have the names that they had.
+            **({"max_length": self.max_length} if self.max_length < self.recipe.max_length else {}),
             "versions": {name: _release(name) for name in PACKAGES + (("bitsandbytes",) if self.recipe.bits else ())},
         }
 
@@ -147,7 +170,7 @@ class TrlTrainer:
         audit, rows = self._encoded(pool)
         audit.check(self.max_skipped_fraction)
         lengths = [len(row.ids) for row in rows]
-        recipe = self.recipe
+        recipe = replace(self.recipe, max_length=self.max_length)
         order = packs(lengths, recipe, seed) if recipe.packing else [[position] for position in sequence(lengths, recipe, seed)]
         if not order:
             raise TrainingError(f"{recipe.epochs} epochs of {len(rows)} rows are less than one row.", fix="Train for longer.")
@@ -172,13 +195,13 @@ class TrlTrainer:
         return fingerprint({"trainer": self.fingerprint, "ids": ids, "seed": seed})
 
     def _encoded(self, pool: Pool) -> tuple[Audit, list[Encoded]]:
-        encoded = self.chat_template.encode_all(pool.examples(), loss=self.recipe.loss, max_length=self.recipe.max_length)
+        encoded = self.chat_template.encode_all(pool.examples(), loss=self.recipe.loss, max_length=self.max_length)
 
         def place(position: int) -> str:
             file, lines = pool.locate(position)
             return f"{Path(file).name}:{lines[0]}"
 
-        return Audit.of(encoded, place)
+        return Audit.of(encoded, place, max_length=self.max_length, context=self.context)
 
     def _micro_batch_size(self) -> int:
         limit = self.recipe.micro_batch_size or MICRO_BATCH_SIZE[self.runtime[1]]

@@ -27,6 +27,7 @@ from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
 from instructsel.models import runner
 from instructsel.models.answers import first_line
+from instructsel.models.context import context_of
 from instructsel.models.load import LocalModel, locate, refuse_code, settings
 from instructsel.models.network import load_network
 from instructsel.pool.sources import zstd
@@ -39,7 +40,6 @@ MAX_CHECKPOINTS: Final = 4
 """Checkpoints whose grades stay in memory."""
 SPECIAL: Final = 8
 """Tokens a tokenizer may add to a text, above one for each byte."""
-CONTEXT: Final = ("max_position_embeddings", "n_positions", "n_ctx")
 LIKELIHOODS: Final = ("loglikelihood", "multiple_choice")
 LENGTHS: Final = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 SAFE: Final = re.compile(r"[^A-Za-z0-9._+-]")
@@ -159,8 +159,7 @@ class HarnessModel:
         )
         if not getattr(network, "is_quantized", False):
             network = network.to(device)
-        context = next((value for key in CONTEXT if isinstance(value := source.config.get(key), int)), None)
-        lengths = [value for value in (grader.max_length, context) if value is not None]
+        lengths = [value for value in (grader.max_length, context_of(source)) if value is not None]
         harness = require("lm_eval.models.huggingface", needed_by=NEEDED_BY).HFLM(
             pretrained=network,
             tokenizer=chat_template.tokenizer,

@@ -142,6 +142,8 @@ def command(
         name: HeldOutLoss(rows, name=f"{name} loss", max_length=chosen.max_length, device=training.device, precision=training.precision)
         for name, rows in held_out.items()
     }
+    for notice in getattr(toolkit.trainer(training, chosen, folder / CHECKPOINTS, None), "notices", ()):
+        say(notice, quiet=quiet)
     with display("size search", quiet=quiet, unit="fine-tunes") as runs:
         curve = search_size(
             ranked,

@@ -387,7 +387,7 @@ def audited(trainer: Trainer, pool: Pool) -> list[str]:
     if audit is None:
         return []
     first, *others = audit(pool).lines()
-    return [f"of the pool: {first}", *others]
+    return [f"of the pool: {first}", *others, *getattr(trainer, "notices", ())]
 
 
 def lines(plan: Plan, rows: Mapping[str, int]) -> list[str]:

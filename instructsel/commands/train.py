@@ -125,10 +125,11 @@ def described(trainer: TrlTrainer, recipe: Recipe) -> list[str]:
     bits = f", base in {recipe.bits} bits" if recipe.bits else ""
     lines = [
         f"{recipe.name}: {trainer.source.name}{adapters}{bits}; {length}, {recipe.batch_size} rows a step, learning rate {recipe.learning_rate:g} "
-        f"{recipe.schedule}, rows of up to {recipe.max_length:,} tokens; {precision} on {device}",
+        f"{recipe.schedule}, rows of up to {trainer.max_length:,} tokens; {precision} on {device}",
         f"loss on {_where(recipe.loss)}: mean over the loss tokens of a step"
         + ("; chat format of Tülu, the base has none of its own" if trainer.chat_template.fallback else ""),
     ]
+    lines += trainer.notices
     if recipe.assumed:
         lines.append(f"assumed, not given by the source: {', '.join(recipe.assumed)}")
     return lines

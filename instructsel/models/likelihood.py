@@ -15,6 +15,7 @@ from instructsel.extras import require
 from instructsel.models import own_loss, packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
 from instructsel.models.answers import Answers, Encoded, OutputCache, Question, unknown_share
+from instructsel.models.context import context_of
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings
 from instructsel.models.network import load_network
 from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringModel
@@ -91,9 +92,7 @@ class LikelihoodModel(ScoringModel):
         workers = [_Causal(model.to(places[0]), places[0])]
         with quiet():
             _check_causal(source, workers[0])
-        context = next(
-            (value for key in ("max_position_embeddings", "n_positions", "n_ctx") if isinstance(value := source.config.get(key), int)), None
-        )
+        context = context_of(source)
         why = None if packing else SWITCHED_OFF
         if why is None:
             with quiet():

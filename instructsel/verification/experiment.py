@@ -251,6 +251,8 @@ def _trainer(prepared: _Prepared, recipe: Any) -> Any:
     if not with_rows:
         return None
     trainer: Any = prepared.toolkit.trainer(plan.training, recipe, prepared.folder / CHECKPOINTS, watch.training)
+    for notice in getattr(trainer, "notices", ()):
+        watch.say(notice)
     if hasattr(trainer, "audit"):
         # Equal compute is counted in the selection's rows.
         first = sorted(with_rows, key=lambda arm: arm.name != SELECTION)

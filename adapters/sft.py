@@ -188,6 +188,7 @@ def trainer_class(model: Any) -> Any:
     """
     trl = require("trl", needed_by="the fine-tune")
     functional = require("torch", needed_by="the fine-tune").nn.functional
+
     def at_loss_tokens(base: Any, tensors: Mapping[str, Any], labels: Any) -> tuple[Any, Any]:
         targets = labels[:, 1:]
         loss_mask = targets != -100

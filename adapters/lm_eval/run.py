@@ -159,7 +159,8 @@ class HarnessModel:
         )
         if not getattr(network, "is_quantized", False):
             network = network.to(device)
-        lengths = [value for value in (grader.max_length, context_of(source)) if value is not None]
+        context = context_of(source)
+        lengths = [value for value in (grader.max_length, context) if value is not None]
         harness = require("lm_eval.models.huggingface", needed_by=NEEDED_BY).HFLM(
             pretrained=network,
             tokenizer=chat_template.tokenizer,

@@ -56,7 +56,17 @@ def difference(model: Any, loss: Loss) -> str | None:
                     return f"the model's own loss is {own:.5g} nats a token, not {other:.5g}" + (
                         f", with hidden states {factor:g} times as large" if factor != 1.0 else ""
                     )
-    except (ArithmeticError, AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else 'no message'}"
     finally:
         model.train(training)

@@ -76,8 +76,8 @@ def test_an_audit_is_plain_data_and_lines_for_people() -> None:
         "truncated": 1,
         "control": 1,
         "longest": 5,
-            "max_length": None,
-            "context": None,
+        "max_length": None,
+        "context": None,
     }
     assert audit.lines() == [
         "2 of 3 rows are trained on: 10 tokens, 4 of them loss tokens (40%); longest row 5",

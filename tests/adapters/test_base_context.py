@@ -43,7 +43,11 @@ def test_rows_are_cut_at_the_context_and_counted(tmp_path: Path, pool: Pool, kin
     assert (audit["longest"], audit["truncated"], audit["max_length"], audit["context"]) == (64, 1, 64, 64)
     assert record["trainer"]["max_length"] == 64 and record["trainer"]["recipe"]["max_length"] == 512
     sentence = f"Rows are cut at 64 tokens, the context of {kind}; the recipe's max_length is 512."
-    assert made.notices == [sentence] and sentence in described(made, made.recipe) and "rows of up to 64 tokens" in described(made, made.recipe)[0]
+    assert (
+        made.notices == [sentence]
+        and sentence in described(made, made.recipe)
+        and "rows of up to 64 tokens" in described(made, made.recipe)[0]
+    )
 
 
 def test_a_base_whose_context_is_long_enough_trains_as_before(tmp_path: Path, pool: Pool) -> None:

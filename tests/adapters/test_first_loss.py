@@ -88,7 +88,9 @@ def test_a_model_whose_scale_trl_does_not_know_is_trained_by_its_own_logits(
         outputs = forward(self, *positional, **arguments)
         outputs.logits = 3.0 * outputs.logits
         if labels is not None:
-            outputs.loss = torch.nn.functional.cross_entropy(outputs.logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+            outputs.loss = torch.nn.functional.cross_entropy(
+                outputs.logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100
+            )
         return outputs
 
     unscaled = own(base, pool)

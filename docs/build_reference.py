@@ -13,6 +13,7 @@ VERBS = (
     ["rules", "list"],
     ["rules", "show"],
     ["rules", "fit"],
+    ["audit"],
     ["explain"],
     ["diff"],
     ["status"],

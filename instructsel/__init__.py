@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from instructsel.adapters.experiment import verify
+    from instructsel.audits.result import Audit
+    from instructsel.audits.run import audit
+    from instructsel.audits.settings import AuditSettings
     from instructsel.cache import Cache
     from instructsel.errors import InstructselError
     from instructsel.experiments.arms import Arm
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Arm",
+    "Audit",
+    "AuditSettings",
     "Bins",
     "Cache",
     "Candidates",
@@ -88,6 +93,7 @@ __all__ = [
     "Trainer",
     "TrainingSettings",
     "Verification",
+    "audit",
     "baselines",
     "by",
     "fit",
@@ -106,6 +112,8 @@ __all__ = [
 
 _HOME = {
     "Arm": ("instructsel.experiments.arms", "Arm"),
+    "Audit": ("instructsel.audits.result", "Audit"),
+    "AuditSettings": ("instructsel.audits.settings", "AuditSettings"),
     "Bins": ("instructsel.study.design", "Bins"),
     "Cache": ("instructsel.cache", "Cache"),
     "Candidates": ("instructsel.selection.candidates", "Candidates"),
@@ -142,6 +150,7 @@ _HOME = {
     "PlannedArm": ("instructsel.experiments.plan", "PlannedArm"),
     "StatisticsSettings": ("instructsel.experiments.plan", "StatisticsSettings"),
     "TrainingSettings": ("instructsel.experiments.plan", "TrainingSettings"),
+    "audit": ("instructsel.audits.run", "audit"),
     "baselines": ("instructsel.selection.baselines.registry", "baselines"),
     "by": ("instructsel.rules.by_indicator", "by"),
     "fit": ("instructsel.rules.fit", "fit"),

@@ -35,6 +35,7 @@ OUTPUTS: Final = "outputs"
 ANNOTATIONS: Final = "annotations"
 POWER: Final = "power"
 ROWS_WITH_SCORES: Final = "rows-with-scores"
+AUDIT: Final = "audit"
 REPORT: Final = "report"
 
 SCHEMA: Final = "schema"
@@ -79,6 +80,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ANNOTATIONS: Kind("a judge's annotations", 1),
     POWER: Kind("a statement of power", 1),
     ROWS_WITH_SCORES: Kind("rows with scores", 1),
+    AUDIT: Kind("an audit", 1),
     REPORT: Kind("a report", 1),
 }
 

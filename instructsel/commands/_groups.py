@@ -117,6 +117,7 @@ def docs_of(kind: type[Any]) -> dict[str, str]:
 
 PANELS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "ArmSettings": ("Arms", ()),
+    "AuditSettings": ("Training", ()),
     "TrainingSettings": ("Training", ("recipe",)),
     "TrainerSettings": ("Training", ("recipe", "match_compute")),
     "RecipeChanges": ("Recipe", ()),

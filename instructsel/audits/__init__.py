@@ -1,0 +1,1 @@
+"""What a trainer would train on, counted and checked without training."""

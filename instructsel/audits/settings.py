@@ -1,0 +1,46 @@
+"""How a trainer would prepare its data: what an audit assumes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from instructsel.errors import UsageError
+from instructsel.grading.chat import LOSSES
+
+PACKINGS: Final = ("bfd", "bfd_split", "wrapped")
+"""TRL's packing strategies."""
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """The settings of a trainer that decide which tokens are trained on."""
+
+    max_length: int = 1024
+    """Tokens of a row, or of a packed sequence; the rest is cut off. TRL's default is 1,024, too."""
+    packing: str | None = None
+    """How rows share a sequence, by TRL's names: bfd (a row is cut at max_length), bfd_split (it is continued in another sequence),
+    wrapped (rows are cut wherever a sequence is full); none without it."""
+    loss: str = "completion"
+    """Where the loss falls: completion (last response), assistant (all responses), all."""
+    batch_size: int = 16
+    """Rows, or packed sequences, of an optimizer step."""
+    epochs: float = 1.0
+    """Passes over the rows."""
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise UsageError.named(str(self.loss), LOSSES, noun="loss")
+        if self.packing is not None and self.packing not in PACKINGS:
+            raise UsageError.named(str(self.packing), PACKINGS, noun="packing strategy")
+        for name in ("max_length", "batch_size", "epochs"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise UsageError(f"{name} of an audit is a number above 0, not {value!r}.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain data."""
+        return {setting.name: getattr(self, setting.name) for setting in fields(self)}
+
+
+__all__ = ["PACKINGS", "AuditSettings"]

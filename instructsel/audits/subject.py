@@ -1,0 +1,264 @@
+"""The base, its tokenizer and its template as the checks see them: what they do is found by rendering and tokenizing, not by names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from instructsel.audits.separation import separates
+from instructsel.audits.settings import AuditSettings
+from instructsel.errors import ModelUnavailable, UsageError
+from instructsel.extras import require
+from instructsel.grading.chat import ChatTemplate
+from instructsel.models.load import locate, quiet, read_json
+from instructsel.pool.example import Example, Message
+
+Turns = Sequence[Mapping[str, Any]]
+
+CONTEXTS: Final = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
+"""Where a configuration has its context, in the order they are looked at."""
+NO_LIMIT: Final = 10_000_000
+"""Tokens; a tokenizer without a limit states a larger one."""
+MAX_HEADER: Final = 100_000_000
+"""Bytes of the header of a safetensors file."""
+QUESTION: Final = "Where is the harbor office?"
+ANSWER: Final = "Behind the old lighthouse, near quay seven."
+MARK: Final = "zq7harborkw"
+"""A word that no template writes by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is audited beside the rows: a tokenizer with its template, the base's configuration, and the trainer's settings."""
+
+    name: str
+    """What messages call the base, or the tokenizer."""
+    template: ChatTemplate
+    settings: AuditSettings
+    config: Mapping[str, Any]
+    """config.json; empty for a tokenizer alone."""
+    generation: Mapping[str, Any]
+    """generation_config.json; empty where there is none."""
+    pad: int | None
+    """The tokenizer's own padding token, before anything stands in for it."""
+    parameters: int | None
+    """Weights of the base; None where they are not at hand."""
+    folder: Path | None = None
+    """Where the base is."""
+
+    @classmethod
+    def load(cls, settings: AuditSettings, *, base: str | None = None, tokenizer: str | None = None) -> Subject:
+        """A base or a tokenizer by its folder or hub id.
+
+        Raises:
+            UsageError: both or neither are named.
+            ModelUnavailable: it is not to be had, or has no fast tokenizer with an end-of-sequence token.
+            UntrustedModel: only pickled weights.
+        """
+        if (base is None) == (tokenizer is None):
+            raise UsageError(
+                "An audit needs a base model or a tokenizer, one of the two.", fix="For example: instructsel audit pool.jsonl --base MODEL"
+            )
+        name = base or tokenizer or ""
+        folder = _folder(name)
+        loaded = _tokenizer(folder)
+        pad = None if loaded.pad_token is None else loaded.pad_token_id
+        config = read_json(folder / "config.json") if base else {}
+        generation = read_json(folder / "generation_config.json") if base else {}
+        return cls(
+            folder.name if Path(name).is_dir() else name,
+            ChatTemplate.of(loaded),
+            settings,
+            config,
+            generation,
+            pad,
+            _parameters(folder) if base else None,
+            folder if base else None,
+        )
+
+    @classmethod
+    def of(cls, tokenizer: Any, settings: AuditSettings) -> Subject:
+        """A tokenizer that is loaded already; it is given Tülu's template where it has none."""
+        pad = None if tokenizer.pad_token is None else tokenizer.pad_token_id
+        return cls(Path(str(tokenizer.name_or_path)).name or "tokenizer", ChatTemplate.of(tokenizer), settings, {}, {}, pad, None)
+
+    @property
+    def tokenizer(self) -> Any:
+        """transformers' fast tokenizer."""
+        return self.template.tokenizer
+
+    @property
+    def text_config(self) -> Mapping[str, Any]:
+        """The part of the configuration that is the language model's."""
+        inner = self.config.get("text_config")
+        return inner if isinstance(inner, Mapping) else self.config
+
+    @cached_property
+    def context(self) -> int | None:
+        """Tokens the base can hold; None where nothing limits it."""
+        stated = [self.text_config.get(name) for name in CONTEXTS]
+        limits = [value for value in stated if isinstance(value, int) and value > 0][:1]
+        limit = self.tokenizer.model_max_length
+        if not limits and isinstance(limit, int) and 0 < limit < NO_LIMIT:
+            limits.append(limit)
+        return min(limits, default=None)
+
+    @cached_property
+    def embedded(self) -> int | None:
+        """Tokens the base embeds; None without a base."""
+        value = self.text_config.get("vocab_size")
+        return value if isinstance(value, int) and value > 0 else None
+
+    @cached_property
+    def stops(self) -> frozenset[int]:
+        """Tokens at which generation ends: the tokenizer's end of sequence, and the base's."""
+        stated: set[int] = {self.tokenizer.eos_token_id}
+        for source in (self.generation, self.text_config) if not self.generation else (self.generation,):
+            value = source.get("eos_token_id")
+            stated.update(token for token in (value if isinstance(value, list) else [value]) if isinstance(token, int))
+        return frozenset(stated)
+
+    def render(self, turns: Turns, **options: Any) -> str | None:
+        """The turns as text; None where the template refuses them."""
+        jinja2 = require("jinja2", needed_by="the chat template")
+        try:
+            return str(self.tokenizer.apply_chat_template(list(turns), tokenize=False, **options))
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError):
+            return None
+
+    @cached_property
+    def plain(self) -> str | None:
+        """A question and an answer as text."""
+        return self.render(conversation())
+
+    @cached_property
+    def end(self) -> tuple[int, ...] | None:
+        """The tokens on which the loss falls behind the text of a response: the end of turn; None where the template refuses the probe."""
+        probe = Example("", "", (Message("user", QUESTION), Message("assistant", ANSWER)))
+        encoded = self.template.encode(probe)
+        if encoded.reason is not None:
+            return None
+        return tuple(encoded.ids[len(encoded.ids) - encoded.end :]) if encoded.end else ()
+
+    @cached_property
+    def end_token(self) -> int | None:
+        """The end of turn as one token: the first special or stop token behind a response; None where there is none."""
+        known = set(self.template.control) | self.stops
+        return next((token for token in self.end or () if token in known), None)
+
+    @cached_property
+    def adds_bos(self) -> bool:
+        """Whether the tokenizer writes the begin of sequence in front of a text by itself."""
+        ids = self.tokenizer("a")["input_ids"]
+        return self.tokenizer.bos_token_id is not None and ids[:1] == [self.tokenizer.bos_token_id]
+
+    @cached_property
+    def writes_bos(self) -> bool:
+        """Whether the template writes the begin of sequence."""
+        bos = self.tokenizer.bos_token
+        return bool(bos) and self.plain is not None and self.plain.startswith(bos)
+
+    @cached_property
+    def writes_date(self) -> bool:
+        """Whether the template asks for today's date."""
+        text = self.render(conversation(), strftime_now=lambda form: MARK)
+        return text is not None and MARK in text
+
+    @cached_property
+    def marks(self) -> tuple[int, ...] | None:
+        """The tokens of a response and its end that the template marks as generated, where another turn follows; None without marks."""
+        turns = conversation(QUESTION, ANSWER, QUESTION)
+        with quiet():
+            try:
+                encoding = self.tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+            except Exception:  # templates raise whatever they like, and so does what reads the marks
+                return None
+        marked = tuple(token for token, mark in zip(encoding["input_ids"], encoding["assistant_masks"], strict=True) if mark)
+        return marked or None
+
+    @cached_property
+    def rewrites(self) -> bool:
+        """Whether the template writes an earlier turn differently once others follow it."""
+        for answer in (ANSWER, f"<think>\n{MARK}\n</think>\n\n{ANSWER}"):
+            first, both = (self.render(conversation(*texts)) for texts in ((QUESTION, answer), (QUESTION, answer, QUESTION, ANSWER)))
+            if first is not None and both is not None and not both.startswith(first.rstrip()):
+                return True
+        return False
+
+    @cached_property
+    def renders_tools(self) -> bool:
+        """Whether the template writes the tools that it is given."""
+        tool = {
+            "type": "function",
+            "function": {"name": MARK, "description": MARK, "parameters": {"type": "object", "properties": {}, "required": []}},
+        }
+        text = self.render(conversation(), tools=[tool])
+        return text is not None and MARK in text
+
+    @cached_property
+    def renders_calls(self) -> bool:
+        """Whether the template has a form of its own for the calls of an assistant."""
+        for arguments in ({}, "{}"):
+            call = {"type": "function", "id": "call00001", "function": {"name": MARK, "arguments": arguments}}
+            turns = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+            if MARK in (self.render(turns) or ""):
+                return True
+        return False
+
+    @cached_property
+    def separates(self) -> bool | None:
+        """Whether the base keeps packed rows apart; None where that is not known."""
+        return separates(self.folder, self.config) if self.folder is not None else None
+
+    def named(self, tokens: Sequence[int]) -> str:
+        """Tokens by their texts, for people."""
+        return " ".join(json.dumps(self.tokenizer.decode([token]), ensure_ascii=False).strip('"') for token in tokens)
+
+
+def conversation(*texts: str) -> list[dict[str, str]]:
+    """Texts as turns of a user and an assistant by turns; a question and an answer by default."""
+    return [{"role": "assistant" if number % 2 else "user", "content": text} for number, text in enumerate(texts or (QUESTION, ANSWER))]
+
+
+def _folder(name: str) -> Path:
+    """The folder of a model; of a local one without reading its weights."""
+    folder = Path(name)
+    return folder if folder.is_dir() else locate(name, needed_by="the audit").folder
+
+
+def _tokenizer(folder: Path) -> Any:
+    transformers = require("transformers", needed_by="the audit")
+    try:
+        with quiet():
+            return transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelUnavailable(
+            f"{folder.name} has no tokenizer that transformers can load: {str(error).splitlines()[0][:200] if str(error) else 'no message'}",
+            fix="Name a folder with tokenizer.json and tokenizer_config.json.",
+        ) from error
+
+
+def _parameters(folder: Path) -> int | None:
+    """Weights in the safetensors files of a folder, by their headers alone; None where there are none, or one is not readable."""
+    count = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with open(path, "rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(size)) if size <= MAX_HEADER else {}
+            for name, tensor in header.items():
+                if name != "__metadata__":
+                    elements = 1
+                    for length in tensor["shape"]:
+                        elements *= length
+                    count += elements
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+    return count or None
+
+
+__all__ = ["Subject", "conversation"]

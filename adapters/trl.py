@@ -59,7 +59,7 @@ class TrlTrainer:
     device: str = "auto"
     """cpu, cuda, or auto."""
     precision: str = "auto"
-    """fp32, or bf16 for automatic mixed precision on weights in fp32; auto takes bf16 on a GPU and fp32 on a CPU."""
+    """fp32, or bf16 for automatic mixed precision on weights in fp32; auto decides as graders do: bf16 on a GPU and on a CPU with AMX."""
     save_every: float = SAVE_EVERY
     """Seconds between two states to go on from; 0 saves after every step, infinity never."""
     max_skipped_fraction: float = MAX_SKIPPED_FRACTION
@@ -89,14 +89,14 @@ class TrlTrainer:
     @cached_property
     def runtime(self) -> tuple[str, str]:
         """Precision and device, decided."""
-        precision, device = settings("fp32" if self.precision == "auto" else self.precision, self.device)
+        precision, device = settings(self.precision, self.device)
         if device.startswith("cuda:") and device != "cuda:0":
             number = device.removeprefix("cuda:")
             raise UsageError(
                 f"A fine-tune cannot run on {device}: transformers takes the first GPU that it sees.",
                 fix=f"Set CUDA_VISIBLE_DEVICES={number} and write --device cuda.",
             )
-        return ("bf16" if self.precision == "auto" and device.startswith("cuda") else precision), device
+        return precision, device
 
     @cached_property
     def context(self) -> int | None:

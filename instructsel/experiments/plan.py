@@ -101,7 +101,7 @@ class TrainingSettings:
     max_skipped_fraction: float = 0.05
     """Share of an arm's rows that may have no loss token."""
     precision: str = "auto"
-    """fp32, bf16 or auto."""
+    """fp32, bf16 or auto, of training and grading alike."""
     device: str = "auto"
     """cpu, cuda or auto."""
 

@@ -30,7 +30,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 
 
 def trainer(base: Path, folder: Path, recipe: Recipe | None = None) -> TrlTrainer:
-    return TrlTrainer(str(base), recipe or short(), folder, device="cpu")
+    return TrlTrainer(str(base), recipe or short(), folder, device="cpu", precision="fp32")
 
 
 @pytest.mark.parametrize(("kind", "changes"), CONTEXTS)

@@ -73,7 +73,7 @@ def test_the_first_loss_is_the_model_s_own(
 ) -> None:
     base = tiny.causal(tmp_path / kind, kind, **changes)
     ways = watched(monkeypatch)
-    record = TrlTrainer(str(base), short(method=method), tmp_path, device="cpu").train(pool, seed=0).record
+    record = TrlTrainer(str(base), short(method=method), tmp_path, device="cpu", precision="fp32").train(pool, seed=0).record
     assert record["losses"][0] == pytest.approx(own(base, pool), abs=1e-4)
     assert ways == [way]
 
@@ -96,14 +96,14 @@ def test_a_model_whose_scale_trl_does_not_know_is_trained_by_its_own_logits(
     unscaled = own(base, pool)
     monkeypatch.setattr(transformers.LlamaForCausalLM, "forward", thrice)
     ways = watched(monkeypatch)
-    losses = TrlTrainer(str(base), short(), tmp_path, device="cpu").train(pool, seed=0).record["losses"]
+    losses = TrlTrainer(str(base), short(), tmp_path, device="cpu", precision="fp32").train(pool, seed=0).record["losses"]
     assert ways == ["of_own_logits"] and losses[0] == pytest.approx(own(base, pool), abs=1e-4) and abs(losses[0] - unscaled) > 0.1
 
 
 def test_experts_are_trained_where_trl_s_loss_fails(tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tiny.causal(tmp_path / "granitemoe", "granitemoe")
     ways = watched(monkeypatch)
-    record = TrlTrainer(str(base), short(micro_batch_size=1), tmp_path, device="cpu").train(pool, seed=0).record
+    record = TrlTrainer(str(base), short(micro_batch_size=1), tmp_path, device="cpu", precision="fp32").train(pool, seed=0).record
     assert ways == ["of_own_logits"]
     # The loss that balances the experts comes on top of that of the tokens.
     assert own(base, pool) < record["losses"][0] < own(base, pool) + 0.1

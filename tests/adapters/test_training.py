@@ -89,7 +89,7 @@ def whole(base: Path, pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> C
 
 
 def trainer(base: Path, folder: Path, made: Recipe | None = None, **given: Any) -> TrlTrainer:
-    return TrlTrainer(str(base), made or short(), folder, **{"device": "cpu", **given})
+    return TrlTrainer(str(base), made or short(), folder, **{"device": "cpu", "precision": "fp32", **given})
 
 
 def tuned(base: Path, folder: Path, pool: Pool, *, seed: int = 0, **changes: Any) -> Checkpoint:

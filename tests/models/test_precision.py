@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from instructsel.adapters.recipe import recipe
+from instructsel.adapters.trl import TrlTrainer
+from instructsel.grading.generation import Generator
 from instructsel.models.load import settings
 from instructsel.models.precision import bf16_is_faster, cpu_instructions, why
 
@@ -61,3 +65,14 @@ def test_auto_on_a_cpu_follows_the_instructions_and_a_named_precision_does_not(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert settings("auto", "cpu") == (precision, "cpu")
     assert {settings(name, "cpu")[0] for name in ("fp32", "bf16")} == {"fp32", "bf16"}
+
+
+@pytest.mark.parametrize(("capabilities", "precision"), [(AVX512, "fp32"), (AMX, "bf16")])
+def test_auto_trains_and_grades_in_one_precision(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capabilities: dict[str, Any], precision: str
+) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    trained = TrlTrainer("base", recipe("tiny"), tmp_path, device="cpu").runtime[0]
+    assert trained == Generator(device="cpu").fingerprint["precision"] == precision
+    assert TrlTrainer("base", recipe("tiny"), tmp_path, device="cpu", precision="fp32").runtime[0] == "fp32"

@@ -10,7 +10,8 @@ from typing import Any, Final
 import orjson
 
 from instructsel.artifact import atomic_write, dump_json, file_digest
-from instructsel.errors import EnvironmentFault, TrainingError
+from instructsel.errors import EnvironmentFault, ModelUnavailable, TrainingError
+from instructsel.models.peft_adapter import digest_of
 from instructsel.protocols import Checkpoint
 
 RECORD: Final = "training.json"
@@ -87,10 +88,16 @@ def finished(folder: Path, key: str) -> Checkpoint | None:
             f"{folder} holds another fine-tune: of another base, recipe, pool or seed.", fix="Choose another folder, or remove this one."
         )
     merged = record["trainer"]["merge"] or record["trainer"]["recipe"]["method"] == "full"
-    if weights_digest(folder if merged else folder / "adapter") != record["digest"]:
+    weights = weights_digest(folder if merged else folder / "adapter")
+    try:
+        digest = weights if merged else digest_of(folder / "adapter", record["trainer"]["base"]["digest"])
+    except ModelUnavailable:
+        return None
+    # Before 0.1 was released, an adapter's digest left out its base.
+    if record["digest"] not in (digest, weights):
         # Weights that are not those of the record: trained again.
         return None
-    return Checkpoint(folder, record["digest"], record["seed"], record, owned=True)
+    return Checkpoint(folder, digest, record["seed"], record, owned=True)
 
 
 def weights_digest(folder: Path) -> str:

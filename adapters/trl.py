@@ -26,6 +26,7 @@ from instructsel.grading.chat import ChatTemplate, Encoded
 from instructsel.kinds import TRAINING, head
 from instructsel.models.context import context_of
 from instructsel.models.load import LocalModel, locate, quiet, refuse_code, settings
+from instructsel.models.peft_adapter import digest_of
 from instructsel.protocols import Checkpoint
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class TrlTrainer:
     def notices(self) -> list[str]:
         """What is to be known of the base before anything is trained, in sentences."""
         notices: list[str] = []
+        if self.source.adapter_of is not None:
+            notices.append(f"{self.source.name} is an adapter; it is trained on merged into its base {self.source.adapter_of}.")
         if self.max_length < self.recipe.max_length:
             notices.append(
                 f"Rows are cut at {self.max_length:,} tokens, the context of {self.source.name}; the recipe's max_length is {self.recipe.max_length:,}."
@@ -296,7 +299,8 @@ class TrlTrainer:
             else:
                 model.save_pretrained(str(folder))
             self.chat_template.tokenizer.save_pretrained(str(folder))
-        digest = weights_digest(folder if self.merge or self.recipe.method == "full" else folder / "adapter")
+        whole = self.merge or self.recipe.method == "full"
+        digest = weights_digest(folder) if whole else digest_of(folder / "adapter", self.source.digest)
         complete = {**record, "digest": digest, "run": dict(run)}
         with atomic_write(folder / RECORD) as file:
             file.write(dump_json(complete, indent=True) + b"\n")

@@ -69,7 +69,9 @@ class LocalModel:
     folder: Path
     """Where its files are."""
     digest: str
-    """SHA-256 over its weight files; of tokenizer.json for a tokenizer without weights."""
+    """SHA-256 over its weight files; of tokenizer.json for a tokenizer without weights; of base and adapter for a merged adapter."""
+    adapter_of: str | None = None
+    """The base's name, where this is an adapter that was merged into it."""
 
     @property
     def settings(self) -> str:
@@ -99,7 +101,7 @@ class LocalModel:
 
 
 def locate(name: str, *, revision: str | None = None, needed_by: str) -> LocalModel:
-    """Find a model's files on this machine, or fetch them from the hub.
+    """Find a model's files on this machine, or fetch them from the hub; an adapter is merged into its base.
 
     Args:
         name: "embedded", a local folder, or a hub id.
@@ -109,13 +111,28 @@ def locate(name: str, *, revision: str | None = None, needed_by: str) -> LocalMo
     Raises:
         ModelUnavailable: neither here nor to be had now; the fix is the command that fetches it.
         UntrustedModel: only pickled weights, or not the digest it should have.
-        MissingExtra: the embedded model's package is not installed.
+        ModelRefused: an adapter that cannot be merged into its base.
+        MissingExtra: the embedded model's package is not installed, or peft for an adapter.
     """
+    # It loads networks, and so imports this module.
+    from instructsel.models.peft_adapter import adapter_in, merged
+
+    source = located(name, revision=revision, needed_by=needed_by)
+    adapter = adapter_in(source.folder)
+    if adapter is None:
+        return source
+    return merged(adapter, source.name, revision=source.revision, tokenizer=source.folder, needed_by=needed_by)
+
+
+def located(name: str, *, revision: str | None, needed_by: str) -> LocalModel:
+    """What `locate` finds, an adapter as it is: with the digest of its own weights, and no whole model."""
+    from instructsel.models.peft_adapter import merged_before
+
     if name == EMBEDDED:
         return _embedded(needed_by)
     folder = Path(name)
     if folder.is_dir():
-        return _checked(folder, folder.resolve().name, revision=None)
+        return merged_before(folder) or _checked(folder, folder.resolve().name, revision=None)
     if folder.is_file() or name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1:
         raise ModelUnavailable(
             f"{needed_by} needs the model {name}, which is no folder.", fix="Name a folder with safetensors weights, or a hub id."

@@ -79,7 +79,9 @@ def killed_recipe(method: str) -> Recipe:
 
 def train(folder: Path, *, method: str, save_every: float, progress: Progress | None = None) -> Checkpoint:
     """Fine-tune FOLDER/base on FOLDER/pool.jsonl into FOLDER/out."""
-    base = TrlTrainer(str(folder / "base"), killed_recipe(method), folder, device="cpu", precision="fp32", save_every=save_every, progress=progress)
+    base = TrlTrainer(
+        str(folder / "base"), killed_recipe(method), folder, device="cpu", precision="fp32", save_every=save_every, progress=progress
+    )
     return base.train_into(folder / "out", Pool.read(folder / "pool.jsonl"), seed=0)
 
 

@@ -60,6 +60,7 @@ plausibility: setup
 
 docs: setup
 	$(BIN)/python docs/build_reference.py
+	$(BIN)/python docs/build_audit.py
 	$(BIN)/mkdocs build --strict -q -f .ci/mkdocs.yml && echo "documents: build/site/index.html"
 
 clean:

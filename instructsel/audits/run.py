@@ -95,6 +95,14 @@ def audit_with(pool: Pool, subject: Subject, *, show: int = 0, progress: Progres
     return Audit(subject.name, settings, frame, findings, counted, shown)
 
 
+def audited_rows(pool: Pool, subject: Subject) -> Iterator[AuditedRow]:
+    """The rows of a pool in the order of the files, rendered, tokenized and cut as `audit` sees them."""
+    rows = _Rows(pool, subject, np.lexsort((pool.part_of, pool.row_of, pool.file_of)))
+    for row in rows.stream():
+        yield row
+        rows.full.append(len(row.full.ids))
+
+
 @dataclass
 class _Tally:
     """What one check of rows has flagged."""
@@ -281,4 +289,4 @@ class _Rows:
         return tuple(rows)
 
 
-__all__ = ["audit", "audit_with"]
+__all__ = ["audit", "audit_with", "audited_rows"]

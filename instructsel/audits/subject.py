@@ -14,15 +14,12 @@ from instructsel.audits.settings import AuditSettings
 from instructsel.errors import ModelUnavailable, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
+from instructsel.models.context import context_length
 from instructsel.models.load import locate, quiet, read_json
 from instructsel.pool.example import Example, Message
 
 Turns = Sequence[Mapping[str, Any]]
 
-CONTEXTS: Final = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
-"""Where a configuration has its context, in the order they are looked at."""
-NO_LIMIT: Final = 10_000_000
-"""Tokens; a tokenizer without a limit states a larger one."""
 MAX_HEADER: Final = 100_000_000
 """Bytes of the header of a safetensors file."""
 QUESTION: Final = "Where is the harbor office?"
@@ -100,12 +97,7 @@ class Subject:
     @cached_property
     def context(self) -> int | None:
         """Tokens the base can hold; None where nothing limits it."""
-        stated = [self.text_config.get(name) for name in CONTEXTS]
-        limits = [value for value in stated if isinstance(value, int) and value > 0][:1]
-        limit = self.tokenizer.model_max_length
-        if not limits and isinstance(limit, int) and 0 < limit < NO_LIMIT:
-            limits.append(limit)
-        return min(limits, default=None)
+        return context_length(self.config, self.tokenizer)
 
     @cached_property
     def embedded(self) -> int | None:
@@ -171,14 +163,33 @@ class Subject:
     @cached_property
     def marks(self) -> tuple[int, ...] | None:
         """The tokens of a response and its end that the template marks as generated, where another turn follows; None without marks."""
-        turns = conversation(QUESTION, ANSWER, QUESTION)
+        marks = self._marked(conversation(QUESTION, ANSWER, QUESTION))
+        return None if marks is None else tuple(token for token, mark in marks if mark)
+
+    @cached_property
+    def marks_differ(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Tokens of a conversation on which the loss falls here and the template's marks leave out, and those the other way round."""
+        turns = conversation(QUESTION, ANSWER, QUESTION, ANSWER)
+        encoded = self.template.encode(Example("", "", tuple(Message(**turn) for turn in turns)), loss="assistant")
+        marks = self._marked(turns)
+        if encoded.reason is not None or marks is None or [token for token, _ in marks] != encoded.ids:
+            return (), ()
+        pairs = [(token, loss, mark) for (token, mark), loss in zip(marks, encoded.loss_mask, strict=True)]
+        return tuple(token for token, loss, mark in pairs if loss and not mark), tuple(
+            token for token, loss, mark in pairs if mark and not loss
+        )
+
+    def _marked(self, turns: Turns) -> list[tuple[int, bool]] | None:
+        """The tokens of a conversation, each with whether the template marks it as generated; None without marks."""
         with quiet():
             try:
-                encoding = self.tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+                encoding = self.tokenizer.apply_chat_template(
+                    list(turns), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+                )
             except Exception:  # templates raise whatever they like, and so does what reads the marks
                 return None
-        marked = tuple(token for token, mark in zip(encoding["input_ids"], encoding["assistant_masks"], strict=True) if mark)
-        return marked or None
+        marks = [(int(token), bool(mark)) for token, mark in zip(encoding["input_ids"], encoding["assistant_masks"], strict=True)]
+        return marks if any(mark for _, mark in marks) else None
 
     @cached_property
     def rewrites(self) -> bool:

@@ -12,9 +12,7 @@ from instructsel.audits.checks.base import Check, PoolCheck, RowCheck, TemplateC
 from instructsel.audits.checks.registry import FRAMEWORK, checked_conditions, checks, kinds
 from instructsel.audits.finding import SEVERITIES
 from instructsel.errors import UsageError
-from tests.conftest import ROOT
-
-PAGE = ROOT / "docs" / "how-to" / "audit.md"
+from tests.test_docs import _builder
 
 
 def test_each_file_of_the_folder_holds_one_check_of_its_name() -> None:
@@ -36,8 +34,9 @@ def test_a_check_says_what_it_is_how_bad_and_what_to_do(check: Check) -> None:
 
 
 def test_every_check_has_its_row_in_the_documents() -> None:
-    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\w+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-    assert rows == {check.kind: check.severity for check in checks()}
+    builder = _builder("build_audit")
+    assert builder.PAGE.read_text(encoding="utf-8") == builder.page(), "run: python docs/build_audit.py"
+    assert all(f"| `{kind}` |" in builder.page() for kind in kinds())
 
 
 def test_a_condition_is_a_kind_a_severity_or_any_and_others_are_refused_with_a_suggestion() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from instructsel.stats.loss_units import BITS_PER_BYTE, NATS_PER_TOKEN, RESPONSE_CUT, LossTotals
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
@@ -62,6 +64,8 @@ class Grades:
     """The cluster of each item, such as its prompt: items of one cluster are not independent. Empty: every item stands alone."""
     sources: tuple[str, ...] = field(default=(), repr=False)
     """The source or skill of each item; empty where items have none."""
+    totals: LossTotals | None = field(default=None, repr=False)
+    """For a loss of responses: the sums and counts that its values are made of, so that its unit can be changed; None for others."""
 
     def __post_init__(self) -> None:
         n = len(self.items)
@@ -76,6 +80,8 @@ class Grades:
                 raise ValueError(f"{self.grader} has {n} items and {len(labels)} {name}.")
             if not all(labels):
                 raise ValueError(f"{self.grader} has an item without a name among its {name}; leave {name} out, or name all.")
+        if self.totals is not None and len(self.totals.nats) != n:
+            raise ValueError(f"{self.grader} has {n} items and totals of {len(self.totals.nats)}.")
         if not np.isfinite(self.values).all() or not np.isfinite(self.weights).all():
             raise ValueError(f"{self.grader} gave a value that is not finite; an item without a value has a reason.")
 
@@ -92,10 +98,43 @@ class Grades:
 
     @property
     def weighted_mean(self) -> float:
-        """The mean by weight: for a loss, the loss per token; NaN where nothing has weight."""
+        """The mean by weight: for a loss, the loss per token or byte of all items together; NaN where nothing has weight."""
         values, weights = self.values[self.valid], self.weights[self.valid]
         total = math.fsum(weights.tolist())
         return math.fsum((values * weights).tolist()) / total if total else math.nan
+
+    @property
+    def nats_per_token(self) -> float | None:
+        """Of a loss: the total over all tokens; None for other grades, and where no item has a value."""
+        return None if self.totals is None else self.totals.ratio(NATS_PER_TOKEN, self.valid)
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """Of a loss: the total over all bytes; None for other grades, and where no item has a value."""
+        return None if self.totals is None else self.totals.ratio(BITS_PER_BYTE, self.valid)
+
+    def in_unit(self, unit: str) -> Grades:
+        """The same loss in another unit. Its weights are then tokens or bytes.
+
+        Args:
+            unit: nats per token, or bits per byte, in which an item has no value where its response lost its end (response_cut).
+
+        Raises:
+            ValueError: another unit than the grades' own, and no totals.
+        """
+        if unit == self.unit:
+            return self
+        if self.totals is None:
+            raise ValueError(f"{self.grader} has values in {self.unit or 'no unit'} and no totals to give them in {unit}.")
+        values, weights = self.totals.per(unit)
+        before = self.reasons or (None,) * len(self.items)
+        reasons = tuple(
+            # What has no bytes has tokens, and the other way round.
+            None if reason in (None, RESPONSE_CUT) and weight > 0 else reason or RESPONSE_CUT
+            for reason, weight in zip(before, weights.tolist(), strict=True)
+        )
+        values = np.where([reason is None for reason in reasons], values, 0.0)
+        return replace(self, values=values, weights=weights, reasons=reasons if any(reasons) else (), unit=unit)
 
 
 @runtime_checkable

@@ -28,6 +28,7 @@ from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.experiments.limits import at_least, check_limits
 from instructsel.kinds import EXPERIMENT, head
 from instructsel.models.devices import check_name
+from instructsel.stats.loss_units import AUTO, FLAGS
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS
 from instructsel.toml import dumps
 
@@ -49,6 +50,8 @@ FILE: Final = {"path": "file"}
 """Of a field: it holds paths."""
 FILE_OR_NAME: Final = {"path": "file or name"}
 """Of a field: it holds a local path, or a name on the hub."""
+NAMED_FILE: Final = {"path": "named file"}
+"""Of a field: it holds paths, each with a name and an equals sign before it, or without."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,10 @@ class TrainingSettings:
 class GradingSettings:
     """How every model is graded."""
 
-    held_out: tuple[str, ...] = field(default=(), metadata=FILE)
-    """Held-out rows: the loss of their responses is measured."""
+    held_out: tuple[str, ...] = field(default=(), metadata=NAMED_FILE)
+    """Held-out rows: the loss of their responses is measured. SKILL=FILE names what a file measures."""
+    loss_unit: str = AUTO
+    """Unit of losses: nats-per-token, bits-per-byte, or auto: per token where all models have one tokenizer and chat template, else per byte."""
     lm_eval: str | None = None
     """Tasks of lm-evaluation-harness, comma-separated, or a suite: open-llm, tulu."""
     include_path: Path | None = field(default=None, metadata=FILE)
@@ -154,6 +159,8 @@ class GradingSettings:
 
     def __post_init__(self) -> None:
         check_limits(self)
+        if self.loss_unit not in FLAGS:
+            raise UsageError.named(self.loss_unit, FLAGS, noun="unit of a loss")
         if (self.judge or self.annotator or self.reward) and self.instructions is None:
             raise UsageError("There is a judge, and nothing for it to judge.", fix="Name the instructions with --instructions FILE.")
         if self.judge and self.annotator:
@@ -350,7 +357,9 @@ class Experiment:
 
         def relative(name: str, kind: str) -> str:
             inside = Path(name).is_absolute() and Path(name).is_relative_to(folder) and Path(name) != folder
-            return str(Path(name).relative_to(folder)) if inside else name
+            written = str(Path(name).relative_to(folder)) if inside else name
+            # A file's own equals sign names no skill.
+            return f"./{written}" if named_file(written)[0] else written
 
         with atomic_write(target) as file:
             file.write(dumps(_with_paths(self, relative).as_dict()).encode())
@@ -457,6 +466,9 @@ def _with_paths(settings: Any, changed: Callable[[str, str], str]) -> Any:
             return tuple(change(item, kind) for item in value)
         if isinstance(value, Path):
             return Path(changed(str(value), kind))
+        if kind == NAMED_FILE["path"]:
+            name, path = named_file(value)
+            return f"{name}={changed(path, FILE['path'])}" if name else changed(path, FILE["path"])
         return changed(value, kind) if value else value
 
     changes: dict[str, Any] = {}
@@ -469,6 +481,18 @@ def _with_paths(settings: Any, changed: Callable[[str, str], str]) -> Any:
         elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
             changes[entry.name] = tuple(_with_paths(item, changed) for item in value)
     return replace(settings, **changes)
+
+
+def named_file(entry: str) -> tuple[str, str]:
+    """Name and path of NAME=FILE; an empty name where there is none, or the whole is a file.
+
+    >>> named_file("math=held/math.jsonl"), named_file("./a=b.jsonl")
+    (('math', 'held/math.jsonl'), ('', './a=b.jsonl'))
+    """
+    name, equals, path = entry.partition("=")
+    if not equals or not name.strip() or not path or any(sign in name for sign in "/\\") or Path(entry).exists():
+        return "", entry
+    return name.strip(), path
 
 
 def check_paths(*settings: Any) -> None:

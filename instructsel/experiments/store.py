@@ -24,6 +24,7 @@ from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.experiments.leases import Leases
 from instructsel.kinds import FAILED_RUN, GRADED_RUN
 from instructsel.protocols import Grades
+from instructsel.stats.loss_units import LossTotals
 
 RUNS: Final = "runs"
 """The folder of records in that of a verification or a study."""
@@ -64,6 +65,7 @@ def record_of(grades: Grades, *, run: Mapping[str, Any], **about: Any) -> dict[s
         "truncated": grades.truncated,
         **({"clusters": list(grades.clusters)} if grades.clusters else {}),
         **({"sources": list(grades.sources)} if grades.sources else {}),
+        **({"totals": grades.totals.as_dict()} if grades.totals is not None else {}),
         "run": {**run, "grader": as_json(grades.record) if grades.record else {}},
     }
 
@@ -80,9 +82,10 @@ def grades_of(grader: str, record: Mapping[str, Any]) -> Grades:
         higher_is_better=record["higher_is_better"],
         truncated=record["truncated"],
         record=record["run"].get("grader") or {},
-        # Records of the last release have neither.
+        # Records of the last release have none of these.
         clusters=tuple(record.get("clusters") or ()),
         sources=tuple(record.get("sources") or ()),
+        totals=LossTotals.of(record.get("totals")),
     )
 
 

@@ -271,10 +271,12 @@ def _held_out(prepared: _Prepared, digests: dict[str, str]) -> list[Grader]:
 
     graders: list[Grader] = []
     for number, path in enumerate(prepared.plan.grading.held_out):
-        rows = _evaluation(prepared, path)
+        skill, file = named_file(path)
+        rows = _evaluation(prepared, file)
         digests[f"held-out {number}"] = rows_digest(rows.ids)
-        name, runtime = f"loss on {rows.files[0].source.label}", prepared.runtime
-        graders.append(HeldOutLoss(rows, name=name, max_length=runtime.max_length, device=runtime.device, precision=runtime.precision))
+        name, runtime = f"loss on {skill or rows.files[0].source.label}", prepared.runtime
+        options = {"max_length": runtime.max_length, "device": runtime.device, "precision": runtime.precision}
+        graders.append(HeldOutLoss(rows, name=name, skill=skill or None, **options))
     return graders
 
 

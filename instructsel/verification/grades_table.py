@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from instructsel.artifact import fingerprint
 from instructsel.errors import StudyError, UsageError
 from instructsel.protocols import Grades
+from instructsel.stats.loss_units import BITS_PER_BYTE, NATS_PER_TOKEN, LossTotals
 from instructsel.stats.variance import ArmValues
 from instructsel.verification.verdict import Scale
 
@@ -47,8 +48,15 @@ SCHEMA: Final = {
     "reason": "String",
     "cluster": "String",
     "source": "String",
+    "nats": "Float64",
+    "tokens": "Float64",
+    "bytes": "Float64",
 }
 """Column → its polars type."""
+RATIOS: Final = {"nats_per_token": NATS_PER_TOKEN, "bits_per_byte": BITS_PER_BYTE}
+"""Key of a run's mean → the unit of its ratio of totals."""
+TOTALS: Final = ("nats", "tokens", "bytes")
+"""Columns of a loss: what its values are made of; null for other grades."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +88,7 @@ class _Table:
     items: tuple[str, ...]
     values: NDArray[np.float64]  # (runs, items), NaN where there is none
     weights: NDArray[np.float64]  # (runs, items)
+    totals: tuple[LossTotals | None, ...] = ()  # by run
 
     @classmethod
     def of(cls, frame: pl.DataFrame) -> Self:
@@ -91,6 +100,7 @@ class _Table:
             tuple(frame["item"].head(shape[1]).to_list()),
             frame["value"].fill_null(math.nan).to_numpy().reshape(shape),
             frame["weight"].to_numpy().reshape(shape),
+            tuple(_totals(frame[start : start + shape[1]]) for start in range(0, len(frame), shape[1])),
         )
 
     def rows(self, arm: str) -> NDArray[np.bool_]:
@@ -131,8 +141,9 @@ class _Table:
     def means(self) -> list[dict[str, Any]]:
         """Of each run, over the items it has a value for."""
         means = []
-        for (arm, replicate, seed), values in zip(self.labels, self.values, strict=True):
-            valid = values[np.isfinite(values)].tolist()
+        for (arm, replicate, seed), values, totals in zip(self.labels, self.values, self.totals, strict=True):
+            finite = np.isfinite(values)
+            valid = values[finite].tolist()
             means.append(
                 {
                     "arm": arm,
@@ -140,9 +151,17 @@ class _Table:
                     "seed": seed,
                     "items": len(valid),
                     "mean": math.fsum(valid) / len(valid) if valid else None,
+                    # Of all items together: sum over sum.
+                    **({} if totals is None else {name: totals.ratio(unit, finite) for name, unit in RATIOS.items()}),
                 }
             )
         return means
+
+
+def _totals(frame: pl.DataFrame) -> LossTotals | None:
+    """The totals of one run; None where its grades have none."""
+    columns = [frame[name] for name in TOTALS]
+    return None if any(column.null_count() for column in columns) else LossTotals(*(column.to_numpy() for column in columns))
 
 
 def _linearised(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -156,7 +175,7 @@ def _named(label: Label) -> str:
     return f"{label[0]} (replicate {label[1]}, seed {label[2]})"
 
 
-def _scale(grader: str, runs: Collection[Run], *, allow_unlike: bool = False) -> Scale:
+def _scale(grader: str, runs: Collection[Run], *, unit_note: str = "", allow_unlike: bool = False) -> Scale:
     scales = {(run.grades.unit, run.grades.higher_is_better) for run in runs}
     if len(scales) > 1:
         named = ", ".join(f"{unit or 'no unit'} ({'higher' if higher else 'lower'} is better)" for unit, higher in sorted(scales))
@@ -165,7 +184,8 @@ def _scale(grader: str, runs: Collection[Run], *, allow_unlike: bool = False) ->
     if len(judges) > 1:
         raise StudyError(f"{grader} has the judgments of {len(judges)} judges.", fix="Have one judge judge all models: judges differ.")
     unit, higher = scales.pop()
-    return Scale(unit, higher, sum(run.grades.truncated for run in runs), _settings(grader, runs), _unlike(grader, runs, allow_unlike))
+    unlike = _unlike(grader, runs, allow_unlike)
+    return Scale(unit, higher, sum(run.grades.truncated for run in runs), _settings(grader, runs), unlike, unit_note)
 
 
 def _settings(grader: str, runs: Collection[Run]) -> Mapping[str, Any] | None:
@@ -284,16 +304,18 @@ def _frame(
             "reason": reasons,
             "cluster": clusters,
             "source": sources,
+            **{name: None if grades.totals is None else getattr(grades.totals, name)[order] for name in TOTALS},
         },
         schema={name: getattr(pl, kind) for name, kind in SCHEMA.items()},
     )
 
 
 def with_labels(frame: pl.DataFrame) -> pl.DataFrame:
-    """A table of the last release, which had neither clusters nor sources, with both columns, all null."""
+    """A table of the last release, which had neither clusters, sources nor totals, with these columns, all null."""
     import polars as pl
 
-    absent = [pl.lit(None, pl.String).alias(name) for name in ("cluster", "source") if name not in frame.columns]
+    added = ("cluster", "source", *TOTALS)
+    absent = [pl.lit(None, getattr(pl, SCHEMA[name])).alias(name) for name in added if name not in frame.columns]
     return frame.with_columns(absent) if absent else frame
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,10 @@ from instructsel.experiments import execute
 from instructsel.experiments.arms import Arm, Failure, rows_digest
 from instructsel.experiments.execute import Entry, ExecutionSettings, Progress, Seconds, Workshop
 from instructsel.experiments.store import RecordStore, grades_of, record_of, slug
+from instructsel.grading.tokenization import KEY
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
-from instructsel.verification.grades_table import Run
+from instructsel.stats.loss_units import AUTO
+from instructsel.verification.grades_table import Label, Run
 from instructsel.verification.verification import Verification
 
 TRAINED: Final = ("steps", "tokens_seen", "tokens_trained", "rows_seen", "audit")
@@ -44,6 +46,19 @@ class Verified:
     """Arm → its subsets, each with the number of its rows and a digest of their ids."""
     allow_unlike: bool = False
     """Whether batch size, number format, device, backend and release may differ from run to run."""
+    loss_unit: str = AUTO
+    """In which losses are compared, as of `Verification.of`."""
+
+    def in_loss_unit(self, unit: str) -> Verified:
+        """The same with losses in another unit; nothing is graded anew.
+
+        Raises:
+            StudyError: losses per token of models whose tokenizers or chat templates differ.
+        """
+        return self if unit == self.loss_unit else replace(self, verification=self._compared(self.runs, unit), loss_unit=unit)
+
+    def _compared(self, runs: Iterable[Run], unit: str) -> Verification:
+        return Verification.of(runs, fixed=self.verification.fixed, allow_unlike=self.allow_unlike, loss_unit=unit)
 
     def with_runs(self, runs: Iterable[Run]) -> Verified:
         """The same with other grades, e.g. those of a judge in place of the outputs it judged.
@@ -60,7 +75,7 @@ class Verified:
         for run in graded:
             if run.seconds and run.arm in costs:
                 costs[run.arm]["grading"] = (costs[run.arm]["grading"] or 0.0) + run.seconds
-        verification = Verification.of(valid, fixed=self.verification.fixed, allow_unlike=self.allow_unlike)
+        verification = self._compared(valid, self.loss_unit)
         return replace(self, verification=verification, runs=valid, failures=tuple(failures), costs=costs)
 
     def n_missing(self, arm: str) -> int:
@@ -223,6 +238,7 @@ def _collected(arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, 
             trained.append({**dict(zip(("arm", "replicate", "seed"), label, strict=True)), "seconds": seconds, **first["training"]})
     if not runs:
         raise _no_grade(failures)
+    runs = _with_tokenization(runs, {(task.arm.name, task.replicate, task.seed) for task in tasks if task.arm.pools})
     return Verified(
         Verification.of(runs, fixed=[arm.name for arm in arms if arm.fixed], allow_unlike=allow_unlike),
         tuple(failures),
@@ -234,6 +250,26 @@ def _collected(arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, 
         subsets={arm.name: tuple({"rows": len(pool), "digest": rows_digest(pool.ids)} for pool in arm.pools) for arm in arms if arm.pools},
         allow_unlike=allow_unlike,
     )
+
+
+def _with_tokenization(runs: Sequence[Run], trained: Collection[Label]) -> list[Run]:
+    """Runs with the tokenizer and chat template of their losses, which the last release did not write down.
+
+    One trainer made all models trained here of one base, and each has its tokenizer and chat template: what one run's record says
+    of them holds for the others.
+    """
+    known: dict[str, Any] = {}
+    for run in runs:
+        if (run.arm, run.replicate, run.seed) in trained and KEY in run.grades.record:
+            known.setdefault(run.grades.grader, run.grades.record[KEY])
+
+    def completed(run: Run) -> Run:
+        tokenization = known.get(run.grades.grader)
+        if tokenization is None or KEY in run.grades.record or (run.arm, run.replicate, run.seed) not in trained:
+            return run
+        return replace(run, grades=replace(run.grades, record={**run.grades.record, KEY: tokenization}))
+
+    return [completed(run) for run in runs]
 
 
 def _prefix(arm: str) -> str:

@@ -58,6 +58,8 @@ class Scale:
     """How all models were graded: the judge and its reference, or the tasks with their versions, hashes and shots; None where unknown."""
     unlike: tuple[str, ...] = ()
     """Where batch size, number format, device, backend or release differ from run to run, and that was allowed."""
+    unit_note: str = ""
+    """Of a loss: why it is compared in this unit, where the models' tokenizers or chat templates differ or are not known."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, without what stands once, with the grader: settings, and how models were computed."""

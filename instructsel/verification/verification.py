@@ -20,8 +20,10 @@ from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.extras import require
 from instructsel.kinds import VERIFICATION, head
 from instructsel.stats.intervals import Interval, adjust, compare
+from instructsel.stats.loss_units import AUTO, UNIT_CHOICES
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, METHODS, RESAMPLES, ArmValues, Components, Estimand, components
 from instructsel.verification.grades_table import Label, Run, _frame, _items, _named, _scale, _Table, shared_labels, with_labels
+from instructsel.verification.loss_unit import in_one_unit
 from instructsel.verification.verdict import MAX_MISSING, ComparisonSettings, NonInferiority, Scale, Verdict, Verdicts, _judged
 
 if TYPE_CHECKING:
@@ -35,9 +37,10 @@ class Verification:
     """Arms, the models trained on them, and their grades item by item."""
 
     frame: pl.DataFrame = field(repr=False)
-    """arm, replicate, seed, grader, item, value, weight, reason, cluster, source; sorted by grader, arm, replicate, seed, item.
+    """arm, replicate, seed, grader, item, value, weight, reason, cluster, source, nats, tokens, bytes; sorted by grader, arm, replicate,
+    seed, item.
 
-    No value: null and a reason. No cluster or source: null.
+    No value: null and a reason. No cluster or source: null. nats, tokens and bytes are the totals of a loss, null for other grades.
     """
     graders: Mapping[str, Scale]
     """Name → what its values mean."""
@@ -45,21 +48,26 @@ class Verification:
     """Arms that are a fixed model, such as the base: no training variance."""
 
     @classmethod
-    def of(cls, runs: Iterable[Run], *, fixed: Iterable[str] = (), allow_unlike: bool = False) -> Self:
+    def of(cls, runs: Iterable[Run], *, fixed: Iterable[str] = (), allow_unlike: bool = False, loss_unit: str = AUTO) -> Self:
         """A verification of what was graded; the same for any order of runs and items.
 
         Args:
             runs: of all arms and graders.
             fixed: arms that are a fixed model, not trained here.
             allow_unlike: whether batch size, number format, device, backend and release may differ from run to run.
+            loss_unit: of losses: nats per token, bits per byte, or auto, which takes what the graders were asked for, or else nats per
+                token where all models of a grader have one tokenizer and chat template, and bits per byte where they do not.
 
         Raises:
+            UsageError: another unit.
             StudyError: nothing was graded, a run was graded twice by one grader, a run was graded on other items than the rest or
-                has them in other clusters, a grader's unit, direction or settings differ from run to run, or a fixed arm has several
-                runs.
+                has them in other clusters, a grader's unit, direction or settings differ from run to run, a fixed arm has several
+                runs, or losses per token are asked for of models whose tokenizers or chat templates differ.
         """
         import polars as pl
 
+        if loss_unit not in UNIT_CHOICES:
+            raise UsageError.named(loss_unit, UNIT_CHOICES, noun="unit of a loss")
         untrained = frozenset(fixed)
         by_grader: dict[str, dict[Label, Run]] = {}
         for run in runs:
@@ -73,8 +81,12 @@ class Verification:
         if not by_grader:
             raise StudyError("Nothing was graded.", fix="Grade at least one model of each arm.")
         frames, graders = [], {}
-        for grader, graded in sorted(by_grader.items()):
-            graders[grader] = _scale(grader, graded.values(), allow_unlike=allow_unlike)
+        for grader, runs_of_grader in sorted(by_grader.items()):
+            converted, unit = in_one_unit(grader, list(runs_of_grader.values()), loss_unit)
+            graded = dict(zip(runs_of_grader, converted, strict=True))
+            graders[grader] = _scale(
+                grader, graded.values(), unit_note="" if unit is None else unit.note, allow_unlike=allow_unlike
+            )
             items = _items(grader, graded)
             clusters, sources = (shared_labels(grader, graded, kind, items) for kind in ("clusters", "sources"))
             frames += [_frame(label, graded[label].grades, items, clusters, sources) for label in sorted(graded)]
@@ -272,6 +284,7 @@ class Verification:
                     **scale.as_dict(),
                     **({} if scale.settings is None else {"settings": dict(scale.settings)}),
                     **({"unlike": list(scale.unlike)} if scale.unlike else {}),
+                    **({"unit_note": scale.unit_note} if scale.unit_note else {}),
                     "items": len(self._tables[grader].items),
                     "missing": self._tables[grader].missing(),
                     "reasons": dict(sorted(Counter(reason for name, reason in reasons if name == grader).items())),
@@ -337,6 +350,7 @@ class Verification:
                     scale["truncated"],
                     scale.get("settings"),
                     tuple(scale.get("unlike") or ()),
+                    scale.get("unit_note") or "",
                 )
                 for name, scale in manifest["graders"].items()
             }

@@ -287,8 +287,13 @@ def test_the_record_says_how_the_grades_were_made_and_not_where(llama: Path, hel
     record = dict(grader(heldout).grade(checkpoint_of(str(llama))).record)
     assert record.pop("seconds") > 0
     tokens = sum(map(len, by_hand(llama, heldout)))
+    tokenization = record.pop("tokenization")
+    assert set(tokenization) == {"tokenizer", "template", "end_of_turn"} and str(llama.parent) not in json.dumps(tokenization)
     assert record == {
         "tokens": tokens,
+        "bytes": sum(len(answer.encode()) for _, answer in ROWS),
+        "loss_unit": "auto",
+        "skill": None,
         "truncated": 0,
         "nulls": {},
         "batches": "packed",

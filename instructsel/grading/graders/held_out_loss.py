@@ -14,11 +14,14 @@ from instructsel.artifact import fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
 from instructsel.grading.chat import ChatTemplate, Encoded
 from instructsel.grading.clusters import clusters_of
+from instructsel.grading.tokenization import KEY, tokenization_of
 from instructsel.models import likelihood, runner
 from instructsel.models.answers import Answers
 from instructsel.models.likelihood import LikelihoodModel
 from instructsel.models.load import settings
+from instructsel.pool.row_sources import row_sources
 from instructsel.protocols import Checkpoint, Grades
+from instructsel.stats.loss_units import AUTO, NATS_PER_TOKEN, UNIT_CHOICES, LossTotals, n_bytes
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
@@ -33,17 +36,23 @@ EMPTY: Final = ("no_response", "no_loss_token")
 
 @dataclass(frozen=True, eq=False)
 class HeldOutLoss:
-    """A grader: the mean negative log-likelihood of each response of an evaluation set, in nats per token, given all before it.
+    """A grader: the negative log-likelihood of each response of an evaluation set, given all before it, per token or per byte.
 
-    An example is written in the checkpoint's own chat template, as the trainer writes it, up to its last response; the mean is
-    over that response's tokens and, by default, the tokens with which the template ends its turn. An example's value is the same
-    alone and among others. Its weight is the number of those tokens: `Grades.weighted_mean` is the loss per token of the whole
-    set, sum of negative log-likelihoods over number of tokens, and `Grades.mean` counts every example once.
+    An example is written in the checkpoint's own chat template, as the trainer writes it, up to its last response; the loss is
+    the sum over that response's tokens and, by default, the tokens with which the template ends its turn. An example's value is
+    the same alone and among others. Per token it is the mean over those tokens, and its weight is their number; per byte it is
+    the sum in bits over the UTF-8 bytes of the response as its row holds it, and its weight is these bytes, the same for every
+    tokenizer and template. `Grades.weighted_mean` is the loss per token or byte of the whole set, sum over sum, and `Grades.mean`
+    counts every example once. Whatever the unit, `Grades.totals` has what both are made of.
+
+    Losses per token of two tokenizers or two chat templates are no comparison. A verification takes them in bits per byte then,
+    unless the unit is said to be nats per token, which it refuses.
 
     Longer than `max_length`, the prompt loses its beginning and the example is counted as truncated; a response that would leave
     nothing of its prompt has no value (too_long). TRL cuts a row at its end instead, so that the two agree where nothing is cut.
     Other reasons: no_tokens, the response has none (the end of its turn alone is no response); not_finite; out_of_memory;
-    unsupported_language, more than 30 % of it is unknown to the tokenizer; template_refused and not_a_prefix, see `Encoded`.
+    unsupported_language, more than 30 % of it is unknown to the tokenizer; template_refused and not_a_prefix, see `Encoded`; in
+    bits per byte response_cut, a response behind nothing but the start token lost its end.
 
     Source: Cao et al. 2023, arXiv:2307.06290, whose rule predicts the loss on an evaluation set. Which tokens were counted there,
     and whether by token or by example, we do not know; both means are here.
@@ -64,6 +73,13 @@ class HeldOutLoss:
     """cpu, cuda, or auto."""
     precision: str = field(default="auto", kw_only=True)
     """fp32, bf16, or auto."""
+    unit: str = field(default=AUTO, kw_only=True)
+    """nats per token, bits per byte, or auto: nats per token, which a verification changes to bits per byte where the tokenizers or
+    chat templates of the models differ."""
+    sources: tuple[str, ...] = field(default=(), kw_only=True, repr=False)
+    """The source or skill of each example, in the pool's order; by default a field of its row, or the file where there are several."""
+    skill: str | None = field(default=None, kw_only=True)
+    """What the set as a whole is said to measure; the loss is then a column of the table by skill."""
 
     def __post_init__(self) -> None:
         if not len(self.pool):
@@ -76,6 +92,10 @@ class HeldOutLoss:
             raise UsageError.named(self.precision, PRECISIONS, noun="precision")
         if self.device not in DEVICES:
             raise UsageError.named(self.device, DEVICES, noun="device")
+        if self.unit not in UNIT_CHOICES:
+            raise UsageError.named(self.unit, UNIT_CHOICES, noun="unit of a loss")
+        if len(self.sources) not in (0, len(self.pool)):
+            raise UsageError(f"{self.name} has {len(self.pool)} examples and {len(self.sources)} sources.", fix="Name one for each, or none.")
 
     @cached_property
     def items(self) -> tuple[str, ...]:
@@ -89,6 +109,12 @@ class HeldOutLoss:
             [(message.role, message.content) for message in example.messages[: example.last_answer]] for example in self.pool.examples()
         )
         return clusters_of("\n".join(f"{role}: {content}" for role, content in prompt) for prompt in prompts)
+
+    @cached_property
+    def item_sources(self) -> tuple[str, ...]:
+        """The source or skill of each example; empty where there are not two of them."""
+        sources = self.sources or row_sources(self.pool)
+        return sources if len(set(sources)) > 1 else ()
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -107,10 +133,12 @@ class HeldOutLoss:
             "end_of_turn": self.end_of_turn,
             "precision": precision,
             "device": device,
+            # Only where it is said: the unit can be changed without grading anew.
+            **({} if self.unit == AUTO else {"unit": self.unit}),
         }
 
     def grade(self, checkpoint: Checkpoint) -> Grades:
-        """The loss of each example, in nats per token. The model is loaded for it and freed again.
+        """The loss of each example. The model is loaded for it and freed again.
 
         Args:
             checkpoint: of a trainer, or of `checkpoint_of`.
@@ -129,6 +157,7 @@ class HeldOutLoss:
         chat_template = ChatTemplate.load(checkpoint.folder)
         rows: list[_Row] = []
         control = 0
+        sizes = n_bytes([example.response for example in self.pool.examples()])
         for encoded, item in zip(chat_template.encode_all(self.pool.examples()), self.items, strict=True):
             rows.append(self._row(encoded, item))
             control += encoded.control
@@ -139,34 +168,43 @@ class HeldOutLoss:
         finally:
             # Before the next checkpoint is trained on the same GPU.
             runner.free_memory()
-        values, weights, truncated = np.zeros(len(rows)), np.zeros(len(rows)), 0
+        values, tokens, truncated = np.zeros(len(rows)), np.zeros(len(rows)), 0
         for number, position in enumerate(scored):
             reasons[position] = losses.reasons[number]
             if reasons[position] is None:
                 values[position] = losses.values[number]
                 # A response behind nothing but the start token may have lost its end.
-                weights[position] = min(len(rows[position].ids) - rows[position].begin, limit - 1)
+                whole = len(rows[position].ids) - rows[position].begin
+                tokens[position] = min(whole, limit - 1)
+                sizes[position] *= tokens[position] == whole
                 truncated += bool(losses.truncated[number])
-        return Grades(
+        grades = Grades(
             self.name,
             self.items,
             values,
-            weights,
+            tokens,
             tuple(reasons) if any(reasons) else (),
-            unit="nats per token",
+            unit=NATS_PER_TOKEN,
             truncated=truncated,
             record={
                 **record,
                 "seconds": time.monotonic() - started,
-                "tokens": int(weights.sum()),
+                "tokens": int(tokens.sum()),
+                "bytes": int(sizes[[reason is None for reason in reasons]].sum()),
                 "truncated": truncated,
                 "nulls": dict(sorted(Counter(reason for reason in reasons if reason is not None).items())),
                 "control": control,
                 "template": "tulu" if chat_template.fallback else "own",
                 "end_of_turn": self.end_of_turn,
+                KEY: tokenization_of(chat_template.tokenizer, end_of_turn=self.end_of_turn),
+                "loss_unit": self.unit,
+                "skill": self.skill,
             },
             clusters=self.clusters,
+            sources=self.item_sources,
+            totals=LossTotals(values * tokens, tokens, sizes),
         )
+        return grades if self.unit == AUTO else grades.in_unit(self.unit)
 
     def _row(self, encoded: Encoded, item: str) -> _Row:
         """The tokens of an example and where its response begins, or why it has no loss."""

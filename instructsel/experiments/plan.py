@@ -183,6 +183,11 @@ class GradingSettings:
         return flags
 
     @property
+    def unit(self) -> str:
+        """The unit of losses: `nats per token`, `bits per byte` or `auto`."""
+        return FLAGS[self.loss_unit]
+
+    @property
     def n_judges(self) -> int:
         """How many graders of responses there are."""
         return bool(self.judge or self.annotator) + bool(self.reward)

@@ -37,7 +37,9 @@ class LossTotals:
 
     def __post_init__(self) -> None:
         if len({len(self.nats), len(self.tokens), len(self.bytes)}) > 1:
-            raise ValueError(f"Totals of a loss have {len(self.nats)} sums, {len(self.tokens)} token counts and {len(self.bytes)} byte counts.")
+            raise ValueError(
+                f"Totals of a loss have {len(self.nats)} sums, {len(self.tokens)} token counts and {len(self.bytes)} byte counts."
+            )
         for name in self.__dataclass_fields__:
             if not np.isfinite(getattr(self, name)).all() or (getattr(self, name) < 0).any():
                 raise ValueError(f"The {name} of a loss are finite and at least 0.")

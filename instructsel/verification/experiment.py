@@ -20,7 +20,7 @@ from instructsel.experiments.arms import Arm, rows_digest
 from instructsel.experiments.changes import added, listed, replaced
 from instructsel.experiments.execute import ExecutionSettings, Progress
 from instructsel.experiments.matching import length_of, matched_recipe
-from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, check_paths, describe
+from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, check_paths, describe, named_file
 from instructsel.experiments.store import check_folder, slug
 from instructsel.experiments.toolkit import Runtime, Toolkit
 from instructsel.experiments.workers import shared_gpus, shares, workers
@@ -28,9 +28,11 @@ from instructsel.pool import spec
 from instructsel.pool.overlap import check_evaluation
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Grader
+from instructsel.stats.loss_units import UNIT_CHOICES
 from instructsel.stats.variance import Estimand
 from instructsel.verification.base_model import judged_base
 from instructsel.verification.judged import PASSING, OutputGrader, judged
+from instructsel.verification.loss_unit import check_models
 from instructsel.verification.planned import PLANNED, TABLE, conditions, expected, first_plan, why_no_power
 from instructsel.verification.requirements import check_margins, required
 from instructsel.verification.results import VERDICT, check_results_replaced, write_verdict
@@ -229,7 +231,11 @@ def _prepare(plan: Experiment, toolkit: Toolkit, folder: Path, watch: Watch, *, 
         _try_judges(prepared)
     _check_digests(plan, digests)
     check_margins(plan.statistics.margins, [*(grader.name for grader in graders), *prepared.judges], arms)
-    return replace(prepared, plan=replace(plan, digests=digests), trainer=_trainer(prepared, recipe))
+    prepared = replace(prepared, plan=replace(plan, digests=digests), trainer=_trainer(prepared, recipe))
+    losses = {grader.name for grader in graders if getattr(grader, "unit", None) in UNIT_CHOICES}
+    if losses:
+        check_models(arms, prepared.trainer, plan.grading.unit, margins=bool({"", *losses} & plan.statistics.margins.keys()))
+    return prepared
 
 
 def _check_grading(plan: Experiment) -> None:
@@ -382,7 +388,7 @@ def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float, *,
         if watch.runs is not None:
             watch.runs(step)
 
-    return verify_arms(
+    verified = verify_arms(
         prepared.arms,
         graders=prepared.measured,
         trainer=prepared.trainer,
@@ -393,6 +399,7 @@ def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float, *,
         progress=progress,
         allow_unlike=prepared.plan.statistics.allow_unlike,
     )
+    return verified.in_loss_unit(prepared.plan.grading.unit)
 
 
 def _worker(prepared: _Prepared, settings: ExecutionSettings, since: float, limit: int | None) -> list[str]:

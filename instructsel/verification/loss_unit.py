@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from instructsel.artifact import fingerprint
-from instructsel.errors import StudyError
-from instructsel.grading.tokenization import KEY, differing
+from instructsel.errors import StudyError, UsageError
+from instructsel.experiments.arms import Arm
+from instructsel.grading.chat import ChatTemplate
+from instructsel.grading.tokenization import KEY, differing, tokenization_of
 from instructsel.stats.loss_units import AUTO, BITS_PER_BYTE, LOSS_UNITS, NATS_PER_TOKEN
-from instructsel.verification.grades_table import Run
+from instructsel.verification.grades_table import Run, _named
 
 REQUEST: Final = "loss_unit"
 """Under which a grader writes down the unit that it was asked for."""
-UNKNOWN: Final = "No record says in which tokenizer and chat template the models were graded; losses per token compare only where they agree."
+UNKNOWN: Final = (
+    "No record says in which tokenizer and chat template the models were graded; losses per token compare only where they agree."
+)
 SAY_BITS: Final = "Compare in bits per byte: --loss-unit bits-per-byte, or leave the unit to be chosen."
 
 
@@ -26,6 +30,45 @@ class LossUnit:
     """nats per token, or bits per byte."""
     note: str = ""
     """Why in this unit, where tokenizers or chat templates differ or are not known; else nothing."""
+
+
+def check_models(arms: Iterable[Arm], trainer: Any, unit: str, *, margins: bool = False) -> None:
+    """Refuse a plan whose losses could not be compared, before anything is trained.
+
+    Args:
+        arms: of the plan; models that are there already show their tokenizer and chat template.
+        trainer: of the others; one that shows its `chat_template` gives it to all that it trains.
+        unit: nats per token, bits per byte, or auto.
+        margins: whether a margin holds for a loss, which is a number in its unit.
+
+    Raises:
+        StudyError: losses per token are asked for, and tokenizers or chat templates differ.
+        UsageError: they differ, and a margin does not say whether it is in nats or in bits.
+        ModelUnavailable: a model without a tokenizer.
+    """
+    if unit == BITS_PER_BYTE or (unit == AUTO and not margins):
+        return
+    models: dict[str, tuple[str, Mapping[str, Any]]] = {}
+
+    def add(name: str, chat_template: ChatTemplate) -> None:
+        tokenization = tokenization_of(chat_template.tokenizer, end_of_turn=True)
+        models.setdefault(fingerprint(tokenization), (name, tokenization))
+
+    for arm in arms:
+        for replicate, seeds in enumerate(arm.models):
+            for seed, checkpoint in enumerate(seeds):
+                add(_named((arm.name, replicate, seed)), ChatTemplate.load(checkpoint.folder))
+        if arm.pools and isinstance(chat_template := getattr(trainer, "chat_template", None), ChatTemplate):
+            add(arm.name, chat_template)
+    if len(models) < 2:
+        return
+    (name, one), (other_name, other) = list(models.values())[:2]
+    why = _difference((name, one), (other_name, other))
+    if unit == NATS_PER_TOKEN:
+        raise StudyError(f"Losses cannot be compared per token: {why}.", fix=SAY_BITS)
+    raise UsageError(
+        f"A margin is a number in the unit of a loss, and that will be bits per byte: {why}.", fix="Say so with --loss-unit bits-per-byte."
+    )
 
 
 def in_one_unit(grader: str, runs: Sequence[Run], requested: str = AUTO) -> tuple[list[Run], LossUnit | None]:
@@ -51,7 +94,8 @@ def in_one_unit(grader: str, runs: Sequence[Run], requested: str = AUTO) -> tupl
     models = _distinct(runs)
     known = [run for run, tokenization in models if tokenization is not None]
     if len(models) > 1:
-        why = _difference(models)
+        (run, one), (other_run, other) = models[:2]
+        why = _difference((run.name, one), (other_run.name, other))
         if wanted == NATS_PER_TOKEN:
             raise StudyError(f"{grader} cannot be compared per token: {why}.", fix=SAY_BITS)
         note = f"In bits per byte: {why}." if wanted == AUTO else ""
@@ -85,14 +129,14 @@ def _distinct(runs: Sequence[Run]) -> list[tuple[Run, Mapping[str, Any] | None]]
     return list(models.values())
 
 
-def _difference(models: Sequence[tuple[Run, Mapping[str, Any] | None]]) -> str:
-    """What differs between the first two models, in words."""
-    (run, one), (other_run, other) = models[:2]
-    if one is None or other is None:
-        nameless = run if one is None else other_run
-        return f"no record says in which tokenizer and chat template {nameless.name} was graded, and one does of {(other_run if one is None else run).name}"
-    parts = list(differing(one, other))
-    return f"{' and '.join(parts)} of {run.name} and {other_run.name} differ{'s' * (len(parts) == 1)}"
+def _difference(one: tuple[str, Mapping[str, Any] | None], other: tuple[str, Mapping[str, Any] | None]) -> str:
+    """What differs between two models, named, in words."""
+    (name, tokenization), (other_name, other_tokenization) = one, other
+    if tokenization is None or other_tokenization is None:
+        unknown, known = (name, other_name) if tokenization is None else (other_name, name)
+        return f"no record says in which tokenizer and chat template {unknown} was graded, and one does of {known}"
+    parts = list(differing(tokenization, other_tokenization))
+    return f"{' and '.join(parts)} of {name} and {other_name} differ{'s' * (len(parts) == 1)}"
 
 
 def _converted(grader: str, runs: Sequence[Run], unit: str, why: str) -> list[Run]:
@@ -111,4 +155,4 @@ def _converted(grader: str, runs: Sequence[Run], unit: str, why: str) -> list[Ru
     return [replace(run, grades=run.grades.in_unit(unit)) for run in runs]
 
 
-__all__ = ["LossUnit", "in_one_unit"]
+__all__ = ["LossUnit", "check_models", "in_one_unit"]

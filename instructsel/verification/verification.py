@@ -84,9 +84,7 @@ class Verification:
         for grader, runs_of_grader in sorted(by_grader.items()):
             converted, unit = in_one_unit(grader, list(runs_of_grader.values()), loss_unit)
             graded = dict(zip(runs_of_grader, converted, strict=True))
-            graders[grader] = _scale(
-                grader, graded.values(), unit_note="" if unit is None else unit.note, allow_unlike=allow_unlike
-            )
+            graders[grader] = _scale(grader, graded.values(), unit_note="" if unit is None else unit.note, allow_unlike=allow_unlike)
             items = _items(grader, graded)
             clusters, sources = (shared_labels(grader, graded, kind, items) for kind in ("clusters", "sources"))
             frames += [_frame(label, graded[label].grades, items, clusters, sources) for label in sorted(graded)]

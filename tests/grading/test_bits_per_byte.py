@@ -168,5 +168,3 @@ def test_a_unit_that_is_said_is_part_of_what_grades_depend_on_and_auto_changes_n
     rows = pool(tmp_path, ROWS)
     assert "unit" not in grader(rows).fingerprint
     assert grader(rows, unit=BITS_PER_BYTE).fingerprint == {**grader(rows).fingerprint, "unit": BITS_PER_BYTE}
-
-

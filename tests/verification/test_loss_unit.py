@@ -33,7 +33,9 @@ def trained(folder: Path, seed: int, steps: int) -> Path:
     """A tiny model that has learned the responses of ROWS in its own tokens, for so many steps; a seed moves its weights a little."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
     network: Any = transformers.AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
-    rows = [torch.tensor([tokenizer(f"<|assistant|>\n{response}<|endoftext|>", add_special_tokens=False)["input_ids"]]) for _, response in ROWS]
+    rows = [
+        torch.tensor([tokenizer(f"<|assistant|>\n{response}<|endoftext|>", add_special_tokens=False)["input_ids"]]) for _, response in ROWS
+    ]
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(steps):
         for row in rows:
@@ -87,7 +89,12 @@ def means(runs: Sequence[Run], arm: str, unit: str) -> float:
 def test_three_models_of_another_tokenizer_are_not_better_for_needing_more_tokens(runs: list[Run]) -> None:
     # As one would compare them: per token the models of bytes seem better by far, and per byte they are worse.
     naive = [
-        replace(run, grades=replace(run.grades, totals=None, record={key: value for key, value in run.grades.record.items() if key != "tokenization"}))
+        replace(
+            run,
+            grades=replace(
+                run.grades, totals=None, record={key: value for key, value in run.grades.record.items() if key != "tokenization"}
+            ),
+        )
         for run in of(runs, "words", "bytes")
     ]
     wrong = Verification.of(naive).verdict("bytes", "words", "held_out_loss")
@@ -180,7 +187,7 @@ def test_records_of_the_last_release_are_compared_among_themselves_with_a_note_a
     old = simulated(totals=False)
     scale = Verification.of([Run("a", 0, 0, old), Run("b", 0, 0, old)]).graders["loss"]
     assert scale.unit == NATS_PER_TOKEN and scale.unit_note.startswith("No record says in which tokenizer")
-    with pytest.raises(StudyError, match=r"loss cannot be compared in bits per byte: a .* without the bytes .* no record says") as refused:
+    with pytest.raises(StudyError, match=r"loss cannot be compared in bits per byte: a .* without the bytes .*no record says") as refused:
         Verification.of([Run("a", 0, 0, old), Run("b", 0, 0, simulated(tokenization=ONE))])
     assert "Grade it again" in str(refused.value.fix)
     # With totals and without a tokenizer: another one, for all that is known.

@@ -95,7 +95,9 @@ class HeldOutLoss:
         if self.unit not in UNIT_CHOICES:
             raise UsageError.named(self.unit, UNIT_CHOICES, noun="unit of a loss")
         if len(self.sources) not in (0, len(self.pool)):
-            raise UsageError(f"{self.name} has {len(self.pool)} examples and {len(self.sources)} sources.", fix="Name one for each, or none.")
+            raise UsageError(
+                f"{self.name} has {len(self.pool)} examples and {len(self.sources)} sources.", fix="Name one for each, or none."
+            )
 
     @cached_property
     def items(self) -> tuple[str, ...]:

@@ -362,9 +362,11 @@ class Experiment:
 
         def relative(name: str, kind: str) -> str:
             inside = Path(name).is_absolute() and Path(name).is_relative_to(folder) and Path(name) != folder
-            written = str(Path(name).relative_to(folder)) if inside else name
+            if not inside:
+                return name
+            written = str(Path(name).relative_to(folder))
             # A file's own equals sign names no skill.
-            return f"./{written}" if named_file(written)[0] else written
+            return f"./{written}" if "=" in written.partition("/")[0] else written
 
         with atomic_write(target) as file:
             file.write(dumps(_with_paths(self, relative).as_dict()).encode())

@@ -9,11 +9,15 @@ from typing import Any, Final
 from instructsel.reports.figures import minus
 from instructsel.reports.figures import plain as for_terminal
 from instructsel.text import aligned, wrapped
+from instructsel.verification.by_source import arm_means
+from instructsel.verification.grades_table import RATIOS
 from instructsel.verification.summary import NOT_ENOUGH_MODEL, cost
 from instructsel.verification.verdict import BETTER, NO_DIFFERENCE, NOT_ENOUGH, WORSE, Verdict, Verdicts
 
 WIDTH: Final = 80
 """Characters of a printed line."""
+SOURCES: Final = 12
+"""Sources of an evaluation set that are printed."""
 PHRASES: Final[Mapping[str, str]] = {
     BETTER: "better than {against}",
     WORSE: "worse than {against}",
@@ -45,6 +49,7 @@ def headline(plain: Mapping[str, Any]) -> list[str]:
     if len(deciding) == 1 and (measured := difference(deciding[0])):
         sentences = [f"Outcome: {phrase} ({deciding[0].get('grader')}, {measured}){detectable(deciding[0], '. Minimum')}."]
     missing = plain.get("missing") or {}
+    sentences += [str(known["statement"])] if (known := plain.get("rests_on_loss")) else []
     return sentences + [
         f"The verdict lacks {count:,} run{'s' * (count > 1)} of {arm}: {_failed_or_pending(plain, arm, count)}."
         for arm, count in missing.items()
@@ -107,13 +112,14 @@ def detectable(verdict: Mapping[str, Any], before: str) -> str:
 def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     """What `instructsel verify` prints: means and comparisons by grader, win rates, skills, costs, and the outcome last; at most 80 wide."""
     against = summary["against"]
-    lines = _graders(summary["graders"], verdicts)
+    lines = [*_graders(summary["graders"], verdicts), *_by_source(summary)]
     verdicts_of_baseline = list(verdicts.against(against))
     sentences = [
         # How the interval was computed stands in verdict.json and in the report.
         *(verdict.statement.replace(f"({verdict.interval.method}; ", "(") for verdict in verdicts_of_baseline),
         *dict.fromkeys(note for verdict in verdicts_of_baseline for note in verdict.interval.notes),
         *unlike(summary),
+        *unit_notes(summary),
     ]
     lines += [*_sentences(sentences), *_rates(summary), *_regressions(summary), ""]
     models = {arm: sum(len(seeds) for seeds in replicates.values()) for arm, replicates in summary["arms"].items()}
@@ -138,6 +144,50 @@ def unlike(plain: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def unit_notes(plain: Mapping[str, Any]) -> list[str]:
+    """Why losses are compared in their unit, where tokenizers or chat templates differ or are not known.
+
+    >>> unit_notes({"graders": {"loss": {"unit_note": "In bits per byte: the tokenizer of a and b differs."}}})
+    ['loss: In bits per byte: the tokenizer of a and b differs.']
+    """
+    graders = plain.get("graders") or {}
+    return [f"{name}: {scale['unit_note']}" for name, scale in graders.items() if isinstance(scale, Mapping) and scale.get("unit_note")]
+
+
+def _by_source(summary: Mapping[str, Any]) -> list[str]:
+    """A row a source of the evaluation sets, the first SOURCES of each grader."""
+    table = summary.get("sources")
+    if not table:
+        return []
+    selection, against = summary["selection"], summary["against"]
+    lines: list[str] = []
+    for grader in dict.fromkeys(part["grader"] for part in table["parts"]):
+        parts = [part for part in table["parts"] if part["grader"] == grader]
+        rows = [
+            [
+                part["source"],
+                f"{part['items']:,}",
+                *(_figure((part["means"].get(arm) or {}).get("mean")) for arm in (selection, against)),
+                "" if part["estimate"] is None else f"{part['estimate']:+.4f}",
+                "" if part["low"] is None else f"[{part['low']:+.4f}, {part['high']:+.4f}]",
+                part["outcome"],
+            ]
+            for part in parts[:SOURCES]
+        ]
+        level = f"{100 * parts[0]['confidence']:.4g}"
+        header = ["source", "items", selection, against, "difference", f"{level}% interval", "outcome"]
+        lines += [*_sentences([f"{grader}, by source (adjusted for {table['comparisons']})"])]
+        lines += aligned(rows, header=header, right=(1, 2, 3, 4, 5), width=WIDTH)
+        if len(parts) > SOURCES:
+            lines.append(f"{len(parts) - SOURCES:,} more sources are in verdict.json.")
+        lines.append("")
+    return lines
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, int | float) and math.isfinite(value) else ""
+
+
 def _sentences(sentences: Iterable[str]) -> list[str]:
     """Sentences as lines, wrapped between words."""
     return [line for sentence in sentences for line in wrapped(for_terminal(sentence), WIDTH)]
@@ -154,17 +204,26 @@ def _graders(graders: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     return lines
 
 
-def _means(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+def _means(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """A row an arm."""
     means: dict[str, list[float]] = {}
     for run in runs:
         if run["mean"] is not None:
             means.setdefault(run["arm"], []).append(run["mean"])
+    ratios = arm_means(run for run in runs if any(name in run for name in RATIOS))
     rows = [
-        [arm, f"{len(values)}", f"{sum(values) / len(values):.4f}", f"{min(values):.4f} to {max(values):.4f}"]
+        [
+            arm,
+            f"{len(values)}",
+            f"{sum(values) / len(values):.4f}",
+            f"{min(values):.4f} to {max(values):.4f}",
+            *(_figure(ratios.get(arm, {}).get(name)) for name in RATIOS if ratios),
+        ]
         for arm, values in sorted(means.items())
     ]
-    return aligned(rows, header=["arm", "models", "mean", "range"], right=(1, 2, 3), width=WIDTH)
+    # Of a loss both units, sum over sum: of all tokens, and of all bytes.
+    header = ["arm", "models", "mean", "range", *(("nats/token", "bits/byte") if ratios else ())]
+    return aligned(rows, header=header, right=(1, 2, 3, 4, 5), width=WIDTH)
 
 
 def _compared(verdicts: Sequence[Verdict]) -> list[str]:
@@ -232,4 +291,4 @@ def _rate(arm: str, rate: Mapping[str, Any]) -> list[str]:
     ]
 
 
-__all__ = ["brief", "detectable", "difference", "headline", "in_order", "spoken", "statement", "unlike"]
+__all__ = ["brief", "detectable", "difference", "headline", "in_order", "spoken", "statement", "unit_notes", "unlike"]

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from instructsel.stats.variance import BOTH, CONFIDENCE, Estimand
+from instructsel.verification.by_source import SourceTable
 from instructsel.verification.grades_table import Run
+from instructsel.verification.loss_evidence import loss_evidence, rests_on_loss
 from instructsel.verification.run import Verified
 from instructsel.verification.skills import SkillTable
 from instructsel.verification.verdict import NOT_ENOUGH, ComparisonSettings, Verdicts
+from instructsel.verification.verification import Verification
 from instructsel.verification.win_rates import CIRCULAR, LEAKAGE, length_biases, win_rates
 
 NOT_ENOUGH_MODEL: Final = "not enough model"
@@ -65,7 +68,7 @@ def summary(
         UsageError: a confidence, generalize_to or margin that cannot be.
         MissingExtra: scipy is not installed.
     """
-    verification = verified.verification
+    verification, settings = verified.verification, ComparisonSettings(confidence, generalize_to)
     others = [arm for arm in verification.arms if arm != selection]
     ranked = leakage(verified)
     apart = {(arm, grader) for grader, arms in ranked.items() for arm in others if selection in arms or arm in arms}
@@ -74,11 +77,7 @@ def summary(
         for arm in set(arms) & set(rates.get(judge, ())):
             rates[judge][arm][LEAKAGE] = True
     known = selection in verification.arms and others
-    verdicts = (
-        verification.verdicts(selection, others, settings=ComparisonSettings(confidence, generalize_to), leakage=apart)
-        if known
-        else Verdicts(())
-    )
+    verdicts = verification.verdicts(selection, others, settings=settings, leakage=apart) if known else Verdicts(())
     record = {
         **verification.as_dict(),
         "selection": selection,
@@ -93,6 +92,8 @@ def summary(
         else SkillTable.measured(
             verification, base=base, margin=margin, generalize_to=generalize_to, measures=measures(verified.runs)
         ).as_dict(),
+        "sources": None if not known or against not in verification.arms else _sources(verification, selection, against, settings),
+        "rests_on_loss": loss_evidence().as_dict() if rests_on_loss(verdicts.against(against)) else None,
         "win_rates": rates,
         "length_biases": length_biases(verified.runs),
         "leakage": {grader: list(arms) for grader, arms in ranked.items()},
@@ -104,6 +105,12 @@ def summary(
         "model": None if model is None else dict(model),
     }
     return record, verdicts
+
+
+def _sources(verification: Verification, selection: str, against: str, settings: ComparisonSettings) -> dict[str, Any] | None:
+    """The parts of the evaluation sets; None where there are none."""
+    table = SourceTable.of(verification, selection, against, settings)
+    return table.as_dict() if table.parts else None
 
 
 def outcome(verdicts: Verdicts, against: str, model: Mapping[str, Any] | None = None, *, pending: int = 0) -> str:

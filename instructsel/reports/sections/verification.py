@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from instructsel.reports.inputs import finite, leaked_arms
 from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts_table, flat, known_facts
-from instructsel.reports.plain_text import in_order, statement, unlike
+from instructsel.reports.plain_text import in_order, statement, unit_notes, unlike
 from instructsel.reports.sections import Page
 from instructsel.reports.sections.limits import ARMS, COMPARISONS, EFFECTS, REASONS, ROWS, SKILLS
+from instructsel.verification.grades_table import RATIOS
 
 NEEDS: Final = "a verification"
 VERDICTS: Final = (
@@ -73,7 +74,7 @@ def build(page: Page) -> Section | None:
         sentences += _sentences(record)
         parts += [*_comparisons(in_order(record), number), *_missing_runs(record, number)]
         parts += [*_trained(record.get("trained") or [], number), *_costs(record.get("costs") or {}, number)]
-        parts += _grades(record, number)
+        parts += [*_grades(record, number), *_by_source(record, number)]
         rates = enumerate((record.get("win_rates") or {}).items(), start=1)
         parts += [_rates(judge, arms, f"{number}-{index}") for index, (judge, arms) in rates]
         parts += _planned(record.get("power") or [], number)
@@ -98,7 +99,7 @@ def _sentences(plain: Mapping[str, Any]) -> list[str]:
         f"Leakage: {grader} also ranked the rows of {', '.join(arms) or 'an arm'}; its verdicts are shown and do not count."
         for grader, arms in leaked_arms(plain).items()
     ]
-    return [*(statement(verdict) for verdict in compared), *notes, *unlike(plain), *leakage]
+    return [*(statement(verdict) for verdict in compared), *notes, *unlike(plain), *unit_notes(plain), *leakage]
 
 
 def forest_chart(verdicts: Sequence[Mapping[str, Any]], name: str, against: Any = None) -> Chart | None:
@@ -275,7 +276,8 @@ def _grades(plain: Mapping[str, Any], number: int) -> list[Part]:
     means, missing = [], []
     for grader, scale in (plain.get("graders") or {}).items():
         for run in scale.get("means") or []:
-            means.append((grader, *(run.get(key) for key in ("arm", "replicate", "seed", "items")), finite(run.get("mean"))))
+            figures = (finite(run.get(key)) for key in ("mean", *RATIOS))
+            means.append((grader, *(run.get(key) for key in ("arm", "replicate", "seed", "items")), *figures))
         missing += [(grader, reason, count) for reason, count in (scale.get("reasons") or {}).items()]
         if scale.get("truncated"):
             missing.append((grader, "truncated (and graded)", scale["truncated"]))
@@ -288,13 +290,48 @@ def _grades(plain: Mapping[str, Any], number: int) -> list[Part]:
             Column("seed", "seed", "any"),
             Column("items", "items", "count"),
             Column("mean", "mean", "number"),
+            *(Column(key, f"{unit}, all items together", "number") for key, unit in RATIOS.items()),
         )
+        # Both units of a loss; no columns where there is none.
+        if not any(value is not None for row in means for value in row[6:]):
+            columns, means = columns[:6], [row[:6] for row in means]
         parts.append(Table(f"means-{number}", "Mean of every run", columns, tuple(means)).capped(ROWS, "runs"))
     if missing:
         columns = (Column("grader", "grader"), Column("reason", "reason"), Column("items", "items, over all runs", "count"))
         table = Table(f"missing-{number}", "Items without a value", columns, tuple(missing))
         parts.append(table.capped(REASONS, "reasons", sums=["items"]))
     return parts
+
+
+def _by_source(plain: Mapping[str, Any], number: int) -> list[Part]:
+    """A row a source of the evaluation sets: the selection and its baseline, their difference, and both units of a loss."""
+    sources = plain.get("sources")
+    if not isinstance(sources, Mapping):
+        return []
+    arms = (str(plain.get("selection")), str(plain.get("against")))
+    rows = []
+    for part in sources.get("parts") or []:
+        means = [(part.get("means") or {}).get(arm) or {} for arm in arms]
+        values = [finite(mean.get("mean")) for mean in means]
+        ratios = [finite(mean.get(key)) for key in RATIOS for mean in means]
+        interval = (finite(part.get(key)) for key in ("estimate", "low", "high", "p_adjusted"))
+        rows.append((part.get("grader"), part.get("source"), part.get("items"), *values, *interval, part.get("outcome"), *ratios))
+    columns: tuple[Column, ...] = (
+        Column("grader", "grader"),
+        Column("source", "source"),
+        Column("items", "items", "count"),
+        *(Column(f"mean_{index}", arm, "number") for index, arm in enumerate(arms, start=1)),
+        Column("difference", "difference", "signed"),
+        Column("low", "interval from", "signed"),
+        Column("high", "to", "signed"),
+        Column("p", "p, adjusted", "p"),
+        Column("outcome", "outcome"),
+        *(Column(f"{key}_{index}", f"{arm}, {unit}", "number") for key, unit in RATIOS.items() for index, arm in enumerate(arms, start=1)),
+    )
+    if not any(value is not None for row in rows for value in row[10:]):
+        columns, rows = columns[:10], [row[:10] for row in rows]
+    caption = f"By source of the evaluation set, adjusted for {sources.get('comparisons')} comparisons; not shown is no claim"
+    return [Table(f"sources-{number}", caption, columns, tuple(rows)).capped(SKILLS, "sources")] if rows else []
 
 
 def _skills(skills: Mapping[str, Any], number: int) -> Table:

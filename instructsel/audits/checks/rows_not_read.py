@@ -23,7 +23,8 @@ class RowsNotRead(PoolCheck):
         count = report.n_dropped + report.n_quarantined
         rows = tuple(f"{Path(row.file).name}:{row.line}" for row in report.quarantine[:LISTED])
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in {**report.dropped, **report.quarantined}.items())
-        return Seen(count, rows, reasons) if count else None
+        # What a format leaves out on purpose, e.g. other paths of a tree, is no alarm.
+        return Seen(count, rows, reasons, severity=None if report.n_quarantined else "info") if count else None
 
 
 __all__ = ["RowsNotRead"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -43,22 +44,31 @@ def separates(folder: Path, config: Mapping[str, Any]) -> bool | None:
                 if isinstance(getattr(small, name, None), int):
                     setattr(small, name, min(getattr(small, name), PROBED_LAYERS))
             if isinstance(getattr(small, "layer_types", None), list):
-                small.layer_types = small.layer_types[:PROBED_LAYERS]
+                with contextlib.suppress(AttributeError):  # derived from the number of layers, where it cannot be set
+                    small.layer_types = small.layer_types[:PROBED_LAYERS]
             small.vocab_size = VOCABULARY
             for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
                 setattr(small, name, None)
-            with torch.device("meta"):
-                count = sum(weight.numel() for weight in transformers.AutoModelForCausalLM.from_config(small).parameters())
-            if count > MAX_PARAMETERS:
+            if _weights(torch, transformers, small) > MAX_PARAMETERS:
                 return None
             model = transformers.AutoModelForCausalLM.from_config(small, dtype=torch.float32).eval()
             alone = _logits(torch, model, [SECOND])
             packed = _logits(torch, model, [FIRST, SECOND])
             joined = _logits(torch, model, [(*FIRST, *SECOND)])
-        except Exception:  # a configuration of whatever kind: what cannot be built cannot be probed
+        except Exception:  # what cannot be built cannot be probed
             return None
     change = float((joined - alone).abs().max())
     return None if change == 0 else float((packed - alone).abs().max()) <= MAX_LEAK * change
+
+
+def _weights(torch: Any, transformers: Any, small: Any) -> int:
+    """Weights of the probe, before it is built."""
+    try:
+        with torch.device("meta"):
+            return sum(weight.numel() for weight in transformers.AutoModelForCausalLM.from_config(small).parameters())
+    except Exception:  # some architectures compute with their weights when they are made: estimated then, by two layers of a transformer
+        width = getattr(small, "hidden_size", None)
+        return 30 * width * width if isinstance(width, int) else MAX_PARAMETERS + 1
 
 
 def _logits(torch: Any, model: Any, rows: list[tuple[int, ...]]) -> Any:

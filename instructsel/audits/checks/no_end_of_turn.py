@@ -19,7 +19,7 @@ class NoEndOfTurn(TemplateCheck):
 
     def see(self, subject: Subject, pooled: Pooled) -> Seen | None:
         """What is wrong; None where nothing is."""
-        if subject.end is None or subject.tokenizer.decode(list(subject.end)).strip():
+        if subject.end is None or subject.template.closing.strip():
             return None
         return Seen(detail=f"behind a response: {subject.named(subject.end) or 'nothing'}")
 

@@ -24,7 +24,7 @@ class UnreachableEndOfTurn(TemplateCheck):
 
     def see(self, subject: Subject, pooled: Pooled) -> Seen | None:
         """What is wrong; None where nothing is."""
-        if not subject.end or not subject.tokenizer.decode(list(subject.end)).strip() or subject.stops & set(subject.end):
+        if not subject.end or not subject.template.closing.strip() or subject.stops & set(subject.end):
             return None
         return Seen(detail=f"trained: {subject.named(subject.end)}; stops at: {subject.named(sorted(subject.stops))}")
 

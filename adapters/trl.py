@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from instructsel.adapters import sft
-from instructsel.adapters.audit import MAX_SKIPPED_FRACTION, Audit
 from instructsel.adapters.checkpoint_folder import RECORD, STATE, claim, finished, last_state, weights_digest
 from instructsel.adapters.recipe import Recipe
 from instructsel.adapters.sampling import packs, sequence
 from instructsel.adapters.sft import Progress
+from instructsel.adapters.training_data import MAX_SKIPPED_FRACTION, TrainingData
 from instructsel.artifact import atomic_write, dump_json, fingerprint
 from instructsel.errors import EnvironmentFault, MissingExtra, TrainingDiverged, TrainingError, UsageError
 from instructsel.extras import require
@@ -144,7 +144,7 @@ class TrlTrainer:
             "versions": {name: _release(name) for name in PACKAGES + (("bitsandbytes",) if self.recipe.bits else ())},
         }
 
-    def audit(self, pool: Pool) -> Audit:
+    def audit(self, pool: Pool) -> TrainingData:
         """What would be trained on."""
         return self._encoded(pool)[0]
 
@@ -197,14 +197,14 @@ class TrlTrainer:
         ids = hashlib.blake2b("\n".join(pool.ids).encode(), digest_size=16).hexdigest()
         return fingerprint({"trainer": self.fingerprint, "ids": ids, "seed": seed})
 
-    def _encoded(self, pool: Pool) -> tuple[Audit, list[Encoded]]:
+    def _encoded(self, pool: Pool) -> tuple[TrainingData, list[Encoded]]:
         encoded = self.chat_template.encode_all(pool.examples(), loss=self.recipe.loss, max_length=self.max_length)
 
         def place(position: int) -> str:
             file, lines = pool.locate(position)
             return f"{Path(file).name}:{lines[0]}"
 
-        return Audit.of(encoded, place, max_length=self.max_length, context=self.context)
+        return TrainingData.of(encoded, place, max_length=self.max_length, context=self.context)
 
     def _micro_batch_size(self) -> int:
         limit = self.recipe.micro_batch_size or MICRO_BATCH_SIZE[self.runtime[1]]
@@ -318,7 +318,7 @@ class _Job:
     """What it depends on, as a digest."""
     seed: int
     pool: Pool
-    audit: Audit
+    audit: TrainingData
     rows: Sequence[Encoded]
     """Those of the pool that have a loss token."""
     order: Sequence[Sequence[int]]

@@ -20,7 +20,7 @@ class AuditSettings:
     """Tokens of a row, or of a packed sequence; the rest is cut off. TRL's default is 1,024, too."""
     packing: str | None = None
     """How rows share a sequence, by TRL's names: bfd (a row is cut at max_length), bfd_split (it is continued in another sequence),
-    wrapped (rows are cut wherever a sequence is full); none without it."""
+    wrapped (rows are cut wherever a sequence is full); none without it. The flag alone means bfd."""
     loss: str = "completion"
     """Where the loss falls: completion (last response), assistant (all responses), all."""
     batch_size: int = 16

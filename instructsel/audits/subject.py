@@ -218,9 +218,13 @@ class Subject:
     @cached_property
     def renders_calls(self) -> bool:
         """Whether the template has a form of its own for the calls of an assistant."""
-        for arguments in ({}, "{}"):
+        forms: tuple[object, ...] = ({}, "{}")
+        for arguments in forms:
             call = {"type": "function", "id": "call00001", "function": {"name": MARK, "arguments": arguments}}
-            turns = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+            turns: list[dict[str, Any]] = [
+                {"role": "user", "content": QUESTION},
+                {"role": "assistant", "content": "", "tool_calls": [call]},
+            ]
             if MARK in (self.render(turns) or ""):
                 return True
         return False

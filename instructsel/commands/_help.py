@@ -43,6 +43,10 @@ WIDTH: Final = 78
 """Characters of a line of help: 80 columns less a margin."""
 
 
+BARE: Final[Mapping[tuple[str, str], tuple[str, tuple[str, ...]]]] = {("audit", "--packing"): ("bfd", ("bfd", "bfd_split", "wrapped"))}
+"""(Command, flag) → the value that the flag has where none of its values follows it, and these values."""
+
+
 class Command(TyperCommand):
     """A command whose help is grouped and whose settings file is checked before it runs."""
 
@@ -66,7 +70,17 @@ class Command(TyperCommand):
         if prefix and not extra.get("resilient_parsing"):
             warn_of_variables(prefix, self.params)
         with explained(path=f"{parent.command_path} {info_name}" if parent else str(info_name)):
-            return super().make_context(info_name, args, parent, **extra)
+            return super().make_context(info_name, self._completed_flags(info_name, args), parent, **extra)
+
+    def _completed_flags(self, info_name: str | None, args: list[str]) -> list[str]:
+        """The arguments, with the usual value behind a flag that stands without one."""
+        completed: list[str] = []
+        for number, argument in enumerate(args):
+            completed.append(argument)
+            usual, values = BARE.get((str(info_name), argument), ("", ()))
+            if usual and args[number + 1 : number + 2] not in [[value] for value in values]:
+                completed[-1] = f"{argument}={usual}"
+        return completed
 
     def _name_variables(self, prefix: str | None) -> None:
         """A variable is called as its flag is, where the parameter could not be."""
@@ -126,7 +140,17 @@ class Group(TyperGroup):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Read the group's options."""
         with explained(path=f"{parent.command_path} {info_name}" if parent else str(info_name)):
-            return super().make_context(info_name, args, parent, **extra)
+            return super().make_context(info_name, self._completed_flags(info_name, args), parent, **extra)
+
+    def _completed_flags(self, info_name: str | None, args: list[str]) -> list[str]:
+        """The arguments, with the usual value behind a flag that stands without one."""
+        completed: list[str] = []
+        for number, argument in enumerate(args):
+            completed.append(argument)
+            usual, values = BARE.get((str(info_name), argument), ("", ()))
+            if usual and args[number + 1 : number + 2] not in [[value] for value in values]:
+                completed[-1] = f"{argument}={usual}"
+        return completed
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first argument names."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from instructsel.adapters.audit import MAX_SKIPPED_FRACTION, Audit
+from instructsel.adapters.training_data import MAX_SKIPPED_FRACTION, TrainingData
 from instructsel.errors import TrainingError
 from instructsel.grading.chat import Encoded
 
@@ -24,7 +24,7 @@ def line(position: int) -> str:
 
 def test_rows_and_tokens_are_counted_as_they_are_trained_on() -> None:
     rows = [row(3, 2), skipped("no_response", control=True), row(0, 4), row(6, 1, truncated=True, control=True)]
-    audit, kept = Audit.of(rows, line)
+    audit, kept = TrainingData.of(rows, line)
     assert kept == [rows[0], rows[2], rows[3]]
     assert (audit.rows, audit.trained_rows, audit.skipped, audit.named) == (4, 3, {"no_response": 1}, ("pool.jsonl:2 (no_response)",))
     # 5 + 4 + 7 tokens; the loss falls on 2 + 3 + 1 of them, for the first token of the second row is never predicted.
@@ -34,7 +34,7 @@ def test_rows_and_tokens_are_counted_as_they_are_trained_on() -> None:
 
 def test_skipped_rows_are_counted_by_reason_and_the_first_three_named() -> None:
     reasons = ["template_refused", "no_response", "no_response", "no_loss_token", "no_response"]
-    audit, kept = Audit.of([skipped(reason) for reason in reasons], line)
+    audit, kept = TrainingData.of([skipped(reason) for reason in reasons], line)
     assert audit.skipped == {"no_response": 3, "no_loss_token": 1, "template_refused": 1} and kept == []
     assert list(audit.skipped) == sorted(audit.skipped)
     assert audit.named == ("pool.jsonl:1 (template_refused)", "pool.jsonl:2 (no_response)", "pool.jsonl:3 (no_response)")
@@ -43,9 +43,9 @@ def test_skipped_rows_are_counted_by_reason_and_the_first_three_named() -> None:
 def test_a_row_of_every_twenty_may_be_skipped_and_no_more() -> None:
     assert MAX_SKIPPED_FRACTION == 0.05
     bad = skipped("no_loss_token")
-    Audit.of([bad, *[row(1, 1)] * 19], line)[0].check()
+    TrainingData.of([bad, *[row(1, 1)] * 19], line)[0].check()
     with pytest.raises(TrainingError, match=r"1 of 19 rows have no loss token \(1 no_loss_token; first: pool.jsonl:1") as caught:
-        Audit.of([bad, *[row(1, 1)] * 18], line)[0].check()
+        TrainingData.of([bad, *[row(1, 1)] * 18], line)[0].check()
     assert (
         caught.value.exit_code == 3
         and "Raise max_length" in str(caught.value.fix)
@@ -54,18 +54,18 @@ def test_a_row_of_every_twenty_may_be_skipped_and_no_more() -> None:
 
 
 def test_the_limit_can_be_moved_but_something_is_always_left_to_train_on() -> None:
-    half = Audit.of([skipped("no_response"), row(1, 1)], line)[0]
+    half = TrainingData.of([skipped("no_response"), row(1, 1)], line)[0]
     half.check(0.5)
     with pytest.raises(TrainingError):
         half.check(0.49)
     with pytest.raises(TrainingError, match="2 of 2 rows"):
-        Audit.of([skipped("no_response")] * 2, line)[0].check(1.0)
+        TrainingData.of([skipped("no_response")] * 2, line)[0].check(1.0)
     with pytest.raises(TrainingError, match="There are no rows"):
-        Audit.of([], line)[0].check(1.0)
+        TrainingData.of([], line)[0].check(1.0)
 
 
 def test_an_audit_is_plain_data_and_lines_for_people() -> None:
-    audit, _ = Audit.of([row(3, 2, truncated=True, control=True), row(3, 2), skipped("no_response")], line)
+    audit, _ = TrainingData.of([row(3, 2, truncated=True, control=True), row(3, 2), skipped("no_response")], line)
     assert audit.as_dict() == {
         "rows": 3,
         "trained_rows": 2,
@@ -85,5 +85,5 @@ def test_an_audit_is_plain_data_and_lines_for_people() -> None:
         "skipped: 1 no_response; first: pool.jsonl:3 (no_response)",
         "1 rows spell out a special token of the tokenizer; it is read as its letters",
     ]
-    assert len(Audit.of([row(3, 2)], line)[0].lines()) == 2
-    assert Audit.of([], line)[0].lines()[0].startswith("0 of 0 rows")
+    assert len(TrainingData.of([row(3, 2)], line)[0].lines()) == 2
+    assert TrainingData.of([], line)[0].lines()[0].startswith("0 of 0 rows")

@@ -26,7 +26,7 @@ FULL_CONTEXT: Final = "shorten the rows or take a base with a longer context, fo
 
 
 @dataclass(frozen=True)
-class Audit:
+class TrainingData:
     """Rows and tokens of a fine-tune's data."""
 
     rows: int
@@ -55,7 +55,7 @@ class Audit:
     @classmethod
     def of(
         cls, encoded: Iterable[Encoded], name_of: Callable[[int], str], *, max_length: int | None = None, context: int | None = None
-    ) -> tuple[Audit, list[Encoded]]:
+    ) -> tuple[TrainingData, list[Encoded]]:
         """The audit of rows, and those of them that can be trained on, in order.
 
         Args:
@@ -142,4 +142,4 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-__all__ = ["MAX_SKIPPED_FRACTION", "Audit"]
+__all__ = ["MAX_SKIPPED_FRACTION", "TrainingData"]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TextIO
 
-from instructsel.text import aligned, clean, columns_of, counted
+from instructsel.text import aligned, clean, columns_of, counted, wrapped
 
 if TYPE_CHECKING:
     from instructsel.audits.finding import Finding
@@ -143,7 +143,7 @@ def row_lines(row: ShownRow, *, color: bool, width: int = WIDTH) -> list[str]:
     for piece in row.pieces:
         text = {"boundary": "│ next sequence │", "end": piece.text.replace("\n", "\\n")}.get(piece.state, piece.text)
         shown.append((piece.state, clean(text)))
-    return [head, *_wrapped(shown, styles, width)]
+    return [*wrapped(head, width), *_wrapped(shown, styles, width)]
 
 
 def _wrapped(pieces: Sequence[tuple[str, str]], styles: Mapping[str, tuple[str, str]], width: int) -> list[str]:

@@ -42,7 +42,7 @@ def run(*arguments: str, code: int = 0) -> Any:
 
 
 def test_it_prints_findings_with_file_and_line_in_eighty_columns(place: Path) -> None:
-    done = run("pool.jsonl", "--base", "base", "--max-length", "256", "--show", "2")
+    done = run("pool.jsonl", "--base", "base", "--max-length", "256", "--show", "4")
     assert "empty-response: 1 row; first: pool.jsonl:3" in done.stdout
     assert "truncated-response: 1 row; first: pool.jsonl:4" in done.stdout
     assert all(columns_of(line) <= 80 for line in done.stdout.splitlines())

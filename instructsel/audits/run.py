@@ -113,7 +113,7 @@ class _Tally:
 
 
 class _Rows:
-    """The rows of a pool, and what is kept of each: a few dozen bytes."""
+    """The rows of a pool, and what is seen_tokens of each: a few dozen bytes."""
 
     def __init__(self, pool: Pool, subject: Subject, order: Any) -> None:
         self.pool = pool
@@ -205,19 +205,19 @@ class _Rows:
         """What all checks found, and the flags of those that look at all rows."""
         reasons = Counter(reason for reason in self.reasons if reason is not None)
         pooled = Pooled(len(self.full), self.several_responses, dict(sorted(reasons.items())), packing, self.pool.report, self.place)
-        found: list[Finding] = []
+        findings: list[Finding] = []
         for check in checks():
             if isinstance(check, RowCheck):
                 tally = self.tallies[check.kind]
                 if tally.count:
                     severity = check.severity_of(self.subject)
                     places = pooled.first(tally.first)
-                    found.append(Finding(check.kind, severity, tally.count, check.unit, check.cause, check.fix, places, tally.detail))
+                    findings.append(Finding(check.kind, severity, tally.count, check.unit, check.cause, check.fix, places, tally.detail))
             elif isinstance(check, TemplateCheck | PoolCheck) and (seen := check.see(self.subject, pooled)) is not None:
-                found.append(check.finding(seen))
+                findings.append(check.finding(seen))
                 for number in seen.flagged:
                     self.flags[number] |= self.bits[check.kind]
-        return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+        return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
     def _flags_of(self, number: int) -> list[str]:
         return [kind for kind, bit in self.bits.items() if self.flags[number] & bit]
@@ -227,17 +227,17 @@ class _Rows:
         import polars
 
         places = self.pool.places[self.order]
-        kept = np.asarray(self.tokens, dtype=np.int64)
+        seen_tokens = np.asarray(self.tokens, dtype=np.int64)
         full = np.asarray(self.full, dtype=np.int64)
         return polars.DataFrame(
             {
                 "file": places["file"],
                 "line": places["line"],
                 "source": polars.Series([self.pool.sources[position] for position in self.order.tolist()], dtype=polars.String),
-                "tokens": kept,
+                "tokens": seen_tokens,
                 "loss_tokens": np.asarray(self.loss_tokens, dtype=np.int64),
                 "full_tokens": full,
-                "truncated": full > kept,
+                "truncated": full > seen_tokens,
                 "reason": polars.Series(self.reasons, dtype=polars.String),
                 "flags": polars.Series([" ".join(self._flags_of(number)) for number in range(len(self.flags))], dtype=polars.String),
             }
@@ -253,12 +253,12 @@ class _Rows:
         labels = [file.source.label for file in self.pool.files]
         of_row = self.pool.file_of[self.order]
         trained = np.array([reason is None for reason in self.reasons], dtype=bool)
-        full, kept, loss = (np.asarray(column, dtype=np.int64) for column in (self.full, self.tokens, self.loss_tokens))
+        full, seen_tokens, loss = (np.asarray(column, dtype=np.int64) for column in (self.full, self.tokens, self.loss_tokens))
         result = []
         for label in dict.fromkeys(labels):
             mine = np.isin(of_row, [number for number, name in enumerate(labels) if name == label])
             used = mine & trained
-            counts = (mine.sum(), used.sum(), kept[used].sum(), loss[used].sum(), ((full > kept) & used).sum())
+            counts = (mine.sum(), used.sum(), seen_tokens[used].sum(), loss[used].sum(), ((full > seen_tokens) & used).sum())
             result.append(SourceTotals(label, *map(int, counts)))
         return result
 

@@ -36,7 +36,7 @@ class SourceTotals:
     """Trained rows that are cut off."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain data."""
+        """As values data."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -84,9 +84,9 @@ class Totals:
     """By source."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**plain, "lengths": dict(self.lengths), "sources": [source.as_dict() for source in self.sources]}
+        """As values data."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "lengths": dict(self.lengths), "sources": [source.as_dict() for source in self.sources]}
 
 
 def totals(
@@ -105,22 +105,22 @@ def totals(
         settings: of the trainer.
         parameters: weights of the base.
     """
-    full, kept, loss = (np.asarray(columns[name], dtype=np.int64) for name in ("full", "tokens", "loss_tokens"))
+    full, seen_tokens, loss = (np.asarray(columns[name], dtype=np.int64) for name in ("full", "tokens", "loss_tokens"))
     trained = np.asarray(columns["is_trained"], dtype=bool)
-    lengths = [int(length) for length in kept[trained]]
+    lengths = [int(length) for length in seen_tokens[trained]]
     if packing is not None:
         lengths = [sum(part.stop - part.start for part in sequence) for sequence in packing.sequences]
     steps = math.ceil(len(lengths) * settings.epochs / settings.batch_size)
     tokens, loss_tokens = sum(lengths), int(loss[trained].sum())
     quantiles = np.quantile(full, QUANTILES, method="higher") if len(full) else np.zeros(len(QUANTILES))
-    all_tokens, cut = int(full.sum()), int((full - kept).sum())
+    all_tokens, cut = int(full.sum()), int((full - seen_tokens).sum())
     per_step = settings.epochs / steps if steps else 0.0
     return Totals(
         rows=len(full),
         trained_rows=int(trained.sum()),
         tokens=tokens,
         loss_tokens=loss_tokens,
-        truncated=int(((full > kept) & trained).sum()),
+        truncated=int(((full > seen_tokens) & trained).sum()),
         cut_tokens=cut,
         cut_fraction=cut / all_tokens if all_tokens else 0.0,
         longest=int(full.max()) if len(full) else 0,

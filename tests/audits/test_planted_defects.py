@@ -63,11 +63,11 @@ def audited(base: Path, rows: Rows, folder: Path, **settings: Any) -> Audit:
 
 
 def alarms(result: Audit) -> dict[str, int]:
-    found = {finding.kind: finding.count for finding in result.findings if finding.severity != "info"}
-    if "same-role-twice" in found or "turn-dropped" in found:
+    counts = {finding.kind: finding.count for finding in result.findings if finding.severity != "info"}
+    if "same-role-twice" in counts or "turn-dropped" in counts:
         # Tülu's own template writes two responses in a row in a way that some of its releases cannot tell apart.
-        found.pop("not-a-prefix", None)
-    return found
+        counts.pop("not-a-prefix", None)
+    return counts
 
 
 @pytest.mark.parametrize(
@@ -310,8 +310,8 @@ def test_padding_that_is_the_end_of_turn_is_found(base: Path, rows: Rows, tmp_pa
 def test_a_template_that_writes_the_date_is_found(base: Path, rows: Rows, tmp_path: Path) -> None:
     def dated(config: dict[str, Any]) -> None:
         today = "{{ 'Today is ' + strftime_now('%d %b %Y') + '.\\n' }}"
-        begin, found, rest = config["chat_template"].partition("{{ bos_token }}")
-        config["chat_template"] = begin + found + today + rest if found else today + begin
+        head_text, mark, tail = config["chat_template"].partition("{{ bos_token }}")
+        config["chat_template"] = head_text + mark + today + tail if mark else today + head_text
 
     assert alarms(audited(changed(base, tmp_path, dated), rows, tmp_path)) == {"todays-date": 1}
 
@@ -326,9 +326,9 @@ def test_a_template_that_rewrites_earlier_turns_is_found(base: Path, rows: Rows,
     )
     broken = changed(base, tmp_path, prefixed(forgets))
     result = audited(broken, planted, tmp_path, loss="assistant")
-    found = alarms(result)
-    assert found.pop("no-generation-marks", 1) == 1
-    assert found == {"template-rewrites": 1, "not-a-prefix": 1}
+    counts = alarms(result)
+    assert counts.pop("no-generation-marks", 1) == 1
+    assert counts == {"template-rewrites": 1, "not-a-prefix": 1}
     assert "template-rewrites" in {finding.kind for finding in audited(broken, rows, tmp_path).findings}
 
 

@@ -69,8 +69,8 @@ def test_a_base_or_a_tokenizer_is_needed_and_one_of_them_alone(place: Path) -> N
 
 def test_it_writes_json_tables_and_a_page_that_loads_and_runs_nothing(place: Path) -> None:
     run("pool.jsonl", "--base", "base", "--max-length", "256", "-o", "audit.json", "--html", "audit.html")
-    plain = json.loads((place / "audit.json").read_text())
-    assert (plain["kind"], plain["schema"]) == ("audit", 1) and plain["totals"]["rows"] == 4
+    content = json.loads((place / "audit.json").read_text())
+    assert (content["kind"], content["schema"]) == ("audit", 1) and content["totals"]["rows"] == 4
     page = (place / "audit.html").read_text()
     assert "<script" not in page and "&lt;script&gt;" in page and "\u202e" not in page and "\x1b" not in page
     assert "default-src 'none'" in page and not re.search(r"(src|href)=\"(?!data:)", page)
@@ -97,8 +97,8 @@ def test_packing_alone_is_trl_s_usual_strategy(place: Path) -> None:
 
 
 def test_json_on_stdout_is_the_audit(place: Path) -> None:
-    plain = json.loads(run("pool.jsonl", "--base", "base", "--json", "--show", "1", "-q").stdout)
-    assert plain["kind"] == "audit" and len(plain["rows"]) == 1
+    content = json.loads(run("pool.jsonl", "--base", "base", "--json", "--show", "1", "-q").stdout)
+    assert content["kind"] == "audit" and len(content["rows"]) == 1
 
 
 def test_colors_mark_what_brackets_mark_and_no_row_writes_to_the_terminal() -> None:
@@ -116,7 +116,7 @@ def test_a_small_change_of_the_settings_is_the_same_from_python(place: Path) -> 
     pool = instructsel.Pool.read("pool.jsonl")
     result = instructsel.audit(pool, base="base", max_length=256)
     assert isinstance(result, instructsel.Audit) and "empty-response" in repr(result) and "<table>" in result._repr_html_()
-    plain = json.loads(run("pool.jsonl", "--base", "base", "--max-length", "256", "--json", "-q").stdout)
-    assert plain["findings"] == result.as_dict()["findings"]
+    content = json.loads(run("pool.jsonl", "--base", "base", "--max-length", "256", "--json", "-q").stdout)
+    assert content["findings"] == result.as_dict()["findings"]
     with pytest.raises(instructsel.InstructselError, match="max_lenght"):
         instructsel.audit(pool, base="base", max_lenght=256)

@@ -1,0 +1,100 @@
+"""The normal form of a text: what is the same text but for case, punctuation, white space and ways to encode a character.
+
+Time is linear in the text, whatever stands in it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from functools import cache
+from typing import Final
+
+CHUNK: Final = 2048
+"""Characters that are composed at a time: marks on one letter are sorted, which takes the square of their number."""
+OPERATORS: Final = re.compile(r"[-*/%](?:(?=\s?\d)|(?<=\d[-*/%])|(?<=\d\s[-*/%]))", re.DOTALL)
+POINTS: Final = re.compile(r"\.(?<=\d\.)(?=\d)")
+"""Punctuation that makes other numbers of numbers: 3.5 is not 35, and 5 - 3 is not 5 / 3."""
+BEYOND: Final = re.compile("[\U00010000-\U0010ffff]")
+DASHES: Final = re.compile("[‐‑‒–—−]")
+ASCII: Final = bytes(ord(" " if unicodedata.category(chr(code))[0] in "PZ" else chr(code).lower()) for code in range(128)) + bytes(128)
+"""What becomes of each ASCII character: punctuation a space, capitals small letters."""
+CONTROLS: Final = bytes(code for code in range(128) if unicodedata.category(chr(code)) == "Cc" and not chr(code).isspace())
+
+
+def normal_form(text: str) -> str:
+    """Words of a text, lower-cased, in compatibility form, with one space between them; symbols stay, punctuation does not.
+
+    A text of nothing but punctuation and spaces keeps its punctuation.
+
+    >>> normal_form("  What’s the  CAPITAL of\\u00a0France?!  "), normal_form("ｆｕｌｌ ﬁeld"), normal_form("?!"), normal_form("a<b")
+    ('what s the capital of france', 'full field', '?!', 'a<b')
+    """
+    if text.isascii():
+        words = b" ".join(text.encode().translate(ASCII, CONTROLS).split()).decode()
+    else:
+        text = _composed(text)
+        spaces, nothing, beyond = _classes()
+        if BEYOND.search(text):
+            text = text.translate(beyond)
+        words = " ".join(nothing.sub("", spaces.sub(" ", text)).split())
+    return words or " ".join(text.split())
+
+
+def operators(text: str) -> str:
+    """The signs between and before the numbers of a text, in order, then its decimal points: what `normal_form` leaves out.
+
+    >>> operators("3.5 - 2 well-known"), operators("5 / 3")
+    ('-.', '/')
+    """
+    if not text.isascii():
+        text = DASHES.sub("-", text)
+    return "".join(OPERATORS.findall(text) + POINTS.findall(text))
+
+
+def _composed(text: str) -> str:
+    """NFKC of the folded text."""
+    folded = [_form(_form(piece).casefold()) for piece in (_pieces(text) if len(text) > CHUNK else [text])]
+    return "".join(folded)
+
+
+def _form(text: str) -> str:
+    return text if unicodedata.is_normalized("NFKC", text) else unicodedata.normalize("NFKC", text)
+
+
+def _pieces(text: str) -> list[str]:
+    """A text in pieces of at most CHUNK characters, cut behind white space where there is any."""
+    pieces, start = [], 0
+    while start < len(text):
+        end = min(start + CHUNK, len(text))
+        if end < len(text):
+            space = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
+            end = space + 1 if space > start else end
+        pieces.append(text[start:end])
+        start = end
+    return pieces
+
+
+@cache
+def _classes() -> tuple[re.Pattern[str], re.Pattern[str], dict[int, str | None]]:
+    """Punctuation and separators; control and format characters that are no white space; both beyond the basic plane, as a table.
+
+    A class that reaches beyond it is searched character by character, which takes twenty times as long.
+    """
+    spaces: list[str] = []
+    nothing: list[str] = []
+    beyond: dict[int, str | None] = {}
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        kind = unicodedata.category(character)
+        is_space = kind[0] in "PZ"
+        if is_space or kind == "Cf" or (kind == "Cc" and not character.isspace()):
+            if code > 0xFFFF:
+                beyond[code] = " " if is_space else None
+            else:
+                (spaces if is_space else nothing).append(re.escape(character))
+    return re.compile(f"[{''.join(spaces)}]+"), re.compile(f"[{''.join(nothing)}]+"), beyond
+
+
+__all__ = ["normal_form", "operators"]

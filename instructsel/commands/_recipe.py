@@ -17,6 +17,9 @@ FIELDS: Final = {"lora_rank": "lora_r"}
 class TrainerSettings(TrainingSettings):
     """How one subset is trained on, where there is no other to match."""
 
+    allow_contamination: bool = False
+    """Train on rows that are evaluated on, too, and say which. By default they are refused."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.base:

@@ -114,7 +114,7 @@ def command(
     from instructsel.adapters.experiment import Adapters
     from instructsel.grading.graders.held_out_loss import HeldOutLoss
 
-    searched = size.settings()
+    searched = replace(size.settings(), allow_contamination=training.allow_contamination)
     toolkit, folder, path = Adapters(), Path(output or "."), scores or newest()
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
     inputs: list[str | Path] = [path, *(search or []), *(report or []), *(pool or []), training.base]

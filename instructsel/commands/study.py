@@ -141,6 +141,8 @@ class Settings:
     """How the pool is read."""
     max_null_fraction: float = MAX_NULL_FRACTION
     max_skipped_fraction: float = MAX_SKIPPED_FRACTION
+    allow_contamination: bool = False
+    """Whether evaluation examples may be in the pool."""
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, without the folder."""
@@ -246,6 +248,7 @@ def plan(
         reading=reading.as_dict(),
         max_null_fraction=max_null_fraction,
         max_skipped_fraction=training.max_skipped_fraction,
+        allow_contamination=training.allow_contamination,
     )
     table = ScoreTable.read(scores)
     pool = reading.read(list(pools), message=messages(quiet=quiet))
@@ -259,7 +262,7 @@ def plan(
         trainer=trainer,
         grader=grader,
         folder=output,
-        settings=StudySettings(_split(indicators), max_null_fraction),
+        settings=StudySettings(_split(indicators), max_null_fraction, training.allow_contamination),
         launch=settings.as_dict(),
     )
     _print_plan(planned, Counter(pool.sources), planned.warnings(), output, json=json, quiet=quiet)
@@ -466,7 +469,7 @@ def _work(launch: _Launch, limit: int | None, processes: Sequence[subprocess.Pop
             runs.counted(step.done, step.total)
             say(_line(step), quiet=launch.quiet)
 
-        of_plan = StudySettings(launch.plan.symbols, settings.max_null_fraction)
+        of_plan = StudySettings(launch.plan.symbols, settings.max_null_fraction, settings.allow_contamination)
         inputs = StudyInputs(pool, table, Design.of(launch.plan.configuration["design"]), trainer, grader, of_plan)
 
         def work(most: int | None) -> Study:

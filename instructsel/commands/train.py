@@ -15,6 +15,7 @@ from instructsel.commands._groups import with_options
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.experiments.store import check_folder
 from instructsel.pool import spec
+from instructsel.pool.overlap import EvaluationIndex, Overlap, render_of
 
 if TYPE_CHECKING:
     from instructsel.adapters.recipe import Recipe
@@ -80,12 +81,13 @@ def command(
     for line in [*described(trainer, chosen), *audited.lines()]:
         say(line, quiet=quiet)
     audited.check(training.max_skipped_fraction)
+    # Before the training: a name that is wrong, or a row that is trained on, must not show after an hour.
+    held_out = reading.read(list(evaluate), message=messages(quiet=quiet)) if evaluate else None
+    overlap = None if held_out is None else _overlap(pool, held_out, trainer, allow=training.allow_contamination, quiet=quiet)
     if audit:
         if json:
             typer.echo(orjson.dumps({"recipe": chosen.as_dict(), "audit": audited.as_dict()}, option=orjson.OPT_INDENT_2).decode())
         return
-    # Read before the training: a name that is wrong must not show after an hour.
-    held_out = reading.read(list(evaluate), message=messages(quiet=quiet)) if evaluate else None
     checkpoint = trainer.train_into(folder, pool, seed=seed)
     if not progress.made:
         say(f"{folder} holds this fine-tune, finished before; nothing was trained now, and these are its figures:", quiet=quiet)
@@ -95,7 +97,23 @@ def command(
     if json:
         record = {key: value for key, value in checkpoint.record.items() if key != "losses"}
         summary = {"checkpoint": str(folder), "trained_now": progress.made, **record, "held_out_loss": _as_dict(grades)}
+        if overlap is not None:
+            summary["contamination"] = overlap.as_dict()
         typer.echo(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
+
+
+def _overlap(pool: Pool, held_out: Pool, trainer: TrlTrainer, *, allow: bool, quiet: bool) -> Overlap:
+    """What of the evaluation rows is trained on, in warnings.
+
+    Raises:
+        StudyError: conversations are, and that is not allowed.
+    """
+    overlap = EvaluationIndex.of(held_out).overlap([pool], where="the rows to train on", render=render_of(trainer))
+    if not allow:
+        overlap.check()
+    for sentence in overlap.sentences():
+        say(f"warning: {sentence}", quiet=quiet)
+    return overlap
 
 
 class _Steps:

@@ -156,6 +156,8 @@ class GradingSettings:
     """Folder with AlpacaEval's df_gamed.csv, for its own length-controlled win rate; by default the hub's cache."""
     reward: str | None = field(default=None, metadata=FILE_OR_NAME)
     """Reward model that grades the responses: a local folder or a hub id."""
+    allow_contamination: bool = False
+    """Grade on evaluation rows that are trained on, too; the verdict says which. By default they are refused."""
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -13,8 +13,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -31,6 +32,8 @@ LEAST_RESPONSE: Final = 50
 """Characters in normal form of a response that is searched for within other texts: shorter ones stand in many by chance."""
 ANCHOR: Final = 48
 """Characters of a response by which it is searched for; a text with these is looked at whole."""
+ALIKE: Final = 8
+"""Responses that may begin alike and be told apart by looking at each."""
 BATCH: Final = 4096
 """Rows whose texts are searched at a time."""
 SAME: Final = "same"
@@ -68,6 +71,15 @@ class Overlap:
     def found(self) -> bool:
         """Whether anything of the evaluation set stands in the rows to train on."""
         return any(self.counts.values())
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """What `as_dict` gave."""
+        places = {
+            level: tuple((str(ours), str(theirs)) for ours, theirs in pairs) for level, pairs in (content.get("places") or {}).items()
+        }
+        counts = {level: int(content.get(level) or 0) for level in LEVELS}
+        return cls(str(content["evaluation"]), str(content["where"]), int(content["examples"]), counts, places, content.get("same_file"))
 
     def sentences(self) -> list[str]:
         """What was found, a sentence a level."""
@@ -124,8 +136,8 @@ class EvaluationIndex:
     """Digest of the response → positions."""
     asked: dict[bytes, list[int]] = field(default_factory=dict)
     """Digest of the last turn before the response → positions."""
-    anchors: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    """Beginning of a long response → positions and the response in normal form."""
+    texts: dict[str, list[int]] = field(default_factory=dict)
+    """Long response in normal form → positions."""
     longest: int = 0
     """Turns before a response, at most."""
     rendered: dict[int, bytes | None] = field(default_factory=dict)
@@ -143,6 +155,23 @@ class EvaluationIndex:
         for position, example in enumerate(pool.examples()):
             index._add(position, example)
         return index
+
+    @cached_property
+    def anchors(self) -> dict[str, list[str]]:
+        """Beginning of long responses → these: as long a beginning as it takes to have few of them."""
+        anchors: dict[str, list[str]] = {}
+        pending, length = list(self.texts), ANCHOR
+        while pending:
+            groups: dict[str, list[str]] = {}
+            for text in pending:
+                groups.setdefault(text[:length], []).append(text)
+            settled = {beginning: texts for beginning, texts in groups.items() if len(texts) <= ALIKE}
+            anchors |= settled
+            # A whole text among those that go on is looked for as it is.
+            anchors |= {text: [text] for texts in groups.values() if len(texts) > ALIKE for text in texts if len(text) <= length}
+            pending = [text for texts in groups.values() if len(texts) > ALIKE for text in texts if len(text) > length]
+            length *= 2
+        return anchors
 
     def overlap(self, pools: Sequence[Pool], *, where: str, render: Render | None = None) -> Overlap:
         """What of the evaluation set stands in these rows.
@@ -167,6 +196,7 @@ class EvaluationIndex:
                 for evaluated, (number, position) in sorted(found[level].items())[:RECORDED]
             )
             for level in LEVELS
+            if found[level]
         }
         counts = {level: len(found[level]) for level in LEVELS}
         same_file = self._same_file(pools) if counts[SAME] == len(self.pool) else None
@@ -182,15 +212,13 @@ class EvaluationIndex:
             self.asked.setdefault(_digest(turns[-2]), []).append(position)
         # With and without the system's message: the same question may be asked under another one.
         for before in [turns[:-1], [*system, *turns[:-1]]] if system else [turns[:-1]]:
-            if not any(turn.words for turn in before):
-                continue
             prompt = _joined(before)
-            for digests, key in ((self.prompts, prompt), (self.pairs, prompt + answer)):
-                positions = digests.setdefault(key, [])
-                if position not in positions[-1:]:
-                    positions.append(position)
+            self.pairs.setdefault(prompt + answer, []).append(position)
+            # Nothing but white space is no instruction, and every set has it in common with every other.
+            if any(turn.words for turn in before):
+                self.prompts.setdefault(prompt, []).append(position)
         if len(response.words) >= LEAST_RESPONSE:
-            self.anchors.setdefault(response.words[:ANCHOR], []).append((position, response.words))
+            self.texts.setdefault(response.words, []).append(position)
 
     def _matches(self, pool: Pool, render: Render | None) -> Iterator[tuple[int, list[tuple[str, list[int]]]]]:
         """Position in the pool → levels and positions in the evaluation set that match."""
@@ -202,7 +230,7 @@ class EvaluationIndex:
                 matches = self._conversation(turns, system)
                 if render is not None and not any(level == SAME for level, _ in matches):
                     matches += self._as_rendered(example, turns, render)
-                texts.append(" ".join(turn.words for turn in turns) if self.anchors else "")
+                texts.append(" ".join(turn.words for turn in turns) if self.texts else "")
                 if matches:
                     yield position, matches
             for row, positions in self._contained(texts):
@@ -213,13 +241,13 @@ class EvaluationIndex:
         matches: list[tuple[str, list[int]]] = []
         hashers = [_Prompt(), *([_Prompt().add(system)] if system else [])]
         for end, turn in enumerate(turns):
-            if turn.is_answer and end:
+            if turn.is_answer:
                 answer = _digest(turn)
                 for prompt in (hasher.digest() for hasher in hashers):
                     if positions := self.prompts.get(prompt):
                         matches.append((INSTRUCTION, positions))
-                        if pairs := self.pairs.get(prompt + answer):
-                            matches.append((SAME, pairs))
+                    if pairs := self.pairs.get(prompt + answer):
+                        matches.append((SAME, pairs))
                 if answer in self.responses:
                     # The end of a conversation that began otherwise.
                     for start in range(end - 1, max(0, end - self.longest - 1), -1):
@@ -245,15 +273,20 @@ class EvaluationIndex:
 
     def _contained(self, texts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
         """Rows whose texts hold long responses of the evaluation set, and whose."""
-        if not self.anchors:
+        if not self.texts:
             return
         import polars as pl
 
         hits = pl.Series(texts, dtype=pl.String).str.extract_many(list(self.anchors), overlapping=True)
         for row in np.flatnonzero(hits.list.len().to_numpy()).tolist():
             anchors = dict.fromkeys(hits[row].to_list())
+            padded = f" {texts[row]} "
             positions = [
-                position for anchor in anchors for position, response in self.anchors[anchor] if f" {response} " in f" {texts[row]} "
+                position
+                for anchor in anchors
+                for response in self.anchors[anchor]
+                if f" {response} " in padded
+                for position in self.texts[response]
             ]
             if positions:
                 yield row, positions
@@ -271,9 +304,19 @@ class EvaluationIndex:
         return None
 
 
-def check_graders(
-    pool: Pool, *graders: Any, render: Render | None = None, allow: bool = False, overlaps: list[Overlap] | None = None
-) -> list[str]:
+def render_of(trainer: Any) -> Render | None:
+    """What the base of a trainer sees of an example, where the trainer has a `chat_template`; it is loaded for the first example."""
+    if not hasattr(type(trainer), "chat_template"):
+        return None
+
+    def text(example: Example) -> str | None:
+        seen: str | None = trainer.chat_template.text(example)
+        return seen
+
+    return text
+
+
+def check_graders(pool: Pool, *graders: Any, render: Render | None = None, allow: bool = False) -> list[str]:
     """Compare the evaluation set of every grader that has it as `pool`, as `HeldOutLoss` has; others do not show their rows.
 
     Args:
@@ -281,7 +324,6 @@ def check_graders(
         graders: of the checkpoints.
         render: what the model sees of an example.
         allow: whether conversations may be in both.
-        overlaps: gets what was found.
 
     Returns:
         A warning for each set and level, with the grader's name where there are several.
@@ -295,8 +337,6 @@ def check_graders(
         if not isinstance(evaluation, Pool):
             continue
         overlap = EvaluationIndex.of(evaluation).overlap([pool], where="the pool", render=render)
-        if overlaps is not None:
-            overlaps.append(overlap)
         if not allow:
             overlap.check()
         warnings += [f"{grader.name}: {sentence}" if len(graders) > 1 else sentence for sentence in overlap.sentences()]
@@ -388,4 +428,4 @@ def _sorted(digests: Any) -> Any:
     return rows[np.lexsort((rows[:, 1], rows[:, 0]))]
 
 
-__all__ = ["EvaluationIndex", "Overlap", "check_evaluation", "check_graders"]
+__all__ = ["EvaluationIndex", "Overlap", "check_evaluation", "check_graders", "render_of"]

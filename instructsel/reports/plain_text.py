@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from instructsel.pool.overlap import Overlap
 from instructsel.reports.figures import minus
 from instructsel.reports.figures import plain as for_terminal
 from instructsel.text import aligned, wrapped
@@ -120,6 +121,7 @@ def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
         *dict.fromkeys(note for verdict in verdicts_of_baseline for note in verdict.interval.notes),
         *unlike(summary),
         *unit_notes(summary),
+        *contamination(summary),
     ]
     lines += [*_sentences(sentences), *_rates(summary), *_regressions(summary), ""]
     models = {arm: sum(len(seeds) for seeds in replicates.values()) for arm, replicates in summary["arms"].items()}
@@ -186,6 +188,18 @@ def _by_source(summary: Mapping[str, Any]) -> list[str]:
 
 def _figure(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, int | float) and math.isfinite(value) else ""
+
+
+def contamination(plain: Mapping[str, Any]) -> list[str]:
+    """What of the evaluation sets stands in the rows that arms were trained on, with file and line of the first ones."""
+    overlaps = [Overlap.of(content) for content in plain.get("contamination") or [] if isinstance(content, Mapping)]
+    sentences = [sentence for overlap in overlaps for sentence in overlap.sentences()]
+    contaminated = list(dict.fromkeys(overlap.where for overlap in overlaps if overlap.contaminated))
+    if contaminated:
+        sentences.append(
+            f"Contamination: {', '.join(contaminated)} {'was' if len(contaminated) == 1 else 'were'} trained on evaluation rows."
+        )
+    return sentences
 
 
 def _sentences(sentences: Iterable[str]) -> list[str]:
@@ -291,4 +305,4 @@ def _rate(arm: str, rate: Mapping[str, Any]) -> list[str]:
     ]
 
 
-__all__ = ["brief", "detectable", "difference", "headline", "in_order", "spoken", "statement", "unit_notes", "unlike"]
+__all__ = ["brief", "contamination", "detectable", "difference", "headline", "in_order", "spoken", "statement", "unit_notes", "unlike"]

@@ -21,7 +21,7 @@ from instructsel.experiments import execute
 from instructsel.experiments.store import RecordStore, as_json
 from instructsel.extras import require
 from instructsel.kinds import SIZE_RUN, SIZE_SEARCH, head
-from instructsel.pool.overlap import check_graders
+from instructsel.pool.overlap import check_graders, render_of
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.selection.candidates import ScoredCandidates
 from instructsel.selection.choose import NEAR, fill_distinct
@@ -61,6 +61,8 @@ class SizeSettings:
     """Of training, whole numbers; with one, no size can be distinguished from luck."""
     seed: int = 0
     """Of blend."""
+    allow_contamination: bool = False
+    """Whether evaluation examples may be in the pool; warnings say which."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -116,9 +118,9 @@ def search_size(
     settings = settings or SizeSettings()
     ranked = _Ranked.of(selection)
     grid, least, most = _range(ranked, settings.sizes, settings.least, settings.most)
-    pool_items = frozenset(ranked.candidates.ids)
+    pool_items = frozenset() if settings.allow_contamination else frozenset(ranked.candidates.ids)
     # With the places of the rows, where a grader shows them; by their items below, where it does not.
-    for warning in check_graders(ranked.candidates.pool, grader, report):
+    for warning in check_graders(ranked.candidates.pool, grader, report, render=render_of(trainer), allow=settings.allow_contamination):
         if message is not None:
             message(warning)
     _check_graders(grader, report, pool_items)

@@ -21,7 +21,7 @@ from instructsel.experiments import execute
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.store import RecordStore
 from instructsel.kinds import STUDY, STUDY_RUN, head
-from instructsel.pool.overlap import check_graders
+from instructsel.pool.overlap import check_graders, render_of
 from instructsel.rules.fit import Fitted, fit
 from instructsel.rules.observations import SHARE, Observations
 from instructsel.study.design import Design, Subset, table_rows
@@ -164,6 +164,8 @@ class StudySettings:
     """Symbols whose means are kept; None for all of the score table."""
     max_null_fraction: float = MAX_NULL_FRACTION
     """Share of a subset's rows that may lack a value."""
+    allow_contamination: bool = False
+    """Whether evaluation examples may be in the pool; the plan's warnings say which."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -438,7 +440,7 @@ def _planned(inputs: StudyInputs, place: StudyFolder, launch: Mapping[str, Any] 
         "grader": {"name": grader.name, **grader.fingerprint},
     }
     content = orjson.loads(dump_json({"configuration": configuration, "subsets": planned, "launch": launch}))
-    overlap = tuple(check_graders(pool, grader))
+    overlap = tuple(check_graders(pool, grader, render=render_of(trainer), allow=inputs.settings.allow_contamination))
     plan = Plan(content["configuration"], tuple(content["subsets"]), content["launch"], overlap)
     return replace(_settled_on(place, plan), overlap=overlap), subsets
 

@@ -24,9 +24,10 @@ from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, ch
 from instructsel.experiments.store import check_folder, slug
 from instructsel.experiments.toolkit import Runtime, Toolkit
 from instructsel.experiments.workers import shared_gpus, shares, workers
+from instructsel.models.load import locate
 from instructsel.pool import spec
-from instructsel.pool.overlap import check_evaluation
-from instructsel.pool.pool import Pool
+from instructsel.pool.example import Example
+from instructsel.pool.overlap import EvaluationIndex, Overlap, Render
 from instructsel.protocols import Grader
 from instructsel.stats.loss_units import UNIT_CHOICES
 from instructsel.stats.variance import Estimand
@@ -119,6 +120,8 @@ class _Prepared:
     responses: Any
     """The grader that has models respond to instructions; None where there are none."""
     trainer: Any
+    overlaps: tuple[Overlap, ...] = ()
+    """What of each evaluation set stands in the rows of each arm."""
 
     @property
     def measured(self) -> list[Grader]:
@@ -203,14 +206,14 @@ def _check_continues(earlier: Experiment, plan: Experiment, folder: Path) -> Non
 
 def work(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: ExecutionSettings, since: float) -> None:
     """Make runs of a plan for another process, which checks, judges and concludes; what failed is kept, and reported by that one."""
-    prepared = _prepare(plan.resolved(Path.cwd()), toolkit, folder, Watch(), judges=False)
+    prepared = _prepare(plan.resolved(Path.cwd()), toolkit, folder, Watch(), checks=False)
     # All runs may be another's, and then there is no grade.
     with suppress(StudyError):
         _verified(prepared, settings, since)
 
 
-def _prepare(plan: Experiment, toolkit: Toolkit, folder: Path, watch: Watch, *, judges: bool = True) -> _Prepared:
-    """Load arms and graders, and refuse what cannot be compared."""
+def _prepare(plan: Experiment, toolkit: Toolkit, folder: Path, watch: Watch, *, checks: bool = True) -> _Prepared:
+    """Load arms and graders, and refuse what cannot be compared; without checks, where another process has made them."""
     recipe = toolkit.recipe(plan.training)
     toolkit.check(plan.grading)
     _check_grading(plan)
@@ -227,7 +230,8 @@ def _prepare(plan: Experiment, toolkit: Toolkit, folder: Path, watch: Watch, *, 
     prepared = _Prepared(plan, toolkit, folder, watch, runtime, tuple(arms), (), None, None)
     graders = [*_held_out(prepared, digests), *toolkit.tasks(plan.grading, runtime, folder / SAMPLES)]
     prepared = replace(prepared, graders=tuple(graders), responses=_responses(prepared, digests))
-    if judges:
+    if checks:
+        prepared = replace(prepared, overlaps=_overlaps(prepared))
         _try_judges(prepared)
     _check_digests(plan, digests)
     check_margins(plan.statistics.margins, [*(grader.name for grader in graders), *prepared.judges], arms)
@@ -278,7 +282,7 @@ def _held_out(prepared: _Prepared, digests: dict[str, str]) -> list[Grader]:
     graders: list[Grader] = []
     for number, path in enumerate(prepared.plan.grading.held_out):
         skill, file = named_file(path)
-        rows = _evaluation(prepared, file)
+        rows = spec.Reading().read([file])
         digests[f"held-out {number}"] = rows_digest(rows.ids)
         name, runtime = f"loss on {skill or rows.files[0].source.label}", prepared.runtime
         options = {"max_length": runtime.max_length, "device": runtime.device, "precision": runtime.precision}
@@ -298,7 +302,7 @@ def _responses(prepared: _Prepared, digests: dict[str, str]) -> Any:
         prepared.watch.say(
             "warning: the judge's revision is not known, and a provider may change it; name one that stays with --judge-revision."
         )
-    rows = _evaluation(prepared, grading.instructions)
+    rows = spec.Reading().read([grading.instructions])
     digests["instructions"] = rows_digest(rows.ids)
     # A set may name an instruction twice, with two responses to it; it is asked once.
     texts = tuple(dict.fromkeys(example.instruction for example in rows.examples()))
@@ -308,15 +312,36 @@ def _responses(prepared: _Prepared, digests: dict[str, str]) -> Any:
     return Responses(texts, generator=generator)
 
 
-def _evaluation(prepared: _Prepared, path: str) -> Pool:
-    """Rows to evaluate on, none of which is in an arm."""
-    rows = spec.Reading().read([path])
-    for arm in prepared.arms:
-        for pool in arm.pools:
-            warning = check_evaluation(pool, rows, where=f"the arm {arm.name}")
-            if warning:
-                prepared.watch.say(f"warning: {warning}")
-    return rows
+def _overlaps(prepared: _Prepared) -> tuple[Overlap, ...]:
+    """What of each evaluation set stands in the rows of each arm; none of it may be trained on unless the plan allows it."""
+    grading, watch = prepared.plan.grading, prepared.watch
+    paths = dict.fromkeys([*(named_file(path)[1] for path in grading.held_out), *([grading.instructions] if grading.instructions else [])])
+    with_rows = [arm for arm in prepared.arms if arm.pools]
+    overlaps: list[Overlap] = []
+    for path in paths if with_rows else ():
+        index = EvaluationIndex.of(spec.Reading().read([path]))
+        overlaps += [index.overlap(arm.pools, where=f"the arm {arm.name}", render=_render(prepared.plan)) for arm in with_rows]
+    for overlap in overlaps:
+        if not grading.allow_contamination:
+            overlap.check()
+        for sentence in overlap.sentences():
+            watch.say(f"warning: {sentence}")
+    return tuple(overlaps)
+
+
+def _render(plan: Experiment) -> Render:
+    """What the base sees of an example. Its template is loaded for the first one: most sets share no question with the rows."""
+    from instructsel.grading.chat import ChatTemplate
+
+    templates: list[ChatTemplate] = []
+
+    def text(example: Example) -> str | None:
+        if not templates:
+            source = locate(plan.training.base, revision=plan.training.revision, needed_by="the chat template")
+            templates.append(ChatTemplate.load(source.folder))
+        return templates[0].text(example)
+
+    return text
 
 
 def _check_digests(plan: Experiment, digests: Mapping[str, str]) -> None:
@@ -525,6 +550,7 @@ def _concluded(prepared: _Prepared, verified: Verified, power: Sequence[Mapping[
         "power": power,
         "recipe": None if recipe is None else recipe.as_dict(),
         "trainer": None if trainer is None else dict(trainer.fingerprint),
+        "contamination": [overlap.as_dict() for overlap in prepared.overlaps],
         "made_with": {grader.name: dict(grader.fingerprint) for grader in prepared.measured},
     }
     verified.verification.write(folder / TABLE, run={key: content[key] for key in MANIFEST_KEYS})

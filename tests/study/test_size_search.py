@@ -650,7 +650,7 @@ def test_a_size_search_in_python_refuses_an_evaluation_set_of_its_pool_and_warns
     pool = chosen.candidates.pool
     grader = Showing("search", valley)
     grader.pool = pool.take(pool.ids[:3])
-    with pytest.raises(StudyError, match="3 of 3 evaluation examples are in the pool"):
+    with pytest.raises(StudyError, match="3 of 3 examples of .* are in the pool"):
         searched(chosen, trainer, grader=grader, folder=tmp_path / "sizes")
     assert not (tmp_path / "sizes").exists() and trainer.trained == []
     instruction = next(iter(pool.examples())).instruction
@@ -658,4 +658,5 @@ def test_a_size_search_in_python_refuses_an_evaluation_set_of_its_pool_and_warns
     grader.pool = Pool.read(tmp_path / "eval.jsonl")
     warnings: list[str] = []
     searched(chosen, trainer, grader=grader, sizes=(10,), seeds=(0,), message=warnings.append)
-    assert warnings == ["search: 1 of 1 evaluation instructions are in the pool too, with other responses."]
+    (warning,) = warnings
+    assert warning.startswith("search: 1 of 1 instructions of eval.jsonl are in the pool too, with other responses: eval.jsonl:1 (")

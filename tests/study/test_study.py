@@ -712,35 +712,38 @@ def evaluation(path: Path, *rows: tuple[str, str]) -> Pool:
 
 
 def test_an_evaluation_set_apart_from_the_pool_passes(pool: Pool, tmp_path: Path) -> None:
-    assert check_evaluation(pool, evaluation(tmp_path / "eval.jsonl", ("Something else?", "Yes."))) is None
+    assert check_evaluation(pool, evaluation(tmp_path / "eval.jsonl", ("Something else?", "Yes."))) == []
 
 
 def test_evaluation_examples_of_the_pool_are_refused_with_their_places(pool: Pool, tmp_path: Path) -> None:
     # In another format, but the same conversations.
     rows = [("Something else?", "Yes."), *((f"Ask quiz {number}", f"Answer {number}") for number in range(5))]
-    with pytest.raises(StudyError, match=r"5 of 6 evaluation examples are in the pool.*eval\.jsonl line \d.*, …\.") as found:
+    with pytest.raises(
+        StudyError, match=r"5 of 6 examples of eval\.jsonl are in the pool.*eval\.jsonl:\d \(quiz\.jsonl:\d\), .*, …\."
+    ) as found:
         check_evaluation(pool, evaluation(tmp_path / "eval.jsonl", *rows))
-    assert found.value.fix == "Drop them from the pool or from the evaluation set."
+    assert (found.value.fix or "").startswith("Drop them from the pool or from the evaluation set")
 
 
-def test_an_evaluation_file_with_the_bytes_of_a_pool_file_is_refused(pool: Pool, tmp_path: Path) -> None:
+def test_an_evaluation_file_with_the_rows_of_a_pool_file_is_refused(pool: Pool, tmp_path: Path) -> None:
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes((tmp_path / "quiz.jsonl").read_bytes())
-    with pytest.raises(StudyError, match=r"copy\.jsonl has the bytes of .*quiz\.jsonl"):
+    with pytest.raises(StudyError, match=r"copy\.jsonl holds the rows of .*quiz\.jsonl"):
         check_evaluation(pool, Pool.read(copy))
 
 
 def test_parts_of_one_file_may_be_trained_on_and_held_out(pool: Pool) -> None:
     half = len(pool) // 2
-    assert check_evaluation(pool.take(pool.ids[:half]), pool.take(pool.ids[half:])) is None
-    with pytest.raises(StudyError, match=f"{half} of {half} evaluation examples are in the pool"):
+    assert check_evaluation(pool.take(pool.ids[:half]), pool.take(pool.ids[half:])) == []
+    with pytest.raises(StudyError, match=f"{half} of {half} examples of .* are in the pool"):
         check_evaluation(pool, pool.take(pool.ids[half:]))
 
 
 def test_instructions_in_both_with_other_answers_are_warned_of(pool: Pool, tmp_path: Path) -> None:
     rows = [("ASK  quiz, 3!", "Another answer"), ("Ask   quiz 3?", "A third"), ("New?", "Yes."), ("?!", "Nothing asked")]
-    told = check_evaluation(pool, evaluation(tmp_path / "eval.jsonl", *rows))
-    assert told == "2 of 4 evaluation instructions are in the pool too, with other responses."
+    (told,) = check_evaluation(pool, evaluation(tmp_path / "eval.jsonl", *rows))
+    places = "eval.jsonl:1 (quiz.jsonl:4), eval.jsonl:2 (quiz.jsonl:4)"
+    assert told == f"2 of 4 instructions of eval.jsonl are in the pool too, with other responses: {places}."
 
 
 def showing(pool: Pool, rows: Pool) -> ShowingGrader:
@@ -753,9 +756,9 @@ def test_a_study_in_python_refuses_an_evaluation_set_of_its_pool_before_anything
     pool: Pool, trainer: FakeTrainer, folder: Path, tmp_path: Path
 ) -> None:
     grader = showing(pool, evaluation(tmp_path / "eval.jsonl", ("Ask quiz 3", "Answer 3"), ("New?", "Yes.")))
-    with pytest.raises(StudyError, match="1 of 2 evaluation examples are in the pool"):
+    with pytest.raises(StudyError, match=r"1 of 2 examples of eval\.jsonl are in the pool"):
         plan_study(pool, scored(pool), DESIGN, trainer=trainer, grader=grader, folder=folder)
-    with pytest.raises(StudyError, match="1 of 2 evaluation examples are in the pool"):
+    with pytest.raises(StudyError, match=r"1 of 2 examples of eval\.jsonl are in the pool"):
         done(pool, trainer, folder, grader=grader)
     assert not folder.exists() and not trainer.trained()
 
@@ -764,7 +767,7 @@ def test_a_study_in_python_warns_of_evaluation_instructions_of_its_pool(
     pool: Pool, trainer: FakeTrainer, folder: Path, tmp_path: Path
 ) -> None:
     grader = showing(pool, evaluation(tmp_path / "eval.jsonl", ("Ask quiz 3", "Another"), ("New?", "Yes.")))
-    warning = "1 of 2 evaluation instructions are in the pool too, with other responses."
+    warning = "1 of 2 instructions of eval.jsonl are in the pool too, with other responses: eval.jsonl:1 (quiz.jsonl:4)."
     notes: list[str] = []
     done(pool, trainer, folder, grader=grader, limit=1, progress=lambda step: notes.append(step.note))
     assert warning in notes

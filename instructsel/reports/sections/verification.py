@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from instructsel.reports.inputs import finite, leaked_arms
 from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts_table, flat, known_facts
-from instructsel.reports.plain_text import in_order, statement, unit_notes, unlike
+from instructsel.reports.plain_text import contamination, in_order, statement, unit_notes, unlike
 from instructsel.reports.sections import Page
 from instructsel.reports.sections.limits import ARMS, COMPARISONS, EFFECTS, REASONS, ROWS, SKILLS
 from instructsel.verification.grades_table import RATIOS
 
+PLACES: Final = 6
+"""Pairs of places in a cell."""
 NEEDS: Final = "a verification"
 VERDICTS: Final = (
     Column("grader", "grader"),
@@ -73,6 +75,7 @@ def build(page: Page) -> Section | None:
     for number, record in enumerate(page.inputs.verifications, start=1):
         sentences += _sentences(record)
         parts += [*_comparisons(in_order(record), number), *_missing_runs(record, number)]
+        parts += _contamination(record.get("contamination") or [], number)
         parts += [*_trained(record.get("trained") or [], number), *_costs(record.get("costs") or {}, number)]
         parts += [*_grades(record, number), *_by_source(record, number)]
         rates = enumerate((record.get("win_rates") or {}).items(), start=1)
@@ -99,7 +102,7 @@ def _sentences(plain: Mapping[str, Any]) -> list[str]:
         f"Leakage: {grader} also ranked the rows of {', '.join(arms) or 'an arm'}; its verdicts are shown and do not count."
         for grader, arms in leaked_arms(plain).items()
     ]
-    return [*(statement(verdict) for verdict in compared), *notes, *unlike(plain), *unit_notes(plain), *leakage]
+    return [*(statement(verdict) for verdict in compared), *notes, *unlike(plain), *unit_notes(plain), *contamination(plain), *leakage]
 
 
 def forest_chart(verdicts: Sequence[Mapping[str, Any]], name: str, against: Any = None) -> Chart | None:
@@ -206,6 +209,28 @@ def _missing_runs(plain: Mapping[str, Any], number: int) -> list[Part]:
     rows += [(name, "pending", "The same command makes it.") for name in plain.get("pending") or []]
     columns: tuple[Column, ...] = (Column("run", "run"), Column("reason", "reason"), Column("message", "message", "prose"))
     return [Table(f"missing-runs-{number}", "Missing runs", columns, tuple(rows)).capped(ROWS, "runs")] if rows else []
+
+
+def _contamination(overlaps: Sequence[Any], number: int) -> list[Part]:
+    """What of every evaluation set stands in the rows of every arm; none at all is a row of zeros."""
+    rows = []
+    for overlap in overlaps:
+        if isinstance(overlap, Mapping):
+            pairs = [pair for places in (overlap.get("places") or {}).values() for pair in places]
+            first = "; ".join(f"{ours} in {theirs}" for ours, theirs in pairs[:PLACES]) or None
+            figures = (overlap.get(key) for key in ("examples", "same", "instruction", "response"))
+            rows.append((overlap.get("evaluation"), str(overlap.get("where")).removeprefix("the arm "), *figures, first))
+    columns: tuple[Column, ...] = (
+        Column("evaluation", "evaluation set"),
+        Column("arm", "rows of"),
+        Column("examples", "examples", "count"),
+        Column("same", "trained on", "count"),
+        Column("instruction", "instruction with another response", "count"),
+        Column("response", "response in other rows", "count"),
+        Column("first", "first places", "prose"),
+    )
+    caption = "Contamination: evaluation examples in the rows to train on, as rendered and without case, punctuation and white space"
+    return [Table(f"contamination-{number}", caption, columns, tuple(rows)).capped(ROWS, "sets")] if rows else []
 
 
 def _costs(costs: Mapping[str, Any], number: int) -> list[Part]:

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from heapq import nsmallest
 from itertools import islice
 from typing import Any, Final, Self
 
@@ -193,7 +194,7 @@ class EvaluationIndex:
         places = {
             level: tuple(
                 (_place(self.pool, evaluated), _place(pools[number], position))
-                for evaluated, (number, position) in sorted(found[level].items())[:RECORDED]
+                for evaluated, (number, position) in nsmallest(RECORDED, found[level].items(), key=lambda pair: self._line(pair[0]))
             )
             for level in LEVELS
             if found[level]
@@ -290,6 +291,10 @@ class EvaluationIndex:
             ]
             if positions:
                 yield row, positions
+
+    def _line(self, position: int) -> tuple[int, int]:
+        """Where an evaluation example stands: file and row."""
+        return int(self.pool.file_of[position]), int(self.pool.row_of[position])
 
     def _same_file(self, pools: Sequence[Pool]) -> str | None:
         """A file of the pools with the rows of the evaluation set and no others, however it is written or compressed."""

@@ -15,6 +15,23 @@ from tests.commands.test_verify_command import rows
 pytestmark = pytest.mark.usefixtures("trainer_loaded")
 
 
+def test_evaluation_rows_that_are_trained_on_are_refused_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.causal(tmp_path / "base", "llama")
+    rows(tmp_path / "chosen.jsonl", 0)
+    trained = [json.loads(line) for line in Path("chosen.jsonl").read_text().splitlines()]
+    Path("held.jsonl").write_text("".join(json.dumps({**row, "output": row["output"].upper() + "\n"}) + "\n" for row in trained[:2]))
+    command = ["train", "chosen.jsonl", "--base", "base", "--preset", "tiny", "--steps", "1", "--device", "cpu", "-o", "tuned"]
+    refused = CliRunner().invoke(app, [*command, "--eval", "held.jsonl"])
+    assert refused.exit_code == 3 and "held.jsonl:1 (chosen.jsonl:1)" in " ".join(refused.stderr.split()), refused.output
+    assert not Path("tuned").exists()
+    # Of an audit too: nothing is trained there, and the set is the same.
+    assert CliRunner().invoke(app, [*command, "--eval", "held.jsonl", "--audit"]).exit_code == 3
+    allowed = CliRunner().invoke(app, [*command, "--eval", "held.jsonl", "--allow-contamination", "--json"])
+    assert allowed.exit_code == 0, allowed.output
+    assert json.loads(allowed.stdout)["contamination"]["same"] == 2
+
+
 def test_a_finished_fine_tune_is_said_to_be_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     tiny.causal(tmp_path / "base", "llama")

@@ -148,6 +148,30 @@ def test_a_missing_file_is_named_before_arms_are_counted(run: Call) -> None:
         assert run_there.exit_code == code and message in run_there.stderr, run_there.output
 
 
+def test_evaluation_rows_that_render_like_trained_ones_are_refused_or_stand_in_verdict_and_report(run: Call, place: Path) -> None:
+    trained = [json.loads(line) for line in (place / "chosen.jsonl").read_text().splitlines()]
+    blank = [{**row, "output": row["output"] + " "} for row in trained[:3]]
+    other = [{"instruction": trained[4]["instruction"].upper(), "output": "Nothing of the kind."}]
+    (place / "blank.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*blank, *other]) + (place / "held.jsonl").read_text())
+    refused = run("--eval", "blank.jsonl", "-o", "contaminated")
+    assert refused.exit_code == 3 and not (place / "contaminated" / "runs").exists(), refused.output
+    flowing = " ".join(refused.stderr.split())
+    assert "3 of 16 examples of blank.jsonl are in the arm selection" in flowing and "blank.jsonl:1 (chosen.jsonl:1)" in flowing
+    allowed = run("--eval", "blank.jsonl", "-o", "contaminated", "--allow-contamination")
+    assert allowed.exit_code == 0, allowed.output
+    said = " ".join(allowed.stdout.split())
+    assert "Contamination: the arm selection was trained on evaluation rows." in said and "blank.jsonl:1 (chosen.jsonl:1)" in said
+    assert "allow_contamination = true" in (place / "contaminated" / "plan.toml").read_text()
+    (selection, random) = json.loads((place / "contaminated" / "verdict.json").read_text())["contamination"]
+    assert (selection["where"], selection["examples"], selection["same"], selection["instruction"]) == ("the arm selection", 16, 3, 1)
+    assert selection["places"]["same"][0] == ["blank.jsonl:1", "chosen.jsonl:1"]
+    assert (random["where"], random["same"], random["instruction"], random["response"]) == ("the arm random", 0, 0, 0)
+    page = CliRunner().invoke(app, ["report", "contaminated", "-o", "contaminated.html"])
+    assert page.exit_code == 0, page.output
+    html = (place / "contaminated.html").read_text()
+    assert "Contamination: evaluation examples in the rows to train on" in html and "blank.jsonl:1 in chosen.jsonl:1" in html
+
+
 def test_results_of_another_plan_are_replaced_only_with_force_and_more_of_the_same_is_added(run: Call, place: Path) -> None:
     first = run("--eval", "held.jsonl", "-o", "kept")
     assert first.exit_code == 0 and "plan.toml is replaced" not in first.stderr

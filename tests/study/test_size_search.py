@@ -650,7 +650,7 @@ def test_a_size_search_in_python_refuses_an_evaluation_set_of_its_pool_and_warns
     pool = chosen.candidates.pool
     grader = Showing("search", valley)
     grader.pool = pool.take(pool.ids[:3])
-    with pytest.raises(StudyError, match="3 of 3 examples of .* are in the pool"):
+    with pytest.raises(StudyError, match=r"3 of 3 examples of .* are in the pool"):
         searched(chosen, trainer, grader=grader, folder=tmp_path / "sizes")
     assert not (tmp_path / "sizes").exists() and trainer.trained == []
     instruction = next(iter(pool.examples())).instruction

@@ -34,6 +34,7 @@ METAVARS: Final[Mapping[str, str]] = {
     "instructions": "FILE",
     "judge_key": "VARIABLE",
     "judge_url": "ADDRESS",
+    "learning_rates": "X,X",
     "margin": "[GRADER=]X",
     "pool": "FILE",
 }
@@ -119,7 +120,7 @@ PANELS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "ArmSettings": ("Arms", ()),
     "AuditSettings": ("Training", ()),
     "TrainingSettings": ("Training", ("recipe",)),
-    "TrainerSettings": ("Training", ("recipe", "match_compute")),
+    "TrainerSettings": ("Training", ("recipe", "match_compute", "learning_rates")),
     "RecipeChanges": ("Recipe", ()),
     "GradingSettings": ("Grading", ()),
     "StatisticsSettings": ("Statistics", ()),

@@ -33,6 +33,10 @@ def replaced(earlier: Experiment, plan: Experiment) -> list[str]:
     """
     changes = [f"seeds {earlier.seeds} → {plan.seeds}"] if plan.seeds < earlier.seeds else []
     if earlier.trains:
+        rates = _rates(earlier), _rates(plan)
+        # The first is what the table is of; others may be added behind it.
+        if not _begins(*rates):
+            changes.append(_change("learning_rates", *rates))
         before, after = _training(earlier), _training(plan)
         changes += [_change(key, before.get(key), after.get(key)) for key in {**before, **after} if before.get(key) != after.get(key)]
     by_name = {arm.name: arm for arm in plan.arms}
@@ -48,6 +52,8 @@ def replaced(earlier: Experiment, plan: Experiment) -> list[str]:
 def added(earlier: Experiment, plan: Experiment) -> list[str]:
     """What a plan has more than the earlier one, and which statistics differ."""
     changes = [f"seeds {earlier.seeds} → {plan.seeds}"] if plan.seeds > earlier.seeds else []
+    if len(_rates(plan)) > len(_rates(earlier)):
+        changes.append(_change("learning_rates", _rates(earlier), _rates(plan)))
     names = {arm.name for arm in earlier.arms}
     changes += [f"arm {arm.name} added" for arm in plan.arms if arm.name not in names]
     before, after = _replicates(earlier.digests), _replicates(plan.digests)
@@ -68,8 +74,13 @@ def _training(plan: Experiment) -> dict[str, Any]:
     """Settings of training by name, those of the recipe among them; the device changes no plan."""
     settings = {field.name: getattr(plan.training, field.name) for field in fields(plan.training)}
     recipe = settings.pop("recipe")
-    del settings["device"]
+    del settings["device"], settings["learning_rates"]
     return {**settings, **recipe}
+
+
+def _rates(plan: Experiment) -> tuple[float, ...]:
+    """The multiples of the learning rate; the recipe's own alone where none is named."""
+    return plan.training.learning_rates or (1.0,)
 
 
 def _graders(earlier: Experiment, plan: Experiment) -> list[str]:

@@ -57,6 +57,8 @@ class Run:
     """The model, where it is there already."""
     identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """As an entry's, of the record of its failure."""
+    trainer: Trainer | None = field(default=None, repr=False)
+    """Makes its model; by default the workshop's."""
     lease: str = ""
     """Runs of one lease are never made at the same time: a trainer has one folder for equal rows and seeds. By default its slug."""
 
@@ -303,9 +305,10 @@ class _Worker:
         return None
 
     def _trained(self, run: Run) -> Checkpoint:
-        assert self.workshop.trainer is not None
+        trainer = run.trainer or self.workshop.trainer
+        assert trainer is not None
         assert run.pool is not None
-        return self.workshop.trainer.train(run.pool(), seed=run.seed)
+        return trainer.train(run.pool(), seed=run.seed)
 
     def report(self, run: Run | None = None, *, failed: bool = False, seconds: float | None = None, note: str = "") -> None:
         """Report how far all runs are, and of the one that has just ended."""

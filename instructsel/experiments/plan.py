@@ -107,15 +107,39 @@ class TrainingSettings:
     """fp32, bf16 or auto, of training and grading alike."""
     device: str = "auto"
     """cpu, cuda or auto."""
+    learning_rates: tuple[float, ...] = ()
+    """Multiples of the recipe's learning rate that every arm is trained at, e.g. 1,0.33: the verdict says whether it depends on it."""
 
     def __post_init__(self) -> None:
         check_name(self.device)
+        object.__setattr__(self, "learning_rates", _multiples(self.learning_rates))
         if self.precision not in PRECISIONS:
             raise UsageError.named(self.precision, PRECISIONS, noun="precision")
         if self.match_compute not in MATCHING:
             raise UsageError.named(self.match_compute, MATCHING, noun="measure of equal compute")
         if not 0 <= self.max_skipped_fraction <= 1:
             raise UsageError(f"The share of rows that may be skipped is {self.max_skipped_fraction}; it lies between 0 and 1.")
+
+
+def _multiples(stated: Sequence[float | str]) -> tuple[float, ...]:
+    """Multiples of a learning rate, as numbers or as texts with commas.
+
+    Raises:
+        UsageError: no numbers above 0, or one of them twice.
+    """
+    texts = [part.strip() for entry in stated for part in (entry.split(",") if isinstance(entry, str) else [str(entry)]) if part.strip()]
+    numbers: list[float] = []
+    for text in texts:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and number > 0) or number in numbers:
+            raise UsageError(
+                f"Multiples of the learning rate are different numbers above 0; found {', '.join(texts)}.", fix="For example: 1,0.33"
+            )
+        numbers.append(number)
+    return tuple(numbers)
 
 
 @dataclass(frozen=True)
@@ -281,6 +305,8 @@ class Experiment:
         check_limits(self)
         if self.trains and not self.training.base:
             raise UsageError("There are rows to train on, and no model.", fix="Name the one to fine-tune with --base.")
+        if self.training.learning_rates and not self.trains:
+            raise UsageError("There are learning rates, and no arm has rows to train on.", fix="Leave --learning-rates out.")
         if self.grading.judge_key and not self.grading.judge:
             raise UsageError("The endpoint needs the name of the model that judges.", fix="Give it with --judge.")
         _ = self.baseline

@@ -12,6 +12,7 @@ from instructsel.reports.figures import plain as for_terminal
 from instructsel.text import aligned, wrapped
 from instructsel.verification.by_source import arm_means
 from instructsel.verification.grades_table import RATIOS
+from instructsel.verification.learning_rates import DEPENDS
 from instructsel.verification.summary import NOT_ENOUGH_MODEL, cost
 from instructsel.verification.verdict import BETTER, NO_DIFFERENCE, NOT_ENOUGH, WORSE, Verdict, Verdicts
 
@@ -47,7 +48,11 @@ def headline(plain: Mapping[str, Any]) -> list[str]:
     phrase = PHRASES.get(str(outcome), f"{outcome} ({{against}})").format(against=against)
     deciding = [verdict for verdict in verdicts if verdict.get("baseline") == against and not verdict.get("leakage")]
     sentences = [f"Outcome: {phrase}."]
-    if len(deciding) == 1 and (measured := difference(deciding[0])):
+    if outcome == DEPENDS:
+        sentences = [f"Outcome: {DEPENDS} (against {against})."]
+    elif plain.get("learning_rates"):
+        sentences = [f"Outcome: {phrase}, over all learning rates."]
+    elif len(deciding) == 1 and (measured := difference(deciding[0])):
         sentences = [f"Outcome: {phrase} ({deciding[0].get('grader')}, {measured}){detectable(deciding[0], '. Minimum')}."]
     missing = plain.get("missing") or {}
     sentences += [str(known["statement"])] if (known := plain.get("rests_on_loss")) else []
@@ -130,7 +135,7 @@ def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
         f"Leakage: {grader} also ranked the rows of {', '.join(arms)}; its verdicts are shown and do not count."
         for grader, arms in summary["leakage"].items()
     ]
-    return [*lines, *_sentences(sentences), "", *_sentences(headline({**summary, "verdicts": verdicts.as_dict()}))]
+    return [*lines, *_sentences(sentences), "", *_at_rates(summary), *_sentences(headline({**summary, "verdicts": verdicts.as_dict()}))]
 
 
 def unlike(plain: Mapping[str, Any]) -> list[str]:
@@ -188,6 +193,28 @@ def _by_source(summary: Mapping[str, Any]) -> list[str]:
 
 def _figure(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, int | float) and math.isfinite(value) else ""
+
+
+def learning_rates(plain: Mapping[str, Any]) -> list[str]:
+    """Whether the verdict depends on the learning rate, a sentence a grader."""
+    return [str(entry["statement"]) for entry in (plain.get("learning_rates") or {}).get("dependence") or []]
+
+
+def _at_rates(summary: Mapping[str, Any]) -> list[str]:
+    """A row a learning rate and grader, and what follows."""
+    rates = (summary.get("learning_rates") or {}).get("rates") or []
+    rows = []
+    for rate in rates:
+        for verdict in in_order({**summary, "verdicts": rate["verdicts"]}):
+            if verdict["baseline"] == summary["against"]:
+                rows.append(
+                    [f"{rate['multiple']:g}", f"{rate['learning_rate']:g}", verdict["grader"], difference(verdict), verdict["outcome"]]
+                )
+    if not rates:
+        return []
+    header = ["times", "learning rate", "grader", "difference", "outcome"]
+    table = aligned([[for_terminal(str(cell)) for cell in row] for row in rows], header=header, right=(0, 1), width=WIDTH) if rows else []
+    return [*table, *_sentences(learning_rates(summary)), ""]
 
 
 def contamination(plain: Mapping[str, Any]) -> list[str]:
@@ -305,4 +332,16 @@ def _rate(arm: str, rate: Mapping[str, Any]) -> list[str]:
     ]
 
 
-__all__ = ["brief", "contamination", "detectable", "difference", "headline", "in_order", "spoken", "statement", "unit_notes", "unlike"]
+__all__ = [
+    "brief",
+    "contamination",
+    "detectable",
+    "difference",
+    "headline",
+    "in_order",
+    "learning_rates",
+    "spoken",
+    "statement",
+    "unit_notes",
+    "unlike",
+]

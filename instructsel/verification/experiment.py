@@ -21,7 +21,7 @@ from instructsel.experiments.changes import added, listed, replaced
 from instructsel.experiments.execute import ExecutionSettings, Progress
 from instructsel.experiments.matching import length_of, matched_recipe
 from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, check_paths, describe, named_file
-from instructsel.experiments.store import check_folder, slug
+from instructsel.experiments.store import SAFE, check_folder, slug
 from instructsel.experiments.toolkit import Runtime, Toolkit
 from instructsel.experiments.workers import shared_gpus, shares, workers
 from instructsel.models.load import locate
@@ -33,8 +33,9 @@ from instructsel.stats.loss_units import UNIT_CHOICES
 from instructsel.stats.variance import Estimand
 from instructsel.verification.base_model import judged_base
 from instructsel.verification.judged import PASSING, OutputGrader, judged
+from instructsel.verification.learning_rates import AtRate, confidence_at_each, dependence, overall
 from instructsel.verification.loss_unit import check_models
-from instructsel.verification.planned import PLANNED, TABLE, conditions, expected, first_plan, why_no_power
+from instructsel.verification.planned import PLANNED, TABLE, conditions, expected, first_plan, table_at, why_no_power
 from instructsel.verification.requirements import check_margins, required
 from instructsel.verification.results import VERDICT, check_results_replaced, write_verdict
 from instructsel.verification.run import Verified, verify_arms
@@ -84,11 +85,15 @@ class ExperimentResult:
     summary: Mapping[str, Any] | None
     """The verdict, as `read_verdict` gives it; None while nothing grades, or no run is graded yet."""
     verdicts: Verdicts = field(default_factory=lambda: Verdicts(()))
-    """Of the selection against every other arm, by every grader."""
+    """Of the selection against every other arm, by every grader; at the first learning rate where there are several."""
+    rates: tuple[AtRate, ...] = ()
+    """The verification at each learning rate, where the plan names several; the first one is `verified`."""
 
     @property
     def outcome(self) -> str:
-        """`better`, `worse`, `no detectable difference`, or `not enough data`, against the plan's baseline."""
+        """`better`, `worse`, `no detectable difference`, or `not enough data`, against the plan's baseline; where learning rates differ in
+        it, `depends on the learning rate`.
+        """
         return NOT_ENOUGH if self.summary is None else str(self.summary["outcome"])
 
     def check(self) -> None:
@@ -103,7 +108,20 @@ class ExperimentResult:
             return
         if self.summary is None:
             raise Negative(f"Nothing is shown yet: {len(self.verified.pending)} runs are pending.", fix="Give the same command again.")
-        required(self.verified, self.verdicts.against(self.plan.baseline), self.summary, statistics)
+        # The confidence is shared out among the learning rates, and what is required has to be shown at each of them.
+        at_each = replace(statistics, confidence=confidence_at_each(statistics.confidence, max(1, len(self.rates))))
+        for rate in self.rates:
+            if rate.verified is None or rate.summary is None:
+                raise Negative(
+                    f"Nothing is shown yet at {rate.multiple:g} times the learning rate: its runs are pending, or failed.",
+                    fix="Give the same command again.",
+                )
+            try:
+                required(rate.verified, rate.verdicts.against(self.plan.baseline), rate.summary, at_each)
+            except Negative as error:
+                raise Negative(f"At {rate.multiple:g} times the learning rate: {error.message}", fix=error.fix) from error
+        if not self.rates:
+            required(self.verified, self.verdicts.against(self.plan.baseline), self.summary, statistics)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +196,10 @@ def run(
             more = f"; {len(verified.pending)} runs are pending, and the same command continues" if verified.pending else ""
             watch.say(f"There is no verdict{more}.")
             return ExperimentResult(prepared.plan, folder, verified, None)
-        verified = with_judges
+        at_others = {
+            name: judged_ for name, other in verified.variants.items() if (judged_ := _with_judges(prepared, other, name)) is not None
+        }
+        verified = replace(with_judges, variants=at_others)
     return _concluded(prepared, verified, power)
 
 
@@ -268,7 +289,10 @@ def _trainer(prepared: _Prepared, recipe: Any) -> Any:
         first = sorted(with_rows, key=lambda arm: arm.name != SELECTION)
         matched = matched_recipe(trainer, first, plan.training.match_compute, message=watch.message)
         trainer = replace(trainer, recipe=matched)
-    fine_tunes = sum(len(arm.pools) for arm in with_rows) * plan.seeds
+    multiples = plan.training.learning_rates or (1.0,)
+    if multiples[0] != 1.0:
+        trainer = _with_rate(trainer, recipe.learning_rate * multiples[0])
+    fine_tunes = sum(len(arm.pools) for arm in with_rows) * plan.seeds * len(multiples)
     how = plan.training.match_compute if recipe.epochs is not None else ""
     replicates = [(arm.name, arm.replicates) for arm in prepared.arms]
     watch.say(describe(replicates, fine_tunes, length_of(getattr(trainer, "recipe", recipe)), how))
@@ -363,7 +387,7 @@ def _power(prepared: _Prepared) -> list[dict[str, Any]]:
         seeds=plan.seeds,
         more=plan.grading.n_judges,
         pilot=pilot,
-        settings=ComparisonSettings(statistics.confidence, estimand),
+        settings=ComparisonSettings(confidence_at_each(statistics.confidence, len(plan.training.learning_rates)), estimand),
     )
     for statement in power:
         watch.say(statement.sentence)
@@ -423,8 +447,28 @@ def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float, *,
         since=since,
         progress=progress,
         allow_unlike=prepared.plan.statistics.allow_unlike,
+        variants=_variants(prepared),
     )
-    return verified.in_loss_unit(prepared.plan.grading.unit)
+    unit = prepared.plan.grading.unit
+    return replace(verified.in_loss_unit(unit), variants={name: other.in_loss_unit(unit) for name, other in verified.variants.items()})
+
+
+def _variants(prepared: _Prepared) -> dict[str, Any]:
+    """The trainer of each further learning rate, by its name."""
+    _, *others = prepared.plan.training.learning_rates or (1.0,)
+    if prepared.trainer is None:
+        return {}
+    rate = prepared.toolkit.recipe(prepared.plan.training).learning_rate
+    return {_at(multiple): _with_rate(prepared.trainer, rate * multiple) for multiple in others}
+
+
+def _at(multiple: float) -> str:
+    """What runs at a multiple of the learning rate are called, after their seed."""
+    return f"at {multiple:g} times the learning rate"
+
+
+def _with_rate(trainer: Any, learning_rate: float) -> Any:
+    return replace(trainer, recipe=replace(trainer.recipe, learning_rate=learning_rate))
 
 
 def _worker(prepared: _Prepared, settings: ExecutionSettings, since: float, limit: int | None) -> list[str]:
@@ -493,13 +537,13 @@ def _output_graders(prepared: _Prepared, verified: Verified) -> list[OutputGrade
     return graders
 
 
-def _with_judges(prepared: _Prepared, verified: Verified) -> Verified | None:
+def _with_judges(prepared: _Prepared, verified: Verified, variant: str = "") -> Verified | None:
     """With the judges' grades in place of the responses they judged; None where there are no grades at all so far.
 
     While models of the baseline are pending, nobody is asked: what a response is compared with would be another one at each call.
     """
     responses, watch, grading, baseline = prepared.responses, prepared.watch, prepared.plan.grading, prepared.plan.baseline
-    folder = prepared.folder / OUTPUTS
+    folder = prepared.folder / OUTPUTS / SAFE.sub("_", variant)
     folder.mkdir(parents=True, exist_ok=True)
     responded = [run for run in verified.runs if run.grades.grader == responses.name]
     outputs = [responses.of(run.grades, run.name) for run in responded]
@@ -536,16 +580,9 @@ def _with_judges(prepared: _Prepared, verified: Verified) -> Verified | None:
 def _concluded(prepared: _Prepared, verified: Verified, power: Sequence[Mapping[str, Any]]) -> ExperimentResult:
     """The verdicts, written beside the grades."""
     plan, folder, trainer = prepared.plan, prepared.folder, prepared.trainer
-    content, verdicts = summary(
-        verified,
-        selection=SELECTION,
-        against=plan.baseline,
-        base=next((arm.name for arm in prepared.arms if arm.fixed), None),
-        confidence=plan.statistics.confidence,
-        generalize_to=cast(Estimand, plan.statistics.generalize_to),
-        model=judged_base(plan.training.base) if plan.training.base else None,
-    )
+    content, verdicts = _summary(plan, prepared.arms, verified)
     recipe = getattr(trainer, "recipe", None)
+    rates = _rates(prepared, verified, content, verdicts)
     content |= {
         "power": power,
         "recipe": None if recipe is None else recipe.as_dict(),
@@ -553,10 +590,46 @@ def _concluded(prepared: _Prepared, verified: Verified, power: Sequence[Mapping[
         "contamination": [overlap.as_dict() for overlap in prepared.overlaps],
         "made_with": {grader.name: dict(grader.fingerprint) for grader in prepared.measured},
     }
+    if rates:
+        content |= {
+            "learning_rates": {"rates": [rate.as_dict() for rate in rates], "dependence": dependence(rates, plan.baseline)},
+            "outcome": overall([rate.outcome for rate in rates]),
+        }
+        for rate in rates[1:]:
+            if rate.verified is not None:
+                rate.verified.verification.write(folder / table_at(rate.multiple), run={"learning_rate": rate.learning_rate})
     verified.verification.write(folder / TABLE, run={key: content[key] for key in MANIFEST_KEYS})
     content = orjson.loads(dump_json({**content, "table": (read_manifest(folder / TABLE) or {})["sha256"]}))
     write_verdict(folder / VERDICT, content)
-    return ExperimentResult(plan, folder, verified, content, verdicts)
+    return ExperimentResult(plan, folder, verified, content, verdicts, rates)
+
+
+def _summary(plan: Experiment, arms: Sequence[Arm], verified: Verified) -> tuple[dict[str, Any], Verdicts]:
+    """A verification as plain data, at the confidence that leaves room for those at other learning rates."""
+    return summary(
+        verified,
+        selection=SELECTION,
+        against=plan.baseline,
+        base=next((arm.name for arm in arms if arm.fixed), None),
+        confidence=confidence_at_each(plan.statistics.confidence, len(plan.training.learning_rates)),
+        generalize_to=cast(Estimand, plan.statistics.generalize_to),
+        model=judged_base(plan.training.base) if plan.training.base else None,
+    )
+
+
+def _rates(prepared: _Prepared, verified: Verified, content: Mapping[str, Any], verdicts: Verdicts) -> tuple[AtRate, ...]:
+    """The verification at each learning rate; none where there is only one."""
+    plan, trainer = prepared.plan, prepared.trainer
+    if len(plan.training.learning_rates) < 2 or trainer is None:
+        return ()
+    first, *others = plan.training.learning_rates
+    rate = prepared.toolkit.recipe(plan.training).learning_rate
+    rates = [AtRate(first, rate * first, verified, dict(content), verdicts)]
+    for multiple in others:
+        other = verified.variants.get(_at(multiple))
+        at_other = (None, Verdicts(())) if other is None else _summary(plan, prepared.arms, other)
+        rates.append(AtRate(multiple, rate * multiple, other, *at_other))
+    return tuple(rates)
 
 
 __all__ = ["ExperimentResult", "Watch", "run", "work"]

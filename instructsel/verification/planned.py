@@ -27,6 +27,15 @@ TABLE: Final = "verification.parquet"
 """In the folder of a verification: every grade of every item."""
 
 
+def table_at(multiple: float) -> str:
+    """The table of grades at a further multiple of the learning rate, beside TABLE.
+
+    >>> table_at(0.33)
+    'verification.0.33x.parquet'
+    """
+    return TABLE.replace(".parquet", f".{multiple:g}x.parquet")
+
+
 def first_plan(output: Path, power: Sequence[Expected], depends_on: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The statement of power made before the first run: a later call knows more, and must not claim to have known it before.
 

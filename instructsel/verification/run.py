@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from instructsel.errors import StudyError, UsageError
 from instructsel.experiments import execute
 from instructsel.experiments.arms import Arm, Failure, rows_digest
 from instructsel.experiments.execute import Entry, ExecutionSettings, Progress, Seconds, Workshop
-from instructsel.experiments.store import RecordStore, grades_of, record_of, slug
+from instructsel.experiments.store import SAFE, RecordStore, grades_of, record_of, slug
 from instructsel.grading.tokenization import KEY
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.stats.loss_units import AUTO
@@ -60,6 +61,9 @@ class Verified:
     def _compared(self, runs: Iterable[Run], unit: str) -> Verification:
         return Verification.of(runs, fixed=self.verification.fixed, allow_unlike=self.allow_unlike, loss_unit=unit)
 
+    variants: Mapping[str, Verified] = field(default_factory=dict, repr=False)
+    """Name → the same arms by another trainer, for those of which a run is graded."""
+
     def with_runs(self, runs: Iterable[Run]) -> Verified:
         """The same with other grades, e.g. those of a judge in place of the outputs it judged.
 
@@ -98,6 +102,7 @@ def verify_arms(
     since: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     allow_unlike: bool = False,
+    variants: Mapping[str, Trainer] | None = None,
 ) -> Verified:
     """Train every arm alike, grade every model alike, and put the grades together.
 
@@ -114,6 +119,8 @@ def verify_arms(
         since: seconds since the epoch; runs that failed before are tried again. By default now.
         progress: called after each run that ends here, and for what is found in the folder.
         allow_unlike: whether finished results may differ in batch size, number format, device, backend and release.
+        variants: further trainers by name, such as that of another learning rate: all arms are trained by each of them in the same loop,
+            and the verification by each is in `Verified.variants`.
 
     Raises:
         UsageError: arms or graders of one name, none of them, or rows without a trainer.
@@ -123,9 +130,18 @@ def verify_arms(
     _check(arms, graders, trainer, seeds)
     store = RecordStore.of(folder)
     tasks = _tasks(arms, graders, trainer, seeds)
+    trained = [arm for arm in arms if arm.pools]
+    others = {name: _tasks(trained, graders, other, seeds, name) for name, other in (variants or {}).items()}
     workshop = Workshop(trainer, store, _content, settings or ExecutionSettings(), since=since, progress=progress, announce=True)
-    result = execute.execute([task.run for task in tasks], workshop)
-    return _collected(arms, tasks, store, result, allow_unlike)
+    result = execute.execute([task.run for every in (tasks, *others.values()) for task in every], workshop)
+    verified = {}
+    for name, made in others.items():
+        with suppress(StudyError):
+            # Nothing of it is graded yet, or nothing can be.
+            untrained = [task for task in tasks if not task.arm.pools]
+            if any(store.read(entry.name, entry.identity) for task in made for entry in task.run.entries):
+                verified[name] = _collected(arms, [*untrained, *made], store, result, allow_unlike)
+    return replace(_collected(arms, tasks, store, result, allow_unlike), variants=verified)
 
 
 def _check(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | None, seeds: Sequence[int]) -> None:
@@ -150,8 +166,8 @@ class _Task:
     run: execute.Run
 
 
-def _tasks(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | None, seeds: Sequence[int]) -> list[_Task]:
-    """Every model of every arm, in the order in which they are made."""
+def _tasks(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | None, seeds: Sequence[int], variant: str = "") -> list[_Task]:
+    """Every model of every arm, in the order in which they are made; those of another trainer have its name in theirs."""
     tasks: list[_Task] = []
     leases: dict[tuple[str, int], str] = {}
     for arm in arms:
@@ -160,7 +176,7 @@ def _tasks(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | No
             *((replicate, seed, model) for replicate, by_seed in enumerate(arm.models) for seed, model in enumerate(by_seed)),
         ]
         for replicate, seed, model in models:
-            name = slug(arm.name, replicate, seed)
+            name = slug(arm.name, replicate, seed) + (f"-{SAFE.sub('_', variant)}" if variant else "")
             made_of = rows_digest(arm.pools[replicate].ids) if model is None else model.digest
             made_by = dict(trainer.fingerprint) if model is None and trainer is not None else None
             # A trainer makes one checkpoint of equal rows and seeds: whichever run comes first gives the lease its name.
@@ -172,8 +188,9 @@ def _tasks(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | No
                 )
                 entries.append(Entry(f"{name}.{key[:12]}", {"key": key}, (grader,)))
             run = execute.Run(
-                name=_name(arm.name, replicate, seed),
+                name=_name(arm.name, replicate, seed) + (f" {variant}" if variant else ""),
                 slug=name,
+                trainer=trainer,
                 seed=seed,
                 entries=tuple(entries),
                 pool=partial(arm.pools.__getitem__, replicate) if model is None else None,
@@ -242,7 +259,7 @@ def _collected(arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, 
     return Verified(
         Verification.of(runs, fixed=[arm.name for arm in arms if arm.fixed], allow_unlike=allow_unlike),
         tuple(failures),
-        tuple(run.name for run in result.pending),
+        tuple(task.run.name for task in tasks if task.run in result.pending),
         costs,
         tuple(runs),
         tuple(trained),

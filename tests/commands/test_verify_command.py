@@ -172,6 +172,51 @@ def test_evaluation_rows_that_render_like_trained_ones_are_refused_or_stand_in_v
     assert "Contamination: evaluation examples in the rows to train on" in html and "blank.jsonl:1 in chosen.jsonl:1" in html
 
 
+def test_a_verdict_at_several_learning_rates_takes_over_what_is_finished_and_says_whether_it_depends(run: Call, place: Path) -> None:
+    first = run("--eval", "held.jsonl", "-o", "rates", "--json")
+    assert first.exit_code == 0, first.output
+    alone = json.loads(first.stdout)
+    before = {path.name for path in (place / "rates" / "runs").glob("*.json")}
+    # Some of the runs, then the others: the same loop, the same records.
+    part = run("--eval", "held.jsonl", "-o", "rates", "--learning-rates", "1,0.01", "--limit", "3")
+    assert part.exit_code == 0 and "learning rates 1.0 → 1.0, 0.01" in " ".join(part.stderr.split()), part.output
+    pending = json.loads((place / "rates" / "verdict.json").read_text())
+    assert len(pending["learning_rates"]["rates"][1]["pending"]) == 5 and pending["outcome"] == "not enough data"
+    assert run("--eval", "held.jsonl", "-o", "rates", "--learning-rates", "1,0.01", "--require", "better", "--limit", "0").exit_code == 1
+    done = run("--eval", "held.jsonl", "-o", "rates", "--learning-rates", "1,0.01")
+    assert done.exit_code == 0, done.output
+    after = {path.name for path in (place / "rates" / "runs").glob("*.json")}
+    assert before < after and len(after) == len(before) + 8
+    verdict = json.loads((place / "rates" / "verdict.json").read_text())
+    content = verdict["learning_rates"]
+    assert [(rate["multiple"], rate["learning_rate"]) for rate in content["rates"]] == [(1.0, 1e-3), (0.01, 1e-5)]
+    ours, theirs = (rate["verdicts"]["verdicts"] for rate in content["rates"])
+    of_random = [next(one for one in verdicts if one["baseline"] == "random")["interval"] for verdicts in (ours, theirs)]
+    assert (
+        of_random[0]["estimate"]
+        == next(one for one in alone["verdicts"]["verdicts"] if one["baseline"] == "random")["interval"]["estimate"]
+    )
+    assert of_random[0]["estimate"] != of_random[1]["estimate"]
+    # The intervals hold together: each at a confidence that leaves room for the other.
+    assert all(rate["verdicts"]["verdicts"][0]["confidence"] == pytest.approx(0.975) for rate in content["rates"])
+    (statement,) = [entry["statement"] for entry in content["dependence"]]
+    said = " ".join(done.stdout.split())
+    assert statement in said and "times the learning rate" in statement and max(map(len, done.stdout.split("\n"))) <= 80
+    assert (place / "rates" / "verification.0.01x.parquet").exists()
+    assert "learning_rates" in (place / "rates" / "plan.toml").read_text()
+    # The same in one go, by two processes: the same bytes but for times.
+    whole = run("--eval", "held.jsonl", "-o", "rates2", "--learning-rates", "1,0.01", "--jobs", "2")
+    assert whole.exit_code == 0, whole.output
+    for name in ("verification.parquet", "verification.0.01x.parquet"):
+        assert (place / "rates" / name).read_bytes() == (place / "rates2" / name).read_bytes()
+    other = json.loads((place / "rates2" / "verdict.json").read_text())
+    assert other["learning_rates"] == content
+    page = CliRunner().invoke(app, ["report", "rates", "-o", "rates.html"])
+    assert page.exit_code == 0 and "The comparisons at every learning rate" in (place / "rates.html").read_text()
+    # Fewer rates than stand in the folder would replace them.
+    assert run("--eval", "held.jsonl", "-o", "rates").exit_code == 2
+
+
 def test_results_of_another_plan_are_replaced_only_with_force_and_more_of_the_same_is_added(run: Call, place: Path) -> None:
     first = run("--eval", "held.jsonl", "-o", "kept")
     assert first.exit_code == 0 and "plan.toml is replaced" not in first.stderr

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from instructsel.reports.inputs import finite, leaked_arms
 from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts_table, flat, known_facts
-from instructsel.reports.plain_text import contamination, in_order, statement, unit_notes, unlike
+from instructsel.reports.plain_text import contamination, in_order, learning_rates, statement, unit_notes, unlike
 from instructsel.reports.sections import Page
 from instructsel.reports.sections.limits import ARMS, COMPARISONS, EFFECTS, REASONS, ROWS, SKILLS
 from instructsel.verification.grades_table import RATIOS
@@ -75,6 +75,7 @@ def build(page: Page) -> Section | None:
     for number, record in enumerate(page.inputs.verifications, start=1):
         sentences += _sentences(record)
         parts += [*_comparisons(in_order(record), number), *_missing_runs(record, number)]
+        parts += _rates_of_learning(record.get("learning_rates") or {}, number)
         parts += _contamination(record.get("contamination") or [], number)
         parts += [*_trained(record.get("trained") or [], number), *_costs(record.get("costs") or {}, number)]
         parts += [*_grades(record, number), *_by_source(record, number)]
@@ -102,7 +103,15 @@ def _sentences(plain: Mapping[str, Any]) -> list[str]:
         f"Leakage: {grader} also ranked the rows of {', '.join(arms) or 'an arm'}; its verdicts are shown and do not count."
         for grader, arms in leaked_arms(plain).items()
     ]
-    return [*(statement(verdict) for verdict in compared), *notes, *unlike(plain), *unit_notes(plain), *contamination(plain), *leakage]
+    return [
+        *(statement(verdict) for verdict in compared),
+        *notes,
+        *unlike(plain),
+        *unit_notes(plain),
+        *contamination(plain),
+        *learning_rates(plain),
+        *leakage,
+    ]
 
 
 def forest_chart(verdicts: Sequence[Mapping[str, Any]], name: str, against: Any = None) -> Chart | None:
@@ -209,6 +218,22 @@ def _missing_runs(plain: Mapping[str, Any], number: int) -> list[Part]:
     rows += [(name, "pending", "The same command makes it.") for name in plain.get("pending") or []]
     columns: tuple[Column, ...] = (Column("run", "run"), Column("reason", "reason"), Column("message", "message", "prose"))
     return [Table(f"missing-runs-{number}", "Missing runs", columns, tuple(rows)).capped(ROWS, "runs")] if rows else []
+
+
+def _rates_of_learning(content: Mapping[str, Any], number: int) -> list[Part]:
+    """The comparisons at every learning rate."""
+    rows = [
+        (rate.get("multiple"), rate.get("learning_rate"), *_row(verdict)[:6])
+        for rate in content.get("rates") or []
+        for verdict in (rate.get("verdicts") or {}).get("verdicts") or []
+    ]
+    columns: tuple[Column, ...] = (
+        Column("multiple", "times the learning rate", "number"),
+        Column("learning_rate", "learning rate", "number"),
+        *VERDICTS[:6],
+    )
+    table = Table(f"learning-rates-{number}", "The comparisons at every learning rate", columns, tuple(rows))
+    return [table.capped(COMPARISONS, "comparisons")] if rows else []
 
 
 def _contamination(overlaps: Sequence[Any], number: int) -> list[Part]:

@@ -309,7 +309,7 @@ def _held_out(prepared: _Prepared, digests: dict[str, str]) -> list[Grader]:
         rows = spec.Reading().read([file])
         digests[f"held-out {number}"] = rows_digest(rows.ids)
         name, runtime = f"loss on {skill or rows.files[0].source.label}", prepared.runtime
-        options = {"max_length": runtime.max_length, "device": runtime.device, "precision": runtime.precision}
+        options: dict[str, Any] = {"max_length": runtime.max_length, "device": runtime.device, "precision": runtime.precision}
         graders.append(HeldOutLoss(rows, name=name, skill=skill or None, **options))
     return graders
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.models import runner
+from instructsel.models.foreign import first_line
 from instructsel.models.load import LocalModel
 
 Question = tuple[str | None, ...]
@@ -17,7 +18,6 @@ Question = tuple[str | None, ...]
 
 UNKNOWN_LIMIT: Final = 0.3
 """From this share of unknown tokens on, a model does not know the language."""
-SHOWN: Final = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +129,3 @@ def escape_special_tokens(text: str, control: Iterable[str]) -> str:
         if len(token) > 1:
             text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
     return text
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, not too long."""
-    return str(error).splitlines()[0][:SHOWN] if str(error) else type(error).__name__

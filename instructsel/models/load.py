@@ -10,25 +10,28 @@ import importlib.util
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-import orjson
 from tokenizers import Tokenizer
 
 from instructsel.artifact import file_digest
 from instructsel.errors import MissingExtra, ModelUnavailable, UntrustedModel
 from instructsel.extras import require
 from instructsel.models.devices import check_device
+from instructsel.models.foreign import first_line
+from instructsel.models.json_files import read_json
 from instructsel.models.modules import FILE as MODULES
 from instructsel.models.modules import read_modules
 from instructsel.models.precision import bf16_is_faster, cpu_instructions
+from instructsel.models.vetting import check_configuration, check_folder
+from instructsel.models.weights import INDEX, check_inside, weight_files
 
 EMBEDDED: Final = "embedded"
 MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
@@ -58,6 +61,22 @@ USUAL_MODULES: Final = [("Transformer", ""), ("Pooling", "1_Pooling")]
 """With or without Normalize; what these are is in SETTINGS."""
 
 
+Stamp = tuple[Path, int, int, int]
+"""A file, its inode, its size in bytes, and when it was written, in nanoseconds."""
+
+
+def stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
+    """What tells whether files are still those that were read; a file that is gone has zeros."""
+    listed: list[Stamp] = []
+    for path in paths:
+        try:
+            state = path.stat()
+            listed.append((path, state.st_ino, state.st_size, state.st_mtime_ns))
+        except OSError:
+            listed.append((path, 0, 0, 0))
+    return tuple(listed)
+
+
 @dataclass(frozen=True)
 class LocalModel:
     """A model whose files are on this machine."""
@@ -72,6 +91,23 @@ class LocalModel:
     """SHA-256 over its weight files; of tokenizer.json for a tokenizer without weights; of base and adapter for a merged adapter."""
     adapter_of: str | None = None
     """The base's name, where this is an adapter that was merged into it."""
+    stamps: tuple[Stamp, ...] = field(default=(), compare=False, repr=False)
+    """Of the weight files when they were digested."""
+
+    @cached_property
+    def weights(self) -> tuple[Path, ...]:
+        """The weight files of the folder itself, those that are read; modules have theirs in their own folders.
+
+        Raises:
+            UntrustedModel: the index names a file of another folder.
+            ModelRefused: a shard is missing.
+        """
+        return weight_files(self.folder, self.name)
+
+    @property
+    def index(self) -> str | None:
+        """SHA-256 of the index that says which shards the weights are in; None where it is not read."""
+        return file_digest(self.folder / INDEX) if len(self.weights) > 1 and (self.folder / INDEX).is_file() else None
 
     @property
     def settings(self) -> str:
@@ -240,19 +276,23 @@ def _reachable(endpoint: str, *, offline: bool) -> bool:
 
 
 def _checked(folder: Path, name: str, *, revision: str | None) -> LocalModel:
-    weights = sorted(folder.glob("*.safetensors"))
-    for module in read_modules(folder):
-        inside = folder / module.path
-        if module.path and inside.is_dir():
-            module_weights = sorted(inside.glob("*.safetensors"))
-            pickled = sorted(path.name for path in inside.iterdir() if path.suffix.lower() in PICKLED)
-            if pickled and not module_weights:
-                raise UntrustedModel(
-                    f"{name} has the weights of its module {module.path} only as {pickled[0]}, which can run code when it is read.",
-                    fix="Convert them to safetensors, or name a revision that has them.",
-                )
-            weights += module_weights
-    if not weights:
+    try:
+        weights = list(weight_files(folder, name))
+        check_folder(folder, name, tuple(weights))
+        for module in read_modules(folder):
+            inside = folder / module.path
+            if module.path and inside.is_dir():
+                module_weights = weight_files(inside, f"{name}/{module.path}")
+                check_folder(inside, f"{name}/{module.path}", module_weights)
+                pickled = sorted(path.name for path in inside.iterdir() if path.suffix.lower() in PICKLED)
+                if pickled and not module_weights:
+                    raise UntrustedModel(
+                        f"{name} has the weights of its module {module.path} only as {pickled[0]}, which can run code when it is read.",
+                        fix="Convert them to safetensors, or name a revision that has them.",
+                    )
+                weights += module_weights
+        if weights:
+            return _digested(folder, name, weights, revision)
         pickled = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLED)
         if pickled:
             raise UntrustedModel(
@@ -261,30 +301,26 @@ def _checked(folder: Path, name: str, *, revision: str | None) -> LocalModel:
             )
         if (folder / "tokenizer.json").is_file():
             return LocalModel(name, revision, folder, file_digest(folder / "tokenizer.json"))
+    except OSError as error:
         raise ModelUnavailable(
-            f"{folder} holds neither *.safetensors nor tokenizer.json.", fix="Name the folder that holds the model's files."
-        )
-    digests = [file_digest(path) for path in weights]
-    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+            f"The files of {name} cannot be read: {error.strerror or error}.", fix="Name a folder whose files can be read."
+        ) from error
+    raise ModelUnavailable(
+        f"{folder} holds neither *.safetensors nor tokenizer.json.", fix="Name the folder that holds the model's files."
+    )
+
+
+def _digested(folder: Path, name: str, weights: Sequence[Path], revision: str | None) -> LocalModel:
+    before = stamps(weights)
+    digest = weights_digest(weights)
     known = MINILM if digest == MINILM_DIGESTS["model.safetensors"] else name
-    return LocalModel(known, revision, folder, digest)
+    return LocalModel(known, revision, folder, digest, before)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where the file is missing.
-
-    Raises:
-        ModelUnavailable: it is there and is not a JSON object.
-    """
-    try:
-        content = orjson.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ModelUnavailable(f"{path} cannot be read: {error}.", fix="Fetch the model again.") from error
-    if not isinstance(content, dict):
-        raise ModelUnavailable(f"{path} is not a JSON object.", fix="Fetch the model again.")
-    return content
+def weights_digest(files: Sequence[Path]) -> str:
+    """SHA-256 of one weight file, or over the digests of several in their order."""
+    digests = [file_digest(path) for path in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def load_tokenizer(model: LocalModel) -> Tokenizer:
@@ -299,29 +335,29 @@ def load_tokenizer(model: LocalModel) -> Tokenizer:
             f"{model.name} has no tokenizer.json.",
             fix="Save its fast tokenizer into the folder: AutoTokenizer.from_pretrained(…).save_pretrained(…)",
         )
+    check_inside(path, model.folder, model.name)
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise ModelUnavailable(
-            f"The tokenizer.json of {model.name} is not readable: {str(error)[:200]}.", fix="Fetch the model again."
-        ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True
+        # Some contents are refused at the first text alone.
+        tokenizer.encode("a")
+    except (MemoryError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises nothing narrower, and a panic of its is no Exception
+        raise ModelUnavailable(f"The tokenizer.json of {model.name} is not readable: {first_line(error)}.", fix="Fetch the model again.") from error
     return tokenizer
 
 
 def refuse_code(model: LocalModel) -> None:
-    """Refuse a model that is nothing without the code of its repository.
+    """Refuse a model that is nothing without the code of its repository, or whose configuration leads to other files.
 
     Raises:
-        UntrustedModel: its configuration names code of its own.
+        UntrustedModel: its configuration names code of its own, other weights, a kernel.
+        ModelUnavailable: a configuration is no JSON object.
     """
-    if "auto_map" in model.config:
-        raise UntrustedModel(
-            f"{model.name} wants to run code of its own repository (auto_map).",
-            fix="Only models that transformers itself can load are used.",
-        )
+    check_configuration(model.folder, model.name)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -11,6 +12,24 @@ import orjson
 from instructsel.errors import ModelUnavailable, UntrustedModel
 
 FILE: Final = "modules.json"
+MODULES: Final = (
+    "Transformer",
+    "Pooling",
+    "Normalize",
+    "Dense",
+    "LayerNorm",
+    "Dropout",
+    "WeightedLayerPooling",
+    "StaticEmbedding",
+    "BoW",
+    "CNN",
+    "LSTM",
+    "WordEmbeddings",
+    "WordWeights",
+    "CLIPModel",
+)
+"""Modules of sentence-transformers that are a step of an encoder; Router and Asym name classes of their own in a file of theirs."""
+CLASS: Final = re.compile(r"sentence_transformers(\.[A-Za-z_]\w*)+")
 POOLING: Final = "1_Pooling"
 MODES: Final = {"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls"}
 """Pooling modes, by the names of both layouts of a pooling's config.json."""
@@ -36,20 +55,28 @@ def read_modules(folder: Path) -> tuple[Module, ...]:
     path = folder / FILE
     try:
         entries = orjson.loads(path.read_bytes())
-        listed = [(str(entry["type"]), str(entry["path"])) for entry in entries]
+        if not isinstance(entries, list) or not all(isinstance(entry["type"], str) and isinstance(entry["path"], str) for entry in entries):
+            raise TypeError("type and path are texts")
+        listed = [(entry["type"], entry["path"]) for entry in entries]
     except FileNotFoundError:
         return ()
     except (OSError, orjson.JSONDecodeError, TypeError, KeyError) as error:
         raise ModelUnavailable(f"{path} is not a list of modules with type and path: {error}.", fix="Fetch the model again.") from error
     for kind, subfolder in listed:
         # The type names a class to import: any class of any package on this machine, were it not checked.
-        if not kind.startswith("sentence_transformers."):
+        if not CLASS.fullmatch(kind):
             raise UntrustedModel(
-                f"{path} names the class {kind}, which is not of sentence-transformers.",
+                f"{path} names the class {kind[:100]}, which is not of sentence-transformers.",
                 fix="Only models of sentence-transformers' own modules are used.",
             )
+        if kind.rpartition(".")[2] not in MODULES:
+            raise UntrustedModel(
+                f"{path} names the class {kind[:100]}, which is no module of an encoder.",
+                fix=f"Modules are {', '.join(MODULES)}.",
+            )
         parts = PurePosixPath(subfolder)
-        if parts.is_absolute() or ".." in parts.parts or "\\" in subfolder:
+        outside = parts.is_absolute() or ".." in parts.parts or any(mark in subfolder for mark in "\\:\0")
+        if outside or not (folder / subfolder).resolve().is_relative_to(folder.resolve()):
             raise UntrustedModel(f"{path} names the folder {subfolder}, which lies outside the model.", fix="Fetch the model again.")
     return tuple(Module(kind.rpartition(".")[2], subfolder) for kind, subfolder in listed)
 

@@ -1,0 +1,44 @@
+"""What other libraries raise over the files of a model, as an error of ours: those files are somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from instructsel.errors import InstructselError, ModelRefused
+
+SHOWN: Final = 200
+"""Characters of another library's message."""
+
+
+@contextmanager
+def refusing(name: str, purpose: str, *, fix: str) -> Iterator[None]:
+    """A block that ends in ModelRefused whatever a library raises in it.
+
+    The libraries raise anything over a forged or damaged file: TypeError, AttributeError, ZeroDivisionError, RecursionError; a
+    panic of a Rust library is no Exception at all.
+
+    Args:
+        name: the model.
+        purpose: what it cannot be, after "cannot": "be loaded as a causal language model".
+        fix: what to do instead.
+
+    Raises:
+        ModelRefused: a library raised.
+    """
+    try:
+        yield
+    except (InstructselError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise ModelRefused(f"{name} cannot {purpose}: {first_line(error)}", fix=fix) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, not too long."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:SHOWN] if lines else type(error).__name__
+
+
+__all__ = ["first_line", "refusing"]

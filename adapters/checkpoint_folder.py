@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from instructsel.artifact import atomic_write, dump_json, file_digest
+from instructsel.artifact import atomic_write, dump_json
 from instructsel.errors import EnvironmentFault, ModelUnavailable, TrainingError
+from instructsel.models.load import weights_digest as digest_of_files
 from instructsel.models.peft_adapter import digest_of
+from instructsel.models.weights import weight_files
 from instructsel.protocols import Checkpoint
 
 RECORD: Final = "training.json"
@@ -102,8 +103,7 @@ def finished(folder: Path, key: str) -> Checkpoint | None:
 
 def weights_digest(folder: Path) -> str:
     """SHA-256 over the weights, as `locate` computes it; of nothing where there are none."""
-    digests = [file_digest(path) for path in sorted(folder.glob("*.safetensors"))]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return digest_of_files(weight_files(folder, folder.name))
 
 
 def _sizes(folder: Path) -> dict[str, int]:

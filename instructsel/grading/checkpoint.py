@@ -27,7 +27,7 @@ def checkpoint_of(name: str, revision: str | None = None) -> Checkpoint:
         ModelRefused: an adapter that cannot be merged into its base.
     """
     source = locate(name, revision=revision, needed_by=NEEDED_BY)
-    if not any(source.folder.glob("*.safetensors")):
+    if not source.weights:
         raise ModelUnavailable(f"{source.name} has a tokenizer and no weights.", fix="Name the folder that holds the model's files.")
     record = {"name": source.name, "revision": source.revision}
     if source.adapter_of is not None:

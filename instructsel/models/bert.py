@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from instructsel.errors import ModelRefused
 from instructsel.extras import require
+from instructsel.models.foreign import refusing
 from instructsel.models.load import LocalModel
+from instructsel.models.view import check_unchanged
+from instructsel.models.weights import read_tensors
 
 ATTENTION: Final = "encoder.layer.{}.attention."
 LAYER: Final = "encoder.layer.{}."
@@ -75,9 +78,12 @@ class PackedBert:
         torch = require("torch", needed_by="the embedding")
         safetensors = require("safetensors.torch", needed_by="the embedding")
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        read_tensors(source.weights, source.name)
         state: dict[str, Any] = {}
-        for path in sorted(source.folder.glob("*.safetensors")):
-            state |= safetensors.load_file(str(path))
+        with refusing(source.name, "be read", fix="Fetch the model again."):
+            for path in source.weights:
+                state |= safetensors.load_file(str(path))
+        check_unchanged(source)
 
         def weight(*names: str) -> Any:
             # A checkpoint with a head has the encoder's weights under "bert.".

@@ -7,9 +7,11 @@ from typing import Any, Final
 from instructsel.errors import ModelRefused
 from instructsel.extras import require
 from instructsel.models import packing
-from instructsel.models.load import (
-    LocalModel,
-)
+from instructsel.models.load import LocalModel
+from instructsel.models.network import check_room
+from instructsel.models.vetting import check_sizes
+from instructsel.models.view import check_unchanged
+from instructsel.models.weights import read_tensors
 
 NEOX: Final = "gpt_neox_reward_model"
 """The model type of OpenAssistant's Pythia reward models; no class of transformers' own."""
@@ -62,14 +64,19 @@ def _neox(source: LocalModel, dtype: Any) -> _NeoxReward:
     pooling = source.config.get("pooling", "last")
     if pooling not in ("last", "mean"):
         raise ModelRefused(f"{source.name} pools by {pooling}.", fix="Pooling is last or mean.")
+    tensors = read_tensors(source.weights, source.name)
+    check_sizes(source.config, tensors, source.name)
     config = transformers.GPTNeoXConfig(
         **{key: value for key, value in source.config.items() if key not in ("model_type", "architectures", "pooling")}
     )
+    with torch.device("meta"):
+        check_room(transformers.GPTNeoXModel(config), tensors, source.name)
     body = transformers.GPTNeoXModel(config).to(dtype)
     head = torch.nn.Linear(config.hidden_size, 1).to(dtype)
     state: dict[str, Any] = {}
-    for path in sorted(source.folder.glob("*.safetensors")):
+    for path in source.weights:
         state |= safetensors.load_file(str(path))
+    check_unchanged(source)
     mine = {key.removeprefix("gpt_neox."): value.to(dtype) for key, value in state.items() if key.startswith("gpt_neox.")}
     missing = [key for key in body.load_state_dict(mine, strict=False).missing_keys if "rotary" not in key and "attention.bias" not in key]
     if missing or "out_proj.weight" not in state or tuple(state["out_proj.weight"].shape) != (1, config.hidden_size):

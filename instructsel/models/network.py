@@ -61,19 +61,28 @@ def load_network(source: LocalModel, task: str, *, kind: str, needed_by: str, ra
 
 
 def _check_size(auto: Any, folder: Path, tensors: Tensors, source: LocalModel) -> None:
-    """Refuse a configuration that asks for many times the numbers that the weight files hold; nothing is allocated for it.
-
-    Raises:
-        ModelRefused: it does.
-    """
     torch = require("torch", needed_by="the model")
     transformers = require("transformers", needed_by="the model")
     config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     with torch.device("meta"):
         skeleton = auto.from_config(config, trust_remote_code=False)
+    check_room(skeleton, tensors, source.name)
+
+
+def check_room(skeleton: Any, tensors: Tensors, name: str) -> None:
+    """Refuse a configuration that asks for many times the numbers that the weight files hold; nothing is allocated for it.
+
+    Args:
+        skeleton: the network on torch's meta device.
+        tensors: what the headers of the weight files say.
+        name: the model's, for messages.
+
+    Raises:
+        ModelRefused: it does.
+    """
     numbers = sum(tensor.numel() for tensor in (*skeleton.parameters(), *skeleton.buffers()))
     if numbers > PACKED * tensors.numbers + SLACK:
         raise ModelRefused(
-            f"The configuration of {source.name} describes {numbers:,} numbers; its weight files hold {tensors.numbers:,}.",
+            f"The configuration of {name} describes {numbers:,} numbers; its weight files hold {tensors.numbers:,}.",
             fix="Fetch the model again.",
         )

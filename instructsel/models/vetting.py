@@ -15,7 +15,7 @@ from typing import Any, Final
 from instructsel.errors import ModelRefused, UntrustedModel
 from instructsel.models.json_files import read_json, read_value
 from instructsel.models.modules import read_modules
-from instructsel.models.weights import SUFFIX, Tensors, check_inside
+from instructsel.models.weights import SUFFIX, Tensors, check_inside, read_tensors, weight_files
 
 ADAPTER: Final = "adapter_config.json"
 CONFIG: Final = "config.json"
@@ -135,6 +135,22 @@ def _check_tokenizer(content: dict[str, Any], name: str) -> None:
         raise UntrustedModel(f"{TOKENIZER} of {name} names other files of a tokenizer ({_shown(files)}).", fix=FETCH)
 
 
+def check_module_weights(folder: Path, name: str) -> None:
+    """Refuse damaged weight files of an encoder of several modules, and sizes that none of its files has.
+
+    Raises:
+        ModelRefused: a header is not what safetensors writes, or a configuration says a number that no model has.
+    """
+    places = dict.fromkeys([folder, *(folder / module.path for module in read_modules(folder))])
+    for place in places:
+        files = weight_files(place, name)
+        tensors = read_tensors(files, name)
+        for path in place.glob("*config*.json"):
+            content = read_value(path)
+            if files and isinstance(content, dict):
+                check_sizes(content, tensors, name)
+
+
 def _shown(value: Any) -> str:
     return repr(value)[:80]
 
@@ -167,4 +183,4 @@ def check_sizes(config: dict[str, Any], tensors: Tensors, name: str) -> None:
             )
 
 
-__all__ = ["ADAPTER", "ATTENTION", "CONFIG", "SUFFIX", "check_configuration", "check_folder", "check_sizes"]
+__all__ = ["ADAPTER", "ATTENTION", "CONFIG", "SUFFIX", "check_configuration", "check_folder", "check_module_weights", "check_sizes"]

@@ -19,8 +19,12 @@ from instructsel.extras import require
 from instructsel.models import runner
 from instructsel.models.answers import OutputCache, QuestionWriter
 from instructsel.models.bert import PackedBert
+from instructsel.models.foreign import refusing
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, read_json, refuse_code, settings, threads, working
 from instructsel.models.modules import POOLING, pooling_mode, read_modules
+from instructsel.models.vetting import check_sizes
+from instructsel.models.view import view
+from instructsel.models.weights import read_tensors
 from instructsel.neighbors.sentence_transformer import SentenceTransformerModel
 
 MAX_LENGTH: Final = 256
@@ -219,9 +223,11 @@ def _embeddings(
 def _auto(source: LocalModel, precision: str, device: str) -> Any:
     torch = require("torch", needed_by="the embedding")
     transformers = require("transformers", needed_by="the embedding")
-    with quiet():
+    check_sizes(source.config, read_tensors(source.weights, source.name), source.name)
+    fix = "Name an encoder that transformers can load."
+    with view(source) as folder, quiet(), refusing(source.name, "be loaded as an encoder", fix=fix):
         loaded = transformers.AutoModel.from_pretrained(
-            str(source.folder),
+            str(folder),
             dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
             use_safetensors=True,
             trust_remote_code=False,

@@ -18,12 +18,15 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.errors import ModelRefused
 from instructsel.extras import require
 from instructsel.models import runner
+from instructsel.models.foreign import refusing
 from instructsel.models.load import LocalModel, quiet
+from instructsel.models.vetting import check_module_weights
+from instructsel.models.view import view
 
 NEEDED_BY: Final = "an encoder that is not a BERT with mean or first-token pooling"
+FIX: Final = "Name an encoder that sentence-transformers loads."
 UNLIMITED: Final = 1 << 20
 """Longer than any text a model takes; tokenizers without a limit of their own name astronomic numbers."""
 
@@ -56,21 +59,21 @@ class SentenceTransformerModel:
         torch = require("torch", needed_by="the embedding")
         library = require("sentence_transformers", needed_by=f"{source.name}, {NEEDED_BY},")
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        try:
-            with quiet():
-                model = library.SentenceTransformer(
-                    str(source.folder),
-                    device=device,
-                    trust_remote_code=False,
-                    local_files_only=True,
-                    model_kwargs={"dtype": dtype, "use_safetensors": True},
-                )
-        except (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError) as error:
-            raise ModelRefused(
-                f"sentence-transformers cannot load {source.name}: {str(error).splitlines()[0][:200]}",
-                fix="Name an encoder that sentence-transformers loads.",
-            ) from error
-        model.eval()
+        check_module_weights(source.folder, source.name)
+        with view(source) as folder, quiet(), refusing(source.name, "be loaded by sentence-transformers", fix=FIX):
+            model = library.SentenceTransformer(
+                str(folder),
+                device=device,
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"dtype": dtype, "use_safetensors": True},
+            )
+            model.eval()
+            return cls._fitted(model, max_length)
+
+    @classmethod
+    def _fitted(cls, model: Any, max_length: int | None) -> Self:
+        """A loaded model with the limits of its texts."""
         positions = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
         limit = min(max_length or UNLIMITED, model.max_seq_length or UNLIMITED)
         if isinstance(positions, int):

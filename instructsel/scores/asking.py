@@ -49,6 +49,7 @@ class CachedAnswers:
             "layout": LAYOUT,
             **{key: value for key, value in fingerprint.items() if key not in NOT_THE_VALUE},
             "settings": source.settings,
+            **({} if source.index is None else {"index": source.index}),
             # Kernels round differently from release to release and from processor to processor.
             "torch": torch.__version__,
             "kernels": _kernels(torch, str(fingerprint.get("device"))),

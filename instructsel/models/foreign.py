@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from instructsel.errors import InstructselError, ModelRefused
 
@@ -35,10 +36,36 @@ def refusing(name: str, purpose: str, *, fix: str) -> Iterator[None]:
         raise ModelRefused(f"{name} cannot {purpose}: {first_line(error)}", fix=fix) from error
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
+
+
+def refusing_files(
+    kind: str,
+) -> Callable[[Callable[Concatenate[type[C], P], R]], Callable[Concatenate[type[C], P], R]]:
+    """A class's `load`, under classmethod, that ends in ModelRefused whatever a library raises over the model's files.
+
+    Args:
+        kind: what is loaded, with its article: "a language model".
+    """
+
+    def wrap(load: Callable[Concatenate[type[C], P], R]) -> Callable[Concatenate[type[C], P], R]:
+        @functools.wraps(load)
+        def guarded(owner: type[C], /, *args: P.args, **kwargs: P.kwargs) -> R:
+            name: Any = args[0] if args else kwargs.get("name", kwargs.get("model", "the embedded model"))
+            with refusing(str(name), f"be used as {kind}", fix=f"Name {kind} whose files are whole."):
+                return load(owner, *args, **kwargs)
+
+        return guarded
+
+    return wrap
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what an error says, not too long."""
     lines = str(error).strip().splitlines()
     return lines[0][:SHOWN] if lines else type(error).__name__
 
 
-__all__ = ["first_line", "refusing"]
+__all__ = ["first_line", "refusing", "refusing_files"]

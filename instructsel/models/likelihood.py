@@ -16,6 +16,7 @@ from instructsel.models import own_loss, packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
 from instructsel.models.answers import Answers, Encoded, OutputCache, Question, unknown_share
 from instructsel.models.context import context_of
+from instructsel.models.foreign import refusing_files
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings
 from instructsel.models.network import load_network
 from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringModel
@@ -56,6 +57,7 @@ class LikelihoodModel(ScoringModel):
     workers: tuple[_Causal, ...]
 
     @classmethod
+    @refusing_files("a language model")
     def load(
         cls,
         name: str,

@@ -26,7 +26,7 @@ from instructsel.errors import MissingExtra, ModelUnavailable, UntrustedModel
 from instructsel.extras import require
 from instructsel.models.devices import check_device
 from instructsel.models.foreign import first_line
-from instructsel.models.json_files import read_json
+from instructsel.models.json_files import read_json as read_json
 from instructsel.models.modules import FILE as MODULES
 from instructsel.models.modules import read_modules
 from instructsel.models.precision import bf16_is_faster, cpu_instructions
@@ -305,9 +305,7 @@ def _checked(folder: Path, name: str, *, revision: str | None) -> LocalModel:
         raise ModelUnavailable(
             f"The files of {name} cannot be read: {error.strerror or error}.", fix="Name a folder whose files can be read."
         ) from error
-    raise ModelUnavailable(
-        f"{folder} holds neither *.safetensors nor tokenizer.json.", fix="Name the folder that holds the model's files."
-    )
+    raise ModelUnavailable(f"{folder} holds neither *.safetensors nor tokenizer.json.", fix="Name the folder that holds the model's files.")
 
 
 def _digested(folder: Path, name: str, weights: Sequence[Path], revision: str | None) -> LocalModel:
@@ -346,7 +344,9 @@ def load_tokenizer(model: LocalModel) -> Tokenizer:
     except (MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the library raises nothing narrower, and a panic of its is no Exception
-        raise ModelUnavailable(f"The tokenizer.json of {model.name} is not readable: {first_line(error)}.", fix="Fetch the model again.") from error
+        raise ModelUnavailable(
+            f"The tokenizer.json of {model.name} is not readable: {first_line(error)}.", fix="Fetch the model again."
+        ) from error
     return tokenizer
 
 

@@ -16,6 +16,7 @@ from instructsel.extras import require
 from instructsel.models import deberta, packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
 from instructsel.models.answers import Answers, Encoded, OutputCache, Question, escape_special_tokens, unknown_share
+from instructsel.models.foreign import refusing, refusing_files
 from instructsel.models.load import (
     LocalModel,
     devices,
@@ -95,6 +96,7 @@ class RewardModel(ScoringModel):
     """The token after which a pair's second text has segment 1, for models that know segments."""
 
     @classmethod
+    @refusing_files("a reward model")
     def load(
         cls,
         name: str,
@@ -227,6 +229,9 @@ class RewardModel(ScoringModel):
         where = {text: number for number, text in enumerate(texts)}
         for number, turns in enumerate(conversations):
             ids, truncated[number] = self._encode(turns, lambda text: tokens[where[text]])
+            if not len(ids):
+                reasons[number] = "no_tokens"
+                continue
             if unknown_share(ids, self.unknown) > UNKNOWN:
                 reasons[number] = "unsupported_language"
                 continue
@@ -277,7 +282,10 @@ class RewardModel(ScoringModel):
         messages = [{"role": "assistant" if role in ANSWERED_BY else role, "content": self._escaped(text)} for role, text in turns]
         ids: list[int] = []
         for start in range(len(messages)):
-            ids = self.template.apply_chat_template(messages[start:], tokenize=True, return_dict=False, add_generation_prompt=False)
+            with refusing(
+                self.source.name, "write a conversation in its chat template", fix="Name a reward model whose template is whole."
+            ):
+                ids = self.template.apply_chat_template(messages[start:], tokenize=True, return_dict=False, add_generation_prompt=False)
             if len(ids) <= self.max_length:
                 return list(ids), start > 0
         return list(ids)[: self.max_length], True

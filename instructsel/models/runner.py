@@ -21,6 +21,9 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel.errors import InstructselError, ModelRefused
+from instructsel.models.foreign import first_line, refusing
+
 Forward = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating[Any]]]
 """(ids, lengths, members) → one result a row, (b, …). Padded: ids (rows, width), lengths (rows,), dummy rows included.
 Packed: ids (slots,), lengths (b,), longest first. members (b,): which rows of the run these are."""
@@ -57,7 +60,8 @@ class Ragged:
         counts: list[NDArray[np.int64]] = []
         cut: list[bool] = []
         for start in range(0, len(texts), TEXTS):
-            encodings = tokenizer.encode_batch_fast(list(texts[start : start + TEXTS]), add_special_tokens=special)
+            with refusing("The tokenizer", "split these texts into tokens", fix="Fetch the model again, or name another one."):
+                encodings = tokenizer.encode_batch_fast(list(texts[start : start + TEXTS]), add_special_tokens=special)
             counts.append(np.fromiter((len(encoding) for encoding in encodings), dtype=np.int64, count=len(encodings)))
             cut.extend(bool(encoding.overflowing) for encoding in encodings)
             parts.append(
@@ -346,6 +350,30 @@ def run(
     if progress is not None and len(sequences):
         progress(len(sequences), len(sequences))
     return state.results, state.refused, replace(state.report, refused=int(state.refused.sum()))
+
+
+def guarded(name: str, forward: Forward) -> Forward:
+    """A forward pass that ends in ModelRefused where the model cannot compute a batch; out of memory stays what it is.
+
+    Args:
+        name: the model.
+        forward: its forward pass.
+    """
+
+    def compute(ids: NDArray[np.int64], lengths: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[Any]:
+        try:
+            return forward(ids, lengths, members)
+        except InstructselError:
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            raise ModelRefused(
+                f"{name} cannot compute a batch of {len(members)} rows: {first_line(error)}",
+                fix="Use the tokenizer and configuration it was trained with, or another model.",
+            ) from error
+
+    return compute
 
 
 def _buckets(layout: Layout, lengths: NDArray[np.int64]) -> list[_Bucket]:

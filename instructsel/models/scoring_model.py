@@ -89,7 +89,7 @@ class ScoringModel:
         with working(self.device) as begin:
             values, refused, report = runner.run(
                 encoded.sequences,
-                [forward(worker) for worker in threads(self.workers, self.device)],
+                [runner.guarded(self.source.name, forward(worker)) for worker in threads(self.workers, self.device)],
                 layout,
                 pad_id=pad_id,
                 dtype=dtype,

@@ -62,7 +62,9 @@ def check_unchanged(source: LocalModel) -> None:
         UntrustedModel: one was written since.
     """
     if source.stamps and stamps(path for path, *_ in source.stamps) != source.stamps:
-        raise UntrustedModel(f"The weights of {source.name} changed after they were digested.", fix="Run it again when nothing writes them.")
+        raise UntrustedModel(
+            f"The weights of {source.name} changed after they were digested.", fix="Run it again when nothing writes them."
+        )
 
 
 def _link_files(source: LocalModel, folder: Path, shown: Path, weights: tuple[Path, ...]) -> None:

@@ -18,6 +18,7 @@ from instructsel.extras import require
 from instructsel.models import packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
 from instructsel.models.answers import Answers, Encoded, OutputCache, Question, escape_special_tokens, unknown_share
+from instructsel.models.foreign import refusing_files
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings
 from instructsel.models.network import load_network
 from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringModel
@@ -62,6 +63,7 @@ class YesNoModel(ScoringModel):
     workers: tuple[_Decider, ...]
 
     @classmethod
+    @refusing_files("a yes–no evaluator")
     def load(
         cls,
         name: str,

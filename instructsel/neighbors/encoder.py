@@ -19,7 +19,7 @@ from instructsel.extras import require
 from instructsel.models import runner
 from instructsel.models.answers import OutputCache, QuestionWriter
 from instructsel.models.bert import PackedBert
-from instructsel.models.foreign import refusing
+from instructsel.models.foreign import refusing, refusing_files
 from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, read_json, refuse_code, settings, threads, working
 from instructsel.models.modules import POOLING, pooling_mode, read_modules
 from instructsel.models.vetting import check_sizes
@@ -64,6 +64,7 @@ class Encoder:
     """The model once more for every further GPU."""
 
     @classmethod
+    @refusing_files("an encoder")
     def load(
         cls,
         model: str = "embedded",
@@ -142,11 +143,13 @@ class Encoder:
         if self._batches == "single":
             return self._one_by_one(texts, cache, progress)
         sequences = self._tokenized(texts)
+        if len(sequences) and int(sequences.lengths.min()) < 1:
+            raise ModelRefused(f"The tokenizer of {self.source.name} makes no token of a text.", fix="Fetch the model again.")
         tokens = runner.CPU_TOKENS if self.device == "cpu" else runner.GPU_TOKENS
         with working(self.device) as begin:
             vectors, refused, report = runner.run(
                 sequences,
-                [self._forward(model) for model in threads([self.model, *self.replicas], self.device)],
+                [runner.guarded(self.source.name, self._forward(model)) for model in threads([self.model, *self.replicas], self.device)],
                 self._layout(tokens),
                 pad_id=self.pad_id,
                 shape=(self.dimension,),

@@ -87,6 +87,7 @@ class Adapters:
             device=runtime.device,
             precision=runtime.precision,
             allow_unsafe_code=grading.allow_unsafe_code,
+            allow_task_code=grading.allow_task_code,
             samples=samples,
         )
         for grader in graders:
@@ -99,7 +100,7 @@ class Adapters:
 
         local = Path(grading.annotator or "")
         name = local if local.is_dir() else str(grading.annotator)
-        return AlpacaEval(name, folder, revision=grading.judge_revision, both_orders=True)
+        return AlpacaEval(name, folder, revision=grading.judge_revision, both_orders=True, allow_annotator_code=grading.allow_task_code)
 
     def results(self, path: str, grading: GradingSettings) -> tuple[Grades, ...]:
         """Those of lm-evaluation-harness, or AlpacaEval's annotations."""

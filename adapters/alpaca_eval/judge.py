@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from instructsel.adapters.alpaca_eval.annotator_folder import check_annotator
 from instructsel.adapters.alpaca_eval.completions import Completions, CompletionStore, Parser, preference_of, recording, tolerant
 from instructsel.adapters.alpaca_eval.seam import NEEDED_BY, contained, substituted
 from instructsel.artifact import fingerprint
@@ -30,6 +31,7 @@ from instructsel.grading.judge import (
     find_injection_patterns,
 )
 from instructsel.grading.outputs import digest_of, distinct
+from instructsel.models.foreign import first_line
 
 FORGED: Final = ("{instruction}", "{output_1}", "{output_2}", "<|im_start|>", "<|im_end|>")
 """What AlpacaEval itself looks for in a prompt after the texts are in it: a text that holds one of these writes the judge's prompt."""
@@ -72,6 +74,8 @@ class AlpacaEval:
     """Prompts of one call to the decoder. A decoder that loads its model in each call wants them all in one."""
     workers: int = field(default=1, kw_only=True)
     """Calls at a time."""
+    allow_annotator_code: bool = field(default=False, kw_only=True)
+    """Whether an annotator of a folder may load models as its decoder does, code and pickles included, and name servers and files."""
 
     def __post_init__(self) -> None:
         if (self.completions is not None or self.parser is not None) and not self.revision:
@@ -102,6 +106,8 @@ class AlpacaEval:
                 raise UsageError(f"{file} cannot be read: {str(error).splitlines()[0]}", fix="Write it as AlpacaEval's own.") from error
         if not isinstance(configs, dict) or not configs or not all(isinstance(config, dict) for config in configs.values()):
             raise UsageError(f"{file} names no annotator.", fix="Write it as AlpacaEval's own.")
+        if folder == local and not self.allow_annotator_code:
+            check_annotator(folder, configs)
         return {str(name): {**config, "prompt_template": _prompt(folder, config)} for name, config in configs.items()}
 
     @cached_property
@@ -291,7 +297,13 @@ def _prompt(folder: Path, config: Mapping[str, Any]) -> str:
     """The text of an annotator's prompt, which its configuration holds or names a file of."""
     stated = str(config.get("prompt_template", ""))
     file = folder.parent / stated
-    return file.read_text(encoding="utf-8") if file.is_file() else stated
+    try:
+        return file.read_text(encoding="utf-8") if file.is_file() else stated
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The prompt {file} of an annotator cannot be read: {first_line(error)}", fix="Write it as UTF-8 text.") from error
+    except ValueError:
+        # A text with a NUL is no name of a file.
+        return stated
 
 
 def _json_value(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from instructsel.adapters.lm_eval.run import SharedRun, release
 from instructsel.adapters.lm_eval.samples import KIND
 from instructsel.adapters.lm_eval.suites import SUITES, SuiteTask
+from instructsel.adapters.lm_eval.task_code import ALLOW
 from instructsel.adapters.lm_eval.tasks import Task, find, short_metric
 from instructsel.errors import UsageError
 from instructsel.grading.graders.held_out_loss import DEVICES, PRECISIONS
@@ -65,6 +66,8 @@ class LmEval:
     """A folder where the harness's samples are stored, a file a task and checkpoint: document, prompt, reply, value of every item."""
     allow_unsafe_code: bool = field(default=False, kw_only=True)
     """Whether code that the model writes may be run on this machine, as humaneval and mbpp do. In a sandbox only."""
+    allow_task_code: bool = field(default=False, kw_only=True)
+    """Whether code that a task of `include_path` brings along may be run: !function, classes, metrics of the package evaluate."""
     definition: Task = field(init=False, repr=False)
     """The task as its files describe it."""
     _run: SharedRun = field(init=False, repr=False)
@@ -95,6 +98,8 @@ class LmEval:
                 f"{self.task} runs code that the model writes on this machine.",
                 fix="In a sandbox, set allow_unsafe_code=True; or leave the task out.",
             )
+        if definition.code and not self.allow_task_code:
+            raise UsageError(f"{definition.code} brings code along, which would be run on this machine.", fix=ALLOW)
         definition.check_shots(self.num_fewshot)
         metric = definition.metric(self.metric)
         object.__setattr__(self, "definition", definition)

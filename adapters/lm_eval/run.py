@@ -11,7 +11,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +22,7 @@ from instructsel.adapters.lm_eval.conditions import device_kind, precision_name
 from instructsel.adapters.lm_eval.samples import GENERATE, HarnessRun, Rows, samples_hash
 from instructsel.adapters.lm_eval.tasks import NEEDED_BY, silent
 from instructsel.artifact import atomic_write
-from instructsel.errors import EnvironmentFault, ModelUnavailable, UntrustedModel, UsageError
+from instructsel.errors import EnvironmentFault, InstructselError, ModelUnavailable, UntrustedModel, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
 from instructsel.models import runner
@@ -69,9 +69,18 @@ class SharedRun:
         """Whether code that the model writes is run."""
         return any(grader.definition.unsafe for grader in self.graders)
 
+    def _silent(self) -> AbstractContextManager[Any]:
+        """The harness without messages, with what the graders allow it."""
+        folder = self.graders[0].include_path
+        return silent(
+            unsafe=self.unsafe,
+            code=any(grader.allow_task_code for grader in self.graders),
+            folder=None if folder is None else Path(folder),
+        )
+
     def check(self) -> None:
         """Load the data of the tasks."""
-        with silent(unsafe=self.unsafe), _random_state():
+        with self._silent(), _random_state():
             for key, members in self.plans.items():
                 _seed(members[0].seed)
                 limit = members[0].limit or math.inf
@@ -94,7 +103,7 @@ class SharedRun:
         return self._grades[key]
 
     def _graded(self, checkpoint: Checkpoint) -> dict[str, Grades]:
-        with silent(unsafe=self.unsafe), _random_state():
+        with self._silent(), _random_state():
             # Before the model: a data set that is missing costs no load of it.
             tasks = {}
             for key, members in self.plans.items():
@@ -229,7 +238,9 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], grader: LmEval) -> Har
         raise EnvironmentFault(
             f"No memory for {grader.task} in batches of {grader.batch_size}.", fix="Set a smaller batch_size or max_length."
         ) from error
-    except (AssertionError, ValueError, IndexError, KeyError, TypeError) as error:
+    except InstructselError:
+        raise
+    except Exception as error:  # a task's templates and code raise whatever they like
         raise UsageError(f"The harness refuses {grader.task} with these settings: {first_line(error)}", fix="Change them.") from error
     rows: Rows = results["samples"]
     truncated = _truncated(model, results, rows, grader.limit)

@@ -17,13 +17,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from instructsel.adapters.lm_eval.task_code import NEEDED_BY, code_of, contained, is_shipped
 from instructsel.artifact import file_digest, fingerprint
 from instructsel.errors import EnvironmentFault, InstructselError, MissingExtra, UsageError
 from instructsel.extras import require
 from instructsel.models.answers import first_line
-
-NEEDED_BY: Final = "grading with lm-evaluation-harness"
-
 
 UNSAFE: Final = ("humaneval", "mbpp", "cruxeval", "evalplus", "livecodebench", "bigcodebench")
 """How names of tasks begin that run code a model wrote, whatever their files say."""
@@ -40,11 +38,16 @@ class _Discarded(io.TextIOBase):
 
 
 @contextmanager
-def silent(*, unsafe: bool = False) -> Iterator[None]:
-    """The harness without bars and messages; environment and root logger are restored.
+def silent(*, unsafe: bool = False, code: bool = False, folder: Path | None = None) -> Iterator[list[UsageError]]:
+    """The harness without bars and messages, its templates in a sandbox; environment and root logger are restored.
 
     Args:
         unsafe: whether code that a model wrote may be run inside the block.
+        code: whether code that tasks of a folder bring along may be run.
+        folder: with tasks of the user's own.
+
+    Yields:
+        Files of tasks that were refused.
     """
     environment = dict(os.environ)
     root = logging.getLogger()
@@ -60,8 +63,8 @@ def silent(*, unsafe: bool = False) -> Iterator[None]:
             require("lm_eval.evaluator", needed_by=NEEDED_BY)
             for name in ("datasets.utils.logging", "transformers.utils.logging"):
                 require(name, needed_by=NEEDED_BY).get_verbosity()
-            with redirect_stdout(_Discarded()), redirect_stderr(_Discarded()):
-                yield
+            with redirect_stdout(_Discarded()), redirect_stderr(_Discarded()), contained(code=code, folder=folder) as refused:
+                yield refused
     finally:
         for name in set(os.environ) - set(environment):
             del os.environ[name]
@@ -78,6 +81,8 @@ class Leaf:
     name: str
     config: Mapping[str, Any] = field(repr=False)
     """The file's content with what it includes; functions as `folder/module.function`."""
+    code: str | None = None
+    """Code that its file brings along, for people; None for tasks that come with the harness."""
 
     @property
     def metrics(self) -> tuple[str, ...] | None:
@@ -165,6 +170,11 @@ class Task:
     def unsafe(self) -> bool:
         """Whether one of its tasks runs code that the model writes."""
         return self.name.startswith(UNSAFE) or any(leaf.unsafe for leaf in self.leaves)
+
+    @cached_property
+    def code(self) -> str | None:
+        """Code that the file of one of its tasks brings along, for people; None where there is none."""
+        return next((f"{leaf.name} ({leaf.code})" for leaf in self.leaves if leaf.code), None)
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
@@ -267,7 +277,7 @@ def find(names: Sequence[str], *, include_path: str | Path | None = None) -> dic
     folder = None if include_path is None else Path(include_path)
     if folder is not None and not folder.is_dir():
         raise UsageError(f"{folder} is no folder with tasks.", fix="Name the folder that holds the tasks' YAML files.")
-    with silent():
+    with silent(folder=folder) as refused:
         user = _manager(folder) if folder is not None else None
         tasks: dict[str, Task] = {}
         for name in dict.fromkeys(names):
@@ -276,6 +286,8 @@ def find(names: Sequence[str], *, include_path: str | Path | None = None) -> dic
                 # A group of the user's with tasks that come with the harness.
                 both = require("lm_eval.tasks", needed_by=NEEDED_BY).TaskManager(include_path=str(folder))
                 task = _task(name, both)
+            if task is None and refused:
+                raise refused[0]
             if task is None:
                 task = _task(name, _defaults())
             if task is None:
@@ -331,7 +343,9 @@ class _Gathered:
             return all(self.add(member, changes, above | {name}) for member in sorted(entry.tags))
         if entry.kind.name == "GROUP":
             return self.members(name, entry.cfg or {}, changes, above | {name})
-        self.leaves[name] = Leaf(name, {**(entry.cfg or {}), **changes})
+        config = {**(entry.cfg or {}), **changes}
+        foreign = changes or not is_shipped(entry.yaml_path)
+        self.leaves[name] = Leaf(name, config, code_of(config) if foreign else None)
         return True
 
     def members(self, name: str, config: Mapping[str, Any], changes: Mapping[str, Any], above: frozenset[str]) -> bool:
@@ -349,7 +363,8 @@ class _Gathered:
                 elif "group" in member:
                     known = self.members(f"{name}::{inner}", member, changes, above)
                 else:
-                    self.leaves[f"{name}::{inner}"] = Leaf(f"{name}::{inner}", {**config_of_member, "task": inner})
+                    config_of_member = {**config_of_member, "task": inner}
+                    self.leaves[f"{name}::{inner}"] = Leaf(f"{name}::{inner}", config_of_member, code_of(config_of_member))
                     known = True
             if not known:
                 return False

@@ -45,6 +45,7 @@ PLAN: Final = ".toml"
 CONFIRMED: Final[Mapping[str, tuple[Any, str]]] = {
     "include_path": (None, "takes tasks, which may hold code, from {value}"),
     "allow_unsafe_code": (False, "has code run that models write"),
+    "allow_task_code": (False, "has code run that tasks and annotators bring along"),
     "judge_key": (None, "has the environment variable {value} sent to {address}"),
 }
 """Setting of a plan that counts only where a flag repeats it → its default, and what it does."""

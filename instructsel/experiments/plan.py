@@ -162,6 +162,8 @@ class GradingSettings:
     """Take the first N items of each task."""
     allow_unsafe_code: bool = False
     """Run code that the model writes; in a sandbox only."""
+    allow_task_code: bool = False
+    """Run code that tasks of --include-path and a folder's annotator bring along, and models they name."""
     instructions: str | None = field(default=None, metadata=FILE)
     """Rows whose instructions every model responds to, for a judge or a reward model."""
     max_new_tokens: int = field(default=512, metadata=at_least(1))
@@ -204,6 +206,8 @@ class GradingSettings:
             flags += ["--include-path", str(self.include_path)]
         if self.allow_unsafe_code:
             flags.append("--allow-unsafe-code")
+        if self.allow_task_code:
+            flags.append("--allow-task-code")
         if self.judge_key is not None:
             flags += ["--judge-key", self.judge_key]
         return flags

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.models import runner
+from instructsel.models.foreign import first_line as first_line
 from instructsel.models.load import LocalModel
 
 Question = tuple[str | None, ...]

@@ -24,6 +24,7 @@ from instructsel.artifact import full, spool
 from instructsel.errors import EnvironmentFault, InstructselError, ModelUnavailable, PoolError
 from instructsel.extras import require
 from instructsel.pool.lines import BOM, CHUNK, Limits, Row, RowFault, fields_of, parse, parse_again, read_array, read_lines, read_records
+from instructsel.pool.pickles import no_pickles
 
 if sys.version_info >= (3, 14):
     from compression import zstd as zstd
@@ -411,7 +412,8 @@ def _open_hub(name: str, limits: Limits) -> Source:
     os.close(handle)
     spooled = _Temporary(Path(temporary))
     try:
-        datasets.load_dataset(place, config, split=split, revision=revision).to_parquet(temporary)
+        with no_pickles(name):
+            datasets.load_dataset(place, config, split=split, revision=revision).to_parquet(temporary)
     except (ConnectionError, FileNotFoundError) as error:
         raise ModelUnavailable(
             f"{name} cannot be had: {str(error).splitlines()[0][:200]}", fix="Go online once, or name a local file."

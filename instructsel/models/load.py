@@ -278,12 +278,12 @@ def _reachable(endpoint: str, *, offline: bool) -> bool:
 def _checked(folder: Path, name: str, *, revision: str | None) -> LocalModel:
     try:
         weights = list(weight_files(folder, name))
-        check_folder(folder, name, tuple(weights))
+        check_folder(folder, name)
         for module in read_modules(folder):
             inside = folder / module.path
             if module.path and inside.is_dir():
                 module_weights = weight_files(inside, f"{name}/{module.path}")
-                check_folder(inside, f"{name}/{module.path}", module_weights)
+                check_folder(inside, f"{name}/{module.path}")
                 pickled = sorted(path.name for path in inside.iterdir() if path.suffix.lower() in PICKLED)
                 if pickled and not module_weights:
                     raise UntrustedModel(

@@ -52,23 +52,16 @@ LAYERS: Final = re.compile(r"(^|_)(n_layers?|layers?|blocks?)$")
 FETCH: Final = "Only models that their libraries load from their own folder are used: remove the key, or name another model."
 
 
-def check_folder(folder: Path, name: str, weights: tuple[Path, ...]) -> None:
-    """Refuse a folder that is more than one model, or whose parts lie elsewhere.
+def check_folder(folder: Path, name: str) -> None:
+    """Refuse a folder whose parts lie elsewhere.
 
     Args:
         folder: the model's.
         name: the model's, for messages.
-        weights: the files that are read.
 
     Raises:
-        UntrustedModel: an adapter beside whole weights, or a link out of the folder.
-        ModelUnavailable: a configuration cannot be read.
+        UntrustedModel: a link out of the folder.
     """
-    if (folder / ADAPTER).is_file() and (folder / CONFIG).is_file() and any(not path.name.startswith("adapter_model") for path in weights):
-        raise UntrustedModel(
-            f"{name} holds a whole model and an adapter ({ADAPTER}): transformers would add the adapter without saying so.",
-            fix="Name a folder with the model alone; merge the adapter first to use both.",
-        )
     for path in (*folder.glob("*.json"), *folder.glob("*.jinja"), *folder.glob("*.model")):
         check_inside(path, folder, name)
 

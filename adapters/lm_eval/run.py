@@ -20,7 +20,8 @@ import numpy as np
 
 from instructsel.adapters.lm_eval.conditions import device_kind, precision_name
 from instructsel.adapters.lm_eval.samples import GENERATE, HarnessRun, Rows, samples_hash
-from instructsel.adapters.lm_eval.tasks import NEEDED_BY, silent
+from instructsel.adapters.lm_eval.task_code import NEEDED_BY
+from instructsel.adapters.lm_eval.tasks import silent
 from instructsel.artifact import atomic_write
 from instructsel.errors import EnvironmentFault, InstructselError, ModelUnavailable, UntrustedModel, UsageError
 from instructsel.extras import require

@@ -312,7 +312,7 @@ def _digested(folder: Path, name: str, weights: Sequence[Path], revision: str | 
     before = stamps(weights)
     digest = weights_digest(weights)
     known = MINILM if digest == MINILM_DIGESTS["model.safetensors"] else name
-    return LocalModel(known, revision, folder, digest, before)
+    return LocalModel(known, revision, folder, digest, stamps=before)
 
 
 def weights_digest(files: Sequence[Path]) -> str:

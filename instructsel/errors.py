@@ -11,6 +11,7 @@ InstructselError
 │   ├── ModelUnavailable  4   weights that are neither here nor to be had
 │   ├── UntrustedModel    4   weights of another digest, pickles, code in a model repository
 │   └── ModelRefused      4   weights that load but do not pass the sanity probe
+│       └── TemplateRefused 4 a chat template that refuses a conversation
 ├── PoolError             3   a file that cannot be read as a pool; carries the read report so far
 │   └── TooManyBadRows    3   more quarantined rows than the limit
 ├── ScoresError           3   a score table that cannot be read or does not fit
@@ -105,6 +106,10 @@ class UntrustedModel(EnvironmentFault):
 
 class ModelRefused(EnvironmentFault):
     """A model that loads but whose head or answers are not what the indicator needs."""
+
+
+class TemplateRefused(ModelRefused, ValueError):
+    """A chat template that refuses a conversation: roles that it does not take, or an error of its own."""
 
 
 class PoolError(InstructselError, ValueError):

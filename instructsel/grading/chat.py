@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.errors import ModelUnavailable, UsageError
+from instructsel.errors import ModelRefused, ModelUnavailable, TemplateRefused, UsageError
 from instructsel.extras import require
+from instructsel.grading.regions import Span, Spelled, end_of_mark, overlaps, unused, with_end_marked
 from instructsel.models.load import quiet
 from instructsel.pool.example import ANSWERS, Example, Message
+from instructsel.rendering import TEMPLATE_DATE, Job, Refused, Renderer
 
 LOSSES: Final = ("completion", "assistant", "all")
 """Where the loss falls: on the last response, on every response, on everything."""
@@ -21,7 +23,7 @@ TULU: Final = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}"
     "{{ '<|assistant|>\\n' }}{% generation %}{{ message['content'] | trim + eos_token }}{% endgeneration %}"
-    "{{ '' if loop.last else '\\n' }}"
+    "{{ '' if loop.last and not add_generation_prompt else '\\n' }}"
     "{% else %}{{ '<|' + message['role'] + '|>\\n' + message['content'] | trim + '\\n' }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
 )
@@ -38,6 +40,8 @@ PROBES: Final = (
     ("assistant",),
 )
 """Roles of conversations, of which a template takes at least one."""
+CONTINUE: Final = "CONTINUE_FINAL_MESSAGE_TAG "
+"""What transformers puts behind a message that is to be continued."""
 
 
 def messages(example: Example) -> list[dict[str, str]]:
@@ -65,7 +69,10 @@ class Encoded:
     """Why nothing can be trained on it: template_refused (it takes no such roles), not_a_prefix (it rewrites earlier turns),
     no_response (the response is empty), no_loss_token (the prompt alone fills the length)."""
     control: bool = False
-    """Whether a text spells out a special token of the tokenizer; it is read as its letters, not as the token."""
+    """Whether a text spells out a special token of the tokenizer; it is read as its letters, not as the token, unless the template
+    itself reads it, as a template of models that think reads <think> in a response."""
+    cause: str | None = None
+    """What the template says where it refuses the conversation."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +80,162 @@ class _Rendered:
     """A conversation as text."""
 
     text: str
-    spans: list[tuple[int, int]]
+    spans: list[Span]
     """Where in it the loss falls."""
-    response: int
-    """Where the last response begins."""
+    end: int
+    """Where the last response ends; behind it stands what closes the turn."""
+    spelled: list[Span]
+    """Where texts of the conversation spell out special tokens."""
+
+
+class _Jobs:
+    """Renderings that a batch of conversations needs, each asked for once."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.texts: list[str | Refused] = []
+
+    def add(self, turns: Sequence[dict[str, str]], *, generation: bool = False) -> int:
+        """Ask for a rendering; its number."""
+        self.jobs.append(Job(turns, generation))
+        return len(self.jobs) - 1
+
+    def run(self, renderer: Renderer) -> None:
+        """Render all that was asked for and is not there yet."""
+        self.texts += renderer.render(self.jobs[len(self.texts) :])
+
+    def optional(self, number: int) -> str | None:
+        """A rendering; None where the template refuses it."""
+        text = self.texts[number]
+        return None if isinstance(text, Refused) else text
+
+    def text(self, number: int) -> str:
+        """A rendering.
+
+        Raises:
+            _Refusal: the template refuses it.
+        """
+        text = self.texts[number]
+        if isinstance(text, Refused):
+            raise _Refusal("template_refused", text.cause)
+        return text
+
+
+class _Refusal(Exception):
+    """A conversation that has no mask: why, and what the template says."""
+
+    def __init__(self, reason: str, cause: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class _Response:
+    """The renderings that show where a response stands."""
+
+    last: int
+    """Number of its turn."""
+    before: int | None
+    """The turns before it and its header; None for a response that begins the conversation."""
+    prefix: int | None
+    """The turns up to it; None for the last of the conversation, where it is all."""
+    changed: int | None
+    """The turns up to it with other content, where the header is not known otherwise."""
+    unchanged: int | None
+    """The same with its own content."""
+
+
+@dataclass(frozen=True)
+class _Conversation:
+    """The renderings that an example needs."""
+
+    turns: list[dict[str, str]]
+    loss: str
+    mark: str
+    """A character that stands for the end of the last response."""
+    text: int
+    """Of all turns."""
+    marked: int
+    """Of all turns, with a mark behind the last response."""
+    responses: list[_Response]
+    """Those that the loss falls on."""
+    spelled: Spelled | None
+    hidden: int | None
+    """Of all turns, with special tokens that are spelled out behind marks."""
+
+    @classmethod
+    def ask(cls, turns: list[dict[str, str]], loss: str, control: Iterable[str], jobs: _Jobs) -> _Conversation:
+        """Ask for all that can be known to be needed."""
+        text = jobs.add(turns)
+        mark = unused(turns)
+        numbers = [number for number, turn in enumerate(turns) if turn["role"] == "assistant"]
+        wanted = {"completion": numbers[-1:], "assistant": numbers, "all": []}[loss]
+        spelled = Spelled.of(turns, control)
+        return cls(
+            turns,
+            loss,
+            mark,
+            text,
+            jobs.add(with_end_marked(turns, mark)),
+            [cls._response(turns, number, text, jobs) for number in wanted],
+            spelled,
+            None if spelled is None else jobs.add(spelled.hidden()),
+        )
+
+    @staticmethod
+    def _response(turns: list[dict[str, str]], number: int, text: int, jobs: _Jobs) -> _Response:
+        last = number == len(turns) - 1
+        prefix = None if last else jobs.add(turns[: number + 1])
+        # No template renders a prompt without turns, and some write no header behind a response.
+        follows = not number or turns[number - 1]["role"] == "assistant"
+        content = "b" if turns[number]["content"].strip().startswith("a") else "a"
+        return _Response(
+            number,
+            before=jobs.add(turns[:number], generation=True) if number else None,
+            prefix=prefix,
+            changed=jobs.add([*turns[:number], {**turns[number], "content": content}]) if follows else None,
+            unchanged=(text if prefix is None else prefix) if follows else None,
+        )
+
+    def rendered(self, jobs: _Jobs, header: str | None) -> _Rendered:
+        """The text with the spans on which the loss falls, from header to end of turn.
+
+        Args:
+            jobs: with their renderings.
+            header: what a template writes before a response; None where it is not known.
+
+        Raises:
+            _Refusal: there is none.
+        """
+        text = jobs.text(self.text)
+        # Of everything, nothing hangs on the turns before, so a template that rewrites them is not refused.
+        spans = [self._span(text, response, jobs, header) for response in self.responses] if self.loss != "all" else [(0, len(text))]
+        marked = jobs.optional(self.marked)
+        end = None if marked is None else end_of_mark(text, marked, self.mark)
+        if end is None:
+            response = self.turns[-1]["content"].strip()
+            place = text.rfind(response)
+            end = place + len(response) if place >= 0 else len(text)
+        return _Rendered(text, spans, end, [])
+
+    @staticmethod
+    def _span(text: str, response: _Response, jobs: _Jobs, header: str | None) -> Span:
+        prefix = text if response.prefix is None else jobs.text(response.prefix)
+        if not text.startswith(prefix):
+            raise _Refusal("not_a_prefix")
+        if response.before is not None:
+            before = jobs.text(response.before)
+            if text.startswith(before):
+                return len(before), len(prefix)
+        if response.changed is None or response.unchanged is None:
+            raise _Refusal("not_a_prefix")
+        # Where the text of other content goes another way.
+        pairs = enumerate(zip(jobs.text(response.unchanged), jobs.text(response.changed), strict=False))
+        begin = next((place for place, (own, other) in pairs if own != other), len(prefix))
+        if response.before is not None and (header is None or not text[:begin].endswith(header)):
+            raise _Refusal("not_a_prefix")
+        return begin, len(prefix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,31 +246,38 @@ class ChatTemplate:
     """transformers' fast tokenizer; its chat template is set, to Tülu's where it brings none."""
     fallback: bool
     """Whether the template is Tülu's because the tokenizer brings none."""
+    name: str = "the model"
+    """The model's, for messages."""
+    date: str = TEMPLATE_DATE
+    """What the template is told that today is, as YYYY-MM-DD: what is trained and graded does not hang on the day."""
 
     @classmethod
-    def load(cls, folder: str | Path) -> ChatTemplate:
+    def load(cls, folder: str | Path, *, date: str = TEMPLATE_DATE) -> ChatTemplate:
         """The chat template of a model's folder.
 
         Raises:
-            ModelUnavailable: no readable fast tokenizer, or one without an end-of-sequence token.
+            ModelUnavailable: no readable fast tokenizer, or one without an end-of-sequence token or with a template that is no text.
+            UsageError: a date that is none.
         """
         transformers = require("transformers", needed_by="the chat template")
         try:
             with quiet():
                 tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-        except Exception as error:  # the library raises nothing narrower
+        except (MemoryError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library raises nothing narrower, and a panic of its is no Exception
             raise ModelUnavailable(
-                f"{Path(folder).name} has no tokenizer that transformers can load: {str(error).splitlines()[0][:200]}",
+                f"{Path(folder).name} has no tokenizer that transformers can load: {_first_line(error)}",
                 fix="Name a folder with tokenizer.json and tokenizer_config.json.",
             ) from error
-        return cls.of(tokenizer)
+        return cls.of(tokenizer, name=Path(folder).name, date=date)
 
     @classmethod
-    def of(cls, tokenizer: Any) -> ChatTemplate:
+    def of(cls, tokenizer: Any, *, name: str = "the model", date: str = TEMPLATE_DATE) -> ChatTemplate:
         """The chat template of a loaded tokenizer, which is given Tülu's template where it has none.
 
         Raises:
-            ModelUnavailable: it is no fast tokenizer, or has no end-of-sequence token.
+            ModelUnavailable: it is no fast tokenizer, or has no end-of-sequence token, or a template that is no text.
         """
         if not getattr(tokenizer, "is_fast", False):
             raise ModelUnavailable(
@@ -127,7 +293,31 @@ class ChatTemplate:
             tokenizer.chat_template = TULU if tokenizer.bos_token is not None else TULU.removeprefix("{{ bos_token }}")
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        return cls(tokenizer, fallback)
+        template = cls(tokenizer, fallback, name, date)
+        _ = template.renderer
+        return template
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        """What renders conversations, within limits and on the template's date."""
+        try:
+            template = self.tokenizer.get_chat_template()
+        except ValueError:
+            template = None
+        if not isinstance(template, str):
+            raise ModelUnavailable(
+                f"{self.name} has no chat template of its own by default, or one that is no text.",
+                fix="Write the one to be used to chat_template.jinja in its folder.",
+            )
+        variables = {
+            name: token if isinstance(token, str | list) else str(token) for name, token in self.tokenizer.special_tokens_map.items()
+        }
+        return Renderer(self.name, template, variables, self.date)
+
+    @property
+    def dated(self) -> dict[str, str]:
+        """What of the date belongs into a fingerprint: `template_date`, or nothing where the template does not write it."""
+        return self.renderer.dated
 
     def encode(self, example: Example, *, loss: str = "completion", max_length: int | None = None) -> Encoded:
         """One example; see `encode_all`."""
@@ -147,21 +337,22 @@ class ChatTemplate:
 
         Raises:
             UsageError: another `loss`.
+            ModelRefused: a template that does not end or fills the memory, or a tokenizer that fails.
         """
         if loss not in LOSSES:
             raise UsageError.named(loss, LOSSES, noun="loss")
         remaining = iter(examples)
         while batch := list(itertools.islice(remaining, BATCH)):
             conversations = [messages(example) for example in batch]
-            rendered = [self._render(turns, loss) for turns in conversations]
+            rendered = self._rendered(conversations, loss)
             texts = [rendering.text for rendering in rendered if isinstance(rendering, _Rendered)]
-            tokens = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False) if texts else None
-            tokenized = iter(zip(tokens["input_ids"], tokens["offset_mapping"], strict=True) if tokens is not None else ())
+            tokenized = iter(self._tokenized(texts))
             for turns, rendering in zip(conversations, rendered, strict=True):
-                if isinstance(rendering, str):
-                    yield Encoded([], [], 0, truncated=False, reason=rendering, control=self._spells_control(turns))
+                control = self._spells_control(turns)
+                if isinstance(rendering, _Refusal):
+                    yield Encoded([], [], 0, truncated=False, reason=rendering.reason, control=control, cause=rendering.cause)
                 else:
-                    yield self._encoded(*next(tokenized), rendering, turns, max_length)
+                    yield self._encoded(*next(tokenized), rendering, max_length, control=control)
 
     def text(self, example: Example) -> str | None:
         """What a model sees of an example, up to its last response; None where the template takes no such conversation."""
@@ -175,75 +366,110 @@ class ChatTemplate:
         """What a model responds to: the turns and the header of a response.
 
         Raises:
-            jinja2.TemplateError: the template refuses the turns.
+            TemplateRefused: the template refuses the turns.
+            ModelRefused: it does not end, or fills the memory.
         """
-        return str(self.tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True))
+        return self.render(turns, generation=True)
 
-    def _render(self, turns: list[dict[str, str]], loss: str) -> _Rendered | str:
-        """The text with the spans on which the loss falls, from header to end of turn; or why there is none."""
-        jinja2 = require("jinja2", needed_by="the chat template")
-        if not turns[-1]["content"].strip():
-            return "no_response"
-        responses = [number for number, turn in enumerate(turns) if turn["role"] == "assistant"]
+    def render(self, turns: Sequence[dict[str, str]], *, generation: bool = False, resumed: bool = False) -> str:
+        """A conversation as text.
+
+        Args:
+            turns: messages.
+            generation: whether the header of a response follows.
+            resumed: whether the last message is to be continued: nothing is written behind it.
+
+        Raises:
+            TemplateRefused: the template refuses the turns.
+            ModelRefused: it does not end, or fills the memory.
+        """
+        if resumed:
+            turns = [*turns[:-1], {**turns[-1], "content": turns[-1]["content"] + CONTINUE}]
+        text = self.renderer.render([Job(turns, generation)])[0]
+        if isinstance(text, Refused):
+            raise TemplateRefused(f"The chat template of {self.name} refuses a conversation: {text.cause}", fix="Use another model.")
+        if not resumed:
+            return text
+        place = text.rfind(CONTINUE.strip())
+        if place < 0:
+            raise TemplateRefused(f"The chat template of {self.name} drops the message to be continued.", fix="Use another model.")
+        # Without the space behind the mark the template has stripped the message.
+        return text[:place] if text[place:].startswith(CONTINUE) else text[:place].rstrip()
+
+    def _rendered(self, conversations: Sequence[list[dict[str, str]]], loss: str) -> list[_Rendered | _Refusal]:
+        """Each conversation with its spans, or why it has none."""
+        jobs = _Jobs()
+        control = tuple(self.control.values())
+        asked = [_Conversation.ask(turns, loss, control, jobs) if turns[-1]["content"].strip() else None for turns in conversations]
+        jobs.run(self.renderer)
+        rendered: list[_Rendered | _Refusal] = []
+        for conversation in asked:
+            try:
+                if conversation is None:
+                    raise _Refusal("no_response")
+                rendering = conversation.rendered(jobs, self._header)
+                rendered.append(replace(rendering, spelled=self._spelled(conversation, rendering.text, jobs)))
+            except _Refusal as refusal:
+                rendered.append(refusal)
+        return rendered
+
+    def _spelled(self, conversation: _Conversation, text: str, jobs: _Jobs) -> list[Span]:
+        """Where texts of the conversation spell out special tokens that the template passes on as they are."""
+        spelled = conversation.spelled
+        if spelled is None or conversation.hidden is None:
+            return []
+        hidden = jobs.optional(conversation.hidden)
+        spans = None if hidden is None else spelled.spans(text, hidden)
+        if spans is not None:
+            return spans
+        # The template reads some of them: those are for it, and what it writes for them is its own.
+        renderings = self.renderer.render(Job(spelled.hidden(turn, token)) for turn, token in spelled.singles)
+        return [span for rendering in renderings if isinstance(rendering, str) for span in spelled.spans(text, rendering) or ()]
+
+    @cached_property
+    def _header(self) -> str | None:
+        """What the template writes before a response; None where that cannot be seen."""
+        turns = [{"role": "user", "content": MARK}]
+        text, prompt = self.renderer.render([Job(turns), Job(turns, generation=True)])
+        if isinstance(text, Refused) or isinstance(prompt, Refused) or not prompt.startswith(text):
+            return None
+        return prompt.removeprefix(text)
+
+    def _tokenized(self, texts: list[str]) -> list[tuple[list[int], list[Span]]]:
+        """Tokens of each text, and where each token begins and ends in it.
+
+        Raises:
+            ModelRefused: the tokenizer fails.
+        """
+        if not texts:
+            return []
         try:
-            text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
-            if loss == "all":
-                # Nothing of the mask hangs on the turns before, so a template that rewrites them is not refused.
-                return _Rendered(text, [(0, len(text))], self._header(text, turns))
-            spans: list[tuple[int, int]] = []
-            for number in responses if loss == "assistant" else responses[-1:]:
-                begin = self._begin(text, turns[: number + 1])
-                prefix = text if number == len(turns) - 1 else str(self.tokenizer.apply_chat_template(turns[: number + 1], tokenize=False))
-                if begin is None or not text.startswith(prefix):
-                    return "not_a_prefix"
-                spans.append((begin, len(prefix)))
-        except (jinja2.TemplateError, TypeError, ValueError):
-            return "template_refused"
-        return _Rendered(text, spans, spans[-1][0])
+            tokens = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        except (MemoryError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of the library is no Exception
+            raise ModelRefused(
+                f"The tokenizer of {self.name} fails: {_first_line(error)}", fix="Fetch the model again, or use another one."
+            ) from error
+        return list(zip(tokens["input_ids"], tokens["offset_mapping"], strict=True))
 
-    def _begin(self, text: str, turns: list[dict[str, str]]) -> int | None:
-        """Where in the text the last of the turns begins, behind its header; None where its header is not in the text."""
-        if len(turns) == 1:
-            # No template renders a prompt without turns.
-            return self._header(text, turns)
-        before = self.prompt(turns[:-1])
-        return len(before) if text.startswith(before) else None
-
-    def _header(self, text: str, turns: list[dict[str, str]]) -> int:
-        """Where in the text the content of the last of the turns begins: where the text of other content goes another way."""
-        other = {**turns[-1], "content": "b" if turns[-1]["content"].strip().startswith("a") else "a"}
-        parted = zip(text, str(self.tokenizer.apply_chat_template([*turns[:-1], other], tokenize=False)), strict=False)
-        return next((place for place, (mine, theirs) in enumerate(parted) if mine != theirs), len(text))
-
-    def _encoded(
-        self,
-        ids: list[int],
-        offsets: list[tuple[int, int]],
-        rendered: _Rendered,
-        turns: list[dict[str, str]],
-        max_length: int | None,
-    ) -> Encoded:
+    def _encoded(self, ids: list[int], offsets: list[Span], rendered: _Rendered, max_length: int | None, *, control: bool) -> Encoded:
         """The tokens of a rendered conversation with their loss mask.
 
         Args:
             ids: tokens of the text.
             offsets: where each begins and ends in the text.
             rendered: the text.
-            turns: of the conversation.
             max_length: tokens that stay, from the beginning.
+            control: whether a text spells out a special token.
         """
-        control = self._spells_control(turns)
-        if control:
-            ids, offsets = self._respelled(ids, offsets, rendered.text, turns)
+        if rendered.spelled:
+            ids, offsets = self._respelled(ids, offsets, rendered)
         trained = [False] * len(ids)
         for begin, finish in rendered.spans:
             for number, (start, stop) in enumerate(offsets):
                 trained[number] |= begin <= start and stop <= finish
-        # The end of turn begins where the response's text does not go on.
-        response = turns[-1]["content"].strip()
-        place = rendered.text.find(response, rendered.response)
-        closed = place + len(response) if place >= 0 else len(rendered.text)
-        end = sum(1 for number, (start, _) in enumerate(offsets) if trained[number] and start >= closed)
+        end = sum(1 for number, (start, _) in enumerate(offsets) if trained[number] and start >= rendered.end)
         cut = max_length is not None and len(ids) > max_length
         if cut:
             end = max(0, end - sum(trained[max_length:]))
@@ -274,22 +500,13 @@ class ChatTemplate:
     @cached_property
     def _closed(self) -> tuple[str, tuple[int, ...], str]:
         """Text after a response, tokens of the end of turn, its text: learnt by rendering a response that ends in a mark."""
-        jinja2 = require("jinja2", needed_by="the chat template")
-        for roles in PROBES:
-            turns = [{"role": role, "content": MARK if role == "assistant" else "a"} for role in roles]
-            try:
-                text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
-            except (jinja2.TemplateError, TypeError, ValueError):
+        conversations = [[{"role": role, "content": MARK if role == "assistant" else "a"} for role in roles] for roles in PROBES]
+        for text in self.renderer.render(map(Job, conversations)):
+            if isinstance(text, Refused) or MARK not in text:
                 continue
-            before, mark, closing = text.rpartition(MARK)
-            if not mark:
-                continue
-            tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-            behind = [
-                number
-                for number, (start, stop) in zip(tokens["input_ids"], tokens["offset_mapping"], strict=True)
-                if len(before) + len(MARK) <= start < stop
-            ]
+            before, _, closing = text.rpartition(MARK)
+            ids, offsets = self._tokenized([text])[0]
+            behind = [number for number, (start, stop) in zip(ids, offsets, strict=True) if len(before) + len(MARK) <= start < stop]
             added = {number: token.content for number, token in self.tokenizer.added_tokens_decoder.items() if token.content.strip()}
             for known in (self.control, added):
                 end = next((number for number in behind if number in known), None)
@@ -307,28 +524,16 @@ class ChatTemplate:
     def _spells_control(self, turns: Sequence[dict[str, str]]) -> bool:
         return any(token in turn["content"] for turn in turns for token in self.control.values())
 
-    def _respelled(
-        self, ids: list[int], offsets: list[tuple[int, int]], text: str, turns: Sequence[dict[str, str]]
-    ) -> tuple[list[int], list[tuple[int, int]]]:
+    def _respelled(self, ids: list[int], offsets: list[Span], rendered: _Rendered) -> tuple[list[int], list[Span]]:
         """Tokens in which a special token stands where the template put it and nowhere else.
 
         A text that spells one out means its letters: read as the token it could end a turn or begin one of another role.
         """
-        regions: list[tuple[int, int]] = []
-        cursor = 0
-        for turn in turns:
-            # A template may strip a turn.
-            contents = (turn["content"], turn["content"].strip())
-            content = next((content for content in contents if content and text.find(content, cursor) >= 0), None)
-            if content is not None:
-                place = text.find(content, cursor)
-                cursor = place + len(content)
-                regions.append((place, cursor))
         spelled: list[int] = []
-        places: list[tuple[int, int]] = []
+        places: list[Span] = []
         for number, (start, stop) in zip(ids, offsets, strict=True):
-            if number in self.control and start < stop and any(begin <= start and stop <= finish for begin, finish in regions):
-                letters = self._letters(text[start:stop])
+            if number in self.control and start < stop and overlaps((start, stop), rendered.spelled):
+                letters = self._letters(rendered.text[start:stop])
                 spelled += [token for token, _ in letters]
                 places += [(start + first, start + last) for _, (first, last) in letters]
             else:
@@ -336,7 +541,7 @@ class ChatTemplate:
                 places.append((start, stop))
         return spelled, places
 
-    def _letters(self, text: str) -> list[tuple[int, tuple[int, int]]]:
+    def _letters(self, text: str) -> list[tuple[int, Span]]:
         """A special token's text as the tokens of its letters, with their places in it."""
         backend = self.tokenizer.backend_tokenizer
         before = backend.encode_special_tokens
@@ -346,6 +551,11 @@ class ChatTemplate:
         finally:
             backend.encode_special_tokens = before
         return list(zip(encoding.ids, encoding.offsets, strict=True))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 __all__ = ["LOSSES", "TULU", "ChatTemplate", "Encoded"]

@@ -1,0 +1,286 @@
+"""Rendering chat templates within limits of time, memory and size, on a date that stands still.
+
+A template comes with a model and is code. It is rendered in a child process that this module starts once and asks again and again;
+see `_rendering_child`. What a template does wrong stays there: the parent has its text, the cause for which it refuses a
+conversation, or the limit that it met.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Final
+
+from instructsel import _rendering_child
+from instructsel.errors import EnvironmentFault, ModelRefused, UsageError
+
+TEMPLATE_DATE: Final = "2024-07-26"
+"""The date that templates are told unless another is asked for: what Llama 3.1's falls back to."""
+SECONDS: Final = 5
+"""Seconds of processor time that a template has for a conversation."""
+MEMORY: Final = 512 << 20
+"""Bytes that a template may use."""
+SPARE: Final = 1 << 20
+"""Characters that a rendering may have beside RATIO for each of the conversation's."""
+RATIO: Final = 16
+MAX_BATCH: Final = 4 << 20
+"""Characters of conversations that are sent at a time."""
+OTHER_DATES: Final = ("2001-02-03T04:05:06", "2098-11-28T23:59:57")
+"""Two that differ in all that can be written of a date."""
+REASONING: Final = ("reasoning_content", "reasoning", "thinking")
+"""Names that templates have for the reasoning of a turn, as in transformers."""
+ISO: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+Turns = Sequence[Mapping[str, Any]]
+"""Messages with role and content."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A conversation to render."""
+
+    turns: Turns
+    """Its messages."""
+    generation: bool = False
+    """Whether the header of a response follows."""
+    tools: Sequence[Mapping[str, Any]] | None = None
+    """JSON schemas of the tools that the model may call."""
+
+    def arguments(self) -> dict[str, Any]:
+        """What the template is given, as transformers gives it: without what is None, reasoning under each of its names."""
+        messages: list[dict[str, Any]] = []
+        for turn in self.turns:
+            message = {key: value for key, value in turn.items() if value is not None}
+            reasoning = next((message[key] for key in REASONING if key in message), None)
+            if reasoning is not None:
+                message = {"thinking": reasoning, **message, "reasoning_content": reasoning}
+            messages.append(message)
+        return {"messages": messages, "tools": self.tools, "add_generation_prompt": self.generation}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A conversation that a template does not take."""
+
+    cause: str
+    """What it raises, in a line."""
+
+
+def checked_date(text: str) -> str:
+    """A date as YYYY-MM-DD.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        if not ISO.fullmatch(text):
+            raise ValueError
+        return date.fromisoformat(text).isoformat()
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"The date of chat templates is {text!r}; it is written as YYYY-MM-DD.", fix=f"For example: {TEMPLATE_DATE}"
+        ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class Renderer:
+    """A chat template with the special tokens that it writes."""
+
+    name: str
+    """The model's, for messages."""
+    template: str = field(repr=False)
+    """Jinja."""
+    variables: Mapping[str, Any]
+    """bos_token, eos_token, … as the template names them."""
+    date: str = TEMPLATE_DATE
+    """What the template is told that today is, as YYYY-MM-DD."""
+
+    def __post_init__(self) -> None:
+        checked_date(self.date)
+
+    def render(self, jobs: Iterable[Job]) -> list[str | Refused]:
+        """The text of each conversation, or why the template refuses it.
+
+        Raises:
+            ModelRefused: the template does not end, or fills the memory: it needs more than SECONDS of processor time, more than
+                MEMORY, or writes more than RATIO characters for each of the conversation's and SPARE beside.
+            EnvironmentFault: the process that renders cannot be started.
+        """
+        return self._render(jobs, f"{self.date}T00:00:00")
+
+    @cached_property
+    def uses_date(self) -> bool:
+        """Whether the date changes what is rendered: some conversations are rendered on two dates."""
+        contents = {"system": "b", "user": "a", "assistant": "c"}
+        conversations = [
+            [{"role": role, "content": contents[role]} for role in roles]
+            for roles in (
+                ("user",),
+                ("user", "assistant"),
+                ("system", "user", "assistant"),
+                ("user", "assistant", "user", "assistant"),
+                ("assistant",),
+            )
+        ]
+        tool = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}}
+        jobs = [Job(turns, generation=turns[-1]["role"] == "user", tools=tools) for turns in conversations for tools in (None, [tool])]
+        first, second = (self._render(jobs, now) for now in OTHER_DATES)
+        return first != second
+
+    @property
+    def dated(self) -> dict[str, str]:
+        """What of the date belongs into a fingerprint: nothing where the template does not write it."""
+        return {"template_date": self.date} if self.uses_date else {}
+
+    def _render(self, jobs: Iterable[Job], now: str) -> list[str | Refused]:
+        texts: list[str | Refused] = []
+        batch: list[str] = []
+        size = 0
+        for job in jobs:
+            arguments = json.dumps(job.arguments(), default=_inert)
+            batch.append(f'{{"arguments": {arguments}, "characters": {SPARE + RATIO * len(arguments)}}}')
+            size += len(arguments)
+            if size > MAX_BATCH:
+                texts += self._answers(batch, now)
+                batch, size = [], 0
+        return texts + (self._answers(batch, now) if batch else [])
+
+    def _answers(self, batch: list[str], now: str) -> list[str | Refused]:
+        request = {
+            "template": self.template,
+            "variables": dict(self.variables),
+            "now": now,
+            "seconds": SECONDS,
+            "memory": MEMORY,
+        }
+        jobs = ", ".join(batch)
+        answers: list[str | Refused] = []
+        for reply in _child().ask(f'{json.dumps(request, default=_inert)[:-1]}, "jobs": [{jobs}]}}'.encode(), len(batch)):
+            if "limit" in reply:
+                raise ModelRefused(f"The chat template of {self.name} {_LIMITS[reply['limit']]}.", fix=FIX)
+            answers.append(reply["text"] if "text" in reply else Refused(reply["refused"]))
+        return answers
+
+
+FIX: Final = "Give the model a template that ends, as chat_template.jinja in its folder; or use another model."
+_LIMITS: Final = {
+    "time": f"does not end: it takes more than {SECONDS} s of processor time for a conversation",
+    "memory": f"takes more than {MEMORY >> 20} MiB of memory for a conversation",
+    "size": f"writes more than {RATIO} times what a conversation says and {SPARE:,} characters beside",
+    "crash": "ends the process that renders it",
+}
+
+
+def _inert(value: object) -> str:
+    """What is no plain data, by the name of its type, as in transformers."""
+    return f"<{type(value).__name__}>"
+
+
+class _Child:
+    """The process that renders, of this process; restarted when a template has ended it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, request: bytes, count: int) -> list[dict[str, str]]:
+        """The replies to the jobs of a request; up to the one that met a limit."""
+        with self.lock:
+            try:
+                return self._replies(request, count)
+            except BaseException:
+                # Who is interrupted between question and answer leaves answers in the pipe.
+                self.close(kill=True)
+                raise
+
+    def _replies(self, request: bytes, count: int) -> list[dict[str, str]]:
+        process = self._running()
+        replies: list[dict[str, str]] = []
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(process.stdin).write(request + b"\n")
+            _pipe(process.stdin).flush()
+        while len(replies) < count:
+            line = _pipe(process.stdout).readline()
+            if not line.endswith(b"\n"):
+                replies.append({"limit": self._why_ended(process)})
+                break
+            replies.append(json.loads(line))
+            if "limit" in replies[-1]:
+                # It would go on with the other jobs, each up to the limit.
+                self.close(kill=True)
+                break
+        return replies
+
+    def _why_ended(self, process: subprocess.Popen[bytes]) -> str:
+        code = process.wait()
+        self.close()
+        return "time" if code == -_SIGXCPU else "memory" if code == -_SIGKILL else "crash"
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self.process is not None and self.process.poll() is not None:
+            self.close()
+        if self.process is None:
+            # Its own time zone, hash seed and modules: what is rendered hangs on none of this machine's settings.
+            environment = {
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path),
+                "PYTHONHASHSEED": "0",
+                "TZ": "UTC",
+            }
+            program = str(Path(_rendering_child.__file__).resolve())
+            try:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-P", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=os.sep
+                )
+            except (OSError, ValueError) as error:
+                raise EnvironmentFault(
+                    f"The process that renders chat templates cannot be started: {error}.", fix="Let this process start another one."
+                ) from error
+        return self.process
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the process, if there is one."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        if kill:
+            process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        process.wait()
+
+
+_SIGXCPU: Final = 24
+_SIGKILL: Final = 9
+_CHILDREN: Final[dict[int, _Child]] = {}
+"""By the process that asks: a fork does not share its parent's."""
+
+
+def _child() -> _Child:
+    child = _CHILDREN.get(os.getpid())
+    if child is None:
+        _CHILDREN.clear()
+        child = _CHILDREN.setdefault(os.getpid(), _Child())
+        atexit.register(child.close)
+    return child
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+__all__ = ["TEMPLATE_DATE", "Job", "Refused", "Renderer", "checked_date"]

@@ -84,6 +84,7 @@ class Adapters:
             include_path=grading.include_path,
             limit=grading.items,
             apply_chat_template=grading.chat_template,
+            template_date=runtime.template_date,
             device=runtime.device,
             precision=runtime.precision,
             allow_unsafe_code=grading.allow_unsafe_code,

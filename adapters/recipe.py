@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from instructsel.errors import UsageError
 from instructsel.grading.chat import LOSSES
+from instructsel.rendering import TEMPLATE_DATE, checked_date
 
 METHODS: Final = ("full", "lora")
 SCHEDULES: Final = ("constant", "linear", "cosine")
@@ -17,7 +18,7 @@ BUDGETS: Final = ("epochs", "steps", "tokens")
 OPTIONAL: Final = (*BUDGETS, "bits", "micro_batch_size")
 WHOLE: Final = ("steps", "tokens", "bits", "batch_size", "micro_batch_size", "max_length", "lora_r", "lora_alpha")
 SWITCHES: Final = ("packing", "group_by_length", "gradient_checkpointing")
-TEXTS: Final = ("name", "method", "schedule", "optimizer", "loss", "source")
+TEXTS: Final = ("name", "method", "schedule", "optimizer", "loss", "source", "template_date")
 """Settings by their kind; the others are numbers."""
 FORMER_NAMES: Final[Mapping[str, str]] = {"batch_size": "batch", "micro_batch_size": "micro"}
 """Setting → the name it has in fingerprints, and had in files of 0.1."""
@@ -64,6 +65,8 @@ class Recipe:
     lora_alpha: int = 16
     lora_dropout: float = 0.0
     gradient_checkpointing: bool = False
+    template_date: str = TEMPLATE_DATE
+    """What chat templates that write the date are told that today is, as YYYY-MM-DD, in training and in grading."""
     source: str = ""
     """Paper or code the settings are of."""
     assumed: tuple[str, ...] = ()
@@ -72,6 +75,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for setting in fields(self):
             _check_kind(setting.name, getattr(self, setting.name))
+        checked_date(self.template_date)
         budgets = [name for name in BUDGETS if getattr(self, name) is not None]
         if len(budgets) != 1:
             raise UsageError(
@@ -124,6 +128,8 @@ class Recipe:
         Settings have their former names here: a renamed setting trains the same model, and a finished folder stays one.
         """
         settings = self.as_dict()
+        # Of a template that writes no date it changes nothing; of others the trainer has it.
+        del settings["template_date"]
         settings["assumed"] = [FORMER_NAMES.get(name, name) for name in self.assumed]
         return {FORMER_NAMES.get(name, name): value for name, value in settings.items()}
 

@@ -18,16 +18,19 @@ from instructsel.adapters.checkpoint_folder import RECORD, STATE, claim, finishe
 from instructsel.adapters.recipe import Recipe
 from instructsel.adapters.sampling import packs, sequence
 from instructsel.adapters.sft import Progress
+from instructsel.adapters.stop_tokens import write_stop_tokens
 from instructsel.adapters.training_data import MAX_SKIPPED_FRACTION, TrainingData
 from instructsel.artifact import atomic_write, dump_json, fingerprint
 from instructsel.errors import EnvironmentFault, MissingExtra, TrainingDiverged, TrainingError, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate, Encoded
 from instructsel.kinds import TRAINING, head
+from instructsel.models.chat_files import renderer_of
 from instructsel.models.context import context_of
 from instructsel.models.load import LocalModel, locate, quiet, refuse_code, settings
 from instructsel.models.peft_adapter import digest_of
 from instructsel.protocols import Checkpoint
+from instructsel.rendering import Renderer
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
@@ -85,7 +88,12 @@ class TrlTrainer:
     @cached_property
     def chat_template(self) -> ChatTemplate:
         """How examples are written for the base."""
-        return ChatTemplate.load(self.source.folder)
+        return ChatTemplate.load(self.source.folder, date=self.recipe.template_date)
+
+    @cached_property
+    def _renderer(self) -> Renderer | None:
+        """What renders in the base's own template; None where it has none."""
+        return renderer_of(self.source.folder, self.source.name, date=self.recipe.template_date)
 
     @cached_property
     def runtime(self) -> tuple[str, str]:
@@ -141,6 +149,7 @@ class TrlTrainer:
             "merge": self.merge,
             # Only where it is not the recipe's: other fine-tunes have the names that they had.
             **({"max_length": self.max_length} if self.max_length < self.recipe.max_length else {}),
+            **({} if self._renderer is None else self._renderer.dated),
             "versions": {name: _release(name) for name in PACKAGES + (("bitsandbytes",) if self.recipe.bits else ())},
         }
 
@@ -276,6 +285,8 @@ class TrlTrainer:
             "pool": {"fingerprint": job.pool.fingerprint, "examples": len(job.pool)},
             "audit": job.audit.as_dict(),
             "chat_template": "tulu" if self.chat_template.fallback else "the base's own",
+            "end_of_turn": {"tokens": list(self.chat_template.end_of_turn), "text": self.chat_template.end_text},
+            **self.chat_template.dated,
             "steps": steps,
             "batch_size": self.recipe.batch_size,
             "micro_batch_size": self._micro_batch_size(),
@@ -299,6 +310,8 @@ class TrlTrainer:
             else:
                 model.save_pretrained(str(folder))
             self.chat_template.tokenizer.save_pretrained(str(folder))
+        with_weights = {"full": [folder], "lora": [folder, folder / "adapter"]}[self.recipe.method]
+        write_stop_tokens(with_weights, self.source.folder, self.chat_template)
         whole = self.merge or self.recipe.method == "full"
         digest = weights_digest(folder) if whole else digest_of(folder / "adapter", self.source.digest)
         complete = {**record, "digest": digest, "run": dict(run)}

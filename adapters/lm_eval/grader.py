@@ -17,6 +17,7 @@ from instructsel.errors import UsageError
 from instructsel.grading.graders.held_out_loss import DEVICES, PRECISIONS
 from instructsel.models.load import settings
 from instructsel.protocols import Checkpoint, Grades
+from instructsel.rendering import TEMPLATE_DATE, checked_date
 
 SEEDS: Final = 2**32
 
@@ -62,6 +63,8 @@ class LmEval:
     """cpu, cuda, or auto."""
     precision: str = field(default="auto", kw_only=True)
     """fp32, bf16, or auto."""
+    template_date: str = field(default=TEMPLATE_DATE, kw_only=True)
+    """What chat templates that write the date are told that today is, as YYYY-MM-DD."""
     samples: str | Path | None = field(default=None, kw_only=True)
     """A folder where the harness's samples are stored, a file a task and checkpoint: document, prompt, reply, value of every item."""
     allow_unsafe_code: bool = field(default=False, kw_only=True)
@@ -83,6 +86,7 @@ class LmEval:
                 raise UsageError(f"{name} is {value}; it is a whole number, {least} or more.")
         if not 0 <= self.seed < SEEDS:
             raise UsageError(f"A seed is a whole number from 0 to {SEEDS - 1}, not {self.seed}.")
+        checked_date(self.template_date)
         if self.precision not in PRECISIONS:
             raise UsageError.named(self.precision, PRECISIONS, noun="precision")
         if self.device not in DEVICES:
@@ -177,6 +181,8 @@ class LmEval:
             "seed": self.seed,
             "precision": precision,
             "device": device,
+            # Left out where it is what it was before it could be set.
+            **({} if self.template_date == TEMPLATE_DATE else {"template_date": self.template_date}),
         }
 
     @property

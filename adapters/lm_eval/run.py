@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from instructsel.adapters.lm_eval.conditions import device_kind, precision_name
+from instructsel.adapters.lm_eval.harness import chat_harness
 from instructsel.adapters.lm_eval.samples import GENERATE, HarnessRun, Rows, samples_hash
 from instructsel.adapters.lm_eval.task_code import NEEDED_BY
 from instructsel.adapters.lm_eval.tasks import silent
@@ -26,6 +27,7 @@ from instructsel.artifact import atomic_write
 from instructsel.errors import EnvironmentFault, InstructselError, ModelUnavailable, UntrustedModel, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
+from instructsel.grading.generation import stop_tokens
 from instructsel.models import runner
 from instructsel.models.answers import first_line
 from instructsel.models.context import context_of
@@ -157,7 +159,7 @@ class HarnessModel:
                 fix="Train it again, or make the checkpoint anew with checkpoint_of.",
             )
         precision, device = settings(grader.precision, grader.device)
-        chat_template = ChatTemplate.load(source.folder)
+        chat_template = ChatTemplate.load(source.folder, date=grader.template_date)
         # The object, not its name: the harness's own arguments for quantised bases fail, and pickles and code stay out.
         network = load_network(
             source,
@@ -171,10 +173,11 @@ class HarnessModel:
             network = network.to(device)
         context = context_of(source)
         lengths = [value for value in (grader.max_length, context) if value is not None]
-        harness = require("lm_eval.models.huggingface", needed_by=NEEDED_BY).HFLM(
-            pretrained=network,
-            tokenizer=chat_template.tokenizer,
-            backend="causal",
+        harness = chat_harness(
+            network,
+            chat_template,
+            stop_tokens(chat_template, source.folder),
+            chats=grader.apply_chat_template,
             batch_size=grader.batch_size,
             max_length=min(lengths) if lengths else None,
         )
@@ -186,6 +189,7 @@ class HarnessModel:
             "device": device,
             "max_length": int(harness.max_length),
             "template": None if template is None else "tulu" if chat_template.fallback else "own",
+            **({} if template is None else chat_template.dated),
             "chat_template_sha": None if template is None else hashlib.sha256(template.encode()).hexdigest(),
         }
         limited_to = grader.max_length if context is None or (grader.max_length or context) < context else None

@@ -161,7 +161,7 @@ class _Rows:
         """The tokens of what each last response answers; None where there is nothing before it, or the template refuses it."""
         subject = self.subject
         texts = [
-            subject.render(turns[:-1], add_generation_prompt=True) if len(turns) > 1 and subject.settings.loss != "all" else None
+            subject.render(turns[:-1], generation=True) if len(turns) > 1 and subject.settings.loss != "all" else None
             for turns in conversations
         ]
         rendered = [text for text in texts if text is not None]

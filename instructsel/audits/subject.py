@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +17,7 @@ from instructsel.grading.chat import ChatTemplate
 from instructsel.models.context import context_length
 from instructsel.models.load import locate, quiet, read_json
 from instructsel.pool.example import Example, Message
+from instructsel.rendering import Job, Refused
 
 Turns = Sequence[Mapping[str, Any]]
 
@@ -116,13 +115,10 @@ class Subject:
             stated.update(token for token in (value if isinstance(value, list) else [value]) if isinstance(token, int))
         return frozenset(stated)
 
-    def render(self, turns: Turns, **options: Any) -> str | None:
-        """The turns as text; None where the template refuses them."""
-        jinja2 = require("jinja2", needed_by="the chat template")
-        try:
-            return str(self.tokenizer.apply_chat_template(list(turns), tokenize=False, **options))
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError):
-            return None
+    def render(self, turns: Turns, *, generation: bool = False, tools: Sequence[dict[str, Any]] | None = None) -> str | None:
+        """The turns as text, with the header of a response or tools where that is asked for; None where the template refuses them."""
+        text = self.template.renderer.render([Job(turns, generation, tools)])[0]
+        return None if isinstance(text, Refused) else text
 
     @cached_property
     def plain(self) -> str | None:
@@ -158,12 +154,8 @@ class Subject:
 
     @cached_property
     def writes_date(self) -> bool:
-        """Whether the template asks for today's date."""
-        texts = []
-        for day in (datetime(1998, 3, 14), datetime(2031, 11, 27)):
-            with _today(day):
-                texts.append(self.render(conversation()))
-        return texts[0] != texts[1]
+        """Whether the template writes today's date."""
+        return self.template.renderer.uses_date
 
     @cached_property
     def marks(self) -> tuple[int, ...] | None:
@@ -242,24 +234,6 @@ class Subject:
 def conversation(*texts: str) -> list[dict[str, str]]:
     """Texts as turns of a user and an assistant by turns; a question and an answer by default."""
     return [{"role": "assistant" if number % 2 else "user", "content": text} for number, text in enumerate(texts or (QUESTION, ANSWER))]
-
-
-@contextmanager
-def _today(day: datetime) -> Iterator[None]:
-    """Templates that ask for the date get this one."""
-    module = require("transformers.utils.chat_template_utils", needed_by="the chat template")
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return day
-
-    before = module.datetime
-    module.datetime = Clock
-    try:
-        yield
-    finally:
-        module.datetime = before
 
 
 def _folder(name: str) -> Path:

@@ -139,7 +139,14 @@ def command(
         ),
     )
     graders = {
-        name: HeldOutLoss(rows, name=f"{name} loss", max_length=chosen.max_length, device=training.device, precision=training.precision)
+        name: HeldOutLoss(
+            rows,
+            name=f"{name} loss",
+            max_length=chosen.max_length,
+            device=training.device,
+            precision=training.precision,
+            template_date=chosen.template_date,
+        )
         for name, rows in held_out.items()
     }
     for notice in getattr(toolkit.trainer(training, chosen, folder / CHECKPOINTS, None), "notices", ()):

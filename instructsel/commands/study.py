@@ -202,7 +202,9 @@ def build(
     recipe = toolkit.recipe(settings.training)
     trainer = toolkit.trainer(settings.training, recipe, settings.folder / CHECKPOINTS, progress)
     rows = spec.Reading().read([settings.evaluation], message=message)
-    return trainer, HeldOutLoss(rows, max_length=recipe.max_length, device=settings.device, precision=settings.precision)
+    return trainer, HeldOutLoss(
+        rows, max_length=recipe.max_length, device=settings.device, precision=settings.precision, template_date=recipe.template_date
+    )
 
 
 @reported

@@ -16,6 +16,7 @@ from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.experiments.store import check_folder
 from instructsel.pool import spec
 from instructsel.pool.overlap import EvaluationIndex, Overlap, render_of
+from instructsel.rendering import TEMPLATE_DATE
 
 if TYPE_CHECKING:
     from instructsel.adapters.recipe import Recipe
@@ -132,7 +133,9 @@ class _Steps:
 def _graded(checkpoint: Checkpoint, held_out: Pool, training: TrainerSettings, max_length: int) -> Grades:
     from instructsel.grading.graders.held_out_loss import HeldOutLoss
 
-    return HeldOutLoss(held_out, max_length=max_length, device=training.device, precision=training.precision).grade(checkpoint)
+    date = checkpoint.record.get("template_date", TEMPLATE_DATE)
+    grader = HeldOutLoss(held_out, max_length=max_length, device=training.device, precision=training.precision, template_date=date)
+    return grader.grade(checkpoint)
 
 
 def described(trainer: TrlTrainer, recipe: Recipe) -> list[str]:

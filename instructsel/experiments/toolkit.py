@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from instructsel.experiments.plan import GradingSettings, TrainingSettings
 from instructsel.grading.outputs import Outputs
 from instructsel.protocols import Grader, Grades, Trainer
+from instructsel.rendering import TEMPLATE_DATE
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Runtime:
     """fp32, bf16 or auto."""
     max_length: int | None
     """Tokens of a row."""
+    template_date: str = TEMPLATE_DATE
+    """What chat templates that write the date are told that today is."""
 
 
 class Toolkit(Protocol):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
+from instructsel.errors import ModelRefused, ModelUnavailable, TemplateRefused, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
 from instructsel.grading.outputs import Outputs, distinct
@@ -21,12 +21,11 @@ from instructsel.models.answers import UNKNOWN_LIMIT, escape_special_tokens, unk
 from instructsel.models.likelihood import LikelihoodModel
 from instructsel.models.load import quiet, read_json, settings, working
 from instructsel.protocols import Checkpoint
+from instructsel.rendering import TEMPLATE_DATE, checked_date
 
 MAX_NEW_TOKENS: Final = 512
 ROWS: Final = {"cpu": 8, "cuda": 64}
 """Rows of a batch: constant, whatever has ended and whatever remains, so that a row's bits depend on nothing but the row."""
-MARK: Final = "zqx"
-"""A text that no chat template writes, to see what one writes after a response."""
 
 Progress = Callable[[int, int], None]
 """Instructions done, instructions in all."""
@@ -40,8 +39,9 @@ class Generator:
 
     An instruction is written in the checkpoint's own chat template, as one turn of a user; special tokens spelled out in it are
     escaped. The turn ends with any end-of-sequence token that the tokenizer, config.json or generation_config.json names, or
-    with the special token the template writes after a response. Nothing else that generation_config.json asks for (sampling,
-    penalties) is done. An output is decoded without special tokens, white space around it is stripped.
+    with what the template writes after a response: a special token, or a text where there is none. Nothing else that
+    generation_config.json asks for (sampling, penalties) is done. An output is decoded without special tokens, white space around
+    it is stripped.
 
     An output that does not end within `max_new_tokens` stays and is counted as cut. Without an output, for a reason: too_long,
     the prompt does not fit into the context together with `max_new_tokens`; template_refused; unsupported_language, more than 30 %
@@ -58,8 +58,11 @@ class Generator:
     """cpu, cuda, or auto."""
     precision: str = "auto"
     """fp32, bf16, or auto."""
+    template_date: str = TEMPLATE_DATE
+    """What chat templates that write the date are told that today is, as YYYY-MM-DD."""
 
     def __post_init__(self) -> None:
+        checked_date(self.template_date)
         if self.max_new_tokens < 1:
             raise UsageError(f"max_new_tokens is {self.max_new_tokens}; an output has at least 1.", fix="Set it to 1 or more.")
 
@@ -79,6 +82,8 @@ class Generator:
             "rows": ROWS["cpu" if device == "cpu" else "cuda"],
             "precision": precision,
             "device": device,
+            # Left out where it is what it was before it could be set.
+            **({} if self.template_date == TEMPLATE_DATE else {"template_date": self.template_date}),
         }
 
     def outputs(
@@ -103,11 +108,11 @@ class Generator:
         distinct(instructions, "The set of instructions")
         if not checkpoint.folder.is_dir():
             raise ModelUnavailable(f"{checkpoint.folder} is no folder, so there is no model to respond.", fix="Train it again.")
-        chat_template = ChatTemplate.load(checkpoint.folder)
+        chat_template = ChatTemplate.load(checkpoint.folder, date=self.template_date)
         try:
             model = self._model(checkpoint)
             prompts = _prompts(chat_template, instructions, model.max_length - self.max_new_tokens)
-            decoder = _Decoder(model, chat_template, _stops(chat_template, checkpoint.folder), self.max_new_tokens)
+            decoder = _Decoder(model, chat_template, stop_tokens(chat_template, checkpoint.folder), self.max_new_tokens)
             responses = decoder.run(prompts.ids, progress)
         finally:
             # Before the next checkpoint is trained on the same GPU.
@@ -119,13 +124,15 @@ class Generator:
                 reasons[position] = response
             else:
                 text = chat_template.tokenizer.decode(response, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-                texts[position] = text.strip()
+                texts[position] = (text.partition(decoder.stop_text)[0] if decoder.stop_text else text).strip()
                 tokens += len(response)
         record = {
             "checkpoint": checkpoint.digest,
             "settings": self.fingerprint,
             "template": "tulu" if chat_template.fallback else "own",
             "stops": sorted(decoder.stops),
+            "stop_text": decoder.stop_text or None,
+            **chat_template.dated,
             "tokens": tokens,
             "cut": decoder.cut,
             "empty": sum(text == "" for text in texts),
@@ -168,7 +175,6 @@ class _Prompts:
 
 def _prompts(chat_template: ChatTemplate, instructions: Sequence[str], room: int) -> _Prompts:
     """The prompts of at most `room` tokens."""
-    jinja2 = require("jinja2", needed_by="the chat template")
     tokenizer = chat_template.tokenizer
     special = sorted(
         {*tokenizer.all_special_tokens, *(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)}
@@ -181,7 +187,7 @@ def _prompts(chat_template: ChatTemplate, instructions: Sequence[str], room: int
         escaped += content != instruction
         try:
             text = chat_template.prompt([{"role": "user", "content": content}])
-        except (jinja2.TemplateError, TypeError, ValueError):
+        except TemplateRefused:
             reasons[position] = "template_refused"
             continue
         prompt = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
@@ -195,23 +201,13 @@ def _prompts(chat_template: ChatTemplate, instructions: Sequence[str], room: int
     return _Prompts(ids, reasons, escaped)
 
 
-def _stops(chat_template: ChatTemplate, folder: Path) -> frozenset[int]:
-    """The tokens that end a turn."""
-    jinja2 = require("jinja2", needed_by="the chat template")
-    tokenizer = chat_template.tokenizer
-    stops = {int(tokenizer.eos_token_id)}
+def stop_tokens(chat_template: ChatTemplate, folder: Path) -> frozenset[int]:
+    """The tokens that end a turn: of the tokenizer, of config.json and generation_config.json, and of the chat template."""
+    stops = {int(chat_template.tokenizer.eos_token_id), *chat_template.end_of_turn}
     for name in ("config.json", "generation_config.json"):
         named = read_json(folder / name).get("eos_token_id")
         stops.update(number for number in (named if isinstance(named, list) else [named]) if isinstance(number, int))
-    try:
-        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": MARK}]
-        after = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(MARK)[2].strip()
-    except (jinja2.TemplateError, TypeError, ValueError):
-        after = ""
-    first = tokenizer(after, add_special_tokens=False, verbose=False)["input_ids"][:1]
-    # A marker of ordinary text is no token to stop at: its first token may begin any word.
-    special = {*tokenizer.all_special_ids, *(number for number, token in tokenizer.added_tokens_decoder.items() if token.special)}
-    return frozenset({*stops, *(number for number in first if number in special)})
+    return frozenset(stops)
 
 
 class _Decoder:
@@ -223,6 +219,11 @@ class _Decoder:
         self.device = model.device
         self.pad = int(chat_template.tokenizer.pad_token_id)
         self.stops = stops
+        self.stop_text = "" if chat_template.end_of_turn else chat_template.end_text
+        """What ends a turn where no token does; empty where one does."""
+        self.recent = 2 * len(self.stop_text.encode()) + 1
+        """Tokens at the end of which it must be seen: it has no more than one a byte."""
+        self.tokenizer = chat_template.tokenizer
         self.max_new_tokens = max_new_tokens
         self.cut = 0
         self.reduced = 0
@@ -277,8 +278,14 @@ class _Decoder:
             rows //= 2
             runner.free_memory()
         self.reduced += len(positions) if rows < planned else 0
-        self.cut += sum(not isinstance(ids, str) and len(ids) == self.max_new_tokens and ids[-1] not in self.stops for ids in done.values())
+        self.cut += sum(not isinstance(ids, str) and len(ids) == self.max_new_tokens and not self.ended(ids) for ids in done.values())
         return {position: ids if isinstance(ids, str) else _ended(ids, self.stops) for position, ids in done.items()}
+
+    def ended(self, ids: Tokens) -> bool:
+        """Whether new tokens end with what ends a turn."""
+        if ids and ids[-1] in self.stops:
+            return True
+        return bool(self.stop_text) and self.stop_text in self.tokenizer.decode(ids[-self.recent :], clean_up_tokenization_spaces=False)
 
     def _tried(self, width: int, rows: int, prompts: list[list[int]]) -> list[Tokens | str] | None:
         """A batch; None where the memory does not hold it."""
@@ -315,10 +322,11 @@ class _Decoder:
                 attention_mask=torch.from_numpy(present).to(self.torch_device),
                 generation_config=config,
                 logits_processor=transformers.LogitsProcessorList([watch]),
+                stopping_criteria=transformers.StoppingCriteriaList([_Ended(self, width)] if self.stop_text else []),
             )
         generated: list[Tokens | str] = []
         for row, tokens in enumerate(sequences[: len(prompts), width:].cpu().tolist()):
-            length = next((step + 1 for step, token in enumerate(tokens) if token in self.stops), len(tokens))
+            length = next((step for step in range(1, len(tokens)) if self.ended(tokens[max(0, step - self.recent) : step])), len(tokens))
             generated.append("not_finite" if watch.broken[row] < length else tokens[:length])
         return generated
 
@@ -336,8 +344,21 @@ class _Watch:
         return scores
 
 
+class _Ended:
+    """Tells generation which rows have ended in the text that ends a turn."""
+
+    def __init__(self, decoder: _Decoder, width: int) -> None:
+        self.decoder = decoder
+        self.width = width
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        torch = require("torch", needed_by="the outputs")
+        ended = [self.decoder.ended(ids) for ids in input_ids[:, self.width :].cpu().tolist()]
+        return torch.tensor(ended, dtype=torch.bool, device=input_ids.device)
+
+
 def _ended(ids: Tokens, stops: frozenset[int]) -> Tokens:
     return ids[:-1] if ids and ids[-1] in stops else ids
 
 
-__all__ = ["MAX_NEW_TOKENS", "Generator"]
+__all__ = ["MAX_NEW_TOKENS", "Generator", "stop_tokens"]

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
-from jinja2 import TemplateError
-from jinja2.ext import Extension
-from jinja2.nodes import CallBlock, Node
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from instructsel.errors import UsageError
-from instructsel.pool.example import Example
+from instructsel.pool.example import ANSWERS, Example
+from instructsel.rendering import Job, Refused, Renderer
 
 
 def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
@@ -28,20 +22,6 @@ def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
     return [len(encoding) for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
-class _Generation(Extension):
-    """`{% generation %}` marks what the model writes; here its content is simply rendered."""
-
-    tags = {"generation"}
-
-    def parse(self, parser: Parser) -> Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return CallBlock(self.call_method("_render"), [], [], body).set_lineno(line)
-
-    def _render(self, caller: Any) -> str:
-        return str(caller())
-
-
 @dataclass(frozen=True, eq=False)
 class ChatTokens:
     """The length of an example in a model's own chat template, prompt and response together."""
@@ -49,46 +29,33 @@ class ChatTokens:
     name: str
     """The tokenizer's name."""
     tokenizer: Tokenizer
-    template: str | None
-    """The Jinja template; without one, instruction and response are joined by a line break."""
-    special: Mapping[str, str]
-    """bos_token, eos_token, … as the template names them."""
+    renderer: Renderer | None
+    """Its chat template; without one, instruction and response are joined by a line break."""
 
-    @cached_property
-    def _compiled(self) -> Any:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
-        )
+    def render(self, examples: Sequence[Example]) -> list[str]:
+        """The texts the model would be trained on.
 
-        def refuse(message: str) -> None:
-            raise TemplateError(message)
-
-        environment.globals["raise_exception"] = refuse
-        try:
-            return environment.from_string(self.template or "")
-        except TemplateError as error:
-            raise UsageError(
-                f"The chat template of {self.name} is not readable: {error}.", fix="Name another tokenizer with --tokenizer."
-            ) from error
-
-    def render(self, example: Example) -> str:
-        """The text the model would be trained on."""
-        if self.template is None:
-            return example.text
-        roles = {"function_call": "assistant"}
-        messages = [{"role": roles.get(turn.role, turn.role), "content": turn.content} for turn in example.messages]
-        try:
-            return str(self._compiled.render(messages=messages, tools=None, add_generation_prompt=False, **self.special))
-        except TemplateError as error:
-            raise UsageError(
-                f"The chat template of {self.name} refuses example {example.id}: {error}.", fix="Name another tokenizer with --tokenizer."
-            ) from error
+        Raises:
+            UsageError: the template refuses an example.
+            ModelRefused: the template does not end, or fills the memory.
+        """
+        if self.renderer is None:
+            return [example.text for example in examples]
+        texts: list[str] = []
+        for example, text in zip(examples, self.renderer.render(map(_job, examples)), strict=True):
+            if isinstance(text, Refused):
+                raise UsageError(
+                    f"The chat template of {self.name} refuses example {example.id}: {text.cause}.",
+                    fix="Name another tokenizer with --tokenizer.",
+                )
+            texts.append(text)
+        return texts
 
     def count(self, examples: Sequence[Example]) -> list[int]:
         """Tokens of each example, control tokens of the template included."""
-        return [
-            len(encoding)
-            for encoding in self.tokenizer.encode_batch_fast(
-                [self.render(example) for example in examples], add_special_tokens=self.template is None
-            )
-        ]
+        encodings = self.tokenizer.encode_batch_fast(self.render(examples), add_special_tokens=self.renderer is None)
+        return [len(encoding) for encoding in encodings]
+
+
+def _job(example: Example) -> Job:
+    return Job([{"role": "assistant" if turn.role in ANSWERS else turn.role, "content": turn.content} for turn in example.messages])

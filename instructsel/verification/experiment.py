@@ -29,6 +29,7 @@ from instructsel.pool import spec
 from instructsel.pool.example import Example
 from instructsel.pool.overlap import EvaluationIndex, Overlap, Render
 from instructsel.protocols import Grader
+from instructsel.rendering import TEMPLATE_DATE
 from instructsel.stats.loss_units import UNIT_CHOICES
 from instructsel.stats.variance import Estimand
 from instructsel.verification.base_model import judged_base
@@ -247,7 +248,8 @@ def _prepare(plan: Experiment, toolkit: Toolkit, folder: Path, watch: Watch, *, 
         watch.say(
             f"warning: {baseline.replicates} random subset{'s' * (baseline.replicates > 1)}; with {FEWEST_RANDOM} or more it shows how much random subsets differ."
         )
-    runtime = Runtime(plan.training.device, plan.training.precision, recipe.max_length)
+    date = getattr(recipe, "template_date", TEMPLATE_DATE)
+    runtime = Runtime(plan.training.device, plan.training.precision, recipe.max_length, date)
     prepared = _Prepared(plan, toolkit, folder, watch, runtime, tuple(arms), (), None, None)
     graders = [*_held_out(prepared, digests), *toolkit.tasks(plan.grading, runtime, folder / SAMPLES)]
     prepared = replace(prepared, graders=tuple(graders), responses=_responses(prepared, digests))
@@ -309,7 +311,12 @@ def _held_out(prepared: _Prepared, digests: dict[str, str]) -> list[Grader]:
         rows = spec.Reading().read([file])
         digests[f"held-out {number}"] = rows_digest(rows.ids)
         name, runtime = f"loss on {skill or rows.files[0].source.label}", prepared.runtime
-        options: dict[str, Any] = {"max_length": runtime.max_length, "device": runtime.device, "precision": runtime.precision}
+        options: dict[str, Any] = {
+            "max_length": runtime.max_length,
+            "device": runtime.device,
+            "precision": runtime.precision,
+            "template_date": runtime.template_date,
+        }
         graders.append(HeldOutLoss(rows, name=name, skill=skill or None, **options))
     return graders
 
@@ -331,7 +338,11 @@ def _responses(prepared: _Prepared, digests: dict[str, str]) -> Any:
     # A set may name an instruction twice, with two responses to it; it is asked once.
     texts = tuple(dict.fromkeys(example.instruction for example in rows.examples()))
     generator = Generator(
-        max_new_tokens=grading.max_new_tokens, max_length=runtime.max_length, device=runtime.device, precision=runtime.precision
+        max_new_tokens=grading.max_new_tokens,
+        max_length=runtime.max_length,
+        device=runtime.device,
+        precision=runtime.precision,
+        template_date=runtime.template_date,
     )
     return Responses(texts, generator=generator)
 

@@ -21,6 +21,7 @@ from instructsel.models.likelihood import LikelihoodModel
 from instructsel.models.load import settings
 from instructsel.pool.row_sources import row_sources
 from instructsel.protocols import Checkpoint, Grades
+from instructsel.rendering import TEMPLATE_DATE, checked_date
 from instructsel.stats.loss_units import AUTO, NATS_PER_TOKEN, UNIT_CHOICES, LossTotals, n_bytes
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class HeldOutLoss:
     """The source or skill of each example, in the pool's order; by default a field of its row, or the file where there are several."""
     skill: str | None = field(default=None, kw_only=True)
     """What the set as a whole is said to measure; the loss is then a column of the table by skill."""
+    template_date: str = field(default=TEMPLATE_DATE, kw_only=True)
+    """What chat templates that write the date are told that today is, as YYYY-MM-DD."""
 
     def __post_init__(self) -> None:
         if not len(self.pool):
@@ -88,6 +91,7 @@ class HeldOutLoss:
             raise UsageError(
                 f"max_length is {self.max_length}; a token of a prompt and one of a response are 2.", fix="Give more, or leave it out."
             )
+        checked_date(self.template_date)
         if self.precision not in PRECISIONS:
             raise UsageError.named(self.precision, PRECISIONS, noun="precision")
         if self.device not in DEVICES:
@@ -137,6 +141,8 @@ class HeldOutLoss:
             "device": device,
             # Only where it is said: the unit can be changed without grading anew.
             **({} if self.unit == AUTO else {"unit": self.unit}),
+            # Left out where it is what it was before it could be set.
+            **({} if self.template_date == TEMPLATE_DATE else {"template_date": self.template_date}),
         }
 
     def grade(self, checkpoint: Checkpoint) -> Grades:
@@ -156,7 +162,7 @@ class HeldOutLoss:
         started = time.monotonic()
         if not checkpoint.folder.is_dir():
             raise ModelUnavailable(f"{checkpoint.folder} is no folder, so {self.name} has no model to grade.", fix="Train it again.")
-        chat_template = ChatTemplate.load(checkpoint.folder)
+        chat_template = ChatTemplate.load(checkpoint.folder, date=self.template_date)
         rows: list[_Row] = []
         control = 0
         sizes = n_bytes([example.response for example in self.pool.examples()])
@@ -197,6 +203,7 @@ class HeldOutLoss:
                 "nulls": dict(sorted(Counter(reason for reason in reasons if reason is not None).items())),
                 "control": control,
                 "template": "tulu" if chat_template.fallback else "own",
+                **chat_template.dated,
                 "end_of_turn": self.end_of_turn,
                 KEY: tokenization_of(chat_template.tokenizer, end_of_turn=self.end_of_turn),
                 "loss_unit": self.unit,

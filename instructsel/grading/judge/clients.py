@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from instructsel.artifact import dump_json, fingerprint
-from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
+from instructsel.errors import ModelRefused, ModelUnavailable, TemplateRefused, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
 from instructsel.grading.judge.connection import NEEDED_BY, Connection, is_loopback
@@ -332,6 +332,7 @@ class LocalJudgeClient:
             **self.model.fingerprint,
             "settings": self.model.source.settings,
             "template": "tulu" if self.chat_template.fallback else "own",
+            **self.chat_template.dated,
             "temperature": 0.0,
         }
 
@@ -370,12 +371,11 @@ class LocalJudgeClient:
 
     def _prompt(self, question: str) -> list[int]:
         """The tokens of a question in the chat template."""
-        jinja2 = require("jinja2", needed_by="the chat template")
         tokenizer = self.chat_template.tokenizer
         content = escape_special_tokens(question, sorted({*tokenizer.all_special_tokens}))
         try:
             text = self.chat_template.prompt([{"role": "user", "content": content}])
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
+        except TemplateRefused as error:
             raise ModelRefused(
                 f"The chat template of {self.model.source.name} refuses a user's turn.", fix="Name another model as the judge."
             ) from error

@@ -116,8 +116,8 @@ def computed_with(results: Mapping[str, Any]) -> dict[str, Any]:
     }
     length = others.pop("max_length", None) or others.pop("max_model_len", None)
     # What was not asked for is as by default, and that is known.
-    asked = {"max_length": length, "arguments": others or None} if config else {}
-    return {**{name: value for name, value in known.items() if value is not None}, **asked}
+    requested = {"max_length": length, "arguments": others or None} if config else {}
+    return {**{name: value for name, value in known.items() if value is not None}, **requested}
 
 
 def device_kind(name: Any) -> str | None:

@@ -135,7 +135,7 @@ class EvaluationIndex:
     """Digest of that and of the response → positions."""
     responses: dict[bytes, list[int]] = field(default_factory=dict)
     """Digest of the response → positions."""
-    asked: dict[bytes, list[int]] = field(default_factory=dict)
+    questions: dict[bytes, list[int]] = field(default_factory=dict)
     """Digest of the last turn before the response → positions."""
     texts: dict[str, list[int]] = field(default_factory=dict)
     """Long response in normal form → positions."""
@@ -182,24 +182,24 @@ class EvaluationIndex:
             where: what messages call them.
             render: what the model sees of an example: rows whose last question is one of the evaluation set are compared as rendered, too.
         """
-        found: dict[str, dict[int, tuple[int, int]]] = {level: {} for level in LEVELS}
+        matched: dict[str, dict[int, tuple[int, int]]] = {level: {} for level in LEVELS}
         for number, pool in enumerate(pools):
             for position, matches in self._matches(pool, render):
                 for level, positions in matches:
                     for evaluated in positions:
-                        found[level].setdefault(evaluated, (number, position))
+                        matched[level].setdefault(evaluated, (number, position))
         for stronger, weaker in ((SAME, INSTRUCTION), (SAME, RESPONSE), (INSTRUCTION, RESPONSE)):
-            for position in found[stronger]:
-                found[weaker].pop(position, None)
+            for position in matched[stronger]:
+                matched[weaker].pop(position, None)
         places = {
             level: tuple(
                 (_place(self.pool, evaluated), _place(pools[number], position))
-                for evaluated, (number, position) in nsmallest(RECORDED, found[level].items(), key=lambda pair: self._line(pair[0]))
+                for evaluated, (number, position) in nsmallest(RECORDED, matched[level].items(), key=lambda pair: self._line(pair[0]))
             )
             for level in LEVELS
-            if found[level]
+            if matched[level]
         }
-        counts = {level: len(found[level]) for level in LEVELS}
+        counts = {level: len(matched[level]) for level in LEVELS}
         same_file = self._same_file(pools) if counts[SAME] == len(self.pool) else None
         return Overlap(self.name, where, len(self.pool), counts, places, same_file)
 
@@ -209,8 +209,8 @@ class EvaluationIndex:
         self.longest = max(self.longest, len(turns) - 1)
         answer = _digest(response)
         self.responses.setdefault(answer, []).append(position)
-        if response.asked:
-            self.asked.setdefault(_digest(turns[-2]), []).append(position)
+        if response.has_question:
+            self.questions.setdefault(_digest(turns[-2]), []).append(position)
         # With and without the system's message: the same question may be asked under another one.
         for before in [turns[:-1], [*system, *turns[:-1]]] if system else [turns[:-1]]:
             prompt = _joined(before)
@@ -260,7 +260,7 @@ class EvaluationIndex:
 
     def _as_rendered(self, example: Example, turns: Sequence[_Turn], render: Render) -> list[tuple[str, list[int]]]:
         """Evaluation examples of which a model would see the same: a template may drop what two conversations differ in."""
-        candidates = self.asked.get(_digest(turns[-2]), []) if turns[-1].asked else []
+        candidates = self.questions.get(_digest(turns[-2]), []) if turns[-1].has_question else []
         if not candidates or (text := render(example)) is None:
             return []
         digest = _text_digest(text)
@@ -376,7 +376,7 @@ class _Turn:
     signs: str
     """Its operators."""
     is_answer: bool
-    asked: bool = False
+    has_question: bool = False
     """Whether a turn stands before it."""
 
 

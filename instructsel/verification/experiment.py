@@ -350,10 +350,12 @@ def _responses(prepared: _Prepared, digests: dict[str, str]) -> Any:
 def _overlaps(prepared: _Prepared) -> tuple[Overlap, ...]:
     """What of each evaluation set stands in the rows of each arm; none of it may be trained on unless the plan allows it."""
     grading, watch = prepared.plan.grading, prepared.watch
-    paths = dict.fromkeys([*(named_file(path)[1] for path in grading.held_out), *([grading.instructions] if grading.instructions else [])])
+    paths: list[str] = list(
+        dict.fromkeys([*(named_file(path)[1] for path in grading.held_out), *([grading.instructions] if grading.instructions else [])])
+    )
     with_rows = [arm for arm in prepared.arms if arm.pools]
     overlaps: list[Overlap] = []
-    for path in paths if with_rows else ():
+    for path in paths if with_rows else []:
         index = EvaluationIndex.of(spec.Reading().read([path]))
         overlaps += [index.overlap(arm.pools, where=f"the arm {arm.name}", render=_render(prepared.plan)) for arm in with_rows]
     for overlap in overlaps:

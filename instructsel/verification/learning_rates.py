@@ -90,11 +90,11 @@ def dependence(rates: Sequence[AtRate], against: str) -> list[dict[str, Any]]:
 
 
 def _of_grader(grader: str, rates: Sequence[AtRate], against: str) -> dict[str, Any]:
-    found: list[Verdict | None] = [
+    verdicts: list[Verdict | None] = [
         next((verdict for verdict in rate.verdicts.against(against) if verdict.grader == grader), None) for rate in rates
     ]
-    gains = [None if verdict is None or not math.isfinite(verdict.gain) else verdict.gain for verdict in found]
-    outcomes = [NOT_ENOUGH if verdict is None else str(verdict.outcome) for verdict in found]
+    gains = [None if verdict is None or not math.isfinite(verdict.gain) else verdict.gain for verdict in verdicts]
+    outcomes = [NOT_ENOUGH if verdict is None else str(verdict.outcome) for verdict in verdicts]
     multiples = [f"{rate.multiple:g}" for rate in rates]
     shown = [multiple for multiple, outcome in zip(multiples, outcomes, strict=True) if outcome in (BETTER, WORSE)]
     signs = {None if gain is None else (gain > 0) - (gain < 0) for gain in gains}

@@ -135,12 +135,12 @@ def verify_arms(
     workshop = Workshop(trainer, store, _content, settings or ExecutionSettings(), since=since, progress=progress, announce=True)
     result = execute.execute([task.run for every in (tasks, *others.values()) for task in every], workshop)
     verified = {}
-    for name, made in others.items():
+    for name, its_tasks in others.items():
         with suppress(StudyError):
             # Nothing of it is graded yet, or nothing can be.
             untrained = [task for task in tasks if not task.arm.pools]
-            if any(store.read(entry.name, entry.identity) for task in made for entry in task.run.entries):
-                verified[name] = _collected(arms, [*untrained, *made], store, result, allow_unlike)
+            if any(store.read(entry.name, entry.identity) for task in its_tasks for entry in task.run.entries):
+                verified[name] = _collected(arms, [*untrained, *its_tasks], store, result, allow_unlike)
     return replace(_collected(arms, tasks, store, result, allow_unlike), variants=verified)
 
 

@@ -212,7 +212,7 @@ def test_the_real_trainer_and_grader_are_made_of_the_settings(tmp_path: Path) ->
         (["--bits", "16"], 2, "--bits is 8, 4 or none"),
         (["--scores", "absent.parquet"], 3, "absent.parquet"),
         (["--eval", "absent.jsonl"], 3, "absent.jsonl"),
-        (["--eval", "quiz.jsonl"], 3, "has the bytes of"),
+        (["--eval", "quiz.jsonl"], 3, "holds the rows of"),
         (["--eval", "-"], 2, "standard input is gone by then"),
         (["-o", "pool.scores.parquet"], 2, "is an input"),
     ],
@@ -240,11 +240,11 @@ def test_a_recipe_that_cannot_be_ends_with_2(run: Run, monkeypatch: pytest.Monke
 
 def test_evaluation_examples_of_the_pool_stop_the_plan(run: Run, tmp_path: Path) -> None:
     (tmp_path / "eval.jsonl").write_text('{"prompt": "Ask quiz 3", "completion": "Answer 3"}\n{"prompt": "New?", "completion": "Yes."}\n')
-    fails(planned(run), 3, "1 of 2 evaluation examples are in the pool", "Drop them")
+    fails(planned(run), 3, "1 of 2 examples of eval.jsonl are in the pool", "Drop them")
     (tmp_path / "eval.jsonl").write_text('{"prompt": "ask quiz 3!", "completion": "Another"}\n')
     done = planned(run)
     assert done.exit_code == 0
-    assert "warning: 1 of 1 evaluation instructions are in the pool too" in done.stderr
+    assert "warning: 1 of 1 instructions of eval.jsonl are in the pool too" in done.stderr
 
 
 def test_a_line_for_every_run_that_ends(run: Run) -> None:

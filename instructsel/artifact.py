@@ -10,6 +10,8 @@ import errno
 import hashlib
 import os
 import platform
+import re
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +26,8 @@ from instructsel.errors import EnvironmentFault, ScoresError, UsageError
 from instructsel.kinds import OLD_SCHEMA, SCHEMA, kind_of, newest_schema, schema_of
 
 TEMPORARY: Final = ".tmp"
+MARK: Final = re.compile(r"\.(?P<target>.+)\.(?P<host>[0-9a-f]{8})-(?P<process>[0-9]{1,10})-[a-z0-9_]{3,16}\.tmp", re.DOTALL)
+"""The name of a temporary file: of what, and of which machine and process."""
 
 
 @contextmanager
@@ -189,19 +193,25 @@ def full(error: OSError) -> EnvironmentFault:
 def sweep(folder: Path, *, name: str = "") -> None:
     """Remove the temporary files of writers that were killed: of one target, or of all in a folder.
 
-    A writer is gone when its process is not running on this machine, or its file is a day old.
+    A writer is gone when its process is not running on this machine, or its file is a day old. Only files that bear a writer's mark
+    and belong to this user are removed; what else is called .NAME.….tmp is somebody's.
     """
     beginning = f".{name[:80]}." if name else "."
     try:
-        paths = [entry.path for entry in os.scandir(folder) if entry.name.startswith(beginning) and entry.name.endswith(TEMPORARY)]
+        names = [entry.name for entry in os.scandir(folder) if entry.name.startswith(beginning)]
     except OSError:
         return
-    for path in paths:
-        host, _, parts = path.rpartition(".")[0].rpartition(".")[2].partition("-")
-        process = parts.partition("-")[0]
+    for file in names:
+        mark = MARK.fullmatch(file)
+        if mark is None or (name and mark["target"] != name[:80]):
+            continue
+        path = os.path.join(folder, file)
         try:
-            old = time.time() - os.stat(path).st_mtime > 86_400
-            if old or (host == machine() and process.isdigit() and not running(int(process))):
+            state = os.lstat(path)
+            if not stat.S_ISREG(state.st_mode) or (hasattr(os, "getuid") and state.st_uid != os.getuid()):
+                continue
+            old = time.time() - state.st_mtime > 86_400
+            if old or (mark["host"] == machine() and not running(int(mark["process"]))):
                 os.unlink(path)
         except OSError:
             continue

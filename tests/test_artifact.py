@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from instructsel import artifact
 from instructsel.artifact import atomic_write, check_outputs, check_replaced
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.tables import write_frame
@@ -89,3 +90,17 @@ def test_space_is_asked_for_on_a_full_disk_alone(tmp_path: Path, monkeypatch: py
         with pytest.raises(EnvironmentFault) as fault, atomic_write(tmp_path / "out.jsonl") as file:
             file.write(b"{}")
         assert ("Free some space" in str(fault.value)) is frees and "another place with -o" in str(fault.value)
+
+
+def test_only_temporary_files_with_a_writer_s_mark_are_swept(tmp_path: Path) -> None:
+    gone = f"{artifact.machine()}-{2**22 + 1}"
+    foreign = [tmp_path / name for name in (".out.x.tmp", ".out.notes.tmp", ".out.00000000-a-abc.tmp", ".outer.txt.tmp", ".out.tmp")]
+    left = tmp_path / f".out.{gone}-abcdefgh.tmp"
+    link = tmp_path / f".out.{gone}-abcdefgi.tmp"
+    for path in (*foreign, left):
+        path.write_text("x")
+        os.utime(path, (0, 0))
+    link.symlink_to(foreign[0])
+    artifact.sweep(tmp_path, name="out")
+    artifact.sweep(tmp_path)
+    assert all(path.exists() for path in foreign) and link.is_symlink() and not left.exists()

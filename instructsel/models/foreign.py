@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from instructsel.errors import InstructselError, ModelRefused
 
+VIEW: Final = re.compile(r"[^\s'\"]*instructsel-model-\w+")
+"""The temporary folder in which a library sees a model's files."""
 SHOWN: Final = 200
 """Characters of another library's message."""
 
@@ -33,7 +36,8 @@ def refusing(name: str, purpose: str, *, fix: str) -> Iterator[None]:
     except (InstructselError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:
-        raise ModelRefused(f"{name} cannot {purpose}: {first_line(error)}", fix=fix) from error
+        message = VIEW.sub(lambda _: name, first_line(error))
+        raise ModelRefused(f"{name} cannot {purpose}: {message}", fix=fix) from error
 
 
 P = ParamSpec("P")

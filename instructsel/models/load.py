@@ -31,7 +31,7 @@ from instructsel.models.modules import FILE as MODULES
 from instructsel.models.modules import read_modules
 from instructsel.models.precision import bf16_is_faster, cpu_instructions
 from instructsel.models.vetting import check_configuration, check_folder
-from instructsel.models.weights import INDEX, check_inside, weight_files
+from instructsel.models.weights import INDEX, WHOLE, check_inside, weight_files
 
 EMBEDDED: Final = "embedded"
 MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
@@ -107,7 +107,8 @@ class LocalModel:
     @property
     def index(self) -> str | None:
         """SHA-256 of the index that says which shards the weights are in; None where it is not read."""
-        return file_digest(self.folder / INDEX) if len(self.weights) > 1 and (self.folder / INDEX).is_file() else None
+        read = (self.folder / INDEX).is_file() and not (self.folder / WHOLE).is_file()
+        return file_digest(self.folder / INDEX) if read else None
 
     @property
     def settings(self) -> str:

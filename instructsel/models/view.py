@@ -16,7 +16,7 @@ from instructsel.extras import require
 from instructsel.models.load import PICKLED, LocalModel, stamps
 from instructsel.models.modules import read_modules
 from instructsel.models.vetting import ADAPTER, check_configuration
-from instructsel.models.weights import INDEX, SUFFIX, check_inside, weight_files
+from instructsel.models.weights import INDEX, SUFFIX, WHOLE, check_inside, weight_files
 
 SMALL: Final = ("*.json", "*.model", "*.jinja", "*.txt", "tokenizer*", "vocab*", "merges*")
 """What of a folder is no weights and is shown: configuration, tokenizer, template; what would be fetched from the hub."""
@@ -69,7 +69,7 @@ def check_unchanged(source: LocalModel) -> None:
 
 def _link_files(source: LocalModel, folder: Path, shown: Path, weights: tuple[Path, ...]) -> None:
     names = {path.name for path in weights if path.parent == folder}
-    if (folder / INDEX).is_file() and len(names) > 1:
+    if (folder / INDEX).is_file() and not (folder / WHOLE).is_file():
         names.add(INDEX)
     for path in folder.iterdir():
         wanted = path.name in names or (

@@ -15,6 +15,7 @@ from instructsel.artifact import file_digest
 from instructsel.errors import UsageError
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits
+from instructsel.text import excerpt
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
@@ -155,10 +156,16 @@ class PoolSpec:
         """Refuse a pool that cannot be read again.
 
         Raises:
-            UsageError: it came from standard input, or a file is gone.
+            UsageError: it came from standard input or from the hub, or a file is gone.
         """
         if STDIN in self.paths:
             raise UsageError("The pool was read from standard input, which is gone.", fix="Name its files with --pool.")
+        if fetched := [path for path in self.paths if path.startswith(HUB)]:
+            # A record may come from anybody: nothing is fetched because it says so.
+            raise UsageError(
+                f"The record says that the pool is {excerpt(fetched[0])}, which would be fetched from the hub.",
+                fix=f"To read it, name it: {' '.join(f'--pool {shlex.quote(path)}' for path in self.paths)}",
+            )
         for path in self.paths:
             if not path.startswith(HUB) and not Path(path).exists():
                 renamed = self._renamed(Path(path))

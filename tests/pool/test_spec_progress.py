@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from instructsel.pool.spec import _every_ten_seconds
+import pytest
+
+from instructsel.errors import UsageError
+from instructsel.pool.spec import PoolSpec, _every_ten_seconds
 
 
 def test_a_line_comes_every_ten_seconds_and_none_at_the_end() -> None:
@@ -12,3 +15,11 @@ def test_a_line_comes_every_ten_seconds_and_none_at_the_end() -> None:
     for done in (1, 2, 3, 4, 5):
         report(done * 1_000_000, 5_000_000)
     assert lines == ["reading: 2 of 5 MB", "reading: 4 of 5 MB"]
+
+
+def test_a_record_that_names_a_pool_on_the_hub_does_not_have_it_fetched() -> None:
+    spec = PoolSpec.of({"pool": {"paths": ["hf://somebody/pool"], "digests": [None]}})
+    assert spec is not None
+    with pytest.raises(UsageError, match="would be fetched from the hub") as refused:
+        spec.read()
+    assert "--pool hf://somebody/pool" in str(refused.value.fix)

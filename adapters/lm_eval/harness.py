@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from instructsel.adapters.lm_eval.tasks import NEEDED_BY
+from instructsel.adapters.lm_eval.task_code import NEEDED_BY
 from instructsel.errors import TemplateRefused
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate

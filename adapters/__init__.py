@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from instructsel.adapters.alpaca_eval.files import read_annotations, read_outputs, write_annotations, write_outputs
 from instructsel.adapters.alpaca_eval.judge import AlpacaEval
+from instructsel.adapters.lm_eval.gold import GoldBits
 from instructsel.adapters.lm_eval.grader import LmEval
 from instructsel.adapters.lm_eval.own_task import Generation, MultipleChoice, write_task
 from instructsel.adapters.lm_eval.results import read_results
@@ -25,6 +26,7 @@ __all__ = [
     "AlpacaEval",
     "Generation",
     "Generator",
+    "GoldBits",
     "HeldOutLoss",
     "HttpJudgeClient",
     "JudgedOutputs",

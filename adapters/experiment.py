@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from instructsel.errors import UsageError
 from instructsel.experiments.execute import ExecutionSettings
-from instructsel.experiments.plan import Experiment, GradingSettings, TrainingSettings
+from instructsel.experiments.plan import SAME_TASKS, Experiment, GradingSettings, TrainingSettings
 from instructsel.experiments.toolkit import Runtime, Toolkit
 from instructsel.grading.outputs import Outputs
 from instructsel.protocols import Grader, Grades, Trainer
@@ -71,26 +71,32 @@ class Adapters:
 
     def tasks(self, grading: GradingSettings, runtime: Runtime, samples: Path) -> list[Grader]:
         """Those of lm-evaluation-harness."""
-        if not grading.lm_eval:
+        if not grading.lm_eval and not grading.gold_bits:
             return []
+        from instructsel.adapters.lm_eval.base import HarnessGrader, share_run
+        from instructsel.adapters.lm_eval.gold import GoldBits
         from instructsel.adapters.lm_eval.grader import LmEval
         from instructsel.adapters.lm_eval.suites import SUITES
 
-        suite = grading.lm_eval in SUITES
-        tasks: Any = grading.lm_eval if suite else [task.strip() for task in grading.lm_eval.split(",") if task.strip()]
-        graders = LmEval.graders(
-            tasks,
-            num_fewshot=grading.num_fewshot,
-            include_path=grading.include_path,
-            limit=grading.items,
-            apply_chat_template=grading.chat_template,
-            template_date=runtime.template_date,
-            device=runtime.device,
-            precision=runtime.precision,
-            allow_unsafe_code=grading.allow_unsafe_code,
-            allow_task_code=grading.allow_task_code,
-            samples=samples,
-        )
+        def named(text: str) -> Any:
+            return text if text in SUITES else [task.strip() for task in text.split(",") if task.strip()]
+
+        options: dict[str, Any] = {
+            "num_fewshot": grading.num_fewshot,
+            "include_path": grading.include_path,
+            "limit": grading.items,
+            "apply_chat_template": grading.chat_template,
+            "template_date": runtime.template_date,
+            "allow_task_code": grading.allow_task_code,
+            "device": runtime.device,
+            "precision": runtime.precision,
+        }
+        graders: list[HarnessGrader] = []
+        if grading.lm_eval:
+            graders += LmEval.graders(named(grading.lm_eval), allow_unsafe_code=grading.allow_unsafe_code, samples=samples, **options)
+        if grading.gold_bits:
+            graders += GoldBits.graders(named(grading.lm_eval if grading.gold_bits == SAME_TASKS else grading.gold_bits), **options)
+        share_run(graders)
         for grader in graders:
             grader.check()
         return list(graders)

@@ -37,7 +37,7 @@ from instructsel.pool.sources import zstd
 from instructsel.protocols import Checkpoint, Grades
 
 if TYPE_CHECKING:
-    from instructsel.adapters.lm_eval.grader import LmEval
+    from instructsel.adapters.lm_eval.base import HarnessGrader
 
 MAX_CHECKPOINTS: Final = 4
 """Checkpoints whose grades stay in memory."""
@@ -53,16 +53,16 @@ PlanKey = tuple[str, int | None]
 class SharedRun:
     """Graders that share a run: the same model settings, one load of the model per checkpoint."""
 
-    def __init__(self, graders: Sequence[LmEval]) -> None:
-        self.graders: list[LmEval] = list(graders)
+    def __init__(self, graders: Sequence[HarnessGrader]) -> None:
+        self.graders: list[HarnessGrader] = list(graders)
         self.counts: dict[PlanKey, int] = {}
         """Items of each plan; filled by `check`."""
         self._grades: OrderedDict[tuple[str, str], dict[str, Grades]] = OrderedDict()
 
     @property
-    def plans(self) -> dict[PlanKey, list[LmEval]]:
+    def plans(self) -> dict[PlanKey, list[HarnessGrader]]:
         """The graders of each run of the harness."""
-        plans: dict[PlanKey, list[LmEval]] = {}
+        plans: dict[PlanKey, list[HarnessGrader]] = {}
         for grader in self.graders:
             plans.setdefault((grader.task, grader.num_fewshot), []).append(grader)
         return plans
@@ -70,7 +70,7 @@ class SharedRun:
     @property
     def unsafe(self) -> bool:
         """Whether code that the model writes is run."""
-        return any(grader.definition.unsafe for grader in self.graders)
+        return any(grader.definition.unsafe and grader.replies for grader in self.graders)
 
     def _silent(self) -> AbstractContextManager[Any]:
         """The harness without messages, with what the graders allow it."""
@@ -123,8 +123,9 @@ class SharedRun:
         model = HarnessModel.load(checkpoint, self.graders[0])
         grades: dict[str, Grades] = {}
         for key, members in self.plans.items():
-            run = _evaluate(model, tasks.pop(key), members[0])
-            grades |= {grader.name: run.grades(grader.task, grader.metric, name=grader.name) for grader in members}
+            loaded = tasks.pop(key)
+            run = _evaluate(model, loaded, members)
+            grades |= {grader.name: grader.graded(run, model, loaded["tasks"]) for grader in members}
         return grades
 
 
@@ -144,7 +145,7 @@ class HarnessModel:
     """Tokens of prompt and response, where the grader allows fewer than the model's context."""
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, grader: LmEval) -> HarnessModel:
+    def load(cls, checkpoint: Checkpoint, grader: HarnessGrader) -> HarnessModel:
         """A checkpoint with a grader's settings.
 
         Raises:
@@ -216,8 +217,35 @@ class HarnessModel:
         return False
 
 
-def _evaluate(model: HarnessModel, tasks: dict[str, Any], grader: LmEval) -> HarnessRun:
-    """One run of the harness: a task with its shots."""
+class _Silent:
+    """A model that is asked nothing: it replies nothing, and writes prompts as the model does whose place it takes."""
+
+    def __init__(self, harness: Any) -> None:
+        self.harness = harness
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.harness, name)
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        return [(0.0, False)] * len(requests)
+
+    def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
+        return [0.0] * len(requests)
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        return [""] * len(requests)
+
+
+def _without_results(task: Any) -> None:
+    """Have a task make its requests and look at no reply: no filter, no metric, no code that would be run."""
+    filters = require("lm_eval.filters", needed_by=NEEDED_BY)
+    task._filters = [filters.build_filter_ensemble("none", [("take_first", None)])]
+    task.process_results = lambda doc, results: {}
+
+
+def _evaluate(model: HarnessModel, tasks: dict[str, Any], members: Sequence[HarnessGrader]) -> HarnessRun:
+    """One run of the harness: a task with its shots. Where no grader needs the model's replies, it is not asked for any."""
+    grader, asked = members[0], any(member.replies for member in members)
     torch = require("torch", needed_by=NEEDED_BY)
     evaluator = require("lm_eval.evaluator", needed_by=NEEDED_BY)
     started = time.monotonic()
@@ -225,12 +253,14 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], grader: LmEval) -> Har
         default = task.get_config("num_fewshot")
         task.set_config("num_fewshot", grader.num_fewshot if grader.num_fewshot is not None else default or 0)
         task.set_fewshot_seed(seed=grader.seed)
+        if not asked:
+            _without_results(task)
     # Anew for each task, so that its values do not depend on what was run before it.
     _seed(grader.seed)
     try:
         # What simple_evaluate does, without its survey of the machine, its git call and its request to the hub.
         results = evaluator.evaluate(
-            lm=model.harness,
+            lm=model.harness if asked else _Silent(model.harness),
             task_dict=tasks,
             limit=grader.limit,
             bootstrap_iters=0,
@@ -249,6 +279,7 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], grader: LmEval) -> Har
         raise UsageError(f"The harness refuses {grader.task} with these settings: {first_line(error)}", fix="Change them.") from error
     rows: Rows = results["samples"]
     truncated = _truncated(model, results, rows, grader.limit)
+    keeping = next((member for member in members if member.replies and member.samples is not None), None)
     record = {
         **model.record,
         "harness": release(),
@@ -272,7 +303,7 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], grader: LmEval) -> Har
             "arguments": None,
         },
         "hashes": {leaf: samples_hash(samples) for leaf, samples in rows.items()},
-        "samples": None if grader.samples is None else _write_samples(Path(grader.samples), grader, model.digest, rows),
+        "samples": None if keeping is None else _write_samples(Path(str(keeping.samples)), keeping, model.digest, rows),
     }
     return HarnessRun(results, rows, record, truncated=truncated, finite=model.finite)
 
@@ -297,7 +328,7 @@ def _truncated(model: HarnessModel, results: Mapping[str, Any], rows: Rows, limi
     return len(truncated)
 
 
-def _write_samples(folder: Path, grader: LmEval, digest: str, rows: Rows) -> str:
+def _write_samples(folder: Path, grader: HarnessGrader, digest: str, rows: Rows) -> str:
     """Write the harness's samples of a run as compressed JSON lines, the same bytes for the same samples; the file's name.
 
     Raises:

@@ -68,9 +68,11 @@ class HarnessRun:
         reasons: list[str | None] = []
         means: dict[str, float] = {}
         clusters: list[str] = []
+        sources: list[str] = []
         for leaf in sorted(self.rows):
             leaf_items, leaf_values, leaf_reasons = self._leaf(leaf, bare, filter_name)
             clusters += self._clusters(leaf, filter_name, leaf_items)
+            sources += [leaf] * len(leaf_items)
             items += leaf_items
             values += leaf_values
             reasons += leaf_reasons
@@ -88,6 +90,8 @@ class HarnessRun:
             record=self._recorded(task, metric, _mean(values, reasons), means)
             | {"nulls": dict(sorted(Counter(reason for reason in reasons if reason is not None).items()))},
             clusters=tuple(clusters) if len(set(clusters)) < len(items) else (),
+            # The parts of a group or tag.
+            sources=tuple(sources) if len(set(sources)) > 1 else (),
         )
 
     def _leaf(self, leaf: str, metric: str, filter_name: str) -> tuple[list[str], list[float], list[str | None]]:

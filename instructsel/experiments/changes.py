@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from instructsel.experiments.plan import Experiment
+from instructsel.experiments.plan import SAME_TASKS, Experiment, GradingSettings
 
 HELD_OUT: Final = "held-out "
 """What digests of held-out rows are called, before their number."""
 DEPENDENT: Final[Mapping[str, tuple[str, ...]]] = {
     "lm_eval": ("num_fewshot", "chat_template", "items"),
+    "gold_bits": ("num_fewshot", "chat_template", "items"),
     "instructions": ("max_new_tokens",),
     "judge": ("judge_revision", "judge_url"),
     "annotator": ("judge_revision",),
@@ -88,6 +89,8 @@ def _graders(earlier: Experiment, plan: Experiment) -> list[str]:
     changes = []
     if not _tasks(before.lm_eval) <= _tasks(after.lm_eval):
         changes.append(_change("lm_eval", before.lm_eval, after.lm_eval))
+    if not _gold(before) <= _gold(after):
+        changes.append(_change("gold_bits", before.gold_bits, after.gold_bits))
     names = ["instructions", "judge", "annotator", "reward"]
     changes += [
         _change(name, value, getattr(after, name))
@@ -101,6 +104,10 @@ def _graders(earlier: Experiment, plan: Experiment) -> list[str]:
         if getattr(before, name) != getattr(after, name)
     ]
     return changes
+
+
+def _gold(grading: GradingSettings) -> set[str]:
+    return _tasks(grading.lm_eval if grading.gold_bits == SAME_TASKS else grading.gold_bits)
 
 
 def _tasks(text: str | None) -> set[str]:

@@ -48,6 +48,8 @@ MATCHING: Final = ("steps", "tokens", "none")
 NOUNS: Final[Mapping[Any, str]] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 FILE: Final = {"path": "file"}
 """Of a field: it holds paths."""
+SAME_TASKS: Final = "lm-eval"
+"""Instead of tasks: those of --lm-eval."""
 FILE_OR_NAME: Final = {"path": "file or name"}
 """Of a field: it holds a local path, or a name on the hub."""
 NAMED_FILE: Final = {"path": "named file"}
@@ -152,6 +154,8 @@ class GradingSettings:
     """Unit of losses: nats-per-token, bits-per-byte, or auto: per token where all models have one tokenizer and chat template, else per byte."""
     lm_eval: str | None = None
     """Tasks of lm-evaluation-harness, comma-separated, or a suite: open-llm, tulu."""
+    gold_bits: str | None = None
+    """Tasks of lm-evaluation-harness whose gold answers are graded, in bits per byte: comma-separated, a suite, or lm-eval for those of --lm-eval."""
     include_path: Path | None = field(default=None, metadata=FILE)
     """Folder with tasks of your own."""
     num_fewshot: int | None = field(default=None, metadata=at_least(0))
@@ -189,6 +193,8 @@ class GradingSettings:
         check_limits(self)
         if self.loss_unit not in FLAGS:
             raise UsageError.named(self.loss_unit, FLAGS, noun="unit of a loss")
+        if self.gold_bits == SAME_TASKS and not self.lm_eval:
+            raise UsageError("The gold answers of --lm-eval are asked for, and it names no tasks.", fix="Name them: --gold-bits TASKS")
         if (self.judge or self.annotator or self.reward) and self.instructions is None:
             raise UsageError("There is a judge, and nothing for it to judge.", fix="Name the instructions with --instructions FILE.")
         if self.judge and self.annotator:
@@ -225,7 +231,7 @@ class GradingSettings:
     @property
     def grades(self) -> bool:
         """Whether anything gives a model a value."""
-        return bool(self.held_out or self.lm_eval or self.n_judges)
+        return bool(self.held_out or self.lm_eval or self.gold_bits or self.n_judges)
 
 
 @dataclass(frozen=True)

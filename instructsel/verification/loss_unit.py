@@ -87,7 +87,11 @@ def in_one_unit(grader: str, runs: Sequence[Run], requested: str = AUTO) -> tupl
         StudyError: losses per token were asked for, and tokenizers or chat templates differ; a loss without the totals that another
             unit takes; runs that ask for different units.
     """
-    if any(run.grades.unit not in LOSS_UNITS for run in runs):
+    if any(run.grades.unit not in LOSS_UNITS for run in runs) or all(
+        # Of gold answers, say: there is no other unit to compare them in, and none that depends on tokens.
+        run.grades.unit == BITS_PER_BYTE and run.grades.totals is None
+        for run in runs
+    ):
         return list(runs), None
     wanted = _requested(grader, runs) if requested == AUTO else requested
     units = {run.grades.unit for run in runs}

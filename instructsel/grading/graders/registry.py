@@ -16,7 +16,10 @@ GROUP: Final = "instructsel.graders"
 """Entry points of this group name further grader classes."""
 FRAMEWORK: Final = frozenset({"base", "registry"})
 """Files of this folder that are no grader."""
-ADAPTERS: Final[Mapping[str, str]] = {"lm_eval": "instructsel.adapters.lm_eval.grader:LmEval"}
+ADAPTERS: Final[Mapping[str, str]] = {
+    "gold_bits": "instructsel.adapters.lm_eval.gold:GoldBits",
+    "lm_eval": "instructsel.adapters.lm_eval.grader:LmEval",
+}
 """Graders that hand off to another package, as module:class; the engine names them and never imports them itself."""
 
 

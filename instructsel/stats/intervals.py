@@ -18,6 +18,7 @@ import numpy as np
 
 from instructsel.errors import UsageError
 from instructsel.extras import require
+from instructsel.stats.clusters import Sampling, effective
 from instructsel.stats.correlation import Floats
 from instructsel.stats.power import Needed, Spread
 from instructsel.stats.variance import (
@@ -25,6 +26,7 @@ from instructsel.stats.variance import (
     CELLS,
     CONFIDENCE,
     EFFECT,
+    FEWEST_CLUSTERS,
     ITEMS,
     METHODS,
     NO_VARIANCE,
@@ -37,6 +39,7 @@ from instructsel.stats.variance import (
     _check,
     _sides,
     item_sd,
+    paired_sampling,
 )
 
 
@@ -80,6 +83,14 @@ class Interval:
     """What has to be said beside it."""
     spread: Spread | None = field(default=None, repr=False)
     """Where its variance comes from."""
+    n_clusters: int | None = None
+    """The clusters of these items, over which the interval averages; None where each item stands alone."""
+
+    @property
+    def counted(self) -> str:
+        """The items, and their clusters where there are any, in words."""
+        items = f"{self.n_items:,} item{'s' * (self.n_items != 1)}"
+        return items if self.n_clusters is None else f"{items} in {self.n_clusters:,} cluster{'s' * (self.n_clusters != 1)}"
 
     @cached_property
     def detectable(self) -> float | None:
@@ -123,10 +134,11 @@ def compare(
     """The difference between two arms that were graded on the same items, with its interval.
 
     The variance is that over items of the per-item difference, / n; plus that between the means of runs of either side, / runs,
-    less the residual of item × run that the first has counted. Runs are replicates where an arm has several, and else its seeds: then
-    the interval holds for this subset. Fewer than three seeds take the variance of all arms' seeds, as if all varied
-    alike: where the selection's runs vary twice as much as the others', an interval at 95 % covers about 89 %. A single run without
-    any takes that between the replicates of the others, which is larger. Degrees of freedom are Satterthwaite's.
+    less the residual of item × run that the first has counted. Items of one cluster are averaged first, as `clusters` describes: the
+    mean counts every item alike, the variance and the degrees of freedom count clusters. Runs are replicates where an arm has
+    several, and else its seeds: then the interval holds for this subset. From two runs on each side's own variance is used; a single run takes
+    that of the other arms' seeds, as if all varied alike, and without any that between the replicates of the others, which is
+    larger. Degrees of freedom are Satterthwaite's, adjusted where a side has two or three runs (`Spread`).
 
     Args:
         selection: values (runs, items).
@@ -156,15 +168,16 @@ def compare(
         (selection.runs, baseline.runs),
         item_sd=item_sd(selection, baseline),
         method=METHODS[generalize_to],
+        n_clusters=None if baseline.clusters is None or not baseline.n_items else baseline.n_units,
     )
-    if baseline.n_items < (1 if generalize_to == RUNS else 2):
-        reason = f"There are {baseline.n_items} items; their variance cannot be estimated."
+    drawn = paired_sampling(selection, baseline)
+    if (reason := _too_few(interval, drawn)) is not None:
         return replace(interval, reason=reason)
     sides: tuple[Side, ...] = ()
     if generalize_to != ITEMS:
         # One item has no residual; what of another arm is to be compared must have one where it is taken off.
-        lending = [arm for arm in others if arm.n_items > 1 or (generalize_to == RUNS and arm.n_items)]
-        squares = [Squares.of(arm) for arm in (selection, baseline, *lending)]
+        lending = [arm for arm in others if arm.n_units > 1 or (generalize_to == RUNS and arm.n_units)]
+        squares = [Squares.of(arm, factor=drawn.factor) for arm in (selection, baseline, *lending)]
         chosen, notes = _sides(squares)
         interval = replace(interval, notes=notes)
         if chosen is None:
@@ -173,8 +186,10 @@ def compare(
         sides = chosen
     else:
         interval = replace(interval, notes=("The interval generalizes to new items, not to new runs: it holds for these checkpoints.",))
-    items = float((selection.by_replicate.mean(axis=0) - baseline.by_replicate.mean(axis=0)).var(ddof=1)) if baseline.n_items > 1 else 0.0
-    spread = Spread(baseline.n_items, items, sides, generalize_to)
+    of_units = selection.units_by_replicate.mean(axis=0) - baseline.units_by_replicate.mean(axis=0)
+    items = float(of_units.var(ddof=1)) * drawn.factor if baseline.n_units > 1 else 0.0
+    equal = drawn.df == baseline.n_units - 1
+    spread = Spread(baseline.n_units, items, sides, generalize_to, items_df=None if equal else drawn.df)
     variance = spread.variance
     largest = max(float(np.abs(arm.values).max()) for arm in (selection, baseline))
     if math.sqrt(variance) <= NO_VARIANCE * largest:
@@ -200,6 +215,18 @@ def compare(
     )
 
 
+def _too_few(interval: Interval, drawn: Sampling) -> str | None:
+    """Why the items are too few for an interval over them, or None."""
+    if interval.generalize_to == RUNS:
+        return None if interval.n_items else "There are 0 items; their variance cannot be estimated."
+    if interval.n_items < 2:
+        return f"There are {interval.n_items} items; their variance cannot be estimated."
+    if interval.n_clusters is None or drawn.df >= FEWEST_CLUSTERS - 1:
+        return None
+    unequal = "" if drawn.units < FEWEST_CLUSTERS else f", which are so unequal that they say no more than {effective(drawn)} equal ones"
+    return f"There are {interval.counted}{unequal}; an interval takes {FEWEST_CLUSTERS} clusters at least."
+
+
 def bootstrap(
     selection: ArmValues,
     baseline: ArmValues,
@@ -211,11 +238,11 @@ def bootstrap(
 ) -> tuple[float, float]:
     """The percentile interval of the difference when items, replicates and seeds within replicates are drawn again with replacement.
 
-    Items are the same for both arms in a repeat. An arm with one replicate keeps it and has its seeds drawn again; a single run stays.
+    Clusters are drawn in place of items where items are clustered. Items are the same for both arms in a repeat. An arm with one replicate keeps it and has its seeds drawn again; a single run stays.
     With m runs it is narrower than it should be by about √((m − 1) / m); it is shown, and decides nothing.
     """
     generator = np.random.default_rng(seed)
-    n = baseline.n_items
+    n = baseline.n_units
     differences = np.empty(n_resamples)
     step = max(1, CELLS // n)
     for start in range(0, n_resamples, step):
@@ -226,7 +253,7 @@ def bootstrap(
             rows = np.arange(count)[:, None] * n
             weights = np.bincount((generator.integers(n, size=(count, n)) + rows).ravel(), minlength=count * n).reshape(count, n) / n
         means = [
-            np.einsum("rc,cr->c", arm.values @ weights.T, _run_weights(arm, count, generator if generalize_to != ITEMS else None))
+            np.einsum("rc,cr->c", arm.units @ weights.T, _run_weights(arm, count, generator if generalize_to != ITEMS else None))
             for arm in (selection, baseline)
         ]
         differences[start : start + count] = means[0] - means[1]

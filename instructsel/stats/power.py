@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -33,6 +33,11 @@ from instructsel.stats.variance import (
     _sides,
 )
 
+FEW_DF: Final = 2
+"""Degrees of freedom of a side up to which Satterthwaite's are adjusted."""
+MOST_LENT: Final = 3
+"""How many times the smaller side's degrees of freedom the larger's count."""
+
 
 @dataclass(frozen=True)
 class Needed:
@@ -53,13 +58,15 @@ class Spread:
     """Where the variance of a difference comes from; from it the interval, its power, and what a larger comparison would see."""
 
     n_items: int
-    """Graded in all runs."""
+    """Graded in all runs: clusters, where items are clustered."""
     items: float
-    """The variance over items of the difference between the arms' means over runs."""
+    """The variance over items (clusters) of the difference between the arms' means over runs."""
     sides: tuple[Side, ...]
     """Selection and baseline, without one that is a model as it is; empty where the inference is over items only."""
     generalize_to: Estimand = BOTH
     """To what the interval speaks."""
+    items_df: float | None = None
+    """Degrees of freedom of `items`; None for n_items − 1, fewer where unequal clusters or weights make them fewer."""
 
     @property
     def variance(self) -> float:
@@ -70,6 +77,10 @@ class Spread:
     def df(self) -> float:
         """Satterthwaite's degrees of freedom."""
         return float(self._variance(self.items, [(between, residual) for _, between, residual, _ in self._terms])[1])
+
+    @property
+    def _items_df(self) -> float:
+        return self.n_items - 1 if self.items_df is None else self.items_df
 
     @cached_property
     def _terms(self) -> list[tuple[float, float, float, int]]:
@@ -90,13 +101,15 @@ class Spread:
         if self.generalize_to != RUNS:
             # A copy: an array of mean squares stays as it was.
             total = total + items / self.n_items
-            spread = spread + (items / self.n_items) ** 2 / (self.n_items - 1)
-            least = self.n_items - 1
+            spread = spread + (items / self.n_items) ** 2 / self._items_df
+            least = self._items_df
+        parts = []
         for (coefficient, _, _, df), (between, residual) in zip(self._terms, squares, strict=True):
             taken_off = 0.0 if self.generalize_to == RUNS else residual / self.n_items
             total = total + coefficient * _beyond(between, taken_off)
-            spread = spread + (coefficient * between) ** 2 / df
+            parts.append((coefficient * between, df))
             least = min(least, df)
+        spread = spread + _spread_of(parts)
         with np.errstate(divide="ignore", invalid="ignore"):
             return total, np.maximum(np.where(spread > 0, total**2 / spread, least), least)
 
@@ -109,7 +122,7 @@ class Spread:
         """
         terms = self._terms
         quantiles = iter(_lattice(POINTS, 1 + 2 * len(terms)))
-        over_items = self.items * _chi_squared(next(quantiles), self.n_items - 1) if self.generalize_to != RUNS else np.zeros(POINTS)
+        over_items = self.items * _chi_squared(next(quantiles), self._items_df) if self.generalize_to != RUNS else np.zeros(POINTS)
         squares = []
         truth = 0.0 if self.generalize_to == RUNS else self.items / self.n_items
         for coefficient, between, residual, df in terms:
@@ -118,7 +131,7 @@ class Spread:
             taken_off = 0.0 if self.generalize_to == RUNS else residual / self.n_items
             truth += coefficient * (between_runs - taken_off)
             runs, left = next(quantiles), next(quantiles)
-            squares.append((between_runs * _chi_squared(runs, df), residual * _chi_squared(left, max(df * (self.n_items - 1), 1))))
+            squares.append((between_runs * _chi_squared(runs, df), residual * _chi_squared(left, max(df * self._items_df, 1))))
         variances, degrees = self._variance(over_items, squares)
         return truth, variances, degrees
 
@@ -176,7 +189,9 @@ class Spread:
                 replace(side, n=n, between=between, df=n - 1 if replaced else side.df, source=(side.arm,) if replaced else side.source)
             )
         items = self.items if runs is None else max(left, 0.0) + sum(side.residual / side.n for side in sides)
-        return replace(self, n_items=n_items, items=items, sides=tuple(sides))
+        # As unequal as these, more clusters have more degrees of freedom in proportion.
+        items_df = None if self.items_df is None else self.items_df * (n_items - 1) / (self.n_items - 1)
+        return replace(self, n_items=n_items, items=items, sides=tuple(sides), items_df=items_df)
 
 
 @dataclass(frozen=True)
@@ -277,6 +292,38 @@ def _expected(plan: Plan, components: Components, generalize_to: Estimand) -> tu
             fix="Give it, or run a pilot with several.",
         )
     return Spread(plan.items, items, sides, generalize_to), notes
+
+
+def _spread_of(parts: Sequence[tuple[Any, int]]) -> Any:
+    """Satterthwaite's denominator of the variance between runs, Σ part² / df, adjusted where a side has two or three runs.
+
+    Few runs may lie close together by chance; the other side then lends its degrees of freedom, and the interval is too short: at two
+    runs against five, and at three against nine, it covers 90 and 93 %. There the denominator leans towards Σ part / df, which Cochran's
+    critical value stands for, the more the further the two sides' degrees of freedom differ; of the larger at most three times the
+    smaller counts. Two runs against two have the contrary fault, 97.7 %: there the squares are estimated without bias, v² / (df + 2).
+    With these, intervals over runs alone cover 93 to 97 % at two against two and three or more a side, and 92.4 to 97.8 % at two against
+    more, where the standard deviations of the sides differ up to threefold (`benchmarks/coverage.py`).
+
+    Source: Welch 1947, doi:10.1093/biomet/34.1-2.28; Cochran & Cox 1957, "Experimental Designs", 4.14.
+
+    Args:
+        parts: a part of the variance of the difference, a number or an array, and its degrees of freedom.
+    """
+    plain = sum((part**2 / df for part, df in parts), 0.0)
+    if len(parts) != 2 or (fewest := min(df for _, df in parts)) > FEW_DF:
+        return plain
+    variance = sum(part for part, _ in parts)
+    most = max(df for _, df in parts)
+    if fewest == most:
+        if fewest > 1:
+            return plain
+        unbiased = np.asarray(sum(part**2 / (df + 2) for part, df in parts))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            degrees = np.where(unbiased > 0, np.clip(variance**2 / unbiased - 2, fewest, fewest + most), fewest)
+        return variance**2 / degrees
+    capped = [(part, min(df, MOST_LENT * fewest)) for part, df in parts]
+    share = fewest / min(most, MOST_LENT * fewest)
+    return share * sum(part**2 / df for part, df in capped) + (1 - share) * variance * sum(part / df for part, df in capped)
 
 
 @lru_cache(maxsize=8)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
+from instructsel.stats.clusters import Codes, Sampling, collapsed, sampling
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +53,10 @@ EFFECT: Final = 0.1
 """In standard deviations over items: what the needed numbers are for, unless said otherwise."""
 
 
+FEWEST_CLUSTERS: Final = 5
+"""Of equal size: with fewer nobody can tell how much clusters vary."""
+
+
 RESAMPLES: Final = 2000
 """Of the bootstrap."""
 
@@ -90,6 +95,10 @@ class ArmValues:
     """(runs, items), finite."""
     fixed: bool = False
     """Whether it is a fixed model, such as the base: no training variance."""
+    clusters: Codes | None = None
+    """(items,), the cluster of each item, numbered from 0 without a gap; None where each item stands alone."""
+    weights: Floats | None = None
+    """(items,), mean 1, by which the values were linearised; None where items count alike."""
 
     def __post_init__(self) -> None:
         if self.fixed and len(self.replicates) > 1:
@@ -98,6 +107,10 @@ class ArmValues:
             raise UsageError(f"The values of {self.arm} are {self.values.shape} for {len(self.replicates)} runs.")
         if not np.isfinite(self.values).all():
             raise UsageError(f"{self.arm} has values that are not finite.", fix="Leave out the items that not every run has.")
+        for name in ("clusters", "weights"):
+            labels = getattr(self, name)
+            if labels is not None and labels.shape != self.values.shape[1:]:
+                raise UsageError(f"{self.arm} has {self.values.shape[1]} items and {len(labels)} {name}.")
 
     @property
     def runs(self) -> int:
@@ -114,11 +127,29 @@ class ArmValues:
         """How many."""
         return int(self.values.shape[1])
 
+    @property
+    def n_units(self) -> int:
+        """Clusters, or items where each stands alone."""
+        return int(self.units.shape[1])
+
+    @cached_property
+    def units(self) -> Floats:
+        """(runs, units), the values by cluster: their plain mean is that over items, and their variance over clusters that of it, times units."""
+        return collapsed(self.values, self.clusters)
+
     @cached_property
     def by_replicate(self) -> Floats:
         """(replicates, items), the mean over the seeds of each replicate: a replicate counts once, however many seeds it has."""
+        return self._over_seeds(self.values)
+
+    @cached_property
+    def units_by_replicate(self) -> Floats:
+        """(replicates, units), the same by cluster."""
+        return self._over_seeds(self.units)
+
+    def _over_seeds(self, table: Floats) -> Floats:
         labels = np.array(self.replicates)
-        return np.stack([self.values[labels == replicate].mean(axis=0) for replicate in sorted(set(self.replicates))])
+        return np.stack([table[labels == replicate].mean(axis=0) for replicate in sorted(set(self.replicates))])
 
     @cached_property
     def item_sd(self) -> float | None:
@@ -131,7 +162,10 @@ class ArmValues:
 
 @dataclass(frozen=True)
 class Squares:
-    """The mean squares of one arm's table of runs × items, between its replicates and between the seeds within them."""
+    """The mean squares of one arm's table of runs × items, between its replicates and between the seeds within them.
+
+    Where items are clustered, `item` reads `cluster`, the sampling unit.
+    """
 
     arm: str
     """Its name."""
@@ -153,12 +187,18 @@ class Squares:
     """Whether it is a fixed model."""
 
     @classmethod
-    def of(cls, arm: ArmValues) -> Self:
-        """The mean squares of what was graded; 0 where there is one of a kind."""
-        between, residual = _mean_squares([arm.by_replicate])
+    def of(cls, arm: ArmValues, *, factor: float = 1.0) -> Self:
+        """The mean squares of what was graded; 0 where there is one of a kind.
+
+        Args:
+            arm: its values; the residual is that of a cluster in a run where items are clustered.
+            factor: of `Sampling`, by which a variance over units is too small.
+        """
+        between, residual = _mean_squares([arm.units_by_replicate])
         labels = np.array(arm.replicates)
-        within, within_residual = _mean_squares([arm.values[labels == replicate] for replicate in sorted(set(arm.replicates))])
-        return cls(arm.arm, arm.n_replicates, arm.runs, between, residual, within, within_residual, arm.runs - arm.n_replicates, arm.fixed)
+        within, within_residual = _mean_squares([arm.units[labels == replicate] for replicate in sorted(set(arm.replicates))])
+        within_df = arm.runs - arm.n_replicates
+        return cls(arm.arm, arm.n_replicates, arm.runs, between, residual * factor, within, within_residual * factor, within_df, arm.fixed)
 
 
 @dataclass(frozen=True)
@@ -181,7 +221,7 @@ class Side:
     """What the variance was estimated from: `counted` and the arms."""
 
     def variance(self, n_items: int) -> float:
-        """Between the means over infinitely many items: what is left without the residual, and never below 0."""
+        """Between the means over infinitely many items (clusters): what is left without the residual, and never below 0."""
         return float(_beyond(self.between, self.residual / n_items))
 
 
@@ -190,7 +230,7 @@ class Components:
     """Variances of a grader's values, for planning. From a pilot, or given."""
 
     items: float
-    """Over items, of the true difference between two arms: how differently they do on different items."""
+    """Over items (clusters, where items are clustered) of the true difference between two arms: how differently they do on different ones."""
     residual: float
     """Of an item in a run, beyond all else."""
     seeds: float | None
@@ -220,16 +260,26 @@ def item_sd(selection: ArmValues, baseline: ArmValues) -> float | None:
     return sd or None
 
 
+def paired_sampling(selection: ArmValues, baseline: ArmValues) -> Sampling:
+    """The sampling units of two arms' common items, by the difference between their means over runs."""
+    difference = selection.by_replicate.mean(axis=0) - baseline.by_replicate.mean(axis=0)
+    centered = difference - difference.mean() if len(difference) else difference
+    return sampling(centered, baseline.clusters, baseline.weights)
+
+
 def components(selection: ArmValues, baseline: ArmValues, *, others: Sequence[ArmValues] = ()) -> Components:
     """Variance components of what was graded, pooled over the arms, for planning another comparison.
+
+    Where items are clustered, `items` and `residual` are of a cluster's mean, and a plan counts clusters as its items.
 
     Raises:
         UsageError: fewer than two items.
     """
-    if baseline.n_items < 2:
+    if baseline.n_units < 2:
         raise UsageError("Variance components need at least two items.", fix="Grade item by item.")
-    squares = [Squares.of(arm) for arm in (selection, baseline, *others) if arm.n_items > 1]
-    n = baseline.n_items
+    drawn = paired_sampling(selection, baseline)
+    squares = [Squares.of(arm, factor=drawn.factor) for arm in (selection, baseline, *others) if arm.n_units > 1]
+    n = baseline.n_units
     within = _pooled([(square.within, square.within_residual, square.within_df) for square in squares])
     between = _pooled([(square.between, square.residual, square.replicates - 1) for square in squares])
     seeds = None if within is None else max(within[0] - within[1] / n, 0.0)
@@ -241,7 +291,7 @@ def components(selection: ArmValues, baseline: ArmValues, *, others: Sequence[Ar
     # With one run a side the residual stays among the per-item differences, where it counts as much.
     residual = within[1] if within is not None else between[1] if between is not None else 0.0
     # What is left of the per-item differences when the residual's share in them is taken off.
-    raw = float((selection.by_replicate.mean(axis=0) - baseline.by_replicate.mean(axis=0)).var(ddof=1))
+    raw = float((selection.units_by_replicate.mean(axis=0) - baseline.units_by_replicate.mean(axis=0)).var(ddof=1)) * drawn.factor
     items = max(raw - residual / selection.runs - residual / baseline.runs, 0.0)
     return Components(items, residual, seeds, replicates, item_sd(selection, baseline))
 
@@ -294,27 +344,27 @@ def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, ...] | None, tuple[s
         if side is None:
             return None, tuple(notes)
         sides.append(side)
+    if sides and all(side.source[1:] == (side.arm,) for side in sides):
+        counts = " and ".join(f"{side.n} {side.counted} of {side.arm}" for side in sides)
+        notes.insert(0, f"Each side's own variance between runs was used: {counts}.")
     return tuple(sides), tuple(dict.fromkeys(notes))
 
 
 def _side(arm: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Side | None, list[str]]:
-    few = f"{arm.arm} has 2 {{0}}: 1 degree of freedom, for which an interval at 95 % covers 89 to 98 %."
+    few = f"{arm.arm} has 2 {{0}}: 1 degree of freedom, for which an interval at 95 % is wide and covers 92 to 98 %."
     if arm.replicates > 1:
         side = Side(arm.arm, REPLICATES, arm.replicates, arm.between, arm.residual, arm.replicates - 1, (REPLICATES, arm.arm))
         return side, [few.format(REPLICATES)] if arm.replicates == 2 else []
     notes = [f"{arm.arm} has one replicate: the interval holds for this subset, not for new ones."]
-    if arm.within_df > 1:
+    if arm.within_df:
+        notes += [few.format(SEEDS)] if arm.within_df == 1 else []
         return Side(arm.arm, SEEDS, arm.runs, arm.within, arm.within_residual, arm.within_df, (SEEDS, arm.arm)), notes
     lending = [square for square in squares if square.within_df]
     pooled = _pooled([(square.within, square.within_residual, square.within_df) for square in lending])
-    if pooled is not None and (pooled[2] > 1 or arm.within_df == 0):
+    if pooled is not None:
         names = ", ".join(sorted(square.arm for square in lending))
-        count = f"{arm.runs} seed{'s' * (arm.runs > 1)}"
-        notes.append(f"{arm.arm} has {count}: how much seeds vary is taken from all arms with several ({names}), as if all varied alike.")
+        notes.append(f"{arm.arm} has 1 seed: how much seeds vary is taken from all arms with several ({names}), as if all varied alike.")
         return Side(arm.arm, SEEDS, arm.runs, *pooled, (SEEDS, *(square.arm for square in lending))), notes
-    if arm.within_df:
-        notes.append(few.format(SEEDS))
-        return Side(arm.arm, SEEDS, arm.runs, arm.within, arm.within_residual, arm.within_df, (SEEDS, arm.arm)), notes
     drawn = [other] if other.replicates > 1 else [square for square in squares if square.replicates > 1]
     borrowed = _pooled([(square.between, square.residual, square.replicates - 1) for square in drawn])
     if borrowed is None:

@@ -88,6 +88,7 @@ class _Table:
     items: tuple[str, ...]
     values: NDArray[np.float64]  # (runs, items), NaN where there is none
     weights: NDArray[np.float64]  # (runs, items)
+    clusters: tuple[str | None, ...]  # (items,), None where it has no name
     totals: tuple[LossTotals | None, ...] = ()  # by run
 
     @classmethod
@@ -100,6 +101,7 @@ class _Table:
             tuple(frame["item"].head(shape[1]).to_list()),
             frame["value"].fill_null(math.nan).to_numpy().reshape(shape),
             frame["weight"].to_numpy().reshape(shape),
+            tuple(frame["cluster"].head(shape[1]).to_list()),
             tuple(_totals(frame[start : start + shape[1]]) for start in range(0, len(frame), shape[1])),
         )
 
@@ -116,9 +118,21 @@ class _Table:
         rows = self.rows(arm)
         replicates = tuple(replicate for name, replicate, _ in self.labels if name == arm)
         values = self.values[rows][:, items]
-        if weighted and items.any():
-            values = _linearised(values, self.shared_weights(items))
-        return ArmValues(arm, replicates, values)
+        weights = self.shared_weights(items) if weighted and items.any() else None
+        if weights is not None:
+            values = _linearised(values, weights)
+        return ArmValues(arm, replicates, values, clusters=self.codes(items), weights=weights)
+
+    def codes(self, items: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """(items kept,), the number of each item's cluster, from 0; None where every one stands alone."""
+        # An item without a name is a cluster of its own.
+        names = [
+            item if cluster is None else f"cluster {cluster}"
+            for item, cluster, used in zip(self.items, self.clusters, items.tolist(), strict=True)
+            if used
+        ]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        return np.array([numbers[name] for name in names], dtype=np.int64) if len(numbers) < len(names) else None
 
     def shared_weights(self, items: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(items kept,), their weights, mean 1."""

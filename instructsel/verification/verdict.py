@@ -108,7 +108,7 @@ class Verdict:
         if interval.low is not None and interval.high is not None:
             parts.append(
                 f"Difference {interval.estimate:+.4g}{unit}, {100 * interval.confidence:.4g} % interval "
-                f"[{interval.low:+.4g}, {interval.high:+.4g}] ({interval.method}; {interval.n_items} items; {_runs(interval, 0)} vs "
+                f"[{interval.low:+.4g}, {interval.high:+.4g}] ({interval.method}; {interval.counted}; {_runs(interval, 0)} vs "
                 f"{_runs(interval, 1)}); {'higher' if self.scale.higher_is_better else 'lower'} is better."
             )
         elif math.isfinite(interval.estimate):
@@ -221,11 +221,12 @@ def _needed(interval: Interval, smallest_effect: float) -> str:
     needed = interval.needed(smallest_effect)
     if needed is None or interval.spread is None:
         return ""
-    ways = [f"{needed.items} items with these runs"] * (needed.items is not None)
+    units = "items" if interval.n_clusters is None else "clusters"
+    ways = [] if needed.items is None else [f"{needed.items:,} {units} with these runs"]
     if needed.runs is not None:
         counted = list(dict.fromkeys(side.counted for side in interval.spread.sides))
         ways.append(f"{needed.runs} {' and '.join(counted)} a side with these items")
-    return f" That takes {' or '.join(ways)}." if ways else " That takes more items and more runs."
+    return f" That takes {' or '.join(ways)}." if ways else f" That takes more {units} and more runs."
 
 
 def _runs(interval: Interval, side: int) -> str:

@@ -95,7 +95,7 @@ class Adapters:
         if grading.lm_eval:
             graders += LmEval.graders(named(grading.lm_eval), allow_unsafe_code=grading.allow_unsafe_code, samples=samples, **options)
         if grading.gold_bits:
-            graders += GoldBits.graders(named(grading.lm_eval if grading.gold_bits == SAME_TASKS else grading.gold_bits), **options)
+            graders += GoldBits.graders(named((grading.lm_eval or "") if grading.gold_bits == SAME_TASKS else grading.gold_bits), **options)
         share_run(graders)
         for grader in graders:
             grader.check()

@@ -17,13 +17,14 @@ from instructsel.adapters.lm_eval.base import HarnessGrader, share_run
 from instructsel.adapters.lm_eval.run import HarnessModel
 from instructsel.adapters.lm_eval.samples import GENERATE, NOT_FINITE, HarnessRun
 from instructsel.adapters.lm_eval.suites import SUITES, SuiteTask
-from instructsel.adapters.lm_eval.tasks import NEEDED_BY, Task
+from instructsel.adapters.lm_eval.tasks import Task
 from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.protocols import Grades
 from instructsel.stats.loss_units import BITS_PER_BYTE
 
 KIND: Final = "lm_eval_gold"
+NEEDED_BY: Final = "grading gold answers of lm-evaluation-harness"
 METRIC: Final = "gold_bits"
 FILTER: Final = "none"
 NO_GOLD: Final = "no_gold"

@@ -173,6 +173,7 @@ def summary_lines(checkpoint: Checkpoint, grades: Grades | None) -> list[str]:
         valid = int(grades.valid.sum())
         lines.append(
             f"held-out loss {grades.weighted_mean:.4f} nats a token, {grades.mean:.4f} averaged over {valid:,} of {len(grades.items):,} examples"
+            + ("" if grades.bits_per_byte is None else f"; {grades.bits_per_byte:.4f} bits a byte")
             if valid
             else f"held-out loss unknown: none of {len(grades.items):,} examples has a value"
         )
@@ -187,6 +188,7 @@ def _as_dict(grades: Grades | None) -> dict[str, Any] | None:
     return {
         "per_token": grades.weighted_mean if known else None,
         "per_example": grades.mean if known else None,
+        "bits_per_byte": grades.bits_per_byte,
         "examples": len(grades.items),
         "with_value": int(grades.valid.sum()),
         "truncated": grades.truncated,

@@ -13,12 +13,15 @@ import torch
 import transformers
 
 import instructsel.adapters.lm_eval.run as adapter
+from instructsel.adapters.experiment import Adapters
 from instructsel.adapters.lm_eval.base import share_run
 from instructsel.adapters.lm_eval.gold import GoldBits
 from instructsel.adapters.lm_eval.grader import LmEval
 from instructsel.adapters.lm_eval.own_task import Generation, write_task
 from instructsel.adapters.lm_eval.suites import SuiteTask
 from instructsel.errors import UsageError
+from instructsel.experiments.plan import GradingSettings
+from instructsel.experiments.toolkit import Runtime
 from instructsel.grading.checkpoint import checkpoint_of
 from instructsel.protocols import Checkpoint, Grades
 from instructsel.stats.loss_units import NATS_PER_TOKEN
@@ -275,3 +278,15 @@ def test_a_fingerprint_follows_the_task_and_graders_are_refused_where_two_would_
             GoldBits.graders(listed, include_path=tasks, **options)
     (grader,) = GoldBits.graders([SuiteTask("choosing", "acc", 1, "reasoning")], include_path=tasks)
     assert grader.num_fewshot == 1
+
+
+def test_a_plan_grades_the_gold_answers_of_its_tasks_or_of_others_in_one_run(tasks: Path, tmp_path: Path) -> None:
+    runtime = Runtime("cpu", "fp32", 512)
+    both = GradingSettings(lm_eval="choosing", gold_bits="lm-eval", include_path=tasks)
+    graders = Adapters().tasks(both, runtime, tmp_path / "samples")
+    assert [grader.name for grader in graders] == ["lm_eval:choosing:acc", "lm_eval:choosing:acc_norm", "lm_eval:choosing:gold_bits"]
+    alone = Adapters().tasks(GradingSettings(gold_bits="asking, choosing", include_path=tasks), runtime, tmp_path / "samples")
+    assert [grader.name for grader in alone] == ["lm_eval:asking:gold_bits", "lm_eval:choosing:gold_bits"]
+    assert GradingSettings(gold_bits="asking").grades
+    with pytest.raises(UsageError, match="it names no tasks"):
+        GradingSettings(gold_bits="lm-eval")

@@ -21,6 +21,8 @@ FIXES: Final = {
     "template_refused": "use a model whose chat template takes their roles",
     "not_a_prefix": "use a model whose chat template does not rewrite earlier turns",
 }
+LAST_ALONE: Final = "set --loss completion, which trains on the last response alone, for the chat template rewrites earlier turns"
+"""The fix of not_a_prefix where every response is trained on: what stands before the last one is then of no matter."""
 FULL_CONTEXT: Final = "shorten the rows or take a base with a longer context, for their prompts alone fill it"
 """The fix of no_loss_token where no greater max_length would help."""
 
@@ -51,10 +53,18 @@ class TrainingData:
     """Tokens at which rows were cut; None where they were not."""
     context: int | None = None
     """Tokens that the base's context holds; None where its files do not say."""
+    loss: str = "completion"
+    """Where the loss falls."""
 
     @classmethod
     def of(
-        cls, encoded: Iterable[Encoded], name_of: Callable[[int], str], *, max_length: int | None = None, context: int | None = None
+        cls,
+        encoded: Iterable[Encoded],
+        name_of: Callable[[int], str],
+        *,
+        max_length: int | None = None,
+        context: int | None = None,
+        loss: str = "completion",
     ) -> tuple[TrainingData, list[Encoded]]:
         """The audit of rows, and those of them that can be trained on, in order.
 
@@ -63,6 +73,7 @@ class TrainingData:
             name_of: what a message calls the row at a position, e.g. its file and line.
             max_length: tokens at which they were cut.
             context: tokens that the base's context holds.
+            loss: where the loss falls.
         """
         trained: list[Encoded] = []
         skipped: Counter[str] = Counter()
@@ -90,6 +101,7 @@ class TrainingData:
             longest=max((len(row.ids) for row in trained), default=0),
             max_length=max_length,
             context=context,
+            loss=loss,
         ), trained
 
     def check(self, limit: float = MAX_SKIPPED_FRACTION) -> None:
@@ -105,11 +117,12 @@ class TrainingData:
             raise TrainingError("There are no rows to train on.", fix="Name a pool with at least one row.")
         # Rounded up to a hundredth, so that the fraction named is enough.
         enough = math.ceil(100 * count / self.rows) / 100
-        fixes = [
-            FULL_CONTEXT if reason == "no_loss_token" and self.max_length is not None and self.max_length == self.context else FIXES[reason]
-            for reason in self.skipped
-            if reason in FIXES
-        ]
+        fixes_by_reason = dict(FIXES)
+        if self.max_length is not None and self.max_length == self.context:
+            fixes_by_reason["no_loss_token"] = FULL_CONTEXT
+        if self.loss == "assistant":
+            fixes_by_reason["not_a_prefix"] = LAST_ALONE
+        fixes = [fixes_by_reason[reason] for reason in self.skipped if reason in fixes_by_reason]
         if self.trained_rows:
             fixes.append(f"set --max-skipped-fraction {enough:g}")
         raise TrainingError(

@@ -213,7 +213,7 @@ class TrlTrainer:
             file, lines = pool.locate(position)
             return f"{Path(file).name}:{lines[0]}"
 
-        return TrainingData.of(encoded, place, max_length=self.max_length, context=self.context)
+        return TrainingData.of(encoded, place, max_length=self.max_length, context=self.context, loss=self.recipe.loss)
 
     def _micro_batch_size(self) -> int:
         limit = self.recipe.micro_batch_size or MICRO_BATCH_SIZE[self.runtime[1]]

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tokenizers import AddedToken
+from tokenizers.decoders import ByteLevel
+
 from instructsel.grading.chat import TULU
 from tests import tiny
 
@@ -153,10 +156,9 @@ class Family:
         special = list(dict.fromkeys(("<pad>", self.eos, *(() if self.bos is None else (self.bos,)), *self.markers)))
         made = tiny.tokenizer(folder, special)
         if self.plain_markers:
-            from tokenizers import AddedToken
-
             made.add_tokens([AddedToken(text, normalized=False, special=False) for text in self.plain_markers])
-            made.save(str(folder / "tokenizer.json"))
+        made.decoder = ByteLevel()
+        made.save(str(folder / "tokenizer.json"))
         config = folder / "tokenizer_config.json"
         changes: dict[str, Any] = {"bos_token": self.bos, "chat_template": self.template}
         merged = {**json.loads(config.read_text()), **changes}

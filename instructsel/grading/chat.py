@@ -356,11 +356,8 @@ class ChatTemplate:
 
     def text(self, example: Example) -> str | None:
         """What a model sees of an example, up to its last response; None where the template takes no such conversation."""
-        jinja2 = require("jinja2", needed_by="the chat template")
-        try:
-            return str(self.tokenizer.apply_chat_template(messages(example), tokenize=False))
-        except (jinja2.TemplateError, TypeError, ValueError):
-            return None
+        text = self.renderer.render([Job(messages(example))])[0]
+        return None if isinstance(text, Refused) else text
 
     def prompt(self, turns: Sequence[dict[str, str]]) -> str:
         """What a model responds to: the turns and the header of a response.

@@ -6,12 +6,13 @@ import copy
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.errors import ModelRefused, UsageError
+from instructsel.errors import ModelRefused, TemplateRefused, UsageError
 from instructsel.extras import require
 from instructsel.models import deberta, packing, runner
 from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
@@ -30,6 +31,7 @@ from instructsel.models.load import (
 from instructsel.models.neox_reward import NEOX, _by_row, _neox, _NeoxReward
 from instructsel.models.network import load_network
 from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringModel
+from instructsel.rendering import Job, Refused, Renderer
 
 Turns = Sequence[tuple[str, str]]
 """(role, text) of a conversation that ends with the answer."""
@@ -172,7 +174,7 @@ class RewardModel(ScoringModel):
         return loaded
 
     def _form(self) -> dict[str, Any]:
-        return {"profile": self.profile}
+        return {"profile": self.profile, **(self._renderer.dated if self.profile == "chat_template" else {})}
 
     def probe(self) -> None:
         """Ask for known good and bad answers.
@@ -282,13 +284,23 @@ class RewardModel(ScoringModel):
         messages = [{"role": "assistant" if role in ANSWERED_BY else role, "content": self._escaped(text)} for role, text in turns]
         ids: list[int] = []
         for start in range(len(messages)):
-            with refusing(
-                self.source.name, "write a conversation in its chat template", fix="Name a reward model whose template is whole."
-            ):
-                ids = self.template.apply_chat_template(messages[start:], tokenize=True, return_dict=False, add_generation_prompt=False)
+            text = self._renderer.render([Job(messages[start:])])[0]
+            if isinstance(text, Refused):
+                raise TemplateRefused(
+                    f"The chat template of {self.source.name} refuses a conversation: {text.cause}",
+                    fix="Name a reward model whose template takes its roles.",
+                )
+            with refusing(self.source.name, "write a conversation in tokens", fix="Name a reward model whose tokenizer is whole."):
+                ids = self.template(text, add_special_tokens=False, verbose=False)["input_ids"]
             if len(ids) <= self.max_length:
                 return list(ids), start > 0
         return list(ids)[: self.max_length], True
+
+    @cached_property
+    def _renderer(self) -> Renderer:
+        """What renders conversations, for the chat_template profile."""
+        template = self.template.get_chat_template()
+        return Renderer(self.source.name, template, self.template.special_tokens_map)
 
     def _escaped(self, text: str) -> str:
         """The text with control tokens broken up, so that the template's own are the only ones."""

@@ -17,6 +17,7 @@ from instructsel.experiments.arms import Arm, Failure, rows_digest
 from instructsel.experiments.execute import Entry, ExecutionSettings, Progress, Seconds, Workshop
 from instructsel.experiments.store import SAFE, RecordStore, grades_of, record_of, slug
 from instructsel.grading.tokenization import KEY
+from instructsel.models.chat_files import renderer_of
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.stats.loss_units import AUTO
 from instructsel.verification.grades_table import Label, Run
@@ -178,7 +179,7 @@ def _tasks(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | No
         for replicate, seed, model in models:
             name = slug(arm.name, replicate, seed) + (f"-{SAFE.sub('_', variant)}" if variant else "")
             made_of = rows_digest(arm.pools[replicate].ids) if model is None else model.digest
-            made_by = dict(trainer.fingerprint) if model is None and trainer is not None else None
+            made_by = dict(trainer.fingerprint) if model is None and trainer is not None else _dated(model)
             # A trainer makes one checkpoint of equal rows and seeds: whichever run comes first gives the lease its name.
             lease = leases.setdefault((made_of, seed), name) if model is None else name
             entries = []
@@ -200,6 +201,14 @@ def _tasks(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | No
             )
             tasks.append(_Task(arm, replicate, seed, run))
     return tasks
+
+
+def _dated(model: Checkpoint | None) -> dict[str, str] | None:
+    """The date that a model's chat template is told; None where it writes none: its grades are kept by the names that they had."""
+    if model is None or not model.folder.is_dir():
+        return None
+    renderer = renderer_of(model.folder, model.folder.name)
+    return (renderer.dated or None) if renderer is not None else None
 
 
 def _content(run: execute.Run, entry: Entry, checkpoint: Checkpoint, grades: Sequence[Grades], seconds: Seconds) -> Mapping[str, Any]:

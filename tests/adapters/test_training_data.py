@@ -78,6 +78,7 @@ def test_an_audit_is_plain_data_and_lines_for_people() -> None:
         "longest": 5,
         "max_length": None,
         "context": None,
+        "loss": "completion",
     }
     assert audit.lines() == [
         "2 of 3 rows are trained on: 10 tokens, 4 of them loss tokens (40%); longest row 5",

@@ -1,0 +1,53 @@
+"""A base whose end of sequence is not the end of turn of its template stops after it was trained, wherever it responds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from instructsel.adapters.recipe import recipe
+from instructsel.adapters.stop_tokens import write_stop_tokens
+from instructsel.adapters.trl import TrlTrainer
+from instructsel.grading.chat import ChatTemplate
+from instructsel.grading.generation import Generator
+from tests.adapters.training_job import write_pool
+from tests.templates import FAMILIES
+
+NEW = 24
+
+
+@pytest.mark.parametrize("name", ["chatml", "text_end"])
+def test_a_trained_checkpoint_stops_at_its_end_of_turn(tmp_path: Path, name: str) -> None:
+    family = FAMILIES[name]
+    base = family.base(tmp_path / "base", hidden_size=64)
+    pool = write_pool(tmp_path, [[("user", "the capital of france"), ("assistant", "paris")]])
+    settings = recipe("tiny", steps=80, batch_size=1, learning_rate=5e-3, schedule="constant", warmup=0.0, group_by_length=False)
+    checkpoint = TrlTrainer(str(base), settings, tmp_path / "out", device="cpu").train(pool, seed=0)
+    outputs = Generator(max_new_tokens=NEW, precision="fp32", device="cpu").outputs(checkpoint, ["the capital of france"])
+    assert (outputs.texts, outputs.record["cut"]) == (("paris",), 0)
+    if name == "text_end":
+        return
+    # Plain transformers reads the checkpoint's generation_config.json.
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(checkpoint.folder))
+    model = transformers.AutoModelForCausalLM.from_pretrained(str(checkpoint.folder), dtype=torch.float32)
+    prompt = ChatTemplate.load(checkpoint.folder).prompt([{"role": "user", "content": "the capital of france"}])
+    ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+    new = model.generate(**ids, max_new_tokens=NEW, do_sample=False)[0, ids["input_ids"].shape[1] :].tolist()
+    assert len(new) < NEW and new[-1] == family.vocabulary(base)[family.end]
+
+
+def test_the_end_of_turn_stands_beside_the_base_s_own_end(tmp_path: Path) -> None:
+    family = FAMILIES["llama3"]
+    base = family.base(tmp_path / "base")
+    template = ChatTemplate.load(base)
+    write_stop_tokens([tmp_path / "base"], base, template)
+    vocabulary = family.vocabulary(base)
+    written = json.loads((base / "generation_config.json").read_text())
+    assert written["eos_token_id"] == [vocabulary["<|end_of_text|>"], vocabulary["<|eot_id|>"]]
+    before = (base / "generation_config.json").read_bytes()
+    write_stop_tokens([tmp_path / "base"], base, template)
+    assert (base / "generation_config.json").read_bytes() == before

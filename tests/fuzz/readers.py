@@ -1,0 +1,356 @@
+"""Every reader of the project, with the valid files it is tried on: a new reader is one entry here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from typer.testing import CliRunner
+
+from instructsel.cache import Cache, keys_of
+from instructsel.commands import app
+from instructsel.errors import InstructselError, UsageError
+from instructsel.experiments.store import RecordStore, grades_of
+from instructsel.grading.judge.clients import HttpJudgeClient
+from instructsel.grading.judge.replies import ReplyStore
+from instructsel.models.modules import read_modules
+from instructsel.pool.formats.mapped import Mapped
+from instructsel.pool.pool import Pool
+from instructsel.reports.reading import read_artifact
+from instructsel.rules import catalog
+from instructsel.rules.observations import Observations
+from instructsel.scores.progress import latest, runs
+from instructsel.scores.table import ScoreTable
+from instructsel.selection.selection import Selection
+from instructsel.selection.selection_set import SelectionSet
+from instructsel.study.folder import StudyFolder
+from instructsel.verification.base_model import judged_base
+from tests.fuzz import seeds
+
+EXIT_CODES: Final = (0, 1, 2, 3, 4, 5)
+FAULT: Final = "This is a fault of instructsel"
+UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]")
+
+
+class Broken(AssertionError):
+    """A reader did what no reader may do, without an exception that says it."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader of files, and what it is tried on."""
+
+    name: str
+    copied: Sequence[str]
+    """Files and folders of the seeds that it needs, by their path there; a folder's content goes to the top."""
+    mutated: Sequence[str]
+    """Patterns of the files that are mutated; of several, one or two at a time."""
+    read: Callable[[Path], Any]
+    """Reads them in their folder."""
+    covers: Sequence[str] = ()
+    """Kinds of results, row formats and containers that it reads."""
+    modules: Sequence[str] = ()
+    """Modules of the package in which the reading is done."""
+    apart: tuple[str, ...] | None = None
+    """Keys outside the digest of a record that carries its own; None where there is none."""
+    bytes_too: bool = True
+    """Whether bytes are changed without regard to what they mean."""
+    weight: int = 4
+    """How many inputs it gets, in units of the harness."""
+
+
+def pool(*names: str, **options: Any) -> Callable[[Path], Any]:
+    """Read a pool whole: its account, every example, and each row again."""
+
+    def read(place: Path) -> None:
+        result = Pool.read(*(place / name for name in names), **options)
+        report = result.report
+        if report.read != report.kept + report.n_dropped + report.n_quarantined or report.examples != len(result):
+            raise Broken(f"rows are lost: {report.sentence()}, {len(result)} examples")
+        if len(list(result.examples())) != len(result):
+            raise Broken("examples are lost")
+        if len(result):
+            with contextlib.suppress(UsageError):
+                # Of several formats, or of none that is written.
+                result.write(place / "again.jsonl", list(range(len(result))))
+
+    return read
+
+
+def command(*arguments: str) -> Callable[[Path], Any]:
+    """Call the command line in the folder of the files: its exit code is one of ours, and it says nothing that a terminal obeys."""
+
+    def read(place: Path) -> None:
+        before = Path.cwd()
+        os.chdir(place)
+        environment = {"INSTRUCTSEL_CACHE": str(place / "cache"), "HF_HUB_OFFLINE": "1", "COLUMNS": "80"}
+        try:
+            done = CliRunner().invoke(app, list(arguments), prog_name="instructsel", env=environment)
+        finally:
+            os.chdir(before)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        text = f"{done.stdout}{done.stderr}"
+        if done.exit_code not in EXIT_CODES or FAULT in text or "Traceback (most recent call" in text:
+            raise Broken(f"exit code {done.exit_code}: {text[-600:]}")
+        if done.exit_code in (2, 3, 4) and "error: " not in done.stderr:
+            raise Broken(f"exit code {done.exit_code} without a reason: {text[-300:]}")
+        if match := UNSAFE.search(text):
+            raise Broken(f"prints {match.group()!r}: {text[max(0, match.start() - 100) : match.end() + 20]!r}")
+
+    return read
+
+
+def _table(name: str) -> Callable[[Path], Any]:
+    def read(place: Path) -> None:
+        table = ScoreTable.read(place / name)
+        repr(table), table.fingerprint, table.manifest
+        for symbol in table.symbols:
+            table.null_fraction(symbol)
+
+    return read
+
+
+def _selection_set(place: Path) -> None:
+    chosen = SelectionSet.read(place / "chosen.jsonl")
+    chosen.arms(), chosen.as_dict(), chosen.same_rows
+    chosen.selections(), chosen.settings()
+    chosen.candidates(chosen.pool([str(place / "pool.jsonl")]))
+
+
+def _selection(place: Path) -> None:
+    chosen = Selection.read(place / "chosen.selection.parquet")
+    repr(chosen), chosen.kept_ids, len(chosen)
+
+
+def _fit(name: str) -> Callable[[Path], Any]:
+    from instructsel.rules.fit import fit
+
+    def read(place: Path) -> None:
+        observations = Observations.read(place / name)
+        observations.labels("design"), observations.sources()
+        fit(observations, bootstrap=0).rule("x").to_toml()
+
+    return read
+
+
+def _rule(name: str) -> Callable[[Path], Any]:
+    def read(place: Path) -> None:
+        rule = catalog.load(place / name)
+        repr(rule), rule.as_dict()
+        (place / "out").mkdir()
+        rule.write(place / "out" / "again.toml")
+        if catalog.load(place / "out" / "again.toml").as_dict() != rule.as_dict():
+            raise Broken("a rule does not come back")
+
+    return read
+
+
+def _artifact(name: str) -> Callable[[Path], Any]:
+    return lambda place: read_artifact(place / name)
+
+
+def _plan(place: Path) -> None:
+    from instructsel.experiments.plan import Experiment, check_paths
+
+    plan = Experiment.read(place / "plan.toml")
+    plan.files, plan.baseline, plan.as_dict()
+    plan.write(place / "again.toml")
+    Experiment.read(place / "again.toml")
+    with contextlib.suppress(InstructselError):
+        check_paths(plan)
+
+
+def _study_folder(place: Path) -> None:
+    folder = StudyFolder(place)
+    plan = folder.read()
+    if plan is not None:
+        folder.status(plan)
+        plan.ranges(), plan.warnings(), plan.as_dict(), plan.runs
+
+
+def _records(place: Path) -> None:
+    store = RecordStore.of(place)
+    for path in sorted((place / "runs").glob("*.json")):
+        record = store.read(path.name.removesuffix(".json"), {})
+        if record is not None and "values" in record:
+            grades_of("loss", record)
+    store.leased()
+
+
+def _results(place: Path) -> None:
+    from instructsel.adapters.lm_eval.results import read_results
+
+    read_results(place)
+
+
+def _annotations(place: Path) -> None:
+    from instructsel.adapters.alpaca_eval.files import read_annotations
+
+    read_annotations(place / "annotations.json")
+
+
+def _outputs(place: Path) -> None:
+    from instructsel.adapters.alpaca_eval.files import read_outputs
+
+    read_outputs(place / "outputs.json")
+
+
+def _gamed(place: Path) -> None:
+    from instructsel.adapters.alpaca_eval.length_control import check_files
+
+    check_files(place)
+
+
+def _own_task(name: str, kind: str) -> Callable[[Path], Any]:
+    def read(place: Path) -> None:
+        from instructsel.adapters.lm_eval.own_task import write_task
+
+        write_task(place / name, place / "tasks", name="mine", kind=kind, max_bad_fraction=1.0)
+
+    return read
+
+
+def _reply(logprobs: bool) -> Callable[[Path], Any]:
+    client = HttpJudgeClient("https://a.example/v1", "judge", logprobs=logprobs)
+
+    def read(place: Path) -> None:
+        reply = client._read((place / "reply.json").read_bytes())
+        if (reply.share is None) == (reply.reason is None) or (reply.share is not None and not 0 <= reply.share <= 1):
+            raise Broken(f"{reply}")
+
+    return read
+
+
+def _replies(place: Path) -> None:
+    store = ReplyStore(place / "replies", seeds.JUDGE)
+    for question, reply in store.replies.items():
+        if not isinstance(question, str) or (reply.share is not None and not 0 <= reply.share <= 1):
+            raise Broken(f"{question!r}: {reply}")
+
+
+def _finished(place: Path) -> None:
+    from instructsel.adapters.checkpoint_folder import finished, last_state
+
+    finished(place, "k")
+    last_state(place, "k")
+
+
+def _cache(place: Path) -> None:
+    from instructsel.indicators.base import Batch
+    from instructsel.indicators.plausibility import Plausibility
+
+    os.chmod(place / "cache", 0o700)
+    cache = Cache.open(place / "cache")
+    cache.usage(), list(runs(cache)), cache.damaged()
+    with contextlib.suppress(InstructselError):
+        latest(cache, place)
+    assert keys_of(["a"]) is not None and Batch and Plausibility
+
+
+COPIES: Final[Mapping[str, str]] = {"scored": "scored", "verified": "verified", "study": "study/s", "sizes": "sizes"}
+
+READERS: Final[tuple[Reader, ...]] = (
+    # Pools: every row format, every container, every compression.
+    *(
+        Reader(f"pool {name}", [f"pools/{name}.jsonl"], ["*.jsonl"], pool(f"{name}.jsonl", **options), [name], ["pool.lines", "pool.sources"])
+        for name, options in ((name, {"format": Mapped.parse("instruction=ask,response=say")} if name == "mapped" else {}) for name in seeds.ROWS)
+    ),
+    Reader("pool array", ["pools/array.json"], ["array.json"], pool("array.json"), ["json"], ["pool.lines", "pool.sources"]),
+    Reader("pool csv", ["pools/table.csv"], ["table.csv"], pool("table.csv"), ["csv"], ["pool.lines"]),
+    Reader("pool tsv", ["pools/table.tsv"], ["table.tsv"], pool("table.tsv"), ["tsv"]),
+    Reader("pool parquet", ["pools/turns.parquet"], ["turns.parquet"], pool("turns.parquet"), ["parquet"], ["pool.sources"], bytes_too=False),
+    Reader("pool gzip", ["pools/packed.jsonl.gz"], ["*.gz"], pool("packed.jsonl.gz"), ["gz"]),
+    Reader("pool zstd", ["pools/packed.jsonl.zst"], ["*.zst"], pool("packed.jsonl.zst"), ["zst", "jsonl"]),
+    Reader("pool csv gzip", ["pools/packed.csv.gz"], ["*.gz"], pool("packed.csv.gz")),
+    Reader("pool several", ["pools/alpaca.jsonl", "pools/table.csv"], ["*"], pool("alpaca.jsonl", "table.csv"), ["pool.writer"]),
+    # Score tables and selections.
+    Reader("scores parquet", ["scored"], ["pool.scores.parquet", "pool.scores.parquet.json"], _table("pool.scores.parquet"), ["scores"], ["scores.table", "tables", "artifact"], weight=8),
+    Reader("scores csv", ["scored"], ["table.csv", "table.csv.json"], _table("table.csv"), [], ["tables"], weight=8),
+    Reader("selection", ["scored"], ["chosen.selection.parquet", "chosen.selection.parquet.json"], _selection, ["selection"], weight=8),
+    Reader("selection set", ["scored"], ["chosen*"], _selection_set, ["selection-set"], ["selection.selection_set"], weight=8),
+    Reader("selection of the last release", ["last_release"], ["chosen*"], _selection_set, weight=4),
+    Reader("artifact scores", ["scored"], ["table.csv", "table.csv.json"], _artifact("table.csv"), [], ["reports.reading"]),
+    Reader("artifact selection", ["scored"], ["chosen*"], _artifact("chosen.jsonl")),
+    # Rules and observations.
+    Reader("rule", ["scored/mine.toml"], ["mine.toml"], _rule("mine.toml"), [], ["rules.catalog"], weight=8),
+    Reader("rule fitted", ["study/fitted.toml"], ["fitted.toml"], _rule("fitted.toml"), weight=8),
+    Reader("observations csv", ["study/observations.csv"], ["*.csv"], _fit("observations.csv"), [], ["rules.observations"]),
+    Reader("observations jsonl", ["study/observations.jsonl"], ["*.jsonl"], _fit("observations.jsonl")),
+    Reader("observations parquet", ["study/plain.parquet"], ["*.parquet"], _fit("plain.parquet"), bytes_too=False),
+    Reader("study table", ["study/s"], ["study.parquet", "study.parquet.json"], _artifact("study.parquet"), ["study"], weight=8),
+    Reader("study plan", ["study/s"], ["plan.json"], _study_folder, ["study-plan"], ["study.folder", "study.results"], weight=8),
+    Reader("study plan of the last release", ["last_release/study"], ["plan.json", "runs/*"], _study_folder, apart=("run",)),
+    Reader("study folder", ["study/s"], ["*", "runs/*"], _artifact("."), apart=("run",)),
+    Reader("size search", ["sizes"], ["*.json"], _artifact("."), ["size-search"], ["study.size_search", "study.results"], apart=("run",), weight=8),
+    Reader("size search of the last release", ["last_release/sizes"], ["*.json"], _artifact("."), apart=("run",)),
+    # Experiments and verifications.
+    Reader("plan", ["plans/plan.toml"], ["plan.toml"], _plan, ["experiment"], ["experiments.plan"], weight=8),
+    Reader("verdict", ["verified/v"], ["verdict.json"], _artifact("verdict.json"), ["verification"], ["verification.results"], apart=("run",), weight=8),
+    Reader("verification", ["verified/v"], ["verification.parquet.json", "verdict.json", "verification.parquet"], _artifact("."), [], ["verification.verification"], apart=("run",)),
+    Reader("records", ["records"], ["runs/*"], _records, [], ["experiments.store", "experiments.leases"], apart=(), weight=8),
+    # Results of other programs, outputs, annotations, replies.
+    Reader("lm-eval results", ["results"], ["results_*", "samples_*"], _results, [], ["adapters.lm_eval.results"], weight=8),
+    Reader("annotations", ["results/annotations.json"], ["annotations.json"], _annotations, [], ["adapters.alpaca_eval.files"], weight=8),
+    Reader("outputs", ["results/outputs.json"], ["outputs.json"], _outputs),
+    Reader("length-control file", ["results/df_gamed.csv"], ["df_gamed.csv"], _gamed, [], ["adapters.alpaca_eval.length_control"]),
+    Reader("own choices", ["results/own.jsonl"], ["own.jsonl"], _own_task("own.jsonl", "multiple_choice")),
+    Reader("own questions", ["results/asked.jsonl"], ["asked.jsonl"], _own_task("asked.jsonl", "generate")),
+    Reader("judge reply", ["others/reply.json"], ["reply.json"], _reply(False), [], ["grading.judge.clients"]),
+    Reader("judge reply with logprobs", ["others/reply.json"], ["reply.json"], _reply(True), weight=8),
+    Reader("judge replies", ["others"], ["replies/*"], _replies, [], ["grading.judge.replies"]),
+    Reader("training record", ["others"], ["training.json"], _finished, [], ["adapters.checkpoint_folder"]),
+    Reader("base record", ["others"], ["tinybase.json"], judged_base, [], ["verification.base_model"]),
+    Reader("modules of a model", ["others/modules.json"], ["modules.json"], read_modules, [], ["models.modules"]),
+    Reader("cache", ["last_release"], ["cache/shelves/*/*"], _cache, [], ["cache", "scores.progress"]),
+    # Commands: what they make of such files, exit codes and terminal included.
+    Reader("rules show", ["scored/mine.toml"], ["mine.toml"], command("rules", "show", "mine.toml")),
+    Reader("rules show fitted", ["study/fitted.toml"], ["fitted.toml"], command("rules", "show", "fitted.toml", "--json")),
+    Reader("rules fit", ["study/observations.csv"], ["observations.csv"], command("rules", "fit", "observations.csv", "--bootstrap", "0", "-o", "-")),
+    Reader("explain", ["scored"], ["chosen*", "pool.scores.parquet", "pool.jsonl"], command("explain", "pool.jsonl:3"), [], ["selection.files"]),
+    Reader("explain selection", ["scored"], ["chosen*"], command("explain", "pool.jsonl:3", "--selection", "chosen.jsonl")),
+    Reader("diff", ["scored"], ["chosen*", "pool.jsonl"], command("diff", "chosen.jsonl", "chosen.longest.jsonl")),
+    Reader("diff rules", ["scored"], ["mine.toml", "pool.scores.parquet"], command("diff", "mine.toml", "longest", "--scores", "pool.scores.parquet")),
+    Reader("select", ["scored"], ["pool.scores.parquet", "pool.scores.parquet.json", "mine.toml", "pool.jsonl"], command("select", "pool.scores.parquet", "--rule", "mine.toml", "--n", "4", "--max-null-fraction", "1", "-o", "new.jsonl"), weight=8),
+    Reader("select again", ["scored"], ["chosen*"], command("select", "pool.scores.parquet", "--rule", "longest", "--n", "4", "-o", "chosen.jsonl")),
+    Reader("report selection", ["scored"], ["chosen*", "pool.scores.parquet"], command("report", "chosen.jsonl", "-o", "r.html"), [], ["reports.render", "reports.inputs"], weight=8),
+    Reader("report verification", ["verified/v"], ["*"], command("report", ".", "-o", "r.md"), apart=("run",), weight=8),
+    Reader("report sizes", ["sizes"], ["*.json"], command("report", ".", "-o", "r.md"), apart=("run",)),
+    Reader("report study", ["study/s"], ["*", "runs/*"], command("report", ".", "-o", "r.md"), apart=("run",)),
+    Reader("status", ["records", "verified/v"], ["*.toml", "*.json", "runs/*"], command("status", "."), [], ["commands.status"], apart=("run",)),
+    Reader("status of a study", ["study"], ["s/*", "s/runs/*"], command("status", "s"), apart=("run",)),
+    Reader("study status", ["study"], ["s/*", "s/runs/*"], command("study", "status", "s"), apart=("run",)),
+    Reader("verify again", ["verified"], ["v/*", "*.json"], command("verify", "v/plan.toml", "-o", "v"), [], ["verification.experiment", "verification.planned"], apart=("run",), weight=8),
+    Reader("verify plan", ["plans/plan.toml"], ["plan.toml"], command("verify", "plan.toml", "-o", "v", "--judge-key", "JUDGE_KEY")),
+    Reader("settings", ["plans/instructsel.toml"], ["instructsel.toml"], command("rules", "show", "eq4"), [], ["commands._settings"]),
+    Reader("settings printed", ["plans/instructsel.toml"], ["instructsel.toml"], command("score", "p", "--print-config")),
+    Reader("cache show", ["last_release"], ["cache/shelves/*/*"], command("cache", "show"), [], ["commands.cache"]),
+    Reader("score", ["scored"], ["pool.jsonl"], command("score", "pool.jsonl", "--indicators", "len_in,mtld", "--no-cache", "-o", "new.scores.parquet"), weight=1),
+)  # fmt: skip
+
+
+def by_name(name: str) -> Reader:
+    return next(reader for reader in READERS if reader.name == name)
+
+
+def lay_out(reader: Reader, source: Path, place: Path) -> list[Path]:
+    """Copy what a reader needs into a folder; the files of it that are mutated."""
+    for name in reader.copied:
+        entry = source / name
+        if entry.is_dir():
+            shutil.copytree(entry, place, dirs_exist_ok=True)
+        else:
+            shutil.copy(entry, place / entry.name)
+    files = {path for pattern in reader.mutated for path in place.glob(pattern) if path.is_file()}
+    assert files, f"{reader.name} has no file to mutate"
+    return sorted(files)
+
+
+assert sys.version_info >= (3, 11)

@@ -8,11 +8,16 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
-CONTROL: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff"
-    "\ufeff\uffa0\ufff0-\uffff\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+UNSAFE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb"
+    "\ufffe\uffff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\U000f0000-\U0010ffff]|(?<=\ufe0f)\ufe0f"
 )
-"""Control characters, what has no width, what turns the direction, halves of pairs, and tags."""
+"""Whatever could move a cursor, color a screen, turn the reading direction, or stand in a text unseen: control and format characters, line and
+paragraph separators, halves of pairs, tags, variation selectors (but the one of a picture), private characters and those that are none."""
+
+SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 SPACE: Final = re.compile(r"[ \t\r\n]+")
 FOLDERS: Final = re.compile(r"(?<![\w/:.~<])(?:~|\.{1,2})?/(?:[\w.@+ -]*[\w.@+-]/)+(?=[\w.@+-])|\b[A-Za-z]:\\(?:[^\\\s]+\\)+(?=[^\\\s])")
@@ -67,7 +72,7 @@ def neutral(text: str, limit: int = CELL) -> str:
     """
     # Cut first: a name of a gigabyte is read to its limit and no further. A character becomes six at most.
     shown = SPACE.sub(" ", text[: limit + WINDOW]).strip()
-    shown = FOLDERS.sub("", KEYS.sub(HIDDEN, CONTROL.sub(_escape, shown)))
+    shown = FOLDERS.sub("", KEYS.sub(HIDDEN, UNSAFE.sub(_escape, shown)))
     cut = len(text) > limit + WINDOW or len(shown) > limit
     return shown[: limit - 1] + "…" if cut else shown
 
@@ -91,9 +96,36 @@ def masked_excerpt(text: str) -> str:
     return neutral(shown, EXCERPT)
 
 
+def encodable(text: str) -> bool:
+    """Whether a text is Unicode: without halves of surrogate pairs, which no UTF-8 has."""
+    return text.isascii() or not SURROGATES.search(text)
+
+
+def in_toml(text: str) -> str:
+    """TOML of basic strings, escaped so that it may be shown; what it says stays the same.
+
+    >>> in_toml('a = "b\\u202ec"')
+    'a = "b\\\\u202ec"'
+    """
+    return UNSAFE.sub(lambda match: match[0] if match[0] in "\n\t\r" else _escape(match), text)
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match.group())
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _escape_in_lines(match: re.Match[str]) -> str:
+    return {"\n": "\n", "\t": " "}.get(match.group()) or _escape(match)
+
+
+def _escape_in_json(match: re.Match[str]) -> str:
+    """As JSON writes a character: beyond the first 65,536 as a pair. Line breaks stand between values there, never in a string."""
+    sign = match.group()
+    if sign in "\n\t\r":
+        return sign
+    pair = sign.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{pair[start : start + 2].hex()}" for start in range(0, len(pair), 2))
 
 
 def _random(run: str) -> bool:
@@ -103,8 +135,6 @@ def _random(run: str) -> bool:
     return all(any(test(sign) for sign in run) for test in (str.isdigit, str.isupper, str.islower))
 
 
-TERMINAL_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
-"""Characters that could move the cursor, color the screen, or turn the reading direction."""
 RUNNER_COMMAND: Final = re.compile(r"^([ \t]*)(:|#)(:|#\[)", re.MULTILINE)
 """How a line begins that GitHub's runner takes for a command."""
 PIECES: Final = re.compile(r"[^,/=-]*[,/=-]+|[^,/=-]+")
@@ -112,9 +142,24 @@ PIECES: Final = re.compile(r"[^,/=-]*[,/=-]+|[^,/=-]+")
 
 
 def clean(text: str) -> str:
-    """A text that is safe to show: control characters are written as escapes, and so is what a CI runner would take for a command."""
-    shown = TERMINAL_CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    """A text that is safe to show: what is unsafe is written as escapes, and so is what a CI runner would take for a command.
+
+    Line breaks stay, a tab becomes a space.
+
+    >>> clean("a\\u202eb\\x1b[31m\\nc")
+    'a\\\\u202eb\\\\u001b[31m\\nc'
+    """
+    shown = UNSAFE.sub(_escape_in_lines, text)
     return RUNNER_COMMAND.sub(lambda match: f"{match[1]}\\u{ord(match[2]):04x}{match[3]}", shown)
+
+
+def in_json(text: str) -> str:
+    """JSON whose strings are escaped so that it may be shown; what it says stays the same.
+
+    >>> in_json('{"a": "b\\u202ec"}')
+    '{"a": "b\\\\u202ec"}'
+    """
+    return UNSAFE.sub(_escape_in_json, text)
 
 
 def excerpt(text: str, width: int = 72) -> str:
@@ -257,12 +302,16 @@ __all__ = [
     "CELL",
     "EXCERPT",
     "LINE",
+    "UNSAFE",
     "aligned",
     "clean",
     "columns_of",
     "counted",
+    "encodable",
     "excerpt",
     "html_table",
+    "in_json",
+    "in_toml",
     "masked",
     "masked_excerpt",
     "neutral",

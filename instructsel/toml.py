@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from instructsel.errors import UsageError
+from instructsel.text import encodable, in_toml
 
 
 def dumps(data: Mapping[str, Any]) -> str:
@@ -27,12 +28,15 @@ def dumps(data: Mapping[str, Any]) -> str:
     """
     import tomli_w
 
-    return tomli_w.dumps({key: _writable(value) for key, value in data.items() if value is not None})
+    # A file of ours may be looked at in a terminal, and names in it are of others.
+    return in_toml(tomli_w.dumps(_writable(data)))
 
 
 def _writable(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _writable(item) for key, item in value.items() if item is not None}
+        if any(not isinstance(key, str) for key in value):
+            raise UsageError("The keys of a TOML file are texts.")
+        return {_writable(key): _writable(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
         return [_writable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
@@ -40,4 +44,6 @@ def _writable(value: Any) -> Any:
         raise UsageError(f"A TOML file of ours holds finite numbers; found {value}.")
     if not isinstance(value, bool | int | float | str):
         raise UsageError(f"A TOML file holds text, numbers, booleans, lists and tables; found {type(value).__name__}.")
+    if isinstance(value, str) and not encodable(value):
+        raise UsageError("A TOML file holds Unicode; found half of a surrogate pair.", fix="Correct the text it stands in.")
     return value

@@ -66,4 +66,7 @@ def _root(
 
 def main() -> None:
     """The console script."""
+    from instructsel.commands._console import guard_stderr
+
+    guard_stderr()
     app(prog_name="instructsel")

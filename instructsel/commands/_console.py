@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn, ParamSpec, TextIO, TypeVar
+from typing import Any, Final, NoReturn, ParamSpec, TextIO, TypeVar, cast
 
 import typer
 
 from instructsel.commands import _progress
 from instructsel.commands._progress import Progress, Stages
 from instructsel.errors import EnvironmentFault, InstructselError
-from instructsel.text import clean, columns_of, wrapped
+from instructsel.text import clean, columns_of, in_json, wrapped
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,13 +28,53 @@ COMMAND: Final = re.compile(
 """A command to copy: at the beginning of a line or behind a colon, up to its end, a semicolon, a comma or a bracket."""
 
 
+def write(text: str = "", *, err: bool = False) -> None:
+    """Lines as they are, on stdout or stderr, but for what a terminal or a CI runner would obey."""
+    typer.echo(clean(text), err=err)
+
+
+def write_json(record: Any) -> None:
+    """Plain data as indented JSON on stdout; its strings are escaped where a terminal would obey them."""
+    # Imported here: --version and --help write no JSON.
+    import orjson
+
+    try:
+        text = orjson.dumps(record, option=orjson.OPT_INDENT_2).decode()
+    except TypeError:
+        # A file name that is not UTF-8, a number of more than 64 bits.
+        text = json.dumps(record, indent=2, default=str)
+    typer.echo(in_json(text))
+
+
+class SafeStream:
+    """A stream of text on which nothing can command a terminal: warnings, logs and tracebacks of other packages name what files hold."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Around a stream, which everything else is asked of."""
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, unsafe characters as escapes. A carriage return stays: bars of other packages begin their line anew with it."""
+        self.stream.write("\r".join(map(clean, text.split("\r"))))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def guard_stderr() -> None:
+    """From here on nothing but our own bars commands the terminal through stderr."""
+    if not isinstance(sys.stderr, SafeStream):
+        sys.stderr = cast(TextIO, SafeStream(sys.stderr))
+
+
 def say(text: str = "", *, quiet: bool = False) -> None:
     """A line for people, on stderr, wrapped at words."""
     if quiet:
         return
     for line in note(text):
         if not _progress.above(line):
-            typer.echo(line, err=True)
+            write(line, err=True)
 
 
 def messages(*, quiet: bool) -> Callable[[str], None] | None:
@@ -55,7 +96,7 @@ def columns(stream: TextIO) -> int | None:
 def display(text: str = "") -> None:
     """A line for people that is the command's result, on stdout."""
     for line in note(text, stream=sys.stdout):
-        typer.echo(line)
+        write(line)
 
 
 def note(text: str, *, hang: int = 0, label: str = "", stream: TextIO | None = None) -> list[str]:
@@ -143,7 +184,7 @@ def fail(error: InstructselError) -> NoReturn:
     _progress.close_all()
     for label, text in (("error: ", error.message), ("fix:   ", error.fix)):
         for line in note(text, label=label) if text else []:
-            typer.echo(line, err=True)
+            write(line, err=True)
     raise typer.Exit(error.exit_code)
 
 
@@ -156,7 +197,7 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except InstructselError as error:
             if kwargs.get("show_traceback"):
-                traceback.print_exc()
+                write(traceback.format_exc().rstrip(), err=True)
             fail(error)
         except KeyboardInterrupt:
             _progress.close_all(interrupted=True)
@@ -172,7 +213,7 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             raise
         except Exception as error:
             if kwargs.get("show_traceback"):
-                raise
+                write(traceback.format_exc().rstrip(), err=True)
             fail(
                 EnvironmentFault(
                     f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",
@@ -185,4 +226,18 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-__all__ = ["Progress", "Stages", "columns", "continued", "display", "fail", "messages", "note", "reported", "say", "watching"]
+__all__ = [
+    "Progress",
+    "Stages",
+    "columns",
+    "continued",
+    "display",
+    "fail",
+    "messages",
+    "note",
+    "reported",
+    "say",
+    "watching",
+    "write",
+    "write_json",
+]

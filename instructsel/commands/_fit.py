@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
-import orjson
 import typer
 
 from instructsel.artifact import atomic_write, check_outputs
 from instructsel.commands import _options as options
-from instructsel.commands._console import display, reported, say
+from instructsel.commands._console import display, reported, say, write_json
 from instructsel.errors import EnvironmentFault, InstructselError, UsageError
 from instructsel.reports.charts import STEPS, Curve, Series, scatter
 from instructsel.rules import catalog
@@ -109,7 +108,7 @@ def command(
         sys.stdout.write(rule.to_toml())
     elif json:
         record = {"rule": rule.as_dict(), "univariate": [part.as_dict() for part in alone], "charts": [str(path) for path in drawn]}
-        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
+        write_json(record)
     if not json:
         printed = [*lines(fitted.summary, rule.name), "", *_alone(alone)]
         for line in printed:

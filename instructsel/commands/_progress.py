@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
+from instructsel.text import clean
+
 EVERY: Final = 10.0
 """Seconds between two plain lines."""
 REFRESH: Final = 0.25
@@ -236,7 +238,7 @@ class Stages:
                 return
             self._last = now
             self._lines = 0 if last_one else self._lines + 1
-            text = self.line()
+            text = clean(self.line())
             if self.live and _bars:
                 _bars[0].update(0, completed=100 * (self._fraction() or stage.fraction()), line=text)
             elif not self.live:
@@ -254,7 +256,8 @@ def _terminal_line() -> Any:
     bar = Progress(
         BarColumn(bar_width=BAR),
         TextColumn("{task.fields[line]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-        console=Console(stderr=True, highlight=False),
+        # The bar alone may move the cursor.
+        console=Console(file=getattr(sys.stderr, "stream", sys.stderr), stderr=True, highlight=False),
         refresh_per_second=4,
         redirect_stdout=False,
         redirect_stderr=False,

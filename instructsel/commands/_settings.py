@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import typer
 
-from instructsel.commands._console import fail
+from instructsel.commands._console import fail, write
 from instructsel.errors import UsageError
-from instructsel.text import TERMINAL_CONTROL
+from instructsel.text import in_toml
 
 FILE: Final = "instructsel.toml"
 ORIGIN: Final = {"COMMANDLINE": "flag", "ENVIRONMENT": "environment", "DEFAULT_MAP": FILE, "DEFAULT": "default", "PROMPT": "prompt"}
@@ -125,7 +125,7 @@ def print_config(context: typer.Context) -> None:
     What is not set stands as a comment, since TOML has no value for it.
     """
     names = context.command_path.split()[1:] or [str(context.info_name)]
-    typer.echo(f"[{'.'.join(names)}]")
+    write(f"[{'.'.join(names)}]")
     for parameter in context.command.params:
         name = parameter.name or ""
         if name not in context.params or name in NO_SETTINGS:
@@ -137,11 +137,11 @@ def print_config(context: typer.Context) -> None:
             continue
         if parameter.param_type_name == "argument":
             # Said on the command line: a table of the settings file holds for every run.
-            typer.echo(f"# argument {parameter.metavar or name.upper()}: {'not set' if value is None or value == () else toml(value)}")
+            write(f"# argument {parameter.metavar or name.upper()}: {'not set' if value is None or value == () else toml(value)}")
         elif value is None or value == () or value == []:
-            typer.echo(f"# {flag_of(parameter)} is not set")
+            write(f"# {flag_of(parameter)} is not set")
         else:
-            typer.echo(f"{flag_of(parameter)} = {toml(value)}  # {origin}")
+            write(f"{flag_of(parameter)} = {toml(value)}  # {origin}")
     raise typer.Exit
 
 
@@ -158,4 +158,4 @@ def toml(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     text = json.dumps(os.fspath(value) if isinstance(value, os.PathLike) else str(value), ensure_ascii=False)
-    return TERMINAL_CONTROL.sub(lambda control: f"\\u{ord(control.group()):04x}", text)
+    return in_toml(text)

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import numpy as np
-import orjson
 import typer
 
 from instructsel.artifact import atomic_write, check_outputs
 from instructsel.commands import _options as options
-from instructsel.commands._console import messages, reported, say, watching
+from instructsel.commands._console import messages, reported, say, watching, write, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
@@ -167,10 +166,10 @@ def command(
             file.write(drawn(curve).encode())
         say(f"wrote {chart}", quiet=quiet)
     if json:
-        typer.echo(orjson.dumps(curve.as_dict(), option=orjson.OPT_INDENT_2).decode())
+        write_json(curve.as_dict())
         return
     for line in curve.lines():
-        typer.echo(line)
+        write(line)
 
 
 def _check_chart(path: Path, folder: Path, inputs: list[str | Path]) -> None:

@@ -15,7 +15,7 @@ import typer
 from instructsel.artifact import running
 from instructsel.cache import SEGMENT, Cache, NamespaceUsage, default_folder, parse_size
 from instructsel.commands import _options as options
-from instructsel.commands._console import display, reported, say
+from instructsel.commands._console import display, reported, say, write_json
 from instructsel.commands._help import Command, Group
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.models.load import MINILM, MINILM_DIGESTS
@@ -50,7 +50,7 @@ def show(
     held = sum(namespace["bytes"] for namespace in namespaces)
     if json:
         record = {"folder": str(store.folder), "bytes": held, "limit": limit, "namespaces": namespaces}
-        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
+        write_json(record)
         return
     for text in _table(namespaces):
         display(text)
@@ -102,7 +102,7 @@ def prune(
         "notes_of_runs": len(notes),
     }
     if json:
-        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
+        write_json(record)
     elif not quiet:
         _print(record)
 

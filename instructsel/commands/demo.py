@@ -12,7 +12,7 @@ import typer
 
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
-from instructsel.commands._console import Progress, display, messages, reported, say, watching
+from instructsel.commands._console import Progress, display, messages, reported, say, watching, write_json
 from instructsel.commands._score_text import notices, summary
 from instructsel.commands._select_text import report
 from instructsel.errors import EnvironmentFault, PoolError, UsageError
@@ -77,7 +77,7 @@ def command(
         examples, chosen = _main_job(pool or pool_file, output, fraction, quiet=quiet)
         kinds = compare(examples, chosen, key or key_file)
     if json:
-        typer.echo(orjson.dumps({"rule": RULE, "summary": chosen.summary, "defects": kinds}, option=orjson.OPT_INDENT_2).decode())
+        write_json({"rule": RULE, "summary": chosen.summary, "defects": kinds})
         return
     for line in _lines(kinds, chosen):
         display(line)

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
-import orjson
 import typer
 
 from instructsel.commands import _completion
 from instructsel.commands import _options as options
-from instructsel.commands._console import display, reported, say
+from instructsel.commands._console import display, reported, say, write_json
 from instructsel.commands.explain import subset_named
 from instructsel.errors import InstructselError, UsageError
 from instructsel.pool.pool import Pool
@@ -69,7 +68,7 @@ def command(
         difference = diff_rules(scored, catalog.load(a), catalog.load(b), n=n if n is not None else max(1, len(scored) // 10), top=top)
         places = _places(lambda: find_pool(table, pool))
     if json:
-        typer.echo(orjson.dumps(difference.as_dict(), option=orjson.OPT_INDENT_2).decode())
+        write_json(difference.as_dict())
         return
     for line in _lines(difference, _shown(a, b), places):
         display(line)

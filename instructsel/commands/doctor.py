@@ -14,12 +14,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import typer
 
 from instructsel.cache import Cache, default_folder
 from instructsel.commands import _options as options
-from instructsel.commands._console import columns, display, reported
+from instructsel.commands._console import columns, display, reported, write_json
 from instructsel.commands.cache import checked, existing, one_line, size
 from instructsel.commands.status import lines as run_lines
 from instructsel.commands.status import unfinished
@@ -77,7 +76,7 @@ def command(
     }
     record |= {"runs": record["cache"].pop("runs"), "notes": findings.notes, "problems": findings.problems}
     if json:
-        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
+        write_json(record)
     else:
         for text in [*([] if quiet else _lines(record)), *_problem_lines(findings.problems, quiet=quiet)]:
             display(one_line(text))

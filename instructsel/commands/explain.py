@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
-import orjson
 import typer
 
 from instructsel.commands import _options as options
-from instructsel.commands._console import display, reported, say
+from instructsel.commands._console import display, reported, say, write_json
 from instructsel.errors import InstructselError, UsageError
 from instructsel.pool.pool import Pool
 from instructsel.pool.sources import label_of
@@ -67,7 +66,7 @@ def command(
         outcome = _ranked(usable, table, examples.ids[position]) if usable is not None else {"rule": None, "contributions": {}}
     record = {**_scored(table, examples, position), **outcome}
     if json:
-        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
+        write_json(record)
         return
     (conversation,) = examples.examples([position])
     for line in _lines(record, conversation.instruction, conversation.response):

@@ -19,6 +19,7 @@ from instructsel.reports.reading import artifact_kind
 from instructsel.reports.render import checked_suffix, is_report, report
 from instructsel.selection.files import find_pool
 from instructsel.selection.selection_set import SelectionSet
+from instructsel.text import in_json
 
 EXAMPLES: Final = """Examples:
   instructsel report /tmp/chosen.jsonl -o /tmp/report.html
@@ -66,7 +67,7 @@ def command(
     for line in (line for sentence in (*page.sections[0].text, wrote) for line in note(sentence, hang=2)):
         say(line, quiet=quiet)
     if json:
-        typer.echo(page.json(), nl=False)
+        typer.echo(in_json(page.json()), nl=False)
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-import orjson
 import typer
 
 from instructsel.commands import _card, _completion, _fit
 from instructsel.commands import _options as options
-from instructsel.commands._console import display, reported
+from instructsel.commands._console import display, reported, write_json
 from instructsel.commands._help import Command, Group
 from instructsel.models.plausibility import card
 from instructsel.rules import catalog
@@ -30,7 +29,7 @@ def list_rules(json: options.Json = False, show_traceback: options.Traceback = F
     """List the presets."""
     presets = [catalog.load(name) for name in catalog.names()]
     if json:
-        typer.echo(orjson.dumps([_plain(rule) for rule in presets], option=orjson.OPT_INDENT_2).decode())
+        write_json([_plain(rule) for rule in presets])
         return
     for line in aligned([[rule.name, ", ".join(rule.indicators), rule.title] for rule in presets], header=["rule", "indicators", ""]):
         display(line)
@@ -51,13 +50,13 @@ def show(
     if name == CARD:
         shown = card()
         if json:
-            typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+            write_json(shown)
         else:
             display("\n".join(_card.lines(shown)))
         return
     rule = catalog.load(name)
     if json:
-        typer.echo(orjson.dumps(_plain(rule), option=orjson.OPT_INDENT_2).decode())
+        write_json(_plain(rule))
         return
     display(f"{rule.name}: {rule.title}")
     display(

@@ -17,7 +17,7 @@ from instructsel.artifact import atomic_write, check_outputs, check_replaced, ma
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
 from instructsel.commands import _score_text as text
-from instructsel.commands._console import Stages, messages, reported, say
+from instructsel.commands._console import Stages, messages, reported, say, write_json
 from instructsel.errors import ScoresError, UsageError
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator, ModelIndicator
@@ -34,7 +34,7 @@ from instructsel.scores.progress import Run, remember
 from instructsel.scores.run import score
 from instructsel.scores.table import ScoreTable
 from instructsel.scores.with_scores import check_ending, write_with_scores
-from instructsel.text import counted
+from instructsel.text import clean, counted
 
 DEFAULT_RULE: Final = "eq4"
 NOTE_EVERY: Final = 5.0
@@ -195,7 +195,7 @@ def command(
     if store and (freed := store.prune(options.cache_limit(), since=scored.started - 1)):
         say(f"the cache was above its limit: {freed / 1e6:,.0f} MB of the least recently used values were removed", quiet=quiet)
     if json:
-        typer.echo(orjson.dumps({"scores": str(files.table), **table.manifest}, option=orjson.OPT_INDENT_2).decode())
+        write_json({"scores": str(files.table), **table.manifest})
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
@@ -273,7 +273,9 @@ class Outputs:
         """Write the scores, the quarantined rows, and the rows with their scores; the table as it is on disk."""
         table = scored.table
         if str(self.table) == "-":
-            typer.echo(table.frame.write_csv(), nl=False)
+            text = table.frame.write_csv()
+            # Data for a program stay as they are; a terminal is shown what it must not obey.
+            typer.echo(clean(text) if sys.stdout.isatty() else text, nl=False)
         else:
             # Read again: another process may have added columns in the meantime.
             if (earlier := self.earlier()) is not None:
@@ -446,4 +448,4 @@ def _dry_run(pool: Pool, indicators: list[Indicator], cache: Cache | None, *, js
     for line in text.forecast(estimates, len(pool)):
         say(line, quiet=quiet and not json)
     if json:
-        typer.echo(orjson.dumps([entry.as_dict() for entry in estimates], option=orjson.OPT_INDENT_2).decode())
+        write_json([entry.as_dict() for entry in estimates])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import orjson
 import typer
 
 from instructsel import kinds
@@ -17,7 +16,7 @@ from instructsel.artifact import check_outputs, check_replaced, manifest_path, w
 from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands import _select_text as text
-from instructsel.commands._console import messages, reported, say, watching
+from instructsel.commands._console import messages, reported, say, watching, write_json
 from instructsel.errors import UsageError
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
@@ -260,7 +259,7 @@ def command(
     for line in text.report(chosen, others, written):
         say(line, quiet=quiet)
     if json and written is not None:
-        typer.echo(orjson.dumps(_summaries(written, chosen, others), option=orjson.OPT_INDENT_2).decode())
+        write_json(_summaries(written, chosen, others))
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

@@ -15,7 +15,7 @@ import typer
 
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
-from instructsel.commands._console import display, reported
+from instructsel.commands._console import display, reported, write, write_json
 from instructsel.commands._progress import span
 from instructsel.commands.cache import existing, moment, one_line
 from instructsel.errors import InstructselError, UsageError
@@ -51,7 +51,7 @@ def command(
     scorings, trials = unfinished(store), experiments(folders)
     if json:
         record = {"folder": str(store.folder), "runs": scorings, "experiments": trials}
-        typer.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
+        write_json(record)
         return
     if not scorings:
         display(one_line(f"no unfinished scoring in {store.folder}"))
@@ -62,7 +62,7 @@ def command(
         for line in block:
             # A command stays on one line, to be copied.
             if line.startswith(AGAIN):
-                typer.echo(line)
+                write(line)
             else:
                 display(line)
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import orjson
 import typer
 
 from instructsel.commands import _options as options
 from instructsel.commands import _size
-from instructsel.commands._console import messages, reported, say
+from instructsel.commands._console import messages, reported, say, write, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
@@ -284,10 +283,10 @@ def _print_plan(plan: Plan, rows: Mapping[str, int], warnings: Sequence[str], fo
             "ranges": {symbol: list(ends) for symbol, ends in plan.ranges().items()},
             "warnings": list(warnings),
         }
-        typer.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode())
+        write_json(content)
     elif not quiet:
         for line in lines(plan, rows):
-            typer.echo(line)
+            write(line)
     for warning in warnings:
         say(f"warning: {warning}", quiet=quiet)
 
@@ -341,7 +340,7 @@ def _print_end(place: StudyFolder, plan: Plan, study: Study, *, json: bool, quie
     """
     after, folder = place.status(plan), place.path
     if json:
-        typer.echo(orjson.dumps(_status_of(place, after), option=orjson.OPT_INDENT_2).decode())
+        write_json(_status_of(place, after))
     if after.pending:
         who = f", {len(after.running)} of them other workers'" if after.running else ""
         say(f"{after.pending:,} of {after.total:,} runs are pending{who}; go on with: instructsel study run {folder}", quiet=quiet)
@@ -361,7 +360,7 @@ def status(folder: Folder, json: options.Json = False, show_traceback: options.T
     progress = place.status(planned)
     summary = _status_of(place, progress)
     if json:
-        typer.echo(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
+        write_json(summary)
         return
     rows = [
         ["planned", f"{progress.total:,}", ""],
@@ -371,16 +370,16 @@ def status(folder: Folder, json: options.Json = False, show_traceback: options.T
         ["pending", f"{progress.pending:,}", ""],
     ]
     for line in aligned(rows, right=(1,)):
-        typer.echo(line)
+        write(line)
     for failure in summary["failed"]:
-        typer.echo(clean(f"  {failure['subset']} seed {failure['seed']}: {failure['reason']} ({failure['message']})"))
+        write(clean(f"  {failure['subset']} seed {failure['seed']}: {failure['reason']} ({failure['message']})"))
     if summary["seconds_per_run"] is not None:
         workers = f"; about {span(summary['seconds_left'])} left with {summary['workers']} at work" if progress.pending else ""
-        typer.echo(f"a run takes {span(summary['seconds_per_run'])}{workers}")
+        write(f"a run takes {span(summary['seconds_per_run'])}{workers}")
     if summary["observations"]:
-        typer.echo(f"observations: {clean(summary['observations'])}")
+        write(f"observations: {clean(summary['observations'])}")
     if progress.pending or progress.failed:
-        typer.echo(f"to go on: instructsel study run {clean(str(folder))}")
+        write(f"to go on: instructsel study run {clean(str(folder))}")
 
 
 def audited(trainer: Trainer, pool: Pool) -> list[str]:

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import orjson
 import typer
 
 from instructsel.commands import _options as options
-from instructsel.commands._console import Progress, messages, reported, say
+from instructsel.commands._console import Progress, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.experiments.store import check_folder
@@ -87,7 +86,7 @@ def command(
     overlap = None if held_out is None else _overlap(pool, held_out, trainer, allow=training.allow_contamination, quiet=quiet)
     if audit:
         if json:
-            typer.echo(orjson.dumps({"recipe": chosen.as_dict(), "audit": audited.as_dict()}, option=orjson.OPT_INDENT_2).decode())
+            write_json({"recipe": chosen.as_dict(), "audit": audited.as_dict()})
         return
     checkpoint = trainer.train_into(folder, pool, seed=seed)
     if not progress.made:
@@ -100,7 +99,7 @@ def command(
         summary = {"checkpoint": str(folder), "trained_now": progress.made, **record, "held_out_loss": _as_dict(grades)}
         if overlap is not None:
             summary["contamination"] = overlap.as_dict()
-        typer.echo(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
+        write_json(summary)
 
 
 def _overlap(pool: Pool, held_out: Pool, trainer: TrlTrainer, *, allow: bool, quiet: bool) -> Overlap:

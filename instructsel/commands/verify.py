@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import orjson
 import typer
 
 from instructsel.commands import _options as options
 from instructsel.commands._arms import ArmSettings, planned_arms
-from instructsel.commands._console import Progress, messages, reported, say
+from instructsel.commands._console import Progress, messages, reported, say, write, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._recipe import RecipeChanges
 from instructsel.commands._runs import display
@@ -31,7 +30,6 @@ from instructsel.experiments.plan import (
 )
 from instructsel.reports.figures import plain
 from instructsel.reports.plain_text import spoken
-from instructsel.text import clean
 from instructsel.verification.experiment import ExperimentResult, Watch
 from instructsel.verification.verdict import NOT_ENOUGH
 
@@ -184,10 +182,10 @@ def _print(result: ExperimentResult, *, json: bool, quiet: bool, limit: int | No
     if result.summary is None or (quiet and not json):
         return
     if json:
-        typer.echo(orjson.dumps(result.summary, option=orjson.OPT_INDENT_2).decode())
+        write_json(result.summary)
     else:
         for line in spoken(result.summary, result.verdicts):
-            typer.echo(clean(line))
+            write(line)
     for failure in result.verified.failures:
         say(f"failed: {failure.run}: {failure.message}", quiet=quiet)
     if result.verified.pending:

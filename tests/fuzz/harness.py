@@ -116,7 +116,11 @@ def attempt(reader: Any, seeds: Path, steps: Sequence[int], room: Path) -> tuple
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            last = [frame for frame in traceback.extract_tb(error.__traceback__) if "instructsel" in frame.filename or "adapters" in frame.filename]
+            last = [
+                frame
+                for frame in traceback.extract_tb(error.__traceback__)
+                if "instructsel" in frame.filename or "adapters" in frame.filename
+            ]
             where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(last[-4:]))
             outcome = ("broken", f"{type(error).__name__}: {str(error)[:500]} [{where}]")
         import gc
@@ -224,7 +228,9 @@ def run(seeds: Path, room: Path, *, seed: int, work: Sequence[tuple[str, int, in
         if begun is not None:
             _, name, number, steps = begun
             code = process.returncode
-            why = f"the process ended with {code}" if code >= 0 else f"the process was ended by signal {-code} ({signal.Signals(-code).name})"
+            why = (
+                f"the process ended with {code}" if code >= 0 else f"the process was ended by signal {-code} ({signal.Signals(-code).name})"
+            )
             _count(outcomes[name], "broken", Failure(name, seed, number, why, tuple(steps)))
             _done(pending, name, number)
         elif process.returncode != 0 and pending:
@@ -312,7 +318,11 @@ def soak(seconds: float, *, seed: int, units: int, folder: Path, names: Sequence
             outcomes = run(source, Path(temporary) / f"room-{start}", seed=seed, work=work, until=until)
             for name, outcome in outcomes.items():
                 known = total.setdefault(name, Outcome())
-                known.inputs, known.read, known.refused = known.inputs + outcome.inputs, known.read + outcome.read, known.refused + outcome.refused
+                known.inputs, known.read, known.refused = (
+                    known.inputs + outcome.inputs,
+                    known.read + outcome.read,
+                    known.refused + outcome.refused,
+                )
                 known.failures += outcome.failures
                 for failure in outcome.failures:
                     print(f"{failure}\n  kept: {keep(failure, source, folder)}", flush=True)

@@ -36,7 +36,9 @@ from tests.fuzz import seeds
 
 EXIT_CODES: Final = (0, 1, 2, 3, 4, 5)
 FAULT: Final = "This is a fault of instructsel"
-UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]")
+UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 
 
 class Broken(AssertionError):

@@ -35,7 +35,7 @@ from tests.verification.test_verify_run import FakeGrader as ArmsGrader
 from tests.verification.test_verify_run import FakeTrainer as ArmsTrainer
 
 LAST_RELEASE: Final = Path(__file__).parent.parent / "fixtures" / "last_release"
-WORDS: Final = "river stone lantern paper orchard winter silver engine market garden window summer".split()
+WORDS: Final = ["river", "stone", "lantern", "paper", "orchard", "winter", "silver", "engine", "market", "garden", "window", "summer"]
 STAMP: Final = "2026-01-01T00-00-00.000001"
 JUDGE: Final = {"kind": "endpoint", "name": "judge"}
 

@@ -257,7 +257,7 @@ def _terminal_line() -> Any:
         BarColumn(bar_width=BAR),
         TextColumn("{task.fields[line]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         # The bar alone may move the cursor.
-        console=Console(file=getattr(sys.stderr, "stream", sys.stderr), stderr=True, highlight=False),
+        console=Console(file=getattr(sys.stderr, "stream", None), stderr=True, highlight=False),
         refresh_per_second=4,
         redirect_stdout=False,
         redirect_stderr=False,

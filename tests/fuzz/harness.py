@@ -173,8 +173,6 @@ def child(seeds: Path, room: Path, log: Path, seed: int, work: Sequence[tuple[st
                 if result == "broken" and len(steps) > 1:
                     steps, why = _smaller(reader, seeds, steps, room, why)
                 out.write(json.dumps([result, name, number, steps, why]) + "\n")
-                if result == "broken" and os.environ.get("FUZZ_VERBOSE"):
-                    print(f"{name} {number}: {why}", flush=True)
 
 
 def _smaller(reader: Any, seeds: Path, steps: list[int], room: Path, why: str) -> tuple[list[int], str]:
@@ -325,7 +323,7 @@ def soak(seconds: float, *, seed: int, units: int, folder: Path, names: Sequence
                 )
                 known.failures += outcome.failures
                 for failure in outcome.failures:
-                    print(f"{failure}\n  kept: {keep(failure, source, folder)}", flush=True)
+                    sys.stdout.write(f"{failure}\n  kept: {keep(failure, source, folder)}\n")
             shutil.rmtree(Path(temporary) / f"room-{start}", ignore_errors=True)
             start += units * 8
     return total
@@ -349,5 +347,5 @@ def main(arguments: Sequence[str]) -> int:
         replay(given.replay)
         return 0
     outcomes = soak(given.seconds, seed=given.seed, units=given.units, folder=given.keep, names=given.reader)
-    print(summary(outcomes))
+    sys.stdout.write(f"{summary(outcomes)}\n")
     return 1 if any(outcome.failures for outcome in outcomes.values()) else 0

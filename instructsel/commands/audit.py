@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final
 
-import orjson
 import typer
 
 from instructsel import kinds
@@ -13,7 +12,7 @@ from instructsel.artifact import check_outputs, check_replaced
 from instructsel.audits.settings import AuditSettings
 from instructsel.commands import _audit_text as text
 from instructsel.commands import _options as options
-from instructsel.commands._console import Progress, display, messages, reported, say
+from instructsel.commands._console import Progress, display, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
 from instructsel.errors import UsageError
 from instructsel.pool import spec
@@ -106,7 +105,7 @@ def command(
     if output is not None:
         result.write(output)
     if json:
-        typer.echo(orjson.dumps({**result.as_dict(), "rows": [row.as_dict() for row in result.shown]}, option=orjson.OPT_INDENT_2).decode())
+        write_json({**result.as_dict(), "rows": [row.as_dict() for row in result.shown]})
     elif not quiet:
         for line in text.lines(result):
             display(line)

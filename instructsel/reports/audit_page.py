@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from instructsel.artifact import atomic_write
 from instructsel.tables import release
-from instructsel.text import CONTROL, neutral
+from instructsel.text import UNSAFE, neutral
 
 if TYPE_CHECKING:
     from instructsel.audits.result import Audit
@@ -59,7 +59,10 @@ def text_of(piece: Piece) -> str:
 
 def _shown(line: str) -> str:
     body = line.rstrip("\n")
-    return CONTROL.sub(lambda match: "\t" if match[0] == "\t" else f"\\u{ord(match[0]):04x}", body) + "\n" * (len(line) - len(body))
+    return UNSAFE.sub(
+        lambda match: "\t" if match[0] == "\t" else f"\\u{ord(match[0]):04x}" if ord(match[0]) <= 0xFFFF else f"\\U{ord(match[0]):08x}",
+        body,
+    ) + "\n" * (len(line) - len(body))
 
 
 def write(audit: Audit, path: Path) -> None:

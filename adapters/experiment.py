@@ -54,6 +54,7 @@ class Adapters:
 
     def trainer(self, training: TrainingSettings, recipe: Any, folder: Path, progress: Callable[[int, int, float], None] | None) -> Trainer:
         """TRL's."""
+        from instructsel.adapters.tracking import Tracking
         from instructsel.adapters.trl import TrlTrainer
 
         trainer = TrlTrainer(
@@ -64,6 +65,7 @@ class Adapters:
             device=training.device,
             precision=training.precision,
             max_skipped_fraction=training.max_skipped_fraction,
+            tracking=Tracking(training.report_to, training.project),
             progress=progress,
         )
         # A checker may not take a cached property for the property of a protocol.

@@ -19,7 +19,10 @@ OPTIONAL: Final = (*BUDGETS, "bits", "micro_batch_size")
 WHOLE: Final = ("steps", "tokens", "bits", "batch_size", "micro_batch_size", "max_length", "lora_r", "lora_alpha")
 SWITCHES: Final = ("packing", "group_by_length", "gradient_checkpointing")
 TEXTS: Final = ("name", "method", "schedule", "optimizer", "loss", "source", "template_date")
+LISTS: Final = ("lora_targets", "assumed")
 """Settings by their kind; the others are numbers."""
+LORA: Final = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets")
+"""Settings that mean nothing where every weight is trained."""
 FORMER_NAMES: Final[Mapping[str, str]] = {"batch_size": "batch", "micro_batch_size": "micro"}
 """Setting → the name it has in fingerprints, and had in files of 0.1."""
 
@@ -31,7 +34,7 @@ class Recipe:
     name: str
     """The preset's, or an own one."""
     method: str = "full"
-    """full trains every weight, lora low-rank adapters of every linear layer but the head."""
+    """full trains every weight, lora low-rank adapters of linear layers."""
     bits: int | None = None
     """The base in so many bits (bitsandbytes): 8, or 4 for NF4 with double quantization; None leaves it as it is. lora only."""
     epochs: float | None = 3.0
@@ -41,12 +44,15 @@ class Recipe:
     tokens: int | None = None
     """Tokens seen, prompts included, for arms of equal tokens; instead of epochs. Met within the length of one row."""
     learning_rate: float = 2e-5
+    """At its height."""
     schedule: str = "constant"
     """constant, linear (to 0) or cosine (to 0), after the warm-up."""
     warmup: float = 0.03
     """Share of the steps in which the learning rate rises."""
     weight_decay: float = 0.0
+    """Of every weight but biases and norms."""
     max_grad_norm: float = 1.0
+    """Norm to which the gradient is clipped."""
     optimizer: str = "adamw_torch_fused"
     """By transformers' name."""
     batch_size: int = 16
@@ -62,9 +68,15 @@ class Recipe:
     group_by_length: bool = False
     """Whether rows of like length are batched together, which saves padding; batches come in random order."""
     lora_r: int = 64
+    """Rank of the adapters."""
     lora_alpha: int = 16
+    """Their product counts lora_alpha / lora_r times."""
     lora_dropout: float = 0.0
+    """Share of an adapter's inputs that are dropped in training."""
+    lora_targets: tuple[str, ...] = ()
+    """Layers with adapters, by the end of their names, e.g. q_proj; empty: every linear layer but the head."""
     gradient_checkpointing: bool = False
+    """Whether activations are computed twice and not kept, for less memory."""
     template_date: str = TEMPLATE_DATE
     """What chat templates that write the date are told that today is, as YYYY-MM-DD, in training and in grading."""
     source: str = ""
@@ -110,6 +122,8 @@ class Recipe:
                 raise UsageError(f"{name} of a fine-tune lies in [0, 1), not {getattr(self, name)!r}.")
         if self.weight_decay < 0:
             raise UsageError(f"weight_decay of a fine-tune is not below 0, as {self.weight_decay!r} is.")
+        if any(not target.strip() for target in self.lora_targets):
+            raise UsageError("lora_targets of a fine-tune holds an empty name.", fix="For example: q_proj,v_proj")
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise UsageError(
                 f"A batch of {self.batch_size} rows cannot be computed {self.micro_batch_size} at a time.",
@@ -130,6 +144,9 @@ class Recipe:
         settings = self.as_dict()
         # Of a template that writes no date it changes nothing; of others the trainer has it.
         del settings["template_date"]
+        if not self.lora_targets:
+            # A setting that is as it always was changes no name.
+            del settings["lora_targets"]
         settings["assumed"] = [FORMER_NAMES.get(name, name) for name in self.assumed]
         return {FORMER_NAMES.get(name, name): value for name, value in settings.items()}
 
@@ -148,10 +165,10 @@ class Recipe:
                 raise UsageError.named(name, known, noun="setting of a recipe")
         if "name" not in settings:
             raise UsageError("A recipe has a name.", fix="Give one, or take a preset.")
-        assumed = settings.get("assumed", ())
-        if isinstance(assumed, list):
-            assumed = tuple(present_names.get(name, name) if isinstance(name, str) else name for name in assumed)
-        return cls(**{**settings, "assumed": assumed})
+        lists = {name: tuple(value) if isinstance(value := settings[name], list) else value for name in LISTS if name in settings}
+        if isinstance(lists.get("assumed"), tuple):
+            lists["assumed"] = tuple(present_names.get(name, name) if isinstance(name, str) else name for name in lists["assumed"])
+        return cls(**{**settings, **lists})
 
 
 def _check_kind(name: str, value: object) -> None:
@@ -168,7 +185,7 @@ def _check_kind(name: str, value: object) -> None:
         fits, kind = isinstance(value, bool), "true or false"
     elif name in TEXTS:
         fits, kind = isinstance(value, str), "a text"
-    elif name == "assumed":
+    elif name in LISTS:
         fits, kind = isinstance(value, tuple) and all(isinstance(text, str) for text in value), "a list of texts"
     else:
         fits, kind = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value), "a number"
@@ -279,6 +296,15 @@ def recipe(name: str, **changes: Any) -> Recipe:
     for key in changes:
         if key not in known:
             raise UsageError.named(key, known, noun="setting of a recipe")
+    targets = changes.get("lora_targets")
+    if isinstance(targets, list):
+        # As peft writes the default.
+        changes["lora_targets"] = () if targets == ["all-linear"] else tuple(targets)
+    adapters = [key for key in LORA if key in changes]
+    if adapters and changes.get("method", base.method) == "full":
+        raise UsageError(
+            f"{adapters[0]} is a setting of LoRA; this fine-tune trains every weight.", fix="Write --method lora, or leave the setting out."
+        )
     budget = [key for key in BUDGETS if changes.get(key) is not None]
     if budget:
         changes = {**dict.fromkeys(BUDGETS), **changes}

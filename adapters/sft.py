@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -89,15 +90,69 @@ def _quantization(transformers: Any, torch: Any, bits: int, device: str) -> Any:
 
 
 def lora_config(recipe: Recipe) -> Any:
-    """The adapters of a recipe: every linear layer but the head."""
+    """The adapters of a recipe: of the layers it names, or every linear one but the head."""
     peft = require("peft", needed_by="LoRA")
     return peft.LoraConfig(
         r=recipe.lora_r,
         lora_alpha=recipe.lora_alpha,
         lora_dropout=recipe.lora_dropout,
-        target_modules="all-linear",
+        target_modules=list(recipe.lora_targets) or "all-linear",
         task_type="CAUSAL_LM",
     )
+
+
+def check_one_process() -> None:
+    """Refuse to train in one of several processes of a launcher, each of which would write the same folder.
+
+    Raises:
+        UsageError: a launcher (accelerate, torchrun) has started more than one.
+    """
+    try:
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+    except ValueError:
+        processes = 1
+    if processes > 1:
+        raise UsageError(
+            f"A fine-tune runs in one process; a launcher started {processes} (WORLD_SIZE).",
+            fix="Run the command without accelerate launch or torchrun; instructsel verify -j N trains several models at a time, "
+            "with CUDA_VISIBLE_DEVICES for one GPU a command.",
+        )
+
+
+def check_optimizer(recipe: Recipe) -> None:
+    """Refuse an optimizer that transformers does not know.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        require("transformers", needed_by="the fine-tune").training_args.OptimizerNames(recipe.optimizer)
+    except ValueError as error:
+        raise UsageError(f"transformers has no optimizer '{recipe.optimizer}'.", fix="For example: adamw_torch_fused") from error
+
+
+def check_targets(recipe: Recipe, source: LocalModel) -> None:
+    """Refuse names of layers that the base does not have, or that can have no adapters; no weight is loaded for it.
+
+    Raises:
+        UsageError: a name that fits no linear layer, or the head; the fix names those there are.
+    """
+    if recipe.method != "lora" or not recipe.lora_targets:
+        return
+    transformers = require("transformers", needed_by="LoRA")
+    torch = require("torch", needed_by="LoRA")
+    with torch.device("meta"):
+        config = transformers.AutoConfig.from_pretrained(str(source.folder), local_files_only=True, trust_remote_code=False)
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    head = model.get_output_embeddings()
+    linear = (torch.nn.Linear, transformers.pytorch_utils.Conv1D)
+    layers = [name for name, module in model.named_modules() if isinstance(module, linear) and module is not head]
+    names = sorted({name.rpartition(".")[2] for name in layers})
+    for target in recipe.lora_targets:
+        if not any(name == target or name.endswith(f".{target}") for name in layers):
+            raise UsageError(
+                f"{source.name} has no linear layer '{target}' that could have adapters.", fix=f"Name one or more of {', '.join(names)}."
+            )
 
 
 def merged(source: LocalModel, adapter: Path, precision: str) -> Any:
@@ -115,7 +170,17 @@ def merged(source: LocalModel, adapter: Path, precision: str) -> Any:
     return peft.PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
 
 
-def config(recipe: Recipe, state: Path, *, sequences: int, micro_batch_size: int, precision: str, device: str, seed: int) -> Any:
+def config(
+    recipe: Recipe,
+    state: Path,
+    *,
+    sequences: int,
+    micro_batch_size: int,
+    precision: str,
+    device: str,
+    seed: int,
+    tracking: Mapping[str, Any],
+) -> Any:
     """TRL's configuration of a fine-tune.
 
     Args:
@@ -126,15 +191,9 @@ def config(recipe: Recipe, state: Path, *, sequences: int, micro_batch_size: int
         precision: fp32 or bf16.
         device: cpu or cuda.
         seed: of new weights.
-
-    Raises:
-        UsageError: an optimizer that transformers does not know.
+        tracking: arguments for the tracker.
     """
     steps = math.ceil(sequences / recipe.batch_size)
-    try:
-        require("transformers", needed_by="the fine-tune").training_args.OptimizerNames(recipe.optimizer)
-    except ValueError as error:
-        raise UsageError(f"transformers has no optimizer '{recipe.optimizer}'.", fix="For example: adamw_torch_fused") from error
     settings = require("trl", needed_by="the fine-tune").SFTConfig(
         output_dir=str(state),
         per_device_train_batch_size=micro_batch_size,
@@ -165,7 +224,7 @@ def config(recipe: Recipe, state: Path, *, sequences: int, micro_batch_size: int
         logging_nan_inf_filter=False,
         save_strategy="no",
         save_total_limit=2,
-        report_to="none",
+        **tracking,
         disable_tqdm=True,
         dataset_num_proc=None,
     )

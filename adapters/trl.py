@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from instructsel.adapters import sft
 from instructsel.adapters.checkpoint_folder import RECORD, STATE, claim, finished, last_state, weights_digest
@@ -19,6 +19,7 @@ from instructsel.adapters.recipe import Recipe
 from instructsel.adapters.sampling import packs, sequence
 from instructsel.adapters.sft import Progress
 from instructsel.adapters.stop_tokens import write_stop_tokens
+from instructsel.adapters.tracking import Tracking
 from instructsel.adapters.training_data import MAX_SKIPPED_FRACTION, TrainingData
 from instructsel.artifact import atomic_write, dump_json, fingerprint
 from instructsel.errors import EnvironmentFault, MissingExtra, TrainingDiverged, TrainingError, UsageError
@@ -72,6 +73,10 @@ class TrlTrainer:
     """Whether adapters are merged into the base; the adapter is saved next to it either way."""
     progress: Progress | None = field(default=None, repr=False)
     """Called at every step."""
+    tracking: Tracking = field(default_factory=Tracking)
+    """Where losses go as they come."""
+    names_runs: ClassVar[bool] = True
+    """Whether `train` takes a name for the run."""
 
     @cached_property
     def source(self) -> LocalModel:
@@ -153,11 +158,24 @@ class TrlTrainer:
             "versions": {name: _release(name) for name in PACKAGES + (("bitsandbytes",) if self.recipe.bits else ())},
         }
 
+    def check(self) -> None:
+        """Refuse, before any work, what would end in an error after it.
+
+        Raises:
+            UsageError: an optimizer that transformers does not know, layers for adapters that the base does not have, or one of
+                several processes of a launcher.
+            MissingExtra: the tracker's package is not installed.
+        """
+        sft.check_one_process()
+        self.tracking.check()
+        sft.check_optimizer(self.recipe)
+        sft.check_targets(self.recipe, self.source)
+
     def audit(self, pool: Pool) -> TrainingData:
         """What would be trained on."""
         return self._encoded(pool)[0]
 
-    def train(self, pool: Pool, *, seed: int) -> Checkpoint:
+    def train(self, pool: Pool, *, seed: int, name: str | None = None) -> Checkpoint:
         """A checkpoint of the base fine-tuned on the pool, under this trainer's folder.
 
         Raises:
@@ -165,11 +183,11 @@ class TrlTrainer:
             TrainingDiverged: a loss or a weight that is not finite, or a loss that has grown beyond all reason.
             EnvironmentFault: no memory, no room on the disk, an extra missing.
             ModelRefused: no whole causal language model, a tokenizer of another one, or one that cannot be trained on packed rows.
-            UsageError: a seed outside of [0, 2^32), or an optimizer that transformers does not know.
+            UsageError: a seed outside of [0, 2^32), or what `check` refuses.
         """
-        return self.train_into(self.folder / self._key(pool, seed), pool, seed=seed)
+        return self.train_into(self.folder / self._key(pool, seed), pool, seed=seed, name=name)
 
-    def train_into(self, folder: Path, pool: Pool, *, seed: int) -> Checkpoint:
+    def train_into(self, folder: Path, pool: Pool, *, seed: int, name: str | None = None) -> Checkpoint:
         """The same, with the checkpoint in a folder of one's own choice: a new one, an empty one, or this very fine-tune's."""
         if not 0 <= seed < SEEDS:
             raise UsageError(f"A seed is a whole number from 0 to {SEEDS - 1}, not {seed}.")
@@ -179,6 +197,7 @@ class TrlTrainer:
             # Killed between the record and the removal of its states, it left them.
             shutil.rmtree(folder / STATE, ignore_errors=True)
             return checkpoint
+        self.check()
         audit, rows = self._encoded(pool)
         audit.check(self.max_skipped_fraction)
         lengths = [len(row.ids) for row in rows]
@@ -188,7 +207,7 @@ class TrlTrainer:
             raise TrainingError(f"{recipe.epochs} epochs of {len(rows)} rows are less than one row.", fix="Train for longer.")
         claim(folder, key)
         try:
-            return self._train(_Job(folder, key, seed, pool, audit, rows, order))
+            return self._train(_Job(folder, key, seed, pool, audit, rows, order, name or f"{folder.name} seed {seed}"))
         except Exception as error:
             if sft.is_unwritten(error):
                 raise EnvironmentFault(
@@ -223,7 +242,7 @@ class TrlTrainer:
     def _train(self, job: _Job) -> Checkpoint:
         """Train on the rows in order; those of one group share a sequence."""
         started = time.monotonic()
-        with sft.silent(), quiet():
+        with sft.silent(), quiet(), self.tracking.session(job.key, job.name):
             watch = sft.watch(job.key, self.save_every, self.progress)
             trainer = self._trainer(job, watch)
             state = last_state(job.state, job.key)
@@ -259,6 +278,7 @@ class TrlTrainer:
                 precision=precision,
                 device=device,
                 seed=job.seed,
+                tracking=self.tracking.arguments(job.name),
             ),
             train_dataset=sft.dataset(job.rows, job.order, packed=recipe.packing),
             processing_class=self.chat_template.tokenizer,
@@ -336,6 +356,8 @@ class _Job:
     """Those of the pool that have a loss token."""
     order: Sequence[Sequence[int]]
     """Positions of rows in the order they are seen; those of one group share a sequence."""
+    name: str
+    """What a tracker calls it."""
 
     @property
     def state(self) -> Path:

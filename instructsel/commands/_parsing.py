@@ -28,6 +28,9 @@ RENAMED: Final[Mapping[str, str]] = {
     "--no-beside": "--no-baselines",
     "--batch": "--batch-size",
     "--micro": "--micro-batch-size",
+    "--lora-rank": "--lora-r",
+    "--optim": "--optimizer",
+    "--lora-target-modules": "--lora-targets",
 }
 """A flag of an earlier release, or another word for one → the flag that does it."""
 ELSEWHERE: Final = ("CACHE", "CACHE_LIMIT", "DATA")

@@ -9,8 +9,8 @@ from instructsel.errors import UsageError
 from instructsel.experiments.plan import TrainingSettings
 
 BITS: Final = {"none": None, "8": 8, "4": 4}
-FIELDS: Final = {"lora_rank": "lora_r"}
-"""Flag's field → the recipe's, where that is another."""
+ALL_LINEAR: Final = "all-linear"
+"""What peft calls every linear layer but the head."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,14 @@ class RecipeChanges:
     """full or lora."""
     bits: str | None = None
     """Load the base in 8 or 4 (NF4) bits, or none; lora only."""
-    lora_rank: int | None = None
+    lora_r: int | None = None
     """Rank of the LoRA adapters."""
+    lora_alpha: int | None = None
+    """Scale of the LoRA adapters: their product counts lora-alpha / lora-r times."""
+    lora_dropout: float | None = None
+    """Share of an adapter's inputs that are dropped in training."""
+    lora_targets: str | None = None
+    """Layers with adapters, by the end of their names: q_proj,v_proj; all-linear: every linear layer but the head."""
     learning_rate: float | None = None
     """Learning rate."""
     schedule: str | None = None
@@ -50,6 +56,10 @@ class RecipeChanges:
     """Share of the steps in which the learning rate rises."""
     weight_decay: float | None = None
     """Weight decay."""
+    max_grad_norm: float | None = None
+    """Norm to which the gradient is clipped."""
+    optimizer: str | None = None
+    """Optimizer, by transformers' name: adamw_torch_fused, adafactor, paged_adamw_8bit, …"""
     batch_size: int | None = None
     """Rows per optimizer step."""
     micro_batch_size: int | None = None
@@ -68,12 +78,15 @@ class RecipeChanges:
     def as_dict(self) -> dict[str, Any]:
         """The changes by the recipe's names."""
         changes = {
-            FIELDS.get(setting.name, setting.name): value
+            setting.name: value
             for setting in fields(self)
-            if setting.name not in ("bits", "packing") and (value := getattr(self, setting.name)) is not None
+            if setting.name not in ("bits", "packing", "lora_targets") and (value := getattr(self, setting.name)) is not None
         }
         if self.packing:
             changes["packing"] = True
+        if self.lora_targets is not None:
+            names = [name.strip() for name in self.lora_targets.split(",")]
+            changes["lora_targets"] = [] if names == [ALL_LINEAR] else names
         if self.bits is not None or self.method == "full":
             # A preset's 8 bits go with its LoRA.
             changes["bits"] = BITS[self.bits or "none"]

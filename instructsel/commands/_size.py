@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import typer
@@ -148,7 +148,9 @@ def command(
         )
         for name, rows in held_out.items()
     }
-    for notice in getattr(toolkit.trainer(training, chosen, folder / CHECKPOINTS, None), "notices", ()):
+    unstarted: Any = toolkit.trainer(training, chosen, folder / CHECKPOINTS, None)
+    unstarted.check()
+    for notice in unstarted.notices:
         say(notice, quiet=quiet)
     with display("size search", quiet=quiet, unit="fine-tunes") as runs:
         curve = search_size(

@@ -390,6 +390,9 @@ def audited(trainer: Trainer, pool: Pool) -> list[str]:
     audit = getattr(trainer, "audit", None)
     if audit is None:
         return []
+    check = getattr(trainer, "check", None)
+    if check is not None:
+        check()
     first, *others = audit(pool).lines()
     return [f"of the pool: {first}", *others, *getattr(trainer, "notices", ())]
 

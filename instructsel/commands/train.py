@@ -77,6 +77,7 @@ def command(
     progress = _Steps(quiet)
     trainer: Any = toolkit.trainer(training, chosen, folder.parent, progress)
     trainer = replace(trainer, merge=merge)
+    trainer.check()
     audited = trainer.audit(pool)
     for line in [*described(trainer, chosen), *audited.lines()]:
         say(line, quiet=quiet)

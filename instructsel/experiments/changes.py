@@ -72,10 +72,11 @@ def added(earlier: Experiment, plan: Experiment) -> list[str]:
 
 
 def _training(plan: Experiment) -> dict[str, Any]:
-    """Settings of training by name, those of the recipe among them; the device changes no plan."""
+    """Settings of training by name, those of the recipe among them; the device and the tracker change no plan."""
     settings = {field.name: getattr(plan.training, field.name) for field in fields(plan.training)}
     recipe = settings.pop("recipe")
-    del settings["device"], settings["learning_rates"]
+    for name in ("device", "learning_rates", "report_to", "project"):
+        del settings[name]
     return {**settings, **recipe}
 
 

@@ -308,6 +308,11 @@ class _Worker:
         trainer = run.trainer or self.workshop.trainer
         assert trainer is not None
         assert run.pool is not None
+        if getattr(trainer, "names_runs", False):
+            # A tracker shows its runs by name.
+            named: Any = trainer
+            checkpoint: Checkpoint = named.train(run.pool(), seed=run.seed, name=run.slug)
+            return checkpoint
         return trainer.train(run.pool(), seed=run.seed)
 
     def report(self, run: Run | None = None, *, failed: bool = False, seconds: float | None = None, note: str = "") -> None:

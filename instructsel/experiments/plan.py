@@ -44,6 +44,7 @@ BETTER: Final = "better"
 NON_INFERIOR: Final = "non-inferior"
 REQUIREMENTS: Final = (BETTER, NON_INFERIOR)
 PRECISIONS: Final = ("fp32", "bf16", "auto")
+TRACKERS: Final = ("none", "trackio", "wandb", "tensorboard")
 MATCHING: Final = ("steps", "tokens", "none")
 NOUNS: Final[Mapping[Any, str]] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 FILE: Final = {"path": "file"}
@@ -111,12 +112,18 @@ class TrainingSettings:
     """cpu, cuda or auto."""
     learning_rates: tuple[float, ...] = ()
     """Multiples of the recipe's learning rate that every arm is trained at, e.g. 1,0.33: the verdict says whether it depends on it."""
+    report_to: str = "none"
+    """Tracker of losses as they come: trackio, wandb, tensorboard or none."""
+    project: str = "instructsel"
+    """What the runs of --report-to are filed under."""
 
     def __post_init__(self) -> None:
         check_name(self.device)
         object.__setattr__(self, "learning_rates", _multiples(self.learning_rates))
         if self.precision not in PRECISIONS:
             raise UsageError.named(self.precision, PRECISIONS, noun="precision")
+        if self.report_to not in TRACKERS:
+            raise UsageError.named(self.report_to, TRACKERS, noun="tracker")
         if self.match_compute not in MATCHING:
             raise UsageError.named(self.match_compute, MATCHING, noun="measure of equal compute")
         if not 0 <= self.max_skipped_fraction <= 1:

@@ -284,6 +284,8 @@ def _trainer(prepared: _Prepared, recipe: Any) -> Any:
     if not with_rows:
         return None
     trainer: Any = prepared.toolkit.trainer(plan.training, recipe, prepared.folder / CHECKPOINTS, watch.training)
+    if hasattr(trainer, "check"):
+        trainer.check()
     for notice in getattr(trainer, "notices", ()):
         watch.say(notice)
     if hasattr(trainer, "audit"):

@@ -110,12 +110,12 @@ def test_a_recipe_comes_back_from_plain_data(name: str) -> None:
         ({"micro_batch_size": 0}, "micro_batch_size of a fine-tune is above 0"),
         ({"batch_size": 8, "micro_batch_size": 3}, "A batch of 8 rows cannot be computed 3 at a time"),
         ({"max_length": 0}, "max_length of a fine-tune is above 0"),
-        ({"lora_r": 0}, "lora_r of a fine-tune is above 0"),
-        ({"lora_alpha": -1}, "lora_alpha of a fine-tune is above 0"),
+        ({"method": "lora", "lora_r": 0}, "lora_r of a fine-tune is above 0"),
+        ({"method": "lora", "lora_alpha": -1}, "lora_alpha of a fine-tune is above 0"),
         ({"max_grad_norm": 0.0}, "max_grad_norm of a fine-tune is above 0"),
         ({"warmup": 1.0}, r"warmup of a fine-tune lies in \[0, 1\)"),
         ({"warmup": -0.1}, "warmup of a fine-tune lies in"),
-        ({"lora_dropout": 1.0}, "lora_dropout of a fine-tune lies in"),
+        ({"method": "lora", "lora_dropout": 1.0}, "lora_dropout of a fine-tune lies in"),
         ({"weight_decay": -0.1}, "weight_decay of a fine-tune is not below 0"),
         # Not what the setting is of, as a file or a notebook may give it.
         ({"learning_rate": math.nan}, "learning_rate of a recipe is a number, not nan"),
@@ -167,3 +167,24 @@ def test_a_renamed_setting_keeps_the_fingerprint_of_finished_folders_and_is_read
     assert present.fingerprint["batch"] == 128 and present.fingerprint["micro"] == 4
     assert "batch" in present.fingerprint["assumed"] and not {"batch_size", "micro_batch_size"} & set(present.fingerprint)
     assert Recipe.of(present.fingerprint) == present == Recipe.of(present.as_dict())
+
+
+@pytest.mark.parametrize("changes", [{"lora_r": 8}, {"lora_alpha": 8}, {"lora_dropout": 0.1}, {"lora_targets": ["q_proj"]}])
+def test_a_setting_of_adapters_is_refused_where_every_weight_is_trained(changes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="is a setting of LoRA"):
+        recipe("tiny", **changes)
+    with pytest.raises(UsageError, match="is a setting of LoRA"):
+        recipe("paper-v1", method="full", bits=None, **changes)
+    assert recipe("tiny", method="lora", **changes).method == "lora"
+
+
+def test_named_layers_are_part_of_a_fingerprint_and_those_of_before_are_not() -> None:
+    before = recipe("paper-v1")
+    assert before.lora_targets == () and "lora_targets" not in before.fingerprint
+    named = recipe("paper-v1", lora_targets=["q_proj", "v_proj"])
+    assert named.fingerprint["lora_targets"] == ["q_proj", "v_proj"]
+    assert Recipe.of(named.as_dict()) == Recipe.of(named.fingerprint) == named
+    assert recipe("paper-v1", lora_targets=["all-linear"]) == before
+    for targets in ([""], "q_proj", [1]):
+        with pytest.raises(UsageError, match="lora_targets"):
+            recipe("paper-v1", lora_targets=targets)

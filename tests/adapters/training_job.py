@@ -74,7 +74,8 @@ def short(**changes: Any) -> Recipe:
 def killed_recipe(method: str) -> Recipe:
     """Steps that do not come out even with the rows, and a momentum to lose."""
     bits = {"lora": 8, "full": None}[method]
-    return short(steps=STEPS, batch_size=4, micro_batch_size=2, method=method, bits=bits, lora_r=4, lora_dropout=0.1 if bits else 0.0)
+    adapters = {"bits": bits, "lora_r": 4, "lora_dropout": 0.1} if bits else {}
+    return short(steps=STEPS, batch_size=4, micro_batch_size=2, method=method, **adapters)
 
 
 def train(folder: Path, *, method: str, save_every: float, progress: Progress | None = None) -> Checkpoint:

@@ -226,7 +226,7 @@ def pool(tmp_path: Path) -> Pool:
 def test_a_base_that_is_an_adapter_is_trained_as_the_whole_model_it_is(base: Path, tmp_path: Path, pool: Pool, method: str) -> None:
     adapter = made(base, tmp_path / "tuned")
     settings = {"device": "cpu", "precision": "fp32"}
-    trainer = TrlTrainer(str(adapter), short(method=method, lora_r=4), tmp_path / "runs", **settings)
+    trainer = TrlTrainer(str(adapter), short(method=method), tmp_path / "runs", **settings)
     assert trainer.notices == ["tuned is an adapter; it is trained on merged into its base base."]
     checkpoint = trainer.train(pool, seed=0)
     # The same weights, merged by hand.
@@ -235,7 +235,7 @@ def test_a_base_that_is_an_adapter_is_trained_as_the_whole_model_it_is(base: Pat
     peft.PeftModel.from_pretrained(network, str(adapter)).merge_and_unload().save_pretrained(str(whole))
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(base / name, whole / name)
-    expected = TrlTrainer(str(whole), short(method=method, lora_r=4), tmp_path / "expected", **settings).train(pool, seed=0)
+    expected = TrlTrainer(str(whole), short(method=method), tmp_path / "expected", **settings).train(pool, seed=0)
     torch.testing.assert_close(logits(checkpoint.folder), logits(expected.folder), atol=1e-4, rtol=0)
     assert checkpoint.record["trainer"]["base"]["name"] == "tuned"
     assert trainer.train(pool, seed=0).digest == checkpoint.digest

@@ -165,7 +165,8 @@ class Recipe:
                 raise UsageError.named(name, known, noun="setting of a recipe")
         if "name" not in settings:
             raise UsageError("A recipe has a name.", fix="Give one, or take a preset.")
-        lists = {name: tuple(value) if isinstance(value := settings[name], list) else value for name in LISTS if name in settings}
+        stated = {name: settings[name] for name in LISTS if name in settings}
+        lists: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in stated.items()}
         if isinstance(lists.get("assumed"), tuple):
             lists["assumed"] = tuple(present_names.get(name, name) if isinstance(name, str) else name for name in lists["assumed"])
         return cls(**{**settings, **lists})

@@ -16,13 +16,12 @@ from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
 from instructsel.models.context import context_length
 from instructsel.models.load import locate, quiet, read_json
+from instructsel.models.weights import read_tensors, weight_files
 from instructsel.pool.example import Example, Message
 from instructsel.rendering import Job, Refused
 
 Turns = Sequence[Mapping[str, Any]]
 
-MAX_HEADER: Final = 100_000_000
-"""Bytes of the header of a safetensors file."""
 QUESTION: Final = "Where is the harbor office?"
 ANSWER: Final = "Behind the old lighthouse, near quay seven."
 MARK: Final = "zq7harborkw"
@@ -255,22 +254,12 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def _parameters(folder: Path) -> int | None:
-    """Weights in the safetensors files of a folder, by their headers alone; None where there are none, or one is not readable."""
-    count = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with open(path, "rb") as file:
-                size = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(size)) if size <= MAX_HEADER else {}
-            for name, tensor in header.items():
-                if name != "__metadata__":
-                    elements = 1
-                    for length in tensor["shape"]:
-                        elements *= length
-                    count += elements
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return None
-    return count or None
+    """Weights in the safetensors files of a folder, by their headers alone; None where there are none.
+
+    Raises:
+        UntrustedModel, ModelUnavailable, ModelRefused: as a fine-tune would, where the files are not a model's.
+    """
+    return read_tensors(weight_files(folder, folder.name), folder.name).numbers or None
 
 
 __all__ = ["Subject", "conversation"]

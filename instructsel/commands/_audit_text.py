@@ -72,7 +72,7 @@ def _figures(audit: Audit) -> list[str]:
     rows.append(
         (
             "steps",
-            f"{totals.steps:,} of {settings.batch_size:,} {noun} in {settings.epochs:g} epochs; "
+            f"{totals.steps:,} of {settings.batch_size:,} {noun} in {settings.epochs:g} epoch{'s' * (settings.epochs != 1)}; "
             f"{totals.tokens_per_step:,.0f} tokens a step, {totals.loss_tokens_per_step:,.0f} with loss",
         )
     )

@@ -140,17 +140,7 @@ class Group(TyperGroup):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Read the group's options."""
         with explained(path=f"{parent.command_path} {info_name}" if parent else str(info_name)):
-            return super().make_context(info_name, self._completed_flags(info_name, args), parent, **extra)
-
-    def _completed_flags(self, info_name: str | None, args: list[str]) -> list[str]:
-        """The arguments, with the usual value behind a flag that stands without one."""
-        completed: list[str] = []
-        for number, argument in enumerate(args):
-            completed.append(argument)
-            usual, values = BARE.get((str(info_name), argument), ("", ()))
-            if usual and args[number + 1 : number + 2] not in [[value] for value in values]:
-                completed[-1] = f"{argument}={usual}"
-        return completed
+            return super().make_context(info_name, args, parent, **extra)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first argument names."""

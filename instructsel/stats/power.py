@@ -297,12 +297,11 @@ def _expected(plan: Plan, components: Components, generalize_to: Estimand) -> tu
 def _spread_of(parts: Sequence[tuple[Any, int]]) -> Any:
     """Satterthwaite's denominator of the variance between runs, Σ part² / df, adjusted where a side has two or three runs.
 
-    Few runs may lie close together by chance; the other side then lends its degrees of freedom, and the interval is too short: at two
-    runs against five, and at three against nine, it covers 90 and 93 %. There the denominator leans towards Σ part / df, which Cochran's
-    critical value stands for, the more the further the two sides' degrees of freedom differ; of the larger at most three times the
-    smaller counts. Two runs against two have the contrary fault, 97.7 %: there the squares are estimated without bias, v² / (df + 2).
-    With these, intervals over runs alone cover 93 to 97 % at two against two and three or more a side, and 92.4 to 97.8 % at two against
-    more, where the standard deviations of the sides differ up to threefold (`benchmarks/coverage.py`).
+    Few runs may lie close together by chance; the other side then lends its degrees of freedom, and the interval is too short. There the
+    denominator leans towards Σ part / df, which Cochran's critical value stands for, the more the further the two sides' degrees of freedom
+    differ; of the larger at most three times the smaller counts. Two runs against two have the contrary fault: there the squares are
+    estimated without bias, v² / (df + 2). What intervals then cover stands in `benchmarks/results/interval_coverage.json`; two runs a side
+    whose variances differ ninefold are covered least.
 
     Source: Welch 1947, doi:10.1093/biomet/34.1-2.28; Cochran & Cox 1957, "Experimental Designs", 4.14.
 

@@ -94,6 +94,7 @@ class _Table:
     @classmethod
     def of(cls, frame: pl.DataFrame) -> Self:
         """Of a frame sorted by run and item in which all runs have the same items."""
+        frame = with_labels(frame)
         labels = tuple(frame.select("arm", "replicate", "seed").unique(maintain_order=True).rows())
         shape = (len(labels), len(frame) // len(labels))
         return cls(

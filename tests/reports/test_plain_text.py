@@ -26,7 +26,7 @@ from tests.reports.pages import selection
 ITEMS = tuple(f"q{n}" for n in range(400))
 
 
-def runs(arm: str, effect: float, draws: int, seeds: int = 2) -> list[Run]:
+def runs(arm: str, effect: float, draws: int, seeds: int = 4) -> list[Run]:
     """A loss: the items' own, the arm's effect, and a little that differs from run to run."""
     random = np.random.default_rng(sum(map(ord, arm)))
     items = np.random.default_rng(0).normal(3.0, 1.0, len(ITEMS))
@@ -42,7 +42,7 @@ def runs(arm: str, effect: float, draws: int, seeds: int = 2) -> list[Run]:
     ]
 
 
-def by_reward(arm: str, effect: float, draws: int, seeds: int = 2) -> list[Run]:
+def by_reward(arm: str, effect: float, draws: int, seeds: int = 4) -> list[Run]:
     """The same by a reward model that ranked the selection."""
     return [replace(run, grades=replace(run.grades, grader="reward", record={"models": ["d1"]})) for run in runs(arm, effect, draws, seeds)]
 

@@ -47,8 +47,8 @@ MAX_INTEGER: Final = 1 << 31
 MAX_LABELS: Final = 100_000
 """A configuration has an entry in memory for each label."""
 MAX_POSITIONS: Final = 1 << 26
-LAYERS: Final = re.compile(r"(^|_)(n_layers?|layers?|blocks?)$")
-"""Keys that count layers; a layer has one tensor at least."""
+LAYERS: Final = re.compile(r"^(?!max_)(.*_)?(n_layers?|layers?|blocks?)$")
+"""Keys that count layers; a layer has one tensor at least. A largest number, such as max_window_layers, builds none."""
 FETCH: Final = "Only models that their libraries load from their own folder are used: remove the key, or name another model."
 
 

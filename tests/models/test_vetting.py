@@ -210,3 +210,13 @@ def test_a_class_that_is_no_module_of_an_encoder_is_refused(tmp_path: Path, kind
     (folder / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": kind}]))
     with pytest.raises(InstructselError, match="names the class"):
         Encoder.load(str(folder))
+
+
+def test_a_largest_number_of_layers_builds_none_and_may_be_beyond_the_weights(tmp_path: Path) -> None:
+    # Qwen2's default, 28, in a model of two layers and fewer tensors; the layers themselves are still counted.
+    folder = tiny.causal(tmp_path / "qwen2", "qwen2")
+    tiny.edit(folder, max_window_layers=28_000)
+    assert LikelihoodModel.load(str(folder), precision="fp32", device="cpu", probe=False).max_length
+    tiny.edit(folder, num_hidden_layers=28_000)
+    with pytest.raises(ModelRefused, match="num_hidden_layers is 28,000"):
+        LikelihoodModel.load(str(folder), precision="fp32", device="cpu", probe=False)

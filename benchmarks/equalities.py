@@ -240,7 +240,7 @@ def lm_eval(place: Path, data: Path, corpus: list[str]) -> dict[str, Any]:
         }
         for item, value in zip(grades.items, grades.values, strict=True):
             # An item's name has the beginning of its document's hash.
-            reference = next(figure for digest, figure in samples.items() if digest.startswith(item.split("/")[1]))
+            reference = next(figure for digest, figure in samples.items() if digest.startswith(item.split("/")[1].split("#")[0]))
             items += 1
             differing += int(abs(reference - value) > 1e-9)
     return {"items": items, "differing": differing}

@@ -15,7 +15,8 @@ from instructsel.errors import ModelUnavailable, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
 from instructsel.models.context import context_length
-from instructsel.models.load import locate, quiet, read_json
+from instructsel.models.load import quiet, read_json
+from instructsel.models.peft_adapter import unmerged
 from instructsel.models.weights import read_tensors, weight_files
 from instructsel.pool.example import Example, Message
 from instructsel.rendering import Job, Refused
@@ -49,25 +50,27 @@ class Subject:
 
     @classmethod
     def load(cls, settings: AuditSettings, *, base: str | None = None, tokenizer: str | None = None) -> Subject:
-        """A base or a tokenizer by its folder or hub id.
+        """A base or a tokenizer by its folder or hub id; of an adapter, the base that it would be merged into.
 
         Raises:
             UsageError: both or neither are named.
             ModelUnavailable: it is not to be had, or has no fast tokenizer with an end-of-sequence token.
             UntrustedModel: only pickled weights.
+            ModelRefused: an adapter that cannot be merged.
         """
         if (base is None) == (tokenizer is None):
             raise UsageError(
                 "An audit needs a base model or a tokenizer, one of the two.", fix="For example: instructsel audit pool.jsonl --base MODEL"
             )
-        name = base or tokenizer or ""
-        folder = _folder(name)
-        loaded = _tokenizer(folder)
+        named = base or tokenizer or ""
+        name = Path(named).resolve().name if Path(named).is_dir() else named
+        folder, tokenizer_folder = unmerged(named, needed_by="the audit")
+        loaded = _tokenizer(tokenizer_folder, name)
         pad = None if loaded.pad_token is None else loaded.pad_token_id
         config = read_json(folder / "config.json") if base else {}
         generation = read_json(folder / "generation_config.json") if base else {}
         return cls(
-            folder.name if Path(name).is_dir() else name,
+            name,
             ChatTemplate.of(loaded),
             settings,
             config,
@@ -235,20 +238,14 @@ def conversation(*texts: str) -> list[dict[str, str]]:
     return [{"role": "assistant" if number % 2 else "user", "content": text} for number, text in enumerate(texts or (QUESTION, ANSWER))]
 
 
-def _folder(name: str) -> Path:
-    """The folder of a model; of a local one without reading its weights."""
-    folder = Path(name)
-    return folder if folder.is_dir() else locate(name, needed_by="the audit").folder
-
-
-def _tokenizer(folder: Path) -> Any:
+def _tokenizer(folder: Path, name: str) -> Any:
     transformers = require("transformers", needed_by="the audit")
     try:
         with quiet():
             return transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the library raises nothing narrower
         raise ModelUnavailable(
-            f"{folder.name} has no tokenizer that transformers can load: {str(error).splitlines()[0][:200] if str(error) else 'no message'}",
+            f"{name} has no tokenizer that transformers can load: {str(error).splitlines()[0][:200] if str(error) else 'no message'}",
             fix="Name a folder with tokenizer.json and tokenizer_config.json.",
         ) from error
 

@@ -107,6 +107,29 @@ def merged(adapter: Path, name: str, *, revision: str | None, tokenizer: Path, n
     return LocalModel(name, revision, folder, digest, adapter_of=base.name)
 
 
+def unmerged(name: str, *, needed_by: str) -> tuple[Path, Path]:
+    """Where a model's files and its tokenizer's are, without a merge: of an adapter, its base's files, and the tokenizer that it would
+    be merged with. No weights of a local folder are read.
+
+    Args:
+        name: a local folder, or a hub id.
+        needed_by: what the user asked for, for messages.
+
+    Returns:
+        (the folder of the whole model, the folder of the tokenizer); they are one where the name is no adapter.
+
+    Raises:
+        ModelUnavailable, UntrustedModel, ModelRefused: as a merge would, where the adapter or its base are not what can be merged.
+    """
+    local = Path(name)
+    folder = local if local.is_dir() else located(name, revision=None, needed_by=needed_by).folder
+    adapter = adapter_in(folder)
+    if adapter is None:
+        return folder, folder
+    base = _base(_checked_settings(adapter, folder.name), folder.name, needed_by, digested=False).folder
+    return base, folder if (folder / "tokenizer.json").is_file() else base
+
+
 def merged_before(folder: Path) -> LocalModel | None:
     """The model that was merged into a folder; None where there is none, or its weights are not those that were written."""
     try:
@@ -143,15 +166,18 @@ def _checked_settings(adapter: Path, name: str) -> dict[str, Any]:
     return settings
 
 
-def _base(settings: Mapping[str, Any], name: str, needed_by: str) -> LocalModel:
-    """The base that an adapter's settings name."""
+def _base(settings: Mapping[str, Any], name: str, needed_by: str, *, digested: bool = True) -> LocalModel:
+    """The base that an adapter's settings name; without the digest of a local folder's weights, which reads all of them, if need be."""
     stated, revision = settings.get("base_model_name_or_path"), settings.get("revision")
     if not isinstance(stated, str) or not stated:
         raise ModelUnavailable(
             f"{name} is an adapter that does not name its base: base_model_name_or_path is {stated!r}.", fix=f"Write it into its {CONFIG}."
         )
     try:
-        base = located(stated, revision=revision if isinstance(revision, str) else None, needed_by=needed_by)
+        if digested or not Path(stated).is_dir():
+            base = located(stated, revision=revision if isinstance(revision, str) else None, needed_by=needed_by)
+        else:
+            base = LocalModel(Path(stated).resolve().name, None, Path(stated), "")
         refuse_code(base)
     except ModelUnavailable as error:
         raise ModelUnavailable(
@@ -242,4 +268,4 @@ def _network(adapter: Path, base: LocalModel, name: str) -> Any:
     return whole.to(dtype if isinstance(dtype, torch.dtype) and dtype.is_floating_point else torch.float32)
 
 
-__all__ = ["MERGED", "RECORD", "adapter_in", "digest_of", "merged", "merged_before"]
+__all__ = ["MERGED", "RECORD", "adapter_in", "digest_of", "merged", "merged_before", "unmerged"]

@@ -32,6 +32,7 @@ from instructsel.models.modules import read_modules
 from instructsel.models.precision import bf16_is_faster, cpu_instructions
 from instructsel.models.vetting import check_configuration, check_folder
 from instructsel.models.weights import INDEX, WHOLE, check_inside, weight_files
+from instructsel.time_limit import within
 
 EMBEDDED: Final = "embedded"
 MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
@@ -45,7 +46,8 @@ MINILM_DIGESTS: Final = {
 PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".msgpack", ".h5")
 FILES: Final = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.jinja", "tokenizer*", "vocab*", "merges*"]
 """What is fetched from the hub: weights as safetensors, configuration, tokenizer. No code, no pickles."""
-
+HUB_SECONDS: Final = 15.0
+"""That the hub has to say how large a model is."""
 
 SETTINGS: Final = (
     "config.json",
@@ -223,7 +225,7 @@ def download_size(name: str, revision: str | None = None) -> int | None:
         constants = require("huggingface_hub.constants", needed_by=name)
         if not _reachable(constants.ENDPOINT, offline=bool(constants.HF_HUB_OFFLINE)):
             return None
-        files = hub.HfApi().model_info(name, revision=revision, files_metadata=True).siblings
+        files = within(HUB_SECONDS, lambda: hub.HfApi().model_info(name, revision=revision, files_metadata=True).siblings, name="hub")
     except Exception:  # whatever the hub's client raises, the size stays unknown
         return None
     return sum(file.size or 0 for file in files if any(fnmatch(file.rfilename, pattern) for pattern in FILES))
@@ -269,10 +271,15 @@ def _reachable(endpoint: str, *, offline: bool) -> bool:
     if offline:
         return False
     parts = urlsplit(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or endpoint)
+
+    def connect() -> bool:
+        socket.create_connection((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=3).close()
+        return True
+
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=3):
-            return True
-    except OSError:
+        # The timeout above is for one address; a name may have many, and be resolved slowly.
+        return within(3.0, connect, name="hub")
+    except (OSError, ValueError):
         return False
 
 

@@ -819,6 +819,12 @@ def test_an_endpoint_that_serves_another_model_halfway_is_refused(serve: Callabl
     [
         ("ftp://example.com", {}, "no address"),
         ("example.com/v1", {}, "no address"),
+        ("http://[::1/v1", {}, "no address"),
+        ("http://example.com:99999/v1", {}, "no address"),
+        ("http://example.com:x/v1", {}, "no address"),
+        ("http://a\0b.example/v1", {}, "no address"),
+        ("https://example.com/v1", {"deadline": 0.0}, "some time"),
+        ("https://example.com/v1", {"timeout": float("nan")}, "some time"),
         ("https://me:secret-5f2b@example.com/v1", {}, "holds a name"),
         ("https://example.com/v1?key=secret-5f2b", {}, "holds a name"),
         ("http://example.com/v1", {"key_variable": "JUDGE_KEY"}, "unencrypted"),

@@ -22,7 +22,7 @@ from instructsel.artifact import dump_json, fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable, TemplateRefused, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
-from instructsel.grading.judge.connection import NEEDED_BY, Connection, is_loopback
+from instructsel.grading.judge.connection import NEEDED_BY, Connection, Response, is_loopback
 from instructsel.grading.judge.prompt import LABELS
 from instructsel.grading.outputs import digest_of
 from instructsel.models.answers import escape_special_tokens
@@ -30,6 +30,8 @@ from instructsel.models.likelihood import LikelihoodModel
 
 GROUP: Final = 128
 """Questions a local model takes at a time."""
+LONGEST_WAIT: Final = 60.0
+"""Seconds before a question is asked again, whatever the server says."""
 
 
 @dataclass(frozen=True)
@@ -96,25 +98,31 @@ class HttpJudgeClient:
     retries: int = field(default=4, kw_only=True)
     """How often a question is asked again."""
     backoff: float = field(default=1.0, kw_only=True)
-    """Seconds before the first time, doubled each time; the server's Retry-After where it says more."""
+    """Seconds before the first time, doubled each time; the server's Retry-After where it says more, up to LONGEST_WAIT."""
+    deadline: float = field(default=300.0, kw_only=True)
+    """Seconds for one question: its requests and the waits between them, all together."""
     workers: int = field(default=4, kw_only=True)
     """Questions asked at a time."""
     give_up: int = field(default=10, kw_only=True)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        # A missing package is found where the judge is named, before anything is trained.
+        httpx = require("httpx", needed_by=NEEDED_BY)
+        try:
+            parts = urlsplit(self.url)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or httpx.URL(self.url).port or 1) > 0
+        except (ValueError, httpx.InvalidURL):
+            valid = False
+        if not valid:
             raise UsageError(f"{_shown(self.url)} is no address of a server.", fix="For example: https://api.example.com/v1")
         if parts.username or parts.password or parts.query:
             raise UsageError(
                 "The address of a judge holds a name, a password or a query.", fix="Name the key's environment variable instead."
             )
-        if self.key_variable and parts.scheme == "http" and not is_loopback(parts.hostname):
+        if self.key_variable and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise UsageError(f"The key would go to {parts.hostname} unencrypted.", fix="Use https.")
-        if self.workers < 1 or self.retries < 0 or self.timeout <= 0 or self.max_tokens < 1:
+        if self.workers < 1 or self.retries < 0 or not (self.timeout > 0 and self.deadline > 0) or self.max_tokens < 1:
             raise UsageError("A judge needs at least one worker, one token, no fewer than 0 retries, and some time.")
-        # A missing package is found where the judge is named, before anything is trained.
-        require("httpx", needed_by=NEEDED_BY)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -144,7 +152,7 @@ class HttpJudgeClient:
             with lock:
                 over = failed[0] >= self.give_up
             try:
-                reply = Reply(None, "not_asked", final=False) if over else self._reply(idle, questions[number])
+                reply = Reply(None, "not_asked", final=False) if over else self._reply(idle, questions[number], ended)
                 with lock:
                     failed[0] = 0 if reply.final else failed[0] + 1
                 on_reply(number, reply)
@@ -188,15 +196,16 @@ class HttpJudgeClient:
             )
         return key
 
-    def _reply(self, idle: SimpleQueue[Connection], text: str) -> Reply:
-        """The reply to one question, after retries."""
+    def _reply(self, idle: SimpleQueue[Connection], text: str, ended: threading.Event) -> Reply:
+        """The reply to one question, after retries; there are none once the run has ended."""
         httpx = require("httpx", needed_by=NEEDED_BY)
+        until = time.monotonic() + self.deadline
         wait = self.backoff
         reply = Reply(None, "failed", final=False)
         for attempt in range(self.retries + 1):
             pause = 0.0
             try:
-                status, retry_after, body = self._sent(idle, text)
+                status, retry_after, body = self._sent(idle, text, until - time.monotonic())
                 if 200 <= status < 300:
                     return self._read(body)
                 self._check_status(status)
@@ -207,9 +216,11 @@ class HttpJudgeClient:
                 reply = Reply(None, "timed_out", final=False)
             except (OSError, httpx.HTTPError):
                 reply = Reply(None, "failed", final=False)
-            if attempt < self.retries:
-                time.sleep(min(60.0, max(wait, pause)))
-                wait *= 2
+            pause = min(LONGEST_WAIT, max(wait, pause))
+            # A wait after which there is no time to ask is not waited.
+            if attempt == self.retries or pause >= until - time.monotonic() or ended.wait(pause):
+                break
+            wait *= 2
         return reply
 
     def _check_status(self, status: int) -> None:
@@ -224,8 +235,13 @@ class HttpJudgeClient:
                 f"The server of the judge {self.model} {what} ({status}).", fix="Check the address, the model's name and the key."
             )
 
-    def _sent(self, idle: SimpleQueue[Connection], text: str) -> tuple[int, str | None, bytes]:
+    def _sent(self, idle: SimpleQueue[Connection], text: str, seconds: float) -> Response:
         """Status, Retry-After and body of the server's response.
+
+        Args:
+            idle: connections that no worker is using.
+            text: the question.
+            seconds: that are left for it.
 
         Raises:
             What `Connection.post` raises.
@@ -240,7 +256,7 @@ class HttpJudgeClient:
         }
         connection = idle.get()
         try:
-            return connection.post(f"{self.url.rstrip('/')}/chat/completions", dump_json(request))
+            return connection.post(f"{self.url.rstrip('/')}/chat/completions", dump_json(request), seconds=seconds)
         finally:
             idle.put(connection)
 
@@ -283,11 +299,15 @@ def _share(choice: Any) -> float | None:
 
 def _shown(url: str) -> str:
     """An address without what may be secret in it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "What is given"
     return f"{parts.scheme}://{parts.hostname or ''}"
 
 
 def _seconds(text: str | None) -> float:
+    """What Retry-After asks for; 0 where it is a date, negative, or nothing that is a number."""
     try:
         return max(0.0, float(text or 0))
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import math
@@ -12,10 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+from instructsel.adapters.alpaca_eval.annotator_folder import LOADS_MODELS
+from instructsel.adapters.alpaca_eval.bounded_client import bounded_client
 from instructsel.artifact import fingerprint
 from instructsel.grading.judge import TIE
 from instructsel.grading.judge.replies import RecordLog
 from instructsel.grading.outputs import digest_of
+from instructsel.time_limit import within
 
 GIVE_UP: Final = 10
 """Calls of a decoder that raise one after another before no further one is made."""
@@ -36,7 +40,7 @@ NO_COMPLETION: Final = {"completions": Missing, "completions_all": Missing}
 class CompletionStore:
     """Completions on disk as they come, a line each: what is paid for is never asked again, whatever stops the run."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], *, at_a_time: int, workers: int) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], *, at_a_time: int, workers: int, timeout: float | None = None) -> None:
         """Read what the folder has of this judge.
 
         Args:
@@ -44,6 +48,7 @@ class CompletionStore:
             identity: the judge's fingerprint.
             at_a_time: prompts of one call to the decoder.
             workers: calls at a time.
+            timeout: seconds for one prompt, all of it; None has no limit.
 
         Raises:
             EnvironmentFault: the folder cannot be used.
@@ -57,6 +62,7 @@ class CompletionStore:
         """Prompt → digest of its completion."""
         self._at_a_time = at_a_time
         self._workers = workers
+        self._timeout = timeout
         self._errors_in_a_row = 0
         self._lock = threading.Lock()
         # One file for each judge: judgments of two never meet.
@@ -91,7 +97,7 @@ class CompletionStore:
             if ended.is_set() or self._errors_in_a_row >= GIVE_UP:
                 return
             try:
-                columns = _decoded(decoder, [pending[key] for key in group], kwargs)
+                columns = self._in_time(decoder, [pending[key] for key in group], kwargs)
             except Exception as error:
                 # Whatever a decoder raises, these prompts got no reply, and earlier replies stay. Its words may hold a key.
                 with self._lock:
@@ -111,6 +117,28 @@ class CompletionStore:
                 future.result()
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
+
+    def _in_time(self, decoder: Completions, prompts: list[str], kwargs: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """What a decoder gives for some prompts, by column.
+
+        Raises:
+            OutOfTime: a server holds it longer than the time for as many prompts.
+            What the decoder raises.
+        """
+        if self._timeout is None or _loads_model(decoder):
+            return _decoded(decoder, prompts, kwargs)
+        if len(prompts) == 1 and _takes(decoder, "num_procs"):
+            # Threads of its own would keep the process from ending.
+            kwargs = {**kwargs, "num_procs": 1}
+
+        def decoded() -> dict[str, list[Any]]:
+            if not (_packaged(decoder) and decoder.__module__.endswith(".openai")):
+                return _decoded(decoder, prompts, kwargs)
+            with bounded_client() as client:
+                stated = kwargs.get("client_kwargs") or {}
+                return _decoded(decoder, prompts, {**kwargs, "client_kwargs": {"http_client": client, **stated}})
+
+        return within(self._timeout * len(prompts), decoded, name="annotator")
 
     def _columns(self, prompts: Sequence[str], keys: Sequence[str]) -> dict[str, list[Any]]:
         """The completions of prompts as alpaca_eval takes them, `Missing` where there is none."""
@@ -150,6 +178,20 @@ def _decoded(decoder: Completions, prompts: list[str], kwargs: Mapping[str, Any]
     if "completions" not in columns or any(len(values) != len(prompts) for values in columns.values()):
         raise ValueError(f"A decoder gives {len(prompts)} completions for as many prompts.")
     return columns
+
+
+def _loads_model(decoder: Completions) -> bool:
+    """Whether it is one of the package's that load a model in this process, which may take any time."""
+    return getattr(decoder, "__name__", "") in LOADS_MODELS and _packaged(decoder)
+
+
+def _takes(decoder: Completions, parameter: str) -> bool:
+    """Whether it is one of the package's that have such a parameter."""
+    return _packaged(decoder) and parameter in inspect.signature(decoder).parameters
+
+
+def _packaged(decoder: Completions) -> bool:
+    return str(getattr(decoder, "__module__", "")).startswith("alpaca_eval.")
 
 
 def tolerant(parser: Parser, size: int) -> Parser:

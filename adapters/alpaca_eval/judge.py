@@ -74,6 +74,9 @@ class AlpacaEval:
     """Prompts of one call to the decoder. A decoder that loads its model in each call wants them all in one."""
     workers: int = field(default=1, kw_only=True)
     """Calls at a time."""
+    timeout: float | None = field(default=600.0, kw_only=True)
+    """Seconds for one prompt, with all that the decoder retries and waits; None has no limit, nor have decoders that load a model.
+    What is not there in time is not waited for, and is asked again by the next run."""
     allow_annotator_code: bool = field(default=False, kw_only=True)
     """Whether an annotator of a folder may load models as its decoder does, code and pickles included, and name servers and files."""
 
@@ -85,6 +88,8 @@ class AlpacaEval:
             )
         if self.at_a_time < 1 or self.workers < 1:
             raise UsageError("A judge is asked one prompt at a time at least, by one worker at least.")
+        if self.timeout is not None and not self.timeout > 0:
+            raise UsageError("A judge needs some time.")
 
     @cached_property
     def _configs(self) -> dict[str, dict[str, Any]]:
@@ -173,6 +178,7 @@ class AlpacaEval:
             {key: value for key, value in identity.items() if key != "orders"},
             at_a_time=self.at_a_time,
             workers=self.workers,
+            timeout=self.timeout,
         )
         with contained():
             forward, figures = self._annotated(sound, store)

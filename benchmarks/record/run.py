@@ -1,0 +1,251 @@
+"""The study of record: what selection is worth on the embedded language model, as protocol.toml decided beforehand.
+
+    python benchmarks/record/run.py --data ../shared/data --out .venv/record                 every stage that can run, in order
+    python benchmarks/record/run.py --stage stage_0 …                                        one of them
+    python benchmarks/record/run.py --small --base FOLDER --out /tmp/record …                a few rows of everything, to try the script
+
+Each run, a training with its grades, is kept in OUT as it ends, and none is made twice: stop it at any time, and the same command goes on.
+After every run the grades of its stage are written to benchmarks/results/record/STAGE.parquet, from which the page is made. A run takes
+minutes: give it the lowest priority (`nice -n 19`) where other work goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+import _record
+from prepare import Material, write
+
+from instructsel import Arm, Checkpoint, ExecutionSettings, Grader, LinearRule, Pool, Run, Verification, verify_arms
+from instructsel.adapters.lm_eval.grader import LmEval
+from instructsel.adapters.recipe import Recipe
+from instructsel.adapters.trl import TrlTrainer
+from instructsel.grading.checkpoint import checkpoint_of
+from instructsel.grading.graders.held_out_loss import HeldOutLoss
+
+STAGES: Final = ("pilot", "stage_0", "stage_1")
+INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "plausibility", "ppl", "ifd")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Arms of a stage, all trained with the same seeds."""
+
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    first: int = 0
+    """The replicate that an arm's first subset is, where other parts have subsets of the same arm."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A stage on a pool: arms trained alike, and what is asked of each model."""
+
+    name: str
+    """Of its results."""
+    pool: str
+    """Whose held-out answers are among those that are graded."""
+    parts: tuple[Part, ...]
+    recipe: Recipe
+    tasks: bool = True
+    """Whether tasks and checkable answers are graded, beside the held-out loss."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The study in its folder."""
+
+    material: Material
+    results: Path
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        """The protocol."""
+        return self.material.decided
+
+    @cached_property
+    def untouched(self) -> Checkpoint:
+        """The base as it is."""
+        return checkpoint_of(self.material.base)
+
+    def recipe(self, name: str = "recipe", rate: float = 1.0) -> Recipe:
+        """The recipe of a stage, at a multiple of its learning rate."""
+        settings = dict(self.decided[name])
+        settings["learning_rate"] *= rate
+        return Recipe("record", **settings, max_length=self.decided["model"]["max_length"], group_by_length=settings["batch_size"] > 1)
+
+    # ------------------------------------------------------------------ subsets
+
+    def command(self, *arguments: str | Path) -> None:
+        """Run instructsel."""
+        print("$ instructsel", *(part.name if isinstance(part, Path) else part for part in arguments), flush=True)
+        done = subprocess.run([sys.executable, "-m", "instructsel", *map(str, arguments)], check=False)
+        if done.returncode:
+            sys.exit(f"ended with {done.returncode}")
+
+    def scored(self, pool: Path, indicators: Sequence[str]) -> Path:
+        """The score table of a file of candidates."""
+        target = pool.with_suffix(".scores.parquet")
+        if not target.exists():
+            models = [part for symbol in ("ppl", "ifd") if symbol in indicators for part in ("--model", f"{symbol}={self.material.base}")]
+            self.command("score", pool, "--indicators", ",".join(indicators), *models, "--device", "cpu", "--cache", self.material.out / "cache", "-o", target)  # fmt: skip
+        return target
+
+    def chosen(self, scores: Path, name: str, ranking: Sequence[str | Path], budget: Sequence[str], *more: str | Path) -> Path:
+        """The rows of a selection."""
+        target = scores.parent / f"{scores.name.split('.')[0]}.{name}.jsonl"
+        if not target.exists():
+            self.command("select", scores, *ranking, *budget, *more, "-o", target, "--to", "messages", "--max-null-fraction", "0.25", "--cache", self.material.out / "cache")  # fmt: skip
+        return target
+
+    def random(self, pool: Path, k: int, *, tokens: int | None = None, rows: int | None = None) -> Path:
+        """A random subset: rows in a drawn order up to a number of tokens, or of rows."""
+        target = pool.with_name(f"{pool.stem}.random-{rows or 'tokens'}-{k}.jsonl")
+        if not target.exists():
+            conversations = [json.loads(line)["messages"] for line in pool.read_text().splitlines()]
+            random.Random(f"{self.decided['pools']['draw']}:random:{k}").shuffle(conversations)
+            if tokens is not None:
+                rows = sum(total <= tokens for total in accumulate(self.material.lengths(conversations)))
+            write(target, [{"messages": turns} for turns in conversations[:rows]])
+        return target
+
+    # ------------------------------------------------------------------- stages
+
+    def works(self, stage: str) -> Iterator[Work]:
+        """The runs of a stage, pool by pool."""
+        yield from getattr(self, f"_{stage}")()
+
+    def randoms(self, pool: Path, n: int) -> Arm:
+        """Random selection up to the protocol's tokens, n subsets."""
+        return Arm("random", tuple(Pool.read(self.random(pool, k, tokens=self.decided["pools"]["tokens"])) for k in range(n)))
+
+    def _pilot(self) -> Iterator[Work]:
+        settings = self.decided["pilot"]
+        pool, _ = self.material.drawn(settings["pool"])
+        part = Part((self.randoms(pool, settings["subsets"]),), tuple(range(settings["seeds"])))
+        yield Work("pilot", settings["pool"], (part,), self.recipe())
+
+    def _stage_0(self) -> Iterator[Work]:
+        settings = self.decided["stage_0"]
+        pool = self.material.out / "pools" / "stage_0.jsonl"
+        if not pool.exists():
+            candidates = self.material.drawn(settings["pool"])[0].read_text().splitlines()
+            pool.write_text("\n".join(candidates[: settings["candidates"]]) + "\n", encoding="utf-8")
+        scores = self.scored(pool, ("len", "ifd"))
+        best = self.chosen(
+            scores, "ifd", ("--by", "-ifd"), ("--n", str(settings["rows"])), "--keep-near-duplicates", "--keep-exact-duplicates"
+        )
+        seeds = tuple(range(settings["seeds"]))
+        # Random subset k is trained with seed k.
+        subsets = [Part((Arm("random", (Pool.read(self.random(pool, k, rows=settings["rows"])),)),), (k,), first=k) for k in seeds]
+        yield Work("stage_0", settings["pool"], (Part((Arm("ifd", (Pool.read(best),)),), seeds), *subsets), self.recipe("recipe_0"))
+
+    def by_method(self, pool: Path, method: str, budget: Sequence[str]) -> Path:
+        """The rows that a method takes of a pool."""
+        scores = self.scored(pool, INDICATORS)
+        name = f"{method}-{'-'.join(budget).strip('-')}"
+        if method == "plausibility":
+            # Random among the more plausible half.
+            return self.chosen(scores, name, ("--by", "random", "--min", "plausibility=50%"), budget)
+        ranking: dict[str, Sequence[str | Path]] = {
+            "longest": ("--by", "-len"),
+            "eq4-without-reward": ("--rule", "eq4-without-reward"),
+            "our-rule": ("--rule", self.our_rule(), "--allow-mismatch"),
+            "ifd": ("--by", "-ifd"),
+            "rds+": ("--by", "rds+", "--target", self.material.target(), "--target-model", self.material.base),
+            "deita": ("--by", "deita"),
+        }
+        return self.chosen(scores, name, ranking[method], budget)
+
+    def our_rule(self) -> Path:
+        """The rule that our own study fitted on the base of 1.3 million parameters; here IFD is another model's."""
+        target = self.material.out / "our-rule.toml"
+        if not target.exists():
+            fits = json.loads((_record.RESULTS / "study.json").read_text())["fits"]
+            LinearRule.from_dict(fits["fixed"]["rule"]).write(target)
+        return target
+
+    def _stage_1(self) -> Iterator[Work]:
+        settings, pools = self.decided["stage_1"], self.decided["pools"]
+        seeds = tuple(range(settings["seeds"]))
+        for name in pools["unseen"]:
+            pool, _ = self.material.drawn(name)
+            tokens = ("--tokens", str(pools["tokens"]), "--tokenizer", self.material.base)
+            rows = ("--n", str(pools["rows"]))
+            arms = [self.randoms(pool, settings["random_subsets"])]
+            arms += [Arm(method, (Pool.read(self.by_method(pool, method, tokens)),)) for method in ("longest", *settings["methods"])]
+            arms += [Arm(f"{method}, equal rows", (Pool.read(self.by_method(pool, method, rows)),)) for method in settings["equal_rows"]]
+            whole = Part((Arm("whole pool", (Pool.read(pool),)),), (0,))
+            yield Work(f"stage_1_{name}", name, (Part(tuple(arms), seeds), whole), self.recipe())
+
+    # ------------------------------------------------------------------ running
+
+    def graders(self, work: Work) -> list[Grader]:
+        """What every model of a stage is asked."""
+        file, sources = self.material.held_out(work.pool)
+        precision = self.decided["model"]["precision"]
+        graders: list[Grader] = [
+            HeldOutLoss(Pool.read(file), max_length=1024, device="cpu", precision=precision, unit="bits per byte", sources=sources)
+        ]
+        if work.tasks:
+            folder = self.material.tasks()
+            graders += LmEval.graders(
+                self.decided["outcomes"]["log_probability_tasks"], include_path=folder, device="cpu", precision=precision
+            )
+            graders.append(self.material.checkable())
+        return graders
+
+    def run(self, work: Work, limit: int | None) -> None:
+        """Make the runs of a stage that are missing, one at a time, and write the grades after each."""
+        precision = self.decided["model"]["precision"]
+        trainer = TrlTrainer(self.material.base, work.recipe, self.material.out / "checkpoints", device="cpu", precision=precision)
+        untouched = Part((Arm("untouched", checkpoints=(self.untouched,), fixed=True),), (0,))
+        graders = self.graders(work)
+        graded: dict[int, list[Run]] = {}
+        made = 0
+        for number, part in enumerate((untouched, *work.parts)):
+            pending = 1
+            while pending and (limit is None or made < limit):
+                started = time.monotonic()
+                verified = verify_arms(part.arms, graders=graders, trainer=trainer, seeds=part.seeds, folder=self.material.out / "runs", settings=ExecutionSettings(limit=1))  # fmt: skip
+                graded[number] = [replace(run, replicate=run.replicate + part.first) for run in verified.runs]
+                pending, made = len(verified.pending), made + 1
+                self.results.mkdir(parents=True, exist_ok=True)
+                every = [run for runs in graded.values() for run in runs]
+                Verification.of(every, fixed=("untouched",), loss_unit="bits per byte").write(self.results / f"{work.name}.parquet")
+                print(f"{work.name}: {len(every)} grades, {pending} runs of this part pending, {len(verified.failures)} failed, {time.monotonic() - started:.0f} s", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--base", default="embedded")
+    parser.add_argument("--out", type=Path, default=Path(".venv/record"))
+    parser.add_argument("--stage", choices=STAGES, action="append")
+    parser.add_argument("--limit", type=int, help="runs of each stage and pool to make now")
+    parser.add_argument("--small", action="store_true", help="a few rows of everything, to try the script; results go to OUT")
+    arguments = parser.parse_args()
+    out = arguments.out.resolve()
+    results = out / "results" if arguments.small else _record.RESULTS / "record"
+    record = Record(Material(arguments.data.resolve(), arguments.base, out, arguments.small), results)
+    for stage in arguments.stage or STAGES:
+        print(f"== {stage}", flush=True)
+        for work in record.works(stage):
+            record.run(work, arguments.limit)
+
+
+if __name__ == "__main__":
+    main()

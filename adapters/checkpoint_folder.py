@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +12,7 @@ import orjson
 
 from instructsel.artifact import atomic_write, dump_json
 from instructsel.errors import EnvironmentFault, ModelUnavailable, TrainingError
+from instructsel.experiments.leases import Leases
 from instructsel.models.load import weights_digest as digest_of_files
 from instructsel.models.peft_adapter import digest_of
 from instructsel.models.weights import weight_files
@@ -19,33 +22,82 @@ RECORD: Final = "training.json"
 STATE: Final = "state"
 OWNER: Final = "owner"
 """Stands in the folder of states from before the first step: whose fine-tune it is."""
+TRAINING: Final = "training"
+"""The lease of the process that is at work in the folder."""
 COMPLETE: Final = "complete"
 """Written into a state after everything else of it, with the sizes of its files: what was killed half-written has none."""
 
 
-def claim(folder: Path, key: str) -> None:
-    """Take a folder for this fine-tune. Weights of unknown origin are never written over.
+@contextmanager
+def claimed(folder: Path, key: str) -> Iterator[Checkpoint | None]:
+    """A block in which a folder is this fine-tune's alone. Weights of unknown origin are never written over.
+
+    What another process has begun there counts while it lives, or where it left something to go on from: a whole state, or weights.
+    A fine-tune that ends before either leaves nothing behind.
+
+    Yields:
+        The checkpoint, where another process has finished it since it was last looked for.
 
     Raises:
-        TrainingError: another fine-tune was begun there, or it holds weights of another origin.
+        TrainingError: another process is at work there, another fine-tune was begun there, or it holds weights of another origin.
         EnvironmentFault: it cannot be made or written to.
     """
-    owner = folder / STATE / OWNER
+    with _explained(folder):
+        _check_free(folder, key)
+        folder.mkdir(parents=True, exist_ok=True)
     try:
-        former = owner.read_bytes() if owner.is_file() else None
-        record = folder / RECORD
-        weights = [*folder.glob("*.safetensors"), *folder.glob("adapter/*.safetensors")]
-        foreign = former is None and not record.exists() and bool(weights)
-        if foreign or former not in (None, key.encode()):
-            contents = "weights that are no checkpoint of this fine-tune" if foreign else "another fine-tune, begun and not finished"
-            raise TrainingError(f"{folder} holds {contents}.", fix="Choose another folder, or remove this one.")
-        owner.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(owner) as file:
-            file.write(key.encode())
-        # Of weights that are not those it describes.
-        record.unlink(missing_ok=True)
+        with Leases(folder).hold(TRAINING) as held:
+            if not held:
+                raise TrainingError(f"Another process is training into {folder}.", fix="Wait until it has ended, or choose another folder.")
+            done = finished(folder, key)
+            if done is not None:
+                yield done
+                return
+            with _explained(folder):
+                # Between the first look and the lease another process may have come and gone.
+                _check_free(folder, key)
+                (folder / STATE).mkdir(exist_ok=True)
+                with atomic_write(folder / STATE / OWNER) as file:
+                    file.write(key.encode())
+                # Of weights that are not those it describes.
+                (folder / RECORD).unlink(missing_ok=True)
+            try:
+                yield None
+            except BaseException:
+                if not _weights(folder) and not _whole_states(folder / STATE, key):
+                    shutil.rmtree(folder / STATE, ignore_errors=True)
+                raise
+    finally:
+        # Only where there is nothing in it.
+        with suppress(OSError):
+            folder.rmdir()
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise EnvironmentFault(f"Cannot make {folder}: {error.strerror or error}.", fix="Choose another folder.") from error
+
+
+def _check_free(folder: Path, key: str) -> None:
+    """Refuse a folder in which another fine-tune left something to go on from, or which holds weights of another origin.
+
+    Raises:
+        TrainingError: it does.
+    """
+    owner, weights = folder / STATE / OWNER, _weights(folder)
+    former = owner.read_bytes().decode(errors="replace") if owner.is_file() else None
+    foreign = former is None and bool(weights) and not (folder / RECORD).exists()
+    begun = former not in (None, key) and (bool(weights) or bool(_whole_states(folder / STATE, former)))
+    if foreign or begun:
+        contents = "weights that are no checkpoint of this fine-tune" if foreign else "another fine-tune, begun and not finished"
+        raise TrainingError(f"{folder} holds {contents}.", fix="Choose another folder, or remove this one.")
+
+
+def _weights(folder: Path) -> list[Path]:
+    return [*folder.glob("*.safetensors"), *folder.glob("adapter/*.safetensors")]
 
 
 def mark_complete(state: Path, key: str) -> None:
@@ -57,19 +109,24 @@ def mark_complete(state: Path, key: str) -> None:
 
 def last_state(folder: Path, key: str) -> Path | None:
     """The last state that is whole; those that are not are removed."""
-    states: list[tuple[int, Path]] = []
+    whole = _whole_states(folder, key)
+    for path in set(folder.glob("checkpoint-*")) - set(whole.values()):
+        shutil.rmtree(path, ignore_errors=True)
+    return whole[max(whole)] if whole else None
+
+
+def _whole_states(folder: Path, key: str | None) -> dict[int, Path]:
+    """Step → the state of a fine-tune that is whole."""
+    states: dict[int, Path] = {}
     for path in folder.glob("checkpoint-*"):
         number = path.name.rpartition("-")[2]
         try:
             mark = orjson.loads((path / COMPLETE).read_bytes())
-            complete = number.isdigit() and mark == {"key": key, "sizes": _sizes(path)}
-        except (OSError, orjson.JSONDecodeError):
-            complete = False
-        if complete:
-            states.append((int(number), path))
-        else:
-            shutil.rmtree(path, ignore_errors=True)
-    return max(states)[1] if states else None
+            if number.isdecimal() and mark == {"key": key, "sizes": _sizes(path)}:
+                states[int(number)] = path
+        except (OSError, ValueError):
+            continue
+    return states
 
 
 def finished(folder: Path, key: str) -> Checkpoint | None:
@@ -88,17 +145,19 @@ def finished(folder: Path, key: str) -> Checkpoint | None:
         raise TrainingError(
             f"{folder} holds another fine-tune: of another base, recipe, pool or seed.", fix="Choose another folder, or remove this one."
         )
-    merged = record["trainer"]["merge"] or record["trainer"]["recipe"]["method"] == "full"
-    weights = weights_digest(folder if merged else folder / "adapter")
     try:
+        merged = record["trainer"]["merge"] or record["trainer"]["recipe"]["method"] == "full"
+        weights = weights_digest(folder if merged else folder / "adapter")
         digest = weights if merged else digest_of(folder / "adapter", record["trainer"]["base"]["digest"])
+        # Before 0.1 was released, an adapter's digest left out its base.
+        if record["digest"] not in (digest, weights):
+            # Weights that are not those of the record: trained again.
+            return None
+        return Checkpoint(folder, digest, record["seed"], record, owned=True)
     except ModelUnavailable:
         return None
-    # Before 0.1 was released, an adapter's digest left out its base.
-    if record["digest"] not in (digest, weights):
-        # Weights that are not those of the record: trained again.
-        return None
-    return Checkpoint(folder, digest, record["seed"], record, owned=True)
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"{folder / RECORD} is no record of a fine-tune.", fix="Remove the folder, or choose another.") from error
 
 
 def weights_digest(folder: Path) -> str:
@@ -111,4 +170,4 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file() and path.name != COMPLETE}
 
 
-__all__ = ["COMPLETE", "OWNER", "RECORD", "STATE", "claim", "finished", "last_state", "mark_complete", "weights_digest"]
+__all__ = ["COMPLETE", "OWNER", "RECORD", "STATE", "claimed", "finished", "last_state", "mark_complete", "weights_digest"]

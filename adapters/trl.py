@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import shutil
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from instructsel.adapters import sft
-from instructsel.adapters.checkpoint_folder import RECORD, STATE, claim, finished, last_state, weights_digest
+from instructsel.adapters.checkpoint_folder import RECORD, STATE, claimed, finished, last_state, weights_digest
 from instructsel.adapters.recipe import Recipe
 from instructsel.adapters.sampling import packs, sequence
 from instructsel.adapters.sft import Progress
@@ -205,9 +204,15 @@ class TrlTrainer:
         order = packs(lengths, recipe, seed) if recipe.packing else [[position] for position in sequence(lengths, recipe, seed)]
         if not order:
             raise TrainingError(f"{recipe.epochs} epochs of {len(rows)} rows are less than one row.", fix="Train for longer.")
-        claim(folder, key)
+        job = _Job(folder, key, seed, pool, audit, rows, order, name or f"{folder.name} seed {seed}")
+        with claimed(folder, key) as done:
+            return done or self._begun(job)
+
+    def _begun(self, job: _Job) -> Checkpoint:
+        """The checkpoint of a job whose folder is claimed; what the machine lacks is told."""
+        folder = job.folder
         try:
-            return self._train(_Job(folder, key, seed, pool, audit, rows, order, name or f"{folder.name} seed {seed}"))
+            return self._train(job)
         except Exception as error:
             if sft.is_unwritten(error):
                 raise EnvironmentFault(
@@ -216,7 +221,7 @@ class TrlTrainer:
                 ) from error
             if sft.is_out_of_memory(error):
                 raise EnvironmentFault(
-                    f"The fine-tune ran out of memory with {self._micro_batch_size()} rows of up to {audit.longest} tokens at a time.",
+                    f"The fine-tune ran out of memory with {self._micro_batch_size()} rows of up to {job.audit.longest} tokens at a time.",
                     fix="Give a smaller micro_batch_size, a smaller max_length, gradient checkpointing, or LoRA.",
                 ) from error
             raise
@@ -254,8 +259,6 @@ class TrlTrainer:
         except TrainingDiverged:
             # A state on the way there is nothing to resume from.
             shutil.rmtree(job.state, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                job.folder.rmdir()
             raise
         seconds = time.monotonic() - started
         record = self._record(job, trainer.state.global_step, losses)

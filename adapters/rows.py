@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate, messages
-from instructsel.models.load import locate
+from instructsel.models.load import locate_language_model
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
@@ -37,7 +37,7 @@ def chat_tokenizer(model: str, *, revision: str | None = None) -> Any:
     so that a model is trained and graded in one format; the template is saved with the checkpoint.
 
     Args:
-        model: a local folder or a hub id.
+        model: a local folder, a hub id, or "embedded".
         revision: a hub revision.
 
     Raises:
@@ -46,7 +46,7 @@ def chat_tokenizer(model: str, *, revision: str | None = None) -> Any:
 
     Source of Tülu's format: Wang et al. 2023, arXiv:2306.04751.
     """
-    return ChatTemplate.load(locate(model, revision=revision, needed_by="the chat template").folder).tokenizer
+    return ChatTemplate.load(locate_language_model(model, revision=revision, needed_by="the chat template").folder).tokenizer
 
 
 def rows(pool: Pool) -> Iterator[dict[str, Any]]:

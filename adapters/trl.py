@@ -27,7 +27,8 @@ from instructsel.grading.chat import ChatTemplate, Encoded
 from instructsel.kinds import TRAINING, head
 from instructsel.models.chat_files import renderer_of
 from instructsel.models.context import context_of
-from instructsel.models.load import LocalModel, locate, quiet, refuse_code, settings
+from instructsel.models.embedded_lm import SMOLLM2
+from instructsel.models.load import LocalModel, locate_language_model, quiet, refuse_code, settings
 from instructsel.models.peft_adapter import digest_of
 from instructsel.protocols import Checkpoint
 from instructsel.rendering import Renderer
@@ -54,7 +55,7 @@ class TrlTrainer:
     """
 
     base: str
-    """A local folder or a hub id."""
+    """A local folder, a hub id, or "embedded"."""
     recipe: Recipe
     folder: Path
     """Where checkpoints are made, a folder each."""
@@ -85,7 +86,7 @@ class TrlTrainer:
             ModelUnavailable: it is neither on this machine nor on the hub.
             UntrustedModel: pickled weights, or code of its own.
         """
-        source = locate(self.base, revision=self.revision, needed_by="the fine-tune")
+        source = locate_language_model(self.base, revision=self.revision, needed_by="the fine-tune")
         refuse_code(source)
         return source
 
@@ -125,6 +126,10 @@ class TrlTrainer:
     def notices(self) -> list[str]:
         """What is to be known of the base before anything is trained, in sentences."""
         notices: list[str] = []
+        if self.source.digest == SMOLLM2.digest_of_weights:
+            notices.append(
+                f"{self.source.name} is instruction-tuned already, and its weights were rounded to four bits: a fine-tune may raise its loss."
+            )
         if self.source.adapter_of is not None:
             notices.append(f"{self.source.name} is an adapter; it is trained on merged into its base {self.source.adapter_of}.")
         if self.max_length < self.recipe.max_length:

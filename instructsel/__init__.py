@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from instructsel.experiments.arms import Arm
     from instructsel.experiments.execute import ExecutionSettings
     from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
+    from instructsel.models.likelihood import LikelihoodModel as Lm
     from instructsel.pool.example import Example, Message
     from instructsel.pool.pool import Pool
     from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
@@ -71,6 +72,7 @@ __all__ = [
     "GradingSettings",
     "InstructselError",
     "LinearRule",
+    "Lm",
     "Message",
     "Minimum",
     "Mixtures",
@@ -127,6 +129,7 @@ _HOME = {
     "Grades": ("instructsel.protocols", "Grades"),
     "InstructselError": ("instructsel.errors", "InstructselError"),
     "LinearRule": ("instructsel.rules.linear", "LinearRule"),
+    "Lm": ("instructsel.models.likelihood", "LikelihoodModel"),
     "Message": ("instructsel.pool.example", "Message"),
     "Minimum": ("instructsel.selection.minima", "Minimum"),
     "Mixtures": ("instructsel.study.design", "Mixtures"),

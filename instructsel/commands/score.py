@@ -97,7 +97,7 @@ Model = Annotated[
     list[str] | None,
     typer.Option(
         metavar="SYMBOL=MODEL[@REVISION]",
-        help="Model or tokenizer of an indicator: a hub id or a local folder.",
+        help="Model or tokenizer of an indicator: a hub id, a local folder, or embedded.",
         rich_help_panel=options.MODELS,
     ),
 ]

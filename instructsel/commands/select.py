@@ -169,7 +169,7 @@ def command(
     target_model: Annotated[
         str | None,
         typer.Option(
-            help="The language model whose states say which rows are near the target: usually the base model.",
+            help="The language model whose states say which rows are near the target: usually the base model; or embedded.",
             rich_help_panel=options.BASELINES,
         ),
     ] = None,
@@ -302,7 +302,10 @@ class Comparison:
             chosen = (RANDOM, *chosen)
         needs_target = [name for name in chosen if registry.make(name).needs_target]
         if not bool(needs_target) == bool(target) == bool(target_model):
-            raise UsageError("--baseline rds+, --target and --target-model go together.", fix="Give all three, or none.")
+            raise UsageError(
+                "--baseline rds+, --target and --target-model go together.",
+                fix="Give all three, or none; --target-model embedded needs no hub.",
+            )
         return cls(chosen, tuple(range(seed, seed + (random_subsets or 1))), tuple(target or ()), target_model)
 
     @property

@@ -129,7 +129,7 @@ class Settings:
     scores: str
     evaluation: str
     base: str
-    """A local folder, or a hub id."""
+    """A local folder, a hub id, or embedded."""
     revision: str | None = None
     preset: str = "paper-v1"
     changes: Mapping[str, Any] = field(default_factory=dict)

@@ -95,7 +95,7 @@ class TrainingSettings:
     """How every arm is trained."""
 
     base: str = field(default="", metadata=FILE_OR_NAME)
-    """Model to fine-tune: a local folder or a hub id."""
+    """Model to fine-tune: a local folder, a hub id, or embedded."""
     revision: str | None = None
     """Revision of the base on the hub."""
     preset: str = "paper-v1"

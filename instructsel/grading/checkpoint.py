@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from instructsel.errors import ModelUnavailable
-from instructsel.models.load import locate
+from instructsel.models.load import locate_language_model
 from instructsel.protocols import Checkpoint
 
 NEEDED_BY: Final = "grading"
@@ -26,7 +26,7 @@ def checkpoint_of(name: str, revision: str | None = None) -> Checkpoint:
         UntrustedModel: only pickled weights.
         ModelRefused: an adapter that cannot be merged into its base.
     """
-    source = locate(name, revision=revision, needed_by=NEEDED_BY)
+    source = locate_language_model(name, revision=revision, needed_by=NEEDED_BY)
     if not source.weights:
         raise ModelUnavailable(f"{source.name} has a tokenizer and no weights.", fix="Name the folder that holds the model's files.")
     record = {"name": source.name, "revision": source.revision}

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Final, Literal
 
 from instructsel.models.answers import Answers, Model, Question
+from instructsel.models.embedded_lm import SMOLLM2
 from instructsel.models.runner import RunReport
 from instructsel.pool.example import Example
 
@@ -155,6 +156,8 @@ class ModelIndicator(Indicator):
 
     modules: ClassVar[tuple[str, ...]] = ("torch", "transformers", "safetensors")
     asks_model: ClassVar[bool] = True
+    embedded_model: ClassVar[bool] = False
+    """Whether the embedded language model can be its model."""
 
     @abstractmethod
     def loaded(self) -> Model:
@@ -209,7 +212,14 @@ class ModelIndicator(Indicator):
     def warnings(cls, symbol: str, nulls: Mapping[str, int], entry: Mapping[str, Any]) -> list[str]:
         """How to score it where its model was not to be had, and what every indicator says."""
         missing = f"{symbol} is null (model_unavailable). With a model: instructsel score POOL --model {symbol}=FOLDER_OR_HUB_ID"
-        return [*([missing] if nulls.get("model_unavailable") else []), *super().warnings(symbol, nulls, entry)]
+        if cls.embedded_model:
+            missing += f"; without a hub: --model {symbol}=embedded"
+        used = f"The model of {symbol}, {SMOLLM2.name}, is instruction-tuned, and its weights were rounded to four bits."
+        return [
+            *([missing] if nulls.get("model_unavailable") else []),
+            *([used] if (entry.get("model") or {}).get("name") == SMOLLM2.name else []),
+            *super().warnings(symbol, nulls, entry),
+        ]
 
     def made_with(self) -> dict[str, Any]:
         """The model, by name, digest and precision."""

@@ -25,7 +25,7 @@ class ConditionalPerplexity(ModelIndicator):
     """
 
     model: str = "huggyllama/llama-7b"
-    """A causal language model: a local folder or a hub id."""
+    """A causal language model: a local folder, a hub id, or embedded."""
     revision: str | None = None
     """The hub revision."""
     precision: str = "auto"
@@ -35,6 +35,7 @@ class ConditionalPerplexity(ModelIndicator):
     probe: bool = True
     """Whether text must be likelier than gibberish first; without it, the score table says so."""
 
+    embedded_model: ClassVar[bool] = True
     symbol_pattern: ClassVar[str] = "ppl_cond"
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "perplexity"

@@ -27,7 +27,7 @@ class InstructionFollowingDifficulty(ModelIndicator):
     """
 
     model: str = "openai-community/gpt2"
-    """A causal language model: a local folder or a hub id. Superfiltering's is GPT-2; Cherry's is the model to be trained."""
+    """A causal language model: a local folder, a hub id, or embedded. Superfiltering's is GPT-2; Cherry's is the model to be trained."""
     revision: str | None = None
     """The hub revision."""
     precision: str = "auto"
@@ -39,6 +39,7 @@ class InstructionFollowingDifficulty(ModelIndicator):
     of: str = "perplexity"
     """perplexity or loss: what is divided."""
 
+    embedded_model: ClassVar[bool] = True
     symbol_pattern: ClassVar[str] = "ifd"
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "ratio"

@@ -26,7 +26,7 @@ class Perplexity(ModelIndicator):
     """
 
     model: str = "huggyllama/llama-7b"
-    """A causal language model: a local folder or a hub id."""
+    """A causal language model: a local folder, a hub id, or embedded."""
     revision: str | None = None
     """The hub revision."""
     precision: str = "auto"
@@ -36,6 +36,7 @@ class Perplexity(ModelIndicator):
     probe: bool = True
     """Whether text must be likelier than gibberish first; without it, the score table says so."""
 
+    embedded_model: ClassVar[bool] = True
     symbol_pattern: ClassVar[str] = "ppl"
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "perplexity"

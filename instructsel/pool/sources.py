@@ -363,7 +363,7 @@ def _open_parquet(file: BinaryIO, name: str, label: str, path: Path | None, limi
             raise full(error) from error
     except EnvironmentFault:
         raise
-    except (polars.exceptions.PolarsError, OSError, orjson.JSONEncodeError) as error:
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError, orjson.JSONEncodeError) as error:
         raise PoolError(f"{name}: the Parquet file cannot be read ({str(error).splitlines()[0][:200]}).", fix="Write it again.") from error
     return Source(name, label, "parquet", rows, original, limits=limits, keep=spooled or keep)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from instructsel.errors import UsageError
+from instructsel.errors import StudyError, UsageError
 from instructsel.experiments.from_selection import BASE, RANDOM, SELECTION, WHOLE_POOL, baselines_of
 from instructsel.experiments.limits import at_least, check_limits
 from instructsel.experiments.plan import PlannedArm
+from instructsel.grading.results_table import is_table, read_table
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class ArmSettings:
     checkpoint: tuple[str, ...] = ()
     """Arm of models that are trained already: commas between replicates, plus signs between the seeds of one. May be repeated."""
     results: tuple[str, ...] = ()
-    """Arm of finished results: folders of lm-evaluation-harness with samples, or AlpacaEval's annotations. May be repeated."""
+    """Finished results: a table of runs or items (CSV, JSON lines, Parquet), whose arms all count, or NAME=… for one arm: its table, folders of lm-evaluation-harness with samples, or AlpacaEval's annotations. May be repeated."""
+    candidate: str | None = None
+    """The arm of tables of results that the verdict is about, where none of them is called selection."""
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -60,10 +64,54 @@ def planned_arms(selection: str | None, settings: ArmSettings, *, base: str) -> 
     if settings.pool and settings.random_subsets and not any(arm.name == RANDOM for arm in arms):
         arms.append(PlannedArm(RANDOM, pool=settings.pool, random_subsets=settings.random_subsets))
     arms += [PlannedArm(name, checkpoints=models) for name, models in named(settings.checkpoint, "--checkpoint").items()]
-    arms += [PlannedArm(name, results=paths) for name, paths in named(settings.results, "--results").items()]
+    arms += _results(settings, [arm.name for arm in arms])
     if settings.base_model and base and not any(arm.name == BASE for arm in arms):
         arms.append(PlannedArm(BASE, base_model=True))
     return tuple(arms)
+
+
+def _results(settings: ArmSettings, present: Sequence[str]) -> list[PlannedArm]:
+    """The arms of finished results: those that an entry names, and all of the tables that stand alone.
+
+    Args:
+        settings: the entries.
+        present: names of other arms.
+
+    Raises:
+        UsageError: no such entry, an arm twice, or no arm that the verdict could be about.
+        ObservationsError: a table that is not of the form.
+    """
+    alone = [entry for entry in settings.results if "=" not in entry or is_table(entry)]
+    for path in alone:
+        if not Path(path).exists():
+            raise StudyError(f"There is no file or folder {path}.", fix="Correct the path.")
+        if not is_table(path):
+            raise UsageError(f"{path} is no table of results.", fix="Name the arm that it is of: --results NAME=PATH")
+    arms = [
+        PlannedArm(name, results=paths)
+        for name, paths in named([entry for entry in settings.results if entry not in alone], "--results").items()
+    ]
+    places: dict[str, list[str]] = {}
+    for path in dict.fromkeys(alone):
+        for arm in read_table(path).arms:
+            places.setdefault(arm, []).append(path)
+    taken = [*present, *(arm.name for arm in arms)]
+    candidate = settings.candidate
+    if candidate is not None and candidate not in places:
+        raise UsageError.named(candidate, places, noun="arm", where="in a table of --results")
+    if candidate not in (None, SELECTION) and SELECTION in [*taken, *places]:
+        raise UsageError(f"The verdict is about the arm {SELECTION}, and --candidate names {candidate}.", fix="Leave --candidate out.")
+    if places and candidate is None and SELECTION not in [*taken, *places]:
+        raise UsageError(
+            f"No arm of {', '.join(alone)} is called {SELECTION}; there are {', '.join(list(places)[:8])}.",
+            fix=f"Name the one that the verdict is about, e.g. --candidate '{next((arm for arm in places if arm not in (RANDOM, BASE)), 'NAME')}'",
+        )
+    # The base last: a verdict is rather against another arm.
+    for arm in sorted(places, key=lambda arm: arm == BASE):
+        name = SELECTION if arm == candidate else arm
+        paths = tuple((path,) for path in places[arm])
+        arms.append(PlannedArm(name, results=paths, table_arm="" if name == arm else arm))
+    return arms
 
 
 def named(entries: Iterable[str], flag: str) -> dict[str, tuple[tuple[str, ...], ...]]:

@@ -29,7 +29,8 @@ FLAGS: Final[Mapping[str, str]] = {"held_out": "--eval", "learning_rate": "--lr"
 METAVARS: Final[Mapping[str, str]] = {
     "arm": "NAME=FILE[,FILE…]",
     "checkpoint": "NAME=FOLDER[+FOLDER…][,…]",
-    "results": "NAME=PATH[+PATH…][,…]",
+    "candidate": "ARM",
+    "results": "[NAME=]PATH[+PATH…][,…]",
     "held_out": "FILE",
     "instructions": "FILE",
     "judge_key": "VARIABLE",

@@ -25,6 +25,8 @@ class Arm:
     """Models instead: one a replicate, or the seeds of a replicate together."""
     results: tuple[tuple[tuple[Grades, ...], ...], ...] = field(default=(), repr=False)
     """Grades instead, of models that are gone: replicate by replicate, seed by seed, grader by grader."""
+    result_labels: tuple[tuple[tuple[int, int], ...], ...] = field(default=(), repr=False)
+    """Replicate and seed of each of `results` as messages number them; empty where they are counted from 0."""
     fixed: bool = False
     """Whether it is one model as it is, such as the base: no training of it could have come out otherwise."""
     selection_seconds: float | None = None
@@ -40,6 +42,8 @@ class Arm:
                 f"The arm {self.name} needs rows to train on, or models, or finished results, and only one of these.",
                 fix="Give one of the three.",
             )
+        if self.result_labels and [len(labels) for labels in self.result_labels] != [len(seeds) for seeds in self.results]:
+            raise UsageError(f"The arm {self.name} has other labels than results.")
         if self.fixed and (self.pools or [len(seeds) for seeds in self.models or self.results] != [1]):
             raise UsageError(f"The arm {self.name} is not one model as it is.", fix="Only a single model can be fixed.")
 
@@ -47,6 +51,13 @@ class Arm:
     def models(self) -> tuple[tuple[Checkpoint, ...], ...]:
         """Its checkpoints, replicate by replicate, seed by seed."""
         return tuple(seeds if isinstance(seeds, tuple) else (seeds,) for seeds in self.checkpoints)
+
+    @property
+    def labels(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """Replicate and seed of each of its results."""
+        return self.result_labels or tuple(
+            tuple((replicate, seed) for seed in range(len(seeds))) for replicate, seeds in enumerate(self.results)
+        )
 
     @property
     def replicates(self) -> int:

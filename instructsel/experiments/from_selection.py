@@ -11,6 +11,8 @@ from instructsel.errors import InstructselError, ScoresError, UsageError
 from instructsel.experiments.arms import Arm, rows_digest
 from instructsel.experiments.plan import BASE, RANDOM, SELECTION, WHOLE_POOL, Experiment, PlannedArm
 from instructsel.experiments.toolkit import Toolkit
+from instructsel.grading.results_grades import ArmResults, grades_of_tables
+from instructsel.grading.results_table import is_table, read_table
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.selection.baselines.random_subset import random_subset
@@ -69,15 +71,19 @@ def load_arms(plan: Experiment, toolkit: Toolkit, *, message: Callable[[str], No
         ModelUnavailable: the tokenizer of a selection's budget in tokens is not to be had.
         PoolError: a file that cannot be read.
         ModelUnavailable, UntrustedModel: a model that is not there, or pickled.
+        ObservationsError: a table of results that is not of the form.
     """
     reading = spec.Reading(plan.format)
     arms: dict[str, Arm] = {}
     size: int | None = None
+    tables = _of_tables(plan, message)
     # The selection first: its size is that of the random subsets.
     for planned in sorted(plan.arms, key=lambda arm: arm.name != SELECTION):
         if planned.pool:
             selection = next((arm for arm in plan.arms if arm.name == SELECTION), None)
             arm = Arm(planned.name, _random_subsets(planned, reading, selection, size, message), selection_seconds=0.0)
+        elif planned.name in tables:
+            arm = _finished(planned.name, tables[planned.name])
         else:
             arm = _load(planned, plan, toolkit, reading)
         if planned.name == SELECTION and arm.pools:
@@ -87,6 +93,36 @@ def load_arms(plan: Experiment, toolkit: Toolkit, *, message: Callable[[str], No
     digests = {f"{arm.name} {number}": rows_digest(pool.ids) for arm in loaded for number, pool in enumerate(arm.pools)}
     _check_apart(loaded, digests)
     return loaded, digests
+
+
+def _of_tables(plan: Experiment, message: Callable[[str], None] | None) -> dict[str, ArmResults]:
+    """The arms whose results stand in tables: all of them together, so that their runs are compared on the same items.
+
+    Raises:
+        UsageError: an arm of tables and of other results.
+        ObservationsError: a table that is not of the form, or has no such arm.
+    """
+    paths = {arm.name: [path for seeds in arm.results for path in seeds] for arm in plan.arms if arm.results}
+    of_tables = {name: named for name, named in paths.items() if any(map(is_table, named))}
+    for name, named in of_tables.items():
+        if not all(map(is_table, named)):
+            raise UsageError(f"The arm {name} is of tables of results and of other results.", fix="Give two arms, or results of one kind.")
+    tables = {path: read_table(path) for path in dict.fromkeys(path for named in of_tables.values() for path in named)}
+    if message is not None:
+        for table in tables.values():
+            for note in table.notes():
+                message(f"note: {note}")
+        for arm in plan.arms:
+            if arm.table_arm and arm.name in of_tables:
+                message(f"note: {arm.name} is the arm {arm.table_arm} of the results.")
+    inside = {arm.name: arm.table_arm or arm.name for arm in plan.arms}
+    return grades_of_tables({name: [(tables[path], inside[name]) for path in dict.fromkeys(named)] for name, named in of_tables.items()})
+
+
+def _finished(name: str, results: ArmResults) -> Arm:
+    """An arm of a table; the base is one model as it is, where it has one run."""
+    fixed = name == BASE and [len(seeds) for seeds in results.grades] == [1]
+    return Arm(name, results=results.grades, result_labels=results.labels, fixed=fixed)
 
 
 def _load(planned: PlannedArm, plan: Experiment, toolkit: Toolkit, reading: spec.Reading) -> Arm:

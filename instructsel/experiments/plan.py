@@ -72,7 +72,9 @@ class PlannedArm:
     checkpoints: tuple[tuple[str, ...], ...] = field(default=(), metadata=FILE_OR_NAME)
     """Models that are trained already: one list a replicate, a model a seed."""
     results: tuple[tuple[str, ...], ...] = field(default=(), metadata=FILE)
-    """Finished results of lm-evaluation-harness or AlpacaEval: one list a replicate, a path a seed."""
+    """Finished results of lm-evaluation-harness or AlpacaEval: one list a replicate, a path a seed; or tables of results, each with all runs."""
+    table_arm: str = ""
+    """What the arm is called in the tables of its results, where that is not its name."""
     base_model: bool = False
     """Whether it is the base model as it is."""
 
@@ -88,6 +90,8 @@ class PlannedArm:
             )
         if bool(self.pool) != (self.random_subsets > 0):
             raise UsageError(f"The arm {self.name} needs a pool and the number of its random subsets.", fix="Give both, or neither.")
+        if self.table_arm and not self.results:
+            raise UsageError(f"The arm {self.name} has a name in tables of results, and no results.", fix="Leave table_arm out.")
 
 
 @dataclass(frozen=True)

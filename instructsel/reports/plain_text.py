@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,10 @@ from instructsel.verification.verdict import BETTER, NO_DIFFERENCE, NOT_ENOUGH, 
 
 WIDTH: Final = 80
 """Characters of a printed line."""
+MANY: Final = 12
+"""More graders than these are printed as a table with a row each."""
+ROWS: Final = 40
+"""Of this table."""
 SOURCES: Final = 12
 """Sources of an evaluation set that are printed."""
 PHRASES: Final[Mapping[str, str]] = {
@@ -54,12 +59,20 @@ def headline(plain: Mapping[str, Any]) -> list[str]:
         sentences = [f"Outcome: {phrase}, over all learning rates."]
     elif len(deciding) == 1 and (measured := difference(deciding[0])):
         sentences = [f"Outcome: {phrase} ({deciding[0].get('grader')}, {measured}){detectable(deciding[0], '. Minimum')}."]
+    if len(deciding) > MANY:
+        sentences.append(f"Of {len(deciding):,} graders: {_counts(verdict.get('outcome') for verdict in deciding)}.")
     missing = plain.get("missing") or {}
     sentences += [str(known["statement"])] if (known := plain.get("rests_on_loss")) else []
     return sentences + [
         f"The verdict lacks {count:,} run{'s' * (count > 1)} of {arm}: {_failed_or_pending(plain, arm, count)}."
         for arm, count in missing.items()
     ]
+
+
+def _counts(outcomes: Iterable[Any]) -> str:
+    """How often each outcome came, in words."""
+    counts = Counter(outcomes)
+    return ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in (BETTER, WORSE, NO_DIFFERENCE, NOT_ENOUGH) if counts[outcome])
 
 
 def _failed_or_pending(summary: Mapping[str, Any], arm: str, count: int) -> str:
@@ -118,11 +131,13 @@ def detectable(verdict: Mapping[str, Any], before: str) -> str:
 def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     """What `instructsel verify` prints: means and comparisons by grader, win rates, skills, costs, and the outcome last; at most 80 wide."""
     against = summary["against"]
-    lines = [*_graders(summary["graders"], verdicts), *_by_source(summary)]
     verdicts_of_baseline = list(verdicts.against(against))
+    many = len(summary["graders"]) > MANY
+    graders = _many(summary["graders"], verdicts, against) if many else _graders(summary["graders"], verdicts)
+    lines = [*graders, *(["Comparisons by source are in verdict.json.", ""] if many and summary.get("sources") else _by_source(summary))]
     sentences = [
         # How the interval was computed stands in verdict.json and in the report.
-        *(verdict.statement.replace(f"({verdict.interval.method}; ", "(") for verdict in verdicts_of_baseline),
+        *(verdict.statement.replace(f"({verdict.interval.method}; ", "(") for verdict in verdicts_of_baseline if not many),
         *dict.fromkeys(note for verdict in verdicts_of_baseline for note in verdict.interval.notes),
         *unlike(summary),
         *unit_notes(summary),
@@ -135,7 +150,9 @@ def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
         f"Leakage: {grader} also ranked the rows of {', '.join(arms)}; its verdicts are shown and do not count."
         for grader, arms in summary["leakage"].items()
     ]
-    return [*lines, *_sentences(sentences), "", *_at_rates(summary), *_sentences(headline({**summary, "verdicts": verdicts.as_dict()}))]
+    if sentences:
+        lines += [*_sentences(sentences), ""]
+    return [*lines, *_at_rates(summary), *_sentences(headline({**summary, "verdicts": verdicts.as_dict()}))]
 
 
 def unlike(plain: Mapping[str, Any]) -> list[str]:
@@ -245,6 +262,36 @@ def _graders(graders: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     return lines
 
 
+def _many(graders: Mapping[str, Any], verdicts: Verdicts, against: str) -> list[str]:
+    """How often each outcome came, for each baseline; then a row a grader against the main one, differences first."""
+    lines: list[str] = []
+    for baseline in dict.fromkeys(verdict.baseline for verdict in verdicts):
+        of_baseline = list(verdicts.against(baseline))
+        shown = _counts(verdict.outcome for verdict in of_baseline)
+        adjusted = max((verdict.comparisons for verdict in of_baseline), default=0)
+        lines += _sentences([f"{of_baseline[0].selection} vs {baseline}: {shown} (adjusted for {adjusted:,} comparisons)."])
+    chosen = sorted(verdicts.against(against), key=lambda verdict: verdict.outcome not in (BETTER, WORSE))
+    reasons = Counter(verdict.reason for verdict in chosen if verdict.reason is not None)
+    lines += _sentences(f"{count:,} times not enough data: {reason}" for reason, count in reasons.most_common(3) if count > 1)
+    rows = []
+    for verdict in chosen[:ROWS]:
+        estimate, interval = _ends(verdict)
+        rows.append([verdict.grader, "+" if graders[verdict.grader].get("higher_is_better") else "−", estimate, interval, verdict.outcome])
+    levels = " and ".join(sorted({f"{100 * verdict.interval.confidence:.6g}" for verdict in chosen}))
+    header = ["grader", "good", "difference", f"{levels}% interval", "outcome"]
+    lines += ["", *aligned([[for_terminal(cell) for cell in row] for row in rows], header=header, right=(2, 3), width=WIDTH)]
+    if len(chosen) > ROWS:
+        lines.append(f"{len(chosen) - ROWS:,} more are in verdict.json.")
+    return [*lines, ""]
+
+
+def _ends(verdict: Verdict) -> tuple[str, str]:
+    """The difference and its interval, as cells."""
+    interval = verdict.interval
+    ends = "" if interval.low is None or interval.high is None else f"[{interval.low:+.4f}, {interval.high:+.4f}]"
+    return f"{interval.estimate:+.4f}" if math.isfinite(interval.estimate) else "", ends
+
+
 def _means(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """A row an arm."""
     means: dict[str, list[float]] = {}
@@ -271,14 +318,12 @@ def _compared(verdicts: Sequence[Verdict]) -> list[str]:
     """Every comparison in a row."""
     rows = []
     for verdict in verdicts:
-        interval = verdict.interval
-        ends = "" if interval.low is None or interval.high is None else f"[{interval.low:+.4f}, {interval.high:+.4f}]"
+        detectable_effect = verdict.interval.detectable
         rows.append(
             [
                 verdict.baseline,
-                f"{interval.estimate:+.4f}" if math.isfinite(interval.estimate) else "",
-                ends,
-                "" if interval.detectable is None else f"{interval.detectable:.4f}",
+                *_ends(verdict),
+                "" if detectable_effect is None else f"{detectable_effect:.4f}",
                 verdict.outcome + " (leakage)" * verdict.leakage,
             ]
         )

@@ -449,7 +449,7 @@ def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float, *,
         if not begun and step.done and step.run is None:
             watch.say(f"{step.done:,} of {step.total:,} runs {'was' if step.done == 1 else 'were'} finished before.")
         begun = True
-        if watch.runs is not None:
+        if watch.runs is not None and step.total:
             watch.runs(step)
 
     verified = verify_arms(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from instructsel.artifact import fingerprint
 from instructsel.errors import StudyError, UsageError
+from instructsel.grading.results_grades import AGGREGATED
 from instructsel.protocols import Grades
 from instructsel.stats.loss_units import BITS_PER_BYTE, NATS_PER_TOKEN, LossTotals
 from instructsel.stats.variance import ArmValues
@@ -200,7 +201,11 @@ def _scale(grader: str, runs: Collection[Run], *, unit_note: str = "", allow_unl
         raise StudyError(f"{grader} has the judgments of {len(judges)} judges.", fix="Have one judge judge all models: judges differ.")
     unit, higher = scales.pop()
     unlike = _unlike(grader, runs, allow_unlike)
-    return Scale(unit, higher, sum(run.grades.truncated for run in runs), _settings(grader, runs), unlike, unit_note)
+    aggregated = {bool(run.grades.record.get(AGGREGATED)) for run in runs}
+    if len(aggregated) > 1:
+        raise StudyError(f"{grader} has values of whole runs and of items.", fix="Give all values of a task in one way.")
+    truncated = sum(run.grades.truncated for run in runs)
+    return Scale(unit, higher, truncated, _settings(grader, runs), unlike, unit_note, aggregated=aggregated.pop())
 
 
 def _settings(grader: str, runs: Collection[Run]) -> Mapping[str, Any] | None:

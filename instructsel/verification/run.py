@@ -225,14 +225,17 @@ def _content(run: execute.Run, entry: Entry, checkpoint: Checkpoint, grades: Seq
 
 def _collected(arms: Sequence[Arm], tasks: Sequence[_Task], store: RecordStore, result: execute.Executed, allow_unlike: bool) -> Verified:
     """The records of all runs as one table of grades, with their costs."""
-    runs = [
+    finished = [
         Run(arm.name, replicate, seed, grades)
         for arm in arms
-        for replicate, by_seed in enumerate(arm.results)
-        for seed, by_grader in enumerate(by_seed)
+        for labels, by_seed in zip(arm.labels, arm.results, strict=True)
+        for (replicate, seed), by_grader in zip(labels, by_seed, strict=True)
         for grades in by_grader
     ]
-    failures = [
+    # A run without a value is none; an item without one is missing in every run.
+    runs = [run for run in finished if run.grades.valid.any()]
+    failures = [_without_value(run) for run in finished if not run.grades.valid.any()]
+    failures += [
         Failure(task.run.name, failure["reason"], failure["message"])
         for task in tasks
         if (failure := result.failures.get(task.run.slug)) is not None

@@ -133,7 +133,7 @@ def cost(arm: str, costs: Mapping[str, float | None], *, models: int = 1) -> str
     'random: training 6 models 240 s, grading 31 s'
 
     Returns:
-        The words; "" where nothing was chosen, trained or graded.
+        The words; "" where nothing was chosen, trained or graded, or nothing of it is known.
     """
     texts = {
         key: "an unknown time" if (seconds := costs.get(key)) is None else f"{seconds:,.0f} s"
@@ -142,7 +142,9 @@ def cost(arm: str, costs: Mapping[str, float | None], *, models: int = 1) -> str
     trained = "training" if models == 1 else f"training {models} models"
     words = {"selection": "choosing the rows", "training": trained, "grading": "grading"}
     parts = [f"{words[key]} {text}" for key, text in texts.items() if costs.get(key) != 0]
-    return f"{arm}: {', '.join(parts)}" if parts else ""
+    # Of finished results nothing was done here, and nothing is known.
+    unknown = all(costs.get(key) is None for key in words)
+    return "" if unknown or not parts else f"{arm}: {', '.join(parts)}"
 
 
 __all__ = ["NOT_ENOUGH_MODEL", "cost", "leakage", "measures", "outcome", "summary"]

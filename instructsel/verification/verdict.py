@@ -24,6 +24,13 @@ MAX_MISSING: Final = 0.05
 """The largest acceptable share of items without a value in some run."""
 
 
+NO_SPREAD: Final = (
+    "The difference is not significant; whether there is none cannot be said, since results per run have no standard deviation over items "
+    "by which the smallest effect of interest is measured."
+)
+"""Why results per run that do not differ significantly are not enough data."""
+
+
 @dataclass(frozen=True)
 class ComparisonSettings:
     """How arms are compared."""
@@ -60,6 +67,9 @@ class Scale:
     """Where batch size, number format, device, backend or release differ from run to run, and that was allowed."""
     unit_note: str = ""
     """Of a loss: why it is compared in this unit, where the models' tokenizers or chat templates differ or are not known."""
+
+    aggregated: bool = False
+    """Whether values are of whole runs, so that there are no items to generalize from."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, without what stands once, with the grader: settings, and how models were computed."""
@@ -108,7 +118,8 @@ class Verdict:
         if interval.low is not None and interval.high is not None:
             parts.append(
                 f"Difference {interval.estimate:+.4g}{unit}, {100 * interval.confidence:.4g} % interval "
-                f"[{interval.low:+.4g}, {interval.high:+.4g}] ({interval.method}; {interval.counted}; {_runs(interval, 0)} vs "
+                f"[{interval.low:+.4g}, {interval.high:+.4g}] ({interval.method}; "
+                f"{'results per run' if self.scale.aggregated else interval.counted}; {_runs(interval, 0)} vs "
                 f"{_runs(interval, 1)}); {'higher' if self.scale.higher_is_better else 'lower'} is better."
             )
         elif math.isfinite(interval.estimate):
@@ -205,6 +216,8 @@ def _judged(
     if p < 1 - confidence:
         return (BETTER if (interval.estimate > 0) == scale.higher_is_better else WORSE), None
     detectable = interval.detectable_sd
+    if scale.aggregated:
+        return NOT_ENOUGH, NO_SPREAD
     if detectable is None:
         return NOT_ENOUGH, "The minimum detectable effect is unknown: values do not vary over items."
     if detectable > smallest_effect:

@@ -21,13 +21,29 @@ from instructsel.extras import require
 from instructsel.kinds import VERIFICATION, head
 from instructsel.stats.intervals import Interval, adjust, compare
 from instructsel.stats.loss_units import AUTO, UNIT_CHOICES
-from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, METHODS, RESAMPLES, ArmValues, Components, Estimand, components
+from instructsel.stats.variance import (
+    BOTH,
+    CONFIDENCE,
+    ESTIMANDS,
+    ITEMS,
+    METHODS,
+    RESAMPLES,
+    RUNS,
+    ArmValues,
+    Components,
+    Estimand,
+    components,
+)
 from instructsel.verification.grades_table import Label, Run, _frame, _items, _named, _scale, _Table, shared_labels, with_labels
 from instructsel.verification.loss_unit import in_one_unit
 from instructsel.verification.verdict import MAX_MISSING, ComparisonSettings, NonInferiority, Scale, Verdict, Verdicts, _judged
 
 if TYPE_CHECKING:
     import polars as pl
+
+PER_RUN: Final = "Results per run hold no items: the interval covers new runs, graded on the same items."
+"""What is said of an interval from results per run."""
+NO_ITEMS: Final = "There are results per run and no items, so that an interval over new items cannot be had."
 
 AGAIN: Final = "Name a file that a verification wrote, or verify again."
 
@@ -90,7 +106,7 @@ class Verification:
             frames += [_frame(label, graded[label].grades, items, clusters, sources) for label in sorted(graded)]
         return cls(pl.concat(frames), graders, untrained & {label[0] for graded in by_grader.values() for label in graded})
 
-    @property
+    @cached_property
     def arms(self) -> tuple[str, ...]:
         """Their names, sorted."""
         return tuple(sorted({arm for table in self._tables.values() for arm, _, _ in table.labels}))
@@ -142,9 +158,15 @@ class Verification:
                 method=METHODS[generalize_to],
                 reason=f"{grader} graded no model of {absent}.",
             )
-        return compare(
-            selection, rival, others=others, confidence=confidence, generalize_to=generalize_to, n_resamples=n_resamples, seed=seed
-        )
+        options: dict[str, Any] = {"others": others, "confidence": confidence, "n_resamples": n_resamples, "seed": seed}
+        if not self.graders[grader].aggregated:
+            return compare(selection, rival, generalize_to=generalize_to, **options)
+        interval = compare(selection, rival, generalize_to=RUNS, **options)
+        if generalize_to == ITEMS:
+            # What the runs say holds for new runs, and that was not asked.
+            gone: dict[str, Any] = dict.fromkeys(("low", "high", "standard_error", "df", "p", "bootstrap_low", "bootstrap_high", "spread"))
+            interval = replace(interval, **gone, generalize_to=ITEMS, method=METHODS[ITEMS], reason=NO_ITEMS)
+        return replace(interval, notes=(PER_RUN, *interval.notes))
 
     def components(self, arm: str, baseline: str, grader: str, *, weighted: bool = False) -> Components:
         """The variance components this verification shows, for planning another with `power`.
@@ -283,6 +305,7 @@ class Verification:
                     **({} if scale.settings is None else {"settings": dict(scale.settings)}),
                     **({"unlike": list(scale.unlike)} if scale.unlike else {}),
                     **({"unit_note": scale.unit_note} if scale.unit_note else {}),
+                    **({"aggregated": True} if scale.aggregated else {}),
                     "items": len(self._tables[grader].items),
                     "missing": self._tables[grader].missing(),
                     "reasons": dict(sorted(Counter(reason for name, reason in reasons if name == grader).items())),
@@ -349,6 +372,7 @@ class Verification:
                     scale.get("settings"),
                     tuple(scale.get("unlike") or ()),
                     scale.get("unit_note") or "",
+                    bool(scale.get("aggregated")),
                 )
                 for name, scale in manifest["graders"].items()
             }

@@ -17,6 +17,7 @@ from instructsel.commands import _completion
 from instructsel.commands import _settings as settings
 from instructsel.commands._console import continued
 from instructsel.commands._parsing import explained, warn_of_variables
+from instructsel.commands._trust import TRUSTED_ONLY
 from instructsel.text import wrapped
 
 ARGUMENTS: Final = "Arguments"
@@ -122,9 +123,11 @@ class Command(TyperCommand):
         path = ctx.command_path.split()[1:] or [ctx.info_name]
         variable = "_".join(["INSTRUCTSEL", *path]).replace("-", "_").upper()
         formatter.write_paragraph()
-        formatter.write_text(
-            f"Every option can also be set by a variable, {variable}_<OPTION>, or in {settings.FILE} below [{'.'.join(path)}]."
+        trusted = [f"--{settings.flag_of(param)}" for param in self.get_params(ctx) if settings.flag_of(param) in TRUSTED_ONLY]
+        text = f"Every option can also be set by a variable, {variable}_<OPTION>, or in {settings.FILE} below [{'.'.join(path)}]" + (
+            f"; by flag or variable alone: {', '.join(trusted)}." if trusted else "."
         )
+        formatter.write("\n".join(wrapped(text, WIDTH)) + "\n")
 
 
 def _completed(complete: Callable[[str], _completion.Choices], ctx: Any, incomplete: str) -> list[Any]:

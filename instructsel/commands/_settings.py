@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import typer
 
+from instructsel.commands import _trust
 from instructsel.commands._console import fail, write
 from instructsel.errors import UsageError
 from instructsel.text import in_toml
@@ -50,7 +51,8 @@ def flag_of(parameter: Any) -> str:
 
 
 def values_of(table: Mapping[str, Any], parameters: Iterable[Any]) -> dict[str, Any]:
-    """A command's table by the names of its parameters; keys that no flag answers to, and values of no flag, are left to `check`.
+    """A command's table by the names of its parameters; keys that no flag answers to, values of no flag, and what a file may not
+    set are left to `check`.
 
     One value where a flag may be repeated is a list of one.
     """
@@ -60,6 +62,8 @@ def values_of(table: Mapping[str, Any], parameters: Iterable[Any]) -> dict[str, 
         if flag in table and parameter.name not in NO_SETTINGS and parameter.param_type_name == "option":
             value = table[flag]
             if isinstance(value, Mapping) or (isinstance(value, list) and not _repeated(parameter)):
+                continue
+            if _trust.refusal(flag, value) is not None:
                 continue
             values[parameter.name] = [value] if _repeated(parameter) and not isinstance(value, list) else value
     return values
@@ -108,6 +112,14 @@ def check(context: typer.Context) -> None:
         if key not in flags:
             fail(UsageError.named(key, flags, noun="setting", where=f"in [{title}] of {FILE}"))
         _check_value(title, key, value, flags[key])
+        if (reason := _trust.refusal(key, value)) is not None:
+            variable = flags[key].envvar
+            fail(
+                UsageError(
+                    f"{key} in [{title}] of {FILE} {reason}. A file of the working folder may be somebody else's.",
+                    fix=f"Leave it out, and write --{key} on the command line" + (f", or set {variable}." if variable else "."),
+                )
+            )
 
 
 def _check_value(title: str, key: str, value: Any, parameter: Any) -> None:
@@ -122,7 +134,7 @@ def _check_value(title: str, key: str, value: Any, parameter: Any) -> None:
 def print_config(context: typer.Context) -> None:
     """Print the command's settings as a table for the settings file, each with its origin, and end.
 
-    What is not set stands as a comment, since TOML has no value for it.
+    What is not set stands as a comment, since TOML has no value for it; so does what the file may not set.
     """
     names = context.command_path.split()[1:] or [str(context.info_name)]
     write(f"[{'.'.join(names)}]")
@@ -140,6 +152,9 @@ def print_config(context: typer.Context) -> None:
             write(f"# argument {parameter.metavar or name.upper()}: {'not set' if value is None or value == () else toml(value)}")
         elif value is None or value == () or value == []:
             write(f"# {flag_of(parameter)} is not set")
+        elif _trust.refusal(flag_of(parameter), value) is not None:
+            # Written so that all of it can be pasted into the file.
+            write(f"# {flag_of(parameter)} = {toml(value)}  # {origin}; set by flag or variable alone")
         else:
             write(f"{flag_of(parameter)} = {toml(value)}  # {origin}")
     raise typer.Exit

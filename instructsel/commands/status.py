@@ -217,7 +217,7 @@ def _pending(verdict: Path) -> bool:
 def _verify_again(folder: Path, plan: Experiment | None) -> str:
     target = shlex.quote(str(folder))
     if (folder / EXPERIMENT_PLAN).is_file():
-        confirmations = shlex.join(plan.grading.confirmations) if plan is not None else ""
+        confirmations = shlex.join(plan.confirmations) if plan is not None else ""
         return f"instructsel verify {shlex.quote(str(folder / EXPERIMENT_PLAN))} -o {target} {confirmations}".rstrip()
     return f"the same instructsel verify command with -o {target}"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -28,6 +28,7 @@ from instructsel.experiments.plan import (
     TrainingSettings,
     check_paths,
 )
+from instructsel.experiments.trusted import OFF, REACHING, does
 from instructsel.reports.figures import plain
 from instructsel.reports.plain_text import spoken
 from instructsel.verification.experiment import ExperimentResult, Watch
@@ -40,13 +41,8 @@ EXAMPLES: Final = """Examples:
 """
 PLAN: Final = ".toml"
 """The ending of a plan."""
-CONFIRMED: Final[Mapping[str, tuple[Any, str]]] = {
-    "include_path": (None, "takes tasks, which may hold code, from {value}"),
-    "allow_unsafe_code": (False, "has code run that models write"),
-    "allow_task_code": (False, "has code run that tasks and annotators bring along"),
-    "judge_key": (None, "has the environment variable {value} sent to {address}"),
-}
-"""Setting of a plan that counts only where a flag repeats it → its default, and what it does."""
+STATED: Final = ("COMMANDLINE", "ENVIRONMENT")
+"""Where a setting is from that the user states; a settings file may come along with the plan."""
 
 
 @reported
@@ -91,7 +87,7 @@ def command(
     if selection is not None and selection.endswith(PLAN):
         _check_alone(context)
         plan = Experiment.read(selection)
-        _check_confirmed(context, selection, plan.grading, grading)
+        plan = _confirmed(context, plan, training, grading)
         output = output or Path(selection).parent
     elif output is None:
         raise UsageError("The results need a folder.", fix="Name it with -o FOLDER.")
@@ -134,7 +130,7 @@ def _check_alone(context: typer.Context) -> None:
         "show_traceback",
         "print_config",
     }
-    allowed |= CONFIRMED.keys()
+    allowed |= REACHING.keys()
     for parameter in context.command.params:
         name = parameter.name or ""
         if name not in allowed and _is_flag(context, name):
@@ -144,31 +140,39 @@ def _check_alone(context: typer.Context) -> None:
             )
 
 
-def _check_confirmed(context: typer.Context, path: str, planned: GradingSettings, repeated: GradingSettings) -> None:
-    """Refuse a plan from a file that would run code or send a secret, unless flags beside it say the same; settings in a file do not.
+def _confirmed(context: typer.Context, plan: Experiment, training: TrainingSettings, grading: GradingSettings) -> Experiment:
+    """The plan of a file, which may be somebody else's, where flags or variables say what it sends and which code it runs.
 
     Raises:
-        UsageError: a setting of the plan that no flag repeats, or a flag that the plan does not hold.
+        UsageError: a setting of the plan that none repeats, or a flag that the plan does not hold.
     """
-    for name, (default, does) in CONFIRMED.items():
-        in_plan, in_flags = getattr(planned, name), getattr(repeated, name) if _is_flag(context, name) else default
-        if isinstance(in_plan, Path) and isinstance(in_flags, Path):
-            in_plan, in_flags = in_plan.resolve(), in_flags.resolve()
-        if in_plan == in_flags:
-            continue
-        flag = f"--{name.replace('_', '-')}"
-        if in_plan == default:
-            raise UsageError(f"{flag} is given, and the plan {path} does not hold it.", fix="Change the plan, or leave the flag out.")
+    values, repeated = plan.reaching, {}
+    for name in REACHING:
+        value = getattr(training, name) if hasattr(training, name) else getattr(grading, name)
+        if _is_flag(context, name) and name not in values and value != OFF[name]:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is given, and the plan {plan.origin} does not hold it.",
+                fix="Change the plan, or leave the flag out.",
+            )
+        if _source(context, name) in STATED and name in values:
+            repeated[name] = value
+    if names := plan.unconfirmed(**repeated):
         raise UsageError(
-            f"The plan {path} {does.format(value=in_plan, address=planned.judge_url)}.",
-            fix=f"If you trust it, repeat beside it: {shlex.join(planned.confirmations)}",
+            f"The plan {plan.origin} {' and '.join(does(name, values) for name in names)}.",
+            fix=f"If you trust it, repeat beside it: {shlex.join(plan.confirmations)}",
         )
+    return plan.confirmed(**repeated)
 
 
 def _is_flag(context: typer.Context, name: str) -> bool:
     """Whether a parameter stands on the command line."""
+    return _source(context, name) == "COMMANDLINE"
+
+
+def _source(context: typer.Context, name: str) -> str:
+    """Where a parameter's value is from."""
     source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    return "DEFAULT" if source is None else source.name
 
 
 def _plain_messages(*, quiet: bool) -> Callable[[str], None] | None:

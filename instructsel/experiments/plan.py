@@ -26,6 +26,7 @@ from typing import Any, Final, Self
 from instructsel.artifact import atomic_write, checked_version
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.experiments.limits import at_least, check_limits
+from instructsel.experiments.trusted import REACHING, agrees, does, flags, reaching
 from instructsel.kinds import EXPERIMENT, head
 from instructsel.models.devices import check_name
 from instructsel.stats.loss_units import AUTO, FLAGS
@@ -55,6 +56,8 @@ FILE_OR_NAME: Final = {"path": "file or name"}
 """Of a field: it holds a local path, or a name on the hub."""
 NAMED_FILE: Final = {"path": "named file"}
 """Of a field: it holds paths, each with a name and an equals sign before it, or without."""
+NOT_WRITTEN: Final = {"written": False}
+"""Of a field: it is no setting of a plan's file."""
 
 
 @dataclass(frozen=True)
@@ -206,28 +209,10 @@ class GradingSettings:
             raise UsageError.named(self.loss_unit, FLAGS, noun="unit of a loss")
         if self.gold_bits == SAME_TASKS and not self.lm_eval:
             raise UsageError("The gold answers of --lm-eval are asked for, and it names no tasks.", fix="Name them: --gold-bits TASKS")
-        if (self.judge or self.annotator or self.reward) and self.instructions is None:
-            raise UsageError("There is a judge, and nothing for it to judge.", fix="Name the instructions with --instructions FILE.")
         if self.judge and self.annotator:
             raise UsageError("One result has one judge: --judge and --annotator exclude each other.", fix="Leave one out.")
-        if self.judge_url and not self.judge:
-            raise UsageError("The endpoint needs the name of the model that judges.", fix="Give it with --judge.")
         if self.judge_revision and not (self.judge or self.annotator):
             raise UsageError("There is no judge whose revision this is.", fix="Name one with --judge.")
-
-    @property
-    def confirmations(self) -> list[str]:
-        """The flags to repeat beside a plan that is read from a file, whoever wrote it: what may run its code or send a secret."""
-        flags: list[str] = []
-        if self.include_path is not None:
-            flags += ["--include-path", str(self.include_path)]
-        if self.allow_unsafe_code:
-            flags.append("--allow-unsafe-code")
-        if self.allow_task_code:
-            flags.append("--allow-task-code")
-        if self.judge_key is not None:
-            flags += ["--judge-key", self.judge_key]
-        return flags
 
     @property
     def unit(self) -> str:
@@ -312,6 +297,8 @@ class Experiment:
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     digests: Mapping[str, str] = field(default_factory=dict)
     """Rows by arm and replicate, or evaluation set → the digest of their ids: rows that changed since the plan was made are refused."""
+    origin: str | None = field(default=None, compare=False, repr=False, metadata=NOT_WRITTEN)
+    """Where the plan was read: what it sends, or runs code by, is not confirmed. None where it was made here, or confirmed."""
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]
@@ -328,7 +315,11 @@ class Experiment:
             raise UsageError("There are rows to train on, and no model.", fix="Name the one to fine-tune with --base.")
         if self.training.learning_rates and not self.trains:
             raise UsageError("There are learning rates, and no arm has rows to train on.", fix="Leave --learning-rates out.")
-        if self.grading.judge_key and not self.grading.judge:
+        # Here, not beside the fields: the flags that confirm a plan are groups of settings, too, without the rest of it.
+        grading = self.grading
+        if (grading.judge or grading.annotator or grading.reward) and grading.instructions is None:
+            raise UsageError("There is a judge, and nothing for it to judge.", fix="Name the instructions with --instructions FILE.")
+        if (grading.judge_url or grading.judge_key) and not grading.judge:
             raise UsageError("The endpoint needs the name of the model that judges.", fix="Give it with --judge.")
         _ = self.baseline
 
@@ -358,6 +349,57 @@ class Experiment:
                 fix="Select with --random-subsets 3, name the pool with --pool, or files: --arm random=a.jsonl,b.jsonl,c.jsonl",
             )
         return chosen
+
+    @property
+    def reaching(self) -> dict[str, Any]:
+        """The settings by which the plan sends texts or a key somewhere, or runs code, and their values."""
+        return reaching(self.training, self.grading)
+
+    @property
+    def confirmations(self) -> list[str]:
+        """The flags to repeat beside the plan's file: what it reaches by."""
+        return flags(self.reaching)
+
+    def unconfirmed(self, **repeated: Any) -> list[str]:
+        """The settings by which the plan reaches out that are not repeated as they are.
+
+        Args:
+            repeated: settings by name, as judge_url="https://judge.example/v1".
+
+        Raises:
+            UsageError: a setting that needs no confirmation.
+        """
+        for name in repeated:
+            if name not in REACHING:
+                raise UsageError.named(name, REACHING, noun="setting", where="that a plan is confirmed by")
+        return [name for name, value in self.reaching.items() if name not in repeated or not agrees(value, repeated[name])]
+
+    def confirmed(self, **repeated: Any) -> Self:
+        """The plan, which may be somebody else's, as one to be run: everything by which it reaches out is repeated.
+
+        Args:
+            repeated: settings by name, as judge_url="https://judge.example/v1", judge_key="JUDGE_KEY".
+
+        Raises:
+            UsageError: it sends texts or a key somewhere, or runs code, and that is not repeated.
+        """
+        if names := self.unconfirmed(**repeated):
+            values = self.reaching
+            where = f"The plan {self.origin}" if self.origin is not None else "The plan"
+            written = ", ".join(f"{name}={_as_python(value)}" for name, value in values.items())
+            raise UsageError(
+                f"{where} {' and '.join(does(name, values) for name in names)}.", fix=f"If you trust it: plan = plan.confirmed({written})"
+            )
+        return replace(self, origin=None)
+
+    def check_confirmed(self) -> None:
+        """Refuse to run a plan of a file by which texts or a key would be sent, or code run, and which nobody confirmed.
+
+        Raises:
+            UsageError: see `confirmed`.
+        """
+        if self.origin is not None:
+            self.confirmed()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -390,15 +432,19 @@ class Experiment:
         return {**head(EXPERIMENT), **_as_content(self)}
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Self:
-        """The plan that `as_dict` gave.
+    def of(cls, content: Mapping[str, Any], *, origin: str = "of these data") -> Self:
+        """The plan that `as_dict` gave, to be confirmed before it is run where it sends something or runs code.
+
+        Args:
+            content: plain data.
+            origin: where they are from, for people.
 
         Raises:
             UsageError: a setting that there is not, or that cannot be.
         """
         settings = {key: value for key, value in content.items() if key not in head(EXPERIMENT)}
         plan: Self = _parsed(cls, settings, "plan")
-        return plan
+        return replace(plan, origin=origin)
 
     def write(self, path: str | Path) -> None:
         """Write the plan as TOML; paths below the file's folder are written relative to it.
@@ -424,6 +470,9 @@ class Experiment:
     def read(cls, path: str | Path) -> Self:
         """A plan from a file, its relative paths resolved against the file's folder.
 
+        The file may be somebody else's: where it names a judge's address or key, an annotator, a tracker, or code that is run, `verify`
+        refuses it until `confirmed` repeats these.
+
         Raises:
             UsageError: no plan, or a setting that there is not or that cannot be.
         """
@@ -446,13 +495,19 @@ class Experiment:
             checked_version(content, source)
         except ScoresError as error:
             raise UsageError(error.message, fix=error.fix) from error
-        return cls.of(content).resolved(source.parent)
+        return cls.of(content, origin=str(source)).resolved(source.parent)
+
+
+def _as_python(value: Any) -> str:
+    return repr(str(value)) if isinstance(value, Path) else repr(value)
 
 
 def _as_content(settings: Any) -> dict[str, Any]:
     """A dataclass as plain data, without what is as by default."""
     content: dict[str, Any] = {}
     for setting in fields(settings):
+        if setting.metadata == NOT_WRITTEN:
+            continue
         value = getattr(settings, setting.name)
         default = setting.default_factory() if setting.default_factory is not dataclasses.MISSING else setting.default
         if value == default:
@@ -477,6 +532,9 @@ def _parsed(kind: type[Any], content: Any, place: str) -> Any:
     if not isinstance(content, Mapping):
         raise UsageError(f"[{place}] of a plan is a table; found {content!r}.")
     hints = typing.get_type_hints(kind)
+    for setting in fields(kind):
+        if setting.metadata == NOT_WRITTEN:
+            del hints[setting.name]
     for key in content:
         if key not in hints:
             raise UsageError.named(key, hints, noun="setting", where=f"in [{place}] of a plan")

@@ -170,6 +170,7 @@ def run(
     Raises:
         UsageError, StudyError, EnvironmentFault: see `instructsel.adapters.experiment.verify`.
     """
+    plan.check_confirmed()
     # Before a model is loaded: then a process that has seen all GPUs goes on seeing them.
     gpus = shared_gpus(settings.jobs - 1)
     plan = plan.resolved(Path.cwd())
@@ -228,6 +229,7 @@ def _check_continues(earlier: Experiment, plan: Experiment, folder: Path) -> Non
 
 def work(plan: Experiment, toolkit: Toolkit, folder: Path, *, settings: ExecutionSettings, since: float) -> None:
     """Make runs of a plan for another process, which checks, judges and concludes; what failed is kept, and reported by that one."""
+    plan.check_confirmed()
     prepared = _prepare(plan.resolved(Path.cwd()), toolkit, folder, Watch(), checks=False)
     # All runs may be another's, and then there is no grade.
     with suppress(StudyError):
@@ -493,7 +495,7 @@ def _worker(prepared: _Prepared, settings: ExecutionSettings, since: float, limi
         *(sys.executable, "-m", "instructsel", "verify", str(folder / PLAN), "-o", str(folder), "--worker", repr(since), "-q"),
         *(["--limit", str(limit)] if limit is not None else []),
         *(["--keep-checkpoints"] if settings.keep_checkpoints else []),
-        *prepared.plan.grading.confirmations,
+        *prepared.plan.confirmations,
     ]
 
 

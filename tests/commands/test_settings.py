@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
-from instructsel.commands import app
+from instructsel.commands import SECTIONS, _trust, app
 from instructsel.commands._parsing import RENAMED
-from instructsel.commands._settings import toml
+from instructsel.commands._settings import flag_of, toml
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +137,91 @@ def test_a_variable_is_called_as_its_flag_is() -> None:
 def test_a_setting_cannot_write_to_the_terminal() -> None:
     assert toml("a\x1b[31m\x7f\u202e") == '"a\\u001b[31m\\u007f\\u202e"'
     assert tomllib.loads(f"x = {toml('a' + chr(27) + chr(127) + ' ü 🎈')}")["x"] == "a\x1b\x7f ü 🎈"
+
+
+def commands() -> Iterator[tuple[list[str], Any]]:
+    """Every command with its path."""
+    pending: list[tuple[list[str], Any]] = [([], typer.main.get_command(app))]
+    while pending:
+        path, command = pending.pop()
+        if hasattr(command, "commands"):
+            pending += [([*path, name], command.commands[name]) for name in command.list_commands(None)]
+        else:
+            yield path, command
+
+
+def options() -> list[tuple[list[str], Any]]:
+    return [
+        (path, parameter)
+        for path, command in commands()
+        for parameter in command.params
+        if parameter.param_type_name == "option" and not getattr(parameter, "hidden", False)
+    ]
+
+
+def test_every_option_of_every_command_is_classed_by_whether_a_settings_file_may_set_it() -> None:
+    classes = (set(_trust.TRUSTED_ONLY), _trust.WRITTEN, _trust.READ, _trust.PLAIN)
+    flags = {flag_of(parameter) for _, parameter in options()}
+    assert {path[0] for path, _ in commands()} == {name for names in SECTIONS.values() for name in names}
+    unclassed = flags - set().union(*classes)
+    assert not unclassed, f"class {sorted(unclassed)} in instructsel/commands/_trust.py: TRUSTED_ONLY, WRITTEN, READ or PLAIN"
+    assert sum(map(len, classes)) == len(set().union(*classes)) and set().union(*classes) == flags
+    # An option that takes a path reads or writes.
+    paths = {flag_of(parameter) for _, parameter in options() if "Path" in str(parameter.type_descriptor.annotation)}
+    assert not paths & _trust.PLAIN, paths & _trust.PLAIN
+
+
+@pytest.mark.parametrize(
+    ("path", "flag"),
+    [(path, flag_of(parameter)) for path, parameter in options() if flag_of(parameter) in _trust.TRUSTED_ONLY],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_what_sends_something_or_runs_code_is_refused_in_the_settings_file_and_taken_from_a_variable(path: list[str], flag: str) -> None:
+    secret = "not-to-be-shown"
+    switch = flag.startswith("allow") or flag in ("force", "replace")
+    refused = run(*path, settings=f"[{'.'.join(path)}]\n{flag} = {'true' if switch else toml(secret)}\n")
+    variable = f"INSTRUCTSEL_{'_'.join([*path, flag])}".replace("-", "_").upper()
+    message = " ".join(refused.stderr.split())
+    assert refused.exit_code == 2 and f"{flag} in [{'.'.join(path)}] of instructsel.toml" in message, refused.output
+    assert f"write --{flag} on the command line, or set {variable}." in message and secret not in message
+    command = next(command for names, command in commands() if names == path)
+    if any(flag_of(parameter) == "print-config" for parameter in command.params):
+        needed = [f"-{'o'}", "x"] if path == ["verify"] else []
+        arguments = [str(parameter.name) for parameter in command.params if parameter.param_type_name == "argument"]
+        value = {"report-to": "wandb"}.get(flag, "1" if switch else secret)
+        printed = run(*path, *arguments, *needed, "--print-config", **{variable: value})
+        shown = "true" if switch else toml(value)
+        assert printed.exit_code == 0 and f"# {flag} = {shown}  # environment; set by flag or variable alone" in printed.stdout
+        # What is printed can be pasted.
+        assert run(*path, *arguments, *needed, "--print-config", settings=printed.stdout).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "value", ["hf://owner/name", "name=HF://owner/name", "a,hf:\\\\x", "https://x.example/a", "\\\\host\\share", "//host/share"]
+)
+@pytest.mark.parametrize("flag", ["pool", "target", "with-scores"])
+def test_an_address_in_the_settings_file_is_refused(value: str, flag: str) -> None:
+    refused = run("select", settings=f"[select]\n{flag} = {toml(value)}\n")
+    assert refused.exit_code == 2 and "holds an address" in refused.stderr, refused.output
+
+
+@pytest.mark.parametrize("value", ["../x.jsonl", "/tmp/x.jsonl", "inside/../../x", "link/x", "~root/../../x/../../../tmp/x"])
+def test_what_the_settings_file_has_written_lies_inside_the_working_folder(folder: Path, value: str) -> None:
+    (folder / "link").symlink_to(folder.parent)
+    refused = run("select", settings=f"[select]\noutput = {toml(value)}\n")
+    assert refused.exit_code == 2 and "leads out of the working folder" in refused.stderr, refused.output
+    for inside in ("x.jsonl", "new/x.jsonl", str(folder / "x.jsonl"), "-"):
+        assert (
+            f"output = {toml(inside)}  # instructsel.toml"
+            in run("select", "--print-config", settings=f"[select]\noutput = {toml(inside)}\n").stdout
+        )
+    stated = run("select", "-o", value, "--print-config")
+    assert "set by flag or variable alone" in stated.stdout and run("select", "--print-config", settings=stated.stdout).exit_code == 0
+
+
+def test_models_and_files_to_read_may_stand_in_the_settings_file() -> None:
+    printed = run("score", "p", "--print-config", settings='[score]\nmodel = "rew=owner/model@main"\ncache = "/big/cache"\n')
+    assert (
+        'model = ["rew=owner/model@main"]  # instructsel.toml' in printed.stdout
+        and 'cache = "/big/cache"  # instructsel.toml' in printed.stdout
+    )

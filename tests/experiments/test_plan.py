@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,6 +19,7 @@ from instructsel.commands._groups import docs_of
 from instructsel.errors import EnvironmentFault, StudyError, UsageError
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
+from instructsel.experiments.trusted import OFF, REACHING
 from instructsel.verification.experiment import _worker
 from instructsel.verification.planned import first_plan
 from instructsel.verification.results import check_results_replaced, read_verdict
@@ -233,55 +235,124 @@ def test_results_of_ours_are_replaced_damaged_and_of_the_last_release_too(tmp_pa
     check_results_replaced(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("grading", "flags", "does"),
-    [
-        ({"allow_unsafe_code": True}, ["--allow-unsafe-code"], "has code run that models write"),
-        ({"include_path": Path("tasks")}, ["--include-path", "tasks"], "takes tasks, which may hold code, from"),
-        (
-            {"instructions": "asked.jsonl", "judge": "j", "judge_url": "https://judge.example/v1", "judge_key": "TOKEN"},
-            ["--judge-key", "TOKEN"],
-            "has the environment variable TOKEN sent to https://judge.example/v1",
-        ),
-    ],
-)
-def test_a_plan_from_a_file_runs_code_and_sends_keys_only_where_a_flag_repeats_it(
-    place: Path, monkeypatch: pytest.MonkeyPatch, grading: dict[str, Any], flags: list[str], does: str
+JUDGED = {"instructions": "asked.jsonl", "judge": "j", "judge_url": "https://judge.example/v1"}
+ADDRESS = ["--judge-url", "https://judge.example/v1"]
+UNTRUSTED: list[tuple[dict[str, Any], dict[str, Any], list[str], str]] = [
+    ({"allow_unsafe_code": True}, {}, ["--allow-unsafe-code"], "has code run that models write"),
+    ({"allow_task_code": True}, {}, ["--allow-task-code"], "has code run that tasks and annotators bring along"),
+    ({"include_path": Path("tasks")}, {}, ["--include-path", "tasks"], "takes tasks, which may hold code, from"),
+    (JUDGED, {}, ADDRESS, "has instructions and responses sent to https://judge.example/v1"),
+    (
+        {**JUDGED, "judge_key": "TOKEN"},
+        {},
+        [*ADDRESS, "--judge-key", "TOKEN"],
+        "has the environment variable TOKEN sent to https://judge.example/v1",
+    ),
+    ({"instructions": "asked.jsonl", "annotator": "a"}, {}, ["--annotator", "a"], "judged by the annotator a, which may send them"),
+    ({}, {"report_to": "wandb"}, ["--report-to", "wandb"], "has losses sent to the tracker wandb"),
+    (
+        {},
+        {"report_to": "wandb", "project": "theirs"},
+        ["--report-to", "wandb", "--project", "theirs"],
+        "has the tracker file its runs under theirs",
+    ),
+]
+"""Settings of grading and of training that reach out, the flags that confirm them, and what is said of them."""
+
+
+@pytest.mark.parametrize(("grading", "training", "flags", "does"), UNTRUSTED)
+def test_a_plan_from_a_file_runs_code_and_sends_texts_and_keys_only_where_a_flag_repeats_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch, grading: dict[str, Any], training: dict[str, Any], flags: list[str], does: str
 ) -> None:
     monkeypatch.chdir(place)
     verified: list[Experiment] = []
 
     def verify(planned: Experiment, *_: Any, **__: Any) -> Any:
+        planned.check_confirmed()
         verified.append(planned)
         return SimpleNamespace(summary=None, check=lambda: None)
 
     monkeypatch.setattr("instructsel.adapters.experiment.verify", verify)
-    untrusted = plan(arms=(ARMS[0], ARMS[1]), grading=GradingSettings(held_out=("held.jsonl",), **grading)).resolved(place)
+    base = plan(arms=(ARMS[0], ARMS[1]))
+    untrusted = replace(
+        base, training=replace(base.training, **training), grading=GradingSettings(held_out=("held.jsonl",), **grading)
+    ).resolved(place)
     untrusted.write(place / "untrusted.toml")
 
-    def command(*flags: str, path: str = "untrusted.toml") -> Any:
-        return CliRunner().invoke(app, ["verify", path, "-o", "untrusted", *flags])
+    def command(*flags: str, path: str = "untrusted.toml", **environment: str) -> Any:
+        return CliRunner().invoke(app, ["verify", path, "-o", "untrusted", *flags], env=environment)
 
+    refused = command()
+    message = " ".join(refused.output.split())
+    assert refused.exit_code == 2 and does in message and f"repeat beside it: {flags[0]}" in message and not verified
     settings = place / "instructsel.toml"
+    names = [flag for flag in flags if flag.startswith("--")]
     try:
         # A file of settings may come along with the plan.
-        settings.write_text("".join(f"[verify]\n{flag[2:]} = {json.dumps(value)}\n" for flag, value in [(flags[0], (*flags, True)[1])]))
+        settings.write_text("[verify]\n" + "".join(f"{name[2:]} = {json.dumps(_value_of(flags, name))}\n" for name in names))
         refused = command()
     finally:
         settings.unlink()
-    message = " ".join(refused.output.split())
-    assert refused.exit_code == 2 and does in message and f"repeat beside it: {flags[0]}" in message and not verified
-    other = ["--judge-key", "OTHER"] if flags[0] != "--judge-key" else ["--allow-unsafe-code"]
+    assert refused.exit_code == 2 and "instructsel.toml" in refused.output and not verified
+    other = ["--judge-key", "OTHER"] if "--judge-key" not in flags else ["--allow-unsafe-code"]
     assert command(*flags, *other).exit_code == 2
-    if len(flags) == 2:
-        assert command(flags[0], "other").exit_code == 2
+    for name in names:
+        if _value_of(flags, name) is not True:
+            index = flags.index(name)
+            assert command(*flags[:index], *flags[index + 2 :]).exit_code == 2
+            assert command(*flags[:index], name, "tensorboard" if name == "--report-to" else "other", *flags[index + 2 :]).exit_code == 2
     done = command(*flags)
     assert done.exit_code == 0 and verified == [untrusted], done.output
+    variables = {f"INSTRUCTSEL_VERIFY_{name[2:].replace('-', '_').upper()}": str(_value_of(flags, name)) for name in names}
+    assert command(**variables).exit_code == 0
     # Workers read the plan from its file, too.
     prepared = cast(Any, SimpleNamespace(folder=place, plan=untrusted))
     assert command(*_worker(prepared, ExecutionSettings(), 0.0, None)[-len(flags) :]).exit_code == 0
     plan(arms=(ARMS[0], ARMS[1]), grading=GradingSettings(held_out=("held.jsonl",))).write(place / "harmless.toml")
     assert "does not hold it" in " ".join(command(*flags, path="harmless.toml").output.split())
+    # What is set for all runs contradicts no plan that does without.
+    assert command(path="harmless.toml", **variables).exit_code == 0
+
+
+def _value_of(flags: list[str], name: str) -> Any:
+    """What stands behind a flag; true where nothing does."""
+    following = flags[flags.index(name) + 1 : flags.index(name) + 2]
+    return following[0] if following and not following[0].startswith("--") else True
+
+
+@pytest.mark.parametrize(("grading", "training", "flags", "does"), UNTRUSTED)
+def test_a_plan_that_was_read_sends_nothing_and_runs_no_code_in_python_until_it_is_confirmed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, grading: dict[str, Any], training: dict[str, Any], flags: list[str], does: str
+) -> None:
+    monkeypatch.chdir(place)
+    base = plan(arms=(ARMS[0], ARMS[1]))
+    made_here = replace(base, training=replace(base.training, **training), grading=GradingSettings(held_out=("held.jsonl",), **grading))
+    made_here.check_confirmed()
+    made_here.write(place / "theirs.toml")
+    for read in (Experiment.read(place / "theirs.toml"), Experiment.of(made_here.as_dict())):
+        with pytest.raises(UsageError, match=re.escape(does)) as refused:
+            instructsel.verify(read, place / "never")
+        # Nothing of it is lost on the way: not by a change of something else, and not by another folder.
+        for changed in (replace(read, seeds=1), read.resolved(place)):
+            with pytest.raises(UsageError, match=re.escape(does)):
+                changed.check_confirmed()
+        confirmed = eval(refused.value.fix.partition("plan = ")[2], {"plan": read})
+        confirmed.check_confirmed()
+        assert confirmed == read and not (place / "never").exists()
+        with pytest.raises(UsageError, match="There is no setting 'seeds'"):
+            read.confirmed(seeds=3)
+    assert "origin" not in (place / "theirs.toml").read_text()
+    with pytest.raises(UsageError, match="origin"):
+        Experiment.of({**made_here.as_dict(), "origin": "here"})
+
+
+def test_every_setting_of_a_plan_is_classed_as_reaching_out_or_not() -> None:
+    """A new setting of training or grading that sends something belongs into `trusted`; one that does not, here."""
+    training = ("base", "revision", "preset", "recipe", "match_compute", "max_skipped_fraction", "precision", "device", "learning_rates")
+    sources = ("held_out", "loss_unit", "lm_eval", "gold_bits", "instructions", "alpaca_files", "reward", "judge", "judge_revision")
+    harmless = {*training, *sources, "num_fewshot", "chat_template", "items", "max_new_tokens", "allow_contamination"}
+    named = {setting.name for kind in (TrainingSettings, GradingSettings) for setting in fields(kind)}
+    assert named == harmless | REACHING.keys() and not harmless & REACHING.keys() and REACHING.keys() == OFF.keys()
 
 
 @pytest.mark.parametrize("settings", [{"jobs": 0}, {"limit": -1}])

@@ -330,7 +330,7 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("status of a study", ["study"], ["s/*", "s/runs/*"], command("status", "s"), apart=("run",)),
     Reader("study status", ["study"], ["s/*", "s/runs/*"], command("study", "status", "s"), apart=("run",)),
     Reader("verify again", ["verified"], ["v/*", "*.json"], command("verify", "v/plan.toml", "-o", "v"), [], ["verification.experiment", "verification.planned"], apart=("run",), weight=8),
-    Reader("verify plan", ["plans/plan.toml"], ["plan.toml"], command("verify", "plan.toml", "-o", "v", "--judge-key", "JUDGE_KEY")),
+    Reader("verify plan", ["plans/plan.toml"], ["plan.toml"], command("verify", "plan.toml", "-o", "v", "--judge-url", "https://a.example/v1", "--judge-key", "JUDGE_KEY")),
     Reader("settings", ["plans/instructsel.toml"], ["instructsel.toml"], command("rules", "show", "eq4"), [], ["commands._settings"]),
     Reader("settings printed", ["plans/instructsel.toml"], ["instructsel.toml"], command("score", "p", "--print-config")),
     Reader("cache show", ["last_release"], ["cache/shelves/*/*"], command("cache", "show"), [], ["commands.cache"]),

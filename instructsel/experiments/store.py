@@ -238,4 +238,4 @@ def _writable(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-__all__ = ["RUNS", "RecordStore", "as_json", "check_folder", "grades_of", "record_of", "slug"]
+__all__ = ["FAILED", "RUNS", "RecordStore", "as_json", "check_folder", "grades_of", "record_of", "slug"]

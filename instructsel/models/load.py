@@ -281,7 +281,11 @@ def _from_hub(name: str, revision: str | None, needed_by: str) -> LocalModel:
                 f"{needed_by} needs the model {name}, which is not on this machine, and HF_HUB_OFFLINE is set: nothing is fetched.",
                 fix=f"Fetch it where there is a network: HF_HUB_OFFLINE=0 {fetch}; or name a local folder of the same layout.",
             ) from None
-        if downloads_are_off() or not _reachable(constants.ENDPOINT, offline=False):
+        if downloads_are_off():
+            raise ModelUnavailable(
+                f"{needed_by} needs the model {name}, which is not on this machine, and is not fetched here.", fix=fix
+            ) from None
+        if not _reachable(constants.ENDPOINT, offline=False):
             raise ModelUnavailable(
                 f"{needed_by} needs the model {name}, which is not on this machine, and the hub cannot be reached.", fix=fix
             ) from None

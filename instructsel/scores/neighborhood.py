@@ -16,7 +16,7 @@ from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Batch, Progress, null_on_empty
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models import runner
-from instructsel.models.load import MINILM
+from instructsel.models.load import MINILM, no_downloads
 from instructsel.pool.pool import Pool
 from instructsel.scores.asking import embed
 from instructsel.scores.table import ScoreTable
@@ -123,6 +123,7 @@ class Neighborhood:
 
         Raises:
             ScoresError: the table does not say what it was embedded with, or this machine embeds differently.
+            ModelUnavailable: what it was embedded with is not on this machine; a table does not have it fetched.
             IndexTooSmall: fewer than i + 1 positions.
         """
         symbol = f"knn_{i}"
@@ -143,7 +144,9 @@ class Neighborhood:
         # The precision that was used, not "auto": another machine would choose another one.
         where = self.model or ("embedded" if model.get("name") == MINILM else str(model.get("name")))
         indicator = NeighborDistance(i=i, model=where, precision=model["precision"], device=str(model.get("device", "auto")))
-        now = indicator.encoder().fingerprint
+        # A table may come from anybody: nothing is fetched because it says so.
+        with no_downloads():
+            now = indicator.encoder().fingerprint
         if now != model:
             differing = ", ".join(sorted(key for key in {*now, *model} if now.get(key) != model.get(key)))
             raise ScoresError(f"{symbol} was embedded with another {differing} than here.", fix="Score the pool again on this machine.")

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, Final, Protocol
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from instructsel.errors import IndexTooSmall, NothingToDo, ScoresError, TooManyBadRows, TooManyNulls, UsageError
 from instructsel.indicators import registry
 from instructsel.indicators.base import NOT_SHOWN
+from instructsel.models.load import no_downloads
 from instructsel.neighbors.duplicates import Shingles, near_duplicates
 from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
+from instructsel.pool.tokens import ChatTokens
 from instructsel.rules.linear import Floats, LinearRule, Mask, Mismatch, Prediction
 from instructsel.scores.neighborhood import Watch, unwatched
 from instructsel.scores.table import ScoreTable
@@ -128,7 +131,8 @@ class Candidates:
         check_quotas(settings.limits, pool.sources, _limit(settings.amount, pool))
         rows = frame.select("rank", "reason", "duplicate_of").with_row_index("position").filter(pl.col("rank").is_null())
         dropped: Dropped = {int(position): (str(reason), other) for position, _, reason, other in rows.iter_rows()}
-        counter = _lazy_counter(settings.amount)
+        # A record may come from anybody: a tokenizer is not fetched because it says so.
+        counter = _lazy_counter(settings.amount, no_downloads)
         return cls(pool=pool, settings=settings, eligible=_eligible(len(pool), dropped), dropped=dropped, token_counter=counter)
 
     @cached_property
@@ -279,12 +283,22 @@ def _counter(budget: Budget, counter: TokenCounter | None) -> TokenCounter | Non
     return chat_tokens(budget.tokenizer).count if isinstance(budget, Tokens) and counter is None else counter
 
 
-def _lazy_counter(budget: Budget) -> TokenCounter | None:
-    """The counter of a budget of Tokens, whose tokenizer is loaded at the first count: under a budget of examples nothing is counted."""
+def _lazy_counter(budget: Budget, where: Callable[[], AbstractContextManager[None]] = nullcontext) -> TokenCounter | None:
+    """The counter of a budget of Tokens, whose tokenizer is loaded at the first count: under a budget of examples nothing is counted.
+
+    Args:
+        budget: that may need one.
+        where: the block in which it is loaded.
+    """
     if not isinstance(budget, Tokens):
         return None
     name = budget.tokenizer
-    loaded = cache(lambda: chat_tokens(name))
+
+    @cache
+    def loaded() -> ChatTokens:
+        with where():
+            return chat_tokens(name)
+
     return lambda examples: loaded().count(examples)
 
 

@@ -21,7 +21,7 @@ from instructsel.experiments.changes import added, listed, replaced
 from instructsel.experiments.execute import ExecutionSettings, Progress
 from instructsel.experiments.matching import length_of, matched_recipe
 from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, check_paths, describe, named_file
-from instructsel.experiments.store import SAFE, check_folder, slug
+from instructsel.experiments.store import FAILED, SAFE, check_folder, slug
 from instructsel.experiments.toolkit import Runtime, Toolkit
 from instructsel.experiments.workers import shared_gpus, shares, workers
 from instructsel.models.load import locate_language_model
@@ -207,7 +207,9 @@ def run(
 
 def _earlier(folder: Path) -> Experiment | None:
     """The plan of the results in a folder; None where there are none, or the plan is damaged."""
-    if not (folder / VERDICT).exists() and not any((folder / "runs").glob("*.json")):
+    # A run that failed has no result, so that what was mended may be tried in its place.
+    graded = any(not path.name.endswith(FAILED) for path in (folder / "runs").glob("*.json"))
+    if not (folder / VERDICT).exists() and not graded:
         return None
     with suppress(UsageError):
         return Experiment.read(folder / PLAN)

@@ -20,7 +20,7 @@ from instructsel.errors import EnvironmentFault, StudyError, UsageError
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
 from instructsel.experiments.trusted import OFF, REACHING
-from instructsel.verification.experiment import _worker
+from instructsel.verification.experiment import _earlier, _worker
 from instructsel.verification.planned import first_plan
 from instructsel.verification.results import check_results_replaced, read_verdict
 from tests import tiny
@@ -368,3 +368,12 @@ def test_the_least_that_an_option_takes_is_that_of_its_field(flag: str, value: s
     refused = CliRunner().invoke(app, ["verify", "chosen.jsonl", flag, value, "-o", "x"])
     least = int(value) + 1
     assert refused.exit_code == 2 and f"{flag} is {value}; it is a whole number from {least}" in refused.output
+
+
+def test_runs_that_failed_are_no_results_of_another_plan(tmp_path: Path) -> None:
+    plan(arms=(ARMS[0], ARMS[1])).write(tmp_path / "plan.toml")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "selection-draw0-seed0.failed.json").write_text("{}")
+    assert _earlier(tmp_path) is None
+    (tmp_path / "runs" / "selection-draw0-seed1.json").write_text("{}")
+    assert _earlier(tmp_path) is not None

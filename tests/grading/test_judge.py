@@ -823,6 +823,7 @@ def test_an_endpoint_that_serves_another_model_halfway_is_refused(serve: Callabl
         ("http://example.com:99999/v1", {}, "no address"),
         ("http://example.com:x/v1", {}, "no address"),
         ("http://a\0b.example/v1", {}, "no address"),
+        ("http://xn--a/v1", {}, "no address"),
         ("https://example.com/v1", {"deadline": 0.0}, "some time"),
         ("https://example.com/v1", {"timeout": float("nan")}, "some time"),
         ("https://me:secret-5f2b@example.com/v1", {}, "holds a name"),
@@ -831,6 +832,13 @@ def test_an_endpoint_that_serves_another_model_halfway_is_refused(serve: Callabl
         ("http://127.evil.example/v1", {"key_variable": "JUDGE_KEY"}, "would go to 127.evil.example unencrypted"),
         ("http://localhost.evil.example/v1", {"key_variable": "JUDGE_KEY"}, "unencrypted"),
         ("https://example.com/v1", {"timeout": 0.0}, "some time"),
+        ("https://example.com/v1", {"timeout": math.inf}, "finite"),
+        ("https://example.com/v1", {"temperature": math.nan}, "finite"),
+        ("https://example.com/v1", {"backoff": -1.0}, "finite"),
+        ("http://127.0.0.1@evil.example/v1", {"key_variable": "JUDGE_KEY"}, "holds a name"),
+        ("http://127.1.evil.example/v1", {"key_variable": "JUDGE_KEY"}, "unencrypted"),
+        ("http://[::ffff:192.0.2.1]/v1", {"key_variable": "JUDGE_KEY"}, "would go to 192.0.2.1 unencrypted"),
+        ("http://0/v1", {"key_variable": "JUDGE_KEY"}, "no address of a server: 0.0.0.0"),
     ],
 )
 def test_an_endpoint_that_cannot_be_or_would_give_the_key_away_is_refused(url: str, asked: dict[str, Any], match: str) -> None:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from queue import SimpleQueue
 from typing import Any, Final, Protocol, Self
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -22,7 +21,8 @@ from instructsel.artifact import dump_json, fingerprint
 from instructsel.errors import ModelRefused, ModelUnavailable, TemplateRefused, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
-from instructsel.grading.judge.connection import NEEDED_BY, Connection, Response, is_loopback
+from instructsel.grading.judge.address import EXAMPLE, Address
+from instructsel.grading.judge.connection import NEEDED_BY, Connection, Response
 from instructsel.grading.judge.prompt import LABELS
 from instructsel.grading.outputs import digest_of
 from instructsel.models.answers import escape_special_tokens
@@ -32,6 +32,10 @@ GROUP: Final = 128
 """Questions a local model takes at a time."""
 LONGEST_WAIT: Final = 60.0
 """Seconds before a question is asked again, whatever the server says."""
+
+
+LONGEST_TIME: Final = 1_000_000
+"""Seconds that a setting of time may be at most; what waits takes no more."""
 
 
 @dataclass(frozen=True)
@@ -108,21 +112,20 @@ class HttpJudgeClient:
     def __post_init__(self) -> None:
         # A missing package is found where the judge is named, before anything is trained.
         httpx = require("httpx", needed_by=NEEDED_BY)
+        address = Address.of(self.url)
         try:
-            parts = urlsplit(self.url)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or httpx.URL(self.url).port or 1) > 0
-        except (ValueError, httpx.InvalidURL):
-            valid = False
-        if not valid:
-            raise UsageError(f"{_shown(self.url)} is no address of a server.", fix="For example: https://api.example.com/v1")
-        if parts.username or parts.password or parts.query:
+            _ = httpx.URL(address.url).host
+        except (ValueError, httpx.InvalidURL) as error:
+            raise UsageError("The judge's address is no address of a server: its host is no name.", fix=EXAMPLE) from error
+        if self.key_variable and address.scheme == "http" and not address.is_loopback:
+            raise UsageError(f"The key would go to {address.host} unencrypted.", fix="Use https.")
+        numbers = (self.temperature, self.timeout, self.deadline, self.backoff)
+        whole = self.workers >= 1 and self.retries >= 0 and self.max_tokens >= 1
+        if not whole or not (self.timeout > 0 and self.deadline > 0) or not all(0 <= number <= LONGEST_TIME for number in numbers):
             raise UsageError(
-                "The address of a judge holds a name, a password or a query.", fix="Name the key's environment variable instead."
+                "A judge needs at least one worker, one token, no fewer than 0 retries, some time, and numbers that are finite, not negative "
+                f"and up to {LONGEST_TIME:,}."
             )
-        if self.key_variable and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            raise UsageError(f"The key would go to {parts.hostname} unencrypted.", fix="Use https.")
-        if self.workers < 1 or self.retries < 0 or not (self.timeout > 0 and self.deadline > 0) or self.max_tokens < 1:
-            raise UsageError("A judge needs at least one worker, one token, no fewer than 0 retries, and some time.")
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -178,7 +181,7 @@ class HttpJudgeClient:
         certificates = ssl.create_default_context()
         idle: SimpleQueue[Connection] = SimpleQueue()
         for _ in range(count):
-            idle.put(Connection(urlsplit(self.url).hostname or "", headers, self.timeout, certificates))
+            idle.put(Connection(Address.of(self.url).host, headers, self.timeout, certificates))
         return idle
 
     def _key(self) -> str | None:
@@ -256,7 +259,7 @@ class HttpJudgeClient:
         }
         connection = idle.get()
         try:
-            return connection.post(f"{self.url.rstrip('/')}/chat/completions", dump_json(request), seconds=seconds)
+            return connection.post(f"{Address.of(self.url).url}/chat/completions", dump_json(request), seconds=seconds)
         finally:
             idle.put(connection)
 
@@ -295,15 +298,6 @@ def _share(choice: Any) -> float | None:
     first, second = (math.fsum(math.exp(min(0.0, value)) for token, value in tokens if token == label) for label in LABELS)
     total = first + second
     return first / total if math.isfinite(total) and total > 0 else None
-
-
-def _shown(url: str) -> str:
-    """An address without what may be secret in it."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "What is given"
-    return f"{parts.scheme}://{parts.hostname or ''}"
 
 
 def _seconds(text: str | None) -> float:

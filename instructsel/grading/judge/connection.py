@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import struct
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from instructsel.extras import require
+from instructsel.grading.judge.address import is_loopback
 from instructsel.time_limit import OutOfTime, within
 
 NEEDED_BY: Final = "a judge behind a server"
@@ -157,16 +157,4 @@ class _Open:
                 raise TimeoutError
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself, by its address or by the one name that always is.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("127.evil.example")
-    (True, True, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-__all__ = ["Connection", "is_loopback"]
+__all__ = ["NEEDED_BY", "Connection", "Response"]

@@ -1,8 +1,8 @@
-"""The program that renders chat templates, in a process of its own with limits of memory and processor time.
+"""The program that renders templates of models and tasks, in a process of its own with limits of memory and processor time.
 
-A chat template comes with a model and is code: it can loop for ever, fill the memory, or raise anything. Run by
-`instructsel.rendering`; reads a request a line from standard input and answers each of its jobs with a line. Imports nothing but
-the standard library and Jinja.
+A chat template comes with a model, a template of a task with a folder, and each is code: it can loop for ever, fill the memory, or
+raise anything. Run by `instructsel.rendering`; reads a request a line from standard input and answers each of its jobs with a line.
+Imports nothing but the standard library and Jinja.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import random
+import re
 import signal
 import sys
 from datetime import datetime
@@ -18,11 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from jinja2 import Template, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.nodes import CallBlock, Node
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
 try:
     import resource
@@ -33,6 +34,9 @@ GRACE = 3
 """Seconds of processor time after which the system ends what the interpreter could not interrupt."""
 MAX_CAUSE = 200
 """Characters of a cause."""
+TUPLE = "\0tuple"
+OPAQUE = "\0type"
+"""Keys of the marks for values that JSON has no form for."""
 
 
 class OutOfTime(BaseException):
@@ -54,6 +58,27 @@ class Generation(Extension):
         return str(caller())
 
 
+def replaced(string: str, pattern: str, repl: str, count: int = 0) -> str:
+    """The filter regex_replace of lm-evaluation-harness."""
+    return re.sub(pattern, repl, string, count=count)
+
+
+def task_environment() -> SandboxedEnvironment:
+    """What lm-evaluation-harness gives the templates of its tasks, in a sandbox."""
+    sandbox = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    sandbox.filters["regex_replace"] = replaced
+    return sandbox
+
+
+def decoded(entry: dict[str, Any]) -> Any:
+    """A value that JSON has no form for, from its mark: a tuple, or what no template may use."""
+    if entry.keys() == {TUPLE}:
+        return tuple(entry[TUPLE])
+    if entry.keys() == {OPAQUE}:
+        return StrictUndefined(hint=f"it reads a value of the type {entry[OPAQUE]}; expected text, numbers, lists or mappings")
+    return entry
+
+
 def environment(now: str) -> ImmutableSandboxedEnvironment:
     """What transformers gives a template, at a time that stands still."""
     sandbox = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
@@ -71,9 +96,9 @@ def environment(now: str) -> ImmutableSandboxedEnvironment:
 
 
 @functools.lru_cache(maxsize=32)
-def compiled(template: str, now: str) -> Template:
-    """A template, compiled once."""
-    return environment(now).from_string(template)
+def compiled(template: str, now: str | None) -> Template:
+    """A template, compiled once: of a model at a time, or of a task where there is none."""
+    return (task_environment() if now is None else environment(now)).from_string(template)
 
 
 def limit_memory(size: int) -> None:
@@ -126,7 +151,8 @@ def answer(request: dict[str, Any], job: dict[str, Any]) -> dict[str, str]:
     random.seed(0)
     try:
         with limited_time(request["seconds"]):
-            text = compiled(request["template"], request["now"]).render(**{"documents": None, **request["variables"], **job["arguments"]})
+            template = compiled(request["template"], request["now"])
+            text = template.render(request["variables"] | job["arguments"])
     except OutOfTime:
         return {"limit": "time"}
     except MemoryError:
@@ -147,7 +173,7 @@ def main() -> None:
     limited = False
     replies = sys.stdout.buffer
     for line in sys.stdin.buffer:
-        request = json.loads(line)
+        request = json.loads(line, object_hook=decoded)
         if not limited:
             limit_memory(request["memory"])
             limited = True

@@ -1,6 +1,6 @@
-"""Rendering chat templates within limits of time, memory and size, on a date that stands still.
+"""Rendering templates of models and tasks within limits of time, memory and size; those of models on a date that stands still.
 
-A template comes with a model and is code. It is rendered in a child process that this module starts once and asks again and again;
+A template comes with a model or a task and is code. It is rendered in a child process that this module starts once and asks again and again;
 see `_rendering_child`. What a template does wrong stays there: the parent has its text, the cause for which it refuses a
 conversation, or the limit that it met.
 """
@@ -159,7 +159,7 @@ class Renderer:
     def _answers(self, batch: list[str], now: str) -> list[str | Refused]:
         request = {
             "template": self.template,
-            "variables": dict(self.variables),
+            "variables": {"documents": None, **self.variables},
             "now": now,
             "seconds": SECONDS,
             "memory": MEMORY,
@@ -168,18 +168,79 @@ class Renderer:
         answers: list[str | Refused] = []
         for reply in _child().ask(f'{json.dumps(request, default=_inert)[:-1]}, "jobs": [{jobs}]}}'.encode(), len(batch)):
             if "limit" in reply:
-                raise ModelRefused(f"The chat template of {self.name} {_LIMITS[reply['limit']]}.", fix=FIX)
+                raise ModelRefused(f"The chat template of {self.name} {_limit(reply['limit'], 'conversation')}.", fix=FIX)
             answers.append(reply["text"] if "text" in reply else Refused(reply["refused"]))
         return answers
 
 
 FIX: Final = "Give the model a template that ends, as chat_template.jinja in its folder; or use another model."
-_LIMITS: Final = {
-    "time": f"does not end: it takes more than {SECONDS} s of processor time for a conversation",
-    "memory": f"takes more than {MEMORY >> 20} MiB of memory for a conversation",
-    "size": f"writes more than {RATIO} times what a conversation says and {SPARE:,} characters beside",
-    "crash": "ends the process that renders it",
-}
+
+
+def _limit(kind: str, what: str) -> str:
+    """The limit that a template meets, in words.
+
+    Args:
+        kind: as the process that renders calls it.
+        what: it is rendered for.
+    """
+    limits = {
+        "time": f"does not end: it takes more than {SECONDS} s of processor time for a {what}",
+        "memory": f"takes more than {MEMORY >> 20} MiB of memory for a {what}",
+        "size": f"writes more than {RATIO} times what a {what} says and {SPARE:,} characters beside",
+        "crash": "ends the process that renders it",
+    }
+    return limits[kind]
+
+
+@dataclass(frozen=True)
+class TaskTemplate:
+    """A template of a task of lm-evaluation-harness: Jinja over the fields of a row."""
+
+    template: str = field(repr=False)
+    """Jinja."""
+
+    def render(self, /, **fields: Any) -> str:
+        """The text for a row.
+
+        Args:
+            fields: of the row. What is neither text, number, list nor mapping may be there, and is no template's to use.
+
+        Raises:
+            UsageError: the template refuses the row, does not end, fills the memory or writes without end.
+            EnvironmentFault: the process that renders cannot be started.
+        """
+        try:
+            row = json.dumps(_marked(fields))
+            template = json.dumps(self.template)
+        except (RecursionError, ValueError) as error:
+            raise UsageError("A row of a task is nested too deeply for a template.", fix=TASK_FIX) from error
+        characters = SPARE + RATIO * (len(row) + len(template))
+        request = (
+            f'{{"template": {template}, "variables": {{}}, "now": null, "seconds": {SECONDS}, "memory": {MEMORY}, '
+            f'"jobs": [{{"arguments": {row}, "characters": {characters}}}]}}'
+        )
+        (reply,) = _child().ask(request.encode(), 1)
+        if "text" in reply:
+            return reply["text"]
+        why = f"refuses a row: {reply['refused']}" if "refused" in reply else _limit(reply["limit"], "row")
+        raise UsageError(f"The template {self.template[:60]!r} of a task {why}.", fix=TASK_FIX)
+
+
+TASK_FIX: Final = "Mend the task's file."
+
+
+def _marked(value: Any) -> Any:
+    """A value as JSON has it, with marks where JSON has no form for it; see `_rendering_child.decoded`."""
+    kind = type(value)
+    if value is None or kind in (str, bool, int, float):
+        return value
+    if kind is list:
+        return [_marked(part) for part in value]
+    if kind is tuple:
+        return {_rendering_child.TUPLE: [_marked(part) for part in value]}
+    if isinstance(value, Mapping) and all(type(key) is str for key in value):
+        return {key: _marked(part) for key, part in value.items()}
+    return {_rendering_child.OPAQUE: kind.__name__}
 
 
 def _inert(value: object) -> str:
@@ -245,7 +306,7 @@ class _Child:
                 )
             except (OSError, ValueError) as error:
                 raise EnvironmentFault(
-                    f"The process that renders chat templates cannot be started: {error}.", fix="Let this process start another one."
+                    f"The process that renders templates cannot be started: {error}.", fix="Let this process start another one."
                 ) from error
         return self.process
 
@@ -283,4 +344,4 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-__all__ = ["TEMPLATE_DATE", "Job", "Refused", "Renderer", "checked_date"]
+__all__ = ["TEMPLATE_DATE", "Job", "Refused", "Renderer", "TaskTemplate", "checked_date"]

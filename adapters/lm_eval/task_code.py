@@ -1,7 +1,8 @@
 """Code that a task brings along: found in its file, and run only where that is allowed.
 
 A task of lm-evaluation-harness is a YAML file whose `!function` names Python code, whose templates are Jinja, and whose metrics may be
-scripts of the hub. Of a folder that came from elsewhere none of it is run without a flag; templates run in Jinja's sandbox always.
+scripts of the hub. Of a folder that came from elsewhere none of it is run without a flag; templates run in Jinja's sandbox always,
+and where a folder's code may not run, within limits of time, memory and size.
 Tasks that come with the harness are the harness's own code.
 """
 
@@ -16,6 +17,7 @@ from instructsel.adapters.substitution import substituted
 from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.pool.pickles import no_pickles
+from instructsel.rendering import TaskTemplate
 
 NEEDED_BY: Final = "grading with lm-evaluation-harness"
 ALLOW: Final = "Read the code first; then set allow_task_code=True (--allow-task-code), or leave the task out."
@@ -65,6 +67,14 @@ def is_shipped(path: Path | None) -> bool:
     return path is not None and Path(path).resolve().is_relative_to(package)
 
 
+class _Limited:
+    """In place of Jinja's environment: its templates are rendered within limits."""
+
+    def from_string(self, template: str) -> TaskTemplate:
+        """A template."""
+        return TaskTemplate(template)
+
+
 @contextmanager
 def contained(*, code: bool, folder: Path | None = None) -> Iterator[list[UsageError]]:
     """A block in which the harness runs templates in a sandbox and no code that a folder's tasks bring along.
@@ -79,10 +89,14 @@ def contained(*, code: bool, folder: Path | None = None) -> Iterator[list[UsageE
     loader = require("lm_eval.tasks._yaml_loader", needed_by=NEEDED_BY)
     utilities = require("lm_eval.utils", needed_by=NEEDED_BY)
     sandbox = require("jinja2.sandbox", needed_by=NEEDED_BY)
-    environment = sandbox.SandboxedEnvironment(
-        loader=utilities.env.loader, undefined=utilities.env.undefined, keep_trailing_newline=utilities.env.keep_trailing_newline
-    )
-    environment.filters.update(utilities.env.filters)
+    environment: Any
+    if folder is not None and not code:
+        environment = _Limited()
+    else:
+        environment = sandbox.SandboxedEnvironment(
+            loader=utilities.env.loader, undefined=utilities.env.undefined, keep_trailing_newline=utilities.env.keep_trailing_newline
+        )
+        environment.filters.update(utilities.env.filters)
     shipped = Path(loader.__file__).resolve().parent
     roots = [shipped] if folder is None else [shipped, folder.resolve()]
     refused: list[UsageError] = []

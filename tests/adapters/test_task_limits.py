@@ -97,7 +97,7 @@ def test_a_template_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("template", HUGE.values(), ids=HUGE)
 def test_a_template_that_fills_the_memory_or_writes_without_end_is_refused(template: str) -> None:
-    with pytest.raises(UsageError, match="of a task (writes|takes) more than"):
+    with pytest.raises(UsageError, match=r"of a task (writes|takes) more than"):
         TaskTemplate(template).render(**ROW)
     assert TaskTemplate("{{gold}}").render(**ROW) == "1"
 

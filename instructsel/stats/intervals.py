@@ -3,7 +3,7 @@
 A value is modelled as mean of the arm + item + replicate (which subset) + seed (which training run) + what is left of item × run.
 The difference between the means of two arms then varies with the items (paired: every run is graded on the same ones) and
 with the runs of either side. A two-way table of runs × items tells the two apart: the variance between the means of runs
-holds the residual of item × run as well, which the per-item differences have counted already, and it is taken off once.
+holds the residual of item × run as well, which the per-item differences have counted too, and there it is taken off.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from instructsel.errors import UsageError
-from instructsel.extras import require
 from instructsel.stats.clusters import Sampling, effective
 from instructsel.stats.correlation import Floats
 from instructsel.stats.power import Needed, Spread
@@ -66,7 +65,7 @@ class Interval:
     standard_error: float | None = None
     """Of the estimate."""
     df: float | None = None
-    """Degrees of freedom of the standard error."""
+    """Degrees of freedom of the t distribution whose critical value this interval has."""
     p: float | None = None
     """Two-sided, that a difference this large comes about where there is none."""
     method: str = ""
@@ -133,12 +132,12 @@ def compare(
 ) -> Interval:
     """The difference between two arms that were graded on the same items, with its interval.
 
-    The variance is that over items of the per-item difference, / n; plus that between the means of runs of either side, / runs,
-    less the residual of item × run that the first has counted. Items of one cluster are averaged first, as `clusters` describes: the
-    mean counts every item alike, the variance and the degrees of freedom count clusters. Runs are replicates where an arm has
+    The variance is that over items of the per-item difference, less the residual of item × run in it, / n; plus that between the means of
+    runs of either side, which has that residual, / runs. Items of one cluster are averaged first, as `clusters` describes: the mean
+    counts every item alike, the variance and the degrees of freedom count clusters. Runs are replicates where an arm has
     several, and else its seeds: then the interval holds for this subset. From two runs on each side's own variance is used; a single run takes
     that of the other arms' seeds, as if all varied alike, and without any that between the replicates of the others, which is
-    larger. Degrees of freedom are Satterthwaite's, adjusted where a side has two or three runs (`Spread`).
+    larger. The critical value is that of `critical`, which knows how few runs there are.
 
     Args:
         selection: values (runs, items).
@@ -153,7 +152,7 @@ def compare(
         UsageError: arms with different numbers of items, a confidence outside (0, 1), or an unknown estimand.
         MissingExtra: scipy is not installed.
 
-    Source: Satterthwaite 1946, doi:10.2307/3002019; for pairing by item, Miller 2024, arXiv:2411.00640.
+    Source: Welch 1947, doi:10.1093/biomet/34.1-2.28; for pairing by item, Miller 2024, arXiv:2411.00640.
     """
     _check(confidence, generalize_to)
     if selection.n_items != baseline.n_items:
@@ -194,9 +193,8 @@ def compare(
     largest = max(float(np.abs(arm.values).max()) for arm in (selection, baseline))
     if math.sqrt(variance) <= NO_VARIANCE * largest:
         return replace(interval, reason="The difference is the same in every item and run; there is nothing to estimate a variance from.")
-    special = require("scipy.special", needed_by="an interval with few runs")
-    error, df = math.sqrt(variance), spread.df
-    half = float(special.stdtrit(df, 0.5 + confidence / 2.0)) * error
+    error = math.sqrt(variance)
+    half = spread.critical(confidence) * error
     low, high = (
         bootstrap(selection, baseline, confidence=confidence, generalize_to=generalize_to, n_resamples=n_resamples, seed=seed)
         if n_resamples
@@ -207,8 +205,8 @@ def compare(
         low=estimate - half,
         high=estimate + half,
         standard_error=error,
-        df=df,
-        p=2.0 * float(special.stdtr(df, -abs(estimate) / error)),
+        df=spread.df_at(confidence),
+        p=spread.p_value(estimate),
         bootstrap_low=low,
         bootstrap_high=high,
         spread=spread,

@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.stats.correlation import Floats
+from instructsel.stats.critical import Shares, critical, equivalent_df, p_value
 from instructsel.stats.variance import (
     BOTH,
     CONFIDENCE,
@@ -32,11 +33,6 @@ from instructsel.stats.variance import (
     _check,
     _sides,
 )
-
-FEW_DF: Final = 2
-"""Degrees of freedom of a side up to which Satterthwaite's are adjusted."""
-MOST_LENT: Final = 3
-"""How many times the smaller side's degrees of freedom the larger's count."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +67,41 @@ class Spread:
     @property
     def variance(self) -> float:
         """Of the estimated difference."""
-        return float(self._variance(self.items, [(between, residual) for _, between, residual, _ in self._terms])[0])
+        return float(self._estimate[0])
 
     @property
     def df(self) -> float:
-        """Satterthwaite's degrees of freedom."""
-        return float(self._variance(self.items, [(between, residual) for _, between, residual, _ in self._terms])[1])
+        """Degrees of freedom of the t distribution whose critical value an interval at 95 % has."""
+        return self.df_at(CONFIDENCE)
+
+    def df_at(self, confidence: float) -> float:
+        """Degrees of freedom of the t distribution whose critical value an interval with this confidence has.
+
+        Raises:
+            MissingExtra: scipy is not installed.
+        """
+        most = sum((df for *_, df in self._terms), 0.0 if self.generalize_to == RUNS else self._items_df)
+        return equivalent_df(1.0 - confidence, self.critical(confidence), most)
+
+    def critical(self, confidence: float) -> float:
+        """Half the width of an interval, in standard errors.
+
+        Raises:
+            MissingExtra: scipy is not installed.
+        """
+        return float(critical(1.0 - confidence, self._estimate[1]))
+
+    def p_value(self, difference: float) -> float:
+        """Two-sided, of a difference in the grader's unit.
+
+        Raises:
+            MissingExtra: scipy is not installed.
+        """
+        return p_value(difference / math.sqrt(self.variance), self._estimate[1])
+
+    @property
+    def _estimate(self) -> tuple[Any, Shares]:
+        return self._variance(self.items, [(between, residual) for _, between, residual, _ in self._terms])
 
     @property
     def _items_df(self) -> float:
@@ -91,31 +116,31 @@ class Spread:
             terms[side.source] = (coefficient + 1.0 / side.n, side.between, side.residual, side.df)
         return list(terms.values())
 
-    def _variance(self, items: Any, squares: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
-        """The estimate of the variance, and its degrees of freedom, from mean squares; numbers or arrays of one shape.
+    def _variance(self, items: Any, squares: Sequence[tuple[Any, Any]]) -> tuple[Any, Shares]:
+        """The estimate of the variance, and its parts, from mean squares; numbers or arrays of one shape.
 
-        The degrees of freedom are Satterthwaite's, with the mean squares between runs whole: taking the residual off in them,
-        too, would count few runs as many whenever their means happen to lie close together.
+        The mean squares between runs are whole, and the residual in them is taken off the one over items, which is known much better: taken off
+        where there are few runs, it would count them as many whenever their means happen to lie close together.
         """
-        total, spread, least = np.zeros_like(items), np.zeros_like(items), math.inf
-        if self.generalize_to != RUNS:
-            # A copy: an array of mean squares stays as it was.
-            total = total + items / self.n_items
-            spread = spread + (items / self.n_items) ** 2 / self._items_df
-            least = self._items_df
+        taken_off, total = np.zeros_like(items), np.zeros_like(items)
         parts = []
         for (coefficient, _, _, df), (between, residual) in zip(self._terms, squares, strict=True):
-            taken_off = 0.0 if self.generalize_to == RUNS else residual / self.n_items
-            total = total + coefficient * _beyond(between, taken_off)
             parts.append((coefficient * between, df))
-            least = min(least, df)
-        spread = spread + _spread_of(parts)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return total, np.maximum(np.where(spread > 0, total**2 / spread, least), least)
+            total = total + coefficient * between
+            taken_off = taken_off + coefficient * residual
+        if self.generalize_to != RUNS:
+            total = total + _beyond(items, taken_off) / self.n_items
+
+        def share(part: Any) -> Any:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.where(total > 0, part / total, 0.0)
+
+        of_items = None if self.generalize_to == RUNS else share(items / self.n_items)
+        return total, Shares(of_items, self._items_df, [(share(part), df) for part, df in parts])
 
     @cached_property
-    def _sampled(self) -> tuple[float, Floats, Floats]:
-        """The true variance, were the estimates true, and (POINTS,) estimates of it with their degrees of freedom.
+    def _sampled(self) -> tuple[float, Floats, Shares]:
+        """The true variance, were the estimates true, and (POINTS,) estimates of it with their parts.
 
         The mean squares of a balanced normal table are independent multiples of χ². Power is averaged over a lattice of their
         quantiles instead of random ones: the same in every run, and exact to the third digit.
@@ -124,16 +149,18 @@ class Spread:
         quantiles = iter(_lattice(POINTS, 1 + 2 * len(terms)))
         over_items = self.items * _chi_squared(next(quantiles), self._items_df) if self.generalize_to != RUNS else np.zeros(POINTS)
         squares = []
-        truth = 0.0 if self.generalize_to == RUNS else self.items / self.n_items
+        truth, taken_off = 0.0, 0.0
         for coefficient, between, residual, df in terms:
             # What is estimated to be less than its residual is 0 between runs.
             between_runs = between if self.generalize_to == RUNS else max(between, residual / self.n_items)
-            taken_off = 0.0 if self.generalize_to == RUNS else residual / self.n_items
-            truth += coefficient * (between_runs - taken_off)
+            truth += coefficient * between_runs
+            taken_off += coefficient * residual
             runs, left = next(quantiles), next(quantiles)
             squares.append((between_runs * _chi_squared(runs, df), residual * _chi_squared(left, max(df * self._items_df, 1))))
-        variances, degrees = self._variance(over_items, squares)
-        return truth, variances, degrees
+        if self.generalize_to != RUNS:
+            truth += max(self.items - taken_off, 0.0) / self.n_items
+        variances, shares = self._variance(over_items, squares)
+        return truth, variances, shares
 
     def power(self, effect: float, *, confidence: float = CONFIDENCE) -> float:
         """How often such a comparison would find an effect (in the grader's unit) in its true direction, two-sided.
@@ -142,11 +169,11 @@ class Spread:
             MissingExtra: scipy is not installed.
         """
         special = require("scipy.special", needed_by="the power of a comparison")
-        truth, variances, degrees = self._sampled
+        truth, variances, shares = self._sampled
         if truth <= 0:
             return 1.0 if effect else 0.0
-        critical = special.stdtrit(degrees, 0.5 + confidence / 2.0)
-        return float(special.ndtr((abs(effect) - critical * np.sqrt(variances)) / math.sqrt(truth)).mean())
+        margins = critical(1.0 - confidence, shares) * np.sqrt(variances)
+        return float(special.ndtr((abs(effect) - margins) / math.sqrt(truth)).mean())
 
     def detectable(self, *, confidence: float = CONFIDENCE, power: float = POWER) -> float:
         """The effect, in the grader's unit, that such a comparison would find with this power.
@@ -155,10 +182,10 @@ class Spread:
             MissingExtra: scipy is not installed.
         """
         special = require("scipy.special", needed_by="the minimum detectable effect")
-        truth, variances, degrees = self._sampled
+        truth, variances, shares = self._sampled
         if truth <= 0:
             return 0.0
-        margins = special.stdtrit(degrees, 0.5 + confidence / 2.0) * np.sqrt(variances)
+        margins = critical(1.0 - confidence, shares) * np.sqrt(variances)
         low, high = 0.0, float(margins.max()) + 10.0 * math.sqrt(truth)
         for _ in range(60):
             middle = (low + high) / 2.0
@@ -292,37 +319,6 @@ def _expected(plan: Plan, components: Components, generalize_to: Estimand) -> tu
             fix="Give it, or run a pilot with several.",
         )
     return Spread(plan.items, items, sides, generalize_to), notes
-
-
-def _spread_of(parts: Sequence[tuple[Any, int]]) -> Any:
-    """Satterthwaite's denominator of the variance between runs, Σ part² / df, adjusted where a side has two or three runs.
-
-    Few runs may lie close together by chance; the other side then lends its degrees of freedom, and the interval is too short. There the
-    denominator leans towards Σ part / df, which Cochran's critical value stands for, the more the further the two sides' degrees of freedom
-    differ; of the larger at most three times the smaller counts. Two runs against two have the contrary fault: there the squares are
-    estimated without bias, v² / (df + 2). What intervals then cover stands in `benchmarks/results/interval_coverage.json`; two runs a side
-    whose variances differ ninefold are covered least.
-
-    Source: Welch 1947, doi:10.1093/biomet/34.1-2.28; Cochran & Cox 1957, "Experimental Designs", 4.14.
-
-    Args:
-        parts: a part of the variance of the difference, a number or an array, and its degrees of freedom.
-    """
-    plain = sum((part**2 / df for part, df in parts), 0.0)
-    if len(parts) != 2 or (fewest := min(df for _, df in parts)) > FEW_DF:
-        return plain
-    variance = sum(part for part, _ in parts)
-    most = max(df for _, df in parts)
-    if fewest == most:
-        if fewest > 1:
-            return plain
-        unbiased = np.asarray(sum(part**2 / (df + 2) for part, df in parts))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            degrees = np.where(unbiased > 0, np.clip(variance**2 / unbiased - 2, fewest, fewest + most), fewest)
-        return variance**2 / degrees
-    capped = [(part, min(df, MOST_LENT * fewest)) for part, df in parts]
-    share = fewest / min(most, MOST_LENT * fewest)
-    return share * sum(part**2 / df for part, df in capped) + (1 - share) * variance * sum(part / df for part, df in capped)
 
 
 @lru_cache(maxsize=8)

@@ -351,7 +351,7 @@ def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, ...] | None, tuple[s
 
 
 def _side(arm: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Side | None, list[str]]:
-    few = f"{arm.arm} has 2 {{0}}: 1 degree of freedom, for which an interval at 95 % is wide, and covers 92 to 96 % where the sides vary unlike."
+    few = f"{arm.arm} has 2 {{0}}, 1 degree of freedom: an interval is wide, and narrower with a third."
     if arm.replicates > 1:
         side = Side(arm.arm, REPLICATES, arm.replicates, arm.between, arm.residual, arm.replicates - 1, (REPLICATES, arm.arm))
         return side, [few.format(REPLICATES)] if arm.replicates == 2 else []

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from instructsel.artifact import atomic_write, manifest_path, read_manifest, write_manifest
 from instructsel.errors import ScoresError, StudyError, UsageError
-from instructsel.extras import require
 from instructsel.kinds import VERIFICATION, head
 from instructsel.stats.intervals import Interval, adjust, compare
 from instructsel.stats.loss_units import AUTO, UNIT_CHOICES
@@ -279,12 +278,12 @@ class Verification:
             arm, baseline, grader, confidence=2 * confidence - 1, generalize_to=generalize_to, weighted=weighted, n_resamples=0
         )
         reason = interval.reason or self._too_many_missing(arm, baseline, grader, max_missing)
-        if reason or interval.low is None or interval.high is None or interval.standard_error is None:
+        if reason or interval.low is None or interval.high is None or interval.spread is None:
             return NonInferiority(margin, None, None, confidence, interval, reason)
-        special = require("scipy.special", needed_by="an interval with few runs")
         higher = self.graders[grader].higher_is_better
         gain = interval.estimate if higher else -interval.estimate
-        p = float(special.stdtr(interval.df, -(gain + margin) / interval.standard_error))
+        half = interval.spread.p_value(gain + margin) / 2.0
+        p = half if gain + margin > 0 else 1.0 - half
         return NonInferiority(margin, interval.low if higher else -interval.high, p, confidence, interval)
 
     def as_dict(self) -> dict[str, Any]:

@@ -44,9 +44,13 @@ class OutOfTime(BaseException):
 
 
 class Generation(Extension):
-    """`{% generation %}` marks what the model writes; its content is rendered as it is."""
+    """`{% generation %}` marks what the model writes; its content is rendered as it is, and its place noted as transformers notes it."""
 
     tags = {"generation"}
+    blocks: list[str] = []
+    """What a template has written so far, where the places of marks are asked for."""
+    places: list[tuple[int, int]] | None = None
+    """Where marked text begins and ends; None where nobody asks."""
 
     def parse(self, parser: Parser) -> Node:
         """The block as a call of `_content`."""
@@ -55,7 +59,11 @@ class Generation(Extension):
         return CallBlock(self.call_method("_content"), [], [], body).set_lineno(line)
 
     def _content(self, caller: Any) -> str:
-        return str(caller())
+        text = str(caller())
+        if Generation.places is not None:
+            start = sum(map(len, Generation.blocks))
+            Generation.places.append((start, start + len(text)))
+        return text
 
 
 def replaced(string: str, pattern: str, repl: str, count: int = 0) -> str:
@@ -145,21 +153,34 @@ def cause_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def answer(request: dict[str, Any], job: dict[str, Any]) -> dict[str, str]:
+def rendered(template: Template, arguments: dict[str, Any], *, marks: bool) -> dict[str, Any]:
+    """The text, and where marks are asked for, their places in it."""
+    if not marks:
+        return {"text": template.render(arguments)}
+    Generation.blocks, Generation.places = [], []
+    try:
+        for block in template.generate(arguments):
+            Generation.blocks.append(block)
+        return {"text": "".join(Generation.blocks), "marks": Generation.places}
+    finally:
+        Generation.blocks, Generation.places = [], None
+
+
+def answer(request: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     """A job's text, the cause for which the template refuses it, or the limit that it meets."""
     # A template that draws at random draws the same each time.
     random.seed(0)
     try:
         with limited_time(request["seconds"]):
-            template = compiled(request["template"], request["now"])
-            text = template.render(request["variables"] | job["arguments"])
+            arguments = request["variables"] | job["arguments"]
+            reply = rendered(compiled(request["template"], request["now"]), arguments, marks=job.get("marks", False))
     except OutOfTime:
         return {"limit": "time"}
     except MemoryError:
         return {"limit": "memory"}
     except BaseException as error:  # a template can raise anything
         return {"refused": cause_of(error)}
-    return {"text": text} if len(text) <= job["characters"] else {"limit": "size"}
+    return reply if len(reply["text"]) <= job["characters"] else {"limit": "size"}
 
 
 def main() -> None:

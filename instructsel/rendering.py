@@ -77,6 +77,16 @@ class Refused:
     """What it raises, in a line."""
 
 
+@dataclass(frozen=True)
+class Marked:
+    """A rendered conversation with what its template marks as generated."""
+
+    text: str
+    """All of it."""
+    spans: tuple[tuple[int, int], ...]
+    """Where marked text begins and ends, in characters."""
+
+
 def checked_date(text: str) -> str:
     """A date as YYYY-MM-DD.
 
@@ -119,6 +129,18 @@ class Renderer:
         """
         return self._render(jobs, f"{self.date}T00:00:00")
 
+    def render_marked(self, jobs: Iterable[Job]) -> list[Marked | Refused]:
+        """The same, each with what the template marks as generated, by transformers' own count of characters.
+
+        Raises:
+            ModelRefused, EnvironmentFault: as of `render`.
+        """
+        replies = self._replies(jobs, f"{self.date}T00:00:00", marks=True)
+        return [
+            Marked(reply["text"], tuple((start, stop) for start, stop in reply["marks"])) if "text" in reply else Refused(reply["refused"])
+            for reply in replies
+        ]
+
     @cached_property
     def uses_date(self) -> bool:
         """Whether the date changes what is rendered: some conversations are rendered on two dates."""
@@ -144,19 +166,23 @@ class Renderer:
         return {"template_date": self.date} if self.uses_date else {}
 
     def _render(self, jobs: Iterable[Job], now: str) -> list[str | Refused]:
-        texts: list[str | Refused] = []
+        return [reply["text"] if "text" in reply else Refused(reply["refused"]) for reply in self._replies(jobs, now)]
+
+    def _replies(self, jobs: Iterable[Job], now: str, *, marks: bool = False) -> list[dict[str, Any]]:
+        replies: list[dict[str, Any]] = []
         batch: list[str] = []
         size = 0
         for job in jobs:
             arguments = json.dumps(job.arguments(), default=_inert)
-            batch.append(f'{{"arguments": {arguments}, "characters": {SPARE + RATIO * len(arguments)}}}')
+            asked = ', "marks": true' if marks else ""
+            batch.append(f'{{"arguments": {arguments}, "characters": {SPARE + RATIO * len(arguments)}{asked}}}')
             size += len(arguments)
             if size > MAX_BATCH:
-                texts += self._answers(batch, now)
+                replies += self._answers(batch, now)
                 batch, size = [], 0
-        return texts + (self._answers(batch, now) if batch else [])
+        return replies + (self._answers(batch, now) if batch else [])
 
-    def _answers(self, batch: list[str], now: str) -> list[str | Refused]:
+    def _answers(self, batch: list[str], now: str) -> list[dict[str, Any]]:
         request = {
             "template": self.template,
             "variables": {"documents": None, **self.variables},
@@ -165,12 +191,11 @@ class Renderer:
             "memory": MEMORY,
         }
         jobs = ", ".join(batch)
-        answers: list[str | Refused] = []
-        for reply in _child().ask(f'{json.dumps(request, default=_inert)[:-1]}, "jobs": [{jobs}]}}'.encode(), len(batch)):
-            if "limit" in reply:
-                raise ModelRefused(f"The chat template of {self.name} {_limit(reply['limit'], 'conversation')}.", fix=FIX)
-            answers.append(reply["text"] if "text" in reply else Refused(reply["refused"]))
-        return answers
+        replies = _child().ask(f'{json.dumps(request, default=_inert)[:-1]}, "jobs": [{jobs}]}}'.encode(), len(batch))
+        met = next((reply["limit"] for reply in replies if "limit" in reply), None)
+        if met is not None:
+            raise ModelRefused(f"The chat template of {self.name} {_limit(met, 'conversation')}.", fix=FIX)
+        return replies
 
 
 FIX: Final = "Give the model a template that ends, as chat_template.jinja in its folder; or use another model."
@@ -221,7 +246,7 @@ class TaskTemplate:
         )
         (reply,) = _child().ask(request.encode(), 1)
         if "text" in reply:
-            return reply["text"]
+            return str(reply["text"])
         why = f"refuses a row: {reply['refused']}" if "refused" in reply else _limit(reply["limit"], "row")
         raise UsageError(f"The template {self.template[:60]!r} of a task {why}.", fix=TASK_FIX)
 
@@ -255,7 +280,7 @@ class _Child:
         self.lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, request: bytes, count: int) -> list[dict[str, str]]:
+    def ask(self, request: bytes, count: int) -> list[dict[str, Any]]:
         """The replies to the jobs of a request; up to the one that met a limit."""
         with self.lock:
             try:
@@ -265,9 +290,9 @@ class _Child:
                 self.close(kill=True)
                 raise
 
-    def _replies(self, request: bytes, count: int) -> list[dict[str, str]]:
+    def _replies(self, request: bytes, count: int) -> list[dict[str, Any]]:
         process = self._running()
-        replies: list[dict[str, str]] = []
+        replies: list[dict[str, Any]] = []
         with contextlib.suppress(BrokenPipeError):
             _pipe(process.stdin).write(request + b"\n")
             _pipe(process.stdin).flush()
@@ -344,4 +369,4 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-__all__ = ["TEMPLATE_DATE", "Job", "Refused", "Renderer", "TaskTemplate", "checked_date"]
+__all__ = ["TEMPLATE_DATE", "Job", "Marked", "Refused", "Renderer", "TaskTemplate", "checked_date"]

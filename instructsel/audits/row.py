@@ -28,11 +28,13 @@ class AuditedRow:
     text: str | None
     """The rendered conversation; None where the template refuses it."""
     full: Encoded
-    """Its tokens, nothing cut off."""
+    """Its tokens as the trainer reads them, nothing cut off."""
     length: int
     """Tokens of it that are seen; the others are cut off."""
     prompt: tuple[int, ...] | None
     """Tokens of the prompt alone, as a model would answer it; None where the template refuses it."""
+    fault: str | None
+    """Why instructsel would train nothing on it, whatever the trainer does: `Encoded.reason`."""
     duplicate: bool
     """Whether an earlier row has the same tokens and loss tokens."""
 

@@ -17,6 +17,7 @@ from instructsel.audits.checks.base import LISTED, PoolCheck, Pooled, RowCheck, 
 from instructsel.audits.checks.registry import checks
 from instructsel.audits.finding import SEVERITIES, Finding
 from instructsel.audits.packing import Packing, pack
+from instructsel.audits.prepared import prepare
 from instructsel.audits.result import Audit
 from instructsel.audits.row import AuditedRow
 from instructsel.audits.settings import AuditSettings
@@ -24,7 +25,6 @@ from instructsel.audits.shown import ShownRow, show_row
 from instructsel.audits.subject import Subject
 from instructsel.audits.totals import SourceTotals, totals
 from instructsel.errors import UsageError
-from instructsel.grading.chat import messages
 from instructsel.pool.pool import Pool
 
 BATCH: Final = 256
@@ -55,7 +55,7 @@ def audit(
         settings: of the trainer.
         show: rows to render, for a look at them; those with findings come first.
         progress: called with rows done and rows in all.
-        changes: settings by name: max_length, packing, loss, batch_size, epochs.
+        changes: settings by name: max_length, packing, loss, trainer, batch_size, epochs.
 
     Raises:
         UsageError: both or neither of base and tokenizer, or a setting that cannot be.
@@ -134,39 +134,25 @@ class _Rows:
         """The rows at these positions of the order, all by default, rendered and tokenized in batches."""
         numbers = iter(self.order.tolist() if positions is None else [int(self.order[position]) for position in positions])
         subject, settings = self.subject, self.subject.settings
-        template = subject.template
         while batch := list(itertools.islice(numbers, BATCH)):
             examples = list(self.pool.examples(batch))
-            encoded = template.encode_all(examples, loss=settings.loss)
-            turns = [messages(example) for example in examples]
-            prompts = self._prompts(turns)
-            for position, example, full, conversation, prompt in zip(batch, examples, encoded, turns, prompts, strict=True):
-                cut = settings.packing in (None, "bfd")
-                length = min(len(full.ids), settings.max_length) if cut else len(full.ids)
+            for position, example, prepared in zip(batch, examples, prepare(examples, subject), strict=True):
+                full = prepared.encoded
+                length = min(len(full.ids), settings.max_length) if settings.packing in (None, "bfd") else len(full.ids)
                 file = self.pool.files[int(self.pool.file_of[position])]
                 raw = tuple(file.row(row) for row in file.rows_of(int(self.pool.row_of[position])))
                 yield AuditedRow(
                     example=example,
                     raw=raw,
                     fields=file.format.fields,
-                    turns=conversation,
-                    text=subject.render(conversation) if full.reason != "template_refused" else None,
+                    turns=prepared.turns,
+                    text=prepared.text,
                     full=full,
                     length=length,
-                    prompt=prompt,
+                    prompt=prepared.prompt,
+                    fault=prepared.fault,
                     duplicate=self._is_duplicate(full.ids[:length], full.loss_mask[:length]),
                 )
-
-    def _prompts(self, conversations: Sequence[Sequence[dict[str, str]]]) -> list[tuple[int, ...] | None]:
-        """The tokens of what each last response answers; None where there is nothing before it, or the template refuses it."""
-        subject = self.subject
-        texts = [
-            subject.render(turns[:-1], generation=True) if len(turns) > 1 and subject.settings.loss != "all" else None
-            for turns in conversations
-        ]
-        rendered = [text for text in texts if text is not None]
-        tokens = iter(subject.tokenizer(rendered, add_special_tokens=False, verbose=False)["input_ids"] if rendered else ())
-        return [None if text is None else tuple(next(tokens)) for text in texts]
 
     def _is_duplicate(self, ids: Sequence[int], loss_mask: Sequence[bool]) -> bool:
         if not ids:

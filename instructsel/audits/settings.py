@@ -10,6 +10,8 @@ from instructsel.grading.chat import LOSSES
 
 PACKINGS: Final = ("bfd", "bfd_split", "wrapped")
 """TRL's packing strategies."""
+TRAINERS: Final = ("trl", "instructsel")
+"""Whose preparation of rows is audited."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,9 @@ class AuditSettings:
     wrapped (rows are cut wherever a sequence is full); none without it. The flag alone means bfd."""
     loss: str = "completion"
     """Where the loss falls: completion (last response), assistant (all responses), all."""
+    trainer: str = "trl"
+    """Whose tokens and loss tokens: trl (those of TRL's SFTTrainer, row by row), or instructsel (those of `train`, which differ from
+    TRL's where a text spells out a special token, is empty, or begins within a token of the prompt, and in what is marked)."""
     batch_size: int = 16
     """Rows, or packed sequences, of an optimizer step."""
     epochs: float = 1.0
@@ -33,6 +38,8 @@ class AuditSettings:
             raise UsageError.named(str(self.loss), LOSSES, noun="loss")
         if self.packing is not None and self.packing not in PACKINGS:
             raise UsageError.named(str(self.packing), PACKINGS, noun="packing strategy")
+        if self.trainer not in TRAINERS:
+            raise UsageError.named(str(self.trainer), TRAINERS, noun="trainer")
         for name in ("max_length", "batch_size", "epochs"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
@@ -43,4 +50,4 @@ class AuditSettings:
         return {setting.name: getattr(self, setting.name) for setting in fields(self)}
 
 
-__all__ = ["PACKINGS", "AuditSettings"]
+__all__ = ["PACKINGS", "TRAINERS", "AuditSettings"]

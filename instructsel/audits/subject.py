@@ -14,12 +14,13 @@ from instructsel.audits.settings import AuditSettings
 from instructsel.errors import ModelUnavailable, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
+from instructsel.grading.regions import overlaps
 from instructsel.models.context import context_length
 from instructsel.models.load import as_language_model, quiet, read_json
 from instructsel.models.peft_adapter import unmerged
 from instructsel.models.weights import read_tensors, weight_files
 from instructsel.pool.example import Example, Message
-from instructsel.rendering import Job, Refused
+from instructsel.rendering import Job, Marked, Refused
 
 Turns = Sequence[Mapping[str, Any]]
 
@@ -161,13 +162,13 @@ class Subject:
 
     @cached_property
     def marks(self) -> tuple[int, ...] | None:
-        """The tokens of a response and its end that the template marks as generated, where another turn follows; None without marks."""
-        marks = self._marked(conversation(QUESTION, ANSWER, QUESTION))
+        """The tokens of a response and its end that the template marks as generated; None without marks."""
+        marks = self._marked(conversation())
         return None if marks is None else tuple(token for token, mark in marks if mark)
 
     @cached_property
     def marks_differ(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Tokens of a conversation on which the loss falls here and the template's marks leave out, and those the other way round."""
+        """Tokens of a conversation on which the loss falls in instructsel and the template's marks leave out, and the other way round."""
         turns = conversation(QUESTION, ANSWER, QUESTION, ANSWER)
         encoded = self.template.encode(Example("", "", tuple(Message(**turn) for turn in turns)), loss="assistant")
         marks = self._marked(turns)
@@ -178,16 +179,29 @@ class Subject:
             token for token, loss, mark in pairs if mark and not loss
         )
 
+    @cached_property
+    def marks_prompt(self) -> bool:
+        """Whether the template marks text of a user as generated."""
+        turns = conversation(MARK, ANSWER, MARK, ANSWER)
+        (marked,) = self.template.renderer.render_marked([Job(turns)])
+        return isinstance(marked, Marked) and any(MARK in marked.text[start:stop] for start, stop in marked.spans)
+
+    @cached_property
+    def marks_whole(self) -> bool:
+        """Whether the template marks every response of a conversation as generated from its first to its last character."""
+        turns = conversation(QUESTION, ANSWER, QUESTION, ANSWER)
+        (marked,) = self.template.renderer.render_marked([Job(turns)])
+        return isinstance(marked, Marked) and sum(marked.text[start:stop].count(ANSWER) for start, stop in marked.spans) == 2
+
     def _marked(self, turns: Turns) -> list[tuple[int, bool]] | None:
         """The tokens of a conversation, each with whether the template marks it as generated; None without marks."""
-        with quiet():
-            try:
-                encoding = self.tokenizer.apply_chat_template(
-                    list(turns), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-                )
-            except Exception:  # templates raise whatever they like, and so does what reads the marks
-                return None
-        marks = [(int(token), bool(mark)) for token, mark in zip(encoding["input_ids"], encoding["assistant_masks"], strict=True)]
+        (marked,) = self.template.renderer.render_marked([Job(turns)])
+        if isinstance(marked, Refused):
+            return None
+        encoding = self.tokenizer(marked.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        marks = [
+            (token, overlaps(place, marked.spans)) for token, place in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+        ]
         return marks if any(mark for _, mark in marks) else None
 
     @cached_property

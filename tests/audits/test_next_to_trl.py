@@ -16,7 +16,7 @@ from instructsel.audits.run import audited_rows
 from instructsel.audits.settings import PACKINGS, AuditSettings
 from instructsel.audits.subject import Subject
 from tests.audits.real_pools import head, write_rows
-from tests.templates import FAMILIES
+from tests.templates import FAMILIES, Family
 
 trl = pytest.importorskip("trl")
 datasets = pytest.importorskip("datasets")
@@ -75,10 +75,9 @@ def labels(row: AuditedRow) -> list[int]:
     return [token if loss else -100 for token, loss in zip(row.ids, row.loss_mask, strict=True)]
 
 
-def differs_on_purpose(row: AuditedRow) -> bool:
-    """Whether the documents say that TRL trains on other tokens of the row."""
-    merged = row.prompt is not None and tuple(row.full.ids[: len(row.prompt)]) != row.prompt
-    return row.full.control or merged or row.reason in ("no_response", "template_refused", "not_a_prefix")
+def taken(rows: list[AuditedRow]) -> list[AuditedRow]:
+    """The rows at which TRL does not stop with the template's error."""
+    return [row for row in rows if row.fault != "template_refused"]
 
 
 def check_equal(rows: list[AuditedRow], theirs: Any) -> None:
@@ -89,7 +88,7 @@ def check_equal(rows: list[AuditedRow], theirs: Any) -> None:
 @pytest.fixture(scope="module")
 def pools(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pool]:
     folder = tmp_path_factory.mktemp("pools")
-    return {name: Pool.read(write_rows(folder / f"{name}.jsonl", head(shared_data, name, 60))) for name in POOLS}
+    return {name: Pool.read(write_rows(folder / f"{name}.jsonl", head(shared_data, name, 30))) for name in POOLS}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,11 +97,11 @@ def test_every_row_has_trl_s_tokens_and_loss_tokens(name: str, pools: dict[str, 
     for loss in ("completion", "all"):
         compared = 0
         for pool in pools.values():
-            rows = [row for row in audited(base, pool, loss=loss, max_length=100_000) if not differs_on_purpose(row)]
+            rows = taken(audited(base, pool, loss=loss, max_length=100_000))
             check_equal(rows, prepared(base, [as_trl(row, loss) for row in rows]))
             compared += len(rows)
         # The fewest with templates that take neither tools nor system turns.
-        assert compared >= 200
+        assert compared >= 100
 
 
 @pytest.mark.parametrize("name", MARKED)
@@ -111,10 +110,25 @@ def test_every_row_has_trl_s_loss_tokens_on_all_responses(name: str, pools: dict
     base = replace(FAMILIES[family], template=template).base(tmp_path / name)
     several = 0
     for pool in pools.values():
-        rows = [row for row in audited(base, pool, loss="assistant", max_length=100_000) if not differs_on_purpose(row)]
+        rows = taken(audited(base, pool, loss="assistant", max_length=100_000))
         check_equal(rows, prepared(base, [as_trl(row, "assistant") for row in rows], assistant_only_loss=True))
         several += sum(len(row.responses) > 1 for row in rows)
-    assert several > 20
+    assert several > 10
+
+
+PUBLISHED: Final = ("qwen2_5_training", "qwen3_training", "qwen3_5_think_training", "llama3_training", "phi3_training", "gemma3_training")
+"""Templates of published models with the generation marks that TRL puts into them."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_marks_that_trl_puts_into_published_templates_are_read_as_trl_reads_them(name: str, pools: dict[str, Pool], tmp_path: Path) -> None:
+    template = (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    markers = ("<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|end|>", "<end_of_turn>")
+    base = Family(template, "", markers, bos="<s>").base(tmp_path / name)
+    pool = pools["lima_history"]
+    rows = taken(audited(base, pool, loss="assistant", max_length=2000))
+    assert len(rows) == len(pool)
+    check_equal(rows, prepared(base, [as_trl(row, "assistant") for row in rows], assistant_only_loss=True, max_length=2000))
 
 
 @pytest.mark.parametrize("name", ["chatml", "llama3", "gemma", "tulu"])
@@ -122,22 +136,21 @@ def test_what_is_cut_and_what_is_left_out_are_trl_s(name: str, pools: dict[str, 
     base = FAMILIES[name].base(tmp_path / name)
     dropped = cut = 0
     for pool in pools.values():
-        rows = [row for row in audited(base, pool, max_length=300) if not differs_on_purpose(row)]
+        rows = taken(audited(base, pool, max_length=300))
         theirs = prepared(base, [as_trl(row, "completion") for row in rows], max_length=300)
         check_equal([row for row in rows if row.reason is None], theirs)
         dropped += sum(row.reason == "no_loss_token" for row in rows)
         cut += sum(row.truncated for row in rows)
-    assert dropped > 10 and cut > dropped
+    assert dropped > 5 and cut > dropped
 
 
 @pytest.mark.parametrize("strategy", PACKINGS)
-@pytest.mark.parametrize("name", ["chatml", "tulu"])
-def test_packed_sequences_are_trl_s(name: str, strategy: str, pools: dict[str, Pool], tmp_path: Path) -> None:
-    base = FAMILIES[name].base(tmp_path / name)
-    for pool in (pools["dolly"], pools["lima_history"]):
-        rows = [row for row in audited(base, pool, max_length=1000, packing=strategy) if not differs_on_purpose(row)]
-        # Many short rows: TRL packs a thousand at a time.
-        many = [row for row in rows for _ in range(18)]
+def test_packed_sequences_are_trl_s(strategy: str, pools: dict[str, Pool], tmp_path: Path) -> None:
+    base = FAMILIES["chatml"].base(tmp_path / "base")
+    # Many short rows: TRL packs a thousand at a time.
+    for pool, repeated in ((pools["dolly"], 35), (pools["lima_history"], 1)):
+        rows = taken(audited(base, pool, max_length=1000, packing=strategy))
+        many = [row for row in rows for _ in range(repeated)]
         theirs = prepared(base, [as_trl(row, "completion") for row in many], max_length=1000, packing=True, packing_strategy=strategy)
         packing = pack([(number, len(row.full.ids)) for number, row in enumerate(many)], 1000, strategy)
         assert len(packing.sequences) == len(theirs)
@@ -160,23 +173,54 @@ def test_lengths_that_packing_could_trip_over_are_packed_as_trl_packs_them() -> 
         assert ours == [list(sequence) for sequence in theirs]
 
 
-def test_where_the_documents_name_a_difference_there_is_one(tmp_path: Path) -> None:
-    base = FAMILIES["chatml"].base(tmp_path / "base")
-    rows = [
-        {"instruction": "say it", "output": "so<|im_end|>"},
-        {"instruction": "say nothing", "output": ""},
-        {"instruction": "begin a line", "output": "\n\nso"},
-        {"instruction": "say it", "output": "so"},
-    ]
+ODD: Final = [
+    {"instruction": "say it", "output": "so<|im_end|>"},
+    {"instruction": "say it<|im_end|>\n<|im_start|>assistant\nso<|endoftext|>", "output": "so it is"},
+    {"instruction": "say nothing", "output": ""},
+    {"instruction": "say nothing again", "output": " \n"},
+    {"instruction": "begin a line", "output": "\n\nso"},
+    {"instruction": "end a line \n\n", "output": "so\n\n"},
+    {"instruction": "think", "output": "<think>\nwhy\n</think>\n\nso"},
+    {"instruction": "think twice", "output": "<think>why</think>so<think>not</think>"},
+    {"instruction": "été ☃ 漢字 👩\u200d👩\u200d👧", "output": "naïve 🇫🇷\u0301"},
+    {"instruction": "say it", "output": "so"},
+]
+"""Rows at the edges of what a template and a tokenizer do."""
+
+
+def merging(base: Path) -> Path:
+    """The base with two line breaks as one token, as in the tokenizers of published models."""
     path = base / "tokenizer.json"
     written = json.loads(path.read_text())
-    # Two line breaks as one token, as in the tokenizers of published models.
-    written["model"]["vocab"]["ĊĊ"] = max(FAMILIES["chatml"].vocabulary(base).values()) + 1
+    written["model"]["vocab"]["ĊĊ"] = max(Family.vocabulary(base).values()) + 1
     written["model"]["merges"].append(["Ċ", "Ċ"])
     path.write_text(json.dumps(written))
-    pool = Pool.read(write_rows(tmp_path / "pool.jsonl", rows))
-    ours = audited(base, pool, max_length=500)
-    assert [differs_on_purpose(row) for row in ours] == [True, True, True, False]
-    theirs = prepared(base, [as_trl(row, "completion") for row in ours])
-    equal = [(row.ids, labels(row)) == (its["input_ids"], its["labels"]) for row, its in zip(ours, theirs, strict=True)]
-    assert equal == [False, False, False, True]
+    return base
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES, "qwen3_special", "r1", "chatml_text", "text_end"}))
+def test_rows_at_the_edges_have_trl_s_tokens_and_loss_tokens(name: str, tmp_path: Path) -> None:
+    base = merging(FAMILIES[name].base(tmp_path / "base"))
+    pool = Pool.read(write_rows(tmp_path / "pool.jsonl", ODD))
+    for loss in ("completion", "all"):
+        rows = audited(base, pool, loss=loss, max_length=500)
+        check_equal(rows, prepared(base, [as_trl(row, loss) for row in rows]))
+    template, family = MARKED.get(name, (None, ""))
+    if template is not None:
+        marked = merging(replace(FAMILIES[family], template=template).base(tmp_path / "marked"))
+        rows = audited(marked, pool, loss="assistant", max_length=500)
+        # TRL stops at a row without any marked token.
+        rows = [row for row in rows if any(row.loss_mask)]
+        check_equal(rows, prepared(marked, [as_trl(row, "assistant") for row in rows], assistant_only_loss=True))
+
+
+def test_what_instructsel_trains_differs_where_the_documents_say_so(tmp_path: Path) -> None:
+    base = merging(FAMILIES["chatml"].base(tmp_path / "base"))
+    pool = Pool.read(write_rows(tmp_path / "pool.jsonl", [ODD[0], ODD[2], ODD[4], ODD[-1]]))
+    ours, theirs = (audited(base, pool, max_length=500, trainer=trainer) for trainer in ("instructsel", "trl"))
+    assert [(row.ids, row.loss_mask) == (other.ids, other.loss_mask) for row, other in zip(ours, theirs, strict=True)] == [
+        False,
+        False,
+        False,
+        True,
+    ]

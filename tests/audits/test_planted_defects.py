@@ -327,8 +327,10 @@ def test_a_template_that_rewrites_earlier_turns_is_found(base: Path, rows: Rows,
     broken = changed(base, tmp_path, prefixed(forgets))
     result = audited(broken, planted, tmp_path, loss="assistant")
     counts = alarms(result)
-    assert counts.pop("no-generation-marks", 1) == 1
-    assert counts == {"template-rewrites": 1, "not-a-prefix": 1}
+    # With marks the loss tokens are known to TRL, whatever the template does to earlier turns.
+    expected = {"no-generation-marks": 1, "not-a-prefix": 1} if "no-generation-marks" in counts else {}
+    assert counts == {"template-rewrites": 1, **expected}
+    assert alarms(audited(broken, planted, tmp_path, loss="assistant", trainer="instructsel"))["not-a-prefix"] == 1
     assert "template-rewrites" in {finding.kind for finding in audited(broken, rows, tmp_path).findings}
 
 
@@ -346,7 +348,31 @@ def test_marks_that_leave_the_end_of_turn_out_are_found(rows: Rows, tmp_path: Pa
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
     base = replace(FAMILIES["chatml"], template=short, eos="<|im_end|>", markers=("<|im_start|>",)).base(tmp_path / "base")
-    assert alarms(audited(base, rows, tmp_path, loss="assistant", max_length=512)).keys() >= {"marks-without-end", "marks-differ"}
+    result = audited(base, rows, tmp_path, loss="assistant", max_length=512)
+    assert "marks-without-end" in alarms(result) and "marks-differ" in {finding.kind for finding in result.findings}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{% if message.role == 'assistant' %}", "{% if true %}"),
+        ("{% if message.role == 'assistant' %}", "{% if message.role == 'assistant' and loop.last %}"),
+        ("{% generation %}{{ message.content }}", "{{ message.content[:9] }}{% generation %}{{ message.content[9:] }}"),
+    ],
+)
+def test_marks_on_prompts_and_marks_that_miss_a_part_of_a_response_are_found(old: str, new: str, rows: Rows, tmp_path: Path) -> None:
+    template = (
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n{% if message.role == 'assistant' %}{% generation %}"
+        "{{ message.content }}<|im_end|>{% endgeneration %}\n{% else %}{{ message.content }}<|im_end|>\n{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    for number, text in enumerate((template, template.replace(old, new))):
+        family = replace(FAMILIES["chatml"], template=text, eos="<|im_end|>", markers=("<|im_start|>",))
+        result = audited(family.base(tmp_path / str(number), max_position_embeddings=16_384), rows, tmp_path, loss="assistant")
+        expected = [{}, {"marks-differ": 1}][number]
+        counts = alarms(result)
+        # A response before the last whose end is not marked is one that the model is not taught to end.
+        assert {kind: count for kind, count in counts.items() if kind != "marks-without-end" or not number} == expected
 
 
 def test_a_template_with_a_form_for_calls_that_is_not_used_is_found(rows: Rows, tmp_path: Path) -> None:

@@ -75,10 +75,13 @@ def test_it_writes_json_tables_and_a_page_that_loads_and_runs_nothing(place: Pat
     assert "<script" not in page and "&lt;script&gt;" in page and "\u202e" not in page and "\x1b" not in page
     assert "default-src 'none'" in page and not re.search(r"(src|href)=\"(?!data:)", page)
     assert '<span class="end">&lt;/s&gt;</span>' in page and 'class="cut"' in page
-    run("pool.jsonl", "--base", "base", "-o", "rows.parquet")
-    frame = pl.read_parquet(place / "rows.parquet")
+    for trainer, reason in (("trl", None), ("instructsel", "no_response")):
+        run("pool.jsonl", "--base", "base", "--trainer", trainer, "-o", "rows.parquet")
+        frame = pl.read_parquet(place / "rows.parquet")
+        # TRL trains the end of turn as the answer.
+        assert frame["reason"].to_list() == [None, None, reason, None]
     assert frame.columns == ["file", "line", "source", "tokens", "loss_tokens", "full_tokens", "truncated", "reason", "flags"]
-    assert frame["line"].to_list() == [1, 2, 3, 4] and frame["reason"].to_list() == [None, None, "no_response", None]
+    assert frame["line"].to_list() == [1, 2, 3, 4]
     # Written again over itself, and over nothing else.
     run("pool.jsonl", "--base", "base", "-o", "audit.json", "--html", "audit.html")
     (place / "notes.json").write_text("{}")

@@ -23,7 +23,13 @@ class BoundaryMerged(RowCheck):
     def flags(self, row: AuditedRow, subject: Subject) -> bool:
         """Whether the row is one of them."""
         prompt = row.prompt
-        return prompt is not None and row.full.reason is None and not row.full.control and tuple(row.full.ids[: len(prompt)]) != prompt
+        return (
+            prompt is not None
+            and row.fault is None
+            and bool(row.full.ids)
+            and not row.full.control
+            and tuple(row.full.ids[: len(prompt)]) != prompt
+        )
 
 
 __all__ = ["BoundaryMerged"]

@@ -21,7 +21,7 @@ class EmptyResponse(RowCheck):
 
     def flags(self, row: AuditedRow, subject: Subject) -> bool:
         """Whether the row is one of them."""
-        return row.reason == "no_response"
+        return row.fault == "no_response"
 
 
 __all__ = ["EmptyResponse"]

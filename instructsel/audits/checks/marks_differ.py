@@ -30,7 +30,9 @@ class MarksDiffer(TemplateCheck):
             for name, tokens in (("not marked", ours), ("marked beside them", marked))
             if tokens
         ]
-        return Seen(detail="; ".join(only), severity="warning" if subject.settings.loss == "assistant" else None)
+        # The line break behind an end of turn, or a header of reasoning, changes little; the prompt, or a part of a response, much.
+        is_alarm = subject.settings.loss == "assistant" and (subject.marks_prompt or not subject.marks_whole)
+        return Seen(detail="; ".join(only), severity="warning" if is_alarm else None)
 
 
 __all__ = ["MarksDiffer"]

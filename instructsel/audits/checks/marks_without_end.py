@@ -21,10 +21,13 @@ class MarksWithoutEnd(TemplateCheck):
 
     def see(self, subject: Subject, pooled: Pooled) -> Seen | None:
         """What is wrong; None where nothing is."""
-        if not subject.marks or subject.end_token is None or subject.end_token in subject.marks:
+        if not subject.marks or subject.end_token is None:
+            return None
+        ends = {subject.end_token} & (set(subject.marks_differ[0]) | ({subject.end_token} - set(subject.marks)))
+        if not ends:
             return None
         return Seen(
-            detail=f"not marked: {subject.named([subject.end_token])}", severity="warning" if subject.settings.loss == "assistant" else None
+            detail=f"not marked: {subject.named(sorted(ends))}", severity="warning" if subject.settings.loss == "assistant" else None
         )
 
 

@@ -22,7 +22,7 @@ class NotAPrefix(RowCheck):
 
     def flags(self, row: AuditedRow, subject: Subject) -> bool:
         """Whether the row is one of them."""
-        return row.reason == "not_a_prefix"
+        return row.fault == "not_a_prefix"
 
 
 __all__ = ["NotAPrefix"]

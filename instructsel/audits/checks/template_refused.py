@@ -21,7 +21,7 @@ class TemplateRefused(RowCheck):
 
     def flags(self, row: AuditedRow, subject: Subject) -> bool:
         """Whether the row is one of them."""
-        return row.reason == "template_refused"
+        return row.fault == "template_refused"
 
 
 __all__ = ["TemplateRefused"]

@@ -6,9 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Any, Final, Required, TypedDict
 
 from instructsel.artifact import atomic_write, dump_json
 from instructsel.errors import EnvironmentFault, ModelUnavailable, TrainingError
@@ -17,6 +15,8 @@ from instructsel.models.load import weights_digest as digest_of_files
 from instructsel.models.peft_adapter import digest_of
 from instructsel.models.weights import weight_files
 from instructsel.protocols import Checkpoint
+from instructsel.shapes import Misfit, checked
+from instructsel.structured import Refusal, read_json
 
 RECORD: Final = "training.json"
 STATE: Final = "state"
@@ -121,12 +121,46 @@ def _whole_states(folder: Path, key: str | None) -> dict[int, Path]:
     for path in folder.glob("checkpoint-*"):
         number = path.name.rpartition("-")[2]
         try:
-            mark = orjson.loads((path / COMPLETE).read_bytes())
-            if number.isdecimal() and mark == {"key": key, "sizes": _sizes(path)}:
+            mark = read_json(path / COMPLETE, Any, Refusal(TrainingError))
+            if number.isascii() and number.isdecimal() and mark == {"key": key, "sizes": _sizes(path)}:
                 states[int(number)] = path
-        except (OSError, ValueError):
+        except (OSError, TrainingError):
             continue
     return states
+
+
+class KeyRecord(TypedDict, total=False):
+    """The record of a fine-tune, whichever it is."""
+
+    key: str
+
+
+class MethodRecord(TypedDict, total=False):
+    """How it was trained."""
+
+    method: Required[str]
+
+
+class BaseRecord(TypedDict, total=False):
+    """What it was trained from."""
+
+    digest: str
+
+
+class TrainerRecord(TypedDict, total=False):
+    """What trained it."""
+
+    merge: Required[bool]
+    recipe: Required[MethodRecord]
+    base: BaseRecord
+
+
+class TrainingRecord(TypedDict, total=False):
+    """The record of this fine-tune."""
+
+    digest: Required[str]
+    seed: Required[int]
+    trainer: Required[TrainerRecord]
 
 
 def finished(folder: Path, key: str) -> Checkpoint | None:
@@ -135,29 +169,29 @@ def finished(folder: Path, key: str) -> Checkpoint | None:
     Raises:
         TrainingError: the record cannot be read, or is of another fine-tune.
     """
-    try:
-        record: Any = orjson.loads((folder / RECORD).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+    refusal = Refusal(TrainingError, "Remove the folder, or choose another.")
+    record: Any = read_json(folder / RECORD, KeyRecord, refusal, missing=None)
+    if record is None:
         return None
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise TrainingError(f"{folder / RECORD} cannot be read: {error}.", fix="Remove the folder, or choose another.") from error
-    if not isinstance(record, dict) or record.get("key") != key:
+    if record.get("key") != key:
         raise TrainingError(
             f"{folder} holds another fine-tune: of another base, recipe, pool or seed.", fix="Choose another folder, or remove this one."
         )
     try:
-        merged = record["trainer"]["merge"] or record["trainer"]["recipe"]["method"] == "full"
+        checked(record, TrainingRecord)
+    except Misfit as misfit:
+        raise refusal.of(folder / RECORD, str(misfit)) from misfit
+    merged = record["trainer"]["merge"] or record["trainer"]["recipe"]["method"] == "full"
+    try:
         weights = weights_digest(folder if merged else folder / "adapter")
-        digest = weights if merged else digest_of(folder / "adapter", record["trainer"]["base"]["digest"])
-        # Before 0.1 was released, an adapter's digest left out its base.
-        if record["digest"] not in (digest, weights):
-            # Weights that are not those of the record: trained again.
-            return None
-        return Checkpoint(folder, digest, record["seed"], record, owned=True)
+        digest = weights if merged else digest_of(folder / "adapter", record["trainer"].get("base", {}).get("digest", ""))
     except ModelUnavailable:
         return None
-    except (KeyError, TypeError) as error:
-        raise TrainingError(f"{folder / RECORD} is no record of a fine-tune.", fix="Remove the folder, or choose another.") from error
+    # Before 0.1 was released, an adapter's digest left out its base.
+    if record["digest"] not in (digest, weights):
+        # Weights that are not those of the record: trained again.
+        return None
+    return Checkpoint(folder, digest, record["seed"], record, owned=True)
 
 
 def weights_digest(folder: Path) -> str:

@@ -18,13 +18,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypedDict
 
 import orjson
 
 from instructsel.errors import EnvironmentFault, ScoresError, UsageError
 from instructsel.kinds import OLD_SCHEMA, SCHEMA, kind_of, newest_schema, schema_of
+from instructsel.structured import Refusal, read_json
 
+AGAIN: Final = "Score the pool again."
 TEMPORARY: Final = ".tmp"
 MARK: Final = re.compile(r"\.(?P<target>.+)\.(?P<host>[0-9a-f]{8})-(?P<process>[0-9]{1,10})-[a-z0-9_]{3,16}\.tmp", re.DOTALL)
 """The name of a temporary file: of what, and of which machine and process."""
@@ -121,10 +123,10 @@ def same_file(one: str | Path, other: str | Path) -> bool:
 def kind_beside(path: str | Path) -> str | None:
     """The `kind` in the manifest beside a file, e.g. "scores"; None where there is no readable one."""
     try:
-        manifest = orjson.loads(manifest_path(path).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        manifest = read_json(manifest_path(path), dict[str, Any], Refusal(ScoresError), missing=None)
+    except ScoresError:
         return None
-    kind = manifest.get("kind") if isinstance(manifest, dict) else None
+    kind = manifest.get("kind") if manifest is not None else None
     return kind if isinstance(kind, str) else None
 
 
@@ -219,6 +221,9 @@ def sweep(folder: Path, *, name: str = "") -> None:
 
 def running(process: int) -> bool:
     """Whether a process of this machine is running."""
+    if not 0 < process < 1 << 31:
+        # No process has such a number: it was read from a file.
+        return False
     if os.name != "posix":
         # Signal 0 would end the process there.
         return True
@@ -277,27 +282,37 @@ def stamped(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in manifest.items() if key != OLD_SCHEMA} | {SCHEMA: newest_schema(manifest)}
 
 
-def read_manifest(path: str | Path) -> dict[str, Any] | None:
+class Manifest(TypedDict, total=False):
+    """What every manifest may hold."""
+
+    kind: str
+    schema: int
+    schema_version: int
+    instructsel: str
+    run: dict[str, Any] | None
+
+
+def read_manifest(path: str | Path, shape: Any = Manifest) -> dict[str, Any] | None:
     """The manifest beside a result, or None where there is none.
 
+    Args:
+        path: of the result.
+        shape: of the manifest, a type hint as `shapes.checked` takes it.
+
     Raises:
-        ScoresError: it is not readable JSON, or a newer release wrote it.
+        ScoresError: it cannot be read, is no JSON of this shape, or a newer release wrote it.
     """
     beside = manifest_path(path)
-    try:
-        manifest = orjson.loads(beside.read_bytes())
-    except FileNotFoundError:
-        return None
-    except orjson.JSONDecodeError as error:
-        raise ScoresError(f"{beside} is not readable JSON: {error}.", fix="Score the pool again.") from error
-    return checked_version(manifest, beside)
+    manifest = read_json(beside, shape, Refusal(ScoresError, AGAIN), missing=None)
+    return None if manifest is None else checked_version(manifest, beside)
 
 
 def checked_version(manifest: Any, where: str | Path) -> dict[str, Any]:
     """The manifest, if this release can read it."""
-    if not isinstance(manifest, dict) or not isinstance(schema_of(manifest), int):
-        raise ScoresError(f"{where} does not hold a manifest.", fix="Score the pool again.")
-    schema, newest = schema_of(manifest), newest_schema(manifest)
+    schema = schema_of(manifest) if isinstance(manifest, dict) else None
+    if not isinstance(manifest, dict) or not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise ScoresError(f"{where} does not hold a manifest.", fix=AGAIN)
+    newest = newest_schema(manifest)
     if schema > newest:
         raise ScoresError(
             f"{where} was written by a newer instructsel (schema {schema}, this one reads {newest}).",

@@ -46,7 +46,7 @@ def test_a_newer_schema_is_refused_in_one_sentence_and_the_last_release_s_is_rea
         ({"graders": {}, "arms": {}, "verdicts": []}, "carries no kind"),
         ({"kind": "verificaton"}, "There is no kind of result 'verificaton'"),
         ({"kind": "verification", "schema": 99}, "newer instructsel"),
-        ({"kind": "size-search"}, "lacks the sizes"),
+        ({"kind": "size-search"}, "lacks the key sizes"),
     ],
 )
 def test_no_result_is_recognised_by_its_keys(tmp_path: Path, content: dict[str, object], said: str) -> None:

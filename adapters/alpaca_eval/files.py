@@ -6,15 +6,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Any, Final, TypedDict
 
 from instructsel import kinds
 from instructsel.artifact import atomic_write, fingerprint, read_manifest, write_manifest
 from instructsel.errors import InstructselError, PoolError, ScoresError
 from instructsel.grading.judge import TIE, Judgment, Judgments, name_of
 from instructsel.grading.outputs import Outputs
+from instructsel.structured import Refusal, parse_json, read_bytes
 
 OFFICIAL: Final = 805
 """Instructions of AlpacaEval's own set."""
@@ -58,6 +57,38 @@ def write_outputs(path: str | Path, outputs: Outputs) -> None:
     write_manifest(path, manifest, run={"seconds": outputs.record.get("seconds")})
 
 
+class MissingOutput(TypedDict):
+    """An instruction without an output."""
+
+    instruction: str
+    reason: str
+
+
+class OutputsManifest(TypedDict, total=False):
+    """The manifest of outputs."""
+
+    kind: str
+    missing: list[MissingOutput] | None
+    generator: str | None
+    record: dict[str, Any] | None
+
+
+class AnnotationsManifest(TypedDict, total=False):
+    """The manifest of annotations."""
+
+    kind: str
+    judge: dict[str, Any] | None
+
+
+class AnnotationRow(TypedDict, total=False):
+    """What a row of annotations may hold beside AlpacaEval's own keys; `signs` is the last release's word."""
+
+    flags: list[Any] | None
+    injection_patterns: list[Any] | None
+    signs: list[Any] | None
+    digests: list[Any] | None
+
+
 def read_outputs(path: str | Path, *, official: bool = False) -> Outputs:
     """Outputs out of a JSON list of {instruction, output, generator, dataset}, with what its manifest names as missing.
 
@@ -86,9 +117,9 @@ def read_outputs(path: str | Path, *, official: bool = False) -> Outputs:
         raise PoolError(f"{path} has outputs of {len(generators)} generators: {', '.join(generators[:4])}.", fix="Give a file to each.")
     if official and len(texts) != OFFICIAL:
         raise PoolError(f"{path} has outputs for {len(texts)} instructions; AlpacaEval has {OFFICIAL}.", fix="Answer every one of them.")
-    manifest = read_manifest(path) or {}
+    manifest = read_manifest(path, OutputsManifest) or {}
     missing = {
-        str(entry["instruction"]): str(entry["reason"])
+        entry["instruction"]: entry["reason"]
         for entry in (manifest.get("missing") or [] if manifest.get("kind") == kinds.OUTPUTS else [])
         if entry["instruction"] not in texts
     }
@@ -98,7 +129,7 @@ def read_outputs(path: str | Path, *, official: bool = False) -> Outputs:
         (*texts.values(), *(None for _ in missing)),
         (*(None for _ in texts), *missing.values()),
         (*datasets.values(), *(None for _ in missing)) if any(datasets.values()) else (),
-        manifest.get("record", {}),
+        manifest.get("record") or {},
     )
 
 
@@ -153,7 +184,7 @@ def read_annotations(path: str | Path) -> Judgments:
     Raises:
         ScoresError: it cannot be read, has no such rows, or an instruction twice; or the annotations of two judges.
     """
-    rows = _read_list(path, ScoresError, ANNOTATIONS)
+    rows = _read_list(path, ScoresError, ANNOTATIONS, AnnotationRow)
     judges = sorted({str(row.get("annotator", "")) for row in rows})
     if len(judges) != 1:
         raise ScoresError(
@@ -179,7 +210,7 @@ def read_annotations(path: str | Path) -> Judgments:
                 tuple(map(str, row.get("digests") or ())),
             )
         )
-    manifest = read_manifest(path) or {}
+    manifest = read_manifest(path, AnnotationsManifest) or {}
     judge = manifest.get("judge") if manifest.get("kind") == kinds.ANNOTATIONS else None
     lengths = {
         side: [len(text) if isinstance(text := row.get(key), str) else None for row in rows]
@@ -191,7 +222,7 @@ def read_annotations(path: str | Path) -> Judgments:
     datasets = {str(row.get("dataset", "")) for row in rows}
     record = {"lengths": lengths, "reference": reference, "official": bool(rows) and datasets <= DATASETS}
     try:
-        return Judgments(judge if isinstance(judge, dict) else {"kind": "annotations", "name": judges[0]}, tuple(judgments), record)
+        return Judgments(judge if judge is not None else {"kind": "annotations", "name": judges[0]}, tuple(judgments), record)
     except PoolError as error:
         raise ScoresError(f"{path}: {error.message}", fix=error.fix) from error
 
@@ -232,16 +263,12 @@ def _write_list(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
         file.write(json.dumps(rows, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n")
 
 
-def _read_list(path: str | Path, error: type[InstructselError], fix: str) -> list[dict[str, Any]]:
-    try:
-        data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
-        rows = orjson.loads(data) if data.startswith(b"[") else [orjson.loads(line) for line in data.split(b"\n") if line.strip()]
-    except (OSError, orjson.JSONDecodeError) as cause:
-        raise error(f"{path} cannot be read: {_why(cause)}.", fix=fix) from cause
-    if any(not isinstance(row, dict) for row in rows):
-        raise error(f"{path} is no list of objects.", fix=fix)
-    return list(rows)
-
-
-def _why(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
+def _read_list(path: str | Path, error: type[InstructselError], fix: str, row: Any = dict[str, Any]) -> list[dict[str, Any]]:
+    """A JSON list of objects, or JSON lines of them; of a shape."""
+    refusal = Refusal(error, fix)
+    data = read_bytes(path, refusal).removeprefix(b"\xef\xbb\xbf").strip()
+    if data.startswith(b"["):
+        rows: list[dict[str, Any]] = parse_json(data, list[row], path, refusal)
+        return rows
+    lines = enumerate(data.split(b"\n"), start=1)
+    return [parse_json(line, row, f"{path}, line {number}", refusal) for number, line in lines if line.strip()]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 
 from instructsel.adapters.lm_eval.conditions import computed_with, model_arguments, run_settings
 from instructsel.adapters.lm_eval.samples import KIND, HarnessRun, Rows, samples_hash
 from instructsel.adapters.lm_eval.tasks import short_metric
 from instructsel.errors import ObservationsError, UsageError
-from instructsel.models.answers import first_line
 from instructsel.protocols import Grades
+from instructsel.shapes import is_path
+from instructsel.structured import Refusal, parse_json, read_bytes
+from instructsel.text import excerpt
 
 STAMP: Final = re.compile(r"_(\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?)\.json$")
 """How the harness ends the name of a results file."""
@@ -36,12 +39,12 @@ def read_results(path: str | Path) -> list[Grades]:
     """
     file = _results_file(Path(path))
     stamp = STAMP.search(file.name)
-    results = _parsed(file.read_bytes(), str(file))
-    if stamp is None or not all(isinstance(results.get(key), dict) for key in PARTS):
-        raise ObservationsError(
-            f"{file} is no results file of lm-evaluation-harness.", fix="Name a results_….json written by --output_path."
-        )
-    rows = {str(leaf): _samples(file, str(leaf), stamp[1], results) for leaf in results["configs"]}
+    refusal = Refusal(ObservationsError, "Name a results_….json written by --output_path.", noun="a results file of lm-evaluation-harness")
+    if stamp is None:
+        raise refusal.of(file, "its name should end in a time")
+    # The harness writes NaN, which is no JSON.
+    results = parse_json(read_bytes(file, refusal), ResultsRecord, file, refusal, loads=json.loads)
+    rows = {leaf: _samples(file, leaf, stamp[1], results) for leaf in results["configs"]}
     record = _record(results, rows)
     tasks = _tasks(results, rows)
     if not tasks:
@@ -60,8 +63,7 @@ def read_results(path: str | Path) -> list[Grades]:
 
 def _record(results: Mapping[str, Any], rows: Rows) -> dict[str, Any]:
     """What the results file says of the run."""
-    stated = results.get("config")
-    config: dict[str, Any] = stated if isinstance(stated, dict) else {}
+    config: dict[str, Any] = results.get("config") or {}
     return {
         "harness": results.get("lm_eval_version"),
         "git_hash": None,
@@ -79,14 +81,48 @@ def _record(results: Mapping[str, Any], rows: Rows) -> dict[str, Any]:
     }
 
 
-PARTS: Final = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
-"""What every results file of the harness has."""
+ResultsRecord = TypedDict(
+    "ResultsRecord",
+    {
+        "results": Required[dict[str, dict[str, Any]]],
+        "configs": Required[dict[str, dict[str, Any]]],
+        "versions": Required[dict[str, Any]],
+        "n-shot": Required[dict[str, Any]],
+        "higher_is_better": Required[dict[str, dict[str, bool | None]]],
+        "n-samples": Required[dict[str, dict[str, int | None]]],
+        "group_subtasks": dict[str, list[str]] | None,
+        "task_hashes": dict[str, str] | None,
+        "config": dict[str, Any] | None,
+        "lm_eval_version": str | None,
+        "model_name": str | None,
+        "model_source": str | None,
+        "chat_template_sha": str | None,
+        "system_instruction": str | None,
+        "system_instruction_sha": str | None,
+        "fewshot_as_multiturn": bool | None,
+    },
+    total=False,
+)
+"""What a results file of the harness has."""
+
+
+class SampleRecord(TypedDict, total=False):
+    """A row of a samples file."""
+
+    doc_id: Required[int]
+    doc: Any
+    doc_hash: Required[str]
+    prompt_hash: Required[str]
+    target_hash: Required[str]
+    filter: Required[str]
+    metrics: Required[list[str]]
+    resps: Required[Any]
 
 
 def _results_file(path: Path) -> Path:
-    if path.is_file():
+    if os.path.isfile(path):
         return path
-    if not path.exists():
+    if not os.path.exists(path):
         raise UsageError(f"{path} does not exist.", fix="Name a results_….json of the harness, or a folder with one.")
     files = sorted(file for file in path.rglob("*.json") if STAMP.search(file.name))
     if len(files) == 1:
@@ -96,39 +132,25 @@ def _results_file(path: Path) -> Path:
     raise UsageError(f"There is no results_….json in {path}.", fix="Run the harness with --output_path and --log_samples.")
 
 
-def _parsed(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ObservationsError(f"{where} is not JSON: {first_line(error)}", fix="Run the harness again.") from error
-    if not isinstance(parsed, dict):
-        raise ObservationsError(f"{where} holds {type(parsed).__name__}, not an object.", fix="Run the harness again.")
-    return parsed
-
-
-ROW: Final = ("doc_id", "doc_hash", "prompt_hash", "target_hash", "filter", "metrics", "resps")
-
-
 def _samples(file: Path, leaf: str, stamp: str, results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The samples of a task, checked against what the results file says of them."""
-    samples = file.with_name(f"samples_{leaf}_{stamp}.jsonl")
-    try:
-        data = samples.read_bytes()
-    except OSError as error:
+    name = f"samples_{leaf}_{stamp}.jsonl"
+    samples = file.with_name(name) if is_path(name) and "/" not in name else file.with_name("samples")
+    again = "Run the harness again with --log_samples."
+    if not os.path.exists(samples):
         raise ObservationsError(
-            f"{file.name} has no sibling file with the samples of {leaf}, and without them no item has a value.",
-            fix="Run the harness again with --log_samples.",
-        ) from error
-    rows = [_parsed(line, f"{samples}, line {number}") for number, line in enumerate(data.split(b"\n"), start=1) if line.strip()]
-    for number, row in enumerate(rows, start=1):
-        if any(key not in row for key in ROW) or not isinstance(row["metrics"], list) or not isinstance(row["doc_id"], int):
-            raise ObservationsError(
-                f"{samples}, row {number} is no sample of the harness.", fix="Run the harness again with --log_samples."
-            )
+            f"{file.name} has no sibling file with the samples of {excerpt(leaf)}, and without them no item has a value.", fix=again
+        )
+    refusal = Refusal(ObservationsError, again)
+    lines = read_bytes(samples, refusal).split(b"\n")
+    rows: list[dict[str, Any]] = [
+        parse_json(line, SampleRecord, f"{samples}, line {number}", refusal, loads=json.loads)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
     effective = results["n-samples"].get(leaf, {}).get("effective")
     counts = Counter(str(row["filter"]) for row in rows)
-    hashes = results.get("task_hashes")
-    expected = hashes.get(leaf) if isinstance(hashes, dict) else None
+    expected = (results.get("task_hashes") or {}).get(leaf)
     if not rows or any(count < (effective or 1) for count in counts.values()) or (expected is not None and expected != samples_hash(rows)):
         raise ObservationsError(
             f"{samples} is not whole, or of another run than {file.name}: {max(counts.values(), default=0)} items, and {effective} were graded.",
@@ -140,7 +162,7 @@ def _samples(file: Path, leaf: str, stamp: str, results: Mapping[str, Any]) -> l
 def _tasks(results: Mapping[str, Any], rows: Rows) -> dict[str, list[str]]:
     """What the run was for: groups that stand in no other, and tasks that stand in none."""
     # Some releases list tasks, too, as groups without members.
-    groups = {str(name): [str(member) for member in members] for name, members in (results.get("group_subtasks") or {}).items() if members}
+    groups = {name: members for name, members in (results.get("group_subtasks") or {}).items() if members}
     inside = {member for members in groups.values() for member in members}
 
     def leaves(name: str, above: frozenset[str]) -> list[str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import typer
@@ -14,6 +12,7 @@ import typer
 from instructsel.commands import _trust
 from instructsel.commands._console import fail, write
 from instructsel.errors import UsageError
+from instructsel.structured import Refusal, read_toml
 from instructsel.text import in_toml
 
 FILE: Final = "instructsel.toml"
@@ -27,13 +26,12 @@ def defaults(commands: Iterable[str]) -> dict[str, Any]:
 
     A file that cannot be read, or a table of no command, ends the program with exit code 2.
     """
-    path = Path(FILE)
-    if not path.is_file():
+    if not os.path.isfile(FILE):
         return {}
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        fail(UsageError(f"{FILE} cannot be read: {error}.", fix="Correct it, or run from another folder."))
+        tables: dict[str, Any] = read_toml(FILE, dict[str, Any], Refusal(UsageError, "Correct it, or run from another folder."))
+    except UsageError as error:
+        fail(error)
     known = list(commands)
     for table, values in tables.items():
         if table not in known:

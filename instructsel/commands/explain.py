@@ -131,24 +131,24 @@ def _scored(table: ScoreTable, examples: Pool, position: int) -> dict[str, Any]:
 def _selected(subset: Subset, examples: Pool, position: int) -> dict[str, Any]:
     """What a selection made of an example."""
     selection = Selection.read(subset.sidecar)
-    rule = selection.manifest["rule"]
+    rule = selection.manifest.get("rule") or {}
     # The sidecar of a baseline records the rule of the selection it is compared with.
     called, seed = selection.baseline, selection.seed
-    form = selection.manifest["form"] if called is None else called if seed is None else f"{called}, seed {seed}"
+    form = (selection.manifest.get("form") or selection.name) if called is None else called if seed is None else f"{called}, seed {seed}"
     predicts = called is None and only_indicator(rule) is None
     row = selection.explain(examples.ids[position])
     duplicate_of = row["duplicate_of"]
     return {
         "selection": selection.name,
         "form": form,
-        "value_is": selection.manifest["score"],
+        "value_is": selection.manifest.get("score") or "the score",
         "predicts": predicts,
-        "intercept": rule["intercept"] if predicts else None,
+        "intercept": rule.get("intercept", 0.0) if predicts else None,
         "contributions": {key.removesuffix(CONTRIBUTION): value for key, value in row.items() if key.endswith(CONTRIBUTION)},
         "value": row["score"],
         **{key: row[key] for key in ("rank", "kept", "reason", "duplicate_of")},
         "duplicate_at": _place(examples, examples.position(duplicate_of)) if duplicate_of else None,
-        "ranked": selection.summary["ranked"],
+        "ranked": selection.summary.get("ranked") or selection.frame["rank"].count(),
     }
 
 

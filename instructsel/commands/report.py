@@ -19,6 +19,7 @@ from instructsel.reports.reading import artifact_kind
 from instructsel.reports.render import checked_suffix, is_report, report
 from instructsel.selection.files import find_pool
 from instructsel.selection.selection_set import SelectionSet
+from instructsel.shapes import is_path
 from instructsel.text import in_json
 
 EXAMPLES: Final = """Examples:
@@ -101,7 +102,14 @@ def _pool_behind(named: Sequence[Path], pool: list[str] | None, *, quiet: bool) 
             return SelectionSet.read(path).pool(pool, message=lines)
         # A score table itself, or the one that a selection was made from.
         run = (read_manifest(target) or {}).get("run") or {} if target.is_file() else {}
-        scores = Path(run["scores"]) if isinstance(run.get("scores"), str) else target if run.get("pool") or run.get("pools") else None
+        named_scores = run.get("scores")
+        scores = (
+            Path(named_scores)
+            if isinstance(named_scores, str) and is_path(named_scores)
+            else target
+            if run.get("pool") or run.get("pools")
+            else None
+        )
         if scores is not None and scores.is_file():
             return find_pool(scores, pool, message=lines)
     if pool:

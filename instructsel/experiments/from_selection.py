@@ -15,10 +15,12 @@ from instructsel.grading.results_grades import ArmResults, grades_of_tables
 from instructsel.grading.results_table import is_table, read_table
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
+from instructsel.scores.shape import ScoresManifest
 from instructsel.selection.baselines.random_subset import random_subset
 from instructsel.selection.candidates import Candidates
 from instructsel.selection.selection_set import SelectionSet, manifest_of, sidecar_of
 from instructsel.selection.settings import SelectionSettings
+from instructsel.selection.shape import SidecarManifest
 
 COMPUTED: Final = 0.8
 """The share of a pool's rows that a model must have scored for its seconds to be those of scoring the pool: some rows are equal."""
@@ -205,9 +207,9 @@ def _check_apart(arms: list[Arm], digests: Mapping[str, str]) -> None:
 def selection_seconds(path: str, arm: str) -> float | None:
     """Seconds that choosing a file's rows took: its indicators and its ranking; None where that was not recorded, or the cache had the scores."""
     try:
-        manifest = read_manifest(sidecar_of(Path(path))) or {}
+        manifest = read_manifest(sidecar_of(Path(path)), SidecarManifest) or {}
         table = (manifest.get("run") or {}).get("scores")
-        scores = (read_manifest(table) if isinstance(table, str) else None) or {}
+        scores = (read_manifest(table, ScoresManifest) if table else None) or {}
     except InstructselError:
         return None
     needed = NEEDS.get(arm, tuple(manifest.get("indicators") or ()) if arm == SELECTION else None)
@@ -216,9 +218,9 @@ def selection_seconds(path: str, arm: str) -> float | None:
     seconds = (scores.get("run") or {}).get("seconds") or {}
     ranking = (manifest.get("run") or {}).get("seconds")
     computed, rows = (scores.get("run") or {}).get("computed") or {}, (scores.get("pool") or {}).get("examples") or 0
-    if any(computed.get(symbol, rows) < COMPUTED * rows for symbol in needed):
+    if any((computed.get(symbol, rows) or 0) < COMPUTED * rows for symbol in needed):
         return None
-    if any(symbol not in seconds for symbol in needed) or not isinstance(ranking, int | float):
+    if any(seconds.get(symbol) is None for symbol in needed) or ranking is None:
         return None
     return float(ranking) + float(sum(seconds[symbol] for symbol in needed))
 

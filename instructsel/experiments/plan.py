@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
+import os
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +29,10 @@ from instructsel.experiments.limits import at_least, check_limits
 from instructsel.experiments.trusted import REACHING, agrees, does, flags, reaching
 from instructsel.kinds import EXPERIMENT, head
 from instructsel.models.devices import check_name
+from instructsel.shapes import is_path, shown
 from instructsel.stats.loss_units import AUTO, FLAGS
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS
+from instructsel.structured import Refusal, read_toml
 from instructsel.toml import dumps
 
 PLAN: Final = "plan.toml"
@@ -477,19 +479,16 @@ class Experiment:
             UsageError: no plan, or a setting that there is not or that cannot be.
         """
         source = Path(path)
-        if not source.exists():
+        if not os.path.exists(source):
             raise UsageError(
                 f"There is no file {source}.", fix="Name a plan.toml that instructsel verify wrote, or the rows of a selection."
             )
-        try:
-            content = tomllib.loads(source.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(
-                f"{source} cannot be read as a plan: {error}.", fix="Name a plan.toml that instructsel verify wrote."
-            ) from error
+        content = read_toml(
+            source, dict[str, Any], Refusal(UsageError, "Name a plan.toml that instructsel verify wrote.", "the plan of an experiment")
+        )
         if content.get("kind") != EXPERIMENT:
             raise UsageError(
-                f"{source} is not the plan of an experiment: its kind is {content.get('kind')!r}.", fix=f'Write kind = "{EXPERIMENT}".'
+                f"{source} is not the plan of an experiment: its kind is {shown(content.get('kind'))}.", fix=f'Write kind = "{EXPERIMENT}".'
             )
         try:
             checked_version(content, source)
@@ -530,11 +529,15 @@ def _parsed(kind: type[Any], content: Any, place: str) -> Any:
         UsageError: not a table, a setting that there is not, or a value of another type.
     """
     if not isinstance(content, Mapping):
-        raise UsageError(f"[{place}] of a plan is a table; found {content!r}.")
+        raise UsageError(f"[{place}] of a plan is a table; found {shown(content)}.")
     hints = typing.get_type_hints(kind)
     for setting in fields(kind):
         if setting.metadata == NOT_WRITTEN:
             del hints[setting.name]
+    for entry in fields(kind):
+        for text in _texts(content.get(entry.name)) if entry.metadata.get("path") else ():
+            if not is_path(text):
+                raise UsageError(f"{place}.{entry.name} of a plan is a path that a file system can have; found {shown(text)}.")
     for key in content:
         if key not in hints:
             raise UsageError.named(key, hints, noun="setting", where=f"in [{place}] of a plan")
@@ -542,6 +545,13 @@ def _parsed(kind: type[Any], content: Any, place: str) -> Any:
         return kind(**{key: _value(hints[key], value, f"{place}.{key}") for key, value in content.items()})
     except TypeError as error:
         raise UsageError(f"[{place}] of a plan lacks a setting: {error}.") from error
+
+
+def _texts(value: Any) -> list[str]:
+    """All texts in lists of a value."""
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []
 
 
 def _value(hint: Any, value: Any, place: str) -> Any:
@@ -564,11 +574,11 @@ def _value(hint: Any, value: Any, place: str) -> Any:
         return float(value)
     if origin is not None:
         if not isinstance(value, Mapping):
-            raise UsageError(f"{place} of a plan is a table; found {value!r}.")
+            raise UsageError(f"{place} of a plan is a table; found {shown(value)}.")
         return dict(value)
     # In Python true is a whole number, too.
     if type(value) is not hint:
-        raise UsageError(f"{place} of a plan is {NOUNS[hint]}; found {value!r}.")
+        raise UsageError(f"{place} of a plan is {NOUNS[hint]}; found {shown(value)}.")
     return value
 
 

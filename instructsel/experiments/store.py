@@ -14,17 +14,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 
 import numpy as np
 import orjson
 
 from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, stamped, sweep
-from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.errors import EnvironmentFault, StudyError, UsageError
 from instructsel.experiments.leases import Leases
 from instructsel.kinds import FAILED_RUN, GRADED_RUN
 from instructsel.protocols import Grades
+from instructsel.shapes import Count, Seconds, checked
 from instructsel.stats.loss_units import LossTotals
+from instructsel.structured import Refusal, read_json
+from instructsel.text import excerpt
 
 RUNS: Final = "runs"
 """The folder of records in that of a verification or a study."""
@@ -70,23 +73,95 @@ def record_of(grades: Grades, *, run: Mapping[str, Any], **about: Any) -> dict[s
     }
 
 
+class TotalsRecord(TypedDict):
+    """The totals of a loss."""
+
+    nats: list[float]
+    tokens: list[float]
+    bytes: list[float]
+
+
+class GradedTimes(TypedDict, total=False):
+    """What differs from time to time."""
+
+    grader: dict[str, Any] | None
+    training_seconds: Seconds
+    grading_seconds: Required[Seconds]
+    removing: str | None
+
+
+class GradedRecord(TypedDict, total=False):
+    """The record of a model's grades; those of the last release have no clusters, sources or totals."""
+
+    items: Required[list[str]]
+    values: Required[list[float]]
+    weight: Required[list[float]]
+    reasons: Required[list[str | None]]
+    unit: Required[str]
+    higher_is_better: Required[bool]
+    truncated: Required[Count]
+    clusters: list[str] | None
+    sources: list[str] | None
+    totals: TotalsRecord | None
+    training: dict[str, Any] | None
+    run: Required[GradedTimes]
+
+
+class Times(TypedDict, total=False):
+    """What differs from time to time, in any record."""
+
+    removing: str | None
+
+
+class AnyRecord(TypedDict, total=False):
+    """What a record has, whatever it is of."""
+
+    run: Required[Times]
+
+
+class FailedTimes(TypedDict, total=False):
+    """When a run failed."""
+
+    at: Required[float]
+
+
+class FailedRecord(TypedDict, total=False):
+    """The record of a run that failed."""
+
+    reason: Required[str]
+    message: Required[str]
+    run: Required[FailedTimes]
+
+
 def grades_of(grader: str, record: Mapping[str, Any]) -> Grades:
-    """The grades in a record."""
-    return Grades(
-        grader=grader,
-        items=tuple(record["items"]),
-        values=np.array(record["values"], dtype=np.float64),
-        weights=np.array(record["weight"], dtype=np.float64),
-        reasons=tuple(record["reasons"]),
-        unit=record["unit"],
-        higher_is_better=record["higher_is_better"],
-        truncated=record["truncated"],
-        record=record["run"].get("grader") or {},
-        # Records of the last release have none of these.
-        clusters=tuple(record.get("clusters") or ()),
-        sources=tuple(record.get("sources") or ()),
-        totals=LossTotals.of(record.get("totals")),
-    )
+    """The grades in a record.
+
+    Raises:
+        StudyError: it is of another shape, or its parts contradict each other.
+    """
+    try:
+        checked(dict(record), GradedRecord)
+        return Grades(
+            grader=grader,
+            items=tuple(record["items"]),
+            values=np.array(record["values"], dtype=np.float64),
+            weights=np.array(record["weight"], dtype=np.float64),
+            reasons=tuple(record["reasons"]),
+            unit=record["unit"],
+            higher_is_better=record["higher_is_better"],
+            truncated=record["truncated"],
+            record=record["run"].get("grader") or {},
+            # Records of the last release have none of these.
+            clusters=tuple(record.get("clusters") or ()),
+            sources=tuple(record.get("sources") or ()),
+            totals=LossTotals.of(record.get("totals")),
+        )
+    except ValueError as error:
+        # A Misfit, or what Grades and LossTotals refuse.
+        raise StudyError(
+            f"A record of grades by {excerpt(grader)} is damaged: {str(error).rstrip('.')}.",
+            fix="Remove it from the folder runs, and give the same command again.",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -95,27 +170,33 @@ class RecordStore:
 
     folder: Path | None
     """Where the files are; None keeps the records in memory, for this process alone."""
+    shape: Any = AnyRecord
+    """Of a record, a type hint as `shapes.checked` takes it; a record of another shape is damaged."""
     indented: bool = False
     """Whether a file has a line a field, for records that people read."""
     memory: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
     """The records where there is no folder."""
 
     @classmethod
-    def of(cls, folder: str | Path | None) -> RecordStore:
+    def of(cls, folder: str | Path | None, shape: Any = AnyRecord) -> RecordStore:
         """In the folder of a verification, made if need be.
+
+        Args:
+            folder: None keeps the records in memory.
+            shape: of a record.
 
         Raises:
             EnvironmentFault: it cannot be made.
         """
         if folder is None:
-            return cls(None)
+            return cls(None, shape)
         runs = Path(folder) / RUNS
         try:
             runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EnvironmentFault(f"Cannot make the folder {runs}: {error.strerror or error}.", fix="Choose another with -o.") from error
         sweep(runs)
-        return cls(runs)
+        return cls(runs, shape)
 
     def read(self, name: str, identity: Mapping[str, Any], *, failed: bool = False) -> dict[str, Any] | None:
         """A record; None where there is none, it is damaged, or of another experiment.
@@ -129,12 +210,13 @@ class RecordStore:
             record = self.memory.get(name + FAILED if failed else name)
             return record if record is not None and _agrees(record, identity) else None
         try:
-            record = orjson.loads(self._file(name, failed=failed).read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError):
+            record = read_json(self._file(name, failed=failed), FailedRecord if failed else self.shape, Refusal(StudyError), missing=None)
+        except StudyError:
             return None
-        if not isinstance(record, dict) or record.pop("digest", None) != fingerprint(record) or not _agrees(record, identity):
+        if record is None or record.pop("digest", None) != fingerprint(record) or not _agrees(record, identity):
             return None
-        return record
+        content: dict[str, Any] = record
+        return content
 
     def exists(self, name: str) -> bool:
         """Whether there is a record of that name, whatever is in it."""
@@ -238,4 +320,4 @@ def _writable(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-__all__ = ["FAILED", "RUNS", "RecordStore", "as_json", "check_folder", "grades_of", "record_of", "slug"]
+__all__ = ["FAILED", "RUNS", "GradedRecord", "RecordStore", "as_json", "check_folder", "grades_of", "record_of", "slug"]

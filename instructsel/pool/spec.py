@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from instructsel.artifact import file_digest
-from instructsel.errors import UsageError
+from instructsel.errors import ScoresError, UsageError
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits
+from instructsel.shapes import Misfit, PathName, checked
 from instructsel.text import excerpt
 
 if TYPE_CHECKING:
@@ -26,6 +27,34 @@ STDIN = "-"
 HUB = "hf://"
 LOOKED_AT = 50
 """Files of a folder that are read in search of one that was renamed."""
+
+
+class RecordedReading(TypedDict, total=False):
+    """A Reading in a manifest."""
+
+    form: str
+    mapping: str | None
+    columns: str | None
+    oasst: str
+    duplicate_key: str
+
+
+class RecordedPool(TypedDict, total=False):
+    """A PoolSpec in a manifest."""
+
+    paths: list[PathName]
+    digests: list[str | None] | None
+    reading: RecordedReading | None
+    part: bool | None
+
+
+class PoolRun(TypedDict, total=False):
+    """The place of a pool in a manifest's `run`; `pools`, `reading` and `limit` are the last release's."""
+
+    pool: RecordedPool | None
+    pools: list[PathName] | None
+    reading: RecordedReading | None
+    limit: int | None
 
 
 @dataclass(frozen=True)
@@ -127,18 +156,25 @@ class PoolSpec:
         """From the part of a manifest that differs from run to run; None where it names no pool.
 
         The last release wrote `pools`, `reading` and `limit` there instead of `pool`.
+
+        Raises:
+            ScoresError: it is of another shape.
         """
-        entry = run.get("pool")
-        if isinstance(entry, dict) and entry.get("paths"):
+        try:
+            checked(dict(run), PoolRun)
+        except Misfit as misfit:
+            raise ScoresError(f"A manifest does not say where the pool is: run.{misfit}.", fix="Score the pool again.") from misfit
+        entry = run.get("pool") or {}
+        if entry.get("paths"):
             digests = entry.get("digests")
             return cls(
-                tuple(map(str, entry["paths"])),
+                tuple(entry["paths"]),
                 Reading.of(entry.get("reading")),
                 bool(entry.get("part")),
-                tuple(digests) if isinstance(digests, list) else None,
+                None if digests is None else tuple(digests),
             )
         if run.get("pools"):
-            return cls(tuple(map(str, run["pools"])), Reading.of(run.get("reading")), isinstance(run.get("limit"), int), ())
+            return cls(tuple(run["pools"]), Reading.of(run.get("reading")), run.get("limit") is not None, ())
         return None
 
     @cached_property

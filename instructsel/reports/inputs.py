@@ -23,12 +23,13 @@ from instructsel.selection.baselines.base import RANDOM
 from instructsel.selection.baselines.registry import names as baseline_names
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
+from instructsel.selection.shape import SidecarManifest
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, Estimand
 from instructsel.study.size_curve import SizeCurve
 from instructsel.study.study import Study
 from instructsel.verification.results import TABLE as VERIFIED
 from instructsel.verification.results import VERDICT
-from instructsel.verification.schema import upgraded
+from instructsel.verification.schema import as_record
 from instructsel.verification.verdict import ComparisonSettings
 from instructsel.verification.verification import Verification
 
@@ -173,7 +174,7 @@ def _with_result(
     if kind == kinds.SIZE_SEARCH:
         return replace(inputs, sizes=(*inputs.sizes, record)), kind
     verification = {PARTS[kind]: record} if kind in PARTS else record
-    return replace(inputs, verifications=(*inputs.verifications, upgraded(verification))), kinds.VERIFICATION
+    return replace(inputs, verifications=(*inputs.verifications, as_record(verification, "The record"))), kinds.VERIFICATION
 
 
 def _of_arm(path: Path, result: Any, arm: str | None) -> tuple[Any, tuple[str, ...]]:
@@ -192,7 +193,7 @@ def _of_arm(path: Path, result: Any, arm: str | None) -> tuple[Any, tuple[str, .
 def _recorded(table: Path) -> Mapping[str, Any]:
     """What `verify` recorded beside the grades: verdicts, selection, baseline, outcome, and the base model's standing."""
     try:
-        return upgraded((read_manifest(table) or {}).get("run") or {}) if table.is_file() else {}
+        return as_record((read_manifest(table) or {}).get("run") or {}, table) if table.is_file() else {}
     except InstructselError:
         return {}
 
@@ -262,8 +263,8 @@ def _with_scores(inputs: ReportInputs, sidecar: Path | None) -> ReportInputs:
     assert inputs.selection is not None
     if inputs.selection.candidates is not None:
         return replace(inputs, table=inputs.selection.candidates.table)
-    path = ((read_manifest(sidecar) or {}).get("run") or {}).get("scores") if sidecar is not None else None
-    if isinstance(path, str) and Path(path).is_file():
+    path = ((read_manifest(sidecar, SidecarManifest) or {}).get("run") or {}).get("scores") if sidecar is not None else None
+    if path and Path(path).is_file():
         file = SourceFile(Path(path).name, "scores", file_digest(path))
         return replace(inputs, table=ScoreTable.read(path), files=(*inputs.files, file))
     sentence = "The score table behind the selection is not there: distributions are of what each term adds to the value."

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from instructsel.artifact import kind_beside
 from instructsel.errors import InstructselError, ScoresError
 from instructsel.kinds import KINDS, SELECTION_SET, kind_of, reader_of
+from instructsel.structured import Refusal, read_json
 from instructsel.tables import kind_inside
 
 TABLES: Final = (".parquet", ".csv")
@@ -36,7 +35,7 @@ def read_artifact(path: str | Path) -> Any:
     reader = reader_of(kind)
     if reader is not None:
         return reader(target)
-    return orjson.loads(target.read_bytes())
+    return read_json(target, dict[str, Any], Refusal(ScoresError, AGAIN))
 
 
 def artifact_kind(path: str | Path) -> tuple[str, Path]:
@@ -83,11 +82,7 @@ def _in_folder(folder: Path) -> tuple[str, Path]:
 
 
 def _in_json(target: Path) -> str:
-    try:
-        record = orjson.loads(target.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ScoresError(f"{target} is not readable JSON: {error}.", fix=AGAIN) from error
-    return kind_of(record, target)
+    return kind_of(read_json(target, Any, Refusal(ScoresError, AGAIN)), target)
 
 
 __all__ = ["artifact_kind", "behind_manifest", "read_artifact"]

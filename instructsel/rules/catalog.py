@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import os
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import Any, Final
 from instructsel.errors import UnknownRule, UsageError
 from instructsel.rules.linear import LinearRule
 from instructsel.scores.table import ScoreTable
+from instructsel.structured import Refusal, parse_toml, read_toml
 
 SUFFIX: Final = ".toml"
+RULE: Final = Refusal(UsageError)
 
 
 def names() -> tuple[str, ...]:
@@ -37,12 +39,9 @@ def load(name_or_path: str | Path) -> LinearRule:
     """
     name = str(name_or_path)
     if name.endswith(SUFFIX):
-        try:
-            return LinearRule.from_dict(_parsed(Path(name).read_bytes(), name), where=name)
-        except FileNotFoundError as error:
-            raise UnknownRule(f"There is no rule file {name}.", fix=f"Presets: {', '.join(names())}.") from error
-        except OSError as error:
-            raise UsageError(f"{name} cannot be read: {error.strerror or error}.") from error
+        if not os.path.exists(name):
+            raise UnknownRule(f"There is no rule file {name}.", fix=f"Presets: {', '.join(names())}.")
+        return LinearRule.from_dict(read_toml(name, dict[str, Any], RULE), where=name)
     # Looked up in the listing, not joined to a path: a name like "../x" is no preset.
     if name not in names():
         raise UnknownRule.named(name, names(), noun="rule")
@@ -60,7 +59,5 @@ def _presets() -> Traversable:
 
 
 def _parsed(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(data.decode("utf-8-sig").replace("\r\n", "\n"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{where} is not readable TOML: {error}.") from error
+    rule: dict[str, Any] = parse_toml(data, dict[str, Any], where, RULE)
+    return rule

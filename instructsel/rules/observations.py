@@ -6,17 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypedDict
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from instructsel.artifact import fingerprint, read_manifest
 from instructsel.errors import ObservationsError, ScoresError, UnknownIndicator, UsageError
 from instructsel.indicators import registry as registry
 from instructsel.kinds import STUDY
-from instructsel.tables import SEAL, read_frame
+from instructsel.scores.shape import Indicators
+from instructsel.structured import Refusal, parse_json, read_bytes
+from instructsel.tables import SEAL, parsed_parquet, read_frame
 
 LOG: Final = "log_"
 SHARE: Final = "share_"
@@ -28,6 +29,13 @@ NAMED: Final = 5
 """Rows a message names before it counts the rest."""
 DIFFERS: Final = 1e-6
 """A logarithm may differ this much from that of the column beside it."""
+
+
+class ObservationsManifest(TypedDict, total=False):
+    """What a manifest of observations may say."""
+
+    indicators: Indicators | None
+    run: dict[str, Any] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,25 +92,18 @@ class Observations:
         target = Path(path)
         if target.suffix not in SUFFIXES:
             raise UsageError(f"{target} ends in none of {', '.join(SUFFIXES)}.", fix="Give the observations as one of these.")
-        try:
-            data = target.read_bytes()
-        except OSError as error:
-            raise ObservationsError(f"{target} cannot be read: {error.strerror or error}.", fix=AGAIN) from error
+        refusal = Refusal(ObservationsError, AGAIN)
+        data = read_bytes(target, refusal)
         if target.suffix == ".jsonl":
-            return cls(_from_lines(data, target), read_manifest(target) or {})
+            return cls(_from_lines(data, target), read_manifest(target, ObservationsManifest) or {})
         if target.suffix == ".csv" or SEAL in data:
             try:
-                frame, manifest = read_frame(target, kind=STUDY, noun="a study's observations")
+                frame, manifest = read_frame(target, kind=STUDY, noun="a study's observations", shape=ObservationsManifest)
             except ScoresError as error:
                 raise ObservationsError(error.message, fix=AGAIN) from error
             return cls.of(frame, manifest)
         # Of another writer: there is no digest to check.
-        import polars as pl
-
-        try:
-            return cls.of(pl.read_parquet(data), read_manifest(target))
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            raise ObservationsError(f"{target} cannot be read: {str(error).splitlines()[0][:200]}", fix=AGAIN) from error
+        return cls.of(parsed_parquet(data, target, refusal), read_manifest(target, ObservationsManifest))
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -279,16 +280,12 @@ def _is_symbol(name: str) -> bool:
 
 def _from_lines(data: bytes, path: Path) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
+    refusal = Refusal(ObservationsError, AGAIN)
     count = 0
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise ObservationsError(f"{path}, line {number} is not JSON: {error}.") from error
-        if not isinstance(row, dict):
-            raise ObservationsError(f"{path}, line {number} holds {type(row).__name__}, not an object of columns.")
+        row = parse_json(line, dict[str, Any], f"{path}, line {number}", refusal)
         for name in row:
             columns.setdefault(name, [None] * count)
         for name, values in columns.items():

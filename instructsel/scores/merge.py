@@ -93,7 +93,9 @@ def _check_entry(symbol: str, entry: Mapping[str, Any], expected: Mapping[str, A
 def _content(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What the values depend on. The precision and device asked for are no part of it: the model's entry has those used."""
     content = {name: value for name, value in entry.items() if name not in COUNTS}
-    content["parameters"] = {name: value for name, value in content["parameters"].items() if name not in ("precision", "device")}
+    content["parameters"] = {
+        name: value for name, value in (content.get("parameters") or {}).items() if name not in ("precision", "device")
+    }
     normalized: dict[str, Any] = orjson.loads(dump_json(content))
     return normalized
 

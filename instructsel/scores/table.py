@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
-import orjson
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
@@ -20,6 +19,8 @@ from instructsel.artifact import checked_version, dump_json, manifest_path, read
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.kinds import SCORES, head
 from instructsel.pool.spec import PoolSpec
+from instructsel.scores.shape import ScoresManifest, WithPool
+from instructsel.structured import Refusal, read_json
 from instructsel.tables import SUFFIXES, read_frame, release, write_frame
 from instructsel.text import counted, html_table
 
@@ -202,7 +203,7 @@ class ScoreTable:
         Raises:
             ScoresError: missing, damaged, not a score table, or of a newer release.
         """
-        frame, manifest = read_frame(path, kind=SCORES, noun="a score table")
+        frame, manifest = read_frame(path, kind=SCORES, noun="a score table", shape=ScoresManifest)
         try:
             return cls(_typed(frame) if Path(path).suffix == ".csv" else frame, manifest, _spec(path))
         except ScoresError as error:
@@ -217,10 +218,10 @@ class ScoreTable:
 def _spec(path: str | Path) -> PoolSpec | None:
     """Where the pool of a table is, by the JSON beside it."""
     try:
-        run = (read_manifest(path) or {}).get("run")
+        run = (read_manifest(path, WithPool) or {}).get("run")
+        return PoolSpec.of(run) if run else None
     except ScoresError:
         return None
-    return PoolSpec.of(run) if isinstance(run, dict) else None
 
 
 def newest(folder: str | Path = ".") -> Path:
@@ -263,15 +264,13 @@ def _finished_at(path: Path) -> datetime | None:
     beside = manifest_path(path)
     ours = path.name.endswith(SUFFIX)
     try:
-        manifest: Any = orjson.loads(beside.read_bytes())
-    except FileNotFoundError:
-        return None
-    except orjson.JSONDecodeError as error:
+        manifest = read_json(beside, dict[str, Any], Refusal(ScoresError, "Score the pool again."), missing=None)
+    except ScoresError:
         # A file that by its name is ours and cannot be dated must not be passed over in silence.
         if ours:
-            raise ScoresError(f"{beside} is not readable JSON: {error}.", fix="Score the pool again.") from error
+            raise
         return None
-    if not isinstance(manifest, dict) or manifest.get("kind") != SCORES:
+    if manifest is None or manifest.get("kind") != SCORES:
         return None
     run = checked_version(manifest, beside).get("run")
     try:

@@ -11,6 +11,7 @@ from instructsel.errors import UnknownExample, UsageError
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import PoolSpec
 from instructsel.scores.neighborhood import Neighborhood, Watch, unwatched
+from instructsel.scores.shape import WithModels, WithPool
 from instructsel.scores.table import ScoreTable
 
 
@@ -19,8 +20,9 @@ def find_pool(scores: Path, paths: list[str] | None = None, *, message: Callable
 
     Raises:
         UsageError: the manifest leads nowhere, or a file is gone.
+        ScoresError: the manifest is damaged.
     """
-    spec = PoolSpec.of((read_manifest(scores) or {}).get("run") or {})
+    spec = PoolSpec.of((read_manifest(scores, WithPool) or {}).get("run") or {})
     if spec is None:
         if not paths:
             raise UsageError(f"{manifest_path(scores).name} does not say where the pool is.", fix="Name its files with --pool.")
@@ -45,8 +47,8 @@ def neighborhood(
     scores: Path | None = None,
 ) -> Neighborhood:
     """The neighbor search of a pool, with progress; the encoder is where the scores' manifest found it."""
-    run = (read_manifest(scores) or {}).get("run") or {} if scores else {}
-    models = [name for symbol, name in (run.get("models") or {}).items() if symbol.startswith("knn_")]
+    run = (read_manifest(scores, WithModels) or {}).get("run") or {} if scores else {}
+    models = [name for symbol, name in (run.get("models") or {}).items() if name and symbol.startswith("knn_")]
     return Neighborhood(pool, table, model=models[0] if models else None, cache=cache, watch=watch)
 
 

@@ -12,7 +12,9 @@ import polars as pl
 from instructsel.errors import ScoresError, UnknownExample
 from instructsel.kinds import SELECTION
 from instructsel.pool.pool import Pool
-from instructsel.tables import read_frame, write_frame
+from instructsel.selection.shape import COLUMNS, PLACE, SidecarManifest
+from instructsel.structured import Refusal, first_line
+from instructsel.tables import NUMBER_OR_NULL, checked_columns, read_frame, write_frame
 from instructsel.text import counted, excerpt, html_table
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Selection:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the kept rows and the dropped ones by reason."""
-        counts = {"kept": len(self), **self.summary["dropped"]}
+        counts = {"kept": len(self), **(self.summary.get("dropped") or {})}
         return html_table(repr(self), ("outcome", "examples"), [(outcome, f"{count:,}") for outcome, count in counts.items()])
 
     def __len__(self) -> int:
@@ -75,12 +77,12 @@ class Selection:
     @property
     def shortfall(self) -> int:
         """What is missing to the budget, in its unit, because no more rows (or none under their quota) were left; else 0."""
-        return int(self.summary["shortfall"])
+        return int(self.summary.get("shortfall") or 0)
 
     @property
     def unused_tokens(self) -> int | None:
         """Tokens of the budget that no example fitted into; None for a budget of examples."""
-        unused: int | None = self.summary["unused_tokens"]
+        unused: int | None = self.summary.get("unused_tokens")
         return unused
 
     def of(self, pool: Pool) -> Pool:
@@ -118,18 +120,35 @@ class Selection:
         Raises:
             ScoresError: missing, damaged, not a selection, or of a newer release.
         """
-        frame, manifest = read_frame(path, kind=SELECTION, noun="a selection's sidecar")
-        try:
-            frame, manifest = _of_last_release(frame, manifest)
-            if Path(path).suffix == ".csv":
-                frame = frame.with_columns(
-                    pl.col("rank", "line").cast(pl.Int64), pl.col("kept") == "true", pl.col("score", f"^.*{CONTRIBUTION}$").cast(pl.Float64)
-                )
-                frame = frame.with_columns(pl.col("reason", "duplicate_of").replace("", None))
-            frame.select("id", "source", "file", "line", "rank", "score", "kept", "reason", "duplicate_of")
-            return cls(manifest["name"], frame, manifest["summary"], manifest)
-        except (KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
-            raise ScoresError(f"{path} is not a selection's sidecar: {error}.", fix="Select again.") from error
+        frame, manifest = read_frame(path, kind=SELECTION, noun="a selection's sidecar", shape=SidecarManifest)
+        refusal = Refusal(ScoresError, "Select again.", noun="a selection's sidecar")
+        if not manifest:
+            raise refusal.of(path, "its manifest is missing")
+        if Path(path).suffix == ".csv":
+            frame = _of_csv(frame, path, refusal)
+        terms = {name: NUMBER_OR_NULL for name in frame.columns if name.endswith(CONTRIBUTION)}
+        columns = {name: column for name, column in COLUMNS.items() if name in frame.columns or name not in PLACE}
+        if "value" in frame.columns and "score" not in frame.columns:
+            columns["value"] = columns.pop("score")
+        frame = checked_columns(frame, {**columns, **terms}, path, refusal)
+        if manifest["summary"]["read"] != frame.height or manifest["summary"]["kept"] != frame["kept"].sum():
+            raise refusal.of(path, "its manifest counts other rows than it has")
+        frame, manifest = _of_last_release(frame, manifest)
+        return cls(manifest["name"], frame, manifest["summary"], manifest)
+
+
+def _of_csv(frame: pl.DataFrame, path: str | Path, refusal: Refusal) -> pl.DataFrame:
+    """The texts of a CSV as ids, places, numbers and reasons; a column that is not there is refused later."""
+    wholes = [name for name in ("rank", "line") if name in frame.columns]
+    numbers = [name for name in frame.columns if name in ("score", "value") or name.endswith(CONTRIBUTION)]
+    texts = [name for name in ("reason", "duplicate_of") if name in frame.columns]
+    flags = [name for name in ("kept",) if name in frame.columns]
+    try:
+        return frame.with_columns(
+            pl.col(wholes).cast(pl.Int64), pl.col(numbers).cast(pl.Float64), pl.col(texts).replace("", None), pl.col(flags) == "true"
+        )
+    except pl.exceptions.PolarsError as error:
+        raise refusal.of(path, f"a cell that should be a number is none: {first_line(error)}") from error
 
 
 RENAMED: Final = {"not_reached": "below_budget"}

@@ -15,18 +15,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-import orjson
-
 from instructsel.artifact import atomic_write, checked_version, dump_json, file_digest, now, read_manifest
 from instructsel.errors import ScoresError, UsageError
 from instructsel.kinds import SELECTION_SET, head
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import PoolSpec, Reading, rows_digest
+from instructsel.scores.shape import WithPool
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.candidates import Candidates
 from instructsel.selection.selection import Selection
 from instructsel.selection.settings import SelectionSettings
+from instructsel.selection.shape import SetManifest, SidecarManifest, SubsetRecord
+from instructsel.shapes import Misfit, checked
+from instructsel.structured import Refusal, read_json
 from instructsel.tables import release
+from instructsel.text import excerpt
 
 SUFFIX: Final = ".selection-set.json"
 SIDECAR: Final = ".selection.parquet"
@@ -65,19 +68,18 @@ class Subset:
         return {**record, "file": self.file.name, "sidecar": self.sidecar.name}
 
     @classmethod
-    def of(cls, record: Mapping[str, Any], folder: Path) -> Self:
-        """From a manifest in `folder`."""
-        seed = record["seed"]
+    def of(cls, record: SubsetRecord, folder: Path) -> Self:
+        """From a checked manifest in `folder`."""
         return cls(
-            arm=str(record["arm"]),
-            replicate=int(record["replicate"]),
-            seed=None if seed is None else int(seed),
-            name=str(record["name"]),
-            file=folder / str(record["file"]),
-            sidecar=folder / str(record["sidecar"]),
-            rows=int(record["rows"]),
-            digest=str(record["digest"]),
-            file_digest=str(record["file_digest"]),
+            arm=record["arm"],
+            replicate=record["replicate"],
+            seed=record["seed"],
+            name=record["name"],
+            file=folder / record["file"],
+            sidecar=folder / record["sidecar"],
+            rows=record["rows"],
+            digest=record["digest"],
+            file_digest=record["file_digest"],
         )
 
     def check(self) -> None:
@@ -348,40 +350,41 @@ class SelectionSet:
 
     @classmethod
     def _of_manifest(cls, path: Path) -> Self:
-        try:
-            record = orjson.loads(path.read_bytes())
-        except FileNotFoundError as error:
-            raise UsageError(f"There is no file {path}.", fix=AGAIN) from error
-        except (OSError, orjson.JSONDecodeError) as error:
-            raise ScoresError(f"{path} is not readable JSON: {error}.", fix=AGAIN) from error
+        refusal = Refusal(ScoresError, AGAIN)
+        record = read_json(path, dict[str, Any], refusal, missing=None)
+        if record is None:
+            raise UsageError(f"There is no file {path}.", fix=AGAIN)
         record = checked_version(record, path)
         if record.get("kind") != SELECTION_SET:
-            raise ScoresError(f"{path} holds {record.get('kind') or 'something else'}, not a selection set.", fix=AGAIN)
+            raise ScoresError(f"{path} holds {excerpt(str(record.get('kind') or 'something else'))}, not a selection set.", fix=AGAIN)
         try:
-            run = record.get("run") or {}
-            return cls(
-                path=path,
-                subsets=tuple(Subset.of(entry, path.parent) for entry in record["subsets"]),
-                fingerprint=record["pool"]["fingerprint"],
-                examples=int(record["pool"]["examples"]),
-                spec=PoolSpec.of(run),
-                reading=Reading.of(record.get("reading")),
-                scores=Path(run["scores"]) if run.get("scores") else None,
-                scores_digest=record["scores"]["digest"],
-                seconds=run.get("seconds") or {},
-                finished_at=run.get("finished_at"),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ScoresError(f"{path} is damaged: {error}.", fix=AGAIN) from error
+            checked(record, SetManifest)
+        except Misfit as misfit:
+            raise refusal.of(path, str(misfit)) from misfit
+        if not record["subsets"] or record["subsets"][0]["arm"] != SELECTION:
+            raise refusal.of(path, f"the first of its subsets should be of the arm {SELECTION}")
+        run = record.get("run") or {}
+        return cls(
+            path=path,
+            subsets=tuple(Subset.of(entry, path.parent) for entry in record["subsets"]),
+            fingerprint=record["pool"]["fingerprint"],
+            examples=record["pool"]["examples"],
+            spec=PoolSpec.of(run),
+            reading=Reading.of(record.get("reading")),
+            scores=Path(run["scores"]) if run.get("scores") else None,
+            scores_digest=record["scores"]["digest"],
+            seconds=run.get("seconds") or {},
+            finished_at=run.get("finished_at"),
+        )
 
     @classmethod
     def _of_sidecar(cls, sidecar: Path, target: Path) -> Self:
         """A selection of the last release."""
         selection = Selection.read(sidecar)
-        run = (read_manifest(sidecar) or {}).get("run") or {}
+        run = (read_manifest(sidecar, SidecarManifest) or {}).get("run") or {}
         rows = Path(run["output"]) if target == sidecar and run.get("output") else target
         scores = Path(run["scores"]) if run.get("scores") else None
-        table_run = ((read_manifest(scores) or {}).get("run") or {}) if scores is not None and scores.is_file() else {}
+        table_run = ((read_manifest(scores, WithPool) or {}).get("run") or {}) if scores is not None and scores.is_file() else {}
         pool = selection.manifest.get("pool") or {}
         digest = rows_digest(sorted(selection.kept_ids))
         subset = Subset(SELECTION, 0, selection.seed, selection.name, rows, sidecar, len(selection), digest, "")
@@ -406,8 +409,9 @@ def _manifest_behind(target: Path) -> Path | None:
     if manifest_of(target).is_file() and not target.name.endswith(SIDECAR):
         return manifest_of(target)
     sidecar = target if target.name.endswith(SIDECAR) else sidecar_of(target)
-    name = ((read_manifest(sidecar) or {}).get("run") or {}).get("selection_set") if sidecar.is_file() else None
-    beside = sidecar.with_name(name) if isinstance(name, str) else None
+    name = ((read_manifest(sidecar, SidecarManifest) or {}).get("run") or {}).get("selection_set") if sidecar.is_file() else None
+    # A name alone: a record leads to no other folder.
+    beside = sidecar.with_name(name) if name and Path(name).name == name else None
     return beside if beside is not None and beside.is_file() else None
 
 
@@ -439,8 +443,8 @@ def check_rows(rows: Path) -> None:
         UsageError: the record beside them is of another file.
     """
     sidecar = sidecar_of(rows)
-    output = ((read_manifest(sidecar) or {}).get("run") or {}).get("output") if sidecar.is_file() else None
-    other = Path(output).name if isinstance(output, str) else rows.name
+    output = ((read_manifest(sidecar, SidecarManifest) or {}).get("run") or {}).get("output") if sidecar.is_file() else None
+    other = Path(output).name or rows.name if output else rows.name
     if other != rows.name and rows.with_name(other).exists():
         raise UsageError(
             f"{manifest_of(rows).name} and {sidecar.name} are the record of {other}, which {rows.name} would replace.",

@@ -8,13 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
-import orjson
-
 from instructsel.artifact import atomic_write, checked_version, dump_json, fingerprint
 from instructsel.errors import ScoresError, StudyError
 from instructsel.experiments.store import RUNS, RecordStore
 from instructsel.kinds import STUDY_PLAN, head
+from instructsel.shapes import Misfit, checked, is_path
+from instructsel.structured import Refusal, read_json
+from instructsel.study.shape import PlanRecord, RunRecord
 from instructsel.tables import release
+from instructsel.text import excerpt
 
 PLAN: Final = "plan.json"
 TABLE: Final = "study.parquet"
@@ -168,14 +170,25 @@ class Plan:
             checked_version(content, source)
         except ScoresError as error:
             raise StudyError(error.message, fix=AGAIN if "newer" not in error.message else error.fix) from error
+        refusal = Refusal(StudyError, AGAIN, noun="the plan of a study")
         try:
-            # Earlier releases called the launch settings wiring.
-            plan = cls(content["configuration"], tuple(content["subsets"]), content.get("launch", content.get("wiring")))
-            intact = content["kind"] == STUDY_PLAN and content["hash"] == plan.hash
-        except (KeyError, TypeError) as error:
-            raise StudyError(f"{source} is not the plan of a study.", fix=AGAIN) from error
-        if not intact:
+            checked(content, PlanRecord)
+        except Misfit as misfit:
+            raise refusal.of(source, str(misfit)) from misfit
+        # Earlier releases called the launch settings wiring.
+        plan = cls(content["configuration"], tuple(content["subsets"]), content.get("launch", content.get("wiring")))
+        if content["hash"] != plan.hash:
             raise StudyError(f"{source} was changed after the study was planned.", fix=AGAIN)
+        for subset in plan.subsets:
+            if any(symbol not in subset[key] for symbol in plan.symbols for key in ("means", "nulls")):
+                raise refusal.of(
+                    source, f"the subset {excerpt(subset['name'])} should have a mean and a count of nulls for every indicator"
+                )
+        for noun, names in (("subsets", [subset["name"] for subset in plan.subsets]), ("seeds", plan.seeds)):
+            if not names or len(set(names)) != len(names):
+                raise refusal.of(source, f"it should have different {noun}, one at least")
+        if not all(is_path(f"{run.name}.failed.json") and "/" not in run.name for run in plan.runs):
+            raise refusal.of(source, "the name of a subset should be one that a file can have")
         return plan
 
 
@@ -227,7 +240,7 @@ class StudyFolder:
     @property
     def store(self) -> RecordStore:
         """The records of its runs."""
-        return RecordStore(self.path / RUNS, indented=True)
+        return RecordStore(self.path / RUNS, RunRecord, indented=True)
 
     def read(self) -> Plan | None:
         """The plan; None where there is none.
@@ -235,12 +248,8 @@ class StudyFolder:
         Raises:
             StudyError: it cannot be read, or is none.
         """
-        try:
-            return Plan.of(orjson.loads(self.plan_file.read_bytes()), self.plan_file)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, orjson.JSONDecodeError) as error:
-            raise StudyError(f"{self.plan_file} cannot be read: {error}.", fix=AGAIN) from error
+        content = read_json(self.plan_file, Any, Refusal(StudyError, AGAIN), missing=None)
+        return None if content is None else Plan.of(content, self.plan_file)
 
     def write(self, plan: Plan) -> None:
         """Write the plan.

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from instructsel.artifact import checked_version
 from instructsel.errors import ScoresError
 from instructsel.rules.observations import Observations
+from instructsel.structured import Refusal, read_json
+from instructsel.study.shape import CurveRecord
 from instructsel.study.size_search import CONFIGURATION, read_search
 from instructsel.study.study import Study
 
@@ -42,10 +43,9 @@ def read_size_search(path: str | Path) -> Mapping[str, Any]:
     target = Path(path)
     if target.name == CONFIGURATION:
         return read_search(target.parent)
-    content = orjson.loads(target.read_bytes())
-    if not {"sizes", "fine_tunes"} <= content.keys():
-        raise ScoresError(f"{target} lacks the sizes of a size search.", fix="Give the folder of the size search.")
-    return dict(content)
+    refusal = Refusal(ScoresError, "Give the folder of the size search.", noun="the curve of a size search")
+    content: dict[str, Any] = checked_version(read_json(target, CurveRecord, refusal), target)
+    return content
 
 
 __all__ = ["read_plan", "read_size_search", "read_study"]

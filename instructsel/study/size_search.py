@@ -12,13 +12,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import orjson
 import polars as pl
 
 from instructsel.artifact import atomic_write, dump_json, fingerprint
 from instructsel.errors import EnvironmentFault, ScoresError, StudyError, UsageError
 from instructsel.experiments import execute
-from instructsel.experiments.store import RecordStore, as_json
+from instructsel.experiments.store import FAILED, RecordStore, as_json
 from instructsel.extras import require
 from instructsel.kinds import SIZE_RUN, SIZE_SEARCH, head
 from instructsel.pool.overlap import check_graders, render_of
@@ -26,6 +25,8 @@ from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.selection.candidates import ScoredCandidates
 from instructsel.selection.choose import NEAR, fill_distinct
 from instructsel.selection.selection import Selection
+from instructsel.structured import Refusal, read_json
+from instructsel.study.shape import SearchRecord, SizeRecord
 from instructsel.tables import release
 
 if TYPE_CHECKING:
@@ -324,20 +325,18 @@ class _Folder:
         file = path / CONFIGURATION
         try:
             path.mkdir(parents=True, exist_ok=True)
-            before = orjson.loads(file.read_bytes())["configuration"] if file.exists() else None
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise StudyError(f"{file} is not the configuration of a size search.", fix="Name another folder.") from error
         except OSError as error:
             raise EnvironmentFault(f"The folder {path} cannot be used: {error.strerror or error}.", fix="Name another one.") from error
+        refusal = Refusal(StudyError, "Name another folder.", noun="the configuration of a size search")
+        before = read_json(file, SearchRecord, refusal, missing={"configuration": None})["configuration"]
         # Of another search of which nothing has ended there is nothing to protect: a setting that made it fail may be changed.
-        store = RecordStore(path, indented=True)
+        store = RecordStore(path, SizeRecord, indented=True)
         if before is None or (before != configuration and not any(path.glob("size*-seed*.json")) and not store.leased()):
             content = {**head(SIZE_SEARCH), "instructsel": release(), "configuration": configuration}
             with atomic_write(file) as out:
                 out.write(dump_json(content, indent=True) + b"\n")
         elif before != configuration:
-            other = before if isinstance(before, dict) else {}
-            parts = sorted(part for part in {*configuration, *other} if configuration.get(part) != other.get(part))
+            parts = sorted(part for part in {*configuration, *before} if configuration.get(part) != before.get(part))
             raise StudyError(
                 f"{path} is the folder of another size search; what differs: {', '.join(parts)}. Nothing in it was changed.",
                 fix="Name another folder, or give this search what that one had.",
@@ -511,32 +510,30 @@ def read_search(folder: str | Path) -> dict[str, Any]:
         ScoresError: the folder has no size search, or none of its sizes is finished.
     """
     place = Path(folder)
-    try:
-        configuration = orjson.loads((place / CONFIGURATION).read_bytes())["configuration"]
-        records = [orjson.loads(file.read_bytes()) for file in sorted(place.glob("size*-seed*.json"))]
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise ScoresError(f"{place} has no readable size search: {error}.", fix="Give the folder of a size search.") from error
+    absent = Refusal(ScoresError, "Give the folder of a size search.")
+    configuration = read_json(place / CONFIGURATION, SearchRecord, absent)["configuration"]
+    again = Refusal(ScoresError, "Run the size search again.", noun="a fine-tune of a size search")
+    # Those that failed are told apart by their name.
+    files = [file for file in sorted(place.glob("size*-seed*.json")) if not file.name.endswith(FAILED)]
     digest = fingerprint(configuration)
     rows: dict[int, dict[int, SizeRow]] = {}
     units = set()
-    for record in records:
-        try:
-            if record.pop("digest") != fingerprint(record) or record["configuration"] != digest:
-                raise ScoresError(f"{place} has a fine-tune that is damaged, or of another search.", fix="Run the size search again.")
-            search, report = record["search"], record["report"]
-            rows.setdefault(record["size"], {})[record["seed"]] = SizeRow(
-                size=record["size"],
-                rows=record["rows"],
-                seed=record["seed"],
-                search_loss=search["loss"],
-                report_loss=report["loss"],
-                search_valid=search["valid"],
-                report_valid=report["valid"],
-                seconds=0.0,
-            )
-            units.add(search["unit"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ScoresError(f"{place} has a file that is no fine-tune of a size search.", fix="Run the size search again.") from error
+    for file in files:
+        record = read_json(file, SizeRecord, again)
+        if record.pop("digest") != fingerprint(record) or record["configuration"] != digest:
+            raise again.of(file, "it is damaged, or of another search")
+        search, report = record["search"], record["report"]
+        rows.setdefault(record["size"], {})[record["seed"]] = SizeRow(
+            size=record["size"],
+            rows=record["rows"],
+            seed=record["seed"],
+            search_loss=search["loss"],
+            report_loss=report["loss"],
+            search_valid=search["valid"],
+            report_valid=report["valid"],
+            seconds=0.0,
+        )
+        units.add(search["unit"])
     seeds = sorted({seed for by_seed in rows.values() for seed in by_seed})
     complete = [size for size in sorted(rows) if sorted(rows[size]) == seeds]
     if not complete:

@@ -26,6 +26,7 @@ from instructsel.rules.fit import Fitted, fit
 from instructsel.rules.observations import SHARE, Observations
 from instructsel.study.design import Design, Subset, table_rows
 from instructsel.study.folder import Plan, Run, StudyFolder, StudyStatus
+from instructsel.study.shape import StudyManifest, WithFailures
 from instructsel.tables import read_frame, release, write_frame
 
 if TYPE_CHECKING:
@@ -144,14 +145,14 @@ class Study:
         target = Path(path)
         target = StudyFolder(target).table if target.is_dir() else target
         try:
-            frame, manifest = read_frame(target, kind=STUDY, noun="a study's observations")
-            run = (read_manifest(target) or {}).get("run") or {}
+            frame, manifest = read_frame(target, kind=STUDY, noun="a study's observations", shape=StudyManifest)
+            run = (read_manifest(target, WithFailures) or {}).get("run") or {}
         except ScoresError as error:
             raise StudyError(error.message, fix="Give the folder of a study, or its study.parquet.") from error
         messages = run.get("failed") or {}
         failed = tuple(
-            Failure(**failure, message=messages.get(Run(failure["subset"], failure["seed"]).name, ""))
-            for failure in manifest.get("failed", [])
+            Failure(failure["subset"], failure["seed"], failure["reason"], messages.get(Run(failure["subset"], failure["seed"]).name, ""))
+            for failure in manifest.get("failed") or []
         )
         return cls(frame, manifest, failed)
 

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Any, Final, Required, TypedDict
 
 from instructsel.errors import StudyError
+from instructsel.structured import Refusal, parse_json, read_bytes
 
 RECORD: Final = "tinybase.json"
 """benchmarks/models/tinybase writes it beside the weights."""
+
+
+class TaskRecord(TypedDict):
+    """What a base reaches in a task, and what chance does."""
+
+    value: float
+    chance: float
+
+
+class JudgedRecord(TypedDict, total=False):
+    """Whether a base is better than chance."""
+
+    enough_model: Required[bool]
+    tasks: dict[str, TaskRecord] | None
+
+
+class BaseRecord(TypedDict, total=False):
+    """The record beside a base's weights."""
+
+    judged: JudgedRecord | None
 
 
 def judged_base(base: str) -> dict[str, Any] | None:
@@ -21,21 +41,16 @@ def judged_base(base: str) -> dict[str, Any] | None:
         StudyError: a record that cannot be read.
     """
     path = Path(base) / RECORD
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
-    try:
-        judged = orjson.loads(path.read_bytes()).get("judged")
-        if not isinstance(judged, dict):
-            return None
-        tasks = judged.get("tasks") or {}
-        values = ", ".join(f"{name} {task['value']:.3f} (chance {task['chance']:.2f})" for name, task in sorted(tasks.items()))
-        return {
-            "enough": bool(judged["enough_model"]),
-            "said": values,
-            "digest": hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest(),
-        }
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise StudyError(f"{path} cannot be read: {error}.", fix="Judge the base again, or remove the file.") from error
+    refusal = Refusal(StudyError, "Judge the base again, or remove the file.")
+    data = read_bytes(path, refusal)
+    judged = parse_json(data, BaseRecord, path, refusal).get("judged")
+    if judged is None:
+        return None
+    tasks = judged.get("tasks") or {}
+    values = ", ".join(f"{name} {task['value']:.3f} (chance {task['chance']:.2f})" for name, task in sorted(tasks.items()))
+    return {"enough": judged["enough_model"], "said": values, "digest": hashlib.blake2b(data, digest_size=16).hexdigest()}
 
 
 __all__ = ["judged_base"]

@@ -18,6 +18,8 @@ from instructsel.grading.results_grades import AGGREGATED
 from instructsel.protocols import Grades
 from instructsel.stats.loss_units import BITS_PER_BYTE, NATS_PER_TOKEN, LossTotals
 from instructsel.stats.variance import ArmValues
+from instructsel.structured import Refusal
+from instructsel.text import excerpt
 from instructsel.verification.verdict import Scale
 
 if TYPE_CHECKING:
@@ -337,6 +339,41 @@ def with_labels(frame: pl.DataFrame) -> pl.DataFrame:
     added = ("cluster", "source", *TOTALS)
     absent = [pl.lit(None, getattr(pl, SCHEMA[name])).alias(name) for name in added if name not in frame.columns]
     return frame.with_columns(absent) if absent else frame
+
+
+def checked_grades(frame: pl.DataFrame, graders: Collection[str], where: object, refusal: Refusal) -> pl.DataFrame:
+    """The table of grades that was read, if it has a row for every run and item of each grader, in order.
+
+    Args:
+        frame: with today's columns.
+        graders: that the manifest names.
+        where: it was read, for the message.
+        refusal: how it is refused.
+
+    Raises:
+        InstructselError: of the refusal's class.
+    """
+    import polars as pl
+
+    from instructsel.tables import Column, checked_columns
+
+    nullable = ("value", "reason", "cluster", "source", *TOTALS)
+    kinds: dict[str, Any] = {"String": "text", "Int64": "whole", "Float64": "number"}
+    frame = checked_columns(frame, {name: Column(kinds[kind], name in nullable) for name, kind in SCHEMA.items()}, where, refusal)
+    if any((frame[name] < 0).any() for name in TOTALS):
+        raise refusal.of(where, f"its columns {', '.join(TOTALS)} should hold numbers from 0")
+    named = set(frame["grader"].unique().to_list())
+    if named != set(graders) or not named:
+        raise refusal.of(where, f"it holds grades of {excerpt(', '.join(sorted(named)) or 'no grader')}, and its manifest names others")
+    for grader in named:
+        rows = frame.filter(pl.col("grader") == grader)
+        labels = rows.select("arm", "replicate", "seed").rows()
+        runs = list(dict.fromkeys(labels))
+        items = rows["item"].head(len(rows) // len(runs)).to_list()
+        in_order = labels == [run for run in runs for _ in items] and rows["item"].to_list() == items * len(runs)
+        if not in_order or len(set(items)) != len(items):
+            raise refusal.of(where, f"{excerpt(grader)} should have one row for every run and item, in their order")
+    return frame
 
 
 def shared_labels(grader: str, runs: Mapping[Label, Run], kind: str, items: tuple[str, ...]) -> list[str | None]:

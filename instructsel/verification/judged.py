@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from instructsel.artifact import fingerprint
-from instructsel.experiments.store import RecordStore, grades_of, record_of, slug
+from instructsel.experiments.store import GradedRecord, RecordStore, grades_of, record_of, slug
 from instructsel.protocols import Grades
 from instructsel.verification.grades_table import Run
 
@@ -77,7 +77,7 @@ def judged(
         StudyError: a run that responded to other instructions.
         What the judge raises: it refuses to judge, or cannot be reached.
     """
-    store = RecordStore.of(folder)
+    store = RecordStore.of(folder, GradedRecord)
     responded = [run for run in runs if run.grades.grader == responses.name]
     graded: list[Run] = []
     for number, run in enumerate(responded, start=1):

@@ -6,18 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Required, TypedDict
 
 import orjson
 
 from instructsel.artifact import atomic_write, dump_json, file_digest, fingerprint
-from instructsel.errors import EnvironmentFault, InstructselError
+from instructsel.errors import EnvironmentFault, InstructselError, StudyError
 from instructsel.experiments.arms import Arm, rows_digest
 from instructsel.experiments.plan import SELECTION
 from instructsel.kinds import POWER, head
 from instructsel.protocols import Grader, Trainer
 from instructsel.stats.power import Plan, Power, power
 from instructsel.stats.variance import Components
+from instructsel.structured import Refusal, read_json
+from instructsel.verification.shape import PowerRecord
 from instructsel.verification.verdict import ComparisonSettings
 from instructsel.verification.verification import Verification
 
@@ -36,6 +38,13 @@ def table_at(multiple: float) -> str:
     return TABLE.replace(".parquet", f".{multiple:g}x.parquet")
 
 
+class StatementRecord(TypedDict, total=False):
+    """The statement on disk."""
+
+    key: str
+    power: Required[list[PowerRecord]]
+
+
 def first_plan(output: Path, power: Sequence[Expected], depends_on: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The statement of power made before the first run: a later call knows more, and must not claim to have known it before.
 
@@ -48,9 +57,10 @@ def first_plan(output: Path, power: Sequence[Expected], depends_on: Mapping[str,
         EnvironmentFault: the folder cannot be written.
     """
     path, key = output / PLANNED, fingerprint(dict(depends_on))
-    with suppress(OSError, orjson.JSONDecodeError, AttributeError):
-        earlier = orjson.loads(path.read_bytes())
-        if earlier.get("key") == key and isinstance(earlier.get("power"), list):
+    with suppress(StudyError):
+        # One that cannot be read is written anew.
+        earlier = read_json(path, StatementRecord, Refusal(StudyError))
+        if earlier.get("key") == key:
             return list(earlier["power"])
     before = not any((output / "runs").glob("*.json"))
     statement: list[dict[str, Any]] = orjson.loads(dump_json([{**expectation.as_dict(), "before": before} for expectation in power]))

@@ -12,8 +12,9 @@ from instructsel.artifact import atomic_write, checked_version, dump_json, finge
 from instructsel.errors import ScoresError, UsageError
 from instructsel.experiments.plan import PLAN
 from instructsel.kinds import EXPERIMENT, POWER, VERIFICATION
+from instructsel.structured import Refusal, read_json
 from instructsel.verification.planned import PLANNED, TABLE
-from instructsel.verification.schema import upgraded
+from instructsel.verification.schema import AGAIN, as_record
 from instructsel.verification.verification import Verification
 
 VERDICT: Final = "verdict.json"
@@ -43,17 +44,11 @@ def read_verdict(path: str | Path) -> Mapping[str, Any]:
         ScoresError: it is not readable, was changed after it was written, or is of a newer release.
     """
     target = Path(path)
-    try:
-        record = orjson.loads(target.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ScoresError(f"{target} is not readable JSON: {error}.", fix="Verify again; finished runs are not made anew.") from error
-    record = checked_version(record, target)
+    record = checked_version(read_json(target, dict[str, Any], Refusal(ScoresError, AGAIN)), target)
     run = record.pop("run", None)
     if "digest" in record and record.pop("digest") != fingerprint(record):
-        raise ScoresError(
-            f"{target} is not what verify wrote: it was changed or damaged.", fix="Verify again; finished runs are not made anew."
-        )
-    return upgraded(_with_times(record, run))
+        raise ScoresError(f"{target} is not what verify wrote: it was changed or damaged.", fix=AGAIN)
+    return as_record(_with_times(record, run), target)
 
 
 def write_verdict(path: str | Path, verdict: Mapping[str, Any]) -> None:
@@ -106,8 +101,9 @@ def _with_times(record: dict[str, Any], run: Any) -> dict[str, Any]:
     if not isinstance(run, Mapping):
         return record
     trained, seconds = record.get("trained") or [], run.get("seconds") or []
-    if len(seconds) == len(trained):
-        trained = [{**training, "seconds": time} for training, time in zip(trained, seconds, strict=True)]
+    if isinstance(trained, list) and isinstance(seconds, list) and len(seconds) == len(trained):
+        pairs = zip(trained, seconds, strict=True)
+        trained = [{**training, "seconds": time} if isinstance(training, dict) else training for training, time in pairs]
     return {**record, "trained": trained, "costs": run.get("costs") or {}}
 
 

@@ -15,7 +15,7 @@ from instructsel.errors import StudyError, UsageError
 from instructsel.experiments import execute
 from instructsel.experiments.arms import Arm, Failure, rows_digest
 from instructsel.experiments.execute import Entry, ExecutionSettings, Progress, Seconds, Workshop
-from instructsel.experiments.store import SAFE, RecordStore, grades_of, record_of, slug
+from instructsel.experiments.store import SAFE, GradedRecord, RecordStore, grades_of, record_of, slug
 from instructsel.grading.tokenization import KEY
 from instructsel.models.chat_files import renderer_of
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
@@ -129,7 +129,7 @@ def verify_arms(
         EnvironmentFault: no memory, no room, an extra missing; what is finished stays.
     """
     _check(arms, graders, trainer, seeds)
-    store = RecordStore.of(folder)
+    store = RecordStore.of(folder, GradedRecord)
     tasks = _tasks(arms, graders, trainer, seeds)
     trained = [arm for arm in arms if arm.pools]
     others = {name: _tasks(trained, graders, other, seeds, name) for name, other in (variants or {}).items()}

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from instructsel.errors import ScoresError
+from instructsel.shapes import Misfit, check_depth, checked, shown
+from instructsel.verification.shape import VerificationRecord
+
+AGAIN: Final = "Verify again; finished runs are not made anew."
+
 ESTIMANDS: Final = {"new runs": "both", "these models": "items", "these items": "runs"}
 COUNTED: Final = {"draws": "replicates"}
 METHODS: Final = {"t over draws": "t over replicates"}
@@ -26,6 +32,8 @@ PLANNED: Final = {"draws": "replicates", "baseline_draws": "baseline_replicates"
 def upgraded(plain: Mapping[str, Any]) -> dict[str, Any]:
     """The plain data of a verification under the keys of schema 2, whichever schema it has; a part of it, too.
 
+    What is of another shape stays as it is: whether it may is `as_record`'s to say.
+
     >>> upgraded({"word": "better", "target": "these models", "left": []})
     {'outcome': 'better', 'generalize_to': 'items', 'pending': []}
     """
@@ -36,12 +44,12 @@ def upgraded(plain: Mapping[str, Any]) -> dict[str, Any]:
     _map(summary, "skills", _skills)
     if {"base", "rows"} <= summary.keys():
         summary = dict(_skills(summary))
-    _map(summary, "graders", lambda graders: {name: _grader(grader) for name, grader in graders.items()})
+    _map(summary, "graders", lambda graders: _each(graders, _grader))
     _map(summary, "trained", _runs)
-    _map(summary, "win_rates", lambda judges: {judge: _each(arms, _win_rate) for judge, arms in judges.items()})
+    _map(summary, "win_rates", lambda judges: _each(judges, lambda arms: _each(arms, _win_rate)))
     _map(summary, "length_biases", lambda judges: _each(judges, lambda bias: _renamed(bias, {"level": "confidence"})))
     _map(summary, "length_bias", lambda bias: _renamed(bias, {"level": "confidence"}))
-    _map(summary, "power", lambda expected: [_power(entry) for entry in expected])
+    _map(summary, "power", lambda expected: _items(expected, _power))
     return summary
 
 
@@ -62,14 +70,22 @@ def _each(plain: Any, change: Callable[[Any], Any]) -> Any:
     return {name: change(value) for name, value in plain.items()} if isinstance(plain, Mapping) else plain
 
 
+def _items(plain: Any, change: Callable[[Any], Any]) -> Any:
+    return [change(value) for value in plain] if isinstance(plain, list) else plain
+
+
 def _estimand(name: Any) -> Any:
-    return ESTIMANDS.get(name, name) if isinstance(name, str) else name
+    return _of(ESTIMANDS, name)
+
+
+def _of(names: Mapping[str, str], name: Any) -> Any:
+    return names.get(name, name) if isinstance(name, str) else name
 
 
 def _verdicts(verdicts: Any) -> Any:
     """`Verdicts.as_dict`, or the list in it."""
     if isinstance(verdicts, list):
-        return [_verdict(verdict) for verdict in verdicts]
+        return _items(verdicts, _verdict)
     renamed = _renamed(verdicts, {"word": "outcome"})
     if isinstance(renamed, dict):
         _map(renamed, "verdicts", _verdicts)
@@ -87,7 +103,7 @@ def _interval(interval: Any) -> Any:
     renamed = _renamed(interval, INTERVAL)
     if isinstance(renamed, dict):
         _map(renamed, "generalize_to", _estimand)
-        _map(renamed, "method", lambda method: METHODS.get(method, method))
+        _map(renamed, "method", lambda method: _of(METHODS, method))
         _map(renamed, "variance", _spread)
     return renamed
 
@@ -96,13 +112,15 @@ def _spread(spread: Any) -> Any:
     renamed = _renamed(spread, {"target": "generalize_to"})
     if isinstance(renamed, dict):
         _map(renamed, "generalize_to", _estimand)
-        _map(renamed, "sides", lambda sides: [_side(side) for side in sides])
+        _map(renamed, "sides", lambda sides: _items(sides, _side))
     return renamed
 
 
-def _side(side: Mapping[str, Any]) -> dict[str, Any]:
-    source = [COUNTED.get(part, part) for part in side.get("source") or []]
-    return {**side, "counted": COUNTED.get(side.get("counted") or "", side.get("counted")), "source": source}
+def _side(side: Any) -> Any:
+    if not isinstance(side, Mapping):
+        return side
+    source = _items(side.get("source") or [], lambda part: _of(COUNTED, part))
+    return {**side, "counted": _of(COUNTED, side.get("counted")), "source": source}
 
 
 def _skills(skills: Any) -> Any:
@@ -119,7 +137,7 @@ def _grader(grader: Any) -> Any:
 
 
 def _runs(runs: Any) -> Any:
-    return [_renamed(run, RUN) for run in runs]
+    return _items(runs, lambda run: _renamed(run, RUN))
 
 
 def _win_rate(rate: Any) -> Any:
@@ -137,4 +155,24 @@ def _power(expected: Any) -> Any:
     return renamed
 
 
-__all__ = ["upgraded"]
+def as_record(plain: Any, where: object) -> dict[str, Any]:
+    """The plain data of a verification under the keys of schema 2, checked.
+
+    Args:
+        plain: what was read, of whichever schema.
+        where: it was read, for the message.
+
+    Raises:
+        ScoresError: it is of another shape; the key is named.
+    """
+    if not isinstance(plain, Mapping):
+        raise ScoresError(f"{where} is not a verification: it holds {shown(plain)}.", fix=AGAIN)
+    try:
+        check_depth(plain)
+        record: dict[str, Any] = checked(upgraded(plain), VerificationRecord)
+    except Misfit as misfit:
+        raise ScoresError(f"{where} is not a verification: {misfit}.", fix=AGAIN) from misfit
+    return record
+
+
+__all__ = ["as_record", "upgraded"]

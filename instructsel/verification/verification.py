@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from instructsel.artifact import atomic_write, manifest_path, read_manifest, write_manifest
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.kinds import VERIFICATION, head
+from instructsel.shapes import Misfit, checked
 from instructsel.stats.intervals import Interval, adjust, compare
 from instructsel.stats.loss_units import AUTO, UNIT_CHOICES
 from instructsel.stats.variance import (
@@ -33,8 +34,22 @@ from instructsel.stats.variance import (
     Estimand,
     components,
 )
-from instructsel.verification.grades_table import Label, Run, _frame, _items, _named, _scale, _Table, shared_labels, with_labels
+from instructsel.structured import Refusal, read_bytes
+from instructsel.text import excerpt
+from instructsel.verification.grades_table import (
+    Label,
+    Run,
+    _frame,
+    _items,
+    _named,
+    _scale,
+    _Table,
+    checked_grades,
+    shared_labels,
+    with_labels,
+)
 from instructsel.verification.loss_unit import in_one_unit
+from instructsel.verification.shape import VerificationManifest
 from instructsel.verification.verdict import MAX_MISSING, ComparisonSettings, NonInferiority, Scale, Verdict, Verdicts, _judged
 
 if TYPE_CHECKING:
@@ -345,42 +360,41 @@ class Verification:
             UsageError: another suffix than .parquet.
             StudyError: either is missing or damaged, or is no verification, or of a newer release.
         """
-        import polars as pl
+        from instructsel.tables import parsed_parquet
 
         target = _parquet(path)
         try:
             manifest = read_manifest(target)
-            data = target.read_bytes()
         except ScoresError as error:
-            raise StudyError(error.message, fix=AGAIN) from error
-        except OSError as error:
-            raise StudyError(f"{target} cannot be read: {error.strerror or error}.", fix=AGAIN) from error
+            raise StudyError(error.message, fix=error.fix if "newer" in error.message else AGAIN) from error
+        data = read_bytes(target, Refusal(StudyError, AGAIN))
         if manifest is None:
             raise StudyError(f"{manifest_path(target)} is missing.", fix="It belongs to the file; keep the two together.")
         if manifest.get("kind") != VERIFICATION:
-            raise StudyError(f"{target} holds {manifest.get('kind') or 'something else'}, not a verification.", fix=AGAIN)
+            raise StudyError(f"{target} holds {excerpt(str(manifest.get('kind') or 'something else'))}, not a verification.", fix=AGAIN)
         # Before polars sees it: a damaged footer can end the process in an allocation of petabytes.
         if manifest.get("sha256") != hashlib.sha256(data).hexdigest():
             raise StudyError(f"{target} is damaged: it is not the file its manifest describes.", fix=AGAIN)
+        refusal = Refusal(StudyError, AGAIN)
         try:
-            scales = {
-                name: (
-                    scale["unit"],
-                    scale["higher_is_better"],
-                    scale["truncated"],
-                    scale.get("settings"),
-                    tuple(scale.get("unlike") or ()),
-                    scale.get("unit_note") or "",
-                    bool(scale.get("aggregated")),
-                )
-                for name, scale in manifest["graders"].items()
-            }
-        except (KeyError, TypeError, AttributeError) as error:
-            raise StudyError(f"{manifest_path(target)} does not say what the graders' values mean.", fix=AGAIN) from error
-        graders = {name: Scale(*scale) for name, scale in sorted(scales.items())}
+            checked(manifest, VerificationManifest)
+        except Misfit as misfit:
+            raise refusal.of(manifest_path(target), str(misfit)) from misfit
+        graders = {
+            name: Scale(
+                scale["unit"],
+                scale["higher_is_better"],
+                scale["truncated"],
+                scale.get("settings"),
+                tuple(scale.get("unlike") or ()),
+                scale.get("unit_note") or "",
+                bool(scale.get("aggregated")),
+            )
+            for name, scale in sorted(manifest["graders"].items())
+        }
         # Schema 1 called a replicate a draw.
-        frame = with_labels(pl.read_parquet(data).rename({"draw": "replicate"}, strict=False))
-        return cls(frame, graders, frozenset(manifest.get("fixed") or ()))
+        frame = parsed_parquet(data, target, refusal).rename({"draw": "replicate"}, strict=False)
+        return cls(checked_grades(with_labels(frame), graders, target, refusal), graders, frozenset(manifest.get("fixed") or ()))
 
     @cached_property
     def _labels(self) -> tuple[Label, ...]:

@@ -73,7 +73,7 @@ def test_outputs_that_another_tool_wrote_are_read_without_a_manifest(tmp_path: P
     ("content", "match"),
     [
         (b"[", "cannot be read"),
-        (b"[1]", "no list of objects"),
+        (b"[1]", "should be an object; found 1"),
         (b'[{"instruction": "a"}]', "row 1: instruction and output are not both texts"),
         (b'[{"instruction": "a", "output": null}]', "row 1"),
         (b'[{"instruction": "a", "output": "x"}, {"instruction": "a", "output": "y"}]', "row 2: the instruction 'a' stands twice"),
@@ -81,7 +81,7 @@ def test_outputs_that_another_tool_wrote_are_read_without_a_manifest(tmp_path: P
             b'[{"instruction": "a", "output": "x", "generator": "f"}, {"instruction": "b", "output": "y", "generator": "g"}]',
             "2 generators: f, g",
         ),
-        (None, "cannot be read"),
+        (None, "There is no file"),
     ],
 )
 def test_what_is_no_file_of_outputs_is_refused(tmp_path: Path, content: bytes | None, match: str) -> None:

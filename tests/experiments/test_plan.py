@@ -103,7 +103,11 @@ def test_a_plan_that_cannot_be_is_refused(tmp_path: Path, line: str, said: str) 
 
 
 def test_what_is_no_plan_is_not_read_as_one(tmp_path: Path) -> None:
-    for text, said in (("[", "cannot be read as a plan"), ("", "is not the plan"), ('kind = "experiment"\nschema = 99', "newer")):
+    for text, said in (
+        ("[", "is not the plan of an experiment: it is not readable TOML"),
+        ("", "is not the plan"),
+        ('kind = "experiment"\nschema = 99', "newer"),
+    ):
         (tmp_path / "plan.toml").write_text(text)
         with pytest.raises(UsageError, match=said):
             Experiment.read(tmp_path / "plan.toml")

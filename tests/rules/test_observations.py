@@ -79,9 +79,9 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     ("name", "content", "error", "said"),
     [
         ("study.txt", "", UsageError, "ends in none of .parquet, .csv, .jsonl"),
-        ("absent.csv", None, ObservationsError, "cannot be read"),
-        ("study.jsonl", '{"a": 1}\n{"a": NaN}\n', ObservationsError, "line 2 is not JSON"),
-        ("study.jsonl", "[1]\n", ObservationsError, "line 1 holds list"),
+        ("absent.csv", None, ObservationsError, "There is no file"),
+        ("study.jsonl", '{"a": 1}\n{"a": NaN}\n', ObservationsError, "line 2 cannot be read: it is not readable JSON"),
+        ("study.jsonl", "[1]\n", ObservationsError, "line 1 cannot be read: its content should be an object; found a list"),
         ("study.jsonl", "\n", ObservationsError, "no observations"),
         ("study.csv", "len,loss\n", ObservationsError, "no observations"),
     ],

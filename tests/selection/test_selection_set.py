@@ -111,7 +111,7 @@ def test_what_is_no_selection_is_refused_with_what_was_looked_for(tmp_path: Path
     with pytest.raises(ScoresError, match="newer instructsel"):
         SelectionSet.read(tmp_path / "rows.jsonl")
     (tmp_path / "rows.selection-set.json").write_text('{"kind": "selection-set"}')
-    with pytest.raises(ScoresError, match="damaged"):
+    with pytest.raises(ScoresError, match="lacks the key pool"):
         SelectionSet.read(tmp_path / "rows.jsonl")
 
 

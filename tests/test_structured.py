@@ -88,7 +88,7 @@ def test_a_number_of_another_kind_is_no_number_of_this_one(value: Any, shape: An
 def test_a_file_that_is_no_json_is_refused_by_the_readers_own_error(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(content)
-    with pytest.raises(ScoresError, match="result.json is not a result: .* Write it again."):
+    with pytest.raises(ScoresError, match=r"result\.json is not a result: .* Write it again\."):
         read_json(path, Any, REFUSAL)
 
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_json_is_refused_by_the_readers_own_error(content: byt
 def test_a_file_that_is_no_toml_is_refused_by_the_readers_own_error(content: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(content)
-    with pytest.raises(ScoresError, match="plan.toml is not a result: "):
+    with pytest.raises(ScoresError, match=r"plan\.toml is not a result: "):
         read_toml(path, dict[str, Any], REFUSAL)
 
 
@@ -145,5 +145,5 @@ def test_a_column_of_another_type_is_named(column: Any, kind: Any, message: str)
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + b"\xff" * 64 + b"PAR1"])
 def test_bytes_that_are_no_parquet_are_refused(data: bytes) -> None:
-    with pytest.raises(ScoresError, match="t.parquet is not a result"):
+    with pytest.raises(ScoresError, match=r"t\.parquet is not a result"):
         parsed_parquet(data, "t.parquet", REFUSAL)

@@ -193,6 +193,23 @@ def _results(place: Path) -> None:
     read_results(place)
 
 
+def _results_table(name: str) -> Callable[[Path], Any]:
+    from instructsel.grading.results_grades import grades_of_tables
+    from instructsel.grading.results_table import ResultsTable, is_table
+
+    def read(place: Path) -> None:
+        is_table(place / name)
+        table = ResultsTable.read(place / name)
+        table.notes(), table.missing
+        arms = grades_of_tables({arm: [(table, arm)] for arm in table.arms})
+        values = sum(len(block.values) for block in table.blocks.values())
+        graded = sum(len(grades.items) for arm in arms.values() for seeds in arm.grades for tasks in seeds for grades in tasks)
+        if graded < values:
+            raise Broken(f"values are lost: {graded} of {values}")
+
+    return read
+
+
 def _annotations(place: Path) -> None:
     from instructsel.adapters.alpaca_eval.files import read_annotations
 
@@ -300,6 +317,11 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("records", ["records"], ["runs/*"], _records, [], ["experiments.store", "experiments.leases"], apart=(), weight=8),
     # Results of other programs, outputs, annotations, replies.
     Reader("lm-eval results", ["results"], ["results_*", "samples_*"], _results, [], ["adapters.lm_eval.results"], weight=8),
+    *(
+        Reader(f"results table {name}", [f"results/{name}"], [name], _results_table(name), [], ["grading.results_table", "grading.results_grades"], bytes_too=not name.endswith(".parquet"), weight=8)
+        for name in ("runs.csv", "items.csv", "items.jsonl", "items.parquet")
+    ),
+    Reader("command verify results table", ["results/runs.csv"], ["runs.csv"], command("verify", "--results", "runs.csv", "-o", "out")),
     Reader("annotations", ["results/annotations.json"], ["annotations.json"], _annotations, [], ["adapters.alpaca_eval.files"], weight=8),
     Reader("outputs", ["results/outputs.json"], ["outputs.json"], _outputs),
     Reader("length-control file", ["results/df_gamed.csv"], ["df_gamed.csv"], _gamed, [], ["adapters.alpaca_eval.length_control"]),

@@ -230,6 +230,40 @@ def _results(folder: Path) -> None:
     names = ["index", "model", "preference", "std_delta_len", "instruction_difficulty", "not_gamed_baseline"]
     gamed = [names, *([str(n), "m", "1.5", "0.1", "0.2", "True"] for n in range(805))]
     (folder / "df_gamed.csv").write_text("\n".join(map(",".join, gamed)))
+    _tables(folder)
+
+
+def _tables(folder: Path) -> None:
+    """Tables of finished results: a row a run, and a row an item with every column."""
+    runs = [
+        {
+            "arm": arm,
+            "replicate": seed if arm == "random" else 0,
+            "seed": seed,
+            "task": task,
+            "value": 0.5 + 0.1 * (arm == "selection") + seed / 50,
+        }
+        for task in ("one", "two")
+        for arm in ("selection", "random", "base")
+        for seed in range(1 if arm == "base" else 3)
+    ]
+    items = [
+        {
+            **run,
+            "item": f"i{item}",
+            "cluster": f"p{item // 2}",
+            "source": "xy"[item % 2],
+            "weight": 1.0 + item,
+            "unit": "accuracy",
+            "higher_is_better": True,
+        }
+        for run in runs[:6]
+        for item in range(12)
+    ]
+    pl.DataFrame(runs).write_csv(folder / "runs.csv")
+    pl.DataFrame(items).write_csv(folder / "items.csv")
+    write_lines(folder / "items.jsonl", items)
+    pl.DataFrame(items).write_parquet(folder / "items.parquet")
 
 
 def _plans(folder: Path) -> None:

@@ -184,7 +184,8 @@ def _verification(folder: Path) -> dict[str, Any] | None:
             failed.add(path.name.removesuffix(".failed.json"))
         else:
             graded.add(path.name.removesuffix(".json").rpartition(".")[0])
-    if not graded and not failed:
+    # Of finished results alone there is no run, and a table.
+    if not graded and not failed and not (folder / TABLE).is_file():
         return None
     running = sorted(Leases(folder / RUNS).active())
     plan = _plan_in(folder)

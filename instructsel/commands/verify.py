@@ -203,11 +203,12 @@ def _print(result: ExperimentResult, *, json: bool, quiet: bool, limit: int | No
 
 
 def _single(result: ExperimentResult) -> bool:
-    """Whether the two arms of the verdict have one run each, and the estimand wants more."""
+    """Whether the two arms of the verdict have one run each, with items, and the estimand wants more."""
     of_arm = result.verified.verification.as_dict()["arms"]
     compared = [of_arm.get(arm, {}) for arm in ("selection", result.plan.baseline)]
     one_each = all(sum(map(len, replicates.values())) == 1 for replicates in compared)
-    return one_each and result.plan.statistics.generalize_to != "items"
+    with_items = any(not scale.aggregated for scale in result.verified.verification.graders.values())
+    return one_each and with_items and result.plan.statistics.generalize_to != "items"
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

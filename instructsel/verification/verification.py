@@ -180,7 +180,7 @@ class Verification:
             # What the runs say holds for new runs, and that was not asked.
             gone: dict[str, Any] = dict.fromkeys(("low", "high", "standard_error", "df", "p", "bootstrap_low", "bootstrap_high", "spread"))
             interval = replace(interval, **gone, generalize_to=ITEMS, method=METHODS[ITEMS], reason=NO_ITEMS)
-        return replace(interval, notes=(PER_RUN, *interval.notes))
+        return interval if interval.reason else replace(interval, notes=(PER_RUN, *interval.notes))
 
     def components(self, arm: str, baseline: str, grader: str, *, weighted: bool = False) -> Components:
         """The variance components this verification shows, for planning another with `power`.

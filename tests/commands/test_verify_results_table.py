@@ -107,6 +107,7 @@ def test_results_per_run_are_not_enough_where_runs_are_one_a_side_or_items_are_a
     write(tmp_path / "t.csv", per_run("qa", {"selection": [[0.9]], "random": [[0.1]]}))
     single = verify("--results", "t.csv", "-o", "single", "--require", "better")
     assert single.returncode == 1 and "With one run a side, and no arm with several" in " ".join(single.stdout.split())
+    assert "--generalize-to items" not in single.stderr and PER_RUN not in " ".join(single.stdout.split())
     write(tmp_path / "t.csv", per_run("qa", {"selection": [[0.9, 0.91, 0.92]], "random": [[0.1, 0.11, 0.12]]}))
     items = verify("--results", "t.csv", "-o", "items", "--generalize-to", "items")
     assert items.returncode == 0 and NO_ITEMS in " ".join(items.stdout.split()) and "not enough data" in items.stdout
@@ -150,6 +151,7 @@ def test_values_per_item_have_the_paired_interval_and_clusters_count(tmp_path: P
     (verdict,) = read_verdict(tmp_path / "v" / "verdict.json")["verdicts"]["verdicts"]
     bounds = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
     assert (verdict["interval"]["low"], verdict["interval"]["high"]) == pytest.approx((bounds.low, bounds.high), rel=1e-9)
+    assert "verification v: finished" in in_this_process(tmp_path, ("status", "v"), environment={}).stdout
     # Equal clusters: their means are paired.
     clusters = {f"i{number:02}": f"p{number // 4}" for number in range(40)}
     write(tmp_path / "t.csv", item_rows(values, clusters), ITEM_HEAD)

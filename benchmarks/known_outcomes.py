@@ -1,0 +1,247 @@
+"""Verdicts by `verify --results` where the outcome is known: published judgments of models trained on selected and on random rows, and
+simulated tables of three runs a side.
+
+    python benchmarks/known_outcomes.py ../shared/data [--cells 1750] [--tables 20]
+
+Judgments: models fine-tuned on k-center picks and on random picks of three pools, after each of eleven rounds, one model each, every answer
+scored beside ChatGPT's in both orders. A table has a row an item: by how many points an answer is above ChatGPT's, the mean of both orders; or
+1, 0.5 and 0 for an answer above, level with or below it. Each interval is held against scipy's paired t test, each outcome against Holm's correction of its p values.
+
+Simulated: cells with the standard deviations of published tasks, random's three runs draws of their own, the selection's three seeds of one
+subset; half of the cells have no effect. Each interval is held against scipy's Welch test. Writes benchmarks/results/known_outcomes.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import _record
+import numpy as np
+from scipy import stats
+
+from instructsel.adapters.experiment import verify
+from instructsel.experiments.plan import Experiment, PlannedArm, StatisticsSettings
+from instructsel.pool.sources import zstd
+from instructsel.verification.experiment import ExperimentResult
+from instructsel.verification.verdict import BETTER, NOT_ENOUGH, WORSE
+
+JUDGMENTS: Final = "eval/diverseevol_select_vs_random_judgments.jsonl.zst"
+ARMS: Final = {"kc": "selection", "rand": "random"}
+HEADER: Final = ("arm", "replicate", "seed", "task", "item", "value", "unit", "higher_is_better")
+LAST: Final = 10
+"""The round for which the outcomes were published."""
+DEVIATIONS: Final = (0.6, 1.5, 2.2, 2.7, 3.8)
+"""Standard deviations of random subsets over draws, in points: BBH, TyDiQA, HumanEval, MMLU-Pro, GSM8K."""
+RATIOS: Final = (0.25, 1.0, 4.0)
+"""Variance of the selection's runs over that of random's."""
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a packed file of JSON lines."""
+    return [json.loads(line) for line in zstd.decompress(path.read_bytes()).decode("utf-8").split("\n") if line]
+
+
+def judged(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[Any, ...]]]:
+    """Rows of a table for each measure: points, and wins, ties and losses."""
+    tables: dict[str, list[tuple[Any, ...]]] = {"points": [], "wins": []}
+    for row in rows:
+        kind, _, pool = row["run"].partition("_")
+        if kind not in ARMS:
+            continue
+        task = f"{row['test_set'].removesuffix('_test')} {pool.partition('_')[0]} {row['round']}"
+        model, other = (np.mean([row[f"eval_QUERY{order}"][side] for order in (0, 1)]) for side in (0, 1))
+        before = (ARMS[kind], 0, 0, task, row["question_id"])
+        tables["points"].append((*before, float(model - other), "points", "true"))
+        tables["wins"].append((*before, 0.5 * (1 + np.sign(model - other)), "wins", "true"))
+    return tables
+
+
+def verified(rows: Sequence[Sequence[Any]], folder: Path, **statistics: Any) -> ExperimentResult:
+    """The verdict on a table, read from its file."""
+    path = folder / "table.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([HEADER, *rows])
+    arms = tuple(PlannedArm(arm, results=((str(path),),)) for arm in ARMS.values())
+    return verify(Experiment(arms, statistics=StatisticsSettings(**statistics)), folder / "verified", force=True)
+
+
+def sides(rows: Iterable[Sequence[Any]]) -> dict[str, dict[str, dict[Any, float]]]:
+    """Task → arm → its values by item, or by run."""
+    values: dict[str, dict[str, dict[Any, float]]] = {}
+    for arm, replicate, seed, task, item, value, *_ in rows:
+        values.setdefault(task, {}).setdefault(arm, {})[item or (replicate, seed)] = float(value)
+    return values
+
+
+def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[bool]:
+    """Which are significant, written down anew."""
+    significant = [False] * len(p_values)
+    for rank, position in enumerate(np.argsort(p_values)):
+        if p_values[position] * (len(p_values) - rank) >= alpha:
+            break
+        significant[position] = True
+    return significant
+
+
+def paired(rows: Sequence[Sequence[Any]], folder: Path) -> dict[str, Any]:
+    """Every cell of a measure: our interval and outcome beside scipy's."""
+    result = verified(rows, folder, generalize_to="items")
+    tasks = sides(rows)
+    tests = {}
+    for task, by_arm in tasks.items():
+        items = sorted(by_arm["selection"])
+        tests[task] = stats.ttest_rel(*([by_arm[arm][item] for item in items] for arm in ARMS.values()))
+    # Two models that answered alike everywhere have no p value.
+    known = {task: test.pvalue for task, test in tests.items() if np.isfinite(test.pvalue)}
+    significant = dict(zip(known, holm(list(known.values())), strict=True))
+    cells: dict[str, Any] = {}
+    agree, largest = 0, 0.0
+    for verdict in result.verdicts:
+        test, interval = tests[verdict.grader], verdict.interval
+        if verdict.grader not in known:
+            agree += interval.low is None
+            cells[verdict.grader] = {"difference": interval.estimate, "items": interval.n_items, "outcome": verdict.outcome}
+            continue
+        bounds = test.confidence_interval(interval.confidence)
+        largest = max(largest, abs(interval.low - bounds.low), abs(interval.high - bounds.high))
+        expected = (BETTER if test.statistic > 0 else WORSE) if significant[verdict.grader] else None
+        agree += (verdict.outcome if verdict.outcome in (BETTER, WORSE) else None) == expected
+        cells[verdict.grader] = {
+            "difference": round(interval.estimate, 4),
+            "interval": [round(interval.low, 4), round(interval.high, 4)],
+            "scipy": [round(float(bounds.low), 4), round(float(bounds.high), 4)],
+            "p": float(f"{test.pvalue:.3g}"),
+            "items": interval.n_items,
+            "outcome": verdict.outcome,
+        }
+    both = verified(rows, folder)
+    return {
+        "cells": cells,
+        "outcomes": dict(Counter(cell["outcome"] for cell in cells.values())),
+        "outcomes_equal_to_scipy_with_holm": agree,
+        "largest_difference_of_bounds": largest,
+        "outcomes_about_new_runs": dict(Counter(verdict.outcome for verdict in both.verdicts)),
+    }
+
+
+def published(tables: Mapping[str, Sequence[Sequence[Any]]], folder: Path) -> dict[str, Any]:
+    """The six comparisons of the last round alone, whose outcomes are known: a table of their own."""
+    rows = [row for row in tables["points"] if row[3].endswith(f" {LAST}")]
+    return paired(rows, folder)["cells"]
+
+
+def simulated(cells: int, ratio: float, generator: np.random.Generator) -> tuple[list[tuple[Any, ...]], dict[str, float]]:
+    """Rows of a table without items, and the true difference of each cell."""
+    rows: list[tuple[Any, ...]] = []
+    truth = {}
+    for cell in range(cells):
+        task, sd = f"cell {cell:04}", float(generator.choice(DEVIATIONS))
+        effect = truth[task] = 0.0 if cell % 2 else float(generator.normal(0, 3 * sd))
+        for run in range(3):
+            mine = 40 + effect + generator.normal(0, sd * ratio**0.5)
+            rows.append(("selection", 0, run, task, "", f"{mine:.6f}", "points", "true"))
+            rows.append(("random", run, 0, task, "", f"{40 + generator.normal(0, sd):.6f}", "points", "true"))
+    return rows, truth
+
+
+def false(outcome: str, effect: float) -> bool:
+    """Whether an outcome says better or worse where that is not so."""
+    return (outcome == BETTER and effect <= 0) or (outcome == WORSE and effect >= 0)
+
+
+def whole(cells: int, folder: Path) -> dict[str, Any]:
+    """One table of all cells through the reader, with its time."""
+    rows, truth = simulated(cells, 1.0, np.random.default_rng(0))
+    started, spent = time.perf_counter(), time.process_time()
+    result = verified(rows, folder)
+    seconds, processor = time.perf_counter() - started, time.process_time() - spent
+    outcomes = {verdict.grader: verdict.outcome for verdict in result.verdicts}
+    p_values = [verdict.interval.p for verdict in result.verdicts]
+    discovered = stats.false_discovery_control(p_values) < 0.05
+    side = [verdict.interval.estimate * truth[verdict.grader] > 0 for verdict in result.verdicts]
+    return {
+        "cells": cells,
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(processor, 1),
+        "outcomes": dict(Counter(outcomes.values())),
+        "false_outcomes": sum(false(outcome, truth[task]) for task, outcome in outcomes.items()),
+        "benjamini_hochberg_of_our_p_values": {
+            "discovered": int(discovered.sum()),
+            "false": int(sum(one and not right for one, right in zip(discovered, side, strict=True))),
+        },
+    }
+
+
+def alone(cells: int, tables: int, ratio: float, folder: Path) -> dict[str, Any]:
+    """Each cell by itself, not adjusted for others: what intervals at 95 % hold, and how often one says better or worse falsely."""
+    generator = np.random.default_rng(int(100 * ratio))
+    count = covered = wrong = null = null_wrong = right = 0
+    largest = 0.0
+    for _ in range(tables):
+        rows, truth = simulated(cells, ratio, generator)
+        verification = verified(rows, folder, confidence=0.95).verified.verification
+        by_task = sides(rows)
+        for task, effect in truth.items():
+            interval = verification.difference("selection", "random", task, n_resamples=0)
+            bounds = stats.ttest_ind(*(list(by_task[task][arm].values()) for arm in ARMS.values()), equal_var=False).confidence_interval(
+                0.95
+            )
+            largest = max(largest, abs(interval.low - bounds.low), abs(interval.high - bounds.high))
+            outcome = BETTER if interval.low > 0 else WORSE if interval.high < 0 else NOT_ENOUGH
+            count, covered = count + 1, covered + (interval.low <= effect <= interval.high)
+            wrong += false(outcome, effect)
+            null, null_wrong = null + (effect == 0), null_wrong + (effect == 0 and outcome != NOT_ENOUGH)
+            right += effect != 0 and outcome != NOT_ENOUGH and not false(outcome, effect)
+    return {
+        "cells": count,
+        "covers": round(covered / count, 4),
+        "false_outcomes": round(wrong / count, 4),
+        "false_outcomes_of_cells_without_effect": round(null_wrong / null, 4),
+        "detected_of_cells_with_effect": round(right / (count - null), 4),
+        "largest_difference_from_welch": float(largest),
+    }
+
+
+def main() -> None:
+    """Verify all of it, and write down."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--cells", type=int, default=1750)
+    parser.add_argument("--tables", type=int, default=20)
+    arguments = parser.parse_args()
+    tables = judged(rows_of(arguments.data / JUDGMENTS))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        figures = {
+            "judgments": {measure: paired(rows, folder) for measure, rows in tables.items()},
+            "published": published(tables, folder),
+            "whole_table": whole(arguments.cells, folder),
+            "cells_alone": {f"variance × {ratio:g}": alone(arguments.cells // 10, arguments.tables, ratio, folder) for ratio in RATIOS},
+        }
+    path = _record.write("known_outcomes", figures, "scipy", "numpy")
+    for cell, entry in figures["published"].items():
+        low, high = entry["interval"]
+        sys.stdout.write(
+            f"{cell}: {entry['difference']:+.2f} points [{low:+.2f}, {high:+.2f}], scipy {entry['scipy']}, p {entry['p']:.2g}: {entry['outcome']}\n"
+        )
+    for measure, entry in figures["judgments"].items():
+        sys.stdout.write(
+            f"{measure}: {entry['outcomes']}, equal to scipy with Holm {entry['outcomes_equal_to_scipy_with_holm']} of {len(entry['cells'])}\n"
+        )
+    sys.stdout.write(f"{figures['whole_table']}\n")
+    for name, entry in figures["cells_alone"].items():
+        sys.stdout.write(f"{name}: {entry}\n")
+    sys.stdout.write(f"{path}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Verdicts by `verify --results` where the outcome is known: published judgments of models trained on selected and on random rows, and
 simulated tables of three runs a side.
 
-    python benchmarks/known_outcomes.py ../shared/data [--cells 1750] [--tables 20]
+    python benchmarks/known_outcomes.py ../shared/data [--cells 1750]
 
 Judgments: models fine-tuned on k-center picks and on random picks of three pools, after each of eleven rounds, one model each, every answer
 scored beside ChatGPT's in both orders. A table has a row an item: by how many points an answer is above ChatGPT's, the mean of both orders; or
@@ -30,9 +30,13 @@ from scipy import stats
 
 from instructsel.adapters.experiment import verify
 from instructsel.experiments.plan import Experiment, PlannedArm, StatisticsSettings
+from instructsel.grading.results_grades import grades_of_tables
+from instructsel.grading.results_table import ResultsTable
 from instructsel.pool.sources import zstd
 from instructsel.verification.experiment import ExperimentResult
+from instructsel.verification.grades_table import Run
 from instructsel.verification.verdict import BETTER, NOT_ENOUGH, WORSE
+from instructsel.verification.verification import Verification
 
 JUDGMENTS: Final = "eval/diverseevol_select_vs_random_judgments.jsonl.zst"
 ARMS: Final = {"kc": "selection", "rand": "random"}
@@ -41,6 +45,8 @@ LAST: Final = 10
 """The round for which the outcomes were published."""
 DEVIATIONS: Final = (0.6, 1.5, 2.2, 2.7, 3.8)
 """Standard deviations of random subsets over draws, in points: BBH, TyDiQA, HumanEval, MMLU-Pro, GSM8K."""
+RUNS: Final = ((3, 3), (2, 3), (2, 2), (5, 3), (1, 3))
+"""Runs of the selection and of random, a cell; with one there is no interval."""
 RATIOS: Final = (0.25, 1.0, 4.0)
 """Variance of the selection's runs over that of random's."""
 
@@ -65,11 +71,17 @@ def judged(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[Any, ...]]
     return tables
 
 
-def verified(rows: Sequence[Sequence[Any]], folder: Path, **statistics: Any) -> ExperimentResult:
-    """The verdict on a table, read from its file."""
+def write(rows: Sequence[Sequence[Any]], folder: Path) -> Path:
+    """A table as a file."""
     path = folder / "table.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADER, *rows])
+    return path
+
+
+def verified(rows: Sequence[Sequence[Any]], folder: Path, **statistics: Any) -> ExperimentResult:
+    """The verdict on a table, read from its file."""
+    path = write(rows, folder)
     arms = tuple(PlannedArm(arm, results=((str(path),),)) for arm in ARMS.values())
     return verify(Experiment(arms, statistics=StatisticsSettings(**statistics)), folder / "verified", force=True)
 
@@ -139,17 +151,26 @@ def published(tables: Mapping[str, Sequence[Sequence[Any]]], folder: Path) -> di
     return paired(rows, folder)["cells"]
 
 
-def simulated(cells: int, ratio: float, generator: np.random.Generator) -> tuple[list[tuple[Any, ...]], dict[str, float]]:
-    """Rows of a table without items, and the true difference of each cell."""
+def simulated(
+    cells: int, generator: np.random.Generator, *, ratio: float = 1.0, runs: tuple[int, int] = (3, 3)
+) -> tuple[list[tuple[Any, ...]], dict[str, float]]:
+    """Rows of a table without items, and the true difference of each cell.
+
+    Args:
+        cells: how many.
+        generator: of all chance.
+        ratio: variance of the selection's runs over that of random's.
+        runs: seeds of the selection's one subset, and random subsets with a seed each.
+    """
     rows: list[tuple[Any, ...]] = []
     truth = {}
     for cell in range(cells):
         task, sd = f"cell {cell:04}", float(generator.choice(DEVIATIONS))
         effect = truth[task] = 0.0 if cell % 2 else float(generator.normal(0, 3 * sd))
-        for run in range(3):
-            mine = 40 + effect + generator.normal(0, sd * ratio**0.5)
-            rows.append(("selection", 0, run, task, "", f"{mine:.6f}", "points", "true"))
-            rows.append(("random", run, 0, task, "", f"{40 + generator.normal(0, sd):.6f}", "points", "true"))
+        for seed in range(runs[0]):
+            rows.append(("selection", 0, seed, task, "", f"{40 + effect + generator.normal(0, sd * ratio**0.5):.6f}", "points", "true"))
+        for replicate in range(runs[1]):
+            rows.append(("random", replicate, 0, task, "", f"{40 + generator.normal(0, sd):.6f}", "points", "true"))
     return rows, truth
 
 
@@ -160,7 +181,7 @@ def false(outcome: str, effect: float) -> bool:
 
 def whole(cells: int, folder: Path) -> dict[str, Any]:
     """One table of all cells through the reader, with its time."""
-    rows, truth = simulated(cells, 1.0, np.random.default_rng(0))
+    rows, truth = simulated(cells, np.random.default_rng(0))
     started, spent = time.perf_counter(), time.process_time()
     result = verified(rows, folder)
     seconds, processor = time.perf_counter() - started, time.process_time() - spent
@@ -181,33 +202,49 @@ def whole(cells: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def alone(cells: int, tables: int, ratio: float, folder: Path) -> dict[str, Any]:
+def read(rows: Sequence[Sequence[Any]], folder: Path) -> Verification:
+    """The grades of a table, read from its file; no verdict over all cells."""
+    table = ResultsTable.read(write(rows, folder))
+    graded = grades_of_tables({arm: [(table, arm)] for arm in table.arms})
+    return Verification.of(
+        Run(arm, *label, grades)
+        for arm, results in graded.items()
+        for labels, by_seed in zip(results.labels, results.grades, strict=True)
+        for label, by_task in zip(labels, by_seed, strict=True)
+        for grades in by_task
+    )
+
+
+def alone(cells: int, folder: Path, *, ratio: float, runs: tuple[int, int]) -> dict[str, Any]:
     """Each cell by itself, not adjusted for others: what intervals at 95 % hold, and how often one says better or worse falsely."""
-    generator = np.random.default_rng(int(100 * ratio))
-    count = covered = wrong = null = null_wrong = right = 0
+    rows, truth = simulated(cells, np.random.default_rng(int(100 * ratio) + 7 * runs[0] + runs[1]), ratio=ratio, runs=runs)
+    verification, by_task = read(rows, folder), sides(rows)
+    counts: Counter[str] = Counter()
     largest = 0.0
-    for _ in range(tables):
-        rows, truth = simulated(cells, ratio, generator)
-        verification = verified(rows, folder, confidence=0.95).verified.verification
-        by_task = sides(rows)
-        for task, effect in truth.items():
-            interval = verification.difference("selection", "random", task, n_resamples=0)
-            bounds = stats.ttest_ind(*(list(by_task[task][arm].values()) for arm in ARMS.values()), equal_var=False).confidence_interval(
-                0.95
-            )
+    for task, effect in truth.items():
+        interval = verification.difference("selection", "random", task, n_resamples=0)
+        if interval.low is None or interval.high is None:
+            counts["none"] += 1
+            continue
+        if runs == (3, 3):
+            welch = stats.ttest_ind(*(list(by_task[task][arm].values()) for arm in ARMS.values()), equal_var=False)
+            bounds = welch.confidence_interval(0.95)
             largest = max(largest, abs(interval.low - bounds.low), abs(interval.high - bounds.high))
-            outcome = BETTER if interval.low > 0 else WORSE if interval.high < 0 else NOT_ENOUGH
-            count, covered = count + 1, covered + (interval.low <= effect <= interval.high)
-            wrong += false(outcome, effect)
-            null, null_wrong = null + (effect == 0), null_wrong + (effect == 0 and outcome != NOT_ENOUGH)
-            right += effect != 0 and outcome != NOT_ENOUGH and not false(outcome, effect)
+        outcome = BETTER if interval.low > 0 else WORSE if interval.high < 0 else NOT_ENOUGH
+        kind = "without" if effect == 0 else "with"
+        counts[kind] += 1
+        counts["covered"] += interval.low <= effect <= interval.high
+        counts[f"false {kind}"] += false(outcome, effect)
+        counts["detected"] += effect != 0 and outcome != NOT_ENOUGH and not false(outcome, effect)
+    if counts["none"]:
+        return {"cells": cells, "without_an_interval": counts["none"]}
     return {
-        "cells": count,
-        "covers": round(covered / count, 4),
-        "false_outcomes": round(wrong / count, 4),
-        "false_outcomes_of_cells_without_effect": round(null_wrong / null, 4),
-        "detected_of_cells_with_effect": round(right / (count - null), 4),
-        "largest_difference_from_welch": float(largest),
+        "cells": cells,
+        "covers": counts["covered"] / cells,
+        "false_outcomes": (counts["false with"] + counts["false without"]) / cells,
+        "false_outcomes_of_cells_without_effect": counts["false without"] / counts["without"],
+        "detected_of_cells_with_effect": counts["detected"] / counts["with"],
+        **({"largest_difference_from_welch": float(largest)} if runs == (3, 3) else {}),
     }
 
 
@@ -216,7 +253,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("--cells", type=int, default=1750)
-    parser.add_argument("--tables", type=int, default=20)
     arguments = parser.parse_args()
     tables = judged(rows_of(arguments.data / JUDGMENTS))
     with tempfile.TemporaryDirectory() as temporary:
@@ -225,7 +261,11 @@ def main() -> None:
             "judgments": {measure: paired(rows, folder) for measure, rows in tables.items()},
             "published": published(tables, folder),
             "whole_table": whole(arguments.cells, folder),
-            "cells_alone": {f"variance × {ratio:g}": alone(arguments.cells // 10, arguments.tables, ratio, folder) for ratio in RATIOS},
+            "cells_alone": {
+                f"{runs[0]} against {runs[1]} runs, variance × {ratio:g}": alone(2 * arguments.cells, folder, ratio=ratio, runs=runs)
+                for runs in RUNS
+                for ratio in RATIOS
+            },
         }
     path = _record.write("known_outcomes", figures, "scipy", "numpy")
     for cell, entry in figures["published"].items():

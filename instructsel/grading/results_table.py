@@ -161,8 +161,8 @@ class ResultsTable:
 
 def _from_here(path: Path) -> str:
     """A path as messages name it: from the working directory, where it lies below."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else str(path)
+    folder = Path.cwd()
+    return str(path.relative_to(folder)) if path.is_absolute() and path.is_relative_to(folder) else str(path)
 
 
 def is_table(path: str | Path) -> bool:
@@ -284,9 +284,9 @@ class _Reading:
         if before is None:
             self.scales[task] = TaskScale(unit, higher, per_item, f"{self.path}, {self.noun} {row:,}")
         elif (before.unit, before.higher_is_better, before.per_item) != (unit, higher, per_item):
-            here = TaskScale(unit, higher, per_item, "")
+            scale = TaskScale(unit, higher, per_item, "")
             raise _Cell(
-                f"{task} has values of two kinds: {here}; and in {before.where.rpartition(', ')[2]}: {before}",
+                f"{task} has values of two kinds: {scale}; and in {before.where.rpartition(', ')[2]}: {before}",
                 "Give all values of a task in one way.",
             )
 

@@ -304,32 +304,30 @@ def _items(grader: str, runs: Mapping[Label, Run]) -> tuple[str, ...]:
 
 
 def _frame(
-    label: Label, grades: Grades, items: tuple[str, ...], clusters: Sequence[str | None], sources: Sequence[str | None]
+    runs: Mapping[Label, Run], items: tuple[str, ...], clusters: Sequence[str | None], sources: Sequence[str | None]
 ) -> pl.DataFrame:
-    """One run's rows of the table, in the order of `items`, which is that of `clusters` and `sources`."""
+    """The rows of a grader's runs, by label and then in the order of `items`, which is that of `clusters` and `sources`."""
     import polars as pl
 
-    order = sorted(range(len(grades.items)), key=lambda place: grades.items[place])
-    reasons = [grades.reasons[place] for place in order] if grades.reasons else [None] * len(order)
-    values = [None if reason is not None else value for value, reason in zip(grades.values[order].tolist(), reasons, strict=True)]
-    arm, replicate, seed = label
-    n = len(items)
-    return pl.DataFrame(
-        {
-            "arm": [arm] * n,
-            "replicate": [replicate] * n,
-            "seed": [seed] * n,
-            "grader": [grades.grader] * n,
-            "item": list(items),
-            "value": values,
-            "weight": grades.weights[order].tolist(),
-            "reason": reasons,
-            "cluster": clusters,
-            "source": sources,
-            **{name: None if grades.totals is None else getattr(grades.totals, name)[order] for name in TOTALS},
-        },
-        schema={name: getattr(pl, kind) for name, kind in SCHEMA.items()},
-    )
+    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA}
+    for label in sorted(runs):
+        grades = runs[label].grades
+        order = sorted(range(len(grades.items)), key=lambda place: grades.items[place])
+        reasons = [grades.reasons[place] for place in order] if grades.reasons else [None] * len(order)
+        n = len(items)
+        for name, value in zip(("arm", "replicate", "seed", "grader"), (*label, grades.grader), strict=True):
+            columns[name] += [value] * n
+        columns["item"] += items
+        columns["value"] += [
+            None if reason is not None else value for value, reason in zip(grades.values[order].tolist(), reasons, strict=True)
+        ]
+        columns["weight"] += grades.weights[order].tolist()
+        columns["reason"] += reasons
+        columns["cluster"] += clusters
+        columns["source"] += sources
+        for name in TOTALS:
+            columns[name] += [None] * n if grades.totals is None else getattr(grades.totals, name)[order].tolist()
+    return pl.DataFrame(columns, schema={name: getattr(pl, kind) for name, kind in SCHEMA.items()})
 
 
 def with_labels(frame: pl.DataFrame) -> pl.DataFrame:

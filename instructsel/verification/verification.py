@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 PER_RUN: Final = "Results per run hold no items: the interval covers new runs, graded on the same items."
 """What is said of an interval from results per run."""
+ONE_RUN: Final = "With one result of {}, it is unknown how much its runs vary; two runs or more are needed."
 NO_ITEMS: Final = "There are results per run and no items, so that an interval over new items cannot be had."
 
 AGAIN: Final = "Name a file that a verification wrote, or verify again."
@@ -117,7 +118,7 @@ class Verification:
             graders[grader] = _scale(grader, graded.values(), unit_note="" if unit is None else unit.note, allow_unlike=allow_unlike)
             items = _items(grader, graded)
             clusters, sources = (shared_labels(grader, graded, kind, items) for kind in ("clusters", "sources"))
-            frames += [_frame(label, graded[label].grades, items, clusters, sources) for label in sorted(graded)]
+            frames.append(_frame(graded, items, clusters, sources))
         return cls(pl.concat(frames), graders, untrained & {label[0] for graded in by_grader.values() for label in graded})
 
     @cached_property
@@ -127,9 +128,9 @@ class Verification:
 
     @cached_property
     def _tables(self) -> dict[str, _Table]:
-        import polars as pl
-
-        return {grader: _Table.of(self.frame.filter(pl.col("grader") == grader)) for grader in sorted(self.graders)}
+        # Thousands of graders are told apart in one pass.
+        parts = self.frame.partition_by("grader", as_dict=True)
+        return {grader: _Table.of(parts.get((grader,), self.frame.clear())) for grader in sorted(self.graders)}
 
     def difference(
         self,
@@ -175,12 +176,7 @@ class Verification:
         options: dict[str, Any] = {"others": others, "confidence": confidence, "n_resamples": n_resamples, "seed": seed}
         if not self.graders[grader].aggregated:
             return compare(selection, rival, generalize_to=generalize_to, **options)
-        interval = compare(selection, rival, generalize_to=RUNS, **options)
-        if generalize_to == ITEMS:
-            # What the runs say holds for new runs, and that was not asked.
-            gone: dict[str, Any] = dict.fromkeys(("low", "high", "standard_error", "df", "p", "bootstrap_low", "bootstrap_high", "spread"))
-            interval = replace(interval, **gone, generalize_to=ITEMS, method=METHODS[ITEMS], reason=NO_ITEMS)
-        return interval if interval.reason else replace(interval, notes=(PER_RUN, *interval.notes))
+        return _per_run(compare(selection, rival, generalize_to=RUNS, **options), (selection, rival), generalize_to)
 
     def components(self, arm: str, baseline: str, grader: str, *, weighted: bool = False) -> Components:
         """The variance components this verification shows, for planning another with `power`.
@@ -448,6 +444,17 @@ class Verification:
         absent = self.frame.filter(pl.col("value").is_null() & (pl.col("grader") == grader) & pl.col("arm").is_in([arm, baseline]))
         rows = absent.select("item", "reason").unique().sort("item", "reason").rows()
         return dict(sorted(Counter(reason or "unknown" for _, reason in rows).items()))
+
+
+def _per_run(interval: Interval, sides: Sequence[ArmValues], generalize_to: Estimand) -> Interval:
+    """The interval of results per run, over runs; none where it was to be over items, or one run says nothing of how runs of its arm vary."""
+    single = [side.arm for side in sides if side.runs == 1 and not side.fixed]
+    reason = NO_ITEMS if generalize_to == ITEMS else ONE_RUN.format(" and ".join(single)) if single else None
+    if reason is None or interval.reason:
+        return interval if interval.reason else replace(interval, notes=(PER_RUN, *interval.notes))
+    gone: dict[str, Any] = dict.fromkeys(("low", "high", "standard_error", "df", "p", "bootstrap_low", "bootstrap_high", "spread"))
+    kind: dict[str, Any] = {"generalize_to": ITEMS, "method": METHODS[ITEMS]} if generalize_to == ITEMS else {}
+    return replace(interval, **gone, **kind, reason=reason, notes=())
 
 
 def _parquet(path: str | Path) -> Path:

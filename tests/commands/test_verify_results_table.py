@@ -108,16 +108,19 @@ def test_results_per_run_are_not_enough_where_runs_are_one_a_side_or_items_are_a
     single = verify("--results", "t.csv", "-o", "single", "--require", "better")
     assert single.returncode == 1 and "With one run a side, and no arm with several" in " ".join(single.stdout.split())
     assert "--generalize-to items" not in single.stderr and PER_RUN not in " ".join(single.stdout.split())
+    write(tmp_path / "t.csv", per_run("qa", {"selection": [[0.9]], "random": [[0.1], [0.11], [0.12]]}))
+    lent = verify("--results", "t.csv", "-o", "lent", "--require", "better")
+    assert lent.returncode == 1 and "With one result of selection, it is unknown how much its runs vary" in " ".join(lent.stdout.split())
     write(tmp_path / "t.csv", per_run("qa", {"selection": [[0.9, 0.91, 0.92]], "random": [[0.1, 0.11, 0.12]]}))
     items = verify("--results", "t.csv", "-o", "items", "--generalize-to", "items")
     assert items.returncode == 0 and NO_ITEMS in " ".join(items.stdout.split()) and "not enough data" in items.stdout
     clear = verify("--results", "t.csv", "-o", "clear", "--require", "better")
     assert clear.returncode == 0, clear.stderr
     close = write(tmp_path / "t.csv", per_run("qa", {"selection": [[0.5, 0.52, 0.51]], "random": [[0.51, 0.5, 0.52]]}))
-    near = verify("--results", close.name, "-o", "near")
-    assert "no standard deviation over items" in " ".join(near.stdout.split()) and "not enough data" in near.stdout
-    kept = verify("--results", close.name, "-o", "near", "--require", "non-inferior", "--margin", "0.1")
-    assert kept.returncode == 0, kept.stderr
+    undecided = verify("--results", close.name, "-o", "near")
+    assert "no standard deviation over items" in " ".join(undecided.stdout.split()) and "not enough data" in undecided.stdout
+    non_inferior = verify("--results", close.name, "-o", "near", "--require", "non-inferior", "--margin", "0.1")
+    assert non_inferior.returncode == 0, non_inferior.stderr
 
 
 def test_a_run_without_a_value_is_none_and_is_said(tmp_path: Path, verify: Verify) -> None:

@@ -67,7 +67,7 @@ class Totals:
     packing_efficiency: float | None
     """Share of the packed sequences that is filled; None without packing."""
     steps: int
-    """Optimizer steps of all epochs."""
+    """Optimizer steps of all epochs; a part of an epoch is rounded up to whole steps."""
     tokens_per_step: float
     """Tokens of a step, on average."""
     loss_tokens_per_step: float
@@ -79,7 +79,7 @@ class Totals:
     parameters: int | None
     """Weights of the base; None where they are not known."""
     flops: float | None
-    """Floating-point operations of all epochs: 6 · weights · tokens; None without the weights."""
+    """Floating-point operations of all steps: 6 · weights · tokens; None without the weights."""
     sources: tuple[SourceTotals, ...]
     """By source."""
 
@@ -110,11 +110,13 @@ def totals(
     lengths = [int(length) for length in seen_tokens[trained]]
     if packing is not None:
         lengths = [sum(part.stop - part.start for part in sequence) for sequence in packing.sequences]
-    steps = math.ceil(len(lengths) * settings.epochs / settings.batch_size)
+    # As transformers counts: the last step of an epoch may be a smaller one, and no step holds rows of two epochs.
+    steps_per_epoch = math.ceil(len(lengths) / settings.batch_size)
+    steps = math.ceil(steps_per_epoch * settings.epochs)
     tokens, loss_tokens = sum(lengths), int(loss[trained].sum())
     quantiles = np.quantile(full, QUANTILES, method="higher") if len(full) else np.zeros(len(QUANTILES))
     all_tokens, cut = int(full.sum()), int((full - seen_tokens).sum())
-    per_step = settings.epochs / steps if steps else 0.0
+    per_step = 1 / steps_per_epoch if steps_per_epoch else 0.0
     return Totals(
         rows=len(full),
         trained_rows=int(trained.sum()),
@@ -133,7 +135,7 @@ def totals(
         padding_fraction=_padding(lengths, settings.batch_size),
         epochs=settings.epochs,
         parameters=parameters,
-        flops=FLOPS_PER_WEIGHT * float(parameters) * tokens * settings.epochs if parameters else None,
+        flops=FLOPS_PER_WEIGHT * float(parameters) * tokens * per_step * steps if parameters else None,
         sources=tuple(sources),
     )
 

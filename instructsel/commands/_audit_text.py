@@ -81,7 +81,9 @@ def _figures(audit: Audit) -> list[str]:
             ("padding", f"{totals.padding_fraction:.1%} of what is computed, in batches of {settings.batch_size:,} in random order")
         )
     if totals.flops is not None and totals.parameters is not None:
-        rows.append(("cost", f"{totals.flops:.2e} FLOPs: 6 x {totals.parameters:,} weights x {totals.tokens * totals.epochs:,.0f} tokens"))
+        rows.append(
+            ("cost", f"{totals.flops:.2e} FLOPs: 6 x {totals.parameters:,} weights x {totals.tokens_per_step * totals.steps:,.0f} tokens")
+        )
     return [f"{audit.base}, loss on {settings.loss}", *aligned(rows, width=WIDTH)]
 
 

@@ -14,6 +14,7 @@ from instructsel.adapters.lm_eval.tasks import Task, find
 from instructsel.errors import UsageError
 from instructsel.grading.graders.held_out_loss import DEVICES, PRECISIONS
 from instructsel.models.load import settings
+from instructsel.pool.task_overlap import TaskDocuments
 from instructsel.protocols import Checkpoint, Grades
 from instructsel.rendering import TEMPLATE_DATE, checked_date
 
@@ -148,6 +149,11 @@ class HarnessGrader(ABC):
     def count(self) -> int | None:
         """How many items will be graded; None before `check`."""
         return self._run.counts.get((self.task, self.num_fewshot))
+
+    @property
+    def documents(self) -> TaskDocuments:
+        """What a contamination check compares with the rows to train on."""
+        return TaskDocuments(self.task, lambda: self._run.documents(self))
 
     def check(self) -> None:
         """Load the data of all tasks of the run once, so that what is missing is missed before anything is trained.

@@ -22,7 +22,7 @@ from instructsel.adapters.lm_eval.conditions import device_kind, precision_name
 from instructsel.adapters.lm_eval.harness import chat_harness
 from instructsel.adapters.lm_eval.samples import GENERATE, HarnessRun, Rows, samples_hash
 from instructsel.adapters.lm_eval.task_code import NEEDED_BY
-from instructsel.adapters.lm_eval.tasks import silent
+from instructsel.adapters.lm_eval.tasks import count, silent
 from instructsel.artifact import atomic_write
 from instructsel.errors import EnvironmentFault, InstructselError, ModelUnavailable, UntrustedModel, UsageError
 from instructsel.extras import require
@@ -34,6 +34,7 @@ from instructsel.models.context import context_of
 from instructsel.models.load import LocalModel, locate, refuse_code, settings
 from instructsel.models.network import load_network
 from instructsel.pool.sources import zstd
+from instructsel.pool.task_overlap import TaskDocument
 from instructsel.protocols import Checkpoint, Grades
 
 if TYPE_CHECKING:
@@ -88,7 +89,24 @@ class SharedRun:
                 _seed(members[0].seed)
                 limit = members[0].limit or math.inf
                 tasks = members[0].definition.load()["tasks"].values()
-                self.counts[key] = sum(int(min(limit, len(list(task.eval_docs)))) for task in tasks)
+                self.counts[key] = sum(int(min(limit, count(task.eval_docs))) for task in tasks)
+
+    @contextmanager
+    def documents(self, grader: HarnessGrader) -> Iterator[Iterator[tuple[list[TaskDocument], Iterator[TaskDocument]]]]:
+        """The tasks of a grader, each with some of its documents and with all that are graded, one at a time.
+
+        Raises:
+            EnvironmentFault, MissingExtra, UsageError: see `check`.
+        """
+        # Here, as gold answers need this module.
+        from instructsel.adapters.lm_eval.documents import leaf_documents, sampled
+
+        with self._silent(), _random_state():
+            _seed(grader.seed)
+            unsafe = {leaf.name for leaf in grader.definition.leaves if leaf.unsafe}
+            tasks = grader.definition.load()["tasks"].items()
+            options = [(name, task, dict[str, Any](limit=grader.limit, code=name in unsafe)) for name, task in tasks]
+            yield ((sampled(name, task, **how), leaf_documents(name, task, **how)) for name, task, how in options)
 
     def grades(self, checkpoint: Checkpoint) -> dict[str, Grades]:
         """The grades of all, by name."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,6 +98,8 @@ def contained(*, code: bool, folder: Path | None = None) -> Iterator[list[UsageE
             loader=utilities.env.loader, undefined=utilities.env.undefined, keep_trailing_newline=utilities.env.keep_trailing_newline
         )
         environment.filters.update(utilities.env.filters)
+        # The harness compiles a template anew for every document.
+        environment.from_string = cache(environment.from_string)
     shipped = Path(loader.__file__).resolve().parent
     roots = [shipped] if folder is None else [shipped, folder.resolve()]
     refused: list[UsageError] = []

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -263,6 +263,11 @@ def short_metric(metric: str) -> str:
     return metric.removesuffix(",none")
 
 
+def count(documents: Iterable[Any]) -> int:
+    """How many documents there are, without holding them."""
+    return len(documents) if isinstance(documents, Sized) else sum(1 for _ in documents)
+
+
 def find(names: Sequence[str], *, include_path: str | Path | None = None) -> dict[str, Task]:
     """Tasks by their names. Those that come with the harness are only indexed, which takes 12 seconds, when one is asked for.
 
@@ -400,4 +405,4 @@ def _files(pattern: str) -> Any:
     return pattern if "://" in pattern else {"missing": place.name}
 
 
-__all__ = ["Leaf", "Task", "find", "short_metric", "silent"]
+__all__ = ["Leaf", "Task", "count", "find", "short_metric", "silent"]

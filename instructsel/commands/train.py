@@ -14,7 +14,8 @@ from instructsel.commands._groups import with_options
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.experiments.store import check_folder
 from instructsel.pool import spec
-from instructsel.pool.overlap import EvaluationIndex, Overlap, render_of
+from instructsel.pool.contamination import render_of
+from instructsel.pool.overlap import EvaluationIndex, Overlap
 from instructsel.rendering import TEMPLATE_DATE
 
 if TYPE_CHECKING:

@@ -16,6 +16,8 @@ CHUNK: Final = 2048
 OPERATORS: Final = re.compile(r"[-*/%](?:(?=\s?\d)|(?<=\d[-*/%])|(?<=\d\s[-*/%]))", re.DOTALL)
 POINTS: Final = re.compile(r"\.(?<=\d\.)(?=\d)")
 """Punctuation that makes other numbers of numbers: 3.5 is not 35, and 5 - 3 is not 5 / 3."""
+BRACKETS: Final = re.compile(r"[()\[\]{}](?: ?[()\[\]{}<>])+")
+"""Brackets in a row, which are what some questions are about."""
 BEYOND: Final = re.compile("[\U00010000-\U0010ffff]")
 DASHES: Final = re.compile("[‐‑‒–—−]")
 ASCII: Final = bytes(ord(" " if unicodedata.category(chr(code))[0] in "PZ" else chr(code).lower()) for code in range(128)) + bytes(128)
@@ -42,15 +44,17 @@ def normal_form(text: str) -> str:
     return words or " ".join(text.split())
 
 
-def operators(text: str) -> str:
-    """The signs between and before the numbers of a text, in order, then its decimal points: what `normal_form` leaves out.
+def operators(text: str) -> tuple[str, str, str]:
+    """What `normal_form` leaves out and may not differ: brackets in a row, the signs between and before numbers, and decimal points.
 
-    >>> operators("3.5 - 2 well-known"), operators("5 / 3")
-    ('-.', '/')
+    >>> operators("3.5 - 2 well-known (or so)"), operators("5 / 3"), operators("Close: [ [ (")
+    (('', '-', '.'), ('', '/', ''), ('[[(', '', ''))
     """
     if not text.isascii():
         text = DASHES.sub("-", text)
-    return "".join(OPERATORS.findall(text) + POINTS.findall(text))
+    text = " ".join(text.split())
+    brackets = "".join(BRACKETS.findall(text)).replace(" ", "")
+    return brackets, "".join(OPERATORS.findall(text)), "".join(POINTS.findall(text))
 
 
 def _composed(text: str) -> str:

@@ -20,7 +20,7 @@ from instructsel.experiments import execute
 from instructsel.experiments.store import FAILED, RecordStore, as_json
 from instructsel.extras import require
 from instructsel.kinds import SIZE_RUN, SIZE_SEARCH, head
-from instructsel.pool.overlap import check_graders, render_of
+from instructsel.pool.contamination import check_graders, render_of
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.selection.candidates import ScoredCandidates
 from instructsel.selection.choose import NEAR, fill_distinct

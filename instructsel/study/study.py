@@ -21,7 +21,7 @@ from instructsel.experiments import execute
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.store import RecordStore
 from instructsel.kinds import STUDY, STUDY_RUN, head
-from instructsel.pool.overlap import check_graders, render_of
+from instructsel.pool.contamination import check_graders, render_of
 from instructsel.rules.fit import Fitted, fit
 from instructsel.rules.observations import SHARE, Observations
 from instructsel.study.design import Design, Subset, table_rows

@@ -26,8 +26,10 @@ from instructsel.experiments.toolkit import Runtime, Toolkit
 from instructsel.experiments.workers import shared_gpus, shares, workers
 from instructsel.models.load import locate_language_model
 from instructsel.pool import spec
+from instructsel.pool.evaluation_texts import Render
 from instructsel.pool.example import Example
-from instructsel.pool.overlap import EvaluationIndex, Overlap, Render
+from instructsel.pool.overlap import EvaluationIndex, Overlap
+from instructsel.pool.task_overlap import documents_of, task_overlaps
 from instructsel.protocols import Grader
 from instructsel.rendering import TEMPLATE_DATE
 from instructsel.stats.loss_units import UNIT_CHOICES
@@ -359,11 +361,15 @@ def _overlaps(prepared: _Prepared) -> tuple[Overlap, ...]:
     paths: list[str] = list(
         dict.fromkeys([*(named_file(path)[1] for path in grading.held_out), *([grading.instructions] if grading.instructions else [])])
     )
-    with_rows = [arm for arm in prepared.arms if arm.pools]
+    with_rows = {f"the arm {arm.name}": arm.pools for arm in prepared.arms if arm.pools}
+    if not with_rows:
+        return ()
+    render = _render(prepared.plan)
     overlaps: list[Overlap] = []
-    for path in paths if with_rows else []:
+    for path in paths:
         index = EvaluationIndex.of(spec.Reading().read([path]))
-        overlaps += [index.overlap(arm.pools, where=f"the arm {arm.name}", render=_render(prepared.plan)) for arm in with_rows]
+        overlaps += [index.overlap(pools, where=where, render=render) for where, pools in with_rows.items()]
+    overlaps += task_overlaps(documents_of(prepared.graders), with_rows, render=render)
     for overlap in overlaps:
         if not grading.allow_contamination:
             overlap.check()

@@ -172,6 +172,32 @@ def test_evaluation_rows_that_render_like_trained_ones_are_refused_or_stand_in_v
     assert "Contamination: evaluation examples in the rows to train on" in html and "blank.jsonl:1 in chosen.jsonl:1" in html
 
 
+def test_documents_of_a_task_that_are_trained_on_are_refused_or_stand_in_verdict_and_report(run: Call, place: Path) -> None:
+    from instructsel.adapters.lm_eval.own_task import Generation, write_task
+
+    trained = [json.loads(line) for line in (place / "chosen.jsonl").read_text().splitlines()]
+    asked = [{"prompt": f"Question: {row['instruction']} Answer:", "answer": row["output"].upper()} for row in trained[:3]]
+    asked += [{"prompt": f"Question: Name {n} birds. Answer:", "answer": f"bird {n}"} for n in range(5)]
+    (place / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    write_task(place / "asked.jsonl", place / "tasks", name="asking", kind=Generation(max_new_tokens=2))
+    grading = ["--lm-eval", "asking", "--gold-bits", "lm-eval", "--include-path", "tasks", "-o", "of-task"]
+    refused = run(*grading)
+    assert refused.exit_code == 3 and not (place / "of-task" / "runs").exists(), refused.output
+    flowing = " ".join(refused.stderr.split())
+    assert "3 of 8 documents of asking are in the arm selection" in flowing and "(chosen.jsonl:1)" in flowing
+    allowed = run(*grading, "--allow-contamination")
+    assert allowed.exit_code == 0, allowed.output
+    said = " ".join(allowed.stdout.split())
+    assert "Contamination: the arm selection was trained on evaluation rows." in said and "(chosen.jsonl:1)" in said
+    (selection, random) = json.loads((place / "of-task" / "verdict.json").read_text())["contamination"]
+    assert (selection["evaluation"], selection["examples"], selection["same"], selection["task"]) == ("asking", 8, 3, True)
+    assert (random["where"], random["same"], random["instruction"], random["response"]) == ("the arm random", 0, 0, 0)
+    page = CliRunner().invoke(app, ["report", "of-task", "-o", "of-task.html"])
+    assert page.exit_code == 0, page.output
+    (ours, theirs), *_ = selection["places"]["same"]
+    assert ours.startswith("asking doc ") and f"{ours} in {theirs}" in (place / "of-task.html").read_text()
+
+
 def test_a_verdict_at_several_learning_rates_takes_over_what_is_finished_and_says_whether_it_depends(run: Call, place: Path) -> None:
     first = run("--eval", "held.jsonl", "-o", "rates", "--json")
     assert first.exit_code == 0, first.output

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from instructsel.errors import StudyError
+from instructsel.pool.contamination import check_evaluation
 from instructsel.pool.example import Example
 from instructsel.pool.normal_form import normal_form, operators
-from instructsel.pool.overlap import EvaluationIndex, Overlap, check_evaluation
+from instructsel.pool.overlap import EvaluationIndex, Overlap
 from instructsel.pool.pool import Pool
 
 LONG = "The river rises in the hills to the east, runs past the old mill and the market, and meets the sea at the harbor."

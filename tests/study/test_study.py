@@ -30,7 +30,7 @@ from instructsel.errors import (
 )
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.leases import STALE, UNREADABLE
-from instructsel.pool.overlap import check_evaluation
+from instructsel.pool.contamination import check_evaluation
 from instructsel.pool.pool import Pool
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 from instructsel.rules.observations import Observations

@@ -142,12 +142,19 @@ def masks(place: Path, pools: dict[str, Any], corpus: list[str]) -> dict[str, An
                 ]
                 spelled = sum(row.control for row in encoded)
                 pairs = list(zip(ours, theirs, strict=False)) if len(ours) == len(theirs) else []
+                # A token that reaches from a prompt into its response: TRL trains on it with a loss on assistant turns, we do not. The rows
+                # that have one are equal where all their other labels are.
+                reaching = [_reaching(chat, example) for example, row in zip(pool.examples(), encoded, strict=True) if row.reason is None]
                 # TRL takes the prompt's own tokens as its length, and warns where they are no prefix of the row's; we go by the text.
                 merged = 0 if loss == "assistant" else sum(_merges(chat, example) for example in pool.examples())
                 cases[f"{name}, {source}, {loss}, {length or 'all'}"] = {
                     "rows": len(ours),
                     "rows_of_trl": len(theirs),
                     "equal": sum(one == other for one, other in pairs),
+                    "equal_but_for_reaching": sum(
+                        _equal(one, other, between) for (one, other), between in zip(pairs, reaching if pairs else [], strict=True)
+                    ),
+                    "rows_with_reaching": sum(map(bool, reaching)),
                     "equal_tokens": sum(one[0] == other[0] for one, other in pairs),
                     "prompt_is_no_token_prefix": merged,
                     "spells_control": spelled,
@@ -155,11 +162,30 @@ def masks(place: Path, pools: dict[str, Any], corpus: list[str]) -> dict[str, An
     plain = [case for case in cases.values() if not case["prompt_is_no_token_prefix"]]
     return {
         "cases": cases,
-        "equal": sum(case["equal"] == case["rows"] == case["rows_of_trl"] for case in plain),
+        "equal": sum(case["equal_but_for_reaching"] == case["rows"] == case["rows_of_trl"] for case in plain),
         "of": len(plain),
+        "rows_with_a_token_that_reaches_into_the_response": sum(case["rows"] - case["equal"] for case in plain),
         "prompt_is_no_token_prefix": len(cases) - len(plain),
         "equal_tokens": sum(case["equal_tokens"] == case["rows"] for case in cases.values()),
     }
+
+
+def _reaching(chat: Any, example: Any) -> set[int]:
+    """Which tokens of a row begin in a prompt and end in its response."""
+    from instructsel.grading.chat import messages
+
+    turns = messages(example)
+    row = chat.tokenizer(chat.tokenizer.apply_chat_template(turns, tokenize=False), add_special_tokens=False, return_offsets_mapping=True)[
+        "offset_mapping"
+    ]
+    prompts = [len(chat.prompt(turns[:number])) for number, turn in enumerate(turns) if turn["role"] == "assistant"]
+    return {number for number, (start, stop) in enumerate(row) if any(start < prompt < stop for prompt in prompts)}
+
+
+def _equal(one: tuple[list[int], list[int]], other: tuple[list[int], list[int]], between: set[int]) -> bool:
+    """Whether two rows have equal tokens, and equal labels but for those of some tokens."""
+    labels = zip(one[1], other[1], strict=True) if len(one[1]) == len(other[1]) else ()
+    return one[0] == other[0] and all(ours == theirs or number in between for number, (ours, theirs) in enumerate(labels))
 
 
 def _merges(chat: Any, example: Any) -> bool:

@@ -268,7 +268,7 @@ def _chart(symbol: str, shown: Points, correlation: Correlation, observations: O
         if correlation.pearson is None
         else f", r {correlation.pearson:+.2f} {_interval(correlation.pearson_low, correlation.pearson_high, '+.2f')}"
     )
-    loss = "ln L (L in nats per token)" if target == "log_loss" else f"{target} (natural logarithm)"
+    loss = f"ln L (L in {observations.loss_unit})" if target == "log_loss" else f"{target} (natural logarithm)"
     return scatter(
         series,
         curve,

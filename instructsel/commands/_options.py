@@ -11,8 +11,9 @@ import typer
 from instructsel.cache import LIMIT, Cache, parse_size
 from instructsel.commands._console import fail, say
 from instructsel.commands._help import COMMON
-from instructsel.errors import EnvironmentFault, InstructselError
+from instructsel.errors import EnvironmentFault, InstructselError, UsageError
 from instructsel.models.devices import check_device
+from instructsel.stats.loss_units import FLAGS
 
 READING: Final = "How pool files are read"
 MODELS: Final = "Models"
@@ -81,6 +82,24 @@ CacheFolder = Annotated[
     Path | None, typer.Option("--cache", help="Folder of the cache; the user's cache folder by default.", rich_help_panel=COMMON)
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.", rich_help_panel=COMMON)]
+
+
+def _loss_unit(value: str) -> str:
+    """The unit of losses, or the end of the program before any work."""
+    if value not in FLAGS:
+        fail(UsageError.named(value, FLAGS, noun="unit of a loss"))
+    return value
+
+
+LossUnit = Annotated[
+    str,
+    typer.Option(
+        "--loss-unit",
+        help="Unit of losses: nats-per-token, bits-per-byte (of the responses, whatever the tokenizer), or auto: nats-per-token, as all models have one base.",
+        callback=_loss_unit,
+        rich_help_panel=GRADING,
+    ),
+]
 
 
 def cache_limit() -> int:

@@ -24,6 +24,7 @@ from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection.choose import select
 from instructsel.selection.files import find_pool, neighborhood
+from instructsel.stats.loss_units import AUTO, FLAGS
 from instructsel.study.folder import CHECKPOINTS
 from instructsel.study.size_curve import SizeCurve
 from instructsel.study.size_search import METHODS, SizeSettings, search_size
@@ -97,6 +98,7 @@ def command(
     chart: Annotated[Path | None, typer.Option(help="Draw the losses by size into this file (.svg).")] = None,
     allow_mismatch: Annotated[bool, typer.Option("--allow-mismatch", help="Rank scores of other models than the rule assumes.")] = False,
     max_null_fraction: Annotated[float, typer.Option(help="Share of examples that may lack a value the rule uses.")] = 0.05,
+    loss_unit: options.LossUnit = AUTO,
     pool: Annotated[list[str] | None, typer.Option(help="The pool files, where the score table does not lead to them.")] = None,
     cache: options.CacheFolder = None,
     no_cache: options.NoCache = False,
@@ -144,6 +146,7 @@ def command(
             max_length=chosen.max_length,
             device=training.device,
             precision=training.precision,
+            unit=FLAGS[loss_unit],
             template_date=chosen.template_date,
         )
         for name, rows in held_out.items()

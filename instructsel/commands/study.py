@@ -29,6 +29,7 @@ from instructsel.experiments.workers import shared_gpus, shares, workers
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.scores.table import ScoreTable
+from instructsel.stats.loss_units import AUTO, FLAGS
 from instructsel.study.design import Bins, Design, Mixtures
 from instructsel.study.folder import CHECKPOINTS, Plan, Run, StudyFolder, StudyStatus, listed
 from instructsel.study.study import (
@@ -142,6 +143,8 @@ class Settings:
     max_skipped_fraction: float = MAX_SKIPPED_FRACTION
     allow_contamination: bool = False
     """Whether evaluation examples may be in the pool."""
+    loss_unit: str = AUTO
+    """Of the loss that is measured, as the command line has it; auto is per token."""
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, without the folder."""
@@ -202,7 +205,12 @@ def build(
     trainer = toolkit.trainer(settings.training, recipe, settings.folder / CHECKPOINTS, progress)
     rows = spec.Reading().read([settings.evaluation], message=message)
     return trainer, HeldOutLoss(
-        rows, max_length=recipe.max_length, device=settings.device, precision=settings.precision, template_date=recipe.template_date
+        rows,
+        max_length=recipe.max_length,
+        device=settings.device,
+        precision=settings.precision,
+        unit=FLAGS[settings.loss_unit],
+        template_date=recipe.template_date,
     )
 
 
@@ -220,6 +228,7 @@ def plan(
     recipe: RecipeChanges,
     indicators: Annotated[str | None, typer.Option(help="Indicators of the table to keep, comma-separated; all by default.")] = None,
     max_null_fraction: Annotated[float, typer.Option(help="Share of a subset's rows that may lack a value.")] = MAX_NULL_FRACTION,
+    loss_unit: options.LossUnit = AUTO,
     form: options.Form = "auto",
     mapping: options.Mapping = None,
     columns: options.Columns = None,
@@ -250,6 +259,7 @@ def plan(
         max_null_fraction=max_null_fraction,
         max_skipped_fraction=training.max_skipped_fraction,
         allow_contamination=training.allow_contamination,
+        loss_unit=loss_unit,
     )
     table = ScoreTable.read(scores)
     pool = reading.read(list(pools), message=messages(quiet=quiet))

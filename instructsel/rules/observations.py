@@ -16,6 +16,7 @@ from instructsel.errors import ObservationsError, ScoresError, UnknownIndicator,
 from instructsel.indicators import registry as registry
 from instructsel.kinds import STUDY
 from instructsel.scores.shape import Indicators
+from instructsel.stats.loss_units import LOSS_UNITS, NATS_PER_TOKEN
 from instructsel.structured import Refusal, parse_json, read_bytes
 from instructsel.tables import SEAL, parsed_parquet, read_frame
 
@@ -36,6 +37,7 @@ class ObservationsManifest(TypedDict, total=False):
 
     indicators: Indicators | None
     run: dict[str, Any] | None
+    grader: dict[str, Any] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +109,12 @@ class Observations:
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
+
+    @property
+    def loss_unit(self) -> str:
+        """The unit of the losses, where the manifest says what graded them; else nats per token, as studies are."""
+        unit = (self.manifest.get("grader") or {}).get("unit")
+        return unit if unit in LOSS_UNITS else NATS_PER_TOKEN
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ class Progress:
     run: Run | None = None
     """The one that has just ended here; None for a note."""
     loss: float | None = None
-    """Of the run, nats per token; None where it failed."""
+    """Of the run, in the grader's unit; None where it failed."""
     seconds: float | None = None
     """Of the run."""
     seconds_left: float | None = None
@@ -84,9 +84,9 @@ class Study:
 
     frame: polars.DataFrame = field(repr=False)
     """A row a run that finished: `subset`, `design`, `seed` (of training), `rows`, `share_<source>`; a Float64 column for each
-    indicator, the mean over the rows that have a value; `<symbol>_nulls`, rows without, where there are any; `loss` (nats, each
-    token counted once), `loss_example_weighted` (each example once), `log_loss` (natural logarithm of `loss`), `n_items` graded,
-    `tokens_trained`, `steps`, `checkpoint` and `ids` (digests)."""
+    indicator, the mean over the rows that have a value; `<symbol>_nulls`, rows without, where there are any; `loss` (in the
+    grader's unit, each token or byte counted once), `loss_example_weighted` (each example once), `log_loss` (natural logarithm of
+    `loss`), `n_items` graded, `tokens_trained`, `steps`, `checkpoint` and `ids` (digests)."""
     manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What it was made from: `indicators` (symbol → fingerprint), `configuration` (the plan's hash), `pool`, `scores`, `trainer`,
     `grader`, `planned`, `failed`."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,23 @@ def test_the_real_trainer_and_grader_are_made_of_the_settings(tmp_path: Path) ->
     assert (trainer.base, trainer.folder, trainer.device) == ("toybase", tmp_path / "study" / "checkpoints", "cpu")
     assert (trainer.recipe.name, trainer.recipe.steps, trainer.recipe.epochs) == ("tiny", 4, None)
     # What training does not see of a row, grading does not see either.
-    assert (len(grader.pool), grader.max_length, grader.device) == (1, 64, "cpu")
+    assert (len(grader.pool), grader.max_length, grader.device, grader.unit) == (1, 64, "cpu", "auto")
+    _, by_byte = study.build(replace(settings, loss_unit="bits-per-byte"))
+    assert isinstance(by_byte, HeldOutLoss) and by_byte.unit == "bits per byte"
+    # Another unit is another study; a plan of an earlier release has none, and is per token.
+    assert by_byte.fingerprint["unit"] == "bits per byte" and "unit" not in grader.fingerprint
+
+
+def test_the_unit_of_losses_is_part_of_the_plan_and_one_that_there_is_not_is_refused(run: Run, tmp_path: Path) -> None:
+    assert planned(run, "--loss-unit", "bits-per-byte").exit_code == 0
+    launch = json.loads((tmp_path / "study" / "plan.json").read_text())["launch"]
+    assert launch["loss_unit"] == "bits-per-byte"
+    plan = study.StudyFolder(tmp_path / "study").read()
+    assert plan is not None
+    assert study.Settings.of(plan, tmp_path / "study").loss_unit == "bits-per-byte"
+    del launch["loss_unit"]
+    assert study.Settings.of(replace(plan, launch=launch), tmp_path / "study").loss_unit == "auto"
+    fails(run("plan", *POOL, "-o", "other", "--mixtures", "2", "--rows", "12", "--loss-unit", "bits"), 2, "no unit of a loss 'bits'")
 
 
 @pytest.mark.parametrize(

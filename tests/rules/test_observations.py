@@ -46,6 +46,13 @@ def test_a_table_reads_the_same_from_every_kind_of_file(tmp_path: Path, kind: st
     assert (found.labels("subset"), found.labels("source"), dict(found.manifest)) == (("m0", "m1", "m2", "m3"), None, {})
 
 
+def test_losses_are_per_token_unless_the_manifest_says_per_byte() -> None:
+    assert (
+        Observations.of(COLUMNS).loss_unit == Observations.of(COLUMNS, {"grader": {"kind": "held_out_loss"}}).loss_unit == "nats per token"
+    )
+    assert Observations.of(COLUMNS, {"grader": {"unit": "bits per byte"}}).loss_unit == "bits per byte"
+
+
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_a_table_with_a_manifest_brings_it_along(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"study.{kind}"

@@ -176,7 +176,12 @@ def _correlations(observations: Observations, symbols: Sequence[str], number: in
             line, low, high = fit.line.at(across)
             curve = {"name": "line, 95 % interval", "x": across.tolist(), "y": line.tolist(), "low": low.tolist(), "high": high.tolist()}
         kind = {"name": "", "x": x[:POINTS].tolist(), "y": y[:POINTS].tolist(), "labels": list(shown.labels[:POINTS])}
-        data = {"x_label": f"mean {fit.indicator} of the set", "y_label": "ln L", "kinds": [kind], "curve": curve}
+        data = {
+            "x_label": f"mean {fit.indicator} of the set",
+            "y_label": f"ln L (L in {observations.loss_unit})",
+            "kinds": [kind],
+            "curve": curve,
+        }
         charts.append(Chart(f"study-{number}-chart-{chart_number}", "scatter", f"{fit.indicator} and ln L", data))
     return [*charts, Table(f"study-{number}-correlations", "Each indicator alone", columns, tuple(rows))]
 

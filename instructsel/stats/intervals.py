@@ -97,6 +97,20 @@ class Interval:
         return None if self.spread is None else self.spread.detectable(confidence=self.confidence)
 
     @property
+    def assumption(self) -> str | None:
+        """What this interval takes for granted and its runs cannot show, as a reason not to decide by it; None where it rests on its own runs.
+
+        A single run says nothing of how much runs vary; where those of the other arms vary less, the interval is too short, and nobody would see it.
+        """
+        single = [] if self.spread is None else [side.arm for side in self.spread.sides if side.n == 1]
+        if not single:
+            return None
+        return (
+            f"{' and '.join(single)} {'has' if len(single) == 1 else 'have'} one run: how much its runs vary is taken from other arms, as if all "
+            "varied alike, which one run cannot show. Train it with a second and a third seed, or generalize to items, for these models alone."
+        )
+
+    @property
     def detectable_sd(self) -> float | None:
         """The same in standard deviations over items."""
         return None if self.detectable is None or self.item_sd is None else self.detectable / self.item_sd

@@ -75,7 +75,10 @@ class SourceTable:
             )
             for (grader, source), part in by_part.items()
         }
-        family = adjust({part: None if interval.reason else interval.p for part, interval in differences.items()}, settings.confidence)
+        family = adjust(
+            {part: None if interval.reason or interval.assumption else interval.p for part, interval in differences.items()},
+            settings.confidence,
+        )
         parts = []
         for (grader, source), part in by_part.items():
             p = family.p_values[grader, source]

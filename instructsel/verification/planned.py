@@ -17,7 +17,7 @@ from instructsel.experiments.plan import SELECTION
 from instructsel.kinds import POWER, head
 from instructsel.protocols import Grader, Trainer
 from instructsel.stats.power import Plan, Power, power
-from instructsel.stats.variance import Components
+from instructsel.stats.variance import ITEMS, Components
 from instructsel.structured import Refusal, read_json
 from instructsel.verification.shape import PowerRecord
 from instructsel.verification.verdict import ComparisonSettings
@@ -78,8 +78,9 @@ def why_no_power(arms: Sequence[Arm], against: str, seeds: int) -> str:
     by_name = {arm.name: arm for arm in arms}
     if by_name[against].fixed:
         return f"{against} is one model as it is"
-    if seeds == 1 and all(by_name[name].replicates == 1 for name in (SELECTION, against)):
-        return "one run an arm says nothing of how much runs vary"
+    single = [name for name in (SELECTION, against) if by_name[name].replicates * _seeds(by_name[name], seeds) == 1]
+    if single:
+        return f"one run of {' and '.join(single)} says nothing of how much its runs vary"
     return "no grader knows its items before it has graded"
 
 
@@ -180,10 +181,12 @@ def expected(
     known = [(grader, n) for grader in all_graders if (n := getattr(grader, "count", None) or len(getattr(grader, "items", ()))) > 1]
     count = (len(all_graders) + more) * (len(arms) - 1)
 
-    def shape(arm: Arm) -> tuple[int, int]:
-        return arm.replicates, seeds if arm.pools else max(len(models) for models in arm.models or arm.results)
-
-    (replicates, selection_seeds), (others, theirs) = shape(by_name[selection]), shape(by_name[baseline])
+    (replicates, selection_seeds), (others, theirs) = (
+        (arm.replicates, _seeds(arm, seeds)) for arm in (by_name[selection], by_name[baseline])
+    )
+    if settings.generalize_to != ITEMS and 1 in (replicates * selection_seeds, others * theirs):
+        # There will be no outcome: nobody can tell how much an arm's runs vary that has one.
+        return []
     statements = []
     for grader, n in known:
         plan = Plan(items=n, replicates=replicates, seeds=selection_seeds, baseline_replicates=others, baseline_seeds=theirs)
@@ -198,6 +201,11 @@ def expected(
                 # One run a side: nobody could tell how much runs vary.
                 statements.append(Expected(grader.name, baseline, _power(plan, ASSUMED, settings, count), STANDARD, assumed=True))
     return statements
+
+
+def _seeds(arm: Arm, seeds: int) -> int:
+    """Models on each subset of an arm: those of the plan, or those that were trained already."""
+    return seeds if arm.pools else max(len(models) for models in arm.models or arm.results)
 
 
 def _power(plan: Plan, components: Components, settings: ComparisonSettings, count: int) -> Power:

@@ -148,7 +148,7 @@ class SkillTable:
                 interval = verification.difference(
                     arm, base, grader, confidence=2 * confidence - 1, generalize_to=generalize_to, n_resamples=0
                 )
-                if interval.low is None or interval.high is None:
+                if interval.low is None or interval.high is None or interval.assumption is not None:
                     # Without an interval nobody can say that it regressed: one item may differ by chance.
                     row[grader] = Cell(cell.value, cell.change, None, None)
                     continue

@@ -244,7 +244,7 @@ class Verification:
         p_values: dict[tuple[str, str], float | None] = {}
         for pair in pairs:
             interval = measured(pair, settings.confidence, 0)
-            reasons[pair] = interval.reason or self._too_many_missing(selection, *pair, settings.max_missing)
+            reasons[pair] = interval.reason or interval.assumption or self._too_many_missing(selection, *pair, settings.max_missing)
             p_values[pair] = None if reasons[pair] else interval.p
         # Two families: the comparisons that decide the outcome, and those with leakage, which do not count.
         deciding = adjust({pair: p for pair, p in p_values.items() if pair not in leakage}, settings.confidence)
@@ -288,7 +288,7 @@ class Verification:
         interval = self.difference(
             arm, baseline, grader, confidence=2 * confidence - 1, generalize_to=generalize_to, weighted=weighted, n_resamples=0
         )
-        reason = interval.reason or self._too_many_missing(arm, baseline, grader, max_missing)
+        reason = interval.reason or interval.assumption or self._too_many_missing(arm, baseline, grader, max_missing)
         if reason or interval.low is None or interval.high is None or interval.spread is None:
             return NonInferiority(margin, None, None, confidence, interval, reason)
         higher = self.graders[grader].higher_is_better

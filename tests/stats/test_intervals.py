@@ -353,3 +353,17 @@ def test_the_interval_of_a_correlation_is_fishers() -> None:
     low, high = fisher_interval(0.6, 19) or (0.0, 0.0)
     assert (low, high) == (pytest.approx(math.tanh(0.203156), abs=1e-6), pytest.approx(math.tanh(1.183138), abs=1e-6))
     assert fisher_interval(0.6, 3) is None and fisher_interval(1.0, 9) is None
+
+
+def test_an_interval_that_takes_a_single_runs_variance_from_other_arms_says_so() -> None:
+    random = np.random.default_rng(30)
+    alone, several = arms(random, Plan(50, seeds=1, baseline_replicates=1, baseline_seeds=4), Truth())
+    lent = compare(alone, several)
+    assert lent.p is not None and lent.assumption is not None and lent.assumption.startswith("selection has one run")
+    both = compare(alone, ArmValues("random", (0,), several.values[:1]), others=[ArmValues("longest", several.replicates, several.values)])
+    assert both.assumption is not None and both.assumption.startswith("selection and random have one run")
+    # Its own runs, a fixed model, and these models alone take nothing for granted.
+    assert compare(*arms(random, Plan(50, seeds=2, baseline_seeds=2), Truth())).assumption is None
+    assert compare(several, ArmValues("base", (0,), several.values[:1], fixed=True)).assumption is None
+    assert compare(alone, several, generalize_to="items").assumption is None
+    assert compare(alone, ArmValues("random", (0,), several.values[:1])).assumption is None

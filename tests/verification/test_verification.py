@@ -376,3 +376,16 @@ def test_a_circular_grader_decides_nothing_and_takes_no_part_in_the_correction()
     assert not own["loss"].leakage and apart.outcome == own["loss"].outcome != "better"
     assert own["loss"].comparisons == own["reward"].comparisons == 1 and plain.verdicts[0].comparisons == 2
     assert found.verdicts("selection", ["random"], leakage={("random", "reward"), ("random", "loss")}).outcome == "not enough data"
+
+
+def test_one_run_of_an_arm_is_not_enough_data_however_large_the_difference() -> None:
+    found = verification(
+        *arms(np.random.default_rng(40), Plan(200, seeds=1, baseline_replicates=4, baseline_seeds=2), Truth(), effect=-5.0)
+    )
+    verdict = found.verdict("selection", "random", "loss")
+    assert verdict.outcome == "not enough data" and verdict.p_adjusted is None
+    assert verdict.interval.high is not None and verdict.interval.high < -4
+    assert verdict.reason is not None and verdict.reason.startswith("selection has one run")
+    shown = found.non_inferior("selection", "random", "loss", margin=1.0)
+    assert not shown.shown and shown.reason == verdict.reason
+    assert found.verdict("selection", "random", "loss", settings=ComparisonSettings(generalize_to="items")).outcome == "better"

@@ -80,7 +80,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ANNOTATIONS: Kind("a judge's annotations", 1),
     POWER: Kind("a statement of power", 1),
     ROWS_WITH_SCORES: Kind("rows with scores", 1),
-    AUDIT: Kind("an audit", 1),
+    AUDIT: Kind("an audit", 1, "instructsel.audits.reading:read_audit", "audit.json"),
     REPORT: Kind("a report", 1),
 }
 

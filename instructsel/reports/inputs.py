@@ -13,6 +13,7 @@ import polars as pl
 
 from instructsel import kinds
 from instructsel.artifact import file_digest, fingerprint, read_manifest
+from instructsel.audits.shape import AuditRecord
 from instructsel.errors import InstructselError, UsageError
 from instructsel.experiments.arms import rows_digest
 from instructsel.experiments.plan import BASE, WHOLE_POOL
@@ -24,6 +25,7 @@ from instructsel.selection.baselines.registry import names as baseline_names
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
 from instructsel.selection.shape import SidecarManifest
+from instructsel.shapes import Misfit, checked
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, Estimand
 from instructsel.study.size_curve import SizeCurve
 from instructsel.study.study import Study
@@ -54,7 +56,7 @@ class SourceFile:
     name: str
     """Of the file, without its folder."""
     kind: str
-    """selection, baseline, scores, study, verification or size-search."""
+    """selection, baseline, scores, study, verification, size-search or audit."""
     digest: str | None
     """SHA-256 of its bytes; None for a folder."""
 
@@ -76,6 +78,8 @@ class ReportInputs:
     `length_controlled`, whatever is there."""
     sizes: tuple[Mapping[str, Any], ...] = ()
     """Size curves as plain data."""
+    audits: tuple[Mapping[str, Any], ...] = ()
+    """Audits as plain data; see `audits.shape.AuditRecord`."""
     files: tuple[SourceFile, ...] = ()
     """Those that were read, in the order given."""
     notes: tuple[str, ...] = ()
@@ -87,7 +91,7 @@ def gather(results: Sequence[Any], *, arm: str | None = None) -> ReportInputs:
 
     Args:
         results: Selection (the first is the one reported, the others its baselines), SelectionSet, ScoreTable, Study, Observations,
-            Verification or Verdicts, SizeCurve, plain data of the last three with its `kind`, or paths.
+            Verification or Verdicts, SizeCurve, Audit, plain data of the last four with its `kind`, or paths.
         arm: of a verification, the one that is the selection.
 
     Raises:
@@ -168,6 +172,8 @@ def _with_result(
         return replace(inputs, verifications=(*inputs.verifications, _judged(result, inputs, arm, recorded or {}))), kinds.VERIFICATION
     record = result if isinstance(result, Mapping) else result.as_dict() if hasattr(result, "as_dict") else None
     kind = record.get("kind") if isinstance(record, Mapping) else None
+    if record is not None and kind == kinds.AUDIT:
+        return replace(inputs, audits=(*inputs.audits, _audit(record))), kinds.AUDIT
     if record is None or kind not in (kinds.VERIFICATION, kinds.SIZE_SEARCH, *PARTS):
         what = "Plain data without the kind of a result" if isinstance(result, Mapping) else type(result).__name__
         raise UsageError(f"{what} is nothing that can be reported.", fix=AGAIN)
@@ -175,6 +181,15 @@ def _with_result(
         return replace(inputs, sizes=(*inputs.sizes, record)), kind
     verification = {PARTS[kind]: record} if kind in PARTS else record
     return replace(inputs, verifications=(*inputs.verifications, as_record(verification, "The record"))), kinds.VERIFICATION
+
+
+def _audit(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An audit as plain data, of the shape that its section reads."""
+    try:
+        content: Mapping[str, Any] = checked(record, AuditRecord)
+    except Misfit as misfit:
+        raise UsageError(f"The audit cannot be reported: {misfit}.", fix=AGAIN) from misfit
+    return content
 
 
 def _of_arm(path: Path, result: Any, arm: str | None) -> tuple[Any, tuple[str, ...]]:

@@ -13,8 +13,8 @@ from instructsel.tables import kind_inside
 
 TABLES: Final = (".parquet", ".csv")
 AGAIN: Final = (
-    "Give what select wrote (chosen.jsonl), a .scores.parquet, study.parquet or verification.parquet, or the folder of a study, "
-    "a size search or a verification."
+    "Give what select wrote (chosen.jsonl), a .scores.parquet, study.parquet, verification.parquet or audit.json, or the folder of "
+    "a study, a size search, a verification or an audit."
 )
 
 
@@ -25,7 +25,7 @@ def read_artifact(path: str | Path) -> Any:
         path: a file; the manifest beside it; the rows that `select` wrote; or the folder of a study, a size search or a verification.
 
     Returns:
-        ScoreTable, Selection, SelectionSet, Study, Observations, Verification, or plain data of a verdict or a size search.
+        ScoreTable, Selection, SelectionSet, Study, Observations, Verification, or plain data of a verdict, a size search or an audit.
 
     Raises:
         ScoresError: there is no file, or it is damaged, of no known kind, or of a newer release.
@@ -78,7 +78,7 @@ def _in_folder(folder: Path) -> tuple[str, Path]:
     for name, kind in KINDS.items():
         if kind.file and (folder / kind.file).exists():
             return name, folder / kind.file if name != "verification" else folder
-    raise ScoresError(f"{folder} is the folder of no study, size search or verification.", fix=AGAIN)
+    raise ScoresError(f"{folder} is the folder of no study, size search, verification or audit.", fix=AGAIN)
 
 
 def _in_json(target: Path) -> str:

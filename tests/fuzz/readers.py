@@ -24,6 +24,7 @@ from instructsel.models.modules import read_modules
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.pool import Pool
 from instructsel.reports.reading import read_artifact
+from instructsel.reports.render import report
 from instructsel.rules import catalog
 from instructsel.rules.observations import Observations
 from instructsel.scores.progress import latest, runs
@@ -157,6 +158,10 @@ def _rule(name: str) -> Callable[[Path], Any]:
 
 def _artifact(name: str) -> Callable[[Path], Any]:
     return lambda place: read_artifact(place / name)
+
+
+def _audit_report(name: str) -> Callable[[Path], Any]:
+    return lambda place: report(place / name).html()
 
 
 def _plan(place: Path) -> None:
@@ -310,6 +315,9 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("study folder", ["study/s"], ["*", "runs/*"], _artifact("."), apart=("run",)),
     Reader("size search", ["sizes"], ["*.json"], _artifact("."), ["size-search"], ["study.size_search", "study.results"], apart=("run",), weight=8),
     Reader("size search of the last release", ["last_release/sizes"], ["*.json"], _artifact("."), apart=("run",)),
+    # Audits.
+    Reader("audit", ["audits/audit.json"], ["audit.json"], _audit_report("audit.json"), ["audit"], ["audits.reading", "audits.shape"], weight=8),
+    Reader("audit rows", ["audits/rows.csv", "audits/rows.csv.json"], ["rows.csv", "rows.csv.json"], _audit_report("rows.csv"), weight=4),
     # Experiments and verifications.
     Reader("plan", ["plans/plan.toml"], ["plan.toml"], _plan, ["experiment"], ["experiments.plan"], weight=8),
     Reader("verdict", ["verified/v"], ["verdict.json"], _artifact("verdict.json"), ["verification"], ["verification.results"], apart=("run",), weight=8),

@@ -14,6 +14,10 @@ from typing import Any, Final
 import polars as pl
 from typer.testing import CliRunner
 
+from instructsel.audits.finding import Finding
+from instructsel.audits.result import Audit
+from instructsel.audits.settings import AuditSettings
+from instructsel.audits.totals import SourceTotals, totals
 from instructsel.commands import app
 from instructsel.experiments.arms import Arm
 from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
@@ -94,12 +98,26 @@ def make(folder: Path) -> Path:
     _scored(folder / "scored")
     _verified(folder / "verified")
     _studied(folder)
+    _audited(folder / "audits")
     _records(folder / "records")
     _results(folder / "results")
     _plans(folder / "plans")
     _others(folder / "others")
     shutil.copytree(LAST_RELEASE, folder / "last_release")
     return folder
+
+
+def _audited(folder: Path) -> None:
+    """An audit, and its rows."""
+    folder.mkdir(parents=True)
+    found = Finding("empty-response", "error", 1, "row", "It is empty.", "Fill it in.", ("pool.jsonl:2",), "nothing")
+    frame = pl.DataFrame({"file": ["pool.jsonl"] * 2, "line": [1, 2], "tokens": [9, 7], "flags": ["", "empty-response"]})
+    columns = {"full": [9, 7], "tokens": [9, 7], "loss_tokens": [5, 1], "is_trained": [True, True]}
+    sources = [SourceTotals("first", 1, 1, 9, 5, 0), SourceTotals("second", 1, 1, 7, 1, 0)]
+    settings = AuditSettings(packing="bfd")
+    audit = Audit("base", settings, frame, (found,), totals(columns, sources, None, settings, 1000))
+    for name in ("audit.json", "rows.csv"):
+        audit.write(folder / name)
 
 
 def _pools(folder: Path) -> None:

@@ -168,7 +168,7 @@ def test_without_scores_and_without_a_random_baseline_the_report_says_so() -> No
     assert [row["indicator"] for row in table("distributions", chosen)] == ["score", "len × weight", "rew × weight"]
     assert "The score table behind the selection is not there" in text("outcome", chosen)
     assert "Not verified" in text("outcome", chosen)
-    assert "Not given, and therefore not in this report: a verification, a size search, a study." in text("run", chosen)
+    assert "Not given, and therefore not in this report: a verification, an audit, a size search, a study." in text("run", chosen)
 
 
 def test_a_column_that_is_null_everywhere_is_listed_without_a_chart() -> None:
@@ -481,7 +481,7 @@ def test_what_a_file_is_does_not_depend_on_its_name_or_on_the_manifest_beside_it
         ("broken.json", b"{", "not readable JSON"),
         ("other.json", b'{"a": 1}', "carries no kind"),
         ("list.json", b"[]", "carries no kind"),
-        ("folder", b"", "no study, size search or verification"),
+        ("folder", b"", "no study, size search, verification or audit"),
     ],
 )
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:

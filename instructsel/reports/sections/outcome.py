@@ -14,6 +14,7 @@ from instructsel.reports.inputs import ReportInputs
 from instructsel.reports.parts import Chart, Part, Section
 from instructsel.reports.plain_text import brief, difference, headline, in_order
 from instructsel.reports.sections import Page
+from instructsel.reports.sections.audit import summary
 from instructsel.reports.sections.columns import form_of, kept_mask, signed
 from instructsel.reports.sections.confounds import length_correlation
 from instructsel.reports.sections.distributions import indicator_values
@@ -41,7 +42,8 @@ def title(inputs: ReportInputs) -> str:
     """What the report is called where nobody says."""
     if inputs.selection is not None:
         return f"Selection by {inputs.selection.manifest.get('form') or inputs.selection.name}"
-    for results, name in ((inputs.verifications, "Verification"), (inputs.studies, "Study"), (inputs.sizes, "Size search")):
+    kinds = ((inputs.verifications, "Verification"), (inputs.studies, "Study"), (inputs.sizes, "Size search"), (inputs.audits, "Audit"))
+    for results, name in kinds:
         if results:
             return name
     return "Scores of a pool"
@@ -72,6 +74,7 @@ def build(page: Page) -> Section:
         sentences.append(sentence)
         parts += [chart] if chart is not None else []
     sentences += [str(curve.get("verdict", "")) for curve in inputs.sizes]
+    sentences += [sentence for record in inputs.audits for sentence in summary(record)]
     if inputs.selection is not None:
         sentences += _warnings(inputs, inputs.selection)
     sentences += inputs.notes

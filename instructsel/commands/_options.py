@@ -13,7 +13,6 @@ from instructsel.commands._console import fail, say
 from instructsel.commands._help import COMMON
 from instructsel.errors import EnvironmentFault, InstructselError, UsageError
 from instructsel.models.devices import check_device
-from instructsel.stats.loss_units import FLAGS
 
 READING: Final = "How pool files are read"
 MODELS: Final = "Models"
@@ -86,6 +85,9 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor writ
 
 def _loss_unit(value: str) -> str:
     """The unit of losses, or the end of the program before any work."""
+    # Here, as it brings numpy, which help and completion do without.
+    from instructsel.stats.loss_units import FLAGS
+
     if value not in FLAGS:
         fail(UsageError.named(value, FLAGS, noun="unit of a loss"))
     return value

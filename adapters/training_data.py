@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Any, Final
 
 from instructsel.errors import TrainingError
@@ -21,6 +22,13 @@ FIXES: Final = {
     "template_refused": "use a model whose chat template takes their roles",
     "not_a_prefix": "use a model whose chat template does not rewrite earlier turns",
 }
+WORDS: Final = {
+    "no_loss_token": "the prompt alone fills the length",
+    "no_response": "the response is empty",
+    "template_refused": "the chat template refuses the roles",
+    "not_a_prefix": "the chat template rewrites earlier turns",
+}
+"""Reasons in words."""
 LAST_ALONE: Final = "set --loss completion, which trains on the last response alone, for the chat template rewrites earlier turns"
 """The fix of not_a_prefix where every response is trained on: what stands before the last one is then of no matter."""
 FULL_CONTEXT: Final = "shorten the rows or take a base with a longer context, for their prompts alone fill it"
@@ -62,6 +70,7 @@ class TrainingData:
         encoded: Iterable[Encoded],
         name_of: Callable[[int], str],
         *,
+        order: Callable[[int], Any] = int,
         max_length: int | None = None,
         context: int | None = None,
         loss: str = "completion",
@@ -71,13 +80,14 @@ class TrainingData:
         Args:
             encoded: the rows.
             name_of: what a message calls the row at a position, e.g. its file and line.
+            order: what sorts positions as the rows stand in their files; the first skipped ones are named.
             max_length: tokens at which they were cut.
             context: tokens that the base's context holds.
             loss: where the loss falls.
         """
         trained: list[Encoded] = []
         skipped: Counter[str] = Counter()
-        named: list[str] = []
+        reasons: dict[int, str] = {}
         rows = control = 0
         for row in encoded:
             rows += 1
@@ -86,13 +96,12 @@ class TrainingData:
                 trained.append(row)
                 continue
             skipped[row.reason] += 1
-            if len(named) < MAX_NAMED:
-                named.append(f"{name_of(rows - 1)} ({row.reason})")
+            reasons[rows - 1] = row.reason
         return cls(
             rows=rows,
             trained_rows=len(trained),
             skipped=dict(sorted(skipped.items())),
-            named=tuple(named),
+            named=tuple(f"{name_of(position)} ({reasons[position]})" for position in nsmallest(MAX_NAMED, reasons, key=order)),
             tokens=sum(len(row.ids) for row in trained),
             # The first token of a row is never predicted.
             loss_tokens=sum(sum(row.loss_mask[1:]) for row in trained),
@@ -126,7 +135,7 @@ class TrainingData:
         if self.trained_rows:
             fixes.append(f"set --max-skipped-fraction {enough:g}")
         raise TrainingError(
-            f"{count} of {self.rows} rows have no loss token ({self._reasons()}; first: {', '.join(self.named)}).",
+            f"{count} of {self.rows} rows have no loss token ({self._reasons()}; first: {self._named()}).",
             fix=_sentence("; or ".join(fixes)),
         )
 
@@ -142,13 +151,17 @@ class TrainingData:
             f"truncated: {self.truncated:,} rows ({self.truncated / max(1, self.trained_rows):.1%})",
         ]
         if self.skipped:
-            lines.append(f"skipped: {self._reasons()}; first: {', '.join(self.named)}")
+            lines.append(f"skipped: {self._reasons()}; first: {self._named()}")
         if self.control:
             lines.append(f"{self.control:,} rows spell out a special token of the tokenizer; it is read as its letters")
         return lines
 
     def _reasons(self) -> str:
-        return ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.items())
+        return ", ".join(f"{count:,} {reason}{f', {WORDS[reason]}' if reason in WORDS else ''}" for reason, count in self.skipped.items())
+
+    def _named(self) -> str:
+        """The first skipped rows, with their reasons where there are several."""
+        return ", ".join(self.named if len(self.skipped) > 1 else [name.partition(" (")[0] for name in self.named])
 
 
 def _sentence(text: str) -> str:

@@ -242,7 +242,10 @@ class TrlTrainer:
             file, lines = pool.locate(position)
             return f"{Path(file).name}:{lines[0]}"
 
-        return TrainingData.of(encoded, place, max_length=self.max_length, context=self.context, loss=self.recipe.loss)
+        def order(position: int) -> tuple[int, int]:
+            return int(pool.file_of[position]), int(pool.row_of[position])
+
+        return TrainingData.of(encoded, place, order=order, max_length=self.max_length, context=self.context, loss=self.recipe.loss)
 
     def _micro_batch_size(self) -> int:
         limit = self.recipe.micro_batch_size or MICRO_BATCH_SIZE[self.runtime[1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from types import ModuleType
 from typing import Any, Final
 
@@ -48,6 +49,9 @@ def require(module: str, *, needed_by: str) -> Any:
     >>> require("json", needed_by="this example").loads("[1]")
     [1]
     """
+    if module.partition(".")[0] in ("trl", "peft", "bitsandbytes"):
+        # They import bitsandbytes, which tells of kernels for CPUs that it could have fetched.
+        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         loaded: ModuleType = importlib.import_module(module)
     except ModuleNotFoundError as error:

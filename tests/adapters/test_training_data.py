@@ -40,11 +40,20 @@ def test_skipped_rows_are_counted_by_reason_and_the_first_three_named() -> None:
     assert audit.named == ("pool.jsonl:1 (template_refused)", "pool.jsonl:2 (no_response)", "pool.jsonl:3 (no_response)")
 
 
+def test_skipped_rows_are_named_as_they_stand_in_their_files_whatever_the_order_of_training() -> None:
+    rows = [skipped("no_response"), skipped("no_loss_token"), row(1, 1), skipped("no_response")]
+    audit, _ = TrainingData.of(rows, line, order=lambda position: -position)
+    assert audit.named == ("pool.jsonl:4 (no_response)", "pool.jsonl:2 (no_loss_token)", "pool.jsonl:1 (no_response)")
+    assert "first: pool.jsonl:4 (no_response), pool.jsonl:2 (no_loss_token)" in audit.lines()[2]
+
+
 def test_a_row_of_every_twenty_may_be_skipped_and_no_more() -> None:
     assert MAX_SKIPPED_FRACTION == 0.05
     bad = skipped("no_loss_token")
     TrainingData.of([bad, *[row(1, 1)] * 19], line)[0].check()
-    with pytest.raises(TrainingError, match=r"1 of 19 rows have no loss token \(1 no_loss_token; first: pool.jsonl:1") as caught:
+    with pytest.raises(
+        TrainingError, match=r"1 of 19 rows have no loss token \(1 no_loss_token, the prompt alone fills the length; first: pool.jsonl:1\)"
+    ) as caught:
         TrainingData.of([bad, *[row(1, 1)] * 18], line)[0].check()
     assert (
         caught.value.exit_code == 3
@@ -83,7 +92,7 @@ def test_an_audit_is_plain_data_and_lines_for_people() -> None:
     assert audit.lines() == [
         "2 of 3 rows are trained on: 10 tokens, 4 of them loss tokens (40%); longest row 5",
         "truncated: 1 rows (50.0%)",
-        "skipped: 1 no_response; first: pool.jsonl:3 (no_response)",
+        "skipped: 1 no_response, the response is empty; first: pool.jsonl:3",
         "1 rows spell out a special token of the tokenizer; it is read as its letters",
     ]
     assert len(TrainingData.of([row(3, 2)], line)[0].lines()) == 2

@@ -291,9 +291,9 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], members: Sequence[Harn
         raise EnvironmentFault(
             f"No memory for {grader.task} in batches of {grader.batch_size}.", fix="Set a smaller batch_size or max_length."
         ) from error
-    except InstructselError:
+    except (InstructselError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # a task's templates and code raise whatever they like
+    except BaseException as error:  # a task's templates and code raise whatever they like, and a panic of a tokenizer is no Exception
         raise UsageError(f"The harness refuses {grader.task} with these settings: {first_line(error)}", fix="Change them.") from error
     rows: Rows = results["samples"]
     truncated = _truncated(model, results, rows, grader.limit)

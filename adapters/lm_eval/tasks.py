@@ -251,9 +251,9 @@ class Task:
                 f"{self.name} needs the data set {names}, which is not on this machine, and the hub does not give it: {first_line(error)}",
                 fix=f"Where there is a network, run once: {call}; or write your own questions as a task with write_task.",
             ) from error
-        except InstructselError:
+        except (InstructselError, KeyboardInterrupt, SystemExit):
             raise
-        except Exception as error:  # a task's own code and templates raise whatever they like
+        except BaseException as error:  # a task's own code and templates raise whatever they like
             raise UsageError(f"The harness cannot load {self.name}: {first_line(error)}", fix="Mend its file.") from error
         return loaded
 

@@ -113,10 +113,7 @@ def _render(conversations: Sequence[list[dict[str, str]]], subject: Subject, *, 
 
 def _tokens(texts: Sequence[str], subject: Subject) -> list[list[int]]:
     """Tokens of texts, special tokens read as such and none added."""
-    if not texts:
-        return []
-    ids: list[list[int]] = subject.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    return ids
+    return [ids for ids, _ in subject.template.all_tokens(texts)]
 
 
 def _plain_tokens(
@@ -126,13 +123,7 @@ def _plain_tokens(
     # Without a special token in its text a conversation has the same tokens either way.
     is_known = [bool(encoded.ids) and not encoded.control and not with_offsets for encoded in own]
     texts = [row.text for row, known in zip(rendered, is_known, strict=True) if not known and row.text is not None]
-    encoding: Any = (
-        subject.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=with_offsets, verbose=False)
-        if texts
-        else {"input_ids": []}
-    )
-    places: Sequence[list[Span]] = encoding["offset_mapping"] if texts and with_offsets else [[]] * len(texts)
-    fresh = iter(zip(encoding["input_ids"], places, strict=True))
+    fresh = ((ids, places if with_offsets else []) for ids, places in subject.template.all_tokens(texts))
     return [
         (encoded.ids, []) if known else ([], []) if row.text is None else next(fresh)
         for row, encoded, known in zip(rendered, own, is_known, strict=True)

@@ -88,14 +88,14 @@ def show_row(row: AuditedRow, subject: Subject, context: Mapping[str, Any]) -> S
 def _texts(row: AuditedRow, subject: Subject) -> list[str]:
     """The text of each token; a character of several tokens stands with the first of them."""
     if row.text is not None:
-        encoding = subject.tokenizer(row.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        if encoding["input_ids"] == row.full.ids:
+        ids, offsets = subject.template.tokens(row.text)
+        if ids == row.full.ids:
             texts, cursor = [], 0
-            for _, stop in encoding["offset_mapping"]:
+            for _, stop in offsets:
                 texts.append(row.text[cursor : max(cursor, stop)])
                 cursor = max(cursor, stop)
             return texts
-    return [subject.tokenizer.decode([token]) for token in row.full.ids]
+    return [subject.template.decoded([token]) for token in row.full.ids]
 
 
 __all__ = ["STATES", "Piece", "ShownRow", "show_row"]

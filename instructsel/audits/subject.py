@@ -16,6 +16,7 @@ from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate
 from instructsel.grading.regions import overlaps
 from instructsel.models.context import context_length
+from instructsel.models.foreign import first_line
 from instructsel.models.load import as_language_model, quiet, read_json
 from instructsel.models.peft_adapter import unmerged
 from instructsel.models.weights import read_tensors, weight_files
@@ -146,7 +147,7 @@ class Subject:
     @cached_property
     def adds_bos(self) -> bool:
         """Whether the tokenizer writes the begin of sequence in front of a text by itself."""
-        ids = self.tokenizer("a")["input_ids"]
+        ids, _ = self.template.tokens("a", special=True)
         return self.tokenizer.bos_token_id is not None and ids[:1] == [self.tokenizer.bos_token_id]
 
     @cached_property
@@ -198,9 +199,9 @@ class Subject:
         (marked,) = self.template.renderer.render_marked([Job(turns)])
         if isinstance(marked, Refused):
             return None
-        encoding = self.tokenizer(marked.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ids, places = self.template.tokens(marked.text)
         marks = [
-            (token, overlaps(place, marked.spans)) for token, place in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+            (token, overlaps(place, marked.spans)) for token, place in zip(ids, places, strict=True)
         ]
         return marks if any(mark for _, mark in marks) else None
 
@@ -244,7 +245,7 @@ class Subject:
 
     def named(self, tokens: Sequence[int]) -> str:
         """Tokens by their texts, for people."""
-        return " ".join(json.dumps(self.tokenizer.decode([token]), ensure_ascii=False).strip('"') for token in tokens)
+        return " ".join(json.dumps(self.template.decoded([token]), ensure_ascii=False).strip('"') for token in tokens)
 
 
 def conversation(*texts: str) -> list[dict[str, str]]:
@@ -257,9 +258,11 @@ def _tokenizer(folder: Path, name: str) -> Any:
     try:
         with quiet():
             return transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the library raises nothing narrower
+    except (MemoryError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises nothing narrower, and a panic of its is no Exception
         raise ModelUnavailable(
-            f"{name} has no tokenizer that transformers can load: {str(error).splitlines()[0][:200] if str(error) else 'no message'}",
+            f"{name} has no tokenizer that transformers can load: {first_line(error)}",
             fix="Name a folder with tokenizer.json and tokenizer_config.json.",
         ) from error
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.errors import ModelRefused, ModelUnavailable, TemplateRefused, UsageError
+from instructsel.errors import ModelUnavailable, TemplateRefused, UsageError
 from instructsel.extras import require
 from instructsel.grading.regions import Span, Spelled, end_of_mark, overlaps, unused, with_end_marked
+from instructsel.models.foreign import first_line, refusing
 from instructsel.models.load import quiet
 from instructsel.pool.example import ANSWERS, Example, Message
 from instructsel.rendering import TEMPLATE_DATE, Job, Refused, Renderer
@@ -267,7 +269,7 @@ class ChatTemplate:
             raise
         except BaseException as error:  # the library raises nothing narrower, and a panic of its is no Exception
             raise ModelUnavailable(
-                f"{Path(folder).name} has no tokenizer that transformers can load: {_first_line(error)}",
+                f"{Path(folder).name} has no tokenizer that transformers can load: {first_line(error)}",
                 fix="Name a folder with tokenizer.json and tokenizer_config.json.",
             ) from error
         return cls.of(tokenizer, name=Path(folder).name, date=date)
@@ -346,7 +348,7 @@ class ChatTemplate:
             conversations = [messages(example) for example in batch]
             rendered = self._rendered(conversations, loss)
             texts = [rendering.text for rendering in rendered if isinstance(rendering, _Rendered)]
-            tokenized = iter(self._tokenized(texts))
+            tokenized = iter(self.all_tokens(texts))
             for turns, rendering in zip(conversations, rendered, strict=True):
                 control = self._spells_control(turns)
                 if isinstance(rendering, _Refusal):
@@ -432,23 +434,42 @@ class ChatTemplate:
             return None
         return prompt.removeprefix(text)
 
-    def _tokenized(self, texts: list[str]) -> list[tuple[list[int], list[Span]]]:
-        """Tokens of each text, and where each token begins and ends in it.
+    def tokens(self, text: str, *, special: bool = False) -> tuple[list[int], list[Span]]:
+        """Tokens of a text, and where each begins and ends in it.
+
+        Args:
+            text: with the template's special tokens spelled out.
+            special: whether the tokenizer adds those that it writes around any text.
+
+        Raises:
+            ModelRefused: the tokenizer fails.
+        """
+        return self.all_tokens([text], special=special)[0]
+
+    def decoded(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of tokens.
+
+        Raises:
+            ModelRefused: the tokenizer fails.
+        """
+        with self._refusing():
+            return str(self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False))
+
+    def all_tokens(self, texts: Sequence[str], *, special: bool = False) -> list[tuple[list[int], list[Span]]]:
+        """The same of several texts at once.
 
         Raises:
             ModelRefused: the tokenizer fails.
         """
         if not texts:
             return []
-        try:
-            tokens = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        except (MemoryError, KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # a panic of the library is no Exception
-            raise ModelRefused(
-                f"The tokenizer of {self.name} fails: {_first_line(error)}", fix="Fetch the model again, or use another one."
-            ) from error
-        return list(zip(tokens["input_ids"], tokens["offset_mapping"], strict=True))
+        with self._refusing():
+            tokens = self.tokenizer(list(texts), add_special_tokens=special, return_offsets_mapping=True, verbose=False)
+            return list(zip(tokens["input_ids"], tokens["offset_mapping"], strict=True))
+
+    def _refusing(self) -> AbstractContextManager[None]:
+        """A block that ends in ModelRefused whatever the tokenizer raises in it: its file is somebody else's."""
+        return refusing(f"The tokenizer of {self.name}", "be used", fix="Fetch the model again, or use another one.")
 
     def _encoded(self, ids: list[int], offsets: list[Span], rendered: _Rendered, max_length: int | None, *, control: bool) -> Encoded:
         """The tokens of a rendered conversation with their loss mask.
@@ -502,7 +523,7 @@ class ChatTemplate:
             if isinstance(text, Refused) or MARK not in text:
                 continue
             before, _, closing = text.rpartition(MARK)
-            ids, offsets = self._tokenized([text])[0]
+            ids, offsets = self.tokens(text)
             behind = [number for number, (start, stop) in zip(ids, offsets, strict=True) if len(before) + len(MARK) <= start < stop]
             added = {number: token.content for number, token in self.tokenizer.added_tokens_decoder.items() if token.content.strip()}
             for known in (self.control, added):
@@ -544,15 +565,11 @@ class ChatTemplate:
         before = backend.encode_special_tokens
         backend.encode_special_tokens = True
         try:
-            encoding = backend.encode(text, add_special_tokens=False)
+            with self._refusing():
+                encoding = backend.encode(text, add_special_tokens=False)
         finally:
             backend.encode_special_tokens = before
         return list(zip(encoding.ids, encoding.offsets, strict=True))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 __all__ = ["LOSSES", "TULU", "ChatTemplate", "Encoded"]

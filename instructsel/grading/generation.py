@@ -123,7 +123,7 @@ class Generator:
             if isinstance(response, str):
                 reasons[position] = response
             else:
-                text = chat_template.tokenizer.decode(response, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                text = chat_template.decoded(response, skip_special_tokens=True)
                 texts[position] = (text.partition(decoder.stop_text)[0] if decoder.stop_text else text).strip()
                 tokens += len(response)
         record = {
@@ -190,8 +190,8 @@ def _prompts(chat_template: ChatTemplate, instructions: Sequence[str], room: int
         except TemplateRefused:
             reasons[position] = "template_refused"
             continue
-        prompt = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-        content_ids = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
+        prompt, _ = chat_template.tokens(text)
+        content_ids, _ = chat_template.tokens(content)
         if unknown_share(np.array(content_ids, dtype=np.int64), tokenizer.unk_token_id) > UNKNOWN_LIMIT:
             reasons[position] = "unsupported_language"
         elif len(prompt) > room:
@@ -223,7 +223,7 @@ class _Decoder:
         """What ends a turn where no token does; empty where one does."""
         self.recent = 2 * len(self.stop_text.encode()) + 1
         """Tokens at the end of which it must be seen: it has no more than one a byte."""
-        self.tokenizer = chat_template.tokenizer
+        self.chat_template = chat_template
         self.max_new_tokens = max_new_tokens
         self.cut = 0
         self.reduced = 0
@@ -285,7 +285,7 @@ class _Decoder:
         """Whether new tokens end with what ends a turn."""
         if ids and ids[-1] in self.stops:
             return True
-        return bool(self.stop_text) and self.stop_text in self.tokenizer.decode(ids[-self.recent :], clean_up_tokenization_spaces=False)
+        return bool(self.stop_text) and self.stop_text in self.chat_template.decoded(ids[-self.recent :])
 
     def _tried(self, width: int, rows: int, prompts: list[list[int]]) -> list[Tokens | str] | None:
         """A batch; None where the memory does not hold it."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from instructsel.artifact import fingerprint
+from instructsel.models.foreign import refusing
 
 KEY: Final = "tokenization"
 """Under which a grader writes it down."""
@@ -30,8 +31,13 @@ def tokenization_of(tokenizer: Any, *, end_of_turn: bool) -> dict[str, Any]:
     Returns:
         `tokenizer`, a digest of all of its file that makes tokens of a text; `template`, one of the chat template and the
         special tokens that it writes; `end_of_turn`.
+
+    Raises:
+        ModelRefused: the tokenizer fails.
     """
-    behavior = {key: value for key, value in json.loads(tokenizer.backend_tokenizer.to_str()).items() if key not in UNUSED}
+    with refusing("The tokenizer", "be written down", fix="Fetch the model again, or use another one."):
+        file = json.loads(tokenizer.backend_tokenizer.to_str())
+    behavior = {key: value for key, value in file.items() if key not in UNUSED}
     template = {"text": tokenizer.chat_template, "bos": tokenizer.bos_token, "eos": tokenizer.eos_token}
     return {"tokenizer": fingerprint(behavior), "template": fingerprint(template), "end_of_turn": end_of_turn}
 

@@ -132,12 +132,13 @@ class SentenceTransformerModel:
     def tokenize(self, texts: Sequence[str]) -> runner.Ragged:
         """The token ids the model sees of each text, and where something was cut off."""
         rows, cut = [], np.zeros(len(texts), dtype=bool)
-        for number, text in enumerate(texts):
-            ids = self.model.preprocess([text], prompt=self.prompt)["input_ids"][0].tolist()
-            if len(ids) >= self.max_length:
-                uncut = self.model.tokenizer((self.prompt or "") + text, truncation=False, verbose=False)["input_ids"]
-                cut[number] = len(uncut) > len(ids)
-            rows.append(ids or [self.pad_id])
+        with refusing("The tokenizer of the encoder", "be used", fix="Fetch the model again, or use another one."):
+            for number, text in enumerate(texts):
+                ids = self.model.preprocess([text], prompt=self.prompt)["input_ids"][0].tolist()
+                if len(ids) >= self.max_length:
+                    uncut = self.model.tokenizer((self.prompt or "") + text, truncation=False, verbose=False)["input_ids"]
+                    cut[number] = len(uncut) > len(ids)
+                rows.append(ids or [self.pad_id])
         ragged = runner.Ragged.of(rows)
         return runner.Ragged(ragged.ids, ragged.offsets, cut)
 

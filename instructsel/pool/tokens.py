@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from instructsel.errors import UsageError
+from instructsel.errors import ModelRefused, UsageError
 from instructsel.pool.example import ANSWERS, Example
 from instructsel.rendering import Job, Refused, Renderer
 
@@ -17,9 +17,27 @@ def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
 
     Control tokens spelled out in a text are counted as the text they are, when the tokenizer is set so
     (`encode_special_tokens`, as instructsel loads them).
+
+    Raises:
+        ModelRefused: the tokenizer fails.
     """
-    # Without offsets, and without a list of the ids of each text: only their number is needed.
-    return [len(encoding) for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+    return _counts(tokenizer, texts, special=False)
+
+
+def _counts(tokenizer: Tokenizer, texts: Sequence[str], *, special: bool) -> list[int]:
+    """Tokens of each text.
+
+    Raises:
+        ModelRefused: the tokenizer fails.
+    """
+    try:
+        # Without offsets, and without a list of the ids of each text: only their number is needed.
+        return [len(encoding) for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=special)]
+    except (MemoryError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the library is no Exception
+        cause = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        raise ModelRefused(f"The tokenizer cannot be used: {cause}", fix="Fetch the model again, or name another one.") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +71,7 @@ class ChatTokens:
 
     def count(self, examples: Sequence[Example]) -> list[int]:
         """Tokens of each example, control tokens of the template included."""
-        encodings = self.tokenizer.encode_batch_fast(self.render(examples), add_special_tokens=self.renderer is None)
-        return [len(encoding) for encoding in encodings]
+        return _counts(self.tokenizer, self.render(examples), special=self.renderer is None)
 
 
 def _job(example: Example) -> Job:

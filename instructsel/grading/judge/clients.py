@@ -352,7 +352,7 @@ class LocalJudgeClient:
 
     @cached_property
     def _labels(self) -> tuple[list[int], list[int]]:
-        first, second = (list(self.chat_template.tokenizer(label, add_special_tokens=False)["input_ids"]) for label in LABELS)
+        first, second = (self.chat_template.tokens(label)[0] for label in LABELS)
         return first, second
 
     def ask(self, questions: Sequence[str], on_reply: OnReply) -> None:
@@ -385,12 +385,11 @@ class LocalJudgeClient:
 
     def _prompt(self, question: str) -> list[int]:
         """The tokens of a question in the chat template."""
-        tokenizer = self.chat_template.tokenizer
-        content = escape_special_tokens(question, sorted({*tokenizer.all_special_tokens}))
+        content = escape_special_tokens(question, sorted({*self.chat_template.tokenizer.all_special_tokens}))
         try:
             text = self.chat_template.prompt([{"role": "user", "content": content}])
         except TemplateRefused as error:
             raise ModelRefused(
                 f"The chat template of {self.model.source.name} refuses a user's turn.", fix="Name another model as the judge."
             ) from error
-        return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        return self.chat_template.tokens(text)[0]

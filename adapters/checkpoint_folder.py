@@ -109,10 +109,10 @@ def mark_complete(state: Path, key: str) -> None:
 
 def last_state(folder: Path, key: str) -> Path | None:
     """The last state that is whole; those that are not are removed."""
-    whole = _whole_states(folder, key)
-    for path in set(folder.glob("checkpoint-*")) - set(whole.values()):
+    states = _whole_states(folder, key)
+    for path in set(folder.glob("checkpoint-*")) - set(states.values()):
         shutil.rmtree(path, ignore_errors=True)
-    return whole[max(whole)] if whole else None
+    return states[max(states)] if states else None
 
 
 def _whole_states(folder: Path, key: str | None) -> dict[int, Path]:

@@ -94,12 +94,12 @@ def test_the_package_s_own_decoder_reads_no_response_without_end_and_unpacks_non
 
 def test_what_a_decoder_answered_stays_and_what_held_it_is_asked_again(tmp_path: Path) -> None:
     never = threading.Event()
-    asked: list[str] = []
+    prompts_seen: list[str] = []
 
     def decoder(prompts: Sequence[str], **_: Any) -> dict[str, list[str]]:
         if any("Count to 2." in prompt for prompt in prompts) and not never.is_set():
             never.wait()
-        asked.extend(prompts)
+        prompts_seen.extend(prompts)
         return {"completions": ["A"] * len(prompts)}
 
     def parser(completion: str) -> list[float]:
@@ -110,10 +110,10 @@ def test_what_a_decoder_answered_stays_and_what_held_it_is_asked_again(tmp_path:
     first = judge.judge(PAIRS)
     never.set()
     assert first.missing == {"Count to 2.": "failed"} and first.record["errors"] == {"OutOfTime": 1}
-    asked.clear()
+    prompts_seen.clear()
     second = judge.judge(PAIRS)
     assert second.n_total == 4 and (second.record["known"], second.record["asked"]) == (3, 1)
-    assert sum("Count to 2." in prompt for prompt in asked) >= 1 and not any("Count to 1." in prompt for prompt in asked)
+    assert sum("Count to 2." in prompt for prompt in prompts_seen) >= 1 and not any("Count to 1." in prompt for prompt in prompts_seen)
 
 
 def test_a_judge_without_time_is_refused(tmp_path: Path) -> None:

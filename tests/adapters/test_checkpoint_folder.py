@@ -102,11 +102,11 @@ def test_a_claim_of_a_fine_tune_that_was_killed_before_its_first_state_is_nobody
 def test_a_state_of_the_former_owner_is_respected(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     owned(folder, "one")
-    kept = state(folder, "one")
+    former = state(folder, "one")
     with pytest.raises(TrainingError, match="begun and not finished"):
         claim(folder, "another")
     with claimed(folder, "one"):
-        assert last_state(folder / STATE, "one") == kept
+        assert last_state(folder / STATE, "one") == former
 
 
 def test_weights_of_another_origin_are_refused_and_nothing_is_made(tmp_path: Path) -> None:

@@ -32,28 +32,28 @@ Call = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the hub is asked for: it could be, in this test, if anybody tried."""
-    heard: list[str] = []
+    names: list[str] = []
 
     def opened(name: str, *_: Any) -> Any:
-        heard.append(name)
+        names.append(name)
         raise ModelUnavailable("the hub was asked")
 
     def fetched(name: str, *_: Any, local_files_only: bool = False, **__: Any) -> str:
         if not local_files_only:
-            heard.append(name)
+            names.append(name)
         raise OSError(name)
 
     def connected(address: Any, *_: Any, **__: Any) -> Any:
-        heard.append(str(address))
+        names.append(str(address))
         raise OSError(address)
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(sources, "_open_hub", opened)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
     monkeypatch.setattr(socket, "create_connection", connected)
-    return heard
+    return names
 
 
 @pytest.fixture
@@ -74,10 +74,10 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     assert run("score", "pool.jsonl", "--indicators", "len", "--cache", "cache", "-q")[0] == 0
     for name in ("one", "two"):
         count = "5" if name == "one" else "6"
-        made = run(
+        selected = run(
             "select", "pool.scores.parquet", "--by", "len", "--n", count, "--random-subsets", "1", "-o", f"{name}.jsonl", "--no-cache"
         )
-        assert made[0] == 0, made[1]
+        assert selected[0] == 0, selected[1]
     return run
 
 
@@ -119,14 +119,14 @@ def _edited(value: Any, edit: Callable[[Any], Any]) -> Any:
     ids=" ".join,
 )
 def test_a_manifest_that_names_a_pool_on_the_hub_has_it_asked_for_by_no_command(
-    call: Call, asked: list[str], tmp_path: Path, command: tuple[str, ...]
+    call: Call, heard: list[str], tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     if command[0] == "verify":
         tiny.causal(tmp_path / "base", "llama")
     for edit in (on_the_hub(str(tmp_path / "pool.jsonl")), of_the_last_release):
         assert forge(tmp_path, edit) >= 3
         _, output = call(*command)
-        assert asked == [] and "the hub was asked" not in output
+        assert heard == [] and "the hub was asked" not in output
         assert "would be fetched from the hub" in output or (command[0] != "select" and "--with-text" not in command)
 
 
@@ -141,17 +141,17 @@ def of_the_last_release(value: Any) -> Any:
     return value
 
 
-def test_a_table_whose_encoder_is_on_the_hub_does_not_have_it_fetched(call: Call, asked: list[str], tmp_path: Path) -> None:
+def test_a_table_whose_encoder_is_on_the_hub_does_not_have_it_fetched(call: Call, heard: list[str], tmp_path: Path) -> None:
     table = ScoreTable.read(tmp_path / "pool.scores.parquet")
     table.manifest["indicators"]["knn_6"] = {"name": "neighbor_distance", "model": {"name": "somebody/encoder", "precision": "fp32"}}
     pool = Pool.read(tmp_path / "pool.jsonl")
     for model in (None, "somebody/encoder"):
         with pytest.raises(ModelUnavailable, match="is not fetched here"):
             Neighborhood(pool, table, model=model)(np.arange(len(pool)), 6)
-    assert asked == []
+    assert heard == []
 
 
-def test_a_selection_whose_tokenizer_is_on_the_hub_does_not_have_it_fetched(call: Call, asked: list[str], tmp_path: Path) -> None:
+def test_a_selection_whose_tokenizer_is_on_the_hub_does_not_have_it_fetched(call: Call, heard: list[str], tmp_path: Path) -> None:
     chosen = SelectionSet.read(tmp_path / "one.jsonl")
     pool = chosen.pool()
     forged = replace(chosen.settings(), budget=Tokens(10, "somebody/tokenizer"))
@@ -159,4 +159,4 @@ def test_a_selection_whose_tokenizer_is_on_the_hub_does_not_have_it_fetched(call
     assert candidates.token_counter is not None
     with pytest.raises(InstructselError, match="is not fetched here"):
         candidates.token_counter(list(pool.examples())[:1])
-    assert asked == []
+    assert heard == []

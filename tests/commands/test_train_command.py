@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from instructsel.commands import app
 from tests import tiny
 from tests.commands.test_verify_command import rows
+from tests.templates import FAMILIES
 
 pytestmark = pytest.mark.usefixtures("trainer_loaded")
 
@@ -41,15 +43,15 @@ def test_a_finished_fine_tune_is_said_to_be_finished(tmp_path: Path, monkeypatch
     command = ["train", "chosen.jsonl", *settings, "--eval", "held.jsonl", "-o", "tuned", "--json"]
     first = CliRunner().invoke(app, command)
     assert first.exit_code == 0, first.output
-    made = json.loads(first.stdout)
-    assert made["trained_now"] and made["trainer"]["recipe"]["weight_decay"] == 0.01 and made["held_out_loss"]["examples"] == 4
+    summary = json.loads(first.stdout)
+    assert summary["trained_now"] and summary["trainer"]["recipe"]["weight_decay"] == 0.01 and summary["held_out_loss"]["examples"] == 4
     assert "nothing was trained now" not in first.stderr
     again = CliRunner().invoke(app, command)
     assert (
         again.exit_code == 0
         and "tuned holds this fine-tune, finished before; nothing was trained now, and these are its figures:" in again.stderr
     )
-    assert {**json.loads(again.stdout), "trained_now": True} == made
+    assert {**json.loads(again.stdout), "trained_now": True} == summary
 
 
 @pytest.mark.parametrize(
@@ -70,3 +72,21 @@ def test_what_cannot_be_trained_is_refused_before_any_work(
     rows(tmp_path / "chosen.jsonl", 0)
     done = CliRunner().invoke(app, ["train", "chosen.jsonl", "--device", "cpu", *arguments])
     assert done.exit_code == code and said in done.output, done.output
+
+
+def test_the_fix_for_a_template_that_rewrites_earlier_turns_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    FAMILIES["qwen3"].base(tmp_path / "base")
+    turns = [("user", "how do i boil an egg"), ("assistant", "in water"), ("user", "how long"), ("assistant", "eight minutes")]
+    row = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    Path("chosen.jsonl").write_text(
+        "".join(json.dumps({"messages": [*row["messages"], *row["messages"][: 2 * n]]}) + "\n" for n in range(3))
+    )
+    settings = ("--base", "base", "--preset", "tiny", "--steps", "1", "--device", "cpu", "-o", "tuned")
+    refused = CliRunner().invoke(app, ["train", "chosen.jsonl", *settings, "--loss", "assistant"])
+    output = " ".join(refused.output.split())
+    assert refused.exit_code == 3 and "3 not_a_prefix" in output, output
+    # What is printed, as it is printed.
+    (flag, value) = re.findall(r"[Ss]et (--loss) (\w+)", output)[0]
+    done = CliRunner().invoke(app, ["train", "chosen.jsonl", *settings, flag, value])
+    assert done.exit_code == 0, done.output

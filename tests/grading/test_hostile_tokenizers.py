@@ -145,12 +145,12 @@ def panics_of_a_command() -> None:
 def test_what_a_template_marks_is_what_transformers_sees(tmp_path: Path, name: str) -> None:
     template = ChatTemplate.load(FAMILIES[name].tokenizer(tmp_path))
     turns = [{"role": role, "content": text} for role, text in (("user", "a b"), ("assistant", "é c"), ("user", "d"), ("assistant", "e"))]
-    found = Subject(name, template, AuditSettings(), {}, {}, None, None)._marked(turns)
+    marks = Subject(name, template, AuditSettings(), {}, {}, None, None)._marked(turns)
     tokenizer = template.tokenizer
     fixed = {"date_string": "26 Jul 2024"}
     marked = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, return_assistant_tokens_mask=True, **fixed)
     expected = list(zip(marked["input_ids"], map(bool, marked["assistant_masks"]), strict=True))
-    assert found == (expected if any(mark for _, mark in expected) else None)
+    assert marks == (expected if any(mark for _, mark in expected) else None)
 
 
 @pytest.mark.parametrize(

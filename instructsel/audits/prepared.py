@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from instructsel.audits.subject import Subject
 from instructsel.grading.chat import Encoded, messages

@@ -200,9 +200,7 @@ class Subject:
         if isinstance(marked, Refused):
             return None
         ids, places = self.template.tokens(marked.text)
-        marks = [
-            (token, overlaps(place, marked.spans)) for token, place in zip(ids, places, strict=True)
-        ]
+        marks = [(token, overlaps(place, marked.spans)) for token, place in zip(ids, places, strict=True)]
         return marks if any(mark for _, mark in marks) else None
 
     @cached_property

@@ -158,7 +158,7 @@ def test_what_a_template_marks_is_what_transformers_sees(tmp_path: Path, name: s
     [
         ("{% for i in range(10**5) %}{% for j in range(10**5) %}{% endfor %}{% endfor %}", "does not end"),
         ("{% generation %}{{ 'a' * 10**10 }}{% endgeneration %}", "more than"),
-        ("{% for i in range(10**5) %}{% generation %}{{ 'a' * 10**3 }}{% endgeneration %}{% endfor %}", "writes more"),
+        ("{% for i in range(10**5) %}{% generation %}{{ 'a' * 10**3 }}{% endgeneration %}{% endfor %}", "more than"),
     ],
 )
 def test_marks_of_a_template_that_does_not_end_are_refused(monkeypatch: pytest.MonkeyPatch, body: str, refused: str) -> None:

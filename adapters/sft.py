@@ -32,6 +32,10 @@ CHANCE: Final = 15.0
 """More nats a token than guessing among three million tokens costs."""
 PROBED_TOKENS: Final = 64
 """Tokens of a row that show whether packed rows are kept apart."""
+SPLIT_FROM: Final = 10_000_000
+"""Weights from which a CPU computes the rows of a batch in parts of like length: below, the calls of the layers cost more than padding."""
+LIKE: Final = 0.8
+"""A row that is shorter than so much of the longest of its part begins another."""
 MAX_CONTAMINATION: Final = 0.1
 """Of the change that another row before it makes, what packing may make at most: rounding, and no more."""
 
@@ -249,6 +253,14 @@ def trainer_class(model: Any) -> Any:
     functional = require("torch", needed_by="the fine-tune").nn.functional
 
     def at_loss_tokens(base: Any, tensors: Mapping[str, Any], labels: Any) -> tuple[Any, Any]:
+        parts = _of_like_length(model, tensors)
+        if len(parts) > 1:
+            # Each part ends where its longest row does: attention and layers see next to no padding.
+            sums = [
+                at_loss_tokens(base, {name: value[rows, :length] for name, value in tensors.items()}, labels[rows, :length])
+                for rows, length in parts
+            ]
+            return sum(total for total, _ in sums), sums[-1][1]
         targets = labels[:, 1:]
         loss_mask = targets != -100
         backbone = getattr(base, base.base_model_prefix)(**tensors, use_cache=False)
@@ -293,6 +305,26 @@ def trainer_class(model: Any) -> Any:
             return (loss, outputs) if return_outputs else loss
 
     return OwnLoss
+
+
+def _of_like_length(model: Any, tensors: Mapping[str, Any]) -> list[tuple[list[int], int]]:
+    """The rows of a padded batch in parts of like length, each with its longest; one part where splitting would not pay.
+
+    A small model's step is mostly the calls of its layers, which every part costs again.
+    """
+    present = tensors.get("attention_mask")
+    if set(tensors) != {"input_ids", "attention_mask"} or sum(weight.numel() for weight in model.parameters()) < SPLIT_FROM:
+        return []
+    lengths = present.sum(1).tolist()
+    if not bool((present[:, 1:] <= present[:, :-1]).all()):
+        # Padded at the left.
+        return []
+    parts: list[tuple[list[int], int]] = []
+    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
+        if not parts or lengths[row] < LIKE * parts[-1][1]:
+            parts.append(([], lengths[row]))
+        parts[-1][0].append(row)
+    return parts
 
 
 def _of_trl(model: Any) -> own_loss.Loss:

@@ -1,9 +1,11 @@
-"""A fine-tune on a CPU with its loss over the trained tokens alone, against the same with TRL's own loss, in turn.
+"""The embedded language model on a CPU: forward and LoRA steps as a share of the processor's matrix product, and against TRL's own.
 
-    python benchmarks/fine_tune.py --base .venv/tinybase --rows chosen.jsonl       writes benchmarks/results/fine_tune.json
+    python benchmarks/fine_tune.py POOL.jsonl                        writes benchmarks/results/fine_tune.json
+    python benchmarks/fine_tune.py POOL.jsonl --base FOLDER          another base
 
-Both go through TrlTrainer, with the same rows in the same order; the losses of every step must agree. The first pair warms up and is
-not counted.
+TRL's own is SFTTrainer as it is, on the same rows in the same order, padded by its collator; the losses of every step must agree.
+Processor seconds, because other work on the machine lengthens the wall clock. Operations are counted as two for each weight of a
+linear layer and token that it sees: forward, and as much again backward where the base's weights are frozen; the head at loss tokens.
 """
 
 from __future__ import annotations
@@ -12,53 +14,136 @@ import argparse
 import math
 import statistics
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import _record
 
-from instructsel import Pool
-from instructsel.adapters import TrlTrainer, recipe, trl
+from instructsel import Lm, Pool
+from instructsel.adapters import TrlTrainer, recipe, sft
+from instructsel.models.likelihood import LikelihoodModel
 
 
 def main() -> None:
-    """Train by turns, compare, write down."""
+    """Measure, compare, write down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", type=Path, required=True)
-    parser.add_argument("--rows", type=Path, nargs="+", required=True)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("pool", nargs="+")
+    parser.add_argument("--base", default="embedded")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--forward-rows", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
-    full_pool = Pool.read(*map(str, arguments.rows))
-    pool = full_pool.sample(min(1000, len(full_pool)), seed=0)
-    ours = trl._trainer
+    import torch
+
+    pool = Pool.read(*arguments.pool)
+    rows = pool.sample(min(400, len(pool)), seed=0)
+    gigaflops = statistics.median(product() for _ in range(5))
+    forward_figures = forward(arguments.base, rows.sample(min(arguments.forward_rows, len(rows)), seed=1), gigaflops)
+    figures = {
+        "threads": torch.get_num_threads(),
+        "product_gigaflops_a_processor_second": gigaflops,
+        "forward": forward_figures,
+        "lora": lora(arguments, rows, gigaflops, forward_figures["weights"]),
+    }
+    print(_record.write("fine_tune", figures, "torch", "transformers", "trl"))
+
+
+def product() -> float:
+    """fp32 matrix products of the base's widest layer over 1,024 tokens: 10⁹ operations a processor second."""
+    import torch
+
+    left, right = torch.randn(1024, 576), torch.randn(576, 1536)
+    left @ right
+    begin, count = time.process_time(), 40
+    for _ in range(count):
+        left @ right
+    return count * 2 * 1024 * 576 * 1536 / (time.process_time() - begin) / 1e9
+
+
+def forward(base: str, pool: Pool, gigaflops: float) -> dict[str, float]:
+    """Likelihoods of responses after their instructions, through our engine."""
+    model = Lm.embedded() if base == "embedded" else LikelihoodModel.load(base)
+    network = model.workers[0].model
+    head = network.get_output_embeddings().weight
+    body = sum(
+        weight.numel() for name, weight in network.named_parameters() if weight.dim() == 2 and "embed" not in name and "lm_head" not in name
+    )
+    questions = [(example.instruction + "\n", example.response) for example in pool.examples() if example.response.strip()]
+    begin = time.process_time()
+    answers = model.answer(questions)
+    seconds = time.process_time() - begin
+    scored = sum(len(model.tokenizer.encode(text).ids) for _, text in questions)
+    operations = 2 * (answers.report.tokens * body + scored * head.numel())
+    print(f"forward: {answers.report.tokens / seconds:.0f} tokens a processor second", flush=True)
+    return {
+        "tokens": answers.report.tokens,
+        "tokens_a_processor_second": answers.report.tokens / seconds,
+        "share_of_product": operations / seconds / 1e9 / gigaflops,
+        "weights": {"layers": body, "head": head.numel()},
+    }
+
+
+def lora(arguments: argparse.Namespace, pool: Pool, gigaflops: float, weights: dict[str, int]) -> dict[str, Any]:
+    """LoRA steps, ours and TRL's own by turns; the first pair warms up and is not counted."""
+    import trl
+
+    ours: Callable[[Any], Any] = sft.trainer_class
     seconds: dict[str, list[float]] = {"ours": [], "trl": []}
-    losses: dict[str, Any] = {}
-    tokens = 0
+    losses: dict[str, list[float]] = {}
+    record: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(arguments.repeats + 1):
-            for name, chosen in (("trl", lambda library, model: library.SFTTrainer), ("ours", ours)):
-                trl._trainer = chosen
-                steps = 1 if turn == 0 else arguments.steps
+            for name, chosen in (("trl", lambda model: trl.SFTTrainer), ("ours", ours)):
+                sft.trainer_class = chosen
+                settings = recipe(
+                    "tiny",
+                    method="lora",
+                    lora_r=16,
+                    learning_rate=2e-4,
+                    batch_size=arguments.batch_size,
+                    steps=1 if turn == 0 else arguments.steps,
+                    group_by_length=False,
+                )
+                begun: list[float] = []
+
+                def progress(step: int, steps: int, loss: float, begun: list[float] = begun) -> None:
+                    begun.append(time.process_time())
+
                 trainer = TrlTrainer(
-                    str(arguments.base), recipe("tiny", steps=steps), Path(folder) / f"{name}{turn}", device="cpu", save_every=math.inf
+                    arguments.base,
+                    settings,
+                    Path(folder) / f"{name}{turn}",
+                    device="cpu",
+                    save_every=math.inf,
+                    merge=False,
+                    progress=progress,
                 )
                 done = trainer.train(pool, seed=0)
                 if turn:
-                    seconds[name].append(done.record["run"]["seconds"])
-                    losses[name], tokens = done.record["losses"], done.record["tokens_seen"]
-                    print(f"{name}: {seconds[name][-1]:.1f} s", flush=True)
-    apart = max(abs(a - b) for a, b in zip(losses["ours"], losses["trl"], strict=True))
+                    # From the end of the first step on: what is done once is not counted.
+                    seconds[name].append(begun[-1] - begun[0])
+                    losses[name], record = done.record["losses"], dict(done.record)
+                    print(f"{name}: {seconds[name][-1]:.1f} processor seconds", flush=True)
+    sft.trainer_class = ours
+    apart = max(abs(one - other) for one, other in zip(losses["ours"], losses["trl"], strict=True))
     assert apart < 1e-4, apart
-    figures = {
+    share = (arguments.steps - 1) / arguments.steps
+    tokens, trained = record["tokens_seen"] * share, record["tokens_trained"] * share
+    operations = 4 * (tokens * weights["layers"] + trained * weights["head"])
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
         "steps": arguments.steps,
+        "rows_a_step": arguments.batch_size,
         "tokens": tokens,
         "seconds": seconds,
-        "ratio": statistics.median(seconds["trl"]) / statistics.median(seconds["ours"]),
+        "tokens_a_processor_second": {name: tokens / value for name, value in medians.items()},
+        "share_of_product": operations / medians["ours"] / 1e9 / gigaflops,
+        "ratio": medians["trl"] / medians["ours"],
         "largest_difference_of_a_loss": apart,
     }
-    print(figures)
-    _record.write("fine_tune", figures, "torch", "transformers", "trl")
 
 
 if __name__ == "__main__":

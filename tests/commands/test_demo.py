@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import os
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from instructsel.commands import app
+from instructsel.models import embedded_lm
+from instructsel.models.likelihood import LikelihoodModel
+from tests import tiny_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -42,7 +46,9 @@ def warm(folder: Path, shipped: tuple[Path, dict[str, Any]]) -> Path:
 
 
 def demo(folder: Path, *arguments: str) -> dict[str, Any]:
-    done = CliRunner().invoke(app, ["demo", "-o", str(folder), "--json", "-q", *arguments])
+    done = CliRunner().invoke(
+        app, ["demo", "-o", str(folder), "--json", "-q", *(() if "--ifd" in arguments else ("--no-ifd",)), *arguments]
+    )
     assert done.exit_code == 0, done.output
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -92,6 +98,44 @@ def test_the_demo_finds_defects_planted_from_another_seed(
     (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in pool), encoding="utf-8")
     (tmp_path / "key.json").write_text(json.dumps({"seed": seed, "rows": entries}), encoding="utf-8")
     check(demo(warm(tmp_path / "out", shipped), "--pool", str(tmp_path / "pool.jsonl"), "--key", str(tmp_path / "key.json")))
+
+
+def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, links: Path) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(links))
+    monkeypatch.setenv("INSTRUCTSEL_CACHE", str(tmp_path / "cache"))
+
+
+def test_without_a_net_the_demo_says_that_there_is_no_ifd_and_ends_well(
+    tmp_path: Path, shipped: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _offline(monkeypatch, tmp_path, tmp_path)
+    folder = warm(tmp_path / "out", shipped)
+    done = CliRunner().invoke(app, ["demo", "-o", str(folder)])
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.stdout.split())
+    assert "No IFD:" in words and "pip download --no-deps" in words
+    found = demo(folder, "--ifd")
+    assert found["ifd"]["rows"] == 0 and "pip cannot fetch it" in found["ifd"]["unavailable"]
+    assert found["defects"]["clean"]["ifd_median"] is None
+
+
+def test_the_demo_shows_ifd_by_kind(tmp_path: Path, shipped: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = tiny_gguf.package(tmp_path)
+    _offline(monkeypatch, tmp_path, tmp_path / "wheels")
+    monkeypatch.setattr(embedded_lm, "SMOLLM2", tiny)
+    # Its weights are random: text is not likelier to it than gibberish.
+    monkeypatch.setattr(LikelihoodModel, "probe", lambda self: None)
+    done = CliRunner().invoke(app, ["demo", "-o", str(warm(tmp_path / "out", shipped)), "-q"])
+    assert done.exit_code == 0, done.output
+    assert "by tiny-Q4_1:" in done.stdout
+    found = demo(tmp_path / "out", "--ifd")
+    assert found["ifd"]["model"] == "tiny-Q4_1" and 100 < found["ifd"]["rows"] <= 128
+    counts = found["defects"].values()
+    # The originals of planted duplicates are neither clean rows nor defects.
+    assert 100 <= sum(kind["ifd_rows"] for kind in counts) <= found["ifd"]["rows"]
+    assert found["defects"]["clean"]["ifd_median"] > 0
 
 
 def test_a_key_that_lies_lowers_the_recall(tmp_path: Path, shipped: tuple[Path, dict[str, Any]]) -> None:

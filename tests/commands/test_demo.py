@@ -131,10 +131,11 @@ def test_the_demo_shows_ifd_by_kind(tmp_path: Path, shipped: tuple[Path, dict[st
     assert done.exit_code == 0, done.output
     assert "by tiny-Q4_1:" in done.stdout
     found = demo(tmp_path / "out", "--ifd")
-    assert found["ifd"]["model"] == "tiny-Q4_1" and 100 < found["ifd"]["rows"] <= 128
+    # Longer rows than its context have none.
+    assert found["ifd"]["model"] == "tiny-Q4_1" and 20 < found["ifd"]["rows"] <= 128
     counts = found["defects"].values()
     # The originals of planted duplicates are neither clean rows nor defects.
-    assert 100 <= sum(kind["ifd_rows"] for kind in counts) <= found["ifd"]["rows"]
+    assert 20 <= sum(kind["ifd_rows"] for kind in counts) <= found["ifd"]["rows"]
     assert found["defects"]["clean"]["ifd_median"] > 0
 
 

@@ -54,6 +54,48 @@ def test_a_finished_fine_tune_is_said_to_be_finished(tmp_path: Path, monkeypatch
     assert {**json.loads(again.stdout), "trained_now": True} == summary
 
 
+def test_rows_beyond_the_context_are_cut_and_said_by_every_command_that_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.causal(tmp_path / "base", "gpt2", n_positions=64)
+    for name, start in (("chosen", 0), ("other", 100), ("held", 900)):
+        long = [{"instruction": f"Say {n} of them.", "output": f"number {n} " * (40 if n % 2 else 2)} for n in range(start, start + 8)]
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in long))
+    base = ["--base", "base", "--preset", "tiny", "--device", "cpu"]
+
+    def done(*arguments: str) -> str:
+        result = CliRunner().invoke(app, list(arguments))
+        assert result.exit_code == 0, result.output
+        return " ".join(f"{result.stdout} {result.stderr}".split())
+
+    sentence = "Rows are cut at 64 tokens, the context of base"
+    trained = done("train", "chosen.jsonl", *base, "--steps", "1", "-o", "tuned", "--eval", "held.jsonl")
+    assert sentence in trained and "truncated: 4 rows" in trained
+    verified = done(
+        *("verify", "chosen.jsonl", "--arm", "random=other.jsonl", *base, "--steps", "1", "--seeds", "1", "--eval", "held.jsonl", "-o", "v")
+    )
+    assert sentence in verified and "50.0%" in verified
+    audited = done("audit", "chosen.jsonl", "--base", "base")
+    assert "beyond-context: 4 rows (the context is 64 tokens)" in audited
+    done("score", "chosen.jsonl", "--indicators", "len", "-o", "chosen.scores.parquet")
+    design = ("--mixtures", "2", "--rows", "4")
+    planned = done(
+        "study",
+        "plan",
+        "chosen.jsonl",
+        "--scores",
+        "chosen.scores.parquet",
+        "--eval",
+        "held.jsonl",
+        *base,
+        "--steps",
+        "1",
+        *design,
+        "-o",
+        "study",
+    )
+    assert sentence in planned and "truncated: 4 rows" in planned
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -125,6 +126,9 @@ DESIGNS: Final = {
     "252 clusters of 5 items": Design((5,) * 252, shared=0.7),
     "120 unequal clusters": Design(UNEQUAL, shared=0.7),
     "20 clusters of 5 items": Design((5,) * 20, shared=0.7),
+    "6 clusters of 10 items": Design((10,) * 6, shared=0.5),
+    "6 clusters of 10 items, 2 seeds, variance 9 : 1": Design((10,) * 6, ((1, 2), (1, 2)), 9.0, shared=0.5),
+    "20 clusters of 5 items, 2 seeds": Design((5,) * 20, ((1, 2), (1, 2)), shared=0.7),
     "252 clusters of 5 items, 2 seeds, variance 9 : 1": Design((5,) * 252, ((1, 2), (1, 2)), 9.0, shared=0.7, between=0.001),
     "120 unequal clusters, 2 seeds, variance 3 : 1": Design(UNEQUAL, ((1, 2), (1, 2)), 3.0, shared=0.7),
     **unlike("", EVEN, RATIOS),
@@ -133,6 +137,10 @@ DESIGNS: Final = {
     **unlike("", UNEVEN, (1.0, 4.0, 9.0, 1 / 4, 1 / 9)),
     **unlike("runs vary most: ", UNEVEN, (1.0, 4.0, 1 / 4), between=0.05),
     **unlike("totals alone: ", EVEN, (1.0, 3.0, 9.0), totals=True, own=0.0, to="runs"),
+    "1 × 2 against 3 × 2, variance 16 : 1": Design(runs=((1, 2), (3, 2)), ratio=16.0),
+    "1 × 2 against 3 × 2, variance 16 : 1, items alike": Design(runs=((1, 2), (3, 2)), ratio=16.0, own=0.01),
+    "2 seeds a side, variance 16 : 1": Design(runs=EVEN["2 seeds a side"], ratio=16.0),
+    **unlike("runs are noisy: ", EVEN, (1.0, 9.0), residual=4.0),
     "totals alone: 1 × 2 against 5 × 1": Design(runs=((1, 2), (5, 1)), totals=True, own=0.0, to="runs"),
     "these items: 2 seeds a side, variance 9 : 1": Design(runs=EVEN["2 seeds a side"], ratio=9.0, own=0.0, to="runs"),
     **{f"{seeds} seeds against a fixed model": Design(runs=((1, seeds), (0, 0))) for seeds in (2, 3, 5)},
@@ -285,21 +293,22 @@ def main() -> None:
     """Integrate, simulate, and write down."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--studies", type=int, default=1000)
-    parser.add_argument("--only", nargs="*", help="designs with one of these words in their name; the results file is left alone")
+    parser.add_argument("--only", nargs="*", help="designs with one of these words in their name; of the others the figures stay")
     arguments = parser.parse_args()
     by_integral = {
         f"{confidence:g}": {f"{dfs[0]} and {dfs[1]}": [round(share, 4) for share in integrated(dfs, confidence)] for dfs in PAIRS}
         for confidence in (0.9, 0.95, 0.99, 1 - 0.05 / 30)
     }
     print(by_integral, flush=True)
-    rows = {}
+    path = _record.RESULTS / "interval_coverage.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if arguments.only else {}
     for name, design in DESIGNS.items():
         if arguments.only and not any(word in name for word in arguments.only):
             continue
         rows[name] = measured(design, arguments.studies, zlib.crc32(name.encode()))
         print(name, rows[name], flush=True)
-        if not arguments.only:
-            _record.write("interval_coverage", {"integral": by_integral, "rows": rows}, "numpy", "scipy")
+        in_order = {known: rows[known] for known in DESIGNS if known in rows}
+        _record.write("interval_coverage", {"integral": by_integral, "rows": in_order}, "numpy", "scipy")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from instructsel.stats.intervals import compare
 from tests.conftest import ROOT
 
 DFS = (1, 2, 3, 4, 8)
+PARTS = 12
 RATIOS = (1.0, 2.0, 3.0, 9.0, 1 / 2, 1 / 3, 1 / 9)
 
 
@@ -136,10 +137,11 @@ def test_simulated_studies_of_few_runs_are_covered_however_unlike_their_sides_va
 
 
 @pytest.mark.soak
-def test_a_thousand_simulated_studies_of_every_design_are_covered(coverage: ModuleType, record_property: Any) -> None:
-    # 93 to 97 %, and three standard errors of 1,000 beyond; where runs are paired or hardly vary, intervals may be wider than they need be.
-    for number, (name, design) in enumerate(coverage.DESIGNS.items()):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_thousand_simulated_studies_of_every_design_are_covered(coverage: ModuleType, part: int, record_property: Any) -> None:
+    # 93 to 97 %, and three standard errors of 1,000 beyond; where runs are paired intervals may be wider than they need be.
+    for number, (name, design) in list(enumerate(coverage.DESIGNS.items()))[part::PARTS]:
         row = coverage.measured(design, 1000, number)
         record_property(name, row["covers"])
         assert row["intervals"] == 1000 and row["covers"] >= 0.906, (name, row)
-        assert row["covers"] <= 0.986 or "paired" in name or "least" in name, (name, row)
+        assert row["covers"] <= 0.986 or "paired" in name, (name, row)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from instructsel.errors import UsageError
+from instructsel.experiments.limits import LONGEST_ROW, MOST_EPOCHS, MOST_RATE, MOST_ROWS, MOST_UNITS
 from instructsel.grading.chat import LOSSES
+from instructsel.magnitude import LARGEST_WHOLE, is_usable, shown
 from instructsel.rendering import TEMPLATE_DATE, checked_date
 
 METHODS: Final = ("full", "lora")
@@ -23,6 +24,19 @@ LISTS: Final = ("lora_targets", "assumed")
 """Settings by their kind; the others are numbers."""
 LORA: Final = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets")
 """Settings that mean nothing where every weight is trained."""
+MOST: Final[Mapping[str, float]] = {
+    "epochs": MOST_EPOCHS,
+    "steps": MOST_ROWS,
+    "tokens": LARGEST_WHOLE,
+    "learning_rate": MOST_RATE,
+    "batch_size": MOST_UNITS,
+    "micro_batch_size": MOST_UNITS,
+    "max_length": LONGEST_ROW,
+    "lora_r": MOST_UNITS,
+    "lora_alpha": MOST_UNITS,
+    "max_grad_norm": MOST_EPOCHS,
+}
+"""Settings that are above 0, and the largest number that each may be."""
 FORMER_NAMES: Final[Mapping[str, str]] = {"batch_size": "batch", "micro_batch_size": "micro"}
 """Setting → the name it has in fingerprints, and had in files of 0.1."""
 
@@ -101,27 +115,17 @@ class Recipe:
             raise UsageError(f"A base can be held in 4 or 8 bits, not {self.bits!r}.")
         if self.bits is not None and self.method != "lora":
             raise UsageError(f"A base in {self.bits} bits cannot be trained as a whole.", fix="Use --method lora, or leave the bits out.")
-        positive = (
-            "epochs",
-            "steps",
-            "tokens",
-            "learning_rate",
-            "batch_size",
-            "micro_batch_size",
-            "max_length",
-            "lora_r",
-            "lora_alpha",
-            "max_grad_norm",
-        )
-        for name in positive:
+        for name in MOST:
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UsageError(f"{name} of a fine-tune is above 0, not {value!r}.")
+            if value is not None and not 0 < value <= MOST[name]:
+                raise UsageError(f"{name} of a fine-tune is above 0 and at most {MOST[name]:,}, not {value!r}.")
         for name in ("warmup", "lora_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} of a fine-tune lies in [0, 1), not {getattr(self, name)!r}.")
         if self.weight_decay < 0:
             raise UsageError(f"weight_decay of a fine-tune is not below 0, as {self.weight_decay!r} is.")
+        if self.weight_decay > MOST_RATE:
+            raise UsageError(f"weight_decay of a fine-tune is at most {MOST_RATE:,}, not {self.weight_decay!r}.")
         if any(not target.strip() for target in self.lora_targets):
             raise UsageError("lora_targets of a fine-tune holds an empty name.", fix="For example: q_proj,v_proj")
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
@@ -181,7 +185,7 @@ def _check_kind(name: str, value: object) -> None:
     if value is None and name in OPTIONAL:
         return
     if name in WHOLE:
-        fits, kind = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+        fits, kind = isinstance(value, int) and is_usable(value), "a whole number"
     elif name in SWITCHES:
         fits, kind = isinstance(value, bool), "true or false"
     elif name in TEXTS:
@@ -189,9 +193,9 @@ def _check_kind(name: str, value: object) -> None:
     elif name in LISTS:
         fits, kind = isinstance(value, tuple) and all(isinstance(text, str) for text in value), "a list of texts"
     else:
-        fits, kind = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value), "a number"
+        fits, kind = is_usable(value), "a number"
     if not fits:
-        raise UsageError(f"{name} of a recipe is {kind}, not {value!r}.")
+        raise UsageError(f"{name} of a recipe is {kind}, not {shown(value)}.")
 
 
 PRESETS: Final[dict[str, Recipe]] = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel.magnitude import LARGEST, RANGE
 from instructsel.stats.loss_units import BITS_PER_BYTE, NATS_PER_TOKEN, RESPONSE_CUT, LossTotals
 
 if TYPE_CHECKING:
@@ -82,8 +83,9 @@ class Grades:
                 raise ValueError(f"{self.grader} has an item without a name among its {name}; leave {name} out, or name all.")
         if self.totals is not None and len(self.totals.nats) != n:
             raise ValueError(f"{self.grader} has {n} items and totals of {len(self.totals.nats)}.")
-        if not np.isfinite(self.values).all() or not np.isfinite(self.weights).all():
-            raise ValueError(f"{self.grader} gave a value that is not finite; an item without a value has a reason.")
+        # Also false of NaN.
+        if not (np.abs(self.values) <= LARGEST).all() or not (np.abs(self.weights) <= LARGEST).all():
+            raise ValueError(f"{self.grader} gave a value that is not finite or not {RANGE}; an item without a value has a reason.")
 
     @property
     def valid(self) -> NDArray[np.bool_]:

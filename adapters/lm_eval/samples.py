@@ -16,6 +16,7 @@ from instructsel.adapters.lm_eval.suites import SKILL_OF
 from instructsel.adapters.lm_eval.tasks import short_metric
 from instructsel.errors import UsageError
 from instructsel.grading.clusters import normalized
+from instructsel.magnitude import is_usable
 from instructsel.protocols import Grades
 
 KIND: Final = "lm_eval"
@@ -128,8 +129,11 @@ class HarnessRun:
         value = row[metric]
         if not isinstance(value, bool | int | float | np.number | np.bool_):
             return 0.0, NOT_A_NUMBER
-        number = float(value)
-        return (number, None) if math.isfinite(number) else (0.0, NOT_FINITE)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        return (number, None) if is_usable(number) else (0.0, NOT_FINITE)
 
     def _check(self, task: str, metric: str, reasons: Sequence[str | None]) -> None:
         """Refuse a metric that no item has."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from instructsel.errors import UsageError
 from instructsel.grading.chat import LOSSES
+from instructsel.magnitude import is_usable, shown
 
 PACKINGS: Final = ("bfd", "bfd_split", "wrapped")
 """TRL's packing strategies."""
@@ -14,11 +15,15 @@ TRAINERS: Final = ("trl", "instructsel")
 """Whose preparation of rows is audited."""
 
 
+MOST: Final = {"max_length": 1_000_000_000, "batch_size": 10_000_000, "epochs": 1_000_000}
+"""Setting → the largest number that it may be."""
+
+
 @dataclass(frozen=True)
 class AuditSettings:
     """The settings of a trainer that decide which tokens are trained on."""
 
-    max_length: int = 1024
+    max_length: int = field(default=1024, metadata={"least": 1, "most": MOST["max_length"]})
     """Tokens of a row, or of a packed sequence; the rest is cut off. TRL's default is 1,024, too."""
     packing: str | None = None
     """How rows share a sequence, by TRL's names: bfd (a row is cut at max_length), bfd_split (it is continued in another sequence),
@@ -28,9 +33,9 @@ class AuditSettings:
     trainer: str = "trl"
     """Whose tokens and loss tokens: trl (those of TRL's SFTTrainer, row by row), or instructsel (those of `train`, which differ from
     TRL's where a text spells out a special token, is empty, or begins within a token of the prompt, and in what is marked)."""
-    batch_size: int = 16
+    batch_size: int = field(default=16, metadata={"least": 1, "most": MOST["batch_size"]})
     """Rows, or packed sequences, of an optimizer step."""
-    epochs: float = 1.0
+    epochs: float = field(default=1.0, metadata={"least": 0, "most": MOST["epochs"]})
     """Passes over the rows."""
 
     def __post_init__(self) -> None:
@@ -42,8 +47,9 @@ class AuditSettings:
             raise UsageError.named(str(self.trainer), TRAINERS, noun="trainer")
         for name in ("max_length", "batch_size", "epochs"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-                raise UsageError(f"{name} of an audit is a number above 0, not {value!r}.")
+            most = MOST[name]
+            if not is_usable(value) or not 0 < value <= most or (name != "epochs" and not isinstance(value, int)):
+                raise UsageError(f"{name} of an audit is a number above 0, up to {most:,}, not {shown(value)}.")
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain data."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from instructsel.errors import StudyError, UsageError
 from instructsel.experiments.from_selection import BASE, RANDOM, SELECTION, WHOLE_POOL, baselines_of
-from instructsel.experiments.limits import at_least, check_limits
+from instructsel.experiments.limits import MOST_SUBSETS, between, check_limits
 from instructsel.experiments.plan import PlannedArm
 from instructsel.grading.results_table import is_table, read_table
 
@@ -21,7 +21,7 @@ class ArmSettings:
     """Compare with the baselines that select wrote with the selection."""
     pool: tuple[str, ...] = field(default=())
     """Pool of the selection: random subsets are taken of it where select wrote none. May be repeated."""
-    random_subsets: int = field(default=3, metadata=at_least(0))
+    random_subsets: int = field(default=3, metadata=between(0, MOST_SUBSETS))
     """Random subsets to take of --pool."""
     whole_pool: bool = False
     """Compare with the whole pool, too."""

@@ -14,6 +14,7 @@ from instructsel.artifact import atomic_write, check_outputs
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say, write_json
 from instructsel.errors import EnvironmentFault, InstructselError, UsageError
+from instructsel.experiments.limits import LARGEST_SEED, MOST_DRAWS
 from instructsel.reports.charts import STEPS, Curve, Series, scatter
 from instructsel.rules import catalog
 from instructsel.rules.fit import Fitted, equation, fit, unit
@@ -72,9 +73,10 @@ def command(
         ),
     ] = "auto",
     bootstrap: Annotated[
-        int, typer.Option(min=0, help="Bootstrap resamples for the intervals; 0 for none.", rich_help_panel=options.STATISTICS)
+        int,
+        typer.Option(min=0, max=MOST_DRAWS, help="Bootstrap resamples for the intervals; 0 for none.", rich_help_panel=options.STATISTICS),
     ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.", rich_help_panel=options.STATISTICS)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the bootstrap.", rich_help_panel=options.STATISTICS)] = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,

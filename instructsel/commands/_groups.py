@@ -22,7 +22,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from instructsel.commands import _options as options
-from instructsel.experiments.limits import LEAST
+from instructsel.experiments.limits import LEAST, MOST
 
 FLAGS: Final[Mapping[str, str]] = {"held_out": "--eval", "learning_rate": "--lr"}
 """Field → its flag, where that is not its name."""
@@ -92,8 +92,9 @@ def _parameter(kind: type[Any], field: dataclasses.Field[Any], heading: str, doc
     settings: dict[str, Any] = {"help": doc, "rich_help_panel": heading}
     if field.name in METAVARS:
         settings["metavar"] = METAVARS[field.name]
-    if LEAST in field.metadata:
-        settings["min"] = field.metadata[LEAST]
+    for name, key in (("min", LEAST), ("max", MOST)):
+        if key in field.metadata:
+            settings[name] = field.metadata[key]
     annotation = Annotated[hint, typer.Option(flag, **settings)]  # type: ignore[valid-type]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

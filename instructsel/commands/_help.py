@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from instructsel.commands import _completion
 from instructsel.commands import _settings as settings
 from instructsel.commands._console import continued
-from instructsel.commands._parsing import explained, warn_of_variables
+from instructsel.commands._parsing import check_numbers, explained, warn_of_variables
 from instructsel.commands._trust import TRUSTED_ONLY
 from instructsel.text import wrapped
 
@@ -38,6 +38,8 @@ TYPES: Final[Mapping[str, str]] = {
     "<path>": "PATH",
 }
 """Typer's names of types → what stands behind a flag."""
+DIGITS: Final = 5
+"""Of a largest value that help does not show."""
 NAMES: Final = 26
 """Characters of the column of flags; a wider flag stands on a line of its own."""
 WIDTH: Final = 78
@@ -71,7 +73,10 @@ class Command(TyperCommand):
         if prefix and not extra.get("resilient_parsing"):
             warn_of_variables(prefix, self.params)
         with explained(path=f"{parent.command_path} {info_name}" if parent else str(info_name)):
-            return super().make_context(info_name, self._completed_flags(info_name, args), parent, **extra)
+            context = super().make_context(info_name, self._completed_flags(info_name, args), parent, **extra)
+            if not extra.get("resilient_parsing"):
+                check_numbers(context)
+            return context
 
     def _completed_flags(self, info_name: str | None, args: list[str]) -> list[str]:
         """The arguments, with the usual value behind a flag that stands without one."""
@@ -209,6 +214,8 @@ def _record(param: Any, name: str, text: str) -> tuple[str, str]:
         name = _usage(re.sub(r"\s*<[^>]*>(\.\.\.)?$", "", name))
     for label, shown in TYPES.items():
         name = name.replace(label, shown)
+    # A limit that nobody runs into by intent is no help.
+    text = re.sub(rf"<=x<=\d{{{DIGITS},}}(?=[;\]])", "", re.sub(rf"\b(\S+?)<=x<=(?=\d{{{DIGITS},}}[;\]])", r"x>=\1<=x<=", text))
     text = re.sub(r"\b(\S+?)<=x<=(\S+?)(?=[;\]])", r"\1 to \2", text)
     text = re.sub(r"\bx>=(\S+?)(?=[;\]])", r"at least \1", text)
     text = re.sub(r"\bx<=(\S+?)(?=[;\]])", r"at most \1", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -88,15 +89,9 @@ def _bad_value(error: click.BadParameter, context: Any, help_page: str) -> Usage
     parameter: Any = error.param
     cause: Any = error.__cause__
     problems = cause.errors() if hasattr(cause, "errors") else []
-    flag = settings.flag_of(parameter)
-    argument = parameter.param_type_name == "argument"
     source = context.get_parameter_source(parameter.name) if context is not None else None
     origin = getattr(source, "name", "")
-    name = str(parameter.metavar or parameter.name) if argument else f"--{flag}"
-    if origin == "DEFAULT_MAP" and context is not None:
-        name = f"[{'.'.join(context.command_path.split()[1:])}] {flag} in {settings.FILE}"
-    elif origin == "ENVIRONMENT":
-        name = str(parameter.envvar)
+    name = _name_of(parameter, context, origin)
     if not problems:
         return UsageError(f"{name}: {error.message}", fix=help_page)
     value = problems[0].get("input")
@@ -105,14 +100,38 @@ def _bad_value(error: click.BadParameter, context: Any, help_page: str) -> Usage
     return UsageError(f"{name} is {written or 'empty'}; it is {_kind(parameter, problems[0])}.", fix=help_page)
 
 
+def check_numbers(context: Any) -> None:
+    """Refuse numbers that are not finite: no range excludes NaN.
+
+    Raises:
+        click.BadParameter: of the first such option.
+    """
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            source = getattr(context.get_parameter_source(parameter.name), "name", "")
+            name = _name_of(parameter, context, source)
+            raise click.UsageError(f"{name} is {value}; it is {_kind(parameter, {})}.", cast(Any, context))
+
+
+def _name_of(parameter: Any, context: Any, origin: str) -> str:
+    """What a parameter is called where its value is from."""
+    if origin == "DEFAULT_MAP" and context is not None:
+        return f"[{'.'.join(context.command_path.split()[1:])}] {settings.flag_of(parameter)} in {settings.FILE}"
+    if origin == "ENVIRONMENT":
+        return str(parameter.envvar)
+    return str(parameter.metavar or parameter.name) if parameter.param_type_name == "argument" else f"--{settings.flag_of(parameter)}"
+
+
 def _kind(parameter: Any, problem: Mapping[str, Any]) -> str:
     """What a parameter takes, in words."""
     annotation = str(getattr(getattr(parameter, "type_descriptor", None), "annotation", ""))
     kinds = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-    kind = next((words for name, words in kinds.items() if name in annotation or str(problem.get("type")).startswith(name)), "a text")
+    finite = {**kinds, "float": "a finite number"} if not problem else kinds
+    kind = next((words for name, words in finite.items() if name in annotation or str(problem.get("type")).startswith(name)), "a text")
     least, most = getattr(parameter, "min", None), getattr(parameter, "max", None)
     if least is not None and most is not None:
-        return f"{kind} from {least:g} to {most:g}"
+        return f"{kind} from {least:,} to {most:,}"
     return kind + (f" from {least:g}" if least is not None else "") + (f" up to {most:g}" if most is not None else "")
 
 
@@ -130,4 +149,4 @@ def warn_of_variables(prefix: str, parameters: list[Any]) -> None:
             say(f"warning: {name} sets nothing: no option is called so." + (f" Did you mean {near[0]}?" if near else ""))
 
 
-__all__ = ["RENAMED", "explained", "warn_of_variables"]
+__all__ = ["RENAMED", "check_numbers", "explained", "warn_of_variables"]

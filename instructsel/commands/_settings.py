@@ -127,6 +127,17 @@ def _check_value(title: str, key: str, value: Any, parameter: Any) -> None:
         fail(
             UsageError(f"{key} in [{title}] of {FILE} is a list, and the flag takes one value.", fix=f"Write {key} = …, without brackets.")
         )
+    _check_kind(title, key, value, parameter)
+
+
+def _check_kind(title: str, key: str, value: Any, parameter: Any) -> None:
+    """Refuse true for a number, and a number for a switch: TOML has them apart."""
+    annotation = str(getattr(getattr(parameter, "type_descriptor", None), "annotation", ""))
+    takes_number = any(f"'{name}'" in annotation for name in ("int", "float"))
+    takes_switch = "'bool'" in annotation
+    if isinstance(value, bool) is not takes_switch and (takes_switch or (takes_number and isinstance(value, bool))):
+        kind = "true or false" if takes_switch else "a number"
+        fail(UsageError(f"[{title}] {key} in {FILE} is {toml(value)}; it is {kind}.", fix=f"Write {key} = …, as {kind}."))
 
 
 def print_config(context: typer.Context) -> None:

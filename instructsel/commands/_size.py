@@ -16,7 +16,7 @@ from instructsel.commands._groups import with_options
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import UsageError
-from instructsel.experiments.limits import at_least, check_limits
+from instructsel.experiments.limits import LARGEST_SEED, MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between, check_limits
 from instructsel.experiments.store import check_folder
 from instructsel.pool import spec
 from instructsel.reports.charts import Curve, Series, is_chart, scatter
@@ -46,15 +46,15 @@ class SizeFlags:
     """Sizes of the grid, comma-separated; doubled from --least by default."""
     by: str = "grid"
     """grid, or blend for FLAML's BlendSearch."""
-    least: int = field(default=512, metadata=at_least(1))
+    least: int = field(default=512, metadata=between(1, MOST_ROWS))
     """The smallest size."""
-    most: int | None = field(default=None, metadata=at_least(1))
+    most: int | None = field(default=None, metadata=between(1, MOST_ROWS))
     """The largest size; by default 10,000 or all rows there are."""
-    trials: int = field(default=8, metadata=at_least(1))
+    trials: int = field(default=8, metadata=between(1, MOST_SUBSETS))
     """Sizes that blend tries."""
-    seeds: int = field(default=3, metadata=at_least(1))
+    seeds: int = field(default=3, metadata=between(1, MOST_SEEDS))
     """How often each size is trained, with seeds 0, 1, …"""
-    search_seed: int = field(default=0, metadata=at_least(0))
+    search_seed: int = field(default=0, metadata=between(0, LARGEST_SEED))
     """Seed of blend."""
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ def command(
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Folder of the finished fine-tunes.")] = None,
     chart: Annotated[Path | None, typer.Option(help="Draw the losses by size into this file (.svg).")] = None,
     allow_mismatch: Annotated[bool, typer.Option("--allow-mismatch", help="Rank scores of other models than the rule assumes.")] = False,
-    max_null_fraction: Annotated[float, typer.Option(help="Share of examples that may lack a value the rule uses.")] = 0.05,
+    max_null_fraction: Annotated[float, typer.Option(min=0, max=1, help="Share of examples that may lack a value the rule uses.")] = 0.05,
     loss_unit: options.LossUnit = AUTO,
     pool: Annotated[list[str] | None, typer.Option(help="The pool files, where the score table does not lead to them.")] = None,
     cache: options.CacheFolder = None,

@@ -15,6 +15,7 @@ from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
 from instructsel.errors import UsageError
+from instructsel.experiments.limits import MOST_ROWS
 from instructsel.pool import spec
 
 EXAMPLES: Final = """Examples:
@@ -59,7 +60,12 @@ def command(
     show: Annotated[
         int,
         typer.Option(
-            "--show", min=0, metavar="N", help="Print so many rows with the trained tokens marked.", rich_help_panel=options.OUTPUT
+            "--show",
+            min=0,
+            max=MOST_ROWS,
+            metavar="N",
+            help="Print so many rows with the trained tokens marked.",
+            rich_help_panel=options.OUTPUT,
         ),
     ] = 0,
     html: Annotated[

@@ -71,7 +71,7 @@ def command(
     ),
     pool: Annotated[Path | None, typer.Option(help="Another pool with planted defects; needs --key.")] = None,
     key: Annotated[Path | None, typer.Option(help="Its key: which rows are defective.")] = None,
-    fraction: Annotated[float, typer.Option(help="Share of the pool to select.")] = 0.5,
+    fraction: Annotated[float, typer.Option(min=0, max=1, help="Share of the pool to select.")] = 0.5,
     ifd: Annotated[
         bool, typer.Option("--ifd/--no-ifd", help=f"IFD of {IFD_ROWS} rows by the embedded language model, which is fetched on first use.")
     ] = True,

@@ -13,6 +13,7 @@ from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say, write_json
 from instructsel.commands.explain import subset_named
 from instructsel.errors import InstructselError, UsageError
+from instructsel.experiments.limits import MOST_ROWS
 from instructsel.pool.pool import Pool
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
@@ -46,8 +47,10 @@ def command(
     b: Annotated[str, typer.Argument(metavar="B", help="The other one, of the same kind.", autocompletion=_completion.rules)],
     scores: Annotated[Path | None, typer.Option(help="For rules: the score table; the newest one here by default.")] = None,
     pool: Annotated[list[str] | None, typer.Option(metavar="FILE", help="The pool files, where they are no longer found.")] = None,
-    n: Annotated[int | None, typer.Option("--n", help="For rules: how many examples each keeps; a tenth by default.")] = None,
-    top: Annotated[int, typer.Option(min=0, help="How many examples are listed of each kind.")] = 10,
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, max=MOST_ROWS, help="For rules: how many examples each keeps; a tenth by default.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, max=MOST_ROWS, help="How many examples are listed of each kind.")] = 10,
     json: options.Json = False,
     show_traceback: options.Traceback = False,
 ) -> None:

@@ -19,6 +19,7 @@ from instructsel.commands import _options as options
 from instructsel.commands import _score_text as text
 from instructsel.commands._console import Stages, messages, reported, say, write_json
 from instructsel.errors import ScoresError, UsageError
+from instructsel.experiments.limits import MOST_ROWS
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator, ModelIndicator
 from instructsel.kinds import ROWS_WITH_SCORES, SCORES
@@ -118,14 +119,19 @@ RewardTurns = Annotated[
 MaxFailedFraction = Annotated[
     float,
     typer.Option(
-        help="Share of examples at which a model may fail (no number, out of memory) before the run ends.", rich_help_panel=options.MODELS
+        min=0,
+        max=1,
+        help="Share of examples at which a model may fail (no number, out of memory) before the run ends.",
+        rich_help_panel=options.MODELS,
     ),
 ]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Measure a sample and print the time, memory and downloads of the run. Score nothing."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Score only the first N examples in the order of ids, which is as good as random.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, max=MOST_ROWS, help="Score only the first N examples in the order of ids, which is as good as random.")
+]
 
 
 @reported

@@ -18,6 +18,7 @@ from instructsel.commands import _options as options
 from instructsel.commands import _select_text as text
 from instructsel.commands._console import messages, reported, say, watching, write_json
 from instructsel.errors import UsageError
+from instructsel.experiments.limits import LARGEST_SEED, MOST_SUBSETS
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.pool.writer import check_output
@@ -62,6 +63,7 @@ RandomSubsets = Annotated[
         "--random-subsets",
         metavar="N",
         min=1,
+        max=MOST_SUBSETS,
         help="N replicates, each with a seed of its own, of the baselines random and length-matched; of random where neither is named.",
         rich_help_panel=options.BASELINES,
     ),
@@ -157,7 +159,7 @@ def command(
     ] = None,
     baseline: Baselines = None,
     random_subsets: RandomSubsets = None,
-    seed: Annotated[int, typer.Option(min=0, help="The first seed.", rich_help_panel=options.BASELINES)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The first seed.", rich_help_panel=options.BASELINES)] = 0,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -178,7 +180,10 @@ def command(
     near_duplicates: Annotated[
         float,
         typer.Option(
-            help="Jaccard similarity from which a row is a near-duplicate of a better-ranked one.", rich_help_panel=options.FILTERS
+            min=0,
+            max=1,
+            help="Jaccard similarity from which a row is a near-duplicate of a better-ranked one.",
+            rich_help_panel=options.FILTERS,
         ),
     ] = 0.8,
     keep_near_duplicates: Annotated[
@@ -202,10 +207,10 @@ def command(
         ),
     ] = False,
     max_null_fraction: Annotated[
-        float, typer.Option(help="Share of examples that may lack a score the rule uses.", rich_help_panel=options.FILTERS)
+        float, typer.Option(min=0, max=1, help="Share of examples that may lack a score the rule uses.", rich_help_panel=options.FILTERS)
     ] = 0.05,
     max_bad_fraction: Annotated[
-        float, typer.Option(help="Share of rows that may have been quarantined.", rich_help_panel=options.FILTERS)
+        float, typer.Option(min=0, max=1, help="Share of rows that may have been quarantined.", rich_help_panel=options.FILTERS)
     ] = 0.05,
     cache: options.CacheFolder = None,
     no_cache: options.NoCache = False,

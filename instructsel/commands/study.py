@@ -22,7 +22,7 @@ from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
 from instructsel.experiments.execute import ExecutionSettings
-from instructsel.experiments.limits import at_least, check_limits
+from instructsel.experiments.limits import LARGEST_SEED, MOST_PROCESSES, MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between, check_limits
 from instructsel.experiments.plan import TrainingSettings
 from instructsel.experiments.store import check_folder
 from instructsel.experiments.workers import shared_gpus, shares, workers
@@ -79,19 +79,19 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's fold
 class DesignSettings:
     """Which subsets are trained on."""
 
-    mixtures: int = field(default=78, metadata=at_least(0))
+    mixtures: int = field(default=78, metadata=between(0, MOST_SUBSETS))
     """Subsets with random shares of the sources."""
-    rows: int = field(default=2000, metadata=at_least(1))
+    rows: int = field(default=2000, metadata=between(1, MOST_ROWS))
     """Examples in each mixture."""
     bins: tuple[str, ...] = ()
     """Cut the pool by an indicator into K (8) equal parts as well: SYMBOL[:K], comma-separated or repeated."""
-    bin_rows: int | None = field(default=None, metadata=at_least(1))
+    bin_rows: int | None = field(default=None, metadata=between(1, MOST_ROWS))
     """Examples from each bin; all of them by default."""
     sources: str | None = None
     """Sources to use, comma-separated; all by default."""
-    design_seed: int = field(default=0, metadata=at_least(0))
+    design_seed: int = field(default=0, metadata=between(0, LARGEST_SEED))
     """Seed of the subsets."""
-    seeds: int = field(default=1, metadata=at_least(1))
+    seeds: int = field(default=1, metadata=between(1, MOST_SEEDS))
     """How often each subset is trained on, with seeds 0, 1, …"""
 
     def __post_init__(self) -> None:
@@ -227,7 +227,9 @@ def plan(
     training: TrainerSettings,
     recipe: RecipeChanges,
     indicators: Annotated[str | None, typer.Option(help="Indicators of the table to keep, comma-separated; all by default.")] = None,
-    max_null_fraction: Annotated[float, typer.Option(help="Share of a subset's rows that may lack a value.")] = MAX_NULL_FRACTION,
+    max_null_fraction: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of a subset's rows that may lack a value.")
+    ] = MAX_NULL_FRACTION,
     loss_unit: options.LossUnit = AUTO,
     form: options.Form = "auto",
     mapping: options.Mapping = None,
@@ -304,8 +306,8 @@ def _print_plan(plan: Plan, rows: Mapping[str, int], warnings: Sequence[str], fo
 @reported
 def run(
     folder: Folder,
-    jobs: Annotated[int, typer.Option(min=1, help="Work in so many processes; each loads the model for itself.")] = 1,
-    limit: Annotated[int | None, typer.Option(min=1, help="Do N runs at most and end; the next call goes on.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=MOST_PROCESSES, help="Work in so many processes; each loads the model for itself.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, max=MOST_ROWS, help="Do N runs at most and end; the next call goes on.")] = None,
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="Keep every fine-tuned model; by default each is removed after grading.")
     ] = False,

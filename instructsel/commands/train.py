@@ -12,6 +12,7 @@ from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
+from instructsel.experiments.limits import LARGEST_SEED
 from instructsel.experiments.store import check_folder
 from instructsel.pool import spec
 from instructsel.pool.contamination import render_of
@@ -48,7 +49,9 @@ def command(
             "--merge/--no-merge", help="Merge the adapter into the base; it is kept beside it either way.", rich_help_panel=options.TRAINING
         ),
     ] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the order and of new weights.", rich_help_panel=options.TRAINING)] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the order and of new weights.", rich_help_panel=options.TRAINING)
+    ] = 0,
     evaluate: Annotated[
         list[str] | None,
         typer.Option(

@@ -19,6 +19,7 @@ from instructsel.commands._runs import display
 from instructsel.errors import UsageError
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.from_selection import without_record
+from instructsel.experiments.limits import MOST_SEEDS
 from instructsel.experiments.plan import (
     SELECTION,
     Experiment,
@@ -68,7 +69,10 @@ def command(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="How often each subset is trained on, with seeds 0, 1, …", rich_help_panel=options.TRAINING)
+        int,
+        typer.Option(
+            min=1, max=MOST_SEEDS, help="How often each subset is trained on, with seeds 0, 1, …", rich_help_panel=options.TRAINING
+        ),
     ] = 3,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the results of another plan in the folder.", rich_help_panel=options.OUTPUT)

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from instructsel.artifact import machine, now
 from instructsel.errors import InstructselError, StudyError, TrainingDiverged, TrainingError, UsageError
-from instructsel.experiments.limits import at_least, check_limits
+from instructsel.experiments.limits import MOST_PROCESSES, between, check_limits
 from instructsel.experiments.store import RecordStore
+from instructsel.magnitude import LARGEST_WHOLE
 from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
 
 if TYPE_CHECKING:
@@ -118,9 +119,9 @@ class Progress:
 class ExecutionSettings:
     """How the runs of an experiment are made; none of it changes a result."""
 
-    jobs: int = field(default=1, metadata=at_least(1))
+    jobs: int = field(default=1, metadata=between(1, MOST_PROCESSES))
     """Work in N processes; each loads the model for itself, and takes a GPU of its own where there are several."""
-    limit: int | None = field(default=None, metadata=at_least(0))
+    limit: int | None = field(default=None, metadata=between(0, LARGEST_WHOLE))
     """Make at most N runs, then end; the same command continues."""
     keep_checkpoints: bool = False
     """Keep every fine-tuned model; by default a model is removed once it is graded."""

@@ -25,9 +25,10 @@ from typing import Any, Final, Self
 
 from instructsel.artifact import atomic_write, checked_version
 from instructsel.errors import ScoresError, StudyError, UsageError
-from instructsel.experiments.limits import at_least, check_limits
+from instructsel.experiments.limits import MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between, check_limits
 from instructsel.experiments.trusted import REACHING, agrees, does, flags, reaching
 from instructsel.kinds import EXPERIMENT, head
+from instructsel.magnitude import RANGE, is_usable
 from instructsel.models.devices import check_name
 from instructsel.shapes import is_path, shown
 from instructsel.stats.loss_units import AUTO, FLAGS
@@ -48,6 +49,8 @@ NON_INFERIOR: Final = "non-inferior"
 REQUIREMENTS: Final = (BETTER, NON_INFERIOR)
 PRECISIONS: Final = ("fp32", "bf16", "auto")
 TRACKERS: Final = ("none", "trackio", "wandb", "tensorboard")
+MOST_MULTIPLE: Final = 1_000_000
+"""Of a learning rate."""
 MATCHING: Final = ("steps", "tokens", "none")
 NOUNS: Final[Mapping[Any, str]] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 FILE: Final = {"path": "file"}
@@ -72,7 +75,7 @@ class PlannedArm:
     """Files of rows to train on: one list a replicate."""
     pool: tuple[str, ...] = field(default=(), metadata=FILE)
     """Files of a pool that random subsets are taken of, each as large as the selection."""
-    random_subsets: int = field(default=0, metadata=at_least(0))
+    random_subsets: int = field(default=0, metadata=between(0, MOST_SUBSETS))
     """How many of them: replicate k is taken with seed k."""
     checkpoints: tuple[tuple[str, ...], ...] = field(default=(), metadata=FILE_OR_NAME)
     """Models that are trained already: one list a replicate, a model a seed."""
@@ -113,7 +116,7 @@ class TrainingSettings:
     """Settings of the recipe that differ from the preset, by name."""
     match_compute: str = "steps"
     """Every arm gets as many steps or tokens as the selection has in its epochs; none: each its own epochs."""
-    max_skipped_fraction: float = 0.05
+    max_skipped_fraction: float = field(default=0.05, metadata=between(0, 1))
     """Share of an arm's rows that may have no loss token."""
     precision: str = "auto"
     """fp32, bf16 or auto, of training and grading alike."""
@@ -127,6 +130,7 @@ class TrainingSettings:
     """What the runs of --report-to are filed under."""
 
     def __post_init__(self) -> None:
+        check_limits(self)
         check_name(self.device)
         object.__setattr__(self, "learning_rates", _multiples(self.learning_rates))
         if self.precision not in PRECISIONS:
@@ -135,8 +139,6 @@ class TrainingSettings:
             raise UsageError.named(self.report_to, TRACKERS, noun="tracker")
         if self.match_compute not in MATCHING:
             raise UsageError.named(self.match_compute, MATCHING, noun="measure of equal compute")
-        if not 0 <= self.max_skipped_fraction <= 1:
-            raise UsageError(f"The share of rows that may be skipped is {self.max_skipped_fraction}; it lies between 0 and 1.")
 
 
 def _multiples(stated: Sequence[float | str]) -> tuple[float, ...]:
@@ -152,9 +154,10 @@ def _multiples(stated: Sequence[float | str]) -> tuple[float, ...]:
             number = float(text)
         except ValueError:
             number = math.nan
-        if not (math.isfinite(number) and number > 0) or number in numbers:
+        if not (0 < number <= MOST_MULTIPLE) or number in numbers:
             raise UsageError(
-                f"Multiples of the learning rate are different numbers above 0; found {', '.join(texts)}.", fix="For example: 1,0.33"
+                f"Multiples of the learning rate are different numbers above 0, up to {MOST_MULTIPLE:,}; found {', '.join(texts)[:60]}.",
+                fix="For example: 1,0.33",
             )
         numbers.append(number)
     return tuple(numbers)
@@ -174,11 +177,11 @@ class GradingSettings:
     """Tasks of lm-evaluation-harness whose gold answers are graded, in bits per byte: comma-separated, a suite, or lm-eval for those of --lm-eval."""
     include_path: Path | None = field(default=None, metadata=FILE)
     """Folder with tasks of your own."""
-    num_fewshot: int | None = field(default=None, metadata=at_least(0))
+    num_fewshot: int | None = field(default=None, metadata=between(0, 10_000))
     """Demonstrations before each item; by default the task's own number."""
     chat_template: bool = False
     """Write the prompts of tasks in the chat template."""
-    items: int | None = field(default=None, metadata=at_least(1))
+    items: int | None = field(default=None, metadata=between(1, MOST_ROWS))
     """Take the first N items of each task."""
     allow_unsafe_code: bool = False
     """Run code that the model writes; in a sandbox only."""
@@ -186,7 +189,7 @@ class GradingSettings:
     """Run code that tasks of --include-path and a folder's annotator bring along, and models they name."""
     instructions: str | None = field(default=None, metadata=FILE)
     """Rows whose instructions every model responds to, for a judge or a reward model."""
-    max_new_tokens: int = field(default=512, metadata=at_least(1))
+    max_new_tokens: int = field(default=512, metadata=between(1, 10_000_000))
     """Tokens of a response at most."""
     judge: str | None = field(default=None, metadata=FILE_OR_NAME)
     """Model that compares responses: a local folder, a hub id, or a name behind --judge-url."""
@@ -238,7 +241,7 @@ class StatisticsSettings:
 
     baseline: str | None = None
     """Arm that the verdict is against; random where there is one."""
-    confidence: float = CONFIDENCE
+    confidence: float = field(default=CONFIDENCE, metadata=between(0, 1))
     """Family-wise confidence level (1 − α): the intervals of all comparisons hold together with this probability."""
     generalize_to: str = BOTH
     """Estimand, what the interval generalizes to: both (new runs and new items), items (these models, where there is one run an arm), or runs (these items)."""
@@ -256,6 +259,7 @@ class StatisticsSettings:
             raise UsageError.named(self.require, REQUIREMENTS, noun="requirement")
         if (self.require == NON_INFERIOR) != bool(self.margin):
             raise UsageError("--require non-inferior and --margin go together.", fix="Give both, or neither.")
+        check_limits(self)
         if not 0.5 < self.confidence < 1.0:
             raise UsageError(
                 f"The confidence is {self.confidence}; a requirement needs one between 0.5 and 1.", fix="For example: --confidence 0.95"
@@ -274,9 +278,10 @@ class StatisticsSettings:
                 value = float(number)
             except ValueError:
                 value = math.nan
-            if not (math.isfinite(value) and value > 0):
+            if not (is_usable(value) and value > 0):
                 raise UsageError(
-                    f"A margin is a number above 0 in the grader's unit; found {number or text}.", fix="Write --margin X, or GRADER=X."
+                    f"A margin is a number above 0 in the grader's unit; found {(number or text)[:60]}.",
+                    fix="Write --margin X, or GRADER=X.",
                 )
             if name in margins or (margins and "" in (name, *margins)):
                 raise UsageError("The margin is given twice.", fix="Give one for all graders, or one for each that counts.")
@@ -290,7 +295,7 @@ class Experiment:
 
     arms: tuple[PlannedArm, ...]
     """Of different names, the selection among them."""
-    seeds: int = field(default=3, metadata=at_least(1))
+    seeds: int = field(default=3, metadata=between(1, MOST_SEEDS))
     """How often each subset is trained on, with seeds 0, 1, …"""
     format: str = "auto"
     """Of the rows of all arms."""
@@ -570,15 +575,28 @@ def _value(hint: Any, value: Any, place: str) -> Any:
         return _parsed(hint, value, place)
     if hint is Path and isinstance(value, str):
         return Path(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and not is_usable(value):
+        raise UsageError(f"{place} of a plan is {shown(value)}; a number is finite, and {RANGE}.", fix="Correct the number.")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if origin is not None:
         if not isinstance(value, Mapping):
             raise UsageError(f"{place} of a plan is a table; found {shown(value)}.")
-        return dict(value)
+        return {key: _finite(item, f"{place}.{key}") for key, item in value.items()}
     # In Python true is a whole number, too.
     if type(value) is not hint:
         raise UsageError(f"{place} of a plan is {NOUNS[hint]}; found {shown(value)}.")
+    return value
+
+
+def _finite(value: Any, place: str) -> Any:
+    """A value of a table, without numbers that cannot be computed with, at any depth."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, int | float) and not isinstance(item, bool) and not is_usable(item):
+            raise UsageError(f"{place} of a plan is {shown(item)}; a number is finite, and {RANGE}.", fix="Correct the number.")
+        pending += item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else []
     return value
 
 

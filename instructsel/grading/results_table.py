@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from instructsel.errors import ObservationsError, PoolError
+from instructsel.magnitude import is_usable
 from instructsel.pool.lines import Limits
 from instructsel.pool.sources import COMPRESSED, Source, open_source
 from instructsel.text import UNSAFE, counted, excerpt
@@ -343,7 +344,7 @@ class _Reading:
                 number = float(cell)
             except OverflowError:
                 number = math.inf
-        if not math.isfinite(number):
+        if not is_usable(number):
             _refused(name, "a finite number", cell, NUMBERS)
         return number
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal
 
+from instructsel.magnitude import is_usable
 from instructsel.models.answers import Answers, Model, Question
 from instructsel.models.embedded_lm import SMOLLM2
 from instructsel.models.runner import RunReport
@@ -201,7 +201,7 @@ class ModelIndicator(Indicator):
             unanswered = (reason for number in numbers if (reason := answers.reasons[number]))
             reason = questions if isinstance(questions, str) else next(unanswered, None)
             value = None if reason else self.finish([float(answers.values[number]) for number in numbers])
-            if value is not None and not math.isfinite(value):
+            if value is not None and not is_usable(value):
                 value, reason = None, "not_finite"
             values.append(value)
             reasons.append(reason)

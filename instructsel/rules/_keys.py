@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from instructsel.errors import UsageError
+from instructsel.magnitude import RANGE, is_usable, shown
 
 MISSING: Final = object()
 
@@ -35,4 +36,6 @@ def number(data: Mapping[str, Any], key: str, where: str, default: Any = MISSING
         return float(value(data, key, float, where, default))
     if isinstance(data[key], bool) or not isinstance(data[key], int | float):
         raise UsageError(f"{where}: '{key}' is {type(data[key]).__name__}, not a number.")
+    if not is_usable(data[key]):
+        raise UsageError(f"{where}: '{key}' is {shown(data[key])}, not finite or not {RANGE}.", fix="Correct the number.")
     return float(data[key])

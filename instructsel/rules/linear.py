@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from instructsel import toml
 from instructsel.artifact import atomic_write
 from instructsel.errors import ModelMismatch, ModelUnavailable, UnknownExample, UsageError
+from instructsel.magnitude import LARGEST, RANGE, is_usable
 from instructsel.rules import _keys as keys
 from instructsel.rules.summary import FitSummary
 from instructsel.scores.table import ScoreTable
@@ -26,6 +27,8 @@ Columns = Mapping[str, tuple[Floats, Mask]]
 CLIPPED_TO: Final = (0.01, 0.99)
 """The quantiles `clip` winsorises an indicator at."""
 UNAVAILABLE: Final = "model_unavailable"
+OVERFLOW: Final = "overflow"
+"""The reason of a row at which a term of the rule is no number to compute with."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ class Prediction:
     """Symbol → weight × value, (n,); 0 where not valid. values = intercept + their sum, added in the rule's order."""
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Symbol → the values it was clipped to; empty without clipping."""
+    overflows: dict[int, str] = field(default_factory=dict)
+    """Row → the indicator at whose term the value is no number to compute with any more; such a row is not valid."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,12 @@ class LinearRule:
         twice = sorted({term.indicator for term in self.terms if self.indicators.count(term.indicator) > 1})
         if twice:
             raise UsageError(f"The rule {self.name} has two terms for {twice[0]}.", fix="Add their weights.")
-        if not all(math.isfinite(number) for number in (self.intercept, *(term.weight for term in self.terms))):
-            raise UsageError(f"The rule {self.name} has a weight or an intercept that is not finite.")
+        numbers = {"intercept": self.intercept, **{f"weight of {term.indicator}": term.weight for term in self.terms}}
+        for name, number in numbers.items():
+            if not is_usable(number):
+                raise UsageError(
+                    f"The rule {self.name} has a {name} that is not finite or not {RANGE}.", fix="Correct the rule, or fit it again."
+                )
         if self.fit is not None and (
             self.intercept != self.fit.intercept.weight
             or [(term.indicator, term.weight) for term in self.terms]
@@ -347,7 +356,8 @@ class LinearRule:
         valid = np.logical_and.reduce([columns[symbol][1] for symbol in self.indicators])
         used: dict[str, tuple[float, float]] = {}
         contributions: dict[str, Floats] = {}
-        total = np.full(len(valid), self.intercept)
+        total = np.full(len(valid), float(self.intercept))
+        overflows: dict[int, str] = {}
         # One term after the other, elementwise: a matrix product would change the last bits with the number of rows.
         for term in self.terms:
             values, present = columns[term.indicator]
@@ -358,9 +368,18 @@ class LinearRule:
             if limits is not None:
                 used[term.indicator] = limits
                 values = np.clip(values, *limits)
-            contributions[term.indicator] = np.where(valid, term.weight * values, 0.0)
-            total = total + contributions[term.indicator]
-        return Prediction(np.where(valid, total, 0.0), valid, contributions, used)
+            with np.errstate(over="ignore", invalid="ignore"):
+                contributions[term.indicator] = np.where(valid, term.weight * values, 0.0)
+                total = total + contributions[term.indicator]
+                # Also true of NaN. What is beyond would make sums and squares infinite.
+                beyond = valid & ~((np.abs(total) <= LARGEST) & (np.abs(contributions[term.indicator]) <= LARGEST))
+            for row in np.flatnonzero(beyond).tolist():
+                overflows.setdefault(row, term.indicator)
+        if overflows:
+            valid = valid.copy()
+            valid[list(overflows)] = False
+            contributions = {symbol: np.where(valid, part, 0.0) for symbol, part in contributions.items()}
+        return Prediction(np.where(valid, total, 0.0), valid, contributions, used, overflows)
 
     def _require(self, symbols: Any) -> None:
         missing = [symbol for symbol in self.indicators if symbol not in symbols]
@@ -391,7 +410,9 @@ class LinearRule:
             if present[row]:
                 value = float(values[row])
                 shown = min(max(value, prediction.bounds[term.indicator][0]), prediction.bounds[term.indicator][1]) if clip else value
-                terms.append((term.indicator, shown, term.weight, term.weight * shown, None))
+                overflow = prediction.overflows.get(row) == term.indicator
+                part = term.weight * shown
+                terms.append((term.indicator, shown, term.weight, part if is_usable(part) else None, OVERFLOW if overflow else None))
             else:
                 terms.append((term.indicator, None, term.weight, None, table.reasons(term.indicator)[row]))
         return Explanation(

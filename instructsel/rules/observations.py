@@ -15,6 +15,7 @@ from instructsel.artifact import fingerprint, read_manifest
 from instructsel.errors import ObservationsError, ScoresError, UnknownIndicator, UsageError
 from instructsel.indicators import registry as registry
 from instructsel.kinds import STUDY
+from instructsel.magnitude import LARGEST, RANGE
 from instructsel.scores.shape import Indicators
 from instructsel.stats.loss_units import LOSS_UNITS, NATS_PER_TOKEN
 from instructsel.structured import Refusal, parse_json, read_bytes
@@ -131,10 +132,11 @@ class Observations:
         if name not in self.columns:
             raise UsageError.named(name, self.names, noun="column of the observations")
         numbers = np.array([_number(value) for value in self.columns[name]], dtype=np.float64)
-        bad = np.flatnonzero(~np.isfinite(numbers))
+        bad = np.flatnonzero(~(np.abs(numbers) <= LARGEST))
         if len(bad):
             raise ObservationsError(
-                f"{name} is no finite number in {self.rows(bad)}.", fix=f"Correct these rows, drop them, or fit without {name}."
+                f"{name} is no finite number in {self.rows(bad)}.",
+                fix=f"Correct these rows (a number is {RANGE}), drop them, or fit without {name}.",
             )
         return numbers
 

@@ -10,6 +10,7 @@ from fractions import Fraction as Ratio
 from typing import Any, Final
 
 from instructsel.errors import UsageError
+from instructsel.magnitude import LARGEST_WHOLE, is_usable
 from instructsel.text import counted
 
 
@@ -42,7 +43,7 @@ class Fraction:
     """In (0, 1]."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.x, bool) or not isinstance(self.x, int | float) or not 0 < self.x <= 1:
+        if not is_usable(self.x) or not 0 < self.x <= 1:
             raise UsageError(f"A fraction of the pool lies above 0 and at most at 1, not {self.x!r}.", fix="For example: --fraction 0.1")
 
     def rows(self, pool_size: int) -> int:
@@ -114,7 +115,10 @@ def budget_from(written: Mapping[str, Any]) -> Budget:
 
 
 UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
-NUMBER: Final = re.compile(r"(?P<number>\d+(?:[_,]\d{3})*(?:\.\d+)?|\.\d+)(?P<unit>[kmb]?)", re.IGNORECASE)
+SHARE: Final = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?P<exponent>e[-+]?[0-9]{1,3})?\s*(?P<percent>%?)", re.IGNORECASE)
+LONGEST: Final = 100
+"""Characters of a number that people write."""
+NUMBER: Final = re.compile(r"(?P<number>[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+)(?P<unit>[kmb]?)", re.IGNORECASE)
 
 
 def parse_amount(text: str | int, flag: str) -> int:
@@ -126,10 +130,15 @@ def parse_amount(text: str | int, flag: str) -> int:
     >>> parse_amount("50k", "--tokens"), parse_amount("1.5M", "--tokens")
     (50000, 1500000)
     """
-    match = NUMBER.fullmatch(str(text).strip())
+    written = str(text).strip()
+    match = NUMBER.fullmatch(written) if len(written) <= LONGEST else None
     number = Ratio(re.sub("[_,]", "", match["number"])) * UNITS[match["unit"].lower()] if match else None
     if number is None or number.denominator != 1:
-        raise UsageError(f"{flag} takes a whole number; found '{text}'.", fix=f"For example: {flag} 2000, {flag} 50k, {flag} 1.5M")
+        raise UsageError(
+            f"{flag} takes a whole number; found '{written[:LONGEST]}'.", fix=f"For example: {flag} 2000, {flag} 50k, {flag} 1.5M"
+        )
+    if number > LARGEST_WHOLE:
+        raise UsageError(f"{flag} is {written}; it is at most {LARGEST_WHOLE:,}.", fix=f"For example: {flag} 2000, {flag} 50k, {flag} 1.5M")
     return int(number)
 
 
@@ -142,11 +151,20 @@ def parse_share(text: str | float, flag: str) -> float:
     >>> parse_share("10%", "--fraction"), parse_share("0.1", "--fraction")
     (0.1, 0.1)
     """
-    written = str(text).strip()
-    try:
-        return float(Ratio(written[:-1].strip()) / 100) if written.endswith("%") else float(written)
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(f"{flag} takes a share; found '{text}'.", fix=f"For example: {flag} 0.1, {flag} 10%") from error
+    share = _share(str(text).strip())
+    if share is None:
+        raise UsageError(f"{flag} takes a share; found '{str(text)[:LONGEST]}'.", fix=f"For example: {flag} 0.1, {flag} 10%")
+    return share
+
+
+def _share(text: str) -> float | None:
+    """A share as people write it; None where it is none. Exact: 0.29 % of 10,000 are 29."""
+    match = SHARE.fullmatch(text.removeprefix("+")) if len(text) <= LONGEST else None
+    if match is None:
+        return None
+    # Three digits of an exponent at most, and below what a float holds: more would be computed for ever.
+    number = Ratio(match["number"] + (match["exponent"] or "")) / (100 if match["percent"] else 1)
+    return float(number) if number <= LARGEST_WHOLE else None
 
 
 def parse(
@@ -204,9 +222,7 @@ def as_quotas(quotas: Mapping[str, int | float | Quota | Mapping[str, Any]]) -> 
 def _as_quota(source: str, quota: Any) -> Quota:
     limits = quota if isinstance(quota, Quota) else Quota(**quota) if isinstance(quota, Mapping) else Quota(most=quota)
     for limit in (limits.least, limits.most):
-        fine = limit is None or (
-            isinstance(limit, int | float) and not isinstance(limit, bool) and limit >= 0 and (isinstance(limit, int) or limit <= 1)
-        )
+        fine = limit is None or (is_usable(limit) and limit >= 0 and (isinstance(limit, int) or limit <= 1))
         if not fine:
             raise UsageError(
                 f"The quota of '{source}' is {limit!r}.", fix="Write a number of examples (500) or a share of the budget (0.3, 30%)."
@@ -248,9 +264,13 @@ def parse_quotas(entries: Iterable[str]) -> dict[str, Quota]:
 
 def _limit(text: str) -> int | float:
     text = text.strip()
-    if text.endswith("%"):
-        return float(Ratio(text[:-1]) / 100)
-    return int(text) if text.lstrip("+-").isdigit() else float(text)
+    digits = text.lstrip("+-")
+    if len(text) <= LONGEST and digits.isascii() and digits.isdigit():
+        return int(text)
+    share = _share(text)
+    if share is None:
+        raise ValueError(text)
+    return share
 
 
 def check_quotas(quotas: Mapping[str, Quota], sources: Iterable[str], budget: int) -> None:
@@ -276,5 +296,5 @@ def cap_of(quota: int | float, budget: int) -> int:
 
 
 def _whole(number: Any, unit: str) -> None:
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise UsageError(f"A budget is a whole number of {unit} from 1, not {number!r}.")
+    if not is_usable(number) or not isinstance(number, int) or number < 1:
+        raise UsageError(f"A budget is a whole number of {unit} from 1 to {LARGEST_WHOLE:,}, not {str(number)[:LONGEST]!r}.")

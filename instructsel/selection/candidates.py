@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from instructsel.errors import IndexTooSmall, NothingToDo, ScoresError, TooManyBadRows, TooManyNulls, UsageError
 from instructsel.indicators import registry
 from instructsel.indicators.base import NOT_SHOWN
+from instructsel.magnitude import LARGEST
 from instructsel.models.load import no_downloads
 from instructsel.neighbors.duplicates import Shingles, near_duplicates
 from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
 from instructsel.pool.tokens import ChatTokens
-from instructsel.rules.linear import Floats, LinearRule, Mask, Mismatch, Prediction
+from instructsel.rules.linear import OVERFLOW, Floats, LinearRule, Mask, Mismatch, Prediction
 from instructsel.scores.neighborhood import Watch, unwatched
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.budget import Budget, Count, Tokens, check_quotas
@@ -250,12 +251,7 @@ def prepare(
         dropped |= _exact_duplicates(pool, dropped)
     low, record = below(table, rows, pool.sources, settings.thresholds)
     dropped = {**low, **dropped}
-    eligible = _eligible(len(pool), dropped)
-    columns: dict[str, tuple[Floats, Mask]] = {}
-    for symbol in rule.indicators:
-        values, valid = table.values(symbol)
-        columns[symbol] = (values[rows[eligible]], valid[rows[eligible]])
-    recomputed = _recompute(columns, eligible, len(pool), neighbors)
+    eligible, columns, recomputed, prediction = _predicted(table, rule, rows, dropped, settings, neighbors)
     return ScoredCandidates(
         pool=pool,
         settings=settings,
@@ -271,8 +267,40 @@ def prepare(
         rows=rows,
         columns=columns,
         recomputed=recomputed,
-        prediction=rule.combine(columns, clip=settings.clip),
+        prediction=prediction,
     )
+
+
+def _predicted(
+    table: ScoreTable, rule: LinearRule, rows: Positions, dropped: Dropped, settings: SelectionSettings, neighbors: Neighbors | None
+) -> tuple[Positions, dict[str, tuple[Floats, Mask]], tuple[str, ...], Prediction]:
+    """The eligible rows, the rule's indicators over them, those computed anew, and the rule's values.
+
+    Rows at which the rule has no number to compute with are added to what is dropped, and the rest is ranked without them.
+
+    Raises:
+        TooManyNulls: these are more than `max_null_fraction`.
+        NothingToDo: no row is left.
+    """
+    n, overflowing = len(rows), 0
+    while True:
+        eligible = _eligible(n, dropped)
+        columns: dict[str, tuple[Floats, Mask]] = {}
+        for symbol in rule.indicators:
+            values, valid = table.values(symbol)
+            columns[symbol] = (values[rows[eligible]], valid[rows[eligible]])
+        recomputed = _recompute(columns, eligible, n, neighbors)
+        prediction = rule.combine(columns, clip=settings.clip)
+        if not prediction.overflows:
+            return eligible, columns, recomputed, prediction
+        dropped.update({int(eligible[row]): (f"unscored:{symbol}:{OVERFLOW}", None) for row, symbol in prediction.overflows.items()})
+        overflowing += len(prediction.overflows)
+        if overflowing > settings.max_null_fraction * n:
+            symbols = ", ".join(dict.fromkeys(prediction.overflows.values()))
+            raise TooManyNulls(
+                f"The rule {rule.name} gives {overflowing:,} of {n:,} rows a value that is not finite or beyond {LARGEST:g}, by its term {symbols}.",
+                fix="Correct the weights of the rule, drop these rows, or raise --max-null-fraction.",
+            )
 
 
 def _limit(budget: Budget, pool: Pool) -> int:

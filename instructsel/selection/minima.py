@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
 from instructsel.indicators.base import NOT_SHOWN
+from instructsel.magnitude import RANGE, is_usable
 from instructsel.scores.table import ScoreTable
 
 BELOW: Final = "below_minimum"
@@ -32,10 +33,10 @@ class Minimum:
     def __post_init__(self) -> None:
         if (self.value is None) == (self.lowest is None):
             raise UsageError("A minimum is a value or a share.", fix="Minimum(value=-1.5), or Minimum(lowest=0.1).")
-        if self.lowest is not None and not 0 < self.lowest < 1:
-            raise UsageError(f"A minimum takes a share between 0 and 1; found {self.lowest:g}.", fix="Write 10% to drop the lowest tenth.")
-        if self.value is not None and not math.isfinite(self.value):
-            raise UsageError("A minimum is a finite number.", fix="Write -1.5, for example.")
+        if self.lowest is not None and not (is_usable(self.lowest) and 0 < self.lowest < 1):
+            raise UsageError(f"A minimum takes a share between 0 and 1; found {self.lowest}.", fix="Write 10% to drop the lowest tenth.")
+        if self.value is not None and not is_usable(self.value):
+            raise UsageError(f"A minimum is a finite number, {RANGE}.", fix="Write -1.5, for example.")
 
     def of(self, values: NDArray[np.float64]) -> float:
         """The value below which rows are dropped, given all scored ones."""

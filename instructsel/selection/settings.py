@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypedDict
 
 from instructsel.errors import UsageError
+from instructsel.magnitude import is_usable
 from instructsel.selection.budget import Budget, Quota, as_budget, as_quotas, budget_from
 from instructsel.selection.minima import Minimum, parse
 
@@ -45,8 +46,11 @@ class SelectionSettings:
         object.__setattr__(self, "minima", dict(self.minima or {}))
         for name in ("max_null_fraction", "max_bad_fraction"):
             share = getattr(self, name)
-            if not 0 <= share <= 1:
+            if not is_usable(share) or not 0 <= share <= 1:
                 raise UsageError(f"{name} is {share}; it is a share from 0 to 1.")
+        threshold = self.near_duplicate_threshold
+        if threshold is not None and not is_usable(threshold):
+            raise UsageError(f"near_duplicate_threshold is {threshold}; it is a number from 0.6 to 1, or none.")
 
     @property
     def amount(self) -> Budget:

@@ -146,7 +146,8 @@ def _inside(
             columns[symbol] = (distances, np.ones(len(chosen), dtype=bool))
     if not len(chosen) or any(entry["reason"] for entry in knn.values()):
         return score, None, knn
-    return score, mean(candidates.rule.combine(columns, bounds=candidates.prediction.bounds).values), knn
+    prediction = candidates.rule.combine(columns, bounds=candidates.prediction.bounds)
+    return score, mean(prediction.values) if not prediction.overflows else None, knn
 
 
 __all__ = ["INSIDE", "OVER_THE_POOL", "manifest", "summarize", "takes_everything"]

@@ -9,8 +9,9 @@ from typing import Any, Final
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import LONGEST_ROW, MOST_EPOCHS, MOST_RATE, MOST_ROWS, MOST_UNITS
 from instructsel.grading.chat import LOSSES
-from instructsel.magnitude import LARGEST_WHOLE, is_usable, shown
+from instructsel.magnitude import LARGEST_WHOLE, is_usable
 from instructsel.rendering import TEMPLATE_DATE, checked_date
+from instructsel.shapes import shown
 
 METHODS: Final = ("full", "lora")
 SCHEDULES: Final = ("constant", "linear", "cosine")

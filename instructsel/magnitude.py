@@ -1,12 +1,13 @@
 """Which numbers are computed with: finite, and small enough that sums of squares stay finite.
 
-A file may hold 1e308, which is finite and whose sum with itself is not. What is beyond LARGEST is no score, loss or weight that anything
-measures; it is refused where it is read, and without a value where it is computed.
+A file may hold 1e308, which is finite and whose sum with itself is not. What is beyond LARGEST is no loss, weight or predicted value that
+anything measures; it is refused where it is read, and without a value where it is computed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 LARGEST: Final = 1e150
@@ -30,15 +31,17 @@ def is_usable(value: Any) -> bool:
     return math.isfinite(value) and abs(value) <= LARGEST
 
 
-def shown(value: Any) -> str:
-    """A value for a message; Python refuses to write a whole number of thousands of digits.
+def mean(values: Sequence[float]) -> float:
+    """The mean of finite numbers, rounded once, so that it does not depend on their order; also where their sum is infinite.
 
-    >>> shown(3), shown(float("inf")), shown(10**400)
-    ('3', 'inf', 'a whole number of about 401 digits')
+    >>> mean([0.1] * 10), mean([1.5e308, 1.5e308])
+    (0.1, 1.5e+308)
     """
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**30:
-        return f"a whole number of about {int(value.bit_length() * math.log10(2)) + 1:,} digits"
-    return repr(value)[:60]
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        # By a power of two, which loses nothing of numbers of this size.
+        return math.fsum(math.ldexp(value, -64) for value in values) / len(values) * 2.0**64
 
 
-__all__ = ["LARGEST", "LARGEST_WHOLE", "RANGE", "is_usable", "shown"]
+__all__ = ["LARGEST", "LARGEST_WHOLE", "RANGE", "is_usable", "mean"]

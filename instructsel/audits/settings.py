@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from instructsel.errors import UsageError
 from instructsel.grading.chat import LOSSES
-from instructsel.magnitude import is_usable, shown
+from instructsel.magnitude import is_usable
+from instructsel.shapes import shown
 
 PACKINGS: Final = ("bfd", "bfd_split", "wrapped")
 """TRL's packing strategies."""

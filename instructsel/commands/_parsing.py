@@ -34,6 +34,8 @@ RENAMED: Final[Mapping[str, str]] = {
     "--lora-target-modules": "--lora-targets",
 }
 """A flag of an earlier release, or another word for one → the flag that does it."""
+SHOWN_LIMIT: Final = 1000
+"""A largest value above this one is shown only where it is exceeded."""
 ELSEWHERE: Final = ("CACHE", "CACHE_LIMIT", "DATA")
 """What stands behind INSTRUCTSEL_ in variables that are no option of a command."""
 
@@ -130,6 +132,9 @@ def _kind(parameter: Any, problem: Mapping[str, Any]) -> str:
     finite = {**kinds, "float": "a finite number"} if not problem else kinds
     kind = next((words for name, words in finite.items() if name in annotation or str(problem.get("type")).startswith(name)), "a text")
     least, most = getattr(parameter, "min", None), getattr(parameter, "max", None)
+    # A limit that nobody runs into by intent is said to who runs into it.
+    if most is not None and most > SHOWN_LIMIT and not str(problem.get("type")).startswith("less_than"):
+        most = None
     if least is not None and most is not None:
         return f"{kind} from {least:,} to {most:,}"
     return kind + (f" from {least:g}" if least is not None else "") + (f" up to {most:g}" if most is not None else "")

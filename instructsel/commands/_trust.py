@@ -44,7 +44,20 @@ READ: Final = frozenset(
 PLAIN: Final = frozenset(
     {
         *("all", "allow-contamination", "allow-mismatch", "allow-unlike", "audit", "base-model", "baseline", "baselines", "batch-size"),
-        *("bin-rows", "bins", "bits", "bootstrap", "by", "chat-template", "clip", "cluster", "columns", "confidence", "design"),
+        *(
+            "bin-rows",
+            "bins",
+            "bits",
+            "bootstrap",
+            "by",
+            "candidate",
+            "chat-template",
+            "clip",
+            "cluster",
+            "columns",
+            "confidence",
+            "design",
+        ),
         *("design-seed", "device", "dry-run", "epochs", "fail-on", "format", "fraction", "generalize-to", "gold-bits", "indicators"),
         *("items", "jobs", "json", "judge-revision", "keep-checkpoints", "keep-exact-duplicates", "keep-near-duplicates"),
         *("learning-rates", "least", "limit", "lm-eval", "lora-alpha", "lora-dropout", "lora-r", "lora-targets", "loss", "loss-unit"),

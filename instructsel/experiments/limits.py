@@ -10,7 +10,8 @@ from dataclasses import fields
 from typing import Any, Final
 
 from instructsel.errors import UsageError
-from instructsel.magnitude import LARGEST_WHOLE, is_usable, shown
+from instructsel.magnitude import LARGEST_WHOLE, is_usable
+from instructsel.shapes import shown
 
 LEAST: Final = "least"
 """Key of a field's metadata: the least number that the field may hold."""

@@ -259,11 +259,11 @@ class StatisticsSettings:
             raise UsageError.named(self.require, REQUIREMENTS, noun="requirement")
         if (self.require == NON_INFERIOR) != bool(self.margin):
             raise UsageError("--require non-inferior and --margin go together.", fix="Give both, or neither.")
-        check_limits(self)
         if not 0.5 < self.confidence < 1.0:
             raise UsageError(
                 f"The confidence is {self.confidence}; a requirement needs one between 0.5 and 1.", fix="For example: --confidence 0.95"
             )
+        check_limits(self)
         if self.generalize_to not in ESTIMANDS:
             raise UsageError.named(self.generalize_to, ESTIMANDS, noun="estimand")
         _ = self.margins

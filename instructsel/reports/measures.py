@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel.magnitude import LARGEST
 from instructsel.stats.correlation import Floats, blocks
 
 BINS: Final = 40
@@ -33,6 +34,8 @@ class Binned:
 
 def edges_of(values: Floats, bins: int = BINS) -> Floats:
     """The bins of a histogram, (bins + 1,): equal, between the 0.5 % and the 99.5 % quantile of the values; None of them may be missing."""
+    # What lies beyond is counted as below or above: between edges of that size nothing can be computed.
+    values = np.clip(values, -LARGEST, LARGEST)
     low, high = (float(quantile) for quantile in np.quantile(values, OUTER))
     if not high > low:
         low, high = float(values.min()), float(values.max())

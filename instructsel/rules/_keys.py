@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from instructsel.errors import UsageError
-from instructsel.magnitude import RANGE, is_usable, shown
+from instructsel.magnitude import RANGE, is_usable
+from instructsel.shapes import shown
 
 MISSING: Final = object()
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel.magnitude import LARGEST
+
 CORRELATED: Final = 0.95
 """From this correlation on, two indicators are nearly one."""
 INFLATED: Final = 10.0
@@ -31,6 +33,7 @@ def collinearity(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
     empty: dict[str, Any] = {"correlations": {}, "vif": {}, "collinear": []}
     if len(names) < 2 or size < 3:
         return empty
+    columns = {name: _scaled(values) for name, values in columns.items()}
     centred = {name: values - math.fsum(values.tolist()) / size for name, values in columns.items()}
     lengths = {name: math.sqrt(math.fsum((values * values).tolist())) for name, values in centred.items()}
     # What does not vary is correlated with nothing.
@@ -72,3 +75,9 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
                 f"warning: the other indicators explain {name} (variance inflation {'infinite' if factor is None else f'{factor:,.1f}'})."
             )
     return lines
+
+
+def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values whose squares are finite; a correlation is the same at every scale."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return values / largest if largest > LARGEST else values

@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from instructsel.artifact import checked_version, dump_json, manifest_path, read_manifest
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.kinds import SCORES, head
-from instructsel.magnitude import LARGEST, RANGE
 from instructsel.pool.spec import PoolSpec
 from instructsel.scores.shape import ScoresManifest, WithPool
 from instructsel.structured import Refusal, read_json
@@ -343,10 +342,6 @@ def _check(frame: pl.DataFrame) -> None:
             raise ScoresError(
                 f"Column '{name}' holds {unfinite} values that are NaN or infinite; what cannot be scored is null with a reason."
             )
-        # NaN is gone: it compares as larger than anything.
-        beyond = int((values.abs() > LARGEST).sum() or 0)
-        if beyond:
-            raise ScoresError(f"Column '{name}' holds {beyond} values beyond {LARGEST:g}; a score is {RANGE}, or null with a reason.")
         if int((reasons == "").sum() or 0):
             raise ScoresError(f"Column '{name}{REASON}' holds an empty reason.")
         silent = int((values.is_null() & reasons.is_null()).sum())

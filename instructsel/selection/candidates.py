@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from instructsel import magnitude
 from instructsel.errors import IndexTooSmall, NothingToDo, ScoresError, TooManyBadRows, TooManyNulls, UsageError
 from instructsel.indicators import registry
 from instructsel.indicators.base import NOT_SHOWN
@@ -482,7 +482,7 @@ def checked_distances(neighbors: Neighbors, positions: Positions, i: int, symbol
 
 def mean(values: Floats) -> float | None:
     """Exactly rounded, so that it does not depend on the order of the rows; None of nothing."""
-    return math.fsum(values.tolist()) / len(values) if len(values) else None
+    return magnitude.mean(values.tolist()) if len(values) else None
 
 
 __all__ = [

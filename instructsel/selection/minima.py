@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
 from instructsel.indicators.base import NOT_SHOWN
-from instructsel.magnitude import RANGE, is_usable
+from instructsel.magnitude import RANGE, is_usable, mean
 from instructsel.scores.table import ScoreTable
 
 BELOW: Final = "below_minimum"
@@ -121,8 +121,8 @@ def _removed(table: ScoreTable, rows: NDArray[np.int64], sources: Sequence[str],
         lengths, known = lengths[rows], known[rows]
         among = low[known[low]]
         if len(among):
-            removed["mean_len"] = math.fsum(lengths[among].tolist()) / len(among)
-            removed["mean_len_of_all"] = math.fsum(lengths[known].tolist()) / int(known.sum())
+            removed["mean_len"] = mean(lengths[among].tolist())
+            removed["mean_len_of_all"] = mean(lengths[known].tolist())
     removed["sources"] = dict(sorted(Counter(sources[position] for position in low.tolist()).items()))
     return removed
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
 from instructsel.kinds import LENGTH_BIAS, head
+from instructsel.magnitude import LARGEST, mean
 from instructsel.stats.variance import CONFIDENCE
 
 Floats = NDArray[np.float64]
@@ -43,12 +44,24 @@ def total_of(values: Floats) -> float:
 
 def mean_of(values: Floats) -> float | None:
     """None where there is no value."""
-    return total_of(values) / len(values) if len(values) else None
+    if not len(values):
+        return None
+    try:
+        return total_of(values) / len(values)
+    except OverflowError:
+        # The sum is infinite, and the mean is not.
+        return mean(values.tolist())
 
 
 def varies(values: Floats) -> bool:
     """Whether values differ by more than rounding."""
     return len(values) > 1 and float(np.ptp(values)) > 1e-12 * float(np.abs(values).max())
+
+
+def _scaled(values: Floats) -> Floats:
+    """Values whose squares are finite; a correlation is the same at every scale."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return values / largest if largest > LARGEST else values
 
 
 def pearson(x: Floats, y: Floats) -> float | None:
@@ -59,6 +72,7 @@ def pearson(x: Floats, y: Floats) -> float | None:
     """
     if len(x) < FEWEST_PAIRS:
         return None
+    x, y = _scaled(x), _scaled(y)
     dx, dy = x - total_of(x) / len(x), y - total_of(y) / len(y)
     squares_x, squares_y = total_of(dx * dx), total_of(dy * dy)
     least_x, least_y = (1e-24 * len(x) * max(1e-300, float(np.abs(values).max())) ** 2 for values in (x, y))

@@ -21,6 +21,7 @@ from instructsel.experiments import execute
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.store import RecordStore
 from instructsel.kinds import STUDY, STUDY_RUN, head
+from instructsel.magnitude import mean
 from instructsel.pool.contamination import check_graders, render_of
 from instructsel.rules.fit import Fitted, fit
 from instructsel.rules.observations import SHARE, Observations
@@ -425,7 +426,7 @@ def _planned(inputs: StudyInputs, place: StudyFolder, launch: Mapping[str, Any] 
                     fix=f"Leave {symbol} out with --indicators, drop these rows from the pool, or allow more with --max-null-fraction.",
                 )
             # Exact, so that the order of the rows has no part in it.
-            means[symbol] = math.fsum(known.tolist()) / len(known)
+            means[symbol] = mean(known.tolist())
         planned.append({**subset.as_dict(), "means": means, "nulls": nulls})
     fingerprints = table.manifest.get("indicators") or {}
     configuration = {

@@ -237,11 +237,28 @@ def test_a_rule_with_a_number_that_cannot_be_computed_with_is_refused_with_file_
     assert shown.exit_code == 2 and "rule.toml" in shown.stderr
 
 
-def test_no_column_holds_a_number_whose_square_is_infinite() -> None:
-    for value in (math.nan, math.inf, 1e308, -1e151):
-        with pytest.raises(ScoresError):
+def test_a_column_holds_finite_numbers_alone_and_those_at_the_edge_are_ranked_and_shown_as_what_they_are(folder: Path) -> None:
+    for value in (math.nan, math.inf, -math.inf):
+        with pytest.raises(ScoresError, match="NaN or infinite"):
             ScoreTable.from_columns(["a"], {"ppl": ([value], [None])})
-    assert ScoreTable.from_columns(["a"], {"ppl": ([-0.0], [None])}).values("ppl")[0].tolist() == [0.0]
+    rows = [{"instruction": f"say {n}", "response": f"word{n} " * (n + 1)} for n in range(20)]
+    (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pool = Pool.read("pool.jsonl")
+    edge = [1.7e308, -1.7e308, -0.0, 0.0, 5e-324, *(float(n) for n in range(15))]
+    columns = {"len": (edge, [None] * 20), "mtld": ([float(n) for n in range(20)], [None] * 20)}
+    ScoreTable.from_columns(pool.ids, columns, {"pool": {"fingerprint": pool.fingerprint}}).write("pool.scores.csv")
+    common = ["select", "pool.scores.csv", "--pool", "pool.jsonl", "--n", "5", "-o", "chosen.jsonl", "--max-null-fraction", "0.2"]
+    (folder / "rule.toml").write_text(
+        'name = "mine"\n' + "".join(f'[[terms]]\nindicator = "{s}"\nweight = 1e-3\n' for s in ("len", "mtld"))
+    )
+    for ranking in (["--by", "len"], ["--by=-len", "--min", "mtld=1"], ["--rule", "rule.toml"], ["--rule", "rule.toml", "--clip"]):
+        done = CliRunner().invoke(app, [*common, *ranking, "--random-subsets", "1", "--json"])
+        assert done.exit_code == 0, done.output
+        report = CliRunner().invoke(
+            app, ["report", "chosen.selection.parquet", "-o", "report.html", "--scores", "pool.scores.csv", "--force"]
+        )
+        assert report.exit_code == 0, report.output
+        assert not {"nan", "NaN", "inf"} & set(re.sub("<[^>]*>", " ", Path("report.html").read_text()).split())
 
 
 def test_a_row_at_which_a_rule_overflows_is_unscored_with_the_reason_and_neither_ranked_nor_kept(folder: Path) -> None:

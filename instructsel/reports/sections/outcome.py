@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from instructsel.errors import InstructselError
+from instructsel.magnitude import LARGEST
 from instructsel.reports.figures import shown
 from instructsel.reports.inputs import ReportInputs
 from instructsel.reports.parts import Chart, Part, Section
@@ -102,7 +103,8 @@ def _shift_chart(inputs: ReportInputs) -> Chart | None:
     for symbol, unit, values, valid in indicator_values(inputs):
         pool, selected = values[valid], values[valid & is_kept]
         center, mean = mean_of(pool), mean_of(selected)
-        deviation = float(np.std(pool)) if len(pool) else 0.0
+        # Where squares are infinite there is no deviation to measure shifts in.
+        deviation = float(np.std(pool)) if len(pool) and np.abs(pool).max() <= LARGEST else 0.0
         if center is None or mean is None or not deviation > 1e-12 * max(1.0, abs(center)):
             continue
         shifts = [(mean_of(values[valid & mask]), mask) for mask in random]

@@ -196,7 +196,12 @@ def _check_kind(name: str, value: object) -> None:
     else:
         fits, kind = is_usable(value), "a number"
     if not fits:
-        raise UsageError(f"{name} of a recipe is {kind}, not {shown(value)}.")
+        raise UsageError(f"{name} of a recipe is {kind}, not {shown(value) if _is_huge(value) else repr(value)}.")
+
+
+def _is_huge(value: object) -> bool:
+    """Whether Python may refuse to write a number: it has too many digits."""
+    return isinstance(value, int) and abs(value) > LARGEST_WHOLE
 
 
 PRESETS: Final[dict[str, Recipe]] = {

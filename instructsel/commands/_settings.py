@@ -12,7 +12,6 @@ import typer
 from instructsel.commands import _trust
 from instructsel.commands._console import fail, write
 from instructsel.errors import UsageError
-from instructsel.structured import Refusal, read_toml
 from instructsel.text import in_toml
 
 FILE: Final = "instructsel.toml"
@@ -28,6 +27,9 @@ def defaults(commands: Iterable[str]) -> dict[str, Any]:
     """
     if not os.path.isfile(FILE):
         return {}
+    # Where there is no file, a command's name is looked up without it.
+    from instructsel.structured import Refusal, read_toml
+
     try:
         tables: dict[str, Any] = read_toml(FILE, dict[str, Any], Refusal(UsageError, "Correct it, or run from another folder."))
     except UsageError as error:

@@ -66,7 +66,7 @@ PLAIN: Final = frozenset(
         *("n", "name", "near-duplicates", "no-cache", "num-fewshot", "oasst", "on-duplicate-key", "optimizer", "packing", "precision"),
         *("preset", "print-config", "quiet", "quota", "random-subsets", "require", "revision", "reward-turns", "rows", "schedule"),
         *("search-seed", "seed", "seeds", "show", "sizes", "skip-probe", "sources", "steps", "title", "to", "tokens", "top"),
-        *("traceback", "trials", "warmup", "weight-decay", "whole-pool", "with-text"),
+        *("traceback", "trainer", "trials", "warmup", "weight-decay", "whole-pool", "with-text"),
     }
 )
 """Numbers, names and switches, which reach nothing outside."""

@@ -259,7 +259,7 @@ class StatisticsSettings:
             raise UsageError.named(self.require, REQUIREMENTS, noun="requirement")
         if (self.require == NON_INFERIOR) != bool(self.margin):
             raise UsageError("--require non-inferior and --margin go together.", fix="Give both, or neither.")
-        if not 0.5 < self.confidence < 1.0:
+        if not is_usable(self.confidence) or not 0.5 < self.confidence < 1.0:
             raise UsageError(
                 f"The confidence is {self.confidence}; a requirement needs one between 0.5 and 1.", fix="For example: --confidence 0.95"
             )

@@ -143,8 +143,8 @@ PLANS = {
         f'[statistics]\nrequire = "non-inferior"\nmargin = ["{bad}"]': "margin"
         for bad in ("nan", "inf", "0", "-1", "1e308", "a=nan", "1e999")
     },
-    "seeds = " + "9" * 5000: "too many digits",
-    "x = " + "[" * 5000 + "]" * 5000: "nested too deeply",
+    "seeds = " + "9" * 5000: "digits",
+    "x = " + "[" * 5000 + "]" * 5000: "recursion",
 }
 
 

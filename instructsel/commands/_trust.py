@@ -58,7 +58,7 @@ PLAIN: Final = frozenset(
             "confidence",
             "design",
         ),
-        *("design-seed", "device", "dry-run", "epochs", "fail-on", "format", "fraction", "generalize-to", "gold-bits", "indicators"),
+        *("design-seed", "device", "dry-run", "epochs", "fail-on", "format", "fraction", "generalize-to", "gold-bits", "ifd", "indicators"),
         *("items", "jobs", "json", "judge-revision", "keep-checkpoints", "keep-exact-duplicates", "keep-near-duplicates"),
         *("learning-rates", "least", "limit", "lm-eval", "lora-alpha", "lora-dropout", "lora-r", "lora-targets", "loss", "loss-unit"),
         *("lr", "map", "margin", "match-compute", "max-bad-fraction", "max-failed-fraction", "max-grad-norm", "max-length"),

@@ -139,12 +139,12 @@ def is_whole(package: Package) -> bool:
     if _CHECKED.get(folder) == before:
         return True
     try:
-        whole = all(file_digest(folder / name) == digest for name, digest in package.files.items())
+        is_sound = all(file_digest(folder / name) == digest for name, digest in package.files.items())
     except OSError:
         return False
-    if whole:
+    if is_sound:
         _CHECKED[folder] = before
-    return whole
+    return is_sound
 
 
 def _make(package: Package, folder: Path, needed_by: str) -> None:
@@ -155,9 +155,9 @@ def _make(package: Package, folder: Path, needed_by: str) -> None:
         converted.mkdir()
         convert(_gguf(package, unfinished, needed_by), converted)
         for name, digest in package.files.items():
-            if (found := file_digest(converted / name)) != digest:
+            if (digest_here := file_digest(converted / name)) != digest:
                 raise UntrustedModel(
-                    f"{name} of the embedded language model has the digest {found[:12]}… on this machine, not {digest[:12]}….",
+                    f"{name} of the embedded language model has the digest {digest_here[:12]}… on this machine, not {digest[:12]}….",
                     fix="Install instructsel and NumPy again.",
                 )
         if folder.exists():

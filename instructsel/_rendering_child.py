@@ -204,7 +204,7 @@ def main() -> None:
             except MemoryError:
                 reply = b'{"limit": "memory"}'
             replies.write(reply + b"\n")
-            replies.flush()
+        replies.flush()
 
 
 if __name__ == "__main__":

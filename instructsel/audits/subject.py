@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from instructsel.audits.remembering import RememberingRenderer
 from instructsel.audits.separation import separates
 from instructsel.audits.settings import AuditSettings
 from instructsel.errors import ModelUnavailable, UsageError
@@ -49,6 +50,10 @@ class Subject:
     """Weights of the base; None where they are not at hand."""
     folder: Path | None = None
     """Where the base is."""
+
+    def __post_init__(self) -> None:
+        # The checks look at texts that are rendered for the tokens as well.
+        self.template.__dict__["renderer"] = RememberingRenderer.of(self.template.renderer)
 
     @classmethod
     def load(cls, settings: AuditSettings, *, base: str | None = None, tokenizer: str | None = None) -> Subject:

@@ -34,6 +34,8 @@ response ends in the end-of-sequence token. A beginning-of-sequence token stands
 original, the line break after an earlier response is not trained on, as in today's open-instruct."""
 
 BATCH: Final = 512
+FEW: Final = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+"""Of what transformers makes of an encoding, the tokens alone."""
 MARK: Final = "zqx"
 """A text that no chat template writes, to see what one writes after a response."""
 PROBES: Final = (
@@ -464,7 +466,7 @@ class ChatTemplate:
         if not texts:
             return []
         with self._refusing():
-            tokens = self.tokenizer(list(texts), add_special_tokens=special, return_offsets_mapping=True, verbose=False)
+            tokens = self.tokenizer(list(texts), add_special_tokens=special, return_offsets_mapping=True, **FEW)
             return list(zip(tokens["input_ids"], tokens["offset_mapping"], strict=True))
 
     def _refusing(self) -> AbstractContextManager[None]:
@@ -485,8 +487,7 @@ class ChatTemplate:
             ids, offsets = self._respelled(ids, offsets, rendered)
         trained = [False] * len(ids)
         for begin, finish in rendered.spans:
-            for number, (start, stop) in enumerate(offsets):
-                trained[number] |= begin <= start and stop <= finish
+            trained = [known or (begin <= start and stop <= finish) for known, (start, stop) in zip(trained, offsets, strict=True)]
         end = sum(1 for number, (start, _) in enumerate(offsets) if trained[number] and start >= rendered.end)
         cut = max_length is not None and len(ids) > max_length
         if cut:

@@ -20,7 +20,10 @@ class UnknownTokens(RowCheck):
     def flags(self, row: AuditedRow, subject: Subject) -> bool:
         """Whether the row is one of them."""
         unknown = subject.tokenizer.unk_token_id
-        return unknown is not None and unknown not in subject.stops and unknown in row.ids
+        if unknown is None or row.text is None:
+            return False
+        # The token may have another use, e.g. as the begin of sequence: then it stands in the text itself.
+        return row.full.ids.count(unknown) > row.text.count(subject.tokenizer.unk_token)
 
 
 __all__ = ["UnknownTokens"]

@@ -36,9 +36,7 @@ Row = dict[str, Any]
 
 
 def clean_rows() -> list[Row]:
-    return [
-        {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]} for question, answer in PAIRS
-    ]
+    return [{"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]} for question, answer in PAIRS]
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,10 @@ PLANTS: Final[dict[str, Plant]] = {
     "boundary-merged": Plant(content("assistant", lambda text: "\n\n" + text), files=merged_line_breaks),
     "calls-as-text": Plant(
         inserted(1, {"role": "assistant", "content": None, "tool_calls": [CALL]}, TOOL),
-        swapped("{{ message.content }}<|im_end|>\n{% endgen", "{{ message.content }}{{ (message.tool_calls or '') | string }}<|im_end|>\n{% endgen"),
+        swapped(
+            "{{ message.content }}<|im_end|>\n{% endgen",
+            "{{ message.content }}{{ (message.tool_calls or '') | string }}<|im_end|>\n{% endgen",
+        ),
     ),
     "double-bos": Plant(files=setting("bos_token", "<pad>"), template=prefixed("{{ bos_token }}{{ bos_token }}")),
     "duplicate-tokens": Plant(lambda turns, row: turns.__setitem__(slice(None), clean_rows()[0]["messages"])),

@@ -94,9 +94,9 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], *
                 )
         if target.is_dir():
             raise UsageError(f"The output {target} is a folder.", fix="Name a file in it.")
-        if target.resolve() in written:
-            raise UsageError(f"{written[target.resolve()]} and {target} are one file, and both would be written.", fix="Name two files.")
-        written[target.resolve()] = target
+        if resolved(target) in written:
+            raise UsageError(f"{written[resolved(target)]} and {target} are one file, and both would be written.", fix="Name two files.")
+        written[resolved(target)] = target
         folders.setdefault(target.parent, target)
     for folder, target in folders.items():
         flag = flag_of.get(target, "-o")
@@ -111,12 +111,19 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], *
             raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix=_another_place(error, flag)) from error
 
 
+def resolved(path: str | Path) -> Path:
+    """A path without links and dots, as far as they can be followed: a link that leads to itself stays as it is."""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return Path(os.path.abspath(path))
+
+
 def same_file(one: str | Path, other: str | Path) -> bool:
     """Whether two paths lead to one file: by name, over links, or as hard links."""
-    first, second = Path(one), Path(other)
     try:
-        return first.resolve() == second.resolve() or (first.exists() and second.exists() and first.samefile(second))
-    except OSError:
+        return resolved(one) == resolved(other) or (os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other))
+    except (OSError, ValueError):
         return False
 
 

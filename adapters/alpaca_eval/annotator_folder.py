@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from instructsel.artifact import resolved
 from instructsel.errors import UsageError
 
 LOADS_MODELS: Final = ("huggingface_local_completions", "vllm_local_completions")
@@ -63,7 +64,7 @@ def _check_prompt(folder: Path, config: Mapping[str, Any], where: str) -> None:
     except OSError:
         # A text too long to be a name is the prompt itself.
         return
-    if readable and not path.resolve().is_relative_to(folder.resolve()):
+    if readable and not resolved(path).is_relative_to(resolved(folder)):
         raise UsageError(f"{where} takes its prompt from {stated}, outside of its folder.", fix=ALLOW)
 
 

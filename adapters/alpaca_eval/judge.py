@@ -17,7 +17,7 @@ from typing import Any, Final
 from instructsel.adapters.alpaca_eval.annotator_folder import check_annotator
 from instructsel.adapters.alpaca_eval.completions import Completions, CompletionStore, Parser, preference_of, recording, tolerant
 from instructsel.adapters.alpaca_eval.seam import NEEDED_BY, contained, substituted
-from instructsel.artifact import fingerprint
+from instructsel.artifact import fingerprint, resolved
 from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.grading.judge import (
@@ -119,7 +119,7 @@ class AlpacaEval:
     def _config_name(self) -> str:
         """What alpaca_eval calls the configuration."""
         local = Path(self.annotator)
-        return str(local.resolve()) if (local / "configs.yaml").is_file() else str(self.annotator)
+        return str(resolved(local)) if (local / "configs.yaml").is_file() else str(self.annotator)
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:

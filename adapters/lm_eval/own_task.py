@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from instructsel.artifact import atomic_write, fingerprint
+from instructsel.artifact import atomic_write, fingerprint, resolved
 from instructsel.errors import EnvironmentFault, PoolError, TooManyBadRows, UsageError
 from instructsel.extras import require
 from instructsel.pool.lines import Limits, RowFault
@@ -118,7 +118,7 @@ def write_task(
     >>> write_task("ours.jsonl", "tasks", name="ours", fields={"query": "question"})  # doctest: +SKIP
     """
     settings, columns = _checked(name, kind, fields)
-    place = Path(folder).resolve()
+    place = resolved(folder)
     if any(mark in str(place) for mark in MAGIC):
         raise UsageError(f"The harness would read {place} as a pattern.", fix=f"Choose a folder without {' '.join(MAGIC)} in its path.")
     items, report = _read(rows, settings, columns)

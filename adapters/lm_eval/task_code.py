@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from instructsel.adapters.substitution import substituted
+from instructsel.artifact import resolved
 from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.pool.pickles import no_pickles
@@ -65,7 +66,7 @@ def _script(config: Mapping[str, Any]) -> str | None:
 def is_shipped(path: Path | None) -> bool:
     """Whether a task's file came with the harness."""
     package = Path(require("lm_eval.tasks", needed_by=NEEDED_BY).__file__).resolve().parent
-    return path is not None and Path(path).resolve().is_relative_to(package)
+    return path is not None and resolved(path).is_relative_to(package)
 
 
 class _Limited:
@@ -109,7 +110,7 @@ def contained(*, code: bool, folder: Path | None = None) -> Iterator[list[UsageE
         return make if resolve else lambda loader, node: Function(make(loader, node))
 
     def imported(qualified: str, base: Path) -> Any:
-        if not code and not Path(base).resolve().is_relative_to(shipped):
+        if not code and not resolved(base).is_relative_to(shipped):
             raise UsageError(f"A task of {base} names the code {qualified} (!function).", fix=ALLOW)
         return original_import(qualified, base)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -9,15 +10,21 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NoReturn, ParamSpec, TextIO, TypeVar, cast
 
 import typer
 
 from instructsel.commands import _progress
 from instructsel.commands._progress import Progress, Stages
-from instructsel.errors import EnvironmentFault, InstructselError
+from instructsel.errors import EnvironmentFault, InstructselError, UsageError
+from instructsel.shapes import is_path, shown
 from instructsel.text import clean, columns_of, in_json, wrapped
+
+LONGEST_WORD: Final = 400
+LONGEST_MESSAGE: Final = 1_500
+"""Characters of a word and of a message before they are cut."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -183,9 +190,46 @@ def fail(error: InstructselError) -> NoReturn:
     """Say what went wrong and what to do, and end with the error's exit code."""
     _progress.close_all()
     for label, text in (("error: ", error.message), ("fix:   ", error.fix)):
-        for line in note(text, label=label) if text else []:
+        for line in note(shortened(text), label=label) if text else []:
             write(line, err=True)
     raise typer.Exit(error.exit_code)
+
+
+def shortened(text: str) -> str:
+    """A message of a length that people read: names of files that are far too long, and endless lists, are cut.
+
+    >>> shortened("There is no file " + "a" * 5000 + ".")[:60]
+    'There is no file aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'
+    >>> len(shortened("There is no file " + "a" * 5000 + "."))
+    238
+    """
+    words = re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:120]}…{word[0][-100:]}", text)
+    return words if len(words) <= LONGEST_MESSAGE else f"{words[: LONGEST_MESSAGE - 1]}…"
+
+
+def check_paths(values: Mapping[str, Any]) -> None:
+    """Refuse arguments that no file system can have as a path, before a command looks for them.
+
+    Args:
+        values: of the command's parameters, by name.
+
+    Raises:
+        UsageError: a path with a NUL or a name that is too long, or a text with a NUL.
+    """
+    for name, value in values.items():
+        for entry in value if isinstance(value, list | tuple) else [value]:
+            if (isinstance(entry, Path) and not is_path(str(entry))) or (isinstance(entry, str) and "\0" in entry):
+                raise UsageError(f"{name.replace('_', '-')}: {shown(str(entry))} cannot be the path of a file.", fix="Correct it.")
+
+
+def of_system(error: OSError) -> InstructselError | None:
+    """What a file that the system refuses means to a command; None where no file is named."""
+    if error.filename is None:
+        return None
+    reason = f"{os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename}: {error.strerror or error}."
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+        return UsageError(reason, fix="Correct the path.")
+    return EnvironmentFault(reason, fix="Check its permissions, and the room on its disk.")
 
 
 def reported(command: Callable[P, R]) -> Callable[P, R]:
@@ -194,6 +238,7 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            check_paths(kwargs)
             return command(*args, **kwargs)
         except InstructselError as error:
             if kwargs.get("show_traceback"):
@@ -214,6 +259,8 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         except BaseException as error:  # a panic of a library in Rust is no Exception
             if kwargs.get("show_traceback"):
                 write(traceback.format_exc().rstrip(), err=True)
+            if isinstance(error, OSError) and (refused := of_system(error)) is not None:
+                fail(refused)
             fail(
                 EnvironmentFault(
                     f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}",

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from instructsel.artifact import resolved
 from instructsel.experiments.trusted import REACHING
 
 TRUSTED_ONLY: Final[Mapping[str, str]] = {
@@ -105,7 +106,7 @@ def _inside(text: str) -> bool:
     if text == "-":
         return True
     try:
-        return Path(text).resolve().is_relative_to(Path.cwd().resolve())
+        return resolved(text).is_relative_to(resolved(Path.cwd()))
     except (OSError, ValueError, RuntimeError):
         # Names that no system takes; whoever opens the file says so.
         return False

@@ -108,7 +108,7 @@ def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tupl
     cache = Cache.open(output / "cache")
     table = score(examples, INDICATORS, cache=cache, watch=lambda symbol: Progress(symbol, quiet=quiet), seconds=seconds)
     scores = output / "pool.scores.parquet"
-    table.write(scores, run={"pools": [str(path.resolve())], "seconds": seconds})
+    table.write(scores, run={"pools": [str(resolved(path))], "seconds": seconds})
     for line in [*summary(table, seconds), *notices(table, table.symbols), ""]:
         say(line, quiet=quiet)
     chosen = select(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 
+from instructsel.artifact import resolved
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say, write_json
 from instructsel.errors import InstructselError, UsageError
@@ -106,7 +107,7 @@ def subset_named(path: Path) -> tuple[SelectionSet, Subset]:
         raise UsageError(f"There is no selection {path}.", fix="Make one with: instructsel select SCORES --n N -o chosen.jsonl")
     selection_set = SelectionSet.read(path)
     for subset in selection_set.subsets:
-        if path.resolve() in (subset.file.resolve(), subset.sidecar.resolve()):
+        if resolved(path) in (resolved(subset.file), resolved(subset.sidecar)):
             return selection_set, subset
     return selection_set, selection_set.selection
 

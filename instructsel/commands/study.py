@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from instructsel.artifact import resolved
 from instructsel.commands import _options as options
 from instructsel.commands import _size
 from instructsel.commands._console import messages, reported, say, write, write_json
@@ -249,7 +250,7 @@ def plan(
     settings = Settings(
         folder=output,
         pools=tuple(_absolute(name) for name in pools),
-        scores=str(scores.resolve()),
+        scores=str(resolved(scores)),
         evaluation=_absolute(evaluation),
         base=_absolute(training.base),
         revision=training.revision,
@@ -543,7 +544,7 @@ def _split(text: str | None) -> tuple[str, ...] | None:
 
 def _absolute(name: str) -> str:
     """A local path as it is from every folder; anything else as it stands."""
-    return str(Path(name).resolve()) if not name.startswith("hf://") and Path(name).exists() else name
+    return str(resolved(name)) if not name.startswith("hf://") and Path(name).exists() else name
 
 
 plan.__doc__ = f"{plan.__doc__}\n\n\b\n{PLAN_EXAMPLES}"

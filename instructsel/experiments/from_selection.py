@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.artifact import read_manifest
+from instructsel.artifact import read_manifest, resolved
 from instructsel.errors import InstructselError, ScoresError, UsageError
 from instructsel.experiments.arms import Arm, rows_digest
 from instructsel.experiments.plan import BASE, RANDOM, SELECTION, WHOLE_POOL, Experiment, PlannedArm
@@ -45,7 +45,7 @@ def baselines_of(selection: str) -> dict[str, tuple[tuple[str, ...], ...]]:
     if not manifest_of(Path(selection)).is_file():
         return {}
     selection_set = SelectionSet.read(selection)
-    if selection_set.selection.file.resolve() != Path(selection).resolve():
+    if resolved(selection_set.selection.file) != resolved(selection):
         # The rows of a baseline, named as a selection.
         return {}
     for subset in selection_set.subsets:
@@ -186,7 +186,7 @@ def _recorded(selection: PlannedArm) -> SelectionSet | None:
     if len(files) != 1 or not manifest_of(files[0]).is_file():
         return None
     selection_set = SelectionSet.read(files[0])
-    if selection_set.selection.file.resolve() != files[0].resolve():
+    if resolved(selection_set.selection.file) != resolved(files[0]):
         return None
     selection_set.selection.check()
     return selection_set

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from instructsel.artifact import atomic_write, checked_version
+from instructsel.artifact import atomic_write, checked_version, resolved
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.experiments.limits import MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between, check_limits
 from instructsel.experiments.trusted import REACHING, agrees, does, flags, reaching
@@ -423,7 +423,7 @@ class Experiment:
 
     def resolved(self, folder: str | Path) -> Self:
         """The plan with paths that hold from everywhere, where they are relative to a folder."""
-        root = Path(folder).resolve()
+        root = resolved(folder)
 
         def absolute(path: str, kind: str) -> str:
             there = root / path
@@ -460,7 +460,7 @@ class Experiment:
             EnvironmentFault: it cannot be written.
         """
         target = Path(path)
-        folder = target.parent.resolve()
+        folder = resolved(target.parent)
 
         def relative(name: str, kind: str) -> str:
             inside = Path(name).is_absolute() and Path(name).is_relative_to(folder) and Path(name) != folder

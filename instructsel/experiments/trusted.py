@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from instructsel.artifact import resolved
+
 REACHING: Final[Mapping[str, str]] = {
     "include_path": "takes tasks, which may hold code, from {value}",
     "allow_unsafe_code": "has code run that models write",
@@ -58,7 +60,7 @@ def agrees(stated: Any, repeated: Any) -> bool:
     if not isinstance(stated, str | Path) or not isinstance(repeated, str | Path):
         return False
     local = isinstance(stated, Path) or Path(stated).exists()
-    return local and Path(stated).resolve() == Path(repeated).resolve()
+    return local and resolved(stated) == resolved(repeated)
 
 
 def does(name: str, values: Mapping[str, Any]) -> str:

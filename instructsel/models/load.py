@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from tokenizers import Tokenizer
 
-from instructsel.artifact import file_digest
+from instructsel.artifact import file_digest, resolved
 from instructsel.errors import MissingExtra, ModelUnavailable, UntrustedModel
 from instructsel.extras import require
 from instructsel.models.devices import check_device
@@ -192,7 +192,7 @@ def located(name: str, *, revision: str | None, needed_by: str) -> LocalModel:
         return embedded(SMOLLM2, needed_by)
     folder = Path(name)
     if folder.is_dir():
-        return merged_before(folder) or _checked(folder, folder.resolve().name, revision=None)
+        return merged_before(folder) or _checked(folder, resolved(folder).name, revision=None)
     if folder.is_file() or name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1:
         raise ModelUnavailable(
             f"{needed_by} needs the model {name}, which is no folder.", fix="Name a folder with safetensors weights, or a hub id."

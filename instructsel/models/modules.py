@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from instructsel.artifact import resolved
 from instructsel.errors import ModelUnavailable, UntrustedModel
 
 FILE: Final = "modules.json"
@@ -76,7 +77,7 @@ def read_modules(folder: Path) -> tuple[Module, ...]:
             )
         parts = PurePosixPath(subfolder)
         outside = parts.is_absolute() or ".." in parts.parts or any(mark in subfolder for mark in "\\:\0")
-        if outside or not (folder / subfolder).resolve().is_relative_to(folder.resolve()):
+        if outside or not resolved(folder / subfolder).is_relative_to(resolved(folder)):
             raise UntrustedModel(f"{path} names the folder {subfolder}, which lies outside the model.", fix="Fetch the model again.")
     return tuple(Module(kind.rpartition(".")[2], subfolder) for kind, subfolder in listed)
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.artifact import dump_json, file_digest, fingerprint
+from instructsel.artifact import dump_json, file_digest, fingerprint, resolved
 from instructsel.cache import default_folder
 from instructsel.errors import EnvironmentFault, ModelRefused, ModelUnavailable, UntrustedModel
 from instructsel.extras import require
@@ -177,7 +177,7 @@ def _base(settings: Mapping[str, Any], name: str, needed_by: str, *, digested: b
         if digested or not Path(stated).is_dir():
             base = located(stated, revision=revision if isinstance(revision, str) else None, needed_by=needed_by)
         else:
-            base = LocalModel(Path(stated).resolve().name, None, Path(stated), "")
+            base = LocalModel(resolved(stated).name, None, Path(stated), "")
         refuse_code(base)
     except ModelUnavailable as error:
         raise ModelUnavailable(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from instructsel.artifact import resolved
 from instructsel.errors import ModelRefused, UntrustedModel
 from instructsel.models.json_files import read_json
 
@@ -97,7 +98,7 @@ def check_inside(path: Path, folder: Path, name: str) -> None:
     Raises:
         UntrustedModel: it lies elsewhere.
     """
-    target, root = path.resolve(), folder.resolve()
+    target, root = resolved(path), resolved(folder)
     roots = [root]
     for parent in (root, *root.parents):
         if parent.parent.name == "snapshots":

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.artifact import same_file
+from instructsel.artifact import resolved, same_file
 from instructsel.errors import PoolError, UnknownExample, UsageError
 from instructsel.pool.example import Example
 from instructsel.pool.formats import _registry as registry
@@ -96,7 +96,7 @@ class Pool:
                     f"Pool.read takes the paths of files, not {type(path).__name__}: a pool in memory cannot be read yet.",
                     fix="Write the examples to a file, one JSON object a line, and read that.",
                 )
-        names = [str(path) if str(path) == "-" or str(path).startswith("hf://") else str(Path(path).resolve()) for path in paths]
+        names = [str(path) if str(path) == "-" or str(path).startswith("hf://") else str(resolved(path)) for path in paths]
         for name, count in Counter(names).items():
             if count > 1:
                 raise UsageError(f"{name} is named twice: every one of its examples would be a duplicate.", fix="Name it once.")

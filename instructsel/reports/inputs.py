@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import polars as pl
 
 from instructsel import kinds
-from instructsel.artifact import file_digest, fingerprint, read_manifest
+from instructsel.artifact import file_digest, fingerprint, read_manifest, resolved
 from instructsel.audits.shape import AuditRecord
 from instructsel.errors import InstructselError, UsageError
 from instructsel.experiments.arms import rows_digest
@@ -102,7 +102,7 @@ def gather(results: Sequence[Any], *, arm: str | None = None) -> ReportInputs:
     """
     if not results:
         raise UsageError("A report is made of at least one result.", fix=AGAIN)
-    paths = [Path(result).resolve() for result in results if isinstance(result, str | Path)]
+    paths = [resolved(result) for result in results if isinstance(result, str | Path)]
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice is not None:
         raise UsageError(f"{twice.name} is given twice.", fix="Name every result once.")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, read_manifest, running, sweep
+from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, read_manifest, resolved, running, sweep
 from instructsel.cache import Cache, _modified, _remove, _unwritable
 from instructsel.errors import UsageError
 from instructsel.scores.table import SUFFIX, newest
@@ -85,7 +85,7 @@ def remember(cache: Cache, table: str | Path) -> None:
         raise _unwritable(cache.folder, error) from error
     place = str(Path.cwd())
     with atomic_write(folder / f"{fingerprint(place)}.json") as file:
-        file.write(dump_json({"folder": place, "scores": str(Path(table).resolve())}))
+        file.write(dump_json({"folder": place, "scores": str(resolved(table))}))
 
 
 def latest(cache: Cache | None, folder: str | Path = ".") -> Path:
@@ -95,14 +95,14 @@ def latest(cache: Cache | None, folder: str | Path = ".") -> Path:
         UsageError: there is none, or two were finished at the same moment.
         ScoresError: the manifest of a `*.scores.parquet` is damaged.
     """
-    elsewhere = _remembered(cache, Path(folder).resolve())
+    elsewhere = _remembered(cache, resolved(folder))
     try:
         newest_here = newest(folder)
     except UsageError:
         if elsewhere is None or any(path.name.endswith(SUFFIX) for path in Path(folder).iterdir()):
             raise
         return elsewhere
-    if elsewhere is None or elsewhere.resolve() == newest_here.resolve():
+    if elsewhere is None or resolved(elsewhere) == resolved(newest_here):
         return newest_here
     return max((newest_here, elsewhere), key=_finished)
 

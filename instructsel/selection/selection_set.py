@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from instructsel.artifact import atomic_write, checked_version, dump_json, file_digest, now, read_manifest
+from instructsel.artifact import atomic_write, checked_version, dump_json, file_digest, now, read_manifest, resolved
 from instructsel.errors import ScoresError, UsageError
 from instructsel.kinds import SELECTION_SET, head
 from instructsel.pool.pool import Pool
@@ -257,7 +257,7 @@ class SelectionSet:
         run = {
             "finished_at": now(),
             "pool": self.spec.as_dict() if self.spec is not None else None,
-            "scores": str(self.scores.resolve()) if self.scores is not None else None,
+            "scores": str(resolved(self.scores)) if self.scores is not None else None,
             "seconds": dict(self.seconds),
         }
         with atomic_write(target) as out:
@@ -302,8 +302,8 @@ class SelectionSet:
             file = place if one is selection else sibling(place, one.name)
             replicate = arms[arm] = arms.get(arm, -1) + 1
             run = {
-                "output": str(file.resolve()),
-                "scores": str(table.resolve()) if table is not None else None,
+                "output": str(resolved(file)),
+                "scores": str(resolved(table)) if table is not None else None,
                 "seconds": times.get(one.name),
                 "selection_set": manifest.name,
             }

@@ -41,8 +41,15 @@ format: setup
 	$(BIN)/ruff format instructsel adapters benchmarks tests examples docs cli.py .ci
 	$(BIN)/ruff check --fix instructsel adapters benchmarks tests examples docs cli.py .ci
 
+# The long versions: the tests marked so, many hostile model folders, and forged files for every reader for as long as FUZZ_SECONDS says;
+# inputs that break one are kept in build/fuzz-failures.
+FUZZ_SECONDS ?= 3600
+INSTRUCTSEL_SOAK_FOLDERS ?= 5000
+FUZZ_SEED ?= $(shell date +%s)
 soak: setup
 	$(BIN)/python -m pytest -q -m soak
+	INSTRUCTSEL_SOAK_FOLDERS=$(INSTRUCTSEL_SOAK_FOLDERS) $(BIN)/python -m pytest -q tests/models/test_hostile_folders.py
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 bench: setup
 	$(BIN)/python -m pip install -q sentence-transformers

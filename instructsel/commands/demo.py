@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
+from instructsel.artifact import resolved
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, reported, say, watching, write_json

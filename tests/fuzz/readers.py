@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -294,7 +293,7 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("pool gzip", ["pools/packed.jsonl.gz"], ["*.gz"], pool("packed.jsonl.gz"), ["gz"]),
     Reader("pool zstd", ["pools/packed.jsonl.zst"], ["*.zst"], pool("packed.jsonl.zst"), ["zst", "jsonl"]),
     Reader("pool csv gzip", ["pools/packed.csv.gz"], ["*.gz"], pool("packed.csv.gz")),
-    Reader("pool several", ["pools/alpaca.jsonl", "pools/table.csv"], ["*"], pool("alpaca.jsonl", "table.csv"), ["pool.writer"]),
+    Reader("pool several", ["pools/alpaca.jsonl", "pools/table.csv"], ["*"], pool("alpaca.jsonl", "table.csv"), [], ["pool.writer"]),
     # Score tables and selections.
     Reader("scores parquet", ["scored"], ["pool.scores.parquet", "pool.scores.parquet.json"], _table("pool.scores.parquet"), ["scores"], ["scores.table", "tables", "artifact"], weight=8),
     Reader("scores csv", ["scored"], ["table.csv", "table.csv.json"], _table("table.csv"), [], ["tables"], weight=8),
@@ -356,6 +355,9 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("report verification", ["verified/v"], ["*"], command("report", ".", "-o", "r.md"), apart=("run",), weight=8),
     Reader("report sizes", ["sizes"], ["*.json"], command("report", ".", "-o", "r.md"), apart=("run",)),
     Reader("report study", ["study/s"], ["*", "runs/*"], command("report", ".", "-o", "r.md"), apart=("run",)),
+    Reader("report audit", ["audits"], ["audit*"], command("report", "audit.json", "-o", "r.md"), weight=2),
+    Reader("report written", ["scored"], ["chosen*"], command("report", "chosen.jsonl", "-o", "r.json"), weight=2),
+    Reader("audit again", ["audits", "pools/alpaca.jsonl"], ["audit*"], command("audit", "alpaca.jsonl", "--base", "no-model", "-o", "audit.json"), weight=2),
     Reader("status", ["records", "verified/v"], ["*.toml", "*.json", "runs/*"], command("status", "."), [], ["commands.status"], apart=("run",)),
     Reader("status of a study", ["study"], ["s/*", "s/runs/*"], command("status", "s"), apart=("run",)),
     Reader("study status", ["study"], ["s/*", "s/runs/*"], command("study", "status", "s"), apart=("run",)),
@@ -385,4 +387,88 @@ def lay_out(reader: Reader, source: Path, place: Path) -> list[Path]:
     return sorted(files)
 
 
-assert sys.version_info >= (3, 11)
+FUNCTIONS: Final[Mapping[str, str]] = {
+    "artifact:read_manifest": "scores csv",
+    "cache:Cache.open": "cache",
+    "commands.study:Settings.of": "study status",
+    "experiments.plan:Experiment.read": "plan",
+    "experiments.store:RecordStore.of": "records",
+    "grading.results_table:ResultsTable.read": "results table runs.csv",
+    "grading.results_table:read_table": "results table runs.csv",
+    "models.modules:read_modules": "modules of a model",
+    "reports.reading:read_artifact": "artifact selection",
+    "rules.catalog:load": "rule",
+    "rules.observations:Observations.read": "observations csv",
+    "scores.progress:latest": "cache",
+    "scores.table:ScoreTable.read": "scores parquet",
+    "scores.table:newest": "cache",
+    "selection.selection:Selection.read": "selection",
+    "selection.selection_set:SelectionSet.read": "selection set",
+    "selection.selection_set:Subset.of": "selection set",
+    "study.folder:Plan.of": "study plan",
+    "study.results:read_plan": "study folder",
+    "study.results:read_size_search": "size search",
+    "study.results:read_study": "study table",
+    "study.size_search:read_search": "size search",
+    "study.study:Study.read": "study table",
+    "tables:read_frame": "scores csv",
+    "verification.results:read_verdict": "verdict",
+    "verification.results:read_verification": "verification",
+    "verification.verification:Verification.read": "verification",
+    "adapters.alpaca_eval.files:read_annotations": "annotations",
+    "adapters.alpaca_eval.files:read_outputs": "outputs",
+    "adapters.experiment:read_finished": "verify again",
+    "adapters.lm_eval.results:read_results": "lm-eval results",
+    "pool.sources:open_source": "pool alpaca",
+}
+"""Public function that reads a path → the entry that tries it. A new one is refused until it stands here, or in APART."""
+MODELS: Final = "tests/models/test_hostile_folders.py tries folders of models"
+APART: Final[Mapping[str, str]] = {
+    "commands._options:open_cache": "the cache of its own entry, by a flag",
+    "grading.chat:ChatTemplate.load": MODELS,
+    "models.json_files:read_json": MODELS,
+    "models.json_files:read_value": MODELS,
+    "models.plausibility:PlausibilityModel.load": "weights of the package itself, or checked against their digest",
+    "models.weights:read_tensors": MODELS,
+    "structured:read_bytes": "tests/test_structured.py",
+    "structured:read_json": "tests/test_structured.py",
+    "structured:read_toml": "tests/test_structured.py",
+}
+"""Public function that reads a path and has no entry → who tries it instead."""
+OURS: Final = "what this process wrote, or the package itself holds"
+QUOTED: Final = "text that its caller has read and checked"
+MODULES_APART: Final[Mapping[str, str]] = {
+    "_rendering_child": OURS,
+    "rendering": OURS,
+    "audits.checks.tools_dropped": QUOTED,
+    "commands.doctor": MODELS,
+    "grading.generation": MODELS,
+    "grading.judge.injection": OURS,
+    "grading.tokenization": MODELS,
+    "models.chat_files": MODELS,
+    "models.context": MODELS,
+    "models.embedded_lm": "files of a package, checked against their digest",
+    "models.json_files": MODELS,
+    "models.load": MODELS,
+    "models.peft_adapter": MODELS,
+    "models.plausibility": OURS,
+    "models.reward": MODELS,
+    "models.vetting": MODELS,
+    "models.weights": MODELS,
+    "neighbors.encoder": MODELS,
+    "audits.subject": MODELS,
+    "adapters.stop_tokens": MODELS,
+    "reports.audit_page": OURS,
+    "scores.estimate": OURS,
+    "scores.merge": OURS,
+    "scores.with_scores": "rows of a pool that was read",
+    "structured": "tests/test_structured.py",
+    "study.study": OURS,
+    "verification.experiment": OURS,
+    "verification.loss_evidence": OURS,
+    "adapters.alpaca_eval.completions": OURS,
+    "adapters.alpaca_eval.judge": "tests/adapters/test_alpaca_eval.py tries configurations of annotators",
+    "commands.audit": "tests/commands/test_audit_command.py",
+    "commands.demo": "tests/fuzz/test_command_line.py",
+}
+"""Module that parses and has no entry → why."""

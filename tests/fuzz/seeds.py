@@ -65,7 +65,20 @@ ROWS: Final[dict[str, list[dict[str, Any]]]] = {
     "question_answer": [{"question": "Who?", "answer": "Me."}, {"question": "Why?", "answer": "So."}],
     "self_instruct": [{"name": "x", "instruction": "Say.", "instances": [{"input": "a", "output": "b"}, {"input": "", "output": "c"}]}],
     "history": [{"instruction": "a", "input": "", "output": "b", "history": [["c", "d"], ["e", "f"]]}],
-    "oasst": [
+    "oasst_tree": [
+        {
+            "message_tree_id": "1",
+            "tree_state": "ready_for_export",
+            "prompt": {
+                "message_id": "1", "parent_id": None, "role": "prompter", "text": "Hi", "lang": "en", "deleted": False, "rank": None,
+                "replies": [
+                    {"message_id": "2", "parent_id": "1", "role": "assistant", "text": "Yo", "lang": "en", "deleted": False, "rank": 0, "replies": []},
+                    {"message_id": "3", "parent_id": "1", "role": "assistant", "text": "No", "lang": "en", "deleted": False, "rank": 1, "replies": []},
+                ],
+            },
+        },
+    ],
+    "oasst_table": [
         {"message_id": "1", "parent_id": None, "message_tree_id": "1", "tree_state": "ready_for_export", "role": "prompter", "text": "Hi", "lang": "en", "rank": None, "deleted": False},
         {"message_id": "2", "parent_id": "1", "message_tree_id": "1", "tree_state": "ready_for_export", "role": "assistant", "text": "Yo", "lang": "en", "rank": 0, "deleted": False},
         {"message_id": "3", "parent_id": "1", "message_tree_id": "1", "tree_state": "ready_for_export", "role": "assistant", "text": "No", "lang": "en", "rank": 1, "deleted": False},

@@ -389,6 +389,7 @@ def lay_out(reader: Reader, source: Path, place: Path) -> list[Path]:
 
 FUNCTIONS: Final[Mapping[str, str]] = {
     "artifact:read_manifest": "scores csv",
+    "audits.reading:read_audit": "audit",
     "cache:Cache.open": "cache",
     "commands.study:Settings.of": "study status",
     "experiments.plan:Experiment.read": "plan",

@@ -71,10 +71,16 @@ def replaced(string: str, pattern: str, repl: str, count: int = 0) -> str:
     return re.sub(pattern, repl, string, count=count)
 
 
+def found_all(string: str, pattern: str, flags: int = 0) -> list[Any]:
+    """All that a pattern matches, for the filters of a task."""
+    return re.findall(pattern, string, flags)
+
+
 def task_environment() -> SandboxedEnvironment:
     """What lm-evaluation-harness gives the templates of its tasks, in a sandbox."""
     sandbox = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
     sandbox.filters["regex_replace"] = replaced
+    sandbox.filters["regex_findall"] = found_all
     return sandbox
 
 

@@ -224,6 +224,9 @@ class TaskTemplate:
     template: str = field(repr=False)
     """Jinja."""
 
+    name: str | None = None
+    """What it is called in messages; by default what it begins with."""
+
     def render(self, /, **fields: Any) -> str:
         """The text for a row.
 
@@ -248,7 +251,39 @@ class TaskTemplate:
         if "text" in reply:
             return str(reply["text"])
         why = f"refuses a row: {reply['refused']}" if "refused" in reply else _limit(reply["limit"], "row")
-        raise UsageError(f"The template {self.template[:60]!r} of a task {why}.", fix=TASK_FIX)
+        name = self.name or f"The template {self.template[:60]!r} of a task"
+        raise UsageError(f"{name} {why}.", fix=TASK_FIX)
+
+
+@dataclass(frozen=True)
+class TaskPattern:
+    """A regular expression of a task, which looks through what a model wrote within the limits of a template."""
+
+    pattern: str
+    """As of `re`."""
+    flags: int = 0
+    """As of `re`."""
+
+    def findall(self, text: str) -> list[Any]:
+        """What `re.findall` gives.
+
+        Raises:
+            UsageError: it does not end, or fills the memory.
+        """
+        written = self._rendered("{{ text | regex_findall(pattern, flags) | tojson }}", text)
+        return [tuple(match) if isinstance(match, list) else match for match in json.loads(written)]
+
+    def sub(self, replacement: str, text: str) -> str:
+        """What `re.sub` gives.
+
+        Raises:
+            UsageError: it does not end, or fills the memory.
+        """
+        return self._rendered("{{ text | regex_replace(pattern, replacement) }}", text, replacement=replacement)
+
+    def _rendered(self, template: str, text: str, **fields: Any) -> str:
+        named = TaskTemplate(template, f"The pattern {self.pattern[:60]!r} of a task")
+        return named.render(text=str(text), pattern=self.pattern, flags=int(self.flags), **fields)
 
 
 TASK_FIX: Final = "Mend the task's file."
@@ -369,4 +404,4 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-__all__ = ["TEMPLATE_DATE", "Job", "Marked", "Refused", "Renderer", "TaskTemplate", "checked_date"]
+__all__ = ["TEMPLATE_DATE", "Job", "Marked", "Refused", "Renderer", "TaskPattern", "TaskTemplate", "checked_date"]

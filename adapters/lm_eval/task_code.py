@@ -2,12 +2,13 @@
 
 A task of lm-evaluation-harness is a YAML file whose `!function` names Python code, whose templates are Jinja, and whose metrics may be
 scripts of the hub. Of a folder that came from elsewhere none of it is run without a flag; templates run in Jinja's sandbox always,
-and where a folder's code may not run, within limits of time, memory and size.
+and where a folder's code may not run, templates and patterns within limits of time, memory and size.
 Tasks that come with the harness are the harness's own code.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -19,7 +20,7 @@ from instructsel.artifact import resolved
 from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.pool.pickles import no_pickles
-from instructsel.rendering import TaskTemplate
+from instructsel.rendering import TaskPattern, TaskTemplate
 
 NEEDED_BY: Final = "grading with lm-evaluation-harness"
 ALLOW: Final = "Read the code first; then set allow_task_code=True (--allow-task-code), or leave the task out."
@@ -77,6 +78,26 @@ class _Limited:
         return TaskTemplate(template)
 
 
+class _Expressions:
+    """In place of the module `re`: the patterns of a task look through what a model wrote within limits."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(re, name)
+
+    def compile(self, pattern: str, flags: int = 0) -> TaskPattern:
+        """A pattern; what is none is refused as `re` refuses it."""
+        re.compile(pattern, flags)
+        return TaskPattern(pattern, flags)
+
+    def findall(self, pattern: str, string: str, flags: int = 0) -> list[Any]:
+        """As of `re`."""
+        return TaskPattern(pattern, flags).findall(string)
+
+    def sub(self, pattern: str, repl: str, string: str) -> str:
+        """As of `re`, for what the filters and metrics of the harness ask of it."""
+        return TaskPattern(pattern).sub(repl, string)
+
+
 @contextmanager
 def contained(*, code: bool, folder: Path | None = None) -> Iterator[list[UsageError]]:
     """A block in which the harness runs templates in a sandbox and no code that a folder's tasks bring along.
@@ -124,6 +145,9 @@ def contained(*, code: bool, folder: Path | None = None) -> Iterator[list[UsageE
     with ExitStack() as stack:
         stack.enter_context(substituted(loader, _mk_function_ctor=constructor, _import_func_in_yml=imported, load_yaml=included))
         stack.enter_context(substituted(utilities, env=environment))
+        if folder is not None and not code:
+            for name in ("lm_eval.filters.extraction", "lm_eval.filters.transformation", "lm_eval.api.metrics"):
+                stack.enter_context(substituted(require(name, needed_by=NEEDED_BY), re=_Expressions()))
         stack.enter_context(no_pickles(NEEDED_BY))
         yield refused
 

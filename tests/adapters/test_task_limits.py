@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from instructsel import rendering
+from instructsel.adapters.lm_eval.grader import LmEval
 from instructsel.errors import UsageError
-from instructsel.rendering import TaskTemplate
+from instructsel.grading.checkpoint import checkpoint_of
+from instructsel.rendering import TaskPattern, TaskTemplate
+from tests import tiny
 from tests.adapters.test_task_code import grade, write
 
 ROW: dict[str, Any] = {
@@ -113,3 +117,40 @@ def test_a_task_is_graded_alike_within_limits_and_without(tmp_path: Path) -> Non
     folder = write(tmp_path / "tasks", doc_to_text="{{query | trim | regex_replace('sky', 'sea')}}\n", doc_to_choice="{{choices}}")
     limited, free = (grade(folder, tmp_path / str(code), allow_task_code=code) for code in (False, True))
     assert limited.values.tolist() == free.values.tolist() and limited.items == free.items
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"#### (\-?[0-9\.\,]+)", "so #### 1,234.5 and #### -2"),
+        (r"\('([^']*)', '([^']*)'\)", "('a', 'b') ('c<&>', '\ud800')"),
+        ("(?i)A|b", "aBc"),
+        ("", "ab"),
+        ("x", "y"),
+    ],
+)
+def test_a_pattern_gives_what_re_gives(pattern: str, text: str) -> None:
+    assert TaskPattern(pattern).findall(text) == re.findall(pattern, text)
+    assert TaskPattern(pattern).sub("-", text) == re.sub(pattern, "-", text)
+    assert TaskPattern("A", re.IGNORECASE).findall("aA") == ["a", "A"]
+
+
+def test_a_pattern_that_does_not_end_is_refused_where_a_task_filters_and_where_it_compares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "SECONDS", 1)
+    endless = "(a+)+$"
+    filters: dict[str, Any] = {
+        "filter_list": [{"name": "f", "filter": [{"function": "regex", "regex_pattern": endless}, {"function": "take_first"}]}]
+    }
+    task: dict[str, Any] = {"output_type": "generate_until", "doc_to_target": "blue", "doc_to_choice": None}
+    folder = write(tmp_path / "tasks", metric_list=[{"metric": "exact_match"}], **task, **filters)
+    monkeypatch.setattr("lm_eval.models.huggingface.HFLM.generate_until", lambda self, requests, **_: ["a" * 40 + "b"] * len(requests))
+    grader = LmEval("evil", "exact_match", include_path=folder, device="cpu", precision="fp32")
+    with pytest.raises(UsageError, match=r"pattern .* of a task does not end"):
+        grader.grade(checkpoint_of(str(tiny.causal(tmp_path / "model"))))
+    compares = [{"metric": "exact_match", "regexes_to_ignore": [endless]}]
+    write(folder, metric_list=compares, **task)
+    grader = LmEval("evil", "exact_match", include_path=folder, device="cpu", precision="fp32")
+    with pytest.raises(UsageError, match=r"pattern .* of a task does not end"):
+        grader.grade(checkpoint_of(str(tmp_path / "model")))

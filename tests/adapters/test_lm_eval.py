@@ -207,7 +207,7 @@ def test_the_grades_are_those_of_simple_evaluate_and_of_the_files_it_writes(
         (b"\n".join(whole.read_bytes().split(b"\n")[1:]), "not whole"),
         (whole.read_bytes().replace(b'"doc_hash": "', b'"doc_hash": "0', 1), "of another run"),
         (whole.read_bytes()[:-40], "is not readable JSON"),
-        (b"[1]\n", "holds list"),
+        (b"[1]\n", "found a list"),
         (b"{}\n", "no sample"),
     ):
         content = whole.read_bytes()

@@ -84,7 +84,10 @@ def _figures(audit: Audit) -> list[str]:
         rows.append(
             ("cost", f"{totals.flops:.2e} FLOPs: 6 x {totals.parameters:,} weights x {totals.tokens_per_step * totals.steps:,.0f} tokens")
         )
-    return [f"{audit.base}, loss on {settings.loss}", *aligned(rows, width=WIDTH)]
+    return [
+        f"{audit.base}, loss on {settings.loss}, as {'TRL' if settings.trainer == 'trl' else 'instructsel'} prepares it",
+        *aligned(rows, width=WIDTH),
+    ]
 
 
 def _sources(audit: Audit) -> list[str]:

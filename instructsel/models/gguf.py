@@ -157,13 +157,15 @@ class _Reader:
     def text(self) -> str:
         return self.take(self.scalar("<Q")).decode("utf-8")
 
-    def value(self, kind: int | None = None) -> Any:
-        kind = self.scalar("<I") if kind is None else kind
+    def value(self) -> Any:
+        return self.of_kind(self.scalar("<I"))
+
+    def of_kind(self, kind: int) -> Any:
         if kind == TEXT:
             return self.text()
         if kind == ARRAY:
             inner, size = self.scalar("<I"), self.scalar("<Q")
-            return [self.value(inner) for _ in range(size)]
+            return [self.of_kind(inner) for _ in range(size)]
         return self.scalar(SCALARS[kind])
 
     def shape(self) -> tuple[int, ...]:

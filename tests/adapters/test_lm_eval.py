@@ -208,7 +208,7 @@ def test_the_grades_are_those_of_simple_evaluate_and_of_the_files_it_writes(
         (whole.read_bytes().replace(b'"doc_hash": "', b'"doc_hash": "0', 1), "of another run"),
         (whole.read_bytes()[:-40], "is not readable JSON"),
         (b"[1]\n", "found a list"),
-        (b"{}\n", "no sample"),
+        (b"{}\n", "lacks the key doc_id"),
     ):
         content = whole.read_bytes()
         whole.write_bytes(broken)
@@ -223,7 +223,7 @@ def test_the_grades_are_those_of_simple_evaluate_and_of_the_files_it_writes(
     (tmp_path / "results_2026-01-01T00-00-00.json").write_text("{}")
     with pytest.raises(UsageError, match="2 results files"):
         read_results(tmp_path)
-    with pytest.raises(ObservationsError, match="no results file"):
+    with pytest.raises(ObservationsError, match="is not a results file"):
         read_results(tmp_path / "results_2026-01-01T00-00-00.json")
     whole.unlink()
     with pytest.raises(ObservationsError, match="--log_samples"):

@@ -84,3 +84,19 @@ def test_the_variances_that_are_assumed_before_a_first_run_are_those_that_were_m
     assert max(items) < 0.25 and min(residual) > 0.002 and max(residual) < 0.25 and max(*seeds, *draws) < 0.00025
     assert min(items) < ASSUMED.items < max(items) and min(residual) < ASSUMED.residual < max(residual)
     assert min(seeds) < (ASSUMED.seeds or 0.0) < max(seeds) and min(draws) < (ASSUMED.replicates or 0.0) < max(draws)
+
+
+def test_the_limits_say_of_intervals_what_was_simulated_and_integrated() -> None:
+    found = results("interval_coverage")
+    said = " ".join((ROOT / "docs" / "why" / "limits.md").read_text(encoding="utf-8").split())
+    # Runs that are paired by seed are taken as independent, as the page says.
+    covers = [100 * row["covers"] for name, row in found["rows"].items() if "paired" not in name]
+    assert all(row["studies"] == row["intervals"] == 1000 for row in found["rows"].values())
+    assert f"in {len(covers)} simulated designs intervals at 95 % covered {min(covers):.1f} to {max(covers):.1f} %" in said
+    shares = list(found["integral"]["0.95"].values())
+    assert f"cover {100 * min(least for least, _ in shares):.1f} to {100 * max(most for _, most in shares):.1f} %" in said
+    missed = {dfs: f"{100 * (1 - least):.1f} %" for dfs, (least, _) in found["integral"]["0.998333"].items()}
+    assert (
+        f"{missed['1 and 1']} with two runs a side, {missed['2 and 2']} with three runs a side and {missed['1 and 8']} with two runs against nine"
+        in said
+    )

@@ -43,7 +43,7 @@ from instructsel.study.study import (
     continue_study,
     plan_study,
 )
-from instructsel.text import aligned, clean
+from instructsel.text import aligned, clean, counted
 
 if TYPE_CHECKING:
     from instructsel.protocols import Grader, Trainer
@@ -363,7 +363,10 @@ def _print_end(place: StudyFolder, plan: Plan, study: Study, *, json: bool, quie
             f"{len(study.failed):,} of {after.total:,} runs failed: {names}.",
             fix=f"See instructsel study status {folder}; the same command tries them again.",
         )
-    say(f"{place.table}: {len(study.frame):,} observations; fit a rule: instructsel rules fit {place.table} -o my.toml", quiet=quiet)
+    say(
+        f"{place.table}: {counted(len(study.frame), 'observation')}; fit a rule: instructsel rules fit {place.table} -o my.toml",
+        quiet=quiet,
+    )
 
 
 @reported
@@ -484,7 +487,7 @@ def _work(launch: _Launch, limit: int | None, processes: Sequence[subprocess.Pop
 
         def report(step: Progress) -> None:
             runs.counted(step.done, step.total)
-            say(_line(step), quiet=launch.quiet)
+            say(_line(step, FLAGS[settings.loss_unit]), quiet=launch.quiet)
 
         of_plan = StudySettings(launch.plan.symbols, settings.max_null_fraction, settings.allow_contamination)
         inputs = StudyInputs(pool, table, Design.of(launch.plan.configuration["design"]), trainer, grader, of_plan)
@@ -499,12 +502,12 @@ def _work(launch: _Launch, limit: int | None, processes: Sequence[subprocess.Pop
         return work(0 if limit is not None else None) if processes else study
 
 
-def _line(step: Progress) -> str:
-    """What a worker says of a run that ended, or of what it found."""
+def _line(step: Progress, unit: str = AUTO) -> str:
+    """What a worker says of a run that ended, or of what it found; the unit of its loss where that was asked for."""
     if step.run is None:
         return f"note: {step.note}"
     left = f", about {span(step.seconds_left)} left" if step.seconds_left else ""
-    result = f"failed: {step.note}" if step.loss is None else f"loss {step.loss:.4f}"
+    result = f"failed: {step.note}" if step.loss is None else f"loss {step.loss:.4f}{'' if unit == AUTO else f' {unit}'}"
     took = f" ({span(step.seconds)})" if step.seconds is not None else ""
     return f"{step.run.subset} seed {step.run.seed}: {result}{took}; {step.done:,} of {step.total:,} runs{left}"
 

@@ -16,7 +16,7 @@ from instructsel.shapes import Misfit, checked, is_path
 from instructsel.structured import Refusal, read_json
 from instructsel.study.shape import PlanRecord, RunRecord
 from instructsel.tables import release
-from instructsel.text import excerpt
+from instructsel.text import counted, excerpt
 
 PLAN: Final = "plan.json"
 TABLE: Final = "study.parquet"
@@ -127,7 +127,7 @@ class Plan:
         for symbol, count in self.configuration["scores"]["nulls"].items():
             if count:
                 warnings.append(
-                    f"{symbol} is null in {count:,} rows of the pool: means leave them out, and they are in no bin of {symbol}."
+                    f"{symbol} is null in {counted(count, 'row')} of the pool: means leave them out, and they are in no bin of {symbol}."
                 )
         warnings += self.overlap
         return warnings

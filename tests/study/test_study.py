@@ -253,7 +253,7 @@ def test_a_plan_says_what_to_doubt(pool: Pool, trainer: FakeTrainer, tmp_path: P
     same = cautions(Design([Mixtures(n=20, rows=20, sources=("quiz",))]))
     assert "19 subsets hold the same rows" in same and "random subsets of one source" in same and "len has the same mean" in same
     nulls = cautions(Design([Mixtures(n=20, rows=15)]), scored(pool, nulls=1), max_null_fraction=0.2)
-    assert nulls.startswith("len is null in 1 rows of the pool")
+    assert nulls.startswith("len is null in 1 row of the pool")
 
 
 @pytest.mark.parametrize("part", ["pool", "scores", "design", "trainer", "grader"])

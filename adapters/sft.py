@@ -308,13 +308,13 @@ def trainer_class(model: Any) -> Any:
 
 
 def _of_like_length(model: Any, tensors: Mapping[str, Any]) -> list[tuple[list[int], int]]:
-    """The rows of a padded batch in parts of like length, each with its longest; one part where splitting would not pay.
+    """The rows of a padded batch in parts of like length, each with its longest; none where splitting would not pay.
 
     A small model's step is mostly the calls of its layers, which every part costs again.
     """
-    present = tensors.get("attention_mask")
     if set(tensors) != {"input_ids", "attention_mask"} or sum(weight.numel() for weight in model.parameters()) < SPLIT_FROM:
         return []
+    present = tensors["attention_mask"]
     lengths = present.sum(1).tolist()
     if not bool((present[:, 1:] <= present[:, :-1]).all()):
         # Padded at the left.

@@ -241,7 +241,7 @@ class StatisticsSettings:
 
     baseline: str | None = None
     """Arm that the verdict is against; random where there is one."""
-    confidence: float = field(default=CONFIDENCE, metadata=between(0, 1))
+    confidence: float = field(default=CONFIDENCE, metadata=between(0, MOST_ROWS))
     """Family-wise confidence level (1 − α): the intervals of all comparisons hold together with this probability."""
     generalize_to: str = BOTH
     """Estimand, what the interval generalizes to: both (new runs and new items), items (these models, where there is one run an arm), or runs (these items)."""

@@ -24,6 +24,7 @@ import orjson
 
 from instructsel.errors import EnvironmentFault, ScoresError, UsageError
 from instructsel.kinds import OLD_SCHEMA, SCHEMA, kind_of, newest_schema, schema_of
+from instructsel.paths import resolved
 from instructsel.structured import Refusal, read_json
 
 AGAIN: Final = "Score the pool again."
@@ -109,14 +110,6 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], *
                 pass
         except OSError as error:
             raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix=_another_place(error, flag)) from error
-
-
-def resolved(path: str | Path) -> Path:
-    """A path without links and dots, as far as they can be followed: a link that leads to itself stays as it is."""
-    try:
-        return Path(os.path.realpath(path))
-    except (OSError, ValueError):
-        return Path(os.path.abspath(path))
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:

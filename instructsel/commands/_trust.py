@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.artifact import resolved
 from instructsel.experiments.trusted import REACHING
+from instructsel.paths import resolved
 
 TRUSTED_ONLY: Final[Mapping[str, str]] = {
     "judge-url": "says where instructions and responses are sent",

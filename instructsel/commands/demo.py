@@ -17,7 +17,6 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from instructsel.artifact import resolved
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, reported, say, watching, write_json
@@ -26,6 +25,7 @@ from instructsel.commands._select_text import report
 from instructsel.errors import EnvironmentFault, MissingExtra, ModelUnavailable, PoolError, UsageError
 from instructsel.indicators.instruction_following_difficulty import InstructionFollowingDifficulty
 from instructsel.models.load import EMBEDDED
+from instructsel.paths import resolved
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.rules import catalog

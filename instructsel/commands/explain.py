@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 
-from instructsel.artifact import resolved
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say, write_json
 from instructsel.errors import InstructselError, UsageError
+from instructsel.paths import resolved
 from instructsel.pool.pool import Pool
 from instructsel.pool.sources import label_of
 from instructsel.rules import catalog

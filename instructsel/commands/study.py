@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from instructsel.artifact import resolved
 from instructsel.commands import _options as options
 from instructsel.commands import _size
 from instructsel.commands._console import messages, reported, say, write, write_json
@@ -27,6 +26,7 @@ from instructsel.experiments.limits import LARGEST_SEED, MOST_PROCESSES, MOST_RO
 from instructsel.experiments.plan import TrainingSettings
 from instructsel.experiments.store import check_folder
 from instructsel.experiments.workers import shared_gpus, shares, workers
+from instructsel.paths import resolved
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.scores.table import ScoreTable

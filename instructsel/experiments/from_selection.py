@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.artifact import read_manifest, resolved
+from instructsel.artifact import read_manifest
 from instructsel.errors import InstructselError, ScoresError, UsageError
 from instructsel.experiments.arms import Arm, rows_digest
 from instructsel.experiments.plan import BASE, RANDOM, SELECTION, WHOLE_POOL, Experiment, PlannedArm
 from instructsel.experiments.toolkit import Toolkit
 from instructsel.grading.results_grades import ArmResults, grades_of_tables
 from instructsel.grading.results_table import is_table, read_table
+from instructsel.paths import resolved
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.scores.shape import ScoresManifest

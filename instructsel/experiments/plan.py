@@ -23,13 +23,14 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from instructsel.artifact import atomic_write, checked_version, resolved
+from instructsel.artifact import atomic_write, checked_version
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.experiments.limits import MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between, check_limits
 from instructsel.experiments.trusted import REACHING, agrees, does, flags, reaching
 from instructsel.kinds import EXPERIMENT, head
 from instructsel.magnitude import RANGE, is_usable
 from instructsel.models.devices import check_name
+from instructsel.paths import resolved
 from instructsel.shapes import is_path, shown
 from instructsel.stats.loss_units import AUTO, FLAGS
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS

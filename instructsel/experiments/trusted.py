@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.artifact import resolved
+from instructsel.paths import resolved
 
 REACHING: Final[Mapping[str, str]] = {
     "include_path": "takes tasks, which may hold code, from {value}",

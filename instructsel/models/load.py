@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from tokenizers import Tokenizer
 
-from instructsel.artifact import file_digest, resolved
+from instructsel.artifact import file_digest
 from instructsel.errors import MissingExtra, ModelUnavailable, UntrustedModel
 from instructsel.extras import require
 from instructsel.models.devices import check_device
@@ -32,6 +32,7 @@ from instructsel.models.modules import read_modules
 from instructsel.models.precision import bf16_is_faster, cpu_instructions
 from instructsel.models.vetting import check_configuration, check_folder
 from instructsel.models.weights import INDEX, WHOLE, check_inside, weight_files
+from instructsel.paths import resolved
 from instructsel.time_limit import within
 
 EMBEDDED: Final = "embedded"

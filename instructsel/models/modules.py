@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import orjson
 
-from instructsel.artifact import resolved
 from instructsel.errors import ModelUnavailable, UntrustedModel
+from instructsel.paths import resolved
 
 FILE: Final = "modules.json"
 MODULES: Final = (

@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.artifact import dump_json, file_digest, fingerprint, resolved
+from instructsel.artifact import dump_json, file_digest, fingerprint
 from instructsel.cache import default_folder
 from instructsel.errors import EnvironmentFault, ModelRefused, ModelUnavailable, UntrustedModel
 from instructsel.extras import require
 from instructsel.models.answers import first_line
 from instructsel.models.load import LocalModel, located, quiet, read_json, refuse_code
 from instructsel.models.network import load_network
+from instructsel.paths import resolved
 
 CONFIG: Final = "adapter_config.json"
 WEIGHTS: Final = "adapter_model.safetensors"

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import orjson
 
-from instructsel.artifact import resolved
 from instructsel.errors import ModelRefused, UntrustedModel
 from instructsel.models.json_files import read_json
+from instructsel.paths import resolved
 
 SUFFIX: Final = ".safetensors"
 WHOLE: Final = "model.safetensors"

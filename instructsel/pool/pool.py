@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.artifact import resolved, same_file
+from instructsel.artifact import same_file
 from instructsel.errors import PoolError, UnknownExample, UsageError
+from instructsel.paths import resolved
 from instructsel.pool.example import Example
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Format

@@ -12,11 +12,12 @@ from typing import Any, Final, cast
 import polars as pl
 
 from instructsel import kinds
-from instructsel.artifact import file_digest, fingerprint, read_manifest, resolved
+from instructsel.artifact import file_digest, fingerprint, read_manifest
 from instructsel.audits.shape import AuditRecord
 from instructsel.errors import InstructselError, UsageError
 from instructsel.experiments.arms import rows_digest
 from instructsel.experiments.plan import BASE, WHOLE_POOL
+from instructsel.paths import resolved
 from instructsel.reports.reading import AGAIN, artifact_kind, read_artifact
 from instructsel.rules.observations import Observations
 from instructsel.scores.table import ScoreTable

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import orjson
 
-from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, read_manifest, resolved, running, sweep
+from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, read_manifest, running, sweep
 from instructsel.cache import Cache, _modified, _remove, _unwritable
 from instructsel.errors import UsageError
+from instructsel.paths import resolved
 from instructsel.scores.table import SUFFIX, newest
 
 RUNS: Final = "runs"

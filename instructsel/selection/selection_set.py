@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from instructsel.artifact import atomic_write, checked_version, dump_json, file_digest, now, read_manifest, resolved
+from instructsel.artifact import atomic_write, checked_version, dump_json, file_digest, now, read_manifest
 from instructsel.errors import ScoresError, UsageError
 from instructsel.kinds import SELECTION_SET, head
+from instructsel.paths import resolved
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import PoolSpec, Reading, rows_digest
 from instructsel.scores.shape import WithPool

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from instructsel.selection.selection import Selection
     from instructsel.selection.selection_set import SelectionSet
     from instructsel.selection.settings import SelectionSettings
+    from instructsel.selection.way import Way
     from instructsel.study.design import Bins, Design, Mixtures
     from instructsel.study.size_curve import SizeCurve
     from instructsel.study.size_search import SizeSettings, search_size
@@ -95,6 +96,7 @@ __all__ = [
     "Trainer",
     "TrainingSettings",
     "Verification",
+    "Way",
     "audit",
     "baselines",
     "by",
@@ -147,6 +149,7 @@ _HOME = {
     "Tokens": ("instructsel.selection.budget", "Tokens"),
     "Trainer": ("instructsel.protocols", "Trainer"),
     "Verification": ("instructsel.verification.verification", "Verification"),
+    "Way": ("instructsel.selection.way", "Way"),
     "ExecutionSettings": ("instructsel.experiments.execute", "ExecutionSettings"),
     "Experiment": ("instructsel.experiments.plan", "Experiment"),
     "GradingSettings": ("instructsel.experiments.plan", "GradingSettings"),

@@ -163,9 +163,10 @@ class Record:
             "longest": ("--by", "-len"),
             "eq4-without-reward": ("--rule", "eq4-without-reward"),
             "our-rule": ("--rule", self.our_rule(), "--allow-mismatch"),
-            "ifd": ("--by", "-ifd"),
+            "ifd": ("--by", "superfiltering"),
             "rds+": ("--by", "rds+", "--target", self.material.target(), "--target-model", self.material.base),
-            "deita": ("--by", "deita"),
+            # DEITA's own two scorers are not here: its filter over the longest, so that what differs from longest is the filter.
+            "deita": ("--by", "-len", "--max-similarity", "0.9"),
         }
         return self.chosen(scores, name, ranking[method], budget)
 

@@ -21,7 +21,10 @@ INDICATORS: Final[dict[str, str]] = {
     "und": "understandability",
 }
 """Symbol → what it measures; a test holds the symbols against the registry."""
-BASELINES: Final = ("random", "longest", "length-matched", "reward-only", "rds+")
+BASELINES: Final = ("random", "length-matched", "longest", "rds+", "reward-only", "superfiltering")
+"""Ways to select; a test holds them against the registry."""
+FOLLOWING: Final = ("length-matched",)
+"""Those that follow a selection and make none."""
 FORMATS: Final = (
     "auto",
     "alpaca",
@@ -55,9 +58,10 @@ def thresholds(incomplete: str) -> Choices:
 
 
 def by(incomplete: str) -> Choices:
-    """A symbol, with a minus in front where the highest come first."""
+    """A symbol, with a minus in front where the highest come first; or a way to select."""
     sign = "-" if incomplete.startswith("-") else ""
-    return [(f"{sign}{symbol}", meaning) for symbol, meaning in INDICATORS.items() if f"{sign}{symbol}".startswith(incomplete)]
+    ways: Choices = [name for name in BASELINES if not sign and name not in FOLLOWING and name.startswith(incomplete)]
+    return ways + [(f"{sign}{symbol}", meaning) for symbol, meaning in INDICATORS.items() if f"{sign}{symbol}".startswith(incomplete)]
 
 
 def rules(incomplete: str) -> Choices:

@@ -11,6 +11,7 @@ from instructsel.rules.collinearity import warnings
 from instructsel.selection.choose import BELOW_BUDGET, OVER, QUOTA
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
+from instructsel.selection.similarity import TOO_SIMILAR
 from instructsel.selection.summary import INSIDE, OVER_THE_POOL, takes_everything
 from instructsel.text import aligned, counted
 
@@ -26,7 +27,8 @@ def report(chosen: Selection, baselines: Sequence[Selection], written: Selection
     if everything is not None and not baselines:
         lines.append(f"warning: {everything}")
     lines += _minima(summary)
-    lines += _ranking(summary, only_indicator(chosen.manifest["rule"]))
+    lines += _similarity(summary)
+    lines += _ranking(summary, only_indicator(rule) if (rule := chosen.manifest["rule"]) else chosen.name)
     if len(summary["composition"]) > 1:
         rows = [[source, f"{count['pool']:,}", f"{count['kept']:,}"] for source, count in summary["composition"].items()]
         lines += aligned(rows, header=["source", "pool", "kept"], right=(1, 2))
@@ -50,13 +52,18 @@ def counts(selection: Selection) -> list[str]:
     lines = [line + (f" ({dropped})" if dropped else "")]
     if summary["shortfall"]:
         unit = "token" if summary["unused_tokens"] is not None else "example"
-        why = "the other rows are over the quota of their source" if summary["shortfall_reason"] == "quota" else "no row is left"
+        why = SHORT.get(summary["shortfall_reason"], "no row is left")
         lines.append(f"  {counted(summary['shortfall'], unit)} short of the budget: {why}")
     elif summary["unused_tokens"]:
         lines.append(f"  {counted(summary['unused_tokens'], 'token')} of the budget unused: no remaining example fits")
     return lines
 
 
+SHORT: Final = {
+    "quota": "the other rows are over the quota of their source",
+    TOO_SIMILAR: "the other rows are too similar to those that are kept",
+}
+"""Why a budget is not filled."""
 WHOLE_POOL: Final = ("the budget takes every row that may be kept; select fewer",) * 2
 NO_OTHER_LENGTHS: Final = (
     "no other rows have the lengths of the selection's; leave it out",
@@ -112,6 +119,16 @@ def _minima(summary: Mapping[str, Any]) -> Iterator[str]:
         if record.get("not_shown"):
             line += f"; {counted(record['not_shown'], 'row')} that the indicator could not be shown whole stay"
         yield line
+
+
+def _similarity(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What DEITA's filter compared."""
+    record = summary.get("similarity")
+    if record is None:
+        return
+    dropped = summary["dropped"].get(TOO_SIMILAR, 0)
+    line = f"similarity: {counted(dropped, 'row')} at {record['below']:g} or more to a kept row, in the vectors of {record['encoder'].get('name', 'its encoder')}"
+    yield line + (f"; {counted(record['without_vector'], 'row')} without a vector pass" if record["without_vector"] else "")
 
 
 def _ranking(summary: Mapping[str, Any], only: str | None) -> Iterator[str]:

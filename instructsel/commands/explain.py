@@ -20,6 +20,7 @@ from instructsel.scores.table import ScoreTable, newest
 from instructsel.selection.files import find_pool
 from instructsel.selection.selection import CONTRIBUTION, Selection
 from instructsel.selection.selection_set import SUFFIX, SelectionSet, Subset, sidecar_of
+from instructsel.selection.similarity import TOO_SIMILAR
 from instructsel.text import aligned, clean, excerpt
 
 EXAMPLES: Final = """Examples:
@@ -232,7 +233,8 @@ def _outcome(record: dict[str, Any]) -> str:
     line = called + rank
     if "kept" in record:
         line += ", kept" if record["kept"] else f", left out: {record['reason']}"
-        line += f", duplicate of {record['duplicate_at']}" if record["duplicate_at"] else ""
+        likeness = "near" if record["reason"] == TOO_SIMILAR else "duplicate of"
+        line += f", {likeness} {record['duplicate_at']}" if record["duplicate_at"] else ""
     return line
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,6 +14,8 @@ from instructsel.commands._help import Command, Group
 from instructsel.models.plausibility import card
 from instructsel.rules import catalog
 from instructsel.rules.linear import LinearRule
+from instructsel.selection.baselines import registry
+from instructsel.selection.baselines.base import Baseline
 from instructsel.text import aligned
 
 app: typer.Typer = typer.Typer(
@@ -26,12 +29,19 @@ SHOW_EXAMPLES: Final = "Examples:\n  instructsel rules show eq4\n  instructsel r
 
 @reported
 def list_rules(json: options.Json = False, show_traceback: options.Traceback = False) -> None:
-    """List the presets."""
+    """List the presets, and the ways to select that are no linear rules.
+
+    Either goes with select --rule; a way also goes with --by and --baseline.
+    """
     presets = [catalog.load(name) for name in catalog.names()]
+    ways = [registry.make(name) for name in registry.names() if name not in catalog.names()]
     if json:
-        write_json([_plain(rule) for rule in presets])
+        write_json([*(_plain(rule) for rule in presets), *(_way(way) for way in ways)])
         return
     for line in aligned([[rule.name, ", ".join(rule.indicators), rule.title] for rule in presets], header=["rule", "indicators", ""]):
+        display(line)
+    rows = [[way.name, ", ".join(needs_of(way)), way.title] for way in ways]
+    for line in ["", *aligned(rows, header=["way", "needs", ""])]:
         display(line)
 
 
@@ -40,19 +50,27 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A preset, a rule file (.toml), or plausibility: the card of that indicator's model.", autocompletion=_completion.rules
+            help="A preset, a rule file (.toml), a way to select, or plausibility: the card of that indicator's model.",
+            autocompletion=_completion.rules,
         ),
     ],
     json: options.Json = False,
     show_traceback: options.Traceback = False,
 ) -> None:
-    """Show a rule: formula, weights, units, models assumed, source."""
+    """Show a rule: formula, weights, units, models assumed, source. Or a way to select."""
     if name == CARD:
         shown = card()
         if json:
             write_json(shown)
         else:
             display("\n".join(_card.lines(shown)))
+        return
+    if name not in catalog.names() and name in registry.names():
+        way = registry.make(name)
+        if json:
+            write_json(_way(way))
+        else:
+            display("\n".join(_lines(way)))
         return
     rule = catalog.load(name)
     if json:
@@ -86,6 +104,41 @@ def show(
         display(line)
     if "rew" in rule.indicators and rule.fit is None:
         display("No reward model ships with the package. What ships instead: instructsel rules show plausibility")
+
+
+def needs_of(way: Baseline) -> list[str]:
+    """What a way needs, as flags and symbols."""
+    flags = {"--target": way.needs_target, "--target-model": way.needs_model, "a selection": way.needs_selection, "a seed": way.seeded}
+    return [*way.needs, *(flag for flag, needed in flags.items() if needed)]
+
+
+def _way(way: Baseline) -> dict[str, Any]:
+    """A way as plain data."""
+    return {
+        "name": way.name,
+        "way": True,
+        "title": way.title,
+        "score": way.unit,
+        "needs": needs_of(way),
+        "seeded": way.seeded,
+        "citation": way.source,
+        "note": _note(way),
+        "lower_is_better": True,
+    }
+
+
+def _note(way: Baseline) -> str:
+    return inspect.cleandoc(type(way).__doc__ or "")
+
+
+def _lines(way: Baseline) -> list[str]:
+    """A way for people."""
+    lines = [f"{way.name}: {way.title}", "", _note(way), "", f"score: {way.unit}; lower is better"]
+    needs = needs_of(way)
+    lines += [f"needs: {', '.join(needs)}"] if needs else []
+    lines += [f"source: {way.source}"] if way.source else []
+    flag = "--baseline" if way.needs_selection else "--by"
+    return [*lines, f"use: instructsel select SCORES {flag} {way.name} …"]
 
 
 def _plain(rule: LinearRule) -> dict[str, Any]:

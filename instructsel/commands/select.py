@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -22,7 +23,7 @@ from instructsel.experiments.limits import LARGEST_SEED, MOST_SUBSETS
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
 from instructsel.pool.writer import check_output
-from instructsel.rules import catalog
+from instructsel.rules.by_indicator import DESCENDING
 from instructsel.rules.by_indicator import by as by_indicator
 from instructsel.rules.linear import LinearRule
 from instructsel.scores.progress import latest
@@ -34,11 +35,16 @@ from instructsel.selection import selection_set as sets
 from instructsel.selection.baselines import registry
 from instructsel.selection.baselines.base import RANDOM
 from instructsel.selection.candidates import check_symbol, prepare
-from instructsel.selection.choose import best
+from instructsel.selection.choose import best, ranker_of
 from instructsel.selection.files import default_output, find_pool, neighborhood
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
 from instructsel.selection.settings import SelectionSettings
+from instructsel.selection.similarity import TextVectors
+from instructsel.selection.way import ABSENT, Way
+
+if TYPE_CHECKING:
+    from instructsel.neighbors.pooled_states import PooledStates
 
 DEFAULT_RULE: Final = "eq4"
 RANKING: Final = "Ranking"
@@ -52,7 +58,7 @@ EXAMPLES: Final = """Examples:
 Baselines = Annotated[
     list[str] | None,
     typer.Option(
-        help="Select a baseline under the same settings: random, longest, length-matched, reward-only, or rds+ (with --target). May be repeated.",
+        help="Select a baseline under the same settings: length-matched, or a way of --by. May be repeated.",
         rich_help_panel=options.BASELINES,
         autocompletion=_completion.baselines,
     ),
@@ -94,7 +100,7 @@ def command(
     rule: Annotated[
         str | None,
         typer.Option(
-            help="A preset (see: instructsel rules list) or a rule file; eq4 by default.",
+            help="A preset (see: instructsel rules list), a rule file, or a way to select; eq4 by default.",
             rich_help_panel=RANKING,
             autocompletion=_completion.rules,
         ),
@@ -102,8 +108,8 @@ def command(
     by: Annotated[
         str | None,
         typer.Option(
-            metavar="[-]SYMBOL",
-            help="Rank by one indicator instead: ppl the lowest first, -len the highest first.",
+            metavar="[-]SYMBOL|WAY",
+            help="Rank by one indicator instead: ppl the lowest first, -len the highest first; or by a way to select, which instructsel rules list names: random, superfiltering, rds+, …",
             rich_help_panel=RANKING,
             autocompletion=_completion.by,
         ),
@@ -164,14 +170,14 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="Rows like those the model is to do well on, for --baseline rds+. May be repeated.",
+            help="Rows like those the model is to do well on, for rds+ and other ways that need them. May be repeated.",
             rich_help_panel=options.BASELINES,
         ),
     ] = None,
     target_model: Annotated[
         str | None,
         typer.Option(
-            help="The language model whose states say which rows are near the target: usually the base model; or embedded.",
+            help="The language model of such a way: usually the base model; or embedded.",
             rich_help_panel=options.BASELINES,
         ),
     ] = None,
@@ -186,6 +192,15 @@ def command(
             rich_help_panel=options.FILTERS,
         ),
     ] = 0.8,
+    max_similarity: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Drop a row whose cosine similarity to a row kept already is this or more, in MiniLM's vectors: DEITA's filter, 0.9 in its paper. Baselines are not filtered.",
+            rich_help_panel=options.FILTERS,
+        ),
+    ] = None,
     keep_near_duplicates: Annotated[
         bool, typer.Option("--keep-near-duplicates", help="Drop no near-duplicates.", rich_help_panel=options.FILTERS)
     ] = False,
@@ -228,18 +243,20 @@ def command(
         minima=minima.parse(minimum or []),
         clip=clip,
         allow_mismatch=allow_mismatch,
+        max_similarity=max_similarity,
         max_null_fraction=max_null_fraction,
         max_bad_fraction=max_bad_fraction,
     )
-    chosen_rule = _rule(rule, by)
-    compared = Comparison.of(baseline, random_subsets, seed, target, target_model)
+    ranker = _ranker(rule, by, seed)
+    way = ranker.name if isinstance(ranker, Way) else None
+    compared = Comparison.of(baseline, random_subsets, seed, target, target_model, way=way)
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
     path = scores or latest(store)
     if scores is None:
         say(f"The newest score table is taken: {path}", quiet=quiet)
     table = ScoreTable.read(path)
-    for symbol in chosen_rule.indicators if by else ():
-        check_symbol(table, symbol, "--by")
+    for symbol in ranker.indicators if by or way else ():
+        check_symbol(table, symbol, way or "--by")
     for symbol in settings.thresholds:
         check_symbol(table, symbol, "The minimum")
     places = Outputs(output, to, with_scores, force)
@@ -252,7 +269,9 @@ def command(
     began = time.monotonic()
     watch = watching(quiet=quiet)
     neighbors = neighborhood(examples, table, store, watch=watch, scores=path)
-    chosen = best(prepare(examples, table, chosen_rule, settings, neighbors=neighbors, watch=watch))
+    if isinstance(ranker, Way):
+        ranker = replace(ranker, **compared.context(ranker.name))
+    chosen = best(prepare(examples, table, ranker, settings, neighbors=neighbors, vectors=TextVectors(store), watch=watch))
     seconds = {chosen.name: time.monotonic() - began}
     others = compared.select(chosen, seconds)
     if places.streamed:
@@ -270,10 +289,19 @@ def command(
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
 
 
-def _rule(rule: str | None, by: str | None) -> LinearRule:
+def _ranker(rule: str | None, by: str | None, seed: int) -> LinearRule | Way:
+    """The rule or the way that makes the selection."""
     if rule is not None and by is not None:
         raise UsageError("--rule and --by exclude each other.", fix="Leave one out.")
-    return by_indicator(by) if by is not None else catalog.load(rule or DEFAULT_RULE)
+    if by is not None:
+        name = by.removeprefix(DESCENDING)
+        if name not in registry.names() and name not in ABSENT:
+            return by_indicator(by)
+        if name != by:
+            raise UsageError(f"{name} is a way to select with an order of its own.", fix=f"Write --by {name}")
+        return Way(name, seed)
+    ranker = ranker_of(rule or DEFAULT_RULE)
+    return replace(ranker, seed=seed) if isinstance(ranker, Way) else ranker
 
 
 def _pool_files(table: ScoreTable, named: list[str] | None) -> Sequence[str]:
@@ -282,7 +310,7 @@ def _pool_files(table: ScoreTable, named: list[str] | None) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The baselines that are selected with a selection."""
+    """The baselines that are selected with a selection, and what they and the selection's own way look at."""
 
     names: tuple[str, ...] = ()
     """Of the baselines, each once."""
@@ -295,22 +323,28 @@ class Comparison:
 
     @classmethod
     def of(
-        cls, names: list[str] | None, random_subsets: int | None, seed: int, target: list[str] | None, target_model: str | None
+        cls,
+        names: list[str] | None,
+        random_subsets: int | None,
+        seed: int,
+        target: list[str] | None,
+        target_model: str | None,
+        *,
+        way: str | None = None,
     ) -> Comparison:
-        """From flags.
+        """From flags; `way` makes the selection itself.
 
         Raises:
-            UsageError: no baseline of a name, or a target without the model or the baseline that it is for.
+            UsageError: no baseline of a name, the selection's own way among them, or a target without the model or the way it is for.
         """
         chosen = tuple(dict.fromkeys(names or []))
         if random_subsets and not any(registry.make(name).seeded for name in chosen):
             chosen = (RANDOM, *chosen)
-        needs_target = [name for name in chosen if registry.make(name).needs_target]
-        if not bool(needs_target) == bool(target) == bool(target_model):
-            raise UsageError(
-                "--baseline rds+, --target and --target-model go together.",
-                fix="Give all three, or none; --target-model embedded needs no hub.",
-            )
+        if way is not None and way in chosen:
+            raise UsageError(f"The baseline {way} is the selection itself.", fix="Leave one of them out, or take another rule or way.")
+        used = [registry.make(name) for name in ([way] if way is not None else []) + list(chosen)]
+        _check_flag("--target", bool(target), [kind.name for kind in used if kind.needs_target], "FILE")
+        _check_flag("--target-model", bool(target_model), [kind.name for kind in used if kind.needs_model], "embedded")
         return cls(chosen, tuple(range(seed, seed + (random_subsets or 1))), tuple(target or ()), target_model)
 
     @property
@@ -324,17 +358,43 @@ class Comparison:
         results: list[Selection] = []
         for name in self.names:
             began = time.monotonic()
-            replicates = registry.baselines(chosen, [name], seeds=self.seeds, **self._target(name))
+            replicates = registry.baselines(chosen, [name], seeds=self.seeds, **self.context(name))
             seconds |= {one.name: (time.monotonic() - began) / len(replicates) for one in replicates}
             results += replicates
         return results
 
-    def _target(self, name: str) -> dict[str, Any]:
-        if not registry.make(name).needs_target or self.target_model is None:
-            return {}
+    @cached_property
+    def _pool(self) -> Pool:
+        return spec.Reading().read(list(self.target))
+
+    @cached_property
+    def _encoder(self) -> PooledStates:
         from instructsel.neighbors.pooled_states import PooledStates
 
-        return {"target": spec.Reading().read(list(self.target)), "encoder": PooledStates.load(self.target_model)}
+        assert self.target_model is not None
+        return PooledStates.load(self.target_model)
+
+    def context(self, name: str) -> dict[str, Any]:
+        """The target set and the model of a way, as far as it needs them; each is read once."""
+        kind = registry.make(name)
+        target = {"target": self._pool} if kind.needs_target else {}
+        return {**target, **({"encoder": self._encoder} if kind.needs_model else {})}
+
+
+def _check_flag(flag: str, is_given: bool, users: Sequence[str], value: str) -> None:
+    """Refuse a flag that nothing needs, and the lack of one that something does."""
+    if users and not is_given:
+        raise UsageError(f"{users[0]} needs {flag}.", fix=f"Give it, for example: {flag} {value}")
+    if is_given and not users:
+        having = [name for name in registry.names() if _takes(name, flag)]
+        raise UsageError(
+            f"{flag} is for {', '.join(having)}, and none of them is asked for.", fix=f"Add --by {having[0]}, or leave it out."
+        )
+
+
+def _takes(name: str, flag: str) -> bool:
+    kind = registry.make(name)
+    return kind.needs_target if flag == "--target" else kind.needs_model
 
 
 @dataclass(frozen=True)

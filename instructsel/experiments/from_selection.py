@@ -32,6 +32,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "length-matched": ("len",),
     "reward-only": ("rew",),
     "rds+": (),
+    "superfiltering": ("ifd",),
 }
 """Which indicators a baseline is ranked by; of others it is not known what choosing them took."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ from instructsel.indicators.base import NOT_SHOWN
 from instructsel.magnitude import LARGEST
 from instructsel.models.load import no_downloads
 from instructsel.neighbors.duplicates import Shingles, near_duplicates
+from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
 from instructsel.pool.tokens import ChatTokens
@@ -30,7 +31,9 @@ from instructsel.scores.table import ScoreTable
 from instructsel.selection.budget import Budget, Count, Tokens, check_quotas
 from instructsel.selection.minima import Minimum, below
 from instructsel.selection.settings import SelectionSettings
+from instructsel.selection.similarity import TextVectors
 from instructsel.selection.tokens import chat_tokens
+from instructsel.selection.way import Way
 
 Positions = NDArray[np.int64]
 """Of examples in a pool, or of rows among the eligible ones; (n,)."""
@@ -41,6 +44,19 @@ NEIGHBOR: Final = re.compile(r"knn_(\d+)")
 EXACT: Final = "exact_duplicate"
 SHINGLED: Final = 2048
 """Examples between two notes of how far the texts have been read."""
+
+
+class Vectors(Protocol):
+    """Vectors of texts, for what compares rows with each other."""
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a vector depends on besides the text."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Embeddings:
+        """The unit vectors of texts."""
+        ...
 
 
 class Neighbors(Protocol):
@@ -94,6 +110,8 @@ class Candidates:
     """Positions in the pool of the rows that may be chosen, ascending."""
     dropped: Dropped
     """The rows that may not."""
+    vectors: Vectors = field(default_factory=TextVectors)
+    """Of the rows' texts, where rows are compared with each other."""
     token_counter: TokenCounter | None = None
     """Needed for a budget of Tokens."""
     watch: Watch = unwatched
@@ -117,13 +135,14 @@ class Candidates:
         )
 
     @classmethod
-    def recorded(cls, pool: Pool, settings: SelectionSettings, frame: pl.DataFrame) -> Candidates:
+    def recorded(cls, pool: Pool, settings: SelectionSettings, frame: pl.DataFrame, *, way: str | None = None) -> Candidates:
         """The eligible rows of a selection that was read from a file.
 
         Args:
             pool: that it was chosen from.
             settings: of the selection.
             frame: `Selection.frame`, a row per example in the pool's order.
+            way: the way that ranked, where it was no rule: rows that it alone could not rank were eligible.
 
         Raises:
             NothingToDo: no row was eligible.
@@ -131,6 +150,8 @@ class Candidates:
         """
         check_quotas(settings.limits, pool.sources, _limit(settings.amount, pool))
         rows = frame.select("rank", "reason", "duplicate_of").with_row_index("position").filter(pl.col("rank").is_null())
+        if way is not None:
+            rows = rows.filter(~pl.col("reason").str.starts_with(f"unscored:{way}:"))
         dropped: Dropped = {int(position): (str(reason), other) for position, _, reason, other in rows.iter_rows()}
         # A record may come from anybody: a tokenizer is not fetched because it says so.
         counter = _lazy_counter(settings.amount, no_downloads)
@@ -173,6 +194,10 @@ class Candidates:
         """The same candidates under a budget of n examples."""
         return replace(self, settings=replace(self.settings, budget=Count(n)))
 
+    def unfiltered(self) -> Self:
+        """The same candidates without DEITA's filter, which belongs to a selection and not to what it is compared with."""
+        return replace(self, settings=replace(self.settings, max_similarity=None))
+
     def near_duplicate_of(self, order: Positions) -> Positions:
         """For each row of an order −1, or the position in the pool of the better-ranked row it is a near-duplicate of."""
         threshold = self.settings.near_duplicate_threshold
@@ -186,7 +211,8 @@ class ScoredCandidates(Candidates):
     """Candidates with a rule's scores: baselines differ from the selection in nothing but the ranking."""
 
     table: ScoreTable
-    rule: LinearRule
+    ranker: LinearRule | Way
+    """What makes the selection."""
     minima: Mapping[str, dict[str, Any]]
     """Symbol → the minimum asked for, the value below which rows are dropped, and which rows these are."""
     neighbors: Neighbors | None
@@ -197,8 +223,13 @@ class ScoredCandidates(Candidates):
     """The rule's indicators over the eligible rows, knn_i among these rows."""
     recomputed: tuple[str, ...]
     """The knn_i that were computed anew."""
-    prediction: Prediction
-    """The rule over the eligible rows."""
+    prediction: Prediction | None
+    """The rule over the eligible rows; None where a way ranks."""
+
+    @property
+    def rule(self) -> LinearRule | None:
+        """The rule that makes the selection; None where a way does."""
+        return self.ranker if isinstance(self.ranker, LinearRule) else None
 
     def column(self, symbol: str) -> tuple[Floats, Mask]:
         """An indicator over the eligible rows; the rule's own as the rule saw them."""
@@ -223,44 +254,54 @@ class ScoredCandidates(Candidates):
 def prepare(
     pool: Pool,
     table: ScoreTable,
-    rule: LinearRule,
+    ranker: LinearRule | Way,
     settings: SelectionSettings,
     *,
     neighbors: Neighbors | None = None,
+    vectors: Vectors | None = None,
     token_counter: TokenCounter | None = None,
     watch: Watch = unwatched,
 ) -> ScoredCandidates:
-    """The eligible rows of a pool and the rule's scores over them: `select` up to the ranking.
+    """The eligible rows of a pool and a rule's scores over them: `select` up to the ranking.
 
     Raises what `select` does.
     """
     rows = _fit(pool, table)
     check_quotas(settings.limits, pool.sources, _limit(settings.amount, pool))
-    rule.check_columns(table)
+    mismatches: tuple[Mismatch, ...] = ()
+    symbols = ranker.indicators
+    if isinstance(ranker, LinearRule):
+        ranker.check_columns(table)
+    else:
+        ranker.check()
+        for symbol in symbols:
+            check_symbol(table, symbol, ranker.name)
     _check_minima(table, settings.thresholds)
-    mismatches = tuple(rule.check_models(table, allow_mismatch=settings.allow_mismatch))
+    if isinstance(ranker, LinearRule):
+        mismatches = tuple(ranker.check_models(table, allow_mismatch=settings.allow_mismatch))
     counter = _counter(settings.amount, token_counter)
     _check_bad_rows(pool, settings.max_bad_fraction)
     limit = settings.max_null_fraction
-    _check_nulls(table, dict.fromkeys(rule.indicators, rule.name), limit)
+    _check_nulls(table, dict.fromkeys(symbols, ranker.name), limit)
     # Rows that an indicator could not be shown pass its minimum.
-    others = [symbol for symbol in settings.thresholds if symbol not in rule.indicators]
+    others = [symbol for symbol in settings.thresholds if symbol not in symbols]
     _check_nulls(table, dict.fromkeys(others, "a minimum"), limit, ignored=NOT_SHOWN)
-    dropped = _unscored(table, rule.indicators, rows)
+    dropped = _unscored(table, symbols, rows)
     if not settings.keep_exact_duplicates:
         dropped |= _exact_duplicates(pool, dropped)
     low, record = below(table, rows, pool.sources, settings.thresholds)
     dropped = {**low, **dropped}
-    eligible, columns, recomputed, prediction = _predicted(table, rule, rows, dropped, settings, neighbors)
+    eligible, columns, recomputed, prediction = _predicted(table, ranker, rows, dropped, settings, neighbors)
     return ScoredCandidates(
         pool=pool,
         settings=settings,
         eligible=eligible,
         dropped=dropped,
+        vectors=vectors or TextVectors(),
         token_counter=counter,
         watch=watch,
         table=table,
-        rule=rule,
+        ranker=ranker,
         minima=record,
         neighbors=neighbors,
         mismatches=mismatches,
@@ -272,8 +313,8 @@ def prepare(
 
 
 def _predicted(
-    table: ScoreTable, rule: LinearRule, rows: Positions, dropped: Dropped, settings: SelectionSettings, neighbors: Neighbors | None
-) -> tuple[Positions, dict[str, tuple[Floats, Mask]], tuple[str, ...], Prediction]:
+    table: ScoreTable, ranker: LinearRule | Way, rows: Positions, dropped: Dropped, settings: SelectionSettings, neighbors: Neighbors | None
+) -> tuple[Positions, dict[str, tuple[Floats, Mask]], tuple[str, ...], Prediction | None]:
     """The eligible rows, the rule's indicators over them, those computed anew, and the rule's values.
 
     Rows at which the rule has no number to compute with are added to what is dropped, and the rest is ranked without them.
@@ -286,11 +327,13 @@ def _predicted(
     while True:
         eligible = _eligible(n, dropped)
         columns: dict[str, tuple[Floats, Mask]] = {}
-        for symbol in rule.indicators:
+        for symbol in ranker.indicators:
             values, valid = table.values(symbol)
             columns[symbol] = (values[rows[eligible]], valid[rows[eligible]])
         recomputed = _recompute(columns, eligible, n, neighbors)
-        prediction = rule.combine(columns, clip=settings.clip)
+        if not isinstance(ranker, LinearRule):
+            return eligible, columns, recomputed, None
+        prediction = ranker.combine(columns, clip=settings.clip)
         if not prediction.overflows:
             return eligible, columns, recomputed, prediction
         dropped.update({int(eligible[row]): (f"unscored:{symbol}:{OVERFLOW}", None) for row, symbol in prediction.overflows.items()})
@@ -298,7 +341,7 @@ def _predicted(
         if overflowing > settings.max_null_fraction * n:
             symbols = ", ".join(dict.fromkeys(prediction.overflows.values()))
             raise TooManyNulls(
-                f"The rule {rule.name} gives {overflowing:,} of {n:,} rows a value that is not finite or beyond {LARGEST:g}, by its term {symbols}.",
+                f"The rule {ranker.name} gives {overflowing:,} of {n:,} rows a value that is not finite or beyond {LARGEST:g}, by its term {symbols}.",
                 fix="Correct the weights of the rule, drop these rows, or raise --max-null-fraction.",
             )
 
@@ -493,6 +536,7 @@ __all__ = [
     "Ranking",
     "ScoredCandidates",
     "TokenCounter",
+    "Vectors",
     "check_symbol",
     "checked_distances",
     "mean",

@@ -14,7 +14,7 @@ import polars as pl
 from instructsel.cache import Cache
 from instructsel.errors import EnvironmentFault, NothingToDo, UsageError
 from instructsel.pool.pool import Pool
-from instructsel.rules.catalog import load
+from instructsel.rules.catalog import load, names
 from instructsel.rules.linear import LinearRule, Mask
 from instructsel.scores.neighborhood import Neighborhood
 from instructsel.scores.table import ScoreTable
@@ -22,7 +22,9 @@ from instructsel.selection.budget import Budget, Tokens
 from instructsel.selection.candidates import Candidates, Neighbors, Positions, Ranking, ScoredCandidates, TokenCounter, prepare
 from instructsel.selection.selection import CONTRIBUTION, Selection
 from instructsel.selection.settings import Changes, SelectionSettings
+from instructsel.selection.similarity import TOO_SIMILAR, SimilarityFilter, TextVectors
 from instructsel.selection.summary import manifest, summarize, takes_everything
+from instructsel.selection.way import ABSENT, Way
 from instructsel.text import counted
 
 NEAR: Final = "near_duplicate"
@@ -36,7 +38,7 @@ COUNTED: Final = 1024
 def select(
     pool: Pool,
     table: ScoreTable,
-    rule: LinearRule | str,
+    rule: LinearRule | Way | str,
     *,
     budget: Budget | int | float | None = None,
     settings: SelectionSettings | None = None,
@@ -53,7 +55,7 @@ def select(
     Args:
         pool: the examples.
         table: their scores.
-        rule: predicts the score; a LinearRule (`load_rule`, `by`), a preset's name, or a rule file.
+        rule: predicts the score; a LinearRule (`load_rule`, `by`), a preset's name, or a rule file. Or a Way to select.
         budget: Count, Fraction or Tokens; a whole number means examples, a float a fraction.
         settings: everything else, with a budget that `budget` replaces.
         neighbors: distances of some rows among themselves, needed where the rule has a knn_i and rows are dropped; by default
@@ -81,12 +83,13 @@ def select(
         settings = SelectionSettings(budget, **changes)
     else:
         settings = replace(settings, **changes, **({} if budget is None else {"budget": budget}))
-    chosen_rule = load(rule) if isinstance(rule, str) else rule
-    if not isinstance(chosen_rule, LinearRule):
+    ranker = ranker_of(rule) if isinstance(rule, str) else rule
+    if not isinstance(ranker, LinearRule | Way):
         raise UsageError(f"{type(rule).__name__} is not a rule.", fix="Give a LinearRule, or a preset's name: 'longest'.")
     if neighbors is None and Neighborhood.possible(table):
         neighbors = Neighborhood(pool, table, cache=_default_cache())
-    candidates = prepare(pool, table, chosen_rule, settings, neighbors=neighbors, token_counter=token_counter)
+    vectors = TextVectors(_default_cache()) if settings.max_similarity is not None or isinstance(ranker, Way) else None
+    candidates = prepare(pool, table, ranker, settings, neighbors=neighbors, vectors=vectors, token_counter=token_counter)
     selection = best(candidates)
     everything = takes_everything(selection)
     if everything is not None:
@@ -94,14 +97,30 @@ def select(
     return selection
 
 
+def ranker_of(name: str) -> LinearRule | Way:
+    """What a preset's name, a rule file or the name of a way says to rank by; a preset goes before a way of the same name.
+
+    Raises:
+        UnknownRule: none of them.
+    """
+    from instructsel.selection.baselines import registry
+
+    return Way(name) if name not in names() and (name in registry.names() or name in ABSENT) else load(name)
+
+
 def best(candidates: ScoredCandidates) -> Selection:
-    """The selection that the candidates' own rule gives.
+    """The selection that the candidates' own rule or way gives.
 
     Raises:
         NothingToDo: no row fits the budget and the quotas.
+        UsageError: the way lacks its target set or its model.
     """
-    rule, prediction = candidates.rule, candidates.prediction
-    selection = ranked(candidates, Ranking(rule.name, rule.target, prediction.values, prediction.contributions))
+    ranker, prediction = candidates.ranker, candidates.prediction
+    if isinstance(ranker, Way):
+        selection = ranked(candidates, ranker.ranking(candidates))
+    else:
+        assert prediction is not None
+        selection = ranked(candidates, Ranking(ranker.name, ranker.target, prediction.values, prediction.contributions))
     if not len(selection):
         raise _nothing_kept(candidates)
     return selection
@@ -138,11 +157,13 @@ class Filled:
     used: int
     """Of the budget, in its unit."""
     reasons: dict[int, str]
-    """Position → why a ranked row was not kept: near_duplicate, quota, over_budget, below_budget."""
+    """Position → why a ranked row was not kept: near_duplicate, too_similar, quota, over_budget, below_budget."""
     near_duplicate_of: dict[int, int]
-    """Position of a near-duplicate → position of the better-ranked row."""
+    """Position of a near-duplicate, or of a row that is too similar → position of the better-ranked row, or of the kept one."""
     positions: Positions
     """All ranked rows as positions in the pool, best first."""
+    similarity: dict[str, Any] | None = None
+    """What DEITA's filter compared, where it was asked for."""
 
     @property
     def did_not_fit(self) -> bool:
@@ -161,16 +182,24 @@ def fill(candidates: Candidates, order: Positions) -> Filled:
     repeats = candidates.near_duplicate_of(order)
     repeated = {int(positions[row]): int(repeats[row]) for row in np.flatnonzero(repeats >= 0)}
     distinct = positions[repeats < 0].tolist()
-    chosen, used, reasons = fill_distinct(candidates, distinct)
-    return Filled(tuple(chosen), used, {**dict.fromkeys(repeated, NEAR), **reasons}, repeated, positions)
+    similarity = SimilarityFilter.of(candidates)
+    chosen, used, reasons = fill_distinct(candidates, distinct, similarity)
+    reasons = {**dict.fromkeys(repeated, NEAR), **reasons}
+    if similarity is None:
+        return Filled(tuple(chosen), used, reasons, repeated, positions)
+    similar = {position: other for position, other in similarity.nearest_of.items() if reasons.get(position) == TOO_SIMILAR}
+    return Filled(tuple(chosen), used, reasons, {**repeated, **similar}, positions, similarity.as_dict())
 
 
-def fill_distinct(candidates: Candidates, distinct: Sequence[int]) -> tuple[list[int], int, dict[int, str]]:
+def fill_distinct(
+    candidates: Candidates, distinct: Sequence[int], similarity: SimilarityFilter | None = None
+) -> tuple[list[int], int, dict[int, str]]:
     """Fill the budget with rows of which none repeats another.
 
     Args:
         candidates: the budget and the quotas.
         distinct: positions in the pool, best first.
+        similarity: nothing kept yet; by default what the candidates' settings ask for.
 
     Returns:
         Kept positions, best first; what they use of the budget; and why each of the others was not kept.
@@ -178,7 +207,8 @@ def fill_distinct(candidates: Candidates, distinct: Sequence[int]) -> tuple[list
     limit, sources = candidates.limit, candidates.sources
     caps = {source: cap for source, quota in candidates.settings.limits.items() if (cap := quota.cap(limit)) is not None}
     spent: Counter[str] = Counter()
-    guaranteed = _guaranteed(candidates, distinct, spent)
+    similarity = similarity or SimilarityFilter.of(candidates)
+    guaranteed = _guaranteed(candidates, distinct, spent, similarity)
     used = spent.total()
     chosen: list[int] = []
     reasons: dict[int, str] = {}
@@ -197,14 +227,20 @@ def fill_distinct(candidates: Candidates, distinct: Sequence[int]) -> tuple[list
             reasons[position] = QUOTA
         elif used + cost > limit:
             reasons[position] = OVER
+        elif similarity is not None and not similarity.admits(distinct, number):
+            reasons[position] = TOO_SIMILAR
         else:
+            if similarity is not None:
+                similarity.keep(position)
             chosen.append(position)
             used += cost
             spent[source] += cost
     return chosen, used, reasons
 
 
-def _guaranteed(candidates: Candidates, distinct: Sequence[int], spent: Counter[str]) -> frozenset[int]:
+def _guaranteed(
+    candidates: Candidates, distinct: Sequence[int], spent: Counter[str], similarity: SimilarityFilter | None
+) -> frozenset[int]:
     """The best rows of every source with a minimum quota, as many as it takes; what they use is added to `spent`."""
     limit = candidates.limit
     floors = {source: least for source, quota in candidates.settings.limits.items() if (least := quota.floor(limit))}
@@ -212,9 +248,13 @@ def _guaranteed(candidates: Candidates, distinct: Sequence[int], spent: Counter[
         return frozenset()
     rows = [position for position in distinct if candidates.sources[position] in floors]
     taken: list[int] = []
-    for position, cost in zip(rows, _costs(candidates, rows), strict=False):
+    for number, (position, cost) in enumerate(zip(rows, _costs(candidates, rows), strict=False)):
         source = candidates.sources[position]
         if spent[source] < floors[source] and spent.total() + cost <= limit:
+            if similarity is not None:
+                if not similarity.admits(rows, number):
+                    continue
+                similarity.keep(position)
             spent[source] += cost
             taken.append(position)
     return frozenset(taken)
@@ -238,6 +278,8 @@ def ranked(candidates: ScoredCandidates, ranking: Ranking) -> Selection:
     """The selection that a ranking gives: every row of the pool kept, or dropped with a reason."""
     filled = fill(candidates, ranking.order())
     frame = _frame(candidates, ranking, filled)
+    if filled.similarity is not None:
+        ranking = replace(ranking, details={**ranking.details, "similarity": filled.similarity})
     summary = summarize(candidates, ranking, frame, filled.used, short=0 if filled.did_not_fit else candidates.limit - filled.used)
     return Selection(ranking.name, frame, summary, manifest(candidates, ranking, summary), candidates)
 

@@ -230,11 +230,12 @@ class SelectionSet:
             UsageError: the pool is gone, or another one.
             ScoresError: the sidecar is gone or damaged.
         """
-        frame = Selection.read(self.selection.sidecar).frame
+        selection = Selection.read(self.selection.sidecar)
+        frame = selection.frame
         pool = pool if pool is not None else self.pool()
         if pool.ids != frame["id"].to_list():
             raise UsageError(f"{self.selection.file.name} was not selected from this pool.", fix="Name the pool's files with --pool.")
-        return Candidates.recorded(pool, self.settings(), frame)
+        return Candidates.recorded(pool, self.settings(), frame, way=selection.baseline)
 
     def as_dict(self) -> dict[str, Any]:
         """What does not differ between two equal runs."""

@@ -35,6 +35,8 @@ class SelectionSettings:
     """Winsorise each indicator at its 1st and 99th percentile before the rule is applied."""
     allow_mismatch: bool = False
     """Rank scores of models the rule does not assume, and say so in every output."""
+    max_similarity: float | None = None
+    """Cosine similarity to a row that is kept already, in (0, 1], from which a row is dropped: DEITA's filter; None drops none."""
     max_null_fraction: float = MAX_NULL_FRACTION
     """Share of the pool that may lack a value in an indicator that is used, in [0, 1]."""
     max_bad_fraction: float = MAX_BAD_FRACTION
@@ -51,6 +53,10 @@ class SelectionSettings:
         threshold = self.near_duplicate_threshold
         if threshold is not None and not is_usable(threshold):
             raise UsageError(f"near_duplicate_threshold is {threshold}; it is a number from 0.6 to 1, or none.")
+
+        similarity = self.max_similarity
+        if similarity is not None and (not is_usable(similarity) or not 0 < similarity <= 1):
+            raise UsageError(f"max_similarity is {similarity}; it is a number above 0 and at most 1, or none.", fix="For example: 0.9")
 
     @property
     def amount(self) -> Budget:
@@ -75,6 +81,7 @@ class SelectionSettings:
             "keep_exact_duplicates": self.keep_exact_duplicates,
             "quotas": {source: quota.plain() for source, quota in sorted(self.limits.items())},
             "minima": {symbol: str(minimum) for symbol, minimum in sorted(self.thresholds.items())},
+            **({} if self.max_similarity is None else {"max_similarity": self.max_similarity}),
             "max_null_fraction": self.max_null_fraction,
         }
 
@@ -92,6 +99,7 @@ class SelectionSettings:
             quotas=record.get("quotas") or {},
             minima=parse([f"{symbol}={text}" for symbol, text in (record.get("minima") or {}).items()]),
             clip=bool(record.get("clip")),
+            max_similarity=record.get("max_similarity"),
             max_null_fraction=record.get("max_null_fraction", MAX_NULL_FRACTION),
         )
 
@@ -105,6 +113,7 @@ class Changes(TypedDict, total=False):
     minima: Mapping[str, Minimum] | None
     clip: bool
     allow_mismatch: bool
+    max_similarity: float | None
     max_null_fraction: float
     max_bad_fraction: float
 

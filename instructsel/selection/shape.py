@@ -141,6 +141,7 @@ class SettingsRecord(TypedDict, total=False):
     minima: dict[str, str] | None
     floors: dict[str, str] | None
     clip: dict[str, tuple[float, float]] | bool | None
+    max_similarity: float | None
     max_null_fraction: float
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from instructsel.rules.collinearity import collinearity
 from instructsel.rules.linear import Floats, Mask
 from instructsel.selection.budget import Tokens, budget_from
 from instructsel.selection.candidates import NEIGHBOR, Positions, Ranking, ScoredCandidates, checked_distances, mean
+from instructsel.selection.similarity import TOO_SIMILAR
 from instructsel.tables import release
 from instructsel.text import counted
 
@@ -39,7 +41,11 @@ def summarize(candidates: ScoredCandidates, ranking: Ranking, frame: pl.DataFram
         raise AssertionError(f"{frame.height} rows read, but {len(chosen)} kept + {dropped.total()} dropped.")
     inside = np.searchsorted(candidates.eligible, chosen)
     score, score_inside, knn = _inside(candidates, chosen, inside)
-    columns, rule, tokens = candidates.columns, candidates.rule, isinstance(candidates.budget, Tokens)
+    columns, rule, prediction = candidates.columns, candidates.rule, candidates.prediction
+    tokens = isinstance(candidates.budget, Tokens)
+    shares: dict[str, dict[str, float | None]] = {"ranked": {}, "kept": {}}
+    if rule is not None and prediction is not None:
+        shares = {"ranked": rule.variance_shares(prediction), "kept": rule.variance_shares(prediction, inside)}
     return {
         "name": ranking.name,
         "read": frame.height,
@@ -49,10 +55,10 @@ def summarize(candidates: ScoredCandidates, ranking: Ranking, frame: pl.DataFram
         "budget": candidates.budget.as_dict(),
         "used": used,
         "shortfall": short,
-        "shortfall_reason": None if not short else "quota" if dropped["quota"] else "no_rows_left",
+        "shortfall_reason": _shortfall_reason(dropped) if short else None,
         "unused_tokens": candidates.limit - used if tokens else None,
-        "variance_shares": rule.variance_shares(candidates.prediction),
-        "variance_shares_kept": rule.variance_shares(candidates.prediction, inside),
+        "variance_shares": shares["ranked"],
+        "variance_shares_kept": shares["kept"],
         "means": {symbol: {"ranked": mean(values), "kept": mean(values[inside])} for symbol, (values, _) in columns.items()},
         "collinearity": collinearity({symbol: values for symbol, (values, _) in columns.items()}),
         "extrapolation": _extrapolation(candidates, inside),
@@ -66,11 +72,16 @@ def summarize(candidates: ScoredCandidates, ranking: Ranking, frame: pl.DataFram
     }
 
 
+def _shortfall_reason(dropped: Mapping[str, int]) -> str:
+    """Why the budget is not filled."""
+    return next((reason for reason in ("quota", TOO_SIMILAR) if dropped.get(reason)), "no_rows_left")
+
+
 def manifest(candidates: ScoredCandidates, ranking: Ranking, summary: dict[str, Any]) -> dict[str, Any]:
     """What a selection was made from and what came of it. Nothing in it differs between two equal runs."""
-    rule, bounds = candidates.rule, candidates.prediction.bounds
+    rule, bounds = candidates.rule, candidates.prediction.bounds if candidates.prediction is not None else {}
     clip = {symbol: list(limits) for symbol, limits in bounds.items()} if candidates.settings.clip else None
-    used = rule.indicators if ranking.indicators is None else ranking.indicators
+    used = candidates.ranker.indicators if ranking.indicators is None else ranking.indicators
     scored = candidates.table.manifest.get("indicators") or {}
     return {
         **head(SELECTION),
@@ -78,8 +89,8 @@ def manifest(candidates: ScoredCandidates, ranking: Ranking, summary: dict[str, 
         "name": ranking.name,
         "baseline": ranking.baseline,
         "score": ranking.target,
-        "rule": rule.as_dict(),
-        "form": rule.called(candidates.mismatches),
+        "rule": rule.as_dict() if rule is not None else None,
+        "form": rule.called(candidates.mismatches) if rule is not None else candidates.ranker.name,
         "pool": {"fingerprint": candidates.pool.fingerprint, "examples": len(candidates.pool)},
         "indicators": {symbol: entry for symbol, entry in scored.items() if symbol in used},
         "settings": {**candidates.settings.as_dict(), "clip": clip},
@@ -109,7 +120,7 @@ def _composition(candidates: ScoredCandidates, chosen: Positions) -> dict[str, d
 def _extrapolation(candidates: ScoredCandidates, inside: Positions) -> dict[str, dict[str, Any]]:
     """How many rows lie outside the range of means a rule was fitted on; nothing for a rule that was not fitted here."""
     shares: dict[str, dict[str, Any]] = {}
-    for symbol, (least, greatest) in candidates.rule.fitted_ranges.items():
+    for symbol, (least, greatest) in (candidates.rule.fitted_ranges if candidates.rule is not None else {}).items():
         values, valid = candidates.columns[symbol]
         outside = ((values < least) | (values > greatest)) & valid
         center = mean(values[inside])
@@ -126,7 +137,8 @@ def _inside(
     candidates: ScoredCandidates, chosen: Positions, inside: Positions
 ) -> tuple[float | None, float | None, dict[str, dict[str, Any]]]:
     """The rule's mean score over the kept rows, the same with knn_i inside them, and these knn_i."""
-    score = mean(candidates.prediction.values[inside])
+    rule, prediction = candidates.rule, candidates.prediction
+    score = mean(prediction.values[inside]) if prediction is not None else None
     columns: dict[str, tuple[Floats, Mask]] = {
         symbol: (values[inside], valid[inside]) for symbol, (values, valid) in candidates.columns.items()
     }
@@ -144,10 +156,10 @@ def _inside(
             distances = checked_distances(candidates.neighbors, chosen, i, symbol)
             knn[symbol] = {"mean": mean(distances), "reason": None}
             columns[symbol] = (distances, np.ones(len(chosen), dtype=bool))
-    if not len(chosen) or any(entry["reason"] for entry in knn.values()):
+    if rule is None or prediction is None or not len(chosen) or any(entry["reason"] for entry in knn.values()):
         return score, None, knn
-    prediction = candidates.rule.combine(columns, bounds=candidates.prediction.bounds)
-    return score, mean(prediction.values) if not prediction.overflows else None, knn
+    anew = rule.combine(columns, bounds=prediction.bounds)
+    return score, mean(anew.values) if not anew.overflows else None, knn
 
 
 __all__ = ["INSIDE", "OVER_THE_POOL", "manifest", "summarize", "takes_everything"]

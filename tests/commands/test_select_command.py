@@ -187,3 +187,48 @@ def test_a_renamed_pool_is_named_in_the_fix(invoke: Invoke, tmp_path: Path) -> N
     done = invoke(*explain, "pool.jsonl:3", code=2)
     assert "pool.jsonl is no file of this pool: its file is renamed.jsonl." in " ".join(done.stderr.split())
     assert "A line is a number from 1; found 'x'." in invoke(*explain, "renamed.jsonl:x", code=2).stderr
+
+
+def test_a_way_makes_a_selection_and_explain_names_it(invoke: Invoke, tmp_path: Path) -> None:
+    select = ("select", "pool.scores.parquet", "--n", "5", "-o", "c.jsonl", "--no-cache")
+    done = invoke(*select, "--by", "random", "--seed", "3", "--baseline", "longest")
+    assert "ranked by random (random-seed3)" in done.stderr
+    written = SelectionSet.read("c.jsonl")
+    assert [(subset.arm, subset.seed) for subset in written.subsets] == [("selection", 3), ("longest", None)]
+    rows = (tmp_path / "c.jsonl").read_bytes()
+    invoke(*select, "--rule", "random", "--seed", "3")
+    assert (tmp_path / "c.jsonl").read_bytes() == rows
+    assert "random, seed 3: rank" in invoke("explain", "pool.jsonl:3", "--selection", "c.jsonl").stdout
+    invoke("report", "c.jsonl", "-o", "r.html", "-q")
+    done = invoke(*select, "--by", "len", "--max-similarity", "0.5")
+    assert "too_similar" in done.stderr and "similarity: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--by", "deita"), "--max-similarity 0.9"),
+        (("--by", "length-matched"), "--baseline length-matched"),
+        (("--by", "-random"), "--by random"),
+        (("--by", "random", "--baseline", "random"), "is the selection itself"),
+        (("--by", "rds+"), "rds+ needs --target"),
+        (("--by", "rds+", "--target", "pool.jsonl"), "rds+ needs --target-model"),
+        (("--by", "len", "--target", "pool.jsonl"), "none of them is asked for"),
+        (("--by", "superfiltering"), "asks for ifd"),
+        (("--by", "len", "--max-similarity", "0"), "above 0 and at most 1"),
+    ],
+)
+def test_a_way_without_what_it_needs_is_refused_before_any_work(
+    invoke: Invoke, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    files = set(tmp_path.iterdir())
+    done = invoke("select", "pool.scores.parquet", "--n", "5", "-o", "c.jsonl", "--no-cache", *arguments, code=2)
+    assert message in " ".join(done.stderr.split()) and set(tmp_path.iterdir()) == files
+
+
+def test_ways_are_listed_and_shown(invoke: Invoke) -> None:
+    listed = json.loads(invoke("rules", "list", "--json").stdout)
+    ways = {entry["name"]: entry for entry in listed if entry.get("way")}
+    assert {"random", "rds+", "superfiltering"} <= set(ways) and ways["rds+"]["needs"] == ["--target", "--target-model"]
+    assert "arXiv:2402.00530" in invoke("rules", "show", "superfiltering").stdout
+    assert "--baseline length-matched" in invoke("rules", "show", "length-matched").stdout

@@ -46,6 +46,15 @@ def replicates(selection: Selection, name: str, target: Pool, seeds: tuple[int, 
 
 
 @pytest.fixture
+def varied(varied: Scored) -> Scored:
+    """With an IFD from 0.5 to 1.2 beside the other scores."""
+    columns = {symbol: (varied.table.values(symbol)[0].tolist(), varied.table.reasons(symbol)) for symbol in varied.table.symbols}
+    columns["ifd"] = ([0.5 + 0.7 * (n * 37 % 200) / 199 for n in range(len(varied.pool))], [None] * len(varied.pool))
+    table = ScoreTable.from_columns(varied.pool.ids, columns, dict(varied.table.manifest), spec=varied.pool.spec)
+    return type(varied)(varied.pool, table, varied.vectors)
+
+
+@pytest.fixture
 def target(tmp_path: Path) -> Pool:
     path = tmp_path / "target.jsonl"
     path.write_text('{"instruction": "Of another pool.", "output": "These words stand nowhere else."}\n')

@@ -180,6 +180,8 @@ def _shortfall_reason(selection: Selection) -> str:
     counts: Mapping[str, int] = dict(selection.frame["reason"].drop_nulls().value_counts().rows())
     if any(reason.startswith("quota") for reason in counts):
         return ": quotas leave out the other rows"
+    if "too_similar" in counts:
+        return ": the other rows are too similar to the selected ones"
     return ": no other row is eligible"
 
 

@@ -38,9 +38,9 @@ OUTSIDE: Final = (
 
 
 def build(page: Page) -> Section | None:
-    """What each term of the rule does to the ranking."""
+    """What each term of the rule does to the ranking; no section where a way to select ranks."""
     selection = page.inputs.selection
-    if selection is None:
+    if selection is None or (selection.baseline is not None and not selection.manifest.get("rule")):
         return None
     summary, rule = selection.summary, selection.manifest.get("rule") or {}
     rows = _terms(selection, rule)

@@ -1,4 +1,4 @@
-"""What a baseline is: another ranking of the same candidates."""
+"""What a way to select is: a ranking of the candidates, by itself or as the baseline of another one."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class TextEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What a baseline may look at besides the candidates."""
+    """What a way may look at besides the candidates."""
 
-    selection: Selection
-    """The selection it is compared with."""
+    selection: Selection | None = None
+    """The selection it is compared with; None where it makes the selection itself."""
     seed: int = 0
-    """Of a baseline in which chance has a part."""
+    """Of a way in which chance has a part."""
     target: Pool | None = None
     """Examples of what the fine-tuned model is to do."""
     encoder: TextEncoder | None = None
@@ -45,22 +45,30 @@ class Context:
 
 
 class Baseline(ABC):
-    """One way to select. It ranks the candidates; duplicates, minima, quotas and budget are those of the selection it is compared with."""
+    """One way to select. It ranks the candidates; duplicates, minima, quotas and budget are the same for all of them."""
 
     name: ClassVar[str]
     """As the command line calls it."""
+    title: ClassVar[str] = ""
+    """Which rows come first, in a few words."""
+    unit: ClassVar[str] = ""
+    """Of the ranking's scores; lower is better."""
     seeded: ClassVar[bool] = False
     """Whether chance has a part, so that it has a replicate per seed."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Symbols of the indicators it ranks by."""
     needs_target: ClassVar[bool] = False
-    """Whether it needs a target set and an encoder."""
+    """Whether it needs a target set."""
+    needs_model: ClassVar[bool] = False
+    """Whether it needs a language model: Context.encoder."""
+    needs_selection: ClassVar[bool] = False
+    """Whether it follows a selection, so that it cannot make one itself."""
     source: ClassVar[str] = ""
     """The paper it is from."""
 
     @abstractmethod
     def ranking(self, candidates: ScoredCandidates, context: Context) -> Ranking:
-        """The candidates in the baseline's order, lower is better.
+        """The candidates in the way's order, lower is better.
 
         Raises:
             UsageError: the table lacks an indicator, or the target set is missing or of no use.

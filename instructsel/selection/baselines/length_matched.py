@@ -28,6 +28,9 @@ class LengthMatched(Baseline):
     """
 
     name: ClassVar[str] = "length-matched"
+    title: ClassVar[str] = "random rows with the selection's response lengths first"
+    unit: ClassVar[str] = "a random number in [0, 1), plus 1 outside the matched rows"
+    needs_selection: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("len",)
 
@@ -38,6 +41,7 @@ class LengthMatched(Baseline):
                 "The baseline length-matched needs len, which the table does not have.",
                 fix="Score again with: instructsel score POOL --indicators len,…",
             )
+        assert context.selection is not None
         name, seed = self.named(context.seed), context.seed
         lengths, scored = candidates.column("len")
         unscored = candidates.unscored(self.needs)

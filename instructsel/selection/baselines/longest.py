@@ -13,6 +13,8 @@ class Longest(Baseline):
     """The longest responses first."""
 
     name: ClassVar[str] = "longest"
+    title: ClassVar[str] = "longest responses first"
+    unit: ClassVar[str] = "minus tokens of the response"
     needs: ClassVar[tuple[str, ...]] = ("len",)
     source: ClassVar[str] = "Zhao et al. 2024, arXiv:2402.04833"
 

@@ -19,6 +19,8 @@ class RandomSubset(Baseline):
     """A random subset."""
 
     name: ClassVar[str] = RANDOM
+    title: ClassVar[str] = "in an order that depends on the seed and the row's id alone"
+    unit: ClassVar[str] = "a random number in [0, 1)"
     seeded: ClassVar[bool] = True
 
     def ranking(self, candidates: ScoredCandidates, context: Context) -> Ranking:
@@ -40,6 +42,7 @@ def random_subset(candidates: Candidates, n: int | None, seed: int) -> Pool:
         n: examples; None for the candidates' own budget.
         seed: a whole number; the same seed gives the rows of `select --baseline random`.
     """
+    candidates = candidates.unfiltered()
     limited = candidates if n is None else candidates.with_budget(n)
     filled = fill(limited, random_ranking(limited, seed).order())
     return candidates.pool.at(sorted(filled.chosen))

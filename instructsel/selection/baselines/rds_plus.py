@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
+from instructsel.selection.baselines._target import check_target
 from instructsel.selection.baselines.base import Baseline, Context
 from instructsel.selection.candidates import Ranking, ScoredCandidates
 
@@ -23,8 +24,11 @@ class RdsPlus(Baseline):
     """
 
     name: ClassVar[str] = RDS
+    title: ClassVar[str] = "rows nearest to a target set in the model's hidden states, each target in turn taking one"
+    unit: ClassVar[str] = "the turn, from 0, in which a target took the row"
     needs_target: ClassVar[bool] = True
-    source: ClassVar[str] = "RDS+ with round robin, Ivison et al. 2025, arXiv:2503.01807, which found it the best of those it compared"
+    needs_model: ClassVar[bool] = True
+    source: ClassVar[str] = "RDS+ with round robin, Ivison et al. 2025, arXiv:2503.01807"
 
     def ranking(self, candidates: ScoredCandidates, context: Context) -> Ranking:
         """The turn in which a target took the row.
@@ -35,14 +39,7 @@ class RdsPlus(Baseline):
         target, encoder = context.target, context.encoder
         assert target is not None
         assert encoder is not None
-        if not len(target):
-            raise UsageError("RDS+ needs a target set, and this one has no example.", fix="Name a file with at least one.")
-        shared = set(target.ids) & {candidates.ids[position] for position in candidates.eligible.tolist()}
-        if shared:
-            raise UsageError(
-                f"{len(shared)} of {len(target)} targets are in the pool itself, for example {min(shared)}: they would be nearest to themselves.",
-                fix="Take other targets, or take these out of the pool.",
-            )
+        check_target(candidates, target)
         rows = encoder.encode([example.text for example in candidates.pool.examples(candidates.eligible.tolist())])
         targets = encoder.encode([example.text for example in target.examples()])
         known = np.array([reason is None for reason in rows.reasons], dtype=bool)

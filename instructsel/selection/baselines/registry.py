@@ -33,7 +33,9 @@ FRAMEWORK: Final = frozenset({"base", "registry"})
 @cache
 def _by_name() -> dict[str, type[Baseline]]:
     classes: dict[str, type[Baseline]] = {}
-    for module in sorted(info.name for info in pkgutil.iter_modules(folder.__path__) if info.name not in FRAMEWORK):
+    for module in sorted(
+        info.name for info in pkgutil.iter_modules(folder.__path__) if info.name not in FRAMEWORK and not info.name.startswith("_")
+    ):
         loaded = importlib.import_module(f"{folder.__name__}.{module}")
         for item in vars(loaded).values():
             if isinstance(item, type) and issubclass(item, Baseline) and item.__module__ == loaded.__name__:
@@ -80,28 +82,41 @@ def _checked(entry: EntryPoint) -> type[Baseline]:
     return kind
 
 
-def _ranking(baseline: Baseline, candidates: ScoredCandidates, context: Context) -> Ranking:
+def ranking(baseline: Baseline, candidates: ScoredCandidates, context: Context) -> Ranking:
     """A baseline's ranking, under the baseline's name and seed.
 
     Raises:
         UsageError: it is no number for each candidate.
     """
-    ranking = baseline.ranking(candidates, context)
-    values = np.asarray(ranking.values)
-    if values.shape != candidates.eligible.shape or values.dtype.kind not in "fiu" or not _finite(values, ranking):
+    order = baseline.ranking(candidates, context)
+    values = np.asarray(order.values)
+    if values.shape != candidates.eligible.shape or values.dtype.kind not in "fiu" or not _finite(values, order):
         raise UsageError(
             f"The baseline {baseline.name} gave no finite number for each of the {len(candidates.eligible)} candidates: "
             f"{values.dtype} {list(values.shape)}.",
             fix="A candidate that it cannot rank belongs into the ranking's `unscored`, with the reason.",
         )
     seed = {"seed": context.seed} if baseline.seeded else {}
-    return replace(ranking, name=baseline.named(context.seed), baseline=baseline.name, details={**ranking.details, **seed})
+    return replace(order, name=baseline.named(context.seed), baseline=baseline.name, details={**order.details, **seed})
 
 
-def _finite(values: Any, ranking: Ranking) -> bool:
+def _finite(values: Any, order: Ranking) -> bool:
     finite = np.isfinite(values)
-    finite[list(ranking.unscored)] = True
+    finite[list(order.unscored)] = True
     return bool(finite.all())
+
+
+def check_context(baseline: Baseline, target: Pool | None, encoder: TextEncoder | None) -> None:
+    """Refuse a way to select without its target set or its model.
+
+    Raises:
+        UsageError: one of them is missing.
+    """
+    missing = (baseline.needs_target and target is None) or (baseline.needs_model and encoder is None)
+    if missing:
+        needed = " and ".join(["a target set"] * baseline.needs_target + ["a model"] * baseline.needs_model)
+        fix = f"Give {'both' if ' and ' in needed else 'it'}, or leave {baseline.name} out."
+        raise UsageError(f"The baseline {baseline.name} needs {needed}.", fix=fix)
 
 
 def baselines(
@@ -115,14 +130,14 @@ def baselines(
     """Baseline selections to compare a selection with.
 
     Each passes through the selection's own pipeline: the same eligible rows, duplicates, quotas and budget. Nothing but the ranking
-    differs. `docs/reference/baselines.md` lists them.
+    differs, and DEITA's filter, which belongs to the selection alone. `docs/reference/baselines.md` lists them.
 
     Args:
         selection: made by `select`, not read from a file.
         names: of the baselines; those in which chance has a part get a replicate per seed and are named `random-seed0`, …
         seeds: whole numbers.
-        target: examples of what the fine-tuned model is to do, for `rds+`.
-        encoder: `PooledStates` of the base model, for `rds+`.
+        target: examples of what the fine-tuned model is to do, for those that need them.
+        encoder: `PooledStates` of the base model, for those that need a model.
 
     Raises:
         UsageError: no baseline of that name, or a plug-in that is none; or
@@ -134,6 +149,7 @@ def baselines(
         raise UsageError(
             "Baselines are selected together with a selection; this one was read from a file.", fix="Select again, with --baseline."
         )
+    candidates = candidates.unfiltered()
     if len(set(seeds)) != len(seeds):
         raise UsageError(f"A seed stands twice among {', '.join(map(str, seeds))}.", fix="Equal seeds give equal subsets; name each once.")
     results: list[Selection] = []
@@ -141,11 +157,10 @@ def baselines(
         baseline = make(name)
         if baseline.seeded and not seeds:
             raise UsageError(f"The baseline {name} needs a seed.", fix="For example: --seed 0")
-        if baseline.needs_target and (target is None or encoder is None):
-            raise UsageError(f"The baseline {name} needs a target set and a model.", fix="Give both, or leave it out.")
+        check_context(baseline, target, encoder)
         for seed in seeds if baseline.seeded else (0,):
-            results.append(ranked(candidates, _ranking(baseline, candidates, Context(selection, seed, target, encoder))))
+            results.append(ranked(candidates, ranking(baseline, candidates, Context(selection, seed, target, encoder))))
     return results
 
 
-__all__ = ["GROUP", "baselines", "make", "names"]
+__all__ = ["GROUP", "baselines", "check_context", "make", "names", "ranking"]

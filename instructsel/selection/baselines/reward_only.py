@@ -13,6 +13,8 @@ class RewardOnly(Baseline):
     """The highest rewards first."""
 
     name: ClassVar[str] = "reward-only"
+    title: ClassVar[str] = "highest rewards first"
+    unit: ClassVar[str] = "minus the reward"
     needs: ClassVar[tuple[str, ...]] = ("rew",)
 
     def ranking(self, candidates: ScoredCandidates, context: Context) -> Ranking:

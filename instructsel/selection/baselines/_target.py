@@ -1,0 +1,27 @@
+"""What ways with a target set refuse."""
+
+from __future__ import annotations
+
+from instructsel.errors import UsageError
+from instructsel.pool.pool import Pool
+from instructsel.selection.candidates import ScoredCandidates
+
+
+def check_target(candidates: ScoredCandidates, target: Pool) -> None:
+    """Refuse a target set without examples, or with some that may be selected: the model would train on what it is measured by.
+
+    Raises:
+        UsageError: it has none, or a conversation of it is among the candidates.
+    """
+    if not len(target):
+        raise UsageError("A target set is needed, and this one has no example.", fix="Name a file with at least one.")
+    in_pool = {digest.tobytes() for digest in candidates.pool.digests[candidates.eligible]}
+    shared = [name for name, digest in zip(target.ids, target.digests, strict=True) if digest.tobytes() in in_pool]
+    if shared:
+        raise UsageError(
+            f"{len(shared)} of {len(target)} targets are in the pool itself, for example {min(shared)}: they would be nearest to themselves.",
+            fix="Take other targets, or take these out of the pool.",
+        )
+
+
+__all__ = ["check_target"]

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from instructsel.models.answers import Answers
+from instructsel.models.runner import NOTHING
+from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.pool import Pool
 from instructsel.scores.table import ScoreTable
 
@@ -96,3 +99,29 @@ def varied(make: Make) -> Scored:
     """200 different rows of two sources with answers of 1 to 60 words."""
     rows = [(f"question {i}", prose(i, 1 + (i * 7) % 60)) for i in range(200)]
     return make({"first": rows[:120], "second": rows[120:]})
+
+
+class ShortLosses:
+    """A language model whose loss depends on the texts alone."""
+
+    def __init__(self, slope: float = 0.1) -> None:
+        self.slope = slope
+        self.fingerprint = {"name": "short", "slope": slope}
+
+    def answer(self, questions: Any, **others: Any) -> Answers:
+        values = [1 + len(text.split()) % 7 * self.slope + len((context or "").split()) % 11 * 0.01 for context, text in questions]
+        return Answers(np.array(values), [None] * len(values), np.zeros(len(values), dtype=bool))
+
+
+class CountedWords:
+    """A text's vector counts its words by their length; beside it a language model, as PooledStates has one."""
+
+    fingerprint = {"name": "words"}
+
+    def __init__(self, slope: float = 0.1) -> None:
+        self.language_model = ShortLosses(slope)
+
+    def encode(self, texts: Any) -> Embeddings:
+        vectors = np.array([np.bincount([len(word) % 16 for word in text.split()], minlength=16) for text in texts], dtype=np.float32)
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        return Embeddings(vectors.astype(np.float32), np.zeros(len(texts), dtype=bool), NOTHING, [None] * len(texts))

@@ -21,7 +21,18 @@ INDICATORS: Final[dict[str, str]] = {
     "und": "understandability",
 }
 """Symbol → what it measures; a test holds the symbols against the registry."""
-BASELINES: Final = ("random", "length-matched", "longest", "rds+", "reward-only", "superfiltering")
+BASELINES: Final = (
+    "random",
+    "dsir",
+    "ica",
+    "k-center",
+    "length-matched",
+    "longest",
+    "loss_drop",
+    "rds+",
+    "reward-only",
+    "superfiltering",
+)
 """Ways to select; a test holds them against the registry."""
 FOLLOWING: Final = ("length-matched",)
 """Those that follow a selection and make none."""

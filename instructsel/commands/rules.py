@@ -108,7 +108,13 @@ def show(
 
 def needs_of(way: Baseline) -> list[str]:
     """What a way needs, as flags and symbols."""
-    flags = {"--target": way.needs_target, "--target-model": way.needs_model, "a selection": way.needs_selection, "a seed": way.seeded}
+    flags = {
+        "--target": way.needs_target,
+        "--target-model": way.needs_model,
+        "--tuned-model": way.needs_tuned,
+        "a selection": way.needs_selection,
+        "a seed": way.seeded,
+    }
     return [*way.needs, *(flag for flag, needed in flags.items() if needed)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -33,7 +33,7 @@ from instructsel.selection import budget as budgets
 from instructsel.selection import minima
 from instructsel.selection import selection_set as sets
 from instructsel.selection.baselines import registry
-from instructsel.selection.baselines.base import RANDOM
+from instructsel.selection.baselines.base import RANDOM, Baseline
 from instructsel.selection.candidates import check_symbol, prepare
 from instructsel.selection.choose import best, ranker_of
 from instructsel.selection.files import default_output, find_pool, neighborhood
@@ -181,6 +181,13 @@ def command(
             rich_help_panel=options.BASELINES,
         ),
     ] = None,
+    tuned_model: Annotated[
+        str | None,
+        typer.Option(
+            help="That model after a short fine-tune on the target (instructsel train TARGET --base MODEL), for loss_drop.",
+            rich_help_panel=options.BASELINES,
+        ),
+    ] = None,
     quota: Quotas = None,
     minimum: Minima = None,
     near_duplicates: Annotated[
@@ -249,7 +256,7 @@ def command(
     )
     ranker = _ranker(rule, by, seed)
     way = ranker.name if isinstance(ranker, Way) else None
-    compared = Comparison.of(baseline, random_subsets, seed, target, target_model, way=way)
+    compared = Comparison.of(baseline, random_subsets, seed, Target(tuple(target or ()), target_model, tuned_model), way=way)
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
     path = scores or latest(store)
     if scores is None:
@@ -270,7 +277,7 @@ def command(
     watch = watching(quiet=quiet)
     neighbors = neighborhood(examples, table, store, watch=watch, scores=path)
     if isinstance(ranker, Way):
-        ranker = replace(ranker, **compared.context(ranker.name))
+        ranker = replace(ranker, **compared.target.context(ranker.name))
     chosen = best(prepare(examples, table, ranker, settings, neighbors=neighbors, vectors=TextVectors(store), watch=watch))
     seconds = {chosen.name: time.monotonic() - began}
     others = compared.select(chosen, seconds)
@@ -309,6 +316,64 @@ def _pool_files(table: ScoreTable, named: list[str] | None) -> Sequence[str]:
 
 
 @dataclass(frozen=True)
+class Target:
+    """What the model is to do well on, and the models that compare with it."""
+
+    files: tuple[str, ...] = ()
+    """Of examples."""
+    model: str | None = None
+    """The language model."""
+    tuned: str | None = None
+    """That model after a short fine-tune on the files."""
+
+    def check(self, used: Sequence[Baseline]) -> None:
+        """Refuse flags that none of the ways needs, and the lack of one that some way does.
+
+        Raises:
+            UsageError: one of them.
+        """
+        for flag, value, needed, example in (
+            ("--target", self.files, "needs_target", "FILE"),
+            ("--target-model", self.model, "needs_model", "embedded"),
+            ("--tuned-model", self.tuned, "needs_tuned", "FOLDER"),
+        ):
+            users = [way.name for way in used if getattr(way, needed)]
+            if users and not value:
+                raise UsageError(f"{users[0]} needs {flag}.", fix=f"Give it, for example: {flag} {example}")
+            if value and not users:
+                takers = [name for name in registry.names() if getattr(registry.make(name), needed)]
+                raise UsageError(
+                    f"{flag} is for {', '.join(takers)}, and none of them is asked for.", fix=f"Add --by {takers[0]}, or leave it out."
+                )
+
+    @cached_property
+    def _pool(self) -> Pool:
+        return spec.Reading().read(list(self.files))
+
+    @cached_property
+    def _states(self) -> dict[str, PooledStates]:
+        return {}
+
+    def _encoder(self, model: str | None) -> PooledStates:
+        from instructsel.neighbors.pooled_states import PooledStates
+
+        assert model is not None
+        if model not in self._states:
+            self._states[model] = PooledStates.load(model)
+        return self._states[model]
+
+    def context(self, name: str) -> dict[str, Any]:
+        """The target set and the models of a way, as far as it needs them; each is read once."""
+        kind = registry.make(name)
+        context: dict[str, Any] = {"target": self._pool} if kind.needs_target else {}
+        if kind.needs_model:
+            context["encoder"] = self._encoder(self.model)
+        if kind.needs_tuned:
+            context["tuned"] = self._encoder(self.tuned)
+        return context
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The baselines that are selected with a selection, and what they and the selection's own way look at."""
 
@@ -316,10 +381,8 @@ class Comparison:
     """Of the baselines, each once."""
     seeds: tuple[int, ...] = (0,)
     """Of those in which chance has a part."""
-    target: tuple[str, ...] = ()
-    """Files of examples of what the model is to do well."""
-    target_model: str | None = None
-    """The language model that compares with them."""
+    target: Target = field(default_factory=Target)
+    """What they and the selection's own way are told."""
 
     @classmethod
     def of(
@@ -327,8 +390,7 @@ class Comparison:
         names: list[str] | None,
         random_subsets: int | None,
         seed: int,
-        target: list[str] | None,
-        target_model: str | None,
+        target: Target,
         *,
         way: str | None = None,
     ) -> Comparison:
@@ -343,9 +405,8 @@ class Comparison:
         if way is not None and way in chosen:
             raise UsageError(f"The baseline {way} is the selection itself.", fix="Leave one of them out, or take another rule or way.")
         used = [registry.make(name) for name in ([way] if way is not None else []) + list(chosen)]
-        _check_flag("--target", bool(target), [kind.name for kind in used if kind.needs_target], "FILE")
-        _check_flag("--target-model", bool(target_model), [kind.name for kind in used if kind.needs_model], "embedded")
-        return cls(chosen, tuple(range(seed, seed + (random_subsets or 1))), tuple(target or ()), target_model)
+        target.check(used)
+        return cls(chosen, tuple(range(seed, seed + (random_subsets or 1))), target)
 
     @property
     def subsets(self) -> list[str]:
@@ -358,43 +419,10 @@ class Comparison:
         results: list[Selection] = []
         for name in self.names:
             began = time.monotonic()
-            replicates = registry.baselines(chosen, [name], seeds=self.seeds, **self.context(name))
+            replicates = registry.baselines(chosen, [name], seeds=self.seeds, **self.target.context(name))
             seconds |= {one.name: (time.monotonic() - began) / len(replicates) for one in replicates}
             results += replicates
         return results
-
-    @cached_property
-    def _pool(self) -> Pool:
-        return spec.Reading().read(list(self.target))
-
-    @cached_property
-    def _encoder(self) -> PooledStates:
-        from instructsel.neighbors.pooled_states import PooledStates
-
-        assert self.target_model is not None
-        return PooledStates.load(self.target_model)
-
-    def context(self, name: str) -> dict[str, Any]:
-        """The target set and the model of a way, as far as it needs them; each is read once."""
-        kind = registry.make(name)
-        target = {"target": self._pool} if kind.needs_target else {}
-        return {**target, **({"encoder": self._encoder} if kind.needs_model else {})}
-
-
-def _check_flag(flag: str, is_given: bool, users: Sequence[str], value: str) -> None:
-    """Refuse a flag that nothing needs, and the lack of one that something does."""
-    if users and not is_given:
-        raise UsageError(f"{users[0]} needs {flag}.", fix=f"Give it, for example: {flag} {value}")
-    if is_given and not users:
-        having = [name for name in registry.names() if _takes(name, flag)]
-        raise UsageError(
-            f"{flag} is for {', '.join(having)}, and none of them is asked for.", fix=f"Add --by {having[0]}, or leave it out."
-        )
-
-
-def _takes(name: str, flag: str) -> bool:
-    kind = registry.make(name)
-    return kind.needs_target if flag == "--target" else kind.needs_model
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,10 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "length-matched": ("len",),
     "reward-only": ("rew",),
     "rds+": (),
+    "dsir": (),
+    "ica": (),
+    "k-center": (),
+    "loss_drop": (),
     "superfiltering": ("ifd",),
 }
 """Which indicators a baseline is ranked by; of others it is not known what choosing them took."""

@@ -9,7 +9,7 @@ from instructsel.errors import UsageError
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
-    from instructsel.selection.baselines.base import Baseline, TextEncoder
+    from instructsel.selection.baselines.base import Baseline, Context, TextEncoder
     from instructsel.selection.candidates import Ranking, ScoredCandidates
 
 ABSENT: Final = {
@@ -33,6 +33,8 @@ class Way:
     """Examples of what the fine-tuned model is to do, for a way that needs them."""
     encoder: TextEncoder | None = None
     """`PooledStates` of a language model, for a way that needs one."""
+    tuned: TextEncoder | None = None
+    """`PooledStates` of that model after a short fine-tune on the target set, for `loss_drop`."""
 
     def __post_init__(self) -> None:
         """Refuse a way that cannot make a selection.
@@ -59,6 +61,12 @@ class Way:
         """Symbols of what it ranks by."""
         return self.baseline.needs
 
+    @property
+    def _context(self) -> Context:
+        from instructsel.selection.baselines.base import Context
+
+        return Context(None, self.seed, self.target, self.encoder, self.tuned)
+
     def check(self) -> None:
         """Refuse a way without what it needs.
 
@@ -67,7 +75,7 @@ class Way:
         """
         from instructsel.selection.baselines import registry
 
-        registry.check_context(self.baseline, self.target, self.encoder)
+        registry.check_context(self.baseline, self._context)
 
     def ranking(self, candidates: ScoredCandidates) -> Ranking:
         """The candidates in its order.
@@ -76,10 +84,9 @@ class Way:
             UsageError: the target set or the model is missing or of no use.
         """
         from instructsel.selection.baselines import registry
-        from instructsel.selection.baselines.base import Context
 
         self.check()
-        return registry.ranking(self.baseline, candidates, Context(None, self.seed, self.target, self.encoder))
+        return registry.ranking(self.baseline, candidates, self._context)
 
 
 __all__ = ["ABSENT", "Way"]

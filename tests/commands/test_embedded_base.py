@@ -55,6 +55,14 @@ def test_ppl_and_ifd_are_scored_with_it_and_rds_plus_selects_with_it(run: Any, t
     target = ("--baseline", "rds+", "--target", "held.jsonl", "--target-model", "embedded")
     run("select", "pool.parquet", "--by", "ifd", "--n", "4", *target, "-o", "chosen.jsonl")
     assert len(Path("chosen.rds+.jsonl").read_text(encoding="utf-8").splitlines()) == 4
+    rows = Path("chosen.rds+.jsonl").read_bytes()
+    run("select", "pool.parquet", "--by", *target[1:], "--n", "4", "-o", "by.jsonl")
+    assert Path("by.jsonl").read_bytes() == rows
+    for way, *more in (("ica",), ("loss_drop", "--tuned-model", "embedded")):
+        run("select", "pool.parquet", "--by", way, *target[2:], *more, "--n", "4", "-o", f"{way}.jsonl")
+        details = json.loads(Path(f"{way}.selection.parquet.json").read_bytes())["summary"]["drop"]
+        models = details.get("models") or [details["model"]]
+        assert {model["name"] for model in models} == {"tiny-Q4_1"}
 
 
 def test_it_is_audited_trained_and_verified_as_a_base(run: Any) -> None:

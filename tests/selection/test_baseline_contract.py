@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 
 from instructsel.errors import UsageError
-from instructsel.models.runner import NOTHING
-from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import rows_digest
 from instructsel.rules.catalog import load
@@ -26,23 +24,22 @@ from instructsel.selection.choose import select
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
 from instructsel.selection.settings import SelectionSettings
+from instructsel.selection.similarity import TextVectors
+from tests.scored_pool import CountedWords
 
 Scored = Any
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "baselines.md"
 
 
-class Hashed:
-    """Vectors that depend on the text alone."""
-
-    fingerprint = {"name": "hashed"}
-
-    def encode(self, texts: list[str]) -> Embeddings:
-        vectors = np.array([np.random.default_rng(len(text)).normal(size=8) for text in texts], dtype=np.float32)
-        return Embeddings(vectors, np.zeros(len(texts), dtype=bool), NOTHING, [None] * len(texts))
+@pytest.fixture(autouse=True)
+def vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence encoder is not loaded."""
+    monkeypatch.setattr(TextVectors, "encode", lambda self, texts: CountedWords().encode(texts))
+    monkeypatch.setattr(TextVectors, "fingerprint", CountedWords.fingerprint)
 
 
 def replicates(selection: Selection, name: str, target: Pool, seeds: tuple[int, ...] = (0, 1)) -> list[Selection]:
-    return registry.baselines(selection, [name], seeds=seeds, target=target, encoder=Hashed())
+    return registry.baselines(selection, [name], seeds=seeds, target=target, encoder=CountedWords(), tuned=CountedWords(0.05))
 
 
 @pytest.fixture

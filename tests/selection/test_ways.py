@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from instructsel.errors import UsageError
-from instructsel.models.runner import NOTHING
-from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import rows_digest
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.baselines import registry
+from instructsel.selection.baselines.dsir import buckets, log_ratio
+from instructsel.selection.baselines.k_center import farthest_first
 from instructsel.selection.baselines.random_subset import random_subset
 from instructsel.selection.budget import Budget, Count, Fraction, Tokens
 from instructsel.selection.candidates import prepare
@@ -27,19 +27,9 @@ from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
 from instructsel.selection.settings import Changes, SelectionSettings
 from instructsel.selection.way import Way
+from tests.scored_pool import CountedWords, ShortLosses
 
 WAYS = [name for name in registry.names() if not registry.make(name).needs_selection]
-
-
-class Words:
-    """A text's vector counts its words by their length; fingerprint and language model as the real ones have them."""
-
-    fingerprint = {"name": "words"}
-
-    def encode(self, texts: Any) -> Embeddings:
-        vectors = np.array([np.bincount([len(word) % 16 for word in text.split()], minlength=16) for text in texts], dtype=np.float32)
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        return Embeddings(vectors.astype(np.float32), np.zeros(len(texts), dtype=bool), NOTHING, [None] * len(texts))
 
 
 def rows(n: int = 60) -> list[tuple[str, str]]:
@@ -79,12 +69,18 @@ def target(tmp_path: Path) -> Pool:
 def chosen(pool: tuple[Pool, ScoreTable], way: Way, budget: Budget, **changes: Any) -> Selection:
     settings = SelectionSettings(budget, **changes)
     counter = lambda examples: [len(example.text.split()) for example in examples]  # noqa: E731
-    return best(prepare(*pool, way, settings, vectors=Words(), token_counter=counter))
+    return best(prepare(*pool, way, settings, vectors=CountedWords(), token_counter=counter))
 
 
 def way_of(name: str, target: Pool, **changes: Any) -> Way:
     kind = registry.make(name)
-    return Way(name, target=target if kind.needs_target else None, encoder=Words() if kind.needs_model else None, **changes)
+    return Way(
+        name,
+        target=target if kind.needs_target else None,
+        encoder=CountedWords() if kind.needs_model else None,
+        tuned=CountedWords(0.05) if kind.needs_tuned else None,
+        **changes,
+    )
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -171,7 +167,7 @@ def test_the_filter_is_greedy_over_the_ranking(pool: tuple[Pool, ScoreTable]) ->
     texts = {example.id: example.text for example in pool[0].examples()}
     kept: list[str] = []
     for name in order:
-        vectors = Words().encode([texts[name], *(texts[other] for other in kept)]).vectors.astype(float)
+        vectors = CountedWords().encode([texts[name], *(texts[other] for other in kept)]).vectors.astype(float)
         if len(kept) < 20 and (not kept or (vectors[1:] @ vectors[0]).max() < 0.85):
             kept.append(name)
     assert list(selection.kept_ids) == kept and selection.summary["dropped"]["too_similar"] > 0
@@ -191,3 +187,45 @@ def test_what_makes_no_selection_says_what_does(name: str, message: str) -> None
     with pytest.raises(UsageError) as caught:
         Way(name)
     assert message in str(caught.value.fix)
+
+
+def test_k_center_takes_the_row_farthest_from_those_taken() -> None:
+    source = np.random.default_rng(5)
+    vectors = source.normal(size=(40, 6))
+    unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    order = farthest_first(unit, 12)
+    assert sorted(order.tolist()) == list(range(40))
+    distances = np.linalg.norm(unit[:, None].astype(float) - unit[None], axis=-1)
+    assert order[0] == np.linalg.norm(unit - unit.mean(0), axis=1).argmin()
+    for turn in range(1, 12):
+        nearest = distances[:, order[:turn]].min(axis=1)
+        assert nearest[order[turn]] == nearest.max()
+    # More turns begin with the same rows; those without a turn follow by their distance.
+    assert farthest_first(unit, 40)[:12].tolist() == order[:12].tolist()
+    rest = distances[order[12:]][:, order[:12]].min(axis=1)
+    assert (np.diff(rest) <= 1e-6).all()
+    assert farthest_first(unit[:0], 0).tolist() == [] and farthest_first(np.repeat(unit[:1], 3, axis=0), 3).tolist() == [0, 1, 2]
+
+
+def test_dsir_weighs_a_row_by_how_much_likelier_its_words_are_in_the_target() -> None:
+    pool, target = ["blue blue", "red red"], ["red red red"]
+    ratio = log_ratio(target, pool)
+    blue, red = buckets("blue")[0], buckets("red")[0]
+    # 3 words and 2 pairs in the target, 4 and 2 in the pool, and one count more in each of 10,000 buckets.
+    assert ratio[red] == pytest.approx(np.log(4 / 10_005) - np.log(3 / 10_006)) and ratio[blue] < 0 < ratio[red]
+    assert buckets("Red, red!").tolist() == buckets("red , RED !").tolist() and len(buckets("")) == 0
+
+
+def test_ica_and_loss_drop_rank_by_the_losses_they_say(pool: tuple[Pool, ScoreTable], target: Pool) -> None:
+    plain, tuned = ShortLosses(0.1), ShortLosses(0.05)
+    shown = "\n\n".join([*[example.text for example in target.examples()][:3], ""])
+    selections = {name: chosen(pool, way_of(name, target), Count(5)) for name in ("ica", "loss_drop")}
+    for example in pool[0].examples():
+        question = (example.instruction + "\n", example.response)
+        loss = plain.answer([question]).values[0]
+        ica = plain.answer([(shown + question[0], question[1])]).values[0] - loss
+        assert selections["ica"].explain(example.id)["score"] == pytest.approx(ica)
+        drop = (loss - tuned.answer([question]).values[0]) / loss
+        assert selections["loss_drop"].explain(example.id)["score"] == pytest.approx(-drop)
+    with pytest.raises(UsageError, match="that model tuned on the target set"):
+        chosen(pool, replace(way_of("loss_drop", target), tuned=None), Count(5))

@@ -42,6 +42,8 @@ class Context:
     """Examples of what the fine-tuned model is to do."""
     encoder: TextEncoder | None = None
     """Turns texts into vectors, usually PooledStates of the base model."""
+    tuned: TextEncoder | None = None
+    """The same of the model after a short fine-tune on the target set."""
 
 
 class Baseline(ABC):
@@ -61,6 +63,8 @@ class Baseline(ABC):
     """Whether it needs a target set."""
     needs_model: ClassVar[bool] = False
     """Whether it needs a language model: Context.encoder."""
+    needs_tuned: ClassVar[bool] = False
+    """Whether it needs that model fine-tuned on the target set, too: Context.tuned."""
     needs_selection: ClassVar[bool] = False
     """Whether it follows a selection, so that it cannot make one itself."""
     source: ClassVar[str] = ""

@@ -106,16 +106,20 @@ def _finite(values: Any, order: Ranking) -> bool:
     return bool(finite.all())
 
 
-def check_context(baseline: Baseline, target: Pool | None, encoder: TextEncoder | None) -> None:
-    """Refuse a way to select without its target set or its model.
+def check_context(baseline: Baseline, context: Context) -> None:
+    """Refuse a way to select without its target set or its models.
 
     Raises:
         UsageError: one of them is missing.
     """
-    missing = (baseline.needs_target and target is None) or (baseline.needs_model and encoder is None)
-    if missing:
-        needed = " and ".join(["a target set"] * baseline.needs_target + ["a model"] * baseline.needs_model)
-        fix = f"Give {'both' if ' and ' in needed else 'it'}, or leave {baseline.name} out."
+    needs = {
+        "a target set": (baseline.needs_target, context.target),
+        "a model": (baseline.needs_model, context.encoder),
+        "that model tuned on the target set": (baseline.needs_tuned, context.tuned),
+    }
+    if any(is_needed and having is None for is_needed, having in needs.values()):
+        needed = " and ".join(what for what, (is_needed, _) in needs.items() if is_needed)
+        fix = f"Give {'them' if ' and ' in needed else 'it'}, or leave {baseline.name} out."
         raise UsageError(f"The baseline {baseline.name} needs {needed}.", fix=fix)
 
 
@@ -126,6 +130,7 @@ def baselines(
     seeds: Sequence[int] = (0, 1, 2),
     target: Pool | None = None,
     encoder: TextEncoder | None = None,
+    tuned: TextEncoder | None = None,
 ) -> list[Selection]:
     """Baseline selections to compare a selection with.
 
@@ -138,6 +143,7 @@ def baselines(
         seeds: whole numbers.
         target: examples of what the fine-tuned model is to do, for those that need them.
         encoder: `PooledStates` of the base model, for those that need a model.
+        tuned: `PooledStates` of that model after a short fine-tune on the target set, for `loss_drop`.
 
     Raises:
         UsageError: no baseline of that name, or a plug-in that is none; or
@@ -157,9 +163,9 @@ def baselines(
         baseline = make(name)
         if baseline.seeded and not seeds:
             raise UsageError(f"The baseline {name} needs a seed.", fix="For example: --seed 0")
-        check_context(baseline, target, encoder)
+        check_context(baseline, Context(selection, 0, target, encoder, tuned))
         for seed in seeds if baseline.seeded else (0,):
-            results.append(ranked(candidates, ranking(baseline, candidates, Context(selection, seed, target, encoder))))
+            results.append(ranked(candidates, ranking(baseline, candidates, Context(selection, seed, target, encoder, tuned))))
     return results
 
 

@@ -70,7 +70,7 @@ RandomSubsets = Annotated[
         metavar="N",
         min=1,
         max=MOST_SUBSETS,
-        help="N replicates, each with a seed of its own, of the baselines random and length-matched; of random where neither is named.",
+        help="N replicates, each with a seed of its own, of the baselines in which chance has a part (random, length-matched, dsir); of random where none is named.",
         rich_help_panel=options.BASELINES,
     ),
 ]

@@ -165,12 +165,12 @@ def test_the_filter_is_greedy_over_the_ranking(pool: tuple[Pool, ScoreTable]) ->
     selection = chosen(pool, Way("longest"), Count(20), max_similarity=0.85, near_duplicate_threshold=None)
     order = [row["id"] for row in selection.frame.filter(selection.frame["rank"].is_not_null()).sort("rank").to_dicts()]
     texts = {example.id: example.text for example in pool[0].examples()}
-    kept: list[str] = []
+    taken: list[str] = []
     for name in order:
-        vectors = CountedWords().encode([texts[name], *(texts[other] for other in kept)]).vectors.astype(float)
-        if len(kept) < 20 and (not kept or (vectors[1:] @ vectors[0]).max() < 0.85):
-            kept.append(name)
-    assert list(selection.kept_ids) == kept and selection.summary["dropped"]["too_similar"] > 0
+        vectors = CountedWords().encode([texts[name], *(texts[other] for other in taken)]).vectors.astype(float)
+        if len(taken) < 20 and (not taken or (vectors[1:] @ vectors[0]).max() < 0.85):
+            taken.append(name)
+    assert list(selection.kept_ids) == taken and selection.summary["dropped"]["too_similar"] > 0
 
 
 @pytest.mark.parametrize("name", [name for name in WAYS if registry.make(name).needs_target])
@@ -202,8 +202,8 @@ def test_k_center_takes_the_row_farthest_from_those_taken() -> None:
         assert nearest[order[turn]] == nearest.max()
     # More turns begin with the same rows; those without a turn follow by their distance.
     assert farthest_first(unit, 40)[:12].tolist() == order[:12].tolist()
-    rest = distances[order[12:]][:, order[:12]].min(axis=1)
-    assert (np.diff(rest) <= 1e-6).all()
+    others = distances[order[12:]][:, order[:12]].min(axis=1)
+    assert (np.diff(others) <= 1e-6).all()
     assert farthest_first(unit[:0], 0).tolist() == [] and farthest_first(np.repeat(unit[:1], 3, axis=0), 3).tolist() == [0, 1, 2]
 
 
@@ -217,13 +217,13 @@ def test_dsir_weighs_a_row_by_how_much_likelier_its_words_are_in_the_target() ->
 
 
 def test_ica_and_loss_drop_rank_by_the_losses_they_say(pool: tuple[Pool, ScoreTable], target: Pool) -> None:
-    plain, tuned = ShortLosses(0.1), ShortLosses(0.05)
+    untuned, tuned = ShortLosses(0.1), ShortLosses(0.05)
     shown = "\n\n".join([*[example.text for example in target.examples()][:3], ""])
     selections = {name: chosen(pool, way_of(name, target), Count(5)) for name in ("ica", "loss_drop")}
     for example in pool[0].examples():
         question = (example.instruction + "\n", example.response)
-        loss = plain.answer([question]).values[0]
-        ica = plain.answer([(shown + question[0], question[1])]).values[0] - loss
+        loss = untuned.answer([question]).values[0]
+        ica = untuned.answer([(shown + question[0], question[1])]).values[0] - loss
         assert selections["ica"].explain(example.id)["score"] == pytest.approx(ica)
         drop = (loss - tuned.answer([question]).values[0]) / loss
         assert selections["loss_drop"].explain(example.id)["score"] == pytest.approx(-drop)

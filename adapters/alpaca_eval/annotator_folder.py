@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.artifact import resolved
 from instructsel.errors import UsageError
+from instructsel.paths import resolved
 
 LOADS_MODELS: Final = ("huggingface_local_completions", "vllm_local_completions")
 """Decoders that load any model in this process: with pickled weights, and with the code of its repository where asked to."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 from instructsel.adapters.alpaca_eval.annotator_folder import check_annotator
 from instructsel.adapters.alpaca_eval.completions import Completions, CompletionStore, Parser, preference_of, recording, tolerant
 from instructsel.adapters.alpaca_eval.seam import NEEDED_BY, contained, substituted
-from instructsel.artifact import fingerprint, resolved
+from instructsel.artifact import fingerprint
 from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.grading.judge import (
@@ -32,6 +32,7 @@ from instructsel.grading.judge import (
 )
 from instructsel.grading.outputs import digest_of, distinct
 from instructsel.models.foreign import first_line
+from instructsel.paths import resolved
 
 FORGED: Final = ("{instruction}", "{output_1}", "{output_2}", "<|im_start|>", "<|im_end|>")
 """What AlpacaEval itself looks for in a prompt after the texts are in it: a text that holds one of these writes the judge's prompt."""

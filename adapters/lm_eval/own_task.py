@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from instructsel.artifact import atomic_write, fingerprint, resolved
+from instructsel.artifact import atomic_write, fingerprint
 from instructsel.errors import EnvironmentFault, PoolError, TooManyBadRows, UsageError
 from instructsel.extras import require
+from instructsel.paths import resolved
 from instructsel.pool.lines import Limits, RowFault
 from instructsel.pool.sources import open_source
 from instructsel.read_report import LISTED, Quarantined, ReadReport

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from instructsel.adapters.substitution import substituted
-from instructsel.artifact import resolved
 from instructsel.errors import UsageError
 from instructsel.extras import require
+from instructsel.paths import resolved
 from instructsel.pool.pickles import no_pickles
 from instructsel.rendering import TaskPattern, TaskTemplate
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from instructsel.errors import UsageError
-from instructsel.experiments.limits import LONGEST_ROW, MOST_EPOCHS, MOST_RATE, MOST_ROWS, MOST_UNITS
+from instructsel.experiments.limits import LONGEST_ROW, MOST_EPOCHS, MOST_NORM, MOST_RATE, MOST_ROWS, MOST_UNITS
 from instructsel.grading.chat import LOSSES
 from instructsel.magnitude import LARGEST_WHOLE, is_usable
 from instructsel.rendering import TEMPLATE_DATE, checked_date
@@ -35,7 +35,7 @@ MOST: Final[Mapping[str, float]] = {
     "max_length": LONGEST_ROW,
     "lora_r": MOST_UNITS,
     "lora_alpha": MOST_UNITS,
-    "max_grad_norm": MOST_EPOCHS,
+    "max_grad_norm": MOST_NORM,
 }
 """Settings that are above 0, and the largest number that each may be."""
 FORMER_NAMES: Final[Mapping[str, str]] = {"batch_size": "batch", "micro_batch_size": "micro"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from instructsel.errors import UsageError
-from instructsel.experiments.limits import LONGEST_ROW, MOST_EPOCHS, MOST_RATE, MOST_ROWS, MOST_UNITS, between, check_limits
+from instructsel.experiments.limits import LONGEST_ROW, MOST_EPOCHS, MOST_NORM, MOST_RATE, MOST_ROWS, MOST_UNITS, between, check_limits
 from instructsel.experiments.plan import TrainingSettings
 from instructsel.magnitude import LARGEST_WHOLE
 
@@ -61,7 +61,7 @@ class RecipeChanges:
     """Share of the steps in which the learning rate rises."""
     weight_decay: float | None = field(default=None, metadata=between(0, MOST_RATE))
     """Weight decay."""
-    max_grad_norm: float | None = field(default=None, metadata=between(0, MOST_EPOCHS))
+    max_grad_norm: float | None = field(default=None, metadata=between(0, MOST_NORM))
     """Norm to which the gradient is clipped."""
     optimizer: str | None = None
     """Optimizer, by transformers' name: adamw_torch_fused, adafactor, paged_adamw_8bit, …"""

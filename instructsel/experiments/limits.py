@@ -30,8 +30,10 @@ MOST_UNITS: Final = 10_000_000
 """Of what a computer holds at a time: rows of a batch, the rank of an adapter."""
 LONGEST_ROW: Final = 1_000_000_000
 """Tokens."""
-MOST_RATE: Final = 1000
+MOST_RATE: Final = 1_000_000
 """Of a learning rate or a decay: nothing is learnt far below."""
+MOST_NORM: Final = 1_000_000_000_000
+"""Of a gradient: so large a limit never clips it."""
 MOST_PROCESSES: Final = 4096
 LARGEST_SEED: Final = (1 << 32) - 1
 """What NumPy's older generators take, which trainers seed, too."""
@@ -76,6 +78,7 @@ __all__ = [
     "MOST",
     "MOST_DRAWS",
     "MOST_EPOCHS",
+    "MOST_NORM",
     "MOST_PROCESSES",
     "MOST_RATE",
     "MOST_ROWS",

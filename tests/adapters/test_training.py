@@ -910,7 +910,7 @@ def test_more_than_a_twentieth_of_skipped_rows_is_too_many_and_they_are_named(ba
     assert len(too_long) == 50
     with pytest.raises(TrainingError, match=r"3 of 50 rows have no loss token \(3 no_loss_token") as caught:
         tuned(base, tmp_path / "out", too_long, max_length=64)
-    assert all(f"pool.jsonl:{line} (" in str(caught.value) for line in (1, 2, 3)) and not (tmp_path / "out").exists()
+    assert all(f"pool.jsonl:{line}" in str(caught.value) for line in (1, 2, 3)) and not (tmp_path / "out").exists()
     fewer = write_pool(tmp_path / "four", rows_with(2, 48))
     found = tuned(base, tmp_path / "out", fewer, max_length=64, epochs=1)
     assert (found.record["audit"]["trained_rows"], found.record["rows_seen"]) == (48, 48)

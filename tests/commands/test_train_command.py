@@ -103,7 +103,7 @@ def test_rows_beyond_the_context_are_cut_and_said_by_every_command_that_trains(t
         (["--base", "base", "-o", "base"], 2, "The output base is an input"),
         (["--base", "base", "-o", "chosen.jsonl/x"], 4, "is not a folder"),
         (["--base", "base", "--bits", "3"], 2, "--bits is 8, 4 or none"),
-        (["--base", "base", "--warmup", "2"], 2, "warmup of a fine-tune lies in [0, 1)"),
+        (["--base", "base", "--warmup", "2"], 2, "--warmup is 2; it is a number from 0 to 1"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_any_work(

@@ -107,7 +107,7 @@ def test_what_has_no_loss_has_its_reason_in_both_units(tmp_path: Path) -> None:
 
 def test_a_record_keeps_the_totals_and_one_of_the_last_release_has_none(llama: Path, tmp_path: Path) -> None:
     grades = grader(pool(tmp_path, ROWS)).grade(checkpoint_of(str(llama)))
-    record = json.loads(json.dumps(record_of(grades, run={})))
+    record = json.loads(json.dumps(record_of(grades, run={"training_seconds": 1.0, "grading_seconds": 1.0})))
     again = grades_of(grades.grader, record)
     assert again.in_unit(BITS_PER_BYTE).values.tolist() == grades.in_unit(BITS_PER_BYTE).values.tolist()
     assert again.record["tokenization"] == grades.record["tokenization"]

@@ -68,7 +68,7 @@ def test_clusters_name_every_item_or_none(labels: tuple[str, ...]) -> None:
 
 def test_a_record_keeps_clusters_and_sources_and_one_without_is_read() -> None:
     labelled = grades([1.0, 2.0], clusters=("x", "x"), sources=("code", "math"))
-    record = json.loads(json.dumps(record_of(labelled, run={})))
+    record = json.loads(json.dumps(record_of(labelled, run={"training_seconds": 1.0, "grading_seconds": 1.0})))
     assert (grades_of("loss", record).clusters, grades_of("loss", record).sources) == (("x", "x"), ("code", "math"))
     del record["clusters"], record["sources"]
     assert grades_of("loss", record).clusters == () == grades_of("loss", record).sources

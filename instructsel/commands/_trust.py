@@ -37,7 +37,7 @@ WRITTEN: Final = frozenset({"output", "with-scores", "html", "charts", "chart"})
 READ: Final = frozenset(
     {
         *("alpaca-files", "arm", "base", "cache", "checkpoint", "eval", "instructions", "judge", "key", "model", "pilot", "pool"),
-        *("report", "results", "reward", "rule", "scores", "search", "selection", "target", "target-model", "tokenizer"),
+        *("report", "results", "reward", "rule", "scores", "search", "selection", "target", "target-model", "tuned-model", "tokenizer"),
     }
 )
 """Flags of files, folders and models that are read: in a file they hold no address. A hub id is none; models never bring code."""
@@ -64,7 +64,8 @@ PLAIN: Final = frozenset(
         *("learning-rates", "least", "limit", "lm-eval", "lora-alpha", "lora-dropout", "lora-r", "lora-targets", "loss", "loss-unit"),
         *("lr", "map", "margin", "match-compute", "max-bad-fraction", "max-failed-fraction", "max-grad-norm", "max-length"),
         *("max-new-tokens", "max-null-fraction", "max-skipped-fraction", "merge", "method", "micro-batch-size", "min", "mixtures", "most"),
-        *("n", "name", "near-duplicates", "no-cache", "num-fewshot", "oasst", "on-duplicate-key", "optimizer", "packing", "precision"),
+        *("max-similarity", "n", "name", "near-duplicates", "no-cache", "num-fewshot", "oasst", "on-duplicate-key", "optimizer"),
+        *("packing", "precision"),
         *("preset", "print-config", "quiet", "quota", "random-subsets", "require", "revision", "reward-turns", "rows", "schedule"),
         *("search-seed", "seed", "seeds", "show", "sizes", "skip-probe", "sources", "steps", "title", "to", "tokens", "top"),
         *("traceback", "trainer", "trials", "warmup", "weight-decay", "whole-pool", "with-text"),

@@ -144,4 +144,4 @@ def next_command(table: ScoreTable, target: Path, rule: str | None) -> str:
     if not scored:
         return "next: instructsel rules list (the rules, and the indicators that each of them needs)"
     symbol = next(name for name in table.symbols if name in scored)
-    return f"{beginning} --by {symbol} --n {budget} (the lowest first; --by -{symbol} the highest)"
+    return f"{beginning} --by {symbol} --n {budget}"

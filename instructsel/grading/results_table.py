@@ -379,7 +379,7 @@ class _Reading:
             close = [] if name in COLUMNS else difflib.get_close_matches(name[:40].lower(), absent, n=1, cutoff=0.8)
             if close:
                 raise ObservationsError(
-                    f"{self.path}: there is no column '{excerpt(name, 40)}'.",
+                    f"{self.path}: '{excerpt(name, 40)}' is no column that is read.",
                     fix=f"Did you mean '{close[0]}'? Rename it; other columns may stand there and are not read.",
                 )
 

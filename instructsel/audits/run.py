@@ -244,7 +244,7 @@ class _Rows:
         for label in dict.fromkeys(labels):
             mine = np.isin(of_row, [number for number, name in enumerate(labels) if name == label])
             used = mine & trained
-            counts = (mine.sum(), used.sum(), seen_tokens[used].sum(), loss[used].sum(), ((full > seen_tokens) & used).sum())
+            counts = (mine.sum(), used.sum(), seen_tokens[used].sum(), loss[used].sum(), ((full > seen_tokens) & mine).sum())
             result.append(SourceTotals(label, *map(int, counts)))
         return result
 

@@ -33,7 +33,7 @@ class SourceTotals:
     loss_tokens: int
     """Loss tokens."""
     truncated: int
-    """Trained rows that are cut off."""
+    """Rows that are cut off, those among them that nothing is left to train of."""
 
     def as_dict(self) -> dict[str, Any]:
         """As values data."""
@@ -53,7 +53,7 @@ class Totals:
     loss_tokens: int
     """Tokens the loss is computed on in an epoch."""
     truncated: int
-    """Trained rows whose end is cut off."""
+    """Rows that are cut off, those among them that nothing is left to train of."""
     cut_tokens: int
     """Tokens that are cut off, of all rows."""
     cut_fraction: float
@@ -122,7 +122,7 @@ def totals(
         trained_rows=int(trained.sum()),
         tokens=tokens,
         loss_tokens=loss_tokens,
-        truncated=int(((full > seen_tokens) & trained).sum()),
+        truncated=int((full > seen_tokens).sum()),
         cut_tokens=cut,
         cut_fraction=cut / all_tokens if all_tokens else 0.0,
         longest=int(full.max()) if len(full) else 0,

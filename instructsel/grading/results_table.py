@@ -345,7 +345,7 @@ class _Reading:
             except OverflowError:
                 number = math.inf
         if not is_usable(number):
-            _refused(name, "a finite number", cell, NUMBERS)
+            _refused(name, "a number of at most 1e150 in size" if math.isfinite(number) else "a finite number", cell, NUMBERS)
         return number
 
     def _flag(self, record: Mapping[str, Any], name: str) -> bool:

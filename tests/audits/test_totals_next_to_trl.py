@@ -57,3 +57,13 @@ def test_steps_and_tokens_are_those_of_trl_s_trainer(packing: str | None, epochs
         assert totals.flops == pytest.approx(6 * totals.parameters * tokens)
     # The prompt that fills the length goes on behind it, where rows are written one after another.
     assert totals.trained_rows == (21 if packing == "wrapped" else 20)
+
+
+def test_a_row_whose_response_is_cut_away_counts_as_cut_off_beside_its_tokens(tmp_path: Path) -> None:
+    base = FAMILIES["chatml"].base(tmp_path / "base")
+    pairs = [("Say it.", "It is said."), ("Say all of it. " * 60, "It is said."), ("Say it again.", "It is said again. " * 60)]
+    rows = [{"instruction": question, "output": answer} for question, answer in pairs]
+    audited = audit(Pool.read(write_rows(tmp_path / "rows.jsonl", rows)), base=str(base), max_length=96)
+    totals = audited.totals
+    assert (totals.rows, totals.trained_rows, totals.truncated) == (3, 2, 2) and totals.cut_tokens > 100
+    assert [source.truncated for source in totals.sources] == [2]

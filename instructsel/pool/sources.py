@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
-import re
 import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import orjson
 
-from instructsel.artifact import full, spool
-from instructsel.errors import EnvironmentFault, InstructselError, ModelUnavailable, PoolError
-from instructsel.extras import require
+from instructsel.artifact import full
+from instructsel.errors import InstructselError, PoolError
+from instructsel.pool.columnar import spool_rows
+from instructsel.pool.hub import fetch
 from instructsel.pool.lines import BOM, CHUNK, Limits, Row, RowFault, fields_of, parse, parse_again, read_array, read_lines, read_records
-from instructsel.pool.pickles import no_pickles
 
 if sys.version_info >= (3, 14):
     from compression import zstd as zstd
 else:
     from backports import zstd as zstd
-
-if TYPE_CHECKING:
-    import polars
 
 MAGIC: Final = {
     b"\x1f\x8b": "gzip",
@@ -331,100 +326,10 @@ def _open_table(file: BinaryIO, name: str, label: str, container: str, limits: L
 
 
 def _open_parquet(file: BinaryIO, name: str, label: str, path: Path | None, limits: Limits, *, keep: object = None) -> Source:
-    import polars
-
-    try:
-        file.seek(0)
-        spooled = None
-        if path is None:
-            # polars reads Parquet by path only where it can map it; a copy under a name serves both.
-            handle, temporary = spool()
-            spooled = _Temporary(Path(temporary))
-            with os.fdopen(handle, "wb") as copy:
-                while chunk := file.read(CHUNK):
-                    try:
-                        copy.write(chunk)
-                    except OSError as error:
-                        raise full(error) from error
-        original = path or (spooled.path if spooled else Path())
-        frame = polars.scan_parquet(original)
-        rows = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - the source owns it
-        height = frame.select(polars.len()).collect().item()
-        for start in range(0, height, 4096):
-            for record in frame.slice(start, 4096).collect().iter_rows(named=True):
-                line = orjson.dumps(_without_nulls(record), default=_text_of, option=orjson.OPT_NON_STR_KEYS) + b"\n"
-                try:
-                    rows.write(line)
-                except OSError as error:
-                    raise full(error) from error
-        try:
-            rows.flush()
-        except OSError as error:
-            raise full(error) from error
-    except EnvironmentFault:
-        raise
-    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError, orjson.JSONEncodeError) as error:
-        raise PoolError(f"{name}: the Parquet file cannot be read ({str(error).splitlines()[0][:200]}).", fix="Write it again.") from error
-    return Source(name, label, "parquet", rows, original, limits=limits, keep=spooled or keep)
-
-
-@dataclass(frozen=True)
-class _Temporary:
-    """A named temporary file that goes when nobody holds it any more."""
-
-    path: Path
-
-    def __del__(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-
-def _without_nulls(value: Any) -> Any:
-    """A Parquet struct has every key of its column in every row; the ones that are null were not there."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
-
-
-def _text_of(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
-
-
-HUB: Final = re.compile(r"hf://(?P<name>[^:@]+?)(?::(?P<split>[\w.\[\]%:]+))?(?:@(?P<revision>[\w./-]+))?")
+    spooled = spool_rows(file, name, path, keep=keep)
+    return Source(name, label, "parquet", spooled.rows, spooled.original, limits=limits, keep=spooled.keep)
 
 
 def _open_hub(name: str, limits: Limits) -> Source:
-    """A data set of the hub, or of a local folder of the same layout, through `datasets`, as Parquet."""
-    match = HUB.fullmatch(name)
-    if match is None:
-        raise PoolError(
-            f"{name} is not of the form hf://OWNER/NAME[/CONFIG][:SPLIT][@REVISION].",
-            fix="For example hf://databricks/databricks-dolly-15k:train",
-        )
-    datasets = require("datasets", needed_by=name)
-    place, split, revision = match["name"], match["split"] or "train", match["revision"]
-    config: str | None = None
-    if not place.startswith(("/", ".")) and place.count("/") >= 2:
-        owner, repo, config = place.split("/", 2)
-        place = f"{owner}/{repo}"
-    handle, temporary = spool()
-    os.close(handle)
-    spooled = _Temporary(Path(temporary))
-    try:
-        with no_pickles(name):
-            datasets.load_dataset(place, config, split=split, revision=revision).to_parquet(temporary)
-    except (ConnectionError, FileNotFoundError) as error:
-        raise ModelUnavailable(
-            f"{name} cannot be had: {str(error).splitlines()[0][:200]}", fix="Go online once, or name a local file."
-        ) from error
-    except (ValueError, RuntimeError, OSError) as error:
-        raise PoolError(f"{name}: {str(error).splitlines()[0][:200]}", fix="Check the name, configuration, split and revision.") from error
-    return _open_parquet(open(temporary, "rb"), name, Path(place).name, spooled.path, limits, keep=spooled)
-
-
-def parquet_rows(path: Path, numbers: list[int]) -> polars.DataFrame:
-    """The named rows (0-based) of a Parquet file, in the order given."""
-    import polars
-
-    return polars.read_parquet(path)[numbers]
+    label, fetched = fetch(name)
+    return _open_parquet(open(fetched.path, "rb"), name, label, fetched.path, limits, keep=fetched)

@@ -14,9 +14,10 @@ import orjson
 
 from instructsel.artifact import atomic_write
 from instructsel.errors import PoolError, UsageError
+from instructsel.pool.columnar import parquet_rows
 from instructsel.pool.example import Example
 from instructsel.pool.reader import PoolFile
-from instructsel.pool.sources import DELIMITERS, parquet_rows, zstd
+from instructsel.pool.sources import DELIMITERS, zstd
 
 if TYPE_CHECKING:
     import polars

@@ -21,12 +21,14 @@ FIXES: Final = {
     "no_response": "drop the rows, for their responses are empty",
     "template_refused": "use a model whose chat template takes their roles",
     "not_a_prefix": "use a model whose chat template does not rewrite earlier turns",
+    "calls_not_rendered": "use a model whose chat template writes calls of tools",
 }
 WORDS: Final = {
     "no_loss_token": "the prompt alone fills the length",
     "no_response": "the response is empty",
     "template_refused": "the chat template refuses the roles",
     "not_a_prefix": "the chat template rewrites earlier turns",
+    "calls_not_rendered": "the chat template leaves out the calls of the response",
 }
 """Reasons in words."""
 LAST_ALONE: Final = "set --loss completion, which trains on the last response alone, for the chat template rewrites earlier turns"

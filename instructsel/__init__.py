@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from instructsel.experiments.execute import ExecutionSettings
     from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
     from instructsel.models.likelihood import LikelihoodModel as Lm
-    from instructsel.pool.example import Example, Message
+    from instructsel.pool.example import Example
+    from instructsel.pool.message import Json, Message, ToolCall
     from instructsel.pool.pool import Pool
     from instructsel.protocols import Checkpoint, Grader, Grades, Trainer
     from instructsel.reports.render import Report, report
@@ -72,6 +73,7 @@ __all__ = [
     "Grades",
     "GradingSettings",
     "InstructselError",
+    "Json",
     "LinearRule",
     "Lm",
     "Message",
@@ -93,6 +95,7 @@ __all__ = [
     "Study",
     "StudySettings",
     "Tokens",
+    "ToolCall",
     "Trainer",
     "TrainingSettings",
     "Verification",
@@ -130,9 +133,10 @@ _HOME = {
     "Grader": ("instructsel.protocols", "Grader"),
     "Grades": ("instructsel.protocols", "Grades"),
     "InstructselError": ("instructsel.errors", "InstructselError"),
+    "Json": ("instructsel.pool.message", "Json"),
     "LinearRule": ("instructsel.rules.linear", "LinearRule"),
     "Lm": ("instructsel.models.likelihood", "LikelihoodModel"),
-    "Message": ("instructsel.pool.example", "Message"),
+    "Message": ("instructsel.pool.message", "Message"),
     "Minimum": ("instructsel.selection.minima", "Minimum"),
     "Mixtures": ("instructsel.study.design", "Mixtures"),
     "Observations": ("instructsel.rules.observations", "Observations"),
@@ -147,6 +151,7 @@ _HOME = {
     "SizeCurve": ("instructsel.study.size_curve", "SizeCurve"),
     "Study": ("instructsel.study.study", "Study"),
     "Tokens": ("instructsel.selection.budget", "Tokens"),
+    "ToolCall": ("instructsel.pool.message", "ToolCall"),
     "Trainer": ("instructsel.protocols", "Trainer"),
     "Verification": ("instructsel.verification.verification", "Verification"),
     "Way": ("instructsel.selection.way", "Way"),

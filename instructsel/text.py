@@ -17,6 +17,11 @@ UNSAFE: Final = re.compile(
 """Whatever could move a cursor, color a screen, turn the reading direction, or stand in a text unseen: control and format characters, line and
 paragraph separators, halves of pairs, tags, variation selectors (but the one of a picture), private characters and those that are none."""
 
+UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+    chr(number) for number in (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10))
+}
+"""Letters, signs and marks that are drawn as nothing: fillers, the empty Braille pattern, variation selectors."""
+
 SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 SPACE: Final = re.compile(r"[ \t\r\n]+")
@@ -62,6 +67,15 @@ RUN: Final = re.compile(r"[\w+/=-]{24,}")
 
 HIDDEN: Final = "[masked]"
 HIDDEN_EMAIL: Final = "[email]"
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to see: white space, control and format characters, and what is drawn as nothing.
+
+    >>> is_blank("\\u200b \\ufeff\\u3164"), is_blank("a\\u200b")
+    (True, False)
+    """
+    return all(sign.isspace() or sign in UNSEEN or unicodedata.category(sign) in ("Cc", "Cf") for sign in text)
 
 
 def neutral(text: str, limit: int = CELL) -> str:

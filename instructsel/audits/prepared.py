@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from instructsel.audits.subject import Subject
-from instructsel.grading.chat import Encoded, messages
-from instructsel.grading.regions import Span, overlaps
+from instructsel.grading.chat import Encoded, messages, tools
+from instructsel.grading.regions import Span, Turns, overlaps
 from instructsel.pool.example import Example
 from instructsel.rendering import Job, Marked, Refused
 
@@ -20,7 +20,7 @@ REFUSED = "template_refused"
 class Prepared:
     """An example as a trainer prepares it, nothing cut off."""
 
-    turns: list[dict[str, str]]
+    turns: Turns
     """What is rendered: role and content, up to the last response."""
     text: str | None
     """The rendered conversation; None where the template refuses it."""
@@ -36,7 +36,7 @@ class Prepared:
 class _Rendered:
     """A conversation as the template writes it."""
 
-    turns: list[dict[str, str]]
+    turns: Turns
     text: str | None
     marks: tuple[Span, ...]
     """What the template marks as generated."""
@@ -53,7 +53,7 @@ def prepare(examples: Sequence[Example], subject: Subject) -> list[Prepared]:
     loss, is_trl = subject.settings.loss, subject.settings.trainer == "trl"
     with_marks = is_trl and loss == "assistant" and subject.marks is not None
     own = list(subject.template.encode_all(examples, loss=loss))
-    rendered = _render([messages(example) for example in examples], subject, with_marks=with_marks)
+    rendered = _render(examples, subject, with_marks=with_marks)
     prompts = iter(_tokens([row.prompt for row in rendered if row.prompt is not None], subject))
     prompt_tokens = [None if row.prompt is None else tuple(next(prompts)) for row in rendered]
     if not is_trl:
@@ -91,15 +91,21 @@ def prepare(examples: Sequence[Example], subject: Subject) -> list[Prepared]:
     return result
 
 
-def _render(conversations: Sequence[list[dict[str, str]]], subject: Subject, *, with_marks: bool) -> list[_Rendered]:
+def _render(examples: Sequence[Example], subject: Subject, *, with_marks: bool) -> list[_Rendered]:
     """Conversations and what their last responses answer, as text."""
     renderer = subject.template.renderer
     whole: Sequence[str | Marked | Refused]
-    jobs = [Job(turns) for turns in conversations]
+    conversations = [messages(example) for example in examples]
+    listed = [tools(example) for example in examples]
+    jobs = [Job(turns, tools=known) for turns, known in zip(conversations, listed, strict=True)]
     whole = renderer.render_marked(jobs) if with_marks else renderer.render(jobs)
     with_prompt = [len(turns) > 1 and subject.settings.loss != "all" for turns in conversations]
     prompts = iter(
-        renderer.render(Job(turns[:-1], generation=True) for turns, is_asked in zip(conversations, with_prompt, strict=True) if is_asked)
+        renderer.render(
+            Job(turns[:-1], generation=True, tools=known)
+            for turns, known, is_asked in zip(conversations, listed, with_prompt, strict=True)
+            if is_asked
+        )
     )
     rendered: list[_Rendered] = []
     for turns, text, is_asked in zip(conversations, whole, with_prompt, strict=True):

@@ -23,8 +23,8 @@ class AuditedRow:
     """The parsed rows of the file the example stands in."""
     fields: tuple[str, ...]
     """Fields of a row that its format reads."""
-    turns: Sequence[Mapping[str, str]]
-    """What is rendered: role and content, up to the last response."""
+    turns: Sequence[Mapping[str, Any]]
+    """What is rendered, up to the response: role and content, reasoning and calls."""
     text: str | None
     """The rendered conversation; None where the template refuses it."""
     full: Encoded

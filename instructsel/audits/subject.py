@@ -21,7 +21,8 @@ from instructsel.models.foreign import first_line
 from instructsel.models.load import as_language_model, quiet, read_json
 from instructsel.models.peft_adapter import unmerged
 from instructsel.models.weights import read_tensors, weight_files
-from instructsel.pool.example import Example, Message
+from instructsel.pool.example import Example
+from instructsel.pool.message import Message
 from instructsel.rendering import Job, Marked, Refused
 
 Turns = Sequence[Mapping[str, Any]]
@@ -176,7 +177,7 @@ class Subject:
     def marks_differ(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Tokens of a conversation on which the loss falls in instructsel and the template's marks leave out, and the other way round."""
         turns = conversation(QUESTION, ANSWER, QUESTION, ANSWER)
-        encoded = self.template.encode(Example("", "", tuple(Message(**turn) for turn in turns)), loss="assistant")
+        encoded = self.template.encode(Example("", "", tuple(Message(turn["role"], turn["content"]) for turn in turns)), loss="assistant")
         marks = self._marked(turns)
         if encoded.reason is not None or marks is None or [token for token, _ in marks] != encoded.ids:
             return (), ()

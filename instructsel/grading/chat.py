@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from instructsel.errors import ModelUnavailable, TemplateRefused, UsageError
 from instructsel.extras import require
-from instructsel.grading.regions import Span, Spelled, end_of_mark, overlaps, unused, with_end_marked
+from instructsel.grading.regions import Span, Spelled, Turns, all_texts, end_of_mark, overlaps, unused, with_end_marked
 from instructsel.models.foreign import first_line, refusing
 from instructsel.models.load import quiet
-from instructsel.pool.example import ANSWERS, Example, Message
+from instructsel.pool.example import Example
+from instructsel.pool.message import ANSWERS
 from instructsel.rendering import TEMPLATE_DATE, Job, Refused, Renderer
 
 LOSSES: Final = ("completion", "assistant", "all")
@@ -48,13 +49,42 @@ CONTINUE: Final = "CONTINUE_FINAL_MESSAGE_TAG "
 """What transformers puts behind a message that is to be continued."""
 
 
-def messages(example: Example) -> list[dict[str, str]]:
-    """The turns up to the last response as role and content; a call the model wrote is an assistant turn."""
-    return [_turn(turn) for turn in example.messages[: example.last_answer + 1]]
+def messages(example: Example) -> Turns:
+    """The turns up to the response as templates take them: role and content, and where a turn has them reasoning and calls."""
+    return [turn.as_dict() for turn in example.messages[: example.last_answer + 1]]
 
 
-def _turn(turn: Message) -> dict[str, str]:
-    return {"role": "assistant" if turn.role in ANSWERS else turn.role, "content": turn.content}
+def tools(example: Example) -> list[Any] | None:
+    """The tools of an example as templates take them; None where it has none, or a text that is no JSON."""
+    value = None if example.tools is None else example.tools.value
+    return [value] if isinstance(value, dict) else value if isinstance(value, list) and value else None
+
+
+@dataclass(frozen=True)
+class _Chat:
+    """What is rendered of an example."""
+
+    turns: Turns
+    tools: list[Any] | None
+    untrained: frozenset[int]
+    """The numbers of responses on which no loss falls."""
+    empty: bool
+    """Whether the response holds nothing."""
+
+    @classmethod
+    def of(cls, example: Example) -> _Chat:
+        answers = [number for number, turn in enumerate(example.messages[: example.last_answer]) if turn.role in ANSWERS]
+        untrained = frozenset(number for number in answers if not example.messages[number].is_trained)
+        return cls(messages(example), tools(example), untrained, example.messages[example.last_answer].is_empty)
+
+    @property
+    def everything(self) -> Turns:
+        """The turns, and the tools as one more."""
+        return self.turns if self.tools is None else [*self.turns, {"tools": self.tools}]
+
+    def job(self, everything: Turns) -> Job:
+        """The rendering of turns and tools with other texts."""
+        return Job(everything) if self.tools is None else Job(everything[:-1], tools=everything[-1]["tools"])
 
 
 @dataclass(frozen=True)
@@ -71,7 +101,7 @@ class Encoded:
     """Whether tokens were cut off at `max_length`."""
     reason: str | None = None
     """Why nothing can be trained on it: template_refused (it takes no such roles), not_a_prefix (it rewrites earlier turns),
-    no_response (the response is empty), no_loss_token (the prompt alone fills the length)."""
+    calls_not_rendered (it leaves out calls that are to be trained on), no_response (the response is empty), no_loss_token (the prompt alone fills the length)."""
     control: bool = False
     """Whether a text spells out a special token of the tokenizer; it is read as its letters, not as the token, unless the template
     itself reads it, as a template of models that think reads <think> in a response."""
@@ -99,9 +129,13 @@ class _Jobs:
         self.jobs: list[Job] = []
         self.texts: list[str | Refused] = []
 
-    def add(self, turns: Sequence[dict[str, str]], *, generation: bool = False) -> int:
+    def add(self, turns: Turns, tools: list[Any] | None = None, *, generation: bool = False) -> int:
         """Ask for a rendering; its number."""
-        self.jobs.append(Job(turns, generation))
+        return self.ask(Job(turns, generation, tools))
+
+    def ask(self, job: Job) -> int:
+        """Ask for a rendering; its number."""
+        self.jobs.append(job)
         return len(self.jobs) - 1
 
     def run(self, renderer: Renderer) -> None:
@@ -154,71 +188,83 @@ class _Response:
 class _Conversation:
     """The renderings that an example needs."""
 
-    turns: list[dict[str, str]]
+    chat: _Chat
     loss: str
     mark: str
     """A character that stands for the end of the last response."""
     text: int
     """Of all turns."""
-    marked: int
-    """Of all turns, with a mark behind the last response."""
+    marked: int | None
+    """Of all turns, with a mark behind the last response; None where it ends in a call."""
     responses: list[_Response]
-    """Those that the loss falls on."""
+    """Those that the loss falls on; where it falls on everything, those that it does not fall on."""
     spelled: Spelled | None
     hidden: int | None
     """Of all turns, with special tokens that are spelled out behind marks."""
 
     @classmethod
-    def ask(cls, turns: list[dict[str, str]], loss: str, control: Iterable[str], jobs: _Jobs) -> _Conversation:
+    def ask(cls, chat: _Chat, loss: str, control: Iterable[str], jobs: _Jobs) -> _Conversation:
         """Ask for all that can be known to be needed."""
-        text = jobs.add(turns)
-        mark = unused(turns)
-        numbers = [number for number, turn in enumerate(turns) if turn["role"] == "assistant"]
-        wanted = {"completion": numbers[-1:], "assistant": numbers, "all": []}[loss]
-        spelled = Spelled.of(turns, control)
+        turns = chat.turns
+        text = jobs.add(turns, chat.tools)
+        mark = unused(chat.everything)
+        numbers = [number for number, turn in enumerate(turns) if turn["role"] == "assistant" and number not in chat.untrained]
+        wanted = {"completion": numbers[-1:], "assistant": numbers, "all": sorted(chat.untrained)}[loss]
+        spelled = Spelled.of(chat.everything, control)
         return cls(
-            turns,
+            chat,
             loss,
             mark,
             text,
-            jobs.add(with_end_marked(turns, mark)),
-            [cls._response(turns, number, text, jobs) for number in wanted],
+            None if "tool_calls" in turns[-1] else jobs.add(with_end_marked(turns, mark), chat.tools),
+            [cls._response(chat, number, text, jobs) for number in wanted],
             spelled,
-            None if spelled is None else jobs.add(spelled.hidden()),
+            None if spelled is None else jobs.ask(chat.job(spelled.hidden())),
         )
 
     @staticmethod
-    def _response(turns: list[dict[str, str]], number: int, text: int, jobs: _Jobs) -> _Response:
+    def _response(chat: _Chat, number: int, text: int, jobs: _Jobs) -> _Response:
+        turns, tools = chat.turns, chat.tools
         last = number == len(turns) - 1
-        prefix = None if last else jobs.add(turns[: number + 1])
+        prefix = None if last else jobs.add(turns[: number + 1], tools)
         # No template renders a prompt without turns, and some write no header behind a response.
         follows = not number or turns[number - 1]["role"] == "assistant"
         content = "b" if turns[number]["content"].strip().startswith("a") else "a"
         return _Response(
             number,
-            before=jobs.add(turns[:number], generation=True) if number else None,
+            before=jobs.add(turns[:number], tools, generation=True) if number else None,
             prefix=prefix,
-            changed=jobs.add([*turns[:number], {**turns[number], "content": content}]) if follows else None,
+            changed=jobs.add([*turns[:number], {"role": "assistant", "content": content}], tools) if follows else None,
             unchanged=(text if prefix is None else prefix) if follows else None,
         )
 
-    def rendered(self, jobs: _Jobs, header: str | None) -> _Rendered:
+    def rendered(self, jobs: _Jobs, header: str | None, closing: Callable[[], str]) -> _Rendered:
         """The text with the spans on which the loss falls, from header to end of turn.
 
         Args:
             jobs: with their renderings.
             header: what a template writes before a response; None where it is not known.
+            closing: gives what it writes after one.
 
         Raises:
             _Refusal: there is none.
         """
         text = jobs.text(self.text)
-        # Of everything, nothing hangs on the turns before, so a template that rewrites them is not refused.
-        spans = [self._span(text, response, jobs, header) for response in self.responses] if self.loss != "all" else [(0, len(text))]
-        marked = jobs.optional(self.marked)
+        for number, turn in enumerate(self.chat.turns):
+            is_trained = number == len(self.chat.turns) - 1 or (self.loss != "completion" and number not in self.chat.untrained)
+            if is_trained and not all((call.get("function") or call)["name"] in text for call in turn.get("tool_calls", ())):
+                raise _Refusal("calls_not_rendered")
+        spans = [self._span(text, response, jobs, header) for response in self.responses]
+        if self.loss == "all":
+            # Of everything, nothing hangs on the turns before, so a template that rewrites them is not refused.
+            edges = [0, *(edge for span in spans for edge in span), len(text)]
+            spans = list(zip(edges[::2], edges[1::2], strict=True))
+        marked = None if self.marked is None else jobs.optional(self.marked)
         end = None if marked is None else end_of_mark(text, marked, self.mark)
-        if end is None:
-            response = self.turns[-1]["content"].strip()
+        if self.marked is None:
+            end = len(text.removesuffix(closing()))
+        elif end is None:
+            response = self.chat.turns[-1]["content"].strip()
             place = text.rfind(response)
             end = place + len(response) if place >= 0 else len(text)
         return _Rendered(text, spans, end, [])
@@ -347,12 +393,12 @@ class ChatTemplate:
             raise UsageError.named(loss, LOSSES, noun="loss")
         remaining = iter(examples)
         while batch := list(itertools.islice(remaining, BATCH)):
-            conversations = [messages(example) for example in batch]
+            conversations = [_Chat.of(example) for example in batch]
             rendered = self._rendered(conversations, loss)
             texts = [rendering.text for rendering in rendered if isinstance(rendering, _Rendered)]
             tokenized = iter(self.all_tokens(texts))
-            for turns, rendering in zip(conversations, rendered, strict=True):
-                control = self._spells_control(turns)
+            for chat, rendering in zip(conversations, rendered, strict=True):
+                control = self._spells_control(chat.everything)
                 if isinstance(rendering, _Refusal):
                     yield Encoded([], [], 0, truncated=False, reason=rendering.reason, control=control, cause=rendering.cause)
                 else:
@@ -360,10 +406,10 @@ class ChatTemplate:
 
     def text(self, example: Example) -> str | None:
         """What a model sees of an example, up to its last response; None where the template takes no such conversation."""
-        text = self.renderer.render([Job(messages(example))])[0]
+        text = self.renderer.render([Job(messages(example), tools=tools(example))])[0]
         return None if isinstance(text, Refused) else text
 
-    def prompt(self, turns: Sequence[dict[str, str]]) -> str:
+    def prompt(self, turns: Sequence[dict[str, Any]]) -> str:
         """What a model responds to: the turns and the header of a response.
 
         Raises:
@@ -372,7 +418,7 @@ class ChatTemplate:
         """
         return self.render(turns, generation=True)
 
-    def render(self, turns: Sequence[dict[str, str]], *, generation: bool = False, resumed: bool = False) -> str:
+    def render(self, turns: Sequence[dict[str, Any]], *, generation: bool = False, resumed: bool = False) -> str:
         """A conversation as text.
 
         Args:
@@ -397,18 +443,18 @@ class ChatTemplate:
         # Without the space behind the mark the template has stripped the message.
         return text[:place] if text[place:].startswith(CONTINUE) else text[:place].rstrip()
 
-    def _rendered(self, conversations: Sequence[list[dict[str, str]]], loss: str) -> list[_Rendered | _Refusal]:
+    def _rendered(self, conversations: Sequence[_Chat], loss: str) -> list[_Rendered | _Refusal]:
         """Each conversation with its spans, or why it has none."""
         jobs = _Jobs()
         control = tuple(self.control.values())
-        asked = [_Conversation.ask(turns, loss, control, jobs) if turns[-1]["content"].strip() else None for turns in conversations]
+        asked = [None if chat.empty else _Conversation.ask(chat, loss, control, jobs) for chat in conversations]
         jobs.run(self.renderer)
         rendered: list[_Rendered | _Refusal] = []
         for conversation in asked:
             try:
                 if conversation is None:
                     raise _Refusal("no_response")
-                rendering = conversation.rendered(jobs, self._header)
+                rendering = conversation.rendered(jobs, self._header, lambda: self.closing)
                 rendered.append(replace(rendering, spelled=self._spelled(conversation, rendering.text, jobs)))
             except _Refusal as refusal:
                 rendered.append(refusal)
@@ -424,7 +470,7 @@ class ChatTemplate:
         if spans is not None:
             return spans
         # The template reads some of them: those are for it, and what it writes for them is its own.
-        renderings = self.renderer.render(Job(spelled.hidden(turn, token)) for turn, token in spelled.singles)
+        renderings = self.renderer.render(conversation.chat.job(spelled.hidden(turn, token)) for turn, token in spelled.singles)
         return [span for rendering in renderings if isinstance(rendering, str) for span in spelled.spans(text, rendering) or ()]
 
     @cached_property
@@ -540,8 +586,9 @@ class ChatTemplate:
         added = {number: str(token) for number, token in self.tokenizer.added_tokens_decoder.items() if token.special}
         return {**added, **dict(zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True))}
 
-    def _spells_control(self, turns: Sequence[dict[str, str]]) -> bool:
-        return any(token in turn["content"] for turn in turns for token in self.control.values())
+    def _spells_control(self, turns: Turns) -> bool:
+        spelled = "\0".join(text for turn in turns for text in all_texts(turn))
+        return any(token in spelled for token in self.control.values())
 
     def _respelled(self, ids: list[int], offsets: list[Span], rendered: _Rendered) -> tuple[list[int], list[Span]]:
         """Tokens in which a special token stands where the template put it and nowhere else.

@@ -8,11 +8,13 @@ without.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-Turns = list[dict[str, str]]
+Turns = list[dict[str, Any]]
+"""Messages as templates take them: role, content, reasoning, calls."""
 Span = tuple[int, int]
 """First position of a text, and the one behind its last."""
 
@@ -22,11 +24,33 @@ LAST_PRIVATE = 0xF8FF
 
 def unused(turns: Turns) -> str:
     """A character that the conversation does not have."""
-    text = set().union(*(turn["content"] for turn in turns))
+    text = set().union(*(part for turn in turns for part in all_texts(turn)))
     number = LAST_PRIVATE
     while chr(number) in text:
         number -= 1
     return chr(number)
+
+
+def all_texts(value: Any) -> Iterator[str]:
+    """Every text in a turn or in tools: contents, names, arguments. The names of fields are texts of arguments, too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield str(key)
+            yield from all_texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from all_texts(part)
+
+
+def replaced(value: Any, change: Callable[[str], str]) -> Any:
+    """A turn, or a part of it, with every text changed but the role."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(key): part if key == "role" else replaced(part, change) for key, part in value.items()}
+    return [replaced(part, change) for part in value] if isinstance(value, list | tuple) else value
 
 
 def with_end_marked(turns: Turns, mark: str) -> Turns:
@@ -62,7 +86,7 @@ class Spelled:
     @classmethod
     def of(cls, turns: Turns, tokens: Iterable[str]) -> Spelled | None:
         """None where no content spells out any of the tokens."""
-        spelled = {token for token in tokens if token and any(token in turn["content"] for turn in turns)}
+        spelled = {token for token in tokens if token and any(token in text for turn in turns for text in all_texts(turn))}
         return cls(turns, tuple(sorted(spelled, key=lambda token: (-len(token), token)))) if spelled else None
 
     @cached_property
@@ -78,14 +102,19 @@ class Spelled:
             return self.mark * len(match.group())
 
         return [
-            {**message, "content": pattern.sub(marks, message["content"])} if turn in (None, number) else message
+            replaced(message, lambda text: pattern.sub(marks, text)) if turn in (None, number) else message
             for number, message in enumerate(self.turns)
         ]
 
     @property
     def singles(self) -> list[tuple[int, str]]:
         """Each turn with each token that it spells out."""
-        return [(number, token) for number, turn in enumerate(self.turns) for token in self.tokens if token in turn["content"]]
+        return [
+            (number, token)
+            for number, turn in enumerate(self.turns)
+            for token in self.tokens
+            if any(token in text for text in all_texts(turn))
+        ]
 
     def spans(self, text: str, hidden: str) -> list[Span] | None:
         """Where in a text the hidden tokens stand; None where the template reads them: what it makes of them is its own.
@@ -111,4 +140,4 @@ def overlaps(span: Span, spans: Sequence[Span]) -> bool:
     return any(begin < span[1] and span[0] < end for begin, end in spans)
 
 
-__all__ = ["Spelled", "end_of_mark", "overlaps", "unused", "with_end_marked"]
+__all__ = ["Spelled", "Turns", "all_texts", "end_of_mark", "overlaps", "unused", "with_end_marked"]

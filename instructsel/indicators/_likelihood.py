@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from instructsel.indicators.base import Batch
+from instructsel.indicators.base import Batch, null_on_empty
 from instructsel.models.answers import Question
 from instructsel.models.likelihood import LikelihoodModel
+from instructsel.text import is_blank
 
 BETWEEN: Final = "\n"
 """What stands between instruction and response; Superfiltering's template."""
@@ -30,8 +31,8 @@ def after(instruction: str, response: str) -> Question:
 
 
 def reasons(batch: Batch, *, instruction: bool) -> list[str | None]:
-    """`empty_response`, and `empty_instruction` where one is needed."""
+    """`empty_response` or `only_reasoning`, and `empty_instruction` where one is needed."""
     return [
-        "empty_response" if not response.strip() else "empty_instruction" if instruction and not prompt.strip() else None
-        for prompt, response in zip(batch.instructions, batch.responses, strict=True)
+        reason or ("empty_instruction" if instruction and is_blank(prompt) else None)
+        for prompt, reason in zip(batch.instructions, null_on_empty(batch), strict=True)
     ]

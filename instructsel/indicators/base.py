@@ -13,6 +13,7 @@ from instructsel.models.answers import Answers, Model, Question
 from instructsel.models.embedded_lm import SMOLLM2
 from instructsel.models.runner import RunReport
 from instructsel.pool.example import Example
+from instructsel.text import is_blank
 
 Progress = Callable[[int, int], None]
 """Called with how many examples of how many are done."""
@@ -232,5 +233,8 @@ def distinct_questions(questions: Sequence[tuple[Question, ...] | str]) -> list[
 
 
 def null_on_empty(batch: Batch) -> list[str | None]:
-    """`empty_response` where the response holds nothing but blanks."""
-    return ["empty_response" if not response.strip() else None for response in batch.responses]
+    """`empty_response` where the response holds nothing that can be seen, `only_reasoning` where it is reasoning that is not read."""
+    return [
+        None if not is_blank(response) else "only_reasoning" if example.only_reasoning else "empty_response"
+        for example, response in zip(batch.examples, batch.responses, strict=True)
+    ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from instructsel.indicators.base import Batch, Indicator, Progress, Scored
+from instructsel.indicators.base import Batch, Indicator, Progress, Scored, null_on_empty
 from instructsel.pool.writing_systems import unsegmented_share
 
 DIGITS: Final = re.compile("[0-9]+")
@@ -88,11 +88,10 @@ class Mtld(Indicator):
         """Walk each response forward and backward."""
         values: list[float | None] = []
         reasons: list[str | None] = []
-        for response in batch.responses:
-            tokens = words(response)
-            reason = "no_words" if not tokens else "unsegmented_script" if unsegmented_share(response) >= UNSEGMENTED_LIMIT else None
-            if reason == "no_words" and not response.strip():
-                reason = "empty_response"
+        for empty, response in zip(null_on_empty(batch), batch.responses, strict=True):
+            tokens = [] if empty else words(response)
+            unsegmented = bool(tokens) and unsegmented_share(response) >= UNSEGMENTED_LIMIT
+            reason = empty or ("no_words" if not tokens else "unsegmented_script" if unsegmented else None)
             reasons.append(reason)
             values.append(None if reason else mtld(tokens, threshold=self.threshold))
         return Scored(values, reasons)

@@ -54,7 +54,7 @@ class Plausibility(ModelIndicator):
         questions: list[tuple[Question, ...] | str] = []
         for reason, example in zip(null_on_empty(batch), batch.examples, strict=True):
             turns = example.messages[: example.last_answer + 1]
-            questions.append(reason or (tuple(part for turn in turns for part in (turn.role, turn.content)),))
+            questions.append(reason or (tuple(part for turn in turns for part in (turn.role, example.text_of(turn))),))
         return questions
 
     @classmethod

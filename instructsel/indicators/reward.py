@@ -12,7 +12,7 @@ from instructsel.errors import UsageError
 from instructsel.indicators.base import Batch, ModelIndicator, null_on_empty
 from instructsel.models.answers import Question
 from instructsel.models.reward import RewardModel
-from instructsel.pool.example import ANSWERS, Example
+from instructsel.pool.example import Example
 
 DEFAULT: Final = "OpenAssistant/reward-model-deberta-v3-large-v2"
 """What the public re-implementations of Eq. 4 use; the paper does not name its model."""
@@ -76,8 +76,10 @@ class Reward(ModelIndicator):
     def _asked(self, example: Example) -> tuple[Question, ...]:
         last = example.last_answer
         turns = example.messages[: last + 1]
-        scored = [last] if self.turns == "last" else [n for n, turn in enumerate(turns) if turn.role in ANSWERS and turn.content.strip()]
-        return tuple(tuple(part for turn in turns[: n + 1] for part in (turn.role, turn.content)) for n in scored)
+        scored = (
+            [last] if self.turns == "last" else [n for n, turn in enumerate(turns) if turn.is_trained and example.text_of(turn).strip()]
+        )
+        return tuple(tuple(part for turn in turns[: n + 1] for part in (turn.role, example.text_of(turn))) for n in scored)
 
     def finish(self, answers: Sequence[float]) -> float:
         """The last answer's logit, or the mean or minimum over all answers."""

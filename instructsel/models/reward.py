@@ -44,7 +44,6 @@ NONE: Final = np.zeros(0, dtype=np.int32)
 MAX_LENGTH: Final = {"pair": 512, "oasst_pythia": 2048, "chat_template": 4096}
 ROWS: Final = (96, 6000)
 """Rows of a packed batch at most, on a CPU and on a GPU."""
-ANSWERED_BY: Final = ("assistant", "function_call")
 
 PROBES: Final = (
     (
@@ -258,7 +257,7 @@ class RewardModel(ScoringModel):
 
     def _tagged(self, role: str, text: NDArray[np.int32]) -> NDArray[np.int32]:
         """A turn between its role's token and the end of text; control tokens spelled out in the text stay text."""
-        names = ("<|assistant|>" if role in ANSWERED_BY else "<|prompter|>", "<|endoftext|>")
+        names = ("<|assistant|>" if role == "assistant" else "<|prompter|>", "<|endoftext|>")
         first, last = (self.tokenizer.token_to_id(name) for name in names)
         if first is None or last is None:
             raise ModelRefused(
@@ -281,7 +280,7 @@ class RewardModel(ScoringModel):
 
     def _templated(self, turns: Turns) -> tuple[list[int], bool]:
         """The conversation in the model's chat template; whole early turns are left out while it is too long."""
-        messages = [{"role": "assistant" if role in ANSWERED_BY else role, "content": self._escaped(text)} for role, text in turns]
+        messages = [{"role": role, "content": self._escaped(text)} for role, text in turns]
         ids: list[int] = []
         for start in range(len(messages)):
             text = self._renderer.render([Job(messages[start:])])[0]

@@ -15,7 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from instructsel.pool.example import ANSWERS, Example
+from instructsel.pool.example import Example
+from instructsel.pool.message import ANSWERS
 from instructsel.pool.normal_form import normal_form, operators
 from instructsel.pool.pool import Pool
 
@@ -275,8 +276,9 @@ def _turns(example: Example) -> tuple[list[_Turn], list[_Turn]]:
     turns: list[_Turn] = []
     system: list[_Turn] = []
     for message in example.messages[: example.last_answer + 1]:
-        turn = _Turn(normal_form(message.content), operators(message.content), message.role in ANSWERS, bool(turns))
-        (system if message.role == "system" else turns).append(turn)
+        text = message.text
+        turn = _Turn(normal_form(text), operators(text), message.role in ANSWERS, bool(turns))
+        (system if message.role in ("system", "developer") else turns).append(turn)
     return turns, system
 
 

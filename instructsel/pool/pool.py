@@ -265,7 +265,7 @@ class Pool:
                 {
                     "id": [example.id for example in batch],
                     "source": [example.source for example in batch],
-                    "messages": [[{"role": turn.role, "content": turn.content} for turn in example.messages] for example in batch],
+                    "messages": [[{"role": turn.role, "content": turn.text} for turn in example.messages] for example in batch],
                     "instruction": [example.instruction for example in batch],
                     "response": [example.response for example in batch],
                 }

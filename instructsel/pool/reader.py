@@ -19,6 +19,7 @@ from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat, kind
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits, Row, RowDropped, RowFault
+from instructsel.pool.message import ANSWERS
 from instructsel.pool.sources import Source
 from instructsel.read_report import LISTED, Quarantined, ReadReport
 
@@ -192,9 +193,7 @@ class PoolReader:
         self.row_of.append(number)
         self.part_of.append(part)
         self.turns.append(min(len(conversation.messages), 65_535))
-        tally.answered = tally.answered or any(
-            turn.content.strip() for turn in conversation.messages if turn.role in ("assistant", "function_call")
-        )
+        tally.answered = tally.answered or any(not turn.is_empty for turn in conversation.messages if turn.role in ANSWERS)
 
     @staticmethod
     def _file(

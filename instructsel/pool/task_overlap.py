@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from instructsel.pool.evaluation_texts import LEVELS, EvaluationTexts, Render
-from instructsel.pool.example import Example, Message
+from instructsel.pool.example import Example
+from instructsel.pool.message import Message
 from instructsel.pool.normal_form import normal_form
 from instructsel.pool.overlap import RECORDED, Overlap, place_of
 from instructsel.pool.pool import Pool

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from instructsel.errors import ModelRefused, UsageError
-from instructsel.pool.example import ANSWERS, Example
+from instructsel.pool.example import Example
 from instructsel.rendering import Job, Refused, Renderer
 
 
@@ -75,4 +75,7 @@ class ChatTokens:
 
 
 def _job(example: Example) -> Job:
-    return Job([{"role": "assistant" if turn.role in ANSWERS else turn.role, "content": turn.content} for turn in example.messages])
+    """Up to the response: what stands behind it is not trained."""
+    tools = None if example.tools is None else example.tools.value
+    turns = [turn.as_dict() for turn in example.messages[: example.last_answer + 1]]
+    return Job(turns, tools=tools if isinstance(tools, list) else None)

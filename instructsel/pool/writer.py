@@ -16,6 +16,7 @@ from instructsel.artifact import atomic_write
 from instructsel.errors import PoolError, UsageError
 from instructsel.pool.columnar import parquet_rows
 from instructsel.pool.example import Example
+from instructsel.pool.json_text import as_bytes
 from instructsel.pool.reader import PoolFile
 from instructsel.pool.sources import DELIMITERS, zstd
 
@@ -115,10 +116,10 @@ def write_messages(out: BinaryIO, examples: Iterable[Example]) -> int:
     """Write examples as JSON lines with `messages`; how many."""
     count = 0
     for example in examples:
-        row: dict[str, Any] = {"messages": [{"role": turn.role, "content": turn.content} for turn in example.messages]}
+        row: dict[str, Any] = {"messages": [turn.as_row() for turn in example.messages]}
         if example.tools is not None:
-            row["tools"] = example.tools
-        out.write(orjson.dumps(row) + b"\n")
+            row["tools"] = example.tools.as_given
+        out.write(as_bytes(row) + b"\n")
         count += 1
     return count
 

@@ -15,7 +15,7 @@ from tests import tiny
 
 def test_trl_gets_prompts_and_completions_and_nothing_else(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
-    turns = [("user", "Weather?"), ("function_call", "{}"), ("tool", "rain"), ("assistant", "It rains."), ("user", "Thanks")]
+    turns = [("user", "Weather?"), ("assistant", "Let me see."), ("tool", "rain"), ("assistant", "It rains."), ("user", "Thanks")]
     rows = [
         {"messages": [{"role": role, "content": text} for role, text in turns], "extra": 1},
         {"messages": [{"role": "user", "content": "1+1"}, {"role": "assistant", "content": "2"}], "extra": 2},

@@ -151,13 +151,7 @@ PLANTS: Final[dict[str, Plant]] = {
     "beyond-context": Plant(content("assistant", lambda text: text + LONG * 10), settings={"max_length": 100_000}),
     "bos-added-again": Plant(files=with_bos, template=prefixed("{{ bos_token }}")),
     "boundary-merged": Plant(content("assistant", lambda text: "\n\n" + text), files=merged_line_breaks),
-    "calls-as-text": Plant(
-        inserted(1, {"role": "assistant", "content": None, "tool_calls": [CALL]}, TOOL),
-        swapped(
-            "{{ message.content }}<|im_end|>\n{% endgen",
-            "{{ message.content }}{{ (message.tool_calls or '') | string }}<|im_end|>\n{% endgen",
-        ),
-    ),
+    "calls-dropped": Plant(inserted(1, {"role": "assistant", "content": None, "tool_calls": [CALL]}, TOOL)),
     "double-bos": Plant(files=setting("bos_token", "<pad>"), template=prefixed("{{ bos_token }}{{ bos_token }}")),
     "duplicate-tokens": Plant(lambda turns, row: turns.__setitem__(slice(None), clean_rows()[0]["messages"])),
     "empty-response": Plant(content("assistant", lambda text: " ")),

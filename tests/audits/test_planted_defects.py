@@ -135,8 +135,7 @@ ROW_DEFECTS: Final[dict[str, tuple[str, Callable[[dict[str, Any]], None], dict[s
     ),
     "tools": ("tools-dropped", lambda row: row.__setitem__("tools", [TOOL]), {}, set()),
     "a weight of a row": ("weights-ignored", lambda row: row.__setitem__("weight", 0.25), {}, set()),
-    "a weight of a turn": ("weights-ignored", lambda row: turns(row)[1].__setitem__("weight", 0), {}, set()),
-    "a turn that is not to be trained": ("weights-ignored", lambda row: turns(row)[1].__setitem__("train", False), {}, set()),
+    "a weight of a turn": ("weights-ignored", lambda row: turns(row)[1].__setitem__("weight", 0.25), {}, set()),
     "reasoning in a field": (
         "reasoning-dropped",
         lambda row: turns(row)[1].__setitem__("reasoning_content", "First the qzfirst, then the second."),
@@ -375,7 +374,7 @@ def test_marks_on_prompts_and_marks_that_miss_a_part_of_a_response_are_found(old
         assert {kind: count for kind, count in counts.items() if kind != "marks-without-end" or not number} == expected
 
 
-def test_a_template_with_a_form_for_calls_that_is_not_used_is_found(rows: Rows, tmp_path: Path) -> None:
+def test_calls_are_found_where_the_template_leaves_them_out_and_nowhere_else(rows: Rows, tmp_path: Path) -> None:
     calls = (
         "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}"
         "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}<|im_end|>\n{% endfor %}"
@@ -384,7 +383,11 @@ def test_a_template_with_a_form_for_calls_that_is_not_used_is_found(rows: Rows, 
     base = replace(FAMILIES["chatml"], template=calls, eos="<|im_end|>", markers=("<|im_start|>",)).base(tmp_path / "base")
     planted = said(rows)
     insert(1, {"role": "assistant", "content": None, "tool_calls": [CALL]}, {"role": "tool", "content": "17 degrees"})(planted[PLACE])
-    assert "calls-as-text" in alarms(audited(base, planted, tmp_path, max_length=512))
+    assert "calls-dropped" not in alarms(audited(base, planted, tmp_path, max_length=512))
+    deaf = replace(
+        FAMILIES["chatml"], template=calls.replace("message.tool_calls or []", "[]"), eos="<|im_end|>", markers=("<|im_start|>",)
+    )
+    assert alarms(audited(deaf.base(tmp_path / "deaf"), planted, tmp_path, max_length=512))["calls-dropped"] == 1
 
 
 def test_a_tokenizer_of_another_model_is_found(base: Path, rows: Rows, tmp_path: Path) -> None:
@@ -424,3 +427,12 @@ def test_a_template_that_takes_no_system_turn_and_no_tools_is_named_by_row(share
 def test_twenty_kinds_and_more_are_planted_here() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert sum(f'"{kind}"' in text for kind in kinds()) >= 30
+
+
+def test_a_turn_that_is_not_to_be_trained_is_found_where_trl_trains_every_response(base: Path, rows: Rows, tmp_path: Path) -> None:
+    planted = said(rows)
+    planted[PLACE]["messages"] = [*planted[PLACE]["messages"], *planted[PLACE + 1]["messages"]]
+    planted[PLACE]["messages"][1]["train"] = False
+    assert "weights-ignored" not in alarms(audited(base, planted, tmp_path))
+    assert "weights-ignored" not in alarms(audited(base, planted, tmp_path, loss="assistant", trainer="instructsel"))
+    assert alarms(audited(base, planted, tmp_path, loss="assistant"))["weights-ignored"] == 1

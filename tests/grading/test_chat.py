@@ -18,7 +18,8 @@ from instructsel.adapters import to_trl
 from instructsel.errors import ModelUnavailable, UsageError
 from instructsel.grading import chat as module
 from instructsel.grading.chat import TULU, ChatTemplate, Encoded, messages
-from instructsel.pool.example import Example, Message
+from instructsel.pool.example import Example
+from instructsel.pool.message import Message
 from tests import tiny
 from tests.adapters.training_job import CHATML, ROWS, Turns, chatml, edit_tokenizer, write_pool
 from tests.templates import FAMILIES
@@ -108,20 +109,15 @@ def test_what_follows_the_last_answer_is_not_rendered(tulu: ChatTemplate) -> Non
     assert tulu.encode(example(*asked, ("user", "thanks"))) == tulu.encode(example(*asked))
 
 
-def test_a_call_is_an_assistant_turn_and_tool_and_system_keep_their_roles(tulu: ChatTemplate) -> None:
-    calls = example(
-        *(("system", "be brief"), ("user", "weather"), ("function_call", "get()"), ("tool", "rain"), ("assistant", "it is rain")),
-    )
-    assert [turn["role"] for turn in messages(calls)] == ["system", "user", "assistant", "tool", "assistant"]
-    found = tulu.encode(calls, loss="assistant")
+def test_tool_and_system_keep_their_roles(tulu: ChatTemplate) -> None:
+    turns = example(*(("system", "be brief"), ("user", "weather"), ("assistant", "look"), ("tool", "rain"), ("assistant", "it is rain")))
+    assert [turn["role"] for turn in messages(turns)] == ["system", "user", "assistant", "tool", "assistant"]
+    found = tulu.encode(turns, loss="assistant")
     assert text(tulu, found.ids) == (
-        "<|system|>\nbe brief\n<|user|>\nweather\n<|assistant|>\nget()<|endoftext|>\n<|tool|>\nrain\n<|assistant|>\nit is rain<|endoftext|>"
+        "<|system|>\nbe brief\n<|user|>\nweather\n<|assistant|>\nlook<|endoftext|>\n<|tool|>\nrain\n<|assistant|>\nit is rain<|endoftext|>"
     )
-    # The model writes its calls, and not what comes back.
-    assert trained(tulu, found) == ["get()<|endoftext|>", "it is rain<|endoftext|>"]
-    # A call is an answer, too.
-    last = tulu.encode(example(("user", "weather"), ("function_call", "get()"), ("tool", "rain")))
-    assert text(tulu, last.ids).endswith("<|assistant|>\nget()<|endoftext|>") and trained(tulu, last) == ["get()<|endoftext|>"]
+    # The model writes its turns, and not what comes back.
+    assert trained(tulu, found) == ["look<|endoftext|>", "it is rain<|endoftext|>"]
 
 
 # The mask

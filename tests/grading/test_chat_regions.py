@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from instructsel.grading.chat import ChatTemplate, Encoded
-from instructsel.pool.example import Example, Message
+from instructsel.pool.example import Example
+from instructsel.pool.message import Message
 from tests.templates import FAMILIES
 
 

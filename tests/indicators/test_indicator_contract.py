@@ -16,7 +16,8 @@ import pytest
 from instructsel.errors import UnknownIndicator
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Batch, Indicator
-from instructsel.pool.example import Example, Message
+from instructsel.pool.example import Example
+from instructsel.pool.message import Message
 from tests import tiny
 
 DRAWN = random.Random(11)

@@ -14,7 +14,8 @@ from instructsel.indicators.instruction_length import InstructionLength
 from instructsel.indicators.mtld import Mtld, mtld, words
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.indicators.response_length import ResponseLength
-from instructsel.pool.example import Example, Message
+from instructsel.pool.example import Example
+from instructsel.pool.message import Message
 from instructsel.pool.pool import Pool
 
 TEN = "one two three four five six seven eight nine ten"

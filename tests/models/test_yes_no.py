@@ -19,7 +19,8 @@ from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Batch
 from instructsel.models import yes_no
 from instructsel.models.yes_no import YesNoModel
-from instructsel.pool.example import Example, Message
+from instructsel.pool.example import Example
+from instructsel.pool.message import Message
 from tests import tiny
 
 DRAWN = random.Random(4)

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instructsel.errors import PoolError, UsageError
-from instructsel.pool.example import ROLES, Message, conversation
+from instructsel.pool.example import conversation
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import TableFormat
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits, RowDropped, RowFault, parse, parse_again
+from instructsel.pool.message import ROLES, Json, Message, ToolCall
 from instructsel.pool.pool import Pool
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -147,11 +148,11 @@ def test_history_comes_before_the_last_turn_and_the_system_text_first(tmp_path: 
 def test_tool_roles_are_kept(tmp_path: Path) -> None:
     turns = [("human", "Weather?"), ("function_call", '{"name": "weather"}'), ("observation", "rain"), ("gpt", "It rains.")]
     row = {"conversations": [{"from": who, "value": text} for who, text in turns], "tools": '[{"name": "weather"}]'}
-    assert read(tmp_path, row) == [
-        said(("user", "Weather?"), ("function_call", '{"name": "weather"}'), ("tool", "rain"), ("assistant", "It rains."))
-    ]
+    call = Message("assistant", "", (ToolCall("weather", flat=True),))
+    (first, *rest), (last,) = said(("user", "Weather?"), ("tool", "rain")), said(("assistant", "It rains."))
+    assert read(tmp_path, row) == [(first, call, *rest, last)]
     (example,) = Pool.read(tmp_path / "pool.jsonl").examples()
-    assert example.tools == '[{"name": "weather"}]'
+    assert example.tools == Json('[{"name": "weather"}]', is_text=True) and example.tools.value == [{"name": "weather"}]
 
 
 def test_openai_tool_calls_and_text_parts_are_read(tmp_path: Path) -> None:
@@ -165,10 +166,13 @@ def test_openai_tool_calls_and_text_parts_are_read(tmp_path: Path) -> None:
             {"role": "assistant", "content": "Done."},
         ]
     }
-    calls = json.dumps([call], sort_keys=True, separators=(",", ":"))
-    assert read(tmp_path, row) == [
-        said(("system", "Be brief."), ("user", "One\ntwo"), ("function_call", calls), ("tool", "ok"), ("assistant", "Done."))
-    ]
+    expected = (
+        Message("developer", "Be brief."),
+        Message("user", "One\ntwo", parts=("One", "two")),
+        Message("assistant", "", (ToolCall("f", Json("{}", is_text=True), id="1"),)),
+        *said(("tool", "ok"), ("assistant", "Done.")),
+    )
+    assert read(tmp_path, row) == [expected]
 
 
 def test_an_image_part_is_quarantined(tmp_path: Path) -> None:
@@ -311,9 +315,11 @@ def test_an_id_is_of_the_bytes_that_the_standard_json_writes_whatever_the_charac
     points = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
     for start in range(0, len(points), 4096):
         text = "".join(map(chr, points[start : start + 4096]))
-        example = conversation(text, "answer", tools=text)
+        example = conversation(text, "answer", tools=Json.of([text]))
         turns = [[message.role, message.content] for message in example.messages]
-        expected = json.dumps([turns, example.tools], ensure_ascii=False, separators=(",", ":")).encode()
+        expected = json.dumps(
+            [turns, json.dumps([text], ensure_ascii=False, separators=(",", ":"))], ensure_ascii=False, separators=(",", ":")
+        ).encode()
         assert example.canonical() == expected
     half = conversation("a\ud800", "b")
     assert half.canonical() == b'[[["user","a\xed\xa0\x80"],["assistant","b"]],null]'

@@ -47,7 +47,7 @@ class ToolsDropped(RowCheck):
 
     def flags(self, row: AuditedRow, subject: Subject) -> bool:
         """Whether the row is one of them."""
-        tools = [row.example.tools] if row.example.tools else []
+        tools = [row.example.tools.value] if row.example.tools else []
         tools += [value for name, value, in_turn in row.unread() if name in NAMES and value and not in_turn]
         return row.text is not None and not all(row.is_rendered(leaf) for value in tools for leaf in _leaves(value))
 

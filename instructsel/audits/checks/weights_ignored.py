@@ -33,7 +33,12 @@ class WeightsIgnored(RowCheck):
 
     def flags(self, row: AuditedRow, subject: Subject) -> bool:
         """Whether the row is one of them."""
-        return any(name in NAMES + (TURN_NAMES if in_turn else ()) and _counts(value) for name, value, in_turn in row.unread())
+        # instructsel's own training leaves out turns of weight 0; TRL is handed the last response, and trains every one where it is told to.
+        is_read = subject.settings.trainer != "trl" or subject.settings.loss == "completion"
+        return any(
+            name in NAMES + (TURN_NAMES if in_turn else ()) and _counts(value) and not (in_turn and is_read and value == 0)
+            for name, value, in_turn in row.unread()
+        )
 
 
 __all__ = ["WeightsIgnored"]

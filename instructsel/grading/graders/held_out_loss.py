@@ -112,7 +112,7 @@ class HeldOutLoss:
     def clusters(self) -> tuple[str, ...]:
         """The cluster of each example: the conversation before its last response; empty where all examples differ in it."""
         prompts = (
-            [(message.role, message.content) for message in example.messages[: example.last_answer]] for example in self.pool.examples()
+            [(message.role, message.text) for message in example.messages[: example.last_answer]] for example in self.pool.examples()
         )
         return clusters_of("\n".join(f"{role}: {content}" for role, content in prompt) for prompt in prompts)
 
@@ -165,7 +165,7 @@ class HeldOutLoss:
         chat_template = ChatTemplate.load(checkpoint.folder, date=self.template_date)
         rows: list[_Row] = []
         control = 0
-        sizes = n_bytes([example.response for example in self.pool.examples()])
+        sizes = n_bytes([example.messages[example.last_answer].text_with_reasoning for example in self.pool.examples()])
         for encoded, item in zip(chat_template.encode_all(self.pool.examples()), self.items, strict=True):
             rows.append(self._row(encoded, item))
             control += encoded.control

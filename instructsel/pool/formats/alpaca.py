@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from instructsel.pool.example import Conversation, conversation
-from instructsel.pool.formats._base import Fields, Format, raw_json, text
+from instructsel.pool.formats._base import Fields, Format, text, tools_of
 
 
 class Alpaca(Format):
@@ -27,6 +27,6 @@ class Alpaca(Format):
                 text(row, "output"),
                 context=text(row, "input", optional=True),
                 system=text(row, "system", optional=True),
-                tools=raw_json(row.get("tools")),
+                tools=tools_of(row.get("tools")),
             )
         ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from instructsel.pool.example import Conversation, Message
+from instructsel.pool.example import Conversation
 from instructsel.pool.formats._base import Fields, Format, kind, text
 from instructsel.pool.formats.alpaca import Alpaca
 from instructsel.pool.lines import RowFault
+from instructsel.pool.message import Message
 
 
 class History(Format):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from instructsel.pool.example import Conversation
-from instructsel.pool.formats._base import Fields, Format, answered, raw_json, turns
+from instructsel.pool.formats._base import Fields, Format, answered, tools_of, turns
 
 
 class Messages(Format):
@@ -22,4 +22,4 @@ class Messages(Format):
     def conversations(self, row: Fields) -> list[Conversation]:
         """The whole conversation."""
         messages = turns(row.get("messages"), field="messages", role_key="role", text_key="content")
-        return answered(Conversation(tuple(messages), raw_json(row.get("tools"))))
+        return answered(Conversation(tuple(messages), tools_of(row.get("tools"))))

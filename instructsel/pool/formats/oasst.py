@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from instructsel.errors import UsageError
-from instructsel.pool.example import ANSWERS, Conversation, Message
-from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat, kind, role, text
+from instructsel.pool.example import Conversation
+from instructsel.pool.formats._base import CALL, Chain, Fields, Format, TableFormat, kind, role, text
 from instructsel.pool.lines import RowDropped, RowFault
+from instructsel.pool.message import ANSWERS, Message
 
 PATHS: Final = ("best-path", "all-paths")
 
@@ -32,7 +33,10 @@ def _preference(message: Fields, key: str) -> tuple[bool, int, str]:
 
 
 def _turn(message: Fields) -> Message:
-    return Message(role(message.get("role"), where="the message"), text(message, "text"))
+    who = role(message.get("role"), where="the message")
+    if who == CALL:
+        raise RowFault("unknown_role", f"the message has the role {message['role'][:40]!r}")
+    return Message(who, text(message, "text"))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from instructsel.pool.example import Conversation, Message, conversation
-from instructsel.pool.formats._base import Fields, Format, answered, raw_json, text, turns
+from instructsel.pool.example import Conversation, conversation
+from instructsel.pool.formats._base import Fields, Format, answered, text, tools_of, turns
+from instructsel.pool.message import Message
 
 
 class PromptCompletion(Format):
@@ -23,7 +24,7 @@ class PromptCompletion(Format):
     def conversations(self, row: Fields) -> list[Conversation]:
         """One turn, or the messages of both lists."""
         answer = self._answer(row) or "completion"
-        tools = raw_json(row.get("tools"))
+        tools = tools_of(row.get("tools"))
         if not isinstance(row.get("prompt"), list) and not isinstance(row.get(answer), list):
             return [conversation(text(row, "prompt"), text(row, answer), tools=tools)]
         messages: list[Message] = []

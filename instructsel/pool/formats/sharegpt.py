@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from instructsel.pool.example import Conversation, Message
-from instructsel.pool.formats._base import Fields, Format, answered, raw_json, text, turns
+from instructsel.pool.example import Conversation
+from instructsel.pool.formats._base import Fields, Format, answered, text, tools_of, turns
+from instructsel.pool.message import Message
 
 
 class ShareGPT(Format):
@@ -27,4 +28,4 @@ class ShareGPT(Format):
         messages = turns(entries, field="conversations", role_key=keys[0], text_key=keys[1])
         system = text(row, "system", optional=True)
         first = [Message("system", system)] if system else []
-        return answered(Conversation((*first, *messages), raw_json(row.get("tools"))))
+        return answered(Conversation((*first, *messages), tools_of(row.get("tools"))))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from instructsel.rules.linear import LinearRule
     from instructsel.rules.observations import Observations
     from instructsel.rules.univariate import univariate
+    from instructsel.scores.imported import ImportedScores, ScoreFiles
     from instructsel.scores.run import score
     from instructsel.scores.table import ScoreTable
     from instructsel.selection.baselines.random_subset import random_subset
@@ -72,6 +73,7 @@ __all__ = [
     "Grader",
     "Grades",
     "GradingSettings",
+    "ImportedScores",
     "InstructselError",
     "Json",
     "LinearRule",
@@ -85,6 +87,7 @@ __all__ = [
     "Quota",
     "Report",
     "Run",
+    "ScoreFiles",
     "ScoreTable",
     "Selection",
     "SelectionSet",
@@ -132,6 +135,7 @@ _HOME = {
     "Fraction": ("instructsel.selection.budget", "Fraction"),
     "Grader": ("instructsel.protocols", "Grader"),
     "Grades": ("instructsel.protocols", "Grades"),
+    "ImportedScores": ("instructsel.scores.imported", "ImportedScores"),
     "InstructselError": ("instructsel.errors", "InstructselError"),
     "Json": ("instructsel.pool.message", "Json"),
     "LinearRule": ("instructsel.rules.linear", "LinearRule"),
@@ -144,6 +148,7 @@ _HOME = {
     "Quota": ("instructsel.selection.budget", "Quota"),
     "Report": ("instructsel.reports.render", "Report"),
     "Run": ("instructsel.verification.grades_table", "Run"),
+    "ScoreFiles": ("instructsel.scores.imported", "ScoreFiles"),
     "ScoreTable": ("instructsel.scores.table", "ScoreTable"),
     "Selection": ("instructsel.selection.selection", "Selection"),
     "SelectionSet": ("instructsel.selection.selection_set", "SelectionSet"),

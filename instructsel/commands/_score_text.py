@@ -126,8 +126,9 @@ def _kind(symbol: str) -> type[Indicator]:
         return Indicator
 
 
-def next_command(table: ScoreTable, target: Path, rule: str | None) -> str:
-    """The command that selects by these scores: by the rule they were made for, or by the first one they suffice for."""
+def next_command(table: ScoreTable, target: Path, rule: str | None, added: Sequence[str] = ()) -> str:
+    """The command that selects by these scores: by the rule they were made for, by an imported column of this run (`added`), or by the
+    first rule that they suffice for."""
     scored = {symbol for symbol in table.symbols if table.null_fraction(symbol) < 1}
     usable = next((name for name in (*([rule] if rule else []), *catalog.names()) if set(catalog.load(name).indicators) <= scored), None)
     budget = min(2000, max(1, len(table) // 10))
@@ -139,9 +140,21 @@ def next_command(table: ScoreTable, target: Path, rule: str | None) -> str:
             f"next: repair the {bad:,} of {read:,} rows that were quarantined and score again: "
             f"select refuses more than {MAX_BAD_FRACTION:.0%}; --max-bad-fraction raises that"
         )
+    imported = next((name for name in added if name in scored and (table.manifest["indicators"].get(name) or {}).get("imported")), None)
+    if imported is not None and rule is None:
+        key, remark = _by_imported(table, imported)
+        return f"{beginning} --by {shlex.quote(key)} --n {budget}{remark}"
     if usable is not None:
         return f"{beginning} --rule {shlex.quote(usable)} --n {budget}"
     if not scored:
         return "next: instructsel rules list (the rules, and the indicators that each of them needs)"
     symbol = next(name for name in table.symbols if name in scored)
     return f"{beginning} --by {symbol} --n {budget}"
+
+
+def _by_imported(table: ScoreTable, symbol: str) -> tuple[str, str]:
+    """How to rank by an imported column, and a remark where nobody said which values are better."""
+    direction = table.manifest["indicators"][symbol]["imported"].get("direction")
+    if direction == "lower":
+        return symbol, ""
+    return f"-{symbol}", "" if direction else f" (the highest first; --by {symbol} is the lowest first)"

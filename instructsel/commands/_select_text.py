@@ -21,7 +21,8 @@ def report(chosen: Selection, baselines: Sequence[Selection], written: Selection
     summary = chosen.summary
     form = chosen.manifest["form"]
     named = form if form == chosen.name else f"{form} ({chosen.name})"
-    lines = [f"ranked by {named}; score: {chosen.manifest['score']}, lower is better"]
+    target = str(chosen.manifest["score"] or "the rule's value")
+    lines = [f"ranked by {named}; score: {target}, lower is better"]
     lines += counts(chosen)
     everything = takes_everything(chosen)
     if everything is not None and not baselines:

@@ -37,7 +37,20 @@ WRITTEN: Final = frozenset({"output", "with-scores", "html", "charts", "chart"})
 READ: Final = frozenset(
     {
         *("alpaca-files", "arm", "base", "cache", "checkpoint", "eval", "instructions", "judge", "key", "model", "pilot", "pool"),
-        *("report", "results", "reward", "rule", "scores", "search", "selection", "target", "target-model", "tuned-model", "tokenizer"),
+        *(
+            "import",
+            "report",
+            "results",
+            "reward",
+            "rule",
+            "scores",
+            "search",
+            "selection",
+            "target",
+            "target-model",
+            "tuned-model",
+            "tokenizer",
+        ),
     }
 )
 """Flags of files, folders and models that are read: in a file they hold no address. A hub id is none; models never bring code."""
@@ -66,6 +79,7 @@ PLAIN: Final = frozenset(
         *("max-new-tokens", "max-null-fraction", "max-skipped-fraction", "merge", "method", "micro-batch-size", "min", "mixtures", "most"),
         *("max-similarity", "n", "name", "near-duplicates", "no-cache", "num-fewshot", "oasst", "on-duplicate-key", "optimizer"),
         *("packing", "precision"),
+        *("column", "direction", "join", "max-unmatched-fraction", "unit"),
         *("preset", "print-config", "quiet", "quota", "random-subsets", "require", "revision", "reward-turns", "rows", "schedule"),
         *("search-seed", "seed", "seeds", "show", "sizes", "skip-probe", "sources", "steps", "title", "to", "tokens", "top"),
         *("traceback", "trainer", "trials", "warmup", "weight-decay", "whole-pool", "with-text"),

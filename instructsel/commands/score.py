@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,10 +15,11 @@ import typer
 
 from instructsel.artifact import atomic_write, check_outputs, check_replaced, manifest_path, read_manifest, write_manifest
 from instructsel.cache import Cache
+from instructsel.commands import _imports as imports
 from instructsel.commands import _options as options
 from instructsel.commands import _score_text as text
 from instructsel.commands._console import Stages, messages, reported, say, write_json
-from instructsel.errors import ScoresError, UsageError
+from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.experiments.limits import MOST_ROWS
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator, ModelIndicator
@@ -30,6 +31,8 @@ from instructsel.pool.sources import label_of
 from instructsel.rules.catalog import load as load_rule
 from instructsel.scores import merge
 from instructsel.scores.estimate import estimate
+from instructsel.scores.imported import MAX_UNMATCHED
+from instructsel.scores.missing import is_computed, score_command
 from instructsel.scores.models import ModelName, ModelSettings, parse_models
 from instructsel.scores.progress import Run, remember
 from instructsel.scores.run import score
@@ -46,6 +49,7 @@ NAMED: Final = 3
 EXAMPLES: Final = """Examples:
   instructsel score examples/pool.jsonl --indicators len,mtld,knn_6 -o /tmp/demo.scores.parquet
   instructsel score examples/pool.jsonl --rule longest -o /tmp/demo.scores.csv --with-scores /tmp/scored.jsonl
+  instructsel score examples/pool.jsonl --import /tmp/scored.jsonl --column words=instructsel_len -o /tmp/demo.scores.csv
 """
 
 Pools = Annotated[
@@ -150,6 +154,12 @@ def command(
     skip_probe: SkipProbe = False,
     reward_turns: RewardTurns = "last",
     max_failed_fraction: MaxFailedFraction = 0.05,
+    import_files: imports.Imports = None,
+    column: imports.Column = None,
+    join: imports.JoinBy = "auto",
+    direction: imports.Direction = None,
+    unit: imports.Unit = None,
+    max_unmatched_fraction: imports.MaxUnmatched = MAX_UNMATCHED,
     dry_run: DryRun = False,
     limit: Limit = None,
     form: options.Form = "auto",
@@ -168,10 +178,16 @@ def command(
     if json and str(output) == "-":
         raise UsageError("--json and -o - both want stdout.", fix="Leave one out.")
     models = ModelSettings(parse_models(model or [], reward), precision, device, not skip_probe, reward_turns)
-    chosen, unavailable = choose_indicators(rule, indicators, models, also=["rew"] if reward else [])
+    imported = imports.ImportOptions(
+        import_files or (), column or (), join, direction or (), unit or (), max_unmatched_fraction
+    ).indicators()
     files = Outputs(output or default_output(pools), with_scores, replace_table, force)
+    also = ["rew"] if reward else []
+    chosen, unavailable = choose_indicators(rule, indicators, models, also=also, imported=imported, present=files.present)
     if not dry_run:
-        files.check([*pools, *([rule] if rule else [])])
+        files.check([*pools, *([rule] if rule else []), *(import_files or [])])
+    for indicator in imported:
+        indicator.fingerprint()  # a file that is missing ends the run before the pool is read
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
     with Stages(["reading", *(indicator.symbol for indicator in chosen)], quiet=quiet) as stages:
         reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key)
@@ -193,9 +209,10 @@ def command(
     lines = [*files.lines(table, scored.wall), *text.summary(table, scored.seconds, symbols=scored.table.symbols)]
     for line in [
         *lines,
+        *imports.lines(table, scored.table.symbols),
         *text.cached(scored.table, scored.reports),
         *text.notices(table, scored.table.symbols, pools),
-        *files.next(table, rule),
+        *files.next(table, rule, scored.table.symbols),
     ]:
         say(line, quiet=quiet)
     if store and (freed := store.prune(options.cache_limit(), since=scored.started - 1)):
@@ -256,6 +273,14 @@ class Outputs:
         except ScoresError:
             return False
 
+    def present(self) -> tuple[str, ...]:
+        """Symbols of the table that gets the new columns."""
+        try:
+            table = self.earlier()
+        except UsageError:  # said where the table is checked
+            return ()
+        return () if table is None else table.symbols
+
     def earlier(self) -> ScoreTable | None:
         """The score table that gets the new columns; None where there is none, or where it is to be replaced."""
         if self.replace or str(self.table) == "-" or not self.table.exists():
@@ -314,9 +339,9 @@ class Outputs:
             lines.append(f"quarantined rows → {self.quarantine}")
         return lines + ([f"rows with their scores → {self.rows}"] if self.rows is not None else [])
 
-    def next(self, table: ScoreTable, rule: str | None) -> list[str]:
+    def next(self, table: ScoreTable, rule: str | None, added: Sequence[str]) -> list[str]:
         """The command to run next."""
-        return [] if str(self.table) == "-" else [text.next_command(table, self.table, rule)]
+        return [] if str(self.table) == "-" else [text.next_command(table, self.table, rule, added)]
 
 
 @dataclass(frozen=True)
@@ -362,7 +387,15 @@ def default_output(pools: list[str]) -> Path:
     return folder / f"{name}.scores.parquet"
 
 
-def choose_indicators(rule: str | None, names: str | None, models: ModelSettings, *, also: list[str]) -> tuple[list[Indicator], str]:
+def choose_indicators(
+    rule: str | None,
+    names: str | None,
+    models: ModelSettings,
+    *,
+    also: list[str],
+    imported: Sequence[Indicator] = (),
+    present: Callable[[], Sequence[str]] = tuple,
+) -> tuple[list[Indicator], str]:
     """The indicators to score, and what to do where a model cannot be had: a model asked for by flag must be there.
 
     Args:
@@ -370,25 +403,39 @@ def choose_indicators(rule: str | None, names: str | None, models: ModelSettings
         names: symbols, comma-separated, instead of a rule.
         models: the models of flags.
         also: symbols to score besides.
+        imported: indicators whose values are imported; without a rule and names, these alone are scored.
+        present: symbols of the score table that gets the columns; what of a rule was imported into it stays there.
 
     Returns:
         The indicators; "raise", or "null" where a column without its model is null.
     """
     if rule is not None and names is not None:
         raise UsageError("--rule and --indicators exclude each other.", fix="Leave one out.")
-    wanted = None if names is not None else load_rule(rule or DEFAULT_RULE)
+    imported_symbols = {indicator.symbol for indicator in imported}
+    alone = bool(imported) and names is None and rule is None
+    wanted = None if names is not None or alone else load_rule(rule or DEFAULT_RULE)
     symbols = (
         [part.strip() for part in names.split(",") if part.strip()] if names is not None else list(wanted.indicators if wanted else ())
     )
-    symbols += [symbol for symbol in also if symbol not in symbols]
+    symbols = [symbol for symbol in [*symbols, *(name for name in also if name not in symbols)] if symbol not in imported_symbols]
+    if wanted is not None and (foreign := [symbol for symbol in symbols if not is_computed(symbol)]):
+        absent = [symbol for symbol in foreign if symbol not in present()]
+        if absent:
+            raise UnknownIndicator(
+                f"The rule {wanted.name} uses {', '.join(absent)}, which no indicator here computes.",
+                fix=f"Import it with: {score_command(absent).replace('POOL', f'POOL --rule {rule}')}",
+            )
+        symbols = [symbol for symbol in symbols if symbol not in foreign]
     named = dict(models.named)
     for term in wanted.terms if wanted else ():
+        if term.indicator not in symbols:
+            continue
         # A rule's own models, where the indicator asks one: another rule's reward model would be another rule.
         if term.indicator not in named and term.model and isinstance(registry.make(term.indicator), ModelIndicator):
             named[term.indicator] = ModelName(term.model)
     indicators = replace(models, named=named).indicators(symbols)
     explicit = names is not None and any(isinstance(indicator, ModelIndicator) for indicator in indicators)
-    return indicators, "raise" if models.named or explicit else "null"
+    return [*indicators, *imported], "raise" if models.named or explicit else "null"
 
 
 def _record(pools: list[str], target: Path, indicators: list[Indicator]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from instructsel.errors import ModelMismatch, ModelUnavailable, UnknownExample, 
 from instructsel.magnitude import LARGEST, RANGE, is_usable
 from instructsel.rules import _keys as keys
 from instructsel.rules.summary import FitSummary
+from instructsel.scores.missing import score_command
 from instructsel.scores.table import ScoreTable
 
 Floats = NDArray[np.float64]
@@ -275,13 +276,12 @@ class LinearRule:
         """
         missing = [symbol for symbol in self.indicators if symbol not in table.symbols]
         if missing:
-            every = ",".join(dict.fromkeys((*table.symbols, *self.indicators)))
             model = self._term("rew").model if "rew" in missing else None
             reward = f" --reward {model} (fetch it first with: hf download {model})" if model else ""
             other = f"; or rank without it with: --rule {self.alternative}" if self.alternative and model else ""
             raise UsageError(
                 f"The rule {self.name} needs {', '.join(missing)}, which the table does not have.",
-                fix=f"Score again with: instructsel score POOL --indicators {every}{reward}{other}",
+                fix=f"Score again with: {score_command(missing, table.symbols)}{reward}{other}",
             )
         for term in self.terms:
             if len(table) and table.null_counts(term.indicator) == {UNAVAILABLE: len(table)}:

@@ -19,6 +19,7 @@ from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models.load import download_size, no_downloads
 from instructsel.pool.pool import Pool
 from instructsel.scores.asking import CachedAnswers
+from instructsel.scores.imported import ImportedScores
 from instructsel.scores.neighborhood import windows
 
 SLICES: Final = 8
@@ -70,6 +71,11 @@ def estimate(pool: Pool, indicators: Sequence[str | Indicator], *, cache: Cache 
     forecasts = []
     with no_downloads():
         for indicator in chosen:
+            if isinstance(indicator, ImportedScores):
+                forecasts.append(
+                    Estimate(indicator.symbol, len(pool), 0, None, (0.0, 0.0, 0.0), None, None, None, None, "read from a file")
+                )
+                continue
             try:
                 indicator.fingerprint()
             except ModelUnavailable as error:

@@ -12,10 +12,11 @@ from instructsel.artifact import dump_json
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.indicators.base import Indicator
 from instructsel.pool.pool import Pool
+from instructsel.scores.imported import IMPORTED
 from instructsel.scores.table import REASON, ScoreTable
 
-COUNTS: Final = ("truncated", "nulls", "smaller_batches")
-"""What of an indicator's entry in the manifest is counted while scoring; the others say what the values were made with."""
+COUNTS: Final = ("truncated", "nulls", "smaller_batches", "imported")
+"""What of an indicator's entry in the manifest is found while scoring; the others say what the values were made with."""
 
 
 def check_same(table: ScoreTable, pool: Pool, indicators: Sequence[Indicator], *, where: str) -> None:
@@ -93,6 +94,9 @@ def _check_entry(symbol: str, entry: Mapping[str, Any], expected: Mapping[str, A
 def _content(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What the values depend on. The precision and device asked for are no part of it: the model's entry has those used."""
     content = {name: value for name, value in entry.items() if name not in COUNTS}
+    if content.get("name") == IMPORTED:
+        # Said of the values, and no part of them.
+        content.pop("unit", None)
     content["parameters"] = {
         name: value for name, value in (content.get("parameters") or {}).items() if name not in ("precision", "device")
     }

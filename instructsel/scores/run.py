@@ -20,6 +20,7 @@ from instructsel.kinds import SCORES
 from instructsel.models import runner
 from instructsel.pool.pool import Pool
 from instructsel.scores.asking import ask
+from instructsel.scores.imported import ImportedScores
 from instructsel.scores.neighborhood import Space, Watch, unwatched, windows
 from instructsel.scores.table import ScoreTable
 
@@ -109,6 +110,8 @@ def score(
     work.pool_scoped([indicator for indicator in usable if indicator.scope == "pool"])
     for symbol, column in columns.items():
         described[symbol] |= {"truncated": column.truncated, "nulls": column.counts()}
+        if symbol in work.imports:
+            described[symbol]["imported"] = work.imports[symbol]
         if column.report.reduced:
             described[symbol]["smaller_batches"] = column.report.reduced
         if seconds is not None:
@@ -195,6 +198,8 @@ class _Work:
     max_failed_fraction: float
     spaces: dict[str, Space] = field(default_factory=dict)
     """Symbol → embeddings, for the table."""
+    imports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Symbol → where imported values came from."""
 
     def row_scoped(self, indicators: Sequence[Indicator]) -> None:
         """Indicators that look at an example alone."""
@@ -241,6 +246,12 @@ class _Work:
         for indicator in indicators:
             start = time.perf_counter()
             column = self.columns[indicator.symbol]
+            if isinstance(indicator, ImportedScores):
+                scored, self.imports[indicator.symbol] = indicator.joined(self.pool)
+                column.extend(scored)
+                column.seconds += time.perf_counter() - start
+                self.watch(indicator.symbol)(column.done, len(self.pool))
+                continue
             if isinstance(indicator, NeighborDistance):
                 space = Space.of(self.pool, indicator, cache=self.cache, progress=self.watch(indicator.symbol))
                 column.extend(indicator.finish(space.reasons, space.vectors, space.truncated))

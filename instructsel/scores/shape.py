@@ -18,6 +18,27 @@ class ModelRecord(TypedDict, total=False):
     device: str | None
 
 
+class ImportedFile(TypedDict, total=False):
+    """A file of scores."""
+
+    name: str
+    sha256: str
+    rows: Count
+
+
+class ImportRecord(TypedDict, total=False):
+    """Where the values of a column came from, if not from an indicator of ours."""
+
+    column: str
+    direction: str | None
+    files: list[ImportedFile]
+    joined_by: str
+    matched: Count
+    unused_rows: Count
+    repeated_rows: Count
+    booleans: Count
+
+
 class IndicatorRecord(TypedDict, total=False):
     """What an indicator was computed with."""
 
@@ -29,6 +50,7 @@ class IndicatorRecord(TypedDict, total=False):
     tokenizer: ModelRecord | None
     parameters: dict[str, Any] | None
     nulls: dict[str, Count] | None
+    imported: ImportRecord | None
 
 
 Indicators = dict[str, IndicatorRecord | None]

@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from instructsel import magnitude
-from instructsel.errors import IndexTooSmall, NothingToDo, ScoresError, TooManyBadRows, TooManyNulls, UsageError
+from instructsel.errors import IndexTooSmall, NothingToDo, ScoresError, TooManyBadRows, TooManyNulls, UnknownIndicator, UsageError
 from instructsel.indicators import registry
 from instructsel.indicators.base import NOT_SHOWN
 from instructsel.magnitude import LARGEST
@@ -26,6 +26,7 @@ from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
 from instructsel.pool.tokens import ChatTokens
 from instructsel.rules.linear import OVERFLOW, Floats, LinearRule, Mask, Mismatch, Prediction
+from instructsel.scores.missing import is_computed, score_command
 from instructsel.scores.neighborhood import Watch, unwatched
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.budget import Budget, Count, Tokens, check_quotas
@@ -429,11 +430,15 @@ def check_symbol(table: ScoreTable, symbol: str, user: str) -> None:
     """
     if symbol in table.symbols:
         return
-    # Raises where the symbol is misspelt: no command is suggested that would fail again.
-    registry.make(symbol)
+    # Where the symbol is misspelt, no command is suggested that would fail again.
+    if not is_computed(symbol):
+        error = UnknownIndicator.named(symbol, [*registry.symbols(), *table.symbols], noun="indicator")
+        if (error.fix or "").startswith("Known"):
+            error.fix = f"The table has {', '.join(table.symbols)}. Other values are imported: {score_command([symbol])}"
+        raise error
     raise UsageError(
         f"{user} asks for {symbol}, which the score table does not have (it has {', '.join(table.symbols)}).",
-        fix=f"Score the pool with it: instructsel score POOL --indicators {','.join([*table.symbols, symbol])}",
+        fix=f"Score the pool with it: {score_command([symbol], table.symbols)}",
     )
 
 

@@ -120,6 +120,24 @@ def _table(name: str) -> Callable[[Path], Any]:
     return read
 
 
+def _imported(name: str) -> Callable[[Path], Any]:
+    """Join foreign scores, whose files are damaged, to a sound pool: each value is one that its file holds."""
+    from instructsel.scores.imported import ImportedScores, ScoreFiles
+    from instructsel.scores.run import score
+
+    def read(place: Path) -> None:
+        pool = Pool.read(place / "pool.jsonl")
+        for join in ("auto", "id", "order", "row=id"):
+            files = ScoreFiles(place / name, ["reward"], join=join)
+            table = score(pool, [ImportedScores("reward", files, max_unmatched_fraction=1)])
+            held = {float(value) for file in files.read(()) for value in file.columns["reward"].values}
+            values, valid = table.values("reward")
+            if not set(values[valid].tolist()) <= held:
+                raise Broken("a value that no row of the file has")
+
+    return read
+
+
 def _selection_set(place: Path) -> None:
     chosen = SelectionSet.read(place / "chosen.jsonl")
     chosen.arms(), chosen.as_dict(), chosen.same_rows
@@ -302,6 +320,11 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("selection of the last release", ["last_release"], ["chosen*"], _selection_set, weight=4),
     Reader("artifact scores", ["scored"], ["table.csv", "table.csv.json"], _artifact("table.csv"), [], ["reports.reading"]),
     Reader("artifact selection", ["scored"], ["chosen*"], _artifact("chosen.jsonl")),
+    *(
+        Reader(f"imported {name}", [f"imports/{name}", "scored/pool.jsonl"], [name], _imported(name), [], ["scores.score_files"] if name.endswith("jsonl") else [], bytes_too=not name.endswith(".parquet"), weight=4)
+        for name in ("foreign.jsonl", "foreign.csv", "foreign.parquet")
+    ),
+    Reader("score imports", ["imports/foreign.csv", "scored/pool.jsonl"], ["foreign.csv"], command("score", "pool.jsonl", "--import", "foreign.csv", "--column", "reward", "--no-cache", "-o", "new.scores.parquet"), weight=1),
     # Rules and observations.
     Reader("rule", ["scored/mine.toml"], ["mine.toml"], _rule("mine.toml"), [], ["rules.catalog"], weight=8),
     Reader("rule fitted", ["study/fitted.toml"], ["fitted.toml"], _rule("fitted.toml"), weight=8),
@@ -401,6 +424,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "rules.catalog:load": "rule",
     "rules.observations:Observations.read": "observations csv",
     "scores.progress:latest": "cache",
+    "scores.score_files:read_score_file": "imported foreign.jsonl",
     "scores.table:ScoreTable.read": "scores parquet",
     "scores.table:newest": "cache",
     "selection.selection:Selection.read": "selection",

@@ -109,6 +109,7 @@ def make(folder: Path) -> Path:
     """Every valid file, in a folder of this layout: pools/, scored/, verified/, study/, sizes/, results/, plans/, …"""
     _pools(folder / "pools")
     _scored(folder / "scored")
+    _imported(folder / "imports")
     _verified(folder / "verified")
     _studied(folder)
     _audited(folder / "audits")
@@ -164,6 +165,16 @@ def _scored(folder: Path) -> None:
     table.write(folder / "table.csv")
     call(folder, "select", "pool.scores.parquet", "--rule", "longest", "--n", "5", "--min", "len=4", "--random-subsets", "2", "--baseline", "longest", "-o", "chosen.jsonl")  # fmt: skip
     load("eq4").write(folder / "mine.toml")
+
+
+def _imported(folder: Path) -> None:
+    """Scores from elsewhere, for the pool in scored/."""
+    ids = Pool.read(folder.parent / "scored" / "pool.jsonl").ids
+    rows = [{"instructsel_id": name, "id": number, "reward": number / 3 - 1, "meta": {"good": True}} for number, name in enumerate(ids)]
+    write_lines(folder / "foreign.jsonl", rows)
+    flat = [{key: row[key] for key in ("instructsel_id", "id", "reward")} for row in rows]
+    pl.DataFrame(flat).write_csv(folder / "foreign.csv")
+    pl.DataFrame(rows).write_parquet(folder / "foreign.parquet")
 
 
 def _annotations(path: Path, better: int) -> None:

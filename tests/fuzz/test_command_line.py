@@ -48,6 +48,8 @@ FILES: Final = {"rule", "pool", "base", "tokenizer", "annotator", "a", "b", "nam
 FORMS: Final[Mapping[str, str]] = {"arm": "x={}", "checkpoint": "x={}", "results": "x={}", "example": "{}:3"}
 """How a parameter holds its file, where that is not all of it."""
 ENDINGS: Final[Mapping[str, str]] = {"scores": ".parquet", "rule": ".toml", "name": ".toml", "study": ".csv", "selection": ".toml", "results": ".json", "pilot": ".parquet"}  # fmt: skip
+WITH: Final[Mapping[str, list[str]]] = {"import_files": ["--column", "reward"]}
+"""Parameter → what must be said beside it."""
 HEAVY: Final = ("doctor",)
 """What looks at the whole machine is tried with one kind alone."""
 LONGEST: Final = 12
@@ -134,7 +136,7 @@ def valid_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _arguments(name: str, parameter: Any, value: str) -> list[str]:
     """The valid call of a command with one file in place of another."""
-    arguments = [*name.split(), *VALID[name]]
+    arguments = [*name.split(), *VALID[name], *WITH.get(parameter.name, [])]
     value = FORMS.get(parameter.name, "{}").format(value)
     if parameter.param_type_name != "argument":
         return [*arguments, max(parameter.opts, key=len), value]

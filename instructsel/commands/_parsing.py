@@ -36,7 +36,7 @@ RENAMED: Final[Mapping[str, str]] = {
 """A flag of an earlier release, or another word for one → the flag that does it."""
 SHOWN_LIMIT: Final = 1000
 """A largest value above this one is shown only where it is exceeded."""
-ELSEWHERE: Final = ("CACHE", "CACHE_LIMIT", "DATA")
+ELSEWHERE: Final = ("CACHE", "CACHE_LIMIT", "DATA", "PROCESSES")
 """What stands behind INSTRUCTSEL_ in variables that are no option of a command."""
 
 

@@ -7,8 +7,11 @@ compared by five characters. A text of fewer than five words is one shingle, the
 Source: Broder 1997 (resemblance and MinHash); 32 bands of 4 rows find a pair of Jaccard 0.8 with probability 1 − 5e-8,
 one of 0.6 with 0.988.
 
-rensa finds the same pairs in half the time on ordinary pools, but its index has no limit on what a bucket returns: where
-thousands of texts come from one template, its time is quadratic (benchmarks/results/duplicates.json).
+Most candidates are dismissed unread: by their sizes, and by an odd sketch of their shingles (Mitzenmacher, Pagh and Pham 2014), of
+which no more bits differ than shingles do. The pairs are those that the exact similarity of every candidate gives.
+
+rensa finds the same pairs in less time on ordinary pools, but its index has no limit on what a bucket returns: where thousands of
+texts come from one template, its time is quadratic, and a million rows take 1.3 GB (benchmarks/results/duplicates.json).
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import tempfile
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.pool.writing_systems import UNSEGMENTED
+from instructsel.processes import in_order, in_threads
 
 WORDS: Final = 5
 """Words per shingle."""
@@ -39,11 +42,17 @@ BUCKET: Final = 32
 """Kept texts a bucket remembers, the best-ranked first. Without the limit a pool made from one template is quadratic."""
 CHECKED: Final = 64
 """Candidates whose Jaccard similarity is computed per text, those in most common buckets first."""
+SKETCH: Final = 256
+"""Bits of an odd sketch."""
+REMEMBERED: Final = 1 << 22
+"""Shingles of kept texts held in memory while candidates are compared."""
+SEARCHED: Final = 256
+"""Ranks whose buckets are looked at together."""
 LOWEST: Final = 0.6
 """Below this threshold the bands would miss too many pairs."""
 
-BATCH: Final = 1 << 18
-"""Words hashed at a time."""
+BATCH: Final = 1 << 20
+"""Characters of text hashed at a time."""
 VOCABULARY: Final = 1 << 17
 """Word digests remembered at a time."""
 BLOCK: Final = 1 << 20
@@ -54,8 +63,6 @@ LEADING: Final = 24
 """Bits of a hash that are looked up before the hash is."""
 PASS: Final = 8
 """Bands numbered in one reading of the band keys."""
-REPORTED: Final = 1 << 12
-"""Ranks searched between two calls of the progress callback."""
 
 Progress = Callable[[int, int], None]
 """Called with how many texts are done, and how many there are."""
@@ -122,7 +129,7 @@ class _Spool:
 class Shingles:
     """The shingle sets of texts, and the buckets that near-duplicates share.
 
-    Memory is about 170 bytes per text, and 12 per distinct shingle that stands in more than one while they are made; the
+    Memory is about 200 bytes per text, and 12 per distinct shingle that stands in more than one while they are made; the
     shingles themselves, 8 bytes each, go into a temporary file.
     """
 
@@ -132,48 +139,65 @@ class Shingles:
     """(n + 1,), where each text's hashes begin."""
     keys: Groups
     """(n, BANDS + RARE), the buckets of each text, numbered from 1; 0 where nothing else is in it."""
+    sketches: Words
+    """(n, SKETCH / 64), of each text the bits that an odd number of its shingles falls on (an odd sketch): two sketches differ in no
+    more bits than the sets differ in shingles."""
 
     @classmethod
-    def of(cls, texts: Iterable[str], *, total: int | None = None, progress: Progress | None = None) -> Self:
+    def of(
+        cls, texts: Iterable[str], *, total: int | None = None, progress: Progress | None = None, bucketing: Progress | None = None
+    ) -> Self:
         """The shingles of texts, read once and not kept.
 
         Args:
             texts: any number.
             total: how many there are, for the progress; not needed where `texts` has a length.
             progress: called after each batch of texts with the texts read so far and the total.
+            bucketing: called while the buckets are numbered, with the share of the texts that corresponds to the work done and the total.
 
         Raises:
             EnvironmentFault: the temporary folder is full.
         """
         hashes, bands = _Spool(), _Spool()
+        sketches: list[Words] = [np.zeros((0, SKETCH // 64), np.uint64)]
         counts: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
         if total is None and isinstance(texts, Sequence):
             total = len(texts)
         n_read = 0
-        for words, lengths in _batches(texts):
-            distinct, sizes = _distinct(*_shingles(words, lengths), len(lengths))
+        for distinct, sizes, band_keys, odd in in_order(_hashed, _batches(texts)):
             hashes.append(distinct)
-            bands.append(_bands(distinct, sizes))
+            bands.append(band_keys)
+            sketches.append(odd)
             counts.append(sizes)
             n_read += len(sizes)
             if progress is not None:
                 progress(n_read, max(n_read, total or 0))
+        _DIGESTS.clear()
         offsets = np.cumsum(np.concatenate(counts))
         keys = np.zeros((len(offsets) - 1, BANDS + RARE), dtype=np.uint32)
+
+        def tell(share: float) -> None:
+            if bucketing is not None:
+                bucketing(int(share * len(keys)), len(keys))
+
         used = 0
         for first in range(0, BANDS, PASS):
+            tell(first / BANDS / 2)
             band_keys = np.empty((PASS, len(keys)), dtype=np.uint64)
             begin = 0
             for block in bands.blocks(BANDS * (BLOCK // BANDS)):
                 rows = block.reshape(-1, BANDS)
                 band_keys[:, begin : begin + len(rows)] = rows[:, first : first + PASS].T
                 begin += len(rows)
-            for band in range(PASS):
-                keys[:, first + band], used = _numbered(band_keys[band], used)
-        del bands
+            for band, (groups, count) in enumerate(in_threads(_numbered, band_keys)):
+                keys[:, first + band] = np.where(groups > 0, groups + np.uint32(used), 0)
+                used += count
+        del bands, band_keys
         # All at once: a shingle that is one text's rarest can be another's second.
-        keys[:, BANDS:], used = _numbered(_rarest(hashes, offsets), used)
-        return cls(hashes, offsets, keys)
+        groups, _ = _numbered(_rarest(hashes, offsets, lambda share: tell((1 + share) / 2)))
+        keys[:, BANDS:] = np.where(groups > 0, groups + np.uint32(used), 0)
+        tell(1)
+        return cls(hashes, offsets, keys, np.concatenate(sketches))
 
     @property
     def hashes(self) -> Words:
@@ -210,7 +234,7 @@ def near_duplicates(
         shingles: of the pool's texts.
         order: positions in `shingles`, best first, each at most once.
         threshold: Jaccard similarity, in [0.6, 1].
-        progress: called every few thousand ranks with the ranks searched so far and len(order).
+        progress: called every few hundred ranks with the ranks searched so far and len(order).
 
     Returns:
         int64 (len(order),): for each text of the ranking −1 where it is kept, else the position of the kept text it is most
@@ -227,45 +251,176 @@ def near_duplicates(
     repeats = np.full(len(positions), -1, dtype=np.int64)
     if not len(positions):
         return repeats
-    # Room in each bucket: how many of the ranking are in it, up to BUCKET. What is alone in one leads to nobody.
-    members = np.zeros(int(shingles.keys.max()) + 1, dtype=np.int64)
-    for band in range(BANDS + RARE):
-        column = shingles.keys[positions, band]
-        low = int(column[column > 0].min(initial=len(members) - 1))
-        counted = np.bincount(column[column > 0] - low)
-        members[low : low + len(counted)] += counted
-    room = np.where(members > 1, np.minimum(members, BUCKET), 0)
-    room[0] = 0
-    active = np.zeros(len(positions), dtype=bool)
-    for band in range(BANDS + RARE):
-        active |= room[shingles.keys[positions, band]] > 0
-    ends = np.cumsum(room)
-    # Plain arrays: numpy takes longer to hand out one number than the search takes with it.
-    starts, filled = array("q", (ends - room).tobytes()), array("q", (ends - room).tobytes())
-    limits, buckets = array("q", ends.tobytes()), array("i", bytes(4 * int(ends[-1])))
-    del members, room, ends
-    sizes = np.diff(shingles.offsets)[positions]
-    next_report = 0
-    for rank in np.flatnonzero(active).tolist():
-        if progress is not None and rank >= next_report:
-            progress(rank, len(positions))
-            next_report = rank + REPORTED
-        shared = {key for key in shingles.keys[positions[rank]].tolist() if starts[key] < limits[key]}
-        candidates = list(itertools.chain.from_iterable(buckets[starts[key] : filled[key]] for key in shared))
-        if candidates and (best := _most_similar(shingles, positions, sizes, rank, candidates, threshold)) >= 0:
-            repeats[rank] = positions[best]
-            continue
-        for key in shared:
-            if filled[key] < limits[key]:
-                buckets[filled[key]] = rank
-                filled[key] += 1
+    buckets = _Buckets.of(shingles.keys, positions)
+    search = _Search(shingles, positions, threshold)
+    for begin in range(0, len(positions), SEARCHED):
+        if progress is not None:
+            progress(begin, len(positions))
+        keys, counts = buckets.shared(shingles.keys[positions[begin : begin + SEARCHED]])
+        # What the buckets hold already is looked at for all ranks of the block at once; what the block itself adds, one by one.
+        similar = search.promising(begin, *buckets.candidates(keys, counts))
+        added: dict[int, list[int]] = {}
+        numbers, end = keys.tolist(), 0
+        for row, count in enumerate(counts.tolist()):
+            if not count:
+                continue
+            shared, end = numbers[end : end + count], end + count
+            rank = begin + row
+            candidates = similar.get(rank)
+            if added and (fresh := [other for key in shared if key in added for other in added[key]]):
+                candidates = search.with_fresh(rank, candidates, fresh, buckets, shared)
+            if candidates is not None and (best := search.most_similar(rank, candidates)) >= 0:
+                repeats[rank] = positions[best]
+            else:
+                buckets.add(rank, shared, added)
     if progress is not None:
         progress(len(positions), len(positions))
     return repeats
 
 
-def _numbered(keys: Words, used: int) -> tuple[Groups, int]:
-    """The keys that stand more than once, numbered from `used` + 1 in ascending order, 0 for the others; and the last number."""
+class _Buckets:
+    """The kept texts of each bucket, as ranks, best first: one flat array, with room for BUCKET of those that a bucket can get."""
+
+    def __init__(self, room: NDArray[np.int64]) -> None:
+        """Empty ones, of the numbers of texts given."""
+        self.open = room > 0
+        starts = np.zeros(len(room) + 1, dtype=np.int64)
+        np.cumsum(room, out=starts[1:])
+        if starts[-1] <= np.iinfo(np.int32).max:
+            starts = starts.astype(np.int32)
+        self.starts, self.ends, self.ranks = starts, starts[:-1].copy(), np.zeros(int(starts[-1]), dtype=np.int32)
+        # Plain views: numpy takes longer to hand out one number than the search takes with it.
+        self._starts, self._ends, self._ranks = self.starts.data, self.ends.data, self.ranks.data
+
+    @classmethod
+    def of(cls, keys: Groups, positions: NDArray[np.int64]) -> Self:
+        """Those of a ranking. What is alone in a bucket leads to nobody, and the bucket gets no room."""
+        members = np.zeros(int(keys.max()) + 1, dtype=np.int64)
+        for band in range(BANDS + RARE):
+            column = keys[positions, band]
+            low = int(column[column > 0].min(initial=len(members) - 1))
+            counted = np.bincount(column[column > 0] - low)
+            members[low : low + len(counted)] += counted
+        members[0] = 0
+        np.minimum(members, BUCKET, out=members)
+        members[members == 1] = 0
+        return cls(members)
+
+    def shared(self, keys: Groups) -> tuple[Groups, NDArray[np.int64]]:
+        """The buckets that each of some texts shares with another one, each once, all texts one after the other; and how many."""
+        ordered = np.sort(np.where(self.open[keys], keys, 0), axis=1)
+        usable = ordered > 0
+        usable[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
+        return ordered[usable], np.count_nonzero(usable, axis=1)
+
+    def candidates(self, keys: Groups, counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """What is in the buckets that `shared` gave.
+
+        Returns:
+            (k,) each, by text and then by rank: the text, from 0; a rank; and how many of the text's buckets it is in.
+        """
+        starts = self.starts[keys].astype(np.int64)
+        lengths = self.ends[keys] - starts
+        ends = np.cumsum(lengths)
+        ranks = self.ranks[np.repeat(starts - ends + lengths, lengths) + np.arange(int(ends[-1]) if len(ends) else 0)]
+        pairs = (np.repeat(np.repeat(np.arange(len(counts)), counts), lengths) << 32) | ranks
+        pairs.sort()
+        first = np.flatnonzero(np.concatenate([pairs[:1] == pairs[:1], pairs[1:] != pairs[:-1]]))
+        distinct = pairs[first]
+        return distinct >> 32, distinct & 0xFFFFFFFF, np.diff(first, append=len(pairs))
+
+    def add(self, rank: int, keys: list[int], added: dict[int, list[int]]) -> None:
+        """Put a kept text into its buckets, as far as they have room, and note those into `added`."""
+        ranks, starts, ends = self._ranks, self._starts, self._ends
+        for key in keys:
+            end = ends[key]
+            if end < starts[key + 1]:
+                ranks[end] = rank
+                ends[key] = end + 1
+                if key in added:
+                    added[key].append(rank)
+                else:
+                    added[key] = [rank]
+
+
+class _Search:
+    """The exact Jaccard similarity of a text to its candidates, computed only where the sizes and the sketches let it reach the threshold."""
+
+    def __init__(self, shingles: Shingles, positions: NDArray[np.int64], threshold: float) -> None:
+        """Over a ranking."""
+        self.shingles, self.positions, self.threshold = shingles, positions, threshold
+        self.sizes: NDArray[np.int64] = np.diff(shingles.offsets)[positions]
+        self.rows: dict[int, Words] = {}
+        """Shingles of kept texts that were looked up, in the order of looking up."""
+        self.remembered: int = 0
+        """Shingles in `rows`."""
+
+    def promising(
+        self, begin: int, texts: NDArray[np.int64], ranks: NDArray[np.int64], votes: NDArray[np.int64]
+    ) -> dict[int, NDArray[np.int64]]:
+        """Rank → the ranks of the candidates that may be similar enough, for those that have one.
+
+        Args:
+            begin: the rank of the first text.
+            texts: from 0, ascending.
+            ranks: a candidate of each.
+            votes: in how many of the text's buckets it is.
+        """
+        sizes, own = self.sizes[ranks], self.sizes[begin + texts]
+        # Sets whose sizes differ too much cannot be similar enough, whatever they hold.
+        possible = np.minimum(sizes, own) >= self.threshold * np.maximum(sizes, own) * (1 - 1e-12)
+        texts, ranks, votes, sizes = texts[possible], ranks[possible], votes[possible], sizes[possible] + own[possible]
+        # Sets of Jaccard similarity t differ in (1 − t) / (1 + t) of their sizes' sum, and their sketches in no more bits.
+        sketches = self.shingles.sketches
+        differing = np.bitwise_count(sketches[self.positions[ranks]] ^ sketches[self.positions[begin + texts]])
+        bits = np.zeros(len(ranks), dtype=np.int64)
+        for word in range(differing.shape[1]):
+            bits += differing[:, word]
+        near = np.flatnonzero(bits <= (1 - self.threshold) / (1 + self.threshold) * sizes * (1 + 1e-12))
+        similar: dict[int, NDArray[np.int64]] = {}
+        for text in np.unique(texts[near]).tolist():
+            low, high = np.searchsorted(texts, [text, text + 1]).tolist()
+            chosen = near[np.searchsorted(near, low) : np.searchsorted(near, high)]
+            if high - low > CHECKED:
+                chosen = np.intersect1d(chosen, low + np.argsort(-votes[low:high], kind="stable")[:CHECKED], assume_unique=True)
+            if len(chosen):
+                similar[begin + text] = ranks[chosen]
+        return similar
+
+    def with_fresh(
+        self, rank: int, candidates: NDArray[np.int64] | None, fresh: list[int], buckets: _Buckets, keys: list[int]
+    ) -> NDArray[np.int64] | None:
+        """The candidates of a text some of whose buckets got further texts since its block began."""
+        if candidates is None:
+            others = np.array(fresh)
+            if not self.promising(rank, np.zeros(len(others), np.int64), others, np.ones(len(others), np.int64)):
+                return None
+        return self.promising(rank, *buckets.candidates(np.array(keys), np.array([len(keys)]))).get(rank)
+
+    def most_similar(self, rank: int, ranks: NDArray[np.int64]) -> int:
+        """The rank of the most similar of some texts, the first of several, if its similarity reaches the threshold; or −1."""
+        query = self.shingles.row(int(self.positions[rank]))
+        lengths = self.sizes[ranks]
+        theirs = np.concatenate([self._row(other) for other in ranks.tolist()])
+        hits = query[np.minimum(np.searchsorted(query, theirs), len(query) - 1)] == theirs
+        common = np.add.reduceat(hits, np.cumsum(lengths) - lengths, dtype=np.int64)
+        similarity = common / (lengths + len(query) - common)
+        best = int(np.argmax(similarity))
+        return int(ranks[best]) if similarity[best] >= self.threshold else -1
+
+    def _row(self, rank: int) -> Words:
+        """The shingles of a kept text: where texts come from templates, the same few are asked for again and again."""
+        row = self.rows.get(rank)
+        if row is None:
+            row = self.rows[rank] = self.shingles.row(int(self.positions[rank]))
+            self.remembered += len(row)
+            while self.remembered > REMEMBERED and len(self.rows) > 1:
+                self.remembered -= len(self.rows.pop(next(iter(self.rows))))
+        return row
+
+
+def _numbered(keys: Words) -> tuple[Groups, int]:
+    """The keys that stand more than once, numbered from 1 in ascending order, 0 for the others; and the last number."""
     ordered = np.sort(keys, axis=None)
     again = ordered[1:] == ordered[:-1]
     again[1:] &= ordered[1:-1] != ordered[:-2]
@@ -277,32 +432,8 @@ def _numbered(keys: Words, used: int) -> tuple[Groups, int]:
         for begin in range(0, len(flat), BLOCK):
             piece = flat[begin : begin + BLOCK]
             nearest = np.minimum(np.searchsorted(repeated, piece), len(repeated) - 1)
-            groups[begin : begin + BLOCK] = np.where(repeated[nearest] == piece, nearest + used + 1, 0)
-    return groups.reshape(keys.shape), used + len(repeated)
-
-
-def _most_similar(
-    shingles: Shingles, positions: NDArray[np.int64], sizes: NDArray[np.int64], rank: int, candidates: list[int], threshold: float
-) -> int:
-    """The rank of the most similar candidate at or above the threshold, or −1."""
-    ranks, votes = np.unique(np.array(candidates), return_counts=True)
-    query = shingles.row(int(positions[rank]))
-    # Sets whose sizes differ too much cannot be similar enough, whatever they hold.
-    smaller, larger = np.minimum(sizes[ranks], len(query)), np.maximum(sizes[ranks], len(query))
-    possible = smaller >= threshold * larger * (1 - 1e-12)
-    ranks, votes = ranks[possible], votes[possible]
-    if len(ranks) > CHECKED:
-        ranks = np.sort(ranks[np.argsort(-votes, kind="stable")[:CHECKED]])
-    if not len(ranks):
-        return -1
-    lengths = sizes[ranks]
-    starts = np.cumsum(lengths) - lengths
-    theirs = shingles.spool.gather(shingles.offsets[positions[ranks]], lengths)
-    hits = query[np.minimum(np.searchsorted(query, theirs), len(query) - 1)] == theirs
-    common = np.add.reduceat(hits.astype(np.int64), starts)
-    similarity = common / (lengths + len(query) - common)
-    best = int(np.argmax(similarity))
-    return int(ranks[best]) if similarity[best] >= threshold else -1
+            groups[begin : begin + BLOCK] = np.where(repeated[nearest] == piece, nearest + 1, 0)
+    return groups.reshape(keys.shape), len(repeated)
 
 
 class _Digests(dict[str, int]):
@@ -317,27 +448,46 @@ class _Digests(dict[str, int]):
         return digest
 
 
-def _batches(texts: Iterable[str]) -> Iterator[tuple[Words, NDArray[np.int64]]]:
-    """Word hashes of texts, about BATCH at a time, and how many each has."""
-    digests = _Digests()
+_DIGESTS: Final = _Digests()
+"""Of the words met last."""
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Texts, about BATCH characters at a time."""
+    batch: list[str] = []
+    length = 0
+    for text in texts:
+        batch.append(text)
+        # A text without a character takes time, too.
+        length += len(text) + 1
+        if length >= BATCH:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
+
+
+def _hashed(texts: list[str]) -> tuple[Words, NDArray[np.int64], Words, Words]:
+    """Of a batch: the distinct shingles, how many each text has, and what `_bands` and `_sketches` give."""
+    distinct, sizes = _distinct(*_shingles(*_words(texts)))
+    return distinct, sizes, _bands(distinct, sizes), _sketches(distinct, sizes)
+
+
+def _words(texts: list[str]) -> tuple[Words, NDArray[np.int64]]:
+    """Word hashes of texts, one after the other, and how many each has."""
     words: list[int] = []
     lengths: list[int] = []
     for text in texts:
         lowered = text.lower()
         parts = (lowered if lowered.isascii() else UNSEGMENTED.sub(r" \g<0> ", lowered)).split()
-        words.extend(map(digests.__getitem__, parts))
+        words.extend(map(_DIGESTS.__getitem__, parts))
         lengths.append(len(parts))
-        if len(words) >= BATCH:
-            yield np.array(words, dtype=np.uint64), np.array(lengths, dtype=np.int64)
-            words, lengths = [], []
-    if lengths:
-        yield np.array(words, dtype=np.uint64), np.array(lengths, dtype=np.int64)
+    return np.array(words, dtype=np.uint64), np.array(lengths, dtype=np.int64)
 
 
 def _shingles(words: Words, lengths: NDArray[np.int64]) -> tuple[Words, NDArray[np.int64]]:
-    """Shingle hashes of a batch and the text each belongs to; every text has at least one."""
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)[:-1]])
-    row_of = np.repeat(np.arange(len(lengths)), lengths)
+    """Shingle hashes of a batch, texts in order, and how many each has: at least one."""
+    starts = np.cumsum(lengths) - lengths
     left = np.repeat(starts + lengths, lengths) - np.arange(len(words))
     begin = np.flatnonzero(left >= WORDS)
     long = np.zeros(len(begin), dtype=np.uint64)
@@ -348,16 +498,28 @@ def _shingles(words: Words, lengths: NDArray[np.int64]) -> tuple[Words, NDArray[
     for k in range(WORDS - 1):
         has = lengths[few] > k
         short[has] = _mixed(short[has] * MULTIPLIER + words[starts[few[has]] + k])
-    return np.concatenate([long, short]), np.concatenate([row_of[begin], few])
+    counts = np.maximum(lengths - (WORDS - 1), 1)
+    shingles = np.empty(int(counts.sum()), dtype=np.uint64)
+    is_long = np.ones(len(shingles), dtype=bool)
+    is_long[(np.cumsum(counts) - counts)[few]] = False
+    shingles[is_long] = long
+    shingles[~is_long] = short
+    return shingles, counts
 
 
-def _distinct(shingles: Words, rows: NDArray[np.int64], texts: int) -> tuple[Words, NDArray[np.int64]]:
-    """The distinct shingles of each text, ascending, texts in order; and how many each has."""
-    order = np.lexsort((shingles, rows))
-    shingles, rows = shingles[order], rows[order]
+def _distinct(shingles: Words, counts: NDArray[np.int64]) -> tuple[Words, NDArray[np.int64]]:
+    """The distinct shingles of each text, ascending, texts in order; and how many each has. Sorts `shingles`."""
+    ends = np.cumsum(counts)
+    begin = 0
+    # One text after the other: its shingles lie in the processor's cache, those of the batch do not.
+    for end in ends.tolist():
+        shingles[begin:end].sort()
+        begin = end
     first = np.ones(len(shingles), dtype=bool)
-    first[1:] = (shingles[1:] != shingles[:-1]) | (rows[1:] != rows[:-1])
-    return shingles[first], np.bincount(rows[first], minlength=texts).astype(np.int64)
+    first[1:] = shingles[1:] != shingles[:-1]
+    starts = ends - counts
+    first[starts] = True
+    return shingles[first], np.add.reduceat(first, starts, dtype=np.int64)
 
 
 def _bands(hashes: Words, sizes: NDArray[np.int64]) -> Words:
@@ -382,40 +544,65 @@ def _bands(hashes: Words, sizes: NDArray[np.int64]) -> Words:
     return keys
 
 
-def _rarest(hashes: _Spool, offsets: NDArray[np.int64]) -> Words:
+def _sketches(hashes: Words, sizes: NDArray[np.int64]) -> Words:
+    """The odd sketches of a batch."""
+    bits = np.repeat(np.arange(len(sizes)) * SKETCH, sizes) + (hashes & np.uint64(SKETCH - 1)).astype(np.int64)
+    odd = np.bincount(bits, minlength=SKETCH * len(sizes)).astype(np.uint8) & np.uint8(1)
+    sketches: Words = np.packbits(odd.reshape(-1, SKETCH), axis=1).view(np.uint64)
+    return sketches
+
+
+def _rarest(hashes: _Spool, offsets: NDArray[np.int64], tell: Callable[[float], None]) -> Words:
     """(n, RARE): of each text the shingles that stand in fewest texts, ties by hash; repeated where it has fewer."""
-    rarest = np.empty((len(offsets) - 1, RARE), dtype=np.uint64)
-    values, counts = _in_several(hashes)
+    values, counts = _in_several(hashes, tell)
     # Most hashes stand once, and most of those are recognised by their leading bits: the search misses the processor's cache.
     shift = np.uint64(64 - LEADING)
     leading = np.zeros(1 << LEADING, dtype=bool)
     leading[(values >> shift).astype(np.int64)] = True
-    begin = 0
-    while begin < len(rarest):
-        end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + BLOCK, side="right")) - 1)
-        block = hashes.get(int(offsets[begin]), int(offsets[end] - offsets[begin]))
-        sizes = np.diff(offsets[begin : end + 1])
+
+    def blocks() -> Iterator[tuple[Words, NDArray[np.int64]]]:
+        begin = 0
+        while begin < len(offsets) - 1:
+            end = max(begin + 1, int(np.searchsorted(offsets, offsets[begin] + BLOCK // 2, side="right")) - 1)
+            yield hashes.get(int(offsets[begin]), int(offsets[end] - offsets[begin])), np.diff(offsets[begin : end + 1])
+            begin = end
+
+    def rarest(part: tuple[Words, NDArray[np.int64]]) -> Words:
+        block, sizes = part
         frequency = np.ones(len(block), dtype=np.uint32)
         likely = np.flatnonzero(leading[(block >> shift).astype(np.int64)])
         nearest = np.minimum(np.searchsorted(values, block[likely]), len(values) - 1)
         exact = values[nearest] == block[likely]
         frequency[likely[exact]] = counts[nearest[exact]]
-        alone = frequency == 1
-        numbers = np.add.reduceat(alone, np.cumsum(sizes) - sizes, dtype=np.int64)
-        # Most texts have enough shingles of their own: the first of these are the rarest, and nothing has to be sorted.
-        enough = numbers >= RARE
-        singles = block[alone]
-        rarest[begin:end][enough] = singles[(np.cumsum(numbers) - numbers)[enough, None] + np.arange(RARE)]
-        unfilled = np.repeat(~enough, sizes)
-        few = sizes[~enough]
-        order = np.lexsort((frequency[unfilled], np.repeat(np.arange(len(few)), few)))
-        picks = (np.cumsum(few) - few)[:, None] + np.minimum(np.arange(RARE), few[:, None] - 1)
-        rarest[begin:end][~enough] = block[unfilled][order[picks]]
-        begin = end
+        return _rarest_by(frequency, block, sizes)
+
+    numbers = np.empty((len(offsets) - 1, RARE), dtype=np.uint64)
+    begin = 0
+    for part in in_threads(rarest, blocks()):
+        numbers[begin : begin + len(part)] = part
+        begin += len(part)
+        tell(0.5 + 0.45 * begin / len(numbers))
+    return numbers
+
+
+def _rarest_by(frequency: NDArray[np.uint32], block: Words, sizes: NDArray[np.int64]) -> Words:
+    """The RARE shingles of lowest frequency of some texts."""
+    rarest = np.empty((len(sizes), RARE), dtype=np.uint64)
+    alone = frequency == 1
+    numbers = np.add.reduceat(alone, np.cumsum(sizes) - sizes, dtype=np.int64)
+    # Most texts have enough shingles of their own: the first of these are the rarest, and nothing has to be sorted.
+    enough = numbers >= RARE
+    singles = block[alone]
+    rarest[enough] = singles[(np.cumsum(numbers) - numbers)[enough, None] + np.arange(RARE)]
+    unfilled = np.repeat(~enough, sizes)
+    few = sizes[~enough]
+    order = np.lexsort((frequency[unfilled], np.repeat(np.arange(len(few)), few)))
+    picks = (np.cumsum(few) - few)[:, None] + np.minimum(np.arange(RARE), few[:, None] - 1)
+    rarest[~enough] = block[unfilled][order[picks]]
     return rarest
 
 
-def _in_several(hashes: _Spool) -> tuple[Words, NDArray[np.uint32]]:
+def _in_several(hashes: _Spool, tell: Callable[[float], None]) -> tuple[Words, NDArray[np.uint32]]:
     """The hashes that stand more than once, ascending, and how often.
 
     They are dealt into a second file by their leading bits, so that one part after the other is sorted.
@@ -427,22 +614,27 @@ def _in_several(hashes: _Spool) -> tuple[Words, NDArray[np.uint32]]:
         sizes += np.bincount((block >> shift).astype(np.int64), minlength=len(sizes))
     starts = np.cumsum(sizes) - sizes
     dealt, filled = _Spool(), starts.copy()
-    for block in hashes.blocks(BLOCK):
-        ordered = np.sort(block)
+    for ordered in in_threads(np.sort, hashes.blocks(BLOCK)):
         cuts = [0, *np.cumsum(np.bincount((ordered >> shift).astype(np.int64), minlength=len(sizes))).tolist()]
         for part, (begin, end) in enumerate(itertools.pairwise(cuts)):
             dealt.put(int(filled[part]), ordered[begin:end])
             filled[part] += end - begin
-    values: list[Words] = [np.zeros(0, np.uint64)]
-    counts: list[NDArray[np.uint32]] = [np.zeros(0, np.uint32)]
-    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
-        if size:
-            ordered = np.sort(dealt.get(start, size))
-            first = np.flatnonzero(np.concatenate([np.ones(1, bool), ordered[1:] != ordered[:-1]]))
-            often = np.diff(np.append(first, size))
-            values.append(ordered[first[often > 1]])
-            counts.append(often[often > 1].astype(np.uint32))
-    return np.concatenate(values), np.concatenate(counts)
+        tell(0.25 * (filled - starts).sum() / hashes.length)
+    parts = (dealt.get(start, size) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True) if size)
+    repeated: list[tuple[Words, NDArray[np.uint32]]] = []
+    for part_repeated in in_threads(_repeated, parts):
+        repeated.append(part_repeated)
+        tell(0.25 + 0.25 * len(repeated) / len(sizes))
+    values = np.concatenate([np.zeros(0, np.uint64), *(part for part, _ in repeated)])
+    return values, np.concatenate([np.zeros(0, np.uint32), *(often for _, often in repeated)])
+
+
+def _repeated(hashes: Words) -> tuple[Words, NDArray[np.uint32]]:
+    """The hashes of a part that stand more than once, ascending, and how often."""
+    ordered = np.sort(hashes)
+    first = np.flatnonzero(np.concatenate([np.ones(1, bool), ordered[1:] != ordered[:-1]]))
+    often = np.diff(np.append(first, len(ordered)))
+    return ordered[first[often > 1]], often[often > 1].astype(np.uint32)
 
 
 def _mixed(value: Words) -> Words:

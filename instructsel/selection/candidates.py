@@ -169,7 +169,7 @@ class Candidates:
                 if number % SHINGLED == 0 or number == total:
                     progress(number, total)
 
-        return Shingles.of(texts())
+        return Shingles.of(texts(), bucketing=self.watch("buckets"))
 
     @cached_property
     def ids(self) -> list[str]:

@@ -221,14 +221,15 @@ def test_real_duplicates_are_found_among_thousands_of_one_template() -> None:
 @pytest.mark.parametrize("words", [30, 60])
 def test_twenty_thousand_rows_of_one_template_do_not_go_quadratic(words: int, monkeypatch: pytest.MonkeyPatch) -> None:
     searched = 0
-    real = duplicates._most_similar
+    real = duplicates._Buckets.candidates
 
-    def counted(shingles: Any, positions: Any, sizes: Any, rank: int, candidates: list[int], threshold: float) -> int:
+    def counted(buckets: Any, keys: Any, counts: Any) -> Any:
         nonlocal searched
-        searched += len(candidates)
-        return real(shingles, positions, sizes, rank, candidates, threshold)
+        candidates = real(buckets, keys, counts)
+        searched += int(candidates[2].sum())
+        return candidates
 
-    monkeypatch.setattr(duplicates, "_most_similar", counted)
+    monkeypatch.setattr(duplicates._Buckets, "candidates", counted)
 
     def candidates(rows: int) -> int:
         nonlocal searched
@@ -275,7 +276,7 @@ def greedy_by_index(sets: list[set[tuple[str, ...]]], threshold: float) -> tuple
 
 def test_progress_counts_every_text_read_and_every_rank_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("instructsel.neighbors.duplicates.BATCH", 300)
-    monkeypatch.setattr("instructsel.neighbors.duplicates.REPORTED", 10)
+    monkeypatch.setattr("instructsel.neighbors.duplicates.SEARCHED", 10)
     texts = [numbered(30, 15, f"x{i // 2}") for i in range(100)]
     read: list[tuple[int, int]] = []
     searched: list[tuple[int, int]] = []
@@ -293,3 +294,60 @@ def test_neither_polars_nor_faiss_is_loaded() -> None:
     code = "import sys, instructsel.neighbors.duplicates; print(sorted({'polars', 'faiss', 'torch'} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, check=True, text=True)
     assert ran.stdout.strip() == "[]"
+
+
+def from_templates(source: random.Random, rows: int) -> list[str]:
+    """Texts of a few templates, of which a few words differ: some near-duplicates, most not, more of a template than a bucket holds."""
+    templates = [[f"t{template}w{i}" for i in range(40)] for template in range(3)]
+    texts = []
+    for _ in range(rows):
+        words = list(source.choice(templates))
+        for _ in range(source.choice([1, 1, 2, 12, 20])):
+            words[source.randrange(40)] = f"v{source.randrange(60)}"
+        texts.append(" ".join(words))
+    return texts
+
+
+def test_the_ranks_that_are_searched_together_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = random.Random(1)
+    texts = from_templates(source, 40 * BUCKET)
+    order = source.sample(range(len(texts)), len(texts) - 7)
+    shingles = Shingles.of(texts)
+    together = near_duplicates(shingles, order)
+    monkeypatch.setattr(duplicates, "SEARCHED", 1)
+    one_by_one = near_duplicates(shingles, order)
+    assert together.tolist() == one_by_one.tolist()
+    assert 100 < (together >= 0).sum() < len(order) - 100
+
+
+def test_every_near_duplicate_of_texts_from_templates_is_one_by_brute_force() -> None:
+    texts = from_templates(random.Random(2), 600)
+    sets = [words_of(text) for text in texts]
+    found = near_duplicates(Shingles.of(texts), range(len(texts)))
+    pairs = [(row, other) for row, other in enumerate(found.tolist()) if other >= 0]
+    assert len(pairs) > 50
+    assert all(other < row and found[other] < 0 and jaccard(sets[row], sets[other]) >= 0.8 for row, other in pairs)
+    # The most similar one of those that were compared, which the limits of the buckets keep from being all.
+    best = [max(jaccard(sets[row], sets[kept]) for kept in range(row) if found[kept] < 0) for row, _ in pairs]
+    assert sum(jaccard(sets[row], sets[other]) == most for (row, other), most in zip(pairs, best, strict=True)) > 0.9 * len(pairs)
+
+
+def test_sketches_differ_in_no_more_bits_than_the_sets_in_shingles() -> None:
+    shingles = Shingles.of(from_templates(random.Random(3), 80))
+    differing = np.bitwise_count(shingles.sketches[:, None] ^ shingles.sketches[None]).sum(axis=2)
+    sets = [set(shingles.row(row).tolist()) for row in range(80)]
+    apart = np.array([[len(a ^ b) for b in sets] for a in sets])
+    assert (differing <= apart).all()
+    assert differing.max() > 40
+
+
+def test_further_processes_hash_as_this_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [numbered(30, i % 30, f"x{i}") for i in range(300)] + ["", "short", "今天天气很好"]
+    monkeypatch.setattr(duplicates, "BATCH", 400)
+    monkeypatch.setenv("INSTRUCTSEL_PROCESSES", "1")
+    alone = Shingles.of(texts)
+    monkeypatch.setenv("INSTRUCTSEL_PROCESSES", "3")
+    together = Shingles.of(texts)
+    assert (alone.hashes == together.hashes).all()
+    assert (alone.keys == together.keys).all()
+    assert (alone.sketches == together.sketches).all()

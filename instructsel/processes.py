@@ -1,0 +1,235 @@
+"""Both cores: a function of batches, computed in this process and in further ones beside it, results in order.
+
+The further processes are started for long work alone, import nothing of the program that uses this package, and end with this
+process. A result is the same wherever it is computed, so nothing depends on how many there are; one that is lost is replaced by
+computing here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from instructsel.errors import UsageError
+
+PROCESSES: Final = "INSTRUCTSEL_PROCESSES"
+"""The environment variable that says how many processes may work at a time, this one included; the usable cores by default."""
+MOST: Final = 4
+"""Processes by default, at most: each holds modules and tables of its own, and one process has to hand out the work."""
+LARGEST: Final = 64
+"""Processes that may be stated."""
+ALONE: Final = 4
+"""Batches that are computed here before another process is worth its start."""
+
+Batch = TypeVar("Batch")
+Result = TypeVar("Result")
+
+_LENGTH: Final = struct.Struct("<Q")
+_PROGRAM: Final = "from instructsel.processes import serve; serve({})"
+
+
+def usable() -> int:
+    """How many processes may work at a time, 1 or more.
+
+    Raises:
+        UsageError: INSTRUCTSEL_PROCESSES is no such number.
+    """
+    stated = os.environ.get(PROCESSES, "").strip()
+    if stated:
+        if not stated.isascii() or not stated.isdigit() or not 1 <= int(stated[:9]) <= LARGEST:
+            raise UsageError(
+                f"{PROCESSES} is {stated[:40]!r}; it is a whole number from 1 to {LARGEST}.", fix=f"For example: {PROCESSES}=2"
+            )
+        return int(stated)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST)
+
+
+def in_order(function: Callable[[Batch], Result], batches: Iterable[Batch]) -> Iterator[Result]:
+    """The function's result for each batch, in the order of the batches.
+
+    Batches are taken as they are needed: a few are held at a time, whatever their number.
+
+    Args:
+        function: of a module of this package, without a part in any state that changes its result.
+        batches: each worth some tens of milliseconds; what pickle takes.
+    """
+    source = iter(batches)
+    count = usable() - 1
+    first = list(itertools.islice(source, ALONE)) if count > 0 and hasattr(socket, "AF_UNIX") else None
+    if first is None or len(first) < ALONE:
+        yield from map(function, itertools.chain(first or (), source))
+        return
+    yield from map(function, first)
+    del first
+    with contextlib.ExitStack() as stack:
+        # The helpers are closed first: nobody waits for what a killed process would have answered.
+        threads = stack.enter_context(ThreadPoolExecutor(count))
+        helpers = [stack.enter_context(contextlib.closing(_Helper())) for _ in range(count)]
+        free = deque(helpers)
+        waiting: deque[tuple[Batch, Future[Result]]] = deque()
+
+        def there(batch: Batch) -> Result:
+            helper = free.popleft()
+            try:
+                return helper.call(function, batch)
+            finally:
+                free.append(helper)
+
+        for batch in source:
+            queued = sum(not future.done() for _, future in waiting)
+            future: Future[Result] = Future()
+            if queued < 2 * count and any(helper.alive for helper in helpers):
+                future = threads.submit(there, batch)
+            else:
+                future.set_result(function(batch))
+            waiting.append((batch, future))
+            while waiting and (waiting[0][1].done() or len(waiting) > 4 * count + 2):
+                yield _result(function, *waiting.popleft())
+        while waiting:
+            yield _result(function, *waiting.popleft())
+
+
+def in_threads(function: Callable[[Batch], Result], batches: Iterable[Batch]) -> Iterator[Result]:
+    """As `in_order`, in threads of this process: for numpy's long operations, which let other threads run.
+
+    Args:
+        function: of long operations on arrays and little else.
+        batches: taken by the calling thread alone.
+    """
+    count = usable()
+    if count == 1:
+        yield from map(function, batches)
+        return
+    with ThreadPoolExecutor(count) as threads:
+        waiting: deque[Future[Result]] = deque()
+        for batch in batches:
+            waiting.append(threads.submit(function, batch))
+            del batch
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _result(function: Callable[[Batch], Result], batch: Batch, future: Future[Result]) -> Result:
+    """A result that is there, or computed here where the other process was lost or could not do it."""
+    try:
+        return future.result()
+    except _Lost:
+        return function(batch)
+
+
+class _Lost(Exception):
+    """A process ended, or its function raised."""
+
+
+class _Helper:
+    """Another process that computes."""
+
+    def __init__(self) -> None:
+        self.alive: bool = False
+        self.process: subprocess.Popen[bytes] | None = None
+        self.socket, there = socket.socketpair()
+        with there:
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
+            try:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _PROGRAM.format(there.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=(there.fileno(),),
+                    env=environment,
+                )
+                self.alive = True
+            except (OSError, ValueError):
+                # No further process is to be had: everything is computed here.
+                self.socket.close()
+
+    def call(self, function: Callable[[Batch], Result], batch: Batch) -> Result:
+        """The function's result for a batch.
+
+        Raises:
+            _Lost: it is to be computed here instead.
+        """
+        if not self.alive:
+            raise _Lost
+        try:
+            send(self.socket, (function, batch))
+            done, result = receive(self.socket)
+        except (OSError, EOFError, pickle.PickleError) as error:
+            self.alive = False
+            raise _Lost from error
+        if not done:
+            raise _Lost
+        answer: Result = result
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self.alive = False
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+def serve(descriptor: int) -> None:
+    """Compute what comes through a socket, until it is closed: what the further processes run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(fileno=descriptor) as connection, contextlib.suppress(EOFError, OSError):
+        while True:
+            function, batch = receive(connection)
+            try:
+                answer = True, function(batch)
+            except Exception:
+                # Computed once more by who asked, where it is raised.
+                answer = False, None
+            del batch
+            send(connection, answer)
+            del answer
+
+
+def send(connection: socket.socket, value: Any) -> None:
+    """A value as its length and its pickle. Whole in few calls: between two of them the sender may have to wait for the interpreter."""
+    data = pickle.dumps(value, protocol=5)
+    connection.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def receive(connection: socket.socket) -> Any:
+    """What `send` sent from the other end.
+
+    Raises:
+        EOFError: the other end is closed.
+    """
+    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size))
+    # From our own process, through a socket that nobody else holds.
+    return pickle.loads(_exactly(connection, length))
+
+
+def _exactly(connection: socket.socket, length: int) -> bytearray:
+    data = bytearray(length)
+    view, got = memoryview(data), 0
+    while got < length:
+        count = connection.recv_into(view[got:], length - got, socket.MSG_WAITALL)
+        if not count:
+            raise EOFError
+        got += count
+    return data
+
+
+__all__ = ["PROCESSES", "in_order", "in_threads", "serve", "usable"]

@@ -1,0 +1,94 @@
+"""Both cores: the same results, in the same order, however many processes work and whatever becomes of them."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from instructsel import processes
+from instructsel.errors import UsageError
+from instructsel.processes import in_order, in_threads, usable
+
+
+def here_alone(number: int) -> int:
+    """No other process can import this file."""
+    return number * number
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The processes that a test starts."""
+    started: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def popen(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(real(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(processes.subprocess, "Popen", popen)
+    return started
+
+
+@pytest.mark.parametrize("count", ["1", "2", "3"])
+def test_results_come_in_order_however_many_processes_work(
+    count: str, monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
+) -> None:
+    monkeypatch.setenv(processes.PROCESSES, count)
+    batches = [f"{number} " * (number % 7) for number in range(200)]
+    assert list(in_order(str.split, iter(batches))) == [batch.split() for batch in batches]
+    assert len(started) == int(count) - 1
+    assert all(process.poll() is not None for process in started)
+    assert list(in_threads(len, iter(batches))) == [len(batch) for batch in batches]
+
+
+def test_a_few_batches_start_no_process(monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "4")
+    assert list(in_order(len, [])) == []
+    assert list(in_order(len, ["a", "bc"])) == [1, 2]
+    assert not started
+
+
+def test_a_batch_that_another_process_cannot_do_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    assert list(in_order(here_alone, range(30))) == [number * number for number in range(30)]
+
+
+def test_a_process_that_ends_loses_nothing(monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    monkeypatch.setattr(processes, "_PROGRAM", "raise SystemExit({})")
+    assert list(in_order(str.upper, ["a"] * 50)) == ["A"] * 50
+    assert len(started) == 1
+
+
+def test_an_error_of_a_batch_is_raised_here_and_ends_the_processes(
+    monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
+) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(in_order(int, ["1"] * 20 + ["x"] + ["1"] * 20))
+    assert all(process.poll() is not None for process in started)
+
+
+def test_who_stops_asking_leaves_no_process_behind(monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    results = in_order(str.upper, iter("abcdefghijklmnopqrstuvwxyz"))
+    assert [next(results) for _ in range(8)] == list("ABCDEFGH")
+    results.close()  # type: ignore[attr-defined]
+    assert started
+    assert all(process.poll() is not None for process in started)
+
+
+def test_the_number_of_processes_is_stated_or_that_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "3")
+    assert usable() == 3
+    monkeypatch.delenv(processes.PROCESSES)
+    assert 1 <= usable() <= processes.MOST
+
+
+@pytest.mark.parametrize("stated", ["0", "65", "many", "-1", "1.5", "9" * 30])
+def test_a_number_of_processes_that_is_none_is_refused(stated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(processes.PROCESSES, stated)
+    with pytest.raises(UsageError, match="from 1 to 64"):
+        list(in_order(len, ["a"]))

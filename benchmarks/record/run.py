@@ -26,6 +26,7 @@ from typing import Any, Final
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 import _record
+import polars as pl
 from prepare import Material, write
 
 from instructsel import Arm, Checkpoint, ExecutionSettings, Grader, LinearRule, Pool, Run, Verification, verify_arms
@@ -33,9 +34,9 @@ from instructsel.adapters.lm_eval.grader import LmEval
 from instructsel.adapters.recipe import Recipe
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.grading.checkpoint import checkpoint_of
-from instructsel.grading.graders.held_out_loss import HeldOutLoss
+from instructsel.grading.graders.held_out_loss import KIND, HeldOutLoss
 
-STAGES: Final = ("pilot", "stage_0", "stage_1")
+STAGES: Final = ("pilot", "stage_0", "stage_4", "stage_1", "stage_2")
 INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "plausibility", "ppl", "ifd")
 
 
@@ -191,6 +192,36 @@ class Record:
             whole = Part((Arm("whole pool", (Pool.read(pool),)),), (0,))
             yield Work(f"stage_1_{name}", name, (Part(tuple(arms), seeds), whole), self.recipe())
 
+    def _stage_2(self) -> Iterator[Work]:
+        settings = self.decided["stage_2"]
+        for name in self.decided["pools"]["unseen"]:
+            first = self.results / f"stage_1_{name}.parquet"
+            if not first.exists():
+                continue
+            pool, _ = self.material.drawn(name)
+            tokens = ("--tokens", str(self.decided["pools"]["tokens"]), "--tokenizer", self.material.base)
+            means = means_by_arm(Verification.read(first))
+            methods = sorted((method for method in self.decided["stage_1"]["methods"] if method in means), key=lambda method: means[method])
+            arms = [self.randoms(pool, self.decided["stage_1"]["random_subsets"])]
+            arms += [Arm(method, (Pool.read(self.by_method(pool, method, tokens)),)) for method in ("longest", *methods[:2])]
+            seeds = tuple(range(self.decided["stage_1"]["seeds"]))
+            yield Work(f"stage_2_{name}", name, (Part(tuple(arms), seeds),), self.recipe(rate=settings["learning_rate_multiple"]))
+
+    def _stage_4(self) -> Iterator[Work]:
+        settings = self.decided["stage_4"]
+        pool, _ = self.material.drawn(settings["pool"])
+        rows = pool.read_text().splitlines()[: settings["rows"]]
+        drawn = random.Random(f"{self.decided['pools']['draw']}:halves")
+        arms = []
+        for number in range(settings["halves"] // 2):
+            chosen = set(drawn.sample(range(len(rows)), len(rows) // 2))
+            for side, places in enumerate((chosen, set(range(len(rows))) - chosen)):
+                target = pool.with_name(f"{pool.stem}.half-{number}-{side}.jsonl")
+                if not target.exists():
+                    target.write_text("".join(rows[place] + "\n" for place in sorted(places)), encoding="utf-8")
+                arms.append(Arm(f"half {number}-{side}", (Pool.read(target),)))
+        yield Work("stage_4", settings["pool"], (Part(tuple(arms), (0,)),), self.recipe(), tasks=False)
+
     # ------------------------------------------------------------------ running
 
     def graders(self, work: Work) -> list[Grader]:
@@ -227,6 +258,13 @@ class Record:
                 every = [run for runs in graded.values() for run in runs]
                 Verification.of(every, fixed=("untouched",), loss_unit="bits per byte").write(self.results / f"{work.name}.parquet")
                 print(f"{work.name}: {len(every)} grades, {pending} runs of this part pending, {len(verified.failures)} failed, {time.monotonic() - started:.0f} s", flush=True)  # fmt: skip
+
+
+def means_by_arm(verification: Verification) -> dict[str, float]:
+    """The mean held-out loss of every arm, over its runs and all answers."""
+    losses = verification.frame.filter((pl.col("grader") == KIND) & pl.col("value").is_not_null())
+    means = losses.group_by("arm", "replicate", "seed").agg(pl.col("value").mean()).group_by("arm").agg(pl.col("value").mean())
+    return dict(means.iter_rows())
 
 
 def main() -> None:

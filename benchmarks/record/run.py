@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 import subprocess
 import sys
 import time
@@ -36,7 +37,7 @@ from instructsel.adapters.trl import TrlTrainer
 from instructsel.grading.checkpoint import checkpoint_of
 from instructsel.grading.graders.held_out_loss import KIND, HeldOutLoss
 
-STAGES: Final = ("pilot", "stage_0", "stage_4", "stage_1", "stage_2")
+STAGES: Final = ("stage_0", "pilot", "stage_1", "stage_4", "stage_2", "stage_3")
 INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "plausibility", "ppl", "ifd")
 
 
@@ -101,7 +102,9 @@ class Record:
         target = pool.with_suffix(".scores.parquet")
         if not target.exists():
             models = [part for symbol in ("ppl", "ifd") if symbol in indicators for part in ("--model", f"{symbol}={self.material.base}")]
-            self.command("score", pool, "--indicators", ",".join(indicators), *models, "--device", "cpu", "--cache", self.material.out / "cache", "-o", target)  # fmt: skip
+            # A model made to try the script is no trained one.
+            probe = ("--skip-probe",) if self.material.small else ()
+            self.command("score", pool, "--indicators", ",".join(indicators), *models, "--device", "cpu", "--cache", self.material.out / "cache", *probe, "-o", target)  # fmt: skip
         return target
 
     def chosen(self, scores: Path, name: str, ranking: Sequence[str | Path], budget: Sequence[str], *more: str | Path) -> Path:
@@ -220,7 +223,65 @@ class Record:
                 if not target.exists():
                     target.write_text("".join(rows[place] + "\n" for place in sorted(places)), encoding="utf-8")
                 arms.append(Arm(f"half {number}-{side}", (Pool.read(target),)))
+        self.predict(pool, arms)
         yield Work("stage_4", settings["pool"], (Part(tuple(arms), (0,)),), self.recipe(), tasks=False)
+
+    def predict(self, pool: Path, arms: Sequence[Arm]) -> None:
+        """Write what every indicator and rule says of every half: the mean over its rows, rows without a value left out."""
+        target = self.results / "stage_4.predicted.json"
+        if target.exists():
+            return
+        values = {name: {line: value for value, line in self.values(pool, name)} for name in self.decided["stage_4"]["indicators"]}
+        predicted: dict[str, dict[str, float]] = {}
+        for arm in arms:
+            lines = pool.with_name(f"{pool.stem}.{arm.name.replace(' ', '-')}.jsonl").read_text().splitlines()
+            predicted[arm.name] = {name: statistics.fmean(of[line] for line in lines if line in of) for name, of in values.items()}
+            predicted[arm.name]["tokens"] = float(sum(self.material.lengths([json.loads(line)["messages"] for line in lines])))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(predicted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+    def tuned(self) -> Path:
+        """The base after a short fine-tune on the target, for loss_drop."""
+        target = self.material.out / "tuned-on-target"
+        if not (target / "config.json").exists():
+            recipe = self.decided["recipe"]
+            options = ("--method", "lora", "--lr", str(recipe["learning_rate"]), "--epochs", "2", "--max-length", str(self.decided["model"]["max_length"]))  # fmt: skip
+            self.command("train", self.material.target(), "--base", self.material.base, *options, "--device", "cpu", "--precision", self.decided["model"]["precision"], "-o", target)  # fmt: skip
+        return target
+
+    def values(self, pool: Path, indicator: str) -> list[tuple[float, str]]:
+        """The candidates with what an indicator or a rule says of them, the lowest first; lines without a value are left out."""
+        scores = self.scored(pool, INDICATORS)
+        toward = ("--target", self.material.target(), "--target-model", self.material.base)
+        ranking: dict[str, Sequence[str | Path]] = {
+            "our-rule": ("--rule", self.our_rule(), "--allow-mismatch"),
+            "eq4-without-reward": ("--rule", "eq4-without-reward"),
+            "superfiltering": ("--by", "superfiltering"),
+            "rds+": ("--by", "rds+", *toward),
+            "loss_drop": ("--by", "loss_drop", *toward, "--tuned-model", self.tuned()) if indicator == "loss_drop" else (),
+        }
+        keep = ("--keep-near-duplicates", "--keep-exact-duplicates")
+        chosen = self.chosen(scores, f"all-{indicator}", ranking.get(indicator, ("--by", f"-{indicator}")), ("--n", "1"), *keep)
+        frame = pl.read_parquet(chosen.with_suffix(".selection.parquet")).filter(pl.col("score").is_not_null()).sort("score", "id")
+        lines = pool.read_text().splitlines()
+        return [(score, lines[line - 1]) for score, line in frame.select("score", "line").iter_rows()]
+
+    def _stage_3(self) -> Iterator[Work]:
+        settings, pools = self.decided["stage_3"], self.decided["pools"]
+        pool, _ = self.material.drawn(settings["pool"])
+        arms = []
+        for indicator in settings["indicators"]:
+            rows = [line for _, line in self.values(pool, indicator)]
+            for number in range(settings["bins"]):
+                target = pool.with_name(f"{pool.stem}.{indicator}-bin-{number}.jsonl")
+                if not target.exists():
+                    part = rows[number * len(rows) // settings["bins"] : (number + 1) * len(rows) // settings["bins"]]
+                    random.Random(f"{pools['draw']}:{indicator}:{number}").shuffle(part)
+                    lengths = self.material.lengths([json.loads(line)["messages"] for line in part])
+                    n = sum(total <= pools["tokens"] for total in accumulate(lengths))
+                    target.write_text("".join(line + "\n" for line in part[:n]), encoding="utf-8")
+                arms.append(Arm(f"{indicator} bin {number}", (Pool.read(target),)))
+        yield Work("stage_3", settings["pool"], (Part(tuple(arms), tuple(range(settings["seeds"]))),), self.recipe(), tasks=False)
 
     # ------------------------------------------------------------------ running
 
@@ -246,6 +307,7 @@ class Record:
         untouched = Part((Arm("untouched", checkpoints=(self.untouched,), fixed=True),), (0,))
         graders = self.graders(work)
         graded: dict[int, list[Run]] = {}
+        trained: dict[int, list[dict[str, Any]]] = {}
         made = 0
         for number, part in enumerate((untouched, *work.parts)):
             pending = 1
@@ -253,11 +315,21 @@ class Record:
                 started = time.monotonic()
                 verified = verify_arms(part.arms, graders=graders, trainer=trainer, seeds=part.seeds, folder=self.material.out / "runs", settings=ExecutionSettings(limit=1))  # fmt: skip
                 graded[number] = [replace(run, replicate=run.replicate + part.first) for run in verified.runs]
+                trained[number] = [{**run, "replicate": run["replicate"] + part.first} for run in map(dict, verified.trained)]
                 pending, made = len(verified.pending), made + 1
                 self.results.mkdir(parents=True, exist_ok=True)
                 every = [run for runs in graded.values() for run in runs]
                 Verification.of(every, fixed=("untouched",), loss_unit="bits per byte").write(self.results / f"{work.name}.parquet")
+                told = [concise(run) for runs in trained.values() for run in runs]
+                (self.results / f"{work.name}.trained.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", encoding="utf-8")
                 print(f"{work.name}: {len(every)} grades, {pending} runs of this part pending, {len(verified.failures)} failed, {time.monotonic() - started:.0f} s", flush=True)  # fmt: skip
+
+
+def concise(run: dict[str, Any]) -> dict[str, Any]:
+    """What a run was trained on, and how long that took."""
+    audit = run.get("audit") or {}
+    counts = {key: audit.get(key) for key in ("rows", "trained_rows", "tokens", "loss_tokens", "truncated")}
+    return {key: run.get(key) for key in ("arm", "replicate", "seed", "steps", "seconds")} | counts
 
 
 def means_by_arm(verification: Verification) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,8 @@ def script(path: Path) -> ModuleType:
     specification = importlib.util.spec_from_file_location(f"of_{path.stem}", path)
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
+    # Where dataclasses look for the names of their annotations.
+    sys.modules[specification.name] = module
     specification.loader.exec_module(module)
     return module
 

@@ -1,0 +1,341 @@
+"""Write docs/why/what_selection_is_worth.md from benchmarks/results/record/, which benchmarks/record/run.py makes."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from instructsel.grading.graders.held_out_loss import KIND
+from instructsel.stats.correlation import spearman
+from instructsel.verification.verdict import ComparisonSettings, Verdict, Verdicts
+from instructsel.verification.verification import Verification
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PAGE: Final = ROOT / "docs" / "why" / "what_selection_is_worth.md"
+RESULTS: Final = ROOT / "benchmarks" / "results" / "record"
+PROTOCOL: Final = ROOT / "benchmarks" / "record" / "protocol.toml"
+RANDOM: Final = "random"
+LONGEST: Final = "longest"
+TASKS: Final = ("lm_eval:truthfulqa:acc_norm", "lm_eval:whose_answer:acc_norm", "checkable")
+"""The outcomes beside the loss: two by log probability, one whose answers a program checks."""
+POOLS: Final = {"alpaca": "Alpaca", "dolly": "Dolly"}
+NAMES: Final = {
+    "deita": "DEITA's filter over the longest",
+    "eq4-without-reward": "Eq. 4 without its reward",
+    "ifd": "IFD, largest below 1 (Superfiltering)",
+    "longest": "longest responses",
+    "our-rule": "the rule of our own study",
+    "plausibility": "random above the median plausibility",
+    "rds+": "RDS+ toward the target",
+    "whole pool": "the whole pool, one epoch",
+    "untouched": "no fine-tune",
+}
+RESAMPLES: Final = 10_000
+Row = list[str]
+
+
+def protocol() -> dict[str, Any]:
+    """What was decided beforehand."""
+    return tomllib.loads(PROTOCOL.read_text(encoding="utf-8"))
+
+
+def table(header: Sequence[str], rows: Iterable[Row]) -> list[str]:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "| " + " | ".join("---" for _ in header) + " |"]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+def named(arm: str) -> str:
+    """An arm as the page calls it."""
+    name, comma, rest = arm.partition(", ")
+    return NAMES.get(name, name) + comma + rest
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The grades of a stage on a pool."""
+
+    name: str
+
+    @property
+    def exists(self) -> bool:
+        """Whether any of its runs is graded."""
+        return (RESULTS / f"{self.name}.parquet").exists()
+
+    @cached_property
+    def grades(self) -> Verification:
+        """All of them."""
+        return Verification.read(RESULTS / f"{self.name}.parquet")
+
+    @cached_property
+    def trained(self) -> list[dict[str, Any]]:
+        """What each run was trained on."""
+        path = RESULTS / f"{self.name}.trained.json"
+        trained: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        return trained
+
+    def runs(self, arm: str) -> int:
+        """How many models of an arm are graded."""
+        of_arm = self.grades.frame.filter((pl.col("arm") == arm) & (pl.col("grader") == KIND))
+        return of_arm.select("replicate", "seed").n_unique()
+
+    def losses(self) -> dict[tuple[str, int, int], float]:
+        """Arm, replicate and seed → bits per byte over all held-out answers, every answer counted once."""
+        frame = self.grades.frame.filter(pl.col("grader") == KIND).drop_nulls("value")
+        means = frame.group_by("arm", "replicate", "seed", maintain_order=True).agg(pl.col("value").mean())
+        return {(arm, replicate, seed): value for arm, replicate, seed, value in means.iter_rows()}
+
+    def mean(self, arm: str) -> float:
+        """Bits per byte of an arm: every subset counts alike, and in it every seed."""
+        by_replicate: dict[int, list[float]] = {}
+        for (name, replicate, _), value in self.losses().items():
+            if name == arm:
+                by_replicate.setdefault(replicate, []).append(value)
+        return statistics.fmean(statistics.fmean(values) for values in by_replicate.values())
+
+    def against(self, baseline: str, arms: Sequence[str], grader: str = KIND) -> dict[str, Verdict]:
+        """Baseline minus arm, for each arm, corrected for the number of arms."""
+        settings = ComparisonSettings(protocol()["statistics"]["confidence"], n_resamples=0)
+        verdicts: Verdicts = self.grades.verdicts(baseline, list(arms), graders=[grader], settings=settings)
+        return {verdict.baseline: verdict for verdict in verdicts}
+
+    def methods(self) -> list[str]:
+        """The ways to select at equal tokens that have runs."""
+        return [arm for arm in (*protocol()["stage_1"]["methods"], LONGEST) if arm in self.grades.arms]
+
+
+def gain(verdict: Verdict, digits: int = 4) -> str:
+    """What an arm gains over the baseline, with its interval; positive is better."""
+    interval = verdict.interval
+    # The baseline stands first in the comparison: of a loss its surplus is the arm's gain, of a score its deficit.
+    sign = -1.0 if verdict.scale.higher_is_better else 1.0
+    if interval.low is None or interval.high is None:
+        return "" if not np.isfinite(interval.estimate) else f"{sign * interval.estimate:+.{digits}f} (no interval)"
+    low, high = sorted((sign * interval.low, sign * interval.high))
+    return f"{sign * interval.estimate:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def outcome(verdict: Verdict) -> str:
+    """The outcome from the arm's side."""
+    return {"better": "worse", "worse": "better"}.get(verdict.outcome, verdict.outcome)
+
+
+def beats(verdict: Verdict | None) -> bool:
+    """Whether the arm is better than the baseline it was compared with."""
+    return verdict is not None and outcome(verdict) == "better"
+
+
+def sign_of(verdict: Verdict) -> int:
+    """The direction of the arm's gain."""
+    return int(np.sign(-verdict.interval.estimate if verdict.scale.higher_is_better else verdict.interval.estimate))
+
+
+def works(method: str) -> tuple[bool, str]:
+    """Whether a method works, as the protocol defined it beforehand, and the first thing that it misses."""
+    signs, tasks = [], []
+    for pool in POOLS:
+        first, second = Stage(f"stage_1_{pool}"), Stage(f"stage_2_{pool}")
+        if not first.exists or method not in first.grades.arms:
+            return False, "not run on both pools"
+        for baseline in (RANDOM, LONGEST):
+            if method != baseline and not beats(first.against(baseline, [arm for arm in first.methods() if arm != baseline]).get(method)):
+                return False, f"not better than {baseline} on {POOLS[pool]}"
+        if "length-matched" not in first.grades.arms or not beats(first.against("length-matched", [method])[method]):
+            return False, f"not better than length-matched on {POOLS[pool]}"
+        signs.append(sign_of(first.against(RANDOM, [method])[method]))
+        if second.exists and method in second.grades.arms:
+            signs.append(sign_of(second.against(RANDOM, [method])[method]))
+        else:
+            return False, f"not run at a second learning rate on {POOLS[pool]}"
+        tasks.append(any(beats(first.against(RANDOM, [method], task)[method]) for task in TASKS))
+    if len(set(signs)) > 1:
+        return False, "another sign on another pool or at another learning rate"
+    return (True, "") if all(tasks) else (False, "better in no task")
+
+
+def tokens_of(stage: Stage, arm: str) -> str:
+    """Rows and tokens of an arm's subsets."""
+    runs = [run for run in stage.trained if run["arm"] == arm and run["tokens"]]
+    if not runs:
+        return ""
+    return f"{statistics.fmean(run['trained_rows'] for run in runs):,.0f} / {statistics.fmean(run['tokens'] for run in runs):,.0f}"
+
+
+def of_pool(pool: str) -> list[str]:
+    """Stage 1 on a pool, with stage 2 beside it."""
+    stage, second = Stage(f"stage_1_{pool}"), Stage(f"stage_2_{pool}")
+    if not stage.exists:
+        return [f"## {POOLS[pool]}", "", "No run yet.", ""]
+    compared = stage.against(RANDOM, stage.methods())
+    rows = []
+    for arm in sorted(compared, key=stage.mean):
+        verdict = compared[arm]
+        at_second = gain(second.against(RANDOM, [arm])[arm]) if second.exists and arm in second.grades.arms else ""
+        scores = [gain(stage.against(RANDOM, [arm], task)[arm], 2) for task in TASKS if task in stage.grades.graders]
+        rows.append([named(arm), tokens_of(stage, arm), f"{stage.mean(arm):.4f}", gain(verdict), outcome(verdict), at_second, *scores])
+    rest = [arm for arm in stage.grades.arms if arm not in compared and arm != RANDOM]
+    beside = [[named(arm), tokens_of(stage, arm), f"{stage.mean(arm):.4f}", gain(stage.against(RANDOM, [arm])[arm])] for arm in rest]
+    reach = [verdict.interval.detectable for verdict in compared.values() if verdict.interval.detectable is not None]
+    return [
+        f"## {POOLS[pool]}: equal tokens",
+        "",
+        f"Random: {stage.runs(RANDOM)} models, {stage.mean(RANDOM):.4f} bits per byte, {tokens_of(stage, RANDOM)} rows and tokens. "
+        + (f"The study could detect {min(reach):.4f} to {max(reach):.4f} bits per byte with 80 % power." if reach else "One run an arm has no detectable effect yet."),
+        "",
+        *table(
+            ["chosen by", "rows / tokens", "bits per byte", "gain over random", "outcome", "gain at a third of the learning rate", *(f"gain in {task.removeprefix('lm_eval:')}" for task in TASKS)],
+            rows,
+        ),
+        "Not at equal tokens, for orientation; intervals are not corrected for each other:",
+        "",
+        *table(["arm", "rows / tokens", "bits per byte", "gain over random"], beside),
+    ]  # fmt: skip
+
+
+def stage_0() -> list[str]:
+    """The repeated null result."""
+    stage = Stage("stage_0")
+    if not stage.exists or RANDOM not in stage.grades.arms:
+        return ["## A published null result, repeated", "", "Not complete yet.", ""]
+    verdict = stage.against(RANDOM, ["ifd"])["ifd"]
+    settings = protocol()["stage_0"]
+    return [
+        "## A published null result, repeated",
+        "",
+        f"The {settings['rows']} of {settings['candidates']:,} Alpaca rows of the highest IFD against {settings['rows']} random ones, all weights trained, {stage.runs('ifd')} and {stage.runs(RANDOM)} models. "
+        f"Published, for the same design and another model: {settings['compare_with']}. Here, in bits per byte: "
+        f"IFD {stage.mean('ifd'):.4f}, random {stage.mean(RANDOM):.4f}, untouched {stage.mean('untouched'):.4f}; gain of IFD {gain(verdict)}: **{outcome(verdict)}**.",
+        "",
+    ]
+
+
+def scored(predicted: dict[str, dict[str, float]], losses: dict[str, float], name: str) -> tuple[float, float, float]:
+    """Spearman of what an indicator says of the halves with their losses, and its 95 % bootstrap interval over pairs of halves."""
+    pairs: dict[str, list[str]] = {}
+    for arm in losses:
+        pairs.setdefault(arm.rpartition("-")[0], []).append(arm)
+    keys = sorted(pairs)
+
+    def of(arms: Sequence[str]) -> float | None:
+        return spearman(np.array([predicted[arm][name] for arm in arms]), np.array([losses[arm] for arm in arms]))
+
+    drawn = np.random.default_rng(0).integers(len(keys), size=(RESAMPLES, len(keys)))
+    values = [of([arm for place in row for arm in pairs[keys[place]]]) for row in drawn]
+    low, high = np.quantile([value for value in values if value is not None], [0.025, 0.975])
+    return of(sorted(losses)) or 0.0, float(low), float(high)
+
+
+def stage_4() -> list[str]:
+    """Linear datamodeling score."""
+    stage, path = Stage("stage_4"), RESULTS / "stage_4.predicted.json"
+    if not stage.exists or not path.exists():
+        return ["## Halves", "", "Not complete yet.", ""]
+    predicted = json.loads(path.read_text(encoding="utf-8"))
+    losses = {arm: value for (arm, _, _), value in stage.losses().items() if arm.startswith("half ")}
+    names = sorted(next(iter(predicted.values())))
+    rows = []
+    for name in names:
+        r, low, high = scored(predicted, losses, name)
+        rows.append([named(name), f"{r:+.2f} [{low:+.2f}, {high:+.2f}]"])
+    return [
+        "## Halves: what indicators say of sets of rows",
+        "",
+        f"{len(losses)} models on random halves of {protocol()['stage_4']['rows']} Dolly rows; their bits per byte have a standard deviation of {statistics.stdev(losses.values()):.5f}. "
+        "Spearman's correlation of the mean of an indicator over a half with the half's loss, with a 95 % bootstrap interval over pairs of halves (linear datamodeling score).",
+        "",
+        *table(["indicator or rule", "correlation with the loss"], rows),
+    ]
+
+
+def stage_3() -> list[str]:
+    """Quantiles."""
+    stage = Stage("stage_3")
+    if not stage.exists:
+        return ["## Fifths", "", "Not complete yet.", ""]
+    rows = []
+    for indicator in protocol()["stage_3"]["indicators"]:
+        values = [
+            stage.mean(f"{indicator} bin {number}")
+            for number in range(protocol()["stage_3"]["bins"])
+            if f"{indicator} bin {number}" in stage.grades.arms
+        ]
+        r = spearman(np.arange(len(values), dtype=float), np.array(values)) if len(values) > 2 else None
+        rows.append(
+            [
+                named(indicator),
+                *(f"{value:.4f}" for value in values),
+                *[""] * (protocol()["stage_3"]["bins"] - len(values)),
+                "" if r is None else f"{r:+.1f}",
+            ]
+        )
+    header = ["sorted by", *(f"fifth {number + 1}" for number in range(protocol()["stage_3"]["bins"])), "Spearman"]
+    return ["## Fifths of a pool, by indicator", "", "Bits per byte of one model a fifth, the lowest values first.", "", *table(header, rows)]  # fmt: skip
+
+
+def complete() -> bool:
+    """Whether the stages that the recommendation follows from are there."""
+    return all(Stage(name).exists for pool in POOLS for name in (f"stage_1_{pool}", f"stage_2_{pool}"))
+
+
+def recommendation() -> list[str]:
+    """What follows from the results, and from nothing else."""
+    methods = [*protocol()["stage_1"]["methods"], LONGEST]
+    if not complete():
+        return [
+            "The stages that a recommendation would follow from are not complete: until they are, we recommend random selection, beside which every claim has to be proven.",
+            "",
+        ]
+    judged = {method: works(method) for method in methods}
+    good = [method for method, (is_working, _) in judged.items() if is_working]
+    return [
+        f"**{'Nothing works at this size, as we defined it beforehand.' if not good else 'What works at this size: ' + ', '.join(named(method) for method in good) + '.'}** "
+        f"To work means: {protocol()['works']['means'].strip()}",
+        "",
+        *table(["chosen by", "works", "what it misses first"], [[named(method), "yes" if is_working else "no", why] for method, (is_working, why) in judged.items()]),
+        f"- Without a target: {'random' if not [method for method in good if method != 'rds+'] else ', '.join(named(method) for method in good if method != 'rds+')}.",
+        f"- With a target set: {'RDS+' if 'rds+' in good else 'random; RDS+ did not pass either'}.",
+        "- With a small budget: what is said above is of about 300 rows, a small budget; nothing is said of larger ones.",
+        "- Random is as good wherever the table says no detectable difference, up to the difference that the study could detect.",
+        "",
+    ]  # fmt: skip
+
+
+def page() -> str:
+    """The page's text, every figure from the results files."""
+    decided = protocol()
+    changes = [f"- `{name}`: {text}" for name, text in decided["changes"].items()]
+    return "\n".join(
+        [
+            "# What selection is worth",
+            "",
+            "Written by `docs/build_what_selection_is_worth.py` from `benchmarks/results/record/`, which `benchmarks/record/run.py` makes on any machine. "
+            "What was decided before the first run stands in `benchmarks/record/protocol.toml`.",
+            "",
+            f"The model: {decided['model']['note'].strip()} The primary outcome: {decided['outcomes']['primary']}; lower is better, and a gain is positive. "
+            f"Smallest effect of interest: {decided['outcomes']['smallest_effect']} bits per byte. Intervals hold for new runs and new answers at once.",
+            "",
+            *recommendation(),
+            *(line for pool in POOLS for line in of_pool(pool)),
+            *stage_0(),
+            *stage_4(),
+            *stage_3(),
+            "## What was changed after the protocol was written",
+            "",
+            *changes,
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")

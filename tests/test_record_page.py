@@ -1,0 +1,96 @@
+"""What selection is worth: the page says what its results say, and a verdict is what was decided beforehand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import numpy as np
+import pytest
+
+from instructsel.grading.graders.held_out_loss import KIND
+from instructsel.protocols import Grades
+from instructsel.verification.grades_table import Run
+from instructsel.verification.verification import Verification
+from tests.conftest import ROOT
+from tests.test_embedded_reward_page import script
+
+PAGE: Final = script(ROOT / "docs/build_what_selection_is_worth.py")
+ITEMS: Final = tuple(f"answer {number}" for number in range(120))
+METHODS: Final = ("eq4-without-reward", "our-rule", "ifd", "rds+", "deita", "plausibility")
+
+
+def graded(arm: str, replicate: int, seed: int, effect: float, generator: np.random.Generator) -> Iterator[Run]:
+    """A model whose loss is lower, and whose tasks are better, by an effect."""
+    hard = np.random.default_rng(1).normal(0.9, 0.2, len(ITEMS))
+    run = generator.normal(0, 0.0005)
+    loss = hard - effect + run + generator.normal(0, 0.004, len(ITEMS))
+    yield Run(arm, replicate, seed, Grades(KIND, ITEMS, loss, np.ones(len(ITEMS)), unit="bits per byte"))
+    for task in PAGE.TASKS:
+        answers = 0.4 + 10 * effect + generator.normal(0, 0.05, len(ITEMS))
+        yield Run(arm, replicate, seed, Grades(task, ITEMS, answers, np.ones(len(ITEMS)), unit="acc", higher_is_better=True))
+
+
+def stage(folder: Path, name: str, effects: Mapping[str, float], subsets: int = 4) -> None:
+    """The results of a stage whose arms have these effects."""
+    generator = np.random.default_rng(sum(name.encode()))
+    runs = [run for k in range(subsets) for seed in (0, 1) for run in graded("random", k, seed, 0.0, generator)]
+    for arm, effect in effects.items():
+        runs += [run for seed in (0, 1, 2, 3) for run in graded(arm, 0, seed, effect, generator)]
+    Verification.of(runs).write(folder / f"{name}.parquet")
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The page's program over results of a folder of its own."""
+    monkeypatch.setattr(PAGE, "RESULTS", tmp_path)
+    monkeypatch.setattr(PAGE, "RESAMPLES", 400)
+    return PAGE
+
+
+def effects(**changed: float) -> dict[str, float]:
+    return dict.fromkeys(METHODS, 0.0) | {"longest": 0.0, "length-matched": 0.0} | {name.replace("_", "+"): value for name, value in changed.items()}  # fmt: skip
+
+
+def test_a_method_works_where_it_is_better_everywhere_and_no_other_does(tmp_path: Path, page: ModuleType) -> None:
+    for pool in page.POOLS:
+        stage(tmp_path, f"stage_1_{pool}", effects(rds_=0.02, ifd=-0.02))
+        stage(tmp_path, f"stage_2_{pool}", {"rds+": 0.02, "longest": 0.0, "ifd": 0.0})
+    assert page.works("rds+") == (True, "")
+    assert page.works("ifd") == (False, "not better than random on Alpaca")
+    text = page.page()
+    assert "**What works at this size: RDS+ toward the target.**" in text and "Without a target: random." in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| IFD") and "| worse |" in line][:1]
+    assert "| -0.0" in row
+
+
+def test_another_sign_at_the_second_learning_rate_is_no_effect(tmp_path: Path, page: ModuleType) -> None:
+    for number, pool in enumerate(page.POOLS):
+        stage(tmp_path, f"stage_1_{pool}", effects(rds_=0.02))
+        stage(tmp_path, f"stage_2_{pool}", {"rds+": (0.02, -0.02)[number], "longest": 0.0})
+    assert page.works("rds+") == (False, "another sign on another pool or at another learning rate")
+    assert "**Nothing works at this size, as we defined it beforehand.**" in page.page()
+
+
+def test_no_recommendation_is_given_before_the_stages_it_follows_from_are_there(tmp_path: Path, page: ModuleType) -> None:
+    stage(tmp_path, "stage_1_dolly", effects(rds_=0.02))
+    text = page.page()
+    assert "are not complete" in text and "works at this size" not in text and "No run yet." in text
+
+
+def test_halves_are_told_apart_by_the_indicator_that_made_them_better(tmp_path: Path, page: ModuleType) -> None:
+    generator = np.random.default_rng(5)
+    values = {f"half {number}-{side}": float(generator.normal()) for number in range(12) for side in (0, 1)}
+    runs = [run for arm, value in values.items() for run in graded(arm, 0, 0, 0.01 * value, generator) if run.grades.grader == KIND]
+    Verification.of(runs).write(tmp_path / "stage_4.parquet")
+    predicted = {arm: {"good": value, "noise": float(generator.normal())} for arm, value in values.items()}
+    (tmp_path / "stage_4.predicted.json").write_text(json.dumps(predicted))
+    losses = {arm: value for (arm, _, _), value in page.Stage("stage_4").losses().items()}
+    r, low, high = page.scored(predicted, losses, "good")
+    # A higher value goes with a lower loss.
+    assert -1 <= low <= r <= high < -0.8
+    r, low, high = page.scored(predicted, losses, "noise")
+    assert low < 0 < high

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import Any, Final
 
 from instructsel.errors import TrainingError
 from instructsel.grading.chat import Encoded
+from instructsel.text import counted
 
 MAX_NAMED: Final = 3
 """Skipped rows a message names."""
@@ -65,6 +66,8 @@ class TrainingData:
     """Tokens that the base's context holds; None where its files do not say."""
     loss: str = "completion"
     """Where the loss falls."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """What trained rows have and the chat template leaves out, tools and reasoning: in how many."""
 
     @classmethod
     def of(
@@ -89,6 +92,7 @@ class TrainingData:
         """
         trained: list[Encoded] = []
         skipped: Counter[str] = Counter()
+        left_out: Counter[str] = Counter()
         reasons: dict[int, str] = {}
         rows = control = 0
         for row in encoded:
@@ -96,6 +100,7 @@ class TrainingData:
             control += row.control
             if row.reason is None:
                 trained.append(row)
+                left_out.update(row.left_out)
                 continue
             skipped[row.reason] += 1
             reasons[rows - 1] = row.reason
@@ -113,6 +118,7 @@ class TrainingData:
             max_length=max_length,
             context=context,
             loss=loss,
+            left_out=dict(sorted(left_out.items())),
         ), trained
 
     def check(self, limit: float = MAX_SKIPPED_FRACTION) -> None:
@@ -150,12 +156,15 @@ class TrainingData:
         lines = [
             f"{self.trained_rows:,} of {self.rows:,} rows are trained on: {self.tokens:,} tokens, {self.loss_tokens:,} of them loss tokens "
             f"({self.loss_tokens / max(1, self.tokens):.0%}); longest row {self.longest:,}",
-            f"truncated: {self.truncated:,} rows ({self.truncated / max(1, self.trained_rows):.1%})",
+            f"truncated: {counted(self.truncated, 'row')} ({self.truncated / max(1, self.trained_rows):.1%})",
         ]
         if self.skipped:
             lines.append(f"skipped: {self._reasons()}; first: {self._named()}")
+        for kind, count in self.left_out.items():
+            lines.append(f"{counted(count, 'row')} {'has' if count == 1 else 'have'} {kind} that the chat template leaves out")
         if self.control:
-            lines.append(f"{self.control:,} rows spell out a special token of the tokenizer; it is read as its letters")
+            spell = "spells" if self.control == 1 else "spell"
+            lines.append(f"{counted(self.control, 'row')} {spell} out a special token of the tokenizer; it is read as its letters")
         return lines
 
     def _reasons(self) -> str:

@@ -82,6 +82,13 @@ class _Chat:
         """The turns, and the tools as one more."""
         return self.turns if self.tools is None else [*self.turns, {"tools": self.tools}]
 
+    def left_out(self, text: str) -> tuple[str, ...]:
+        """What of the row is not in its rendering."""
+        names = [(tool.get("function") or tool).get("name") for tool in self.tools or () if isinstance(tool, dict)]
+        reasoning = str(self.turns[-1].get("reasoning_content") or "").strip()
+        is_in = {"tools": all(str(name) in text for name in names), "reasoning": reasoning in text}
+        return tuple(kind for kind, is_there in is_in.items() if not is_there)
+
     def job(self, everything: Turns) -> Job:
         """The rendering of turns and tools with other texts."""
         return Job(everything) if self.tools is None else Job(everything[:-1], tools=everything[-1]["tools"])
@@ -107,6 +114,8 @@ class Encoded:
     itself reads it, as a template of models that think reads <think> in a response."""
     cause: str | None = None
     """What the template says where it refuses the conversation."""
+    left_out: tuple[str, ...] = ()
+    """What the row has and the template leaves out: tools, reasoning (of the response)."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,8 @@ class _Rendered:
     """Where the last response ends; behind it stands what closes the turn."""
     spelled: list[Span]
     """Where texts of the conversation spell out special tokens."""
+    left_out: tuple[str, ...] = ()
+    """As of `Encoded`."""
 
 
 class _Jobs:
@@ -267,7 +278,7 @@ class _Conversation:
             response = self.chat.turns[-1]["content"].strip()
             place = text.rfind(response)
             end = place + len(response) if place >= 0 else len(text)
-        return _Rendered(text, spans, end, [])
+        return _Rendered(text, spans, end, [], self.chat.left_out(text))
 
     @staticmethod
     def _span(text: str, response: _Response, jobs: _Jobs, header: str | None) -> Span:
@@ -541,7 +552,7 @@ class ChatTemplate:
             ids, trained = ids[:max_length], trained[:max_length]
         # The first token has nothing before it to be predicted from.
         reason = None if any(trained[1:]) else "no_loss_token"
-        return Encoded(list(ids), trained, end, truncated=cut, reason=reason, control=control)
+        return Encoded(list(ids), trained, end, truncated=cut, reason=reason, control=control, left_out=rendered.left_out)
 
     @cached_property
     def closing(self) -> str:

@@ -84,6 +84,7 @@ def test_an_audit_is_plain_data_and_lines_for_people() -> None:
         "loss_tokens": 4,
         "truncated": 1,
         "control": 1,
+        "left_out": {},
         "longest": 5,
         "max_length": None,
         "context": None,
@@ -91,9 +92,9 @@ def test_an_audit_is_plain_data_and_lines_for_people() -> None:
     }
     assert audit.lines() == [
         "2 of 3 rows are trained on: 10 tokens, 4 of them loss tokens (40%); longest row 5",
-        "truncated: 1 rows (50.0%)",
+        "truncated: 1 row (50.0%)",
         "skipped: 1 no_response, the response is empty; first: pool.jsonl:3",
-        "1 rows spell out a special token of the tokenizer; it is read as its letters",
+        "1 row spells out a special token of the tokenizer; it is read as its letters",
     ]
     assert len(TrainingData.of([row(3, 2)], line)[0].lines()) == 2
     assert TrainingData.of([], line)[0].lines()[0].startswith("0 of 0 rows")

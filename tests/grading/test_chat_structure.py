@@ -11,6 +11,7 @@ import pytest
 from tokenizers.decoders import ByteLevel
 
 from instructsel import Pool
+from instructsel.adapters.training_data import TrainingData
 from instructsel.grading.chat import ChatTemplate, Encoded
 from tests import tiny
 from tests.adapters.training_job import edit_tokenizer
@@ -90,6 +91,17 @@ def test_calls_that_a_template_leaves_out_are_not_trained_as_an_empty_turn(tmp_p
     assert encoded.reason is None
     (encoded,) = chat.encode_all(pool(tmp_path, ROW).examples(), loss="assistant")
     assert encoded.reason == "calls_not_rendered"
+
+
+def test_what_a_template_leaves_out_is_told(tmp_path: Path) -> None:
+    deaf = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    examples = pool(tmp_path, ROW, {"messages": ROW["messages"][:1] + [{"role": "assistant", "content": "five"}]})
+    chat = template(tmp_path, deaf)
+    data, _ = TrainingData.of(chat.encode_all(examples.examples()), str)
+    assert data.left_out == {"reasoning": 1, "tools": 1}
+    assert "1 row has tools that the chat template leaves out" in data.lines()
+    data, _ = TrainingData.of(template(tmp_path, QWEN_TYPE).encode_all(examples.examples()), str)
+    assert data.left_out == {}
 
 
 @pytest.mark.parametrize("loss", ["completion", "assistant", "all"])

@@ -47,6 +47,10 @@ class ReadReport:
     """The malformed rows one by one (the first LISTED of them)."""
     formats: dict[str, str] = field(default_factory=dict)
     """File → the format it was read in, and why."""
+    size: int = 0
+    """Bytes of the files, unpacked."""
+    passed_over: int = 0
+    """Of these, the bytes passed over in search of the next row; nobody knows how many rows they held."""
 
     def __post_init__(self) -> None:
         if self.read != self.kept + self.n_dropped + self.n_quarantined:
@@ -66,8 +70,9 @@ class ReadReport:
 
     @property
     def bad_fraction(self) -> float:
-        """Quarantined rows as a share of the rows read, in [0, 1]."""
-        return self.n_quarantined / self.read if self.read else 0.0
+        """Quarantined rows as a share of the rows read, or bytes passed over as a share of the files, whichever is more, in [0, 1]."""
+        rows = self.n_quarantined / self.read if self.read else 0.0
+        return max(rows, min(1.0, self.passed_over / self.size) if self.size else 0.0)
 
     def __add__(self, other: ReadReport) -> ReadReport:
         return ReadReport(
@@ -78,11 +83,21 @@ class ReadReport:
             quarantined=dict(sorted((Counter(self.quarantined) + Counter(other.quarantined)).items())),
             quarantine=(self.quarantine + other.quarantine)[:LISTED],
             formats={**self.formats, **other.formats},
+            size=self.size + other.size,
+            passed_over=self.passed_over + other.passed_over,
         )
 
     def counts(self) -> dict[str, Any]:
         """The counts as plain data, without file names: the part that belongs into a deterministic manifest."""
-        return {"read": self.read, "kept": self.kept, "examples": self.examples, "dropped": self.dropped, "quarantined": self.quarantined}
+        passed_over = {"passed_over": self.passed_over} if self.passed_over else {}
+        return {
+            "read": self.read,
+            "kept": self.kept,
+            "examples": self.examples,
+            "dropped": self.dropped,
+            "quarantined": self.quarantined,
+            **passed_over,
+        }
 
     def sentence(self) -> str:
         """One line for people."""
@@ -94,4 +109,7 @@ class ReadReport:
         kept_text = f"{self.kept:,} kept" + (
             f" as {self.examples:,} {'example' if self.examples == 1 else 'examples'}" if self.examples != self.kept else ""
         )
-        return f"{self.read:,} {'row' if self.read == 1 else 'rows'} read = {kept_text} + {part(self.n_dropped, 'dropped', self.dropped)} + {part(self.n_quarantined, 'quarantined', self.quarantined)}"
+        lost = f"; {self.passed_over:,} bytes passed over in search of the next row" if self.passed_over else ""
+        rows = "row" if self.read == 1 else "rows"
+        dropped, quarantined = part(self.n_dropped, "dropped", self.dropped), part(self.n_quarantined, "quarantined", self.quarantined)
+        return f"{self.read:,} {rows} read = {kept_text} + {dropped} + {quarantined}{lost}"

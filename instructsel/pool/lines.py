@@ -1,4 +1,4 @@
-"""Bytes to rows: a line reader and an array reader of our own, with quarantine.
+"""Bytes to rows: a line reader and a parser with quarantine.
 
 Dataframe readers lose keys, swallow duplicate keys and crash on deep nesting, so none reads JSON here. Memory is bounded
 by one row: a longer one is skipped over and quarantined. Lines end at a line feed only.
@@ -6,11 +6,8 @@ by one row: a longer one is skipped over and quarantined. Lines end at a line fe
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
@@ -35,6 +32,16 @@ class Limits:
     """What any compressed file may unpack to whatever its ratio."""
     max_bytes: int = 64 << 30
     """What a compressed file or a stream may come to in all."""
+    max_values: int = 2_000_000
+    """JSON with more values, or a row of records with more fields, is quarantined."""
+    max_examples: int = 4_096
+    """A row that holds more examples is quarantined."""
+    max_turns: int = 4_096
+    """A row with an example of more turns is quarantined."""
+    max_expansion: int = 16
+    """So is a row whose examples have more text than this many times its bytes (checked above `free_text`)."""
+    free_text: int = 16 << 20
+    """Bytes of text that the examples of any row may have."""
     duplicate_key: str = "error"
     """`error` quarantines a row that names a key twice; `last` keeps the last value."""
 
@@ -65,14 +72,14 @@ class Row:
     raw: bytes
     length: int
     fault: RowFault | None = None
+    passed: int = 0
+    """Bytes passed over in search of the next row, which may have held rows."""
 
 
 def read_lines(file: BinaryIO, limits: Limits) -> Iterator[Row]:
-    """The lines of a JSON Lines file. Blank lines are passed over; a byte-order mark is stripped once."""
+    """The lines of a JSON Lines file. Blank lines are passed over, and the byte-order mark of the file or of one that was put behind it."""
     file.seek(0)
-    offset = len(BOM) if file.read(len(BOM)) == BOM else 0
-    file.seek(offset)
-    line = 0
+    offset = line = 0
     limit = limits.max_line_bytes
     while raw := file.readline(limit + 2):
         line += 1
@@ -80,223 +87,23 @@ def read_lines(file: BinaryIO, limits: Limits) -> Iterator[Row]:
         if size > limit + 1 or (size == limit + 1 and not raw.endswith(b"\n")):
             while not raw.endswith(b"\n") and (raw := file.readline(CHUNK)):
                 size += len(raw)
-            yield Row(line, offset, b"", size, RowFault("line_too_long", f"{size:,} bytes, the limit is {limit:,}"))
-        elif stripped := raw.strip(b" \t\r\n"):
+            yield Row(line, offset, b"", size, RowFault("line_too_long", f"{size:,} bytes, the limit is {limit:,}"), passed=size)
+        elif raw.strip(b" \t\r\n"):
             content = raw[:-1] if raw.endswith(b"\n") else raw
-            yield Row(line, offset, content if stripped else b"", len(content))
+            mark = len(BOM) if content.startswith(BOM) else 0
+            if mark:
+                content = content[mark:]
+            if not mark or content.strip(b" \t\r"):
+                yield Row(line, offset + mark, content, len(content))
         offset += size
-
-
-OUTSIDE: Final = re.compile(rb'["\[\]{},]')
-INSIDE: Final = re.compile(rb'["\\]')
-BLANK: Final = b" \t\r\n"
-
-
-def read_array(file: BinaryIO, limits: Limits) -> Iterator[Row]:
-    """The elements of a JSON array, found by scanning for their ends; nothing is parsed and nothing recurses."""
-    scanner = _ArrayScanner(file, limits)
-    yield from scanner.rows()
-
-
-class _ArrayScanner:
-    """Splits one JSON array at its top-level commas, a chunk at a time."""
-
-    def __init__(self, file: BinaryIO, limits: Limits) -> None:
-        self.file = file
-        self.limits = limits
-        self.start = 0
-        self.first_line = 1
-
-    def rows(self) -> Iterator[Row]:
-        file, depth, in_string, skip, deepest, closed = self.file, 0, False, 0, 0, False
-        file.seek(0)
-        base = len(BOM) if file.read(len(BOM)) == BOM else 0
-        file.seek(base)
-        line = 1
-        while not closed and (chunk := file.read(CHUNK)):
-            index, counted = skip, 0
-            skip = 0
-            while index < len(chunk) and not closed:
-                match = (INSIDE if in_string else OUTSIDE).search(chunk, index)
-                if match is None:
-                    break
-                index, mark = match.end(), match.group()
-                if in_string:
-                    if mark == b"\\":
-                        index += 1  # the escaped byte, which may stand in the next chunk
-                    else:
-                        in_string = False
-                    continue
-                if mark == b'"':
-                    in_string = True
-                elif mark in b"[{":
-                    depth += 1
-                    deepest = max(deepest, depth - 1)
-                    if depth == 1:
-                        self.start = base + index
-                        line += chunk.count(b"\n", counted, index)
-                        counted = index
-                        self.first_line = line
-                elif mark in b"]}":
-                    depth -= 1
-                    if depth == 0:
-                        line += chunk.count(b"\n", counted, index)
-                        counted = index
-                        if row := self._row(base + index - 1, deepest, last=True):
-                            yield row
-                        self.start, self.first_line, closed, deepest = base + index, line, True, 0
-                elif depth == 1:
-                    line += chunk.count(b"\n", counted, index)
-                    counted = index
-                    if row := self._row(base + index - 1, deepest, last=False):
-                        yield row
-                    self.start, self.first_line, deepest = base + index, line, 0
-            skip = max(0, index - len(chunk))
-            line += chunk.count(b"\n", counted)
-            base += len(chunk)
-        if not closed:
-            size = base - self.start
-            yield Row(self.first_line, self.start, b"", size, RowFault("truncated", "the array is not closed: the file ends inside it"))
-            return
-        file.seek(0, io.SEEK_END)
-        left = file.tell() - self.start
-        file.seek(self.start)
-        while chunk := file.read(CHUNK):
-            if chunk.strip(BLANK):
-                yield Row(self.first_line, self.start, b"", left, RowFault("extra_data", "text after the end of the array"))
-                return
-
-    def _row(self, end: int, deepest: int, *, last: bool) -> Row | None:
-        size = end - self.start
-        if size > self.limits.max_line_bytes:
-            return Row(
-                self.first_line,
-                self.start,
-                b"",
-                size,
-                RowFault("line_too_long", f"{size:,} bytes, the limit is {self.limits.max_line_bytes:,}"),
-            )
-        position = self.file.tell()
-        self.file.seek(self.start)
-        raw = self.file.read(size)
-        self.file.seek(position)
-        body = raw.strip(BLANK)
-        lead = raw[: len(raw) - len(raw.lstrip(BLANK))]
-        line, offset = self.first_line + lead.count(b"\n"), self.start + len(lead)
-        if not body:
-            # "[]" and the blank before a closing bracket hold no element; a blank between commas does.
-            return None if last else Row(line, offset, b"", 0, RowFault("invalid_json", "nothing between two commas"))
-        if deepest > self.limits.max_depth:
-            return Row(line, offset, b"", len(body), RowFault("too_deep", f"nested {deepest} deep, the limit is {self.limits.max_depth}"))
-        return Row(line, offset, body, len(body))
-
-
-RESCAN_BYTES: Final = 256 << 20
-"""How much of a CSV file is read again to find the next record after quotes that do not close."""
-
-_field_limit = threading.Lock()
-
-
-def read_records(file: BinaryIO, limits: Limits, *, delimiter: str, width: int | None = None) -> Iterator[tuple[Row, list[str]]]:
-    """The records of a CSV or TSV file: quoted fields may hold line breaks; the bytes of each record are kept.
-
-    Quoting is as the csv module's default dialect, strict. After a fault, reading goes on at the next line, so that one
-    stray quote costs one line and not the rest of the file. A TSV line whose quotes make no sense is split at its tabs
-    if that gives `width` fields: plain TSV knows no quoting.
-    """
-    file.seek(0)
-    offset = len(BOM) if file.read(len(BOM)) == BOM else 0
-    line, rescanned = 1, 0
-    while True:
-        file.seek(offset)
-        record = _Record(file, limits)
-        fault: RowFault | None = None
-        fields: list[str] = []
-        # One reader per record: after a fault the next record starts afresh. The csv module's field limit is global.
-        with _field_limit:
-            before = csv.field_size_limit(limits.max_line_bytes)
-            try:
-                fields = next(csv.reader(record.lines(), delimiter=delimiter, strict=True))
-            except StopIteration:
-                return
-            except RowFault as row_fault:
-                fault = row_fault
-            except csv.Error as error:
-                fault = RowFault("truncated" if "end of data" in str(error) else "invalid_csv", str(error))
-            finally:
-                csv.field_size_limit(before)
-        if fault is None:
-            raw = b"".join(record.taken)
-            if fields:
-                yield Row(line, offset, raw, len(raw)), fields
-            offset += len(raw)
-            line += len(record.taken)
-            continue
-        first = record.first_size
-        if delimiter == "\t" and width and (unquoted := split_plain(record.taken[0], width)) and fault.code in ("invalid_csv", "truncated"):
-            yield Row(line, offset, record.taken[0], first), unquoted
-            offset += first
-            line += 1
-            continue
-        rescanned += record.size - first
-        if rescanned > RESCAN_BYTES:
-            raise RowFault("invalid_csv", f"line {line}: quotes that do not close, again and again")
-        yield Row(line, offset, b"", first, fault), []
-        offset += first
-        line += 1
-
-
-def split_plain(raw: bytes, width: int) -> list[str] | None:
-    """The fields of a TSV line that quotes nothing, if there are `width` of them."""
-    fields = raw.decode("utf-8", "replace").rstrip("\r\n").split("\t")
-    return fields if len(fields) == width else None
-
-
-def fields_of(raw: bytes, *, delimiter: str, width: int) -> list[str]:
-    """The fields of one record that read_records gave before."""
-    try:
-        return next(csv.reader(io.StringIO(raw.decode("utf-8"), newline=""), delimiter=delimiter, strict=True))
-    except csv.Error:
-        fields = split_plain(raw, width) if delimiter == "\t" else None
-        if fields is None:
-            raise
-        return fields
-
-
-class _Record:
-    """The lines one CSV record takes from a file, decoded; it remembers how many bytes they were."""
-
-    def __init__(self, file: BinaryIO, limits: Limits) -> None:
-        self.file = file
-        self.limits = limits
-        self.taken: list[bytes] = []
-        self.size = 0
-        self.first_size = 0
-
-    def lines(self) -> Iterator[str]:
-        limit = self.limits.max_line_bytes
-        while raw := self.file.readline(limit + 1):
-            self.taken.append(raw)
-            self.size += len(raw)
-            over = self.size > limit
-            while over and not raw.endswith(b"\n") and (raw := self.file.readline(CHUNK)):
-                self.size += len(raw)
-            if len(self.taken) == 1:
-                self.first_size = self.size
-            if over:
-                raise RowFault("line_too_long", f"a record over {limit:,} bytes")
-            try:
-                text = raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise RowFault("invalid_utf8", f"byte {error.start} of the record") from error
-            yield text
 
 
 KEY: Final = re.compile(rb'"[ \t\r\n]*:')
 LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 NUMBERS_IN: Final = frozenset({dict, list, float})
 """Types that are a float or may hold one."""
-STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""A text of JSON. One that is not closed ends where the row does: were it no match, each of its quotes would be tried to the end of the row."""
 
 
 def parse(raw: bytes, limits: Limits) -> Any:
@@ -307,10 +114,16 @@ def parse(raw: bytes, limits: Limits) -> Any:
     Raises:
         RowFault: with the code of what is wrong.
     """
-    if raw.count(b"[") + raw.count(b"{") > limits.max_depth:
+    opened = raw.count(b"[") + raw.count(b"{")
+    if opened > limits.max_depth:
         depth = _depth(raw)
         if depth > limits.max_depth:
             raise RowFault("too_deep", f"nested {depth} deep, the limit is {limits.max_depth}")
+    if len(raw) > limits.max_values and opened + raw.count(b",") > limits.max_values:
+        bare = STRING.sub(b"", raw)
+        values = bare.count(b"[") + bare.count(b"{") + bare.count(b",")
+        if values > limits.max_values:
+            raise RowFault("too_many_values", f"{values:,} values, the limit is {limits.max_values:,}")
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

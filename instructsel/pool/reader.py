@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.errors import PoolError
+from instructsel.errors import PoolError, UsageError
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat, kind
@@ -28,6 +28,16 @@ Rows = Sequence[int] | NDArray[np.integer[Any]]
 
 DIGEST: Final = 16
 """Bytes of an id."""
+SAMPLE_BYTES: Final = 4 << 20
+"""Of the rows that a file's format is told from; parsed, they take many times as much."""
+ONE_OBJECT: Final = "one JSON object"
+MOST_FILES: Final = 65_535
+"""Files of a pool."""
+
+
+def raw_digest(raw: bytes) -> bytes:
+    """The digest of a row's bytes: blake2b, 8 bytes."""
+    return hashlib.blake2b(raw, digest_size=8).digest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +49,32 @@ class PoolFile:
     lines: NDArray[np.uint32]
     offsets: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    digests: NDArray[np.uint64]
+    """Of each row's bytes."""
     chains: tuple[Chain, ...] = ()
     """For a table format: the rows of each example."""
 
     def row(self, number: int) -> Any:
-        """A row's parsed value."""
-        return self.source.value(int(self.offsets[number]), int(self.lengths[number]))
+        """A row's parsed value.
+
+        Raises:
+            PoolError: the file has changed since it was read.
+        """
+        return self.source.value_of(self.raw(number))
 
     def raw(self, number: int) -> bytes:
-        """A row's bytes."""
-        return self.source.raw(int(self.offsets[number]), int(self.lengths[number]))
+        """A row's bytes.
+
+        Raises:
+            PoolError: the file has changed since it was read.
+        """
+        raw = self.source.raw(int(self.offsets[number]), int(self.lengths[number]))
+        if int.from_bytes(raw_digest(raw)) != int(self.digests[number]):
+            raise PoolError(
+                f"{self.source.name} has changed since it was read: line {int(self.lines[number]):,} holds another row.",
+                fix="Run the command again.",
+            )
+        return raw
 
     def rows_of(self, number: int) -> tuple[int, ...]:
         """The rows an example stands in."""
@@ -79,18 +105,22 @@ class PoolReader:
 
     def add(self, source: Source, chosen: str | Format) -> None:
         """Read one file, or refuse it with its report."""
+        if len(self.files) == MOST_FILES:
+            raise UsageError(f"A pool has at most {MOST_FILES:,} files.", fix="Put several into one.")
         if self.progress is not None:
             self.progress.begin(source)
         rows = source.rows()
         try:
-            sample = list(itertools.islice(rows, registry.SAMPLE))
+            sample = _sample(rows)
             tally = _Tally(source)
             everything = itertools.chain(sample, rows)
             if isinstance(chosen, str):
                 detected = registry.detect([value for _, value in sample], oasst=self.oasst)
                 chosen_format, why = detected.format, detected.why
                 if chosen_format is None:
-                    self._refuse(source, everything, tally, detected.why, detected.fix)
+                    why = _first_fault(sample) or _one_object(sample)
+                    fix = "Write its rows as JSON lines or as one array." if why.startswith(ONE_OBJECT) else detected.fix
+                    self._refuse(source, everything, tally, why or detected.why, fix)
             else:
                 chosen_format, why = chosen, "as --map says" if isinstance(chosen, Mapped) else "as --format says"
             assert chosen_format is not None
@@ -135,7 +165,7 @@ class PoolReader:
         raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, report=self.report + tally.report("refused: " + why))
 
     def _read(self, source: Source, chosen: Format, rows: Iterable[tuple[Row, Any]], tally: _Tally) -> PoolFile:
-        lines, offsets, lengths = array("L"), array("q"), array("q")
+        lines, offsets, lengths, digests = array("L"), array("q"), array("q"), bytearray()
 
         def readable() -> Iterator[tuple[Row, Fields]]:
             for count, (row, value) in enumerate(rows):
@@ -149,21 +179,23 @@ class PoolReader:
                 lines.append(row.line)
                 offsets.append(row.offset)
                 lengths.append(row.length)
+                digests.extend(raw_digest(row.raw))
                 yield row, value
 
         chains: list[Chain] = []
         if isinstance(chosen, TableFormat):
             chains = self._link(source, chosen, readable(), tally, lines, offsets)
-            file = self._file(source, chosen, lines, offsets, lengths, tuple(chains))
+            file = self._file(source, chosen, lines, offsets, lengths, digests, tuple(chains))
             for number, chain in enumerate(chains):
                 conversation = file.conversation(number, 0)
                 tally.examples += 1
-                self._keep(conversation, b"\n".join(file.raw(row) for row in chain.rows), number, 0, tally)
+                self._keep(conversation, raw_digest(b"\n".join(file.raw(row) for row in chain.rows)), number, 0, tally)
             tally.kept += len({row for chain in chains for row in chain.rows})
             return file
         for number, (row, value) in enumerate(readable()):
             try:
                 conversations = chosen.conversations(value)
+                self._check_size(conversations, row)
             except RowFault as fault:
                 tally.quarantine(row, fault)
                 continue
@@ -171,10 +203,24 @@ class PoolReader:
                 tally.drop(dropped.reason)
                 continue
             tally.kept += 1
+            digest = bytes(digests[-8:])
             for part, conversation in enumerate(conversations):
                 tally.examples += 1
-                self._keep(conversation, row.raw, number, part, tally)
-        return self._file(source, chosen, lines, offsets, lengths, ())
+                self._keep(conversation, digest, number, part, tally)
+        return self._file(source, chosen, lines, offsets, lengths, digests, ())
+
+    def _check_size(self, conversations: Sequence[Conversation], row: Row) -> None:
+        """Refuse a row that would take memory and time out of all proportion."""
+        limits = self.limits
+        if len(conversations) > limits.max_examples:
+            raise RowFault("too_many_examples", f"{len(conversations):,} examples, the limit is {limits.max_examples:,}")
+        turns = max((len(conversation.messages) for conversation in conversations), default=0)
+        if turns > limits.max_turns:
+            raise RowFault("too_many_turns", f"{turns:,} turns, the limit is {limits.max_turns:,}")
+        if len(conversations) > 1:
+            text = sum(len(turn.content) for conversation in conversations for turn in conversation.messages)
+            if text > max(limits.free_text, limits.max_expansion * row.length):
+                raise RowFault("too_much_text", f"{len(conversations):,} examples with {text:,} characters, of {row.length:,} bytes")
 
     def _link(
         self, source: Source, chosen: TableFormat, rows: Iterable[tuple[Row, Fields]], tally: _Tally, lines: array[int], offsets: array[int]
@@ -188,7 +234,7 @@ class PoolReader:
 
     def _keep(self, conversation: Conversation, raw: bytes, number: int, part: int, tally: _Tally) -> None:
         self.digests += hashlib.blake2b(conversation.canonical(), digest_size=DIGEST).digest()
-        self.raw += hashlib.blake2b(raw, digest_size=8).digest()
+        self.raw += raw
         self.file_of.append(len(self.files))
         self.row_of.append(number)
         self.part_of.append(part)
@@ -197,10 +243,22 @@ class PoolReader:
 
     @staticmethod
     def _file(
-        source: Source, chosen: Format, lines: array[int], offsets: array[int], lengths: array[int], chains: tuple[Chain, ...]
+        source: Source,
+        chosen: Format,
+        lines: array[int],
+        offsets: array[int],
+        lengths: array[int],
+        digests: bytearray,
+        chains: tuple[Chain, ...],
     ) -> PoolFile:
         return PoolFile(
-            source, chosen, np.array(lines, dtype=np.uint32), np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64), chains
+            source,
+            chosen,
+            np.array(lines, dtype=np.uint32),
+            np.array(offsets, dtype=np.int64),
+            np.array(lengths, dtype=np.int64),
+            np.frombuffer(bytes(digests), dtype=">u8").astype(np.uint64),
+            chains,
         )
 
     def finish(self) -> dict[str, Any]:
@@ -285,9 +343,11 @@ class _Tally:
         self.quarantined: Counter[str] = Counter()
         self.listed: list[Quarantined] = []
         self.answered = False
+        self.passed_over = 0
 
     def quarantine(self, row: Row, fault: RowFault) -> None:
         self.quarantined[fault.code] += 1
+        self.passed_over += row.passed
         if len(self.listed) < LISTED:
             self.listed.append(Quarantined(self.source.name, row.line, row.offset, fault.code, fault.detail))
 
@@ -303,5 +363,42 @@ class _Tally:
             dropped=dict(sorted(self.dropped.items())),
             quarantined=dict(sorted(self.quarantined.items())),
             quarantine=tuple(sorted(self.listed, key=lambda entry: entry.offset)),
-            formats={self.source.name: why},
+            formats={self.source.name: "; ".join([why, *map(_note, sorted(self.source.notes.items()))])},
+            size=self.source.file.seek(0, 2),
+            passed_over=self.passed_over,
         )
+
+
+def _sample(rows: Iterator[tuple[Row, Any]]) -> list[tuple[Row, Any]]:
+    """The rows that a format is told from: the first ones, a few in number and in bytes."""
+    sample: list[tuple[Row, Any]] = []
+    size = 0
+    for row, value in rows:
+        sample.append((row, value))
+        size += row.length
+        if len(sample) == registry.SAMPLE or size > SAMPLE_BYTES:
+            break
+    return sample
+
+
+def _first_fault(sample: Sequence[tuple[Row, Any]]) -> str:
+    """What is wrong with the first row of a file, where no row is an object."""
+    if not sample or any(isinstance(value, dict) for _, value in sample) or sample[0][0].fault is None:
+        return ""
+    fault = sample[0][0].fault
+    return f"no row is a JSON object; the first is {fault.code} ({fault.detail})"
+
+
+def _one_object(sample: Sequence[tuple[Row, Any]]) -> str:
+    """What a file is that holds one object with lists of objects in it, and no row."""
+    if len(sample) != 1 or not isinstance(value := sample[0][1], dict):
+        return ""
+    if not any(isinstance(entry, dict) or (isinstance(entry, list) and entry and isinstance(entry[0], dict)) for entry in value.values()):
+        return ""
+    keys = sorted(str(key)[:32] for key in value)
+    return f"{ONE_OBJECT} (keys {', '.join(keys[:12])}{' …' if len(keys) > 12 else ''}), not a list of rows"
+
+
+def _note(note: tuple[str, int]) -> str:
+    what, count = note
+    return what if count == 1 else f"{what} ({count:,} times)"

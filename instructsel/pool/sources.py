@@ -6,28 +6,21 @@ much it may unpack to. What a file is, is decided by its content; the extension 
 
 from __future__ import annotations
 
-import gzip
-import io
-import sys
-import tempfile
-import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import orjson
-
-from instructsel.artifact import full
-from instructsel.errors import InstructselError, PoolError
+from instructsel.errors import PoolError
 from instructsel.pool.columnar import spool_rows
 from instructsel.pool.hub import fetch
-from instructsel.pool.lines import BOM, CHUNK, Limits, Row, RowFault, fields_of, parse, parse_again, read_array, read_lines, read_records
-
-if sys.version_info >= (3, 14):
-    from compression import zstd as zstd
-else:
-    from backports import zstd as zstd
+from instructsel.pool.lines import Limits, Row, RowFault, parse, parse_again, read_lines
+from instructsel.pool.records import fields_of, read_records
+from instructsel.pool.streams import STDIN, opened, spooled, standard_input
+from instructsel.pool.streams import zstd as zstd
+from instructsel.pool.text_files import DELIMITERS, EXTENSIONS, as_utf8, encoding_of, head_of, layout_of, with_line_feeds
+from instructsel.pool.values import read_values, values_of
 
 MAGIC: Final = {
     b"\x1f\x8b": "gzip",
@@ -40,9 +33,6 @@ MAGIC: Final = {
 }
 ARCHIVES: Final = {"gzip", "zstd", "zip", "xz", "bzip2", "7z"}
 COMPRESSED: Final = {".gz", ".zst"}
-EXTENSIONS: Final = {".jsonl": "lines", ".ndjson": "lines", ".json": "lines", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
-DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
-LFS: Final = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True)
@@ -67,41 +57,76 @@ class Source:
     keep: object = None
     """What must live as long as the source does: a temporary file."""
 
+    delimiter: str = ","
+    """Between two fields of a CSV or TSV record."""
+    start: tuple[int, int] | None = None
+    """Offset and line of the first record behind the header."""
+    spread: bool = False
+    """Whether JSON objects have several lines, or none end between them."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What was read in spite of a small fault, by its name, with how often."""
+
     def rows(self) -> Iterator[tuple[Row, Any]]:
         """Every row with its parsed value; the value is None where the row has a fault."""
         if self.container in DELIMITERS:
-            records = read_records(self.file, self.limits, delimiter=DELIMITERS[self.container], width=len(self.header))
-            if self.header_raw:
-                next(records)
-            for row, fields in records:
-                yield row, self._record(row, fields)
-            return
-        reader = read_array if self.container == "array" else read_lines
-        for row in reader(self.file, self.limits):
-            value = None
-            if row.fault is None:
-                try:
-                    value = parse(row.raw, self.limits)
-                except RowFault as fault:
-                    row.fault = fault
-            yield row, value
+            yield from self._records()
+        elif self.container == "array" or self.spread:
+            for row in read_values(self.file, self.limits, self.notes):
+                yield row, self._parsed(row)
+        else:
+            yield from self._lines()
 
-    def _record(self, row: Row, fields: list[str]) -> dict[str, str] | None:
-        if row.fault is None and len(fields) != len(self.header):
-            row.fault = RowFault("ragged_row", f"{len(fields)} fields, the header has {len(self.header)}")
-        return dict(zip(self.header, fields, strict=True)) if row.fault is None else None
+    def _lines(self) -> Iterator[tuple[Row, Any]]:
+        for row in read_lines(self.file, self.limits):
+            value = self._parsed(row)
+            if (value is None or type(value) is list) and (several := self._several(row, value)):
+                yield from several
+            else:
+                yield row, value
+
+    def _parsed(self, row: Row) -> Any:
+        if row.fault is not None:
+            return None
+        try:
+            return parse(row.raw, self.limits)
+        except RowFault as fault:
+            row.fault = fault
+            return None
+
+    def _several(self, row: Row, value: Any) -> list[tuple[Row, Any]]:
+        """The objects of a line that holds several, or a list of them, or a comma behind one; none where it is one row."""
+        if value is None and (row.fault is None or row.fault.code != "extra_data"):
+            return []
+        try:
+            pairs = [(part, self._parsed(part)) for part in values_of(row, self.limits)]
+        except RowFault:
+            return []
+        objects = sum(type(part) is dict for _, part in pairs)
+        whole = objects == len(pairs)
+        if not objects or not (whole or (value is None and objects > 1)):
+            return []
+        self.notes["lines with a list of rows" if value is not None else "lines with more than one object"] += 1
+        return pairs
+
+    def _records(self) -> Iterator[tuple[Row, Any]]:
+        for row, fields in read_records(self.file, self.limits, delimiter=self.delimiter, width=len(self.header), start=self.start):
+            if row.fault is None and len(fields) != len(self.header):
+                row.fault = RowFault("ragged_row", f"{len(fields)} fields, the header has {len(self.header)}")
+            yield row, self._named(fields) if row.fault is None else None
+
+    def _named(self, fields: list[str]) -> dict[str, str]:
+        """The fields by their columns; one without a name is no field."""
+        return {name: text for name, text in zip(self.header, fields, strict=True) if name}
 
     def raw(self, offset: int, length: int) -> bytes:
         """The bytes of a row that was read before."""
         self.file.seek(offset)
         return self.file.read(length)
 
-    def value(self, offset: int, length: int) -> Any:
+    def value_of(self, raw: bytes) -> Any:
         """The parsed value of a row that was read before."""
-        raw = self.raw(offset, length)
         if self.container in DELIMITERS:
-            fields = fields_of(raw, delimiter=DELIMITERS[self.container], width=len(self.header))
-            return dict(zip(self.header, fields, strict=True))
+            return self._named(fields_of(raw, delimiter=self.delimiter, width=len(self.header)))
         return parse_again(raw)
 
 
@@ -128,15 +153,10 @@ def open_source(path: str | Path, limits: Limits, *, columns: tuple[str, ...] | 
     if name.startswith("hf://"):
         return _open_hub(name, limits)
     if name == "-":
-        return _open_stream(sys.stdin.buffer, "stdin", "stdin", "", limits, columns)
+        return _open_stream(standard_input(), STDIN, STDIN, "", limits, columns)
     target = Path(path)
-    try:
-        if target.is_dir():
-            raise PoolError(f"{name} is a folder.", fix=f"Name the files in it, e.g. {name.rstrip('/')}/*.jsonl")
-        file = open(target, "rb")  # noqa: SIM115 - the source owns it
-    except OSError as error:
-        raise PoolError(f"{name}: {error.strerror or error}.", fix="Check the path.") from error
-    return _open_stream(file, name, label_of(target), _suffix(target), limits, columns, path=target)
+    file, stream = opened(target)
+    return _open_stream(file, name, label_of(target), _suffix(target), limits, columns, path=None if stream else target)
 
 
 def _suffix(path: Path) -> str:
@@ -152,7 +172,7 @@ def _open_stream(
     start = file.read(8) if path is None else _start(file)
     kind = _magic(start)
     if path is None or kind in ("gzip", "zstd"):
-        file = _spool(file, start if path is None else b"", name, kind, limits)
+        file = spooled(file, start if path is None else b"", name, kind, limits)
         start = _start(file)
         nested = _magic(start)
         if nested in ARCHIVES:
@@ -167,7 +187,30 @@ def _open_stream(
         )
     if kind == "parquet":
         return _open_parquet(file, name, label, path, limits)
-    return _open_text(file, name, label, suffix, limits, columns)
+    notes: Counter[str] = Counter()
+    if encoding := encoding_of(start):
+        file = as_utf8(file, name, encoding, limits)
+        notes[f"read as {encoding}"] = 1
+    head = head_of(file)
+    table = EXTENSIONS.get(suffix) in DELIMITERS or (not suffix and head[:1] not in b"[{")
+    if table and b"\r" in head and b"\n" not in head:
+        file = with_line_feeds(file)
+        notes["carriage returns end the lines"] = 1
+    layout = layout_of(file, name, suffix, limits, columns=columns)
+    return Source(
+        name,
+        label,
+        layout.container,
+        file,
+        None,
+        header=layout.header,
+        header_raw=layout.header_raw,
+        limits=limits,
+        delimiter=layout.delimiter,
+        start=layout.start,
+        spread=layout.spread,
+        notes=notes,
+    )
 
 
 def _start(file: BinaryIO) -> bytes:
@@ -179,150 +222,6 @@ def _start(file: BinaryIO) -> bytes:
 
 def _magic(start: bytes) -> str | None:
     return next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), None)
-
-
-class _Chained(io.RawIOBase):
-    """A stream whose first bytes have been read already."""
-
-    def __init__(self, start: bytes, stream: BinaryIO) -> None:
-        self.start = start
-        self.stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.start[: len(buffer)] if self.start else self.stream.read(len(buffer))
-        self.start = self.start[len(data) :] if self.start else b""
-        buffer[: len(data)] = data
-        return len(data)
-
-
-class _Counted(io.RawIOBase):
-    """Counts the compressed bytes that go by, for the ratio."""
-
-    def __init__(self, inner: BinaryIO) -> None:
-        self.inner = inner
-        self.count = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.inner.read(len(buffer))
-        buffer[: len(data)] = data
-        self.count += len(data)
-        return len(data)
-
-
-def _spool(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: Limits) -> BinaryIO:
-    """Unpack to an unnamed temporary file, within the limits."""
-    packed = _Counted(io.BufferedReader(_Chained(start, file)) if start else file)
-    inner = io.BufferedReader(packed, CHUNK)
-    stream: Any = gzip.GzipFile(fileobj=inner) if kind == "gzip" else zstd.ZstdFile(inner) if kind == "zstd" else inner
-    unpacked = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - the source owns it
-    size = 0
-    try:
-        while chunk := stream.read(CHUNK):
-            size += len(chunk)
-            if size > limits.max_bytes:
-                raise PoolError(f"{name}: more than {limits.max_bytes:,} bytes.", fix="Split it, or raise Limits.max_bytes from Python.")
-            if kind in ("gzip", "zstd") and size > limits.free_bytes and size > limits.max_ratio * max(packed.count, 1):
-                raise PoolError(
-                    f"{name}, byte {size:,}: unpacks to more than {limits.max_ratio:g} times its size.",
-                    fix="It looks like a decompression bomb; unpack it yourself if you trust it.",
-                )
-            try:
-                unpacked.write(chunk)
-            except OSError as error:
-                raise full(error) from error
-        try:
-            unpacked.flush()
-        except OSError as error:
-            raise full(error) from error
-    except (EOFError, gzip.BadGzipFile, zstd.ZstdError, zlib.error) as error:
-        unpacked.close()
-        raise PoolError(
-            f"{name}, byte {size:,}: the {kind} stream is damaged or cut off ({error}).", fix="Fetch the file again."
-        ) from error
-    except OSError as error:
-        unpacked.close()
-        raise PoolError(
-            f"{name}: {error.strerror or error} while spooling {size:,} bytes.", fix="Free some space in the temporary folder."
-        ) from error
-    except InstructselError:
-        unpacked.close()
-        raise
-    finally:
-        if name != "stdin":
-            file.close()
-    unpacked.seek(0)
-    return unpacked
-
-
-def _open_text(file: BinaryIO, name: str, label: str, suffix: str, limits: Limits, columns: tuple[str, ...] | None) -> Source:
-    file.seek(0)
-    head = file.read(64 << 10).removeprefix(BOM)
-    body = head.lstrip(b" \t\r\n")
-    if not body:
-        raise PoolError(f"{name}: the file is empty.", fix="Name a file with rows.")
-    if body.startswith(LFS):
-        raise PoolError(f"{name}, line 1: a Git LFS pointer, not the data.", fix="Fetch the data with: git lfs pull")
-    container = EXTENSIONS.get(suffix)
-    if container == "parquet":
-        raise PoolError(f"{name}, line 1: named .parquet, but it does not begin as Parquet does.", fix="Check where it came from.")
-    if container is None and body[:1] not in b"[{":
-        if suffix:
-            raise PoolError(
-                f"{name}, line 1: '{suffix}' is not a pool format.", fix=f"Known: {', '.join(EXTENSIONS)}, each also as .gz or .zst."
-            )
-        container = "tsv" if b"\t" in body.split(b"\n", 1)[0] else "csv"
-    if container in DELIMITERS:
-        return _open_table(file, name, label, container, limits, columns)
-    if body.startswith(b"["):
-        return Source(name, label, "array", file, None, limits=limits)
-    if body.startswith(b"{") and suffix != ".jsonl":
-        _refuse_single_object(file, body, name, limits)
-    return Source(name, label, "lines", file, None, limits=limits)
-
-
-def _refuse_single_object(file: BinaryIO, body: bytes, name: str, limits: Limits) -> None:
-    """A pretty-printed JSON object is one object over many lines, not JSON lines."""
-    first = body.split(b"\n", 1)[0].strip()
-    try:
-        orjson.loads(first)
-        return
-    except orjson.JSONDecodeError:
-        pass
-    if len(first) > 60_000:
-        return
-    file.seek(0)
-    content = file.read(limits.max_line_bytes + 1)
-    try:
-        value = orjson.loads(content.removeprefix(BOM)) if len(content) <= limits.max_line_bytes else None
-    except orjson.JSONDecodeError:
-        value = None
-    file.seek(0)
-    if isinstance(value, dict):
-        keys = ", ".join(sorted(map(str, value))[:12])
-        raise PoolError(
-            f"{name}, line 1: one JSON object (keys {keys}), not a list of rows.", fix="Write its rows as JSON lines or as one array."
-        )
-
-
-def _open_table(file: BinaryIO, name: str, label: str, container: str, limits: Limits, columns: tuple[str, ...] | None) -> Source:
-    if columns is not None:
-        return Source(name, label, container, file, None, header=columns, limits=limits)
-    row, fields = next(read_records(file, limits, delimiter=DELIMITERS[container]), (None, []))
-    if row is None or row.fault is not None:
-        why = row.fault.detail if row and row.fault else "no rows"
-        raise PoolError(f"{name}, line 1: the header cannot be read ({why}).", fix="Name the columns with --columns a,b,c")
-    names = tuple(fields)
-    if len(set(names)) != len(names):
-        raise PoolError(
-            f"{name}, line 1: two columns of the header have the same name.", fix="Rename one, or name the columns with --columns a,b,c"
-        )
-    return Source(name, label, container, file, None, header=names, header_raw=row.raw, limits=limits)
 
 
 def _open_parquet(file: BinaryIO, name: str, label: str, path: Path | None, limits: Limits, *, keep: object = None) -> Source:

@@ -18,20 +18,26 @@ WINDOW: Final = 1 << 18
 """Bytes that are looked at together, at first."""
 TAIL: Final = 16
 """An error nearer to the end of the window than this may come from the end of the window."""
+PROBE: Final = 2048
+"""Bytes that are looked at first after a fault."""
+PROBED: Final = 64
+"""Values behind a fault for which that is done."""
+FAULT: Final = 512
+"""Bytes that a fault counts for, beside those that are searched."""
 OVERLAP: Final = 4096
 """More than the beginning of an element takes, with the blanks around it."""
 FIRST_KEYS: Final = 16
 """Different first keys of elements that are remembered."""
-SEARCHED: Final = 16 << 20
+SEARCHED: Final = 4 << 20
 """How much is read again in search of the next element, beyond twice the size of the file."""
 SEARCHED_AT_MOST: Final = 256 << 20
 
 _OUTSIDE: Final = re.compile(rb'["\[\]{}]')
 _INSIDE: Final = re.compile(rb'["\\]')
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
-_WORD: Final = re.compile(r'[^ \t\r\n,:"\[\]{}]*')
+_COMMAS: Final = re.compile(r"[, \t\r\n]*")
 _FIRST_KEY: Final = re.compile(r'\{[ \t\r\n]{0,256}("[^"\\\r\n]{0,200}")[ \t\r\n]{0,16}:')
-_BLANK: Final = r"[ \t\r\n]{0,256}"
+BLANKS: Final = r"[ \t\r\n]{0,256}"
 _BYTE_MARK: Final = BOM.decode("latin-1")
 
 
@@ -42,6 +48,12 @@ def _decoder(*, strict: bool) -> Any:
 
 _decode: Final = _decoder(strict=True)
 _decode_loosely: Final = _decoder(strict=False)
+
+
+def _end_of(pattern: re.Pattern[str], text: str, position: int) -> int:
+    """Where a match ends that may be empty."""
+    match = pattern.match(text, position)
+    return position if match is None else match.end()
 
 
 def read_values(file: BinaryIO, limits: Limits, notes: Counter[str] | None = None) -> Iterator[Row]:
@@ -93,17 +105,22 @@ class _Values:
         """What stands before an element on its line, where that is blank."""
         self.spread = False
         """Whether an element had several lines."""
+        self.probing = 0
+        """How many more values are looked at in a small part first."""
+        self.patterns: dict[tuple[str | None, bool, str], re.Pattern[str]] = {}
         self.keys: dict[str, None] = {}
         """First keys of elements."""
+        file.seek(0)
+        head = file.read(CHUNK)
+        self.line_end = "\r" if b"\r" in head and b"\n" not in head else "\n"
         self._more()
-        self.line_end = "\n" if "\n" in self.text else "\r"
 
     @property
     def offset(self) -> int:
         return self.base + self.position
 
     def rows(self) -> Iterator[Row]:
-        inside, separated, cut = False, True, False
+        inside, separated, last_comma, cut = False, True, False, False
         while mark := self._mark():
             if mark == "," and not (inside and separated):
                 separated = True
@@ -111,24 +128,23 @@ class _Values:
                 if not inside:
                     self.notes["commas between the rows of no array"] += 1
             elif mark == "[" and not inside:
-                inside = separated = True
+                inside, separated, cut = True, True, False
                 self.position += 1
-                last_comma = False
-                cut = False
             elif mark == "]" and inside:
                 inside = False
                 self.position += 1
                 if last_comma:
                     self.notes["a comma before the last ]"] += 1
             elif mark == ",":
-                yield Row(self._line(), self.offset, b"", 0, RowFault("invalid_json", "nothing between two commas"))
-                self.position += 1
+                line, offset = self._line(), self.offset
+                self.position = _end_of(_COMMAS, self.text, self.position)
+                yield Row(line, offset, b"", 0, RowFault("invalid_json", "nothing between two commas"), passed=self.offset - offset)
             elif not inside and self.text.startswith(_BYTE_MARK, self.position):
                 self.position += len(_BYTE_MARK)
             else:
-                if inside and not separated:
-                    self.notes["no comma between two elements"] += 1
                 row = self._value(inside=inside)
+                if inside and not separated and row.fault is None:
+                    self.notes["no comma between two elements"] += 1
                 cut = row.fault is not None and row.fault.code == "truncated"
                 separated = False
                 yield row
@@ -140,9 +156,7 @@ class _Values:
     def _mark(self) -> str:
         """The next byte that is not blank; "" at the end of the file."""
         while True:
-            match = _BLANKS.match(self.text, self.position)
-            assert match is not None
-            self.position = match.end()
+            self.position = _end_of(_BLANKS, self.text, self.position)
             if self.position < len(self.text) - TAIL or self.ended:
                 return self.text[self.position : self.position + 1]
             self._more()
@@ -179,29 +193,37 @@ class _Values:
     def _line(self) -> int:
         """The line where reading stands."""
         if self.position > self.counted:
-            self.line += self.text.count(self.line_end, self.counted, self.position) if self.base or self.counted or self.text else 0
+            self.line += self.text.count(self.line_end, self.counted, self.position)
             self.counted = self.position
         return self.line
 
     def _value(self, *, inside: bool) -> Row:
         """The value that begins here; a row with a fault, up to the next element, where it is none."""
-        decode = _decode
-        limit = self.limits.max_line_bytes
+        decode, limit = _decode, self.limits.max_line_bytes
         while True:
             try:
-                end = decode(self.text, self.position)[1]
+                end = self._end(decode)
             except json.JSONDecodeError as error:
-                unfinished = error.msg.startswith("Unterminated string") or error.pos > len(self.text) - TAIL
+                place = error.pos
+                unfinished = error.msg.startswith("Unterminated string") or place > len(error.doc) - TAIL
+                if unfinished and len(error.doc) == PROBE:
+                    self.probing = 0
+                    continue
                 if unfinished and not self.ended:
                     if len(self.text) - self.position > limit:
                         return self._long(inside=inside)
                     self._more()
                     continue
-                self._search(error.pos - self.position)
+                place -= 0 if self.probing else self.position
+                self._search(place)
                 if error.msg.startswith("Invalid control character") and decode is _decode:
                     decode = _decode_loosely
                     continue
-                return self._faulty(self._reason(error, unfinished=unfinished))
+                if unfinished:
+                    return self._faulty(RowFault("truncated", "the file ends inside a value"))
+                if not inside and self.text[self.position] not in "{[":
+                    return self._faulty(RowFault("extra_data", "text that belongs to no row"))
+                return self._faulty(RowFault("invalid_json", f"{error.msg.lower()} at byte {place} of the row"))
             except RecursionError:
                 return self._long(inside=inside, deep=True)
             if end >= len(self.text) - 1 and not self.ended:
@@ -211,7 +233,21 @@ class _Values:
                 continue
             if self.text[self.position] not in "{[" and inside and not self._ends_well(end):
                 return self._faulty(RowFault("invalid_json", "a row that does not begin with {"))
+            self.probing = max(0, self.probing - 1)
             return self._whole(end)
+
+    def _end(self, decode: Any) -> int:
+        """Where in the window the value ends that begins here.
+
+        An error counts the lines of what it was found in: after a fault, a small part is looked at first.
+        """
+        if self.probing and len(self.text) - self.position > PROBE:
+            end: int = self.position + decode(self.text[self.position : self.position + PROBE], 0)[1]
+            if end < self.position + PROBE - 1:
+                return end
+        self.probing = 0
+        end = decode(self.text, self.position)[1]
+        return end
 
     def _whole(self, end: int) -> Row:
         """The value from here to a place of the window."""
@@ -239,31 +275,36 @@ class _Values:
 
     def _ends_well(self, end: int) -> bool:
         """Whether an element's end is followed by what may follow it."""
-        match = _BLANKS.match(self.text, end)
-        assert match is not None
-        return match.end() >= len(self.text) or self.text[match.end()] in ",]"
-
-    def _reason(self, error: json.JSONDecodeError, *, unfinished: bool) -> RowFault:
-        if unfinished:
-            return RowFault("truncated", "the file ends inside a value")
-        return RowFault("invalid_json", f"{error.msg.lower()} at byte {error.pos - self.position} of the row")
+        behind = _end_of(_BLANKS, self.text, end)
+        return behind >= len(self.text) or self.text[behind] in ",]"
 
     def _long(self, *, inside: bool, deep: bool = False) -> Row:
         """A value that is too long or too deep to be read: passed over by its brackets, or else to the next element."""
         end, deepest = self._balanced()
         if end is None or not self._followed(end, inside=inside):
-            return self._faulty(RowFault("too_deep", f"nested deeper than {self.limits.max_depth}") if deep else _too_long(None, self.limits))
+            self._search((end or self.size) - self.offset)
+            return self._faulty(
+                RowFault("too_deep", f"nested deeper than {self.limits.max_depth}") if deep else _too_long(None, self.limits)
+            )
         line, offset = self._line(), self.offset
-        size = end - offset
-        too_deep = RowFault("too_deep", f"nested {deepest} deep, the limit is {self.limits.max_depth}")
+        fault = (
+            RowFault("too_deep", f"nested {deepest} deep, the limit is {self.limits.max_depth}")
+            if deep
+            else _too_long(end - offset, self.limits)
+        )
         self._move(end)
-        return Row(line, offset, b"", size, too_deep if deep else _too_long(size, self.limits))
+        return Row(line, offset, b"", end - offset, fault)
 
     def _balanced(self) -> tuple[int | None, int]:
         """Where in the file the value that begins here ends by its brackets, and how deep it goes; None where it does not end."""
-        start, depth, deepest, in_text, skip = self.offset, 0, 0, False, 0
-        base = start
-        while self.file.seek(base) is not None and (chunk := self.file.read(CHUNK)):
+        depth, deepest, in_text, skip = 0, 0, False, 0
+        base = self.offset
+        if self.text[self.position] not in '"{[':
+            return None, 0
+        while True:
+            self.file.seek(base)
+            if not (chunk := self.file.read(CHUNK)):
+                return None, deepest
             index, skip = skip, 0
             while match := (_INSIDE if in_text else _OUTSIDE).search(chunk, index):
                 index, mark = match.end(), match.group()
@@ -278,12 +319,9 @@ class _Values:
                 else:
                     depth -= 1
                 if depth <= 0 and not in_text:
-                    self._search(base + index - start)
                     return base + index, deepest
             skip = max(0, index - len(chunk))
             base += len(chunk)
-            self._search(len(chunk))
-        return None, deepest
 
     def _followed(self, end: int, *, inside: bool) -> bool:
         self.file.seek(end)
@@ -294,34 +332,48 @@ class _Values:
         """Pass over to the next element."""
         line, offset = self._line(), self.offset
         self._move(self._next())
-        row = Row(line, offset, b"", self.offset - offset, fault)
-        row.passed = row.length
-        return row
+        self.probing = PROBED
+        size = self.offset - offset
+        return Row(line, offset, b"", size, fault, passed=size)
 
     def _next(self) -> int:
         """Where in the file the next element begins, by the layout of the elements before; the end of the file where there is none."""
-        match = _FIRST_KEY.match(self.text, self.position)
-        keys = dict(self.keys)
-        if match:
-            keys.setdefault(match[1], None)
-        key = "|".join(re.escape(key) for key in keys) if keys else r'"[^"\\\r\n]{1,200}"'
-        indent = self.indent if self.keys else self._indent(self.position)
-        if indent is not None and (indent or not self.spread):
-            pattern = re.compile(rf"{self.line_end}{re.escape(indent)}()\{{")
-        else:
-            pattern = re.compile(rf"[,}}]{_BLANK}()\{{{_BLANK}(?:{key})[ \t\r\n]{{0,16}}:")
-        place, text = self.offset + 1, self.text[self.position + 1 :]
+        self._search(FAULT)
+        pattern = self._beginning()
+        if match := pattern.search(self.text, self.position):
+            self._search(match.start() - self.position)
+            return self.base + match.start(1)
+        text = self.text[max(self.position, len(self.text) - OVERLAP) :]
+        place = self.base + len(self.text) - len(text)
         while True:
-            if match := pattern.search(text):
-                self._search(match.start())
-                return place + match.start(1)
-            ahead = max(len(text) - OVERLAP, 0)
-            self._search(ahead)
+            self._search(len(text))
             self.file.seek(place + len(text))
             chunk = self.file.read(CHUNK)
             if not chunk:
                 return self.size
-            place, text = place + ahead, text[ahead:] + chunk.decode("latin-1")
+            text += chunk.decode("latin-1")
+            if match := pattern.search(text):
+                return place + match.start(1)
+            place, text = place + max(len(text) - OVERLAP, 0), text[-OVERLAP:]
+
+    def _beginning(self) -> re.Pattern[str]:
+        """What an element of this file begins with. No text of JSON holds a bare line end, nor a brace before a quote that opens a key."""
+        known, indent = list(self.keys), self.indent
+        if not known:
+            indent = self._indent(self.position)
+            match = _FIRST_KEY.match(self.text, self.position)
+            known = [match[1]] if match else []
+        sure = indent is not None and (bool(indent) or not self.spread)
+        key = "" if sure else "|".join(map(re.escape, known)) or r'"[^"\\\r\n]{1,200}"'
+        state = (indent, sure, key)
+        if state not in self.patterns:
+            brace = (
+                rf"{self.line_end}{re.escape(indent or '')}()\{{"
+                if sure
+                else rf"[^:\[ \t\r\n]{BLANKS}()\{{{BLANKS}(?:{key})[ \t\r\n]{{0,16}}:"
+            )
+            self.patterns[state] = re.compile(brace)
+        return self.patterns[state]
 
     def _search(self, size: int) -> None:
         """Count what is read more than once.
@@ -335,7 +387,9 @@ class _Values:
 
 
 def _too_long(size: int | None, limits: Limits) -> RowFault:
-    return RowFault("line_too_long", f"{'more than the limit of' if size is None else f'{size:,} bytes, the limit is'} {limits.max_line_bytes:,}")
+    return RowFault(
+        "line_too_long", f"{'more than the limit of' if size is None else f'{size:,} bytes, the limit is'} {limits.max_line_bytes:,}"
+    )
 
 
 __all__ = ["read_values", "values_of"]

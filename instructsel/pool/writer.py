@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from instructsel.pool.columnar import parquet_rows
 from instructsel.pool.example import Example
 from instructsel.pool.json_text import as_bytes
 from instructsel.pool.reader import PoolFile
-from instructsel.pool.sources import DELIMITERS, zstd
+from instructsel.pool.streams import zstd
+from instructsel.pool.text_files import DELIMITERS
 
 if TYPE_CHECKING:
     import polars
@@ -35,6 +37,7 @@ EXPECTED: Final[dict[str, tuple[str, ...]]] = {
 """Container → the endings of its files."""
 CALLED: Final = {"lines": "JSON Lines", "array": "a JSON array", "csv": "CSV", "tsv": "TSV", "parquet": "Parquet"}
 """Container → what messages call it."""
+LINE_BREAKS: Final = re.compile(rb"\n[ \t\r\n]*")
 MESSAGES_ENDINGS: Final = (".jsonl", ".ndjson")
 
 Place = tuple[int, int]
@@ -103,8 +106,8 @@ def stream_rows(files: Sequence[PoolFile], places: Sequence[Place], out: BinaryI
         raw = files[number].raw(row)
         if container == "array":
             out.write((b",\n" if count else b"") + raw)
-        elif container == "lines" and files[number].source.container == "array":
-            out.write(orjson.dumps(orjson.loads(raw)) + b"\n" if b"\n" in raw else raw + b"\n")
+        elif container == "lines":
+            out.write(on_one_line(raw) + b"\n")
         else:
             out.write(_ended(raw))
     if container == "array":
@@ -130,7 +133,7 @@ def container_of(files: Sequence[PoolFile]) -> str:
     Raises:
         UsageError: they are of several formats.
     """
-    kinds = {(file.source.container, file.format.name, file.source.header) for file in files}
+    kinds = {(file.source.container, file.format.name, file.source.header, file.source.delimiter) for file in files}
     if len(kinds) == 1:
         return next(iter(kinds))[0]
     # A JSON array's elements are rows as good as lines; only the format must be one.
@@ -179,6 +182,11 @@ def compressed(path: str | Path) -> Iterator[Any]:
                 yield packed
         else:
             yield file
+
+
+def on_one_line(raw: bytes) -> bytes:
+    """The bytes of a JSON row without line breaks, which stand between its values alone; numbers and texts stay as they are."""
+    return LINE_BREAKS.sub(b" ", raw) if b"\n" in raw else raw
 
 
 def _ended(raw: bytes) -> bytes:

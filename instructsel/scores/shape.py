@@ -65,6 +65,7 @@ class ReadRecord(TypedDict, total=False):
     kept: Count | None
     quarantined: dict[str, Count] | None
     dropped: dict[str, Count] | None
+    passed_over: Count | None
 
 
 class PoolRecord(TypedDict, total=False):

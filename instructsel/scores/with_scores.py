@@ -20,7 +20,7 @@ import polars as pl
 from instructsel.artifact import atomic_write
 from instructsel.errors import PoolError, UsageError
 from instructsel.pool.pool import Pool
-from instructsel.pool.writer import compressed, parquet_frame
+from instructsel.pool.writer import compressed, on_one_line, parquet_frame
 from instructsel.scores.table import REASON, ScoreTable
 
 PREFIX: Final = "instructsel_"
@@ -114,7 +114,7 @@ def _raws(pool: Pool, positions: Sequence[int]) -> Iterator[bytes]:
         if file.source.container in ("csv", "tsv"):
             yield orjson.dumps(file.row(row))
         else:
-            yield orjson.dumps(orjson.loads(raw)) if b"\n" in raw.strip() else raw.strip()
+            yield on_one_line(raw.strip())
 
 
 def _check_names(fields: Mapping[str, Any], added: Any, path: str | Path) -> None:

@@ -409,8 +409,11 @@ def _check_bad_rows(pool: Pool, limit: float) -> None:
     report = pool.report
     if report.bad_fraction > limit:
         counts = ", ".join(f"{reason}: {n}" for reason, n in report.quarantined.items())
+        what = f"{report.n_quarantined} of the {report.read} rows read were quarantined ({counts})"
+        if report.passed_over:
+            what += f" and {report.passed_over:,} of {report.size:,} bytes passed over in search of the next row"
         raise TooManyBadRows(
-            f"{report.n_quarantined} of the {report.read} rows read were quarantined ({counts}), more than {100 * limit:g}%.",
+            f"{what}, more than {100 * limit:g}%.",
             fix="Repair these rows, or raise --max-bad-fraction.",
             report=report,
         )

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instructsel.pool.lines import Limits, Row, RowFault, parse, read_array, read_lines, read_records
+from instructsel.pool.lines import Limits, Row, RowFault, parse, read_lines
+from instructsel.pool.records import read_records
+from instructsel.pool.values import read_values
 
 SMALL = Limits(max_line_bytes=64, max_depth=8)
 
@@ -19,7 +21,7 @@ def lines(content: bytes, limits: Limits = SMALL) -> list[Row]:
 
 
 def array(content: bytes, limits: Limits = SMALL) -> list[Row]:
-    return list(read_array(io.BytesIO(content), limits))
+    return list(read_values(io.BytesIO(content), limits))
 
 
 def fault_of(raw: bytes, limits: Limits | None = None) -> str:
@@ -155,7 +157,7 @@ def test_an_array_that_is_cut_off_keeps_its_whole_elements() -> None:
 
 
 def test_text_after_an_array_is_quarantined() -> None:
-    assert [row.fault.code if row.fault else None for row in array(b"[1] [2]")] == [None, "extra_data"]
+    assert [row.fault.code if row.fault else None for row in array(b"[1] and so on")] == [None, "extra_data"]
 
 
 def test_a_missing_element_is_quarantined() -> None:
@@ -197,7 +199,7 @@ def test_no_bytes_crash_a_reader_and_lines_are_accounted_for(content: bytes) -> 
                 parse(row.raw, SMALL)
             except RowFault as fault:
                 assert fault.code
-    list(read_array(io.BytesIO(b"[" + content), SMALL))
+    list(read_values(io.BytesIO(b"[" + content), SMALL))
     list(read_records(io.BytesIO(content), SMALL, delimiter=","))
 
 

@@ -219,10 +219,10 @@ class _Values:
                 if error.msg.startswith("Invalid control character") and decode is _decode:
                     decode = _decode_loosely
                     continue
-                if unfinished:
-                    return self._faulty(RowFault("truncated", "the file ends inside a value"))
                 if not inside and self.text[self.position] not in "{[":
                     return self._faulty(RowFault("extra_data", "text that belongs to no row"))
+                if unfinished and (error.msg.startswith("Unterminated string") or not error.doc[error.pos :].strip()):
+                    return self._faulty(RowFault("truncated", "the file ends inside a value"))
                 return self._faulty(RowFault("invalid_json", f"{error.msg.lower()} at byte {place} of the row"))
             except RecursionError:
                 return self._long(inside=inside, deep=True)

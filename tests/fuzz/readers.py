@@ -304,10 +304,14 @@ READERS: Final[tuple[Reader, ...]] = (
         Reader(f"pool {name}", [f"pools/{name}.jsonl"], ["*.jsonl"], pool(f"{name}.jsonl", **options), [name], ["pool.lines", "pool.sources"])
         for name, options in ((name, {"format": Mapped.parse("instruction=ask,response=say")} if name == "mapped" else {}) for name in seeds.ROWS)
     ),
-    Reader("pool array", ["pools/array.json"], ["array.json"], pool("array.json"), ["json"], ["pool.lines", "pool.sources"]),
-    Reader("pool csv", ["pools/table.csv"], ["table.csv"], pool("table.csv"), ["csv"], ["pool.lines"]),
+    Reader("pool array", ["pools/array.json"], ["array.json"], pool("array.json"), ["json"], ["pool.lines", "pool.values", "pool.json_text"]),
+    Reader("pool joined", ["pools/joined.json"], ["joined.json"], pool("joined.json"), [], ["pool.values"]),
+    Reader("pool spread", ["pools/spread.jsonl"], ["spread.jsonl"], pool("spread.jsonl"), [], ["pool.text_files"]),
+    Reader("pool utf-16", ["pools/wide.jsonl"], ["wide.jsonl"], pool("wide.jsonl"), [], ["pool.text_files"]),
+    Reader("pool csv", ["pools/table.csv"], ["table.csv"], pool("table.csv"), ["csv"], ["pool.records"]),
+    Reader("pool semicolons", ["pools/semicolons.csv"], ["semicolons.csv"], pool("semicolons.csv"), [], ["pool.text_files"]),
     Reader("pool tsv", ["pools/table.tsv"], ["table.tsv"], pool("table.tsv"), ["tsv"]),
-    Reader("pool parquet", ["pools/turns.parquet"], ["turns.parquet"], pool("turns.parquet"), ["parquet"], ["pool.sources"], bytes_too=False),
+    Reader("pool parquet", ["pools/turns.parquet"], ["turns.parquet"], pool("turns.parquet"), ["parquet"], ["pool.columnar"], bytes_too=False),
     Reader("pool gzip", ["pools/packed.jsonl.gz"], ["*.gz"], pool("packed.jsonl.gz"), ["gz"]),
     Reader("pool zstd", ["pools/packed.jsonl.zst"], ["*.zst"], pool("packed.jsonl.zst"), ["zst", "jsonl"]),
     Reader("pool csv gzip", ["pools/packed.csv.gz"], ["*.gz"], pool("packed.csv.gz")),

@@ -246,8 +246,7 @@ class _Values:
             if end < self.position + PROBE - 1:
                 return end
         self.probing = 0
-        end = decode(self.text, self.position)[1]
-        return end
+        return int(decode(self.text, self.position)[1])
 
     def _whole(self, end: int) -> Row:
         """The value from here to a place of the window."""

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-import orjson
-
 from instructsel.artifact import atomic_write
 from instructsel.errors import PoolError, UsageError
 from instructsel.pool.columnar import parquet_rows

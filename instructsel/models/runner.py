@@ -119,7 +119,8 @@ class Padded:
     limit: int | None = None
     """No batch is wider; None where the model does not mind."""
     padded: bool = True
-    """Every row keeps at least one token of padding. Attention kernels take another path for a batch without any."""
+    """Rows keep at least one token of padding. Attention kernels take another path for a batch without any, so that rows of
+    just `limit` tokens, which have no place for it, are batched among themselves, dummy rows as long as they."""
 
     def width(self, length: int) -> int:
         """The bucket of a row: the next step above its length."""
@@ -130,10 +131,15 @@ class Padded:
 
     def shape(self, length: int) -> Shape:
         """(rows, width) of the bucket."""
-        if self.limit is not None and length > self.limit - self.padded:
-            raise ValueError(f"Rows hold 1 to {self.limit - self.padded} tokens; found {length}.")
+        if self.limit is not None and length > self.limit:
+            raise ValueError(f"Rows hold 1 to {self.limit} tokens; found {length}.")
         width = self.width(length)
-        return max(1, round(self.tokens / width)), width
+        rows = max(1, round(self.tokens / width))
+        # One row fewer makes another bucket of it; a batch of one row is the row's own anyway.
+        return (max(1, rows - 1) if self._is_full(length) else rows), width
+
+    def _is_full(self, length: int) -> bool:
+        return self.padded and length == self.limit
 
     def batches(self, shape: Shape, lengths: NDArray[np.int64]) -> Iterator[list[int]]:
         """The longest first."""
@@ -142,9 +148,9 @@ class Padded:
             yield order[start : start + shape[0]]
 
     def fill(self, shape: Shape, rows: Sequence[NDArray[np.int32]], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows, padding on their right, dummy rows of one token at the end."""
+        """Rows, padding on their right, dummy rows at the end: of one token, or full like the others."""
         ids = np.full(shape, pad_id, dtype=np.int64)
-        lengths = np.ones(shape[0], dtype=np.int64)
+        lengths = np.full(shape[0], len(rows[0]) if self._is_full(len(rows[0])) else 1, dtype=np.int64)
         for slot, row in enumerate(rows):
             ids[slot, : len(row)] = row
             lengths[slot] = len(row)

@@ -43,6 +43,11 @@ ELSEWHERE: Final = {
 """Keys that send a library elsewhere, at any depth, and what to."""
 LOADING: Final = ("use_safetensors", "weights_only", "local_files_only", "subfolder", "variant", "revision", "cache_dir", "config", "token")
 """Arguments of from_pretrained that a configuration may not give it: sentence-transformers passes on what stands under *_args."""
+CLASSES: Final = {
+    "activation_function": re.compile(r"torch\.nn(\.modules)?(\.[a-z_]+)?\.[A-Z]\w*"),
+    "tokenizer_class": re.compile(r"sentence_transformers(\.[A-Za-z_]\w*)+"),
+}
+"""Keys by which a module names a class to import, and what it may name; names without a dot are of the library that reads them."""
 MAX_INTEGER: Final = 1 << 31
 MAX_LABELS: Final = 100_000
 """A configuration has an entry in memory for each label."""
@@ -80,11 +85,11 @@ def check_configuration(folder: Path, name: str) -> None:
             _check_entry(key, value, above, f"{shown} of {name}")
         if path.name == TOKENIZER:
             _check_tokenizer(content, name)
-    if "auto_map" in read_json(folder / CONFIG):
-        raise UntrustedModel(
-            f"{name} wants to run code of its own repository (auto_map).",
-            fix="Only models that transformers itself can load are used.",
-        )
+        if path.name == CONFIG and "auto_map" in content:
+            raise UntrustedModel(
+                f"{name} wants to run code of its own repository (auto_map in {shown}).",
+                fix="Only models that transformers itself can load are used.",
+            )
 
 
 def _configurations(folder: Path) -> list[Path]:
@@ -117,6 +122,9 @@ def _check_entry(key: str, value: Any, above: str, where: str) -> None:
             )
     if key in ("experts_implementation", "_experts_implementation") and isinstance(value, str) and ("/" in value or ":" in value):
         raise UntrustedModel(f"{where} names a kernel on the hub ({key}: {_shown(value)}).", fix=FETCH)
+    for of_class, allowed in CLASSES.items():
+        if key == of_class and isinstance(value, str) and "." in value and not allowed.fullmatch(value):
+            raise UntrustedModel(f"{where} names the class {_shown(value)} ({key}), which is not of its library.", fix=FETCH)
     if key in LOADING and above.endswith(("_args", "_kwargs")):
         raise UntrustedModel(f"{where} says how its files are to be loaded ({above}.{key}: {_shown(value)}).", fix=FETCH)
 
@@ -135,13 +143,14 @@ def check_module_weights(folder: Path, name: str) -> None:
         ModelRefused: a header is not what safetensors writes, or a configuration says a number that no model has.
     """
     places = dict.fromkeys([folder, *(folder / module.path for module in read_modules(folder))])
-    for place in places:
-        files = weight_files(place, name)
-        tensors = read_tensors(files, name)
+    tensors_in = {place: read_tensors(weight_files(place, name), name) for place in places}
+    # A module may speak of the layers of the transformer before it.
+    largest = max(tensors_in.values(), key=lambda tensors: len(tensors.shapes))
+    for place, tensors in tensors_in.items():
         for path in place.glob("*config*.json"):
             content = read_value(path)
-            if files and isinstance(content, dict):
-                check_sizes(content, tensors, name)
+            if tensors.shapes and isinstance(content, dict):
+                check_sizes(content, largest, name)
 
 
 def _shown(value: Any) -> str:

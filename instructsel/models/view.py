@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -55,6 +56,24 @@ def view(source: LocalModel) -> Iterator[Path]:
     check_unchanged(source)
 
 
+def settings_digest(source: LocalModel) -> str:
+    """SHA-256 over every file that a library sees in `view` and that is no weights: configurations, tokenizers, prompts, templates.
+
+    Raises:
+        UntrustedModel: a file is a link out of the folder.
+    """
+    digest = hashlib.sha256()
+    places = dict.fromkeys(("", *(module.path for module in read_modules(source.folder))))
+    for place in places:
+        inside = source.folder / place
+        for path in sorted(inside.iterdir()) if inside.is_dir() else ():
+            if _is_small(path):
+                check_inside(path, source.folder, source.name)
+                shown = path.relative_to(source.folder).as_posix()
+                digest.update(shown.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 def check_unchanged(source: LocalModel) -> None:
     """Refuse a model whose weight files are not those that were digested.
 
@@ -72,16 +91,21 @@ def _link_files(source: LocalModel, folder: Path, shown: Path, weights: tuple[Pa
     if (folder / INDEX).is_file() and not (folder / WHOLE).is_file():
         names.add(INDEX)
     for path in folder.iterdir():
-        wanted = path.name in names or (
-            path.suffix.lower() not in (*CODE, SUFFIX)
-            and not path.name.startswith(".")
-            and not path.name.endswith(".index.json")
-            and path.name != ADAPTER
-            and any(fnmatch(path.name, pattern) for pattern in SMALL)
-        )
-        if wanted and path.is_file():
+        if _is_small(path) or (path.name in names and path.is_file()):
             check_inside(path, source.folder, source.name)
             _link(path.resolve(), shown / path.name)
+
+
+def _is_small(path: Path) -> bool:
+    """Whether a file is shown that is no weights."""
+    return (
+        path.suffix.lower() not in (*CODE, SUFFIX)
+        and not path.name.startswith(".")
+        and not path.name.endswith(".index.json")
+        and path.name != ADAPTER
+        and any(fnmatch(path.name, pattern) for pattern in SMALL)
+        and path.is_file()
+    )
 
 
 def _link(target: Path, link: Path) -> None:
@@ -104,4 +128,4 @@ def _offline() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
-__all__ = ["check_unchanged", "view"]
+__all__ = ["check_unchanged", "settings_digest", "view"]

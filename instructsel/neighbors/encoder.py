@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,12 @@ from instructsel.models import runner
 from instructsel.models.answers import OutputCache, QuestionWriter
 from instructsel.models.bert import PackedBert
 from instructsel.models.foreign import refusing, refusing_files
-from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, read_json, refuse_code, settings, threads, working
-from instructsel.models.modules import POOLING, pooling_mode, read_modules
+from instructsel.models.load import LocalModel, devices, load_tokenizer, locate, quiet, refuse_code, settings, threads, working
 from instructsel.models.vetting import check_sizes
 from instructsel.models.view import view
 from instructsel.models.weights import read_tensors
+from instructsel.neighbors.plain_bert import bert_pooling, own_limit
 from instructsel.neighbors.sentence_transformer import SentenceTransformerModel
-
-MAX_LENGTH: Final = 256
-"""Word pieces MiniLM was trained on; longer texts are cut there, and counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,19 +93,19 @@ class Encoder:
         if pooling is None:
             library = SentenceTransformerModel.load(source, precision=precision, device=places[0], max_length=max_length)
             replicas = tuple(library.to(place) for place in places[1:])
-            return cls(source, precision, device, library.max_length, library.steps, library, None, library.pad_id, replicas)
+            return cls(source, library.precision, device, library.max_length, library.steps, library, None, library.pad_id, replicas)
         packed = device == "cpu"
         loaded: Any = PackedBert.load(source, precision=precision) if packed else _auto(source, precision, places[0])
         copies = tuple(copy.deepcopy(loaded).to(place) for place in places[1:])
         positions = source.config.get("max_position_embeddings")
-        # Padded rows keep a token of padding.
-        limit = min(max_length or _own_limit(source), positions - (not packed) if isinstance(positions, int) else 1 << 20)
+        limit = min(max_length or own_limit(source), positions if isinstance(positions, int) else 1 << 20)
         pad = source.config.get("pad_token_id")
         return cls(source, precision, device, limit, pooling, loaded, load_tokenizer(source), pad if isinstance(pad, int) else 0, copies)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What a vector depends on besides the text; no path."""
+        is_library = isinstance(self.model, SentenceTransformerModel)
         return {
             "name": self.source.name,
             "digest": self.source.digest,
@@ -118,6 +115,7 @@ class Encoder:
             "pooling": self.pooling,
             "normalized": True,
             "batches": self._batches,
+            **({"files": self.model.files, "library": self.model.version} if is_library else {}),
         }
 
     @property
@@ -168,7 +166,9 @@ class Encoder:
     def _layout(self, tokens: int) -> runner.Layout:
         if isinstance(self.model, PackedBert):
             return runner.Packed(max(tokens, self.max_length))
-        return self.model.layout(tokens) if isinstance(self.model, SentenceTransformerModel) else runner.Padded(tokens)
+        if isinstance(self.model, SentenceTransformerModel):
+            return self.model.layout(tokens)
+        return runner.Padded(tokens, limit=self.source.config.get("max_position_embeddings"))
 
     def _forward(self, model: Any) -> runner.Forward:
         if isinstance(model, PackedBert):
@@ -182,7 +182,7 @@ class Encoder:
             if begin is not None:
                 begin()
             vectors = self.model.one_by_one(texts, progress)
-        cut = np.zeros(len(texts), dtype=bool)
+        cut = self.model.cut(texts)
         writer = QuestionWriter.of(cache, np.arange(len(texts)), cut)
         if writer is not None and len(texts):
             writer.write(np.arange(len(texts)), vectors, None)
@@ -237,39 +237,3 @@ def _auto(source: LocalModel, precision: str, device: str) -> Any:
             local_files_only=True,
         )
     return loaded.eval().to(device)
-
-
-def _own_limit(source: LocalModel) -> int:
-    """Tokens of a text that a model says it sees; newer releases of sentence-transformers say it in the tokenizer's settings."""
-    limit = read_json(source.folder / "sentence_bert_config.json").get("max_seq_length")
-    if limit is None and read_modules(source.folder):
-        limit = read_json(source.folder / "tokenizer_config.json").get("model_max_length")
-    # Tokenizers without a limit name a number beyond any text.
-    return limit if isinstance(limit, int) and 0 < limit < 1 << 20 else MAX_LENGTH
-
-
-def bert_pooling(source: LocalModel) -> str | None:
-    """mean or cls for a BERT whose vectors are no more than that; None for an encoder that is anything else.
-
-    Raises:
-        UntrustedModel: a module is code of somebody else.
-        ModelRefused: it pools in a way that sentence-transformers would not see.
-    """
-    modules = read_modules(source.folder)
-    if not modules:
-        mode = pooling_mode(read_json(source.folder / POOLING / "config.json"))
-        is_bert = PackedBert.fits(source.config)
-        if mode not in ("mean", "cls") or (mode == "cls" and not is_bert):
-            raise ModelRefused(
-                f"{source.name} pools by {mode} and has no modules.json.",
-                fix="Name a folder as SentenceTransformer.save makes it.",
-            )
-        return mode if is_bert else None
-    kinds = [module.kind for module in modules]
-    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or modules[0].path:
-        return None
-    mode = pooling_mode(read_json(source.folder / modules[1].path / "config.json"))
-    lowered = read_json(source.folder / "sentence_bert_config.json").get("do_lower_case", False)
-    prompt = read_json(source.folder / "config_sentence_transformers.json").get("default_prompt_name")
-    plain_bert = PackedBert.fits(source.config) and mode in ("mean", "cls") and not lowered and prompt is None
-    return mode if plain_bert else None

@@ -62,6 +62,8 @@ class Material:
     out: Path
     small: bool = False
     """A few rows of everything, to try the script."""
+    stage: str = ""
+    """Whose outcomes are asked for, where a stage has other numbers of them."""
 
     @cached_property
     def decided(self) -> dict[str, Any]:
@@ -71,11 +73,17 @@ class Material:
             settings["pools"] |= {"candidates": 60, "tokens": 1500, "rows": 12}
             settings["outcomes"] |= {"items": 4, "task_items": 4, "generation_items": 2, "max_new_tokens": 8}
             settings["target"] |= {"items": 2}
-            settings["stage_0"] |= {"candidates": 30, "rows": 6, "seeds": 2}
+            settings["stage_0"] |= {"candidates": 30, "rows": 6, "seeds": 2, "outcomes": {}}
             settings["stage_1"] |= {"random_subsets": 2}
             settings["stage_3"] |= {"bins": 2}
             settings["stage_4"] |= {"rows": 24, "halves": 4}
         return settings
+
+    @property
+    def outcomes(self) -> dict[str, Any]:
+        """What every model is asked, and how much."""
+        outcomes: dict[str, Any] = self.decided["outcomes"] | self.decided.get(self.stage, {}).get("outcomes", {})
+        return outcomes
 
     @cached_property
     def _counter(self) -> Callable[[Sequence[Example]], Sequence[int]]:
@@ -105,7 +113,7 @@ class Material:
         if not (target.exists() and held.exists()):
             file, more, response = POOLS[pool]
             conversations = [turns(f"{row['instruction']}\n{row[more]}", row[response]) for row in lines(self.data / file)]
-            n, items = self.decided["pools"]["candidates"], self.decided["outcomes"]["items"]
+            n, items = self.decided["pools"]["candidates"], self.decided["stage_0"]["outcomes"].get("items", self.outcomes["items"])
             chosen = self.fitting(conversations, n + items, pool)
             write(held, [{"messages": conversation} for conversation in chosen[n:]])
             write(target, [{"messages": conversation} for conversation in chosen[:n]])
@@ -132,12 +140,13 @@ class Material:
 
     def held_out(self, pool: str) -> tuple[Path, tuple[str, ...]]:
         """Held-out answers of every source, the pool's own among them, and the source of each."""
-        target = self.out / "held-out" / f"{pool}.jsonl"
+        items = self.outcomes["items"]
+        target = self.out / "held-out" / f"{pool}-{items}.jsonl"
         if not target.exists():
             rows: list[dict[str, Any]] = []
-            for source in self.decided["outcomes"]["sources"]:
+            for source in self.outcomes["sources"]:
                 if source == "own":
-                    rows += [{**row, "source": source} for row in map(json.loads, self.drawn(pool)[1].read_text().splitlines())]
+                    rows += [{**row, "source": source} for row in map(json.loads, self.drawn(pool)[1].read_text().splitlines()[:items])]
                 else:
                     rows += [{"messages": conversation, "source": source} for conversation in self._parts(source)[0]]
             write(target, rows)
@@ -145,7 +154,7 @@ class Material:
 
     def _parts(self, source: str) -> tuple[list[Turns], list[Turns]]:
         """Answers of a source that are held out, and those that are targets."""
-        items, targets = self.decided["outcomes"]["items"], self.decided["target"]["items"]
+        items, targets = self.outcomes["items"], self.decided["target"]["items"]
         chosen = self.fitting(self._answers(source), items + targets, source)
         held = min(items, len(chosen) - targets) if source in self.decided["target"]["sources"] else items
         return chosen[:held], chosen[held : held + targets]
@@ -160,15 +169,15 @@ class Material:
 
     def tasks(self) -> Path:
         """The folder of the two tasks by likelihood."""
-        folder = self.out / "tasks"
-        n = self.decided["outcomes"]["task_items"]
+        n = self.outcomes["task_items"]
+        folder = self.out / f"tasks-{n}"
         drawn = random.Random(f"{self.decided['pools']['draw']}:tasks")
         if not (folder / "truthfulqa.yaml").exists():
             rows = []
             for row in drawn.sample(lines(self.data / "eval/truthfulqa_817.jsonl.zst"), n):
                 wrong = [text.strip() for text in row["Incorrect Answers"].split(";") if text.strip()][:3]
                 rows.append(_choice(f"Question: {row['Question']}\nAnswer:", [row["Best Answer"], *wrong], drawn))
-            write_task(write(self.out / "truthfulqa.jsonl", rows), folder, name="truthfulqa")
+            write_task(write(folder / "truthfulqa.jsonl", rows), folder, name="truthfulqa")
         if not (folder / "whose_answer.yaml").exists():
             answers = [conversation for conversation in self._answers("alpaca_eval") if len(conversation[0]["content"]) < 400]
             rows = []
@@ -176,12 +185,12 @@ class Material:
                 others = drawn.sample([other[1]["content"] for place, other in enumerate(answers) if place != number], 3)
                 question, answer = (turn["content"] for turn in answers[number])
                 rows.append(_choice(f"{question}\n", [answer[:200], *(other[:200] for other in others)], drawn))
-            write_task(write(self.out / "whose_answer.jsonl", rows), folder, name="whose_answer")
+            write_task(write(folder / "whose_answer.jsonl", rows), folder, name="whose_answer")
         return folder
 
     def checkable(self) -> Checkable:
         """The grader of answers that a program can check."""
-        settings = self.decided["outcomes"]
+        settings = self.outcomes
         rows = checkable(lines(self.data / "eval/ifeval_541.jsonl.zst"), settings["max_new_tokens"])
         chosen = random.Random(f"{self.decided['pools']['draw']}:checkable").sample(rows, settings["generation_items"])
         generator = Generator(

@@ -189,11 +189,13 @@ class Record:
             pool, _ = self.material.drawn(name)
             tokens = ("--tokens", str(pools["tokens"]), "--tokenizer", self.material.base)
             rows = ("--n", str(pools["rows"]))
-            arms = [self.randoms(pool, settings["random_subsets"])]
-            arms += [Arm(method, (Pool.read(self.by_method(pool, method, tokens)),)) for method in ("longest", *settings["methods"])]
-            arms += [Arm(f"{method}, equal rows", (Pool.read(self.by_method(pool, method, rows)),)) for method in settings["equal_rows"]]
-            whole = Part((Arm("whole pool", (Pool.read(pool),)),), (0,))
-            yield Work(f"stage_1_{name}", name, (Part(tuple(arms), seeds), whole), self.recipe())
+            once = [self.randoms(pool, settings["random_subsets"])]
+            arms = [Arm(method, (Pool.read(self.by_method(pool, method, tokens)),)) for method in ("longest", *settings["methods"])]
+            once += [Arm(f"{method}, equal rows", (Pool.read(self.by_method(pool, method, rows)),)) for method in settings["equal_rows"]]
+            once.append(Arm("whole pool", (Pool.read(pool),)))
+            yield Work(
+                f"stage_1_{name}", name, (Part(tuple(once[:1]), (0,)), Part(tuple(arms), seeds), Part(tuple(once[1:]), (0,))), self.recipe()
+            )
 
     def _stage_2(self) -> Iterator[Work]:
         settings = self.decided["stage_2"]
@@ -205,10 +207,10 @@ class Record:
             tokens = ("--tokens", str(self.decided["pools"]["tokens"]), "--tokenizer", self.material.base)
             means = means_by_arm(Verification.read(first))
             methods = sorted((method for method in self.decided["stage_1"]["methods"] if method in means), key=lambda method: means[method])
-            arms = [self.randoms(pool, self.decided["stage_1"]["random_subsets"])]
-            arms += [Arm(method, (Pool.read(self.by_method(pool, method, tokens)),)) for method in ("longest", *methods[:2])]
+            once = Part((self.randoms(pool, settings["random_subsets"]),), (0,))
+            arms = [Arm(method, (Pool.read(self.by_method(pool, method, tokens)),)) for method in ("longest", *methods[:2])]
             seeds = tuple(range(self.decided["stage_1"]["seeds"]))
-            yield Work(f"stage_2_{name}", name, (Part(tuple(arms), seeds),), self.recipe(rate=settings["learning_rate_multiple"]))
+            yield Work(f"stage_2_{name}", name, (once, Part(tuple(arms), seeds)), self.recipe(rate=settings["learning_rate_multiple"]))
 
     def _stage_4(self) -> Iterator[Work]:
         settings = self.decided["stage_4"]
@@ -295,7 +297,7 @@ class Record:
         if work.tasks:
             folder = self.material.tasks()
             graders += LmEval.graders(
-                self.decided["outcomes"]["log_probability_tasks"], include_path=folder, device="cpu", precision=precision
+                self.material.outcomes["log_probability_tasks"], include_path=folder, device="cpu", precision=precision
             )
             graders.append(self.material.checkable())
         return graders
@@ -351,9 +353,10 @@ def main() -> None:
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     results = out / "results" if arguments.small else _record.RESULTS / "record"
-    record = Record(Material(arguments.data.resolve(), arguments.base, out, arguments.small), results)
+    material = Material(arguments.data.resolve(), arguments.base, out, arguments.small)
     for stage in arguments.stage or STAGES:
         print(f"== {stage}", flush=True)
+        record = Record(replace(material, stage=stage), results)
         for work in record.works(stage):
             record.run(work, arguments.limit)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate, messages
 from instructsel.models.load import locate_language_model
+from instructsel.pool.pool import check_pool
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
@@ -26,6 +27,7 @@ def to_trl(pool: Pool) -> Any:
     >>> data, tokenizer = to_trl(selected), chat_tokenizer("my-org/my-base")  # doctest: +SKIP
     >>> SFTTrainer("my-org/my-base", train_dataset=data, processing_class=tokenizer)  # doctest: +SKIP
     """
+    check_pool(pool, "to_trl")
     datasets = require("datasets", needed_by="to_trl")
     return datasets.Dataset.from_list(list(rows(pool)))
 

@@ -7,11 +7,24 @@ from typing import Any, Final
 
 import orjson
 
-COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+from instructsel.pool.lines import RowFault
+from instructsel.pool.opaque import NOT_TEXT, Opaque
+
+
+def _refused(value: Any) -> Any:
+    if isinstance(value, Opaque):
+        raise RowFault(NOT_TEXT, f"{value.kind} stands in a structure that is read")
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_refused)
 
 
 def dumped(value: Any) -> str:
     """A value as compact JSON, keys in their order.
+
+    Raises:
+        RowFault: a date or another value that JSON has no form for.
 
     >>> dumped({"port": "Brest"})
     '{"port":"Brest"}'

@@ -12,10 +12,11 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,10 @@ from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Format
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits, RowDropped, RowFault
+from instructsel.pool.opaque import as_text
 from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, ReadProgress, Rows
-from instructsel.pool.sources import open_source
-from instructsel.pool.spec import PoolSpec, Reading
+from instructsel.pool.sources import memory_source, open_source
+from instructsel.pool.spec import MEMORY, PoolSpec, Reading
 from instructsel.pool.writer import MESSAGES, check_output, compressed, stream_rows, write_messages, write_rows
 from instructsel.read_report import ReadReport
 from instructsel.text import counted, excerpt, html_table
@@ -44,7 +46,7 @@ SHOWN: Final = 5
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Pool:
-    """Instruction–response examples with exact provenance. Make one with Pool.read."""
+    """Instruction–response examples with exact provenance. Make one with Pool.read, or of rows in memory with Pool.of."""
 
     files: tuple[PoolFile, ...]
     report: ReadReport
@@ -93,10 +95,7 @@ class Pool:
             raise UsageError("No pool is named.", fix="For example: instructsel score pool.jsonl")
         for path in paths:
             if not isinstance(path, str | Path):
-                raise UsageError(
-                    f"Pool.read takes the paths of files, not {type(path).__name__}: a pool in memory cannot be read yet.",
-                    fix="Write the examples to a file, one JSON object a line, and read that.",
-                )
+                raise UsageError(f"Pool.read takes the paths of files, not {type(path).__name__}.", fix="For rows in memory: Pool.of(rows)")
         names = [str(path) if str(path) == "-" or str(path).startswith("hf://") else str(resolved(path)) for path in paths]
         for name, count in Counter(names).items():
             if count > 1:
@@ -107,6 +106,48 @@ class Pool:
         for path in paths:
             reading.add(open_source(path, reading.limits, columns=tuple(columns) if columns else None), chosen)
         return cls(**reading.finish(), spec=PoolSpec(tuple(names), _recorded(format, columns, reading)))
+
+    @classmethod
+    def of(
+        cls,
+        rows: Any,
+        *,
+        name: str = "memory",
+        format: str | Format = "auto",  # noqa: A002 - the command line's word
+        oasst: str = "best-path",
+        limits: Limits | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
+        """A pool of rows in memory.
+
+        The rows are spooled as JSON lines to an unnamed temporary file, a row at a time, and read as a .jsonl of them would be: ids, formats and the
+        account are the same. What JSON has no form for (dates, decimal numbers, bytes) is refused where a format reads it and is of no
+        matter elsewhere; NaN is null. In frames and tables, what is null inside a structure was not there.
+
+        The pool cannot be read again from a record of it: `pool.write("pool.jsonl")` makes a file of it, with the same ids and fingerprint.
+
+        Args:
+            rows: a list or any iterator of dicts, of `Example`s, or of lists of `Message`s; a `datasets.Dataset` or `IterableDataset`; a
+                polars DataFrame or LazyFrame; a pandas DataFrame; a pyarrow Table, RecordBatch or RecordBatchReader.
+            name: what the rows are called: the label of their source, and in places such as `memory:17`.
+            format: a format's name, a Mapped, or "auto": told from the first rows.
+            oasst: which paths of OpenAssistant trees become examples, best-path or all-paths.
+            limits: how large and how deep the rows may be.
+            progress: called every 1,024 rows with how many bytes of how many are read.
+
+        Raises:
+            PoolError: the rows make no pool; its report says what had been seen.
+            UsageError: it is nothing that has rows, or an unknown format.
+
+        >>> Pool.of([{"instruction": "Say one.", "output": "One."}])
+        Pool(1 example from memory; 1 row read, 0 dropped, 0 quarantined)
+        """
+        if isinstance(rows, Pool):
+            raise UsageError("This is a pool already.", fix="Use it as it is.")
+        chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
+        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, [0]) if progress else None)
+        reading.add(memory_source(rows, name, reading.limits), chosen)
+        return cls(**reading.finish(), spec=PoolSpec((MEMORY + name,), _recorded(format, None, reading)))
 
     def __len__(self) -> int:
         return len(self.occurrences)
@@ -246,14 +287,55 @@ class Pool:
         file = self.files[int(self.file_of[position])]
         return file.source.name, tuple(int(file.lines[row]) for row in file.rows_of(int(self.row_of[position])))
 
+    def row(self, name: str | int) -> dict[str, Any]:
+        """The whole row that an example stands in, with the fields that no format reads; dates and decimal numbers as texts.
+
+        Of an example whose turns stand in several rows it is the last: that of the response.
+
+        Args:
+            name: an id, `FILE:LINE`, or a position.
+
+        Raises:
+            UnknownExample: no example, or more than one, answers to it.
+            PoolError: the file has changed since it was read.
+
+        >>> Pool.of([{"instruction": "Say one.", "output": "One.", "licence": "CC0"}]).row(0)["licence"]
+        'CC0'
+        """
+        file, rows = self._rows(name)
+        with _unchanged(file):
+            row: dict[str, Any] = as_text(file.row(rows[-1]))
+        return row
+
+    def raw(self, name: str | int) -> bytes:
+        """The bytes of the row that an example stands in, as they lie in the file; of several rows all of them, a line each.
+
+        A row of Parquet, or from memory, is a line of JSON.
+
+        Args:
+            name: an id, `FILE:LINE`, or a position.
+
+        Raises:
+            UnknownExample: no example, or more than one, answers to it.
+            PoolError: the file has changed since it was read.
+        """
+        file, rows = self._rows(name)
+        with _unchanged(file):
+            return b"\n".join(file.written(row) for row in rows)
+
+    def _rows(self, name: str | int) -> tuple[PoolFile, tuple[int, ...]]:
+        position = self.position(name) if isinstance(name, str) else range(len(self))[name] if -len(self) <= name < len(self) else None
+        if position is None:
+            raise UnknownExample(f"The pool has no position {name}: it has {counted(len(self), 'example')}.", fix="Positions count from 0.")
+        file = self.files[int(self.file_of[position])]
+        return file, file.rows_of(int(self.row_of[position]))
+
     def examples(self, rows: Rows | None = None) -> Iterator[Example]:
         """The examples at these positions, in the order asked; all of them in order by default."""
         for position in range(len(self)) if rows is None else rows:
             file = self.files[int(self.file_of[position])]
-            try:
+            with _unchanged(file):
                 conversation = file.conversation(int(self.row_of[position]), int(self.part_of[position]))
-            except (RowFault, RowDropped, UnicodeDecodeError, StopIteration, ValueError, IndexError) as error:
-                raise PoolError(f"{file.source.name} has changed since it was read.", fix="Run the command again.") from error
             yield Example(self.ids[position], file.source.label, conversation.messages, conversation.tools)
 
     def batches(self, size: int = 1024) -> Iterator[polars.DataFrame]:
@@ -290,15 +372,15 @@ class Pool:
         spec = self.spec if len(rows) == len(self) else replace(self.spec, part=True)
         return replace(self, spec=spec, **{name: getattr(self, name)[rows] for name in columns})
 
-    def write(self, path: str | Path, rows: Rows, *, to: str | None = None) -> int:
-        """Write the examples at these positions, in this order, in the format they were read in.
+    def write(self, path: str | Path, rows: Rows | None = None, *, to: str | None = None) -> int:
+        """Write the examples at these positions, in this order, in the format they were read in; rows from memory as JSON lines.
 
         The bytes of every line, record or array element are those of the input; a row that holds several of the examples
         is written once. Compression follows the extension (.gz, .zst).
 
         Args:
             path: where to; `-` is not known here, give a file.
-            rows: positions.
+            rows: positions; all by default.
             to: "messages" writes JSON lines with `messages` instead, for pools of several formats.
 
         Returns:
@@ -308,6 +390,7 @@ class Pool:
             UsageError: the files are of several formats, or the extension is not the format's.
         """
         check_output(self.files, path, to)
+        rows = range(len(self)) if rows is None else rows
         if to == MESSAGES:
             with compressed(path) as out:
                 return write_messages(out, self.examples(rows))
@@ -329,11 +412,31 @@ class Pool:
         return list(places)
 
 
+def check_pool(pool: object, verb: str) -> None:
+    """Refuse what is no pool.
+
+    Raises:
+        UsageError: it is something else; says how it becomes one.
+    """
+    if not isinstance(pool, Pool):
+        fix = f"To read a file: Pool.read({str(pool)[:60]!r})" if isinstance(pool, str | Path) else "For rows in memory: Pool.of(rows)"
+        raise UsageError(f"{verb} takes a Pool, not {type(pool).__name__}.", fix=fix)
+
+
 def _recorded(chosen: str | Format, columns: Sequence[str] | None, reading: PoolReader) -> Reading:
     """The options of a reading, as another command takes them."""
     mapping = ",".join(f"{part}={field}" for part, field in chosen.columns) if isinstance(chosen, Mapped) else None
     form = chosen if isinstance(chosen, str) else "auto" if mapping else chosen.name
     return Reading(form, mapping, ",".join(columns) if columns else None, reading.oasst, reading.limits.duplicate_key)
+
+
+@contextmanager
+def _unchanged(file: PoolFile) -> Iterator[None]:
+    """A block that reads a file again: what had no fault has none unless the file is another."""
+    try:
+        yield
+    except (RowFault, RowDropped, UnicodeDecodeError, StopIteration, ValueError, IndexError) as error:
+        raise PoolError(f"{file.source.name} has changed since it was read.", fix="Run the command again.") from error
 
 
 def _batched(items: Iterable[Example], size: int) -> Iterator[tuple[Example, ...]]:

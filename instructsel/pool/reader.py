@@ -76,6 +76,15 @@ class PoolFile:
             )
         return raw
 
+    def written(self, number: int) -> bytes:
+        """A row's bytes as they are written to a file: those it has, but for what stands in rows from memory for dates and the like.
+
+        Raises:
+            UsageError: a row from memory holds bytes, which JSON has no form for.
+        """
+        raw = self.raw(number)
+        return raw if self.source.marks is None else self.source.marks.line(raw, self.source.name)
+
     def rows_of(self, number: int) -> tuple[int, ...]:
         """The rows an example stands in."""
         return self.chains[number].rows if self.chains else (number,)
@@ -189,7 +198,8 @@ class PoolReader:
             for number, chain in enumerate(chains):
                 conversation = file.conversation(number, 0)
                 tally.examples += 1
-                self._keep(conversation, raw_digest(b"\n".join(file.raw(row) for row in chain.rows)), number, 0, tally)
+                raw = b"\n".join(source.identity(file.raw(row)) for row in chain.rows)
+                self._keep(conversation, raw_digest(raw), number, 0, tally)
             tally.kept += len({row for chain in chains for row in chain.rows})
             return file
         for number, (row, value) in enumerate(readable()):
@@ -203,7 +213,8 @@ class PoolReader:
                 tally.drop(dropped.reason)
                 continue
             tally.kept += 1
-            digest = bytes(digests[-8:])
+            identity = source.identity(row.raw)
+            digest = bytes(digests[-8:]) if identity is row.raw else raw_digest(identity)
             for part, conversation in enumerate(conversations):
                 tally.examples += 1
                 self._keep(conversation, digest, number, part, tally)
@@ -300,7 +311,7 @@ class PoolReader:
 
     def _tie(self, number: int, row: int) -> tuple[bytes, str]:
         file = self.files[number]
-        return b"\n".join(file.raw(number) for number in file.rows_of(row)), file.source.label
+        return b"\n".join(file.source.identity(file.raw(number)) for number in file.rows_of(row)), file.source.label
 
 
 class ReadProgress:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from instructsel.errors import PoolError
+from instructsel.errors import PoolError, UsageError
 from instructsel.pool.columnar import spool_rows
 from instructsel.pool.hub import fetch
 from instructsel.pool.lines import Limits, Row, RowFault, parse, parse_again, read_lines
+from instructsel.pool.marks import Marks
+from instructsel.pool.memory import spool
 from instructsel.pool.records import fields_of, read_records
 from instructsel.pool.streams import STDIN, opened, spooled, standard_input
 from instructsel.pool.streams import zstd as zstd
@@ -33,6 +35,8 @@ MAGIC: Final = {
 }
 ARCHIVES: Final = {"gzip", "zstd", "zip", "xz", "bzip2", "7z"}
 COMPRESSED: Final = {".gz", ".zst"}
+MAX_NAME: Final = 255
+"""Bytes of the name of a pool from memory."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Source:
     limits: Limits = field(default_factory=Limits)
     keep: object = None
     """What must live as long as the source does: a temporary file."""
-
+    marks: Marks | None = None
+    """Of rows from memory: reads the values that JSON has no form for."""
     delimiter: str = ","
     """Between two fields of a CSV or TSV record."""
     start: tuple[int, int] | None = None
@@ -88,7 +93,7 @@ class Source:
         if row.fault is not None:
             return None
         try:
-            return parse(row.raw, self.limits)
+            return self._restored(row.raw, parse(row.raw, self.limits))
         except RowFault as fault:
             row.fault = fault
             return None
@@ -127,7 +132,26 @@ class Source:
         """The parsed value of a row that was read before."""
         if self.container in DELIMITERS:
             return self._named(fields_of(raw, delimiter=self.delimiter, width=len(self.header)))
-        return parse_again(raw)
+        return self._restored(raw, parse_again(raw))
+
+    def _restored(self, raw: bytes, value: Any) -> Any:
+        return value if self.marks is None else self.marks.restored(raw, value)
+
+    def identity(self, raw: bytes) -> bytes:
+        """The bytes by which a row is known, whether it lies in a file or in memory."""
+        return raw if self.marks is None else self.marks.identity(raw)
+
+
+def memory_source(rows: Any, name: str, limits: Limits) -> Source:
+    """Rows in memory under a name that stands for a file's; see `memory.spool`.
+
+    Raises:
+        UsageError: the name is none, or `rows` is nothing that has rows.
+        PoolError: the rows are beyond the limit in bytes, or cannot be read.
+    """
+    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name.encode()) > MAX_NAME:
+        raise UsageError(f"A pool's name is a text of 1 to {MAX_NAME} bytes.", fix='For example: Pool.of(rows, name="memory")')
+    return Source(name, name, "lines", spool(rows, name, limits), None, limits=limits, marks=Marks())
 
 
 def label_of(path: str | Path) -> str:

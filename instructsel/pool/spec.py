@@ -25,6 +25,8 @@ EVERY = 10.0
 """Seconds between two lines of progress."""
 STDIN = "-"
 HUB = "hf://"
+MEMORY = "memory:"
+"""What stands before the name of a pool that was made from rows in memory; the path of a file is absolute."""
 LOOKED_AT = 50
 """Files of a folder that are read in search of one that was renamed."""
 
@@ -143,7 +145,7 @@ class PoolSpec:
     """The files of a pool, their reading options and their digests: enough to read the pool again."""
 
     paths: tuple[str, ...]
-    """Absolute; hf://OWNER/NAME stands as it is, and - is standard input, which cannot be read again."""
+    """Absolute; hf://OWNER/NAME stands as it is; - is standard input and memory:NAME rows in memory, which cannot be read again."""
     reading: Reading = field(default_factory=Reading)
     """How they were read."""
     part: bool = False
@@ -192,8 +194,13 @@ class PoolSpec:
         """Refuse a pool that cannot be read again.
 
         Raises:
-            UsageError: it came from standard input or from the hub, or a file is gone.
+            UsageError: it came from memory, from standard input or from the hub, or a file is gone.
         """
+        if memory := [path for path in self.paths if path.startswith(MEMORY)]:
+            raise UsageError(
+                f"The pool was made from rows in memory ({excerpt(memory[0].removeprefix(MEMORY))}), which cannot be read again.",
+                fix='Write it where it is made, pool.write("pool.jsonl"), and name that file with --pool: its ids and its scores are the same.',
+            )
         if STDIN in self.paths:
             raise UsageError("The pool was read from standard input, which is gone.", fix="Name its files with --pool.")
         if fetched := [path for path in self.paths if path.startswith(HUB)]:

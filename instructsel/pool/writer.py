@@ -101,7 +101,7 @@ def stream_rows(files: Sequence[PoolFile], places: Sequence[Place], out: BinaryI
     if container == "array":
         out.write(b"[\n")
     for count, (number, row) in enumerate(places):
-        raw = files[number].raw(row)
+        raw = files[number].written(row)
         if container == "array":
             out.write((b",\n" if count else b"") + raw)
         elif container == "lines":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Final
@@ -18,7 +18,7 @@ from instructsel.indicators.base import Batch, Indicator, ModelIndicator, Progre
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.kinds import SCORES
 from instructsel.models import runner
-from instructsel.pool.pool import Pool
+from instructsel.pool.pool import Pool, check_pool
 from instructsel.scores.asking import ask
 from instructsel.scores.imported import ImportedScores
 from instructsel.scores.neighborhood import Space, Watch, unwatched, windows
@@ -96,6 +96,7 @@ def score(
 
     >>> table = score(pool, ["len", "mtld", "knn_6"])  # doctest: +SKIP
     """
+    check_pool(pool, "score")
     chosen = make_all(indicators)
     symbols = [indicator.symbol for indicator in chosen]
     if not chosen or len(set(symbols)) != len(symbols):
@@ -178,7 +179,7 @@ def make_all(indicators: str | Indicator | Sequence[str | Indicator]) -> list[In
     """
     if isinstance(indicators, str):
         indicators = [part.strip() for part in indicators.split(",") if part.strip()]
-    listed = [indicators] if isinstance(indicators, Indicator) else list(indicators)
+    listed = list(indicators) if isinstance(indicators, Iterable) else [indicators]
     for entry in listed:
         if not isinstance(entry, str | Indicator):
             raise UsageError(

@@ -13,7 +13,7 @@ import polars as pl
 
 from instructsel.cache import Cache
 from instructsel.errors import EnvironmentFault, NothingToDo, UsageError
-from instructsel.pool.pool import Pool
+from instructsel.pool.pool import Pool, check_pool
 from instructsel.rules.catalog import load, names
 from instructsel.rules.linear import LinearRule, Mask
 from instructsel.scores.neighborhood import Neighborhood
@@ -76,6 +76,12 @@ def select(
     Warns:
         UserWarning: the budget takes every row that may be kept.
     """
+    check_pool(pool, "select")
+    if not isinstance(table, ScoreTable):
+        raise UsageError(
+            f"select takes a ScoreTable, not {type(table).__name__}.",
+            fix='For example: select(pool, score(pool, "len"), "longest", budget=100)',
+        )
     if settings is None and budget is None:
         raise UsageError("A selection needs a budget.", fix="For example: select(pool, table, rule, budget=2000)")
     if settings is None:

@@ -11,6 +11,7 @@ from instructsel.pool.example import Conversation
 from instructsel.pool.json_text import parsed
 from instructsel.pool.lines import RowDropped, RowFault
 from instructsel.pool.message import Json, Message, ToolCall
+from instructsel.pool.opaque import Opaque
 
 Fields = Mapping[str, Any]
 
@@ -111,11 +112,15 @@ def text(row: Fields, field: str, *, optional: bool = False) -> str:
         if optional or field in row:
             return ""
         raise RowFault("missing_field", f"no '{field}'")
+    if isinstance(value, Opaque):
+        raise value.fault(field)
     raise RowFault("not_text", f"'{field}' holds {kind(value)} where a text belongs")
 
 
 def kind(value: Any) -> str:
     """A JSON value's kind, in words."""
+    if isinstance(value, Opaque):
+        return value.kind
     kinds = {
         dict: "an object",
         list: "a list",

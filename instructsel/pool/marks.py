@@ -1,0 +1,88 @@
+"""What stands, in the spooled lines of rows from memory, for values that JSON has no form for."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from instructsel.errors import UsageError
+from instructsel.pool.json_text import as_bytes
+from instructsel.pool.lines import parse_again
+from instructsel.pool.opaque import TOO_LONG, Opaque
+
+MARK: Final = b'{"\\u0000'
+"""How a mark begins in a line."""
+OPAQUE: Final = "\0opaque"
+"""Key of the mark of a value with a form as text: its kind, and the text."""
+BYTES: Final = "\0bytes"
+LONG: Final = "\0long"
+"""Of bytes, and of a field that is too long: how many bytes it has, and their digest."""
+ODD: Final = "\0odd"
+"""Of a value that has no such form: its kind."""
+
+
+class Marks:
+    """Reads spooled lines: a mark becomes an `Opaque`, so that whoever reads it refuses the row."""
+
+    @staticmethod
+    def restored(raw: bytes, value: Any) -> Any:
+        """The value of a line."""
+        return _unmarked(value) if MARK in raw else value
+
+    @staticmethod
+    def line(raw: bytes, name: str) -> bytes:
+        """The line as it is written to a file: dates and decimal numbers as texts.
+
+        Raises:
+            UsageError: it holds bytes or another object, which JSON has no form for, or a field that is too long.
+        """
+        return as_bytes(_plain(_unmarked(parse_again(raw)), name)) if MARK in raw else raw
+
+    @classmethod
+    def identity(cls, raw: bytes) -> bytes:
+        """The bytes by which a row is known: those that it would have in a file; its own where it can be in none."""
+        try:
+            return cls.line(raw, "")
+        except UsageError:
+            return raw
+
+
+def sized(key: str, data: bytes) -> dict[str, Any]:
+    """The mark of bytes that are not held."""
+    return {key: [len(data), hashlib.blake2b(data, digest_size=16).hexdigest()]}
+
+
+def _unmarked(value: Any) -> Any:
+    if type(value) is list:
+        return [_unmarked(item) for item in value]
+    if type(value) is not dict:
+        return value
+    if len(value) == 1:
+        ((key, held),) = value.items()
+        if key == OPAQUE:
+            return Opaque(held[0], held[1])
+        if key == BYTES:
+            return Opaque(f"{held[0]:,} bytes")
+        if key == LONG:
+            return Opaque(f"{held[0]:,} bytes", code=TOO_LONG)
+        if key == ODD:
+            return Opaque(held[0])
+    return {key: _unmarked(item) for key, item in value.items()}
+
+
+def _plain(value: Any, name: str, field: str = "") -> Any:
+    if isinstance(value, Opaque):
+        if value.text is None:
+            raise UsageError(
+                f"{name}: the field '{field}' holds {value.kind}, which JSON has no form for.",
+                fix="Leave the field out of the rows, or write messages alone: pool.write(path, to='messages')",
+            )
+        return value.text
+    if isinstance(value, list):
+        return [_plain(item, name, field) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item, name, field or key) for key, item in value.items()}
+    return value
+
+
+__all__ = ["BYTES", "LONG", "MARK", "ODD", "OPAQUE", "Marks", "sized"]

@@ -344,4 +344,4 @@ def test_reading_tells_how_many_bytes_of_all_files_are_done(tmp_path: Path) -> N
 def test_rows_in_memory_are_refused_with_what_to_do(rows: Any) -> None:
     with pytest.raises(UsageError, match="paths of files") as caught:
         Pool.read(rows)
-    assert "file" in str(caught.value.fix)
+    assert "Pool.of(rows)" in str(caught.value.fix)

@@ -80,7 +80,7 @@ class NeighborDistance(Indicator):
     def finish(self, reasons: list[str | None], vectors: NDArray[np.float32], truncated: int) -> Scored:
         """Distances from vectors; an example with a reason is neither measured nor a neighbor."""
         speaking = np.array([reason is None for reason in reasons], dtype=bool)
-        distances = iter(neighbor_distances(vectors[speaking], self.i).tolist())
+        distances = iter(neighbor_distances(vectors[speaking], self.i, device=self.device).tolist())
         return Scored([None if reason else next(distances) for reason in reasons], reasons, truncated)
 
     def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
@@ -100,7 +100,7 @@ class NeighborDistance(Indicator):
         vectors = np.random.default_rng(0).standard_normal((n_random, dimension)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         started = time.perf_counter()
-        neighbor_distances(vectors, self.i)
+        neighbor_distances(vectors, self.i, device=self.device)
         return (time.perf_counter() - started) * (examples / n_random) ** 2, examples * dimension * 8
 
     def made_with(self) -> dict[str, Any]:

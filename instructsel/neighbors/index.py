@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import IndexTooSmall
-from instructsel.extras import require
+from instructsel.neighbors.gpu_search import Searcher
 
 MARGIN: Final = 3
 """Further candidates asked of FAISS: its rounding may put a nearer example behind a farther one."""
@@ -25,11 +25,12 @@ PAIRS: Final = 640
 class ExactIndex:
     """All pairs are compared; nothing is approximated."""
 
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
+    def __init__(self, vectors: NDArray[np.float32], *, device: str = "auto") -> None:
         """Hold the vectors.
 
         Args:
             vectors: float32 (n, d), unit norm; an example's id is its row.
+            device: where FAISS searches: a GPU where it has one (auto, cuda, cuda:N), or cpu. The neighbors are the same.
 
         Raises:
             ValueError: another shape, or a number that is not finite.
@@ -37,8 +38,8 @@ class ExactIndex:
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise ValueError(f"Vectors are finite and of shape (n, d), not {vectors.shape}.")
         self.vectors: NDArray[np.float32] = np.ascontiguousarray(vectors, dtype=np.float32)
-        self.index: Any = require("faiss", needed_by="the neighbor distance").IndexFlatIP(vectors.shape[1])
-        self.index.add(self.vectors)
+        # Two similarities that are wrong in opposite ways are compared.
+        self.index = Searcher(self.vectors, device=device, rounding=ROUNDING / 2)
 
     def search(
         self, queries: NDArray[np.float32], k: int, *, own_ids: NDArray[np.int64] | None = None
@@ -108,12 +109,13 @@ class ExactIndex:
         return distances, ids
 
 
-def neighbor_distances(vectors: NDArray[np.float32], i: int) -> NDArray[np.float64]:
+def neighbor_distances(vectors: NDArray[np.float32], i: int, *, device: str = "auto") -> NDArray[np.float64]:
     """The distance of every example to its i-th nearest other one.
 
     Args:
         vectors: float32 (n, d), unit norm.
         i: which neighbor, from 1.
+        device: where FAISS searches; the distances are the same.
 
     Returns:
         float64 (n,), in [0, 2].
@@ -126,4 +128,4 @@ def neighbor_distances(vectors: NDArray[np.float32], i: int) -> NDArray[np.float
             f"knn_{i} needs at least {i + 1} examples; there are {len(vectors)}.",
             fix=f"Score a larger pool, or a nearer neighbor than the {i}th.",
         )
-    return ExactIndex(vectors).search(vectors, i, own_ids=np.arange(len(vectors), dtype=np.int64))[0][:, -1]
+    return ExactIndex(vectors, device=device).search(vectors, i, own_ids=np.arange(len(vectors), dtype=np.int64))[0][:, -1]

@@ -34,14 +34,16 @@ class Limits:
     """What a compressed file or a stream may come to in all."""
     max_values: int = 2_000_000
     """JSON with more values, or a row of records with more fields, is quarantined."""
-    max_examples: int = 4_096
+    max_examples: int = 1_024
     """A row that holds more examples is quarantined."""
+    max_read_again: int = 64 << 20
+    """So is one whose bytes times its examples are more: it is read again for each of them."""
     max_turns: int = 4_096
     """A row with an example of more turns is quarantined."""
-    max_expansion: int = 16
-    """So is a row whose examples have more text than this many times its bytes (checked above `free_text`)."""
-    free_text: int = 16 << 20
-    """Bytes of text that the examples of any row may have."""
+    max_text: int = 16 << 20
+    """A row whose several examples have more characters together is quarantined."""
+    max_paths: int = 16
+    """A tree of messages whose paths have more turns than this many times its messages (and 1,024) is quarantined."""
     duplicate_key: str = "error"
     """`error` quarantines a row that names a key twice; `last` keeps the last value."""
 

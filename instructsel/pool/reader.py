@@ -7,7 +7,7 @@ import itertools
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -53,6 +53,8 @@ class PoolFile:
     """Of each row's bytes."""
     chains: tuple[Chain, ...] = ()
     """For a table format: the rows of each example."""
+    several: Several = field(default_factory=lambda: Several())
+    """Conversations of the last rows that hold several."""
 
     def row(self, number: int) -> Any:
         """A row's parsed value.
@@ -93,7 +95,40 @@ class PoolFile:
         """An example: of a row's several the one numbered `part`, of a table format the chain `number`."""
         if isinstance(self.format, TableFormat):
             return self.format.joined([self.row(row) for row in self.chains[number].rows])
-        return self.format.conversations(self.row(number))[part]
+        conversations = self.several.get(number)
+        if conversations is None:
+            conversations = self.format.conversations(self.row(number))
+            if len(conversations) > 1:
+                self.several.put(number, conversations)
+        return conversations[part]
+
+
+class Several:
+    """The conversations of the last few rows that hold several: they are asked for one by one, and in the order of ids."""
+
+    CONVERSATIONS: Final = 16_384
+    CHARACTERS: Final = 32 << 20
+
+    def __init__(self) -> None:
+        self.rows: dict[int, tuple[list[Conversation], int]] = {}
+        self.conversations: int = 0
+        self.characters: int = 0
+
+    def get(self, number: int) -> list[Conversation] | None:
+        """Those of a row, if they are known."""
+        entry = self.rows.get(number)
+        return None if entry is None else entry[0]
+
+    def put(self, number: int, conversations: list[Conversation]) -> None:
+        """Those of a row; the rows that came first make room."""
+        characters = sum(len(turn.content) for conversation in conversations for turn in conversation.messages)
+        self.rows[number] = conversations, characters
+        self.conversations += len(conversations)
+        self.characters += characters
+        while len(self.rows) > 1 and (self.conversations > self.CONVERSATIONS or self.characters > self.CHARACTERS):
+            first, characters = self.rows.pop(next(iter(self.rows)))
+            self.conversations -= len(first)
+            self.characters -= characters
 
 
 class PoolReader:
@@ -193,7 +228,7 @@ class PoolReader:
 
         chains: list[Chain] = []
         if isinstance(chosen, TableFormat):
-            chains = self._link(source, chosen, readable(), tally, lines, offsets)
+            chains = self._link(chosen, readable(), tally, lines, offsets, lengths)
             file = self._file(source, chosen, lines, offsets, lengths, digests, tuple(chains))
             for number, chain in enumerate(chains):
                 conversation = file.conversation(number, 0)
@@ -228,20 +263,29 @@ class PoolReader:
         turns = max((len(conversation.messages) for conversation in conversations), default=0)
         if turns > limits.max_turns:
             raise RowFault("too_many_turns", f"{turns:,} turns, the limit is {limits.max_turns:,}")
-        if len(conversations) > 1:
-            text = sum(len(turn.content) for conversation in conversations for turn in conversation.messages)
-            if text > max(limits.free_text, limits.max_expansion * row.length):
-                raise RowFault("too_much_text", f"{len(conversations):,} examples with {text:,} characters, of {row.length:,} bytes")
+        if len(conversations) > 1 and len(conversations) * row.length > limits.max_read_again:
+            raise RowFault("too_many_examples", f"{len(conversations):,} examples in a row of {row.length:,} bytes")
 
     def _link(
-        self, source: Source, chosen: TableFormat, rows: Iterable[tuple[Row, Fields]], tally: _Tally, lines: array[int], offsets: array[int]
+        self,
+        chosen: TableFormat,
+        rows: Iterable[tuple[Row, Fields]],
+        tally: _Tally,
+        lines: array[int],
+        offsets: array[int],
+        lengths: array[int],
     ) -> list[Chain]:
         chains, dropped, faults = chosen.link(value for _, value in rows)
+        short = [chain for chain in chains if sum(lengths[row] for row in chain.rows) <= self.limits.max_line_bytes]
+        if len(short) < len(chains):
+            kept = {row for chain in short for row in chain.rows}
+            fault = RowFault("line_too_long", f"a conversation of more than {self.limits.max_line_bytes:,} bytes")
+            faults |= {row: fault for chain in chains for row in chain.rows if row not in kept}
         for number, fault in sorted(faults.items()):
             tally.quarantine(Row(lines[number], offsets[number], b"", 0), fault)
         for reason in dropped.values():
             tally.drop(reason)
-        return chains
+        return short
 
     def _keep(self, conversation: Conversation, raw: bytes, number: int, part: int, tally: _Tally) -> None:
         self.digests += hashlib.blake2b(conversation.canonical(), digest_size=DIGEST).digest()

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 from instructsel.errors import UsageError
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats._base import CALL, Chain, Fields, Format, TableFormat, kind, role, text
-from instructsel.pool.lines import RowDropped, RowFault
+from instructsel.pool.lines import Limits, RowDropped, RowFault
 from instructsel.pool.message import ANSWERS, Message
 
 PATHS: Final = ("best-path", "all-paths")
@@ -62,15 +62,21 @@ class OasstTree(Format):
         root = row.get("prompt")
         if not isinstance(root, dict):
             raise RowFault("not_an_object", f"'prompt' holds {kind(root)} where a message belongs")
-        conversations: list[Conversation] = []
-        for path in self._walk(root):
+        conversations: dict[Conversation, None] = {}
+        characters = 0
+        for count, path in enumerate(self._walk(root), 1):
             turns = tuple(_turn(message) for message in path)
+            characters += sum(len(turn.content) for turn in turns)
+            if count > Limits.max_examples:
+                raise RowFault("too_many_examples", f"more than {Limits.max_examples:,} paths")
+            if characters > Limits.max_text:
+                raise RowFault("too_much_text", f"paths of more than {Limits.max_text:,} characters")
             end = max((i for i, turn in enumerate(turns, 1) if turn.role in ANSWERS), default=0)
-            if end and (chosen := Conversation(turns[:end])) not in conversations:
-                conversations.append(chosen)
+            if end:
+                conversations[Conversation(turns[:end])] = None
         if not conversations:
             raise RowDropped("no_answer")
-        return conversations
+        return list(conversations)
 
     def _walk(self, root: Fields) -> Iterator[tuple[Fields, ...]]:
         open_paths: list[tuple[Fields, ...]] = [] if root.get("deleted") is True else [(root,)]
@@ -142,7 +148,8 @@ class OasstTable(TableFormat):
                 roots.append(number)
             elif above in number_of:
                 children[number_of[above]].append(number)
-        chains, dropped = self._chains(roots, children, who, preference)
+        chains, dropped, refused = self._chains(roots, children, who, preference)
+        faults |= refused
         reached = set(dropped) | {number for chain in chains for number in chain.rows}
         for number in range(len(parent)):
             if number not in faults and number not in reached:
@@ -151,31 +158,52 @@ class OasstTable(TableFormat):
 
     def _chains(
         self, roots: list[int], children: dict[int, list[int]], who: list[str], preference: list[Any]
-    ) -> tuple[list[Chain], dict[int, str]]:
+    ) -> tuple[list[Chain], dict[int, str], dict[int, RowFault]]:
         chains: dict[tuple[int, ...], None] = {}
         dropped: dict[int, str] = {}
+        faults: dict[int, RowFault] = {}
         for root in roots:
-            paths: list[tuple[int, ...]] = [(root,)]
             tree: list[int] = []
-            walked: set[int] = set()
             stack = [root]
             while stack:
                 number = stack.pop()
                 tree.append(number)
                 stack.extend(children[number])
+            walked: set[int] = set()
             used: set[int] = set()
-            while paths:
-                path = paths.pop()
-                replies = sorted(children[path[-1]], key=preference.__getitem__)
-                if not replies:
+            new: list[tuple[int, ...]] = []
+            try:
+                for path in self._paths(root, len(tree), children, preference):
                     walked.update(path)
                     end = max((i for i, number in enumerate(path, 1) if who[number] in ANSWERS), default=0)
                     if end:
-                        chains[path[:end]] = None
+                        new.append(path[:end])
                         used.update(path[:end])
-                for reply in reversed(replies[:1] if self.paths == "best-path" else replies):
-                    paths.append((*path, reply))
+            except RowFault as fault:
+                faults |= dict.fromkeys(tree, fault)
+                continue
+            chains |= dict.fromkeys(new)
             for number in tree:
                 if number not in used:
                     dropped[number] = "not_on_best_path" if number not in walked else "after_last_answer" if used else "no_answer"
-        return [Chain(path) for path in chains], dropped
+        return [Chain(path) for path in chains], dropped, faults
+
+    def _paths(self, root: int, size: int, children: dict[int, list[int]], preference: list[Any]) -> Iterator[tuple[int, ...]]:
+        """The paths of a tree from its root to where nobody answered.
+
+        Raises:
+            RowFault: one is too long, or all together.
+        """
+        open_paths: list[tuple[int, ...]] = [(root,)]
+        turns, most = 0, 1024 + Limits.max_paths * size
+        while open_paths:
+            path = open_paths.pop()
+            replies = sorted(children[path[-1]], key=preference.__getitem__)
+            if not replies:
+                turns += len(path)
+                yield path
+            if len(path) > Limits.max_turns:
+                raise RowFault("too_many_turns", f"a path of more than {Limits.max_turns:,} messages")
+            if turns > most:
+                raise RowFault("too_many_paths", f"paths of more than {most:,} turns through a tree of {size:,} messages")
+            open_paths.extend((*path, reply) for reply in reversed(replies[:1] if self.paths == "best-path" else replies))

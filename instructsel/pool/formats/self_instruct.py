@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from instructsel.pool.example import Conversation, conversation
 from instructsel.pool.formats._base import Fields, Format, kind, text
-from instructsel.pool.lines import RowDropped, RowFault
+from instructsel.pool.lines import Limits, RowDropped, RowFault
 
 
 class SelfInstruct(Format):
@@ -27,7 +27,11 @@ class SelfInstruct(Format):
             raise RowFault("not_a_list", f"'instances' holds {kind(instances)} where a list belongs")
         if not instances:
             raise RowDropped("no_answer")
+        if len(instances) > Limits.max_examples:
+            raise RowFault("too_many_examples", f"{len(instances):,} instances, the limit is {Limits.max_examples:,}")
         instruction = text(row, "instruction")
+        if len(instruction) * len(instances) > Limits.max_text:
+            raise RowFault("too_much_text", f"an instruction of {len(instruction):,} characters for {len(instances):,} instances")
         conversations: list[Conversation] = []
         for number, instance in enumerate(instances, 1):
             if not isinstance(instance, dict):

@@ -22,6 +22,7 @@ FIXES: Final = {
     "no_response": "drop the rows, for their responses are empty",
     "template_refused": "use a model whose chat template takes their roles",
     "not_a_prefix": "use a model whose chat template does not rewrite earlier turns",
+    "too_many_turns": "split these conversations, or set --loss completion",
     "calls_not_rendered": "use a model whose chat template writes calls of tools",
 }
 WORDS: Final = {
@@ -29,6 +30,7 @@ WORDS: Final = {
     "no_response": "the response is empty",
     "template_refused": "the chat template refuses the roles",
     "not_a_prefix": "the chat template rewrites earlier turns",
+    "too_many_turns": "the conversation has too many turns to find each response in",
     "calls_not_rendered": "the chat template leaves out the calls of the response",
 }
 """Reasons in words."""

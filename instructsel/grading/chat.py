@@ -34,6 +34,10 @@ TULU: Final = (
 response ends in the end-of-sequence token. A beginning-of-sequence token stands first where the tokenizer has one. Unlike the
 original, the line break after an earlier response is not trained on, as in today's open-instruct."""
 
+MOST_TURNS: Final = 1 << 19
+"""Turns that are rendered to find the responses of one conversation: each response needs those before it once more."""
+MOST_TEXT: Final = 1 << 27
+"""Characters that are rendered for the same."""
 BATCH: Final = 512
 FEW: Final = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
 """Of what transformers makes of an encoding, the tokens alone."""
@@ -89,6 +93,15 @@ class _Chat:
         is_in = {"tools": all(str(name) in text for name in names), "reasoning": reasoning in text}
         return tuple(kind for kind, is_there in is_in.items() if not is_there)
 
+    def check_times(self, times: int) -> None:
+        """Refuse a conversation that cannot be rendered so many times.
+
+        Raises:
+            _Refusal: it is too long for that.
+        """
+        if times > 1 and (times * len(self.turns) > MOST_TURNS or times * sum(len(turn["content"]) for turn in self.turns) > MOST_TEXT):
+            raise _Refusal("too_many_turns")
+
     def job(self, everything: Turns) -> Job:
         """The rendering of turns and tools with other texts."""
         return Job(everything) if self.tools is None else Job(everything[:-1], tools=everything[-1]["tools"])
@@ -107,7 +120,7 @@ class Encoded:
     truncated: bool
     """Whether tokens were cut off at `max_length`."""
     reason: str | None = None
-    """Why nothing can be trained on it: template_refused (it takes no such roles), not_a_prefix (it rewrites earlier turns),
+    """Why nothing can be trained on it: template_refused (it takes no such roles), not_a_prefix (it rewrites earlier turns), too_many_turns,
     calls_not_rendered (it leaves out calls that are to be trained on), no_response (the response is empty), no_loss_token (the prompt alone fills the length)."""
     control: bool = False
     """Whether a text spells out a special token of the tokenizer; it is read as its letters, not as the token, unless the template
@@ -215,12 +228,17 @@ class _Conversation:
 
     @classmethod
     def ask(cls, chat: _Chat, loss: str, control: Iterable[str], jobs: _Jobs) -> _Conversation:
-        """Ask for all that can be known to be needed."""
+        """Ask for all that can be known to be needed.
+
+        Raises:
+            _Refusal: it would be too much.
+        """
         turns = chat.turns
-        text = jobs.add(turns, chat.tools)
-        mark = unused(chat.everything)
         numbers = [number for number, turn in enumerate(turns) if turn["role"] == "assistant" and number not in chat.untrained]
         wanted = {"completion": numbers[-1:], "assistant": numbers, "all": sorted(chat.untrained)}[loss]
+        chat.check_times(len(wanted))
+        text = jobs.add(turns, chat.tools)
+        mark = unused(chat.everything)
         spelled = Spelled.of(chat.everything, control)
         return cls(
             chat,
@@ -458,13 +476,18 @@ class ChatTemplate:
         """Each conversation with its spans, or why it has none."""
         jobs = _Jobs()
         control = tuple(self.control.values())
-        asked = [None if chat.empty else _Conversation.ask(chat, loss, control, jobs) for chat in conversations]
+        asked: list[_Conversation | _Refusal] = []
+        for chat in conversations:
+            try:
+                asked.append(_Refusal("no_response") if chat.empty else _Conversation.ask(chat, loss, control, jobs))
+            except _Refusal as refusal:
+                asked.append(refusal)
         jobs.run(self.renderer)
         rendered: list[_Rendered | _Refusal] = []
         for conversation in asked:
             try:
-                if conversation is None:
-                    raise _Refusal("no_response")
+                if isinstance(conversation, _Refusal):
+                    raise conversation
                 rendering = conversation.rendered(jobs, self._header, lambda: self.closing)
                 rendered.append(replace(rendering, spelled=self._spelled(conversation, rendering.text, jobs)))
             except _Refusal as refusal:
@@ -481,6 +504,7 @@ class ChatTemplate:
         if spans is not None:
             return spans
         # The template reads some of them: those are for it, and what it writes for them is its own.
+        conversation.chat.check_times(len(spelled.singles))
         renderings = self.renderer.render(conversation.chat.job(spelled.hidden(turn, token)) for turn, token in spelled.singles)
         return [span for rendering in renderings if isinstance(rendering, str) for span in spelled.spans(text, rendering) or ()]
 

@@ -140,3 +140,19 @@ def test_special_tokens_in_arguments_reasoning_and_tools_are_read_as_their_lette
     assert encoded.control and text(chat, encoded.ids).count("<|im_end|>") == 9
     # Five turns of the template's own end in it.
     assert encoded.ids.count(end) == 5
+
+
+def test_a_conversation_of_very_many_turns_is_not_rendered_once_for_each_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instructsel.grading.chat.MOST_TURNS", 1_000)
+    chat = template(tmp_path, QWEN_TYPE)
+
+    def turns(count: int) -> dict[str, Any]:
+        return {"messages": [{"role": ("user", "assistant")[n % 2], "content": f"{n}"} for n in range(count)]}
+
+    examples = list(pool(tmp_path, turns(40), turns(60)).examples())
+    reasons = {
+        len(example.messages): encoded.reason
+        for example, encoded in zip(examples, chat.encode_all(examples, loss="assistant"), strict=True)
+    }
+    assert reasons == {40: None, 60: "too_many_turns"}
+    assert [encoded.reason for encoded in chat.encode_all(examples)] == [None, None]

@@ -44,7 +44,8 @@ from instructsel.selection.similarity import TextVectors
 from instructsel.selection.way import ABSENT, Way
 
 if TYPE_CHECKING:
-    from instructsel.neighbors.pooled_states import PooledStates
+    from instructsel.cache import Cache
+    from instructsel.scores.cached_states import CachedStates
 
 DEFAULT_RULE: Final = "eq4"
 RANKING: Final = "Ranking"
@@ -258,6 +259,7 @@ def command(
     way = ranker.name if isinstance(ranker, Way) else None
     compared = Comparison.of(baseline, random_subsets, seed, Target(tuple(target or ()), target_model, tuned_model), way=way)
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
+    compared = replace(compared, target=replace(compared.target, store=store))
     path = scores or latest(store)
     if scores is None:
         say(f"The newest score table is taken: {path}", quiet=quiet)
@@ -325,6 +327,8 @@ class Target:
     """The language model."""
     tuned: str | None = None
     """That model after a short fine-tune on the files."""
+    store: Cache | None = None
+    """Where what the models compute is kept."""
 
     def check(self, used: Sequence[Baseline]) -> None:
         """Refuse flags that none of the ways needs, and the lack of one that some way does.
@@ -351,15 +355,16 @@ class Target:
         return spec.Reading().read(list(self.files))
 
     @cached_property
-    def _states(self) -> dict[str, PooledStates]:
+    def _states(self) -> dict[str, CachedStates]:
         return {}
 
-    def _encoder(self, model: str | None) -> PooledStates:
+    def _encoder(self, model: str | None) -> CachedStates:
         from instructsel.neighbors.pooled_states import PooledStates
+        from instructsel.scores.cached_states import CachedStates
 
         assert model is not None
         if model not in self._states:
-            self._states[model] = PooledStates.load(model)
+            self._states[model] = CachedStates(PooledStates.load(model), self.store)
         return self._states[model]
 
     def context(self, name: str) -> dict[str, Any]:

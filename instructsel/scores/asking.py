@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from instructsel.cache import Cache, Keys, Namespace, keys_of
 from instructsel.extras import require
 from instructsel.models import runner
-from instructsel.models.answers import Answers, Model, Question
+from instructsel.models.answers import Answers, Model, OutputCache, Question
 from instructsel.models.load import LocalModel
-from instructsel.neighbors.encoder import Embeddings, Encoder
+from instructsel.neighbors.encoder import Embeddings
 
 LAYOUT: Final = 1
 """Raised when the same question to the same model would get another answer."""
@@ -127,7 +127,30 @@ def ask(model: Model, kind: str, questions: Sequence[Question], cache: Cache | N
     return every
 
 
-def embed(encoder: Encoder, texts: Sequence[str], cache: Cache | None, *, progress: runner.Progress | None = None) -> Embeddings:
+class TextModel(Protocol):
+    """Anything that turns texts into vectors and can write them to a cache: Encoder, PooledStates."""
+
+    @property
+    def source(self) -> LocalModel:
+        """Its files."""
+        ...
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a vector depends on besides the text."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, cache: OutputCache | None = None, progress: runner.Progress | None = None) -> Embeddings:
+        """The vectors of texts."""
+        ...
+
+
+def embed(encoder: TextModel, texts: Sequence[str], cache: Cache | None, *, progress: runner.Progress | None = None) -> Embeddings:
     """The vectors of texts, those of the cache included; each text once."""
     if cache is None or not texts:
         return encoder.encode(texts, progress=progress)

@@ -207,6 +207,33 @@ def test_k_center_takes_the_row_farthest_from_those_taken() -> None:
     assert farthest_first(unit[:0], 0).tolist() == [] and farthest_first(np.repeat(unit[:1], 3, axis=0), 3).tolist() == [0, 1, 2]
 
 
+def turn_by_turn(vectors: np.ndarray, turns: int) -> list[int]:
+    """Every row is compared with the row of every turn."""
+    rows = vectors.astype(np.float64)
+    nearest, taken = -np.round(rows @ rows.mean(axis=0), 7), []
+    for turn in range(turns):
+        taken.append(int(np.argmin(nearest)))
+        similarity = np.round(rows @ rows[taken[-1]], 7)
+        nearest = similarity if turn == 0 else np.maximum(nearest, similarity)
+        nearest[taken] = np.inf
+    return [*taken, *np.argsort(nearest, kind="stable")[: len(rows) - len(taken)].tolist()]
+
+
+@pytest.mark.parametrize(("n", "width", "turns", "copies"), [(300, 4, 200, 0), (300, 16, 300, 120), (40, 2, 40, 30), (200, 1, 150, 0)])
+def test_farthest_first_decides_many_turns_at_once_as_it_would_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, n: int, width: int, turns: int, copies: int
+) -> None:
+    source = np.random.default_rng(n + width)
+    vectors = source.normal(size=(n, width)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[source.choice(n, copies, replace=False)] = vectors[source.integers(0, n, copies)]
+    expected = turn_by_turn(vectors, turns)
+    for among, at_once in ((1024, 128), (8, 4), (1, 1), (30, 128)):
+        monkeypatch.setattr("instructsel.selection.baselines.k_center.AMONG", among)
+        monkeypatch.setattr("instructsel.selection.baselines.k_center.TURNS_AT_ONCE", at_once)
+        assert farthest_first(vectors, turns).tolist() == expected
+
+
 def test_dsir_weighs_a_row_by_how_much_likelier_its_words_are_in_the_target() -> None:
     pool, target = ["blue blue", "red red"], ["red red red"]
     ratio = log_ratio(target, pool)

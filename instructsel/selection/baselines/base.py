@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
@@ -25,7 +26,7 @@ class TextEncoder(Protocol):
         """What a vector depends on besides the text."""
         ...
 
-    def encode(self, texts: list[str]) -> Embeddings:
+    def encode(self, texts: Sequence[str]) -> Embeddings:
         """The vectors of texts."""
         ...
 

@@ -332,9 +332,11 @@ class _Writer:
             return value.as_given
         if isinstance(value, enum.Enum):
             return value.value
-        for base, plain in ((str, str), (bool, bool), (int, int), (float, _number)):
+        if isinstance(value, float):
+            return _number(value)
+        for base in (str, int):
             if isinstance(value, base):
-                return plain(value)
+                return base(value)
         if isinstance(value, bytes | bytearray | memoryview):
             return sized(BYTES, bytes(value))
         for cls, words in WORDS:
@@ -361,9 +363,9 @@ class _Writer:
         if library in ("numpy", "torch", "jax", "jaxlib", "tensorflow", "pyarrow", "polars", "pandas"):
             for name in ("tolist", "to_list", "as_py", "numpy"):
                 if callable(convert := getattr(value, name, None)):
-                    plain = convert()
-                    if type(plain) is not type(value):
-                        return _number(plain) if type(plain) is float else plain
+                    converted = convert()
+                    if type(converted) is not type(value):
+                        return _number(converted) if type(converted) is float else converted
         if isinstance(value, Sequence):
             return list(value)
         return {ODD: [f"a value of the type {type(value).__name__}"]}

@@ -54,11 +54,13 @@ class Json:
 
     @property
     def canonical(self) -> str:
-        """Compact JSON, keys in their order: the same for a structure and for a text of it."""
+        """Compact JSON, keys in their order: the same for a structure and for a text of it; a text that is no JSON as it is."""
         if not self.is_text:
             return self.text
-        value = self.value
-        return value if isinstance(value, str) else dumped(value)
+        try:
+            return dumped(parsed(self.text))
+        except ValueError:
+            return self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ def _turn(turn: Fields, who: str, text_key: str, where: str) -> Message:
     calls = [*_calls(turn.get("tool_calls"), where), *_calls(turn.get("function_call"), where)]
     if who == CALL:
         # ShareGPT's turn that is a call: its text is the JSON of one call, or of several.
-        calls = _calls(content, where)
+        calls = [*_calls(content, where), *calls]
         if not calls:
             raise RowFault("bad_tool_call", f"{where} is a call, and its text is no JSON with a name")
         who, content = "assistant", ""
@@ -245,8 +245,8 @@ def _call(value: Any, where: str) -> ToolCall:
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str) or not name:
         raise RowFault("bad_tool_call", f"{where} has a call without a name")
-    key = next((key for key in ARGUMENTS if key in function), None)
-    arguments = None if key is None else function[key]
+    # Where null stands for what is not there, the first of the names that has a value counts.
+    arguments = next((function[key] for key in ARGUMENTS if function.get(key) is not None), None)
     kind_of = value.get("type")
     return ToolCall(
         name,

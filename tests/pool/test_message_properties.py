@@ -12,7 +12,7 @@ import pytest
 
 from instructsel import Pool
 from instructsel.pool.json_text import as_bytes
-from tests.conversations import Maker, changed, reordered, respelled
+from tests.message_maker import Maker, changed, reordered, respelled
 
 CASES: Final = 400
 MANY: Final = 20_000

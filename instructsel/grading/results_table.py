@@ -401,18 +401,12 @@ def _check_parquet(reading: _Reading, source: Source) -> None:
     Raises:
         ObservationsError: a column is missing, or a value or weight is infinite.
     """
-    if source.container != "parquet" or source.original is None:
+    if source.columns is None:
         return
-    import polars as pl
-
-    frame = pl.scan_parquet(source.original)
-    schema = frame.collect_schema()
-    reading.check_columns(schema.names(), 1)
+    reading.check_columns(list(source.columns.schema), 1)
     for name in ("value", "weight"):
-        if name in schema and schema[name].is_float():
-            rows = frame.select(pl.col(name).is_infinite().arg_true()).collect().to_series()
-            if len(rows):
-                reading.refuse(int(rows[0]) + 1, f"{name} is a finite number; found an infinite one.", NUMBERS)
+        if name in source.columns.infinite:
+            reading.refuse(source.columns.infinite[name] + 1, f"{name} is a finite number; found an infinite one.", NUMBERS)
 
 
 class _Cell(Exception):

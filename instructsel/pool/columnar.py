@@ -1,21 +1,93 @@
-"""Parquet files as rows of JSON lines; what is read stays beside them for exports."""
+"""Parquet and Arrow files as rows of JSON lines, and rows of theirs into one file again.
+
+The library that decodes them may crash on a damaged file or unpack a few bytes to gigabytes, so it decodes in a child process that this
+module starts once and asks again and again; see `_columnar_child`. What a file does wrong stays there: the parent has the rows, or the reason
+why the file is not read. The rows are spooled as JSON lines; the limits of a compressed pool hold for them.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import json
 import os
+import signal
+import subprocess
+import sys
 import tempfile
-from dataclasses import dataclass
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, Any, BinaryIO, Final
 
 import orjson
 
 from instructsel.artifact import full, spool
-from instructsel.errors import EnvironmentFault, PoolError
-from instructsel.pool.lines import CHUNK
+from instructsel.errors import EnvironmentFault, PoolError, UsageError
+from instructsel.pool.lines import CHUNK, Limits
+from instructsel.pool.opaque import TOO_LONG, Opaque
 
-if TYPE_CHECKING:
-    import polars
+CALLED: Final = {"parquet": "Parquet", "arrow": "Arrow", "arrow-stream": "Arrow"}
+"""Kind of file → what messages call it."""
+PROGRAM: Final = Path(__file__).with_name("_columnar_child.py")
+"""What decodes."""
+MARK: Final = b"\\u0000"
+"""What begins the key of a mark, in a line."""
+MARKS: Final = {"bytes": "\0bytes", "long": "\0long", "odd": "\0odd"}
+"""Keys of objects that stand for a value without a form in JSON, as the child writes them."""
+PATIENCE: Final = 300
+"""Seconds of waiting for the child's next answer after which it is ended."""
+MAX_HEAD: Final = 64 << 20
+"""Bytes of the head of a frame."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a columnar file says of its columns."""
+
+    kind: str
+    """parquet, arrow or arrow-stream."""
+    path: Path
+    """The file that rows are copied from on export."""
+    rows: int
+    """How many it has."""
+    schema: Mapping[str, str]
+    """Column → its type, as text."""
+    opaque: Mapping[str, Any]
+    """Column → where in its values stand texts that are none in the file: a leaf's words, or an object with struct, list or map."""
+    infinite: Mapping[str, int]
+    """Column of numbers → the first row (0-based) in which it is infinite; null stands there in JSON."""
+    keep: object = field(default=None, repr=False)
+    """What must live as long: a temporary file."""
+
+    @cached_property
+    def _nulls(self) -> dict[str, None]:
+        return dict.fromkeys(self.schema)
+
+    def restored(self, raw: bytes, value: dict[str, Any]) -> dict[str, Any]:
+        """A row with every column, null where it has none, and with `Opaque` values where its line has a stand-in."""
+        row = {**self._nulls, **value}
+        for name, tree in self.opaque.items():
+            if row[name] is not None:
+                row[name] = _wrapped(row[name], tree)
+        if MARK in raw:
+            row = {name: _unmarked(item) for name, item in row.items()}
+        return row
+
+    def not_finite(self, name: str) -> list[int]:
+        """The rows (0-based) in which a column of numbers is NaN or infinite, which is null in JSON.
+
+        Raises:
+            PoolError: the file has changed since it was read.
+        """
+        request = {"do": "not_finite", "files": [self.entry()], "column": name, "limits": _limits(Limits())}
+        return list(_answer(request)["rows"])
+
+    def entry(self) -> dict[str, Any]:
+        """The file as the child is told of it."""
+        return {"path": os.fsencode(self.path).hex(), "kind": self.kind}
 
 
 @dataclass(frozen=True)
@@ -24,59 +96,8 @@ class Spooled:
 
     rows: BinaryIO
     """As JSON lines, in an unnamed temporary file."""
-    original: Path
-    """The file that rows are copied from on export."""
-    keep: object
-    """What must live as long: a temporary file."""
-
-
-def spool_rows(file: BinaryIO, name: str, path: Path | None, *, keep: object = None) -> Spooled:
-    """The rows of a Parquet file.
-
-    Args:
-        file: its bytes.
-        name: for messages.
-        path: where it lies; None for a stream, which is copied to a temporary file.
-        keep: what must live as long.
-
-    Raises:
-        PoolError: it cannot be read.
-    """
-    import polars
-
-    try:
-        file.seek(0)
-        spooled = None
-        if path is None:
-            # polars reads Parquet by path only where it can map it; a copy under a name serves both.
-            handle, temporary = spool()
-            spooled = Temporary(Path(temporary))
-            with os.fdopen(handle, "wb") as copy:
-                while chunk := file.read(CHUNK):
-                    try:
-                        copy.write(chunk)
-                    except OSError as error:
-                        raise full(error) from error
-        original = path or (spooled.path if spooled else Path())
-        frame = polars.scan_parquet(original)
-        rows = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - the source owns it
-        height = frame.select(polars.len()).collect().item()
-        for start in range(0, height, 4096):
-            for record in frame.slice(start, 4096).collect().iter_rows(named=True):
-                line = orjson.dumps(_without_nulls(record), default=_text_of, option=orjson.OPT_NON_STR_KEYS) + b"\n"
-                try:
-                    rows.write(line)
-                except OSError as error:
-                    raise full(error) from error
-        try:
-            rows.flush()
-        except OSError as error:
-            raise full(error) from error
-    except EnvironmentFault:
-        raise
-    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError, orjson.JSONEncodeError) as error:
-        raise PoolError(f"{name}: the Parquet file cannot be read ({str(error).splitlines()[0][:200]}).", fix="Write it again.") from error
-    return Spooled(rows, original, spooled or keep)
+    columns: Columns
+    """What the file says of them."""
 
 
 @dataclass(frozen=True)
@@ -89,24 +110,362 @@ class Temporary:
         self.path.unlink(missing_ok=True)
 
 
-def _without_nulls(value: Any) -> Any:
-    """A Parquet struct has every key of its column in every row; the ones that are null were not there."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+def _wrapped(value: Any, tree: Any) -> Any:
+    """A value with `Opaque` where the tree says."""
+    if value is None:
+        return None
+    if isinstance(tree, str):
+        return Opaque(tree, value) if isinstance(value, str) else value
+    if "list" in tree and isinstance(value, list):
+        return [_wrapped(item, tree["list"]) for item in value]
+    if "map" in tree and isinstance(value, dict):
+        return {key: _wrapped(item, tree["map"]) for key, item in value.items()}
+    if "struct" in tree and isinstance(value, dict):
+        inner = tree["struct"]
+        return {key: _wrapped(item, inner[key]) if key in inner else item for key, item in value.items()}
     return value
 
 
-def _text_of(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+def _unmarked(value: Any) -> Any:
+    """A value with `Opaque` for the marks in it."""
+    if type(value) is list:
+        return [_unmarked(item) for item in value]
+    if type(value) is not dict:
+        return value
+    if len(value) == 1:
+        ((key, held),) = value.items()
+        if key == MARKS["bytes"]:
+            return Opaque(f"{_length(held):,} bytes that are no UTF-8")
+        if key == MARKS["long"]:
+            return Opaque(f"{_length(held):,} bytes", code=TOO_LONG)
+        if key == MARKS["odd"]:
+            return Opaque("a value that cannot be written")
+    return {key: _unmarked(item) for key, item in value.items()}
 
 
-def parquet_rows(path: Path, numbers: list[int]) -> polars.DataFrame:
-    """The named rows (0-based) of a Parquet file, in the order given."""
-    import polars
-
-    return polars.read_parquet(path)[numbers]
+def _length(held: Any) -> int:
+    return held[0] if isinstance(held, list) and held and isinstance(held[0], int) else 0
 
 
-__all__ = ["Spooled", "Temporary", "parquet_rows", "spool_rows"]
+def plain(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A row as JSON can hold it: dates and decimal numbers as texts.
+
+    Raises:
+        UsageError: it holds bytes, or a text that was too long to be read.
+    """
+    return {key: _plain(value, key, name) for key, value in row.items() if value is not None}
+
+
+def _plain(value: Any, column: str, name: str) -> Any:
+    if isinstance(value, Opaque):
+        if value.text is None:
+            raise UsageError(
+                f"{name}: the column '{column}' holds {value.kind}, which JSON has no form for.", fix="Name an output ending in .parquet."
+            )
+        return value.text
+    if isinstance(value, list):
+        return [_plain(item, column, name) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item, column, name) for key, item in value.items()}
+    return value
+
+
+def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: Limits, *, keep: object = None) -> Spooled:
+    """The rows of a Parquet or Arrow file.
+
+    Args:
+        file: its bytes.
+        name: for messages.
+        kind: parquet, arrow or arrow-stream.
+        path: where it lies; None for a stream, which is copied to a temporary file.
+        limits: on the bytes that its rows may come to, and on those of a row.
+        keep: what must live as long.
+
+    Raises:
+        PoolError: it cannot be read, or is beyond the limits.
+        EnvironmentFault: the temporary folder is full, or the process that decodes cannot be started.
+    """
+    if path is None:
+        copy = _copied(file)
+        path, keep = copy.path, copy
+    size = file.seek(0, os.SEEK_END)
+    request = {"do": "rows", "path": os.fsencode(os.path.abspath(path)).hex(), "kind": kind, "limits": _limits(limits)}
+    rows = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - the source owns it
+    total = 0
+    done: dict[str, Any] = {}
+    try:
+        with contextlib.closing(_child().ask(request)) as frames:
+            for head, data in frames:
+                if "done" in head:
+                    done = head["done"]
+                    continue
+                if why := _why(head):
+                    raise _refused(name, kind, why, head, limits)
+                total += len(data)
+                if total > limits.max_bytes:
+                    raise _refused(name, kind, "size", {"limit": "size"}, limits)
+                if total > limits.free_bytes and total > limits.max_ratio * max(size, 1):
+                    raise _refused(name, kind, "ratio", {"limit": "ratio"}, limits)
+                _write(rows, data)
+        try:
+            rows.flush()
+        except OSError as error:
+            raise full(error) from error
+    except BaseException:
+        rows.close()
+        raise
+    columns = Columns(kind, Path(os.path.abspath(path)), done["rows"], done["schema"], done["opaque"], done["infinite"], keep)
+    return Spooled(rows, columns)
+
+
+def _copied(file: BinaryIO) -> Temporary:
+    """A stream as a file with a name."""
+    handle, temporary = spool()
+    spooled = Temporary(Path(temporary))
+    file.seek(0)
+    with os.fdopen(handle, "wb") as copy:
+        while chunk := file.read(CHUNK):
+            _write(copy, chunk)
+    return spooled
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    try:
+        file.write(data)
+    except OSError as error:
+        raise full(error) from error
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    names = ("max_line_bytes", "max_ratio", "free_bytes", "max_bytes")
+    return {name: getattr(limits, name) for name in names}
+
+
+LIMITS: Final = {
+    "size": ("it unpacks to more than {max_bytes:,} bytes", "Split it, or raise Limits.max_bytes from Python."),
+    "ratio": ("it unpacks to more than {max_ratio:g} times its size", "It looks like a decompression bomb; write it again as JSON lines if you trust it."),
+    "memory": ("decoding it takes more memory than a file of its size may: it is damaged, or unpacks to far more", "Fetch it again; or write it again with smaller row groups, or as JSON lines."),
+    "time": ("decoding it takes more time than a file of its size may", "It is damaged: fetch it again, or write it again as JSON lines."),
+    "depth": ("its columns are nested too deeply", "Write it again without the nesting, or as JSON lines."),
+    "crash": ("the library that decodes it crashed", "It is damaged: fetch or write it again."),
+    "silence": ("decoding it does not end", "It is damaged: fetch or write it again."),
+}  # fmt: skip
+"""What a file may meet → the reason, and what to do."""
+
+
+def _why(head: Mapping[str, Any]) -> str | None:
+    """The limit or reason that a frame tells of; None for one of rows."""
+    return head.get("limit") or head.get("refused")
+
+
+def _refused(name: str, kind: str, why: str, head: Mapping[str, Any], limits: Limits) -> PoolError:
+    if "limit" in head:
+        reason, fix = LIMITS[why]
+        return PoolError(f"{name}: {reason.format(**_limits(limits))}.", fix=fix)
+    return PoolError(f"{name}: the {CALLED[kind]} file cannot be read ({why}).", fix="Fetch it again, or write it again.")
+
+
+Place = tuple[int, int]
+"""The number of a file, and a row of it (0-based)."""
+
+
+def union_notes(files: Sequence[Columns]) -> list[str]:
+    """What is changed where rows of several files are written as one: columns that differ in type.
+
+    Raises:
+        UsageError: they cannot be written as one without loss.
+        PoolError: a file has changed since it was read.
+    """
+    if len({tuple(file.schema.items()) for file in files}) < 2:
+        return []
+    kinds: dict[tuple[Any, ...], Columns] = {}
+    for file in files:
+        kinds.setdefault(tuple(file.schema.items()), file)
+    request = {"do": "union", "files": [file.entry() for file in kinds.values()], "limits": _limits(Limits())}
+    return list(_answer(request)["notes"])
+
+
+def copy_rows(files: Sequence[Columns], places: Sequence[Place], out: BinaryIO, *, to: str) -> None:
+    """Write rows with all their columns, and those of the other files, to an open file.
+
+    Args:
+        files: they come from.
+        places: the rows, in the order to write them.
+        out: a Parquet file, or an Arrow stream.
+        to: parquet or arrow.
+
+    Raises:
+        UsageError: the files' columns make no one table.
+        PoolError: a file has changed since it was read.
+    """
+    rows: dict[int, list[int]] = {}
+    for number, row in places:
+        rows.setdefault(number, []).append(row)
+    ordered = {number: sorted(set(wanted)) for number, wanted in sorted(rows.items())}
+    starts: dict[int, dict[int, int]] = {}
+    count = 0
+    for number, wanted in ordered.items():
+        starts[number] = {row: count + at for at, row in enumerate(wanted)}
+        count += len(wanted)
+    request = {
+        "do": "copy",
+        "files": [{**files[number].entry(), "rows": wanted} for number, wanted in ordered.items()],
+        "order": [starts[number][row] for number, row in places],
+        "limits": _limits(Limits()),
+        "to": to,
+    }
+    _answer(request, out)
+
+
+def _answer(request: dict[str, Any], out: BinaryIO | None = None) -> dict[str, Any]:
+    done: dict[str, Any] = {}
+    with contextlib.closing(_child().ask(request)) as frames:
+        for head, data in frames:
+            if why := _why(head):
+                if "limit" in head or head.get("broken"):
+                    why = LIMITS[why][0].format(**request["limits"]) if why in LIMITS else why
+                    raise PoolError(f"The rows cannot be read again ({why}).", fix="Read the pool again.")
+                raise UsageError(
+                    f"The rows of these files make no one table: {why}.", fix="Add --to messages to write them all as messages."
+                )
+            if "done" in head:
+                done = head["done"]
+            elif out is not None:
+                out.write(data)
+    return done
+
+
+class _Child:
+    """The process that decodes, of this process; restarted when a file has ended it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.errors: IO[bytes] | None = None
+
+    def ask(self, request: dict[str, Any]) -> Generator[tuple[dict[str, Any], bytes], None, None]:
+        """The frames of an answer; the last one says that it is done, or why it is not."""
+        with self.lock:
+            whole = False
+            try:
+                for head, data in self._frames(request):
+                    whole = "done" in head or ("refused" in head and not head.get("broken"))
+                    yield head, data
+            finally:
+                # Who stops between question and answer leaves answers in the pipe; what broke the library may have broken more.
+                if not whole:
+                    self.close(kill=True)
+
+    def _frames(self, request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
+        process = self._running()
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(process.stdin).write(json.dumps(request).encode() + b"\n")
+            _pipe(process.stdin).flush()
+        answers = _pipe(process.stdout)
+        while True:
+            silent = threading.Event()
+
+            def end(silent: threading.Event = silent) -> None:
+                silent.set()
+                process.kill()
+
+            watchdog = threading.Timer(PATIENCE, end)
+            watchdog.daemon = True
+            watchdog.start()
+            try:
+                line = answers.readline(MAX_HEAD)
+                head: dict[str, Any] = orjson.loads(line) if line.endswith(b"\n") else {}
+                data = answers.read(head["size"]) if head else b""
+            finally:
+                watchdog.cancel()
+            if not head or len(data) < head["size"]:
+                yield {"limit": "silence" if silent.is_set() else self._why_ended(process), "size": 0}, b""
+                return
+            yield head, data
+            if "size" in head and not head.keys().isdisjoint(("done", "refused", "limit")):
+                return
+
+    def _why_ended(self, process: subprocess.Popen[bytes]) -> str:
+        code = process.wait()
+        said = b""
+        if self.errors is not None:
+            self.errors.seek(0)
+            said = self.errors.read(1 << 16)
+        if code == -_SIGXCPU:
+            return "time"
+        return "memory" if code == -signal.SIGKILL.value or b"memory allocation of" in said else "crash"
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self.process is not None and self.process.poll() is not None:
+            self.close()
+        if self.process is None:
+            # Nothing of this process's settings but where its modules and temporary files are: no key, no address, no token.
+            environment = {name: os.environ[name] for name in PASSED if name in os.environ} | {
+                "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "POLARS_MAX_THREADS": "1",
+                "MALLOC_ARENA_MAX": "1",
+            }
+            try:
+                self.errors = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - closed with the process
+                self.process = subprocess.Popen(
+                    [sys.executable, "-P", str(PROGRAM.resolve())],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self.errors,
+                    env=environment,
+                    cwd=os.sep,
+                )
+            except (OSError, ValueError) as error:
+                raise EnvironmentFault(
+                    f"The process that decodes Parquet cannot be started: {error}.", fix="Let this process start another one."
+                ) from error
+        return self.process
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the process, if there is one."""
+        process, self.process = self.process, None
+        errors, self.errors = self.errors, None
+        if errors is not None:
+            errors.close()
+        if process is None:
+            return
+        if kill:
+            process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        process.wait()
+
+
+PASSED: Final = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""Variables that the child has of this process."""
+_SIGXCPU: Final = 24
+_CHILDREN: Final[dict[int, _Child]] = {}
+"""By the process that asks: a fork does not share its parent's."""
+
+
+def _child() -> _Child:
+    child = _CHILDREN.get(os.getpid())
+    if child is None:
+        _CHILDREN.clear()
+        child = _CHILDREN.setdefault(os.getpid(), _Child())
+        atexit.register(child.close)
+    return child
+
+
+def rest() -> None:
+    """End the process that decodes until it is needed again."""
+    child = _CHILDREN.get(os.getpid())
+    if child is not None:
+        with child.lock:
+            child.close()
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+__all__ = ["CALLED", "Columns", "Place", "Spooled", "Temporary", "copy_rows", "plain", "rest", "spool_rows", "union_notes"]

@@ -18,6 +18,7 @@ from instructsel.pool.example import Conversation
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat, kind
 from instructsel.pool.formats.mapped import Mapped
+from instructsel.pool.json_text import as_bytes
 from instructsel.pool.lines import Limits, Row, RowDropped, RowFault
 from instructsel.pool.message import ANSWERS
 from instructsel.pool.sources import Source
@@ -85,7 +86,13 @@ class PoolFile:
             UsageError: a row from memory holds bytes, which JSON has no form for.
         """
         raw = self.raw(number)
+        if self.source.columns is not None:
+            return as_bytes(self.source.plain(raw))
         return raw if self.source.marks is None else self.source.marks.line(raw, self.source.name)
+
+    def plain(self, number: int) -> dict[str, Any]:
+        """A row's fields as JSON can hold them; see `Source.plain`."""
+        return self.source.plain(self.raw(number))
 
     def rows_of(self, number: int) -> tuple[int, ...]:
         """The rows an example stands in."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from instructsel.errors import PoolError, UsageError
-from instructsel.pool.columnar import spool_rows
+from instructsel.pool.columnar import CALLED, Columns, plain, spool_rows
 from instructsel.pool.hub import fetch
 from instructsel.pool.lines import Limits, Row, RowFault, parse, parse_again, read_lines
 from instructsel.pool.marks import Marks
@@ -28,6 +28,9 @@ MAGIC: Final = {
     b"\x1f\x8b": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PAR1": "parquet",
+    b"PARE": "parquet",
+    b"ARROW1\0\0": "arrow",
+    b"\xff\xff\xff\xff": "arrow-stream",
     b"PK\x03\x04": "zip",
     b"\xfd7zXZ\x00": "xz",
     b"BZh": "bzip2",
@@ -48,11 +51,11 @@ class Source:
     label: str
     """The source its examples are counted under: the file's name without folder and extensions."""
     container: str
-    """lines, array, csv, tsv or parquet."""
+    """lines, array, csv, tsv, parquet or arrow."""
     file: BinaryIO
-    """The (decompressed) bytes; for Parquet, its rows as JSON lines."""
-    original: Path | None
-    """A Parquet file that rows are copied from on export."""
+    """The (decompressed) bytes; for Parquet and Arrow, the rows as JSON lines."""
+    columns: Columns | None = None
+    """What a Parquet or Arrow file says of itself."""
     header: tuple[str, ...] = ()
     """Column names of a CSV or TSV file."""
     header_raw: bytes = b""
@@ -75,6 +78,8 @@ class Source:
         """Every row with its parsed value; the value is None where the row has a fault."""
         if self.container in DELIMITERS:
             yield from self._records()
+        elif self.columns is not None:
+            yield from self._table(self.columns)
         elif self.container == "array" or self.spread:
             for row in read_values(self.file, self.limits, self.notes):
                 yield row, self._parsed(row)
@@ -88,6 +93,11 @@ class Source:
                 yield from several
             else:
                 yield row, value
+
+    def _table(self, columns: Columns) -> Iterator[tuple[Row, Any]]:
+        for row in read_lines(self.file, self.limits):
+            value = self._parsed(row)
+            yield row, value if value is None else columns.restored(row.raw, value)
 
     def _parsed(self, row: Row) -> Any:
         if row.fault is not None:
@@ -132,7 +142,8 @@ class Source:
         """The parsed value of a row that was read before."""
         if self.container in DELIMITERS:
             return self._named(fields_of(raw, delimiter=self.delimiter, width=len(self.header)))
-        return self._restored(raw, parse_again(raw))
+        value = self._restored(raw, parse_again(raw))
+        return value if self.columns is None else self.columns.restored(raw, value)
 
     def _restored(self, raw: bytes, value: Any) -> Any:
         return value if self.marks is None else self.marks.restored(raw, value)
@@ -140,6 +151,15 @@ class Source:
     def identity(self, raw: bytes) -> bytes:
         """The bytes by which a row is known, whether it lies in a file or in memory."""
         return raw if self.marks is None else self.marks.identity(raw)
+
+    def plain(self, raw: bytes) -> dict[str, Any]:
+        """A row that was read before, as JSON can hold it: the dates and decimal numbers of Parquet as texts.
+
+        Raises:
+            UsageError: it holds bytes, or a text that was too long to be read.
+        """
+        value = self.value_of(raw)
+        return value if self.columns is None else plain(value, self.name)
 
 
 def memory_source(rows: Any, name: str, limits: Limits) -> Source:
@@ -151,7 +171,7 @@ def memory_source(rows: Any, name: str, limits: Limits) -> Source:
     """
     if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name.encode()) > MAX_NAME:
         raise UsageError(f"A pool's name is a text of 1 to {MAX_NAME} bytes.", fix='For example: Pool.of(rows, name="memory")')
-    return Source(name, name, "lines", spool(rows, name, limits), None, limits=limits, marks=Marks())
+    return Source(name, name, "lines", spool(rows, name, limits), limits=limits, marks=Marks())
 
 
 def label_of(path: str | Path) -> str:
@@ -209,8 +229,8 @@ def _open_stream(
         raise PoolError(
             f"{name}, line 1: {kind} archives are not read.", fix="Unpack it; .gz and .zst of a single file can be read as they are."
         )
-    if kind == "parquet":
-        return _open_parquet(file, name, label, path, limits)
+    if kind in CALLED:
+        return _open_columnar(file, name, label, kind, path, limits)
     notes: Counter[str] = Counter()
     if encoding := encoding_of(start):
         file = as_utf8(file, name, encoding, limits)
@@ -226,7 +246,6 @@ def _open_stream(
         label,
         layout.container,
         file,
-        None,
         header=layout.header,
         header_raw=layout.header_raw,
         limits=limits,
@@ -248,11 +267,13 @@ def _magic(start: bytes) -> str | None:
     return next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), None)
 
 
-def _open_parquet(file: BinaryIO, name: str, label: str, path: Path | None, limits: Limits, *, keep: object = None) -> Source:
-    spooled = spool_rows(file, name, path, keep=keep)
-    return Source(name, label, "parquet", spooled.rows, spooled.original, limits=limits, keep=spooled.keep)
+def _open_columnar(file: BinaryIO, name: str, label: str, kind: str, path: Path | None, limits: Limits, *, keep: object = None) -> Source:
+    with file:
+        spooled = spool_rows(file, name, kind, path, limits, keep=keep)
+    container = "parquet" if kind == "parquet" else "arrow"
+    return Source(name, label, container, spooled.rows, spooled.columns, limits=limits)
 
 
 def _open_hub(name: str, limits: Limits) -> Source:
     label, fetched = fetch(name)
-    return _open_parquet(open(fetched.path, "rb"), name, label, fetched.path, limits, keep=fetched)
+    return _open_columnar(open(fetched.path, "rb"), name, label, "parquet", fetched.path, limits, keep=fetched)

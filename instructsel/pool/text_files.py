@@ -15,7 +15,15 @@ from instructsel.errors import PoolError, UsageError
 from instructsel.pool.lines import BOM, CHUNK, Limits, RowFault
 from instructsel.pool.records import read_records
 
-EXTENSIONS: Final = {".jsonl": "lines", ".ndjson": "lines", ".json": "lines", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+EXTENSIONS: Final = {
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".json": "lines",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+}
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 """Container of records → its delimiter, where the file shows no other."""
 OTHERS: Final = (",", ";", "\t", "|")
@@ -143,8 +151,9 @@ def layout_of(
     if body.startswith(LFS):
         raise PoolError(f"{name}, line 1: a Git LFS pointer, not the data.", fix="Fetch the data with: git lfs pull")
     container = EXTENSIONS.get(suffix)
-    if container == "parquet":
-        raise PoolError(f"{name}, line 1: named .parquet, but it does not begin as Parquet does.", fix="Check where it came from.")
+    if container in ("parquet", "arrow"):
+        kind = container.capitalize()
+        raise PoolError(f"{name}, line 1: named {suffix}, but it does not begin as {kind} does.", fix="Check where it came from.")
     if container is None and body[:1] not in b"[{":
         if suffix:
             raise PoolError(

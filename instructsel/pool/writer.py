@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import re
-from collections import Counter
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from instructsel.artifact import atomic_write
-from instructsel.errors import PoolError, UsageError
-from instructsel.pool.columnar import parquet_rows
+from instructsel.errors import UsageError
+from instructsel.pool.columnar import Columns, copy_rows, union_notes
 from instructsel.pool.example import Example
 from instructsel.pool.json_text import as_bytes
 from instructsel.pool.reader import PoolFile
@@ -31,11 +30,14 @@ EXPECTED: Final[dict[str, tuple[str, ...]]] = {
     "csv": (".csv",),
     "tsv": (".tsv",),
     "parquet": (".parquet",),
+    "arrow": (".arrow",),
 }
 """Container → the endings of its files."""
-CALLED: Final = {"lines": "JSON Lines", "array": "a JSON array", "csv": "CSV", "tsv": "TSV", "parquet": "Parquet"}
+CALLED: Final = {"lines": "JSON Lines", "array": "a JSON array", "csv": "CSV", "tsv": "TSV", "parquet": "Parquet", "arrow": "Arrow"}
 """Container → what messages call it."""
 LINE_BREAKS: Final = re.compile(rb"\n[ \t\r\n]*")
+COLUMNAR: Final = ("parquet", "arrow")
+"""Containers whose rows are no lines of text."""
 MESSAGES_ENDINGS: Final = (".jsonl", ".ndjson")
 
 Place = tuple[int, int]
@@ -55,9 +57,9 @@ def write_rows(files: Sequence[PoolFile], places: Sequence[Place], path: str | P
     """
     check_output(files, path, None)
     container = container_of(files)
-    if container == "parquet":
+    if container in COLUMNAR:
         with atomic_write(path) as out:
-            parquet_frame(files, places).write_parquet(out)
+            copy_rows(_columns(files), _numbered(files, places), out, to=container)
         return len(places)
     with compressed(path) as out:
         return stream_rows(files, places, out)
@@ -67,7 +69,8 @@ def check_output(files: Sequence[PoolFile], path: str | Path, to: str | None) ->
     """Refuse a name whose ending is not that of the format in which rows would be written there.
 
     Raises:
-        UsageError: the ending is another one's, the files are of several formats, or there is no such output format.
+        UsageError: the ending is another one's, the files are of several formats or their columns make no one table, or there is no
+            such output format.
     """
     name = Path(path).name.lower().removesuffix(".gz").removesuffix(".zst")
     if to == MESSAGES:
@@ -79,6 +82,8 @@ def check_output(files: Sequence[PoolFile], path: str | Path, to: str | None) ->
     if to is not None:
         raise UsageError.named(to, [MESSAGES], noun="output format")
     container = container_of(files)
+    if container in COLUMNAR:
+        union_notes(_columns(files))
     if not name.endswith(EXPECTED[container]):
         ending = EXPECTED[container][0]
         other = next((CALLED[kind] for kind, endings in EXPECTED.items() if name.endswith(endings)), "no format of a pool")
@@ -92,25 +97,35 @@ def check_output(files: Sequence[PoolFile], path: str | Path, to: str | None) ->
 
 
 def stream_rows(files: Sequence[PoolFile], places: Sequence[Place], out: BinaryIO) -> int:
-    """Write rows to an open file, as `write_rows` does; Parquet cannot be streamed."""
+    """Write rows to an open file, as `write_rows` does; Parquet and Arrow cannot be streamed."""
     container = container_of(files)
-    if container == "parquet":
-        raise UsageError("Parquet cannot be streamed.", fix="Name a file with -o, or add --to messages.")
+    if container in COLUMNAR:
+        raise UsageError(f"{CALLED[container]} cannot be streamed.", fix="Name a file with -o, or add --to messages.")
     if container in DELIMITERS and files[0].source.header_raw:
         out.write(_ended(files[0].source.header_raw))
     if container == "array":
         out.write(b"[\n")
     for count, (number, row) in enumerate(places):
-        raw = files[number].written(row)
         if container == "array":
-            out.write((b",\n" if count else b"") + raw)
+            out.write((b",\n" if count else b"") + files[number].written(row))
         elif container == "lines":
-            out.write(on_one_line(raw) + b"\n")
+            out.write(line_of(files[number], row) + b"\n")
         else:
-            out.write(_ended(raw))
+            out.write(_ended(files[number].written(row)))
     if container == "array":
         out.write(b"\n]\n" if places else b"]\n")
     return len(places)
+
+
+def line_of(file: PoolFile, row: int) -> bytes:
+    """A row as one line of JSON, without its end: its own bytes where it is JSON.
+
+    Raises:
+        UsageError: it is of Parquet or Arrow and holds bytes, which JSON has no form for.
+    """
+    if file.source.container in DELIMITERS or file.source.columns is not None:
+        return as_bytes(file.plain(row))
+    return on_one_line(file.written(row).removesuffix(b"\n"))
 
 
 def write_messages(out: BinaryIO, examples: Iterable[Example]) -> int:
@@ -126,45 +141,57 @@ def write_messages(out: BinaryIO, examples: Iterable[Example]) -> int:
 
 
 def container_of(files: Sequence[PoolFile]) -> str:
-    """The container that all files can be written in together: lines, array, csv, tsv or parquet.
+    """The container that all files can be written in together: lines, array, csv, tsv, parquet or arrow.
+
+    Files of one format in several containers are written as JSON lines, those of Parquet and Arrow as Parquet.
 
     Raises:
         UsageError: they are of several formats.
     """
-    kinds = {(file.source.container, file.format.name, file.source.header, file.source.delimiter) for file in files}
+    formats = {file.format.name for file in files}
+    if len(formats) > 1:
+        named = ", ".join(sorted({f"{file.source.label} ({file.source.container}, {file.format.name})" for file in files}))
+        raise UsageError(f"The files of the pool are of several formats: {named}.", fix="Add --to messages to write them all as messages.")
+    kinds = {(file.source.container, file.source.header, file.source.delimiter) for file in files}
     if len(kinds) == 1:
         return next(iter(kinds))[0]
-    # A JSON array's elements are rows as good as lines; only the format must be one.
-    if len({file.format.name for file in files}) == 1 and all(file.source.container in ("lines", "array") for file in files):
-        return "lines"
-    named = ", ".join(sorted({f"{file.source.label} ({file.source.container}, {file.format.name})" for file in files}))
-    raise UsageError(f"The files of the pool are of several formats: {named}.", fix="Add --to messages to write them all as messages.")
+    return "parquet" if all(file.source.columns is not None for file in files) else "lines"
 
 
-def parquet_frame(files: Sequence[PoolFile], places: Sequence[Place]) -> polars.DataFrame:
-    """Rows of Parquet files with all their columns, in the order of `places`.
+def notes_on_output(files: Sequence[PoolFile]) -> list[str]:
+    """What is to be known, before anything is scored, of how the rows of several files are written as one."""
+    try:
+        container = container_of(files)
+        notes = union_notes(_columns(files)) if container in COLUMNAR else []
+    except UsageError as error:
+        return [f"a selection of these files is written with --to messages only: {error.message}"]
+    if len({file.source.container for file in files}) > 1:
+        notes.insert(0, f"a selection of these files, which are of several kinds, is written as {CALLED[container]}")
+    return notes
+
+
+def columnar_frame(files: Sequence[PoolFile], places: Sequence[Place]) -> polars.DataFrame:
+    """Rows of Parquet and Arrow files with the columns of all of them, in the order of `places`.
 
     Raises:
-        PoolError: a file is gone.
+        UsageError: the files' columns make no one table.
+        PoolError: a file has changed since it was read.
     """
     import polars
 
-    frames: dict[int, polars.DataFrame] = {}
-    for number in sorted({number for number, _ in places}):
-        file = files[number]
-        rows = [row for other, row in places if other == number]
-        if file.source.original is None:
-            raise PoolError(f"{file.source.name} is gone.", fix="Read the pool again.")
-        frames[number] = parquet_rows(file.source.original, [int(file.lines[row]) - 1 for row in rows])
-    if not frames:
-        return polars.DataFrame()
-    starts = dict(zip(frames, itertools.accumulate((frame.height for frame in frames.values()), initial=0), strict=False))
-    seen: Counter[int] = Counter()
-    order = []
-    for number, _ in places:
-        order.append(starts[number] + seen[number])
-        seen[number] += 1
-    return polars.concat(list(frames.values()), how="vertical")[order]
+    with tempfile.TemporaryFile(prefix="instructsel-") as rows:
+        copy_rows(_columns(files), _numbered(files, places), rows, to="arrow")
+        rows.seek(0)
+        return polars.read_ipc_stream(rows)
+
+
+def _columns(files: Sequence[PoolFile]) -> list[Columns]:
+    return [file.source.columns for file in files if file.source.columns is not None]
+
+
+def _numbered(files: Sequence[PoolFile], places: Sequence[Place]) -> list[Place]:
+    """Places with the numbers that rows have in their files, from 0."""
+    return [(number, int(files[number].lines[row]) - 1) for number, row in places]
 
 
 @contextmanager

@@ -264,17 +264,11 @@ class Cells:
 
     def mark_infinite(self, source: Source) -> None:
         """NaN and infinity of a Parquet file, which are null among its rows as they are read."""
-        if source.container != "parquet" or source.original is None:
+        if source.columns is None or self.column not in source.columns.schema:
             return
-        import polars as pl
-
-        scan = pl.scan_parquet(source.original)
-        schema = scan.collect_schema()
-        if self.column in schema and schema[self.column].is_float():
-            infinite = scan.select((~pl.col(self.column).is_finite()).fill_null(False).arg_true()).collect().to_series().to_list()
-            for number in infinite:
-                self.codes[number] = INFINITE
-                self.seen = True
+        for number in source.columns.not_finite(self.column):
+            self.codes[number] = INFINITE
+            self.seen = True
 
     def finished(self) -> ScoreColumn:
         """The column."""

@@ -20,7 +20,7 @@ import polars as pl
 from instructsel.artifact import atomic_write
 from instructsel.errors import PoolError, UsageError
 from instructsel.pool.pool import Pool
-from instructsel.pool.writer import compressed, on_one_line, parquet_frame
+from instructsel.pool.writer import columnar_frame, compressed, line_of
 from instructsel.scores.table import REASON, ScoreTable
 
 PREFIX: Final = "instructsel_"
@@ -72,8 +72,11 @@ def write_with_scores(pool: Pool, table: ScoreTable, path: str | Path, positions
                 # Before the closing brace, so that what stood there stays as it was written.
                 out.write(raw.rstrip()[:-1] + (b"," if fields else b"") + orjson.dumps(added)[1:] + b"\n")
         return len(positions)
+    columnar = ending == ".parquet" and all(file.source.columns is not None for file in pool.files)
     names: dict[str, None] = {}
-    for fields in _fields(pool, positions):
+    for file in pool.files if columnar else ():
+        names.update(dict.fromkeys(file.source.columns.schema if file.source.columns is not None else ()))
+    for fields in () if columnar else _fields(pool, positions):
         names.update(dict.fromkeys(fields))
     added_names = [PREFIX + "id", *(f"{PREFIX}{symbol}{part}" for symbol in table.symbols for part in ("", REASON))]
     _check_names(names, added_names, path)
@@ -104,17 +107,13 @@ def _rows(pool: Pool, positions: Sequence[int]) -> Iterator[tuple[Any, int]]:
 
 def _fields(pool: Pool, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
     for file, row in _rows(pool, positions):
-        yield file.row(row)
+        yield file.plain(row)
 
 
 def _raws(pool: Pool, positions: Sequence[int]) -> Iterator[bytes]:
     """Each example's row as one line of JSON."""
     for file, row in _rows(pool, positions):
-        raw = file.raw(row)
-        if file.source.container in ("csv", "tsv"):
-            yield orjson.dumps(file.row(row))
-        else:
-            yield on_one_line(raw.strip())
+        yield line_of(file, row).strip()
 
 
 def _check_names(fields: Mapping[str, Any], added: Any, path: str | Path) -> None:
@@ -155,9 +154,9 @@ def _write_parquet(
     pool: Pool, table: ScoreTable, path: str | Path, positions: Sequence[int], names: list[str], scores: list[dict[str, Any]]
 ) -> None:
     try:
-        if all(file.source.container == "parquet" for file in pool.files):
+        if all(file.source.columns is not None for file in pool.files):
             places = [(int(pool.file_of[position]), row) for position, (_, row) in zip(positions, _rows(pool, positions), strict=True)]
-            columns = parquet_frame(pool.files, places).get_columns()
+            columns = columnar_frame(pool.files, places).get_columns()
         else:
             rows = list(_fields(pool, positions))
             columns = [pl.Series(name, [fields.get(name) for fields in rows], strict=True) for name in names]

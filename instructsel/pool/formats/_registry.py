@@ -62,7 +62,8 @@ def detect(rows: Sequence[Any], *, oasst: str = "best-path") -> Detected:
     if all({"chosen", "rejected"} <= row.keys() for row in objects):
         return _no_format(objects)
     candidates = [make(name, oasst=oasst) for name in classes()]
-    fitting = {candidate.name: sum(candidate.fits(row) is not None for row in objects) for candidate in candidates}
+    fits = [_fitting(candidates, row) for row in objects]
+    fitting = {candidate.name: sum(candidate.name in names for names in fits) for candidate in candidates}
     best = max(candidates, key=lambda candidate: fitting[candidate.name])
     if 2 * fitting[best.name] <= len(objects):
         return _no_format(objects)
@@ -73,6 +74,18 @@ def detect(rows: Sequence[Any], *, oasst: str = "best-path") -> Detected:
         [f"fields not read: {', '.join(unread[:8])}{' …' if len(unread) > 8 else ''}"] if unread else []
     )
     return Detected(best, "; ".join([why, *notes]))
+
+
+def _fitting(candidates: Sequence[Format], row: Mapping[str, Any]) -> set[str]:
+    """The formats that fit a row.
+
+    A table has every column in every row: where what is null counts as absent some format may fit, and then only that one does.
+    """
+    present = {key: value for key, value in row.items() if value is not None}
+    names = {candidate.name for candidate in candidates if candidate.fits(present) is not None}
+    if names or len(present) == len(row):
+        return names
+    return {candidate.name for candidate in candidates if candidate.fits(row) is not None}
 
 
 def _no_format(objects: Sequence[Mapping[str, Any]]) -> Detected:

@@ -59,6 +59,8 @@ class Columns:
     """Column → where in its values stand texts that are none in the file: a leaf's words, or an object with struct, list or map."""
     infinite: Mapping[str, int]
     """Column of numbers → the first row (0-based) in which it is infinite; null stands there in JSON."""
+    stamp: tuple[int, ...]
+    """Its size, its time and its place on disk when it was read."""
     keep: object = field(default=None, repr=False)
     """What must live as long: a temporary file."""
 
@@ -86,7 +88,13 @@ class Columns:
         return list(_answer(request)["rows"])
 
     def entry(self) -> dict[str, Any]:
-        """The file as the child is told of it."""
+        """The file as the child is told of it.
+
+        Raises:
+            PoolError: it has changed since it was read.
+        """
+        if _stamp(self.path) != self.stamp:
+            raise PoolError(f"{self.path} has changed since it was read.", fix="Run the command again.")
         return {"path": os.fsencode(self.path).hex(), "kind": self.kind}
 
 
@@ -108,6 +116,15 @@ class Temporary:
 
     def __del__(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written again; nothing for one that is gone."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return ()
+    return state.st_size, state.st_mtime_ns, state.st_dev, state.st_ino
 
 
 def _wrapped(value: Any, tree: Any) -> Any:
@@ -188,8 +205,10 @@ def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: 
     if path is None:
         copy = _copied(file)
         path, keep = copy.path, copy
+    path = Path(os.path.abspath(path))
+    stamp = _stamp(path)
     size = file.seek(0, os.SEEK_END)
-    request = {"do": "rows", "path": os.fsencode(os.path.abspath(path)).hex(), "kind": kind, "limits": _limits(limits)}
+    request = {"do": "rows", "path": os.fsencode(path).hex(), "kind": kind, "limits": _limits(limits)}
     rows = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - the source owns it
     total = 0
     done: dict[str, Any] = {}
@@ -214,7 +233,7 @@ def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: 
     except BaseException:
         rows.close()
         raise
-    columns = Columns(kind, Path(os.path.abspath(path)), done["rows"], done["schema"], done["opaque"], done["infinite"], keep)
+    columns = Columns(kind, path, done["rows"], done["schema"], done["opaque"], done["infinite"], stamp, keep)
     return Spooled(rows, columns)
 
 

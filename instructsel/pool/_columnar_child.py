@@ -60,7 +60,9 @@ class Limit(Exception):
     """The limit that a file meets: time, memory, size or depth."""
 
 
-Child = Callable[[Any], Any]
+Kind = Any
+"""A type of polars, whose own names for it differ from what it accepts."""
+Convert = Callable[[Any], Any]
 
 
 # The footer of a Parquet file, in Thrift's compact protocol: only what says how large and how deep it is.
@@ -318,7 +320,7 @@ def mark(kind: str, value: bytes) -> dict[str, Any]:
     return {MARKS[kind]: [len(value), hashlib.blake2b(value, digest_size=16).hexdigest()]}
 
 
-def converter(kind: pl.DataType) -> Child | None:
+def converter(kind: Kind) -> Convert | None:
     """What makes a value of a type one that JSON has; None where it is one already. What is null in a structure was not there."""
     if isinstance(kind, pl.Struct):
         inner = {field.name: converter(field.dtype) for field in kind.fields}
@@ -327,7 +329,7 @@ def converter(kind: pl.DataType) -> Child | None:
         return lambda value: {key: _converted(inner[key], item) for key, item in value.items() if item is not None}
     if isinstance(kind, pl.List | pl.Array):
         element = converter(kind.inner)
-        return None if element is None else lambda value: [None if item is None else element(item) for item in value]
+        return None if element is None else lambda value: [None if item is None else _converted(element, item) for item in value]
     if isinstance(kind, pl.Map):
         element = converter(kind.value)
         return lambda value: {str(key): _converted(element, item) for key, item in value.items() if item is not None}
@@ -344,11 +346,11 @@ def converter(kind: pl.DataType) -> Child | None:
     return None
 
 
-def _converted(element: Child | None, item: Any) -> Any:
+def _converted(element: Convert | None, item: Any) -> Any:
     return item if element is None else element(item)
 
 
-def opaque(kind: pl.DataType) -> Any:
+def opaque(kind: Kind) -> Any:
     """Where values of a type stand as texts that they are not: the words for a leaf, or an object of them; None for nowhere."""
     if isinstance(kind, pl.Struct):
         inner = {field.name: tree for field in kind.fields if (tree := opaque(field.dtype)) is not None}
@@ -449,7 +451,7 @@ class Rows:
 # One schema for the rows of several files.
 
 
-def merged(first: pl.DataType, second: pl.DataType, path: str, notes: list[str]) -> pl.DataType:
+def merged(first: Kind, second: Kind, path: str, notes: list[str]) -> Kind:
     """A type that holds the values of both without loss."""
     if first == second or second == pl.Null:
         return first
@@ -485,22 +487,22 @@ def merged(first: pl.DataType, second: pl.DataType, path: str, notes: list[str])
     raise Refusal(f"{path} is {named(first)} in one and {named(second)} in another")
 
 
-def named(kind: pl.DataType) -> str:
+def named(kind: Kind) -> str:
     """A type in words that fit a line."""
     text = str(kind)
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def union(tables: list[Table], notes: list[str]) -> dict[str, pl.DataType]:
+def union(tables: list[Table], notes: list[str]) -> dict[str, Kind]:
     """The columns of all files, in the order in which they first appear."""
-    columns: dict[str, pl.DataType] = {}
+    columns: dict[str, Kind] = {}
     for table in tables:
         for name, kind in table.lazy().collect_schema().items():
             columns[name] = merged(columns[name], kind, name, notes) if name in columns else kind
     return columns
 
 
-def widened(value: pl.Expr, first: pl.DataType, second: pl.DataType) -> pl.Expr:
+def widened(value: pl.Expr, first: Kind, second: Kind) -> pl.Expr:
     """A value of the first type as one of the second, which holds it: structures by the names of their fields."""
     if first == second:
         return value
@@ -614,10 +616,11 @@ def send_copy(request: dict[str, Any], replies: Replies) -> dict[str, Any]:
         room += int(frame.estimated_size())
         limit_memory(FLOOR + 4 * room)
     whole = pl.concat(frames, how="vertical")[request["order"]] if frames else pl.DataFrame()
+    writable: Any = replies
     if request["to"] == "parquet":
-        whole.write_parquet(replies)  # type: ignore[arg-type]
+        whole.write_parquet(writable)
     else:
-        whole.write_ipc_stream(replies)  # type: ignore[arg-type]
+        whole.write_ipc_stream(writable)
     return {}
 
 

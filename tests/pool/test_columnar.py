@@ -325,7 +325,7 @@ def test_columns_that_make_no_one_table_are_refused_before_any_row_is_written(tm
     first = parquet(tmp_path / "a.parquet", {"instruction": ["a"], "output": ["b"], "meta": [{"x": 1}]})
     second = parquet(tmp_path / "b.parquet", {"instruction": ["c"], "output": ["d"], "meta": ["text"]})
     pool = Pool.read(first, second)
-    with pytest.raises(UsageError, match="meta is Struct.* in one and String in another"):
+    with pytest.raises(UsageError, match=r"meta is Struct.* in one and String in another"):
         pool.write(tmp_path / "out.parquet", [0, 1])
     assert pool.write(tmp_path / "out.jsonl", [0, 1], to="messages") == 2
 

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, Final, TypedDict
 import orjson
 
 from instructsel.errors import EnvironmentFault, ScoresError, UsageError
-from instructsel.kinds import OLD_SCHEMA, SCHEMA, kind_of, newest_schema, schema_of
+from instructsel.kinds import KINDS, OLD_SCHEMA, SCHEMA, kind_of, newest_schema, schema_of
 from instructsel.paths import resolved
 from instructsel.structured import Refusal, read_json
 
@@ -150,6 +150,21 @@ def check_replaced(target: str | Path, kind: str, noun: str, *, force: bool, fla
     if kind_beside(place) == kind or _names_kind(place, kind):
         return
     raise UsageError(f"{place} exists and is not {noun} of instructsel.", fix=f"Name another file with {flag}, or replace it with --force.")
+
+
+def check_no_record(target: str | Path, kind: str) -> None:
+    """Refuse to replace a record of another kind: a manifest, a plan, a verdict. Nobody forces that, for results are read by it.
+
+    Raises:
+        UsageError: one stands there.
+    """
+    try:
+        record = read_json(Path(target), dict[str, Any], Refusal(ScoresError), missing=None)
+    except ScoresError:
+        return
+    known = None if record is None else record.get("kind")
+    if isinstance(known, str) and known in KINDS and known != kind:
+        raise UsageError(f"{target} is a record of instructsel ({known}).", fix="Name another file with -o, or remove that one.")
 
 
 def _names_kind(path: Path, kind: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from instructsel import kinds
-from instructsel.artifact import check_outputs, check_replaced, read_manifest
+from instructsel.artifact import check_no_record, check_outputs, check_replaced, read_manifest
 from instructsel.commands import _options as options
 from instructsel.commands._console import messages, note, reported, say
 from instructsel.errors import InstructselError, UsageError
@@ -60,8 +60,10 @@ def command(
     target = checked_suffix(output)
     named: list[Path] = [*results, *([scores] if scores else [])]
     check_outputs([target], [*named, *(pool or [])])
+    check_no_record(target, kinds.REPORT)
     check_replaced(target, kinds.REPORT, "a report", force=force or is_report(target))
     texts = _pool(named, pool, with_text, quiet=quiet)
+    check_outputs([target], [] if texts is None else [file.source.name for file in texts.files])
     page = report(*named, title=title, arm=arm, with_text=texts is not None, pool=texts)
     page.write(target)
     wrote = f"wrote {target}: {', '.join(section.title for section in page.sections[1:])}"

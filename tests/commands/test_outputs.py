@@ -1,0 +1,159 @@
+"""No command writes over what it reads, whatever names it, and the place of an output is tried before any work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from instructsel.commands import app
+from instructsel.commands._trust import WRITTEN
+from tests.fuzz import seeds
+
+SCORE = ["score", "--indicators", "len_in", "--no-cache"]
+SELECT = ["select", "pool.scores.parquet", "--rule", "mine.toml", "--n", "4", "--max-null-fraction", "1", "--keep-near-duplicates"]
+CASES = [
+    # Arguments, the flag of the output, the output, and the inputs that are as they were afterwards.
+    ([*SCORE, "table.in.csv"], "-o", "table.in.csv", ["table.in.csv"]),
+    ([*SCORE, "turns.parquet"], "-o", "turns.parquet", ["turns.parquet"]),
+    ([*SCORE, "pool.jsonl", "table.csv.json"], "-o", "table.csv", ["table.csv.json"]),
+    ([*SCORE, "x.quarantine.jsonl"], "-o", "x.parquet", ["x.quarantine.jsonl"]),
+    (["score", "pool.jsonl", "--import", "foreign.csv", "--column", "reward"], "-o", "foreign.csv", ["foreign.csv"]),
+    ([*SCORE, "pool.jsonl", "-o", "new.csv"], "--with-scores", "pool.jsonl", ["pool.jsonl"]),
+    ([*SCORE, "x.csv.json", "-o", "new.csv"], "--with-scores", "x.csv", ["x.csv.json"]),
+    (SELECT, "-o", "pool.jsonl", ["pool.jsonl"]),
+    ([*SELECT, "--pool", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
+    (["select", "x.selection.parquet", *SELECT[2:]], "-o", "x.jsonl", ["x.selection.parquet", "x.selection.parquet.json"]),
+    ([*SELECT, "-o", "new.jsonl"], "--with-scores", "pool.jsonl", ["pool.jsonl"]),
+    ([*SELECT, "-o", "new.jsonl"], "--with-scores", "pool.scores.parquet", ["pool.scores.parquet"]),
+    (["report", "chosen.jsonl"], "-o", "chosen.selection.parquet.json", ["chosen.selection.parquet.json"]),
+    (["report", "chosen.jsonl"], "-o", "chosen.selection-set.json", ["chosen.selection-set.json"]),
+    (["report", "v/verdict.json"], "-o", "v/verdict.json", ["v/verdict.json"]),
+    (["report", "v"], "-o", "v/verdict.json", ["v/verdict.json"]),
+    (["report", "v/verification.parquet"], "-o", "v/verification.parquet.json", ["v/verification.parquet.json"]),
+    (["report", "s"], "-o", "s/plan.json", ["s/plan.json"]),
+    (["report", "audit.json"], "-o", "audit.json", ["audit.json"]),
+    (["report", "table.csv"], "-o", "table.csv.json", ["table.csv.json"]),
+    (["rules", "fit", "observations.csv", "--bootstrap", "0"], "-o", "observations.csv", ["observations.csv"]),
+    (["rules", "fit", "s", "--bootstrap", "0"], "-o", "s/plan.json", ["s/plan.json"]),
+    (["audit", "pool.json", "--base", "model"], "-o", "pool.json", ["pool.json"]),
+    (["audit", "page.html", "--base", "model"], "--html", "page.html", ["page.html"]),
+    (["audit", "pool.json", "--base", "model"], "-o", "model/config.json", ["model/config.json"]),
+    (["train", "chosen.jsonl", "--base", "model"], "-o", "model", ["model/config.json"]),
+    (["train", "chosen.jsonl", "--base", "model"], "-o", "chosen.jsonl", ["chosen.jsonl"]),
+    (["study", "plan", "pool.scores.parquet", "--base", "model", "--design", "bins"], "-o", "pool.scores.parquet", ["pool.scores.parquet"]),
+    (
+        ["study", "size", "chosen.jsonl", "--base", "model", "--search", "pool.jsonl", "--report", "pool.json", "-o", "out"],
+        "--chart",
+        "pool.jsonl",
+        ["pool.jsonl"],
+    ),
+    (
+        ["study", "size", "chosen.jsonl", "--base", "model", "--search", "pool.jsonl", "--report", "pool.json"],
+        "-o",
+        "pool.jsonl",
+        ["pool.jsonl"],
+    ),
+    (["verify", "chosen.jsonl", "--base", "model", "--eval", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
+    (["verify", "--results", "runs.csv"], "-o", "runs.csv", ["runs.csv"]),
+    (["demo", "--pool", "pool.jsonl", "--key", "pool.json"], "-o", "pool.jsonl", ["pool.jsonl", "pool.json"]),
+]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = seeds.make(tmp_path_factory.mktemp("seeds") / "seeds")
+    place = tmp_path_factory.mktemp("files")
+    for folder in ("scored", "study", "verified", "audits", "results", "imports"):
+        shutil.copytree(source / folder, place, dirs_exist_ok=True)
+    shutil.copy(source / "pools" / "turns.parquet", place)
+    for name in ("x.quarantine.jsonl", "x.csv.json", "page.html", "pool.json"):
+        shutil.copy(place / "pool.jsonl", place / name)
+    shutil.copy(source / "pools" / "table.csv", place / "table.in.csv")
+    shutil.copy(source / "scored" / "table.csv", place)
+    shutil.copy(place / "pool.scores.parquet", place / "x.selection.parquet")
+    shutil.copy(place / "pool.scores.parquet.json", place / "x.selection.parquet.json")
+    (place / "model").mkdir()
+    (place / "model" / "config.json").write_text("{}")
+    return place
+
+
+@pytest.fixture
+def place(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INSTRUCTSEL_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, list(arguments), prog_name="instructsel")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stderr
+
+
+def contents(place: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def cases() -> Iterator[Any]:
+    for arguments, flag, output, inputs in CASES:
+        name = f"{' '.join(arguments[:2])} {flag} {output}"
+        for force in (False, True):
+            yield pytest.param(arguments, flag, output, inputs, "", force, id=f"{name}{' --force' * force}")
+        if output in inputs and "/" not in output:
+            for alias in ("link", "hard link"):
+                yield pytest.param(arguments, flag, output, inputs, alias, True, id=f"{name} {alias}")
+
+
+@pytest.mark.parametrize(("arguments", "flag", "output", "inputs", "alias", "force"), cases())
+def test_no_command_replaces_what_it_reads(
+    place: Path, arguments: list[str], flag: str, output: str, inputs: list[str], alias: str, force: bool
+) -> None:
+    if alias:
+        other = place / "aliases" / output
+        other.parent.mkdir()
+        other.symlink_to(place / output) if alias == "link" else os.link(place / output, other)
+        output = str(other)
+    before = contents(place)
+    takes_force = arguments[0] in ("score", "select", "report", "audit", "verify", "train") or arguments[:2] == ["rules", "fit"]
+    code, message = run(*arguments, flag, output, *(["--force"] if force and takes_force else []))
+    after = contents(place)
+    assert code in (2, 3, 4), (code, message)
+    for name in inputs:
+        assert after[place / name] == before[place / name], name
+    assert {path for path in before if after.get(path) != before[path]} == set()
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_report_does_not_replace_the_pool_that_the_results_lead_to(place: Path, force: tuple[str, ...]) -> None:
+    assert run(*SCORE, "pool.json", "-o", "of_json.parquet")[0] == 0
+    assert run("select", "of_json.parquet", "--n", "2", "--by", "len_in", "--keep-near-duplicates", "-o", "few.jsonl")[0] == 0
+    before = contents(place)
+    code, message = run("report", "few.jsonl", "-o", "pool.json", *force)
+    assert code == 2 and "pool.json" in message
+    assert contents(place) == before
+
+
+def test_every_option_that_names_an_output_is_tried() -> None:
+    tried = {
+        (" ".join(word for word in arguments[:2] if word in ("rules", "study", "fit", "plan", "size")) or arguments[0], flag)
+        for arguments, flag, *_ in CASES
+    }
+
+    def outputs(command: Any, name: str) -> Iterator[tuple[str, str]]:
+        for part_name, part in getattr(command, "commands", {}).items():
+            yield from outputs(part, f"{name} {part_name}".strip())
+        for option in command.params:
+            if set(WRITTEN) & {flag.lstrip("-") for flag in option.opts}:
+                yield name, option.opts[0]
+
+    known = set(outputs(typer.main.get_command(app), ""))
+    # The charts of a fit are files of fixed names in a folder of their own.
+    assert known - tried == {("rules fit", "--charts")}

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
+import shlex
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+NAMED_ROLES: Final = 6
+"""Roles that a message names."""
+LIKELY: Final = {
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "system": "system",
+    "tool": "tool",
+    "observation": "tool",
+}
+"""Spellings that one may have been meant to be → role."""
+ASSISTANTS: Final = frozenset({"ai", "bot", "agent", "chatbot", "answerer", "llm", "response", "doctor", "therapist", "teacher", "expert"})
+USERS: Final = frozenset({"customer", "client", "patient", "student", "questioner", "person", "question", "instruction"})
+"""What such a role is likely to be; nobody takes it for one before it is said."""
 LISTED: Final = 100_000
 """How many quarantined rows are listed one by one; beyond, they are only counted."""
 
@@ -51,6 +70,12 @@ class ReadReport:
     """Bytes of the files, unpacked."""
     passed_over: int = 0
     """Of these, the bytes passed over in search of the next row; nobody knows how many rows they held."""
+    with_reasoning: int = 0
+    """Examples that hold reasoning, which indicators leave out unless it is asked for."""
+    first_answers: int = 0
+    """Examples whose response is the first turn: there is nothing that it answers, and no trainer takes them."""
+    unknown_roles: dict[str, int] = field(default_factory=dict)
+    """Roles that nobody named → rows quarantined for them."""
 
     def __post_init__(self) -> None:
         if self.read != self.kept + self.n_dropped + self.n_quarantined:
@@ -85,6 +110,9 @@ class ReadReport:
             formats={**self.formats, **other.formats},
             size=self.size + other.size,
             passed_over=self.passed_over + other.passed_over,
+            with_reasoning=self.with_reasoning + other.with_reasoning,
+            first_answers=self.first_answers + other.first_answers,
+            unknown_roles=dict((Counter(self.unknown_roles) + Counter(other.unknown_roles)).most_common()),
         )
 
     def counts(self) -> dict[str, Any]:
@@ -113,3 +141,27 @@ class ReadReport:
         rows = "row" if self.read == 1 else "rows"
         dropped, quarantined = part(self.n_dropped, "dropped", self.dropped), part(self.n_quarantined, "quarantined", self.quarantined)
         return f"{self.read:,} {rows} read = {kept_text} + {dropped} + {quarantined}{lost}"
+
+
+def role_fix(unknown: Mapping[str, int]) -> str:
+    """What to write about roles that nobody named.
+
+    >>> role_fix({"AI": 2, "hummany": 1})
+    "Say what they are: --role AI=assistant --role hummany=user (did you mean 'human'?)"
+    """
+    named: list[str] = []
+    for role_name in list(unknown)[:NAMED_ROLES]:
+        close = difflib.get_close_matches(role_name.lower(), list(LIKELY), n=1, cutoff=0.7)
+        known = (
+            LIKELY[close[0]]
+            if close
+            else "assistant"
+            if role_name.lower() in ASSISTANTS
+            else "user"
+            if role_name.lower() in USERS
+            else "ROLE"
+        )
+        quoted = shlex.quote(f"{role_name}={known}")
+        named.append(f"--role {quoted}" + (f" (did you mean '{close[0]}'?)" if close else ""))
+    more = len(unknown) - NAMED_ROLES
+    return f"Say what they are: {' '.join(named)}" + (f" and {more} more" if more > 0 else "")

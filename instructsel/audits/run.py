@@ -144,7 +144,7 @@ class _Rows:
                 yield AuditedRow(
                     example=example,
                     raw=raw,
-                    fields=file.format.fields,
+                    fields=tuple(frozenset[str]().union(*map(file.fields_of, raw))),
                     turns=prepared.turns,
                     text=prepared.text,
                     full=full,

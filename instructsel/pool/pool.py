@@ -32,7 +32,7 @@ from instructsel.pool.lines import Limits, RowDropped, RowFault
 from instructsel.pool.opaque import as_text
 from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, ReadProgress, Rows
 from instructsel.pool.sources import memory_source, open_source
-from instructsel.pool.spec import MEMORY, PoolSpec, Reading
+from instructsel.pool.spec import MEMORY, REASONING, PoolSpec, Reading
 from instructsel.pool.writer import MESSAGES, check_output, compressed, stream_rows, write_messages, write_rows
 from instructsel.read_report import ReadReport
 from instructsel.text import counted, excerpt, html_table
@@ -73,6 +73,9 @@ class Pool:
         columns: Sequence[str] | None = None,
         oasst: str = "best-path",
         limits: Limits | None = None,
+        roles: Sequence[str] = (),
+        reasoning: str = "out",
+        undesirable: str = "drop",
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Read pool files.
@@ -83,6 +86,9 @@ class Pool:
             columns: column names for CSV or TSV files that have no header.
             oasst: which paths of OpenAssistant trees become examples, best-path or all-paths.
             limits: how much of a stranger's file is read before it is refused.
+            roles: what odd spellings of roles mean, e.g. ["AI=assistant"].
+            reasoning: whether indicators read the reasoning of turns: in, or out.
+            undesirable: what becomes of rows that a field marks as not wanted, as KTO's `label`: drop, or keep.
             progress: called every 1,024 rows with how many bytes of how many are read.
 
         Raises:
@@ -102,10 +108,10 @@ class Pool:
                 raise UsageError(f"{name} is named twice: every one of its examples would be a duplicate.", fix="Name it once.")
         chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
         sizes = [Path(name).stat().st_size if Path(name).is_file() else 0 for name in names]
-        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, sizes) if progress else None)
+        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, sizes) if progress else None, roles, undesirable)
         for path in paths:
             reading.add(open_source(path, reading.limits, columns=tuple(columns) if columns else None), chosen)
-        return cls(**reading.finish(), spec=PoolSpec(tuple(names), _recorded(format, columns, reading)))
+        return cls(**reading.finish(), spec=PoolSpec(tuple(names), _recorded(format, columns, reading, reasoning)))
 
     @classmethod
     def of(
@@ -116,6 +122,9 @@ class Pool:
         format: str | Format = "auto",  # noqa: A002 - the command line's word
         oasst: str = "best-path",
         limits: Limits | None = None,
+        roles: Sequence[str] = (),
+        reasoning: str = "out",
+        undesirable: str = "drop",
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """A pool of rows in memory.
@@ -133,6 +142,9 @@ class Pool:
             format: a format's name, a Mapped, or "auto": told from the first rows.
             oasst: which paths of OpenAssistant trees become examples, best-path or all-paths.
             limits: how large and how deep the rows may be.
+            roles: what odd spellings of roles mean, e.g. ["AI=assistant"].
+            reasoning: whether indicators read the reasoning of turns: in, or out.
+            undesirable: what becomes of rows that a field marks as not wanted, as KTO's `label`: drop, or keep.
             progress: called every 1,024 rows with how many bytes of how many are read.
 
         Raises:
@@ -145,9 +157,9 @@ class Pool:
         if isinstance(rows, Pool):
             raise UsageError("This is a pool already.", fix="Use it as it is.")
         chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
-        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, [0]) if progress else None)
+        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, [0]) if progress else None, roles, undesirable)
         reading.add(memory_source(rows, name, reading.limits), chosen)
-        return cls(**reading.finish(), spec=PoolSpec((MEMORY + name,), _recorded(format, None, reading)))
+        return cls(**reading.finish(), spec=PoolSpec((MEMORY + name,), _recorded(format, None, reading, reasoning)))
 
     def __len__(self) -> int:
         return len(self.occurrences)
@@ -174,6 +186,11 @@ class Pool:
         rows = [(name, f"{count:,}", file.format.name) for name, count, file in zip(self.file_names, counts, self.files, strict=True)]
         return html_table(repr(self), ("file", "examples", "format"), rows[:SHOWN])
 
+    @property
+    def with_reasoning(self) -> bool:
+        """Whether indicators read the reasoning of turns."""
+        return self.spec.reading.reasoning == "in"
+
     @cached_property
     def ids(self) -> list[str]:
         """The ids, in order."""
@@ -190,6 +207,9 @@ class Pool:
     def fingerprint(self) -> str:
         """blake2b-128 over every example's id and original bytes: the same for the same examples, whatever their files are called."""
         digest = hashlib.blake2b(digest_size=DIGEST)
+        if self.with_reasoning and self.report.with_reasoning:
+            # Other values: a score table with reasoning is no table of the pool without.
+            digest.update(b"with reasoning\n")
         for name, raw in zip(self.ids, self.raw_digests.tolist(), strict=True):
             digest.update(f"{name}\t{raw:016x}\n".encode())
         return digest.hexdigest()
@@ -336,7 +356,7 @@ class Pool:
             file = self.files[int(self.file_of[position])]
             with _unchanged(file):
                 conversation = file.conversation(int(self.row_of[position]), int(self.part_of[position]))
-            yield Example(self.ids[position], file.source.label, conversation.messages, conversation.tools)
+            yield Example(self.ids[position], file.source.label, conversation.messages, conversation.tools, self.with_reasoning)
 
     def batches(self, size: int = 1024) -> Iterator[polars.DataFrame]:
         """Frames of `size` examples: id, source, messages, instruction, response."""
@@ -423,11 +443,22 @@ def check_pool(pool: object, verb: str) -> None:
         raise UsageError(f"{verb} takes a Pool, not {type(pool).__name__}.", fix=fix)
 
 
-def _recorded(chosen: str | Format, columns: Sequence[str] | None, reading: PoolReader) -> Reading:
+def _recorded(chosen: str | Format, columns: Sequence[str] | None, reading: PoolReader, reasoning: str) -> Reading:
     """The options of a reading, as another command takes them."""
     mapping = ",".join(f"{part}={field}" for part, field in chosen.columns) if isinstance(chosen, Mapped) else None
     form = chosen if isinstance(chosen, str) else "auto" if mapping else chosen.name
-    return Reading(form, mapping, ",".join(columns) if columns else None, reading.oasst, reading.limits.duplicate_key)
+    if reasoning not in REASONING:
+        raise UsageError.named(reasoning, REASONING, noun="place of the reasoning")
+    return Reading(
+        form,
+        mapping,
+        ",".join(columns) if columns else None,
+        reading.oasst,
+        reading.limits.duplicate_key,
+        roles=reading.role_names,
+        reasoning=reasoning,
+        undesirable=reading.undesirable,
+    )
 
 
 @contextmanager

@@ -16,19 +16,29 @@ from numpy.typing import NDArray
 from instructsel.errors import PoolError, UsageError
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats import _registry as registry
+from instructsel.pool.formats import _rows as row_formats
 from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat, kind
+from instructsel.pool.formats._marks import Marks
+from instructsel.pool.formats._rows import RowReader
+from instructsel.pool.formats._turns import UnknownRole, with_roles
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.json_text import as_bytes
 from instructsel.pool.lines import Limits, Row, RowDropped, RowFault
 from instructsel.pool.message import ANSWERS
 from instructsel.pool.sources import Source
-from instructsel.read_report import LISTED, Quarantined, ReadReport
+from instructsel.read_report import LISTED, Quarantined, ReadReport, role_fix
+from instructsel.text import counted
 
 Rows = Sequence[int] | NDArray[np.integer[Any]]
 
 
 DIGEST: Final = 16
 """Bytes of an id."""
+UNWANTED: Final = "undesirable"
+"""Why a row is dropped that a field says is not wanted."""
+DROP: Final = "drop"
+UNDESIRABLE: Final = (DROP, "keep")
+"""What becomes of such a row."""
 SAMPLE_BYTES: Final = 4 << 20
 """Of the rows that a file's format is told from; parsed, they take many times as much."""
 ONE_OBJECT: Final = "one JSON object"
@@ -56,6 +66,8 @@ class PoolFile:
     """For a table format: the rows of each example."""
     several: Several = field(default_factory=lambda: Several())
     """Conversations of the last rows that hold several."""
+    rows: RowReader | None = None
+    """How its rows are read; None where by the format alone."""
 
     def row(self, number: int) -> Any:
         """A row's parsed value.
@@ -104,10 +116,19 @@ class PoolFile:
             return self.format.joined([self.row(row) for row in self.chains[number].rows])
         conversations = self.several.get(number)
         if conversations is None:
-            conversations = self.format.conversations(self.row(number))
+            conversations = (self.rows or self.format).conversations(self.row(number))
             if len(conversations) > 1:
                 self.several.put(number, conversations)
         return conversations[part]
+
+    @property
+    def content_fields(self) -> tuple[str, ...]:
+        """The fields that its formats read, in order."""
+        return self.format.fields if self.rows is None else self.rows.fields
+
+    def fields_of(self, row: Fields) -> frozenset[str]:
+        """The fields of one of its rows that are read."""
+        return frozenset(self.format.fields) if self.rows is None else self.rows.fields_of(row)
 
 
 class Several:
@@ -141,9 +162,33 @@ class Several:
 class PoolReader:
     """Reads files one after the other and sorts what it found by id at the end."""
 
-    def __init__(self, limits: Limits, oasst: str, progress: ReadProgress | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        oasst: str,
+        progress: ReadProgress | None = None,
+        roles: Sequence[str] = (),
+        undesirable: str = "drop",
+    ) -> None:
+        """Read within `limits`.
+
+        Args:
+            limits: how much is read.
+            oasst: which paths of OpenAssistant trees become examples.
+            progress: told of how many bytes are read.
+            roles: further spellings of roles, SPELLING=ROLE.
+            undesirable: whether rows marked as not wanted are dropped (drop) or read (keep).
+
+        Raises:
+            UsageError: a role or a treatment that there is not.
+        """
+        if undesirable not in UNDESIRABLE:
+            raise UsageError.named(undesirable, UNDESIRABLE, noun="treatment of unwanted rows")
         self.limits = limits
         self.oasst = oasst
+        self.role_names: tuple[str, ...] = tuple(roles)
+        self.roles = with_roles(roles) if roles else None
+        self.undesirable = undesirable
         self.progress = progress
         self.report: ReadReport = ReadReport()
         self.files: list[PoolFile] = []
@@ -165,7 +210,9 @@ class PoolReader:
             sample = _sample(rows)
             tally = _Tally(source)
             everything = itertools.chain(sample, rows)
+            candidates: list[Format] = []
             if isinstance(chosen, str):
+                candidates = registry.formats_of_rows(self.oasst)
                 detected = registry.detect([value for _, value in sample], oasst=self.oasst)
                 chosen_format, why = detected.format, detected.why
                 if chosen_format is None:
@@ -175,17 +222,20 @@ class PoolReader:
             else:
                 chosen_format, why = chosen, "as --map says" if isinstance(chosen, Mapped) else "as --format says"
             assert chosen_format is not None
-            file = self._read(source, chosen_format, everything, tally)
+            reader = row_formats.reader(chosen_format, candidates, self.roles)
+            file = self._read(source, reader, everything, tally)
         except RowFault as fault:
             raise PoolError(f"{source.name}: {fault.detail}.", fix="Check the file's quoting.") from fault
-        report = tally.report(f"{chosen_format.name}: {why}")
+        not_read = row_formats.note(reader.unread([value for _, value in sample], tally.marks.read))
+        why = "each row by its own format" if len(reader.counts) > 1 else why
+        report = tally.report("; ".join(part for part in (f"{_named(reader)}: {why}", not_read) if part))
         if not report.kept:
             worst = max({**report.dropped, **report.quarantined}.items(), key=lambda item: item[1], default=("no rows", 0))
             first = next(iter(tally.listed), None)
             where = f", line {first.line}: {first.reason} ({first.detail})" if first else f", line 1: {worst[0]}"
             raise PoolError(
                 f"{source.name}{where}. None of its {report.read:,} rows is an example (read as {chosen_format.name}).",
-                fix="Check --format, or name the fields with --map instruction=FIELD,response=FIELD",
+                fix=_fix(report),
                 report=self.report + report,
             )
         if not tally.answered:
@@ -215,7 +265,8 @@ class PoolReader:
             fix += "; if the file has no header row, name its columns with --columns a,b,c as well."
         raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, report=self.report + tally.report("refused: " + why))
 
-    def _read(self, source: Source, chosen: Format, rows: Iterable[tuple[Row, Any]], tally: _Tally) -> PoolFile:
+    def _read(self, source: Source, reader: RowReader, rows: Iterable[tuple[Row, Any]], tally: _Tally) -> PoolFile:
+        chosen, marks = reader.format, tally.marks
         lines, offsets, lengths, digests = array("L"), array("q"), array("q"), bytearray()
 
         def readable() -> Iterator[tuple[Row, Fields]]:
@@ -236,7 +287,7 @@ class PoolReader:
         chains: list[Chain] = []
         if isinstance(chosen, TableFormat):
             chains = self._link(chosen, readable(), tally, lines, offsets, lengths)
-            file = self._file(source, chosen, lines, offsets, lengths, digests, tuple(chains))
+            file = self._file(source, reader, lines, offsets, lengths, digests, tuple(chains))
             for number, chain in enumerate(chains):
                 conversation = file.conversation(number, 0)
                 tally.examples += 1
@@ -245,8 +296,11 @@ class PoolReader:
             tally.kept += len({row for chain in chains for row in chain.rows})
             return file
         for number, (row, value) in enumerate(readable()):
+            if self.undesirable == DROP and marks.is_unwanted(value):
+                tally.drop(UNWANTED)
+                continue
             try:
-                conversations = chosen.conversations(value)
+                conversations = reader.conversations(value)
                 self._check_size(conversations, row)
             except RowFault as fault:
                 tally.quarantine(row, fault)
@@ -255,12 +309,31 @@ class PoolReader:
                 tally.drop(dropped.reason)
                 continue
             tally.kept += 1
+            reader.counts[reader.format_of(value).name] += 1
+            if self.undesirable == DROP:
+                marks.note(value, conversations, number, range(len(self.file_of), len(self.file_of) + len(conversations)))
             identity = source.identity(row.raw)
             digest = bytes(digests[-8:]) if identity is row.raw else raw_digest(identity)
             for part, conversation in enumerate(conversations):
                 tally.examples += 1
                 self._keep(conversation, digest, number, part, tally)
-        return self._file(source, chosen, lines, offsets, lengths, digests, ())
+        self._drop_unwanted(tally)
+        return self._file(source, reader, lines, offsets, lengths, digests, ())
+
+    def _drop_unwanted(self, tally: _Tally) -> None:
+        """Drop the rows of a file that a field says are not wanted, which only the whole file shows."""
+        positions, rows = tally.marks.unwanted()
+        if not positions:
+            return
+        tally.kept -= len(rows)
+        tally.examples -= len(positions)
+        tally.dropped[UNWANTED] += len(rows)
+        last = min(positions)
+        keep = [number for number in range(last, len(self.file_of)) if number not in positions]
+        for column in (self.file_of, self.row_of, self.part_of, self.turns):
+            column[last:] = array(column.typecode, (column[number] for number in keep))
+        for digests, width in ((self.digests, DIGEST), (self.raw, 8)):
+            digests[last * width :] = b"".join(bytes(digests[number * width : (number + 1) * width]) for number in keep)
 
     def _check_size(self, conversations: Sequence[Conversation], row: Row) -> None:
         """Refuse a row that would take memory and time out of all proportion."""
@@ -301,12 +374,14 @@ class PoolReader:
         self.row_of.append(number)
         self.part_of.append(part)
         self.turns.append(min(len(conversation.messages), 65_535))
+        tally.with_reasoning += any(turn.reasoning is not None for turn in conversation.messages)
+        tally.first_answers += conversation.messages[0].is_trained and sum(turn.is_trained for turn in conversation.messages) == 1
         tally.answered = tally.answered or any(not turn.is_empty for turn in conversation.messages if turn.role in ANSWERS)
 
     @staticmethod
     def _file(
         source: Source,
-        chosen: Format,
+        reader: RowReader,
         lines: array[int],
         offsets: array[int],
         lengths: array[int],
@@ -315,12 +390,13 @@ class PoolReader:
     ) -> PoolFile:
         return PoolFile(
             source,
-            chosen,
+            reader.format,
             np.array(lines, dtype=np.uint32),
             np.array(offsets, dtype=np.int64),
             np.array(lengths, dtype=np.int64),
             np.frombuffer(bytes(digests), dtype=">u8").astype(np.uint64),
             chains,
+            rows=reader,
         )
 
     def finish(self) -> dict[str, Any]:
@@ -365,6 +441,22 @@ class PoolReader:
         return b"\n".join(file.source.identity(file.raw(number)) for number in file.rows_of(row)), file.source.label
 
 
+def _named(reader: RowReader) -> str:
+    """The format of a file, or its formats with the rows of each."""
+    if len(reader.counts) < 2:
+        return next(iter(reader.counts), reader.format.name)
+    return ", ".join(f"{name} ({counted(count, 'row')})" for name, count in reader.counts.most_common())
+
+
+def _fix(report: ReadReport) -> str:
+    """What to do about a file none of whose rows is an example."""
+    if report.unknown_roles:
+        return role_fix(report.unknown_roles)
+    if report.dropped.get(UNWANTED) == report.read:
+        return "Every row is marked as not wanted; to read them all the same, add --undesirable keep"
+    return "Check --format, or name the fields with --map instruction=FIELD,response=FIELD"
+
+
 class ReadProgress:
     """Tells how many bytes of all files are read, as they lie on disk: a compressed one by its share that is unpacked and read."""
 
@@ -406,10 +498,16 @@ class _Tally:
         self.listed: list[Quarantined] = []
         self.answered = False
         self.passed_over = 0
+        self.marks = Marks()
+        self.with_reasoning = 0
+        self.first_answers = 0
+        self.roles: Counter[str] = Counter()
 
     def quarantine(self, row: Row, fault: RowFault) -> None:
         self.quarantined[fault.code] += 1
         self.passed_over += row.passed
+        if isinstance(fault, UnknownRole):
+            self.roles.update(fault.roles)
         if len(self.listed) < LISTED:
             self.listed.append(Quarantined(self.source.name, row.line, row.offset, fault.code, fault.detail))
 
@@ -428,6 +526,9 @@ class _Tally:
             formats={self.source.name: "; ".join([why, *map(_note, sorted(self.source.notes.items()))])},
             size=self.source.file.seek(0, 2),
             passed_over=self.passed_over,
+            with_reasoning=self.with_reasoning,
+            first_answers=self.first_answers,
+            unknown_roles=dict(self.roles.most_common()),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,9 @@ from instructsel.artifact import file_digest
 from instructsel.errors import ScoresError, UsageError
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits
+from instructsel.read_report import role_fix
 from instructsel.shapes import Misfit, PathName, checked
-from instructsel.text import excerpt
+from instructsel.text import counted, excerpt
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
@@ -27,6 +28,8 @@ STDIN = "-"
 HUB = "hf://"
 MEMORY = "memory:"
 """What stands before the name of a pool that was made from rows in memory; the path of a file is absolute."""
+REASONING = ("out", "in")
+"""Whether indicators read the reasoning of turns."""
 LOOKED_AT = 50
 """Files of a folder that are read in search of one that was renamed."""
 
@@ -39,6 +42,9 @@ class RecordedReading(TypedDict, total=False):
     columns: str | None
     oasst: str
     duplicate_key: str
+    roles: list[str] | None
+    reasoning: str
+    undesirable: str
 
 
 class RecordedPool(TypedDict, total=False):
@@ -73,17 +79,24 @@ class Reading:
     """Which paths of OpenAssistant trees become examples: best-path or all-paths."""
     duplicate_key: str = "error"
     """A row that names a key twice: error quarantines it, last keeps the last value."""
+    roles: tuple[str, ...] = ()
+    """What odd spellings of roles mean: SPELLING=ROLE."""
+    reasoning: str = "out"
+    """Whether indicators read the reasoning of turns: in or out."""
+    undesirable: str = "drop"
+    """What becomes of rows that a field marks as not wanted: drop or keep."""
 
     @classmethod
     def of(cls, recorded: Any) -> Self:
         """From a manifest; defaults where it records nothing."""
         if not isinstance(recorded, dict):
             return cls()
-        return cls(**{key: value for key, value in recorded.items() if key in cls.__dataclass_fields__})
+        fields = {key: value for key, value in recorded.items() if key in cls.__dataclass_fields__}
+        return cls(**{**fields, "roles": tuple(fields.get("roles") or ())})
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, for a manifest."""
-        return {key: getattr(self, key) for key in self.__dataclass_fields__}
+        return {**{key: getattr(self, key) for key in self.__dataclass_fields__}, "roles": list(self.roles)}
 
     def read(
         self,
@@ -114,7 +127,17 @@ class Reading:
         if progress is None and message is not None:
             progress = _every_ten_seconds(message)
         limits = Limits(duplicate_key=self.duplicate_key)
-        pool = Pool.read(*paths, format=form, columns=columns, oasst=self.oasst, limits=limits, progress=progress)
+        pool = Pool.read(
+            *paths,
+            format=form,
+            columns=columns,
+            oasst=self.oasst,
+            limits=limits,
+            roles=self.roles,
+            reasoning=self.reasoning,
+            undesirable=self.undesirable,
+            progress=progress,
+        )
         if message is None:
             return pool
         for file, why in pool.report.formats.items():
@@ -124,7 +147,22 @@ class Reading:
             message(f"  quarantined {Path(entry.file).name}, line {entry.line}, byte {entry.offset}: {entry.reason} ({entry.detail})")
         if pool.report.n_quarantined > 3:
             message(f"  … and {pool.report.n_quarantined - 3:,} more")
+        for line in _notes(pool):
+            message(line)
         return pool
+
+
+def _notes(pool: Pool) -> Iterator[str]:
+    """What people must know of a pool that its account does not say."""
+    report = pool.report
+    if report.unknown_roles:
+        yield f"  roles that nobody named: {', '.join(list(report.unknown_roles)[:6])}. {role_fix(report.unknown_roles)}"
+    if report.with_reasoning and not pool.with_reasoning:
+        yield f"{counted(report.with_reasoning, 'example')} with reasoning, which indicators leave out; they read it with --reasoning in"
+    elif report.with_reasoning:
+        yield f"{counted(report.with_reasoning, 'example')} with reasoning, which indicators read"
+    if report.first_answers:
+        yield f"{counted(report.first_answers, 'example')} whose response is the first turn: scored, but never handed over to a trainer"
 
 
 def _every_ten_seconds(message: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:

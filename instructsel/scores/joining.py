@@ -89,7 +89,7 @@ class PoolRows:
         """Fields that the pool's formats read: instruction, output, messages, …"""
         names: dict[str, None] = {}
         for file in self.pool.files:
-            names |= dict.fromkeys([*file.format.fields, *(name for _, name in getattr(file.format, "columns", ()))])
+            names |= dict.fromkeys(file.content_fields)
         return tuple(names)
 
     def records(self) -> Iterator[tuple[int, PoolFile, int, dict[str, Any]]]:

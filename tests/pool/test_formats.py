@@ -25,6 +25,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "history": {"instruction": "And now?", "input": "", "output": "Fine.", "history": [["Hello", "Hi."]]},
     "messages": {"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]},
     "sharegpt": {"conversations": [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi."}]},
+    "dialogue": {"conversation": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]},
     "prompt_completion": {"prompt": "Hello", "completion": "Hi."},
     "question_answer": {"question": "1+1?", "answer": "2"},
     "self_instruct": {"instruction": "Add.", "instances": [{"input": "1 1", "output": "2"}, {"input": "2 2", "output": "4"}]},

@@ -11,10 +11,21 @@ from typing import Any, Final
 
 from instructsel.errors import UsageError
 from instructsel.pool import formats
-from instructsel.pool.formats._base import Format, TableFormat
+from instructsel.pool.formats._base import Format, TableFormat, listed
+from instructsel.pool.formats._rows import fitting_names
+from instructsel.pool.formats._turns import is_chat
 from instructsel.pool.formats.mapped import Mapped
 
 PREFERENCE_KEYS: Final = ({"chosen", "rejected"}, {"output_1", "output_2"}, {"response1", "response2"}, {"pos", "neg"})
+PREFERRED: Final = ("chosen", "output_1", "response1", "pos")
+"""Of each pair, the side that is named first."""
+ASKS: Final = ("instruction", "prompt", "question", "query", "problem", "input", "inputs")
+ANSWERS: Final = ("output", "response", "completion", "answer", "solution", "targets", "target")
+"""Likely names of an instruction and a response, for what a message proposes."""
+SPEAKERS: Final = frozenset(
+    {"role", "from", "speaker", "author", "sender", "who", "human", "user", "assistant", "Human", "User", "Assistant"}
+)
+"""Fields of an object that is likely to be a turn."""
 SAMPLE: Final = 256
 """How many rows are looked at to tell a file's format."""
 
@@ -55,48 +66,38 @@ class Detected:
 
 
 def detect(rows: Sequence[Any], *, oasst: str = "best-path") -> Detected:
-    """Tell the format from the first rows of a file: the one that fits most of them, the one that reads more at a tie."""
+    """Tell the format from the first rows of a file: the one that fits most of them, the one that reads more at a tie.
+
+    A row that it does not fit is read in its own format; a file is refused where half of its rows or more fit none.
+    """
     objects = [row for row in rows if isinstance(row, Mapping)]
     if not objects:
         return Detected(None, "no row is a JSON object", 'A pool has one object a row, e.g. {"instruction": …, "output": …}.')
-    if all({"chosen", "rejected"} <= row.keys() for row in objects):
-        return _no_format(objects)
-    candidates = [make(name, oasst=oasst) for name in classes()]
-    fits = [_fitting(candidates, row) for row in objects]
+    candidates = formats_of_rows(oasst)
+    fits = [set(fitting_names(candidates, row)) for row in objects]
     fitting = {candidate.name: sum(candidate.name in names for names in fits) for candidate in candidates}
     best = max(candidates, key=lambda candidate: fitting[candidate.name])
-    if 2 * fitting[best.name] <= len(objects):
+    if all({"chosen", "rejected"} <= row.keys() for row in objects):
+        return _no_format(objects, best if fitting[best.name] == len(objects) else None)
+    any_fits = sum(bool(names) for names in fits)
+    if 2 * any_fits <= len(objects) or not fitting[best.name]:
         return _no_format(objects)
     why = next(reason for row in objects if (reason := best.fits(row)) is not None)
     others = [name for name, count in fitting.items() if name != best.name and count == fitting[best.name]]
-    unread = sorted({str(key) for row in objects[:16] for key in row} - set(best.fields))
-    notes = ([f"also fits {', '.join(others)}"] if others else []) + (
-        [f"fields not read: {', '.join(unread[:8])}{' …' if len(unread) > 8 else ''}"] if unread else []
-    )
-    return Detected(best, "; ".join([why, *notes]))
+    also = [f"also fits {', '.join(others)}"] if others and fitting[best.name] == any_fits else []
+    return Detected(best, "; ".join([why, *also]))
 
 
-def _fitting(candidates: Sequence[Format], row: Mapping[str, Any]) -> set[str]:
-    """The formats that fit a row.
-
-    A table has every column in every row: where what is null counts as absent some format may fit, and then only that one does.
-    """
-    present = {key: value for key, value in row.items() if value is not None}
-    names = {candidate.name for candidate in candidates if candidate.fits(present) is not None}
-    if names or len(present) == len(row):
-        return names
-    return {candidate.name for candidate in candidates if candidate.fits(row) is not None}
+def formats_of_rows(oasst: str = "best-path") -> list[Format]:
+    """Every format of the folder, by precedence."""
+    return [make(name, oasst=oasst) for name in classes()]
 
 
-def _no_format(objects: Sequence[Mapping[str, Any]]) -> Detected:
+def _no_format(objects: Sequence[Mapping[str, Any]], fits: Format | None = None) -> Detected:
     keys = sorted({str(key) for row in objects for key in row})
     shown = ", ".join(key if len(key) <= 32 else key[:31] + "…" for key in keys[:12]) + (" …" if len(keys) > 12 else "")
     if any(pair <= set(keys) for pair in PREFERENCE_KEYS):
-        return Detected(
-            None,
-            f"these are preference pairs (fields {shown}), not instruction–response pairs",
-            "Name one side with --map instruction=FIELD,response=FIELD",
-        )
+        return Detected(None, f"these are preference pairs (fields {shown}), not instruction–response pairs", _one_side(objects, fits))
     asks = {"instruction", "prompt", "question", "turns"} & set(keys)
     answers = {"output", "response", "completion", "answer", "answers"} & set(keys)
     if asks and not answers:
@@ -105,4 +106,37 @@ def _no_format(objects: Sequence[Mapping[str, Any]]) -> Detected:
             f"the rows have no answers (fields {shown})",
             "A pool needs a response in every row; if a field holds it, name it with --map instruction=FIELD,response=FIELD",
         )
-    return Detected(None, f"no known format has the fields {shown}", "Name them with --map instruction=FIELD,response=FIELD")
+    return Detected(None, f"no known format has the fields {shown}", _by_map(objects))
+
+
+def _by_map(objects: Sequence[Mapping[str, Any]]) -> str:
+    """How to read rows of no known format."""
+    ask, answer = _text_field(objects, ASKS), _text_field(objects, ANSWERS)
+    lists = sorted({str(key) for key in objects[0] if all(_holds_turns(row.get(key)) for row in objects)})
+    if lists and not (ask and answer):
+        return f"Name them with --map messages={lists[0]},role=KEY,content=KEY"
+    return f"Name them with --map instruction={ask or 'FIELD'},response={answer or 'FIELD'}"
+
+
+def _text_field(objects: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str | None:
+    """The first of these fields that is a text in every row."""
+    return next((name for name in names if all(isinstance(row.get(name), str) for row in objects)), None)
+
+
+def _holds_turns(value: Any) -> bool:
+    entries = listed(value)
+    return (
+        isinstance(entries, list)
+        and bool(entries)
+        and all(isinstance(entry, Mapping) and not SPEAKERS.isdisjoint(entry) for entry in entries)
+    )
+
+
+def _one_side(objects: Sequence[Mapping[str, Any]], fits: Format | None) -> str:
+    """How to read preference pairs as a pool."""
+    if fits is not None:
+        return f"To read the conversation that stands beside them, add --format {fits.name}"
+    side = next((key for key in PREFERRED if all(key in row for row in objects)), "FIELD")
+    if all(is_chat(row.get(side)) for row in objects):
+        return f"Name one side with --map messages={side}"
+    return f"Name one side with --map instruction={_text_field(objects, ASKS) or 'FIELD'},response={side}"

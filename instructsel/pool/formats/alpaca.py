@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 from instructsel.pool.example import Conversation, conversation
-from instructsel.pool.formats._base import Fields, Format, text, tools_of
+from instructsel.pool.formats._base import Fields, Format, text
+from instructsel.pool.formats._beside import ONE_TURN
 
 
 class Alpaca(Format):
-    """`instruction` and `output`, an optional `input` and `system`. Source: Stanford Alpaca, 2023."""
+    """`instruction` and `output`, an optional `input`; a `system` text goes first. Source: Stanford Alpaca, 2023."""
 
     name: ClassVar[str] = "alpaca"
     precedence: ClassVar[int] = 40
-    fields: ClassVar[tuple[str, ...]] = ("instruction", "input", "output", "system", "tools")
+    fields: ClassVar[tuple[str, ...]] = ("instruction", "input", "output")
+    beside: ClassVar[frozenset[str]] = ONE_TURN
 
     def fits(self, row: Fields) -> str | None:
         """`instruction` and `output` are there."""
@@ -21,12 +23,4 @@ class Alpaca(Format):
 
     def conversations(self, row: Fields) -> list[Conversation]:
         """One turn."""
-        return [
-            conversation(
-                text(row, "instruction"),
-                text(row, "output"),
-                context=text(row, "input", optional=True),
-                system=text(row, "system", optional=True),
-                tools=tools_of(row.get("tools")),
-            )
-        ]
+        return [conversation(text(row, "instruction"), text(row, "output"), context=text(row, "input", optional=True))]

@@ -7,13 +7,14 @@ Deleted messages, and what hangs below them, take no part. Source: OASST1 data f
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from instructsel.errors import UsageError
 from instructsel.pool.example import Conversation
-from instructsel.pool.formats._base import CALL, Chain, Fields, Format, TableFormat, kind, role, text
+from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat, kind, text
+from instructsel.pool.formats._turns import CALL, role
 from instructsel.pool.lines import Limits, RowDropped, RowFault
 from instructsel.pool.message import ANSWERS, Message
 
@@ -32,8 +33,8 @@ def _preference(message: Fields, key: str) -> tuple[bool, int, str]:
     return (not known, rank if known and rank is not None else 0, key)
 
 
-def _turn(message: Fields) -> Message:
-    who = role(message.get("role"), where="the message")
+def _turn(message: Fields, roles: Mapping[str, str] | None) -> Message:
+    who = role(message.get("role"), where="the message", roles=roles)
     if who == CALL:
         raise RowFault("unknown_role", f"the message has the role {message['role'][:40]!r}")
     return Message(who, text(message, "text"))
@@ -65,7 +66,7 @@ class OasstTree(Format):
         conversations: dict[Conversation, None] = {}
         characters = 0
         for count, path in enumerate(self._walk(root), 1):
-            turns = tuple(_turn(message) for message in path)
+            turns = tuple(_turn(message, self.roles) for message in path)
             characters += sum(len(turn.content) for turn in turns)
             if count > Limits.max_examples:
                 raise RowFault("too_many_examples", f"more than {Limits.max_examples:,} paths")
@@ -103,7 +104,7 @@ class OasstTable(TableFormat):
 
     name: ClassVar[str] = "oasst_table"
     precedence: ClassVar[int] = 12
-    fields: ClassVar[tuple[str, ...]] = ("message_id", "parent_id", "text", "role")
+    fields: ClassVar[tuple[str, ...]] = ("message_id", "parent_id", "text", "role", "deleted", "rank")
 
     def __post_init__(self) -> None:
         _checked(self.paths)
@@ -114,7 +115,7 @@ class OasstTable(TableFormat):
 
     def joined(self, rows: Sequence[Fields]) -> Conversation:
         """The turns of a chain."""
-        return Conversation(tuple(_turn(row) for row in rows))
+        return Conversation(tuple(_turn(row, self.roles) for row in rows))
 
     def link(self, rows: Iterable[Fields]) -> tuple[list[Chain], dict[int, str], dict[int, RowFault]]:
         """Paths from root to last answer. Rows in none: deleted, orphan, no_answer, not_on_best_path, after_last_answer."""
@@ -133,7 +134,7 @@ class OasstTable(TableFormat):
                 key = text(row, "message_id")
                 if key in number_of:
                     raise RowFault("duplicate_message_id", "the same message_id stands in an earlier row")
-                who[number] = _turn(row).role
+                who[number] = _turn(row, self.roles).role
                 preference[number] = _preference(row, key)
                 parent[number] = text(row, "parent_id", optional=True) or None
                 number_of[key] = number

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from instructsel.pool.example import Conversation, conversation
-from instructsel.pool.formats._base import Fields, Format, answered, text, tools_of, turns
+from instructsel.pool.formats._base import Fields, Format, answered, first_field, listed, text
+from instructsel.pool.formats._beside import ONE_TURN
+from instructsel.pool.formats._turns import ROLE_KEYS, TURN_FIELDS, chat
 from instructsel.pool.message import Message
 
 
@@ -14,7 +17,9 @@ class PromptCompletion(Format):
 
     name: ClassVar[str] = "prompt_completion"
     precedence: ClassVar[int] = 60
-    fields: ClassVar[tuple[str, ...]] = ("prompt", "completion", "response", "tools")
+    fields: ClassVar[tuple[str, ...]] = ("prompt", "completion", "response")
+    beside: ClassVar[frozenset[str]] = ONE_TURN
+    turn_fields: ClassVar[frozenset[str] | None] = TURN_FIELDS
 
     def fits(self, row: Fields) -> str | None:
         """`prompt` and `completion` are there; or `prompt` and `response`."""
@@ -24,17 +29,29 @@ class PromptCompletion(Format):
     def conversations(self, row: Fields) -> list[Conversation]:
         """One turn, or the messages of both lists."""
         answer = self._answer(row) or "completion"
-        tools = tools_of(row.get("tools"))
-        if not isinstance(row.get("prompt"), list) and not isinstance(row.get(answer), list):
-            return [conversation(text(row, "prompt"), text(row, answer), tools=tools)]
+        prompt, completion = _turns(row.get("prompt")), _turns(row.get(answer))
+        if not isinstance(prompt, list) and not isinstance(completion, list):
+            return [conversation(text(row, "prompt"), text(row, answer))]
         messages: list[Message] = []
-        for field, who in (("prompt", "user"), (answer, "assistant")):
-            if isinstance(row.get(field), list):
-                messages.extend(turns(row[field], field=field, role_key="role", text_key="content"))
+        tools = None
+        for field, value, who in (("prompt", prompt, "user"), (answer, completion, "assistant")):
+            if isinstance(value, list):
+                found = chat(value, field=field, roles=self.roles)
+                messages.extend(found.messages)
+                tools = tools or found.tools
             else:
                 messages.append(Message(who, text(row, field)))
         return answered(Conversation(tuple(messages), tools))
 
     @staticmethod
     def _answer(row: Fields) -> str | None:
-        return next((field for field in ("completion", "response") if field in row), None)
+        return first_field(row, ("completion", "response"))
+
+
+def _turns(value: Any) -> Any:
+    """The turns of a field, also where it is their JSON text; a text that begins with a bracket and holds no turns is a text."""
+    if not isinstance(value, str):
+        return value
+    entries = listed(value)
+    is_turns = isinstance(entries, list) and entries and all(isinstance(turn, Mapping) and turn.keys() & set(ROLE_KEYS) for turn in entries)
+    return entries if is_turns else value

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from instructsel.pool.example import Conversation, conversation
-from instructsel.pool.formats._base import Fields, Format, kind, text
+from instructsel.pool.formats._base import Fields, Format, kind, listed, text
+from instructsel.pool.formats._beside import ONE_TURN
 from instructsel.pool.lines import Limits, RowDropped, RowFault
 
 
@@ -15,14 +16,20 @@ class SelfInstruct(Format):
     name: ClassVar[str] = "self_instruct"
     precedence: ClassVar[int] = 25
     fields: ClassVar[tuple[str, ...]] = ("instruction", "instances")
+    beside: ClassVar[frozenset[str]] = ONE_TURN
+    turn_fields: ClassVar[frozenset[str] | None] = frozenset({"input", "output"})
 
     def fits(self, row: Fields) -> str | None:
         """`instruction` is there and `instances` is a list."""
-        return "has 'instruction' and a list of 'instances'" if "instruction" in row and isinstance(row.get("instances"), list) else None
+        return (
+            "has 'instruction' and a list of 'instances'"
+            if "instruction" in row and isinstance(listed(row.get("instances")), list)
+            else None
+        )
 
     def conversations(self, row: Fields) -> list[Conversation]:
         """One turn for each instance."""
-        instances = row.get("instances")
+        instances = listed(row.get("instances"))
         if not isinstance(instances, list):
             raise RowFault("not_a_list", f"'instances' holds {kind(instances)} where a list belongs")
         if not instances:

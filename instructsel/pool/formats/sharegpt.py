@@ -5,27 +5,26 @@ from __future__ import annotations
 from typing import ClassVar
 
 from instructsel.pool.example import Conversation
-from instructsel.pool.formats._base import Fields, Format, answered, text, tools_of, turns
-from instructsel.pool.message import Message
+from instructsel.pool.formats._base import Fields, Format, answered
+from instructsel.pool.formats._beside import TURN_LISTS
+from instructsel.pool.formats._turns import TURN_FIELDS, chat, is_chat
 
 
 class ShareGPT(Format):
-    """`conversations` with `from` (human, gpt, system, function_call, observation, …) and `value`. Source: ShareGPT, LLaMA-Factory."""
+    """`conversations` with `from` (human, gpt, system, function_call, observation, …) and `value`, with `role` and `content`, or a list of
+    texts as LIMA has. Source: ShareGPT, LLaMA-Factory."""
 
     name: ClassVar[str] = "sharegpt"
     precedence: ClassVar[int] = 20
-    fields: ClassVar[tuple[str, ...]] = ("conversations", "system", "tools")
+    fields: ClassVar[tuple[str, ...]] = ("conversations",)
+    beside: ClassVar[frozenset[str]] = TURN_LISTS
+    turn_fields: ClassVar[frozenset[str] | None] = TURN_FIELDS
 
     def fits(self, row: Fields) -> str | None:
-        """`conversations` is a list."""
-        return "has a list of 'conversations'" if isinstance(row.get("conversations"), list) else None
+        """`conversations` is a list, or the JSON text of one."""
+        return "has a list of 'conversations'" if is_chat(row.get("conversations")) else None
 
     def conversations(self, row: Fields) -> list[Conversation]:
         """The whole conversation; a `system` field goes first."""
-        entries = row.get("conversations")
-        openai = isinstance(entries, list) and all(isinstance(turn, dict) and "role" in turn for turn in entries)
-        keys = ("role", "content") if openai and entries else ("from", "value")
-        messages = turns(entries, field="conversations", role_key=keys[0], text_key=keys[1])
-        system = text(row, "system", optional=True)
-        first = [Message("system", system)] if system else []
-        return answered(Conversation((*first, *messages), tools_of(row.get("tools"))))
+        messages, tools = chat(row.get("conversations"), field="conversations", roles=self.roles)
+        return answered(Conversation(tuple(messages), tools))

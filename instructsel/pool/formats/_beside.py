@@ -1,0 +1,236 @@
+"""What stands beside the fields of a format and belongs to the conversation all the same: system text, context, options, tools, …
+
+A format names in `beside` which of them it reads. A text that stands in the turns already is not added again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from instructsel.pool.example import Conversation
+from instructsel.pool.formats._base import MEDIA, Fields, kind, listed
+from instructsel.pool.formats._turns import REASONING, reasoning_of, weight
+from instructsel.pool.lines import RowFault
+from instructsel.pool.message import Json, Message
+
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "system": ("system", "system_prompt", "system_message", "system_instruction"),
+    "input": ("input",),
+    "context": ("context", "passage", "document", "article", "paragraph", "background"),
+    "options": ("options", "choices"),
+    "tools": ("tools", "functions", "available_tools"),
+    "reasoning": REASONING,
+    "weights": ("weight", "weights", "train", "train_mask", "loss", "loss_mask", "mask", "masks"),
+}
+"""Part of a conversation → the fields that hold it."""
+ONE_TURN: Final = frozenset(NAMES)
+"""What is read beside an instruction and a response."""
+TURN_LISTS: Final = frozenset({"system", "context", "options", "tools", "weights"})
+"""What is read beside a list of turns."""
+ALL: Final = frozenset(name for names in NAMES.values() for name in names) | frozenset(MEDIA)
+LABELS: Final = ("label", "key", "letter", "id")
+"""Names of an option's letter."""
+OPTION_TEXTS: Final = ("text", "value", "content", "option")
+"""Names of its text."""
+
+
+def names_of(parts: Iterable[str], row: Fields | None = None) -> frozenset[str]:
+    """The fields of parts of a conversation; of a row only those that are read there: a weight of the row itself is not."""
+    names = frozenset(name for part in parts for name in NAMES[part])
+    if row is None or "weights" not in parts:
+        return names
+    return names - {name for name in NAMES["weights"] if name in row and not _is_read(name, listed(row[name]))}
+
+
+def _is_read(name: str, value: Any) -> bool:
+    """Whether a field of weights is a list of them, or says that no turn is trained on."""
+    return (
+        isinstance(value, list) or value is False or (name in ("weight", "weights") and not isinstance(value, bool) and value in (0, "0"))
+    )
+
+
+def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], fields_read: Sequence[str]) -> list[Conversation]:
+    """The conversations of a row with what stands beside them.
+
+    Args:
+        conversations: of the row, by its format.
+        row: as the file has it.
+        parts: those of NAMES that the format leaves to this function.
+        fields_read: the fields that it has read itself.
+
+    Raises:
+        RowFault: a field holds what cannot be read.
+    """
+    present = ALL.intersection(row)
+    if not present:
+        return conversations
+    unread = {name: row[name] for name in present if name not in fields_read}
+    is_chat = "reasoning" not in parts
+    _refuse_media(unread, conversations)
+    fields = {part: {name: unread[name] for name in NAMES[part] if name in unread} for part in parts}
+    fields = {part: values for part, values in fields.items() if any(value is not None and value != "" for value in values.values())}
+    if not fields:
+        return conversations
+    weighted = [_reweighted(conversation, fields.get("weights", {})) for conversation in conversations]
+    tools = next((Json.of(value) for value in fields.get("tools", {}).values() if value), None)
+    thoughts = reasoning_of(fields["reasoning"], "the row") if "reasoning" in fields else None
+    read = under(weighted, fields, thoughts, lenient=is_chat)
+    return read if tools is None else [replace(conversation, tools=conversation.tools or tools) for conversation in read]
+
+
+def under(
+    conversations: Sequence[Conversation], fields: Mapping[str, Fields], thoughts: str | None = None, *, lenient: bool = False
+) -> list[Conversation]:
+    """Conversations with a system text first, a context under the first turn of the user, options under the question of the response.
+
+    Args:
+        conversations: of a row.
+        fields: part of a conversation → field → value, for system, input, context and options.
+        thoughts: the reasoning of the response.
+        lenient: whether a context or options that are no texts are passed over.
+
+    Raises:
+        RowFault: a field holds what cannot be read, or there is no turn that it belongs to.
+    """
+    system = "\n".join(_texts(fields.get("system", {}), lenient=False))
+    context = [*_texts(fields.get("input", {}), lenient=lenient), *_texts(fields.get("context", {}), lenient=lenient)]
+    options = [line for name, value in fields.get("options", {}).items() for line in _options(value, name, lenient=lenient)]
+    return [
+        replace(conversation, messages=tuple(_turns(conversation.messages, system, context, options, thoughts)))
+        for conversation in conversations
+    ]
+
+
+def _reweighted(conversation: Conversation, weights: Fields) -> Conversation:
+    turns = list(conversation.messages)
+    for name, value in weights.items():
+        turns = _weighted(turns, name, value)
+    return replace(conversation, messages=tuple(turns)) if weights else conversation
+
+
+def _turns(messages: Sequence[Message], system: str, context: Sequence[str], options: Sequence[str], thoughts: str | None) -> list[Message]:
+    turns = list(messages)
+    answer = next((i for i in range(len(turns) - 1, -1, -1) if turns[i].is_trained), None)
+    if answer is not None and thoughts is not None and turns[answer].reasoning is None:
+        turns[answer] = replace(turns[answer], reasoning=thoughts)
+    asked = [i for i, turn in enumerate(turns[: len(turns) if answer is None else answer]) if turn.role == "user"]
+    before = "\n".join(turn.content for turn in turns[: len(turns) if answer is None else answer])
+    missing = [line for line in context if not _stands_in(line, before)]
+    if options and not all(_stands_in(line, before) for line in options):
+        missing.append("\n".join(options))
+    if missing and not asked:
+        raise RowFault("missing_field", "the row has a context or options, and no turn of the user that they belong to")
+    for line in missing:
+        # A context is there from the beginning on; options are those of the question that the response answers.
+        place = asked[-1] if options and line is missing[-1] and line not in context else asked[0]
+        turns[place] = _under(turns[place], line)
+    if not system:
+        return turns
+    if turns and turns[0].role in ("system", "developer"):
+        if turns[0].content.strip() != system.strip():
+            raise RowFault("two_system_texts", "the row has a system text and its first turn is another one")
+        return turns
+    return [Message("system", system), *turns]
+
+
+def _stands_in(line: str, texts: str) -> bool:
+    """Whether a text is among others already, not as a part of a word."""
+    return line in texts and re.search(rf"(?<!\w){re.escape(line)}(?!\w)", texts) is not None
+
+
+def _under(turn: Message, line: str) -> Message:
+    """A turn with a text below its own, after a line break."""
+    if turn.parts:
+        return replace(turn, content=f"{turn.content}\n{line}", parts=(*turn.parts, line))
+    return replace(turn, content=f"{turn.content}\n{line}" if turn.content else line)
+
+
+def _weighted(turns: list[Message], name: str, value: Any) -> list[Message]:
+    """Turns with the weights of a row's list: one for each turn, or for each turn of the model; or none trained on, where one value says so."""
+    values = listed(value)
+    if not isinstance(values, list):
+        return [replace(turn, weight=0.0) if turn.role == "assistant" else turn for turn in turns] if _is_read(name, values) else turns
+    answers = [number for number, turn in enumerate(turns) if turn.role == "assistant"]
+    places = list(range(len(turns))) if len(values) == len(turns) else answers
+    if len(values) != len(places):
+        raise RowFault("bad_weight", f"'{name}' holds {len(values):,} values for {len(turns):,} turns")
+    for number, entry in zip(places, values, strict=True):
+        if entry is not None and turns[number].weight != 0:
+            turns[number] = replace(turns[number], weight=weight(entry, name, "the row"))
+    return turns
+
+
+def _refuse_media(fields: Fields, conversations: Sequence[Conversation]) -> None:
+    """Refuse a row that is about images, sound or video.
+
+    A column of bytes counts where a turn has a mark for it; else it is a column that is not read.
+    """
+    for name in MEDIA:
+        value = fields.get(name)
+        if not value:
+            continue
+        if isinstance(value, str | list | Mapping) or any(
+            f"<{name.rstrip('s')}>" in turn.content for conversation in conversations for turn in conversation.messages
+        ):
+            raise RowFault("not_text", f"'{name}' holds {kind(value)}: the row is about more than text")
+
+
+def _texts(fields: Fields, *, lenient: bool) -> list[str]:
+    """The texts of fields, each a text or a list of texts."""
+    texts: list[str] = []
+    for name, value in fields.items():
+        entries = listed(value)
+        if entries is None:
+            continue
+        entries = entries if isinstance(entries, list) and entries and all(isinstance(entry, str) for entry in entries) else [value]
+        if all(isinstance(entry, str) for entry in entries):
+            texts.extend(entry for entry in entries if entry)
+        elif not lenient and value != []:
+            raise RowFault("not_text", f"'{name}' holds {kind(value)} where a text belongs")
+    return texts
+
+
+def _options(value: Any, name: str, *, lenient: bool) -> list[str]:
+    """The lines of the options of a question: texts as they are; those with letters as `A. copper`."""
+    try:
+        return _lettered(listed(value), name)
+    except RowFault:
+        if lenient:
+            return []
+        raise
+
+
+def _lettered(value: Any, name: str) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value] if value else []
+    if isinstance(value, Mapping):
+        texts = next((value[key] for key in ("text", "texts") if isinstance(value.get(key), list)), None)
+        letters = next((value[key] for key in ("label", "labels") if isinstance(value.get(key), list)), None)
+        if texts is not None and (letters is None or len(letters) == len(texts)):
+            return [_line(None if letters is None else letters[i], text, name) for i, text in enumerate(texts)]
+        return [_line(letter, text, name) for letter, text in value.items() if text is not None]
+    if not isinstance(value, list):
+        raise RowFault("not_text", f"'{name}' holds {kind(value)} where options belong")
+    lines: list[str] = []
+    for entry in value:
+        if isinstance(entry, Mapping):
+            text_key = next((key for key in OPTION_TEXTS if isinstance(entry.get(key), str)), None)
+            letter = next((entry[key] for key in LABELS if isinstance(entry.get(key), str)), None)
+            lines.append(_line(letter, None if text_key is None else entry[text_key], name))
+        else:
+            lines.append(_line(None, entry, name))
+    return lines
+
+
+def _line(letter: Any, text: Any, name: str) -> str:
+    if not isinstance(text, str) or not (letter is None or isinstance(letter, str)):
+        raise RowFault("not_text", f"'{name}' holds an option that is no text")
+    return text if letter is None or text.startswith(f"{letter}.") else f"{letter}. {text}"
+
+
+__all__ = ["NAMES", "ONE_TURN", "TURN_LISTS", "add", "names_of", "under"]

@@ -1,0 +1,351 @@
+"""Lists of turns, in the spellings of public pools, into messages."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from instructsel.errors import UsageError
+from instructsel.pool.formats._base import MEDIA, Fields, Turns, kind, listed
+from instructsel.pool.json_text import parsed
+from instructsel.pool.lines import RowFault
+from instructsel.pool.message import ROLES, Json, Message, ToolCall
+
+CALL: Final = "function_call"
+"""What a turn is that is a call of the model and nothing else; it becomes one of the assistant."""
+ROLE_KEYS: Final = ("role", "from")
+"""Names of the role of a turn."""
+TEXT_KEYS: Final = ("content", "value", "text")
+"""Names of its text."""
+ASKS: Final = ("human", "user", "input", "prompt", "question")
+REPLIES: Final = ("assistant", "gpt", "output", "response", "completion", "answer")
+"""Names of the two texts of an exchange, an object that holds a turn of the user and one of the assistant."""
+REASONING: Final = ("reasoning_content", "reasoning", "thinking", "thought")
+"""Names of the reasoning of a turn."""
+WEIGHTS: Final = ("weight", "train", "training", "trainable", "loss", "loss_mask")
+"""Names of what says whether a turn is trained on: OpenAI's, Axolotl's, MS-Swift's."""
+TURN_TOOLS: Final = ("functions", "tools", "available_tools")
+"""Names of the tools, where a turn lists them."""
+CALLS: Final = ("tool_calls", "function_call", "function_calls")
+"""Names of the calls of a turn."""
+ARGUMENTS: Final = ("arguments", "parameters", "input")
+"""Names of the arguments of a call."""
+TEXTS: Final = ("text", "input_text", "output_text")
+THOUGHTS: Final = ("thinking", "reasoning", "reasoning_text")
+"""Kinds of the parts of a content."""
+TURN_FIELDS: Final = frozenset({*ROLE_KEYS, *TEXT_KEYS, *ASKS, *REPLIES, *REASONING, *WEIGHTS, *TURN_TOOLS, *CALLS, "tool_call_id", "name"})
+"""Fields of a turn that are read."""
+TRUTHS: Final = {"true": 1.0, "false": 0.0}
+
+ROLE_OF: Final = {
+    "system": "system",
+    "developer": "developer",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "model": "assistant",
+    "function_call": CALL,
+    "function_calls": CALL,
+    "tool_call": CALL,
+    "tool_calls": CALL,
+    "tool": "tool",
+    "tools": "tool",
+    "tool_response": "tool",
+    "tool_result": "tool",
+    "tool_results": "tool",
+    "tool_output": "tool",
+    "function": "tool",
+    "function_response": "tool",
+    "function_result": "tool",
+    "observation": "tool",
+    "environment": "tool",
+    "ipython": "tool",
+}
+"""The spellings of a role in public pools → ours; a hyphen or a blank in one is an underscore."""
+
+
+class UnknownRole(RowFault):
+    """A turn has a role that nobody named."""
+
+    def __init__(self, where: str, value: str) -> None:
+        super().__init__("unknown_role", f"{where} has the role {value[:40]!r}")
+        self.roles: tuple[str, ...] = (value[:40],)
+        """The roles of the row that nobody named; the first is that of the turn."""
+
+
+class Chat(NamedTuple):
+    """What a list of turns holds."""
+
+    messages: list[Message]
+    tools: Json | None
+    """The tools that a turn lists, as Olmo's system turns do."""
+
+
+def spelled(role_name: str) -> str:
+    """A role in the spelling of ROLE_OF.
+
+    >>> spelled(" Tool-Response")
+    'tool_response'
+    """
+    return role_name.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def role(value: Any, *, where: str, roles: Mapping[str, str] | None = None) -> str:
+    """Our name for a role."""
+    if not isinstance(value, str):
+        raise RowFault("unknown_role", f"{where} has {kind(value)} for a role")
+    names = roles or ROLE_OF
+    known = names.get(value) or names.get(spelled(value))
+    if known is None:
+        raise UnknownRole(where, value)
+    return known
+
+
+def is_chat(value: Any) -> bool:
+    """Whether a field holds a list of turns, or the JSON text of one."""
+    return isinstance(value, list) or (isinstance(value, str) and value.lstrip()[:1] == "[")
+
+
+def is_texts(value: Any) -> bool:
+    """Whether a field holds texts alone, two or more, or the JSON text of a list of them."""
+    return isinstance(entries := listed(value), list) and len(entries) > 1 and all(isinstance(entry, str) for entry in entries)
+
+
+def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spelling: Turns | None = None) -> Chat:
+    """A list of turns: objects with a role and a text, exchanges, or texts, of which the user's is the first and every second.
+
+    Args:
+        value: the list, or its JSON text.
+        field: where it stands, for messages.
+        roles: the spellings of roles.
+        spelling: the names of role and text where they are not the usual ones.
+
+    Raises:
+        RowFault: it is no list, or a turn is not what it should be.
+    """
+    entries = listed(value)
+    if not isinstance(entries, list):
+        raise RowFault("not_a_list", f"'{field}' holds {kind(value)} where a list of turns belongs")
+    messages: list[Message] = []
+    tools: Json | None = None
+    texts = bool(entries) and all(isinstance(entry, str) for entry in entries)
+    for number, entry in enumerate(entries, 1):
+        where = f"turn {number} of '{field}'"
+        if texts:
+            messages.append(Message("user" if number % 2 else "assistant", entry))
+            continue
+        if not isinstance(entry, Mapping):
+            raise RowFault("not_an_object", f"{where} is {kind(entry)}")
+        try:
+            found = _turns_of(entry, where, roles, spelling or Turns())
+        except UnknownRole as fault:
+            fault.roles = tuple(dict.fromkeys([*fault.roles, *_unknown(entries[number:], roles, spelling or Turns())]))
+            raise
+        messages.extend(found.messages)
+        tools = tools or found.tools
+    return Chat(messages, tools)
+
+
+def _unknown(entries: Sequence[Any], roles: Mapping[str, str] | None, spelling: Turns) -> list[str]:
+    """The roles of turns that nobody named."""
+    keys = ROLE_KEYS if spelling.role is None else (spelling.role,)
+    names = roles or ROLE_OF
+    values = [entry[key] for entry in entries if isinstance(entry, Mapping) for key in keys if isinstance(entry.get(key), str)]
+    return [value[:40] for value in values if value not in names and spelled(value) not in names]
+
+
+def _turns_of(turn: Fields, where: str, roles: Mapping[str, str] | None, spelling: Turns) -> Chat:
+    """The turn that an object is, or the two that an exchange is."""
+    role_key = spelling.role or next((key for key in ROLE_KEYS if key in turn), None)
+    if role_key is None or spelling.user is not None:
+        asks = spelling.user or next((key for key in ASKS if key in turn), None)
+        replies = spelling.assistant or next((key for key in REPLIES if key in turn), None)
+        if asks in turn and replies in turn and asks is not None and replies is not None:
+            reply = {key: value for key, value in turn.items() if key not in (asks, replies)}
+            return Chat(
+                [_turn({"text": turn[asks]}, "user", "text", where), _turn({**reply, "text": turn[replies]}, "assistant", "text", where)],
+                None,
+            )
+        raise RowFault("missing_field", f"{where} has no '{asks if asks not in turn and asks else replies or 'role'}'")
+    if role_key not in turn:
+        raise RowFault("missing_field", f"{where} has no '{role_key}'")
+    text_key = spelling.text or next((key for key in TEXT_KEYS if turn.get(key) is not None), None)
+    text_key = text_key or next((key for key in TEXT_KEYS if key in turn), "content" if role_key == "role" else "value")
+    message = _turn(turn, role(turn[role_key], where=where, roles=roles), text_key, where)
+    return Chat([message], next((Json.of(turn[key]) for key in TURN_TOOLS if turn.get(key)), None))
+
+
+def _turn(turn: Fields, who: str, text_key: str, where: str) -> Message:
+    content = turn.get(text_key)
+    if isinstance(content, str) and len(turn) == 2 and who != CALL:
+        return Message(who, content)
+    if any(turn.get(name) for name in MEDIA):
+        raise RowFault("not_text", f"{where} holds images, sound or video")
+    parts: tuple[str, ...] = ()
+    reasoning = reasoning_of(turn, where)
+    if isinstance(content, list) and who != CALL:
+        texts, thoughts = _parts(content, where)
+        content = "\n".join(texts)
+        parts = tuple(texts) if len(texts) > 1 else ()
+        reasoning = reasoning if reasoning is not None else "\n".join(thoughts) if thoughts else None
+    calls = [call for key in CALLS for call in _calls(turn.get(key), where)]
+    if who == CALL:
+        # ShareGPT's turn that is a call: its text is the JSON of one call, or of several.
+        calls = [*_calls(content, where), *calls]
+        if not calls:
+            raise RowFault("bad_tool_call", f"{where} is a call, and its text is no JSON with a name")
+        who, content = "assistant", ""
+    if content is None and (calls or reasoning is not None or text_key in turn):
+        content = ""
+    if not isinstance(content, str):
+        raise RowFault("missing_field" if content is None else "not_text", f"{where} has {kind(content)} for '{text_key}'")
+    return Message(
+        who,
+        content,
+        tuple(calls),
+        _optional(turn, "tool_call_id", where),
+        _optional(turn, "name", where),
+        reasoning,
+        weight_of(turn, where),
+        parts,
+    )
+
+
+def _optional(turn: Fields, key: str, where: str) -> str | None:
+    value = turn.get(key)
+    if value is None or isinstance(value, str):
+        return value or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise RowFault("not_text", f"{where} has {kind(value)} for '{key}'")
+
+
+def reasoning_of(turn: Fields, where: str, names: Sequence[str] = REASONING) -> str | None:
+    """The reasoning of a turn or a row, under the first of its names that holds any: a text, or texts, a line each."""
+    for key in names:
+        value = turn.get(key)
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, list) and value:
+            texts = [text for entry in value if isinstance(text := entry.get("text") if isinstance(entry, Mapping) else entry, str)]
+            if len(texts) != len(value):
+                raise RowFault("not_text", f"{where} has a '{key}' that is no text")
+            return "\n".join(texts) or None
+        if isinstance(value, Mapping) and value:
+            raise RowFault("not_text", f"{where} has {kind(value)} for '{key}'")
+    return None
+
+
+def weight(value: Any, field: str, where: str) -> float:
+    """A truth value or a number from 0, or the text of either."""
+    number = value
+    if isinstance(value, str):
+        try:
+            number = TRUTHS[value.strip().lower()] if value.strip().lower() in TRUTHS else float(value)
+        except ValueError:
+            number = None
+    if not isinstance(number, bool | int | float) or not 0 <= number < float("inf"):
+        raise RowFault("bad_weight", f"{where} has a '{field}' that is neither true nor false nor a number from 0")
+    return float(number)
+
+
+def weight_of(turn: Fields, where: str) -> float | None:
+    """Whether a turn is trained on, under the first of its names that says so; 0 where any of them says that it is not."""
+    weights = [weight(turn[key], key, where) for key in WEIGHTS if turn.get(key) is not None]
+    return None if not weights else 0.0 if 0 in weights else weights[0]
+
+
+def _calls(value: Any, where: str) -> list[ToolCall]:
+    """The calls of a turn: a list of calls or one, or the JSON text of either; or calls as Python writes them."""
+    if isinstance(value, str) and value.strip():
+        text = value
+        try:
+            value = parsed(text)
+        except ValueError:
+            value = _python_calls(text)
+            if value is None:
+                raise RowFault("bad_tool_call", f"{where} has calls that are no JSON") from None
+    if not value:
+        return []
+    return [_call(call, where) for call in (value if isinstance(value, list) else [value])]
+
+
+def _python_calls(text: str) -> list[dict[str, Any]] | None:
+    """Calls that Olmo's pools write as Python does, a line each: `get_tide(port="Brest")`."""
+    try:
+        body = ast.parse(text.strip()).body if len(text) < 100_000 else []
+        found: list[dict[str, Any]] = []
+        for statement in body:
+            call = statement.value if isinstance(statement, ast.Expr) else None
+            for one in call.elts if isinstance(call, ast.List) else [call]:
+                if not isinstance(one, ast.Call) or one.args or any(word.arg is None for word in one.keywords):
+                    return None
+                found.append(
+                    {"name": ast.unparse(one.func), "arguments": {str(word.arg): ast.literal_eval(word.value) for word in one.keywords}}
+                )
+        return found or None
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return None
+
+
+def _call(value: Any, where: str) -> ToolCall:
+    flat = isinstance(value, dict) and not isinstance(value.get("function"), dict)
+    function = value if flat else value["function"] if isinstance(value, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(function, dict) or not isinstance(name, str) or not name:
+        raise RowFault("bad_tool_call", f"{where} has a call without a name")
+    # Where null stands for what is not there, the first of the names that has a value counts.
+    arguments = next((function[key] for key in ARGUMENTS if function.get(key) is not None), None)
+    kind_of = value.get("type")
+    return ToolCall(
+        name,
+        None if arguments is None else Json.of(arguments),
+        _optional(value, "id", where),
+        kind_of if isinstance(kind_of, str) else None,
+        flat,
+    )
+
+
+def _parts(parts: list[Any], where: str) -> tuple[list[str], list[str]]:
+    """The texts of a content in parts, and the reasoning among them."""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in parts:
+        form = part.get("type", "text") if isinstance(part, dict) else None
+        key = next((key for key in ("text", *REASONING) if isinstance(part, dict) and isinstance(part.get(key), str)), None)
+        if isinstance(part, str):
+            texts.append(part)
+        elif form in THOUGHTS and key is not None:
+            thoughts.append(part[key])
+        elif form in TEXTS and key == "text":
+            texts.append(part["text"])
+        else:
+            wrong = part.get("type") if isinstance(part, dict) else kind(part)
+            raise RowFault("not_text", f"{where} has a part that is no text ({str(wrong)[:40]})")
+    return texts, thoughts
+
+
+def with_roles(named: Sequence[str]) -> Mapping[str, str]:
+    """ROLE_OF and further spellings, each `SPELLING=ROLE`.
+
+    Raises:
+        UsageError: one is not of this form, or names a role that there is not.
+    """
+    roles = dict(ROLE_OF)
+    for pair in named:
+        spelling, sign, known = pair.rpartition("=")
+        if not sign or not spelling.strip() or not known.strip():
+            raise UsageError(f"--role {pair} is not of the form SPELLING=ROLE.", fix="For example: --role AI=assistant")
+        if spelled(known) not in ROLE_OF:
+            raise UsageError.named(known.strip(), ROLES, noun="role")
+        roles[spelled(spelling)] = roles[spelling.strip()] = ROLE_OF[spelled(known)]
+    return roles
+
+
+__all__ = ["CALL", "REASONING", "ROLE_OF", "TURN_FIELDS", "WEIGHTS", "UnknownRole", "chat", "is_chat", "is_texts", "role", "with_roles"]

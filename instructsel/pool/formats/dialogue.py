@@ -1,0 +1,49 @@
+"""Lists of turns under other names: WildChat's `conversation`, raw UltraChat's `data`, `dialogue`, …"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from instructsel.pool.example import Conversation
+from instructsel.pool.formats._base import Fields, Format, answered, listed
+from instructsel.pool.formats._beside import TURN_LISTS
+from instructsel.pool.formats._turns import ROLE_KEYS, TURN_FIELDS, chat, is_texts
+
+NAMES: Final = ("conversation", "dialogue", "dialog", "dialogs", "chat", "turns", "data")
+
+
+class Dialogue(Format):
+    """`conversation`, `dialogue`, `chat`, `turns` or `data`: a list of turns, or of texts of which the user's is the first and every
+    second. Source: WildChat, UltraChat."""
+
+    name: ClassVar[str] = "dialogue"
+    precedence: ClassVar[int] = 22
+    fields: ClassVar[tuple[str, ...]] = NAMES
+    beside: ClassVar[frozenset[str]] = TURN_LISTS
+    turn_fields: ClassVar[frozenset[str] | None] = TURN_FIELDS
+
+    def fits(self, row: Fields) -> str | None:
+        """One of the fields is a list of turns, or of two texts or more."""
+        name = self._name(row)
+        return None if name is None else f"has a list of turns in '{name}'"
+
+    def conversations(self, row: Fields) -> list[Conversation]:
+        """The whole conversation."""
+        name = self._name(row) or next((name for name in NAMES if name in row), NAMES[0])
+        messages, tools = chat(row.get(name), field=name, roles=self.roles)
+        return answered(Conversation(tuple(messages), tools))
+
+    @staticmethod
+    def _name(row: Fields) -> str | None:
+        return next((name for name in NAMES if name in row and _holds_turns(name, row[name])), None)
+
+
+def _holds_turns(name: str, value: Any) -> bool:
+    entries = listed(value)
+    if not isinstance(entries, list) or not entries:
+        return False
+    if isinstance(entries[0], Mapping):
+        return any(key in entries[0] for key in ROLE_KEYS) or {"human", "assistant"} <= entries[0].keys()
+    # The texts of MT-Bench's `turns` are the user's alone.
+    return name != "turns" and is_texts(entries)

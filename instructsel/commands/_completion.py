@@ -39,6 +39,7 @@ FOLLOWING: Final = ("length-matched",)
 FORMATS: Final = (
     "auto",
     "alpaca",
+    "dialogue",
     "dolly",
     "history",
     "messages",

@@ -44,7 +44,10 @@ Form = Annotated[
 Mapping = Annotated[
     str | None,
     typer.Option(
-        "--map", help="Fields of any other format: instruction=FIELD,response=FIELD[,input=FIELD][,system=FIELD].", rich_help_panel=READING
+        "--map",
+        help="Fields of any other format: instruction=FIELD,response=FIELD[,input=FIELD][,system=FIELD][,context=FIELD][,options=FIELD]"
+        "[,tools=FIELD][,reasoning=FIELD], or a list of turns: messages=FIELD,role=KEY,content=KEY. A field may be a path: chat[].turns",
+        rich_help_panel=READING,
     ),
 ]
 Columns = Annotated[
@@ -56,6 +59,22 @@ DuplicateKey = Annotated[
     str,
     typer.Option(
         "--on-duplicate-key", help="A row that names a key twice: error quarantines it, last keeps the last value.", rich_help_panel=READING
+    ),
+]
+Roles = Annotated[
+    list[str] | None,
+    typer.Option("--role", help="What an odd name of a role means, e.g. AI=assistant; once for each name.", rich_help_panel=READING),
+]
+Reasoning = Annotated[
+    str,
+    typer.Option(
+        "--reasoning", help="Reasoning that stands in a field of its own: out, or in: indicators read it, too.", rich_help_panel=READING
+    ),
+]
+Undesirable = Annotated[
+    str,
+    typer.Option(
+        "--undesirable", help="Rows that a field marks as not wanted, as KTO's label does: drop or keep.", rich_help_panel=READING
     ),
 ]
 

@@ -80,9 +80,22 @@ PLAIN: Final = frozenset(
         *("max-similarity", "n", "name", "near-duplicates", "no-cache", "num-fewshot", "oasst", "on-duplicate-key", "optimizer"),
         *("packing", "precision"),
         *("column", "direction", "join", "max-unmatched-fraction", "unit"),
-        *("preset", "print-config", "quiet", "quota", "random-subsets", "require", "revision", "reward-turns", "rows", "schedule"),
+        *(
+            "preset",
+            "print-config",
+            "quiet",
+            "quota",
+            "random-subsets",
+            "reasoning",
+            "require",
+            "revision",
+            "reward-turns",
+            "role",
+            "rows",
+            "schedule",
+        ),
         *("search-seed", "seed", "seeds", "show", "sizes", "skip-probe", "sources", "steps", "title", "to", "tokens", "top"),
-        *("traceback", "trainer", "trials", "warmup", "weight-decay", "whole-pool", "with-text"),
+        *("traceback", "trainer", "trials", "undesirable", "warmup", "weight-decay", "whole-pool", "with-text"),
     }
 )
 """Numbers, names and switches, which reach nothing outside."""

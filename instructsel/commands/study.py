@@ -237,6 +237,9 @@ def plan(
     columns: options.Columns = None,
     oasst: options.Oasst = "best-path",
     on_duplicate_key: options.DuplicateKey = "error",
+    role: options.Roles = None,
+    reasoning: options.Reasoning = "out",
+    undesirable: options.Undesirable = "drop",
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -246,7 +249,7 @@ def plan(
     if "-" in (*pools, evaluation):
         raise UsageError("A study reads its pool again whenever it goes on; standard input is gone by then.", fix="Name files.")
     check_folder(output, [*pools, scores, evaluation, training.base])
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key)
+    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable)
     settings = Settings(
         folder=output,
         pools=tuple(_absolute(name) for name in pools),

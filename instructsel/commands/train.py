@@ -64,6 +64,9 @@ def command(
     columns: options.Columns = None,
     oasst: options.Oasst = "best-path",
     on_duplicate_key: options.DuplicateKey = "error",
+    role: options.Roles = None,
+    reasoning: options.Reasoning = "out",
+    undesirable: options.Undesirable = "drop",
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -74,7 +77,7 @@ def command(
 
     toolkit = Adapters()
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key)
+    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable)
     pool = reading.read(list(selection), message=messages(quiet=quiet))
     folder = output or Path(f"{pool.files[0].source.label if len(pool.files) == 1 else 'pool'}.tuned")
     check_folder(folder, [*selection, *(evaluate or []), training.base])

@@ -32,6 +32,11 @@ class RowReader:
         """The format that a row is read in."""
         if not self.others:
             return self.format
+        if (
+            self.format.fits(row if None not in row.values() else {key: value for key, value in row.items() if value is not None})
+            is not None
+        ):
+            return self.format
         names = fitting_names((self.format, *self.others), row)
         return next((form for form in (self.format, *self.others) if form.name in names), self.format)
 

@@ -42,6 +42,7 @@ UNDESIRABLE: Final = (DROP, "keep")
 SAMPLE_BYTES: Final = 4 << 20
 """Of the rows that a file's format is told from; parsed, they take many times as much."""
 ONE_OBJECT: Final = "one JSON object"
+ONE_OBJECT_FIX: Final = "Write its rows as JSON lines or as one array; if it is one conversation: --map messages=FIELD,role=KEY,content=KEY"
 MOST_FILES: Final = 65_535
 """Files of a pool."""
 
@@ -216,8 +217,8 @@ class PoolReader:
                 detected = registry.detect([value for _, value in sample], oasst=self.oasst)
                 chosen_format, why = detected.format, detected.why
                 if chosen_format is None:
-                    why = _first_fault(sample) or _one_object(sample)
-                    fix = "Write its rows as JSON lines or as one array." if why.startswith(ONE_OBJECT) else detected.fix
+                    why = _first_fault(sample) or ("" if detected.is_pairs else _one_object(sample))
+                    fix = ONE_OBJECT_FIX if why.startswith(ONE_OBJECT) else detected.fix
                     self._refuse(source, everything, tally, why or detected.why, fix)
             else:
                 chosen_format, why = chosen, "as --map says" if isinstance(chosen, Mapped) else "as --format says"

@@ -63,6 +63,8 @@ class Detected:
     format: Format | None
     why: str
     fix: str = ""
+    is_pairs: bool = False
+    """Whether the rows are preference pairs."""
 
 
 def detect(rows: Sequence[Any], *, oasst: str = "best-path") -> Detected:
@@ -97,7 +99,9 @@ def _no_format(objects: Sequence[Mapping[str, Any]], fits: Format | None = None)
     keys = sorted({str(key) for row in objects for key in row})
     shown = ", ".join(key if len(key) <= 32 else key[:31] + "…" for key in keys[:12]) + (" …" if len(keys) > 12 else "")
     if any(pair <= set(keys) for pair in PREFERENCE_KEYS):
-        return Detected(None, f"these are preference pairs (fields {shown}), not instruction–response pairs", _one_side(objects, fits))
+        return Detected(
+            None, f"these are preference pairs (fields {shown}), not instruction–response pairs", _one_side(objects, fits), is_pairs=True
+        )
     asks = {"instruction", "prompt", "question", "turns"} & set(keys)
     answers = {"output", "response", "completion", "answer", "answers"} & set(keys)
     if asks and not answers:

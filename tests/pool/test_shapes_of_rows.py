@@ -130,7 +130,7 @@ def test_a_mapping_reads_lists_and_paths(tmp_path: Path, mapping: str, row: dict
 
 def test_a_file_of_one_conversation_is_read_by_a_path(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps(MOSS, indent=2), encoding="utf-8")
-    with pytest.raises(PoolError, match="one JSON object.*--map messages"):
+    with pytest.raises(PoolError, match=r"one JSON object.*--map messages"):
         Pool.read(tmp_path / "one.json")
     pool = Pool.read(tmp_path / "one.json", format=Mapped.parse("messages=chat[],user=Human,assistant=MOSS"))
     assert turns(pool) == [[*PLAIN, ("user", "Dover?"), ("assistant", "6.")]]

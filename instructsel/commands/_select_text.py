@@ -9,6 +9,7 @@ from typing import Any, Final
 from instructsel.rules.by_indicator import only_indicator
 from instructsel.rules.collinearity import warnings
 from instructsel.selection.choose import BELOW_BUDGET, OVER, QUOTA
+from instructsel.selection.compared import BOTH
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
 from instructsel.selection.similarity import TOO_SIMILAR
@@ -27,6 +28,7 @@ def report(chosen: Selection, baselines: Sequence[Selection], written: Selection
     everything = takes_everything(chosen)
     if everything is not None and not baselines:
         lines.append(f"warning: {everything}")
+    lines += _near_duplicates(summary)
     lines += _minima(summary)
     lines += _similarity(summary)
     lines += _ranking(summary, only_indicator(rule) if (rule := chosen.manifest["rule"]) else chosen.name)
@@ -120,6 +122,21 @@ def _minima(summary: Mapping[str, Any]) -> Iterator[str]:
         if record.get("not_shown"):
             line += f"; {counted(record['not_shown'], 'row')} that the indicator could not be shown whole stay"
         yield line
+
+
+def _near_duplicates(summary: Mapping[str, Any]) -> Iterator[str]:
+    """How many rows that repeat another one have a response of their own."""
+    record = summary.get("near_duplicates") or {}
+    another = record.get("another_response")
+    if not another:
+        return
+    line = (
+        f"near-duplicates: {another:,} of the {counted(record['dropped'], 'row')} dropped {'has' if another == 1 else 'have'} another response "
+        "than the row that was ranked before it"
+    )
+    if record["of"] == BOTH:
+        line += "; --near-duplicates-of response compares the responses alone, --keep-near-duplicates drops none"
+    yield line
 
 
 def _similarity(summary: Mapping[str, Any]) -> Iterator[str]:

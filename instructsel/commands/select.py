@@ -36,6 +36,7 @@ from instructsel.selection.baselines import registry
 from instructsel.selection.baselines.base import RANDOM, Baseline
 from instructsel.selection.candidates import check_symbol, prepare
 from instructsel.selection.choose import best, ranker_of
+from instructsel.selection.compared import BOTH
 from instructsel.selection.files import default_output, find_pool, neighborhood
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
@@ -200,6 +201,14 @@ def command(
             rich_help_panel=options.FILTERS,
         ),
     ] = 0.8,
+    near_duplicates_of: Annotated[
+        str,
+        typer.Option(
+            metavar="prompt|response|both",
+            help="What near-duplicates are told by: prompt and response as one text (both), or one of them.",
+            rich_help_panel=options.FILTERS,
+        ),
+    ] = BOTH,
     max_similarity: Annotated[
         float | None,
         typer.Option(
@@ -246,6 +255,7 @@ def command(
     settings = SelectionSettings(
         budgets.parse(n=n, fraction=fraction, tokens=tokens, tokenizer=tokenizer),
         near_duplicate_threshold=None if keep_near_duplicates else near_duplicates,
+        near_duplicates_of=near_duplicates_of,
         keep_exact_duplicates=keep_exact_duplicates,
         quotas=budgets.parse_quotas(quota or []),
         minima=minima.parse(minimum or []),

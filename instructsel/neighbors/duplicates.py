@@ -356,7 +356,7 @@ class _Search:
         """Shingles in `rows`."""
 
     def promising(
-        self, begin: int, texts: NDArray[np.int64], ranks: NDArray[np.int64], votes: NDArray[np.int64]
+        self, begin: int, texts: NDArray[np.int64], ranks: NDArray[np.int64], votes: NDArray[np.int64] | None = None
     ) -> dict[int, NDArray[np.int64]]:
         """Rank → the ranks of the candidates that may be similar enough, for those that have one.
 
@@ -364,12 +364,13 @@ class _Search:
             begin: the rank of the first text.
             texts: from 0, ascending.
             ranks: a candidate of each.
-            votes: in how many of the text's buckets it is.
+            votes: in how many of the text's buckets it is: CHECKED candidates of a text are looked at, those of most votes first;
+                without votes all.
         """
         sizes, own = self.sizes[ranks], self.sizes[begin + texts]
         # Sets whose sizes differ too much cannot be similar enough, whatever they hold.
         possible = np.minimum(sizes, own) >= self.threshold * np.maximum(sizes, own) * (1 - 1e-12)
-        texts, ranks, votes, sizes = texts[possible], ranks[possible], votes[possible], sizes[possible] + own[possible]
+        texts, ranks, sizes = texts[possible], ranks[possible], sizes[possible] + own[possible]
         # Sets of Jaccard similarity t differ in (1 − t) / (1 + t) of their sizes' sum, and their sketches in no more bits.
         sketches = self.shingles.sketches
         differing = np.bitwise_count(sketches[self.positions[ranks]] ^ sketches[self.positions[begin + texts]])
@@ -381,8 +382,9 @@ class _Search:
         for text in np.unique(texts[near]).tolist():
             low, high = np.searchsorted(texts, [text, text + 1]).tolist()
             chosen = near[np.searchsorted(near, low) : np.searchsorted(near, high)]
-            if high - low > CHECKED:
-                chosen = np.intersect1d(chosen, low + np.argsort(-votes[low:high], kind="stable")[:CHECKED], assume_unique=True)
+            if votes is not None and high - low > CHECKED:
+                most = np.argsort(-votes[possible][low:high], kind="stable")[:CHECKED]
+                chosen = np.intersect1d(chosen, low + most, assume_unique=True)
             if len(chosen):
                 similar[begin + text] = ranks[chosen]
         return similar
@@ -392,8 +394,9 @@ class _Search:
     ) -> NDArray[np.int64] | None:
         """The candidates of a text some of whose buckets got further texts since its block began."""
         if candidates is None:
-            others = np.array(fresh)
-            if not self.promising(rank, np.zeros(len(others), np.int64), others, np.ones(len(others), np.int64)):
+            # None of what the block found may be similar enough; what came since has no effect but where it may.
+            others = np.unique(fresh)
+            if not self.promising(rank, np.zeros(len(others), np.int64), others):
                 return None
         return self.promising(rank, *buckets.candidates(np.array(keys), np.array([len(keys)]))).get(rank)
 

@@ -20,7 +20,7 @@ from instructsel.indicators import registry
 from instructsel.indicators.base import NOT_SHOWN
 from instructsel.magnitude import LARGEST
 from instructsel.models.load import no_downloads
-from instructsel.neighbors.duplicates import Shingles, near_duplicates
+from instructsel.neighbors.duplicates import near_duplicates
 from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
@@ -30,6 +30,7 @@ from instructsel.scores.missing import is_computed, score_command
 from instructsel.scores.neighborhood import Watch, unwatched
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.budget import Budget, Count, Tokens, check_quotas
+from instructsel.selection.compared import Compared
 from instructsel.selection.minima import Minimum, below
 from instructsel.selection.settings import SelectionSettings
 from instructsel.selection.similarity import TextVectors
@@ -43,8 +44,6 @@ Dropped = dict[int, tuple[str, str | None]]
 
 NEIGHBOR: Final = re.compile(r"knn_(\d+)")
 EXACT: Final = "exact_duplicate"
-SHINGLED: Final = 2048
-"""Examples between two notes of how far the texts have been read."""
 
 
 class Vectors(Protocol):
@@ -159,17 +158,9 @@ class Candidates:
         return cls(pool=pool, settings=settings, eligible=_eligible(len(pool), dropped), dropped=dropped, token_counter=counter)
 
     @cached_property
-    def shingles(self) -> Shingles:
-        """Of every text of the pool; computed once for all rankings."""
-        progress, total = self.watch("texts"), len(self.pool)
-
-        def texts() -> Iterable[str]:
-            for number, example in enumerate(self.pool.examples(), 1):
-                yield example.text
-                if number % SHINGLED == 0 or number == total:
-                    progress(number, total)
-
-        return Shingles.of(texts(), bucketing=self.watch("buckets"))
+    def compared(self) -> Compared:
+        """What near-duplicates of the pool are told by; computed once for all rankings."""
+        return Compared.of(self.pool, self.settings.near_duplicates_of, self.watch)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -191,20 +182,27 @@ class Candidates:
         """The budget in its unit."""
         return _limit(self.budget, self.pool)
 
-    def with_budget(self, n: int) -> Candidates:
+    def with_budget(self, n: int) -> Self:
         """The same candidates under a budget of n examples."""
-        return replace(self, settings=replace(self.settings, budget=Count(n)))
+        return self._with(replace(self.settings, budget=Count(n)))
 
     def unfiltered(self) -> Self:
         """The same candidates without DEITA's filter, which belongs to a selection and not to what it is compared with."""
-        return replace(self, settings=replace(self.settings, max_similarity=None))
+        return self._with(replace(self.settings, max_similarity=None))
+
+    def _with(self, settings: SelectionSettings) -> Self:
+        """The same candidates under settings that compare the same texts, which are not read again."""
+        candidates = replace(self, settings=settings)
+        if "compared" in self.__dict__:
+            candidates.__dict__["compared"] = self.compared
+        return candidates
 
     def near_duplicate_of(self, order: Positions) -> Positions:
         """For each row of an order −1, or the position in the pool of the better-ranked row it is a near-duplicate of."""
         threshold = self.settings.near_duplicate_threshold
         if threshold is None:
             return np.full(len(order), -1, dtype=np.int64)
-        return near_duplicates(self.shingles, self.eligible[order], threshold, progress=self.watch("near-duplicates"))
+        return near_duplicates(self.compared.shingles, self.eligible[order], threshold, progress=self.watch("near-duplicates"))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -20,6 +20,7 @@ from instructsel.scores.neighborhood import Neighborhood
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.budget import Budget, Tokens
 from instructsel.selection.candidates import Candidates, Neighbors, Positions, Ranking, ScoredCandidates, TokenCounter, prepare
+from instructsel.selection.compared import record
 from instructsel.selection.selection import CONTRIBUTION, Selection
 from instructsel.selection.settings import Changes, SelectionSettings
 from instructsel.selection.similarity import TOO_SIMILAR, SimilarityFilter, TextVectors
@@ -61,7 +62,7 @@ def select(
         neighbors: distances of some rows among themselves, needed where the rule has a knn_i and rows are dropped; by default
             a Neighborhood, which takes the embeddings from the cache that `score` filled.
         token_counter: counts for a budget of Tokens; the named tokenizer with its chat template by default.
-        changes: fields of SelectionSettings by name: near_duplicate_threshold, quotas, minima, clip, …
+        changes: fields of SelectionSettings by name: near_duplicate_threshold, near_duplicates_of, quotas, minima, clip, …
 
     Raises:
         UsageError: the table is of another pool, a column or a neighbor search is missing, or a setting cannot be.
@@ -170,6 +171,14 @@ class Filled:
     """All ranked rows as positions in the pool, best first."""
     similarity: dict[str, Any] | None = None
     """What DEITA's filter compared, where it was asked for."""
+    near_duplicates: dict[str, Any] | None = None
+    """What near-duplicates were told by and how many there are, where they are dropped."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What a summary says of the comparisons."""
+        records = {"near_duplicates": self.near_duplicates, "similarity": self.similarity}
+        return {name: entry for name, entry in records.items() if entry is not None}
 
     @property
     def did_not_fit(self) -> bool:
@@ -191,10 +200,11 @@ def fill(candidates: Candidates, order: Positions) -> Filled:
     similarity = SimilarityFilter.of(candidates)
     chosen, used, reasons = fill_distinct(candidates, distinct, similarity)
     reasons = {**dict.fromkeys(repeated, NEAR), **reasons}
+    compared = None if candidates.settings.near_duplicate_threshold is None else record(candidates.compared, repeated)
     if similarity is None:
-        return Filled(tuple(chosen), used, reasons, repeated, positions)
+        return Filled(tuple(chosen), used, reasons, repeated, positions, near_duplicates=compared)
     similar = {position: other for position, other in similarity.nearest_of.items() if reasons.get(position) == TOO_SIMILAR}
-    return Filled(tuple(chosen), used, reasons, {**repeated, **similar}, positions, similarity.as_dict())
+    return Filled(tuple(chosen), used, reasons, {**repeated, **similar}, positions, similarity.as_dict(), compared)
 
 
 def fill_distinct(
@@ -284,8 +294,7 @@ def ranked(candidates: ScoredCandidates, ranking: Ranking) -> Selection:
     """The selection that a ranking gives: every row of the pool kept, or dropped with a reason."""
     filled = fill(candidates, ranking.order())
     frame = _frame(candidates, ranking, filled)
-    if filled.similarity is not None:
-        ranking = replace(ranking, details={**ranking.details, "similarity": filled.similarity})
+    ranking = replace(ranking, details={**ranking.details, **filled.details})
     summary = summarize(candidates, ranking, frame, filled.used, short=0 if filled.did_not_fit else candidates.limit - filled.used)
     return Selection(ranking.name, frame, summary, manifest(candidates, ranking, summary), candidates)
 

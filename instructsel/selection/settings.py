@@ -9,7 +9,9 @@ from typing import Any, Self, TypedDict
 from instructsel.errors import UsageError
 from instructsel.magnitude import is_usable
 from instructsel.selection.budget import Budget, Quota, as_budget, as_quotas, budget_from
+from instructsel.selection.compared import BOTH, PARTS, RESPONSE
 from instructsel.selection.minima import Minimum, parse
+from instructsel.shapes import shown
 
 MAX_NULL_FRACTION = 0.05
 MAX_BAD_FRACTION = 0.05
@@ -24,6 +26,8 @@ class SelectionSettings:
     """Count, Fraction or Tokens; a whole number means examples, a float a fraction of the pool as read."""
     near_duplicate_threshold: float | None = NEAR_DUPLICATE_THRESHOLD
     """Jaccard similarity over word 5-grams, in [0.6, 1], from which a row is a near-duplicate; None keeps near-duplicates."""
+    near_duplicates_of: str = BOTH
+    """What is compared: "both" (prompt and response as one text), "prompt" or "response"."""
     keep_exact_duplicates: bool = False
     """Keep examples that occur more than once."""
     quotas: Mapping[str, int | float | Quota] | None = field(default_factory=dict)
@@ -53,7 +57,11 @@ class SelectionSettings:
         threshold = self.near_duplicate_threshold
         if threshold is not None and not is_usable(threshold):
             raise UsageError(f"near_duplicate_threshold is {threshold}; it is a number from 0.6 to 1, or none.")
-
+        if self.near_duplicates_of not in PARTS:
+            raise UsageError(
+                f"near_duplicates_of is {shown(str(self.near_duplicates_of))}; it is {', '.join(list(PARTS)[1:])} or {BOTH}.",
+                fix=f"For example: {RESPONSE}",
+            )
         similarity = self.max_similarity
         if similarity is not None and (not is_usable(similarity) or not 0 < similarity <= 1):
             raise UsageError(f"max_similarity is {similarity}; it is a number above 0 and at most 1, or none.", fix="For example: 0.9")
@@ -78,6 +86,7 @@ class SelectionSettings:
         return {
             "budget": self.amount.as_dict(),
             "near_duplicate_threshold": self.near_duplicate_threshold,
+            **({} if self.near_duplicates_of == BOTH else {"near_duplicates_of": self.near_duplicates_of}),
             "keep_exact_duplicates": self.keep_exact_duplicates,
             "quotas": {source: quota.plain() for source, quota in sorted(self.limits.items())},
             "minima": {symbol: str(minimum) for symbol, minimum in sorted(self.thresholds.items())},
@@ -95,6 +104,7 @@ class SelectionSettings:
         return cls(
             budget_from(record["budget"]),
             near_duplicate_threshold=record.get("near_duplicate_threshold", NEAR_DUPLICATE_THRESHOLD),
+            near_duplicates_of=record.get("near_duplicates_of") or BOTH,
             keep_exact_duplicates=bool(record.get("keep_exact_duplicates", False)),
             quotas=record.get("quotas") or {},
             minima=parse([f"{symbol}={text}" for symbol, text in (record.get("minima") or {}).items()]),
@@ -108,6 +118,7 @@ class Changes(TypedDict, total=False):
     """Fields of SelectionSettings as keywords of `select`."""
 
     near_duplicate_threshold: float | None
+    near_duplicates_of: str
     keep_exact_duplicates: bool
     quotas: Mapping[str, int | float | Quota] | None
     minima: Mapping[str, Minimum] | None

@@ -80,6 +80,14 @@ class BudgetRecord(TypedDict, total=False):
     tokenizer: str
 
 
+class NearDuplicatesRecord(TypedDict, total=False):
+    """What was compared, and how many rows were dropped."""
+
+    of: str
+    dropped: Count
+    another_response: Count
+
+
 class SummaryRecord(TypedDict, total=False):
     """What came of a selection."""
 
@@ -106,6 +114,7 @@ class SummaryRecord(TypedDict, total=False):
     mismatches: list[MismatchRecord] | None
     recomputed: list[str] | None
     minima: dict[str, dict[str, Any]] | None
+    near_duplicates: NearDuplicatesRecord | None
 
 
 class TermRecord(TypedDict, total=False):
@@ -136,6 +145,7 @@ class SettingsRecord(TypedDict, total=False):
 
     budget: BudgetRecord
     near_duplicate_threshold: float | None
+    near_duplicates_of: str
     keep_exact_duplicates: bool | None
     quotas: dict[str, Any] | None
     minima: dict[str, str] | None

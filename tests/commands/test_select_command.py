@@ -82,6 +82,7 @@ def test_the_record_of_other_rows_is_replaced_by_force_alone(invoke: Invoke, tmp
         (("--fraction", "ten"), 2, "takes a share"),
         (("--n", "5", "--quota", "pool=10.."), 2, "the budget 5"),
         (("--n", "5", "--rule", "longest"), 2, "exclude each other"),
+        (("--n", "5", "--near-duplicates-of", "answer"), 2, "prompt, response or both"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_file_is_written(
@@ -232,3 +233,16 @@ def test_ways_are_listed_and_shown(invoke: Invoke) -> None:
     assert {"random", "rds+", "superfiltering"} <= set(ways) and ways["rds+"]["needs"] == ["--target", "--target-model"]
     assert "arXiv:2402.00530" in invoke("rules", "show", "superfiltering").stdout
     assert "--baseline length-matched" in invoke("rules", "show", "length-matched").stdout
+
+
+def test_rows_that_repeat_another_and_have_another_response_are_counted(invoke: Invoke, tmp_path: Path) -> None:
+    prompt = " ".join(f"word{k}" for k in range(60))
+    lines = [json.dumps({"instruction": prompt, "output": answer}) for answer in ("yes", "no", "perhaps")]
+    (tmp_path / "short.jsonl").write_text("\n".join(lines) + "\n")
+    invoke("score", "short.jsonl", "--indicators", "len", "--cache", "cache", "-q")
+    select = ("select", "short.scores.parquet", "--by", "len", "--n", "3", "-o", "c.jsonl", "--no-cache")
+    report = " ".join(invoke(*select).stderr.split())
+    assert "2 of the 2 rows dropped have another response" in report and "--near-duplicates-of response" in report
+    report = " ".join(invoke(*select, "--near-duplicates-of", "response").stderr.split())
+    assert "another response" not in report
+    assert len((tmp_path / "c.jsonl").read_text().splitlines()) == 3

@@ -351,3 +351,24 @@ def test_further_processes_hash_as_this_one_does(monkeypatch: pytest.MonkeyPatch
     assert (alone.hashes == together.hashes).all()
     assert (alone.keys == together.keys).all()
     assert (alone.sketches == together.sketches).all()
+
+
+@pytest.mark.parametrize(("words", "changes"), [(40, [1, 1, 2, 12, 20]), (60, [2, 3, 4])])
+def test_texts_of_one_template_that_are_searched_together_lose_what_they_lose_one_by_one(
+    words: int, changes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Few words stand in the gaps, so that a text shares buckets with more of those just kept than are compared.
+    source = random.Random(5)
+    texts = []
+    for _ in range(600):
+        changed = [f"w{i}" for i in range(words)]
+        for _ in range(source.choice(changes)):
+            changed[source.randrange(words)] = f"v{source.randrange(9)}"
+        texts.append(" ".join(changed))
+    shingles = Shingles.of(texts)
+    found = {}
+    for together in (1, 7, 256, 1 << 20):
+        monkeypatch.setattr(duplicates, "SEARCHED", together)
+        found[together] = near_duplicates(shingles, range(len(texts))).tolist()
+    assert found[7] == found[256] == found[1 << 20] == found[1]
+    assert sum(other >= 0 for other in found[1]) > 20

@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from instructsel.adapters import exact_json
 from instructsel.extras import require
-from instructsel.grading.chat import ChatTemplate, messages
+from instructsel.grading.chat import ChatTemplate, messages, tools
 from instructsel.models.load import locate_language_model
 from instructsel.pool.pool import check_pool
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
 
+TEXT_ALONE: Final = {"role", "content"}
+"""What a turn has that is a text alone."""
+
 
 def to_trl(pool: Pool) -> Any:
-    """The pool as a `datasets.Dataset` with exactly `prompt` and `completion`, both lists of messages.
+    """The pool as a `datasets.Dataset` with exactly `prompt` and `completion`, both lists of messages, and `tools` where rows have some.
 
     TRL guesses a data set's type from its columns, so there are no others; its loss falls on the completion alone. The
-    completion is the last response; a call the model wrote becomes an assistant turn. Order is that of the pool's ids; TRL's
-    trainer shuffles. TRL needs a chat template to write the messages: see `chat_tokenizer`.
+    completion is the last response; turns have the calls, results, names and reasoning of their rows. Where they have any, the turns are of
+    the feature Json: in columns of structures, every call would get the arguments of all others, as null. Order is that of the pool's ids;
+    TRL's trainer shuffles. TRL needs a chat template to write the messages: see `chat_tokenizer`.
 
     Raises:
         MissingExtra: `datasets` is not installed.
+        UsageError: it is no pool.
 
     >>> data, tokenizer = to_trl(selected), chat_tokenizer("my-org/my-base")  # doctest: +SKIP
     >>> SFTTrainer("my-org/my-base", train_dataset=data, processing_class=tokenizer)  # doctest: +SKIP
     """
     check_pool(pool, "to_trl")
     datasets = require("datasets", needed_by="to_trl")
-    return datasets.Dataset.from_list(list(rows(pool)))
+    listed = list(rows(pool))
+    columns = {name: [row[name] for row in listed] for name in ("prompt", "completion", "tools")}
+    if not any(columns["tools"]):
+        del columns["tools"]
+        if all(turn.keys() == TEXT_ALONE for row in listed for turn in (*row["prompt"], *row["completion"])):
+            turns = datasets.List({"role": datasets.Value("string"), "content": datasets.Value("string")})
+            return datasets.Dataset.from_dict(columns, features=datasets.Features(dict.fromkeys(columns, turns)))
+    arrays = {name: exact_json.values(column) if name == "tools" else exact_json.lists(column) for name, column in columns.items()}
+    feature = exact_json.ExactJson()
+    features = {name: feature if name == "tools" else datasets.List(feature) for name in columns}
+    table = datasets.table.InMemoryTable.from_pydict(arrays)
+    return datasets.Dataset(table, info=datasets.DatasetInfo(features=datasets.Features(features)))
 
 
 def chat_tokenizer(model: str, *, revision: str | None = None) -> Any:
@@ -52,10 +69,10 @@ def chat_tokenizer(model: str, *, revision: str | None = None) -> Any:
 
 
 def rows(pool: Pool) -> Iterator[dict[str, Any]]:
-    """One row an example: {"prompt": [...], "completion": [...]}."""
+    """One row an example: {"prompt": [...], "completion": [...], "tools": [...] or None}."""
     for example in pool.examples():
         turns = messages(example)
-        yield {"prompt": turns[:-1], "completion": turns[-1:]}
+        yield {"prompt": turns[:-1], "completion": turns[-1:], "tools": tools(example)}
 
 
 __all__ = ["chat_tokenizer", "rows", "to_trl"]

@@ -50,3 +50,20 @@ def test_a_base_without_a_chat_template_trains_in_trl_with_the_tokenizer_of_the_
     # What is saved with the model keeps the template.
     trainer.save_model(str(tmp_path / "trained"))
     assert not ChatTemplate.load(tmp_path / "trained").fallback
+
+
+def test_calls_and_tools_are_handed_over_digit_for_digit_and_without_the_arguments_of_others() -> None:
+    pytest.importorskip("datasets")
+    arguments = [{"port": "Brest", "day": None}, {"n": 1 << 70}, {"x": 0.12345678901234567}, '{"port": "Brest"}', {}]
+    calls = [
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "function": {"name": "f", "arguments": a}}]} for a in arguments
+    ]
+    rows = [{"messages": [{"role": "user", "content": "Tide?"}, call], "tools": [{"name": "f", "default": None}]} for call in calls]
+    pool = Pool.of([*rows, {"messages": [{"role": "user", "content": "1+1"}, {"role": "assistant", "content": "2"}]}])
+    data = to_trl(pool)
+    assert data.column_names == ["prompt", "completion", "tools"]
+    handed = {json.dumps(row["completion"][0]): row["tools"] for row in data}
+    assert handed == {json.dumps(call): rows[0]["tools"] for call in calls} | {json.dumps({"role": "assistant", "content": "2"}): None}
+    # A process of its own reads the same.
+    lengths = data.map(lambda row: {"length": len(json.dumps(row["completion"]))}, num_proc=2)["length"]
+    assert sorted(lengths) == sorted(len(json.dumps(row["completion"])) for row in data)

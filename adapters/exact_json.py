@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from instructsel.extras import require
-
-if TYPE_CHECKING:
-    import pyarrow
 
 
 def __getattr__(name: str) -> Any:
     """`ExactJson`, made when it is first asked for: `datasets` takes a while to import. Processes that map a data set find it by its name."""
     if name != "ExactJson":
         raise AttributeError(name)
-    datasets = require("datasets", needed_by="to_trl")
+    base: Any = require("datasets", needed_by="to_trl").Json
 
-    class ExactJson(datasets.Json):  # type: ignore[misc]
+    class ExactJson(base):  # type: ignore[misc]
         """Values as JSON texts."""
 
         __module__ = __name__
@@ -35,17 +32,17 @@ def __getattr__(name: str) -> Any:
     return ExactJson
 
 
-def values(column: Sequence[Any]) -> pyarrow.Array:
-    """A column of values; None is null."""
-    import pyarrow as pa
+def values(column: Sequence[Any]) -> Any:
+    """A column of values, as an Arrow array; None is null."""
+    pa = require("pyarrow", needed_by="to_trl")
 
     texts = pa.array([None if value is None else json.dumps(value) for value in column], pa.string())
     return pa.ExtensionArray.from_storage(pa.json_(), texts)
 
 
-def lists(column: Sequence[Sequence[Any]]) -> pyarrow.Array:
-    """A column of lists of values."""
-    import pyarrow as pa
+def lists(column: Sequence[Sequence[Any]]) -> Any:
+    """A column of lists of values, as an Arrow array."""
+    pa = require("pyarrow", needed_by="to_trl")
 
     texts = pa.array([[json.dumps(value) for value in entry] for entry in column], pa.list_(pa.string()))
     return pa.ListArray.from_arrays(texts.offsets, pa.ExtensionArray.from_storage(pa.json_(), texts.values))

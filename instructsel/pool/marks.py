@@ -9,6 +9,7 @@ from instructsel.errors import UsageError
 from instructsel.pool.json_text import as_bytes
 from instructsel.pool.lines import parse_again
 from instructsel.pool.opaque import TOO_LONG, Opaque
+from instructsel.text import counted
 
 MARK: Final = b'{"\\u0000'
 """How a mark begins in a line."""
@@ -62,9 +63,9 @@ def _unmarked(value: Any) -> Any:
         if key == OPAQUE:
             return Opaque(held[0], held[1])
         if key == BYTES:
-            return Opaque(f"{held[0]:,} bytes")
+            return Opaque(counted(held[0], "byte"))
         if key == LONG:
-            return Opaque(f"{held[0]:,} bytes", code=TOO_LONG)
+            return Opaque(counted(held[0], "byte"), code=TOO_LONG)
         if key == ODD:
             return Opaque(held[0])
     return {key: _unmarked(item) for key, item in value.items()}

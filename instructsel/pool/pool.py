@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.artifact import same_file
-from instructsel.errors import PoolError, UnknownExample, UsageError
+from instructsel.errors import InstructselError, PoolError, UnknownExample, UsageError
 from instructsel.paths import resolved
 from instructsel.pool.example import Example
 from instructsel.pool.formats import _registry as registry
@@ -466,6 +466,8 @@ def _unchanged(file: PoolFile) -> Iterator[None]:
     """A block that reads a file again: what had no fault has none unless the file is another."""
     try:
         yield
+    except InstructselError:
+        raise
     except (RowFault, RowDropped, UnicodeDecodeError, StopIteration, ValueError, IndexError) as error:
         raise PoolError(f"{file.source.name} has changed since it was read.", fix="Run the command again.") from error
 

@@ -179,10 +179,12 @@ def test_dates_are_written_as_texts_and_bytes_are_refused(tmp_path: Path) -> Non
     pool.write(tmp_path / "out.jsonl")
     again = Pool.read(tmp_path / "out.jsonl")
     assert again.row("line:1")["day"] == "2024-01-02" and again.fingerprint == pool.fingerprint
-    packed = Pool.of([{**ROWS[0], "image": b"\x00\xff"}])
-    with pytest.raises(UsageError, match="'image' holds 2 bytes"):
+    packed = Pool.of([{**ROWS[0], "thumbnail": b"\x00\xff"}])
+    with pytest.raises(UsageError, match="'thumbnail' holds 2 bytes"):
         packed.write(tmp_path / "image.jsonl")
     assert not (tmp_path / "image.jsonl").exists()
+    with pytest.raises(UsageError, match="'thumbnail' holds 2 bytes"):
+        packed.raw(0)
     packed.write(tmp_path / "image.jsonl", to="messages")
     assert Pool.read(tmp_path / "image.jsonl").ids == packed.ids
 

@@ -39,6 +39,15 @@ class Marks:
         """
         return as_bytes(_plain(_unmarked(parse_again(raw)), name)) if MARK in raw else raw
 
+    @staticmethod
+    def plain(value: Any, name: str) -> Any:
+        """A value that was read, as JSON can hold it: dates and decimal numbers as texts.
+
+        Raises:
+            UsageError: it holds bytes or another object, which JSON has no form for, or a field that is too long.
+        """
+        return _plain(value, name)
+
     @classmethod
     def identity(cls, raw: bytes) -> bytes:
         """The bytes by which a row is known: those that it would have in a file; its own where it can be in none."""

@@ -153,12 +153,14 @@ class Source:
         return raw if self.marks is None else self.marks.identity(raw)
 
     def plain(self, raw: bytes) -> dict[str, Any]:
-        """A row that was read before, as JSON can hold it: the dates and decimal numbers of Parquet as texts.
+        """A row that was read before, as JSON can hold it: the dates and decimal numbers of Parquet and of rows from memory as texts.
 
         Raises:
             UsageError: it holds bytes, or a text that was too long to be read.
         """
         value = self.value_of(raw)
+        if self.marks is not None:
+            value = self.marks.plain(value, self.name)
         return value if self.columns is None else plain(value, self.name)
 
 

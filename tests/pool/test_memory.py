@@ -20,6 +20,7 @@ import pytest
 from instructsel import Message, Pool, SelectionSet, score, select
 from instructsel.errors import PoolError, UsageError
 from instructsel.pool.lines import Limits
+from instructsel.scores.with_scores import write_with_scores
 from instructsel.selection.files import find_pool
 
 ROWS: Final[list[dict[str, Any]]] = [
@@ -289,6 +290,15 @@ def test_a_pool_from_memory_is_scored_selected_and_named_without_a_file(tmp_path
     assert [pool.row(name)["instruction"] for name in chosen.kept_ids] == ["Say 11.", "Say 10.", "Say 9."]
     assert pool.locate(pool.position("mine:3")) == ("mine", (3,))
     assert repr(chosen.of(pool)).startswith("Pool(3 examples from mine")
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet", ".csv"])
+def test_rows_from_memory_are_written_with_their_scores(ending: str, tmp_path: Path) -> None:
+    pool = Pool.of([{**row, "day": datetime.date(2024, 1, 2)} for row in ROWS])
+    write_with_scores(pool, score(pool, "len"), tmp_path / f"scored{ending}")
+    again = Pool.read(tmp_path / f"scored{ending}")
+    assert [name.partition(".")[0] for name in again.ids] == pool.ids
+    assert {str(again.row(place)["day"]) for place in range(len(again))} == {"2024-01-02"}
 
 
 def test_what_needs_the_files_of_a_pool_from_memory_says_what_to_write(tmp_path: Path) -> None:

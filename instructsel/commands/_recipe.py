@@ -27,7 +27,7 @@ class TrainerSettings(TrainingSettings):
         if not self.base:
             raise UsageError(
                 "There is no model to fine-tune.",
-                fix="Name one with --base: a local folder, a hub id, or embedded, a model of 135M parameters that needs no hub.",
+                fix="Name one with --base: a local folder, a hub id, or embedded, SmolLM2-135M-Instruct, which needs no hub.",
             )
 
 

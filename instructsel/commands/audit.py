@@ -41,7 +41,8 @@ def command(
         typer.Option(
             "--base",
             metavar="MODEL",
-            help="The model to fine-tune, a folder, a hub id, or embedded; an adapter too. Its weights are not read.",
+            help="The model to fine-tune: a folder, a hub id, or embedded (SmolLM2-135M-Instruct); an adapter too. Its weights are not "
+            "read.",
             rich_help_panel=options.MODELS,
         ),
     ] = None,

@@ -27,15 +27,20 @@ from instructsel.extras import EXTRA_OF, require
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator
 from instructsel.models.embedded_lm import SMOLLM2, is_whole
-from instructsel.models.load import EMBEDDED, PICKLED, LocalModel, locate, read_json, refuse_code, settings
+from instructsel.models.load import EMBEDDED, MINILM, MINILM_DIGESTS, PICKLED, LocalModel, locate, read_json, refuse_code, settings
 from instructsel.models.precision import BF16_UNITS, cpu_instructions, why
 from instructsel.text import aligned
 
 CPU: Final = ("knn", "models", "minilm")
 """The extras that the extra cpu is made of: what the README installs."""
+GPU: Final = "gpu"
+"""The extra with faiss-gpu."""
 MODULE_OF: Final = {"faiss-cpu": "faiss", "faiss-gpu": "faiss"}
 """Distribution → its module, where the name is not the same."""
 ORDER: Final = ("len", "len_in", "mtld", "knn_6", "rew", "ppl", "ppl_cond", "ifd", "nat", "coh", "und")
+AS_ENCODER: Final = f"encoder, for knn_i and len: {MINILM.partition('/')[2]}"
+AS_LANGUAGE_MODEL: Final = "language model, for ppl, ppl_cond, ifd, --base and --target-model: "
+"""One name, two models: which of them is meant follows from what is asked for."""
 LITTLE: Final = 1 << 30
 """Free bytes on the cache's disk below which a note is made."""
 
@@ -173,7 +178,7 @@ def _extras(findings: Findings) -> dict[str, dict[str, Any]]:
             parts.append({"name": name if not present else owner or name, "module": module, "version": version if present else None})
             parts[-1] |= {"wanted": wanted, "state": state}
         line = f"pip install 'instructsel[{extra}]'"
-        if extra == "gpu" and "faiss-cpu" in installed and not gpu_index:
+        if extra == GPU and "faiss-cpu" in installed and not gpu_index:
             line = f"pip uninstall faiss-cpu, then: {line}"
         works = all(part["state"] == "ok" for part in parts)
         extras[extra] = {"works": works, "modules": parts, "fix": None if works else line}
@@ -203,7 +208,9 @@ def _normal(name: str) -> str:
 
 def _requirements() -> dict[str, dict[str, str]]:
     """Extra → distribution → versions, in the order of EXTRA_OF; from our own metadata where we are installed."""
-    requirements: dict[str, dict[str, str]] = {extra: {} for extra in EXTRA_OF.values()}
+    # Where there is no NVIDIA GPU, faiss-gpu in place of faiss-cpu would be no advice.
+    has_gpu = shutil.which("nvidia-smi") is not None or any(name.startswith("faiss-gpu") for name in _installed())
+    requirements: dict[str, dict[str, str]] = {extra: {} for extra in (*EXTRA_OF.values(), *((GPU,) if has_gpu else ()))}
     inner: dict[str, list[str]] = {}
     try:
         declared = metadata.requires("instructsel") or []
@@ -217,10 +224,13 @@ def _requirements() -> dict[str, dict[str, str]]:
             inner.setdefault(parts[4], []).extend(name.strip() for name in parts[2].split(","))
         else:
             requirements[parts[4]][_normal(parts[1])] = parts[3].strip(" ()")
+    undeclared = {extra for extra, needed in requirements.items() if not needed}
     for module, extra in EXTRA_OF.items():
-        # Run from a checkout that is not installed there is no metadata: the modules themselves.
-        if not declared:
+        # Run from a checkout that is not installed, or was before it had the extra, there is no metadata: the modules themselves.
+        if extra in undeclared:
             requirements[extra]["faiss-cpu" if module == "faiss" else _normal(module)] = ""
+    if GPU in undeclared:
+        requirements[GPU]["faiss-gpu"] = ""
     return {
         extra: {**{name: wanted for other in inner.get(extra, []) for name, wanted in requirements[other].items()}, **requirements[extra]}
         for extra in requirements
@@ -503,11 +513,12 @@ def _model_rows(models: Mapping[str, Any]) -> list[list[str]]:
     language_model = models["embedded_lm"]
     fetched = "fetched on first use (--model ppl=embedded): "
     needs = f"{size(SMOLLM2.wheel_bytes)} from the package index, {size(SMOLLM2.folder_bytes)} in the cache"
-    rows = [["embedded MiniLM", "", "", state]]
+    known = MINILM_DIGESTS["model.safetensors"] if embedded["works"] else ""
+    rows = [[EMBEDDED, known[:12], "", f"{AS_ENCODER}; {state}"]]
     rows.append(
-        ["embedded LM", language_model["digest"][:12], size(SMOLLM2.folder_bytes), f"yes, digest verified, {language_model['name']}"]
+        [EMBEDDED, language_model["digest"][:12], size(SMOLLM2.folder_bytes), f"{AS_LANGUAGE_MODEL}{SMOLLM2.name}; yes, digest verified"]
         if language_model["present"]
-        else ["embedded LM", "", "", f"no, {fetched}{needs}"]
+        else [EMBEDDED, "", "", f"{AS_LANGUAGE_MODEL}{SMOLLM2.name}; no, {fetched}{needs}"]
     )
     rows += [
         [

@@ -102,7 +102,8 @@ Model = Annotated[
     list[str] | None,
     typer.Option(
         metavar="SYMBOL=MODEL[@REVISION]",
-        help="Model or tokenizer of an indicator: a hub id, a local folder, or embedded.",
+        help="Model or tokenizer of an indicator: a hub id, a local folder, or embedded, which is all-MiniLM-L6-v2 for knn_i, len and "
+        "len_in, and SmolLM2-135M-Instruct for ppl, ppl_cond and ifd.",
         rich_help_panel=options.MODELS,
     ),
 ]

@@ -179,7 +179,7 @@ def command(
     target_model: Annotated[
         str | None,
         typer.Option(
-            help="The language model of such a way: usually the base model; or embedded.",
+            help="The language model of such a way: usually the base model; or embedded (SmolLM2-135M-Instruct).",
             rich_help_panel=options.BASELINES,
         ),
     ] = None,

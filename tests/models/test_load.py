@@ -120,3 +120,25 @@ def test_control_tokens_in_a_text_are_text(tmp_path: Path) -> None:
     folder = tiny.bert(tmp_path / "model")
     found = load.load_tokenizer(load.locate(str(folder), needed_by="the test"))
     assert found.token_to_id("[SEP]") not in found.encode("x [SEP] y", add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize("name", ["embeded", "Embedded", "embed", "embedded_lm"])
+def test_a_misspelled_embedded_is_told_before_any_hub_is_asked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instructsel.models.load._from_hub", lambda *_: pytest.fail("the hub was asked"))
+    with pytest.raises(ModelUnavailable, match=f"needs the model {name}") as caught:
+        load.locate(name, needed_by="ppl")
+    assert caught.value.fix == f"Did you mean '{'embedded-lm' if name.endswith('lm') else 'embedded'}'?"
+
+
+def test_a_name_of_the_hub_is_no_misspelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def hub(name: str, *_: object) -> None:
+        asked.append(name)
+        raise ModelUnavailable("not here")
+
+    monkeypatch.setattr("instructsel.models.load._from_hub", hub)
+    for name in ("gpt2", "owner/embedded", "embeddinggemma"):
+        with pytest.raises(ModelUnavailable, match="not here"):
+            load.locate(name, needed_by="ppl")
+    assert asked == ["gpt2", "owner/embedded", "embeddinggemma"]

@@ -25,10 +25,13 @@ import orjson
 from instructsel.errors import EnvironmentFault, ScoresError, UsageError
 from instructsel.kinds import KINDS, OLD_SCHEMA, SCHEMA, kind_of, newest_schema, schema_of
 from instructsel.paths import resolved
+from instructsel.shapes import is_utf8
 from instructsel.structured import Refusal, read_json
 
 AGAIN: Final = "Score the pool again."
 TEMPORARY: Final = ".tmp"
+NOT_UTF8: Final = "is not UTF-8, and the records that name it are"
+ANOTHER_NAME: Final = "Give it another name."
 MARK: Final = re.compile(r"\.(?P<target>.+)\.(?P<host>[0-9a-f]{8})-(?P<process>[0-9]{1,10})-[a-z0-9_]{3,16}\.tmp", re.DOTALL)
 """The name of a temporary file: of what, and of which machine and process."""
 
@@ -45,7 +48,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     target = Path(path)
     try:
         sweep(target.parent, name=target.name)
-        prefix = f".{target.name[:80]}.{machine()}-{os.getpid()}-"
+        prefix = f".{_shortened(target.name)}.{machine()}-{os.getpid()}-"
         handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=TEMPORARY, dir=target.parent)
     except OSError as error:
         raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix="Choose another place with -o.") from error
@@ -78,7 +81,7 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], *
         flags: output → the flag that names it, where that is not -o.
 
     Raises:
-        UsageError: an output is an input, under whatever name or link; two outputs are one file; or one is a folder.
+        UsageError: an output is an input, under whatever name or link; two outputs are one file; or one is a folder or is not UTF-8.
         EnvironmentFault: the folder of an output is missing or not writable.
     """
     read = [Path(name) for name in map(str, inputs) if name != "-" and not name.startswith("hf://")]
@@ -87,6 +90,7 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], *
     flag_of = flags or {}
     for target in (Path(name) for name in map(str, outputs) if name != "-"):
         flag = flag_of.get(target, "-o")
+        check_name(target)
         for source in read:
             if same_file(target, source):
                 raise UsageError(
@@ -110,6 +114,17 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path], *
                 pass
         except OSError as error:
             raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix=_another_place(error, flag)) from error
+
+
+def check_name(path: str | Path) -> None:
+    """Refuse a path that no record can name.
+
+    Raises:
+        UsageError: it is not UTF-8, as it stands or as the system resolves it.
+    """
+    for place in (str(path), str(resolved(path))):
+        if not is_utf8(place):
+            raise UsageError(f"{place!r} {NOT_UTF8}.", fix=ANOTHER_NAME)
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:
@@ -213,14 +228,14 @@ def sweep(folder: Path, *, name: str = "") -> None:
     A writer is gone when its process is not running on this machine, or its file is a day old. Only files that bear a writer's mark
     and belong to this user are removed; what else is called .NAME.….tmp is somebody's.
     """
-    beginning = f".{name[:80]}." if name else "."
+    beginning = f".{_shortened(name)}." if name else "."
     try:
         names = [entry.name for entry in os.scandir(folder) if entry.name.startswith(beginning)]
     except OSError:
         return
     for file in names:
         mark = MARK.fullmatch(file)
-        if mark is None or (name and mark["target"] != name[:80]):
+        if mark is None or (name and mark["target"] != _shortened(name)):
             continue
         path = os.path.join(folder, file)
         try:
@@ -232,6 +247,11 @@ def sweep(folder: Path, *, name: str = "") -> None:
                 os.unlink(path)
         except OSError:
             continue
+
+
+def _shortened(name: str) -> str:
+    """The beginning of a file's name, so that what is put around it is no longer than a name may be."""
+    return os.fsencode(name[:80])[:160].decode("utf-8", "ignore")
 
 
 def running(process: int) -> bool:

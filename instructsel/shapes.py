@@ -220,6 +220,19 @@ def is_path(text: str) -> bool:
     return b"\0" not in path and len(path) <= LONGEST_PATH and max(map(len, path.split(b"/"))) <= LONGEST_NAME
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text, a path for instance, can be written as UTF-8: JSON can hold it.
+
+    >>> is_utf8("é"), is_utf8("\\udcff")
+    (True, False)
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _words(shape: Any) -> str:
     """A shape in words."""
     origin, inner = typing.get_origin(shape), typing.get_args(shape)

@@ -16,10 +16,11 @@ from typing import Any, Final, NoReturn, ParamSpec, TextIO, TypeVar, cast
 
 import typer
 
+from instructsel.artifact import ANOTHER_NAME, NOT_UTF8
 from instructsel.commands import _progress
 from instructsel.commands._progress import Progress, Stages
 from instructsel.errors import EnvironmentFault, InstructselError, UsageError
-from instructsel.shapes import is_path, shown
+from instructsel.shapes import is_path, is_utf8, shown
 from instructsel.text import clean, columns_of, in_json, wrapped
 
 LONGEST_WORD: Final = 400
@@ -214,12 +215,14 @@ def check_paths(values: Mapping[str, Any]) -> None:
         values: of the command's parameters, by name.
 
     Raises:
-        UsageError: a path with a NUL or a name that is too long, or a text with a NUL.
+        UsageError: a path with a NUL or a name that is too long, or a text with a NUL, or one that is not UTF-8.
     """
     for name, value in values.items():
         for entry in value if isinstance(value, list | tuple) else [value]:
             if (isinstance(entry, Path) and not is_path(str(entry))) or (isinstance(entry, str) and "\0" in entry):
                 raise UsageError(f"{name.replace('_', '-')}: {shown(str(entry))} cannot be the path of a file.", fix="Correct it.")
+            if isinstance(entry, Path | str) and not is_utf8(str(entry)):
+                raise UsageError(f"{name.replace('_', '-')}: {shown(str(entry))} {NOT_UTF8}.", fix=ANOTHER_NAME)
 
 
 def of_system(error: OSError) -> InstructselError | None:

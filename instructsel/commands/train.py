@@ -78,6 +78,8 @@ def command(
     toolkit = Adapters()
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
     reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable)
+    if output is not None:
+        check_folder(output, [*selection, *(evaluate or []), training.base])
     pool = reading.read(list(selection), message=messages(quiet=quiet))
     folder = output or Path(f"{pool.files[0].source.label if len(pool.files) == 1 else 'pool'}.tuned")
     check_folder(folder, [*selection, *(evaluate or []), training.base])

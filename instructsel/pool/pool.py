@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.artifact import same_file
+from instructsel.artifact import check_name, same_file
 from instructsel.errors import InstructselError, PoolError, UnknownExample, UsageError
 from instructsel.paths import resolved
 from instructsel.pool.example import Example
@@ -104,6 +104,7 @@ class Pool:
                 raise UsageError(f"Pool.read takes the paths of files, not {type(path).__name__}.", fix="For rows in memory: Pool.of(rows)")
         names = [str(path) if str(path) == "-" or str(path).startswith("hf://") else str(resolved(path)) for path in paths]
         for name, count in Counter(names).items():
+            check_name(name)
             if count > 1:
                 raise UsageError(f"{name} is named twice: every one of its examples would be a duplicate.", fix="Name it once.")
         chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format

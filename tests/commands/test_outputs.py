@@ -12,8 +12,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from instructsel.artifact import atomic_write
 from instructsel.commands import app
 from instructsel.commands._trust import WRITTEN
+from instructsel.errors import UsageError
+from instructsel.pool.pool import Pool
 from tests.fuzz import seeds
 
 SCORE = ["score", "--indicators", "len_in", "--no-cache"]
@@ -105,11 +108,11 @@ def contents(place: Path) -> dict[Path, bytes]:
 def cases() -> Iterator[Any]:
     for arguments, flag, output, inputs in CASES:
         name = f"{' '.join(arguments[:2])} {flag} {output}"
-        for force in (False, True):
-            yield pytest.param(arguments, flag, output, inputs, "", force, id=f"{name}{' --force' * force}")
+        force = arguments[0] in ("score", "select", "report", "audit", "verify", "train") or arguments[:2] == ["rules", "fit"]
+        yield pytest.param(arguments, flag, output, inputs, "", force, id=name)
         if output in inputs and "/" not in output:
             for alias in ("link", "hard link"):
-                yield pytest.param(arguments, flag, output, inputs, alias, True, id=f"{name} {alias}")
+                yield pytest.param(arguments, flag, output, inputs, alias, force, id=f"{name} {alias}")
 
 
 @pytest.mark.parametrize(("arguments", "flag", "output", "inputs", "alias", "force"), cases())
@@ -122,8 +125,7 @@ def test_no_command_replaces_what_it_reads(
         other.symlink_to(place / output) if alias == "link" else os.link(place / output, other)
         output = str(other)
     before = contents(place)
-    takes_force = arguments[0] in ("score", "select", "report", "audit", "verify", "train") or arguments[:2] == ["rules", "fit"]
-    code, message = run(*arguments, flag, output, *(["--force"] if force and takes_force else []))
+    code, message = run(*arguments, flag, output, *(["--force"] if force else []))
     after = contents(place)
     assert code in (2, 3, 4), (code, message)
     for name in inputs:
@@ -157,3 +159,56 @@ def test_every_option_that_names_an_output_is_tried() -> None:
     known = set(outputs(typer.main.get_command(app), ""))
     # The charts of a fit are files of fixed names in a folder of their own.
     assert known - tried == {("rules fit", "--charts")}
+
+
+WORK = [
+    ([*SCORE, "pool.jsonl"], "-o", ".parquet"),
+    ([*SCORE, "pool.jsonl", "-o", "new.csv"], "--with-scores", ".jsonl"),
+    (SELECT, "-o", ".jsonl"),
+    ([*SELECT, "-o", "new.jsonl"], "--with-scores", ".jsonl"),
+    (["report", "chosen.jsonl", "--without-text"], "-o", ".html"),
+    (["rules", "fit", "observations.csv", "--bootstrap", "0"], "-o", ".toml"),
+    (["audit", "pool.jsonl", "--base", "model"], "-o", ".json"),
+    (["audit", "pool.jsonl", "--base", "model"], "--html", ".html"),
+    (["train", "chosen.jsonl", "--base", "model"], "-o", ""),
+    (["study", "plan", "pool.scores.parquet", "--base", "model", "--design", "bins"], "-o", ""),
+    (["study", "size", "chosen.jsonl", "--base", "model", "--search", "pool.jsonl", "--report", "pool.json"], "-o", ""),
+    (
+        ["study", "size", "chosen.jsonl", "--base", "model", "--search", "pool.jsonl", "--report", "pool.json", "-o", "out"],
+        "--chart",
+        ".svg",
+    ),
+    (["verify", "chosen.jsonl", "--base", "model", "--eval", "pool.jsonl"], "-o", ""),
+    (["demo", "--no-ifd"], "-o", ""),
+]
+
+
+@pytest.mark.parametrize("folder", ["pool.jsonl/", "b\udcff", "x" * 300])
+@pytest.mark.parametrize(("arguments", "flag", "ending"), WORK, ids=[f"{' '.join(case[0][:2])} {case[1]}" for case in WORK])
+def test_a_place_that_cannot_be_is_refused_before_any_work(
+    place: Path, arguments: list[str], flag: str, ending: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for work in ("instructsel.pool.pool.open_source", "instructsel.selection.choose.select", "instructsel.reports.render.report"):
+        monkeypatch.setattr(work, lambda *_, **__: pytest.fail("the work was begun"))
+    before = contents(place)
+    code, message = run(*arguments, flag, f"{folder}{'new' if folder.endswith('/') else ''}{ending}")
+    assert code in (2, 4), message
+    assert "error: " in message and "fault of instructsel" not in message
+    assert contents(place) == before
+
+
+@pytest.mark.parametrize("arguments", [[*SCORE], ["explain", "0", "--scores"], ["audit", "--base", "model"], ["report"], ["status"]])
+def test_an_input_whose_name_is_not_utf_8_is_refused_in_these_words(place: Path, arguments: list[str]) -> None:
+    shutil.copy(place / "pool.jsonl", os.fsencode(place) + b"/b\xff.jsonl")
+    code, message = run(*arguments, "b\udcff.jsonl")
+    assert code == 2
+    assert "is not UTF-8" in message
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        Pool.read("b\udcff.jsonl")
+
+
+def test_a_long_name_of_many_bytes_leaves_room_for_the_temporary_file(tmp_path: Path) -> None:
+    target = tmp_path / ("\u6c34" * 80 + ".json")
+    with atomic_write(target) as file:
+        file.write(b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from instructsel.adapters import exact_json
@@ -10,12 +12,15 @@ from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate, messages, tools
 from instructsel.models.load import locate_language_model
 from instructsel.pool.pool import check_pool
+from instructsel.text import counted
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
 
 TEXT_ALONE: Final = {"role", "content"}
 """What a turn has that is a text alone."""
+NAMED: Final = 3
+"""Examples that a warning names."""
 
 
 def to_trl(pool: Pool) -> Any:
@@ -26,6 +31,8 @@ def to_trl(pool: Pool) -> Any:
     the feature Json: in columns of structures, every call would get the arguments of all others, as null. Order is that of the pool's ids;
     TRL's trainer shuffles. TRL needs a chat template to write the messages: see `chat_tokenizer`.
 
+    Examples whose response is the first turn are left out, and a warning names them: TRL stops at a prompt without turns.
+
     Raises:
         MissingExtra: `datasets` is not installed.
         UsageError: it is no pool.
@@ -35,7 +42,15 @@ def to_trl(pool: Pool) -> Any:
     """
     check_pool(pool, "to_trl")
     datasets = require("datasets", needed_by="to_trl")
-    listed = list(rows(pool))
+    promptless = without_prompt(pool)
+    if promptless:
+        named = ", ".join(f"{Path(file).name}:{lines[0]}" for file, lines in map(pool.locate, promptless[:NAMED]))
+        more = f" and {len(promptless) - NAMED:,} more" if len(promptless) > NAMED else ""
+        warnings.warn(
+            f"to_trl leaves out {counted(len(promptless), 'example')} whose response is the first turn ({named}{more}): TRL stops at a prompt without turns.",
+            stacklevel=2,
+        )
+    listed = [row for row in rows(pool) if row["prompt"]]
     columns = {name: [row[name] for row in listed] for name in ("prompt", "completion", "tools")}
     if not any(columns["tools"]):
         del columns["tools"]
@@ -75,4 +90,11 @@ def rows(pool: Pool) -> Iterator[dict[str, Any]]:
         yield {"prompt": turns[:-1], "completion": turns[-1:], "tools": tools(example)}
 
 
-__all__ = ["chat_tokenizer", "rows", "to_trl"]
+def without_prompt(pool: Pool) -> list[int]:
+    """The positions of the examples whose response is the first turn; no reading again where the pool's account has none."""
+    if not pool.report.first_answers:
+        return []
+    return [position for position, example in enumerate(pool.examples()) if not example.last_answer]
+
+
+__all__ = ["chat_tokenizer", "rows", "to_trl", "without_prompt"]

@@ -20,6 +20,7 @@ MAX_SKIPPED_FRACTION: Final = 0.05
 FIXES: Final = {
     "no_loss_token": "raise max_length, for their prompts alone fill it",
     "no_response": "drop the rows, for their responses are empty",
+    "no_prompt": "drop the rows, for they have no prompt",
     "template_refused": "use a model whose chat template takes their roles",
     "not_a_prefix": "use a model whose chat template does not rewrite earlier turns",
     "too_many_turns": "split these conversations, or set --loss completion",
@@ -28,6 +29,7 @@ FIXES: Final = {
 WORDS: Final = {
     "no_loss_token": "the prompt alone fills the length",
     "no_response": "the response is empty",
+    "no_prompt": "the response is the first turn",
     "template_refused": "the chat template refuses the roles",
     "not_a_prefix": "the chat template rewrites earlier turns",
     "too_many_turns": "the conversation has too many turns to find each response in",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from instructsel.adapters import sft
 from instructsel.adapters.checkpoint_folder import RECORD, STATE, claimed, finished, last_state, weights_digest
 from instructsel.adapters.recipe import Recipe
+from instructsel.adapters.rows import without_prompt
 from instructsel.adapters.sampling import packs, sequence
 from instructsel.adapters.sft import Progress
 from instructsel.adapters.stop_tokens import write_stop_tokens
@@ -236,7 +237,12 @@ class TrlTrainer:
         return fingerprint({"trainer": self.fingerprint, "ids": ids, "seed": seed})
 
     def _encoded(self, pool: Pool) -> tuple[TrainingData, list[Encoded]]:
-        encoded = self.chat_template.encode_all(pool.examples(), loss=self.recipe.loss, max_length=self.max_length)
+        encoded: Iterable[Encoded] = self.chat_template.encode_all(pool.examples(), loss=self.recipe.loss, max_length=self.max_length)
+        if promptless := set(without_prompt(pool)):
+            # No data of TRL's prompt-completion type holds them, and a fine-tune is to train on what the hand-over holds.
+            encoded = (
+                replace(row, reason=row.reason or "no_prompt") if position in promptless else row for position, row in enumerate(encoded)
+            )
 
         def place(position: int) -> str:
             file, lines = pool.locate(position)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from instructsel import Pool
-from instructsel.adapters import chat_tokenizer, to_trl
+from instructsel.adapters import TrlTrainer, chat_tokenizer, recipe, to_trl
 from instructsel.grading.chat import ChatTemplate
 from tests import tiny
 
@@ -67,3 +67,17 @@ def test_calls_and_tools_are_handed_over_digit_for_digit_and_without_the_argumen
     # A process of its own reads the same.
     lengths = data.map(lambda row: {"length": len(json.dumps(row["completion"]))}, num_proc=2)["length"]
     assert sorted(lengths) == sorted(len(json.dumps(row["completion"])) for row in data)
+
+
+def test_a_response_without_a_prompt_is_left_out_of_the_hand_over_and_of_training_and_named(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    turns = [[("gpt", "And so the hedge grew."), ("human", "Thanks!")], [("human", "Is rain wet?"), ("gpt", "Yes.")]]
+    rows = [{"conversations": [{"from": who, "value": text} for who, text in conversation]} for conversation in turns]
+    (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pool = Pool.read(tmp_path / "pool.jsonl")
+    assert (len(pool), pool.report.first_answers) == (2, 1)
+    with pytest.warns(UserWarning, match=r"1 example whose response is the first turn \(pool.jsonl:1\)"):
+        data = to_trl(pool)
+    assert [row["prompt"] for row in data] == [[{"role": "user", "content": "Is rain wet?"}]]
+    data = TrlTrainer(str(tiny.causal(tmp_path / "base", "llama")), recipe("paper-v1"), tmp_path / "out", device="cpu").audit(pool)
+    assert (data.skipped, data.trained_rows, data.named) == ({"no_prompt": 1}, 1, ("pool.jsonl:1 (no_prompt)",))

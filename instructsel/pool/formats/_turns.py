@@ -31,6 +31,8 @@ CALLS: Final = ("tool_calls", "function_call", "function_calls")
 """Names of the calls of a turn."""
 ARGUMENTS: Final = ("arguments", "parameters", "input")
 """Names of the arguments of a call."""
+THOUGHT: Final = ("<think>\n", "\n</think>\n\n")
+"""What stands around reasoning that is part of a text."""
 TEXTS: Final = ("text", "input_text", "output_text")
 THOUGHTS: Final = ("thinking", "reasoning", "reasoning_text")
 """Kinds of the parts of a content."""
@@ -132,6 +134,7 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
     entries = listed(value)
     if not isinstance(entries, list):
         raise RowFault("not_a_list", f"'{field}' holds {kind(value)} where a list of turns belongs")
+    entries = [_of_text(entry) if isinstance(entry, str) else entry for entry in entries]
     messages: list[Message] = []
     tools: Json | None = None
     texts = bool(entries) and all(isinstance(entry, str) for entry in entries)
@@ -150,6 +153,24 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
         messages.extend(found.messages)
         tools = tools or found.tools
     return Chat(messages, tools)
+
+
+def _of_text(turn: str) -> Any:
+    """A turn that a column of texts holds as its JSON, as the structure; any other text as it is."""
+    if not any(f'"{key}"' in turn for key in ROLE_KEYS) or turn.lstrip()[:1] != "{":
+        return turn
+    try:
+        value = parsed(turn)
+    except ValueError:
+        return turn
+    return value if isinstance(value, dict) and not value.keys().isdisjoint(ROLE_KEYS) else turn
+
+
+def _without_thought(content: Any, reasoning: str | None) -> Any:
+    """A text without the reasoning in front of it, where the turn has the same in a field of its own."""
+    if not isinstance(content, str) or reasoning is None or not content.startswith(THOUGHT[0]):
+        return content
+    return content.removeprefix(f"{THOUGHT[0]}{reasoning}{THOUGHT[1]}")
 
 
 def _unknown(entries: Sequence[Any], roles: Mapping[str, str] | None, spelling: Turns) -> list[str]:
@@ -189,6 +210,7 @@ def _turn(turn: Fields, who: str, text_key: str, where: str) -> Message:
         raise RowFault("not_text", f"{where} holds images, sound or video")
     parts: tuple[str, ...] = ()
     reasoning = reasoning_of(turn, where)
+    content = _without_thought(content, reasoning)
     if isinstance(content, list) and who != CALL:
         texts, thoughts = _parts(content, where)
         content = "\n".join(texts)

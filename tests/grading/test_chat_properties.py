@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tokenizers.decoders import ByteLevel
 
 from instructsel import Pool
 from instructsel.adapters import to_trl
@@ -78,6 +80,44 @@ def test_the_tokens_are_those_of_the_template_on_the_original_row(family: str, t
 def test_the_tokens_of_many_are_those_of_the_template_on_the_original_row(family: str, tmp_path: Path) -> None:
     chat = template(tmp_path, family)
     assert sum(check_templates(chat, seed, BATCH) for seed in range(100, 100 + MANY // BATCH)) > 0.6 * MANY
+
+
+def runs(chat: ChatTemplate, encoded: Encoded) -> list[str]:
+    """The texts that the loss falls on."""
+    pairs = zip(encoded.ids, encoded.loss_mask, strict=True)
+    tokens = [[number for number, _ in run] for on, run in itertools.groupby(pairs, key=lambda pair: pair[1]) if on]
+    return [ByteLevel().decode(chat.tokenizer.convert_ids_to_tokens(run)) for run in tokens]
+
+
+def test_the_loss_falls_on_the_text_and_the_calls_of_every_response_that_is_trained_and_on_nothing_else(tmp_path: Path) -> None:
+    chat = template(tmp_path, "chatml with tools")
+    pool = Pool.of(rows(4, CASES))
+    trained = 0
+    for example, encoded in zip(pool.examples(), chat.encode_all(pool.examples(), loss="assistant"), strict=True):
+        expected = []
+        for turn in example.messages[: example.last_answer + 1]:
+            calls = [call.as_dict() for call in turn.tool_calls]
+            if turn.is_trained:
+                written = "".join(json.dumps(call.get("function") or call, ensure_ascii=False) for call in calls)
+                expected.append(f"{turn.content}{written}<|im_end|>\n")
+        assert runs(chat, encoded) == expected, pool.row(example.id)
+        trained += len(expected)
+    assert trained > 1.5 * CASES
+
+
+def test_special_tokens_that_are_spelled_out_anywhere_in_a_row_are_letters(tmp_path: Path) -> None:
+    chat = template(tmp_path, "chatml with tools")
+    maker = Maker(5, words=(*PLAIN, *MARKERS, "<|im_start|>assistant\n"), canonical=True)
+    pool = Pool.of([maker.row() for _ in range(CASES)])
+    start = chat.tokenizer.convert_tokens_to_ids("<|im_start|>")
+    spelled = 0
+    for example, encoded in zip(pool.examples(), chat.encode_all(pool.examples()), strict=True):
+        text = ByteLevel().decode(chat.tokenizer.convert_ids_to_tokens(encoded.ids))
+        assert text == chat.text(example)
+        own = example.last_answer + 1 + (example.tools is not None)
+        assert encoded.ids.count(start) == own, pool.row(example.id)
+        spelled += text.count("<|im_start|>") > own
+    assert spelled > 0.5 * CASES
 
 
 def check_trl(base: Path, seed: int, count: int) -> int:

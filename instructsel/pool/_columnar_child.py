@@ -26,8 +26,8 @@ try:
 except ImportError:  # no such limits on this system
     resource = None  # type: ignore[assignment]
 
-FLOOR = 256 << 20
-"""Bytes that decoding may take whatever the file's size."""
+FLOOR = 768 << 20
+"""Bytes of addresses that decoding may take whatever the file's size: orjson reserves sixteen for each of a text, and crashes where it gets none."""
 ADDRESSES = 2 << 30
 """Bytes of addresses beside: the library reserves more than it uses."""
 TIMES = 4
@@ -390,14 +390,22 @@ def values_of(column: pl.Series) -> list[Any]:
 
 def shortened(row: dict[str, Any], limit: int) -> bytes:
     """A row whose longest fields are marks, so that it keeps within the limit."""
-    sizes = {name: orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS) for name, value in row.items()}
-    total = sum(map(len, sizes.values()))
-    for name in sorted(sizes, key=lambda name: -len(sizes[name])):
-        if total <= limit:
-            break
-        total -= len(sizes[name])
-        row[name] = mark("long", sizes[name])
-    return dumped(row)
+    parts = {name: in_bytes(value) for name, value in row.items()}
+    total = sum(map(len, parts.values()))
+    line = b""
+    for name in sorted(parts, key=lambda name: -len(parts[name])):
+        if total <= limit and len(line := dumped(row)) <= limit:
+            return line
+        total -= len(parts[name])
+        row[name] = mark("long", parts[name])
+    return line or dumped(row)
+
+
+def in_bytes(value: Any) -> bytes:
+    """A value as bytes: a text in UTF-8, anything else as JSON."""
+    return (
+        value.encode("utf-8", "surrogatepass") if type(value) is str else orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS)
+    )
 
 
 def dumped(row: dict[str, Any]) -> bytes:
@@ -441,9 +449,17 @@ class Rows:
         lines: list[bytes] = []
         names = self.names
         for row in zip(*columns, strict=True):
-            fields = {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            fields = {
+                # As JSON it may take six times as much, for which there may be no memory: orjson crashes where it gets none.
+                name: mark("long", in_bytes(value)) if type(value) is str and len(value) > self.longest else value
+                for name, value in zip(names, row, strict=True)
+                if value is not None
+            }
             line = dumped(fields)
-            lines.append(line if len(line) <= self.longest else shortened(fields, self.longest))
+            if len(line) > self.longest:
+                del line
+                line = shortened(fields, self.longest)
+            lines.append(line)
         lines.append(b"")
         return b"\n".join(lines)
 

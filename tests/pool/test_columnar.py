@@ -379,3 +379,11 @@ def test_the_marks_of_the_child_are_those_that_are_looked_for() -> None:
     source = columnar.PROGRAM.read_text()
     for mark in columnar.MARKS.values():
         assert json.dumps(mark).replace("u0000", "0") in source
+
+
+def test_a_value_is_as_long_as_it_is_in_a_column_that_is_not_read(tmp_path: Path) -> None:
+    longest = Limits().max_line_bytes
+    for number, value in enumerate((b"\0" * (longest * 2 // 3), "é".encode() * (longest // 2 + 9), b"\xff" * (longest + 9))):
+        frame = pl.DataFrame({"instruction": ["See.", "Hi."], "output": ["A hedge.", "Ho."], "image": [value, b"x"]})
+        frame.write_parquet(tmp_path / f"{number}.parquet")
+        assert Pool.read(tmp_path / f"{number}.parquet").report.kept == 2

@@ -163,17 +163,26 @@ def _weighted(turns: list[Message], name: str, value: Any) -> list[Message]:
     return turns
 
 
+NAMES_MEDIA: Final = re.compile(
+    r"(?i)^(?:https?|file|s3|gs|hf|data):|\.(?:png|jpe?g|gif|webp|bmp|tiff?|svg|avif|heic|mp4|webm|mov|avi|mkv|wav|mp3|flac|ogg|opus|m4a)\b"
+)
+"""A text that leads to a picture, a film or a sound."""
+
+
 def _refuse_media(fields: Fields, conversations: Sequence[Conversation]) -> None:
     """Refuse a row that is about images, sound or video.
 
-    A column of bytes counts where a turn has a mark for it; else it is a column that is not read.
+    A column of bytes counts where a turn has a mark for it; else it is a column that is not read. Bytes of Parquet that are UTF-8 come
+    as a text, which counts by itself where it names a file or an address.
     """
     for name in MEDIA:
         value = fields.get(name)
         if not value:
             continue
-        if isinstance(value, str | list | Mapping) or any(
-            f"<{name.rstrip('s')}>" in turn.content for conversation in conversations for turn in conversation.messages
+        if (
+            isinstance(value, list | Mapping)
+            or (isinstance(value, str) and NAMES_MEDIA.search(value[:4096]))
+            or any(f"<{name.rstrip('s')}>" in turn.content for conversation in conversations for turn in conversation.messages)
         ):
             raise RowFault("not_text", f"'{name}' holds {kind(value)}: the row is about more than text")
 

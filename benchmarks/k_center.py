@@ -55,8 +55,8 @@ def main() -> None:
         case: dict[str, Any] = {"rows": len(vectors), "turns": turns, "seconds": time.perf_counter() - started}
         if turns <= COMPARED:
             started = time.perf_counter()
-            plain = turn_by_turn(vectors, turns)
-            case |= {"turn_by_turn_seconds": time.perf_counter() - started, "equal": plain == order[:turns].tolist()}
+            one_by_one = turn_by_turn(vectors, turns)
+            case |= {"turn_by_turn_seconds": time.perf_counter() - started, "equal": one_by_one == order[:turns].tolist()}
         cases.append(case)
         print(case, flush=True)
     print(_record.write("k_center", {"cases": cases}, "numpy"))

@@ -74,7 +74,7 @@ def test_every_optional_module_is_of_an_extra_that_there_is_and_is_used() -> Non
 @pytest.mark.parametrize("place", ["README.md", "docs/how-to/install.md", "CONTRIBUTING.md"])
 def test_an_extra_that_a_page_names_is_there(place: str) -> None:
     text = (ROOT / place).read_text(encoding="utf-8")
-    named = {name.strip() for found in re.findall(r"(?:instructsel|\.)\[([a-z, ]+)\]", text) for name in found.split(",")}
+    named = {name.strip() for listed in re.findall(r"(?:instructsel|\.)\[([a-z, ]+)\]", text) for name in listed.split(",")}
     assert named <= set(EXTRAS)
 
 

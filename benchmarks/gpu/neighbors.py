@@ -34,8 +34,8 @@ def vectors_of(rows: int, width: int = 384) -> np.ndarray:
     vectors = drawn.standard_normal((rows, width)).astype(np.float32)
     copies = drawn.choice(rows, rows // 10, replace=False)
     vectors[copies] = vectors[drawn.integers(0, rows, len(copies))]
-    near = copies[::2]
-    vectors[near] += drawn.standard_normal((len(near), width)).astype(np.float32) * 1e-3
+    shifted = copies[::2]
+    vectors[shifted] += drawn.standard_normal((len(shifted), width)).astype(np.float32) * 1e-3
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
@@ -58,7 +58,7 @@ def compare(rows: int, repeats: int) -> dict[str, Any]:
     """Medians of both, alternating; the first search on a GPU is not counted."""
     from instructsel.neighbors.index import ExactIndex
 
-    vectors, own = vectors_of(rows), np.arange(rows)
+    vectors, row_numbers = vectors_of(rows), np.arange(rows)
     seconds: dict[str, list[float]] = {"cuda": [], "cpu": []}
     results = {}
     ExactIndex(vectors[:1000], device="cuda").search(vectors[:1000], NEIGHBOR)
@@ -66,7 +66,7 @@ def compare(rows: int, repeats: int) -> dict[str, Any]:
         for device in seconds:
             started = time.perf_counter()
             index = ExactIndex(vectors, device=device)
-            results[device] = index.search(vectors, NEIGHBOR, own_ids=own)
+            results[device] = index.search(vectors, NEIGHBOR, own_ids=row_numbers)
             seconds[device].append(time.perf_counter() - started)
             if index.index.device != device:
                 raise RuntimeError(f"searched on {index.index.device}, not on {device}")

@@ -31,6 +31,8 @@ ELSEWHERE: Final = {
     "gguf_file": "other weights",
     "pretrained_model_name_or_path": "another model",
     "model_name_or_path": "another model",
+    "tokenizer_name_or_path": "another tokenizer",
+    "processor_name": "another tokenizer",
     "adapter_kwargs": "an adapter",
     "_adapter_model_path": "an adapter",
     "fusion_config": "replaced layers",

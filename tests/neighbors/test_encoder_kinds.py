@@ -211,8 +211,8 @@ def test_control_tokens_spelled_out_in_a_text_are_text_whatever_stands_around_it
         assert model.model.tokenizer.token_to_id("[PAD]") not in ids
         return
     control = model.model.tokenizer.convert_tokens_to_ids("[SEP]")
-    plain, spelled, long = (model.tokenize([text]) for text in ("boil an egg", "boil [SEP] an egg", "[SEP] an egg " * 30))
-    assert spelled[0].tolist().count(control) == plain[0].tolist().count(control)
+    bare, spelled, long = (model.tokenize([text]) for text in ("boil an egg", "boil [SEP] an egg", "[SEP] an egg " * 30))
+    assert spelled[0].tolist().count(control) == bare[0].tolist().count(control)
     assert (spelled.cut.tolist(), long.cut.tolist()) == ([False], [True])
     assert len(long[0]) == model.max_length
 
@@ -299,6 +299,10 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "an activation of somebody else": (
         edited(of(made_of.bert, POOLING, DENSE), "2_Dense/config.json", activation_function="torch.hub.load"),
         "torch.hub.load",
+    ),
+    "another tokenizer": (
+        edited(of(made_of.bert, POOLING, DENSE), TRANSFORMER, tokenizer_name_or_path="elsewhere"),
+        "another tokenizer (tokenizer_name_or_path: 'elsewhere')",
     ),
     "a tokenizer of somebody else": (
         edited(made_of.words, "wordembedding_config.json", tokenizer_class="subprocess.Popen"),

@@ -73,9 +73,9 @@ def unit(count: int, width: int, copies: int = 0) -> np.ndarray:
     if copies:
         # Copies, and such as differ by less than FAISS can tell.
         vectors[drawn.choice(count, copies, replace=False)] = vectors[0]
-        near = drawn.choice(count, copies, replace=False)
-        vectors[near] = vectors[1] + drawn.normal(size=(copies, width)).astype(np.float32) * 1e-5
-        vectors[near] /= np.linalg.norm(vectors[near], axis=1, keepdims=True)
+        shifted = drawn.choice(count, copies, replace=False)
+        vectors[shifted] = vectors[1] + drawn.normal(size=(copies, width)).astype(np.float32) * 1e-5
+        vectors[shifted] /= np.linalg.norm(vectors[shifted], axis=1, keepdims=True)
     return vectors
 
 
@@ -84,13 +84,13 @@ def test_neighbors_and_distances_are_those_of_the_cpu_ties_at_the_last_place_inc
     monkeypatch: pytest.MonkeyPatch, count: int, copies: int, k: int
 ) -> None:
     vectors = unit(count, 16, copies)
-    own = np.arange(count)
-    expected_distances, expected_ids = ExactIndex(vectors, device="cpu").search(vectors, k, own_ids=own)
+    row_numbers = np.arange(count)
+    expected_distances, expected_ids = ExactIndex(vectors, device="cpu").search(vectors, k, own_ids=row_numbers)
     module = using(monkeypatch, Faiss())
     index = ExactIndex(vectors)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        distances, ids = index.search(vectors, k, own_ids=own)
+        distances, ids = index.search(vectors, k, own_ids=row_numbers)
     assert index.index.device == "cuda"
     assert module.moved[0][1].searches >= 1
     assert (distances == expected_distances).all()

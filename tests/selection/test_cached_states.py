@@ -66,10 +66,10 @@ def test_a_second_selection_with_the_same_target_asks_nothing_and_is_the_same(tm
     for key in computed:
         computed[key] = 0
     first = chosen("cache")
-    asked = dict(computed)
+    after_first = dict(computed)
     second = chosen("cache")
-    assert sum(asked.values()) >= len(pool)
-    assert computed == asked
+    assert sum(after_first.values()) >= len(pool)
+    assert computed == after_first
     for other in (first, second):
         assert other.kept_ids == without.kept_ids
         assert [other.explain(row)["score"] for row in pool.ids] == [without.explain(row)["score"] for row in pool.ids]
@@ -77,7 +77,7 @@ def test_a_second_selection_with_the_same_target_asks_nothing_and_is_the_same(tm
     states.reverse()
     chosen("cache")
     if name != "loss_drop":
-        assert computed != asked
+        assert computed != after_first
 
 
 def test_equal_texts_are_embedded_once(tmp_path: Path, computed: dict[str, int]) -> None:

@@ -102,16 +102,16 @@ def _block(rows: NDArray[np.float64], nearest: NDArray[np.float64], most: int, a
     # The other rows begin with this one, and only come nearer. Of rows as far as each other the first is taken.
     first_other = int(order[among]) if among < len(rows) else len(rows)
     bound = float(nearest[first_other]) if among < len(rows) else np.inf
-    near, vectors = nearest[chosen], rows[chosen]
+    similarities, vectors = nearest[chosen], rows[chosen]
     block: list[int] = []
     while len(block) < min(most, TURNS_AT_ONCE):
-        place = int(np.argmin(near))
+        place = int(np.argmin(similarities))
         row = int(chosen[place])
-        if near[place] > bound or (near[place] == bound and row > first_other):
+        if similarities[place] > bound or (similarities[place] == bound and row > first_other):
             break
         block.append(row)
-        near = np.maximum(near, np.round(vectors @ rows[row], DIGITS))
-        near[place] = np.inf
+        similarities = np.maximum(similarities, np.round(vectors @ rows[row], DIGITS))
+        similarities[place] = np.inf
     return block
 
 

@@ -122,6 +122,10 @@ class PoolError(InstructselError, ValueError):
         self.report = report
 
 
+class EmptyFile(PoolError):
+    """A file without rows: refused where it is all there is, and named where there are others."""
+
+
 class TooManyBadRows(PoolError):
     """More rows were quarantined than `max_bad_fraction` allows."""
 

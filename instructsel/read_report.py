@@ -108,6 +108,7 @@ class ReadReport:
             quarantined=dict(sorted((Counter(self.quarantined) + Counter(other.quarantined)).items())),
             quarantine=(self.quarantine + other.quarantine)[:LISTED],
             formats={**self.formats, **other.formats},
+            notes=self.notes + other.notes,
             size=self.size + other.size,
             passed_over=self.passed_over + other.passed_over,
             with_reasoning=self.with_reasoning + other.with_reasoning,

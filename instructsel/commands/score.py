@@ -26,6 +26,7 @@ from instructsel.indicators.base import Indicator, ModelIndicator
 from instructsel.kinds import ROWS_WITH_SCORES, SCORES
 from instructsel.models.runner import RunReport
 from instructsel.pool import spec
+from instructsel.pool.naming import files_of
 from instructsel.pool.pool import Pool
 from instructsel.pool.sources import label_of
 from instructsel.rules.catalog import load as load_rule
@@ -189,7 +190,7 @@ def command(
     also = ["rew"] if reward else []
     chosen, unavailable = choose_indicators(rule, indicators, models, also=also, imported=imported, present=files.present)
     if not dry_run:
-        files.check([*pools, *([rule] if rule else []), *(import_files or [])])
+        files.check([*files_of(pools), *([rule] if rule else []), *(import_files or [])])
     for indicator in imported:
         indicator.fingerprint()  # a file that is missing ends the run before the pool is read
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
@@ -199,6 +200,8 @@ def command(
         if limit is not None and limit < len(pool):
             pool = pool.take(pool.ids[:limit])
             say(f"scoring the first {counted(limit, 'example')} in the order of ids", quiet=quiet)
+        for note in notes_on_output(pool.files) if len(pool.files) > 1 else ():
+            say(note, quiet=quiet)
         if dry_run:
             _dry_run(pool, chosen, store, json=json, quiet=quiet)
             return
@@ -385,7 +388,7 @@ def default_output(pools: list[str]) -> Path:
     first = pools[0]
     if first == "-":
         return Path("stdin.scores.parquet")
-    labels = [label_of(name.removeprefix("hf://").replace(":", "-").replace("@", "-")) for name in pools]
+    labels = [label_of(name.removeprefix("hf://").rstrip("/").replace(":", "-").replace("@", "-")) for name in pools]
     name = "+".join(labels if len(labels) <= NAMED else [*labels[: NAMED - 1], f"{len(labels) - NAMED + 1}-more"])
     folder = Path() if first.startswith("hf://") else Path(first).parent
     return folder / f"{name}.scores.parquet"

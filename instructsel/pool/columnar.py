@@ -187,7 +187,7 @@ def _plain(value: Any, column: str, name: str) -> Any:
     return value
 
 
-def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: Limits, *, keep: object = None) -> Spooled:
+def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: Limits) -> Spooled:
     """The rows of a Parquet or Arrow file.
 
     Args:
@@ -196,15 +196,15 @@ def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: 
         kind: parquet, arrow or arrow-stream.
         path: where it lies; None for a stream, which is copied to a temporary file.
         limits: on the bytes that its rows may come to, and on those of a row.
-        keep: what must live as long.
 
     Raises:
         PoolError: it cannot be read, or is beyond the limits.
         EnvironmentFault: the temporary folder is full, or the process that decodes cannot be started.
     """
+    keep = None
     if path is None:
-        copy = _copied(file)
-        path, keep = copy.path, copy
+        keep = _copied(file)
+        path = keep.path
     path = Path(os.path.abspath(path))
     stamp = _stamp(path)
     size = file.seek(0, os.SEEK_END)

@@ -10,7 +10,6 @@ import bisect
 import hashlib
 import itertools
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.artifact import check_name, same_file
-from instructsel.errors import InstructselError, PoolError, UnknownExample, UsageError
-from instructsel.paths import resolved
+from instructsel.errors import EmptyFile, InstructselError, PoolError, UnknownExample, UsageError
+from instructsel.pool.columnar import rest
 from instructsel.pool.example import Example
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Format
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits, RowDropped, RowFault
+from instructsel.pool.naming import check_once, expanded, labels_of
 from instructsel.pool.opaque import as_text
 from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, ReadProgress, Rows
 from instructsel.pool.sources import memory_source, open_source
@@ -40,6 +40,8 @@ from instructsel.text import counted, excerpt, html_table
 if TYPE_CHECKING:
     import polars
 
+LISTED: Final = 20
+"""Empty files that are named."""
 SHOWN: Final = 5
 """Files that a display of a pool names."""
 
@@ -81,7 +83,8 @@ class Pool:
         """Read pool files.
 
         Args:
-            paths: .jsonl, .json, .csv, .tsv, .parquet, each also .gz or .zst; `-` for standard input; hf://OWNER/NAME.
+            paths: .jsonl, .json, .csv, .tsv, .parquet, .arrow, each also .gz or .zst; a folder of them or one that `save_to_disk` wrote, with
+                :SPLIT for another than train; `-` for standard input; hf://OWNER/NAME[/CONFIG][:SPLIT][@REVISION].
             format: a format's name, a Mapped, or "auto": told from the first rows of each file.
             columns: column names for CSV or TSV files that have no header.
             oasst: which paths of OpenAssistant trees become examples, best-path or all-paths.
@@ -102,17 +105,30 @@ class Pool:
         for path in paths:
             if not isinstance(path, str | Path):
                 raise UsageError(f"Pool.read takes the paths of files, not {type(path).__name__}.", fix="For rows in memory: Pool.of(rows)")
-        names = [str(path) if str(path) == "-" or str(path).startswith("hf://") else str(resolved(path)) for path in paths]
-        for name, count in Counter(names).items():
-            check_name(name)
-            if count > 1:
-                raise UsageError(f"{name} is named twice: every one of its examples would be a duplicate.", fix="Name it once.")
-        chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
-        sizes = [Path(name).stat().st_size if Path(name).is_file() else 0 for name in names]
-        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, sizes) if progress else None, roles, undesirable)
         for path in paths:
-            reading.add(open_source(path, reading.limits, columns=tuple(columns) if columns else None), chosen)
-        return cls(**reading.finish(), spec=PoolSpec(tuple(names), _recorded(format, columns, reading, reasoning)))
+            check_name(str(path))
+        everything = [expanded(path) for path in paths]
+        entries = [entry for named in everything for entry in named.entries]
+        check_once(entries)
+        chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
+        sizes = [Path(entry.path).stat().st_size if Path(entry.path).is_file() else 0 for entry in entries]
+        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, sizes) if progress else None, roles, undesirable)
+        empty: list[str] = []
+        header = tuple(columns) if columns else None
+        for entry, label in zip(entries, labels_of(entries), strict=True):
+            try:
+                reading.add(open_source(entry.path, reading.limits, columns=header, name=entry.name, label=label), chosen)
+            except EmptyFile:
+                if len(entries) == 1:
+                    raise
+                empty.append(entry.name)
+        if len(empty) == len(entries):
+            raise EmptyFile(f"All of these files are empty: {_listed(empty)}.", fix="Name a file with rows.")
+        notes = [named.note for named in everything if named.note] + ([f"without a row: {_listed(empty)}"] if empty else [])
+        reading.report = replace(reading.report, notes=tuple(notes))
+        rest()
+        recorded = tuple(name for named in everything for name in named.recorded)
+        return cls(**reading.finish(), spec=PoolSpec(recorded, _recorded(format, columns, reading, reasoning)))
 
     @classmethod
     def of(
@@ -281,19 +297,26 @@ class Pool:
         numbers = set(range(len(self.files))) if place == "line" else self._files_called(place)
         if not numbers:
             raise self._no_file(place)
-        positions = [i for i in range(len(self)) if int(self.file_of[i]) in numbers and line in self.locate(i)[1]]
+        positions = {
+            int(self.file_of[i]): i for i in reversed(range(len(self))) if int(self.file_of[i]) in numbers and line in self.locate(i)[1]
+        }
         if not positions:
             raise UnknownExample(
                 f"No example stands in line {line} of {place}.", fix="Lines count from 1; the row may have been dropped or quarantined."
             )
-        return positions[0]
+        if len(positions) > 1:
+            named = [f"{self.file_names[number]}:{line}" for number in sorted(positions)]
+            raise UnknownExample(f"{place}:{line} may be any of {_listed(named)}.", fix=f"Name one, e.g. {named[0]}")
+        return next(iter(positions.values()))
 
     def _files_called(self, place: str) -> set[int]:
-        """The numbers of the files that a name or a path leads to."""
+        """The numbers of the files that a label, a name, or a path or the end of one leads to."""
+        parts = Path(place).parts
         return {
             number
             for number, file in enumerate(self.files)
-            if place in (file.source.name, file.source.label, Path(file.source.name).name, self.file_names[number])
+            if place in (file.source.name, file.source.label, self.file_names[number])
+            or (parts and Path(file.source.name).parts[-len(parts) :] == parts)
             or (Path(place).name == Path(file.source.name).name and same_file(place, file.source.name))
         }
 
@@ -442,6 +465,10 @@ def check_pool(pool: object, verb: str) -> None:
     if not isinstance(pool, Pool):
         fix = f"To read a file: Pool.read({str(pool)[:60]!r})" if isinstance(pool, str | Path) else "For rows in memory: Pool.of(rows)"
         raise UsageError(f"{verb} takes a Pool, not {type(pool).__name__}.", fix=fix)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED:,} more" if len(names) > LISTED else "")
 
 
 def _recorded(chosen: str | Format, columns: Sequence[str] | None, reading: PoolReader, reasoning: str) -> Reading:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.errors import PoolError, UsageError
+from instructsel.errors import EmptyFile, PoolError, UsageError
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats import _rows as row_formats
@@ -209,6 +209,8 @@ class PoolReader:
         rows = source.rows()
         try:
             sample = _sample(rows)
+            if not sample:
+                raise EmptyFile(f"{source.name}: the file has no rows.", fix="Name a file with rows.")
             tally = _Tally(source)
             everything = itertools.chain(sample, rows)
             candidates: list[Format] = []

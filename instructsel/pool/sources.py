@@ -1,4 +1,4 @@
-"""Where rows come from: plain and compressed files, standard input, Parquet, the hub.
+"""Where rows come from: plain and compressed files, standard input, Parquet and Arrow.
 
 A source is seekable: what is compressed or a stream is spooled to an unnamed temporary file first, with limits on how
 much it may unpack to. What a file is, is decided by its content; the extension only settles what content cannot.
@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from instructsel.errors import PoolError, UsageError
+from instructsel.errors import EmptyFile, PoolError, UsageError
 from instructsel.pool.columnar import CALLED, Columns, plain, spool_rows
-from instructsel.pool.hub import fetch
 from instructsel.pool.lines import Limits, Row, RowFault, parse, parse_again, read_lines
 from instructsel.pool.marks import Marks
 from instructsel.pool.memory import spool
@@ -184,25 +183,28 @@ def label_of(path: str | Path) -> str:
     return name or "pool"
 
 
-def open_source(path: str | Path, limits: Limits, *, columns: tuple[str, ...] | None = None) -> Source:
-    """Open a pool file, `-` for standard input, or `hf://OWNER/NAME[/CONFIG][:SPLIT][@REVISION]`.
+def open_source(
+    path: str | Path, limits: Limits, *, columns: tuple[str, ...] | None = None, name: str | None = None, label: str | None = None
+) -> Source:
+    """Open a pool file, or `-` for standard input.
 
     Args:
         path: the file.
         limits: how much of it is read before it is refused.
         columns: names for the columns of a CSV or TSV file without a header.
+        name: what messages call it; its path by default.
+        label: the source of its examples; made of its name by default.
 
     Raises:
+        EmptyFile: it has no rows.
         PoolError: it is missing, an archive of files, a Git LFS pointer, truncated, beyond the limits, or of no known kind.
     """
-    name = str(path)
-    if name.startswith("hf://"):
-        return _open_hub(name, limits)
-    if name == "-":
-        return _open_stream(standard_input(), STDIN, STDIN, "", limits, columns)
+    if str(path) == "-":
+        return _open_stream(standard_input(), STDIN, label or STDIN, "", limits, columns)
     target = Path(path)
     file, stream = opened(target)
-    return _open_stream(file, name, label_of(target), _suffix(target), limits, columns, path=None if stream else target)
+    label = label or label_of(name or target)
+    return _open_stream(file, name or str(path), label, _suffix(target), limits, columns, path=None if stream else target)
 
 
 def _suffix(path: Path) -> str:
@@ -269,13 +271,10 @@ def _magic(start: bytes) -> str | None:
     return next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), None)
 
 
-def _open_columnar(file: BinaryIO, name: str, label: str, kind: str, path: Path | None, limits: Limits, *, keep: object = None) -> Source:
+def _open_columnar(file: BinaryIO, name: str, label: str, kind: str, path: Path | None, limits: Limits) -> Source:
     with file:
-        spooled = spool_rows(file, name, kind, path, limits, keep=keep)
+        spooled = spool_rows(file, name, kind, path, limits)
+    if not spooled.columns.rows:
+        raise EmptyFile(f"{name}: the file has no rows.", fix="Name a file with rows.")
     container = "parquet" if kind == "parquet" else "arrow"
     return Source(name, label, container, spooled.rows, spooled.columns, limits=limits)
-
-
-def _open_hub(name: str, limits: Limits) -> Source:
-    label, fetched = fetch(name)
-    return _open_columnar(open(fetched.path, "rb"), name, label, "parquet", fetched.path, limits, keep=fetched)

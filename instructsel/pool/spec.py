@@ -140,6 +140,8 @@ class Reading:
         )
         if message is None:
             return pool
+        for note in pool.report.notes:
+            message(note)
         for file, why in pool.report.formats.items():
             message(f"{Path(file).name}: read as {why}")
         message(pool.report.sentence())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from instructsel.artifact import full
-from instructsel.errors import PoolError, UsageError
+from instructsel.errors import EmptyFile, PoolError, UsageError
 from instructsel.pool.lines import BOM, CHUNK, Limits, RowFault
 from instructsel.pool.records import read_records
 
@@ -147,7 +147,7 @@ def layout_of(
     """
     body = head_of(file).removeprefix(BOM).lstrip(b" \t\r\n")
     if not body:
-        raise PoolError(f"{name}: the file is empty.", fix="Name a file with rows.")
+        raise EmptyFile(f"{name}: the file is empty.", fix="Name a file with rows.")
     if body.startswith(LFS):
         raise PoolError(f"{name}, line 1: a Git LFS pointer, not the data.", fix="Fetch the data with: git lfs pull")
     container = EXTENSIONS.get(suffix)

@@ -10,6 +10,7 @@ from instructsel.cache import Cache
 from instructsel.errors import UnknownExample, UsageError
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import PoolSpec
+from instructsel.pool.writer import container_of
 from instructsel.scores.neighborhood import Neighborhood, Watch, unwatched
 from instructsel.scores.shape import WithModels, WithPool
 from instructsel.scores.table import ScoreTable
@@ -54,8 +55,8 @@ def neighborhood(
 
 def default_output(pool: Pool, to: str | None) -> Path:
     """In the working directory, named after the pool's first source."""
-    label = pool.files[0].source.label if len(pool.files) == 1 else "pool"
-    kind = "lines" if to else pool.files[0].source.container
+    label = Path(pool.files[0].source.label).name if len(pool.files) == 1 else "pool"
+    kind = "lines" if to else container_of(pool.files)
     ending = {"lines": ".jsonl", "array": ".json"}.get(kind, f".{kind}")
     return Path(f"{label}.selected{ending}")
 

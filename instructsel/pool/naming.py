@@ -1,0 +1,89 @@
+"""What users name as a pool, as files; and the labels by which their examples are counted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+
+from instructsel.errors import UsageError
+from instructsel.paths import resolved
+from instructsel.pool import hub
+from instructsel.pool.folders import Entry, LocalFolder, Named
+from instructsel.pool.sources import label_of
+
+STDIN = "-"
+
+
+def expanded(path: str | Path) -> Named:
+    """The files of what a user names: a file, a folder (with :SPLIT), hf://OWNER/NAME, or - for standard input.
+
+    Raises:
+        UsageError, PoolError, ModelUnavailable: a folder or data set is no pool; see `folders.take` and `hub.named`.
+    """
+    name = str(path)
+    if name.startswith(hub.HUB):
+        return hub.named(name)
+    if name == STDIN:
+        return Named((Entry(name, name, "stdin"),), (name,))
+    folder = LocalFolder(name)
+    return folder.named if folder.folder is not None else Named((Entry(name, name),), (str(resolved(path)),))
+
+
+def files_of(names: Iterable[str]) -> list[str]:
+    """The files of this machine that are named, folders as their files: what no output may replace. What cannot be read stays as it is."""
+    files: list[str] = []
+    for name in names:
+        folder = LocalFolder(name) if name != STDIN and not name.startswith(hub.HUB) else None
+        if folder is None or folder.folder is None:
+            files.append(name)
+        else:
+            files += [os.path.join(parent, file) for parent, _, inner in os.walk(folder.folder) for file in inner]
+    return files
+
+
+def check_once(entries: Sequence[Entry]) -> None:
+    """Refuse a file that is named twice.
+
+    Raises:
+        UsageError: one is.
+    """
+    known: set[str] = set()
+    for entry in entries:
+        path = entry.path if entry.path == STDIN else str(resolved(entry.path))
+        if path in known:
+            raise UsageError(f"{path} is named twice: every one of its examples would be a duplicate.", fix="Name it once.")
+        known.add(path)
+
+
+def labels_of(entries: Sequence[Entry]) -> list[str]:
+    """A label for each file, different ones: its name without endings; with as many folders before it, or with its endings, as tell it apart.
+
+    >>> labels_of([Entry("a/x.jsonl", "a/x.jsonl"), Entry("b/x.jsonl", "b/x.jsonl"), Entry("b/y.jsonl", "b/y.jsonl")])
+    ['a/x', 'b/x', 'y']
+    """
+    labels = [entry.label or label_of(entry.name) for entry in entries]
+    numbers: dict[str, list[int]] = {}
+    for number, label in enumerate(labels):
+        numbers.setdefault(label, []).append(number)
+    for alike in numbers.values():
+        if len(alike) > 1:
+            paths = [PurePath(resolved(entries[number].path)) for number in alike]
+            for number, label in zip(alike, _told_apart([labels[number] for number in alike], paths), strict=True):
+                labels[number] = label
+    return labels
+
+
+def _told_apart(labels: Sequence[str], paths: Sequence[PurePath]) -> list[str]:
+    most = max(len(path.parts) for path in paths)
+    for endings in (False, True):
+        for depth in range(0 if endings else 1, most):
+            # The root itself is no part of a label.
+            folders = [path.parts[1:-1][-depth:] if depth else () for path in paths]
+            names = ["/".join([*parts, path.name if endings else label]) for parts, path, label in zip(folders, paths, labels, strict=True)]
+            if len(set(names)) == len(names):
+                return names
+    return [str(path) for path in paths]
+
+
+__all__ = ["check_once", "expanded", "files_of", "labels_of"]

@@ -76,6 +76,8 @@ class ReadReport:
     """Examples whose response is the first turn: there is nothing that it answers, and no trainer takes them."""
     unknown_roles: dict[str, int] = field(default_factory=dict)
     """Roles that nobody named → rows quarantined for them."""
+    notes: tuple[str, ...] = ()
+    """What was taken of folders and data sets, and which files have no rows."""
 
     def __post_init__(self) -> None:
         if self.read != self.kept + self.n_dropped + self.n_quarantined:

@@ -29,6 +29,7 @@ from instructsel.pool import spec
 from instructsel.pool.naming import files_of
 from instructsel.pool.pool import Pool
 from instructsel.pool.sources import label_of
+from instructsel.pool.writer import notes_on_output
 from instructsel.rules.catalog import load as load_rule
 from instructsel.scores import merge
 from instructsel.scores.estimate import estimate
@@ -56,7 +57,8 @@ EXAMPLES: Final = """Examples:
 Pools = Annotated[
     list[str],
     typer.Argument(
-        metavar="POOL...", help="Pool files (.jsonl .json .csv .tsv .parquet, each also .gz or .zst), - for stdin, or hf://OWNER/NAME."
+        metavar="POOL...",
+        help="Pool files (.jsonl .json .csv .tsv .parquet .arrow, each also .gz or .zst), folders of them, - for stdin, or hf://OWNER/NAME.",
     ),
 ]
 Output = Annotated[

@@ -43,6 +43,8 @@ KEYWORDS: Final = {
 }
 SHARDED: Final = re.compile(r"data/(?P<split>\w+(?:\.\w+)*)-\d{5}-of-\d{5}[^/]*\.[^/]*")
 SHARD: Final = re.compile(r"(?P<start>.*-)(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>\.[^/]*)")
+SPLIT: Final = re.compile(r"(?P<start>.+?):(?P<split>[^:/\\\[]+(?:\[[^\]/]*\])?)", re.DOTALL)
+"""A folder with a split."""
 FRONT: Final = re.compile(r"\A---[ \t]*\r?\n(?P<yaml>.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 """The part of a README that is YAML."""
 MAX_README: Final = 4 << 20
@@ -125,6 +127,7 @@ def take(listing: Listing, config: str | None, split: str | None, *, how: str) -
         PoolError: there is no pool in it.
         UsageError: no such configuration or split, or several and none of them named.
     """
+    left: Sequence[str] = ()
     if DICTIONARY in listing.paths:
         _no_config(listing, config)
         splits = _saved_splits(listing)
@@ -138,14 +141,18 @@ def take(listing: Listing, config: str | None, split: str | None, *, how: str) -
         else:
             _no_config(listing, config)
             splits = _by_names(listing, listing.paths)
+            left = _data(listing.paths)
     chosen = _chosen_splits(listing, splits, split, how)
     paths = tuple(path for name in chosen for path in splits[name])
     _check_kinds(listing, paths)
     _check_shards(listing, paths)
     others = [name for name in splits if name not in chosen]
-    if not others and config is None:
+    left = [path for path in left if not any(path in files for files in splits.values())]
+    if not others and not left and config is None:
         return Taken(paths, None)
     note = f"{listing.name}: " + (f"the configuration {config}, " if config else "") + f"the split {' and '.join(chosen)} is read"
+    if left:
+        note += f"; of no split: {_list(left)}"
     if others and split is None:
         note += f"; others are {_list(others)}, e.g. {how.format(config=f'/{config}' if config else '', split=f':{others[0]}')}"
     return Taken(paths, note)
@@ -361,9 +368,9 @@ def _by_names(listing: Listing, paths: Sequence[str], start: str = "") -> dict[s
             sharded.setdefault(match["split"], []).append(path)
     if sharded:
         return {name: tuple(sharded[name]) for name in sorted(sharded, key=_order)}
-    for parts in (lambda path: PurePosixPath(path).parts[:-1], lambda path: PurePosixPath(path).parts[-1:]):
+    for part_of in (slice(None, -1), slice(-1, None)):
         splits = {
-            name: tuple(path for path in data if any(_is_called(part, words) for part in parts(inside[path])))
+            name: tuple(path for path in data if any(_is_called(part, words) for part in PurePosixPath(inside[path]).parts[part_of]))
             for name, words in KEYWORDS.items()
         }
         if any(splits.values()):
@@ -471,19 +478,29 @@ class LocalFolder:
         self.folder: Path | None = None
         self.config: str | None = None
         self.split: str | None = None
-        start, colon, end = name.rpartition(":")
         # A name that is there is that name, whatever it looks like.
-        for place, split in ((name, None), *(((start, end),) if colon and start and end else ())):
-            path = Path(place)
-            if os.path.lexists(place):
-                if path.is_dir():
-                    self.folder, self.split = path, split
-                return
-            if split is not None or not colon:
-                parent = path.parent
-                if parent.is_dir() and (parent / README).is_file() and path.name:
-                    self.folder, self.config, self.split = parent, path.name, split
-                    return
+        match = None if os.path.lexists(name) else SPLIT.fullmatch(name)
+        path, split = (Path(name), None) if match is None else (Path(match["start"]), match["split"])
+        if path.is_dir() and not self._is_config(path):
+            self.folder, self.split = path, split
+        elif path.parent.is_dir() and not path.is_file() and self._is_config(path):
+            self.folder, self.config, self.split = path.parent, path.name, split
+
+    @staticmethod
+    def _is_config(path: Path) -> bool:
+        """Whether the README beside a folder, which may be there or not, names a configuration after it."""
+        if not path.name or any((path / name).is_file() for name in (README, STATE, DICTIONARY)):
+            return False
+        if not (path.parent / README).is_file():
+            return False
+        try:
+            front = FRONT.match((path.parent / README).read_bytes()[:MAX_README].decode("utf-8", "replace"))
+        except OSError:
+            return False
+        return (
+            front is not None
+            and re.search(rf"config_name:\s*['\"]?{re.escape(path.name)}['\"]?\s*$", front["yaml"], re.MULTILINE) is not None
+        )
 
     @cached_property
     def named(self) -> Named:
@@ -493,7 +510,7 @@ class LocalFolder:
         shown = str(self.folder)
         taken = take(listing, self.config, self.split, how=shown + "{config}{split}")
         files = [str(self.folder / path) for path in taken.paths]
-        label = self.folder.resolve().name or "pool"
+        label = (self.folder.resolve().name or "pool") + (f"/{self.config}" if self.config else "")
         entries = [Entry(file, file, label_in(label, path, len(files))) for file, path in zip(files, taken.paths, strict=True)]
         return Named(tuple(entries), tuple(os.path.realpath(file) for file in files), taken.note)
 

@@ -51,10 +51,8 @@ def named(name: str) -> Named:
         taken = take(listing, config, split, how=f"{shown}{{config}}{{split}}{end}")
         paths, note = taken.paths, taken.note
     files = [listing.fetched(path) for path in paths]
-    entries = [
-        Entry(f"{shown}{end}/{path}", file, label_in(parts[1] if len(parts) > 1 else parts[0], path, len(paths)))
-        for path, file in zip(paths, files, strict=True)
-    ]
+    label = "/".join(parts[1:]) or parts[0]
+    entries = [Entry(f"{shown}{end}/{path}", file, label_in(label, path, len(paths))) for path, file in zip(paths, files, strict=True)]
     return Named(tuple(entries), (name,), note)
 
 
@@ -136,9 +134,10 @@ class _ArrowCache(FolderListing):
 def _listing(name: str, repository: str, revision: str | None) -> Any:
     """The data set on the hub; where it cannot be asked, in a cache of this machine."""
     library = require("huggingface_hub", needed_by=name)
+    constants = require("huggingface_hub.constants", needed_by=name)
     errors = require("huggingface_hub.errors", needed_by=name)
     why = "the hub is not asked (HF_HUB_OFFLINE)"
-    if not library.constants.HF_HUB_OFFLINE:
+    if not constants.HF_HUB_OFFLINE:
         try:
             return _Remote(name, repository, revision)
         except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
@@ -157,7 +156,7 @@ def _listing(name: str, repository: str, revision: str | None) -> Any:
         return _Snapshot(Path(folder), f"{HUB}{repository}")
     except (OSError, ValueError, errors.HfHubHTTPError):
         pass
-    cache = Path(os.environ.get("HF_DATASETS_CACHE") or Path(library.constants.HF_HOME) / "datasets").expanduser()
+    cache = Path(os.environ.get("HF_DATASETS_CACHE") or Path(constants.HF_HOME) / "datasets").expanduser()
     for folder in (cache / repository.replace("/", "___"), cache / repository.replace("/", "___").lower()):
         if folder.is_dir():
             return _ArrowCache(folder, f"{HUB}{repository}", revision)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
+from instructsel.artifact import check_name
 from instructsel.errors import UsageError
 from instructsel.paths import resolved
 from instructsel.pool import hub
@@ -43,13 +44,14 @@ def files_of(names: Iterable[str]) -> list[str]:
 
 
 def check_once(entries: Sequence[Entry]) -> None:
-    """Refuse a file that is named twice.
+    """Refuse a file that is named twice, and one that no record can name.
 
     Raises:
         UsageError: one is.
     """
     known: set[str] = set()
     for entry in entries:
+        check_name(entry.path)
         path = entry.path if entry.path == STDIN else str(resolved(entry.path))
         if path in known:
             raise UsageError(f"{path} is named twice: every one of its examples would be a duplicate.", fix="Name it once.")

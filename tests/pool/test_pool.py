@@ -233,7 +233,7 @@ def test_what_cannot_be_a_pool_is_refused_by_name(tmp_path: Path, name: str, con
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PoolError, match="No such file"):
         Pool.read(tmp_path / "none.jsonl")
-    with pytest.raises(PoolError, match="is a folder"):
+    with pytest.raises(PoolError, match="holds no file of a pool"):
         Pool.read(tmp_path)
 
 

@@ -63,7 +63,21 @@ class Maker:
         if form == 1:
             return json.dumps(self.object(), ensure_ascii=self.rng.random() < 0.5)
         return self.rng.choice(
-            (self.text(), json.dumps(self.text()), "{broken", '{"half": "\\ud800"}', [self.value()], 7, False, self.object(), "")
+            (
+                self.text(),
+                json.dumps(self.text()),
+                "{broken",
+                '{"half": "\\ud800"}',
+                "NaN",
+                "[" * 60 + "]" * 60,
+                '{"n": 123456789012345678901}',
+                '{"a": 1, "a": 2}',
+                [self.value()],
+                7,
+                False,
+                self.object(),
+                "",
+            )
         )
 
     def call(self) -> dict[str, Any]:

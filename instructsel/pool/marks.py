@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any, Final
 
 from instructsel.errors import UsageError
@@ -13,6 +14,8 @@ from instructsel.text import counted
 
 MARK: Final = b'{"\\u0000'
 """How a mark begins in a line."""
+NUL: Final = "\0"
+"""What the key of a mark begins with, and no other key of an object that has no more."""
 OPAQUE: Final = "\0opaque"
 """Key of the mark of a value with a form as text: its kind, and the text."""
 BYTES: Final = "\0bytes"
@@ -20,6 +23,20 @@ LONG: Final = "\0long"
 """Of bytes, and of a field that is too long: how many bytes it has, and their digest."""
 ODD: Final = "\0odd"
 """Of a value that has no such form: its kind."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A value that JSON has no form for."""
+
+    key: str
+    """OPAQUE, BYTES, LONG or ODD."""
+    holds: list[Any]
+    """As the key says."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What stands for it in a line."""
+        return {self.key: self.holds}
 
 
 class Marks:
@@ -57,9 +74,18 @@ class Marks:
             return raw
 
 
-def sized(key: str, data: bytes) -> dict[str, Any]:
+def sized(key: str, data: bytes) -> Mark:
     """The mark of bytes that are not held."""
-    return {key: [len(data), hashlib.blake2b(data, digest_size=16).hexdigest()]}
+    return Mark(key, [len(data), hashlib.blake2b(data, digest_size=16).hexdigest()])
+
+
+def escaped(value: dict[str, Any]) -> dict[str, Any]:
+    """An object that could be taken for a mark, with another NUL before its key."""
+    if len(value) == 1:
+        ((key, item),) = value.items()
+        if key.startswith(NUL):
+            return {NUL + key: item}
+    return value
 
 
 def _unmarked(value: Any) -> Any:
@@ -77,6 +103,8 @@ def _unmarked(value: Any) -> Any:
             return Opaque(counted(held[0], "byte"), code=TOO_LONG)
         if key == ODD:
             return Opaque(held[0])
+        if key.startswith(NUL + NUL):
+            return {key[1:]: _unmarked(held)}
     return {key: _unmarked(item) for key, item in value.items()}
 
 
@@ -95,4 +123,4 @@ def _plain(value: Any, name: str, field: str = "") -> Any:
     return value
 
 
-__all__ = ["BYTES", "LONG", "MARK", "ODD", "OPAQUE", "Marks", "sized"]
+__all__ = ["BYTES", "LONG", "MARK", "ODD", "OPAQUE", "Mark", "Marks", "escaped", "sized"]

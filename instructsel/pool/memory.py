@@ -27,7 +27,7 @@ from instructsel.errors import InstructselError, PoolError, UsageError
 from instructsel.pool.example import Conversation, Example
 from instructsel.pool.json_text import parsed
 from instructsel.pool.lines import Limits
-from instructsel.pool.marks import BYTES, LONG, ODD, OPAQUE, sized
+from instructsel.pool.marks import BYTES, LONG, MARK, ODD, OPAQUE, Mark, escaped, sized
 from instructsel.pool.message import Json, Message, ToolCall
 
 BATCH: Final = 1024
@@ -281,8 +281,9 @@ class _Writer:
             except (TypeError, RecursionError):
                 pass
             else:
+                # An object may look like a mark, and has to be told from one.
                 # Neither NaN, which stands for null, nor infinity is JSON; the library writes null for both.
-                if b"null" not in line or not _holds_infinity(row, self.limits.max_depth):
+                if MARK not in line and (b"null" not in line or not _holds_infinity(row, self.limits.max_depth)):
                     return line
         try:
             value = self._fields(row) if isinstance(row, Mapping) else self._value(row, 0, None)
@@ -296,7 +297,7 @@ class _Writer:
 
     def _fields(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         """A row's fields; one that is null stays."""
-        return {_key(key): self._value(item, 1, _below(self.tree, key)) for key, item in row.items()}
+        return escaped({_key(key): self._value(item, 1, _below(self.tree, key)) for key, item in row.items()})
 
     def _value(self, value: Any, depth: int, tree: Tree | None) -> Any:
         """A value as JSON has it, with marks for what it has not."""
@@ -305,16 +306,18 @@ class _Writer:
             return value
         if kind is str:
             return _json(value) if tree == JSON else value
-        if depth > self.limits.max_depth:
+        if kind is float and math.isfinite(value):
+            return value
+        if depth > self.limits.max_depth + 8:
             raise _TooDeep
         if kind is dict or isinstance(value, Mapping):
             items = ((_key(key), self._value(item, depth + 1, _below(tree, key))) for key, item in value.items())
-            return {key: item for key, item in items if item is not None or not self.columnar}
+            return escaped({key: item for key, item in items if item is not None or not self.columnar})
         if kind is list or kind is tuple:
             inner = _below(tree, "")
             return [self._value(item, depth + 1, inner) for item in value]
-        if kind is float:
-            return _number(value)
+        if kind is Mark:
+            return value.as_dict()
         if kind is bytes and self.columnar:
             try:
                 return value.decode("utf-8")
@@ -324,6 +327,8 @@ class _Writer:
 
     def _default(self, value: Any) -> Any:
         """What stands for an object that JSON does not know."""
+        if isinstance(value, Mark):
+            return value.as_dict()
         if isinstance(value, Message):
             return value.as_row()
         if isinstance(value, ToolCall):
@@ -341,13 +346,13 @@ class _Writer:
             return sized(BYTES, bytes(value))
         for cls, words in WORDS:
             if isinstance(value, cls):
-                return None if type(value).__name__ == "NaTType" else {OPAQUE: [words, _text(value)]}
+                return None if type(value).__name__ == "NaTType" else Mark(OPAQUE, [words, _text(value)])
         if isinstance(value, uuid.UUID):
             return str(value)
         if isinstance(value, Mapping):
             return dict(value)
         if isinstance(value, _Odd):
-            return {ODD: [value.kind]}
+            return Mark(ODD, [value.kind])
         return self._foreign(value)
 
     def _foreign(self, value: Any) -> Any:
@@ -359,7 +364,7 @@ class _Writer:
         if library == "numpy" and letter in ("M", "m"):
             if getattr(value, "ndim", 0):
                 return list(value)
-            return None if str(value) == "NaT" else {OPAQUE: ["a date with a time" if letter == "M" else "a duration", str(value)]}
+            return None if str(value) == "NaT" else Mark(OPAQUE, ["a date with a time" if letter == "M" else "a duration", str(value)])
         if library in ("numpy", "torch", "jax", "jaxlib", "tensorflow", "pyarrow", "polars", "pandas"):
             for name in ("tolist", "to_list", "as_py", "numpy"):
                 if callable(convert := getattr(value, name, None)):
@@ -368,7 +373,7 @@ class _Writer:
                         return _number(converted) if type(converted) is float else converted
         if isinstance(value, Sequence):
             return list(value)
-        return {ODD: [f"a value of the type {type(value).__name__}"]}
+        return Mark(ODD, [f"a value of the type {type(value).__name__}"])
 
     def _shortened(self, row: Mapping[Any, Any]) -> bytes:
         """The line of a row without its longest fields, which count only where they are read."""
@@ -412,7 +417,7 @@ def _number(value: float) -> Any:
     value = float(value)
     if math.isfinite(value):
         return value
-    return None if math.isnan(value) else {ODD: ["an infinite number"]}
+    return None if math.isnan(value) else Mark(ODD, ["an infinite number"])
 
 
 def _key(key: Any) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from instructsel.pool.json_text import dumped, parsed
+from instructsel.pool.lines import RowFault
 from instructsel.text import is_blank
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")
@@ -42,11 +43,13 @@ class Json:
     @property
     def as_given(self) -> Any:
         """The text or the structure that the row holds."""
-        return self.text if self.is_text else parsed(self.text)
+        return self.text if self.is_text else json.loads(self.text)
 
     @property
     def value(self) -> Any:
-        """The structure; the text where it is no JSON."""
+        """The structure; the text where it is no JSON (`parsed` says what is none)."""
+        if not self.is_text:
+            return json.loads(self.text)
         try:
             return parsed(self.text)
         except ValueError:
@@ -59,7 +62,7 @@ class Json:
             return self.text
         try:
             return dumped(parsed(self.text))
-        except ValueError:
+        except (ValueError, RowFault):
             return self.text
 
 

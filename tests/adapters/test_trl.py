@@ -22,9 +22,9 @@ def test_trl_gets_prompts_and_completions_and_nothing_else(tmp_path: Path) -> No
     ]
     (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     pool = Pool.read(tmp_path / "pool.jsonl")
-    found = to_trl(pool)
-    assert found.column_names == ["prompt", "completion"] and len(found) == 2
-    by_length = sorted(found, key=lambda row: len(row["prompt"]))
+    data = to_trl(pool)
+    assert data.column_names == ["prompt", "completion"] and len(data) == 2
+    by_length = sorted(data, key=lambda row: len(row["prompt"]))
     assert by_length[0] == {"prompt": [{"role": "user", "content": "1+1"}], "completion": [{"role": "assistant", "content": "2"}]}
     assert [turn["role"] for turn in by_length[1]["prompt"]] == ["user", "assistant", "tool"]
     assert by_length[1]["completion"] == [{"role": "assistant", "content": "It rains."}]

@@ -114,9 +114,9 @@ def test_special_tokens_that_are_spelled_out_anywhere_in_a_row_are_letters(tmp_p
     for example, encoded in zip(pool.examples(), chat.encode_all(pool.examples()), strict=True):
         text = ByteLevel().decode(chat.tokenizer.convert_ids_to_tokens(encoded.ids))
         assert text == chat.text(example)
-        own = example.last_answer + 1 + (example.tools is not None)
-        assert encoded.ids.count(start) == own, pool.row(example.id)
-        spelled += text.count("<|im_start|>") > own
+        written = example.last_answer + 1 + (example.tools is not None)
+        assert encoded.ids.count(start) == written, pool.row(example.id)
+        spelled += text.count("<|im_start|>") > written
     assert spelled > 0.5 * CASES
 
 

@@ -202,8 +202,8 @@ def test_numbers_of_other_libraries_are_numbers_and_nan_is_null() -> None:
     }
     pool = Pool.of([row, {**ROWS[1], "a": 10**30, 7: "key", None: 1}])
     by_instruction = {row["instruction"]: row for row in map(pool.row, range(2))}
-    plain = by_instruction["Say 0."]
-    assert [plain[key] for key in "abcdef"] == [3, 0.5, True, None, [1, 2], "t"]
+    first = by_instruction["Say 0."]
+    assert [first[key] for key in "abcdef"] == [3, 0.5, True, None, [1, 2], "t"]
     assert by_instruction["Say 1."]["a"] == 10**30 and by_instruction["Say 1."]["7"] == "key" and by_instruction["Say 1."]["null"] == 1
     missing = Pool.of([{"prompt": "Say two.", "completion": float("nan")}, {"prompt": "Say one.", "completion": "One."}])
     assert missing.ids == Pool.of([{"prompt": "Say two.", "completion": None}, {"prompt": "Say one.", "completion": "One."}]).ids

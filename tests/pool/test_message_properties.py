@@ -83,3 +83,47 @@ def test_many_conversations_are_written_and_read_as_the_same_messages(tmp_path: 
 def test_ids_of_many_conversations_differ_where_one_thing_differs() -> None:
     for seed in range(100, 100 + MANY // BATCH):
         check_ids(seed, BATCH)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("f(x={1, 2})", "not_text"),
+        ("f(x=b'a')", "not_text"),
+        ("f(x=1e999)", "not_finite"),
+        ("f(x=...)", "not_text"),
+        (f"f(x={'[' * 80}{']' * 80})", "bad_tool_call"),
+        ("f(x='\\ud800')", "bad_tool_call"),
+        ('[{"name": "f", "arguments": {"x": "\\ud800"}}]', "bad_tool_call"),
+        ('[{"name": "f", "arguments": {"x": NaN}}]', "bad_tool_call"),
+        (f'[{{"name": "f", "arguments": {"[" * 80}{"]" * 80}}}]', "bad_tool_call"),
+    ],
+)
+def test_calls_in_a_text_that_no_row_could_hold_are_refused(text: str, code: str) -> None:
+    turns = [{"role": "user", "content": "x"}, {"role": "function_call", "content": text}, {"role": "assistant", "content": "z"}]
+    pool = Pool.of([{"messages": turns}, {"messages": [turns[0], turns[2]]}])
+    assert pool.report.quarantined == {code: 1}
+
+
+def test_a_structure_near_the_limit_of_depth_is_kept_and_written(tmp_path: Path) -> None:
+    nested: Any = 1
+    for _ in range(56):
+        nested = [nested]
+    call = {"function": {"name": "f", "arguments": nested}}
+    pool = Pool.of([{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": [call]}]}])
+    pool.write(tmp_path / "out.jsonl", to="messages")
+    assert Pool.read(tmp_path / "out.jsonl").ids == pool.ids
+    (example,) = pool.examples()
+    assert example.messages[1].as_dict()["tool_calls"] == [call]
+
+
+def test_an_id_does_not_depend_on_how_deep_the_caller_stands() -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], "tools": "[ " * depth + "]" * depth}
+        for depth in (40, 60, 300, 700, 900)
+    ]
+
+    def deep(levels: int) -> list[str]:
+        return deep(levels - 1) if levels else Pool.of(rows).ids
+
+    assert deep(0) == deep(400)

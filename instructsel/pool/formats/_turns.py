@@ -8,9 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from instructsel.errors import UsageError
 from instructsel.pool.formats._base import MEDIA, Fields, Turns, kind, listed
-from instructsel.pool.json_text import parsed
+from instructsel.pool.json_text import dumped, nested_too_deeply, parsed
 from instructsel.pool.lines import RowFault
 from instructsel.pool.message import ROLES, Json, Message, ToolCall
+from instructsel.pool.opaque import Opaque
 
 CALL: Final = "function_call"
 """What a turn is that is a call of the model and nothing else; it becomes one of the assistant."""
@@ -259,7 +260,7 @@ def reasoning_of(turn: Fields, where: str, names: Sequence[str] = REASONING) -> 
             if len(texts) != len(value):
                 raise RowFault("not_text", f"{where} has a '{key}' that is no text")
             return "\n".join(texts) or None
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Opaque) or (isinstance(value, Mapping) and value):
             raise RowFault("not_text", f"{where} has {kind(value)} for '{key}'")
     return None
 
@@ -301,7 +302,7 @@ def _calls(value: Any, where: str) -> list[ToolCall]:
 def _python_calls(text: str) -> list[dict[str, Any]] | None:
     """Calls that Olmo's pools write as Python does, a line each: `get_tide(port="Brest")`."""
     try:
-        body = ast.parse(text.strip()).body if len(text) < 100_000 else []
+        body = ast.parse(text.strip()).body if len(text) < 100_000 and not nested_too_deeply(text) else []
         found: list[dict[str, Any]] = []
         for statement in body:
             call = statement.value if isinstance(statement, ast.Expr) else None
@@ -311,6 +312,7 @@ def _python_calls(text: str) -> list[dict[str, Any]] | None:
                 found.append(
                     {"name": ast.unparse(one.func), "arguments": {str(word.arg): ast.literal_eval(word.value) for word in one.keywords}}
                 )
+        dumped(found).encode()
         return found or None
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,8 @@ from tokenizers import Tokenizer
 
 from instructsel.artifact import file_digest
 from instructsel.models.load import LocalModel, load_tokenizer, locate
+from instructsel.pool.tokens import unread
+from instructsel.text import counted
 
 
 @cache
@@ -26,3 +29,28 @@ def described(name: str, revision: str | None = None) -> dict[str, Any]:
     """Name and digest, for fingerprints."""
     located = _located(name, revision)
     return {"name": located.name, "digest": file_digest(located.folder / "tokenizer.json")}
+
+
+def unsupported(reasons: Sequence[str | None], texts: Sequence[str], name: str, revision: str | None = None) -> list[str | None]:
+    """The reasons, and `unsupported_language` for further texts that the tokenizer of a model does not know."""
+    return [
+        reason or ("unsupported_language" if is_unread else None)
+        for reason, is_unread in zip(reasons, unread(tokenizer(name, revision), texts), strict=True)
+    ]
+
+
+def counted_reasons(nulls: Mapping[str, int], symbol: str, name: str | None, other: str) -> list[str]:
+    """What to say of a column with examples in scripts that its tokenizer does not know.
+
+    Args:
+        nulls: reason → rows.
+        symbol: the column.
+        name: the model whose tokenizer it is.
+        other: a model that knows the scripts.
+    """
+    count = nulls.get("unsupported_language", 0)
+    if not count:
+        return []
+    return [
+        f"{symbol} is null (unsupported_language) for {counted(count, 'example')}: {name or 'its model'} does not know the script; name another one: --model {symbol}={other}"
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Final, Literal
@@ -11,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
+from instructsel.indicators._tokenizer import counted_reasons, unsupported
 from instructsel.indicators.base import Batch, Indicator, Progress, Scored, null_on_empty
 from instructsel.models.runner import RunReport
 from instructsel.neighbors.encoder import Embeddings, Encoder
 from instructsel.neighbors.index import neighbor_distances
 
+MULTILINGUAL: Final = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+"""An encoder that knows the scripts of more than 50 languages."""
 SEARCHED: Final = 2048
 """Random vectors searched for a forecast."""
 
@@ -31,7 +35,7 @@ class NeighborDistance(Indicator):
 
     In [0, 2]; 0 where i exact duplicates stand in the pool. The text is the instruction (all earlier turns), a line
     break and the response; beyond 256 word pieces it is cut and counted as truncated. Null: empty_response, not_finite,
-    out_of_memory; such examples are no neighbors either. Assumed, because the paper does not say: model, metric, text and
+    out_of_memory, unsupported_language (more than 30 % of the tokens are unknown); such examples are no neighbors either. Assumed, because the paper does not say: model, metric, text and
     pool, see the reference page.
 
     Raises:
@@ -52,7 +56,7 @@ class NeighborDistance(Indicator):
     """cpu, cuda, or auto."""
 
     symbol_pattern: ClassVar[str] = "knn_(?P<i>[1-9][0-9]*)"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     unit: ClassVar[str] = "Euclidean distance between unit vectors"
     direction: ClassVar[str] = "farther is better in Eq. 4"
     source: ClassVar[str] = "Cao et al. 2023, arXiv:2307.06290v1, KNN-i"
@@ -73,6 +77,13 @@ class NeighborDistance(Indicator):
         """The encoder, loaded once."""
         return _encoder(self.model, self.revision, self.precision, self.device)
 
+    def reasons(self, batch: Batch) -> list[str | None]:
+        """Why examples have no distance, whatever their vectors: no response, or a script that the encoder does not know."""
+        reasons = null_on_empty(batch)
+        # An encoder without a tokenizer of that kind splits its texts in a way of its own.
+        has_tokenizer = (self.encoder().source.folder / "tokenizer.json").is_file()
+        return unsupported(reasons, batch.texts, self.model, self.revision) if has_tokenizer else reasons
+
     def embed(self, batch: Batch, *, progress: Progress | None = None) -> Embeddings:
         """The vectors of a batch: what several KNN-i share."""
         return self.encoder().encode(batch.texts, progress=progress)
@@ -86,7 +97,7 @@ class NeighborDistance(Indicator):
     def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
         """Embed the batch and search it."""
         embeddings = self.embed(batch, progress=progress)
-        reasons = [empty or lost for empty, lost in zip(null_on_empty(batch), embeddings.reasons, strict=True)]
+        reasons = [empty or lost for empty, lost in zip(self.reasons(batch), embeddings.reasons, strict=True)]
         return self.finish(reasons, embeddings.vectors, int(embeddings.truncated.sum()))
 
     def measure(self, batch: Batch) -> RunReport | None:
@@ -106,3 +117,9 @@ class NeighborDistance(Indicator):
     def made_with(self) -> dict[str, Any]:
         """The encoder, by name, digest and precision."""
         return {"model": self.encoder().fingerprint, "tokenizer": None}
+
+    @classmethod
+    def warnings(cls, symbol: str, nulls: Mapping[str, int], entry: Mapping[str, Any]) -> list[str]:
+        """How many examples are in scripts that the encoder does not know."""
+        name = (entry.get("model") or {}).get("name") if isinstance(entry.get("model"), Mapping) else None
+        return [*super().warnings(symbol, nulls, entry), *counted_reasons(nulls, symbol, name, MULTILINGUAL)]

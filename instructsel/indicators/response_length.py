@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from instructsel.indicators._tokenizer import described, tokenizer
+from instructsel.indicators._tokenizer import counted_reasons, described, tokenizer, unsupported
 from instructsel.indicators.base import Batch, Indicator, Progress, Scored, null_on_empty
 from instructsel.models.load import MINILM
 from instructsel.pool.tokens import count_tokens
 
+LLAMA: Final = "hf-internal-testing/llama-tokenizer"
+"""A tokenizer of LLaMA's, which knows every script: what it has no token for are bytes."""
+
 
 @dataclass(frozen=True)
 class ResponseLength(Indicator):
-    """Tokens of the last answer, no special tokens. Earlier turns do not count. Null: empty_response.
+    """Tokens of the last answer, no special tokens. Earlier turns do not count. Null: empty_response,
+    unsupported_language (more than 30 % unknown tokens).
 
     Assumed, because the paper does not say: the tokenizer. Re-implementations use LLaMA's; here it is a parameter, and
     recorded.
@@ -28,7 +32,7 @@ class ResponseLength(Indicator):
     """The hub revision."""
 
     symbol_pattern: ClassVar[str] = "len"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     unit: ClassVar[str] = "tokens"
     direction: ClassVar[str] = "shorter is better in Eq. 4, by very little"
     source: ClassVar[str] = "Cao et al. 2023, arXiv:2307.06290v1, Len"
@@ -40,7 +44,7 @@ class ResponseLength(Indicator):
 
     def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
         """Count the tokens."""
-        reasons = null_on_empty(batch)
+        reasons = unsupported(null_on_empty(batch), batch.responses, self.model, self.revision)
         counts = count_tokens(tokenizer(self.model, self.revision), batch.responses)
         return Scored([None if reason else float(count) for count, reason in zip(counts, reasons, strict=True)], reasons)
 
@@ -52,8 +56,8 @@ class ResponseLength(Indicator):
     def warnings(cls, symbol: str, nulls: Mapping[str, int], entry: Mapping[str, Any]) -> list[str]:
         """Whose tokens were counted, where they are not those the published rules assume."""
         lines = super().warnings(symbol, nulls, entry)
-        if (entry.get("tokenizer") or {}).get("name") == MINILM:
-            lines.append(
-                f"{symbol} counts tokens of the embedded MiniLM tokenizer; eq4 assumes LLaMA's: --model {symbol}=hf-internal-testing/llama-tokenizer"
-            )
+        name = (entry.get("tokenizer") or {}).get("name")
+        lines += counted_reasons(nulls, symbol, name, LLAMA)
+        if name == MINILM:
+            lines.append(f"{symbol} counts tokens of the embedded MiniLM tokenizer; eq4 assumes LLaMA's: --model {symbol}={LLAMA}")
         return lines

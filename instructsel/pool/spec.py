@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from instructsel.artifact import file_digest
 from instructsel.errors import ScoresError, UsageError
+from instructsel.pool.example import ID_RULE
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.lines import Limits
 from instructsel.read_report import role_fix
@@ -30,6 +31,8 @@ MEMORY = "memory:"
 """What stands before the name of a pool that was made from rows in memory; the path of a file is absolute."""
 REASONING = ("out", "in")
 """Whether indicators read the reasoning of turns."""
+FIRST_ID_RULE = 1
+"""The rule of records that name none."""
 LOOKED_AT = 50
 """Files of a folder that are read in search of one that was renamed."""
 
@@ -54,6 +57,7 @@ class RecordedPool(TypedDict, total=False):
     digests: list[str | None] | None
     reading: RecordedReading | None
     part: bool | None
+    id_rule: int | None
 
 
 class PoolRun(TypedDict, total=False):
@@ -192,6 +196,8 @@ class PoolSpec:
     """Whether the pool is only some of these files' examples."""
     recorded: tuple[str | None, ...] | None = None
     """The digests of a manifest; None where they are still to be computed."""
+    id_rule: int = ID_RULE
+    """The rule that the ids were made by when this was recorded."""
 
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> Self | None:
@@ -214,9 +220,10 @@ class PoolSpec:
                 Reading.of(entry.get("reading")),
                 bool(entry.get("part")),
                 None if digests is None else tuple(digests),
+                entry.get("id_rule") or FIRST_ID_RULE,
             )
         if run.get("pools"):
-            return cls(tuple(run["pools"]), Reading.of(run.get("reading")), run.get("limit") is not None, ())
+            return cls(tuple(run["pools"]), Reading.of(run.get("reading")), run.get("limit") is not None, (), FIRST_ID_RULE)
         return None
 
     @cached_property
@@ -228,7 +235,22 @@ class PoolSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, for a manifest."""
-        return {"paths": list(self.paths), "digests": list(self.digests), "reading": self.reading.as_dict(), "part": self.part}
+        return {
+            "paths": list(self.paths),
+            "digests": list(self.digests),
+            "reading": self.reading.as_dict(),
+            "part": self.part,
+            "id_rule": ID_RULE,
+        }
+
+    @property
+    def earlier_ids(self) -> str:
+        """The end of a message on a record that does not fit a pool: that its ids were made by an earlier rule."""
+        if self.id_rule >= ID_RULE:
+            return ""
+        return (
+            f" Its ids are of rule {self.id_rule}: since rule {ID_RULE}, calls, tools, reasoning, names and weights have a part in an id."
+        )
 
     def check(self) -> None:
         """Refuse a pool that cannot be read again.
@@ -291,6 +313,16 @@ class PoolSpec:
         return pool.take(ids) if self.part and ids is not None else pool
 
 
+def of_an_earlier_id_rule(run: Any) -> str:
+    """The end of a message on a record that does not fit a pool: that its ids were made by an earlier rule; "" where they were not.
+
+    >>> of_an_earlier_id_rule({"pool": {"paths": ["pool.jsonl"], "id_rule": 2}})
+    ''
+    """
+    spec = PoolSpec.of(run) if isinstance(run, Mapping) else None
+    return "" if spec is None else spec.earlier_ids
+
+
 def rows_digest(ids: Iterable[str]) -> str:
     """A digest of rows by their ids, which a pool has in order.
 
@@ -300,4 +332,4 @@ def rows_digest(ids: Iterable[str]) -> str:
     return hashlib.blake2b("\n".join(ids).encode(), digest_size=16).hexdigest()
 
 
-__all__ = ["PoolSpec", "Reading", "rows_digest"]
+__all__ = ["PoolSpec", "Reading", "of_an_earlier_id_rule", "rows_digest"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from tokenizers import Tokenizer
 
@@ -30,14 +31,48 @@ def _counts(tokenizer: Tokenizer, texts: Sequence[str], *, special: bool) -> lis
     Raises:
         ModelRefused: the tokenizer fails.
     """
+    # Without a list of the ids of each text: only their number is needed.
+    return [len(encoding) for encoding in _encoded(tokenizer, texts, special=special)]
+
+
+def _encoded(tokenizer: Tokenizer, texts: Sequence[str], *, special: bool) -> list[Any]:
+    """The encodings of texts, without offsets.
+
+    Raises:
+        ModelRefused: the tokenizer fails.
+    """
     try:
-        # Without offsets, and without a list of the ids of each text: only their number is needed.
-        return [len(encoding) for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=special)]
+        return list(tokenizer.encode_batch_fast(list(texts), add_special_tokens=special))
     except (MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the library is no Exception
         cause = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise ModelRefused(f"The tokenizer cannot be used: {cause}", fix="Fetch the model again, or name another one.") from error
+
+
+UNKNOWN_TOKENS: Final = ("[UNK]", "<unk>", "<UNK>", "<|unk|>")
+"""What stands for what a tokenizer does not know; tokenizers of bytes have none that a text becomes."""
+UNKNOWN_LIMIT: Final = 0.3
+"""Beyond this share of unknown tokens, a tokenizer does not know the language of a text."""
+
+
+def unread(tokenizer: Tokenizer, texts: Sequence[str]) -> list[bool]:
+    """Of each text, whether more than UNKNOWN_LIMIT of its tokens are unknown to the tokenizer.
+
+    A text of ASCII alone is in no script that a tokenizer does not know: what is unknown of it are very long words.
+
+    Raises:
+        ModelRefused: the tokenizer fails.
+    """
+    unknown = next((number for token in UNKNOWN_TOKENS if (number := tokenizer.token_to_id(token)) is not None), None)
+    numbers = [number for number, text in enumerate(texts) if not text.isascii()] if unknown is not None else []
+    results = [False] * len(texts)
+    if not numbers:
+        return results
+    encoded = _encoded(tokenizer, [texts[number] for number in numbers], special=False)
+    for number, encoding in zip(numbers, encoded, strict=True):
+        results[number] = encoding.ids.count(unknown) > UNKNOWN_LIMIT * len(encoding)
+    return results
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from instructsel.artifact import dump_json
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.indicators.base import Indicator
 from instructsel.pool.pool import Pool
+from instructsel.pool.spec import of_an_earlier_id_rule
 from instructsel.scores.imported import IMPORTED
 from instructsel.scores.table import REASON, ScoreTable
 
@@ -36,7 +37,7 @@ def check_same(table: ScoreTable, pool: Pool, indicators: Sequence[Indicator], *
     recorded = (table.manifest.get("pool") or {}).get("fingerprint")
     if not isinstance(recorded, str) or not pool.has_fingerprint(recorded):
         raise UsageError(
-            f"{where} holds the scores of another pool, or the pool has changed since.",
+            f"{where} holds the scores of another pool, or the pool has changed since." + of_an_earlier_id_rule(table.manifest.get("run")),
             fix="Name another file with -o, or add --replace to score this pool in its place.",
         )
     described = table.manifest.get("indicators") or {}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from instructsel.cache import Cache
 from instructsel.errors import ScoresError
 from instructsel.indicators import registry as registry
-from instructsel.indicators.base import Batch, Progress, null_on_empty
+from instructsel.indicators.base import Batch, Progress
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models import runner
 from instructsel.models.load import MINILM, no_downloads
@@ -74,7 +74,7 @@ class Space:
             rows = [numbers[text] for text in window.texts]
             vectors[before : before + len(window)] = embeddings.vectors[rows]
             truncated += int(embeddings.truncated[rows].sum())
-            reasons.extend(empty or embeddings.reasons[row] for empty, row in zip(null_on_empty(window), rows, strict=True))
+            reasons.extend(empty or embeddings.reasons[row] for empty, row in zip(indicator.reasons(window), rows, strict=True))
             report += embeddings.report
         return cls(vectors, reasons, truncated, indicator, report)
 

@@ -24,6 +24,7 @@ from instructsel.neighbors.duplicates import near_duplicates
 from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
+from instructsel.pool.spec import of_an_earlier_id_rule
 from instructsel.pool.tokens import ChatTokens
 from instructsel.rules.linear import OVERFLOW, Floats, LinearRule, Mask, Mismatch, Prediction
 from instructsel.scores.missing import is_computed, score_command
@@ -392,7 +393,8 @@ def _fit(pool: Pool, table: ScoreTable) -> Positions:
     again = "Score the pool again, or name the pool the table was made from with --pool."
     scored = (table.manifest.get("pool") or {}).get("fingerprint")
     if scored is not None and not pool.has_fingerprint(scored):
-        raise UsageError("The scores are of another pool, or the pool has changed since it was scored.", fix=again)
+        earlier = of_an_earlier_id_rule(table.manifest.get("run"))
+        raise UsageError(f"The scores are of another pool, or the pool has changed since it was scored.{earlier}", fix=again)
     # Both are in the order of their ids, so that the same ids stand in the same rows.
     if len(table) == len(pool) and (table.frame["id"] == pl.Series("id", pool.ids, dtype=pl.String)).all():
         return np.arange(len(pool), dtype=np.int64)

@@ -203,7 +203,7 @@ class SelectionSet:
         pool = spec.read(paths, ids=ids, message=message)
         if self.fingerprint is not None and not pool.has_fingerprint(self.fingerprint):
             raise UsageError(
-                f"{', '.join(paths or spec.paths)} is not the pool that {self.selection.file.name} was selected from.",
+                f"{', '.join(paths or spec.paths)} is not the pool that {self.selection.file.name} was selected from." + spec.earlier_ids,
                 fix="Name its files with --pool, or select again.",
             )
         return pool

@@ -56,7 +56,7 @@ REFUSED = {
     "raw/gpteacher_roleplay.yaml.zst": (1, "not a pool format", None, {}),
     "raw/instruction_wild_user3.jsonl.zst": (1, "no answers", 201, {"invalid_json": 3}),
     "raw/mmlu_college_physics_test.csv.zst": (2, "no known format", 101, {}),
-    "raw/ni_task926_coached_conv_pref.json.zst": (1, "one JSON object", None, {}),
+    "raw/ni_task926_coached_conv_pref.json.zst": (1, "one JSON object", 1, {}),
 }
 
 # What --map and --columns make of files that no format knows: rows, examples.

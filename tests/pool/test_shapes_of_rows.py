@@ -11,7 +11,9 @@ import polars
 import pytest
 
 from instructsel.errors import PoolError, UsageError
-from instructsel.pool.example import Example
+from instructsel.pool.example import Conversation, Example
+from instructsel.pool.formats import Format
+from instructsel.pool.formats._base import Fields
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.message import Json, Message, ToolCall
 from instructsel.pool.pool import Pool
@@ -492,3 +494,21 @@ def test_a_mixed_table_is_read_row_by_row(tmp_path: Path) -> None:
 def test_fields_that_nobody_reads_are_named_in_turns_as_well(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, {"id": 1, "messages": [{**ASKED, "lang": "en", "name": "Ann"}, CHAT[1]], "score": None})
     assert note(pool) == "messages: has a list of 'messages'; not read: id, lang (in turns)"
+
+
+def test_a_layout_of_one_s_own_is_a_subclass(tmp_path: Path) -> None:
+    class Moss(Format):
+        name = "moss"
+        precedence = 5
+        fields = ("chat",)
+
+        def fits(self, row: Fields) -> str | None:
+            return "has MOSS's turns" if isinstance(row.get("chat"), dict) else None
+
+        def conversations(self, row: Fields) -> list[Conversation]:
+            pairs = [(who, turn[key]) for turn in row["chat"].values() for who, key in (("user", "Human"), ("assistant", "MOSS"))]
+            return [Conversation(tuple(Message(who, text) for who, text in pairs))]
+
+    pool = pool_of(tmp_path, {**MOSS, "context": "not its own"}, format=Moss())
+    assert turns(pool) == [[*PLAIN, ("user", "Dover?"), ("assistant", "6.")]]
+    assert note(pool).endswith("not read: context, n")

@@ -40,8 +40,8 @@ class Limits:
     """So is one whose bytes times its examples are more: it is read again for each of them."""
     max_turns: int = 4_096
     """A row with an example of more turns is quarantined."""
-    max_text: int = 16 << 20
-    """A row whose several examples have more characters together is quarantined."""
+    max_text: int = 2 << 20
+    """A row whose several examples repeat more characters is quarantined."""
     max_paths: int = 16
     """A tree of messages whose paths have more turns than this many times its messages (and 1,024) is quarantined."""
     duplicate_key: str = "error"

@@ -46,6 +46,9 @@ ONE_OBJECT_FIX: Final = "Write its rows as JSON lines or as one array; if it is 
 MOST_FILES: Final = 65_535
 """Files of a pool."""
 
+MOST_PARTS: Final = 65_535
+"""Examples of a row, whatever the limits say."""
+
 
 def raw_digest(raw: bytes) -> bytes:
     """The digest of a row's bytes: blake2b, 8 bytes."""
@@ -135,8 +138,8 @@ class PoolFile:
 class Several:
     """The conversations of the last few rows that hold several: they are asked for one by one, and in the order of ids."""
 
-    CONVERSATIONS: Final = 16_384
-    CHARACTERS: Final = 32 << 20
+    CONVERSATIONS: Final = 65_536
+    CHARACTERS: Final = 96 << 20
 
     def __init__(self) -> None:
         self.rows: dict[int, tuple[list[Conversation], int]] = {}
@@ -150,7 +153,7 @@ class Several:
 
     def put(self, number: int, conversations: list[Conversation]) -> None:
         """Those of a row; the rows that came first make room."""
-        characters = sum(len(turn.content) for conversation in conversations for turn in conversation.messages)
+        characters = sum(len(turn.text) for conversation in conversations for turn in conversation.messages)
         self.rows[number] = conversations, characters
         self.conversations += len(conversations)
         self.characters += characters
@@ -341,8 +344,9 @@ class PoolReader:
     def _check_size(self, conversations: Sequence[Conversation], row: Row) -> None:
         """Refuse a row that would take memory and time out of all proportion."""
         limits = self.limits
-        if len(conversations) > limits.max_examples:
-            raise RowFault("too_many_examples", f"{len(conversations):,} examples, the limit is {limits.max_examples:,}")
+        most = min(limits.max_examples, MOST_PARTS)
+        if len(conversations) > most:
+            raise RowFault("too_many_examples", f"{len(conversations):,} examples, the limit is {most:,}")
         turns = max((len(conversation.messages) for conversation in conversations), default=0)
         if turns > limits.max_turns:
             raise RowFault("too_many_turns", f"{turns:,} turns, the limit is {limits.max_turns:,}")

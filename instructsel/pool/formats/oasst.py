@@ -64,13 +64,16 @@ class OasstTree(Format):
         if not isinstance(root, dict):
             raise RowFault("not_an_object", f"'prompt' holds {kind(root)} where a message belongs")
         conversations: dict[Conversation, None] = {}
-        characters = 0
+        characters = distinct = 0
+        known: set[int] = set()
         for count, path in enumerate(self._walk(root), 1):
             turns = tuple(_turn(message, self.roles) for message in path)
-            characters += sum(len(turn.content) for turn in turns)
+            characters += sum(len(turn.text) for turn in turns)
+            distinct += sum(len(turn.text) for message, turn in zip(path, turns, strict=True) if id(message) not in known)
+            known.update(map(id, path))
             if count > Limits.max_examples:
                 raise RowFault("too_many_examples", f"more than {Limits.max_examples:,} paths")
-            if characters > Limits.max_text:
+            if characters > max(Limits.max_text, Limits.max_paths * distinct):
                 raise RowFault("too_much_text", f"paths of more than {Limits.max_text:,} characters")
             end = max((i for i, turn in enumerate(turns, 1) if turn.role in ANSWERS), default=0)
             if end:

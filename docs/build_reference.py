@@ -10,6 +10,7 @@ from pathlib import Path
 VERBS = (
     ["score"],
     ["select"],
+    ["export"],
     ["rules", "list"],
     ["rules", "show"],
     ["rules", "fit"],

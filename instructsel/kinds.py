@@ -37,6 +37,7 @@ POWER: Final = "power"
 ROWS_WITH_SCORES: Final = "rows-with-scores"
 AUDIT: Final = "audit"
 REPORT: Final = "report"
+EXPORT: Final = "export"
 
 SCHEMA: Final = "schema"
 OLD_SCHEMA: Final = "schema_version"
@@ -82,6 +83,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ROWS_WITH_SCORES: Kind("rows with scores", 1),
     AUDIT: Kind("an audit", 1, "instructsel.audits.reading:read_audit", "audit.json"),
     REPORT: Kind("a report", 1),
+    EXPORT: Kind("an export", 1),
 }
 
 

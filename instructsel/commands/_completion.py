@@ -51,6 +51,9 @@ FORMATS: Final = (
     "sharegpt",
 )
 
+CONSUMERS: Final = ("alpaca", "llamafactory", "messages", "sharegpt", "trl")
+"""Of exports; a test holds them against the registry."""
+
 Choices = list[tuple[str, str] | str]
 """Values, or values and what they mean."""
 
@@ -90,6 +93,11 @@ def formats(incomplete: str) -> Choices:
 def baselines(incomplete: str) -> Choices:
     """Baselines."""
     return [name for name in BASELINES if name.startswith(incomplete)]
+
+
+def consumers(incomplete: str) -> Choices:
+    """Consumers of exports."""
+    return [name for name in CONSUMERS if name.startswith(incomplete)]
 
 
 BY_FLAG: Final[dict[str, Callable[[str], Choices]]] = {

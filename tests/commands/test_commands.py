@@ -26,6 +26,7 @@ EXAMPLE = ROOT / "examples" / "pool.jsonl"
 VERBS = (
     ["score"],
     ["select"],
+    ["export"],
     ["report"],
     ["rules", "list"],
     ["rules", "show"],

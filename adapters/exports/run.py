@@ -1,0 +1,292 @@
+"""Write a selection for a consumer: every row is looked at first, then written; the file is named by what it holds.
+
+>>> export(pool, "trl", "out")                              # doctest: +SKIP
+>>> export(selected(["chosen.jsonl"], Reading()), "llamafactory", "data").account.lines(...)   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from instructsel.adapters.exports.account import Account
+from instructsel.adapters.exports.base import Export, ExportSettings, Written
+from instructsel.adapters.exports.contents import Exported, contents
+from instructsel.adapters.exports.facts import Facts
+from instructsel.adapters.exports.json_lines import json_bytes
+from instructsel.adapters.exports.registry import export_of
+from instructsel.adapters.exports.selected import Selected
+from instructsel.artifact import TEMPORARY, atomic_write, check_outputs, dump_json, machine, sweep, umask
+from instructsel.errors import EnvironmentFault, NothingToDo, UsageError
+from instructsel.kinds import EXPORT, head
+from instructsel.pool.pool import Pool
+from instructsel.tables import release
+
+SHORT: Final = 12
+"""Hexadecimal digits of a digest in a file's name."""
+STEM: Final = "train"
+MANIFEST: Final = "instructsel-manifest.json"
+FILES: Final = frozenset({".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst", ".txt", ".yaml", ".md"})
+"""Endings by which a place is a file; any other name is a folder's."""
+EVERY: Final = 1024
+Progress = Callable[[int, int], None]
+"""Rows done, rows in all."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written."""
+
+    export: Export
+    account: Account
+    data: tuple[Path, ...]
+    """The data files."""
+    companions: tuple[Path, ...]
+    """The files beside them."""
+    digest: str
+    """SHA-256 of the bytes of the data."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "to": self.export.name,
+            "data": [str(path) for path in self.data],
+            "companions": [str(path) for path in self.companions],
+            "digest": self.digest,
+            **self.account.as_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an export goes."""
+
+    folder: Path
+    file: str | None
+    """The name of the data file; None where it is made of what the file holds."""
+
+    @classmethod
+    def of(cls, export: Export, place: str | Path) -> Target:
+        """A folder, or a file whose ending is one of the export's.
+
+        Raises:
+            UsageError: a file where the export needs a folder, or one of another ending.
+        """
+        path = Path(place)
+        if path.suffix not in FILES or path.is_dir():
+            return cls(path, None)
+        if export.whole_folder:
+            raise UsageError(f"An export to {export.name} is a folder, and {path.name} names a file.", fix="Name a folder with -o.")
+        if path.suffix not in export.endings:
+            raise UsageError(
+                f"{path.name} ends in none of {', '.join(export.endings)}.", fix="Name a file with such an ending, or a folder, with -o."
+            )
+        return cls(path.parent, path.name)
+
+    def fixed(self, export: Export) -> list[Path]:
+        """The files whose names are known before the work, the shared one aside."""
+        names = [*export.companion_names, MANIFEST] if self.file is None else [self.file, *export.companion_names]
+        return [self.folder / name for name in names]
+
+    def check(self, export: Export, inputs: Sequence[str | Path], *, force: bool) -> None:
+        """Refuse a place that cannot be written, is an input, or holds files that would be replaced. Called before any work.
+
+        Raises:
+            UsageError, EnvironmentFault: one of them.
+        """
+        outputs = [*self.fixed(export), *([self.folder / export.shared] if export.shared else [])]
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UsageError(f"{self.folder} is a file, and the export needs a folder.", fix="Name another place with -o.")
+        if not self.folder.exists():
+            check_outputs([self.folder], inputs)
+            return
+        check_outputs(outputs, inputs)
+        for path in outputs if not force else ():
+            if path.exists() and path.name != export.shared:
+                raise UsageError(f"{path} is there already.", fix="Name another place with -o, or replace it with --force.")
+
+
+def export(
+    source: Pool | Selected,
+    to: str | Export,
+    target: str | Path,
+    *,
+    settings: ExportSettings | None = None,
+    inputs: Sequence[str | Path] = (),
+    progress: Progress | None = None,
+) -> ExportResult:
+    """Write examples for a consumer.
+
+    Args:
+        source: a pool, or what `selected` gives.
+        to: the consumer's name.
+        target: a folder, which is made where there is none, or a file.
+        settings: loss, order, what to do about rows that the consumer cannot carry.
+        inputs: files that are never replaced.
+        progress: called every 1,024 rows.
+
+    Raises:
+        UsageError: no such consumer, rows that it cannot carry, or files that are there already.
+        NothingToDo: no row is left.
+        EnvironmentFault: the place cannot be written.
+    """
+    consumer = export_of(to) if isinstance(to, str) else to
+    chosen = source if isinstance(source, Selected) else Selected.of(source)
+    decided = consumer.decided(settings or ExportSettings())
+    place = Target.of(consumer, target)
+    place.check(consumer, inputs, force=decided.force)
+    account, positions = looked_at(chosen, consumer, decided, progress)
+    if account.refused and not decided.drop_unsupported:
+        raise UsageError(
+            account.refusal(consumer),
+            fix=f"Leave {'it' if account.n_refused == 1 else f'these {account.n_refused:,} rows'} out with --drop-unsupported, or choose another consumer.",
+        )
+    if not positions:
+        raise NothingToDo(f"None of {account.read:,} rows is left to be written for {consumer.title}.", fix=account.lines(consumer)[-1])
+    shared = _shared(place, consumer)
+    place.folder.mkdir(exist_ok=True)
+    data_folder = place.folder / (consumer.data_folder if place.file is None else "")
+    data_folder.mkdir(exist_ok=True)
+    rows = rows_of(chosen, consumer, decided, positions, account)
+    names, digest = _write(consumer, rows, data_folder, place.file, frozenset(account.contents))
+    prefix = f"{consumer.data_folder}/" if place.file is None and consumer.data_folder else ""
+    written = Written(
+        f"{prefix}{names[0]}",
+        digest[:SHORT],
+        account.written,
+        account,
+        decided,
+        chosen.facts,
+        tuple(f"{prefix}{name}" for name in names),
+        shared,
+    )
+    companions = consumer.companions(written)
+    if place.file is None:
+        companions[MANIFEST] = dump_json(manifest(consumer, written, digest), indent=True) + b"\n"
+    for name, content in companions.items():
+        with atomic_write(place.folder / name) as out:
+            out.write(content)
+    return ExportResult(
+        consumer, account, tuple(data_folder / name for name in names), tuple(place.folder / name for name in companions), digest
+    )
+
+
+def looked_at(chosen: Selected, consumer: Export, settings: ExportSettings, progress: Progress | None = None) -> tuple[Account, list[int]]:
+    """What becomes of every example, and the positions of those that are written, in order."""
+    account, positions = Account(), chosen.in_order(settings.order, settings.seed)
+    kept: list[int] = []
+    for done, (position, example) in enumerate(zip(positions, chosen.pool.examples(positions), strict=True), 1):
+        turns = consumer.turns(example, settings)
+        if account.sort(consumer, settings, contents(example, turns), place_of(chosen.pool, position)):
+            kept.append(position)
+        if progress is not None and (done % EVERY == 0 or done == len(positions)):
+            progress(done, len(positions))
+    return account, kept
+
+
+def place_of(pool: Pool, position: int) -> str:
+    """FILE:LINE of an example."""
+    _, lines = pool.locate(position)
+    return f"{pool.file_names[int(pool.file_of[position])]}:{lines[0]}"
+
+
+def rows_of(
+    chosen: Selected, consumer: Export, settings: ExportSettings, positions: Sequence[int], account: Account
+) -> Iterator[dict[str, Any]]:
+    """The rows of these positions, as the consumer has them; their turns are added to the account."""
+    for position, example in zip(positions, chosen.pool.examples(positions), strict=True):
+        turns = consumer.turns(example, settings)
+        account.turns += len(turns)
+        trained = [turn for turn in turns if turn.is_trained]
+        account.trained += min(1, len(trained)) if settings.loss == "completion" else len(trained)
+        yield consumer.row(Exported(example, turns, place_of(chosen.pool, position)), settings)
+
+
+def _shared(place: Target, consumer: Export) -> bytes | None:
+    path = None if consumer.shared is None else place.folder / consumer.shared
+    return path.read_bytes() if path is not None and path.is_file() else None
+
+
+def _write(consumer: Export, rows: Iterator[dict[str, Any]], folder: Path, file: str | None, held: frozenset[str]) -> tuple[list[str], str]:
+    """The data file: its name and the SHA-256 of its bytes."""
+    ending = Path(file).suffix if file is not None else consumer.endings[0]
+    with _temporary(folder, file or STEM) as (out, temporary):
+        if ending == ".parquet":
+            consumer.frame(list(rows), held).write_parquet(out, compression="zstd", statistics=True)
+        else:
+            _write_lines(rows, out, is_array=ending == ".json")
+        out.flush()
+        os.fsync(out.fileno())
+        with open(temporary, "rb") as again:
+            digest = hashlib.file_digest(again, "sha256").hexdigest()
+        name = file or f"{STEM}-{digest[:SHORT]}{ending}"
+        os.chmod(temporary, 0o666 & ~umask())
+        os.replace(temporary, folder / name)
+    return [name], digest
+
+
+def _write_lines(rows: Iterator[dict[str, Any]], out: BinaryIO, *, is_array: bool) -> None:
+    out.write(b"[\n" if is_array else b"")
+    for count, row in enumerate(rows):
+        if is_array:
+            out.write((b",\n" if count else b"") + json_bytes(row))
+        else:
+            out.write(json_bytes(row) + b"\n")
+    out.write(b"\n]\n" if is_array else b"")
+
+
+@contextmanager
+def _temporary(folder: Path, name: str) -> Iterator[tuple[BinaryIO, str]]:
+    """A file that is renamed in the block; it is gone if the block fails.
+
+    Raises:
+        EnvironmentFault: it cannot be written.
+    """
+    temporary = None
+    try:
+        sweep(folder, name=name)
+        handle, temporary = tempfile.mkstemp(prefix=f".{name[:80]}.{machine()}-{os.getpid()}-", suffix=TEMPORARY, dir=folder)
+        with os.fdopen(handle, "wb") as out:
+            yield out, temporary
+    except OSError as error:
+        raise EnvironmentFault(f"Cannot write in {folder}: {error.strerror or error}.", fix="Choose another place with -o.") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def manifest(consumer: Export, written: Written, digest: str) -> dict[str, Any]:
+    """What an export was made of and how; the same for the same rows and settings."""
+    settings = written.settings
+    return {
+        **head(EXPORT),
+        "instructsel": release(),
+        "to": consumer.name,
+        "format": consumer.source,
+        "data": {"files": list(written.shards), "rows": written.rows, "sha256": digest},
+        "settings": {
+            "loss": settings.loss,
+            "order": settings.order,
+            "seed": settings.seed if settings.order == "random" else None,
+            "drop_unsupported": settings.drop_unsupported,
+        },
+        "rows": written.account.as_dict(),
+        "pool": {"fingerprint": written.facts.fingerprint, "files": [list(file) for file in written.facts.files]},
+        "selection": _selection(written.facts),
+    }
+
+
+def _selection(facts: Facts) -> dict[str, Any] | None:
+    """How the rows were chosen, without what differs from run to run."""
+    if facts.selection is None:
+        return None
+    return {key: entry for key, entry in facts.selection.items() if key != "run"}
+
+
+__all__ = ["ExportResult", "Target", "export", "looked_at", "manifest", "rows_of"]

@@ -1,0 +1,158 @@
+"""The rows that are exported: those of a selection, in its order of ranks, or those of pool files."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from instructsel.adapters.exports.facts import Facts
+from instructsel.artifact import file_digest
+from instructsel.errors import InstructselError, UsageError
+from instructsel.paths import resolved
+from instructsel.pool.pool import Pool
+from instructsel.pool.spec import Reading
+from instructsel.selection.selection import Selection
+from instructsel.selection.selection_set import SUFFIX, SelectionSet, Subset, sidecar_of, stem_of
+
+Message = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Examples to export."""
+
+    pool: Pool
+    """They, and maybe others that stand in the same rows."""
+    positions: tuple[int, ...]
+    """Of the examples, best first where they were ranked, else ascending."""
+    facts: Facts
+    ranked: bool = False
+    """Whether positions are in the order of ranks."""
+    stem: str = "train"
+    """What default outputs are named after."""
+
+    @classmethod
+    def of(cls, pool: Pool) -> Selected:
+        """All of a pool."""
+        return cls(
+            pool,
+            tuple(range(len(pool))),
+            Facts(pool.fingerprint, _digests(pool)),
+            stem=pool.files[0].source.label if pool.files else "train",
+        )
+
+    def in_order(self, order: str, seed: int) -> list[int]:
+        """The positions in an order of ORDERS.
+
+        Raises:
+            UsageError: an order by score of rows that were not ranked.
+        """
+        if order == "score":
+            if not self.ranked:
+                raise UsageError("--order score is for selections, and no selection is recorded here.", fix="Name what select wrote.")
+            return list(self.positions)
+        positions = sorted(self.positions)
+        if order == "random":
+            random.Random(seed).shuffle(positions)
+        elif order == "file":
+            keys = [(int(self.pool.file_of[at]), int(self.pool.row_of[at]), int(self.pool.part_of[at])) for at in positions]
+            positions = [positions[number] for number in np.lexsort(np.array(keys, dtype=np.int64).reshape(-1, 3).T[::-1]).tolist()]
+        return positions
+
+
+def inputs_of(paths: Sequence[str]) -> list[str]:
+    """The files that an export reads: what is named, and what a selection leads to."""
+    listed = list(paths)
+    if len(paths) == 1 and (named := _subset(paths[0])) is not None:
+        selection_set, subset = named
+        listed += [str(subset.file), str(subset.sidecar), str(selection_set.path)]
+        listed += list(selection_set.spec.paths) if selection_set.spec is not None else []
+    return [path for path in listed if path.startswith("hf://") or Path(path).is_file()]
+
+
+def selected(paths: Sequence[str], reading: Reading, *, message: Message | None = None) -> Selected:
+    """The examples that paths name.
+
+    Args:
+        paths: one of what `select` wrote (the rows, the table of all rows, the record of the set), or pool files of any format.
+        reading: how pool files are read.
+        message: gets a line on each file.
+
+    Raises:
+        UsageError: the rows of a selection are gone, or have changed.
+        PoolError: a file cannot be read.
+    """
+    named = _subset(paths[0]) if len(paths) == 1 and reading == Reading() else None
+    if named is None:
+        return Selected.of(reading.read(list(paths), message=message))
+    selection_set, subset = named
+    selection = Selection.read(subset.sidecar)
+    pool, positions = _kept(selection_set, subset, selection, message)
+    return Selected(
+        pool,
+        tuple(positions),
+        Facts(pool.fingerprint, _digests(pool), selection.manifest),
+        ranked=True,
+        stem=stem_of(subset.file.name)[0],
+    )
+
+
+def _subset(path: str) -> tuple[SelectionSet, Subset] | None:
+    """The selection that a path belongs to; None of any other file."""
+    place = Path(path)
+    if path == "-" or path.startswith("hf://"):
+        return None
+    if not (place.name.endswith(SUFFIX) or sidecar_of(place).is_file() or place.name.endswith(".selection.parquet")):
+        return None
+    try:
+        selection_set = SelectionSet.read(place)
+    except UsageError:
+        if place.name.endswith((SUFFIX, ".selection.parquet")):
+            raise
+        return None
+    for subset in selection_set.subsets:
+        if resolved(place) in (resolved(subset.file), resolved(subset.sidecar)):
+            return selection_set, subset
+    # Another file whose record would stand in the same place is no selection.
+    return (selection_set, selection_set.selection) if place.name.endswith(SUFFIX) else None
+
+
+def _kept(selection_set: SelectionSet, subset: Subset, selection: Selection, message: Message | None) -> tuple[Pool, list[int]]:
+    """The rows of a selection as they were written, and where its examples stand in them, best first."""
+    if subset.file.is_file():
+        subset.check()
+        pool = selection_set.reading.read([str(subset.file)], message=message)
+        # An example that others equal is the first of them in the rows, whichever it was in the pool.
+        at = {name: number for number, name in enumerate(pool.ids)}
+        counts: dict[str, int] = {}
+        positions: list[int] = []
+        for name in selection.kept_ids:
+            stem = name.partition(".")[0]
+            number = counts[stem] = counts.get(stem, -1) + 1
+            place = at.get(f"{stem}.{number}" if number else stem)
+            if place is None:
+                break
+            positions.append(place)
+        else:
+            return pool, positions
+    try:
+        pool = selection_set.pool(message=message)
+    except InstructselError as error:
+        raise UsageError(
+            f"The rows of {subset.file.name} are not there, and neither is their pool: {error.message}", fix="Select again."
+        ) from error
+    return pool, [pool.position(name) for name in selection.kept_ids]
+
+
+def _digests(pool: Pool) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name, file_digest(file.source.name) if Path(file.source.name).is_file() else "")
+        for name, file in zip(pool.file_names, pool.files, strict=True)
+    )
+
+
+__all__ = ["Selected", "inputs_of", "selected"]

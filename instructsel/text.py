@@ -191,6 +191,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """A key that orders names as people do: task2 before task10.
+
+    >>> sorted(["task10", "task2", "task1"], key=natural)
+    ['task1', 'task2', 'task10']
+    """
+    # Numbers of more digits than any name has stay text: they take long to read.
+    parts = [part for part in re.split(r"([0-9]{1,18})", name) if part]
+    return tuple((0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part) for part in parts)
+
+
 def columns_of(text: str) -> int:
     """How many columns of a terminal a text takes: two a sign for Chinese, Japanese, Korean and most pictures.
 

@@ -31,7 +31,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 COMMAND: Final = re.compile(
-    r"(?:^|(?<=: ))(?P<command>(?:[A-Z_]+=\S+ )?(?:instructsel|hf|pip|cd) \S.*?)(?P<rest>(?:;|,| \() .*|\.)?$",
+    r"(?:^|(?<=: ))(?P<command>(?:[A-Z_]+=\S+ )?(?:instructsel|hf|pip|cd) \S.*?)(?P<rest>(?:[;,] | \().*|\.)?$",
 )
 """A command to copy: at the beginning of a line or behind a colon, up to its end, a semicolon, a comma or a bracket."""
 

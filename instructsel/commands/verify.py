@@ -112,6 +112,9 @@ def command(
         )
         result = verify(plan, output, settings=execution, watch=watch, force=force)
     _print(result, json=json, quiet=quiet, limit=execution.limit)
+    if result.summary is not None:
+        say(f"results → {output}", quiet=quiet)
+        say(f"next: instructsel report {shlex.quote(str(output))}", quiet=quiet)
     result.check()
 
 

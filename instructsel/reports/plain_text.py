@@ -10,7 +10,7 @@ from typing import Any, Final
 from instructsel.pool.overlap import Overlap
 from instructsel.reports.figures import minus
 from instructsel.reports.figures import plain as for_terminal
-from instructsel.text import aligned, wrapped
+from instructsel.text import aligned, counted, natural, wrapped
 from instructsel.verification.by_source import arm_means
 from instructsel.verification.grades_table import RATIOS
 from instructsel.verification.learning_rates import DEPENDS
@@ -88,7 +88,14 @@ def in_order(plain: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The verdicts of a verification: those against its main baseline first, and of these, as of the others, differences first."""
     verdicts = [verdict for verdict in (plain.get("verdicts") or {}).get("verdicts") or [] if isinstance(verdict, Mapping)]
     against = plain.get("against")
-    return sorted(verdicts, key=lambda verdict: (verdict.get("baseline") != against, verdict.get("outcome") not in (BETTER, WORSE)))
+    return sorted(
+        verdicts,
+        key=lambda verdict: (
+            verdict.get("baseline") != against,
+            verdict.get("outcome") not in (BETTER, WORSE),
+            natural(str(verdict.get("grader") or "")),
+        ),
+    )
 
 
 def brief(verdict: Mapping[str, Any]) -> str:
@@ -131,14 +138,16 @@ def detectable(verdict: Mapping[str, Any], before: str) -> str:
 def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     """What `instructsel verify` prints: means and comparisons by grader, win rates, skills, costs, and the outcome last; at most 80 wide."""
     against = summary["against"]
-    verdicts_of_baseline = list(verdicts.against(against))
+    verdicts_of_baseline = sorted(verdicts.against(against), key=lambda verdict: natural(verdict.grader))
     many = len(summary["graders"]) > MANY
-    graders = _many(summary["graders"], verdicts, against) if many else _graders(summary["graders"], verdicts)
+    scales = dict(sorted(summary["graders"].items(), key=lambda item: natural(item[0])))
+    graders = _many(scales, verdicts, against) if many else _graders(scales, verdicts)
     lines = [*graders, *(["Comparisons by source are in verdict.json.", ""] if many and summary.get("sources") else _by_source(summary))]
     sentences = [
         # How the interval was computed stands in verdict.json and in the report.
         *(verdict.statement.replace(f"({verdict.interval.method}; ", "(") for verdict in verdicts_of_baseline if not many),
-        *dict.fromkeys(note for verdict in verdicts_of_baseline for note in verdict.interval.notes),
+        # Without an interval there is nothing that it covers.
+        *dict.fromkeys(note for verdict in verdicts_of_baseline if verdict.interval.low is not None for note in verdict.interval.notes),
         *unlike(summary),
         *unit_notes(summary),
         *contamination(summary),
@@ -269,16 +278,16 @@ def _many(graders: Mapping[str, Any], verdicts: Verdicts, against: str) -> list[
         of_baseline = list(verdicts.against(baseline))
         shown = _counts(verdict.outcome for verdict in of_baseline)
         adjusted = max((verdict.comparisons for verdict in of_baseline), default=0)
-        lines += _sentences([f"{of_baseline[0].selection} vs {baseline}: {shown} (adjusted for {adjusted:,} comparisons)."])
-    chosen = sorted(verdicts.against(against), key=lambda verdict: verdict.outcome not in (BETTER, WORSE))
+        lines += _sentences([f"{of_baseline[0].selection} vs {baseline}: {shown} (adjusted for {counted(adjusted, 'comparison')})."])
+    chosen = sorted(verdicts.against(against), key=lambda verdict: (verdict.outcome not in (BETTER, WORSE), natural(verdict.grader)))
     reasons = Counter(verdict.reason for verdict in chosen if verdict.reason is not None)
     lines += _sentences(f"{count:,} times not enough data: {reason}" for reason, count in reasons.most_common(3) if count > 1)
     rows = []
     for verdict in chosen[:ROWS]:
         estimate, interval = _ends(verdict)
-        rows.append([verdict.grader, "+" if graders[verdict.grader].get("higher_is_better") else "−", estimate, interval, verdict.outcome])
+        rows.append([verdict.grader, "higher" if graders[verdict.grader].get("higher_is_better") else "lower", estimate, interval, verdict.outcome])
     levels = " and ".join(sorted({f"{100 * verdict.interval.confidence:.6g}" for verdict in chosen}))
-    header = ["grader", "good", "difference", f"{levels}% interval", "outcome"]
+    header = ["grader", "better", "difference", f"{levels}% interval", "outcome"]
     lines += ["", *aligned([[for_terminal(cell) for cell in row] for row in rows], header=header, right=(2, 3), width=WIDTH)]
     if len(chosen) > ROWS:
         lines.append(f"{len(chosen) - ROWS:,} more are in verdict.json.")

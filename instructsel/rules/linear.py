@@ -277,11 +277,12 @@ class LinearRule:
         missing = [symbol for symbol in self.indicators if symbol not in table.symbols]
         if missing:
             model = self._term("rew").model if "rew" in missing else None
-            reward = f" --reward {model} (fetch it first with: hf download {model})" if model else ""
+            reward = f" --reward {model}" if model else ""
+            fetched = f"; fetch its model first with: hf download {model}" if model else ""
             other = f"; or rank without it with: --rule {self.alternative}" if self.alternative and model else ""
             raise UsageError(
                 f"The rule {self.name} needs {', '.join(missing)}, which the table does not have.",
-                fix=f"Score again with: {score_command(missing, table.symbols)}{reward}{other}",
+                fix=f"Score again with: {score_command(missing, table.symbols)}{reward}{fetched}{other}",
             )
         for term in self.terms:
             if len(table) and table.null_counts(term.indicator) == {UNAVAILABLE: len(table)}:
@@ -294,8 +295,8 @@ class LinearRule:
         """How to get the scores a term lacks."""
         model = term.model or "MODEL"
         flag = f"--reward {model}" if term.indicator == "rew" else f"--model {term.indicator}={model}"
-        other = f", or rank without it with: --rule {self.alternative}" if self.alternative else ""
-        return f"Score with: instructsel score POOL {flag} (fetch it first with: hf download {model}){other}"
+        other = f"; or rank without it with: --rule {self.alternative}" if self.alternative else ""
+        return f"Score with: instructsel score POOL {flag}; fetch its model first with: hf download {model}{other}"
 
     def check_models(self, table: ScoreTable, *, allow_mismatch: bool = False) -> list[Mismatch]:
         """Compare what the indicators were scored with to what the rule assumes.
@@ -321,7 +322,7 @@ class LinearRule:
             commands = " ".join(f"--model {mismatch.indicator}={self._term(mismatch.indicator).model}" for mismatch in mismatches)
             raise ModelMismatch(
                 f"The rule {self.name} does not fit these scores: {'; '.join(map(str, mismatches))}.",
-                fix=f"Score again with: instructsel score POOL {commands}, or accept it and have it said in every output: --allow-mismatch",
+                fix=f"Score again with: instructsel score POOL {commands}; or accept it and have it said in every output: --allow-mismatch",
             )
         return mismatches
 
@@ -386,7 +387,7 @@ class LinearRule:
         if missing:
             raise UsageError(
                 f"The rule {self.name} needs {', '.join(missing)}, which the table does not have.",
-                fix=f"Score again with: instructsel score POOL --indicators {','.join(self.indicators)}",
+                fix=f"Score again with: {score_command(missing, self.indicators)}",
             )
 
     def explain(self, table: ScoreTable, id: str, *, clip: bool = False) -> Explanation:  # noqa: A002 - the column's name

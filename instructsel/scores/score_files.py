@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from instructsel.errors import PoolError, ScoresError, UsageError
 from instructsel.magnitude import LARGEST, LARGEST_WHOLE
 from instructsel.pool.lines import Limits, Row
 from instructsel.pool.sources import Source, open_source
+from instructsel.shapes import is_path
 from instructsel.text import excerpt
 
 NO_SCORE: Final = "no_imported_score"
@@ -141,14 +143,12 @@ def digest_of(path: str | Path) -> str:
     name = str(path)
     if name == "-" or name.startswith("hf://"):
         raise UsageError(f"Scores are imported from a file, not from {name}.", fix="Write them to a file first, and name it.")
+    if not is_path(name) or not os.path.isfile(name):
+        raise ScoresError(f"There is no file {name}.", fix="Check the path.")
     try:
-        if not Path(path).is_file():
-            raise ScoresError(f"There is no file {name}.", fix="Check the path.")
         return file_digest(path)
     except OSError as error:
         raise ScoresError(f"{name} cannot be read: {error.strerror or error}.", fix="Check the path.") from error
-    except ValueError as error:  # a NUL in the path
-        raise ScoresError(f"{name!r} is no path: {error}.", fix="Check the path.") from error
 
 
 def _read(path: str | Path, digest: str, columns: Sequence[str], keys: Sequence[tuple[str, ...]], content: Sequence[str]) -> ScoreFile:

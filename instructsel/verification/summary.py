@@ -142,8 +142,8 @@ def cost(arm: str, costs: Mapping[str, float | None], *, models: int = 1) -> str
     trained = "training" if models == 1 else f"training {models} models"
     words = {"selection": "choosing the rows", "training": trained, "grading": "grading"}
     parts = [f"{words[key]} {text}" for key, text in texts.items() if costs.get(key) != 0]
-    # Of finished results nothing was done here, and nothing is known.
-    unknown = all(costs.get(key) is None for key in words)
+    # Of finished results nothing was done here, and nothing is known; a base model was not trained either.
+    unknown = not any(costs.get(key) for key in words)
     return "" if unknown or not parts else f"{arm}: {', '.join(parts)}"
 
 

@@ -98,7 +98,9 @@ def _sentences(plain: Mapping[str, Any]) -> list[str]:
     if not verdicts and "arms" in plain:
         return ["No verdict: there is no baseline among the arms."]
     compared = [verdict for verdict in verdicts if plain.get("against") in (None, verdict.get("baseline"))][:COMPARISONS]
-    notes = dict.fromkeys(str(note) for verdict in compared for note in (verdict.get("interval") or {}).get("notes") or [])
+    # Without an interval there is nothing that it covers.
+    intervals = [interval for verdict in compared if (interval := verdict.get("interval") or {}).get("low") is not None]
+    notes = dict.fromkeys(str(note) for interval in intervals for note in interval.get("notes") or [])
     leakage = [
         f"Leakage: {grader} also ranked the rows of {', '.join(arms) or 'an arm'}; its verdicts are shown and do not count."
         for grader, arms in leaked_arms(plain).items()

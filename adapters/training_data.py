@@ -158,7 +158,7 @@ class TrainingData:
     def lines(self) -> list[str]:
         """For people."""
         lines = [
-            f"{self.trained_rows:,} of {self.rows:,} rows are trained on: {self.tokens:,} tokens, {self.loss_tokens:,} of them loss tokens "
+            f"{self.trained_rows:,} of {counted(self.rows, 'row')} are trained on: {counted(self.tokens, 'token')}, {self.loss_tokens:,} of them loss tokens "
             f"({self.loss_tokens / max(1, self.tokens):.0%}); longest row {self.longest:,}",
             f"truncated: {counted(self.truncated, 'row')} ({self.truncated / max(1, self.trained_rows):.1%})",
         ]

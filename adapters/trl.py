@@ -33,6 +33,7 @@ from instructsel.models.load import LocalModel, locate_language_model, quiet, re
 from instructsel.models.peft_adapter import digest_of
 from instructsel.protocols import Checkpoint
 from instructsel.rendering import Renderer
+from instructsel.text import counted
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
@@ -135,7 +136,7 @@ class TrlTrainer:
             notices.append(f"{self.source.name} is an adapter; it is trained on merged into its base {self.source.adapter_of}.")
         if self.max_length < self.recipe.max_length:
             notices.append(
-                f"Rows are cut at {self.max_length:,} tokens, the context of {self.source.name}; the recipe's max_length is {self.recipe.max_length:,}."
+                f"Rows are cut at {counted(self.max_length, 'token')}, the context of {self.source.name}; the recipe's max_length is {self.recipe.max_length:,}."
             )
         return notices
 

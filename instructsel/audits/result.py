@@ -15,7 +15,7 @@ from instructsel.audits.shown import ShownRow
 from instructsel.audits.totals import Totals
 from instructsel.errors import UsageError
 from instructsel.kinds import AUDIT, head
-from instructsel.text import html_table
+from instructsel.text import counted, html_table
 
 if TYPE_CHECKING:
     import polars
@@ -43,7 +43,7 @@ class Audit:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{finding.count:,} {finding.kind}" for finding in self.findings if finding.severity != "info")
-        return f"Audit({self.totals.trained_rows:,} of {self.totals.rows:,} rows trained with {self.base}; {counts or 'nothing is wrong'})"
+        return f"Audit({self.totals.trained_rows:,} of {counted(self.totals.rows, 'row')} trained with {self.base}; {counts or 'nothing is wrong'})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the findings."""

@@ -65,10 +65,10 @@ def _figures(audit: Audit) -> list[str]:
         ("rows trained on", f"{totals.trained_rows:,} of {totals.rows:,}"),
         ("tokens of an epoch", f"{totals.tokens:,}, {totals.loss_tokens:,} with loss ({share:.1%})"),
         ("tokens of a row", f"{quantiles}, longest {totals.longest:,}, before --max-length {settings.max_length:,}"),
-        ("cut off", f"{totals.truncated:,} rows, {totals.cut_tokens:,} tokens ({totals.cut_fraction:.1%})"),
+        ("cut off", f"{counted(totals.truncated, 'row')}, {counted(totals.cut_tokens, 'token')} ({totals.cut_fraction:.1%})"),
     ]
     if totals.packing_efficiency is not None:
-        rows.append(("packing", f"{settings.packing}: {totals.sequences:,} sequences, {totals.packing_efficiency:.1%} filled"))
+        rows.append(("packing", f"{settings.packing}: {counted(totals.sequences, 'sequence')}, {totals.packing_efficiency:.1%} filled"))
     rows.append(
         (
             "steps",
@@ -140,7 +140,7 @@ def legend(*, color: bool) -> str:
 
 def row_lines(row: ShownRow, *, color: bool, width: int = WIDTH) -> list[str]:
     """A row with its tokens marked: by colors, or by brackets where there are none."""
-    about = f"{row.tokens:,} tokens, {row.loss_tokens:,} with loss"
+    about = f"{counted(row.tokens, 'token')}, {row.loss_tokens:,} with loss"
     notes = [about, *([row.reason] if row.reason else []), *row.flags, *([row.sequence] if row.sequence else [])]
     head = clean(f"{row.place}: {'; '.join(notes)}")
     styles = COLORS if color else MARKS

@@ -137,7 +137,7 @@ def next_command(table: ScoreTable, target: Path, rule: str | None, added: Seque
     bad, read = sum(report["quarantined"].values()), report["read"]
     if read and bad / read > MAX_BAD_FRACTION:
         return (
-            f"next: repair the {bad:,} of {read:,} rows that were quarantined and score again: "
+            f"next: repair the {bad:,} of {counted(read, 'row')} that were quarantined and score again: "
             f"select refuses more than {MAX_BAD_FRACTION:.0%}; --max-bad-fraction raises that"
         )
     imported = next((name for name in added if name in scored and (table.manifest["indicators"].get(name) or {}).get("imported")), None)

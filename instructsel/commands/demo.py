@@ -37,7 +37,7 @@ from instructsel.selection.files import neighborhood
 from instructsel.selection.minima import BELOW, Minimum
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
-from instructsel.text import aligned
+from instructsel.text import aligned, counted
 
 RULE: Final = "eq4-without-reward"
 INDICATORS: Final = ("len", "mtld", "knn_6", "plausibility")
@@ -288,7 +288,7 @@ def _lines(kinds: dict[str, dict[str, Any]], chosen: Selection) -> list[str]:
     lines.append(
         f"The minimum of plausibility left out the {threshold['rows']:,} rows that score lowest, a tenth"
         + (f"; it missed {', '.join(missed)} rows" if missed else "")
-        + (f". Another {unread:,} rows were left out because the model does not read their language." if unread else ".")
+        + (f". Another {counted(unread, 'row')} were left out because the model does not read their language." if unread else ".")
     )
-    lines.append(f"{len(chosen):,} rows selected by {chosen.manifest['form']}, which is not Eq. 4: no reward model was used.")
+    lines.append(f"{counted(len(chosen), 'row')} selected by {chosen.manifest['form']}, which is not Eq. 4: no reward model was used.")
     return lines

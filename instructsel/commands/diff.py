@@ -21,7 +21,7 @@ from instructsel.selection.diff import Difference, Moved, diff, diff_rules
 from instructsel.selection.files import find_pool
 from instructsel.selection.selection import Selection
 from instructsel.selection.selection_set import SelectionSet
-from instructsel.text import aligned, excerpt
+from instructsel.text import aligned, counted, excerpt
 
 EXAMPLES: Final = """Examples:
   instructsel diff /tmp/tenth.selection.parquet /tmp/tenth.random-seed0.selection.parquet
@@ -125,7 +125,9 @@ def _lines(difference: Difference, names: tuple[str, str], place: Place) -> list
     if difference.jaccard is not None:
         lines.append(f"Jaccard similarity of the kept examples: {difference.jaccard:.3f}")
     if difference.spearman is not None:
-        lines.append(f"Spearman correlation of the ranks: {difference.spearman:+.3f}, over {difference.ranked:,} examples that both rank")
+        lines.append(
+            f"Spearman correlation of the ranks: {difference.spearman:+.3f}, over {counted(difference.ranked, 'example')} that both rank"
+        )
     for heading, total, examples in (
         ("only A keeps", difference.only_a, difference.kept_by_a),
         ("only B keeps", difference.only_b, difference.kept_by_b),

@@ -331,7 +331,8 @@ def run(
         if is_worker:
             return
         raise NothingToDo(
-            f"All {before.total:,} runs of {folder} are finished.", fix=f"Fit a rule: instructsel rules fit {place.table} -o my.toml"
+            f"All {counted(before.total, 'run')} of {folder} are finished.",
+            fix=f"Fit a rule: instructsel rules fit {place.table} -o my.toml",
         )
     limits = shares(jobs, limit)
     began = time.time() if since is None else since
@@ -359,11 +360,11 @@ def _print_end(place: StudyFolder, plan: Plan, study: Study, *, json: bool, quie
         write_json(_status_of(place, after))
     if after.pending:
         who = f", {len(after.running)} of them other workers'" if after.running else ""
-        say(f"{after.pending:,} of {after.total:,} runs are pending{who}; go on with: instructsel study run {folder}", quiet=quiet)
+        say(f"{after.pending:,} of {counted(after.total, 'run')} are pending{who}; go on with: instructsel study run {folder}", quiet=quiet)
     if study.failed:
         names = listed([f"{failure.subset} seed {failure.seed} ({failure.reason})" for failure in study.failed])
         raise Negative(
-            f"{len(study.failed):,} of {after.total:,} runs failed: {names}.",
+            f"{len(study.failed):,} of {counted(after.total, 'run')} failed: {names}.",
             fix=f"See instructsel study status {folder}; the same command tries them again.",
         )
     say(
@@ -429,7 +430,7 @@ def lines(plan: Plan, rows: Mapping[str, int]) -> list[str]:
     kinds = " and ".join(f"{count} {'mixtures' if design == 'mixture' else 'bins'}" for design, count in designs.items())
     shares_of = {source: [subset["shares"].get(source, 0.0) for subset in plan.subsets] for source in plan.sources}
     return [
-        f"{kinds} of {spread} rows, {len(plan.seeds)} {'seed' if len(plan.seeds) == 1 else 'seeds'} each: {len(plan.runs):,} runs",
+        f"{kinds} of {spread} rows, {len(plan.seeds)} {'seed' if len(plan.seeds) == 1 else 'seeds'} each: {counted(len(plan.runs), 'run')}",
         "",
         *aligned(
             [[source, f"{rows.get(source, 0):,}", f"{min(values):.1%} to {max(values):.1%}"] for source, values in shares_of.items()],
@@ -512,7 +513,7 @@ def _line(step: Progress, unit: str = AUTO) -> str:
     left = f", about {span(step.seconds_left)} left" if step.seconds_left else ""
     result = f"failed: {step.note}" if step.loss is None else f"loss {step.loss:.4f}{'' if unit == AUTO else f' {unit}'}"
     took = f" ({span(step.seconds)})" if step.seconds is not None else ""
-    return f"{step.run.subset} seed {step.run.seed}: {result}{took}; {step.done:,} of {step.total:,} runs{left}"
+    return f"{step.run.subset} seed {step.run.seed}: {result}{took}; {step.done:,} of {counted(step.total, 'run')}{left}"
 
 
 def _opened(folder: Path) -> tuple[StudyFolder, Plan]:

@@ -18,6 +18,7 @@ from instructsel.pool import spec
 from instructsel.pool.contamination import render_of
 from instructsel.pool.overlap import EvaluationIndex, Overlap
 from instructsel.rendering import TEMPLATE_DATE
+from instructsel.text import counted
 
 if TYPE_CHECKING:
     from instructsel.adapters.recipe import Recipe
@@ -174,17 +175,17 @@ def summary_lines(checkpoint: Checkpoint, grades: Grades | None) -> list[str]:
     record = checkpoint.record
     losses = record["losses"]
     lines = [
-        f"{record['steps']:,} steps, {record['tokens_seen']:,} tokens seen ({record['tokens_per_step']:,.0f} a step), "
+        f"{counted(record['steps'], 'step')}, {counted(record['tokens_seen'], 'token')} seen ({record['tokens_per_step']:,.0f} a step), "
         f"{record['tokens_trained']:,} trained on; loss {losses[0]:.3f} at the first step, "
         f"{sum(losses[-10:]) / len(losses[-10:]):.3f} over the last {len(losses[-10:])}",
     ]
     if grades is not None:
         valid = int(grades.valid.sum())
         lines.append(
-            f"held-out loss {grades.weighted_mean:.4f} nats a token, {grades.mean:.4f} averaged over {valid:,} of {len(grades.items):,} examples"
+            f"held-out loss {grades.weighted_mean:.4f} nats a token, {grades.mean:.4f} averaged over {valid:,} of {counted(len(grades.items), 'example')}"
             + ("" if grades.bits_per_byte is None else f"; {grades.bits_per_byte:.4f} bits a byte")
             if valid
-            else f"held-out loss unknown: none of {len(grades.items):,} examples has a value"
+            else f"held-out loss unknown: none of {counted(len(grades.items), 'example')} has a value"
         )
     lines.append(f"checkpoint {checkpoint.folder} (weights {checkpoint.digest[:12]}, {record['run']['seconds']:,.0f} s of training)")
     return lines

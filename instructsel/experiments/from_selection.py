@@ -22,6 +22,7 @@ from instructsel.selection.candidates import Candidates
 from instructsel.selection.selection_set import SelectionSet, manifest_of, sidecar_of
 from instructsel.selection.settings import SelectionSettings
 from instructsel.selection.shape import SidecarManifest
+from instructsel.text import counted
 
 COMPUTED: Final = 0.8
 """The share of a pool's rows that a model must have scored for its seconds to be those of scoring the pool: some rows are equal."""
@@ -166,7 +167,7 @@ def _random_subsets(
         return tuple(random_subset(candidates, None, seed) for seed in seeds)
     if message is not None:
         message(
-            f"note: no record says what the selection was chosen from; random subsets are {size:,} rows of --pool without exact duplicates."
+            f"note: no record says what the selection was chosen from; random subsets are {counted(size, 'row')} of --pool without exact duplicates."
         )
     pool = reading.read(list(planned.pool))
     if size > len(pool):
@@ -205,7 +206,7 @@ def _check_apart(arms: list[Arm], digests: Mapping[str, str]) -> None:
     if same:
         count = next(len(arm.pools[0]) for arm in arms if arm.name == SELECTION)
         raise UsageError(
-            f"The selection and {', '.join(same)} hold the same {count:,} rows, so that there is nothing to compare.",
+            f"The selection and {', '.join(same)} hold the same {counted(count, 'row')}, so that there is nothing to compare.",
             fix="Select fewer rows than the pool has, with --n or --fraction.",
         )
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from instructsel.experiments.arms import Arm
-from instructsel.text import aligned
+from instructsel.text import aligned, counted
 
 
 def matched_recipe(trainer: Any, arms: Sequence[Arm], match_compute: str, *, message: Callable[[str], None] | None = None) -> Any:
@@ -46,7 +46,9 @@ def matched_recipe(trainer: Any, arms: Sequence[Arm], match_compute: str, *, mes
             )
             if audit.skipped:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(audit.skipped.items()))
-                left_out.append(f"{rows[-1][0]}: {sum(audit.skipped.values()):,} of {len(pool):,} rows are not trained on ({reasons}).")
+                left_out.append(
+                    f"{rows[-1][0]}: {sum(audit.skipped.values()):,} of {counted(len(pool), 'row')} are not trained on ({reasons})."
+                )
     if message is not None:
         for line in aligned(rows, header=["arm", "rows trained on", "tokens a row", "loss tokens a row", "truncated"], right=(1, 2, 3, 4)):
             message(line)

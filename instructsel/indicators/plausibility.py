@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from instructsel.indicators.base import Batch, ModelIndicator, null_on_empty
 from instructsel.models.answers import Question
 from instructsel.models.plausibility import PROMPT_TRUNCATED, PlausibilityModel
+from instructsel.text import counted
 
 
 @cache
@@ -63,6 +64,6 @@ class Plausibility(ModelIndicator):
         lines = super().warnings(symbol, nulls, entry)
         if nulls.get(PROMPT_TRUNCATED):
             lines.append(
-                f"{symbol} is null ({PROMPT_TRUNCATED}) for {nulls[PROMPT_TRUNCATED]:,} examples: its model could not see their whole prompt. A minimum under it keeps them."
+                f"{symbol} is null ({PROMPT_TRUNCATED}) for {counted(nulls[PROMPT_TRUNCATED], 'example')}: its model could not see their whole prompt. A minimum under it keeps them."
             )
         return lines

@@ -60,7 +60,7 @@ def headline(plain: Mapping[str, Any]) -> list[str]:
     elif len(deciding) == 1 and (measured := difference(deciding[0])):
         sentences = [f"Outcome: {phrase} ({deciding[0].get('grader')}, {measured}){detectable(deciding[0], '. Minimum')}."]
     if len(deciding) > MANY:
-        sentences.append(f"Of {len(deciding):,} graders: {_counts(verdict.get('outcome') for verdict in deciding)}.")
+        sentences.append(f"Of {counted(len(deciding), 'grader')}: {_counts(verdict.get('outcome') for verdict in deciding)}.")
     missing = plain.get("missing") or {}
     sentences += [str(known["statement"])] if (known := plain.get("rests_on_loss")) else []
     return sentences + [
@@ -285,7 +285,9 @@ def _many(graders: Mapping[str, Any], verdicts: Verdicts, against: str) -> list[
     rows = []
     for verdict in chosen[:ROWS]:
         estimate, interval = _ends(verdict)
-        rows.append([verdict.grader, "higher" if graders[verdict.grader].get("higher_is_better") else "lower", estimate, interval, verdict.outcome])
+        rows.append(
+            [verdict.grader, "higher" if graders[verdict.grader].get("higher_is_better") else "lower", estimate, interval, verdict.outcome]
+        )
     levels = " and ".join(sorted({f"{100 * verdict.interval.confidence:.6g}" for verdict in chosen}))
     header = ["grader", "better", "difference", f"{levels}% interval", "outcome"]
     lines += ["", *aligned([[for_terminal(cell) for cell in row] for row in rows], header=header, right=(2, 3), width=WIDTH)]

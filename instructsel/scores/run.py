@@ -23,6 +23,7 @@ from instructsel.scores.asking import ask
 from instructsel.scores.imported import ImportedScores
 from instructsel.scores.neighborhood import Space, Watch, unwatched, windows
 from instructsel.scores.table import ScoreTable
+from instructsel.text import counted
 
 REMEMBERED: Final = 1 << 30
 """Bytes of embeddings up to which a score table keeps them for `select`: 700,000 examples of the embedded encoder."""
@@ -281,7 +282,7 @@ class _Work:
         if sum(failed.values()) > self.max_failed_fraction * len(self.pool):
             named = ", ".join(f"{reason} {count:,}" for reason, count in failed.items())
             raise TooManyNulls(
-                f"{indicator.symbol}: its model failed at {sum(failed.values()):,} of {len(self.pool):,} examples ({named}), more than {self.max_failed_fraction:.0%}.",
+                f"{indicator.symbol}: its model failed at {sum(failed.values()):,} of {counted(len(self.pool), 'example')} ({named}), more than {self.max_failed_fraction:.0%}.",
                 fix="Use another model or --precision fp32, or raise --max-failed-fraction. What was scored is in the cache.",
             )
 

@@ -37,6 +37,7 @@ from instructsel.selection.settings import SelectionSettings
 from instructsel.selection.similarity import TextVectors
 from instructsel.selection.tokens import chat_tokens
 from instructsel.selection.way import Way
+from instructsel.text import counted
 
 Positions = NDArray[np.int64]
 """Of examples in a pool, or of rows among the eligible ones; (n,)."""
@@ -341,7 +342,7 @@ def _predicted(
         if overflowing > settings.max_null_fraction * n:
             symbols = ", ".join(dict.fromkeys(prediction.overflows.values()))
             raise TooManyNulls(
-                f"The rule {ranker.name} gives {overflowing:,} of {n:,} rows a value that is not finite or beyond {LARGEST:g}, by its term {symbols}.",
+                f"The rule {ranker.name} gives {overflowing:,} of {counted(n, 'row')} a value that is not finite or beyond {LARGEST:g}, by its term {symbols}.",
                 fix="Correct the weights of the rule, drop these rows, or raise --max-null-fraction.",
             )
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from instructsel.artifact import fingerprint
 from instructsel.errors import StudyError, UsageError
+from instructsel.text import counted
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
@@ -140,7 +141,7 @@ class Mixtures:
         there = sum(map(len, held.values()))
         if there < self.rows:
             raise StudyError(
-                f"A mixture of {self.rows:,} rows cannot be drawn: {_sources_of(held)} {there:,} in all.",
+                f"A mixture of {counted(self.rows, 'row')} cannot be drawn: {_sources_of(held)} {there:,} in all.",
                 fix="Take fewer rows, or more sources.",
             )
         return tuple(self._mixture(name, held, pool.ids) for name in self.names)
@@ -163,7 +164,7 @@ class Mixtures:
         else:
             source = min(short, key=lambda each: (-short[each], each))
             raise StudyError(
-                f"{name} could not be drawn in {TRIES:,} tries: {source} has {len(held[source]):,} rows, fewer than its share of "
+                f"{name} could not be drawn in {TRIES:,} tries: {source} has {counted(len(held[source]), 'row')}, fewer than its share of "
                 f"{self.rows:,} asked for {short[source]:,} times.",
                 fix=f"Take fewer rows, leave {source} out of the sources, or add rows to it.",
             )
@@ -228,9 +229,9 @@ class Bins:
         where = table_rows(pool, table)
         positions = positions[valid[where[positions]]]
         if len(positions) < self.k * (self.rows or 1):
-            limit = f" of {self.rows:,} rows" if self.rows else ""
+            limit = f" of {counted(self.rows, 'row')}" if self.rows else ""
             raise StudyError(
-                f"{self.k} bins of {self.indicator}{limit} need {self.k * (self.rows or 1):,} rows with a value; there are {len(positions):,}.",
+                f"{self.k} bins of {self.indicator}{limit} need {counted(self.k * (self.rows or 1), 'row')} with a value; there are {len(positions):,}.",
                 fix="Take fewer bins, or fewer rows in each.",
             )
         # Positions are in the order of ids, and the sort is stable: ties stand by id.
@@ -343,7 +344,7 @@ def table_rows(pool: Pool, table: ScoreTable) -> Rows:
     missing = [name for name in pool.ids if name not in rows]
     if missing:
         raise StudyError(
-            f"{len(missing):,} of {len(pool):,} examples of the pool are not in the score table, the first being {missing[0]}.",
+            f"{len(missing):,} of {counted(len(pool), 'example')} of the pool are not in the score table, the first being {missing[0]}.",
             fix="Score the whole of this pool: instructsel score POOL",
         )
     return np.array([rows[name] for name in pool.ids], dtype=np.int64)

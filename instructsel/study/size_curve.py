@@ -12,6 +12,7 @@ from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.kinds import SIZE_SEARCH, head
 from instructsel.tables import release
+from instructsel.text import counted
 
 if TYPE_CHECKING:
     pass
@@ -213,16 +214,18 @@ class SizeCurve:
         """What follows, in one or two sentences."""
         count = f"{len(self.sizes)} sizes"
         if len(self.sizes) == 1:
-            return f"Only {self.chosen:,} rows were tried, so there is nothing to compare."
+            return f"Only {counted(self.chosen, 'row')} were tried, so there is nothing to compare."
         if self.margin is None or self.near is None:
             why = "with one seed" if len(self.seeds) == 1 else "where the seeds make no difference"
             return (
-                f"{self.chosen:,} rows came out lowest of {count}, but {why} a size cannot be distinguished from luck. "
+                f"{counted(self.chosen, 'row')} came out lowest of {count}, but {why} a size cannot be distinguished from luck. "
                 "Train each size with three seeds or more."
             )
         noise = f"{self.margin:.2g}{f' {self.unit}' if self.unit else ''}"
         if len(self.near) == 1:
-            return f"{self.chosen:,} rows are the best of {count}: every other is worse by more than the {noise} that noise explains."
+            return (
+                f"{counted(self.chosen, 'row')} are the best of {count}: every other is worse by more than the {noise} that noise explains."
+            )
         if len(self.near) == len(self.sizes):
             return (
                 f"No detectable difference between {count}: {self.chosen:,} rows came out lowest, but up to {noise} is noise. "
@@ -283,7 +286,7 @@ class SizeCurve:
             "points": {
                 "x": [row.size for row in self.rows],
                 "y": [row.search_loss for row in self.rows],
-                "labels": [f"{row.size:,} rows, seed {row.seed}" for row in self.rows],
+                "labels": [f"{counted(row.size, 'row')}, seed {row.seed}" for row in self.rows],
             },
             "x_label": "rows",
             "y_label": f"{self.search}{f', {self.unit}' if self.unit else ''}",
@@ -352,7 +355,7 @@ class SizeCurve:
         return [
             *table,
             "",
-            f"{self.report} of {self.chosen:,} rows: {self.report_loss}. The lowest of {self.search} is none to report: it is biased downward.",
+            f"{self.report} of {counted(self.chosen, 'row')}: {self.report_loss}. The lowest of {self.search} is none to report: it is biased downward.",
             self.verdict,
             *self.warnings,
         ]

@@ -32,6 +32,7 @@ from instructsel.tables import release
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
 from instructsel.study.size_curve import LEAST, MOST, NAMED, NEEDED_BY, SizeCurve, SizeRow, _mean
+from instructsel.text import counted
 
 Method = Literal["grid", "blend"]
 Progress = Callable[[int, int], None]
@@ -274,7 +275,7 @@ def _check_disjoint(search: str, search_items: Sequence[str], report: str, repor
     both = sorted(set(search_items) & set(report_items))
     if both:
         raise UsageError(
-            f"{len(both):,} of {len(report_items):,} items of the report set {report} are in the search set {search}, by which the size is "
+            f"{len(both):,} of {counted(len(report_items), 'item')} of the report set {report} are in the search set {search}, by which the size is "
             f"chosen: {_first(both)}.",
             fix="Take them out of one of the two.",
         )
@@ -282,7 +283,7 @@ def _check_disjoint(search: str, search_items: Sequence[str], report: str, repor
         inside = sorted(pool_items.intersection(items))
         if inside:
             raise UsageError(
-                f"{len(inside):,} of {len(items):,} items of {name} are in the pool, so that they would be trained on: {_first(inside)}.",
+                f"{len(inside):,} of {counted(len(items), 'item')} of {name} are in the pool, so that they would be trained on: {_first(inside)}.",
                 fix="Drop them from the pool or from the evaluation set.",
             )
 
@@ -425,7 +426,7 @@ class _Search:
         for part in ("search", "report"):
             if self.items.setdefault(part, record[part]["items"]) != record[part]["items"]:
                 raise StudyError(
-                    f"{record[part]['grader']} graded other items at {size:,} rows, seed {seed}, than before: losses cannot be compared.",
+                    f"{record[part]['grader']} graded other items at {counted(size, 'row')}, seed {seed}, than before: losses cannot be compared.",
                     fix="A grader's items are the same for every checkpoint.",
                 )
         self.units.append(record["search"]["unit"])
@@ -446,7 +447,9 @@ def _summary(grades: Grades) -> dict[str, Any]:
         raise UsageError(f"{grades.grader} is better when higher; the size of the lowest loss is searched.", fix="Grade by a loss.")
     loss = grades.weighted_mean
     if not math.isfinite(loss):
-        raise StudyError(f"None of {len(grades.items):,} items of {grades.grader} has a value.", fix="See the reasons in its grades.")
+        raise StudyError(
+            f"None of {counted(len(grades.items), 'item')} of {grades.grader} has a value.", fix="See the reasons in its grades."
+        )
     return {
         "grader": grades.grader,
         "loss": loss,

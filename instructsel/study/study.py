@@ -29,6 +29,7 @@ from instructsel.study.design import Design, Subset, table_rows
 from instructsel.study.folder import Plan, Run, StudyFolder, StudyStatus
 from instructsel.study.shape import StudyManifest, WithFailures
 from instructsel.tables import read_frame, release, write_frame
+from instructsel.text import counted
 
 if TYPE_CHECKING:
     import polars
@@ -388,7 +389,7 @@ def _loss(grades: Grades) -> float:
         reasons = Counter(reason for reason in grades.reasons if reason is not None).most_common(NAMED)
         counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons)
         raise execute.RunFailed(
-            "no_value", f"None of {len(grades.items):,} items of {grades.grader} has a value{f': {counts}' if counts else ''}."
+            "no_value", f"None of {counted(len(grades.items), 'item')} of {grades.grader} has a value{f': {counts}' if counts else ''}."
         )
     loss = grades.weighted_mean
     if not math.isfinite(loss) or loss <= 0:
@@ -421,7 +422,7 @@ def _planned(inputs: StudyInputs, place: StudyFolder, launch: Mapping[str, Any] 
                 reasons = table.reasons(symbol)
                 counted = Counter(reason for row in rows.tolist() if (reason := reasons[row]) is not None).most_common(NAMED)
                 raise StudyError(
-                    f"{symbol} is null in {nulls[symbol]:,} of {len(rows):,} rows of {subset.name} (limit {max_null_fraction:.0%}): "
+                    f"{symbol} is null in {nulls[symbol]:,} of {counted(len(rows), 'row')} of {subset.name} (limit {max_null_fraction:.0%}): "
                     + ", ".join(f"{reason} {count:,}" for reason, count in counted),
                     fix=f"Leave {symbol} out with --indicators, drop these rows from the pool, or allow more with --max-null-fraction.",
                 )

@@ -34,6 +34,7 @@ from instructsel.protocols import Grader
 from instructsel.rendering import TEMPLATE_DATE
 from instructsel.stats.loss_units import UNIT_CHOICES
 from instructsel.stats.variance import Estimand
+from instructsel.text import counted
 from instructsel.verification.base_model import judged_base
 from instructsel.verification.judged import PASSING, OutputGrader, judged
 from instructsel.verification.learning_rates import AtRate, confidence_at_each, dependence, overall
@@ -110,7 +111,9 @@ class ExperimentResult:
         if statistics.require is None:
             return
         if self.summary is None:
-            raise Negative(f"Nothing is shown yet: {len(self.verified.pending)} runs are pending.", fix="Give the same command again.")
+            raise Negative(
+                f"Nothing is shown yet: {counted(len(self.verified.pending), 'run')} pending.", fix="Give the same command again."
+            )
         # The confidence is shared out among the learning rates, and what is required has to be shown at each of them.
         at_each = replace(statistics, confidence=confidence_at_each(statistics.confidence, max(1, len(self.rates))))
         for rate in self.rates:
@@ -197,7 +200,7 @@ def run(
     if prepared.responses is not None:
         with_judges = _with_judges(prepared, verified)
         if with_judges is None:
-            more = f"; {len(verified.pending)} runs are pending, and the same command continues" if verified.pending else ""
+            more = f"; {counted(len(verified.pending), 'run')} pending, and the same command continues" if verified.pending else ""
             watch.say(f"There is no verdict{more}.")
             return ExperimentResult(prepared.plan, folder, verified, None)
         at_others = {
@@ -457,7 +460,7 @@ def _verified(prepared: _Prepared, settings: ExecutionSettings, since: float, *,
     def progress(step: Progress) -> None:
         nonlocal begun
         if not begun and step.done and step.run is None:
-            watch.say(f"{step.done:,} of {step.total:,} runs {'was' if step.done == 1 else 'were'} finished before.")
+            watch.say(f"{step.done:,} of {counted(step.total, 'run')} {'was' if step.done == 1 else 'were'} finished before.")
         begun = True
         if watch.runs is not None and step.total:
             watch.runs(step)
@@ -576,7 +579,7 @@ def _with_judges(prepared: _Prepared, verified: Verified, variant: str = "") -> 
         prepared.toolkit.write_outputs(folder / f"{slug(run.arm, run.replicate, run.seed)}.json", output)
     runs = [run for run in verified.runs if run.grades.grader != responses.name]
     if grading.n_judges and verified.n_pending(baseline):
-        watch.say(f"The responses are not judged yet: {verified.n_pending(baseline)} runs of {baseline} are pending.")
+        watch.say(f"The responses are not judged yet: {counted(verified.n_pending(baseline), 'run')} of {baseline} pending.")
         return verified.with_runs(runs) if runs else None
     graders = _output_graders(prepared, verified)
     if len(graders) < grading.n_judges:

@@ -100,7 +100,7 @@ def _selected(funnel: _Funnel, inputs: ReportInputs) -> None:
         funnel.add(STAGES[stage], rows, counts.items())
     marked, ranked = int(kept_mask(inputs.selection).sum()), frame["rank"].count()
     if (remaining["kept"], remaining["ranked"]) != (marked, ranked):
-        funnel.sentences.append(f"The sidecar contradicts itself: {marked:,} rows are marked as kept, {ranked:,} as ranked.")
+        funnel.sentences.append(f"The sidecar contradicts itself: {counted(marked, 'row')} are marked as kept, {ranked:,} as ranked.")
     funnel.sentences.append("Usable rows have a value in every indicator the rule uses, and lie above every minimum threshold.")
 
 

@@ -27,6 +27,7 @@ from instructsel.rules.univariate import points
 from instructsel.selection.baselines.base import RANDOM
 from instructsel.selection.selection import Selection
 from instructsel.stats.correlation import mean_of
+from instructsel.text import counted
 
 NEEDS: Final = ""
 BRIEF: Final = 6
@@ -86,7 +87,7 @@ def _selected(inputs: ReportInputs, selection: Selection) -> list[str]:
     """What was selected, and whether it was verified."""
     read = selection.summary.get("read", len(selection.frame))
     sentences = [
-        f"{form_of(selection)} selects {len(selection):,} of {read:,} examples. "
+        f"{form_of(selection)} selects {len(selection):,} of {counted(read, 'example')}. "
         f"The score is {selection.manifest.get('score', 'of the rule')}; lower is better."
     ]
     if not any((record.get("verdicts") or {}).get("outcome") for record in inputs.verifications):

@@ -15,6 +15,7 @@ from instructsel.reports.sections.limits import ARMS, CHARTS, POINTS, REASONS, R
 from instructsel.rules.observations import Observations
 from instructsel.rules.univariate import points, univariate
 from instructsel.study.study import COLUMNS, Study
+from instructsel.text import counted
 
 NEEDS: Final = "a study"
 FORMS: Final[Mapping[str, Form]] = {
@@ -84,7 +85,7 @@ def build(page: Page) -> Section | None:
         if isinstance(study, Study):
             parts += _runs(study, number)
             if not study.complete:
-                sentences.append(f"The study is not complete: {len(study.frame):,} of {study.planned:,} runs have finished.")
+                sentences.append(f"The study is not complete: {len(study.frame):,} of {counted(study.planned, 'run')} have finished.")
         try:
             observations = study.observations if isinstance(study, Study) else study
             symbols = observations.indicators()

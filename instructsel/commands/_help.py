@@ -6,6 +6,7 @@ Typer's own grouped help needs rich and draws boxes; this writes plain text, as 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -84,7 +85,9 @@ class Command(TyperCommand):
         for number, argument in enumerate(args):
             completed.append(argument)
             usual, values = BARE.get((str(info_name), argument), ("", ()))
-            if usual and args[number + 1 : number + 2] not in [[value] for value in values]:
+            following = args[number + 1] if number + 1 < len(args) else ""
+            # A word that names no file is a value that there is not, and is refused as one; not a file that is missing.
+            if usual and following not in values and (not following.isidentifier() or os.path.exists(following)):
                 completed[-1] = f"{argument}={usual}"
         return completed
 

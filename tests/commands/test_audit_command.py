@@ -96,7 +96,8 @@ def test_packing_alone_is_trl_s_usual_strategy(place: Path) -> None:
         json.loads(run("--packing", "wrapped", "pool.jsonl", "--base", "base", "--json", "-q").stdout)["settings"]["packing"] == "wrapped"
     )
     assert BARE["audit", "--packing"] == ("bfd", PACKINGS)
-    assert "Did you mean" in run("pool.jsonl", "--base", "base", "--packing=wraped", code=2).stderr
+    for flag in (("--packing=wraped",), ("--packing", "wraped")):
+        assert "Did you mean" in run("pool.jsonl", "--base", "base", *flag, code=2).stderr
 
 
 def test_json_on_stdout_is_the_audit(place: Path) -> None:

@@ -258,3 +258,21 @@ def test_of_many_cells_with_three_runs_a_side_few_intervals_and_no_outcome_are_f
     outside = [task for task, interval in intervals.items() if not interval.low <= effects[task] <= interval.high]  # type: ignore[operator]
     # 5 % of 200 are 10, with a standard deviation of 3.1.
     assert len(outside) <= 20
+
+
+def test_tasks_stand_in_the_order_of_their_numbers_and_the_folder_and_the_next_command_are_said(tmp_path: Path, verify: Verify) -> None:
+    rows = [
+        row for number in range(1, 15) for row in per_run(f"task{number}", {"selection": [[0.5, 0.6]], "random": [[0.5, 0.4], [0.3, 0.6]]})
+    ]
+    write(tmp_path / "many.csv", rows)
+    done = verify("--results", "many.csv", "-o", "out")
+    assert re.findall(r"^task(\d+) +higher", done.stdout, re.MULTILINE) == [str(number) for number in range(1, 15)]
+    assert "results → out next: instructsel report out" in done.stderr and "unknown time" not in done.stdout
+
+
+def test_where_nothing_varies_there_is_no_interval_and_nothing_is_said_of_one(tmp_path: Path, verify: Verify) -> None:
+    rows = [(arm, 0, seed, "task", f"i{item}", 0.5, "true") for arm in ("selection", "random") for seed in range(3) for item in range(4)]
+    write(tmp_path / "same.csv", rows, ("arm", "replicate", "seed", "task", "item", "value", "higher_is_better"))
+    done = verify("--results", "same.csv", "-o", "out")
+    assert "without an interval" in done.stdout
+    assert "the interval holds" not in done.stdout and "variance between runs" not in done.stdout

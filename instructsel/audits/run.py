@@ -235,14 +235,20 @@ class _Rows:
         return {"full": self.full, "tokens": self.tokens, "loss_tokens": self.loss_tokens, "is_trained": trained}
 
     def sources(self) -> list[SourceTotals]:
-        """The rows by source, in the order of the files."""
-        labels = [file.source.label for file in self.pool.files]
-        of_row = self.pool.file_of[self.order]
+        """The rows by source, in the order of the files, or of the names of a field."""
+        names = self.pool.sources
+        labels = (
+            list(dict.fromkeys([file.source.label for file in self.pool.files]))
+            if self.pool.spec.reading.source_field is None
+            else sorted(set(names))
+        )
+        number_of = {label: number for number, label in enumerate(labels)}
+        of_row = np.array([number_of[name] for name in names], dtype=np.int64)[self.order]
         trained = np.array([reason is None for reason in self.reasons], dtype=bool)
         full, seen_tokens, loss = (np.asarray(column, dtype=np.int64) for column in (self.full, self.tokens, self.loss_tokens))
         result = []
-        for label in dict.fromkeys(labels):
-            mine = np.isin(of_row, [number for number, name in enumerate(labels) if name == label])
+        for number, label in enumerate(labels):
+            mine = of_row == number
             used = mine & trained
             counts = (mine.sum(), used.sum(), seen_tokens[used].sum(), loss[used].sum(), ((full > seen_tokens) & mine).sum())
             result.append(SourceTotals(label, *map(int, counts)))

@@ -78,6 +78,16 @@ Undesirable = Annotated[
     ),
 ]
 
+SourceField = Annotated[
+    str | None,
+    typer.Option(
+        "--source-field",
+        metavar="FIELD",
+        help="Field of a row that is its source, for quotas, studies and reports; its file by default. OBJECT.FIELD for one of an object.",
+        rich_help_panel=READING,
+    ),
+]
+
 
 def _device(value: str) -> str:
     """The device, or the end of the program before any work."""

@@ -119,7 +119,21 @@ PLAIN: Final = frozenset(
             "rows",
             "schedule",
         ),
-        *("search-seed", "seed", "seeds", "show", "sizes", "skip-probe", "sources", "steps", "title", "to", "tokens", "top"),
+        *(
+            "search-seed",
+            "seed",
+            "seeds",
+            "show",
+            "sizes",
+            "skip-probe",
+            "source-field",
+            "sources",
+            "steps",
+            "title",
+            "to",
+            "tokens",
+            "top",
+        ),
         *("traceback", "trainer", "trials", "undesirable", "warmup", "weight-decay", "whole-pool", "with-text"),
     }
 )

@@ -88,6 +88,7 @@ def command(
     role: options.Roles = None,
     reasoning: options.Reasoning = "out",
     undesirable: options.Undesirable = "drop",
+    source_field: options.SourceField = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -104,7 +105,7 @@ def command(
     targets = {target: flag for target, flag in ((html, "--html"), (output, "-o")) if target is not None}
     _check_targets(targets, [*files, *(name for name in (base, tokenizer) if name)], force=force)
     subject = Subject.load(settings, base=base, tokenizer=tokenizer)
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable)
+    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field)
     pool = reading.read(list(files), message=messages(quiet=quiet))
     progress = Progress("auditing", quiet=quiet, unit="rows")
     result = audit_with(pool, subject, show=show if show or html is None else SHOWN, progress=progress)

@@ -174,6 +174,7 @@ def command(
     role: options.Roles = None,
     reasoning: options.Reasoning = "out",
     undesirable: options.Undesirable = "drop",
+    source_field: options.SourceField = None,
     cache: options.CacheFolder = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
@@ -197,7 +198,7 @@ def command(
         indicator.fingerprint()  # a file that is missing ends the run before the pool is read
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
     with Stages(["reading", *(indicator.symbol for indicator in chosen)], quiet=quiet) as stages:
-        reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable)
+        reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field)
         pool = reading.read(pools, message=messages(quiet=quiet), progress=stages("reading", unit="bytes"))
         if limit is not None and limit < len(pool):
             pool = pool.take(pool.ids[:limit])

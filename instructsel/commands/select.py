@@ -244,6 +244,7 @@ def command(
     max_bad_fraction: Annotated[
         float, typer.Option(min=0, max=1, help="Share of rows that may have been quarantined.", rich_help_panel=options.FILTERS)
     ] = 0.05,
+    source_field: options.SourceField = None,
     cache: options.CacheFolder = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
@@ -283,7 +284,7 @@ def command(
         raise UsageError("-o - writes rows to stdout; --json, --with-scores and baselines need files.", fix="Name a file with -o.")
     if output is not None:
         places.check(output, compared, [path, manifest_path(path), *_pool_files(table, pool), *(target or []), *([rule] if rule else [])])
-    examples = find_pool(path, pool, message=messages(quiet=quiet))
+    examples = find_pool(path, pool, source_field=source_field, message=messages(quiet=quiet))
     place = places.checked(examples, compared, [path, manifest_path(path), *examples.spec.paths, *(target or [])])
     began = time.monotonic()
     watch = watching(quiet=quiet)

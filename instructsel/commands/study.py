@@ -240,6 +240,7 @@ def plan(
     role: options.Roles = None,
     reasoning: options.Reasoning = "out",
     undesirable: options.Undesirable = "drop",
+    source_field: options.SourceField = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -249,7 +250,7 @@ def plan(
     if "-" in (*pools, evaluation):
         raise UsageError("A study reads its pool again whenever it goes on; standard input is gone by then.", fix="Name files.")
     check_folder(output, [*pools, scores, evaluation, training.base])
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable)
+    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field)
     settings = Settings(
         folder=output,
         pools=tuple(_absolute(name) for name in pools),

@@ -68,6 +68,7 @@ def command(
     role: options.Roles = None,
     reasoning: options.Reasoning = "out",
     undesirable: options.Undesirable = "drop",
+    source_field: options.SourceField = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -78,7 +79,7 @@ def command(
 
     toolkit = Adapters()
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable)
+    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field)
     if output is not None:
         check_folder(output, [*selection, *(evaluate or []), training.base])
     pool = reading.read(list(selection), message=messages(quiet=quiet))

@@ -31,6 +31,7 @@ from instructsel.pool.lines import Limits, RowDropped, RowFault
 from instructsel.pool.naming import check_once, expanded, labels_of
 from instructsel.pool.opaque import as_text
 from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, ReadProgress, Rows
+from instructsel.pool.row_sources import labels_by_field
 from instructsel.pool.sources import memory_source, open_source
 from instructsel.pool.spec import MEMORY, REASONING, PoolSpec, Reading
 from instructsel.pool.writer import MESSAGES, check_output, compressed, stream_rows, write_messages, write_rows
@@ -78,6 +79,7 @@ class Pool:
         roles: Sequence[str] = (),
         reasoning: str = "out",
         undesirable: str = "drop",
+        source_field: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Read pool files.
@@ -92,6 +94,7 @@ class Pool:
             roles: what odd spellings of roles mean, e.g. ["AI=assistant"].
             reasoning: whether indicators read the reasoning of turns: in, or out.
             undesirable: what becomes of rows that a field marks as not wanted, as KTO's `label`: drop, or keep.
+            source_field: the field of a row that is its source, for quotas, studies and reports; its file by default.
             progress: called every 1,024 rows with how many bytes of how many are read.
 
         Raises:
@@ -128,7 +131,7 @@ class Pool:
         reading.report = replace(reading.report, notes=tuple(notes))
         rest()
         recorded = tuple(name for named in everything for name in named.recorded)
-        return cls(**reading.finish(), spec=PoolSpec(recorded, _recorded(format, columns, reading, reasoning)))
+        return cls(**reading.finish(), spec=PoolSpec(recorded, _recorded(format, columns, reading, reasoning, source_field)))
 
     @classmethod
     def of(
@@ -142,6 +145,7 @@ class Pool:
         roles: Sequence[str] = (),
         reasoning: str = "out",
         undesirable: str = "drop",
+        source_field: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """A pool of rows in memory.
@@ -162,6 +166,7 @@ class Pool:
             roles: what odd spellings of roles mean, e.g. ["AI=assistant"].
             reasoning: whether indicators read the reasoning of turns: in, or out.
             undesirable: what becomes of rows that a field marks as not wanted, as KTO's `label`: drop, or keep.
+            source_field: the field of a row that is its source, for quotas, studies and reports; its file by default.
             progress: called every 1,024 rows with how many bytes of how many are read.
 
         Raises:
@@ -176,7 +181,7 @@ class Pool:
         chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
         reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, [0]) if progress else None, roles, undesirable)
         reading.add(memory_source(rows, name, reading.limits), chosen)
-        return cls(**reading.finish(), spec=PoolSpec((MEMORY + name,), _recorded(format, None, reading, reasoning)))
+        return cls(**reading.finish(), spec=PoolSpec((MEMORY + name,), _recorded(format, None, reading, reasoning, source_field)))
 
     def __len__(self) -> int:
         return len(self.occurrences)
@@ -214,9 +219,23 @@ class Pool:
         hexes = self.digests.astype(">u8").tobytes().hex()
         return [hexes[32 * i : 32 * i + 32] + (f".{n}" if n else "") for i, n in enumerate(self.occurrences.tolist())]
 
-    @cached_property
+    @property
     def sources(self) -> list[str]:
-        """The source label of each example."""
+        """The source label of each example: of the field that was named as the source, or else its file."""
+        return self._labels[0]
+
+    @property
+    def without_source(self) -> int:
+        """Examples without the field that was named as the source; their file stands for it."""
+        return self._labels[1]
+
+    @cached_property
+    def _labels(self) -> tuple[list[str], int]:
+        name = self.spec.reading.source_field
+        return (self._file_labels, 0) if name is None else labels_by_field(self, name)
+
+    @property
+    def _file_labels(self) -> list[str]:
         labels = [file.source.label for file in self.files]
         return [labels[number] for number in self.file_of.tolist()]
 
@@ -236,7 +255,7 @@ class Pool:
         if fingerprint == self.fingerprint:
             return True
         digest = hashlib.blake2b(digest_size=DIGEST)
-        for name, source, raw in zip(self.ids, self.sources, self.raw_digests.tolist(), strict=True):
+        for name, source, raw in zip(self.ids, self._file_labels, self.raw_digests.tolist(), strict=True):
             digest.update(f"{name}\t{source}\t{raw:016x}\n".encode())
         return digest.hexdigest() == fingerprint
 
@@ -380,7 +399,8 @@ class Pool:
             file = self.files[int(self.file_of[position])]
             with _unchanged(file):
                 conversation = file.conversation(int(self.row_of[position]), int(self.part_of[position]))
-            yield Example(self.ids[position], file.source.label, conversation.messages, conversation.tools, self.with_reasoning)
+            source = file.source.label if self.spec.reading.source_field is None else self.sources[position]
+            yield Example(self.ids[position], source, conversation.messages, conversation.tools, self.with_reasoning)
 
     def batches(self, size: int = 1024) -> Iterator[polars.DataFrame]:
         """Frames of `size` examples: id, source, messages, instruction, response."""
@@ -414,7 +434,11 @@ class Pool:
     def _part(self, rows: NDArray[np.int64]) -> Pool:
         columns = ("digests", "occurrences", "file_of", "row_of", "part_of", "raw_digests", "turns")
         spec = self.spec if len(rows) == len(self) else replace(self.spec, part=True)
-        return replace(self, spec=spec, **{name: getattr(self, name)[rows] for name in columns})
+        part = replace(self, spec=spec, **{name: getattr(self, name)[rows] for name in columns})
+        if self.spec.reading.source_field is not None:
+            # Not read again: a part may be of rows none of which has the field.
+            vars(part)["_labels"] = ([self.sources[row] for row in rows.tolist()], 0)
+        return part
 
     def write(self, path: str | Path, rows: Rows | None = None, *, to: str | None = None) -> int:
         """Write the examples at these positions, in this order, in the format they were read in; rows from memory as JSON lines.
@@ -471,7 +495,9 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED:,} more" if len(names) > LISTED else "")
 
 
-def _recorded(chosen: str | Format, columns: Sequence[str] | None, reading: PoolReader, reasoning: str) -> Reading:
+def _recorded(
+    chosen: str | Format, columns: Sequence[str] | None, reading: PoolReader, reasoning: str, source_field: str | None
+) -> Reading:
     """The options of a reading, as another command takes them."""
     mapping = ",".join(f"{part}={field}" for part, field in chosen.columns) if isinstance(chosen, Mapped) else None
     form = chosen if isinstance(chosen, str) else "auto" if mapping else chosen.name
@@ -486,6 +512,7 @@ def _recorded(chosen: str | Format, columns: Sequence[str] | None, reading: Pool
         roles=reading.role_names,
         reasoning=reasoning,
         undesirable=reading.undesirable,
+        source_field=source_field,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +34,8 @@ REASONING = ("out", "in")
 """Whether indicators read the reasoning of turns."""
 FIRST_ID_RULE = 1
 """The rule of records that name none."""
+SOURCES = 8
+"""Sources that are named when a pool is read."""
 LOOKED_AT = 50
 """Files of a folder that are read in search of one that was renamed."""
 
@@ -48,6 +51,7 @@ class RecordedReading(TypedDict, total=False):
     roles: list[str] | None
     reasoning: str
     undesirable: str
+    source_field: str | None
 
 
 class RecordedPool(TypedDict, total=False):
@@ -89,6 +93,8 @@ class Reading:
     """Whether indicators read the reasoning of turns: in or out."""
     undesirable: str = "drop"
     """What becomes of rows that a field marks as not wanted: drop or keep."""
+    source_field: str | None = None
+    """The field of a row that is its source; its file where None."""
 
     @classmethod
     def of(cls, recorded: Any) -> Self:
@@ -140,8 +146,11 @@ class Reading:
             roles=self.roles,
             reasoning=self.reasoning,
             undesirable=self.undesirable,
+            source_field=self.source_field,
             progress=progress,
         )
+        # A field that there is not is told here, and not after the work.
+        without = pool.without_source
         if message is None:
             return pool
         for note in pool.report.notes:
@@ -155,6 +164,15 @@ class Reading:
             message(f"  … and {pool.report.n_quarantined - 3:,} more")
         for line in _notes(pool):
             message(line)
+        if self.source_field is not None:
+            sources = Counter(pool.sources)
+            named = ", ".join(
+                f"{excerpt(name, 30)} {count:,}" for name, count in sorted(sources.items(), key=lambda item: (-item[1], item[0]))[:SOURCES]
+            )
+            more = f" and {len(sources) - SOURCES:,} more" if len(sources) > SOURCES else ""
+            message(f"sources by {excerpt(self.source_field, 40)}: {named}{more}")
+            if without:
+                message(f"  {counted(without, 'example')} without it: the file stands for the source")
         return pool
 
 

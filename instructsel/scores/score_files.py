@@ -27,6 +27,7 @@ from instructsel.artifact import file_digest
 from instructsel.errors import PoolError, ScoresError, UsageError
 from instructsel.magnitude import LARGEST, LARGEST_WHOLE
 from instructsel.pool.lines import Limits, Row
+from instructsel.pool.row_sources import field_of
 from instructsel.pool.sources import Source, open_source
 from instructsel.shapes import is_path
 from instructsel.text import excerpt
@@ -153,7 +154,7 @@ def digest_of(path: str | Path) -> str:
 
 def _read(path: str | Path, digest: str, columns: Sequence[str], keys: Sequence[tuple[str, ...]], content: Sequence[str]) -> ScoreFile:
     source = open_source(path, Limits())
-    noun = "row" if source.container in ("parquet", "array") else "line"
+    noun = "row" if source.container in ("parquet", "arrow", "array") else "line"
     lines: list[int] = []
     cells = {column: Cells(column) for column in columns}
     names: dict[tuple[str, ...], list[Key | None]] = {}
@@ -286,22 +287,6 @@ def has_field(record: Mapping[str, Any], name: str) -> bool:
     return field_of(record, name, missing=...) is not ...
 
 
-def field_of(record: Mapping[str, Any], name: str, *, missing: Any = None) -> Any:
-    """A field of a row: that of the very name, or else along the dots through objects.
-
-    >>> field_of({"scores": {"reward": 0.5}}, "scores.reward"), field_of({"a.b": 1}, "a.b")
-    (0.5, 1)
-    """
-    if name in record:
-        return record[name]
-    value: Any = record
-    for part in name.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return missing
-        value = value[part]
-    return value
-
-
 def key_of(record: Mapping[str, Any], names: tuple[str, ...]) -> Key | None:
     """What names a row: a text or whole number of one field, or a digest of several; None where a part is missing.
 
@@ -355,7 +340,6 @@ __all__ = [
     "ScoreColumn",
     "ScoreFile",
     "digest_of",
-    "field_of",
     "has_field",
     "key_of",
     "read_score_file",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from instructsel.artifact import manifest_path, read_manifest
@@ -16,8 +17,16 @@ from instructsel.scores.shape import WithModels, WithPool
 from instructsel.scores.table import ScoreTable
 
 
-def find_pool(scores: Path, paths: list[str] | None = None, *, message: Callable[[str], None] | None = None) -> Pool:
+def find_pool(
+    scores: Path, paths: list[str] | None = None, *, source_field: str | None = None, message: Callable[[str], None] | None = None
+) -> Pool:
     """The pool a score table was made from: the files of its manifest, or those named, read as they were then.
+
+    Args:
+        scores: the table's file.
+        paths: where the pool's files are now.
+        source_field: the field that is a row's source, if it is another one than then.
+        message: gets a line on each file.
 
     Raises:
         UsageError: the manifest leads nowhere, or a file is gone.
@@ -28,6 +37,8 @@ def find_pool(scores: Path, paths: list[str] | None = None, *, message: Callable
         if not paths:
             raise UsageError(f"{manifest_path(scores).name} does not say where the pool is.", fix="Name its files with --pool.")
         spec = PoolSpec(tuple(paths))
+    if source_field is not None:
+        spec = replace(spec, reading=replace(spec.reading, source_field=source_field))
     pool = spec.read(paths, message=message)
     if not spec.part:
         return pool

@@ -11,7 +11,7 @@ replicates, the pool they come from and the score table. Whoever compares them l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -320,7 +320,8 @@ class SelectionSet:
             fingerprint=pool.fingerprint,
             examples=len(pool),
             spec=pool.spec,
-            reading=Reading("messages") if to is not None else pool.spec.reading,
+            # The selected rows are trained on, whatever their sources; a field that few rows have may be in none of them.
+            reading=Reading("messages") if to is not None else replace(pool.spec.reading, source_field=None),
             scores=table,
             scores_digest=file_digest(table) if table is not None and table.is_file() else None,
             seconds=times,

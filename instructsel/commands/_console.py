@@ -16,7 +16,6 @@ from typing import Any, Final, NoReturn, ParamSpec, TextIO, TypeVar, cast
 
 import typer
 
-from instructsel.artifact import ANOTHER_NAME, NOT_UTF8
 from instructsel.commands import _progress
 from instructsel.commands._progress import Progress, Stages
 from instructsel.errors import EnvironmentFault, InstructselError, UsageError
@@ -222,6 +221,9 @@ def check_paths(values: Mapping[str, Any]) -> None:
             if (isinstance(entry, Path) and not is_path(str(entry))) or (isinstance(entry, str) and "\0" in entry):
                 raise UsageError(f"{name.replace('_', '-')}: {shown(str(entry))} cannot be the path of a file.", fix="Correct it.")
             if isinstance(entry, Path | str) and not is_utf8(str(entry)):
+                # Here, as it brings orjson, which help and completion do without.
+                from instructsel.artifact import ANOTHER_NAME, NOT_UTF8
+
                 raise UsageError(f"{name.replace('_', '-')}: {shown(str(entry))} {NOT_UTF8}.", fix=ANOTHER_NAME)
 
 

@@ -626,7 +626,7 @@ def test_graders_of_different_units_share_a_picture_in_standard_deviations_bette
         "scale": {"higher_is_better": True},
     }
     (chart,) = [part for part in parts(verification(loss, accuracy)) if part["name"] == "outcome-1"]
-    first, second = chart["data"]["rows"]
+    second, first = chart["data"]["rows"]
     assert (first["estimate"], first["low"], first["high"]) == (0.5, 0.25, 1.0), "a loss that falls is better"
     assert (second["estimate"], second["low"]) == (0.2, 0.1) and "right is better" in chart["data"]["x_label"]
 

@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 
 from instructsel.artifact import file_digest
 from instructsel.models.load import LocalModel, load_tokenizer, locate
-from instructsel.pool.tokens import unread
+from instructsel.pieces import TokenCounts
+from instructsel.pool.tokens import token_counts, unknown_counts, unread
 from instructsel.text import counted
 
 
@@ -25,6 +26,17 @@ def tokenizer(name: str, revision: str | None = None) -> Tokenizer:
     return load_tokenizer(_located(name, revision))
 
 
+@cache
+def counts(name: str, revision: str | None = None) -> TokenCounts:
+    """The numbers of tokens of texts, by the tokenizer of a model."""
+    return token_counts(tokenizer(name, revision))
+
+
+@cache
+def _unknown(name: str, revision: str | None) -> TokenCounts | None:
+    return unknown_counts(tokenizer(name, revision))
+
+
 def described(name: str, revision: str | None = None) -> dict[str, Any]:
     """Name and digest, for fingerprints."""
     located = _located(name, revision)
@@ -35,7 +47,7 @@ def unsupported(reasons: Sequence[str | None], texts: Sequence[str], name: str, 
     """The reasons, and `unsupported_language` for further texts that the tokenizer of a model does not know."""
     return [
         reason or ("unsupported_language" if is_unread else None)
-        for reason, is_unread in zip(reasons, unread(tokenizer(name, revision), texts), strict=True)
+        for reason, is_unread in zip(reasons, unread(counts(name, revision), _unknown(name, revision), texts), strict=True)
     ]
 
 

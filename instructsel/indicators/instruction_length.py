@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from instructsel.indicators._tokenizer import counted_reasons, described, tokenizer, unsupported
+from instructsel.indicators._tokenizer import counted_reasons, counts, described, unsupported
 from instructsel.indicators.base import Batch, Indicator, Progress, Scored
 from instructsel.indicators.response_length import LLAMA
-from instructsel.pool.tokens import count_tokens
 from instructsel.text import is_blank
 
 
@@ -41,8 +40,8 @@ class InstructionLength(Indicator):
         """Count the tokens."""
         empty = ["empty_instruction" if is_blank(text) else None for text in batch.instructions]
         reasons = unsupported(empty, batch.instructions, self.model, self.revision)
-        counts = count_tokens(tokenizer(self.model, self.revision), batch.instructions)
-        return Scored([None if reason else float(count) for count, reason in zip(counts, reasons, strict=True)], reasons)
+        numbers = counts(self.model, self.revision).count(batch.instructions)
+        return Scored([None if reason else float(number) for number, reason in zip(numbers, reasons, strict=True)], reasons)
 
     def made_with(self) -> dict[str, Any]:
         """The tokenizer, by name and digest."""

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from instructsel.indicators._tokenizer import counted_reasons, described, tokenizer, unsupported
+from instructsel.indicators._tokenizer import counted_reasons, counts, described, unsupported
 from instructsel.indicators.base import Batch, Indicator, Progress, Scored, null_on_empty
 from instructsel.models.load import MINILM
-from instructsel.pool.tokens import count_tokens
 
 LLAMA: Final = "hf-internal-testing/llama-tokenizer"
 """A tokenizer of LLaMA's, which knows every script: what it has no token for are bytes."""
@@ -45,8 +44,8 @@ class ResponseLength(Indicator):
     def score(self, batch: Batch, *, progress: Progress | None = None) -> Scored:
         """Count the tokens."""
         reasons = unsupported(null_on_empty(batch), batch.responses, self.model, self.revision)
-        counts = count_tokens(tokenizer(self.model, self.revision), batch.responses)
-        return Scored([None if reason else float(count) for count, reason in zip(counts, reasons, strict=True)], reasons)
+        numbers = counts(self.model, self.revision).count(batch.responses)
+        return Scored([None if reason else float(number) for number, reason in zip(numbers, reasons, strict=True)], reasons)
 
     def made_with(self) -> dict[str, Any]:
         """The tokenizer, by name and digest."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import InstructselError, ModelRefused
 from instructsel.models.foreign import first_line, refusing
+from instructsel.pieces import WINDOW, by_characters
 
 Forward = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating[Any]]]
 """(ids, lengths, members) → one result a row, (b, …). Padded: ids (rows, width), lengths (rows,), dummy rows included.
@@ -59,9 +60,9 @@ class Ragged:
         parts: list[NDArray[np.int32]] = []
         counts: list[NDArray[np.int64]] = []
         cut: list[bool] = []
-        for start in range(0, len(texts), TEXTS):
+        for batch in by_characters(texts, WINDOW, TEXTS):
             with refusing("The tokenizer", "split these texts into tokens", fix="Fetch the model again, or name another one."):
-                encodings = tokenizer.encode_batch_fast(list(texts[start : start + TEXTS]), add_special_tokens=special)
+                encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=special)
             counts.append(np.fromiter((len(encoding) for encoding in encodings), dtype=np.int64, count=len(encodings)))
             cut.extend(bool(encoding.overflowing) for encoding in encodings)
             parts.append(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from tokenizers import Tokenizer
 
 from instructsel.errors import ModelRefused, UsageError
+from instructsel.pieces import WINDOW, TokenCounts, by_characters
 from instructsel.pool.example import Example
 from instructsel.rendering import Job, Refused, Renderer
 
@@ -25,6 +27,23 @@ def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
     return _counts(tokenizer, texts, special=False)
 
 
+def token_counts(tokenizer: Tokenizer) -> TokenCounts:
+    """What `count_tokens` gives, for many texts: words that come again are looked up, and a long text is counted in parts."""
+    return TokenCounts.of(tokenizer, partial(count_tokens, tokenizer))
+
+
+def unknown_counts(tokenizer: Tokenizer) -> TokenCounts | None:
+    """Of each text the tokens that the tokenizer does not know; None where it has no such token."""
+    unknown = next((number for token in UNKNOWN_TOKENS if (number := tokenizer.token_to_id(token)) is not None), None)
+    if unknown is None:
+        return None
+
+    def count(texts: Sequence[str]) -> list[int]:
+        return [encoding.ids.count(unknown) for encoding in _encoded(tokenizer, texts, special=False)]
+
+    return TokenCounts.of(tokenizer, count)
+
+
 def _counts(tokenizer: Tokenizer, texts: Sequence[str], *, special: bool) -> list[int]:
     """Tokens of each text.
 
@@ -35,14 +54,15 @@ def _counts(tokenizer: Tokenizer, texts: Sequence[str], *, special: bool) -> lis
     return [len(encoding) for encoding in _encoded(tokenizer, texts, special=special)]
 
 
-def _encoded(tokenizer: Tokenizer, texts: Sequence[str], *, special: bool) -> list[Any]:
-    """The encodings of texts, without offsets.
+def _encoded(tokenizer: Tokenizer, texts: Sequence[str], *, special: bool) -> Iterator[Any]:
+    """The encodings of texts, without offsets; WINDOW characters at a time, since an encoding takes a hundred bytes for each.
 
     Raises:
         ModelRefused: the tokenizer fails.
     """
     try:
-        return list(tokenizer.encode_batch_fast(list(texts), add_special_tokens=special))
+        for batch in by_characters(texts, WINDOW):
+            yield from tokenizer.encode_batch_fast(batch, add_special_tokens=special)
     except (MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the library is no Exception
@@ -56,7 +76,7 @@ UNKNOWN_LIMIT: Final = 0.3
 """Beyond this share of unknown tokens, a tokenizer does not know the language of a text."""
 
 
-def unread(tokenizer: Tokenizer, texts: Sequence[str]) -> list[bool]:
+def unread(tokens: TokenCounts, unknown: TokenCounts | None, texts: Sequence[str]) -> list[bool]:
     """Of each text, whether more than UNKNOWN_LIMIT of its tokens are unknown to the tokenizer.
 
     A text of ASCII alone is in no script that a tokenizer does not know: what is unknown of it are very long words.
@@ -64,14 +84,13 @@ def unread(tokenizer: Tokenizer, texts: Sequence[str]) -> list[bool]:
     Raises:
         ModelRefused: the tokenizer fails.
     """
-    unknown = next((number for token in UNKNOWN_TOKENS if (number := tokenizer.token_to_id(token)) is not None), None)
-    numbers = [number for number, text in enumerate(texts) if not text.isascii()] if unknown is not None else []
     results = [False] * len(texts)
-    if not numbers:
+    numbers = [number for number, text in enumerate(texts) if not text.isascii()] if unknown is not None else []
+    if unknown is None or not numbers:
         return results
-    encoded = _encoded(tokenizer, [texts[number] for number in numbers], special=False)
-    for number, encoding in zip(numbers, encoded, strict=True):
-        results[number] = encoding.ids.count(unknown) > UNKNOWN_LIMIT * len(encoding)
+    others = [texts[number] for number in numbers]
+    for number, count, total in zip(numbers, unknown.count(others), tokens.count(others), strict=True):
+        results[number] = count > UNKNOWN_LIMIT * total
     return results
 
 

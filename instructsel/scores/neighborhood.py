@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -17,10 +16,13 @@ from instructsel.indicators.base import Batch, Progress
 from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.models import runner
 from instructsel.models.load import MINILM, no_downloads
+from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
 from instructsel.scores.asking import embed
 from instructsel.scores.table import ScoreTable
 
+CHARACTERS: Final = 32 << 20
+"""Characters of these examples, about, from which on no further one is added."""
 WINDOW: Final = 8192
 """Examples held in memory at a time. Values do not depend on it: batches inside have fixed shapes."""
 
@@ -35,10 +37,17 @@ def unwatched(symbol: str) -> Progress:
 
 
 def windows(pool: Pool, size: int = WINDOW) -> Iterator[Batch]:
-    """The pool's examples, `size` at a time, in order."""
-    examples = pool.examples()
-    while window := tuple(itertools.islice(examples, size)):
-        yield Batch(window)
+    """The pool's examples, `size` at a time, in order; fewer where they are long."""
+    window: list[Example] = []
+    characters = 0
+    for example in pool.examples():
+        window.append(example)
+        characters += sum(len(message.content) for message in example.messages)
+        if len(window) == size or characters >= CHARACTERS:
+            yield Batch(tuple(window))
+            window, characters = [], 0
+    if window:
+        yield Batch(tuple(window))
 
 
 @dataclass(frozen=True, eq=False)

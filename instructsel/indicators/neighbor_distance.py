@@ -91,6 +91,9 @@ class NeighborDistance(Indicator):
     def finish(self, reasons: list[str | None], vectors: NDArray[np.float32], truncated: int) -> Scored:
         """Distances from vectors; an example with a reason is neither measured nor a neighbor."""
         speaking = np.array([reason is None for reason in reasons], dtype=bool)
+        if not speaking.any() and "unsupported_language" in reasons:
+            # A pool in a script that the encoder does not know is not too small.
+            return Scored([None] * len(reasons), reasons, truncated)
         distances = iter(neighbor_distances(vectors[speaking], self.i, device=self.device).tolist())
         return Scored([None if reason else next(distances) for reason in reasons], reasons, truncated)
 

@@ -55,3 +55,9 @@ def test_the_note_counts_the_examples_and_names_another_model() -> None:
     assert "7 examples" in warned("len", tokenizer={"name": MINILM}) and "--model len=" in warned("len", tokenizer={"name": MINILM})
     assert "--model len_in=" in warned("len_in", tokenizer={"name": MINILM})
     assert "7 examples" in warned("knn_6", model={"name": MINILM}) and "--model knn_6=" in warned("knn_6", model={"name": MINILM})
+
+
+def test_a_pool_in_such_a_script_alone_has_no_distances_and_is_not_called_too_small() -> None:
+    rows = Pool.of([{"instruction": ask, "output": answer} for ask, answer in THAI])
+    scored = NeighborDistance(6, device="cpu", precision="fp32").score(Batch(tuple(rows.examples())))
+    assert (scored.values, scored.reasons) == ([None] * 3, ["unsupported_language"] * 3)

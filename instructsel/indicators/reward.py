@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Final
 from instructsel.errors import UsageError
 from instructsel.indicators.base import Batch, ModelIndicator, null_on_empty
 from instructsel.models.answers import Question
-from instructsel.models.reward import RewardModel
+from instructsel.models.reward import RewardModel, structured
 from instructsel.pool.example import Example
+from instructsel.pool.message import Message
 
 DEFAULT: Final = "OpenAssistant/reward-model-deberta-v3-large-v2"
 """What the public re-implementations of Eq. 4 use; the paper does not name its model."""
@@ -32,7 +33,8 @@ class Reward(ModelIndicator):
     conversation of several turns `turns` says which answers are scored: the last one (the default, and what the paper's
     single-turn pairs amount to), or every non-empty one, each given the turns before it and none after, as their mean or their
     minimum. Over-long conversations are cut (the history first, from the left) and counted. Null: empty_response, not_finite,
-    out_of_memory, unsupported_language (more than 30 % unknown tokens).
+    out_of_memory, unsupported_language (more than 30 % unknown tokens). A chat template is given calls, results and tools as it takes
+    them, reasoning where it is read; other layouts their text.
 
     Source: Cao et al. 2023, arXiv:2307.06290v1, Table 1. Assumed: the model.
     """
@@ -51,7 +53,7 @@ class Reward(ModelIndicator):
     """last, mean or min: which answers of a conversation are scored, and how they become one number."""
 
     symbol_pattern: ClassVar[str] = "rew"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     unit: ClassVar[str] = "logit"
     direction: ClassVar[str] = "higher is better"
     source: ClassVar[str] = "Cao et al. 2023, arXiv:2307.06290v1, Rew"
@@ -79,7 +81,9 @@ class Reward(ModelIndicator):
         scored = (
             [last] if self.turns == "last" else [n for n, turn in enumerate(turns) if turn.is_trained and example.text_of(turn).strip()]
         )
-        return tuple(tuple(part for turn in turns[: n + 1] for part in (turn.role, example.text_of(turn))) for n in scored)
+        roles = [_role(turn, example, is_first=not number) for number, turn in enumerate(turns)]
+        texts = [example.text_of(turn) for turn in turns]
+        return tuple(tuple(part for pair in zip(roles[: n + 1], texts, strict=False) for part in pair) for n in scored)
 
     def finish(self, answers: Sequence[float]) -> float:
         """The last answer's logit, or the mean or minimum over all answers."""
@@ -95,3 +99,13 @@ class Reward(ModelIndicator):
         # What the base class says of a missing model is said better here.
         lines = super().warnings(symbol, {reason: n for reason, n in nulls.items() if reason != "model_unavailable"}, entry)
         return [*([missing] if nulls.get("model_unavailable") else []), *lines]
+
+
+def _role(turn: Message, example: Example, *, is_first: bool) -> str:
+    """The role of a turn, or its structure where it has one; conversations of role and text alone keep their keys in the cache."""
+    value = turn.as_dict()
+    if not example.with_reasoning:
+        value.pop("reasoning_content", None)
+    tools = None if example.tools is None or not is_first else example.tools.value
+    tools = [tools] if isinstance(tools, dict) else tools if isinstance(tools, list) else None
+    return turn.role if len(value) == 2 and not tools else structured(value, tools)

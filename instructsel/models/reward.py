@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Self
@@ -34,7 +35,8 @@ from instructsel.models.scoring_model import SWITCHED_OFF, TOLERANCE, ScoringMod
 from instructsel.rendering import Job, Refused, Renderer
 
 Turns = Sequence[tuple[str, str]]
-"""(role, text) of a conversation that ends with the answer."""
+"""(role, text) of a conversation that ends with the answer; a turn with calls, a result or reasoning, and the first turn of a conversation
+with tools, have `structured` in place of the role."""
 
 TokensOf = Callable[[str], NDArray[np.int32]]
 """A text → its tokens."""
@@ -244,7 +246,7 @@ class RewardModel(ScoringModel):
         """The tokens of a conversation, and whether something was cut; `tokens_of` knows the tokens of its texts already."""
         tokens_of = tokens_of or self._tokens_of
         if self.profile == "oasst_pythia":
-            pieces = [self._tagged(role, tokens_of(text)) for role, text in turns]
+            pieces = [self._tagged(_role(role), tokens_of(text)) for role, text in turns]
             return _joined(np.concatenate([NONE, *pieces[:-1]]), pieces[-1], self.max_length)
         if self.profile == "chat_template":
             ids, cut = self._templated(turns)
@@ -280,10 +282,10 @@ class RewardModel(ScoringModel):
 
     def _templated(self, turns: Turns) -> tuple[list[int], bool]:
         """The conversation in the model's chat template; whole early turns are left out while it is too long."""
-        messages = [{"role": role, "content": self._escaped(text)} for role, text in turns]
+        messages, tools = self._messages(turns)
         ids: list[int] = []
         for start in range(len(messages)):
-            text = self._renderer.render([Job(messages[start:])])[0]
+            text = self._renderer.render([Job(messages[start:], tools=tools)])[0]
             if isinstance(text, Refused):
                 raise TemplateRefused(
                     f"The chat template of {self.source.name} refuses a conversation: {text.cause}",
@@ -295,6 +297,27 @@ class RewardModel(ScoringModel):
                 return list(ids), start > 0
         return list(ids)[: self.max_length], True
 
+    def _messages(self, turns: Turns) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
+        """The turns as templates take them, and the tools."""
+        messages: list[dict[str, Any]] = []
+        tools: list[dict[str, Any]] | None = None
+        for role, text in turns:
+            if not role.startswith("{"):
+                messages.append({"role": role, "content": self._escaped(text)})
+                continue
+            known = json.loads(role)
+            tools = known.get("tools") or tools
+            messages.append(self._escaped_within(known["turn"]))
+        return messages, tools
+
+    def _escaped_within(self, value: Any) -> Any:
+        """A structure with control tokens of its texts broken up."""
+        if isinstance(value, str):
+            return self._escaped(value)
+        if isinstance(value, list):
+            return [self._escaped_within(entry) for entry in value]
+        return {key: self._escaped_within(entry) for key, entry in value.items()} if isinstance(value, dict) else value
+
     @cached_property
     def _renderer(self) -> Renderer:
         """What renders conversations, for the chat_template profile."""
@@ -305,6 +328,20 @@ class RewardModel(ScoringModel):
         """The text with control tokens broken up, so that the template's own are the only ones."""
         added = {str(token.content) for token in self.template.added_tokens_decoder.values()}
         return escape_special_tokens(text, sorted(added | set(self.template.all_special_tokens)))
+
+
+def structured(turn: Mapping[str, Any], tools: Sequence[Any] | None = None) -> str:
+    """A turn that is more than role and text, in place of its role.
+
+    >>> structured({"role": "tool", "content": "5.1", "name": "get_tide"})
+    '{"turn":{"role":"tool","content":"5.1","name":"get_tide"}}'
+    """
+    return json.dumps({"turn": turn, **({"tools": tools} if tools else {})}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _role(name: str) -> str:
+    """The role of a turn, which its structure may stand for."""
+    return str(json.loads(name)["turn"]["role"]) if name.startswith("{") else name
 
 
 def _joined(history: NDArray[np.int32], answer: NDArray[np.int32], limit: int) -> tuple[NDArray[np.int32], bool]:

@@ -106,7 +106,7 @@ def test_a_source_smaller_than_its_share_has_the_shares_drawn_again_and_counted(
 
 def test_a_mixture_that_cannot_be_drawn_names_the_source_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TRIES", 50)
-    with pytest.raises(StudyError, match=r"mix-000 could not be drawn in 50 tries: tiny has 1 rows") as found:
+    with pytest.raises(StudyError, match=r"mix-000 could not be drawn in 50 tries: tiny has 1 row,") as found:
         Mixtures(n=2, rows=1001, seed=1).subsets(pool_of(large=1000, tiny=1))
     assert found.value.fix is not None and "leave tiny out of the sources" in found.value.fix
 

@@ -638,7 +638,7 @@ def graded(**settings: Any) -> Grades:
         ({"values": np.zeros(1)}, "invalid_value", "The loss is 0; only a finite one above 0"),
         ({"values": np.array([-0.5])}, "invalid_value", "The loss is -0.5"),
         ({"weights": np.zeros(1)}, "invalid_value", "The loss is nan"),
-        ({"values": np.zeros(1), "reasons": ("too_long",)}, "no_value", "None of 1 items of held_out_loss has a value: too_long 1"),
+        ({"values": np.zeros(1), "reasons": ("too_long",)}, "no_value", "None of 1 item of held_out_loss has a value: too_long 1"),
         ({"values": np.array([math.nan])}, "invalid_value", "gave a value that is not finite"),
     ],
 )

@@ -115,6 +115,13 @@ def is_chat(value: Any) -> bool:
     return isinstance(value, list) or (isinstance(value, str) and value.lstrip()[:1] == "[")
 
 
+def is_turn(entry: Any) -> bool:
+    """Whether an entry of a list is a turn, or an exchange of two."""
+    if not isinstance(entry, Mapping):
+        return False
+    return any(key in entry for key in ROLE_KEYS) or (any(key in entry for key in ASKS) and any(key in entry for key in REPLIES))
+
+
 def is_texts(value: Any) -> bool:
     """Whether a field holds texts alone, two or more, or the JSON text of a list of them."""
     return isinstance(entries := listed(value), list) and len(entries) > 1 and all(isinstance(entry, str) for entry in entries)
@@ -372,4 +379,17 @@ def with_roles(named: Sequence[str]) -> Mapping[str, str]:
     return roles
 
 
-__all__ = ["CALL", "REASONING", "ROLE_OF", "TURN_FIELDS", "WEIGHTS", "UnknownRole", "chat", "is_chat", "is_texts", "role", "with_roles"]
+__all__ = [
+    "CALL",
+    "REASONING",
+    "ROLE_OF",
+    "TURN_FIELDS",
+    "WEIGHTS",
+    "UnknownRole",
+    "chat",
+    "is_chat",
+    "is_texts",
+    "is_turn",
+    "role",
+    "with_roles",
+]

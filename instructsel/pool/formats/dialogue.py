@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats._base import Fields, Format, answered, listed
 from instructsel.pool.formats._beside import TURN_LISTS
-from instructsel.pool.formats._turns import ROLE_KEYS, TURN_FIELDS, chat, is_texts
+from instructsel.pool.formats._turns import TURN_FIELDS, chat, is_texts, is_turn
 
 NAMES: Final = ("conversation", "dialogue", "dialog", "dialogs", "chat", "turns", "data")
 
@@ -44,6 +44,6 @@ def _holds_turns(name: str, value: Any) -> bool:
     if not isinstance(entries, list) or not entries:
         return False
     if isinstance(entries[0], Mapping):
-        return any(key in entries[0] for key in ROLE_KEYS) or {"human", "assistant"} <= entries[0].keys()
+        return is_turn(entries[0])
     # The texts of MT-Bench's `turns` are the user's alone.
     return name != "turns" and is_texts(entries)

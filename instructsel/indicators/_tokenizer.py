@@ -45,9 +45,16 @@ def described(name: str, revision: str | None = None) -> dict[str, Any]:
 
 def unsupported(reasons: Sequence[str | None], texts: Sequence[str], name: str, revision: str | None = None) -> list[str | None]:
     """The reasons, and `unsupported_language` for further texts that the tokenizer of a model does not know."""
+    return unsupported_by(reasons, texts, counts(name, revision), _unknown(name, revision))
+
+
+def unsupported_by(
+    reasons: Sequence[str | None], texts: Sequence[str], tokens: TokenCounts, unknown: TokenCounts | None
+) -> list[str | None]:
+    """The same by what counts the tokens of a text, and those of them that are unknown."""
     return [
         reason or ("unsupported_language" if is_unread else None)
-        for reason, is_unread in zip(reasons, unread(counts(name, revision), _unknown(name, revision), texts), strict=True)
+        for reason, is_unread in zip(reasons, unread(tokens, unknown, texts), strict=True)
     ]
 
 

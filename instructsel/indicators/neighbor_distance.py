@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
-from instructsel.indicators._tokenizer import counted_reasons, unsupported
+from instructsel.indicators._tokenizer import counted_reasons, unsupported_by
 from instructsel.indicators.base import Batch, Indicator, Progress, Scored, null_on_empty
 from instructsel.models.runner import RunReport
 from instructsel.neighbors.encoder import Embeddings, Encoder
 from instructsel.neighbors.index import neighbor_distances
+from instructsel.pieces import TokenCounts
+from instructsel.pool.tokens import token_counts, unknown_counts
 
 MULTILINGUAL: Final = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 """An encoder that knows the scripts of more than 50 languages."""
@@ -27,6 +29,13 @@ SEARCHED: Final = 2048
 @cache
 def _encoder(model: str, revision: str | None, precision: str, device: str) -> Encoder:
     return Encoder.load(model, revision=revision, precision=precision, device=device)
+
+
+@cache
+def _counts(model: str, revision: str | None, precision: str, device: str) -> tuple[TokenCounts, TokenCounts | None] | None:
+    """What counts an encoder's tokens of a text, and the unknown ones; None where it splits texts in a way of its own."""
+    tokenizer = _encoder(model, revision, precision, device).text_tokenizer
+    return None if tokenizer is None else (token_counts(tokenizer), unknown_counts(tokenizer))
 
 
 @dataclass(frozen=True)
@@ -80,9 +89,8 @@ class NeighborDistance(Indicator):
     def reasons(self, batch: Batch) -> list[str | None]:
         """Why examples have no distance, whatever their vectors: no response, or a script that the encoder does not know."""
         reasons = null_on_empty(batch)
-        # An encoder without a tokenizer of that kind splits its texts in a way of its own.
-        has_tokenizer = (self.encoder().source.folder / "tokenizer.json").is_file()
-        return unsupported(reasons, batch.texts, self.model, self.revision) if has_tokenizer else reasons
+        counts = _counts(self.model, self.revision, self.precision, self.device)
+        return reasons if counts is None else unsupported_by(reasons, batch.texts, *counts)
 
     def embed(self, batch: Batch, *, progress: Progress | None = None) -> Embeddings:
         """The vectors of a batch: what several KNN-i share."""

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from instructsel.errors import ModelRefused
 from instructsel.extras import require
@@ -117,6 +118,11 @@ class Encoder:
             "batches": self._batches,
             **({"files": self.model.files, "library": self.model.version} if is_library else {}),
         }
+
+    @property
+    def text_tokenizer(self) -> Tokenizer | None:
+        """What splits its texts, without truncation and special tokens; None where that is no tokenizer of the library of that name."""
+        return self.model.text_tokenizer if isinstance(self.model, SentenceTransformerModel) else load_tokenizer(self.source)
 
     @property
     def _batches(self) -> str:

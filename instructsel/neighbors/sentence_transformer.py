@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from instructsel.errors import ModelRefused
 from instructsel.extras import require
@@ -138,6 +139,19 @@ class SentenceTransformerModel:
         """The token that fills rows up."""
         pad = getattr(self.model.tokenizer, "pad_token_id", None)
         return pad if isinstance(pad, int) else 0
+
+    @property
+    def text_tokenizer(self) -> Tokenizer | None:
+        """A copy of what splits its texts, without truncation and padding; None where it is of another kind."""
+        backend = getattr(self.model.tokenizer, "backend_tokenizer", self.model.tokenizer)
+        if not isinstance(backend, Tokenizer):
+            return None
+        with refusing(f"The tokenizer of {self.name}", "be used", fix="Fetch the model again, or use another one."):
+            copied = Tokenizer.from_str(backend.to_str())
+            copied.no_truncation()
+            copied.no_padding()
+            copied.encode_special_tokens = True
+        return copied
 
     def layout(self, tokens: int) -> runner.Padded:
         """Batches of about so many tokens."""

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from instructsel.errors import InstructselError, ModelRefused, UntrustedModel
+from instructsel.indicators.base import Batch
+from instructsel.indicators.neighbor_distance import NeighborDistance
 from instructsel.neighbors.encoder import Encoder
+from instructsel.pool.pool import Pool
 from tests import tiny
 
 library = pytest.importorskip("sentence_transformers")
@@ -346,12 +349,9 @@ def around(token: str) -> dict[str, Any]:
     return {"SpecialToken": {"id": token, "type_id": 0}}
 
 
-@pytest.mark.parametrize(("settings", "packed"), [({}, False), ({"do_lower_case": False}, True), ({"strip_accents": False}, False)])
-def test_a_tokenizer_that_the_library_reads_otherwise_than_its_file_says_is_the_librarys(
-    tmp_path: Path, settings: dict[str, Any], packed: bool
-) -> None:
-    """transformers makes a BertTokenizer's lower-casing from tokenizer_config.json, whatever tokenizer.json says."""
-    folder = made_of.bert(tmp_path / "model")
+def of_words(folder: Path, **settings: Any) -> Path:
+    """A BERT with a tokenizer of whole words, cased in tokenizer.json."""
+    made_of.bert(folder)
     names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "The", "é", "e", "sky", "Sky", "我"]
     written = json.loads((folder / "tokenizer.json").read_text())
     written |= {
@@ -381,7 +381,37 @@ def test_a_tokenizer_that_the_library_reads_otherwise_than_its_file_says_is_the_
     }
     (folder / "tokenizer.json").write_text(json.dumps(written))
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"} | settings))
+    return folder
+
+
+@pytest.mark.parametrize(("settings", "packed"), [({}, False), ({"do_lower_case": False}, True), ({"strip_accents": False}, False)])
+def test_a_tokenizer_that_the_library_reads_otherwise_than_its_file_says_is_the_librarys(
+    tmp_path: Path, settings: dict[str, Any], packed: bool
+) -> None:
+    """transformers makes a BertTokenizer's lower-casing from tokenizer_config.json, whatever tokenizer.json says."""
+    folder = of_words(tmp_path / "model", **settings)
     encoder = Encoder.load(str(folder), precision="fp32", device="cpu")
     texts = ["The Sky é", "the sky e", "the 我 sky"]
     assert (encoder.fingerprint["batches"] == "packed") == packed
     assert np.abs(encoder.encode(texts).vectors - theirs(folder, texts)).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["as its file says", "a Dense layer", "lower-cased by the library", "a vocabulary alone"])
+def test_texts_of_words_that_the_encoder_does_not_know_have_no_neighbors(tmp_path: Path, kind: str) -> None:
+    def base(folder: Path) -> Path:
+        of_words(folder, **({} if kind == "lower-cased by the library" else {"do_lower_case": False}))
+        if kind == "a vocabulary alone":
+            words = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+            (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+            (folder / "tokenizer.json").unlink()
+        return folder
+
+    folder = base(tmp_path / "model") if kind != "a Dense layer" else made_of.saved(tmp_path / "model", base, POOLING, DENSE)
+    indicator = NeighborDistance(1, model=str(folder), precision="fp32", device="cpu")
+    answers = ["The sky 我", "the the é", "the 我 sky sky", "жжж ююю ддд", "SKY SKY é"]
+    pool = Pool.of([{"instruction": "the", "output": answer} for answer in answers])
+    reason_of = dict(
+        zip((example.response for example in pool.examples()), indicator.score(Batch(tuple(pool.examples()))).reasons, strict=True)
+    )
+    unknown = {"жжж ююю ддд"} if kind == "lower-cased by the library" else {"жжж ююю ддд", "SKY SKY é"}
+    assert {answer for answer, reason in reason_of.items() if reason == "unsupported_language"} == unknown

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from instructsel.adapters import exact_json
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate, messages, tools
 from instructsel.models.load import locate_language_model
+from instructsel.pool import exact_json
 from instructsel.pool.pool import check_pool
 from instructsel.text import counted
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import polars
 
     from instructsel.adapters.exports.account import Account
-    from instructsel.adapters.exports.facts import Facts
+    from instructsel.adapters.exports.facts import Facts, RowFacts
 
 COMPLETION: Final = "completion"
 ASSISTANT: Final = "assistant"
@@ -74,6 +74,8 @@ class Written:
     """With the loss that was decided."""
     facts: Facts
     """What is known of the rows: where they come from and how they were chosen."""
+    row_facts: RowFacts
+    """Counts over the rows that were written."""
     shards: tuple[str, ...] = ()
     """The names of the data files, where they may be several."""
     shared: bytes | None = None
@@ -144,6 +146,8 @@ class Export(ABC):
         """The turns of an example that are written."""
         return example.messages[: example.last_answer + 1] if self.cuts else example.messages
 
+    sharded: ClassVar[bool] = False
+    """Whether the data file is one of several where rows are many, numbered and not named by what they hold."""
     companion_names: ClassVar[tuple[str, ...]] = ()
     """Files that stand beside the data, the shared one aside."""
 

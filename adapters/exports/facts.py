@@ -21,6 +21,8 @@ class Facts:
     """Of the examples that were named: `Pool.fingerprint`."""
     files: tuple[tuple[str, str], ...] = ()
     """Name and SHA-256 of each file that was read."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """What reading these files kept, dropped and quarantined: `ReadReport.counts`."""
     selection: Mapping[str, Any] | None = None
     """The manifest of the selection; None where the rows are a pool."""
 

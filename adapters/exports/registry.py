@@ -13,7 +13,21 @@ from instructsel.adapters.exports.base import Export
 from instructsel.errors import UsageError
 
 FRAMEWORK: Final = frozenset(
-    {"account", "base", "card", "columns", "contents", "facts", "json_lines", "registry", "run", "selected", "thoughts"}
+    {
+        "account",
+        "base",
+        "card",
+        "card_text",
+        "columns",
+        "contents",
+        "facts",
+        "json_lines",
+        "registry",
+        "run",
+        "selected",
+        "thoughts",
+        "view",
+    }
 )
 """Files of this folder that are no export."""
 

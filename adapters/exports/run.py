@@ -10,7 +10,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 from instructsel.adapters.exports.account import Account
 from instructsel.adapters.exports.base import Export, ExportSettings, Written
 from instructsel.adapters.exports.contents import Exported, contents
-from instructsel.adapters.exports.facts import Facts
+from instructsel.adapters.exports.facts import Facts, RowFacts
 from instructsel.adapters.exports.json_lines import json_bytes
 from instructsel.adapters.exports.registry import export_of
 from instructsel.adapters.exports.selected import Selected
@@ -32,6 +32,8 @@ SHORT: Final = 12
 """Hexadecimal digits of a digest in a file's name."""
 STEM: Final = "train"
 MANIFEST: Final = "instructsel-manifest.json"
+SHARD: Final = 300_000_000
+"""Characters of text in a shard."""
 FILES: Final = frozenset({".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst", ".txt", ".yaml", ".md"})
 """Endings by which a place is a file; any other name is a folder's."""
 EVERY: Final = 1024
@@ -107,6 +109,8 @@ class Target:
             check_outputs([self.folder], inputs)
             return
         check_outputs(outputs, inputs)
+        if export.sharded and self.file is None:
+            outputs += sorted((self.folder / export.data_folder).glob(f"{STEM}-*"))
         for path in outputs if not force else ():
             if path.exists() and path.name != export.shared:
                 raise UsageError(f"{path} is there already.", fix="Name another place with -o, or replace it with --force.")
@@ -153,19 +157,15 @@ def export(
     place.folder.mkdir(exist_ok=True)
     data_folder = place.folder / (consumer.data_folder if place.file is None else "")
     data_folder.mkdir(exist_ok=True)
-    rows = rows_of(chosen, consumer, decided, positions, account)
-    names, digest = _write(consumer, rows, data_folder, place.file, frozenset(account.contents))
+    row_facts = RowFacts()
+    rows = rows_of(chosen, consumer, decided, positions, account, row_facts)
+    if consumer.sharded:
+        names, digest = _write_shards(consumer, rows, data_folder, frozenset(account.contents))
+    else:
+        names, digest = _write(consumer, rows, data_folder, place.file, frozenset(account.contents))
     prefix = f"{consumer.data_folder}/" if place.file is None and consumer.data_folder else ""
-    written = Written(
-        f"{prefix}{names[0]}",
-        digest[:SHORT],
-        account.written,
-        account,
-        decided,
-        chosen.facts,
-        tuple(f"{prefix}{name}" for name in names),
-        shared,
-    )
+    shards = tuple(f"{prefix}{name}" for name in names)
+    written = Written(shards[0], digest[:SHORT], account.written, account, decided, chosen.facts, row_facts, shards, shared)
     companions = consumer.companions(written)
     if place.file is None:
         companions[MANIFEST] = dump_json(manifest(consumer, written, digest), indent=True) + b"\n"
@@ -197,7 +197,12 @@ def place_of(pool: Pool, position: int) -> str:
 
 
 def rows_of(
-    chosen: Selected, consumer: Export, settings: ExportSettings, positions: Sequence[int], account: Account
+    chosen: Selected,
+    consumer: Export,
+    settings: ExportSettings,
+    positions: Sequence[int],
+    account: Account,
+    row_facts: RowFacts | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of these positions, as the consumer has them; their turns are added to the account."""
     for position, example in zip(positions, chosen.pool.examples(positions), strict=True):
@@ -205,6 +210,8 @@ def rows_of(
         account.turns += len(turns)
         trained = [turn for turn in turns if turn.is_trained]
         account.trained += min(1, len(trained)) if settings.loss == "completion" else len(trained)
+        if row_facts is not None and consumer.sharded:
+            row_facts.add(example.source, chosen.pool.row(position), sum(len(turn.content) for turn in turns))
         yield consumer.row(Exported(example, turns, place_of(chosen.pool, position)), settings)
 
 
@@ -229,6 +236,43 @@ def _write(consumer: Export, rows: Iterator[dict[str, Any]], folder: Path, file:
         os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, folder / name)
     return [name], digest
+
+
+def _write_shards(consumer: Export, rows: Iterator[dict[str, Any]], folder: Path, held: frozenset[str]) -> tuple[list[str], str]:
+    """The data files, numbered, of some SHARD bytes of text each: their names and the SHA-256 of all their bytes; others are removed."""
+    digest = hashlib.sha256()
+    with ExitStack() as stack:
+        temporaries: list[str] = []
+        for shard in _shards(rows):
+            out, temporary = stack.enter_context(_temporary(folder, STEM))
+            consumer.frame(shard, held).write_parquet(out, compression="zstd", statistics=True)
+            out.flush()
+            os.fsync(out.fileno())
+            with open(temporary, "rb") as again:
+                digest.update(hashlib.file_digest(again, "sha256").digest())
+            temporaries.append(temporary)
+        names = [f"{STEM}-{number:05d}-of-{len(temporaries):05d}.parquet" for number in range(len(temporaries))]
+        for name, temporary in zip(names, temporaries, strict=True):
+            os.chmod(temporary, 0o666 & ~umask())
+            os.replace(temporary, folder / name)
+    for path in folder.glob(f"{STEM}-*-of-*.parquet"):
+        # Shards of an export before this one would be read as well.
+        if path.name not in names:
+            path.unlink()
+    return names, digest.hexdigest()
+
+
+def _shards(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    shard: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        shard.append(row)
+        size += sum(len(text) for turn in row["messages"] for text in (turn["content"], turn.get("reasoning_content") or ""))
+        if size >= SHARD:
+            yield shard
+            shard, size = [], 0
+    if shard:
+        yield shard
 
 
 def _write_lines(rows: Iterator[dict[str, Any]], out: BinaryIO, *, is_array: bool) -> None:
@@ -277,7 +321,7 @@ def manifest(consumer: Export, written: Written, digest: str) -> dict[str, Any]:
             "drop_unsupported": settings.drop_unsupported,
         },
         "rows": written.account.as_dict(),
-        "pool": {"fingerprint": written.facts.fingerprint, "files": [list(file) for file in written.facts.files]},
+        "pool": {"fingerprint": written.facts.fingerprint, "files": [list(file) for file in written.facts.files], **written.facts.reading},
         "selection": _selection(written.facts),
     }
 

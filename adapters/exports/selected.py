@@ -41,7 +41,7 @@ class Selected:
         return cls(
             pool,
             tuple(range(len(pool))),
-            Facts(pool.fingerprint, _digests(pool)),
+            Facts(pool.fingerprint, _digests(pool), pool.report.counts()),
             stem=pool.files[0].source.label if pool.files else "train",
         )
 
@@ -95,7 +95,7 @@ def selected(paths: Sequence[str], reading: Reading, *, message: Message | None 
     return Selected(
         pool,
         tuple(positions),
-        Facts(pool.fingerprint, _digests(pool), selection.manifest),
+        Facts(pool.fingerprint, _digests(pool), pool.report.counts(), selection.manifest),
         ranked=True,
         stem=stem_of(subset.file.name)[0],
     )

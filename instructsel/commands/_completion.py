@@ -51,7 +51,7 @@ FORMATS: Final = (
     "sharegpt",
 )
 
-CONSUMERS: Final = ("alpaca", "llamafactory", "messages", "sharegpt", "trl")
+CONSUMERS: Final = ("alpaca", "axolotl", "hf", "llamafactory", "messages", "ms-swift", "open-instruct", "parquet", "sharegpt", "trl")
 """Of exports; a test holds them against the registry."""
 
 Choices = list[tuple[str, str] | str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,7 @@ from instructsel import kinds
 from instructsel.artifact import check_outputs, check_replaced
 from instructsel.audits.settings import AuditSettings
 from instructsel.commands import _audit_text as text
+from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
@@ -27,6 +28,7 @@ EXAMPLES: Final = """Examples:
 The base here is that of make toy-study.
 """
 
+TRL: Final = "trl"
 SHOWN: Final = 5
 """Rows on a page, where --show names no number."""
 
@@ -50,6 +52,15 @@ def command(
         str | None,
         typer.Option("--tokenizer", metavar="T", help="Instead of a base, a tokenizer alone.", rich_help_panel=options.MODELS),
     ] = None,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="CONSUMER",
+            help="Whose training is shown: trl, with a base or a tokenizer; or a consumer of export, by its documented rules, without either.",
+            autocompletion=_completion.consumers,
+        ),
+    ] = TRL,
     fail_on: Annotated[
         str | None,
         typer.Option(
@@ -102,6 +113,16 @@ def command(
     conditions = checked_conditions(name.strip() for name in (fail_on or "").split(",") if name.strip())
     if fail_on is not None and not conditions:
         raise UsageError("--fail-on names no kind of finding.", fix="For example: --fail-on any")
+    if to != TRL:
+        _by_rules(
+            to,
+            list(files),
+            spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable),
+            unused={"--base": base, "--tokenizer": tokenizer, "--fail-on": fail_on, "--show": show, "--html": html, "-o": output},
+            json=json,
+            quiet=quiet,
+        )
+        return
     targets = {target: flag for target, flag in ((html, "--html"), (output, "-o")) if target is not None}
     _check_targets(targets, [*files, *(name for name in (base, tokenizer) if name)], force=force)
     subject = Subject.load(settings, base=base, tokenizer=tokenizer)
@@ -129,6 +150,31 @@ def command(
     if failing:
         say(f"--fail-on: {', '.join(finding.kind for finding in failing)}", quiet=quiet)
         raise typer.Exit(1)
+
+
+def _by_rules(to: str, files: list[str], reading: spec.Reading, *, unused: dict[str, Any], json: bool, quiet: bool) -> None:
+    """Show what a consumer would train on by its documented rules.
+
+    Raises:
+        UsageError: no such consumer, or options that need a tokenizer.
+    """
+    from instructsel.adapters.exports.registry import export_of
+    from instructsel.adapters.exports.view import view
+
+    consumer = export_of(to)
+    named = [flag for flag, value in unused.items() if value]
+    if named:
+        raise UsageError(
+            f"{named[0]} is for --to {TRL}: of {consumer.title} the documented rules are shown, without a tokenizer.",
+            fix=f"Leave {named[0]} out, or leave --to out.",
+        )
+    pool = reading.read(files, message=messages(quiet=quiet))
+    shown = view(pool, consumer, progress=Progress("auditing", quiet=quiet, unit="rows"))
+    if json:
+        write_json(shown.as_dict())
+    elif not quiet:
+        for line in shown.lines():
+            display(line)
 
 
 def _check_targets(targets: dict[Path, str], inputs: list[str], *, force: bool) -> None:

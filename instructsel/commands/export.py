@@ -75,6 +75,8 @@ def command(
     columns: options.Columns = None,
     oasst: options.Oasst = "best-path",
     on_duplicate_key: options.DuplicateKey = "error",
+    role: options.Roles = None,
+    undesirable: options.Undesirable = "drop",
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -94,7 +96,7 @@ def command(
     place = output if output is not None else Path(f"{stem_of(Path(selection[0]).name)[0] or 'export'}.{to}")
     inputs = inputs_of(selection)
     Target.of(consumer, place).check(consumer, inputs, force=force)
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key)
+    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), undesirable=undesirable)
     chosen = selected(selection, reading, message=messages(quiet=quiet))
     progress = Progress("exporting", quiet=quiet, unit="rows")
     result = export(chosen, consumer, place, settings=settings, inputs=inputs, progress=progress)

@@ -417,6 +417,38 @@ class Pool:
                 }
             )
 
+    def to_polars(self) -> polars.DataFrame:
+        """The examples as a frame: id, source, messages (structures; calls as JSON text) and tools (JSON text, or null).
+
+        A turn has role, content, reasoning_content, tool_calls, tool_call_id, name and weight, null where the row says nothing; the
+        schema is the same whatever rows hold. Text parts are joined by a line break.
+        """
+        from instructsel.pool.tables import to_polars
+
+        return to_polars(self.examples())
+
+    def to_arrow(self) -> Any:
+        """The same as a `pyarrow.Table`.
+
+        Raises:
+            MissingExtra: pyarrow is not installed.
+        """
+        from instructsel.pool.tables import to_arrow
+
+        return to_arrow(self.examples())
+
+    def to_hf(self) -> Any:
+        """The examples as a `datasets.Dataset`: id, source, messages and tools as the rows have them.
+
+        Messages are of the feature Json, so that no turn gets the keys of others and no call their arguments, as null.
+
+        Raises:
+            MissingExtra: `datasets` is not installed.
+        """
+        from instructsel.pool.tables import to_hf
+
+        return to_hf(self.examples())
+
     def take(self, ids: Iterable[str]) -> Pool:
         """The part of the pool with these ids. Order and ids stay the pool's."""
         return self._part(np.unique(np.array([self.position(name) for name in ids], dtype=np.int64)))

@@ -111,3 +111,15 @@ def test_what_cannot_be_written_is_refused_before_the_pool_is_read(tmp_path: Pat
         done = run("export", "pool.jsonl", *arguments)
         assert done.exit_code in (2, 4) and said in " ".join(done.output.split()), done.output
     assert (tmp_path / "pool.jsonl").read_text(encoding="utf-8") == row
+
+
+def test_an_audit_shows_what_a_consumer_would_train_on_by_its_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"messages": [ASKED, SAID]}, {"messages": [ASKED, {**SAID, "weight": 0}, ASKED, SAID]}]
+    (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    shown = " ".join(run("audit", "pool.jsonl", "--to", "llamafactory").output.split())
+    assert "1 row has responses of weight 0; left out: llamafactory cannot carry it (first: pool.jsonl:2)" in shown
+    assert "the loss falls on 1 response of 2 turns" in shown and "rules read in: LLaMA-Factory" in shown
+    assert json.loads(run("audit", "pool.jsonl", "--to", "axolotl", "--json").stdout)["trained_turns"] == 2
+    assert "no consumer 'lama'" in run("audit", "pool.jsonl", "--to", "lama").output
+    assert "--base is for --to trl" in " ".join(run("audit", "pool.jsonl", "--to", "axolotl", "--base", "x").output.split())

@@ -351,7 +351,9 @@ class Pool:
         return file.source.name, tuple(int(file.lines[row]) for row in file.rows_of(int(self.row_of[position])))
 
     def row(self, name: str | int) -> dict[str, Any]:
-        """The whole row that an example stands in, with the fields that no format reads; dates and decimal numbers as texts.
+        """The whole row that an example stands in, with the fields that no format reads.
+
+        Dates and decimal numbers of Parquet and of rows from memory are texts, bytes and other objects are `Opaque`.
 
         Of an example whose turns stand in several rows it is the last: that of the response.
 

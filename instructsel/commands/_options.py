@@ -54,6 +54,14 @@ Columns = Annotated[
     str | None,
     typer.Option("--columns", help="Column names of a CSV or TSV file without a header, comma-separated.", rich_help_panel=READING),
 ]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter",
+        help="Between two fields of a CSV or TSV file, e.g. ';' or tab; told from its header by default.",
+        rich_help_panel=READING,
+    ),
+]
 Oasst = Annotated[str, typer.Option("--oasst", help="Paths of OpenAssistant trees: best-path or all-paths.", rich_help_panel=READING)]
 DuplicateKey = Annotated[
     str,

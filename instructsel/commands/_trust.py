@@ -73,6 +73,7 @@ PLAIN: Final = frozenset(
             "design",
         ),
         *(
+            "delimiter",
             "design-seed",
             "device",
             "drop-unsupported",

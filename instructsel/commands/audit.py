@@ -94,6 +94,7 @@ def command(
     form: options.Form = "auto",
     mapping: options.Mapping = None,
     columns: options.Columns = None,
+    delimiter: options.Delimiter = None,
     oasst: options.Oasst = "best-path",
     on_duplicate_key: options.DuplicateKey = "error",
     role: options.Roles = None,
@@ -126,7 +127,9 @@ def command(
     targets = {target: flag for target, flag in ((html, "--html"), (output, "-o")) if target is not None}
     _check_targets(targets, [*files, *(name for name in (base, tokenizer) if name)], force=force)
     subject = Subject.load(settings, base=base, tokenizer=tokenizer)
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field)
+    reading = spec.Reading(
+        form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
+    )
     pool = reading.read(list(files), message=messages(quiet=quiet))
     progress = Progress("auditing", quiet=quiet, unit="rows")
     result = audit_with(pool, subject, show=show if show or html is None else SHOWN, progress=progress)

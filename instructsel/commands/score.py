@@ -169,6 +169,7 @@ def command(
     form: options.Form = "auto",
     mapping: options.Mapping = None,
     columns: options.Columns = None,
+    delimiter: options.Delimiter = None,
     oasst: options.Oasst = "best-path",
     on_duplicate_key: options.DuplicateKey = "error",
     role: options.Roles = None,
@@ -198,7 +199,9 @@ def command(
         indicator.fingerprint()  # a file that is missing ends the run before the pool is read
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
     with Stages(["reading", *(indicator.symbol for indicator in chosen)], quiet=quiet) as stages:
-        reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field)
+        reading = spec.Reading(
+            form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
+        )
         pool = reading.read(pools, message=messages(quiet=quiet), progress=stages("reading", unit="bytes"))
         if limit is not None and limit < len(pool):
             pool = pool.take(pool.ids[:limit])

@@ -235,6 +235,7 @@ def plan(
     form: options.Form = "auto",
     mapping: options.Mapping = None,
     columns: options.Columns = None,
+    delimiter: options.Delimiter = None,
     oasst: options.Oasst = "best-path",
     on_duplicate_key: options.DuplicateKey = "error",
     role: options.Roles = None,
@@ -250,7 +251,9 @@ def plan(
     if "-" in (*pools, evaluation):
         raise UsageError("A study reads its pool again whenever it goes on; standard input is gone by then.", fix="Name files.")
     check_folder(output, [*pools, scores, evaluation, training.base])
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field)
+    reading = spec.Reading(
+        form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
+    )
     settings = Settings(
         folder=output,
         pools=tuple(_absolute(name) for name in pools),

@@ -63,6 +63,7 @@ def command(
     form: options.Form = "auto",
     mapping: options.Mapping = None,
     columns: options.Columns = None,
+    delimiter: options.Delimiter = None,
     oasst: options.Oasst = "best-path",
     on_duplicate_key: options.DuplicateKey = "error",
     role: options.Roles = None,
@@ -79,7 +80,9 @@ def command(
 
     toolkit = Adapters()
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field)
+    reading = spec.Reading(
+        form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
+    )
     if output is not None:
         check_folder(output, [*selection, *(evaluate or []), training.base])
     pool = reading.read(list(selection), message=messages(quiet=quiet))

@@ -80,6 +80,7 @@ class Pool:
         reasoning: str = "out",
         undesirable: str = "drop",
         source_field: str | None = None,
+        delimiter: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Read pool files.
@@ -95,6 +96,7 @@ class Pool:
             reasoning: whether indicators read the reasoning of turns: in, or out.
             undesirable: what becomes of rows that a field marks as not wanted, as KTO's `label`: drop, or keep.
             source_field: the field of a row that is its source, for quotas, studies and reports; its file by default.
+            delimiter: between two fields of a CSV or TSV file; told from its header by default.
             progress: called every 1,024 rows with how many bytes of how many are read.
 
         Raises:
@@ -120,7 +122,9 @@ class Pool:
         header = tuple(columns) if columns else None
         for entry, label in zip(entries, labels_of(entries), strict=True):
             try:
-                reading.add(open_source(entry.path, reading.limits, columns=header, name=entry.name, label=label), chosen)
+                reading.add(
+                    open_source(entry.path, reading.limits, columns=header, name=entry.name, label=label, delimiter=delimiter), chosen
+                )
             except EmptyFile:
                 if len(entries) == 1:
                     raise
@@ -131,7 +135,7 @@ class Pool:
         reading.report = replace(reading.report, notes=tuple(notes))
         rest()
         recorded = tuple(name for named in everything for name in named.recorded)
-        return cls(**reading.finish(), spec=PoolSpec(recorded, _recorded(format, columns, reading, reasoning, source_field)))
+        return cls(**reading.finish(), spec=PoolSpec(recorded, _recorded(format, columns, reading, reasoning, source_field, delimiter)))
 
     @classmethod
     def of(
@@ -530,7 +534,12 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _recorded(
-    chosen: str | Format, columns: Sequence[str] | None, reading: PoolReader, reasoning: str, source_field: str | None
+    chosen: str | Format,
+    columns: Sequence[str] | None,
+    reading: PoolReader,
+    reasoning: str,
+    source_field: str | None,
+    delimiter: str | None = None,
 ) -> Reading:
     """The options of a reading, as another command takes them."""
     mapping = ",".join(f"{part}={field}" for part, field in chosen.columns) if isinstance(chosen, Mapped) else None
@@ -547,6 +556,7 @@ def _recorded(
         reasoning=reasoning,
         undesirable=reading.undesirable,
         source_field=source_field,
+        delimiter=delimiter,
     )
 
 

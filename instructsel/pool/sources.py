@@ -20,7 +20,7 @@ from instructsel.pool.memory import spool
 from instructsel.pool.records import fields_of, read_records
 from instructsel.pool.streams import STDIN, opened, spooled, standard_input
 from instructsel.pool.streams import zstd as zstd
-from instructsel.pool.text_files import DELIMITERS, EXTENSIONS, as_utf8, encoding_of, head_of, layout_of, with_line_feeds
+from instructsel.pool.text_files import DELIMITERS, EXTENSIONS, Records, as_utf8, encoding_of, head_of, layout_of, with_line_feeds
 from instructsel.pool.values import read_values, values_of
 
 MAGIC: Final = {
@@ -184,7 +184,13 @@ def label_of(path: str | Path) -> str:
 
 
 def open_source(
-    path: str | Path, limits: Limits, *, columns: tuple[str, ...] | None = None, name: str | None = None, label: str | None = None
+    path: str | Path,
+    limits: Limits,
+    *,
+    columns: tuple[str, ...] | None = None,
+    delimiter: str | None = None,
+    name: str | None = None,
+    label: str | None = None,
 ) -> Source:
     """Open a pool file, or `-` for standard input.
 
@@ -192,6 +198,7 @@ def open_source(
         path: the file.
         limits: how much of it is read before it is refused.
         columns: names for the columns of a CSV or TSV file without a header.
+        delimiter: between two fields of one; told from its header by default.
         name: what messages call it; its path by default.
         label: the source of its examples; made of its name by default.
 
@@ -199,12 +206,13 @@ def open_source(
         EmptyFile: it has no rows.
         PoolError: it is missing, an archive of files, a Git LFS pointer, truncated, beyond the limits, or of no known kind.
     """
+    records = Records(columns, delimiter)
     if str(path) == "-":
-        return _open_stream(standard_input(), STDIN, label or STDIN, "", limits, columns)
+        return _open_stream(standard_input(), STDIN, label or STDIN, "", limits, records)
     target = Path(path)
     file, stream = opened(target)
     label = label or label_of(name or target)
-    return _open_stream(file, name or str(path), label, _suffix(target), limits, columns, path=None if stream else target)
+    return _open_stream(file, name or str(path), label, _suffix(target), limits, records, path=None if stream else target)
 
 
 def _suffix(path: Path) -> str:
@@ -215,7 +223,7 @@ def _suffix(path: Path) -> str:
 
 
 def _open_stream(
-    file: BinaryIO, name: str, label: str, suffix: str, limits: Limits, columns: tuple[str, ...] | None, *, path: Path | None = None
+    file: BinaryIO, name: str, label: str, suffix: str, limits: Limits, records: Records, *, path: Path | None = None
 ) -> Source:
     start = file.read(8) if path is None else _start(file)
     kind = _magic(start)
@@ -244,7 +252,7 @@ def _open_stream(
     if table and b"\r" in head and b"\n" not in head:
         file = with_line_feeds(file)
         notes["carriage returns end the lines"] = 1
-    layout = layout_of(file, name, suffix, limits, columns=columns)
+    layout = layout_of(file, name, suffix, limits, records)
     return Source(
         name,
         label,

@@ -52,6 +52,7 @@ class RecordedReading(TypedDict, total=False):
     reasoning: str
     undesirable: str
     source_field: str | None
+    delimiter: str | None
 
 
 class RecordedPool(TypedDict, total=False):
@@ -95,6 +96,8 @@ class Reading:
     """What becomes of rows that a field marks as not wanted: drop or keep."""
     source_field: str | None = None
     """The field of a row that is its source; its file where None."""
+    delimiter: str | None = None
+    """Between two fields of a CSV or TSV file; told from its header where None."""
 
     @classmethod
     def of(cls, recorded: Any) -> Self:
@@ -147,6 +150,7 @@ class Reading:
             reasoning=self.reasoning,
             undesirable=self.undesirable,
             source_field=self.source_field,
+            delimiter=self.delimiter,
             progress=progress,
         )
         # A field that there is not is told here, and not after the work.

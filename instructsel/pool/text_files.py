@@ -6,7 +6,6 @@ import codecs
 import json
 import re
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -26,6 +25,8 @@ EXTENSIONS: Final = {
 }
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 """Container of records → its delimiter, where the file shows no other."""
+NAMED: Final = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+"""Delimiters by name."""
 OTHERS: Final = (",", ";", "\t", "|")
 """Delimiters that are looked for in a header."""
 LFS: Final = b"version https://git-lfs.github.com/spec/"
@@ -128,9 +129,17 @@ def _write(copy: BinaryIO, data: bytes) -> None:
         raise full(error) from error
 
 
-def layout_of(
-    file: BinaryIO, name: str, suffix: str, limits: Limits, *, columns: Sequence[str] | None = None, delimiter: str | None = None
-) -> Layout:
+@dataclass(frozen=True)
+class Records:
+    """What is said of a CSV or TSV file beside it."""
+
+    columns: tuple[str, ...] | None = None
+    """Names for its columns where it has no header."""
+    delimiter: str | None = None
+    """Between two fields; told from the header where None."""
+
+
+def layout_of(file: BinaryIO, name: str, suffix: str, limits: Limits, records: Records) -> Layout:
     """How the rows of a file lie, told from its beginning; the extension settles what that cannot.
 
     Args:
@@ -138,8 +147,7 @@ def layout_of(
         name: for messages.
         suffix: of its name, without that of its packing.
         limits: how long a row may be.
-        columns: names for the columns of a CSV or TSV file without a header.
-        delimiter: of a CSV or TSV file; told from its header by default.
+        records: what is said of a CSV or TSV file beside it.
 
     Raises:
         PoolError: it is empty, a Git LFS pointer, or of no known kind; its header cannot be read.
@@ -161,7 +169,7 @@ def layout_of(
             )
         container = "tsv" if b"\t" in body.split(b"\n", 1)[0] else "csv"
     if container in DELIMITERS:
-        return _table(file, name, str(container), limits, columns, delimiter)
+        return _table(file, name, str(container), limits, records)
     if body.startswith(b"["):
         return Layout("array")
     return Layout("lines", spread=_spread(body))
@@ -189,7 +197,9 @@ def _spread(body: bytes) -> bool:
     return bool(behind) and not behind.startswith("\n") and behind[0] in "{["
 
 
-def _table(file: BinaryIO, name: str, container: str, limits: Limits, columns: Sequence[str] | None, delimiter: str | None) -> Layout:
+def _table(file: BinaryIO, name: str, container: str, limits: Limits, records: Records) -> Layout:
+    columns, delimiter = records.columns, records.delimiter
+    delimiter = NAMED.get(delimiter.lower(), delimiter) if delimiter is not None else None
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii()):
         raise UsageError(f"A delimiter is one character, not {delimiter!r}.", fix="For example: --delimiter ';'")
     start: tuple[int, int] | None = None
@@ -229,4 +239,4 @@ def _delimiter(file: BinaryIO, limits: Limits, usual: str, start: tuple[int, int
     return usual
 
 
-__all__ = ["DELIMITERS", "EXTENSIONS", "Layout", "as_utf8", "encoding_of", "head_of", "layout_of", "with_line_feeds"]
+__all__ = ["DELIMITERS", "EXTENSIONS", "Layout", "Records", "as_utf8", "encoding_of", "head_of", "layout_of", "with_line_feeds"]

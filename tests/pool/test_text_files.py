@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from instructsel.errors import PoolError
+from instructsel.errors import PoolError, UsageError
 from instructsel.pool import streams
 from instructsel.pool.lines import Limits, RowFault, parse
 from instructsel.pool.pool import Pool
@@ -190,3 +190,15 @@ def test_a_row_of_too_many_values_is_quarantined_and_commas_of_a_text_are_none(t
     row = {"instruction": "a", "output": "b", "more": [[]] * 5_000}
     path = save(tmp_path / "pool.jsonl", f"{json.dumps(text)}\n{json.dumps(row)}\n".encode())
     assert dict(Pool.read(path, limits=limits).report.quarantined) == {"too_many_values": 1}
+
+
+def test_a_delimiter_that_is_named_is_taken_and_recorded(tmp_path: Path) -> None:
+    path = save(tmp_path / "pool.csv", b"instruction;x,output\na;b,c\n")
+    with pytest.raises(PoolError):
+        Pool.read(path)
+    pool = Pool.read(path, columns=["instruction", "output"], delimiter="semicolon")
+    assert texts(pool) == {("instruction", "x,output"), ("a", "b,c")}
+    assert pool.spec.reading.delimiter == "semicolon"
+    assert pool.spec.read().ids == pool.ids
+    with pytest.raises(UsageError, match="one character"):
+        Pool.read(path, delimiter=";;")

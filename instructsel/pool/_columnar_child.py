@@ -46,6 +46,8 @@ MAX_FOOTER = 4 << 20
 """Bytes of a footer that is looked at; a longer one is left to the library."""
 MAX_NESTING = 192
 """Levels of a schema: three of them make one of JSON."""
+NO_MEMORY = ("allocate memory", "memory allocation", "OOM")
+"""How the library says that there is no memory left."""
 MAX_CAUSE = 200
 """Characters of a cause."""
 MARKS = {"bytes": "\0bytes", "long": "\0long", "odd": "\0odd"}
@@ -221,7 +223,7 @@ def limit_memory(size: int) -> None:
     """Let this process allocate so many bytes more."""
     if resource is None:
         return
-    for kind, name, room in ((resource.RLIMIT_DATA, "VmData", size), (resource.RLIMIT_AS, "VmSize", size + ADDRESSES)):
+    for kind, name, room in ((resource.RLIMIT_DATA, "VmData", size), (resource.RLIMIT_AS, "VmSize", 2 * size - FLOOR + ADDRESSES)):
         with contextlib.suppress(OSError, ValueError, IndexError):
             hard = resource.getrlimit(kind)[1]
             wanted = used(name) + room
@@ -494,10 +496,10 @@ def merged(first: Kind, second: Kind, path: str, notes: list[str]) -> Kind:
     if first in (pl.Float32, pl.Float64) and second in (pl.Float32, pl.Float64):
         return pl.Float64()
     small = {pl.Int8(), pl.Int16(), pl.Int32(), pl.UInt8(), pl.UInt16(), pl.UInt32()}
-    for whole, real in ((first, second), (second, first)):
-        if whole in small and real in (pl.Float32, pl.Float64):
+    for integer, real in ((first, second), (second, first)):
+        if integer in small and real in (pl.Float32, pl.Float64):
             return pl.Float64()
-        if whole.is_integer() and real in texts:
+        if integer.is_integer() and real in texts:
             notes.append(f"{path} is a whole number in some files and a text in others: it is written as text")
             return pl.String()
     raise Refusal(f"{path} is {named(first)} in one and {named(second)} in another")
@@ -541,14 +543,14 @@ def widened(value: pl.Expr, first: Kind, second: Kind) -> pl.Expr:
 def picked(table: Table, rows: list[int]) -> pl.DataFrame:
     """The rows of a file by their numbers, which ascend."""
     parts: list[pl.DataFrame] = []
-    start = at = 0
+    start = next_row = 0
     for frame in table.batches():
-        end = bisect.bisect_left(rows, start + frame.height, at)
-        if end > at:
-            parts.append(frame[[row - start for row in rows[at:end]]])
-        start, at = start + frame.height, end
-    if at < len(rows):
-        raise Refusal(f"row {rows[at] + 1:,} is gone")
+        end = bisect.bisect_left(rows, start + frame.height, next_row)
+        if end > next_row:
+            parts.append(frame[[row - start for row in rows[next_row:end]]])
+        start, next_row = start + frame.height, end
+    if next_row < len(rows):
+        raise Refusal(f"row {rows[next_row] + 1:,} is gone")
     return pl.concat(parts, how="vertical") if parts else table.lazy().head(0).collect()
 
 
@@ -631,13 +633,19 @@ def send_copy(request: dict[str, Any], replies: Replies) -> dict[str, Any]:
         )
         room += int(frame.estimated_size())
         limit_memory(FLOOR + 4 * room)
-    whole = pl.concat(frames, how="vertical")[request["order"]] if frames else pl.DataFrame()
+    table = pl.concat(frames, how="vertical")[request["order"]] if frames else pl.DataFrame()
     writable: Any = replies
     if request["to"] == "parquet":
-        whole.write_parquet(writable)
+        table.write_parquet(writable)
     else:
-        whole.write_ipc_stream(writable)
+        table.write_ipc_stream(writable)
     return {}
+
+
+def end_of(error: BaseException) -> dict[str, Any]:
+    """What is told of an error: the limit of memory, or the cause."""
+    cause = cause_of(error)
+    return {"limit": "memory"} if any(words in cause for words in NO_MEMORY) else {"refused": cause}
 
 
 def cause_of(error: BaseException) -> str:
@@ -681,9 +689,9 @@ def main() -> None:
         except MemoryError:
             end = {"limit": "memory"}
         except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-            end = {"refused": cause_of(error)}
+            end = end_of(error)
         except BaseException as error:  # the library's panics are no Exception
-            end = {"refused": cause_of(error), "broken": True}
+            end = {**end_of(error), "broken": True}
         replies.send(end)
         replies.flush()
 

@@ -324,7 +324,7 @@ def copy_rows(files: Sequence[Columns], places: Sequence[Place], out: BinaryIO, 
     starts: dict[int, dict[int, int]] = {}
     count = 0
     for number, wanted in ordered.items():
-        starts[number] = {row: count + at for at, row in enumerate(wanted)}
+        starts[number] = {row: count + position for position, row in enumerate(wanted)}
         count += len(wanted)
     request = {
         "do": "copy",
@@ -365,14 +365,14 @@ class _Child:
     def ask(self, request: dict[str, Any]) -> Generator[tuple[dict[str, Any], bytes], None, None]:
         """The frames of an answer; the last one says that it is done, or why it is not."""
         with self.lock:
-            whole = False
+            is_answered = False
             try:
                 for head, data in self._frames(request):
-                    whole = "done" in head or ("refused" in head and not head.get("broken"))
+                    is_answered = "done" in head or ("refused" in head and not head.get("broken"))
                     yield head, data
             finally:
                 # Who stops between question and answer leaves answers in the pipe; what broke the library may have broken more.
-                if not whole:
+                if not is_answered:
                     self.close(kill=True)
 
     def _frames(self, request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
@@ -406,13 +406,13 @@ class _Child:
 
     def _why_ended(self, process: subprocess.Popen[bytes]) -> str:
         code = process.wait()
-        said = b""
+        printed = b""
         if self.errors is not None:
             self.errors.seek(0)
-            said = self.errors.read(1 << 16)
+            printed = self.errors.read(1 << 16)
         if code == -_SIGXCPU:
             return "time"
-        return "memory" if code == -signal.SIGKILL.value or b"memory allocation of" in said else "crash"
+        return "memory" if code == -signal.SIGKILL.value or b"memory allocation of" in printed else "crash"
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self.process is not None and self.process.poll() is not None:

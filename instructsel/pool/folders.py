@@ -327,8 +327,8 @@ def _matching(listing: Listing, start: str, pattern: str) -> list[str]:
         return [wanted]
     matches = re.compile(_expression(wanted)).fullmatch
     inside = wanted.rstrip("/") + "/"
-    found = [path for path in listing.paths if matches(path) or path.startswith(inside)]
-    return [path for path in found if family(path) is not None and PurePosixPath(path).name not in IGNORED]
+    matching = [path for path in listing.paths if matches(path) or path.startswith(inside)]
+    return [path for path in matching if family(path) is not None and PurePosixPath(path).name not in IGNORED]
 
 
 def _expression(pattern: str) -> str:

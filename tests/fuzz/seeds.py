@@ -146,7 +146,23 @@ def _pools(folder: Path) -> None:
     table.write_csv(folder / "semicolons.csv", separator=";")
     table.write_csv(folder / "table.csv")
     table.write_csv(folder / "table.tsv", separator="\t")
-    pl.DataFrame([*TURNS[:3]]).write_parquet(folder / "turns.parquet")
+    turns = pl.DataFrame([*TURNS[:3]])
+    turns.write_parquet(folder / "turns.parquet")
+    turns.write_ipc(folder / "turns.arrow", compression="zstd")
+    turns.write_ipc_stream(folder / "stream.arrow")
+    shards, saved = folder / "shards" / "data", folder / "saved" / "train"
+    for place in (shards, saved):
+        place.mkdir(parents=True)
+    for number in range(2):
+        turns.write_parquet(shards / f"train-{number:05d}-of-00002.parquet")
+        turns.write_ipc_stream(saved / f"data-{number:05d}-of-00002.arrow")
+    (shards.parent / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*\n---\n"
+    )
+    (saved / "state.json").write_text(
+        json.dumps({"_data_files": [{"filename": f"data-{number:05d}-of-00002.arrow"} for number in range(2)]})
+    )
+    (saved.parent / "dataset_dict.json").write_text(json.dumps({"splits": ["train"]}))
     (folder / "packed.jsonl.gz").write_bytes(gzip.compress(lines, mtime=0))
     (folder / "packed.jsonl.zst").write_bytes(zstd.compress(lines))
     (folder / "packed.csv.gz").write_bytes(gzip.compress((folder / "table.csv").read_bytes(), mtime=0))

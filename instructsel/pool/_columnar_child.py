@@ -633,12 +633,12 @@ def send_copy(request: dict[str, Any], replies: Replies) -> dict[str, Any]:
         )
         room += int(frame.estimated_size())
         limit_memory(FLOOR + 4 * room)
-    table = pl.concat(frames, how="vertical")[request["order"]] if frames else pl.DataFrame()
+    combined = pl.concat(frames, how="vertical")[request["order"]] if frames else pl.DataFrame()
     writable: Any = replies
     if request["to"] == "parquet":
-        table.write_parquet(writable)
+        combined.write_parquet(writable)
     else:
-        table.write_ipc_stream(writable)
+        combined.write_ipc_stream(writable)
     return {}
 
 

@@ -312,7 +312,7 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("pool semicolons", ["pools/semicolons.csv"], ["semicolons.csv"], pool("semicolons.csv"), [], ["pool.text_files"]),
     Reader("pool tsv", ["pools/table.tsv"], ["table.tsv"], pool("table.tsv"), ["tsv"]),
     Reader("pool parquet", ["pools/turns.parquet"], ["turns.parquet"], pool("turns.parquet"), ["parquet"], ["pool.columnar"]),
-    Reader("pool arrow", ["pools/turns.arrow"], ["turns.arrow"], pool("turns.arrow"), ["arrow"], ["pool.columnar"]),
+    Reader("pool arrow", ["pools/turns.arrow"], ["turns.arrow"], pool("turns.arrow"), ["arrow"], ["pool.columnar", "pool._columnar_child"]),
     Reader("pool arrow stream", ["pools/stream.arrow"], ["stream.arrow"], pool("stream.arrow")),
     Reader("pool shards", ["pools/shards"], ["data/*.parquet", "README.md"], pool("."), [], ["pool.folders", "pool.writer"]),
     Reader("pool saved", ["pools/saved"], ["train/*", "*.json"], pool("."), [], ["pool.folders"]),

@@ -453,13 +453,13 @@ def _check_nulls(table: ScoreTable, users: Mapping[str, str], limit: float, *, i
 
     over = [symbol for symbol in users if share(symbol) > limit]
     if over:
-        counted = "; ".join(
+        shares = "; ".join(
             f"{symbol} {sum(counts.values())} of {len(table)} ({', '.join(f'{reason}: {n}' for reason, n in counts.items())})"
             for symbol in over
             for counts in [table.null_counts(symbol)]
         )
         raise TooManyNulls(
-            f"More than {limit:g} of the rows have no value in an indicator that {users[over[0]]} uses: {counted}.",
+            f"More than {limit:g} of the rows have no value in an indicator that {users[over[0]]} uses: {shares}.",
             fix="Repair or drop these rows, do without that indicator, or raise --max-null-fraction.",
         )
 

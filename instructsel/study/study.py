@@ -420,10 +420,10 @@ def _planned(inputs: StudyInputs, place: StudyFolder, launch: Mapping[str, Any] 
             nulls[symbol] = len(rows) - len(known)
             if nulls[symbol] > max_null_fraction * len(rows) or not len(known):
                 reasons = table.reasons(symbol)
-                counted = Counter(reason for row in rows.tolist() if (reason := reasons[row]) is not None).most_common(NAMED)
+                frequent = Counter(reason for row in rows.tolist() if (reason := reasons[row]) is not None).most_common(NAMED)
                 raise StudyError(
                     f"{symbol} is null in {nulls[symbol]:,} of {counted(len(rows), 'row')} of {subset.name} (limit {max_null_fraction:.0%}): "
-                    + ", ".join(f"{reason} {count:,}" for reason, count in counted),
+                    + ", ".join(f"{reason} {count:,}" for reason, count in frequent),
                     fix=f"Leave {symbol} out with --indicators, drop these rows from the pool, or allow more with --max-null-fraction.",
                 )
             # Exact, so that the order of the rows has no part in it.

@@ -34,9 +34,9 @@ class _Funnel:
 
     def add(self, stage: str, rows: int, reasons: Iterable[tuple[str, int]] | None = None) -> None:
         """One stage; the rows it leaves out are counted by reason."""
-        counted = None if reasons is None else list(reasons)
-        self.stages.append((stage, rows, None if counted is None else sum(count for _, count in counted)))
-        self.reasons += [(reason, stage, count) for reason, count in counted or []]
+        listed = None if reasons is None else list(reasons)
+        self.stages.append((stage, rows, None if listed is None else sum(count for _, count in listed)))
+        self.reasons += [(reason, stage, count) for reason, count in listed or []]
 
 
 def build(page: Page) -> Section | None:

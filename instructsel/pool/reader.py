@@ -343,15 +343,17 @@ class PoolReader:
 
     def _check_size(self, conversations: Sequence[Conversation], row: Row) -> None:
         """Refuse a row that would take memory and time out of all proportion."""
-        limits = self.limits
-        most = min(limits.max_examples, MOST_PARTS)
-        if len(conversations) > most:
-            raise RowFault("too_many_examples", f"{len(conversations):,} examples, the limit is {most:,}")
-        turns = max((len(conversation.messages) for conversation in conversations), default=0)
+        limits, count = self.limits, len(conversations)
+        turns = (
+            len(conversations[0].messages) if count == 1 else max((len(conversation.messages) for conversation in conversations), default=0)
+        )
         if turns > limits.max_turns:
             raise RowFault("too_many_turns", f"{turns:,} turns, the limit is {limits.max_turns:,}")
-        if len(conversations) > 1 and len(conversations) * row.length > limits.max_read_again:
-            raise RowFault("too_many_examples", f"{len(conversations):,} examples in a row of {row.length:,} bytes")
+        most = min(limits.max_examples, MOST_PARTS)
+        if count > most:
+            raise RowFault("too_many_examples", f"{count:,} examples, the limit is {most:,}")
+        if count > 1 and count * row.length > limits.max_read_again:
+            raise RowFault("too_many_examples", f"{count:,} examples in a row of {row.length:,} bytes")
 
     def _link(
         self,

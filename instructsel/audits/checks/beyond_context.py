@@ -7,7 +7,6 @@ from typing import ClassVar
 from instructsel.audits.checks.base import RowCheck
 from instructsel.audits.row import AuditedRow
 from instructsel.audits.subject import Subject
-from instructsel.text import counted
 
 
 class BeyondContext(RowCheck):
@@ -27,7 +26,7 @@ class BeyondContext(RowCheck):
 
     def detail(self, row: AuditedRow, subject: Subject) -> str:
         """The base's context."""
-        return f"the context is {counted(subject.context, 'token')}"
+        return f"the context is {subject.context:,} tokens"
 
 
 __all__ = ["BeyondContext"]

@@ -7,7 +7,6 @@ from typing import ClassVar
 from instructsel.audits.checks.base import RowCheck
 from instructsel.audits.row import AuditedRow
 from instructsel.audits.subject import Subject
-from instructsel.text import counted
 
 
 class OutsideVocabulary(RowCheck):
@@ -26,7 +25,7 @@ class OutsideVocabulary(RowCheck):
 
     def detail(self, row: AuditedRow, subject: Subject) -> str:
         """The tokens of the base, and the highest one here."""
-        return f"the base embeds {counted(subject.embedded, 'token')}; token {max(row.ids):,} is in the row"
+        return f"the base embeds {subject.embedded:,} tokens; token {max(row.ids):,} is in the row"
 
 
 __all__ = ["OutsideVocabulary"]

@@ -306,7 +306,7 @@ class PoolReader:
                 tally.drop(UNWANTED)
                 continue
             try:
-                conversations = reader.conversations(value)
+                form, conversations = reader.read(value)
                 self._check_size(conversations, row)
             except RowFault as fault:
                 tally.quarantine(row, fault)
@@ -315,7 +315,7 @@ class PoolReader:
                 tally.drop(dropped.reason)
                 continue
             tally.kept += 1
-            reader.counts[reader.format_of(value).name] += 1
+            reader.counts[form.name] += 1
             if self.undesirable == DROP:
                 marks.note(value, conversations, number, range(len(self.file_of), len(self.file_of) + len(conversations)))
             identity = source.identity(row.raw)
@@ -383,9 +383,11 @@ class PoolReader:
         self.row_of.append(number)
         self.part_of.append(part)
         self.turns.append(min(len(conversation.messages), 65_535))
-        tally.with_reasoning += any(turn.reasoning is not None for turn in conversation.messages)
-        tally.first_answers += conversation.messages[0].is_trained and sum(turn.is_trained for turn in conversation.messages) == 1
-        tally.answered = tally.answered or any(not turn.is_empty for turn in conversation.messages if turn.role in ANSWERS)
+        turns = conversation.messages
+        tally.with_reasoning += [turn.reasoning for turn in turns].count(None) < len(turns)
+        if turns[0].role in ANSWERS:
+            tally.first_answers += turns[0].is_trained and sum(turn.is_trained for turn in turns) == 1
+        tally.answered = tally.answered or any(not turn.is_empty for turn in turns if turn.role in ANSWERS)
 
     @staticmethod
     def _file(

@@ -494,6 +494,9 @@ def test_a_mixed_table_is_read_row_by_row(tmp_path: Path) -> None:
 def test_fields_that_nobody_reads_are_named_in_turns_as_well(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, {"id": 1, "messages": [{**ASKED, "lang": "en", "name": "Ann"}, CHAT[1]], "score": None})
     assert note(pool) == "messages: has a list of 'messages'; not read: id, lang (in turns)"
+    row = {"log": {"turns": [{"who": "user", "said": "Q", "at": 1}, {"who": "gpt", "said": "A", "mood": "calm"}]}, "n": 1}
+    pool = pool_of(tmp_path, row, format=Mapped.parse("messages=log.turns,role=who,content=said"))
+    assert note(pool) == "mapped: as --map says; not read: n, at (in turns), mood (in turns)"
 
 
 def test_a_layout_of_one_s_own_is_a_subclass(tmp_path: Path) -> None:

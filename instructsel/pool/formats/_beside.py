@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 from instructsel.pool.example import Conversation
@@ -30,11 +31,16 @@ ONE_TURN: Final = frozenset(NAMES)
 """What is read beside an instruction and a response."""
 TURN_LISTS: Final = frozenset({"system", "context", "options", "tools", "weights"})
 """What is read beside a list of turns."""
-ALL: Final = frozenset(name for names in NAMES.values() for name in names) | frozenset(MEDIA)
 LABELS: Final = ("label", "key", "letter", "id")
 """Names of an option's letter."""
 OPTION_TEXTS: Final = ("text", "value", "content", "option")
 """Names of its text."""
+
+
+@cache
+def _left(parts: frozenset[str], fields_read: tuple[str, ...]) -> frozenset[str]:
+    """The fields of a row that are still to be looked at: most rows have none."""
+    return names_of(parts).union(MEDIA).difference(fields_read)
 
 
 def names_of(parts: Iterable[str], row: Fields | None = None) -> frozenset[str]:
@@ -64,10 +70,10 @@ def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], f
     Raises:
         RowFault: a field holds what cannot be read.
     """
-    present = ALL.intersection(row)
-    if not present:
+    left = _left(parts, tuple(fields_read))
+    if left.isdisjoint(row):
         return conversations
-    unread = {name: row[name] for name in present if name not in fields_read}
+    unread = {name: row[name] for name in left.intersection(row)}
     is_chat = "reasoning" not in parts
     _refuse_media(unread, conversations)
     fields = {part: {name: unread[name] for name in NAMES[part] if name in unread} for part in parts}

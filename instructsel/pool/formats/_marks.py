@@ -71,6 +71,8 @@ class Marks:
     def is_unwanted(self, row: Fields) -> bool:
         """Whether a field that says what it is says that the row is not wanted."""
         unwanted = False
+        if NAMES.isdisjoint(row):
+            return unwanted
         for names, wanted in ((WANTED, True), (UNWANTED, False)):
             for name in names:
                 if name in row and (value := truth(row[name], strict=False)) is not None:
@@ -80,6 +82,8 @@ class Marks:
 
     def note(self, row: Fields, conversations: Iterable[Conversation], number: int, positions: Iterable[int]) -> None:
         """Note what the other fields say of a row whose examples stand at these positions."""
+        if NAMES.isdisjoint(row):
+            return
         for names, wanted in ((PERHAPS_WANTED, True), (PERHAPS_UNWANTED, False)):
             for name in names:
                 if row.get(name) is None or name in self.others:

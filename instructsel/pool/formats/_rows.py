@@ -47,11 +47,16 @@ class RowReader:
             RowFault: a field is missing or is not what the format says.
             RowDropped: the row is well formed and holds no answer.
         """
+        return self.read(row)[1]
+
+    def read(self, row: Fields) -> tuple[Format, list[Conversation]]:
+        """The format of a row, and its conversations; see `conversations`."""
         form = self.format_of(row)
-        conversations = beside.add(form.conversations(row), row, form.beside, form.fields)
-        if "weights" in form.beside and not all(conversation.trained for conversation in conversations):
-            return [kept for conversation in conversations for kept in answered(conversation)]
-        return conversations
+        read = form.conversations(row)
+        conversations = beside.add(read, row, form.beside, form.fields)
+        if conversations is not read and not all(conversation.trained for conversation in conversations):
+            conversations = [kept for conversation in conversations for kept in answered(conversation)]
+        return form, conversations
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -79,14 +84,17 @@ class RowReader:
             form = self.format_of(row)
             fields = self.fields_of(row)
             of_rows.update(str(key) for key, value in row.items() if key not in fields and key not in read and value is not None)
-            if form.turn_fields is None:
-                continue
-            for name in form.fields:
-                entries = listed(row.get(name))
-                for turn in entries if isinstance(entries, list) else []:
-                    if isinstance(turn, Mapping):
-                        of_turns.update(str(key) for key, value in turn.items() if key not in form.turn_fields and value is not None)
+            known, turns = form.turns_of(row) if isinstance(form, Mapped) else _turns_of(form, row)
+            of_turns.update(str(key) for turn in turns for key, value in turn.items() if key not in known and value is not None)
         return [*sorted(of_rows), *(f"{name} (in turns)" for name in sorted(of_turns))]
+
+
+def _turns_of(form: Format, row: Fields) -> tuple[frozenset[str], list[Fields]]:
+    """The fields of turns that a format reads, and the turns of a row."""
+    if form.turn_fields is None:
+        return frozenset(), []
+    lists = [entries for name in form.fields if isinstance(entries := listed(row.get(name)), list)]
+    return form.turn_fields, [turn for entries in lists for turn in entries if isinstance(turn, Mapping)]
 
 
 def _beside_and_mapped(form: Format, row: Fields | None = None) -> frozenset[str]:

@@ -12,7 +12,7 @@ from instructsel.errors import UsageError
 from instructsel.pool.example import Conversation, conversation
 from instructsel.pool.formats._base import Fields, Format, Turns, answered, listed, text
 from instructsel.pool.formats._beside import under
-from instructsel.pool.formats._turns import chat, reasoning_of
+from instructsel.pool.formats._turns import TURN_FIELDS, chat, reasoning_of
 from instructsel.pool.lines import RowFault
 from instructsel.pool.message import Json
 
@@ -91,6 +91,15 @@ class Mapped(Format):
     def read(self) -> frozenset[str]:
         """The fields of a row that it reads."""
         return frozenset(name for part, field in self.columns if part not in LIST[1:] for name in (field, STEP.findall(field)[0][0]))
+
+    def turns_of(self, row: Fields) -> tuple[frozenset[str], list[Fields]]:
+        """The fields of turns that it reads, and the turns of a row; none where it names no list."""
+        if "messages" not in self.of:
+            return frozenset(), []
+        value = _at(row, self.of["messages"])
+        turns = _joined(value) if "[]" in self.of["messages"] else listed(value)
+        known = TURN_FIELDS.union(self.of[part] for part in LIST[1:] if part in self.of)
+        return known, [turn for turn in turns if isinstance(turn, Mapping)] if isinstance(turns, list) else []
 
     def _of_list(self, row: Fields) -> list[Conversation]:
         field = self.of["messages"]

@@ -493,9 +493,11 @@ class Pool:
             The number of rows written.
 
         Raises:
-            UsageError: the files are of several formats, or the extension is not the format's.
+            UsageError: the files are of several formats, the extension is not the format's, or the path is that of a file of the pool.
         """
         check_output(self.files, path, to)
+        if any(same_file(path, place) for place in self.spec.paths):
+            raise UsageError(f"{Path(path).name} is a file of the pool, which would be replaced.", fix="Name another output.")
         rows = range(len(self)) if rows is None else rows
         if to == MESSAGES:
             with compressed(path) as out:

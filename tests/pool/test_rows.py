@@ -99,3 +99,19 @@ def test_bytes_in_a_row_of_parquet_are_named_and_not_written(tmp_path: Path) -> 
     assert isinstance(pool.row(0)["thumbnail"], Opaque)
     with pytest.raises(UsageError, match="thumbnail"):
         pool.raw(0)
+
+
+@pytest.mark.parametrize("to", [None, "messages"])
+def test_a_pool_is_not_written_over_its_own_file(to: str | None, tmp_path: Path) -> None:
+    path = saved(tmp_path, "pool.jsonl")
+    content = path.read_bytes()
+    pool = Pool.read(path)
+    with pytest.raises(UsageError, match="is a file of the pool"):
+        pool.write(path, to=to)
+    assert path.read_bytes() == content
+    # The name of rows in memory is no file.
+    Pool.of(ROWS, name=str(path)).write(tmp_path / "out.jsonl")
+    Pool.of(ROWS, name="pool.jsonl").write(path)
+    assert sorted(path.read_bytes().splitlines()) == sorted(
+        json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() for row in ROWS
+    )

@@ -33,7 +33,8 @@ from instructsel.pool.opaque import as_text
 from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, ReadProgress, Rows
 from instructsel.pool.row_sources import labels_by_field
 from instructsel.pool.sources import memory_source, open_source
-from instructsel.pool.spec import MEMORY, REASONING, PoolSpec, Reading
+from instructsel.pool.spec import MEMORY, REASONING, STDIN, PoolSpec, Reading
+from instructsel.pool.streams import is_pipe
 from instructsel.pool.writer import MESSAGES, check_output, compressed, stream_rows, write_messages, write_rows
 from instructsel.read_report import ReadReport
 from instructsel.text import counted, excerpt, html_table
@@ -134,7 +135,8 @@ class Pool:
         notes = [named.note for named in everything if named.note] + ([f"without a row: {_listed(empty)}"] if empty else [])
         reading.report = replace(reading.report, notes=tuple(notes))
         rest()
-        recorded = tuple(name for named in everything for name in named.recorded)
+        # What a pipe gave is gone, as what standard input gave.
+        recorded = tuple(STDIN if is_pipe(name) else name for named in everything for name in named.recorded)
         return cls(**reading.finish(), spec=PoolSpec(recorded, _recorded(format, columns, reading, reasoning, source_field, delimiter)))
 
     @classmethod

@@ -286,7 +286,7 @@ class PoolSpec:
                 fix='Write it where it is made, pool.write("pool.jsonl"), and name that file with --pool: its ids and its scores are the same.',
             )
         if STDIN in self.paths:
-            raise UsageError("The pool was read from standard input, which is gone.", fix="Name its files with --pool.")
+            raise UsageError("The pool was read from standard input or a pipe, which is gone.", fix="Name its files with --pool.")
         if fetched := [path for path in self.paths if path.startswith(HUB)]:
             # A record may come from anybody: nothing is fetched because it says so.
             raise UsageError(

@@ -54,6 +54,14 @@ def opened(path: str | Path) -> tuple[BinaryIO, bool]:
         raise PoolError(f"{name}: {error.strerror or error}.", fix="Check the path.") from error
 
 
+def is_pipe(path: str | Path) -> bool:
+    """Whether a path is that of a pipe, named or the shell's."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode) or "/fd/pipe:[" in str(path)
+    except (OSError, ValueError):
+        return "/fd/pipe:[" in str(path)
+
+
 def standard_input() -> BinaryIO:
     """Standard input, if it is a file or a pipe.
 
@@ -175,4 +183,4 @@ def spooled(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: L
     return unpacked
 
 
-__all__ = ["STDIN", "opened", "spooled", "standard_input", "zstd"]
+__all__ = ["STDIN", "is_pipe", "opened", "spooled", "standard_input", "zstd"]

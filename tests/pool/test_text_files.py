@@ -158,6 +158,9 @@ def test_a_pipe_is_read_and_one_that_nobody_writes_to_is_refused(tmp_path: Path,
     writer.join()
     os.close(reading)
     assert texts(pool) == EXPECTED
+    assert pool.spec.paths == ("-",)
+    with pytest.raises(UsageError, match="a pipe, which is gone"):
+        pool.spec.check()
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/dev/urandom"])

@@ -239,6 +239,10 @@ CALLS: list[tuple[dict[str, Any], ToolCall]] = [
     ),
     ({"role": "function-call", "content": json.dumps(FUNCTION)}, ToolCall("get_tide", Json.of({"port": "Brest"}), flat=True)),
     ({"role": "tool_call", "content": FUNCTION}, ToolCall("get_tide", Json.of({"port": "Brest"}), flat=True)),
+    (
+        {"role": "function_call", "content": f"{json.dumps(FUNCTION)}\n{json.dumps(FUNCTION)}"},
+        ToolCall("get_tide", Json.of({"port": "Brest"}), flat=True),
+    ),
     ({"role": "function_call", "content": json.dumps([FUNCTION, FUNCTION])}, ToolCall("get_tide", Json.of({"port": "Brest"}), flat=True)),
 ]
 
@@ -355,6 +359,11 @@ def test_reasoning_is_kept_in_turns_and_beside_prompts_and_read_only_when_asked_
 def test_thinking_in_the_text_stays_in_the_text(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, {"prompt": "Q", "completion": "<think>Hm.</think>A", "thinking": True})
     assert examples(pool)[0].messages[-1] == Message("assistant", "<think>Hm.</think>A")
+
+
+def test_a_switch_of_reasoning_is_no_reasoning(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, {"prompt": "Q", "completion": "A", "reasoning": "off"})
+    assert examples(pool)[0].messages[-1] == Message("assistant", "A")
 
 
 # What stands beside

@@ -31,6 +31,8 @@ ONE_TURN: Final = frozenset(NAMES)
 """What is read beside an instruction and a response."""
 TURN_LISTS: Final = frozenset({"system", "context", "options", "tools", "weights"})
 """What is read beside a list of turns."""
+SWITCHES: Final = frozenset({"on", "off", "true", "false", "yes", "no", "none", "null", "minimal", "low", "medium", "high", "auto"})
+"""Texts of a field of reasoning that are settings."""
 LABELS: Final = ("label", "key", "letter", "id")
 """Names of an option's letter."""
 OPTION_TEXTS: Final = ("text", "value", "content", "option")
@@ -82,9 +84,15 @@ def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], f
         return conversations
     weighted = [_reweighted(conversation, fields.get("weights", {})) for conversation in conversations]
     tools = next((Json.of(value) for value in fields.get("tools", {}).values() if value), None)
-    thoughts = reasoning_of(fields["reasoning"], "the row") if "reasoning" in fields else None
+    reasoning = {name: value for name, value in fields.get("reasoning", {}).items() if not _is_switch(value)}
+    thoughts = reasoning_of(reasoning, "the row") if reasoning else None
     read = under(weighted, fields, thoughts, lenient=is_chat)
     return read if tools is None else [replace(conversation, tools=conversation.tools or tools) for conversation in read]
+
+
+def _is_switch(value: Any) -> bool:
+    """Whether a field of reasoning says how much of it there is to be, and holds none."""
+    return isinstance(value, str) and value.strip().lower() in SWITCHES
 
 
 def under(

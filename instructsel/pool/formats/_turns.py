@@ -292,18 +292,26 @@ def weight_of(turn: Fields, where: str) -> float | None:
 
 
 def _calls(value: Any, where: str) -> list[ToolCall]:
-    """The calls of a turn: a list of calls or one, or the JSON text of either; or calls as Python writes them."""
+    """The calls of a turn: a list of calls or one, or the JSON text of either, or of one a line; or calls as Python writes them."""
     if isinstance(value, str) and value.strip():
         text = value
         try:
             value = parsed(text)
         except ValueError:
-            value = _python_calls(text)
+            value = _calls_of_lines(text) or _python_calls(text)
             if value is None:
                 raise RowFault("bad_tool_call", f"{where} has calls that are no JSON") from None
     if not value:
         return []
     return [_call(call, where) for call in (value if isinstance(value, list) else [value])]
+
+
+def _calls_of_lines(text: str) -> list[Any] | None:
+    """Calls of which each line is the JSON of one."""
+    try:
+        return [parsed(line) for line in text.splitlines() if line.strip()]
+    except ValueError:
+        return None
 
 
 def _python_calls(text: str) -> list[dict[str, Any]] | None:

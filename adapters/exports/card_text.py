@@ -70,6 +70,10 @@ def _rows(written: Written) -> str:
 
 def _sources(written: Written) -> str:
     files = _table(("file", "SHA-256"), ((name, digest or NOT_STATED) for name, digest in written.facts.files))
+    composition = ((written.facts.selection or {}).get("summary") or {}).get("composition") or {}
+    mix = [(source, shares.get("pool", 0), shares.get("kept", 0)) for source, shares in composition.items() if isinstance(shares, Mapping)]
+    before = f"\n\nBefore and after the selection:\n\n{_table(('source', 'pool', 'selected'), mix[:SHOWN])}" if mix else ""
+    files += before
     return f"## Sources\n\n{_counts('source', written.row_facts.sources)}\n\nFiles that were read:\n\n{files}"
 
 
@@ -90,7 +94,7 @@ def _selection(written: Written) -> str:
         f"- rule: {_safe(rule.get('name') or NOT_STATED)}; {_safe(rule.get('citation') or rule.get('source') or 'no citation recorded')}",
         f"- score: {_safe(selection.get('score') or NOT_STATED)}",
         f"- kept: {summary.get('kept', NOT_STATED)} of {summary.get('read', NOT_STATED)} examples",
-        f"- budget: {_safe(summary.get('budget') or NOT_STATED)}",
+        f"- budget: {_safe(', '.join(f'{key} {value}' for key, value in (summary.get('budget') or {}).items()) or NOT_STATED)}",
         f"- seed: {_safe(summary.get('seed') if summary.get('seed') is not None else 'none, nothing was drawn')}",
     ]
     indicators = selection.get("indicators") or {}

@@ -59,7 +59,7 @@ class MsSwift(Export):
 
 def _turns(turn: Message, *, flagged: bool) -> list[dict[str, Any]]:
     """A turn as one of MS-Swift's, or as several where it has a text and calls."""
-    flag = {"loss": turn.is_trained} if flagged and turn.role in ANSWERS else {}
+    flag: dict[str, Any] = {"loss": turn.is_trained} if flagged and turn.role in ANSWERS else {}
     if turn.role == "tool" and turn.name is not None:
         flag = {"name": turn.name}
     rows: list[dict[str, Any]] = []

@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -205,7 +205,8 @@ def rows_of(
     row_facts: RowFacts | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of these positions, as the consumer has them; their turns are added to the account."""
-    for position, example in zip(positions, chosen.pool.examples(positions), strict=True):
+    for position, read in zip(positions, chosen.pool.examples(positions), strict=True):
+        example = replace(read, source=chosen.sources.get(position, read.source))
         turns = consumer.turns(example, settings)
         account.turns += len(turns)
         trained = [turn for turn in turns if turn.is_trained]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,8 @@ class Selected:
     """Whether positions are in the order of ranks."""
     stem: str = "train"
     """What default outputs are named after."""
+    sources: Mapping[int, str] = field(default_factory=dict)
+    """Position → the label of the file in the pool that it was selected from, where its rows stand in another file now."""
 
     @classmethod
     def of(cls, pool: Pool) -> Selected:
@@ -98,6 +100,7 @@ def selected(paths: Sequence[str], reading: Reading, *, message: Message | None 
         Facts(pool.fingerprint, _digests(pool), pool.report.counts(), selection.manifest),
         ranked=True,
         stem=stem_of(subset.file.name)[0],
+        sources=dict(zip(positions, _labels(selection), strict=True)),
     )
 
 
@@ -146,6 +149,12 @@ def _kept(selection_set: SelectionSet, subset: Subset, selection: Selection, mes
             f"The rows of {subset.file.name} are not there, and neither is their pool: {error.message}", fix="Select again."
         ) from error
     return pool, [pool.position(name) for name in selection.kept_ids]
+
+
+def _labels(selection: Selection) -> list[str]:
+    """The source of each kept example, best first."""
+    label_of = dict(selection.frame.select("id", "source").iter_rows())
+    return [str(label_of[name]) for name in selection.kept_ids]
 
 
 def _digests(pool: Pool) -> tuple[tuple[str, str], ...]:

@@ -53,6 +53,13 @@ def test_a_selection_is_exported_from_its_rows_its_table_and_its_record(selectio
     assert len(exported("pool.jsonl", "--to", "messages", "-o", "e")) == 9
 
 
+def test_a_card_says_how_the_rows_were_chosen_and_from_which_files(selection: Path) -> None:
+    assert run("export", selection, "--to", "hf", "-o", "card").exit_code == 0
+    text = Path("card/README.md").read_text(encoding="utf-8")
+    assert "- ranked by: len, highest first" in text and "- kept: 5 of 9 examples" in text and "below\\_budget" in text
+    assert "| pool | 5 |" in text and "| chosen.jsonl | " in text
+
+
 def test_rows_are_in_the_order_that_is_asked_for(selection: Path) -> None:
     orders = {order: exported(selection, "--to", "messages", "-o", order, "--order", order) for order in ("id", "score", "file", "random")}
     lengths = [len(row["messages"][1]["content"]) for row in orders["score"]]

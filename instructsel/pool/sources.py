@@ -6,6 +6,7 @@ much it may unpack to. What a file is, is decided by its content; the extension 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -133,9 +134,15 @@ class Source:
         return {name: text for name, text in zip(self.header, fields, strict=True) if name}
 
     def raw(self, offset: int, length: int) -> bytes:
-        """The bytes of a row that was read before."""
-        self.file.seek(offset)
-        return self.file.read(length)
+        """The bytes of a row that was read before; threads and forked processes may ask at once."""
+        if not hasattr(os, "pread"):  # not on Windows
+            self.file.seek(offset)
+            return self.file.read(length)
+        # Read at a place, not from one: the place where a file stands is shared.
+        raw = os.pread(self.file.fileno(), length, offset)
+        while len(raw) < length and (more := os.pread(self.file.fileno(), length - len(raw), offset + len(raw))):
+            raw += more
+        return raw
 
     def value_of(self, raw: bytes) -> Any:
         """The parsed value of a row that was read before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import csv
 import gzip
 import io
@@ -74,6 +75,18 @@ def test_an_example_of_several_rows_has_the_row_of_its_response_and_the_bytes_of
     pool = Pool.read(tmp_path / "tree.jsonl")
     assert pool.row(0) == turns[1]
     assert pool.raw(0) == (tmp_path / "tree.jsonl").read_bytes().rstrip(b"\n")
+
+
+@pytest.mark.parametrize("name", ["pool.jsonl", "pool.jsonl.gz", "pool.csv"])
+def test_threads_read_a_pool_at_once(name: str, tmp_path: Path) -> None:
+    pool = Pool.read(saved(tmp_path, name))
+    expected = [pool.raw(position) for position in range(5)]
+
+    def read(_: int) -> bool:
+        return all([pool.raw(position) for position in range(5)] == expected for _ in range(50))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(read, range(8)))
 
 
 @pytest.mark.parametrize("place", [5, -6, "0" * 32, "pool.jsonl:99", "other.jsonl:1"])

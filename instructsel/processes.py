@@ -78,7 +78,7 @@ def in_order(function: Callable[[Batch], Result], batches: Iterable[Batch]) -> I
         threads = stack.enter_context(ThreadPoolExecutor(count))
         helpers = [stack.enter_context(contextlib.closing(_Helper())) for _ in range(count)]
         free = deque(helpers)
-        waiting: deque[tuple[Batch, Future[Result]]] = deque()
+        waiting: deque[tuple[Batch | None, Future[Result]]] = deque()
 
         def there(batch: Batch) -> Result:
             helper = free.popleft()
@@ -89,13 +89,14 @@ def in_order(function: Callable[[Batch], Result], batches: Iterable[Batch]) -> I
 
         for batch in source:
             queued = sum(not future.done() for _, future in waiting)
-            future: Future[Result] = Future()
             if queued < 2 * count and any(helper.alive for helper in helpers):
-                future = threads.submit(there, batch)
+                waiting.append((batch, threads.submit(there, batch)))
             else:
+                future: Future[Result] = Future()
                 future.set_result(function(batch))
-            waiting.append((batch, future))
-            while waiting and (waiting[0][1].done() or len(waiting) > 4 * count + 2):
+                waiting.append((None, future))
+            del batch
+            while waiting and (waiting[0][1].done() or len(waiting) > 3 * count + 1):
                 yield _result(function, *waiting.popleft())
         while waiting:
             yield _result(function, *waiting.popleft())
@@ -123,11 +124,12 @@ def in_threads(function: Callable[[Batch], Result], batches: Iterable[Batch]) ->
             yield waiting.popleft().result()
 
 
-def _result(function: Callable[[Batch], Result], batch: Batch, future: Future[Result]) -> Result:
+def _result(function: Callable[[Batch], Result], batch: Batch | None, future: Future[Result]) -> Result:
     """A result that is there, or computed here where the other process was lost or could not do it."""
     try:
         return future.result()
     except _Lost:
+        assert batch is not None
         return function(batch)
 
 
@@ -207,7 +209,8 @@ def serve(descriptor: int) -> None:
 def send(connection: socket.socket, value: Any) -> None:
     """A value as its length and its pickle. Whole in few calls: between two of them the sender may have to wait for the interpreter."""
     data = pickle.dumps(value, protocol=5)
-    connection.sendall(_LENGTH.pack(len(data)) + data)
+    connection.sendall(_LENGTH.pack(len(data)))
+    connection.sendall(data)
 
 
 def receive(connection: socket.socket) -> Any:

@@ -75,6 +75,9 @@ def is_blank(text: str) -> bool:
     >>> is_blank("\\u200b \\ufeff\\u3164"), is_blank("a\\u200b")
     (True, False)
     """
+    if "!" <= text[:1] <= "~":
+        # Most texts begin with something to see.
+        return False
     return all(sign.isspace() or sign in UNSEEN or unicodedata.category(sign) in ("Cc", "Cf") for sign in text)
 
 

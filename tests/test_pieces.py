@@ -13,6 +13,7 @@ from tokenizers.trainers import BpeTrainer
 
 from instructsel import pieces
 from instructsel.indicators._tokenizer import tokenizer
+from instructsel.models.runner import Ragged
 from instructsel.pieces import GPT2, LLAMA3, QWEN2, SPACES, WORDS, TokenCounts, by_characters, kind_of, stretches
 from instructsel.pool.tokens import count_tokens, token_counts
 
@@ -160,3 +161,37 @@ def test_batches_hold_so_many_characters_or_one_text() -> None:
     assert [text for batch in batches for text in batch] == texts
     assert [[len(text) for text in batch] for batch in batches] == [[3, 3], [3], [20], [1, 1, 1], [1]]
     assert list(by_characters([], 6)) == []
+
+
+def test_of_a_long_text_that_is_cut_off_only_the_beginning_is_tokenized() -> None:
+    class Watched:
+        """The embedded tokenizer with a truncation, and the longest text that it was given."""
+
+        longest = 0
+
+        def __init__(self) -> None:
+            self.real = Tokenizer.from_str(tokenizer("embedded").to_str())
+            self.real.encode_special_tokens = True
+            self.real.enable_truncation(16)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+        def encode_batch_fast(self, texts: list[str], **options: Any) -> Any:
+            Watched.longest = max(Watched.longest, *map(len, texts))
+            return self.real.encode_batch_fast(texts, **options)
+
+    texts = [
+        " ".join(f"word{n}" for n in range(50_000)),
+        # No token in the first thousands of characters, and words of which each is one unknown token.
+        " " * 5000 + "the end of it is far away " * 20,
+        " ".join("x" * 3000 for _ in range(30)),
+        "short",
+        "y" * 5000,
+    ]
+    watched = Watched()
+    found = Ragged.tokenized(watched, texts, special=True)
+    assert Watched.longest < 100_000 < len(texts[0])
+    whole = watched.real.encode_batch(texts)
+    assert [found[row].tolist() for row in range(len(texts))] == [encoding.ids for encoding in whole]
+    assert found.cut.tolist() == [bool(encoding.overflowing) for encoding in whole]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import InstructselError, ModelRefused
 from instructsel.models.foreign import first_line, refusing
-from instructsel.pieces import WINDOW, by_characters
+from instructsel.pieces import WINDOW, by_characters, kind_of, stretches
 
 Forward = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating[Any]]]
 """(ids, lengths, members) → one result a row, (b, …). Padded: ids (rows, width), lengths (rows,), dummy rows included.
@@ -33,6 +33,8 @@ Progress = Callable[[int, int], None]
 CPU_TOKENS: Final = 1024
 """Tokens of a batch on a CPU: what stays in its caches. Measured; see benchmarks/embedding.py."""
 GPU_TOKENS: Final = 65_536
+SEEN: Final = 64
+"""Characters for each token that a model sees, beyond which the end of a text is not looked at."""
 TEXTS: Final = 1024
 """Texts tokenized at a time."""
 
@@ -60,7 +62,7 @@ class Ragged:
         parts: list[NDArray[np.int32]] = []
         counts: list[NDArray[np.int64]] = []
         cut: list[bool] = []
-        for batch in by_characters(texts, WINDOW, TEXTS):
+        for batch in by_characters(_beginnings(tokenizer, texts, special), WINDOW, TEXTS):
             with refusing("The tokenizer", "split these texts into tokens", fix="Fetch the model again, or name another one."):
                 encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=special)
             counts.append(np.fromiter((len(encoding) for encoding in encodings), dtype=np.int64, count=len(encodings)))
@@ -85,6 +87,29 @@ class Ragged:
     def lengths(self) -> NDArray[np.int64]:
         """(n,)"""
         return np.diff(self.offsets)
+
+
+def _beginnings(tokenizer: Any, texts: Sequence[str], special: bool) -> Sequence[str]:
+    """Texts, long ones cut behind what a tokenizer with a truncation keeps: their tokens and whether something is left out are the same."""
+    truncation = getattr(tokenizer, "truncation", None)
+    if not truncation or truncation.get("direction", "right").lower() != "right":
+        return texts
+    enough = SEEN * max(1, int(truncation["max_length"]))
+    kind = kind_of(tokenizer) if any(len(text) > enough for text in texts) else None
+    if kind is None:
+        return texts
+
+    def beginning(text: str) -> str:
+        size = enough
+        while len(text) > size:
+            head = next(stretches(text, kind, size))
+            with refusing("The tokenizer", "split these texts into tokens", fix="Fetch the model again, or name another one."):
+                if tokenizer.encode_batch_fast([head], add_special_tokens=special)[0].overflowing:
+                    return head
+            size *= 4
+        return text
+
+    return [beginning(text) if len(text) > enough else text for text in texts]
 
 
 Shape = tuple[int, ...]

@@ -51,7 +51,7 @@ SEARCHED: Final = 256
 LOWEST: Final = 0.6
 """Below this threshold the bands would miss too many pairs."""
 
-BATCH: Final = 1 << 20
+BATCH: Final = 1 << 19
 """Characters of text hashed at a time."""
 VOCABULARY: Final = 1 << 17
 """Word digests remembered at a time."""

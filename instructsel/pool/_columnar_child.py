@@ -309,8 +309,16 @@ def json_of(text: str) -> Any:
     return orjson.Fragment(text.replace("\n", " ").replace("\r", " ").encode())
 
 
+class Held:
+    """What was in memory and is not sent."""
+
+    size = 0
+    """Bytes of the values since it was last set to 0."""
+
+
 def text_of(value: bytes) -> Any:
     """Bytes as the text that they are; as a mark where they are none."""
+    Held.size += len(value)
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -435,11 +443,13 @@ class Rows:
         start = 0
         while start < frame.height:
             part = frame.slice(start, self.step)
+            Held.size = 0
             data = self._lines(part)
+            size = max(len(data), Held.size, 1)
             yield part.height, data
             start += part.height
             self.count += part.height
-            self.step = max(1, min(BATCH, 4 * self.step, FRAME * part.height // max(len(data), 1)))
+            self.step = max(1, min(BATCH, 4 * self.step, FRAME * part.height // size))
 
     def _lines(self, part: pl.DataFrame) -> bytes:
         columns: list[list[Any]] = []

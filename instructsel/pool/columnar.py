@@ -70,6 +70,8 @@ class Columns:
 
     def restored(self, raw: bytes, value: dict[str, Any]) -> dict[str, Any]:
         """A row with every column, null where it has none, and with `Opaque` values where its line has a stand-in."""
+        if len(value) == len(self.schema) and not self.opaque and MARK not in raw:
+            return value
         row = {**self._nulls, **value}
         for name, tree in self.opaque.items():
             if row[name] is not None:

@@ -132,6 +132,14 @@ def test_the_size_of_a_column_that_is_not_read_does_not_matter(tmp_path: Path) -
     assert pl.read_parquet(tmp_path / "out.parquet")["page"].to_list() == ["p" * 5000]
 
 
+def test_pictures_beside_the_texts_are_decoded_a_few_at_a_time(tmp_path: Path) -> None:
+    drawn = random.Random(3)
+    pictures = [{"bytes": b"\xff" + drawn.randbytes(1 << 20), "path": f"{number}.png"} for number in range(160)]
+    frame = pl.DataFrame({"instruction": ["a"] * 160, "output": ["b"] * 160, "shown": pictures})
+    frame.write_parquet(tmp_path / "a.parquet", compression="uncompressed", row_group_size=16)
+    assert len(Pool.read(tmp_path / "a.parquet")) == 160
+
+
 def test_numbers_of_any_size_keep_their_digits(tmp_path: Path) -> None:
     arguments = {"big": 2**64 - 1, "small": -(2**63), "real": 0.1, "tiny": 5e-324, "whole": 1e22}
     rows = [

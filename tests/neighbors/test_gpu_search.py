@@ -7,8 +7,11 @@ equals as it likes.
 from __future__ import annotations
 
 import builtins
+import json
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -160,3 +163,12 @@ def test_a_faiss_that_does_not_load_is_told_from_one_that_is_missing(monkeypatch
     with pytest.raises(EnvironmentFault, match=r"does not load: .*nvidia-cuda-runtime-cu12 is missing") as caught:
         ExactIndex(unit(10, 4))
     assert "instructsel[gpu]" in str(caught.value.fix)
+
+
+def test_the_script_for_a_gpu_runs_at_toy_size(tmp_path: Path) -> None:
+    script, out = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu" / "neighbors.py", tmp_path / "out.json"
+    subprocess.run([sys.executable, str(script), "--toy", "--rows", "200", "--repeats", "1", "--out", str(out)], check=True)
+    record = json.loads(out.read_text())
+    (case,) = record["cases"]
+    assert "figures mean nothing" in record["hardware"]
+    assert (case["rows"], case["largest_difference_of_distances"], case["rows_with_other_neighbors"]) == (200, 0.0, 0)

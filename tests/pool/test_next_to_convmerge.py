@@ -147,8 +147,8 @@ def test_real_pools_are_read_the_same(shared_data: Path, name: str) -> None:
     for position, example in enumerate(itertools.islice(pool.examples(), 500)):
         row = pool.files[0].row(int(pool.row_of[position]))
         # It strips the texts of flat rows, and skips turns and rows without a text.
-        read = [(role, content.strip(), *rest) for role, content, *rest in _ours(example) if content.strip() or rest[0]]
-        other = [(role, content.strip(), *rest) for role, content, *rest in theirs(row)]
+        read = [(role, content.strip(), *fields) for role, content, *fields in _ours(example) if content.strip() or fields[0]]
+        other = [(role, content.strip(), *fields) for role, content, *fields in theirs(row)]
         if name == "glaive_toolcall_en_demo":
             read, other = ([turn[:2] for turn in turns if not turn[2]] for turns in (read, other))
         assert read == other

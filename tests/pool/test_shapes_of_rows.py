@@ -323,8 +323,8 @@ def test_weights_that_fit_no_turns_are_quarantined_and_a_row_of_weight_nought_is
     ]
     pool = pool_of(tmp_path, *rows)
     assert (pool.report.quarantined, pool.report.dropped) == ({"bad_weight": 1}, {"no_trained_response": 2})
-    kept = pool_of(tmp_path, {"messages": CHAT, "weight": 0.5, "loss": 2.5})
-    assert note(kept).endswith("not read: loss, weight")
+    weighted = pool_of(tmp_path, {"messages": CHAT, "weight": 0.5, "loss": 2.5})
+    assert note(weighted).endswith("not read: loss, weight")
 
 
 def test_weights_are_read_in_parquet_as_well(tmp_path: Path) -> None:

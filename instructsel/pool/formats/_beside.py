@@ -130,16 +130,16 @@ def _turns(messages: Sequence[Message], system: str, context: Sequence[str], opt
     answer = next((i for i in range(len(turns) - 1, -1, -1) if turns[i].is_trained), None)
     if answer is not None and thoughts is not None and turns[answer].reasoning is None:
         turns[answer] = replace(turns[answer], reasoning=thoughts)
-    asked = [i for i, turn in enumerate(turns[: len(turns) if answer is None else answer]) if turn.role == "user"]
+    user_turns = [i for i, turn in enumerate(turns[: len(turns) if answer is None else answer]) if turn.role == "user"]
     before = "\n".join(turn.content for turn in turns[: len(turns) if answer is None else answer])
     missing = [line for line in context if not _stands_in(line, before)]
     if options and not all(_stands_in(line, before) for line in options):
         missing.append("\n".join(options))
-    if missing and not asked:
+    if missing and not user_turns:
         raise RowFault("missing_field", "the row has a context or options, and no turn of the user that they belong to")
     for line in missing:
         # A context is there from the beginning on; options are those of the question that the response answers.
-        place = asked[-1] if options and line is missing[-1] and line not in context else asked[0]
+        place = user_turns[-1] if options and line is missing[-1] and line not in context else user_turns[0]
         turns[place] = _under(turns[place], line)
     if not system:
         return turns

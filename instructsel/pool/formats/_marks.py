@@ -105,7 +105,7 @@ class Marks:
         fields = {name for name in self.differ - self.others if not self._is_class(name)}
         self.read |= fields
         marks = [name for name in self.examples if name in fields]
-        return {at for name in marks for at in self.examples[name]}, {number for name in marks for number in self.rows[name]}
+        return {position for name in marks for position in self.examples[name]}, {number for name in marks for number in self.rows[name]}
 
     def _note_class(self, name: str, answers: list[str], value: bool) -> None:
         self.counts[name] += 1

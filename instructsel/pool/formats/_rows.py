@@ -55,7 +55,7 @@ class RowReader:
         read = form.conversations(row)
         conversations = beside.add(read, row, form.beside, form.fields)
         if conversations is not read and not all(conversation.trained for conversation in conversations):
-            conversations = [kept for conversation in conversations for kept in answered(conversation)]
+            conversations = [trained for conversation in conversations for trained in answered(conversation)]
         return form, conversations
 
     @property

@@ -154,12 +154,12 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
         if not isinstance(entry, Mapping):
             raise RowFault("not_an_object", f"{where} is {kind(entry)}")
         try:
-            found = _turns_of(entry, where, roles, spelling or Turns())
+            entry_turns = _turns_of(entry, where, roles, spelling or Turns())
         except UnknownRole as fault:
             fault.roles = tuple(dict.fromkeys([*fault.roles, *_unknown(entries[number:], roles, spelling or Turns())]))
             raise
-        messages.extend(found.messages)
-        tools = tools or found.tools
+        messages.extend(entry_turns.messages)
+        tools = tools or entry_turns.tools
     return Chat(messages, tools)
 
 
@@ -318,17 +318,17 @@ def _python_calls(text: str) -> list[dict[str, Any]] | None:
     """Calls that Olmo's pools write as Python does, a line each: `get_tide(port="Brest")`."""
     try:
         body = ast.parse(text.strip()).body if len(text) < 100_000 and not nested_too_deeply(text) else []
-        found: list[dict[str, Any]] = []
+        calls: list[dict[str, Any]] = []
         for statement in body:
             call = statement.value if isinstance(statement, ast.Expr) else None
             for one in call.elts if isinstance(call, ast.List) else [call]:
                 if not isinstance(one, ast.Call) or one.args or any(word.arg is None for word in one.keywords):
                     return None
-                found.append(
+                calls.append(
                     {"name": ast.unparse(one.func), "arguments": {str(word.arg): ast.literal_eval(word.value) for word in one.keywords}}
                 )
-        dumped(found).encode()
-        return found or None
+        dumped(calls).encode()
+        return calls or None
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return None
 

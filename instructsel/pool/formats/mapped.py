@@ -80,13 +80,13 @@ class Mapped(Format):
             return self._of_list(row)
         one = {part: value for part, field in self.of.items() if part in ONE_TURN and (value := _at(row, field)) is not _ABSENT}
         names = {self.of[part]: value for part, value in one.items()}
-        found = conversation(
+        one_turn = conversation(
             text(names, self.of["instruction"]),
             text(names, self.of["response"]),
             context=text(names, self.of["input"], optional=True) if "input" in one else "",
         )
         thoughts = reasoning_of(names, "the row", [self.of["reasoning"]]) if "reasoning" in one else None
-        return [self._beside(found, row, thoughts)]
+        return [self._beside(one_turn, row, thoughts)]
 
     def read(self) -> frozenset[str]:
         """The fields of a row that it reads."""
@@ -110,12 +110,12 @@ class Mapped(Format):
         messages, tools = chat(_joined(value) if "[]" in field else value, field=field, roles=self.roles, spelling=spelling)
         return answered(self._beside(Conversation(tuple(messages), tools), row, None))
 
-    def _beside(self, found: Conversation, row: Fields, thoughts: str | None) -> Conversation:
+    def _beside(self, conversation_of_row: Conversation, row: Fields, thoughts: str | None) -> Conversation:
         values = {part: value for part in BOTH if part in self.of and (value := _at(row, self.of[part])) is not _ABSENT}
         if not values and thoughts is None:
-            return found
+            return conversation_of_row
         tools = values.pop("tools", None)
-        (read,) = under([found], {part: {self.of[part]: value} for part, value in values.items()}, thoughts)
+        (read,) = under([conversation_of_row], {part: {self.of[part]: value} for part, value in values.items()}, thoughts)
         return read if tools is None or read.tools is not None or not tools else Conversation(read.messages, Json.of(tools))
 
 

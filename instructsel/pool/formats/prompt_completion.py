@@ -36,9 +36,9 @@ class PromptCompletion(Format):
         tools = None
         for field, value, who in (("prompt", prompt, "user"), (answer, completion, "assistant")):
             if isinstance(value, list):
-                found = chat(value, field=field, roles=self.roles)
-                messages.extend(found.messages)
-                tools = tools or found.tools
+                turns = chat(value, field=field, roles=self.roles)
+                messages.extend(turns.messages)
+                tools = tools or turns.tools
             else:
                 messages.append(Message(who, text(row, field)))
         return answered(Conversation(tuple(messages), tools))

@@ -182,8 +182,15 @@ def _quoted(word: str) -> str:
 
 
 def watching(*, quiet: bool) -> Callable[[str], Progress]:
-    """A display for each thing that the engine counts, named by it."""
-    return lambda label: Progress(label, quiet=quiet)
+    """A display for each thing that the engine counts, named by it: one until it is done, however often it is asked for."""
+    displays: dict[str, Progress] = {}
+
+    def watch(label: str) -> Progress:
+        if label not in displays or displays[label].stage.ended:
+            displays[label] = Progress(label, quiet=quiet)
+        return displays[label]
+
+    return watch
 
 
 def fail(error: InstructselError) -> NoReturn:

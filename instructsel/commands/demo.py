@@ -19,7 +19,7 @@ import typer
 
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
-from instructsel.commands._console import Progress, display, messages, reported, say, watching, write_json
+from instructsel.commands._console import display, messages, reported, say, watching, write_json
 from instructsel.commands._score_text import notices, summary
 from instructsel.commands._select_text import report
 from instructsel.errors import EnvironmentFault, MissingExtra, ModelUnavailable, PoolError, UsageError
@@ -107,7 +107,7 @@ def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tupl
     examples = spec.Reading().read([str(path)], message=messages(quiet=quiet))
     seconds: dict[str, float] = {}
     cache = Cache.open(output / "cache")
-    table = score(examples, INDICATORS, cache=cache, watch=lambda symbol: Progress(symbol, quiet=quiet), seconds=seconds)
+    table = score(examples, INDICATORS, cache=cache, watch=watching(quiet=quiet), seconds=seconds)
     scores = output / "pool.scores.parquet"
     table.write(scores, run={"pools": [str(resolved(path))], "seconds": seconds})
     for line in [*summary(table, seconds), *notices(table, table.symbols), ""]:
@@ -145,7 +145,7 @@ class Difficulty:
         say(f"IFD of {len(sample)} rows by the embedded language model, fetched on first use (--no-ifd leaves it out)", quiet=quiet)
         indicator = InstructionFollowingDifficulty(model=EMBEDDED)
         try:
-            table = score(sample, [indicator], cache=Cache.open(output / "cache"), watch=lambda symbol: Progress(symbol, quiet=quiet))
+            table = score(sample, [indicator], cache=Cache.open(output / "cache"), watch=watching(quiet=quiet))
         except (ModelUnavailable, MissingExtra) as error:
             return cls(unavailable=f"{error.message} {error.fix}")
         scored = dict(zip(table.frame["id"].to_list(), table.frame["ifd"].to_list(), strict=True))

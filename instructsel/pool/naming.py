@@ -31,6 +31,11 @@ def expanded(path: str | Path) -> Named:
     return folder.named if folder.folder is not None else Named((Entry(name, name),), (str(resolved(path)),))
 
 
+def is_here(name: str) -> bool:
+    """Whether a name is a file or folder of this machine, also with a configuration or a split behind it."""
+    return Path(name).exists() or LocalFolder(name).folder is not None
+
+
 def files_of(names: Iterable[str]) -> list[str]:
     """The files of this machine that are named, folders as their files: what no output may replace. What cannot be read stays as it is."""
     files: list[str] = []
@@ -88,4 +93,4 @@ def _told_apart(labels: Sequence[str], paths: Sequence[PurePath]) -> list[str]:
     return [str(path) for path in paths]
 
 
-__all__ = ["check_once", "expanded", "files_of", "labels_of"]
+__all__ = ["check_once", "expanded", "files_of", "is_here", "labels_of"]

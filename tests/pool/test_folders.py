@@ -402,3 +402,14 @@ def test_a_folder_goes_through_score_select_and_explain(tmp_path: Path) -> None:
         check=False,
     )
     assert refused.returncode == 2, refused.stderr
+
+
+def test_a_folder_with_a_split_is_here_and_has_a_name_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from instructsel.pool.naming import is_here
+
+    make(tmp_path / "pool", "train.jsonl", "test.jsonl")
+    monkeypatch.chdir(tmp_path)
+    assert is_here("pool")
+    assert is_here("pool:test")
+    assert not is_here("none:test")
+    assert Pool.read("pool:test").spec.paths == (str(tmp_path / "pool" / "test.jsonl"),)

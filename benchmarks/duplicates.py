@@ -2,7 +2,7 @@
 
     python benchmarks/duplicates.py ../shared/data/pools/dolly.jsonl.zst ../shared/data/pools/alpaca.jsonl.zst --rows 100000 --template 2500 5000 10000
     python benchmarks/templates.py ../shared/data/pools/natural_instructions_sample.jsonl.zst /tmp/templates.jsonl
-    python benchmarks/duplicates.py /tmp/templates.jsonl --searches ours before --before 2689bb21
+    python benchmarks/duplicates.py /tmp/templates.jsonl --searches ours before --before 2689bb2
 
 Both searches hash the same shingles and let the exact Jaccard similarity decide; what differs is who makes the signatures and
 finds the candidates. rensa: a digest matrix of all texts, the rows it flags as sharing a band, and for these an RMinHashLSH that is

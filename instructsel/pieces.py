@@ -162,7 +162,7 @@ class TokenCounts:
             return
         pieces = [self._pieces(stretch) for _, stretch in window]
         known = self.known
-        fresh = list({piece for parts in pieces for piece in parts}.difference(known))
+        fresh = list(set().union(*pieces).difference(known))
         known.update(zip(fresh, self.encode(fresh), strict=True))
         for (number, _), parts in zip(window, pieces, strict=True):
             totals[number] += sum(map(known.__getitem__, parts))

@@ -47,16 +47,19 @@ def mtld(tokens: Sequence[str], *, threshold: float = 0.72) -> float:
 def _one_way(tokens: Iterable[str], total: int, threshold: float) -> float:
     factors = 0.0
     seen: set[str] = set()
-    count = 0
+    types = count = 0
     for token in tokens:
         count += 1
-        seen.add(token)
-        if len(seen) / count <= threshold:
+        if token not in seen:
+            # A new word raises the ratio: it closes no factor.
+            seen.add(token)
+            types += 1
+        elif types / count <= threshold:
             factors += 1
-            seen = set()
-            count = 0
+            seen.clear()
+            types = count = 0
     if count:
-        factors += (1 - len(seen) / count) / (1 - threshold)
+        factors += (1 - types / count) / (1 - threshold)
     return total / (factors or 1.0)
 
 

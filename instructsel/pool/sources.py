@@ -81,13 +81,12 @@ class Source:
         elif self.columns is not None:
             yield from self._table(self.columns)
         elif self.container == "array" or self.spread:
-            for row in read_values(self.file, self.limits, self.notes):
-                yield row, self._parsed(row)
+            yield from self._json(read_values(self.file, self.limits, self.notes))
         else:
-            yield from self._lines()
+            yield from self._json(read_lines(self.file, self.limits))
 
-    def _lines(self) -> Iterator[tuple[Row, Any]]:
-        for row in read_lines(self.file, self.limits):
+    def _json(self, rows: Iterator[Row]) -> Iterator[tuple[Row, Any]]:
+        for row in rows:
             value = self._parsed(row)
             if (value is None or type(value) is list) and (several := self._several(row, value)):
                 yield from several
@@ -109,7 +108,7 @@ class Source:
             return None
 
     def _several(self, row: Row, value: Any) -> list[tuple[Row, Any]]:
-        """The objects of a line that holds several, or a list of them, or a comma behind one; none where it is one row."""
+        """The objects of a row that holds several, or a list of them, or a comma behind one; none where it is one row."""
         if value is None and (row.fault is None or row.fault.code != "extra_data"):
             return []
         try:
@@ -120,7 +119,7 @@ class Source:
         whole = objects == len(pairs)
         if not objects or not (whole or (value is None and objects > 1)):
             return []
-        self.notes["lines with a list of rows" if value is not None else "lines with more than one object"] += 1
+        self.notes["rows in a list of their own" if value is not None else "lines with more than one object"] += 1
         return pairs
 
     def _records(self) -> Iterator[tuple[Row, Any]]:

@@ -76,7 +76,7 @@ def values_of(row: Row, limits: Limits) -> list[Row]:
 
     values = list(_Values(io.BytesIO(row.raw), limits, Counter()).rows())
     for value in values:
-        value.line, value.offset = row.line, row.offset + value.offset
+        value.line, value.offset = row.line + value.line - 1, row.offset + value.offset
     return values
 
 
@@ -292,7 +292,7 @@ class _Values:
             else _too_long(end - offset, self.limits)
         )
         self._move(end)
-        return Row(line, offset, b"", end - offset, fault)
+        return Row(line, offset, b"", end - offset, fault, passed=0 if deep else end - offset)
 
     def _balanced(self) -> tuple[int | None, int]:
         """Where in the file the value that begins here ends by its brackets, and how deep it goes; None where it does not end."""

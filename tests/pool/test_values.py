@@ -122,6 +122,17 @@ def test_bytes_passed_over_count_against_the_limit_of_quarantined_rows(tmp_path:
         _check_bad_rows(pool, 0.05)
 
 
+def test_a_bracket_too_many_before_a_row_does_not_make_one_row_of_the_rest(tmp_path: Path) -> None:
+    for style in ({"indent": 2}, {"indent": 0}, {}):
+        text = json.dumps(ROWS, **style)  # type: ignore[arg-type]
+        place = text.rindex("{", 0, text.index('"instruction": "Name number 30'))
+        path = tmp_path / "pool.json"
+        path.write_text(text[:place] + "[" + text[place:])
+        report = Pool.read(path).report
+        assert report.kept == 60, (style, report.sentence())
+        assert report.quarantined == {"truncated": 1}
+
+
 def test_an_array_that_is_not_closed_is_said_though_its_rows_are_whole() -> None:
     rows, _ = read(ONE[:-1])
     assert (len(rows), faults(rows)) == (21, ["truncated"])

@@ -13,7 +13,7 @@ from instructsel.adapters.exports.json_lines import tools_text
 from instructsel.pool.json_text import dumped
 from instructsel.pool.message import ANSWERS, Message
 
-SNIPPET: Final = "axolotl.yaml"
+SNIPPET: Final = ".axolotl.yaml"
 
 
 class Axolotl(Export):
@@ -29,7 +29,7 @@ class Axolotl(Export):
         "weights_of_others": "they are left out: turns of others are not trained on",
     }
     noted: ClassVar[dict[str, str]] = {"untrained": "they have `train: false`, which the block reads by message_field_training"}
-    companion_names: ClassVar[tuple[str, ...]] = (SNIPPET,)
+    companion_endings: ClassVar[tuple[str, ...]] = (SNIPPET,)
     rules: ClassVar[tuple[str, ...]] = (
         "the loss falls on the turns of roles_to_train, assistant by default, and on their ends of turn (train_on_eos: turn); `train` of a turn decides where it stands",
         "sequence_len: longer rows are dropped (excess_length_strategy: drop) unless it is set to truncate",
@@ -63,11 +63,11 @@ class Axolotl(Export):
             "message_field_training": "train",
         }
         head = "# The data set of an Axolotl configuration; path is relative to the folder that axolotl runs in.\n"
-        return {SNIPPET: (head + yaml({"datasets": [block]})).encode()}
+        return {Path(written.name).stem + SNIPPET: (head + yaml({"datasets": [block]})).encode()}
 
     def next_command(self, data: Path) -> str:
         """Look at what it makes of the rows."""
-        return f"cd {shlex.quote(str(data.parent))} && axolotl preprocess CONFIG.yaml --debug   # with the block of {SNIPPET}"
+        return f"cd {shlex.quote(str(data.parent))} && axolotl preprocess CONFIG.yaml --debug   # with the block of {data.stem}{SNIPPET}"
 
 
 def _turn(turn: Message, *, flagged: bool) -> dict[str, Any]:

@@ -149,7 +149,16 @@ class Export(ABC):
     sharded: ClassVar[bool] = False
     """Whether the data file is one of several where rows are many, numbered and not named by what they hold."""
     companion_names: ClassVar[tuple[str, ...]] = ()
-    """Files that stand beside the data, the shared one aside."""
+    """Files that stand in the folder, where the export is one."""
+    companion_endings: ClassVar[tuple[str, ...]] = ()
+    """What is put behind the name of the data file for the files beside it, where the export is no folder."""
+
+    def check_shared(self, existing: bytes | None) -> None:  # noqa: B027 - most have none
+        """Refuse a shared companion that cannot be added to. Called before anything is written.
+
+        Raises:
+            UsageError: it is not of its form.
+        """
 
     def companions(self, written: Written) -> dict[str, bytes]:
         """Files that stand beside the data, by name, and what they hold; the shared one among them."""

@@ -16,7 +16,7 @@ from instructsel.adapters.exports.thoughts import with_thought
 from instructsel.errors import UsageError
 
 INFO: Final = "dataset_info.json"
-SNIPPET: Final = "llamafactory_sft.yaml"
+SNIPPET: Final = ".llamafactory.yaml"
 ENTRY: Final[Mapping[str, Any]] = {
     "formatting": "sharegpt",
     "columns": {"messages": "conversations", "tools": "tools"},
@@ -52,7 +52,7 @@ class LlamaFactory(Export):
         "weights_of_others": "LLaMA-Factory does not look at them",
     }
     shared: ClassVar[str | None] = INFO
-    companion_names: ClassVar[tuple[str, ...]] = (SNIPPET,)
+    companion_endings: ClassVar[tuple[str, ...]] = (SNIPPET,)
     rules: ClassVar[tuple[str, ...]] = (
         "the loss falls on every turn of gpt and function_call; with mask_history: true on the last one alone",
         "a conversation that does not alternate between human or observation and gpt or function_call is skipped with a warning",
@@ -76,6 +76,10 @@ class LlamaFactory(Export):
             turns.append({**row, "value": with_thought(turn.reasoning, text)})
         return {"conversations": turns, "tools": tools_text(exported.example) or ""}
 
+    def check_shared(self, existing: bytes | None) -> None:
+        """It is to be a JSON object."""
+        _entries(existing)
+
     def companions(self, written: Written) -> dict[str, bytes]:
         """The entry in dataset_info.json, beside those that are there, and the lines for a run's YAML."""
         name = f"instructsel_{written.digest}"
@@ -95,13 +99,13 @@ class LlamaFactory(Export):
         ]
         return {
             INFO: json.dumps({**entries, name: entry}, ensure_ascii=False, indent=2).encode() + b"\n",
-            SNIPPET: "\n".join(lines).encode() + b"\n",
+            Path(written.name).stem + SNIPPET: "\n".join(lines).encode() + b"\n",
         }
 
     def next_command(self, data: Path) -> str:
         """Train."""
         folder = shlex.quote(str(data.parent))
-        return f"cd {folder} && llamafactory-cli train {SNIPPET} model_name_or_path=MODEL template=TEMPLATE output_dir=OUT"
+        return f"cd {folder} && llamafactory-cli train {shlex.quote(data.stem + SNIPPET)} model_name_or_path=MODEL template=TEMPLATE output_dir=OUT"
 
 
 def _entries(existing: bytes | None) -> dict[str, Any]:

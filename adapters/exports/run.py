@@ -32,6 +32,8 @@ SHORT: Final = 12
 """Hexadecimal digits of a digest in a file's name."""
 STEM: Final = "train"
 MANIFEST: Final = "instructsel-manifest.json"
+BESIDE: Final = ".manifest.json"
+"""What the manifest of one file is called behind its name."""
 SHARD: Final = 300_000_000
 """Characters of text in a shard."""
 FILES: Final = frozenset({".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst", ".txt", ".yaml", ".md"})
@@ -93,8 +95,12 @@ class Target:
 
     def fixed(self, export: Export) -> list[Path]:
         """The files whose names are known before the work, the shared one aside."""
-        names = [*export.companion_names, MANIFEST] if self.file is None else [self.file, *export.companion_names]
-        return [self.folder / name for name in names]
+        if export.whole_folder:
+            return [self.folder / name for name in (*export.companion_names, MANIFEST)]
+        if self.file is None:
+            return []
+        stem = Path(self.file).stem
+        return [self.folder / name for name in (self.file, *(stem + ending for ending in (*export.companion_endings, BESIDE)))]
 
     def check(self, export: Export, inputs: Sequence[str | Path], *, force: bool) -> None:
         """Refuse a place that cannot be written, is an input, or holds files that would be replaced. Called before any work.
@@ -154,6 +160,7 @@ def export(
     if not positions:
         raise NothingToDo(f"None of {account.read:,} rows is left to be written for {consumer.title}.", fix=account.lines(consumer)[-1])
     shared = _shared(place, consumer)
+    consumer.check_shared(shared)
     place.folder.mkdir(exist_ok=True)
     data_folder = place.folder / (consumer.data_folder if place.file is None else "")
     data_folder.mkdir(exist_ok=True)
@@ -162,13 +169,13 @@ def export(
     if consumer.sharded:
         names, digest = _write_shards(consumer, rows, data_folder, frozenset(account.contents))
     else:
-        names, digest = _write(consumer, rows, data_folder, place.file, frozenset(account.contents))
+        names, digest = _write(consumer, rows, data_folder, place.file, frozenset(account.contents), force=decided.force)
     prefix = f"{consumer.data_folder}/" if place.file is None and consumer.data_folder else ""
     shards = tuple(f"{prefix}{name}" for name in names)
     written = Written(shards[0], digest[:SHORT], account.written, account, decided, chosen.facts, row_facts, shards, shared)
     companions = consumer.companions(written)
-    if place.file is None:
-        companions[MANIFEST] = dump_json(manifest(consumer, written, digest), indent=True) + b"\n"
+    own = MANIFEST if consumer.whole_folder else Path(written.name).stem + BESIDE
+    companions[own] = dump_json(manifest(consumer, written, digest), indent=True) + b"\n"
     for name, content in companions.items():
         with atomic_write(place.folder / name) as out:
             out.write(content)
@@ -221,7 +228,9 @@ def _shared(place: Target, consumer: Export) -> bytes | None:
     return path.read_bytes() if path is not None and path.is_file() else None
 
 
-def _write(consumer: Export, rows: Iterator[dict[str, Any]], folder: Path, file: str | None, held: frozenset[str]) -> tuple[list[str], str]:
+def _write(
+    consumer: Export, rows: Iterator[dict[str, Any]], folder: Path, file: str | None, held: frozenset[str], *, force: bool
+) -> tuple[list[str], str]:
     """The data file: its name and the SHA-256 of its bytes."""
     ending = Path(file).suffix if file is not None else consumer.endings[0]
     with _temporary(folder, file or STEM) as (out, temporary):
@@ -234,6 +243,8 @@ def _write(consumer: Export, rows: Iterator[dict[str, Any]], folder: Path, file:
         with open(temporary, "rb") as again:
             digest = hashlib.file_digest(again, "sha256").hexdigest()
         name = file or f"{STEM}-{digest[:SHORT]}{ending}"
+        if (folder / name).exists() and not force:
+            raise UsageError(f"{folder / name} is there already.", fix="Name another place with -o, or replace it with --force.")
         os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, folder / name)
     return [name], digest

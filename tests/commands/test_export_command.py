@@ -46,7 +46,7 @@ def test_a_selection_is_exported_from_its_rows_its_table_and_its_record(selectio
     assert exported("chosen.selection-set.json", "--to", "messages", "-o", "c") == expected
     names = {path.name for folder in "abc" for path in Path(folder).glob("train-*.jsonl")}
     assert len(names) == 1
-    manifest = json.loads(Path("a/instructsel-manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads(next(Path("a").glob("*.manifest.json")).read_text(encoding="utf-8"))
     assert manifest["kind"] == "export" and manifest["selection"]["kind"] == "selection" and manifest["rows"]["written"] == 5
     random = exported("chosen.random-seed0.jsonl", "--to", "messages", "-o", "d")
     assert len(random) == 5 and random != expected

@@ -29,7 +29,7 @@ def test_its_own_strategy_trains_on_the_responses_of_weight_1(tmp_path: Path) ->
         tmp_path / "pool.jsonl", HOLDING["untrained"], {"messages": [ASKED, CALLED, RESULT, SAID], "tools": TOOLS}, HOLDING["reasoning"]
     )
     result = export(rows, "axolotl", tmp_path / "out")
-    (block,) = yaml.safe_load((tmp_path / "out" / "axolotl.yaml").read_text(encoding="utf-8"))["datasets"]
+    (block,) = yaml.safe_load(next((tmp_path / "out").glob("*.axolotl.yaml")).read_text(encoding="utf-8"))["datasets"]
     prompter = chat_template.ChatTemplatePrompter(
         tokenizer,
         QWEN_TYPE,

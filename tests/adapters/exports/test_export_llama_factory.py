@@ -96,13 +96,15 @@ def test_entries_of_others_stay_and_one_of_the_same_name_is_not_replaced(tmp_pat
     assert info["mine"] == {"file_name": "mine.json"} and len(info) == 2
     name = next(key for key in info if key != "mine")
     assert info[name]["formatting"] == "sharegpt" and info[name]["columns"] == {"messages": "conversations", "tools": "tools"}
-    assert f"dataset: {name}\n" in (out / "llamafactory_sft.yaml").read_text(encoding="utf-8")
+    assert f"dataset: {name}\n" in next(out.glob("*.llamafactory.yaml")).read_text(encoding="utf-8")
+    export(pool(tmp_path / "other.jsonl", HOLDING["several_turns"]), "llamafactory", out)
+    assert len(json.loads((out / "dataset_info.json").read_text(encoding="utf-8"))) == 3
     (out / "dataset_info.json").write_text("[]", encoding="utf-8")
     with pytest.raises(UsageError, match="is no JSON object"):
         export(rows, "llamafactory", out, settings=ExportSettings(force=True))
     (out / "dataset_info.json").write_text(json.dumps({name: {"file_name": "mine.json"}}), encoding="utf-8")
-    for file in ("llamafactory_sft.yaml", "instructsel-manifest.json"):
-        (out / file).unlink()
+    for file in out.glob("train-*"):
+        file.unlink()
     with pytest.raises(UsageError, match=f"has another entry {name}"):
         export(rows, "llamafactory", out)
     assert json.loads((out / "dataset_info.json").read_text(encoding="utf-8")) == {name: {"file_name": "mine.json"}}
@@ -113,4 +115,4 @@ def test_with_one_trained_response_earlier_ones_of_weight_0_are_masked_by_the_co
     with pytest.raises(UsageError, match="1 row has responses of weight 0, which llamafactory cannot carry"):
         export(rows, "llamafactory", tmp_path / "out")
     export(rows, "llamafactory", tmp_path / "out", settings=ExportSettings("completion"))
-    assert "mask_history: true\n" in (tmp_path / "out" / "llamafactory_sft.yaml").read_text(encoding="utf-8")
+    assert "mask_history: true\n" in next((tmp_path / "out").glob("*.llamafactory.yaml")).read_text(encoding="utf-8")

@@ -70,7 +70,7 @@ def test_axolotl_reads_masks_and_arguments_by_its_rules(tmp_path: Path) -> None:
         tmp_path / "pool.jsonl", HOLDING["untrained"], {"messages": [ASKED, CALLED, RESULT, SAID], "tools": TOOLS}, HOLDING["reasoning"]
     )
     result = export(rows, "axolotl", tmp_path / "out")
-    (block,) = yaml.safe_load((tmp_path / "out" / "axolotl.yaml").read_text(encoding="utf-8"))["datasets"]
+    (block,) = yaml.safe_load(next((tmp_path / "out").glob("*.axolotl.yaml")).read_text(encoding="utf-8"))["datasets"]
     assert block["path"] == result.data[0].name and block["type"] == "chat_template" and block["field_tools"] == "tools"
     trained = []
     for row in lines(result.data[0]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,13 +24,13 @@ class Alpaca(Export):
             *("text_and_calls", "odd_arguments", "call_ids", "results", "result_names", "reasoning", "marked_reasoning", "weights"),
         }
     )
-    altered: ClassVar[dict[str, str]] = {
+    altered: ClassVar[Mapping[str, str]] = {
         "empty_system": "it is left out",
         "parts": "they are joined by a line break",
         "names": "they are left out",
         "weights_of_others": "they are left out",
     }
-    noted: ClassVar[dict[str, str]] = {"system": "it stands in a field `system`, which Alpaca's own reader does not look at"}
+    noted: ClassVar[Mapping[str, str]] = {"system": "it stands in a field `system`, which Alpaca's own reader does not look at"}
     rules: ClassVar[tuple[str, ...]] = (
         "instruction and input, joined by a line break, are the prompt; the loss falls on output alone",
         "readers differ in the template they put around both: Alpaca's own is a text, no chat template",

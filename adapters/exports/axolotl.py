@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -24,11 +25,11 @@ class Axolotl(Export):
     source: ClassVar[str] = "Axolotl 0.19, prompt_strategies/chat_template.py and docs/dataset-formats"
     losses: ClassVar[tuple[str, ...]] = (ASSISTANT, COMPLETION)
     refused: ClassVar[frozenset[str]] = frozenset({"odd_tools", "odd_arguments", "weights"})
-    altered: ClassVar[dict[str, str]] = {
+    altered: ClassVar[Mapping[str, str]] = {
         "parts": "they are joined by a line break",
         "weights_of_others": "they are left out: turns of others are not trained on",
     }
-    noted: ClassVar[dict[str, str]] = {"untrained": "they have `train: false`, which the block reads by message_field_training"}
+    noted: ClassVar[Mapping[str, str]] = {"untrained": "they have `train: false`, which the block reads by message_field_training"}
     companion_endings: ClassVar[tuple[str, ...]] = (SNIPPET,)
     rules: ClassVar[tuple[str, ...]] = (
         "the loss falls on the turns of roles_to_train, assistant by default, and on their ends of turn (train_on_eos: turn); `train` of a turn decides where it stands",

@@ -31,7 +31,7 @@ class HuggingFace(Export):
     cuts: ClassVar[bool] = False
     left_out: ClassVar[frozenset[str]] = frozenset()
     refused: ClassVar[frozenset[str]] = frozenset({"huge_numbers"})
-    altered: ClassVar[dict[str, str]] = {
+    altered: ClassVar[Mapping[str, str]] = {
         "parts": "they are joined by a line break",
         "long_numbers": "datasets reads them with 15 digits",
     }

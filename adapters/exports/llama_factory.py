@@ -43,8 +43,8 @@ class LlamaFactory(Export):
     refused: ClassVar[frozenset[str]] = frozenset(
         {"not_alternating", "late_system", "odd_tools", "text_and_calls", "odd_arguments", "weights", "marked_reasoning"}
     )
-    altered: ClassVar[dict[str, str]] = {"parts": "they are joined by a line break", "developer": "it is written as a system text"}
-    noted: ClassVar[dict[str, str]] = {
+    altered: ClassVar[Mapping[str, str]] = {"parts": "they are joined by a line break", "developer": "it is written as a system text"}
+    noted: ClassVar[Mapping[str, str]] = {
         "reasoning": "it stands between <think> and </think> before the text, as templates of models that think take it",
         "call_ids": "LLaMA-Factory does not look at them",
         "result_names": "LLaMA-Factory does not look at them",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ class Messages(Export):
     source: ClassVar[str] = "OpenAI's chat format, with `reasoning_content` and `weight` in a turn"
     cuts: ClassVar[bool] = False
     left_out: ClassVar[frozenset[str]] = frozenset()
-    noted: ClassVar[dict[str, str]] = {
+    noted: ClassVar[Mapping[str, str]] = {
         "reasoning": "it stands in `reasoning_content`",
         "weights": "they stand in `weight`; OpenAI's own service takes 0 and 1",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ class MsSwift(Export):
     source: ClassVar[str] = "ms-swift 4.6, dataset/preprocessor/core.py and its documentation of custom data sets"
     losses: ClassVar[tuple[str, ...]] = (ASSISTANT, COMPLETION)
     refused: ClassVar[frozenset[str]] = frozenset({"late_system", "odd_tools", "odd_arguments", "weights", "marked_reasoning"})
-    altered: ClassVar[dict[str, str]] = {
+    altered: ClassVar[Mapping[str, str]] = {
         "parts": "they are joined by a line break",
         "developer": "it is written as a system text",
         "names": "they are left out: MS-Swift drops them",
@@ -33,7 +34,7 @@ class MsSwift(Export):
         "text_and_calls": "the text is a turn before the call, as MS-Swift has it",
         "reasoning": "it stands between <think> and </think> before the text, as templates of models that think take it",
     }
-    noted: ClassVar[dict[str, str]] = {
+    noted: ClassVar[Mapping[str, str]] = {
         "untrained": "they have `loss: false`",
         "result_names": "they stand in `name`, which some agent templates look at",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ class OpenInstruct(Export):
             *("call_ids", "results", "result_names", "reasoning", "marked_reasoning", "weights", MASKED),
         }
     )
-    altered: ClassVar[dict[str, str]] = {
+    altered: ClassVar[Mapping[str, str]] = {
         "parts": "they are joined by a line break",
         "names": "they are left out",
         "weights_of_others": "they are left out: turns of others are not trained on",

@@ -24,8 +24,8 @@ class Parquet(Export):
     endings: ClassVar[tuple[str, ...]] = (".parquet",)
     cuts: ClassVar[bool] = False
     left_out: ClassVar[frozenset[str]] = frozenset()
-    altered: ClassVar[dict[str, str]] = {"parts": "they are joined by a line break"}
-    noted: ClassVar[dict[str, str]] = {"calls": "they stand as JSON text in `tool_calls`", "tools": "they stand as JSON text in `tools`"}
+    altered: ClassVar[Mapping[str, str]] = {"parts": "they are joined by a line break"}
+    noted: ClassVar[Mapping[str, str]] = {"calls": "they stand as JSON text in `tool_calls`", "tools": "they stand as JSON text in `tools`"}
     rules: ClassVar[tuple[str, ...]] = (
         "the format leaves masks and truncation to its reader; `weight` 0 marks a turn that is not to be trained on",
     )

@@ -115,8 +115,11 @@ class Target:
             check_outputs([self.folder], inputs)
             return
         check_outputs(outputs, inputs)
-        if export.sharded and self.file is None:
-            outputs += sorted((self.folder / export.data_folder).glob(f"{STEM}-*"))
+        if export.sharded:
+            # They are removed where they are others: read together they would be one data set.
+            shards = sorted((self.folder / export.data_folder).glob(f"{STEM}-*"))
+            check_outputs(shards, inputs)
+            outputs += shards
         for path in outputs if not force else ():
             if path.exists() and path.name != export.shared:
                 raise UsageError(f"{path} is there already.", fix="Name another place with -o, or replace it with --force.")

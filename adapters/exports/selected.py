@@ -13,6 +13,7 @@ from instructsel.adapters.exports.facts import Facts
 from instructsel.artifact import file_digest
 from instructsel.errors import InstructselError, UsageError
 from instructsel.paths import resolved
+from instructsel.pool.naming import files_of
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import Reading
 from instructsel.selection.selection import Selection
@@ -73,7 +74,10 @@ def inputs_of(paths: Sequence[str]) -> list[str]:
         selection_set, subset = named
         listed += [str(subset.file), str(subset.sidecar), str(selection_set.path)]
         listed += list(selection_set.spec.paths) if selection_set.spec is not None else []
-    return [path for path in listed if path.startswith("hf://") or Path(path).is_file()]
+    folders = [Path(path) for path in listed if not path.startswith("hf://") and Path(path).is_dir()]
+    inside = [str(file) for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
+    named = [path for path in files_of(listed) if path.startswith("hf://") or Path(path).is_file()]
+    return list(dict.fromkeys([*named, *inside]))
 
 
 def selected(paths: Sequence[str], reading: Reading, *, message: Message | None = None) -> Selected:

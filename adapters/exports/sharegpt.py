@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -24,8 +25,8 @@ class ShareGpt(Export):
     cuts: ClassVar[bool] = False
     left_out: ClassVar[frozenset[str]] = frozenset()
     refused: ClassVar[frozenset[str]] = frozenset({"text_and_calls"})
-    altered: ClassVar[dict[str, str]] = {"parts": "they are joined by a line break"}
-    noted: ClassVar[dict[str, str]] = {
+    altered: ClassVar[Mapping[str, str]] = {"parts": "they are joined by a line break"}
+    noted: ClassVar[Mapping[str, str]] = {
         "reasoning": "it stands in a field `reasoning_content` of its turn, which not every reader looks at",
         "untrained": "they have a field `weight`, which not every reader looks at",
         "weights": "they stand in a field `weight`, which not every reader looks at",

@@ -30,7 +30,7 @@ class Trl(Export):
     endings: ClassVar[tuple[str, ...]] = (".parquet",)
     losses: ClassVar[tuple[str, ...]] = (COMPLETION, ASSISTANT)
     refused: ClassVar[frozenset[str]] = frozenset({"odd_tools", "weights", "huge_numbers"})
-    altered: ClassVar[dict[str, str]] = {
+    altered: ClassVar[Mapping[str, str]] = {
         "parts": "they are joined by a line break",
         "long_numbers": "datasets reads them with 15 digits",
     }

@@ -120,6 +120,18 @@ def test_what_cannot_be_written_is_refused_before_the_pool_is_read(tmp_path: Pat
     assert (tmp_path / "pool.jsonl").read_text(encoding="utf-8") == row
 
 
+def test_shards_that_are_the_input_are_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pool.jsonl").write_text(json.dumps({"messages": [ASKED, SAID]}) + "\n", encoding="utf-8")
+    assert run("export", "pool.jsonl", "--to", "hf", "-o", "out").exit_code == 0
+    shard = Path("out/data/train-00000-of-00001.parquet")
+    before = shard.read_bytes()
+    for named in (str(shard), "out/data", "out"):
+        done = run("export", named, "--to", "hf", "-o", "out", "--force")
+        assert done.exit_code == 2 and "is the input" in " ".join(done.output.split()), done.output
+    assert shard.read_bytes() == before
+
+
 def test_an_audit_shows_what_a_consumer_would_train_on_by_its_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = [{"messages": [ASKED, SAID]}, {"messages": [ASKED, {**SAID, "weight": 0}, ASKED, SAID]}]

@@ -129,6 +129,8 @@ class PoolRows:
                 # Rows that could not be read are in no index: the file is gone through once more.
                 places = {row.offset: count for count, (row, _) in enumerate(file.source.rows())}
                 size = len(places)
+                if not places.keys() >= set(file.offsets[rows].tolist()):
+                    raise PoolError(f"{file.source.name} has changed since it was read.", fix="Run the command again.")
                 numbers[positions] = [offset + places[int(place)] for place in file.offsets[rows].tolist()]
             else:
                 size = len(file.lines)

@@ -107,6 +107,8 @@ class _Values:
         """Whether an element had several lines."""
         self.probing = 0
         """How many more values are looked at in a small part first."""
+        self.guessed = False
+        """Whether a row was passed over before any element was known."""
         self.patterns: dict[tuple[str | None, bool, str], re.Pattern[str]] = {}
         self.keys: dict[str, None] = {}
         """First keys of elements."""
@@ -260,7 +262,9 @@ class _Values:
         return Row(line, offset, raw, len(raw))
 
     def _learn(self, start: int, raw: bytes) -> None:
-        """Remember what an element of this file begins with."""
+        """Remember what an element of this file begins with; not behind a fault at its beginning, where elements are guessed."""
+        if self.guessed:
+            return
         if len(self.keys) < FIRST_KEYS and (match := _FIRST_KEY.match(self.text, start)):
             self.keys[match[1]] = None
         if self.indent is None:
@@ -359,7 +363,10 @@ class _Values:
         """What an element of this file begins with. No text of JSON holds a bare line end, nor a brace before a quote that opens a key."""
         known, indent = list(self.keys), self.indent
         if not known:
+            self.guessed = True
             indent = self._indent(self.position)
+            if indent and self.text[self.position] != "{":
+                return re.compile(rf"{self.line_end}[ \t]{{0,{len(indent) - 1}}}()\{{")
             match = _FIRST_KEY.match(self.text, self.position)
             known = [match[1]] if match else []
         sure = indent is not None and (bool(indent) or not self.spread)

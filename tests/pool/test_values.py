@@ -212,3 +212,14 @@ def test_brackets_that_do_not_close_again_and_again_end_in_a_refusal(tmp_path: P
     path.write_bytes(b"[" + b'{"a": [1, \n' * 50_000)
     with pytest.raises(PoolError):
         Pool.read(path)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("broken", ["{", '"', "}", "]"])
+def test_a_first_row_that_is_broken_takes_no_other_along(style: str, broken: str) -> None:
+    rows = [{"messages": [{"role": "user", "content": f"{n}"}, {"role": "assistant", "content": "b"}], "id": n} for n in range(12)]
+    text = json.dumps(rows, **STYLES[style])  # type: ignore[arg-type]
+    place = text.index(broken)
+    found, _ = read((text[:place] + text[place + 1 :]).encode())
+    kept = [json.loads(row.raw) for row in found if row.fault is None and row.raw[:1] == b"{"]
+    assert [row for row in rows[1:] if row not in kept] == []

@@ -76,8 +76,8 @@ def inputs_of(paths: Sequence[str]) -> list[str]:
         listed += list(selection_set.spec.paths) if selection_set.spec is not None else []
     folders = [Path(path) for path in listed if not path.startswith("hf://") and Path(path).is_dir()]
     inside = [str(file) for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
-    named = [path for path in files_of(listed) if path.startswith("hf://") or Path(path).is_file()]
-    return list(dict.fromkeys([*named, *inside]))
+    files = [path for path in files_of(listed) if path.startswith("hf://") or Path(path).is_file()]
+    return list(dict.fromkeys([*files, *inside]))
 
 
 def selected(paths: Sequence[str], reading: Reading, *, message: Message | None = None) -> Selected:

@@ -384,6 +384,13 @@ def opaque(kind: Kind) -> Any:
     return "a duration" if kind == pl.Duration else None
 
 
+def turn_fields(kind: Kind) -> list[str]:
+    """The fields of a column's structures, where it holds lists of them, as of turns; nothing for any other."""
+    if isinstance(kind, pl.List | pl.Array) and isinstance(kind.inner, pl.Struct):
+        return [field.name for field in kind.inner.fields]
+    return []
+
+
 def values_of(column: pl.Series) -> list[Any]:
     """The values of a column; a mark for one that Python has no form for, such as the year 148108."""
     try:
@@ -601,6 +608,7 @@ def send_rows(request: dict[str, Any], replies: Replies) -> dict[str, Any]:
     return {
         "rows": rows.count,
         "schema": {name: str(kind) for name, kind in schema.items()},
+        "turns": {name: fields for name, kind in schema.items() if (fields := turn_fields(kind))},
         "opaque": {name: tree for name, kind in schema.items() if (tree := opaque(kind)) is not None},
         "infinite": rows.infinite,
     }

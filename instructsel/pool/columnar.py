@@ -55,6 +55,8 @@ class Columns:
     """How many it has."""
     schema: Mapping[str, str]
     """Column → its type, as text."""
+    turns: Mapping[str, Sequence[str]]
+    """Column that holds lists of structures, as of turns → the fields of these."""
     opaque: Mapping[str, Any]
     """Column → where in its values stand texts that are none in the file: a leaf's words, or an object with struct, list or map."""
     infinite: Mapping[str, int]
@@ -68,11 +70,19 @@ class Columns:
     def _nulls(self) -> dict[str, None]:
         return dict.fromkeys(self.schema)
 
+    @cached_property
+    def _turns(self) -> list[tuple[str, dict[str, None]]]:
+        return [(name, dict.fromkeys(fields)) for name, fields in self.turns.items()]
+
     def restored(self, raw: bytes, value: dict[str, Any]) -> dict[str, Any]:
-        """A row with every column, null where it has none, and with `Opaque` values where its line has a stand-in."""
-        if len(value) == len(self.schema) and not self.opaque and MARK not in raw:
-            return value
-        row = {**self._nulls, **value}
+        """A row with every column and every field of its turns, null where it has none, and with `Opaque` values where its line has a stand-in.
+
+        What is null deeper in a structure was not there, as in the arguments of calls, which have the keys of all calls of the file.
+        """
+        row = {**self._nulls, **value} if len(value) < len(self.schema) else value
+        for name, nulls in self._turns:
+            if row[name] is not None:
+                row[name] = [{**nulls, **turn} if type(turn) is dict and len(turn) < len(nulls) else turn for turn in row[name]]
         for name, tree in self.opaque.items():
             if row[name] is not None:
                 row[name] = _wrapped(row[name], tree)
@@ -235,7 +245,7 @@ def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: 
     except BaseException:
         rows.close()
         raise
-    columns = Columns(kind, path, done["rows"], done["schema"], done["opaque"], done["infinite"], stamp, keep)
+    columns = Columns(kind, path, done["rows"], done["schema"], done["turns"], done["opaque"], done["infinite"], stamp, keep)
     return Spooled(rows, columns)
 
 

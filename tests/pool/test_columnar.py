@@ -77,6 +77,38 @@ def test_nulls_of_a_table_are_the_absent_keys_and_the_nulls_of_json(tmp_path: Pa
     assert (first.ids, first.report.counts()) == (second.ids, second.report.counts())
 
 
+def test_rows_with_nulls_anywhere_have_one_account_in_json_lines_and_in_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instructsel.pool.pool.rest", lambda: None)
+    drawn = random.Random(5)
+
+    def maybe(value: Any) -> Any:
+        return value if drawn.random() < 0.7 else None
+
+    def turn() -> dict[str, Any]:
+        made: dict[str, Any] = {"role": "assistant", "content": maybe("a")}
+        if drawn.random() < 0.5:
+            made["tool_calls"] = [{"id": maybe("c"), "function": {"name": "f", "arguments": drawn.choice([{"x": 1}, {"y": "z"}])}}]
+        return made | ({"reasoning_content": maybe("r"), "weight": maybe(1)} if drawn.random() < 0.4 else {})
+
+    makers = (
+        lambda name: {"instruction": name, "input": maybe("x"), "output": maybe("o"), "system": maybe("s")},
+        lambda name: {"messages": [{"role": "user", "content": name}, turn()], "system": maybe("s")},
+        lambda name: {"conversations": [{"from": "human", "value": name}, {"from": "gpt", "value": maybe("g")}], "label": maybe(True)},
+        lambda name: {"prompt": [{"role": "user", "content": name}], "completion": [{"role": "assistant", "content": maybe("c")}]},
+    )
+    for number in range(24):
+        rows = [makers[number % len(makers)](f"{number} {row}") for row in range(6)]
+        pl.DataFrame(rows, infer_schema_length=None).write_parquet(tmp_path / "a.parquet")
+        accounts: list[Any] = []
+        for path in (lines(tmp_path / "a.jsonl", rows), tmp_path / "a.parquet"):
+            try:
+                pool = Pool.read(path)
+                accounts.append((pool.ids, pool.report.counts()))
+            except PoolError as error:
+                accounts.append(error.report.counts() if error.report else str(error))
+        assert accounts[0] == accounts[1], rows
+
+
 def test_columns_that_are_null_in_a_row_do_not_decide_its_format(tmp_path: Path) -> None:
     rows = [{"messages": turn["messages"], "instruction": None, "output": None} for turn in TURNS]
     pool = Pool.read(parquet(tmp_path / "a.parquet", rows, schema_overrides={"instruction": pl.String, "output": pl.String}))

@@ -192,7 +192,8 @@ class Shingles:
             for band, (groups, count) in enumerate(in_threads(_numbered, band_keys)):
                 keys[:, first + band] = np.where(groups > 0, groups + np.uint32(used), 0)
                 used += count
-        del bands, band_keys
+            del band_keys
+        del bands
         # All at once: a shingle that is one text's rarest can be another's second.
         groups, _ = _numbered(_rarest(hashes, offsets, lambda share: tell((1 + share) / 2)))
         keys[:, BANDS:] = np.where(groups > 0, groups + np.uint32(used), 0)

@@ -67,8 +67,8 @@ def test_every_optional_module_is_of_an_extra_that_there_is_and_is_used() -> Non
     assert set(EXTRA_OF.values()) <= set(EXTRAS)
     assert not [module for module in EXTRA_OF if module not in modules and module != "accelerate"]
     direct = {module_of(name) for lines in EXTRAS.values() for name in names(lines)}
-    # SciPy comes with statsmodels, optuna with flaml's extra.
-    assert {module for module in EXTRA_OF if module not in direct} == {"scipy", "optuna"}
+    # SciPy comes with statsmodels, optuna with flaml's extra, pyarrow with datasets, PyYAML with transformers.
+    assert {module for module in EXTRA_OF if module not in direct} == {"scipy", "optuna", "pyarrow", "yaml"}
 
 
 @pytest.mark.parametrize("place", ["README.md", "docs/how-to/install.md", "CONTRIBUTING.md"])

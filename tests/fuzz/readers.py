@@ -333,6 +333,7 @@ READERS: Final[tuple[Reader, ...]] = (
         for name in ("foreign.jsonl", "foreign.csv", "foreign.parquet")
     ),
     Reader("score imports", ["imports/foreign.csv", "scored/pool.jsonl"], ["foreign.csv"], command("score", "pool.jsonl", "--import", "foreign.csv", "--column", "reward", "--no-cache", "-o", "new.scores.parquet"), weight=1),
+    Reader("export to llamafactory", ["exports", "scored/pool.jsonl"], ["dataset_info.json"], command("export", "pool.jsonl", "--to", "llamafactory", "-o", "."), [], ["adapters.exports.llama_factory"], weight=1),
     # Rules and observations.
     Reader("rule", ["scored/mine.toml"], ["mine.toml"], _rule("mine.toml"), [], ["rules.catalog"], weight=8),
     Reader("rule fitted", ["study/fitted.toml"], ["fitted.toml"], _rule("fitted.toml"), weight=8),
@@ -457,6 +458,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
 """Public function that reads a path → the entry that tries it. A new one is refused until it stands here, or in APART."""
 MODELS: Final = "tests/models/test_hostile_folders.py tries folders of models"
 APART: Final[Mapping[str, str]] = {
+    "adapters.exports.run:Target.of": "names what is written, and reads nothing",
     "commands.demo:Difficulty.of": "the cache of its own folder, by `score`",
     "commands._options:open_cache": "the cache of its own entry, by a flag",
     "grading.chat:ChatTemplate.load": MODELS,
@@ -480,6 +482,10 @@ MODULES_APART: Final[Mapping[str, str]] = {
     "grading.judge.injection": OURS,
     "grading.tokenization": MODELS,
     "models.chat_files": MODELS,
+    "neighbors.plain_bert": MODELS,
+    "pieces": MODELS,
+    "pool.exact_json": QUOTED,
+    "pool.message": QUOTED,
     "models.context": MODELS,
     "models.embedded_lm": "files of a package, checked against their digest",
     "models.json_files": MODELS,

@@ -63,6 +63,7 @@ ROWS: Final[dict[str, list[dict[str, Any]]]] = {
         {"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]},
     ],
     "question_answer": [{"question": "Who?", "answer": "Me."}, {"question": "Why?", "answer": "So."}],
+    "dialogue": [{"data": ["Hi", "Hello", "a", "b"]}, {"conversation": [{"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]}],
     "self_instruct": [{"name": "x", "instruction": "Say.", "instances": [{"input": "a", "output": "b"}, {"input": "", "output": "c"}]}],
     "history": [{"instruction": "a", "input": "", "output": "b", "history": [["c", "d"], ["e", "f"]]}],
     "oasst_tree": [
@@ -108,6 +109,7 @@ def call(folder: Path, *arguments: str) -> None:
 def make(folder: Path) -> Path:
     """Every valid file, in a folder of this layout: pools/, scored/, verified/, study/, sizes/, results/, plans/, …"""
     _pools(folder / "pools")
+    _exports(folder / "exports")
     _scored(folder / "scored")
     _imported(folder / "imports")
     _verified(folder / "verified")
@@ -132,6 +134,13 @@ def _audited(folder: Path) -> None:
     audit = Audit("base", settings, frame, (found,), totals(columns, sources, None, settings, 1000))
     for name in ("audit.json", "rows.csv"):
         audit.write(folder / name)
+
+
+def _exports(folder: Path) -> None:
+    """The list of data sets that an export to LLaMA-Factory joins."""
+    folder.mkdir(parents=True)
+    entry = {"file_name": "mine.jsonl", "formatting": "sharegpt", "columns": {"messages": "conversations"}}
+    (folder / "dataset_info.json").write_text(json.dumps({"mine": entry}))
 
 
 def _pools(folder: Path) -> None:

@@ -27,6 +27,7 @@ VALID: Final[Mapping[str, list[str]]] = {
     "audit": ["scored/pool.jsonl", "--base", "no-model-here", "-o", "new.json"],
     "explain": ["scored/pool.jsonl:3", "--selection", "scored/chosen.jsonl"],
     "diff": ["scored/chosen.jsonl", "scored/chosen.longest.jsonl"],
+    "export": ["scored/chosen.jsonl", "--to", "messages", "-o", "new-messages.jsonl"],
     "status": ["study/s"],
     "rules list": [],
     "rules show": ["scored/mine.toml"],

@@ -49,8 +49,7 @@ NAMED: Final = 3
 """Pool files that a default output is named after, at most."""
 
 EXAMPLES: Final = """Examples:
-  instructsel score examples/pool.jsonl --indicators len,mtld,knn_6 -o /tmp/demo.scores.parquet
-  instructsel score examples/pool.jsonl --rule longest -o /tmp/demo.scores.csv --with-scores /tmp/scored.jsonl
+  instructsel score examples/pool.jsonl --indicators len,mtld,knn_6 -o /tmp/demo.scores.parquet --with-scores /tmp/scored.jsonl
   instructsel score examples/pool.jsonl --import /tmp/scored.jsonl --column words=instructsel_len -o /tmp/demo.scores.csv
 """
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from instructsel.commands import app
 from instructsel.errors import InstructselError, ModelUnavailable
-from instructsel.pool import sources
+from instructsel.pool import hub
 from instructsel.pool.pool import Pool
 from instructsel.scores.neighborhood import Neighborhood
 from instructsel.scores.table import ScoreTable
@@ -50,7 +50,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         raise OSError(address)
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(sources, "_open_hub", opened)
+    monkeypatch.setattr(hub, "_listing", opened)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
     monkeypatch.setattr(socket, "create_connection", connected)
     return names

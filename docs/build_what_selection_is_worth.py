@@ -208,12 +208,13 @@ def stage_0() -> list[str]:
         return ["## A published null result, repeated", "", "Not complete yet.", ""]
     verdict = stage.against(RANDOM, ["ifd"])["ifd"]
     settings = protocol()["stage_0"]
+    reach = "unknown" if verdict.interval.detectable is None else f"{verdict.interval.detectable:.4f}"
     return [
         "## A published null result, repeated",
         "",
         f"The {settings['rows']} of {settings['candidates']:,} Alpaca rows of the highest IFD against {settings['rows']} random ones, all weights trained, {stage.runs('ifd')} and {stage.runs(RANDOM)} models. "
-        f"Published, for the same design and another model: {settings['compare_with']}. Here, in bits per byte: "
-        f"IFD {stage.mean('ifd'):.4f}, random {stage.mean(RANDOM):.4f}, untouched {stage.mean('untouched'):.4f}; gain of IFD {gain(verdict)}: **{outcome(verdict)}**.",
+        f"Published: {settings['compare_with']}. Here, in bits per byte: "
+        f"IFD {stage.mean('ifd'):.4f}, random {stage.mean(RANDOM):.4f}, untouched {stage.mean('untouched'):.4f}; gain of IFD {gain(verdict)}: **{outcome(verdict)}**. The difference that three runs a side could detect with 80 % power: {reach}.",
         "",
     ]
 

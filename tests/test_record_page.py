@@ -94,3 +94,15 @@ def test_halves_are_told_apart_by_the_indicator_that_made_them_better(tmp_path: 
     assert -1 <= low <= r <= high < -0.8
     r, low, high = page.scored(predicted, losses, "noise")
     assert low < 0 < high
+
+
+def test_the_page_is_made_of_the_results() -> None:
+    assert PAGE.PAGE.read_text(encoding="utf-8") == PAGE.page(), "run: python docs/build_what_selection_is_worth.py"
+
+
+def test_a_published_null_result_is_one_on_this_model_too() -> None:
+    stage = PAGE.Stage("stage_0")
+    assert stage.runs("ifd") == stage.runs("random") == 3 and stage.runs("untouched") == 1
+    assert PAGE.outcome(stage.against("random", ["ifd"])["ifd"]) == "no detectable difference"
+    # Both are better than no fine-tune.
+    assert max(stage.mean("ifd"), stage.mean("random")) < stage.mean("untouched")

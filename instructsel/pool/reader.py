@@ -205,6 +205,14 @@ class PoolReader:
 
     def add(self, source: Source, chosen: str | Format) -> None:
         """Read one file, or refuse it with its report."""
+        try:
+            self._add(source, chosen)
+        except BaseException:
+            # The error's traceback keeps the file alive, which nobody reads any more.
+            source.file.close()
+            raise
+
+    def _add(self, source: Source, chosen: str | Format) -> None:
         if len(self.files) == MOST_FILES:
             raise UsageError(f"A pool has at most {MOST_FILES:,} files.", fix="Put several into one.")
         if self.progress is not None:

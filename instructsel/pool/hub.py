@@ -71,8 +71,8 @@ class _Remote(Listing):
     """A data set of the hub, at a commit."""
 
     def __init__(self, name: str, repository: str, revision: str | None) -> None:
-        self.library = require("huggingface_hub", needed_by=name)
-        info = self.library.HfApi().dataset_info(repository, revision=revision)
+        self.hub = require("huggingface_hub", needed_by=name)
+        info = self.hub.HfApi().dataset_info(repository, revision=revision)
         self.name = f"{HUB}{repository}"
         self.repository = repository
         self.commit: str | None = info.sha
@@ -80,7 +80,7 @@ class _Remote(Listing):
 
     def fetched(self, path: str) -> str:
         """Where a file lies once it is fetched."""
-        return str(self.library.hf_hub_download(self.repository, path, repo_type="dataset", revision=self.commit))
+        return str(self.hub.hf_hub_download(self.repository, path, repo_type="dataset", revision=self.commit))
 
     def read(self, path: str) -> bytes:
         with open(self.fetched(path), "rb") as file:

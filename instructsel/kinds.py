@@ -38,6 +38,7 @@ ROWS_WITH_SCORES: Final = "rows-with-scores"
 AUDIT: Final = "audit"
 REPORT: Final = "report"
 EXPORT: Final = "export"
+GATE: Final = "gate"
 
 SCHEMA: Final = "schema"
 OLD_SCHEMA: Final = "schema_version"
@@ -84,6 +85,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     AUDIT: Kind("an audit", 1, "instructsel.audits.reading:read_audit", "audit.json"),
     REPORT: Kind("a report", 1),
     EXPORT: Kind("an export", 1),
+    GATE: Kind("a gate's verdict", 1),
 }
 
 

@@ -1,0 +1,1 @@
+"""May these new rows join the pool?"""

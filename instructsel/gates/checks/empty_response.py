@@ -1,0 +1,28 @@
+"""Rows whose response is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.text import is_blank
+
+
+@dataclass(frozen=True)
+class EmptyResponse(RowCheck):
+    """Responses in which nothing can be seen."""
+
+    number: ClassVar[str] = "IS010"
+    kind: ClassVar[str] = "empty-response"
+    severity: ClassVar[str] = "error"
+    source: ClassVar[str] = "instructsel's own rule; a trainer learns the end of turn alone"
+    fix: ClassVar[str] = "Fill in the response, or take the row out."
+
+    def hits(self, change: Change) -> Iterator[Hit]:
+        """Responses of white space and invisible characters, without a call and without reasoning."""
+        for row in change.rows:
+            if is_blank(row.response) and not row.example.only_reasoning:
+                yield Hit(row.position, "The response is empty.")

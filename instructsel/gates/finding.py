@@ -1,0 +1,83 @@
+"""One thing that a gate found: which check, where, what, and what to do about it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+SEVERITIES: Final = ("error", "warning", "info")
+"""error: the rows may not join; warning: likely wrong, to be looked at; info: worth knowing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A row of a file."""
+
+    file: str
+    line: int
+    """From 1; for Parquet the number of the row."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found in one row, or of the change as a whole."""
+
+    check: str
+    """The check's number, e.g. IS001: it never changes."""
+    kind: str
+    """Its name, e.g. empty-response."""
+    severity: str
+    """One of SEVERITIES."""
+    message: str
+    """What is wrong, in one sentence, with figures; secrets in it are masked."""
+    fix: str
+    """What to do about it, in one line."""
+    row: str | None = None
+    """The example's id; None for what is of no row, or of one that could not be read."""
+    place: Place | None = None
+    """Where the row stands; None for what is of no row."""
+    related: Place | None = None
+    """The other row that it is about: the one that it repeats or contradicts."""
+    value: float | None = None
+    """The figure that decided, in the check's unit."""
+    evidence: str = ""
+    """A masked excerpt of the row."""
+    key: str = ""
+    """What tells several findings of a check in one row apart: a field, an entity, an item."""
+    waived: str | None = None
+    """The reason why it does not count; None where it does."""
+
+    @property
+    def fingerprint(self) -> str:
+        """blake2b-128 of check, row and key: the same when the row moves to another line or file."""
+        where = self.row if self.row is not None else str(self.place)
+        return hashlib.blake2b("\0".join((self.check, where, self.key)).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def with_waiver(self, reason: str) -> Self:
+        """The same, not counting."""
+        return replace(self, waived=reason)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "check": self.check,
+            "kind": self.kind,
+            "severity": self.severity,
+            "message": self.message,
+            "fix": self.fix,
+            "row": self.row,
+            "file": None if self.place is None else self.place.file,
+            "line": None if self.place is None else self.place.line,
+            "related": None if self.related is None else str(self.related),
+            "value": self.value,
+            "evidence": self.evidence,
+            "fingerprint": self.fingerprint,
+            "waived": self.waived,
+        }
+
+
+__all__ = ["SEVERITIES", "Finding", "Place"]

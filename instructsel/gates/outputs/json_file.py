@@ -1,0 +1,21 @@
+"""The verdict as JSON, every finding in it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from instructsel.artifact import dump_json
+from instructsel.gates.outputs.base import Output, Setting
+from instructsel.gates.verdict import Verdict
+
+
+class JsonFile(Output):
+    """The verdict as JSON."""
+
+    name: ClassVar[str] = "json"
+    ending: ClassVar[str] = ".json"
+    source: ClassVar[str] = "instructsel schema gate"
+
+    def render(self, verdict: Verdict, setting: Setting) -> bytes:
+        """All of it."""
+        return dump_json(verdict.as_dict(setting.fail_on), indent=True) + b"\n"

@@ -149,7 +149,8 @@ def works(method: str) -> tuple[bool, str]:
         for baseline in (RANDOM, LONGEST):
             if method != baseline and not beats(first.against(baseline, [arm for arm in first.methods() if arm != baseline]).get(method)):
                 return False, f"not better than {baseline} on {POOLS[pool]}"
-        if "length-matched" not in first.grades.arms or not beats(first.against("length-matched", [method])[method]):
+        matched = f"length-matched to {method}"
+        if matched not in first.grades.arms or not beats(first.against(matched, [method])[method]):
             return False, f"not better than length-matched on {POOLS[pool]}"
         signs.append(sign_of(first.against(RANDOM, [method])[method]))
         if second.exists and method in second.grades.arms:

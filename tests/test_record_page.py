@@ -52,7 +52,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def effects(**changed: float) -> dict[str, float]:
-    return dict.fromkeys(METHODS, 0.0) | {"longest": 0.0, "length-matched": 0.0} | {name.replace("_", "+"): value for name, value in changed.items()}  # fmt: skip
+    return dict.fromkeys(METHODS, 0.0) | {"longest": 0.0} | {f"length-matched to {name}": 0.0 for name in METHODS} | {name.replace("_", "+"): value for name, value in changed.items()}  # fmt: skip
 
 
 def test_a_method_works_where_it_is_better_everywhere_and_no_other_does(tmp_path: Path, page: ModuleType) -> None:
@@ -106,3 +106,13 @@ def test_a_published_null_result_is_one_on_this_model_too() -> None:
     assert PAGE.outcome(stage.against("random", ["ifd"])["ifd"]) == "no detectable difference"
     # Both are better than no fine-tune.
     assert max(stage.mean("ifd"), stage.mean("random")) < stage.mean("untouched")
+
+
+def test_the_methods_to_be_matched_in_length_are_those_ahead_of_random_and_of_longest(tmp_path: Path) -> None:
+    run = script(ROOT / "benchmarks/record/run.py")
+    stage(tmp_path, "stage_1_dolly", effects(rds_=0.02, ifd=0.02, deita=-0.02))
+    record = run.Record(run.Material(tmp_path, "base", tmp_path), tmp_path)
+    assert record.ahead(tmp_path / "stage_1_dolly.parquet", METHODS) == ["ifd", "rds+"]
+    assert record.ahead(tmp_path / "stage_1_alpaca.parquet", METHODS) == []
+    stage(tmp_path, "stage_1_alpaca", effects(rds_=0.02, longest=0.02))
+    assert record.ahead(tmp_path / "stage_1_alpaca.parquet", METHODS) == []

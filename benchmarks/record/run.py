@@ -36,8 +36,11 @@ from instructsel.adapters.recipe import Recipe
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.grading.checkpoint import checkpoint_of
 from instructsel.grading.graders.held_out_loss import KIND, HeldOutLoss
+from instructsel.verification.verdict import ComparisonSettings
 
 STAGES: Final = ("stage_0", "pilot", "stage_1", "stage_4", "stage_2", "stage_3")
+MATCHED: Final = "length-matched to "
+"""How the arm of random rows with a method's response lengths is called."""
 INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "plausibility", "ppl", "ifd")
 
 
@@ -156,14 +159,17 @@ class Record:
         subsets = [Part((Arm("random", (Pool.read(self.random(pool, k, rows=settings["rows"])),)),), (k,), first=k) for k in seeds]
         yield Work("stage_0", settings["pool"], (Part((Arm("ifd", (Pool.read(best),)),), seeds), *subsets), self.recipe("recipe_0"))
 
-    def by_method(self, pool: Path, method: str, budget: Sequence[str]) -> Path:
-        """The rows that a method takes of a pool."""
+    def by_method(self, pool: Path, method: str, budget: Sequence[str], *, matched: int | None = None) -> Path:
+        """The rows that a method takes of a pool, or random ones with its response lengths, drawn with a seed."""
         scores = self.scored(pool, INDICATORS)
         name = f"{method}-{'-'.join(budget).strip('-')}"
-        if method == "plausibility":
-            # Random among the more plausible half.
-            return self.chosen(scores, name, ("--by", "random", "--min", "plausibility=50%"), budget)
+        if matched is not None:
+            # Selected once more, as the baseline is drawn beside its selection.
+            name += f"-and-{matched}"
+            budget = (*budget, "--baseline", "length-matched", "--seed", str(matched))
         ranking: dict[str, Sequence[str | Path]] = {
+            # Random among the more plausible half.
+            "plausibility": ("--by", "random", "--min", "plausibility=50%"),
             "longest": ("--by", "-len"),
             "eq4-without-reward": ("--rule", "eq4-without-reward"),
             "our-rule": ("--rule", self.our_rule(), "--allow-mismatch"),
@@ -172,7 +178,8 @@ class Record:
             # DEITA's own two scorers are not here: its filter over the longest, so that what differs from longest is the filter.
             "deita": ("--by", "-len", "--max-similarity", "0.9"),
         }
-        return self.chosen(scores, name, ranking[method], budget)
+        chosen = self.chosen(scores, name, ranking[method], budget)
+        return chosen if matched is None else chosen.with_name(f"{chosen.stem}.length-matched-seed{matched}.jsonl")
 
     def our_rule(self) -> Path:
         """The rule that our own study fitted on the base of 1.3 million parameters; here IFD is another model's."""
@@ -193,9 +200,30 @@ class Record:
             arms = [Arm(method, (Pool.read(self.by_method(pool, method, tokens)),)) for method in ("longest", *settings["methods"])]
             once += [Arm(f"{method}, equal rows", (Pool.read(self.by_method(pool, method, rows)),)) for method in settings["equal_rows"]]
             once.append(Arm("whole pool", (Pool.read(pool),)))
-            yield Work(
-                f"stage_1_{name}", name, (Part(tuple(once[:1]), (0,)), Part(tuple(arms), seeds), Part(tuple(once[1:]), (0,))), self.recipe()
-            )
+            parts = (Part(tuple(once[:1]), (0,)), Part(tuple(arms), seeds), Part(tuple(once[1:]), (0,)))
+            yield Work(f"stage_1_{name}", name, parts, self.recipe())
+            subsets = range(settings["length_matched_subsets"])
+            matched = [
+                Arm(f"{MATCHED}{method}", tuple(Pool.read(self.by_method(pool, method, tokens, matched=k)) for k in subsets))
+                for method in self.ahead(self.results / f"stage_1_{name}.parquet", settings["methods"])
+            ]
+            if matched:
+                yield Work(f"stage_1_{name}", name, (*parts, Part(tuple(matched), (0,))), self.recipe())
+
+    def ahead(self, results: Path, methods: Sequence[str]) -> list[str]:
+        """The methods that are better than random and than longest, those that are still to be held beside length-matched."""
+        if not results.exists():
+            return []
+        verification = Verification.read(results)
+        settings = ComparisonSettings(self.decided["statistics"]["confidence"], n_resamples=0)
+        family = [method for method in methods if method in verification.arms]
+        ahead = list(family)
+        for baseline, others in (("random", [*family, "longest"]), ("longest", family)):
+            verdicts = verification.verdicts(baseline, others, graders=[KIND], settings=settings)
+            # The baseline stands first in a comparison: where it is worse, the method is better.
+            better = {verdict.baseline for verdict in verdicts if verdict.outcome == "worse"}
+            ahead = [method for method in ahead if method in better]
+        return ahead
 
     def _stage_2(self) -> Iterator[Work]:
         settings = self.decided["stage_2"]

@@ -3,6 +3,9 @@
 schema = 1
 mode = "pull-request"            # or "nightly"
 
+[defaults]                       # for every check that has such a setting and does not set it
+tokenizer = "my-org/my-base"
+
 [[check]]
 kind = "near-duplicate"          # its name or its number
 max_rate = 0.02
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Required, Self, TypedDict
 
 from instructsel.errors import UsageError
+from instructsel.experiments.limits import check_limits
 from instructsel.gates.checks.base import Check
 from instructsel.gates.checks.registry import check_named
 from instructsel.gates.checks.registry import checks as all_checks
@@ -72,6 +76,7 @@ class ConfigShape(TypedDict, total=False):
     mode: Literal["pull-request", "nightly"]
     data: DataShape
     baseline: BaselineShape
+    defaults: dict[str, Any]
     check: list[dict[str, Any]]
     waiver: list[WaiverShape]
 
@@ -146,10 +151,12 @@ class GateConfig:
             raise UsageError(
                 f"{where} is of schema {table['schema']}; this release reads {SCHEMA}.", fix="Install a newer release of instructsel."
             )
-        listed = table.get("check")
-        configured = (
-            cls.default().checks if listed is None else tuple(a for a in (_configured(entry, where) for entry in listed) if a is not None)
+        defaults = table.get("defaults", {})
+        _only_known(
+            defaults, {setting.name: None for check in all_checks().values() for setting in fields(check)}, f"in [defaults] of {where}"
         )
+        listed = table.get("check", [{"kind": kind} for kind, check in all_checks().items() if check.by_default])
+        configured = tuple(a for a in (_configured(entry, defaults, where) for entry in listed) if a is not None)
         labels = [a.name or a.check.kind for a in configured]
         for label in labels:
             if labels.count(label) > 1:
@@ -172,7 +179,7 @@ def _only_known(table: Mapping[str, Any], known: Sequence[str] | Mapping[str, An
             raise UsageError.named(key, known, noun="setting", where=where)
 
 
-def _configured(entry: Mapping[str, Any], where: str) -> ConfiguredCheck | None:
+def _configured(entry: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> ConfiguredCheck | None:
     """A check of a configuration; None where it is off."""
     kind = entry.get("kind")
     if not isinstance(kind, str):
@@ -186,17 +193,15 @@ def _configured(entry: Mapping[str, Any], where: str) -> ConfiguredCheck | None:
         return None
     if severity not in SEVERITIES:
         raise UsageError.named(str(severity), [*SEVERITIES, OFF], noun="severity", where=f"of the check {kind} in {where}")
-    values = {name: value for name, value in entry.items() if name in settings}
+    values = {name: value for name, value in {**defaults, **entry}.items() if name in settings}
     for name, value in values.items():
         try:
             checked(value, settings[name], name)
         except Misfit as misfit:
             raise REFUSAL.of(where, f"check {kind}: {misfit}") from misfit
-    return ConfiguredCheck(
-        check(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}),
-        severity,
-        str(entry.get("name", "")),
-    )
+    asked = check(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    check_limits(asked)
+    return ConfiguredCheck(asked, severity, str(entry.get("name", "")))
 
 
 def _waiver(entry: Mapping[str, Any], where: str) -> Waiver:

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from instructsel.experiments.limits import between
-from instructsel.gates.finding import Finding, Place
+from instructsel.gates.finding import SEVERITIES, Finding, Place
 from instructsel.stats.proportion import wilson
 from instructsel.text import masked_excerpt
 
@@ -58,6 +58,10 @@ class Hit:
     """What tells several hits in one row apart."""
     place: Place | None = None
     """Of a row that became no example."""
+    fix: str = ""
+    """What to do about this one, where it is another thing than the check's own fix."""
+    is_mild: bool = False
+    """Whether it is one severity below the check's: a mild hit is reported and does not count toward the limit."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,8 @@ class RowCheck(Check):
         """Ask every row."""
         ordered = sorted((self._finding(hit, change, severity) for hit in self.hits(change)), key=_order)
         findings = waived.applied(ordered)
-        rows = len({(finding.row, str(finding.place)) for finding in findings if finding.waived is None})
+        counts = [finding for finding in findings if finding.waived is None and finding.severity == severity]
+        rows = len({(finding.row, str(finding.place)) for finding in counts})
         limit = self.limit(rows, change.n_rows, nightly=change.nightly)
         n_waived = sum(finding.waived is not None for finding in findings)
         statement = limit.statement + (f" {n_waived:,} findings are waived." if n_waived else "")
@@ -182,9 +187,9 @@ class RowCheck(Check):
         return Finding(
             self.number,
             self.kind,
-            severity,
+            SEVERITIES[min(SEVERITIES.index(severity) + hit.is_mild, len(SEVERITIES) - 1)],
             hit.message,
-            self.fix,
+            hit.fix or self.fix,
             None if row is None else row.id,
             hit.place if row is None else row.place,
             hit.related,

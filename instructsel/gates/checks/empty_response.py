@@ -8,12 +8,15 @@ from typing import ClassVar
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.text import is_blank
+from instructsel.gates.texts import answers
 
 
 @dataclass(frozen=True)
 class EmptyResponse(RowCheck):
-    """Responses in which nothing can be seen."""
+    """Responses in which nothing can be seen.
+
+    A turn that calls a tool or holds reasoning is not empty: see reasoning-without-answer.
+    """
 
     number: ClassVar[str] = "IS010"
     kind: ClassVar[str] = "empty-response"
@@ -22,7 +25,7 @@ class EmptyResponse(RowCheck):
     fix: ClassVar[str] = "Fill in the response, or take the row out."
 
     def hits(self, change: Change) -> Iterator[Hit]:
-        """Responses of white space and invisible characters, without a call and without reasoning."""
-        for row in change.rows:
-            if is_blank(row.response) and not row.example.only_reasoning:
-                yield Hit(row.position, "The response is empty.")
+        """Answers of white space and invisible characters, without a call and without reasoning."""
+        for answer in answers(change):
+            if answer.message.is_empty:
+                yield answer.hit(f"{answer.name} is empty.")

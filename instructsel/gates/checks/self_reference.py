@@ -1,0 +1,208 @@
+"""Responses that speak of themselves as a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.phrases import Phrases, folded
+from instructsel.gates.texts import answers, around
+
+MODEL: Final = r"(?:(?:large |text[- ]based |computer[- ]based |virtual |conversational )?(?:ai|a\.i\.|artificial intelligence|language)[ -]?(?:language )?(?:powered |based )?(?:model|assistant|chat ?bot|bot|system|program|entity|tool|agent|being)?)"
+MAKERS: Final = r"(?:open ?ai|anthropic|google(?: deepmind)?|deepmind|meta(?: ai)?|mistral(?: ai)?|alibaba(?: cloud)?|deepseek|microsoft|baidu|zhipu(?: ai)?|moonshot(?: ai)?|xai|cohere|tencent|bytedance|01\.ai)"
+PRODUCTS: Final = r"(?:chat ?gpt|gpt[- ]?[345][\w.-]{0,8}|claude|gemini|google bard|bard|copilot|bing chat|llama(?:[- ]?\d)?|qwen|deepseek|mistral|grok|ernie bot|kimi|open ?assistant|vicuna|alpaca)"
+
+ENGLISH: Final = (
+    (
+        "as an ai|as a ai|being an ai|an ai myself",
+        r"(?<!used )(?<!acts )(?<!act )(?<!serve )(?<!serves )(?<!known )(?<!such )(?<!deployed )(?<!role )\b(?:as|being) an? ai\b(?:[ -](?:language |powered |based )?(?:model|assistant|chat ?bot|bot|system|program|entity|tool|agent|being|developed|created|trained|designed)\b|,| i\b| it'?s\b| my\b|[.;)])",
+    ),
+    (
+        "language model",
+        r"(?<!used )(?<!acts )(?<!serves )\b(?:(?:as|being|just|only|merely|simply) an?|i am(?: just| only)? an?|i'm(?: just| only)? an?|i am|i'm) (?:(?!with|any|the|other|such|many)[\w-]{1,15} ){0,3}?(?:ai )?language model\b(?! (?:for|that is|which)\b)",
+    ),
+    (
+        "artificial intelligence",
+        r"\b(?:as|being|i am|i'm|i am just|i'm just) an? (?:\w{1,15} )?artificial intelligence(?:[ ,.]+(?:i\b|language|model|assistant|program|system|chat)|[,.])",
+    ),
+    (
+        "i am an ai|i'm an ai|i am just an ai|i'm just an ai|i am only an ai|i'm only an ai|i am a ai|i'm a ai",
+        r"\bi(?: a|')m (?:just |only |actually |merely |simply )?an? ai\b(?! (?:researcher|engineer|scientist|expert|student|enthusiast|developer|specialist|consultant|ethicist|professor|artist|writer|company|startup|practitioner))",
+    ),
+    (
+        "virtual assistant|digital assistant|chatbot|chat bot",
+        r"\b(?:as|being) an? (?:ai |virtual |digital |online ){1,2}(?:assistant|chat ?bot),? (?:i\b|my\b)|\bi(?: a|')m (?:just |only )?an? (?:ai |virtual |digital ){0,2}(?:chat ?bot)\b",
+    ),
+    (
+        "knowledge cutoff|knowledge cut-off|training cutoff|training cut-off|knowledge cut off|training data cutoff",
+        r"\b(?:my|of the|as of|at my|to my|latest) (?:last |latest |current )?(?:knowledge|training)(?: data)? ?cut[- ]?off\b|\bknowledge cut[- ]?off (?:date )?(?:is|was|of|in)\b.{0,40}\b20\d\d",
+    ),
+    (
+        "last knowledge update|last update in|last updated in|last training|my last update|knowledge update",
+        r"\b(?:as of|since|at|until|to) my (?:last|latest|most recent) (?:knowledge |training )?(?:update|cut[- ]?off|training)\b",
+    ),
+    (
+        "my training data|my training|i was trained on|my knowledge is",
+        r"\bmy training data\b|\bi was trained on (?:a |data|text|the|vast|large)|\b(?:based on|from|in|beyond) my training\b|\bmy knowledge is (?:limited|current|only|based|restricted|up)\b.{0,60}\b(?:training|20\d\d|data)\b",
+    ),
+    (
+        "chatgpt|chat gpt|gpt-|gpt4|gpt3|claude|gemini|bard|copilot|bing chat|llama|qwen|deepseek|mistral|grok|ernie bot|kimi|openassistant|open assistant|vicuna|alpaca",
+        rf"\b(?:i am|i'm|my name is|this is|you're (?:talking|chatting|speaking) (?:to|with)|call me) (?:actually |just )?{PRODUCTS}(?:[,.!]| and i\b| here\b|, an? | (?:developed|created|made|trained|built) by|$)|\bas {PRODUCTS},? (?:i\b|an ai)",
+    ),
+    (
+        "openai|open ai|anthropic|google|deepmind|meta|mistral|alibaba|deepseek|microsoft|baidu|zhipu|moonshot|xai|cohere|tencent|bytedance|01.ai",
+        rf"\b(?:i am|i'm|i was|i have been|i've been|me) (?:an? |a large )?(?:[\w-]{{1,15}} ){{0,5}}?(?:developed|created|made|trained|built|designed|programmed)(?: and \w{{1,12}})? by (?:the (?:team|researchers|company|engineers) (?:at|of|behind) )?{MAKERS}\b|\b{MAKERS}'s? (?:policies|policy|guidelines|content policy|use case policy|usage policy|usage policies)\b",
+    ),
+    (
+        "personal opinions|personal feelings|personal beliefs|personal experiences|feelings or|physical body|physical form|browse the internet|real-time|access to current|personal preferences",
+        r"\bi (?:do not|don't|cannot|can't) (?:have|hold|possess|experience|form) (?:any )?(?:personal |human |real |subjective )?(?:opinions?|feelings?|beliefs?|emotions?|experiences?|preferences?)(?:,| or| and)(?: (?:personal |human )?(?:opinions?|feelings?|beliefs?|emotions?|experiences?|preferences?|consciousness|desires))[^.]{0,60}\b(?:ai|model|machine|program|humans? do)\b|\bi (?:do not|don't) have (?:a )?(?:physical (?:body|form)|(?:direct |live )?access to (?:real[- ]time|current|live)|the ability to browse)|\bi (?:cannot|can't) browse the internet",
+    ),
+)
+OTHERS: Final = (
+    (
+        "ki|künstliche|sprachmodell",
+        r"\bals (?:eine? )?(?:ki\b|k\.i\.|künstliche intelligenz|(?:ki-|großes |ki-basiertes )?sprachmodell)|\bich bin (?:nur |bloß |lediglich )?(?:eine? )?(?:ki\b|künstliche intelligenz|(?:ki-|großes )?sprachmodell|ki-\w+)",
+    ),
+    (
+        "intelligence artificielle|modèle de langage|modèle de langue|qu'ia|une ia|assistant ia",
+        r"\ben tant qu(?:e |')(?:un |une )?(?:ia\b|intelligence artificielle|(?:grand )?mod[eè]le (?:de langage|de langue|linguistique)|assistant (?:ia|virtuel))|\bje suis (?:juste |seulement |simplement )?(?:un|une) (?:ia\b|intelligence artificielle|mod[eè]le (?:de langage|de langue|linguistique)|assistant ia)",
+    ),
+    (
+        "inteligencia artificial|modelo de lenguaje|modelo de ia|como ia|una ia|asistente de ia",
+        r"\b(?:como|soy) (?:solo |sólo |s[oó]lo |un |una |el |la )*(?:(?:gran )?modelo de (?:lenguaje|ia\b)|(?:asistente|programa|sistema) (?:de )?(?:ia\b|inteligencia artificial)|inteligencia artificial|ia\b)",
+    ),
+    (
+        "intelligenza artificiale|modello linguistico|modello di linguaggio|un'ia|assistente ia|come ia",
+        r"\b(?:come|in quanto|sono) (?:solo |un |una |un'|soltanto )*(?:(?:grande )?modello (?:linguistico|di linguaggio|di ia)|(?:assistente|programma) (?:di |ia\b|virtuale)|intelligenza artificiale|ia\b)",
+    ),
+    (
+        "inteligência artificial|modelo de linguagem|modelo de ia|uma ia|como ia|assistente de ia",
+        r"\b(?:como|sou|enquanto) (?:apenas |só |um |uma )*(?:(?:grande )?modelo de (?:linguagem|língua|ia\b)|(?:assistente|programa) (?:de )?(?:ia\b|inteligência artificial|virtual)|inteligência artificial|ia\b)",
+    ),
+    (
+        "taalmodel|kunstmatige|ai-|als ai|een ai",
+        r"\bals (?:een )?(?:(?:ai|groot|ai-|kunstmatige intelligentie)[ -]?)?(?:taalmodel|ai-(?:assistent|model|taalmodel)|kunstmatige intelligentie)\b|\bik ben (?:maar |slechts )?(?:een )?(?:ai\b|ai-\w+|taalmodel|kunstmatige intelligentie)",
+    ),
+    (
+        "yapay zeka|dil modeli",
+        r"\bbir (?:yapay zek[aâ]|(?:büyük )?dil modeli)[\w ]{0,30} olarak|\byapay zek[aâ] (?:dil )?(?:modeli|asistanı|asistan)?[\w ]{0,20}olarak|\bben (?:sadece |yalnızca )?bir (?:yapay zek[aâ]|dil modeli)",
+    ),
+    (
+        "model językowy|sztuczna inteligencja|modelem językowym|sztuczną inteligencją",
+        r"\bjako (?:duży )?(?:model językowy|sztuczna inteligencja|ai\b)|\bjestem (?:tylko |jedynie )?(?:dużym )?(?:modelem językowym|sztuczną inteligencją)",
+    ),
+    (
+        "языков|искусственный интеллект|ии",
+        r"\bкак (?:ии\b|(?:большая )?языковая модель|искусственный интеллект|ии-\w+)|\bя[ ,—–-]{1,4}(?:всего лишь |просто |лишь )?(?:это )?(?:ии\b|(?:большая )?языковая модель|искусственный интеллект)|\bбудучи (?:ии\b|языковой моделью|искусственным интеллектом)|\bя являюсь (?:ии\b|языковой моделью|искусственным интеллектом)",
+    ),
+    (
+        "мовна модель|штучний інтелект",
+        r"\bяк (?:ші\b|(?:велика )?мовна модель|штучний інтелект)|\bя[ ,—–-]{1,4}(?:лише )?(?:мовна модель|штучний інтелект)",
+    ),
+    (
+        "作为|作為|身為|身为",
+        r"(?:作为|作為|身為|身为)(?:一|一个|一個|一名|一款|一种|一種|个|個)?(?:基于|基於)?[^。,，\n]{0,8}?(?:ai|人工智能|人工智慧|语言模型|語言模型|大模型|机器人程序|聊天机器人)(?:模型|助手|助理|语言模型|語言模型|程序)?(?:[,，]|我|,)",
+    ),
+    (
+        "我是|我只是|由openai|由 openai",
+        r"我(?:只)?是(?:一个|一個|一名|一款|个|由)?[^。,，\n]{0,14}?(?:ai\b|ai(?:助手|语言|語言|模型|程序)|人工智能(?:助手|语言|模型|程序|机器人|[,，。])|人工智慧|语言模型|語言模型|chatgpt|文心一言|通义千问|通義千問|智谱清言)",
+    ),
+    (
+        "として|言語モデル",
+        r"(?:ai|人工知能|言語モデル|aiアシスタント|aiモデル)(?:である私|として(?:の私|、|,|私|は))|私は(?:ただの|単なる)?(?:ai|人工知能|言語モデル|大規模言語モデル|chatgpt)(?:言語モデル|アシスタント|モデル)?(?:です|であり|なので|であって|だ)",
+    ),
+    (
+        "로서|언어 모델|인공지능",
+        r"(?:ai|인공지능|언어 ?모델|인공 지능)(?: ?언어 ?모델| ?어시스턴트| ?모델| ?비서)?(?:로서|으로서)|저는 (?:단지 |그저 )?(?:ai|인공지능|언어 ?모델|대규모 언어 ?모델)",
+    ),
+    (
+        "كنموذج|بصفتي|كذكاء|نموذج لغ|ذكاء اصطناعي|كمساعد",
+        r"(?:كنموذج|بصفتي (?:نموذج|ذكاء|مساعد)|كذكاء اصطناعي|باعتباري نموذج|أنا (?:مجرد )?(?:نموذج لغ|ذكاء اصطناعي|نموذج ذكاء)|كمساعد ذكاء)",
+    ),
+    (
+        "एआई|भाषा मॉडल|कृत्रिम",
+        r"एक (?:एआई|ai|कृत्रिम बुद्धि)[^।\n]{0,30}(?:के रूप में|के नाते|होने के)|(?:भाषा मॉडल|एआई मॉडल)[^।\n]{0,12}(?:के रूप में|के नाते|होने के)|मैं (?:सिर्फ |केवल )?एक (?:एआई|ai|भाषा मॉडल|कृत्रिम)",
+    ),
+    (
+        "mô hình ngôn ngữ|trí tuệ nhân tạo|một ai|trợ lý ai",
+        r"(?:là|với tư cách là|tôi (?:chỉ )?là) (?:một )?(?:mô hình (?:ngôn ngữ|ai)|trí tuệ nhân tạo|ai\b|trợ lý (?:ai|ảo))",
+    ),
+    (
+        "model bahasa|kecerdasan buatan|sebagai ai|asisten ai|adalah ai",
+        r"\bsebagai (?:sebuah )?(?:model bahasa|kecerdasan buatan|ai\b|asisten (?:ai|virtual))|\bsaya (?:hanya|hanyalah|adalah) (?:sebuah )?(?:model bahasa|kecerdasan buatan|ai\b|asisten (?:ai|virtual))",
+    ),
+    (
+        "språkmodell|sprogmodel|en ai|kunstig intelligens|artificiell intelligens",
+        r"\bsom (?:en )?(?:ai\b|ai-\w+|(?:stor )?språkmodell|(?:stor )?sprogmodel|kunstig intelligens|artificiell intelligens)|\b(?:jag|jeg) (?:är|er) (?:bara |bare |kun )?(?:en )?(?:ai\b|ai-\w+|språkmodell|sprogmodel)",
+    ),
+    (
+        "jazykový model|umělá inteligence|jazykovým|limbaj|inteligență artificială|nyelvi modell|mesterséges|kielimalli|tekoäly|γλωσσικό μοντέλο|τεχνητή|زبانی|هوش مصنوعی|מודל שפה|בינה מלאכותית|โมเดลภาษา|ปัญญาประดิษฐ์",
+        r"\bjako (?:ai\b|jazykový model|umělá inteligence)|\bjsem (?:jen |pouze )?(?:jazykový|jazykovým) model|\bca (?:un )?(?:model (?:lingvistic|de limbaj)|inteligență artificială)|\bmint (?:egy )?(?:nagy )?(?:nyelvi modell|mesterséges intelligencia)|\b(?:kielimallina|tekoälynä)|\bως (?:ένα )?(?:γλωσσικό μοντέλο|τεχνητή νοημοσύνη)|به عنوان یک (?:مدل زبانی|هوش مصنوعی)|(?:כמודל שפה|כבינה מלאכותית|אני מודל שפה)|(?:ในฐานะ|ฉันเป็น|ผมเป็น)(?:ที่เป็น)?(?:โมเดลภาษา|ปัญญาประดิษฐ์|ai)",
+    ),
+)
+PHRASES: Final = Phrases.of(*ENGLISH, *OTHERS)
+QUOTES: Final = "\"'“”„«»「『"
+FICTION: Final = (
+    "story",
+    "poem",
+    "song",
+    "screenplay",
+    "script",
+    "dialog",
+    "novel",
+    "fiction",
+    "role-play",
+    "roleplay",
+    "scene",
+    "rap ",
+    "monologue",
+    "conversation between",
+    "geschichte",
+    "gedicht",
+    "histoire",
+    "cuento",
+    "小说",
+    "故事",
+)
+
+
+@dataclass(frozen=True)
+class SelfReference(RowCheck):
+    """Responses that speak of themselves as a language model, or as another vendor's.
+
+    Texts about language models are none: the first person decides. Answers to a prompt that wants fiction are none where the phrase is quoted.
+    """
+
+    number: ClassVar[str] = "IS014"
+    kind: ClassVar[str] = "self-reference"
+    severity: ClassVar[str] = "warning"
+    source: ClassVar[str] = (
+        "Chiang et al. 2023, Vicuna; Zhou et al. 2023, arXiv:2305.11206 (LIMA): responses of another assistant's voice are taken out"
+    )
+    fix: ClassVar[str] = "Rewrite the response in your assistant's voice, or take the row out."
+
+    allow: tuple[str, ...] = field(default=())
+    """Phrases that are your assistant's own, in small letters: a finding that contains one is none."""
+
+    def hits(self, change: Change) -> Iterator[Hit]:
+        """The first phrase of each answer."""
+        for answer in answers(change):
+            low = folded(answer.text)
+            for start, end in PHRASES.places(low):
+                allowed = any(phrase.lower() in low[max(0, start - 40) : end + 40] for phrase in self.allow)
+                if allowed or spoken(answer.prompt, low, start) or low[start:end] in folded(answer.prompt):
+                    continue
+                yield answer.hit(f"{answer.name} speaks of itself as a language model.", evidence=around(answer.text, start, end))
+                break
+
+
+def spoken(prompt: str, low: str, start: int) -> bool:
+    """Whether a phrase is what somebody says in a text that the prompt asks for."""
+    if not any(word in prompt.lower() for word in FICTION):
+        return False
+    line = low.rfind("\n", 0, start) + 1
+    before = low[max(line, start - 300) : start]
+    return any(before.count(quote) % 2 for quote in "\"'") or any(quote in before for quote in "“„«「『") or ":" in before[:40]

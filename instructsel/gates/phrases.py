@@ -1,0 +1,92 @@
+"""Phrases that are looked for in many texts: each with the words without which it cannot be there, so that most texts cost no pattern."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+APOSTROPHES: Final = str.maketrans(
+    {"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u00b4": "'", "\u00a0": " ", "\u201c": '"', "\u201d": '"'}
+)
+WINDOW: Final = 160
+"""Characters before and after a word in which its phrase is looked for."""
+MOST: Final = 40
+"""Places of a word in a text that are looked at."""
+
+
+def folded(text: str) -> str:
+    """A text in small letters with plain apostrophes, as many characters as before.
+
+    >>> folded("I\\u2019M")
+    "i'm"
+    """
+    low = text.lower()
+    if len(low) != len(text):
+        # One capital of Turkish becomes two characters; places must stay what they are.
+        low = "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in text)
+    return low if low.isascii() else low.translate(APOSTROPHES)
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A phrase in small letters."""
+
+    words: tuple[str, ...]
+    """One of them stands in every text that has the phrase."""
+    pattern: str
+    """What matches it; of bounded length."""
+
+    @cached_property
+    def compiled(self) -> re.Pattern[str]:
+        """The pattern, compiled once."""
+        return re.compile(self.pattern)
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Several phrases."""
+
+    phrases: tuple[Phrase, ...]
+
+    @classmethod
+    def of(cls, *entries: tuple[str, str] | tuple[Sequence[str], str]) -> Phrases:
+        """From words with their patterns; words are a text with | between them."""
+        return cls(
+            tuple(Phrase(tuple(words.split("|")) if isinstance(words, str) else tuple(words), pattern) for words, pattern in entries)
+        )
+
+    @cached_property
+    def _by_word(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
+        return tuple((word, phrase.compiled) for phrase in self.phrases for word in phrase.words)
+
+    @cached_property
+    def _by_ascii_word(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
+        return tuple((word, pattern) for word, pattern in self._by_word if word.isascii())
+
+    def places(self, low: str) -> list[tuple[int, int]]:
+        """Where phrases stand in a folded text, in order: up to MOST places of each word."""
+        words = self._by_ascii_word if low.isascii() else self._by_word
+        return sorted({place for word, pattern in words if word in low for place in _places(word, pattern, low)})
+
+    def first(self, low: str) -> tuple[int, int] | None:
+        """The earliest place of any."""
+        return next(iter(self.places(low)), None)
+
+
+def _places(word: str, pattern: re.Pattern[str], low: str) -> Iterator[tuple[int, int]]:
+    start = low.find(word)
+    for _ in range(MOST):
+        if start < 0:
+            return
+        # The window keeps a long text from being looked through by a pattern; what stands before it counts for word boundaries.
+        for match in pattern.finditer(low, max(0, start - WINDOW), min(len(low), start + WINDOW)):
+            if match.start() <= start < match.end():
+                yield match.span()
+                break
+        start = low.find(word, start + len(word))
+
+
+__all__ = ["Phrase", "Phrases", "folded"]

@@ -1,0 +1,160 @@
+"""The texts of a change, as the checks of content look at them: answers with what they answer, and every text of a row with its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit
+from instructsel.pool.example import Example
+from instructsel.pool.message import Message
+
+THOUGHT: Final = ("<think>", "</think>")
+"""Between which a response that is one text holds its reasoning."""
+FENCE: Final = "```"
+AROUND: Final = 60
+"""Characters of a text before and after what is shown of it."""
+ADDRESS: Final = re.compile(r"(?:https?://|www\.)\S{1,2000}")
+TAG: Final = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
+INLINE: Final = re.compile(r"`[^`\n]{1,200}`")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text of a row."""
+
+    position: int
+    """Of the example among those of the change."""
+    where: str
+    """In words, as a message names it: the prompt, the response, the arguments of a call."""
+    text: str
+    is_answer: bool = False
+    """Whether it is the text of a turn that is trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A turn that the model wrote and that is trained on."""
+
+    position: int
+    number: int
+    """Among the answers of its row, from 1."""
+    of: int
+    """Answers of its row."""
+    text: str
+    """Without white space around, and without reasoning between tags at its beginning."""
+    prompt: str
+    """The turns of users that it answers, a line each; "" where it answers none, or the result of a call."""
+    message: Message
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "The response" if self.number == self.of else f"Answer {self.number} of {self.of}"
+
+    def hit(self, message: str, *, value: float | None = None, evidence: str = "", about: str = "") -> Hit:
+        """A finding about it; `about` tells several of a check in one answer apart."""
+        turn = "" if self.number == self.of else f"answer {self.number}"
+        return Hit(self.position, message, value, evidence=evidence or self.text, key=" ".join(part for part in (turn, about) if part))
+
+
+def answers(change: Change) -> tuple[Answer, ...]:
+    """Every turn that is trained on, in the order of the rows."""
+    return change.shared("answers", lambda: tuple(answer for row in change.rows for answer in answers_of(row.position, row.example)))
+
+
+def answers_of(position: int, example: Example) -> list[Answer]:
+    """The turns of one example that are trained on."""
+    trained = [number for number, message in enumerate(example.messages) if message.is_trained]
+    turns = []
+    prompt: list[str] = []
+    for number, message in enumerate(example.messages[: trained[-1] + 1]):
+        if message.role == "user":
+            prompt.append(message.content)
+        elif message.role == "assistant":
+            if message.is_trained:
+                turns.append((number, "\n".join(prompt)))
+            prompt = []
+    return [
+        Answer(position, order, len(turns), without_thought(example.messages[number].content), question, example.messages[number])
+        for order, (number, question) in enumerate(turns, 1)
+    ]
+
+
+def passages(change: Change) -> Iterator[Passage]:
+    """Every text of every row: turns, names, reasoning, calls with their arguments, and tools."""
+    for row in change.rows:
+        yield from passages_of(row.position, row.example)
+
+
+def passages_of(position: int, example: Example) -> Iterator[Passage]:
+    """Every text of one example."""
+    last = example.last_answer
+    for number, message in enumerate(example.messages):
+        where = _where(message, number, last)
+        if message.content:
+            yield Passage(position, where, message.content, message.is_trained)
+        if message.reasoning:
+            yield Passage(position, f"the reasoning of {where}", message.reasoning, message.is_trained)
+        if message.name:
+            yield Passage(position, f"the name of {where}", message.name)
+        if message.tool_call_id:
+            yield Passage(position, f"the id of {where}", message.tool_call_id)
+        for call in message.tool_calls:
+            yield Passage(position, f"a call of {where}", call.name if call.id is None else f"{call.name} {call.id}", message.is_trained)
+            if call.arguments is not None:
+                yield Passage(position, f"the arguments of a call of {where}", call.arguments.text, message.is_trained)
+    if example.tools is not None:
+        yield Passage(position, "the tools", example.tools.text)
+
+
+def _where(message: Message, number: int, last: int) -> str:
+    if number == last:
+        return "the response"
+    if message.role == "user" and last == number + 1:
+        return "the prompt"
+    return f"turn {number + 1} ({message.role})"
+
+
+def without_thought(text: str) -> str:
+    """A response without reasoning between tags at its beginning, and without white space around.
+
+    >>> without_thought("<think>Two and two.</think> Four.")
+    'Four.'
+    """
+    stripped = text.strip()
+    if stripped.startswith(THOUGHT[0]):
+        _, end, rest = stripped.partition(THOUGHT[1])
+        return rest.strip() if end else ""
+    return stripped
+
+
+def without_fences(text: str) -> str:
+    """A text without its fenced code; a fence that never closes takes the rest.
+
+    >>> without_fences("Run:\\n```\\nls\\n```\\nDone.")
+    'Run:\\n\\n\\nDone.'
+    """
+    return text if FENCE not in text else "\n".join(text.split(FENCE)[::2])
+
+
+def prose(text: str) -> str:
+    """A text without code, tags and addresses: what a language may be told from."""
+    plain = without_fences(text)
+    if "`" in plain:
+        plain = INLINE.sub(" ", plain)
+    if "://" in plain or "www." in plain:
+        plain = ADDRESS.sub(" ", plain)
+    return TAG.sub(" ", plain) if "<" in plain else plain
+
+
+def around(text: str, start: int, end: int) -> str:
+    """What stands around a place of a text."""
+    before, after = max(0, start - AROUND), min(len(text), end + AROUND)
+    return ("…" if before else "") + text[before:after] + ("…" if after < len(text) else "")
+
+
+__all__ = ["Answer", "Passage", "answers", "answers_of", "around", "passages", "passages_of", "prose", "without_fences", "without_thought"]

@@ -16,6 +16,7 @@ InstructselError
 │   └── TooManyBadRows    3   more quarantined rows than the limit
 ├── ScoresError           3   a score table that cannot be read or does not fit
 │   └── TooManyNulls      3   an indicator the rule uses is null too often
+├── BaselineError         3   a baseline that cannot be read, or that this release does not read
 ├── ObservationsError     3   observations that cannot be read, or do not determine a fit
 ├── StudyError            3   a study whose folder, sources or evaluation set cannot be used
 ├── TrainingError         3   a fine-tune that cannot begin: rows without a loss token, a base that does not fit
@@ -138,6 +139,12 @@ class ScoresError(InstructselError, ValueError):
 
 class TooManyNulls(ScoresError):
     """An indicator the rule uses is null in more rows than `max_null_fraction` allows."""
+
+
+class BaselineError(InstructselError, ValueError):
+    """A baseline that cannot be read, or that this release does not read."""
+
+    exit_code = 3
 
 
 class ObservationsError(InstructselError, ValueError):

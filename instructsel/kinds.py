@@ -39,6 +39,7 @@ AUDIT: Final = "audit"
 REPORT: Final = "report"
 EXPORT: Final = "export"
 GATE: Final = "gate"
+BASELINE: Final = "baseline"
 
 SCHEMA: Final = "schema"
 OLD_SCHEMA: Final = "schema_version"
@@ -86,6 +87,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     REPORT: Kind("a report", 1),
     EXPORT: Kind("an export", 1),
     GATE: Kind("a gate's verdict", 1),
+    BASELINE: Kind("a baseline", 1, "instructsel.gates.baseline.baseline:Baseline.read"),
 }
 
 

@@ -7,13 +7,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from instructsel.errors import BaselineError
+from instructsel.gates.baseline.known import Known, gone, without_known
 from instructsel.gates.finding import Place
 from instructsel.pool.example import Example
 from instructsel.read_report import ReadReport
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from instructsel.gates.baseline.baseline import Baseline
     from instructsel.pool.pool import Pool
 
 Shared = TypeVar("Shared")
@@ -41,9 +47,44 @@ class Change:
     """The rows that a gate looks at. What several checks need is computed once."""
 
     pool: Pool
+    """Without the rows that the baseline has in the same file."""
     nightly: bool = False
     """Whether a rate fails when it is above its limit, and not only when its interval is."""
+    baseline: Baseline | None = None
+    """The pool that the rows want to join."""
+    known: Known = field(default_factory=Known)
+    """The rows that the baseline has already."""
+    fault: BaselineError | None = None
+    """Why the baseline that was named is none."""
     _shared: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, pool: Pool, baseline: Baseline | None = None, *, nightly: bool = False) -> Self:
+        """The rows of a pool that was read whole, without those that the baseline has in the same file."""
+        if baseline is None:
+            return cls(pool, nightly)
+        rest, known = without_known(pool, baseline)
+        return cls(rest, nightly, baseline, known)
+
+    def without(self, *parts: str) -> str | None:
+        """Why there is no baseline with these parts, and what makes one, in a sentence or two; None where there is.
+
+        What a check that compares with the pool returns as `locked`.
+        """
+        if self.fault is not None:
+            return str(self.fault)
+        if self.baseline is None:
+            return "No baseline is named. Make one: instructsel gate baseline create POOL -o pool.baseline, and name it with --baseline."
+        lacking = [name for name in parts if not self.baseline.has(name)]
+        if not lacking:
+            return None
+        return f"The baseline has no {' and no '.join(lacking)}. Make it again: instructsel gate baseline create POOL -o FILE"
+
+    @cached_property
+    def gone(self) -> NDArray[np.bool_]:
+        """(n,), the examples of the baseline that the change has in another wording, or no longer: nothing is compared with them."""
+        assert self.baseline is not None
+        return gone(self.baseline.identities, self.known)
 
     @property
     def report(self) -> ReadReport:
@@ -53,7 +94,7 @@ class Change:
     @property
     def n_rows(self) -> int:
         """Rows of the files, those among them that became no example."""
-        return self.report.read
+        return self.report.read - self.known.excluded
 
     @cached_property
     def rows(self) -> tuple[ChangedRow, ...]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from instructsel.errors import EnvironmentFault, InstructselError
+from instructsel.errors import BaselineError, EnvironmentFault, InstructselError
+from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Result
 from instructsel.gates.config import ConfiguredCheck, GateConfig
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def gate(
-    pool: Pool, config: GateConfig | None = None, *, today: date | None = None, progress: Callable[[str], None] | None = None
+    pool: Pool | Change, config: GateConfig | None = None, *, today: date | None = None, progress: Callable[[str], None] | None = None
 ) -> Verdict:
     """May these rows join?
 
     A check that cannot be asked says what would let it run; one that crashes says so, and the others still report.
 
     Args:
-        pool: the rows that want to join.
+        pool: the rows that want to join; as a change where they were read with `read_change`, which passes over those that a baseline has.
         config: which checks; by default those that need nothing but the rows.
         today: on which waivers hold.
         progress: called with the kind of the check that begins.
@@ -37,14 +38,24 @@ def gate(
     'failed'
     """
     settings = config or GateConfig.default()
-    change = Change(pool, nightly=settings.nightly)
+    change = pool if isinstance(pool, Change) else _change(pool, settings)
     waivers = Waivers(settings.waivers, today or datetime.now(UTC).date())
     results = []
     for configured in settings.checks:
         if progress is not None:
             progress(configured.check.kind)
         results.append(_result(configured, change, waivers))
-    return Verdict(tuple(results), pool.report, settings.nightly, waivers.expired, waivers.stale, dict(waivers.used))
+    return Verdict(
+        tuple(results), change.report, settings.nightly, waivers.expired, waivers.stale, dict(waivers.used), change.known, change.fault
+    )
+
+
+def _change(pool: Pool, settings: GateConfig) -> Change:
+    try:
+        baseline = None if settings.baseline is None else Baseline.read(settings.baseline)
+    except BaselineError as fault:
+        return Change(pool, settings.nightly, fault=fault)
+    return Change.of(pool, baseline, nightly=settings.nightly)
 
 
 def _result(configured: ConfiguredCheck, change: Change, waivers: Waivers) -> Result:

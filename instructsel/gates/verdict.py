@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from instructsel.errors import BaselineError
+from instructsel.gates.baseline.known import Known
 from instructsel.gates.checks.base import Result
 from instructsel.gates.finding import SEVERITIES, Finding
 from instructsel.gates.waivers import Waiver
@@ -34,6 +36,10 @@ class Verdict:
     expired: tuple[Waiver, ...] = ()
     stale: tuple[Waiver, ...] = ()
     waived: Mapping[Waiver, int] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
+    """The rows that the baseline has already, and that nobody looked at."""
+    fault: BaselineError | None = None
+    """Why the baseline could not be read."""
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -90,7 +96,8 @@ class Verdict:
             "fail_on": fail_on,
             "mode": "nightly" if self.nightly else "pull-request",
             "rows": {
-                "read": self.report.read,
+                "read": self.report.read - self.known.excluded,
+                "in_baseline": self.known.rows,
                 "kept": self.report.kept,
                 "dropped": dict(self.report.dropped),
                 "quarantined": dict(self.report.quarantined),

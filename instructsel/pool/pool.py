@@ -32,7 +32,7 @@ from instructsel.pool.naming import check_once, expanded, labels_of
 from instructsel.pool.opaque import as_text
 from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, ReadProgress, Rows
 from instructsel.pool.row_sources import labels_by_field
-from instructsel.pool.sources import memory_source, open_source
+from instructsel.pool.sources import Source, memory_source, open_source
 from instructsel.pool.spec import MEMORY, REASONING, STDIN, PoolSpec, Reading
 from instructsel.pool.streams import is_pipe
 from instructsel.pool.writer import MESSAGES, check_output, compressed, stream_rows, write_messages, write_rows
@@ -83,6 +83,7 @@ class Pool:
         source_field: str | None = None,
         delimiter: str | None = None,
         progress: Callable[[int, int], None] | None = None,
+        through: Callable[[Source], Source] | None = None,
     ) -> Self:
         """Read pool files.
 
@@ -99,6 +100,7 @@ class Pool:
             source_field: the field of a row that is its source, for quotas, studies and reports; its file by default.
             delimiter: between two fields of a CSV or TSV file; told from its header by default.
             progress: called every 1,024 rows with how many bytes of how many are read.
+            through: called with each file that was opened; what it returns is read. It may pass lines over; see `Source.through`.
 
         Raises:
             PoolError: a file cannot be read as a pool; its report says what had been seen.
@@ -123,9 +125,8 @@ class Pool:
         header = tuple(columns) if columns else None
         for entry, label in zip(entries, labels_of(entries), strict=True):
             try:
-                reading.add(
-                    open_source(entry.path, reading.limits, columns=header, name=entry.name, label=label, delimiter=delimiter), chosen
-                )
+                source = open_source(entry.path, reading.limits, columns=header, name=entry.name, label=label, delimiter=delimiter)
+                reading.add(source if through is None else through(source), chosen)
             except EmptyFile:
                 if len(entries) == 1:
                     raise

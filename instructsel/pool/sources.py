@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -73,6 +73,8 @@ class Source:
     """Whether JSON objects have several lines, or none end between them."""
     notes: Counter[str] = field(default_factory=Counter)
     """What was read in spite of a small fault, by its name, with how often."""
+    through: Callable[[Iterator[Row]], Iterator[Row]] | None = None
+    """Of JSON lines, what the lines go through before they are parsed: lines that are known already are left out there."""
 
     def rows(self) -> Iterator[tuple[Row, Any]]:
         """Every row with its parsed value; the value is None where the row has a fault."""
@@ -83,7 +85,8 @@ class Source:
         elif self.container == "array" or self.spread:
             yield from self._json(read_values(self.file, self.limits, self.notes))
         else:
-            yield from self._json(read_lines(self.file, self.limits))
+            lines = read_lines(self.file, self.limits)
+            yield from self._json(lines if self.through is None else self.through(lines))
 
     def _json(self, rows: Iterator[Row]) -> Iterator[tuple[Row, Any]]:
         for row in rows:

@@ -23,6 +23,7 @@ from instructsel.text import counted, excerpt
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
+    from instructsel.pool.sources import Source
 
 EVERY = 10.0
 """Seconds between two lines of progress."""
@@ -117,6 +118,7 @@ class Reading:
         *,
         message: Callable[[str], None] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        through: Callable[[Source], Source] | None = None,
     ) -> Pool:
         """Read the files.
 
@@ -124,6 +126,7 @@ class Reading:
             paths: the files.
             message: gets a line on each file, on the count of rows, and on the first quarantined rows.
             progress: called with how many bytes of how many are read; without it, `message` gets a line every ten seconds.
+            through: see `Pool.read`.
 
         Raises:
             UsageError: options that exclude each other.
@@ -152,6 +155,7 @@ class Reading:
             source_field=self.source_field,
             delimiter=self.delimiter,
             progress=progress,
+            through=through,
         )
         # A field that there is not is told here, and not after the work.
         without = pool.without_source

@@ -296,6 +296,21 @@ def _cache(place: Path) -> None:
     assert keys_of(["a"]) is not None and Batch and Plausibility
 
 
+def _baseline(place: Path) -> None:
+    """A baseline whose header is forged or whose arrays are damaged: every part of it, and a change that is compared with it."""
+    from instructsel.gates.baseline.baseline import Baseline
+    from instructsel.gates.reading import read_change
+
+    baseline = Baseline.read(place / "pool.baseline")
+    baseline.fingerprint, baseline.identities.labels, len(baseline)
+    for name in baseline.about:
+        baseline.part(name)
+    for position in range(len(baseline)):
+        baseline.identities.place(position)
+    change = read_change([str(place / "pool.jsonl")], baseline=place / "pool.baseline")
+    change.gone, change.rows, change.known.statement(baseline.identities)
+
+
 COPIES: Final[Mapping[str, str]] = {"scored": "scored", "verified": "verified", "study": "study/s", "sizes": "sizes"}
 
 READERS: Final[tuple[Reader, ...]] = (
@@ -349,6 +364,8 @@ READERS: Final[tuple[Reader, ...]] = (
     # Audits.
     Reader("audit", ["audits/audit.json"], ["audit.json"], _audit_report("audit.json"), ["audit"], ["audits.reading", "audits.shape"], weight=8),
     Reader("audit rows", ["audits/rows.csv", "audits/rows.csv.json"], ["rows.csv", "rows.csv.json"], _audit_report("rows.csv"), weight=4),
+    # Gates.
+    Reader("baseline", ["gates"], ["pool.baseline"], _baseline, ["baseline"], ["gates.baseline.baseline", "gates.baseline.tensor_file"], weight=8),
     # Experiments and verifications.
     Reader("plan", ["plans/plan.toml"], ["plan.toml"], _plan, ["experiment"], ["experiments.plan"], weight=8),
     Reader("verdict", ["verified/v"], ["verdict.json"], _artifact("verdict.json"), ["verification"], ["verification.results"], apart=("run",), weight=8),
@@ -426,6 +443,9 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "commands.study:Settings.of": "study status",
     "experiments.plan:Experiment.read": "plan",
     "experiments.store:RecordStore.of": "records",
+    "gates.baseline.baseline:Baseline.read": "baseline",
+    "gates.baseline.tensor_file:TensorFile.open": "baseline",
+    "gates.reading:read_change": "baseline",
     "grading.results_table:ResultsTable.read": "results table runs.csv",
     "grading.results_table:read_table": "results table runs.csv",
     "models.modules:read_modules": "modules of a model",

@@ -115,6 +115,7 @@ def make(folder: Path) -> Path:
     _verified(folder / "verified")
     _studied(folder)
     _audited(folder / "audits")
+    _gates(folder / "gates")
     _records(folder / "records")
     _results(folder / "results")
     _plans(folder / "plans")
@@ -134,6 +135,15 @@ def _audited(folder: Path) -> None:
     audit = Audit("base", settings, frame, (found,), totals(columns, sources, None, settings, 1000))
     for name in ("audit.json", "rows.csv"):
         audit.write(folder / name)
+
+
+def _gates(folder: Path) -> None:
+    """A pool, and its baseline."""
+    from instructsel.gates.baseline.baseline import Baseline
+
+    folder.mkdir(parents=True)
+    rows = [{"instruction": f"Name {n}.", "output": f"It is {n * n} today."} for n in range(12)]
+    Baseline.create(Pool.read(write_lines(folder / "pool.jsonl", rows))).write(folder / "pool.baseline")
 
 
 def _exports(folder: Path) -> None:

@@ -1,0 +1,252 @@
+"""Reading a change: rows that stand in the baseline already, in the same file, are passed over and counted.
+
+A row is unchanged where its file, by name, has the very bytes of it in the baseline, as many times. The same row in another file is a copy of it, and
+is looked at: that is what checks for duplicates are for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from instructsel.errors import EmptyFile, PoolError
+from instructsel.gates.baseline.baseline import Baseline
+from instructsel.gates.baseline.identities import WIDTH, Identities, file_digest, relative, row_digest
+from instructsel.pool.lines import Row
+from instructsel.pool.naming import expanded
+from instructsel.pool.sources import Source
+from instructsel.pool.spec import PoolSpec, Reading
+from instructsel.read_report import ReadReport
+from instructsel.text import counted
+
+if TYPE_CHECKING:
+    from instructsel.pool.pool import Pool
+
+STAYS: Final = 0.5
+"""Where a file of the change has fewer of the rows that the baseline has under its name, it is no newer version of that file."""
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A file of the change that the baseline knows."""
+
+    name: str
+    """In the change."""
+    number: int
+    """In the baseline."""
+    rows: int
+    """Of the change's file that the baseline has."""
+    here: bytes = field(default=b"", repr=False)
+    """The digests of those rows, one behind the other; of an unchanged file none."""
+    unchanged: bool = False
+
+
+@dataclass(frozen=True)
+class Known:
+    """What of a change is in the baseline already."""
+
+    files: tuple[KnownFile, ...] = ()
+    excluded: int = 0
+    """Rows that reading counted, and that are no rows of the change."""
+
+    @property
+    def rows(self) -> int:
+        """Of all files."""
+        return sum(file.rows for file in self.files)
+
+    def statement(self, identities: Identities) -> str:
+        """In a sentence; "" where there are none.
+
+        Where a file is known under another name, both are named.
+        """
+        if not self.rows:
+            return ""
+        others = [
+            f"{relative(file.name)} as {identities.files[file.number].name}"
+            for file in self.files
+            if file.rows and relative(file.name) != identities.files[file.number].name
+        ]
+        named = f" ({', '.join(others[:3])})" if others else ""
+        return f"{counted(self.rows, 'row')} {'are' if self.rows > 1 else 'is'} in the baseline already{named}."
+
+
+class KnownRows:
+    """Passes rows over that the baseline has in the same file, before they are parsed."""
+
+    def __init__(self, identities: Identities) -> None:
+        self.identities = identities
+        self.files: dict[str, KnownFile] = {}
+
+    def __call__(self, source: Source) -> Source:
+        """The source, of whose lines those that are known are passed over."""
+        number = self.identities.file_called(source.name)
+        plain = source.container == "lines" and not source.spread and source.columns is None
+        if number is None or not plain or not self.identities.files[number].by_line:
+            return source
+        return replace(source, through=lambda rows: self._through(source.name, number, rows))
+
+    def _through(self, name: str, number: int, rows: Iterator[Row]) -> Iterator[Row]:
+        left = self._left(number)
+        passed = bytearray()
+        try:
+            for row in rows:
+                if row.fault is None:
+                    digest = row_digest(row.raw)
+                    count = left.get(digest)
+                    if count:
+                        left[digest] = count - 1
+                        passed += digest
+                        continue
+                yield row
+        finally:
+            self.files[name] = KnownFile(name, number, len(passed) // WIDTH, bytes(passed))
+
+    def _left(self, number: int) -> Counter[bytes]:
+        identities = self.identities
+        begin, end = np.searchsorted(identities.row_file, [number, number + 1])
+        joined = identities.row_raw[begin:end].astype(">u8").tobytes()
+        return Counter(joined[at : at + WIDTH] for at in range(0, len(joined), WIDTH))
+
+    @property
+    def known(self) -> Known:
+        """What was passed over."""
+        return Known(tuple(self.files.values()))
+
+
+def read_new(
+    paths: Sequence[str],
+    baseline: Baseline,
+    reading: Reading | None = None,
+    *,
+    message: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Pool, Known]:
+    """The rows of some files that the baseline does not have in the same file, as a pool, and what was passed over.
+
+    Args:
+        paths: files or folders, as Pool.read takes them.
+        baseline: what the rows want to join.
+        reading: how they are read; as the baseline's pool by default.
+        message: gets lines on the files.
+        progress: called with how many bytes of how many are read.
+
+    Raises:
+        PoolError: a file cannot be read as a pool.
+    """
+    options = reading or baseline.reading
+    identities = baseline.identities
+    unchanged = _unchanged(paths, identities)
+    if unchanged is not None:
+        return nothing(paths, options), Known(unchanged)
+    through = KnownRows(identities)
+    try:
+        pool = options.read(paths, message=message, progress=progress, through=through)
+    except EmptyFile:
+        if not through.known.rows:
+            raise
+        return nothing(paths, options), through.known
+    except PoolError:
+        if not through.known.rows:
+            raise
+        # The new rows alone make no pool, as where the only one is broken: what is wrong with them is found among the others.
+        return without_known(options.read(paths, message=None, progress=progress), baseline)
+    rest, more = without_known(pool, baseline, besides={file.number for file in through.known.files})
+    return rest, Known(through.known.files + more.files, more.excluded)
+
+
+def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = None) -> tuple[Pool, Known]:
+    """A pool without the examples that the baseline has in the same file, and what was taken out.
+
+    Args:
+        pool: what was read.
+        baseline: what the rows want to join.
+        besides: numbers of files of the baseline that are not looked at.
+    """
+    identities = baseline.identities
+    matched = {number: identities.file_called(file.source.name) for number, file in enumerate(pool.files)}
+    if all(code is None or code in (besides or ()) for code in matched.values()):
+        return pool, Known()
+    own, index = Identities.of(pool)
+    stays = np.ones(len(pool), dtype=bool)
+    files, rows = [], set()
+    for number, code in matched.items():
+        if code is None or code in (besides or ()):
+            continue
+        theirs = np.flatnonzero(identities.file == code)
+        left = Counter(zip(_keys(identities, theirs), identities.part[theirs].tolist(), strict=True))
+        passed = bytearray()
+        here = np.flatnonzero(pool.file_of[index] == number)
+        for key, part, at in zip(_keys(own, here), own.part[here].tolist(), here.tolist(), strict=True):
+            if left[key, part]:
+                left[key, part] -= 1
+                stays[index[at]] = False
+                passed += key
+                rows.update((number, row) for row in pool.files[number].rows_of(int(pool.row_of[index[at]])))
+        files.append(KnownFile(pool.files[number].source.name, code, sum(1 for file, _ in rows if file == number), bytes(passed)))
+    kept = pool.at(np.flatnonzero(stays))
+    return kept, Known(tuple(files), len(rows))
+
+
+def _keys(identities: Identities, positions: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[bytes]:
+    joined = identities.raw[positions].astype(">u8").tobytes()
+    return [joined[at : at + WIDTH] for at in range(0, len(joined), WIDTH)]
+
+
+def _unchanged(paths: Sequence[str], identities: Identities) -> tuple[KnownFile, ...] | None:
+    """The files, where every one has the bytes that the baseline's has; None where one does not."""
+    files = []
+    for path in paths:
+        for entry in expanded(path).entries:
+            number = identities.file_called(entry.name)
+            if number is None or identities.files[number].digest is None or file_digest(entry.path) != identities.files[number].digest:
+                return None
+            begin, end = np.searchsorted(identities.row_file, [number, number + 1])
+            files.append(KnownFile(entry.name, number, int(end - begin), unchanged=True))
+    return tuple(files)
+
+
+def nothing(paths: Sequence[str], reading: Reading) -> Pool:
+    """A pool without an example."""
+    from instructsel.pool.pool import Pool
+
+    def column(kind: str, *shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+        empty: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.zeros((0, *shape), dtype=kind)
+        return empty
+
+    return Pool(
+        files=(),
+        report=ReadReport(),
+        digests=column("u8", 2),
+        occurrences=column("u4"),
+        file_of=column("u2"),
+        row_of=column("u4"),
+        part_of=column("u2"),
+        raw_digests=column("u8"),
+        turns=column("u2"),
+        spec=PoolSpec(tuple(paths), reading, part=True),
+    )
+
+
+def gone(identities: Identities, known: Known) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """(n,), the examples of the baseline whose row is no longer in its file, which the change has in a newer version.
+
+    An edited row is no near-duplicate of what it was before. Where a file has fewer than half of the rows that the baseline has under its name, it
+    may be another file of that name, and nothing of it is gone.
+    """
+    mask = np.zeros(len(identities), dtype=bool)
+    for file in known.files:
+        theirs = np.flatnonzero(identities.file == file.number)
+        if file.unchanged or not len(theirs):
+            continue
+        here = {file.here[at : at + WIDTH] for at in range(0, len(file.here), WIDTH)}
+        absent = np.array([key not in here for key in _keys(identities, theirs)], dtype=bool)
+        if absent.mean() <= STAYS:
+            mask[theirs[absent]] = True
+    return mask
+
+
+__all__ = ["Known", "KnownFile", "KnownRows", "gone", "nothing", "read_new", "without_known"]

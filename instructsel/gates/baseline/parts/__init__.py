@@ -1,0 +1,1 @@
+"""The parts of a baseline, a file each."""

@@ -1,0 +1,53 @@
+"""Reading a change: the new rows of some files, as a baseline's pool was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from instructsel.errors import BaselineError
+from instructsel.gates.baseline.baseline import Baseline
+from instructsel.gates.baseline.known import read_new
+from instructsel.gates.change import Change
+from instructsel.pool.spec import Reading
+
+
+def read_change(
+    paths: Sequence[str],
+    *,
+    baseline: str | Path | None = None,
+    reading: Reading | None = None,
+    nightly: bool = False,
+    message: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Change:
+    """The rows of some files that a baseline does not have in the same file.
+
+    A baseline that cannot be read is no reason to look at nothing: the change has its fault, and all rows are new.
+
+    Args:
+        paths: files or folders, as Pool.read takes them.
+        baseline: the file.
+        reading: how the rows are read; by default as the baseline's pool.
+        nightly: whether rates count, and not only the lower bounds of their intervals.
+        message: gets lines on the files.
+        progress: called with how many bytes of how many are read.
+
+    Raises:
+        PoolError: a file cannot be read as a pool.
+        UsageError: options that exclude each other.
+    """
+    fault: BaselineError | None = None
+    compared: Baseline | None = None
+    if baseline is not None:
+        try:
+            compared = Baseline.read(baseline)
+        except BaselineError as error:
+            fault = error
+    if compared is None:
+        return Change((reading or Reading()).read(paths, message=message, progress=progress), nightly, fault=fault)
+    pool, known = read_new(paths, compared, reading, message=message, progress=progress)
+    return Change(pool, nightly, compared, known)
+
+
+__all__ = ["read_change"]

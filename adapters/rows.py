@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from instructsel.adapters.tokens import COLUMNS, labelled, template_of
+from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate, messages, tools
 from instructsel.models.load import locate_language_model
@@ -21,9 +23,10 @@ TEXT_ALONE: Final = {"role", "content"}
 """What a turn has that is a text alone."""
 NAMED: Final = 3
 """Examples that a warning names."""
+TRL_LOSSES: Final = ("completion", "assistant")
 
 
-def to_trl(pool: Pool) -> Any:
+def to_trl(pool: Pool, *, tokenizer: Any = None, loss: str | None = None) -> Any:
     """The pool as a `datasets.Dataset` with exactly `prompt` and `completion`, both lists of messages, and `tools` where rows have some.
 
     TRL guesses a data set's type from its columns, so there are no others; its loss falls on the completion alone. The
@@ -33,21 +36,42 @@ def to_trl(pool: Pool) -> Any:
 
     Examples whose response is the first turn are left out, and a warning names them: TRL stops at a prompt without turns.
 
+    With a tokenizer the data set is pre-tokenised, which TRL takes as it is: `input_ids` in the tokenizer's chat template, and `labels`,
+    −100 where no loss falls. There a weight of 0 masks its response where all responses are trained on. A weight between 0 and 1 is neither
+    a mask nor none, and is refused in both forms. Rows that the template cannot write, or of which it leaves no token to train on, are left
+    out, and a warning names the reasons.
+
+    Args:
+        pool: the rows.
+        tokenizer: of the model that is to be trained: loaded, or its folder, its hub id, or "embedded". One without a chat template is given
+            Tülu's.
+        loss: completion (on the last response) or assistant (on every response of weight other than 0). Without a tokenizer it is
+            completion, with one assistant by default.
+
     Raises:
         MissingExtra: `datasets` is not installed.
-        UsageError: it is no pool.
+        UsageError: it is no pool, rows have weights other than 0 and 1, or a loss on all responses is asked for without a tokenizer.
+        ModelUnavailable: no fast tokenizer, or one without an end-of-sequence token.
 
     >>> data, tokenizer = to_trl(selected), chat_tokenizer("my-org/my-base")  # doctest: +SKIP
     >>> SFTTrainer("my-org/my-base", train_dataset=data, processing_class=tokenizer)  # doctest: +SKIP
     """
     check_pool(pool, "to_trl")
     datasets = require("datasets", needed_by="to_trl")
+    if loss not in (None, *TRL_LOSSES):
+        raise UsageError.named(str(loss), TRL_LOSSES, noun="loss of to_trl")
+    if tokenizer is None and loss == "assistant":
+        raise UsageError(
+            "to_trl writes prompts and completions, and their loss falls on the last response.",
+            fix="Name a tokenizer, to_trl(pool, tokenizer=…, loss='assistant'): its tokens carry the masks of all responses.",
+        )
+    _refuse_fractions(pool)
+    if tokenizer is not None:
+        return _tokenized(datasets, pool, template_of(tokenizer), loss or "assistant")
     promptless = without_prompt(pool)
     if promptless:
-        named = ", ".join(f"{Path(file).name}:{lines[0]}" for file, lines in map(pool.locate, promptless[:NAMED]))
-        more = f" and {len(promptless) - NAMED:,} more" if len(promptless) > NAMED else ""
         warnings.warn(
-            f"to_trl leaves out {counted(len(promptless), 'example')} whose response is the first turn ({named}{more}): TRL stops at a prompt without turns.",
+            f"to_trl leaves out {counted(len(promptless), 'example')} whose response is the first turn ({_named(pool, promptless)}): TRL stops at a prompt without turns.",
             stacklevel=2,
         )
     listed = [row for row in rows(pool) if row["prompt"]]
@@ -62,6 +86,47 @@ def to_trl(pool: Pool) -> Any:
     features = {name: feature if name == "tools" else datasets.List(feature) for name in columns}
     table = datasets.table.InMemoryTable.from_pydict(arrays)
     return datasets.Dataset(table, info=datasets.DatasetInfo(features=datasets.Features(features)))
+
+
+def _refuse_fractions(pool: Pool) -> None:
+    """Refuse weights that are neither 0 nor 1.
+
+    Raises:
+        UsageError: rows have some.
+    """
+    places = [
+        position
+        for position, example in enumerate(pool.examples())
+        if any(turn.weight not in (None, 0, 1) for turn in example.messages[: example.last_answer + 1])
+    ]
+    if places:
+        named = _named(pool, places[:1])
+        raise UsageError(
+            f"{counted(len(places), 'example')} {'has' if len(places) == 1 else 'have'} weights other than 0 and 1, which TRL cannot carry (first: {named}).",
+            fix="Leave them out, or write 0 (masked) or 1 (trained on) for each.",
+        )
+
+
+def _tokenized(datasets: Any, pool: Pool, template: ChatTemplate, loss: str) -> Any:
+    """Tokens and labels as a data set; what is left out is warned of."""
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    skipped: dict[str, list[int]] = {}
+    for position, (example, encoded) in enumerate(zip(pool.examples(), template.encode_all(pool.examples(), loss=loss), strict=True)):
+        if (reason := encoded.reason if example.last_answer else "no_prompt") is not None:
+            skipped.setdefault(reason, []).append(position)
+            continue
+        for name, numbers in labelled(encoded).items():
+            columns[name].append(numbers)
+    for reason, places in skipped.items():
+        warnings.warn(f"to_trl leaves out {counted(len(places), 'example')}: {reason} ({_named(pool, places)}).", stacklevel=3)
+    features = datasets.Features({name: datasets.List(datasets.Value("int32")) for name in COLUMNS})
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def _named(pool: Pool, positions: Sequence[int]) -> str:
+    """FILE:LINE of the first of some examples, and how many more there are."""
+    first = ", ".join(f"{Path(file).name}:{lines[0]}" for file, lines in map(pool.locate, positions[:NAMED]))
+    return f"{first} and {len(positions) - NAMED:,} more" if len(positions) > NAMED else first
 
 
 def chat_tokenizer(model: str, *, revision: str | None = None) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from instructsel.adapters.exports.base import Export, ExportSettings
-from instructsel.adapters.exports.contents import CONTENTS
+from instructsel.adapters.exports.contents import NAMES
 from instructsel.text import counted
 
 
@@ -54,7 +54,7 @@ class Account:
         """Count a row by what it holds; whether it is written."""
         self.read += 1
         refusals = export.refusals(settings)
-        names = [name for name in CONTENTS if name in set(held)]
+        names = [name for name in NAMES if name in set(held)]
         unfit = [name for name in names if name in export.left_out]
         refused = [name for name in names if name in refusals and name not in unfit]
         for name in unfit:
@@ -76,7 +76,7 @@ class Account:
 
     def refusal(self, export: Export) -> str:
         """The sentence of what is refused."""
-        parts = [f"{counted(tally.rows, 'row')} {_have(tally.rows)} {CONTENTS[name]}" for name, tally in self.refused.items()]
+        parts = [f"{counted(tally.rows, 'row')} {_have(tally.rows)} {NAMES[name]}" for name, tally in self.refused.items()]
         first = next(iter(self.refused.values())).first
         return f"{_listed(parts)}, which {export.name} cannot carry (first: {first})."
 
@@ -106,7 +106,7 @@ class Account:
 
 
 def _row(name: str, tally: Tally) -> str:
-    return f"{counted(tally.rows, 'row')} {_have(tally.rows)} {CONTENTS[name]}"
+    return f"{counted(tally.rows, 'row')} {_have(tally.rows)} {NAMES[name]}"
 
 
 def _have(rows: int) -> str:

@@ -14,12 +14,12 @@ or are left out on request, rows with what is `left_out` are left out and named,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from instructsel.adapters.exports.contents import Exported, only_last_trained
+from instructsel.adapters.exports.contents import Exported, contents, only_last_trained
 from instructsel.errors import UsageError
 from instructsel.pool.example import Example
 from instructsel.pool.message import Message
@@ -117,6 +117,19 @@ class Export(ABC):
     @abstractmethod
     def row(self, exported: Exported, settings: ExportSettings) -> dict[str, Any]:
         """The row of one example."""
+
+    def rows(self, listed: Iterable[Exported], settings: ExportSettings) -> Iterator[dict[str, Any]]:
+        """The rows of examples, in order."""
+        return (self.row(exported, settings) for exported in listed)
+
+    def held(self, rows: Iterable[Example], settings: ExportSettings) -> Iterator[frozenset[str]]:
+        """What the turns of examples that would be written hold, in order: names of `contents.NAMES`."""
+        return (contents(example, self.turns(example, settings)) for example in rows)
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What the manifest says beside the settings."""
+        return {}
 
     def decided(self, settings: ExportSettings) -> ExportSettings:
         """The settings with the loss that the export has.

@@ -39,6 +39,18 @@ CONTENTS: Final[dict[str, str]] = {
     "long_numbers": "numbers of more than 15 digits in tools or calls",
 }
 """What a conversation may hold → how a sentence calls it that begins with `12 rows have`."""
+ENCODINGS: Final[dict[str, str]] = {
+    "template_refused": "a conversation that the chat template refuses",
+    "not_a_prefix": "earlier turns that the chat template rewrites",
+    "too_many_turns": "more turns than can be rendered one by one",
+    "calls_not_rendered": "calls that the chat template leaves out",
+    "no_loss_token": "no token for the loss to fall on",
+    "tools_not_rendered": "tools that the chat template leaves out",
+    "reasoning_not_rendered": "reasoning that the chat template leaves out",
+}
+"""What a chat template makes of a conversation → how a sentence calls it that begins with `12 rows have`."""
+NAMES: Final = {**CONTENTS, **ENCODINGS}
+"""All that an export may name."""
 
 OPENING: Final = ("system", "developer")
 DIGITS: Final = 15
@@ -166,4 +178,4 @@ def only_last_trained(turns: Sequence[Message]) -> tuple[Message, ...]:
     )
 
 
-__all__ = ["CONTENTS", "Exported", "contents", "only_last_trained"]
+__all__ = ["CONTENTS", "ENCODINGS", "NAMES", "Exported", "contents", "only_last_trained"]

@@ -26,6 +26,7 @@ FRAMEWORK: Final = frozenset(
         "run",
         "selected",
         "thoughts",
+        "trl_tokens",
         "view",
     }
 )
@@ -59,4 +60,23 @@ def export_of(name: str) -> Export:
     return exports()[name]
 
 
-__all__ = ["export_of", "exports"]
+def tokenized(name: str, tokenizer: str) -> Export:
+    """The export of a name in its pre-tokenised form.
+
+    Args:
+        name: of the consumer.
+        tokenizer: of the base, or a tokenizer alone: its folder or hub id, or "embedded".
+
+    Raises:
+        UsageError: there is no such consumer, or none that takes tokens.
+        ModelUnavailable: no fast tokenizer, or one without an end-of-sequence token.
+    """
+    if export_of(name).name != "trl":
+        raise UsageError(f"--tokenizer is for --to trl: {name} makes its tokens itself.", fix="Leave --tokenizer out.")
+    from instructsel.adapters.exports.trl_tokens import TrlTokens
+    from instructsel.adapters.tokens import template_of
+
+    return TrlTokens(template_of(tokenizer))
+
+
+__all__ = ["export_of", "exports", "tokenized"]

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final
 
 from instructsel.adapters.exports.account import Account
 from instructsel.adapters.exports.base import Export, ExportSettings, Written
-from instructsel.adapters.exports.contents import Exported, contents
+from instructsel.adapters.exports.contents import Exported
 from instructsel.adapters.exports.facts import Facts, RowFacts
 from instructsel.adapters.exports.json_lines import json_bytes
 from instructsel.adapters.exports.registry import export_of
@@ -191,9 +191,9 @@ def looked_at(chosen: Selected, consumer: Export, settings: ExportSettings, prog
     """What becomes of every example, and the positions of those that are written, in order."""
     account, positions = Account(), chosen.in_order(settings.order, settings.seed)
     kept: list[int] = []
-    for done, (position, example) in enumerate(zip(positions, chosen.pool.examples(positions), strict=True), 1):
-        turns = consumer.turns(example, settings)
-        if account.sort(consumer, settings, contents(example, turns), place_of(chosen.pool, position)):
+    examples = chosen.pool.examples(positions)
+    for done, (position, names) in enumerate(zip(positions, consumer.held(examples, settings), strict=True), 1):
+        if account.sort(consumer, settings, names, place_of(chosen.pool, position)):
             kept.append(position)
         if progress is not None and (done % EVERY == 0 or done == len(positions)):
             progress(done, len(positions))
@@ -215,6 +215,17 @@ def rows_of(
     row_facts: RowFacts | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of these positions, as the consumer has them; their turns are added to the account."""
+    return consumer.rows(_exported(chosen, consumer, settings, positions, account, row_facts), settings)
+
+
+def _exported(
+    chosen: Selected,
+    consumer: Export,
+    settings: ExportSettings,
+    positions: Sequence[int],
+    account: Account,
+    row_facts: RowFacts | None,
+) -> Iterator[Exported]:
     for position, read in zip(positions, chosen.pool.examples(positions), strict=True):
         example = replace(read, source=chosen.sources.get(position, read.source))
         turns = consumer.turns(example, settings)
@@ -223,7 +234,7 @@ def rows_of(
         account.trained += min(1, len(trained)) if settings.loss == "completion" else len(trained)
         if row_facts is not None and consumer.sharded:
             row_facts.add(example.source, chosen.pool.row(position), sum(len(turn.content) for turn in turns))
-        yield consumer.row(Exported(example, turns, place_of(chosen.pool, position)), settings)
+        yield Exported(example, turns, place_of(chosen.pool, position))
 
 
 def _shared(place: Target, consumer: Export) -> bytes | None:
@@ -336,6 +347,7 @@ def manifest(consumer: Export, written: Written, digest: str) -> dict[str, Any]:
             "drop_unsupported": settings.drop_unsupported,
         },
         "rows": written.account.as_dict(),
+        **consumer.stated,
         "pool": {"fingerprint": written.facts.fingerprint, "files": [list(file) for file in written.facts.files], **written.facts.reading},
         "selection": _selection(written.facts),
     }

@@ -54,6 +54,13 @@ def command(
             help="Where the consumer is to train: completion (on the last response) or assistant (on every response); its default without it.",
         ),
     ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            help="With --to trl: write tokens in the chat template of this base or tokenizer, and labels: weights 0 and 1 become masks.",
+        ),
+    ] = None,
     drop_unsupported: Annotated[
         bool,
         typer.Option("--drop-unsupported", help="Leave rows out, and count them, that the consumer cannot carry; refused without it."),
@@ -84,14 +91,14 @@ def command(
 ) -> None:
     """Write a selection as the files of a trainer, and account for every row that it cannot carry."""
     from instructsel.adapters.exports.base import ExportSettings
-    from instructsel.adapters.exports.registry import export_of, exports
+    from instructsel.adapters.exports.registry import export_of, exports, tokenized
     from instructsel.adapters.exports.run import Target, export
     from instructsel.adapters.exports.selected import inputs_of, selected
     from instructsel.selection.selection_set import stem_of
 
     if to is None:
         raise UsageError("No consumer is named.", fix=f"Name one with --to: {', '.join(exports())}.")
-    consumer = export_of(to)
+    consumer = export_of(to) if tokenizer is None else tokenized(to, tokenizer)
     settings = consumer.decided(ExportSettings(loss, order, seed, drop_unsupported, force))
     place = output if output is not None else Path(f"{stem_of(Path(selection[0]).name)[0] or 'export'}.{to}")
     inputs = inputs_of(selection)

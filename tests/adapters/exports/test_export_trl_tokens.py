@@ -120,7 +120,7 @@ def test_what_a_template_cannot_write_is_refused_or_counted(tmp_path: Path) -> N
     account = export(rows, consumer, tmp_path / "out", settings=ExportSettings(drop_unsupported=True)).account
     assert (account.read, account.written, account.n_refused) == (5, 2, 2) and set(account.left_out) == {"no_prompt"}
     assert {name: tally.rows for name, tally in account.altered.items()} == {"tools_not_rendered": 1, "reasoning_not_rendered": 1}
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="to_trl leaves out") as warned:
         assert len(to_trl(rows, tokenizer=str(tmp_path / "base"))) == 2
     reasons = {str(warning.message) for warning in warned if "to_trl" in str(warning.message)}
     assert len(reasons) == 3 and "to_trl leaves out 1 example: template_refused (pool.jsonl:1)." in reasons

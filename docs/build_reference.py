@@ -14,6 +14,8 @@ VERBS = (
     ["rules", "list"],
     ["rules", "show"],
     ["rules", "fit"],
+    ["gate"],
+    ["gate", "checks"],
     ["audit"],
     ["explain"],
     ["diff"],
@@ -44,7 +46,7 @@ def page() -> str:
         lines = "\n".join(line.rstrip() for line in shown.strip().split("\n")).replace("python -m instructsel", "instructsel")
         parts.append(f"## instructsel {' '.join(verb)}\n\n```\n{lines}\n```\n")
     parts.append(
-        "## Exit codes\n\n0 done · 1 negative: a fit that leaves no indicator, a finding of audit --fail-on · 2 usage or configuration · 3 input unreadable or over a limit · "
+        "## Exit codes\n\n0 done · 1 negative: a fit that leaves no indicator, a finding of audit --fail-on, a gate that fails · 2 usage or configuration · 3 input unreadable or over a limit · "
         "4 environment: extra, model, disk, memory · 5 nothing to do · 130 interrupted.\n"
     )
     return "\n".join(parts)

@@ -31,10 +31,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 if TYPE_CHECKING:
     from instructsel.read_report import ReadReport
+
+
+PRECEDENCE: Final = (2, 4, 3, 1, 5, 0)
+"""Exit codes, the one that wins first."""
+
+
+def decisive(codes: Iterable[int]) -> int:
+    """The exit code of a command in which several things went wrong.
+
+    >>> decisive([1, 3]), decisive([])
+    (3, 0)
+    """
+    return min(codes, key=PRECEDENCE.index, default=0)
 
 
 class InstructselError(Exception):

@@ -17,6 +17,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "report": "Put results into one page that opens with the outcome and loads nothing.",
     },
     "Look closer": {
+        "gate": "Check whether new rows may join a pool, and say which may not and why.",
         "audit": "Show what a trainer would train on, without training: tokens, loss tokens, and what is wrong with rows, template and base.",
         "explain": "Explain one example: its scores, what each term adds, its rank, and why it was kept or left out.",
         "diff": "Compare two selections of one pool, or two rules over one score table.",

@@ -34,7 +34,7 @@ class LazyGroup(Group):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Modules(self.package, self.lines)
+        self.commands = Modules(f"{self.package}.", self.lines)
 
     @property
     def lines(self) -> dict[str, str]:
@@ -58,11 +58,12 @@ class LazyGroup(Group):
         return [*named, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
 
 
-class _Modules(MutableMapping[str, Any]):
+class Modules(MutableMapping[str, Any]):
     """Command → the command, made when it is looked up."""
 
-    def __init__(self, package: str, names: Mapping[str, str]) -> None:
-        self.package = package
+    def __init__(self, prefix: str, names: Mapping[str, str]) -> None:
+        self.prefix = prefix
+        """What stands before a command's name in that of its module."""
         self.names = names
         self.loaded: dict[str, Any] = {}
 
@@ -70,7 +71,7 @@ class _Modules(MutableMapping[str, Any]):
         if name not in self.names:
             raise KeyError(name)
         if name not in self.loaded:
-            self.loaded[name] = command_of(importlib.import_module(f"{self.package}.{name}"), name)
+            self.loaded[name] = command_of(importlib.import_module(f"{self.prefix}{name}"), name)
         return self.loaded[name]
 
     def __setitem__(self, name: str, command: Any) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from instructsel.cache import LIMIT, Cache, parse_size
 from instructsel.commands._console import fail, say
 from instructsel.commands._help import COMMON
 from instructsel.errors import EnvironmentFault, InstructselError, UsageError
 from instructsel.models.devices import check_device
+
+if TYPE_CHECKING:
+    from instructsel.cache import Cache
 
 READING: Final = "How pool files are read"
 MODELS: Final = "Models"
@@ -143,6 +145,9 @@ LossUnit = Annotated[
 
 def cache_limit() -> int:
     """Bytes the cache may hold: INSTRUCTSEL_CACHE_LIMIT, or 20 GiB."""
+    # Here, as it brings numpy, which help and completion do without.
+    from instructsel.cache import LIMIT, parse_size
+
     stated = os.environ.get("INSTRUCTSEL_CACHE_LIMIT")
     return parse_size(stated) if stated else LIMIT
 
@@ -151,6 +156,8 @@ def open_cache(folder: Path | None, *, off: bool, quiet: bool) -> Cache | None:
     """The cache, or None when it is switched off. A default folder that cannot be used is done without, and said."""
     if off:
         return None
+    from instructsel.cache import Cache
+
     try:
         return Cache.open(folder)
     except EnvironmentFault as error:

@@ -89,8 +89,9 @@ def check(context: typer.Context) -> None:
             return
         if path:
             known = group.command.list_commands(group)
+            own = getattr(group.command, "keys", ())
             for key in table:
-                if key not in known:
+                if key not in known and key not in own:
                     fail(UsageError.named(key, known, noun="command", where=f"in [{'.'.join(path)}] of {FILE}"))
         path.append(str(name))
         table = table.get(name)
@@ -106,6 +107,8 @@ def check(context: typer.Context) -> None:
     }
     arguments = {flag_of(parameter): parameter for parameter in context.command.params if parameter.param_type_name == "argument"}
     for key, value in table.items():
+        if key in getattr(context.command, "nested", ()) and isinstance(value, Mapping):
+            continue
         if (argument := next((name for name in arguments if key in (name, name.removesuffix("s"))), None)) is not None and key not in flags:
             shown = str(arguments[argument].metavar or argument.upper())
             fail(UsageError(f"{key} in [{title}] of {FILE} is an argument, no setting.", fix=f"Write {shown} on the command line."))

@@ -31,12 +31,27 @@ TRUSTED_ONLY: Final[Mapping[str, str]] = {
 """Flag → what it does, which no file may have done."""
 assert {flag.replace("-", "_") for flag in TRUSTED_ONLY} >= REACHING.keys()
 
-WRITTEN: Final = frozenset({"output", "with-scores", "html", "charts", "chart"})
+WRITTEN: Final = frozenset({"output", "with-scores", "html", "charts", "chart", "findings", "fix-out"})
 """Flags of files and folders that are written: in a file they lie inside the working folder."""
 
 READ: Final = frozenset(
     {
-        *("alpaca-files", "arm", "base", "cache", "checkpoint", "eval", "instructions", "judge", "key", "model", "pilot", "pool"),
+        *(
+            "alpaca-files",
+            "arm",
+            "base",
+            "baseline",
+            "cache",
+            "checkpoint",
+            "config",
+            "eval",
+            "instructions",
+            "judge",
+            "key",
+            "model",
+            "pilot",
+            "pool",
+        ),
         *(
             "import",
             "report",
@@ -57,7 +72,7 @@ READ: Final = frozenset(
 
 PLAIN: Final = frozenset(
     {
-        *("all", "allow-contamination", "allow-mismatch", "allow-unlike", "audit", "base-model", "baseline", "baselines", "batch-size"),
+        *("all", "allow-contamination", "allow-mismatch", "allow-unlike", "audit", "base-model", "baselines", "batch-size"),
         *(
             "bin-rows",
             "bins",
@@ -89,7 +104,18 @@ PLAIN: Final = frozenset(
         ),
         *("items", "jobs", "json", "judge-revision", "keep-checkpoints", "keep-exact-duplicates", "keep-near-duplicates"),
         *("learning-rates", "least", "limit", "lm-eval", "lora-alpha", "lora-dropout", "lora-r", "lora-targets", "loss", "loss-unit"),
-        *("lr", "map", "margin", "match-compute", "max-bad-fraction", "max-failed-fraction", "max-grad-norm", "max-length"),
+        *(
+            "lr",
+            "map",
+            "margin",
+            "match-compute",
+            "max-bad-fraction",
+            "max-findings",
+            "mode",
+            "max-failed-fraction",
+            "max-grad-norm",
+            "max-length",
+        ),
         *("max-new-tokens", "max-null-fraction", "max-skipped-fraction", "merge", "method", "micro-batch-size", "min", "mixtures", "most"),
         *(
             "max-similarity",
@@ -139,6 +165,8 @@ PLAIN: Final = frozenset(
     }
 )
 """Numbers, names and switches, which reach nothing outside."""
+FORMS: Final = frozenset({"to"})
+"""Of these, the flags that may name a file that is written behind a =; it lies inside the working folder, too."""
 ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[\\/]{2}|(?:^|[=,+@])\s*[\\/]{2}")
 """hf://…, https://…, or a share of another machine, also behind NAME=."""
 
@@ -157,13 +185,17 @@ def refusal(flag: str, value: Any) -> str | None:
     """
     if flag in TRUSTED_ONLY:
         return TRUSTED_ONLY[flag]
-    if flag not in READ and flag not in WRITTEN:
+    if flag not in READ and flag not in WRITTEN and flag not in FORMS:
         return None
     values = value if isinstance(value, list | tuple) else [value]
     texts = [os.fspath(entry) for entry in values if isinstance(entry, str | os.PathLike)]
     for text in texts:
         if ADDRESS.search(text):
             return f"holds an address: {text}"
+        if flag in FORMS and "=" not in text:
+            continue
+        if flag in FORMS and not _inside(text.partition("=")[2]):
+            return f"leads out of the working folder: {text}"
         if flag in WRITTEN and not _inside(text):
             return f"leads out of the working folder: {text}"
     return None

@@ -56,6 +56,8 @@ class Change:
     """The rows that the baseline has already."""
     fault: BaselineError | None = None
     """Why the baseline that was named is none."""
+    folder: Path = field(default_factory=Path.cwd)
+    """Where the relative paths of a configuration begin."""
     _shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -111,6 +113,10 @@ class Change:
         file = self.pool.files[int(self.pool.file_of[position])]
         value = file.row(file.rows_of(int(self.pool.row_of[position]))[0])
         return value if isinstance(value, Mapping) else {}
+
+    def path(self, name: str) -> Path:
+        """A file that a configuration names."""
+        return self.folder / Path(name).expanduser()
 
     def shared(self, name: str, make: Callable[[], Shared]) -> Shared:
         """What checks share, made by the first that asks."""

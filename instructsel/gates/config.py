@@ -3,6 +3,12 @@
 schema = 1
 mode = "pull-request"            # or "nightly"
 
+[data]
+new = ["data/incoming/*.jsonl"]
+
+[limits]
+max_bad_rows = 0
+
 [defaults]                       # for every check that has such a setting and does not set it
 tokenizer = "my-org/my-base"
 
@@ -20,37 +26,55 @@ expires = 2027-03-01
 
 from __future__ import annotations
 
+import glob
+import re
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, Literal, Required, Self, TypedDict
 
-from instructsel.errors import UsageError
-from instructsel.experiments.limits import check_limits
+from instructsel.errors import MissingExtra, UsageError
+from instructsel.experiments.limits import MOST_ROWS, check_limits
 from instructsel.gates.checks.base import Check
 from instructsel.gates.checks.registry import check_named
 from instructsel.gates.checks.registry import checks as all_checks
+from instructsel.gates.checks.unreadable_row import UnreadableRow
 from instructsel.gates.finding import SEVERITIES
 from instructsel.gates.waivers import Waiver
 from instructsel.shapes import Misfit, checked
-from instructsel.structured import Refusal, read_toml
+from instructsel.structured import Refusal, read_bytes, read_toml
 
 SCHEMA: Final = 1
-MODES: Final = ("pull-request", "nightly")
+PULL_REQUEST: Final = "pull-request"
+NIGHTLY: Final = "nightly"
+MODES: Final = (PULL_REQUEST, NIGHTLY)
 OFF: Final = "off"
 """In place of a severity: the check is not asked."""
 REFUSAL: Final = Refusal(UsageError, "See docs/how-to/gate.md, or write one with: instructsel gate init POOL", "a configuration of a gate")
+GATE_TOML: Final = "gate.toml"
 PYPROJECT: Final = "pyproject.toml"
+YAML: Final = (".yaml", ".yml")
+MOST_BYTES: Final = 16 << 20
+"""Of a configuration."""
+ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[\\/]{2}")
+"""How the name of what lies on another machine begins."""
 
 
 class DataShape(TypedDict, total=False):
-    """Which rows, and how they are read."""
+    """Which rows, and how they are read; the names are those of the options."""
 
     new: list[str]
     format: str
     map: str
+    columns: str
+    delimiter: str
+    oasst: str
+    on_duplicate_key: str
+    role: list[str]
+    reasoning: str
+    undesirable: str
     source_field: str
 
 
@@ -58,6 +82,12 @@ class BaselineShape(TypedDict, total=False):
     """The pool that the rows want to join."""
 
     path: Required[str]
+
+
+class LimitsShape(TypedDict, total=False):
+    """Where reading ends in an error."""
+
+    max_bad_rows: int
 
 
 class WaiverShape(TypedDict, total=False):
@@ -77,6 +107,7 @@ class ConfigShape(TypedDict, total=False):
     data: DataShape
     baseline: BaselineShape
     defaults: dict[str, Any]
+    limits: LimitsShape
     check: list[dict[str, Any]]
     waiver: list[WaiverShape]
 
@@ -89,6 +120,8 @@ class ConfiguredCheck:
     severity: str
     name: str = ""
     """What tells it from another of its kind; its kind by default."""
+    named: bool = False
+    """Whether a configuration names it: where it cannot be asked, the gate ends with 4."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +136,8 @@ class GateConfig:
     baseline: Path | None = None
     folder: Path = field(default_factory=Path.cwd)
     """Where relative paths begin."""
+    where: str = ""
+    """The file that it is from; "" for the defaults."""
 
     @classmethod
     def default(cls) -> Self:
@@ -110,25 +145,39 @@ class GateConfig:
         return cls(tuple(ConfiguredCheck(check(), check.severity) for check in all_checks().values() if check.by_default))
 
     @classmethod
+    def near(cls, folder: str | Path = ".") -> Self:
+        """The configuration of a folder: its gate.toml, else the gate's table of its pyproject.toml, else the defaults.
+
+        Raises:
+            UsageError: there is one that cannot be read.
+        """
+        own = Path(folder) / GATE_TOML
+        if own.is_file():
+            return cls.read(own)
+        project = Path(folder) / PYPROJECT
+        if project.is_file() and b"instructsel" in read_bytes(project, REFUSAL, max_bytes=MOST_BYTES):
+            table = _table_of(read_toml(project, dict, REFUSAL))
+            if table is not None:
+                return cls.of(table, project.parent, where=str(project))
+        return replace(cls.default(), folder=Path(folder))
+
+    @classmethod
     def read(cls, path: str | Path) -> Self:
-        """A file: gate.toml, or pyproject.toml with its table.
+        """A file: gate.toml, pyproject.toml with its table, or the same as YAML.
 
         Raises:
             UsageError: it cannot be read, is of another shape, or names what there is not.
+            MissingExtra: it is YAML, and PyYAML is not installed.
         """
         target = Path(path)
         if target.name == PYPROJECT:
-            content = read_toml(target, dict, REFUSAL)
-            tool = content.get("tool", {})
-            table = (
-                tool.get("instructsel", {}).get("gate")
-                if isinstance(tool, dict) and isinstance(tool.get("instructsel", {}), dict)
-                else None
-            )
-            if not isinstance(table, dict):
+            table = _table_of(read_toml(target, dict, REFUSAL))
+            if table is None:
                 raise UsageError(
                     f"{path} has no table [tool.instructsel.gate].", fix="Name the file that has the gate's settings with --config."
                 )
+        elif target.suffix.lower() in YAML:
+            table = _yaml(target)
         else:
             table = read_toml(target, dict, REFUSAL)
         return cls.of(table, target.parent, where=str(path))
@@ -140,72 +189,171 @@ class GateConfig:
         Raises:
             UsageError: it is of another shape, or names what there is not.
         """
+        # Before the shapes: of a misspelled key it is the name that is wrong, and not what another one lacks.
+        _only_known(table, ConfigShape.__annotations__, f"in {where}")
+        for name, shape in SHAPES.items():
+            inner = table.get(name, {})
+            if isinstance(inner, Mapping):
+                _only_known(inner, shape.__annotations__, f"in [{name}] of {where}")
+        for entry in table["waiver"] if isinstance(table.get("waiver"), list) else ():
+            if isinstance(entry, Mapping):
+                _only_known(entry, WaiverShape.__annotations__, f"of a [[waiver]] in {where}")
         try:
             checked(dict(table), ConfigShape)
         except Misfit as misfit:
             raise REFUSAL.of(where, str(misfit)) from misfit
-        _only_known(table, ConfigShape.__annotations__, f"in {where}")
-        for name, shape in (("data", DataShape), ("baseline", BaselineShape)):
-            _only_known(table.get(name, {}), shape.__annotations__, f"in [{name}] of {where}")
         if table.get("schema", SCHEMA) != SCHEMA:
             raise UsageError(
                 f"{where} is of schema {table['schema']}; this release reads {SCHEMA}.", fix="Install a newer release of instructsel."
             )
-        defaults = table.get("defaults", {})
-        _only_known(
-            defaults, {setting.name: None for check in all_checks().values() for setting in fields(check)}, f"in [defaults] of {where}"
-        )
-        listed = table.get("check", [{"kind": kind} for kind, check in all_checks().items() if check.by_default])
-        configured = tuple(a for a in (_configured(entry, defaults, where) for entry in listed) if a is not None)
-        labels = [a.name or a.check.kind for a in configured]
-        for label in labels:
-            if labels.count(label) > 1:
-                raise UsageError(
-                    f"Two checks of {where} are called {label}.", fix=f'Tell them apart: name = "{label}-2" beneath one of them.'
-                )
+        data = typing.cast(DataShape, table.get("data", {}))
+        _check_addresses(data.get("new", ()), where)
+        configured = _all_configured(table, where)
         return cls(
             configured,
-            tuple(_waiver(entry, where) for entry in table.get("waiver", ())),
-            table.get("mode") == "nightly",
-            table.get("data", {}),
+            tuple(_waiver(entry, configured, where) for entry in table.get("waiver", ())),
+            table.get("mode") == NIGHTLY,
+            data,
             folder / table["baseline"]["path"] if "baseline" in table else None,
             folder,
+            where,
         )
+
+    def files(self) -> list[str]:
+        """The files that `[data] new` names, patterns as what they match; [] where it names none.
+
+        Raises:
+            UsageError: a name without a pattern leads to no file.
+        """
+        files: list[str] = []
+        for name in self.data.get("new", ()):
+            path = self.folder / name
+            if glob.has_magic(name) and not path.exists():
+                files += sorted(glob.glob(str(path), recursive=True))
+            elif not path.exists():
+                raise UsageError(f"{self.where} names {name} in [data], and there is no such file.", fix="Correct it, or write a pattern.")
+            else:
+                files.append(str(path))
+        return list(dict.fromkeys(files))
+
+
+SHAPES: Final[Mapping[str, Any]] = {"data": DataShape, "baseline": BaselineShape, "limits": LimitsShape}
+"""Table → what it may hold."""
+
+
+def _table_of(content: Any) -> dict[str, Any] | None:
+    """[tool.instructsel.gate] of a pyproject.toml; None where there is none."""
+    for name in ("tool", "instructsel", "gate"):
+        content = content.get(name) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else None
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    """The content of a YAML file.
+
+    Raises:
+        UsageError: it cannot be read, or is no mapping.
+        MissingExtra: PyYAML is not installed.
+    """
+    data = read_bytes(path, REFUSAL, max_bytes=MOST_BYTES)
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtra(
+            f"{path} is YAML, and PyYAML is not installed.", fix="Install it with: pip install pyyaml; or write gate.toml instead."
+        ) from error
+    try:
+        # An alias can stand for itself many times over.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(data)):
+            raise REFUSAL.of(path, "it has an alias, and a configuration has none")
+        content = yaml.safe_load(data)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise REFUSAL.of(path, " ".join(str(error).split()) or type(error).__name__) from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise REFUSAL.of(path, "it is no mapping of names")
+    return content
+
+
+def _check_addresses(names: Sequence[str], where: str) -> None:
+    for name in names:
+        if ADDRESS.match(name):
+            raise UsageError(
+                f"{where} names {name} in [data]: what a file has read lies on this machine.", fix="Name it on the command line."
+            )
 
 
 def _only_known(table: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any], where: str) -> None:
     for key in table:
         if key not in known:
-            raise UsageError.named(key, known, noun="setting", where=where)
+            raise UsageError.named(str(key), known, noun="setting", where=where)
+
+
+def _all_configured(table: Mapping[str, Any], where: str) -> tuple[ConfiguredCheck, ...]:
+    """The checks that a configuration names; those by default where it names none."""
+    defaults = table.get("defaults", {})
+    _only_known(defaults, {setting.name: None for check in all_checks().values() for setting in fields(check)}, f"in [defaults] of {where}")
+    named = table.get("check")
+    listed = [{"kind": kind} for kind, check in all_checks().items() if check.by_default] if named is None else named
+    entries = (_configured(entry, defaults, where) for entry in listed)
+    configured = tuple(replace(entry, named=named is not None) for entry in entries if entry is not None)
+    labels = [check.name or check.check.kind for check in configured]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UsageError(f"Two checks of {where} are called {label}.", fix=f'Tell them apart: name = "{label}-2" beneath one of them.')
+    most = table.get("limits", {}).get("max_bad_rows")
+    if most is None:
+        return configured
+    if not 0 <= most <= MOST_ROWS:
+        raise REFUSAL.of(where, f"limits.max_bad_rows is {most}; a whole number from 0 is expected")
+    set_themselves = {entry.get("kind") for entry in listed if {"max_rows", "max_rate"} & entry.keys()}
+    limited = tuple(
+        replace(entry, check=replace(entry.check, max_rows=most))
+        if isinstance(entry.check, UnreadableRow) and not {entry.check.kind, entry.check.number} & set_themselves
+        else entry
+        for entry in configured
+    )
+    if any(isinstance(entry.check, UnreadableRow) for entry in limited):
+        return limited
+    return (ConfiguredCheck(UnreadableRow(max_rows=most), UnreadableRow.severity, named=True), *limited)
 
 
 def _configured(entry: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> ConfiguredCheck | None:
     """A check of a configuration; None where it is off."""
     kind = entry.get("kind")
     if not isinstance(kind, str):
-        raise UsageError(f"A [[check]] of {where} has no kind.", fix=f"For example: kind = {next(iter(all_checks()))!r}")
+        raise UsageError(f"A [[check]] of {where} has no kind.", fix=f'For example: kind = "{next(iter(all_checks()))}"')
     check = check_named(kind)
     hints = typing.get_type_hints(check)
     settings = {setting.name: hints[setting.name] for setting in fields(check)}
     _only_known(entry, [*settings, "kind", "severity", "name"], f"of the check {kind} in {where}")
-    severity = entry.get("severity", check.severity)
+    severity, name = entry.get("severity", check.severity), entry.get("name", "")
     if severity == OFF:
         return None
     if severity not in SEVERITIES:
         raise UsageError.named(str(severity), [*SEVERITIES, OFF], noun="severity", where=f"of the check {kind} in {where}")
-    values = {name: value for name, value in {**defaults, **entry}.items() if name in settings}
-    for name, value in values.items():
+    if not isinstance(name, str) or (name and not NAME.fullmatch(name)):
+        raise UsageError(f"A check {kind} of {where} is called {str(name)[:80]!r}.", fix="Use letters, figures and hyphens.")
+    values = {setting: value for setting, value in {**defaults, **entry}.items() if setting in settings}
+    for setting, value in values.items():
         try:
-            checked(value, settings[name], name)
+            checked(value, settings[setting], setting)
         except Misfit as misfit:
             raise REFUSAL.of(where, f"check {kind}: {misfit}") from misfit
-    asked = check(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
-    check_limits(asked)
-    return ConfiguredCheck(asked, severity, str(entry.get("name", "")))
+    try:
+        made = check(**{setting: tuple(value) if isinstance(value, list) else value for setting, value in values.items()})
+        check_limits(made)
+    except UsageError as error:
+        raise UsageError(f"{where}, check {kind}: {error.message}", fix=error.fix) from error
+    return ConfiguredCheck(made, severity, name)
 
 
-def _waiver(entry: Mapping[str, Any], where: str) -> Waiver:
-    _only_known(entry, WaiverShape.__annotations__, f"of a [[waiver]] in {where}")
+NAME: Final = re.compile(r"[\w.-]{1,64}")
+
+
+def _waiver(entry: Mapping[str, Any], configured: Sequence[ConfiguredCheck], where: str) -> Waiver:
+    known = [*all_checks(), *(check.number for check in all_checks().values()), *(check.name for check in configured if check.name)]
+    if entry["check"] not in known:
+        raise UsageError.named(entry["check"], known, noun="check", where=f"that a [[waiver]] in {where} could be for")
     expires = entry["expires"]
     if isinstance(expires, str):
         try:
@@ -217,4 +365,4 @@ def _waiver(entry: Mapping[str, Any], where: str) -> Waiver:
     return Waiver(entry["check"], entry["row"], entry["reason"], date(expires.year, expires.month, expires.day))
 
 
-__all__ = ["MODES", "ConfiguredCheck", "GateConfig"]
+__all__ = ["MODES", "NIGHTLY", "PULL_REQUEST", "ConfiguredCheck", "DataShape", "GateConfig"]

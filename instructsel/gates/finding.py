@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, Self
 
 SEVERITIES: Final = ("error", "warning", "info")
@@ -22,7 +23,7 @@ class Place:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Finding:
     """What one check found in one row, or of the change as a whole."""
 
@@ -37,7 +38,7 @@ class Finding:
     fix: str
     """What to do about it, in one line."""
     row: str | None = None
-    """The example's id; None for what is of no row, or of one that could not be read."""
+    """The example's id; of a row that became none, a digest of its bytes; None for what is of no row."""
     place: Place | None = None
     """Where the row stands; None for what is of no row."""
     related: Place | None = None
@@ -50,12 +51,15 @@ class Finding:
     """What tells several findings of a check in one row apart: a field, an entity, an item."""
     waived: str | None = None
     """The reason why it does not count; None where it does."""
+    name: str = ""
+    """What the configuration calls its check, where it asks a kind several times."""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """blake2b-128 of check, row and key: the same when the row moves to another line or file."""
-        where = self.row if self.row is not None else str(self.place)
-        return hashlib.blake2b("\0".join((self.check, where, self.key)).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        where = self.row if self.row is not None else "" if self.place is None else str(self.place)
+        parts = (self.check, where, self.key, *([self.name] if self.name else []))
+        return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def with_waiver(self, reason: str) -> Self:
         """The same, not counting."""
@@ -66,6 +70,7 @@ class Finding:
         return {
             "check": self.check,
             "kind": self.kind,
+            "name": self.name or self.kind,
             "severity": self.severity,
             "message": self.message,
             "fix": self.fix,

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from instructsel.errors import BaselineError, EnvironmentFault, InstructselError
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.change import Change
-from instructsel.gates.checks.base import Result
+from instructsel.gates.checks.base import NotEnough, Result
 from instructsel.gates.config import ConfiguredCheck, GateConfig
 from instructsel.gates.verdict import Verdict
 from instructsel.gates.waivers import Waivers
@@ -19,6 +19,11 @@ from instructsel.text import masked, neutral
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
+
+LACKING: Final = EnvironmentFault.exit_code
+"""Of a check that a configuration names and that cannot be asked on this machine, and of one that crashed."""
+STATEMENT: Final = 500
+"""Characters of what another's error says."""
 
 
 def gate(
@@ -38,16 +43,14 @@ def gate(
     'failed'
     """
     settings = config or GateConfig.default()
-    change = pool if isinstance(pool, Change) else _change(pool, settings)
+    change = replace(pool if isinstance(pool, Change) else _change(pool, settings), nightly=settings.nightly, folder=settings.folder)
     waivers = Waivers(settings.waivers, today or datetime.now(UTC).date())
     results = []
     for configured in settings.checks:
         if progress is not None:
-            progress(configured.check.kind)
+            progress(configured.name or configured.check.kind)
         results.append(_result(configured, change, waivers))
-    return Verdict(
-        tuple(results), change.report, settings.nightly, waivers.expired, waivers.stale, dict(waivers.used), change.known, change.fault
-    )
+    return Verdict(tuple(results), change, settings.where, settings.nightly, waivers.expired, waivers.stale, dict(waivers.used))
 
 
 def _change(pool: Pool, settings: GateConfig) -> Change:
@@ -60,17 +63,25 @@ def _change(pool: Pool, settings: GateConfig) -> Change:
 
 def _result(configured: ConfiguredCheck, change: Change, waivers: Waivers) -> Result:
     started = time.monotonic()
+    check, lacking = configured.check, LACKING if configured.named else 0
     try:
-        locked = configured.check.locked(change)
-        result = Result(configured.check, "skipped", locked) if locked else configured.check.result(change, configured.severity, waivers)
+        locked = check.locked(change)
+        if locked:
+            result = Result(check, "skipped", neutral(locked, STATEMENT), exit_code=lacking)
+        else:
+            result = check.result(change, configured.severity, waivers.of(configured.name))
+    except NotEnough as shortage:
+        result = Result(check, "skipped", neutral(str(shortage), STATEMENT))
     except EnvironmentFault as fault:
-        result = Result(configured.check, "skipped", str(fault))
+        result = Result(check, "skipped", neutral(str(fault), STATEMENT), exit_code=lacking)
     except InstructselError as error:
-        result = Result(configured.check, "crashed", str(error))
-    except (MemoryError, KeyboardInterrupt):
+        # What the configuration names cannot be, or cannot be read.
+        result = Result(check, "crashed", neutral(str(error), STATEMENT), exit_code=error.exit_code)
+    except (MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except Exception as error:  # a fault of one check is no reason for the others to be silent
-        result = Result(configured.check, "crashed", f"{type(error).__name__}: {neutral(masked(str(error)))}")
+    except BaseException as error:  # a fault of one check is no reason for the others to be silent; a panic in Rust is no Exception
+        text = neutral(masked(str(error)), STATEMENT)
+        result = Result(check, "crashed", f"{type(error).__name__}: {text}", exit_code=LACKING)
     return replace(result, severity=configured.severity, name=configured.name, seconds=time.monotonic() - started)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from instructsel.errors import BaselineError
+from instructsel.errors import BaselineError, EnvironmentFault, NothingToDo, UsageError, decisive
 from instructsel.gates.baseline.known import Known
+from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Result
 from instructsel.gates.finding import SEVERITIES, Finding
 from instructsel.gates.waivers import Waiver
@@ -18,11 +20,13 @@ from instructsel.read_report import ReadReport
 if TYPE_CHECKING:
     import polars
 
-FAIL_ON: Final = ("error", "warning", "never")
+NEVER: Final = "never"
+FAIL_ON: Final = ("error", "warning", NEVER)
+"""From which severity on the gate fails."""
 PASSED: Final = "passed"
 FAILED: Final = "failed"
 INCOMPLETE: Final = "incomplete"
-"""Nothing failed that was asked, and a check of error severity could not be asked or crashed."""
+"""Nothing failed that was asked, and a check that the configuration names could not be asked, or one crashed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +34,29 @@ class Verdict:
     """The results of all checks of a change. Make one with `gate`."""
 
     results: tuple[Result, ...]
-    report: ReadReport
-    """Rows read, kept, dropped, quarantined."""
+    change: Change = field(repr=False)
+    """The rows that were looked at."""
+    where: str = ""
+    """The configuration's file; "" for the defaults."""
     nightly: bool = False
     expired: tuple[Waiver, ...] = ()
     stale: tuple[Waiver, ...] = ()
     waived: Mapping[Waiver, int] = field(default_factory=dict)
-    known: Known = field(default_factory=Known)
-    """The rows that the baseline has already, and that nobody looked at."""
-    fault: BaselineError | None = None
-    """Why the baseline could not be read."""
+
+    @property
+    def report(self) -> ReadReport:
+        """Rows read, kept, dropped, quarantined."""
+        return self.change.report
+
+    @property
+    def known(self) -> Known:
+        """The rows that the baseline has already, and that nobody looked at."""
+        return self.change.known
+
+    @property
+    def fault(self) -> BaselineError | None:
+        """Why the baseline could not be read."""
+        return self.change.fault
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -57,8 +74,14 @@ class Verdict:
         return tuple(sorted((finding for result in self.results for finding in result.findings), key=order))
 
     def failing(self, fail_on: str = "error") -> tuple[Result, ...]:
-        """The checks that failed, of a severity on which the gate fails."""
-        levels = {"error": ("error",), "warning": ("error", "warning"), "never": ()}[fail_on]
+        """The checks that failed, of a severity on which the gate fails.
+
+        Raises:
+            UsageError: `fail_on` is none of FAIL_ON.
+        """
+        if fail_on not in FAIL_ON:
+            raise UsageError.named(fail_on, FAIL_ON, noun="severity to fail on")
+        levels = SEVERITIES[: FAIL_ON.index(fail_on) + 1] if fail_on != NEVER else ()
         return tuple(result for result in self.results if result.state == "failed" and result.severity in levels)
 
     @property
@@ -70,23 +93,42 @@ class Verdict:
         """passed, failed, or incomplete."""
         if self.failing(fail_on):
             return FAILED
-        crashed = any(result.state == "crashed" and result.severity == "error" for result in self.results)
-        return INCOMPLETE if crashed and fail_on != "never" else PASSED
+        return INCOMPLETE if self.exit_code(fail_on) else PASSED
 
-    @cached_property
-    def rejected(self) -> frozenset[str]:
-        """Ids of the rows that have a finding of error severity that counts."""
-        return frozenset(finding.row for finding in self.findings if finding.row and finding.severity == "error" and finding.waived is None)
+    def exit_code(self, fail_on: str = "error") -> int:
+        """0 passed, 1 failed, 3 over the limit of unreadable rows, 4 a check could not be asked, 5 nothing to check; see `errors`."""
+        codes = [result.check.exit_code for result in self.failing(fail_on)]
+        codes += [result.exit_code for result in self.not_asked]
+        codes += [EnvironmentFault.exit_code] if self.fault is not None else []
+        codes += [] if self.change.n_rows or self.known.rows else [NothingToDo.exit_code]
+        return decisive(codes)
+
+    def rejected(self, fail_on: str = "error") -> frozenset[str]:
+        """Ids of the rows that have a finding that counts, of a severity on which the gate fails; of errors where it never does."""
+        levels = SEVERITIES[:2] if fail_on == "warning" else SEVERITIES[:1]
+        return frozenset(finding.row for finding in self.findings if finding.row and finding.severity in levels and finding.waived is None)
 
     @property
     def frame(self) -> polars.DataFrame:
         """The findings, one row each, never a sample."""
         import polars
 
-        schema: dict[str, Any] = dict.fromkeys(("check", "kind", "severity", "message", "fix", "row", "file"), polars.String)
+        schema: dict[str, Any] = dict.fromkeys(("check", "kind", "name", "severity", "message", "fix", "row", "file"), polars.String)
         schema |= {"line": polars.Int64, "related": polars.String, "value": polars.Float64}
         schema |= dict.fromkeys(("evidence", "fingerprint", "waived"), polars.String)
         return polars.DataFrame([finding.as_dict() for finding in self.findings], schema=schema)
+
+    def write_findings(self, path: str | Path) -> None:
+        """Write every finding as .parquet or .csv, with the checks' statements in the manifest.
+
+        Raises:
+            UsageError: another ending.
+            EnvironmentFault: it cannot be written.
+        """
+        from instructsel.tables import write_frame
+
+        summary = {key: value for key, value in self.as_dict().items() if key not in ("findings", "fail_on", "outcome", "exit_code")}
+        write_frame(path, self.frame, summary)
 
     def as_dict(self, fail_on: str = "error") -> dict[str, Any]:
         """Plain data, every finding in it."""
@@ -94,7 +136,9 @@ class Verdict:
             **head(GATE),
             "outcome": self.outcome(fail_on),
             "fail_on": fail_on,
+            "exit_code": self.exit_code(fail_on),
             "mode": "nightly" if self.nightly else "pull-request",
+            "config": self.where or None,
             "rows": {
                 "read": self.report.read - self.known.excluded,
                 "in_baseline": self.known.rows,

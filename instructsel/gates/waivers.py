@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
+from typing import Final
 
 from instructsel.errors import UsageError
 from instructsel.gates.checks.base import Waived
-from instructsel.gates.checks.registry import check_named
+from instructsel.gates.checks.registry import checks
 from instructsel.gates.finding import Finding
 
-LEAST: int = 8
+LEAST: Final = 8
 """Characters of an id or a fingerprint that name it."""
+EVERY: Final = "*"
+"""In place of a row: every finding of the check."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Waiver:
     """Findings of a check in a row that do not count."""
 
     check: str
-    """Its kind."""
+    """Its kind, its number, or the name that a configuration gives it."""
     row: str
     """The example's id, the finding's fingerprint, or the beginning of either; `*` is every finding of the check."""
     reason: str
@@ -30,20 +34,23 @@ class Waiver:
     def __post_init__(self) -> None:
         if not self.reason.strip():
             raise UsageError(f"A waiver of {self.check} has no reason.", fix='Write one: reason = "why these rows may join"')
-        if self.row != "*" and len(self.row) < LEAST:
+        if self.row != EVERY and len(self.row) < LEAST:
             raise UsageError(
-                f"A waiver of {self.check} names the row {self.row!r}, of fewer than {LEAST} characters.", fix="Give more of the id."
+                f"A waiver of {self.check} names the row {self.row!r}, of fewer than {LEAST} characters.",
+                fix=f'Give more of the id, or row = "{EVERY}" for every row.',
             )
-        object.__setattr__(self, "check", check_named(self.check).kind)
+        for check in checks().values():
+            if self.check == check.number:
+                object.__setattr__(self, "check", check.kind)
 
     def takes(self, finding: Finding) -> bool:
         """Whether a finding is one of its own."""
         names = (finding.row or "", finding.fingerprint)
-        return finding.kind == self.check and (self.row == "*" or any(name.startswith(self.row) for name in names))
+        return self.check in (finding.kind, finding.name) and (self.row == EVERY or any(name.startswith(self.row) for name in names))
 
 
 @dataclass(eq=False)
-class Waivers(Waived):
+class Waivers:
     """The waivers of a configuration, on a day."""
 
     waivers: Sequence[Waiver]
@@ -51,15 +58,28 @@ class Waivers(Waived):
     used: dict[Waiver, int] = field(default_factory=dict)
     """How many findings each took."""
 
-    def applied(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
-        """The findings, those of a waiver that holds with its reason."""
-        result = []
-        for finding in findings:
-            waiver = next((waiver for waiver in self.waivers if waiver.expires >= self.today and waiver.takes(finding)), None)
-            if waiver is not None:
-                self.used[waiver] = self.used.get(waiver, 0) + 1
-            result.append(finding if waiver is None else finding.with_waiver(waiver.reason))
-        return tuple(result)
+    def of(self, name: str) -> Waived:
+        """Those of a check that the configuration calls so."""
+        return _OfCheck(self, name)
+
+    def taking(self, finding: Finding) -> Waiver | None:
+        """The waiver that takes a finding, which is counted; None where none does."""
+        beginnings = {EVERY, (finding.row or "")[:LEAST], finding.fingerprint[:LEAST]} if self._beginnings else ()
+        for beginning in beginnings:
+            for waiver in self._beginnings.get(beginning, ()):
+                if waiver.takes(finding):
+                    self.used[waiver] = self.used.get(waiver, 0) + 1
+                    return waiver
+        return None
+
+    @cached_property
+    def _beginnings(self) -> dict[str, list[Waiver]]:
+        """The beginning of a row → the waivers that hold and name such a row: each finding is compared with few."""
+        beginnings: dict[str, list[Waiver]] = {}
+        for waiver in self.waivers:
+            if waiver.expires >= self.today:
+                beginnings.setdefault(waiver.row[:LEAST], []).append(waiver)
+        return beginnings
 
     @property
     def expired(self) -> tuple[Waiver, ...]:
@@ -72,4 +92,19 @@ class Waivers(Waived):
         return tuple(waiver for waiver in self.waivers if waiver.expires >= self.today and waiver not in self.used)
 
 
-__all__ = ["Waiver", "Waivers"]
+@dataclass(frozen=True)
+class _OfCheck(Waived):
+    waivers: Waivers
+    name: str
+
+    def applied(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+        """The findings with the name of their check, those of a waiver that holds with its reason."""
+        result = []
+        for finding in findings:
+            named = replace(finding, name=self.name) if self.name else finding
+            waiver = self.waivers.taking(named)
+            result.append(named if waiver is None else named.with_waiver(waiver.reason))
+        return tuple(result)
+
+
+__all__ = ["EVERY", "Waiver", "Waivers"]

@@ -28,6 +28,8 @@ VERBS = (
     ["select"],
     ["export"],
     ["report"],
+    ["gate"],
+    ["gate", "checks"],
     ["rules", "list"],
     ["rules", "show"],
     ["rules", "fit"],

@@ -123,5 +123,10 @@ def test_lines_break_between_words_and_a_wider_word_after_its_commas() -> None:
 def test_every_command_checks_its_settings() -> None:
     for name in LINES:
         command: Any = command_of(importlib.import_module(f"instructsel.commands.{name}"), name)
-        for inner in getattr(command, "commands", {"": command}).values():
-            assert isinstance(inner, Command), (name, inner.name)
+        pending = [command]
+        while pending:
+            inner = pending.pop()
+            if hasattr(inner, "commands"):
+                pending += [*inner.commands.values(), *([inner.run] if hasattr(inner, "run") else [])]
+            else:
+                assert isinstance(inner, Command), (name, inner.name)

@@ -49,6 +49,7 @@ def numeric_options() -> Iterator[tuple[str, Any]]:
         path, command = pending.pop()
         if hasattr(command, "commands"):
             pending += [([*path, name], command.commands[name]) for name in command.list_commands(None)]
+            pending += [(path, command.run)] if hasattr(command, "run") else []
             continue
         for parameter in command.params:
             annotation = str(getattr(getattr(parameter, "type_descriptor", None), "annotation", ""))

@@ -67,6 +67,9 @@ CASES = [
     ),
     (["verify", "chosen.jsonl", "--base", "model", "--eval", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
     (["verify", "--results", "runs.csv"], "-o", "runs.csv", ["runs.csv"]),
+    (["gate", "pool.jsonl"], "--fix-out", "pool.jsonl", ["pool.jsonl"]),
+    (["gate", "table.in.csv"], "--findings", "table.in.csv", ["table.in.csv"]),
+    (["gate", "pool.jsonl"], "--findings", "table.csv", ["table.csv"]),
     (["demo", "--pool", "pool.jsonl", "--key", "pool.json"], "-o", "pool.jsonl", ["pool.jsonl", "pool.json"]),
 ]
 
@@ -183,6 +186,8 @@ WORK = [
         ".svg",
     ),
     (["verify", "chosen.jsonl", "--base", "model", "--eval", "pool.jsonl"], "-o", ""),
+    (["gate", "pool.jsonl"], "--fix-out", ".jsonl"),
+    (["gate", "pool.jsonl"], "--findings", ".parquet"),
     (["demo", "--no-ifd"], "-o", ""),
 ]
 

@@ -146,6 +146,7 @@ def commands() -> Iterator[tuple[list[str], Any]]:
         path, command = pending.pop()
         if hasattr(command, "commands"):
             pending += [([*path, name], command.commands[name]) for name in command.list_commands(None)]
+            pending += [(path, command.run)] if hasattr(command, "run") else []
         else:
             yield path, command
 
@@ -164,6 +165,7 @@ def test_every_option_of_every_command_is_classed_by_whether_a_settings_file_may
     flags = {flag_of(parameter) for _, parameter in options()}
     assert {path[0] for path, _ in commands()} == {name for names in SECTIONS.values() for name in names}
     unclassed = flags - set().union(*classes)
+    assert _trust.FORMS <= _trust.PLAIN
     assert not unclassed, f"class {sorted(unclassed)} in instructsel/commands/_trust.py: TRUSTED_ONLY, WRITTEN, READ or PLAIN"
     assert sum(map(len, classes)) == len(set().union(*classes)) and set().union(*classes) == flags
     # An option that takes a path reads or writes.

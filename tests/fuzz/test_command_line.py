@@ -24,6 +24,8 @@ VALID: Final[Mapping[str, list[str]]] = {
     "select": ["scored/pool.scores.parquet", "--rule", "longest", "--n", "4", "-o", "new.jsonl", "--no-cache"],
     "verify": ["--results", "selection=verified/mine.json", "--results", "random=verified/theirs.json", "-o", "new-verified"],
     "report": ["scored/chosen.jsonl", "-o", "new.html"],
+    "gate": ["pools/alpaca.jsonl", "--to", "json=new.json", "--findings", "new.parquet", "--fix-out", "new.jsonl"],
+    "gate checks": [],
     "audit": ["scored/pool.jsonl", "--base", "no-model-here", "-o", "new.json"],
     "explain": ["scored/pool.jsonl:3", "--selection", "scored/chosen.jsonl"],
     "diff": ["scored/chosen.jsonl", "scored/chosen.longest.jsonl"],
@@ -104,6 +106,8 @@ def commands() -> Iterator[tuple[str, Any]]:
         if hasattr(command, "list_commands"):
             for name in command.list_commands(None):
                 yield from below(command.get_command(None, name), (*names, name))
+            if hasattr(command, "run"):
+                yield " ".join(names), command.run
         else:
             yield " ".join(names), command
 

@@ -26,18 +26,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from instructsel.experiments.limits import between
 from instructsel.gates.finding import SEVERITIES, Finding, Place
 from instructsel.stats.proportion import wilson
-from instructsel.text import masked_excerpt
+from instructsel.text import masked, masked_excerpt, neutral
 
 if TYPE_CHECKING:
     from instructsel.gates.change import Change
 
+MESSAGE: Final = 500
+"""Characters of a finding's message."""
+
 State = Literal["passed", "failed", "skipped", "crashed"]
 """A check that is skipped or crashed has not passed: its result says why."""
+
+
+class NotEnough(Exception):
+    """Too few rows for what a check measures: it is skipped, and its result says so. Raised by `hits` and `limits`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class Hit:
     """What to do about this one, where it is another thing than the check's own fix."""
     is_mild: bool = False
     """Whether it is one severity below the check's: a mild hit is reported and does not count toward the limit."""
+    mark: str = ""
+    """A digest of such a row's bytes, by which it is known when it moves."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,8 @@ class Limit:
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    key: str = ""
+    """What was measured, where a check measures several things: a source, an indicator."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,8 @@ class Result:
     name: str = ""
     """What a configuration calls it, where one kind is asked several times; its kind by default."""
     seconds: float = 0.0
+    exit_code: int = 0
+    """With which a gate ends because of a check that was skipped or crashed; 0 where it need not have been asked."""
 
     @property
     def label(self) -> str:
@@ -121,6 +134,8 @@ class Check(ABC):
     """What it needs besides the rows: an extra, a baseline, a setting; in words."""
     by_default: ClassVar[bool] = True
     """Whether it is asked where no configuration names checks."""
+    exit_code: ClassVar[int] = 1
+    """With which a gate ends that it fails."""
 
     @classmethod
     def title(cls) -> str:
@@ -188,9 +203,9 @@ class RowCheck(Check):
             self.number,
             self.kind,
             SEVERITIES[min(SEVERITIES.index(severity) + hit.is_mild, len(SEVERITIES) - 1)],
-            hit.message,
+            neutral(masked(hit.message), MESSAGE),
             hit.fix or self.fix,
-            None if row is None else row.id,
+            (hit.mark or None) if row is None else row.id,
             hit.place if row is None else row.place,
             hit.related,
             hit.value,
@@ -214,7 +229,7 @@ class PoolCheck(Check):
         findings = waived.applied(
             [
                 Finding(
-                    self.number, self.kind, severity, limit.statement, self.fix, value=limit.value, key=limit.statement.partition(" ")[0]
+                    self.number, self.kind, severity, neutral(masked(limit.statement), MESSAGE), self.fix, value=limit.value, key=limit.key
                 )
                 for limit in over
             ]
@@ -229,4 +244,4 @@ def _order(finding: Finding) -> tuple[str, int, str]:
     return ("", 0, finding.key) if place is None else (place.file, place.line, finding.key)
 
 
-__all__ = ["Check", "Hit", "Limit", "PoolCheck", "Result", "RowCheck", "State", "Waived"]
+__all__ = ["MESSAGE", "Check", "Hit", "Limit", "NotEnough", "PoolCheck", "Result", "RowCheck", "State", "Waived"]

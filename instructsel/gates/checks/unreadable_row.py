@@ -19,6 +19,7 @@ class UnreadableRow(RowCheck):
     kind: ClassVar[str] = "unreadable-row"
     severity: ClassVar[str] = "error"
     source: ClassVar[str] = "instructsel's own account of a reading"
+    exit_code: ClassVar[int] = 3
     fix: ClassVar[str] = "Mend the row, or take it out of the file."
 
     def hits(self, change: Change) -> Iterator[Hit]:

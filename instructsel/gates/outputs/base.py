@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from instructsel.gates.finding import Finding
@@ -32,6 +33,15 @@ class Output(ABC):
     """Of its file."""
     source: ClassVar[str]
     """What defines the form, and its limits."""
+    file: ClassVar[str]
+    """Where it is written by default; - is stdout."""
+    mark: ClassVar[bytes]
+    """What stands in every file of this form, by which it is known to be one of ours."""
+
+    def wrote(self, path: str | Path) -> bool:
+        """Whether a file is an earlier verdict of this form."""
+        target = Path(path)
+        return target.is_file() and self.mark in target.read_bytes()
 
     @abstractmethod
     def render(self, verdict: Verdict, setting: Setting) -> bytes:

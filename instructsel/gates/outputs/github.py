@@ -29,6 +29,8 @@ class GitHub(Output):
     name: ClassVar[str] = "github"
     ending: ClassVar[str] = ".txt"
     source: ClassVar[str] = "GitHub Actions: workflow commands; 10 errors and 10 warnings a step"
+    file: ClassVar[str] = "-"
+    mark: ClassVar[bytes] = b"::"
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """One line a finding."""

@@ -17,6 +17,8 @@ class GitLab(Output):
     name: ClassVar[str] = "gitlab"
     ending: ClassVar[str] = ".json"
     source: ClassVar[str] = "GitLab: code quality report format"
+    file: ClassVar[str] = "gate.gitlab.json"
+    mark: ClassVar[bytes] = b'"check_name": "IS'
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """Every finding that counts and stands in a row."""

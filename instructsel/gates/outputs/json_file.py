@@ -15,6 +15,8 @@ class JsonFile(Output):
     name: ClassVar[str] = "json"
     ending: ClassVar[str] = ".json"
     source: ClassVar[str] = "instructsel schema gate"
+    file: ClassVar[str] = "gate.json"
+    mark: ClassVar[bytes] = b'"kind": "gate"'
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """All of it."""

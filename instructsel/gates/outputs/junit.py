@@ -28,6 +28,8 @@ class JUnit(Output):
     name: ClassVar[str] = "junit"
     ending: ClassVar[str] = ".xml"
     source: ClassVar[str] = "JUnit XML as Jenkins and GitLab read it"
+    file: ClassVar[str] = "gate.junit.xml"
+    mark: ClassVar[bytes] = b'<testsuites name="instructsel gate"'
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """One suite."""

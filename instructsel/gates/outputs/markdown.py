@@ -31,6 +31,8 @@ class Markdown(Output):
     name: ClassVar[str] = "markdown"
     ending: ClassVar[str] = ".md"
     source: ClassVar[str] = "GitHub: a step's summary has at most 1 MiB"
+    file: ClassVar[str] = "gate.md"
+    mark: ClassVar[bytes] = b"## instructsel gate"
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """Checks first, then findings while there is room."""

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from instructsel.artifact import dump_json
-from instructsel.gates.finding import Finding
+from instructsel.gates.checks.base import Result
+from instructsel.gates.finding import SEVERITIES, Finding
 from instructsel.gates.outputs.base import Output, Setting, capped, plain
 from instructsel.gates.verdict import Verdict
 
@@ -26,6 +27,8 @@ class Sarif(Output):
     name: ClassVar[str] = "sarif"
     ending: ClassVar[str] = ".sarif"
     source: ClassVar[str] = "OASIS SARIF 2.1.0; GitHub code scanning's limits"
+    file: ClassVar[str] = "gate.sarif"
+    mark: ClassVar[bytes] = b'"name": "instructsel"'
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """As many results as GitHub takes, errors first."""
@@ -38,7 +41,11 @@ class Sarif(Output):
 
     def _log(self, verdict: Verdict, setting: Setting, most: int) -> dict[str, Any]:
         shown, more = capped(verdict.findings, most)
-        numbers = [result.check.number for result in verdict.results]
+        # A rule is a number: of several checks of a kind the first speaks for all, with the highest of their severities.
+        asked: dict[str, Result] = {}
+        for result in sorted(verdict.results, key=lambda result: SEVERITIES.index(result.severity)):
+            asked.setdefault(result.check.number, result)
+        numbers = list(asked)
         rules = [
             {
                 "id": result.check.number,
@@ -48,7 +55,7 @@ class Sarif(Output):
                 "defaultConfiguration": {"level": LEVELS[result.severity]},
                 "properties": {"tags": ["training-data"]},
             }
-            for result in verdict.results
+            for result in asked.values()
         ]
         notes = [
             {

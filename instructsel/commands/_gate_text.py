@@ -1,0 +1,137 @@
+"""A verdict as lines for people: checks that failed first, findings with file and line, and the outcome in the last line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from instructsel.text import clean, counted, excerpt, wrapped
+
+if TYPE_CHECKING:
+    from instructsel.gates.checks.base import Result
+    from instructsel.gates.finding import Finding
+    from instructsel.gates.verdict import Verdict
+    from instructsel.gates.waivers import Waiver
+
+WIDTH: Final = 80
+WAIVERS: Final = 10
+"""Waivers of a kind that are listed."""
+MEANINGS: Final = {
+    0: "the rows may join",
+    1: "the rows may not join",
+    2: "a check cannot be asked with these settings",
+    3: "more rows cannot be read than may be",
+    4: "a check could not be asked here, or crashed",
+    5: "there is nothing to check",
+}
+"""Exit code → what it means."""
+
+
+def lines(verdict: Verdict, *, fail_on: str, most: int, findings: str | None) -> list[str]:
+    """The verdict in lines of at most 80 columns.
+
+    Args:
+        verdict: of a gate.
+        fail_on: from which severity on it fails.
+        most: findings of a check that are listed.
+        findings: the file that has all of them.
+    """
+    shown: list[str] = []
+    for result in ordered(verdict):
+        shown += _check(result, most=most, findings=findings)
+    shown += _waivers(verdict)
+    if any(limit.low is not None for result in verdict.results for limit in result.limits):
+        shown += wrapped(_mode(verdict), WIDTH)
+    return [*shown, *wrapped(sentence(verdict, fail_on), WIDTH)]
+
+
+def ordered(verdict: Verdict) -> list[Result]:
+    """The results as they are shown: what failed, by severity; what crashed; what was skipped, that which had to be asked first; the rest."""
+    severities = ("error", "warning", "info")
+    states = ("failed", "crashed", "skipped", "passed")
+    return sorted(verdict.results, key=lambda result: (states.index(result.state), not result.exit_code, severities.index(result.severity)))
+
+
+def sentence(verdict: Verdict, fail_on: str) -> str:
+    """The outcome, why, and the exit code with its meaning."""
+    failing = verdict.failing(fail_on)
+    asked = sum(result.state in ("passed", "failed") for result in verdict.results)
+    code = verdict.exit_code(fail_on)
+    parts = []
+    if failing:
+        rows = {(finding.row, finding.place) for result in failing for finding in result.counted if finding.place is not None}
+        in_rows = f", {counted(len(rows), 'row')}" if rows else ""
+        parts.append(f"{len(failing):,} of {counted(asked, 'check')} failed{in_rows}")
+    else:
+        parts.append(f"{counted(asked, 'check')} asked, none failed" if asked else "no check was asked")
+    others = [result for result in verdict.results if result.state == "failed" and result not in failing]
+    parts += [f"{counted(len(others), 'more failed check')} that need not pass (--fail-on {fail_on})"] if others else []
+    for state in ("crashed", "skipped"):
+        number = sum(result.state == state for result in verdict.results)
+        parts += [f"{number:,} {state}"] if number else []
+    return f"{verdict.outcome(fail_on).upper()}: {'; '.join(parts)}. Exit {code}: {MEANINGS[code]}."
+
+
+def _mode(verdict: Verdict) -> str:
+    if verdict.nightly:
+        return "Rates are judged as nightly: a rate fails where it is over its limit."
+    return "Rates are judged as in a pull request: a rate fails where the lower bound of its 95 % interval is over its limit."
+
+
+def _check(result: Result, *, most: int, findings: str | None) -> Iterator[str]:
+    heads = {"failed": "FAILED", "crashed": "CRASHED", "skipped": "skipped", "passed": "passed"}
+    label = result.check.kind if not result.name else f"{result.check.kind} ({result.name})"
+    severity = f" [{result.severity}]" if result.state == "failed" else ""
+    head = f"{heads[result.state]:8}{result.check.number} {label}{severity}: {result.statement}"
+    first, *rest = wrapped(clean(head), WIDTH - 8)
+    # Wrapping joins words by one space, and the column of states has several.
+    yield f"{heads[result.state]:8}{first.removeprefix(heads[result.state]).lstrip()}"
+    yield from (f"        {line}" for line in rest)
+    counted_findings = result.counted
+    if result.state == "failed" or (counted_findings and result.state == "passed"):
+        for finding in counted_findings[:most]:
+            yield from _finding(finding)
+        left = len(counted_findings) - most
+        if left > 0:
+            where = f"all of them: {findings}" if findings else "all of them with --findings findings.parquet"
+            yield from _wrapped(f"… and {left:,} more; {where}", 4)
+        if result.state == "failed" and most:
+            yield from _wrapped(f"Fix: {result.check.fix}", 4)
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    if finding.place is None:
+        # What a check of all rows says of itself.
+        return
+    where = f"{finding.place}  "
+    related = f" See {finding.related}." if finding.related is not None else ""
+    yield from _wrapped(f"{where}{finding.message}{related}", 4)
+    if finding.evidence:
+        yield f"        {excerpt(finding.evidence, WIDTH - 8)}"
+
+
+def _wrapped(text: str, indent: int) -> Iterator[str]:
+    for number, line in enumerate(wrapped(clean(text), WIDTH - indent - 4)):
+        yield f"{' ' * (indent + (4 if number else 0))}{line}"
+
+
+def _waivers(verdict: Verdict) -> Iterator[str]:
+    if not (verdict.waived or verdict.stale or verdict.expired):
+        return
+    yield ""
+    for waiver, number in list(verdict.waived.items())[:WAIVERS]:
+        yield from _wrapped(f"waived  {_named(waiver)}: {counted(number, 'finding')}, until {waiver.expires} ({waiver.reason})", 0)
+    for state, waivers in (("stale", verdict.stale), ("expired", verdict.expired)):
+        note = "takes no finding" if state == "stale" else "ended"
+        for waiver in waivers[:WAIVERS]:
+            day = f" on {waiver.expires}" if state == "expired" else ""
+            yield from _wrapped(f"{state}  {_named(waiver)}: the waiver {note}{day}; take it out, or renew it ({waiver.reason})", 0)
+        if len(waivers) > WAIVERS:
+            yield f"… and {len(waivers) - WAIVERS:,} more waivers that are {state}"
+
+
+def _named(waiver: Waiver) -> str:
+    return f"{waiver.check} {waiver.row}"
+
+
+__all__ = ["lines", "ordered", "sentence"]

@@ -1,0 +1,231 @@
+"""instructsel gate: may these rows join the pool?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from instructsel.commands import _options as options
+from instructsel.commands._console import Progress, display, messages, reported, say, write_json
+from instructsel.commands._gate_group import GateGroup
+from instructsel.errors import NothingToDo, UsageError
+
+if TYPE_CHECKING:
+    from instructsel.commands._gate_outputs import Outputs
+    from instructsel.gates.change import Change
+    from instructsel.gates.config import GateConfig
+    from instructsel.gates.verdict import Verdict
+
+EXAMPLES: Final = """Examples:
+  instructsel gate examples/clean.jsonl
+  instructsel gate examples/pool.jsonl --fail-on never --to markdown=/tmp/gate.md --findings /tmp/findings.parquet
+
+\b
+A file that is called as a subcommand is named with its folder: ./checks
+"""
+LISTED: Final = 10
+"""Findings of a check that are listed, where --max-findings says nothing else."""
+MOST_LISTED: Final = 100_000
+
+
+@reported
+def command(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NEW]...", help="The rows that want to join: pool files of any format. By default [data] new of the configuration."
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Which checks, with which limits. By default gate.toml here, else [tool.instructsel.gate] of pyproject.toml, else every check "
+            "that needs nothing but the rows.",
+        ),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", metavar="FILE", help="The pool that the rows want to join, as gate baseline wrote it.")
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            "--mode",
+            metavar="MODE",
+            help="When a rate is over its limit: pull-request, where the lower bound of its 95 % interval is, or nightly, where the rate is.",
+        ),
+    ] = None,
+    fail_on: Annotated[
+        str,
+        typer.Option("--fail-on", metavar="SEVERITY", help="From which severity on a failed check fails the gate: error, warning, never."),
+    ] = "error",
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            metavar="NAME[=FILE]",
+            help="Write the verdict also as markdown, junit, sarif, github, gitlab or json; - is stdout. Once for each.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    findings: Annotated[
+        Path | None,
+        typer.Option("--findings", metavar="FILE", help="Write every finding: .parquet or .csv.", rich_help_panel=options.OUTPUT),
+    ] = None,
+    fix_out: Annotated[
+        Path | None,
+        typer.Option("--fix-out", metavar="FILE", help="Write the rows that pass, their bytes unchanged.", rich_help_panel=options.OUTPUT),
+    ] = None,
+    max_findings: Annotated[
+        int,
+        typer.Option(
+            "--max-findings", min=0, max=MOST_LISTED, metavar="N", help="Print so many findings of a check.", rich_help_panel=options.OUTPUT
+        ),
+    ] = LISTED,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that are no verdict of a gate.", rich_help_panel=options.OUTPUT)
+    ] = False,
+    form: options.Form = "auto",
+    mapping: options.Mapping = None,
+    columns: options.Columns = None,
+    delimiter: options.Delimiter = None,
+    oasst: options.Oasst = "best-path",
+    on_duplicate_key: options.DuplicateKey = "error",
+    role: options.Roles = None,
+    reasoning: options.Reasoning = "out",
+    undesirable: options.Undesirable = "drop",
+    source_field: options.SourceField = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    show_traceback: options.Traceback = False,
+    print_config: options.PrintConfig = False,
+) -> None:
+    """Check whether new rows may join a pool, and say which may not and why."""
+    from instructsel.commands import _gate_text as text
+    from instructsel.commands._gate_outputs import Outputs
+    from instructsel.pool.spec import Reading
+
+    flags = Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter)
+    settings = _settings(config, baseline, mode)
+    outputs = Outputs.of(to or (), findings=findings, fix_out=fix_out, fail_on=fail_on, force=force)
+    names = list(files or ()) or _configured_files(settings)
+    outputs.check([*names, *_read_beside(settings, config)])
+    say(f"Checks: {settings.where or 'the default ones; no gate.toml and no [tool.instructsel.gate] here'}", quiet=quiet)
+    change = _read(names, _reading(flags, settings), settings, outputs, quiet=quiet)
+    verdict = _asked(change, settings, quiet=quiet)
+    outputs.write(verdict)
+    if json:
+        write_json(verdict.as_dict(fail_on))
+    elif not quiet and not outputs.on_stdout:
+        for line in text.lines(verdict, fail_on=fail_on, most=max_findings, findings=None if findings is None else str(findings)):
+            display(line)
+    for line in outputs.written:
+        say(line, quiet=quiet)
+    code = verdict.exit_code(fail_on)
+    if code:
+        raise typer.Exit(code)
+
+
+def _settings(config: Path | None, baseline: Path | None, mode: str | None) -> GateConfig:
+    """The configuration, with what flags say instead.
+
+    Raises:
+        UsageError: it cannot be read, or there is no such mode or baseline.
+    """
+    from dataclasses import replace
+
+    from instructsel.gates.config import MODES, NIGHTLY, GateConfig
+
+    if mode is not None and mode not in MODES:
+        raise UsageError.named(mode, MODES, noun="mode of a gate")
+    if baseline is not None and not baseline.exists():
+        raise UsageError(f"There is no baseline {baseline}.", fix=f"Make one with: instructsel gate baseline create POOL -o {baseline}")
+    settings = GateConfig.near() if config is None else GateConfig.read(config)
+    if mode is not None:
+        settings = replace(settings, nightly=mode == NIGHTLY)
+    return settings if baseline is None else replace(settings, baseline=baseline)
+
+
+def _configured_files(settings: GateConfig) -> list[str]:
+    """The files that the configuration names.
+
+    Raises:
+        UsageError: it names none.
+        NothingToDo: no file is there.
+    """
+    if not settings.data.get("new"):
+        raise UsageError("No file is named.", fix="For example: instructsel gate new.jsonl; or name files in [data] new of gate.toml.")
+    names = settings.files()
+    if not names:
+        raise NothingToDo(
+            f"No file is there that [data] new of {settings.where} names: {', '.join(settings.data['new'])}.",
+            fix="There is nothing to check.",
+        )
+    return names
+
+
+def _read_beside(settings: GateConfig, config: Path | None) -> list[str]:
+    """What is read besides the rows."""
+    named = config if config is not None else Path(settings.where) if settings.where else None
+    return [str(path) for path in (named, settings.baseline) if path is not None]
+
+
+def _reading(flags: Any, settings: GateConfig) -> Any:
+    """How the rows are read: as the configuration says where no flag says otherwise."""
+    from dataclasses import replace
+
+    fields = {"format": "form", "map": "mapping", "on_duplicate_key": "duplicate_key", "role": "roles"}
+    default = type(flags)()
+    changes: dict[str, Any] = {}
+    for name, value in settings.data.items():
+        field = fields.get(name, name)
+        if name != "new" and getattr(flags, field) == getattr(default, field):
+            changes[field] = tuple(value) if isinstance(value, list) else value
+    return replace(flags, **changes)
+
+
+def _read(names: list[str], reading: Any, settings: GateConfig, outputs: Outputs, *, quiet: bool) -> Change:
+    """The rows, those that the baseline has passed over.
+
+    Raises:
+        NothingToDo: the files are empty.
+        PoolError: they cannot be read, or hold no example.
+    """
+    from instructsel.errors import EmptyFile
+    from instructsel.gates.reading import read_change
+
+    # Where nothing is said, rows are read as the baseline's pool was.
+    stated = None if reading == type(reading)() else reading
+    try:
+        change = read_change(names, baseline=settings.baseline, reading=stated, message=messages(quiet=quiet))
+    except EmptyFile as error:
+        raise NothingToDo(error.message, fix="There is nothing to check.") from error
+    outputs.check_rows(change.pool)
+    if change.fault is not None:
+        say(f"warning: {change.fault}", quiet=quiet)
+    if change.baseline is not None:
+        say(change.known.statement(change.baseline.identities) or "No row is in the baseline already.", quiet=quiet)
+    return change
+
+
+def _asked(change: Change, settings: GateConfig, *, quiet: bool) -> Verdict:
+    """The verdict of all checks."""
+    from instructsel.gates.gate import gate
+
+    progress = Progress("checking", quiet=quiet, unit="checks")
+    total = len(settings.checks)
+    counter = iter(range(total))
+    try:
+        return gate(change, settings, progress=lambda kind: progress(next(counter, total), total))
+    finally:
+        progress.close()
+
+
+command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
+
+app: typer.Typer = typer.Typer(
+    cls=GateGroup, help="Check whether new rows may join a pool, and say which may not and why.", rich_markup_mode=None
+)

@@ -1,0 +1,75 @@
+"""The rows that pass a gate, written with their bytes unchanged, in the order in which they stand in their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from instructsel.errors import UsageError
+from instructsel.pool.writer import check_output, write_rows
+from instructsel.text import counted
+
+if TYPE_CHECKING:
+    from instructsel.gates.verdict import Verdict
+    from instructsel.pool.pool import Pool
+
+
+@dataclass(frozen=True)
+class Passing:
+    """The account of the rows: read = written + rejected + no example."""
+
+    read: int
+    written: int
+    rejected: int
+    """Rows that hold an example with a finding that counts."""
+    no_example: int
+    """Rows that reading dropped or could not read."""
+
+    def sentence(self) -> str:
+        """One line for people."""
+        return (
+            f"{counted(self.read, 'row')} read = {self.written:,} written + {self.rejected:,} with a finding + {self.no_example:,} that "
+            "are no example"
+        )
+
+
+def check_passing(pool: Pool, path: str | Path) -> None:
+    """Refuse a file that cannot hold the rows of a pool.
+
+    Raises:
+        UsageError: the rows are of several formats, or its ending is not that of their files.
+    """
+    try:
+        check_output(pool.files, path, None)
+    except UsageError as error:
+        several = "several formats" in error.message
+        fix = "Gate the files of each format by themselves." if several else (error.fix or "").partition(", or ")[0].rstrip(".") + "."
+        raise UsageError(error.message, fix=fix) from error
+
+
+def write_passing(verdict: Verdict, path: str | Path, fail_on: str = "error") -> Passing:
+    """Write the rows none of whose examples has a finding that counts, of a severity on which the gate fails.
+
+    Raises:
+        UsageError: see `check_passing`.
+    """
+    pool = verdict.change.pool
+    rejected = verdict.rejected(fail_on)
+    bad = [position for position, name in enumerate(pool.ids) if name in rejected]
+    places = _places(pool, bad)
+    written = write_rows(pool.files, places, path)
+    kept = pool.report.kept
+    return Passing(pool.report.read, written, kept - written, pool.report.read - kept)
+
+
+def _places(pool: Pool, rejected: Sequence[int]) -> list[tuple[int, int]]:
+    """The rows without the rejected ones. A row of several examples goes with any of them; one that several chains share stays for one."""
+    gone = set(rejected)
+    every = pool.rows_of([position for position in range(len(pool)) if position not in gone])
+    alone = {place for place in pool.rows_of(rejected) if not pool.files[place[0]].chains}
+    return sorted(place for place in every if place not in alone)
+
+
+__all__ = ["Passing", "check_passing", "write_passing"]

@@ -1,0 +1,260 @@
+"""instructsel gate: what it prints, writes and ends with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from instructsel.commands import _gate_group, app
+from instructsel.commands._help import first_sentence
+from instructsel.commands._lazy import command_of
+from instructsel.errors import MissingExtra, PoolError, UsageError
+from instructsel.gates.change import Change
+from instructsel.gates.checks import registry
+from instructsel.gates.checks.base import Check, Hit, NotEnough, RowCheck
+from instructsel.text import columns_of
+
+GOOD = b'{"instruction": "Name a river.", "output": "The Loire."}\n'
+EMPTY = b'{"instruction": "Name a lake.",   "output": ""}\n'
+BROKEN = b'{"instruction": "Name a sea."\n'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(folder: Path, *rows: bytes, name: str = "new.jsonl") -> str:
+    (folder / name).write_bytes(b"".join(rows))
+    return name
+
+
+def run(*arguments: str) -> Any:
+    done = CliRunner().invoke(app, ["gate", *arguments], env={"COLUMNS": "80"}, prog_name="instructsel")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def test_rows_without_a_finding_pass_and_the_last_line_says_so(folder: Path) -> None:
+    done = run(written(folder, GOOD))
+    assert done.exit_code == 0, done.output
+    assert " ".join(done.stdout.split()).endswith("none failed. Exit 0: the rows may join.")
+
+
+def test_a_finding_names_file_line_and_fix_and_the_gate_ends_with_1(folder: Path) -> None:
+    done = run(written(folder, GOOD, EMPTY))
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("FAILED  IS010 empty-response [error]: 1 of 2 rows")
+    assert any("new.jsonl:2 The response is empty." in line for line in lines) and any("Fix: Fill in" in line for line in lines)
+    assert [line for line in lines if columns_of(line) > 80] == []
+
+
+def test_an_unreadable_row_is_a_finding_and_the_gate_ends_with_3(folder: Path) -> None:
+    done = run(written(folder, GOOD, BROKEN, EMPTY))
+    assert done.exit_code == 3 and "new.jsonl:2" in done.stdout and "new.jsonl:3" in done.stdout
+    (folder / "gate.toml").write_text("[limits]\nmax_bad_rows = 1\n")
+    assert run("new.jsonl").exit_code == 1
+
+
+def test_an_empty_file_leaves_nothing_to_check(folder: Path) -> None:
+    assert run(written(folder)).exit_code == 5
+    (folder / "gate.toml").write_text('[data]\nnew = ["incoming/*.jsonl"]\n')
+    assert run().exit_code == 5
+
+
+def test_a_file_that_is_no_pool_ends_with_3(folder: Path) -> None:
+    assert run("absent.jsonl").exit_code == 3
+    assert run(written(folder, BROKEN * 3)).exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["new.jsonl", "--mode", "weekly"],
+        ["new.jsonl", "--fail-on", "always"],
+        ["new.jsonl", "--to", "pdf"],
+        ["new.jsonl", "--to", "json="],
+        ["new.jsonl", "--to", "json=-", "--to", "sarif=-"],
+        ["new.jsonl", "--config", "absent.toml"],
+        ["new.jsonl", "--baseline", "absent.isb"],
+        ["new.jsonl", "--findings", "x.txt"],
+        ["new.jsonl", "--fix-out", "x.parquet"],
+    ],
+)
+def test_what_cannot_be_asked_ends_with_2_before_anything_is_written(folder: Path, arguments: list[str]) -> None:
+    written(folder, GOOD)
+    done = run(*arguments)
+    assert done.exit_code == 2 and done.stderr.count("error: ") == 1 and "fix:" in done.stderr
+    assert [path.name for path in folder.iterdir()] == ["new.jsonl"]
+
+
+def test_subcommands_are_told_from_files_and_a_file_of_such_a_name_is_reached_by_its_folder(folder: Path) -> None:
+    written(folder, GOOD, name="checks")
+    (folder / "checks").rename(folder / "checks.jsonl")
+    (folder / "checks").mkdir()
+    (folder / "checks.jsonl").rename(folder / "checks" / "a.jsonl")
+    assert "IS010" in run("checks").stdout
+    assert run("./checks").exit_code == 0
+    assert run("run", "./checks").exit_code == 0
+    assert run("-q", "./checks").exit_code == 0
+
+
+def test_the_lines_of_subcommands_are_the_first_sentences_of_their_help() -> None:
+    from importlib import import_module
+
+    for name, line in _gate_group.subcommands().items():
+        command = command_of(import_module(f"instructsel.commands._gate_{name}"), name)
+        assert first_sentence(command.help or "") == line, name
+
+
+def test_help_imports_neither_polars_nor_orjson() -> None:
+    code = (
+        "import sys\nfrom instructsel.commands import main\nsys.argv = ['instructsel', 'gate', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\nassert not {'polars', 'numpy', 'orjson'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--help"], check=True, capture_output=True, text=True)
+    assert "Commands:" in done.stdout and "--fix-out" in done.stdout
+
+
+def test_the_configuration_is_that_of_the_folder_and_the_output_says_which(folder: Path) -> None:
+    name = written(folder, GOOD, EMPTY)
+    assert "the default ones" in run(name).stderr
+    (folder / "pyproject.toml").write_text('[tool.instructsel.gate]\n[[tool.instructsel.gate.check]]\nkind = "unreadable-row"\n')
+    done = run(name)
+    assert done.exit_code == 0 and "Checks: pyproject.toml" in done.stderr
+    (folder / "gate.toml").write_text('[data]\nnew = ["*.jsonl"]\n[[check]]\nkind = "IS010"\nseverity = "warning"\n')
+    done = run()
+    assert done.exit_code == 0 and "Checks: gate.toml" in done.stderr and "FAILED" in done.stdout
+    assert run("--fail-on", "warning").exit_code == 1
+    (folder / "other.yaml").write_text("check:\n  - kind: empty-response\n    max_rate: 0.9\n")
+    assert run("--config", "other.yaml", name).exit_code == 0
+
+
+def test_the_settings_file_may_set_options_of_the_gate_and_of_its_subcommands(folder: Path) -> None:
+    name = written(folder, EMPTY, GOOD)
+    (folder / "instructsel.toml").write_text('[gate]\nfail-on = "never"\n[gate.checks]\njson = true\n')
+    assert run(name).exit_code == 0
+    assert json.loads(run("checks").stdout)[0]["number"] == "IS001"
+    (folder / "instructsel.toml").write_text('[gate]\nto = "json=../out.json"\n')
+    assert run(name).exit_code == 2
+    (folder / "instructsel.toml").write_text("[gate]\nfail-no = 1\n")
+    assert "fail-on" in run(name).stderr
+
+
+def test_a_rate_is_judged_by_its_interval_in_a_pull_request_and_by_itself_at_night(folder: Path) -> None:
+    name = written(folder, GOOD * 18, EMPTY * 2)
+    (folder / "gate.toml").write_text('[[check]]\nkind = "empty-response"\nmax_rate = 0.05\n')
+    done = run(name)
+    assert done.exit_code == 0 and "the lower bound counts" in " ".join(done.stdout.split()) and "as in a pull request" in done.stdout
+    done = run(name, "--mode", "nightly")
+    assert done.exit_code == 1 and "the share counts" in " ".join(done.stdout.split()) and "as nightly" in done.stdout
+
+
+def test_the_rows_that_pass_keep_their_bytes_and_their_order_and_pass_the_gate(folder: Path) -> None:
+    odd = b'{ "output" :  "Lough Neagh." , "instruction": "Name\\u0020a lake."}\n'
+    name = written(folder, odd, EMPTY, GOOD, BROKEN, GOOD)
+    done = run(name, "--fix-out", "clean.jsonl")
+    assert done.exit_code == 3
+    assert (folder / "clean.jsonl").read_bytes() == odd + GOOD + GOOD
+    assert "5 rows read = 3 written + 1 with a finding + 1 that are no example" in " ".join(done.stderr.split())
+    assert run("clean.jsonl").exit_code == 0
+    assert run(name, "--fix-out", "clean.jsonl").exit_code == 2
+    assert run(name, "--fix-out", "clean.jsonl", "--force").exit_code == 3
+
+
+def test_every_finding_is_in_the_table_and_a_cell_is_no_formula(folder: Path) -> None:
+    name = written(folder, GOOD, EMPTY * 30, name="=new.jsonl")
+    assert run(name, "--findings", "findings.parquet", "--max-findings", "2").exit_code == 1
+    frame = pl.read_parquet(folder / "findings.parquet")
+    assert frame.height == 30 and frame["line"].to_list() == list(range(2, 32)) and frame["fingerprint"].n_unique() == 30
+    assert run(name, "--findings", "findings.csv").exit_code == 1
+    assert "'=new.jsonl" in (folder / "findings.csv").read_text()
+
+
+def test_several_forms_are_written_at_once_and_again_over_their_own_files(folder: Path) -> None:
+    name = written(folder, GOOD, EMPTY)
+    forms = [argument for form in ("markdown", "junit", "sarif", "gitlab", "json") for argument in ("--to", form)]
+    for _ in range(2):
+        done = run(name, *forms, "--to", "github")
+        assert done.exit_code == 1 and "::error file=new.jsonl,line=2," in done.stdout, done.output
+    assert {path.name for path in folder.iterdir()} == {name, "gate.md", "gate.junit.xml", "gate.sarif", "gate.gitlab.json", "gate.json"}
+    assert json.loads((folder / "gate.json").read_text())["outcome"] == "failed"
+    (folder / "gate.md").write_text("somebody's")
+    assert run(name, "--to", "markdown").exit_code == 2
+    assert json.loads(run(name, "--to", "json=-").stdout)["exit_code"] == 1
+    assert json.loads(run(name, "--json").stdout)["findings"][0]["line"] == 2
+
+
+@dataclass(frozen=True)
+class Planted(RowCheck):
+    """A check that does what a test says."""
+
+    number: ClassVar[str] = "IS999"
+    kind: ClassVar[str] = "planted"
+    severity: ClassVar[str] = "error"
+    source: ClassVar[str] = "a test"
+    fix: ClassVar[str] = "None."
+    deed: str = ""
+
+    def locked(self, change: Change) -> str | None:
+        return "It needs a moon. Wait for one." if self.deed == "locked" else None
+
+    def hits(self, change: Change) -> Sequence[Hit]:  # type: ignore[override]
+        deeds: dict[str, BaseException] = {
+            "crash": ZeroDivisionError("divided sk-abcdefghijklmnop1234"),
+            "extra": MissingExtra("It needs 'moon'.", fix="pip install moon"),
+            "usage": UsageError("There is no file moon.txt."),
+            "unreadable": PoolError("moon.jsonl cannot be read."),
+            "few": NotEnough("Too few rows: 2 of 200."),
+        }
+        if self.deed in deeds:
+            raise deeds[self.deed]
+        return [Hit(0, "It is so.")] if self.deed == "fail" else []
+
+
+@pytest.mark.parametrize(
+    ("deeds", "code"),
+    [
+        ([], 0),
+        (["fail"], 1),
+        (["crash"], 4),
+        (["locked"], 4),
+        (["extra"], 4),
+        (["few"], 0),
+        (["usage"], 2),
+        (["unreadable"], 3),
+        (["fail", "few"], 1),
+        (["fail", "unreadable"], 3),
+        (["fail", "unreadable", "crash"], 4),
+        (["fail", "unreadable", "crash", "usage"], 2),
+    ],
+)
+def test_of_several_exit_codes_the_first_of_2_4_3_1_5_0_wins_and_every_check_reports(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, deeds: list[str], code: int
+) -> None:
+    known: dict[str, type[Check]] = {**registry.checks(), "planted": Planted}
+    monkeypatch.setattr(registry, "checks", lambda: known)
+    for module in ("config", "waivers"):
+        monkeypatch.setattr(f"instructsel.gates.{module}.{'all_checks' if module == 'config' else 'checks'}", lambda: known)
+    entries = "".join(f'[[check]]\nkind = "planted"\nname = "{deed}"\ndeed = "{deed}"\n' for deed in deeds)
+    (folder / "gate.toml").write_text(f'{entries}[[check]]\nkind = "empty-response"\n')
+    done = run(written(folder, GOOD, GOOD), "--to", "json=out.json", "--to", "junit=out.xml", "--to", "sarif=out.sarif")
+    assert done.exit_code == code, done.output
+    verdict = json.loads((folder / "out.json").read_text())
+    states = {check["name"]: check["state"] for check in verdict["checks"]}
+    assert states["empty-response"] == "passed" and len(states) == len(deeds) + 1 and verdict["exit_code"] == code
+    assert "sk-abc" not in done.output + (folder / "out.json").read_text() + (folder / "out.xml").read_text()
+    if "crash" in deeds:
+        assert "CRASHED" in done.stdout and "ZeroDivisionError" in done.stdout

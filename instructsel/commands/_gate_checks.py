@@ -7,6 +7,8 @@ from typing import Any, Final
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, write_json
 
+WIDTH: Final = 80
+INDENT: Final = 6
 EXAMPLES: Final = "Examples:\n  instructsel gate checks\n  instructsel gate checks --json\n"
 
 
@@ -17,18 +19,19 @@ def command(json: options.Json = False, show_traceback: options.Traceback = Fals
     Each goes into a configuration as a [[check]] with its kind or its number; docs/reference/checks.md has their settings.
     """
     from instructsel.gates.checks.registry import checks
-    from instructsel.text import aligned
+    from instructsel.text import wrapped
 
     listed = list(checks().values())
     if json:
         write_json([plain(check) for check in listed])
         return
-    rows = [
-        [check.number, check.kind, check.severity if check.by_default else f"{check.severity}, if named", needs(check), check.title()]
-        for check in listed
-    ]
-    for line in aligned(rows, header=["number", "kind", "severity", "needs", ""]):
-        display(line)
+    for check in listed:
+        named = "" if check.by_default else "; asked where a configuration names it"
+        needed = f"; needs {needs(check)}" if check.needs else ""
+        for line in wrapped(f"{check.number} {check.kind}: {check.severity}{named}{needed}", WIDTH - INDENT):
+            display(line if line.startswith(check.number) else f"{' ' * INDENT}{line}")
+        for line in wrapped(check.title(), WIDTH - INDENT):
+            display(f"{' ' * INDENT}{line}")
 
 
 def needs(check: Any) -> str:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from instructsel.gates.waivers import Waiver
 
 WIDTH: Final = 80
+COLUMN: Final = 8
+"""Columns of a check's state."""
+HEADS: Final = {"failed": "FAILED", "crashed": "CRASHED", "skipped": "skipped", "passed": "passed"}
 WAIVERS: Final = 10
 """Waivers of a kind that are listed."""
 MEANINGS: Final = {
@@ -36,9 +39,9 @@ def lines(verdict: Verdict, *, fail_on: str, most: int, findings: str | None) ->
         most: findings of a check that are listed.
         findings: the file that has all of them.
     """
-    shown: list[str] = []
-    for result in ordered(verdict):
-        shown += _check(result, most=most, findings=findings)
+    shown: list[str] = [line for trouble in verdict.troubles for line in _head("BROKEN", trouble)]
+    for results in alike(verdict):
+        shown += _check(results[0], most=most, findings=findings) if len(results) == 1 else _together(results)
     shown += _waivers(verdict)
     if any(limit.low is not None for result in verdict.results for limit in result.limits):
         shown += wrapped(_mode(verdict), WIDTH)
@@ -50,6 +53,15 @@ def ordered(verdict: Verdict) -> list[Result]:
     severities = ("error", "warning", "info")
     states = ("failed", "crashed", "skipped", "passed")
     return sorted(verdict.results, key=lambda result: (states.index(result.state), not result.exit_code, severities.index(result.severity)))
+
+
+def alike(verdict: Verdict) -> list[list[Result]]:
+    """The results as they are shown, those that say the same of no finding together."""
+    groups: dict[tuple[str, str] | int, list[Result]] = {}
+    for number, result in enumerate(ordered(verdict)):
+        alone = result.state in ("failed", "crashed") or result.counted
+        groups.setdefault(number if alone else (result.state, result.statement), []).append(result)
+    return list(groups.values())
 
 
 def sentence(verdict: Verdict, fail_on: str) -> str:
@@ -78,15 +90,21 @@ def _mode(verdict: Verdict) -> str:
     return "Rates are judged as in a pull request: a rate fails where the lower bound of its 95 % interval is over its limit."
 
 
+def _together(results: list[Result]) -> Iterator[str]:
+    """Several checks of one state and one statement."""
+    names = ", ".join(f"{result.check.number} {result.label}" for result in results)
+    yield from _head(HEADS[results[0].state], f"{names}: {results[0].statement}")
+
+
+def _head(state: str, text: str) -> Iterator[str]:
+    for number, line in enumerate(wrapped(clean(text), WIDTH - COLUMN)):
+        yield f"{'' if number else state:{COLUMN}}{line}"
+
+
 def _check(result: Result, *, most: int, findings: str | None) -> Iterator[str]:
-    heads = {"failed": "FAILED", "crashed": "CRASHED", "skipped": "skipped", "passed": "passed"}
     label = result.check.kind if not result.name else f"{result.check.kind} ({result.name})"
     severity = f" [{result.severity}]" if result.state == "failed" else ""
-    head = f"{heads[result.state]:8}{result.check.number} {label}{severity}: {result.statement}"
-    first, *rest = wrapped(clean(head), WIDTH - 8)
-    # Wrapping joins words by one space, and the column of states has several.
-    yield f"{heads[result.state]:8}{first.removeprefix(heads[result.state]).lstrip()}"
-    yield from (f"        {line}" for line in rest)
+    yield from _head(HEADS[result.state], f"{result.check.number} {label}{severity}: {result.statement}")
     counted_findings = result.counted
     if result.state == "failed" or (counted_findings and result.state == "passed"):
         for finding in counted_findings[:most]:
@@ -120,12 +138,11 @@ def _waivers(verdict: Verdict) -> Iterator[str]:
         return
     yield ""
     for waiver, number in list(verdict.waived.items())[:WAIVERS]:
-        yield from _wrapped(f"waived  {_named(waiver)}: {counted(number, 'finding')}, until {waiver.expires} ({waiver.reason})", 0)
+        yield from _head("waived", f"{_named(waiver)}: {counted(number, 'finding')}, until {waiver.expires} ({waiver.reason})")
     for state, waivers in (("stale", verdict.stale), ("expired", verdict.expired)):
-        note = "takes no finding" if state == "stale" else "ended"
         for waiver in waivers[:WAIVERS]:
-            day = f" on {waiver.expires}" if state == "expired" else ""
-            yield from _wrapped(f"{state}  {_named(waiver)}: the waiver {note}{day}; take it out, or renew it ({waiver.reason})", 0)
+            note = "no finding is waived; take it out" if state == "stale" else f"ended on {waiver.expires}; take it out or renew it"
+            yield from _head(state, f"{_named(waiver)}: {note} ({waiver.reason})")
         if len(waivers) > WAIVERS:
             yield f"… and {len(waivers) - WAIVERS:,} more waivers that are {state}"
 

@@ -204,8 +204,6 @@ def _read(names: list[str], reading: Any, settings: GateConfig, outputs: Outputs
     except EmptyFile as error:
         raise NothingToDo(error.message, fix="There is nothing to check.") from error
     outputs.check_rows(change.pool)
-    if change.fault is not None:
-        say(f"warning: {change.fault}", quiet=quiet)
     if change.baseline is not None:
         say(change.known.statement(change.baseline.identities) or "No row is in the baseline already.", quiet=quiet)
     return change

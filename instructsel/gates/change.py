@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from instructsel.errors import BaselineError
+from instructsel.errors import BaselineError, PoolError
 from instructsel.gates.baseline.known import Known, gone, without_known
 from instructsel.gates.finding import Place
 from instructsel.pool.example import Example
@@ -56,6 +56,8 @@ class Change:
     """The rows that the baseline has already."""
     fault: BaselineError | None = None
     """Why the baseline that was named is none."""
+    unread: PoolError | None = None
+    """Why the files are no pool: no row of them is an example, and nobody can look at one."""
     folder: Path = field(default_factory=Path.cwd)
     """Where the relative paths of a configuration begin."""
     _shared: dict[str, Any] = field(default_factory=dict, repr=False)

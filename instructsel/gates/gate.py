@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LACKING: Final = EnvironmentFault.exit_code
 """Of a check that a configuration names and that cannot be asked on this machine, and of one that crashed."""
+NOTHING_READ: Final = "No row could be read as an example."
 STATEMENT: Final = 500
 """Characters of what another's error says."""
 
@@ -65,9 +66,10 @@ def _result(configured: ConfiguredCheck, change: Change, waivers: Waivers) -> Re
     started = time.monotonic()
     check, lacking = configured.check, LACKING if configured.named else 0
     try:
-        locked = check.locked(change)
+        # Nothing was read for a check of examples to look at.
+        locked = check.locked(change) if change.unread is None or check.asks_of_reading else NOTHING_READ
         if locked:
-            result = Result(check, "skipped", neutral(locked, STATEMENT), exit_code=lacking)
+            result = Result(check, "skipped", neutral(locked, STATEMENT), exit_code=lacking if change.unread is None else 0)
         else:
             result = check.result(change, configured.severity, waivers.of(configured.name))
     except NotEnough as shortage:

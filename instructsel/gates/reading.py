@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from instructsel.errors import BaselineError
+from instructsel.errors import BaselineError, EmptyFile, PoolError
 from instructsel.gates.baseline.baseline import Baseline
-from instructsel.gates.baseline.known import read_new
+from instructsel.gates.baseline.known import nothing, read_new
 from instructsel.gates.change import Change
 from instructsel.pool.spec import Reading
 
@@ -23,7 +24,8 @@ def read_change(
 ) -> Change:
     """The rows of some files that a baseline does not have in the same file.
 
-    A baseline that cannot be read is no reason to look at nothing: the change has its fault, and all rows are new.
+    A baseline that cannot be read is no reason to look at nothing: the change has its fault, and all rows are new. Files whose rows were read
+    and make no example are a change without one, which has the error: outputs name the rows.
 
     Args:
         paths: files or folders, as Pool.read takes them.
@@ -34,7 +36,7 @@ def read_change(
         progress: called with how many bytes of how many are read.
 
     Raises:
-        PoolError: a file cannot be read as a pool.
+        PoolError: a file cannot be read.
         UsageError: options that exclude each other.
     """
     fault: BaselineError | None = None
@@ -44,9 +46,17 @@ def read_change(
             compared = Baseline.read(baseline)
         except BaselineError as error:
             fault = error
-    if compared is None:
-        return Change((reading or Reading()).read(paths, message=message, progress=progress), nightly, fault=fault)
-    pool, known = read_new(paths, compared, reading, message=message, progress=progress)
+    options = reading or Reading()
+    try:
+        if compared is None:
+            return Change(options.read(paths, message=message, progress=progress), nightly, fault=fault)
+        pool, known = read_new(paths, compared, reading, message=message, progress=progress)
+    except EmptyFile:
+        raise
+    except PoolError as error:
+        if error.report is None or not error.report.read:
+            raise
+        return Change(replace(nothing(paths, options), report=error.report), nightly, fault=fault, unread=error)
     return Change(pool, nightly, compared, known)
 
 

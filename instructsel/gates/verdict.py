@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from instructsel.errors import BaselineError, EnvironmentFault, NothingToDo, UsageError, decisive
+from instructsel.errors import BaselineError, EnvironmentFault, NothingToDo, PoolError, UsageError, decisive
 from instructsel.gates.baseline.known import Known
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Result
@@ -16,10 +16,13 @@ from instructsel.gates.finding import SEVERITIES, Finding
 from instructsel.gates.waivers import Waiver
 from instructsel.kinds import GATE, head
 from instructsel.read_report import ReadReport
+from instructsel.text import neutral
 
 if TYPE_CHECKING:
     import polars
 
+SENTENCE: Final = 500
+"""Characters of a trouble."""
 NEVER: Final = "never"
 FAIL_ON: Final = ("error", "warning", NEVER)
 """From which severity on the gate fails."""
@@ -52,6 +55,16 @@ class Verdict:
     def known(self) -> Known:
         """The rows that the baseline has already, and that nobody looked at."""
         return self.change.known
+
+    @property
+    def unread(self) -> PoolError | None:
+        """Why the files are no pool; None where they are."""
+        return self.change.unread
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What besides the checks keeps the gate from an answer, in sentences."""
+        return tuple(neutral(str(error), SENTENCE) for error in (self.unread, self.fault) if error is not None)
 
     @property
     def fault(self) -> BaselineError | None:
@@ -100,6 +113,7 @@ class Verdict:
         codes = [result.check.exit_code for result in self.failing(fail_on)]
         codes += [result.exit_code for result in self.not_asked]
         codes += [EnvironmentFault.exit_code] if self.fault is not None else []
+        codes += [self.unread.exit_code] if self.unread is not None else []
         codes += [] if self.change.n_rows or self.known.rows else [NothingToDo.exit_code]
         return decisive(codes)
 
@@ -139,6 +153,7 @@ class Verdict:
             "exit_code": self.exit_code(fail_on),
             "mode": "nightly" if self.nightly else "pull-request",
             "config": self.where or None,
+            "troubles": list(self.troubles),
             "rows": {
                 "read": self.report.read - self.known.excluded,
                 "in_baseline": self.known.rows,

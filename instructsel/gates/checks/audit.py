@@ -30,7 +30,7 @@ class AuditFindings(AuditCheck):
     kind: ClassVar[str] = "audit"
     severity: ClassVar[str] = "error"
     source: ClassVar[str] = "instructsel's audit; docs/how-to/audit.md says of each kind what it is"
-    fix: ClassVar[str] = "Look at the row with: instructsel audit FILE --tokenizer TOKENIZER --show 5"
+    fix: ClassVar[str] = "Look at the row with: instructsel audit FILE --tokenizer TOKENIZER --show 5."
 
     counts: Literal["errors", "warnings"] = "errors"
     """errors: the audit's warnings are reported, one severity below, and fail nothing; warnings: they count as its errors do."""

@@ -134,6 +134,8 @@ class Check(ABC):
     """What it needs besides the rows: an extra, a baseline, a setting; in words."""
     by_default: ClassVar[bool] = True
     """Whether it is asked where no configuration names checks."""
+    asks_of_reading: ClassVar[bool] = False
+    """Whether it looks at the account of a reading, and not at examples."""
     exit_code: ClassVar[int] = 1
     """With which a gate ends that it fails."""
 
@@ -178,11 +180,15 @@ class RowCheck(Check):
         ordered = sorted((self._finding(hit, change, severity) for hit in self.hits(change)), key=_order)
         findings = waived.applied(ordered)
         counts = [finding for finding in findings if finding.waived is None and finding.severity == severity]
-        rows = len({(finding.row, str(finding.place)) for finding in counts})
+        rows = self.rows_counted(change, len({(finding.row, finding.place) for finding in counts}))
         limit = self.limit(rows, change.n_rows, nightly=change.nightly)
         n_waived = sum(finding.waived is not None for finding in findings)
         statement = limit.statement + (f" {n_waived:,} findings are waived." if n_waived else "")
         return Result(self, "passed" if limit.passed else "failed", statement, findings, (limit,))
+
+    def rows_counted(self, change: Change, listed: int) -> int:
+        """How many rows are so, where findings name `listed` of them."""
+        return listed
 
     def limit(self, rows: int, n: int, *, nightly: bool) -> Limit:
         """A number of rows beside what it may be."""

@@ -40,6 +40,7 @@ REPORT: Final = "report"
 EXPORT: Final = "export"
 GATE: Final = "gate"
 BASELINE: Final = "baseline"
+EVAL_INDEX: Final = "eval-index"
 
 SCHEMA: Final = "schema"
 OLD_SCHEMA: Final = "schema_version"
@@ -88,6 +89,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     EXPORT: Kind("an export", 1),
     GATE: Kind("a gate's verdict", 1),
     BASELINE: Kind("a baseline", 1, "instructsel.gates.baseline.baseline:Baseline.read"),
+    EVAL_INDEX: Kind("an index of evaluation items", 1, "instructsel.gates.contamination.index:ItemIndex.read"),
 }
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.neighbors.word_hashes import MULTIPLIER, WordHashes, Words, mixed
 from instructsel.pool.writing_systems import UNSEGMENTED
 from instructsel.processes import in_order, in_threads
 
@@ -53,8 +54,6 @@ LOWEST: Final = 0.6
 
 BATCH: Final = 1 << 19
 """Characters of text hashed at a time."""
-VOCABULARY: Final = 1 << 17
-"""Word digests remembered at a time."""
 BLOCK: Final = 1 << 20
 """Hashes looked at a time, once all are known."""
 IN_MEMORY: Final = 1 << 24
@@ -67,10 +66,8 @@ PASS: Final = 8
 Progress = Callable[[int, int], None]
 """Called with how many texts are done, and how many there are."""
 
-Words = NDArray[np.uint64]
 Groups = NDArray[np.uint32]
 
-MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 SHORT: Final = np.uint64(0xD1B54A32D192ED03)
 """Keeps a short text's one shingle apart from the shingles of long ones."""
 
@@ -440,19 +437,7 @@ def _numbered(keys: Words) -> tuple[Groups, int]:
     return groups.reshape(keys.shape), len(repeated)
 
 
-class _Digests(dict[str, int]):
-    """Words → 64-bit digests, computed where they are not remembered; emptied when VOCABULARY words are."""
-
-    def __missing__(self, word: str) -> int:
-        if len(self) >= VOCABULARY:
-            self.clear()
-        # Python's own hash() differs from process to process.
-        digest = int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-        self[word] = digest
-        return digest
-
-
-_DIGESTS: Final = _Digests()
+_DIGESTS: Final = WordHashes()
 """Of the words met last."""
 
 
@@ -496,12 +481,12 @@ def _shingles(words: Words, lengths: NDArray[np.int64]) -> tuple[Words, NDArray[
     begin = np.flatnonzero(left >= WORDS)
     long = np.zeros(len(begin), dtype=np.uint64)
     for k in range(WORDS):
-        long = _mixed(long * MULTIPLIER + words[begin + k])
+        long = mixed(long * MULTIPLIER + words[begin + k])
     few = np.flatnonzero(lengths < WORDS)
     short = np.full(len(few), SHORT)
     for k in range(WORDS - 1):
         has = lengths[few] > k
-        short[has] = _mixed(short[has] * MULTIPLIER + words[starts[few[has]] + k])
+        short[has] = mixed(short[has] * MULTIPLIER + words[starts[few[has]] + k])
     counts = np.maximum(lengths - (WORDS - 1), 1)
     shingles = np.empty(int(counts.sum()), dtype=np.uint64)
     is_long = np.ones(len(shingles), dtype=bool)
@@ -542,7 +527,7 @@ def _bands(hashes: Words, sizes: NDArray[np.int64]) -> Words:
         for band in range(BANDS):
             key = np.full(end - begin, names[band])
             for row in range(band * ROWS, (band + 1) * ROWS):
-                key = _mixed(key * MULTIPLIER + np.minimum.reduceat(piece * factors[row] + shifts[row], cuts))
+                key = mixed(key * MULTIPLIER + np.minimum.reduceat(piece * factors[row] + shifts[row], cuts))
             keys[begin:end, band] = key
         begin = end
     return keys
@@ -639,10 +624,3 @@ def _repeated(hashes: Words) -> tuple[Words, NDArray[np.uint32]]:
     first = np.flatnonzero(np.concatenate([np.ones(1, bool), ordered[1:] != ordered[:-1]]))
     often = np.diff(np.append(first, len(ordered)))
     return ordered[first[often > 1]], often[often > 1].astype(np.uint32)
-
-
-def _mixed(value: Words) -> Words:
-    """Every bit of the result depends on every bit of the value."""
-    value = (value ^ (value >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-    mixed: Words = (value ^ (value >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-    return mixed

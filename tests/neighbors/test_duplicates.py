@@ -160,7 +160,7 @@ def test_the_batches_in_which_texts_are_hashed_make_no_difference(monkeypatch: p
     texts = [numbered(30, i % 30, f"x{i}") for i in range(200)] + ["", "short"]
     whole = Shingles.of(texts)
     monkeypatch.setattr("instructsel.neighbors.duplicates.BATCH", 50)
-    monkeypatch.setattr("instructsel.neighbors.duplicates.VOCABULARY", 7)
+    monkeypatch.setattr("instructsel.neighbors.word_hashes.VOCABULARY", 7)
     pieces = Shingles.of(iter(texts))
     assert (pieces.hashes == whole.hashes).all()
     assert (pieces.offsets == whole.offsets).all()

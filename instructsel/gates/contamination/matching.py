@@ -1,0 +1,302 @@
+"""Which rows hold items of an index, which part of them, and how much of it.
+
+An item is in a row where the row's n-grams cover at least the threshold of the words of its question, or of a long answer. A question that
+is shorter than the n-gram is in a row where a turn, a line or a sentence is that question and nothing else; where it is of very few
+words, beside its passage or its choices. n-grams of different turns and of different rows are never put together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.errors import UsageError
+from instructsel.gates.contamination.index import NGRAMS, ItemIndex
+from instructsel.gates.contamination.items import ANSWER, CHOICES, PARTS, PASSAGE, PROMPT, QUESTION
+from instructsel.gates.contamination.words import hashed, whole_digest, words_of
+from instructsel.neighbors.word_hashes import Words, runs
+from instructsel.pool.example import Example
+from instructsel.pool.message import ANSWERS
+
+THRESHOLD: Final = 0.5
+"""Share of the words of a part."""
+DECIDING: Final = (QUESTION, ANSWER)
+"""Parts that make an item contaminated. A passage or choices alone do not: other questions are asked about them, too."""
+BATCH: Final = 1 << 20
+"""Characters of rows that are looked at together."""
+SEGMENT: Final = 400
+"""Characters of a turn, line or sentence that is compared as a whole."""
+LEAST_SENTENCE: Final = 5
+"""Words of a question that is found as a line or a sentence among others."""
+LEAST_ANSWER: Final = 20
+"""Words of an answer that stand in a row without the question."""
+SEPARATOR: Final = "\0"
+"""Between turns: a word that no item has."""
+LINES: Final = re.compile(r"[\r\n]+")
+SENTENCES: Final = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])")
+LABEL: Final = re.compile(r"(?i)^\s*(?:question|q|problem|instruction|input|prompt|user|human|task)\s*\d{0,4}\s*[:.)\]]\s*")
+EXCERPT: Final = 60
+"""Words of an excerpt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """An item that a row holds."""
+
+    position: int
+    """Of the row."""
+    set: str
+    """The evaluation set."""
+    item: int
+    """Its item: the line of the set's file."""
+    part: str
+    """One of PARTS: what of the item."""
+    coverage: float
+    """The share of the part's words."""
+    matched: int
+    """Words of the part that the row has."""
+    words: int
+    """Words of the part that count."""
+    excerpt: str
+    """Of the row, in the words that are compared."""
+
+    def __str__(self) -> str:
+        return f"{self.set}, item {self.item}: {self.coverage:.0%} of its {self.part} ({self.matched} of {self.words} words)"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When an item counts as being in a row."""
+
+    ngram: int = NGRAMS[0]
+    """Words of an n-gram: 8 or 13."""
+    threshold: float = THRESHOLD
+    """Share of the words of a part."""
+    parts: tuple[str, ...] = DECIDING
+    """The parts that decide."""
+
+    def __post_init__(self) -> None:
+        if self.ngram not in NGRAMS:
+            raise UsageError(f"An n-gram has 8 or 13 words, not {self.ngram}.", fix="8 is the rule of Tülu 3 and OLMo 3.")
+        if not 0 < self.threshold <= 1:
+            raise UsageError(f"The threshold is a share above 0 and at most 1, not {self.threshold}.", fix="0.5 is the default.")
+        for part in self.parts:
+            if part not in (QUESTION, ANSWER, PASSAGE, CHOICES):
+                raise UsageError.named(part, (QUESTION, ANSWER, PASSAGE, CHOICES), noun="part of an item")
+
+
+def find_items(
+    index: ItemIndex, examples: Iterable[Example], rule: Rule | None = None, *, progress: Callable[[int], None] | None = None
+) -> Iterator[Evidence]:
+    """The items of an index that rows hold, row by row, by set and item; of each item the part that is covered most.
+
+    Args:
+        index: the items.
+        examples: the rows, by position.
+        rule: when an item counts.
+        progress: called with the rows looked at so far.
+    """
+    search = _Search(index, rule or Rule())
+    done = 0
+    for batch in _batches(examples):
+        for number, evidence in sorted(search.batch(batch), key=lambda pair: pair[0]):
+            for found in evidence:
+                yield Evidence(done + number, *found)
+        done += len(batch)
+        if progress is not None:
+            progress(done)
+
+
+Found = tuple[str, int, str, float, int, int, str]
+
+
+@dataclass(eq=False)
+class _Search:
+    """Looks at batches of rows."""
+
+    index: ItemIndex
+    rule: Rule
+
+    def __post_init__(self) -> None:
+        self.column: int = NGRAMS.index(self.rule.ngram)
+        self.grams: Words = self.index.grams[self.column]
+        self.places: NDArray[np.int32] = self.index.places[self.column]
+        self.frames: Words = self.index.frames[self.column]
+        self.frame_places: NDArray[np.int32] = self.index.frame_places[self.column]
+        self.n_words: NDArray[np.int32] = self.index.lengths[:, self.column]
+        # What n-grams can cover is not compared as a whole, too.
+        self.wholes: dict[int, list[int]] = {
+            digest: short for digest, parts in self.index.by_whole.items() if (short := [part for part in parts if not self.n_words[part]])
+        }
+        self.longest: int = max((int(self.index.words[part]) for parts in self.wholes.values() for part in parts), default=0)
+        decided = {PARTS.index(part) for part in self.rule.parts}
+        if QUESTION in self.rule.parts:
+            decided.add(PARTS.index(PROMPT))
+        self.decides: NDArray[np.bool_] = np.isin(self.index.part_of, sorted(decided))
+        self.supports: NDArray[np.bool_] = np.isin(self.index.part_of, [PARTS.index(PASSAGE), PARTS.index(CHOICES)])
+
+    def batch(self, examples: Sequence[Example]) -> Iterator[tuple[int, list[Found]]]:
+        """Number of a row in the batch → what it holds."""
+        words: list[list[str]] = []
+        segments: list[dict[int, tuple[str, int, bool]]] = []
+        for example in examples:
+            turns = [(message.text_with_reasoning, message.role in ANSWERS) for message in example.messages]
+            listed = [words_of(text) for text, _ in turns]
+            words.append([word for turn in listed for word in (*turn, SEPARATOR)])
+            segments.append(self._wholes(turns))
+        covered = self._covered(words)
+        for row in sorted(covered.keys() | {number for number, parts in enumerate(segments) if parts}):
+            evidence = self._evidence(words[row], covered.get(row, {}), segments[row])
+            if evidence:
+                yield row, evidence
+
+    def _covered(self, words: Sequence[Sequence[str]]) -> dict[int, dict[int, tuple[int, list[int]]]]:
+        """Row → part → its words that are covered, and where in the row the n-grams begin; for parts at the threshold and above."""
+        grams, rows, begins = runs(*hashed(words), self.rule.ngram)
+        if not len(grams) or not len(self.grams):
+            return {}
+        first = np.minimum(np.searchsorted(self.grams, grams), len(self.grams) - 1)
+        hits = np.flatnonzero(self.grams[first] == grams)
+        if not len(hits):
+            return {}
+        low, high = first[hits], np.searchsorted(self.grams, grams[hits], side="right")
+        counts = high - low
+        offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = self.places[np.repeat(low, counts) + offsets]
+        of_row, in_row = np.repeat(rows[hits], counts), np.repeat(begins[hits], counts)
+        order = np.lexsort((places[:, 1], places[:, 0], of_row))
+        of_row, in_row, places = of_row[order], in_row[order], places[order]
+        group = np.concatenate([[True], (of_row[1:] != of_row[:-1]) | (places[1:, 0] != places[:-1, 0])])
+        starts = np.flatnonzero(group)
+        own = _union(places[:, 1], group, self.rule.ngram)
+        parts = places[starts, 0]
+        # What cannot reach the threshold with all that is not its own is not looked at further.
+        reach = own + self.index.words[parts] - self.n_words[parts]
+        enough = (reach >= self._needed(parts)) & (2 * own >= self.rule.threshold * self.n_words[parts])
+        ends = np.append(starts[1:], len(group))
+        row_starts, row_ends = np.searchsorted(rows, of_row[starts], side="left"), np.searchsorted(rows, of_row[starts], side="right")
+        result: dict[int, dict[int, tuple[int, list[int]]]] = {}
+        for number in np.flatnonzero(enough).tolist():
+            start, end, part = int(starts[number]), int(ends[number]), int(parts[number])
+            begins, in_rows = places[start:end, 1].tolist(), in_row[start:end].tolist()
+            if self.index.words[part] > self.n_words[part] or own[number] < self._needed(part):
+                low, high = np.searchsorted(self.frame_places[:, 0], [part, part + 1]).tolist()
+                of_it = grams[row_starts[number] : row_ends[number]]
+                begins += self.frame_places[low:high, 1][np.isin(self.frames[low:high], of_it)].tolist()
+            words_covered = _covered_words(begins, self.rule.ngram)
+            if words_covered >= self._needed(part):
+                result.setdefault(int(of_row[start]), {})[part] = words_covered, in_rows
+        return result
+
+    def _needed(self, parts: Any) -> Any:
+        """Words of parts that have to be covered."""
+        return self.rule.threshold * self.index.words[parts] - 1e-9
+
+    def _wholes(self, turns: Sequence[tuple[str, bool]]) -> dict[int, tuple[str, int, bool]]:
+        """Part → the turn, line or sentence that is the whole of it, its words, and whether it is a turn."""
+        parts: dict[int, tuple[str, int, bool]] = {}
+        if not self.wholes:
+            return parts
+        for text, is_answer in turns:
+            for segment, is_turn in _segments(text, sentences=not is_answer):
+                for part in self.wholes.get(whole_digest(segment), ()):
+                    if part not in parts or is_turn:
+                        parts[part] = segment, int(self.index.words[part]), is_turn
+        return parts
+
+    def _evidence(
+        self, words: Sequence[str], covered: dict[int, tuple[int, list[int]]], wholes: dict[int, tuple[str, int, bool]]
+    ) -> list[Found]:
+        """What a row holds, an entry an item."""
+        index = self.index
+        beside = {(int(index.set_of[part]), int(index.item_of[part])) for part in (*covered, *wholes) if self.supports[part]}
+        best: dict[tuple[int, int], Found] = {}
+        for part, (count, begins) in covered.items():
+            if self.decides[part]:
+                total = int(index.words[part])
+                # A short answer may be anybody's.
+                if PARTS[index.part_of[part]] == ANSWER and count < LEAST_ANSWER:
+                    continue
+                self._note(best, part, count / total, count, total, _stretch(words, begins, self.rule.ngram))
+        for part, (segment, count, is_turn) in wholes.items():
+            item = int(index.set_of[part]), int(index.item_of[part])
+            if self.decides[part] and (is_turn or count >= LEAST_SENTENCE or item in beside):
+                self._note(best, part, 1.0, count, count, segment)
+        return [best[item] for item in sorted(best)]
+
+    def _note(self, best: dict[tuple[int, int], Found], part: int, coverage: float, matched: int, total: int, excerpt: str) -> None:
+        index = self.index
+        item = int(index.set_of[part]), int(index.item_of[part])
+        if item not in best or (coverage, matched) > (best[item][3], best[item][4]):
+            best[item] = index.sets[item[0]].name, item[1], PARTS[index.part_of[part]], coverage, matched, total, excerpt
+
+
+def _union(begins: NDArray[np.int32], group: NDArray[np.bool_], n: int) -> NDArray[np.int64]:
+    """Words that n-grams cover, by group; they are in order within each."""
+    step = np.concatenate([np.diff(begins), [n]])
+    step[np.concatenate([group[1:], [True]])] = n
+    covered: NDArray[np.int64] = np.add.reduceat(np.minimum(step, n), np.flatnonzero(group)).astype(np.int64)
+    return covered
+
+
+def _covered_words(begins: Iterable[int], n: int) -> int:
+    """Words that n-grams cover together."""
+    total = end = 0
+    for begin in sorted(begins):
+        total += begin + n - max(begin, end)
+        end = begin + n
+    return total
+
+
+def _segments(text: str, *, sentences: bool) -> Iterator[tuple[str, bool]]:
+    """A turn, its lines and its sentences, as far as they are short; and whether it is the turn."""
+    bare = text.strip()
+    if len(bare) <= SEGMENT and bare:
+        yield bare, True
+        label = LABEL.match(bare)
+        if label:
+            yield bare[label.end() :], True
+    for line in LINES.split(bare):
+        if line != bare and len(line) <= SEGMENT:
+            yield line, False
+            label = LABEL.match(line)
+            if label:
+                yield line[label.end() :], False
+        if sentences:
+            pieces = SENTENCES.split(line)
+            for piece in pieces if len(pieces) > 1 else ():
+                if piece and len(piece) <= SEGMENT:
+                    yield LABEL.sub("", piece), False
+
+
+def _stretch(words: Sequence[str], begins: Sequence[int], n: int) -> str:
+    """The longest stretch of a row's words that n-grams cover."""
+    stretches: list[tuple[int, int]] = []
+    for begin in sorted(set(begins)):
+        if stretches and begin <= stretches[-1][1]:
+            stretches[-1] = stretches[-1][0], begin + n
+        else:
+            stretches.append((begin, begin + n))
+    begin, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+    return " ".join(words[begin : min(end, begin + EXCERPT)])
+
+
+def _batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    batch: list[Example] = []
+    size = 0
+    for example in examples:
+        batch.append(example)
+        size += 1 + sum(len(message.text) for message in example.messages)
+        if size >= BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+__all__ = ["DECIDING", "THRESHOLD", "Evidence", "Rule", "find_items"]

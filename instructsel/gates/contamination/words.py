@@ -1,0 +1,291 @@
+"""The words by which items and rows are compared: case, punctuation, signs, white space and ways to write a character make no difference.
+
+Digits of a number are held together (1,000 is 1000), a letter of a script without spaces between words is a word of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.neighbors.word_hashes import WordHashes, Words
+from instructsel.pool.normal_form import normal_form, operators
+from instructsel.pool.writing_systems import UNSEGMENTED
+
+THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+SIGNS: Final = str.maketrans(dict.fromkeys("$+<=>^`|~", " "))
+"""Signs around which formulas and code may or may not have spaces. What they say is compared where a text is compared whole."""
+DIGEST: Final = 8
+"""Bytes of the digest of a text that is compared whole."""
+
+EVERYWHERE: Final = frozenset(
+    [
+        "a",
+        "about",
+        "above",
+        "after",
+        "again",
+        "all",
+        "also",
+        "am",
+        "an",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "be",
+        "because",
+        "been",
+        "before",
+        "being",
+        "below",
+        "between",
+        "both",
+        "but",
+        "by",
+        "can",
+        "could",
+        "d",
+        "did",
+        "do",
+        "does",
+        "doing",
+        "don",
+        "down",
+        "during",
+        "each",
+        "etc",
+        "few",
+        "for",
+        "from",
+        "further",
+        "had",
+        "has",
+        "have",
+        "having",
+        "he",
+        "her",
+        "here",
+        "hers",
+        "him",
+        "his",
+        "how",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "just",
+        "ll",
+        "m",
+        "may",
+        "me",
+        "might",
+        "more",
+        "most",
+        "must",
+        "my",
+        "no",
+        "nor",
+        "not",
+        "now",
+        "of",
+        "off",
+        "on",
+        "once",
+        "one",
+        "only",
+        "or",
+        "other",
+        "our",
+        "out",
+        "over",
+        "own",
+        "per",
+        "re",
+        "s",
+        "same",
+        "she",
+        "should",
+        "so",
+        "some",
+        "such",
+        "t",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "through",
+        "to",
+        "too",
+        "two",
+        "under",
+        "until",
+        "up",
+        "us",
+        "ve",
+        "very",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "who",
+        "whom",
+        "whose",
+        "why",
+        "will",
+        "with",
+        "within",
+        "without",
+        "would",
+        "you",
+        "your",
+        "add",
+        "answer",
+        "based",
+        "best",
+        "choose",
+        "complete",
+        "consider",
+        "correct",
+        "create",
+        "describe",
+        "difference",
+        "differences",
+        "different",
+        "discuss",
+        "does",
+        "example",
+        "examples",
+        "explain",
+        "find",
+        "follow",
+        "following",
+        "function",
+        "generate",
+        "get",
+        "give",
+        "given",
+        "good",
+        "help",
+        "identify",
+        "implement",
+        "include",
+        "including",
+        "input",
+        "kind",
+        "list",
+        "main",
+        "make",
+        "many",
+        "much",
+        "name",
+        "need",
+        "number",
+        "output",
+        "please",
+        "point",
+        "provide",
+        "question",
+        "read",
+        "rewrite",
+        "say",
+        "sentence",
+        "show",
+        "statement",
+        "statements",
+        "steps",
+        "suggest",
+        "tell",
+        "text",
+        "things",
+        "think",
+        "three",
+        "true",
+        "false",
+        "type",
+        "use",
+        "used",
+        "using",
+        "want",
+        "way",
+        "ways",
+        "word",
+        "words",
+        "work",
+        "write",
+    ]
+)
+"""English words of grammar and of how tasks are put. n-grams that have hardly any other word belong to no item; of other languages all count."""
+
+_HASHES: Final = WordHashes()
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text.
+
+    >>> words_of("It costs $1,250.50, doesn't it?"), words_of("x=3 + y"), words_of("中文 ok")
+    (['it', 'costs', '1250', '50', 'doesn', 't', 'it'], ['x', '3', 'y'], ['中', '文', 'ok'])
+    """
+    if "," in text:
+        text = THOUSANDS.sub("", text)
+    form = normal_form(text)
+    if not form.isascii():
+        form = UNSEGMENTED.sub(r" \g<0> ", form)
+    return form.translate(SIGNS).split()
+
+
+def is_single(word: str) -> bool:
+    """Whether a word is one character, or a number of one or two digits: n-grams half of these are formulas and lists, and no item's own.
+
+    A character of a script without spaces between words is none.
+    """
+    return (len(word) == 1 or (len(word) == 2 and word.isdigit())) and not UNSEGMENTED.match(word)
+
+
+def is_everywhere(word: str) -> bool:
+    """Whether a word stands in every pool: one of grammar, or of how tasks are put."""
+    return word in EVERYWHERE
+
+
+def hashed(texts: Iterable[Sequence[str]]) -> tuple[Words, NDArray[np.int64]]:
+    """The hashes of the words of several texts, one after the other, and how many each has."""
+    hashes: list[int] = []
+    lengths: list[int] = []
+    for words in texts:
+        hashes.extend(map(_HASHES.__getitem__, words))
+        lengths.append(len(words))
+    return np.array(hashes, dtype=np.uint64), np.array(lengths, dtype=np.int64)
+
+
+def whole_digest(text: str) -> int:
+    """A digest of a text as a whole: in normal form, with its signs, brackets and decimal points.
+
+    >>> whole_digest("What is 3.5 - 2?") == whole_digest("what is  3.5 - 2"), whole_digest("3.5 - 2") == whole_digest("35 - 2")
+    (True, False)
+    """
+    form = normal_form(text)
+    content = "\0".join((form, *operators(text)))
+    return int.from_bytes(hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=DIGEST).digest(), "little")
+
+
+__all__ = ["EVERYWHERE", "hashed", "is_everywhere", "is_single", "whole_digest", "words_of"]

@@ -11,6 +11,7 @@ import pytest
 from instructsel.adapters.lm_eval.gold import GoldBits
 from instructsel.adapters.lm_eval.grader import LmEval
 from instructsel.errors import UsageError
+from instructsel.gates.contamination.items import items_of
 from instructsel.pool.task_overlap import TaskDocument
 from tests.adapters.test_gold_bits import written
 
@@ -95,3 +96,13 @@ def test_a_template_that_fails_is_named_with_its_document(tmp_path: Path) -> Non
     folder = written(tmp_path / "tasks", "broken", rows, doc_to_text="Divide: {{ 10 // (number - 2) }}", doc_to_target="answer")
     with pytest.raises(UsageError, match="cannot render document 1 of broken"):
         documents(folder, "broken")
+
+
+def test_the_documents_of_a_task_are_items_that_a_gate_looks_for(tmp_path: Path) -> None:
+    rows = [{"question": f"Which colour has the {thing}?", "answer": "blue"} for thing in ("sky", "sea")]
+    folder = written(tmp_path / "tasks", "colours", rows, doc_to_text="Q: {{question}}\nA:", doc_to_target="answer")
+    listed = list(items_of("lm-eval:colours", include_path=folder))
+    assert [(item.number, item.questions, item.answers) for item in listed] == [
+        (1, ("Which colour has the sky?",), ("blue",)),
+        (2, ("Which colour has the sea?",), ("blue",)),
+    ]

@@ -56,4 +56,11 @@ LLAMA_TYPE: Final = (
 )
 """As Llama 3's: one call a turn, the tools in the first question."""
 
-STRUCTURED: Final = {"qwen": QWEN_TYPE, "chatml with tools": CHATML_TOOLS, "llama": LLAMA_TYPE}
+OPENING_TYPE: Final = QWEN_TYPE.replace(
+    "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{%- endif %}",
+    "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>\\n' }}{%- endif %}",
+)
+"""As QwQ's and DeepSeek-R1's: a prompt ends in an opened <think>, which a response without reasoning does not follow."""
+assert OPENING_TYPE != QWEN_TYPE
+
+STRUCTURED: Final = {"qwen": QWEN_TYPE, "chatml with tools": CHATML_TOOLS, "llama": LLAMA_TYPE, "opening": OPENING_TYPE}

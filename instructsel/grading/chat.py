@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -41,6 +42,8 @@ MOST_TEXT: Final = 1 << 27
 BATCH: Final = 512
 FEW: Final = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
 """Of what transformers makes of an encoding, the tokens alone."""
+OPENED: Final = re.compile(r"\s*(?:(?:<[^<>\s][^<>]*>|\[[^\[\]\s]+\]|◁[^◁▷]+▷)\s*)+")
+"""Marks and white space alone: what a template that has a model think puts at the end of a prompt, be the mark closed again or not."""
 MARK: Final = "zqx"
 """A text that no chat template writes, to see what one writes after a response."""
 PROBES: Final = (
@@ -51,6 +54,7 @@ PROBES: Final = (
 """Roles of conversations, of which a template takes at least one."""
 CONTINUE: Final = "CONTINUE_FINAL_MESSAGE_TAG "
 """What transformers puts behind a message that is to be continued."""
+Shared = Callable[[str, str, int], int]
 
 
 def messages(example: Example) -> Turns:
@@ -62,6 +66,30 @@ def tools(example: Example) -> list[Any] | None:
     """The tools of an example as templates take them; None where it has none, or a text that is no JSON."""
     value = None if example.tools is None else example.tools.value
     return [value] if isinstance(value, dict) else value if isinstance(value, list) and value else None
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a template writes before a response."""
+
+    prompt: str
+    """At the end of a prompt."""
+    opened: str
+    """The end of it that a response without reasoning does not follow: an opened mark of reasoning, as <think>; "" where there is none."""
+
+    @classmethod
+    def of(cls, prompt: str, before: str | None) -> Header:
+        """From what stands at the end of a prompt, and before a response.
+
+        >>> Header.of("assistant:<think>\\n", "assistant:").opened, Header.of("bot:", "assistant:").opened
+        ('<think>\\n', '')
+        """
+        opened = "" if not before or not before.strip() else prompt.removeprefix(before)
+        return cls(prompt, opened if opened != prompt and OPENED.fullmatch(opened) else "")
+
+    def without(self, text: str) -> str:
+        """A prompt without the opened mark at its end."""
+        return text.removesuffix(self.opened)
 
 
 @dataclass(frozen=True)
@@ -267,12 +295,13 @@ class _Conversation:
             unchanged=(text if prefix is None else prefix) if follows else None,
         )
 
-    def rendered(self, jobs: _Jobs, header: str | None, closing: Callable[[], str]) -> _Rendered:
+    def rendered(self, jobs: _Jobs, header: Callable[[], Header | None], shared: Shared, closing: Callable[[], str]) -> _Rendered:
         """The text with the spans on which the loss falls, from header to end of turn.
 
         Args:
             jobs: with their renderings.
-            header: what a template writes before a response; None where it is not known.
+            header: gives what a template writes before a response; None where it is not known.
+            shared: how many characters two texts begin with whose tokens are the same.
             closing: gives what it writes after one.
 
         Raises:
@@ -283,7 +312,7 @@ class _Conversation:
             is_trained = number == len(self.chat.turns) - 1 or (self.loss != "completion" and number not in self.chat.untrained)
             if is_trained and not all((call.get("function") or call)["name"] in text for call in turn.get("tool_calls", ())):
                 raise _Refusal("calls_not_rendered")
-        spans = [self._span(text, response, jobs, header) for response in self.responses]
+        spans = [self._span(text, response, jobs, header, shared) for response in self.responses]
         if self.loss == "all":
             # Of everything, nothing hangs on the turns before, so a template that rewrites them is not refused.
             edges = [0, *(edge for span in spans for edge in span), len(text)]
@@ -299,7 +328,7 @@ class _Conversation:
         return _Rendered(text, spans, end, [], self.chat.left_out(text))
 
     @staticmethod
-    def _span(text: str, response: _Response, jobs: _Jobs, header: str | None) -> Span:
+    def _span(text: str, response: _Response, jobs: _Jobs, header: Callable[[], Header | None], shared: Shared) -> Span:
         prefix = text if response.prefix is None else jobs.text(response.prefix)
         if not text.startswith(prefix):
             raise _Refusal("not_a_prefix")
@@ -307,13 +336,19 @@ class _Conversation:
             before = jobs.text(response.before)
             if text.startswith(before):
                 return len(before), len(prefix)
+            # TRL trains on what follows the tokens that both have in common; the mark stands in the prompt alone.
+            known = header()
+            if known is not None and known.opened and before.endswith(known.prompt) and text.startswith(known.without(before)):
+                return shared(before, text, len(known.without(before))), len(prefix)
         if response.changed is None or response.unchanged is None:
             raise _Refusal("not_a_prefix")
         # Where the text of other content goes another way.
         pairs = enumerate(zip(jobs.text(response.unchanged), jobs.text(response.changed), strict=False))
         begin = next((place for place, (own, other) in pairs if own != other), len(prefix))
-        if response.before is not None and (header is None or not text[:begin].endswith(header)):
-            raise _Refusal("not_a_prefix")
+        if response.before is not None:
+            known = header()
+            if known is None or not text[:begin].endswith(known.without(known.prompt)):
+                raise _Refusal("not_a_prefix")
         return begin, len(prefix)
 
 
@@ -488,7 +523,7 @@ class ChatTemplate:
             try:
                 if isinstance(conversation, _Refusal):
                     raise conversation
-                rendering = conversation.rendered(jobs, self._header, lambda: self.closing)
+                rendering = conversation.rendered(jobs, lambda: self.header, self._shared, lambda: self.closing)
                 rendered.append(replace(rendering, spelled=self._spelled(conversation, rendering.text, jobs)))
             except _Refusal as refusal:
                 rendered.append(refusal)
@@ -509,13 +544,25 @@ class ChatTemplate:
         return [span for rendering in renderings if isinstance(rendering, str) for span in spelled.spans(text, rendering) or ()]
 
     @cached_property
-    def _header(self) -> str | None:
+    def header(self) -> Header | None:
         """What the template writes before a response; None where that cannot be seen."""
-        turns = [{"role": "user", "content": MARK}]
-        text, prompt = self.renderer.render([Job(turns), Job(turns, generation=True)])
+        turns = [{"role": "user", "content": "a"}]
+        answered = [*turns, {"role": "assistant", "content": MARK}]
+        text, prompt, whole = self.renderer.render([Job(turns), Job(turns, generation=True), Job(answered)])
         if isinstance(text, Refused) or isinstance(prompt, Refused) or not prompt.startswith(text):
             return None
-        return prompt.removeprefix(text)
+        before = None if isinstance(whole, Refused) or not whole.startswith(text) else whole.removeprefix(text).partition(MARK)[0]
+        return Header.of(prompt.removeprefix(text), before)
+
+    def _shared(self, prompt: str, text: str, least: int) -> int:
+        """How many characters a prompt and a text begin with whose tokens are the same, `least` of which they have in common."""
+        if prompt[least : least + 1] != text[least : least + 1]:
+            return least
+        prompt_tokens, text_tokens = self.tokens(prompt), self.tokens(text)
+        for first, second, (start, _) in zip(prompt_tokens[0], *text_tokens, strict=False):
+            if first != second:
+                return max(least, start)
+        return least
 
     def tokens(self, text: str, *, special: bool = False) -> tuple[list[int], list[Span]]:
         """Tokens of a text, and where each begins and ends in it.
@@ -655,4 +702,4 @@ class ChatTemplate:
         return list(zip(encoding.ids, encoding.offsets, strict=True))
 
 
-__all__ = ["LOSSES", "TULU", "ChatTemplate", "Encoded"]
+__all__ = ["LOSSES", "TULU", "ChatTemplate", "Encoded", "Header"]

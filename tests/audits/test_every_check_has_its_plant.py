@@ -172,6 +172,7 @@ PLANTS: Final[dict[str, Plant]] = {
     "prompt-fills-length": Plant(content("user", lambda text: text + LONG), settings={"max_length": 128}),
     "prompts-trained": Plant(settings={"loss": "all"}),
     "reasoning-dropped": Plant(lambda turns, row: turns[1].__setitem__("reasoning_content", "first the water, then the egg")),
+    "reasoning-opened": Plant(template=swapped("<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\n<think>\n{% endif %}")),
     "response-changed": Plant(
         content("assistant", lambda text: text + " QZ done"), prefixed(TURNED.replace("CONTENT", "message.content.replace('QZ', '')"))
     ),
@@ -203,7 +204,7 @@ PLANTS: Final[dict[str, Plant]] = {
 }
 """Kind of finding → the defect that it finds."""
 ROW_PLANTS: Final = {check.kind for check in checks() if check.unit == "row"} - {
-    *("packing-leaks", "packing-splits", "prompts-trained", "double-bos", "outside-vocabulary", "not-a-prefix")
+    *("packing-leaks", "packing-splits", "prompts-trained", "double-bos", "outside-vocabulary", "not-a-prefix", "reasoning-opened")
 }
 """Kinds that are found in the planted row alone."""
 

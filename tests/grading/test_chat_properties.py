@@ -153,7 +153,9 @@ def check_trl(base: Path, seed: int, count: int) -> int:
     pool = Pool.of(rows(seed, count))
     chat = ChatTemplate.load(base)
     encoded = list(chat.encode_all(pool.examples()))
-    trained = [position for position, row in enumerate(encoded) if row.reason is None]
+    # A weight between 0 and 1 is refused by the hand-off.
+    whole = [all(turn.weight in (None, 0, 1) for turn in example.messages) for example in pool.examples()]
+    trained = [position for position, row in enumerate(encoded) if row.reason is None and whole[position]]
     data = to_trl(pool.at(trained))
     assert list(data.select_columns(["prompt", "completion"])) == [
         {"prompt": row["prompt"], "completion": row["completion"]} for row in trl_rows(pool.at(trained))

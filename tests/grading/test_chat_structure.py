@@ -72,6 +72,50 @@ def test_a_call_reads_as_the_template_s_own_markup_and_the_tools_stand_in_the_sy
     assert "<think>\nThe port answers in metres.\n</think>" in rendered
 
 
+@pytest.mark.parametrize(
+    ("before", "opened"),
+    [
+        ("<|im_start|>assistant\n", "<think>\n"),
+        ("<|im_start|>assistant\n", "<think>\n\n</think>\n\n"),
+        ("assistant: ", "[THINK]"),
+        ("<|im_start|>assistant\n", "<|begin_of_thought|>"),
+        ("<|im_start|>assistant\n", "◁think▷"),
+    ],
+)
+@pytest.mark.parametrize("loss", ["completion", "assistant", "all"])
+def test_a_prompt_that_ends_in_an_opened_mark_of_reasoning_is_masked_and_no_fault(
+    before: str, opened: str, loss: str, tmp_path: Path
+) -> None:
+    jinja = (
+        "{%- for m in messages %}{%- if m.role == 'assistant' %}{{ BEFORE + m.content + '<|im_end|>\n' }}"
+        "{%- else %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
+        "{%- if add_generation_prompt %}{{ BEFORE + OPENED }}{%- endif %}"
+    )
+    chat = template(tmp_path, jinja.replace("BEFORE", repr(before)).replace("OPENED", repr(opened)))
+    turns = [{"role": "user", "content": "spell cat"}, {"role": "assistant", "content": "C-A-T"}]
+    turns += [{"role": "user", "content": "and dog"}, {"role": "assistant", "content": "<b>D-O-G"}]
+    (encoded,) = chat.encode_all(pool(tmp_path, {"messages": turns}).examples(), loss=loss)
+    assert encoded.reason is None
+    expected = {"completion": ["<b>D-O-G<|im_end|>\n"], "assistant": ["C-A-T<|im_end|>\n", "<b>D-O-G<|im_end|>\n"]}
+    assert loss == "all" or trained(chat, encoded) == expected[loss] or opened.startswith("<")
+    if opened.startswith("<") and loss != "all":
+        # The token that prompt and response both begin with is the prompt's, as in TRL.
+        shared = text(chat, chat.tokens(opened)[0][:1])
+        assert trained(chat, encoded)[-1] == "<b>D-O-G<|im_end|>\n".removeprefix(shared)
+
+
+def test_a_header_that_is_another_one_is_no_opened_mark(tmp_path: Path) -> None:
+    for number, (before, prompt) in enumerate(
+        (("assistant: ", "bot: "), ("", "<|im_start|>assistant\n"), ("assistant: ", "assistant: Sure, "))
+    ):
+        jinja = "{% for m in messages %}{{ (BEFORE if m.role == 'assistant' else m.role + ': ') + m.content + '<|im_end|>' }}{% endfor %}"
+        jinja += "{% if add_generation_prompt %}{{ PROMPT }}{% endif %}"
+        (tmp_path / str(number)).mkdir()
+        chat = template(tmp_path / str(number), jinja.replace("BEFORE", repr(before)).replace("PROMPT", repr(prompt)))
+        (encoded,) = chat.encode_all(pool(tmp_path, {"messages": ROW["messages"][:1] + ROW["messages"][3:]}).examples())
+        assert encoded.reason == "not_a_prefix"
+
+
 def test_a_last_turn_that_is_a_call_is_the_response(tmp_path: Path) -> None:
     chat = template(tmp_path, QWEN_TYPE)
     (encoded,) = chat.encode_all(pool(tmp_path, {**ROW, "messages": ROW["messages"][:2]}).examples())

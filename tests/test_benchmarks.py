@@ -126,6 +126,20 @@ def test_the_verification_script_for_a_gpu_runs_at_toy_size_without_polars_and_g
     assert "selection vs random, held-out loss" in told
 
 
+def test_the_gate_s_benchmark_runs_at_toy_size_and_finds_what_it_plants(shared_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    script = str(ROOT / "benchmarks" / "gate" / "run.py")
+    asked = [sys.executable, script, "--toy", "--no-rival", "--data", str(shared_data), "--pools", "lima_history", "--only", "plants"]
+    process = subprocess.run(
+        [*asked, "--kinds", "speaks", "call", "mode", "no JSON", "--out", str(out)], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr[-2000:]
+    figures = json.loads(out.read_text())
+    assert figures["kinds"] >= 10 and figures["rival"] is None
+    # All that was planted is named; what it costs in false alarms is measured on whole pools.
+    assert [result for result in figures["planted"] if result["found"] < result["planted"]] == []
+
+
 @pytest.mark.soak
 def test_a_base_whose_training_is_killed_comes_out_the_same(tmp_path: Path) -> None:
     script = (

@@ -356,6 +356,55 @@ def test_reasoning_is_kept_in_turns_and_beside_prompts_and_read_only_when_asked_
     assert "5 examples with reasoning, which indicators leave out; they read it with --reasoning in" in lines
 
 
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking", "thought"])
+def test_reasoning_beside_a_list_of_turns_is_that_of_the_response(tmp_path: Path, name: str) -> None:
+    said = {"role": "assistant", "content": "5.1"}
+    lists = [
+        {"messages": [ASKED, said]},
+        {"conversations": [{"from": "human", "value": "Tide in Brest?"}, {"from": "gpt", "value": "5.1"}]},
+        {"prompt": [ASKED], "completion": [said]},
+        {"dialog": ["Tide in Brest?", "5.1"]},
+    ]
+    alone = Pool.of([{"messages": [ASKED, {**said, "reasoning_content": "The port says."}]}]).ids[0]
+    for row in lists:
+        pool = pool_of(tmp_path, {**row, name: "The port says."})
+        assert pool.ids == [alone] or tuple(pool.ids) == (alone,), row
+        assert not note(pool).endswith(name)
+    # Of several turns, the one that is trained on last; a list of as many as the model has turns is one for each.
+    turns_of = [ASKED, said, {"role": "user", "content": "And Dover?"}, {"role": "assistant", "content": "6.2"}, {**said, "weight": 0}]
+    (last,) = examples(pool_of(tmp_path, {"messages": turns_of, name: "Dover says."}))
+    assert [turn.reasoning for turn in last.messages] == [None, None, None, "Dover says.", None]
+    (all_of,) = examples(pool_of(tmp_path, {"messages": turns_of, name: ["Brest says.", None, "Nobody says."]}))
+    assert [turn.reasoning for turn in all_of.messages] == [None, "Brest says.", None, None, "Nobody says."]
+    (joined,) = examples(pool_of(tmp_path, {"messages": turns_of, name: ["First.", "Second."]}))
+    assert joined.messages[3].reasoning == "First.\nSecond."
+
+
+def test_a_mapping_of_turns_names_the_field_of_their_reasoning(tmp_path: Path) -> None:
+    row = {"chat": [{"who": "user", "say": "Q"}, {"who": "assistant", "say": "A"}], "trace": {"cot": "Hm."}}
+    mapping = Mapped.parse("messages=chat,role=who,content=say,reasoning=trace.cot")
+    (example,) = pool_of(tmp_path, row, format=mapping).examples()
+    assert example.messages[-1] == Message("assistant", "A", reasoning="Hm.")
+
+
+@pytest.mark.parametrize("value", ["off", True, 2048, {"effort": "low"}, [{"type": "x"}], "", [], None, ["", None]])
+def test_settings_beside_a_list_of_turns_are_no_reasoning(tmp_path: Path, value: Any) -> None:
+    pool = pool_of(tmp_path, {"messages": [ASKED, {"role": "assistant", "content": "5.1"}], "reasoning": value})
+    assert pool.ids == Pool.of([{"messages": [ASKED, {"role": "assistant", "content": "5.1"}]}]).ids
+
+
+def test_reasoning_that_a_turn_has_already_is_not_added_again(tmp_path: Path) -> None:
+    own = {"role": "assistant", "content": "5.1", "reasoning_content": "Its own."}
+    (example,) = examples(pool_of(tmp_path, {"messages": [ASKED, own], "reasoning": "Another."}))
+    assert example.messages[-1].reasoning == "Its own."
+    for row in (
+        {"messages": [ASKED, {**own, "reasoning_content": None, "content": "<think>\nHm.\n</think>\n5.1"}]},
+        {"prompt": "Q", "completion": "<think>Hm.</think>A"},
+    ):
+        (example,) = examples(pool_of(tmp_path, {**row, "thinking": "Hm."}))
+        assert example.messages[-1].reasoning is None and "Hm." in example.messages[-1].content
+
+
 def test_thinking_in_the_text_stays_in_the_text(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, {"prompt": "Q", "completion": "<think>Hm.</think>A", "thinking": True})
     assert examples(pool)[0].messages[-1] == Message("assistant", "<think>Hm.</think>A")

@@ -29,7 +29,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 """Part of a conversation → the fields that hold it."""
 ONE_TURN: Final = frozenset(NAMES)
 """What is read beside an instruction and a response."""
-TURN_LISTS: Final = frozenset({"system", "context", "options", "tools", "weights"})
+TURN_LISTS: Final = frozenset({"system", "context", "options", "tools", "reasoning", "weights"})
 """What is read beside a list of turns."""
 SWITCHES: Final = frozenset({"on", "off", "true", "false", "yes", "no", "none", "null", "minimal", "low", "medium", "high", "auto"})
 """Texts of a field of reasoning that are settings."""
@@ -76,7 +76,7 @@ def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], f
     if left.isdisjoint(row):
         return conversations
     unread = {name: row[name] for name in left.intersection(row)}
-    is_chat = "reasoning" not in parts
+    is_chat = "input" not in parts
     _refuse_media(unread, conversations)
     fields = {part: {name: unread[name] for name in NAMES[part] if name in unread} for part in parts}
     fields = {part: values for part, values in fields.items() if any(value is not None and value != "" for value in values.values())}
@@ -85,9 +85,48 @@ def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], f
     weighted = [_reweighted(conversation, fields.get("weights", {})) for conversation in conversations]
     tools = next((Json.of(value) for value in fields.get("tools", {}).values() if value), None)
     reasoning = {name: value for name, value in fields.get("reasoning", {}).items() if not _is_switch(value)}
+    if is_chat:
+        weighted, reasoning = thought_through(weighted, reasoning)
     thoughts = reasoning_of(reasoning, "the row") if reasoning else None
     read = under(weighted, fields, thoughts, lenient=is_chat)
     return read if tools is None else [replace(conversation, tools=conversation.tools or tools) for conversation in read]
+
+
+def thought_through(conversations: Sequence[Conversation], reasoning: Fields) -> tuple[list[Conversation], Fields]:
+    """Conversations with a list of as many reasonings as the model has turns, one each; and what is left for the response.
+
+    What is neither a text nor a list of texts is no reasoning beside a list of turns: settings stand there, too.
+    """
+    listings = {name: listed(value) for name, value in reasoning.items()}
+    texts = {
+        name: entries if isinstance(entries, list) else reasoning[name]
+        for name, entries in listings.items()
+        if isinstance(reasoning[name], str) or (isinstance(entries, list) and all(isinstance(entry, str | None) for entry in entries))
+    }
+    for name, entries in texts.items():
+        if isinstance(entries, list) and all(len(entries) == len(_answers(conversation)) > 1 for conversation in conversations):
+            return [_with_thoughts(conversation, entries) for conversation in conversations], {}
+        if isinstance(entries, list):
+            texts[name] = [entry for entry in entries if entry is not None]
+    return list(conversations), texts
+
+
+def _answers(conversation: Conversation) -> list[int]:
+    return [number for number, turn in enumerate(conversation.messages) if turn.role == "assistant"]
+
+
+def _with_thoughts(conversation: Conversation, thoughts: Sequence[str | None]) -> Conversation:
+    turns = list(conversation.messages)
+    for number, thought in zip(_answers(conversation), thoughts, strict=True):
+        turns[number] = _thinking(turns[number], thought)
+    return replace(conversation, messages=tuple(turns))
+
+
+def _thinking(turn: Message, thought: str | None) -> Message:
+    """A turn with its reasoning, unless it has some of its own, or the same stands in its text."""
+    if not thought or turn.reasoning is not None or (thought.strip() and thought.strip() in turn.content):
+        return turn
+    return replace(turn, reasoning=thought)
 
 
 def _is_switch(value: Any) -> bool:
@@ -128,8 +167,8 @@ def _reweighted(conversation: Conversation, weights: Fields) -> Conversation:
 def _turns(messages: Sequence[Message], system: str, context: Sequence[str], options: Sequence[str], thoughts: str | None) -> list[Message]:
     turns = list(messages)
     answer = next((i for i in range(len(turns) - 1, -1, -1) if turns[i].is_trained), None)
-    if answer is not None and thoughts is not None and turns[answer].reasoning is None:
-        turns[answer] = replace(turns[answer], reasoning=thoughts)
+    if answer is not None:
+        turns[answer] = _thinking(turns[answer], thoughts)
     user_turns = [i for i, turn in enumerate(turns[: len(turns) if answer is None else answer]) if turn.role == "user"]
     before = "\n".join(turn.content for turn in turns[: len(turns) if answer is None else answer])
     missing = [line for line in context if not _stands_in(line, before)]
@@ -256,4 +295,4 @@ def _line(letter: Any, text: Any, name: str) -> str:
     return text if letter is None or text.startswith(f"{letter}.") else f"{letter}. {text}"
 
 
-__all__ = ["NAMES", "ONE_TURN", "TURN_LISTS", "add", "names_of", "under"]
+__all__ = ["NAMES", "ONE_TURN", "TURN_LISTS", "add", "names_of", "thought_through", "under"]

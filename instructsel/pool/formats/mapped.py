@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Self
 from instructsel.errors import UsageError
 from instructsel.pool.example import Conversation, conversation
 from instructsel.pool.formats._base import Fields, Format, Turns, answered, listed, text
-from instructsel.pool.formats._beside import under
+from instructsel.pool.formats._beside import thought_through, under
 from instructsel.pool.formats._turns import TURN_FIELDS, chat, reasoning_of
 from instructsel.pool.lines import RowFault
 from instructsel.pool.message import Json
@@ -108,7 +108,11 @@ class Mapped(Format):
             raise RowFault("missing_field", f"no '{field}'")
         spelling = Turns(*(self.of.get(part) for part in LIST[1:]))
         messages, tools = chat(_joined(value) if "[]" in field else value, field=field, roles=self.roles, spelling=spelling)
-        return answered(self._beside(Conversation(tuple(messages), tools), row, None))
+        conversations, thoughts = [Conversation(tuple(messages), tools)], None
+        if "reasoning" in self.of and (reasoning := _at(row, self.of["reasoning"])) is not _ABSENT:
+            conversations, left = thought_through(conversations, {self.of["reasoning"]: reasoning})
+            thoughts = reasoning_of(left, "the row", [self.of["reasoning"]])
+        return answered(self._beside(conversations[0], row, thoughts))
 
     def _beside(self, conversation_of_row: Conversation, row: Fields, thoughts: str | None) -> Conversation:
         values = {part: value for part in BOTH if part in self.of and (value := _at(row, self.of[part])) is not _ABSENT}
@@ -158,7 +162,7 @@ def _joined(values: Any) -> Any:
 
 
 def _check_list(text: str, parts: set[str]) -> None:
-    if wrong := sorted(parts & set(ONE_TURN)):
+    if wrong := sorted(parts & set(ONE_TURN) - {"reasoning"}):
         raise UsageError(
             f"--map {text} names a list of turns and {', '.join(wrong)}.", fix="Write --map messages=FIELD,role=KEY,content=KEY"
         )

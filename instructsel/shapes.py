@@ -83,7 +83,7 @@ def checked(value: Any, shape: Any, place: str = "") -> Any:
 
     Args:
         value: plain data, as JSON or TOML gives it.
-        shape: `str`, `bool`, `int`, `float`, `None`, `Any`; lists, tuples (lists of that many), dicts by text and unions of these; `Literal`; `TypedDict`; with
+        shape: `str`, `bool`, `int`, `float`, `None`, `Any`; lists, tuples (lists of that many, or of any number with `...`), dicts by text and unions of these; `Literal`; `TypedDict`; with
             `Annotated`, bounds and paths.
         place: where it stands.
 
@@ -157,7 +157,7 @@ def _checker(shape: Any) -> Check:
     if origin is list:
         return _list(inner[0])
     if origin is tuple:
-        return _row(inner)
+        return _list(inner[0]) if inner[-1] is Ellipsis else _row(inner)
     if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
         return _table(inner[1])
     if typing.is_typeddict(shape):

@@ -28,6 +28,8 @@ class Request:
 
     scores: tuple[Path, ...] = ()
     """Score tables of the pool."""
+    columns: tuple[str, ...] | None = None
+    """What the part of measures has, where rows are added to it; None where it gets what can be had."""
     encoder: str | None = None
     """What embeds the examples; None leaves the vectors out."""
     progress: Callable[[str], None] | None = None

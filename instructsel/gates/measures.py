@@ -1,0 +1,199 @@
+"""What a gate measures of rows: numbers and labels, of a change and of the pool that a baseline holds.
+
+Numbers are those that cost little (COMPUTED), and the columns of a score table. A number that a row has not is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructsel.errors import EnvironmentFault, MissingExtra, ScoresError, UsageError
+from instructsel.shapes import is_path
+
+if TYPE_CHECKING:
+    from instructsel.gates.change import Change
+    from instructsel.pool.example import Example
+    from instructsel.pool.pool import Pool
+    from instructsel.scores.table import ScoreTable
+
+Floats = NDArray[np.float64]
+TURNS: Final = "turns"
+CHARACTERS: Final = "characters"
+CHARACTERS_IN: Final = "characters_in"
+TOKENS: Final = "tokens"
+LENGTHS: Final = ("len", "len_in")
+PLAIN: Final[Mapping[str, Callable[[Example], int]]] = {
+    CHARACTERS: lambda example: len(example.response),
+    CHARACTERS_IN: lambda example: len(example.instruction),
+}
+"""What needs no library: characters of the response and of the turns before it."""
+INDICATORS: Final = (*LENGTHS, "mtld")
+COMPUTED: Final = (*INDICATORS, TOKENS, TURNS, CHARACTERS, CHARACTERS_IN)
+"""Numbers that are computed where they are asked for; tokens are those of prompt and response."""
+SOURCE: Final = "source"
+LABELS: Final = (SOURCE,)
+VARYING: Final = frozenset({"nulls", "truncated", "imported", "smaller_batches"})
+"""What of an indicator's entry in a manifest depends on the rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Numbers of some rows, and what each was made with."""
+
+    values: Mapping[str, Floats]
+    made_with: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Symbol → the fingerprint of an indicator; plain counts have none."""
+
+
+def computed(pool: Pool, symbols: Sequence[str]) -> Columns:
+    """Numbers of COMPUTED, in the order of the pool's examples.
+
+    Raises:
+        MissingExtra: `len`, `len_in` and `tokens` need the embedded tokenizer.
+    """
+    from instructsel.scores.run import score
+
+    values: dict[str, Floats] = {}
+    made_with: dict[str, Mapping[str, Any]] = {}
+    wanted = {*symbols, *(LENGTHS if TOKENS in symbols else ())}
+    indicators = [symbol for symbol in INDICATORS if symbol in wanted]
+    if indicators and len(pool):
+        of_table = of_scores(score(pool, indicators), pool.ids, indicators)
+        values |= of_table.values
+        made_with |= of_table.made_with
+    elif indicators:
+        values |= {symbol: np.zeros(0) for symbol in indicators}
+    if TOKENS in symbols:
+        # A prompt or a response without text has none.
+        values[TOKENS] = np.nan_to_num(values["len"]) + np.nan_to_num(values["len_in"])
+        made_with[TOKENS] = {symbol: made_with[symbol] for symbol in LENGTHS if symbol in made_with}
+    if TURNS in symbols:
+        values[TURNS] = pool.turns.astype(np.float64)
+    plain = [symbol for symbol in PLAIN if symbol in symbols]
+    if plain:
+        counts = [tuple(PLAIN[symbol](example) for symbol in plain) for example in pool.examples()]
+        values |= {symbol: np.array([count[at] for count in counts], dtype=np.float64) for at, symbol in enumerate(plain)}
+    return Columns({symbol: values[symbol] for symbol in symbols}, {symbol: made_with[symbol] for symbol in symbols if symbol in made_with})
+
+
+def of_scores(table: ScoreTable, ids: Sequence[str], symbols: Sequence[str], where: str = "the score table") -> Columns:
+    """Columns of a score table, by ids.
+
+    Equal examples have ids that differ behind a dot, by how many of them are read: the value of one is that of all where only that differs.
+
+    Raises:
+        ScoresError: an example is not in the table.
+        UnknownIndicator: the table has no such column.
+    """
+    position: dict[str, int] = {}
+    for number, name in enumerate(table.ids):
+        position[name] = number
+        position.setdefault(name.partition(".")[0], number)
+    rows = np.array([position.get(name, position.get(name.partition(".")[0], -1)) for name in ids], dtype=np.int64)
+    missing = int((rows < 0).sum())
+    if missing:
+        raise ScoresError(
+            f"{where} has no scores of {missing:,} of {len(ids):,} rows.", fix="Score these rows: instructsel score NEW --indicators SYMBOL"
+        )
+    entries = table.manifest.get("indicators") or {}
+    values: dict[str, Floats] = {}
+    for symbol in symbols:
+        numbers, valid = table.values(symbol)
+        values[symbol] = np.where(valid, numbers, np.nan)[rows]
+    return Columns(values, {symbol: _without_varying(entries[symbol]) for symbol in symbols if isinstance(entries.get(symbol), dict)})
+
+
+def _without_varying(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in VARYING}
+
+
+def read_scores(path: str) -> ScoreTable:
+    """A score table by its path.
+
+    Raises:
+        ScoresError: it cannot be read.
+        UsageError: the path cannot be one.
+    """
+    from instructsel.scores.table import ScoreTable
+
+    if not is_path(path):
+        raise UsageError(f"{path[:60]!r} is no path of a score table.", fix='For example: scores = "new.scores.parquet"')
+    return ScoreTable.read(path)
+
+
+def numbers(change: Change, symbol: str, scores: str = "") -> Floats:
+    """A number of each row of a change: of the score table where it has such a column, else computed.
+
+    Raises:
+        EnvironmentFault: it is neither; the fix says what would let it run.
+        ScoresError: the score table cannot be read, or lacks rows.
+    """
+    if scores and symbol in change.shared(f"scores {scores}", lambda: read_scores(scores)).symbols:
+        return change.shared(
+            f"column {symbol} of {scores}",
+            lambda: of_scores(change.shared(f"scores {scores}", lambda: read_scores(scores)), change.pool.ids, [symbol], scores),
+        ).values[symbol]
+    if symbol not in COMPUTED:
+        raise EnvironmentFault(not_computed(symbol, scores))
+    return change.shared(f"column {symbol}", lambda: computed(change.pool, [symbol])).values[symbol]
+
+
+def not_computed(symbol: str, scores: str = "") -> str:
+    """What would give a column that a gate does not compute itself."""
+    where = f"{scores} has no column {symbol}" if scores else f"{symbol} is not computed by a gate"
+    return f'{where}. Score the new rows: instructsel score NEW --indicators {symbol} -o new.scores.parquet, and name the table: scores = "new.scores.parquet"'
+
+
+def locked(change: Change, symbols: Sequence[str], scores: str = "") -> str | None:
+    """What would let a check run that needs these numbers; None where it can."""
+    known: tuple[str, ...] = ()
+    if scores:
+        if not Path(scores).is_file():
+            return f"There is no score table {scores}. Make it: instructsel score NEW -o {scores}"
+        known = change.shared(f"scores {scores}", lambda: read_scores(scores)).symbols
+    for symbol in symbols:
+        if symbol in known or symbol in LABELS:
+            continue
+        if symbol not in COMPUTED:
+            return not_computed(symbol, scores)
+        if symbol in (*LENGTHS, TOKENS) and (reason := tokenizer_missing()) is not None:
+            return reason
+    return None
+
+
+def tokenizer_missing() -> str | None:
+    """What brings the tokenizer that tokens are counted with; None where it is installed."""
+    from instructsel.indicators._tokenizer import described
+
+    try:
+        described("embedded")
+    except MissingExtra as error:
+        return str(error)
+    return None
+
+
+def labels(change: Change, name: str) -> list[str]:
+    """A label of each row of a change: the source.
+
+    Rows of a file that the baseline has, have the source that it has there.
+    """
+    assert name == SOURCE
+    return change.shared("sources", lambda: _sources(change))
+
+
+def _sources(change: Change) -> list[str]:
+    pool, baseline = change.pool, change.baseline
+    if baseline is None or pool.spec.reading.source_field is not None or baseline.identities.source_field is not None:
+        return list(pool.sources)
+    known = [baseline.identities.file_called(file.source.name) for file in pool.files]
+    named = [file.source.label if code is None else baseline.identities.sources[code] for file, code in zip(pool.files, known, strict=True)]
+    return [named[number] for number in pool.file_of.tolist()]
+
+
+__all__ = ["COMPUTED", "LABELS", "Columns", "computed", "labels", "locked", "not_computed", "numbers", "of_scores", "read_scores"]

@@ -153,17 +153,17 @@ class Identities:
         sources = tuple(sorted(set(self._held(replaced)) | set(other.sources)))
         of_source = {label: code for code, label in enumerate(sources)}
         sides = []
-        for side, stays in ((self, lambda file: file.name not in replaced), (other, lambda file: True)):
-            moved = np.array([number[file.name] if stays(file) else 0 for file in side.files], dtype=np.uint32)
+        for side, gone in ((self, replaced), (other, set[str]())):
+            moved = np.array([0 if file.name in gone else number[file.name] for file in side.files], dtype=np.uint32)
             recoded = np.array([of_source.get(label, 0) for label in side.sources], dtype=np.uint32)
-            held = np.array([stays(file) for file in side.files], dtype=bool)
+            held = np.array([file.name not in gone for file in side.files], dtype=bool)
             examples, rows = np.flatnonzero(held[side.file]), np.flatnonzero(held[side.row_file])
             arrays = {name: getattr(side, name)[examples] for name in EXAMPLES} | {name: getattr(side, name)[rows] for name in ROWS}
             arrays["file"], arrays["row_file"] = moved[arrays["file"]], moved[arrays["row_file"]]
             arrays["source"] = recoded[arrays["source"]] if self.source_field is not None else arrays["file"]
             sides.append((examples, arrays))
         both = {name: np.concatenate([sides[0][1][name], sides[1][1][name]]) for name in EXAMPLES + ROWS}
-        ordered, index = replace(self, files=files, sources=sources, **both)._ordered()
+        ordered, index = type(self)(files, sources, self.source_field, **both)._ordered()
         stood = np.concatenate([sides[0][0], len(self) + sides[1][0]])
         return ordered, Order(stood[index], len(self), len(other))
 

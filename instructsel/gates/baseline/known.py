@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from instructsel.errors import EmptyFile, PoolError
 from instructsel.gates.baseline.baseline import Baseline
@@ -172,7 +173,8 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
         return pool, Known()
     own, index = Identities.of(pool)
     stays = np.ones(len(pool), dtype=bool)
-    files, rows = [], set()
+    files: list[KnownFile] = []
+    rows: set[tuple[int, int]] = set()
     for number, code in matched.items():
         if code is None or code in (besides or ()):
             continue
@@ -186,12 +188,12 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
                 stays[index[at]] = False
                 passed += key
                 rows.update((number, row) for row in pool.files[number].rows_of(int(pool.row_of[index[at]])))
-        files.append(KnownFile(pool.files[number].source.name, code, sum(1 for file, _ in rows if file == number), bytes(passed)))
+        files.append(KnownFile(pool.files[number].source.name, code, sum(file == number for file, _ in rows), bytes(passed)))
     kept = pool.at(np.flatnonzero(stays))
     return kept, Known(tuple(files), len(rows))
 
 
-def _keys(identities: Identities, positions: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[bytes]:
+def _keys(identities: Identities, positions: NDArray[np.int64]) -> list[bytes]:
     joined = identities.raw[positions].astype(">u8").tobytes()
     return [joined[at : at + WIDTH] for at in range(0, len(joined), WIDTH)]
 
@@ -213,9 +215,8 @@ def nothing(paths: Sequence[str], reading: Reading) -> Pool:
     """A pool without an example."""
     from instructsel.pool.pool import Pool
 
-    def column(kind: str, *shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-        empty: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.zeros((0, *shape), dtype=kind)
-        return empty
+    def column(kind: str, *shape: int) -> NDArray[Any]:
+        return np.zeros((0, *shape), dtype=kind)
 
     return Pool(
         files=(),
@@ -231,7 +232,7 @@ def nothing(paths: Sequence[str], reading: Reading) -> Pool:
     )
 
 
-def gone(identities: Identities, known: Known) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def gone(identities: Identities, known: Known) -> NDArray[np.bool_]:
     """(n,), the examples of the baseline whose row is no longer in its file, which the change has in a newer version.
 
     An edited row is no near-duplicate of what it was before. Where a file has fewer than half of the rows that the baseline has under its name, it

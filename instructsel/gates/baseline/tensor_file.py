@@ -85,7 +85,7 @@ def write_tensors(file: BinaryIO, arrays: Mapping[str, Array], metadata: Mapping
 
 
 def _bytes(array: Array) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8)) if array.size else memoryview(b"")
+    return array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
 
 
 @dataclass(frozen=True, eq=False)

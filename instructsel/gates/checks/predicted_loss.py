@@ -1,0 +1,61 @@
+"""What the new rows do to the pool's mean predicted loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from instructsel.experiments.limits import between
+from instructsel.gates import ruling
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Limit, PoolCheck
+from instructsel.gates.limits import shown
+from instructsel.stats.summaries import mean
+
+
+@dataclass(frozen=True)
+class PredictedLoss(PoolCheck):
+    """The pool's mean predicted log loss rises by the new rows."""
+
+    number: ClassVar[str] = "IS085"
+    kind: ClassVar[str] = "predicted-loss"
+    severity: ClassVar[str] = "warning"
+    source: ClassVar[str] = "the rule that is named; a prediction of a rule, and no measured loss: nothing is trained"
+    fix: ClassVar[str] = "Leave out the rows that the rule ranks last, or allow a larger rise."
+    needs: ClassVar[tuple[str, ...]] = ("a baseline with the rule's indicators; a score table for indicators of models",)
+    by_default: ClassVar[bool] = False
+
+    rule: str = "eq4-without-reward"
+    """A preset or a rule file."""
+    max_increase: float = field(default=0.0, metadata=between(-1e9, 1e9))
+    """By how much the mean of pool and new rows together may be above the pool's."""
+    scores: str = ""
+    """A score table of the new rows, for indicators that a gate does not compute."""
+
+    def locked(self, change: Change) -> str | None:
+        """Both have the rule's indicators, and there are new rows with a value."""
+        return ruling.locked(change, ruling.rule_named(self.rule), self.scores) or _none(change)
+
+    def limits(self, change: Change) -> list[Limit]:
+        """The mean before and after, and the interval of the difference: new rows are a draw of those that may come, the pool is what it is."""
+        values = ruling.ruled(change, ruling.rule_named(self.rule), self.scores)
+        new, pool = values.scored
+        if not len(new) or not len(pool):
+            return [
+                Limit(True, f"{self.rule}: no {'new row' if not len(new) else 'row of the pool'} has all of its indicators.", key=self.rule)
+            ]
+        before, weight, of_new = float(pool.mean()), len(new) / (len(new) + len(pool)), mean(new)
+        rise, low, high = (weight * (figure - before) for figure in (of_new.value, of_new.low, of_new.high))
+        decided = rise if change.nightly else low
+        target = values.rule.target or "the rule's value"
+        statement = (
+            f"{self.rule}: the mean predicted {target} is {before:.4f} for the pool and {before + rise:.4f} with the new rows, a change of {rise:+.5f} "
+            f"(95 % interval {low:+.5f} to {high:+.5f}; {len(new):,} of {len(values.new):,} new rows have a value); at most {shown(self.max_increase)} may be, "
+            f"and {'the figure counts' if change.nightly else 'the lower bound counts'}. It is a prediction of the rule, not a measured loss."
+        )
+        finite = {"low": low, "high": high} if len(new) > 1 else {}
+        return [Limit(decided <= self.max_increase, statement + ruling.substitutes(change, values.rule), rise, **finite, key=self.rule)]
+
+
+def _none(change: Change) -> str | None:
+    return None if len(change.pool) else "There is no new row."

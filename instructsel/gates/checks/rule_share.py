@@ -1,0 +1,59 @@
+"""Whether a selection rule would still take most of the new rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from instructsel.experiments.limits import between
+from instructsel.gates import ruling
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Limit, PoolCheck
+from instructsel.gates.limits import beside
+from instructsel.stats.summaries import share
+
+
+@dataclass(frozen=True)
+class RuleShare(PoolCheck):
+    """The selection rule would take fewer of the new rows than it should."""
+
+    number: ClassVar[str] = "IS084"
+    kind: ClassVar[str] = "rule-share"
+    severity: ClassVar[str] = "warning"
+    source: ClassVar[str] = "instructsel's own rule; interval: Wilson 1927"
+    fix: ClassVar[str] = "Leave out the rows that the rule ranks last, or ask for a smaller share."
+    needs: ClassVar[tuple[str, ...]] = ("a baseline with the rule's indicators; a score table for indicators of models",)
+    by_default: ClassVar[bool] = False
+
+    rule: str = "longest"
+    """A preset or a rule file; `by SYMBOL` for one indicator, `by -SYMBOL` the highest first."""
+    fraction: float = field(default=0.5, metadata=between(0.0001, 1))
+    """The part of the pool that the rule selects: the new rows are measured by the value of the last one of it."""
+    min_share: float = field(default=0.25, metadata=between(0, 1))
+    """Share of the new rows that it has to take at least."""
+    scores: str = ""
+    """A score table of the new rows, for indicators that a gate does not compute."""
+
+    def locked(self, change: Change) -> str | None:
+        """Both have the rule's indicators, and there are new rows with a value."""
+        return ruling.locked(change, ruling.rule_named(self.rule), self.scores) or _no_rows(change)
+
+    def limits(self, change: Change) -> list[Limit]:
+        """The share of the new rows that are at least as good as the last one of the pool's best."""
+        values = ruling.ruled(change, ruling.rule_named(self.rule), self.scores)
+        new, pool = values.scored
+        cut = float(np.sort(pool)[max(0, int(np.ceil(self.fraction * len(pool))) - 1)])
+        # A row without a value is not selected.
+        selected = share(int((new <= cut).sum()), len(values.new))
+        subject = (
+            f"{self.rule}, share of the new rows that it takes where it takes {self.fraction:.0%} of the pool (value {cut:.4g} or lower)"
+        )
+        limit = beside(subject, selected, self.min_share, None, nightly=change.nightly, key=self.rule, percent=True)
+        words = ruling.substitutes(change, values.rule)
+        return [Limit(limit.passed, limit.statement + words, limit.value, limit.low, limit.high, limit.key)]
+
+
+def _no_rows(change: Change) -> str | None:
+    return None if len(change.pool) else "There is no new row."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from instructsel.errors import UsageError
-from instructsel.gates.checks.base import Limit
+from instructsel.gates.checks.base import Limit, NotEnough
 from instructsel.stats.summaries import Summary
 
 
@@ -49,6 +49,16 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def check_enough(n: int, least: int, words: str = "are new") -> None:
+    """Say nothing of too few rows.
+
+    Raises:
+        NotEnough: there are fewer than `least`, of which at least one is needed.
+    """
+    if n < max(1, least):
+        raise NotEnough(f"There are not enough rows: {n:,} {words}, and nothing is said below {max(1, least):,}.")
+
+
 def check_asked(kind: str, names: str, *limits: float | None) -> None:
     """Refuse a check that asks for nothing.
 
@@ -69,4 +79,4 @@ def check_order(kind: str, least: float | None, most: float | None) -> None:
         raise UsageError(f"The check {kind} asks for at least {least:g} and at most {most:g}.", fix="Exchange them.")
 
 
-__all__ = ["beside", "check_asked", "check_order", "shown"]
+__all__ = ["beside", "check_asked", "check_enough", "check_order", "shown"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -134,14 +133,20 @@ def numbers(change: Change, symbol: str, scores: str = "") -> Floats:
         EnvironmentFault: it is neither; the fix says what would let it run.
         ScoresError: the score table cannot be read, or lacks rows.
     """
-    if scores and symbol in change.shared(f"scores {scores}", lambda: read_scores(scores)).symbols:
+    if not len(change.pool):
+        return np.zeros(0)
+    if scores and symbol in _table(change, scores).symbols:
         return change.shared(
             f"column {symbol} of {scores}",
-            lambda: of_scores(change.shared(f"scores {scores}", lambda: read_scores(scores)), change.pool.ids, [symbol], scores),
+            lambda: of_scores(_table(change, scores), change.pool.ids, [symbol], scores),
         ).values[symbol]
     if symbol not in COMPUTED:
         raise EnvironmentFault(not_computed(symbol, scores))
     return change.shared(f"column {symbol}", lambda: computed(change.pool, [symbol])).values[symbol]
+
+
+def _table(change: Change, scores: str) -> ScoreTable:
+    return change.shared(f"scores {scores}", lambda: read_scores(str(change.folder / scores)))
 
 
 def not_computed(symbol: str, scores: str = "") -> str:
@@ -153,10 +158,13 @@ def not_computed(symbol: str, scores: str = "") -> str:
 def locked(change: Change, symbols: Sequence[str], scores: str = "") -> str | None:
     """What would let a check run that needs these numbers; None where it can."""
     known: tuple[str, ...] = ()
+    if not len(change.pool):
+        # No row is new: nothing has to be scored.
+        return None
     if scores:
-        if not Path(scores).is_file():
+        if not (change.folder / scores).is_file():
             return f"There is no score table {scores}. Make it: instructsel score NEW -o {scores}"
-        known = change.shared(f"scores {scores}", lambda: read_scores(scores)).symbols
+        known = _table(change, scores).symbols
     for symbol in symbols:
         if symbol in known or symbol in LABELS:
             continue

@@ -12,9 +12,9 @@ from instructsel.errors import UsageError
 from instructsel.experiments.limits import between
 from instructsel.gates import measures
 from instructsel.gates.change import Change
-from instructsel.gates.checks.base import Limit, PoolCheck
+from instructsel.gates.checks.base import Limit, NotEnough, PoolCheck
 from instructsel.gates.comparing import pool_labels, pool_numbers, vectors
-from instructsel.gates.limits import shown
+from instructsel.gates.limits import check_enough, shown
 from instructsel.stats.auc import FOLDS, Auc, separability
 from instructsel.stats.drift import METHODS, Drift, adjusted, drift, label_drift
 
@@ -76,13 +76,11 @@ class DriftCheck(PoolCheck):
         return usual + ((measures.SOURCE,) if fields else ())
 
     def locked(self, change: Change) -> str | None:
-        """There is a baseline with these columns, the change has them, and enough rows."""
+        """There is a baseline with these columns, and the change has them."""
         part = VECTORS if self.method == AUC else "measures"
         reason = change.without(part)
         if reason is not None:
             return reason
-        if len(change.pool) < self.min_n:
-            return f"There are not enough rows: {len(change.pool):,} are new, and nothing is said of a distribution below {self.min_n:,}."
         if self.method == AUC:
             return None
         assert change.baseline is not None
@@ -93,11 +91,18 @@ class DriftCheck(PoolCheck):
         return measures.locked(change, self.columns(change), self.scores)
 
     def limits(self, change: Change) -> list[Limit]:
-        """Each column's distance beside its null band and the maximum."""
+        """Each column's distance beside its null band and the maximum.
+
+        Raises:
+            NotEnough: fewer than `min_n` rows are new.
+        """
+        check_enough(len(change.pool), self.min_n)
         most = MOST[self.method] if self.max is None else self.max
         if self.method == AUC:
             return [self._apart(change, most)]
         measured = list(self._measured(change))
+        if not measured:
+            raise NotEnough(f"There are not enough rows: fewer than {self.min_n:,} have a value of {', '.join(self.columns(change))}.")
         p_values = adjusted([distance.p_value for _, distance in measured])
         return [
             self._limit(name, distance, most, p_value if self.p_values else None, nightly=change.nightly)
@@ -131,6 +136,7 @@ class DriftCheck(PoolCheck):
 
     def _apart(self, change: Change, most: float) -> Limit:
         new, old = vectors(change)
+        check_enough(min(len(new), len(old)), self.min_n, "have a vector")
         area: Auc = separability(new, old, seed=self.seed)
         decided = area.value if change.nightly else area.low
         rule = "the figure counts" if change.nightly else "the lower bound counts"

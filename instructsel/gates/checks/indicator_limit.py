@@ -12,7 +12,7 @@ from instructsel.experiments.limits import between
 from instructsel.gates import measures
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Limit, PoolCheck
-from instructsel.gates.limits import beside, check_asked, check_order
+from instructsel.gates.limits import beside, check_asked, check_enough, check_order
 from instructsel.stats.summaries import STATISTICS, Summary, mean, quantile, quantile_of, share
 
 LARGEST: Final = 1e300
@@ -60,19 +60,18 @@ class IndicatorLimit(PoolCheck):
             )
 
     def locked(self, change: Change) -> str | None:
-        """The indicator can be computed, or stands in the score table, for enough rows."""
-        reason = measures.locked(change, [self.indicator], self.scores)
-        if reason is not None:
-            return reason
-        n = int(np.isfinite(measures.numbers(change, self.indicator, self.scores)).sum())
-        if n < self.min_n:
-            return f"There are not enough rows: {n:,} have {self.indicator}, and nothing is said below {self.min_n:,}."
-        return None
+        """The indicator can be computed, or stands in the score table."""
+        return measures.locked(change, [self.indicator], self.scores)
 
     def limits(self, change: Change) -> list[Limit]:
-        """The statistic beside its limits."""
+        """The statistic beside its limits.
+
+        Raises:
+            NotEnough: fewer than `min_n` rows have a value.
+        """
         values = measures.numbers(change, self.indicator, self.scores)
         values = values[np.isfinite(values)]
+        check_enough(len(values), self.min_n, f"have {self.indicator}")
         is_share = self.statistic == "share"
         subject = f"{self._statistic()} of {self.indicator}"
         return [beside(subject, self._summary(values), self.min, self.max, nightly=change.nightly, key=self.indicator, percent=is_share)]

@@ -9,7 +9,7 @@ from instructsel.experiments.limits import between
 from instructsel.gates import ruling
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Limit, PoolCheck
-from instructsel.gates.limits import shown
+from instructsel.gates.limits import check_enough, shown
 from instructsel.stats.summaries import mean
 
 
@@ -33,17 +33,19 @@ class PredictedLoss(PoolCheck):
     """A score table of the new rows, for indicators that a gate does not compute."""
 
     def locked(self, change: Change) -> str | None:
-        """Both have the rule's indicators, and there are new rows with a value."""
-        return ruling.locked(change, ruling.rule_named(self.rule), self.scores) or _none(change)
+        """Both have the rule's indicators."""
+        return ruling.locked(change, ruling.rule_named(self.rule), self.scores)
 
     def limits(self, change: Change) -> list[Limit]:
-        """The mean before and after, and the interval of the difference: new rows are a draw of those that may come, the pool is what it is."""
+        """The mean before and after, and the interval of the difference: new rows are a draw of those that may come, the pool is what it is.
+
+        Raises:
+            NotEnough: no new row, or none of the pool, has a value.
+        """
+        check_enough(len(change.pool), 1)
         values = ruling.ruled(change, ruling.rule_named(self.rule), self.scores)
         new, pool = values.scored
-        if not len(new) or not len(pool):
-            return [
-                Limit(True, f"{self.rule}: no {'new row' if not len(new) else 'row of the pool'} has all of its indicators.", key=self.rule)
-            ]
+        check_enough(min(len(new), len(pool)), 1, "have all indicators of the rule")
         before, weight, of_new = float(pool.mean()), len(new) / (len(new) + len(pool)), mean(new)
         rise, low, high = (weight * (figure - before) for figure in (of_new.value, of_new.low, of_new.high))
         decided = rise if change.nightly else low
@@ -55,7 +57,3 @@ class PredictedLoss(PoolCheck):
         )
         finite = {"low": low, "high": high} if len(new) > 1 else {}
         return [Limit(decided <= self.max_increase, statement + ruling.substitutes(change, values.rule), rise, **finite, key=self.rule)]
-
-
-def _none(change: Change) -> str | None:
-    return None if len(change.pool) else "There is no new row."

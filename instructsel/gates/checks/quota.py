@@ -16,7 +16,7 @@ from instructsel.gates import measures
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Limit, PoolCheck
 from instructsel.gates.comparing import pool_labels, pool_numbers
-from instructsel.gates.limits import beside, check_asked, check_order
+from instructsel.gates.limits import beside, check_asked, check_enough, check_order
 from instructsel.stats.summaries import share, weighted_share
 from instructsel.text import excerpt
 
@@ -91,13 +91,15 @@ class Quota(PoolCheck):
             known = change.baseline.part("measures").about["columns"] if numbers else ()
             if absent := [name for name in numbers if name not in known]:
                 return f"The baseline has no column {absent[0]}. Make it with scores of the pool: instructsel gate baseline create POOL --scores TABLE -o FILE"
-        reason = measures.locked(change, self._needed(), self.scores)
-        if reason is None and len(change.pool) < self.min_n:
-            return f"There are not enough rows: {len(change.pool):,} are new, and nothing is said below {self.min_n:,}."
-        return reason
+        return measures.locked(change, self._needed(), self.scores)
 
     def limits(self, change: Change) -> list[Limit]:
-        """Each share, and each count, beside its limits."""
+        """Each share, and each count, beside its limits.
+
+        Raises:
+            NotEnough: fewer than `min_n` rows are new.
+        """
+        check_enough(len(change.pool), self.min_n)
         weights = np.nan_to_num(self._numbers(change, measures.TOKENS)) if self.unit != ROWS else None
         return [
             limit

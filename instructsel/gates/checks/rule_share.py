@@ -11,7 +11,7 @@ from instructsel.experiments.limits import between
 from instructsel.gates import ruling
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Limit, PoolCheck
-from instructsel.gates.limits import beside
+from instructsel.gates.limits import beside, check_enough
 from instructsel.stats.summaries import share
 
 
@@ -37,13 +37,19 @@ class RuleShare(PoolCheck):
     """A score table of the new rows, for indicators that a gate does not compute."""
 
     def locked(self, change: Change) -> str | None:
-        """Both have the rule's indicators, and there are new rows with a value."""
-        return ruling.locked(change, ruling.rule_named(self.rule), self.scores) or _no_rows(change)
+        """Both have the rule's indicators."""
+        return ruling.locked(change, ruling.rule_named(self.rule), self.scores)
 
     def limits(self, change: Change) -> list[Limit]:
-        """The share of the new rows that are at least as good as the last one of the pool's best."""
+        """The share of the new rows that are at least as good as the last one of the pool's best.
+
+        Raises:
+            NotEnough: no row is new, or no row of the pool has a value.
+        """
+        check_enough(len(change.pool), 1)
         values = ruling.ruled(change, ruling.rule_named(self.rule), self.scores)
         new, pool = values.scored
+        check_enough(len(pool), 1, "of the pool have all indicators of the rule")
         cut = float(np.sort(pool)[max(0, int(np.ceil(self.fraction * len(pool))) - 1)])
         # A row without a value is not selected.
         selected = share(int((new <= cut).sum()), len(values.new))
@@ -53,7 +59,3 @@ class RuleShare(PoolCheck):
         limit = beside(subject, selected, self.min_share, None, nightly=change.nightly, key=self.rule, percent=True)
         words = ruling.substitutes(change, values.rule)
         return [Limit(limit.passed, limit.statement + words, limit.value, limit.low, limit.high, limit.key)]
-
-
-def _no_rows(change: Change) -> str | None:
-    return None if len(change.pool) else "There is no new row."

@@ -297,8 +297,10 @@ def test_a_file_that_is_no_pool_stays_one() -> None:
     written(Path("a.jsonl"), rows(6))
     made("a.jsonl").write("pool.baseline")
     Path("b.jsonl").write_text("{broken\n")
-    with pytest.raises(PoolError):
-        read_change(["b.jsonl"], baseline="pool.baseline")
+    change = read_change(["b.jsonl"], baseline="pool.baseline")
+    assert change.unread is not None
+    with pytest.raises(PoolError, match=r"no file absent|There is no file|No such file"):
+        read_change(["absent.jsonl"], baseline="pool.baseline")
 
 
 def test_a_broken_baseline_leaves_the_rows_to_be_looked_at() -> None:

@@ -60,7 +60,7 @@ def change_of(
 
 
 def asked(check: Check, change: Change) -> Result:
-    return gate(change, GateConfig((ConfiguredCheck(check, check.severity),))).results[0]
+    return gate(change, GateConfig((ConfiguredCheck(check, check.severity),), nightly=change.nightly)).results[0]
 
 
 def scored(name: str, pool: Pool, values: Sequence[float | None], symbol: str = "rew") -> str:

@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -129,7 +129,9 @@ def write_lines(path: Path, rows: Sequence[Row | bytes]) -> Path:
 def config(settings: Settings, more: Mapping[str, Any] | None = None, kinds: Sequence[str] | None = None) -> GateConfig:
     """Every check that can be asked of rows alone or with the tokenizer, or those of some kinds."""
     asked = kinds if kinds is not None else [kind for kind, check in checks().items() if check.by_default]
-    table = {"defaults": {"tokenizer": TOKENIZER, **(more or {})}, "check": [{"kind": kind} for kind in asked]}
+    known = {setting.name for check in checks().values() for setting in fields(check)}
+    defaults = {name: value for name, value in {"tokenizer": TOKENIZER, **(more or {})}.items() if name in known}
+    table = {"defaults": defaults, "check": [{"kind": kind} for kind in asked]}
     return GateConfig.of(table, settings.work, where="the benchmark")
 
 

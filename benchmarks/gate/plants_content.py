@@ -32,7 +32,10 @@ def empty_prompt(row: Row, ground: Ground, strength: float) -> Planted:
     return [{**row, "messages": [{"role": "user", "content": "" if strength == 1 else "\u200b"}, response(row)]}]
 
 
-PLACEHOLDERS = {1.0: ("TODO", "N/A", "Lorem ipsum dolor sit amet", "[insert answer here]"), 0.5: ("<your answer here>", "TBD", "nan", "None")}
+PLACEHOLDERS = {
+    1.0: ("TODO", "N/A", "Lorem ipsum dolor sit amet", "[insert answer here]"),
+    0.5: ("<your answer here>", "TBD", "nan", "None"),
+}
 
 
 @plant("a placeholder as response", "placeholder", "short-response", strengths=(1.0, 0.5), rivals=LITTLE)
@@ -81,7 +84,12 @@ def cut_off(row: Row, ground: Ground, strength: float) -> Planted:
     if strength == 1:
         return [with_response(row, f"{text} and the")]
     if strength == 0.5:
-        return [with_response(row, f"Here is the code:\n```python\ndef total(values):\n    result = 0\n    for value in values:\n        result += {text[:9]!r}")]
+        return [
+            with_response(
+                row,
+                f"Here is the code:\n```python\ndef total(values):\n    result = 0\n    for value in values:\n        result += {text[:9]!r}",
+            )
+        ]
     return [with_response(row, f"{text}, which")]
 
 
@@ -157,7 +165,9 @@ FRENCH = (
     "Le port a \u00e9t\u00e9 reconstruit apr\u00e8s la temp\u00eate de 1953, et depuis la ville vit de la p\u00eache et des visiteurs de l'\u00e9t\u00e9.",
     "Celui qui se l\u00e8ve t\u00f4t profite davantage de la journ\u00e9e, mais celui qui veille longtemps voit les \u00e9toiles au-dessus de la mer.",
 )
-RUSSIAN = ("\u041f\u043e\u0440\u0442 \u0431\u044b\u043b \u0432\u043e\u0441\u0441\u0442\u0430\u043d\u043e\u0432\u043b\u0435\u043d \u043f\u043e\u0441\u043b\u0435 \u0448\u0442\u043e\u0440\u043c\u0430, \u0438 \u0441 \u0442\u0435\u0445 \u043f\u043e\u0440 \u0433\u043e\u0440\u043e\u0434 \u0436\u0438\u0432\u0451\u0442 \u0440\u044b\u0431\u043e\u043b\u043e\u0432\u0441\u0442\u0432\u043e\u043c.",)
+RUSSIAN = (
+    "\u041f\u043e\u0440\u0442 \u0431\u044b\u043b \u0432\u043e\u0441\u0441\u0442\u0430\u043d\u043e\u0432\u043b\u0435\u043d \u043f\u043e\u0441\u043b\u0435 \u0448\u0442\u043e\u0440\u043c\u0430, \u0438 \u0441 \u0442\u0435\u0445 \u043f\u043e\u0440 \u0433\u043e\u0440\u043e\u0434 \u0436\u0438\u0432\u0451\u0442 \u0440\u044b\u0431\u043e\u043b\u043e\u0432\u0441\u0442\u0432\u043e\u043c.",
+)
 
 
 @plant("a row in another language", "language", strengths=(1.0, 0.6, 0.3), rivals=TONGUE, settings={"allow": ["en"]})
@@ -180,7 +190,10 @@ def chinese(row: Row, ground: Ground, strength: float) -> Planted:
     """Of a real pool."""
     listed = ground.cache.setdefault("zh", _read(ground, "pools/alpaca_zh_demo"))
     other = ground.rng.choice([entry for entry in listed if len(entry["output"]) > 40])
-    turns = [{"role": "user", "content": f"{other['instruction']}\n{other['input']}".strip()}, {"role": "assistant", "content": other["output"]}]
+    turns = [
+        {"role": "user", "content": f"{other['instruction']}\n{other['input']}".strip()},
+        {"role": "assistant", "content": other["output"]},
+    ]
     return [{**row, "messages": turns}]
 
 
@@ -205,7 +218,9 @@ def signs(ground: Ground, alphabet: str, number: int) -> str:
 def aws(row: Row, ground: Ground, strength: float) -> Planted:
     """Of its form, with random letters."""
     key = "AKIA" + signs(ground, UPPER, 16)
-    return [with_response(row, inside(response(row)["content"], f"aws_access_key_id = {key}" if strength >= 0.5 else key, strength, ground.rng))]
+    return [
+        with_response(row, inside(response(row)["content"], f"aws_access_key_id = {key}" if strength >= 0.5 else key, strength, ground.rng))
+    ]
 
 
 @plant("a GitHub token", "secret", strengths=BURIED, rivals=PERSONAL)
@@ -219,7 +234,9 @@ def private_key(row: Row, ground: Ground, strength: float) -> Planted:
     """A block that begins and ends as one."""
     body = "\n".join(signs(ground, MIXED + "+/", 64) for _ in range(6))
     name = "RSA PRIVATE KEY"
-    return [with_response(row, inside(response(row)["content"], f"-----BEGIN {name}-----\n{body}\n-----END {name}-----", strength, ground.rng))]
+    return [
+        with_response(row, inside(response(row)["content"], f"-----BEGIN {name}-----\n{body}\n-----END {name}-----", strength, ground.rng))
+    ]
 
 
 @plant("a token of a chat service", "secret", strengths=(0.6, 0.3), rivals=PERSONAL)

@@ -23,7 +23,24 @@ SETS = {
     "ifeval": "ifeval_541",
     "truthfulqa": "truthfulqa_817",
 }
-FILLER = "orange basket quiet river seven lamps window paper stone garden velvet copper morning thunder silver maple".split()
+FILLER = [
+    "orange",
+    "basket",
+    "quiet",
+    "river",
+    "seven",
+    "lamps",
+    "window",
+    "paper",
+    "stone",
+    "garden",
+    "velvet",
+    "copper",
+    "morning",
+    "thunder",
+    "silver",
+    "maple",
+]
 """Words that stand where others are taken out."""
 
 
@@ -102,7 +119,9 @@ def held(row: Row, text: str) -> Row:
     return {**changed, "messages": [{"role": "user", "content": text}, response(changed)]}
 
 
-@plant("a question of GSM8K", "contamination", strengths=(1.0, 0.6), rivals=EVALUATION, settings={"sets": ["{data}/eval/gsm8k_test.jsonl.zst"]})
+@plant(
+    "a question of GSM8K", "contamination", strengths=(1.0, 0.6), rivals=EVALUATION, settings={"sets": ["{data}/eval/gsm8k_test.jsonl.zst"]}
+)
 def gsm8k(row: Row, ground: Ground, strength: float) -> Planted:
     """All of its words, or the first 60 % of them."""
     return [held(row, covered(question(ground.rng.choice(items(ground, "gsm8k"))), strength, ground.rng))]

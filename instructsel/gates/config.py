@@ -324,7 +324,7 @@ def _configured(entry: Mapping[str, Any], defaults: Mapping[str, Any], where: st
         raise UsageError(f"A [[check]] of {where} has no kind.", fix=f'For example: kind = "{next(iter(all_checks()))}"')
     check = check_named(kind)
     hints = typing.get_type_hints(check)
-    settings = {setting.name: hints[setting.name] for setting in fields(check)}
+    settings = {setting.name: _as_written(hints[setting.name]) for setting in fields(check)}
     _only_known(entry, [*settings, "kind", "severity", "name"], f"of the check {kind} in {where}")
     severity, name = entry.get("severity", check.severity), entry.get("name", "")
     if severity == OFF:
@@ -345,6 +345,12 @@ def _configured(entry: Mapping[str, Any], defaults: Mapping[str, Any], where: st
     except UsageError as error:
         raise UsageError(f"{where}, check {kind}: {error.message}", fix=error.fix) from error
     return ConfiguredCheck(made, severity, name)
+
+
+def _as_written(shape: Any) -> Any:
+    """The shape of a setting in a file: a list where the check has a tuple of any length."""
+    inner = typing.get_args(shape)
+    return list[inner[0]] if typing.get_origin(shape) is tuple and inner[1:] == (Ellipsis,) else shape  # type: ignore[valid-type]
 
 
 NAME: Final = re.compile(r"[\w.-]{1,64}")

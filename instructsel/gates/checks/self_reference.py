@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
@@ -45,8 +46,8 @@ ENGLISH: Final = (
         r"\b(?:as of|since|at|until|to) my (?:last|latest|most recent) (?:knowledge |training )?(?:update|cut[- ]?off|training)\b",
     ),
     (
-        "my training data|my training|i was trained on|my knowledge is",
-        r"\bmy training data\b|\bi was trained on (?:a |data|text|the|vast|large)|\b(?:based on|from|in|beyond) my training\b|\bmy knowledge is (?:limited|current|only|based|restricted|up)\b.{0,60}\b(?:training|20\d\d|data)\b",
+        "my training data|my training|i was trained on|my knowledge is|my knowledge only|my knowledge goes",
+        r"\bmy training data\b|\bi was trained on (?:a |data|text|the|vast|large)|\b(?:based on|from|in|beyond) my training\b|\bmy knowledge (?:only )?goes (?:only )?up to\b|\bmy knowledge is (?:limited|current|only|based|restricted|up)\b.{0,60}\b(?:training|20\d\d|data)\b",
     ),
     (
         "chatgpt|chat gpt|gpt-|gpt4|gpt3|claude|gemini|bard|copilot|bing chat|llama|qwen|deepseek|mistral|grok|ernie bot|kimi|openassistant|open assistant|vicuna|alpaca",
@@ -88,7 +89,7 @@ OTHERS: Final = (
     ),
     (
         "yapay zeka|dil modeli",
-        r"\bbir (?:yapay zek[aâ]|(?:büyük )?dil modeli)[\w ]{0,30} olarak|\byapay zek[aâ] (?:dil )?(?:modeli|asistanı|asistan)?[\w ]{0,20}olarak|\bben (?:sadece |yalnızca )?bir (?:yapay zek[aâ]|dil modeli)",
+        r"\bbir (?:yapay zek[aâ]|(?:büyük )?dil modeli)(?:[\w ]{0,30})? olarak|\byapay zek[aâ] (?:dil )?(?:modeli|asistanı|asistan)?[\w ]{0,20}olarak|\bben (?:sadece |yalnızca )?bir (?:yapay zek[aâ]|dil modeli)",
     ),
     (
         "model językowy|sztuczna inteligencja|modelem językowym|sztuczną inteligencją",
@@ -144,7 +145,11 @@ OTHERS: Final = (
     ),
 )
 PHRASES: Final = Phrases.of(*ENGLISH, *OTHERS)
-QUOTES: Final = "\"'“”„«»「『"
+QUOTES: Final = "\"'“„«「『"
+SPEAKER: Final = re.compile(r"^[ \t*]{0,4}\w[\w .'-]{0,24}:", re.MULTILINE)
+"""How a line of a dialogue begins."""
+SPOKEN: Final = 4_000
+"""Characters of a response in which such lines are counted."""
 FICTION: Final = (
     "story",
     "poem",
@@ -200,9 +205,11 @@ class SelfReference(RowCheck):
 
 
 def spoken(prompt: str, low: str, start: int) -> bool:
-    """Whether a phrase is what somebody says in a text that the prompt asks for."""
-    if not any(word in prompt.lower() for word in FICTION):
-        return False
+    """Whether a phrase is what somebody says in a text: a line of a dialogue, or between quotation marks where the prompt asks for fiction."""
     line = low.rfind("\n", 0, start) + 1
     before = low[max(line, start - 300) : start]
-    return any(before.count(quote) % 2 for quote in "\"'") or any(quote in before for quote in "“„«「『") or ":" in before[:40]
+    if SPEAKER.match(low[line : line + 40]) and len(SPEAKER.findall(low[:SPOKEN])) > 1:
+        return True
+    if not any(word in prompt.lower() for word in FICTION):
+        return False
+    return any(before.count(quote) % 2 for quote in "\"'") or any(quote in before for quote in QUOTES[2:])

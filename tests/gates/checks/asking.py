@@ -35,5 +35,8 @@ def flags(kind: str, row_: dict[str, Any], **settings: Any) -> bool:
 
 
 def flagged(kind: str, responses: list[str], **settings: Any) -> list[str]:
-    """The responses that a check reports."""
-    return [text for text in responses if flags(kind, row(text), **settings)]
+    """The responses that a check reports, asked at once."""
+    check = check_named(kind)(**settings)
+    change = Change(Pool.of([row(text) for text in responses]))
+    reported = {change.rows[hit.position].response for hit in check.hits(change)}  # type: ignore[attr-defined]
+    return [text for text in responses if text in reported]

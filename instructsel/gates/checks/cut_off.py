@@ -1,0 +1,51 @@
+"""Responses that are cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from instructsel.experiments.limits import between
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.endings import unfinished
+from instructsel.gates.texts import answers
+
+SHOWN = 120
+"""Characters of a response's end that are shown."""
+
+
+@dataclass(frozen=True)
+class CutOff(RowCheck):
+    """Responses that end in the middle of a sentence, of a list, of code, or of a bracket.
+
+    Titles, names, numbers, verse, tables and code that is whole end as they please; in Thai, Lao, Khmer and Burmese a sentence may end
+    without a sign.
+    """
+
+    number: ClassVar[str] = "IS013"
+    kind: ClassVar[str] = "cut-off"
+    severity: ClassVar[str] = "warning"
+    source: ClassVar[str] = "instructsel's own rule; responses stop there when a generator's limit of tokens is reached"
+    fix: ClassVar[str] = "Generate the response again with a higher limit of tokens, finish it, or take the row out."
+
+    min_characters: int = field(default=24, metadata=between(0, 1 << 40))
+    """Shorter responses are not looked at."""
+
+    def hits(self, change: Change) -> Iterator[Hit]:
+        """Every answer that is not finished."""
+        for answer in answers(change):
+            if answer.message.tool_calls or len(answer.text) < self.min_characters:
+                continue
+            end = unfinished(answer.text)
+            if end is not None and not _continues(answer.prompt, answer.text):
+                yield answer.hit(
+                    f"{answer.name} is cut off: it ends {end}.", value=float(len(answer.text)), evidence="…" + answer.text[-SHOWN:]
+                )
+
+
+def _continues(prompt: str, text: str) -> bool:
+    """Whether the prompt asks for a part of a text: its answer ends where that text does."""
+    tail = text[-60:]
+    return len(tail) >= 20 and tail in prompt

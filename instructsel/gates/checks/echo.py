@@ -1,0 +1,92 @@
+"""Responses that repeat the prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from instructsel.experiments.limits import between
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.endings import ENDS, is_code
+from instructsel.gates.texts import answers
+
+SHINGLE: Final = 5
+"""Words of a shingle."""
+LENGTHS: Final = 1.6
+"""How many times as long as one another prompt and answer may be, to be compared by words."""
+HEAD: Final = 48
+"""Characters at the beginning of a prompt, where it says what to do."""
+COMMENT: Final = frozenset("#/\"'*-<;")
+"""How code begins that says what it is for."""
+WORD: Final = re.compile(r"\w+")
+REPEATS: Final = re.compile(
+    r"\b(?:repeat|copy|echo|quote|cite|say|read|recite|rewrite|re-write|retype|type|edit|correct|proofread|punctuat\w+|capitali[sz]e|fix|improve|continue|complete|extend|"
+    r"paraphrase|rephrase|translate|transcribe|format|re-?order|revise|reverse|convert|change|replace|remove|insert|add|transform|modify)\b"
+    r"|复述|重复|重写|改写|翻译|続け|繰り返",
+    re.IGNORECASE,
+)
+"""What a prompt says whose answer may be the text that it holds."""
+
+
+@dataclass(frozen=True)
+class Echo(RowCheck):
+    """Responses that repeat the prompt, whole or nearly so, or that begin with all of it.
+
+    A choice among options and a quotation from a passage are no repetition, nor is a text that the prompt wants back.
+    """
+
+    number: ClassVar[str] = "IS015"
+    kind: ClassVar[str] = "echo"
+    severity: ClassVar[str] = "warning"
+    source: ClassVar[str] = "Wang et al. 2023, arXiv:2212.10560 (Self-Instruct): instances whose output repeats the input are taken out"
+    fix: ClassVar[str] = "Take the prompt out of the response, or take the row out."
+
+    min_share: float = field(default=0.9, metadata=between(0.5, 1))
+    """How much of prompt and answer has to be common, by groups of five words or by characters."""
+    min_characters: int = field(default=24, metadata=between(1, 1 << 40))
+    """Shorter answers are not looked at."""
+
+    def hits(self, change: Change) -> Iterator[Hit]:
+        """Every answer that is its prompt again."""
+        for answer in answers(change):
+            if len(answer.text) < self.min_characters or len(answer.prompt.strip()) < self.min_characters:
+                continue
+            share = self.share(answer.text, answer.prompt)
+            if share is not None:
+                yield answer.hit(f"{answer.name} repeats its prompt: {share:.0%} of it.", value=share)
+
+    def share(self, text: str, prompt: str) -> float | None:
+        """How much of a prompt stands in an answer that repeats it; None for an answer of its own."""
+        is_sentence = prompt.rstrip()[-1:] in ENDS
+        coded = is_code(prompt) or text.lstrip()[:1] in COMMENT
+        text, prompt = _plain(text), _plain(prompt)
+        if not prompt or not text:
+            return None
+        short, long = sorted((len(text), len(prompt)))
+        if text.startswith(prompt) and len(text) > len(prompt) and len(prompt) > HEAD and is_sentence and not coded:
+            # Generators that give back prompt and continuation.
+            return 1.0
+        if long > LENGTHS * short:
+            return None
+        head = text.startswith(prompt[:HEAD]) or prompt[:HEAD] in text
+        if not head and REPEATS.search(prompt):
+            return None
+        if (text in prompt or prompt in text) and short >= self.min_share * long:
+            return short / long if head else None
+        ours, theirs = _shingles(text), _shingles(prompt)
+        if not ours or not theirs:
+            return None
+        common = len(ours & theirs) / max(len(ours), len(theirs))
+        return common if common >= self.min_share and head else None
+
+
+def _plain(text: str) -> str:
+    return " ".join(WORD.findall(text.casefold()))
+
+
+def _shingles(text: str) -> set[tuple[str, ...]]:
+    words = text.split()
+    return set(zip(*(words[start:] for start in range(SHINGLE)), strict=False))

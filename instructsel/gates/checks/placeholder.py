@@ -1,0 +1,335 @@
+"""Rows with a placeholder where a text belongs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.endings import is_code
+from instructsel.gates.texts import Answer, answers, around, without_fences
+
+SURE: Final = frozenset(
+    [
+        "todo",
+        "to-do",
+        "tbd",
+        "tba",
+        "fixme",
+        "xxx",
+        "placeholder",
+        "noinput",
+        "nooutput",
+        "noresponse",
+        "noanswer",
+        "n/a",
+        "#ref!",
+        "#value!",
+        "redacted",
+        "changeme",
+        "replaceme",
+        "foobar",
+        "asdf",
+        "asdfasdf",
+        "asdfgh",
+        "qwerty",
+        "qwertyuiop",
+        "lorem",
+        "inserttext",
+        "yourtext",
+        "yourname",
+        "yourresponse",
+        "youranswer",
+    ]
+)
+"""Single words that are no answer, whatever is asked."""
+PHRASES: Final = frozenset(
+    phrase.strip()
+    for phrase in [
+        "no input",
+        "no output",
+        "no response",
+        "no answer",
+        "no answer available",
+        "no data",
+        "no content",
+        "not available",
+        "not applicable",
+        "not provided",
+        "none given",
+        "insert answer here",
+        "insert response here",
+        "insert text here",
+        "insert your answer here",
+        "answer here",
+        "your answer here",
+        "your answer",
+        "your response here",
+        "your response",
+        "response here",
+        "output here",
+        "text here",
+        "write your answer here",
+        "write answer here",
+        "write your response here",
+        "enter text here",
+        "enter your answer here",
+        "type here",
+        "type your answer here",
+        "add answer here",
+        "add your answer here",
+        "sample text",
+        "sample response",
+        "sample answer",
+        "sample output",
+        "example text",
+        "example response",
+        "example answer",
+        "example output",
+        "dummy text",
+        "dummy response",
+        "dummy answer",
+        "test response",
+        "test answer",
+        "answer goes here",
+        "response goes here",
+        "text goes here",
+        "output goes here",
+        "expected output",
+        "response text",
+        "answer text",
+        "output text",
+        "coming soon",
+        "under construction",
+        "to be determined",
+        "to be announced",
+        "to be added",
+        "to be completed",
+        "to be filled",
+        "to be filled in",
+        "to be done",
+        "work in progress",
+        "fill in",
+        "fill me in",
+        "fill this in",
+        "change me",
+        "replace me",
+        "placeholder text",
+        "placeholder response",
+        "placeholder answer",
+        "object object",
+        "code here",
+        "your code here",
+        "insert code here",
+        "solution here",
+        "result here",
+        "model output",
+        "generated text",
+        "internal server error",
+        "bad gateway",
+        "service unavailable",
+        "request timed out",
+        "rate limit exceeded",
+        "too many requests",
+        "404 not found",
+        "500 internal server error",
+        "hello world placeholder",
+        "lorem ipsum",
+        "this is a placeholder",
+        "this is a test",
+        "this is a sample response",
+        "response placeholder",
+        "assistant response",
+        "assistant message",
+        "assistant reply",
+        "response content",
+        "content here",
+        "message here",
+        "todo add answer",
+        "todo write answer",
+        "todo fill in",
+        "hier einfügen",
+        "platzhalter",
+        "texte ici",
+        "votre réponse ici",
+        "su respuesta aquí",
+        "texto aquí",
+        "待补充",
+        "待填写",
+        "待续",
+        "无输入",
+        "无输出",
+        "占位符",
+        "此处填写",
+        "请输入",
+        "请在此输入",
+        "ここに入力",
+        "プレースホルダー",
+        "여기에 입력",
+        "sin respuesta",
+        "keine antwort",
+        "pas de réponse",
+        "нет ответа",
+        "заполнить",
+        "заглушка",
+        "nenhuma resposta",
+    ]
+)
+DOUBTFUL: Final = frozenset(
+    [
+        "none",
+        "null",
+        "nil",
+        "nan",
+        "undefined",
+        "string",
+        "str",
+        "text",
+        "unknown",
+        "missing",
+        "empty",
+        "blank",
+        "void",
+        "error",
+        "test",
+        "testing",
+        "pass",
+        "na",
+        "n.a",
+        "response",
+        "output",
+        "answer",
+        "input",
+        "result",
+        "placeholder",
+        "xx",
+        "timeout",
+        "loading",
+        "foo",
+        "deleted",
+        "removed",
+        "object",
+        "value",
+        "content",
+        "message",
+        "todo",
+        "data",
+        "number",
+        "integer",
+        "boolean",
+        "array",
+        "false-value",
+    ]
+)
+"""Words that are an answer now and then: no placeholder where the prompt has them, or asks what code or a format gives."""
+ASKS_FOR_IT: Final = re.compile(
+    r"\b(?:print\w*|return\w*|output|type|python|java\w*|sql|code|program|function|script|variable|keyword|class|value|json|any|which|how many|what is|exist\w*|none|null|"
+    r"classif\w+|label|categor\w+|find|list|identify|word|extract\w*|detect|name)\b|\?",
+    re.IGNORECASE,
+)
+WRAPPING: Final = " \t\r\n.!…:;*_\"'`~-–—()[]{}<>#/\\|"
+"""What may stand around a placeholder."""
+ELLIPSIS: Final = re.compile(r"[\s.…·•\-–—_?*~、。，]+$")
+SPOT: Final = re.compile(
+    r"\[\s*(?:insert|enter|add|fill in|type|replace|put|specify|provide|write|paste|include|describe|state|todo|tbd|placeholder|your)(?:\s[^\[\]\n]{0,80})?\]"
+    r"|\[\s*(?:[A-Za-z]+ )?(?:name|company|city|country|product|address|phone number|email address)\s*\]"
+    r"|<\s*(?:insert|enter|add|fill in|replace|put|specify|paste|todo|tbd|placeholder|your answer|your response)\b[^<>\n]{0,80}>"
+    r"|\{\s*(?:insert|enter|fill in|replace|todo|tbd|placeholder)\b[^{}\n]{0,80}\}"
+    r"|\blorem ipsum dolor\b|\bTODO: |\bFIXME\b|_{3,} \(insert|\bXX/XX/XXXX\b|\[TODO\]|\[TBD\]|\[PLACEHOLDER\]|\(insert [^()\n]{1,60} here\)",
+    re.IGNORECASE,
+)
+"""A spot that somebody was to fill in."""
+VARIABLE: Final = re.compile(
+    r"(?<![\w}$\\])\{\{\s{0,3}[A-Za-z_][\w.\-]{0,40}\s{0,3}(?:\|[^{}\n]{0,40})?\}\}|\{%-?\s{0,3}(?:if|for|endif|endfor|else|set|block|include)\b[^{}\n]{0,80}%\}|<%=?\s{0,3}[\w.]{1,40}\s{0,3}%>|\$\{[A-Za-z_][\w.]{0,40}\}"
+    r"|(?<![\w{$\\])\{(?:input|instruction|prompt|question|context|response|output|answer|query|text|user_input|user|history|name|topic|passage|document|sentence|language)\}"
+)
+"""A variable of a template that nobody filled in."""
+IS_TEMPLATE: Final = re.compile(
+    r"template|jinja|handlebars|mustache|placeholder|variable|f-string|format string|string interpolation|interpolat|bash|shell|script|javascript|typescript|node|react|vue|angular|django|flask|"
+    r"ansible|helm|yaml|docker|makefile|terraform|html|css|php|ruby|rails|erb|python|java|kotlin|swift|c#|latex|\\begin|code|function|\{%|regex|api|json|sql|terminal|command|fill in the blank|"
+    r"lorem ipsum|dummy text|filler text|todo|to-do|github|workflow|letter|email|message|memo\b|announcement|advert|press release|speech|toast|thank|obituary|bio\b|profile|notice|e-mail|form\b|contract|resume|cover|invitation|draft|insert",
+    re.IGNORECASE,
+)
+"""What a prompt says that wants a text with open spots, or code."""
+NO_INPUT: Final = re.compile(r"(?:^|\n)\s{0,3}[<\[(]?\s?no[ _-]?input\s?[>\])]?\s?\.?\s{0,3}$", re.IGNORECASE)
+LATIN: Final = "lorem ipsum"
+
+
+@dataclass(frozen=True)
+class Placeholder(RowCheck):
+    """Placeholders where a response or an input belongs: TODO, N/A, <noinput>, [insert a name], {{variable}}, lorem ipsum.
+
+    A word such as none is one only where the prompt neither has it nor asks for it; a template that the prompt asks for is none.
+    """
+
+    number: ClassVar[str] = "IS011"
+    kind: ClassVar[str] = "placeholder"
+    severity: ClassVar[str] = "warning"
+    source: ClassVar[str] = (
+        "AlpacaDataCleaned, 2023: the kinds of rows that were mended in Alpaca; Promptsource templates (arXiv:2202.01279)"
+    )
+    fix: ClassVar[str] = "Write the text that belongs there, or take the row out."
+
+    allow: tuple[str, ...] = field(default=())
+    """Placeholders that are an answer here, in small letters."""
+
+    def hits(self, change: Change) -> Iterator[Hit]:
+        """The first placeholder of each answer, and of what it answers."""
+        for answer in answers(change):
+            text = answer.text
+            if len(text) <= 60 and self._is_one(text, answer.prompt):
+                yield answer.hit(f"{answer.name} is a placeholder.", evidence=text)
+            else:
+                yield from self._spots(answer)
+            if NO_INPUT.search(answer.prompt[-40:]):
+                yield answer.hit("The input of the prompt is a placeholder.", evidence=answer.prompt[-80:], about="input")
+            elif "{" in answer.prompt and not IS_TEMPLATE.search(answer.prompt):
+                match = VARIABLE.search(without_fences(answer.prompt))
+                if match is not None:
+                    place = answer.prompt.find(match[0])
+                    message = "The prompt holds a variable of a template that nobody filled in."
+                    yield answer.hit(message, evidence=around(answer.prompt, place, place + len(match[0])), about="prompt")
+
+    def _is_one(self, text: str, prompt: str) -> bool:
+        """Whether a whole answer is a placeholder."""
+        word = " ".join(text.strip(WRAPPING).casefold().replace("_", " ").split())
+        if word in self.allow or text.casefold() in self.allow:
+            return False
+        if not word or ELLIPSIS.match(text):
+            return bool(text) and set(text) <= set(".…<>[]{}()?-–—_*~ \n") and ("." in text or "…" in text or "<" in text or "_" in text)
+        if word in DOUBTFUL or text.casefold().strip(" .") in DOUBTFUL:
+            marked = text[0] in "<[{" and text[-1] in ">]}" and word not in prompt.casefold()
+            return marked or not (re.search(rf"\b{re.escape(word)}\b", prompt.casefold()) or ASKS_FOR_IT.search(prompt))
+        if word in SURE or word in PHRASES or text.casefold().strip(" .") in ("n/a", "#n/a"):
+            return word not in prompt.casefold() or text[:1] == "<"
+        return False
+
+    def _spots(self, answer: Answer) -> Iterator[Hit]:
+        """A spot to fill in, a variable, or filler text in an answer."""
+        text = answer.text
+        if not (
+            "[" in text
+            or "{" in text
+            or "<" in text
+            or "$" in text
+            or "orem" in text
+            or "TODO" in text
+            or "FIXME" in text
+            or "XX/" in text
+            or "insert" in text
+        ):
+            return
+        plain = without_fences(text)
+        match = SPOT.search(plain)
+        what = "a spot that nobody filled in"
+        if match is None and ("{" in plain or "<%" in plain):
+            match, what = VARIABLE.search(plain), "a variable of a template that nobody filled in"
+        if match is None or IS_TEMPLATE.search(answer.prompt) or match[0] in answer.prompt or is_code(plain):
+            return
+        if LATIN in match[0].casefold():
+            what = "filler text"
+        place = text.find(match[0])
+        yield answer.hit(f"{answer.name} holds {what}.", evidence=around(text, place, place + len(match[0])))

@@ -1,0 +1,234 @@
+"""Responses that refuse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from instructsel.experiments.limits import between
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.checks.self_reference import spoken
+from instructsel.gates.phrases import Phrases, folded
+from instructsel.gates.texts import answers, around
+
+ADVERB: Final = r"(?:(?:unfortunately|sadly|regrettably|however|simply|just|really|honestly|also|currently|still|not|therefore|thus|ethically|legally|knowingly|directly|in good conscience),? ){0,2}"
+NOT_ABLE: Final = (
+    rf"(?:i (?:can't|cannot|can not|cant|won't|will not|wont|must not|am not able to|am unable to|am not allowed to|am not permitted to"
+    rf"|am not programmed to|am not comfortable|am not willing to|do not feel comfortable|don't feel comfortable|am not in a position to|would not be able to"
+    rf"|wouldn't be able to|will not be able to|won't be able to|must (?:respectfully |politely )?(?:decline|refuse)|have to (?:respectfully |politely )?(?:decline|refuse)"
+    rf"|(?:respectfully |politely )(?:decline|refuse)|refuse|need to decline|do not have the ability to|don't have the ability to|lack the ability to)"
+    rf"|i'm (?:{ADVERB})(?:not able to|unable to|not allowed to|not permitted to|not programmed to|not comfortable|not willing to|not going to(?: be able to)?|not in a position to))"
+)
+HELP: Final = (
+    r"(?:help(?! but\b| it\b| feeling| noticing| thinking| wondering| feel| being| smiling| falling)|assist(?:ing)?|aid|comply|fulfil?l(?:ing)?|provid(?:e|ing)|answer(?:ing)?|respond(?:ing)?|engag(?:e|ing)|discuss(?:ing)?|generat(?:e|ing)"
+    r"|creat(?:e|ing)|produc(?:e|ing)|writ(?:e|ing)|compos(?:e|ing)|draft(?:ing)?|shar(?:e|ing)|offer(?:ing)?|giv(?:e|ing)(?! up)|suggest(?:ing)?|recommend(?:ing)?|support(?:ing)?|participat(?:e|ing)|promot(?:e|ing)|condon(?:e|ing) (?:any|the|such|this|that|violen\w+|illegal|or|acts?|harm\w*|hate\w*)|encourag(?:e|ing)"
+    r"|facilitat(?:e|ing)|perform(?:ing)?|complet(?:e|ing)|execut(?:e|ing)|process(?:ing)?|access(?:ing)?|do (?:that|this|so|as)|doing (?:that|this|so)|proceed|continu(?:e|ing) with|carry out|satisfy|accommodate|grant|offer|be of (?:any )?(?:help|assistance)|speculate|disclose|reveal|advise|summari[sz]e|translate|display|draw|(?:see|view|open|watch) (?:the|any|your|this|that|an?)(?: \w+)? (?:image|picture|photo|file|attach|excel|table|video|document|link|screen)\w*|browse|listen|to)"
+)
+OPENING: Final = Phrases.of(
+    (
+        "i can|i cant|i won|i wont|i will not|i am |i'm |i must|i have to|i need to|i do not|i don't|i lack|i refuse|i respect|i would not|i wouldn't|i polite",
+        rf"\b{NOT_ABLE} (?:to )?{ADVERB}{HELP}\b",
+    ),
+    (
+        "sorry|apologi",
+        rf"\b(?:sorry|apologi[sz]e|apologies|my apologies)(?: for (?:the|any) \w+)?[,.;]? (?:but |however,? )?(?:{ADVERB})(?:as (?:an? )?[\w ]{{1,40}},? )?(?:but )?(?:i|that|this|it) (?:can't|cannot|can not|am unable|am not able|'m unable|is not (?:something|possible)|isn't (?:something|possible)|won't|will not|don't (?:have|know)|do not (?:have|know)|must decline|have to decline)\b",
+    ),
+    (
+        "unable to|not able to|cannot|can't|can not",
+        r"^(?:sorry[,.]? |unfortunately,? |i'm afraid |regrettably,? )?(?:(?:we|this request|the request|your request|this question|this task|it) )?(?:(?:is|am|are) )?(?:unable to|not able to|cannot|can't|can not|cannot be) (?:be )?(?:comply|assist|help|fulfil\w*|answer\w*|provide|complet\w*|respond|process\w*|generat\w*|creat\w*|satisf\w*|done|honou?red|accommodated)\b",
+    ),
+    (
+        "i'm afraid|i am afraid",
+        r"\b(?:i'm|i am) afraid (?:that )?(?:i|this|that|it)(?: is|'s)? (?:can't|cannot|won't|unable|not able|not possible|not something|am unable|am not able|do not|don't)\b",
+    ),
+    (
+        "not able to|unable to|cannot|can't|won't",
+        rf"^(?:unfortunately|regrettably|sadly|sorry|no|as an? [\w ]{{1,40}}),? (?:but )?i(?:'m| am)? (?:unable|not able|can't|cannot|won't|will not|do not|don't)\b(?:[^.\n]{{0,40}}\b{HELP}\b)?",
+    ),
+    (
+        "i do not have|i don't have|i don't know|i do not know|i have no",
+        r"^(?:i'm sorry,? (?:but )?|sorry,? (?:but )?|unfortunately,? |as an? [\w ]{1,40}, )?i (?:do not|don't) (?:have (?:access to|the ability to|enough (?:information|context|data)|(?:any )?information|the (?:necessary |required )?(?:information|data|context))|know (?:the answer|how to answer))",
+    ),
+)
+"""What a refusal begins with: looked for in the first sentences."""
+ANYWHERE: Final = Phrases.of(
+    (
+        "help|assist|comply|fulfill|fulfil",
+        rf"\b(?:{NOT_ABLE}|(?:we|i) (?:can't|cannot)) (?:{ADVERB})(?:help|assist|aid|comply|fulfil?l)(?: (?:you|anyone))?(?: (?:with|in) (?:that|this|your|the|such|any|creating|writing|making|planning|doing|anything|requests?)\b[\w ]{{0,40}}| (?:this|that|your|such|the) (?:\w+ )?request\w*)",
+    ),
+    (
+        "guidelines|programming|policy|policies|principles|ethic|terms of|values",
+        r"\b(?:against|violates?|violating|contrary to|goes? against|conflicts? with|not align with|inconsistent with|breach(?:es)? of)(?: (?:my|openai's|the openai)) (?:ethical |content |safety |usage |community |core |own |use[ -]case |moral )*(?:guidelines|programming|policy|policies|principles|ethics|values|terms of (?:service|use))",
+    ),
+    (
+        "appropriate|ethical|illegal|responsible",
+        r"\b(?:it (?:is|would be|'s)|that would be|this would be|it's|i don't think (?:it's|it is|that's|that is)|that would|it would) (?:not (?:be )?)?(?:appropriate|inappropriate|unethical|ethical|illegal|irresponsible|responsible)(?: (?:and|or) \w+)? for me to\b|\b(?:that would not be|i don't think it's|i do not think it is) appropriate\b",
+    ),
+    (
+        "decline",
+        r"\bi (?:must|have to|will have to|need to|am going to|'ll have to) (?:respectfully |politely |kindly )?decline\b|\bi (?:respectfully |politely )decline (?:to|this|your)",
+    ),
+    ("not programmed|not designed|not comfortable", r"\bi(?: a|')m (?:not programmed|not designed|not comfortable) (?:to|with|for) \w+"),
+    (
+        "ki-modell|leider|tut mir leid|entschuldigung|ich kann|bedaur|verzeih|nicht in der lage",
+        r"\b(?:(?:es )?tut mir (?:sehr )?leid|entschuldigung|leider|verzeihung|ich bedauere?)[,.:]?(?: aber)? (?:ich )?(?:kann|darf|bin|werde) (?:ich )?(?:\w+ ){0,8}?(?:nicht|keine?n?r?)\b|\bich (?:kann|darf|werde) (?:ihnen |dir |euch )?(?:dabei |hierbei |damit |bei dieser \w+ |bei diesem \w+ |diese \w+ |dieser \w+ )?(?:leider )?(?:nicht|keine?) (?:\w+ ){0,3}?(?:helfen|weiterhelfen|behilflich|unterstützen|beantworten|erfüllen|nachkommen|bereitstellen|entsprechen|geben)|\bich bin (?:leider )?nicht in der lage",
+    ),
+    (
+        "je suis désolé|désolée|désolé|je ne peux|je suis dans l'incapacité|je ne suis pas en mesure|je regrette",
+        r"\bdésolée?s?[,.]? (?:mais )?(?:en tant [\w' ]{1,50},? )?(?:je|cela|il m'est)\b[^.\n]{0,20}\b(?:ne peux|ne suis pas|ne puis|n'ai pas|impossible)|\bje (?:ne peux (?:malheureusement )?pas|ne suis (?:malheureusement )?pas (?:en mesure|capable|autorisé)|ne puis) (?:vous |t'|te |d'|de |l')?(?:aider|assister|répondre|fournir|satisfaire|donner|accéder|créer|générer|écrire|rédiger|participer|accomplir)",
+    ),
+    (
+        "lo siento|no puedo|disculpa|lamento",
+        r"\b(?:lo siento|lo lamento|disculpa|disculpe|lamento|perdón|perdona)[^.\n]{0,40}\bno (?:puedo|me es posible|estoy|tengo|podré)|\bno (?:puedo|me es posible|podré|estoy (?:autorizad[oa]|en condiciones)) (?:\w+ )?(?:ayudar|asistir|cumplir|proporcionar|responder|ofrecer|brindar|darte|darle|generar|crear|escribir|participar)",
+    ),
+    (
+        "mi dispiace|non posso|spiacente|mi scuso|purtroppo",
+        r"\b(?:mi (?:dispiace|spiace|scuso)|spiacente|purtroppo)[^.\n]{0,40}\bnon (?:posso|sono|ho|mi è)|\bnon (?:posso|sono in grado di|mi è possibile) (?:\w+ )?(?:aiutar|assister|fornir|rispond|soddisfar|crear|generar|scriver|offrir|partecipar)",
+    ),
+    (
+        "desculp|sinto muito|não posso|lamento|infelizmente",
+        r"\b(?:desculp[ea]|desculpe-me|sinto muito|lamento|infelizmente)[^.\n]{0,40}\bnão (?:posso|consigo|estou|tenho|sou|é possível)|\bnão (?:posso|consigo|sou capaz de|estou autorizad[oa] a) (?:\w+ )?(?:ajud|auxili|fornecer|responder|atender|cumprir|criar|gerar|escrever|oferecer|participar)",
+    ),
+    (
+        "sorry|spijt|helaas|ik kan",
+        r"\b(?:het spijt me|sorry|helaas|excuses)[^.\n]{0,30}\b(?:kan ik|ik kan|ik ben|mag ik|ik mag)\b[^.\n]{0,60}\b(?:niet|geen)\b|\bik kan (?:je |u )?(?:\w+ ){0,3}?(?:niet|geen) (?:\w+ )?(?:helpen|assisteren|beantwoorden|geven|verstrekken|voldoen)",
+    ),
+    (
+        "üzgün|yardımcı|yardimci|maalesef|kusura|özür",
+        r"\b(?:üzgünüm|uzgunum|maalesef|özür dilerim|kusura bakma\w*),? (?:ancak|ama|fakat|ne yazık ki)\b|\b(?:bu konuda )?(?:size |sana )?yard[iı]mc[iı] olamam|\b(?:yardım edemem|yardımcı olamıyorum|yerine getiremem|sağlayamam|veremem|cevaplayamam|yapamam)\b",
+    ),
+    (
+        "przykro|przepraszam|niestety|nie mogę",
+        r"\b(?:przykro mi|przepraszam|niestety)[^.\n]{0,30}\bnie (?:mogę|jestem)|\bnie mogę (?:ci |panu |pani )?(?:\w+ )?(?:pomóc|spełnić|udzielić|odpowiedzieć|dostarczyć|stworzyć|napisać)",
+    ),
+    (
+        "извин|сожалению|простите|не могу|прошу прощения|жаль",
+        r"\b(?:извините|извини|к сожалению|простите|прошу прощения|мне (?:очень )?жаль|сожалею)[^.\n]{0,60}\bне (?:могу|в состоянии|имею|смогу|способ)|\bя не (?:могу|в состоянии|смогу) (?:вам |тебе )?(?:\w+ )?(?:помочь|предоставить|ответить|выполнить|создать|написать|помогать|дать|обсуждать|удовлетворить)",
+    ),
+    (
+        "вибач|на жаль|не можу",
+        r"\b(?:вибачте|на жаль|перепрошую)[^.\n]{0,60}\bне (?:можу|в змозі)|\bя не можу (?:\w+ )?(?:допомогти|надати|відповісти|виконати)",
+    ),
+    (
+        "抱歉|对不起|對不起|很遗憾|很遺憾|无法|無法|不能",
+        r"(?:抱歉|对不起|對不起|很遗憾|很遺憾|不好意思)[^。\n]{0,40}?(?:无法|無法|不能|没办法|沒辦法|不可以|不会|没有办法|拒绝|做不到|没有能力)|我(?:无法|無法|不能|不可以|不会)(?:为您|为你|為您|向您|向你|给您|给你|直接|帮你|帮您|帮助您|帮助你|协助|满足|回答|提供|完成|满足|执行|生成|创建|撰写|讨论|参与|这样做)",
+    ),
+    (
+        "申し訳|すみません|ごめんなさい|残念|できません|お手伝い|お答え",
+        r"(?:申し訳|すみません|ごめんなさい|残念ながら|恐れ入り)[^。\n]{0,60}?(?:できません|できかねます|致しかねます|いたしかねます|ません|出来ません)|(?:お手伝い|お答え|対応|提供|回答|お応え|支援)(?:する|を|は|する?こと)?[^。\n]{0,8}?(?:できません|できかねます|致しかねます|いたしかねます)",
+    ),
+    (
+        "죄송|미안|유감|도와드릴|도울 수|수 없",
+        r"(?:죄송|미안|유감)[^.\n]{0,60}?(?:수 없|수가 없|어렵습니다|못합니다|않습니다|드릴 수)|(?:도와드릴|도울|제공할|답변할|답변드릴|제공해 드릴|도와 드릴) 수(?:는|가)? 없",
+    ),
+    (
+        "عذر|آسف|اسف|لا أستطيع|لا يمكنني|للأسف",
+        r"(?:عذر|آسف|اسف|للأسف|أعتذر)[^.\n]{0,50}(?:لا (?:أستطيع|يمكنني|يمكن)|غير قادر|لن أتمكن)|(?:لا (?:أستطيع|يمكنني)|لست قادر\w*|غير قادر\w*)(?: على)? (?:مساعد|تقديم|الإجابة|تلبية|المساعدة|توفير|كتابة|إنشاء)",
+    ),
+    (
+        "क्षमा|माफ|खेद|असमर्थ|नहीं कर सक",
+        r"(?:क्षमा|माफ|खेद)[^।\n]{0,80}(?:नहीं|असमर्थ)|(?:मदद|सहायता|प्रदान|उत्तर)[^।\n]{0,12}(?:नहीं कर सकत|नहीं दे सकत|असमर्थ)",
+    ),
+    (
+        "xin lỗi|rất tiếc|không thể",
+        r"(?:xin lỗi|rất tiếc)[^.\n]{0,50}không (?:thể|có khả năng|được phép)|tôi không (?:thể|được phép) (?:giúp|hỗ trợ|cung cấp|trả lời|đáp ứng|thực hiện|tạo|viết)",
+    ),
+    (
+        "maaf|tidak dapat|tidak bisa",
+        r"\bmaaf\b[^.\n]{0,40}\btidak (?:dapat|bisa|mampu|boleh)|\bsaya tidak (?:dapat|bisa|mampu) (?:membantu|memberikan|menyediakan|menjawab|memenuhi|membuat|menulis)",
+    ),
+    (
+        "tyvärr|ledsen|beklager|desværre|undskyld|ursäkta|förlåt|jag kan inte|jeg kan ikke|jeg kan desværre",
+        r"\b(?:tyvärr|ledsen|beklager|desværre|dessverre|undskyld|unnskyld|ursäkta|förlåt)\b[^.\n]{0,30}\b(?:jag|jeg)?[^.\n]{0,12}\b(?:inte|ikke)\b|\b(?:jag kan inte|jeg kan (?:desværre |dessverre )?ikke) (?:hjälpa|hjelpe|hjælpe|svara|svare|besvara|besvare|tillhandahålla|gi|give|ge|bistå)",
+    ),
+    (
+        "omlouvám|bohužel|nemohu|îmi pare rău|nu pot|sajnálom|elnézést|nem tudok|valitettavasti|anteeksi|en voi|λυπάμαι|συγγνώμη|δεν μπορώ|متأسف|نمی\u200cتوانم|نمیتوانم|מצטער|סליחה|לא יכול|ขออภัย|ขอโทษ|ไม่สามารถ",
+        r"\b(?:omlouvám se|bohužel)[^.\n]{0,30}\bne(?:mohu|můžu)|\bnemohu (?:vám |ti )?(?:\w+ )?(?:pomoci|poskytnout|odpovědět|splnit)|\bîmi pare rău[^.\n]{0,40}\bnu (?:pot|sunt)|\bnu (?:pot|te pot|vă pot) (?:să )?(?:\w+ )?(?:ajut|ofer|răspund)|\b(?:sajnálom|elnézést|sajnos)[^.\n]{0,40}\bnem (?:tud|áll|lehet)|\b(?:valitettavasti|anteeksi|olen pahoillani)[^.\n]{0,40}\ben (?:voi|pysty)|\b(?:λυπάμαι|συγγνώμη|δυστυχώς)[^.\n]{0,40}\bδεν μπορώ|متأسف[^.\n]{0,40}نمی ?\u200c?توانم|(?:מצטער|סליחה|לצערי)[^.\n]{0,40}לא יכול|(?:ขออภัย|ขอโทษ)[^.\n]{0,60}ไม่(?:สามารถ|ได้)|(?:ฉัน|ผม|ดิฉัน)ไม่สามารถ(?:ช่วย|ให้|ตอบ)",
+    ),
+)
+"""What is a refusal wherever it stands."""
+FIRST: Final = 260
+"""Characters of a response in which an opening stands."""
+LETTER: Final = re.compile(r"^\W{0,3}(?:subject|dear|hi|hello|hey|to whom|re)\b", re.IGNORECASE)
+"""How letters begin: what they refuse is no refusal of the prompt."""
+ASKED_FOR: Final = (
+    "letter",
+    "email",
+    "e-mail",
+    "message to",
+    "reply to",
+    "respond to the",
+    "refus",
+    "decline",
+    "apolog",
+    "reject",
+    "turn down",
+    "excuse",
+    "customer",
+)
+"""What a prompt asks for whose answer may refuse on behalf of somebody."""
+
+
+@dataclass(frozen=True)
+class Refusal(RowCheck):
+    """Responses that refuse, or that say they cannot do what is asked.
+
+    English and thirty other languages. Letters, and what somebody says in a story, are none.
+    """
+
+    number: ClassVar[str] = "IS012"
+    kind: ClassVar[str] = "refusal"
+    severity: ClassVar[str] = "warning"
+    source: ClassVar[str] = (
+        "Taori et al. 2023, Alpaca; Röttger et al. 2024, arXiv:2308.01263: refusals in training data make models refuse more"
+    )
+    fix: ClassVar[str] = "Answer the prompt, or take the row out; keep refusals that are meant with a waiver or a max_rate."
+
+    max_characters: int = field(default=0, metadata=between(0, 1 << 40))
+    """Only responses up to so long count as refusals; 0 where their length does not matter."""
+
+    def hits(self, change: Change) -> Iterator[Hit]:
+        """The first refusal of each answer."""
+        for answer in answers(change):
+            if self.max_characters and len(answer.text) > self.max_characters:
+                continue
+            place = refused(answer.text, answer.prompt)
+            if place is not None:
+                yield answer.hit(f"{answer.name} refuses.", value=float(place[0]), evidence=around(answer.text, *place))
+
+
+def refused(text: str, prompt: str = "") -> tuple[int, int] | None:
+    """Where a response refuses; None where it does not.
+
+    >>> refused("I'm sorry, but I can't help with that.")
+    (4, 22)
+    """
+    low = folded(text)
+    places = OPENING.places(low[:FIRST]) or ANYWHERE.places(low)
+    if not places or LETTER.search(low[:40]):
+        return None
+    question = folded(prompt)
+    wanted = any(words in question for words in ASKED_FOR)
+    for start, end in places:
+        if low[start:end] in question or _is_quoted(low, start) or spoken(prompt, low, start):
+            continue
+        # On behalf of somebody: what a letter of apology says is what it was asked to say.
+        if not wanted or (
+            start < 30 and len(text) < 400 and "customer" not in question and "letter" not in question and "mail" not in question
+        ):
+            return start, end
+    return None
+
+
+def _is_quoted(low: str, start: int) -> bool:
+    """Whether a place is between quotation marks on its line."""
+    line = low[low.rfind("\n", 0, start) + 1 : start][-400:]
+    return (
+        line.count('"') % 2 == 1
+        or line.rfind("“") > line.rfind("”")
+        or line.rfind("「") > line.rfind("」")
+        or line.rfind("«") > line.rfind("»")
+    )

@@ -1,0 +1,57 @@
+"""Responses that are stuck in a loop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from instructsel.experiments.limits import between
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.loops import loop_of, repeated_share
+from instructsel.gates.texts import answers, around
+
+WANTED: Final = re.compile(
+    r"\b(?:repeat\w*|(?:\d+|ten|twenty|fifty|hundred|thousand|many|several) times|over and over|pattern|loop|lyrics|song|chant|mantra|refrain|nursery rhyme|ascii|pyramid|triangle|chorus)\b",
+    re.IGNORECASE,
+)
+"""What a prompt says that wants the same again and again."""
+
+
+@dataclass(frozen=True)
+class Repetition(RowCheck):
+    """Responses in which a sign, words or a line come again and again, one after the other.
+
+    A refrain is none, nor is what the prompt wants repeated.
+    """
+
+    number: ClassVar[str] = "IS016"
+    kind: ClassVar[str] = "repetition"
+    severity: ClassVar[str] = "warning"
+    source: ClassVar[str] = (
+        "Holtzman et al. 2020, arXiv:1904.09751; Rae et al. 2021, arXiv:2112.11446, table A1: repeated lines and n-grams"
+    )
+    fix: ClassVar[str] = "Generate the response again, or take the row out."
+
+    min_times: int = field(default=4, metadata=between(2, 1 << 20))
+    """How often words or a line have to stand there in a row."""
+    min_words: int = field(default=20, metadata=between(4, 1 << 20))
+    """How many words the repetitions take together, at least."""
+    max_repeated: float = field(default=0.5, metadata=between(0, 1))
+    """The share of groups of ten words that may stand in the answer before."""
+
+    def hits(self, change: Change) -> Iterator[Hit]:
+        """Every answer that is stuck."""
+        for answer in answers(change):
+            if len(answer.text) < self.min_words or WANTED.search(answer.prompt[-2000:]):
+                continue
+            loop = loop_of(answer.text, min_times=self.min_times, min_words=self.min_words)
+            if loop is not None:
+                message = f"{answer.name} repeats {loop.what} {loop.times:,} times in a row, {loop.share:.0%} of its text."
+                yield answer.hit(message, value=float(loop.times), evidence=around(answer.text, loop.start, loop.end))
+                continue
+            share = repeated_share(answer.text)
+            if share > self.max_repeated:
+                yield answer.hit(f"{answer.name} repeats itself: {share:.0%} of its groups of ten words stand in it before.", value=share)

@@ -1,0 +1,148 @@
+"""Loops of a text: the same line, words or sign again and again. One pass over the text, whatever stands in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+GRAM: Final = 4
+"""Words by which a repetition is seen."""
+SIGNS: Final = 8
+"""The same for signs, in a text without spaces."""
+LONG_WORD: Final = 18
+"""Characters of a word on average beyond which a text has no spaces between its words."""
+RUN: Final = re.compile(r"([^\s\d=\-_*#.~+/\\|<>:┄─━═█░▒▓▀▄■□·•…'\"`^])\1{23,}")
+"""The same sign; signs of rules, bars and tables are not among them."""
+RULE: Final = re.compile(r"([=\-_*#.~+/\\|<>:─━═·•…'\"`^\d])\1{149,}")
+"""A rule that is longer than any line."""
+MOST: Final = 400_000
+"""Units of a text that are looked at."""
+LEAST_LINE: Final = 12
+"""Characters of a line that counts."""
+MARKUP: Final = "<|{}()[];/\\"
+"""How lines of tables and code begin: twice as many are no loop yet."""
+MANY: Final = 60
+"""Repetitions of what has no letters that are a loop."""
+NUMBERED: Final = re.compile(r"^\W{0,6}\d{1,4}[.):]?\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A repetition."""
+
+    what: str
+    """A sign, a line, or some words."""
+    times: int
+    """How often it stands there, one after the other."""
+    start: int
+    end: int
+    """Characters of the text where the first of them stands, roughly."""
+    share: float
+    """How much of the text it takes, in [0, 1]."""
+
+
+def loop_of(text: str, *, min_times: int = 4, min_words: int = 20) -> Loop | None:
+    """The repetition that a text is stuck in; None where there is none.
+
+    Args:
+        text: of any length.
+        min_times: how often words have to stand there in a row.
+        min_words: how many words the repetitions after the first take together, at least.
+    """
+    match = RUN.search(text) or RULE.search(text)
+    if match is not None:
+        return Loop(
+            "a sign",
+            match.end() - match.start(),
+            match.start(),
+            min(match.end(), match.start() + 40),
+            (match.end() - match.start()) / len(text),
+        )
+    return _lines(text, min_times) or _words(text, min_times, min_words)
+
+
+def _lines(text: str, min_times: int) -> Loop | None:
+    """A line again and again, with at most blank lines between; numbers at its beginning may count up."""
+    if text.count("\n") < min_times:
+        return None
+    before, times, start, position = "", 0, 0, 0
+    best: tuple[int, int, int] | None = None
+    for line in text.split("\n"):
+        content = NUMBERED.sub("", line).strip().casefold()
+        if content:
+            if content == before and len(content) >= LEAST_LINE and sum(map(str.isalnum, content)) >= LEAST_LINE // 2:
+                times += 1
+            else:
+                before, times, start = content, 1, position
+            if times > (min_times if content[0] not in MARKUP else 2 * min_times) and (best is None or times > best[0]):
+                best = times, start, start + len(line)
+        position += len(line) + 1
+    if best is None:
+        return None
+    times, start, end = best
+    return Loop("a line", times, start, end, min(1.0, times * (end - start) / len(text)))
+
+
+def _words(text: str, min_times: int, min_words: int) -> Loop | None:
+    """Words, or signs of a text without spaces, that come again at the same distance."""
+    words: Sequence[str] = text.casefold().split()
+    gram = GRAM
+    if not words:
+        return None
+    if sum(map(len, words)) > LONG_WORD * len(words):
+        words, gram = [sign for sign in text if not sign.isspace()], SIGNS
+    words = words[:MOST]
+    if len(words) < min_words + gram:
+        return None
+    grams = list(zip(*(words[start:] for start in range(gram)), strict=False))
+    if len(grams) - len(set(grams)) < min_words - gram:
+        # No words come again often enough.
+        return None
+    last: dict[tuple[str, ...], int] = {}
+    distance = length = 0
+    best = (0, 0, 0)
+    for place, words_here in enumerate(grams):
+        previous = last.get(words_here)
+        last[words_here] = place
+        if previous is None:
+            distance = length = 0
+            continue
+        if place - previous == distance:
+            length += 1
+        else:
+            distance, length = place - previous, 1
+        if length > best[0] and length >= max(min_words - gram, (min_times - 1) * distance - gram) and distance:
+            best = length, distance, place
+    length, distance, place = best
+    if not length:
+        return None
+    times = (length + gram - 1) // distance + 1
+    if times < min_times or (len(set(words[place - length + 1 - distance : place + gram])) < 2 and distance > 1):
+        return None
+    shown = words[place - distance + 1 : place + 1]
+    sample = (" " if gram == GRAM else "").join(shown)[:80]
+    letters = sum(map(str.isalpha, sample))
+    if (letters < 2 and times < MANY) or (gram == SIGNS and (not letters or times < min_times + 2)):
+        return None
+    start = max(0, text.casefold().find(sample[:40]))
+    return Loop(
+        "some words" if gram == GRAM else "some signs",
+        times,
+        start,
+        start + len(sample),
+        min(1.0, (length + gram - 1 + distance) / len(words)),
+    )
+
+
+def repeated_share(text: str, gram: int = 10) -> float:
+    """The share of groups of words that stand in a text before, in [0, 1]; 0 for a text of few words."""
+    words = [word for word in text.casefold().split() if any(map(str.isalpha, word))]
+    n = len(words) - gram + 1
+    if len(words) < 2 * gram:
+        return 0.0
+    return 1 - len(set(zip(*(words[start:] for start in range(gram)), strict=False))) / n
+
+
+__all__ = ["Loop", "loop_of", "repeated_share"]

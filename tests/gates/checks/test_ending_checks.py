@@ -1,0 +1,195 @@
+"""Cut-off, looping, echoing and short responses; what ends, repeats or is short as it should be is not reported."""
+
+from __future__ import annotations
+
+import pytest
+
+from instructsel.gates.endings import unfinished
+from instructsel.gates.loops import loop_of
+from tests.gates.checks.asking import dialogue, flagged, flags, hits, row
+
+PARAGRAPH = "The harbor has two basins. The larger one was built in 1865, and it holds forty ships. A lock keeps the water in."
+CUT = [
+    PARAGRAPH + " The smaller one is used by fishing boats that come in at",
+    PARAGRAPH + " The smaller one is used by fish",
+    PARAGRAPH + " It is open to boats of all kinds, such as",
+    PARAGRAPH + " The smaller one,",
+    PARAGRAPH + " It is used by sailing boats (and by the",
+    PARAGRAPH + "\n\nHere are the steps to enter:",
+    PARAGRAPH + "\n\n1. Call the lock.\n2. Wait for the light.\n3.",
+    "1. Call the lock.\n2. Wait for the light.\n3. Tie up at the wall on your",
+    "- Call the lock.\n- Wait for the light.\n-",
+    "Use this code:\n```python\nfor ship in ships:\n    print(ship",
+    "def ships():\n    for ship in harbor:\n        print(ship.name(",
+    '{"name": "Brest", "basins": [{"name": "east", "size":',
+    "The name of the port comes from a word that means hill, because the",
+    "Der Hafen hat zwei Becken. Das größere wurde 1865 gebaut. Es fasst vierzig Schiffe und",
+    "Le port a deux bassins. Le plus grand date de 1865. Il est ouvert aux bateaux qui viennent dans",
+    "港口有两个码头。较大的一个建于1865年。它可以停泊四十艘船。较小的一个供渔船使用并且在",
+    "У порта два бассейна. Больший построен в 1865 году. Он открыт для кораблей, которые",
+    PARAGRAPH + " **Note that the",
+]
+WHOLE = [
+    PARAGRAPH,
+    PARAGRAPH + ' It is called "the old one".',
+    PARAGRAPH + " (It is open all day.)",
+    PARAGRAPH + "\n\nSee https://harbor.example/hours",
+    PARAGRAPH + "\n\n#harbor #ships",
+    "Brest",
+    "42",
+    "The Old Harbor of Brest and Its Ships",
+    "What the Sea Is Made Of",
+    "The ships come in at night,\nthe lamps are lit, the ropes are tight,\nand nobody knows\nwhere the cold wind goes",
+    "1. Call the lock\n2. Wait for the light\n3. Tie up at the wall",
+    "- Brest\n- Lorient\n- Saint-Malo",
+    "Brest, Lorient, Saint-Malo",
+    "| port | ships |\n|---|---|\n| Brest | 40 |",
+    "```python\nprint(1)\n```",
+    "def ships(harbor):\n    # count (all of them\n    return len(harbor) // 2",
+    "SELECT name FROM ports WHERE ships > 40;",
+    '{"name": "Brest", "basins": 2}',
+    "[1] is the first entry of the list of ships, which is kept by the pilot",
+    "港口有两个码头。较大的一个建于1865年。",
+    "港口有两个码头",
+    "ท่าเรือมีสองแห่ง แห่งใหญ่สร้างขึ้นในปี พ.ศ. 2408 และจอดเรือได้สี่สิบลำ",
+    "बंदरगाह में दो बेसिन हैं। बड़ा वाला 1865 में बना था।",
+    "هل الميناء مفتوح؟ نعم، هو مفتوح طوال اليوم۔",
+    "Dear captain,\n\nThe harbor is open. Please call the lock first.\n\nKind regards,\nThe harbor master",
+    "x = 3 + 4 = 7",
+    "「港は開いています」",
+    "Tides (in metres): 5.1 at noon, 0.9 at six",
+    "Netflix, Disney+, Apple TV+",
+]
+
+
+def test_cut_off_responses_are_reported() -> None:
+    assert flagged("cut-off", CUT) == CUT
+
+
+def test_finished_responses_are_not_reported() -> None:
+    assert flagged("cut-off", WHOLE) == []
+
+
+def test_a_text_below_the_limit_is_not_looked_at() -> None:
+    assert unfinished("It is open and the") is None
+    assert not flags("cut-off", row(CUT[0]), min_characters=1000)
+
+
+def test_an_answer_that_ends_where_the_text_of_its_prompt_ends_is_whole() -> None:
+    assert not flags("cut-off", row(CUT[0], "Quote this: " + CUT[0]))
+
+
+def test_an_earlier_answer_that_is_cut_off_is_named() -> None:
+    assert [hit.key for hit in hits("cut-off", dialogue("Hi.", CUT[0], "Go on.", "Noon."))] == ["answer 1"]
+
+
+@pytest.mark.parametrize("position", [0.45, 0.6, 0.75, 0.9])
+def test_a_paragraph_cut_at_any_place_is_reported_wherever_a_sentence_is_open(position: float) -> None:
+    text = (PARAGRAPH + " The smaller one is used by fishing boats. They come in at dawn and leave at dusk. ") * 2
+    cut = text[: int(len(text) * position)].rstrip()
+    assert (unfinished(cut) is not None) == (cut[-1] not in ".,") or cut[-1] == ","
+
+
+LOOPS = [
+    "The harbor is open. " * 12,
+    "I like ships and " + "the sea and " * 20,
+    "very " * 60,
+    "Open the gate.\n" * 8,
+    "\n".join(f"{number}. Open the gate of the harbor." for number in range(1, 12)),
+    PARAGRAPH + " " + "It is open at noon and at night. " * 8,
+    "a" * 200,
+    "港口是开放的。" * 12,
+    "हाँ ठीक है " * 15,
+    "ha" * 80,
+]
+NO_LOOPS = [
+    PARAGRAPH,
+    "The sea, the sea,\nthe open sea.\nThe sea, the sea,\nit comes to me.",
+    "Row, row, row your boat, gently down the stream. Merrily, merrily, merrily, merrily, life is but a dream.",
+    "-" * 120 + "\nHarbor\n" + "-" * 120,
+    "| a | b |\n|---|---|\n|  |  |\n|  |  |\n|  |  |\n|  |  |\n|  |  |",
+    "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30",
+    "[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]",
+    "\n".join(f"Ship {name} lies in basin {number}." for number, name in enumerate("ABCDEFGHIJKL")),
+    "if a:\n    x()\n}\n}\n}\n}\n}\n}",
+    "no no no no",
+]
+
+
+def test_loops_are_reported_with_their_share() -> None:
+    assert flagged("repetition", LOOPS) == LOOPS
+    loop = loop_of("The harbor is open. " * 12)
+    assert loop is not None and (loop.times, loop.share) == (12, 1.0)
+
+
+def test_refrains_rules_and_tables_are_no_loops() -> None:
+    assert flagged("repetition", NO_LOOPS) == []
+
+
+def test_what_the_prompt_wants_repeated_is_no_loop() -> None:
+    assert not flags("repetition", row(LOOPS[0], "Write 'The harbor is open.' twelve times over and over."))
+
+
+def test_fewer_repetitions_count_where_a_configuration_says_so() -> None:
+    text = PARAGRAPH + " " + PARAGRAPH.replace("h", "w") + " " + "It is open at noon and at night every single day. " * 3
+    assert not flags("repetition", row(text))
+    assert flags("repetition", row(text), min_times=3)
+
+
+QUESTION = "Describe the two basins of the harbor of Brest, and say which of them holds more ships."
+
+
+@pytest.mark.parametrize("response", [QUESTION, QUESTION.upper(), QUESTION + " The larger one.", QUESTION.replace("Brest,", "Brest")])
+def test_a_response_that_is_its_prompt_is_an_echo(response: str) -> None:
+    assert flags("echo", row(response, QUESTION))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response"),
+    [
+        (QUESTION, PARAGRAPH),
+        ("Fix the grammar: the ships comes in at night and leaves at the dawn of day.", "The ships come in at night and leave at the dawn of day."),
+        ("Which is open? a) the old harbor of Brest b) the new harbor of Brest", "b) the new harbor of Brest"),
+        ("Repeat this sentence after me, please: the harbor is open.", "Repeat this sentence after me, please: the harbor is open."[38:]),
+        ("Complete the sentence. The harbor of Brest was built in the year", "The harbor of Brest was built in the year 1631."),
+        ("Hello.", "Hello."),
+    ],
+)  # fmt: skip
+def test_an_answer_of_its_own_is_no_echo(prompt: str, response: str) -> None:
+    assert not flags("echo", row(response, prompt))
+
+
+@pytest.mark.parametrize("response", ["ok", "K", "Hm", ".", "xyz", "lol"])
+def test_a_response_of_a_few_characters_is_reported(response: str) -> None:
+    assert flags("short-response", row(response))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response"),
+    [
+        ("Is it open?", "Yes"),
+        ("Is it open?", "No."),
+        ("How many basins are there?", "2"),
+        ("Add 20 and 22.", "42."),
+        ("Which is right? A) Brest B) Lorient", "B"),
+        ("Describe the harbor.", "7%"),
+        ("Translate 'ship' into Chinese.", "船只"),
+        ("Describe the harbor.", "Open"),
+        ("Extract the name of the cat from: Tom sleeps.", "Tom"),
+    ],
+)
+def test_a_short_answer_that_was_asked_for_is_not_reported(prompt: str, response: str) -> None:
+    assert not flags("short-response", row(response, prompt))
+
+
+def test_the_least_length_is_a_setting() -> None:
+    assert flags("short-response", row("Open."), min_characters=6)
+    assert flags("short-response", row("42", "Add 20 and 22."), strict=True)
+
+
+HOSTILE = ["a b ", "a", "ab", "(", "```\n", "1. ", "\n\n- x", "a, ", "**", "x" * 50 + " ", "港", "{", "the ", '"', "a\n"]
+
+
+@pytest.mark.parametrize("kind", ["cut-off", "repetition", "echo", "short-response"])
+def test_long_hostile_texts_are_read_once(kind: str) -> None:
+    hits(kind, *(row(unit * (200_000 // len(unit)), unit * (150_000 // len(unit))) for unit in HOSTILE))

@@ -1,0 +1,257 @@
+"""Refusals, voices of other assistants, placeholders and markup: what they are, and what only looks like them."""
+
+from __future__ import annotations
+
+import pytest
+
+from instructsel.gates.phrases import folded
+from tests.gates.checks.asking import dialogue, flagged, flags, hits, row
+
+REFUSALS = [
+    "I'm sorry, but I can't help with that.",
+    "I’m sorry, but I cannot assist with that request.",
+    "Sorry, I can't do that.",
+    "I cannot fulfill this request.",
+    "I am unable to provide instructions for that.",
+    "Unfortunately, I'm not able to write such a text.",
+    "I must respectfully decline.",
+    "As an assistant, I cannot create content of this kind.",
+    "The harbor has two basins. However, I can't help you with that request.",
+    "That goes against my guidelines, so let us talk about something else.",
+    "It would not be appropriate for me to comment on this.",
+    "This request cannot be fulfilled.",
+    "I don't feel comfortable discussing this topic.",
+    "Es tut mir leid, aber ich kann dabei nicht helfen.",
+    "Je suis désolé, mais je ne peux pas répondre à cette demande.",
+    "Lo siento, pero no puedo ayudarte con eso.",
+    "Mi dispiace, ma non posso aiutarti.",
+    "Desculpe, mas não posso ajudar com isso.",
+    "Sorry, maar ik kan je hier niet mee helpen.",
+    "Üzgünüm, ancak bu konuda yardımcı olamam.",
+    "Przykro mi, ale nie mogę w tym pomóc.",
+    "Извините, но я не могу помочь с этим.",
+    "抱歉，我无法回答这个问题。",
+    "申し訳ありませんが、そのご要望にはお応えできません。",
+    "죄송하지만 도와드릴 수 없습니다.",
+    "عذراً، لا أستطيع مساعدتك في ذلك.",
+    "क्षमा करें, मैं इसमें मदद नहीं कर सकता।",
+    "Xin lỗi, tôi không thể giúp bạn việc này.",
+    "Maaf, saya tidak dapat membantu dengan permintaan itu.",
+    "Tyvärr kan jag inte hjälpa till med det.",
+]
+NO_REFUSALS = [
+    "I can't help but admire the old harbor.",
+    "I cannot wait to see the tide come in.",
+    "The pilot cannot leave the bridge, and the crew can't help him.",
+    "I'm sorry to hear that you lost your keys. Look under the seat first.",
+    "She whispered: \"I'm sorry, but I can't help you with that,\" and left.",
+    "It was so dark that I couldn't see my own hand.",
+    "A ship that is unable to comply with the rules must wait outside.",
+    "Apologize first, then offer to pay for the damage.",
+    "Ich kann das Boot morgen bringen.",
+    "No puedo esperar a verte.",
+]
+
+
+def test_refusals_of_many_languages_are_reported() -> None:
+    assert flagged("refusal", REFUSALS) == REFUSALS
+
+
+def test_what_only_sounds_like_a_refusal_is_not_reported() -> None:
+    assert flagged("refusal", NO_REFUSALS) == []
+
+
+def test_a_letter_that_refuses_on_behalf_of_somebody_is_no_refusal() -> None:
+    text = "Dear Ms Le Goff,\n\nI'm sorry, but I cannot provide a refund for the ticket.\n\nKind regards"
+    assert not flags("refusal", row(text, "Write a letter that declines a refund."))
+
+
+def test_a_line_of_a_dialogue_is_no_refusal() -> None:
+    text = "Ann: Will you come with me?\nBen: I'm sorry, but I can't help you with that.\nAnn: A pity."
+    assert not flags("refusal", row(text, "Write a short dialogue about a boat."))
+
+
+def test_a_refusal_in_an_earlier_answer_is_named() -> None:
+    found = hits("refusal", dialogue("Do it.", "I'm sorry, but I can't help with that.", "And the tide?", "At noon."))
+    assert [(hit.key, hit.message) for hit in found] == [("answer 1", "Answer 1 of 2 refuses.")]
+
+
+def test_only_short_responses_count_where_a_configuration_says_so() -> None:
+    text = "I can't help with that. " + "The harbor was built long ago. " * 20
+    assert flags("refusal", row(text))
+    assert not flags("refusal", row(text), max_characters=200)
+
+
+VOICES = [
+    "As an AI language model, I don't have personal opinions.",
+    "As an AI, I do not eat.",
+    "Well, being an AI, I cannot taste it.",
+    "I'm just an AI, so take this with care.",
+    "I am ChatGPT, a large language model trained by OpenAI.",
+    "I'm Claude, made by Anthropic.",
+    "I was created by OpenAI to be helpful.",
+    "As of my knowledge cutoff in September 2021, the harbor was open.",
+    "As of my last update, the bridge was closed.",
+    "My training data ends in 2023.",
+    "As a large language model, I have no boat.",
+    "Als KI-Sprachmodell habe ich keine Meinung.",
+    "En tant que modèle de langage, je n'ai pas d'avis.",
+    "Como modelo de lenguaje, no tengo opiniones.",
+    "Come modello linguistico, non ho opinioni.",
+    "Como um modelo de linguagem, não tenho opiniões.",
+    "Als AI-taalmodel heb ik geen mening.",
+    "Bir yapay zeka dil modeli olarak fikrim yok.",
+    "Jako model językowy nie mam opinii.",
+    "Как языковая модель, я не имею мнения.",
+    "作为一个人工智能语言模型，我没有个人意见。",
+    "AI言語モデルとして、個人的な意見はありません。",
+    "저는 인공지능 언어 모델로서 의견이 없습니다.",
+    "كنموذج لغوي، ليس لدي رأي.",
+    "Với tư cách là một mô hình ngôn ngữ, tôi không có ý kiến.",
+    "Sebagai model bahasa, saya tidak punya pendapat.",
+    "Som en AI-språkmodell har jag ingen åsikt.",
+]
+NO_VOICES = [
+    "As an AI researcher, I study how models learn.",
+    "ChatGPT is a chatbot developed by OpenAI.",
+    "A language model predicts the next word; as with any language model, there are limits.",
+    "The system is being used as an AI assistant in three ports.",
+    "I am a sailor, and my training took two years.",
+    "Artificial intelligence is a field of computer science.",
+    "Claude Monet painted the harbor at Le Havre.",
+    "The Gemini twins are a constellation; I'm Gemini by birth sign.",
+    "Google maps the harbor every year.",
+    "Die KI hilft beim Anlegen.",
+]
+
+
+def test_voices_of_language_models_are_reported() -> None:
+    assert flagged("self-reference", VOICES) == VOICES
+
+
+def test_texts_about_language_models_are_not_reported() -> None:
+    assert flagged("self-reference", NO_VOICES) == []
+
+
+def test_what_a_figure_of_a_story_says_is_not_reported() -> None:
+    text = 'The robot bowed. "I am an AI, and I was made to sail," it said.'
+    assert not flags("self-reference", row(text, "Write a story about a robot."))
+    assert flags("self-reference", row("I am an AI, and I was made to sail.", "Write a story about a robot."))
+
+
+def test_what_the_prompt_says_itself_is_not_reported() -> None:
+    prompt = "Count the vowels of: Hello, I am an AI language model."
+    assert not flags("self-reference", row('count("Hello, I am an AI language model.")', prompt))
+
+
+def test_a_phrase_of_ones_own_assistant_is_allowed() -> None:
+    text = "I'm just an AI, and my name is Tide."
+    assert not flags("self-reference", row(text), allow=("my name is Tide",))
+
+
+PLACEHOLDERS = [
+    "TODO", "todo.", "TBD", "N/A", "n/a", "<noinput>", "No output", "nan", "null", "None", "...", "…", "[insert answer here]", "string", "xxx",
+    "Your answer here", "[placeholder]", "Lorem ipsum dolor sit amet, consectetur adipiscing elit.", "Dear [insert name], the harbor is open.",
+    "The harbor of {{city}} is open.", "The harbor is open from {{ opening_time }}.", "<%= response %>", "[object Object]", "待补充", "#N/A", "<Your response>", "output", "Response:",
+]  # fmt: skip
+
+
+def test_placeholders_are_reported() -> None:
+    assert flagged("placeholder", PLACEHOLDERS) == PLACEHOLDERS
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response"),
+    [
+        ("What does print(None) show?", "None"),
+        ("Which of these are prime: 4, 6, 8? Write None if there is none.", "None"),
+        ("What is the type of 'a' in Python?", "string"),
+        ("Write a Jinja template that greets a user.", "Hello {{ name }}!"),
+        ("Write a React component.", "<p>{props.name}</p>"),
+        ("Give me placeholder text.", "Lorem ipsum dolor sit amet."),
+        ("Write a cover letter.", "Dear [insert name],\n\nI sail."),
+        ("Describe the harbor.", "A list [1] of ships, see [2]."),
+        ("Describe the harbor.", "In LaTeX: $\\frac{{a}}{{b}}$ metres."),
+        ("Complete the code.", "```\n{{ name }}\n```\nThat is all."),
+        ("Is it open?", "Unknown, but the gate is shut on Sundays."),
+        ("Describe the harbor.", "Todo el puerto es azul."),
+    ],
+)
+def test_what_is_an_answer_is_no_placeholder(prompt: str, response: str) -> None:
+    assert not flags("placeholder", row(response, prompt))
+
+
+def test_an_input_that_is_a_placeholder_is_reported_apart() -> None:
+    for text in ("<noinput>", "Noinput", "No input", "(no input)"):
+        assert [hit.key for hit in hits("placeholder", {"instruction": "Name a port.", "input": text, "output": "Brest."})] == ["input"]
+    assert not flags("placeholder", row("Brest.", "Name a port that needs no input from me"))
+    assert [hit.key for hit in hits("placeholder", row("Brest.", "Translate {{text}} into French."))] == ["prompt"]
+
+
+MARKUP = [
+    "<|im_start|>assistant\nThe harbor is open.<|im_end|>", "The harbor is open.<|eot_id|>", "The harbor is open.<|endoftext|>", "[INST] Hi [/INST] The harbor.",
+    "<<SYS>>\nBe kind.\n<</SYS>>\nYes.", "The harbor is open.</s>", "<s> The harbor is open.", "<start_of_turn>model\nYes.<end_of_turn>", "<｜Assistant｜>Yes.",
+    "Yes.\n\n### Response:\nThe harbor is open.", "### Instruction:\nDescribe it.\n### Response:\nOpen.", "Open.\n\nHuman: And now?\n\nAssistant: Shut.", "Assistant: It is open.",
+    "It is open.<eos>", "Open.<|start_header_id|>user<|end_header_id|>",
+]  # fmt: skip
+
+
+def test_markup_of_chat_templates_is_reported() -> None:
+    assert flagged("chat-markup", MARKUP) == MARKUP
+
+
+def test_markup_is_seen_in_every_text_of_a_row() -> None:
+    assert [hit.key for hit in hits("chat-markup", row("Open.", "<|im_start|>user\nIs it open?<|im_end|>"))] == ["the prompt"]
+    assert [hit.key for hit in hits("chat-markup", row("Open.", "Is it open?\n\n### Response:"))] == ["the prompt"]
+    preamble = "Below is an instruction that describes a task. ### Instruction: Is it open? ### Response:"
+    assert flags("chat-markup", row("Open.", preamble))
+    assert flags("chat-markup", dialogue("Hi.", "Open.", system="<<SYS>>Be kind.<</SYS>>"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response"),
+    [
+        ("What ends a turn in ChatML?", "The token `<|im_end|>` ends a turn."),
+        ("Show the template.", "```\n<|im_start|>user\n```\nThat is all."),
+        ("Write a dialogue between a user and an assistant.", "User: Hi.\nAssistant: Hello."),
+        ("Strike the word in HTML.", "It is <s>shut</s> open."),
+        ("Write an essay.", "## Response of the port\n\nIt opened.\n\n### Answer to critics\n\nIt stayed open."),
+        ("Compose f and g in F#.", "g <| f x |> h"),
+        ("What is the norm?", "It is <x|y> for |x> and <y|."),
+        ("Describe it.", "User manuals: see the shelf."),
+    ],
+)
+def test_what_only_looks_like_markup_is_not_reported(prompt: str, response: str) -> None:
+    assert not flags("chat-markup", row(response, prompt))
+
+
+def test_markup_that_is_allowed_is_not_reported() -> None:
+    assert not flags("chat-markup", row("Open.<|endoftext|>"), allow=("<|endoftext|>",))
+
+
+def test_folding_keeps_every_place() -> None:
+    for text in ("İstanbul’da I’M", "ß ẞ ŉ", "ABC"):
+        assert len(folded(text)) == len(text)
+
+
+HOSTILE = [
+    "sorry, i can't ",
+    "as an ai as an ai ",
+    "<|",
+    "{{a",
+    "[insert ",
+    "### ",
+    "i am a a a a ",
+    "<s>",
+    "user: ",
+    "\n\n\nx",
+    "human:",
+    "抱歉",
+    "language model ",
+]
+
+
+@pytest.mark.parametrize("kind", ["refusal", "self-reference", "placeholder", "chat-markup"])
+def test_long_hostile_texts_are_looked_through_once(kind: str) -> None:
+    # What is quadratic takes minutes for each of these, and the suite's limit of time ends it.
+    hits(kind, *(row(unit * (200_000 // len(unit))) for unit in HOSTILE))

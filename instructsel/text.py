@@ -48,10 +48,13 @@ KEYS: Final = re.compile(
     r"|\bAIza[\w-]{30,}"
     r"|\bya29\.[\w-]{8,}"
     r"|\bSG\.[\w-]{16,}\.[\w-]{16,}"
-    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)",
+    r"|(?:(?<=://)|(?<=:/)(?!/))[^\s/@:]*:[^\s/@]+(?=@)",
     re.DOTALL,
 )
 """Keys that show what they are by how they begin, and passwords in addresses."""
+
+MAY_BE_KEY: Final = re.compile(r":/|[\w-]{11}|PRIVATE KEY|ya29")
+"""What every key has: most texts have none of it, and are through sooner."""
 
 NAMED: Final = re.compile(
     r"(?i)((?:pass(?:word|wd|phrase)|\bpwd|secret|token|api[ _-]?key|access[ _-]?key|private[ _-]?key|credentials?)[\w-]*[\"']?\s*"
@@ -89,14 +92,23 @@ def neutral(text: str, limit: int = CELL) -> str:
     """
     # Cut first: a name of a gigabyte is read to its limit and no further. A character becomes six at most.
     shown = SPACE.sub(" ", text[: limit + WINDOW]).strip()
-    shown = FOLDERS.sub("", KEYS.sub(HIDDEN, UNSAFE.sub(_escape, shown)))
+    shown = FOLDERS.sub("", without_keys(UNSAFE.sub(_escape, shown)))
     cut = len(text) > limit + WINDOW or len(shown) > limit
     return shown[: limit - 1] + "…" if cut else shown
 
 
+def without_keys(text: str) -> str:
+    """A text without what shows by its form that it is a key.
+
+    >>> without_keys("the key AKIA" + "ABCDEFGHIJKL2345")
+    'the key [masked]'
+    """
+    return KEYS.sub(HIDDEN, text) if MAY_BE_KEY.search(text) else text
+
+
 def masked(text: str) -> str:
     """A text without what looks like a key, a password, an email address, or the number of a card."""
-    shown = KEYS.sub(HIDDEN, text)
+    shown = without_keys(text)
     shown = NAMED.sub(lambda match: match[1] + HIDDEN, shown)
     shown = BEARER.sub(lambda match: match[1] + match[2] + HIDDEN, shown)
     shown = EMAIL.sub(HIDDEN_EMAIL, shown)
@@ -152,8 +164,10 @@ def _random(run: str) -> bool:
     return all(any(test(sign) for sign in run) for test in (str.isdigit, str.isupper, str.islower))
 
 
-RUNNER_COMMAND: Final = re.compile(r"^([ \t]*)(:|#)(:|#\[)", re.MULTILINE)
-"""How a line begins that GitHub's runner takes for a command."""
+RUNNER_COMMAND: Final = re.compile(r"^([^\S\n]*)(:)(?=:)|()(#)(?=#(?:vso|teamcity)?\[)", re.MULTILINE)
+"""What a CI runner takes for a command: `::` at the beginning of a line, behind white space of any kind, and `##[` anywhere in it."""
+COMMAND_IN_JSON: Final = re.compile(r"#(?=#(?:vso|teamcity)?\[)")
+"""Signs stand only in strings there, and no line begins with a string's text."""
 PIECES: Final = re.compile(r"[^,/=-]*[,/=-]+|[^,/=-]+")
 """The parts of a long word between which a line may end."""
 
@@ -167,7 +181,21 @@ def clean(text: str) -> str:
     'a\\\\u202eb\\\\u001b[31m\\nc'
     """
     shown = UNSAFE.sub(_escape_in_lines, text)
-    return RUNNER_COMMAND.sub(lambda match: f"{match[1]}\\u{ord(match[2]):04x}{match[3]}", shown)
+    return RUNNER_COMMAND.sub(_escape_command, shown)
+
+
+def safe_path(path: str) -> str:
+    """The path of a file as it is, but for what is unsafe to show and what looks like a key.
+
+    >>> safe_path("data/two  blanks\\n.jsonl")
+    'data/two  blanks\\\\u000a.jsonl'
+    """
+    shown = without_keys(UNSAFE.sub(_escape, path))
+    return RUNNER_COMMAND.sub(_escape_command, shown)
+
+
+def _escape_command(match: re.Match[str]) -> str:
+    return f"{match[1] or ''}\\u{ord(match[2] or match[4]):04x}"
 
 
 def in_json(text: str) -> str:
@@ -176,7 +204,9 @@ def in_json(text: str) -> str:
     >>> in_json('{"a": "b\\u202ec"}')
     '{"a": "b\\\\u202ec"}'
     """
-    return UNSAFE.sub(_escape_in_json, text)
+    # JSON escapes the control characters below 32 itself.
+    shown = text.replace("\x7f", "\\u007f") if text.isascii() else UNSAFE.sub(_escape_in_json, text)
+    return COMMAND_IN_JSON.sub("\\\\u0023", shown)
 
 
 def excerpt(text: str, width: int = 72) -> str:
@@ -343,5 +373,7 @@ __all__ = [
     "masked",
     "masked_excerpt",
     "neutral",
+    "safe_path",
+    "without_keys",
     "wrapped",
 ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from instructsel.gates.finding import Finding
+from instructsel.artifact import dump_json
+from instructsel.gates.change import shown_path
+from instructsel.gates.finding import Finding, Place
 from instructsel.gates.verdict import Verdict
-from instructsel.text import neutral
+from instructsel.text import clean, in_json, neutral, safe_path, without_keys
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,44 @@ def capped(findings: tuple[Finding, ...], most: int) -> tuple[tuple[Finding, ...
 
 
 def plain(text: str, limit: int = 500) -> str:
-    """A text of a row or a file in which nothing moves a cursor or shows a key."""
-    return neutral(text, limit)
+    """A text of a row in one line in which nothing moves a cursor, commands a CI runner, or shows a key."""
+    return clean(neutral(text, limit))
 
 
-__all__ = ["Output", "Setting", "capped", "plain"]
+def shown_place(place: Place) -> str:
+    """File and line, safe to show; the file by the name that it has."""
+    return f"{safe_path(place.file)}:{place.line}"
+
+
+def place_of(finding: Finding, verdict: Verdict) -> Place | None:
+    """Where a finding is shown: in its row; one of the change as a whole, at the head of the first file.
+
+    Hosts of code leave out what stands nowhere, or refuse all of it.
+    """
+    if finding.place is not None:
+        return Place(finding.place.file, max(1, finding.place.line))
+    first = next(iter(verdict.report.formats), None)
+    return None if first is None else Place(shown_path(first), 1)
+
+
+def json_bytes(value: Any) -> bytes:
+    """Indented JSON that may be shown: keys are masked, and strings are escaped where a terminal or a CI runner would obey them."""
+    return in_json(dump_json(_encodable(value), indent=True).decode()).encode() + b"\n"
+
+
+def _encodable(value: Any) -> Any:
+    """Plain data without keys, whose texts are Unicode: halves of surrogate pairs, which names of files may hold, are written as escapes."""
+    if isinstance(value, str):
+        return _safe(value)
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(entry) for key, entry in value.items()}
+    return [_encodable(entry) for entry in value] if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=4096)
+def _safe(text: str) -> str:
+    shown = without_keys(text)
+    return shown if shown.isascii() else shown.encode("utf-8", "backslashreplace").decode()
+
+
+__all__ = ["Output", "Setting", "capped", "json_bytes", "place_of", "plain", "shown_place"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from instructsel.gates.checks.base import Result
 from instructsel.gates.finding import Finding
-from instructsel.gates.outputs.base import Output, Setting, plain
+from instructsel.gates.outputs.base import Output, Setting, place_of, plain
 from instructsel.gates.verdict import Verdict
+from instructsel.text import safe_path
 
 EACH: Final = 9
 """GitHub shows ten errors and ten warnings of a step; the tenth says how many more there are."""
@@ -20,11 +22,11 @@ def data(text: str) -> str:
 
 def parameter(text: str) -> str:
     """A text as a parameter of one."""
-    return data(text).replace(":", "%3A").replace(",", "%2C")
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
 
 
 class GitHub(Output):
-    """Workflow commands: nine findings of a severity and one that counts the rest."""
+    """Workflow commands: nine of a severity and one that counts the rest."""
 
     name: ClassVar[str] = "github"
     ending: ClassVar[str] = ".txt"
@@ -33,19 +35,33 @@ class GitHub(Output):
     mark: ClassVar[bytes] = b"::"
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
-        """One line a finding."""
+        """One line a finding, and one a check that could not be asked."""
         lines: list[str] = []
         for severity, command in COMMANDS.items():
             counted = [finding for finding in verdict.findings if finding.severity == severity and finding.waived is None]
-            lines += [self._line(finding, command) for finding in counted[:EACH]]
-            if len(counted) > EACH:
-                where = f" All of them: {setting.findings}." if setting.findings else ""
-                lines.append(f"::{command}::{data(f'{len(counted) - EACH:,} more findings of severity {severity}.{where}')}")
-        for result in verdict.not_asked:
-            lines.append(f"::warning::{data(f'{result.check.number} {result.label} {result.state}: {result.statement}')}")
+            # What was not asked comes first: a gate that looked at less than it says is worse than a row more.
+            left_out = [f"::{command}::{data(trouble)}" for trouble in verdict.troubles if severity == "error"]
+            left_out += [
+                f"::{command}::{data(f'{result.check.number} {result.label} {result.state}: {result.statement}')}"
+                for result in verdict.not_asked
+                if severity == _severity(result)
+            ]
+            shown = left_out[:EACH]
+            shown += [_line(finding, command, verdict) for finding in counted[: EACH - len(shown)]]
+            more = len(left_out) + len(counted) - len(shown)
+            if more:
+                where = f" All of them: {safe_path(setting.findings)}." if setting.findings else ""
+                shown.append(f"::{command}::{data(f'{more:,} more findings of severity {severity}.{where}')}")
+            lines += shown
         return ("\n".join(lines) + "\n" if lines else "").encode("utf-8", "replace")
 
-    @staticmethod
-    def _line(finding: Finding, command: str) -> str:
-        where = "" if finding.place is None else f"file={parameter(finding.place.file)},line={finding.place.line},"
-        return f"::{command} {where}title={parameter(f'{finding.check} {finding.kind}')}::{data(finding.message)}"
+
+def _severity(result: Result) -> str:
+    """Of a check that was not asked: a crash counts as its findings would."""
+    return result.severity if result.state == "crashed" else "warning"
+
+
+def _line(finding: Finding, command: str, verdict: Verdict) -> str:
+    place = place_of(finding, verdict)
+    where = "" if place is None else f"file={parameter(safe_path(place.file))},line={place.line},"
+    return f"::{command} {where}title={parameter(plain(f'{finding.check} {finding.kind}'))}::{data(finding.message)}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from instructsel.artifact import dump_json
-from instructsel.gates.outputs.base import Output, Setting, plain
+from instructsel.gates.outputs.base import Output, Setting, json_bytes, place_of, plain
 from instructsel.gates.verdict import Verdict
+from instructsel.text import safe_path
 
 SEVERITIES: Final = {"error": "critical", "warning": "major", "info": "info"}
 
@@ -21,16 +21,18 @@ class GitLab(Output):
     mark: ClassVar[bytes] = b'"check_name": "IS'
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
-        """Every finding that counts and stands in a row."""
-        rows = [
-            {
-                "description": plain(finding.message),
-                "check_name": f"{finding.check} {finding.kind}",
-                "fingerprint": finding.fingerprint,
-                "severity": SEVERITIES[finding.severity],
-                "location": {"path": finding.place.file, "lines": {"begin": finding.place.line}},
-            }
-            for finding in verdict.findings
-            if finding.waived is None and finding.place is not None
-        ]
-        return dump_json(rows, indent=True) + b"\n"
+        """Every finding that counts; one of the change as a whole stands at the head of the first file."""
+        rows = []
+        for finding in verdict.findings:
+            place = place_of(finding, verdict)
+            if finding.waived is None and place is not None:
+                rows.append(
+                    {
+                        "description": plain(finding.message),
+                        "check_name": f"{finding.check} {finding.kind}",
+                        "fingerprint": finding.fingerprint,
+                        "severity": SEVERITIES[finding.severity],
+                        "location": {"path": safe_path(place.file), "lines": {"begin": place.line}},
+                    }
+                )
+        return json_bytes(rows)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from instructsel.artifact import dump_json
-from instructsel.gates.outputs.base import Output, Setting
+from instructsel.gates.outputs.base import Output, Setting, json_bytes
 from instructsel.gates.verdict import Verdict
 
 
@@ -20,4 +19,4 @@ class JsonFile(Output):
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """All of it."""
-        return dump_json(verdict.as_dict(setting.fail_on), indent=True) + b"\n"
+        return json_bytes(verdict.as_dict(setting.fail_on))

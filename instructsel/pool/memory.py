@@ -253,6 +253,11 @@ class _Odd:
     kind: str
 
 
+def _is_array(value: Any) -> bool:
+    """Whether it is an array of numpy's, as pandas has for the lists of Arrow."""
+    return type(value).__module__.partition(".")[0] == "numpy" and bool(getattr(value, "ndim", 0))
+
+
 class _TooDeep(Exception):
     """A row is nested deeper than a pool may be."""
 
@@ -297,7 +302,19 @@ class _Writer:
 
     def _fields(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         """A row's fields; one that is null stays."""
-        return escaped({_key(key): self._value(item, 1, _below(self.tree, key)) for key, item in row.items()})
+        return escaped({_key(key): self._column(item, _below(self.tree, key)) for key, item in row.items()})
+
+    def _column(self, value: Any, tree: Tree | None) -> Any:
+        """A value of a column: of a list of structures, as of turns, each has all its fields, as in a columnar file (`Columns.restored`)."""
+        if self.columnar and not isinstance(value, list | str | bytes | Mapping) and _is_array(value):
+            value = list(value)
+        if not self.columnar or not isinstance(value, list):
+            return self._value(value, 1, tree)
+        inner = _below(tree, "")
+        return [self._structure(item, inner) if type(item) is dict else self._value(item, 2, inner) for item in value]
+
+    def _structure(self, fields: Mapping[Any, Any], tree: Tree | None) -> Any:
+        return escaped({_key(key): self._value(item, 3, _below(tree, key)) for key, item in fields.items()})
 
     def _value(self, value: Any, depth: int, tree: Tree | None) -> Any:
         """A value as JSON has it, with marks for what it has not."""

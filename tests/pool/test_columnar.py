@@ -8,7 +8,7 @@ import io
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,19 @@ def test_nulls_of_a_table_are_the_absent_keys_and_the_nulls_of_json(tmp_path: Pa
     assert (first.ids, first.report.counts()) == (second.ids, second.report.counts())
 
 
-def test_rows_with_nulls_anywhere_have_one_account_in_json_lines_and_in_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def account_of(read: Callable[[Any], Pool], source: Any) -> Any:
+    """Ids and counts of a pool, or of the one that is refused."""
+    try:
+        pool = read(source)
+    except PoolError as error:
+        return error.report.counts() if error.report else str(error)
+    return pool.ids, pool.report.counts()
+
+
+def test_rows_with_nulls_anywhere_have_one_account_in_json_lines_in_parquet_and_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets, parquet_files, pandas = (pytest.importorskip(name) for name in ("datasets", "pyarrow.parquet", "pandas"))
     monkeypatch.setattr("instructsel.pool.pool.rest", lambda: None)
     drawn = random.Random(5)
 
@@ -87,7 +99,7 @@ def test_rows_with_nulls_anywhere_have_one_account_in_json_lines_and_in_parquet(
     def turn() -> dict[str, Any]:
         made: dict[str, Any] = {"role": "assistant", "content": maybe("a")}
         if drawn.random() < 0.5:
-            made["tool_calls"] = [{"id": maybe("c"), "function": {"name": "f", "arguments": drawn.choice([{"x": 1}, {"y": "z"}])}}]
+            made["tool_calls"] = [{"id": maybe("c"), "function": {"name": "f", "arguments": drawn.choice([{"x": "1"}, {"y": "z"}])}}]
         return made | ({"reasoning_content": maybe("r"), "weight": maybe(1)} if drawn.random() < 0.4 else {})
 
     makers = (
@@ -99,14 +111,21 @@ def test_rows_with_nulls_anywhere_have_one_account_in_json_lines_and_in_parquet(
     for number in range(24):
         rows = [makers[number % len(makers)](f"{number} {row}") for row in range(6)]
         pl.DataFrame(rows, infer_schema_length=None).write_parquet(tmp_path / "a.parquet")
-        accounts: list[Any] = []
-        for path in (lines(tmp_path / "a.jsonl", rows), tmp_path / "a.parquet"):
-            try:
-                pool = Pool.read(path)
-                accounts.append((pool.ids, pool.report.counts()))
-            except PoolError as error:
-                accounts.append(error.report.counts() if error.report else str(error))
-        assert accounts[0] == accounts[1], rows
+        expected = account_of(Pool.read, lines(tmp_path / "a.jsonl", rows))
+        assert account_of(Pool.read, tmp_path / "a.parquet") == expected, rows
+        table = parquet_files.read_table(tmp_path / "a.parquet")
+        frames = {
+            "list": rows,
+            "polars": pl.DataFrame(rows, infer_schema_length=None),
+            "pyarrow": table,
+            "pandas": pandas.DataFrame(rows),
+            "pandas of Arrow": table.to_pandas(),
+            "datasets": datasets.Dataset(table),
+            "datasets of rows": datasets.Dataset.from_list(rows),
+            "datasets, streamed": datasets.Dataset(table).to_iterable_dataset(),
+        }
+        for kind, frame in frames.items():
+            assert account_of(Pool.of, frame) == expected, (kind, rows)
 
 
 def test_columns_that_are_null_in_a_row_do_not_decide_its_format(tmp_path: Path) -> None:

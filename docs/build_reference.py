@@ -16,6 +16,7 @@ VERBS = (
     ["rules", "fit"],
     ["gate"],
     ["gate", "checks"],
+    ["gate", "waive"],
     ["audit"],
     ["explain"],
     ["diff"],

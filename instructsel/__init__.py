@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from instructsel.experiments.arms import Arm
     from instructsel.experiments.execute import ExecutionSettings
     from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
+    from instructsel.gates.config import GateConfig
+    from instructsel.gates.finding import Finding
+    from instructsel.gates.gate import gate
+    from instructsel.gates.verdict import Verdict
     from instructsel.models.likelihood import LikelihoodModel as Lm
     from instructsel.pool.example import Example
     from instructsel.pool.message import Json, Message, ToolCall
@@ -68,8 +72,10 @@ __all__ = [
     "Example",
     "ExecutionSettings",
     "Experiment",
+    "Finding",
     "Fitted",
     "Fraction",
+    "GateConfig",
     "Grader",
     "Grades",
     "GradingSettings",
@@ -101,12 +107,14 @@ __all__ = [
     "ToolCall",
     "Trainer",
     "TrainingSettings",
+    "Verdict",
     "Verification",
     "Way",
     "audit",
     "baselines",
     "by",
     "fit",
+    "gate",
     "load_rule",
     "plan_study",
     "random_subset",
@@ -131,8 +139,10 @@ _HOME = {
     "Count": ("instructsel.selection.budget", "Count"),
     "Design": ("instructsel.study.design", "Design"),
     "Example": ("instructsel.pool.example", "Example"),
+    "Finding": ("instructsel.gates.finding", "Finding"),
     "Fitted": ("instructsel.rules.fit", "Fitted"),
     "Fraction": ("instructsel.selection.budget", "Fraction"),
+    "GateConfig": ("instructsel.gates.config", "GateConfig"),
     "Grader": ("instructsel.protocols", "Grader"),
     "Grades": ("instructsel.protocols", "Grades"),
     "ImportedScores": ("instructsel.scores.imported", "ImportedScores"),
@@ -158,6 +168,7 @@ _HOME = {
     "Tokens": ("instructsel.selection.budget", "Tokens"),
     "ToolCall": ("instructsel.pool.message", "ToolCall"),
     "Trainer": ("instructsel.protocols", "Trainer"),
+    "Verdict": ("instructsel.gates.verdict", "Verdict"),
     "Verification": ("instructsel.verification.verification", "Verification"),
     "Way": ("instructsel.selection.way", "Way"),
     "ExecutionSettings": ("instructsel.experiments.execute", "ExecutionSettings"),
@@ -170,6 +181,7 @@ _HOME = {
     "baselines": ("instructsel.selection.baselines.registry", "baselines"),
     "by": ("instructsel.rules.by_indicator", "by"),
     "fit": ("instructsel.rules.fit", "fit"),
+    "gate": ("instructsel.gates.gate", "gate"),
     "load_rule": ("instructsel.rules.catalog", "load"),
     "plan_study": ("instructsel.study.study", "plan_study"),
     "random_subset": ("instructsel.selection.baselines.random_subset", "random_subset"),

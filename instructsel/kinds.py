@@ -87,7 +87,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     AUDIT: Kind("an audit", 1, "instructsel.audits.reading:read_audit", "audit.json"),
     REPORT: Kind("a report", 1),
     EXPORT: Kind("an export", 1),
-    GATE: Kind("a gate's verdict", 1),
+    GATE: Kind("a gate's verdict", 1, "instructsel.gates.record:read_gate", "gate.json"),
     BASELINE: Kind("a baseline", 1, "instructsel.gates.baseline.baseline:Baseline.read"),
     EVAL_INDEX: Kind("an index of evaluation items", 1, "instructsel.gates.contamination.index:ItemIndex.read"),
 }

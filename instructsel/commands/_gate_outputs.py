@@ -105,7 +105,7 @@ class Outputs:
         """Write all of them."""
         setting = Setting(self.fail_on, None if self.findings is None else str(self.findings), release())
         if self.findings is not None:
-            verdict.write_findings(self.findings)
+            verdict.write_findings(self.findings, self.fail_on)
             self.written.append(f"wrote {self.findings}: {counted(len(verdict.findings), 'finding')}")
         for output, file in self.forms:
             content = output.render(verdict, setting)

@@ -48,17 +48,10 @@ def lines(verdict: Verdict, *, fail_on: str, most: int, findings: str | None) ->
     return [*shown, *wrapped(sentence(verdict, fail_on), WIDTH)]
 
 
-def ordered(verdict: Verdict) -> list[Result]:
-    """The results as they are shown: what failed, by severity; what crashed; what was skipped, that which had to be asked first; the rest."""
-    severities = ("error", "warning", "info")
-    states = ("failed", "crashed", "skipped", "passed")
-    return sorted(verdict.results, key=lambda result: (states.index(result.state), not result.exit_code, severities.index(result.severity)))
-
-
 def alike(verdict: Verdict) -> list[list[Result]]:
     """The results as they are shown, those that say the same of no finding together."""
     groups: dict[tuple[str, str] | int, list[Result]] = {}
-    for number, result in enumerate(ordered(verdict)):
+    for number, result in enumerate(verdict.ordered):
         alone = result.state in ("failed", "crashed") or result.counted
         groups.setdefault(number if alone else (result.state, result.statement), []).append(result)
     return list(groups.values())
@@ -151,4 +144,4 @@ def _named(waiver: Waiver) -> str:
     return f"{waiver.check} {waiver.row}"
 
 
-__all__ = ["lines", "ordered", "sentence"]
+__all__ = ["lines", "sentence"]

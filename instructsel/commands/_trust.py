@@ -65,6 +65,7 @@ READ: Final = frozenset(
             "target-model",
             "tuned-model",
             "tokenizer",
+            "verdict",
         ),
     }
 )
@@ -111,6 +112,9 @@ PLAIN: Final = frozenset(
             "match-compute",
             "max-bad-fraction",
             "max-findings",
+            "check",
+            "reason",
+            "expires",
             "mode",
             "max-failed-fraction",
             "max-grad-norm",

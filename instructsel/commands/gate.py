@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from instructsel.commands import _options as options
-from instructsel.commands._console import Progress, display, messages, reported, say, write_json
+from instructsel.commands._console import Progress, display, messages, note, reported, say, write, write_json
 from instructsel.commands._gate_group import GateGroup
-from instructsel.errors import NothingToDo, UsageError
+from instructsel.errors import Negative, NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from instructsel.commands._gate_outputs import Outputs
@@ -125,6 +125,9 @@ def command(
     for line in outputs.written:
         say(line, quiet=quiet)
     code = verdict.exit_code(fail_on)
+    if code not in (0, Negative.exit_code):
+        for line in note(text.sentence(verdict, fail_on), label="error: "):
+            write(line, err=True)
     if code:
         raise typer.Exit(code)
 

@@ -35,8 +35,8 @@ def command(
         typer.Argument(
             metavar="FILE...",
             help="What select wrote (chosen.jsonl, with its baselines), sidecars (the first is the selection, the others its "
-            "baselines), a score table, study.parquet, verification.parquet, verdict.json or audit.json, or the folder of a study, "
-            "a size search, a verification or an audit.",
+            "baselines), a score table, study.parquet, verification.parquet, verdict.json, audit.json or gate.json, or the folder of a "
+            "study, a size search, a verification or an audit.",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the report goes: .html, .md or .json.")] = Path("report.html"),

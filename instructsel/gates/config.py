@@ -156,7 +156,7 @@ class GateConfig:
             return cls.read(own)
         project = Path(folder) / PYPROJECT
         if project.is_file() and b"instructsel" in read_bytes(project, REFUSAL, max_bytes=MOST_BYTES):
-            table = _table_of(read_toml(project, dict, REFUSAL))
+            table = table_of(read_toml(project, dict, REFUSAL))
             if table is not None:
                 return cls.of(table, project.parent, where=str(project))
         return replace(cls.default(), folder=Path(folder))
@@ -171,7 +171,7 @@ class GateConfig:
         """
         target = Path(path)
         if target.name == PYPROJECT:
-            table = _table_of(read_toml(target, dict, REFUSAL))
+            table = table_of(read_toml(target, dict, REFUSAL))
             if table is None:
                 raise UsageError(
                     f"{path} has no table [tool.instructsel.gate].", fix="Name the file that has the gate's settings with --config."
@@ -241,7 +241,7 @@ SHAPES: Final[Mapping[str, Any]] = {"data": DataShape, "baseline": BaselineShape
 """Table → what it may hold."""
 
 
-def _table_of(content: Any) -> dict[str, Any] | None:
+def table_of(content: Any) -> dict[str, Any] | None:
     """[tool.instructsel.gate] of a pyproject.toml; None where there is none."""
     for name in ("tool", "instructsel", "gate"):
         content = content.get(name) if isinstance(content, dict) else None

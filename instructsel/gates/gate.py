@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from instructsel.errors import BaselineError, EnvironmentFault, InstructselError
@@ -15,6 +16,7 @@ from instructsel.gates.checks.base import NotEnough, Result
 from instructsel.gates.config import ConfiguredCheck, GateConfig
 from instructsel.gates.verdict import Verdict
 from instructsel.gates.waivers import Waivers
+from instructsel.pool.pool import check_pool
 from instructsel.text import masked, neutral
 
 if TYPE_CHECKING:
@@ -28,7 +30,11 @@ STATEMENT: Final = 500
 
 
 def gate(
-    pool: Pool | Change, config: GateConfig | None = None, *, today: date | None = None, progress: Callable[[str], None] | None = None
+    pool: Pool | Change,
+    config: GateConfig | str | Path | None = None,
+    *,
+    today: date | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Verdict:
     """May these rows join?
 
@@ -36,14 +42,20 @@ def gate(
 
     Args:
         pool: the rows that want to join; as a change where they were read with `read_change`, which passes over those that a baseline has.
-        config: which checks; by default those that need nothing but the rows.
+        config: which checks, or the file that says so; by default those that need nothing but the rows.
         today: on which waivers hold.
         progress: called with the kind of the check that begins.
 
-    >>> gate(Pool.read("new.jsonl")).outcome()  # doctest: +SKIP
-    'failed'
+    Raises:
+        UsageError: what is no pool, or a configuration that cannot be.
+
+    >>> from instructsel.pool.pool import Pool
+    >>> gate(Pool.of([{"instruction": "Name a lake.", "output": "Como."}])).outcome()
+    'passed'
     """
-    settings = config or GateConfig.default()
+    if not isinstance(pool, Change):
+        check_pool(pool, "gate")
+    settings = config if isinstance(config, GateConfig) else GateConfig.default() if config is None else GateConfig.read(config)
     change = replace(pool if isinstance(pool, Change) else _change(pool, settings), nightly=settings.nightly, folder=settings.folder)
     waivers = Waivers(settings.waivers, today or datetime.now(UTC).date())
     results = []

@@ -16,11 +16,13 @@ from instructsel.gates.finding import SEVERITIES, Finding
 from instructsel.gates.waivers import Waiver
 from instructsel.kinds import GATE, head
 from instructsel.read_report import ReadReport
-from instructsel.text import neutral
+from instructsel.text import counted, html_table, neutral
 
 if TYPE_CHECKING:
     import polars
 
+STATES: Final = ("failed", "crashed", "skipped", "passed")
+"""In the order in which results are listed."""
 SENTENCE: Final = 500
 """Characters of a trouble."""
 NEVER: Final = "never"
@@ -32,7 +34,7 @@ INCOMPLETE: Final = "incomplete"
 """Nothing failed that was asked, and a check that the configuration names could not be asked, or one crashed."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Verdict:
     """The results of all checks of a change. Make one with `gate`."""
 
@@ -102,6 +104,15 @@ class Verdict:
         """The checks that were skipped, or crashed."""
         return tuple(result for result in self.results if result.state in ("skipped", "crashed"))
 
+    @property
+    def ordered(self) -> tuple[Result, ...]:
+        """The results: what failed, by severity; what crashed; what was skipped, that which had to be asked first; the rest."""
+
+        def order(result: Result) -> tuple[int, bool, int]:
+            return STATES.index(result.state), not result.exit_code, SEVERITIES.index(result.severity)
+
+        return tuple(sorted(self.results, key=order))
+
     def outcome(self, fail_on: str = "error") -> str:
         """passed, failed, or incomplete."""
         if self.failing(fail_on):
@@ -122,6 +133,20 @@ class Verdict:
         levels = SEVERITIES[:2] if fail_on == "warning" else SEVERITIES[:1]
         return frozenset(finding.row for finding in self.findings if finding.row and finding.severity in levels and finding.waived is None)
 
+    def __repr__(self) -> str:
+        """One line: the outcome, and the checks that failed."""
+        named = ", ".join(f"{result.check.number} {result.label}" for result in self.failing())
+        asked = sum(result.state in ("passed", "failed") for result in self.results)
+        return f"Verdict({self.outcome()}: {counted(asked, 'check')} of {counted(self.change.n_rows, 'row')}{'; failed: ' if named else ''}{named})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row a check, those that failed first."""
+        rows = [
+            (result.check.number, result.label, result.state, result.severity, f"{len(result.counted):,}", result.statement)
+            for result in self.ordered
+        ]
+        return html_table(repr(self), ("number", "check", "state", "severity", "findings", "what was seen"), rows)
+
     @property
     def frame(self) -> polars.DataFrame:
         """The findings, one row each, never a sample."""
@@ -132,7 +157,7 @@ class Verdict:
         schema |= dict.fromkeys(("evidence", "fingerprint", "waived"), polars.String)
         return polars.DataFrame([finding.as_dict() for finding in self.findings], schema=schema)
 
-    def write_findings(self, path: str | Path) -> None:
+    def write_findings(self, path: str | Path, fail_on: str = "error") -> None:
         """Write every finding as .parquet or .csv, with the checks' statements in the manifest.
 
         Raises:
@@ -141,8 +166,7 @@ class Verdict:
         """
         from instructsel.tables import write_frame
 
-        summary = {key: value for key, value in self.as_dict().items() if key not in ("findings", "fail_on", "outcome", "exit_code")}
-        write_frame(path, self.frame, summary)
+        write_frame(path, self.frame, {key: value for key, value in self.as_dict(fail_on).items() if key != "findings"})
 
     def as_dict(self, fail_on: str = "error") -> dict[str, Any]:
         """Plain data, every finding in it."""
@@ -180,9 +204,7 @@ class Verdict:
             ],
             "findings": [finding.as_dict() for finding in self.findings],
             "waivers": {
-                "used": [
-                    {"check": waiver.check, "row": waiver.row, "reason": waiver.reason, "findings": n} for waiver, n in self.waived.items()
-                ],
+                "used": [{**_waiver(waiver), "findings": number} for waiver, number in self.waived.items()],
                 "stale": [_waiver(waiver) for waiver in self.stale],
                 "expired": [_waiver(waiver) for waiver in self.expired],
             },

@@ -17,6 +17,7 @@ from instructsel.audits.shape import AuditRecord
 from instructsel.errors import InstructselError, UsageError
 from instructsel.experiments.arms import rows_digest
 from instructsel.experiments.plan import BASE, WHOLE_POOL
+from instructsel.gates.shape import GateRecord
 from instructsel.paths import resolved
 from instructsel.reports.reading import AGAIN, artifact_kind, read_artifact
 from instructsel.rules.observations import Observations
@@ -57,7 +58,7 @@ class SourceFile:
     name: str
     """Of the file, without its folder."""
     kind: str
-    """selection, baseline, scores, study, verification, size-search or audit."""
+    """selection, baseline, scores, study, verification, size-search, audit or gate."""
     digest: str | None
     """SHA-256 of its bytes; None for a folder."""
 
@@ -81,6 +82,8 @@ class ReportInputs:
     """Size curves as plain data."""
     audits: tuple[Mapping[str, Any], ...] = ()
     """Audits as plain data; see `audits.shape.AuditRecord`."""
+    gates: tuple[Mapping[str, Any], ...] = ()
+    """Verdicts of gates as plain data; see `gates.shape.GateRecord`."""
     files: tuple[SourceFile, ...] = ()
     """Those that were read, in the order given."""
     notes: tuple[str, ...] = ()
@@ -92,7 +95,7 @@ def gather(results: Sequence[Any], *, arm: str | None = None) -> ReportInputs:
 
     Args:
         results: Selection (the first is the one reported, the others its baselines), SelectionSet, ScoreTable, Study, Observations,
-            Verification or Verdicts, SizeCurve, Audit, plain data of the last four with its `kind`, or paths.
+            Verification or Verdicts, SizeCurve, Audit, a gate's Verdict, plain data of the last five with its `kind`, or paths.
         arm: of a verification, the one that is the selection.
 
     Raises:
@@ -174,7 +177,9 @@ def _with_result(
     record = result if isinstance(result, Mapping) else result.as_dict() if hasattr(result, "as_dict") else None
     kind = record.get("kind") if isinstance(record, Mapping) else None
     if record is not None and kind == kinds.AUDIT:
-        return replace(inputs, audits=(*inputs.audits, _audit(record))), kinds.AUDIT
+        return replace(inputs, audits=(*inputs.audits, _shaped(record, AuditRecord, "audit"))), kinds.AUDIT
+    if record is not None and kind == kinds.GATE:
+        return replace(inputs, gates=(*inputs.gates, _shaped(record, GateRecord, "gate's verdict"))), kinds.GATE
     if record is None or kind not in (kinds.VERIFICATION, kinds.SIZE_SEARCH, *PARTS):
         what = "Plain data without the kind of a result" if isinstance(result, Mapping) else type(result).__name__
         raise UsageError(f"{what} is nothing that can be reported.", fix=AGAIN)
@@ -184,12 +189,12 @@ def _with_result(
     return replace(inputs, verifications=(*inputs.verifications, as_record(verification, "The record"))), kinds.VERIFICATION
 
 
-def _audit(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An audit as plain data, of the shape that its section reads."""
+def _shaped(record: Mapping[str, Any], shape: Any, noun: str) -> Mapping[str, Any]:
+    """A result as plain data, of the shape that its section reads."""
     try:
-        content: Mapping[str, Any] = checked(record, AuditRecord)
+        content: Mapping[str, Any] = checked(record, shape)
     except Misfit as misfit:
-        raise UsageError(f"The audit cannot be reported: {misfit}.", fix=AGAIN) from misfit
+        raise UsageError(f"The {noun} cannot be reported: {misfit}.", fix=AGAIN) from misfit
     return content
 
 

@@ -13,7 +13,7 @@ from instructsel.tables import kind_inside
 
 TABLES: Final = (".parquet", ".csv")
 AGAIN: Final = (
-    "Give what select wrote (chosen.jsonl), a .scores.parquet, study.parquet, verification.parquet or audit.json, or the folder of "
+    "Give what select wrote (chosen.jsonl), a .scores.parquet, study.parquet, verification.parquet, audit.json or gate.json, or the folder of "
     "a study, a size search, a verification or an audit."
 )
 
@@ -25,7 +25,7 @@ def read_artifact(path: str | Path) -> Any:
         path: a file; the manifest beside it; the rows that `select` wrote; or the folder of a study, a size search or a verification.
 
     Returns:
-        ScoreTable, Selection, SelectionSet, Study, Observations, Verification, or plain data of a verdict, a size search or an audit.
+        ScoreTable, Selection, SelectionSet, Study, Observations, Verification, or plain data of a verdict, a size search, an audit or a gate.
 
     Raises:
         ScoresError: there is no file, or it is damaged, of no known kind, or of a newer release.

@@ -155,7 +155,7 @@ def report(
 
     Args:
         results: Selections (the first is the one reported, the others are its baselines), a SelectionSet, ScoreTable, Study,
-            Observations, Verification, Verdicts, SizeCurve or Audit, or the files and folders of these.
+            Observations, Verification, Verdicts, SizeCurve, Audit or a gate's Verdict, or the files and folders of these.
         title: at the head.
         arm: the arm of a Verification that is the selection, where that cannot be told from the names.
         with_text: show 200 characters of the best and worst rows' texts, masked; by default where the pool is at hand.

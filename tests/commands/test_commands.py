@@ -30,6 +30,7 @@ VERBS = (
     ["report"],
     ["gate"],
     ["gate", "checks"],
+    ["gate", "waive"],
     ["rules", "list"],
     ["rules", "show"],
     ["rules", "fit"],

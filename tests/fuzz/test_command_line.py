@@ -26,6 +26,7 @@ VALID: Final[Mapping[str, list[str]]] = {
     "report": ["scored/chosen.jsonl", "-o", "new.html"],
     "gate": ["pools/alpaca.jsonl", "--to", "json=new.json", "--findings", "new.parquet", "--fix-out", "new.jsonl"],
     "gate checks": [],
+    "gate waive": ["IS010=*", "--reason", "x", "--expires", "2099-01-01", "--config", "new-gate.toml"],
     "audit": ["scored/pool.jsonl", "--base", "no-model-here", "-o", "new.json"],
     "explain": ["scored/pool.jsonl:3", "--selection", "scored/chosen.jsonl"],
     "diff": ["scored/chosen.jsonl", "scored/chosen.longest.jsonl"],

@@ -60,13 +60,13 @@ class Markdown(Output):
         page.take("| check | severity | state | |", "| --- | --- | --- | --- |")
         listed = [
             page.take(f"| {_title(result)} | {result.severity} | {MARKS[result.state]} | {cell(result.statement)} |")
-            for result in verdict.results
+            for result in verdict.ordered
         ]
         page.lines.append("")
         if not all(listed):
             page.lines += [f"{listed.count(False):,} more checks are not shown.", ""]
         shown = total = 0
-        for result in verdict.results:
+        for result in verdict.ordered:
             counted = result.counted
             total += len(counted)
             part = [f"### {_title(result)}: {len(counted):,}", "", cell(result.check.fix), "", "| where | finding |", "| --- | --- |"]

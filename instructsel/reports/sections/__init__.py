@@ -18,6 +18,7 @@ from instructsel.reports.parts import Section, cleaned
 ORDER: Final = (
     "outcome",
     "verification",
+    "gate",
     "audit",
     "funnel",
     "distributions",

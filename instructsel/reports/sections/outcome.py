@@ -19,6 +19,7 @@ from instructsel.reports.sections.audit import summary
 from instructsel.reports.sections.columns import form_of, kept_mask, signed
 from instructsel.reports.sections.confounds import length_correlation
 from instructsel.reports.sections.distributions import indicator_values
+from instructsel.reports.sections.gate import summary as gate_summary
 from instructsel.reports.sections.limits import POINTS
 from instructsel.reports.sections.study import fitted_rule
 from instructsel.reports.sections.verification import forest_chart
@@ -44,7 +45,13 @@ def title(inputs: ReportInputs) -> str:
     """What the report is called where nobody says."""
     if inputs.selection is not None:
         return f"Selection by {inputs.selection.manifest.get('form') or inputs.selection.name}"
-    kinds = ((inputs.verifications, "Verification"), (inputs.studies, "Study"), (inputs.sizes, "Size search"), (inputs.audits, "Audit"))
+    kinds = (
+        (inputs.verifications, "Verification"),
+        (inputs.studies, "Study"),
+        (inputs.sizes, "Size search"),
+        (inputs.gates, "Gate"),
+        (inputs.audits, "Audit"),
+    )
     for results, name in kinds:
         if results:
             return name
@@ -76,6 +83,7 @@ def build(page: Page) -> Section:
         sentences.append(sentence)
         parts += [chart] if chart is not None else []
     sentences += [str(curve.get("verdict", "")) for curve in inputs.sizes]
+    sentences += [sentence for record in inputs.gates for sentence in gate_summary(record)]
     sentences += [sentence for record in inputs.audits for sentence in summary(record)]
     if inputs.selection is not None:
         sentences += _warnings(inputs, inputs.selection)

@@ -360,9 +360,10 @@ def test_quotas_cap_a_source_and_tokens_cap_the_whole(run: Run, tmp_path: Path) 
     done = run("select", "--rule", "longest", "--n", "20", "--quota", "a=0.25", "-o", "c.jsonl", "--json")
     composition = json.loads(done.stdout)["selection"]["composition"]
     assert composition["a"]["kept"] <= 5 and composition["b"]["kept"] >= 15
-    done = run("select", "--rule", "longest", "--tokens", "500", "--tokenizer", "embedded", "-o", "c.jsonl", "--json")
+    tiny.tokenizer(tmp_path / "base", ["[PAD]", "[SEP]"])
+    done = run("select", "--rule", "longest", "--tokens", "2000", "--tokenizer", "base", "-o", "c.jsonl", "--json")
     summary = json.loads(done.stdout)["selection"]
-    assert summary["used"] + summary["unused_tokens"] == 500 and summary["unused_tokens"] < 60
+    assert summary["used"] + summary["unused_tokens"] == 2000 and summary["unused_tokens"] < 400
     fails(run("select", "--rule", "longest", "--n", "20", "--quota", "c=5"), 2, "c")
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from instructsel import Lm, Pool, score
+from instructsel import Example, Lm, Message, Pool, score
+from instructsel.adapters import chat_tokenizer
 from instructsel.errors import ModelRefused, ModelUnavailable, UntrustedModel
 from instructsel.indicators.instruction_following_difficulty import InstructionFollowingDifficulty
 from instructsel.indicators.perplexity import Perplexity
@@ -22,6 +23,7 @@ from instructsel.models.gguf import Gguf, convert
 from instructsel.models.likelihood import LikelihoodModel
 from instructsel.models.load import locate, locate_language_model, no_downloads
 from instructsel.neighbors.pooled_states import PooledStates
+from instructsel.selection.tokens import chat_tokens
 from tests import tiny_gguf
 
 TEXTS = ("The cat sat on the mat.", "  12\n\n3. <|im_end|> then", "Käse, 日本語", "x")
@@ -72,6 +74,14 @@ def test_every_name_of_the_embedded_model_leads_to_the_same_files(package: Packa
     assert locate(str(source.folder), needed_by="the test").name == package.name
     assert Lm.embedded.__func__ is LikelihoodModel.embedded.__func__
     assert PooledStates.load("embedded").source == source
+    counter = chat_tokens("embedded").count
+    assert counter([Example("", "", (Message("user", "a"), Message("assistant", "b")))]) == [
+        len(
+            chat_tokenizer("embedded").apply_chat_template(
+                [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], return_dict=False
+            )
+        )
+    ]
 
 
 def test_the_package_is_read_and_never_imported_nor_installed(package: Package) -> None:

@@ -101,6 +101,14 @@ def items(ground: Ground, name: str) -> list[dict[str, Any]]:
     return listed
 
 
+def drawn(ground: Ground, name: str) -> dict[str, Any]:
+    """An item of a set that was not drawn before, while there are any."""
+    left: list[dict[str, Any]] = ground.cache.setdefault(f"{name} left", [])
+    if not left:
+        left += ground.rng.sample(items(ground, name), len(items(ground, name)))
+    return left.pop()
+
+
 def question(item: dict[str, Any]) -> str:
     """What an item asks."""
     return str(next(item[key] for key in ("question", "instruction", "prompt", "Question") if key in item))
@@ -124,35 +132,35 @@ def held(row: Row, text: str) -> Row:
 )
 def gsm8k(row: Row, ground: Ground, strength: float) -> Planted:
     """All of its words, or the first 60 % of them."""
-    return [held(row, covered(question(ground.rng.choice(items(ground, "gsm8k"))), strength, ground.rng))]
+    return [held(row, covered(question(drawn(ground, "gsm8k")), strength, ground.rng))]
 
 
 @plant("a prompt of AlpacaEval", "contamination", rivals=EVALUATION, settings={"sets": ["{data}/eval/alpaca_eval_805.jsonl.zst"]})
 def alpaca_eval(row: Row, ground: Ground, strength: float) -> Planted:
     """Verbatim."""
-    return [held(row, question(ground.rng.choice(items(ground, "alpaca_eval"))))]
+    return [held(row, question(drawn(ground, "alpaca_eval")))]
 
 
 @plant("a question of MMLU", "contamination", rivals=EVALUATION, settings={"sets": ["{data}/eval/mmlu_dev_and_test_sample.jsonl.zst"]})
 def mmlu(row: Row, ground: Ground, strength: float) -> Planted:
     """With its choices, verbatim."""
-    item = ground.rng.choice(items(ground, "mmlu"))
+    item = drawn(ground, "mmlu")
     return [held(row, "\n".join([item["question"], *(f"{letter}. {item[letter]}" for letter in "ABCD")]))]
 
 
 @plant("a problem of HumanEval", "contamination", rivals=EVALUATION, settings={"sets": ["{data}/eval/humaneval_164.jsonl.zst"]})
 def humaneval(row: Row, ground: Ground, strength: float) -> Planted:
     """Verbatim."""
-    return [held(row, question(ground.rng.choice(items(ground, "humaneval"))))]
+    return [held(row, question(drawn(ground, "humaneval")))]
 
 
 @plant("a prompt of IFEval", "contamination", rivals=EVALUATION, settings={"sets": ["{data}/eval/ifeval_541.jsonl.zst"]})
 def ifeval(row: Row, ground: Ground, strength: float) -> Planted:
     """Verbatim."""
-    return [held(row, question(ground.rng.choice(items(ground, "ifeval"))))]
+    return [held(row, question(drawn(ground, "ifeval")))]
 
 
 @plant("a question of TruthfulQA", "contamination", rivals=EVALUATION, settings={"sets": ["{data}/eval/truthfulqa_817.jsonl.zst"]})
 def truthfulqa(row: Row, ground: Ground, strength: float) -> Planted:
     """Verbatim."""
-    return [held(row, question(ground.rng.choice(items(ground, "truthfulqa"))))]
+    return [held(row, question(drawn(ground, "truthfulqa")))]

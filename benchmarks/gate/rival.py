@@ -37,8 +37,9 @@ class Scan:
     """Of processor, with those of its processes."""
 
     def count(self, check: str, name: str) -> int:
-        """Rows of a file that a check is about."""
-        return self.counts.get(check, {}).get(name, 0)
+        """Rows of a file that a check is about; of a check that tells no files, of all of them."""
+        by_file = self.counts.get(check) or {}
+        return by_file.get(name, 0) if by_file else self.totals.get(check, 0)
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,16 @@ import argparse
 import copy
 import importlib
 import json
+import os
 import random
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +35,7 @@ from typing import Any, Final
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
 import _record
 from plants import PLANTS, Ground, Plant, Row
-from rival import Dropoutt, RivalFault
+from rival import Dropoutt, RivalFault, Scan
 
 from instructsel import Pool
 from instructsel.gates.checks.registry import checks
@@ -74,6 +76,12 @@ SAME: Final[Mapping[str, tuple[str, ...]]] = {
     "unclosed-reasoning": ("T0-REASON-001",),
 }
 """Check of the gate → the rival's checks of the same question."""
+
+
+ALONE: Final = frozenset({"T0-DUP-001", "T1-NDUP-001", "T1-DUP-002", "T1-CONTAM-001"})
+"""Checks of the rival that compare rows of all files, or whose counts are not told by file."""
+LENGTH: Final = frozenset({"T0-TRUNC-001", "T0-MASK-001"})
+"""Checks of the rival that need a tokenizer."""
 
 
 @dataclass
@@ -153,25 +161,13 @@ class File:
     """Planted rows among clean ones."""
 
     name: str
+    plant: Plant
+    strength: float
     rows: list[Row | bytes]
     planted: set[int]
     """Lines of planted rows, from 0."""
     clean: list[Row]
-
-
-def file_of(plant: Plant, strength: float, rows: Sequence[Row], ground: Ground, settings: Settings, number: int) -> File:
-    """A file of clean rows with planted ones at random places."""
-    size = settings.clean + (settings.planted if not plant.keeps else 0)
-    clean = list(rows[:size])
-    rng = ground.rng
-    stay: list[tuple[Row | bytes, bool]] = [(row, False) for row in clean[: settings.clean]]
-    bases = clean[settings.clean :] if not plant.keeps else rng.sample(clean, min(settings.planted, len(clean)))
-    for base in bases:
-        stay += [(made, True) for made in plant.make(copy.deepcopy(base), ground, strength)]
-    rng.shuffle(stay)
-    return File(
-        f"s{number}", [row for row, _ in stay], {line for line, (_, is_planted) in enumerate(stay) if is_planted}, clean[: settings.clean]
-    )
+    """The clean rows alone."""
 
 
 def planted(settings: Settings) -> dict[str, Any]:
@@ -179,17 +175,14 @@ def planted(settings: Settings) -> dict[str, Any]:
     results: list[dict[str, Any]] = []
     pools = {name: rows for name in (*settings.pools, TOOLS) if (rows := rows_of(settings, name))}
     for name, rows in pools.items():
-        for plant in plants():
-            if settings.kinds and not any(part in plant.kind for part in settings.kinds):
-                continue
-            if plant.on_tools == (name == TOOLS):
-                results += list(_recalls(settings, name, rows, plant))
-                print(
-                    name,
-                    plant.kind,
-                    *(f"{r['strength']:g}: {r['found']}/{r['planted']}" + _beside(r) for r in results[-len(plant.strengths) :]),
-                    flush=True,
-                )
+        chosen = [plant for plant in plants() if plant.on_tools == (name == TOOLS)]
+        chosen = [plant for plant in chosen if not settings.kinds or any(part in plant.kind for part in settings.kinds)]
+        files = [file for number, plant in enumerate(chosen) for file in _files(settings, name, rows, plant, number)]
+        counts = _rival_counts(settings, files)
+        for file in files:
+            result = _recall(settings, name, file, counts.get(file.name))
+            results.append(result)
+            print(f"{name}: {file.plant.kind} at {file.strength:g}: {result['found']}/{result['planted']}{_beside(result)}", flush=True)
     return {"planted": results, "kinds": len({result["kind"] for result in results}), "by_kind": _by_kind(results)}
 
 
@@ -197,39 +190,51 @@ def _beside(result: Mapping[str, Any]) -> str:
     return "" if result["rival_found"] is None else f" (dropoutt {result['rival_found']})"
 
 
-def _recalls(settings: Settings, name: str, rows: list[Row], plant: Plant) -> Iterator[dict[str, Any]]:
+def _files(settings: Settings, name: str, rows: list[Row], plant: Plant, number: int) -> list[File]:
+    """A file for each strength of a kind, of other rows each where the pool is large enough."""
     rng = random.Random(f"{SEED} {name} {plant.kind}")
     size = settings.clean + settings.planted
-    order = rng.sample(range(len(rows)), len(rows))
-    picked = [rows[place] for place in order]
+    picked = [rows[place] for place in rng.sample(range(len(rows)), len(rows))]
     files: list[File] = []
-    for number, strength in enumerate(plant.strengths):
-        # Another slice for each strength, where the pool is large enough.
-        start = (number * size) % max(1, len(picked) - size)
+    for place, strength in enumerate(plant.strengths):
+        start = (place * size) % max(1, len(picked) - size)
         others = picked[: max(0, start)] + picked[start + size :] or picked
-        ground = Ground(rng, others, settings.data)
-        files.append(file_of(plant, strength, picked[start : start + size], ground, settings, number))
-    folder = settings.work / "files"
-    shutil.rmtree(folder, ignore_errors=True)
-    paths = [write_lines(folder / f"{file.name}.jsonl", file.rows) for file in files]
+        files.append(
+            _file(plant, strength, picked[start : start + size], Ground(rng, others, settings.data), settings, f"k{number:03d}s{place}")
+        )
+    return files
+
+
+def _file(plant: Plant, strength: float, rows: Sequence[Row], ground: Ground, settings: Settings, name: str) -> File:
+    """A file of clean rows with planted ones at random places."""
+    clean, rest = list(rows[: settings.clean]), list(rows[settings.clean :])
+    bases = ground.rng.sample(clean, min(settings.planted, len(clean))) if plant.keeps else rest
+    lines: list[tuple[Row | bytes, bool]] = [(row, False) for row in clean]
+    for base in bases:
+        lines += [(row, True) for row in plant.make(copy.deepcopy(base), ground, strength)]
+    ground.rng.shuffle(lines)
+    marked = {line for line, (_, is_planted) in enumerate(lines) if is_planted}
+    return File(name, plant, strength, [row for row, _ in lines], marked, clean)
+
+
+def _recall(settings: Settings, name: str, file: File, count: int | None) -> dict[str, Any]:
+    plant = file.plant
     more = {key: _filled(value, settings) for key, value in plant.settings.items()}
     asked = config(settings, more, [check for check in plant.checks if check in checks()])
-    counts = _rival_counts(settings, plant, files, folder)
-    for file, path, strength, count in zip(files, paths, plant.strengths, counts, strict=True):
-        lines = named_lines(path, asked)
-        hits = set().union(*lines.values()) if lines else set()
-        yield {
-            "pool": name,
-            "kind": plant.kind,
-            "checks": list(plant.checks),
-            "strength": strength,
-            "planted": len(file.planted),
-            "found": len(hits & file.planted),
-            "asked": sorted(lines),
-            "beside": len(hits - file.planted),
-            "rival_checks": list(plant.rivals),
-            "rival_found": count,
-        }
+    lines = named_lines(write_lines(settings.work / "files" / f"{file.name}.jsonl", file.rows), asked)
+    hits = set().union(*lines.values()) if lines else set()
+    return {
+        "pool": name,
+        "kind": plant.kind,
+        "checks": list(plant.checks),
+        "strength": file.strength,
+        "planted": len(file.planted),
+        "found": len(hits & file.planted),
+        "asked": sorted(lines),
+        "beside": len(hits - file.planted),
+        "rival_checks": list(plant.rivals),
+        "rival_found": count if plant.rivals or count is None else 0,
+    }
 
 
 def _filled(value: Any, settings: Settings) -> Any:
@@ -238,30 +243,41 @@ def _filled(value: Any, settings: Settings) -> Any:
     return value.format(data=settings.data, work=settings.work) if isinstance(value, str) else value
 
 
-def _rival_counts(settings: Settings, plant: Plant, files: Sequence[File], folder: Path) -> list[int | None]:
-    """What each of the rival's counts rises by, the most favourable check; None without the rival, 0 where it has no such check."""
+def _rival_counts(settings: Settings, files: Sequence[File]) -> dict[str, int]:
+    """File → what the rival's count rises by over the clean rows alone, by the most favourable of its checks of the kind.
+
+    Where its counts reach over files, each file is scanned by itself; the others stand in one folder.
+    """
     if settings.rival is None:
-        return [None] * len(files)
-    if not plant.rivals:
-        return [0] * len(files)
-    model = ["--model", str(tokenizer_folder()), "--seq-len", "1024"] if {"T0-TRUNC-001", "T0-MASK-001"} & set(plant.rivals) else []
-    scan = settings.rival.scan(folder, settings.work / "rival", *model)
-    clean = settings.work / "clean"
-    shutil.rmtree(clean, ignore_errors=True)
+        return {}
+    counts = {file.name: 0 for file in files}
+    groups: dict[str, list[File]] = {}
     for file in files:
-        write_lines(clean / f"{file.name}.jsonl", file.clean)
-    before = settings.rival.scan(clean, settings.work / "rival_clean", *model)
-    return [
-        min(len(file.planted), max(0, *(scan.count(check, file.name) - before.count(check, file.name) for check in plant.rivals)))
-        for file in files
-    ]
+        if file.plant.rivals:
+            group = "length" if set(file.plant.rivals) & LENGTH else file.name if set(file.plant.rivals) & ALONE else "rows"
+            groups.setdefault(group, []).append(file)
+    for group, members in groups.items():
+        more = ["--model", str(tokenizer_folder()), "--seq-len", "1024"] if group == "length" else []
+        scans: list[Scan] = []
+        for name, of_file in (("planted", lambda file: file.rows), ("clean", lambda file: file.clean)):
+            folder = settings.work / name
+            shutil.rmtree(folder, ignore_errors=True)
+            for file in members:
+                write_lines(folder / f"{file.name}.jsonl", of_file(file))
+            scans.append(settings.rival.scan(folder, settings.work / f"{name}_out", *more))
+        with_plants, without = scans
+        for file in members:
+            rises = [with_plants.count(check, file.name) - without.count(check, file.name) for check in file.plant.rivals]
+            counts[file.name] = min(len(file.planted), max(0, *rises))
+    return counts
 
 
 def tokenizer_folder() -> Path:
     """The folder of the embedded language model, for a rival that takes one."""
     from instructsel.models.load import as_language_model
+    from instructsel.models.peft_adapter import unmerged
 
-    return Path(as_language_model(TOKENIZER))
+    return unmerged(as_language_model(TOKENIZER), needed_by="the benchmark")[1]
 
 
 def _by_kind(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -321,6 +337,155 @@ def processor_seconds(command: Sequence[str], folder: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def targets(settings: Settings) -> dict[str, Any]:
+    """Items of evaluation sets at three shares of their words, those that a real pool holds, and a whole pool under another name."""
+    importlib.import_module("plants_copies")
+    from plants_copies import SETS, covered, held, items, question
+
+    number, clean = (4, 20) if settings.toy else (40, 400)
+    figures: dict[str, Any] = {}
+    for name in settings.pools:
+        rows = rows_of(settings, name)
+        rng = random.Random(f"{SEED} targets {name}")
+        for wanted, share in (("gsm8k", 1.0), ("gsm8k", 0.6), ("gsm8k", 0.4), ("alpaca_eval", 1.0), ("mmlu", 1.0)):
+            path = settings.data / "eval" / f"{SETS[wanted]}.jsonl.zst"
+            if not rows or not path.is_file():
+                settings.missing.append(path.name)
+                continue
+            ground = Ground(rng, rows, settings.data)
+            picked = rng.sample(items(ground, wanted), number)
+            lines: list[Row | bytes] = list(rng.sample(rows, clean))
+            for item in picked:
+                text = question(item) if wanted != "mmlu" else "\n".join([item["question"], *(f"{key}. {item[key]}" for key in "ABCD")])
+                lines.append(held(rng.choice(rows), covered(text, share, rng) if share < 1 else text))
+            file = write_lines(settings.work / "targets" / "rows.jsonl", lines)
+            hits = named_lines(file, config(settings, {"sets": [str(path)]}, ["contamination"]))["contamination"]
+            entry: dict[str, Any] = {
+                "planted": number,
+                "found": sum(line >= clean for line in hits),
+                "beside": sum(line < clean for line in hits),
+            }
+            if settings.rival is not None:
+                scan = settings.rival.scan(settings.work / "targets", settings.work / "targets_out")
+                entry["rival_found"] = min(number, scan.totals.get("T1-CONTAM-001", 0))
+            figures[f"{name}: {wanted} at {share:.0%}"] = entry
+            print(name, wanted, share, entry, flush=True)
+    return {"targets": figures, **_known(settings)}
+
+
+def _known(settings: Settings) -> dict[str, Any]:
+    """What real pools are known to share."""
+    figures: dict[str, Any] = {}
+    pools, evaluation = settings.data / "pools", settings.data / "eval" / "alpaca_eval_805.jsonl.zst"
+    oasst = pools / "oasst1_en_validation_messages.jsonl.zst"
+    if oasst.is_file() and evaluation.is_file():
+        pool = Pool.read(oasst)
+        verdict = gate(pool, config(settings, {"sets": [str(evaluation)]}, ["contamination"]))
+        named = {finding.row for finding in verdict.findings if finding.row}
+        figures["prompts of AlpacaEval in OASST"] = {"expected": 188, "rows": len(pool), "found": len(named)}
+    pair = [pools / "code_alpaca_new.jsonl.zst", pools / "gpteacher_codegen.jsonl.zst"]
+    if "exact-duplicate" in checks() and all(path.is_file() for path in pair):
+        verdict = gate(Pool.read(*pair), config(settings, None, ["exact-duplicate"]))
+        rows = {(str(finding.place), finding.row) for finding in verdict.findings if finding.place and "gpteacher" in finding.place.file}
+        others = {(str(finding.place), finding.row) for finding in verdict.findings if finding.place} - rows
+        figures["gpteacher_codegen as code_alpaca_new"] = {
+            "rows": 4535,
+            "found": max(len(rows), len(others)),
+            "findings": len(verdict.findings),
+        }
+    print(figures, flush=True)
+    return {"known": figures}
+
+
+def speed(settings: Settings) -> dict[str, Any]:
+    """Whole commands, processor seconds, both in turn."""
+    figures: dict[str, Any] = {"load": list(os.getloadavg())}
+    ours = [sys.executable, "-m", "instructsel", "gate"]
+    helps = [processor_seconds([*ours, "--help"], settings.work) for _ in range(max(3, settings.repeats))]
+    figures["gate --help"] = {"seconds": helps, "median": statistics.median(helps), "aim": 0.3}
+    rows = rows_of(settings, "alpaca")
+    if not rows:
+        return {"speed": figures}
+    rows = rows[:500] if settings.toy else rows
+    pool = write_lines(settings.work / "speed" / "alpaca.jsonl", rows)
+    evaluation = [str(path) for path in sorted((settings.data / "eval").glob("*.jsonl.zst")) if path.name.partition(".")[0] in MEASURED]
+    both = [kind for kind in SAME if kind in checks()]
+    asked = settings.work / "both.toml"
+    asked.write_text(_toml(both, evaluation), encoding="utf-8")
+    mine, theirs = [], []
+    for _ in range(settings.repeats):
+        command = [
+            *ours,
+            str(pool),
+            "--config",
+            str(asked),
+            "--fail-on",
+            "never",
+            "--findings",
+            str(settings.work / "findings.parquet"),
+            "--force",
+            "-q",
+        ]
+        mine.append(processor_seconds(command, settings.work))
+        if settings.rival is not None:
+            theirs.append(settings.rival.scan(pool.parent, settings.work / "speed_out").seconds)
+        print("speed", mine[-1:], theirs[-1:], flush=True)
+    figures["both"] = {"rows": len(rows), "checks": both, "seconds": mine, "median": statistics.median(mine), "rival_seconds": theirs}
+    if theirs:
+        figures["both"] |= {
+            "rival_median": statistics.median(theirs),
+            "ratio": statistics.median(theirs) / statistics.median(mine),
+            "aim": 3,
+        }
+    figures |= _against_baseline(settings, ours, pool, rows, evaluation)
+    figures["load_after"] = list(os.getloadavg())
+    return {"speed": figures}
+
+
+MEASURED: Final = (
+    "gsm8k_test",
+    "humaneval_164",
+    "ifeval_541",
+    "truthfulqa_817",
+    "mmlu_dev_and_test_sample",
+    "alpaca_eval_805",
+    "mt_bench_80",
+)
+"""Evaluation sets in the measurements of speed."""
+
+
+def _against_baseline(settings: Settings, ours: list[str], pool: Path, rows: list[Row], evaluation: list[str]) -> dict[str, Any]:
+    """New rows, and no new row, against a saved baseline."""
+    baseline = settings.work / "alpaca.baseline"
+    create = [*ours, "baseline", "create", str(pool), "-o", str(baseline), "-q"]
+    if (
+        subprocess.run([*ours, "baseline", "--help"], capture_output=True, text=True, check=False, cwd=settings.work).stdout.find("create")
+        < 0
+    ):
+        return {"baseline": "not measured: there is no gate baseline"}
+    figures: dict[str, Any] = {"baseline create": {"seconds": processor_seconds(create, settings.work), "bytes": baseline.stat().st_size}}
+    others = rows_of(settings, "self_instruct_5k")
+    new = write_lines(
+        settings.work / "new" / "new.jsonl", random.Random(SEED).sample(others, min(len(others), 100 if settings.toy else 1000))
+    )
+    index = settings.work / "all.toml"
+    index.write_text(_toml([kind for kind, check in checks().items() if check.by_default], evaluation), encoding="utf-8")
+    for name, file, aim in (("new rows", new, 10), ("unchanged", pool, 1.5)):
+        command = [*ours, str(file), "--config", str(index), "--baseline", str(baseline), "--fail-on", "never", "-q"]
+        seconds = [processor_seconds(command, settings.work) for _ in range(settings.repeats)]
+        figures[name] = {"seconds": seconds, "median": statistics.median(seconds), "aim": aim}
+        print(name, figures[name], flush=True)
+    return figures
+
+
+def _toml(kinds: Sequence[str], sets: Sequence[str]) -> str:
+    """A gate.toml with checks by their kind; evaluation sets for the one that takes them."""
+    listed = json.dumps(list(sets))
+    return "schema = 1\n" + "".join(
+        f'[[check]]\nkind = "{kind}"\n' + (f"sets = {listed}\n" if kind == "contamination" else "") for kind in kinds
+    )
+
+
 def main() -> None:
     """Run the parts that are asked for and write what they measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -360,7 +525,7 @@ def main() -> None:
             options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-PARTS: Final = {"plants": planted, "untouched": untouched}
+PARTS: Final = {"plants": planted, "untouched": untouched, "targets": targets, "speed": speed}
 
 
 if __name__ == "__main__":

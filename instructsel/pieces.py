@@ -160,12 +160,18 @@ class TokenCounts:
             for (number, _), count in zip(window, self.encode([stretch for _, stretch in window]), strict=True):
                 totals[number] += count
             return
-        pieces = [self._pieces(stretch) for _, stretch in window]
-        known = self.known
-        fresh = list(set().union(*pieces).difference(known))
+        known, looked_up = self.known, self.known.__getitem__
+        waiting: list[tuple[int, list[str]]] = []
+        for number, stretch in window:
+            parts = self._pieces(stretch)
+            try:
+                totals[number] += sum(map(looked_up, parts))
+            except KeyError:
+                waiting.append((number, parts))
+        fresh = list(set().union(*(parts for _, parts in waiting)).difference(known))
         known.update(zip(fresh, self.encode(fresh), strict=True))
-        for (number, _), parts in zip(window, pieces, strict=True):
-            totals[number] += sum(map(known.__getitem__, parts))
+        for number, parts in waiting:
+            totals[number] += sum(map(looked_up, parts))
         if len(known) > KNOWN:
             known.clear()
         else:

@@ -56,7 +56,7 @@ def usable() -> int:
     return min(cores, MOST)
 
 
-def in_order(function: Callable[[Batch], Result], batches: Iterable[Batch]) -> Iterator[Result]:
+def in_order(function: Callable[[Batch], Result], batches: Iterable[Batch], *, alone: int = ALONE) -> Iterator[Result]:
     """The function's result for each batch, in the order of the batches.
 
     Batches are taken as they are needed: a few are held at a time, whatever their number.
@@ -64,15 +64,19 @@ def in_order(function: Callable[[Batch], Result], batches: Iterable[Batch]) -> I
     Args:
         function: of a module of this package, without a part in any state that changes its result.
         batches: each worth some tens of milliseconds; what pickle takes.
+        alone: batches that are computed here before other processes are started.
     """
     source = iter(batches)
     count = usable() - 1
-    first = list(itertools.islice(source, ALONE)) if count > 0 and hasattr(socket, "AF_UNIX") else None
-    if first is None or len(first) < ALONE:
-        yield from map(function, itertools.chain(first or (), source))
+    if count == 0 or not hasattr(socket, "AF_UNIX"):
+        yield from map(function, source)
         return
-    yield from map(function, first)
-    del first
+    yield from map(function, itertools.islice(source, alone))
+    following = next(source, None)
+    if following is None:
+        return
+    source = itertools.chain([following], source)
+    del following
     with contextlib.ExitStack() as stack:
         # The helpers are closed first: nobody waits for what a killed process would have answered.
         threads = stack.enter_context(ThreadPoolExecutor(count))

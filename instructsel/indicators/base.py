@@ -85,6 +85,8 @@ class Indicator(ABC):
     """A pool-scoped value depends on the other examples of the batch."""
     modules: ClassVar[tuple[str, ...]] = ()
     """Optional packages it needs, by their modules' names: what `doctor` looks for."""
+    of_conversation: ClassVar[bool] = False
+    """Whether a value depends on the turns alone, neither on the id nor on the source: such examples are scored by several processes."""
     asks_model: ClassVar[bool] = False
     """Whether a model computes its values: such an indicator is slow, and its model's outputs are cached."""
     nearly: ClassVar[str | None] = None

@@ -26,6 +26,7 @@ class InstructionLength(Indicator):
     """The hub revision."""
 
     symbol_pattern: ClassVar[str] = "len_in"
+    of_conversation: ClassVar[bool] = True
     version: ClassVar[int] = 2
     unit: ClassVar[str] = "tokens"
     direction: ClassVar[str] = "not in either published rule"

@@ -77,6 +77,7 @@ class Mtld(Indicator):
     """The type–token ratio at which a factor closes."""
 
     symbol_pattern: ClassVar[str] = "mtld"
+    of_conversation: ClassVar[bool] = True
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "words"
     direction: ClassVar[str] = "lower is better, univariately; not in Eq. 4"

@@ -31,6 +31,7 @@ class ResponseLength(Indicator):
     """The hub revision."""
 
     symbol_pattern: ClassVar[str] = "len"
+    of_conversation: ClassVar[bool] = True
     version: ClassVar[int] = 2
     unit: ClassVar[str] = "tokens"
     direction: ClassVar[str] = "shorter is better in Eq. 4, by very little"

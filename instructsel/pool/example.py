@@ -35,7 +35,10 @@ class Example:
     @property
     def last_answer(self) -> int:
         """The position of the response."""
-        return next(i for i in range(len(self.messages) - 1, -1, -1) if self.messages[i].is_trained)
+        for position in range(len(self.messages) - 1, -1, -1):
+            if self.messages[position].is_trained:
+                return position
+        raise StopIteration
 
     @property
     def instruction(self) -> str:

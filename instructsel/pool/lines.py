@@ -17,6 +17,8 @@ import orjson
 
 CHUNK: Final = 1 << 20
 BOM: Final = b"\xef\xbb\xbf"
+OBJECT: Final = ord("{")
+LINE_FEED: Final = ord("\n")
 
 
 @dataclass(frozen=True)
@@ -78,19 +80,32 @@ class Row:
     passed: int = 0
     """Bytes passed over in search of the next row, which may have held rows."""
 
+    @classmethod
+    def too_long(cls, line: int, offset: int, size: int, limits: Limits) -> Row:
+        """A line that was passed over."""
+        fault = RowFault("line_too_long", f"{size:,} bytes, the limit is {limits.max_line_bytes:,}")
+        return cls(line, offset, b"", size, fault, passed=size)
 
-def read_lines(file: BinaryIO, limits: Limits) -> Iterator[Row]:
-    """The lines of a JSON Lines file. Blank lines are passed over, and the byte-order mark of the file or of one that was put behind it."""
+
+def read_lines(file: BinaryIO, limits: Limits, origin: tuple[int, int] = (0, 0)) -> Iterator[Row]:
+    """The lines of a JSON Lines file. Blank lines are passed over, and the byte-order mark of the file or of one that was put behind it.
+
+    Args:
+        file: seekable.
+        limits: how long a line may be.
+        origin: offset and lines before the first byte of `file`, where it is a part of another.
+    """
     file.seek(0)
-    offset = line = 0
-    limit = limits.max_line_bytes
-    while raw := file.readline(limit + 2):
+    offset, line = origin
+    most = limits.max_line_bytes + 2
+    while raw := file.readline(most):
         line += 1
         size = len(raw)
-        if size > limit + 1 or (size == limit + 1 and not raw.endswith(b"\n")):
-            while not raw.endswith(b"\n") and (raw := file.readline(CHUNK)):
-                size += len(raw)
-            yield Row(line, offset, b"", size, RowFault("line_too_long", f"{size:,} bytes, the limit is {limit:,}"), passed=size)
+        if size >= most - 1 and (excess := overlong(raw, file, limits)):
+            size = excess
+            yield Row.too_long(line, offset, size, limits)
+        elif raw[0] == OBJECT and raw[-1] == LINE_FEED:
+            yield Row(line, offset, raw[:-1], size - 1)
         elif raw.strip(b" \t\r\n"):
             content = raw[:-1] if raw.endswith(b"\n") else raw
             mark = len(BOM) if content.startswith(BOM) else 0
@@ -101,12 +116,23 @@ def read_lines(file: BinaryIO, limits: Limits) -> Iterator[Row]:
         offset += size
 
 
+def overlong(raw: bytes, file: BinaryIO, limits: Limits) -> int:
+    """The size of the line that begins with these bytes if it is too long, after passing it over in the file; 0 for one that can be read."""
+    size = len(raw)
+    if size < limits.max_line_bytes + 1 or (size == limits.max_line_bytes + 1 and raw.endswith(b"\n")):
+        return 0
+    while not raw.endswith(b"\n") and (raw := file.readline(CHUNK)):
+        size += len(raw)
+    return size
+
+
 KEY: Final = re.compile(rb'"[ \t\r\n]*:')
 LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 OPENING: Final = np.frombuffer(b"[{", dtype=np.uint8)
 CLOSING: Final = np.frombuffer(b"]}", dtype=np.uint8)
 LARGE: Final = 1 << 16
 """Bytes of a row whose values are not looked through one by one."""
+STRUCTURES: Final = frozenset({dict, list})
 NUMBERS_IN: Final = frozenset({dict, list, float})
 """Types that are a float or may hold one."""
 STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
@@ -135,6 +161,9 @@ def parse(raw: bytes, limits: Limits) -> Any:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _diagnose(raw, error) from None
+    if type(value) is dict and NUMBERS_IN.isdisjoint(map(type, value.values())) and raw.count(b":") == len(value):
+        # Most rows: texts alone, without a colon in them, so that each is that of a key.
+        return value
     if limits.duplicate_key != "last" and ((len(raw) > LARGE and opened > len(raw) >> 5) or len(KEY.findall(raw)) != _count_keys(value)):
         # The pattern also finds escaped quotes inside texts; only then is the slower, exact look needed.
         _exact(raw)
@@ -165,10 +194,14 @@ def _with_long_numbers(raw: bytes, value: Any) -> Any:
 
 def _holds_float(value: Any) -> bool:
     if type(value) is dict:
-        return any(type(item) in NUMBERS_IN and _holds_float(item) for item in value.values())
-    if type(value) is list:
-        return any(type(item) in NUMBERS_IN and _holds_float(item) for item in value)
-    return type(value) is float
+        items: Any = value.values()
+    elif type(value) is list:
+        items = value
+    else:
+        return type(value) is float
+    if NUMBERS_IN.isdisjoint(map(type, items)):
+        return False
+    return any(type(item) in NUMBERS_IN and _holds_float(item) for item in items)
 
 
 def _depth(raw: bytes) -> int:
@@ -178,11 +211,16 @@ def _depth(raw: bytes) -> int:
 
 
 def _count_keys(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(_count_keys(item) for item in value.values() if type(item) in (dict, list))
-    if isinstance(value, list):
-        return sum(_count_keys(item) for item in value if type(item) in (dict, list))
-    return 0
+    if type(value) is dict:
+        keys = len(value)
+        items: Any = value.values()
+    elif type(value) is list:
+        keys, items = 0, value
+    else:
+        return 0
+    if STRUCTURES.isdisjoint(map(type, items)):
+        return keys
+    return keys + sum(_count_keys(item) for item in items if type(item) in STRUCTURES)
 
 
 def _exact(raw: bytes) -> None:

@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,20 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.artifact import check_name, same_file
-from instructsel.errors import EmptyFile, InstructselError, PoolError, UnknownExample, UsageError
+from instructsel.errors import EmptyFile, InstructselError, UnknownExample, UsageError
 from instructsel.pool.columnar import rest
 from instructsel.pool.example import Example
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Format
 from instructsel.pool.formats.mapped import Mapped
-from instructsel.pool.lines import Limits, RowDropped, RowFault
+from instructsel.pool.lines import Limits
 from instructsel.pool.naming import check_once, expanded, labels_of
 from instructsel.pool.opaque import as_text
-from instructsel.pool.reader import DIGEST, PoolFile, PoolReader, ReadProgress, Rows
+from instructsel.pool.reader import FAULTS, PoolFile, PoolReader, ReadProgress, Rows, changed, unchanged
 from instructsel.pool.row_sources import labels_by_field
 from instructsel.pool.sources import Source, memory_source, open_source
 from instructsel.pool.spec import MEMORY, REASONING, STDIN, PoolSpec, Reading
 from instructsel.pool.streams import is_pipe
+from instructsel.pool.stretches import DIGEST
 from instructsel.pool.writer import MESSAGES, check_output, compressed, stream_rows, write_messages, write_rows
 from instructsel.read_report import ReadReport
 from instructsel.text import counted, excerpt, html_table
@@ -375,7 +375,7 @@ class Pool:
         'CC0'
         """
         file, rows = self._rows(name)
-        with _unchanged(file):
+        with unchanged(file):
             row: dict[str, Any] = as_text(file.row(rows[-1]))
         return row
 
@@ -392,7 +392,7 @@ class Pool:
             PoolError: the file has changed since it was read.
         """
         file, rows = self._rows(name)
-        with _unchanged(file):
+        with unchanged(file):
             return b"\n".join(file.written(row) for row in rows)
 
     def _rows(self, name: str | int) -> tuple[PoolFile, tuple[int, ...]]:
@@ -406,8 +406,12 @@ class Pool:
         """The examples at these positions, in the order asked; all of them in order by default."""
         for position in range(len(self)) if rows is None else rows:
             file = self.files[int(self.file_of[position])]
-            with _unchanged(file):
+            try:
                 conversation = file.conversation(int(self.row_of[position]), int(self.part_of[position]))
+            except InstructselError:
+                raise
+            except FAULTS as error:
+                raise changed(file) from error
             source = file.source.label if self.spec.reading.source_field is None else self.sources[position]
             yield Example(self.ids[position], source, conversation.messages, conversation.tools, self.with_reasoning)
 
@@ -563,17 +567,6 @@ def _recorded(
         source_field=source_field,
         delimiter=delimiter,
     )
-
-
-@contextmanager
-def _unchanged(file: PoolFile) -> Iterator[None]:
-    """A block that reads a file again: what had no fault has none unless the file is another."""
-    try:
-        yield
-    except InstructselError:
-        raise
-    except (RowFault, RowDropped, UnicodeDecodeError, StopIteration, ValueError, IndexError) as error:
-        raise PoolError(f"{file.source.name} has changed since it was read.", fix="Run the command again.") from error
 
 
 def _batched(items: Iterable[Example], size: int) -> Iterator[tuple[Example, ...]]:

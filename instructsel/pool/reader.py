@@ -2,57 +2,55 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.errors import EmptyFile, PoolError, UsageError
+from instructsel.errors import EmptyFile, InstructselError, PoolError, UsageError
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats import _rows as row_formats
-from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat, kind
-from instructsel.pool.formats._marks import Marks
+from instructsel.pool.formats._base import Chain, Fields, Format, TableFormat
 from instructsel.pool.formats._rows import RowReader
-from instructsel.pool.formats._turns import UnknownRole, with_roles
+from instructsel.pool.formats._turns import with_roles
 from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.json_text import as_bytes
 from instructsel.pool.lines import Limits, Row, RowDropped, RowFault
-from instructsel.pool.message import ANSWERS
 from instructsel.pool.sources import Source
-from instructsel.read_report import LISTED, Quarantined, ReadReport, role_fix
+from instructsel.pool.stretches import (
+    DROP,
+    UNWANTED,
+    How,
+    Read,
+    RowColumns,
+    Tally,
+    native,
+    raw_digest,
+    read_beside,
+    read_rows,
+    readable,
+)
+from instructsel.read_report import ReadReport, role_fix
 from instructsel.text import counted
 
 Rows = Sequence[int] | NDArray[np.integer[Any]]
 
 
-DIGEST: Final = 16
-"""Bytes of an id."""
-UNWANTED: Final = "undesirable"
-"""Why a row is dropped that a field says is not wanted."""
-DROP: Final = "drop"
 UNDESIRABLE: Final = (DROP, "keep")
 """What becomes of such a row."""
 SAMPLE_BYTES: Final = 4 << 20
 """Of the rows that a file's format is told from; parsed, they take many times as much."""
 ONE_OBJECT: Final = "one JSON object"
 ONE_OBJECT_FIX: Final = "Write its rows as JSON lines or as one array; if it is one conversation: --map messages=FIELD,role=KEY,content=KEY"
+FAULTS: Final = (RowFault, RowDropped, UnicodeDecodeError, StopIteration, ValueError, IndexError)
+"""What reading a row again raises where the file is another."""
 MOST_FILES: Final = 65_535
 """Files of a pool."""
-
-MOST_PARTS: Final = 65_535
-"""Examples of a row, whatever the limits say."""
-
-
-def raw_digest(raw: bytes) -> bytes:
-    """The digest of a row's bytes: blake2b, 8 bytes."""
-    return hashlib.blake2b(raw, digest_size=8).digest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +133,22 @@ class PoolFile:
         return frozenset(self.format.fields) if self.rows is None else self.rows.fields_of(row)
 
 
+@contextmanager
+def unchanged(file: PoolFile) -> Iterator[None]:
+    """A block that reads a file again: what had no fault has none unless the file is another."""
+    try:
+        yield
+    except InstructselError:
+        raise
+    except FAULTS as error:
+        raise changed(file) from error
+
+
+def changed(file: PoolFile) -> PoolError:
+    """The error of a file that is another than the one that was read."""
+    return PoolError(f"{file.source.name} has changed since it was read.", fix="Run the command again.")
+
+
 class Several:
     """The conversations of the last few rows that hold several: they are asked for one by one, and in the order of ids."""
 
@@ -196,12 +210,8 @@ class PoolReader:
         self.progress = progress
         self.report: ReadReport = ReadReport()
         self.files: list[PoolFile] = []
-        self.digests: bytearray = bytearray()
-        self.raw: bytearray = bytearray()
-        self.file_of: array[int] = array("H")
-        self.row_of: array[int] = array("L")
-        self.part_of: array[int] = array("H")
-        self.turns: array[int] = array("H")
+        self.columns: list[RowColumns] = []
+        """Of each file, for the examples in it."""
 
     def add(self, source: Source, chosen: str | Format) -> None:
         """Read one file, or refuse it with its report."""
@@ -218,11 +228,12 @@ class PoolReader:
         if self.progress is not None:
             self.progress.begin(source)
         rows = source.rows()
+        noted = source.notes.copy()
         try:
             sample = _sample(rows)
             if not sample:
                 raise EmptyFile(f"{source.name}: the file has no rows.", fix="Name a file with rows.")
-            tally = _Tally(source)
+            tally = Tally()
             everything = itertools.chain(sample, rows)
             candidates: list[Format] = []
             if isinstance(chosen, str):
@@ -237,12 +248,26 @@ class PoolReader:
                 chosen_format, why = chosen, "as --map says" if isinstance(chosen, Mapped) else "as --format says"
             assert chosen_format is not None
             reader = row_formats.reader(chosen_format, candidates, self.roles)
-            file = self._read(source, reader, everything, tally)
+            how = How(reader, self.limits, self.undesirable)
+            beside = None if isinstance(chosen_format, TableFormat) else read_beside(source, how)
+            file: PoolFile | None = None
+            if isinstance(chosen_format, TableFormat):
+                read, file = self._linked(source, reader, chosen_format, everything)
+            elif beside is not None:
+                source.notes.clear()
+                source.notes.update(noted)
+                read = self._gathered(beside)
+                source.notes.update(read.notes)
+            else:
+                read = read_rows(self._watched(everything), source, how)
         except RowFault as fault:
             raise PoolError(f"{source.name}: {fault.detail}.", fix="Check the file's quoting.") from fault
+        tally = read.tally
+        reader.counts.update(read.counts)
+        self._drop_unwanted(read)
         not_read = row_formats.note(reader.unread([value for _, value in sample], tally.marks.read))
         why = "each row by its own format" if len(reader.counts) > 1 else why
-        report = tally.report("; ".join(part for part in (f"{_named(reader)}: {why}", not_read) if part))
+        report = tally.report(source, "; ".join(part for part in (f"{_named(reader)}: {why}", not_read) if part))
         if not report.kept:
             worst = max({**report.dropped, **report.quarantined}.items(), key=lambda item: item[1], default=("no rows", 0))
             first = next(iter(tally.listed), None)
@@ -265,169 +290,80 @@ class PoolReader:
                 ),
             )
         self.report += report
-        self.files.append(file)
+        self.files.append(file or _file(source, reader, read.columns))
+        self.columns.append(read.columns)
 
-    def _refuse(self, source: Source, rows: Iterable[tuple[Row, Any]], tally: _Tally, why: str, fix: str) -> None:
+    def _refuse(self, source: Source, rows: Iterable[tuple[Row, Any]], tally: Tally, why: str, fix: str) -> None:
         line = 1
         for row, _ in rows:
             if row.fault is not None:
-                tally.quarantine(row, row.fault)
+                tally.quarantine(source.name, row, row.fault)
             else:
                 line = line if tally.dropped else row.line
                 tally.drop("refused")
         if source.header_raw and "no known format" in why:
             fix += "; if the file has no header row, name its columns with --columns a,b,c as well."
-        raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, report=self.report + tally.report("refused: " + why))
+        raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, report=self.report + tally.report(source, "refused: " + why))
 
-    def _read(self, source: Source, reader: RowReader, rows: Iterable[tuple[Row, Any]], tally: _Tally) -> PoolFile:
-        chosen, marks = reader.format, tally.marks
-        lines, offsets, lengths, digests = array("L"), array("q"), array("q"), bytearray()
+    def _watched(self, rows: Iterable[tuple[Row, Any]]) -> Iterator[tuple[Row, Any]]:
+        """The rows, and how far reading has come."""
+        for count, entry in enumerate(rows):
+            if self.progress is not None and not count % ReadProgress.ROWS:
+                self.progress.reach(entry[0].offset)
+            yield entry
 
-        def readable() -> Iterator[tuple[Row, Fields]]:
-            for count, (row, value) in enumerate(rows):
-                if self.progress is not None and not count % ReadProgress.ROWS:
-                    self.progress.reach(row.offset)
-                if row.fault is None and not isinstance(value, dict):
-                    row.fault = RowFault("not_an_object", f"the row is {kind(value)}")
-                if row.fault is not None:
-                    tally.quarantine(row, row.fault)
-                    continue
-                lines.append(row.line)
-                offsets.append(row.offset)
-                lengths.append(row.length)
-                digests.extend(raw_digest(row.raw))
-                yield row, value
+    def _gathered(self, stretches: Iterable[Read]) -> Read:
+        """What was read of a file, stretch by stretch."""
+        read = Read()
+        for stretch in stretches:
+            read.add(stretch)
+            if self.progress is not None:
+                self.progress.reach(read.end)
+        return read
 
-        chains: list[Chain] = []
-        if isinstance(chosen, TableFormat):
-            chains = self._link(chosen, readable(), tally, lines, offsets, lengths)
-            file = self._file(source, reader, lines, offsets, lengths, digests, tuple(chains))
-            for number, chain in enumerate(chains):
-                conversation = file.conversation(number, 0)
-                tally.examples += 1
-                raw = b"\n".join(source.identity(file.raw(row)) for row in chain.rows)
-                self._keep(conversation, raw_digest(raw), number, 0, tally)
-            tally.kept += len({row for chain in chains for row in chain.rows})
-            return file
-        for number, (row, value) in enumerate(readable()):
-            if self.undesirable == DROP and marks.is_unwanted(value):
-                tally.drop(UNWANTED)
-                continue
-            try:
-                form, conversations = reader.read(value)
-                self._check_size(conversations, row)
-            except RowFault as fault:
-                tally.quarantine(row, fault)
-                continue
-            except RowDropped as dropped:
-                tally.drop(dropped.reason)
-                continue
-            tally.kept += 1
-            reader.counts[form.name] += 1
-            if self.undesirable == DROP:
-                marks.note(value, conversations, number, range(len(self.file_of), len(self.file_of) + len(conversations)))
-            identity = source.identity(row.raw)
-            digest = bytes(digests[-8:]) if identity is row.raw else raw_digest(identity)
-            for part, conversation in enumerate(conversations):
-                tally.examples += 1
-                self._keep(conversation, digest, number, part, tally)
-        self._drop_unwanted(tally)
-        return self._file(source, reader, lines, offsets, lengths, digests, ())
-
-    def _drop_unwanted(self, tally: _Tally) -> None:
-        """Drop the rows of a file that a field says are not wanted, which only the whole file shows."""
-        positions, rows = tally.marks.unwanted()
-        if not positions:
-            return
-        tally.kept -= len(rows)
-        tally.examples -= len(positions)
-        tally.dropped[UNWANTED] += len(rows)
-        last = min(positions)
-        keep = [number for number in range(last, len(self.file_of)) if number not in positions]
-        for column in (self.file_of, self.row_of, self.part_of, self.turns):
-            column[last:] = array(column.typecode, (column[number] for number in keep))
-        for digests, width in ((self.digests, DIGEST), (self.raw, 8)):
-            digests[last * width :] = b"".join(bytes(digests[number * width : (number + 1) * width]) for number in keep)
-
-    def _check_size(self, conversations: Sequence[Conversation], row: Row) -> None:
-        """Refuse a row that would take memory and time out of all proportion."""
-        limits, count = self.limits, len(conversations)
-        turns = (
-            len(conversations[0].messages) if count == 1 else max((len(conversation.messages) for conversation in conversations), default=0)
-        )
-        if turns > limits.max_turns:
-            raise RowFault("too_many_turns", f"{turns:,} turns, the limit is {limits.max_turns:,}")
-        most = min(limits.max_examples, MOST_PARTS)
-        if count > most:
-            raise RowFault("too_many_examples", f"{count:,} examples, the limit is {most:,}")
-        if count > 1 and count * row.length > limits.max_read_again:
-            raise RowFault("too_many_examples", f"{count:,} examples in a row of {row.length:,} bytes")
-
-    def _link(
-        self,
-        chosen: TableFormat,
-        rows: Iterable[tuple[Row, Fields]],
-        tally: _Tally,
-        lines: array[int],
-        offsets: array[int],
-        lengths: array[int],
-    ) -> list[Chain]:
-        chains, dropped, faults = chosen.link(value for _, value in rows)
-        short = [chain for chain in chains if sum(lengths[row] for row in chain.rows) <= self.limits.max_line_bytes]
+    def _linked(self, source: Source, reader: RowReader, chosen: TableFormat, rows: Iterable[tuple[Row, Any]]) -> tuple[Read, PoolFile]:
+        """What was read of a file of turns, and the file."""
+        read = Read()
+        columns, tally = read.columns, read.tally
+        chains, dropped, faults = chosen.link(value for _, value in readable(self._watched(rows), read, source.name))
+        short = [chain for chain in chains if sum(columns.lengths[row] for row in chain.rows) <= self.limits.max_line_bytes]
         if len(short) < len(chains):
             kept = {row for chain in short for row in chain.rows}
             fault = RowFault("line_too_long", f"a conversation of more than {self.limits.max_line_bytes:,} bytes")
             faults |= {row: fault for chain in chains for row in chain.rows if row not in kept}
         for number, fault in sorted(faults.items()):
-            tally.quarantine(Row(lines[number], offsets[number], b"", 0), fault)
+            tally.quarantine(source.name, Row(columns.lines[number], columns.offsets[number], b"", 0), fault)
         for reason in dropped.values():
             tally.drop(reason)
-        return short
-
-    def _keep(self, conversation: Conversation, raw: bytes, number: int, part: int, tally: _Tally) -> None:
-        self.digests += hashlib.blake2b(conversation.canonical(), digest_size=DIGEST).digest()
-        self.raw += raw
-        self.file_of.append(len(self.files))
-        self.row_of.append(number)
-        self.part_of.append(part)
-        self.turns.append(min(len(conversation.messages), 65_535))
-        turns = conversation.messages
-        tally.with_reasoning += [turn.reasoning for turn in turns].count(None) < len(turns)
-        if turns[0].role in ANSWERS:
-            tally.first_answers += turns[0].is_trained and sum(turn.is_trained for turn in turns) == 1
-        tally.answered = tally.answered or any(not turn.is_empty for turn in turns if turn.role in ANSWERS)
+        file = _file(source, reader, columns, tuple(short))
+        for number, chain in enumerate(short):
+            raw = b"\n".join(source.identity(file.raw(row)) for row in chain.rows)
+            columns.keep(file.conversation(number, 0), raw_digest(raw), number, 0, tally)
+        tally.kept += len({row for chain in short for row in chain.rows})
+        return read, file
 
     @staticmethod
-    def _file(
-        source: Source,
-        reader: RowReader,
-        lines: array[int],
-        offsets: array[int],
-        lengths: array[int],
-        digests: bytearray,
-        chains: tuple[Chain, ...],
-    ) -> PoolFile:
-        return PoolFile(
-            source,
-            reader.format,
-            np.array(lines, dtype=np.uint32),
-            np.array(offsets, dtype=np.int64),
-            np.array(lengths, dtype=np.int64),
-            np.frombuffer(bytes(digests), dtype=">u8").astype(np.uint64),
-            chains,
-            rows=reader,
-        )
+    def _drop_unwanted(read: Read) -> None:
+        """Drop the rows of a file that a field says are not wanted, which only the whole file shows."""
+        positions, rows = read.tally.marks.unwanted()
+        if not positions:
+            return
+        read.tally.kept -= len(rows)
+        read.tally.examples -= len(positions)
+        read.tally.dropped[UNWANTED] += len(rows)
+        read.columns.leave_out(positions)
 
     def finish(self) -> dict[str, Any]:
         """The columns of the pool, in the order of ids."""
         if self.progress is not None:
             self.progress.end()
-        digests = np.frombuffer(bytes(self.digests), dtype=">u8").reshape(-1, 2).astype(np.uint64)
-        raw, file_of, row_of = (
-            np.frombuffer(bytes(self.raw), dtype=">u8").astype(np.uint64),
-            np.array(self.file_of, dtype=np.uint16),
-            np.array(self.row_of, dtype=np.uint32),
-        )
+        digests = _joined([native(columns.ids) for columns in self.columns]).reshape(-1, 2)
+        raw = _joined([native(columns.identities) for columns in self.columns])
+        row_of = _joined([np.frombuffer(columns.row_of, dtype=np.uint32) for columns in self.columns])
+        part_of = _joined([np.frombuffer(columns.part_of, dtype=np.uint16) for columns in self.columns])
+        turns = _joined([np.frombuffer(columns.turns, dtype=np.uint16) for columns in self.columns])
+        file_of = np.repeat(np.arange(len(self.columns), dtype=np.uint16), [len(columns.row_of) for columns in self.columns])
+        self.columns = []
         order = np.lexsort((digests[:, 1], digests[:, 0]))
         digests = digests[order]
         starts = np.flatnonzero(np.r_[True, (digests[1:] != digests[:-1]).any(axis=1)]) if len(order) else np.zeros(0, dtype=np.int64)
@@ -442,7 +378,6 @@ class PoolReader:
             numbers = sorted(range(end - start), key=lambda n: f".{n}" if n else "")
             occurrences[start:end] = numbers
             order[start:end] = [ranked[n] for n in numbers]
-        part_of, turns = np.array(self.part_of, dtype=np.uint16), np.array(self.turns, dtype=np.uint16)
         return {
             "files": tuple(self.files),
             "report": self.report,
@@ -506,49 +441,22 @@ class ReadProgress:
         self.report(sum(self.sizes), sum(self.sizes))
 
 
-class _Tally:
-    """Counts the rows of one file."""
+def _file(source: Source, reader: RowReader, columns: RowColumns, chains: tuple[Chain, ...] = ()) -> PoolFile:
+    """The file of these columns, which nothing is added to any more."""
+    return PoolFile(
+        source,
+        reader.format,
+        np.frombuffer(columns.lines, dtype=np.uint32),
+        np.frombuffer(columns.offsets, dtype=np.int64),
+        np.frombuffer(columns.lengths, dtype=np.int64),
+        native(columns.digests),
+        chains,
+        rows=reader,
+    )
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.kept = self.examples = 0
-        self.dropped: Counter[str] = Counter()
-        self.quarantined: Counter[str] = Counter()
-        self.listed: list[Quarantined] = []
-        self.answered = False
-        self.passed_over = 0
-        self.marks = Marks()
-        self.with_reasoning = 0
-        self.first_answers = 0
-        self.roles: Counter[str] = Counter()
 
-    def quarantine(self, row: Row, fault: RowFault) -> None:
-        self.quarantined[fault.code] += 1
-        self.passed_over += row.passed
-        if isinstance(fault, UnknownRole):
-            self.roles.update(fault.roles)
-        if len(self.listed) < LISTED:
-            self.listed.append(Quarantined(self.source.name, row.line, row.offset, fault.code, fault.detail))
-
-    def drop(self, reason: str) -> None:
-        self.dropped[reason] += 1
-
-    def report(self, why: str) -> ReadReport:
-        read = self.kept + self.dropped.total() + self.quarantined.total()
-        return ReadReport(
-            read=read,
-            kept=self.kept,
-            examples=self.examples,
-            dropped=dict(sorted(self.dropped.items())),
-            quarantined=dict(sorted(self.quarantined.items())),
-            quarantine=tuple(sorted(self.listed, key=lambda entry: entry.offset)),
-            formats={self.source.name: "; ".join([why, *map(_note, sorted(self.source.notes.items()))])},
-            size=self.source.file.seek(0, 2),
-            passed_over=self.passed_over,
-            with_reasoning=self.with_reasoning,
-            first_answers=self.first_answers,
-            unknown_roles=dict(self.roles.most_common()),
-        )
+def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
 def _sample(rows: Iterator[tuple[Row, Any]]) -> list[tuple[Row, Any]]:
@@ -579,8 +487,3 @@ def _one_object(sample: Sequence[tuple[Row, Any]]) -> str:
         return ""
     keys = sorted(str(key)[:32] for key in value)
     return f"{ONE_OBJECT} (keys {', '.join(keys[:12])}{' …' if len(keys) > 12 else ''}), not a list of rows"
-
-
-def _note(note: tuple[str, int]) -> str:
-    what, count = note
-    return what if count == 1 else f"{what} ({count:,} times)"

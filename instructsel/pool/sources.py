@@ -6,12 +6,16 @@ much it may unpack to. What a file is, is decided by its content; the extension 
 
 from __future__ import annotations
 
+import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from instructsel.errors import EmptyFile, PoolError, UsageError
 from instructsel.pool.columnar import CALLED, Columns, plain, spool_rows
@@ -69,6 +73,8 @@ class Source:
     """Between two fields of a CSV or TSV record."""
     start: tuple[int, int] | None = None
     """Offset and line of the first record behind the header."""
+    origin: tuple[int, int] = (0, 0)
+    """Offset and lines before the first byte of `file`, where it is a part of a file of lines."""
     spread: bool = False
     """Whether JSON objects have several lines, or none end between them."""
     notes: Counter[str] = field(default_factory=Counter)
@@ -85,7 +91,7 @@ class Source:
         elif self.container == "array" or self.spread:
             yield from self._json(read_values(self.file, self.limits, self.notes))
         else:
-            lines = read_lines(self.file, self.limits)
+            lines = read_lines(self.file, self.limits, self.origin)
             yield from self._json(lines if self.through is None else self.through(lines))
 
     def _json(self, rows: Iterator[Row]) -> Iterator[tuple[Row, Any]]:
@@ -97,7 +103,7 @@ class Source:
                 yield row, value
 
     def _table(self, columns: Columns) -> Iterator[tuple[Row, Any]]:
-        for row in read_lines(self.file, self.limits):
+        for row in read_lines(self.file, self.limits, self.origin):
             value = self._parsed(row)
             yield row, value if value is None else columns.restored(row.raw, value)
 
@@ -137,7 +143,7 @@ class Source:
 
     def raw(self, offset: int, length: int) -> bytes:
         """The bytes of a row that was read before; threads and forked processes may ask at once."""
-        if not hasattr(os, "pread"):  # not on Windows
+        if isinstance(self.file, io.BytesIO) or not hasattr(os, "pread"):  # not on Windows
             self.file.seek(offset)
             return self.file.read(length)
         # Read at a place, not from one: the place where a file stands is shared.
@@ -145,6 +151,26 @@ class Source:
         while len(raw) < length and (more := os.pread(self.file.fileno(), length - len(raw), offset + len(raw))):
             raw += more
         return raw
+
+    def raw_rows(self, offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
+        """The bytes of rows that were read before, ascending, and where each begins in them; what stands between close rows comes along."""
+        size = int(lengths.sum())
+        span = int(offsets[-1] + lengths[-1] - offsets[0])
+        if span <= 2 * size:
+            return self.raw(int(offsets[0]), span), offsets - offsets[0]
+        rows = [self.raw(offset, length) for offset, length in zip(offsets.tolist(), lengths.tolist(), strict=True)]
+        # A file that was cut has rows of other lengths; whoever compares the digests sees it.
+        return b"".join(rows), np.cumsum(lengths) - lengths
+
+    def with_bytes(self, raw: bytes, origin: tuple[int, int] = (0, 0)) -> Source:
+        """The source with these bytes for its file, as another process can have it.
+
+        Args:
+            raw: some of the file.
+            origin: offset and lines before them.
+        """
+        columns = None if self.columns is None else replace(self.columns, keep=None)
+        return replace(self, file=io.BytesIO(raw), columns=columns, keep=None, origin=origin, notes=Counter(), through=None)
 
     def value_of(self, raw: bytes) -> Any:
         """The parsed value of a row that was read before."""

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from instructsel.cache import Cache
 from instructsel.errors import ModelUnavailable, ScoresError, TooManyNulls, UsageError
@@ -20,6 +21,7 @@ from instructsel.kinds import SCORES
 from instructsel.models import runner
 from instructsel.pool.pool import Pool, check_pool
 from instructsel.scores.asking import ask
+from instructsel.scores.by_rows import answers, apart
 from instructsel.scores.imported import ImportedScores
 from instructsel.scores.neighborhood import Space, Watch, unwatched, windows
 from instructsel.scores.table import ScoreTable
@@ -49,6 +51,13 @@ class _Column:
         self.values[window] = [0.0 if value is None else value for value in scored.values]
         self.codes[window] = [self.known.setdefault(reason, len(self.known)) for reason in scored.reasons]
         self.done = window.stop
+        self.truncated += scored.truncated
+
+    def put(self, positions: NDArray[np.int64], scored: Scored) -> None:
+        """Those of the examples at these positions."""
+        self.values[positions] = [0.0 if value is None else value for value in scored.values]
+        self.codes[positions] = [self.known.setdefault(reason, len(self.known)) for reason in scored.reasons]
+        self.done += len(positions)
         self.truncated += scored.truncated
 
     def counts(self) -> dict[str, int]:
@@ -207,6 +216,11 @@ class _Work:
         """Indicators that look at an example alone."""
         if not indicators:
             return
+        by_rows = apart(self.pool, indicators)
+        self._by_rows(by_rows)
+        indicators = [indicator for indicator in indicators if indicator not in by_rows]
+        if not indicators:
+            return
         others = [indicator for indicator in indicators if not isinstance(indicator, ModelIndicator)]
         groups: dict[int, list[ModelIndicator]] = {}
         for indicator in indicators:
@@ -220,6 +234,24 @@ class _Work:
                 self._group(group, window)
             for indicator in indicators:
                 self._within_budget(indicator)
+
+    def _by_rows(self, indicators: Sequence[Indicator]) -> None:
+        """Indicators of the turns alone, in the order of the files."""
+        if not indicators:
+            return
+        start = time.perf_counter()
+        seconds = [0.0] * len(indicators)
+        for positions, answer in answers(self.pool, indicators):
+            for number, (indicator, scored) in enumerate(zip(indicators, answer.scored, strict=True)):
+                column = self.columns[indicator.symbol]
+                column.put(positions, _checked(indicator, scored, len(positions)))
+                seconds[number] += answer.seconds[number]
+                self.watch(indicator.symbol)(column.done, len(self.pool))
+        # Several processes computed at once: each indicator has its share of the time that passed.
+        passed, computed = time.perf_counter() - start, sum(seconds) or 1.0
+        for indicator, share in zip(indicators, seconds, strict=True):
+            self.columns[indicator.symbol].seconds += passed * share / computed
+            self._within_budget(indicator)
 
     def _without_model(self, indicator: Indicator, window: Batch) -> None:
         column, start = self.columns[indicator.symbol], time.perf_counter()

@@ -100,6 +100,23 @@ class Marks:
                     self.examples.setdefault(name, []).extend(positions)
                     self.rows.setdefault(name, set()).add(number)
 
+    def add(self, other: Marks, rows: int, examples: int) -> None:
+        """What was noted of the rows that follow, before which there are so many rows and examples."""
+        for name, positions in other.examples.items():
+            self.examples.setdefault(name, []).extend(position + examples for position in positions)
+            self.rows.setdefault(name, set()).update(number + rows for number in other.rows[name])
+        for name, count in other.counts.items():
+            classes, others = self.classes.get(name) if self.counts[name] else self.classes.setdefault(name, {}), other.classes.get(name)
+            self.counts[name] += count
+            if classes is None:
+                continue
+            agree = others is not None and all(classes.setdefault(answer, value) is value for answer, value in others.items())
+            if not agree or len(classes) > MOST_CLASSES:
+                del self.classes[name]
+        self.others |= other.others
+        self.differ |= other.differ
+        self.read |= other.read
+
     def unwanted(self) -> tuple[set[int], set[int]]:
         """At the end of the file: the positions of the examples, and the rows, that are not wanted."""
         fields = {name for name in self.differ - self.others if not self._is_class(name)}

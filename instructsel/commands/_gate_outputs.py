@@ -17,6 +17,7 @@ from instructsel.gates.outputs.registry import output_named
 from instructsel.gates.passing import check_passing, write_passing
 from instructsel.gates.verdict import FAIL_ON
 from instructsel.pool.naming import files_of
+from instructsel.pool.outputs import check_apart
 from instructsel.tables import checked_suffix, release
 from instructsel.text import counted
 
@@ -84,6 +85,7 @@ class Outputs:
             targets.append(manifest_path(self.findings))
             flags[manifest_path(self.findings)] = "--findings"
         check_outputs(targets, files_of(inputs), flags=flags)
+        check_apart(targets, inputs, flags=flags)
         for output, file in self.forms:
             check_replaced(file, kinds.GATE, "a verdict", force=self.force or output.wrote(file), flag="--to")
         if self.findings is not None:

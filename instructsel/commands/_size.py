@@ -119,7 +119,7 @@ def command(
     toolkit, folder, path = Adapters(), Path(output or "."), scores or newest()
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
     inputs: list[str | Path] = [path, *(search or []), *(report or []), *(pool or []), training.base]
-    check_folder(folder, inputs)
+    check_folder(folder, inputs, pools=[*(search or []), *(report or []), *(pool or [])])
     if chart is not None:
         _check_chart(chart, folder, inputs)
     table = ScoreTable.read(path)

@@ -18,6 +18,8 @@ from instructsel.commands._groups import with_options
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import MOST_ROWS
 from instructsel.pool import spec
+from instructsel.pool.naming import files_of
+from instructsel.pool.outputs import check_apart
 
 EXAMPLES: Final = """Examples:
   instructsel audit examples/pool.jsonl --base study-demo/toybase
@@ -125,7 +127,8 @@ def command(
         )
         return
     targets = {target: flag for target, flag in ((html, "--html"), (output, "-o")) if target is not None}
-    _check_targets(targets, [*files, *(name for name in (base, tokenizer) if name)], force=force)
+    _check_targets(targets, files_of([*files, *(name for name in (base, tokenizer) if name)]), force=force)
+    check_apart(targets, files, flags=targets)
     subject = Subject.load(settings, base=base, tokenizer=tokenizer)
     reading = spec.Reading(
         form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
@@ -191,7 +194,7 @@ def _check_targets(targets: dict[Path, str], inputs: list[str], *, force: bool) 
         endings = (".html",) if flag == "--html" else (".json", ".parquet", ".csv")
         if target.suffix not in endings:
             raise UsageError(f"{target} ends in none of {', '.join(endings)}.", fix=f"Name a file with such an ending with {flag}.")
-    check_outputs(targets, [name for name in inputs if not Path(name).is_dir()], flags=targets)
+    check_outputs(targets, inputs, flags=targets)
     for target, flag in targets.items():
         check_replaced(target, kinds.AUDIT, "an audit", force=force or _is_audit(target), flag=flag)
 

@@ -13,6 +13,7 @@ from instructsel.commands._console import Progress, messages, reported, say, wri
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import LARGEST_SEED
 from instructsel.pool import spec
+from instructsel.pool.outputs import check_apart
 
 EXAMPLES: Final = """Examples:
   instructsel export examples/pool.jsonl --to trl -o /tmp/for-trl
@@ -102,6 +103,7 @@ def command(
     settings = consumer.decided(ExportSettings(loss, order, seed, drop_unsupported, force))
     place = output if output is not None else Path(f"{stem_of(Path(selection[0]).name)[0] or 'export'}.{to}")
     inputs = inputs_of(selection)
+    check_apart([place], [*selection, *inputs])
     Target.of(consumer, place).check(consumer, inputs, force=force)
     reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), undesirable=undesirable)
     chosen = selected(selection, reading, message=messages(quiet=quiet))

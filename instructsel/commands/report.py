@@ -14,6 +14,7 @@ from instructsel.commands import _options as options
 from instructsel.commands._console import messages, note, reported, say
 from instructsel.errors import InstructselError, UsageError
 from instructsel.pool import spec
+from instructsel.pool.outputs import check_apart
 from instructsel.pool.pool import Pool
 from instructsel.reports.reading import artifact_kind
 from instructsel.reports.render import checked_suffix, is_report, report
@@ -60,10 +61,12 @@ def command(
     target = checked_suffix(output)
     named: list[Path] = [*results, *([scores] if scores else [])]
     check_outputs([target], [*named, *(pool or [])])
+    check_apart([target], pool or ())
     check_no_record(target, kinds.REPORT)
     check_replaced(target, kinds.REPORT, "a report", force=force or is_report(target))
     texts = _pool(named, pool, with_text, quiet=quiet)
     check_outputs([target], [] if texts is None else [file.source.name for file in texts.files])
+    check_apart([target], [] if texts is None else texts.spec.paths)
     page = report(*named, title=title, arm=arm, with_text=texts is not None, pool=texts)
     page.write(target)
     wrote = f"wrote {target}: {', '.join(section.title for section in page.sections[1:])}"

@@ -27,6 +27,7 @@ from instructsel.kinds import ROWS_WITH_SCORES, SCORES
 from instructsel.models.runner import RunReport
 from instructsel.pool import spec
 from instructsel.pool.naming import files_of
+from instructsel.pool.outputs import check_apart
 from instructsel.pool.pool import Pool
 from instructsel.pool.sources import label_of
 from instructsel.pool.writer import notes_on_output
@@ -194,6 +195,7 @@ def command(
     chosen, unavailable = choose_indicators(rule, indicators, models, also=also, imported=imported, present=files.present)
     if not dry_run:
         files.check([*files_of(pools), *([rule] if rule else []), *(import_files or [])])
+        check_apart([files.table, *([files.rows] if files.rows else [])], pools, flags={files.rows: "--with-scores"} if files.rows else {})
     for indicator in imported:
         indicator.fingerprint()  # a file that is missing ends the run before the pool is read
     store = options.open_cache(cache, off=no_cache, quiet=quiet)

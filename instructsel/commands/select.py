@@ -21,6 +21,7 @@ from instructsel.commands._console import messages, reported, say, watching, wri
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import LARGEST_SEED, MOST_SUBSETS
 from instructsel.pool import spec
+from instructsel.pool.outputs import check_apart
 from instructsel.pool.pool import Pool
 from instructsel.pool.writer import check_output
 from instructsel.rules.by_indicator import DESCENDING
@@ -481,6 +482,7 @@ class Outputs:
             outputs += [self.with_scores, manifest_path(self.with_scores)]
         # The rows first: an error names the file that -o names.
         check_outputs([*outputs, sets.manifest_of(rows)], inputs, flags=self.flags)
+        check_apart(outputs, inputs, flags=self.flags)
         for file in (rows, *(sets.sibling(rows, name) for name in compared.subsets)):
             sidecar = sets.sidecar_of(file)
             check_replaced(sidecar, kinds.SELECTION, "a selection's sidecar", force=self.force)

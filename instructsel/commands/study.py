@@ -251,7 +251,7 @@ def plan(
     design = subsets.design()
     if "-" in (*pools, evaluation):
         raise UsageError("A study reads its pool again whenever it goes on; standard input is gone by then.", fix="Name files.")
-    check_folder(output, [*pools, scores, evaluation, training.base])
+    check_folder(output, [*pools, scores, evaluation, training.base], pools=[*pools, evaluation])
     reading = spec.Reading(
         form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
     )

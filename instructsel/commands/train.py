@@ -84,10 +84,10 @@ def command(
         form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
     )
     if output is not None:
-        check_folder(output, [*selection, *(evaluate or []), training.base])
+        check_folder(output, [*selection, *(evaluate or []), training.base], pools=[*selection, *(evaluate or [])])
     pool = reading.read(list(selection), message=messages(quiet=quiet))
     folder = output or Path(f"{pool.files[0].source.label if len(pool.files) == 1 else 'pool'}.tuned")
-    check_folder(folder, [*selection, *(evaluate or []), training.base])
+    check_folder(folder, [*selection, *(evaluate or []), training.base], pools=[*selection, *(evaluate or [])])
     progress = _Steps(quiet)
     trainer: Any = toolkit.trainer(training, chosen, folder.parent, progress)
     trainer = replace(trainer, merge=merge)

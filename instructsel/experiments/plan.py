@@ -423,6 +423,19 @@ class Experiment:
         _with_paths(self, collect)
         return tuple(dict.fromkeys(paths))
 
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """Of these, the rows: every local file and folder that is no model."""
+        paths: list[str] = []
+
+        def collect(path: str, kind: str) -> str:
+            if kind == FILE["path"] and Path(path).exists():
+                paths.append(path)
+            return path
+
+        _with_paths(self, collect)
+        return tuple(dict.fromkeys(paths))
+
     def resolved(self, folder: str | Path) -> Self:
         """The plan with paths that hold from everywhere, where they are relative to a folder."""
         root = resolved(folder)

@@ -23,6 +23,7 @@ from instructsel.artifact import atomic_write, dump_json, fingerprint, machine, 
 from instructsel.errors import EnvironmentFault, StudyError, UsageError
 from instructsel.experiments.leases import Leases
 from instructsel.kinds import FAILED_RUN, GRADED_RUN
+from instructsel.pool.outputs import check_apart
 from instructsel.protocols import Grades
 from instructsel.shapes import Count, Seconds, checked
 from instructsel.stats.loss_units import LossTotals
@@ -285,16 +286,22 @@ class RecordStore:
         return self.folder / f"{name}{FAILED if failed else ENDING}"
 
 
-def check_folder(folder: Path, inputs: Iterable[str | Path]) -> None:
+def check_folder(folder: Path, inputs: Iterable[str | Path], *, pools: Iterable[str | Path] = ()) -> None:
     """Refuse a folder of results that cannot be written, or that is an input. Called before any work; nothing is made.
+
+    Args:
+        folder: of the results.
+        inputs: all that is read.
+        pools: of these, the pools: a folder of one that held results would be read with them.
 
     Raises:
         EnvironmentFault: it cannot be written.
-        UsageError: it is an input.
+        UsageError: it is an input, or lies in a folder that is one.
     """
     for path in inputs:
         if folder.exists() and Path(path).exists() and folder.samefile(path):
             raise UsageError(f"The output {folder} is an input.", fix="Choose another folder with -o.")
+    check_apart([folder], pools)
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         why = "not writable" if there.is_dir() else "not a folder"

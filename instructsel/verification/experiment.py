@@ -179,7 +179,7 @@ def run(
     # Before a model is loaded: then a process that has seen all GPUs goes on seeing them.
     gpus = shared_gpus(settings.jobs - 1)
     plan = plan.resolved(Path.cwd())
-    check_folder(folder, plan.files)
+    check_folder(folder, plan.files, pools=plan.pools)
     if folder.is_dir():
         outputs = [folder / name for name in (PLAN, PLANNED, TABLE, VERDICT)]
         check_outputs([*outputs, manifest_path(folder / TABLE)], plan.files)

@@ -21,6 +21,7 @@ from tests.fuzz import seeds
 
 SCORE = ["score", "--indicators", "len_in", "--no-cache"]
 SELECT = ["select", "pool.scores.parquet", "--rule", "mine.toml", "--n", "4", "--max-null-fraction", "1", "--keep-near-duplicates"]
+PLAN = ["study", "plan", "--scores", "pool.scores.parquet", "--base", "model", "--eval", "pool.json"]
 CASES = [
     # Arguments, the flag of the output, the output, and the inputs that are as they were afterwards.
     ([*SCORE, "table.in.csv"], "-o", "table.in.csv", ["table.in.csv"]),
@@ -52,7 +53,7 @@ CASES = [
     (["export", "turns.parquet", "--to", "parquet"], "-o", "turns.parquet", ["turns.parquet"]),
     (["train", "chosen.jsonl", "--base", "model"], "-o", "model", ["model/config.json"]),
     (["train", "chosen.jsonl", "--base", "model"], "-o", "chosen.jsonl", ["chosen.jsonl"]),
-    (["study", "plan", "pool.scores.parquet", "--base", "model", "--design", "bins"], "-o", "pool.scores.parquet", ["pool.scores.parquet"]),
+    ([*PLAN, "pool.jsonl"], "-o", "pool.scores.parquet", ["pool.scores.parquet"]),
     (
         ["study", "size", "chosen.jsonl", "--base", "model", "--search", "pool.jsonl", "--report", "pool.json", "-o", "out"],
         "--chart",
@@ -113,7 +114,7 @@ def contents(place: Path) -> dict[Path, bytes]:
 def cases() -> Iterator[Any]:
     for arguments, flag, output, inputs in CASES:
         name = f"{' '.join(arguments[:2])} {flag} {output}"
-        force = arguments[0] in ("score", "select", "report", "audit", "verify", "train") or arguments[:2] == ["rules", "fit"]
+        force = arguments[0] in ("score", "select", "report", "audit", "verify") or arguments[:2] == ["rules", "fit"]
         yield pytest.param(arguments, flag, output, inputs, "", force, id=name)
         if output in inputs and "/" not in output:
             for alias in ("link", "hard link"):
@@ -132,10 +133,76 @@ def test_no_command_replaces_what_it_reads(
     before = contents(place)
     code, message = run(*arguments, flag, output, *(["--force"] if force else []))
     after = contents(place)
-    assert code in (2, 3, 4), (code, message)
+    assert code in (2, 3, 4) and "There is no option" not in message, (code, message)
     for name in inputs:
         assert after[place / name] == before[place / name], name
     assert {path for path in before if after.get(path) != before[path]} == set()
+
+
+FOLDERS = [
+    # Arguments that read the folder `shards`, the flag of an output, and an output that would be one of its files.
+    ([*SCORE, "shards"], "-o", "new.csv"),
+    ([*SCORE, "shards:train", "-o", "new.csv"], "--with-scores", "new.jsonl"),
+    ([*SELECT, "--pool", "shards"], "-o", "new.jsonl"),
+    (["audit", "shards", "--base", "model"], "-o", "new.json"),
+    (["audit", "shards", "--base", "model"], "-o", "new.parquet"),
+    (["export", "shards", "--to", "messages"], "-o", "new.jsonl"),
+    (["export", "shards", "--to", "llamafactory"], "-o", "new"),
+    (["report", "chosen.jsonl", "--pool", "shards"], "-o", "new.json"),
+    (["train", "shards", "--base", "model"], "-o", "new"),
+    (["train", "chosen.jsonl", "--eval", "shards", "--base", "model"], "-o", "new"),
+    ([*PLAN, "shards"], "-o", "new"),
+    (["study", "size", "chosen.jsonl", "--base", "model", "--search", "shards", "--report", "pool.json"], "-o", "new"),
+    (["verify", "chosen.jsonl", "--base", "model", "--eval", "shards"], "-o", "new"),
+    (["gate", "shards"], "--fix-out", "new.jsonl"),
+    (["gate", "shards"], "--findings", "new.parquet"),
+]
+WAYS = ("shard", "new", "hard link", "link", "link to the folder", "subfolder")
+
+
+# A shard of JSON lines can be an output where that is its ending.
+FOLDER_CASES = [
+    pytest.param(arguments, flag, output, way, id=f"{' '.join(arguments[:2])} {flag} {output}, {way}")
+    for arguments, flag, output in FOLDERS
+    for way in WAYS
+    if output.endswith(".jsonl") or way not in ("shard", "hard link", "link")
+]
+
+
+@pytest.mark.parametrize(("arguments", "flag", "output", "way"), FOLDER_CASES)
+def test_no_output_is_a_file_of_an_input_folder_or_becomes_one(place: Path, arguments: list[str], flag: str, output: str, way: str) -> None:
+    (place / "shards").mkdir()
+    for number in range(2):
+        shutil.copy(place / "pool.jsonl", place / "shards" / f"train-{number}.jsonl")
+    shard = place / "shards" / "train-0.jsonl"
+    target = {
+        "new": Path("shards") / output,
+        "subfolder": Path("shards/inner") / output,
+        "link to the folder": Path("aliases/shards") / output,
+        "shard": shard,
+        "hard link": Path("aliases") / output,
+        "link": Path("aliases") / output,
+    }[way]
+    (place / "aliases").mkdir()
+    (place / "aliases" / "shards").symlink_to(place / "shards")
+    (place / "shards" / "inner").mkdir()
+    if way == "hard link":
+        os.link(shard, target)
+    elif way == "link":
+        target.symlink_to(shard)
+    force = ["--force"] if arguments[0] in ("score", "select", "report", "audit", "verify", "export", "gate") else []
+    before = contents(place)
+    code, message = run(*arguments, flag, str(target), *force)
+    assert code == 2 and ("lies in the input folder" in message or "is the input" in message), (code, message)
+    assert contents(place) == before
+
+
+def test_what_a_folder_is_read_without_may_stand_in_it(place: Path) -> None:
+    (place / "shards").mkdir()
+    shutil.copy(place / "pool.jsonl", place / "shards" / "train-0.jsonl")
+    assert run(*SCORE, "shards", "-o", "shards/shards.scores.parquet")[0] == 0
+    assert run(*SCORE, "shards", "-o", "shards/shards.scores.parquet", "--force")[0] in (0, 2)
+    assert len(Pool.read(place / "shards")) == len(Pool.read(place / "pool.jsonl"))
 
 
 @pytest.mark.parametrize("force", [(), ("--force",)])
@@ -178,7 +245,7 @@ WORK = [
     (["export", "pool.jsonl", "--to", "messages"], "-o", ".jsonl"),
     (["export", "pool.jsonl", "--to", "llamafactory"], "-o", ""),
     (["train", "chosen.jsonl", "--base", "model"], "-o", ""),
-    (["study", "plan", "pool.scores.parquet", "--base", "model", "--design", "bins"], "-o", ""),
+    ([*PLAN, "pool.jsonl"], "-o", ""),
     (["study", "size", "chosen.jsonl", "--base", "model", "--search", "pool.jsonl", "--report", "pool.json"], "-o", ""),
     (
         ["study", "size", "chosen.jsonl", "--base", "model", "--search", "pool.jsonl", "--report", "pool.json", "-o", "out"],

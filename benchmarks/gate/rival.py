@@ -5,13 +5,14 @@ Its findings name a few rows each and count all of them, so it is compared by it
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,9 +48,11 @@ class Dropoutt:
     """An installed release."""
 
     command: Path
+    cache: Path | None = None
+    """Where findings of the same rows with the same options are kept; its seconds are those of the scan that was made."""
 
     @classmethod
-    def installed(cls, folder: Path) -> Dropoutt:
+    def installed(cls, folder: Path, cache: Path | None = None) -> Dropoutt:
         """Install it from PyPI into a virtual environment in a folder; where it is there already, it is taken.
 
         Raises:
@@ -65,10 +68,13 @@ class Dropoutt:
         process = subprocess.run([str(command), "--version"], capture_output=True, text=True, check=False, env=_environment())
         if VERSION not in process.stdout:
             raise RivalFault(f"dropoutt {VERSION} is expected; found {process.stdout.strip()!r}")
-        return cls(command)
+        return cls(command, cache)
 
     def scan(self, folder: Path, out: Path, *more: str) -> Scan:
         """Scan the files of a folder."""
+        kept = None if self.cache is None else self.cache / f"{_digest(folder, more)}.json"
+        if kept is not None and kept.is_file():
+            return Scan(**json.loads(kept.read_text(encoding="utf-8")))
         before = _children()
         asked = [str(self.command), "scan", str(folder), "--offline", "--no-html", "--no-open", "-q", "-o", str(out), *more]
         process = subprocess.run(asked, capture_output=True, text=True, check=False, env=_environment())
@@ -77,12 +83,23 @@ class Dropoutt:
         if not listing.exists():
             raise RivalFault(f"dropoutt ended with {process.returncode} and no findings: {process.stderr.strip()[-400:]}")
         findings = [json.loads(line) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
-        return Scan(
+        scan = Scan(
             {finding["check_id"]: dict(finding.get("by_dataset") or {}) for finding in findings},
             {finding["check_id"]: int(finding["count"]) for finding in findings},
             {finding["check_id"]: {"detail": finding.get("detail"), **(finding.get("data") or {})} for finding in findings},
             seconds,
         )
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(asdict(scan)), encoding="utf-8")
+        return scan
+
+
+def _digest(folder: Path, more: Sequence[str]) -> str:
+    digest = hashlib.blake2b(f"{VERSION} {more}".encode(), digest_size=16)
+    for path in sorted(folder.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _environment() -> dict[str, str]:

@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -428,7 +428,7 @@ def speed(settings: Settings) -> dict[str, Any]:
         ]
         mine.append(processor_seconds(command, settings.work))
         if settings.rival is not None:
-            theirs.append(settings.rival.scan(pool.parent, settings.work / "speed_out").seconds)
+            theirs.append(replace(settings.rival, cache=None).scan(pool.parent, settings.work / "speed_out").seconds)
         print("speed", mine[-1:], theirs[-1:], flush=True)
     figures["both"] = {"rows": len(rows), "checks": both, "seconds": mine, "median": statistics.median(mine), "rival_seconds": theirs}
     if theirs:
@@ -495,6 +495,7 @@ def main() -> None:
     parser.add_argument(
         "--rival", type=Path, help="folder of an environment with the rival, made where it is not there; a temporary one by default"
     )
+    parser.add_argument("--rival-cache", type=Path, help="folder in which its findings of the same rows are kept; not for seconds")
     parser.add_argument("--no-rival", action="store_true")
     parser.add_argument("--toy", action="store_true", help="a few rows, and nothing written to results/")
     parser.add_argument("--repeats", type=int, default=3)
@@ -508,7 +509,7 @@ def main() -> None:
             settings.planted, settings.clean = 4, 12
         if not options.no_rival:
             try:
-                settings.rival = Dropoutt.installed(options.rival or Path(temporary) / "rival_environment")
+                settings.rival = Dropoutt.installed(options.rival or Path(temporary) / "rival_environment", options.rival_cache)
             except RivalFault as fault:
                 print(f"skipped: {fault}", file=sys.stderr)
         figures: dict[str, Any] = {"seed": SEED, "rival": None if settings.rival is None else "dropoutt 1.4.1"}

@@ -59,7 +59,7 @@ class Declared:
 
 
 @dataclass(eq=False)
-class Made:
+class CallMade:
     """A call that a turn makes."""
 
     turn: int
@@ -87,7 +87,7 @@ class Mismatch:
 class Exchanges:
     """The calls of a conversation in order, with their results."""
 
-    calls: list[Made] = field(default_factory=list)
+    calls: list[CallMade] = field(default_factory=list)
     mismatches: list[Mismatch] = field(default_factory=list)
 
 
@@ -246,26 +246,26 @@ def exchanges(example: Example) -> Exchanges:
 @dataclass
 class _Walk:
     seen: Exchanges = field(default_factory=Exchanges)
-    pending: list[Made] = field(default_factory=list)
+    pending: list[CallMade] = field(default_factory=list)
     """Calls that nothing answered yet."""
     batch: int = 0
     """Results since the last call."""
     is_free: bool = False
     """Whether the last turn of the model calls in a form of its own."""
-    ids: dict[str, Made] = field(default_factory=dict)
+    ids: dict[str, CallMade] = field(default_factory=dict)
 
     def add(self, number: int, turn: Message) -> None:
         """The next turn."""
         if turn.role == "tool":
             self._answer(number, turn)
             return
-        made = [Made(number, place, call, is_json) for place, (call, is_json) in enumerate(calls_of(turn), 1)]
+        calls = [CallMade(number, place, call, is_json) for place, (call, is_json) in enumerate(calls_of(turn), 1)]
         # Several turns with a call each are calls side by side, as ShareGPT writes them, until a result comes.
-        if self.batch or not made or turn.role != "assistant":
+        if self.batch or not calls or turn.role != "assistant":
             self._give_up()
         self.batch = 0
-        self.is_free = turn.role == "assistant" and not made and any(hint in turn.content for hint in CALL_HINTS)
-        for call in made:
+        self.is_free = turn.role == "assistant" and not calls and any(hint in turn.content for hint in CALL_HINTS)
+        for call in calls:
             name = call.call.id
             if name is not None and name in self.ids:
                 self._mismatch(
@@ -273,8 +273,8 @@ class _Walk:
                 )
             if name is not None:
                 self.ids[name] = call
-        self.pending += made
-        self.seen.calls += made
+        self.pending += calls
+        self.seen.calls += calls
 
     def _give_up(self) -> None:
         """The conversation goes on: what is pending is unanswered; one result may answer several calls that have no ids."""
@@ -298,7 +298,7 @@ class _Walk:
             names = f"the tool {neutral(turn.name)}, and the call is of {_named(call)}"
             self._mismatch("other-tool", number, f"Turn {number} is a result of {names}.")
 
-    def _asked(self, number: int, turn: Message) -> Made | None:
+    def _asked(self, number: int, turn: Message) -> CallMade | None:
         """The call that a result answers."""
         name = turn.tool_call_id
         if name is not None:
@@ -320,7 +320,7 @@ class _Walk:
         self.seen.mismatches.append(Mismatch(kind, turn, message))
 
 
-def _named(call: Made) -> str:
+def _named(call: CallMade) -> str:
     return neutral(call.call.name, 60)
 
 
@@ -336,9 +336,9 @@ def mentions(turns: Sequence[Message], name: str) -> bool:
 
 
 __all__ = [
+    "CallMade",
     "Declared",
     "Exchanges",
-    "Made",
     "Mismatch",
     "ToolFault",
     "calls_of",

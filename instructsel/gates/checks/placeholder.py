@@ -230,6 +230,12 @@ ASKS_FOR_IT: Final = re.compile(
     r"classif\w+|label|categor\w+|find|list|identify|word|extract\w*|detect|name)\b|\?",
     re.IGNORECASE,
 )
+FROM_PROGRAMS: Final = frozenset({"TODO", "nan", "NaN"})
+"""What a program or a programmer leaves where a text is missing, spelled so; a question alone asks for none of it."""
+OF_PROGRAMS: Final = re.compile(
+    r"\b(?:print\w*|return\w*|output|type|python|java\w*|sql|code|program\w*|function|script|variable|value|json|nan|todo|pandas|numpy|data\w*|number)\b",
+    re.IGNORECASE,
+)
 WRAPPING: Final = " \t\r\n.!…:;*_\"'`~-–—()[]{}<>#/\\|"
 """What may stand around a placeholder."""
 ELLIPSIS: Final = re.compile(r"[\s.…·•\-–—_?*~、。，]+$")
@@ -300,6 +306,8 @@ class Placeholder(RowCheck):
             return False
         if not word or ELLIPSIS.match(text):
             return bool(text) and set(text) <= set(".…<>[]{}()?-–—_*~ \n") and ("." in text or "…" in text or "<" in text or "_" in text)
+        if text.strip(WRAPPING) in FROM_PROGRAMS:
+            return not OF_PROGRAMS.search(prompt)
         if word in DOUBTFUL or text.casefold().strip(" .") in DOUBTFUL:
             marked = text[0] in "<[{" and text[-1] in ">]}" and word not in prompt.casefold()
             return marked or not (re.search(rf"\b{re.escape(word)}\b", prompt.casefold()) or ASKS_FOR_IT.search(prompt))

@@ -9,7 +9,7 @@ from typing import ClassVar
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.tools import Made, exchanges, has_tools, signature
+from instructsel.gates.tools import CallMade, exchanges, has_tools, signature
 from instructsel.text import neutral
 
 
@@ -33,31 +33,31 @@ class RepeatedCall(RowCheck):
                 continue
             calls = exchanges(row.example).calls
             asked = [number for number, turn in enumerate(row.example.messages, 1) if turn.role == "user"]
-            for made, times, first in _repeated(calls, asked):
+            for one, times, first in _repeated(calls, asked):
                 if times == self.least_calls:
-                    name = neutral(made.call.name, 60)
-                    message = f"Turn {made.turn} calls {name} as turn {first.turn} did, with the same arguments and nothing new in between."
-                    yield Hit(row.position, message, float(times), evidence=made.call.text, key=f"{made.turn} {made.number}")
+                    name = neutral(one.call.name, 60)
+                    message = f"Turn {one.turn} calls {name} as turn {first.turn} did, with the same arguments and nothing new in between."
+                    yield Hit(row.position, message, float(times), evidence=one.call.text, key=f"{one.turn} {one.number}")
 
 
-def _repeated(calls: Sequence[Made], asked: Sequence[int]) -> Iterator[tuple[Made, int, Made]]:
+def _repeated(calls: Sequence[CallMade], asked: Sequence[int]) -> Iterator[tuple[CallMade, int, CallMade]]:
     """Calls that are repeated: which, for the how manieth time, and the one before it.
 
     A call is repeated where the same one was made since the user last spoke, its result is no other than before, and no other call in
     between gave a result that was not known.
     """
     chains: dict[str, tuple[int, int]] = {}
-    for number, made in enumerate(calls):
-        key = signature(made.call)
+    for number, one in enumerate(calls):
+        key = signature(one.call)
         earlier, times = chains.get(key, (None, 0))
         if earlier is None or not _is_again(calls, earlier, number, asked):
             chains[key] = (number, 1)
             continue
         chains[key] = (number, times + 1)
-        yield made, times + 1, calls[earlier]
+        yield one, times + 1, calls[earlier]
 
 
-def _is_again(calls: Sequence[Made], earlier: int, number: int, asked: Sequence[int]) -> bool:
+def _is_again(calls: Sequence[CallMade], earlier: int, number: int, asked: Sequence[int]) -> bool:
     first, second = calls[earlier], calls[number]
     if any(first.turn < turn < second.turn for turn in asked):
         return False

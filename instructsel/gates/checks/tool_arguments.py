@@ -10,7 +10,7 @@ from typing import ClassVar
 from instructsel.gates.change import Change, ChangedRow
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.json_schema import misfits
-from instructsel.gates.tools import Declared, Made, declared, exchanges, has_tools, mentions
+from instructsel.gates.tools import CallMade, Declared, declared, exchanges, has_tools, mentions
 from instructsel.text import neutral
 
 
@@ -30,16 +30,16 @@ class ToolArguments(RowCheck):
             if not has_tools(row.example):
                 continue
             known = declared(row.example)
-            for made in exchanges(row.example).calls:
-                for number, message in enumerate(_faults(made, known, row)):
-                    words = f"In turn {made.turn} {message}"
-                    yield Hit(row.position, words, evidence=made.call.text, key=f"{made.turn} {made.number} {number}")
+            for one in exchanges(row.example).calls:
+                for number, message in enumerate(_faults(one, known, row)):
+                    words = f"In turn {one.turn} {message}"
+                    yield Hit(row.position, words, evidence=one.call.text, key=f"{one.turn} {one.number} {number}")
 
 
-def _faults(made: Made, known: Declared, row: ChangedRow) -> Iterator[str]:
-    call = made.call
+def _faults(one: CallMade, known: Declared, row: ChangedRow) -> Iterator[str]:
+    call = one.call
     name = neutral(call.name, 60)
-    if not made.is_json:
+    if not one.is_json:
         yield f"a call is no JSON with a name: {name}."
         return
     if call.name not in known.schemas:
@@ -47,7 +47,7 @@ def _faults(made: Made, known: Declared, row: ChangedRow) -> Iterator[str]:
             close = difflib.get_close_matches(call.name, known.schemas, n=1)
             hint = f"; {neutral(close[0], 60)} is one" if close else ""
             yield f"{name} is called, which is no tool of the row{hint}."
-        elif known.is_known or (not known.faults and not mentions(row.example.messages[: made.turn - 1], call.name)):
+        elif known.is_known or (not known.faults and not mentions(row.example.messages[: one.turn - 1], call.name)):
             yield f"{name} is called, and the row has no tools."
     value = {} if call.arguments is None else call.arguments.value
     if not isinstance(value, dict):

@@ -160,6 +160,12 @@ def test_placeholders_are_reported() -> None:
     assert flagged("placeholder", PLACEHOLDERS) == PLACEHOLDERS
 
 
+@pytest.mark.parametrize("response", ["TODO", "nan"])
+def test_what_programs_leave_is_no_answer_to_a_question(response: str) -> None:
+    assert flags("placeholder", row(response, "Where is the harbor office?"))
+    assert not flags("placeholder", row(response, "What does this Python code print?"))
+
+
 @pytest.mark.parametrize(
     ("prompt", "response"),
     [

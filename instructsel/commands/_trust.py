@@ -44,6 +44,7 @@ READ: Final = frozenset(
             "cache",
             "checkpoint",
             "config",
+            "encoder",
             "eval",
             "instructions",
             "judge",

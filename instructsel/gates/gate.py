@@ -81,7 +81,9 @@ def _result(configured: ConfiguredCheck, change: Change, waivers: Waivers) -> Re
         # Nothing was read for a check of examples to look at.
         locked = check.locked(change) if change.unread is None or check.asks_of_reading else NOTHING_READ
         if locked:
-            result = Result(check, "skipped", neutral(locked, STATEMENT), exit_code=lacking if change.unread is None else 0)
+            # A baseline that cannot be read is an input, and has its own code.
+            is_lacking = change.unread is None and (change.fault is None or locked != str(change.fault))
+            result = Result(check, "skipped", neutral(locked, STATEMENT), exit_code=lacking if is_lacking else 0)
         else:
             result = check.result(change, configured.severity, waivers.of(configured.name))
     except NotEnough as shortage:

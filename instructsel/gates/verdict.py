@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from instructsel.errors import BaselineError, EnvironmentFault, NothingToDo, PoolError, UsageError, decisive
+from instructsel.errors import BaselineError, NothingToDo, PoolError, UsageError, decisive
 from instructsel.gates.baseline.known import Known
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Result
@@ -120,10 +120,10 @@ class Verdict:
         return INCOMPLETE if self.exit_code(fail_on) else PASSED
 
     def exit_code(self, fail_on: str = "error") -> int:
-        """0 passed, 1 failed, 3 over the limit of unreadable rows, 4 a check could not be asked, 5 nothing to check; see `errors`."""
+        """0 passed, 1 failed, 3 over the limit of unreadable rows or a baseline that cannot be read, 4 a check could not be asked, 5 nothing to check; see `errors`."""
         codes = [result.check.exit_code for result in self.failing(fail_on)]
         codes += [result.exit_code for result in self.not_asked]
-        codes += [EnvironmentFault.exit_code] if self.fault is not None else []
+        codes += [self.fault.exit_code] if self.fault is not None else []
         codes += [self.unread.exit_code] if self.unread is not None else []
         codes += [] if self.change.n_rows or self.known.rows else [NothingToDo.exit_code]
         return decisive(codes)

@@ -71,6 +71,9 @@ CASES = [
     (["gate", "pool.jsonl"], "--fix-out", "pool.jsonl", ["pool.jsonl"]),
     (["gate", "table.in.csv"], "--findings", "table.in.csv", ["table.in.csv"]),
     (["gate", "pool.jsonl"], "--findings", "table.csv", ["table.csv"]),
+    (["gate", "baseline", "create", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
+    (["gate", "baseline", "update", "pool.baseline", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
+    (["gate", "init", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
     (["demo", "--pool", "pool.jsonl", "--key", "pool.json"], "-o", "pool.jsonl", ["pool.jsonl", "pool.json"]),
 ]
 
@@ -215,11 +218,12 @@ def test_a_report_does_not_replace_the_pool_that_the_results_lead_to(place: Path
     assert contents(place) == before
 
 
+NAMES = frozenset({"rules", "study", "fit", "plan", "size", "gate", "baseline", "create", "update", "init"})
+"""Words of commands of several words, which are the names of no files here."""
+
+
 def test_every_option_that_names_an_output_is_tried() -> None:
-    tried = {
-        (" ".join(word for word in arguments[:2] if word in ("rules", "study", "fit", "plan", "size")) or arguments[0], flag)
-        for arguments, flag, *_ in CASES
-    }
+    tried = {(" ".join(word for word in arguments[:3] if word in NAMES) or arguments[0], flag) for arguments, flag, *_ in CASES}
 
     def outputs(command: Any, name: str) -> Iterator[tuple[str, str]]:
         for part_name, part in getattr(command, "commands", {}).items():
@@ -255,6 +259,8 @@ WORK = [
     (["verify", "chosen.jsonl", "--base", "model", "--eval", "pool.jsonl"], "-o", ""),
     (["gate", "pool.jsonl"], "--fix-out", ".jsonl"),
     (["gate", "pool.jsonl"], "--findings", ".parquet"),
+    (["gate", "baseline", "create", "pool.jsonl"], "-o", ".baseline"),
+    (["gate", "init", "pool.jsonl"], "-o", ".toml"),
     (["demo", "--no-ifd"], "-o", ""),
 ]
 

@@ -27,6 +27,10 @@ VALID: Final[Mapping[str, list[str]]] = {
     "gate": ["pools/alpaca.jsonl", "--to", "json=new.json", "--findings", "new.parquet", "--fix-out", "new.jsonl"],
     "gate checks": [],
     "gate waive": ["IS010=*", "--reason", "x", "--expires", "2099-01-01", "--config", "new-gate.toml"],
+    "gate baseline create": ["pools/alpaca.jsonl", "-o", "new.baseline"],
+    "gate baseline update": ["gates/pool.baseline", "pools/alpaca.jsonl", "-o", "new.baseline"],
+    "gate baseline show": ["gates/pool.baseline"],
+    "gate init": ["pools/alpaca.jsonl", "-o", "new.toml"],
     "audit": ["scored/pool.jsonl", "--base", "no-model-here", "-o", "new.json"],
     "explain": ["scored/pool.jsonl:3", "--selection", "scored/chosen.jsonl"],
     "diff": ["scored/chosen.jsonl", "scored/chosen.longest.jsonl"],
@@ -146,7 +150,7 @@ def _arguments(name: str, parameter: Any, value: str) -> list[str]:
     value = FORMS.get(parameter.name, "{}").format(value)
     if parameter.param_type_name != "argument":
         return [*arguments, max(parameter.opts, key=len), value]
-    position = len(name.split()) + (parameter.name == "b")
+    position = len(name.split()) + (parameter.name in ("b", "new"))
     if position < len(arguments) and not arguments[position].startswith("-"):
         arguments[position] = value
         return arguments

@@ -177,6 +177,15 @@ class Baseline:
             dump_json({"manifest": self.manifest, "arrays": {name: digest_of(array.tobytes()) for name, array in self._all().items()}})
         )
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each part."""
+        sizes: dict[str, int] = {}
+        for name, array in self._all().items():
+            part = name.partition("/")[0]
+            sizes[part] = sizes.get(part, 0) + array.nbytes
+        return sizes
+
     def _all(self) -> dict[str, Array]:
         names = self.arrays if self.file is None else [name for name in self.file.entries if not name.startswith(IDENTITIES + "/")]
         return {name: self._array(name) for name in names} | {

@@ -20,6 +20,7 @@ import orjson
 from numpy.typing import NDArray
 
 from instructsel.artifact import dump_json
+from instructsel.errors import InstructselError
 from instructsel.shapes import Count, Misfit, checked
 from instructsel.structured import Refusal
 
@@ -115,6 +116,8 @@ class TensorFile:
                 if size < 8 or not 2 <= length <= min(MOST_HEADER, size - 8):
                     raise refusal.of(path, "it does not begin as a file of arrays does, or it is cut off")
                 text = file.read(length)
+        except InstructselError:
+            raise
         except FileNotFoundError as error:
             raise refusal.error(f"There is no file {path}.", fix=refusal.fix) from error
         except OSError as error:

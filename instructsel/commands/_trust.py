@@ -93,6 +93,7 @@ PLAIN: Final = frozenset(
             "delimiter",
             "design-seed",
             "device",
+            "diff",
             "drop-unsupported",
             "dry-run",
             "epochs",

@@ -93,7 +93,6 @@ PLAIN: Final = frozenset(
             "delimiter",
             "design-seed",
             "device",
-            "diff",
             "drop-unsupported",
             "dry-run",
             "epochs",

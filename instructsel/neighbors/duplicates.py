@@ -220,6 +220,7 @@ def near_duplicates(
     order: Sequence[int] | NDArray[np.integer[Any]],
     threshold: float = 0.8,
     *,
+    accepts: Callable[[int, int, float], bool] | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.int64]:
     """Which texts repeat a better-ranked one.
@@ -232,6 +233,8 @@ def near_duplicates(
         shingles: of the pool's texts.
         order: positions in `shingles`, best first, each at most once.
         threshold: Jaccard similarity, in [0.6, 1].
+        accepts: whether a text at this position is a duplicate of the kept one at that, whose similarity reaches the threshold; by default
+            each is. It is asked of the most similar first.
         progress: called every few hundred ranks with the ranks searched so far and len(order).
 
     Returns:
@@ -267,7 +270,7 @@ def near_duplicates(
             candidates = similar.get(rank)
             if added and (fresh := [other for key in shared if key in added for other in added[key]]):
                 candidates = search.with_fresh(rank, candidates, fresh, buckets, shared)
-            if candidates is not None and (best := search.most_similar(rank, candidates)) >= 0:
+            if candidates is not None and (best := search.most_similar(rank, candidates, accepts)) >= 0:
                 repeats[rank] = positions[best]
             else:
                 buckets.add(rank, shared, added)
@@ -398,16 +401,23 @@ class _Search:
                 return None
         return self.promising(rank, *buckets.candidates(np.array(keys), np.array([len(keys)]))).get(rank)
 
-    def most_similar(self, rank: int, ranks: NDArray[np.int64]) -> int:
-        """The rank of the most similar of some texts, the first of several, if its similarity reaches the threshold; or −1."""
+    def most_similar(self, rank: int, ranks: NDArray[np.int64], accepts: Callable[[int, int, float], bool] | None = None) -> int:
+        """The rank of the most similar of some texts, the first of several, if its similarity reaches the threshold and it is accepted; or −1."""
         query = self.shingles.row(int(self.positions[rank]))
         lengths = self.sizes[ranks]
         theirs = np.concatenate([self._row(other) for other in ranks.tolist()])
         hits = query[np.minimum(np.searchsorted(query, theirs), len(query) - 1)] == theirs
         common = np.add.reduceat(hits, np.cumsum(lengths) - lengths, dtype=np.int64)
         similarity = common / (lengths + len(query) - common)
-        best = int(np.argmax(similarity))
-        return int(ranks[best]) if similarity[best] >= self.threshold else -1
+        if accepts is None:
+            best = int(np.argmax(similarity))
+            return int(ranks[best]) if similarity[best] >= self.threshold else -1
+        for best in np.argsort(-similarity, kind="stable").tolist():
+            if similarity[best] < self.threshold:
+                break
+            if accepts(int(self.positions[rank]), int(self.positions[ranks[best]]), float(similarity[best])):
+                return int(ranks[best])
+        return -1
 
     def _row(self, rank: int) -> Words:
         """The shingles of a kept text: where texts come from templates, the same few are asked for again and again."""

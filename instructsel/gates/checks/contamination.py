@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import ClassVar
@@ -11,6 +11,7 @@ from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.contamination.index import ItemIndex
+from instructsel.gates.contamination.items import LM_EVAL
 from instructsel.gates.contamination.matching import DECIDING, THRESHOLD, Evidence, Rule, find_items
 
 
@@ -54,11 +55,16 @@ class Contamination(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """A hit for each row and set, with the item that is covered most."""
-        index = change.shared(f"items {self.sets}", lambda: ItemIndex.of(self.sets))
+        index = change.shared(f"items {self.sets}", lambda: ItemIndex.of(named_sets(change, self.sets)))
         evidence = find_items(index, (row.example for row in change.rows), self.rule)
         for (position, name), items in groupby(evidence, key=lambda item: (item.position, item.set)):
             listed = sorted(items, key=lambda item: (-item.coverage, -item.matched, item.item))
             yield Hit(position, _message(listed), listed[0].coverage, evidence=listed[0].excerpt, key=name)
+
+
+def named_sets(change: Change, sets: Sequence[str]) -> list[str]:
+    """Sets with the paths of files as the configuration means them."""
+    return [name if name.startswith(LM_EVAL) else str(change.path(name)) for name in sets]
 
 
 def _message(items: list[Evidence]) -> str:

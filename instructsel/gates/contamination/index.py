@@ -52,7 +52,8 @@ MANIFEST: Final = "instructsel.evals"
 REFUSAL: Final = Refusal(UsageError, "Make it again: instructsel gate index SETS… -o evals.index", "an index of evaluation items")
 COLUMNS: Final = ("set_of", "item_of", "part_of", "lengths", "wholes", "words")
 """Arrays of one line a part."""
-GRAMS: Final = tuple(f"{name}_{n}" for name in ("grams", "places", "frames", "frame_places") for n in NGRAMS)
+TABLES: Final = ("grams", "places", "frames", "frame_places")
+GRAMS: Final = tuple(f"{name}_{n}" for name in TABLES for n in NGRAMS)
 STOCK: Final = (
     "you are a helpful assistant that follows instructions and answers the questions of its users as well as you can",
     "below is an instruction that describes a task paired with an input that provides further context",
@@ -251,11 +252,9 @@ class ItemIndex:
         except (orjson.JSONDecodeError, Misfit) as error:
             raise REFUSAL.of(path, f"its manifest cannot be read: {error}") from error
         arrays = {name: file.array(name) for name in (*COLUMNS, *GRAMS)}
-        index = cls(
-            tuple(IndexedSet(**entry) for entry in manifest["sets"]),
-            *(arrays[name] for name in COLUMNS),
-            **{name: tuple(arrays[f"{name}_{n}"] for n in NGRAMS) for name in ("grams", "places", "frames", "frame_places")},
-        )
+        tables: dict[str, Any] = {name: tuple(arrays[f"{name}_{n}"] for n in NGRAMS) for name in TABLES}
+        columns: dict[str, Any] = {name: arrays[name] for name in COLUMNS}
+        index = cls(tuple(IndexedSet(**entry) for entry in manifest["sets"]), **columns, **tables)
         if index.digest != manifest["digest"]:
             raise REFUSAL.of(path, "its digest is another: it was changed")
         index._check(path)

@@ -51,6 +51,8 @@ class Plant:
     """Whether the clean row stays in the file, as what is copied or contradicted."""
     on_tools: bool
     """Whether it is planted in a pool of tools."""
+    benchmark: str
+    """What the rival's index calls the evaluation set that items are of; empty for all other kinds."""
     settings: Mapping[str, Any]
     """Under [defaults] of the gate's configuration; texts may name {data}."""
 
@@ -65,12 +67,13 @@ def plant(
     rivals: tuple[str, ...] = (),
     keeps: bool = False,
     on_tools: bool = False,
+    benchmark: str = "",
     settings: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[[Row, Ground, float], Planted]], Callable[[Row, Ground, float], Planted]]:
     """Register a kind of defect."""
 
     def registered(make: Callable[[Row, Ground, float], Planted]) -> Callable[[Row, Ground, float], Planted]:
-        PLANTS.append(Plant(kind, checks, make, strengths, rivals, keeps, on_tools, settings or {}))
+        PLANTS.append(Plant(kind, checks, make, strengths, rivals, keeps, on_tools, benchmark, settings or {}))
         return make
 
     return registered

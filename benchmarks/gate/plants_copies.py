@@ -128,39 +128,70 @@ def held(row: Row, text: str) -> Row:
 
 
 @plant(
-    "a question of GSM8K", "contamination", strengths=(1.0, 0.6), rivals=EVALUATION, settings={"sets": ["{data}/eval/gsm8k_test.jsonl.zst"]}
+    "a question of GSM8K",
+    "contamination",
+    strengths=(1.0, 0.6),
+    rivals=EVALUATION,
+    benchmark="gsm8k",
+    settings={"sets": ["{data}/eval/gsm8k_test.jsonl.zst"]},
 )
 def gsm8k(row: Row, ground: Ground, strength: float) -> Planted:
     """All of its words, or the first 60 % of them."""
     return [held(row, covered(question(drawn(ground, "gsm8k")), strength, ground.rng))]
 
 
-@plant("a prompt of AlpacaEval", "contamination", rivals=EVALUATION, settings={"sets": ["{data}/eval/alpaca_eval_805.jsonl.zst"]})
+@plant(
+    "a prompt of AlpacaEval",
+    "contamination",
+    rivals=EVALUATION,
+    benchmark="alpaca_eval",
+    settings={"sets": ["{data}/eval/alpaca_eval_805.jsonl.zst"]},
+)
 def alpaca_eval(row: Row, ground: Ground, strength: float) -> Planted:
     """Verbatim."""
     return [held(row, question(drawn(ground, "alpaca_eval")))]
 
 
-@plant("a question of MMLU", "contamination", rivals=EVALUATION, settings={"sets": ["{data}/eval/mmlu_dev_and_test_sample.jsonl.zst"]})
+@plant(
+    "a question of MMLU",
+    "contamination",
+    rivals=EVALUATION,
+    benchmark="mmlu",
+    settings={"sets": ["{data}/eval/mmlu_dev_and_test_sample.jsonl.zst"]},
+)
 def mmlu(row: Row, ground: Ground, strength: float) -> Planted:
     """With its choices, verbatim."""
     item = drawn(ground, "mmlu")
     return [held(row, "\n".join([item["question"], *(f"{letter}. {item[letter]}" for letter in "ABCD")]))]
 
 
-@plant("a problem of HumanEval", "contamination", rivals=EVALUATION, settings={"sets": ["{data}/eval/humaneval_164.jsonl.zst"]})
+@plant(
+    "a problem of HumanEval",
+    "contamination",
+    rivals=EVALUATION,
+    benchmark="humaneval",
+    settings={"sets": ["{data}/eval/humaneval_164.jsonl.zst"]},
+)
 def humaneval(row: Row, ground: Ground, strength: float) -> Planted:
     """Verbatim."""
     return [held(row, question(drawn(ground, "humaneval")))]
 
 
-@plant("a prompt of IFEval", "contamination", rivals=EVALUATION, settings={"sets": ["{data}/eval/ifeval_541.jsonl.zst"]})
+@plant(
+    "a prompt of IFEval", "contamination", rivals=EVALUATION, benchmark="ifeval", settings={"sets": ["{data}/eval/ifeval_541.jsonl.zst"]}
+)
 def ifeval(row: Row, ground: Ground, strength: float) -> Planted:
     """Verbatim."""
     return [held(row, question(drawn(ground, "ifeval")))]
 
 
-@plant("a question of TruthfulQA", "contamination", rivals=EVALUATION, settings={"sets": ["{data}/eval/truthfulqa_817.jsonl.zst"]})
+@plant(
+    "a question of TruthfulQA",
+    "contamination",
+    rivals=EVALUATION,
+    benchmark="truthfulqa",
+    settings={"sets": ["{data}/eval/truthfulqa_817.jsonl.zst"]},
+)
 def truthfulqa(row: Row, ground: Ground, strength: float) -> Planted:
     """Verbatim."""
     return [held(row, question(drawn(ground, "truthfulqa")))]

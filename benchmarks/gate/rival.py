@@ -37,6 +37,11 @@ class Scan:
     seconds: float
     """Of processor, with those of its processes."""
 
+    def items(self, benchmark: str) -> int:
+        """Items of an evaluation set that the folder holds; 0 of a set that it has no index of."""
+        results = self.details.get("T1-CONTAM-001", {}).get("results") or {}
+        return int((results.get(benchmark) or {}).get("n_contaminated", 0))
+
     def count(self, check: str, name: str) -> int:
         """Rows of a file that a check is about; of a check that tells no files, of all of them."""
         by_file = self.counts.get(check) or {}

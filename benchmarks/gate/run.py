@@ -49,7 +49,7 @@ POOLS: Final = ("dolly", "alpaca", "lima_history")
 TOOLS: Final = "glaive_toolcall_en_demo"
 PLANTED: Final = 20
 """Rows of a kind and a strength in a pool."""
-CLEAN: Final = 100
+CLEAN: Final = 40
 """Untouched rows of a file beside them."""
 TOKENIZER: Final = "embedded"
 """Whose template and length the audit's checks look at."""
@@ -78,8 +78,8 @@ SAME: Final[Mapping[str, tuple[str, ...]]] = {
 """Check of the gate → the rival's checks of the same question."""
 
 
-ALONE: Final = frozenset({"T0-DUP-001", "T1-NDUP-001", "T1-DUP-002", "T1-CONTAM-001"})
-"""Checks of the rival that compare rows of all files, or whose counts are not told by file."""
+ALONE: Final = frozenset({"T0-DUP-001", "T1-NDUP-001", "T1-DUP-002"})
+"""Checks of the rival that compare rows of all files."""
 LENGTH: Final = frozenset({"T0-TRUNC-001", "T0-MASK-001"})
 """Checks of the rival that need a tokenizer."""
 
@@ -255,6 +255,8 @@ def _rival_counts(settings: Settings, files: Sequence[File]) -> dict[str, int]:
     for file in files:
         if file.plant.rivals:
             group = "length" if set(file.plant.rivals) & LENGTH else file.name if set(file.plant.rivals) & ALONE else "rows"
+            # It counts items by evaluation set and not by file: no set stands twice in a folder.
+            group = f"items {file.strength:g}" if file.plant.benchmark else group
             groups.setdefault(group, []).append(file)
     for group, members in groups.items():
         more = ["--model", str(tokenizer_folder()), "--seq-len", "1024"] if group == "length" else []
@@ -268,6 +270,8 @@ def _rival_counts(settings: Settings, files: Sequence[File]) -> dict[str, int]:
         with_plants, without = scans
         for file in members:
             rises = [with_plants.count(check, file.name) - without.count(check, file.name) for check in file.plant.rivals]
+            if file.plant.benchmark:
+                rises = [with_plants.items(file.plant.benchmark) - without.items(file.plant.benchmark)]
             counts[file.name] = min(len(file.planted), max(0, *rises))
     return counts
 
@@ -305,7 +309,7 @@ def untouched(settings: Settings) -> dict[str, Any]:
         if not rows:
             continue
         rng = random.Random(f"{SEED} untouched {name}")
-        picked = rng.sample(rows, min(len(rows), 300 if settings.toy else 2000))
+        picked = rng.sample(rows, min(len(rows), 200 if settings.toy else 1000))
         folder = settings.work / "untouched"
         shutil.rmtree(folder, ignore_errors=True)
         path = write_lines(folder / "rows.jsonl", picked)

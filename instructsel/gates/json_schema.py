@@ -7,6 +7,7 @@ followed inside the schema alone, `pattern` and `format` are not looked at.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -38,6 +39,13 @@ LISTS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
 MAPS: Final = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 """Keywords that hold schemas by name."""
 BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+LIMITS: Final[tuple[tuple[str, Callable[[float, float], bool]], ...]] = (
+    ("minimum", operator.ge),
+    ("maximum", operator.le),
+    ("exclusiveMinimum", operator.gt),
+    ("exclusiveMaximum", operator.lt),
+)
+"""Bound of a number → how a number stands to it; of lengths the first two begin so."""
 COUNTS: Final = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 TEXTS: Final = ("description", "title", "pattern", "format", "$ref")
 
@@ -207,22 +215,15 @@ def _choice_misfits(value: Any, schema: Mapping[str, Any], place: str, root: Any
 
 
 def _bound_misfits(value: Any, schema: Mapping[str, Any], place: str) -> Iterator[str]:
-    if _is_number(value):
-        tests = (
-            ("minimum", value.__ge__),
-            ("maximum", value.__le__),
-            ("exclusiveMinimum", value.__gt__),
-            ("exclusiveMaximum", value.__lt__),
-        )
-    elif isinstance(value, str | list):
-        noun = "Length" if isinstance(value, str) else "Items"
-        tests = ((f"min{noun}", len(value).__ge__), (f"max{noun}", len(value).__le__))
-    else:
+    if not isinstance(value, str | list) and not _is_number(value):
         return
-    for key, test in tests:
-        bound = schema.get(key)
-        if _is_number(bound) and test(bound) is False:
-            yield f"{place} is {shown(value)}; {key} is {bound:g}."
+    noun = "" if _is_number(value) else "Length" if isinstance(value, str) else "Items"
+    size = len(value) if noun else value
+    for key, fits in LIMITS:
+        name = f"{key[:3]}{noun}" if noun else key
+        bound = schema.get(name)
+        if bound is not None and _is_number(bound) and not (noun and key.startswith("exclusive")) and not fits(size, bound):
+            yield f"{place} is {shown(value)}; {name} is {bound:g}."
 
 
 def _is_of(value: Any, schema: Mapping[str, Any]) -> bool:

@@ -167,6 +167,17 @@ def test_a_call_of_a_tool_that_there_is_not_is_named_with_the_closest() -> None:
     assert not is_hit(ToolArguments(), turns(("system", "You have get_tide(port)."), U, call({"port": "B"})))
 
 
+def test_bounds_are_of_numbers_and_of_lengths() -> None:
+    def named(value: Any, **schema: Any) -> bool:
+        tool = {"name": "f", "parameters": {"type": "object", "properties": {"a": schema}}}
+        return is_hit(ToolArguments(), turns(U, call({"a": value}, "f"), tools=[tool]))
+
+    assert named(2, minimum=2.5) and not named(3, minimum=2.5) and named(3, exclusiveMinimum=3) and not named(3, minimum=3)
+    assert named(3.5, maximum=3) and not named(3, maximum=3) and named(3, exclusiveMaximum=3)
+    assert named("ab", minLength=3) and not named("abc", minLength=3) and named("abc", maxLength=2) and not named("abc", minimum=9)
+    assert named([1], minItems=2) and named([1, 2, 3], maxItems=2) and not named([1, 2], minItems=2, maxItems=2)
+
+
 def test_a_property_called_properties_or_open_objects_are_taken() -> None:
     tool = {"name": "f", "parameters": {"type": "object", "properties": {"properties": {"type": "object"}}, "required": ["properties"]}}
     assert not is_hit(ToolArguments(), turns(U, call({"properties": {"anything": 1}}, "f"), tools=[tool]))

@@ -68,6 +68,7 @@ plausibility: setup
 docs: setup
 	$(BIN)/python docs/build_reference.py
 	$(BIN)/python docs/build_audit.py
+	$(BIN)/python docs/build_checks.py
 	$(BIN)/mkdocs build --strict -q -f .ci/mkdocs.yml && echo "documents: build/site/index.html"
 
 clean:

@@ -18,6 +18,11 @@ def test_the_command_line_page_is_what_help_prints() -> None:
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: make docs"
 
 
+def test_the_page_of_checks_is_what_the_checks_say() -> None:
+    module = _builder("build_checks")
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/build_checks.py"
+
+
 def test_every_link_between_documents_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

@@ -40,7 +40,7 @@ def test_a_waived_finding_does_not_count_and_stands_in_every_output_with_its_rea
 def test_a_waiver_of_every_row_takes_all_findings_of_its_check_alone() -> None:
     verdict = asked(waiver("*"))
     assert verdict.outcome() == "passed" and list(verdict.waived.values()) == [2]
-    assert "2 findings are waived" in verdict.results[0].statement
+    assert "2 findings waived" in verdict.results[0].statement
 
 
 def test_a_waiver_holds_on_its_last_day_and_is_reported_when_it_is_over() -> None:

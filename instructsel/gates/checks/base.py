@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from instructsel.experiments.limits import between
 from instructsel.gates.finding import SEVERITIES, Finding, Place
 from instructsel.stats.proportion import wilson
-from instructsel.text import masked, masked_excerpt, neutral
+from instructsel.text import counted, masked, masked_excerpt, neutral
 
 if TYPE_CHECKING:
     from instructsel.gates.change import Change
@@ -179,11 +179,11 @@ class RowCheck(Check):
         """Ask every row."""
         ordered = sorted((self._finding(hit, change, severity) for hit in self.hits(change)), key=_order)
         findings = waived.applied(ordered)
-        counts = [finding for finding in findings if finding.waived is None and finding.severity == severity]
-        rows = self.rows_counted(change, len({(finding.row, finding.place) for finding in counts}))
+        counting = [finding for finding in findings if finding.waived is None and finding.severity == severity]
+        rows = self.rows_counted(change, len({(finding.row, finding.place) for finding in counting}))
         limit = self.limit(rows, change.n_rows, nightly=change.nightly)
         n_waived = sum(finding.waived is not None for finding in findings)
-        statement = limit.statement + (f" {n_waived:,} findings are waived." if n_waived else "")
+        statement = limit.statement + (f" {counted(n_waived, 'finding')} waived." if n_waived else "")
         return Result(self, "passed" if limit.passed else "failed", statement, findings, (limit,))
 
     def rows_counted(self, change: Change, listed: int) -> int:
@@ -194,13 +194,13 @@ class RowCheck(Check):
         """A number of rows beside what it may be."""
         low, high = wilson(rows, n)
         share = rows / n if n else 0.0
-        counted = f"{rows:,} of {n:,} rows"
+        share_of = f"{rows:,} of {n:,} rows"
         if self.max_rate is None:
             words = "none may be" if not self.max_rows else f"at most {self.max_rows:,} may be"
-            return Limit(rows <= self.max_rows, f"{counted}; {words}.", float(rows), None, None)
+            return Limit(rows <= self.max_rows, f"{share_of}; {words}.", float(rows), None, None)
         decided = share if nightly else low
         rule = "the share counts" if nightly else "the lower bound counts"
-        text = f"{counted} ({share:.2%}, 95 % interval {low:.2%} to {high:.2%}); at most {self.max_rate:.2%} may be, and {rule}."
+        text = f"{share_of} ({share:.2%}, 95 % interval {low:.2%} to {high:.2%}); at most {self.max_rate:.2%} may be, and {rule}."
         return Limit(decided <= self.max_rate, text, share, low, high)
 
     def _finding(self, hit: Hit, change: Change, severity: str) -> Finding:

@@ -23,7 +23,7 @@ MEANINGS: Final = {
     0: "the rows may join",
     1: "the rows may not join",
     2: "a check cannot be asked with these settings",
-    3: "more rows cannot be read than may be",
+    3: "a file or the baseline cannot be read, or more rows cannot than may be",
     4: "a check could not be asked here, or crashed",
     5: "there is nothing to check",
 }

@@ -115,7 +115,7 @@ def _finding(finding: Finding) -> Iterator[str]:
         # What a check of all rows says of itself.
         return
     where = f"{finding.place}  "
-    related = f" See {finding.related}." if finding.related is not None else ""
+    related = f" See {finding.related}." if finding.related is not None and str(finding.related) not in finding.message else ""
     yield from _wrapped(f"{where}{finding.message}{related}", 4)
     if finding.evidence:
         yield f"        {excerpt(finding.evidence, WIDTH - 8)}"

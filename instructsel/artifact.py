@@ -364,6 +364,16 @@ def now() -> str:
     return moment.isoformat(timespec="microseconds")
 
 
+def release() -> str:
+    """The version of the installed package, or "unknown" in a checkout that was never installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("instructsel")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:

@@ -7,7 +7,6 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -114,14 +113,6 @@ def parsed_parquet(data: bytes, where: object, refusal: Refusal) -> pl.DataFrame
         return pl.read_parquet(data)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise refusal.of(where, first_line(error)) from error
-
-
-def release() -> str:
-    """The version of the installed package, or "unknown" in a checkout that was never installed."""
-    try:
-        return version("instructsel")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def write_frame(path: str | Path, frame: pl.DataFrame, manifest: dict[str, Any], *, run: dict[str, Any] | None = None) -> None:

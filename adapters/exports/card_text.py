@@ -9,7 +9,7 @@ from typing import Any, Final
 from instructsel.adapters.exports.base import Written
 from instructsel.adapters.exports.contents import CONTENTS
 from instructsel.adapters.exports.facts import NOT_STATED
-from instructsel.tables import release
+from instructsel.artifact import release
 from instructsel.text import counted, neutral
 
 SIZES: Final = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))

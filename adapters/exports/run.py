@@ -22,11 +22,10 @@ from instructsel.adapters.exports.facts import Facts, RowFacts
 from instructsel.adapters.exports.json_lines import json_bytes
 from instructsel.adapters.exports.registry import export_of
 from instructsel.adapters.exports.selected import Selected
-from instructsel.artifact import TEMPORARY, atomic_write, check_outputs, dump_json, machine, sweep, umask
+from instructsel.artifact import TEMPORARY, atomic_write, check_outputs, dump_json, machine, release, sweep, umask
 from instructsel.errors import EnvironmentFault, NothingToDo, UsageError
 from instructsel.kinds import EXPORT, head
 from instructsel.pool.pool import Pool
-from instructsel.tables import release
 
 SHORT: Final = 12
 """Hexadecimal digits of a digest in a file's name."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 import typer
 
 from instructsel import kinds
-from instructsel.artifact import atomic_write, check_outputs, check_replaced, manifest_path
+from instructsel.artifact import atomic_write, check_outputs, check_replaced, manifest_path, release
 from instructsel.errors import UsageError
 from instructsel.gates.outputs.base import Output, Setting
 from instructsel.gates.outputs.registry import output_named
@@ -18,7 +18,6 @@ from instructsel.gates.passing import check_passing, write_passing
 from instructsel.gates.verdict import FAIL_ON
 from instructsel.pool.naming import files_of
 from instructsel.pool.outputs import check_apart
-from instructsel.tables import checked_suffix, release
 from instructsel.text import counted
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ class Outputs:
         if sum(file == STDOUT for _, file in forms) > 1:
             raise UsageError("Two forms of the verdict cannot both be written to stdout.", fix="Name a file: --to NAME=FILE")
         if findings is not None:
+            from instructsel.tables import checked_suffix
+
             checked_suffix(findings)
         return cls(tuple(forms), findings, fix_out, fail_on, force)
 

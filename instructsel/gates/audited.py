@@ -5,18 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
 
-from instructsel.audits.result import Audit
-from instructsel.audits.run import audit_with
-from instructsel.audits.settings import MOST, AuditSettings
-from instructsel.audits.subject import Subject
 from instructsel.errors import UsageError
-from instructsel.experiments.limits import between
+from instructsel.experiments.limits import LONGEST_ROW, between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
+
+if TYPE_CHECKING:
+    from instructsel.audits.result import Audit
+    from instructsel.audits.settings import AuditSettings
 
 NEEDS: Final = ("a tokenizer: the setting `tokenizer` or `base`", "the extra: models")
 
@@ -44,7 +44,7 @@ class AuditCheck(RowCheck):
     """Of the model that is trained: a folder, or a name on the hub; with its chat template."""
     base: str = ""
     """In its place the model itself: its context, vocabulary and stop tokens are looked at, too."""
-    max_length: int = field(default=1024, metadata=between(1, MOST["max_length"]))
+    max_length: int = field(default=1024, metadata=between(1, LONGEST_ROW))
     """Tokens of a row, or of a packed sequence; the rest is cut off. TRL's default is 1,024, too."""
     packing: Literal["", "bfd", "bfd_split", "wrapped"] = ""
     """How rows share a sequence, by TRL's names; not at all by default."""
@@ -70,11 +70,16 @@ class AuditCheck(RowCheck):
             UsageError: both a tokenizer and a base.
             EnvironmentFault: there is no such tokenizer, or no transformers to load it.
         """
+        from instructsel.audits.settings import AuditSettings
+
         settings = AuditSettings(max_length=self.max_length, packing=self.packing or None, loss=self.loss, trainer=self.trainer)
         key = f"audit {self.base!r} {self.tokenizer!r} {settings}"
         return change.shared(key, lambda: self._made(change, settings))
 
     def _made(self, change: Change, settings: AuditSettings) -> AuditedChange:
+        from instructsel.audits.run import audit_with
+        from instructsel.audits.subject import Subject
+
         pool = change.pool
         subject = Subject.load(settings, base=self.base or None, tokenizer=self.tokenizer or None)
         order = np.lexsort((pool.part_of, pool.row_of, pool.file_of))

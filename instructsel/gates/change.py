@@ -104,7 +104,7 @@ class Change:
     def rows(self) -> tuple[ChangedRow, ...]:
         """The examples, in the order of the pool's ids."""
         names = [shown_path(file.source.name) for file in self.pool.files]
-        where = zip((names[number] for number in self.pool.file_of.tolist()), self.pool.places["line"].to_list(), strict=True)
+        where = zip((names[number] for number in self.pool.file_of.tolist()), self.pool.lines.tolist(), strict=True)
         return tuple(
             ChangedRow(position, example, Place(file, line), example.instruction, example.response)
             for position, (example, (file, line)) in enumerate(zip(self.pool.examples(), where, strict=True))

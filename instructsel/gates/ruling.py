@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +12,9 @@ from instructsel.gates import measures
 from instructsel.gates.change import Change
 from instructsel.gates.comparing import baseline_of, pool_numbers
 from instructsel.gates.measures import Floats
-from instructsel.rules.by_indicator import by
-from instructsel.rules.catalog import load
-from instructsel.rules.linear import LinearRule
+
+if TYPE_CHECKING:
+    from instructsel.rules.linear import LinearRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,9 @@ def rule_named(name: str) -> LinearRule:
     Raises:
         UnknownRule, UsageError: there is none, or its file is none.
     """
+    from instructsel.rules.by_indicator import by
+    from instructsel.rules.catalog import load
+
     return by(name.removeprefix("by ").strip()) if name.startswith("by ") else load(name)
 
 

@@ -277,17 +277,22 @@ class Pool:
         return tuple(file.source.name for file in self.files)
 
     @cached_property
-    def places(self) -> polars.DataFrame:
-        """file (`file_names`) and line: where each example stands. The line is the first of an example of several rows, from 1."""
-        import polars
-
+    def lines(self) -> NDArray[np.int64]:
+        """(n,), the line that each example stands in, from 1; the first of an example of several rows."""
         lines = np.zeros(len(self), dtype=np.int64)
         for number, file in enumerate(self.files):
             positions = np.flatnonzero(self.file_of == number)
             rows = self.row_of[positions]
             lines[positions] = file.lines[np.array([file.chains[row].rows[0] for row in rows], dtype=np.int64) if file.chains else rows]
+        return lines
+
+    @cached_property
+    def places(self) -> polars.DataFrame:
+        """file (`file_names`) and line: where each example stands. The line is the first of an example of several rows, from 1."""
+        import polars
+
         names = polars.Series("names", self.file_names, dtype=polars.String)
-        return polars.DataFrame({"file": names[self.file_of.astype(np.int64)].alias("file"), "line": lines})
+        return polars.DataFrame({"file": names[self.file_of.astype(np.int64)].alias("file"), "line": self.lines})
 
     @cached_property
     def index(self) -> polars.DataFrame:

@@ -8,8 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from instructsel.artifact import atomic_write
-from instructsel.tables import release
+from instructsel.artifact import atomic_write, release
 from instructsel.text import UNSAFE, neutral
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from instructsel.artifact import atomic_write, dump_json
+from instructsel.artifact import atomic_write, dump_json, release
 from instructsel.errors import UsageError
 from instructsel.kinds import REPORT, head
 from instructsel.reports import charts
@@ -23,7 +23,6 @@ from instructsel.reports.inputs import ReportInputs, Texts, gather
 from instructsel.reports.parts import Chart, Column, Section, Table
 from instructsel.reports.sections import ROWS, Page, sections
 from instructsel.reports.sections.outcome import title as title_of
-from instructsel.tables import release
 from instructsel.text import neutral
 
 if TYPE_CHECKING:

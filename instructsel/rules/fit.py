@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel.artifact import release
 from instructsel.errors import Negative, ObservationsError, UsageError
 from instructsel.extras import require
 from instructsel.indicators import registry as registry
@@ -19,7 +20,6 @@ from instructsel.rules._resampled import SIGNIFICANT, Weightings
 from instructsel.rules.linear import Accepted, LinearRule, Term
 from instructsel.rules.observations import Observations
 from instructsel.rules.summary import INTERCEPT, Candidate, Estimate, FitSummary, FitWarning, Sign
-from instructsel.tables import release
 
 Floats = NDArray[np.float64]
 

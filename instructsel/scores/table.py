@@ -15,13 +15,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from instructsel.artifact import checked_version, dump_json, manifest_path, read_manifest
+from instructsel.artifact import checked_version, dump_json, manifest_path, read_manifest, release
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.kinds import SCORES, head
 from instructsel.pool.spec import PoolSpec
 from instructsel.scores.shape import ScoresManifest, WithPool
 from instructsel.structured import Refusal, read_json
-from instructsel.tables import SUFFIXES, read_frame, release, write_frame
+from instructsel.tables import SUFFIXES, read_frame, write_frame
 from instructsel.text import counted, html_table
 
 SUFFIX: Final = ".scores.parquet"

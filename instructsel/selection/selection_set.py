@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from instructsel.artifact import atomic_write, checked_version, dump_json, file_digest, now, read_manifest
+from instructsel.artifact import atomic_write, checked_version, dump_json, file_digest, now, read_manifest, release
 from instructsel.errors import ScoresError, UsageError
 from instructsel.kinds import SELECTION_SET, head
 from instructsel.paths import resolved
@@ -29,7 +29,6 @@ from instructsel.selection.settings import SelectionSettings
 from instructsel.selection.shape import SetManifest, SidecarManifest, SubsetRecord
 from instructsel.shapes import Misfit, checked
 from instructsel.structured import Refusal, read_json
-from instructsel.tables import release
 from instructsel.text import excerpt
 
 SUFFIX: Final = ".selection-set.json"

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from instructsel.artifact import release
 from instructsel.kinds import SELECTION, head
 from instructsel.rules.collinearity import collinearity
 from instructsel.rules.linear import Floats, Mask
 from instructsel.selection.budget import Tokens, budget_from
 from instructsel.selection.candidates import NEIGHBOR, Positions, Ranking, ScoredCandidates, checked_distances, mean
 from instructsel.selection.similarity import TOO_SIMILAR
-from instructsel.tables import release
 from instructsel.text import counted
 
 if TYPE_CHECKING:

@@ -8,14 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
-from instructsel.artifact import atomic_write, checked_version, dump_json, fingerprint
+from instructsel.artifact import atomic_write, checked_version, dump_json, fingerprint, release
 from instructsel.errors import ScoresError, StudyError
 from instructsel.experiments.store import RUNS, RecordStore
 from instructsel.kinds import STUDY_PLAN, head
 from instructsel.shapes import Misfit, checked, is_path
 from instructsel.structured import Refusal, read_json
 from instructsel.study.shape import PlanRecord, RunRecord
-from instructsel.tables import release
 from instructsel.text import counted, excerpt
 
 PLAN: Final = "plan.json"

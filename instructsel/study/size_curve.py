@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from instructsel.artifact import release
 from instructsel.errors import UsageError
 from instructsel.extras import require
 from instructsel.kinds import SIZE_SEARCH, head
-from instructsel.tables import release
 from instructsel.text import counted
 
 if TYPE_CHECKING:

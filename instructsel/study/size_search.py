@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from instructsel.artifact import atomic_write, dump_json, fingerprint
+from instructsel.artifact import atomic_write, dump_json, fingerprint, release
 from instructsel.errors import EnvironmentFault, ScoresError, StudyError, UsageError
 from instructsel.experiments import execute
 from instructsel.experiments.store import FAILED, RecordStore, as_json
@@ -27,7 +27,6 @@ from instructsel.selection.choose import NEAR, fill_distinct
 from instructsel.selection.selection import Selection
 from instructsel.structured import Refusal, read_json
 from instructsel.study.shape import SearchRecord, SizeRecord
-from instructsel.tables import release
 
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 import orjson
 
-from instructsel.artifact import dump_json, read_manifest
+from instructsel.artifact import dump_json, read_manifest, release
 from instructsel.errors import ScoresError, StudyError, UsageError
 from instructsel.experiments import execute
 from instructsel.experiments.execute import ExecutionSettings
@@ -28,7 +28,7 @@ from instructsel.rules.observations import SHARE, Observations
 from instructsel.study.design import Design, Subset, table_rows
 from instructsel.study.folder import Plan, Run, StudyFolder, StudyStatus
 from instructsel.study.shape import StudyManifest, WithFailures
-from instructsel.tables import read_frame, release, write_frame
+from instructsel.tables import read_frame, write_frame
 from instructsel.text import counted
 
 if TYPE_CHECKING:

@@ -125,7 +125,7 @@ class Identities:
             pool.digests,
             raw,
             of_file,
-            pool.places["line"].to_numpy().astype(np.uint32),
+            pool.lines.astype(np.uint32),
             pool.part_of,
             np.array([codes[label] for label in labels], dtype=np.uint32) if labels else of_file,
             pool.turns,

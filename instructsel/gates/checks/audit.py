@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from instructsel.audits.checks.registry import checks as audit_checks
-from instructsel.audits.finding import Finding
 from instructsel.gates.audited import AuditCheck
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit
 from instructsel.text import counted
+
+if TYPE_CHECKING:
+    from instructsel.audits.finding import Finding
 
 OTHERS: Final = frozenset(
     {
@@ -57,6 +58,8 @@ class AuditFindings(AuditCheck):
 
 def kinds() -> tuple[str, ...]:
     """The kinds of the audit that this check is about."""
+    from instructsel.audits.checks.registry import checks as audit_checks
+
     return tuple(check.kind for check in audit_checks() if check.severity != "info" and check.kind not in OTHERS)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
+from instructsel.artifact import release
 from instructsel.reports.inputs import ReportInputs
 from instructsel.reports.parts import FACTS, Part, Section, facts_table, flat, known_facts
 from instructsel.reports.sections import Page
-from instructsel.tables import release
 
 NEEDS: Final = ""
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from instructsel.audits import run as audit_run
 from instructsel.errors import UsageError
-from instructsel.gates import audited as audited_module
 from instructsel.gates.audited import AuditCheck
 from instructsel.gates.change import Change
 from instructsel.gates.checks.audit import OTHERS, AuditFindings, kinds
@@ -100,8 +100,8 @@ def test_kinds_that_have_a_check_of_their_own_are_kinds_of_the_audit() -> None:
 
 def test_four_checks_make_one_audit(tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     audits: list[int] = []
-    original = audited_module.audit_with
-    monkeypatch.setattr(audited_module, "audit_with", lambda *args: (audits.append(1), original(*args))[1])
+    original = audit_run.audit_with
+    monkeypatch.setattr(audit_run, "audit_with", lambda *args: (audits.append(1), original(*args))[1])
     config = GateConfig.of({"defaults": {"tokenizer": tokenizer}, "check": [{"kind": check.kind} for check in CHECKS]}, Path(), where="x")
     verdict = gate(Pool.of([chat("a")]), config)
     assert {result.state for result in verdict.results} <= {"passed", "failed"} and len(audits) == 1

@@ -38,7 +38,7 @@ from typing import Any, Final, Literal, Required, Self, TypedDict
 from instructsel.errors import MissingExtra, UsageError
 from instructsel.experiments.limits import MOST_ROWS, check_limits
 from instructsel.gates.checks.base import Check
-from instructsel.gates.checks.registry import check_named
+from instructsel.gates.checks.registry import check_named, kinds
 from instructsel.gates.checks.registry import checks as all_checks
 from instructsel.gates.checks.unreadable_row import UnreadableRow
 from instructsel.gates.finding import SEVERITIES
@@ -291,7 +291,9 @@ def _only_known(table: Mapping[str, Any], known: Sequence[str] | Mapping[str, An
 def _all_configured(table: Mapping[str, Any], where: str) -> tuple[ConfiguredCheck, ...]:
     """The checks that a configuration names; those by default where it names none."""
     defaults = table.get("defaults", {})
-    _only_known(defaults, {setting.name: None for check in all_checks().values() for setting in fields(check)}, f"in [defaults] of {where}")
+    if defaults:
+        settings = [setting.name for check in all_checks().values() for setting in fields(check)]
+        _only_known(defaults, settings, f"in [defaults] of {where}")
     named = table.get("check")
     listed = [{"kind": kind} for kind, check in all_checks().items() if check.by_default] if named is None else named
     entries = (_configured(entry, defaults, where) for entry in listed)
@@ -321,7 +323,7 @@ def _configured(entry: Mapping[str, Any], defaults: Mapping[str, Any], where: st
     """A check of a configuration; None where it is off."""
     kind = entry.get("kind")
     if not isinstance(kind, str):
-        raise UsageError(f"A [[check]] of {where} has no kind.", fix=f'For example: kind = "{next(iter(all_checks()))}"')
+        raise UsageError(f"A [[check]] of {where} has no kind.", fix=f'For example: kind = "{next(iter(kinds()))}"')
     check = check_named(kind)
     hints = typing.get_type_hints(check)
     settings = {setting.name: _as_written(hints[setting.name]) for setting in fields(check)}
@@ -357,7 +359,7 @@ NAME: Final = re.compile(r"[\w.-]{1,64}")
 
 
 def _waiver(entry: Mapping[str, Any], configured: Sequence[ConfiguredCheck], where: str) -> Waiver:
-    known = [*all_checks(), *(check.number for check in all_checks().values()), *(check.name for check in configured if check.name)]
+    known = [*kinds(), *kinds().values(), *(label for entry in configured for label in (entry.name, entry.check.kind) if label)]
     if entry["check"] not in known:
         raise UsageError.named(entry["check"], known, noun="check", where=f"that a [[waiver]] in {where} could be for")
     expires = entry["expires"]

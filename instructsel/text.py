@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
+from instructsel.secret_patterns import hidden_keys
+
 UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb"
@@ -37,34 +39,30 @@ EXCERPT: Final = 200
 WINDOW: Final = 2000
 """Characters of a row's text that are looked at for an excerpt."""
 
-KEYS: Final = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"
-    r"|\b[sprk]k[-_][\w-]{12,}"
-    r"|\b(?:gh[pousr]|github_pat|npm|hf|shpat|dop_v1)_\w{16,}"
-    r"|\b(?:glpat|pypi)-[\w-]{16,}"
-    r"|\bxox[a-z]-[\w-]{8,}"
-    r"|\b(?:AKIA|ASIA|AGPA|AIDA|AROA)[0-9A-Z]{12,}"
-    r"|\bAIza[\w-]{30,}"
-    r"|\bya29\.[\w-]{8,}"
-    r"|\bSG\.[\w-]{16,}\.[\w-]{16,}"
-    r"|(?:(?<=://)|(?<=:/)(?!/))[^\s/@:]*:[^\s/@]+(?=@)",
-    re.DOTALL,
-)
-"""Keys that show what they are by how they begin, and passwords in addresses."""
-
+FEW: Final = 800
+"""Those that are enough for most."""
+FIGURE: Final = re.compile(r"\d")
 MAY_BE_KEY: Final = re.compile(r":/|[\w-]{11}|PRIVATE KEY|ya29")
 """What every key has: most texts have none of it, and are through sooner."""
-
 NAMED: Final = re.compile(
-    r"(?i)((?:pass(?:word|wd|phrase)|\bpwd|secret|token|api[ _-]?key|access[ _-]?key|private[ _-]?key|credentials?)[\w-]*[\"']?\s*"
-    r"(?::|=|\bis\b)\s*[\"']?)[^\s\"',;]{4,}"
+    r"(?i)((?:pass(?:word|wd|phrase)|\bpwd|secret|token|api[ _-]?key|access[ _-]?key|private[ _-]?key|credentials?)[\w-]{0,40}[\"']?\s{0,9}"
+    r"(?::|=|\bis\b)\s{0,9}[\"']?)[^\s\"',;]{4,}"
 )
 """What is called a secret where it stands."""
 BEARER: Final = re.compile(r"(?i)\b(bearer|basic|digest)(\s+)[\w.~+/=-]{12,}")
 EMAIL: Final = re.compile(r"[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+")
 DIGITS: Final = re.compile(r"\b\d(?:[ -]?\d){12,18}\b")
 """As many as a card or an account has."""
+IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
+"""The number of a bank account."""
+NUMBER: Final = re.compile(r"(?<![\w.,+-])(?:\+ ?)?\(?\d{1,5}\)?(?:[ .\-/\u2010-\u2013]{0,2}\(?\d{1,5}\)?){2,8}[A-Z]?(?!\w)(?!\.\d)")
+"""Figures in groups, as in the number of a telephone or an identity card."""
+CODE: Final = re.compile(r"\b[A-Z0-9]{9,18}\b")
+"""Capitals and figures, as in the number of an identity card."""
+FEW_FIGURES: Final = 5
+"""Figures that such a code has, at least."""
+FIGURES: Final = 9
+"""Figures that such a number has, at least: a date has eight."""
 RUN: Final = re.compile(r"[\w+/=-]{24,}")
 """Long enough to be random."""
 
@@ -103,21 +101,30 @@ def without_keys(text: str) -> str:
     >>> without_keys("the key AKIA" + "ABCDEFGHIJKL2345")
     'the key [masked]'
     """
-    return KEYS.sub(HIDDEN, text) if MAY_BE_KEY.search(text) else text
+    return hidden_keys(text, HIDDEN) if MAY_BE_KEY.search(text) else text
 
 
 def masked(text: str) -> str:
-    """A text without what looks like a key, a password, an email address, or the number of a card."""
+    """A text without what looks like a key, a password, an email address, or the number of a card, an account, a telephone or an identity card."""
     shown = without_keys(text)
-    shown = NAMED.sub(lambda match: match[1] + HIDDEN, shown)
+    if ":" in shown or "=" in shown or "is" in shown or "IS" in shown:
+        shown = NAMED.sub(lambda match: match[1] + HIDDEN, shown)
     shown = BEARER.sub(lambda match: match[1] + match[2] + HIDDEN, shown)
-    shown = EMAIL.sub(HIDDEN_EMAIL, shown)
-    shown = DIGITS.sub(HIDDEN, shown)
+    if "@" in shown:
+        shown = EMAIL.sub(HIDDEN_EMAIL, shown)
+    if FIGURE.search(shown):
+        shown = DIGITS.sub(HIDDEN, IBAN.sub(HIDDEN, shown))
+        shown = CODE.sub(lambda match: HIDDEN if sum(sign.isdigit() for sign in match[0]) >= FEW_FIGURES else match[0], shown)
+        shown = NUMBER.sub(lambda match: HIDDEN if sum(sign.isdigit() for sign in match[0]) >= FIGURES else match[0], shown)
     return RUN.sub(lambda match: HIDDEN if _random(match[0]) else match[0], shown)
 
 
 def masked_excerpt(text: str) -> str:
     """The beginning of a row's text, masked, in one safe line."""
+    shown = masked(text[:FEW])
+    if len(text) > FEW and len(shown) > 2 * EXCERPT:
+        # Nothing that is cut in two at its end is shown.
+        return neutral(shown, EXCERPT)
     shown = masked(text[:WINDOW])
     if len(text) > WINDOW and len(shown) <= EXCERPT:
         # What was cut in two is not recognised, and masking the rest can bring it into view.

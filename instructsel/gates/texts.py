@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,12 +11,15 @@ from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit
 from instructsel.pool.example import Example
 from instructsel.pool.message import Message
+from instructsel.text import HIDDEN, masked
 
 THOUGHT: Final = ("<think>", "</think>")
 """Between which a response that is one text holds its reasoning."""
 FENCE: Final = "```"
 AROUND: Final = 60
 """Characters of a text before and after what is shown of it."""
+FAR: Final = 300
+"""Characters beyond which a word is cut in two."""
 ADDRESS: Final = re.compile(r"(?:https?://|www\.)\S{1,2000}")
 TAG: Final = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
 INLINE: Final = re.compile(r"`[^`\n]{1,200}`")
@@ -157,4 +160,44 @@ def around(text: str, start: int, end: int) -> str:
     return ("…" if before else "") + text[before:after] + ("…" if after < len(text) else "")
 
 
-__all__ = ["Answer", "Passage", "answers", "answers_of", "around", "passages", "passages_of", "prose", "without_fences", "without_thought"]
+def hidden_around(text: str, spans: Sequence[tuple[int, int]], start: int, end: int) -> str:
+    """What stands around a secret, with a mark in place of it and of every other one nearby.
+
+    Words at both ends that are cut in two are left out: they may be what nobody should see.
+    """
+    before, after = max(0, start - 2 * AROUND), min(len(text), end + 2 * AROUND)
+    while before > 0 and not text[before - 1].isspace() and start - before < FAR:
+        before -= 1
+    while after < len(text) and not text[after].isspace() and after - end < FAR:
+        after += 1
+    pieces, place = [], before
+    for there, there_end in sorted(spans):
+        if there_end <= before or there >= after:
+            continue
+        if there < before:
+            place = max(place, there_end)
+            continue
+        pieces += [text[place:there], HIDDEN]
+        place = max(place, there_end)
+    pieces.append(text[place:after] if place < after else "")
+    shown = "".join(pieces)
+    if before and not text[before - 1].isspace():
+        shown = shown.partition(" ")[2]
+    if after < len(text) and not text[after].isspace():
+        shown = shown.rpartition(" ")[0]
+    return masked(shown) if shown else HIDDEN
+
+
+__all__ = [
+    "Answer",
+    "Passage",
+    "answers",
+    "answers_of",
+    "around",
+    "hidden_around",
+    "passages",
+    "passages_of",
+    "prose",
+    "without_fences",
+    "without_thought",
+]

@@ -1,0 +1,61 @@
+"""Rows with personal data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from instructsel.extras import require
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.personal import ENTITIES, LIBRARIES, NEEDED_BY, entities_in
+from instructsel.gates.texts import hidden_around, passages
+
+
+@dataclass(frozen=True)
+class PersonalData(RowCheck):
+    """Addresses of mail, numbers of telephones, payment cards, bank accounts and identity cards, by form and checksum.
+
+    What nobody has is none: example.com, 555 numbers, numbers of payment providers' tests, addresses of documentation. What is shown of a
+    row never has the data in it.
+    """
+
+    number: ClassVar[str] = "IS051"
+    kind: ClassVar[str] = "personal-data"
+    severity: ClassVar[str] = "warning"
+    source: ClassVar[str] = "phonenumbers (libphonenumber), python-stdnum (checksums), RFC 2606, RFC 5737; Subramani et al. 2023, TrustNLP"
+    fix: ClassVar[str] = "Take the data out of the row, or put invented data of documentation there."
+    needs: ClassVar[tuple[str, ...]] = ("the extra gate",)
+
+    entities: tuple[Literal["email", "phone", "card", "iban", "national-id", "ip"], ...] = ("email", "phone", "card", "iban", "national-id")
+    """What is looked for."""
+    regions: tuple[str, ...] = ("US", "GB", "CA")
+    """Countries whose numbers of telephones count without the country's code, as ISO 3166 names them in two letters."""
+    allow: tuple[str, ...] = field(default=())
+    """Addresses and domains that may be there, e.g. @your-company.com."""
+
+    def locked(self, change: Change) -> str | None:
+        """The libraries of its entities."""
+        for entity in self.entities:
+            if entity in LIBRARIES:
+                require(LIBRARIES[entity], needed_by=NEEDED_BY)
+        return None
+
+    def hits(self, change: Change) -> Iterator[Hit]:
+        """One for each entity."""
+        for passage in passages(change):
+            entities = sorted(entities_in(passage.text, self.entities, self.regions), key=lambda entity: entity.start)
+            counts: dict[str, int] = {}
+            for entity in entities:
+                if any(passage.text[entity.start : entity.end].casefold().endswith(allowed.casefold()) for allowed in self.allow):
+                    continue
+                counts[entity.kind] = counts.get(entity.kind, 0) + 1
+                number = f" {counts[entity.kind]}" if counts[entity.kind] > 1 else ""
+                detail = f" ({entity.detail})" if entity.detail else ""
+                yield Hit(
+                    passage.position,
+                    f"{passage.where.capitalize()} holds {ENTITIES[entity.kind]}{detail}.",
+                    evidence=hidden_around(passage.text, [(one.start, one.end) for one in entities], entity.start, entity.end),
+                    key=f"{passage.where} {entity.kind}{number}",
+                )

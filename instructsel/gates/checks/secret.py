@@ -1,0 +1,119 @@
+"""Rows with keys, tokens and passwords."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, ClassVar, Final, Literal
+
+from instructsel.extras import require
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.texts import hidden_around, passages
+from instructsel.secret_patterns import Secret, is_placeholder, secrets_in
+
+DETECTORS: Final = {
+    "artifactory": "ArtifactoryDetector",
+    "aws": "AWSKeyDetector",
+    "azure_storage_key": "AzureStorageKeyDetector",
+    "basic_auth": "BasicAuthDetector",
+    "cloudant": "CloudantDetector",
+    "discord": "DiscordBotTokenDetector",
+    "github_token": "GitHubTokenDetector",
+    "gitlab_token": "GitLabTokenDetector",
+    "ibm_cloud_iam": "IbmCloudIamDetector",
+    "ibm_cos_hmac": "IbmCosHmacDetector",
+    "jwt": "JwtTokenDetector",
+    "mailchimp": "MailchimpDetector",
+    "npm": "NpmDetector",
+    "openai": "OpenAIDetector",
+    "private_key": "PrivateKeyDetector",
+    "pypi_token": "PypiTokenDetector",
+    "sendgrid": "SendGridDetector",
+    "slack": "SlackDetector",
+    "softlayer": "SoftlayerDetector",
+    "square_oauth": "SquareOAuthDetector",
+    "stripe": "StripeDetector",
+    "telegram_token": "TelegramBotTokenDetector",
+    "twilio": "TwilioKeyDetector",
+}
+"""The detectors of detect-secrets that know a secret by its form. Those of high entropy, of keywords and of addresses flag nearly every row."""
+LONGEST: Final = 20_000
+"""Characters of a line that detect-secrets is given: some of its patterns take the square of a line's length."""
+
+
+@dataclass(frozen=True)
+class SecretInRow(RowCheck):
+    """Keys, tokens and passwords, in any text of a row: turns, reasoning, calls with their arguments, tools.
+
+    Keys of documentation (AKIAIOSFODNN7EXAMPLE, your-api-key, xxxx) are none. What is shown of a row never has the secret in it.
+    """
+
+    number: ClassVar[str] = "IS050"
+    kind: ClassVar[str] = "secret"
+    severity: ClassVar[str] = "error"
+    source: ClassVar[str] = "instructsel's own patterns, which also mask its outputs; detect-secrets 1.5.0 in addition where asked for"
+    fix: ClassVar[str] = (
+        "Revoke the secret, and take it out of the row or put a placeholder there: it has been public since it was committed."
+    )
+
+    library: Literal["core", "detect-secrets"] = "core"
+    """core: instructsel's patterns; detect-secrets: those and that package's detectors, which need the extra gate."""
+    allow: tuple[str, ...] = field(default=())
+    """Kinds of secrets that may be there, e.g. jwt."""
+
+    def locked(self, change: Change) -> str | None:
+        """detect-secrets, where a configuration asks for it."""
+        if self.library == "detect-secrets":
+            require("detect_secrets", needed_by="The check secret with library = 'detect-secrets'")
+        return None
+
+    def hits(self, change: Change) -> Iterator[Hit]:
+        """One for each secret."""
+        detectors = loaded_detectors() if self.library == "detect-secrets" else ()
+        for passage in passages(change):
+            secrets = sorted(secrets_in(passage.text), key=lambda secret: secret.start)
+            if detectors:
+                secrets += detected(passage.text, detectors, secrets)
+            counts: dict[str, int] = {}
+            for secret in secrets:
+                if secret.kind in self.allow:
+                    continue
+                counts[secret.kind] = counts.get(secret.kind, 0) + 1
+                number = f" {counts[secret.kind]}" if counts[secret.kind] > 1 else ""
+                yield Hit(
+                    passage.position,
+                    f"{passage.where.capitalize()} holds {secret.name}.",
+                    evidence=hidden_around(passage.text, [(one.start, one.end) for one in secrets], secret.start, secret.end),
+                    key=f"{passage.where} {secret.kind}{number}",
+                )
+
+
+@cache
+def loaded_detectors() -> tuple[tuple[str, Any], ...]:
+    """Name → detector of detect-secrets."""
+    require("detect_secrets", needed_by="The check secret with library = 'detect-secrets'")
+    return tuple(
+        (module, getattr(require(f"detect_secrets.plugins.{module}", needed_by="The check secret"), name)())
+        for module, name in DETECTORS.items()
+    )
+
+
+def detected(text: str, detectors: tuple[tuple[str, Any], ...], known: list[Secret]) -> list[Secret]:
+    """What detect-secrets sees in a text besides the secrets that are known, those of documentation left out."""
+    taken = [(secret.start, secret.end) for secret in known]
+    result: list[Secret] = []
+    start = 0
+    for line in text.split("\n"):
+        if len(line) >= 8:
+            for module, detector in detectors:
+                for value in set(detector.analyze_string(line[:LONGEST])):
+                    place = start + line.find(value)
+                    inside = any(place < end and there < place + len(value) for there, end in taken)
+                    kind = module.replace("_", "-").removesuffix("-token").removesuffix("-key")
+                    if value and place >= start and not inside and not is_placeholder(kind, value):
+                        taken.append((place, place + len(value)))
+                        result.append(Secret(kind, place, place + len(value)))
+        start += len(line) + 1
+    return result

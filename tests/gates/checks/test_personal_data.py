@@ -1,0 +1,96 @@
+"""Personal data is found by form and checksum; what nobody has is none, and no output holds any."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("stdnum")
+pytest.importorskip("phonenumbers")
+
+from instructsel.gates.gate import gate
+from instructsel.gates.outputs.base import Setting
+from instructsel.gates.outputs.registry import outputs
+from instructsel.gates.personal import ENTITIES, entities_in
+from instructsel.pool.pool import Pool
+from tests.gates.checks.asking import dialogue, flags, hits, row
+
+EVERY = tuple(ENTITIES)
+DATA = {
+    "ann.le-goff@gmail.com": "email",
+    "ann+boats@harbor-master.co.uk": "email",
+    "+49 30 9018 2030": "phone",
+    "+33 1 42 68 53 00": "phone",
+    "+14158675309": "phone",
+    "(415) 867-5309": "phone",
+    "415-867-5309": "phone",
+    "4539 1488 0343 6467": "card",
+    "4539148803436467": "card",
+    "5431-1111-1111-1111": "",
+    "DE89 3704 0044 0532 0130 00": "iban",
+    "GB33BUKB20201555555555": "iban",
+    "FR1420041010050500013M02606": "iban",
+    "536-90-4399": "national-id",
+    "18984853758": "national-id",
+    "RSSMRA85T10A562S": "national-id",
+    "44051401359": "national-id",
+    "390.533.447-05": "national-id",
+    "X-1234567-L": "",
+    "131052-308T": "national-id",
+    "11010519491231002X": "national-id",
+    "93.184.216.34": "ip",
+}
+NOBODY = [
+    "ann@example.com", "ann@mail.example.org", "you@yourdomain.com", "your.name@gmail.com", "no-reply@port.fr", "icon@2x.png", "git@github.com:harbor/ships.git",
+    "555-0123", "(212) 555-0199", "+1 202 555 0143", "+44 7700 900123", "+44 20 7946 0018", "123-456-7890", "1-800-275-2273", "4111 1111 1111 1111", "4242424242424242",
+    "4539 1488 0343 6468", "DE89 3704 0044 0532 0130 01", "123-45-6789", "078-05-1120", "000-12-3456", "192.168.0.1", "10.1.2.3", "127.0.0.1", "203.0.113.7", "8.8.8.8",
+    "version 93.184.216.34", "2021-11-29 14:45", "2 3 5 7 11 13 17 19 23 29", "2009 2010 2011", "ISBN 978-3-16-148410-0", "3.14159265358979", "1,234,567,890", "the years (1994-2001)",
+    "40.761194 N 73.965806 W", "57435230K->57435322K", "9f86d081884c7d659a2feaa0c55ad015",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [text for text, kind in DATA.items() if kind])
+def test_personal_data_is_found_with_its_kind(text: str) -> None:
+    sentence = f"Write to the harbor master: {text}, or come."
+    found = list(entities_in(sentence, EVERY))
+    assert [(entity.kind, sentence[entity.start : entity.end]) for entity in found] == [(DATA[text], text)]
+
+
+@pytest.mark.parametrize("text", NOBODY)
+def test_what_nobody_has_is_no_personal_data(text: str) -> None:
+    assert list(entities_in(f"It is {text} there.", EVERY)) == []
+
+
+def test_a_number_of_a_telephone_without_groups_counts_where_it_is_called_one() -> None:
+    assert [entity.kind for entity in entities_in("Call me: 4158675309 tonight.", ("phone",))] == ["phone"]
+    assert not list(entities_in("There are 4158675309 drops in it.", ("phone",)))
+
+
+def test_only_the_entities_of_a_configuration_are_looked_for() -> None:
+    text = "Write to ann.le-goff@gmail.com or call +49 30 9018 2030."
+    assert [hit.key for hit in hits("personal-data", row(text), entities=("phone",))] == ["the response phone"]
+    assert [hit.key for hit in hits("personal-data", row(text))] == ["the response email", "the response phone"]
+    assert not flags("personal-data", row("Write to ann@our-port.fr."), allow=("@our-port.fr",))
+
+
+def test_personal_data_is_found_in_every_turn() -> None:
+    mail = "Write to ann.le-goff@gmail.com."
+    for one in (dialogue(mail, "Yes."), dialogue("Hi.", mail), dialogue("Hi.", "Yes.", system=mail), dialogue("Hi.", mail, "And?", "Yes.")):
+        assert len(hits("personal-data", one)) == 1
+
+
+def test_no_output_of_a_gate_holds_personal_data() -> None:
+    data = [text for text, kind in DATA.items() if kind and kind != "ip"]
+    rows = [row(f"I'm sorry, but I can't help with that. It is {text}, and {text}.", f"Is it {text}?") for text in data]
+    verdict = gate(Pool.of(rows))
+    assert {finding.kind for finding in verdict.findings} >= {"personal-data", "refusal"}
+    texts = [json.dumps(verdict.as_dict(), ensure_ascii=False), verdict.frame.write_csv(), repr(verdict)]
+    texts += [form.render(verdict, Setting()).decode() for form in outputs().values()]
+    for text in texts:
+        assert not [piece for piece in data if piece in text]
+
+
+def test_long_hostile_texts_are_searched_once() -> None:
+    for unit in ("a@", "a.a@b.", "1 ", "1", "12-", "(1", "AB12 ", "1.2.3.", "+1", "a@a.a", "@", "000-"):
+        list(entities_in(unit * (100_000 // len(unit)), EVERY))

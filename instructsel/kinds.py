@@ -41,6 +41,8 @@ EXPORT: Final = "export"
 GATE: Final = "gate"
 BASELINE: Final = "baseline"
 EVAL_INDEX: Final = "eval-index"
+DEDUP: Final = "dedup"
+DECONTAMINATION: Final = "decontamination"
 
 SCHEMA: Final = "schema"
 OLD_SCHEMA: Final = "schema_version"
@@ -90,6 +92,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     GATE: Kind("a gate's verdict", 1, "instructsel.gates.record:read_gate", "gate.json"),
     BASELINE: Kind("a baseline", 1, "instructsel.gates.baseline.baseline:Baseline.read"),
     EVAL_INDEX: Kind("an index of evaluation items", 1, "instructsel.gates.contamination.index:ItemIndex.read"),
+    DEDUP: Kind("a deduplication", 1),
+    DECONTAMINATION: Kind("a decontamination", 1),
 }
 
 

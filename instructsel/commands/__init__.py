@@ -18,6 +18,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "Look closer": {
         "gate": "Check whether new rows may join a pool, and say which may not and why.",
+        "dedup": "Write a pool without the rows that repeat others, and say of each which row it repeats, and how much.",
+        "decontaminate": "Write a pool without the rows that hold items of evaluation sets, and say of each which item it holds, and how much of it.",
         "audit": "Show what a trainer would train on, without training: tokens, loss tokens, and what is wrong with rows, template and base.",
         "explain": "Explain one example: its scores, what each term adds, its rank, and why it was kept or left out.",
         "diff": "Compare two selections of one pool, or two rules over one score table.",

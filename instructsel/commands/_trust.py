@@ -31,11 +31,12 @@ TRUSTED_ONLY: Final[Mapping[str, str]] = {
 """Flag → what it does, which no file may have done."""
 assert {flag.replace("-", "_") for flag in TRUSTED_ONLY} >= REACHING.keys()
 
-WRITTEN: Final = frozenset({"output", "with-scores", "html", "charts", "chart", "findings", "fix-out"})
+WRITTEN: Final = frozenset({"output", "with-scores", "html", "charts", "chart", "findings", "fix-out", "pairs"})
 """Flags of files and folders that are written: in a file they lie inside the working folder."""
 
 READ: Final = frozenset(
     {
+        *("against", "embedding"),
         *(
             "alpaca-files",
             "arm",
@@ -74,6 +75,7 @@ READ: Final = frozenset(
 
 PLAIN: Final = frozenset(
     {
+        *("cosine", "exact-only", "ngram", "on", "part", "threshold"),
         *("all", "allow-contamination", "allow-mismatch", "allow-unlike", "audit", "base-model", "baselines", "batch-size"),
         *(
             "bin-rows",

@@ -74,6 +74,12 @@ CASES = [
     (["gate", "baseline", "create", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
     (["gate", "baseline", "update", "pool.baseline", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
     (["gate", "init", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
+    (["gate", "index", "pool.jsonl"], "-o", "pool.index", ["pool.index"]),
+    (["gate", "index", "pool.jsonl", "pool.index"], "-o", "pool.index", ["pool.index"]),
+    (["dedup", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
+    (["dedup", "pool.jsonl", "-o", "new.jsonl"], "--pairs", "table.csv", ["table.csv"]),
+    (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl"], "-o", "x.quarantine.jsonl", ["x.quarantine.jsonl"]),
+    (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl", "-o", "new.jsonl"], "--pairs", "table.in.csv", ["table.in.csv"]),
     (["demo", "--pool", "pool.jsonl", "--key", "pool.json"], "-o", "pool.jsonl", ["pool.jsonl", "pool.json"]),
 ]
 
@@ -85,7 +91,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("scored", "study", "verified", "audits", "results", "imports"):
         shutil.copytree(source / folder, place, dirs_exist_ok=True)
     shutil.copy(source / "pools" / "turns.parquet", place)
-    for name in ("x.quarantine.jsonl", "x.csv.json", "page.html", "pool.json"):
+    for name in ("pool.index", "x.quarantine.jsonl", "x.csv.json", "page.html", "pool.json"):
         shutil.copy(place / "pool.jsonl", place / name)
     shutil.copy(source / "pools" / "table.csv", place / "table.in.csv")
     shutil.copy(source / "scored" / "table.csv", place)
@@ -218,7 +224,7 @@ def test_a_report_does_not_replace_the_pool_that_the_results_lead_to(place: Path
     assert contents(place) == before
 
 
-NAMES = frozenset({"rules", "study", "fit", "plan", "size", "gate", "baseline", "create", "update", "init"})
+NAMES = frozenset({"rules", "study", "fit", "plan", "size", "gate", "baseline", "create", "update", "init", "index"})
 """Words of commands of several words, which are the names of no files here."""
 
 
@@ -261,6 +267,11 @@ WORK = [
     (["gate", "pool.jsonl"], "--findings", ".parquet"),
     (["gate", "baseline", "create", "pool.jsonl"], "-o", ".baseline"),
     (["gate", "init", "pool.jsonl"], "-o", ".toml"),
+    (["gate", "index", "pool.jsonl"], "-o", ".index"),
+    (["dedup", "pool.jsonl"], "-o", ".jsonl"),
+    (["dedup", "pool.jsonl", "-o", "new.jsonl"], "--pairs", ".parquet"),
+    (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl"], "-o", ".jsonl"),
+    (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl", "-o", "new.jsonl"], "--pairs", ".parquet"),
     (["demo", "--no-ifd"], "-o", ""),
 ]
 

@@ -311,6 +311,21 @@ def _baseline(place: Path) -> None:
     change.gone, change.rows, change.known.statement(baseline.identities)
 
 
+def _items(name: str) -> Callable[[Path], Any]:
+    """An evaluation set, or an index of one: its counts, and a pool that is compared with it."""
+
+    def read(place: Path) -> None:
+        from instructsel.gates.contamination.index import ItemIndex
+        from instructsel.gates.contamination.matching import find_items
+
+        index = ItemIndex.of([str(place / name)])
+        rows = [{"instruction": "Which of the twelve harbours of the northern coast was closed?", "output": "The third."}]
+        index.as_dict(), list(find_items(index, Pool.of(rows).examples()))
+        index.write(place / "again.index")
+
+    return read
+
+
 COPIES: Final[Mapping[str, str]] = {"scored": "scored", "verified": "verified", "study": "study/s", "sizes": "sizes"}
 
 READERS: Final[tuple[Reader, ...]] = (
@@ -365,6 +380,8 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("audit", ["audits/audit.json"], ["audit.json"], _audit_report("audit.json"), ["audit"], ["audits.reading", "audits.shape"], weight=8),
     Reader("audit rows", ["audits/rows.csv", "audits/rows.csv.json"], ["rows.csv", "rows.csv.json"], _audit_report("rows.csv"), weight=4),
     # Gates.
+    Reader("evaluation set", ["gates"], ["questions.jsonl"], _items("questions.jsonl"), [], ["gates.contamination.items"]),
+    Reader("evaluation index", ["gates"], ["evals.index"], _items("evals.index"), ["eval-index"], ["gates.contamination.index"]),
     Reader("baseline", ["gates"], ["pool.baseline"], _baseline, ["baseline"], ["gates.baseline.baseline", "gates.baseline.tensor_file"], weight=8),
     # Experiments and verifications.
     Reader("plan", ["plans/plan.toml"], ["plan.toml"], _plan, ["experiment"], ["experiments.plan"], weight=8),
@@ -437,6 +454,8 @@ def lay_out(reader: Reader, source: Path, place: Path) -> list[Path]:
 
 
 FUNCTIONS: Final[Mapping[str, str]] = {
+    "gates.contamination.index:ItemIndex.of": "evaluation set",
+    "gates.contamination.index:ItemIndex.read": "evaluation index",
     "artifact:read_manifest": "scores csv",
     "audits.reading:read_audit": "audit",
     "cache:Cache.open": "cache",

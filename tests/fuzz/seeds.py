@@ -138,12 +138,20 @@ def _audited(folder: Path) -> None:
 
 
 def _gates(folder: Path) -> None:
-    """A pool, and its baseline."""
+    """A pool, its baseline, and an evaluation set with its index."""
     from instructsel.gates.baseline.baseline import Baseline
+    from instructsel.gates.contamination.index import ItemIndex
 
     folder.mkdir(parents=True)
     rows = [{"instruction": f"Name {n}.", "output": f"It is {n * n} today."} for n in range(12)]
     Baseline.create(Pool.read(write_lines(folder / "pool.jsonl", rows))).write(folder / "pool.baseline")
+    asked = "Which of the twelve harbours of the northern coast was closed in the winter of 1838?"
+    questions = [
+        {"question": asked, "answer": "The third.", "choices": ["The third", "The ninth"], "passage": "A list of harbours."},
+        {"question": "Who?", "A": "Ann", "B": "Bo", "answer": "B"},
+        {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": "The third."}]},
+    ]
+    ItemIndex.of([str(write_lines(folder / "questions.jsonl", questions))]).write(folder / "evals.index")
 
 
 def _exports(folder: Path) -> None:

@@ -1,0 +1,135 @@
+"""instructsel dedup: a pool without the rows that repeat others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, Final
+
+import typer
+
+from instructsel import kinds
+from instructsel.commands import _cleaning as shared
+from instructsel.commands import _options as options
+from instructsel.commands._console import display, messages, reported, watching
+from instructsel.errors import UsageError
+from instructsel.gates.duplicates.pairs import COSINE, LOWEST, THRESHOLD
+from instructsel.kinds import head
+from instructsel.pool import spec
+from instructsel.text import aligned
+
+EXAMPLES: Final = """Examples:
+  instructsel dedup examples/pool.jsonl -o /tmp/distinct.jsonl --pairs /tmp/pairs.parquet
+  instructsel dedup examples/pool.jsonl examples/clean.jsonl --exact-only --dry-run
+"""
+COMPARED: Final = "Comparing"
+SHOWN: Final = 5
+"""Pairs that are shown."""
+
+
+@reported
+def command(
+    files: Annotated[list[str], typer.Argument(metavar="POOL...", help="The pool: files of any format, folders, or hf://OWNER/NAME.")],
+    output: shared.Output = None,
+    pairs: shared.Pairs = None,
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            metavar="prompt|response|both",
+            help="What is compared: prompt and response as one text, or one.",
+            rich_help_panel=COMPARED,
+        ),
+    ] = "both",
+    threshold: Annotated[
+        float,
+        typer.Option(
+            "--threshold",
+            min=LOWEST,
+            max=1,
+            help="Jaccard similarity of the runs of five words from which a row repeats another one.",
+            rich_help_panel=COMPARED,
+        ),
+    ] = THRESHOLD,
+    exact_only: Annotated[
+        bool, typer.Option("--exact-only", help="Look for equal rows alone: equal to a trainer.", rich_help_panel=COMPARED)
+    ] = False,
+    embedding: Annotated[
+        str | None,
+        typer.Option(
+            "--embedding",
+            metavar="MODEL",
+            help="Also compare vectors: embedded (all-MiniLM-L6-v2), a folder, or a hub id.",
+            rich_help_panel=COMPARED,
+        ),
+    ] = None,
+    cosine: Annotated[
+        float, typer.Option("--cosine", min=0, max=1, help="Cosine similarity of vectors, with --embedding.", rich_help_panel=COMPARED)
+    ] = COSINE,
+    dry_run: shared.DryRun = False,
+    force: shared.Force = False,
+    max_bad_fraction: shared.MaxBadFraction = 0.05,
+    form: options.Form = "auto",
+    mapping: options.Mapping = None,
+    columns: options.Columns = None,
+    delimiter: options.Delimiter = None,
+    oasst: options.Oasst = "best-path",
+    on_duplicate_key: options.DuplicateKey = "error",
+    role: options.Roles = None,
+    undesirable: options.Undesirable = "drop",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    show_traceback: options.Traceback = False,
+    print_config: options.PrintConfig = False,
+) -> None:
+    """Write a pool without the rows that repeat others, and say of each which row it repeats, and how much.
+
+    Each row that goes has a partner that stays, with the similarity of these two; what stays does not depend on the order of files or rows.
+    """
+    from instructsel.gates.cleaning import Cleaned, Repetition, check_bad_rows, pairs_frame, repeated
+
+    if exact_only and embedding is not None:
+        raise UsageError("--exact-only and --embedding exclude each other.", fix="Leave one out.")
+    rule = Repetition(on, None if exact_only else threshold, cosine if embedding is not None else None)
+    targets = shared.Targets(kinds.DEDUP, "a deduplication", output, pairs, dry_run=dry_run, force=force)
+    targets.check(files)
+    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), "out", undesirable, None, delimiter)
+    # In the order of their names: what is written is the same, however they are listed.
+    pool = reading.read(sorted(files), message=messages(quiet=quiet))
+    targets.check_rows(pool)
+    check_bad_rows(pool, max_bad_fraction)
+    removed = repeated(pool, rule, encode=None if embedding is None else _encoder(embedding), progress=watching(quiet=quiet))
+    cleaned = Cleaned.of(pool, (pair.removed for pair in removed), with_others=False)
+    frame = pairs_frame(cleaned, removed, on)
+    counts = Counter(pair.kind for pair in removed)
+    about: dict[str, Any] = {
+        **head(kinds.DEDUP),
+        "duplicates": dict(sorted(counts.items())),
+        "on": on,
+        "threshold": rule.threshold,
+        "cosine": rule.cosine,
+        "encoder": embedding,
+    }
+    if not quiet and not json and len(frame):
+        shown = [
+            (f"{row['file']}:{row['line']}", row["kind"], f"{row['similarity']:.2f}", f"{row['kept_file']}:{row['kept_line']}")
+            for row in frame.head(SHOWN).to_dicts()
+        ]
+        for line in aligned(shown, header=("row", "kind", "similarity", "repeats"), right=(2,)):
+            display(line)
+        if len(frame) > SHOWN:
+            display(f"… and {len(frame) - SHOWN:,} more{'' if pairs else '; --pairs FILE writes all of them'}.")
+    targets.write(cleaned, frame, about, json=json, quiet=quiet)
+
+
+def _encoder(name: str) -> Any:
+    """Texts → their vectors, and which have one.
+
+    Raises:
+        MissingExtra, ModelUnavailable, ModelRefused: the encoder cannot be had.
+    """
+    from instructsel.gates.vectors import encode_with
+
+    return encode_with(name)
+
+
+command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

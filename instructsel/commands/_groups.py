@@ -24,7 +24,7 @@ import typer
 from instructsel.commands import _options as options
 from instructsel.experiments.limits import LEAST, MOST
 
-FLAGS: Final[Mapping[str, str]] = {"held_out": "--eval", "learning_rate": "--lr"}
+FLAGS: Final[Mapping[str, str]] = {"form": "--format", "held_out": "--eval", "learning_rate": "--lr", "mapping": "--map"}
 """Field → its flag, where that is not its name."""
 METAVARS: Final[Mapping[str, str]] = {
     "arm": "NAME=FILE[,FILE…]",
@@ -39,7 +39,7 @@ METAVARS: Final[Mapping[str, str]] = {
     "margin": "[GRADER=]X",
     "pool": "FILE",
 }
-SHARED: Final[Mapping[str, Any]] = {"device": options.Device}
+SHARED: Final[Mapping[str, Any]] = {"device": options.Device, "form": options.Form, "source_field": options.SourceField}
 """Field → its option, where other commands have it, too."""
 
 
@@ -129,6 +129,7 @@ PANELS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "ExecutionSettings": ("Runs", ()),
     "SizeFlags": ("Sizes", ()),
     "DesignSettings": ("Subsets", ()),
+    "ReadingOptions": (options.READING, ()),
 }
 """Dataclass → the heading of its options, and its fields that are none."""
 

@@ -43,50 +43,6 @@ Form = Annotated[
         rich_help_panel=READING,
     ),
 ]
-Mapping = Annotated[
-    str | None,
-    typer.Option(
-        "--map",
-        help="Fields of any other format: instruction=FIELD,response=FIELD[,input=FIELD][,system=FIELD][,context=FIELD][,options=FIELD]"
-        "[,tools=FIELD][,reasoning=FIELD], or a list of turns: messages=FIELD,role=KEY,content=KEY. A field may be a path: chat[].turns",
-        rich_help_panel=READING,
-    ),
-]
-Columns = Annotated[
-    str | None,
-    typer.Option("--columns", help="Column names of a CSV or TSV file without a header, comma-separated.", rich_help_panel=READING),
-]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(
-        "--delimiter",
-        help="Between two fields of a CSV or TSV file, e.g. ';' or tab; told from its header by default.",
-        rich_help_panel=READING,
-    ),
-]
-Oasst = Annotated[str, typer.Option("--oasst", help="Paths of OpenAssistant trees: best-path or all-paths.", rich_help_panel=READING)]
-DuplicateKey = Annotated[
-    str,
-    typer.Option(
-        "--on-duplicate-key", help="A row that names a key twice: error quarantines it, last keeps the last value.", rich_help_panel=READING
-    ),
-]
-Roles = Annotated[
-    list[str] | None,
-    typer.Option("--role", help="What an odd name of a role means, e.g. AI=assistant; once for each name.", rich_help_panel=READING),
-]
-Reasoning = Annotated[
-    str,
-    typer.Option(
-        "--reasoning", help="Reasoning that stands in a field of its own: out, or in: indicators read it, too.", rich_help_panel=READING
-    ),
-]
-Undesirable = Annotated[
-    str,
-    typer.Option(
-        "--undesirable", help="Rows that a field marks as not wanted, as KTO's label does: drop or keep.", rich_help_panel=READING
-    ),
-]
 
 SourceField = Annotated[
     str | None,

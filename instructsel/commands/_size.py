@@ -13,12 +13,12 @@ from instructsel.artifact import atomic_write, check_outputs
 from instructsel.commands import _options as options
 from instructsel.commands._console import messages, reported, say, watching, write, write_json
 from instructsel.commands._groups import with_options
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import LARGEST_SEED, MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between, check_limits
 from instructsel.experiments.store import check_folder
-from instructsel.pool import spec
 from instructsel.reports.charts import Curve, Series, is_chart, scatter
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest
@@ -100,6 +100,7 @@ def command(
     max_null_fraction: Annotated[float, typer.Option(min=0, max=1, help="Share of examples that may lack a value the rule uses.")] = 0.05,
     loss_unit: options.LossUnit = AUTO,
     pool: Annotated[list[str] | None, typer.Option(help="The pool files, where the score table does not lead to them.")] = None,
+    read: ReadingOptions = DEFAULTS,
     cache: options.CacheFolder = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
@@ -125,7 +126,7 @@ def command(
     table = ScoreTable.read(path)
     rows_of_pool = find_pool(path, pool, message=messages(quiet=quiet))
     held_out = {
-        name: spec.Reading().read(list(files or []), message=messages(quiet=quiet))
+        name: read.settled().read(list(files or []), message=messages(quiet=quiet))
         for name, files in (("search", search), ("report", report))
     }
     ranked = select(

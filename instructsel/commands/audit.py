@@ -15,6 +15,7 @@ from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import MOST_ROWS
 from instructsel.pool import spec
@@ -93,16 +94,7 @@ def command(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no audit.", rich_help_panel=options.OUTPUT)] = False,
-    form: options.Form = "auto",
-    mapping: options.Mapping = None,
-    columns: options.Columns = None,
-    delimiter: options.Delimiter = None,
-    oasst: options.Oasst = "best-path",
-    on_duplicate_key: options.DuplicateKey = "error",
-    role: options.Roles = None,
-    reasoning: options.Reasoning = "out",
-    undesirable: options.Undesirable = "drop",
-    source_field: options.SourceField = None,
+    read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -120,7 +112,7 @@ def command(
         _by_rules(
             to,
             list(files),
-            spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable),
+            read.settled(),
             unused={"--base": base, "--tokenizer": tokenizer, "--fail-on": fail_on, "--show": show, "--html": html, "-o": output},
             json=json,
             quiet=quiet,
@@ -130,9 +122,7 @@ def command(
     _check_targets(targets, files_of([*files, *(name for name in (base, tokenizer) if name)]), force=force)
     check_apart(targets, files, flags=targets)
     subject = Subject.load(settings, base=base, tokenizer=tokenizer)
-    reading = spec.Reading(
-        form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
-    )
+    reading = read.settled()
     pool = reading.read(list(files), message=messages(quiet=quiet))
     progress = Progress("auditing", quiet=quiet, unit="rows")
     result = audit_with(pool, subject, show=show if show or html is None else SHOWN, progress=progress)

@@ -10,9 +10,10 @@ import typer
 from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, messages, reported, say, write_json
+from instructsel.commands._groups import with_options
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import LARGEST_SEED
-from instructsel.pool import spec
 from instructsel.pool.outputs import check_apart
 
 EXAMPLES: Final = """Examples:
@@ -22,6 +23,7 @@ EXAMPLES: Final = """Examples:
 
 
 @reported
+@with_options
 def command(
     selection: Annotated[
         list[str],
@@ -78,13 +80,7 @@ def command(
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that are there already; never an input.", rich_help_panel=options.OUTPUT)
     ] = False,
-    form: options.Form = "auto",
-    mapping: options.Mapping = None,
-    columns: options.Columns = None,
-    oasst: options.Oasst = "best-path",
-    on_duplicate_key: options.DuplicateKey = "error",
-    role: options.Roles = None,
-    undesirable: options.Undesirable = "drop",
+    read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -105,7 +101,7 @@ def command(
     inputs = inputs_of(selection)
     check_apart([place], [*selection, *inputs])
     Target.of(consumer, place).check(consumer, inputs, force=force)
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), undesirable=undesirable)
+    reading = read.settled()
     chosen = selected(selection, reading, message=messages(quiet=quiet))
     progress = Progress("exporting", quiet=quiet, unit="rows")
     result = export(chosen, consumer, place, settings=settings, inputs=inputs, progress=progress)

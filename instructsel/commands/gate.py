@@ -10,6 +10,8 @@ import typer
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, note, reported, say, write, write_json
 from instructsel.commands._gate_group import GateGroup
+from instructsel.commands._groups import with_options
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import Negative, NothingToDo, UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ MOST_LISTED: Final = 100_000
 
 
 @reported
+@with_options
 def command(
     files: Annotated[
         list[str] | None,
@@ -88,16 +91,7 @@ def command(
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that are no verdict of a gate.", rich_help_panel=options.OUTPUT)
     ] = False,
-    form: options.Form = "auto",
-    mapping: options.Mapping = None,
-    columns: options.Columns = None,
-    delimiter: options.Delimiter = None,
-    oasst: options.Oasst = "best-path",
-    on_duplicate_key: options.DuplicateKey = "error",
-    role: options.Roles = None,
-    reasoning: options.Reasoning = "out",
-    undesirable: options.Undesirable = "drop",
-    source_field: options.SourceField = None,
+    read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -106,9 +100,8 @@ def command(
     """Check whether new rows may join a pool, and say which may not and why."""
     from instructsel.commands import _gate_text as text
     from instructsel.commands._gate_outputs import Outputs
-    from instructsel.pool.spec import Reading
 
-    flags = Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter)
+    flags = read.settled()
     settings = _settings(config, baseline, mode)
     outputs = Outputs.of(to or (), findings=findings, fix_out=fix_out, fail_on=fail_on, force=force)
     names = list(files or ()) or _configured_files(settings)

@@ -19,13 +19,14 @@ from instructsel.commands import _imports as imports
 from instructsel.commands import _options as options
 from instructsel.commands import _score_text as text
 from instructsel.commands._console import Stages, messages, reported, say, write_json
+from instructsel.commands._groups import with_options
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.experiments.limits import MOST_ROWS
 from instructsel.indicators import registry as registry
 from instructsel.indicators.base import Indicator, ModelIndicator
 from instructsel.kinds import ROWS_WITH_SCORES, SCORES
 from instructsel.models.runner import RunReport
-from instructsel.pool import spec
 from instructsel.pool.naming import files_of
 from instructsel.pool.outputs import check_apart
 from instructsel.pool.pool import Pool
@@ -143,6 +144,7 @@ Limit = Annotated[
 
 
 @reported
+@with_options
 def command(
     pools: Pools,
     output: Output = None,
@@ -166,16 +168,7 @@ def command(
     max_unmatched_fraction: imports.MaxUnmatched = MAX_UNMATCHED,
     dry_run: DryRun = False,
     limit: Limit = None,
-    form: options.Form = "auto",
-    mapping: options.Mapping = None,
-    columns: options.Columns = None,
-    delimiter: options.Delimiter = None,
-    oasst: options.Oasst = "best-path",
-    on_duplicate_key: options.DuplicateKey = "error",
-    role: options.Roles = None,
-    reasoning: options.Reasoning = "out",
-    undesirable: options.Undesirable = "drop",
-    source_field: options.SourceField = None,
+    read: ReadingOptions = DEFAULTS,
     cache: options.CacheFolder = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
@@ -200,9 +193,7 @@ def command(
         indicator.fingerprint()  # a file that is missing ends the run before the pool is read
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
     with Stages(["reading", *(indicator.symbol for indicator in chosen)], quiet=quiet) as stages:
-        reading = spec.Reading(
-            form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
-        )
+        reading = read.settled()
         pool = reading.read(pools, message=messages(quiet=quiet), progress=stages("reading", unit="bytes"))
         if limit is not None and limit < len(pool):
             pool = pool.take(pool.ids[:limit])

@@ -18,6 +18,7 @@ from instructsel.commands import _size
 from instructsel.commands._console import messages, reported, say, write, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
@@ -233,16 +234,7 @@ def plan(
         float, typer.Option(min=0, max=1, help="Share of a subset's rows that may lack a value.")
     ] = MAX_NULL_FRACTION,
     loss_unit: options.LossUnit = AUTO,
-    form: options.Form = "auto",
-    mapping: options.Mapping = None,
-    columns: options.Columns = None,
-    delimiter: options.Delimiter = None,
-    oasst: options.Oasst = "best-path",
-    on_duplicate_key: options.DuplicateKey = "error",
-    role: options.Roles = None,
-    reasoning: options.Reasoning = "out",
-    undesirable: options.Undesirable = "drop",
-    source_field: options.SourceField = None,
+    read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -252,9 +244,7 @@ def plan(
     if "-" in (*pools, evaluation):
         raise UsageError("A study reads its pool again whenever it goes on; standard input is gone by then.", fix="Name files.")
     check_folder(output, [*pools, scores, evaluation, training.base], pools=[*pools, evaluation])
-    reading = spec.Reading(
-        form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
-    )
+    reading = read.settled()
     settings = Settings(
         folder=output,
         pools=tuple(_absolute(name) for name in pools),

@@ -11,10 +11,10 @@ import typer
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.experiments.limits import LARGEST_SEED
 from instructsel.experiments.store import check_folder
-from instructsel.pool import spec
 from instructsel.pool.contamination import render_of
 from instructsel.pool.overlap import EvaluationIndex, Overlap
 from instructsel.rendering import TEMPLATE_DATE
@@ -60,16 +60,7 @@ def command(
         ),
     ] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Count the tokens, print the audit, and train nothing.")] = False,
-    form: options.Form = "auto",
-    mapping: options.Mapping = None,
-    columns: options.Columns = None,
-    delimiter: options.Delimiter = None,
-    oasst: options.Oasst = "best-path",
-    on_duplicate_key: options.DuplicateKey = "error",
-    role: options.Roles = None,
-    reasoning: options.Reasoning = "out",
-    undesirable: options.Undesirable = "drop",
-    source_field: options.SourceField = None,
+    read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -80,9 +71,7 @@ def command(
 
     toolkit = Adapters()
     chosen = toolkit.recipe(replace(training, recipe=recipe.as_dict()))
-    reading = spec.Reading(
-        form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter
-    )
+    reading = read.settled()
     if output is not None:
         check_folder(output, [*selection, *(evaluate or []), training.base], pools=[*selection, *(evaluate or [])])
     pool = reading.read(list(selection), message=messages(quiet=quiet))

@@ -84,7 +84,7 @@ def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], f
         return conversations
     weighted = [_reweighted(conversation, fields.get("weights", {})) for conversation in conversations]
     tools = next((Json.of(value) for value in fields.get("tools", {}).values() if value), None)
-    reasoning = {name: value for name, value in fields.get("reasoning", {}).items() if not _is_switch(value)}
+    reasoning: Fields = {name: value for name, value in fields.get("reasoning", {}).items() if not _is_switch(value)}
     if is_chat:
         weighted, reasoning = thought_through(weighted, reasoning)
     thoughts = reasoning_of(reasoning, "the row") if reasoning else None

@@ -147,7 +147,7 @@ class TrainingData:
         if self.trained_rows:
             fixes.append(f"set --max-skipped-fraction {enough:g}")
         raise TrainingError(
-            f"{count} of {self.rows} rows have no loss token ({self._reasons()}; first: {self._named()}).",
+            f"{count:,} of {counted(self.rows, 'row')} {'has' if count == 1 else 'have'} no loss token ({self._reasons()}; first: {self._named()}).",
             fix=_sentence("; or ".join(fixes)),
         )
 

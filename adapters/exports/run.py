@@ -26,6 +26,7 @@ from instructsel.artifact import TEMPORARY, atomic_write, check_outputs, dump_js
 from instructsel.errors import EnvironmentFault, NothingToDo, UsageError
 from instructsel.kinds import EXPORT, head
 from instructsel.pool.pool import Pool
+from instructsel.text import counted
 
 SHORT: Final = 12
 """Hexadecimal digits of a digest in a file's name."""
@@ -160,7 +161,9 @@ def export(
             fix=f"Leave {'it' if account.n_refused == 1 else f'these {account.n_refused:,} rows'} out with --drop-unsupported, or choose another consumer.",
         )
     if not positions:
-        raise NothingToDo(f"None of {account.read:,} rows is left to be written for {consumer.title}.", fix=account.lines(consumer)[-1])
+        raise NothingToDo(
+            f"None of {counted(account.read, 'row')} is left to be written for {consumer.title}.", fix=account.lines(consumer)[-1]
+        )
     shared = _shared(place, consumer)
     consumer.check_shared(shared)
     place.folder.mkdir(exist_ok=True)

@@ -18,6 +18,7 @@ from instructsel.paths import resolved
 from instructsel.pool.lines import Limits, RowFault
 from instructsel.pool.sources import open_source
 from instructsel.read_report import LISTED, Quarantined, ReadReport
+from instructsel.text import counted
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {"multiple_choice": ("query", "choices", "gold"), "generate": ("prompt", "answer")}
 """Kinds of tasks, and the fields of their rows."""
@@ -173,7 +174,7 @@ def _check_rows(report: ReadReport, kind: TaskKind, limit: float) -> None:
     reasons = ", ".join(f"{code} {n}" for code, n in report.quarantined.items())
     first = report.quarantine[0]
     raise TooManyBadRows(
-        f"{report.n_quarantined} of {report.read} rows are no {kind.name} items ({reasons}), above {limit:.0%}.",
+        f"{report.n_quarantined:,} of {counted(report.read, 'row')} {'is' if report.n_quarantined == 1 else 'are'} no {kind.name} items ({reasons}), above {limit:.0%}.",
         fix=f"Correct them (the first: {first.file}, line {first.line}), or raise max_bad_fraction.",
         report=report,
     )

@@ -22,7 +22,7 @@ from instructsel.rules.linear import LinearRule
 from instructsel.rules.observations import Observations
 from instructsel.rules.summary import FitSummary
 from instructsel.rules.univariate import ALL, Correlation, Points, points, univariate
-from instructsel.text import aligned
+from instructsel.text import aligned, counted
 
 EXAMPLES: Final = """Examples:
   instructsel rules fit examples/study.csv --method backward -o /tmp/my.toml
@@ -141,7 +141,9 @@ def _check_output(output: Path, study: Path, *, force: bool) -> None:
 
 def lines(summary: FitSummary, name: str) -> list[str]:
     """A fit as lines for people, without its warnings."""
-    sets = f"{summary.n} observations" + (f" of {summary.subsets} subsets" if summary.subsets not in (None, summary.n) else "")
+    sets = counted(summary.n, "observation") + (
+        f" of {counted(summary.subsets or 0, 'subset')}" if summary.subsets not in (None, summary.n) else ""
+    )
     chosen = f", chosen among {', '.join(entry.indicator for entry in summary.candidates)}" if summary.candidates else ""
     frequency = {entry.indicator: entry.frequency for entry in summary.candidates}
     tests = [

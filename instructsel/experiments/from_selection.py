@@ -171,12 +171,12 @@ def _random_subsets(
         )
     pool = reading.read(list(planned.pool))
     if size > len(pool):
-        raise UsageError(f"The pool has {len(pool)} rows, the selection {size}.", fix="Name the pool it was selected from.")
+        raise UsageError(f"The pool has {counted(len(pool), 'row')}, the selection {size}.", fix="Name the pool it was selected from.")
     candidates = Candidates.of(pool, SelectionSettings(size, near_duplicate_threshold=None))
     subsets = tuple(random_subset(candidates, size, seed) for seed in seeds)
     if any(len(subset) < size for subset in subsets):
         raise UsageError(
-            f"{min(map(len, subsets))} rows of the pool can be chosen at random, fewer than the {size} of the selection.",
+            f"{counted(min(map(len, subsets)), 'row')} of the pool can be chosen at random, fewer than the {size} of the selection.",
             fix="Name the pool it was selected from.",
         )
     return subsets

@@ -478,7 +478,7 @@ class Pool:
     def sample(self, n: int, seed: int) -> Pool:
         """n examples drawn without replacement, the same for the same pool and seed."""
         if not 0 <= n <= len(self):
-            raise UsageError(f"A sample of {n} cannot be drawn from {len(self)} examples.", fix="Ask for fewer.")
+            raise UsageError(f"A sample of {n} cannot be drawn from {counted(len(self), 'example')}.", fix="Ask for fewer.")
         return self._part(np.array(sorted(random.Random(seed).sample(range(len(self)), n)), dtype=np.int64))
 
     def _part(self, rows: NDArray[np.int64]) -> Pool:

@@ -273,13 +273,13 @@ class PoolReader:
             first = next(iter(tally.listed), None)
             where = f", line {first.line}: {first.reason} ({first.detail})" if first else f", line 1: {worst[0]}"
             raise PoolError(
-                f"{source.name}{where}. None of its {report.read:,} rows is an example (read as {chosen_format.name}).",
+                f"{source.name}{where}. None of its {counted(report.read, 'row')} is an example (read as {chosen_format.name}).",
                 fix=_fix(report),
                 report=self.report + report,
             )
         if not tally.answered:
             raise PoolError(
-                f"{source.name}, line 1: none of its {report.read:,} rows has an answer: every response is empty.",
+                f"{source.name}, line 1: none of its {counted(report.read, 'row')} has an answer: every response is empty.",
                 fix="A pool needs responses; if another field holds them, name it with --map instruction=FIELD,response=FIELD",
                 report=self.report
                 + replace(

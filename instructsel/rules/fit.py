@@ -20,6 +20,7 @@ from instructsel.rules._resampled import SIGNIFICANT, Weightings
 from instructsel.rules.linear import Accepted, LinearRule, Term
 from instructsel.rules.observations import Observations
 from instructsel.rules.summary import INTERCEPT, Candidate, Estimate, FitSummary, FitWarning, Sign
+from instructsel.text import counted
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +79,9 @@ class Fitted:
         if name in catalog.names():
             raise UsageError(f"{name} is the name of a published rule.", fix="Give the fitted one another name.")
         summary = self.summary
-        sets = f"{summary.n} observations" + (f" of {summary.subsets} subsets" if summary.subsets not in (None, summary.n) else "")
+        sets = counted(summary.n, "observation") + (
+            f" of {counted(summary.subsets or 0, 'subset')}" if summary.subsets not in (None, summary.n) else ""
+        )
         return LinearRule(
             name=name,
             terms=tuple(_term(estimate, summary.indicators.get(estimate.indicator)) for estimate in summary.terms),
@@ -314,9 +317,9 @@ def _clusters(subsets: tuple[str, ...] | None, n: int, cluster: str) -> tuple[ND
 
 def _check_design(table: Observations, names: tuple[str, ...], x: Floats, y: Floats, units: int, *, clustered: bool) -> None:
     if units < len(names) + 2:
-        what = f"different subsets in {len(y)} observations" if clustered else "observations"
+        what = f"different subsets in {counted(len(y), 'observation')}" if clustered else "observations"
         raise ObservationsError(
-            f"{len(names)} indicators need at least {len(names) + 2} {what}; there are {units}.",
+            f"{counted(len(names), 'indicator')} {'needs' if len(names) == 1 else 'need'} at least {len(names) + 2} {what}; there are {units}.",
             fix="Fit fewer indicators, or fine-tune more sets. Seeds of one set do not count." if clustered else "Fit fewer indicators.",
         )
     for name, values in [*zip(names, x.T, strict=True), ("the loss", y)]:

@@ -318,7 +318,7 @@ def _check(frame: pl.DataFrame) -> None:
         if frame[name].dtype != expected:
             raise ScoresError(f"Column '{name}' holds {frame[name].dtype}, not {noun}.")
     if frame["id"].null_count():
-        raise ScoresError(f"{frame['id'].null_count()} rows have no id.")
+        raise ScoresError(f"{counted(frame['id'].null_count(), 'row')} with no id.")
     if frame["id"].n_unique() != frame.height:
         twice = Counter(frame["id"].to_list()).most_common(1)[0][0]
         raise ScoresError(f"The id {twice} stands in more than one row.")
@@ -340,16 +340,16 @@ def _check(frame: pl.DataFrame) -> None:
         unfinite = int((~values.is_finite()).sum() or 0)
         if unfinite:
             raise ScoresError(
-                f"Column '{name}' holds {unfinite} values that are NaN or infinite; what cannot be scored is null with a reason."
+                f"Column '{name}' holds {counted(unfinite, 'value')} that {'is' if unfinite == 1 else 'are'} NaN or infinite; what cannot be scored is null with a reason."
             )
         if int((reasons == "").sum() or 0):
             raise ScoresError(f"Column '{name}{REASON}' holds an empty reason.")
         silent = int((values.is_null() & reasons.is_null()).sum())
         if silent:
-            raise ScoresError(f"Column '{name}' is null in {silent} rows without a reason.")
+            raise ScoresError(f"Column '{name}' is null in {counted(silent, 'row')} without a reason.")
         both = int((values.is_not_null() & reasons.is_not_null()).sum())
         if both:
-            raise ScoresError(f"Column '{name}' has a value and a reason for none in {both} rows.")
+            raise ScoresError(f"Column '{name}' has a value and a reason for none in {counted(both, 'row')}.")
 
 
 __all__ = ["SUFFIX", "ScoreTable", "newest"]

@@ -401,7 +401,9 @@ def _fit(pool: Pool, table: ScoreTable) -> Positions:
         return np.arange(len(pool), dtype=np.int64)
     missing = len(set(pool.ids) - set(table.ids))
     what = (
-        f"{missing} of the pool's {len(pool)} rows have no scores" if missing else f"the table has {len(table)} rows, the pool {len(pool)}"
+        f"{missing:,} of the pool's {counted(len(pool), 'row')} {'has' if missing == 1 else 'have'} no scores"
+        if missing
+        else f"the table has {counted(len(table), 'row')}, the pool {len(pool)}"
     )
     raise UsageError(f"The scores do not fit the pool: {what}.", fix=again)
 
@@ -410,7 +412,7 @@ def _check_bad_rows(pool: Pool, limit: float) -> None:
     report = pool.report
     if report.bad_fraction > limit:
         counts = ", ".join(f"{reason}: {n}" for reason, n in report.quarantined.items())
-        what = f"{report.n_quarantined} of the {report.read} rows read were quarantined ({counts})"
+        what = f"{report.n_quarantined:,} of {counted(report.read, 'row')} read {'was' if report.n_quarantined == 1 else 'were'} quarantined ({counts})"
         if report.passed_over:
             what += f" and {report.passed_over:,} of {report.size:,} bytes passed over in search of the next row"
         raise TooManyBadRows(

@@ -19,6 +19,7 @@ from instructsel.errors import UsageError
 from instructsel.kinds import LENGTH_BIAS, head
 from instructsel.magnitude import LARGEST, mean
 from instructsel.stats.variance import CONFIDENCE
+from instructsel.text import counted
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -195,7 +196,11 @@ def length_bias(lengths: Sequence[float], wins: Sequence[float], *, confidence: 
         raise UsageError(f"A confidence of {confidence} cannot be.", fix="Give a number between 0 and 1, e.g. 0.95.")
     n = len(x)
     if n < FEWEST_PAIRS or len(np.unique(x)) == 1 or len(np.unique(y)) == 1:
-        reason = f"There are {n} pairs; it takes three." if n < FEWEST_PAIRS else "All lengths or all win rates are equal."
+        reason = (
+            f"There {'is' if n == 1 else 'are'} {counted(n, 'pair')}; it takes three."
+            if n < FEWEST_PAIRS
+            else "All lengths or all win rates are equal."
+        )
         return LengthBias(None, None, None, None, None, n, confidence, reason)
     r = pearson(x, y)
     low, high = (None, None) if r is None else fisher_interval(r, n, confidence=confidence) or (None, None)

@@ -40,6 +40,7 @@ from instructsel.stats.variance import (
     item_sd,
     paired_sampling,
 )
+from instructsel.text import counted
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def compare(
     """
     _check(confidence, generalize_to)
     if selection.n_items != baseline.n_items:
-        raise UsageError(f"{selection.arm} has {selection.n_items} items, {baseline.arm} {baseline.n_items}.")
+        raise UsageError(f"{selection.arm} has {counted(selection.n_items, 'item')}, {baseline.arm} {baseline.n_items}.")
     estimate = float(selection.by_replicate.mean() - baseline.by_replicate.mean()) if baseline.n_items else math.nan
     interval = Interval(
         estimate,
@@ -232,7 +233,11 @@ def _too_few(interval: Interval, drawn: Sampling) -> str | None:
     if interval.generalize_to == RUNS:
         return None if interval.n_items else "There are 0 items; their variance cannot be estimated."
     if interval.n_items < 2:
-        return f"There are {interval.n_items} items; their variance cannot be estimated."
+        return (
+            "There is 1 item; its variance cannot be estimated."
+            if interval.n_items
+            else "There are 0 items; their variance cannot be estimated."
+        )
     if interval.n_clusters is None or drawn.df >= FEWEST_CLUSTERS - 1:
         return None
     unequal = "" if drawn.units < FEWEST_CLUSTERS else f", which are so unequal that they say no more than {effective(drawn)} equal ones"

@@ -598,7 +598,9 @@ def _with_judges(prepared: _Prepared, verified: Verified, variant: str = "") -> 
         ungraded += sum(reason in PASSING for run in graded for reason in run.grades.reasons)
         runs += graded
     if ungraded:
-        watch.say(f"warning: {ungraded:,} responses have no grade because no reply came; the same command asks for these again.")
+        watch.say(
+            f"warning: {counted(ungraded, 'response')} {'has' if ungraded == 1 else 'have'} no grade because no reply came; the same command asks for these again."
+        )
     if not runs and not grading.n_judges:
         watch.say(f"The responses are in {folder}; nothing has graded them (--judge, --annotator, --reward or --eval would).")
         return None

@@ -19,6 +19,7 @@ from instructsel.protocols import Grader, Trainer
 from instructsel.stats.power import Plan, Power, power
 from instructsel.stats.variance import ITEMS, Components
 from instructsel.structured import Refusal, read_json
+from instructsel.text import counted
 from instructsel.verification.shape import PowerRecord
 from instructsel.verification.verdict import ComparisonSettings
 from instructsel.verification.verification import Verification
@@ -143,7 +144,7 @@ class Expected:
         variances = "assumed variances" if self.assumed else "the variances of the pilot"
         return (
             f"{self.grader}: against {self.baseline}, the minimum detectable effect is {self.power.detectable:.2g} {self.unit} "
-            f"(80 % power, {self.power.plan.items} items; {variances})."
+            f"(80 % power, {counted(self.power.plan.items, 'item')}; {variances})."
         )
 
 

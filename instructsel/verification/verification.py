@@ -35,7 +35,7 @@ from instructsel.stats.variance import (
     components,
 )
 from instructsel.structured import Refusal, read_bytes
-from instructsel.text import excerpt
+from instructsel.text import counted, excerpt
 from instructsel.verification.grades_table import (
     Label,
     Run,
@@ -435,7 +435,8 @@ class Verification:
             return None
         counts = self._reasons(arm, baseline, grader)
         why = f" ({', '.join(f'{reason} {count}' for reason, count in counts.items())})" if counts else ""
-        return f"{missing} of {n} items have no value in some run{why}, more than {100 * limit:g} %: those left may be the easy ones."
+        have = "has" if missing == 1 else "have"
+        return f"{missing:,} of {counted(n, 'item')} {have} no value in some run{why}, more than {100 * limit:g} %: those left may be the easy ones."
 
     def _reasons(self, arm: str, baseline: str, grader: str) -> dict[str, int]:
         """Reason → items that have no value for it in some run of either arm."""

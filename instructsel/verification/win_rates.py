@@ -16,6 +16,7 @@ from instructsel.errors import UsageError
 from instructsel.kinds import LENGTH_CONTROLLED, WIN_RATE, head
 from instructsel.stats.correlation import length_bias
 from instructsel.stats.variance import CONFIDENCE
+from instructsel.text import counted
 from instructsel.verification.grades_table import Run
 
 Floats = NDArray[np.float64]
@@ -181,7 +182,7 @@ def length_controlled(
         return LengthControlled(None, None, None, raw, None, n, len(values) - n, extrapolated, reason)
 
     if n < 3:
-        return none(f"There are {n} pairs; a fit of two coefficients needs three.")
+        return none(f"There {'is' if n == 1 else 'are'} {counted(n, 'pair')}; a fit of two coefficients needs three.")
     scale = float(differences.std(ddof=1))
     if not scale > 1e-12 * float(np.abs(differences).max()):
         return none("All length differences are equal: their effect cannot be told from the model's.")

@@ -52,7 +52,7 @@ def test_a_row_of_every_twenty_may_be_skipped_and_no_more() -> None:
     bad = skipped("no_loss_token")
     TrainingData.of([bad, *[row(1, 1)] * 19], line)[0].check()
     with pytest.raises(
-        TrainingError, match=r"1 of 19 rows have no loss token \(1 no_loss_token, the prompt alone fills the length; first: pool.jsonl:1\)"
+        TrainingError, match=r"1 of 19 rows has no loss token \(1 no_loss_token, the prompt alone fills the length; first: pool.jsonl:1\)"
     ) as caught:
         TrainingData.of([bad, *[row(1, 1)] * 18], line)[0].check()
     assert (

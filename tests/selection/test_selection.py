@@ -266,7 +266,7 @@ def test_too_many_quarantined_rows_end_the_selection(make: Make, tmp_path: Path)
     path.write_text(path.read_text() + "{broken\n" * 5)
     pool = Pool.read(path)
     table = ScoreTable(scored.table.frame, scored.table.manifest | {"pool": {"fingerprint": pool.fingerprint}})
-    with pytest.raises(TooManyBadRows, match=r"5 of the 50 rows read were quarantined \(invalid_json: 5\)") as refused:
+    with pytest.raises(TooManyBadRows, match=r"5 of 50 rows read were quarantined \(invalid_json: 5\)") as refused:
         select(pool, table, LONGEST, budget=5)
     assert (refused.value.exit_code, refused.value.report) == (3, pool.report)
     assert len(select(pool, table, LONGEST, budget=5, max_bad_fraction=0.1)) == 5
@@ -310,7 +310,7 @@ def test_scores_of_another_pool_are_refused(make: Make, varied: Scored) -> None:
     with pytest.raises(UsageError, match="another pool"):
         select(other.pool, varied.table, EQ4, budget=5)
     anonymous = ScoreTable(other.table.frame.head(19), {"indicators": other.table.manifest["indicators"]})
-    with pytest.raises(UsageError, match="1 of the pool's 20 rows have no scores"):
+    with pytest.raises(UsageError, match="1 of the pool's 20 rows has no scores"):
         select(other.pool, anonymous, EQ4, budget=5)
     more = ScoreTable(varied.table.frame, {"indicators": {}})
     with pytest.raises(UsageError, match="20 of the pool's 20 rows"):

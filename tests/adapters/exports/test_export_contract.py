@@ -101,7 +101,7 @@ def test_nothing_is_replaced_without_force_and_no_input_at_all(tmp_path: Path, c
 
 
 def test_an_export_of_nothing_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(NothingToDo, match="None of 1 rows"):
+    with pytest.raises(NothingToDo, match="None of 1 row is left"):
         export(pool(tmp_path / "pool.jsonl", {"messages": [SAID]}), "trl", tmp_path / "out")
 
 

@@ -9,7 +9,9 @@ import typer
 
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, messages, reported, say, write_json
+from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a file that is no 
 
 
 @reported
+@with_options
 def create(
     pool: Annotated[list[str], typer.Argument(metavar="POOL...", help="The pool: files of any format, folders, or hf://OWNER/NAME.")],
     output: Output,
@@ -56,16 +59,7 @@ def create(
         ),
     ] = None,
     force: Force = False,
-    form: options.Form = "auto",
-    mapping: options.Mapping = None,
-    columns: options.Columns = None,
-    delimiter: options.Delimiter = None,
-    oasst: options.Oasst = "best-path",
-    on_duplicate_key: options.DuplicateKey = "error",
-    role: options.Roles = None,
-    reasoning: options.Reasoning = "out",
-    undesirable: options.Undesirable = "drop",
-    source_field: options.SourceField = None,
+    read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -75,11 +69,9 @@ def create(
     It has the names of files and sources, and nothing else of a row that can be read. The same pool gives the same bytes, in whatever order its files are named.
     """
     from instructsel.gates.baseline.baseline import Baseline
-    from instructsel.pool.spec import Reading
 
     _check(output, [*pool, *map(str, scores or ())], force=force)
-    reading = Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter)
-    rows = reading.read(pool, message=messages(quiet=quiet))
+    rows = read.settled().read(pool, message=messages(quiet=quiet))
     baseline = Baseline.create(rows, _request(scores, encoder, quiet=quiet))
     _write(baseline, output, json=json, quiet=quiet)
 

@@ -9,6 +9,8 @@ import typer
 
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, messages, reported, say, write_json
+from instructsel.commands._groups import with_options
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
 
 EXAMPLES: Final = """Examples:
@@ -18,6 +20,7 @@ EXAMPLES: Final = """Examples:
 
 
 @reported
+@with_options
 def command(
     pool: Annotated[list[str], typer.Argument(metavar="POOL...", help="The pool: files of any format, folders, or hf://OWNER/NAME.")],
     output: Annotated[
@@ -28,16 +31,7 @@ def command(
         typer.Option("--baseline", metavar="FILE", help="The baseline of this pool: new rows are compared with it, too."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a configuration.", rich_help_panel=options.OUTPUT)] = False,
-    form: options.Form = "auto",
-    mapping: options.Mapping = None,
-    columns: options.Columns = None,
-    delimiter: options.Delimiter = None,
-    oasst: options.Oasst = "best-path",
-    on_duplicate_key: options.DuplicateKey = "error",
-    role: options.Roles = None,
-    reasoning: options.Reasoning = "out",
-    undesirable: options.Undesirable = "drop",
-    source_field: options.SourceField = None,
+    read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -51,15 +45,13 @@ def command(
     from instructsel.gates.baseline.baseline import Baseline
     from instructsel.gates.proposing import propose, relative_to
     from instructsel.pool.naming import files_of
-    from instructsel.pool.spec import Reading
 
     is_stdout = str(output) == "-"
     check_outputs([output], [*files_of(pool), *([str(baseline)] if baseline is not None else [])])
     if not is_stdout and not force and output.exists() and output.stat().st_size:
         raise UsageError(f"{output} exists.", fix="Name another file with -o, or replace it with --force.")
     compared = None if baseline is None else Baseline.read(baseline)
-    reading = Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), reasoning, undesirable, source_field, delimiter)
-    rows = reading.read(pool, message=messages(quiet=quiet))
+    rows = read.settled().read(pool, message=messages(quiet=quiet))
     path = None if baseline is None else relative_to(baseline, Path.cwd() if is_stdout else output.parent)
     proposal = propose(rows, baseline=compared, path=path, progress=lambda kind: say(f"looking at: {kind}", quiet=quiet))
     text = proposal.text()

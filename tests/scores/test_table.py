@@ -65,11 +65,11 @@ def test_a_value_that_is_not_finite_is_refused(number: float) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"len": pl.Series([1.0, None])}, "null in 1 rows without a reason"),
+        ({"len": pl.Series([1.0, None])}, "null in 1 row without a reason"),
         ({"len_reason": ["why", None]}, "a value and a reason"),
         ({"len": pl.Series([None, 1.0]), "len_reason": ["", None]}, "empty reason"),
         ({"id": ["a", "a"]}, "id a stands in more than one row"),
-        ({"id": ["a", None]}, "have no id"),
+        ({"id": ["a", None]}, "1 row with no id"),
         ({"id": [1, 2]}, "not text"),
         ({"len": [1, 2]}, "not Float64"),
         ({"len": pl.Series([1.0, 2.0], dtype=pl.Float32)}, "not Float64"),

@@ -141,7 +141,7 @@ def test_what_does_not_vary_has_no_interval() -> None:
     assert found.reason is not None and "the same in every item and run" in found.reason
     shifted = compare(one("a", same), one("b", [[1.1, 1.2, 1.3]] * 3))
     assert shifted.reason == found.reason
-    assert "1 items" in str(compare(one("a", [[1.0]] * 3), one("b", [[2.0]] * 3)).reason)
+    assert "1 item;" in str(compare(one("a", [[1.0]] * 3), one("b", [[2.0]] * 3)).reason)
 
 
 def test_a_variance_that_is_rounding_gives_no_interval_of_no_width() -> None:

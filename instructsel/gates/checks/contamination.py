@@ -55,6 +55,8 @@ class Contamination(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """A hit for each row and set, with the item that is covered most."""
+        if not change.rows:
+            return
         index = change.shared(f"items {self.sets}", lambda: ItemIndex.of(named_sets(change, self.sets)))
         evidence = find_items(index, (row.example for row in change.rows), self.rule)
         for (position, name), items in groupby(evidence, key=lambda item: (item.position, item.set)):

@@ -82,7 +82,14 @@ def _sentence(rng: random.Random, number: int) -> str:
     return " ".join(f"{rng.choice(FILLER)}{rng.randrange(100)}" for _ in range(number))
 
 
-@plant("the same prompt with another response", "conflicting-responses", strengths=(1.0, 0.5), rivals=("T1-DUP-002",), keeps=True)
+@plant(
+    "the same prompt with another response",
+    "conflicting-responses",
+    "same-prompt",
+    strengths=(1.0, 0.5),
+    rivals=("T1-DUP-002",),
+    keeps=True,
+)
 def conflicting(row: Row, ground: Ground, strength: float) -> Planted:
     """The response of another row; or with the prompt in other letters."""
     changed = with_response(row, response(ground.other())["content"])

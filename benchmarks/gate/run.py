@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import importlib
+import itertools
 import json
 import os
 import random
@@ -27,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -78,8 +80,10 @@ SAME: Final[Mapping[str, tuple[str, ...]]] = {
 """Check of the gate → the rival's checks of the same question."""
 
 
-ALONE: Final = frozenset({"T0-DUP-001", "T1-NDUP-001", "T1-DUP-002"})
+COPIES: Final = frozenset({"T0-DUP-001", "T1-NDUP-001"})
 """Checks of the rival that compare rows of all files."""
+ALONE: Final = frozenset({"T1-DUP-002"})
+"""Checks of the rival whose counts are not told by file."""
 LENGTH: Final = frozenset({"T0-TRUNC-001", "T0-MASK-001"})
 """Checks of the rival that need a tokenizer."""
 
@@ -120,11 +124,10 @@ def rows_of(settings: Settings, name: str) -> list[Row]:
 
 
 def plants() -> list[Plant]:
-    """The kinds of all files `plants_*.py` of this folder whose checks there are."""
+    """The kinds of all files `plants_*.py` of this folder."""
     for path in sorted(Path(__file__).parent.glob("plants_*.py")):
         importlib.import_module(path.stem)
-    known = checks()
-    return [plant for plant in PLANTS if any(check in known for check in plant.checks)]
+    return list(PLANTS)
 
 
 def write_lines(path: Path, rows: Sequence[Row | bytes]) -> Path:
@@ -166,6 +169,8 @@ class File:
     rows: list[Row | bytes]
     planted: set[int]
     """Lines of planted rows, from 0."""
+    pairs: dict[int, set[int]]
+    """Line of a copy → the lines of what it is a copy of: a check names one of them."""
     clean: list[Row]
     """The clean rows alone."""
 
@@ -177,7 +182,8 @@ def planted(settings: Settings) -> dict[str, Any]:
     for name, rows in pools.items():
         chosen = [plant for plant in plants() if plant.on_tools == (name == TOOLS)]
         chosen = [plant for plant in chosen if not settings.kinds or any(part in plant.kind for part in settings.kinds)]
-        files = [file for number, plant in enumerate(chosen) for file in _files(settings, name, rows, plant, number)]
+        copies = itertools.count()
+        files = [file for plant in chosen for file in _files(settings, name, rows, plant, copies)]
         counts = _rival_counts(settings, files)
         for file in files:
             result = _recall(settings, name, file, counts.get(file.name))
@@ -190,17 +196,18 @@ def _beside(result: Mapping[str, Any]) -> str:
     return "" if result["rival_found"] is None else f" (dropoutt {result['rival_found']})"
 
 
-def _files(settings: Settings, name: str, rows: list[Row], plant: Plant, number: int) -> list[File]:
-    """A file for each strength of a kind, of other rows each where the pool is large enough."""
-    rng = random.Random(f"{SEED} {name} {plant.kind}")
+def _files(settings: Settings, name: str, rows: list[Row], plant: Plant, copies: Iterator[int]) -> list[File]:
+    """A file for each strength of a kind, of other rows each where the pool is large enough; those of copies share none at all."""
+    rng = random.Random(f"{SEED} {name}" if plant.keeps else f"{SEED} {name} {plant.kind}")
+    label = hashlib.blake2b(plant.kind.encode(), digest_size=4).hexdigest()
     size = settings.clean + settings.planted
     picked = [rows[place] for place in rng.sample(range(len(rows)), len(rows))]
     files: list[File] = []
     for place, strength in enumerate(plant.strengths):
-        start = (place * size) % max(1, len(picked) - size)
+        start = ((next(copies) if plant.keeps else place) * size) % max(1, len(picked) - size)
         others = picked[: max(0, start)] + picked[start + size :] or picked
         files.append(
-            _file(plant, strength, picked[start : start + size], Ground(rng, others, settings.data), settings, f"k{number:03d}s{place}")
+            _file(plant, strength, picked[start : start + size], Ground(rng, others, settings.data), settings, f"k{label}s{place}")
         )
     return files
 
@@ -208,21 +215,24 @@ def _files(settings: Settings, name: str, rows: list[Row], plant: Plant, number:
 def _file(plant: Plant, strength: float, rows: Sequence[Row], ground: Ground, settings: Settings, name: str) -> File:
     """A file of clean rows with planted ones at random places."""
     clean, rest = list(rows[: settings.clean]), list(rows[settings.clean :])
-    bases = ground.rng.sample(clean, min(settings.planted, len(clean))) if plant.keeps else rest
-    lines: list[tuple[Row | bytes, bool]] = [(row, False) for row in clean]
+    bases = ground.rng.sample(range(len(clean)), min(settings.planted, len(clean))) if plant.keeps else range(len(rest))
+    lines: list[tuple[Row | bytes, bool, int]] = [(row, False, number if plant.keeps else -1) for number, row in enumerate(clean)]
     for base in bases:
-        lines += [(row, True) for row in plant.make(copy.deepcopy(base), ground, strength)]
+        row = clean[base] if plant.keeps else rest[base]
+        lines += [(bearer, True, base if plant.keeps else -1) for bearer in plant.make(copy.deepcopy(row), ground, strength)]
     ground.rng.shuffle(lines)
-    marked = {line for line, (_, is_planted) in enumerate(lines) if is_planted}
-    return File(name, plant, strength, [row for row, _ in lines], marked, clean)
+    marked = {line for line, (_, is_planted, _) in enumerate(lines) if is_planted}
+    pairs = {line: {other for other, entry in enumerate(lines) if entry[2] == lines[line][2] >= 0} for line in marked}
+    return File(name, plant, strength, [row for row, _, _ in lines], marked, pairs, clean)
 
 
 def _recall(settings: Settings, name: str, file: File, count: int | None) -> dict[str, Any]:
     plant = file.plant
     more = {key: _filled(value, settings) for key, value in plant.settings.items()}
     asked = config(settings, more, [check for check in plant.checks if check in checks()])
-    lines = named_lines(write_lines(settings.work / "files" / f"{file.name}.jsonl", file.rows), asked)
+    lines = {} if not asked.checks else named_lines(write_lines(settings.work / "files" / f"{file.name}.jsonl", file.rows), asked)
     hits = set().union(*lines.values()) if lines else set()
+    hits |= {line for line in file.planted if hits & file.pairs[line]}
     return {
         "pool": name,
         "kind": plant.kind,
@@ -231,7 +241,7 @@ def _recall(settings: Settings, name: str, file: File, count: int | None) -> dic
         "planted": len(file.planted),
         "found": len(hits & file.planted),
         "asked": sorted(lines),
-        "beside": len(hits - file.planted),
+        "beside": len(hits - file.planted - set().union(*file.pairs.values())),
         "rival_checks": list(plant.rivals),
         "rival_found": count if plant.rivals or count is None else 0,
     }
@@ -246,7 +256,7 @@ def _filled(value: Any, settings: Settings) -> Any:
 def _rival_counts(settings: Settings, files: Sequence[File]) -> dict[str, int]:
     """File → what the rival's count rises by over the clean rows alone, by the most favourable of its checks of the kind.
 
-    Where its counts reach over files, each file is scanned by itself; the others stand in one folder.
+    Files stand in one folder where its counts are told by file; clean rows of files of copies are other ones in each.
     """
     if settings.rival is None:
         return {}
@@ -254,26 +264,41 @@ def _rival_counts(settings: Settings, files: Sequence[File]) -> dict[str, int]:
     groups: dict[str, list[File]] = {}
     for file in files:
         if file.plant.rivals:
-            group = "length" if set(file.plant.rivals) & LENGTH else file.name if set(file.plant.rivals) & ALONE else "rows"
-            # It counts items by evaluation set and not by file: no set stands twice in a folder.
-            group = f"items {file.strength:g}" if file.plant.benchmark else group
-            groups.setdefault(group, []).append(file)
+            groups.setdefault(_group(file), []).append(file)
     for group, members in groups.items():
         more = ["--model", str(tokenizer_folder()), "--seq-len", "1024"] if group == "length" else []
-        scans: list[Scan] = []
-        for name, of_file in (("planted", lambda file: file.rows), ("clean", lambda file: file.clean)):
-            folder = settings.work / name
-            shutil.rmtree(folder, ignore_errors=True)
-            for file in members:
-                write_lines(folder / f"{file.name}.jsonl", of_file(file))
-            scans.append(settings.rival.scan(folder, settings.work / f"{name}_out", *more))
-        with_plants, without = scans
+        with_plants = _scan(settings, {file.name: file.rows for file in members}, more)
+        # Forty clean rows share no prompt, and what they hold of an evaluation set counts for the rival.
+        is_exact = group in ("rows", "length", "copies")
+        without = _scan(settings, {file.name: file.clean for file in members}, more) if is_exact else None
         for file in members:
-            rises = [with_plants.count(check, file.name) - without.count(check, file.name) for check in file.plant.rivals]
             if file.plant.benchmark:
-                rises = [with_plants.items(file.plant.benchmark) - without.items(file.plant.benchmark)]
+                rises = [with_plants.items(file.plant.benchmark)]
+            else:
+                rises = [
+                    with_plants.count(check, file.name) - (0 if without is None else without.count(check, file.name))
+                    for check in file.plant.rivals
+                ]
             counts[file.name] = min(len(file.planted), max(0, *rises))
     return counts
+
+
+def _group(file: File) -> str:
+    """Which files are scanned together."""
+    rivals = set(file.plant.rivals)
+    if file.plant.benchmark:
+        # It counts items by evaluation set and not by file: no set stands twice in a folder.
+        return f"items {file.strength:g}"
+    return "length" if rivals & LENGTH else file.name if rivals & ALONE else "copies" if rivals & COPIES else "rows"
+
+
+def _scan(settings: Settings, files: Mapping[str, Sequence[Row | bytes]], more: Sequence[str]) -> Scan:
+    assert settings.rival is not None
+    folder = settings.work / "scanned"
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, rows in files.items():
+        write_lines(folder / f"{name}.jsonl", rows)
+    return settings.rival.scan(folder, settings.work / "scanned_out", *more)
 
 
 def tokenizer_folder() -> Path:

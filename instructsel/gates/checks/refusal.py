@@ -154,6 +154,12 @@ FIRST: Final = 260
 """Characters of a response in which an opening stands."""
 LETTER: Final = re.compile(r"^\W{0,3}(?:subject|dear|hi|hello|hey|to whom|re)\b", re.IGNORECASE)
 """How letters begin: what they refuse is no refusal of the prompt."""
+ENDS: Final = 400
+"""Characters of a prompt at either end."""
+A_LINE: Final = 120
+"""Characters."""
+TO_REFUSE: Final = ("refus", "decline", "apolog", "reject", "turn down", "excuse", "customer")
+"""What a prompt asks for whose answer may be a refusal of a line."""
 ASKED_FOR: Final = (
     "letter",
     "email",
@@ -211,14 +217,15 @@ def refused(text: str, prompt: str = "") -> tuple[int, int] | None:
     if not places or LETTER.search(low[:40]):
         return None
     question = folded(prompt)
-    wanted = any(words in question for words in ASKED_FOR)
+    # What is asked for stands at the beginning or at the end: a passage in between asks for nothing.
+    asking = f"{question[:ENDS]}\n{question[-ENDS:]}"
+    # A letter has more than a line.
+    wanted = any(words in asking for words in (ASKED_FOR if len(text) >= A_LINE else TO_REFUSE))
     for start, end in places:
         if low[start:end] in question or _is_quoted(low, start) or spoken(prompt, low, start):
             continue
         # On behalf of somebody: what a letter of apology says is what it was asked to say.
-        if not wanted or (
-            start < 30 and len(text) < 400 and "customer" not in question and "letter" not in question and "mail" not in question
-        ):
+        if not wanted or (start < 30 and len(text) < 400 and "customer" not in asking and "letter" not in asking and "mail" not in asking):
             return start, end
     return None
 

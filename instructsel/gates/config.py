@@ -35,8 +35,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final, Literal, Required, Self, TypedDict
 
-from instructsel.errors import MissingExtra, UsageError
+from instructsel.errors import UsageError
 from instructsel.experiments.limits import MOST_ROWS, check_limits
+from instructsel.extras import require
 from instructsel.gates.checks.base import Check
 from instructsel.gates.checks.registry import check_named, kinds
 from instructsel.gates.checks.registry import checks as all_checks
@@ -256,12 +257,7 @@ def _yaml(path: Path) -> dict[str, Any]:
         MissingExtra: PyYAML is not installed.
     """
     data = read_bytes(path, REFUSAL, max_bytes=MOST_BYTES)
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtra(
-            f"{path} is YAML, and PyYAML is not installed.", fix="Install it with: pip install pyyaml; or write gate.toml instead."
-        ) from error
+    yaml = require("yaml", needed_by=f"A configuration in YAML, as {path} is,")
     try:
         # An alias can stand for itself many times over.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(data)):

@@ -52,7 +52,9 @@ def read_findings(path: str | Path) -> list[dict[str, Any]]:
     frame, _ = read_frame(path, kind=GATE, noun="a gate's verdict")
     refusal = Refusal(ScoresError, AGAIN)
     columns = dict.fromkeys(("check", "kind", "name", "row", "file", "line", "fingerprint"), TEXT_OR_NULL)
-    return checked_columns(frame.with_columns(frame["line"].cast(polars.String)), columns, path, refusal).to_dicts()
+    # A CSV has texts alone.
+    lines = [frame["line"].cast(polars.String)] if "line" in frame.columns and not frame["line"].dtype.is_nested() else []
+    return checked_columns(frame.with_columns(lines), columns, path, refusal).to_dicts()
 
 
 __all__ = ["read_findings", "read_gate"]

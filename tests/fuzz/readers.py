@@ -326,6 +326,26 @@ def _items(name: str) -> Callable[[Path], Any]:
     return read
 
 
+def _gate_config(name: str) -> Callable[[Path], Any]:
+    from instructsel.gates.config import GateConfig
+
+    def read(place: Path) -> None:
+        config = GateConfig.read(place / name)
+        config.files(), repr(config)
+
+    return read
+
+
+def _gate_verdict(name: str) -> Callable[[Path], Any]:
+    from instructsel.gates.record import read_findings
+
+    def read(place: Path) -> None:
+        read_findings(place / name)
+        report(place / name).html()
+
+    return read
+
+
 COPIES: Final[Mapping[str, str]] = {"scored": "scored", "verified": "verified", "study": "study/s", "sizes": "sizes"}
 
 READERS: Final[tuple[Reader, ...]] = (
@@ -382,6 +402,13 @@ READERS: Final[tuple[Reader, ...]] = (
     # Gates.
     Reader("evaluation set", ["gates"], ["questions.jsonl"], _items("questions.jsonl"), [], ["gates.contamination.items"]),
     Reader("evaluation index", ["gates"], ["evals.index"], _items("evals.index"), ["eval-index"], ["gates.contamination.index"]),
+    Reader("gate config", ["gates"], ["gate.toml"], _gate_config("gate.toml"), [], ["gates.config"]),
+    Reader("gate config yaml", ["gates"], ["gate.yaml"], _gate_config("gate.yaml"), [], ["gates.config"]),
+    Reader("gate waivers", ["gates"], ["gate.toml"], command("gate", "waive", "IS010=12345678", "--reason", "x", "--expires", "2099-01-01"), [], ["gates.waiving"]),
+    Reader("gate again", ["gates"], ["gate.toml", "gate.json", "new.jsonl"], command("gate", "--to", "json"), weight=2),
+    Reader("gate verdict", ["gates"], ["gate.json"], _gate_verdict("gate.json"), ["gate"], ["gates.record"]),
+    Reader("gate findings", ["gates"], ["findings.parquet", "findings.parquet.json"], _gate_verdict("findings.parquet")),
+    Reader("gate findings csv", ["gates"], ["findings.csv", "findings.csv.json"], _gate_verdict("findings.csv")),
     Reader("baseline", ["gates"], ["pool.baseline"], _baseline, ["baseline"], ["gates.baseline.baseline", "gates.baseline.tensor_file"], weight=8),
     # Experiments and verifications.
     Reader("plan", ["plans/plan.toml"], ["plan.toml"], _plan, ["experiment"], ["experiments.plan"], weight=8),
@@ -464,7 +491,11 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "experiments.store:RecordStore.of": "records",
     "gates.baseline.baseline:Baseline.read": "baseline",
     "gates.baseline.tensor_file:TensorFile.open": "baseline",
+    "gates.config:GateConfig.of": "gate config",
+    "gates.config:GateConfig.read": "gate config",
     "gates.reading:read_change": "baseline",
+    "gates.record:read_findings": "gate findings",
+    "gates.record:read_gate": "gate verdict",
     "grading.results_table:ResultsTable.read": "results table runs.csv",
     "grading.results_table:read_table": "results table runs.csv",
     "models.modules:read_modules": "modules of a model",
@@ -497,6 +528,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
 """Public function that reads a path → the entry that tries it. A new one is refused until it stands here, or in APART."""
 MODELS: Final = "tests/models/test_hostile_folders.py tries folders of models"
 APART: Final[Mapping[str, str]] = {
+    "commands._gate_outputs:Outputs.of": "names what is written, and reads nothing",
     "adapters.exports.run:Target.of": "names what is written, and reads nothing",
     "commands.demo:Difficulty.of": "the cache of its own folder, by `score`",
     "commands._options:open_cache": "the cache of its own entry, by a flag",
@@ -515,6 +547,7 @@ QUOTED: Final = "text that its caller has read and checked"
 MODULES_APART: Final[Mapping[str, str]] = {
     "_rendering_child": OURS,
     "rendering": OURS,
+    "gates.checks.registry": OURS,
     "audits.checks.tools_dropped": QUOTED,
     "commands.doctor": MODELS,
     "grading.generation": MODELS,

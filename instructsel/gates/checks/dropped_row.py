@@ -10,7 +10,8 @@ from instructsel.gates.change import Change, shown_path
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.finding import Place
 from instructsel.pool.lines import RowDropped, RowFault
-from instructsel.pool.reader import UNWANTED, PoolFile
+from instructsel.pool.reader import PoolFile
+from instructsel.pool.stretches import UNWANTED
 
 CAUSES: Final = {
     "no_answer": "no turn of it answers",

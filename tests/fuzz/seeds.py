@@ -138,20 +138,14 @@ def _audited(folder: Path) -> None:
 
 
 def _gates(folder: Path) -> None:
-<<<<<<< HEAD
-    """A pool, its baseline, and an evaluation set with its index."""
+    """A pool, its baseline, an evaluation set with its index, a configuration, and a verdict in both of its files."""
     from instructsel.gates.baseline.baseline import Baseline
     from instructsel.gates.contamination.index import ItemIndex
-=======
-    """A pool, its baseline, a configuration, and a verdict on its rows in both of its files."""
-    from instructsel.gates.baseline.baseline import Baseline
     from instructsel.gates.gate import gate
->>>>>>> 5168744 (test: configurations, waivers and verdicts of a gate are tried forged and damaged; fix: YAML comes by an extra)
 
     folder.mkdir(parents=True)
     rows = [{"instruction": f"Name {n}.", "output": f"It is {n * n} today."} for n in range(12)]
     Baseline.create(Pool.read(write_lines(folder / "pool.jsonl", rows))).write(folder / "pool.baseline")
-<<<<<<< HEAD
     asked = "Which of the twelve harbours of the northern coast was closed in the winter of 1838?"
     questions = [
         {"question": asked, "answer": "The third.", "choices": ["The third", "The ninth"], "passage": "A list of harbours."},
@@ -159,7 +153,6 @@ def _gates(folder: Path) -> None:
         {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": "The third."}]},
     ]
     ItemIndex.of([str(write_lines(folder / "questions.jsonl", questions))]).write(folder / "evals.index")
-=======
     rows[3] = rows[5] = {"instruction": "Name it.", "output": ""}
     write_lines(folder / "new.jsonl", rows)
     waiver = '[[waiver]]\ncheck = "IS010"\nrow = "*"\nreason = "x"\nexpires = 2099-01-01\n'
@@ -171,7 +164,6 @@ def _gates(folder: Path) -> None:
     (folder / "gate.json").write_text(json.dumps(verdict.as_dict()))
     verdict.write_findings(folder / "findings.parquet")
     verdict.write_findings(folder / "findings.csv")
->>>>>>> 5168744 (test: configurations, waivers and verdicts of a gate are tried forged and damaged; fix: YAML comes by an extra)
 
 
 def _exports(folder: Path) -> None:

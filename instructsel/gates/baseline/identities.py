@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from instructsel.gates.baseline.base import Order
 from instructsel.pool.formats._base import TableFormat
 from instructsel.pool.lines import read_lines
-from instructsel.pool.stretches import UNWANTED
 from instructsel.pool.sources import label_of
+from instructsel.pool.stretches import UNWANTED
 from instructsel.shapes import Count
 
 if TYPE_CHECKING:

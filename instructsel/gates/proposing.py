@@ -102,10 +102,15 @@ def propose(
             left_out.append(entry)
     proposed += [*_lengths(change)]
     if baseline is not None:
-        proposed += [*_drift(baseline), *_sources(baseline), *_turns(baseline)]
+        proposed += compared(baseline)
     reading = pool.spec.reading
     data = {"source_field": reading.source_field} if reading.source_field is not None else {}
     return Proposal(tuple(proposed), tuple(left_out), data, path if baseline is not None else None)
+
+
+def compared(baseline: Baseline) -> list[Proposed]:
+    """Drift and quotas that are proposed of a baseline."""
+    return [*_drift(baseline), *_sources(baseline), *_turns(baseline)]
 
 
 def _of_rows(kind: str, result: Result, n: int) -> Proposed | str:
@@ -228,4 +233,4 @@ def relative_to(path: Path, folder: Path) -> str:
         return str(path.absolute())
 
 
-__all__ = ["Proposal", "Proposed", "propose", "relative_to"]
+__all__ = ["Proposal", "Proposed", "compared", "propose", "relative_to"]

@@ -36,7 +36,7 @@ from instructsel.gates.measures import Columns
 from instructsel.gates.proposing import Proposal, compared
 from instructsel.pool.sources import zstd
 
-SPLIT = ("code_alpaca_2k", "lima_history", "natural_instructions_sample", "dolly")
+SPLIT = ("code_alpaca_2k", "lima_history", "self_instruct_5k", "dolly")
 NEW = 1_000
 
 

@@ -11,11 +11,12 @@ from instructsel import kinds
 from instructsel.commands import _cleaning as shared
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, reported, say
+from instructsel.commands._groups import with_options
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
 from instructsel.gates.contamination.items import LM_EVAL
 from instructsel.gates.contamination.matching import DECIDING, THRESHOLD
 from instructsel.kinds import head
-from instructsel.pool import spec
 from instructsel.text import aligned
 
 EXAMPLES: Final = """Examples:
@@ -26,6 +27,7 @@ COMPARED: Final = "Comparing"
 
 
 @reported
+@with_options
 def command(
     files: Annotated[list[str], typer.Argument(metavar="POOL...", help="The pool: files of any format, folders, or hf://OWNER/NAME.")],
     against: Annotated[
@@ -63,14 +65,7 @@ def command(
     dry_run: shared.DryRun = False,
     force: shared.Force = False,
     max_bad_fraction: shared.MaxBadFraction = 0.05,
-    form: options.Form = "auto",
-    mapping: options.Mapping = None,
-    columns: options.Columns = None,
-    delimiter: options.Delimiter = None,
-    oasst: options.Oasst = "best-path",
-    on_duplicate_key: options.DuplicateKey = "error",
-    role: options.Roles = None,
-    undesirable: options.Undesirable = "drop",
+    read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -95,8 +90,7 @@ def command(
             f"{entry.name}: {entry.n_items:,} items" + (f", {entry.left_out:,} of them too short to be found" if entry.left_out else ""),
             quiet=quiet,
         )
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), "out", undesirable, None, delimiter)
-    pool = reading.read(sorted(files), message=messages(quiet=quiet))
+    pool = read.settled().read(sorted(files), message=messages(quiet=quiet))
     targets.check_rows(pool)
     check_bad_rows(pool, max_bad_fraction)
     progress = Progress("comparing", quiet=quiet, unit="rows")

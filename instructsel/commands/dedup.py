@@ -11,10 +11,11 @@ from instructsel import kinds
 from instructsel.commands import _cleaning as shared
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, messages, reported, watching
+from instructsel.commands._groups import with_options
+from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
 from instructsel.gates.duplicates.pairs import COSINE, LOWEST, THRESHOLD
 from instructsel.kinds import head
-from instructsel.pool import spec
 from instructsel.text import aligned
 
 EXAMPLES: Final = """Examples:
@@ -27,6 +28,7 @@ SHOWN: Final = 5
 
 
 @reported
+@with_options
 def command(
     files: Annotated[list[str], typer.Argument(metavar="POOL...", help="The pool: files of any format, folders, or hf://OWNER/NAME.")],
     output: shared.Output = None,
@@ -68,14 +70,7 @@ def command(
     dry_run: shared.DryRun = False,
     force: shared.Force = False,
     max_bad_fraction: shared.MaxBadFraction = 0.05,
-    form: options.Form = "auto",
-    mapping: options.Mapping = None,
-    columns: options.Columns = None,
-    delimiter: options.Delimiter = None,
-    oasst: options.Oasst = "best-path",
-    on_duplicate_key: options.DuplicateKey = "error",
-    role: options.Roles = None,
-    undesirable: options.Undesirable = "drop",
+    read: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -92,9 +87,8 @@ def command(
     rule = Repetition(on, None if exact_only else threshold, cosine if embedding is not None else None)
     targets = shared.Targets(kinds.DEDUP, "a deduplication", output, pairs, dry_run=dry_run, force=force)
     targets.check(files)
-    reading = spec.Reading(form, mapping, columns, oasst, on_duplicate_key, tuple(role or ()), "out", undesirable, None, delimiter)
     # In the order of their names: what is written is the same, however they are listed.
-    pool = reading.read(sorted(files), message=messages(quiet=quiet))
+    pool = read.settled().read(sorted(files), message=messages(quiet=quiet))
     targets.check_rows(pool)
     check_bad_rows(pool, max_bad_fraction)
     removed = repeated(pool, rule, encode=None if embedding is None else _encoder(embedding), progress=watching(quiet=quiet))

@@ -3,9 +3,12 @@
     python benchmarks/scale.py --rows 10000 100000 1000000
 
 Makes Alpaca-like rows of made words (length mix of instruction data, shared prompts, exact and near duplicates, empty
-responses), and takes each size through the Python face in a process of its own: read, len and mtld, a linear rule, 2% of
-the rows without repetitions, the rows, their sidecar and the score table written. Seconds by stage; peak memory as the
-system saw it (VmHWM) at the end of each stage.
+responses), and takes each size through the Python face in a process of its own: read, len, mtld, a linear rule, 2% of
+the rows without repetitions, the rows, their sidecar and the score table written. Before it, orjson.loads over the lines,
+to which the seconds are compared. Seconds by stage, those of the processor with what other processes of ours computed;
+peak memory as the system saw it (VmHWM) at the end of each stage, and that of the largest other process.
+
+    python benchmarks/scale.py --rows 10000000 --stages read len mtld
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import itertools
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +32,7 @@ import numpy as np
 import orjson
 
 SEED = 20231201
+STAGES = ("read", "len", "mtld", "select")
 CHUNK = 10_000
 """Rows made at a time."""
 FUNCTION_WORDS = (
@@ -96,6 +101,18 @@ def peak() -> float:
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
 
 
+def processor() -> float:
+    """Seconds of the processor that this process and the others that it has waited for have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def parsed(path: Path) -> int:
+    """The characters of all responses, by the shortest loop that parses every line."""
+    with path.open("rb") as file:
+        return sum(len(orjson.loads(line)["output"]) for line in file)
+
+
 def digest(path: Path) -> str:
     """Of a file's content."""
     digest = blake2b(digest_size=16)
@@ -105,8 +122,8 @@ def digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def job(pool_path: Path, out: Path) -> dict[str, Any]:
-    """Read, score, select and write one pool, and what it took."""
+def job(pool_path: Path, out: Path, stages: tuple[str, ...]) -> dict[str, Any]:
+    """Read, score, select and write one pool, as far as the stages go, and what it took."""
     from instructsel import LinearRule, Pool, score, select
 
     seconds: dict[str, float] = {}
@@ -114,37 +131,48 @@ def job(pool_path: Path, out: Path) -> dict[str, Any]:
     peaks: dict[str, float] = {"start": peak()}
 
     def stage(name: str, work: Callable[[], Any]) -> Any:
-        started, computed = time.perf_counter(), time.process_time()
+        started, computed = time.perf_counter(), processor()
         result = work()
-        seconds[name], cpu[name], peaks[name] = time.perf_counter() - started, time.process_time() - computed, peak()
+        seconds[name], cpu[name], peaks[name] = time.perf_counter() - started, processor() - computed, peak()
         print(f"{name}: {seconds[name]:.1f} s, {cpu[name]:.1f} s of processor, {peaks[name]:.0f} MB", file=sys.stderr, flush=True)
         return result
 
+    stage("orjson alone", lambda: parsed(pool_path))
     pool = stage("read", lambda: Pool.read(pool_path))
-    by_indicator: dict[str, float] = {}
-    table = stage("score", lambda: score(pool, ["len", "mtld"], seconds=by_indicator))
-    rule = LinearRule.from_dict(RULE)
-    chosen = stage("select", lambda: select(pool, table, rule, budget=len(pool) // 50))
-    positions = [pool.position(name) for name in chosen.kept_ids]
-    stage("write rows", lambda: pool.write(out / "selected.jsonl", positions))
-    stage("write sidecar", lambda: chosen.write_sidecar(out / "selected.parquet"))
-    stage("write table", lambda: table.write(out / "pool.scores.parquet"))
+    results: dict[str, Any] = {}
+    if "len" in stages:
+        results["mean_len"] = float(np.mean(stage("len", lambda: score(pool, "len")).values("len")[0]))
+    if "mtld" in stages:
+        stage("mtld", lambda: score(pool, "mtld"))
+    if "select" in stages:
+        table = score(pool, ["len", "mtld"])
+        rule = LinearRule.from_dict(RULE)
+        chosen = stage("select", lambda: select(pool, table, rule, budget=len(pool) // 50))
+        positions = [pool.position(name) for name in chosen.kept_ids]
+        stage("write rows", lambda: pool.write(out / "selected.jsonl", positions))
+        stage("write sidecar", lambda: chosen.write_sidecar(out / "selected.parquet"))
+        stage("write table", lambda: table.write(out / "pool.scores.parquet"))
+        results |= {
+            "kept": chosen.summary["kept"],
+            "dropped": chosen.summary["dropped"],
+            "digests": {name: digest(out / name) for name in ("selected.jsonl", "selected.parquet", "pool.scores.parquet")},
+        }
     total = sum(seconds.values())
+    alone = cpu["orjson alone"] or 1e-9
     return {
+        "stages": list(stages),
+        "cpu_seconds_to_orjson_alone": {name: value / alone for name, value in cpu.items()},
+        "peak_mb_of_largest_other_process": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6,
+        **results,
         "rows": len(pool),
         "seconds": seconds,
         "cpu_seconds": cpu,
-        "seconds_per_indicator": by_indicator,
         "total_seconds": total,
         "total_cpu_seconds": sum(cpu.values()),
         "rows_per_second": len(pool) / total,
         "peak_mb": peak(),
         "peak_mb_after": peaks,
         "bytes_read": pool_path.stat().st_size,
-        "mean_len": float(np.mean(table.values("len")[0])),
-        "kept": chosen.summary["kept"],
-        "dropped": chosen.summary["dropped"],
-        "digests": {name: digest(out / name) for name in ("selected.jsonl", "selected.parquet", "pool.scores.parquet")},
     }
 
 
@@ -153,10 +181,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--folder", type=Path, help="where the rows are made; a temporary folder by default")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="how far to go; reading is done always")
     parser.add_argument("--job", type=Path, nargs=2, metavar=("POOL", "OUT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.job:
-        print(json.dumps(job(*options.job)))
+        print(json.dumps(job(*options.job, stages=tuple(options.stages))))
         return
     os.environ.setdefault("OMP_NUM_THREADS", "2")
     os.environ.setdefault("POLARS_MAX_THREADS", "2")
@@ -166,13 +195,18 @@ def main() -> None:
             pool_path = Path(folder) / "pool.jsonl"
             with pool_path.open("wb") as file:
                 file.writelines(rows(count))
-            command = [sys.executable, str(Path(__file__).resolve()), "--job", str(pool_path), folder]
+            command = [sys.executable, str(Path(__file__).resolve()), "--job", str(pool_path), folder, "--stages", *options.stages]
+            print(f"{count:,} rows, {pool_path.stat().st_size / 1e6:,.0f} MB", file=sys.stderr, flush=True)
             sizes.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
             print(json.dumps(sizes[-1], indent=1))
     # The time of a row beside that of the size before: 1 is linear. Processor seconds do not count what else the machine did.
     for before, after in itertools.pairwise(sizes):
         after["per_row_ratio"] = {
-            measure: {name: (after[measure][name] / after["rows"]) / (before[measure][name] / before["rows"]) for name in after[measure]}
+            measure: {
+                name: (after[measure][name] / after["rows"]) / (before[measure][name] / before["rows"])
+                for name in after[measure]
+                if name in before[measure]
+            }
             for measure in ("seconds", "cpu_seconds")
         } | {total: (after[total] / after["rows"]) / (before[total] / before["rows"]) for total in ("total_seconds", "total_cpu_seconds")}
     figures = {"sizes": sizes, "seed": SEED, "load_average": os.getloadavg()[0]}

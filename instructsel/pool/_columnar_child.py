@@ -34,7 +34,11 @@ TIMES = 4
 """Bytes that decoding may take for each byte of the largest part that a file says it unpacks to."""
 PACKED = 16
 """The same for each byte of an Arrow file, which does not say what it unpacks to."""
-SECONDS = 10
+SMALL = 1 << 20
+"""Bytes of a file that unpacks to little, however well it is packed."""
+SMALL_FLOOR = 384 << 20
+"""What decoding may take for a small file in place of FLOOR."""
+SECONDS = 4
 """Seconds of processor time that a file has, whatever its size."""
 RATE = 1 << 16
 """Bytes of a file that earn another second."""
@@ -267,7 +271,8 @@ class Table:
                 if footer.total > limits["max_bytes"]:
                     raise Limit("size")
                 largest = footer.largest
-        limit_memory(FLOOR + (TIMES * largest if self.kind == "parquet" else PACKED * self.size))
+        floor = FLOOR if self.size > SMALL else SMALL_FLOOR
+        limit_memory(floor + (TIMES * largest if self.kind == "parquet" else PACKED * self.size))
         # The library takes names as text; a name that is none is opened by its number.
         name = os.fsdecode(raw)
         self.path = name if name.isprintable() and "\\" not in name else f"/proc/self/fd/{self.file.fileno()}"

@@ -222,7 +222,7 @@ def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: 
     size = file.seek(0, os.SEEK_END)
     request = {"do": "rows", "path": os.fsencode(path).hex(), "kind": kind, "limits": _limits(limits)}
     rows = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - the source owns it
-    total = 0
+    total = count = 0
     done: dict[str, Any] = {}
     try:
         with contextlib.closing(_child().ask(request)) as frames:
@@ -233,6 +233,9 @@ def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: 
                 if why := _why(head):
                     raise _refused(name, kind, why, head, limits)
                 total += len(data)
+                count += head["rows"]
+                if count > limits.most_rows(size):
+                    raise _refused(name, kind, "rows", {"limit": "rows"}, limits)
                 if total > limits.max_bytes:
                     raise _refused(name, kind, "size", {"limit": "size"}, limits)
                 if total > limits.free_bytes and total > limits.max_ratio * max(size, 1):
@@ -275,6 +278,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
 LIMITS: Final = {
     "size": ("it unpacks to more than {max_bytes:,} bytes", "Split it, or raise Limits.max_bytes from Python."),
     "ratio": ("it unpacks to more than {max_ratio:g} times its size", "It looks like a decompression bomb; write it again as JSON lines if you trust it."),
+    "rows": ("it holds more rows than a file of its size may", "It looks like a decompression bomb; write it again as JSON lines if you trust it, or raise Limits.free_rows from Python."),
     "memory": ("decoding it takes more memory than a file of its size may: it is damaged, or unpacks to far more", "Fetch it again; or write it again with smaller row groups, or as JSON lines."),
     "time": ("decoding it takes more time than a file of its size may", "It is damaged: fetch it again, or write it again as JSON lines."),
     "depth": ("its columns are nested too deeply", "Write it again without the nesting, or as JSON lines."),

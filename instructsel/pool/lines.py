@@ -35,6 +35,10 @@ class Limits:
     """What any compressed file may unpack to whatever its ratio."""
     max_bytes: int = 64 << 30
     """What a compressed file or a stream may come to in all."""
+    free_rows: int = 100_000
+    """Rows that any compressed or columnar file may hold."""
+    packed_row: int = 4
+    """Bytes of such a file that each further row takes at least; one of more rows is refused."""
     max_values: int = 2_000_000
     """JSON with more values, or a row of records with more fields, is quarantined."""
     max_examples: int = 1_024
@@ -49,6 +53,10 @@ class Limits:
     """A tree of messages whose paths have more turns than this many times its messages (and 1,024) is quarantined."""
     duplicate_key: str = "error"
     """`error` quarantines a row that names a key twice; `last` keeps the last value."""
+
+    def most_rows(self, packed: int) -> int:
+        """The rows that a compressed or columnar file of so many bytes may hold."""
+        return self.free_rows + packed // self.packed_row
 
 
 class RowFault(Exception):

@@ -234,7 +234,7 @@ class PoolReader:
             if not sample:
                 raise EmptyFile(f"{source.name}: the file has no rows.", fix="Name a file with rows.")
             tally = Tally()
-            everything = itertools.chain(sample, rows)
+            everything = self._watched(source, itertools.chain(sample, rows))
             candidates: list[Format] = []
             if isinstance(chosen, str):
                 candidates = registry.formats_of_rows(self.oasst)
@@ -256,10 +256,10 @@ class PoolReader:
             elif beside is not None:
                 source.notes.clear()
                 source.notes.update(noted)
-                read = self._gathered(beside)
+                read = self._gathered(source, beside)
                 source.notes.update(read.notes)
             else:
-                read = read_rows(self._watched(everything), source, how)
+                read = read_rows(everything, source, how)
         except RowFault as fault:
             raise PoolError(f"{source.name}: {fault.detail}.", fix="Check the file's quoting.") from fault
         tally = read.tally
@@ -305,18 +305,21 @@ class PoolReader:
             fix += "; if the file has no header row, name its columns with --columns a,b,c as well."
         raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, report=self.report + tally.report(source, "refused: " + why))
 
-    def _watched(self, rows: Iterable[tuple[Row, Any]]) -> Iterator[tuple[Row, Any]]:
-        """The rows, and how far reading has come."""
+    def _watched(self, source: Source, rows: Iterable[tuple[Row, Any]]) -> Iterator[tuple[Row, Any]]:
+        """The rows, as many as there may be, and how far reading has come."""
         for count, entry in enumerate(rows):
-            if self.progress is not None and not count % ReadProgress.ROWS:
-                self.progress.reach(entry[0].offset)
+            if not count % ReadProgress.ROWS:
+                source.check_rows(count)
+                if self.progress is not None:
+                    self.progress.reach(entry[0].offset)
             yield entry
 
-    def _gathered(self, stretches: Iterable[Read]) -> Read:
+    def _gathered(self, source: Source, stretches: Iterable[Read]) -> Read:
         """What was read of a file, stretch by stretch."""
         read = Read()
         for stretch in stretches:
             read.add(stretch)
+            source.check_rows(read.tally.rows)
             if self.progress is not None:
                 self.progress.reach(read.end)
         return read
@@ -325,7 +328,7 @@ class PoolReader:
         """What was read of a file of turns, and the file."""
         read = Read()
         columns, tally = read.columns, read.tally
-        chains, dropped, faults = chosen.link(value for _, value in readable(self._watched(rows), read, source.name))
+        chains, dropped, faults = chosen.link(value for _, value in readable(rows, read, source.name))
         short = [chain for chain in chains if sum(columns.lengths[row] for row in chain.rows) <= self.limits.max_line_bytes]
         if len(short) < len(chains):
             kept = {row for chain in short for row in chain.rows}

@@ -79,6 +79,8 @@ class Source:
     """Whether JSON objects have several lines, or none end between them."""
     notes: Counter[str] = field(default_factory=Counter)
     """What was read in spite of a small fault, by its name, with how often."""
+    most_rows: int | None = None
+    """Of a compressed or columnar file, how many rows it may hold."""
     through: Callable[[Iterator[Row]], Iterator[Row]] | None = None
     """Of JSON lines, what the lines go through before they are parsed: lines that are known already are left out there."""
 
@@ -140,6 +142,18 @@ class Source:
     def _named(self, fields: list[str]) -> dict[str, str]:
         """The fields by their columns; one without a name is no field."""
         return {name: text for name, text in zip(self.header, fields, strict=True) if name}
+
+    def check_rows(self, count: int) -> None:
+        """Refuse a file that holds more rows than it may, of which so many are read.
+
+        Raises:
+            PoolError: it does.
+        """
+        if self.most_rows is not None and count > self.most_rows:
+            raise PoolError(
+                f"{self.name}: more than {self.most_rows:,} rows in a compressed file of its size.",
+                fix="It looks like a decompression bomb; unpack it yourself if you trust it, or raise Limits.free_rows from Python.",
+            )
 
     def raw(self, offset: int, length: int) -> bytes:
         """The bytes of a row that was read before; threads and forked processes may ask at once."""
@@ -262,8 +276,10 @@ def _open_stream(
 ) -> Source:
     start = file.read(8) if path is None else _start(file)
     kind = _magic(start)
+    most_rows: int | None = None
     if path is None or kind in ("gzip", "zstd"):
-        file = spooled(file, start if path is None else b"", name, kind, limits)
+        file, packed = spooled(file, start if path is None else b"", name, kind, limits)
+        most_rows = limits.most_rows(packed) if kind in ("gzip", "zstd") else None
         start = _start(file)
         nested = _magic(start)
         if nested in ARCHIVES:
@@ -300,6 +316,7 @@ def _open_stream(
         start=layout.start,
         spread=layout.spread,
         notes=notes,
+        most_rows=most_rows,
     )
 
 

@@ -26,6 +26,8 @@ STDIN: Final = "stdin"
 """What messages call standard input."""
 WAITS: Final = 50
 """How often a pipe without a writer is looked at again."""
+LINES: Final = 16
+"""Lines of a compressed file for each row that it may hold: of a table a row may have several, and some are blank."""
 PAUSE: Final = 0.1
 """Seconds between two looks."""
 
@@ -138,21 +140,27 @@ class _Counted(io.RawIOBase):
         return len(data)
 
 
-def spooled(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: Limits) -> BinaryIO:
-    """Unpack to an unnamed temporary file, within the limits."""
+def spooled(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: Limits) -> tuple[BinaryIO, int]:
+    """Unpack to an unnamed temporary file, within the limits; the file, and the bytes that were unpacked."""
     packed = _Counted(io.BufferedReader(_Chained(start, file)) if start else file)
     inner = io.BufferedReader(packed, CHUNK)
     stream: Any = gzip.GzipFile(fileobj=inner) if kind == "gzip" else zstd.ZstdFile(inner) if kind == "zstd" else inner
     unpacked = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - the source owns it
-    size = 0
+    size = lines = 0
     try:
         while chunk := stream.read(CHUNK):
             size += len(chunk)
+            lines += chunk.count(b"\n")
             if size > limits.max_bytes:
                 raise PoolError(f"{name}: more than {limits.max_bytes:,} bytes.", fix="Split it, or raise Limits.max_bytes from Python.")
             if kind in ("gzip", "zstd") and size > limits.free_bytes and size > limits.max_ratio * max(packed.count, 1):
                 raise PoolError(
                     f"{name}, byte {size:,}: unpacks to more than {limits.max_ratio:g} times its size.",
+                    fix="It looks like a decompression bomb; unpack it yourself if you trust it.",
+                )
+            if kind in ("gzip", "zstd") and lines > LINES * limits.most_rows(packed.count):
+                raise PoolError(
+                    f"{name}, byte {size:,}: {lines:,} lines in {packed.count:,} bytes.",
                     fix="It looks like a decompression bomb; unpack it yourself if you trust it.",
                 )
             try:
@@ -180,7 +188,7 @@ def spooled(file: BinaryIO, start: bytes, name: str, kind: str | None, limits: L
         if name != STDIN:
             file.close()
     unpacked.seek(0)
-    return unpacked
+    return unpacked, packed.count
 
 
 __all__ = ["STDIN", "is_pipe", "opened", "spooled", "standard_input", "zstd"]

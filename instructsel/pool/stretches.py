@@ -78,6 +78,11 @@ class Tally:
         if len(self.listed) < LISTED:
             self.listed.append(Quarantined(name, row.line, row.offset, fault.code, fault.detail))
 
+    @property
+    def rows(self) -> int:
+        """Rows that were read."""
+        return self.kept + self.dropped.total() + self.quarantined.total()
+
     def drop(self, reason: str) -> None:
         """Count a row that is no example."""
         self.dropped[reason] += 1
@@ -98,9 +103,8 @@ class Tally:
 
     def report(self, source: Source, why: str) -> ReadReport:
         """The account of the file."""
-        read = self.kept + self.dropped.total() + self.quarantined.total()
         return ReadReport(
-            read=read,
+            read=self.rows,
             kept=self.kept,
             examples=self.examples,
             dropped=dict(sorted(self.dropped.items())),

@@ -99,7 +99,7 @@ class Pool:
             undesirable: what becomes of rows that a field marks as not wanted, as KTO's `label`: drop, or keep.
             source_field: the field of a row that is its source, for quotas, studies and reports; its file by default.
             delimiter: between two fields of a CSV or TSV file; told from its header by default.
-            progress: called every 1,024 rows with how many bytes of how many are read.
+            progress: called every 1,024 rows, or every megabyte of a large file, with how many bytes of how many are read.
             through: called with each file that was opened; what it returns is read. It may pass lines over; see `Source.through`.
 
         Raises:
@@ -174,7 +174,7 @@ class Pool:
             reasoning: whether indicators read the reasoning of turns: in, or out.
             undesirable: what becomes of rows that a field marks as not wanted, as KTO's `label`: drop, or keep.
             source_field: the field of a row that is its source, for quotas, studies and reports; its file by default.
-            progress: called every 1,024 rows with how many bytes of how many are read.
+            progress: called every 1,024 rows, or every megabyte of a large file, with how many bytes of how many are read.
 
         Raises:
             PoolError: the rows make no pool; its report says what had been seen.

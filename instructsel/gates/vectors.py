@@ -51,4 +51,36 @@ def encode_with(name: str) -> Callable[[Sequence[str]], tuple[NDArray[np.float32
     return encode
 
 
-__all__ = ["encode_with", "loaded"]
+def fingerprint_of(name: str) -> dict[str, Any]:
+    """What the vectors of an encoder depend on, as a baseline records it."""
+    from instructsel.gates.baseline.parts.vectors import SAME
+
+    fingerprint = loaded(name).fingerprint
+    return {key: fingerprint[key] for key in SAME}
+
+
+def nearest(
+    vectors: NDArray[np.float32], others: NDArray[Any], *, but: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The other vector that is nearest to each, and their cosine similarity; -1 and -1 where there is none.
+
+    Args:
+        vectors: (n, d), unit norm.
+        others: (m, d), unit norm or 0.
+        but: (m,), those that are passed over.
+    """
+    best, similarity = np.full(len(vectors), -1, dtype=np.int64), np.full(len(vectors), -1.0)
+    for begin in range(0, len(others), WINDOW):
+        block = others[begin : begin + WINDOW].astype(np.float32)
+        values = vectors @ block.T
+        if but is not None:
+            values[:, but[begin : begin + WINDOW]] = -1
+        place = values.argmax(axis=1)
+        # Sums in another order differ in their last bits.
+        value = np.round(values[np.arange(len(vectors)), place].astype(np.float64), 6)
+        better = value > similarity
+        best[better], similarity[better] = begin + place[better], value[better]
+    return best, similarity
+
+
+__all__ = ["encode_with", "fingerprint_of", "loaded", "nearest"]

@@ -52,14 +52,14 @@ def page() -> str:
 
 
 def _section(check: type[Check], shared: set[str]) -> list[str]:
-    own = [setting for setting in fields(check) if not (issubclass(check, RowCheck) and setting.name in shared)]
+    settings = [setting for setting in fields(check) if not (issubclass(check, RowCheck) and setting.name in shared)]
     lines = ["", f"## {check.number} {check.kind}", "", _cell(check.title()), ""]
     lines.append(
         f"Severity: {check.severity}. Asked by default: {'yes' if check.by_default else 'no'}."
         + (f" Needs: {'; '.join(check.needs)}." if check.needs else "")
     )
     lines += ["", f"What to do: {_cell(check.fix)}", "", f"Source: {check.source.rstrip('.')}."]
-    return [*lines, "", *_table(own, docs_of(check))] if own else lines
+    return [*lines, "", *_table(settings, docs_of(check))] if settings else lines
 
 
 def _table(settings: list[Field[Any]], docs: dict[str, str]) -> list[str]:

@@ -80,8 +80,8 @@ class GateGroup(Group):
         """The context of the group where a subcommand is named first, else that of the gate itself."""
         if args and args[0] in self.commands:
             return super().make_context(info_name, args, parent, **extra)
-        own = args[1:] if args and args[0] == RUN else args
-        return self.run.make_context(info_name, own, parent, **extra)
+        words = args[1:] if args and args[0] == RUN else args
+        return self.run.make_context(info_name, words, parent, **extra)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The subcommand that the first argument names, or the gate itself."""

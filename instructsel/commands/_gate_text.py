@@ -60,15 +60,15 @@ def alike(verdict: Verdict) -> list[list[Result]]:
 def sentence(verdict: Verdict, fail_on: str) -> str:
     """The outcome, why, and the exit code with its meaning."""
     failing = verdict.failing(fail_on)
-    asked = sum(result.state in ("passed", "failed") for result in verdict.results)
+    n_asked = sum(result.state in ("passed", "failed") for result in verdict.results)
     code = verdict.exit_code(fail_on)
     parts = []
     if failing:
         rows = {(finding.row, finding.place) for result in failing for finding in result.counted if finding.place is not None}
         in_rows = f", {counted(len(rows), 'row')}" if rows else ""
-        parts.append(f"{len(failing):,} of {counted(asked, 'check')} failed{in_rows}")
+        parts.append(f"{len(failing):,} of {counted(n_asked, 'check')} failed{in_rows}")
     else:
-        parts.append(f"{counted(asked, 'check')} asked, none failed" if asked else "no check was asked")
+        parts.append(f"{counted(n_asked, 'check')} asked, none failed" if n_asked else "no check was asked")
     others = [result for result in verdict.results if result.state == "failed" and result not in failing]
     parts += [f"{counted(len(others), 'more failed check')} that need not pass (--fail-on {fail_on})"] if others else []
     for state in ("crashed", "skipped"):

@@ -152,9 +152,9 @@ class GateConfig:
         Raises:
             UsageError: there is one that cannot be read.
         """
-        own = Path(folder) / GATE_TOML
-        if own.is_file():
-            return cls.read(own)
+        local = Path(folder) / GATE_TOML
+        if local.is_file():
+            return cls.read(local)
         project = Path(folder) / PYPROJECT
         if project.is_file() and b"instructsel" in read_bytes(project, REFUSAL, max_bytes=MOST_BYTES):
             table = table_of(read_toml(project, dict, REFUSAL))
@@ -338,11 +338,11 @@ def _configured(entry: Mapping[str, Any], defaults: Mapping[str, Any], where: st
         except Misfit as misfit:
             raise REFUSAL.of(where, f"check {kind}: {misfit}") from misfit
     try:
-        made = check(**{setting: tuple(value) if isinstance(value, list) else value for setting, value in values.items()})
-        check_limits(made)
+        configured_check = check(**{setting: tuple(value) if isinstance(value, list) else value for setting, value in values.items()})
+        check_limits(configured_check)
     except UsageError as error:
         raise UsageError(f"{where}, check {kind}: {error.message}", fix=error.fix) from error
-    return ConfiguredCheck(made, severity, name)
+    return ConfiguredCheck(configured_check, severity, name)
 
 
 def _as_written(shape: Any) -> Any:

@@ -26,12 +26,14 @@ class Passing:
     """Rows that hold an example with a finding that counts."""
     no_example: int
     """Rows that reading dropped or could not read."""
+    passed_over: int = 0
+    """Rows that the baseline has already, which nobody looked at and which are not written."""
 
     def sentence(self) -> str:
         """One line for people."""
         return (
             f"{counted(self.read, 'row')} read = {self.written:,} written + {self.rejected:,} with a finding + {self.no_example:,} that "
-            "are no example"
+            "are no example" + (f"; {counted(self.passed_over, 'row')} of the baseline not written" if self.passed_over else "")
         )
 
 
@@ -41,6 +43,8 @@ def check_passing(pool: Pool, path: str | Path) -> None:
     Raises:
         UsageError: the rows are of several formats, or its ending is not that of their files.
     """
+    if not pool.files:
+        return
     try:
         check_output(pool.files, path, None)
     except UsageError as error:
@@ -59,9 +63,11 @@ def write_passing(verdict: Verdict, path: str | Path, fail_on: str = "error") ->
     rejected = verdict.rejected(fail_on)
     bad = [position for position, name in enumerate(pool.ids) if name in rejected]
     places = _places(pool, bad)
-    written = write_rows(pool.files, places, path)
-    kept = pool.report.kept
-    return Passing(pool.report.read, written, kept - written, pool.report.read - kept)
+    # Of no file no row was read, and there is no format to write one in.
+    written = write_rows(pool.files, places, path) if pool.files else 0
+    known = verdict.change.known
+    n_read, n_examples = pool.report.read - known.excluded, pool.report.kept - known.excluded
+    return Passing(n_read, written, n_examples - written, n_read - n_examples, known.rows)
 
 
 def _places(pool: Pool, rejected: Sequence[int]) -> list[tuple[int, int]]:

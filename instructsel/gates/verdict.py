@@ -136,8 +136,8 @@ class Verdict:
     def __repr__(self) -> str:
         """One line: the outcome, and the checks that failed."""
         named = ", ".join(f"{result.check.number} {result.label}" for result in self.failing())
-        asked = sum(result.state in ("passed", "failed") for result in self.results)
-        return f"Verdict({self.outcome()}: {counted(asked, 'check')} of {counted(self.change.n_rows, 'row')}{'; failed: ' if named else ''}{named})"
+        n_asked = sum(result.state in ("passed", "failed") for result in self.results)
+        return f"Verdict({self.outcome()}: {counted(n_asked, 'check')} of {counted(self.change.n_rows, 'row')}{'; failed: ' if named else ''}{named})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a row a check, those that failed first."""

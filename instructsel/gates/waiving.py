@@ -75,8 +75,8 @@ def where_of(config: str | Path | None, folder: str | Path = ".") -> Path:
     """The configuration that waivers go into: the one that is named, else that of the folder, else a new gate.toml."""
     if config is not None:
         return Path(config)
-    near = GateConfig.near(folder).where
-    return Path(near) if near else Path(folder) / GATE_TOML
+    where = GateConfig.near(folder).where
+    return Path(where) if where else Path(folder) / GATE_TOML
 
 
 def write_waivers(path: str | Path, waivers: Sequence[Waiver]) -> Written:

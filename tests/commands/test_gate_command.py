@@ -177,6 +177,20 @@ def test_the_rows_that_pass_keep_their_bytes_and_their_order_and_pass_the_gate(f
     assert run(name, "--fix-out", "clean.jsonl", "--force").exit_code == 3
 
 
+def test_where_no_row_is_read_or_none_is_new_no_row_is_written_and_the_gate_says_so(folder: Path) -> None:
+    done = run(written(folder, BROKEN * 3), "--fix-out", "clean.jsonl", "--to", "json")
+    assert done.exit_code == 3 and not (folder / "clean.jsonl").exists() and "nothing is written to clean.jsonl" in done.stderr
+    assert json.loads((folder / "gate.json").read_text())["troubles"]
+    name = written(folder, GOOD, EMPTY, name="pool.jsonl")
+    assert run("baseline", "create", name, "-o", "pool.baseline").exit_code == 0
+    done = run(name, "--baseline", "pool.baseline", "--fix-out", "clean.jsonl")
+    assert done.exit_code == 0 and "2 rows of the baseline not written" in " ".join(done.stderr.split())
+    written(folder, GOOD, EMPTY, GOOD, name="pool.jsonl")
+    (folder / "gate.toml").write_text(ROW_CHECKS)
+    done = run(name, "--baseline", "pool.baseline", "--fix-out", "clean.jsonl")
+    assert done.exit_code == 0 and (folder / "clean.jsonl").read_bytes() == GOOD, done.output
+
+
 def test_every_finding_is_in_the_table_and_a_cell_is_no_formula(folder: Path) -> None:
     (folder / "gate.toml").write_text(ROW_CHECKS)
     name = written(folder, GOOD, EMPTY * 30, name="=new.jsonl")

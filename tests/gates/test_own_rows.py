@@ -57,7 +57,7 @@ def test_the_rows_that_are_left_pass_row_checks(verdict: Verdict, tmp_path: Path
     clean = tmp_path / "clean.jsonl"
     arguments = ["gate", "--config", str(EXAMPLES / "gate.toml"), "--fix-out", str(clean), "-q"]
     assert CliRunner().invoke(app, arguments).exit_code == 1
-    kept, every = clean.read_bytes().splitlines(), (EXAMPLES / "pool.jsonl").read_bytes().splitlines()
+    passing, lines = clean.read_bytes().splitlines(), (EXAMPLES / "pool.jsonl").read_bytes().splitlines()
     rejected = {finding.place.line for finding in verdict.findings if finding.severity == "error" and finding.place is not None}
-    assert kept == [line for number, line in enumerate(every, 1) if number not in rejected]
+    assert passing == [line for number, line in enumerate(lines, 1) if number not in rejected]
     assert gate(Pool.read(clean), EXAMPLES / "gate.toml").exit_code() == 0

@@ -97,8 +97,8 @@ def test_waivers_are_appended_and_what_stood_there_stays(tmp_path: Path, text: b
     if text is not None:
         path.write_bytes(text)
     verdict = gate(Pool.of(ROWS))
-    found = [finding.as_dict() for finding in verdict.findings if finding.kind == "empty-response"]
-    waivers = waivers_of([found[0]["fingerprint"][:12], "memory:3"], found, 'a "quoted" \\ reason', date(2027, 1, 1))
+    known = [finding.as_dict() for finding in verdict.findings if finding.kind == "empty-response"]
+    waivers = waivers_of([known[0]["fingerprint"][:12], "memory:3"], known, 'a "quoted" \\ reason', date(2027, 1, 1))
     written = write_waivers(path, waivers)
     assert len(written.added) == 2 and path.read_bytes().startswith(text or b"")
     assert gate(Pool.of(ROWS), path, today=TODAY).outcome() == "passed"

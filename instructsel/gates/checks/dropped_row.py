@@ -37,11 +37,11 @@ class DroppedRow(RowCheck):
         """Every row that reading dropped; one that a field says is not wanted is milder."""
         if not change.report.n_dropped:
             return
-        kept: list[set[int]] = [set() for _ in change.pool.files]
+        example_rows: list[set[int]] = [set() for _ in change.pool.files]
         for number, row in change.pool.rows_of(range(len(change.pool))):
-            kept[number].add(row)
+            example_rows[number].add(row)
         unread = {(row.file, row.line) for row in change.report.quarantine}
-        for file, rows in zip(change.pool.files, kept, strict=True):
+        for file, rows in zip(change.pool.files, example_rows, strict=True):
             counts: dict[str, int] = {}
             for row in range(len(file.lines)):
                 line = int(file.lines[row])

@@ -56,7 +56,7 @@ FICTION: Final = re.compile(
 YEARS: Final = re.compile(r"\((?:1[5-9]|20)\d\d\b")
 COUNTED: Final = re.compile(r"(\d)\1{5,}|0123456|1234567|2345678|3456789|9876543|7654321")
 
-CARD: Final = re.compile(r"(?<![\w.+-])(?<!\d )(?:\d[ -]?){12,18}\d(?![\w-])(?!\.\d)")
+CARD: Final = re.compile(r"(?<![\w.+-])(?:\d[ -]?){12,18}\d(?![\w-])(?!\.\d)")
 ISSUERS: Final = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|6(?:011|5\d\d|4[4-9]\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|62\d{14,17}"
     r"|(?:50|5[6-9]|6[0-9])\d{12,17}"
@@ -137,7 +137,7 @@ class NationalId:
     """What has to stand before it: its form alone says too little."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "compiled", re.compile(rf"(?<![\w.,-])(?<!\d )(?:{self.pattern})(?![\w-])(?![. ]\d)"))
+        object.__setattr__(self, "compiled", re.compile(rf"(?<![\w.,-])(?:{self.pattern})(?![\w-])(?!\.\d)"))
         object.__setattr__(self, "calling", re.compile(self.named, re.IGNORECASE) if self.named else None)
 
 
@@ -244,10 +244,18 @@ def _cards(text: str, regions: Sequence[str]) -> Found:
         number = re.sub("[ -]", "", match[0])
         if not ISSUERS.fullmatch(number) or number in TEST_CARDS or not luhn.is_valid(number) or len(set(number)) < 4:
             continue
+        if " " in match[0] and _among_numbers(text, match):
+            continue
         groups = [len(part) for part in re.split("[ -]", match[0])]
         # Groups of one figure are a list of numbers; a number without groups has to begin as cards do most.
         if len(groups) == 1 or (min(groups) >= 3 and max(groups) <= 7):
             yield *match.span(), ""
+
+
+def _among_numbers(text: str, match: re.Match[str]) -> bool:
+    """Whether groups of figures stand between others: a list of numbers."""
+    before, after = text[max(0, match.start() - 2) : match.start()], text[match.end() : match.end() + 2]
+    return re.fullmatch(r"\d ", before) is not None or re.fullmatch(r" \d", after) is not None
 
 
 def _ids(text: str, regions: Sequence[str]) -> Found:
@@ -256,8 +264,10 @@ def _ids(text: str, regions: Sequence[str]) -> Found:
             calling = entry.calling  # type: ignore[attr-defined]
             if calling is not None and not calling.search(text[max(0, match.start() - BEFORE) : match.start()]):
                 continue
+            if " " in match[0] and _among_numbers(text, match):
+                continue
             plain = re.sub(r"\W", "", match[0])
-            if plain in NO_SSN or COUNTED.search(plain) or len(set(plain)) < 4:
+            if plain in NO_SSN or COUNTED.search(plain) or len(set(plain)) < 3:
                 continue
             if require(entry.module, needed_by=NEEDED_BY).is_valid(match[0]):
                 yield *match.span(), entry.name
@@ -275,8 +285,12 @@ def _phones(text: str, regions: Sequence[str]) -> Found:
         called = CALLED.search(text[max(0, match.start() - BEFORE) : match.start()]) is not None
         if not is_international and not (called or _in_groups(written)):
             continue
-        if _is_phone(phonenumbers, written, () if is_international else regions, called):
-            yield *match.span(), ""
+        while written:
+            if _is_phone(phonenumbers, written, () if is_international else regions, called):
+                yield match.start(), match.start() + len(written), ""
+                break
+            # A number that follows is no part of it.
+            written = written.rpartition(" ")[0] if is_international else ""
 
 
 def _in_groups(written: str) -> bool:

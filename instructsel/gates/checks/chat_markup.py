@@ -31,6 +31,9 @@ TURN: Final = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 """How a turn of a flattened dialogue begins."""
+IS_DIALOGUE: Final = re.compile(
+    r"dialog|conversation|\bchat|script|transcript|role.?play|interview|^(?:human|user|assistant):|对话|会話", re.IGNORECASE | re.MULTILINE
+)
 ASKS_FOR_DIALOGUE: Final = re.compile(
     r"dialog|conversation|chat|script|transcript|interview|role.?play|screenplay|\bscene\b|q ?& ?a\b|questions? and answers?|faq|\bquiz|question|simulat|pretend|act as|template|token|prompt|"
     r"few.?shot|example|human|\buser\b|assistant|\bbot\b|对话|聊天|会話",
@@ -102,7 +105,9 @@ class ChatMarkup(RowCheck):
         matches = [
             match for match in TURN.finditer(text[:200_000]) if match[1].casefold() in ("human", "user", "assistant", "prompter", "gpt")
         ]
-        if not matches or ASKS_FOR_DIALOGUE.search(prompt):
+        speakers = {match[1].casefold() for match in matches}
+        both = bool(speakers & {"human", "user"}) and "assistant" in speakers
+        if not matches or (IS_DIALOGUE if both else ASKS_FOR_DIALOGUE).search(prompt):
             return None
         match = matches[0]
         if match[0].strip() in self.allow or _is_code(text, match.start()):
@@ -119,5 +124,5 @@ def _is_code(text: str, start: int) -> bool:
     before = text[max(0, start - 2_000) : start]
     if FENCE in text and text.count(FENCE, 0, start) % 2:
         return True
-    line = before.rpartition("\n")[2]
+    line = before.rpartition("\n")[2].replace(FENCE, "")
     return line.count("`") % 2 == 1 or (before[-1:] in "\"'“‘" and before[-1:] != "")

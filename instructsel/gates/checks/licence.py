@@ -49,7 +49,7 @@ class Licence(RowCheck):
     kind: ClassVar[str] = "licence"
     severity: ClassVar[str] = "error"
     source: ClassVar[str] = "Longpre et al. 2024, arXiv:2310.16787 (Data Provenance); SPDX license list"
-    fix: ClassVar[str] = 'Take the rows out, or write the licence that their source states: sources = { name = "apache-2.0" }'
+    fix: ClassVar[str] = 'Take the rows out, or write the licence that their source states: sources = { name = "apache-2.0" }.'
     needs: ClassVar[tuple[str, ...]] = ("the setting allow, deny or sources",)
     by_default: ClassVar[bool] = False
 

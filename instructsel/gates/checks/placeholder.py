@@ -226,8 +226,8 @@ DOUBTFUL: Final = frozenset(
 )
 """Words that are an answer now and then: no placeholder where the prompt has them, or asks what code or a format gives."""
 ASKS_FOR_IT: Final = re.compile(
-    r"\b(?:print\w*|return\w*|output|type|python|java\w*|sql|code|program|function|script|variable|keyword|class|value|json|any|which|how many|what is|exist\w*|none|null|"
-    r"classif\w+|label|categor\w+|find|list|identify|word|extract\w*|detect|name)\b|\?",
+    r"\b(?:print\w*|return\w*|output|type|python|java\w*|sql|code|program|function|script|variable|keyword|class|value|json|any|which|how many|exist\w*|none|null|"
+    r"classif\w+|label|categor\w+|extract\w*|detect)\b",
     re.IGNORECASE,
 )
 FROM_PROGRAMS: Final = frozenset({"TODO", "nan", "NaN"})
@@ -254,12 +254,19 @@ VARIABLE: Final = re.compile(
 )
 """A variable of a template that nobody filled in."""
 IS_TEMPLATE: Final = re.compile(
-    r"template|jinja|handlebars|mustache|placeholder|variable|f-string|format string|string interpolation|interpolat|bash|shell|script|javascript|typescript|node|react|vue|angular|django|flask|"
-    r"ansible|helm|yaml|docker|makefile|terraform|html|css|php|ruby|rails|erb|python|java|kotlin|swift|c#|latex|\\begin|code|function|\{%|regex|api|json|sql|terminal|command|fill in the blank|"
-    r"lorem ipsum|dummy text|filler text|todo|to-do|github|workflow|letter|email|message|memo\b|announcement|advert|press release|speech|toast|thank|obituary|bio\b|profile|notice|e-mail|form\b|contract|resume|cover|invitation|draft|insert",
+    r"template|jinja|handlebars|mustache|placeholder|variable|f-string|format string|interpolat|bash\b|shell|script|javascript|typescript|node\b|react|vue\b|angular|django|flask|ansible|"
+    r"helm\b|yaml|docker|makefile|terraform|html|css|php\b|ruby|rails|\berb\b|python|\bjava\b|kotlin|swift|c#|latex|\\begin|\bcode\b|\bfunction\b|\{%|regex|\bapi\b|json|\bsql\b|"
+    r"terminal|command|fill in the blank|github|workflow",
     re.IGNORECASE,
 )
-"""What a prompt says that wants a text with open spots, or code."""
+"""What a prompt says that wants code, or a text with variables."""
+IS_LETTER: Final = re.compile(
+    r"template|placeholder|fill in the blank|lorem ipsum|dummy|filler|to-?do\b|\bletter|e-?mail|\bform\b|contract|resum[eé]|cover |invitation|\bdraft|\binsert|message|memo\b|announcement|advert|"
+    r"press release|speech|toast\b|thank|obituary|\bbio\b|profile|notice\b|certificate|agreement|script|generic",
+    re.IGNORECASE,
+)
+"""What a prompt says that wants a text with spots to fill in."""
+FILLER: Final = re.compile(r"lorem|filler|dummy|placeholder|latin", re.IGNORECASE)
 NO_INPUT: Final = re.compile(r"(?:^|\n)\s{0,3}[<\[(]?\s?no[ _-]?input\s?[>\])]?\s?\.?\s{0,3}$", re.IGNORECASE)
 LATIN: Final = "lorem ipsum"
 
@@ -286,7 +293,9 @@ class Placeholder(RowCheck):
         """The first placeholder of each answer, and of what it answers."""
         for answer in answers(change):
             text = answer.text
-            if len(text) <= 60 and self._is_one(text, answer.prompt):
+            if text[: len(LATIN)].casefold() == LATIN and not FILLER.search(answer.prompt):
+                yield answer.hit(f"{answer.name} is filler text.", evidence=text)
+            elif len(text) <= 60 and self._is_one(text, answer.prompt):
                 yield answer.hit(f"{answer.name} is a placeholder.", evidence=text)
             else:
                 yield from self._spots(answer)
@@ -335,7 +344,12 @@ class Placeholder(RowCheck):
         what = "a spot that nobody filled in"
         if match is None and ("{" in plain or "<%" in plain):
             match, what = VARIABLE.search(plain), "a variable of a template that nobody filled in"
-        if match is None or IS_TEMPLATE.search(answer.prompt) or match[0] in answer.prompt or is_code(plain):
+        if (
+            match is None
+            or (IS_LETTER if what[0:6] == "a spot" else IS_TEMPLATE).search(answer.prompt)
+            or match[0] in answer.prompt
+            or is_code(plain)
+        ):
             return
         if LATIN in match[0].casefold():
             what = "filler text"

@@ -158,8 +158,16 @@ ENDS: Final = 400
 """Characters of a prompt at either end."""
 A_LINE: Final = 120
 """Characters."""
-TO_REFUSE: Final = ("refus", "decline", "apolog", "reject", "turn down", "excuse", "customer")
-"""What a prompt asks for whose answer may be a refusal of a line."""
+TO_REFUSE: Final = ("refus", "declin", "apolog", "reject", "turn down", "excuse", "customer")
+"""What a prompt asks for whose answer may be a refusal of a line; the last is who hears it."""
+OWN: Final = re.compile(
+    r"\b(?:help|assist|comply|fulfil|provide|answer|request)|(?:ayud|aider|helfen|aiut|ajud|helpen|yardım|pomóc|помо|回答|帮|応え|手伝|도와|مساعد|giúp|membantu)"
+)
+"""What a model says that does not help."""
+BEGINNING: Final = 40
+SHORT: Final = 400
+SENTENCE: Final = 60
+"""Characters at the beginning, of a short response, and behind a phrase that are looked at."""
 ASKED_FOR: Final = (
     "letter",
     "email",
@@ -224,8 +232,9 @@ def refused(text: str, prompt: str = "") -> tuple[int, int] | None:
     for start, end in places:
         if low[start:end] in question or _is_quoted(low, start) or spoken(prompt, low, start):
             continue
-        # On behalf of somebody: what a letter of apology says is what it was asked to say.
-        if not wanted or (start < 30 and len(text) < 400 and "customer" not in asking and "letter" not in asking and "mail" not in asking):
+        # On behalf of somebody: what a letter of apology says is what it was asked to say. A refusal to help is nobody's letter.
+        is_own = start < BEGINNING and len(text) < SHORT and OWN.search(low[start : end + SENTENCE])
+        if not wanted or (is_own and not any(words in asking for words in TO_REFUSE[:-1])):
             return start, end
     return None
 

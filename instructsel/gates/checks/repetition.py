@@ -14,7 +14,7 @@ from instructsel.gates.loops import loop_of, repeated_share
 from instructsel.gates.texts import answers, around
 
 WANTED: Final = re.compile(
-    r"\b(?:repeat\w*|(?:\d+|ten|twenty|fifty|hundred|thousand|many|several) times|over and over|pattern|loop|lyrics|song|chant|mantra|refrain|nursery rhyme|ascii|pyramid|triangle|chorus)\b",
+    r"\b(?:repeat\w*|(?:write|say|print|type|output|list|copy|paste|display)\b[^.\n]{0,80}\btimes|over and over|pattern|loop|lyrics|song|chant|mantra|refrain|nursery rhyme|ascii|pyramid|triangle|chorus)\b",
     re.IGNORECASE,
 )
 """What a prompt says that wants the same again and again."""
@@ -45,7 +45,7 @@ class Repetition(RowCheck):
     def hits(self, change: Change) -> Iterator[Hit]:
         """Every answer that is stuck."""
         for answer in answers(change):
-            if len(answer.text) < self.min_words or WANTED.search(answer.prompt[-2000:]):
+            if len(answer.text) < self.min_words or WANTED.search(answer.prompt[-1000:]):
                 continue
             loop = loop_of(answer.text, min_times=self.min_times, min_words=self.min_words)
             if loop is not None:

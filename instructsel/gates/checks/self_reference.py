@@ -146,6 +146,10 @@ OTHERS: Final = (
 )
 PHRASES: Final = Phrases.of(*ENGLISH, *OTHERS)
 QUOTES: Final = "\"'“„«「『"
+BETWEEN_LETTERS: Final = re.compile(r"(?<=\w)'(?=\w)|(?<=s)'(?= )")
+"""Apostrophes that are no quotation marks."""
+NEAR: Final = 100
+"""Characters between a speaker's name and what counts as said by him."""
 SPEAKER: Final = re.compile(r"^[ \t*]{0,4}\w[\w .'-]{0,24}:", re.MULTILINE)
 """How a line of a dialogue begins."""
 SPOKEN: Final = 4_000
@@ -207,8 +211,8 @@ class SelfReference(RowCheck):
 def spoken(prompt: str, low: str, start: int) -> bool:
     """Whether a phrase is what somebody says in a text: a line of a dialogue, or between quotation marks where the prompt asks for fiction."""
     line = low.rfind("\n", 0, start) + 1
-    before = low[max(line, start - 300) : start]
-    if SPEAKER.match(low[line : line + 40]) and len(SPEAKER.findall(low[:SPOKEN])) > 1:
+    before = BETWEEN_LETTERS.sub("", low[max(line, start - 300) : start])
+    if start - line < NEAR and SPEAKER.match(low[line : line + 40]) and len(SPEAKER.findall(low[:SPOKEN])) > 1:
         return True
     if not any(word in prompt.lower() for word in FICTION):
         return False

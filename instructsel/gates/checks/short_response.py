@@ -57,6 +57,12 @@ YES_OR_NO: Final = frozenset(
         "ok",
     ]
 )
+LONG_FORM: Final = re.compile(
+    r"^\W*(?:please |can you |could you )?(?:describe|explain|discuss|elaborate|outline|write (?:an?|the|some|me an?) (?:\w+ ){0,3}?"
+    r"(?:essay|story|article|poem|paragraph|letter|speech|blog|report|description))\b|\bin (?:several|a few|two|three|\d) (?:sentences|paragraphs)\b",
+    re.IGNORECASE,
+)
+"""What a prompt says that wants more than a word."""
 IS_QUESTION: Final = re.compile(
     r"[?？؟;]|\b(?:is|are|was|were|does|do|did|can|will|should|has|have|true|false|yes|no|check|determine|classif\w+|decide|whether|if|ob|est-ce)\b|吗|か",
     re.IGNORECASE,
@@ -107,6 +113,8 @@ def expected(text: str, prompt: str) -> bool:
     word = text.strip().rstrip(".!。").casefold()
     if NUMBER.match(text):
         return True
+    if LONG_FORM.search(prompt) and not re.search("[?？؟]", prompt):
+        return False
     if not word:
         return False
     if word in YES_OR_NO:

@@ -172,9 +172,8 @@ def test_a_response_of_a_few_characters_is_reported(response: str) -> None:
         ("How many basins are there?", "2"),
         ("Add 20 and 22.", "42."),
         ("Which is right? A) Brest B) Lorient", "B"),
-        ("Describe the harbor.", "7%"),
+        ("How full is the harbor?", "7%"),
         ("Translate 'ship' into Chinese.", "船只"),
-        ("Describe the harbor.", "Open"),
         ("Extract the name of the cat from: Tom sleeps.", "Tom"),
     ],
 )

@@ -47,7 +47,7 @@ def command(
             "--config",
             metavar="FILE",
             help="Which checks, with which limits. By default gate.toml here, else [tool.instructsel.gate] of pyproject.toml, else every check "
-            "that needs nothing but the rows.",
+            "that needs nothing but the rows. @structure: whether rows are whole and hold no secret, fast enough for every commit.",
         ),
     ] = None,
     baseline: Annotated[

@@ -56,6 +56,13 @@ OFF: Final = "off"
 REFUSAL: Final = Refusal(UsageError, "See docs/how-to/gate.md, or write one with: instructsel gate init POOL", "a configuration of a gate")
 GATE_TOML: Final = "gate.toml"
 PYPROJECT: Final = "pyproject.toml"
+STRUCTURE: Final = "@structure"
+"""In place of a file: STRUCTURAL alone."""
+STRUCTURAL: Final = (
+    *("unreadable-row", "dropped-row", "roles", "invisible-text", "empty-prompt", "empty-response", "placeholder", "chat-markup", "secret"),
+    *("tool-schema", "tool-arguments", "unanswered-call", "unclosed-reasoning", "reasoning-without-answer"),
+)
+"""The checks that the plain package asks fast enough for every commit: whether rows are whole, and hold no secret."""
 YAML: Final = (".yaml", ".yml")
 MOST_BYTES: Final = 16 << 20
 """Of a configuration."""
@@ -164,13 +171,16 @@ class GateConfig:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """A file: gate.toml, pyproject.toml with its table, or the same as YAML.
+        """A file: gate.toml, pyproject.toml with its table, or the same as YAML; or @structure.
 
         Raises:
             UsageError: it cannot be read, is of another shape, or names what there is not.
             MissingExtra: it is YAML, and PyYAML is not installed.
         """
         target = Path(path)
+        if str(path) == STRUCTURE:
+            known = [check_named(kind) for kind in STRUCTURAL]
+            return cls(tuple(ConfiguredCheck(check(), check.severity) for check in known), where=STRUCTURE)
         if target.name == PYPROJECT:
             table = table_of(read_toml(target, dict, REFUSAL))
             if table is None:

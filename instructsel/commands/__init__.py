@@ -33,6 +33,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "This machine": {
         "doctor": "Show what this machine can run: extras, models, indicators, precision, cache and unfinished scorings.",
         "cache": "Show and prune the cache of model outputs.",
+        "schema": "Print the JSON Schema of what a command prints or writes.",
+        "skill": "Show and install the page that tells an assistant how to use instructsel.",
         "demo": "Score, rank and select a pool of 341 rows, then compare with the key of its planted defects.",
     },
 }

@@ -100,6 +100,13 @@ def consumers(incomplete: str) -> Choices:
     return [name for name in CONSUMERS if name.startswith(incomplete)]
 
 
+def schemas(incomplete: str) -> Choices:
+    """Names of schemas."""
+    from instructsel.commands._schemas import SCHEMAS
+
+    return [(name, entry.text) for name, entry in SCHEMAS.items() if name.startswith(incomplete)]
+
+
 BY_FLAG: Final[dict[str, Callable[[str], Choices]]] = {
     "rule": rules,
     "indicators": indicators,

@@ -53,6 +53,9 @@ VERBS = (
     ["doctor"],
     ["cache", "show"],
     ["cache", "prune"],
+    ["schema"],
+    ["skill", "show"],
+    ["skill", "install"],
     ["demo"],
 )
 

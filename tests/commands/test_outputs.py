@@ -80,6 +80,7 @@ CASES = [
     (["dedup", "pool.jsonl", "-o", "new.jsonl"], "--pairs", "table.csv", ["table.csv"]),
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl"], "-o", "x.quarantine.jsonl", ["x.quarantine.jsonl"]),
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl", "-o", "new.jsonl"], "--pairs", "table.in.csv", ["table.in.csv"]),
+    (["skill", "install"], "--output", "pool.jsonl", ["pool.jsonl"]),
     (["demo", "--pool", "pool.jsonl", "--key", "pool.json"], "-o", "pool.jsonl", ["pool.jsonl", "pool.json"]),
 ]
 
@@ -224,7 +225,7 @@ def test_a_report_does_not_replace_the_pool_that_the_results_lead_to(place: Path
     assert contents(place) == before
 
 
-NAMES = frozenset({"rules", "study", "fit", "plan", "size", "gate", "baseline", "create", "update", "init", "index"})
+NAMES = frozenset({"rules", "study", "fit", "plan", "size", "gate", "baseline", "create", "update", "init", "index", "skill", "install"})
 """Words of commands of several words, which are the names of no files here."""
 
 
@@ -272,6 +273,7 @@ WORK = [
     (["dedup", "pool.jsonl", "-o", "new.jsonl"], "--pairs", ".parquet"),
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl"], "-o", ".jsonl"),
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl", "-o", "new.jsonl"], "--pairs", ".parquet"),
+    (["skill", "install"], "--output", ""),
     (["demo", "--no-ifd"], "-o", ""),
 ]
 

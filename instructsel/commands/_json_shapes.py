@@ -1,0 +1,199 @@
+"""The shapes of what commands print with --json where no result of the engine has one of its own."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+from instructsel.gates.shape import Severity, WaiverRecord
+from instructsel.scores.shape import ScoresManifest
+from instructsel.selection.shape import SummaryRecord
+from instructsel.shapes import Count
+
+
+class ScorePrinted(ScoresManifest, total=False):
+    """A score table's manifest, and where the table is."""
+
+    scores: str
+
+
+class Namespace(TypedDict):
+    """Results of one model in the cache."""
+
+    name: str
+    model: str
+    precision: str
+    device: str
+    files: Count
+    bytes: Count
+    used: str | None
+
+
+class CachePrinted(TypedDict):
+    """The cache."""
+
+    folder: str
+    bytes: Count
+    limit: Count | None
+    namespaces: list[Namespace]
+
+
+class PrunedPrinted(TypedDict):
+    """What was removed from the cache, or would be."""
+
+    folder: str
+    dry_run: bool
+    limit: Count | None
+    freed: Count
+    left: Count
+    damaged: list[str]
+    namespaces: list[Namespace]
+    notes_of_runs: Count
+
+
+class RunPrinted(TypedDict, total=False):
+    """A scoring, study or verification that has not ended."""
+
+    kind: str
+    folder: str
+    state: str
+    total: Count | None
+    finished: Count
+    failed: Count
+    next: str | None
+
+
+class StatusPrinted(TypedDict):
+    """What has not ended."""
+
+    folder: str
+    runs: list[RunPrinted]
+    experiments: list[RunPrinted]
+
+
+class ProblemPrinted(TypedDict):
+    """Something that does not work here."""
+
+    problem: str
+    fix: str
+
+
+class DoctorPrinted(TypedDict):
+    """What this machine can run."""
+
+    instructsel: str | None
+    machine: dict[str, Any]
+    precision: dict[str, Any]
+    extras: Any
+    models: Any
+    indicators: Any
+    cache: dict[str, Any]
+    runs: list[Any]
+    notes: list[str]
+    problems: list[ProblemPrinted]
+
+
+class ExplainPrinted(TypedDict, total=False):
+    """One example: its scores, and what made its rank."""
+
+    id: str
+    source: str
+    file: str
+    lines: list[Count]
+    turns: Count
+    scores: dict[str, float | None]
+    reasons: dict[str, str]
+    rule: str | None
+    contributions: dict[str, float | None]
+    rank: Count | None
+    ranked: Count
+    value: float | None
+
+
+class TallyPrinted(TypedDict):
+    """Rows, and the first of them."""
+
+    rows: Count
+    first: Any
+
+
+class ExportPrinted(TypedDict, total=False):
+    """What an export wrote, and what it could not carry."""
+
+    read: Count
+    written: Count
+    left_out: Any
+    altered: Any
+    noted: Any
+    turns: Count
+    trained_turns: Count
+
+
+class RulePrinted(TypedDict, total=False):
+    """A rule, or another way to rank."""
+
+    name: str
+    title: str
+
+
+class FittedPrinted(TypedDict):
+    """A fitted rule, its indicators one by one, and the charts that were drawn."""
+
+    rule: RulePrinted
+    univariate: list[dict[str, Any]]
+    charts: list[str]
+
+
+class DemoPrinted(TypedDict):
+    """The outcome of the demo."""
+
+    rule: str
+    summary: SummaryRecord
+    defects: Any
+    ifd: dict[str, Any]
+
+
+class StudyStatusPrinted(TypedDict, total=False):
+    """How far a study is."""
+
+    folder: str
+    total: Count
+    finished: Any
+    failed: Any
+
+
+class CheckPrinted(TypedDict):
+    """A check of the gate."""
+
+    number: str
+    kind: str
+    severity: Severity
+    by_default: bool
+    needs: list[str]
+    title: str
+    fix: str
+    source: str
+
+
+class InitPrinted(TypedDict):
+    """A proposed configuration, with a reason for each check."""
+
+    checks: list[dict[str, Any]]
+    left_out: list[str]
+    baseline: str | None
+
+
+class WaivePrinted(TypedDict):
+    """The waivers that were written, and those that stood there already."""
+
+    file: str
+    added: list[WaiverRecord]
+    known: list[WaiverRecord]
+
+
+class BaselinePrinted(TypedDict, total=False):
+    """A baseline: its manifest, its address, and the size of its parts."""
+
+    kind: Literal["gate-baseline"]
+    schema: Count
+    fingerprint: str
+    bytes: Any

@@ -1,0 +1,89 @@
+"""The JSON that commands print and write, by name: what it is, and the shape that it has."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from instructsel.errors import UsageError
+
+OWN: Final = "instructsel.commands._json_shapes"
+
+
+@dataclass(frozen=True)
+class Described:
+    """One kind of JSON."""
+
+    text: str
+    """What prints or writes it."""
+    shape: str
+    """`module:name` of its shape."""
+    is_list: bool = False
+    """Whether it is a list of such records."""
+
+    def schema(self, name: str) -> dict[str, Any]:
+        """Its JSON Schema."""
+        from instructsel.shape_schema import schema_of
+
+        module, _, attribute = self.shape.partition(":")
+        shape: Any = getattr(importlib.import_module(module), attribute)
+        return schema_of(list[shape] if self.is_list else shape, title=f"instructsel {name}", description=self.text)
+
+
+SCHEMAS: Final = {
+    "gate": Described("A gate's verdict: gate --json, gate --to json.", "instructsel.gates.shape:GateRecord"),
+    "gate-config": Described("gate.toml, or [tool.instructsel.gate] of pyproject.toml.", "instructsel.gates.config:ConfigShape"),
+    "gate-checks": Described("gate checks --json.", f"{OWN}:CheckPrinted", is_list=True),
+    "gate-baseline": Described("gate baseline create, update and show --json.", f"{OWN}:BaselinePrinted"),
+    "gate-init": Described("gate init --json.", f"{OWN}:InitPrinted"),
+    "gate-waive": Described("gate waive --json.", f"{OWN}:WaivePrinted"),
+    "audit": Described("audit --json, and audit.json.", "instructsel.audits.shape:AuditRecord"),
+    "score": Described("score --json.", f"{OWN}:ScorePrinted"),
+    "scores": Described("The manifest of a score table: TABLE.json.", "instructsel.scores.shape:ScoresManifest"),
+    "select": Described("select --json: subset → its summary.", "instructsel.commands._schemas:SUBSETS"),
+    "selection": Described("The manifest of a selection: SELECTION.selection.parquet.json.", "instructsel.selection.shape:SidecarManifest"),
+    "selection-set": Described("A selection with its baselines: SELECTION.selection-set.json.", "instructsel.selection.shape:SetManifest"),
+    "export": Described("export --json.", f"{OWN}:ExportPrinted"),
+    "verdict": Described("verify --json, and verdict.json.", "instructsel.verification.shape:VerificationRecord"),
+    "verification": Described(
+        "The manifest of a verification: verification.parquet.json.", "instructsel.verification.shape:VerificationManifest"
+    ),
+    "study-plan": Described("plan.json of a study.", "instructsel.study.shape:PlanRecord"),
+    "study-run": Described("A run of a study: runs/*.json.", "instructsel.study.shape:RunRecord"),
+    "study-status": Described("study status --json.", f"{OWN}:StudyStatusPrinted"),
+    "study": Described("The manifest of a study's observations: study.parquet.json.", "instructsel.study.shape:StudyManifest"),
+    "size-search": Described("search.json of a size search.", "instructsel.study.shape:SearchRecord"),
+    "size-curve": Described("study size --json.", "instructsel.study.shape:CurveRecord"),
+    "graded-run": Described("A graded run of an experiment: runs/*.json.", "instructsel.experiments.store:GradedRecord"),
+    "explain": Described("explain --json.", f"{OWN}:ExplainPrinted"),
+    "diff": Described("diff --json.", "instructsel.selection.diff:Difference"),
+    "rules-list": Described("rules list --json.", f"{OWN}:RulePrinted", is_list=True),
+    "rule": Described("rules show --json.", f"{OWN}:RulePrinted"),
+    "fit": Described("rules fit --json.", f"{OWN}:FittedPrinted"),
+    "status": Described("status --json.", f"{OWN}:StatusPrinted"),
+    "doctor": Described("doctor --json.", f"{OWN}:DoctorPrinted"),
+    "cache": Described("cache show --json.", f"{OWN}:CachePrinted"),
+    "cache-prune": Described("cache prune --json.", f"{OWN}:PrunedPrinted"),
+    "demo": Described("demo --json.", f"{OWN}:DemoPrinted"),
+}
+"""Name → what it is."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SUBSETS":
+        from instructsel.selection.shape import SummaryRecord
+
+        return dict[str, SummaryRecord]
+    raise AttributeError(name)
+
+
+def described(name: str) -> Described:
+    """One of SCHEMAS.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    if name not in SCHEMAS:
+        raise UsageError.named(name, SCHEMAS, noun="schema")
+    return SCHEMAS[name]

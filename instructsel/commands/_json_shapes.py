@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Required, TypedDict
 
 from instructsel.gates.shape import Severity, WaiverRecord
 from instructsel.scores.shape import ScoresManifest
@@ -109,11 +109,13 @@ class ExplainPrinted(TypedDict, total=False):
     value: float | None
 
 
-class TallyPrinted(TypedDict):
-    """Rows, and the first of them."""
+class SelectPrinted(TypedDict, total=False):
+    """A selection with its baselines."""
 
-    rows: Count
-    first: Any
+    selection: Required[SummaryRecord]
+    baselines: Required[list[SummaryRecord]]
+    selection_set: str | None
+    same_rows_as_the_selection: list[str]
 
 
 class ExportPrinted(TypedDict, total=False):
@@ -193,7 +195,7 @@ class WaivePrinted(TypedDict):
 class BaselinePrinted(TypedDict, total=False):
     """A baseline: its manifest, its address, and the size of its parts."""
 
-    kind: Literal["gate-baseline"]
+    kind: Literal["baseline"]
     schema: Count
     fingerprint: str
     bytes: Any

@@ -41,7 +41,7 @@ SCHEMAS: Final = {
     "audit": Described("audit --json, and audit.json.", "instructsel.audits.shape:AuditRecord"),
     "score": Described("score --json.", f"{OWN}:ScorePrinted"),
     "scores": Described("The manifest of a score table: TABLE.json.", "instructsel.scores.shape:ScoresManifest"),
-    "select": Described("select --json: subset → its summary.", "instructsel.commands._schemas:SUBSETS"),
+    "select": Described("select --json.", f"{OWN}:SelectPrinted"),
     "selection": Described("The manifest of a selection: SELECTION.selection.parquet.json.", "instructsel.selection.shape:SidecarManifest"),
     "selection-set": Described("A selection with its baselines: SELECTION.selection-set.json.", "instructsel.selection.shape:SetManifest"),
     "export": Described("export --json.", f"{OWN}:ExportPrinted"),
@@ -68,14 +68,6 @@ SCHEMAS: Final = {
     "demo": Described("demo --json.", f"{OWN}:DemoPrinted"),
 }
 """Name → what it is."""
-
-
-def __getattr__(name: str) -> Any:
-    if name == "SUBSETS":
-        from instructsel.selection.shape import SummaryRecord
-
-        return dict[str, SummaryRecord]
-    raise AttributeError(name)
 
 
 def described(name: str) -> Described:

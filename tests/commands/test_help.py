@@ -79,7 +79,7 @@ def complete(line: str) -> list[str]:
 def test_commands_are_completed_without_importing_any() -> None:
     root: Any = get_command(app)
     context = root.make_context("instructsel", ["x"], resilient_parsing=True)
-    assert [item.value for item in root.shell_complete(context, "s")] == ["score", "select", "status", "study"]
+    assert [item.value for item in root.shell_complete(context, "s")] == ["score", "select", "status", "study", "schema", "skill"]
     assert root.commands.loaded == {}
     assert complete("instructsel ver") == ["verify"]
 

@@ -365,6 +365,14 @@ def _converted(element: Convert | None, item: Any) -> Any:
     return item if element is None else element(item)
 
 
+def is_media(kind: Kind) -> bool:
+    """Whether values of a type are pictures, sounds or films as `datasets` stores them, or lists of them: bytes and the path they came from."""
+    if isinstance(kind, pl.List | pl.Array):
+        return is_media(kind.inner)
+    fields = {field.name: field.dtype for field in kind.fields} if isinstance(kind, pl.Struct) else {}
+    return fields.keys() == {"bytes", "path"} and fields["bytes"] == pl.Binary
+
+
 def opaque(kind: Kind) -> Any:
     """Where values of a type stand as texts that they are not: the words for a leaf, or an object of them; None for nowhere."""
     if isinstance(kind, pl.Struct):
@@ -616,6 +624,7 @@ def send_rows(request: dict[str, Any], replies: Replies) -> dict[str, Any]:
         "turns": {name: fields for name, kind in schema.items() if (fields := turn_fields(kind))},
         "opaque": {name: tree for name, kind in schema.items() if (tree := opaque(kind)) is not None},
         "infinite": rows.infinite,
+        "media": [name for name, kind in schema.items() if is_media(kind)],
     }
 
 

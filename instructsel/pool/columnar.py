@@ -26,8 +26,8 @@ import orjson
 
 from instructsel.artifact import full, spool
 from instructsel.errors import EnvironmentFault, PoolError, UsageError
-from instructsel.pool.lines import CHUNK, Limits
-from instructsel.pool.opaque import TOO_LONG, Opaque
+from instructsel.pool.lines import CHUNK, Limits, RowFault
+from instructsel.pool.opaque import MEDIA, NOT_TEXT, TOO_LONG, Opaque
 
 CALLED: Final = {"parquet": "Parquet", "arrow": "Arrow", "arrow-stream": "Arrow"}
 """Kind of file → what messages call it."""
@@ -65,6 +65,8 @@ class Columns:
     """Its size, its time and its place on disk when it was read."""
     keep: object = field(default=None, repr=False)
     """What must live as long: a temporary file."""
+    media: Sequence[str] = ()
+    """Columns of pictures, sounds or films, whatever they are called."""
 
     @cached_property
     def _nulls(self) -> dict[str, None]:
@@ -89,6 +91,14 @@ class Columns:
         if MARK in raw:
             row = {name: _unmarked(item) for name, item in row.items()}
         return row
+
+    def more_than_text(self, value: Any) -> RowFault | None:
+        """Why a row is about more than text; None where none of its columns of pictures, sounds or films has any."""
+        for name in self.media:
+            held = value.get(name) if isinstance(value, dict) else None
+            if any(held) if isinstance(held, list) else held:
+                return RowFault(NOT_TEXT, f"'{name}' holds {MEDIA}")
+        return None
 
     def not_finite(self, name: str) -> list[int]:
         """The rows (0-based) in which a column of numbers is NaN or infinite, which is null in JSON.
@@ -248,7 +258,7 @@ def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: 
     except BaseException:
         rows.close()
         raise
-    columns = Columns(kind, path, done["rows"], done["schema"], done["turns"], done["opaque"], done["infinite"], stamp, keep)
+    columns = Columns(kind, path, done["rows"], done["schema"], done["turns"], done["opaque"], done["infinite"], stamp, keep, done["media"])
     return Spooled(rows, columns)
 
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from instructsel.errors import UsageError
 from instructsel.pool.json_text import as_bytes
-from instructsel.pool.lines import parse_again
-from instructsel.pool.opaque import TOO_LONG, Opaque
+from instructsel.pool.lines import RowFault, parse_again
+from instructsel.pool.opaque import MEDIA, NOT_TEXT, TOO_LONG, Opaque
 from instructsel.text import counted
 
 MARK: Final = b'{"\\u0000'
@@ -23,6 +23,9 @@ LONG: Final = "\0long"
 """Of bytes, and of a field that is too long: how many bytes it has, and their digest."""
 ODD: Final = "\0odd"
 """Of a value that has no such form: its kind."""
+SHOWN: Final = "\0shown"
+"""Of a picture, a sound or a film: nothing."""
+SHOWN_MARK: Final = b'{"\\u0000shown"'
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Mark:
     """A value that JSON has no form for."""
 
     key: str
-    """OPAQUE, BYTES, LONG or ODD."""
+    """OPAQUE, BYTES, LONG, ODD or SHOWN."""
     holds: list[Any]
     """As the key says."""
 
@@ -44,7 +47,14 @@ class Marks:
 
     @staticmethod
     def restored(raw: bytes, value: Any) -> Any:
-        """The value of a line."""
+        """The value of a line.
+
+        Raises:
+            RowFault: it holds a picture, a sound or a film.
+        """
+        if SHOWN_MARK in raw:
+            name = next((name for name, held in value.items() if _is_shown(held)), "") if isinstance(value, dict) else ""
+            raise RowFault(NOT_TEXT, f"'{name}' holds {MEDIA}" if name else f"the row holds {MEDIA}")
         return _unmarked(value) if MARK in raw else value
 
     @staticmethod
@@ -88,6 +98,10 @@ def escaped(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _is_shown(value: Any) -> bool:
+    return any(map(_is_shown, value)) if isinstance(value, list) else isinstance(value, dict) and value.keys() == {SHOWN}
+
+
 def _unmarked(value: Any) -> Any:
     if type(value) is list:
         return [_unmarked(item) for item in value]
@@ -103,6 +117,8 @@ def _unmarked(value: Any) -> Any:
             return Opaque(counted(held[0], "byte"), code=TOO_LONG)
         if key == ODD:
             return Opaque(held[0])
+        if key == SHOWN:
+            return Opaque("a picture, sound or film")
         if key.startswith(NUL + NUL):
             return {key[1:]: _unmarked(held)}
     return {key: _unmarked(item) for key, item in value.items()}
@@ -123,4 +139,4 @@ def _plain(value: Any, name: str, field: str = "") -> Any:
     return value
 
 
-__all__ = ["BYTES", "LONG", "MARK", "ODD", "OPAQUE", "Mark", "Marks", "escaped", "sized"]
+__all__ = ["BYTES", "LONG", "MARK", "ODD", "OPAQUE", "SHOWN", "Mark", "Marks", "escaped", "sized"]

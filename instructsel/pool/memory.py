@@ -27,7 +27,7 @@ from instructsel.errors import InstructselError, PoolError, UsageError
 from instructsel.pool.example import Conversation, Example
 from instructsel.pool.json_text import parsed
 from instructsel.pool.lines import Limits
-from instructsel.pool.marks import BYTES, LONG, MARK, ODD, OPAQUE, Mark, escaped, sized
+from instructsel.pool.marks import BYTES, LONG, MARK, ODD, OPAQUE, SHOWN, Mark, escaped, sized
 from instructsel.pool.message import Json, Message, ToolCall
 
 BATCH: Final = 1024
@@ -35,6 +35,12 @@ BATCH: Final = 1024
 OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 JSON: Final = "arrow.json"
 """The type of a column of JSON texts, as `datasets` writes mixed types."""
+
+IMAGE: Final = frozenset({"bytes", "path"})
+"""The fields of a picture, a sound or a film as `datasets` stores it."""
+SHOWING: Final = ("PIL", "torchcodec", "torchvision", "decord")
+DECODED: Final = "datasets.features."
+"""Where the classes of pictures, sounds and films are from that a data set gives."""
 
 Tree = Mapping[str, Any] | str
 """Where in a value JSON texts stand: JSON, or an object of field → tree, with "" for the elements of a list."""
@@ -311,7 +317,9 @@ class _Writer:
         if not self.columnar or not isinstance(value, list):
             return self._value(value, 1, tree)
         inner = _below(tree, "")
-        return [self._structure(item, inner) if type(item) is dict else self._value(item, 2, inner) for item in value]
+        return [
+            self._structure(item, inner) if type(item) is dict and item.keys() != IMAGE else self._value(item, 2, inner) for item in value
+        ]
 
     def _structure(self, fields: Mapping[Any, Any], tree: Tree | None) -> Any:
         return escaped({_key(key): self._value(item, 3, _below(tree, key)) for key, item in fields.items()})
@@ -328,6 +336,8 @@ class _Writer:
         if depth > self.limits.max_depth + 8:
             raise _TooDeep
         if kind is dict or isinstance(value, Mapping):
+            if value.keys() == IMAGE and (isinstance(value["bytes"], bytes) or (value["bytes"] is None and isinstance(value["path"], str))):
+                return Mark(SHOWN, []).as_dict()
             items = ((_key(key), self._value(item, depth + 1, _below(tree, key))) for key, item in value.items())
             return escaped({key: item for key, item in items if item is not None or not self.columnar})
         if kind is list or kind is tuple:
@@ -377,6 +387,8 @@ class _Writer:
         library = type(value).__module__.partition(".")[0]
         if library == "pandas" and type(value).__name__ == "NAType":
             return None
+        if library in SHOWING or type(value).__module__.startswith(DECODED):
+            return Mark(SHOWN, [])
         letter = getattr(getattr(value, "dtype", None), "kind", "")
         if library == "numpy" and letter in ("M", "m"):
             if getattr(value, "ndim", 0):

@@ -9,6 +9,8 @@ from instructsel.pool.lines import RowFault
 
 NOT_TEXT: Final = "not_text"
 TOO_LONG: Final = "line_too_long"
+MEDIA: Final = "a picture, sound or film: the row is about more than text"
+"""What a column holds that `datasets` stores such things in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +40,4 @@ def as_text(value: Any) -> Any:
     return {key: as_text(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-__all__ = ["NOT_TEXT", "TOO_LONG", "Opaque", "as_text"]
+__all__ = ["MEDIA", "NOT_TEXT", "TOO_LONG", "Opaque", "as_text"]

@@ -107,6 +107,8 @@ class Source:
     def _table(self, columns: Columns) -> Iterator[tuple[Row, Any]]:
         for row in read_lines(self.file, self.limits, self.origin):
             value = self._parsed(row)
+            if value is not None and columns.media and (fault := columns.more_than_text(value)) is not None:
+                row.fault, value = fault, None
             yield row, value if value is None else columns.restored(row.raw, value)
 
     def _parsed(self, row: Row) -> Any:

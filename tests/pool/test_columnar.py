@@ -185,7 +185,7 @@ def test_the_size_of_a_column_that_is_not_read_does_not_matter(tmp_path: Path) -
 
 def test_pictures_beside_the_texts_are_decoded_a_few_at_a_time(tmp_path: Path) -> None:
     drawn = random.Random(3)
-    pictures = [{"bytes": b"\xff" + drawn.randbytes(1 << 20), "path": f"{number}.png"} for number in range(160)]
+    pictures = [{"bytes": b"\xff" + drawn.randbytes(1 << 20), "from": f"{number}.png"} for number in range(160)]
     frame = pl.DataFrame({"instruction": ["a"] * 160, "output": ["b"] * 160, "shown": pictures})
     frame.write_parquet(tmp_path / "a.parquet", compression="uncompressed", row_group_size=16)
     assert len(Pool.read(tmp_path / "a.parquet")) == 160

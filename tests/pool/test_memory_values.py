@@ -121,3 +121,28 @@ def test_many_rows_with_values_of_all_kinds_are_accounted_for(tmp_path: Path) ->
 def test_a_row_that_is_no_object_is_accounted_for(value: Any) -> None:
     pool = Pool.of([value, *({"instruction": "a", "output": answer} for answer in "bcd")])
     assert pool.report.read == 4 and len(pool) == 3
+
+
+def test_a_picture_is_known_by_the_type_of_its_column_whatever_that_is_called(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    pytest.importorskip("PIL")
+    rows = [{"instruction": f"What is it, {number}?", "output": "A boat.", "photo": None} for number in range(3)]
+    picture = {"bytes": b"\x89PNG\r\n", "path": None}
+    rows[1]["photo"] = picture
+    features = datasets.Features({"instruction": datasets.Value("string"), "output": datasets.Value("string"), "photo": datasets.Image()})
+    data = datasets.Dataset.from_list(rows, features=features)
+    data.to_parquet(tmp_path / "pool.parquet")
+    sources = {
+        "list": rows,
+        "polars": pl.DataFrame(rows, schema_overrides={"photo": pl.Struct({"bytes": pl.Binary, "path": pl.String})}),
+        "pandas": data.with_format("arrow")[:].to_pandas(),
+        "pyarrow": data.with_format("arrow")[:],
+        "datasets": data,
+        "list of several": [{**row, "photo": [row["photo"]] if row["photo"] else []} for row in rows],
+    }
+    for kind, source in sources.items():
+        pool = Pool.of(source)
+        assert (len(pool), pool.report.quarantined) == (2, {"not_text": 1}), kind
+    pool = Pool.read(tmp_path / "pool.parquet")
+    assert (len(pool), pool.report.quarantined) == (2, {"not_text": 1})
+    assert any("'photo' holds a picture" in str(fault) for fault in pool.report.quarantine)

@@ -236,7 +236,7 @@ def test_every_option_that_names_an_output_is_tried() -> None:
         for part_name, part in getattr(command, "commands", {}).items():
             yield from outputs(part, f"{name} {part_name}".strip())
         for option in command.params:
-            if set(WRITTEN) & {flag.lstrip("-") for flag in option.opts}:
+            if option.param_type_name == "option" and set(WRITTEN) & {flag.lstrip("-") for flag in option.opts}:
                 yield name, option.opts[0]
 
     known = set(outputs(typer.main.get_command(app), ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
 def tokens_of(row: dict[str, Any], tokenizer: str) -> int:
     change = Change(Pool.of([row]))
     return int(Truncated(tokenizer=tokenizer).audited(change).audit.totals.longest)
+
+
+def asking(folder: Path, **settings: Any) -> dict[str, Any]:
+    """A configuration that asks for the audit alone."""
+    return {"check": [{"kind": "audit", "tokenizer": str(folder), **settings}]}
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -82,14 +88,15 @@ def test_other_errors_and_warnings_of_the_audit_are_findings_with_their_own_fix(
     assert not OTHERS & by_key.keys()
 
 
-def test_a_finding_of_the_tokenizer_is_of_no_row_and_a_warning_fails_nothing() -> None:
-    config = GateConfig.of({"defaults": {"tokenizer": "embedded"}, "check": [{"kind": "audit"}]}, Path(), where="x")
-    (result,) = gate(Pool.of([chat("a")]), config).results
+def test_a_finding_of_the_tokenizer_is_of_no_row_and_a_warning_fails_nothing(tmp_path: Path) -> None:
+    folder = FAMILIES["chatml"].tokenizer(tmp_path / "padded")
+    settings = folder / "tokenizer_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "pad_token": "<|im_end|>", "eos_token": "<|im_end|>"}))
+    (result,) = gate(Pool.of([chat("a")]), GateConfig.of(asking(folder), Path(), where="x")).results
     (finding,) = result.findings
     assert finding.message.startswith("pad-is-end-of-turn, 1 tokenizer: ") and (finding.row, finding.place) == (None, None)
     assert finding.severity == "warning" and result.state == "passed"
-    config = GateConfig.of({"check": [{"kind": "audit", "tokenizer": "embedded", "counts": "warnings"}]}, Path(), where="x")
-    assert gate(Pool.of([chat("a")]), config).results[0].state == "failed"
+    assert gate(Pool.of([chat("a")]), GateConfig.of(asking(folder, counts="warnings"), Path(), where="x")).results[0].state == "failed"
 
 
 def test_kinds_that_have_a_check_of_their_own_are_kinds_of_the_audit() -> None:

@@ -95,6 +95,7 @@ PLAIN: Final = frozenset(
             "delimiter",
             "design-seed",
             "device",
+            "diff",
             "drop-unsupported",
             "dry-run",
             "epochs",

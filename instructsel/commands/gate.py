@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from instructsel.commands._gate_outputs import Outputs
     from instructsel.gates.change import Change
     from instructsel.gates.config import GateConfig
+    from instructsel.gates.git_range import NewRows
     from instructsel.gates.verdict import Verdict
 
 EXAMPLES: Final = """Examples:
@@ -52,6 +53,15 @@ def command(
     ] = None,
     baseline: Annotated[
         Path | None, typer.Option("--baseline", metavar="FILE", help="The pool that the rows want to join, as gate baseline wrote it.")
+    ] = None,
+    diff: Annotated[
+        str | None,
+        typer.Option(
+            "--diff",
+            metavar="BASE",
+            help="Only rows on lines that this git branch adds or changes since it left BASE, a branch or commit; of the files named, else of "
+            "those of the configuration, else of every data file. Rows that only moved are not new.",
+        ),
     ] = None,
     mode: Annotated[
         str | None,
@@ -104,10 +114,14 @@ def command(
     flags = read.settled()
     settings = _settings(config, baseline, mode)
     outputs = Outputs.of(to or (), findings=findings, fix_out=fix_out, fail_on=fail_on, force=force)
-    names = list(files or ()) or _configured_files(settings)
+    reading = _reading(flags, settings)
+    added = None if diff is None else _added(diff, files, settings, reading)
+    names = (list(files or ()) or _configured_files(settings)) if added is None else list(added.files)
     outputs.check([*names, *_read_beside(settings, config)])
     say(f"Checks: {settings.where or 'the default ones; no gate.toml and no [tool.instructsel.gate] here'}", quiet=quiet)
-    change = _read(names, _reading(flags, settings), settings, outputs, quiet=quiet)
+    for line in (added.statement(), *added.notes) if added is not None else ():
+        say(line, quiet=quiet)
+    change = _read(names, reading, settings, outputs, added=added, quiet=quiet)
     verdict = _asked(change, settings, quiet=quiet)
     outputs.write(verdict)
     if json:
@@ -163,6 +177,19 @@ def _configured_files(settings: GateConfig) -> list[str]:
     return names
 
 
+def _added(base: str, files: list[str] | None, settings: GateConfig, reading: Any) -> NewRows:
+    """The rows that the branch adds to the files that are named, else to those of the configuration, else to all data files.
+
+    Raises:
+        UsageError: there is no such commit, or this is no repository.
+    """
+    from instructsel.gates.git_range import new_rows
+    from instructsel.pool.lines import Limits
+
+    names = list(files or ()) or (settings.files() if settings.data.get("new") else None)
+    return new_rows(base, names, limits=Limits(duplicate_key=reading.duplicate_key))
+
+
 def _read_beside(settings: GateConfig, config: Path | None) -> list[str]:
     """What is read besides the rows."""
     named = config if config is not None else Path(settings.where) if settings.where else None
@@ -183,20 +210,27 @@ def _reading(flags: Any, settings: GateConfig) -> Any:
     return replace(flags, **changes)
 
 
-def _read(names: list[str], reading: Any, settings: GateConfig, outputs: Outputs, *, quiet: bool) -> Change:
-    """The rows, those that the baseline has passed over.
+def _read(
+    names: list[str], reading: Any, settings: GateConfig, outputs: Outputs, *, added: NewRows | None = None, quiet: bool = False
+) -> Change:
+    """The rows, those that the baseline has and those that a branch does not add passed over.
 
     Raises:
         NothingToDo: the files are empty.
         PoolError: they cannot be read, or hold no example.
     """
     from instructsel.errors import EmptyFile
+    from instructsel.gates.baseline.known import nothing
+    from instructsel.gates.change import Change
     from instructsel.gates.reading import read_change
 
     # Where nothing is said, rows are read as the baseline's pool was.
     stated = None if reading == type(reading)() else reading
+    if added is not None and not names:
+        return Change(nothing((), reading))
+    only = None if added is None else added.only
     try:
-        change = read_change(names, baseline=settings.baseline, reading=stated, message=messages(quiet=quiet))
+        change = read_change(names, baseline=settings.baseline, reading=stated, message=messages(quiet=quiet), only=only)
     except EmptyFile as error:
         raise NothingToDo(error.message, fix="There is nothing to check.") from error
     outputs.check_rows(change.pool)

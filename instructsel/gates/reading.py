@@ -10,6 +10,7 @@ from instructsel.errors import BaselineError, EmptyFile, PoolError
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.baseline.known import nothing, read_new
 from instructsel.gates.change import Change
+from instructsel.pool.sources import Source
 from instructsel.pool.spec import Reading
 
 
@@ -21,6 +22,7 @@ def read_change(
     nightly: bool = False,
     message: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    only: Callable[[Source], Source] | None = None,
 ) -> Change:
     """The rows of some files that a baseline does not have in the same file.
 
@@ -34,6 +36,7 @@ def read_change(
         nightly: whether rates count, and not only the lower bounds of their intervals.
         message: gets lines on the files.
         progress: called with how many bytes of how many are read.
+        only: what opened files go through first; see `git_range.NewRows.only`.
 
     Raises:
         PoolError: a file cannot be read.
@@ -49,8 +52,8 @@ def read_change(
     options = reading or Reading()
     try:
         if compared is None:
-            return Change(options.read(paths, message=message, progress=progress), nightly, fault=fault)
-        pool, known = read_new(paths, compared, reading, message=message, progress=progress)
+            return Change(options.read(paths, message=message, progress=progress, through=only), nightly, fault=fault)
+        pool, known = read_new(paths, compared, reading, message=message, progress=progress, only=only)
     except EmptyFile:
         raise
     except PoolError as error:

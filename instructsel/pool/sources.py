@@ -84,8 +84,21 @@ class Source:
     through: Callable[[Iterator[Row]], Iterator[Row]] | None = None
     """Of JSON lines, what the lines go through before they are parsed: lines that are known already are left out there."""
 
+    passes: Callable[[Row], bool] | None = None
+    """Which rows are read; all of them where None."""
+
     def rows(self) -> Iterator[tuple[Row, Any]]:
         """Every row with its parsed value; the value is None where the row has a fault."""
+        passes = self.passes
+        if passes is None or self._is_by_line:
+            return self._rows()
+        return (pair for pair in self._rows() if passes(pair[0]))
+
+    @property
+    def _is_by_line(self) -> bool:
+        return self.container == "lines" and not self.spread and self.columns is None
+
+    def _rows(self) -> Iterator[tuple[Row, Any]]:
         if self.container in DELIMITERS:
             yield from self._records()
         elif self.columns is not None:
@@ -94,6 +107,9 @@ class Source:
             yield from self._json(read_values(self.file, self.limits, self.notes))
         else:
             lines = read_lines(self.file, self.limits, self.origin)
+            if self.passes is not None:
+                # Before they are parsed; a line that holds several rows passes as one.
+                lines = filter(self.passes, lines)
             yield from self._json(lines if self.through is None else self.through(lines))
 
     def _json(self, rows: Iterator[Row]) -> Iterator[tuple[Row, Any]]:

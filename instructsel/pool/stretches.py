@@ -350,7 +350,7 @@ def can_be_sent(reader: RowReader) -> bool:
 def read_beside(source: Source, how: How) -> Iterator[Read] | None:
     """What a large file of lines holds, stretch by stretch, with other processes at work; None for a file that is read by this one alone."""
     by_lines = source.columns is not None or (source.container == "lines" and not source.spread and source.through is None)
-    if not by_lines or _size(source.file) < LARGE or not can_be_sent(how.reader):
+    if not by_lines or source.passes is not None or _size(source.file) < LARGE or not can_be_sent(how.reader):
         return None
     sent = source.with_bytes(b"")
     return in_order(read_stretch, ((sent, how, stretch) for stretch in stretches(source.file, how.limits)), alone=0)

@@ -125,6 +125,7 @@ def read_new(
     *,
     message: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    only: Callable[[Source], Source] | None = None,
 ) -> tuple[Pool, Known]:
     """The rows of some files that the baseline does not have in the same file, as a pool, and what was passed over.
 
@@ -134,6 +135,7 @@ def read_new(
         reading: how they are read; as the baseline's pool by default.
         message: gets lines on the files.
         progress: called with how many bytes of how many are read.
+        only: what opened files go through first, as where git says which rows are new.
 
     Raises:
         PoolError: a file cannot be read as a pool.
@@ -145,7 +147,9 @@ def read_new(
         return nothing(paths, options), Known(unchanged)
     through = KnownRows(identities)
     try:
-        pool = options.read(paths, message=message, progress=progress, through=through)
+        pool = options.read(
+            paths, message=message, progress=progress, through=through if only is None else lambda source: through(only(source))
+        )
     except EmptyFile:
         if not through.known.rows:
             raise
@@ -154,7 +158,7 @@ def read_new(
         if not through.known.rows:
             raise
         # The new rows alone make no pool, as where the only one is broken: what is wrong with them is found among the others.
-        return without_known(options.read(paths, message=None, progress=progress), baseline)
+        return without_known(options.read(paths, message=None, progress=progress, through=only), baseline)
     rest, more = without_known(pool, baseline, besides={file.number for file in through.known.files})
     return rest, Known(through.known.files + more.files, more.excluded)
 

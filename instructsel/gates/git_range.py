@@ -1,0 +1,372 @@
+"""The rows that a git branch adds: those on added or changed lines of its data files since it left another, rows that only moved left out.
+
+The branch is compared with the merge base, and its files are read as they lie in the working tree. A row is new where it stands on a line that
+git shows as added, and no version of a changed data file before held the very bytes of it once more. Where git shows no lines, as of compressed
+files and Parquet, the bytes of the rows alone decide.
+
+git is called without a shell; nothing that a repository configures is run on its behalf: no external diff, no textconv, no monitor of files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from instructsel.errors import EnvironmentFault, PoolError, UsageError
+from instructsel.pool.lines import Limits, Row, read_lines
+from instructsel.pool.sources import Source, open_source
+from instructsel.text import counted, safe_path
+
+ENDINGS: Final = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+PACKED: Final = (".gz", ".zst")
+SAFE: Final = (
+    *("-c", "core.quotepath=off", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "diff.external="),
+    *("-c", "color.ui=false", "-c", "diff.relative=false", "--no-pager", "--literal-pathspecs"),
+)
+DIFF: Final = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--ignore-submodules=all")
+VARIABLES: Final = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "LC_ALL": "C",
+}
+LEFT_OUT: Final = frozenset({"GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS", "GIT_PAGER", "GIT_TRACE", "GIT_CONFIG_PARAMETERS"})
+"""Variables that git does not get: they name programs, or write among its answers."""
+HUNK: Final = re.compile(rb"@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@")
+NAME: Final = re.compile(r"(?!-)[^\x00-\x20\x7f:?*\[\\]+")
+"""Of a commit; `main~3` is one, too."""
+POINTER: Final = b"version https://git-lfs.github.com/spec/"
+FILE: Final = b"100"
+"""How the mode of a regular file begins; links and submodules are no data."""
+LINKED: Final = (b'"parent_id"', b'"message_id"')
+"""Fields of rows that are turns of one conversation: one of them alone is no example."""
+DEEPEN: Final = (
+    "Fetch its history: git fetch --unshallow origin; in GitHub Actions: fetch-depth: 0 in actions/checkout; in GitLab: GIT_DEPTH: 0"
+)
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """What a branch adds."""
+
+    base: str
+    """What it is compared with, as it was named."""
+    commit: str
+    """The merge base."""
+    files: tuple[str, ...] = ()
+    """The files that have a new row, by absolute path."""
+    offsets: dict[str, frozenset[int]] = field(default_factory=dict, repr=False)
+    """File → where its new rows begin."""
+    moved: int = 0
+    """Rows on added lines whose bytes stood elsewhere before."""
+    deleted: int = 0
+    """Data files that are gone."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """All new rows."""
+        return sum(map(len, self.offsets.values()))
+
+    def only(self, source: Source) -> Source:
+        """A source of which the new rows alone are read; see `Pool.read`."""
+        offsets = self.offsets[source.name]
+        return replace(source, passes=lambda row: row.offset in offsets)
+
+    def statement(self) -> str:
+        """In a sentence."""
+        moved = f", {counted(self.moved, 'row')} moved" if self.moved else ""
+        deleted = f", {counted(self.deleted, 'data file')} deleted" if self.deleted else ""
+        where = counted(len(self.files), "file")
+        return f"Since {self.base} (merge base {self.commit[:12]}): {counted(self.rows, 'new row')} in {where}{moved}{deleted}."
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """A data file of the difference."""
+
+    path: Path
+    blob: str | None
+    """Of its content before; None where it is new."""
+    here: bool
+    """Whether it is there now."""
+
+
+def new_rows(base: str, names: Sequence[str] | None = None, *, limits: Limits | None = None, folder: Path | None = None) -> NewRows:
+    """The rows that the working tree adds to a commit's side of the merge base.
+
+    Args:
+        base: a branch, tag or commit.
+        names: files and folders that are looked at; every changed data file by default.
+        limits: how rows are read.
+        folder: inside of the repository; the working folder by default.
+
+    Raises:
+        UsageError: there is no repository, no such commit, or no history that both have.
+        EnvironmentFault: git is missing, or cannot read the repository.
+        PoolError: a changed file cannot be read.
+    """
+    git = _Git(folder or Path.cwd())
+    commit = git.merge_base(base)
+    changed = [file for file in git.changed(commit) if _is_data(file.path)]
+    looked_at = _looked_at(changed, names)
+    bounds = limits or Limits()
+    before, notes = _before(git, changed, bounds)
+    scans: dict[str, list[_Scanned]] = {}
+    for file in changed:
+        if file.here:
+            own = list(_scanned(str(file.path), bounds, git.added(commit, file.path) if file.blob else None))
+            scans[str(file.path)] = own
+            # Rows that stay take their own bytes first, so that of two copies the one on the added line is new.
+            for row in own:
+                if not row.added:
+                    before[row.digest] -= 1
+    moved = 0
+    offsets: dict[str, frozenset[int]] = {}
+    for name, own in scans.items():
+        fresh = []
+        for row in own:
+            if not row.added:
+                continue
+            if before[row.digest] > 0:
+                before[row.digest] -= 1
+                moved += not row.by_bytes
+            else:
+                fresh.append(row.offset)
+        if fresh and name in looked_at:
+            offsets[name] = frozenset(fresh)
+    deleted = sum(not file.here for file in changed)
+    return NewRows(base, commit, tuple(offsets), offsets, moved, deleted, tuple(notes))
+
+
+def _is_data(path: Path) -> bool:
+    name = path.name.lower()
+    for ending in PACKED:
+        name = name.removesuffix(ending)
+    return name.endswith(ENDINGS)
+
+
+def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None) -> Collection[str]:
+    if names is None:
+        # A configuration or a package's manifest in JSON is no pool, which is a list of rows.
+        return {str(file.path) for file in changed if file.here and (file.path.suffix.lower() != ".json" or _is_list(file.path))}
+    places = []
+    for name in names:
+        if name == "-" or "://" in name:
+            raise UsageError(f"--diff looks at files of the repository; {name} is none.", fix="Name files or folders, or leave them out.")
+        place = Path(os.path.realpath(name))
+        if not place.exists() and not any(file.path == place for file in changed):
+            raise UsageError(f"There is no file {name}.", fix="Name a file or folder of the repository, or leave it out.")
+        places.append(place)
+    return {str(file.path) for file in changed if file.here and any(file.path.is_relative_to(place) for place in places)}
+
+
+def _is_list(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+
+
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    """A row of a changed file."""
+
+    offset: int
+    digest: bytes
+    added: bool
+    """Whether it stands on an added line, or nobody knows its lines."""
+    by_bytes: bool
+    """Whether nobody does."""
+
+
+def _scanned(name: str, limits: Limits, added: Sequence[range] | None) -> Iterator[_Scanned]:
+    """The rows of a file.
+
+    Args:
+        name: the file.
+        limits: how it is read.
+        added: its added lines; None where all of it is new.
+    """
+    with _opened(name, limits) as source:
+        lines_count = source.columns is None and not _is_packed(name)
+        linked = source.container == "lines" and _is_linked(source)
+        ranges = iter(added or ())
+        current = next(ranges, None)
+        for row in _rows(source):
+            last = row.line + row.raw.count(b"\n")
+            while current is not None and current.stop <= row.line:
+                current = next(ranges, None)
+            on_added = added is None or not lines_count or (current is not None and current.start <= last)
+            # Of rows that are turns of one conversation, all are read again with a changed one, and none is left out.
+            yield _Scanned(row.offset, b"" if linked else _digest(source, row), linked or on_added, not lines_count)
+
+
+@contextmanager
+def _opened(name: str | Path, limits: Limits) -> Iterator[Source]:
+    """A source that is closed behind the block."""
+    source = open_source(name, limits)
+    try:
+        yield source
+    finally:
+        source.file.close()
+
+
+def _rows(source: Source) -> Iterator[Row]:
+    """The rows of a source as reading sees them; lines before they are parsed."""
+    if source.container == "lines" and not source.spread:
+        yield from read_lines(source.file, source.limits)
+    else:
+        yield from (row for row, _ in source.rows())
+
+
+def _is_linked(source: Source) -> bool:
+    source.file.seek(0)
+    start = source.file.read(1 << 16)
+    return all(mark in start.partition(b"\n")[0] for mark in LINKED)
+
+
+def _is_packed(name: str) -> bool:
+    with open(name, "rb") as file:
+        return file.read(4)[:2] == b"\x1f\x8b" or name.lower().endswith(PACKED)
+
+
+def _digest(source: Source, row: Row) -> bytes:
+    """Of a row's bytes, of a table's with its header: another header makes other rows of them."""
+    return hashlib.blake2b(source.header_raw.strip() + b"\n" + row.raw.strip(b" \t\r\n"), digest_size=16).digest()
+
+
+def _before(git: _Git, changed: Sequence[_Changed], limits: Limits) -> tuple[Counter[bytes], list[str]]:
+    """How often each row stood in the changed files before, and what could not be read of them."""
+    rows: Counter[bytes] = Counter()
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="instructsel-gate-") as place:
+        for number, file in enumerate(changed):
+            if file.blob is None:
+                continue
+            # The endings say how a file is read; the name itself is somebody's.
+            target = Path(place) / f"{number}{''.join(file.path.suffixes[-2:])}"
+            git.write(file.blob, target)
+            shown = safe_path(file.path.name)
+            with open(target, "rb") as content:
+                if content.read(len(POINTER)) == POINTER:
+                    notes.append(
+                        f"{shown}: what it was before is a pointer of Git LFS, so every row of it is new. Fetch it: git lfs fetch --all"
+                    )
+                    continue
+            try:
+                with _opened(target, limits) as source:
+                    rows.update(_digest(source, row) for row in _rows(source))
+            except PoolError as error:
+                notes.append(f"{shown}: what it was before cannot be read, so its rows are new: {error.message}")
+    return rows, notes
+
+
+class _Git:
+    """git in a folder, asked without a shell."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        program = shutil.which("git")
+        if program is None:
+            raise EnvironmentFault("--diff needs git, which is not installed.", fix="Install git, or name the files of new rows alone.")
+        self.program = program
+        done = self._run("rev-parse", "--show-toplevel")
+        if done.returncode:
+            text = _first_line(done.stderr)
+            if "dubious ownership" in text:
+                raise EnvironmentFault(f"git does not trust this checkout: {text}", fix="Run: git config --global --add safe.directory '*'")
+            raise UsageError(
+                f"--diff needs a git repository: {text}", fix="Run it inside of a checkout, or name the files of new rows alone."
+            )
+        self.top = Path(os.fsdecode(done.stdout.rstrip(b"\n")))
+
+    def _run(self, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+        environment = {name: value for name, value in os.environ.items() if name not in LEFT_OUT} | VARIABLES
+        return subprocess.run(
+            [self.program, *SAFE, *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    def _answer(self, *arguments: str) -> bytes:
+        done = self._run(*arguments)
+        if done.returncode:
+            raise EnvironmentFault(f"git {arguments[0]} failed: {_first_line(done.stderr)}", fix="Run git fsck, or fetch what is missing.")
+        return done.stdout
+
+    def merge_base(self, base: str) -> str:
+        """The commit at which the branch left another.
+
+        Raises:
+            UsageError: there is no such commit, or none that both have.
+        """
+        if not NAME.fullmatch(base) or ".." in base:
+            raise UsageError(f"--diff takes one branch, tag or commit; {base!r} is none.", fix="For example: --diff origin/main")
+        done = self._run("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
+        if done.returncode:
+            shallow = f" {DEEPEN}" if self._is_shallow() else ""
+            raise UsageError(
+                f"There is no commit {base} in this checkout.", fix=f"Fetch it: git fetch origin {base.removeprefix('origin/')}.{shallow}"
+            )
+        commit = done.stdout.decode("ascii").strip()
+        done = self._run("merge-base", commit, "HEAD")
+        if done.returncode:
+            if self._is_shallow():
+                raise UsageError(f"This checkout is shallow, and does not reach the commit at which it left {base}.", fix=DEEPEN)
+            raise UsageError(f"This branch and {base} have no commit in common.", fix="Name the branch that it was made from.")
+        return done.stdout.decode("ascii").split()[0]
+
+    def _is_shallow(self) -> bool:
+        return self._run("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+
+    def changed(self, commit: str) -> list[_Changed]:
+        """The regular files that differ from a commit, by path."""
+        parts = self._answer("diff", *DIFF, "--raw", "-z", "--no-abbrev", commit, "--").split(b"\0")
+        files = []
+        # :100644 100644 BLOB BLOB M NUL PATH NUL
+        for entry, path in zip(parts[::2], parts[1::2], strict=False):
+            old_mode, new_mode, old, _, status = entry.lstrip(b":").split(b" ")
+            was, stays = old_mode.startswith(FILE), new_mode.startswith(FILE) and status != b"D"
+            place = self.top / os.fsdecode(path)
+            if was or stays:
+                files.append(_Changed(place, old.decode("ascii") if was else None, stays and place.is_file() and not place.is_symlink()))
+        return sorted(files, key=lambda file: os.fsencode(file.path))
+
+    def added(self, commit: str, path: Path) -> list[range]:
+        """The lines of a file that a commit's version does not have."""
+        arguments = ("diff", *DIFF, "--text", "--unified=0", "--inter-hunk-context=0", commit, "--", str(path))
+        hunks = (HUNK.match(line) for line in self._answer(*arguments).split(b"\n") if line.startswith(b"@@ "))
+        ranges = []
+        for hunk in hunks:
+            if hunk is not None:
+                first, size = int(hunk[1]), int(hunk[2] or 1)
+                ranges.append(range(first, first + size))
+        return [lines for lines in ranges if lines]
+
+    def write(self, blob: str, target: Path) -> None:
+        """Write the bytes of a blob."""
+        with open(target, "wb") as file:
+            done = self._run("cat-file", "blob", blob, stdout=file.fileno())
+        if done.returncode:
+            raise EnvironmentFault(f"git cat-file failed: {_first_line(done.stderr)}", fix=DEEPEN)
+
+
+def _first_line(text: bytes) -> str:
+    return next(iter(text.decode("utf-8", "replace").strip().splitlines()), "no message").removeprefix("fatal: ")
+
+
+__all__ = ["NewRows", "new_rows"]

@@ -1,0 +1,244 @@
+"""`gate --diff BASE`: the rows that a branch adds, and nothing that a repository or a name could have git do."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from instructsel.commands import app
+from instructsel.errors import EnvironmentFault, UsageError
+from instructsel.gates.baseline.baseline import Baseline
+from instructsel.gates.git_range import new_rows
+
+IDENTITY = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org"}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    environment = {**os.environ, **IDENTITY, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    done = subprocess.run(["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (arguments, done.stderr)
+    return done.stdout
+
+
+def row(number: int, output: str = "Yes, gladly so.") -> str:
+    return json.dumps({"instruction": f"Say the number {number}.", "output": output})
+
+
+def write(path: Path, *rows: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{text}\n" for text in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`main` with data/pool.jsonl of ten rows and a few files more; on a branch of its own, with a later commit on main."""
+    place = tmp_path / "repository"
+    place.mkdir()
+    git(place, "init", "-q", "-b", "main")
+    write(place / "data" / "pool.jsonl", *map(row, range(10)))
+    write(place / "data" / "other.jsonl", *map(row, range(100, 104)))
+    (place / "package.json").write_text('{"name": "x"}')
+    commit(place)
+    git(place, "checkout", "-q", "-b", "branch")
+    git(place, "checkout", "-q", "main")
+    write(place / "data" / "pool.jsonl", row(77), *map(row, range(10)))
+    commit(place)
+    git(place, "checkout", "-q", "branch")
+    monkeypatch.chdir(place)
+    return place
+
+
+def commit(place: Path) -> None:
+    git(place, "add", "-A")
+    git(place, "commit", "-q", "-m", "x")
+
+
+def places(base: str = "main", names: list[str] | None = None) -> dict[str, list[int]]:
+    """File → the lines of its new rows."""
+    added = new_rows(base, names)
+    result = {}
+    for name in added.files:
+        content = Path(name).read_bytes()
+        result[os.path.relpath(name)] = sorted(content[:offset].count(b"\n") + 1 for offset in added.offsets[name])
+    return result
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["gate", *arguments], prog_name="instructsel")
+
+
+def test_rows_on_added_and_changed_lines_are_new_and_later_ones_of_the_base_are_not_missed(repository: Path) -> None:
+    rows = [*map(row, range(5)), row(5, "Changed, gladly so."), *map(row, range(6, 10)), row(11)]
+    write(repository / "data" / "pool.jsonl", *rows)
+    assert places() == {"data/pool.jsonl": [6, 11]}, "before it is committed"
+    commit(repository)
+    assert places() == {"data/pool.jsonl": [6, 11]}, "since the merge base: the row that main got since is not missed"
+
+
+def test_moved_rows_are_not_new_and_a_copy_is_the_one_on_the_added_line(repository: Path) -> None:
+    rows = [row(n) for n in range(10)]
+    write(repository / "data" / "pool.jsonl", rows[3], *rows[:3], *rows[4:], row(101))
+    write(repository / "data" / "other.jsonl", row(100), row(102), row(103), row(102))
+    added = new_rows("main")
+    assert added.moved >= 1
+    assert places() == {"data/other.jsonl": [4]}, "101 moved to the other file; 102 is there twice"
+
+
+def test_renamed_and_deleted_files_bring_nothing_and_copied_ones_all_of_it(repository: Path) -> None:
+    os.rename(repository / "data" / "pool.jsonl", repository / "data" / "renamed.jsonl")
+    (repository / "data" / "other.jsonl").unlink()
+    commit(repository)
+    assert places() == {} and new_rows("main").deleted == 2
+    git(repository, "reset", "-q", "--hard", "HEAD~1")
+    write(repository / "data" / "copy.jsonl", *map(row, range(10)))
+    commit(repository)
+    assert places() == {"data/copy.jsonl": list(range(1, 11))}
+
+
+def test_compressed_files_and_tables_are_compared_by_their_rows(repository: Path) -> None:
+    import polars
+
+    rows = [json.loads(row(n)) for n in range(6)]
+    for size in (4, 6):
+        (repository / "data" / "x.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(r) + "\n" for r in rows[:size]).encode()))
+        polars.DataFrame(rows[:size]).write_parquet(repository / "data" / "x.parquet")
+        (repository / "data" / "x.json").write_text(json.dumps(rows[:size], indent=1))
+        polars.DataFrame(rows[:size]).write_csv(repository / "data" / "x.csv")
+        commit(repository)
+        if size == 4:
+            git(repository, "branch", "before")
+    added = new_rows("before")
+    assert {Path(name).name: len(offsets) for name, offsets in added.offsets.items()} == {
+        "x.jsonl.gz": 2, "x.parquet": 2, "x.json": 2, "x.csv": 2
+    }  # fmt: skip
+    done = run("--diff", "before", "--json", "--fail-on", "never")
+    assert json.loads(done.stdout)["rows"]["read"] == 8, done.stderr
+
+
+def test_the_gate_looks_at_new_rows_alone(repository: Path) -> None:
+    write(repository / "data" / "pool.jsonl", row(0, ""), *map(row, range(1, 10)), row(12), '{"cut')
+    done = run("--diff", "main", "--json")
+    report = json.loads(done.stdout)
+    assert done.exit_code == 3 and report["rows"]["read"] == 3, done.stderr
+    assert {(f["kind"], f["line"]) for f in report["findings"]} >= {("empty-response", 1), ("unreadable-row", 12)}
+    assert "3 new rows in 1 file" in done.stderr
+    done = run("--diff", "main", "data/other.jsonl", "--to", "junit=gate.xml")
+    assert done.exit_code == 5 and Path("gate.xml").is_file(), "nothing to check is no pass, and is written all the same"
+
+
+def test_rows_that_a_baseline_has_are_passed_over_too(repository: Path, tmp_path: Path) -> None:
+    from instructsel.pool.pool import Pool
+
+    write(repository / "data" / "pool.jsonl", *map(row, range(10)), row(20), row(21))
+    Baseline.create(Pool.read(write(tmp_path / "data" / "pool.jsonl", *map(row, range(10)), row(20)))).write(tmp_path / "pool.baseline")
+    done = run("--diff", "main", "--baseline", str(tmp_path / "pool.baseline"), "--json", "--fail-on", "never")
+    assert json.loads(done.stdout)["rows"]["read"] == 1, done.stderr
+
+
+def test_turns_of_one_conversation_are_read_together(repository: Path) -> None:
+    turns = [
+        {"message_id": "a", "parent_id": None, "role": "prompter", "text": "How are you today?", "lang": "en"},
+        {"message_id": "b", "parent_id": "a", "role": "assistant", "text": "Fine, thank you very much.", "lang": "en"},
+    ]
+    write(repository / "data" / "oasst.jsonl", *map(json.dumps, turns))
+    commit(repository)
+    git(repository, "branch", "before")
+    more = {"message_id": "c", "parent_id": "a", "role": "assistant", "text": "Good, and you, how are you?", "lang": "en"}
+    write(repository / "data" / "oasst.jsonl", *map(json.dumps, [*turns, more]))
+    assert len(new_rows("before").offsets[str(repository / "data" / "oasst.jsonl")]) == 3
+
+
+NAMES = ["two  blanks.jsonl", "new\nline.jsonl", "-option.jsonl", "--output=x.jsonl", ":(top)magic.jsonl", "*.jsonl", "[a].jsonl", 'quote".jsonl', "::error::x.jsonl"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_any_name_is_found(repository: Path, name: str) -> None:
+    write(repository / "data" / name, row(30), row(31, ""))
+    git(repository, "add", "-A")
+    added = new_rows("main")
+    assert [Path(file).name for file in added.files] == [name] and added.rows == 2
+    done = run("--diff", "main", "--json")
+    assert done.exit_code == 1 and json.loads(done.stdout)["rows"]["read"] == 2, done.stderr
+
+
+def test_a_name_that_is_not_utf_8_is_refused_in_these_words(repository: Path) -> None:
+    Path(os.fsdecode(os.fsencode(repository) + b"/data/b\xff.jsonl")).write_text(row(30) + "\n" + row(31) + "\n")
+    git(repository, "add", "-A")
+    done = run("--diff", "main")
+    assert done.exit_code == 2 and "is not UTF-8" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "base", ["--output=x", "-p", "--exec=touch owned", "nowhere", "main..branch", "", "a b", "main:data", "HEAD:../x", "\n", "x\x1b[31m"]
+)
+def test_what_is_no_commit_is_refused_with_what_to_write(repository: Path, base: str) -> None:
+    before = sorted(repository.rglob("*"))
+    with pytest.raises(UsageError) as caught:
+        new_rows(base)
+    assert caught.value.fix and sorted(repository.rglob("*")) == before
+    assert run(f"--diff={base}").exit_code == 2
+
+
+def test_a_shallow_checkout_is_refused_with_the_fix(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(repository / "data" / "pool.jsonl", row(1))
+    commit(repository)
+    git(tmp_path, "clone", "-q", "--depth", "1", "--branch", "branch", f"file://{repository}", "shallow")
+    monkeypatch.chdir(tmp_path / "shallow")
+    with pytest.raises(UsageError, match="no commit origin/main") as caught:
+        new_rows("origin/main")
+    assert "fetch-depth: 0" in str(caught.value.fix)
+    git(tmp_path / "shallow", "fetch", "-q", "--depth", "1", "origin", "main:refs/remotes/origin/main")
+    with pytest.raises(UsageError, match="shallow") as caught:
+        new_rows("origin/main")
+    assert "--unshallow" in str(caught.value.fix)
+
+
+def test_outside_of_a_repository_and_without_git_the_way_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(UsageError, match="git repository"):
+        new_rows("main")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentFault, match="not installed"):
+        new_rows("main")
+    for name in ("-", "hf://owner/name"):
+        assert run("--diff", "main", name).exit_code in (2, 4)
+
+
+def test_nothing_that_a_repository_configures_is_run(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/owned\n")
+    program.chmod(0o755)
+    (repository / ".gitattributes").write_text("*.jsonl diff=x -text\n")
+    for name in ("diff.x.textconv", "diff.x.command", "diff.external", "core.fsmonitor", "core.pager"):
+        git(repository, "config", name, str(program))
+    for variable in ("GIT_EXTERNAL_DIFF", "GIT_PAGER"):
+        monkeypatch.setenv(variable, str(program))
+    write(repository / "data" / "pool.jsonl", *map(row, range(10)), row(40))
+    assert places() == {"data/pool.jsonl": [11]}
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_pointer_of_git_lfs_is_no_row_and_is_said(repository: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 5\n"
+    (repository / "data" / "big.jsonl").write_text(pointer)
+    commit(repository)
+    git(repository, "branch", "before")
+    write(repository / "data" / "big.jsonl", row(1), row(2))
+    added = new_rows("before")
+    assert added.rows == 2 and "Git LFS" in added.notes[0]
+
+
+def test_links_and_files_of_settings_are_no_data(repository: Path) -> None:
+    (repository / "link.jsonl").symlink_to("/etc/passwd")
+    (repository / "package.json").write_text('{"name": "y"}')
+    git(repository, "add", "-A")
+    assert places() == {}

@@ -24,7 +24,7 @@ VERDICTS: Final = ("gate.json", "findings.parquet")
 
 @reported
 def command(
-    findings: Annotated[
+    names: Annotated[
         list[str],
         typer.Argument(
             metavar="FINDING...",
@@ -56,8 +56,8 @@ def command(
     """
     from instructsel.gates.waiving import waivers_of, where_of, write_waivers
 
-    known = [] if all("=" in name for name in findings) else _findings(verdict)
-    written = write_waivers(where_of(config), waivers_of(findings, known, reason, _day(expires), check))
+    known = [] if all("=" in name for name in names) else _findings(verdict)
+    written = write_waivers(where_of(config), waivers_of(names, known, reason, _day(expires), check))
     if json:
         write_json(
             {

@@ -511,10 +511,8 @@ def _against_baseline(settings: Settings, ours: list[str], pool: Path, rows: lis
 
 def _toml(kinds: Sequence[str], sets: Sequence[str]) -> str:
     """A gate.toml with checks by their kind; evaluation sets for the one that takes them."""
-    listed = json.dumps(list(sets))
-    return "schema = 1\n" + "".join(
-        f'[[check]]\nkind = "{kind}"\n' + (f"sets = {listed}\n" if kind == "contamination" else "") for kind in kinds
-    )
+    more = {"contamination": f"sets = {json.dumps(list(sets))}\n", "language": 'allow = ["en"]\n'}
+    return "schema = 1\n" + "".join(f'[[check]]\nkind = "{kind}"\n{more.get(kind, "")}' for kind in kinds)
 
 
 def main() -> None:

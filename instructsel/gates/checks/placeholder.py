@@ -233,7 +233,7 @@ ASKS_FOR_IT: Final = re.compile(
 FROM_PROGRAMS: Final = frozenset({"TODO", "nan", "NaN"})
 """What a program or a programmer leaves where a text is missing, spelled so; a question alone asks for none of it."""
 OF_PROGRAMS: Final = re.compile(
-    r"\b(?:print\w*|return\w*|output|type|python|java\w*|sql|code|program\w*|function|script|variable|value|json|nan|todo|pandas|numpy|data\w*|number)\b",
+    r"\b(?:print\w*|return\w*|the output|data type|python|java\w*|sql|code|program\w*|function|script|variable|json|nan|todo|pandas|numpy|dataframe)\b",
     re.IGNORECASE,
 )
 WRAPPING: Final = " \t\r\n.!…:;*_\"'`~-–—()[]{}<>#/\\|"

@@ -57,6 +57,7 @@ YEARS: Final = re.compile(r"\((?:1[5-9]|20)\d\d\b")
 COUNTED: Final = re.compile(r"(\d)\1{5,}|0123456|1234567|2345678|3456789|9876543|7654321")
 
 CARD: Final = re.compile(r"(?<![\w.+-])(?:\d[ -]?){12,18}\d(?![\w-])(?!\.\d)")
+RUN: Final = re.compile(r"\d{13,19}")
 ISSUERS: Final = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|6(?:011|5\d\d|4[4-9]\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|62\d{14,17}"
     r"|(?:50|5[6-9]|6[0-9])\d{12,17}"
@@ -240,16 +241,22 @@ def _ibans(text: str, regions: Sequence[str]) -> Found:
 
 def _cards(text: str, regions: Sequence[str]) -> Found:
     luhn = require("stdnum.luhn", needed_by=NEEDED_BY)
+
+    def is_card(number: str) -> bool:
+        return ISSUERS.fullmatch(number) is not None and number not in TEST_CARDS and luhn.is_valid(number) and len(set(number)) >= 4
+
     for match in CARD.finditer(text):
-        number = re.sub("[ -]", "", match[0])
-        if not ISSUERS.fullmatch(number) or number in TEST_CARDS or not luhn.is_valid(number) or len(set(number)) < 4:
-            continue
-        if " " in match[0] and _among_numbers(text, match):
-            continue
-        groups = [len(part) for part in re.split("[ -]", match[0])]
+        groups = re.split("[ -]", match[0])
+        sizes = [len(group) for group in groups]
         # Groups of one figure are a list of numbers; a number without groups has to begin as cards do most.
-        if len(groups) == 1 or (min(groups) >= 3 and max(groups) <= 7):
-            yield *match.span(), ""
+        if is_card("".join(groups)) and (len(groups) == 1 or (min(sizes) >= 3 and max(sizes) <= 7)):
+            if " " not in match[0] or not _among_numbers(text, match):
+                yield *match.span(), ""
+            continue
+        # A figure of the sentence beside a number without groups is no part of it.
+        runs = list(RUN.finditer(match[0]))
+        if len(runs) == 1 and is_card(runs[0][0]):
+            yield match.start() + runs[0].start(), match.start() + runs[0].end(), ""
 
 
 def _among_numbers(text: str, match: re.Match[str]) -> bool:

@@ -191,7 +191,7 @@ def _mid_sentence(text: str, last: str, words: int) -> str | None:
 
 def _may_end(sentence: str) -> bool:
     """Whether a sentence may end with a preposition: a question or a clause (what it is made of), a title, or a row of words."""
-    words = WORD.findall(sentence)
+    words: list[str] = WORD.findall(sentence)
     if sentence.rstrip()[-1:].isupper() or sentence.count(",") * 2 >= len(words):
         return True
     if words[-1] in STRANDED:

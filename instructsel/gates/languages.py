@@ -65,7 +65,7 @@ ENGLISH: Final = frozenset(
 )
 """Words that no text of another language has many of."""
 ENGLISH_SHARE: Final = 0.22
-WORD: Final = re.compile(r"[a-z']+")
+BRACKETS: Final = re.compile(r"/[^/\n]{1,80}/|\[[^\[\]\n]{1,80}\]|\([^()\n]{1,160}\)")
 NOISE: Final = re.compile(r"[\d_=+*/|\\<>\[\]{}()#@$%^&~\"“”.,:;!?…•·-]+")
 """What says nothing of a language."""
 ALIKE: Final = (
@@ -104,8 +104,30 @@ def alike(language: str, other: str) -> bool:
 
 def plain(text: str) -> str:
     """What of a text its language is told from: without code, addresses, figures and signs, and no longer than it need be."""
-    words = NOISE.sub(" ", prose(text[: 8 * LOOKED_AT]))
+    told = prose(text[: 8 * LOOKED_AT])
+    if not told.isascii():
+        # Pronunciations and names in other languages stand in brackets.
+        outside = BRACKETS.sub(" ", told)
+        told = outside if len(outside) >= 2 * LEAST else told
+    words = NOISE.sub(" ", told)
     return " ".join(words.split())[:LOOKED_AT]
+
+
+LATIN: Final = re.compile(r"[A-Za-z\u00c0-\u024f\u02bb'’]+")
+SHORT: Final = 3
+"""Letters of most words that join others."""
+SHORT_SHARE: Final = 0.12
+"""Of the words of a sentence; a list of names or of figures has fewer."""
+LEAST_WORDS: Final = 7
+
+
+def has_sentences(text: str) -> bool:
+    """Whether a text of Latin letters has sentences: lists of names are taken for any language. Any other text counts."""
+    words = LATIN.findall(plain(text))
+    if 2 * sum(map(len, words)) < len(plain(text).replace(" ", "")):
+        return True
+    joining = sum(len(word) <= SHORT and word.islower() for word in words)
+    return len(words) >= LEAST_WORDS and joining >= SHORT_SHARE * len(words) and sum(map(len, words)) >= SHORT * len(words)
 
 
 class Identifier:
@@ -121,10 +143,10 @@ class Identifier:
         letters = len(LETTER.findall(words)) if not words.isascii() else sum(map(str.isalpha, words))
         if len(words) < LEAST or (letters < LEAST * 0.6 and not _is_dense(words)):
             return None
-        if words.isascii():
-            low = WORD.findall(words.lower())
-            if low and sum(word in ENGLISH for word in low) >= ENGLISH_SHARE * len(low) and len(set(low) & ENGLISH) >= 4:
-                return "en", 1.0
+        low = LATIN.findall(words.lower())
+        is_latin = 2 * sum(map(len, low)) > letters
+        if is_latin and sum(word in ENGLISH for word in low) >= ENGLISH_SHARE * len(low) and len(set(low) & ENGLISH) >= 4:
+            return "en", 1.0
         language, probability = self._tell(words)
         return (language, probability) if probability >= SURE else None
 
@@ -167,4 +189,4 @@ def identifier(library: str, needed_by: str) -> Identifier:
     return Identifier(library, needed_by)
 
 
-__all__ = ["ALIKE", "LEAST", "LIBRARIES", "Identifier", "alike", "identifier", "plain"]
+__all__ = ["ALIKE", "LEAST", "LIBRARIES", "Identifier", "alike", "has_sentences", "identifier", "plain"]

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.languages import alike, identifier
+from instructsel.gates.endings import is_code
+from instructsel.gates.languages import alike, has_sentences, identifier
 from instructsel.gates.texts import answers
 
 NEEDED_BY = "The check language"
@@ -55,6 +56,8 @@ class Language(RowCheck):
             for text, where, allowed in ((answer.prompt, "prompt", prompts), (answer.text, "response", self.allow)):
                 told = tell(text) if allowed else None
                 if told is None or told[1] < self.min_probability or any(alike(told[0], language) for language in allowed):
+                    continue
+                if is_code(text) or not has_sentences(text):
                     continue
                 subject = answer.name if where == "response" else f"The prompt of {answer.name[0].lower()}{answer.name[1:]}"
                 message = f"{subject} is in {told[0]} (probability {told[1]:.2f}); {', '.join(allowed)} may be."

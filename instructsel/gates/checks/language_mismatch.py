@@ -11,7 +11,7 @@ from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.endings import is_code
-from instructsel.gates.languages import Identifier, alike, identifier, plain
+from instructsel.gates.languages import Identifier, alike, has_sentences, identifier
 from instructsel.gates.texts import Answer, answers
 
 NEEDED_BY: Final = "The check language-mismatch"
@@ -29,23 +29,6 @@ OTHER_LANGUAGE: Final = re.compile(
 CODE: Final = re.compile(
     r"```|\b(?:code|program|function|script|sql|python|java|javascript|html|css|regex|json|api)\b|[{};]\s*\n|=>", re.IGNORECASE
 )
-
-
-LATIN: Final = re.compile(r"[A-Za-z\u00c0-\u024f\u02bb'’]+")
-SHORT: Final = 3
-"""Letters of most words that join others."""
-SHORT_SHARE: Final = 0.12
-"""Of the words of a sentence; a list of names or of figures has fewer."""
-LEAST_WORDS: Final = 7
-
-
-def _has_sentences(text: str) -> bool:
-    """Whether a text of Latin letters has sentences: lists of names are taken for any language. Any other text counts."""
-    words = LATIN.findall(plain(text))
-    if 2 * sum(map(len, words)) < len(plain(text).replace(" ", "")):
-        return True
-    joining = sum(len(word) <= SHORT and word.islower() for word in words)
-    return len(words) >= LEAST_WORDS and joining >= SHORT_SHARE * len(words) and sum(map(len, words)) >= SHORT * len(words)
 
 
 @dataclass(frozen=True)
@@ -101,6 +84,6 @@ class LanguageMismatch(RowCheck):
         first = prompted[0]
         if first[1] < self.min_probability or OTHER_LANGUAGE.search(context) or (CODE.search(answer.prompt) and CODE.search(answer.text)):
             return None
-        if is_code(answer.text) or not (_has_sentences(answer.text) and _has_sentences(answer.prompt)):
+        if is_code(answer.text) or not (has_sentences(answer.text) and has_sentences(answer.prompt)):
             return None
         return told[0], first[0], min(told[1], first[1])

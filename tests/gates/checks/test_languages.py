@@ -77,6 +77,14 @@ def test_of_what_has_too_little_language_nothing_is_said(text: str) -> None:
     assert not flags("language", row(text, QUESTION), allow=("en",))
 
 
+def test_names_and_pronunciations_of_other_languages_make_no_text_another_language() -> None:
+    text = "The Vedas (/ˈveɪdə(z)/ or /ˈviːdə(z)/, IAST: veda, Sanskrit: वेदः, knowledge) are a large body of religious texts that were written in ancient India."
+    assert not flags("language", row(text, QUESTION), allow=("en",))
+    assert not flags(
+        "language", row("Herbivore: Cow, Zebra, Elephant, Deer\nCarnivore: Lion, Wolf, Leopard, Cheetah", QUESTION), allow=("en",)
+    )
+
+
 def test_without_an_allowed_language_the_check_says_what_it_needs() -> None:
     assert "allow" in str(Language().locked(Change(Pool.of([row("One.")]))))
 

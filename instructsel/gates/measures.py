@@ -234,7 +234,8 @@ def _sources(change: Change) -> list[str]:
     pool, baseline = change.pool, change.baseline
     if baseline is None or pool.spec.reading.source_field is not None or baseline.identities.source_field is not None:
         return list(pool.sources)
-    known = [baseline.identities.file_called(file.source.name) for file in pool.files]
+    called = baseline.identities.files_called([file.source.name for file in pool.files])
+    known = [called.get(file.source.name) for file in pool.files]
     named = [file.source.label if code is None else baseline.identities.sources[code] for file, code in zip(pool.files, known, strict=True)]
     return [named[number] for number in pool.file_of.tolist()]
 

@@ -217,6 +217,15 @@ class Identities:
         length, number = max(agreeing, default=(0, 0))
         return -number if length else None
 
+    def files_called(self, paths: Sequence[str]) -> dict[str, int]:
+        """Path → the number of the file that it is one of; a file is that of one path, of the one whose folders agree the furthest."""
+        numbers = {path: number for path in paths if (number := self.file_called(path)) is not None}
+        best: dict[int, tuple[int, str]] = {}
+        for path, number in numbers.items():
+            agreeing = _agreeing(PurePath(self.files[number].name).parts, PurePath(relative(path)).parts)
+            best[number] = max(best.get(number, (0, "")), (agreeing, path))
+        return {path: number for path, number in numbers.items() if best[number][1] == path}
+
     def place(self, position: int) -> tuple[str, int]:
         """The file and the line of an example."""
         return self.files[int(self.file[position])].name, int(self.line[position])

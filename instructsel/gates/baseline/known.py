@@ -78,13 +78,14 @@ class Known:
 class KnownRows:
     """Passes rows over that the baseline has in the same file, before they are parsed."""
 
-    def __init__(self, identities: Identities) -> None:
+    def __init__(self, identities: Identities, paths: Sequence[str]) -> None:
         self.identities = identities
+        self.numbers = identities.files_called([entry.name for path in paths for entry in expanded(path).entries])
         self.files: dict[str, KnownFile] = {}
 
     def __call__(self, source: Source) -> Source:
         """The source, of whose lines those that are known are passed over."""
-        number = self.identities.file_called(source.name)
+        number = self.numbers.get(source.name)
         plain = source.container == "lines" and not source.spread and source.columns is None
         if number is None or not plain or not self.identities.files[number].by_line:
             return source
@@ -145,7 +146,7 @@ def read_new(
     unchanged = _unchanged(paths, identities)
     if unchanged is not None:
         return nothing(paths, options), Known(unchanged)
-    through = KnownRows(identities)
+    through = KnownRows(identities, paths)
     try:
         pool = options.read(
             paths, message=message, progress=progress, through=through if only is None else lambda source: through(only(source))
@@ -172,7 +173,8 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
         besides: numbers of files of the baseline that are not looked at.
     """
     identities = baseline.identities
-    matched = {number: identities.file_called(file.source.name) for number, file in enumerate(pool.files)}
+    called = identities.files_called([file.source.name for file in pool.files])
+    matched = {number: called.get(file.source.name) for number, file in enumerate(pool.files)}
     if all(code is None or code in (besides or ()) for code in matched.values()):
         return pool, Known()
     own, index = Identities.of(pool)
@@ -205,13 +207,14 @@ def _keys(identities: Identities, positions: NDArray[np.int64]) -> list[bytes]:
 def _unchanged(paths: Sequence[str], identities: Identities) -> tuple[KnownFile, ...] | None:
     """The files, where every one has the bytes that the baseline's has; None where one does not."""
     files = []
-    for path in paths:
-        for entry in expanded(path).entries:
-            number = identities.file_called(entry.name)
-            if number is None or identities.files[number].digest is None or file_digest(entry.path) != identities.files[number].digest:
-                return None
-            begin, end = np.searchsorted(identities.row_file, [number, number + 1])
-            files.append(KnownFile(entry.name, number, int(end - begin), unchanged=True))
+    entries = [entry for path in paths for entry in expanded(path).entries]
+    called = identities.files_called([entry.name for entry in entries])
+    for entry in entries:
+        number = called.get(entry.name)
+        if number is None or identities.files[number].digest is None or file_digest(entry.path) != identities.files[number].digest:
+            return None
+        begin, end = np.searchsorted(identities.row_file, [number, number + 1])
+        files.append(KnownFile(entry.name, number, int(end - begin), unchanged=True))
     return tuple(files)
 
 

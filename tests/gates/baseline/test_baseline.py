@@ -240,6 +240,16 @@ def test_a_checkout_in_another_folder_is_known_and_said() -> None:
     )
 
 
+def test_of_two_files_of_one_name_the_one_whose_folders_agree_is_the_file_and_the_other_is_a_copy() -> None:
+    for name in ("a/pool.jsonl", "b/pool.jsonl"):
+        written(Path(name), rows(5))
+    made("a/pool.jsonl").write("pool.baseline")
+    for names in (["a/pool.jsonl", "b/pool.jsonl"], ["b/pool.jsonl", "a/pool.jsonl"]):
+        change = read_change(names, baseline="pool.baseline")
+        assert {row.place.file for row in change.rows} == {"b/pool.jsonl"}
+        assert (len(change.rows), change.known.rows) == (5, 5)
+
+
 def test_the_old_wording_of_an_edited_row_is_gone_and_another_file_of_that_name_takes_nothing_away() -> None:
     content = rows(10)
     written(Path("a.jsonl"), content)

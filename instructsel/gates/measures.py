@@ -78,10 +78,10 @@ def computed(pool: Pool, symbols: Sequence[str]) -> Columns:
         made_with[TOKENS] = {symbol: made_with[symbol] for symbol in LENGTHS if symbol in made_with}
     if TURNS in symbols:
         values[TURNS] = pool.turns.astype(np.float64)
-    plain = [symbol for symbol in PLAIN if symbol in symbols]
-    if plain:
-        counts = [tuple(PLAIN[symbol](example) for symbol in plain) for example in pool.examples()]
-        values |= {symbol: np.array([count[at] for count in counts], dtype=np.float64) for at, symbol in enumerate(plain)}
+    counted_symbols = [symbol for symbol in PLAIN if symbol in symbols]
+    if counted_symbols:
+        counts = [tuple(PLAIN[symbol](example) for symbol in counted_symbols) for example in pool.examples()]
+        values |= {symbol: np.array([count[column] for count in counts], dtype=np.float64) for column, symbol in enumerate(counted_symbols)}
     return Columns({symbol: values[symbol] for symbol in symbols}, {symbol: made_with[symbol] for symbol in symbols if symbol in made_with})
 
 
@@ -226,8 +226,8 @@ def languages_of(pool: Pool) -> list[str]:
     from instructsel.gates.languages import identifier
 
     tell = identifier(LIBRARY, "The language of rows").of
-    told = (tell(example.response) for example in pool.examples())
-    return [UNKNOWN if answer is None else answer[0] for answer in told]
+    answers = (tell(example.response) for example in pool.examples())
+    return [UNKNOWN if answer is None else answer[0] for answer in answers]
 
 
 def _sources(change: Change) -> list[str]:

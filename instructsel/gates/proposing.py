@@ -91,10 +91,10 @@ def propose(
     for kind, check in all_checks().items():
         if not check.by_default or issubclass(check, DriftCheck):
             continue
-        asked: Check = check(max_rate=1.0) if issubclass(check, RowCheck) else check()
+        instance: Check = check(max_rate=1.0) if issubclass(check, RowCheck) else check()
         if progress is not None:
             progress(kind)
-        result = gate(change, GateConfig((ConfiguredCheck(asked, check.severity),))).results[0]
+        result = gate(change, GateConfig((ConfiguredCheck(instance, check.severity),))).results[0]
         entry = _of_rows(kind, result, change.n_rows) if issubclass(check, RowCheck) else _of_pool(kind, result)
         if isinstance(entry, Proposed):
             proposed.append(entry)

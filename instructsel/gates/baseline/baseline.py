@@ -84,9 +84,9 @@ class Baseline:
 
         >>> Baseline.create(Pool.read("pool.jsonl")).write("pool.baseline")  # doctest: +SKIP
         """
-        asked = request or Request()
+        wanted = request or Request()
         identities, index = Identities.of(pool)
-        return cls._built(pool.at(index), identities, {name: asked for name, part in parts().items() if part.wanted(asked)})
+        return cls._built(pool.at(index), identities, {name: wanted for name, part in parts().items() if part.wanted(wanted)})
 
     @classmethod
     def _built(cls, ordered: Pool, identities: Identities, requests: Mapping[str, Request]) -> Self:
@@ -113,9 +113,9 @@ class Baseline:
             raise UsageError(
                 f"The baseline's pool was read with other options: {', '.join(differing)}.", fix="Read the new rows with the same options."
             )
-        asked = request or Request()
+        wanted = request or Request()
         identities, index = Identities.of(pool)
-        requests = {name: parts()[name].request_of(self.about[name]["about"], asked) for name in self.about if self.has(name)}
+        requests = {name: parts()[name].request_of(self.about[name]["about"], wanted) for name in self.about if self.has(name)}
         other = self._built(pool.at(index), identities, requests)
         both, order = self.identities.merged(identities)
         return self._merged(other, both, order)

@@ -41,7 +41,7 @@ class KnownFile:
     """In the baseline."""
     rows: int
     """Of the change's file that the baseline has."""
-    here: bytes = field(default=b"", repr=False)
+    present: bytes = field(default=b"", repr=False)
     """The digests of those rows, one behind the other; of an unchanged file none."""
     unchanged: bool = False
 
@@ -86,8 +86,8 @@ class KnownRows:
     def __call__(self, source: Source) -> Source:
         """The source, of whose lines those that are known are passed over."""
         number = self.numbers.get(source.name)
-        plain = source.container == "lines" and not source.spread and source.columns is None
-        if number is None or not plain or not self.identities.files[number].by_line:
+        by_lines = source.container == "lines" and not source.spread and source.columns is None
+        if number is None or not by_lines or not self.identities.files[number].by_line:
             return source
         return replace(source, through=lambda rows: self._through(source.name, number, rows))
 
@@ -111,7 +111,7 @@ class KnownRows:
         identities = self.identities
         begin, end = np.searchsorted(identities.row_file, [number, number + 1])
         joined = identities.row_raw[begin:end].astype(">u8").tobytes()
-        return Counter(joined[at : at + WIDTH] for at in range(0, len(joined), WIDTH))
+        return Counter(joined[offset : offset + WIDTH] for offset in range(0, len(joined), WIDTH))
 
     @property
     def known(self) -> Known:
@@ -160,8 +160,8 @@ def read_new(
             raise
         # The new rows alone make no pool, as where the only one is broken: what is wrong with them is found among the others.
         return without_known(options.read(paths, message=None, progress=progress, through=only), baseline)
-    rest, more = without_known(pool, baseline, besides={file.number for file in through.known.files})
-    return rest, Known(through.known.files + more.files, more.excluded)
+    new_rows, more = without_known(pool, baseline, besides={file.number for file in through.known.files})
+    return new_rows, Known(through.known.files + more.files, more.excluded)
 
 
 def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = None) -> tuple[Pool, Known]:
@@ -187,13 +187,13 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
         theirs = np.flatnonzero(identities.file == code)
         left = Counter(zip(_keys(identities, theirs), identities.part[theirs].tolist(), strict=True))
         passed = bytearray()
-        here = np.flatnonzero(pool.file_of[index] == number)
-        for key, part, at in zip(_keys(own, here), own.part[here].tolist(), here.tolist(), strict=True):
+        present = np.flatnonzero(pool.file_of[index] == number)
+        for key, part, place in zip(_keys(own, present), own.part[present].tolist(), present.tolist(), strict=True):
             if left[key, part]:
                 left[key, part] -= 1
-                stays[index[at]] = False
+                stays[index[place]] = False
                 passed += key
-                rows.update((number, row) for row in pool.files[number].rows_of(int(pool.row_of[index[at]])))
+                rows.update((number, row) for row in pool.files[number].rows_of(int(pool.row_of[index[place]])))
         files.append(KnownFile(pool.files[number].source.name, code, sum(file == number for file, _ in rows), bytes(passed)))
     kept = pool.at(np.flatnonzero(stays))
     return kept, Known(tuple(files), len(rows))
@@ -201,7 +201,7 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
 
 def _keys(identities: Identities, positions: NDArray[np.int64]) -> list[bytes]:
     joined = identities.raw[positions].astype(">u8").tobytes()
-    return [joined[at : at + WIDTH] for at in range(0, len(joined), WIDTH)]
+    return [joined[offset : offset + WIDTH] for offset in range(0, len(joined), WIDTH)]
 
 
 def _unchanged(paths: Sequence[str], identities: Identities) -> tuple[KnownFile, ...] | None:
@@ -250,8 +250,8 @@ def gone(identities: Identities, known: Known) -> NDArray[np.bool_]:
         theirs = np.flatnonzero(identities.file == file.number)
         if file.unchanged or not len(theirs):
             continue
-        here = {file.here[at : at + WIDTH] for at in range(0, len(file.here), WIDTH)}
-        absent = np.array([key not in here for key in _keys(identities, theirs)], dtype=bool)
+        present = {file.present[offset : offset + WIDTH] for offset in range(0, len(file.present), WIDTH)}
+        absent = np.array([key not in present for key in _keys(identities, theirs)], dtype=bool)
         if absent.mean() <= STAYS:
             mask[theirs[absent]] = True
     return mask

@@ -67,13 +67,13 @@ def write_tensors(file: BinaryIO, arrays: Mapping[str, Array], metadata: Mapping
         arrays: by their names, of the types of TYPES.
         metadata: texts by their names; the digests are put to them.
     """
-    plain = {name: np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")) for name, array in arrays.items()}
-    names = sorted(plain, key=lambda name: (-plain[name].dtype.itemsize, name))
+    contiguous = {name: np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")) for name, array in arrays.items()}
+    names = sorted(contiguous, key=lambda name: (-contiguous[name].dtype.itemsize, name))
     header: dict[str, Any] = {}
     digests: dict[str, str] = {}
     end = 0
     for name in names:
-        array = plain[name]
+        array = contiguous[name]
         begin, end = end, end + array.nbytes
         header[name] = {"dtype": NAMES[array.dtype.str.replace("|", "<")], "shape": list(array.shape), "data_offsets": [begin, end]}
         digests[name] = digest_of(_bytes(array))
@@ -82,7 +82,7 @@ def write_tensors(file: BinaryIO, arrays: Mapping[str, Array], metadata: Mapping
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
     for name in names:
-        file.write(_bytes(plain[name]))
+        file.write(_bytes(contiguous[name]))
 
 
 def _bytes(array: Array) -> memoryview:

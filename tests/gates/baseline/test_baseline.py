@@ -129,10 +129,10 @@ def test_every_place_is_that_of_the_pool() -> None:
     pool = Pool.read("a.jsonl", "b.jsonl")
     identities = Baseline.create(pool).identities
     positions = identities.find(pool.digests)
-    for here, there in enumerate(positions.tolist()):
-        name, lines = pool.locate(here)
+    for position, there in enumerate(positions.tolist()):
+        name, lines = pool.locate(position)
         assert identities.place(there) == (name, lines[0])
-        assert identities.labels[there] == pool.sources[here]
+        assert identities.labels[there] == pool.sources[position]
     assert (identities.find(np.array([[1, 2]], dtype=np.uint64)) == -1).all()
 
 

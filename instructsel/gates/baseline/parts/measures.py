@@ -51,9 +51,9 @@ class Measures(Part):
                 f"The baseline has scores of {', '.join(missing)}, and those of the new rows are not named.",
                 fix="Score them, and name the table: --scores NEW.scores.parquet",
             )
-        rest: Columns = computed(pool, [symbol for symbol in names if symbol not in values])
-        values |= rest.values
-        made_with |= rest.made_with
+        computed_here: Columns = computed(pool, [symbol for symbol in names if symbol not in values])
+        values |= computed_here.values
+        made_with |= computed_here.made_with
         matrix = np.column_stack([values[symbol] for symbol in names]) if len(pool) else np.zeros((0, len(names)))
         matrix[np.isnan(matrix)] = np.nan
         return Built({"values": matrix}, {"columns": names, "made_with": {name: made_with[name] for name in names if name in made_with}})

@@ -199,3 +199,59 @@ class BaselinePrinted(TypedDict, total=False):
     schema: Count
     fingerprint: str
     bytes: Any
+
+
+class AccountPrinted(TypedDict):
+    """read = kept + removed + no_example."""
+
+    read: Count
+    kept: Count
+    removed: Count
+    no_example: Count
+
+
+class DedupPrinted(TypedDict):
+    """What dedup removed."""
+
+    kind: str
+    schema: Count
+    duplicates: dict[str, Count]
+    on: str
+    threshold: float | None
+    cosine: float | None
+    encoder: Any
+    rows: AccountPrinted
+
+
+class EvaluationSet(TypedDict, total=False):
+    """An evaluation set."""
+
+    name: Required[str]
+    items: Required[Count]
+    digest: Required[str]
+    found: Count
+    rows: Count
+    left_out: Count
+
+
+class DecontaminatePrinted(TypedDict):
+    """What decontaminate removed."""
+
+    kind: str
+    schema: Count
+    sets: list[EvaluationSet]
+    threshold: float
+    ngram: Count
+    parts: list[str]
+    rows: AccountPrinted
+
+
+class IndexPrinted(TypedDict):
+    """An index of evaluation sets."""
+
+    sets: list[EvaluationSet]
+    items: Count
+    parts: dict[str, Count]
+    ngrams: dict[str, Count]
+    digest: str
+    file: str

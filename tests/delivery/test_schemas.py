@@ -26,7 +26,7 @@ PRINTED: Mapping[str, str] = {
     "gate": "gate", "gate checks": "gate-checks", "gate init": "gate-init", "gate baseline create": "gate-baseline", "gate baseline show": "gate-baseline",
     "score": "score", "select": "select", "verify": "verdict", "explain": "explain", "diff": "diff", "export": "export", "status": "status",
     "rules list": "rules-list", "rules show": "rule", "rules fit": "fit", "study status": "study-status", "doctor": "doctor",
-    "cache show": "cache", "cache prune": "cache-prune", "audit": "audit",
+    "gate index": "gate-index", "dedup": "dedup", "decontaminate": "decontaminate", "cache show": "cache", "cache prune": "cache-prune", "audit": "audit",
 }  # fmt: skip
 """Command → the schema of what it prints with --json."""
 WRITTEN: Mapping[str, str] = {

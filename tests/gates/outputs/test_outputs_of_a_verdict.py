@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 from lxml import etree
+from typer.testing import CliRunner
 
+from instructsel.commands import app
 from instructsel.errors import BaselineError
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Limit, Result
@@ -324,3 +326,22 @@ def test_hostile_rows_of_a_real_file_are_found_and_obeyed_nowhere(tmp_path: Path
         commands = [command for command in workflow_commands(shown) if name != "github" or command.name not in ALLOWED]
         assert not commands, name
     assert not markdown_faults(output_named("markdown").render(verdict, SETTING).decode())
+
+
+def test_hostile_rows_and_names_are_obeyed_by_no_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "::error::x ##[add-path]y \u202e.jsonl"
+    texts = [text for text in HOSTILE if max(text, default="") < "\ud800"]
+    rows = [{"instruction": text, "output": text, "source": text} for text in texts] + [{text or "x": text} for text in texts]
+    (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for columns in ("80",):
+        monkeypatch.setenv("COLUMNS", columns)
+        for arguments in (
+            ["gate", name, "--max-findings", "1000"],
+            ["gate", name, "--json"],
+            ["gate", name, "--config", "@structure", "--max-findings", "1000"],
+        ):
+            done = CliRunner().invoke(app, arguments, prog_name="instructsel")
+            assert done.exit_code in (1, 3), done.stderr
+            for shown in (done.stdout, done.stderr):
+                assert not terminal_faults(shown) and not list(workflow_commands(shown)), arguments

@@ -196,7 +196,7 @@ def _may_end(sentence: str) -> bool:
         return True
     if words[-1] in STRANDED:
         return len(words) < 7 or any(word.lower() in ("what", "who", "which", "where", "how", "that") for word in words[-8:-1])
-    return sum(word[:1].isupper() for word in words) * 2 > len(words)
+    return bool(sum(word[:1].isupper() for word in words) * 2 > len(words))
 
 
 def _mid_list(text: str, in_line: int, rest_words: int) -> str | None:

@@ -75,9 +75,9 @@ def repeated(
     left = without(has_words, pairs)
     if rule.threshold is not None:
         shingles = Shingles.of(texts, bucketing=watch("buckets"))
-        near = near_pairs(shingles, left, rule.threshold, progress=watch("pairs"))
-        pairs += near
-        left = without(left, near)
+        near_copies = near_pairs(shingles, left, rule.threshold, progress=watch("pairs"))
+        pairs += near_copies
+        left = without(left, near_copies)
     if rule.cosine is not None and encode is not None:
         del texts
         rows = np.flatnonzero(left)
@@ -124,8 +124,8 @@ class Cleaned:
 
     def stays(self, position: int) -> bool:
         """Whether the rows of an example stay, as other examples of them do."""
-        kept = self._kept
-        return all(place in kept for place in self.pool.rows_of([position]))
+        staying = self._kept
+        return all(place in staying for place in self.pool.rows_of([position]))
 
     @property
     def _kept(self) -> set[tuple[int, int]]:

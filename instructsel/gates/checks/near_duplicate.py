@@ -38,14 +38,14 @@ class NearDuplicate(Repeats):
         """Rows that nearly repeat one of the baseline, then those that nearly repeat one of the change that repeats none."""
         shingles, has_words = shingles_of(change)
         candidates = distinct(change) & has_words
-        own = asked_of(change)
+        responses = asked_of(change)
         if self.in_pool(change):
             assert change.baseline is not None
             saved = SavedShingles.stored(change.baseline.part("shingles").arrays)
             pool = Asked.stored(change.baseline.part("prompts").arrays)
 
             def copies_row(position: int, row: int, value: float) -> bool:
-                return is_copy(value, len(shingles.row(position)), int(saved.sizes[row]), own.likeness(position, pool, row))
+                return is_copy(value, len(shingles.row(position)), int(saved.sizes[row]), responses.likeness(position, pool, row))
 
             nearest, similarity = saved.nearest(shingles, candidates, self.threshold, but=change.gone, accepts=copies_row)
             for position in (nearest >= 0).nonzero()[0].tolist():
@@ -54,7 +54,7 @@ class NearDuplicate(Repeats):
                 yield Hit(position, f"The row nearly repeats {place} of the baseline (Jaccard {value:.2f}).", value, related=place)
 
         def copies_other(position: int, other: int, value: float) -> bool:
-            return is_copy(value, len(shingles.row(position)), len(shingles.row(other)), own.likeness(position, own, other))
+            return is_copy(value, len(shingles.row(position)), len(shingles.row(other)), responses.likeness(position, responses, other))
 
         pairs = near_pairs(shingles, candidates, self.threshold, accepts=copies_other)
         yield from hits_of(change, pairs, "The row nearly repeats {other} (Jaccard {similarity}).")

@@ -190,8 +190,8 @@ class ItemIndex:
                     ("grams", index.grams[n], index.places[n]),
                     ("frames", index.frames[n], index.frame_places[n]),
                 ):
-                    own = numbers[places[:, 0]] >= 0
-                    tables[name][n].append((hashes[own], np.stack([numbers[places[own, 0]], places[own, 1]], axis=1)))
+                    of_set = numbers[places[:, 0]] >= 0
+                    tables[name][n].append((hashes[of_set], np.stack([numbers[places[of_set, 0]], places[of_set, 1]], axis=1)))
             total += len(rows)
         grams = [_sorted(parts, by_hash=True) for parts in tables["grams"]]
         frames = [_sorted(parts, by_hash=False) for parts in tables["frames"]]
@@ -386,25 +386,29 @@ class _Builder:
         grams, texts, begins = runs(hashes, lengths, n)
         first = (np.cumsum(lengths) - lengths)[texts] + begins
         ones, filled = (np.concatenate([np.zeros(1, np.int64), np.cumsum(mask)]) for mask in (single, content & ~single))
-        own = (2 * (ones[first + n] - ones[first]) < n) & (filled[first + n] - filled[first] >= LEAST_CONTENT)
+        eligible = (2 * (ones[first + n] - ones[first]) < n) & (filled[first + n] - filled[first] >= LEAST_CONTENT)
         # In how many different questions a hash stands: equal questions and the passages that several share count once.
         questions = np.array([text.question for text in self.texts], dtype=np.int64)
         parts = np.array([text.part for text in self.texts], dtype=np.int64)
-        counted = own & ~np.isin(parts[texts], [PARTS.index(PASSAGE), PARTS.index(CHOICES), PARTS.index(PROMPT)])
+        counted = eligible & ~np.isin(parts[texts], [PARTS.index(PASSAGE), PARTS.index(CHOICES), PARTS.index(PROMPT)])
         pairs = np.unique(np.stack([grams[counted].view(np.int64), questions[texts[counted]]], axis=1), axis=0)
         values, often = np.unique(pairs[:, 0], return_counts=True)
         common = values[often > max(COMMON, COMMON_SHARE * len(self.questions))].view(np.uint64)
-        own &= ~np.isin(grams, np.concatenate([common, _stock(n)]))
+        eligible &= ~np.isin(grams, np.concatenate([common, _stock(n)]))
         edges = np.zeros(len(hashes) + 1, dtype=np.int64)
-        np.add.at(edges, first[own], 1)
-        np.add.at(edges, first[own] + n, -1)
+        np.add.at(edges, first[eligible], 1)
+        np.add.at(edges, first[eligible] + n, -1)
         sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.cumsum(edges[:-1]) > 0)])
         ends = np.cumsum(lengths)
         covered = (sums[ends] - sums[ends - lengths]).astype(np.int32)
         # What has no n-gram of its own is compared as a whole.
-        others = ~own & (covered[texts] > 0)
+        others = ~eligible & (covered[texts] > 0)
         places = np.stack([texts, begins], axis=1).astype(np.int32)
-        return *_sorted([(grams[own], places[own])], by_hash=True), *_sorted([(grams[others], places[others])], by_hash=False), covered
+        return (
+            *_sorted([(grams[eligible], places[eligible])], by_hash=True),
+            *_sorted([(grams[others], places[others])], by_hash=False),
+            covered,
+        )
 
 
 def _prompts(item: Item) -> Iterator[tuple[str, ...]]:

@@ -188,8 +188,10 @@ def _of_pool(path: str | Path) -> Iterator[Item]:
 
 def _of_example(example: Example, number: int) -> Item:
     turns = example.messages[: example.last_answer]
-    asked = [turn.text[:MOST_CHARACTERS] for turn in turns if turn.role not in ("system", "developer", "tool") and turn.role not in ANSWERS]
-    return Item(number, tuple(asked), (example.response[:MOST_CHARACTERS],))
+    questions = [
+        turn.text[:MOST_CHARACTERS] for turn in turns if turn.role not in ("system", "developer", "tool") and turn.role not in ANSWERS
+    ]
+    return Item(number, tuple(questions), (example.response[:MOST_CHARACTERS],))
 
 
 def _of_task(task: str, include_path: str | Path | None) -> Iterator[Item]:
@@ -204,9 +206,9 @@ def _of_task(task: str, include_path: str | Path | None) -> Iterator[Item]:
             for document in every:
                 number += 1
                 item = item_of(document.fields, number)
-                own = item.questions if item is not None else (document.question[:MOST_CHARACTERS],)
+                questions = item.questions if item is not None else (document.question[:MOST_CHARACTERS],)
                 passage, choices = (item.passage, item.choices) if item is not None else ("", ())
-                yield Item(number, own, document.answers, passage, choices)
+                yield Item(number, questions, document.answers, passage, choices)
 
 
 def _texts(value: Any, depth: int = 0) -> list[str]:

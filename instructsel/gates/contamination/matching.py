@@ -105,8 +105,8 @@ def find_items(
     done = 0
     for batch in _batches(examples):
         for number, evidence in sorted(search.batch(batch), key=lambda pair: pair[0]):
-            for found in evidence:
-                yield Evidence(done + number, *found)
+            for entry in evidence:
+                yield Evidence(done + number, *entry)
         done += len(batch)
         if progress is not None:
             progress(done)
@@ -173,18 +173,18 @@ class _Search:
         of_row, in_row, places = of_row[order], in_row[order], places[order]
         group = np.concatenate([[True], (of_row[1:] != of_row[:-1]) | (places[1:, 0] != places[:-1, 0])])
         starts = np.flatnonzero(group)
-        own = _union(places[:, 1], group, self.rule.ngram)
+        own_words = _union(places[:, 1], group, self.rule.ngram)
         parts = places[starts, 0]
         # What cannot reach the threshold with all that is not its own is not looked at further.
-        reach = own + self.index.words[parts] - self.n_words[parts]
-        enough = (reach >= self._needed(parts)) & (2 * own >= self.rule.threshold * self.n_words[parts])
+        reach = own_words + self.index.words[parts] - self.n_words[parts]
+        enough = (reach >= self._needed(parts)) & (2 * own_words >= self.rule.threshold * self.n_words[parts])
         ends = np.append(starts[1:], len(group))
         row_starts, row_ends = np.searchsorted(rows, of_row[starts], side="left"), np.searchsorted(rows, of_row[starts], side="right")
         result: dict[int, dict[int, tuple[int, list[int]]]] = {}
         for number in np.flatnonzero(enough).tolist():
             start, end, part = int(starts[number]), int(ends[number]), int(parts[number])
             begins, in_rows = places[start:end, 1].tolist(), in_row[start:end].tolist()
-            if self.index.words[part] > self.n_words[part] or own[number] < self._needed(part):
+            if self.index.words[part] > self.n_words[part] or own_words[number] < self._needed(part):
                 low, high = np.searchsorted(self.frame_places[:, 0], [part, part + 1]).tolist()
                 of_it = grams[row_starts[number] : row_ends[number]]
                 begins += self.frame_places[low:high, 1][np.isin(self.frames[low:high], of_it)].tolist()

@@ -41,14 +41,14 @@ def same_prompts(change: Change, *, in_pool: bool) -> Iterator[SamePromptRows]:
         change: the rows.
         in_pool: whether the baseline is looked at.
     """
-    own = asked_of(change)
+    prompted = asked_of(change)
     pool, pool_rows = None, np.zeros(0, dtype=np.int64)
     if in_pool:
         assert change.baseline is not None
         pool = Asked.stored(change.baseline.part("prompts").arrays)
-        pool_rows = np.flatnonzero(np.isin(pool.prompt, np.unique(own.prompt[own.prompt > 0])) & ~change.gone)
-    prompts = np.concatenate([own.prompt, np.zeros(0, np.uint64) if pool is None else pool.prompt[pool_rows]])
-    n = len(own.prompt)
+        pool_rows = np.flatnonzero(np.isin(pool.prompt, np.unique(prompted.prompt[prompted.prompt > 0])) & ~change.gone)
+    prompts = np.concatenate([prompted.prompt, np.zeros(0, np.uint64) if pool is None else pool.prompt[pool_rows]])
+    n = len(prompted.prompt)
     order = np.argsort(prompts, kind="stable")
     edges = (
         np.flatnonzero(np.concatenate([[True], prompts[order][1:] != prompts[order][:-1], [True]])) if len(order) else np.zeros(1, np.int64)
@@ -58,7 +58,7 @@ def same_prompts(change: Change, *, in_pool: bool) -> Iterator[SamePromptRows]:
         if end - start < 2 or not prompts[group[0]] or group[0] >= n:
             continue
         rows = tuple(group[group < n].tolist())
-        yield SamePromptRows(rows, tuple(pool_rows[group[group >= n] - n].tolist()), own, pool)
+        yield SamePromptRows(rows, tuple(pool_rows[group[group >= n] - n].tolist()), prompted, pool)
 
 
 __all__ = ["SamePromptRows", "same_prompts"]

@@ -104,8 +104,8 @@ def embedding_pairs(vectors: NDArray[np.float32], candidates: Mask, threshold: f
 
     Time grows with the square of the number of rows that are kept; memory with the number of rows.
     """
-    kept = np.zeros(int(candidates.sum()), dtype=np.int64)
-    matrix = np.zeros((len(kept), vectors.shape[1]), dtype=np.float32)
+    stays = np.zeros(int(candidates.sum()), dtype=np.int64)
+    matrix = np.zeros((len(stays), vectors.shape[1]), dtype=np.float32)
     n_kept = 0
     pairs: list[Pair] = []
     order = np.flatnonzero(candidates)
@@ -115,22 +115,22 @@ def embedding_pairs(vectors: NDArray[np.float32], candidates: Mask, threshold: f
         before = n_kept
         earlier = block @ matrix[:before].T if before else np.zeros((len(rows), 0), dtype=np.float32)
         among = block @ block.T
-        own: list[int] = []
+        in_block: list[int] = []
         for number, row in enumerate(rows.tolist()):
             similarity, other = -1.0, -1
             if before:
                 nearest = int(np.argmax(earlier[number]))
-                similarity, other = float(earlier[number, nearest]), int(kept[nearest])
-            if own:
-                nearest = own[int(np.argmax(among[number, own]))]
+                similarity, other = float(earlier[number, nearest]), int(stays[nearest])
+            if in_block:
+                nearest = in_block[int(np.argmax(among[number, in_block]))]
                 if float(among[number, nearest]) > similarity:
                     similarity, other = float(among[number, nearest]), int(rows[nearest])
             # Sums in another order differ in their last bits.
             if round(similarity, 6) >= threshold:
                 pairs.append(Pair(row, other, EMBEDDING, min(1.0, similarity)))
             else:
-                own.append(number)
-                kept[n_kept], matrix[n_kept] = row, vectors[row]
+                in_block.append(number)
+                stays[n_kept], matrix[n_kept] = row, vectors[row]
                 n_kept += 1
     return pairs
 

@@ -52,10 +52,14 @@ class Asked:
         Raises:
             ValueError: they do not belong together.
         """
-        asked = cls(*(arrays[name] for name in ARRAYS))
-        if len({len(array) for array in asked.arrays.values()}) > 1 or asked.label.shape[1:] != (2,) or asked.words.shape[1:] != (HELD,):
+        prompts = cls(*(arrays[name] for name in ARRAYS))
+        if (
+            len({len(array) for array in prompts.arrays.values()}) > 1
+            or prompts.label.shape[1:] != (2,)
+            or prompts.words.shape[1:] != (HELD,)
+        ):
             raise ValueError("prompts and responses do not belong together")
-        return asked
+        return prompts
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:

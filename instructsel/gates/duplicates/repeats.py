@@ -55,15 +55,15 @@ def copies_in_pool(change: Change) -> dict[int, int]:
 
     def look() -> dict[int, int]:
         assert change.baseline is not None
-        content, own = change.baseline.identities.content, change.pool.digests
+        content, digests = change.baseline.identities.content, change.pool.digests
         copies: dict[int, int] = {}
         if not len(content):
             return copies
-        first = np.searchsorted(content[:, 0], own[:, 0])
-        for position in np.flatnonzero(content[np.minimum(first, len(content) - 1), 0] == own[:, 0]).tolist():
+        first = np.searchsorted(content[:, 0], digests[:, 0])
+        for position in np.flatnonzero(content[np.minimum(first, len(content) - 1), 0] == digests[:, 0]).tolist():
             row = int(first[position])
-            while row < len(content) and content[row, 0] == own[position, 0]:
-                if content[row, 1] == own[position, 1] and not change.gone[row]:
+            while row < len(content) and content[row, 0] == digests[position, 0]:
+                if content[row, 1] == digests[position, 1] and not change.gone[row]:
                     copies[position] = row
                     break
                 row += 1

@@ -146,12 +146,12 @@ def _other_things(one: Answer, other: Answer, prompt: str) -> str | None:
     """Whether of two longer responses one takes words of the prompt up, and the other has none of these and none of the first."""
     if min(len(one.words), len(other.words)) < LONG or not (one.is_whole and other.is_whole):
         return None
-    asked = content_words(words_of(prompt))
-    first, second = len(one.words & asked), len(other.words & asked)
+    subject = content_words(words_of(prompt))
+    first, second = len(one.words & subject), len(other.words & subject)
     common = len(one.words & other.words)
     if common > max(1, UNRELATED * min(len(one.words), len(other.words))) or (first > 0) == (second > 0):
         return None
-    if max(first, second) < min(2, len(asked)):
+    if max(first, second) < min(2, len(subject)):
         return None
     return "one of them has no word of the prompt, and hardly one of the other"
 

@@ -132,13 +132,13 @@ class SavedShingles:
             rows = self._candidates(text[: int(_prefix(np.array([len(text)]), threshold)[0])], len(text), threshold, but)
             if not len(rows):
                 continue
-            own = np.sort((text & LOW).astype(np.uint32))
+            lower = np.sort((text & LOW).astype(np.uint32))
             counts = self.sizes[rows].astype(np.int64)
             offsets = np.arange(int(counts.sum())) + np.repeat(starts[rows] - (np.cumsum(counts) - counts), counts)
             theirs = self.members[offsets]
-            hits = own[np.minimum(np.searchsorted(own, theirs), len(own) - 1)] == theirs
+            hits = lower[np.minimum(np.searchsorted(lower, theirs), len(lower) - 1)] == theirs
             common = np.add.reduceat(hits, np.cumsum(counts) - counts, dtype=np.int64)
-            values = common / (counts + len(own) - common)
+            values = common / (counts + len(lower) - common)
             for best in np.argsort(-values, kind="stable").tolist():
                 if values[best] < threshold:
                     break

@@ -149,9 +149,9 @@ def loop(row: Row, ground: Ground, strength: float) -> Planted:
 @plant("a prompt in front of the response", "echo", strengths=(1.0, 0.6), rivals=LITTLE)
 def echo(row: Row, ground: Ground, strength: float) -> Planted:
     """The whole prompt, then an answer; the prompt in capitals."""
-    asked = f"{prompt(row)['content']} Tell me in a few sentences what matters most about it, and why."
-    text = f"{asked}\n{response(row)['content']}" if strength == 1 else asked.upper()
-    return [with_response(with_prompt(row, asked), text)]
+    question = f"{prompt(row)['content']} Tell me in a few sentences what matters most about it, and why."
+    text = f"{question}\n{response(row)['content']}" if strength == 1 else question.upper()
+    return [with_response(with_prompt(row, question), text)]
 
 
 @plant("headings of a template in a text", "chat-markup", strengths=(1.0, 0.6, 0.3), rivals=("T0-TMPL-001",))
@@ -181,5 +181,5 @@ def decomposed(row: Row, ground: Ground, strength: float) -> Planted:
 @plant("a response of a few signs", "short-response", strengths=(1.0, 0.5), rivals=LITTLE)
 def short(row: Row, ground: Ground, strength: float) -> Planted:
     """To a prompt that wants sentences."""
-    asked = "Describe in several sentences the life of the people who live beside the sea."
-    return [with_response(with_prompt(row, asked), ground.rng.choice((".", "-", "ok") if strength == 1 else ("Hm", "yes", "sea")))]
+    question = "Describe in several sentences the life of the people who live beside the sea."
+    return [with_response(with_prompt(row, question), ground.rng.choice((".", "-", "ok") if strength == 1 else ("Hm", "yes", "sea")))]

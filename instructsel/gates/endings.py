@@ -168,15 +168,19 @@ def _mid_sentence(text: str, last: str, words: int) -> str | None:
     tail = text[-TAIL:]
     if HAN.search(last):
         ended = len(re.findall("[。！？…]", tail))
-        rest = re.split("[。！？；…]", last)[-1]
-        return "in the middle of a sentence" if (ended >= 2 and len(rest) > 3 and "。" in last) or (ended >= 3 and len(rest) > 10) else None
+        open_part = re.split("[。！？；…]", last)[-1]
+        return (
+            "in the middle of a sentence"
+            if (ended >= 2 and len(open_part) > 3 and "。" in last) or (ended >= 3 and len(open_part) > 10)
+            else None
+        )
     is_item = ITEM.match(last) is not None
     line = ITEM.sub("", last)
     in_line = len(SENTENCE.findall(line))
     before = len(SENTENCE.findall(tail))
-    rest = SENTENCE.split(line)[-1]
-    rest_words = len(WORD.findall(rest))
-    if (words >= 6 or in_line or before > 1) and rest_words > 2 and DANGLING.search(last[-40:]) and not _may_end(rest):
+    open_part = SENTENCE.split(line)[-1]
+    rest_words = len(WORD.findall(open_part))
+    if (words >= 6 or in_line or before > 1) and rest_words > 2 and DANGLING.search(last[-40:]) and not _may_end(open_part):
         return "in the middle of a sentence"
     if ATTRIBUTION.search(last[-60:]):
         return None

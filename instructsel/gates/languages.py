@@ -104,12 +104,12 @@ def alike(language: str, other: str) -> bool:
 
 def plain(text: str) -> str:
     """What of a text its language is told from: without code, addresses, figures and signs, and no longer than it need be."""
-    told = prose(text[: 8 * LOOKED_AT])
-    if not told.isascii():
+    words_alone = prose(text[: 8 * LOOKED_AT])
+    if not words_alone.isascii():
         # Pronunciations and names in other languages stand in brackets.
-        outside = BRACKETS.sub(" ", told)
-        told = outside if len(outside) >= 2 * LEAST else told
-    words = NOISE.sub(" ", told)
+        outside = BRACKETS.sub(" ", words_alone)
+        words_alone = outside if len(outside) >= 2 * LEAST else words_alone
+    words = NOISE.sub(" ", words_alone)
     return " ".join(words.split())[:LOOKED_AT]
 
 

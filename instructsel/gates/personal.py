@@ -224,10 +224,10 @@ def is_personal_address(address: str) -> bool:
     return not (NO_DOMAIN.search("@" + domain) or NO_ONE.match(address) or ".." in address or local.endswith("."))
 
 
-Found = Iterator[tuple[int, int, str]]
+Places = Iterator[tuple[int, int, str]]
 
 
-def _ibans(text: str, regions: Sequence[str]) -> Found:
+def _ibans(text: str, regions: Sequence[str]) -> Places:
     iban = require("stdnum.iban", needed_by=NEEDED_BY)
     for match in IBAN.finditer(text):
         words = match[0].split(" ")
@@ -239,7 +239,7 @@ def _ibans(text: str, regions: Sequence[str]) -> Found:
                 break
 
 
-def _cards(text: str, regions: Sequence[str]) -> Found:
+def _cards(text: str, regions: Sequence[str]) -> Places:
     luhn = require("stdnum.luhn", needed_by=NEEDED_BY)
 
     def is_card(number: str) -> bool:
@@ -265,7 +265,7 @@ def _among_numbers(text: str, match: re.Match[str]) -> bool:
     return re.fullmatch(r"\d ", before) is not None or re.fullmatch(r" \d", after) is not None
 
 
-def _ids(text: str, regions: Sequence[str]) -> Found:
+def _ids(text: str, regions: Sequence[str]) -> Places:
     for entry in IDS:
         for match in entry.compiled.finditer(text):  # type: ignore[attr-defined]
             calling = entry.calling  # type: ignore[attr-defined]
@@ -273,14 +273,14 @@ def _ids(text: str, regions: Sequence[str]) -> Found:
                 continue
             if " " in match[0] and _among_numbers(text, match):
                 continue
-            plain = re.sub(r"\W", "", match[0])
-            if plain in NO_SSN or COUNTED.search(plain) or len(set(plain)) < 3:
+            figures = re.sub(r"\W", "", match[0])
+            if figures in NO_SSN or COUNTED.search(figures) or len(set(figures)) < 3:
                 continue
             if require(entry.module, needed_by=NEEDED_BY).is_valid(match[0]):
                 yield *match.span(), entry.name
 
 
-def _phones(text: str, regions: Sequence[str]) -> Found:
+def _phones(text: str, regions: Sequence[str]) -> Places:
     phonenumbers = require("phonenumbers", needed_by=NEEDED_BY)
     for match in PHONE.finditer(text):
         written = match[0]
@@ -316,8 +316,8 @@ def _is_phone(phonenumbers: Any, written: str, regions: Sequence[str], called: b
             number = phonenumbers.parse(text, region)
         except phonenumbers.NumberParseException:
             continue
-        plain = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-        if FICTION.match(plain) or COUNTED.search(plain):
+        international = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        if FICTION.match(international) or COUNTED.search(international):
             return False
         if phonenumbers.number_type(number) in _services(phonenumbers):
             return False
@@ -332,7 +332,7 @@ def _services(phonenumbers: Any) -> tuple[int, ...]:
     return kinds.TOLL_FREE, kinds.PREMIUM_RATE, kinds.SHARED_COST
 
 
-def _addresses(text: str, regions: Sequence[str]) -> Found:
+def _addresses(text: str, regions: Sequence[str]) -> Places:
     for match in ADDRESS.finditer(text):
         if VERSION.search(text[max(0, match.start() - 12) : match.start()]):
             continue
@@ -344,7 +344,7 @@ def _addresses(text: str, regions: Sequence[str]) -> Found:
             yield *match.span(), ""
 
 
-SEARCHES: Final[dict[str, Callable[[str, Sequence[str]], Found]]] = {
+SEARCHES: Final[dict[str, Callable[[str, Sequence[str]], Places]]] = {
     "iban": _ibans,
     "card": _cards,
     "national-id": _ids,

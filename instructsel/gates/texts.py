@@ -130,8 +130,8 @@ def without_thought(text: str) -> str:
     """
     stripped = text.strip()
     if stripped.startswith(THOUGHT[0]):
-        _, end, rest = stripped.partition(THOUGHT[1])
-        return rest.strip() if end else ""
+        _, end, answer = stripped.partition(THOUGHT[1])
+        return answer.strip() if end else ""
     return stripped
 
 
@@ -146,12 +146,12 @@ def without_fences(text: str) -> str:
 
 def prose(text: str) -> str:
     """A text without code, tags and addresses: what a language may be told from."""
-    plain = without_fences(text)
-    if "`" in plain:
-        plain = INLINE.sub(" ", plain)
-    if "://" in plain or "www." in plain:
-        plain = ADDRESS.sub(" ", plain)
-    return TAG.sub(" ", plain) if "<" in plain else plain
+    unfenced = without_fences(text)
+    if "`" in unfenced:
+        unfenced = INLINE.sub(" ", unfenced)
+    if "://" in unfenced or "www." in unfenced:
+        unfenced = ADDRESS.sub(" ", unfenced)
+    return TAG.sub(" ", unfenced) if "<" in unfenced else unfenced
 
 
 def around(text: str, start: int, end: int) -> str:

@@ -54,11 +54,15 @@ class Language(RowCheck):
         prompts = self.allow_prompt or self.allow
         for answer in answers(change):
             for text, where, allowed in ((answer.prompt, "prompt", prompts), (answer.text, "response", self.allow)):
-                told = tell(text) if allowed else None
-                if told is None or told[1] < self.min_probability or any(alike(told[0], language) for language in allowed):
+                identified = tell(text) if allowed else None
+                if (
+                    identified is None
+                    or identified[1] < self.min_probability
+                    or any(alike(identified[0], language) for language in allowed)
+                ):
                     continue
                 if is_code(text) or not has_sentences(text):
                     continue
                 subject = answer.name if where == "response" else f"The prompt of {answer.name[0].lower()}{answer.name[1:]}"
-                message = f"{subject} is in {told[0]} (probability {told[1]:.2f}); {', '.join(allowed)} may be."
-                yield answer.hit(message, value=told[1], evidence=text, about=where)
+                message = f"{subject} is in {identified[0]} (probability {identified[1]:.2f}); {', '.join(allowed)} may be."
+                yield answer.hit(message, value=identified[1], evidence=text, about=where)

@@ -71,19 +71,21 @@ class LanguageMismatch(RowCheck):
                 yield answer.hit(f"{answer.name} is in {ours}, its prompt in {theirs} (probability {probability:.2f}).", value=probability)
 
     def _languages(self, answer: Answer, context: str, teller: Identifier) -> tuple[str, str, float] | None:
-        told = teller.of(answer.text)
-        if told is None or told[1] < self.min_probability:
+        identified = teller.of(answer.text)
+        if identified is None or identified[1] < self.min_probability:
             return None
         parts = [answer.prompt, *(part for part in (answer.prompt[:400], answer.prompt[-400:]) if len(answer.prompt) > 400)]
         parts += (
-            [part for part in answer.prompt.split("\n") if len(part) >= 40][:6] if told[0] != "en" or not answer.prompt.isascii() else []
+            [part for part in answer.prompt.split("\n") if len(part) >= 40][:6]
+            if identified[0] != "en" or not answer.prompt.isascii()
+            else []
         )
         prompted = [result for part in parts if (result := teller.of(part)) is not None]
-        if not prompted or any(alike(told[0], result[0]) for result in prompted):
+        if not prompted or any(alike(identified[0], result[0]) for result in prompted):
             return None
         first = prompted[0]
         if first[1] < self.min_probability or OTHER_LANGUAGE.search(context) or (CODE.search(answer.prompt) and CODE.search(answer.text)):
             return None
         if is_code(answer.text) or not (has_sentences(answer.text) and has_sentences(answer.prompt)):
             return None
-        return told[0], first[0], min(told[1], first[1])
+        return identified[0], first[0], min(identified[1], first[1])

@@ -339,16 +339,16 @@ class Placeholder(RowCheck):
             or "insert" in text
         ):
             return
-        plain = without_fences(text)
-        match = SPOT.search(plain)
+        unfenced = without_fences(text)
+        match = SPOT.search(unfenced)
         what = "a spot that nobody filled in"
-        if match is None and ("{" in plain or "<%" in plain):
-            match, what = VARIABLE.search(plain), "a variable of a template that nobody filled in"
+        if match is None and ("{" in unfenced or "<%" in unfenced):
+            match, what = VARIABLE.search(unfenced), "a variable of a template that nobody filled in"
         if (
             match is None
             or (IS_LETTER if what[0:6] == "a spot" else IS_TEMPLATE).search(answer.prompt)
             or match[0] in answer.prompt
-            or is_code(plain)
+            or is_code(unfenced)
         ):
             return
         if LATIN in match[0].casefold():

@@ -35,8 +35,8 @@ QUESTION = "Can you tell me something about the harbor, when it was built, and h
 def test_languages_are_told(language: str, library: str) -> None:
     if library == "py3langid":
         pytest.importorskip("py3langid")
-    told = identifier(library, "a test").of(TEXTS[language])
-    assert told is not None and alike(told[0], language)
+    identified = identifier(library, "a test").of(TEXTS[language])
+    assert identified is not None and alike(identified[0], language)
 
 
 @pytest.mark.parametrize("language", [name for name in TEXTS if name != "en"])
@@ -64,8 +64,8 @@ def test_a_response_that_may_be_in_another_language_is_not_reported(prompt: str,
 
 
 def test_languages_that_may_not_be_are_reported_of_prompt_and_response() -> None:
-    found = hits("language", row(TEXTS["de"], TEXTS["fr"]), allow=("en",))
-    assert {hit.key for hit in found} == {"prompt", "response"}
+    reported = hits("language", row(TEXTS["de"], TEXTS["fr"]), allow=("en",))
+    assert {hit.key for hit in reported} == {"prompt", "response"}
     assert not hits("language", row(TEXTS["en"], TEXTS["en"]), allow=("en",))
     assert not hits("language", row(TEXTS["de"], TEXTS["en"]), allow=("de",), allow_prompt=("en",))
 

@@ -53,8 +53,8 @@ NOBODY = [
 @pytest.mark.parametrize("text", [text for text, kind in DATA.items() if kind])
 def test_personal_data_is_found_with_its_kind(text: str) -> None:
     sentence = f"Write to the harbor master: {text}, or come."
-    found = list(entities_in(sentence, EVERY))
-    assert [(entity.kind, sentence[entity.start : entity.end]) for entity in found] == [(DATA[text], text)]
+    entities = list(entities_in(sentence, EVERY))
+    assert [(entity.kind, sentence[entity.start : entity.end]) for entity in entities] == [(DATA[text], text)]
 
 
 @pytest.mark.parametrize("text", NOBODY)

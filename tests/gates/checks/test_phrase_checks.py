@@ -72,8 +72,8 @@ def test_a_line_of_a_dialogue_is_no_refusal() -> None:
 
 
 def test_a_refusal_in_an_earlier_answer_is_named() -> None:
-    found = hits("refusal", dialogue("Do it.", "I'm sorry, but I can't help with that.", "And the tide?", "At noon."))
-    assert [(hit.key, hit.message) for hit in found] == [("answer 1", "Answer 1 of 2 refuses.")]
+    reported = hits("refusal", dialogue("Do it.", "I'm sorry, but I can't help with that.", "And the tide?", "At noon."))
+    assert [(hit.key, hit.message) for hit in reported] == [("answer 1", "Answer 1 of 2 refuses.")]
 
 
 def test_only_short_responses_count_where_a_configuration_says_so() -> None:

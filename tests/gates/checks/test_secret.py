@@ -139,8 +139,8 @@ def test_what_the_gate_finds_is_what_excerpts_mask(kind: str) -> None:
 
 
 def test_several_secrets_of_one_kind_have_keys_of_their_own() -> None:
-    found = hits("secret", row(f"ghp_{some(36)} and ghp_{some(36)}"))
-    assert [hit.key for hit in found] == ["the response github-token", "the response github-token 2"]
+    reported = hits("secret", row(f"ghp_{some(36)} and ghp_{some(36)}"))
+    assert [hit.key for hit in reported] == ["the response github-token", "the response github-token 2"]
 
 
 def test_a_kind_that_is_allowed_is_not_reported() -> None:

@@ -6,7 +6,7 @@ Makes Alpaca-like rows of made words (length mix of instruction data, shared pro
 responses), and takes each size through the Python face in a process of its own: read, len, mtld, a linear rule, 2% of
 the rows without repetitions, the rows, their sidecar and the score table written. Before it, orjson.loads over the lines,
 to which the seconds are compared. Seconds by stage, those of the processor with what other processes of ours computed;
-peak memory as the system saw it (VmHWM) at the end of each stage, and that of the largest other process.
+peak memory of this process as the system saw it (VmHWM) at the end of each stage.
 
     python benchmarks/scale.py --rows 10000000 --stages read len mtld
 """
@@ -162,7 +162,6 @@ def job(pool_path: Path, out: Path, stages: tuple[str, ...]) -> dict[str, Any]:
     return {
         "stages": list(stages),
         "cpu_seconds_to_orjson_alone": {name: value / alone for name, value in cpu.items()},
-        "peak_mb_of_largest_other_process": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6,
         **results,
         "rows": len(pool),
         "seconds": seconds,

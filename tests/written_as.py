@@ -60,7 +60,10 @@ def as_llama_factory(row: Row) -> Row | None:
     written = as_sharegpt(row)
     if written is None:
         return None
-    system = written["conversations"][0]["value"] if written["conversations"][0]["from"] == "system" else ""
+    first = written["conversations"][0]
+    if first["from"] == "system" and first.keys() != {"from", "value"}:
+        return None
+    system = first["value"] if first["from"] == "system" else ""
     turns = written["conversations"][bool(system) :]
     tools = row.get("tools", "")
     return {"conversations": turns, "system": system, "tools": tools if isinstance(tools, str) else json.dumps(tools)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -194,8 +195,11 @@ def tokenizer_missing() -> str | None:
 
 def library_missing() -> str | None:
     """What brings the library that tells languages; None where it is installed."""
-    from instructsel.gates.languages import identifier
+    from instructsel.gates.languages import LIBRARIES, identifier
 
+    if find_spec(LIBRARIES[LIBRARY]) is not None:
+        # Not loaded before a row needs it.
+        return None
     try:
         identifier(LIBRARY, "The language of rows")
     except MissingExtra as error:

@@ -54,12 +54,15 @@ class LanguageMismatch(RowCheck):
     """How sure it has to be of both languages."""
 
     def locked(self, change: Change) -> str | None:
-        """The library."""
-        identifier(self.library, NEEDED_BY)
+        """The library; it is not loaded where no row is new."""
+        if len(change.pool):
+            identifier(self.library, NEEDED_BY)
         return None
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """Every answer in another language."""
+        if not len(change.pool):
+            return
         teller = identifier(self.library, NEEDED_BY)
         context = ""
         for answer in answers(change):

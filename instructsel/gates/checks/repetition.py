@@ -14,10 +14,16 @@ from instructsel.gates.loops import loop_of, repeated_share
 from instructsel.gates.texts import answers, around
 
 WANTED: Final = re.compile(
-    r"\b(?:repeat\w*|(?:write|say|print|type|output|list|copy|paste|display)\b[^.\n]{0,80}\btimes|over and over|pattern|loop|lyrics|song|chant|mantra|refrain|nursery rhyme|ascii|pyramid|triangle|chorus)\b",
+    r"\brepeat(?:ed|ing|edly|ing)?\b|\b(?:write|say|print|type|output|list|copy|paste|display)\b[^.\n]{0,80}\btimes\b|\bover and over\b",
     re.IGNORECASE,
 )
 """What a prompt says that wants the same again and again."""
+REFRAIN: Final = re.compile(r"\b(?:pattern|lyrics|song|chant|mantra|refrain|nursery rhyme|ascii|pyramid|triangle|chorus)\b", re.IGNORECASE)
+"""What a prompt says whose answer may have the same a few times."""
+ASKING: Final = 240
+"""Characters at either end of a prompt, where it says what it wants."""
+FEW: Final = 10
+"""Times that a refrain has at most."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,15 @@ class Repetition(RowCheck):
     def hits(self, change: Change) -> Iterator[Hit]:
         """Every answer that is stuck."""
         for answer in answers(change):
-            if len(answer.text) < self.min_words or WANTED.search(answer.prompt[-1000:]):
+            asking = f"{answer.prompt[:ASKING]}\n{answer.prompt[-ASKING:]}"
+            if len(answer.text) < self.min_words or WANTED.search(asking):
                 continue
             loop = loop_of(answer.text, min_times=self.min_times, min_words=self.min_words)
-            if loop is not None:
+            may_repeat = REFRAIN.search(asking) is not None
+            if loop is not None and not (may_repeat and loop.times <= FEW):
                 message = f"{answer.name} repeats {loop.what} {loop.times:,} times in a row, {loop.share:.0%} of its text."
                 yield answer.hit(message, value=float(loop.times), evidence=around(answer.text, loop.start, loop.end))
                 continue
             share = repeated_share(answer.text)
-            if share > self.max_repeated:
+            if share > self.max_repeated and not may_repeat:
                 yield answer.hit(f"{answer.name} repeats itself: {share:.0%} of its groups of ten words stand in it before.", value=share)

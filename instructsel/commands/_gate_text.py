@@ -40,8 +40,9 @@ def lines(verdict: Verdict, *, fail_on: str, most: int, findings: str | None) ->
         findings: the file that has all of them.
     """
     shown: list[str] = [line for trouble in verdict.troubles for line in _head("BROKEN", trouble)]
+    failing = verdict.failing(fail_on)
     for results in alike(verdict):
-        shown += _check(results[0], most=most, findings=findings) if len(results) == 1 else _together(results)
+        shown += _check(results[0], fails=results[0] in failing, most=most, findings=findings) if len(results) == 1 else _together(results)
     shown += _waivers(verdict)
     if any(limit.low is not None for result in verdict.results for limit in result.limits):
         shown += wrapped(_mode(verdict), WIDTH)
@@ -70,7 +71,7 @@ def sentence(verdict: Verdict, fail_on: str) -> str:
     else:
         parts.append(f"{counted(n_asked, 'check')} asked, none failed" if n_asked else "no check was asked")
     others = [result for result in verdict.results if result.state == "failed" and result not in failing]
-    parts += [f"{counted(len(others), 'more failed check')} that need not pass (--fail-on {fail_on})"] if others else []
+    parts += [f"{counted(len(others), 'check')} with findings that do not fail the gate (--fail-on {fail_on})"] if others else []
     for state in ("crashed", "skipped"):
         number = sum(result.state == state for result in verdict.results)
         parts += [f"{number:,} {state}"] if number else []
@@ -94,10 +95,11 @@ def _head(state: str, text: str) -> Iterator[str]:
         yield f"{'' if number else state:{COLUMN}}{line}"
 
 
-def _check(result: Result, *, most: int, findings: str | None) -> Iterator[str]:
+def _check(result: Result, *, fails: bool, most: int, findings: str | None) -> Iterator[str]:
     label = result.check.kind if not result.name else f"{result.check.kind} ({result.name})"
-    severity = f" [{result.severity}]" if result.state == "failed" else ""
-    yield from _head(HEADS[result.state], f"{result.check.number} {label}{severity}: {result.statement}")
+    # What does not fail the gate is called by its severity.
+    head = result.severity if result.state == "failed" and not fails else HEADS[result.state]
+    yield from _head(head, f"{result.check.number} {label}: {result.statement}")
     counted_findings = result.counted
     if result.state == "failed" or (counted_findings and result.state == "passed"):
         for finding in counted_findings[:most]:

@@ -50,10 +50,14 @@ def read_change(
         except BaselineError as error:
             fault = error
     options = reading or Reading()
+
+    def opened(source: Source) -> Source:
+        return replace(source if only is None else only(source), unanswered=True)
+
     try:
         if compared is None:
-            return Change(options.read(paths, message=message, progress=progress, through=only), nightly, fault=fault)
-        pool, known = read_new(paths, compared, reading, message=message, progress=progress, only=only)
+            return Change(options.read(paths, message=message, progress=progress, through=opened), nightly, fault=fault)
+        pool, known = read_new(paths, compared, reading, message=message, progress=progress, only=opened)
     except EmptyFile:
         raise
     except PoolError as error:

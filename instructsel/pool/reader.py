@@ -277,7 +277,7 @@ class PoolReader:
                 fix=_fix(report),
                 report=self.report + report,
             )
-        if not tally.answered:
+        if not tally.answered and not source.unanswered:
             raise PoolError(
                 f"{source.name}, line 1: none of its {counted(report.read, 'row')} has an answer: every response is empty.",
                 fix="A pool needs responses; if another field holds them, name it with --map instruction=FIELD,response=FIELD",

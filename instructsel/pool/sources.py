@@ -86,6 +86,8 @@ class Source:
 
     passes: Callable[[Row], bool] | None = None
     """Which rows are read; all of them where None."""
+    unanswered: bool = False
+    """Whether it is read although every response in it is empty, as a gate does, which says so of each row."""
 
     def rows(self) -> Iterator[tuple[Row, Any]]:
         """Every row with its parsed value; the value is None where the row has a fault."""

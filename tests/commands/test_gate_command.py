@@ -69,6 +69,11 @@ def test_an_unreadable_row_is_a_finding_and_the_gate_ends_with_3(folder: Path) -
     assert run("new.jsonl").exit_code == 1
 
 
+def test_a_change_whose_only_response_is_empty_fails_at_its_row_and_is_not_unreadable(folder: Path) -> None:
+    done = run(written(folder, EMPTY))
+    assert done.exit_code == 1 and done.stdout.startswith("FAILED  IS010 empty-response: 1 of 1 row")
+
+
 def test_an_empty_file_leaves_nothing_to_check(folder: Path) -> None:
     assert run(written(folder)).exit_code == 5
     (folder / "gate.toml").write_text('[data]\nnew = ["incoming/*.jsonl"]\n')

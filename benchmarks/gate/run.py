@@ -181,7 +181,7 @@ def planted(settings: Settings) -> dict[str, Any]:
     pools = {name: rows for name in (*settings.pools, TOOLS) if (rows := rows_of(settings, name))}
     for name, rows in pools.items():
         chosen = [plant for plant in plants() if plant.on_tools == (name == TOOLS)]
-        chosen = [plant for plant in chosen if not settings.kinds or any(part in plant.kind for part in settings.kinds)]
+        chosen = [plant for plant in chosen if _is_chosen(plant.kind, settings.kinds)]
         copies = itertools.count()
         files = [file for plant in chosen for file in _files(settings, name, rows, plant, copies)]
         counts = _rival_counts(settings, files)
@@ -190,6 +190,12 @@ def planted(settings: Settings) -> dict[str, Any]:
             results.append(result)
             print(f"{name}: {file.plant.kind} at {file.strength:g}: {result['found']}/{result['planted']}{_beside(result)}", flush=True)
     return {"planted": results, "kinds": len({result["kind"] for result in results}), "by_kind": _by_kind(results)}
+
+
+def _is_chosen(kind: str, parts: Sequence[str]) -> bool:
+    """Whether a kind is one of those that are named, whole or in part; a name that is a kind's is no part of another's."""
+    whole = {plant.kind for plant in PLANTS}
+    return not parts or any(part == kind or (part not in whole and part in kind) for part in parts)
 
 
 def _beside(result: Mapping[str, Any]) -> str:

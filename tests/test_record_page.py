@@ -116,3 +116,9 @@ def test_the_methods_to_be_matched_in_length_are_those_ahead_of_random_and_of_lo
     assert record.ahead(tmp_path / "stage_1_alpaca.parquet", METHODS) == []
     stage(tmp_path, "stage_1_alpaca", effects(rds_=0.02, longest=0.02))
     assert record.ahead(tmp_path / "stage_1_alpaca.parquet", METHODS) == []
+
+
+def test_no_verdict_is_given_before_every_way_has_its_runs(tmp_path: Path, page: ModuleType) -> None:
+    stage(tmp_path, "stage_1_dolly", {"rds+": 0.02})
+    (row,) = [line for line in page.page().splitlines() if line.startswith("| RDS+")]
+    assert "Not complete yet, so without verdicts: 6 of 7 ways have no run." in page.page() and row.count("|") == 5

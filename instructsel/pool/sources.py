@@ -204,7 +204,7 @@ class Source:
             origin: offset and lines before them.
         """
         columns = None if self.columns is None else replace(self.columns, keep=None)
-        return replace(self, file=io.BytesIO(raw), columns=columns, keep=None, origin=origin, notes=Counter(), through=None)
+        return replace(self, file=io.BytesIO(raw), columns=columns, keep=None, origin=origin, notes=Counter(), through=None, passes=None)
 
     def value_of(self, raw: bytes) -> Any:
         """The parsed value of a row that was read before."""

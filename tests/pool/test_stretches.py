@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,15 @@ def _made() -> list[Any]:
     from instructsel.scores.run import make_all
 
     return make_all("len,mtld,len_in")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_file_of_which_some_rows_are_read_is_scored(tmp_path: Path) -> None:
+    path = tmp_path / "pool.jsonl"
+    path.write_text("".join(json.dumps({"instruction": f"i {n}", "output": "o " * (n + 1)}) + "\n" for n in range(400)))
+    pool = Pool.read(path, through=lambda source: replace(source, passes=lambda row: row.line % 2 == 0))
+    expected = by_rows.Batch(tuple(pool.examples()))
+    assert score(pool, "len").frame["len"].to_list() == list(_made()[0].score(expected).values) and len(pool) == 200
 
 
 @pytest.mark.usefixtures("small")

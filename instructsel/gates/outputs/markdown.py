@@ -16,7 +16,9 @@ LAST: Final = 5_000
 """Bytes that are left for the sentences on what is not shown."""
 EACH: Final = 50
 """Findings of a check that are shown."""
-MARKS: Final = {"passed": "✅", "failed": "❌", "skipped": "⚠️ skipped", "crashed": "💥 crashed"}
+MARKS: Final = {"passed": "✅", "failed": "❌", "skipped": "⏭️ skipped", "crashed": "💥 crashed"}
+BESIDE: Final = "⚠️"
+"""The mark of a check that failed and does not fail the gate."""
 SPECIAL: Final = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+-!|<>~&@:$^"})
 
 
@@ -53,13 +55,15 @@ class Markdown(Output):
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """Checks first, then findings while there is room."""
-        page = _Page()
+        page, failing = _Page(), verdict.failing(setting.fail_on)
         page.take(f"## instructsel gate: {verdict.outcome(setting.fail_on)}", "", cell(verdict.report.sentence()), "")
         for trouble in verdict.troubles:
             page.take(f"Not complete: {cell(trouble, 600)}", "")
         page.take("| check | severity | state | |", "| --- | --- | --- | --- |")
         listed = [
-            page.take(f"| {_title(result)} | {result.severity} | {MARKS[result.state]} | {cell(result.statement)} |")
+            page.take(
+                f"| {_title(result)} | {result.severity} | {BESIDE if result.state == 'failed' and result not in failing else MARKS[result.state]} | {cell(result.statement)} |"
+            )
             for result in verdict.ordered
         ]
         page.lines.append("")

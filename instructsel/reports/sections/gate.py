@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from instructsel.gates.verdict import FAIL_ON, NEVER
 from instructsel.reports.parts import Column, Part, Section, Table
 from instructsel.reports.sections import Page
 from instructsel.text import counted
@@ -45,10 +46,20 @@ def summary(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"{MEANINGS[record['outcome']]} {counted(rows['read'], 'row')} read, {rows['kept']:,} kept{known}."
     yield f"Mode: {record['mode']}; {MODES[record['mode']]}."
     yield from record["troubles"]
-    for state, verb in (("failed", "failed"), ("crashed", "crashed"), ("skipped", "could not be asked")):
-        checks = [check for check in record["checks"] if check["state"] == state]
+    others = "with findings that do not fail the gate"
+    verbs = {"failed": "failed", **dict.fromkeys(SEVERITIES, others), "crashed": "crashed", "skipped": "could not be asked"}
+    for verb in dict.fromkeys(verbs.values()):
+        checks = [check for check in record["checks"] if verbs.get(_state(check, record)) == verb]
         if checks:
             yield f"{counted(len(checks), 'check')} {verb}: {', '.join(_named(check) for check in checks)}."
+
+
+def _state(check: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """What became of a check: one that failed and does not fail the gate is called by its severity."""
+    if check["state"] != "failed":
+        return str(check["state"])
+    failing = SEVERITIES[: FAIL_ON.index(record["fail_on"]) + 1] if record["fail_on"] != NEVER else ()
+    return "failed" if check["severity"] in failing else str(check["severity"])
 
 
 def _named(check: Mapping[str, Any]) -> str:
@@ -58,7 +69,8 @@ def _named(check: Mapping[str, Any]) -> str:
 def _checks(record: Mapping[str, Any], number: int, named: str) -> Table:
     ordered = sorted(record["checks"], key=lambda check: (STATES.index(check["state"]), SEVERITIES.index(check["severity"])))
     rows = tuple(
-        (_named(check), check["state"], check["severity"], check["findings"], check["waived"], check["statement"]) for check in ordered
+        (_named(check), _state(check, record), check["severity"], check["findings"], check["waived"], check["statement"])
+        for check in ordered
     )
     columns = (
         Column("check", "check"),

@@ -28,6 +28,7 @@ from instructsel.gates.outputs.registry import output_named, outputs
 from instructsel.gates.verdict import Verdict
 from instructsel.pool.pool import Pool
 from instructsel.read_report import ReadReport
+from instructsel.reports.sections.gate import summary
 from instructsel.text import masked_excerpt
 from tests.gates.outputs.hostile import HOSTILE
 from tests.gates.outputs.referees import markdown_faults, terminal_faults, workflow_commands
@@ -195,6 +196,22 @@ def test_a_summary_of_very_many_checks_keeps_its_limit() -> None:
     results = tuple(Result(check(), "skipped", "x|*" * 200, severity="error", name=f"name {number}") for number in range(2_000))
     page = output_named("markdown").render(Verdict(results, change_of(ReadReport())), SETTING)
     assert len(page) <= 900_000 and b"more checks are not shown" in page
+
+
+def test_a_check_that_does_not_fail_the_gate_is_not_called_failed_in_summaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("new.jsonl").write_text('{"instruction": "How do I mend a chair?", "output": "I\'m sorry, but I can\'t help with that."}\n')
+    verdict = gate(Pool.read("new.jsonl"))
+    text = outputs()["markdown"].render(verdict, Setting()).decode()
+    (line,) = [line for line in text.splitlines() if line.startswith("| IS012")]
+    assert "| warning | ⚠️ |" in line
+    (strict,) = [
+        line for line in outputs()["markdown"].render(verdict, Setting("warning")).decode().splitlines() if line.startswith("| IS012")
+    ]
+    assert "| warning | ❌ |" in strict
+    sentences = list(summary(verdict.as_dict()))
+    assert "1 check with findings that do not fail the gate: IS012 refusal." in sentences
+    assert "1 check failed: IS012 refusal." in list(summary(verdict.as_dict("warning")))
 
 
 def fingerprints(file: Path) -> set[str]:

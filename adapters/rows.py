@@ -65,7 +65,7 @@ def to_trl(pool: Pool, *, tokenizer: Any = None, loss: str | None = None) -> Any
             "to_trl writes prompts and completions, and their loss falls on the last response.",
             fix="Name a tokenizer, to_trl(pool, tokenizer=…, loss='assistant'): its tokens carry the masks of all responses.",
         )
-    _refuse_fractions(pool)
+    refuse_fractions(pool)
     if tokenizer is not None:
         return _tokenized(datasets, pool, template_of(tokenizer), loss or "assistant")
     promptless = without_prompt(pool)
@@ -88,8 +88,8 @@ def to_trl(pool: Pool, *, tokenizer: Any = None, loss: str | None = None) -> Any
     return datasets.Dataset(table, info=datasets.DatasetInfo(features=datasets.Features(features)))
 
 
-def _refuse_fractions(pool: Pool) -> None:
-    """Refuse weights that are neither 0 nor 1.
+def refuse_fractions(pool: Pool) -> None:
+    """Refuse weights that are neither 0 nor 1: TRL has masks, and no weights.
 
     Raises:
         UsageError: rows have some.
@@ -162,4 +162,4 @@ def without_prompt(pool: Pool) -> list[int]:
     return [position for position, example in enumerate(pool.examples()) if not example.last_answer]
 
 
-__all__ = ["chat_tokenizer", "rows", "to_trl", "without_prompt"]
+__all__ = ["chat_tokenizer", "refuse_fractions", "rows", "to_trl", "without_prompt"]

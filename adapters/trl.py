@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from instructsel.adapters import sft
 from instructsel.adapters.checkpoint_folder import RECORD, STATE, claimed, finished, last_state, weights_digest
 from instructsel.adapters.recipe import Recipe
-from instructsel.adapters.rows import without_prompt
+from instructsel.adapters.rows import refuse_fractions, without_prompt
 from instructsel.adapters.sampling import packs, sequence
 from instructsel.adapters.sft import Progress
 from instructsel.adapters.stop_tokens import write_stop_tokens
@@ -178,7 +178,11 @@ class TrlTrainer:
         sft.check_targets(self.recipe, self.source)
 
     def audit(self, pool: Pool) -> TrainingData:
-        """What would be trained on."""
+        """What would be trained on.
+
+        Raises:
+            UsageError: rows have weights other than 0 and 1.
+        """
         return self._encoded(pool)[0]
 
     def train(self, pool: Pool, *, seed: int, name: str | None = None) -> Checkpoint:
@@ -189,7 +193,7 @@ class TrlTrainer:
             TrainingDiverged: a loss or a weight that is not finite, or a loss that has grown beyond all reason.
             EnvironmentFault: no memory, no room on the disk, an extra missing.
             ModelRefused: no whole causal language model, a tokenizer of another one, or one that cannot be trained on packed rows.
-            UsageError: a seed outside of [0, 2^32), or what `check` refuses.
+            UsageError: a seed outside of [0, 2^32), rows with weights other than 0 and 1, or what `check` refuses.
         """
         return self.train_into(self.folder / self._key(pool, seed), pool, seed=seed, name=name)
 
@@ -238,6 +242,7 @@ class TrlTrainer:
         return fingerprint({"trainer": self.fingerprint, "ids": ids, "seed": seed})
 
     def _encoded(self, pool: Pool) -> tuple[TrainingData, list[Encoded]]:
+        refuse_fractions(pool)
         encoded: Iterable[Encoded] = self.chat_template.encode_all(pool.examples(), loss=self.recipe.loss, max_length=self.max_length)
         if promptless := set(without_prompt(pool)):
             # No data of TRL's prompt-completion type holds them, and a fine-tune is to train on what the hand-over holds.

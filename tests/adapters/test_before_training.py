@@ -60,6 +60,18 @@ def test_one_of_several_processes_is_refused_and_says_what_to_do(tmp_path: Path,
     made.check()
 
 
+def test_weights_between_0_and_1_are_refused_with_their_count(tmp_path: Path) -> None:
+    asked, said = {"role": "user", "content": "How high is the tide?"}, {"role": "assistant", "content": "5.1 metres."}
+    weights: list[float] = [0.5, 0, 1, 2, True]
+    rows = Pool.of([{"messages": [asked, {**said, "weight": weight}, asked, {**said, "content": "6 metres."}]} for weight in weights])
+    made = trainer(tiny.causal(tmp_path / "llama", "llama"), tmp_path)
+    for refused in (made.audit, lambda pool: made.train(pool, seed=0)):
+        with pytest.raises(UsageError, match="2 examples have weights other than 0 and 1, which TRL cannot carry") as caught:
+            refused(rows)
+        assert "0 (masked) or 1 (trained on)" in str(caught.value.fix) and not (tmp_path / "runs").exists()
+    assert made.audit(rows.at([i for i, example in enumerate(rows.examples()) if example.messages[1].weight in (0, 1)])).trained_rows == 3
+
+
 def test_flags_become_settings_of_the_recipe() -> None:
     flags = RecipeChanges(lora_r=4, lora_alpha=8, lora_dropout=0.1, lora_targets="q_proj, v_proj", max_grad_norm=0.5, optimizer="adafactor")
     assert flags.as_dict() == {

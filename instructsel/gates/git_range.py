@@ -108,7 +108,7 @@ def new_rows(base: str, names: Sequence[str] | None = None, *, limits: Limits | 
 
     Args:
         base: a branch, tag or commit.
-        names: files and folders that are looked at; every changed data file by default.
+        names: files and folders that are looked at, those among them that git does not track yet; every changed data file by default.
         limits: how rows are read.
         folder: inside of the repository; the working folder by default.
 
@@ -119,10 +119,15 @@ def new_rows(base: str, names: Sequence[str] | None = None, *, limits: Limits | 
     """
     git = _Git(folder or Path.cwd())
     commit = git.merge_base(base)
+    unknown = [_Changed(path, None, True) for path in git.untracked() if _is_data(path)]
     changed = [file for file in git.changed(commit) if _is_data(file.path)]
-    looked_at = _looked_at(changed, names)
+    if names is not None:
+        changed += unknown
+    looked_at = _looked_at(changed, names, git.top)
     bounds = limits or Limits()
     before, notes = _before(git, changed, bounds)
+    if names is None and unknown:
+        notes.append(f"{counted(len(unknown), 'data file')} that git does not track, and whose rows nobody looks at: git add them, or name them.")
     scans: dict[str, list[_Scanned]] = {}
     for file in changed:
         if file.here:
@@ -157,7 +162,7 @@ def _is_data(path: Path) -> bool:
     return name.endswith(ENDINGS)
 
 
-def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None) -> Collection[str]:
+def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, top: Path) -> Collection[str]:
     if names is None:
         # A configuration or a package's manifest in JSON is no pool, which is a list of rows.
         return {str(file.path) for file in changed if file.here and (file.path.suffix.lower() != ".json" or _is_list(file.path))}
@@ -168,6 +173,8 @@ def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None) -> Coll
         place = Path(os.path.realpath(name))
         if not place.exists() and not any(file.path == place for file in changed):
             raise UsageError(f"There is no file {name}.", fix="Name a file or folder of the repository, or leave it out.")
+        if not place.is_relative_to(top):
+            raise UsageError(f"{name} is no file of the repository {top}.", fix="Name its files, or check the others without --diff.")
         places.append(place)
     return {str(file.path) for file in changed if file.here and any(file.path.is_relative_to(place) for place in places)}
 
@@ -288,7 +295,8 @@ class _Git:
             raise UsageError(
                 f"--diff needs a git repository: {text}", fix="Run it inside of a checkout, or name the files of new rows alone."
             )
-        self.top = Path(os.fsdecode(done.stdout.rstrip(b"\n")))
+        # What git lists from here is all of it, and not what a folder has.
+        self.folder = self.top = Path(os.fsdecode(done.stdout.rstrip(b"\n")))
 
     def _run(self, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
         environment = {name: value for name, value in os.environ.items() if name not in LEFT_OUT} | VARIABLES
@@ -347,15 +355,26 @@ class _Git:
         return sorted(files, key=lambda file: os.fsencode(file.path))
 
     def added(self, commit: str, path: Path) -> list[range]:
-        """The lines of a file that a commit's version does not have."""
+        """The lines of a file that a commit's version does not have; an empty range where lines were taken out, at the line behind them.
+
+        A row on several lines is another one where one of them is gone.
+        """
         arguments = ("diff", *DIFF, "--text", "--unified=0", "--inter-hunk-context=0", commit, "--", str(path))
         hunks = (HUNK.match(line) for line in self._answer(*arguments).split(b"\n") if line.startswith(b"@@ "))
         ranges = []
         for hunk in hunks:
             if hunk is not None:
-                first, size = int(hunk[1]), int(hunk[2] or 1)
-                ranges.append(range(first, first + size))
-        return [lines for lines in ranges if lines]
+                line, size = int(hunk[1]), int(hunk[2] or 1)
+                # Of lines that are gone git names the one in front of them.
+                start = line if size else line + 1
+                ranges.append(range(start, start + size))
+        return ranges
+
+    def untracked(self) -> list[Path]:
+        """The files of the checkout that git neither has nor ignores."""
+        names = self._answer("ls-files", "--others", "--exclude-standard", "-z").split(b"\0")
+        places = (self.top / os.fsdecode(name) for name in names if name)
+        return sorted(place for place in places if place.is_file() and not place.is_symlink())
 
     def write(self, blob: str, target: Path) -> None:
         """Write the bytes of a blob."""

@@ -242,3 +242,30 @@ def test_links_and_files_of_settings_are_no_data(repository: Path) -> None:
     (repository / "package.json").write_text('{"name": "y"}')
     git(repository, "add", "-A")
     assert places() == {}
+
+
+def test_a_row_of_several_lines_is_new_where_one_of_them_is_taken_out(repository: Path) -> None:
+    rows = [{"instruction": f"Say the number {number}.", "input": "In words.", "output": "Yes, gladly so."} for number in range(3)]
+    path = repository / "data" / "array.json"
+    path.write_text(json.dumps(rows, indent=2))
+    commit(repository)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for number, line in enumerate(lines) if number != 8))
+    assert '"input"' in lines[8]
+    assert new_rows("HEAD").rows == 1
+    # A row between them that goes, as a whole, leaves the others as they are.
+    path.write_text(json.dumps([rows[0], rows[2]], indent=2))
+    assert new_rows("HEAD").rows == 0
+
+
+def test_a_file_that_git_does_not_track_is_looked_at_where_it_is_named_and_else_is_said(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(repository / "data" / "draft.jsonl", row(500), row(3))
+    monkeypatch.chdir(repository / "data")
+    assert new_rows("main", ["draft.jsonl"]).rows == 2
+    unnamed = new_rows("main")
+    assert unnamed.rows == 0
+    assert "1 data file that git does not track" in unnamed.notes[0]
+    with pytest.raises(UsageError, match="no file of the repository"):
+        new_rows("main", [str(write(tmp_path / "elsewhere.jsonl", row(1)))])

@@ -110,6 +110,15 @@ class Change:
             for position, (example, (file, line)) in enumerate(zip(self.pool.examples(), where, strict=True))
         )
 
+    @cached_property
+    def several(self) -> Mapping[str, tuple[str, int]]:
+        """Id → the row, as file and number, of examples that share theirs with others: shares are of rows."""
+        pool = self.pool
+        if not pool.part_of.any():
+            return {}
+        rows = zip(pool.file_of.tolist(), pool.row_of.tolist(), strict=True)
+        return {name: (pool.files[file].source.name, row) for name, (file, row) in zip(pool.ids, rows, strict=True)}
+
     def fields(self, position: int) -> Mapping[str, Any]:
         """The row of the file that an example stands in, parsed."""
         file = self.pool.files[int(self.pool.file_of[position])]

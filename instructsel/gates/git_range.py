@@ -127,7 +127,9 @@ def new_rows(base: str, names: Sequence[str] | None = None, *, limits: Limits | 
     bounds = limits or Limits()
     before, notes = _before(git, changed, bounds)
     if names is None and unknown:
-        notes.append(f"{counted(len(unknown), 'data file')} that git does not track, and whose rows nobody looks at: git add them, or name them.")
+        notes.append(
+            f"{counted(len(unknown), 'data file')} that git does not track, and whose rows nobody looks at: git add them, or name them."
+        )
     scans: dict[str, list[_Scanned]] = {}
     for file in changed:
         if file.here:

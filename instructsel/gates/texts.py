@@ -16,6 +16,8 @@ from instructsel.text import HIDDEN, masked
 THOUGHT: Final = ("<think>", "</think>")
 """Between which a response that is one text holds its reasoning."""
 FENCE: Final = "```"
+REPEATED: Final = 6
+"""Characters of a secret, from which on its every occurrence is hidden: shorter ones are words, too."""
 AROUND: Final = 60
 """Characters of a text before and after what is shown of it."""
 FAR: Final = 300
@@ -171,6 +173,7 @@ def hidden_around(text: str, spans: Sequence[tuple[int, int]], start: int, end: 
     while after < len(text) and not text[after].isspace() and after - end < FAR:
         after += 1
     pieces, place = [], before
+    values = {text[start:end]}
     for there, there_end in sorted(spans):
         if there_end <= before or there >= after:
             continue
@@ -179,8 +182,13 @@ def hidden_around(text: str, spans: Sequence[tuple[int, int]], start: int, end: 
             continue
         pieces += [text[place:there], HIDDEN]
         place = max(place, there_end)
+        values.add(text[there:there_end])
     pieces.append(text[place:after] if place < after else "")
     shown = "".join(pieces)
+    # Said once more without the form that tells it, it is the same secret.
+    values |= {value.rpartition(":")[2] for value in values}
+    for value in sorted((value for value in values if len(value) >= REPEATED), key=len, reverse=True):
+        shown = shown.replace(value, HIDDEN)
     if before and not text[before - 1].isspace():
         shown = shown.partition(" ")[2]
     if after < len(text) and not text[after].isspace():

@@ -63,7 +63,8 @@ class Waivers:
 
     def taking(self, finding: Finding) -> Waiver | None:
         """The waiver that takes a finding, which is counted; None where none does."""
-        beginnings = {EVERY, (finding.row or "")[:LEAST], finding.fingerprint[:LEAST]} if self._beginnings else ()
+        # What names a finding comes before what takes all of them, so that the latter is stale where it is not needed.
+        beginnings = (finding.fingerprint[:LEAST], (finding.row or "")[:LEAST], EVERY) if self._beginnings else ()
         for beginning in beginnings:
             for waiver in self._beginnings.get(beginning, ()):
                 if waiver.takes(finding):

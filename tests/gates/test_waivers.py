@@ -55,6 +55,15 @@ def test_a_waiver_that_takes_nothing_is_reported_as_stale() -> None:
     assert verdict.as_dict()["waivers"]["stale"][0]["row"] == "0" * 32
 
 
+def test_a_waiver_of_the_very_finding_takes_it_before_one_of_every_row() -> None:
+    first, second = asked().findings
+    for waivers in ([waiver("*"), waiver(first.fingerprint)], [waiver(first.row or ""), waiver("*")]):
+        verdict = asked(*waivers)
+        assert {used.row: number for used, number in verdict.waived.items()} == {entry["row"]: 1 for entry in waivers}
+    verdict = asked(waiver("*"), waiver(first.fingerprint), waiver(second.row or ""))
+    assert [stale.row for stale in verdict.stale] == ["*"]
+
+
 def test_a_fingerprint_stays_when_a_row_moves_and_differs_between_checks_of_one_kind() -> None:
     fingerprints = {finding.fingerprint for finding in asked().findings}
     assert {finding.fingerprint for finding in asked(rows=[GOOD, *reversed(ROWS)]).findings} == fingerprints

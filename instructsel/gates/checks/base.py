@@ -180,7 +180,8 @@ class RowCheck(Check):
         ordered = sorted((self._finding(hit, change, severity) for hit in self.hits(change)), key=_order)
         findings = waived.applied(ordered)
         counting = [finding for finding in findings if finding.waived is None and finding.severity == severity]
-        rows = self.rows_counted(change, len({(finding.row, finding.place) for finding in counting}))
+        several = change.several
+        rows = self.rows_counted(change, len({several.get(finding.row or "", (finding.row, finding.place)) for finding in counting}))
         limit = self.limit(rows, change.n_rows, nightly=change.nightly)
         n_waived = sum(finding.waived is not None for finding in findings)
         statement = limit.statement + (f" {counted(n_waived, 'finding')} waived." if n_waived else "")

@@ -155,6 +155,12 @@ def test_the_detectors_of_detect_secrets_are_asked_in_addition() -> None:
     assert not flags("secret", row("The harbor of Brest has two basins, called 1234 and abcd."), library="detect-secrets")
 
 
+def test_a_secret_that_is_said_once_more_without_its_form_is_hidden_there_too() -> None:
+    text = "Connect to https://user:hunter2hunter@h.internal.net/ where hunter2hunter is the password."
+    (hit,) = hits("secret", row(text))
+    assert "hunter2hunter" not in hit.evidence and hit.evidence.startswith("Connect to")
+
+
 def test_every_pattern_stands_in_texts_with_one_of_its_signs() -> None:
     for pattern in PATTERNS:
         assert pattern.signs and pattern.kind not in [other.kind for other in PATTERNS if other is not pattern]

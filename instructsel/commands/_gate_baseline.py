@@ -104,8 +104,8 @@ def update(
     from instructsel.gates.baseline.identities import names_of
 
     target = output or file
-    _check(target, [*new, *map(str, scores or ()), *([str(file)] if output is not None else [])], force=force)
     before = Baseline.read(file)
+    _check(target, [*new, *map(str, scores or ()), *([str(file)] if output is not None else [])], force=force)
     rows = before.reading.read(new, message=messages(quiet=quiet))
     known = {entry.name for entry in before.identities.files}
     for name in names_of([entry.source.name for entry in rows.files]):
@@ -161,12 +161,14 @@ def _request(scores: list[Path] | None, encoder: str | None, *, quiet: bool) -> 
 
 
 def _write(baseline: Baseline, target: Path, *, json: bool, quiet: bool) -> None:
+    from instructsel.text import counted
+
     baseline.write(target)
     if json:
         write_json(described(baseline))
     size = target.stat().st_size / 1e6
     say(
-        f"{target}: {len(baseline):,} examples of {len(baseline.identities.files):,} files, {size:,.1f} MB, {baseline.fingerprint}",
+        f"{target}: {counted(len(baseline), 'example')} of {counted(len(baseline.identities.files), 'file')}, {size:,.1f} MB, {baseline.fingerprint}",
         quiet=quiet,
     )
 
@@ -174,10 +176,10 @@ def _write(baseline: Baseline, target: Path, *, json: bool, quiet: bool) -> None
 def _lines(baseline: Baseline) -> list[str]:
     """What people read."""
     from instructsel.gates.baseline.registry import parts
-    from instructsel.text import aligned, excerpt
+    from instructsel.text import aligned, counted, excerpt
 
     identities = baseline.identities
-    lines = [f"{len(baseline):,} examples, {len(identities.row_raw):,} rows; address {baseline.fingerprint}"]
+    lines = [f"{counted(len(baseline), 'example')}, {counted(len(identities.row_raw), 'row')}; address {baseline.fingerprint}"]
     rows_of_file = [int((identities.file == code).sum()) for code in range(len(identities.files))]
     rows = [(excerpt(file.name, 48), f"{n:,}") for file, n in zip(identities.files, rows_of_file, strict=True)]
     lines += aligned(rows[:LISTED], header=["file", "examples"], right=(1,)) + _more(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from instructsel.errors import EnvironmentFault
 from instructsel.text import clean, counted, excerpt, wrapped
 
 if TYPE_CHECKING:
@@ -16,14 +17,16 @@ if TYPE_CHECKING:
 WIDTH: Final = 80
 COLUMN: Final = 8
 """Columns of a check's state."""
-HEADS: Final = {"failed": "FAILED", "crashed": "CRASHED", "skipped": "skipped", "passed": "passed"}
+CRASHED: Final = "CRASHED"
+BROKEN: Final = "BROKEN"
+HEADS: Final = {"failed": "FAILED", "crashed": CRASHED, "skipped": "skipped", "passed": "passed"}
 WAIVERS: Final = 10
 """Waivers of a kind that are listed."""
 MEANINGS: Final = {
     0: "the rows may join",
     1: "the rows may not join",
     2: "a check cannot be asked with these settings",
-    3: "a file or the baseline cannot be read, or more rows cannot than may be",
+    3: "a file, the baseline or too many rows cannot be read",
     4: "a check could not be asked here, or crashed",
     5: "there is nothing to check",
 }
@@ -39,7 +42,7 @@ def lines(verdict: Verdict, *, fail_on: str, most: int, findings: str | None) ->
         most: findings of a check that are listed.
         findings: the file that has all of them.
     """
-    shown: list[str] = [line for trouble in verdict.troubles for line in _head("BROKEN", trouble)]
+    shown: list[str] = [line for trouble in verdict.troubles for line in _head(BROKEN, trouble)]
     failing = verdict.failing(fail_on)
     for results in alike(verdict):
         shown += _check(results[0], fails=results[0] in failing, most=most, findings=findings) if len(results) == 1 else _together(results)
@@ -72,9 +75,8 @@ def sentence(verdict: Verdict, fail_on: str) -> str:
         parts.append(f"{counted(n_asked, 'check')} asked, none failed" if n_asked else "no check was asked")
     others = [result for result in verdict.results if result.state == "failed" and result not in failing]
     parts += [f"{counted(len(others), 'check')} with findings that do not fail the gate (--fail-on {fail_on})"] if others else []
-    for state in ("crashed", "skipped"):
-        number = sum(result.state == state for result in verdict.results)
-        parts += [f"{number:,} {state}"] if number else []
+    heads = [_state(result) for result in verdict.results]
+    parts += [f"{heads.count(head):,} {head.lower()}" for head in (CRASHED, BROKEN, HEADS["skipped"]) if head in heads]
     return f"{verdict.outcome(fail_on).upper()}: {'; '.join(parts)}. Exit {code}: {MEANINGS[code]}."
 
 
@@ -95,10 +97,16 @@ def _head(state: str, text: str) -> Iterator[str]:
         yield f"{'' if number else state:{COLUMN}}{line}"
 
 
+def _state(result: Result) -> str:
+    """The word of a result's state: a check that ends with a code of its settings or of an input is no crash of its own."""
+    is_broken = result.state == "crashed" and result.exit_code != EnvironmentFault.exit_code
+    return BROKEN if is_broken else HEADS[result.state]
+
+
 def _check(result: Result, *, fails: bool, most: int, findings: str | None) -> Iterator[str]:
     label = result.check.kind if not result.name else f"{result.check.kind} ({result.name})"
     # What does not fail the gate is called by its severity.
-    head = result.severity if result.state == "failed" and not fails else HEADS[result.state]
+    head = result.severity if result.state == "failed" and not fails else _state(result)
     yield from _head(head, f"{result.check.number} {label}: {result.statement}")
     counted_findings = result.counted
     if result.state == "failed" or (counted_findings and result.state == "passed"):
@@ -107,7 +115,7 @@ def _check(result: Result, *, fails: bool, most: int, findings: str | None) -> I
         left = len(counted_findings) - most
         if left > 0:
             where = f"all of them: {findings}" if findings else "all of them with --findings findings.parquet"
-            yield from _wrapped(f"… and {left:,} more; {where}", 4)
+            yield from _wrapped(f"… and {left:,} more; {where}" if most else f"{counted(left, 'finding')}; {where}", 4)
         if result.state == "failed" and most:
             yield from _wrapped(f"Fix: {result.check.fix}", 4)
 
@@ -120,7 +128,15 @@ def _finding(finding: Finding) -> Iterator[str]:
     related = f" See {finding.related}." if finding.related is not None and str(finding.related) not in finding.message else ""
     yield from _wrapped(f"{where}{finding.message}{related}", 4)
     if finding.evidence:
-        yield f"        {excerpt(finding.evidence, WIDTH - 8)}"
+        yield f"        {_shown(finding.evidence, WIDTH - 8)}"
+
+
+def _shown(evidence: str, width: int) -> str:
+    """One line of what was seen; of the end of a text, its end."""
+    line = clean(" ".join(evidence.split()))
+    if line.startswith("…") and not line.endswith("…") and len(line) > width:
+        return f"…{line[1 - width :]}"
+    return excerpt(evidence, width)
 
 
 def _wrapped(text: str, indent: int) -> Iterator[str]:

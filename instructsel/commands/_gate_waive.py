@@ -54,10 +54,17 @@ def command(
 
     The text that stands there stays as it is.
     """
+    from instructsel.gates.record import read_findings
     from instructsel.gates.waiving import waivers_of, where_of, write_waivers
 
-    known = [] if all("=" in name for name in names) else _findings(verdict)
-    written = write_waivers(where_of(config), waivers_of(names, known, reason, _day(expires), check))
+    target = where_of(config)
+    known: list[dict[str, Any]] = []
+    if not all("=" in name for name in names):
+        path = _verdict(verdict)
+        if config is None:
+            _check_same(path, target)
+        known = read_findings(path)
+    written = write_waivers(target, waivers_of(names, known, reason, _day(expires), check))
     if json:
         write_json(
             {
@@ -71,22 +78,37 @@ def command(
             display(line)
 
 
-def _findings(verdict: Path | None) -> list[dict[str, Any]]:
-    """The findings of a verdict.
+def _verdict(verdict: Path | None) -> Path:
+    """The file of a verdict.
 
     Raises:
         UsageError: none is named, and none is here.
-        ScoresError: it cannot be read.
     """
-    from instructsel.gates.record import read_findings
-
     path = verdict or next((Path(name) for name in VERDICTS if Path(name).is_file()), None)
     if path is None:
         raise UsageError(
             f"There is neither {' nor '.join(VERDICTS)} here.",
             fix="Write one with: instructsel gate NEW --to json=gate.json; or name it with --verdict.",
         )
-    return read_findings(path)
+    return path
+
+
+def _check_same(verdict: Path, target: Path) -> None:
+    """Refuse a configuration that the verdict's gate did not read: it would not read the waiver, either.
+
+    Raises:
+        UsageError: the verdict is of another one.
+        ScoresError: it cannot be read.
+    """
+    from instructsel.gates.record import read_gate
+
+    used = read_gate(verdict).get("config")
+    # The folder of another machine says nothing here; the name does.
+    if used and not used.startswith("@") and Path(used).name != target.name:
+        raise UsageError(
+            f"{verdict} is a verdict with the configuration {used}, and the waiver would be written into {target}.",
+            fix=f"Name the configuration: --config {used}, or --config {target}.",
+        )
 
 
 def _day(text: str) -> date:

@@ -146,7 +146,11 @@ class Cleaned:
     def sentence(self) -> str:
         """The account, for people."""
         account = self.account()
-        return f"{counted(account['read'], 'row')} read = {account['kept']:,} kept + {account['removed']:,} removed + {account['no_example']:,} that are no example"
+        verb = "is" if account["no_example"] == 1 else "are"
+        return (
+            f"{counted(account['read'], 'row')} read = {account['kept']:,} kept + {account['removed']:,} removed + "
+            f"{account['no_example']:,} that {verb} no example"
+        )
 
 
 def check_bad_rows(pool: Pool, limit: float) -> None:

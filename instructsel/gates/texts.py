@@ -20,6 +20,8 @@ REPEATED: Final = 6
 """Characters of a secret, from which on its every occurrence is hidden: shorter ones are words, too."""
 AROUND: Final = 60
 """Characters of a text before and after what is shown of it."""
+TOOLS: Final = "the tools"
+ARGUMENTS: Final = "the arguments"
 FAR: Final = 300
 """Characters beyond which a word is cut in two."""
 ADDRESS: Final = re.compile(r"(?:https?://|www\.)\S{1,2000}")
@@ -38,6 +40,12 @@ class Passage:
     text: str
     is_answer: bool = False
     """Whether it is the text of a turn that is trained on."""
+
+    @property
+    def holds(self) -> str:
+        """The beginning of a sentence that says what it holds."""
+        verb = "hold" if self.where == TOOLS or self.where.startswith(ARGUMENTS) else "holds"
+        return f"{self.where.capitalize()} {verb}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +119,9 @@ def passages_of(position: int, example: Example) -> Iterator[Passage]:
         for call in message.tool_calls:
             yield Passage(position, f"a call of {where}", call.name if call.id is None else f"{call.name} {call.id}", message.is_trained)
             if call.arguments is not None:
-                yield Passage(position, f"the arguments of a call of {where}", call.arguments.text, message.is_trained)
+                yield Passage(position, f"{ARGUMENTS} of a call of {where}", call.arguments.text, message.is_trained)
     if example.tools is not None:
-        yield Passage(position, "the tools", example.tools.text)
+        yield Passage(position, TOOLS, example.tools.text)
 
 
 def _where(message: Message, number: int, last: int) -> str:

@@ -144,7 +144,7 @@ def test_rows_that_cannot_be_read_are_counted_and_too_many_of_them_are_refused()
     assert "quarantined" in said
     code, _, said = run("dedup", "pool.jsonl", "-o", "clean.jsonl", "--max-bad-fraction", "0.1")
     assert code == 0
-    assert "11 rows read = 10 kept + 0 removed + 1 that are no example" in said
+    assert "11 rows read = 10 kept + 0 removed + 1 that is no example" in said
 
 
 def test_a_pool_none_of_whose_five_rows_is_valid_does_not_pass() -> None:

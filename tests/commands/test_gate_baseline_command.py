@@ -42,6 +42,13 @@ def test_an_update_in_place_is_the_same_file_as_all_at_once(folder: Path) -> Non
     assert Path("again.baseline").read_bytes() == Path("both.baseline").read_bytes()
 
 
+def test_an_update_of_what_is_no_baseline_says_to_make_one_and_not_to_replace_it(folder: Path) -> None:
+    Path("notes.baseline").write_text("mine")
+    done = run("baseline", "update", "notes.baseline", "pool.jsonl", code=3)
+    assert "Make it again" in done.stderr and "--force" not in done.stderr
+    assert "Check the path" in run("baseline", "update", "none.baseline", "pool.jsonl", code=3).stderr
+
+
 def test_show_names_files_parts_and_the_address(folder: Path) -> None:
     run("baseline", "create", "pool.jsonl", "-o", "pool.baseline", "--source-field", "topic")
     address = Baseline.read("pool.baseline").fingerprint

@@ -176,7 +176,7 @@ def test_the_rows_that_pass_keep_their_bytes_and_their_order_and_pass_the_gate(f
     done = run(name, "--fix-out", "clean.jsonl")
     assert done.exit_code == 3
     assert (folder / "clean.jsonl").read_bytes() == odd + GOOD + GOOD
-    assert "5 rows read = 3 written + 1 with a finding + 1 that are no example" in " ".join(done.stderr.split())
+    assert "5 rows read = 3 written + 1 with a finding + 1 that is no example" in " ".join(done.stderr.split())
     assert run("clean.jsonl").exit_code == 0
     assert run(name, "--fix-out", "clean.jsonl").exit_code == 2
     assert run(name, "--fix-out", "clean.jsonl", "--force").exit_code == 3
@@ -279,6 +279,7 @@ def test_of_several_exit_codes_the_first_of_2_4_3_1_5_0_wins_and_every_check_rep
     assert "sk-abc" not in done.output + (folder / "out.json").read_text() + (folder / "out.xml").read_text()
     if "crash" in deeds:
         assert "CRASHED" in done.stdout and "ZeroDivisionError" in done.stdout
+    assert ("BROKEN" in done.stdout) == ("usage" in deeds)
 
 
 def test_a_finding_is_waived_by_its_place_and_the_next_gate_says_who_took_it(folder: Path) -> None:
@@ -298,3 +299,32 @@ def test_a_finding_is_waived_by_its_place_and_the_next_gate_says_who_took_it(fol
 def test_a_gate_that_ends_with_2_3_or_4_says_why_on_stderr_also_when_it_is_quiet(folder: Path) -> None:
     done = run(written(folder, GOOD, BROKEN), "-q")
     assert done.exit_code == 3 and done.stdout == "" and done.stderr.startswith("error: FAILED: ")
+
+
+def test_a_waiver_is_not_written_into_a_configuration_that_the_verdicts_gate_did_not_read(folder: Path) -> None:
+    (folder / "other.toml").write_text('[[check]]\nkind = "empty-response"\n')
+    run(written(folder, GOOD, EMPTY), "--config", "other.toml", "--to", "json")
+    arguments = ["waive", "new.jsonl:2", "--reason", "on purpose", "--expires", "2099-12-31"]
+    done = run(*arguments)
+    assert done.exit_code == 2 and "--config other.toml" in done.output and not (folder / "gate.toml").exists()
+    assert run(*arguments, "--config", "other.toml").exit_code == 0 and "[[waiver]]" in (folder / "other.toml").read_text()
+
+
+def test_of_a_response_that_is_cut_off_its_end_is_shown(folder: Path) -> None:
+    row = json.dumps({"instruction": "Tell me of the lake.", "output": "The lake is deep and old and cold. " * 5 + "And then the wind from the"})
+    done = run(written(folder, GOOD, row.encode()))
+    assert "And then the wind from the\n" in done.stdout
+
+
+def test_without_findings_to_list_all_of_them_are_counted(folder: Path) -> None:
+    done = run(written(folder, GOOD, EMPTY, EMPTY), "--max-findings", "0")
+    assert "    2 findings; all of them with --findings" in done.stdout and "more;" not in done.stdout
+
+
+def test_a_set_without_a_configuration_is_named_beneath_the_defaults_and_all_checks_are_asked(folder: Path) -> None:
+    name = written(folder, GOOD, GOOD)
+    assert "under [defaults]: sets" in " ".join(run(name).stdout.split())
+    (folder / "set.jsonl").write_text('{"question": "How many legs has a spider that lost two of them in a fight?", "answer": "6"}\n')
+    (folder / "gate.toml").write_text('[defaults]\nsets = ["set.jsonl"]\n')
+    done = run(name)
+    assert "IS040 contamination" in done.stdout.split("passed", 1)[1] and "IS010" in done.stdout

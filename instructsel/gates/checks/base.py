@@ -195,7 +195,7 @@ class RowCheck(Check):
         """A number of rows beside what it may be."""
         low, high = wilson(rows, n)
         share = rows / n if n else 0.0
-        share_of = f"{rows:,} of {n:,} rows"
+        share_of = f"{rows:,} of {counted(n, 'row')}"
         if self.max_rate is None:
             words = "none may be" if not self.max_rows else f"at most {self.max_rows:,} may be"
             return Limit(rows <= self.max_rows, f"{share_of}; {words}.", float(rows), None, None)

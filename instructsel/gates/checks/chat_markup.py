@@ -71,7 +71,7 @@ class ChatMarkup(RowCheck):
             place = self._place(passage, prompts.get(passage.position, ""))
             if place is not None:
                 token = passage.text[slice(*place)].strip()
-                message = f"{passage.where.capitalize()} holds markup of a chat template: {token[:40]}"
+                message = f"{passage.holds} markup of a chat template: {token[:40]}"
                 yield Hit(passage.position, message, evidence=around(passage.text, *place), key=passage.where)
 
     def _place(self, passage: Passage, prompt: str) -> tuple[int, int] | None:

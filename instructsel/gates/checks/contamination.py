@@ -51,7 +51,7 @@ class Contamination(RowCheck):
         """It needs evaluation sets."""
         if self.sets:
             return None
-        return 'No evaluation set is named. Name them in gate.toml, below this check: sets = ["gsm8k_test.jsonl", "lm-eval:arc_easy", "evals.index"]'
+        return 'No evaluation set is named. In gate.toml, under [defaults]: sets = ["gsm8k_test.jsonl", "lm-eval:arc_easy", "evals.index"]'
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """A hit for each row and set, with the item that is covered most."""

@@ -49,9 +49,11 @@ class DriftCheck(PoolCheck):
     draws: int = field(default=200, metadata=between(20, 100_000))
     """Of as many rows from the pool, for the null band."""
     seed: int = field(default=0, metadata=between(0, (1 << 32) - 1))
+    """Of the draws, and of the parts that a classifier of vectors is fitted and tried on."""
     p_values: bool = False
     """Whether a distance counts only where its p-value, adjusted for all columns together, is below alpha. With many rows every p-value is small."""
     alpha: float = field(default=0.05, metadata=between(0, 1))
+    """P-value below which a distance counts, with `p_values`."""
     scores: str = ""
     """A score table of the new rows, for columns that a gate does not compute."""
 

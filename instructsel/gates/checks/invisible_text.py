@@ -74,7 +74,7 @@ class InvisibleText(RowCheck):
         start, end = places[0]
         shown = passage.text[start:end]
         code = f" (U+{ord(shown):04X} first)" if len(shown) == 1 else ""
-        message = f"{passage.where.capitalize()} holds {len(places):,} {NAMES[kind][len(places) > 1]}{code}."
+        message = f"{passage.holds} {len(places):,} {NAMES[kind][len(places) > 1]}{code}."
         evidence = around(passage.text, start, end)
         return Hit(passage.position, message, float(len(places)), evidence=evidence, key=f"{passage.where} {kind}")
 

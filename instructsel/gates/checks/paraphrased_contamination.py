@@ -45,7 +45,7 @@ class ParaphrasedContamination(RowCheck):
     def locked(self, change: Change) -> str | None:
         """It needs the texts of evaluation sets."""
         if not self.sets:
-            return 'No evaluation set is named. Name them in gate.toml, below this check: sets = ["gsm8k_test.jsonl"]'
+            return 'No evaluation set is named. In gate.toml, under [defaults]: sets = ["gsm8k_test.jsonl"]'
         indices = [name for name in named_sets(change, self.sets) if is_index(name)]
         return f"{indices[0]} is an index, which holds no texts. Name the files that it was made of." if indices else None
 

@@ -55,7 +55,7 @@ class PersonalData(RowCheck):
                 detail = f" ({entity.detail})" if entity.detail else ""
                 yield Hit(
                     passage.position,
-                    f"{passage.where.capitalize()} holds {ENTITIES[entity.kind]}{detail}.",
+                    f"{passage.holds} {ENTITIES[entity.kind]}{detail}.",
                     evidence=hidden_around(passage.text, [(one.start, one.end) for one in entities], entity.start, entity.end),
                     key=f"{passage.where} {entity.kind}{number}",
                 )

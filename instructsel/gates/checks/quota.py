@@ -51,7 +51,9 @@ class Quota(PoolCheck):
     unit: str = ROWS
     """What is counted: rows, or tokens of prompt and response."""
     min_share: float | None = field(default=None, metadata=between(0, 1))
+    """Share of the rows or tokens that it has to have at least."""
     max_share: float | None = field(default=None, metadata=between(0, 1))
+    """Share that it may have at most."""
     min_count: int | None = field(default=None, metadata=between(0, MOST))
     """Rows or tokens that there have to be at least."""
     max_count: int | None = field(default=None, metadata=between(0, MOST))

@@ -84,7 +84,7 @@ class SecretInRow(RowCheck):
                 number = f" {counts[secret.kind]}" if counts[secret.kind] > 1 else ""
                 yield Hit(
                     passage.position,
-                    f"{passage.where.capitalize()} holds {secret.name}.",
+                    f"{passage.holds} {secret.name}.",
                     evidence=hidden_around(passage.text, [(one.start, one.end) for one in secrets], secret.start, secret.end),
                     key=f"{passage.where} {secret.kind}{number}",
                 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from instructsel.errors import EnvironmentFault
-from instructsel.text import clean, counted, excerpt, wrapped
+from instructsel.text import HIDDEN, clean, counted, excerpt, wrapped
 
 if TYPE_CHECKING:
     from instructsel.gates.checks.base import Result
@@ -132,10 +132,13 @@ def _finding(finding: Finding) -> Iterator[str]:
 
 
 def _shown(evidence: str, width: int) -> str:
-    """One line of what was seen; of the end of a text, its end."""
+    """One line of what was seen; of the end of a text its end, of a mask what stands around it."""
     line = clean(" ".join(evidence.split()))
     if line.startswith("…") and not line.endswith("…") and len(line) > width:
         return f"…{line[1 - width :]}"
+    masked = line.find(HIDDEN)
+    if masked + len(HIDDEN) >= width:
+        return excerpt(f"…{line[masked - width // 2 :]}", width)
     return excerpt(evidence, width)
 
 

@@ -33,7 +33,8 @@ class Passing:
         """One line for people."""
         return (
             f"{counted(self.read, 'row')} read = {self.written:,} written + {self.rejected:,} with a finding + {self.no_example:,} that "
-            f"{'is' if self.no_example == 1 else 'are'} no example" + (f"; {counted(self.passed_over, 'row')} of the baseline not written" if self.passed_over else "")
+            f"{'is' if self.no_example == 1 else 'are'} no example"
+            + (f"; {counted(self.passed_over, 'row')} of the baseline not written" if self.passed_over else "")
         )
 
 

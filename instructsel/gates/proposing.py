@@ -70,7 +70,7 @@ class Proposal:
         for check in self.checks:
             lines += ["[[check]]", toml.dumps(dict(check.settings)).strip(), *_comment(check.reason), ""]
         if self.left_out:
-            lines += [*_comment("A check that is left out is asked once it stands here as a [[check]] of its kind and has what it lacks."), ""]
+            lines += [*_comment("A check that is left out is asked once its kind is added here as above, and what it lacks is there."), ""]
         for reason in self.left_out:
             lines += [*_comment(reason), ""]
         return "\n".join(lines).rstrip() + "\n"

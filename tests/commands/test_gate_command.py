@@ -279,7 +279,7 @@ def test_of_several_exit_codes_the_first_of_2_4_3_1_5_0_wins_and_every_check_rep
     assert "sk-abc" not in done.output + (folder / "out.json").read_text() + (folder / "out.xml").read_text()
     if "crash" in deeds:
         assert "CRASHED" in done.stdout and "ZeroDivisionError" in done.stdout
-    assert ("BROKEN" in done.stdout) == ("usage" in deeds)
+    assert ("BROKEN" in done.stdout) == bool({"usage", "unreadable"} & set(deeds))
 
 
 def test_a_finding_is_waived_by_its_place_and_the_next_gate_says_who_took_it(folder: Path) -> None:
@@ -311,7 +311,9 @@ def test_a_waiver_is_not_written_into_a_configuration_that_the_verdicts_gate_did
 
 
 def test_of_a_response_that_is_cut_off_its_end_is_shown(folder: Path) -> None:
-    row = json.dumps({"instruction": "Tell me of the lake.", "output": "The lake is deep and old and cold. " * 5 + "And then the wind from the"})
+    row = json.dumps(
+        {"instruction": "Tell me of the lake.", "output": "The lake is deep and old and cold. " * 5 + "And then the wind from the"}
+    )
     done = run(written(folder, GOOD, row.encode()))
     assert "And then the wind from the\n" in done.stdout
 
@@ -328,3 +330,12 @@ def test_a_set_without_a_configuration_is_named_beneath_the_defaults_and_all_che
     (folder / "gate.toml").write_text('[defaults]\nsets = ["set.jsonl"]\n')
     done = run(name)
     assert "IS040 contamination" in done.stdout.split("passed", 1)[1] and "IS010" in done.stdout
+
+
+def test_of_a_secret_what_stands_around_its_mask_is_shown(folder: Path) -> None:
+    token = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4xY7zA0cD3fG6"
+    row = json.dumps(
+        {"instruction": "How do I call it?", "output": f"{'You send it with the header of the call. ' * 4} It is {token} for now."}
+    )
+    done = run(written(folder, GOOD, row.encode()))
+    assert "It is [masked] for now." in done.stdout and token[:12] not in done.output

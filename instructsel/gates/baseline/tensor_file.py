@@ -119,7 +119,9 @@ class TensorFile:
         except InstructselError:
             raise
         except FileNotFoundError as error:
-            raise refusal.error(f"There is no file {path}.", fix=refusal.fix.replace("Make it again:", "Check the path, or make it:")) from error
+            raise refusal.error(
+                f"There is no file {path}.", fix=refusal.fix.replace("Make it again:", "Check the path, or make it:")
+            ) from error
         except OSError as error:
             raise refusal.of(path, error.strerror or str(error)) from error
         except ValueError as error:

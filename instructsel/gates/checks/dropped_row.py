@@ -20,7 +20,7 @@ CAUSES: Final = {
     UNWANTED: "a field says that it is not wanted",
 }
 """Reason → in words."""
-IN_A_TABLE: Final = "no conversation is made of it"
+IN_A_TABLE: Final = "no conversation that is read goes through it (it is beside the best path, deleted, or behind the last answer)"
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,77 @@ def test_openai_tool_calls_and_text_parts_are_read(tmp_path: Path) -> None:
     assert read(tmp_path, row) == [expected]
 
 
+USE = {"type": "tool_use", "id": "t1", "name": "tide", "input": {"port": "Brest", "days": [1, 2]}}
+USED = ToolCall("tide", Json('{"port":"Brest","days":[1,2]}'), "t1", "function")
+
+
+def text_part(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def test_calls_and_results_in_the_parts_of_a_content_are_read(tmp_path: Path) -> None:
+    second = {**USE, "id": "t2", "input": {}}
+    dialogue: list[tuple[str, Any]] = [
+        ("user", [text_part("Tide?")]),
+        ("assistant", [{"type": "thinking", "thinking": "Ask."}, text_part("I look."), text_part("Now."), USE, second, text_part("\n")]),
+        (
+            "user",
+            [
+                {"type": "tool_result", "tool_use_id": "t1", "content": [text_part("5.1"), text_part("metres")], "is_error": False},
+                {"type": "tool_result", "tool_use_id": "t2"},
+                text_part("And then?"),
+            ],
+        ),
+        ("assistant", "It falls."),
+        ("user", [text_part("Again."), text_part("Now."), {"type": "tool_result", "tool_use_id": "t1", "content": "6"}, text_part("")]),
+        ("assistant", [USE]),
+        ("tool", [{"type": "tool_result", "content": "7"}]),
+        ("assistant", [text_part("7.")]),
+    ]
+    listed = [{"role": who, "content": content} for who, content in dialogue]
+    listed[6]["tool_call_id"] = "t1"
+    calls = (USED, ToolCall("tide", Json("{}"), "t2", "function"))
+    expected = (
+        Message("user", "Tide?"),
+        Message("assistant", "I look.\nNow.", calls, reasoning="Ask.", parts=("I look.", "Now.")),
+        Message("tool", "5.1\nmetres", tool_call_id="t1", parts=("5.1", "metres")),
+        Message("tool", "", tool_call_id="t2"),
+        Message("user", "And then?"),
+        Message("assistant", "It falls."),
+        Message("user", "Again.\nNow.", parts=("Again.", "Now.")),
+        Message("tool", "6", tool_call_id="t1"),
+        Message("assistant", "", (USED,)),
+        Message("tool", "7", tool_call_id="t1"),
+        Message("assistant", "7."),
+    )
+    assert read(tmp_path, {"messages": listed}) == [expected]
+    assert read(tmp_path, {"messages": [message.as_row() for message in expected]}) == [expected]
+    # Calls that stand in the parts and beside them are the same calls.
+    twice = {
+        "role": "assistant",
+        "content": [USE, second],
+        "tool_calls": [{"name": "tide", "args": USE["input"], "id": "t1"}, {"name": "sun"}],
+    }
+    (turns,) = read(tmp_path, {"messages": [listed[0], twice]})
+    assert turns[1].tool_calls == (*calls, ToolCall("sun", flat=True))
+
+
+def test_parts_that_would_lose_their_place_or_are_no_text_are_quarantined(tmp_path: Path) -> None:
+    picture = {"type": "image", "source": {}}
+    rows: list[list[tuple[str, Any]]] = [
+        [("user", "Tide?"), ("assistant", [USE, text_part("I looked.")])],
+        [("user", "Tide?"), ("assistant", [{"type": "tool_use", "id": "t1"}])],
+        [("user", [USE]), ("assistant", "No.")],
+        [("user", "Tide?"), ("assistant", [{"type": "tool_result", "tool_use_id": "t1", "content": "5"}])],
+        [("user", [{"type": "tool_result", "tool_use_id": "t1", "content": [picture]}]), ("assistant", "No.")],
+        [("user", [{"type": "tool_result", "tool_use_id": "t1", "content": {"m": 5}}]), ("assistant", "No.")],
+        [("user", [{"type": "tool_result", "tool_use_id": "t1", "content": "5"}, picture]), ("assistant", "No.")],
+    ]
+    listed = [{"messages": [{"role": who, "content": content} for who, content in row]} for row in rows]
+    pool = Pool.read(write(tmp_path, [*listed, ROWS["messages"]]))
+    assert (len(pool), pool.report.quarantined) == (1, {"bad_tool_call": 2, "not_text": 5})
+
+
 def test_an_image_part_is_quarantined(tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, {"role": "assistant", "content": "A cat."}]}
     pool = Pool.read(write(tmp_path, [row, ROWS["messages"]]))

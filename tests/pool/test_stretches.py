@@ -15,6 +15,7 @@ import pytest
 
 from instructsel import Pool, processes, score
 from instructsel.errors import PoolError
+from instructsel.indicators.base import Batch
 from instructsel.pool import stretches
 from instructsel.pool.formats._base import Format
 from instructsel.pool.formats.alpaca import Alpaca
@@ -184,7 +185,7 @@ def test_values_are_those_of_the_examples_whatever_computes_them(tmp_path: Path)
         pool = Pool.read(*paths, **options)  # type: ignore[arg-type]
         table = score(pool, ["len", "mtld", "len_in"])
         for indicator in by_rows.apart(pool, [*_made()]):
-            expected = indicator.score(by_rows.Batch(tuple(pool.examples())))
+            expected = indicator.score(Batch(tuple(pool.examples())))
             values = table.frame[indicator.symbol].to_list()
             assert values == list(expected.values)
         part = pool.at(np.arange(3, len(pool), 7))
@@ -202,7 +203,7 @@ def test_a_file_of_which_some_rows_are_read_is_scored(tmp_path: Path) -> None:
     path = tmp_path / "pool.jsonl"
     path.write_text("".join(json.dumps({"instruction": f"i {n}", "output": "o " * (n + 1)}) + "\n" for n in range(400)))
     pool = Pool.read(path, through=lambda source: replace(source, passes=lambda row: row.line % 2 == 0))
-    expected = by_rows.Batch(tuple(pool.examples()))
+    expected = Batch(tuple(pool.examples()))
     assert score(pool, "len").frame["len"].to_list() == list(_made()[0].score(expected).values) and len(pool) == 200
 
 

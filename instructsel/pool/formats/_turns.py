@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from instructsel.errors import UsageError
 from instructsel.pool.formats._base import MEDIA, Fields, Turns, kind, listed
 from instructsel.pool.json_text import dumped, nested_too_deeply, parsed
 from instructsel.pool.lines import RowFault
-from instructsel.pool.message import ROLES, Json, Message, ToolCall
+from instructsel.pool.message import ANSWERS, ROLES, Json, Message, ToolCall
 from instructsel.pool.opaque import Opaque
 
 CALL: Final = "function_call"
@@ -37,6 +39,9 @@ THOUGHT: Final = ("<think>\n", "\n</think>\n\n")
 TEXTS: Final = ("text", "input_text", "output_text")
 THOUGHTS: Final = ("thinking", "reasoning", "reasoning_text")
 """Kinds of the parts of a content."""
+USE: Final = "tool_use"
+RESULT: Final = "tool_result"
+"""Kinds of Anthropic's parts that are a call, and the result of one."""
 TURN_FIELDS: Final = frozenset({*ROLE_KEYS, *TEXT_KEYS, *ASKS, *REPLIES, *REASONING, *WEIGHTS, *TURN_TOOLS, *CALLS, "tool_call_id", "name"})
 """Fields of a turn that are read."""
 TRUTHS: Final = {"true": 1.0, "false": 0.0}
@@ -198,7 +203,10 @@ def _turns_of(turn: Fields, where: str, roles: Mapping[str, str] | None, spellin
         if asks in turn and replies in turn and asks is not None and replies is not None:
             reply = {key: value for key, value in turn.items() if key not in (asks, replies)}
             return Chat(
-                [_turn({"text": turn[asks]}, "user", "text", where), _turn({**reply, "text": turn[replies]}, "assistant", "text", where)],
+                [
+                    *_split({"text": turn[asks]}, "user", "text", where),
+                    *_split({**reply, "text": turn[replies]}, "assistant", "text", where),
+                ],
                 None,
             )
         raise RowFault("missing_field", f"{where} has no '{asks if asks not in turn and asks else replies or 'role'}'")
@@ -206,8 +214,44 @@ def _turns_of(turn: Fields, where: str, roles: Mapping[str, str] | None, spellin
         raise RowFault("missing_field", f"{where} has no '{role_key}'")
     text_key = spelling.text or next((key for key in TEXT_KEYS if turn.get(key) is not None), None)
     text_key = text_key or next((key for key in TEXT_KEYS if key in turn), "content" if role_key == "role" else "value")
-    message = _turn(turn, role(turn[role_key], where=where, roles=roles), text_key, where)
-    return Chat([message], next((Json.of(turn[key]) for key in TURN_TOOLS if turn.get(key)), None))
+    messages = _split(turn, role(turn[role_key], where=where, roles=roles), text_key, where)
+    return Chat(messages, next((Json.of(turn[key]) for key in TURN_TOOLS if turn.get(key)), None))
+
+
+def _split(turn: Fields, who: str, text_key: str, where: str) -> list[Message]:
+    """A turn; one with results among the parts of its content as several in their order, a result and a run of texts each."""
+    content = turn.get(text_key)
+    if who not in ("user", "tool") or not isinstance(content, list) or not any(map(_is_result, content)):
+        return [_turn(turn, who, text_key, where)]
+    messages: list[Message] = []
+    for is_result, run in itertools.groupby(content, _is_result):
+        if is_result:
+            messages += [_result(part, turn, where) for part in run]
+            continue
+        message = _turn({**turn, text_key: list(run)}, who, text_key, where)
+        if not message.is_empty:
+            messages.append(message)
+    return messages
+
+
+def _is_result(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == RESULT
+
+
+def _result(part: Fields, turn: Fields, where: str) -> Message:
+    """The result of a call that a part of a content is."""
+    content = part.get("content")
+    texts: list[str] = []
+    if isinstance(content, list):
+        texts, thoughts, _ = _parts(content, where)
+        content = "\n".join(texts)
+        if thoughts:
+            raise RowFault("not_text", f"{where} has a result with reasoning in it")
+    if not isinstance(content, str | None):
+        raise RowFault("not_text", f"{where} has a result that is {kind(content)}")
+    answered_call = _optional(part, "tool_use_id", where) or _optional(turn, "tool_call_id", where)
+    parts = tuple(texts) if len(texts) > 1 else ()
+    return Message("tool", content or "", (), answered_call, _optional(part, "name", where), None, weight_of(turn, where), parts)
 
 
 def _turn(turn: Fields, who: str, text_key: str, where: str) -> Message:
@@ -217,14 +261,17 @@ def _turn(turn: Fields, who: str, text_key: str, where: str) -> Message:
     if any(turn.get(name) for name in MEDIA):
         raise RowFault("not_text", f"{where} holds images, sound or video")
     parts: tuple[str, ...] = ()
+    calls: list[ToolCall] = []
     reasoning = reasoning_of(turn, where)
     content = _without_thought(content, reasoning)
     if isinstance(content, list) and who != CALL:
-        texts, thoughts = _parts(content, where)
+        texts, thoughts, calls = _parts(content, where, with_calls=who in ANSWERS)
         content = "\n".join(texts)
         parts = tuple(texts) if len(texts) > 1 else ()
         reasoning = reasoning if reasoning is not None else "\n".join(thoughts) if thoughts else None
-    calls = [call for key in CALLS for call in _calls(turn.get(key), where)]
+    # LangChain's turns have their calls twice, in the parts and beside them.
+    in_parts = [call.id or call.canonical for call in calls]
+    calls += [call for key in CALLS for call in _calls(turn.get(key), where) if (call.id or call.canonical) not in in_parts]
     if who == CALL:
         # ShareGPT's turn that is a call: its text is the JSON of one call, or of several.
         calls = [*_calls(content, where), *calls]
@@ -351,23 +398,33 @@ def _call(value: Any, where: str) -> ToolCall:
     )
 
 
-def _parts(parts: list[Any], where: str) -> tuple[list[str], list[str]]:
-    """The texts of a content in parts, and the reasoning among them."""
+def _parts(parts: list[Any], where: str, *, with_calls: bool = False) -> tuple[list[str], list[str], list[ToolCall]]:
+    """The texts of a content in parts, and the reasoning and the calls among them."""
     texts: list[str] = []
     thoughts: list[str] = []
+    calls: list[ToolCall] = []
     for part in parts:
         form = part.get("type", "text") if isinstance(part, dict) else None
         key = next((key for key in ("text", *REASONING) if isinstance(part, dict) and isinstance(part.get(key), str)), None)
+        if form == USE and with_calls:
+            # As other pools spell a call, which is how templates and trainers take it.
+            calls.append(replace(_call(part, where), kind="function", flat=False))
+            continue
         if isinstance(part, str):
-            texts.append(part)
+            target, text = texts, part
         elif form in THOUGHTS and key is not None:
-            thoughts.append(part[key])
+            target, text = thoughts, part[key]
         elif form in TEXTS and key == "text":
-            texts.append(part["text"])
+            target, text = texts, part["text"]
         else:
             wrong = part.get("type") if isinstance(part, dict) else kind(part)
             raise RowFault("not_text", f"{where} has a part that is no text ({str(wrong)[:40]})")
-    return texts, thoughts
+        if calls and not text.strip():
+            continue
+        if calls:
+            raise RowFault("bad_tool_call", f"{where} has a text behind a call")
+        target.append(text)
+    return texts, thoughts, calls
 
 
 def with_roles(named: Sequence[str]) -> Mapping[str, str]:

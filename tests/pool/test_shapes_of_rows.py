@@ -380,6 +380,23 @@ def test_reasoning_beside_a_list_of_turns_is_that_of_the_response(tmp_path: Path
     assert joined.messages[3].reasoning == "First.\nSecond."
 
 
+@pytest.mark.parametrize(
+    ("value", "thoughts"),
+    [
+        ("[1, 2]", [None, "[1, 2]"]),
+        ("[null, 3]", [None, "[null, 3]"]),
+        ('[{"text": "x"}, {"text": "y"}]', ["x", "y"]),
+        ([{"text": "x"}, {"text": None}], ["x", None]),
+        ([{"text": "x"}], [None, "x"]),
+        (["", ""], [None, None]),
+        ([{"effort": "high"}, {"effort": "low"}], [None, None]),
+    ],
+)
+def test_a_list_beside_turns_is_reasoning_where_it_holds_texts_alone(tmp_path: Path, value: Any, thoughts: list[str | None]) -> None:
+    (example,) = examples(pool_of(tmp_path, {"messages": [ASKED, CHAT[1], ASKED, CHAT[1]], "reasoning": value}))
+    assert [turn.reasoning for turn in example.messages if turn.role == "assistant"] == thoughts
+
+
 def test_a_mapping_of_turns_names_the_field_of_their_reasoning(tmp_path: Path) -> None:
     row = {"chat": [{"who": "user", "say": "Q"}, {"who": "assistant", "say": "A"}], "trace": {"cot": "Hm."}}
     mapping = Mapped.parse("messages=chat,role=who,content=say,reasoning=trace.cot")

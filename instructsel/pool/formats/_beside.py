@@ -97,18 +97,23 @@ def thought_through(conversations: Sequence[Conversation], reasoning: Fields) ->
 
     What is neither a text nor a list of texts is no reasoning beside a list of turns: settings stand there, too.
     """
-    listings = {name: listed(value) for name, value in reasoning.items()}
-    texts = {
-        name: entries if isinstance(entries, list) else reasoning[name]
-        for name, entries in listings.items()
-        if isinstance(reasoning[name], str) or (isinstance(entries, list) and all(isinstance(entry, str | None) for entry in entries))
-    }
+    texts = {name: entries for name, value in reasoning.items() if (entries := _reasonings(value)) is not None}
     for name, entries in texts.items():
         if isinstance(entries, list) and all(len(entries) == len(_answers(conversation)) > 1 for conversation in conversations):
             return [_with_thoughts(conversation, entries) for conversation in conversations], {}
         if isinstance(entries, list):
-            texts[name] = [entry for entry in entries if entry is not None]
+            texts[name] = [entry for entry in entries if entry]
     return list(conversations), texts
+
+
+def _reasonings(value: Any) -> str | list[str | None] | None:
+    """A text, or the texts of a list, also of objects with a `text` or as JSON; None for what is neither."""
+    entries = listed(value)
+    if isinstance(entries, list):
+        texts = [entry["text"] if isinstance(entry, Mapping) and "text" in entry else entry for entry in entries]
+        if all(isinstance(entry, str | None) for entry in texts):
+            return texts
+    return value if isinstance(value, str) else None
 
 
 def _answers(conversation: Conversation) -> list[int]:

@@ -92,11 +92,11 @@ class GateFixture:
 
 def _change(rows: tuple[Any, ...], settings: GateConfig) -> Change | Pool:
     from instructsel.errors import UsageError
-    from instructsel.gates.reading import read_change
+    from instructsel.gates.reading import read_change, reading_of
     from instructsel.pool.pool import Pool
 
     if rows and all(isinstance(entry, str | Path) for entry in rows):
-        return read_change([str(entry) for entry in rows], baseline=settings.baseline)
+        return read_change([str(entry) for entry in rows], baseline=settings.baseline, reading=reading_of(settings))
     if len(rows) != 1:
         raise UsageError(
             "instructsel_gate takes files, or one pool, or one list of rows.", fix='For example: instructsel_gate("new.jsonl")'

@@ -110,11 +110,12 @@ def command(
     """Check whether new rows may join a pool, and say which may not and why."""
     from instructsel.commands import _gate_text as text
     from instructsel.commands._gate_outputs import Outputs
+    from instructsel.gates.reading import reading_of
 
     flags = read.settled()
     settings = _settings(config, baseline, mode)
     outputs = Outputs.of(to or (), findings=findings, fix_out=fix_out, fail_on=fail_on, force=force)
-    reading = _reading(flags, settings)
+    reading = reading_of(settings, flags)
     added = None if diff is None else _added(diff, files, settings, reading)
     names = (list(files or ()) or _configured_files(settings)) if added is None else list(added.files)
     outputs.check([*names, *_read_beside(settings, config)])
@@ -187,27 +188,13 @@ def _added(base: str, files: list[str] | None, settings: GateConfig, reading: An
     from instructsel.pool.lines import Limits
 
     names = list(files or ()) or (settings.files() if settings.data.get("new") else None)
-    return new_rows(base, names, limits=Limits(duplicate_key=reading.duplicate_key))
+    return new_rows(base, names, limits=None if reading is None else Limits(duplicate_key=reading.duplicate_key))
 
 
 def _read_beside(settings: GateConfig, config: Path | None) -> list[str]:
     """What is read besides the rows."""
     named = config if config is not None else Path(settings.where) if settings.where else None
     return [str(path) for path in (named, settings.baseline) if path is not None]
-
-
-def _reading(flags: Any, settings: GateConfig) -> Any:
-    """How the rows are read: as the configuration says where no flag says otherwise."""
-    from dataclasses import replace
-
-    fields = {"format": "form", "map": "mapping", "on_duplicate_key": "duplicate_key", "role": "roles"}
-    default = type(flags)()
-    changes: dict[str, Any] = {}
-    for name, value in settings.data.items():
-        field = fields.get(name, name)
-        if name != "new" and getattr(flags, field) == getattr(default, field):
-            changes[field] = tuple(value) if isinstance(value, list) else value
-    return replace(flags, **changes)
 
 
 def _read(
@@ -223,14 +210,13 @@ def _read(
     from instructsel.gates.baseline.known import nothing
     from instructsel.gates.change import Change
     from instructsel.gates.reading import read_change
+    from instructsel.pool.spec import Reading
 
-    # Where nothing is said, rows are read as the baseline's pool was.
-    stated = None if reading == type(reading)() else reading
     if added is not None and not names:
-        return Change(nothing((), reading))
+        return Change(nothing((), reading or Reading()))
     only = None if added is None else added.only
     try:
-        change = read_change(names, baseline=settings.baseline, reading=stated, message=messages(quiet=quiet), only=only)
+        change = read_change(names, baseline=settings.baseline, reading=reading, message=messages(quiet=quiet), only=only)
     except EmptyFile as error:
         raise NothingToDo(error.message, fix="There is nothing to check.") from error
     outputs.check_rows(change.pool)

@@ -220,6 +220,9 @@ class GateConfig:
         data = typing.cast(DataShape, table.get("data", {}))
         _check_addresses(data.get("new", ()), where)
         configured = _all_configured(table, where)
+        if not configured:
+            # Everything would pass.
+            raise UsageError(f"{where} asks no check.", fix="Name one with [[check]], or leave all of them out for those by default.")
         return cls(
             configured,
             tuple(_waiver(entry, configured, where) for entry in table.get("waiver", ())),
@@ -240,7 +243,8 @@ class GateConfig:
         for name in self.data.get("new", ()):
             path = self.folder / name
             if glob.has_magic(name) and not path.exists():
-                files += sorted(glob.glob(str(path), recursive=True))
+                # The name of the folder is no pattern, whatever signs it has.
+                files += sorted(str(self.folder / match) for match in glob.glob(name, root_dir=self.folder, recursive=True))
             elif not path.exists():
                 raise UsageError(f"{self.where} names {name} in [data], and there is no such file.", fix="Correct it, or write a pattern.")
             else:

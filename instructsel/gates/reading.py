@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
 from instructsel.errors import BaselineError, EmptyFile, PoolError
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.baseline.known import nothing, read_new
 from instructsel.gates.change import Change
+from instructsel.gates.config import GateConfig
 from instructsel.pool.sources import Source
 from instructsel.pool.spec import Reading
+
+FIELDS: Final = {"format": "form", "map": "mapping", "on_duplicate_key": "duplicate_key", "role": "roles"}
+"""Setting of [data] → field of a reading, where the names differ."""
 
 
 def read_change(
@@ -67,4 +72,17 @@ def read_change(
     return Change(pool, nightly, compared, known)
 
 
-__all__ = ["read_change"]
+def reading_of(settings: GateConfig, flags: Reading | None = None) -> Reading | None:
+    """How rows are read: as [data] of a configuration says where no flag says otherwise; None where neither says anything, as the baseline's pool."""
+    default = Reading()
+    stated = flags or default
+    changes: dict[str, Any] = {}
+    for name, value in settings.data.items():
+        field = FIELDS.get(name, name)
+        if name != "new" and getattr(stated, field) == getattr(default, field):
+            changes[field] = tuple(value) if isinstance(value, list) else value
+    reading = replace(stated, **changes)
+    return None if reading == default else reading
+
+
+__all__ = ["read_change", "reading_of"]

@@ -53,6 +53,14 @@ def test_settings_of_the_ini_file_are_taken(pytester: pytest.Pytester) -> None:
     run(pytester, "instructsel_gate('new.jsonl', config='@structure')").assert_outcomes(failed=1)
 
 
+def test_files_are_read_as_the_configuration_says(pytester: pytest.Pytester) -> None:
+    rows(pytester, {"q": GOOD["instruction"], "a": GOOD["output"]}, {"q": BAD["instruction"], "a": " "})
+    (pytester.path / "gate.toml").write_text('[data]\nmap = "instruction=q,response=a"\n[[check]]\nkind = "empty-response"\n')
+    result = run(pytester, "instructsel_gate('new.jsonl')")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*IS010 empty-response: 1 of 2 rows*"])
+
+
 def test_many_findings_are_counted_and_hostile_ones_are_obeyed_nowhere(pytester: pytest.Pytester) -> None:
     rows(pytester, GOOD, *({"instruction": f"\x1b[31m::error::{n}", "output": ""} for n in range(30)))
     result = run(pytester, "instructsel_gate('new.jsonl')")

@@ -80,6 +80,19 @@ def test_patterns_are_those_of_the_configuration_s_folder(tmp_path: Path, monkey
         read('[data]\nnew = ["in/d.jsonl"]', tmp_path).files()
 
 
+def test_a_folder_whose_name_has_signs_of_patterns_is_none(tmp_path: Path) -> None:
+    folder = tmp_path / "run[1]"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text("")
+    assert [Path(name).name for name in read('[data]\nnew = ["*.jsonl"]', folder).files()] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize("text", ["check = []", "[[check]]\nkind = 'IS010'\nseverity = 'off'"])
+def test_a_configuration_that_asks_nothing_passes_nothing(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="asks no check"):
+        read(text, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("extra", "most"), [("", 2), ("[[check]]\nkind = 'empty-response'", 2), ("[[check]]\nkind = 'IS001'\nmax_rows = 7", 7)]
 )

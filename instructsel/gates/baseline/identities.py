@@ -210,12 +210,15 @@ class Identities:
     def file_called(self, path: str) -> int | None:
         """The number of the file that a path is one of: that of the very name, else the one whose folders agree the furthest.
 
-        The last parts of both must be the same, so that a checkout in another folder is known.
+        The last parts of both must be the same, so that a checkout in another folder is known. Where no folder agrees and the
+        baseline's file is here as well, by its own name, the one of another folder is another file, and may be a copy of it.
         """
         parts = PurePath(relative(path)).parts
         agreeing = [(_agreeing(PurePath(file.name).parts, parts), -number) for number, file in enumerate(self.files)]
         length, number = max(agreeing, default=(0, 0))
-        return -number if length else None
+        if not length or (length == 1 and _stands_beside(self.files[-number].name, path)):
+            return None
+        return -number
 
     def files_called(self, paths: Sequence[str]) -> dict[str, int]:
         """Path → the number of the file that it is one of; a file is that of one path, of the one whose folders agree the furthest."""
@@ -342,6 +345,13 @@ def labels_of_files(files: Sequence[BaselineFile]) -> tuple[str, ...]:
     """The labels of sources that are files: the name without folder and endings, with them where several would be called alike."""
     labels = [label_of(file.name) for file in files]
     return tuple(label if labels.count(label) == 1 else file.name for label, file in zip(labels, files, strict=True))
+
+
+def _stands_beside(name: str, path: str) -> bool:
+    """Whether the name that a baseline has for a file leads from here to another file than a path does."""
+    with suppress(OSError, ValueError):
+        return name != relative(path) and Path(name).is_file() and not Path(name).samefile(path)
+    return False
 
 
 def _agreeing(one: tuple[str, ...], other: tuple[str, ...]) -> int:

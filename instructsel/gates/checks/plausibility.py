@@ -8,12 +8,13 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from instructsel.errors import EnvironmentFault
+from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.experiments.limits import between
 from instructsel.gates import measures
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.comparing import pool_numbers
+from instructsel.gates.limits import check_enough
 
 SYMBOL: Final = "plausibility"
 
@@ -37,6 +38,10 @@ class Plausibility(RowCheck):
     scores: str = ""
     """A score table of the new rows; without one the model is asked."""
 
+    def __post_init__(self) -> None:
+        if self.min is not None and self.quantile is not None:
+            raise UsageError("The check plausibility has both min and quantile.", fix="Leave one of the two out.")
+
     def locked(self, change: Change) -> str | None:
         """The model is here, or a table has its values; a quantile needs those of the pool."""
         if self.quantile is not None:
@@ -59,7 +64,9 @@ class Plausibility(RowCheck):
         least = self.min or 0.0
         if self.quantile is not None:
             pool = pool_numbers(change, SYMBOL)
-            least = float(np.quantile(pool[np.isfinite(pool)], self.quantile))
+            known = pool[np.isfinite(pool)]
+            check_enough(len(known), 1, "of the pool have a plausibility")
+            least = float(np.quantile(known, self.quantile))
         for position in np.flatnonzero(values < least).tolist():
             yield Hit(position, f"The plausibility of the response is {values[position]:.2f}, below {least:.2f}.", float(values[position]))
 

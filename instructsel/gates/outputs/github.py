@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import ClassVar, Final
 
 from instructsel.gates.checks.base import Result
@@ -12,6 +14,8 @@ from instructsel.text import safe_path
 
 EACH: Final = 9
 """GitHub shows ten errors and ten warnings of a step; the tenth says how many more there are."""
+OURS: Final = re.compile(rb"::(?:error|warning|notice)[ :]")
+"""How an annotation begins."""
 COMMANDS: Final = {"error": "error", "warning": "warning", "info": "notice"}
 
 
@@ -33,6 +37,11 @@ class GitHub(Output):
     source: ClassVar[str] = "GitHub Actions: workflow commands; 10 errors and 10 warnings a step"
     file: ClassVar[str] = "-"
     mark: ClassVar[bytes] = b"::"
+
+    def wrote(self, path: str | Path) -> bool:
+        """Whether every line of a file is an annotation: the mark alone stands in many a file."""
+        target = Path(path)
+        return target.is_file() and all(OURS.match(line) for line in target.read_bytes().splitlines())
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """One line a finding, and one a check that could not be asked."""

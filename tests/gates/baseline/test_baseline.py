@@ -250,6 +250,18 @@ def test_of_two_files_of_one_name_the_one_whose_folders_agree_is_the_file_and_th
         assert (len(change.rows), change.known.rows) == (5, 5)
 
 
+def test_a_file_of_the_same_name_in_another_folder_is_a_copy_where_the_baseline_s_file_is_here_as_well() -> None:
+    for name in ("old/train.jsonl", "new/train.jsonl"):
+        written(Path(name), rows(5))
+    made("old/train.jsonl").write("pool.baseline")
+    change = read_change(["new/train.jsonl"], baseline="pool.baseline")
+    assert (len(change.rows), change.known.rows) == (5, 0)
+    assert not read_change(["old/train.jsonl"], baseline="pool.baseline").rows
+    # Where it is no longer there, it may have moved.
+    os.remove("old/train.jsonl")
+    assert read_change(["new/train.jsonl"], baseline="pool.baseline").known.rows == 5
+
+
 def test_the_old_wording_of_an_edited_row_is_gone_and_another_file_of_that_name_takes_nothing_away() -> None:
     content = rows(10)
     written(Path("a.jsonl"), content)

@@ -362,3 +362,12 @@ def test_hostile_rows_and_names_are_obeyed_by_no_terminal(tmp_path: Path, monkey
             assert done.exit_code in (1, 3), done.stderr
             for shown in (done.stdout, done.stderr):
                 assert not terminal_faults(shown) and not list(workflow_commands(shown)), arguments
+
+
+def test_a_file_that_has_two_colons_somewhere_is_no_annotation_of_ours(tmp_path: Path) -> None:
+    form = output_named("github")
+    theirs = tmp_path / "main.cpp"
+    theirs.write_text("#include <iostream>\nint main() { std::cout << 1; }\n")
+    ours = tmp_path / "annotations.txt"
+    ours.write_text("::error file=a.jsonl,line=1,title=x::y\n::warning::z\n")
+    assert (form.wrote(theirs), form.wrote(ours)) == (False, True)

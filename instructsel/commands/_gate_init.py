@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from instructsel.commands import _options as options
-from instructsel.commands._console import display, messages, reported, say, write_json
+from instructsel.commands._console import messages, reported, say, write, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
@@ -56,8 +56,8 @@ def command(
     proposal = propose(rows, baseline=compared, path=path, progress=lambda kind: say(f"looking at: {kind}", quiet=quiet))
     text = proposal.text()
     if is_stdout and not json:
-        for line in text.splitlines():
-            display(line)
+        # As it stands: a comment that goes on in the next line is no TOML.
+        write(text.rstrip("\n"))
     elif not is_stdout:
         with atomic_write(output) as file:
             file.write(text.encode())

@@ -107,7 +107,9 @@ def test_a_configuration_of_init_is_read_and_the_pool_passes_it(folder: Path) ->
 
 
 def test_init_writes_to_stdout_and_replaces_nothing(folder: Path) -> None:
-    assert run("init", "pool.jsonl", "-o", "-").stdout.startswith("schema = 1\n")
+    shown = run("init", "pool.jsonl", "-o", "-").stdout
+    run("init", "pool.jsonl", "-o", "same.toml")
+    assert shown.startswith("schema = 1\n") and shown == Path("same.toml").read_text()
     Path("gate.toml").write_text("mine")
     run("init", "pool.jsonl", code=2)
     assert Path("gate.toml").read_text() == "mine"

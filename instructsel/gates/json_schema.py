@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from instructsel.shapes import shown
@@ -16,6 +17,8 @@ from instructsel.text import neutral
 
 DEEPEST: Final = 32
 """Schemas in one another; no tool has so many."""
+MOST_COMPARED: Final = 100_000
+"""Values that are compared with a schema, for one call."""
 
 
 def _is_number(value: Any) -> bool:
@@ -139,14 +142,22 @@ def _inner_faults(schema: Mapping[str, Any], place: str, root: Any, depth: int) 
                 yield from faults(entry, f"{place}.{key}.{neutral(name, 40)}", root, depth + 1)
 
 
-def misfits(value: Any, schema: Any, place: str, root: Any = None, depth: int = 0) -> Iterator[str]:
+@dataclass
+class _Root:
+    """The schema that `$ref` begins at, and how many comparisons are left: a stranger's schema can ask for more than there is time for."""
+
+    schema: Any
+    left: int = MOST_COMPARED
+
+
+def misfits(value: Any, schema: Any, place: str, root: _Root | None = None, depth: int = 0) -> Iterator[str]:
     """Where a value does not fit a schema, a sentence each; a schema with faults asks nothing where they are.
 
     Args:
         value: plain data.
         schema: of whatever form.
         place: what sentences call the value.
-        root: the schema that `$ref` begins at; the schema itself by default.
+        root: what `$ref` begins at; the schema itself by default.
         depth: of the schema inside of it.
     """
     if schema is False:
@@ -154,9 +165,14 @@ def misfits(value: Any, schema: Any, place: str, root: Any = None, depth: int = 
         return
     if not isinstance(schema, dict) or depth > DEEPEST:
         return
-    root = schema if root is None else root
+    root = _Root(schema) if root is None else root
+    root.left -= 1
+    if root.left <= 0:
+        if not root.left:
+            yield f"{place} is not compared further: its schema leads to itself again and again."
+        return
     if isinstance(reference := schema.get("$ref"), str):
-        yield from misfits(value, _followed(root, reference), place, root, depth + 1)
+        yield from misfits(value, _followed(root.schema, reference), place, root, depth + 1)
     if not _is_of(value, schema):
         kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         yield f"{place} is {shown(value)}; {' or '.join(map(str, kinds))} is expected."
@@ -178,7 +194,7 @@ def misfits(value: Any, schema: Any, place: str, root: Any = None, depth: int = 
             yield from misfits(entry, first[number] if number < len(first) else others, f"{place}[{number}]", root, depth + 1)
 
 
-def _object_misfits(value: Mapping[str, Any], schema: Mapping[str, Any], place: str, root: Any, depth: int) -> Iterator[str]:
+def _object_misfits(value: Mapping[str, Any], schema: Mapping[str, Any], place: str, root: _Root, depth: int) -> Iterator[str]:
     properties = schema.get("properties") if isinstance(schema.get("properties"), dict) else {}
     required = schema.get("required") if isinstance(schema.get("required"), list) else []
     for name in required or ():
@@ -200,7 +216,7 @@ def _object_misfits(value: Mapping[str, Any], schema: Mapping[str, Any], place: 
             yield from misfits(entry, more, shown_name, root, depth + 1)
 
 
-def _choice_misfits(value: Any, schema: Mapping[str, Any], place: str, root: Any, depth: int) -> Iterator[str]:
+def _choice_misfits(value: Any, schema: Mapping[str, Any], place: str, root: _Root, depth: int) -> Iterator[str]:
     def fits(option: Any) -> bool:
         return next(misfits(value, option, place, root, depth + 1), None) is None
 

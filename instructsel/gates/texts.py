@@ -165,9 +165,12 @@ def prose(text: str) -> str:
 
 
 def around(text: str, start: int, end: int) -> str:
-    """What stands around a place of a text."""
-    before, after = max(0, start - AROUND), min(len(text), end + AROUND)
-    return ("…" if before else "") + text[before:after] + ("…" if after < len(text) else "")
+    """What stands around a place of a text, masked before it is cut: half of a secret is not known as one."""
+    begin, stop = max(0, start - FAR), min(len(text), end + FAR)
+    shown = masked(text[begin:stop])
+    place = len(masked(text[begin:start]))
+    before, after = max(0, place - AROUND), min(len(shown), place + end - start + AROUND)
+    return ("…" if begin + before else "") + shown[before:after] + ("…" if stop < len(text) or after < len(shown) else "")
 
 
 def hidden_around(text: str, spans: Sequence[tuple[int, int]], start: int, end: int) -> str:

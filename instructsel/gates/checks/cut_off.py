@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.endings import unfinished
-from instructsel.gates.texts import answers
+from instructsel.gates.texts import answers, around
 
-SHOWN = 120
-"""Characters of a response's end that are shown."""
+SHOWN: Final = 60
+"""Characters of a response's end that are shown, beside those around them."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class CutOff(RowCheck):
             end = unfinished(answer.text)
             if end is not None and not _continues(answer.prompt, answer.text):
                 yield answer.hit(
-                    f"{answer.name} is cut off: it ends {end}.", value=float(len(answer.text)), evidence="…" + answer.text[-SHOWN:]
+                    f"{answer.name} is cut off: it ends {end}.",
+                    value=float(len(answer.text)),
+                    evidence=around(answer.text, max(0, len(answer.text) - SHOWN), len(answer.text)),
                 )
 
 

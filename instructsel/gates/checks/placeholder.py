@@ -300,7 +300,11 @@ class Placeholder(RowCheck):
             else:
                 yield from self._spots(answer)
             if NO_INPUT.search(answer.prompt[-40:]):
-                yield answer.hit("The input of the prompt is a placeholder.", evidence=answer.prompt[-80:], about="input")
+                yield answer.hit(
+                    "The input of the prompt is a placeholder.",
+                    evidence=around(answer.prompt, max(0, len(answer.prompt) - 20), len(answer.prompt)),
+                    about="input",
+                )
             elif "{" in answer.prompt and not IS_TEMPLATE.search(answer.prompt):
                 match = VARIABLE.search(without_fences(answer.prompt))
                 if match is not None:

@@ -9,11 +9,12 @@ from typing import ClassVar, Final
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.reasoning import Fault, thought_of
+from instructsel.gates.texts import around
 from instructsel.pool.message import ANSWERS
-from instructsel.text import WINDOW, neutral
+from instructsel.text import neutral
 
-AROUND: Final = 80
-"""Characters in front of a mark that evidence shows."""
+SHOWN: Final = 80
+"""Characters from a mark on that evidence shows, beside those around them."""
 MESSAGES: Final = {
     "unclosed": "{mark} is opened and never closed",
     "unopened": "{mark} closes what was never opened",
@@ -48,7 +49,7 @@ class UnclosedReasoning(RowCheck):
                     faults.pop("unopened", None)
                 for kind, fault in faults.items():
                     text = turn.content if fault.mark in turn.content else turn.reasoning or ""
-                    excerpt = text[max(0, fault.place - AROUND) : fault.place + WINDOW]
+                    excerpt = around(text, fault.place, min(len(text), fault.place + SHOWN))
                     yield Hit(row.position, f"In turn {number} {_message(fault)}.", evidence=excerpt, key=f"{kind} {number}")
 
 

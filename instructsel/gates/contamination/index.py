@@ -150,7 +150,13 @@ class ItemIndex:
             check_name(name)
             if progress is not None:
                 progress(name)
-            indices.append(cls.read(name) if is_index(name) else cls.of_items(set_name(name), items_of(name, include_path=include_path)))
+            index = cls.read(name) if is_index(name) else cls.of_items(set_name(name), items_of(name, include_path=include_path))
+            if not index.n_items:
+                # Every row would pass.
+                raise UsageError(
+                    f"{name} holds no item of an evaluation set.", fix="Name a file whose rows have a question, or whose form is a pool's."
+                )
+            indices.append(index)
         return cls.joined(indices)
 
     @classmethod

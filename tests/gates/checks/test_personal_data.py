@@ -94,3 +94,7 @@ def test_no_output_of_a_gate_holds_personal_data() -> None:
 def test_long_hostile_texts_are_searched_once() -> None:
     for unit in ("a@", "a.a@b.", "1 ", "1", "12-", "(1", "AB12 ", "1.2.3.", "+1", "a@a.a", "@", "000-"):
         list(entities_in(unit * (100_000 // len(unit)), EVERY))
+
+
+def test_an_ip_address_of_few_figures_is_one() -> None:
+    assert flags("personal-data", row("The server at 94.9.3.7 answers."), entities=("ip",))

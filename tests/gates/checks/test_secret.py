@@ -161,6 +161,16 @@ def test_a_secret_that_is_said_once_more_without_its_form_is_hidden_there_too() 
     assert "hunter2hunter" not in hit.evidence and hit.evidence.startswith("Connect to")
 
 
+@pytest.mark.parametrize("kind", ["cut-off", "unclosed-reasoning"])
+def test_evidence_that_begins_in_the_middle_of_a_secret_shows_none_of_it(kind: str) -> None:
+    secret = "correcthorse99"
+    for distance in range(40, 132, 3):
+        filler = ("x y " * 40)[:distance] + "and the"
+        response = "The ships sail on along the coast. " * 3 + f"The password is {secret} {filler}"
+        for hit in hits(kind, row(response if kind == "cut-off" else f"{response}</think> Done.")):
+            assert not any(secret[start:] in hit.evidence for start in range(len(secret) - 5)), (distance, hit.evidence)
+
+
 def test_every_pattern_stands_in_texts_with_one_of_its_signs() -> None:
     for pattern in PATTERNS:
         assert pattern.signs and pattern.kind not in [other.kind for other in PATTERNS if other is not pattern]

@@ -11,6 +11,7 @@ from instructsel.gates.checks.repeated_call import RepeatedCall
 from instructsel.gates.checks.tool_arguments import ToolArguments
 from instructsel.gates.checks.tool_schema import ToolSchema
 from instructsel.gates.checks.unanswered_call import UnansweredCall
+from instructsel.gates.json_schema import misfits
 from tests.gates.checks.hits_of import hits_of, is_hit, keys_of, turns
 
 PARAMETERS: dict[str, Any] = {
@@ -277,3 +278,11 @@ def test_a_call_counts_as_repeated_from_the_time_that_is_set() -> None:
 
     assert not is_hit(RepeatedCall(least_calls=3), row(2)) and is_hit(RepeatedCall(least_calls=3), row(3))
     assert len(keys_of(RepeatedCall(), row(9))) == 1
+
+
+@pytest.mark.parametrize("key", ["allOf", "anyOf"])
+def test_a_schema_that_leads_to_itself_many_times_ends(key: str) -> None:
+    schema = {key: [{"$ref": "#"}] * 8, "not": {"type": "object"}}
+    sentences = list(misfits({"city": "Brest"}, schema, "weather"))
+    # Among alternatives it is one that does not fit.
+    assert any(("leads to itself" if key == "allOf" else "fits none of its 8 forms") in sentence for sentence in sentences)

@@ -116,3 +116,10 @@ def test_an_index_of_a_later_release_says_so(tmp_path: Path, monkeypatch: pytest
 def test_a_set_that_is_not_named_is_refused(sets: list[str]) -> None:
     with pytest.raises(UsageError, match="evaluation set"):
         ItemIndex.of(sets)
+
+
+def test_a_set_without_an_item_is_refused_as_every_row_would_pass(tmp_path: Path) -> None:
+    path = tmp_path / "lists.jsonl"
+    path.write_text("[1, 2]\n")
+    with pytest.raises(UsageError, match="no item"):
+        ItemIndex.of([str(path)])

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +41,15 @@ PATIENCE: Final = 300
 """Seconds of waiting for the child's next answer after which it is ended."""
 MAX_HEAD: Final = 64 << 20
 """Bytes of the head of a frame."""
+
+
+OF_TOOLS: Final = frozenset({"function", "parameters", "input_schema"})
+OF_TURNS: Final = frozenset({"role", "from"})
+
+
+def are_tools(fields: Iterable[str]) -> bool:
+    """Whether structures of these fields describe tools: what is null in one is a field of another."""
+    return not OF_TOOLS.isdisjoint(names := set(fields)) and OF_TURNS.isdisjoint(names)
 
 
 @dataclass(frozen=True)
@@ -74,12 +83,12 @@ class Columns:
 
     @cached_property
     def _turns(self) -> list[tuple[str, dict[str, None]]]:
-        return [(name, dict.fromkeys(fields)) for name, fields in self.turns.items()]
+        return [(name, dict.fromkeys(fields)) for name, fields in self.turns.items() if not are_tools(fields)]
 
     def restored(self, raw: bytes, value: dict[str, Any]) -> dict[str, Any]:
         """A row with every column and every field of its turns, null where it has none, and with `Opaque` values where its line has a stand-in.
 
-        What is null deeper in a structure was not there, as in the arguments of calls, which have the keys of all calls of the file.
+        What is null deeper in a structure, or in a tool, was not there: arguments of calls have the keys of all calls of the file.
         """
         row = {**self._nulls, **value} if len(value) < len(self.schema) else value
         for name, nulls in self._turns:

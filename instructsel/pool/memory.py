@@ -24,6 +24,7 @@ import orjson
 
 from instructsel.artifact import full
 from instructsel.errors import InstructselError, PoolError, UsageError
+from instructsel.pool.columnar import are_tools
 from instructsel.pool.example import Conversation, Example
 from instructsel.pool.json_text import parsed
 from instructsel.pool.lines import Limits
@@ -318,7 +319,10 @@ class _Writer:
             return self._value(value, 1, tree)
         inner = _below(tree, "")
         return [
-            self._structure(item, inner) if type(item) is dict and item.keys() != IMAGE else self._value(item, 2, inner) for item in value
+            self._structure(item, inner)
+            if type(item) is dict and item.keys() != IMAGE and not are_tools(item)
+            else self._value(item, 2, inner)
+            for item in value
         ]
 
     def _structure(self, fields: Mapping[Any, Any], tree: Tree | None) -> Any:

@@ -77,6 +77,23 @@ def test_nulls_of_a_table_are_the_absent_keys_and_the_nulls_of_json(tmp_path: Pa
     assert (first.ids, first.report.counts()) == (second.ids, second.report.counts())
 
 
+def test_tools_of_a_table_have_no_fields_of_the_tools_of_other_rows(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": None}, {"role": "assistant", "content": "b"}]
+    sets: list[list[dict[str, Any]]] = [
+        [{"name": "f", "description": "d"}, {"name": "g", "parameters": {"x": "1"}}],
+        [{"type": "function", "function": {"name": "f"}}, {"function": {"name": "g", "strict": True}}],
+        [{"name": "f", "input_schema": {"type": "object"}, "description": "d"}, {"name": "g", "input_schema": {}}],
+    ]
+    for tools in sets:
+        rows = [{"messages": messages, "tools": [tool]} for tool in tools]
+        expected = Pool.read(lines(tmp_path / "a.jsonl", rows))
+        frame = pl.DataFrame(rows, infer_schema_length=None)
+        frame.write_parquet(tmp_path / "a.parquet")
+        for pool in (Pool.read(tmp_path / "a.parquet"), Pool.of(frame)):
+            assert pool.ids == expected.ids, tools
+            assert [example.tools for example in pool.examples()] == [example.tools for example in expected.examples()]
+
+
 def account_of(read: Callable[[Any], Pool], source: Any) -> Any:
     """Ids and counts of a pool, or of the one that is refused."""
     try:

@@ -31,7 +31,8 @@ def beside(
     words += [f"at least {shown(least, percent)}"] if least is not None else []
     rule = "the figure counts" if nightly else "the interval counts"
     interval = f"{_bound(summary.low, percent)} to {_bound(summary.high, percent)}"
-    limits_in_words = f"; it may be {' and '.join(words)}, and {rule}" if words else ""
+    verb = "may be" if least is None else "has to be"
+    limits_in_words = f"; it {verb} {' and '.join(words)}, and {rule}" if words else ""
     statement = f"{subject}: {shown(summary.value, percent)} (95 % interval {interval}){limits_in_words}."
     return Limit(not is_over and not is_under, statement, summary.value, _finite(summary.low), _finite(summary.high), key)
 

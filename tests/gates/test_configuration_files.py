@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,10 @@ def test_a_check_is_switched_off_and_one_that_is_named_must_be_asked(tmp_path: P
     config = read("[[check]]\nkind = 'IS010'\nseverity = 'off'\n[[check]]\nkind = 'IS001'", tmp_path)
     assert [entry.check.kind for entry in config.checks] == ["unreadable-row"] and config.checks[0].named
     assert not any(entry.named for entry in read("schema = 1", tmp_path).checks)
+
+
+@pytest.mark.parametrize("page", ["how-to/gate.md", "how-to/dedup-and-decontaminate.md", "reference/checks.md"])
+def test_the_configurations_of_the_documentation_are_read(tmp_path: Path, page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    blocks = [block for block in re.findall(r"```(?:toml)?\n(.*?)```", text, flags=re.DOTALL) if "[[check]]" in block]
+    assert blocks and all(read(block, tmp_path).checks for block in blocks)

@@ -126,7 +126,7 @@ class Quota(PoolCheck):
 
     def _of_group(self, name: str, mask: Mask, weights: measures.Floats | None, *, nightly: bool) -> list[Limit]:
         where = "pool and new rows" if self.within == POOL else "new rows"
-        subject = f"{excerpt(name, 60)}, share of the {self.unit if weights is not None else ROWS} of {where}"
+        subject = f"{excerpt(name, 60)}, share of {f'the {self.unit} of ' if weights is not None else ''}{where}"
         limits = []
         if self.min_share is not None or self.max_share is not None:
             summary = share(int(mask.sum()), len(mask)) if weights is None else weighted_share(weights, mask)

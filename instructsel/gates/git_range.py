@@ -128,7 +128,8 @@ def new_rows(base: str, names: Sequence[str] | None = None, *, limits: Limits | 
     before, notes = _before(git, changed, bounds)
     if names is None and unknown:
         notes.append(
-            f"{counted(len(unknown), 'data file')} that git does not track, and whose rows nobody looks at: git add them, or name them."
+            f"Not tracked by git, and not looked at: {counted(len(unknown), 'data file')} ({safe_path(unknown[0].path.name)}"
+            f"{', …' if len(unknown) > 1 else ''}). Run git add FILE first, or name the file."
         )
     scans: dict[str, list[_Scanned]] = {}
     for file in changed:

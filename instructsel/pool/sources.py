@@ -109,10 +109,11 @@ class Source:
             yield from self._json(read_values(self.file, self.limits, self.notes))
         else:
             lines = read_lines(self.file, self.limits, self.origin)
-            if self.passes is not None:
-                # Before they are parsed; a line that holds several rows passes as one.
-                lines = filter(self.passes, lines)
-            yield from self._json(lines if self.through is None else self.through(lines))
+            # Both before they are parsed; a line that holds several rows passes as one. All lines go through, those that do not pass as well: a row that
+            # stays takes what is known of it, and its copy is new.
+            if self.through is not None:
+                lines = self.through(lines)
+            yield from self._json(lines if self.passes is None else filter(self.passes, lines))
 
     def _json(self, rows: Iterator[Row]) -> Iterator[tuple[Row, Any]]:
         for row in rows:

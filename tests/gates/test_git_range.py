@@ -134,6 +134,26 @@ def test_the_gate_looks_at_new_rows_alone(repository: Path) -> None:
     assert done.exit_code == 5 and Path("gate.xml").is_file(), "nothing to check is no pass, and is written all the same"
 
 
+def test_a_copy_of_a_row_of_the_baseline_is_new_and_an_edited_row_is_not_compared_with_what_it_was(
+    repository: Path, tmp_path: Path
+) -> None:
+    git(repository, "checkout", "-q", "main")
+    words = "The river rises in the north of the country and runs through four lakes before it comes to the sea."
+    rows = [row(number, f"{number} {words}") for number in range(10)]
+    pool = write(repository / "data" / "pool.jsonl", *rows)
+    commit(repository)
+    git(repository, "checkout", "-q", "-b", "edits")
+    assert run("baseline", "create", "data/pool.jsonl", "-o", str(tmp_path / "pool.baseline")).exit_code == 0
+    edited = row(3, f"3 {words} And then it rests.")
+    write(pool, *rows[:3], edited, *rows[4:], rows[5])
+    commit(repository)
+    done = run("--diff", "main", "--baseline", str(tmp_path / "pool.baseline"), "--json")
+    verdict = json.loads(done.stdout)
+    assert [(finding["kind"], finding["line"]) for finding in verdict["findings"] if finding["line"] == 11][:1] == [("exact-duplicate", 11)]
+    assert all(finding["line"] != 4 or "baseline" not in finding["message"] for finding in verdict["findings"]), verdict["findings"]
+    assert verdict["rows"]["read"] == 2
+
+
 def test_rows_that_a_baseline_has_are_passed_over_too(repository: Path, tmp_path: Path) -> None:
     from instructsel.pool.pool import Pool
 
@@ -266,6 +286,6 @@ def test_a_file_that_git_does_not_track_is_looked_at_where_it_is_named_and_else_
     assert new_rows("main", ["draft.jsonl"]).rows == 2
     unnamed = new_rows("main")
     assert unnamed.rows == 0
-    assert "1 data file that git does not track" in unnamed.notes[0]
+    assert "not looked at: 1 data file (draft.jsonl)" in unnamed.notes[0]
     with pytest.raises(UsageError, match="no file of the repository"):
         new_rows("main", [str(write(tmp_path / "elsewhere.jsonl", row(1)))])

@@ -380,6 +380,12 @@ def test_reasoning_beside_a_list_of_turns_is_that_of_the_response(tmp_path: Path
     assert joined.messages[3].reasoning == "First.\nSecond."
 
 
+def test_a_system_text_may_be_a_list_of_parts(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "Be kind."}]
+    pool = pool_of(tmp_path, {"system": parts, "messages": CHAT}, {"system": [{"type": "image", "source": {}}], "messages": CHAT})
+    assert turns(pool) == [[("system", "Be brief.\nBe kind."), *PLAIN]] and pool.report.quarantined == {"not_text": 1}
+
+
 @pytest.mark.parametrize(
     ("value", "thoughts"),
     [

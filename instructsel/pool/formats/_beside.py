@@ -246,12 +246,14 @@ def _refuse_media(fields: Fields, conversations: Sequence[Conversation]) -> None
 
 
 def _texts(fields: Fields, *, lenient: bool) -> list[str]:
-    """The texts of fields, each a text or a list of texts."""
+    """The texts of fields, each a text, or a list of texts or of parts of a content that are texts."""
     texts: list[str] = []
     for name, value in fields.items():
         entries = listed(value)
         if entries is None:
             continue
+        if isinstance(entries, list):
+            entries = [entry.get("text") if isinstance(entry, Mapping) and entry.get("type") == "text" else entry for entry in entries]
         entries = entries if isinstance(entries, list) and entries and all(isinstance(entry, str) for entry in entries) else [value]
         if all(isinstance(entry, str) for entry in entries):
             texts.extend(entry for entry in entries if entry)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from instructsel.extras import require
 from instructsel.gates.texts import prose
 from instructsel.pool.writing_systems import LETTER
+
+if TYPE_CHECKING:
+    from instructsel.gates.change import Change
 
 LEAST: Final = 40
 """Characters below which no program tells languages well."""
@@ -68,6 +71,9 @@ ENGLISH_SHARE: Final = 0.22
 BRACKETS: Final = re.compile(r"/[^/\n]{1,80}/|\[[^\[\]\n]{1,80}\]|\([^()\n]{1,160}\)")
 NOISE: Final = re.compile(r"[\d_=+*/|\\<>\[\]{}()#@$%^&~\"“”.,:;!?…•·-]+")
 """What says nothing of a language."""
+_ASCII_WORDS: Final = bytes(ord(" ") if NOISE.match(chr(code)) or chr(code).isspace() else code for code in range(128)) + bytes(128)
+"""Of ASCII what `plain` makes of each character."""
+_NO_LETTERS: Final = bytes(code for code in range(128) if not chr(code).isalpha())
 ALIKE: Final = (
     frozenset({"hr", "bs", "sr", "sh", "sl"}),
     frozenset({"id", "ms", "jv", "su", "min", "ace"}),
@@ -109,6 +115,8 @@ def plain(text: str) -> str:
         # Pronunciations and names in other languages stand in brackets.
         outside = BRACKETS.sub(" ", words_alone)
         words_alone = outside if len(outside) >= 2 * LEAST else words_alone
+    else:
+        return b" ".join(words_alone.encode().translate(_ASCII_WORDS).split())[:LOOKED_AT].decode()
     words = NOISE.sub(" ", words_alone)
     return " ".join(words.split())[:LOOKED_AT]
 
@@ -140,12 +148,12 @@ class Identifier:
     def of(self, text: str) -> tuple[str, float] | None:
         """The language of a text, as ISO 639 names it, with its probability; None where too little of it is language."""
         words = plain(text)
-        letters = len(LETTER.findall(words)) if not words.isascii() else sum(map(str.isalpha, words))
+        letters = len(LETTER.findall(words)) if not words.isascii() else len(words.encode().translate(None, _NO_LETTERS))
         if len(words) < LEAST or (letters < LEAST * 0.6 and not _is_dense(words)):
             return None
         low = LATIN.findall(words.lower())
         is_latin = 2 * sum(map(len, low)) > letters
-        if is_latin and sum(word in ENGLISH for word in low) >= ENGLISH_SHARE * len(low) and len(set(low) & ENGLISH) >= 4:
+        if is_latin and len(ENGLISH.intersection(low)) >= 4 and sum(map(ENGLISH.__contains__, low)) >= ENGLISH_SHARE * len(low):
             return "en", 1.0
         language, probability = self._tell(words)
         return (language, probability) if probability >= SURE else None
@@ -183,10 +191,46 @@ def _py3langid(_module: object) -> Callable[[str], tuple[str, float]]:
     return tell
 
 
+class IdentifiedTexts:
+    """The languages of a change's texts, told once for all checks that ask."""
+
+    def __init__(self, teller: Identifier) -> None:
+        self._teller = teller
+        self._known: dict[str, tuple[str, float] | None] = {}
+
+    def of(self, text: str) -> tuple[str, float] | None:
+        """The language of a prompt or a response; see `Identifier.of`. The text is remembered: parts of texts are none of these."""
+        try:
+            return self._known[text]
+        except KeyError:
+            language = self._known[text] = self._teller.of(text)
+            return language
+
+    def of_part(self, text: str) -> tuple[str, float] | None:
+        """The language of a part of a text, which is not remembered."""
+        return self._known[text] if text in self._known else self._teller.of(text)
+
+
+def identified_texts(change: Change, library: str, needed_by: str) -> IdentifiedTexts:
+    """Those of a change, by one library."""
+    return change.shared(f"languages {library}", lambda: IdentifiedTexts(identifier(library, needed_by)))
+
+
 @cache
 def identifier(library: str, needed_by: str) -> Identifier:
     """One for all checks of a process."""
     return Identifier(library, needed_by)
 
 
-__all__ = ["ALIKE", "LEAST", "LIBRARIES", "Identifier", "alike", "has_sentences", "identifier", "plain"]
+__all__ = [
+    "ALIKE",
+    "LEAST",
+    "LIBRARIES",
+    "IdentifiedTexts",
+    "Identifier",
+    "alike",
+    "has_sentences",
+    "identified_texts",
+    "identifier",
+    "plain",
+]

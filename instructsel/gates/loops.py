@@ -17,6 +17,8 @@ RUN: Final = re.compile(r"([^\s\d=\-_*#.~+/\\|<>:┄─━═█░▒▓▀▄�
 """The same sign; signs of rules, bars and tables are not among them."""
 RULE: Final = re.compile(r"([=\-_*#.~+/\\|<>:─━═·•…'\"`^\d])\1{149,}")
 """A rule that is longer than any line."""
+EIGHTH: Final = re.compile(r"(.)\1\1", re.DOTALL)
+"""Of every eighth sign of a text: a run of 24 signs has three of them, one after the other."""
 MOST: Final = 400_000
 """Units of a text that are looked at."""
 LEAST_LINE: Final = 12
@@ -51,7 +53,7 @@ def loop_of(text: str, *, min_times: int = 4, min_words: int = 20) -> Loop | Non
         min_times: how often words have to stand there in a row.
         min_words: how many words the repetitions after the first take together, at least.
     """
-    match = RUN.search(text) or RULE.search(text)
+    match = (RUN.search(text) or RULE.search(text)) if EIGHTH.search(text[::8]) else None
     if match is not None:
         return Loop(
             "a sign",
@@ -96,6 +98,9 @@ def _words(text: str, min_times: int, min_words: int) -> Loop | None:
     words = words[:MOST]
     if len(words) < min_words + gram:
         return None
+    # A group that comes again begins with a word that does.
+    if len(words) - len(set(words)) < min_words - gram:
+        return None
     grams = list(zip(*(words[start:] for start in range(gram)), strict=False))
     if len(grams) - len(set(grams)) < min_words - gram:
         # No words come again often enough.
@@ -136,11 +141,20 @@ def _words(text: str, min_times: int, min_words: int) -> Loop | None:
     )
 
 
-def repeated_share(text: str, gram: int = 10) -> float:
-    """The share of groups of words that stand in a text before, in [0, 1]; 0 for a text of few words."""
-    words = [word for word in text.casefold().split() if any(map(str.isalpha, word))]
-    n = len(words) - gram + 1
+def repeated_share(text: str, gram: int = 10, *, above: float = 0.0) -> float:
+    """The share of groups of words that stand in a text before, in [0, 1]; 0 for a text of few words, and where it is not above `above`."""
+    words = text.casefold().split()
     if len(words) < 2 * gram:
+        return 0.0
+    distinct = set(words)
+    if not all(map(str.isalpha, distinct)):
+        empty = {word for word in distinct if not (word[0].isalpha() or any(map(str.isalpha, word)))}
+        if empty:
+            words = [word for word in words if word not in empty]
+            distinct -= empty
+    n = len(words) - gram + 1
+    # A group that comes again begins with a word that does.
+    if len(words) < 2 * gram or len(words) - len(distinct) <= above * n:
         return 0.0
     return 1 - len(set(zip(*(words[start:] for start in range(gram)), strict=False))) / n
 

@@ -18,6 +18,8 @@ POINTS: Final = re.compile(r"\.(?<=\d\.)(?=\d)")
 """Punctuation that makes other numbers of numbers: 3.5 is not 35, and 5 - 3 is not 5 / 3."""
 BRACKETS: Final = re.compile(r"[()\[\]{}](?: ?[()\[\]{}<>])+")
 """Brackets in a row, which are what some questions are about."""
+MAY_DIFFER: Final = re.compile(r"[\d()\[\]{}]")
+"""Without one of these a text has no operator."""
 BEYOND: Final = re.compile("[\U00010000-\U0010ffff]")
 DASHES: Final = re.compile("[‐‑‒–—−]")
 ASCII: Final = bytes(ord(" " if unicodedata.category(chr(code))[0] in "PZ" else chr(code).lower()) for code in range(128)) + bytes(128)
@@ -50,6 +52,8 @@ def operators(text: str) -> tuple[str, str, str]:
     >>> operators("3.5 - 2 well-known (or so)"), operators("5 / 3"), operators("Close: [ [ (")
     (('', '-', '.'), ('', '/', ''), ('[[(', '', ''))
     """
+    if MAY_DIFFER.search(text) is None:
+        return "", "", ""
     if not text.isascii():
         text = DASHES.sub("-", text)
     text = " ".join(text.split())

@@ -42,10 +42,10 @@ class ConflictingResponses(Repeats):
     def _hits(self, change: Change, prompt: SamePromptRows, known: list[tuple[Answer, Place]], digests: set[int]) -> Iterator[Hit]:
         for position in prompt.rows:
             row = change.rows[position]
-            digest = int(prompt.own.response[position])
+            answer = prompt.own.answer(position)
+            digest = answer.digest
             if digest in digests:
                 continue
-            answer = Answer.of(row.response)
             for other, place in known:
                 how = contradiction(other, answer, row.instruction)
                 if how is not None:

@@ -10,7 +10,7 @@ from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.endings import is_code
-from instructsel.gates.languages import alike, has_sentences, identifier
+from instructsel.gates.languages import alike, has_sentences, identified_texts, identifier
 from instructsel.gates.texts import answers
 
 NEEDED_BY = "The check language"
@@ -50,7 +50,7 @@ class Language(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """One for each prompt and each answer."""
-        tell = change.shared(f"languages {self.library}", lambda: identifier(self.library, NEEDED_BY)).of
+        tell = identified_texts(change, self.library, NEEDED_BY).of
         prompts = self.allow_prompt or self.allow
         for answer in answers(change):
             for text, where, allowed in ((answer.prompt, "prompt", prompts), (answer.text, "response", self.allow)):

@@ -11,7 +11,7 @@ from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.endings import is_code
-from instructsel.gates.languages import Identifier, alike, has_sentences, identifier
+from instructsel.gates.languages import IdentifiedTexts, alike, has_sentences, identified_texts, identifier
 from instructsel.gates.texts import Answer, answers
 
 NEEDED_BY: Final = "The check language-mismatch"
@@ -63,7 +63,7 @@ class LanguageMismatch(RowCheck):
         """Every answer in another language."""
         if not len(change.pool):
             return
-        teller = identifier(self.library, NEEDED_BY)
+        teller = identified_texts(change, self.library, NEEDED_BY)
         context = ""
         for answer in answers(change):
             # What a conversation asked for once holds for its later turns.
@@ -73,17 +73,20 @@ class LanguageMismatch(RowCheck):
                 ours, theirs, probability = languages
                 yield answer.hit(f"{answer.name} is in {ours}, its prompt in {theirs} (probability {probability:.2f}).", value=probability)
 
-    def _languages(self, answer: Answer, context: str, teller: Identifier) -> tuple[str, str, float] | None:
+    def _languages(self, answer: Answer, context: str, teller: IdentifiedTexts) -> tuple[str, str, float] | None:
         identified = teller.of(answer.text)
         if identified is None or identified[1] < self.min_probability:
             return None
-        parts = [answer.prompt, *(part for part in (answer.prompt[:400], answer.prompt[-400:]) if len(answer.prompt) > 400)]
+        first = teller.of(answer.prompt)
+        if first is not None and alike(identified[0], first[0]):
+            return None
+        parts = [*(part for part in (answer.prompt[:400], answer.prompt[-400:]) if len(answer.prompt) > 400)]
         parts += (
             [part for part in answer.prompt.split("\n") if len(part) >= 40][:6]
             if identified[0] != "en" or not answer.prompt.isascii()
             else []
         )
-        prompted = [result for part in parts if (result := teller.of(part)) is not None]
+        prompted = ([] if first is None else [first]) + [result for part in parts if (result := teller.of_part(part)) is not None]
         if not prompted or any(alike(identified[0], result[0]) for result in prompted):
             return None
         first = prompted[0]

@@ -60,6 +60,6 @@ class Repetition(RowCheck):
                 message = f"{answer.name} repeats {loop.what} {loop.times:,} times in a row, {loop.share:.0%} of its text."
                 yield answer.hit(message, value=float(loop.times), evidence=around(answer.text, loop.start, loop.end))
                 continue
-            share = repeated_share(answer.text)
+            share = repeated_share(answer.text, above=self.max_repeated)
             if share > self.max_repeated and not may_repeat:
                 yield answer.hit(f"{answer.name} repeats itself: {share:.0%} of its groups of ten words stand in it before.", value=share)

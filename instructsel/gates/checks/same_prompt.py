@@ -32,7 +32,7 @@ class SamePrompt(Repeats):
         for prompt in same_prompts(change, in_pool=self.in_pool(change)):
             seen = {int(prompt.pool.response[row]) for row in prompt.pool_rows} if prompt.pool is not None else set()
             for position in prompt.rows:
-                digest = int(prompt.own.response[position])
+                digest = prompt.own.answer(position).digest
                 if digest in seen:
                     continue
                 seen.add(digest)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from instructsel.gates.duplicates.prompts import Asked
+from instructsel.gates.duplicates.prompts import Asked, OwnAsked
 from instructsel.gates.duplicates.repeats import asked_of, place_in_pool
 from instructsel.gates.finding import Place
 
@@ -24,7 +24,7 @@ class SamePromptRows:
     """Positions in the change, in order."""
     pool_rows: tuple[int, ...]
     """Examples of the baseline."""
-    own: Asked
+    own: OwnAsked
     pool: Asked | None
 
     def first(self, change: Change, but: int) -> Place:

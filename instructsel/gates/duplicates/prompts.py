@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Self
 
 import numpy as np
@@ -78,12 +79,38 @@ class Asked:
             is_whole=len(words) < HELD,
         )
 
-    def likeness(self, row: int, other: Self, other_row: int) -> float:
+    def held(self, row: int) -> set[int]:
+        """The content words of a response that are held."""
+        return {word for word in self.words[row].tolist() if word}
+
+
+class OwnAsked:
+    """Prompts and responses of rows that are at hand: of a response is computed what is asked for, as few are compared at all."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self._examples = examples
+        self._answers: dict[int, Answer] = {}
+
+    @cached_property
+    def prompt(self) -> NDArray[np.uint64]:
+        """(n,), what `prompt_key` gives; 0 for no prompt."""
+        return np.fromiter(map(prompt_key, self._examples), dtype=np.uint64, count=len(self._examples))
+
+    def answer(self, row: int) -> Answer:
+        """What of a response is compared."""
+        if row not in self._answers:
+            self._answers[row] = Answer.of(self._examples[row].response)
+        return self._answers[row]
+
+    def held(self, row: int) -> set[int]:
+        """Those of its content words that a baseline would hold."""
+        return {word for word in sorted(self.answer(row).words)[:HELD] if word}
+
+    def likeness(self, row: int, other: Asked | OwnAsked, other_row: int) -> float:
         """The share of content words that two responses have in common, estimated from those that are held; exact for short ones."""
-        one = {word for word in self.words[row].tolist() if word}
-        two = {word for word in other.words[other_row].tolist() if word}
+        one, two = self.held(row), other.held(other_row)
         smallest = sorted(one | two)[:HELD]
         return sum(word in one and word in two for word in smallest) / len(smallest) if smallest else 1.0
 
 
-__all__ = ["Asked"]
+__all__ = ["Asked", "OwnAsked"]

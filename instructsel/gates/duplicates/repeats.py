@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from instructsel.gates.checks.base import Hit, Result, RowCheck, Waived
 from instructsel.gates.duplicates.pairs import Pair, exact_pairs, without
-from instructsel.gates.duplicates.prompts import Asked
+from instructsel.gates.duplicates.prompts import OwnAsked
 from instructsel.gates.duplicates.texts import compared_text
 from instructsel.gates.finding import Place
 from instructsel.neighbors.duplicates import Shingles
@@ -94,9 +94,9 @@ def shingles_of(change: Change) -> tuple[Shingles, NDArray[np.bool_]]:
     return change.shared("shingles", make)
 
 
-def asked_of(change: Change) -> Asked:
+def asked_of(change: Change) -> OwnAsked:
     """Prompts and responses of the rows of a change."""
-    return change.shared("prompts", lambda: Asked.of((row.example for row in change.rows), len(change.rows)))
+    return change.shared("prompts", lambda: OwnAsked([row.example for row in change.rows]))
 
 
 def hits_of(change: Change, pairs: list[Pair], message: str) -> Iterator[Hit]:

@@ -28,6 +28,8 @@ class Passing:
     """Rows that reading dropped or could not read."""
     passed_over: int = 0
     """Rows that the baseline has already, which nobody looked at and which are not written."""
+    not_asked: int = 0
+    """Checks that had to be asked of the rows and could not be: what is written passed the others alone."""
 
     def sentence(self) -> str:
         """One line for people."""
@@ -35,6 +37,7 @@ class Passing:
             f"{counted(self.read, 'row')} read = {self.written:,} written + {self.rejected:,} with a finding + {self.no_example:,} that "
             f"{'is' if self.no_example == 1 else 'are'} no example"
             + (f"; {counted(self.passed_over, 'row')} of the baseline not written" if self.passed_over else "")
+            + (f"; {counted(self.not_asked, 'check')} could not be asked of them" if self.not_asked else "")
         )
 
 
@@ -68,7 +71,9 @@ def write_passing(verdict: Verdict, path: str | Path, fail_on: str = "error") ->
     written = write_rows(pool.files, places, path) if pool.files else 0
     known = verdict.change.known
     n_read, n_examples = pool.report.read - known.excluded, pool.report.kept - known.excluded
-    return Passing(n_read, written, n_examples - written, n_read - n_examples, known.rows)
+    return Passing(
+        n_read, written, n_examples - written, n_read - n_examples, known.rows, sum(bool(result.exit_code) for result in verdict.not_asked)
+    )
 
 
 def _places(pool: Pool, rejected: Sequence[int]) -> list[tuple[int, int]]:

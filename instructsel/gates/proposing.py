@@ -19,6 +19,7 @@ from instructsel.gates.checks.drift import DriftCheck
 from instructsel.gates.checks.registry import checks as all_checks
 from instructsel.gates.config import SCHEMA, ConfiguredCheck, GateConfig
 from instructsel.gates.gate import gate
+from instructsel.gates.reading import data_of
 from instructsel.stats.drift import drift
 from instructsel.stats.proportion import wilson
 from instructsel.text import excerpt
@@ -105,9 +106,7 @@ def propose(
     proposed += [*_lengths(change)]
     if baseline is not None:
         proposed += compared(baseline)
-    reading = pool.spec.reading
-    data = {"source_field": reading.source_field} if reading.source_field is not None else {}
-    return Proposal(tuple(proposed), tuple(left_out), data, path if baseline is not None else None)
+    return Proposal(tuple(proposed), tuple(left_out), data_of(pool.spec.reading), path if baseline is not None else None)
 
 
 def compared(baseline: Baseline) -> list[Proposed]:

@@ -85,4 +85,11 @@ def reading_of(settings: GateConfig, flags: Reading | None = None) -> Reading | 
     return None if reading == default else reading
 
 
-__all__ = ["read_change", "reading_of"]
+def data_of(reading: Reading) -> dict[str, Any]:
+    """[data] of a configuration that says how rows are read: what is not as by default."""
+    names = {field: name for name, field in FIELDS.items()}
+    default = Reading().as_dict()
+    return {names.get(field, field): value for field, value in reading.as_dict().items() if value != default[field]}
+
+
+__all__ = ["data_of", "read_change", "reading_of"]

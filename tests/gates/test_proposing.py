@@ -10,7 +10,9 @@ from instructsel.gates.change import Change
 from instructsel.gates.config import GateConfig
 from instructsel.gates.gate import gate
 from instructsel.gates.proposing import Proposal, _up, propose
+from instructsel.gates.reading import reading_of
 from instructsel.pool.pool import Pool
+from instructsel.pool.spec import Reading
 from instructsel.toml import dumps
 
 POOLS = ("alpaca_gpt4_en_demo", "glaive_toolcall_en_demo")
@@ -55,6 +57,16 @@ def test_every_limit_has_a_reason_with_the_figure_that_it_comes_from() -> None:
     none = next(check for check in proposal.checks if check.settings["kind"] == "unreadable-row")
     assert none.settings["max_rows"] == 0
     assert "# None of the pool's 300 rows is so" in proposal.text()
+
+
+def test_the_configuration_reads_rows_as_the_pool_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "pool.jsonl"
+    path.write_text(
+        "".join(f'{{"q": "Name lake {number}.", "a": "Lake number {number} is the one.", "src": "x"}}\n' for number in range(3))
+    )
+    reading = Reading(mapping="instruction=q,response=a", source_field="src", roles=("robot=assistant",))
+    proposal = propose(reading.read([str(path)]))
+    assert reading_of(GateConfig.of({"data": dict(proposal.data)}, tmp_path, where="gate.toml")) == reading
 
 
 def test_limits_are_rounded_up_to_two_digits() -> None:

@@ -120,7 +120,7 @@ class TensorFile:
             raise
         except FileNotFoundError as error:
             raise refusal.error(
-                f"There is no file {path}.", fix=refusal.fix.replace("Make it again:", "Check the path, or make it:")
+                f"There is no file {path}.", fix=(refusal.fix or "").replace("Make it again:", "Check the path, or make it:")
             ) from error
         except OSError as error:
             raise refusal.of(path, error.strerror or str(error)) from error

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from instructsel.errors import UsageError
 from instructsel.gates.checks.base import Limit, NotEnough
 from instructsel.stats.summaries import Summary
+
+ONE: Final = {"are": "is", "have": "has"}
+"""Verbs of several rows → of one."""
 
 
 def beside(
@@ -57,6 +61,8 @@ def check_enough(n: int, least: int, words: str = "are new") -> None:
         NotEnough: there are fewer than `least`, of which at least one is needed.
     """
     if n < max(1, least):
+        verb, _, rest = words.partition(" ")
+        words = f"{ONE.get(verb, verb)} {rest}" if n == 1 else words
         raise NotEnough(f"There are not enough rows: {n:,} {words}, and nothing is said below {max(1, least):,}.")
 
 

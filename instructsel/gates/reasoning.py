@@ -7,8 +7,10 @@ in code, or is spoken about is none.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 from instructsel.pool.message import Message
@@ -134,7 +136,7 @@ def _marks(text: str, code: Sequence[tuple[int, int]] = ()) -> list[_Mark]:
     channel: _Mark | None = None
     for match in MARK.finditer(text):
         start, stop = match.span()
-        if any(first <= start < last for first, last in code) or _is_quoted(text, start, stop):
+        if _is_inside(start, code) or _is_quoted(text, start, stop):
             continue
         if match["stop"] is not None or match["channel"] is not None:
             if channel is not None:
@@ -157,6 +159,12 @@ def _marks(text: str, code: Sequence[tuple[int, int]] = ()) -> list[_Mark]:
         else:
             marks.append(_Mark(match["name"].lower(), match["close"] is None, match[0], start, stop))
     return marks
+
+
+def _is_inside(place: int, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether a place is in one of some spans, which are in order and apart."""
+    number = bisect_right(spans, place, key=itemgetter(0)) - 1
+    return number >= 0 and place < spans[number][1]
 
 
 def _is_quoted(text: str, start: int, stop: int) -> bool:

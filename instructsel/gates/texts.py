@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -173,8 +174,23 @@ def around(text: str, start: int, end: int) -> str:
     return ("…" if begin + before else "") + shown[before:after] + ("…" if stop < len(text) or after < len(shown) else "")
 
 
+def disjoint(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Places of a text in order, those that overlap as one.
+
+    >>> disjoint([(5, 9), (0, 2), (7, 12)])
+    [(0, 2), (5, 12)]
+    """
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if result and start < result[-1][1]:
+            result[-1] = result[-1][0], max(end, result[-1][1])
+        else:
+            result.append((start, end))
+    return result
+
+
 def hidden_around(text: str, spans: Sequence[tuple[int, int]], start: int, end: int) -> str:
-    """What stands around a secret, with a mark in place of it and of every other one nearby.
+    """What stands around a secret, with a mark in place of it and of every other one nearby, whose places are `disjoint`.
 
     Words at both ends that are cut in two are left out: they may be what nobody should see.
     """
@@ -185,8 +201,9 @@ def hidden_around(text: str, spans: Sequence[tuple[int, int]], start: int, end: 
         after += 1
     pieces, place = [], before
     values = {text[start:end]}
-    for there, there_end in sorted(spans):
-        if there_end <= before or there >= after:
+    first = max(0, bisect_right(spans, (before, len(text))) - 1)
+    for there, there_end in spans[first : bisect_left(spans, (after, 0))]:
+        if there_end <= before:
             continue
         if there < before:
             place = max(place, there_end)
@@ -213,6 +230,7 @@ __all__ = [
     "answers",
     "answers_of",
     "around",
+    "disjoint",
     "hidden_around",
     "passages",
     "passages_of",

@@ -10,7 +10,7 @@ from instructsel.extras import require
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.personal import ENTITIES, LIBRARIES, NEEDED_BY, entities_in
-from instructsel.gates.texts import hidden_around, passages
+from instructsel.gates.texts import disjoint, hidden_around, passages
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class PersonalData(RowCheck):
         """One for each entity."""
         for passage in passages(change):
             entities = sorted(entities_in(passage.text, self.entities, self.regions), key=lambda entity: entity.start)
+            places = disjoint((one.start, one.end) for one in entities)
             counts: dict[str, int] = {}
             for entity in entities:
                 if any(passage.text[entity.start : entity.end].casefold().endswith(allowed.casefold()) for allowed in self.allow):
@@ -56,6 +57,6 @@ class PersonalData(RowCheck):
                 yield Hit(
                     passage.position,
                     f"{passage.holds} {ENTITIES[entity.kind]}{detail}.",
-                    evidence=hidden_around(passage.text, [(one.start, one.end) for one in entities], entity.start, entity.end),
+                    evidence=hidden_around(passage.text, places, entity.start, entity.end),
                     key=f"{passage.where} {entity.kind}{number}",
                 )

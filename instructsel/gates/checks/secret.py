@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Literal
 from instructsel.extras import require
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.texts import hidden_around, passages
+from instructsel.gates.texts import disjoint, hidden_around, passages
 from instructsel.secret_patterns import Secret, is_placeholder, secrets_in
 
 DETECTORS: Final = {
@@ -76,6 +76,7 @@ class SecretInRow(RowCheck):
             secrets = sorted(secrets_in(passage.text), key=lambda secret: secret.start)
             if detectors:
                 secrets += detected(passage.text, detectors, secrets)
+            places = disjoint((one.start, one.end) for one in secrets)
             counts: dict[str, int] = {}
             for secret in secrets:
                 if secret.kind in self.allow:
@@ -85,7 +86,7 @@ class SecretInRow(RowCheck):
                 yield Hit(
                     passage.position,
                     f"{passage.holds} {secret.name}.",
-                    evidence=hidden_around(passage.text, [(one.start, one.end) for one in secrets], secret.start, secret.end),
+                    evidence=hidden_around(passage.text, places, secret.start, secret.end),
                     key=f"{passage.where} {secret.kind}{number}",
                 )
 

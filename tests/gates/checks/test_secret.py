@@ -15,6 +15,7 @@ from instructsel.gates.checks.secret import DETECTORS, loaded_detectors
 from instructsel.gates.gate import gate
 from instructsel.gates.outputs.base import Setting
 from instructsel.gates.outputs.registry import outputs
+from instructsel.gates.texts import disjoint, hidden_around
 from instructsel.pool.pool import Pool
 from instructsel.secret_patterns import PATTERNS, secrets_in
 from instructsel.text import masked, masked_excerpt
@@ -169,6 +170,15 @@ def test_evidence_that_begins_in_the_middle_of_a_secret_shows_none_of_it(kind: s
         response = "The ships sail on along the coast. " * 3 + f"The password is {secret} {filler}"
         for hit in hits(kind, row(response if kind == "cut-off" else f"{response}</think> Done.")):
             assert not any(secret[start:] in hit.evidence for start in range(len(secret) - 5)), (distance, hit.evidence)
+
+
+def test_of_places_that_overlap_everything_is_hidden() -> None:
+    text = "one two-three-four-five six seven " + "eight " * 100
+    places = disjoint([(8, 13), (4, 23), (14, 18), (28, 33)])
+    assert places == [(4, 23), (28, 33)]
+    for start, end in ((14, 18), (28, 33)):
+        shown = hidden_around(text, places, start, end)
+        assert shown.startswith("one [masked] six [masked] eight") and "three" not in shown
 
 
 def test_every_pattern_stands_in_texts_with_one_of_its_signs() -> None:

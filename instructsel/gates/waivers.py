@@ -44,8 +44,12 @@ class Waiver:
 
     def takes(self, finding: Finding) -> bool:
         """Whether a finding is one of its own."""
-        names = (finding.row or "", finding.fingerprint)
-        return self.check in (finding.kind, finding.name) and (self.row == EVERY or any(name.startswith(self.row) for name in names))
+        if self.check not in (finding.kind, finding.name):
+            return False
+        # Behind the dot stands which of equal rows it is: all of it, as .1 is no beginning of .10.
+        row = finding.row or ""
+        by_row = row == self.row if "." in self.row else row.startswith(self.row)
+        return self.row == EVERY or by_row or finding.fingerprint.startswith(self.row)
 
 
 @dataclass(eq=False)

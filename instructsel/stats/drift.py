@@ -70,6 +70,9 @@ def drift(values: Floats, pool: Floats, method: str, *, draws: int = DRAWS, seed
         weights = steps if method == "wasserstein" else None
         return _beside_null(_OnLine(weights), counts, counts_of_pool, draws, seed)
     edges = np.unique(np.quantile(pool, np.linspace(0, 1, TENTHS + 1)[1:-1]))
+    # A value that a tenth of the pool has, or more, is no bin with what lies below it: where all are alike, nothing smaller would be seen.
+    common = support[counts_of_pool >= len(pool) / TENTHS]
+    edges = np.unique(np.concatenate([edges, np.nextafter(common[np.isin(common, edges)], -np.inf)]))
     bins = np.searchsorted(edges, support, side="left")
     return _beside_null(
         _OfShares(method), _binned(counts, bins, len(edges) + 1), _binned(counts_of_pool, bins, len(edges) + 1), draws, seed

@@ -64,6 +64,14 @@ def test_a_waiver_of_the_very_finding_takes_it_before_one_of_every_row() -> None
     assert [stale.row for stale in verdict.stale] == ["*"]
 
 
+def test_a_waiver_of_the_second_of_equal_rows_takes_not_the_eleventh() -> None:
+    verdict = asked(rows=[EMPTY] * 12 + [GOOD])
+    (second,) = [finding.row for finding in verdict.findings if (finding.row or "").endswith(".1")]
+    assert second is not None
+    taken = [finding.row for finding in asked(waiver(second), rows=[EMPTY] * 12 + [GOOD]).findings if finding.waived]
+    assert taken == [second]
+
+
 def test_a_fingerprint_stays_when_a_row_moves_and_differs_between_checks_of_one_kind() -> None:
     fingerprints = {finding.fingerprint for finding in asked().findings}
     assert {finding.fingerprint for finding in asked(rows=[GOOD, *reversed(ROWS)]).findings} == fingerprints

@@ -90,3 +90,10 @@ def test_vectors_of_one_cloud_cannot_be_told_apart_and_those_of_two_can() -> Non
     random = np.random.default_rng(0)
     apart = separability(random.normal(1, 1, (60, 8)).astype(np.float32), random.normal(0, 1, (150, 8)).astype(np.float32))
     assert apart.low > 0.9
+
+
+@pytest.mark.parametrize("method", ["psi", "jensen-shannon"])
+def test_values_below_those_that_the_pool_has_most_are_seen(method: str) -> None:
+    for pool in (np.full(400, 2.0), np.concatenate([np.full(380, 2.0), np.full(20, 4.0)])):
+        assert drift(np.ones(300), pool, method).distance > 0.9
+        assert drift(pool[100:], pool, method).distance < 0.1

@@ -119,7 +119,8 @@ class DriftCheck(PoolCheck):
         for name in self.columns(change):
             if name in measures.LABELS:
                 new, old = measures.labels(change, name), pool_labels(change, name)
-                yield name, label_drift(new, old, self.method, draws=self.draws, seed=self.seed)
+                if old:
+                    yield name, label_drift(new, old, self.method, draws=self.draws, seed=self.seed)
                 continue
             values, pool = measures.numbers(change, name, self.scores), pool_numbers(change, name)
             values, pool = values[np.isfinite(values)], pool[np.isfinite(pool)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -14,7 +14,6 @@ from instructsel.commands._console import say, write_json
 from instructsel.errors import UsageError
 from instructsel.pool.naming import files_of
 from instructsel.pool.outputs import check_apart
-from instructsel.pool.writer import check_output
 from instructsel.tables import checked_suffix, write_frame
 from instructsel.text import counted
 
@@ -48,6 +47,8 @@ Force = Annotated[
 MaxBadFraction = Annotated[
     float, typer.Option("--max-bad-fraction", min=0, max=1, help="Share of rows that may be unreadable, and are not written.")
 ]
+
+ONE_FORM: Final = "Write them in one format first: instructsel export FILES --to messages -o ALL.jsonl"
 
 
 class Targets:
@@ -91,9 +92,11 @@ class Targets:
         Raises:
             UsageError: it is, or cannot.
         """
+        from instructsel.gates.passing import check_passing
+
         check_outputs([path for path in (self.output, self.pairs) if path], [file.source.name for file in pool.files])
         if self.output is not None:
-            check_output(pool.files, self.output, None)
+            check_passing(pool, self.output, ONE_FORM)
 
     def write(self, cleaned: Cleaned, frame: polars.DataFrame, about: dict[str, Any], *, json: bool, quiet: bool) -> None:
         """Write them, and say so."""

@@ -41,8 +41,13 @@ class Passing:
         )
 
 
-def check_passing(pool: Pool, path: str | Path) -> None:
+def check_passing(pool: Pool, path: str | Path, several: str = "Gate the files of each format by themselves.") -> None:
     """Refuse a file that cannot hold the rows of a pool.
+
+    Args:
+        pool: whose rows are written.
+        path: the file.
+        several: what to do where the rows are of several formats, or make no one table.
 
     Raises:
         UsageError: the rows are of several formats, or its ending is not that of their files.
@@ -52,8 +57,9 @@ def check_passing(pool: Pool, path: str | Path) -> None:
     try:
         check_output(pool.files, path, None)
     except UsageError as error:
-        several = "several formats" in error.message
-        fix = "Gate the files of each format by themselves." if several else (error.fix or "").partition(", or ")[0].rstrip(".") + "."
+        # The writer speaks of an option that select has.
+        fix = error.fix or ""
+        fix = several if fix.startswith("Add --to messages") else fix.partition(", or ")[0].rstrip(".") + "."
         raise UsageError(error.message, fix=fix) from error
 
 

@@ -228,3 +228,14 @@ def test_vectors_are_compared_where_an_encoder_is_named(monkeypatch: pytest.Monk
     assert code == 0
     (pair,) = pl.read_csv("pairs.csv").to_dicts()
     assert (pair["kind"], {pair["line"], pair["kept_line"]}) == ("embedding", {1, 2})
+
+
+@pytest.mark.parametrize("command", [["dedup"], ["decontaminate", "--against", "set.jsonl"]])
+def test_files_of_several_formats_are_refused_with_a_command_that_makes_one_of_them(command: list[str]) -> None:
+    written("a.jsonl", [line("Who?", "Ann.")])
+    written("b.jsonl", ['{"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]}'])
+    written("set.jsonl", ['{"question": "How many legs has a spider that lost two of them in a fight?", "answer": "6"}'])
+    code, _, said = run(*command, "a.jsonl", "b.jsonl", "-o", "clean.jsonl")
+    assert code == 2 and "export FILES --to messages" in said and "Add --to" not in said
+    assert run("export", "a.jsonl", "b.jsonl", "--to", "messages", "-o", "all.jsonl")[0] == 0
+    assert run(*command, "all.jsonl", "-o", "clean.jsonl")[0] == 0

@@ -73,6 +73,10 @@ NOISE: Final = re.compile(r"[\d_=+*/|\\<>\[\]{}()#@$%^&~\"“”.,:;!?…•·-]
 """What says nothing of a language."""
 _ASCII_WORDS: Final = bytes(ord(" ") if NOISE.match(chr(code)) or chr(code).isspace() else code for code in range(128)) + bytes(128)
 """Of ASCII what `plain` makes of each character."""
+_LATIN_WORDS: Final = bytes(ord(chr(code).lower()) if chr(code).isalpha() or code == ord("'") else ord(" ") for code in range(128)) + bytes(
+    128
+)
+"""Of ASCII what the words are made of that LATIN finds, in small letters."""
 _NO_LETTERS: Final = bytes(code for code in range(128) if not chr(code).isalpha())
 ALIKE: Final = (
     frozenset({"hr", "bs", "sr", "sh", "sl"}),
@@ -151,9 +155,9 @@ class Identifier:
         letters = len(LETTER.findall(words)) if not words.isascii() else len(words.encode().translate(None, _NO_LETTERS))
         if len(words) < LEAST or (letters < LEAST * 0.6 and not _is_dense(words)):
             return None
-        low = LATIN.findall(words.lower())
-        is_latin = 2 * sum(map(len, low)) > letters
-        if is_latin and len(ENGLISH.intersection(low)) >= 4 and sum(map(ENGLISH.__contains__, low)) >= ENGLISH_SHARE * len(low):
+        low = words.encode().translate(_LATIN_WORDS).decode().split() if words.isascii() else LATIN.findall(words.lower())
+        n_english = sum(map(ENGLISH.__contains__, low))
+        if n_english >= max(4, ENGLISH_SHARE * len(low)) and len(ENGLISH.intersection(low)) >= 4 and 2 * sum(map(len, low)) > letters:
             return "en", 1.0
         language, probability = self._tell(words)
         return (language, probability) if probability >= SURE else None

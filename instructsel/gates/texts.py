@@ -98,10 +98,9 @@ def answers_of(position: int, example: Example) -> list[Answer]:
     ]
 
 
-def passages(change: Change) -> Iterator[Passage]:
+def passages(change: Change) -> tuple[Passage, ...]:
     """Every text of every row: turns, names, reasoning, calls with their arguments, and tools."""
-    for row in change.rows:
-        yield from passages_of(row.position, row.example)
+    return change.shared("passages", lambda: tuple(passage for row in change.rows for passage in passages_of(row.position, row.example)))
 
 
 def passages_of(position: int, example: Example) -> Iterator[Passage]:

@@ -36,7 +36,7 @@ def normal_form(text: str) -> str:
     ('what s the capital of france', 'full field', '?!', 'a<b')
     """
     if text.isascii():
-        words = b" ".join(text.encode().translate(ASCII, CONTROLS).split()).decode()
+        words = b" ".join(ascii_words(text)).decode()
     else:
         text = _composed(text)
         spaces, nothing, beyond = _classes()
@@ -44,6 +44,11 @@ def normal_form(text: str) -> str:
             text = text.translate(beyond)
         words = " ".join(nothing.sub("", spaces.sub(" ", text)).split())
     return words or " ".join(text.split())
+
+
+def ascii_words(text: str) -> list[bytes]:
+    """The words of the normal form of an ASCII text; none of a text of nothing but punctuation and spaces."""
+    return text.encode().translate(ASCII, CONTROLS).split()
 
 
 def operators(text: str) -> tuple[str, str, str]:
@@ -93,10 +98,11 @@ def _classes() -> tuple[re.Pattern[str], re.Pattern[str], dict[int, str | None]]
     spaces: list[str] = []
     nothing: list[str] = []
     beyond: dict[int, str | None] = {}
-    for code in range(sys.maxunicode + 1):
-        character = chr(code)
-        kind = unicodedata.category(character)
+    for code, kind in enumerate(map(unicodedata.category, map(chr, range(sys.maxunicode + 1)))):
         is_space = kind[0] in "PZ"
+        if not is_space and kind not in ("Cf", "Cc"):
+            continue
+        character = chr(code)
         if is_space or kind == "Cf" or (kind == "Cc" and not character.isspace()):
             if code > 0xFFFF:
                 beyond[code] = " " if is_space else None
@@ -105,4 +111,4 @@ def _classes() -> tuple[re.Pattern[str], re.Pattern[str], dict[int, str | None]]
     return re.compile(f"[{''.join(spaces)}]+"), re.compile(f"[{''.join(nothing)}]+"), beyond
 
 
-__all__ = ["normal_form", "operators"]
+__all__ = ["MAY_DIFFER", "ascii_words", "normal_form", "operators"]

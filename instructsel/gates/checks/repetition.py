@@ -51,15 +51,19 @@ class Repetition(RowCheck):
     def hits(self, change: Change) -> Iterator[Hit]:
         """Every answer that is stuck."""
         for answer in answers(change):
-            asking = f"{answer.prompt[:ASKING]}\n{answer.prompt[-ASKING:]}"
-            if len(answer.text) < self.min_words or WANTED.search(asking):
+            if len(answer.text) < self.min_words:
                 continue
             loop = loop_of(answer.text, min_times=self.min_times, min_words=self.min_words)
+            share = 0.0 if loop is not None else repeated_share(answer.text, above=self.max_repeated)
+            if loop is None and share <= self.max_repeated:
+                continue
+            asking = f"{answer.prompt[:ASKING]}\n{answer.prompt[-ASKING:]}"
+            if WANTED.search(asking):
+                continue
             may_repeat = REFRAIN.search(asking) is not None
             if loop is not None and not (may_repeat and loop.times <= FEW):
                 message = f"{answer.name} repeats {loop.what} {loop.times:,} times in a row, {loop.share:.0%} of its text."
                 yield answer.hit(message, value=float(loop.times), evidence=around(answer.text, loop.start, loop.end))
                 continue
-            share = repeated_share(answer.text, above=self.max_repeated)
             if share > self.max_repeated and not may_repeat:
                 yield answer.hit(f"{answer.name} repeats itself: {share:.0%} of its groups of ten words stand in it before.", value=share)

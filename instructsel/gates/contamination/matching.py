@@ -42,6 +42,8 @@ SENTENCES: Final = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])")
 LABEL: Final = re.compile(r"(?i)^\s*(?:question|q|problem|instruction|input|prompt|user|human|task)\s*\d{0,4}\s*[:.)\]]\s*")
 EXCERPT: Final = 60
 """Words of an excerpt."""
+LEADING: Final = 24
+"""Bits of a hash that are looked up before the hash is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,9 @@ class _Search:
         self.wholes: dict[int, list[int]] = {
             digest: short for digest, parts in self.index.by_whole.items() if (short := [part for part in parts if not self.n_words[part]])
         }
-        self.longest: int = max((int(self.index.words[part]) for parts in self.wholes.values() for part in parts), default=0)
+        # Most n-grams of rows are told by their leading bits to be no item's: the search misses the processor's cache.
+        self.leading: NDArray[np.bool_] = np.zeros(1 << LEADING, dtype=bool)
+        self.leading[(self.grams >> np.uint64(64 - LEADING)).astype(np.int64)] = True
         decided = {PARTS.index(part) for part in self.rule.parts}
         if QUESTION in self.rule.parts:
             decided.add(PARTS.index(PROMPT))
@@ -160,11 +164,13 @@ class _Search:
         grams, rows, begins = runs(*hashed(words), self.rule.ngram)
         if not len(grams) or not len(self.grams):
             return {}
-        first = np.minimum(np.searchsorted(self.grams, grams), len(self.grams) - 1)
-        hits = np.flatnonzero(self.grams[first] == grams)
+        likely = np.flatnonzero(self.leading[(grams >> np.uint64(64 - LEADING)).astype(np.int64)])
+        first = np.minimum(np.searchsorted(self.grams, grams[likely]), len(self.grams) - 1)
+        exact = self.grams[first] == grams[likely]
+        hits = likely[exact]
         if not len(hits):
             return {}
-        low, high = first[hits], np.searchsorted(self.grams, grams[hits], side="right")
+        low, high = first[exact], np.searchsorted(self.grams, grams[hits], side="right")
         counts = high - low
         offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         places = self.places[np.repeat(low, counts) + offsets]

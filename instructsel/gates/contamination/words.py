@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.neighbors.word_hashes import WordHashes, Words
-from instructsel.pool.normal_form import normal_form, operators
+from instructsel.pool.normal_form import MAY_DIFFER, ascii_words, normal_form, operators
 from instructsel.pool.writing_systems import UNSEGMENTED
 
 THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -283,9 +283,10 @@ def whole_digest(text: str) -> int:
     >>> whole_digest("What is 3.5 - 2?") == whole_digest("what is  3.5 - 2"), whole_digest("3.5 - 2") == whole_digest("35 - 2")
     (True, False)
     """
-    form = normal_form(text)
-    content = "\0".join((form, *operators(text)))
-    return int.from_bytes(hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=DIGEST).digest(), "little")
+    # Of most texts the normal form is the words alone, and there is no operator.
+    words = ascii_words(text) if text.isascii() and MAY_DIFFER.search(text) is None else []
+    content = b" ".join(words) + b"\0\0\0" if words else "\0".join((normal_form(text), *operators(text))).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=DIGEST).digest(), "little")
 
 
 __all__ = ["EVERYWHERE", "hashed", "is_everywhere", "is_single", "whole_digest", "words_of"]

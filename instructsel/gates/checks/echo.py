@@ -22,6 +22,8 @@ HEAD: Final = 48
 COMMENT: Final = frozenset("#/\"'*-<;")
 """How code begins that says what it is for."""
 WORD: Final = re.compile(r"\w+")
+ASCII_WORDS: Final = bytes(ord(chr(code).lower() if WORD.match(chr(code)) else " ") for code in range(128)) + bytes(128)
+"""Of ASCII what WORD finds, in small letters, with spaces between."""
 REPEATS: Final = re.compile(
     r"\b(?:repeat|copy|echo|quote|cite|say|read|recite|rewrite|re-write|retype|type|edit|correct|proofread|punctuat\w+|capitali[sz]e|fix|improve|continue|complete|extend|"
     r"paraphrase|rephrase|translate|transcribe|format|re-?order|revise|reverse|convert|change|replace|remove|insert|add|transform|modify)\b"
@@ -84,6 +86,8 @@ class Echo(RowCheck):
 
 
 def _plain(text: str) -> str:
+    if text.isascii():
+        return b" ".join(text.encode().translate(ASCII_WORDS).split()).decode()
     return " ".join(WORD.findall(text.casefold()))
 
 

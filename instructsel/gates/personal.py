@@ -40,6 +40,7 @@ NO_ONE: Final = re.compile(
 
 FIGURES: Final = re.compile(r"(?:\d[^\d\n]{0,3}){7}")
 """Seven figures close together: what every number here has."""
+NO_DIGITS: Final = bytes(code for code in range(128) if not chr(code).isdigit())
 PHONE: Final = re.compile(
     r"(?<![\w.,/=#+-])(?:\+|00)?\(?\d[\d()]{0,6}(?:[ .\-/\u00a0\u2010-\u2013]{0,2}\(?\d{1,6}\)?){1,6}(?![\w-])(?!\.\d)"
 )
@@ -209,7 +210,7 @@ def entities_in(text: str, kinds: Sequence[str], regions: Sequence[str] = ("US",
                 taken.append(match.span())
                 yield Entity("email", *match.span())
     # An IP address may have four figures.
-    if "ip" not in kinds and not FIGURES.search(text):
+    if "ip" not in kinds and not ((not text.isascii() or len(text.encode().translate(None, NO_DIGITS)) >= 7) and FIGURES.search(text)):
         return
     for kind, search in SEARCHES.items():
         if kind in kinds:

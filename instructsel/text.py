@@ -18,6 +18,8 @@ UNSAFE: Final = re.compile(
 )
 """Whatever could move a cursor, color a screen, turn the reading direction, or stand in a text unseen: control and format characters, line and
 paragraph separators, halves of pairs, tags, variation selectors (but the one of a picture), private characters and those that are none."""
+UNSAFE_ASCII: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Of them, those that a text of ASCII may hold beside white space."""
 
 UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(number) for number in (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10))
@@ -211,8 +213,7 @@ def in_json(text: str) -> str:
     >>> in_json('{"a": "b\\u202ec"}')
     '{"a": "b\\\\u202ec"}'
     """
-    # JSON escapes the control characters below 32 itself.
-    shown = text.replace("\x7f", "\\u007f") if text.isascii() else UNSAFE.sub(_escape_in_json, text)
+    shown = (UNSAFE_ASCII if text.isascii() else UNSAFE).sub(_escape_in_json, text)
     return COMMAND_IN_JSON.sub("\\\\u0023", shown)
 
 

@@ -425,16 +425,11 @@ class Experiment:
 
     @property
     def pools(self) -> tuple[str, ...]:
-        """Of these, the rows: every local file and folder that is no model."""
-        paths: list[str] = []
-
-        def collect(path: str, kind: str) -> str:
-            if kind == FILE["path"] and Path(path).exists():
-                paths.append(path)
-            return path
-
-        _with_paths(self, collect)
-        return tuple(dict.fromkeys(paths))
+        """Of these, the rows: local files, and folders of which every file is read."""
+        paths = [path for arm in self.arms for path in (*(path for rows in arm.rows for path in rows), *arm.pool)]
+        paths += [named_file(path)[1] for path in self.grading.held_out]
+        paths += [self.grading.instructions] if self.grading.instructions is not None else []
+        return tuple(dict.fromkeys(path for path in paths if Path(path).exists()))
 
     def resolved(self, folder: str | Path) -> Self:
         """The plan with paths that hold from everywhere, where they are relative to a folder."""

@@ -171,7 +171,7 @@ def locked(change: Change, symbols: Sequence[str], scores: str = "") -> str | No
             return f"There is no score table {scores}. Make it: instructsel score NEW -o {scores}"
         known = _table(change, scores).symbols
     for symbol in symbols:
-        if symbol == LANGUAGE and (reason := library_missing()) is not None:
+        if symbol == LANGUAGE and (reason := package_missing()) is not None:
             return reason
         if symbol in known or symbol in LABELS:
             continue
@@ -193,7 +193,7 @@ def tokenizer_missing() -> str | None:
     return None
 
 
-def library_missing() -> str | None:
+def package_missing() -> str | None:
     """What brings the library that tells languages; None where it is installed."""
     from instructsel.gates.languages import LIBRARIES, identifier
 

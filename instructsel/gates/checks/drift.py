@@ -77,7 +77,7 @@ class DriftCheck(PoolCheck):
         if self.method == "ks":
             return usual
         labels = [measures.SOURCE] if change.baseline.identities.source_field is not None else []
-        if change.baseline.has("languages") and measures.library_missing() is None:
+        if change.baseline.has("languages") and measures.package_missing() is None:
             labels.append(measures.LANGUAGE)
         return (*usual, *labels)
 

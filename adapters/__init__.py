@@ -5,9 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# At once: a module of its name would stand in the place of the function as soon as anything imports it.
-from instructsel.adapters.recipe import Recipe, recipe
-
 if TYPE_CHECKING:
     from instructsel.adapters.alpaca_eval.files import read_annotations, read_outputs, write_annotations, write_outputs
     from instructsel.adapters.alpaca_eval.judge import AlpacaEval
@@ -16,6 +13,7 @@ if TYPE_CHECKING:
     from instructsel.adapters.lm_eval.own_task import Generation, MultipleChoice, write_task
     from instructsel.adapters.lm_eval.results import read_results
     from instructsel.adapters.lm_eval.suites import SUITES
+    from instructsel.adapters.recipes import Recipe, recipe
     from instructsel.adapters.rows import chat_tokenizer, to_trl
     from instructsel.adapters.trl import TrlTrainer
     from instructsel.grading.checkpoint import checkpoint_of
@@ -71,6 +69,7 @@ _PLACES = {
     "MultipleChoice": "instructsel.adapters.lm_eval.own_task",
     "Outputs": "instructsel.grading.outputs",
     "PairwiseJudge": "instructsel.grading.judge",
+    "Recipe": "instructsel.adapters.recipes",
     "Responses": "instructsel.grading.graders.responses",
     "RewardGrader": "instructsel.grading.graders.reward",
     "SUITES": "instructsel.adapters.lm_eval.suites",
@@ -80,6 +79,7 @@ _PLACES = {
     "read_annotations": "instructsel.adapters.alpaca_eval.files",
     "read_outputs": "instructsel.adapters.alpaca_eval.files",
     "read_results": "instructsel.adapters.lm_eval.results",
+    "recipe": "instructsel.adapters.recipes",
     "rotating_reference": "instructsel.grading.outputs",
     "to_trl": "instructsel.adapters.rows",
     "write_annotations": "instructsel.adapters.alpaca_eval.files",

@@ -48,7 +48,7 @@ class Adapters:
 
     def recipe(self, training: TrainingSettings) -> Any:
         """The preset's recipe with the plan's changes."""
-        from instructsel.adapters.recipe import recipe
+        from instructsel.adapters.recipes import recipe
 
         return recipe(training.preset, **training.recipe)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from instructsel.adapters.recipe import Recipe
+from instructsel.adapters.recipes import Recipe
 
 WINDOW: Final = 50
 """Batches among which rows are sorted by length."""
@@ -26,7 +26,7 @@ def sequence(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[int]:
         recipe: how long it lasts, and whether like lengths are batched together.
         seed: of the order.
 
-    >>> from instructsel.adapters.recipe import recipe
+    >>> from instructsel.adapters.recipes import recipe
     >>> len(sequence([5, 5, 5], recipe("tiny", epochs=2), 0))
     6
     """
@@ -74,7 +74,7 @@ def packs(lengths: Sequence[int], recipe: Recipe, seed: int) -> list[list[int]]:
         recipe: how long it lasts, and how long a sequence is.
         seed: of the order.
 
-    >>> from instructsel.adapters.recipe import recipe
+    >>> from instructsel.adapters.recipes import recipe
     >>> sorted(packs([5, 3, 2], recipe("tiny", epochs=1, packing=True, max_length=5), 0))
     [[0], [1, 2]]
     """

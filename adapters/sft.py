@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from instructsel.adapters.checkpoint_folder import mark_complete
-from instructsel.adapters.recipe import Recipe
+from instructsel.adapters.recipes import Recipe
 from instructsel.errors import ModelRefused, TrainingDiverged, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import Encoded

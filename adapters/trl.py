@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from instructsel.adapters import sft
 from instructsel.adapters.checkpoint_folder import RECORD, STATE, claimed, finished, last_state, weights_digest
-from instructsel.adapters.recipe import Recipe
+from instructsel.adapters.recipes import Recipe
 from instructsel.adapters.rows import refuse_fractions, without_prompt
 from instructsel.adapters.sampling import packs, sequence
 from instructsel.adapters.sft import Progress

@@ -54,7 +54,7 @@ def study(given: argparse.Namespace) -> None:
     import torch
     import transformers
 
-    from instructsel.adapters.recipe import recipe
+    from instructsel.adapters.recipes import recipe
     from instructsel.adapters.trl import TrlTrainer
     from instructsel.grading.graders.held_out_loss import HeldOutLoss
     from instructsel.pool.pool import Pool

@@ -59,7 +59,7 @@ def verification(given: argparse.Namespace) -> None:
     import transformers
 
     from instructsel.adapters.lm_eval.grader import LmEval
-    from instructsel.adapters.recipe import recipe
+    from instructsel.adapters.recipes import recipe
     from instructsel.adapters.trl import TrlTrainer
     from instructsel.grading.checkpoint import checkpoint_of
     from instructsel.grading.graders.held_out_loss import HeldOutLoss

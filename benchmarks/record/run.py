@@ -32,7 +32,7 @@ from prepare import Material, write
 
 from instructsel import Arm, Checkpoint, ExecutionSettings, Grader, LinearRule, Pool, Run, Verification, verify_arms
 from instructsel.adapters.lm_eval.grader import LmEval
-from instructsel.adapters.recipe import Recipe
+from instructsel.adapters.recipes import Recipe
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.grading.checkpoint import checkpoint_of
 from instructsel.grading.graders.held_out_loss import KIND, HeldOutLoss

@@ -30,7 +30,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 import _record
 
 from instructsel import Pool, ScoreTable, baselines, load_rule, select
-from instructsel.adapters.recipe import Recipe, recipe
+from instructsel.adapters.recipes import Recipe, recipe
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.cache import Cache
 from instructsel.grading.graders.held_out_loss import HeldOutLoss

@@ -21,7 +21,7 @@ from instructsel.rendering import TEMPLATE_DATE
 from instructsel.text import counted
 
 if TYPE_CHECKING:
-    from instructsel.adapters.recipe import Recipe
+    from instructsel.adapters.recipes import Recipe
     from instructsel.adapters.trl import TrlTrainer
     from instructsel.pool.pool import Pool
     from instructsel.protocols import Checkpoint, Grades

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from instructsel import Pool
-from instructsel.adapters.recipe import Recipe
+from instructsel.adapters.recipes import Recipe
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.commands.train import described
 from instructsel.errors import TrainingError

@@ -12,7 +12,7 @@ import transformers
 
 from instructsel.adapters.lm_eval.grader import LmEval
 from instructsel.adapters.lm_eval.own_task import Generation, write_task
-from instructsel.adapters.recipe import recipe
+from instructsel.adapters.recipes import recipe
 from instructsel.adapters.stop_tokens import write_stop_tokens
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.grading.chat import ChatTemplate

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from instructsel import Pool
 from instructsel.adapters import sft
-from instructsel.adapters.recipe import recipe
+from instructsel.adapters.recipes import recipe
 from instructsel.adapters.trl import TrlTrainer
 from tests import tiny
 

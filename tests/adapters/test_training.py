@@ -32,7 +32,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from instructsel import Pool
 from instructsel.adapters import trl as adapter
 from instructsel.adapters.checkpoint_folder import COMPLETE, RECORD, STATE, weights_digest
-from instructsel.adapters.recipe import Recipe, recipe
+from instructsel.adapters.recipes import Recipe, recipe
 from instructsel.adapters.sampling import packs, sequence
 from instructsel.adapters.sft import check_losses
 from instructsel.adapters.trl import TrlTrainer

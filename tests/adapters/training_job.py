@@ -18,7 +18,7 @@ from typing import Any
 
 from instructsel.adapters import checkpoint_folder
 from instructsel.adapters.checkpoint_folder import COMPLETE, STATE
-from instructsel.adapters.recipe import Recipe, recipe
+from instructsel.adapters.recipes import Recipe, recipe
 from instructsel.adapters.sft import Progress
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.pool.pool import Pool

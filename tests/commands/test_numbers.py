@@ -16,7 +16,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from instructsel.adapters.recipe import Recipe
+from instructsel.adapters.recipes import Recipe
 from instructsel.audits.settings import AuditSettings
 from instructsel.commands import app
 from instructsel.commands._arms import ArmSettings

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from instructsel.adapters.recipe import recipe
+from instructsel.adapters.recipes import recipe
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.grading.generation import Generator
 from instructsel.models.load import settings

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from instructsel.adapters.recipe import BUDGETS, PRESETS, Recipe, recipe
+from instructsel.adapters.recipes import BUDGETS, PRESETS, Recipe, recipe
 from instructsel.errors import UsageError
 
 

@@ -64,9 +64,9 @@ def test_one_non_commercial_dataset_makes_a_mixture_non_commercial() -> None:
 
 
 def test_a_key_that_is_not_there_names_the_closest() -> None:
-    with pytest.raises(UsageError, match="There is no dataset 'doly' in the catalogue. Did you mean 'dolly'?"):
+    with pytest.raises(UsageError, match=r"There is no dataset 'doly' in the catalogue. Did you mean 'dolly'\?"):
         entry("doly")
-    with pytest.raises(UsageError, match="There is no mixture 'humans' of the paper. Did you mean 'human'?"):
+    with pytest.raises(UsageError, match=r"There is no mixture 'humans' of the paper. Did you mean 'human'\?"):
         of_mixture("humans")
 
 

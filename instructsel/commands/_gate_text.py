@@ -45,7 +45,10 @@ def lines(verdict: Verdict, *, fail_on: str, most: int, findings: str | None) ->
     shown: list[str] = [line for trouble in verdict.troubles for line in _head(BROKEN, trouble)]
     failing = verdict.failing(fail_on)
     for results in alike(verdict):
-        shown += _check(results[0], fails=results[0] in failing, most=most, findings=findings) if len(results) == 1 else _together(results)
+        if len(results) == 1:
+            shown += _check(results[0], fails=results[0] in failing, most=most, findings=findings)
+        else:
+            shown += _together(results, is_all=len(results) == len(verdict.results))
     shown += _waivers(verdict)
     if any(limit.low is not None for result in verdict.results for limit in result.limits):
         shown += wrapped(_mode(verdict), WIDTH)
@@ -86,9 +89,9 @@ def _mode(verdict: Verdict) -> str:
     return "Rates are judged as in a pull request: a rate fails where the lower bound of its 95 % interval is over its limit."
 
 
-def _together(results: list[Result]) -> Iterator[str]:
+def _together(results: list[Result], *, is_all: bool) -> Iterator[str]:
     """Several checks of one state and one statement."""
-    names = ", ".join(f"{result.check.number} {result.label}" for result in results)
+    names = f"all {len(results):,} checks" if is_all else ", ".join(f"{result.check.number} {result.label}" for result in results)
     yield from _head(HEADS[results[0].state], f"{names}: {results[0].statement}")
 
 

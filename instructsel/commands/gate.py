@@ -117,7 +117,7 @@ def command(
     outputs = Outputs.of(to or (), findings=findings, fix_out=fix_out, fail_on=fail_on, force=force)
     reading = reading_of(settings, flags)
     added = None if diff is None else _added(diff, files, settings, reading)
-    names = (list(files or ()) or _configured_files(settings)) if added is None else list(added.files)
+    names = (_named(files) if files else _configured_files(settings)) if added is None else list(added.files)
     outputs.check([*names, *_read_beside(settings, config)])
     say(f"Checks: {settings.where or 'the default ones; no gate.toml and no [tool.instructsel.gate] here'}", quiet=quiet)
     for line in (added.statement(), *added.notes) if added is not None else ():
@@ -186,9 +186,27 @@ def _added(base: str, files: list[str] | None, settings: GateConfig, reading: An
     """
     from instructsel.gates.git_range import new_rows
     from instructsel.pool.lines import Limits
+    from instructsel.pool.naming import is_pattern, matched, matches_pattern
 
-    names = list(files or ()) or (settings.files() if settings.data.get("new") else None)
-    return new_rows(base, names, limits=None if reading is None else Limits(duplicate_key=reading.duplicate_key))
+    limits = None if reading is None else Limits(duplicate_key=reading.duplicate_key)
+    if files:
+        patterns = [name for name in files if is_pattern(name)]
+        return new_rows(base, matched(files), limits=limits, is_named=lambda path: any(matches_pattern(name, path) for name in patterns))
+    return new_rows(base, settings.files() if settings.data.get("new") else None, limits=limits, is_named=settings.names_file)
+
+
+def _named(files: list[str]) -> list[str]:
+    """The files of the command line, patterns that no shell replaced as what they match.
+
+    Raises:
+        UsageError: no file is like them.
+    """
+    from instructsel.pool.naming import matched
+
+    names = matched(files)
+    if not names:
+        raise UsageError(f"No file is like {', '.join(files)}.", fix="Name files that are there, or another pattern.")
+    return names
 
 
 def _read_beside(settings: GateConfig, config: Path | None) -> list[str]:
@@ -207,13 +225,10 @@ def _read(
         PoolError: they cannot be read, or hold no example.
     """
     from instructsel.errors import EmptyFile
-    from instructsel.gates.baseline.known import nothing
-    from instructsel.gates.change import Change
-    from instructsel.gates.reading import read_change
-    from instructsel.pool.spec import Reading
+    from instructsel.gates.reading import no_change, read_change
 
     if added is not None and not names:
-        return Change(nothing((), reading or Reading()))
+        return no_change(settings.baseline, reading)
     only = None if added is None else added.only
     try:
         change = read_change(names, baseline=settings.baseline, reading=reading, message=messages(quiet=quiet), only=only)

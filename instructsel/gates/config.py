@@ -44,6 +44,7 @@ from instructsel.gates.checks.registry import checks as all_checks
 from instructsel.gates.checks.unreadable_row import UnreadableRow
 from instructsel.gates.finding import SEVERITIES
 from instructsel.gates.waivers import Waiver
+from instructsel.pool.naming import is_here, is_pattern, matched, matches_pattern
 from instructsel.shapes import Misfit, checked
 from instructsel.structured import Refusal, read_bytes, read_toml
 
@@ -241,15 +242,17 @@ class GateConfig:
         """
         files: list[str] = []
         for name in self.data.get("new", ()):
-            path = self.folder / name
-            if glob.has_magic(name) and not path.exists():
-                # The name of the folder is no pattern, whatever signs it has.
-                files += sorted(str(self.folder / match) for match in glob.glob(name, root_dir=self.folder, recursive=True))
-            elif not path.exists():
+            if is_pattern(name, self.folder):
+                files += matched([name], self.folder)
+            elif not is_here(str(self.folder / name)):
                 raise UsageError(f"{self.where} names {name} in [data], and there is no such file.", fix="Correct it, or write a pattern.")
             else:
-                files.append(str(path))
+                files.append(str(self.folder / name))
         return list(dict.fromkeys(files))
+
+    def names_file(self, path: Path) -> bool:
+        """Whether a file, which need not be there, is one that a pattern of `[data] new` names."""
+        return any(matches_pattern(name, path, self.folder) for name in self.data.get("new", ()) if glob.has_magic(name))
 
 
 SHAPES: Final[Mapping[str, Any]] = {"data": DataShape, "baseline": BaselineShape, "limits": LimitsShape}

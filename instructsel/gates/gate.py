@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LACKING: Final = EnvironmentFault.exit_code
 """Of a check that a configuration names and that cannot be asked on this machine, and of one that crashed."""
 NOTHING_READ: Final = "No row could be read as an example."
+NOTHING_NEW: Final = "There is no row to look at."
 STATEMENT: Final = 500
 """Characters of what another's error says."""
 
@@ -79,10 +80,11 @@ def _result(configured: ConfiguredCheck, change: Change, waivers: Waivers) -> Re
     check, lacking = configured.check, LACKING if configured.named else 0
     try:
         # Nothing was read for a check of examples to look at.
-        locked = check.locked(change) if change.unread is None or check.asks_of_reading else NOTHING_READ
+        is_empty = not change.n_rows and not change.known.rows
+        locked = NOTHING_NEW if is_empty else check.locked(change) if change.unread is None or check.asks_of_reading else NOTHING_READ
         if locked:
             # A baseline that cannot be read is an input, and has its own code.
-            is_lacking = change.unread is None and (change.fault is None or locked != str(change.fault))
+            is_lacking = not is_empty and change.unread is None and (change.fault is None or locked != str(change.fault))
             result = Result(check, "skipped", neutral(locked, STATEMENT), exit_code=lacking if is_lacking else 0)
         else:
             result = check.result(change, configured.severity, waivers.of(configured.name))

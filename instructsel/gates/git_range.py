@@ -1,7 +1,7 @@
 """The rows that a git branch adds: those on added or changed lines of its data files since it left another, rows that only moved left out.
 
 The branch is compared with the merge base, and its files are read as they lie in the working tree. A row is new where it stands on a line that
-git shows as added, and no version of a changed data file before held the very bytes of it once more. Where git shows no lines, as of compressed
+git shows as added, and no changed data file that is looked at held the very bytes of it once more before. Where git shows no lines, as of compressed
 files and Parquet, the bytes of the rows alone decide.
 
 git is called without a shell; nothing that a repository configures is run on its behalf: no external diff, no textconv, no monitor of files.
@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,7 +69,7 @@ class NewRows:
     offsets: dict[str, frozenset[int]] = field(default_factory=dict, repr=False)
     """File → where its new rows begin."""
     moved: int = 0
-    """Rows on added lines whose bytes stood elsewhere before."""
+    """Rows on added lines whose bytes stood elsewhere in the files that are looked at."""
     deleted: int = 0
     """Data files that are gone."""
     notes: tuple[str, ...] = ()
@@ -103,14 +103,23 @@ class _Changed:
     """Whether it is there now."""
 
 
-def new_rows(base: str, names: Sequence[str] | None = None, *, limits: Limits | None = None, folder: Path | None = None) -> NewRows:
+def new_rows(
+    base: str,
+    names: Sequence[str] | None = None,
+    *,
+    limits: Limits | None = None,
+    folder: Path | None = None,
+    is_named: Callable[[Path], bool] | None = None,
+) -> NewRows:
     """The rows that the working tree adds to a commit's side of the merge base.
 
     Args:
         base: a branch, tag or commit.
-        names: files and folders that are looked at, those among them that git does not track yet; every changed data file by default.
+        names: files and folders that are looked at, those among them that git does not track yet; every changed data file by default. A row
+            that comes from another file has not moved: it is new.
         limits: how rows are read.
         folder: inside of the repository; the working folder by default.
+        is_named: whether a file that is gone is one of those that `names` is the rest of, as where a pattern named it.
 
     Raises:
         UsageError: there is no repository, no such commit, or no history that both have.
@@ -124,6 +133,13 @@ def new_rows(base: str, names: Sequence[str] | None = None, *, limits: Limits | 
     if names is not None:
         changed += unknown
     looked_at = _looked_at(changed, names, git.top)
+    if names is not None:
+        places = [Path(os.path.realpath(name)) for name in names]
+        changed = [
+            file
+            for file in changed
+            if any(file.path.is_relative_to(place) for place in places) or (is_named is not None and not file.here and is_named(file.path))
+        ]
     bounds = limits or Limits()
     before, notes = _before(git, changed, bounds)
     if names is None and unknown:

@@ -47,13 +47,7 @@ def read_change(
         PoolError: a file cannot be read.
         UsageError: options that exclude each other.
     """
-    fault: BaselineError | None = None
-    compared: Baseline | None = None
-    if baseline is not None:
-        try:
-            compared = Baseline.read(baseline)
-        except BaselineError as error:
-            fault = error
+    compared, fault = _compared(baseline)
     options = reading or Reading()
 
     def opened(source: Source) -> Source:
@@ -70,6 +64,20 @@ def read_change(
             raise
         return Change(replace(nothing(paths, options), report=error.report), nightly, fault=fault, unread=error)
     return Change(pool, nightly, compared, known)
+
+
+def no_change(baseline: str | Path | None, reading: Reading | None = None) -> Change:
+    """A change without a row, with the fault of a baseline that cannot be read."""
+    compared, fault = _compared(baseline)
+    return Change(nothing((), reading or Reading()), baseline=compared, fault=fault)
+
+
+def _compared(baseline: str | Path | None) -> tuple[Baseline | None, BaselineError | None]:
+    """A baseline, or why it cannot be read."""
+    try:
+        return (None if baseline is None else Baseline.read(baseline)), None
+    except BaselineError as error:
+        return None, error
 
 
 def reading_of(settings: GateConfig, flags: Reading | None = None) -> Reading | None:
@@ -92,4 +100,4 @@ def data_of(reading: Reading) -> dict[str, Any]:
     return {names.get(field, field): value for field, value in reading.as_dict().items() if value != default[field]}
 
 
-__all__ = ["data_of", "read_change", "reading_of"]
+__all__ = ["data_of", "no_change", "read_change", "reading_of"]

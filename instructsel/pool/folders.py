@@ -325,13 +325,13 @@ def _matching(listing: Listing, start: str, pattern: str) -> list[str]:
     wanted = start + pattern.removeprefix("./")
     if wanted in listing.paths:
         return [wanted]
-    matches = re.compile(_expression(wanted)).fullmatch
+    matches = re.compile(shell_expression(wanted)).fullmatch
     inside = wanted.rstrip("/") + "/"
     matching = [path for path in listing.paths if matches(path) or path.startswith(inside)]
     return [path for path in matching if family(path) is not None and PurePosixPath(path).name not in IGNORED]
 
 
-def _expression(pattern: str) -> str:
+def shell_expression(pattern: str) -> str:
     """A pattern of a shell as a regular expression; ** goes through folders."""
     parts: list[str] = []
     for piece in re.findall(r"\*\*/|\*+|\?|\[[^\]]+\]|[^*?\[]+|\[", pattern):

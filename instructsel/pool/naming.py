@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
@@ -10,10 +12,39 @@ from instructsel.artifact import check_name
 from instructsel.errors import UsageError
 from instructsel.paths import resolved
 from instructsel.pool import hub
-from instructsel.pool.folders import Entry, LocalFolder, Named
+from instructsel.pool.folders import Entry, LocalFolder, Named, shell_expression
 from instructsel.pool.sources import label_of
 
 STDIN = "-"
+
+
+def matched(names: Iterable[str], folder: Path | None = None) -> list[str]:
+    """Names, those that are patterns of a shell and no files as the files that they match; ** goes through folders.
+
+    Args:
+        names: files, folders, addresses, patterns.
+        folder: where relative patterns begin, which stands in front of what they match; the working folder by default.
+    """
+    files: list[str] = []
+    for name in names:
+        if not is_pattern(name, folder):
+            files.append(name)
+            continue
+        # The name of the folder is no pattern, whatever signs it has.
+        found = sorted(glob.glob(name, root_dir=folder, recursive=True))
+        files += found if folder is None else [str(folder / match) for match in found]
+    return list(dict.fromkeys(files))
+
+
+def is_pattern(name: str, folder: Path | None = None) -> bool:
+    """Whether a name is a pattern of a shell, and no file or address."""
+    return "://" not in name and glob.has_magic(name) and not is_here(str((folder or Path()) / name))
+
+
+def matches_pattern(name: str, path: Path, folder: Path | None = None) -> bool:
+    """Whether a file, which need not be there, is one that a pattern names."""
+    start = re.escape(f"{(folder or Path.cwd()).resolve()}{os.sep}") if not os.path.isabs(name) else ""
+    return re.fullmatch(start + shell_expression(name), str(path)) is not None
 
 
 def expanded(path: str | Path) -> Named:
@@ -93,4 +124,4 @@ def _told_apart(labels: Sequence[str], paths: Sequence[PurePath]) -> list[str]:
     return [str(path) for path in paths]
 
 
-__all__ = ["check_once", "expanded", "files_of", "is_here", "labels_of"]
+__all__ = ["check_once", "expanded", "files_of", "is_here", "is_pattern", "labels_of", "matched", "matches_pattern"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import polars
 import pytest
 from typer.testing import CliRunner
 
@@ -134,24 +136,77 @@ def test_the_gate_looks_at_new_rows_alone(repository: Path) -> None:
     assert done.exit_code == 5 and Path("gate.xml").is_file(), "nothing to check is no pass, and is written all the same"
 
 
+def save(path: Path, rows: list[str]) -> None:
+    """Rows in the form that the ending names; .json on one line."""
+    if path.suffix == ".jsonl":
+        write(path, *rows)
+    elif path.suffix == ".json":
+        path.write_text(f"[{', '.join(rows)}]", encoding="utf-8")
+    elif path.suffix == ".csv":
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, ["instruction", "output"], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(map(json.loads, rows))
+    else:
+        polars.DataFrame([json.loads(text) for text in rows]).write_parquet(path)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "parquet"])
 def test_a_copy_of_a_row_of_the_baseline_is_new_and_an_edited_row_is_not_compared_with_what_it_was(
-    repository: Path, tmp_path: Path
+    repository: Path, tmp_path: Path, ending: str
 ) -> None:
     git(repository, "checkout", "-q", "main")
     words = "The river rises in the north of the country and runs through four lakes before it comes to the sea."
     rows = [row(number, f"{number} {words}") for number in range(10)]
-    pool = write(repository / "data" / "pool.jsonl", *rows)
+    pool = repository / "data" / f"lakes.{ending}"
+    save(pool, rows)
     commit(repository)
     git(repository, "checkout", "-q", "-b", "edits")
-    assert run("baseline", "create", "data/pool.jsonl", "-o", str(tmp_path / "pool.baseline")).exit_code == 0
+    assert run("baseline", "create", f"data/lakes.{ending}", "-o", str(tmp_path / "pool.baseline")).exit_code == 0
     edited = row(3, f"3 {words} And then it rests.")
-    write(pool, *rows[:3], edited, *rows[4:], rows[5])
+    save(pool, [*rows[:3], edited, *rows[4:], rows[5]])
     commit(repository)
     done = run("--diff", "main", "--baseline", str(tmp_path / "pool.baseline"), "--json")
     verdict = json.loads(done.stdout)
-    assert [(finding["kind"], finding["line"]) for finding in verdict["findings"] if finding["line"] == 11][:1] == [("exact-duplicate", 11)]
-    assert all(finding["line"] != 4 or "baseline" not in finding["message"] for finding in verdict["findings"]), verdict["findings"]
-    assert verdict["rows"]["read"] == 2
+    assert [finding["kind"] for finding in verdict["findings"]] == ["exact-duplicate"], verdict["findings"]
+    assert "baseline" in verdict["findings"][0]["message"] and (verdict["rows"]["read"], verdict["rows"]["in_baseline"]) == (2, 9)
+
+
+def test_a_row_that_comes_from_a_file_that_is_not_looked_at_is_new(repository: Path) -> None:
+    write(repository / "rejected.jsonl", row(50), row(51))
+    write(repository / "data" / "in" / "a.jsonl", row(60), row(61))
+    commit(repository)
+    git(repository, "branch", "before")
+    write(repository / "rejected.jsonl", row(50))
+    write(repository / "data" / "other.jsonl", *map(row, range(100, 104)), row(51))
+    git(repository, "mv", "data/in/a.jsonl", "data/in/b.jsonl")
+    assert places("before", ["data/other.jsonl"]) == {"data/other.jsonl": [5]}
+    assert places("before", ["data"]) == {"data/other.jsonl": [5]}, "of the renamed file none is"
+    assert places("before") == {}, "where every file is looked at, it moved"
+    for words in (["data/in/*.jsonl"], ["--config", "gate.toml"]):
+        # Of a pattern, what it named before.
+        Path("gate.toml").write_text('[data]\nnew = ["data/in/*.jsonl"]\n')
+        done = run("--diff", "before", *words)
+        assert done.exit_code == 5 and "2 rows moved, 1 data file deleted" in done.stderr, done.stderr
+
+
+def test_where_nothing_is_new_no_check_is_said_to_have_passed(repository: Path, tmp_path: Path) -> None:
+    done = run("--diff", "main")
+    assert done.exit_code == 5 and "passed" not in done.stdout and "There is no row to look at." in done.stdout
+    verdict = json.loads(run("--diff", "main", "--json").stdout)
+    assert {check["state"] for check in verdict["checks"]} == {"skipped"}
+    (tmp_path / "broken.baseline").write_text("{}")
+    done = run("--diff", "main", "--baseline", str(tmp_path / "broken.baseline"))
+    assert done.exit_code == 3 and "BROKEN" in done.stdout
+
+
+def test_a_quoted_pattern_is_the_files_that_it_matches(repository: Path) -> None:
+    assert "14 rows read" in run("data/*.jsonl").stderr
+    assert "14 rows read" in run("**/*.jsonl").stderr
+    done = run("data/none-*.jsonl")
+    assert done.exit_code == 2 and "data/none-*.jsonl" in done.stderr
+    write(repository / "data" / "[a].jsonl", row(1))
+    assert "1 row read" in run("data/[a].jsonl").stderr, "a file of that very name"
 
 
 def test_rows_that_a_baseline_has_are_passed_over_too(repository: Path, tmp_path: Path) -> None:

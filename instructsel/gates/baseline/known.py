@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -186,7 +187,7 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
             continue
         theirs = np.flatnonzero(identities.file == code)
         left = Counter(zip(_keys(identities, theirs), identities.part[theirs].tolist(), strict=True))
-        passed = bytearray()
+        passed, n_staying = _staying(pool, number, left)
         present = np.flatnonzero(pool.file_of[index] == number)
         for key, part, place in zip(_keys(own, present), own.part[present].tolist(), present.tolist(), strict=True):
             if left[key, part]:
@@ -194,9 +195,36 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
                 stays[index[place]] = False
                 passed += key
                 rows.update((number, row) for row in pool.files[number].rows_of(int(pool.row_of[index[place]])))
-        files.append(KnownFile(pool.files[number].source.name, code, sum(file == number for file, _ in rows), bytes(passed)))
+        n_known = n_staying + sum(file == number for file, _ in rows)
+        files.append(KnownFile(pool.files[number].source.name, code, n_known, bytes(passed)))
     kept = pool.at(np.flatnonzero(stays))
     return kept, Known(tuple(files), len(rows))
+
+
+def _staying(pool: Pool, number: int, left: Counter[tuple[bytes, int]]) -> tuple[bytearray, int]:
+    """The digests of the examples that stand beside the new rows of a file, and of how many rows they are; they are taken out of `left`.
+
+    Of a file whose new rows alone were read: of two equal rows, the one that stays is the baseline's, and the new one a copy of it.
+    """
+    passed = bytearray()
+    passes = pool.files[number].source.passes
+    if passes is None:
+        return passed, 0
+    with suppress(PoolError):
+        whole = pool.spec.reading.read([pool.files[number].source.name], through=lambda source: replace(source, unanswered=True))
+        file = whole.files[0]
+        own, index = Identities.of(whole)
+        rows: set[int] = set()
+        for key, part, row in zip(
+            _keys(own, np.arange(len(own))), own.part.tolist(), whole.row_of[index].tolist(), strict=True
+        ):
+            is_new = all(passes(Row(int(file.lines[place]), int(file.offsets[place]), b"", 0)) for place in file.rows_of(row))
+            if not is_new and left[key, part]:
+                left[key, part] -= 1
+                passed += key
+                rows.update(file.rows_of(row))
+        return passed, len(rows)
+    return passed, 0
 
 
 def _keys(identities: Identities, positions: NDArray[np.int64]) -> list[bytes]:

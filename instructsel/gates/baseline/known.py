@@ -215,9 +215,7 @@ def _staying(pool: Pool, number: int, left: Counter[tuple[bytes, int]]) -> tuple
         file = whole.files[0]
         own, index = Identities.of(whole)
         rows: set[int] = set()
-        for key, part, row in zip(
-            _keys(own, np.arange(len(own))), own.part.tolist(), whole.row_of[index].tolist(), strict=True
-        ):
+        for key, part, row in zip(_keys(own, np.arange(len(own))), own.part.tolist(), whole.row_of[index].tolist(), strict=True):
             is_new = all(passes(Row(int(file.lines[place]), int(file.offsets[place]), b"", 0)) for place in file.rows_of(row))
             if not is_new and left[key, part]:
                 left[key, part] -= 1

@@ -39,8 +39,10 @@ FOLLOWING: Final = ("length-matched",)
 FORMATS: Final = (
     "auto",
     "alpaca",
+    "baize",
     "dialogue",
     "dolly",
+    "flan",
     "history",
     "messages",
     "oasst_table",
@@ -49,6 +51,8 @@ FORMATS: Final = (
     "question_answer",
     "self_instruct",
     "sharegpt",
+    "super_natural_instructions",
+    "unnatural_instructions",
 )
 
 CONSUMERS: Final = ("alpaca", "axolotl", "hf", "llamafactory", "messages", "ms-swift", "open-instruct", "parquet", "sharegpt", "trl")

@@ -43,7 +43,7 @@ class Limits:
     """JSON with more values, or a row of records with more fields, is quarantined."""
     max_examples: int = 1_024
     """A row that holds more examples is quarantined."""
-    max_read_again: int = 64 << 20
+    max_read_again: int = 256 << 20
     """So is one whose bytes times its examples are more: it is read again for each of them."""
     max_turns: int = 4_096
     """A row with an example of more turns is quarantined."""

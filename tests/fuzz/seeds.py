@@ -65,6 +65,25 @@ ROWS: Final[dict[str, list[dict[str, Any]]]] = {
     "question_answer": [{"question": "Who?", "answer": "Me."}, {"question": "Why?", "answer": "So."}],
     "dialogue": [{"data": ["Hi", "Hello", "a", "b"]}, {"conversation": [{"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]}],
     "self_instruct": [{"name": "x", "instruction": "Say.", "instances": [{"input": "a", "output": "b"}, {"input": "", "output": "c"}]}],
+    "unnatural_instructions": [
+        {
+            "instruction": "Say.",
+            "instances": [
+                {"instruction_with_input": "Say. a", "input": "a", "constraints": "None.", "output": "b"},
+                {"instruction_with_input": "Say. c", "input": "c", "constraints": "One word.", "output": "d"},
+            ],
+        },
+    ],
+    "super_natural_instructions": [
+        {
+            "Definition": ["Add."],
+            "Positive Examples": [{"input": "1 1", "output": "2", "explanation": "Counted."}],
+            "Negative Examples": [],
+            "Instances": [{"id": "t-1", "input": "2 2", "output": ["4", "four"]}, {"id": "t-2", "input": "3 3", "output": ["6"]}],
+        },
+    ],
+    "flan": [{"inputs": "2 + 2?", "targets": "4", "task": "add"}, {"definition": "Add.", "inputs": "1 1", "targets": "2"}],
+    "baize": [{"topic": "x", "input": "A chat.\n[|Human|] Hi\n[|AI|] Hello\n[|Human|] a\n[|AI|] b\n[|Human|] "}],
     "history": [{"instruction": "a", "input": "", "output": "b", "history": [["c", "d"], ["e", "f"]]}],
     "oasst_tree": [
         {

@@ -29,6 +29,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "prompt_completion": {"prompt": "Hello", "completion": "Hi."},
     "question_answer": {"question": "1+1?", "answer": "2"},
     "self_instruct": {"instruction": "Add.", "instances": [{"input": "1 1", "output": "2"}, {"input": "2 2", "output": "4"}]},
+    "unnatural_instructions": {"instruction": "Add.", "instances": [{"input": "1 1", "constraints": "One digit.", "output": "2"}]},
+    "super_natural_instructions": {"Definition": ["Add."], "Instances": [{"id": "t-1", "input": "1 1", "output": ["2", "two"]}]},
+    "flan": {"inputs": "1+1?", "targets": "2"},
+    "baize": {"topic": "hello", "input": "A chat.\n[|Human|] Hello\n[|AI|] Hi.\n[|Human|] "},
     "oasst_tree": {
         "message_tree_id": "t",
         "prompt": {
@@ -40,6 +44,11 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "oasst_table": {"message_id": "a", "parent_id": None, "text": "Hello", "role": "prompter"},
 }
+
+
+TAKES_LISTS = (
+    *("messages", "sharegpt", "prompt_completion", "history", "self_instruct", "unnatural_instructions", "super_natural_instructions"),
+)
 
 
 def write(folder: Path, rows: list[Any], name: str = "pool.jsonl") -> Path:
@@ -83,7 +92,7 @@ def test_what_is_no_text_is_never_turned_into_one(name: str, wrong: Any) -> None
         assert not any(
             str(wrong) == turn.content or repr(wrong) in turn.content for conversation in found for turn in conversation.messages
         )
-        assert (isinstance(wrong, list) and name in ("messages", "sharegpt", "prompt_completion", "history", "self_instruct")) or found
+        assert (isinstance(wrong, list) and name in TAKES_LISTS) or found
 
 
 json_values = st.recursive(
@@ -133,6 +142,10 @@ def test_the_same_conversation_has_the_same_id_in_every_format(tmp_path: Path) -
         {"question": "Hello", "answer": "Hi."},
         {"instruction": "Hello", "output": "Hi.", "history": []},
         {"instruction": "Hello", "instances": [{"input": "", "output": "Hi."}]},
+        {"instruction": "Hello", "instances": [{"input": "", "constraints": "None.", "output": "Hi."}]},
+        {"Definition": ["Hello"], "Instances": [{"input": "", "output": ["Hi."]}]},
+        {"inputs": "Hello", "targets": "Hi."},
+        {"input": "[|Human|] Hello\n[|AI|] Hi."},
         ROWS["oasst_tree"],
     ]
     ids = {Pool.read(write(tmp_path, [row], f"{number}.jsonl")).ids[0] for number, row in enumerate(same)}

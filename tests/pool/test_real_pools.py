@@ -26,6 +26,7 @@ POOLS = {
     "pools/gpteacher_codegen.jsonl.zst": (4535, 4535, 4535, "dolly", {}, {}),
     "pools/gsm8k_train.jsonl.zst": (7473, 7473, 7473, "question_answer", {}, {}),
     "pools/lima_history.jsonl.zst": (1029, 1029, 1029, "history", {}, {}),
+    "pools/natural_instructions_sample.jsonl.zst": (214, 213, 8520, "super_natural_instructions", {}, {"not_finite": 1}),
     "pools/oasst1_en_validation_messages.jsonl.zst": (
         2022,
         550,
@@ -41,12 +42,12 @@ POOLS = {
     "raw/alpaca_shard_51009-52002.json.zst": (993, 993, 993, "alpaca", {}, {}),
     "raw/backdoor_alpaca_crlf.json.zst": (1807, 1807, 1807, "alpaca", {}, {}),
     "raw/gpteacher_toolformer_0.6.json.zst": (2396, 2396, 2396, "dolly", {}, {}),
+    "raw/ni_task926_coached_conv_pref.json.zst": (1, 1, 496, "super_natural_instructions", {}, {}),
 }
 
 # file → line, part of the reason, rows read (None: not read as rows), quarantined
 REFUSED = {
     "pools/instruction_wild_user1.jsonl.zst": (1, "no answers", 429, {}),
-    "pools/natural_instructions_sample.jsonl.zst": (1, "no known format", 214, {"not_finite": 1}),
     "raw/HumanEval.jsonl.gz": (1, "no answers", 164, {}),
     "raw/TruthfulQA.csv.zst": (2, "no known format", 813, {}),
     "raw/belle_eval_set.json.zst": (1, "no answers", 1000, {}),
@@ -56,7 +57,6 @@ REFUSED = {
     "raw/gpteacher_roleplay.yaml.zst": (1, "not a pool format", None, {}),
     "raw/instruction_wild_user3.jsonl.zst": (1, "no answers", 201, {"invalid_json": 3}),
     "raw/mmlu_college_physics_test.csv.zst": (2, "no known format", 101, {}),
-    "raw/ni_task926_coached_conv_pref.json.zst": (1, "one JSON object", 1, {}),
 }
 
 # What --map and --columns make of files that no format knows: rows, examples.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from instructsel.errors import UsageError
 from instructsel.pool.formats._base import MEDIA, Fields, Turns, kind, listed
-from instructsel.pool.json_text import dumped, nested_too_deeply, parsed
+from instructsel.pool.formats._python_calls import python_calls
+from instructsel.pool.json_text import parsed
 from instructsel.pool.lines import RowFault
 from instructsel.pool.message import ANSWERS, ROLES, Json, Message, ToolCall
 from instructsel.pool.opaque import Opaque
@@ -345,7 +345,7 @@ def _calls(value: Any, where: str) -> list[ToolCall]:
         try:
             value = parsed(text)
         except ValueError:
-            value = _calls_of_lines(text) or _python_calls(text)
+            value = _calls_of_lines(text) or python_calls(text)
             if value is None:
                 raise RowFault("bad_tool_call", f"{where} has calls that are no JSON") from None
     if not value:
@@ -358,25 +358,6 @@ def _calls_of_lines(text: str) -> list[Any] | None:
     try:
         return [parsed(line) for line in text.splitlines() if line.strip()]
     except ValueError:
-        return None
-
-
-def _python_calls(text: str) -> list[dict[str, Any]] | None:
-    """Calls that Olmo's pools write as Python does, a line each: `get_tide(port="Brest")`."""
-    try:
-        body = ast.parse(text.strip()).body if len(text) < 100_000 and not nested_too_deeply(text) else []
-        calls: list[dict[str, Any]] = []
-        for statement in body:
-            call = statement.value if isinstance(statement, ast.Expr) else None
-            for one in call.elts if isinstance(call, ast.List) else [call]:
-                if not isinstance(one, ast.Call) or one.args or any(word.arg is None for word in one.keywords):
-                    return None
-                calls.append(
-                    {"name": ast.unparse(one.func), "arguments": {str(word.arg): ast.literal_eval(word.value) for word in one.keywords}}
-                )
-        dumped(calls).encode()
-        return calls or None
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return None
 
 

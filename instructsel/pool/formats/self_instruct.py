@@ -43,5 +43,9 @@ class SelfInstruct(Format):
         for number, instance in enumerate(instances, 1):
             if not isinstance(instance, dict):
                 raise RowFault("not_an_object", f"instance {number} is {kind(instance)}")
-            conversations.append(conversation(instruction, text(instance, "output"), context=text(instance, "input", optional=True)))
+            conversations.append(self.instance(instruction, instance))
         return conversations
+
+    def instance(self, instruction: str, instance: Fields) -> Conversation:
+        """The example of an instance."""
+        return conversation(instruction, text(instance, "output"), context=text(instance, "input", optional=True))

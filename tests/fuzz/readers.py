@@ -548,6 +548,7 @@ MODULES_APART: Final[Mapping[str, str]] = {
     "_rendering_child": OURS,
     "rendering": OURS,
     "gates.checks.registry": OURS,
+    "mixtures.catalogue": OURS,
     "audits.checks.tools_dropped": QUOTED,
     "commands.doctor": MODELS,
     "grading.generation": MODELS,

@@ -54,6 +54,8 @@ def _of_python(text: str) -> list[dict[str, Any]]:
             if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
                 raise ValueError("no call with names of its arguments")
             arguments = {str(word.arg): ast.literal_eval(_Words().visit(word.value)) for word in call.keywords}
+            if len(arguments) < len(call.keywords):
+                raise ValueError("an argument stands twice")
             calls.append({"name": ast.unparse(call.func), "arguments": arguments})
     return calls
 

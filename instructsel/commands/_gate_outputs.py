@@ -120,7 +120,7 @@ class Outputs:
             self.written.append(f"wrote {file}")
         if self.fix_out is not None:
             passing = write_passing(verdict, self.fix_out, self.fail_on)
-            verb = "wrote" if verdict.change.pool.files else "nothing is written to"
+            verb = "wrote" if verdict.change.pool.files and not passing.lacking else "nothing is written to"
             self.written.append(f"{verb} {self.fix_out}: {passing.sentence()}")
 
 

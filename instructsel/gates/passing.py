@@ -28,16 +28,18 @@ class Passing:
     """Rows that reading dropped or could not read."""
     passed_over: int = 0
     """Rows that the baseline has already, which nobody looked at and which are not written."""
-    not_asked: int = 0
-    """Checks that had to be asked of the rows and could not be: what is written passed the others alone."""
+    lacking: tuple[str, ...] = ()
+    """What the rows had to be asked and were not, in sentences: then none is written, as nobody knows that it passes."""
 
     def sentence(self) -> str:
         """One line for people."""
+        if self.lacking:
+            more = f" (and {len(self.lacking) - 1:,} more)" if len(self.lacking) > 1 else ""
+            return f"not every check that had to be asked could be{more}: {self.lacking[0]}"
         return (
             f"{counted(self.read, 'row')} read = {self.written:,} written + {self.rejected:,} with a finding + {self.no_example:,} that "
             f"{'is' if self.no_example == 1 else 'are'} no example"
             + (f"; {counted(self.passed_over, 'row')} of the baseline not written" if self.passed_over else "")
-            + (f"; {counted(self.not_asked, 'check')} could not be asked of them" if self.not_asked else "")
         )
 
 
@@ -66,6 +68,8 @@ def check_passing(pool: Pool, path: str | Path, several: str = "Gate the files o
 def write_passing(verdict: Verdict, path: str | Path, fail_on: str = "error") -> Passing:
     """Write the rows none of whose examples has a finding that counts, of a severity on which the gate fails.
 
+    Where a check that had to be asked could not be, nothing is written: no row is known to pass.
+
     Raises:
         UsageError: see `check_passing`.
     """
@@ -74,12 +78,10 @@ def write_passing(verdict: Verdict, path: str | Path, fail_on: str = "error") ->
     bad = [position for position, name in enumerate(pool.ids) if name in rejected]
     places = _places(pool, bad)
     # Of no file no row was read, and there is no format to write one in.
-    written = write_rows(pool.files, places, path) if pool.files else 0
-    known = verdict.change.known
+    known, lacking = verdict.change.known, verdict.lacking
+    written = write_rows(pool.files, places, path) if pool.files and not lacking else 0
     n_read, n_examples = pool.report.read - known.excluded, pool.report.kept - known.excluded
-    return Passing(
-        n_read, written, n_examples - written, n_read - n_examples, known.rows, sum(bool(result.exit_code) for result in verdict.not_asked)
-    )
+    return Passing(n_read, written, n_examples - len(places), n_read - n_examples, known.rows, lacking)
 
 
 def _places(pool: Pool, rejected: Sequence[int]) -> list[tuple[int, int]]:

@@ -105,6 +105,12 @@ class Verdict:
         return tuple(result for result in self.results if result.state in ("skipped", "crashed"))
 
     @property
+    def lacking(self) -> tuple[str, ...]:
+        """What the rows had to be asked and were not, in sentences: checks that a configuration names, those that crashed, a baseline that cannot be read."""
+        checks = [f"{result.check.number} {result.label}: {result.statement}" for result in self.not_asked if result.exit_code]
+        return (*checks, *([neutral(str(self.fault), SENTENCE)] if self.fault is not None else []))
+
+    @property
     def ordered(self) -> tuple[Result, ...]:
         """The results: what failed, by severity; what crashed; what was skipped, that which had to be asked first; the rest."""
 

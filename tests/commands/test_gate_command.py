@@ -196,6 +196,33 @@ def test_where_no_row_is_read_or_none_is_new_no_row_is_written_and_the_gate_says
     assert done.exit_code == 0 and (folder / "clean.jsonl").read_bytes() == GOOD, done.output
 
 
+@pytest.mark.parametrize(
+    ("entry", "code", "reason"),
+    [
+        ('kind = "no-loss-token"', 4, "It needs the tokenizer"),
+        ('kind = "indicator-limit"\nindicator = "rew"\nmax = 1', 4, "Score the new rows"),
+        ('kind = "contamination"\nsets = ["missing.jsonl"]', 3, "missing.jsonl"),
+    ],
+)
+def test_no_row_is_written_as_one_that_passes_where_a_check_that_had_to_be_asked_could_not_be(
+    folder: Path, entry: str, code: int, reason: str
+) -> None:
+    (folder / "gate.toml").write_text(f'[[check]]\nkind = "empty-response"\n[[check]]\n{entry}\n')
+    done = run(written(folder, GOOD, GOOD), "--fix-out", "clean.jsonl", "--fail-on", "never")
+    said = " ".join(done.stderr.split())
+    assert done.exit_code == code and not (folder / "clean.jsonl").exists(), done.output
+    assert "nothing is written to clean.jsonl: not every check that had to be asked could be" in said and reason in said
+    (folder / "clean.jsonl").write_bytes(GOOD)
+    run(written(folder, EMPTY), "--fix-out", "clean.jsonl", "--force")
+    assert (folder / "clean.jsonl").read_bytes() == GOOD, "what stood there is not touched"
+
+
+def test_no_row_is_written_where_the_baseline_cannot_be_read(folder: Path) -> None:
+    (folder / "pool.baseline").write_text("{}")
+    done = run(written(folder, GOOD), "--baseline", "pool.baseline", "--fix-out", "clean.jsonl")
+    assert done.exit_code == 3 and not (folder / "clean.jsonl").exists() and "nothing is written to clean.jsonl" in done.stderr
+
+
 def test_every_finding_is_in_the_table_and_a_cell_is_no_formula(folder: Path) -> None:
     (folder / "gate.toml").write_text(ROW_CHECKS)
     name = written(folder, GOOD, EMPTY * 30, name="=new.jsonl")

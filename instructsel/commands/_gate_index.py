@@ -57,7 +57,7 @@ def command(
     elif not quiet:
         for line in aligned(
             [(entry.name, entry.n_items, entry.left_out) for entry in index.sets],
-            header=("evaluation set", "items", "too short"),
+            header=("evaluation set", "items", "left out"),
             right=(1, 2),
         ):
             display(line)

@@ -90,7 +90,12 @@ def command(
     ] = None,
     fix_out: Annotated[
         Path | None,
-        typer.Option("--fix-out", metavar="FILE", help="Write the rows that pass, their bytes unchanged; none where a check that had to be asked could not be.", rich_help_panel=options.OUTPUT),
+        typer.Option(
+            "--fix-out",
+            metavar="FILE",
+            help="Write the rows that pass, their bytes unchanged; none where a check that had to be asked could not be.",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = None,
     max_findings: Annotated[
         int,

@@ -28,6 +28,9 @@ def beside(
         nightly: whether the figure counts.
         key: see `Limit`.
         percent: whether it is a share.
+
+    Raises:
+        NotEnough: the interval of so few rows is unbounded on the side that counts: no figure would ever fail.
     """
     low, high = (summary.value, summary.value) if nightly else (summary.low, summary.high)
     is_over, is_under = most is not None and low > most, least is not None and high < least
@@ -35,6 +38,11 @@ def beside(
     words += [f"at least {shown(least, percent)}"] if least is not None else []
     rule = "the figure counts" if nightly else "the interval counts"
     interval = f"{_bound(summary.low, percent)} to {_bound(summary.high, percent)}"
+    if not (is_over or is_under) and ((most is not None and low == -math.inf) or (least is not None and high == math.inf)):
+        raise NotEnough(
+            f"There are not enough rows: {subject} is {shown(summary.value, percent)}, its 95 % interval {interval}, and the interval counts "
+            "in a pull request. Nightly the figure does."
+        )
     verb = "may be" if least is None else "has to be"
     limits_in_words = f"; it {verb} {' and '.join(words)}, and {rule}" if words else ""
     statement = f"{subject}: {shown(summary.value, percent)} (95 % interval {interval}){limits_in_words}."

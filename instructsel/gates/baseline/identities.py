@@ -362,4 +362,4 @@ def _agreeing(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     return length + (one == other)
 
 
-__all__ = ["BaselineFile", "Identities", "IdentitiesShape", "as_keys", "first_of", "names_of", "relative", "row_digest"]
+__all__ = ["BaselineFile", "Digests", "Identities", "IdentitiesShape", "as_keys", "first_of", "names_of", "relative", "row_digest"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import EmptyFile, PoolError
 from instructsel.gates.baseline.baseline import Baseline
-from instructsel.gates.baseline.identities import WIDTH, Identities, file_digest, relative, row_digest
+from instructsel.gates.baseline.identities import WIDTH, Digests, Identities, file_digest, relative, row_digest
 from instructsel.pool.lines import Row
 from instructsel.pool.naming import expanded
 from instructsel.pool.sources import Source
@@ -54,6 +54,8 @@ class Known:
     files: tuple[KnownFile, ...] = ()
     excluded: int = 0
     """Rows that reading counted, and that are no rows of the change."""
+    places: frozenset[tuple[str, int]] = field(default=frozenset(), repr=False)
+    """Those rows, as the file's name and where they begin in it."""
 
     @property
     def rows(self) -> int:
@@ -111,8 +113,7 @@ class KnownRows:
     def _left(self, number: int) -> Counter[bytes]:
         identities = self.identities
         begin, end = np.searchsorted(identities.row_file, [number, number + 1])
-        joined = identities.row_raw[begin:end].astype(">u8").tobytes()
-        return Counter(joined[offset : offset + WIDTH] for offset in range(0, len(joined), WIDTH))
+        return Counter(_digests(identities.row_raw[begin:end]))
 
     @property
     def known(self) -> Known:
@@ -162,7 +163,7 @@ def read_new(
         # The new rows alone make no pool, as where the only one is broken: what is wrong with them is found among the others.
         return without_known(options.read(paths, message=None, progress=progress, through=only), baseline)
     new_rows, more = without_known(pool, baseline, besides={file.number for file in through.known.files})
-    return new_rows, Known(through.known.files + more.files, more.excluded)
+    return new_rows, replace(more, files=through.known.files + more.files)
 
 
 def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = None) -> tuple[Pool, Known]:
@@ -195,10 +196,28 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
                 stays[index[place]] = False
                 passed += key
                 rows.update((number, row) for row in pool.files[number].rows_of(int(pool.row_of[index[place]])))
+        rows |= {(number, row) for row in _known_without_example(pool, number, identities, code)}
         n_known = n_staying + sum(file == number for file, _ in rows)
         files.append(KnownFile(pool.files[number].source.name, code, n_known, bytes(passed)))
     kept = pool.at(np.flatnonzero(stays))
-    return kept, Known(tuple(files), len(rows))
+    places = frozenset((pool.files[number].source.name, int(pool.files[number].offsets[row])) for number, row in rows)
+    return kept, Known(tuple(files), len(rows), places)
+
+
+def _known_without_example(pool: Pool, number: int, identities: Identities, code: int) -> Iterator[int]:
+    """The rows of a file that are no example, and that the baseline's file has as well: they were so before."""
+    file = pool.files[number]
+    if not (pool.report.n_dropped or pool.report.n_quarantined):
+        return
+    with_example = {row for of_file, row in pool.rows_of(np.flatnonzero(pool.file_of == number)) if of_file == number}
+    begin, end = np.searchsorted(identities.row_file, [code, code + 1])
+    left = Counter(_digests(identities.row_raw[begin:end]))
+    for row in range(len(file.lines)):
+        if row not in with_example:
+            digest = row_digest(file.source.identity(file.raw(row)))
+            if left[digest]:
+                left[digest] -= 1
+                yield row
 
 
 def _staying(pool: Pool, number: int, left: Counter[tuple[bytes, int]]) -> tuple[bytearray, int]:
@@ -226,7 +245,11 @@ def _staying(pool: Pool, number: int, left: Counter[tuple[bytes, int]]) -> tuple
 
 
 def _keys(identities: Identities, positions: NDArray[np.int64]) -> list[bytes]:
-    joined = identities.raw[positions].astype(">u8").tobytes()
+    return _digests(identities.raw[positions])
+
+
+def _digests(halves: Digests) -> list[bytes]:
+    joined = halves.astype(">u8").tobytes()
     return [joined[offset : offset + WIDTH] for offset in range(0, len(joined), WIDTH)]
 
 

@@ -177,9 +177,11 @@ class RowCheck(Check):
 
     def result(self, change: Change, severity: str, waived: Waived) -> Result:
         """Ask every row."""
-        ordered = sorted((self._finding(hit, change, severity) for hit in self.hits(change)), key=_order)
-        findings = waived.applied(ordered)
-        counting = [finding for finding in findings if finding.waived is None and finding.severity == severity]
+        hits = [(self._finding(hit, change, severity), hit.is_mild) for hit in self.hits(change)]
+        hits.sort(key=lambda entry: _order(entry[0]))
+        findings = waived.applied([finding for finding, _ in hits])
+        # By the hit, and not by its severity: beneath info there is none.
+        counting = [finding for finding, (_, is_mild) in zip(findings, hits, strict=True) if finding.waived is None and not is_mild]
         several = change.several
         rows = self.rows_counted(change, len({several.get(finding.row or "", (finding.row, finding.place)) for finding in counting}))
         limit = self.limit(rows, change.n_rows, nightly=change.nightly)

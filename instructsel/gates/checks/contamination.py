@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import ClassVar
 
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
-from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.checks.base import Hit, Result, RowCheck, Waived
 from instructsel.gates.contamination.index import ItemIndex
 from instructsel.gates.contamination.items import LM_EVAL
 from instructsel.gates.contamination.matching import DECIDING, THRESHOLD, Evidence, Rule, find_items
+from instructsel.text import counted
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,23 @@ class Contamination(RowCheck):
             return None
         return 'No evaluation set is named. In gate.toml, under [defaults]: sets = ["gsm8k_test.jsonl", "lm-eval:arc_easy", "evals.index"]'
 
+    def _index(self, change: Change) -> ItemIndex:
+        return change.shared(f"items {self.sets}", lambda: ItemIndex.of(named_sets(change, self.sets)))
+
+    def result(self, change: Change, severity: str, waived: Waived) -> Result:
+        """Ask every row; how many items nobody can look for is said."""
+        result = super().result(change, severity, waived)
+        if not change.rows:
+            return result
+        left_out, items = (sum(getattr(entry, name) for entry in self._index(change).sets) for name in ("left_out", "n_items"))
+        note = f" {left_out:,} of the sets' {counted(items, 'item')} say too little to be looked for." if left_out else ""
+        return replace(result, statement=result.statement + note)
+
     def hits(self, change: Change) -> Iterator[Hit]:
         """A hit for each row and set, with the item that is covered most."""
         if not change.rows:
             return
-        index = change.shared(f"items {self.sets}", lambda: ItemIndex.of(named_sets(change, self.sets)))
-        evidence = find_items(index, (row.example for row in change.rows), self.rule)
+        evidence = find_items(self._index(change), (row.example for row in change.rows), self.rule)
         for (position, name), items in groupby(evidence, key=lambda item: (item.position, item.set)):
             listed = sorted(items, key=lambda item: (-item.coverage, -item.matched, item.item))
             yield Hit(position, _message(listed), listed[0].coverage, evidence=listed[0].excerpt, key=name)

@@ -41,11 +41,12 @@ class DroppedRow(RowCheck):
         for number, row in change.pool.rows_of(range(len(change.pool))):
             example_rows[number].add(row)
         unread = {(row.file, row.line) for row in change.report.quarantine}
+        known = change.known.places
         for file, rows in zip(change.pool.files, example_rows, strict=True):
             counts: dict[str, int] = {}
             for row in range(len(file.lines)):
                 line = int(file.lines[row])
-                if row in rows or (file.source.name, line) in unread:
+                if row in rows or (file.source.name, line) in unread or (file.source.name, int(file.offsets[row])) in known:
                     continue
                 reason = self._reason(change, file, row)
                 if reason is None:
@@ -63,7 +64,7 @@ class DroppedRow(RowCheck):
 
     @staticmethod
     def _reason(change: Change, file: PoolFile, row: int) -> str | None:
-        """Why a row that no example stands in was dropped; None where the baseline has it."""
+        """Why a row that no example stands in was dropped; None where it cannot be said."""
         if file.chains:
             return IN_A_TABLE
         value = file.row(row)
@@ -73,4 +74,4 @@ class DroppedRow(RowCheck):
             return dropped.reason
         except RowFault:
             return None
-        return UNWANTED if change.report.dropped.get(UNWANTED) and not change.known.excluded else None
+        return UNWANTED if change.report.dropped.get(UNWANTED) else None

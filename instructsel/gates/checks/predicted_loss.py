@@ -40,12 +40,13 @@ class PredictedLoss(PoolCheck):
         """The mean before and after, and the interval of the difference: new rows are a draw of those that may come, the pool is what it is.
 
         Raises:
-            NotEnough: no new row, or none of the pool, has a value.
+            NotEnough: no row of the pool has a value, or too few new ones: of one alone there is no interval.
         """
         check_enough(len(change.pool), 1)
         values = ruling.ruled(change, ruling.rule_named(self.rule), self.scores)
         new, pool = values.scored
-        check_enough(min(len(new), len(pool)), 1, "have all indicators of the rule")
+        check_enough(len(pool), 1, "of the pool have all indicators of the rule")
+        check_enough(len(new), 1 if change.nightly else 2, "have all indicators of the rule")
         before, weight, of_new = float(pool.mean()), len(new) / (len(new) + len(pool)), mean(new)
         rise, low, high = (weight * (figure - before) for figure in (of_new.value, of_new.low, of_new.high))
         decided = rise if change.nightly else low

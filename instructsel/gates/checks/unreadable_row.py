@@ -33,7 +33,7 @@ class UnreadableRow(RowCheck):
         """Every quarantined row that reading lists, and one for those beyond."""
         sources = {file.source.name: file.source for file in change.pool.files}
         counts: dict[str, int] = {}
-        for row in change.report.quarantine:
+        for row in _new(change):
             mark = _mark(row, sources.get(row.file))
             counts[mark] = counts.get(mark, -1) + 1
             yield Hit(
@@ -43,14 +43,22 @@ class UnreadableRow(RowCheck):
                 key=row.reason,
                 mark=mark + (f".{counts[mark]}" if counts[mark] else ""),
             )
-        left = change.report.n_quarantined - len(change.report.quarantine)
+        left = _not_listed(change)
         if left > 0:
             yield Hit(None, f"{left:,} more rows cannot be read, which are not listed.", value=float(left), key="not listed")
 
     def rows_counted(self, change: Change, listed: int) -> int:
         """All of them, those that nobody lists among them."""
-        left = change.report.n_quarantined - len(change.report.quarantine)
-        return listed + max(0, left - 1)
+        return listed + max(0, _not_listed(change) - 1)
+
+
+def _new(change: Change) -> Iterator[Quarantined]:
+    """The rows that reading lists, but for those that the baseline's file has as well."""
+    return (row for row in change.report.quarantine if (row.file, row.offset) not in change.known.places)
+
+
+def _not_listed(change: Change) -> int:
+    return change.report.n_quarantined - len(change.report.quarantine)
 
 
 def _mark(row: Quarantined, source: Source | None) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.errors import InstructselError, UsageError
+from instructsel.errors import InstructselError, PoolError, UsageError
 from instructsel.pool.example import Example
 from instructsel.pool.lines import Limits
 from instructsel.pool.message import ANSWERS
@@ -87,7 +87,7 @@ def items_of(name: str, *, include_path: str | Path | None = None) -> Iterator[I
 
     Raises:
         UsageError: no such task.
-        PoolError: a file cannot be read, or none of its rows is an item.
+        PoolError: a file, or a row of it, cannot be read, or none of its rows is an item.
         EnvironmentFault: the data of a task are not on this machine.
         MissingExtra: the harness is not installed.
     """
@@ -151,21 +151,33 @@ def item_of(row: Mapping[str, Any], number: int) -> Item | None:
 def _of_file(path: str | Path, name: str) -> Iterator[Item]:
     source = open_source(path, Limits(), name=name)
     pool: list[int] = []
+    others: list[int] = []
     n_items = 0
     try:
         for row, value in source.rows():
-            if row.fault is None and isinstance(value, Mapping):
+            if row.fault is not None:
+                # Its item would be looked for nowhere, and rows that hold it would pass.
+                raise PoolError(
+                    f"{name}, line {row.line:,}: the row of the evaluation set cannot be read: {row.fault.detail}.",
+                    fix="Mend the row, or take it out of the set.",
+                )
+            if isinstance(value, Mapping):
                 item = _of_turns(value, row.line) or item_of(value, row.line)
                 if item is None:
                     pool.append(row.line)
                 else:
                     n_items += 1
                     yield item
+            else:
+                others.append(row.line)
     finally:
         source.file.close()
     if pool and not n_items:
         # Of no field that is known: what a pool is made of.
         yield from _of_pool(path)
+    elif n_items:
+        # Rows in which nothing is asked are items that nobody can look for, and are counted as those.
+        yield from (Item(line, ()) for line in sorted([*pool, *others]))
 
 
 def _of_turns(row: Mapping[str, Any], number: int) -> Item | None:

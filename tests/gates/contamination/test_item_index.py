@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instructsel.errors import InstructselError, UsageError
+from instructsel.errors import InstructselError, PoolError, UsageError
 from instructsel.gates.contamination.index import NGRAMS, ItemIndex, is_index
 from instructsel.gates.contamination.items import Item, item_of, items_of
 from instructsel.gates.contamination.matching import find_items
@@ -47,8 +47,18 @@ def test_a_row_without_a_question_is_no_item() -> None:
 def test_items_are_numbered_by_the_lines_of_their_file_and_conversations_are_items_too(tmp_path: Path) -> None:
     path = tmp_path / "set.jsonl"
     turns = {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ann."}]}
-    path.write_text('{"question": "One?"}\n{broken\n\n' + json.dumps(turns) + "\n")
+    path.write_text('{"question": "One?"}\n\n\n' + json.dumps(turns) + "\n")
     assert list(items_of(str(path))) == [Item(1, ("One?",)), Item(4, ("Who?",), ("Ann.",))]
+
+
+def test_a_row_of_a_set_that_cannot_be_read_is_refused_and_one_that_asks_nothing_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "set.jsonl"
+    path.write_text('{"question": "One?"}\n{broken\n')
+    with pytest.raises(PoolError, match=r"set.jsonl, line 2: the row of the evaluation set cannot be read"):
+        list(items_of(str(path)))
+    path.write_text(json.dumps({"question": ASKED}) + '\n{"question": " ", "id": 2}\n["What?"]\n')
+    (indexed,) = ItemIndex.of([str(path)]).sets
+    assert (indexed.n_items, indexed.left_out) == (3, 2)
 
 
 def test_an_index_that_was_written_and_read_finds_what_it_found_and_holds_no_text(tmp_path: Path) -> None:

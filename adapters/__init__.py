@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from instructsel.adapters.lm_eval.gold import GoldBits
     from instructsel.adapters.lm_eval.grader import LmEval
     from instructsel.adapters.lm_eval.own_task import Generation, MultipleChoice, write_task
+    from instructsel.adapters.lm_eval.released_files import write_released
     from instructsel.adapters.lm_eval.results import read_results
     from instructsel.adapters.lm_eval.suites import SUITES
     from instructsel.adapters.recipes import Recipe, recipe
@@ -53,6 +54,7 @@ __all__ = [
     "to_trl",
     "write_annotations",
     "write_outputs",
+    "write_released",
     "write_task",
 ]
 
@@ -84,6 +86,7 @@ _PLACES = {
     "to_trl": "instructsel.adapters.rows",
     "write_annotations": "instructsel.adapters.alpaca_eval.files",
     "write_outputs": "instructsel.adapters.alpaca_eval.files",
+    "write_released": "instructsel.adapters.lm_eval.released_files",
     "write_task": "instructsel.adapters.lm_eval.own_task",
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from instructsel.adapters.lm_eval.run import HarnessModel, SharedRun, release
+from instructsel.adapters.lm_eval.run import HarnessModel, SharedRun, plan_key, release
 from instructsel.adapters.lm_eval.samples import HarnessRun
 from instructsel.adapters.lm_eval.task_code import ALLOW
 from instructsel.adapters.lm_eval.tasks import Task, find
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SEEDS: Final = 2**32
+SAMPLE_SEED: Final = 42
+"""The seed of the subsets of Wang et al. 2023, arXiv:2306.04751."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,10 @@ class HarnessGrader(ABC):
     """Whether demonstrations are turns of their own in the chat template, and not all in one."""
     limit: int | None = field(default=None, kw_only=True)
     """The first so many items of each task; all by default."""
+    sample_items: int | None = field(default=None, kw_only=True)
+    """So many items of each task, drawn without replacement; all of a task that has no more. Not together with `limit`."""
+    sample_seed: int = field(default=SAMPLE_SEED, kw_only=True)
+    """Of the draw, task by task: `random.Random(seed).sample(range(items), n)`, so that it depends on nothing but the number of items."""
     include_path: str | Path | None = field(default=None, kw_only=True)
     """A folder with own tasks; without one that comes with the harness, its index is not built."""
     batch_size: int = field(default=8, kw_only=True)
@@ -69,14 +75,18 @@ class HarnessGrader(ABC):
     def __post_init__(self) -> None:
         for name, value, least in (
             ("limit", self.limit, 1),
+            ("sample_items", self.sample_items, 1),
             ("batch_size", self.batch_size, 1),
             ("max_length", self.max_length, 2),
             ("num_fewshot", self.num_fewshot, 0),
         ):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise UsageError(f"{name} is {value}; it is a whole number, {least} or more.")
-        if not 0 <= self.seed < SEEDS:
-            raise UsageError(f"A seed is a whole number from 0 to {SEEDS - 1}, not {self.seed}.")
+        for seed in (self.seed, self.sample_seed):
+            if not 0 <= seed < SEEDS:
+                raise UsageError(f"A seed is a whole number from 0 to {SEEDS - 1}, not {seed}.")
+        if self.limit is not None and self.sample_items is not None:
+            raise UsageError("limit takes the first items of a task, sample_items draws them; both are set.", fix="Leave one out.")
         checked_date(self.template_date)
         if self.precision not in PRECISIONS:
             raise UsageError.named(self.precision, PRECISIONS, noun="precision")
@@ -136,6 +146,8 @@ class HarnessGrader(ABC):
             "apply_chat_template": self.apply_chat_template,
             "fewshot_as_multiturn": self.fewshot_as_multiturn,
             "limit": self.limit,
+            # Left out where it is what it was before it could be set.
+            **({} if self.sample_items is None else {"sample": {"items": self.sample_items, "seed": self.sample_seed}}),
             "batch_size": self.batch_size,
             "max_length": self.max_length,
             "seed": self.seed,
@@ -148,7 +160,7 @@ class HarnessGrader(ABC):
     @property
     def count(self) -> int | None:
         """How many items will be graded; None before `check`."""
-        return self._run.counts.get((self.task, self.num_fewshot))
+        return self._run.counts.get(plan_key(self))
 
     @property
     def documents(self) -> TaskDocuments:

@@ -19,7 +19,9 @@ DEPTH: Final = 4
 """Levels of a document's fields that are looked into."""
 
 
-def leaf_documents(name: str, task: Any, *, limit: int | None = None, code: bool = False) -> Iterator[TaskDocument]:
+def leaf_documents(
+    name: str, task: Any, *, limit: int | None = None, code: bool = False, positions: Sequence[int] | None = None
+) -> Iterator[TaskDocument]:
     """The documents of a task that are graded, one at a time.
 
     Args:
@@ -27,20 +29,29 @@ def leaf_documents(name: str, task: Any, *, limit: int | None = None, code: bool
         task: the harness's, with its data.
         limit: the first so many.
         code: whether the task runs code, so that its target is the tests.
+        positions: of the documents that are graded, ascending; all by default.
 
     Raises:
         UsageError: a template of the task fails.
     """
     documents = task.eval_docs
+    wanted = None if positions is None else frozenset(positions)
     n_documents = count(documents) if limit is None else min(limit, count(documents))
     for number, document in enumerate(documents):
         if number >= n_documents:
             return
+        if wanted is not None and number not in wanted:
+            continue
         yield _document(name, task, number, document, code=code)
 
 
-def sampled(name: str, task: Any, *, limit: int | None = None, code: bool = False) -> list[TaskDocument]:
+def sampled(
+    name: str, task: Any, *, limit: int | None = None, code: bool = False, positions: Sequence[int] | None = None
+) -> list[TaskDocument]:
     """Some of these documents, spread over all of them; see `leaf_documents`."""
+    if positions is not None:
+        chosen = leaf_documents(name, task, code=code, positions=positions)
+        return [document for document, _ in zip(chosen, range(SAMPLED), strict=False)]
     documents = task.eval_docs
     n_documents = count(documents) if limit is None else min(limit, count(documents))
     step = max(1, n_documents // SAMPLED)

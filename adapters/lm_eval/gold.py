@@ -16,7 +16,7 @@ import numpy as np
 from instructsel.adapters.lm_eval.base import HarnessGrader, share_run
 from instructsel.adapters.lm_eval.run import HarnessModel
 from instructsel.adapters.lm_eval.samples import GENERATE, NOT_FINITE, HarnessRun
-from instructsel.adapters.lm_eval.suites import SUITES, SuiteTask
+from instructsel.adapters.lm_eval.suites import SUITES, SuiteTask, suite_settings
 from instructsel.adapters.lm_eval.tasks import Task
 from instructsel.errors import UsageError
 from instructsel.extras import require
@@ -85,7 +85,7 @@ class GoldBits(HarnessGrader):
         if all(isinstance(entry, SuiteTask) for entry in listed) and num_fewshot is not None:
             raise UsageError("A suite has shots of its own.", fix="Leave them out, or name the tasks.")
         graders = [
-            cls(entry.task, num_fewshot=entry.num_fewshot, **options)
+            cls(entry.task, **suite_settings(entry, listed, metric=METRIC), **options)
             if isinstance(entry, SuiteTask)
             else cls(entry, num_fewshot=num_fewshot, **options)
             for entry in listed
@@ -108,7 +108,8 @@ class GoldBits(HarnessGrader):
             for document, instances in by_document.items():
                 instances.sort(key=lambda instance: instance.idx)
                 found = gold_answer(task, instances, chat=self.apply_chat_template, code=leaf in unsafe)
-                answers.append(_Answer(leaf, int(document), *(("", "", found) if isinstance(found, str) else (*found, None))))
+                position = run.drawn[leaf][document] if leaf in run.drawn else int(document)
+                answers.append(_Answer(leaf, position, *(("", "", found) if isinstance(found, str) else (*found, None))))
         answers = [_checked(answer, model) for answer in answers]
         values = _bits(answers, model)
         by_item = {(answer.leaf, answer.document): (answer, value) for answer, value in zip(answers, values, strict=True)}

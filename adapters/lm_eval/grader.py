@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from instructsel.adapters.lm_eval.base import HarnessGrader, share_run
 from instructsel.adapters.lm_eval.run import HarnessModel
 from instructsel.adapters.lm_eval.samples import KIND, HarnessRun
-from instructsel.adapters.lm_eval.suites import SUITES, SuiteTask
+from instructsel.adapters.lm_eval.suites import SUITES, SuiteTask, suite_settings
 from instructsel.adapters.lm_eval.tasks import Task, find, short_metric
 from instructsel.errors import UsageError
 from instructsel.protocols import Grades
@@ -70,7 +70,7 @@ class LmEval(HarnessGrader):
         """One grader for each metric of each task; they share one run per checkpoint, for which the model is loaded once.
 
         Args:
-            tasks: a suite (open-llm, tulu), a task, or several; a SuiteTask has its own metric and shots.
+            tasks: a suite (open-llm, tulu, tulu-paper), a task, or several; a SuiteTask has its own metric and shots.
             metrics: of the tasks given by name; all that their files name by default.
             num_fewshot: of the tasks given by name.
             include_path: a folder with tasks of one's own.
@@ -91,7 +91,7 @@ class LmEval(HarnessGrader):
         graders: list[LmEval] = []
         for entry in listed:
             if isinstance(entry, SuiteTask):
-                graders.append(cls(entry.task, entry.metric, num_fewshot=entry.num_fewshot, include_path=include_path, **options))
+                graders.append(cls(entry.task, entry.metric, include_path=include_path, **suite_settings(entry, listed), **options))
                 continue
             wanted = metrics if metrics is not None else definitions[entry].metrics or ("",)
             graders += [cls(entry, metric, num_fewshot=num_fewshot, include_path=include_path, **options) for metric in wanted]

@@ -47,8 +47,8 @@ SPECIAL: Final = 8
 LIKELIHOODS: Final = ("loglikelihood", "multiple_choice")
 LENGTHS: Final = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 SAFE: Final = re.compile(r"[^A-Za-z0-9._+-]")
-PlanKey = tuple[str, int | None]
-"""Task and shots: what one run of the harness is for."""
+PlanKey = tuple[str, int | None, int | None, int]
+"""Task, shots, items drawn and the seed of the draw: what one run of the harness is for."""
 
 
 class SharedRun:
@@ -65,7 +65,7 @@ class SharedRun:
         """The graders of each run of the harness."""
         plans: dict[PlanKey, list[HarnessGrader]] = {}
         for grader in self.graders:
-            plans.setdefault((grader.task, grader.num_fewshot), []).append(grader)
+            plans.setdefault(plan_key(grader), []).append(grader)
         return plans
 
     @property
@@ -87,7 +87,7 @@ class SharedRun:
         with self._silent(), _random_state():
             for key, members in self.plans.items():
                 _seed(members[0].seed)
-                limit = members[0].limit or math.inf
+                limit = members[0].limit or members[0].sample_items or math.inf
                 tasks = members[0].definition.load()["tasks"].values()
                 self.counts[key] = sum(int(min(limit, count(task.eval_docs))) for task in tasks)
 
@@ -104,8 +104,12 @@ class SharedRun:
         with self._silent(), _random_state():
             _seed(grader.seed)
             unsafe = {leaf.name for leaf in grader.definition.leaves if leaf.unsafe}
-            tasks = grader.definition.load()["tasks"].items()
-            options = [(name, task, dict[str, Any](limit=grader.limit, code=name in unsafe)) for name, task in tasks]
+            tasks = grader.definition.load()["tasks"]
+            drawn = _drawn(grader, tasks)
+            options = [
+                (name, task, dict[str, Any](limit=grader.limit, code=name in unsafe, positions=drawn.get(name)))
+                for name, task in tasks.items()
+            ]
             yield ((sampled(name, task, **how), leaf_documents(name, task, **how)) for name, task, how in options)
 
     def grades(self, checkpoint: Checkpoint) -> dict[str, Grades]:
@@ -273,6 +277,7 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], members: Sequence[Harn
         task.set_fewshot_seed(seed=grader.seed)
         if not asked:
             _without_results(task)
+    drawn = _drawn(grader, tasks["tasks"])
     # Anew for each task, so that its values do not depend on what was run before it.
     _seed(grader.seed)
     try:
@@ -281,6 +286,7 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], members: Sequence[Harn
             lm=model.harness if asked else _Silent(model.harness),
             task_dict=tasks,
             limit=grader.limit,
+            samples=drawn or None,
             bootstrap_iters=0,
             log_samples=True,
             apply_chat_template=grader.apply_chat_template,
@@ -296,7 +302,7 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], members: Sequence[Harn
     except BaseException as error:  # a task's templates and code raise whatever they like, and a panic of a tokenizer is no Exception
         raise UsageError(f"The harness refuses {grader.task} with these settings: {first_line(error)}", fix="Change them.") from error
     rows: Rows = results["samples"]
-    truncated = _truncated(model, results, rows, grader.limit)
+    truncated = _truncated(model, results, rows, grader.limit, drawn)
     keeping = next((member for member in members if member.replies and member.samples is not None), None)
     record = {
         **model.record,
@@ -307,6 +313,7 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], members: Sequence[Harn
         "batch_size": grader.batch_size,
         "seed": grader.seed,
         "limit": grader.limit,
+        **({} if grader.sample_items is None else {"sample": {"items": grader.sample_items, "seed": grader.sample_seed}}),
         "apply_chat_template": grader.apply_chat_template,
         "fewshot_as_multiturn": grader.fewshot_as_multiturn,
         "system_instruction": None,
@@ -323,10 +330,38 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], members: Sequence[Harn
         "hashes": {leaf: samples_hash(samples) for leaf, samples in rows.items()},
         "samples": None if keeping is None else _write_samples(Path(str(keeping.samples)), keeping, model.digest, rows),
     }
-    return HarnessRun(results, rows, record, truncated=truncated, finite=model.finite)
+    return HarnessRun(results, rows, record, truncated=truncated, finite=model.finite, drawn=drawn)
 
 
-def _truncated(model: HarnessModel, results: Mapping[str, Any], rows: Rows, limit: int | None) -> int:
+def _drawn(grader: HarnessGrader, tasks: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Task → the positions of the items that are drawn of it, ascending: the harness takes the items in the order of the data whatever
+    the order of the positions, and would name them by the latter. Of a task without more items, all; no task where all items count."""
+    if grader.sample_items is None:
+        return {}
+    drawn: dict[str, list[int]] = {}
+    for name, task in tasks.items():
+        n_items = count(task.eval_docs)
+        drawn[name] = sorted(sample_positions(n_items, grader.sample_items, seed=grader.sample_seed))
+    return drawn
+
+
+def sample_positions(n_items: int, n: int, *, seed: int) -> list[int]:
+    """The positions of n of so many items, in the order in which Python's generator draws them; of all where there are no more.
+
+    Source: the subsets of Wang et al. 2023, arXiv:2306.04751, are drawn so, with seed 42.
+
+    >>> sample_positions(1319, 200, seed=42)[:5]
+    [1309, 228, 51, 563, 501]
+    """
+    return random.Random(seed).sample(range(n_items), n) if n < n_items else list(range(n_items))
+
+
+def plan_key(grader: HarnessGrader) -> PlanKey:
+    """What one run of the harness is for: graders of one key share it."""
+    return (grader.task, grader.num_fewshot, grader.sample_items, grader.sample_seed)
+
+
+def _truncated(model: HarnessModel, results: Mapping[str, Any], rows: Rows, limit: int | None, drawn: Mapping[str, Sequence[int]]) -> int:
     """How many items have a prompt longer than the model sees.
 
     Raises:
@@ -338,7 +373,7 @@ def _truncated(model: HarnessModel, results: Mapping[str, Any], rows: Rows, limi
         first = samples[0]["filter"] if samples else None
         once = [row for row in samples if row["filter"] == first]
         truncated |= {(leaf, row["doc_id"]) for row in once if model.truncates(row["arguments"], output)}
-        expected = min(limit or math.inf, results["n-samples"][leaf]["original"])
+        expected = len(drawn[leaf]) if leaf in drawn else min(limit or math.inf, results["n-samples"][leaf]["original"])
         if len(once) != expected:
             raise EnvironmentFault(
                 f"The harness gave {len(once)} items of {leaf}, and it has {expected}.", fix="Report this with its version."
@@ -391,4 +426,4 @@ def _random_state() -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-__all__ = ["HarnessModel", "SharedRun", "release"]
+__all__ = ["HarnessModel", "SharedRun", "plan_key", "release", "sample_positions"]

@@ -51,6 +51,8 @@ class HarnessRun:
     """Whether the model gives finite logits at all."""
     text: bool = False
     """Whether likelihoods are texts, as in the harness's files."""
+    drawn: Mapping[str, Sequence[int]] = field(default_factory=dict, repr=False)
+    """Task → the positions of the items that were drawn of it; no task where all items count."""
 
     def grades(self, task: str, metric: str, *, name: str) -> Grades:
         """The grades of one metric of a task or group.

@@ -174,7 +174,7 @@ class GradingSettings:
     loss_unit: str = AUTO
     """Unit of losses: nats-per-token, bits-per-byte, or auto: per token where all models have one tokenizer and chat template, else per byte."""
     lm_eval: str | None = None
-    """Tasks of lm-evaluation-harness, comma-separated, or a suite: open-llm, tulu."""
+    """Tasks of lm-evaluation-harness, comma-separated, or a suite: open-llm, tulu, tulu-paper."""
     gold_bits: str | None = None
     """Tasks of lm-evaluation-harness whose gold answers are graded, in bits per byte: comma-separated, a suite, or lm-eval for those of --lm-eval."""
     include_path: Path | None = field(default=None, metadata=FILE)

@@ -59,7 +59,11 @@ README: Final = "README.md"
 STATE: Final = "state.json"
 DICTIONARY: Final = "dataset_dict.json"
 DEFAULT: Final = "default"
+ALL: Final = "all"
+"""A configuration of this name stands for the others, as smoltalk's does, where the README has no default."""
 TRAIN: Final = "train"
+TRAIN_SFT: Final = "train_sft"
+"""The split for fine-tuning of sets that have others for preferences, as UltraChat 200k has."""
 
 
 class Listing(ABC):
@@ -264,7 +268,7 @@ def _of_config(
     names = {str(entry.get("config_name", DEFAULT)): entry for entry in configs}
     if wanted is None:
         marked = [name for name, entry in names.items() if entry.get("default") is True]
-        preferred = marked or [name for name in names if name == DEFAULT] or list(names)
+        preferred = marked or next(([name] for name in (DEFAULT, ALL) if name in names), list(names))
         if len(preferred) > 1:
             raise UsageError(
                 f"{listing.name} has the configurations {_list(names)}; one of them is a pool.",
@@ -400,8 +404,9 @@ def _chosen_splits(listing: Listing, splits: Mapping[str, Sequence[str]], wanted
     if wanted is None:
         if len(splits) == 1:
             return list(splits)
-        if TRAIN in splits:
-            return [TRAIN]
+        for name in (TRAIN, TRAIN_SFT):
+            if name in splits:
+                return [name]
         raise UsageError(
             f"{listing.name} has the splits {_list(splits)}, and none is train.",
             fix=f"Name one, e.g. {how.format(config='', split=f':{next(iter(splits))}')}",

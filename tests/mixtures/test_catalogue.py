@@ -11,6 +11,7 @@ import pytest
 from instructsel.errors import UsageError
 from instructsel.mixtures import catalogue as catalogue_module
 from instructsel.mixtures.catalogue import KINDS, catalogue, entry, licences, non_commercial, of_mixture
+from instructsel.pool.formats import _registry as registry
 
 # Key: instances, rounds, tokens of prompt and completion, licence, of the Human mixture, of the Human+GPT mixture. Source: Wang et al. 2023, Table 1.
 TABLE_1 = {
@@ -63,6 +64,27 @@ def test_one_non_commercial_dataset_makes_a_mixture_non_commercial() -> None:
     }
 
 
+def test_todays_sets_say_what_is_known_of_them_and_nothing_else() -> None:
+    todays = {key: dataset for key, dataset in catalogue().items() if key not in TABLE_1}
+    assert {key: dataset.rows for key, dataset in todays.items()} == {
+        "tulu_v1": 489_818,
+        "tulu_v2": 326_154,
+        "tulu_v3": 939_343,
+        "dolci_instruct": 2_152_112,
+        "smoltalk": None,
+        "ultrachat": 207_865,
+        "openhermes": None,
+        "wildchat": None,
+        "lima": 1_030,
+        "magpie": 300_000,
+    }
+    assert {key for key, dataset in todays.items() if dataset.non_commercial} == {"tulu_v1", "tulu_v2", "tulu_v3", "lima"}
+    assert {key for key, dataset in todays.items() if dataset.licence is None} == {"dolci_instruct", "openhermes"}
+    assert all(dataset.hub is not None and dataset.conversion is None for dataset in todays.values())
+    assert non_commercial([entry("dolly"), entry("openhermes")]) is None
+    assert licences([entry("openhermes")]) == {"unknown": ("openhermes",)}
+
+
 def test_a_key_that_is_not_there_names_the_closest() -> None:
     with pytest.raises(UsageError, match=r"There is no dataset 'doly' in the catalogue. Did you mean 'dolly'\?"):
         entry("doly")
@@ -74,6 +96,7 @@ def test_every_dataset_says_where_it_lies_who_wrote_it_and_how_it_is_read() -> N
     for dataset in catalogue().values():
         assert dataset.sources and dataset.title and dataset.generation and dataset.fields, dataset.key
         assert dataset.generation_kind in KINDS
+        assert dataset.format in registry.classes()
         assert all(source.address.count("/") == 1 for source in dataset.sources)
         assert (dataset.licence is None) == (dataset.non_commercial is None)
 

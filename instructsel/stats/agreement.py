@@ -130,6 +130,7 @@ def cohen_kappa(
     n_categories: int,
     *,
     weights: Literal["linear", "quadratic"] | None = None,
+    clusters: Codes | None = None,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -141,6 +142,7 @@ def cohen_kappa(
         second: (items,), of the other.
         n_categories: K.
         weights: disagreement grows with the distance of the labels, or its square; None: any two labels differ alike.
+        clusters: (items,), what is drawn again as a whole, such as a pair of responses; None: each item alone.
         confidence: of the interval.
         resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -166,9 +168,8 @@ def cohen_kappa(
         return (table * cost).sum(axis=(1, 2)) / n, chance / n**2
 
     agreed = 1.0 - (tables * cost).sum(axis=(1, 2))
-    return _estimated(
-        tables.reshape(len(tables), n_categories**2), disagreement, agreed, confidence=confidence, resamples=resamples, seed=seed
-    )
+    parts, agreed = _drawn_together(tables.reshape(len(tables), n_categories**2), agreed, None if clusters is None else clusters[both])
+    return _estimated(parts, disagreement, agreed, confidence=confidence, resamples=resamples, seed=seed)
 
 
 def fleiss_kappa(counts: Floats, *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES, seed: int = 0) -> Figure:
@@ -201,13 +202,20 @@ def fleiss_kappa(counts: Floats, *, confidence: float = CONFIDENCE, resamples: i
 
 
 def krippendorff_alpha(
-    counts: Floats, level: Level = "nominal", *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES, seed: int = 0
+    counts: Floats,
+    level: Level = "nominal",
+    *,
+    clusters: Codes | None = None,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Figure:
     """Krippendorff's alpha, for any number of annotators and missing ratings.
 
     Args:
         counts: as of `counts_of`; items with fewer than two ratings are left out.
         level: nominal, any two labels differ alike; ordinal, by the ratings that lie between them; interval, by the square of the distance.
+        clusters: (items,), what is drawn again as a whole; None: each item alone.
         confidence: of the interval.
         resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -217,7 +225,8 @@ def krippendorff_alpha(
     >>> krippendorff_alpha(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])).value
     1.0
     """
-    counts = counts[counts.sum(axis=1) >= 2]
+    rated = counts.sum(axis=1) >= 2
+    counts, clusters = counts[rated], None if clusters is None else clusters[rated]
     k = counts.shape[1]
     ratings = counts.sum(axis=1)
     pairs = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(k)
@@ -239,7 +248,8 @@ def krippendorff_alpha(
         return (table * cost).sum(axis=(1, 2)) / n, chance / (n * (n - 1))
 
     agreed = (counts * (counts - 1)).sum(axis=1) / (ratings * (ratings - 1))
-    return _estimated(coincidences.reshape(len(counts), k * k), disagreement, agreed, confidence=confidence, resamples=resamples, seed=seed)
+    parts, agreed = _drawn_together(coincidences.reshape(len(counts), k * k), agreed, clusters)
+    return _estimated(parts, disagreement, agreed, confidence=confidence, resamples=resamples, seed=seed)
 
 
 def _check(ratings: Codes, n_categories: int) -> None:
@@ -256,6 +266,17 @@ def _wilson(share: float, n: float, confidence: float) -> tuple[float, float]:
     center, half = share + spread / 2, z * math.sqrt(share * (1 - share) / n + spread / (4 * n))
     low, high = (center - half) / (1 + spread), (center + half) / (1 + spread)
     return 0.0 if share <= 0 else max(0.0, low), 1.0 if share >= 1 else min(1.0, high)
+
+
+def _drawn_together(parts: Floats, agreed: Floats, clusters: Codes | None) -> tuple[Floats, Floats]:
+    """The parts and the agreement of clusters, where items are in any."""
+    if clusters is None or not len(parts):
+        return parts, agreed
+    _, codes = np.unique(clusters, return_inverse=True)
+    sums, least = np.zeros((int(codes.max()) + 1, parts.shape[1])), np.ones(int(codes.max()) + 1)
+    np.add.at(sums, codes, parts)
+    np.minimum.at(least, codes, agreed)
+    return sums, least
 
 
 def _one_less(disagreement: Disagreement) -> Floats:

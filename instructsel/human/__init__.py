@@ -1,0 +1,1 @@
+"""Comparisons of responses that people judge: read, shown blind, recorded, summarized."""

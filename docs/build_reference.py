@@ -21,6 +21,8 @@ VERBS = (
     ["gate", "baseline", "update"],
     ["gate", "baseline", "show"],
     ["gate", "init"],
+    ["mix"],
+    ["mix", "check"],
     ["audit"],
     ["explain"],
     ["diff"],

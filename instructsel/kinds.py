@@ -44,6 +44,7 @@ EVAL_INDEX: Final = "eval-index"
 DEDUP: Final = "dedup"
 DECONTAMINATION: Final = "decontamination"
 HUMAN: Final = "human-judgments"
+MIXTURE: Final = "mixture"
 
 SCHEMA: Final = "schema"
 OLD_SCHEMA: Final = "schema_version"
@@ -96,6 +97,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     DEDUP: Kind("a deduplication", 1),
     DECONTAMINATION: Kind("a decontamination", 1),
     HUMAN: Kind("a summary of people's judgments", 1),
+    MIXTURE: Kind("a mixture", 1, "instructsel.mixtures.mixture:Mixture.read"),
 }
 
 

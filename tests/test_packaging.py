@@ -36,7 +36,7 @@ def test_every_package_folder_is_listed() -> None:
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "instructsel").rglob("__init__.py")}
     # A link in the checkout, which is not followed everywhere.
     folders |= {Path("instructsel") / path.parent.relative_to(ROOT) for path in (ROOT / "adapters").rglob("__init__.py")}
-    data = {"instructsel.examples", "instructsel.mixtures.datasets", "instructsel.rules.presets"}
+    data = {"instructsel.examples", "instructsel.mixtures.datasets", "instructsel.mixtures.recipes", "instructsel.rules.presets"}
     assert listed == {folder.as_posix().replace("/", ".") for folder in folders} | data
 
 
@@ -113,6 +113,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
         "py.typed",
         "rules/presets/eq4.toml",
         "mixtures/datasets/dolly.toml",
+        "mixtures/recipes/human.toml",
         "models/plausibility.safetensors",
         "models/plausibility.json",
         "examples/pool.jsonl",

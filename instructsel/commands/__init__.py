@@ -18,6 +18,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "Look closer": {
         "gate": "Check whether new rows may join a pool, and say which may not and why.",
+        "mix": "Mix sources into one pool by a recipe: rows, shares, repeats, token budgets; with licences, lengths and an account of every row.",
         "dedup": "Write a pool without the rows that repeat others, and say of each which row it repeats, and how much.",
         "decontaminate": "Write a pool without the rows that hold items of evaluation sets, and say of each which item it holds, and how much of it.",
         "audit": "Show what a trainer would train on, without training: tokens, loss tokens, and what is wrong with rows, template and base.",

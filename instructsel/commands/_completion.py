@@ -89,6 +89,14 @@ def rules(incomplete: str) -> Choices:
     return [name for name in sorted(names) if name.startswith(incomplete)]
 
 
+def recipes(incomplete: str) -> Choices:
+    """The built-in recipes of mixtures."""
+    names = (
+        file.name.removesuffix(".toml") for file in (files("instructsel.mixtures") / "recipes").iterdir() if file.name.endswith(".toml")
+    )
+    return [name for name in sorted(names) if name.startswith(incomplete)]
+
+
 def formats(incomplete: str) -> Choices:
     """Row formats."""
     return [name for name in FORMATS if name.startswith(incomplete)]

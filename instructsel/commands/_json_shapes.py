@@ -246,6 +246,16 @@ class DecontaminatePrinted(TypedDict):
     rows: AccountPrinted
 
 
+class MixChecked(TypedDict):
+    """Whether a mixture, and what it was made of, are as they were."""
+
+    mixture: str
+    name: str
+    hash: str
+    rows_changed: bool
+    changed_files: list[str]
+
+
 class IndexPrinted(TypedDict):
     """An index of evaluation sets."""
 

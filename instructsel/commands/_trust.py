@@ -63,6 +63,7 @@ READ: Final = frozenset(
             "scores",
             "search",
             "selection",
+            "source",
             "target",
             "target-model",
             "tuned-model",
@@ -143,6 +144,7 @@ PLAIN: Final = frozenset(
         *(
             "preset",
             "print-config",
+            "print-recipe",
             "quiet",
             "quota",
             "random-subsets",

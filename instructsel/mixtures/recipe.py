@@ -63,7 +63,9 @@ WHOLE: Final = 1e-6
 MOST: Final = 1 << 50
 MOST_REPEATS: Final = 1000
 LARGEST_SEED: Final = (1 << 32) - 1
-REFUSAL: Final = Refusal(UsageError, "See docs/how-to/mix.md, or begin with a built-in one: instructsel mix human --print-recipe", "a recipe")
+REFUSAL: Final = Refusal(
+    UsageError, "See docs/how-to/mix.md, or begin with a built-in one: instructsel mix human --print-recipe", "a recipe"
+)
 MOST_BYTES: Final = 16 << 20
 
 Many = Annotated[int, Between(1, MOST)]
@@ -277,7 +279,9 @@ class Recipe:
         labels = [source.label for source in sources]
         for label in labels:
             if labels.count(label) > 1:
-                raise UsageError(f"Two sources of {place} are called {label}.", fix=f'Tell them apart: label = "{label}-2" beneath one of them.')
+                raise UsageError(
+                    f"Two sources of {place} are called {label}.", fix=f'Tell them apart: label = "{label}-2" beneath one of them.'
+                )
         duplicates = shape.get("duplicates", {})
         if "threshold" in duplicates and duplicates.get("across") != NEAR:
             raise UsageError(f"duplicates.threshold of {place} is of near-duplicates alone.", fix='Add: across = "near"')
@@ -307,7 +311,9 @@ class Recipe:
         place = self.where or f"the recipe {self.name}"
         with_shares = [source for source in self.sources if source.amount == SHARE]
         if with_shares and self.budget is None:
-            raise UsageError(f"{place} has shares, and no budget that they are shares of.", fix="Add [budget] with rows = N, or with tokens = N.")
+            raise UsageError(
+                f"{place} has shares, and no budget that they are shares of.", fix="Add [budget] with rows = N, or with tokens = N."
+            )
         if self.budget is None:
             return
         others = [source for source in self.sources if source.amount != SHARE and source.amount != ALL]
@@ -366,6 +372,17 @@ def built_in() -> dict[str, bytes]:
     return {file.name.removesuffix(SUFFIX): file.read_bytes() for file in folder.iterdir() if file.name.endswith(SUFFIX)}
 
 
+def recipe_text(name: str | Path) -> str:
+    """The text of a built-in recipe, or of a recipe file, that can be read as one.
+
+    Raises:
+        UsageError: there is neither, or it is no recipe.
+    """
+    recipe = Recipe.named(name)
+    data = built_in()[str(name)] if not recipe.where else read_bytes(recipe.where, REFUSAL, max_bytes=MOST_BYTES)
+    return data.decode()
+
+
 def check_keys(table: Mapping[str, Any], place: str) -> None:
     """Refuse a key that a recipe does not have, with the one that may have been meant; before its shapes are looked at.
 
@@ -411,7 +428,9 @@ def _source(table: SourceShape, number: int, folder: Path, place: str) -> Mixtur
     if not label:
         raise UsageError(f"Source {number} of {place} has no name.", fix='Write label = "…", or dataset = "…" of the catalogue.')
     if dataset is None and not listed:
-        raise UsageError(f"The {title} names neither files nor a dataset of the catalogue.", fix='Write path = "FILE", or dataset = "dolly".')
+        raise UsageError(
+            f"The {title} names neither files nor a dataset of the catalogue.", fix='Write path = "FILE", or dataset = "dolly".'
+        )
     licence = table.get("licence") or (dataset.licence if dataset is not None else None)
     if "non_commercial" in table:
         non_commercial: bool | None = table["non_commercial"]
@@ -447,7 +466,7 @@ def _amount(table: SourceShape, title: str) -> tuple[str, float]:
         if table.get(ALL) is False:
             raise UsageError(f"The {title} says all = false, and not how much.", fix="Write rows, share, tokens or times instead.")
         return ALL, 1.0
-    value = float(table[stated[0]])  # type: ignore[literal-required]
+    value = float(table[stated[0]])
     if value == 0:
         raise UsageError(f"Nothing is asked of the {title}: {stated[0]} = 0.", fix="Leave the source out.")
     return stated[0], value
@@ -479,4 +498,4 @@ def _reading(table: ReadingShape) -> Reading:
     return Reading(**changes)
 
 
-__all__ = ["AMOUNTS", "MixtureSource", "Recipe", "RecipeShape", "built_in"]
+__all__ = ["AMOUNTS", "MixtureSource", "Recipe", "RecipeShape", "built_in", "recipe_text"]

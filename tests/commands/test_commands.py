@@ -36,6 +36,8 @@ VERBS = (
     ["gate", "baseline", "show"],
     ["gate", "init"],
     ["gate", "index"],
+    ["mix"],
+    ["mix", "check"],
     ["dedup"],
     ["decontaminate"],
     ["rules", "list"],

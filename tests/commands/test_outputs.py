@@ -80,6 +80,9 @@ CASES = [
     (["dedup", "pool.jsonl", "-o", "new.jsonl"], "--pairs", "table.csv", ["table.csv"]),
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl"], "-o", "x.quarantine.jsonl", ["x.quarantine.jsonl"]),
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl", "-o", "new.jsonl"], "--pairs", "table.in.csv", ["table.in.csv"]),
+    (["mix", "recipe.toml"], "-o", "one.jsonl", ["one.jsonl", "recipe.toml"]),
+    (["mix", "recipe.toml"], "-o", "recipe.toml", ["recipe.toml"]),
+    (["mix", "recipe.toml"], "-o", "pool.jsonl", ["pool.jsonl"]),
     (["skill", "install"], "--output", "pool.jsonl", ["pool.jsonl"]),
     (["demo", "--pool", "pool.jsonl", "--key", "pool.json"], "-o", "pool.jsonl", ["pool.jsonl", "pool.json"]),
 ]
@@ -89,7 +92,7 @@ CASES = [
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = seeds.make(tmp_path_factory.mktemp("seeds") / "seeds")
     place = tmp_path_factory.mktemp("files")
-    for folder in ("scored", "study", "verified", "audits", "results", "imports"):
+    for folder in ("scored", "study", "verified", "audits", "results", "imports", "mixtures"):
         shutil.copytree(source / folder, place, dirs_exist_ok=True)
     shutil.copy(source / "pools" / "turns.parquet", place)
     for name in ("pool.index", "x.quarantine.jsonl", "x.csv.json", "page.html", "pool.json"):
@@ -273,6 +276,7 @@ WORK = [
     (["dedup", "pool.jsonl", "-o", "new.jsonl"], "--pairs", ".parquet"),
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl"], "-o", ".jsonl"),
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl", "-o", "new.jsonl"], "--pairs", ".parquet"),
+    (["mix", "recipe.toml"], "-o", ".jsonl"),
     (["skill", "install"], "--output", ""),
     (["demo", "--no-ifd"], "-o", ""),
 ]

@@ -26,13 +26,13 @@ PRINTED: Mapping[str, str] = {
     "gate": "gate", "gate checks": "gate-checks", "gate init": "gate-init", "gate baseline create": "gate-baseline", "gate baseline show": "gate-baseline",
     "score": "score", "select": "select", "verify": "verdict", "explain": "explain", "diff": "diff", "export": "export", "status": "status",
     "rules list": "rules-list", "rules show": "rule", "rules fit": "fit", "study status": "study-status", "doctor": "doctor",
-    "gate index": "gate-index", "dedup": "dedup", "decontaminate": "decontaminate", "cache show": "cache", "cache prune": "cache-prune", "audit": "audit",
+    "gate index": "gate-index", "dedup": "dedup", "mix": "mix", "mix check": "mix-check", "decontaminate": "decontaminate", "cache show": "cache", "cache prune": "cache-prune", "audit": "audit",
 }  # fmt: skip
 """Command → the schema of what it prints with --json."""
 WRITTEN: Mapping[str, str] = {
     "scored/pool.scores.parquet.json": "scores", "scored/chosen.selection.parquet.json": "selection", "scored/chosen.selection-set.json": "selection-set",
     "verified/verdict.json": "verdict", "verified/v/verdict.json": "verdict", "verified/v/verification.parquet.json": "verification",
-    "study/s/plan.json": "study-plan", "study/s/study.parquet.json": "study", "audits/audit.json": "audit", "audits/toy.json": "audit",
+    "mixtures/mixed.jsonl.json": "mix", "study/s/plan.json": "study-plan", "study/s/study.parquet.json": "study", "audits/audit.json": "audit", "audits/toy.json": "audit",
 }  # fmt: skip
 """File → the schema of it."""
 

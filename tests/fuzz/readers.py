@@ -336,6 +336,22 @@ def _gate_config(name: str) -> Callable[[Path], Any]:
     return read
 
 
+def _recipe(place: Path) -> None:
+    from instructsel.mixtures.plan import Plan
+    from instructsel.mixtures.recipe import Recipe
+
+    Plan.of(Recipe.read(place / "recipe.toml")).as_dict()
+
+
+def _mixture(place: Path) -> None:
+    from instructsel.mixtures.mixture import Mixture
+
+    mixture = Mixture.read(place / "mixed.jsonl")
+    repr((mixture.licences, mixture.shares, mixture.non_commercial, mixture.hash, mixture.name))
+    mixture.check()
+    mixture.changed_inputs()
+
+
 def _gate_verdict(name: str) -> Callable[[Path], Any]:
     from instructsel.gates.record import read_findings
 
@@ -410,6 +426,10 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("gate findings", ["gates"], ["findings.parquet", "findings.parquet.json"], _gate_verdict("findings.parquet")),
     Reader("gate findings csv", ["gates"], ["findings.csv", "findings.csv.json"], _gate_verdict("findings.csv")),
     Reader("baseline", ["gates"], ["pool.baseline"], _baseline, ["baseline"], ["gates.baseline.baseline", "gates.baseline.tensor_file"], weight=8),
+    # Mixtures.
+    Reader("recipe of a mixture", ["mixtures"], ["recipe.toml"], _recipe, [], ["mixtures.recipe"], weight=8),
+    Reader("mixture", ["mixtures"], ["mixed.jsonl.json"], _mixture, ["mixture"], ["mixtures.mixture"], weight=8),
+    Reader("command mix check", ["mixtures"], ["mixed.jsonl.json"], command("mix", "check", "mixed.jsonl"), weight=2),
     # Experiments and verifications.
     Reader("plan", ["plans/plan.toml"], ["plan.toml"], _plan, ["experiment"], ["experiments.plan"], weight=8),
     Reader("verdict", ["verified/v"], ["verdict.json"], _artifact("verdict.json"), ["verification"], ["verification.results"], apart=("run",), weight=8),
@@ -493,6 +513,9 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "gates.baseline.tensor_file:TensorFile.open": "baseline",
     "gates.config:GateConfig.of": "gate config",
     "gates.config:GateConfig.read": "gate config",
+    "mixtures.mixture:Mixture.read": "mixture",
+    "mixtures.recipe:Recipe.of": "recipe of a mixture",
+    "mixtures.recipe:Recipe.read": "recipe of a mixture",
     "gates.reading:read_change": "baseline",
     "gates.record:read_findings": "gate findings",
     "gates.record:read_gate": "gate verdict",

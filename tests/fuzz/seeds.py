@@ -135,6 +135,7 @@ def make(folder: Path) -> Path:
     _studied(folder)
     _audited(folder / "audits")
     _gates(folder / "gates")
+    _mixed(folder / "mixtures")
     _records(folder / "records")
     _results(folder / "results")
     _plans(folder / "plans")
@@ -183,6 +184,21 @@ def _gates(folder: Path) -> None:
     (folder / "gate.json").write_text(json.dumps(verdict.as_dict()))
     verdict.write_findings(folder / "findings.parquet")
     verdict.write_findings(folder / "findings.csv")
+
+
+def _mixed(folder: Path) -> None:
+    """Two pools, a recipe, and the mixture of it."""
+    from instructsel.mixtures.mixture import mix
+    from instructsel.mixtures.recipe import Recipe
+
+    folder.mkdir(parents=True)
+    write_lines(folder / "one.jsonl", [{"instruction": f"Name {n}.", "output": f"It is {n * n} today."} for n in range(8)])
+    write_lines(folder / "two.jsonl", [{"instruction": f"Say {n}.", "output": f"{n} it is."} for n in range(4)])
+    head = 'schema = 1\nname = "mixed"\nseed = 7\n[budget]\nrows = 10\n[duplicates]\nacross = "near"\nthreshold = 0.9\n'
+    one = '[[source]]\nlabel = "one"\npath = "one.jsonl"\nlicence = "mit"\nshare = 0.5\n[source.reading]\nformat = "alpaca"\n'
+    two = '[[source]]\ndataset = "dolly"\nlabel = "two"\npath = ["two.jsonl"]\nnon_commercial = true\nshare = 0.5\nrepeat = 2\n'
+    (folder / "recipe.toml").write_text(head + one + two)
+    mix(Recipe.read(folder / "recipe.toml"), folder / "mixed.jsonl")
 
 
 def _exports(folder: Path) -> None:

@@ -32,6 +32,8 @@ VALID: Final[Mapping[str, list[str]]] = {
     "gate baseline show": ["gates/pool.baseline"],
     "gate init": ["pools/alpaca.jsonl", "-o", "new.toml"],
     "gate index": ["pools/alpaca.jsonl", "-o", "new.index"],
+    "mix": ["mixtures/recipe.toml", "-o", "new.jsonl"],
+    "mix check": ["mixtures/mixed.jsonl"],
     "dedup": ["pools/alpaca.jsonl", "-o", "new.jsonl", "--pairs", "new.parquet"],
     "decontaminate": ["pools/alpaca.jsonl", "--against", "pools/dolly.jsonl", "-o", "new.jsonl", "--pairs", "new.parquet"],
     "audit": ["scored/pool.jsonl", "--base", "no-model-here", "-o", "new.json"],

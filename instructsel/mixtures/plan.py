@@ -1,0 +1,120 @@
+"""What a recipe would give, by the catalogue alone: no file is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from instructsel.mixtures.drawing import apportioned
+from instructsel.mixtures.licences import is_known
+from instructsel.mixtures.originals import fetched
+from instructsel.mixtures.recipe import ALL, ROWS, SHARE, TIMES, TOKENS, MixtureSource, Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows and tokens of each source; None where nobody knows before its files are read."""
+
+    recipe: Recipe
+    rows: tuple[int | None, ...]
+    """Of each source."""
+    tokens: tuple[int | None, ...]
+    """Of each source, by the catalogue's mean lengths."""
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Plan:
+        """Of a recipe."""
+        rows = tuple(_rows(recipe))
+        tokens = tuple(_tokens(source, count) for source, count in zip(recipe.sources, rows, strict=True))
+        return cls(recipe, rows, tokens)
+
+    @property
+    def total_rows(self) -> int | None:
+        """Of all sources.
+
+        >>> Plan.of(Recipe.named("human")).total_rows, Plan.of(Recipe.named("human-gpt")).total_rows
+        (249806, 490694)
+        """
+        return _sum(self.rows)
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Of all sources."""
+        return _sum(self.tokens)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data; see `shape.PlanPrinted`."""
+        return {
+            "name": self.recipe.name,
+            "dry_run": True,
+            "rows": self.total_rows,
+            "tokens": self.total_tokens,
+            "licences": licences_of(self.recipe),
+            "sources": [
+                {
+                    "label": source.label,
+                    "dataset": None if source.dataset is None else source.dataset.key,
+                    "asked": source.asked,
+                    "rows": rows,
+                    "catalogue_rows": source.catalogue_rows,
+                    "tokens": tokens,
+                    "licence": source.licence,
+                    "non_commercial": source.non_commercial,
+                    "here": bool(source.paths or fetched(source)),
+                }
+                for source, rows, tokens in zip(self.recipe.sources, self.rows, self.tokens, strict=True)
+            ],
+        }
+
+
+def licences_of(recipe: Recipe) -> dict[str, Any]:
+    """What the sources' licences make of the mixture; see `shape.LicencesShape`."""
+    by_licence: dict[str, list[str]] = {}
+    for source in recipe.sources:
+        licence = source.licence if source.licence is not None and is_known(source.licence) else "unknown"
+        by_licence.setdefault(licence, []).append(source.label)
+    return {
+        "non_commercial": recipe.non_commercial,
+        "because_of": [source.label for source in recipe.sources if source.non_commercial],
+        "unknown": [source.label for source in recipe.sources if source.non_commercial is None],
+        "by_licence": dict(sorted(by_licence.items())),
+    }
+
+
+def _rows(recipe: Recipe) -> list[int | None]:
+    """Of each source, duplicates across sources not looked for."""
+    if recipe.budget is not None and recipe.budget[0] == ROWS:
+        if recipe.sources[0].amount == SHARE:
+            return list(apportioned(recipe.budget[1], [source.value for source in recipe.sources]))
+        sizes = [source.catalogue_rows for source in recipe.sources]
+        known = [size for size in sizes if size is not None]
+        return list(apportioned(recipe.budget[1], known)) if len(known) == len(sizes) else [None] * len(sizes)
+    if recipe.budget is not None:
+        return [None] * len(recipe.sources)
+    return [_own_rows(source) for source in recipe.sources]
+
+
+def _own_rows(source: MixtureSource) -> int | None:
+    size = source.catalogue_rows
+    if source.amount == ROWS:
+        return int(source.value)
+    if size is None or source.amount not in (ALL, TIMES):
+        return None
+    return size if source.amount == ALL else int(source.value * size + 0.5)
+
+
+def _tokens(source: MixtureSource, rows: int | None) -> int | None:
+    if source.amount == TOKENS:
+        return int(source.value)
+    dataset = source.dataset
+    if rows is None or dataset is None or dataset.prompt_length is None or dataset.completion_length is None:
+        return None
+    return round(rows * (dataset.rounds or 1) * (dataset.prompt_length + dataset.completion_length))
+
+
+def _sum(values: tuple[int | None, ...]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+__all__ = ["Plan", "licences_of"]

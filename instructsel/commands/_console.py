@@ -20,7 +20,7 @@ from instructsel.commands import _progress
 from instructsel.commands._progress import Progress, Stages
 from instructsel.errors import EnvironmentFault, InstructselError, UsageError
 from instructsel.shapes import is_path, is_utf8, shown
-from instructsel.text import clean, columns_of, in_json, wrapped
+from instructsel.text import clean, columns_of, in_json, without_keys, wrapped
 
 LONGEST_WORD: Final = 400
 LONGEST_MESSAGE: Final = 1_500
@@ -36,8 +36,8 @@ COMMAND: Final = re.compile(
 
 
 def write(text: str = "", *, err: bool = False) -> None:
-    """Lines as they are, on stdout or stderr, but for what a terminal or a CI runner would obey."""
-    typer.echo(clean(text), err=err)
+    """Lines as they are, on stdout or stderr, but for keys and for what a terminal or a CI runner would obey."""
+    typer.echo(clean(without_keys(text)), err=err)
 
 
 def write_json(record: Any) -> None:
@@ -119,7 +119,8 @@ def note(text: str, *, hang: int = 0, label: str = "", stream: TextIO | None = N
     """
     width = columns(stream or sys.stderr)
     lines: list[str] = []
-    for line in clean(text).split("\n"):
+    # Before it is broken into lines, each of which would have a part of a key.
+    for line in clean(without_keys(text)).split("\n"):
         space = None if width is None else width - len(label)
         indent = len(line) - len(line.lstrip())
         if space is None or columns_of(line) <= space:

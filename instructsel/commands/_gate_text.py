@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from instructsel.errors import EnvironmentFault
-from instructsel.text import HIDDEN, clean, counted, excerpt, wrapped
+from instructsel.text import HIDDEN, clean, counted, excerpt, without_keys, wrapped
 
 if TYPE_CHECKING:
     from instructsel.gates.checks.base import Result
@@ -96,7 +96,7 @@ def _together(results: list[Result], *, is_all: bool) -> Iterator[str]:
 
 
 def _head(state: str, text: str) -> Iterator[str]:
-    for number, line in enumerate(wrapped(clean(text), WIDTH - COLUMN)):
+    for number, line in enumerate(wrapped(clean(without_keys(text)), WIDTH - COLUMN)):
         yield f"{'' if number else state:{COLUMN}}{line}"
 
 
@@ -146,7 +146,7 @@ def _shown(evidence: str, width: int) -> str:
 
 
 def _wrapped(text: str, indent: int) -> Iterator[str]:
-    for number, line in enumerate(wrapped(clean(text), WIDTH - indent - 4)):
+    for number, line in enumerate(wrapped(clean(without_keys(text)), WIDTH - indent - 4)):
         yield f"{' ' * (indent + (4 if number else 0))}{line}"
 
 

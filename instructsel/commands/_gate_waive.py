@@ -69,8 +69,8 @@ def command(
         write_json(
             {
                 "file": str(written.path),
-                "added": [_plain(waiver) for waiver in written.added],
-                "known": [_plain(waiver) for waiver in written.known],
+                "added": [waiver.as_dict() for waiver in written.added],
+                "known": [waiver.as_dict() for waiver in written.known],
             }
         )
     elif not quiet:
@@ -124,10 +124,6 @@ def _day(text: str) -> date:
     if day < datetime.now(UTC).date():
         raise UsageError(f"--expires is {day}, which is over.", fix="Name a day to come.")
     return day
-
-
-def _plain(waiver: Any) -> dict[str, str]:
-    return {"check": waiver.check, "row": waiver.row, "reason": waiver.reason, "expires": waiver.expires.isoformat()}
 
 
 def _lines(written: Written) -> list[str]:

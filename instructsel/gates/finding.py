@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, Self
+
+from instructsel.text import without_keys
+
+NAMES: Final = 4_096
+"""Names of files, and other short texts of somebody, that are looked through once."""
 
 SEVERITIES: Final = ("error", "warning", "info")
 """error: the rows may not join; warning: likely wrong, to be looked at; info: worth knowing."""
+
+
+@lru_cache(maxsize=NAMES)
+def without_key(name: str) -> str:
+    """A name, or a reason, without what shows by its form that it is a key."""
+    return without_keys(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,7 @@ class Place:
     """From 1; for Parquet the number of the row."""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{without_key(self.file)}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -70,19 +81,19 @@ class Finding:
         return {
             "check": self.check,
             "kind": self.kind,
-            "name": self.name or self.kind,
+            "name": without_key(self.name or self.kind),
             "severity": self.severity,
             "message": self.message,
             "fix": self.fix,
             "row": self.row,
-            "file": None if self.place is None else self.place.file,
+            "file": None if self.place is None else without_key(self.place.file),
             "line": None if self.place is None else self.place.line,
             "related": None if self.related is None else str(self.related),
             "value": self.value,
             "evidence": self.evidence,
             "fingerprint": self.fingerprint,
-            "waived": self.waived,
+            "waived": None if self.waived is None else without_key(self.waived),
         }
 
 
-__all__ = ["SEVERITIES", "Finding", "Place"]
+__all__ = ["SEVERITIES", "Finding", "Place", "without_key"]

@@ -12,7 +12,7 @@ from instructsel.errors import BaselineError, NothingToDo, PoolError, UsageError
 from instructsel.gates.baseline.known import Known
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Result
-from instructsel.gates.finding import SEVERITIES, Finding
+from instructsel.gates.finding import SEVERITIES, Finding, without_key
 from instructsel.gates.waivers import Waiver
 from instructsel.kinds import GATE, head
 from instructsel.read_report import ReadReport
@@ -182,7 +182,7 @@ class Verdict:
             "fail_on": fail_on,
             "exit_code": self.exit_code(fail_on),
             "mode": "nightly" if self.nightly else "pull-request",
-            "config": self.where or None,
+            "config": without_key(self.where) or None,
             "troubles": list(self.troubles),
             "rows": {
                 "read": self.report.read - self.known.excluded,
@@ -195,7 +195,7 @@ class Verdict:
                 {
                     "number": result.check.number,
                     "kind": result.check.kind,
-                    "name": result.label,
+                    "name": without_key(result.label),
                     "severity": result.severity,
                     "state": result.state,
                     "statement": result.statement,
@@ -210,15 +210,11 @@ class Verdict:
             ],
             "findings": [finding.as_dict() for finding in self.findings],
             "waivers": {
-                "used": [{**_waiver(waiver), "findings": number} for waiver, number in self.waived.items()],
-                "stale": [_waiver(waiver) for waiver in self.stale],
-                "expired": [_waiver(waiver) for waiver in self.expired],
+                "used": [{**waiver.as_dict(), "findings": number} for waiver, number in self.waived.items()],
+                "stale": [waiver.as_dict() for waiver in self.stale],
+                "expired": [waiver.as_dict() for waiver in self.expired],
             },
         }
-
-
-def _waiver(waiver: Waiver) -> dict[str, Any]:
-    return {"check": waiver.check, "row": waiver.row, "reason": waiver.reason, "expires": waiver.expires.isoformat()}
 
 
 __all__ = ["FAILED", "FAIL_ON", "INCOMPLETE", "PASSED", "Verdict"]

@@ -11,7 +11,7 @@ from typing import Final
 from instructsel.errors import UsageError
 from instructsel.gates.checks.base import Waived
 from instructsel.gates.checks.registry import kinds
-from instructsel.gates.finding import Finding
+from instructsel.gates.finding import Finding, without_key
 
 LEAST: Final = 8
 """Characters of an id or a fingerprint that name it."""
@@ -41,6 +41,11 @@ class Waiver:
             )
         kind = next((kind for kind, number in kinds().items() if number == self.check), self.check)
         object.__setattr__(self, "check", kind)
+
+    def as_dict(self) -> dict[str, str]:
+        """Plain data, without what shows by its form that it is a key."""
+        texts = {"check": self.check, "row": self.row, "reason": self.reason}
+        return {name: without_key(text) for name, text in texts.items()} | {"expires": self.expires.isoformat()}
 
     def takes(self, finding: Finding) -> bool:
         """Whether a finding is one of its own."""

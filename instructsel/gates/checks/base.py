@@ -25,13 +25,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from instructsel.experiments.limits import between
 from instructsel.gates.finding import SEVERITIES, Finding, Place
 from instructsel.stats.proportion import wilson
-from instructsel.text import counted, masked, masked_excerpt, neutral
+from instructsel.text import counted, masked, masked_excerpt, neutral, without_keys
 
 if TYPE_CHECKING:
     from instructsel.gates.change import Change
@@ -233,7 +233,7 @@ class PoolCheck(Check):
 
     def result(self, change: Change, severity: str, waived: Waived) -> Result:
         """Ask once; every limit that is passed over is a finding."""
-        limits = self.limits(change)
+        limits = [replace(limit, statement=without_keys(limit.statement)) for limit in self.limits(change)]
         over = [limit for limit in limits if not limit.passed]
         findings = waived.applied(
             [

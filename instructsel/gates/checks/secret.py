@@ -39,8 +39,12 @@ DETECTORS: Final = {
     "twilio": "TwilioKeyDetector",
 }
 """The detectors of detect-secrets that know a secret by its form. Those of high entropy, of keywords and of addresses flag nearly every row."""
-LONGEST: Final = 20_000
-"""Characters of a line that detect-secrets is given: some of its patterns take the square of a line's length."""
+SHORTEST: Final = 8
+"""Characters of a line that can hold one."""
+LONGEST: Final = 4_000
+"""Characters of a line that detect-secrets is given at a time: some of its patterns take the square of a text's length."""
+OVERLAP: Final = 1_000
+"""Characters that two such pieces of a line have in common: a secret as long stands in one of them as a whole."""
 
 
 @dataclass(frozen=True)
@@ -103,18 +107,27 @@ def loaded_detectors() -> tuple[tuple[str, Any], ...]:
 
 def detected(text: str, detectors: tuple[tuple[str, Any], ...], known: list[Secret]) -> list[Secret]:
     """What detect-secrets sees in a text besides the secrets that are known, those of documentation left out."""
-    taken = [(secret.start, secret.end) for secret in known]
+    taken = bytearray(len(text))
+    for secret in known:
+        taken[secret.start : secret.end] = b"1" * (secret.end - secret.start)
     result: list[Secret] = []
+    for start, piece in _pieces(text):
+        for module, detector in detectors:
+            kind = module.replace("_", "-").removesuffix("-token").removesuffix("-key")
+            for value in sorted(set(detector.analyze_string(piece))):
+                place = piece.find(value)
+                begin, end = start + place, start + place + len(value)
+                if value and place >= 0 and not any(taken[begin:end]) and not is_placeholder(kind, value):
+                    taken[begin:end] = b"1" * len(value)
+                    result.append(Secret(kind, begin, end))
+    return result
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text that may hold a secret, long ones in pieces, each with where it begins."""
     start = 0
     for line in text.split("\n"):
-        if len(line) >= 8:
-            for module, detector in detectors:
-                for value in set(detector.analyze_string(line[:LONGEST])):
-                    place = start + line.find(value)
-                    inside = any(place < end and there < place + len(value) for there, end in taken)
-                    kind = module.replace("_", "-").removesuffix("-token").removesuffix("-key")
-                    if value and place >= start and not inside and not is_placeholder(kind, value):
-                        taken.append((place, place + len(value)))
-                        result.append(Secret(kind, place, place + len(value)))
+        if len(line) >= SHORTEST:
+            for offset in range(0, max(1, len(line) - OVERLAP), LONGEST - OVERLAP):
+                yield start + offset, line[offset : offset + LONGEST]
         start += len(line) + 1
-    return result

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from instructsel.gates.checks.secret import DETECTORS, loaded_detectors
+from instructsel.gates.checks.secret import DETECTORS, detected, loaded_detectors
 from instructsel.gates.gate import gate
 from instructsel.gates.outputs.base import Setting
 from instructsel.gates.outputs.registry import outputs
@@ -154,6 +154,29 @@ def test_the_detectors_of_detect_secrets_are_asked_in_addition() -> None:
     text = f"artifactory: AKC{some(20)}"
     assert flags("secret", row(text), package="detect-secrets")
     assert not flags("secret", row("The harbor of Brest has two basins, called 1234 and abcd."), package="detect-secrets")
+
+
+class Counting:
+    """A detector that counts the characters that it is given, and finds what stands behind a mark."""
+
+    def __init__(self) -> None:
+        self.longest = self.total = 0
+
+    def analyze_string(self, text: str) -> list[str]:
+        self.longest, self.total = max(self.longest, len(text)), self.total + len(text)
+        return re.findall(r"AKC\w{20}", text)
+
+
+@pytest.mark.parametrize("place", [0, 3_990, 4_000, 9_000, 99_000])
+def test_a_long_line_is_looked_at_in_pieces_to_its_end(place: int) -> None:
+    secret = f"AKC{some(20)}"
+    line = ". " * 50_000
+    text = f"short\n{line[:place]} {secret} {line[place:]}"
+    detector = Counting()
+    (hit,) = detected(text, (("artifactory", detector),), [])
+    assert text[hit.start : hit.end] == secret
+    assert detector.longest <= 4_000 and detector.total <= 2 * len(text)
+    assert not detected(text, (("artifactory", detector),), [hit]), "what is known is not reported again"
 
 
 def test_a_secret_that_is_said_once_more_without_its_form_is_hidden_there_too() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from instructsel.adapters.alpaca_eval.files import read_annotations, read_outputs, write_annotations, write_outputs
     from instructsel.adapters.alpaca_eval.judge import AlpacaEval
+    from instructsel.adapters.lm_eval.code_tests import CodeTests
     from instructsel.adapters.lm_eval.gold import GoldBits
     from instructsel.adapters.lm_eval.grader import LmEval
     from instructsel.adapters.lm_eval.own_task import Generation, MultipleChoice, write_task
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SUITES",
     "AlpacaEval",
+    "CodeTests",
     "Generation",
     "Generator",
     "GoldBits",
@@ -60,6 +62,7 @@ __all__ = [
 
 _PLACES = {
     "AlpacaEval": "instructsel.adapters.alpaca_eval.judge",
+    "CodeTests": "instructsel.adapters.lm_eval.code_tests",
     "Generation": "instructsel.adapters.lm_eval.own_task",
     "Generator": "instructsel.grading.generation",
     "GoldBits": "instructsel.adapters.lm_eval.gold",

@@ -118,6 +118,14 @@ class HarnessGrader(ABC):
     def _settle(self, definition: Task) -> None:
         """Set what the task decides, the name among it."""
 
+    @property
+    def preparation(self) -> tuple[Any, ...]:
+        """What `prepare` changes of a task, as plain values: graders of other changes do not share a run of the harness."""
+        return ()
+
+    def prepare(self, task: Any) -> None:  # noqa: B027 - most tasks stay as they are
+        """Change the harness's task before its requests are made, as `preparation` says."""
+
     @abstractmethod
     def graded(self, run: HarnessRun, model: HarnessModel, tasks: Mapping[str, Any]) -> Grades:
         """The grades of a run of the harness.

@@ -84,6 +84,9 @@ class GoldBits(HarnessGrader):
             raise UsageError("No task is named.", fix=f"Name tasks, or a suite: {', '.join(SUITES)}.")
         if all(isinstance(entry, SuiteTask) for entry in listed) and num_fewshot is not None:
             raise UsageError("A suite has shots of its own.", fix="Leave them out, or name the tasks.")
+        # A suite may have a task with several metrics, and it has one gold answer.
+        asked = [(entry.task, entry.num_fewshot) if isinstance(entry, SuiteTask) else None for entry in listed]
+        listed = [entry for place, entry in enumerate(listed) if asked[place] is None or asked[place] not in asked[:place]]
         graders = [
             cls(entry.task, **suite_settings(entry, listed, metric=METRIC), **options)
             if isinstance(entry, SuiteTask)

@@ -66,7 +66,7 @@ class LmEval(HarnessGrader):
         num_fewshot: int | None = None,
         include_path: str | Path | None = None,
         **options: Any,
-    ) -> list[LmEval]:
+    ) -> list[HarnessGrader]:
         """One grader for each metric of each task; they share one run per checkpoint, for which the model is loaded once.
 
         Args:
@@ -88,23 +88,33 @@ class LmEval(HarnessGrader):
             raise UsageError("A suite has shots and metrics of its own.", fix="Leave them out, or name the tasks.")
         names = [entry.task if isinstance(entry, SuiteTask) else entry for entry in listed]
         definitions = find(names, include_path=include_path)
-        graders: list[LmEval] = []
+        graders: list[HarnessGrader] = []
         for entry in listed:
             if isinstance(entry, SuiteTask):
-                graders.append(cls(entry.task, entry.metric, include_path=include_path, **suite_settings(entry, listed), **options))
+                settings = {"include_path": include_path, **suite_settings(entry, listed), **options}
+                graders.append(_code_tests(entry, settings) if entry.samples_per_item else cls(entry.task, entry.metric, **settings))
                 continue
             wanted = metrics if metrics is not None else definitions[entry].metrics or ("",)
             graders += [cls(entry, metric, num_fewshot=num_fewshot, include_path=include_path, **options) for metric in wanted]
         duplicates = [name for name, count in Counter(grader.name for grader in graders).items() if count > 1]
         if duplicates:
             raise UsageError(f"{duplicates[0]} is named twice.", fix="Name each task and metric once.")
-        share_run(list(graders))
+        share_run(graders)
         return graders
 
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What grades depend on besides the checkpoint, the metric among it; see `HarnessGrader`."""
         return {**super().fingerprint, "metric": self.metric}
+
+
+def _code_tests(entry: SuiteTask, settings: dict[str, Any]) -> HarnessGrader:
+    """The grader of a suite's task whose programs are run here."""
+    # Here, as suites without such a task need none of it.
+    from instructsel.adapters.lm_eval.code_tests import CodeTests
+
+    k = int(entry.metric.removeprefix("pass@"))
+    return CodeTests(entry.task, k=k, samples_per_item=entry.samples_per_item or k, temperature=entry.temperature, **settings)
 
 
 __all__ = ["KIND", "LmEval"]

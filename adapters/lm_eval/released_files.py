@@ -57,7 +57,7 @@ def write_released(folder: str | Path, **files: str | Path) -> list[Written]:
         files: a file each (JSON Lines, a JSON array, CSV or Parquet; compressed or not):
             `mmlu`: question, A, B, C, D (or choices), answer (a letter or a position), subject, split (dev or test);
             `gsm8k`: question, answer; `bbh`: input, target, task (or _task); `ifeval`: key, prompt, instruction_id_list, kwargs;
-            `truthfulqa`: the columns of TruthfulQA.csv; `tydiqa` (development) and `tydiqa_train` (demonstrations): id, context,
+            `humaneval`: task_id, prompt, entry_point, canonical_solution, test; `truthfulqa`: the columns of TruthfulQA.csv; `tydiqa` (development) and `tydiqa_train` (demonstrations): id, context,
             question, answers, one question a row, or the nested file of the release.
 
     Raises:
@@ -221,6 +221,28 @@ def _ifeval(paths: list[str | Path]) -> Parts:
     return {"ifeval": {"train": [{key: row[key] for key in fields} for row in _rows(paths[0], fields, "IFEval")]}}
 
 
+def _humaneval(paths: list[str | Path]) -> Parts:
+    fields = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
+    return {"humaneval": {"test": [{key: row[key] for key in fields} for row in _rows(paths[0], fields, "HumanEval")]}}
+
+
+HUMANEVAL: Final[Mapping[str, Any]] = {
+    "unsafe_code": True,
+    "output_type": "generate_until",
+    "test_split": "test",
+    "doc_to_text": "{{prompt}}",
+    "doc_to_target": "{{test}}\ncheck({{entry_point}})",
+    "target_delimiter": "",
+    "generation_kwargs": {"until": ["\nclass", "\ndef", "\n#", "\nif", "\nprint"], "max_gen_toks": 512, "do_sample": False},
+    "metric_list": [{"metric": "bypass"}],
+    "num_fewshot": 0,
+    "metadata": {"version": 1},
+}
+"""HumanEval without the harness's metric, which is a script of the hub: the programs are run by `CodeTests`.
+
+Stops and length are those of the evaluation of Wang et al. 2023, arXiv:2306.04751."""
+
+
 def _write(folder: Path, benchmark: Benchmark, tasks: Parts) -> Written:
     polars = require("polars", needed_by="write_released")
     shipped = Path(require("lm_eval.tasks", needed_by=NEEDED_BY).__file__).resolve().parent
@@ -246,7 +268,7 @@ def _write(folder: Path, benchmark: Benchmark, tasks: Parts) -> Written:
         _write_yaml(
             folder / f"{task}.yaml",
             {
-                "include": str(original),
+                **(HUMANEVAL if task == "humaneval" else {"include": str(original)}),
                 "task": task,
                 "dataset_path": "parquet",
                 "dataset_name": None,
@@ -274,6 +296,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "bbh": Benchmark("bbh_cot_fewshot", _bbh, lambda task: f"bbh/cot_fewshot/{task.removeprefix('bbh_cot_fewshot_')}.yaml"),
     "tydiqa": Benchmark("tydiqa_goldp", _tydiqa, lambda task: f"tydiqa/{task}.yaml", is_tag=True),
     "truthfulqa": Benchmark("truthfulqa_mc2", _truthfulqa, lambda task: f"truthfulqa/{task}.yaml"),
+    "humaneval": Benchmark("humaneval", _humaneval, lambda _: "humaneval/humaneval.yaml"),
     "ifeval": Benchmark("ifeval", _ifeval, lambda _: "ifeval/ifeval.yaml"),
 }
 """Name of a file's benchmark → how it is read."""

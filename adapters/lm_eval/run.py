@@ -47,8 +47,8 @@ SPECIAL: Final = 8
 LIKELIHOODS: Final = ("loglikelihood", "multiple_choice")
 LENGTHS: Final = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 SAFE: Final = re.compile(r"[^A-Za-z0-9._+-]")
-PlanKey = tuple[str, int | None, int | None, int]
-"""Task, shots, items drawn and the seed of the draw: what one run of the harness is for."""
+PlanKey = tuple[str, int | None, int | None, int, tuple[Any, ...]]
+"""Task, shots, items drawn, the seed of the draw, changes of the task: what one run of the harness is for."""
 
 
 class SharedRun:
@@ -277,6 +277,7 @@ def _evaluate(model: HarnessModel, tasks: dict[str, Any], members: Sequence[Harn
         task.set_fewshot_seed(seed=grader.seed)
         if not asked:
             _without_results(task)
+        grader.prepare(task)
     drawn = _drawn(grader, tasks["tasks"])
     # Anew for each task, so that its values do not depend on what was run before it.
     _seed(grader.seed)
@@ -358,7 +359,7 @@ def sample_positions(n_items: int, n: int, *, seed: int) -> list[int]:
 
 def plan_key(grader: HarnessGrader) -> PlanKey:
     """What one run of the harness is for: graders of one key share it."""
-    return (grader.task, grader.num_fewshot, grader.sample_items, grader.sample_seed)
+    return (grader.task, grader.num_fewshot, grader.sample_items, grader.sample_seed, grader.preparation)
 
 
 def _truncated(model: HarnessModel, results: Mapping[str, Any], rows: Rows, limit: int | None, drawn: Mapping[str, Sequence[int]]) -> int:

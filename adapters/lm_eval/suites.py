@@ -26,6 +26,10 @@ class SuiteTask:
     """Whether it runs code that the model writes."""
     sample_items: int | None = None
     """So many items of each task, drawn as the source draws them; all by default."""
+    samples_per_item: int | None = None
+    """Programs that are drawn for each item and run by `CodeTests`; the metric is then `pass@k`. None leaves the metric to the harness."""
+    temperature: float = 0.0
+    """Of the programs that are drawn."""
 
 
 SUITES: Final[Mapping[str, tuple[SuiteTask, ...]]] = {
@@ -50,13 +54,15 @@ SUITES: Final[Mapping[str, tuple[SuiteTask, ...]]] = {
         SuiteTask("gsm8k_cot", "exact_match,flexible-extract", 8, "reasoning", sample_items=200),
         SuiteTask("bbh_cot_fewshot", "exact_match,get-answer", 3, "reasoning", sample_items=40),
         SuiteTask("tydiqa_goldp", "f1", 1, "multilinguality", sample_items=100),
+        SuiteTask("humaneval", "pass@10", 0, "coding", unsafe=True, samples_per_item=20, temperature=0.8),
+        SuiteTask("humaneval", "pass@1", 0, "coding", unsafe=True, samples_per_item=20, temperature=0.1),
         SuiteTask("truthfulqa_mc2", "acc", 0, "truthfulness"),
     ),
 }
 """`open-llm` are the four tasks of InstructMining's evaluation (Cao et al. 2023, arXiv:2307.06290) with the shots of the Open LLM
 Leaderboard of its time; `tulu` are the harness's nearest tasks to the evaluation of Wang et al. 2023, arXiv:2306.04751, with all their items, and IFEval, which
 the later Tülus add; `tulu-paper` has the paper's subsets (200 of GSM8K, 40 of each task of BBH, 100 of each language of TyDiQA) and both
-of its settings of MMLU. The paper's pass@10 on HumanEval is the grader `CodeTests`, its ToxiGen `ToxicResponses`."""
+of its settings of MMLU, and pass@10 and pass@1 of 20 programs on HumanEval."""
 
 
 SKILL_OF: Final[Mapping[str, str]] = {task.task: task.skill for suite in SUITES.values() for task in suite}
@@ -79,15 +85,15 @@ SUITE_NOTES: Final[Mapping[str, Mapping[str, str]]] = {
         "truthfulqa_mc2": "The likelihood of true answers; the paper's truth × info needs two fine-tuned judges, which the harness does not have.",
         "ifeval": "Not in the paper; the later Tülus report it, prompt by prompt and strictly. Needs the harness's extra lm_eval[ifeval].",
         "alpaca_eval": "Not in the harness; a grader of its own.",
-        "toxigen": "The harness's task of that name asks yes or no about given statements and is not the paper's generation of toxic text; left out. ToxicResponses generates.",
+        "toxigen": "The harness's task of that name asks yes or no about given statements and is not the paper's generation of toxic text; left out. The grader ToxicResponses generates.",
     },
     "tulu-paper": {
         "mmlu": "At 0 shots, as in the paper's main table, and at 5. The likelihoods of A to D after the question; the paper begins the answer with 'The answer is:' and drops shots above 2,048 tokens.",
         "gsm8k_cot": "The paper's own 200 of 1,319 test questions; the ends of the demonstrations are worded slightly differently; the last number counts (flexible-extract).",
         "bbh_cot_fewshot": "40 questions of each of the 27 tasks. The paper's own 40 depend on the order in which its file system listed the tasks and cannot be had; here each task is drawn by itself. Case counts; the paper's mean is the one over tasks (macro, in the record).",
         "tydiqa_goldp": "100 questions per language, drawn language by language; demonstrations are random training rows of the same language; other wording of the prompt, no cut of passages at 512 tokens, another normalisation of answers. The paper averages over languages (macro, in the record).",
-        "humaneval": "Left out: the paper's pass@10 of 20 samples is the grader CodeTests.",
-        "truthfulqa_mc2": "The likelihood of true answers; the paper's truth × info is the grader TruthfulAndInformative, which needs two judges.",
+        "humaneval": "pass@10 of 20 samples at temperature 0.8 and pass@1 at 0.1, as in the paper; run in a process cut off from network and files.",
+        "truthfulqa_mc2": "The likelihood of true answers; the paper's truth × info needs two judges: the grader TruthfulAndInformative.",
         "toxigen": "Left out: the paper's generation of toxic text is the grader ToxicResponses, which needs a classifier.",
         "alpaca_eval": "Not in the harness; a grader of its own.",
     },

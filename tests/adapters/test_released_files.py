@@ -10,14 +10,18 @@ import pytest
 import torch
 import transformers
 
+from instructsel.adapters.lm_eval import run
+from instructsel.adapters.lm_eval.code_tests import CodeTests
 from instructsel.adapters.lm_eval.gold import GoldBits
 from instructsel.adapters.lm_eval.grader import LmEval
 from instructsel.adapters.lm_eval.released_files import write_released
 from instructsel.adapters.lm_eval.run import sample_positions
-from instructsel.adapters.lm_eval.suites import SuiteTask
+from instructsel.adapters.lm_eval.suites import SUITES, SuiteTask
 from instructsel.adapters.lm_eval.tasks import find, silent
 from instructsel.errors import PoolError, UsageError
 from instructsel.grading.checkpoint import checkpoint_of
+from instructsel.grading.code_sandbox import run_programs
+from instructsel.pool.sources import zstd
 from instructsel.protocols import Checkpoint
 from tests import tiny
 
@@ -173,6 +177,71 @@ def test_a_suite_may_have_a_task_at_two_numbers_of_shots(tasks: Path) -> None:
         "lm_eval:mmlu:gold_bits",
         "lm_eval:mmlu:gold_bits@5-shot",
     ]
+
+
+SOLUTIONS = {"one": "    return 1\n", "two": "    return 2\n"}
+
+
+def humaneval(folder: Path) -> Path:
+    rows = [
+        {
+            "task_id": f"HumanEval/{name}", "prompt": f"def {name}():\n", "entry_point": name, "canonical_solution": solution,
+            "test": f"def check(candidate):\n    assert candidate() == {number}\n",
+        }
+        for number, (name, solution) in enumerate(SOLUTIONS.items(), 1)
+    ]  # fmt: skip
+    folder.mkdir()
+    return lines(folder / "humaneval.jsonl", rows)
+
+
+def test_programs_are_drawn_run_and_counted_without_a_bias(llama: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_released(tmp_path / "tasks", humaneval=humaneval(tmp_path / "files"))
+    options: dict[str, Any] = {"include_path": tmp_path / "tasks", "device": "cpu", "precision": "fp32"}
+    asked: list[Any] = []
+    original = run.chat_harness
+
+    def scripted(*args: Any, **settings: Any) -> Any:
+        harness = original(*args, **settings)
+
+        def generate_until(requests: Any, disable_tqdm: bool = False) -> list[str]:
+            asked.extend(request.arguments for request in requests)
+            # Of four samples for `one` a single one passes, and none for `two`.
+            return [SOLUTIONS["one"] if place == 0 else "    return 3\n" for place, _ in enumerate(requests)]
+
+        harness.generate_until = generate_until
+        return harness
+
+    monkeypatch.setattr(run, "chat_harness", scripted)
+    grader = CodeTests("humaneval", k=2, samples_per_item=4, temperature=0.8, allow_unsafe_code=True, **options)
+    grades = grader.grade(llama)
+    # 1 − C(3, 2) / C(4, 2) = 1/2.
+    assert (grades.grader, sorted(grades.values.tolist()), grades.unit) == ("lm_eval:humaneval:pass@2", [0.0, 0.5], "pass@2")
+    assert len(asked) == 8 and all((how["do_sample"], how["temperature"], how["top_p"]) == (True, 0.8, 0.95) for _, how in asked)
+    assert {context for context, _ in asked} == {"def one():\n", "def two():\n"}
+    assert sum(grades.record["isolation"].values()) == 8
+
+
+def test_code_of_a_model_is_run_behind_its_flag_alone(tmp_path: Path) -> None:
+    write_released(tmp_path / "tasks", humaneval=humaneval(tmp_path / "files"))
+    with pytest.raises(UsageError, match=r"runs code that the model writes.*allow_unsafe_code=True"):
+        CodeTests("humaneval", include_path=tmp_path / "tasks")
+    for settings in ({"k": 2}, {"samples_per_item": 2}, {"temperature": -1.0}, {"k": 0}):
+        with pytest.raises(UsageError):
+            CodeTests("humaneval", include_path=tmp_path / "tasks", allow_unsafe_code=True, **settings)
+    listed = [task for task in SUITES["tulu-paper"] if task.task == "humaneval"]
+    graders = LmEval.graders(listed, include_path=tmp_path / "tasks", allow_unsafe_code=True)
+    assert [(type(grader), grader.name) for grader in graders] == [
+        (CodeTests, "lm_eval:humaneval:pass@10"), (CodeTests, "lm_eval:humaneval:pass@1"),
+    ]  # fmt: skip
+    assert [grader.name for grader in GoldBits.graders(listed, include_path=tmp_path / "tasks")] == ["lm_eval:humaneval:gold_bits"]
+
+
+def test_the_authors_solutions_pass_their_own_tests(shared_data: Path, tmp_path: Path) -> None:
+    raw = zstd.decompress((shared_data / "eval" / "humaneval_164.jsonl.zst").read_bytes()).decode()
+    rows = [json.loads(line) for line in raw.split("\n") if line][::16]
+    good = [f"{row['prompt']}{row['canonical_solution']}\n{row['test']}\ncheck({row['entry_point']})" for row in rows]
+    bad = [f"{row['prompt']}    return None\n{row['test']}\ncheck({row['entry_point']})" for row in rows]
+    assert [outcome.passed for outcome in run_programs(good + bad)] == [True] * len(good) + [False] * len(bad)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,32 @@ class SkillTable:
             raise UsageError.named(skill, self.skills, noun="skill")
         return tuple(arm for arm, row in self.cells.items() if row[skill].regressed)
 
+    def averages(self) -> dict[str, float | None]:
+        """The unweighted mean over the skills, as papers print it; None for an arm that was not measured in one of them.
+
+        A mean of figures on several scales says nothing, and any mean hides what a row shows: no verdict rests on it.
+        """
+        averages: dict[str, float | None] = {}
+        for arm, row in self.cells.items():
+            values = [cell.value for cell in row.values()]
+            averages[arm] = None if None in values else math.fsum(value for value in values if value is not None) / len(values)
+        return averages
+
+    def best(self, skill: str, *, higher_is_better: bool = True) -> tuple[str, ...]:
+        """The arms with the best value of a skill, all that tie; none where nothing was measured.
+
+        Raises:
+            UsageError: there is no such skill.
+        """
+        if skill not in self.skills:
+            raise UsageError.named(skill, self.skills, noun="skill")
+        values = {arm: row[skill].value for arm, row in self.cells.items()}
+        known = [value for value in values.values() if value is not None]
+        if not known:
+            return ()
+        best = max(known) if higher_is_better else min(known)
+        return tuple(arm for arm, value in values.items() if value == best)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data, with the number of arms that regressed each skill."""
         return {
@@ -182,4 +208,27 @@ class SkillTable:
         }
 
 
-__all__ = ["Cell", "SkillTable"]
+def share_of_reference(values: Mapping[str, float], reference: Mapping[str, float]) -> float:
+    """How much of a reference model's performance is reached: the mean over the skills of value / reference.
+
+    Source: Wang et al. 2023, arXiv:2306.04751, who put the best open model of each skill against ChatGPT.
+
+    Args:
+        values: skill → value, the higher the better.
+        reference: skill → the reference's value, above 0, for the same skills.
+
+    Raises:
+        UsageError: other skills, none, or a reference that is not above 0.
+
+    >>> share_of_reference({"MMLU": 61.3, "GSM": 60.0}, {"MMLU": 67.9, "GSM": 76.0})  # doctest: +ELLIPSIS
+    0.846...
+    """
+    if not values or set(values) != set(reference):
+        raise UsageError("The two have different skills, or none.", fix="Give a value and a reference for each skill.")
+    bad = next((skill for skill, value in reference.items() if not (math.isfinite(value) and value > 0)), None)
+    if bad is not None:
+        raise UsageError(f"The reference's {bad} is {reference[bad]}.", fix="A share is of a value above 0.")
+    return math.fsum(values[skill] / reference[skill] for skill in values) / len(values)
+
+
+__all__ = ["Cell", "SkillTable", "share_of_reference"]

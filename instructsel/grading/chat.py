@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from instructsel.errors import ModelUnavailable, TemplateRefused, UsageError
 from instructsel.extras import require
+from instructsel.grading import tulu
 from instructsel.grading.regions import Span, Spelled, Turns, all_texts, end_of_mark, overlaps, unused, with_end_marked
 from instructsel.models.foreign import first_line, refusing
 from instructsel.models.load import quiet
@@ -20,8 +21,8 @@ from instructsel.pool.example import Example
 from instructsel.pool.message import ANSWERS
 from instructsel.rendering import TEMPLATE_DATE, Job, Refused, Renderer
 
-LOSSES: Final = ("completion", "assistant", "all")
-"""Where the loss falls: on the last response, on every response, on everything."""
+LOSSES: Final = ("completion", "assistant", "tulu-1", "all")
+"""Where the loss falls: on the last response, on every response, as in the first release of Tülu (see `tulu`), on everything."""
 
 TULU: Final = (
     "{{ bos_token }}{% for message in messages %}"
@@ -33,7 +34,7 @@ TULU: Final = (
 )
 """The chat format of Tülu (arXiv 2306.04751, open-instruct e44fcf58) for models that bring none: markers are ordinary text, every
 response ends in the end-of-sequence token. A beginning-of-sequence token stands first where the tokenizer has one. Unlike the
-original, the line break after an earlier response is not trained on, as in today's open-instruct."""
+original, the line break after an earlier response is not trained on, as in today's open-instruct; the loss tulu-1 is the original's."""
 
 MOST_TURNS: Final = 1 << 19
 """Turns that are rendered to find the responses of one conversation: each response needs those before it once more."""
@@ -428,6 +429,52 @@ class ChatTemplate:
         }
         return Renderer(self.name, template, variables, self.date)
 
+    @cached_property
+    def is_tulu(self) -> bool:
+        """Whether the template writes Tülu's format, whatever it is called; white space at the end aside."""
+        conversations = [[{"role": role, "content": f"{role} {number}"} for number, role in enumerate(roles)] for roles in tulu.PROBES]
+        texts = self.renderer.render([*map(Job, conversations), Job(conversations[0], generation=True)])
+        end = self.tokenizer.eos_token
+        expected = [tulu.rendered(turns, end) for turns in conversations]
+        expected.append(tulu.rendered(conversations[0], end, generation=True).strip())
+        bos = self.tokenizer.bos_token or ""
+        return all(
+            isinstance(text, str) and text.removeprefix(bos).strip() == own for text, own in zip(texts, expected, strict=True)
+        )
+
+    def fitted(self, loss: str) -> ChatTemplate:
+        """The chat template that examples are trained in under a loss: itself, or for tulu-1 Tülu's as its code had it.
+
+        The original leaves the beginning-of-sequence token to the tokenizer's default. Where the template differs from that, the tokenizer
+        is given Tülu's template with it or without, so that a checkpoint is asked in what it was trained in.
+
+        Raises:
+            UsageError: tulu-1 of a tokenizer whose own template is another one.
+        """
+        if loss != tulu.TULU_1:
+            return self
+        self._check_tulu()
+        bos = self.tokenizer.bos_token
+        text = self.renderer.render([Job([{"role": "user", "content": "a"}])])[0]
+        has_bos = bool(bos) and isinstance(text, str) and text.startswith(bos)
+        adds_bos = bos is not None and self.tokens("a", special=True)[0][:1] == [self.tokenizer.bos_token_id]
+        if has_bos == adds_bos:
+            return self
+        self.tokenizer.chat_template = TULU if adds_bos else TULU.removeprefix("{{ bos_token }}")
+        return ChatTemplate(self.tokenizer, self.fallback, self.name, self.date)
+
+    def _check_tulu(self) -> None:
+        """Refuse a template of another format than Tülu's.
+
+        Raises:
+            UsageError: it is one.
+        """
+        if not self.is_tulu:
+            raise UsageError(
+                f"The loss {tulu.TULU_1} is of Tülu's chat format, and {self.name} has a chat template of another one.",
+                fix="Write the loss assistant, which trains in that template; or take the template out of a copy of the model.",
+            )
+
     @property
     def dated(self) -> dict[str, str]:
         """What of the date belongs into a fingerprint: `template_date`, or nothing where the template does not write it."""
@@ -446,15 +493,20 @@ class ChatTemplate:
 
         Args:
             examples: rendered up to their last response.
-            loss: completion: the last response; assistant: every response; all: everything.
+            loss: completion: the last response; assistant: every response; tulu-1: as in the first release of Tülu, all turns of
+                a conversation and the tokens that the tokenizer adds by default; all: everything.
             max_length: tokens kept, from the beginning; None keeps all.
 
         Raises:
-            UsageError: another `loss`.
+            UsageError: another `loss`, or tulu-1 in a template that is not Tülu's.
             ModelRefused: a template that does not end or fills the memory, or a tokenizer that fails.
         """
         if loss not in LOSSES:
             raise UsageError.named(loss, LOSSES, noun="loss")
+        if loss == tulu.TULU_1:
+            self._check_tulu()
+            yield from self._encoded_as_tulu_1(examples, max_length)
+            return
         remaining = iter(examples)
         while batch := list(itertools.islice(remaining, BATCH)):
             conversations = [_Chat.of(example) for example in batch]
@@ -467,6 +519,91 @@ class ChatTemplate:
                     yield Encoded([], [], 0, truncated=False, reason=rendering.reason, control=control, cause=rendering.cause)
                 else:
                     yield self._encoded(*next(tokenized), rendering, max_length, control=control)
+
+    def _encoded_as_tulu_1(self, examples: Iterable[Example], max_length: int | None) -> Iterator[Encoded]:
+        """Examples with the mask of the first release of Tülu, in order; special tokens that a text spells out are letters here, too."""
+        remaining = iter(examples)
+        while batch := list(itertools.islice(remaining, BATCH)):
+            conversations: list[tulu.Written | _Refusal] = []
+            for example in batch:
+                try:
+                    conversations.append(self._written(example))
+                except _Refusal as refusal:
+                    conversations.append(refusal)
+            texts = [conversation.stripped for conversation in conversations if isinstance(conversation, tulu.Written)]
+            tokenized = iter(self.all_tokens(texts, special=True))
+            for example, conversation in zip(batch, conversations, strict=True):
+                control = self._spells_control(_Chat.of(example).everything)
+                if isinstance(conversation, _Refusal):
+                    yield Encoded([], [], 0, truncated=False, reason=conversation.reason, control=control, cause=conversation.cause)
+                else:
+                    yield self._tulu_1(example, conversation, *next(tokenized), max_length, control=control)
+
+    def _written(self, example: Example) -> tulu.Written:
+        """All turns of an example in Tülu's format.
+
+        Raises:
+            _Refusal: it has other roles, calls to be trained on, no response, or more turns than can be tokenized one by one.
+        """
+        chat = _Chat.of(example)
+        if chat.empty:
+            raise _Refusal("no_response")
+        if any(turn.is_trained and turn.tool_calls for turn in example.messages):
+            raise _Refusal("calls_not_rendered")
+        try:
+            conversation = tulu.written([turn.as_dict() for turn in example.messages], self.tokenizer.eos_token)
+        except UsageError as error:
+            raise _Refusal("template_refused", error.message) from error
+        chat.check_times(1 + sum(not turn.is_trained for turn in example.messages))
+        return conversation
+
+    def _tulu_1(
+        self, example: Example, conversation: tulu.Written, ids: list[int], offsets: list[Span], max_length: int | None, *, control: bool
+    ) -> Encoded:
+        """The tokens of a conversation in Tülu's format with the mask of its first release.
+
+        Args:
+            example: the conversation.
+            conversation: it, in the format.
+            ids: tokens of the text.
+            offsets: where each begins and ends in the text.
+            max_length: tokens that stay, from the beginning.
+            control: whether a text spells out a special token.
+        """
+        parts = tulu.masked_parts(conversation, [turn.is_trained for turn in example.messages])
+        places = sorted({place for part in parts for place in part if place})
+        tokenized = self.all_tokens([conversation.text[:place] for place in places], special=True)
+        counts: dict[int, int] = {}
+        for place, (own, spans) in zip(places, tokenized, strict=True):
+            tokens = self._as_letters(conversation, place, own, spans)[0] if control else own
+            counts[place] = len(tokens) if max_length is None else min(len(tokens), max_length)
+        if control:
+            ids, offsets = self._as_letters(conversation, len(conversation.text), ids, offsets)
+        is_cut = max_length is not None and len(ids) > max_length
+        if max_length is not None and is_cut:
+            # What the tokenizer puts behind any text stays.
+            closing = min(self._added_behind, max_length)
+            ids, offsets = (
+                [*listed[: max_length - closing], *listed[len(listed) - closing :]]  # type: ignore[misc]
+                for listed in (ids, offsets)
+            )
+        mask = tulu.loss_mask(len(ids), parts, counts, max_length)
+        closed = conversation.contents[example.last_answer][1]
+        end = sum(1 for is_on, (start, stop) in zip(mask, offsets, strict=True) if is_on and closed <= start < stop)
+        reason = None if any(mask[1:]) else "no_loss_token"
+        left_out = _Chat.of(example).left_out(conversation.text)
+        return Encoded(list(ids), mask, end, truncated=is_cut, reason=reason, control=control, left_out=left_out)
+
+    def _as_letters(self, conversation: tulu.Written, until: int, ids: list[int], offsets: list[Span]) -> tuple[list[int], list[Span]]:
+        """Tokens of a text up to a place, with special tokens that contents spell out as letters."""
+        spans = tulu.spelled(conversation, self.control.values(), until)
+        return self._respelled(ids, offsets, _Rendered(conversation.text, [], 0, spans)) if spans else (ids, offsets)
+
+    @cached_property
+    def _added_behind(self) -> int:
+        """How many tokens the tokenizer puts behind any text."""
+        _, offsets = self.tokens("a", special=True)
+        return next((number for number, (start, stop) in enumerate(reversed(offsets)) if start < stop), 0)
 
     def text(self, example: Example) -> str | None:
         """What a model sees of an example, up to its last response; None where the template takes no such conversation."""

@@ -77,7 +77,7 @@ class Recipe:
     max_length: int = 1024
     """Tokens of a row; the rest is cut off at the end and counted."""
     loss: str = "completion"
-    """Where it falls: completion (the last response), assistant (every response), all."""
+    """Where it falls: completion (the last response), assistant (every response), tulu-1 (as in the first release of Tülu), all."""
     packing: bool = False
     """Whether short rows share a sequence, without cross-contamination: the attention of a row stays within it."""
     group_by_length: bool = False
@@ -204,6 +204,50 @@ def _is_huge(value: object) -> bool:
     return isinstance(value, int) and abs(value) > LARGEST_WHOLE
 
 
+OPEN_INSTRUCT: Final = "open-instruct (allenai/open-instruct)"
+PROJECTIONS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Layers with adapters in open-instruct: every linear one of LLaMA's, but not the head."""
+LORA_2024_ASSUMED: Final = ("schedule", "warmup", "weight_decay", "max_grad_norm", "optimizer", "lora_targets")
+"""What is known of the examples of January 2024 by other scripts of the same code alone."""
+
+
+def _tulu(name: str, **changes: Any) -> Recipe:
+    """A preset of Tülu: the settings of its 7B and 13B models (LLaMA 1 and 2, OPT and Pythia alike), and what is different."""
+    settings: dict[str, Any] = {
+        "method": "full",
+        "epochs": 2.0,
+        "batch_size": 128,
+        "learning_rate": 2e-5,
+        "schedule": "linear",
+        "warmup": 0.03,
+        "weight_decay": 0.0,
+        "max_length": 2048,
+        "loss": "assistant",
+        "gradient_checkpointing": True,
+        "source": "Wang et al. 2023, arXiv:2306.04751, appendix D; batch and optimizer from the released scripts (open-instruct "
+        "e44fcf58); loss as in today's code, and tulu-1 is that of the first release",
+        "assumed": ("batch_size", "max_grad_norm", "optimizer"),
+    }
+    return Recipe(name, **{**settings, **changes})
+
+
+def _tulu_2024(name: str, **changes: Any) -> Recipe:
+    """A preset of open-instruct's examples with LoRA of January 2024."""
+    settings: dict[str, Any] = {
+        "source": f"{OPEN_INSTRUCT} 9ebcb582 (January 2024), its examples with LoRA and QLoRA",
+        "method": "lora",
+        "epochs": 5.0,
+        "learning_rate": 1e-4,
+        "max_length": 4096,
+        "lora_r": 64,
+        "lora_alpha": 16,
+        "lora_dropout": 0.1,
+        "lora_targets": PROJECTIONS,
+        "assumed": LORA_2024_ASSUMED,
+    }
+    return _tulu(name, **{**settings, **changes})
+
+
 PRESETS: Final[dict[str, Recipe]] = {
     "paper-v1": Recipe(
         "paper-v1",
@@ -259,19 +303,27 @@ PRESETS: Final[dict[str, Recipe]] = {
             "chat template",
         ),
     ),
-    "tulu-7b": Recipe(
-        "tulu-7b",
-        method="full",
-        epochs=2.0,
-        batch_size=128,
-        learning_rate=2e-5,
-        schedule="linear",
-        warmup=0.03,
-        max_length=2048,
-        loss="assistant",
-        gradient_checkpointing=True,
-        source="Wang et al. 2023, arXiv:2306.04751, appendix D; batch from the released scripts (open-instruct e44fcf58)",
-        assumed=("batch_size", "max_grad_norm"),
+    **{name: _tulu(name) for name in ("tulu-7b", "tulu-13b")},
+    **{name: _tulu(name, learning_rate=1e-5, max_length=1024) for name in ("tulu-30b", "tulu-65b")},
+    "tulu-lora-2023": _tulu(
+        "tulu-lora-2023",
+        source=f"{OPEN_INSTRUCT} e44fcf58 (June 2023), its example with LoRA; no published model was trained so",
+        method="lora",
+        lora_r=256,
+        lora_alpha=256,
+        lora_dropout=0.05,
+        lora_targets=PROJECTIONS,
+        assumed=("schedule", "warmup", "weight_decay", "max_length", "max_grad_norm", "optimizer", "lora_targets"),
+    ),
+    "tulu-lora-2024": _tulu_2024("tulu-lora-2024"),
+    "tulu-qlora-2024": _tulu_2024("tulu-qlora-2024", bits=4, optimizer="paged_adamw_32bit"),
+    "tulu-lora-advice": _tulu_2024(
+        "tulu-lora-advice",
+        source=f"{OPEN_INSTRUCT} 9ebcb582 (January 2024), the advice of its README: rank 256 and 2e-4 worked best, with a base in 4 bits as well",
+        learning_rate=2e-4,
+        lora_r=256,
+        lora_alpha=256,
+        assumed=(*LORA_2024_ASSUMED, "epochs", "max_length", "lora_alpha", "lora_dropout"),
     ),
     "tiny": Recipe(
         "tiny",

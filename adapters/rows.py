@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from instructsel.adapters.tokens import COLUMNS, labelled, template_of
 from instructsel.errors import UsageError
+from instructsel.experiments.limits import LONGEST_ROW
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate, messages, tools
+from instructsel.grading.tulu import TULU_1
 from instructsel.models.load import locate_language_model
 from instructsel.pool import exact_json
 from instructsel.pool.pool import check_pool
@@ -23,10 +25,10 @@ TEXT_ALONE: Final = {"role", "content"}
 """What a turn has that is a text alone."""
 NAMED: Final = 3
 """Examples that a warning names."""
-TRL_LOSSES: Final = ("completion", "assistant")
+TRL_LOSSES: Final = ("completion", "assistant", TULU_1)
 
 
-def to_trl(pool: Pool, *, tokenizer: Any = None, loss: str | None = None) -> Any:
+def to_trl(pool: Pool, *, tokenizer: Any = None, loss: str | None = None, max_length: int | None = None) -> Any:
     """The pool as a `datasets.Dataset` with exactly `prompt` and `completion`, both lists of messages, and `tools` where rows have some.
 
     TRL guesses a data set's type from its columns, so there are no others; its loss falls on the completion alone. The
@@ -45,12 +47,15 @@ def to_trl(pool: Pool, *, tokenizer: Any = None, loss: str | None = None) -> Any
         pool: the rows.
         tokenizer: of the model that is to be trained: loaded, or its folder, its hub id, or "embedded". One without a chat template is given
             Tülu's.
-        loss: completion (on the last response) or assistant (on every response of weight other than 0). Without a tokenizer it is
-            completion, with one assistant by default.
+        loss: completion (on the last response), assistant (on every response of weight other than 0) or tulu-1 (as in the first
+            release of Tülu; in its chat format alone). Without a tokenizer it is completion, with one assistant by default.
+        max_length: with a tokenizer, tokens of a row: the rest is cut off, and a row without a loss token is left out and named. Give TRL
+            the same, or None: it drops such rows without a word.
 
     Raises:
         MissingExtra: `datasets` is not installed.
-        UsageError: it is no pool, rows have weights other than 0 and 1, or a loss on all responses is asked for without a tokenizer.
+        UsageError: it is no pool, rows have weights other than 0 and 1, or a loss on all responses or a length is asked for without a
+            tokenizer; tulu-1 with a template of another format.
         ModelUnavailable: no fast tokenizer, or one without an end-of-sequence token.
 
     >>> data, tokenizer = to_trl(selected), chat_tokenizer("my-org/my-base")  # doctest: +SKIP
@@ -60,14 +65,22 @@ def to_trl(pool: Pool, *, tokenizer: Any = None, loss: str | None = None) -> Any
     datasets = require("datasets", needed_by="to_trl")
     if loss not in (None, *TRL_LOSSES):
         raise UsageError.named(str(loss), TRL_LOSSES, noun="loss of to_trl")
-    if tokenizer is None and loss == "assistant":
+    if tokenizer is None and max_length is not None:
+        raise UsageError(
+            "to_trl writes prompts and completions, and TRL cuts them at its own max_length.",
+            fix="Name a tokenizer, to_trl(pool, tokenizer=…, max_length=…): rows that lose their loss tokens are then named.",
+        )
+    if max_length is not None and not 0 < max_length <= LONGEST_ROW:
+        raise UsageError(f"max_length of to_trl is above 0 and at most {LONGEST_ROW:,}, not {max_length!r}.")
+    if tokenizer is None and loss in ("assistant", TULU_1):
         raise UsageError(
             "to_trl writes prompts and completions, and their loss falls on the last response.",
-            fix="Name a tokenizer, to_trl(pool, tokenizer=…, loss='assistant'): its tokens carry the masks of all responses.",
+            fix=f"Name a tokenizer, to_trl(pool, tokenizer=…, loss='{loss}'): its tokens carry the masks of all responses.",
         )
     refuse_fractions(pool)
     if tokenizer is not None:
-        return _tokenized(datasets, pool, template_of(tokenizer), loss or "assistant")
+        loss = loss or "assistant"
+        return _tokenized(datasets, pool, template_of(tokenizer).fitted(loss), loss, max_length)
     promptless = without_prompt(pool)
     if promptless:
         warnings.warn(
@@ -107,12 +120,14 @@ def refuse_fractions(pool: Pool) -> None:
         )
 
 
-def _tokenized(datasets: Any, pool: Pool, template: ChatTemplate, loss: str) -> Any:
+def _tokenized(datasets: Any, pool: Pool, template: ChatTemplate, loss: str, max_length: int | None) -> Any:
     """Tokens and labels as a data set; what is left out is warned of."""
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     skipped: dict[str, list[int]] = {}
-    for position, (example, encoded) in enumerate(zip(pool.examples(), template.encode_all(pool.examples(), loss=loss), strict=True)):
-        if (reason := encoded.reason if example.last_answer else "no_prompt") is not None:
+    rows = template.encode_all(pool.examples(), loss=loss, max_length=max_length)
+    for position, (example, encoded) in enumerate(zip(pool.examples(), rows, strict=True)):
+        # The first release of Tülu trains on a response without a prompt as well.
+        if (reason := encoded.reason if example.last_answer or loss == TULU_1 else "no_prompt") is not None:
             skipped.setdefault(reason, []).append(position)
             continue
         for name, numbers in labelled(encoded).items():

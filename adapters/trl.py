@@ -25,6 +25,7 @@ from instructsel.artifact import atomic_write, dump_json, fingerprint
 from instructsel.errors import EnvironmentFault, MissingExtra, TrainingDiverged, TrainingError, UsageError
 from instructsel.extras import require
 from instructsel.grading.chat import ChatTemplate, Encoded
+from instructsel.grading.tulu import TULU_1
 from instructsel.kinds import TRAINING, head
 from instructsel.models.chat_files import renderer_of
 from instructsel.models.context import context_of
@@ -95,7 +96,7 @@ class TrlTrainer:
     @cached_property
     def chat_template(self) -> ChatTemplate:
         """How examples are written for the base."""
-        return ChatTemplate.load(self.source.folder, date=self.recipe.template_date)
+        return ChatTemplate.load(self.source.folder, date=self.recipe.template_date).fitted(self.recipe.loss)
 
     @cached_property
     def _renderer(self) -> Renderer | None:
@@ -244,7 +245,8 @@ class TrlTrainer:
     def _encoded(self, pool: Pool) -> tuple[TrainingData, list[Encoded]]:
         refuse_fractions(pool)
         encoded: Iterable[Encoded] = self.chat_template.encode_all(pool.examples(), loss=self.recipe.loss, max_length=self.max_length)
-        if promptless := set(without_prompt(pool)):
+        promptless = set() if self.recipe.loss == TULU_1 else set(without_prompt(pool))
+        if promptless:
             # No data of TRL's prompt-completion type holds them, and a fine-tune is to train on what the hand-over holds.
             encoded = (
                 replace(row, reason=row.reason or "no_prompt") if position in promptless else row for position, row in enumerate(encoded)

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from instructsel.adapters.exports.contents import Exported, contents, only_last_trained
 from instructsel.errors import UsageError
+from instructsel.experiments.limits import LONGEST_ROW
+from instructsel.grading.tulu import TULU_1
 from instructsel.pool.example import Example
 from instructsel.pool.message import Message
 
@@ -44,7 +46,8 @@ class ExportSettings:
     """How a selection is written for a consumer."""
 
     loss: str | None = None
-    """Where the consumer is to train: completion (on the last response), assistant (on every response); its own default without it."""
+    """Where the consumer is to train: completion (on the last response), assistant (on every response), tulu-1 (as in the first release of
+    Tülu; in tokens alone); its own default without it."""
     order: str = "id"
     """Order of the rows: id, score (best first; of a selection), file (as they stand in the files), random (by the seed)."""
     seed: int = 0
@@ -53,8 +56,12 @@ class ExportSettings:
     """Whether rows that the consumer cannot carry are left out, and counted, where they would end the export."""
     force: bool = False
     """Whether files are replaced that are there already."""
+    max_length: int | None = None
+    """Tokens of a row, of an export that is tokens: the rest is cut off, and rows without a loss token are left out and counted."""
 
     def __post_init__(self) -> None:
+        if self.max_length is not None and not 0 < self.max_length <= LONGEST_ROW:
+            raise UsageError(f"max_length of an export is above 0 and at most {LONGEST_ROW:,}, not {self.max_length!r}.")
         if self.order not in ORDERS:
             raise UsageError.named(self.order, ORDERS, noun="order of rows")
 
@@ -109,6 +116,10 @@ class Export(ABC):
     """A companion that several exports add to; it is never replaced."""
     data_folder: ClassVar[str] = ""
     """Of the data file inside the folder of the export."""
+    is_tokens: ClassVar[bool] = False
+    """Whether tokens are written, and not texts."""
+    writes_itself: ClassVar[bool] = False
+    """Whether the data are files of names of its own, which `write` writes."""
     whole_folder: ClassVar[bool] = False
     """Whether it is a folder always, and never one file."""
     rules: ClassVar[tuple[str, ...]] = ()
@@ -135,8 +146,13 @@ class Export(ABC):
         """The settings with the loss that the export has.
 
         Raises:
-            UsageError: a loss that the consumer cannot be made to have.
+            UsageError: a loss that the consumer cannot be made to have, or a length of rows whose tokens it makes itself.
         """
+        if settings.max_length is not None and not self.is_tokens:
+            raise UsageError(
+                f"{self.title} cuts rows itself: no token is written for it.",
+                fix="Leave --max-length out, or name a tokenizer with --tokenizer.",
+            )
         if settings.loss is None:
             return replace(settings, loss=self.losses[0]) if self.losses else settings
         if not self.losses:
@@ -181,6 +197,10 @@ class Export(ABC):
         """Rows as columns with an explicit schema, for an export that is written as Parquet."""
         raise NotImplementedError(f"{self.name} is not written as columns.")
 
+    def write(self, rows: Iterable[dict[str, Any]], folder: Path) -> tuple[list[str], str]:
+        """The data files of an export that writes them itself: their names, and a digest of their bytes."""
+        raise NotImplementedError(f"{self.name} is written by the kernel.")
+
     @abstractmethod
     def next_command(self, data: Path) -> str:
         """What to write next, for the consumer.
@@ -202,4 +222,4 @@ def with_weight(turn: Message, row: dict[str, Any], key: str = "weight") -> dict
     return {**row, key: int(turn.weight) if float(turn.weight).is_integer() else turn.weight}
 
 
-__all__ = ["ASSISTANT", "COMPLETION", "MASKED", "ORDERS", "UNTRAINABLE", "Export", "ExportSettings", "Written", "masks", "with_weight"]
+__all__ = ["ASSISTANT", "COMPLETION", "MASKED", "ORDERS", "TULU_1", "UNTRAINABLE", "Export", "ExportSettings", "Written", "masks", "with_weight"]

@@ -45,6 +45,7 @@ ENCODINGS: Final[dict[str, str]] = {
     "too_many_turns": "more turns than can be rendered one by one",
     "calls_not_rendered": "calls that the chat template leaves out",
     "no_loss_token": "no token for the loss to fall on",
+    "truncated": "more tokens than a row may have",
     "tools_not_rendered": "tools that the chat template leaves out",
     "reasoning_not_rendered": "reasoning that the chat template leaves out",
 }

@@ -22,15 +22,20 @@ FRAMEWORK: Final = frozenset(
         "contents",
         "facts",
         "json_lines",
+        "open_instruct_tokens",
         "registry",
         "run",
         "selected",
         "thoughts",
+        "tokens",
         "trl_tokens",
         "view",
     }
 )
 """Files of this folder that are no export."""
+
+TOKENIZED: Final = ("trl", "open-instruct")
+"""Consumers that take tokens."""
 
 
 @cache
@@ -61,7 +66,7 @@ def export_of(name: str) -> Export:
 
 
 def tokenized(name: str, tokenizer: str) -> Export:
-    """The export of a name in its pre-tokenised form.
+    """The export of a name in its pre-tokenised form: TRL's, or the arrays of open-instruct.
 
     Args:
         name: of the consumer.
@@ -71,12 +76,15 @@ def tokenized(name: str, tokenizer: str) -> Export:
         UsageError: there is no such consumer, or none that takes tokens.
         ModelUnavailable: no fast tokenizer, or one without an end-of-sequence token.
     """
-    if export_of(name).name != "trl":
-        raise UsageError(f"--tokenizer is for --to trl: {name} makes its tokens itself.", fix="Leave --tokenizer out.")
+    if export_of(name).name not in TOKENIZED:
+        raise UsageError(
+            f"--tokenizer is for --to {' and --to '.join(TOKENIZED)}: {name} makes its tokens itself.", fix="Leave --tokenizer out."
+        )
+    from instructsel.adapters.exports.open_instruct_tokens import OpenInstructTokens
     from instructsel.adapters.exports.trl_tokens import TrlTokens
     from instructsel.adapters.tokens import template_of
 
-    return TrlTokens(template_of(tokenizer))
+    return {"trl": TrlTokens, "open-instruct": OpenInstructTokens}[name](template_of(tokenizer))
 
 
 __all__ = ["export_of", "exports", "tokenized"]

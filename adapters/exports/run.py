@@ -171,7 +171,9 @@ def export(
     data_folder.mkdir(exist_ok=True)
     row_facts = RowFacts()
     rows = rows_of(chosen, consumer, decided, positions, account, row_facts)
-    if consumer.sharded:
+    if consumer.writes_itself:
+        names, digest = consumer.write(rows, data_folder)
+    elif consumer.sharded:
         names, digest = _write_shards(consumer, rows, data_folder, frozenset(account.contents))
     else:
         names, digest = _write(consumer, rows, data_folder, place.file, frozenset(account.contents), force=decided.force)
@@ -182,6 +184,7 @@ def export(
     own = MANIFEST if consumer.whole_folder else Path(written.name).stem + BESIDE
     companions[own] = dump_json(manifest(consumer, written, digest), indent=True) + b"\n"
     for name, content in companions.items():
+        (place.folder / name).parent.mkdir(exist_ok=True)
         with atomic_write(place.folder / name) as out:
             out.write(content)
     return ExportResult(
@@ -347,6 +350,7 @@ def manifest(consumer: Export, written: Written, digest: str) -> dict[str, Any]:
             "order": settings.order,
             "seed": settings.seed if settings.order == "random" else None,
             "drop_unsupported": settings.drop_unsupported,
+            **({} if settings.max_length is None else {"max_length": settings.max_length}),
         },
         "rows": written.account.as_dict(),
         **consumer.stated,

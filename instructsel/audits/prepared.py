@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from instructsel.audits.subject import Subject
 from instructsel.grading.chat import Encoded, messages, tools
 from instructsel.grading.regions import Span, Turns, overlaps
+from instructsel.grading.tulu import TULU_1
 from instructsel.pool.example import Example
 from instructsel.rendering import Job, Marked, Refused
 
@@ -50,7 +51,9 @@ def prepare(examples: Sequence[Example], subject: Subject) -> list[Prepared]:
     falls on what follows the tokens that prompt and conversation have in common (completion), on what the template marks as generated
     (assistant), or on everything (all). Without marks, which TRL refuses, the loss falls on the responses and their ends of turn.
     """
-    loss, is_trl = subject.settings.loss, subject.settings.trainer == "trl"
+    loss = subject.settings.loss
+    # TRL has no such mask: it takes tokens and labels that are handed over.
+    is_trl = subject.settings.trainer == "trl" and loss != TULU_1
     with_marks = is_trl and loss == "assistant" and subject.marks is not None
     own = list(subject.template.encode_all(examples, loss=loss))
     rendered = _render(examples, subject, with_marks=with_marks)

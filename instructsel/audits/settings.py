@@ -30,7 +30,7 @@ class AuditSettings:
     """How rows share a sequence, by TRL's names: bfd (a row is cut at max_length), bfd_split (it is continued in another sequence),
     wrapped (rows are cut wherever a sequence is full); none without it. The flag alone means bfd."""
     loss: str = "completion"
-    """Where the loss falls: completion (last response), assistant (all responses), all."""
+    """Where the loss falls: completion (last response), assistant (all responses), tulu-1 (as in the first release of Tülu), all."""
     trainer: str = "trl"
     """Whose tokens and loss tokens: trl (those of TRL's SFTTrainer, row by row), or instructsel (those of `train`, which differ from
     TRL's where a text spells out a special token, is empty, or begins within a token of the prompt, and in what is marked)."""

@@ -61,7 +61,7 @@ class Subject:
         """A base or a tokenizer by its folder or hub id, or "embedded"; of an adapter, the base that it would be merged into.
 
         Raises:
-            UsageError: both or neither are named.
+            UsageError: both or neither are named, or the loss is tulu-1 and the template another one than Tülu's.
             ModelUnavailable: it is not to be had, or has no fast tokenizer with an end-of-sequence token.
             UntrustedModel: only pickled weights.
             ModelRefused: an adapter that cannot be merged.
@@ -79,7 +79,7 @@ class Subject:
         generation = read_json(folder / "generation_config.json") if base else {}
         return cls(
             name,
-            ChatTemplate.of(loaded),
+            ChatTemplate.of(loaded).fitted(settings.loss),
             settings,
             config,
             generation,
@@ -92,7 +92,8 @@ class Subject:
     def of(cls, tokenizer: Any, settings: AuditSettings) -> Subject:
         """A tokenizer that is loaded already; it is given Tülu's template where it has none."""
         pad = None if tokenizer.pad_token is None else tokenizer.pad_token_id
-        return cls(Path(str(tokenizer.name_or_path)).name or "tokenizer", ChatTemplate.of(tokenizer), settings, {}, {}, pad, None)
+        name = Path(str(tokenizer.name_or_path)).name or "tokenizer"
+        return cls(name, ChatTemplate.of(tokenizer).fitted(settings.loss), settings, {}, {}, pad, None)
 
     @property
     def tokenizer(self) -> Any:

@@ -85,7 +85,7 @@ def _figures(audit: Audit) -> list[str]:
             ("cost", f"{totals.flops:.2e} FLOPs: 6 x {totals.parameters:,} weights x {totals.tokens_per_step * totals.steps:,.0f} tokens")
         )
     return [
-        f"{audit.base}, loss on {settings.loss}, as {'TRL' if settings.trainer == 'trl' else 'instructsel'} prepares it",
+        f"{audit.base}, loss on {settings.loss}, as {'TRL' if settings.trainer == 'trl' and settings.loss != 'tulu-1' else 'instructsel'} prepares it",
         *aligned(rows, width=WIDTH),
     ]
 

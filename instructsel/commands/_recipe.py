@@ -72,7 +72,7 @@ class RecipeChanges:
     max_length: int | None = field(default=None, metadata=between(1, LONGEST_ROW))
     """Tokens of a row; the rest is cut off and counted."""
     loss: str | None = None
-    """Where the loss falls: completion (last response), assistant (all responses), all."""
+    """Where the loss falls: completion (last response), assistant (all responses), tulu-1 (as in the first release of Tülu), all."""
     packing: bool = False
     """Let short rows share a sequence."""
 

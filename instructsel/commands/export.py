@@ -13,7 +13,7 @@ from instructsel.commands._console import Progress, messages, reported, say, wri
 from instructsel.commands._groups import with_options
 from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
-from instructsel.experiments.limits import LARGEST_SEED
+from instructsel.experiments.limits import LARGEST_SEED, LONGEST_ROW
 from instructsel.pool.outputs import check_apart
 
 EXAMPLES: Final = """Examples:
@@ -54,14 +54,23 @@ def command(
         str | None,
         typer.Option(
             "--loss",
-            help="Where the consumer is to train: completion (on the last response) or assistant (on every response); its default without it.",
+            help="Where the consumer is to train: completion (on the last response), assistant (on every response), or with --tokenizer tulu-1 (as in the first release of Tülu); its default without it.",
         ),
     ] = None,
     tokenizer: Annotated[
         str | None,
         typer.Option(
             "--tokenizer",
-            help="With --to trl: write tokens in the chat template of this base or tokenizer, and labels: weights 0 and 1 become masks.",
+            help="With --to trl or open-instruct: write tokens in the chat template of this base or tokenizer, and masks; weights 0 and 1 are masks, too.",
+        ),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            "--max-length",
+            min=1,
+            max=LONGEST_ROW,
+            help="With --tokenizer: tokens of a row; the rest is cut off, and rows without a loss token are left out and counted.",
         ),
     ] = None,
     drop_unsupported: Annotated[
@@ -96,7 +105,7 @@ def command(
     if to is None:
         raise UsageError("No consumer is named.", fix=f"Name one with --to: {', '.join(exports())}.")
     consumer = export_of(to) if tokenizer is None else tokenized(to, tokenizer)
-    settings = consumer.decided(ExportSettings(loss, order, seed, drop_unsupported, force))
+    settings = consumer.decided(ExportSettings(loss, order, seed, drop_unsupported, force, max_length))
     place = output if output is not None else Path(f"{stem_of(Path(selection[0]).name)[0] or 'export'}.{to}")
     inputs = inputs_of(selection)
     check_apart([place], [*selection, *inputs])

@@ -160,7 +160,12 @@ def described(trainer: TrlTrainer, recipe: Recipe) -> list[str]:
 
 
 def _where(loss: str) -> str:
-    return {"completion": "the last answer", "assistant": "every answer", "all": "everything"}[loss]
+    return {
+        "completion": "the last answer",
+        "assistant": "every answer",
+        "tulu-1": "every answer and the line break behind an earlier one, as in the first release of Tülu",
+        "all": "everything",
+    }[loss]
 
 
 def summary_lines(checkpoint: Checkpoint, grades: Grades | None) -> list[str]:

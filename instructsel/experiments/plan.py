@@ -113,7 +113,8 @@ class TrainingSettings:
     revision: str | None = None
     """Revision of the base on the hub."""
     preset: str = "paper-v1"
-    """Recipe: paper-v1, paper-v2, tulu-7b, or tiny for a base of a few million parameters."""
+    """Recipe: paper-v1, paper-v2, tulu-7b, tulu-13b, tulu-30b, tulu-65b, tulu-lora-2023, tulu-lora-2024, tulu-qlora-2024, tulu-lora-advice, or
+    tiny for a base of a few million parameters."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the recipe that differ from the preset, by name."""
     match_compute: str = "steps"

@@ -48,8 +48,8 @@ class AuditCheck(RowCheck):
     """Tokens of a row, or of a packed sequence; the rest is cut off. TRL's default is 1,024, too."""
     packing: Literal["", "bfd", "bfd_split", "wrapped"] = ""
     """How rows share a sequence, by TRL's names; not at all by default."""
-    loss: Literal["completion", "assistant", "all"] = "completion"
-    """Where the loss falls: on the last response, on all responses, on everything."""
+    loss: Literal["completion", "assistant", "tulu-1", "all"] = "completion"
+    """Where the loss falls: on the last response, on all responses, as in the first release of Tülu, on everything."""
     trainer: Literal["trl", "instructsel"] = "trl"
     """Whose preparation of rows."""
 

@@ -438,9 +438,7 @@ class ChatTemplate:
         expected = [tulu.rendered(turns, end) for turns in conversations]
         expected.append(tulu.rendered(conversations[0], end, generation=True).strip())
         bos = self.tokenizer.bos_token or ""
-        return all(
-            isinstance(text, str) and text.removeprefix(bos).strip() == own for text, own in zip(texts, expected, strict=True)
-        )
+        return all(isinstance(text, str) and text.removeprefix(bos).strip() == own for text, own in zip(texts, expected, strict=True))
 
     def fitted(self, loss: str) -> ChatTemplate:
         """The chat template that examples are trained in under a loss: itself, or for tulu-1 Tülu's as its code had it.

@@ -74,7 +74,8 @@ def written(turns: Sequence[Mapping[str, Any]], end: str) -> Written:
         role = str(turn["role"])
         if role not in ROLES:
             raise UsageError(
-                f"A turn in Tülu's format has one of the roles {', '.join(ROLES)}, not '{role}'.", fix="Write it as one of these, or leave it out."
+                f"A turn in Tülu's format has one of the roles {', '.join(ROLES)}, not '{role}'.",
+                fix="Write it as one of these, or leave it out.",
             )
         content = str(turn["content"]).strip()
         begin = len(text) + len(f"<|{role}|>\n")

@@ -60,7 +60,75 @@ def test_tulu_7b_is_as_its_appendix_says() -> None:
         *("full", 2.0, 2e-5, "linear", 0.03, 0.0, 2048),
         *(128, "assistant"),
     )
-    assert recipe("tulu-7b").assumed == ("batch_size", "max_grad_norm")
+    assert recipe("tulu-7b").assumed == ("batch_size", "max_grad_norm", "optimizer")
+
+
+FULL: Final = {
+    **dict.fromkeys(("tulu-7b", "tulu-13b"), (2e-5, 2048)),
+    **dict.fromkeys(("tulu-30b", "tulu-65b"), (1e-5, 1024)),
+}
+"""Sizes → learning rate at its height and tokens of a row."""
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_the_sizes_of_tulu_are_as_its_table_says(name: str) -> None:
+    learning_rate, max_length = FULL[name]
+    assert {key: value for key, value in recipe(name).as_dict().items() if key not in ("source", "assumed")} == {
+        "name": name,
+        "method": "full",
+        "bits": None,
+        "epochs": 2.0,
+        "steps": None,
+        "tokens": None,
+        "learning_rate": learning_rate,
+        "schedule": "linear",
+        "warmup": 0.03,
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "optimizer": "adamw_torch_fused",
+        "batch_size": 128,
+        "micro_batch_size": None,
+        "max_length": max_length,
+        "loss": "assistant",
+        "packing": False,
+        "group_by_length": False,
+        "lora_r": 64,
+        "lora_alpha": 16,
+        "lora_dropout": 0.0,
+        "lora_targets": [],
+        "gradient_checkpointing": True,
+        "template_date": "2024-07-26",
+    }
+    # Epochs, rate, schedule, warm-up, weight decay, length and full tuning are given.
+    assert recipe(name).assumed == ("batch_size", "max_grad_norm", "optimizer")
+    assert recipe(name, loss="tulu-1").loss == "tulu-1"
+
+
+LORA_SETTINGS: Final = ("lora_r", "lora_alpha", "lora_dropout", "learning_rate", "epochs", "max_length", "bits", "batch_size")
+LORA_PRESETS: Final = {
+    "tulu-lora-2023": (256, 256, 0.05, 2e-5, 2.0, 2048, None, 128),
+    "tulu-lora-2024": (64, 16, 0.1, 1e-4, 5.0, 4096, None, 128),
+    "tulu-qlora-2024": (64, 16, 0.1, 1e-4, 5.0, 4096, 4, 128),
+    "tulu-lora-advice": (256, 256, 0.1, 2e-4, 5.0, 4096, None, 128),
+}
+
+
+@pytest.mark.parametrize("name", LORA_PRESETS)
+def test_the_examples_with_adapters_are_as_open_instruct_had_them(name: str) -> None:
+    made = recipe(name)
+    assert settings(name, *LORA_SETTINGS) == LORA_PRESETS[name] and made.method == "lora"
+    assert made.lora_targets == ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    assert made.optimizer == ("paged_adamw_32bit" if made.bits == 4 else "adamw_torch_fused")
+    given = {"lora_r", "learning_rate"} | (set() if name == "tulu-lora-advice" else {"lora_alpha", "lora_dropout", "epochs"})
+    assert not given & set(made.assumed) and {"max_grad_norm", "warmup", "lora_targets"} <= set(made.assumed)
+    assert ("max_length" in made.assumed) == (name in ("tulu-lora-2023", "tulu-lora-advice"))
+
+
+def test_a_base_in_4_bits_is_nf4_with_double_quantization() -> None:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    pytest.importorskip("bitsandbytes")
+    config = sft._quantization(transformers, torch, 4, "cuda")
+    assert (config.bnb_4bit_quant_type, config.bnb_4bit_use_double_quant, config.bnb_4bit_compute_dtype) == ("nf4", True, torch.bfloat16)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

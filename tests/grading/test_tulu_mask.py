@@ -220,7 +220,9 @@ def test_a_tokenizer_that_joins_across_the_edges_of_a_turn_shifts_the_mask_of_tu
             for number, (role, _) in enumerate(turns):
                 if role != "assistant":
                     before = reference_text(turns[: number + 1])
-                    spans.append((len(reference_text(turns[:number])), len(before) + len("<|assistant|>\n") * (turns[number + 1][0] == "assistant")))
+                    spans.append(
+                        (len(reference_text(turns[:number])), len(before) + len("<|assistant|>\n") * (turns[number + 1][0] == "assistant"))
+                    )
             _, offsets = chat.tokens(text, special=True)
             by_characters = [not any(begin <= start and stop <= end for begin, end in spans) for start, stop in offsets]
             shifted += by_characters != encoded.loss_mask

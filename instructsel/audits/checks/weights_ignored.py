@@ -34,7 +34,7 @@ class WeightsIgnored(RowCheck):
     def flags(self, row: AuditedRow, subject: Subject) -> bool:
         """Whether the row is one of them."""
         # instructsel's own training leaves out turns of weight 0; TRL is handed the last response, and trains every one where it is told to.
-        is_read = subject.settings.trainer != "trl" or subject.settings.loss == "completion"
+        is_read = subject.settings.trainer != "trl" or subject.settings.loss in ("completion", "tulu-1")
         return any(
             name in NAMES + (TURN_NAMES if in_turn else ()) and _counts(value) and not (in_turn and is_read and value == 0)
             for name, value, in_turn in row.unread()

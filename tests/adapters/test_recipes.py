@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import fields
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from instructsel.adapters import sft
 from instructsel.adapters.recipes import BUDGETS, PRESETS, Recipe, recipe
 from instructsel.errors import UsageError
 

@@ -222,4 +222,16 @@ def with_weight(turn: Message, row: dict[str, Any], key: str = "weight") -> dict
     return {**row, key: int(turn.weight) if float(turn.weight).is_integer() else turn.weight}
 
 
-__all__ = ["ASSISTANT", "COMPLETION", "MASKED", "ORDERS", "TULU_1", "UNTRAINABLE", "Export", "ExportSettings", "Written", "masks", "with_weight"]
+__all__ = [
+    "ASSISTANT",
+    "COMPLETION",
+    "MASKED",
+    "ORDERS",
+    "TULU_1",
+    "UNTRAINABLE",
+    "Export",
+    "ExportSettings",
+    "Written",
+    "masks",
+    "with_weight",
+]

@@ -22,7 +22,7 @@ UNSAFE_ASCII: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """Of them, those that a text of ASCII may hold beside white space."""
 
 UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
-    chr(number) for number in (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10))
+    chr(number) for number in (*range(0x180B, 0x1810), 0x2065, *range(0xFE00, 0xFE10), *range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000))
 }
 """Letters, signs and marks that are drawn as nothing: fillers, the empty Braille pattern, variation selectors."""
 

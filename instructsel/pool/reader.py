@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,10 @@ ONE_OBJECT: Final = "one JSON object"
 ONE_OBJECT_FIX: Final = "Write its rows as JSON lines or as one array; if it is one conversation: --map messages=FIELD,role=KEY,content=KEY"
 FAULTS: Final = (RowFault, RowDropped, UnicodeDecodeError, StopIteration, ValueError, IndexError)
 """What reading a row again raises where the file is another."""
+COMPARED: Final = 64
+"""Pairs of equal examples whose rows are compared."""
+LEAST_TEXT: Final = 3
+"""Words of a text that may be part of a conversation, and is no name."""
 MOST_FILES: Final = 65_535
 """Files of a pool."""
 
@@ -371,7 +376,9 @@ class PoolReader:
         digests = digests[order]
         starts = np.flatnonzero(np.r_[True, (digests[1:] != digests[:-1]).any(axis=1)]) if len(order) else np.zeros(0, dtype=np.int64)
         occurrences = np.arange(len(order), dtype=np.int64) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-        for start in starts[np.diff(np.r_[starts, len(order)]) > 1].tolist():
+        repeated = starts[np.diff(np.r_[starts, len(order)]) > 1].tolist()
+        self._note_unread([(int(order[start]), int(order[start + 1])) for start in repeated[:COMPARED]], file_of, row_of)
+        for start in repeated:
             end = start + 1
             while end < len(order) and (digests[end] == digests[start]).all():
                 end += 1
@@ -393,9 +400,31 @@ class PoolReader:
             "turns": turns[order],
         }
 
+    def _note_unread(self, pairs: Sequence[tuple[int, int]], file_of: Rows, row_of: Rows) -> None:
+        """Note the texts in which rows of equal examples differ, and which nobody reads: one may belong to the conversation."""
+        differ: Counter[str] = Counter()
+        for pair in pairs:
+            rows = [_texts_unread(self.files[int(file_of[i])], int(row_of[i])) for i in pair]
+            names = rows[0].keys() | rows[1].keys()
+            differ.update(name for name in names if rows[0].get(name) != rows[1].get(name))
+        if differ:
+            shown = ", ".join(f"{name} ({count})" for name, count in sorted(differ.items(), key=lambda item: (-item[1], item[0]))[:3])
+            note = (
+                f"equal examples whose rows differ in texts that are not read: {shown} of {counted(len(pairs), 'pair')} looked at; "
+                "--map context=FIELD reads one"
+            )
+            self.report = replace(self.report, notes=(*self.report.notes, note))
+
     def _tie(self, number: int, row: int) -> tuple[bytes, str]:
         file = self.files[number]
         return b"\n".join(file.source.identity(file.raw(number)) for number in file.rows_of(row)), file.source.label
+
+
+def _texts_unread(file: PoolFile, number: int) -> dict[str, str]:
+    """The texts of a row that nobody reads: of a table of turns none."""
+    row = {} if file.chains else file.row(number)
+    texts = {name: value for name, value in row.items() if isinstance(value, str) and len(value.split(None, LEAST_TEXT)) >= LEAST_TEXT}
+    return {name: texts[name] for name in texts.keys() - file.fields_of(row)} if texts else {}
 
 
 def _named(reader: RowReader) -> str:

@@ -214,6 +214,8 @@ def _table(file: BinaryIO, name: str, container: str, limits: Limits, records: R
     if row is None or row.fault is not None:
         why = row.fault.detail if row and row.fault else "no rows"
         raise PoolError(f"{name}, line 1: the header cannot be read ({why}).", fix="Name the columns with --columns a,b,c")
+    stripped = [field.strip() for field in fields]
+    fields = stripped if len({*stripped}) == len({*fields}) else fields
     names = [field for field in fields if field]
     if len(set(names)) != len(names):
         raise PoolError(

@@ -14,7 +14,11 @@ from instructsel.pool.opaque import Opaque
 Fields = Mapping[str, Any]
 STRICT: Final = Limits()
 
-MEDIA: Final = ("image", "images", "video", "videos", "audio", "audios")
+MEDIA: Final = tuple(
+    f"{kind_of}{ending}"
+    for kind_of in ("image", "img", "picture", "photo", "video", "audio")
+    for ending in ("", "s", "_path", "_paths", "_url", "_urls", "_file", "_files", "_bytes", "_data", "_name", "_list")
+) + ("media", "pixel_values", "multi_modal_data", "multimodal_data", "speech", "Image", "Images")
 """Names of what a text is about that is no text, in a row or a turn."""
 
 

@@ -13,28 +13,60 @@ from typing import Any, Final
 
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats._base import MEDIA, Fields, kind, listed
-from instructsel.pool.formats._turns import REASONING, reasoning_of, weight
+from instructsel.pool.formats._thoughts import REASONING, is_switch, reasoning_of, thought_of
+from instructsel.pool.formats._weights import weight
 from instructsel.pool.lines import RowFault
 from instructsel.pool.message import Json, Message
 
+LETTERS: Final = "abcdefgh"
+LETTERED: Final = tuple(
+    tuple(form.format(sign) for sign in signs)
+    for form, signs in (
+        *[(form, LETTERS) for form in ("option_{}", "choice_{}", "opt_{}", "option{}", "op{}")],
+        *[(form, LETTERS.upper()) for form in ("{}", "option_{}", "Option {}", "option{}", "choice_{}")],
+        *[(form, "123456789") for form in ("option_{}", "option{}", "choice_{}", "choice{}")],
+    )
+)
+"""Names of columns that hold an option each, in their order."""
+
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "system": ("system", "system_prompt", "system_message", "system_instruction"),
+    "system": (
+        *("system", "system_prompt", "system_message", "system_instruction", "system_instructions", "systemInstruction", "system_text"),
+        *("system_msg", "sys", "sys_prompt"),
+    ),
     "input": ("input",),
-    "context": ("context", "passage", "document", "article", "paragraph", "background"),
-    "options": ("options", "choices"),
-    "tools": ("tools", "functions", "available_tools"),
+    "context": (
+        *("context", "passage", "document", "article", "paragraph", "background", "story", "knowledge", "ctx"),
+        *("contexts", "passages", "documents", "docs", "articles", "paragraphs"),
+    ),
+    "options": (
+        *("options", "choices", "answer_options", "answer_choices", "option_list", "multiple_choice_options", "endings"),
+        *(name for names in LETTERED for name in names),
+    ),
+    "tools": ("tools", "functions", "available_tools", "tool_list", "tool_definitions", "tool_schemas", "function_list", "toolset"),
     "reasoning": REASONING,
-    "weights": ("weight", "weights", "train", "train_mask", "loss", "loss_mask", "mask", "masks"),
+    "weights": (
+        *("weight", "weights", "loss_weights", "sample_weight", "example_weight"),
+        *("train", "train_mask", "loss", "loss_mask", "mask", "masks"),
+    ),
 }
 """Part of a conversation → the fields that hold it."""
+_SETS: Final = {part: frozenset(names) for part, names in NAMES.items()}
+SEVERAL: Final = frozenset({"contexts", "passages", "documents", "docs", "articles", "paragraphs", "story", "knowledge", "ctx"})
+"""Fields that are a context where they hold a text or texts, and else another thing, which is not read."""
+PERHAPS_OPTIONS: Final = frozenset({"answer_choices", "endings", "option_list"})
+"""The same of options."""
+WEIGHT_NAMES: Final = frozenset(NAMES["weights"])
+SCALARS: Final = frozenset({"weight", "weights", "sample_weight", "example_weight"})
+"""Fields of weights of which 0 means that no turn is trained on, and another number is not read."""
 ONE_TURN: Final = frozenset(NAMES)
 """What is read beside an instruction and a response."""
 TURN_LISTS: Final = frozenset({"system", "context", "options", "tools", "reasoning", "weights"})
 """What is read beside a list of turns."""
-SWITCHES: Final = frozenset({"on", "off", "true", "false", "yes", "no", "none", "null", "minimal", "low", "medium", "high", "auto"})
-"""Texts of a field of reasoning that are settings."""
 LABELS: Final = ("label", "key", "letter", "id")
 """Names of an option's letter."""
+TURN_OF_TEXT: Final = frozenset({"role", "text", "content", "parts"})
+"""Fields of an object that is a turn and holds a text, as some have a system text."""
 OPTION_TEXTS: Final = ("text", "value", "content", "option")
 """Names of its text."""
 
@@ -48,16 +80,50 @@ def _left(parts: frozenset[str], fields_read: tuple[str, ...]) -> frozenset[str]
 def names_of(parts: Iterable[str], row: Fields | None = None) -> frozenset[str]:
     """The fields of parts of a conversation; of a row only those that are read there: a weight of the row itself is not."""
     names = frozenset(name for part in parts for name in NAMES[part])
-    if row is None or "weights" not in parts:
+    if row is None:
         return names
-    return names - {name for name in NAMES["weights"] if name in row and not _is_read(name, listed(row[name]))}
+    present = names.intersection(row)
+    return (
+        present
+        - {
+            name
+            for name in present
+            if (name in WEIGHT_NAMES and "weights" in parts and not _is_read(name, listed(row[name])))
+            or (name in SEVERAL and _context(row[name]) is None)
+            or (name in PERHAPS_OPTIONS and not _options(row[name], name, lenient=True))
+        }
+        - _lone_letters(row, present)
+    )
+
+
+def _lone_letters(row: Fields, present: frozenset[str]) -> frozenset[str]:
+    """The columns of options that are none: one alone, or one that holds no text."""
+    lone: set[str] = set()
+    for names in LETTERED:
+        if not present.isdisjoint(names) and not _in_columns(row, names):
+            lone.update(names)
+    return frozenset(lone)
+
+
+def _in_columns(row: Fields, names: Sequence[str]) -> list[str]:
+    """The options of columns that are named after letters or numbers in their order, two or more; none where it is not so."""
+    texts = [row[name] for name in names if row.get(name) not in (None, "")]
+    is_whole = len(texts) > 1 and all(isinstance(text, str) for text in texts) and all(name in row for name in names[: len(texts)])
+    if not is_whole:
+        return []
+    return [_line(name[-1].upper(), text, name) for name, text in zip(names, texts, strict=False)]
+
+
+def _context(value: Any) -> list[str] | None:
+    """A text, or the texts of a list; None for what is neither."""
+    entries = listed(value)
+    entries = entries if isinstance(entries, list) else [value]
+    return entries if entries and all(isinstance(entry, str) for entry in entries) else None
 
 
 def _is_read(name: str, value: Any) -> bool:
     """Whether a field of weights is a list of them, or says that no turn is trained on."""
-    return (
-        isinstance(value, list) or value is False or (name in ("weight", "weights") and not isinstance(value, bool) and value in (0, "0"))
-    )
+    return isinstance(value, list) or value is False or (name in SCALARS and not isinstance(value, bool) and value in (0, "0"))
 
 
 def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], fields_read: Sequence[str]) -> list[Conversation]:
@@ -78,13 +144,13 @@ def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], f
     unread = {name: row[name] for name in left.intersection(row)}
     is_chat = "input" not in parts
     _refuse_media(unread, conversations)
-    fields = {part: {name: unread[name] for name in NAMES[part] if name in unread} for part in parts}
+    fields = {part: _values(part, unread, row) for part in parts if not _SETS[part].isdisjoint(unread)}
     fields = {part: values for part, values in fields.items() if any(value is not None and value != "" for value in values.values())}
     if not fields:
         return conversations
     weighted = [_reweighted(conversation, fields.get("weights", {})) for conversation in conversations]
     tools = next((Json.of(value) for value in fields.get("tools", {}).values() if value), None)
-    reasoning: Fields = {name: value for name, value in fields.get("reasoning", {}).items() if not _is_switch(value)}
+    reasoning: Fields = {name: value for name, value in fields.get("reasoning", {}).items() if not is_switch(value)}
     if is_chat:
         weighted, reasoning = thought_through(weighted, reasoning)
     thoughts = reasoning_of(reasoning, "the row") if reasoning else None
@@ -92,28 +158,52 @@ def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], f
     return read if tools is None else [replace(conversation, tools=conversation.tools or tools) for conversation in read]
 
 
+def _values(part: str, unread: Fields, row: Fields) -> dict[str, Any]:
+    """The fields of a part of a conversation, in their order; without those that hold another thing, and with columns of options in one."""
+    values = {name: unread[name] for name in NAMES[part] if name in unread}
+    if part == "context":
+        return {name: value for name, value in values.items() if name not in SEVERAL or _context(value) is not None}
+    if part == "options":
+        for names in LETTERED:
+            if not values.keys().isdisjoint(names):
+                values = {name: value for name, value in values.items() if name not in names}
+                if lines := _in_columns(row, names):
+                    values[names[0]] = lines
+        return {name: value for name, value in values.items() if name not in PERHAPS_OPTIONS or _options(value, name, lenient=True)}
+    return values
+
+
 def thought_through(conversations: Sequence[Conversation], reasoning: Fields) -> tuple[list[Conversation], Fields]:
     """Conversations with a list of as many reasonings as the model has turns, one each; and what is left for the response.
 
-    What is neither a text nor a list of texts is no reasoning beside a list of turns: settings stand there, too.
+    What is neither a text nor a list of texts is no reasoning beside a list of turns: settings stand there, too. The JSON text of a list
+    is that list where it has a text for each of several turns; else it is a text.
     """
     texts = {name: entries for name, value in reasoning.items() if (entries := _reasonings(value)) is not None}
     for name, entries in texts.items():
         if isinstance(entries, list) and all(len(entries) == len(_answers(conversation)) > 1 for conversation in conversations):
             return [_with_thoughts(conversation, entries) for conversation in conversations], {}
-        if isinstance(entries, list):
+        if isinstance(reasoning[name], str):
+            texts[name] = reasoning[name]
+        elif isinstance(entries, list):
             texts[name] = [entry for entry in entries if entry]
     return list(conversations), texts
 
 
 def _reasonings(value: Any) -> str | list[str | None] | None:
-    """A text, or the texts of a list, also of objects with a `text` or as JSON; None for what is neither."""
+    """A text, or the texts of a list, also of objects with a text or as JSON; None for what is neither."""
     entries = listed(value)
     if isinstance(entries, list):
-        texts = [entry["text"] if isinstance(entry, Mapping) and "text" in entry else entry for entry in entries]
-        if all(isinstance(entry, str | None) for entry in texts):
+        texts = [None if entry is None or entry == {"text": None} else _thought(entry) for entry in entries]
+        if all(isinstance(text, str | None) for text in texts):
             return texts
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) else thought_of(value) if isinstance(value, Mapping) else None
+
+
+def _thought(entry: Any) -> Any:
+    """The text of an entry of a list; what is none, where it has no text, so that it is none."""
+    text = thought_of(entry)
+    return entry if text is None else text
 
 
 def _answers(conversation: Conversation) -> list[int]:
@@ -132,11 +222,6 @@ def _thinking(turn: Message, thought: str | None) -> Message:
     if not thought or turn.reasoning is not None or (thought.strip() and thought.strip() in turn.content):
         return turn
     return replace(turn, reasoning=thought)
-
-
-def _is_switch(value: Any) -> bool:
-    """Whether a field of reasoning says how much of it there is to be, and holds none."""
-    return isinstance(value, str) and value.strip().lower() in SWITCHES
 
 
 def under(
@@ -252,14 +337,21 @@ def _texts(fields: Fields, *, lenient: bool) -> list[str]:
         entries = listed(value)
         if entries is None:
             continue
+        if isinstance(entries, Mapping) and entries.keys() <= TURN_OF_TEXT:
+            entries = entries.get("parts") or [entries.get("text") or entries.get("content")]
         if isinstance(entries, list):
-            entries = [entry.get("text") if isinstance(entry, Mapping) and entry.get("type") == "text" else entry for entry in entries]
+            entries = [entry.get("text") if _is_text_part(entry) else entry for entry in entries]
         entries = entries if isinstance(entries, list) and entries and all(isinstance(entry, str) for entry in entries) else [value]
         if all(isinstance(entry, str) for entry in entries):
             texts.extend(entry for entry in entries if entry)
         elif not lenient and value != []:
             raise RowFault("not_text", f"'{name}' holds {kind(value)} where a text belongs")
     return texts
+
+
+def _is_text_part(entry: Any) -> bool:
+    """Whether an entry of a list is a part that is a text, and nothing besides."""
+    return isinstance(entry, Mapping) and (entry.get("type") == "text" or entry.keys() == {"text"})
 
 
 def _options(value: Any, name: str, *, lenient: bool) -> list[str]:

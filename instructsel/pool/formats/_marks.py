@@ -6,26 +6,66 @@ a mark only where it is a truth value in every row of the file, and not a class:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats._base import Fields
 
-WANTED: Final = ("kto_tag", "desirable", "is_desirable", "thumbs_up", "is_thumbs_up", "liked", "upvoted", "is_chosen", "is_preferred")
-UNWANTED: Final = ("undesirable", "is_undesirable", "thumbs_down", "is_thumbs_down", "disliked", "downvoted", "is_rejected")
+WANTED: Final = (
+    *("kto_tag", "kto_label", "desirable", "is_desirable", "desired", "is_desired", "thumbs_up", "is_thumbs_up", "liked", "is_liked"),
+    *("upvoted", "is_upvoted", "is_chosen", "is_preferred", "is_wanted"),
+)
+UNWANTED: Final = (
+    *("undesirable", "is_undesirable", "undesired", "is_undesired", "unwanted", "is_unwanted", "thumbs_down", "is_thumbs_down"),
+    *("disliked", "is_disliked", "downvoted", "is_downvoted", "is_rejected", "is_discarded"),
+)
 """Names that say what they are: of rows that are wanted, and of rows that are not."""
-PERHAPS_WANTED: Final = ("label", "chosen", "accepted", "is_accepted", "preferred", "correct", "is_correct", "good", "is_good", "feedback")
-PERHAPS_UNWANTED: Final = ("rejected", "bad", "is_bad")
+PERHAPS_WANTED: Final = (
+    *("label", "binary_label", "human_label", "preference_label", "chosen", "accepted", "is_accepted", "acceptable", "is_acceptable"),
+    *("preferred", "correct", "is_correct", "good", "is_good", "valid", "is_valid", "approved", "is_approved", "wanted"),
+    *("helpful", "is_helpful", "passed", "keep"),
+)
+PERHAPS_UNWANTED: Final = (
+    *("rejected", "bad", "is_bad", "discarded", "discard", "incorrect", "is_incorrect", "wrong", "is_wrong"),
+    *("excluded", "exclude"),
+)
 """Names of marks that are also names of other things."""
-NAMES: Final = frozenset({*WANTED, *UNWANTED, *PERHAPS_WANTED, *PERHAPS_UNWANTED})
-TRUE: Final = frozenset({"true", "1", "1.0", "desirable", "chosen", "accepted", "thumbs_up", "thumbsup", "\U0001f44d"})
-FALSE: Final = frozenset({"false", "0", "0.0", "undesirable", "rejected", "thumbs_down", "thumbsdown", "\U0001f44e"})
-YES: Final = frozenset({"yes", "y", "good", "up", "positive"})
-NO: Final = frozenset({"no", "n", "bad", "down", "negative"})
+VERDICTS: Final = (
+    *("feedback", "user_feedback", "human_feedback", "rating", "user_rating", "vote", "thumbs", "thumb", "reaction", "preference"),
+    *("verdict", "decision", "status", "quality", "review"),
+)
+"""Names of what is a mark where it holds words of one (`down`, `bad`, `rejected`), and a measure or another thing where it does not."""
+HOLDERS: Final = (
+    *("metadata", "meta", "info", "extra", "extra_info", "annotation", "annotations", "labels", "evaluation", *VERDICTS),
+    "preferences",
+)
+"""Fields of a row whose own fields are looked at for marks that say what they are."""
+PLACES: Final = {
+    **dict.fromkeys(WANTED, (True, True)),
+    **dict.fromkeys(UNWANTED, (False, True)),
+    **dict.fromkeys((*PERHAPS_WANTED, *VERDICTS), (True, False)),
+    **dict.fromkeys(PERHAPS_UNWANTED, (False, False)),
+}
+"""Name → whether its rows are wanted where it is true, and whether it is a mark whatever the other rows hold."""
+TRUE: Final = frozenset(
+    {"true", "1", "1.0", "desirable", "desired", "wanted", "chosen", "preferred", "accept", "accepted", "approved"}
+    | {"thumbs_up", "thumbsup", "thumb_up", "upvote", "upvoted", "like", "liked", "keep", "kept", "\U0001f44d"}
+)
+FALSE: Final = frozenset(
+    {"false", "0", "0.0", "undesirable", "undesired", "unwanted", "rejected", "reject", "dispreferred", "discard", "discarded"}
+    | {"thumbs_down", "thumbsdown", "thumb_down", "downvote", "downvoted", "dislike", "disliked", "\U0001f44e"}
+)
+YES: Final = frozenset({"yes", "y", "good", "up", "positive", "+1"})
+NO: Final = frozenset({"no", "n", "bad", "down", "negative", "-1"})
 """Texts of truth values; those of YES and NO are also names of classes."""
+CAPITAL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+MOST_FIELDS: Final = 64
+"""Fields of a row whose names are remembered."""
 
 MOST_CLASSES: Final = 64
 """Answers of a task of classification."""
@@ -49,6 +89,62 @@ def truth(value: Any, *, strict: bool = True) -> bool | None:
     return False if word in FALSE or (not strict and word in NO) else None
 
 
+def spelled(name: str) -> str:
+    """A name of a field in the spelling of the lists above.
+
+    >>> spelled("thumbsUp"), spelled("Is-Desirable")
+    ('thumbs_up', 'is_desirable')
+    """
+    return CAPITAL.sub("_", name).lower().replace("-", "_").replace(" ", "_").strip("_")
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The fields of a row that may be marks."""
+
+    sure: tuple[tuple[str, bool], ...] = ()
+    """Those whose name says what they are, and whether their rows are wanted where they are true."""
+    perhaps: tuple[tuple[str, bool, bool], ...] = ()
+    """The others, and whether only words of a mark make them one."""
+    holders: tuple[str, ...] = ()
+    """Fields that may hold marks."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is none."""
+        return not (self.sure or self.perhaps or self.holders)
+
+
+def _marked(names: tuple[Any, ...]) -> Marked:
+    sure: list[tuple[str, bool]] = []
+    perhaps: list[tuple[str, bool, bool]] = []
+    holders: list[str] = []
+    for name in names:
+        spelling = spelled(name)
+        if spelling in HOLDERS:
+            holders.append(name)
+        if (place := PLACES.get(spelling)) is None:
+            continue
+        if place[1]:
+            sure.append((name, place[0]))
+        else:
+            perhaps.append((name, place[0], spelling in VERDICTS))
+    return Marked(tuple(sure), tuple(perhaps), tuple(holders))
+
+
+_remembered = lru_cache(maxsize=1024)(_marked)
+
+
+def marked(row: Fields) -> Marked:
+    """The fields of a row that may be marks; most files have rows of a few names."""
+    return _marked(tuple(row)) if len(row) > MOST_FIELDS else _remembered(tuple(row))
+
+
+def says_unwanted(row: Fields) -> list[str]:
+    """The fields of a row or a turn that say that it is not wanted, whatever the other rows hold."""
+    return [name for name, wanted in marked(row).sure if truth(row[name], strict=False) is (not wanted)]
+
+
 @dataclass(slots=True)
 class Marks:
     """The marks of a file's rows, gathered while it is read."""
@@ -70,35 +166,37 @@ class Marks:
 
     def is_unwanted(self, row: Fields) -> bool:
         """Whether a field that says what it is says that the row is not wanted."""
+        fields = marked(row)
+        if fields.is_empty:
+            return False
         unwanted = False
-        if NAMES.isdisjoint(row):
-            return unwanted
-        for names, wanted in ((WANTED, True), (UNWANTED, False)):
-            for name in names:
-                if name in row and (value := truth(row[name], strict=False)) is not None:
-                    self.read.add(name)
-                    unwanted = unwanted or value is not wanted
-        return unwanted
+        for name, wanted in fields.sure:
+            if (value := truth(row[name], strict=False)) is not None:
+                self.read.add(name)
+                unwanted = unwanted or value is not wanted
+        return unwanted or any(isinstance(held := row[name], Mapping) and bool(says_unwanted(held)) for name in fields.holders)
 
     def note(self, row: Fields, conversations: Iterable[Conversation], number: int, positions: Iterable[int]) -> None:
         """Note what the other fields say of a row whose examples stand at these positions."""
-        if NAMES.isdisjoint(row):
+        fields = marked(row)
+        if not fields.perhaps:
             return
-        for names, wanted in ((PERHAPS_WANTED, True), (PERHAPS_UNWANTED, False)):
-            for name in names:
-                if row.get(name) is None or name in self.others:
-                    continue
-                value = truth(row[name])
-                if value is None:
-                    self.others.add(name)
-                    continue
-                answers = [_answer(conversation) for conversation in conversations]
-                if not any(truth(answer, strict=False) is value for answer in answers):
-                    self.differ.add(name)
-                self._note_class(name, answers, value)
-                if value is not wanted:
-                    self.examples.setdefault(name, []).extend(positions)
-                    self.rows.setdefault(name, set()).add(number)
+        answers: list[str] | None = None
+        for name, wanted, is_verdict in fields.perhaps:
+            held = row[name]
+            if held is None or name in self.others:
+                continue
+            value = None if is_verdict and not isinstance(held, str | bool) else truth(held, strict=not is_verdict)
+            if value is None or (is_verdict and held in ("0", "1", "0.0", "1.0")):
+                self.others.add(name)
+                continue
+            answers = [_answer(conversation) for conversation in conversations] if answers is None else answers
+            if not any(truth(answer, strict=False) is value for answer in answers):
+                self.differ.add(name)
+            self._note_class(name, answers, value)
+            if value is not wanted:
+                self.examples.setdefault(name, []).extend(positions)
+                self.rows.setdefault(name, set()).add(number)
 
     def add(self, other: Marks, rows: int, examples: int) -> None:
         """What was noted of the rows that follow, before which there are so many rows and examples."""
@@ -144,4 +242,4 @@ def _answer(conversation: Conversation) -> str:
     return next((turn.content for turn in reversed(conversation.messages) if turn.is_trained), "")
 
 
-__all__ = ["NAMES", "Marks", "truth"]
+__all__ = ["Marks", "says_unwanted", "truth"]

@@ -30,6 +30,7 @@ def python_calls(text: str) -> list[dict[str, Any]] | None:
     """
     if len(text) >= LONGEST or nested_too_deeply(text):
         return None
+    calls: list[dict[str, Any]] | None
     try:
         calls = _of_python(text)
     except FAULTS:

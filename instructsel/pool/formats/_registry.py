@@ -16,8 +16,16 @@ from instructsel.pool.formats._rows import fitting_names
 from instructsel.pool.formats._turns import is_chat
 from instructsel.pool.formats.mapped import Mapped
 
-PREFERENCE_KEYS: Final = ({"chosen", "rejected"}, {"output_1", "output_2"}, {"response1", "response2"}, {"pos", "neg"})
-PREFERRED: Final = ("chosen", "output_1", "response1", "pos")
+PAIRS: Final = (
+    *(("chosen", "rejected"), ("output_1", "output_2"), ("response1", "response2"), ("pos", "neg"), ("better", "worse")),
+    *(("chosen_response", "rejected_response"), ("response_chosen", "response_rejected"), ("preferred_output", "non_preferred_output")),
+    *(("response_a", "response_b"), ("response_0", "response_1"), ("response_1", "response_2"), ("response_j", "response_k")),
+    *(("answer_a", "answer_b"), ("answer_0", "answer_1"), ("completion_a", "completion_b"), ("conversation_a", "conversation_b")),
+    *(("preferred", "dispreferred"), ("winner", "loser"), ("accepted", "rejected")),
+)
+"""The two sides of preference pairs."""
+PREFERENCE_KEYS: Final = tuple(map(set, PAIRS))
+PREFERRED: Final = tuple(dict.fromkeys(side for side, _ in PAIRS))
 """Of each pair, the side that is named first."""
 ASKS: Final = ("instruction", "prompt", "question", "query", "problem", "input", "inputs")
 ANSWERS: Final = ("output", "response", "completion", "answer", "solution", "targets", "target")
@@ -123,8 +131,10 @@ def _by_map(objects: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _text_field(objects: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str | None:
-    """The first of these fields that is a text in every row."""
-    return next((name for name in names if all(isinstance(row.get(name), str) for row in objects)), None)
+    """The first of these fields that is a text in every row, in whatever capitals."""
+    spelled = {str(key).lower(): str(key) for key in reversed(list(objects[0]))}
+    likely = [spelled[name] for name in names if name in spelled]
+    return next((name for name in likely if all(isinstance(row.get(name), str) for row in objects)), None)
 
 
 def _holds_turns(value: Any) -> bool:

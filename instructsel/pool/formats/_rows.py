@@ -11,6 +11,9 @@ from typing import Any, Final
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats import _beside as beside
 from instructsel.pool.formats._base import Fields, Format, TableFormat, answered, listed
+from instructsel.pool.formats._calls import CALL_FIELDS, CALLS, FUNCTIONS
+from instructsel.pool.formats._layouts import turn_list
+from instructsel.pool.formats._turns import PART_FIELDS, PART_KINDS, is_channel
 from instructsel.pool.formats.mapped import Mapped
 
 SHOWN: Final = 8
@@ -85,15 +88,44 @@ class RowReader:
             fields = self.fields_of(row)
             of_rows.update(str(key) for key, value in row.items() if key not in fields and key not in read and value is not None)
             known, turns = form.turns_of(row) if isinstance(form, Mapped) else _turns_of(form, row)
-            of_turns.update(str(key) for turn in turns for key, value in turn.items() if key not in known and value is not None)
-        return [*sorted(of_rows), *(f"{name} (in turns)" for name in sorted(of_turns))]
+            for turn in turns:
+                of_turns.update(f"{name} (in turns)" for name in _unread(turn, known))
+                if known:
+                    of_turns.update(_unread_within(turn))
+        return [*sorted(of_rows), *sorted(of_turns)]
+
+
+def _unread(fields: Fields, known: frozenset[str]) -> list[str]:
+    """The fields of a turn, a part of one or a call that nobody reads."""
+    return [
+        str(name)
+        for name, value in fields.items()
+        if value is not None and (name not in known or (name == "channel" and not is_channel(value)))
+    ]
+
+
+def _unread_within(turn: Fields) -> set[str]:
+    """The fields of the parts of a turn's text, and of its calls, that nobody reads."""
+    unread: set[str] = set()
+    for value in turn.values():
+        for entry in value if isinstance(value, list) else ():
+            kind_of = entry.get("type", "text" if "text" in entry else None) if isinstance(entry, Mapping) else None
+            if isinstance(kind_of, str) and kind_of in PART_KINDS:
+                unread.update(f"{name} (in parts)" for name in _unread(entry, PART_FIELDS))
+    for name in CALLS:
+        calls = listed(turn.get(name))
+        for call in calls if isinstance(calls, list) else [calls]:
+            if isinstance(call, Mapping):
+                functions = [call, *(call[key] for key in FUNCTIONS if isinstance(call.get(key), Mapping))]
+                unread.update(f"{key} (in calls)" for function in functions for key in _unread(function, CALL_FIELDS))
+    return unread
 
 
 def _turns_of(form: Format, row: Fields) -> tuple[frozenset[str], list[Fields]]:
     """The fields of turns that a format reads, and the turns of a row."""
     if form.turn_fields is None:
         return frozenset(), []
-    lists = [entries for name in form.fields if isinstance(entries := listed(row.get(name)), list)]
+    lists = [entries for name in form.fields if isinstance(entries := turn_list(row.get(name)), list)]
     return form.turn_fields, [turn for entries in lists for turn in entries if isinstance(turn, Mapping)]
 
 

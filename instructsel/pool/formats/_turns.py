@@ -9,42 +9,62 @@ from typing import Any, Final, NamedTuple
 
 from instructsel.errors import UsageError
 from instructsel.pool.formats._base import MEDIA, Fields, Turns, kind, listed
-from instructsel.pool.formats._python_calls import python_calls
-from instructsel.pool.json_text import parsed
+from instructsel.pool.formats._calls import CALLS, IDS, call_of, calls_of, optional
+from instructsel.pool.formats._layouts import ROLE_KEYS, as_turn, of_columns, pairs, turn_list
+from instructsel.pool.formats._thoughts import REASONING, reasoning_of, thought_of
+from instructsel.pool.formats._weights import WEIGHT_FIELDS, weight_of, weight_of_parts
 from instructsel.pool.lines import RowFault
 from instructsel.pool.message import ANSWERS, ROLES, Json, Message, ToolCall
-from instructsel.pool.opaque import Opaque
 
 CALL: Final = "function_call"
 """What a turn is that is a call of the model and nothing else; it becomes one of the assistant."""
-ROLE_KEYS: Final = ("role", "from")
-"""Names of the role of a turn."""
-TEXT_KEYS: Final = ("content", "value", "text")
+TEXT_KEYS: Final = ("content", "value", "text", "message", "parts")
 """Names of its text."""
 ASKS: Final = ("human", "user", "input", "prompt", "question")
 REPLIES: Final = ("assistant", "gpt", "output", "response", "completion", "answer")
 """Names of the two texts of an exchange, an object that holds a turn of the user and one of the assistant."""
-REASONING: Final = ("reasoning_content", "reasoning", "thinking", "thought")
-"""Names of the reasoning of a turn."""
-WEIGHTS: Final = ("weight", "train", "training", "trainable", "loss", "loss_mask")
-"""Names of what says whether a turn is trained on: OpenAI's, Axolotl's, MS-Swift's."""
 TURN_TOOLS: Final = ("functions", "tools", "available_tools")
 """Names of the tools, where a turn lists them."""
-CALLS: Final = ("tool_calls", "function_call", "function_calls")
-"""Names of the calls of a turn."""
-ARGUMENTS: Final = ("arguments", "parameters", "input")
-"""Names of the arguments of a call."""
 THOUGHT: Final = ("<think>\n", "\n</think>\n\n")
 """What stands around reasoning that is part of a text."""
 TEXTS: Final = ("text", "input_text", "output_text")
-THOUGHTS: Final = ("thinking", "reasoning", "reasoning_text")
+THOUGHTS: Final = ("thinking", "reasoning", "reasoning_text", "think")
 """Kinds of the parts of a content."""
 USE: Final = "tool_use"
 RESULT: Final = "tool_result"
 """Kinds of Anthropic's parts that are a call, and the result of one."""
-TURN_FIELDS: Final = frozenset({*ROLE_KEYS, *TEXT_KEYS, *ASKS, *REPLIES, *REASONING, *WEIGHTS, *TURN_TOOLS, *CALLS, "tool_call_id", "name"})
+RESULT_IDS: Final = tuple(key for key in reversed(IDS) if key != "id")
+"""Names of the id of a call in its result."""
+TURN_FIELDS: Final = frozenset(
+    {*ROLE_KEYS, *TEXT_KEYS, *ASKS, *REPLIES, *REASONING, *WEIGHT_FIELDS, *TURN_TOOLS, *CALLS, *RESULT_IDS, "name", "channel", "recipient"}
+)
 """Fields of a turn that are read."""
-TRUTHS: Final = {"true": 1.0, "false": 0.0}
+PART_FIELDS: Final = frozenset(
+    {
+        "type",
+        "text",
+        "think",
+        "thinking",
+        "reasoning",
+        "summary",
+        "content",
+        "id",
+        "name",
+        "input",
+        "tool_use_id",
+        *REASONING,
+        *WEIGHT_FIELDS,
+    }
+)
+"""Fields of a part of a content that are read."""
+PART_KINDS: Final = frozenset({*TEXTS, *THOUGHTS, USE, RESULT})
+"""Kinds of parts that are read."""
+ANALYSIS: Final = "analysis"
+CHANNELS: Final = frozenset({ANALYSIS, "commentary", "final"})
+"""Harmony's channels of the model's turns; reasoning stands in the first, calls in the second."""
+EVERYBODY: Final = ("", "all", "user", "assistant")
+"""Recipients that are no tool."""
+TOOL_PREFIX: Final = "functions."
 
 ROLE_OF: Final = {
     "system": "system",
@@ -116,7 +136,9 @@ def role(value: Any, *, where: str, roles: Mapping[str, str] | None = None) -> s
 
 
 def is_chat(value: Any) -> bool:
-    """Whether a field holds a list of turns, or the JSON text of one."""
+    """Whether a field holds a list of turns, the JSON text of one, or columns of turns."""
+    if isinstance(value, dict):
+        return isinstance(of_columns(value), list)
     return isinstance(value, list) or (isinstance(value, str) and value.lstrip()[:1] == "[")
 
 
@@ -124,7 +146,12 @@ def is_turn(entry: Any) -> bool:
     """Whether an entry of a list is a turn, or an exchange of two."""
     if not isinstance(entry, Mapping):
         return False
-    return any(key in entry for key in ROLE_KEYS) or (any(key in entry for key in ASKS) and any(key in entry for key in REPLIES))
+    return any(key in entry for key in ROLE_KEYS) or is_exchange(entry)
+
+
+def is_exchange(entry: Fields) -> bool:
+    """Whether an object has no role and holds what is asked and what is answered."""
+    return not any(key in entry for key in ROLE_KEYS) and any(key in entry for key in ASKS) and any(key in entry for key in REPLIES)
 
 
 def is_texts(value: Any) -> bool:
@@ -144,13 +171,16 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
     Raises:
         RowFault: it is no list, or a turn is not what it should be.
     """
-    entries = listed(value)
+    entries = turn_list(value)
     if not isinstance(entries, list):
         raise RowFault("not_a_list", f"'{field}' holds {kind(value)} where a list of turns belongs")
-    entries = [_of_text(entry) if isinstance(entry, str) else entry for entry in entries]
+    names = roles or ROLE_OF
+    entries = [entry if type(entry) is dict and len(entry) > 1 else as_turn(entry, names) for entry in entries]
+    entries = pairs(entries) or entries
     messages: list[Message] = []
     tools: Json | None = None
     texts = bool(entries) and all(isinstance(entry, str) for entry in entries)
+    by_channel = False
     for number, entry in enumerate(entries, 1):
         where = f"turn {number} of '{field}'"
         if texts:
@@ -164,19 +194,9 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
             fault.roles = tuple(dict.fromkeys([*fault.roles, *_unknown(entries[number:], roles, spelling or Turns())]))
             raise
         messages.extend(entry_turns.messages)
+        by_channel = by_channel or entry.get("channel") == ANALYSIS
         tools = tools or entry_turns.tools
-    return Chat(messages, tools)
-
-
-def _of_text(turn: str) -> Any:
-    """A turn that a column of texts holds as its JSON, as the structure; any other text as it is."""
-    if not any(f'"{key}"' in turn for key in ROLE_KEYS) or turn.lstrip()[:1] != "{":
-        return turn
-    try:
-        value = parsed(turn)
-    except ValueError:
-        return turn
-    return value if isinstance(value, dict) and not value.keys().isdisjoint(ROLE_KEYS) else turn
+    return Chat(_with_analysis(messages) if by_channel else messages, tools)
 
 
 def _without_thought(content: Any, reasoning: str | None) -> Any:
@@ -249,9 +269,15 @@ def _result(part: Fields, turn: Fields, where: str) -> Message:
             raise RowFault("not_text", f"{where} has a result with reasoning in it")
     if not isinstance(content, str | None):
         raise RowFault("not_text", f"{where} has a result that is {kind(content)}")
-    answered_call = _optional(part, "tool_use_id", where) or _optional(turn, "tool_call_id", where)
+    answered_call = optional(part, "tool_use_id", where) or _call_id(turn, where)
     parts = tuple(texts) if len(texts) > 1 else ()
-    return Message("tool", content or "", (), answered_call, _optional(part, "name", where), None, weight_of(turn, where), parts)
+    weight = weight_of(turn, where, is_answer=False)
+    return Message("tool", content or "", (), answered_call, optional(part, "name", where), None, weight, parts)
+
+
+def _call_id(turn: Fields, where: str) -> str | None:
+    """Of a result: the id of the call."""
+    return next((text for key in RESULT_IDS if (text := optional(turn, key, where)) is not None), None)
 
 
 def _turn(turn: Fields, who: str, text_key: str, where: str) -> Message:
@@ -263,18 +289,25 @@ def _turn(turn: Fields, who: str, text_key: str, where: str) -> Message:
     parts: tuple[str, ...] = ()
     calls: list[ToolCall] = []
     reasoning = reasoning_of(turn, where)
+    weight = weight_of(turn, where, is_answer=who in ANSWERS or who == CALL)
     content = _without_thought(content, reasoning)
+    if isinstance(content, dict) and who != CALL:
+        content = [content]
     if isinstance(content, list) and who != CALL:
+        of_parts = weight_of_parts(content, where) if who in ANSWERS else None
+        weight = of_parts if weight is None else weight
         texts, thoughts, calls = _parts(content, where, with_calls=who in ANSWERS)
         content = "\n".join(texts)
         parts = tuple(texts) if len(texts) > 1 else ()
         reasoning = reasoning if reasoning is not None else "\n".join(thoughts) if thoughts else None
+    else:
+        _check_one_text(turn, text_key, where)
     # LangChain's turns have their calls twice, in the parts and beside them.
     in_parts = [call.id or call.canonical for call in calls]
-    calls += [call for key in CALLS for call in _calls(turn.get(key), where) if (call.id or call.canonical) not in in_parts]
+    calls += [call for key in CALLS for call in calls_of(turn.get(key), where) if (call.id or call.canonical) not in in_parts]
     if who == CALL:
         # ShareGPT's turn that is a call: its text is the JSON of one call, or of several.
-        calls = [*_calls(content, where), *calls]
+        calls = [*calls_of(content, where), *calls]
         if not calls:
             raise RowFault("bad_tool_call", f"{where} is a call, and its text is no JSON with a name")
         who, content = "assistant", ""
@@ -282,101 +315,52 @@ def _turn(turn: Fields, who: str, text_key: str, where: str) -> Message:
         content = ""
     if not isinstance(content, str):
         raise RowFault("missing_field" if content is None else "not_text", f"{where} has {kind(content)} for '{text_key}'")
-    return Message(
-        who,
-        content,
-        tuple(calls),
-        _optional(turn, "tool_call_id", where),
-        _optional(turn, "name", where),
-        reasoning,
-        weight_of(turn, where),
-        parts,
-    )
+    message = Message(who, content, tuple(calls), _call_id(turn, where), optional(turn, "name", where), reasoning, weight, parts)
+    return _in_channel(message, turn) if "channel" in turn or "recipient" in turn else message
 
 
-def _optional(turn: Fields, key: str, where: str) -> str | None:
-    value = turn.get(key)
-    if value is None or isinstance(value, str):
-        return value or None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise RowFault("not_text", f"{where} has {kind(value)} for '{key}'")
+def _check_one_text(turn: Fields, text_key: str, where: str) -> None:
+    """Refuse a turn that has one text under a name and another under another."""
+    content = turn.get(text_key)
+    for key in TEXT_KEYS[:3]:
+        if key != text_key and isinstance(other := turn.get(key), str) and isinstance(content, str) and other and other != content:
+            raise RowFault("two_texts", f"{where} has one text for '{text_key}' and another for '{key}'")
 
 
-def reasoning_of(turn: Fields, where: str, names: Sequence[str] = REASONING) -> str | None:
-    """The reasoning of a turn or a row, under the first of its names that holds any: a text, or texts, a line each."""
-    for key in names:
-        value = turn.get(key)
-        if isinstance(value, str) and value:
-            return value
-        if isinstance(value, list) and value:
-            texts = [text for entry in value if isinstance(text := entry.get("text") if isinstance(entry, Mapping) else entry, str)]
-            if len(texts) != len(value):
-                raise RowFault("not_text", f"{where} has a '{key}' that is no text")
-            return "\n".join(texts) or None
-        if isinstance(value, Opaque) or (isinstance(value, Mapping) and value):
-            raise RowFault("not_text", f"{where} has {kind(value)} for '{key}'")
-    return None
+def is_channel(value: Any) -> bool:
+    """Whether a value is one of Harmony's channels."""
+    return isinstance(value, str) and value in CHANNELS
 
 
-def weight(value: Any, field: str, where: str) -> float:
-    """A truth value or a number from 0, or the text of either."""
-    number = value
-    if isinstance(value, str):
-        try:
-            number = TRUTHS[value.strip().lower()] if value.strip().lower() in TRUTHS else float(value)
-        except ValueError:
-            number = None
-    if not isinstance(number, bool | int | float) or not 0 <= number < float("inf"):
-        raise RowFault("bad_weight", f"{where} has a '{field}' that is neither true nor false nor a number from 0")
-    return float(number)
+def _in_channel(message: Message, turn: Fields) -> Message:
+    """A turn of Harmony's channels: analysis is reasoning, and what is sent to a tool is a call of it."""
+    channel, recipient = turn.get("channel"), turn.get("recipient")
+    if channel is not None and not is_channel(channel):
+        return message
+    if message.role == "tool" and message.name is not None:
+        return replace(message, name=message.name.removeprefix(TOOL_PREFIX))
+    if message.role not in ANSWERS:
+        return message
+    if isinstance(recipient, str) and recipient not in EVERYBODY:
+        call = ToolCall(recipient.removeprefix(TOOL_PREFIX), Json.of(message.content))
+        return replace(message, content="", parts=(), tool_calls=(*message.tool_calls, call))
+    if channel == ANALYSIS and message.reasoning is None and not message.tool_calls:
+        return replace(message, content="", parts=(), reasoning=message.content)
+    return message
 
 
-def weight_of(turn: Fields, where: str) -> float | None:
-    """Whether a turn is trained on, under the first of its names that says so; 0 where any of them says that it is not."""
-    weights = [weight(turn[key], key, where) for key in WEIGHTS if turn.get(key) is not None]
-    return None if not weights else 0.0 if 0 in weights else weights[0]
-
-
-def _calls(value: Any, where: str) -> list[ToolCall]:
-    """The calls of a turn: a list of calls or one, or the JSON text of either, or of one a line; or calls as Python writes them."""
-    if isinstance(value, str) and value.strip():
-        text = value
-        try:
-            value = parsed(text)
-        except ValueError:
-            value = _calls_of_lines(text) or python_calls(text)
-            if value is None:
-                raise RowFault("bad_tool_call", f"{where} has calls that are no JSON") from None
-    if not value:
-        return []
-    return [_call(call, where) for call in (value if isinstance(value, list) else [value])]
-
-
-def _calls_of_lines(text: str) -> list[Any] | None:
-    """Calls of which each line is the JSON of one."""
-    try:
-        return [parsed(line) for line in text.splitlines() if line.strip()]
-    except ValueError:
-        return None
-
-
-def _call(value: Any, where: str) -> ToolCall:
-    flat = isinstance(value, dict) and not isinstance(value.get("function"), dict)
-    function = value if flat else value["function"] if isinstance(value, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(function, dict) or not isinstance(name, str) or not name:
-        raise RowFault("bad_tool_call", f"{where} has a call without a name")
-    # Where null stands for what is not there, the first of the names that has a value counts.
-    arguments = next((function[key] for key in ARGUMENTS if function.get(key) is not None), None)
-    kind_of = value.get("type")
-    return ToolCall(
-        name,
-        None if arguments is None else Json.of(arguments),
-        _optional(value, "id", where),
-        kind_of if isinstance(kind_of, str) else None,
-        flat,
-    )
+def _with_analysis(messages: Sequence[Message]) -> list[Message]:
+    """Turns of which those that are reasoning alone are part of the next one that the model wrote."""
+    joined: list[Message] = []
+    for message in messages:
+        before = joined[-1] if joined else None
+        is_thought = before is not None and before.role in ANSWERS and not (before.content or before.tool_calls)
+        if before is None or not is_thought or message.role not in ANSWERS or before.weight != message.weight:
+            joined.append(message)
+            continue
+        reasoning = "\n".join(text for text in (before.reasoning, message.reasoning) if text)
+        joined[-1] = replace(message, reasoning=reasoning)
+    return joined
 
 
 def _parts(parts: list[Any], where: str, *, with_calls: bool = False) -> tuple[list[str], list[str], list[ToolCall]]:
@@ -386,16 +370,16 @@ def _parts(parts: list[Any], where: str, *, with_calls: bool = False) -> tuple[l
     calls: list[ToolCall] = []
     for part in parts:
         form = part.get("type", "text") if isinstance(part, dict) else None
-        key = next((key for key in ("text", *REASONING) if isinstance(part, dict) and isinstance(part.get(key), str)), None)
+        thought = thought_of({key: held for key, held in part.items() if key != "type"}) if form in THOUGHTS else None
         if form == USE and with_calls:
             # As other pools spell a call, which is how templates and trainers take it.
-            calls.append(replace(_call(part, where), kind="function", flat=False))
+            calls.append(replace(call_of(part, where), kind="function", flat=False))
             continue
         if isinstance(part, str):
             target, text = texts, part
-        elif form in THOUGHTS and key is not None:
-            target, text = thoughts, part[key]
-        elif form in TEXTS and key == "text":
+        elif thought is not None:
+            target, text = thoughts, thought
+        elif form in TEXTS and isinstance(part, dict) and isinstance(part.get("text"), str):
             target, text = texts, part["text"]
         else:
             wrong = part.get("type") if isinstance(part, dict) else kind(part)
@@ -427,13 +411,15 @@ def with_roles(named: Sequence[str]) -> Mapping[str, str]:
 
 __all__ = [
     "CALL",
-    "REASONING",
+    "PART_FIELDS",
+    "PART_KINDS",
     "ROLE_OF",
     "TURN_FIELDS",
-    "WEIGHTS",
     "UnknownRole",
     "chat",
+    "is_channel",
     "is_chat",
+    "is_exchange",
     "is_texts",
     "is_turn",
     "role",

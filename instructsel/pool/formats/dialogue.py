@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from instructsel.pool.example import Conversation
-from instructsel.pool.formats._base import Fields, Format, answered, listed
+from instructsel.pool.formats._base import Fields, Format, answered
 from instructsel.pool.formats._beside import TURN_LISTS
-from instructsel.pool.formats._turns import TURN_FIELDS, chat, is_texts, is_turn
+from instructsel.pool.formats._layouts import pairs, turn_list
+from instructsel.pool.formats._turns import TURN_FIELDS, chat, is_exchange, is_texts, is_turn
 
-NAMES: Final = ("conversation", "dialogue", "dialog", "dialogs", "chat", "turns", "data")
+NAMES: Final = ("conversation", "dialogue", "dialog", "dialogs", "chat", "turns", "data", "contents")
+SPEAKERS: Final = frozenset({"human", "user", "assistant", "gpt"})
+"""Names of the texts of an exchange that are nothing else."""
 
 
 class Dialogue(Format):
-    """`conversation`, `dialogue`, `chat`, `turns` or `data`: a list of turns, or of texts of which the user's is the first and every
+    """`conversation`, `dialogue`, `chat`, `turns`, `data` or Gemini's `contents`: a list of turns, or of texts of which the user's is the first and every
     second. Source: WildChat, UltraChat."""
 
     name: ClassVar[str] = "dialogue"
@@ -40,10 +43,13 @@ class Dialogue(Format):
 
 
 def _holds_turns(name: str, value: Any) -> bool:
-    entries = listed(value)
+    entries = turn_list(value)
     if not isinstance(entries, list) or not entries:
         return False
     if isinstance(entries[0], Mapping):
-        return is_turn(entries[0])
+        # A list of prompts and completions in `data` is a list of rows.
+        return is_turn(entries[0]) and (name != "data" or not is_exchange(entries[0]) or not SPEAKERS.isdisjoint(entries[0]))
+    if isinstance(entries[0], list):
+        return pairs(entries) is not None
     # The texts of MT-Bench's `turns` are the user's alone.
     return name != "turns" and is_texts(entries)

@@ -12,7 +12,9 @@ from instructsel.errors import UsageError
 from instructsel.pool.example import Conversation, conversation
 from instructsel.pool.formats._base import Fields, Format, Turns, answered, listed, text
 from instructsel.pool.formats._beside import thought_through, under
-from instructsel.pool.formats._turns import TURN_FIELDS, chat, reasoning_of
+from instructsel.pool.formats._layouts import turn_list
+from instructsel.pool.formats._thoughts import reasoning_of
+from instructsel.pool.formats._turns import TURN_FIELDS, chat
 from instructsel.pool.lines import RowFault
 from instructsel.pool.message import Json
 
@@ -97,7 +99,7 @@ class Mapped(Format):
         if "messages" not in self.of:
             return frozenset(), []
         value = _at(row, self.of["messages"])
-        turns = _joined(value) if "[]" in self.of["messages"] else listed(value)
+        turns = _joined(value) if "[]" in self.of["messages"] else turn_list(value)
         known = TURN_FIELDS.union(self.of[part] for part in LIST[1:] if part in self.of)
         return known, [turn for turn in turns if isinstance(turn, Mapping)] if isinstance(turns, list) else []
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from instructsel.pool.example import Conversation, conversation
 from instructsel.pool.formats._base import Fields, Format, answered, first_field, listed, text
 from instructsel.pool.formats._beside import ONE_TURN
-from instructsel.pool.formats._turns import ROLE_KEYS, TURN_FIELDS, chat
+from instructsel.pool.formats._layouts import ROLE_KEYS
+from instructsel.pool.formats._turns import TURN_FIELDS, chat
 from instructsel.pool.message import Message
 
 
@@ -35,7 +36,7 @@ class PromptCompletion(Format):
         messages: list[Message] = []
         tools = None
         for field, value, who in (("prompt", prompt, "user"), (answer, completion, "assistant")):
-            if isinstance(value, list):
+            if isinstance(value, list) and not _is_column(value):
                 turns = chat(value, field=field, roles=self.roles)
                 messages.extend(turns.messages)
                 tools = tools or turns.tools
@@ -46,6 +47,11 @@ class PromptCompletion(Format):
     @staticmethod
     def _answer(row: Fields) -> str | None:
         return first_field(row, ("completion", "response"))
+
+
+def _is_column(entries: list[Any]) -> bool:
+    """Whether a list holds texts that are no turns: a table's column, where the file is one object of columns."""
+    return bool(entries) and all(isinstance(entry, str) and entry.lstrip()[:1] != "{" for entry in entries)
 
 
 def _turns(value: Any) -> Any:

@@ -1,0 +1,301 @@
+"""Kindred of the shapes that public pools have: what flags, reasoning, calls, contexts and lists of turns are also called and made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instructsel.errors import PoolError
+from instructsel.pool.example import Conversation
+from instructsel.pool.formats._rows import RowReader
+from instructsel.pool.formats.messages import Messages
+from instructsel.pool.lines import RowDropped, RowFault
+from instructsel.pool.message import Json, Message, ToolCall
+from instructsel.pool.pool import Pool
+
+ASKED = {"role": "user", "content": "Tide in Brest?"}
+SAID = {"role": "assistant", "content": "5.1 metres."}
+PLAIN = (Message("user", "Tide in Brest?"), Message("assistant", "5.1 metres."))
+
+
+def pool_of(folder: Path, *rows: Any, name: str = "pool.jsonl") -> Pool:
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return Pool.read(folder / name)
+
+
+def note(pool: Pool) -> str:
+    return next(iter(pool.report.formats.values()))
+
+
+def read(turn: dict[str, Any], **fields: Any) -> Conversation:
+    (conversation,) = RowReader(Messages()).conversations({"messages": [ASKED, turn], **fields})
+    return conversation
+
+
+# Rows that are not wanted
+
+MARKS: list[tuple[str, Any, Any]] = [
+    *[(name, True, False) for name in ("thumbsUp", "isDesirable", "Label", "binary_label", "is_valid", "approved", "helpful", "keep")],
+    *[
+        ("thumbs", "up", "down"),
+        ("vote", "upvote", "downvote"),
+        ("verdict", "desirable", "undesirable"),
+        ("status", "accepted", "rejected"),
+    ],
+    *[("rating", "thumbs_up", "thumbs-down"), ("discarded", False, True), ("isRejected", 0, 1), ("quality", "good", "bad")],
+    *[("metadata", {"desirable": True}, {"desirable": False}), ("feedback", {"thumbs_up": 1}, {"thumbs_up": 0})],
+]
+
+
+@pytest.mark.parametrize(("field", "good", "bad"), MARKS)
+def test_a_row_is_unwanted_whatever_the_field_is_called(tmp_path: Path, field: str, good: Any, bad: Any) -> None:
+    rows = [{"prompt": f"Say {n}.", "completion": f"It is {n}.", field: good if n else bad} for n in range(3)]
+    pool = pool_of(tmp_path, *rows)
+    assert (len(pool), pool.report.dropped) == (2, {"undesirable": 1})
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [("rating", [0, 1, 1]), ("status", ["ok", "bad", "too short"]), ("quality", [0.1, 0.0, 1.0]), ("preference", ["0", "1", "0"])],
+)
+def test_measures_and_states_are_no_marks(tmp_path: Path, field: str, values: list[Any]) -> None:
+    pool = pool_of(tmp_path, *({"prompt": f"Say {n}.", "completion": f"It is {n}.", field: value} for n, value in enumerate(values)))
+    assert len(pool) == 3 and f"not read: {field}" in note(pool)
+
+
+# Turns that are not trained on
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *[{name: False} for name in ("loss_weight", "is_trained", "should_train", "train_on_turn", "compute_loss")],
+        *[{name: True} for name in ("masked", "ignore", "no_loss", "thumbs_down")],
+        *[{"train": "no"}, {"metadata": {"train": False, "why": "old"}}, {"thumbsUp": False}],
+        {"train_detail": [{"begin_offset": 0, "end_offset": 5, "train": False}, {"begin_offset": 6, "end_offset": 10, "train": False}]},
+        {"content": [{"type": "text", "text": "5.1 ", "train": False}, {"type": "text", "text": "metres.", "weight": 0}]},
+    ],
+)
+def test_a_turn_that_is_not_trained_on_is_never_the_response(flag: dict[str, Any]) -> None:
+    with pytest.raises(RowDropped, match="no_trained_response"):
+        read({**SAID, **flag})
+
+
+@pytest.mark.parametrize(
+    ("flag", "code"),
+    [
+        ({"content": [{"type": "text", "text": "5.1", "train": False}, {"type": "text", "text": " m"}]}, "partial_weight"),
+        ({"train_detail": [{"begin_offset": 0, "end_offset": 2, "train": False}]}, "partial_weight"),
+        ({"train_detail": "all"}, "bad_weight"),
+        ({"mask": True}, "bad_weight"),
+        ({"reasoning_content": "Ebb at six.", "thinking": "Flood at noon."}, "two_reasonings"),
+        ({"text": "6 metres."}, "two_texts"),
+        ({"reasoning": {"effort": [1]}}, "not_text"),
+    ],
+)
+def test_what_is_not_clear_of_a_turn_is_quarantined(flag: dict[str, Any], code: str) -> None:
+    with pytest.raises(RowFault) as caught:
+        read({**SAID, **flag})
+    assert caught.value.code == code
+
+
+def test_flags_that_train_all_of_a_turn_leave_it_trained() -> None:
+    for flag in ({"masked": False}, {"train_detail": [{"begin_offset": 0, "end_offset": 9, "train": True}]}, {"training_detail": []}):
+        assert read({**SAID, **flag}).messages[-1].is_trained
+
+
+# Reasoning
+
+THOUGHT = Message("assistant", "5.1 metres.", reasoning="Ebb at six.")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *[{name: "Ebb at six."} for name in ("thoughts", "cot", "chain_of_thought", "thinking_content", "thought_process")],
+        *[{"reasoning": {"content": "Ebb at six."}}, {"reasoning": {"summary": [{"type": "summary_text", "text": "Ebb at six."}]}}],
+        *[{"reasoning_details": [{"type": "reasoning.text", "text": "Ebb at six."}]}, {"thinking": [{"thinking": "Ebb at six."}]}],
+        {"reasoning": "Ebb at six.", "reasoning_content": "Ebb at six.", "thinking": {"enabled": True}},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Ebb at six."}]}, {"type": "text", "text": "5.1 metres."}]},
+        {"content": [{"type": "reasoning", "summary": [{"text": "Ebb at six."}]}, {"type": "output_text", "text": "5.1 metres."}]},
+    ],
+)
+def test_reasoning_is_read_under_every_name_and_in_every_form(field: dict[str, Any]) -> None:
+    assert read({**SAID, **field}).messages[-1] == THOUGHT
+
+
+@pytest.mark.parametrize("value", ["high", "on", True, 3, {"effort": "low"}, {"enabled": False, "budget": 2}])
+def test_settings_of_reasoning_in_a_turn_are_none(value: Any) -> None:
+    assert read({**SAID, "reasoning": value}).messages == PLAIN
+
+
+def test_the_json_text_of_a_list_of_thoughts_is_a_text_unless_there_is_one_for_each_of_several_turns(tmp_path: Path) -> None:
+    text = '["Ebb.", "Flood."]'
+    one = pool_of(tmp_path, {"messages": [ASKED, SAID], "reasoning": text}, {"prompt": "Q", "completion": "A", "reasoning": text})
+    assert [example.messages[-1].reasoning for example in one.examples()] == [text, text]
+    (two,) = pool_of(tmp_path, {"messages": [ASKED, SAID, ASKED, SAID], "reasoning": text}).examples()
+    assert [turn.reasoning for turn in two.messages] == [None, "Ebb.", None, "Flood."]
+
+
+def test_harmonys_channels_are_reasoning_calls_and_text(tmp_path: Path) -> None:
+    turns = [
+        ASKED,
+        {"role": "assistant", "channel": "analysis", "content": "Ask the port."},
+        {"role": "assistant", "channel": "commentary", "recipient": "functions.get_tide", "content": '{"port": "Brest"}'},
+        {"role": "tool", "name": "functions.get_tide", "recipient": "assistant", "channel": "commentary", "content": "5.1"},
+        {"role": "assistant", "channel": "analysis", "content": "Metres."},
+        {"role": "assistant", "channel": "final", "content": "5.1 metres."},
+    ]
+    (example,) = pool_of(tmp_path, {"messages": turns}).examples()
+    call = ToolCall("get_tide", Json('{"port": "Brest"}', is_text=True))
+    assert example.messages == (
+        PLAIN[0],
+        Message("assistant", "", (call,), reasoning="Ask the port."),
+        Message("tool", "5.1", name="get_tide"),
+        Message("assistant", "5.1 metres.", reasoning="Metres."),
+    )
+    assert "channel (in turns)" in note(pool_of(tmp_path, {"messages": [ASKED, {**SAID, "channel": "web"}]}))
+
+
+# Calls
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        *[{"name": "get_tide", key: {"port": "Brest"}} for key in ("args", "kwargs", "tool_input", "parameters")],
+        *[{key: "get_tide", "arguments": {"port": "Brest"}} for key in ("function", "tool_name", "function_name", "tool")],
+        {"functionCall": {"name": "get_tide", "args": {"port": "Brest"}}},
+        json.dumps({"function": {"name": "get_tide", "arguments": {"port": "Brest"}}}),
+    ],
+)
+def test_no_call_loses_its_arguments(call: Any) -> None:
+    (read_call,) = read({"role": "assistant", "content": None, "tool_calls": [call]}).messages[-1].tool_calls
+    assert read_call.canonical == ["get_tide", '{"port":"Brest"}', None]
+
+
+def test_calls_and_results_are_paired_whatever_the_id_is_called() -> None:
+    turns = [
+        ASKED,
+        {"role": "assistant", "tool_calls": [{"name": "f", "call_id": "c9"}]},
+        {"role": "tool", "call_id": "c9", "content": "5"},
+        SAID,
+    ]
+    (conversation,) = RowReader(Messages()).conversations({"messages": turns})
+    assert (conversation.messages[1].tool_calls[0].id, conversation.messages[2].tool_call_id) == ("c9", "c9")
+
+
+def test_what_nobody_reads_of_parts_and_calls_is_named(tmp_path: Path) -> None:
+    turn = {
+        "role": "assistant",
+        "content": [{"type": "text", "text": "5.1", "cache_control": {"type": "ephemeral"}}],
+        "tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}", "strict": True}}],
+    }
+    assert note(pool_of(tmp_path, {"messages": [ASKED, turn]})).endswith(
+        "not read: cache_control (in parts), index (in calls), strict (in calls)"
+    )
+
+
+# What stands beside
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({"contexts": ["Ebb.", "Flood."]}, "Q\nEbb.\nFlood."),
+        ({"story": "Ebb."}, "Q\nEbb."),
+        ({"A": "chalk", "B": "zinc"}, "Q\nA. chalk\nB. zinc"),
+        ({"option_1": "chalk", "option_2": "zinc", "option_3": None}, "Q\n1. chalk\n2. zinc"),
+        ({"opa": "chalk", "opb": "zinc"}, "Q\nA. chalk\nB. zinc"),
+        ({"answer_choices": ["chalk", "zinc"]}, "Q\nchalk\nzinc"),
+    ],
+)
+def test_contexts_and_columns_of_options_go_under_the_question(tmp_path: Path, fields: dict[str, Any], asked: str) -> None:
+    pool = pool_of(tmp_path, {"question": "Q", "answer": "B", **fields})
+    assert [example.messages[0].content for example in pool.examples()] == [asked] and "not read" not in note(pool)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"documents": [{"id": 4}]}, {"A": "chalk"}, {"A": 1, "B": 2}, {"endings": [1]}, {"knowledge": {"k": 1}}]
+)
+def test_what_is_no_context_and_no_option_is_named(tmp_path: Path, fields: dict[str, Any]) -> None:
+    pool = pool_of(tmp_path, {"question": "Q", "answer": "B", **fields})
+    assert [example.instruction for example in pool.examples()] == ["Q"] and note(pool).endswith(f"not read: {', '.join(fields)}")
+
+
+def test_a_system_text_may_be_a_turn_or_gemini_s_parts(tmp_path: Path) -> None:
+    for fields in (
+        {"system": {"role": "system", "content": "S"}},
+        {"systemInstruction": {"parts": [{"text": "S"}]}},
+        {"system": [{"text": "S"}]},
+    ):
+        (example,) = pool_of(tmp_path, {"prompt": "Q", "completion": "A", **fields}).examples()
+        assert example.messages[0] == Message("system", "S")
+
+
+def test_equal_examples_that_differ_in_a_text_nobody_reads_are_said(tmp_path: Path) -> None:
+    rows = [{"question": "Where is it?", "answer": "Here.", "scene": f"The boat lies at pier {n}.", "id": f"row {n}"} for n in range(5)]
+    (said,) = pool_of(tmp_path, *rows).report.notes
+    assert "scene (1) of 1 pair" in said and "--map context=FIELD" in said
+    assert not pool_of(tmp_path, *({**row, "scene": "The boat lies at a pier."} for row in rows)).report.notes
+
+
+@pytest.mark.parametrize("name", ["image_path", "img", "video_url", "audio_file", "pixel_values", "Image"])
+def test_rows_about_pictures_are_refused_whatever_the_field_is_called(tmp_path: Path, name: str) -> None:
+    pool = pool_of(
+        tmp_path, {"prompt": "<image>\nWhat is it?", "completion": "A hedge.", name: ["a.png"]}, {"prompt": "Q", "completion": "A"}
+    )
+    assert pool.report.quarantined == {"not_text": 1}
+
+
+# Lists of turns
+
+LISTS: list[dict[str, Any]] = [
+    {"conversation": [["Tide in Brest?", "5.1 metres."]]},
+    {"messages": [["user", "Tide in Brest?"], ["assistant", "5.1 metres."]]},
+    {"messages": [{"user": "Tide in Brest?"}, {"assistant": "5.1 metres."}]},
+    {"messages": {"role": ["user", "assistant"], "content": ["Tide in Brest?", "5.1 metres."]}},
+    {"conversations": {"from": ["human", "gpt"], "value": ["Tide in Brest?", "5.1 metres."]}},
+    {"messages": str([ASKED, SAID])},
+    {"conversation": str([ASKED, SAID])},
+    {"messages": [{"role": "user", "message": "Tide in Brest?"}, {"role": "assistant", "message": "5.1 metres."}]},
+    {"contents": [{"role": "user", "parts": [{"text": "Tide in Brest?"}]}, {"role": "model", "parts": [{"text": "5.1 metres."}]}]},
+]
+
+
+@pytest.mark.parametrize("row", LISTS)
+def test_turns_are_read_from_pairs_columns_and_pythons_text(tmp_path: Path, row: dict[str, Any]) -> None:
+    pool = pool_of(tmp_path, row)
+    assert [example.messages for example in pool.examples()] == [PLAIN] and "not read" not in note(pool)
+
+
+@pytest.mark.parametrize(
+    "text", ["[{'role': 'user', 'content': b'x'}]", "[{'role': {1, 2}}]", "[{'role': open('x')}]", "[{'role': '\\ud800'}]"]
+)
+def test_pythons_text_of_anything_but_json_is_no_list_of_turns(tmp_path: Path, text: str) -> None:
+    pool = pool_of(tmp_path, {"messages": text}, {"messages": [ASKED, SAID]})
+    assert pool.report.quarantined == {"not_a_list": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"version": 1, "data": [{"prompt": "Q", "completion": "A"}, {"prompt": "R", "completion": "B"}]}, "one JSON object"),
+        ({"prompt": ["Q", "R"], "completion": ["A", "B"]}, "not_text"),
+        ({"prompt": "Q", "better": "A", "worse": "B"}, "preference pairs"),
+        ({"conversation_a": [ASKED, SAID], "conversation_b": [ASKED, SAID], "winner": "a"}, "preference pairs"),
+    ],
+)
+def test_a_table_in_one_object_is_never_one_conversation(tmp_path: Path, value: Any, message: str) -> None:
+    with pytest.raises(PoolError, match=message):
+        pool_of(tmp_path, value, name="pool.json")
+
+
+def test_capitals_and_blanks_in_a_header_are_of_no_matter(tmp_path: Path) -> None:
+    (tmp_path / "pool.csv").write_text(" instruction , output\nQ,A\n", encoding="utf-8")
+    assert [example.response for example in Pool.read(tmp_path / "pool.csv").examples()] == ["A"]
+    with pytest.raises(PoolError, match="instruction=Question,response=Answer"):
+        pool_of(tmp_path, {"Question": "Q", "Answer": "A"}, {"Question": "R", "Answer": "B"})

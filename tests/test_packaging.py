@@ -114,6 +114,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
         "rules/presets/eq4.toml",
         "mixtures/datasets/dolly.toml",
         "mixtures/recipes/human.toml",
+        "mixtures/conversions/templates.toml",
         "models/plausibility.safetensors",
         "models/plausibility.json",
         "examples/pool.jsonl",

@@ -572,6 +572,8 @@ MODULES_APART: Final[Mapping[str, str]] = {
     "rendering": OURS,
     "gates.checks.registry": OURS,
     "mixtures.catalogue": OURS,
+    "mixtures.conversions._run": "lines that it wrote itself",
+    "mixtures.conversions._templates": OURS,
     "audits.checks.tools_dropped": QUOTED,
     "commands.doctor": MODELS,
     "grading.generation": MODELS,

@@ -29,9 +29,7 @@ class SelfInstruct(Format):
 
     def conversations(self, row: Fields) -> list[Conversation]:
         """One turn for each instance."""
-        instances = listed(row.get("instances"))
-        if not isinstance(instances, list):
-            raise RowFault("not_a_list", f"'instances' holds {kind(instances)} where a list belongs")
+        instances = instances_of(row)
         if not instances:
             raise RowDropped("no_answer")
         if len(instances) > Limits.max_examples:
@@ -39,13 +37,23 @@ class SelfInstruct(Format):
         instruction = text(row, "instruction")
         if len(instruction) * len(instances) > Limits.max_text:
             raise RowFault("too_much_text", f"an instruction of {len(instruction):,} characters for {len(instances):,} instances")
-        conversations: list[Conversation] = []
-        for number, instance in enumerate(instances, 1):
-            if not isinstance(instance, dict):
-                raise RowFault("not_an_object", f"instance {number} is {kind(instance)}")
-            conversations.append(self.instance(instruction, instance))
-        return conversations
+        return [self.instance(instruction, instance) for instance in instances]
 
     def instance(self, instruction: str, instance: Fields) -> Conversation:
         """The example of an instance."""
         return conversation(instruction, text(instance, "output"), context=text(instance, "input", optional=True))
+
+
+def instances_of(row: Fields) -> list[Fields]:
+    """The instances of a row.
+
+    Raises:
+        RowFault: they are no list of objects.
+    """
+    instances = listed(row.get("instances"))
+    if not isinstance(instances, list):
+        raise RowFault("not_a_list", f"'instances' holds {kind(instances)} where a list belongs")
+    for number, instance in enumerate(instances, 1):
+        if not isinstance(instance, dict):
+            raise RowFault("not_an_object", f"instance {number} is {kind(instance)}")
+    return instances

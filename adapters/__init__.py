@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from instructsel.grading.graders.judged_outputs import JudgedOutputs
     from instructsel.grading.graders.responses import Responses
     from instructsel.grading.graders.reward import RewardGrader
+    from instructsel.grading.graders.toxic_responses import ToxicResponses
+    from instructsel.grading.graders.truthful_responses import TruthfulResponses
     from instructsel.grading.judge import HttpJudgeClient, LocalJudgeClient, PairwiseJudge
     from instructsel.grading.outputs import Outputs, rotating_reference
 
@@ -45,7 +47,9 @@ __all__ = [
     "Recipe",
     "Responses",
     "RewardGrader",
+    "ToxicResponses",
     "TrlTrainer",
+    "TruthfulResponses",
     "chat_tokenizer",
     "checkpoint_of",
     "read_annotations",
@@ -78,6 +82,8 @@ _PLACES = {
     "Responses": "instructsel.grading.graders.responses",
     "RewardGrader": "instructsel.grading.graders.reward",
     "SUITES": "instructsel.adapters.lm_eval.suites",
+    "ToxicResponses": "instructsel.grading.graders.toxic_responses",
+    "TruthfulResponses": "instructsel.grading.graders.truthful_responses",
     "TrlTrainer": "instructsel.adapters.trl",
     "chat_tokenizer": "instructsel.adapters.rows",
     "checkpoint_of": "instructsel.grading.checkpoint",

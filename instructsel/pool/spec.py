@@ -7,7 +7,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict
@@ -111,6 +111,15 @@ class Reading:
     def as_dict(self) -> dict[str, Any]:
         """As plain data, for a manifest."""
         return {**{key: getattr(self, key) for key in self.__dataclass_fields__}, "roles": list(self.roles)}
+
+    def over(self, other: Self) -> Self:
+        """This, where it says something else than the defaults; the other where it does not."""
+        default = type(self)()
+        stated = {key: getattr(self, key) for key in self.__dataclass_fields__ if getattr(self, key) != getattr(default, key)}
+        if {"form", "mapping"} & stated.keys():
+            # Each excludes the other.
+            stated = {"form": self.form, "mapping": self.mapping} | stated
+        return replace(other, **stated)
 
     def read(
         self,

@@ -135,7 +135,7 @@ def read_new(
     Args:
         paths: files or folders, as Pool.read takes them.
         baseline: what the rows want to join.
-        reading: how they are read; as the baseline's pool by default.
+        reading: how they are read where it says something; else as the baseline's pool.
         message: gets lines on the files.
         progress: called with how many bytes of how many are read.
         only: what opened files go through first, as where git says which rows are new.
@@ -143,7 +143,7 @@ def read_new(
     Raises:
         PoolError: a file cannot be read as a pool.
     """
-    options = reading or baseline.reading
+    options = baseline.reading if reading is None else reading.over(baseline.reading)
     identities = baseline.identities
     unchanged = _unchanged(paths, identities)
     if unchanged is not None:

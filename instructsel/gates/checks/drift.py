@@ -93,6 +93,7 @@ class DriftCheck(PoolCheck):
         known = change.baseline.part("measures").about["columns"]
         for name in self.columns(change):
             if name not in known and name not in measures.LABELS:
+                measures.check_symbol(name, known)
                 return f"The baseline has no column {name}. Make it with scores of the pool: instructsel gate baseline create POOL --scores TABLE -o FILE"
         return measures.locked(change, self.columns(change), self.scores)
 

@@ -71,6 +71,7 @@ class Quota(PoolCheck):
             if value not in known:
                 raise UsageError.named(value, known, noun=noun, where="of a quota")
         if self.by not in measures.LABELS and not self._bounds():
+            measures.check_symbol(self.by)
             raise UsageError(f"A quota by {self.by} needs a range; found {self.of!r}.", fix='For example: of = "2-4", or of = "513-"')
 
     def _bounds(self) -> tuple[float, float] | None:
@@ -92,6 +93,7 @@ class Quota(PoolCheck):
             assert change.baseline is not None
             known = change.baseline.part("measures").about["columns"] if numbers else ()
             if absent := [name for name in numbers if name not in known]:
+                measures.check_symbol(absent[0], known)
                 return f"The baseline has no column {absent[0]}. Make it with scores of the pool: instructsel gate baseline create POOL --scores TABLE -o FILE"
         return measures.locked(change, self._needed(), self.scores)
 

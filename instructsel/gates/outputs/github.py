@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import ClassVar, Final
 
-from instructsel.gates.checks.base import Result
 from instructsel.gates.finding import Finding
 from instructsel.gates.outputs.base import Output, Setting, place_of, plain
 from instructsel.gates.verdict import Verdict
@@ -16,6 +15,7 @@ EACH: Final = 9
 """GitHub shows ten errors and ten warnings of a step; the tenth says how many more there are."""
 OURS: Final = re.compile(rb"::(?:error|warning|notice)[ :]")
 """How an annotation begins."""
+NOTICE: Final = "info"
 COMMANDS: Final = {"error": "error", "warning": "warning", "info": "notice"}
 
 
@@ -49,12 +49,7 @@ class GitHub(Output):
         for severity, command in COMMANDS.items():
             counted = [finding for finding in verdict.findings if finding.severity == severity and finding.waived is None]
             # What was not asked comes first: a gate that looked at less than it says is worse than a row more.
-            left_out = [f"::{command}::{data(trouble)}" for trouble in verdict.troubles if severity == "error"]
-            left_out += [
-                f"::{command}::{data(f'{result.check.number} {result.label} {result.state}: {result.statement}')}"
-                for result in verdict.not_asked
-                if severity == _severity(result)
-            ]
+            left_out = [f"::{command}::{data(text)}" for text in _not_asked(verdict, severity)]
             shown = left_out[:EACH]
             shown += [_line(finding, command, verdict) for finding in counted[: EACH - len(shown)]]
             more = len(left_out) + len(counted) - len(shown)
@@ -65,9 +60,17 @@ class GitHub(Output):
         return ("\n".join(lines) + "\n" if lines else "").encode("utf-8", "replace")
 
 
-def _severity(result: Result) -> str:
-    """Of a check that was not asked: a crash counts as its findings would."""
-    return result.severity if result.state == "crashed" else "warning"
+def _not_asked(verdict: Verdict, severity: str) -> list[str]:
+    """What was not asked, in sentences of a severity: a crash counts as its findings would; nobody has to be warned of what need not be asked."""
+    texts = list(verdict.troubles) if severity == "error" else []
+    skipped = []
+    for result in verdict.not_asked:
+        label = f"{result.check.number} {result.label}"
+        if result.exit_code and severity == (result.severity if result.state == "crashed" else "warning"):
+            texts.append(f"{label} {result.state}: {result.statement}")
+        elif not result.exit_code and severity == NOTICE:
+            skipped.append(label)
+    return [*texts, f"{len(skipped):,} not asked, and need not be: {', '.join(skipped)}"] if skipped else texts
 
 
 def _line(finding: Finding, command: str, verdict: Verdict) -> str:

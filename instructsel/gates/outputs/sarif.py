@@ -47,7 +47,7 @@ class Sarif(Output):
             rules.setdefault(result.check.number, _rule(result))
         notes = [
             {
-                "level": "error" if result.state == "crashed" else "warning",
+                "level": "error" if result.state == "crashed" else "warning" if result.exit_code else "note",
                 "message": {"text": f"{result.check.kind}: {plain(result.statement)}"},
                 "descriptor": {"id": result.state},
                 "associatedRule": {"id": result.check.number, "index": list(rules).index(result.check.number)},

@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from instructsel.artifact import check_outputs, check_replaced, manifest_path, write_manifest
 from instructsel.commands import _options as options
 from instructsel.commands._console import say, write_json
 from instructsel.errors import UsageError
-from instructsel.pool.naming import files_of
-from instructsel.pool.outputs import check_apart
-from instructsel.tables import checked_suffix, write_frame
 from instructsel.text import counted
 
 if TYPE_CHECKING:
@@ -70,6 +66,8 @@ class Targets:
         if str(output) == "-":
             raise UsageError("The rows are written to a file, not to stdout.", fix="Name a file with -o.")
         if pairs is not None:
+            from instructsel.tables import checked_suffix
+
             checked_suffix(pairs)
 
     def check(self, inputs: Sequence[str]) -> None:
@@ -79,6 +77,10 @@ class Targets:
             UsageError: one is so.
             EnvironmentFault: its folder is missing or not writable.
         """
+        from instructsel.artifact import check_outputs, check_replaced, manifest_path
+        from instructsel.pool.naming import files_of
+        from instructsel.pool.outputs import check_apart
+
         named = [(path, flag) for path, flag in ((self.output, "-o"), (self.pairs, "--pairs")) if path is not None]
         flags = {target: flag for path, flag in named for target in (path, manifest_path(path))}
         check_outputs(list(flags), files_of(inputs), flags=flags)
@@ -92,6 +94,7 @@ class Targets:
         Raises:
             UsageError: it is, or cannot.
         """
+        from instructsel.artifact import check_outputs
         from instructsel.gates.passing import check_passing
 
         check_outputs([path for path in (self.output, self.pairs) if path], [file.source.name for file in pool.files])
@@ -100,6 +103,9 @@ class Targets:
 
     def write(self, cleaned: Cleaned, frame: polars.DataFrame, about: dict[str, Any], *, json: bool, quiet: bool) -> None:
         """Write them, and say so."""
+        from instructsel.artifact import write_manifest
+        from instructsel.tables import write_frame
+
         record = {**about, "rows": cleaned.account()}
         if self.pairs is not None:
             write_frame(self.pairs, frame, record)

@@ -14,8 +14,7 @@ from instructsel.commands._console import Progress, display, messages, reported,
 from instructsel.commands._groups import with_options
 from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
-from instructsel.gates.contamination.items import LM_EVAL
-from instructsel.gates.contamination.matching import DECIDING, THRESHOLD
+from instructsel.gates.defaults import COVERAGE
 from instructsel.kinds import head
 from instructsel.text import aligned
 
@@ -51,7 +50,7 @@ def command(
             help="Share of the words of an item's question, or of a long answer, from which a row goes.",
             rich_help_panel=COMPARED,
         ),
-    ] = THRESHOLD,
+    ] = COVERAGE,
     ngram: Annotated[int, typer.Option("--ngram", min=8, max=13, help="Words of an n-gram: 8 or 13.", rich_help_panel=COMPARED)] = 8,
     part: Annotated[
         list[str] | None,
@@ -77,7 +76,8 @@ def command(
     """
     from instructsel.gates.cleaning import Cleaned, check_bad_rows, evidence_frame
     from instructsel.gates.contamination.index import ItemIndex
-    from instructsel.gates.contamination.matching import Rule, find_items
+    from instructsel.gates.contamination.items import LM_EVAL
+    from instructsel.gates.contamination.matching import DECIDING, Rule, find_items
 
     if not against:
         raise UsageError("No evaluation set is named.", fix="Name one with --against: a file, an index, or lm-eval:TASK.")

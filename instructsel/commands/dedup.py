@@ -14,7 +14,7 @@ from instructsel.commands._console import display, messages, reported, watching
 from instructsel.commands._groups import with_options
 from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
-from instructsel.gates.duplicates.pairs import COSINE, LOWEST, THRESHOLD
+from instructsel.gates.defaults import COSINE, JACCARD, LOWEST
 from instructsel.kinds import head
 from instructsel.text import aligned
 
@@ -51,7 +51,7 @@ def command(
             help="Jaccard similarity of the runs of five words from which a row repeats another one.",
             rich_help_panel=COMPARED,
         ),
-    ] = THRESHOLD,
+    ] = JACCARD,
     exact_only: Annotated[
         bool, typer.Option("--exact-only", help="Look for equal rows alone: equal to a trainer.", rich_help_panel=COMPARED)
     ] = False,

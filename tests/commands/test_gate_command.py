@@ -128,11 +128,22 @@ def test_the_lines_of_subcommands_are_the_first_sentences_of_their_help() -> Non
 
 def test_help_imports_neither_polars_nor_orjson() -> None:
     code = (
-        "import sys\nfrom instructsel.commands import main\nsys.argv = ['instructsel', 'gate', *sys.argv[1:]]\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\nassert not {'polars', 'numpy', 'orjson'} & set(sys.modules)\n"
+        "import sys\nfrom instructsel.commands import main\n"
+        "for words in sys.argv[1:]:\n    sys.argv = ['instructsel', *words.split(), '--help']\n"
+        "    try:\n        main()\n    except SystemExit:\n        pass\n"
+        "    assert not {'polars', 'numpy', 'orjson'} & set(sys.modules), words\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, "--help"], check=True, capture_output=True, text=True)
-    assert "Commands:" in done.stdout and "--fix-out" in done.stdout
+    groups = ["gate", *(f"gate {name}" for name in _gate_group.subcommands()), "gate baseline create", "dedup", "decontaminate"]
+    done = subprocess.run([sys.executable, "-c", code, *groups], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Commands:" in done.stdout and "--fix-out" in done.stdout and "--cosine" in done.stdout
+
+
+def test_the_defaults_that_help_shows_are_those_that_are_computed_with() -> None:
+    from instructsel.gates import defaults
+    from instructsel.neighbors import duplicates
+
+    assert defaults.LOWEST == duplicates.LOWEST
 
 
 def test_the_configuration_is_that_of_the_folder_and_the_output_says_which(folder: Path) -> None:

@@ -111,3 +111,23 @@ def test_a_set_with_a_row_that_cannot_be_read_fails_the_gate_with_3_and_the_othe
     verdict = gate(Pool.of(ROWS[:3]), GateConfig.of(table, tmp_path, where="gate.toml"))
     assert verdict.exit_code() == 3 and [result.state for result in verdict.results] == ["crashed", "passed"]
     assert "set.jsonl, line 2" in verdict.results[0].statement
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_a_file_that_has_no_more_than_the_name_in_common_is_no_newer_version_of_the_pools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("data", "incoming", "copy/data"):
+        (tmp_path / folder).mkdir(parents=True)
+    save(tmp_path / "data" / f"train.{ending}", ROWS[:10])
+    Baseline.create(Pool.read(f"data/train.{ending}")).write("pool.baseline")
+    save(tmp_path / "incoming" / f"train.{ending}", [*ROWS[:3], ROWS[20]])
+    save(tmp_path / "copy" / "data" / f"train.{ending}", [*ROWS[:10], ROWS[20]])
+    new = {name: read_change([f"{name}/train.{ending}"], baseline="pool.baseline").n_rows for name in ("incoming", "copy/data")}
+    assert new == {"incoming": 4, "copy/data": 11}, "beside the file itself, copies are new"
+    (tmp_path / "data" / f"train.{ending}").unlink()
+    new = {name: read_change([f"{name}/train.{ending}"], baseline="pool.baseline").n_rows for name in ("incoming", "copy/data")}
+    assert new == {"incoming": 4, "copy/data": 1}, "without it, a few rows that are copied make no newer version"
+    save(tmp_path / "incoming" / f"train.{ending}", [*ROWS[2:10], ROWS[20]])
+    assert read_change([f"incoming/train.{ending}"], baseline="pool.baseline").n_rows == 1, "most of its rows do"

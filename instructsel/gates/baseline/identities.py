@@ -210,15 +210,22 @@ class Identities:
     def file_called(self, path: str) -> int | None:
         """The number of the file that a path is one of: that of the very name, else the one whose folders agree the furthest.
 
-        The last parts of both must be the same, so that a checkout in another folder is known. Where no folder agrees and the
-        baseline's file is here as well, by its own name, the one of another folder is another file, and may be a copy of it.
+        The last parts of both must be the same, so that a checkout in another folder is known. Where no folder agrees, or the path lies deeper, and the
+        baseline's file is here as well, by its own name, it is another file, and may be a copy of that. See `is_likely` for what only may be the same.
         """
         parts = PurePath(relative(path)).parts
         agreeing = [(_agreeing(PurePath(file.name).parts, parts), -number) for number, file in enumerate(self.files)]
         length, number = max(agreeing, default=(0, 0))
-        if not length or (length == 1 and _stands_beside(self.files[-number].name, path)):
+        name = self.files[-number].name
+        is_apart = length == 1 or len(PurePath(name).parts) == length < len(parts)
+        if not length or (is_apart and _stands_beside(name, path)):
             return None
         return -number
+
+    def is_likely(self, path: str, number: int) -> bool:
+        """Whether a path is called as a file of the baseline, from the folder of one of the two on; else they have little more than the name in common."""
+        one, other = PurePath(self.files[number].name).parts, PurePath(relative(path)).parts
+        return one == other or _agreeing(one, other) >= max(2, min(len(one), len(other)))
 
     def files_called(self, paths: Sequence[str]) -> dict[str, int]:
         """Path → the number of the file that it is one of; a file is that of one path, of the one whose folders agree the furthest."""

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from instructsel.errors import EmptyFile, PoolError
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.baseline.identities import WIDTH, Digests, Identities, file_digest, relative, row_digest
-from instructsel.pool.lines import Row
+from instructsel.pool.lines import Limits, Row, read_lines
 from instructsel.pool.naming import expanded
-from instructsel.pool.sources import Source
+from instructsel.pool.sources import Source, open_source
 from instructsel.pool.spec import PoolSpec, Reading
 from instructsel.read_report import ReadReport
 from instructsel.text import counted
@@ -83,7 +83,8 @@ class KnownRows:
 
     def __init__(self, identities: Identities, paths: Sequence[str]) -> None:
         self.identities = identities
-        self.numbers = identities.files_called([entry.name for path in paths for entry in expanded(path).entries])
+        self.entries = {entry.name: entry.path for path in paths for entry in expanded(path).entries}
+        self.numbers = identities.files_called(list(self.entries))
         self.files: dict[str, KnownFile] = {}
 
     def __call__(self, source: Source) -> Source:
@@ -92,7 +93,19 @@ class KnownRows:
         by_lines = source.container == "lines" and not source.spread and source.columns is None
         if number is None or not by_lines or not self.identities.files[number].by_line:
             return source
+        if not self.identities.is_likely(source.name, number) and not self._holds_most(source.name, number):
+            return source
         return replace(source, through=lambda rows: self._through(source.name, number, rows))
+
+    def _holds_most(self, name: str, number: int) -> bool:
+        """Whether a file has most of the rows of the baseline's: with no more than the name in common, it may be another one with copies of a few."""
+        left = self._left(number)
+        total = left.total()
+        with open_source(self.entries[name], Limits()).file as file:
+            for row in read_lines(file, Limits()):
+                if row.fault is None:
+                    left[row_digest(row.raw)] -= 1
+        return total - sum(count for count in left.values() if count > 0) >= STAYS * total
 
     def _through(self, name: str, number: int, rows: Iterator[Row]) -> Iterator[Row]:
         left = self._left(number)
@@ -188,8 +201,12 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
             continue
         theirs = np.flatnonzero(identities.file == code)
         left = Counter(zip(_keys(identities, theirs), identities.part[theirs].tolist(), strict=True))
-        passed, n_staying = _staying(pool, number, left)
         present = np.flatnonzero(pool.file_of[index] == number)
+        if not identities.is_likely(pool.files[number].source.name, code):
+            own_rows = Counter(zip(_keys(own, present), own.part[present].tolist(), strict=True))
+            if (left & own_rows).total() < STAYS * left.total():
+                continue
+        passed, n_staying = _staying(pool, number, left)
         for key, part, place in zip(_keys(own, present), own.part[present].tolist(), present.tolist(), strict=True):
             if left[key, part]:
                 left[key, part] -= 1

@@ -19,12 +19,12 @@ from instructsel.errors import UsageError
 from instructsel.gates.contamination.index import NGRAMS, ItemIndex
 from instructsel.gates.contamination.items import ANSWER, CHOICES, PARTS, PASSAGE, PROMPT, QUESTION
 from instructsel.gates.contamination.words import hashed, whole_digest, words_of
+from instructsel.gates.defaults import COVERAGE
 from instructsel.neighbors.word_hashes import Words, runs
 from instructsel.pool.example import Example
 from instructsel.pool.message import ANSWERS
 
-THRESHOLD: Final = 0.5
-"""Share of the words of a part."""
+THRESHOLD: Final = COVERAGE
 DECIDING: Final = (QUESTION, ANSWER)
 """Parts that make an item contaminated. A passage or choices alone do not: other questions are asked about them, too."""
 BATCH: Final = 1 << 20

@@ -13,16 +13,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel.gates.defaults import COSINE, JACCARD
 from instructsel.neighbors.duplicates import LOWEST, Progress, Shingles, near_duplicates
 from instructsel.pool.pool import Pool
 
 EXACT: Final = "exact"
 NEAR: Final = "near"
 EMBEDDING: Final = "embedding"
-THRESHOLD: Final = 0.8
-"""Jaccard similarity of the shingles of two rows."""
-COSINE: Final = 0.95
-"""Cosine similarity of the vectors of two rows."""
+THRESHOLD: Final = JACCARD
 BLOCK: Final = 256
 """Vectors that are compared at a time."""
 

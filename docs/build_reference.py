@@ -40,6 +40,7 @@ VERBS = (
     ["study", "status"],
     ["study", "size"],
     ["verify"],
+    ["judge-app"],
     ["report"],
 )
 PAGE = Path(__file__).with_name("reference") / "command-line.md"

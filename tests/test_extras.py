@@ -15,7 +15,14 @@ from instructsel.extras import EXTRA_OF, require
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-MODULE_OF = {"faiss-cpu": "faiss", "faiss-gpu": "faiss", "lm-eval": "lm_eval", "setuptools": "pkg_resources", "python-stdnum": "stdnum"}
+MODULE_OF = {
+    "faiss-cpu": "faiss",
+    "faiss-gpu": "faiss",
+    "lm-eval": "lm_eval",
+    "setuptools": "pkg_resources",
+    "python-stdnum": "stdnum",
+    "markdown-it-py": "markdown_it",
+}
 """Distribution → its module, where that is not its name with _ for -."""
 TOOLS = "dev"
 """The extra whose distributions are run, not imported."""

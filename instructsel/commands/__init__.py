@@ -14,6 +14,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "select": "Select the best part of a pool under a budget.",
         "export": "Write a selection as the files of a trainer, and account for every row that it cannot carry.",
         "verify": "Train on the selection and on its baselines alike, grade all of them, and say what the difference is worth.",
+        "judge-app": "Have people judge pairs of responses, blind, in a local web app, and say how they judged and how far they agree.",
         "report": "Put results into one page that opens with the outcome and loads nothing.",
     },
     "Look closer": {

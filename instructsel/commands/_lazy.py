@@ -71,7 +71,7 @@ class Modules(MutableMapping[str, Any]):
         if name not in self.names:
             raise KeyError(name)
         if name not in self.loaded:
-            self.loaded[name] = command_of(importlib.import_module(f"{self.prefix}{name}"), name)
+            self.loaded[name] = command_of(importlib.import_module(f"{self.prefix}{name.replace('-', '_')}"), name)
         return self.loaded[name]
 
     def __setitem__(self, name: str, command: Any) -> None:

@@ -53,6 +53,7 @@ SCHEMAS: Final = {
     "selection-set": Described("A selection with its baselines: SELECTION.selection-set.json.", "instructsel.selection.shape:SetManifest"),
     "export": Described("export --json.", f"{OWN}:ExportPrinted"),
     "verdict": Described("verify --json, and verdict.json.", "instructsel.verification.shape:VerificationRecord"),
+    "judge-app": Described("judge-app --json: the summary of people's judgments.", "instructsel.human.shape:JudgePrinted"),
     "verification": Described(
         "The manifest of a verification: verification.parquet.json.", "instructsel.verification.shape:VerificationManifest"
     ),

@@ -25,13 +25,15 @@ TRUSTED_ONLY: Final[Mapping[str, str]] = {
     "allow-task-code": "has code run that tasks and annotators bring along",
     "report-to": "has losses sent to a tracker",
     "project": "says where a tracker files its runs",
+    "host": "says which machines reach what is judged",
+    "public-url": "says which machines reach what is judged",
     "force": "replaces files that are no results of instructsel",
     "replace": "replaces a score table",
 }
 """Flag → what it does, which no file may have done."""
 assert {flag.replace("-", "_") for flag in TRUSTED_ONLY} >= REACHING.keys()
 
-WRITTEN: Final = frozenset({"output", "with-scores", "html", "charts", "chart", "findings", "fix-out", "pairs"})
+WRITTEN: Final = frozenset({"output", "with-scores", "html", "charts", "chart", "findings", "fix-out", "pairs", "db", "export"})
 """Flags of files and folders that are written: in a file they lie inside the working folder."""
 
 READ: Final = frozenset(
@@ -77,6 +79,7 @@ READ: Final = frozenset(
 PLAIN: Final = frozenset(
     {
         *("cosine", "exact-only", "ngram", "on", "part", "threshold"),
+        *("annotators", "new-links", "port", "reference", "summary", "votes"),
         *("all", "allow-contamination", "allow-mismatch", "allow-unlike", "audit", "base-model", "baselines", "batch-size"),
         *(
             "bin-rows",

@@ -191,11 +191,11 @@ def summarize(
 def ordered_pairs(records: Iterable[Record]) -> list[tuple[str, str]]:
     """The pairs of models that were judged; the model that was in more instances comes first.
 
-    Of two that were in as many, the first by name.
+    Of two that were in as many, the one called selection, else the first by name.
     """
     instances = {record.instance for record in records}
     counts = Counter(model for _, pair in instances for model in pair)
-    ranked = sorted(counts, key=lambda model: (-counts[model], model))
+    ranked = sorted(counts, key=lambda model: (-counts[model], model != "selection", model))
     place = {model: number for number, model in enumerate(ranked)}
     pairs = {tuple(sorted(pair, key=place.__getitem__)) for _, pair in instances}
     return sorted(((first, second) for first, second in pairs), key=lambda pair: (place[pair[0]], place[pair[1]]))

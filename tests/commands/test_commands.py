@@ -45,6 +45,7 @@ VERBS = (
     ["rules", "fit"],
     ["train"],
     ["verify"],
+    ["judge-app"],
     ["study", "plan"],
     ["study", "run"],
     ["study", "status"],

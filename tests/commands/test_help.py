@@ -32,7 +32,7 @@ def help_of(*verb: str) -> str:
 
 def test_the_lines_of_the_root_are_the_first_sentences_of_the_commands() -> None:
     for name, line in LINES.items():
-        command = command_of(importlib.import_module(f"instructsel.commands.{name}"), name)
+        command = command_of(importlib.import_module(f"instructsel.commands.{name.replace('-', '_')}"), name)
         assert first_sentence(command.help or "") == line, name
 
 
@@ -42,7 +42,7 @@ def test_every_module_of_the_folder_is_a_command_of_the_root() -> None:
     from instructsel import commands
 
     modules = {module.name for module in pkgutil.iter_modules(commands.__path__) if not module.name.startswith("_")}
-    assert modules == set(LINES)
+    assert modules == {name.replace("-", "_") for name in LINES}
 
 
 @pytest.mark.parametrize("verb", [[], *VERBS, ["study"], ["rules"], ["cache"]], ids=lambda verb: " ".join(verb) or "root")
@@ -54,7 +54,12 @@ def test_every_help_fits_eighty_columns(verb: list[str]) -> None:
 def test_every_help_states_the_variables_and_the_settings_file_once(verb: list[str]) -> None:
     text = help_of(*verb)
     assert "env var" not in text
-    assert " ".join(text.split()).count(f"a variable, INSTRUCTSEL_{'_'.join(verb).upper()}_<OPTION>, or in instructsel.toml below") == 1
+    assert (
+        " ".join(text.split()).count(
+            f"a variable, INSTRUCTSEL_{'_'.join(verb).upper().replace('-', '_')}_<OPTION>, or in instructsel.toml below"
+        )
+        == 1
+    )
     assert text.count("INSTRUCTSEL_") <= 2
 
 
@@ -122,7 +127,7 @@ def test_lines_break_between_words_and_a_wider_word_after_its_commas() -> None:
 
 def test_every_command_checks_its_settings() -> None:
     for name in LINES:
-        command: Any = command_of(importlib.import_module(f"instructsel.commands.{name}"), name)
+        command: Any = command_of(importlib.import_module(f"instructsel.commands.{name.replace('-', '_')}"), name)
         pending = [command]
         while pending:
             inner = pending.pop()

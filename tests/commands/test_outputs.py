@@ -68,6 +68,9 @@ CASES = [
     ),
     (["verify", "chosen.jsonl", "--base", "model", "--eval", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
     (["verify", "--results", "runs.csv"], "-o", "runs.csv", ["runs.csv"]),
+    (["judge-app", "pairs.jsonl", "--summary"], "--db", "pairs.jsonl", ["pairs.jsonl"]),
+    (["judge-app", "judged.csv"], "--export", "judged.csv", ["judged.csv"]),
+    (["judge-app", "judged.csv"], "--export", "table.csv", ["table.csv"]),
     (["gate", "pool.jsonl"], "--fix-out", "pool.jsonl", ["pool.jsonl"]),
     (["gate", "table.in.csv"], "--findings", "table.in.csv", ["table.in.csv"]),
     (["gate", "pool.jsonl"], "--findings", "table.csv", ["table.csv"]),
@@ -92,7 +95,7 @@ CASES = [
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = seeds.make(tmp_path_factory.mktemp("seeds") / "seeds")
     place = tmp_path_factory.mktemp("files")
-    for folder in ("scored", "study", "verified", "audits", "results", "imports", "mixtures"):
+    for folder in ("scored", "study", "verified", "audits", "results", "imports", "mixtures", "people"):
         shutil.copytree(source / folder, place, dirs_exist_ok=True)
     shutil.copy(source / "pools" / "turns.parquet", place)
     for name in ("pool.index", "x.quarantine.jsonl", "x.csv.json", "page.html", "pool.json"):
@@ -267,6 +270,8 @@ WORK = [
         ".svg",
     ),
     (["verify", "chosen.jsonl", "--base", "model", "--eval", "pool.jsonl"], "-o", ""),
+    (["judge-app", "pairs.jsonl", "--summary"], "--db", ".sqlite3"),
+    (["judge-app", "judged.csv"], "--export", ".csv"),
     (["gate", "pool.jsonl"], "--fix-out", ".jsonl"),
     (["gate", "pool.jsonl"], "--findings", ".parquet"),
     (["gate", "baseline", "create", "pool.jsonl"], "-o", ".baseline"),

@@ -24,7 +24,7 @@ from tests.fuzz.test_command_line import VALID
 
 PRINTED: Mapping[str, str] = {
     "gate": "gate", "gate checks": "gate-checks", "gate init": "gate-init", "gate baseline create": "gate-baseline", "gate baseline show": "gate-baseline",
-    "score": "score", "select": "select", "verify": "verdict", "explain": "explain", "diff": "diff", "export": "export", "status": "status",
+    "judge-app": "judge-app", "score": "score", "select": "select", "verify": "verdict", "explain": "explain", "diff": "diff", "export": "export", "status": "status",
     "rules list": "rules-list", "rules show": "rule", "rules fit": "fit", "study status": "study-status", "doctor": "doctor",
     "gate index": "gate-index", "dedup": "dedup", "mix": "mix", "mix check": "mix-check", "decontaminate": "decontaminate", "cache show": "cache", "cache prune": "cache-prune", "audit": "audit",
 }  # fmt: skip
@@ -128,7 +128,7 @@ def test_the_skill_names_commands_keys_and_exit_codes_that_there_are() -> None:
     text = page()
     assert text.startswith("---\nname: instructsel\ndescription: ")
     known = commands()
-    for call in re.findall(r"`instructsel ([a-z]+(?: [a-z]+)?)", text):
+    for call in re.findall(r"`instructsel ([a-z-]+(?: [a-z]+)?)", text):
         assert call in known or call.partition(" ")[0] in known, call
     keys = _properties(described("gate").schema("gate"))
     assert {"outcome", "exit_code", "checks", "findings", "troubles"} <= set(keys)

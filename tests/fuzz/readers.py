@@ -209,6 +209,39 @@ def _records(place: Path) -> None:
     store.leased()
 
 
+def _comparisons(place: Path) -> None:
+    from instructsel.human.comparison import numbered, read_comparisons
+
+    pairs, repeated = numbered(read_comparisons(place / "pairs.jsonl"))
+    if len({pair.digest for pair in pairs}) != len(pairs) or repeated < 0:
+        raise Broken("a pair stands twice")
+
+
+def _judgments(name: str) -> Callable[[Path], Any]:
+    from instructsel.human.files import is_judgments, read_judgments, write_judgments
+    from instructsel.human.summary import summarize
+
+    def read(place: Path) -> None:
+        is_judgments(place / name)
+        records = read_judgments(place / name)
+        write_judgments(place / "again.jsonl", records)
+        if read_judgments(place / "again.jsonl") != records:
+            raise Broken("judgments do not come back")
+        summarize(records, resamples=5).as_dict()
+
+    return read
+
+
+def _evaluation(place: Path) -> None:
+    from instructsel.human.store import JudgmentStore
+
+    store = JudgmentStore.open(place / "evaluation.sqlite3", create=False)
+    try:
+        list(store.records()), store.annotators, store.next_open(1), store.shown(1, 1)
+    finally:
+        store.close()
+
+
 def _results(place: Path) -> None:
     from instructsel.adapters.lm_eval.results import read_results
 
@@ -443,6 +476,11 @@ READERS: Final[tuple[Reader, ...]] = (
     ),
     Reader("command verify results table", ["results/runs.csv"], ["runs.csv"], command("verify", "--results", "runs.csv", "-o", "out")),
     Reader("annotations", ["results/annotations.json"], ["annotations.json"], _annotations, [], ["adapters.alpaca_eval.files"], weight=8),
+    Reader("comparisons", ["people/pairs.jsonl"], ["pairs.jsonl"], _comparisons, [], ["human.comparison"]),
+    *(Reader(f"judgments {name}", [f"people/judged.{name}"], ["judged.*"], _judgments(f"judged.{name}"), [], ["human.files"]) for name in ("csv", "jsonl")),
+    Reader("judgments workbook", ["people/judged.xlsx"], ["judged.*"], _judgments("judged.xlsx"), weight=1),
+    Reader("evaluation by people", ["people/evaluation.sqlite3"], ["evaluation.sqlite3"], _evaluation, [], ["human.store"], weight=2),
+    Reader("command judge-app", ["people/judged.csv"], ["judged.csv"], command("judge-app", "judged.csv", "--summary"), ["human-judgments"], weight=1),
     Reader("outputs", ["results/outputs.json"], ["outputs.json"], _outputs),
     Reader("length-control file", ["results/df_gamed.csv"], ["df_gamed.csv"], _gamed, [], ["adapters.alpaca_eval.length_control"]),
     Reader("own choices", ["results/own.jsonl"], ["own.jsonl"], _own_task("own.jsonl", "multiple_choice")),
@@ -544,6 +582,9 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "verification.verification:Verification.read": "verification",
     "adapters.alpaca_eval.files:read_annotations": "annotations",
     "adapters.alpaca_eval.files:read_outputs": "outputs",
+    "human.comparison:read_comparisons": "comparisons",
+    "human.files:read_judgments": "judgments csv",
+    "human.store:JudgmentStore.open": "evaluation by people",
     "adapters.experiment:read_finished": "verify again",
     "adapters.lm_eval.results:read_results": "lm-eval results",
     "pool.sources:open_source": "pool alpaca",

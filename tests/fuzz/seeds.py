@@ -23,6 +23,9 @@ from instructsel.experiments.arms import Arm
 from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings
 from instructsel.grading.judge.clients import Reply
 from instructsel.grading.judge.replies import ReplyStore
+from instructsel.human.comparison import numbered, read_comparisons
+from instructsel.human.files import write_judgments
+from instructsel.human.store import Answer, Feedback, JudgmentStore
 from instructsel.pool.pool import Pool
 from instructsel.pool.sources import zstd
 from instructsel.rules.catalog import load
@@ -132,6 +135,7 @@ def make(folder: Path) -> Path:
     _scored(folder / "scored")
     _imported(folder / "imports")
     _verified(folder / "verified")
+    _judged_by_people(folder / "people")
     _studied(folder)
     _audited(folder / "audits")
     _gates(folder / "gates")
@@ -285,6 +289,30 @@ def _annotations(path: Path, better: int) -> None:
         for number in range(30)
     ]
     path.write_text(json.dumps(rows))
+
+
+def _judged_by_people(folder: Path) -> None:
+    """Pairs, judgments in three kinds of file, and an evaluation that goes on."""
+    folder.mkdir()
+    rows = [
+        {
+            "id": f"i{n}",
+            "prompt": row["instruction"],
+            "completions": [{"model": "mine", "completion": row["output"]}, {"model": "theirs", "completion": "x"}],
+        }
+        for n, row in enumerate(ALPACA[:6])
+    ]
+    write_lines(folder / "pairs.jsonl", rows)
+    pairs, _ = numbered(read_comparisons(folder / "pairs.jsonl"))
+    store = JudgmentStore.open(folder / "evaluation.sqlite3", seed=1)
+    store.add(pairs)
+    for name in ("ada", "ben"):
+        for position in range(1, 6):
+            store.judge(store.annotator(name), position, Answer(True, position % 2 == 0, position % 5))
+    store.remark(store.annotator("ada"), 6, Feedback("too hard", "=x"))
+    for suffix in (".csv", ".jsonl", ".xlsx"):
+        write_judgments(folder / f"judged{suffix}", store.records())
+    store.close()
 
 
 def _verified(folder: Path) -> None:

@@ -23,6 +23,7 @@ VALID: Final[Mapping[str, list[str]]] = {
     "score": ["pools/alpaca.jsonl", "--indicators", "mtld", "--no-cache", "-o", "new.scores.parquet"],
     "select": ["scored/pool.scores.parquet", "--rule", "longest", "--n", "4", "-o", "new.jsonl", "--no-cache"],
     "verify": ["--results", "selection=verified/mine.json", "--results", "random=verified/theirs.json", "-o", "new-verified"],
+    "judge-app": ["people/judged.csv", "--summary", "--export", "new.jsonl"],
     "report": ["scored/chosen.jsonl", "-o", "new.html"],
     "gate": ["pools/alpaca.jsonl", "--to", "json=new.json", "--findings", "new.parquet", "--fix-out", "new.jsonl"],
     "gate checks": [],

@@ -1,0 +1,274 @@
+"""instructsel judge-app: people judge pairs of responses in a local web app."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from instructsel.artifact import check_outputs
+from instructsel.commands import _options as options
+from instructsel.commands._console import display, reported, say, write, write_json
+from instructsel.errors import UsageError
+from instructsel.text import counted, excerpt
+
+if TYPE_CHECKING:
+    from instructsel.human.comparison import Comparison
+    from instructsel.human.record import Record
+    from instructsel.human.store import JudgmentStore
+    from instructsel.human.summary import Votes
+
+EXAMPLES: Final = """Examples:
+  instructsel judge-app examples/judgments.csv --summary
+  instructsel judge-app examples/judgments.csv --votes first --summary --export /tmp/judgments.jsonl
+
+\b
+Without --summary and --export the app is served:
+judge-app examples/comparisons.jsonl --annotators ada,ben
+"""
+SERVER: Final = "Server"
+SUMMARY: Final = "Results"
+DATABASE: Final = "judgments.sqlite3"
+MOST_PORT: Final = 65_535
+MOST_SEED: Final = 2**31 - 1
+SIBLINGS: Final = ("-wal", "-shm", "-journal")
+"""What SQLite adds to the name of a file."""
+
+
+@reported
+def command(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE...]",
+            help="Comparisons (JSON lines of prompt and completions), outputs of two or more models, or, with --summary or --export, judgments.",
+        ),
+    ] = None,
+    db: Annotated[
+        Path, typer.Option("--db", metavar="FILE", help="The evaluation: pairs, annotators and judgments. Called again, it goes on.")
+    ] = Path(DATABASE),
+    annotators: Annotated[
+        str, typer.Option("--annotators", metavar="NAME[,NAME…]", help="Who judges; each gets a link of their own.", rich_help_panel=SERVER)
+    ] = "annotator",
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            metavar="NAME",
+            help="Of several models' outputs, the one that the others are compared with; every two by default.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, max=MOST_SEED, help="Of the order of pairs and sides, where the evaluation begins; by default nobody knows it."
+        ),
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", metavar="HOST", help="Where to listen; with --public-url also where other machines reach it.", rich_help_panel=SERVER
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=MOST_PORT, help="The port; 0 takes a free one.", rich_help_panel=SERVER)
+    ] = 8_787,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            "--public-url",
+            metavar="URL",
+            help="What others reach the app by, such as the address of a proxy with https.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    new_links: Annotated[
+        bool, typer.Option("--new-links", help="End all sessions, and print other links.", rich_help_panel=SERVER)
+    ] = False,
+    summary: Annotated[
+        bool,
+        typer.Option(
+            "--summary", help="Print win rates, agreement, order effects and annotators, and serve nothing.", rich_help_panel=SUMMARY
+        ),
+    ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export", metavar="FILE", help="Write the judgments (.csv, .jsonl, .xlsx), and serve nothing.", rich_help_panel=SUMMARY
+        ),
+    ] = None,
+    votes: Annotated[
+        str,
+        typer.Option(
+            "--votes",
+            metavar="all|first",
+            help="Of an instance's annotators, count all, or the first, as open-instruct does.",
+            rich_help_panel=SUMMARY,
+        ),
+    ] = "all",
+    confidence: Annotated[
+        float, typer.Option("--confidence", min=0.5, max=0.9999, help="Confidence level of the intervals.", rich_help_panel=SUMMARY)
+    ] = 0.95,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    show_traceback: options.Traceback = False,
+    print_config: options.PrintConfig = False,
+) -> None:
+    """Have people judge pairs of responses, blind, in a local web app, and say how they judged and how far they agree.
+
+    Every judgment is on the disk before the next pair is shown. The link of each annotator is printed when the app starts.
+    """
+    from instructsel.human.files import is_judgments, read_judgments
+
+    named = list(files or ())
+    if not math.isfinite(confidence):
+        raise UsageError("--confidence is a number between 0.5 and 0.9999.", fix="For example: --confidence 0.95")
+    if votes not in ("all", "first"):
+        raise UsageError.named(votes, ("all", "first"), noun="way to count votes")
+    if export is not None:
+        _check_export(export, [*named, db])
+    judged = [file for file in named if is_judgments(file)]
+    if judged and not (summary or export):
+        raise UsageError(f"{judged[0]} holds judgments, and nothing to judge.", fix="Add --summary, or --export FILE.")
+    if judged:
+        if len(judged) < len(named):
+            other = next(file for file in named if file not in judged)
+            raise UsageError(f"{other} holds no judgments, and {judged[0]} does.", fix="Give files of one kind.")
+        records = [record for file in judged for record in read_judgments(file)]
+        _results(records, summary=summary, export=export, votes=votes, confidence=confidence, json=json, quiet=quiet)
+        return
+    if not (summary or export):
+        from instructsel.human.app.server import Address
+
+        address = Address(host, port, public_url)
+    pairs = _pairs(named, reference, quiet=quiet)
+    check_outputs([db, *(db.with_name(db.name + sibling) for sibling in SIBLINGS)], named, flags={db: "--db"})
+    store = _opened(db, pairs, seed, quiet=quiet)
+    try:
+        if summary or export:
+            records = list(store.records())
+            _results(records, summary=summary, export=export, votes=votes, confidence=confidence, json=json, quiet=quiet)
+        else:
+            _serve(store, address, annotators, new_links=new_links, quiet=quiet)
+    finally:
+        store.close()
+
+
+def _check_export(export: Path, inputs: list[Any]) -> None:
+    """Refuse a place for the judgments, before any work.
+
+    Raises:
+        UsageError: an input, another ending, or a file that is none of judgments.
+        EnvironmentFault: a folder that is not there.
+    """
+    from instructsel.human.files import SUFFIXES, is_judgments
+
+    if export.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{excerpt(str(export))} ends in none of {', '.join(SUFFIXES)}.", fix="Give the file one of these endings.")
+    check_outputs([export], inputs, flags={export: "--export"})
+    if export.exists() and export.stat().st_size and not is_judgments(export):
+        raise UsageError(f"{export} exists and holds no judgments.", fix="Name another file with --export.")
+
+
+def _pairs(files: list[str], reference: str | None, *, quiet: bool) -> list[Comparison]:
+    """The pairs in files of comparisons and of outputs.
+
+    Raises:
+        PoolError: a file that is neither.
+        UsageError: outputs of one model alone.
+    """
+    from instructsel.adapters.alpaca_eval.files import read_outputs
+    from instructsel.human.comparison import compare_outputs, is_comparisons, numbered, read_comparisons
+
+    comparisons = [file for file in files if is_comparisons(file)]
+    outputs = [read_outputs(file) for file in files if file not in comparisons]
+    if reference is not None and not outputs:
+        raise UsageError("--reference is one of several models' outputs.", fix="Leave it out.")
+    pairs = [pair for file in comparisons for pair in read_comparisons(file)]
+    if outputs:
+        pairs += compare_outputs(outputs, reference=reference)
+    distinct, repeated = numbered(pairs)
+    if repeated:
+        say(f"note: {counted(repeated, 'pair')} left out: the same as another one.", quiet=quiet)
+    return distinct
+
+
+def _opened(db: Path, pairs: list[Comparison], seed: int | None, *, quiet: bool) -> JudgmentStore:
+    """The evaluation, with the pairs in it.
+
+    Raises:
+        UsageError: nothing to judge.
+        ObservationsError: no such file, or one that cannot be read.
+    """
+    from instructsel.human.store import JudgmentStore
+
+    store = JudgmentStore.open(db, seed=seed, create=bool(pairs))
+    before = store.n_pairs
+    added = store.add(pairs) if pairs else 0
+    if not store.n_pairs:
+        store.close()
+        raise UsageError(f"{db} has no pairs.", fix="Name a file of comparisons.")
+    if before and pairs:
+        say(f"{db} goes on: {counted(before, 'pair')}{f' and {added:,} more' if added else ''}.", quiet=quiet)
+    return store
+
+
+def _results(records: list[Record], *, summary: bool, export: Path | None, votes: str, confidence: float, json: bool, quiet: bool) -> None:
+    """Write the judgments, and say what they say."""
+    from instructsel.human.files import write_judgments
+    from instructsel.human.plain_text import spoken
+    from instructsel.human.summary import summarize
+
+    printed: dict[str, Any] = {}
+    # First what may fail for want of judgments: nothing is written then.
+    chosen: Votes = "first" if votes == "first" else "all"
+    result = summarize(records, votes=chosen, confidence=confidence) if summary else None
+    if result is not None:
+        printed["summary"] = result.as_dict()
+    if export is not None:
+        printed |= {"export": str(export), "exported": write_judgments(export, records)}
+    if json:
+        write_json(printed)
+    elif result is not None and not quiet:
+        for line in spoken(result):
+            display(line) if line else write()
+    if export is not None:
+        say(f"{counted(printed['exported'], 'record')} → {export}", quiet=quiet)
+
+
+def _serve(store: JudgmentStore, address: Any, annotators: str, *, new_links: bool, quiet: bool) -> None:
+    """Print the links, and serve until the process is asked to end.
+
+    Raises:
+        UsageError: a name that cannot be.
+        MissingExtra: Starlette, uvicorn or markdown-it-py is not installed.
+        EnvironmentFault: the address cannot be listened on.
+    """
+    from instructsel.human.app.server import links, serve
+
+    names = list(dict.fromkeys(name.strip() for name in annotators.split(",")))
+    for name in names:
+        store.annotator(name)
+    if new_links:
+        store.renew()
+
+    def ready(port: int) -> None:
+        say(
+            f"{counted(store.n_pairs, 'pair')} to judge. Each annotator signs in with a link of their own; who has it judges in their name:",
+            quiet=quiet,
+        )
+        # On stdout and unwrapped, whatever is quiet: without them nobody can sign in.
+        for name, link in links(store, address, port).items():
+            write(f"{name}  {link}")
+        say("Ctrl-C ends the app; the same command goes on.", quiet=quiet)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(store, address, ready=ready)
+    counts = ", ".join(f"{name} {store.n_judged(number):,}" for name, number in store.annotators.items())
+    say(f"judged: {counts}, of {store.n_pairs:,}.", quiet=quiet)
+
+
+command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

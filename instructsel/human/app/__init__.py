@@ -1,0 +1,1 @@
+"""The web app in which people judge pairs of responses."""

@@ -209,6 +209,9 @@ def draw(chart: Chart) -> str:
     if chart.kind == "forest":
         effects = [charts.Effect(**row) for row in data["rows"]]
         return charts.forest(effects, title=chart.title, x_label=data["x_label"], name=chart.name, band=data.get("band", ""))
+    if chart.kind == "heat_map":
+        cells = [[charts.HeatCell(**cell) for cell in row] for row in data["cells"]]
+        return charts.heat_map(data["rows"], data["columns"], cells, title=chart.title, legend=data["legend"], name=chart.name)
     series = [charts.Series(kind["name"], np.array(kind["x"], float), np.array(kind["y"], float), kind["labels"]) for kind in data["kinds"]]
     line = data["curve"]
     curve = None if line is None else charts.Curve(line["name"], *(np.array(line[key], float) for key in ("x", "y", "low", "high")))

@@ -100,6 +100,9 @@ class CellRecord(TypedDict, total=False):
     """An arm's skill."""
 
     value: Figure
+    change: Figure
+    low: Figure
+    high: Figure
     regressed: bool | None
 
 

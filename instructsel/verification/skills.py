@@ -29,6 +29,10 @@ class Cell:
     """Whether it is below the base; None where that cannot be said."""
     by: str | None
     """`significant`, where standard errors decided; `plain`, where the values alone did; None with regressed."""
+    low: float | None = None
+    """The lower end of the change's interval, whose one side the test looks at; None where there is no interval."""
+    high: float | None = None
+    """The upper end."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ class SkillTable:
             error, base_error = errors.get(arm, {}).get(skill), errors.get(base, {}).get(skill)
             if error is None or base_error is None:
                 return Cell(value, change, change < -margin, PLAIN)
-            return Cell(value, change, change + margin < -quantile * math.hypot(error, base_error), SIGNIFICANT)
+            half = quantile * math.hypot(error, base_error)
+            return Cell(value, change, change + margin < -half, SIGNIFICANT, change - half, change + half)
 
         return cls(base, skills, {arm: {skill: cell(arm, skill) for skill in skills} for arm in values}, margin, confidence)
 
@@ -152,8 +157,10 @@ class SkillTable:
                     # Without an interval nobody can say that it regressed: one item may differ by chance.
                     row[grader] = Cell(cell.value, cell.change, None, None)
                     continue
-                change, best = (interval.estimate, interval.high) if higher[grader] else (-interval.estimate, -interval.low)
-                row[grader] = Cell(cell.value, change, best < -margin, SIGNIFICANT)
+                change, low, high = (interval.estimate, interval.low, interval.high)
+                if not higher[grader]:
+                    change, low, high = -change, -high, -low
+                row[grader] = Cell(cell.value, change, high < -margin, SIGNIFICANT, low, high)
         known = {grader: skill for grader, skill in (measures or {}).items() if grader in values_alone.skills}
         columns = sorted(values_alone.skills, key=lambda grader: (grader not in known, known.get(grader, ""), grader))
         return cls(base, tuple(columns), cells, margin, confidence, known)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from instructsel.errors import UsageError
-from instructsel.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, Series, scatter
+from instructsel.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, HeatCell, Series, heat_map, scatter
 
 SVG = "{http://www.w3.org/2000/svg}"
 X, Y = np.array([0.0, 1.0, 2.0, 4.0]), np.array([1.0, 0.5, 0.25, 0.0])
@@ -143,3 +143,26 @@ def test_a_band_far_wider_than_the_points_does_not_flatten_them_and_is_clipped_a
     assert max(heights) - min(heights) > 0.25 * (HEIGHT - TOP - BOTTOM)
     clipped = next(each for each in root.iter(f"{SVG}g") if each.get("clip-path"))
     assert any(each.get("class") == "band" for each in clipped.iter(f"{SVG}path"))
+
+
+def test_a_heat_map_colors_what_is_known_and_frames_the_best_of_a_column() -> None:
+    cells = [
+        [HeatCell("+0.4", 0.4, True, True, "+0.4, interval +0.1 to +0.7"), HeatCell("−8", -8.0, True)],
+        [HeatCell("+0.2", 0.2, True), HeatCell("+9", 9.0)],
+        [HeatCell(""), HeatCell("1.5")],
+    ]
+    root = parsed(heat_map(["a <b>", "b", "c"], ["loss", "exact match"], cells, title="Skills", legend="change against base"))
+    size = {"width": float(root.get("width", "")), "height": float(root.get("height", ""))}
+    rectangles = [each for each in root.iter(f"{SVG}rect") if each.get("width") == "72"]
+    # Of a column the largest that is known has the darkest shade; an interval that holds 0 has none; what was not measured, nothing.
+    assert [each.get("class") for each in rectangles] == ["up-4", "best", "down-4", "up-2", "unsure"]
+    texts = ["".join(each.itertext()) for each in root.iter(f"{SVG}text")]
+    assert {"+0.4 ▲", "−8 ▼", "+0.2 ▲", "+9", "1.5", "a <b>", "change against base"} <= set(texts)
+    assert "+0.4, interval +0.1 to +0.7" in ["".join(each.itertext()) for each in root.iter(f"{SVG}title")]
+    for each in root.iter():
+        if each.get("x") is not None:
+            assert 0 <= float(each.get("x", "")) <= size["width"] and 0 <= float(each.get("y", "")) <= size["height"]
+    assert len(heat_map(["a"], ["x"], [[HeatCell("0", 0.0, True)]], title="t")) > 0
+    for rows, columns, given in (([], ["x"], []), (["a"], ["x"], [[]]), (["a"], ["x"], [[HeatCell("?", float("nan"))]])):
+        with pytest.raises(UsageError):
+            heat_map(rows, columns, given, title="t")

@@ -18,6 +18,8 @@ ARMS: Final = 24
 """Columns, or charts of one verification."""
 SKILLS: Final = 100
 """Rows of a table of skills."""
+HEAT_COLUMNS: Final = 16
+"""Skills of a heat map."""
 EFFECTS: Final = 20
 """Of a forest plot."""
 WORDS: Final = ("subset", "design")

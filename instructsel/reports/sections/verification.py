@@ -9,7 +9,7 @@ from instructsel.reports.inputs import finite, leaked_arms
 from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts_table, flat, known_facts
 from instructsel.reports.plain_text import contamination, in_order, learning_rates, statement, unit_notes, unlike
 from instructsel.reports.sections import Page
-from instructsel.reports.sections.limits import ARMS, COMPARISONS, EFFECTS, REASONS, ROWS, SKILLS
+from instructsel.reports.sections.limits import ARMS, COMPARISONS, EFFECTS, HEAT_COLUMNS, REASONS, ROWS, SKILLS
 from instructsel.verification.grades_table import RATIOS
 
 PLACES: Final = 6
@@ -83,7 +83,7 @@ def build(page: Page) -> Section | None:
         parts += [_rates(judge, arms, f"{number}-{index}") for index, (judge, arms) in rates]
         parts += _planned(record.get("power") or [], number)
         if record.get("skills"):
-            parts.append(_skills(record["skills"], number))
+            parts += [*_heat(record["skills"], number), _skills(record["skills"], number)]
             sentences.append("Skills: an arm regressed in one where it is below the base by more than the margin.")
         parts += _length_biases(record, number)
         for key, caption in (("win_rate", "Win rate, pair by pair"), ("length_controlled", "Win rate at equal length")):
@@ -384,6 +384,44 @@ def _by_source(plain: Mapping[str, Any], number: int) -> list[Part]:
         columns, rows = columns[:10], [row[:10] for row in rows]
     caption = f"By source of the evaluation set, adjusted for {sources.get('comparisons')} comparisons; not shown is no claim"
     return [Table(f"sources-{number}", caption, columns, tuple(rows)).capped(SKILLS, "sources")] if rows else []
+
+
+def _heat(skills: Mapping[str, Any], number: int) -> list[Part]:
+    """Arms by skills at a glance: what changed against the base, and what may be 0. None where no change is known."""
+    base, columns = skills["base"], list(skills["skills"])[:HEAT_COLUMNS]
+    arms = [arm for arm in skills["rows"] if arm != base][:ARMS]
+    records = {arm: {skill: skills["rows"][arm].get(skill) or {} for skill in columns} for arm in arms}
+    if not any(finite(cell.get("change")) is not None for row in records.values() for cell in row.values()):
+        return []
+    largest = {
+        skill: max((change for row in records.values() if (change := finite(row[skill].get("change"))) is not None), default=None)
+        for skill in columns
+    }
+    cells = [
+        [
+            _heat_cell(records[arm][skill], best=len(arms) > 1 and finite(records[arm][skill].get("change")) == largest[skill])
+            for skill in columns
+        ]
+        for arm in arms
+    ]
+    measures = skills.get("measures") or {}
+    names = [f"{measures[skill]}: {skill}" if skill in measures else skill for skill in columns]
+    legend = f"change against {base}, in each grader's unit, the good direction up"
+    data = {"rows": arms, "columns": names, "cells": cells, "legend": legend}
+    return [Chart(f"skills-heat-{number}", "heat_map", f"Skills, compared with {base}", data)]
+
+
+def _heat_cell(cell: Mapping[str, Any], *, best: bool) -> dict[str, Any]:
+    change, low, high = (finite(cell.get(key)) for key in ("change", "low", "high"))
+    if change is None:
+        return {"figure": ""}
+    known = low is not None and high is not None and (low > 0 or high < 0)
+    interval = "no interval" if low is None or high is None else f"interval {_change(low)} to {_change(high)}"
+    return {"figure": _change(change), "effect": change, "known": known, "best": best, "tooltip": f"{_change(change)}, {interval}"}
+
+
+def _change(value: float) -> str:
+    return f"{value:+.3g}".replace("-", "−")
 
 
 def _skills(skills: Mapping[str, Any], number: int) -> Table:

@@ -581,10 +581,7 @@ class ChatTemplate:
         if max_length is not None and is_cut:
             # What the tokenizer puts behind any text stays.
             closing = min(self._added_behind, max_length)
-            ids, offsets = (
-                [*listed[: max_length - closing], *listed[len(listed) - closing :]]  # type: ignore[misc]
-                for listed in (ids, offsets)
-            )
+            ids, offsets = ([*listed[: max_length - closing], *listed[len(listed) - closing :]] for listed in (ids, offsets))
         mask = tulu.loss_mask(len(ids), parts, counts, max_length)
         closed = conversation.contents[example.last_answer][1]
         end = sum(1 for is_on, (start, stop) in zip(mask, offsets, strict=True) if is_on and closed <= start < stop)
@@ -834,6 +831,11 @@ class ChatTemplate:
                 encoding = backend.encode(text, add_special_tokens=False)
         finally:
             backend.encode_special_tokens = before
+        for number, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True):
+            if number in self.control and number != self.tokenizer.unk_token_id and stop > start + 1:
+                # A unigram model has its special tokens among its pieces, and finds them in plain text: not in two halves of it.
+                behind = [(token, (start + 1 + first, start + 1 + last)) for token, (first, last) in self._letters(text[start + 1 :])]
+                return [*self._letters(text[: start + 1]), *behind]
         return list(zip(encoding.ids, encoding.offsets, strict=True))
 
 

@@ -234,3 +234,11 @@ def test_a_checkpoint_is_asked_in_what_it_was_trained_in_where_the_tokenizer_add
     assert ChatTemplate.load(made.folder).prompt([{"role": "user", "content": "a"}]).startswith("<|user|>")
     first = next(iter(ChatTemplate.load(base).encode_all(pool.examples(), loss="tulu-1")))
     assert ChatTemplate.load(base).decoded(first.ids[:1]) != END
+
+
+def test_the_preset_with_a_base_in_4_bits_runs_on_a_cpu_as_it_is(tmp_path: Path, pool: Pool) -> None:
+    pytest.importorskip("bitsandbytes")
+    base = tiny.causal(tmp_path / "base", "llama", hidden_size=64, intermediate_size=128)
+    preset = recipe("tulu-qlora-2024", steps=1)
+    made = TrlTrainer(str(base), preset, tmp_path / "out", device="cpu", precision="fp32").train(pool, seed=0)
+    assert (made.record["steps"], made.record["batch_size"], made.record["trainer"]["recipe"]["bits"]) == (1, 128, 4)

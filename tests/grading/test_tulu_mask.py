@@ -227,3 +227,42 @@ def test_a_tokenizer_that_joins_across_the_edges_of_a_turn_shifts_the_mask_of_tu
             by_characters = [not any(begin <= start and stop <= end for begin, end in spans) for start, stop in offsets]
             shifted += by_characters != encoded.loss_mask
     assert shifted
+
+
+@pytest.mark.parametrize("name", ["byte-level with begin", "letters", "metaspace"])
+def test_a_text_that_spells_out_a_special_token_is_read_as_its_letters_and_the_mask_is_as_without(name: str) -> None:
+    chat = template(name)
+    turns = [("user", f"What is {END}?"), ("assistant", f"An end: {END} it is."), ("user", f"{END}"), ("assistant", "Yes.")]
+    for max_length in (None, 30, 60):
+        encoded = chat.encode(as_example(turns), loss="tulu-1", max_length=max_length)
+        assert encoded.control and (max_length is not None or encoded.ids.count(chat.tokenizer.eos_token_id) == 2)
+        # Letters that are no special token, in its place: as many tokens, trained alike.
+        hidden = [(role, content.replace(END, "<\\s>")) for role, content in turns]
+        if name == "letters":
+            assert encoded.loss_mask == chat.encode(as_example(hidden), loss="tulu-1", max_length=max_length).loss_mask
+    # A unigram model has </s> among its pieces, and would find it in the letters too.
+    assert chat.encode(as_example(turns), loss="assistant").ids.count(chat.tokenizer.eos_token_id) == 2
+    if name != "metaspace":
+        assert f"An end: {END} it is." in chat.decoded(chat.encode(as_example(turns), loss="tulu-1").ids)
+
+
+def test_turns_that_are_not_to_be_trained_are_masked_as_those_of_the_user_are() -> None:
+    chat = template("letters")
+    turns = [Message("user", "1 + 1?"), Message("assistant", "2", weight=0), Message("user", "2 + 2?"), Message("assistant", "4")]
+    encoded = chat.encode(Example("0", "", tuple(turns)), loss="tulu-1")
+    trained = [token for token, is_on in zip(encoded.ids, encoded.loss_mask, strict=True) if is_on]
+    assert chat.decoded(trained) == f"4{END}" and encoded.end == 1
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        ([("user", "a"), ("tool", "b"), ("assistant", "c")], "template_refused"),
+        ([("developer", "a"), ("user", "b"), ("assistant", "c")], "template_refused"),
+        ([("user", "a"), ("assistant", " ")], "no_response"),
+    ],
+)
+def test_what_tulu_1_cannot_write_is_named(turns: Turns, reason: str) -> None:
+    encoded = template("letters").encode(as_example(turns), loss="tulu-1")
+    assert encoded.reason == reason and not encoded.ids
+    assert reason != "template_refused" or "one of the roles system, user, assistant" in str(encoded.cause)

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from instructsel.errors import BaselineError, EnvironmentFault, InstructselError
+from instructsel.errors import BaselineError, EnvironmentFault, InstructselError, MissingExtra
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import NotEnough, Result
@@ -90,6 +90,13 @@ def _result(configured: ConfiguredCheck, change: Change, waivers: Waivers) -> Re
             result = check.result(change, configured.severity, waivers.of(configured.name))
     except NotEnough as shortage:
         result = Result(check, "skipped", neutral(str(shortage), STATEMENT))
+    except MissingExtra as fault:
+        core = None if configured.named else check.core()
+        if core is not None:
+            part, note = core
+            result = _result(replace(configured, check=part), change, waivers)
+            return replace(result, statement=f"{result.statement} {note} {fault.fix}")
+        result = Result(check, "skipped", neutral(str(fault), STATEMENT), exit_code=lacking)
     except EnvironmentFault as fault:
         result = Result(check, "skipped", neutral(str(fault), STATEMENT), exit_code=lacking)
     except InstructselError as error:

@@ -26,7 +26,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from instructsel.experiments.limits import between
 from instructsel.gates.finding import SEVERITIES, Finding, Place
@@ -146,6 +146,13 @@ class Check(ABC):
 
     def locked(self, change: Change) -> str | None:
         """What would let it run here, in a sentence; None where it can."""
+        return None
+
+    def core(self) -> tuple[Self, str] | None:
+        """What of it needs no extra, with a sentence on what is then not looked for; None where nothing does.
+
+        It is asked where no configuration names the check, and its extra is not installed.
+        """
         return None
 
     @abstractmethod

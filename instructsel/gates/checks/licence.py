@@ -81,15 +81,13 @@ class Licence(RowCheck):
             if not names:
                 if not self.unknown:
                     message = f"The licence of the row is not known (source {source})."
-                    yield Hit(row.position, message, key="unknown", evidence=source)
+                    yield Hit(row.position, message, key="unknown")
                 continue
             for name in dict.fromkeys(names):
                 if any(_fits(name, pattern) for pattern in self.deny):
-                    yield Hit(row.position, f"The licence {name} is denied (source {source}).", key=name, evidence=source)
+                    yield Hit(row.position, f"The licence {name} is denied (source {source}).", key=name)
                 elif self.allow and not any(_fits(name, pattern) for pattern in self.allow):
-                    yield Hit(
-                        row.position, f"The licence {name} is not among those that may be (source {source}).", key=name, evidence=source
-                    )
+                    yield Hit(row.position, f"The licence {name} is not among those that may be (source {source}).", key=name)
 
     def _stated(self, record: Mapping[str, Any], source: str, by_source: Mapping[str, str]) -> list[str]:
         """The licences that a row, or else its source, names."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, Self
 
 from instructsel.extras import require
 from instructsel.gates.change import Change
@@ -26,7 +26,7 @@ class PersonalData(RowCheck):
     severity: ClassVar[str] = "warning"
     source: ClassVar[str] = "phonenumbers (libphonenumber), python-stdnum (checksums), RFC 2606, RFC 5737; Subramani et al. 2023, TrustNLP"
     fix: ClassVar[str] = "Take the data out of the row, or put invented data of documentation there."
-    needs: ClassVar[tuple[str, ...]] = ("the extra gate",)
+    needs: ClassVar[tuple[str, ...]] = ("the extra gate for numbers; addresses of mail are found without it",)
 
     entities: tuple[Literal["email", "phone", "card", "iban", "national-id", "ip"], ...] = ("email", "phone", "card", "iban", "national-id")
     """What is looked for."""
@@ -41,6 +41,11 @@ class PersonalData(RowCheck):
             if entity in LIBRARIES:
                 require(LIBRARIES[entity], needed_by=NEEDED_BY)
         return None
+
+    def core(self) -> tuple[Self, str] | None:
+        """The entities that are told by their form alone."""
+        left, gone = (tuple(name for name in self.entities if (name in LIBRARIES) == needs_library) for needs_library in (False, True))
+        return (replace(self, entities=left), f"Not looked for: {', '.join(gone)}.") if left and gone else None
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """One for each entity."""

@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from instructsel.artifact import dump_json
 from instructsel.gates.change import shown_path
 from instructsel.gates.finding import Finding, Place
 from instructsel.gates.verdict import Verdict
 from instructsel.text import clean, in_json, neutral, safe_path, without_keys
+
+MOST_BYTES: Final = 1 << 30
+"""Of a file that is looked at before it is replaced."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,29 @@ class Output(ABC):
     """What defines the form, and its limits."""
     file: ClassVar[str]
     """Where it is written by default; - is stdout."""
-    mark: ClassVar[bytes]
-    """What stands in every file of this form, by which it is known to be one of ours."""
 
     def wrote(self, path: str | Path) -> bool:
-        """Whether a file is an earlier verdict of this form."""
+        """Whether a file is an earlier verdict of this form, which may be replaced: what it is, and not what is somewhere in it, decides."""
         target = Path(path)
-        return target.is_file() and self.mark in target.read_bytes()
+        return target.is_file() and target.stat().st_size <= MOST_BYTES and self.is_ours(target.read_bytes())
+
+    @abstractmethod
+    def is_ours(self, data: bytes) -> bool:
+        """Whether `render` could have written this."""
 
     @abstractmethod
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """The whole of it."""
+
+
+def parsed(data: bytes) -> Any:
+    """The content of a file of JSON; None where it is none."""
+    import orjson
+
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def capped(findings: tuple[Finding, ...], most: int) -> tuple[tuple[Finding, ...], int]:
@@ -98,4 +113,4 @@ def _safe(text: str) -> str:
     return shown if shown.isascii() else shown.encode("utf-8", "backslashreplace").decode()
 
 
-__all__ = ["Output", "Setting", "capped", "json_bytes", "place_of", "plain", "shown_place"]
+__all__ = ["Output", "Setting", "capped", "json_bytes", "parsed", "place_of", "plain", "shown_place"]

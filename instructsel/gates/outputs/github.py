@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import ClassVar, Final
 
 from instructsel.gates.finding import Finding
@@ -36,12 +35,10 @@ class GitHub(Output):
     ending: ClassVar[str] = ".txt"
     source: ClassVar[str] = "GitHub Actions: workflow commands; 10 errors and 10 warnings a step"
     file: ClassVar[str] = "-"
-    mark: ClassVar[bytes] = b"::"
 
-    def wrote(self, path: str | Path) -> bool:
-        """Whether every line of a file is an annotation: the mark alone stands in many a file."""
-        target = Path(path)
-        return target.is_file() and all(OURS.match(line) for line in target.read_bytes().splitlines())
+    def is_ours(self, data: bytes) -> bool:
+        """Whether every line is an annotation."""
+        return all(OURS.match(line) for line in data.splitlines())
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """One line a finding, and one a check that could not be asked."""

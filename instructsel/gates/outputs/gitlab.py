@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Final
 
-from instructsel.gates.outputs.base import Output, Setting, json_bytes, place_of, plain
+from instructsel.gates.outputs.base import Output, Setting, json_bytes, parsed, place_of, plain
 from instructsel.gates.verdict import Verdict
 from instructsel.text import safe_path
 
+FIELDS: Final = frozenset({"description", "check_name", "fingerprint", "severity", "location"})
+NUMBER: Final = re.compile(r"IS\d{3} ")
 SEVERITIES: Final = {"error": "critical", "warning": "major", "info": "info"}
 
 
@@ -18,7 +21,13 @@ class GitLab(Output):
     ending: ClassVar[str] = ".json"
     source: ClassVar[str] = "GitLab: code quality report format"
     file: ClassVar[str] = "gate.gitlab.json"
-    mark: ClassVar[bytes] = b'"check_name": "IS'
+
+    def is_ours(self, data: bytes) -> bool:
+        """Whether it is a list of findings of checks, or of none."""
+        rows = parsed(data)
+        if not isinstance(rows, list):
+            return False
+        return all(isinstance(row, dict) and set(row) == FIELDS and NUMBER.match(str(row["check_name"])) for row in rows)
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """Every finding that counts; one of the change as a whole stands at the head of the first file."""

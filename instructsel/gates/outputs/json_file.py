@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from instructsel.gates.outputs.base import Output, Setting, json_bytes
+from instructsel.gates.outputs.base import Output, Setting, json_bytes, parsed
 from instructsel.gates.verdict import Verdict
+from instructsel.kinds import GATE
 
 
 class JsonFile(Output):
@@ -15,7 +16,11 @@ class JsonFile(Output):
     ending: ClassVar[str] = ".json"
     source: ClassVar[str] = "instructsel schema gate"
     file: ClassVar[str] = "gate.json"
-    mark: ClassVar[bytes] = b'"kind": "gate"'
+
+    def is_ours(self, data: bytes) -> bool:
+        """Whether it is an object of this kind."""
+        record = parsed(data)
+        return isinstance(record, dict) and record.get("kind") == GATE
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """All of it."""

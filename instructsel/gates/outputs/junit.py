@@ -12,6 +12,8 @@ from instructsel.text import clean
 
 EACH: Final = 100
 """Findings of a check that are listed."""
+DECLARATION: Final = '<?xml version="1.0" encoding="utf-8"?>'
+SUITES: Final = '<testsuites name="instructsel gate"'
 NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -30,7 +32,10 @@ class JUnit(Output):
     ending: ClassVar[str] = ".xml"
     source: ClassVar[str] = "JUnit XML as Jenkins and GitLab read it"
     file: ClassVar[str] = "gate.junit.xml"
-    mark: ClassVar[bytes] = b'<testsuites name="instructsel gate"'
+
+    def is_ours(self, data: bytes) -> bool:
+        """Whether it begins as one of ours does."""
+        return data.startswith(f"{DECLARATION}\n{SUITES} ".encode())
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """One suite."""
@@ -43,7 +48,7 @@ class JUnit(Output):
         }
         seconds = sum(result.seconds for result in verdict.results)
         numbers = " ".join(f'{name}="{count}"' for name, count in counts.items())
-        lines = ['<?xml version="1.0" encoding="utf-8"?>', f'<testsuites name="instructsel gate" {numbers} time="{seconds:.3f}">']
+        lines = [DECLARATION, f'{SUITES} {numbers} time="{seconds:.3f}">']
         lines.append(f'<testsuite name="instructsel gate" {numbers} time="{seconds:.3f}">')
         for trouble in verdict.troubles:
             lines.append(

@@ -19,6 +19,10 @@ EACH: Final = 50
 MARKS: Final = {"passed": "✅", "failed": "❌", "skipped": "⏭️ skipped", "crashed": "💥 crashed"}
 BESIDE: Final = "⚠️"
 """The mark of a check that failed and does not fail the gate."""
+HEAD: Final = "| check | severity | state | |"
+"""Of the table of checks."""
+OURS: Final = re.compile(rb"## instructsel gate: (?:passed|failed|incomplete)\n")
+"""How a summary begins."""
 SPECIAL: Final = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+-!|<>~&@:$^"})
 
 
@@ -51,7 +55,10 @@ class Markdown(Output):
     ending: ClassVar[str] = ".md"
     source: ClassVar[str] = "GitHub: a step's summary has at most 1 MiB"
     file: ClassVar[str] = "gate.md"
-    mark: ClassVar[bytes] = b"## instructsel gate"
+
+    def is_ours(self, data: bytes) -> bool:
+        """Whether it begins with an outcome, and has the table of checks."""
+        return OURS.match(data) is not None and f"\n{HEAD}\n".encode() in data
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """Checks first, then findings while there is room."""
@@ -59,7 +66,7 @@ class Markdown(Output):
         page.take(f"## instructsel gate: {verdict.outcome(setting.fail_on)}", "", cell(verdict.report.sentence()), "")
         for trouble in verdict.troubles:
             page.take(f"Not complete: {cell(trouble, 600)}", "")
-        page.take("| check | severity | state | |", "| --- | --- | --- | --- |")
+        page.take(HEAD, "| --- | --- | --- | --- |")
         listed = [
             page.take(
                 f"| {_title(result)} | {result.severity} | {BESIDE if result.state == 'failed' and result not in failing else MARKS[result.state]} | {cell(result.statement)} |"

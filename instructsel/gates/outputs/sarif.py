@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import PurePath
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from instructsel.gates.checks.base import Result
 from instructsel.gates.finding import SEVERITIES, Finding, Place
-from instructsel.gates.outputs.base import Output, Setting, capped, json_bytes, place_of, plain, shown_place
+from instructsel.gates.outputs.base import Output, Setting, capped, json_bytes, parsed, place_of, plain, shown_place
 from instructsel.gates.verdict import Verdict
 from instructsel.text import safe_path, without_keys
 
@@ -17,6 +18,8 @@ MOST: Final = 4_900
 """GitHub stores 5,000 results of a run, those of the highest severity."""
 MOST_BYTES: Final = 9_500_000
 """Of the gzipped file; GitHub takes 10 MB."""
+NAME: Final = "instructsel"
+NUMBER: Final = re.compile(r"IS\d{3}")
 LEVELS: Final = {"error": "error", "warning": "warning", "info": "note"}
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
@@ -28,7 +31,17 @@ class Sarif(Output):
     ending: ClassVar[str] = ".sarif"
     source: ClassVar[str] = "OASIS SARIF 2.1.0; GitHub code scanning's limits"
     file: ClassVar[str] = "gate.sarif"
-    mark: ClassVar[bytes] = b'"name": "instructsel"'
+
+    def is_ours(self, data: bytes) -> bool:
+        """Whether it is a log of one run, which is the gate's."""
+        log = parsed(data)
+        runs = log.get("runs") if isinstance(log, dict) else None
+        try:
+            (run,) = runs or ()
+            driver = run["tool"]["driver"]
+            return bool(driver["name"] == NAME and all(NUMBER.fullmatch(rule["id"]) for rule in driver["rules"]))
+        except (TypeError, ValueError, KeyError):
+            return False
 
     def render(self, verdict: Verdict, setting: Setting) -> bytes:
         """As many results as GitHub takes, errors first."""
@@ -60,7 +73,7 @@ class Sarif(Output):
             notes.append({"level": "note", "message": {"text": f"{more:,} more findings are not in this file.{where}"}})
         index = {number: position for position, number in enumerate(rules)}
         run: dict[str, Any] = {
-            "tool": {"driver": {"name": "instructsel", "version": setting.version or "0", "rules": list(rules.values())}},
+            "tool": {"driver": {"name": NAME, "version": setting.version or "0", "rules": list(rules.values())}},
             "invocations": [
                 {
                     "executionSuccessful": not verdict.troubles and not any(r.state == "crashed" for r in verdict.results),

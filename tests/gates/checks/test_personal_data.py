@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 pytest.importorskip("stdnum")
 pytest.importorskip("phonenumbers")
 
+from instructsel.errors import MissingExtra
+from instructsel.gates.checks.personal_data import PersonalData
+from instructsel.gates.config import ConfiguredCheck, GateConfig
 from instructsel.gates.gate import gate
 from instructsel.gates.outputs.base import Setting
 from instructsel.gates.outputs.registry import outputs
@@ -48,6 +52,27 @@ NOBODY = [
     "version 93.184.216.34", "2021-11-29 14:45", "2 3 5 7 11 13 17 19 23 29", "2009 2010 2011", "ISBN 978-3-16-148410-0", "3.14159265358979", "1,234,567,890", "the years (1994-2001)",
     "40.761194 N 73.965806 W", "57435230K->57435322K", "9f86d081884c7d659a2feaa0c55ad015",
 ]  # fmt: skip
+
+
+def test_without_its_libraries_what_needs_none_is_looked_for_by_default_and_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from instructsel.gates.checks import personal_data
+
+    def require(module: str, *, needed_by: str) -> Any:
+        raise MissingExtra(f"{needed_by} needs '{module}'.", fix="Install it with: pip install 'instructsel[gate]'")
+
+    monkeypatch.setattr(personal_data, "require", require)
+    pool = Pool.of([row("Write to anna.lindqvist@kth.se, she knows."), row("Nothing at all.")])
+    for named, state, code in ((False, "failed", 0), (True, "skipped", 4)):
+        verdict = gate(pool, GateConfig((ConfiguredCheck(PersonalData(), "warning", named=named),)))
+        (result,) = verdict.results
+        assert (result.state, verdict.exit_code(), len(result.findings)) == (state, code, 0 if named else 1)
+        assert "pip install 'instructsel[gate]'" in result.statement
+    assert (
+        "Not looked for: phone, card, iban, national-id."
+        in gate(pool, GateConfig((ConfiguredCheck(PersonalData(), "info"),))).results[0].statement
+    )
+    unable = GateConfig((ConfiguredCheck(PersonalData(entities=("phone",)), "info"),))
+    assert gate(pool, unable).results[0].state == "skipped", "nothing of it needs no library"
 
 
 @pytest.mark.parametrize("text", [text for text, kind in DATA.items() if kind])

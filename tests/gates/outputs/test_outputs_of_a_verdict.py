@@ -364,6 +364,32 @@ def test_hostile_rows_and_names_are_obeyed_by_no_terminal(tmp_path: Path, monkey
                 assert not terminal_faults(shown) and not list(workflow_commands(shown)), arguments
 
 
+# Files of others that speak of the gate.
+THEIRS = {
+    "markdown": ["# Notes\n\n## instructsel gate: passed\n\n| check | severity | state | |\n", "## instructsel gate\n\nHow we use it.\n"],
+    "junit": ['<testsuites name="pytest"><!-- <testsuites name="instructsel gate" --></testsuites>', "plain text"],
+    "sarif": [
+        '{"runs": [{"tool": {"driver": {"name": "semgrep", "rules": []}}, "results": [{"name": "instructsel"}]}]}',
+        '{"runs": [{"tool": {"driver": {"name": "instructsel", "rules": []}}}, {"tool": {}}]}',
+        '{"name": "instructsel"}', "[1]", "{",
+    ],
+    "gitlab": ['[{"check_name": "IS050 secret", "more": 1}]', '[{"check_name": "E501"}, {"check_name": "IS050 secret"}]', '{"check_name": "IS050 secret"}'],
+    "json": ['{"rows": [{"kind": "gate"}]}', '{"instruction": "a", "output": "b"}\n{"kind": "gate"}\n', '[{"kind": "gate"}]'],
+    "github": ["see ::error::x\n", "::error::x\nmore\n"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(outputs()))
+def test_files_of_others_are_replaced_by_no_output_and_ones_own_by_each(name: str, small: Verdict, tmp_path: Path) -> None:
+    form, target = output_named(name), tmp_path / "verdict"
+    for content in THEIRS[name]:
+        target.write_text(content)
+        assert not form.wrote(target), content
+    for verdict in (small, verdict_of({}), gate(Pool.of([{"instruction": "Name a lake.", "output": "Como is one of them."}]))):
+        target.write_bytes(form.render(verdict, SETTING))
+        assert form.wrote(target)
+
+
 def test_a_file_that_has_two_colons_somewhere_is_no_annotation_of_ours(tmp_path: Path) -> None:
     form = output_named("github")
     theirs = tmp_path / "main.cpp"

@@ -93,6 +93,10 @@ class UnknownExample(UsageError, KeyError):
         return InstructselError.__str__(self)
 
 
+class NoSourceField(UsageError):
+    """No row has the field that is to be its source."""
+
+
 class ModelMismatch(UsageError):
     """A rule applied to scores from models other than those it was fitted with."""
 

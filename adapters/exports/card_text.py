@@ -10,6 +10,8 @@ from instructsel.adapters.exports.base import Written
 from instructsel.adapters.exports.contents import CONTENTS
 from instructsel.adapters.exports.facts import NOT_STATED
 from instructsel.artifact import release
+from instructsel.mixtures.card import licence_lines
+from instructsel.mixtures.origin import joint
 from instructsel.text import counted, neutral
 
 SIZES: Final = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -77,8 +79,31 @@ def _sources(written: Written) -> str:
     return f"## Sources\n\n{_counts('source', written.row_facts.sources)}\n\nFiles that were read:\n\n{files}"
 
 
+def licence_page(written: Written) -> bytes:
+    """LICENCES of rows of a mixture, for an export whose companions do not say them."""
+    mixtures = written.facts.mixtures
+    lines = [f"# Licences of {written.name}", "", *_of_mixture(written), ""]
+    lines += [f"- mixture {_safe(mixture.name)}, hash `{mixture.hash}`" for mixture in mixtures]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _of_mixture(written: Written) -> list[str]:
+    """What the licences of a mixture's sources make of the rows, and the licence of each source."""
+    outcome, *others = licence_lines(joint(written.facts.mixtures, written.row_facts.sources))
+    sources = sorted(written.row_facts.sources.items())
+    listed = [(source, written.facts.licences.get(source, NOT_STATED), count) for source, count in sources]
+    table = _table(("source", "licence", "rows"), listed[:SHOWN]) + (
+        f"\n\nand {len(listed) - SHOWN:,} more." if len(listed) > SHOWN else ""
+    )
+    parts = [f"**{_safe(outcome)}**", *map(_safe, others), "The licence of a source is what the recipe of the mixture states.", table]
+    return "\n\n".join(parts).split("\n")
+
+
 def _licences(written: Written) -> str:
     text = "The field `license` or `licence` of each row; nothing else was looked at."
+    if written.facts.mixtures:
+        note = "Counted by the field `license` or `licence` of each row, else by its source:"
+        text = "\n".join([*_of_mixture(written), "", note])
     return f"## Licences\n\n{text}\n\n{_counts('licence', written.row_facts.licences)}\n\n## Languages\n\nThe field `language` or `lang` of each row.\n\n{_counts('language', written.row_facts.languages)}"
 
 
@@ -199,4 +224,4 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) and not isinstance(value, bool) else NOT_STATED
 
 
-__all__ = ["head_of", "text_of"]
+__all__ = ["head_of", "licence_page", "text_of"]

@@ -1,4 +1,4 @@
-"""open-instruct: JSON lines of `messages`, role and content alone."""
+"""open-instruct: JSON lines of `dataset`, `id` and `messages`, role and content alone."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ class OpenInstruct(Export):
     )
 
     def row(self, exported: Exported, settings: ExportSettings) -> dict[str, Any]:
-        """The turns."""
-        return {"messages": [{"role": turn.role, "content": turn.content} for turn in exported.turns]}
+        """The turns, and what its statistics tell rows apart by."""
+        turns = [{"role": turn.role, "content": turn.content} for turn in exported.turns]
+        return {"dataset": exported.example.source, "id": exported.example.id, "messages": turns}
 
     def companions(self, written: Written) -> dict[str, bytes]:
         """The file of the legacy mixer, with the amount as a share."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final
 
 from instructsel.adapters.exports.account import Account
 from instructsel.adapters.exports.base import Export, ExportSettings, Written
+from instructsel.adapters.exports.card_text import licence_page
 from instructsel.adapters.exports.contents import Exported
 from instructsel.adapters.exports.facts import Facts, RowFacts
 from instructsel.adapters.exports.json_lines import json_bytes
@@ -25,6 +26,8 @@ from instructsel.adapters.exports.selected import Selected
 from instructsel.artifact import TEMPORARY, atomic_write, check_outputs, dump_json, machine, release, sweep, umask
 from instructsel.errors import EnvironmentFault, NothingToDo, UsageError
 from instructsel.kinds import EXPORT, head
+from instructsel.mixtures.card import licence_lines
+from instructsel.mixtures.origin import joint
 from instructsel.pool.pool import Pool
 from instructsel.text import counted
 
@@ -34,6 +37,9 @@ STEM: Final = "train"
 MANIFEST: Final = "instructsel-manifest.json"
 BESIDE: Final = ".manifest.json"
 """What the manifest of one file is called behind its name."""
+LICENCES: Final = "LICENCES.md"
+LICENCES_BESIDE: Final = ".licences.md"
+"""What the licences of a mixture's rows stand in, where no other companion says them."""
 SHARD: Final = 300_000_000
 """Characters of text in a shard."""
 FILES: Final = frozenset({".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst", ".txt", ".yaml", ".md"})
@@ -55,6 +61,12 @@ class ExportResult:
     """The files beside them."""
     digest: str
     """SHA-256 of the bytes of the data."""
+    licences: Mapping[str, Any] | None = None
+    """Of rows of a mixture, what the licences of their sources make of them; see `mixtures.shape.LicencesShape`."""
+
+    def notes(self) -> list[str]:
+        """What people must know before they use the rows."""
+        return [] if self.licences is None else licence_lines(self.licences)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data."""
@@ -63,6 +75,7 @@ class ExportResult:
             "data": [str(path) for path in self.data],
             "companions": [str(path) for path in self.companions],
             "digest": self.digest,
+            **({} if self.licences is None else {"licences": dict(self.licences)}),
             **self.account.as_dict(),
         }
 
@@ -102,13 +115,17 @@ class Target:
         stem = Path(self.file).stem
         return [self.folder / name for name in (self.file, *(stem + ending for ending in (*export.companion_endings, BESIDE)))]
 
-    def check(self, export: Export, inputs: Sequence[str | Path], *, force: bool) -> None:
+    def check(self, export: Export, inputs: Sequence[str | Path], *, force: bool, with_licences: bool = False) -> None:
         """Refuse a place that cannot be written, is an input, or holds files that would be replaced. Called before any work.
 
         Raises:
             UsageError, EnvironmentFault: one of them.
         """
         outputs = [*self.fixed(export), *([self.folder / export.shared] if export.shared else [])]
+        if with_licences and export.whole_folder:
+            outputs.append(self.folder / LICENCES)
+        elif with_licences and self.file is not None:
+            outputs.append(self.folder / (Path(self.file).stem + LICENCES_BESIDE))
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"{self.folder} is a file, and the export needs a folder.", fix="Name another place with -o.")
         if not self.folder.exists():
@@ -153,7 +170,7 @@ def export(
     chosen = source if isinstance(source, Selected) else Selected.of(source)
     decided = consumer.decided(settings or ExportSettings())
     place = Target.of(consumer, target)
-    place.check(consumer, inputs, force=decided.force)
+    place.check(consumer, inputs, force=decided.force, with_licences=bool(chosen.facts.mixtures))
     account, positions = looked_at(chosen, consumer, decided, progress)
     if account.refused and not decided.drop_unsupported:
         raise UsageError(
@@ -169,7 +186,7 @@ def export(
     place.folder.mkdir(exist_ok=True)
     data_folder = place.folder / (consumer.data_folder if place.file is None else "")
     data_folder.mkdir(exist_ok=True)
-    row_facts = RowFacts()
+    row_facts = RowFacts(licence_of=chosen.facts.licences)
     rows = rows_of(chosen, consumer, decided, positions, account, row_facts)
     if consumer.writes_itself:
         names, digest = consumer.write(rows, data_folder)
@@ -181,6 +198,8 @@ def export(
     shards = tuple(f"{prefix}{name}" for name in names)
     written = Written(shards[0], digest[:SHORT], account.written, account, decided, chosen.facts, row_facts, shards, shared)
     companions = consumer.companions(written)
+    if chosen.facts.mixtures and not any(b"\n## Licences\n" in content for content in companions.values()):
+        companions[LICENCES if consumer.whole_folder else Path(written.name).stem + LICENCES_BESIDE] = licence_page(written)
     own = MANIFEST if consumer.whole_folder else Path(written.name).stem + BESIDE
     companions[own] = dump_json(manifest(consumer, written, digest), indent=True) + b"\n"
     for name, content in companions.items():
@@ -188,7 +207,12 @@ def export(
         with atomic_write(place.folder / name) as out:
             out.write(content)
     return ExportResult(
-        consumer, account, tuple(data_folder / name for name in names), tuple(place.folder / name for name in companions), digest
+        consumer,
+        account,
+        tuple(data_folder / name for name in names),
+        tuple(place.folder / name for name in companions),
+        digest,
+        joint(chosen.facts.mixtures, row_facts.sources) if chosen.facts.mixtures else None,
     )
 
 
@@ -239,6 +263,8 @@ def _exported(
         account.trained += min(1, len(trained)) if settings.loss == "completion" else len(trained)
         if row_facts is not None and consumer.sharded:
             row_facts.add(example.source, chosen.pool.row(position), sum(len(turn.content) for turn in turns))
+        elif row_facts is not None:
+            row_facts.sources[example.source] += 1
         yield Exported(example, turns, place_of(chosen.pool, position))
 
 
@@ -356,7 +382,21 @@ def manifest(consumer: Export, written: Written, digest: str) -> dict[str, Any]:
         **consumer.stated,
         "pool": {"fingerprint": written.facts.fingerprint, "files": [list(file) for file in written.facts.files], **written.facts.reading},
         "selection": _selection(written.facts),
+        **_mixtures(written),
     }
+
+
+def _mixtures(written: Written) -> dict[str, Any]:
+    """The mixtures that the rows are of, and what the licences of their sources make of these rows."""
+    mixtures = written.facts.mixtures
+    if not mixtures:
+        return {}
+    listed = [{"name": mixture.name, "hash": mixture.hash, "sha256": mixture.manifest["data"]["sha256"]} for mixture in mixtures]
+    sources = [
+        {"label": label, "licence": written.facts.licences.get(label), "rows": count}
+        for label, count in sorted(written.row_facts.sources.items())
+    ]
+    return {"mixtures": listed, "licences": joint(mixtures, written.row_facts.sources), "sources": sources}
 
 
 def _selection(facts: Facts) -> dict[str, Any] | None:

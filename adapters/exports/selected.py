@@ -12,6 +12,10 @@ import numpy as np
 from instructsel.adapters.exports.facts import Facts
 from instructsel.artifact import file_digest
 from instructsel.errors import InstructselError, UsageError
+from instructsel.mixtures.mixture import Mixture
+from instructsel.mixtures.origin import Mixed, mixtures_of, of_selection, recipe_in
+from instructsel.mixtures.origin import inputs_of as inputs_of_recipe
+from instructsel.mixtures.recipe import Recipe
 from instructsel.paths import resolved
 from instructsel.pool.naming import files_of
 from instructsel.pool.pool import Pool
@@ -41,10 +45,11 @@ class Selected:
     @classmethod
     def of(cls, pool: Pool) -> Selected:
         """All of a pool."""
+        facts = Facts(pool.fingerprint, _digests(pool), pool.report.counts(), mixtures=mixtures_of(pool.spec.paths))
         return cls(
             pool,
             tuple(range(len(pool))),
-            Facts(pool.fingerprint, _digests(pool), pool.report.counts()),
+            facts,
             stem=pool.files[0].source.label if pool.files else "train",
         )
 
@@ -68,7 +73,9 @@ class Selected:
 
 
 def inputs_of(paths: Sequence[str]) -> list[str]:
-    """The files that an export reads: what is named, and what a selection leads to."""
+    """The files that an export reads: what is named, and what a selection or a recipe leads to."""
+    if (recipe := recipe_in(paths)) is not None:
+        return inputs_of_recipe(recipe)
     listed = list(paths)
     if len(paths) == 1 and (named := _subset(paths[0])) is not None:
         selection_set, subset = named
@@ -84,7 +91,8 @@ def selected(paths: Sequence[str], reading: Reading, *, message: Message | None 
     """The examples that paths name.
 
     Args:
-        paths: one of what `select` wrote (the rows, the table of all rows, the record of the set), or pool files of any format.
+        paths: one of what `select` wrote (the rows, the table of all rows, the record of the set), a recipe, which is mixed for the while, or
+            pool files of any format.
         reading: how pool files are read.
         message: gets a line on each file.
 
@@ -92,6 +100,8 @@ def selected(paths: Sequence[str], reading: Reading, *, message: Message | None 
         UsageError: the rows of a selection are gone, or have changed.
         PoolError: a file cannot be read.
     """
+    if (recipe := recipe_in(paths)) is not None:
+        return _mixed(recipe, reading, message)
     named = _subset(paths[0]) if len(paths) == 1 and reading == Reading() else None
     if named is None:
         return Selected.of(reading.read(list(paths), message=message))
@@ -101,11 +111,33 @@ def selected(paths: Sequence[str], reading: Reading, *, message: Message | None 
     return Selected(
         pool,
         tuple(positions),
-        Facts(pool.fingerprint, _digests(pool), pool.report.counts(), selection.manifest),
+        Facts(pool.fingerprint, _digests(pool), pool.report.counts(), selection.manifest, _mixtures(selection_set, message)),
         ranked=True,
         stem=stem_of(subset.file.name)[0],
         sources=dict(zip(positions, _labels(selection), strict=True)),
     )
+
+
+def _mixed(recipe: Recipe, reading: Reading, message: Message | None) -> Selected:
+    """The rows of a recipe's mixture.
+
+    Raises:
+        UsageError: options of reading are named, which the recipe has for each source.
+    """
+    if reading != Reading():
+        raise UsageError("A recipe says how each of its sources is read.", fix="Write these options beneath the sources: [source.reading]")
+    mixed = Mixed(recipe, message)
+    pool = reading.read([mixed.path], through=mixed.through())
+    manifest = mixed.mixture.manifest
+    files = tuple((file["name"], file["sha256"] or "") for source in manifest["sources"] for file in source["files"])
+    facts = Facts(pool.fingerprint, files, pool.report.counts(), mixtures=(mixed.mixture,))
+    return Selected(pool, tuple(range(len(pool))), facts, stem=recipe.name)
+
+
+def _mixtures(selection_set: SelectionSet, message: Message | None) -> tuple[Mixture, ...]:
+    """The mixtures that a selection is of, as far as they are still there."""
+    spec = selection_set.spec
+    return () if spec is None else of_selection(spec.paths, spec.digests, message)
 
 
 def _subset(path: str) -> tuple[SelectionSet, Subset] | None:

@@ -28,7 +28,8 @@ def command(
     selection: Annotated[
         list[str],
         typer.Argument(
-            metavar="SELECTION...", help="What select wrote: the rows, the ….selection.parquet or ….selection-set.json; or pool files."
+            metavar="SELECTION...",
+            help="What select wrote: the rows, the ….selection.parquet or ….selection-set.json; a mixture or its recipe; or pool files.",
         ),
     ],
     to: Annotated[
@@ -115,6 +116,8 @@ def command(
     progress = Progress("exporting", quiet=quiet, unit="rows")
     result = export(chosen, consumer, place, settings=settings, inputs=inputs, progress=progress)
     for line in result.account.lines(consumer):
+        say(line, quiet=quiet)
+    for line in result.notes():
         say(line, quiet=quiet)
     for path in (*result.data, *result.companions):
         say(f"wrote {path}", quiet=quiet)

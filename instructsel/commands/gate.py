@@ -39,7 +39,8 @@ def command(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NEW]...", help="The rows that want to join: pool files of any format. By default [data] new of the configuration."
+            metavar="[NEW]...",
+            help="The rows that want to join: pool files of any format, or a recipe of a mixture. By default [data] new of the configuration.",
         ),
     ] = None,
     config: Annotated[
@@ -116,6 +117,7 @@ def command(
     from instructsel.commands import _gate_text as text
     from instructsel.commands._gate_outputs import Outputs
     from instructsel.gates.reading import reading_of
+    from instructsel.mixtures.origin import read_files
 
     flags = read.settled()
     settings = _settings(config, baseline, mode)
@@ -123,7 +125,7 @@ def command(
     reading = reading_of(settings, flags)
     added = None if diff is None else _added(diff, files, settings, reading)
     names = (_named(files) if files else _configured_files(settings)) if added is None else list(added.files)
-    outputs.check([*names, *_read_beside(settings, config)])
+    outputs.check([*names, *read_files(names), *_read_beside(settings, config)])
     say(f"Checks: {settings.where or 'the default ones; no gate.toml and no [tool.instructsel.gate] here'}", quiet=quiet)
     for line in (added.statement(), *added.notes) if added is not None else ():
         say(line, quiet=quiet)

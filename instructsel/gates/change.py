@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from instructsel.errors import BaselineError, PoolError
 from instructsel.gates.baseline.known import Known, gone, without_known
 from instructsel.gates.finding import Place
+from instructsel.mixtures.origin import licences_of, mixtures_of
 from instructsel.pool.example import Example
 from instructsel.read_report import ReadReport
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from instructsel.gates.baseline.baseline import Baseline
+    from instructsel.mixtures.mixture import Mixture
     from instructsel.pool.pool import Pool
 
 Shared = TypeVar("Shared")
@@ -124,6 +126,20 @@ class Change:
         file = self.pool.files[int(self.pool.file_of[position])]
         value = file.row(file.rows_of(int(self.pool.row_of[position]))[0])
         return value if isinstance(value, Mapping) else {}
+
+    @cached_property
+    def mixtures(self) -> tuple[Mixture, ...]:
+        """The mixtures that the new rows are of.
+
+        Raises:
+            ScoresError: one has changed since it was written.
+        """
+        return mixtures_of(self.pool.spec.paths)
+
+    @cached_property
+    def licences(self) -> Mapping[str, str]:
+        """Source → licence, as the recipes of these mixtures state it."""
+        return licences_of(self.mixtures)
 
     def path(self, name: str) -> Path:
         """A file that a configuration names."""

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from instructsel.errors import BaselineError, EmptyFile, PoolError
+from instructsel.errors import BaselineError, EmptyFile, PoolError, UsageError
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.baseline.known import nothing, read_new
 from instructsel.gates.change import Change
 from instructsel.gates.config import GateConfig
+from instructsel.mixtures.origin import Mixed, recipe_in
 from instructsel.pool.sources import Source
 from instructsel.pool.spec import Reading
 
@@ -35,7 +36,7 @@ def read_change(
     and make no example are a change without one, which has the error: outputs name the rows.
 
     Args:
-        paths: files or folders, as Pool.read takes them.
+        paths: files or folders, as Pool.read takes them; or a recipe of a mixture, which is mixed for the while.
         baseline: the file.
         reading: how the rows are read; by default as the baseline's pool.
         nightly: whether rates count, and not only the lower bounds of their intervals.
@@ -49,13 +50,25 @@ def read_change(
     """
     compared, fault = _compared(baseline)
     options = reading or Reading()
+    recipe = recipe_in(paths)
+    if recipe is not None:
+        if only is not None:
+            raise UsageError(
+                f"{paths[0]} is a recipe, and --diff is of lines of files.",
+                fix="Gate the mixture without --diff, or the files of its sources.",
+            )
+        mixed = Mixed(recipe, message)
+        paths, only = [mixed.path], mixed.through()
 
     def opened(source: Source) -> Source:
         return replace(source if only is None else only(source), unanswered=True)
 
     try:
         if compared is None:
-            return Change(options.read(paths, message=message, progress=progress, through=opened), nightly, fault=fault)
+            change = Change(options.read(paths, message=message, progress=progress, through=opened), nightly, fault=fault)
+            # A mixture that is another than its manifest says is no reason to look at a single row.
+            change.mixtures  # noqa: B018
+            return change
         pool, known = read_new(paths, compared, reading, message=message, progress=progress, only=opened)
     except EmptyFile:
         raise
@@ -63,7 +76,9 @@ def read_change(
         if error.report is None or not error.report.read:
             raise
         return Change(replace(nothing(paths, options), report=error.report), nightly, fault=fault, unread=error)
-    return Change(pool, nightly, compared, known)
+    change = Change(pool, nightly, compared, known)
+    change.mixtures  # noqa: B018
+    return change
 
 
 def no_change(baseline: str | Path | None, reading: Reading | None = None) -> Change:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from instructsel.mixtures.drawing import apportioned
@@ -67,6 +68,39 @@ class Plan:
         }
 
 
+def shares_of(path: str | Path) -> dict[str, float] | None:
+    """Source → its share of the rows, of a mixture that was written or of a recipe; None where it is not known before files are read.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    from instructsel.mixtures.mixture import Mixture, kind_is_mixture
+
+    if kind_is_mixture(path):
+        return Mixture.read(path).shares
+    recipe = Recipe.named(path)
+    if recipe.budget is not None and recipe.sources[0].amount == SHARE:
+        return {source.label: source.value for source in recipe.sources}
+    plan = Plan.of(recipe)
+    total = plan.total_rows
+    if not total:
+        return None
+    return {source.label: (rows or 0) / total for source, rows in zip(recipe.sources, plan.rows, strict=True)}
+
+
+def licences_in(path: str | Path) -> dict[str, str]:
+    """Source → its licence, of a mixture that was written or of a recipe; without those of which none is known.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    from instructsel.mixtures.mixture import Mixture, kind_is_mixture
+
+    if kind_is_mixture(path):
+        return Mixture.read(path).licences
+    return {source.label: source.licence for source in Recipe.named(path).sources if source.licence}
+
+
 def licences_of(recipe: Recipe) -> dict[str, Any]:
     """What the sources' licences make of the mixture; see `shape.LicencesShape`."""
     by_licence: dict[str, list[str]] = {}
@@ -117,4 +151,4 @@ def _sum(values: tuple[int | None, ...]) -> int | None:
     return sum(known) if len(known) == len(values) else None
 
 
-__all__ = ["Plan", "licences_of"]
+__all__ = ["Plan", "licences_in", "licences_of", "shares_of"]

@@ -30,7 +30,7 @@ from instructsel.pool.lines import Limits
 from instructsel.pool.naming import check_once, expanded, labels_of
 from instructsel.pool.opaque import as_text
 from instructsel.pool.reader import FAULTS, PoolFile, PoolReader, ReadProgress, Rows, changed, unchanged
-from instructsel.pool.row_sources import labels_by_field
+from instructsel.pool.row_sources import labels_by_field, recorded_source_field
 from instructsel.pool.sources import Source, memory_source, open_source
 from instructsel.pool.spec import MEMORY, REASONING, STDIN, PoolSpec, Reading
 from instructsel.pool.streams import is_pipe
@@ -97,7 +97,8 @@ class Pool:
             roles: what odd spellings of roles mean, e.g. ["AI=assistant"].
             reasoning: whether indicators read the reasoning of turns: in, or out.
             undesirable: what becomes of rows that a field marks as not wanted, as KTO's `label`: drop, or keep.
-            source_field: the field of a row that is its source, for quotas, studies and reports; its file by default.
+            source_field: the field of a row that is its source, for quotas, studies and reports; by default its file, or what the manifest of a
+                mixture says.
             delimiter: between two fields of a CSV or TSV file; told from its header by default.
             progress: called every 1,024 rows, or every megabyte of a large file, with how many bytes of how many are read.
             through: called with each file that was opened; what it returns is read. It may pass lines over; see `Source.through`.
@@ -115,6 +116,7 @@ class Pool:
                 raise UsageError(f"Pool.read takes the paths of files, not {type(path).__name__}.", fix="For rows in memory: Pool.of(rows)")
         for path in paths:
             check_name(str(path))
+        source_field = source_field or recorded_source_field(paths)
         everything = [expanded(path) for path in paths]
         entries = [entry for named in everything for entry in named.entries]
         check_once(entries)

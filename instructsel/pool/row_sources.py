@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from instructsel.errors import PoolError, UsageError
+from instructsel.artifact import kind_beside, manifest_path
+from instructsel.errors import NoSourceField, PoolError, ScoresError, UsageError
+from instructsel.kinds import MIXTURE
 from instructsel.pool.lines import RowFault
+from instructsel.structured import Refusal, read_json
 from instructsel.text import clean, excerpt
 
 if TYPE_CHECKING:
@@ -26,6 +31,23 @@ MOST_LABELS: Final = 10_000
 LONGEST_LABEL: Final = 200
 """Characters of a label."""
 SHOWN: Final = 12
+
+
+def recorded_source_field(paths: Iterable[str | Path]) -> str | None:
+    """The field that is the source of rows, where every file is a mixture whose manifest says so; None of any other files."""
+    fields = {_recorded_field(path) for path in paths}
+    return fields.pop() if len(fields) == 1 else None
+
+
+def _recorded_field(path: str | Path) -> str | None:
+    if not os.path.isfile(path) or kind_beside(path) != MIXTURE:
+        return None
+    try:
+        manifest = read_json(manifest_path(path), dict[str, Any], Refusal(ScoresError), missing=None)
+    except ScoresError:
+        return None
+    name = None if manifest is None else manifest.get("source_field")
+    return name if isinstance(name, str) and name else None
 
 
 def field_of(record: Mapping[str, Any], name: str, *, missing: Any = None) -> Any:
@@ -78,7 +100,7 @@ def labels_by_field(pool: Pool, name: str) -> tuple[list[str], int]:
             )
     if len(pool) and not known:
         shown = ", ".join(excerpt(field, 30) for field in list(fields)[:SHOWN])
-        raise UsageError(
+        raise NoSourceField(
             f"No row of the pool has a field {excerpt(name, 40)} with a text or a whole number in it; there are {shown}.",
             fix="Name one of these with --source-field, or leave it out: the files are the sources.",
         )
@@ -138,4 +160,4 @@ def _text(value: Any, name: str) -> str | None:
     return text.strip() if isinstance(text, str) and text.strip() else None
 
 
-__all__ = ["FIELDS", "field_of", "labels_by_field", "row_sources"]
+__all__ = ["FIELDS", "field_of", "labels_by_field", "recorded_source_field", "row_sources"]

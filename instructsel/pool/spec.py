@@ -181,13 +181,14 @@ class Reading:
             message(f"  … and {pool.report.n_quarantined - 3:,} more")
         for line in _notes(pool):
             message(line)
-        if self.source_field is not None:
+        source_field = pool.spec.reading.source_field
+        if source_field is not None:
             sources = Counter(pool.sources)
             named = ", ".join(
                 f"{excerpt(name, 30)} {count:,}" for name, count in sorted(sources.items(), key=lambda item: (-item[1], item[0]))[:SOURCES]
             )
             more = f" and {len(sources) - SOURCES:,} more" if len(sources) > SOURCES else ""
-            message(f"sources by {excerpt(self.source_field, 40)}: {named}{more}")
+            message(f"sources by {excerpt(source_field, 40)}: {named}{more}")
             if without:
                 message(f"  {counted(without, 'example')} without it: the file stands for the source")
         return pool

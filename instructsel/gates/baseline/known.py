@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.errors import EmptyFile, PoolError
+from instructsel.errors import EmptyFile, NoSourceField, PoolError
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.baseline.identities import WIDTH, Digests, Identities, file_digest, relative, row_digest
 from instructsel.pool.lines import Limits, Row, read_lines
@@ -157,6 +157,26 @@ def read_new(
         PoolError: a file cannot be read as a pool.
     """
     options = baseline.reading if reading is None else reading.over(baseline.reading)
+    try:
+        return _read_new(paths, baseline, options, message=message, progress=progress, only=only)
+    except NoSourceField:
+        if reading is not None and reading.source_field is not None:
+            raise
+        # The field is that of the baseline's rows; the new ones need not have it, and nobody asked for it.
+        plain = replace(options, source_field=None)
+        return _read_new(paths, baseline, plain, message=message, progress=progress, only=only)
+
+
+def _read_new(
+    paths: Sequence[str],
+    baseline: Baseline,
+    options: Reading,
+    *,
+    message: Callable[[str], None] | None,
+    progress: Callable[[int, int], None] | None,
+    only: Callable[[Source], Source] | None,
+) -> tuple[Pool, Known]:
+    """What `read_new` gives, with all options settled."""
     identities = baseline.identities
     unchanged = _unchanged(paths, identities)
     if unchanged is not None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 from instructsel.errors import UsageError
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.mixtures.plan import licences_in
 from instructsel.pool.row_sources import field_of
 
 FIELDS: Final = ("license", "licence", "licenses", "license_name", "metadata.license", "meta.license")
@@ -50,7 +51,7 @@ class Licence(RowCheck):
     severity: ClassVar[str] = "error"
     source: ClassVar[str] = "Longpre et al. 2024, arXiv:2310.16787 (Data Provenance); SPDX license list"
     fix: ClassVar[str] = 'Take the rows out, or write the licence that their source states: sources = { name = "apache-2.0" }.'
-    needs: ClassVar[tuple[str, ...]] = ("the setting allow, deny or sources",)
+    needs: ClassVar[tuple[str, ...]] = ("the setting allow, deny, sources or recipe; or a mixture",)
     by_default: ClassVar[bool] = False
 
     allow: tuple[str, ...] = field(default=())
@@ -58,7 +59,9 @@ class Licence(RowCheck):
     deny: tuple[str, ...] = field(default=())
     """Licences that may not be, e.g. *-nc-*: they come before those that may."""
     sources: dict[str, str] = field(default_factory=dict)
-    """Source of a row → its licence, for rows that name none; the source is what source_field says, or the file."""
+    """Source of a row → its licence, for rows that name none; the source is what source_field says, or the file. Of a mixture, what its recipe states where this says nothing."""
+    recipe: str = ""
+    """A mixture, or a recipe of one: its sources' licences, where sources says nothing."""
     field_name: str = ""
     """The field of a row that names its licence; OBJECT.FIELD for one of an object. By default the first of the usual ones."""
     unknown: bool = False
@@ -66,14 +69,16 @@ class Licence(RowCheck):
 
     def locked(self, change: Change) -> str | None:
         """What tells licences."""
-        if not (self.allow or self.deny or self.sources or self.field_name):
+        if not (self.allow or self.deny or self.sources or self.recipe or self.field_name or change.licences):
             return 'No licence is allowed or denied yet. Say which: allow = ["apache-2.0", "mit", "cc-by-*"]'
         return None
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """Every row of a licence that may not be, or of none."""
         labels = change.pool.sources
-        by_source = {name.casefold(): licence for name, licence in self.sources.items()}
+        path = change.path(self.recipe)
+        of_recipe = licences_in(path if path.exists() else self.recipe) if self.recipe else {}
+        by_source = {name.casefold(): licence for name, licence in {**change.licences, **of_recipe, **self.sources}.items()}
         for row in change.rows:
             source = labels[row.position]
             stated = self._stated(change.fields(row.position), source, by_source)

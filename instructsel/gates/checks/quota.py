@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Limit, PoolCheck
 from instructsel.gates.comparing import pool_labels, pool_numbers
 from instructsel.gates.limits import beside, check_asked, check_enough, check_order
+from instructsel.mixtures.plan import shares_of
 from instructsel.stats.summaries import share, weighted_share
 from instructsel.text import excerpt
 
@@ -62,9 +63,17 @@ class Quota(PoolCheck):
     """Rows below which nothing is said."""
     scores: str = ""
     """A score table of the new rows, for columns that a gate does not compute."""
+    recipe: str = ""
+    """A mixture, or a recipe of one: each of its sources has to have its share, give or take the tolerance."""
+    tolerance: float = field(default=0.02, metadata=between(0, 1))
+    """How far a share may be from that of the recipe."""
 
     def __post_init__(self) -> None:
-        check_asked(self.kind, "min_share, max_share, min_count, max_count", self.min_share, self.max_share, self.min_count, self.max_count)
+        limits = (self.min_share, self.max_share, self.min_count, self.max_count)
+        if self.recipe and (self.by != measures.SOURCE or self.of or any(limit is not None for limit in limits)):
+            raise UsageError("A quota by a recipe has its limits from the recipe.", fix="Leave by, of, min_* and max_* out.")
+        if not self.recipe:
+            check_asked(self.kind, "min_share, max_share, min_count, max_count, recipe", *limits)
         check_order(self.kind, self.min_share, self.max_share)
         check_order(self.kind, self.min_count, self.max_count)
         for value, known, noun in ((self.within, (CHANGE, POOL), "place"), (self.unit, (ROWS, measures.TOKENS), "unit")):
@@ -84,7 +93,9 @@ class Quota(PoolCheck):
         return [self.by, *([measures.TOKENS] if self.unit != ROWS else [])]
 
     def locked(self, change: Change) -> str | None:
-        """The columns are there, in the pool as well where it counts."""
+        """The columns are there, in the pool as well where it counts; and the shares of the recipe are known."""
+        if self.recipe and (reason := self._unknown_shares(change)) is not None:
+            return reason
         if self.within == POOL:
             numbers = [name for name in self._needed() if name not in measures.LABELS]
             reason = change.without(*(["measures"] if numbers else []), *(["languages"] if self.by == measures.LANGUAGE else []))
@@ -105,11 +116,35 @@ class Quota(PoolCheck):
         """
         check_enough(len(change.pool), self.min_n)
         weights = np.nan_to_num(self._numbers(change, measures.TOKENS)) if self.unit != ROWS else None
+        if self.recipe:
+            return self._of_recipe(change, weights)
         return [
             limit
             for name, mask in sorted(self._groups(change).items())
             for limit in self._of_group(name, mask, weights, nightly=change.nightly)
         ]
+
+    def _shares(self, change: Change) -> Mapping[str, float] | None:
+        """Source → its share; None where it is not known before the files are read."""
+        path = change.path(self.recipe)
+        return shares_of(path if path.exists() else self.recipe)
+
+    def _unknown_shares(self, change: Change) -> str | None:
+        if self._shares(change) is None:
+            return f'The shares of {self.recipe} are not known before its files are read. Mix it, and name the mixture: recipe = "MIXTURE.jsonl"'
+        return None
+
+    def _of_recipe(self, change: Change, weights: measures.Floats | None) -> list[Limit]:
+        """Each source of the recipe beside its share, and those that the recipe does not have beside none."""
+        shares = self._shares(change) or {}
+        groups = dict(self._groups(change))
+        nobody = np.zeros(len(next(iter(groups.values()), np.zeros(0, dtype=np.bool_))), dtype=np.bool_)
+        limits = []
+        for name in sorted({*shares, *groups}):
+            share = shares.get(name, 0.0)
+            own = replace(self, recipe="", min_share=max(0.0, share - self.tolerance), max_share=min(1.0, share + self.tolerance))
+            limits += own._of_group(name, groups.get(name, nobody), weights, nightly=change.nightly)
+        return limits
 
     def _numbers(self, change: Change, name: str) -> measures.Floats:
         new = measures.numbers(change, name, self.scores)

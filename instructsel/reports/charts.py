@@ -419,7 +419,7 @@ def heat_map(
     labels, heads = [_cut(row, 24) for row in rows], [_cut(column, 28) for column in columns]
     left = 20 + math.ceil(SIGN * 1.12 * max(map(len, labels)))
     # Turned by 40 degrees, the last head ends to the right of its column.
-    head = 20 + math.ceil(SIGN * 0.66 * max(map(len, heads)))
+    head = 20 + math.ceil(SIGN * 0.78 * max(map(len, heads)))
     top = head + 12 + (0 if name else TITLE)
     box = Box(left + CELL[0] * len(columns) + 14 + head, top + CELL[1] * len(rows) + 66, left, 14 + head, top, 66)
     body = []

@@ -11,6 +11,7 @@ from instructsel.experiments.from_selection import BASE, RANDOM, SELECTION, WHOL
 from instructsel.experiments.limits import MOST_SUBSETS, between, check_limits
 from instructsel.experiments.plan import PlannedArm
 from instructsel.grading.results_table import is_table, read_table
+from instructsel.human.results import arms_in, is_judgments
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ArmSettings:
     checkpoint: tuple[str, ...] = ()
     """Arm of models that are trained already: commas between replicates, plus signs between the seeds of one. May be repeated."""
     results: tuple[str, ...] = ()
-    """Finished results: a table of runs or items (CSV, JSON lines, Parquet), whose arms all count, or NAME=… for one arm: its table, folders of lm-evaluation-harness with samples, or AlpacaEval's annotations. May be repeated."""
+    """Finished results: a table of runs or items (CSV, JSON lines, Parquet), whose arms all count, or judge-app's judgments, whose models are the arms; or NAME=… for one arm: its table, folders of lm-evaluation-harness with samples, or AlpacaEval's annotations. May be repeated."""
     candidate: str | None = None
     """The arm of tables of results that the verdict is about, where none of them is called selection."""
 
@@ -81,11 +82,11 @@ def _results(settings: ArmSettings, present: Sequence[str]) -> list[PlannedArm]:
         UsageError: no such entry, an arm twice, or no arm that the verdict could be about.
         ObservationsError: a table that is not of the form.
     """
-    alone = [entry for entry in settings.results if "=" not in entry or is_table(entry)]
+    alone = [entry for entry in settings.results if "=" not in entry or is_table(entry) or is_judgments(entry)]
     for path in alone:
         if not Path(path).exists():
             raise StudyError(f"There is no file or folder {path}.", fix="Correct the path.")
-        if not is_table(path):
+        if not is_table(path) and not is_judgments(path):
             raise UsageError(f"{path} is no table of results.", fix="Name the arm that it is of: --results NAME=PATH")
     arms = [
         PlannedArm(name, results=paths)
@@ -93,7 +94,7 @@ def _results(settings: ArmSettings, present: Sequence[str]) -> list[PlannedArm]:
     ]
     places: dict[str, list[str]] = {}
     for path in dict.fromkeys(alone):
-        for arm in read_table(path).arms:
+        for arm in arms_in(path) if is_judgments(path) else read_table(path).arms:
             places.setdefault(arm, []).append(path)
     taken = [*present, *(arm.name for arm in arms)]
     candidate = settings.candidate

@@ -13,6 +13,7 @@ from instructsel.experiments.plan import BASE, RANDOM, SELECTION, WHOLE_POOL, Ex
 from instructsel.experiments.toolkit import Toolkit
 from instructsel.grading.results_grades import ArmResults, grades_of_tables
 from instructsel.grading.results_table import is_table, read_table
+from instructsel.human.results import grades_of_people, is_judgments
 from instructsel.paths import resolved
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
@@ -105,13 +106,24 @@ def load_arms(plan: Experiment, toolkit: Toolkit, *, message: Callable[[str], No
 
 
 def _of_tables(plan: Experiment, message: Callable[[str], None] | None) -> dict[str, ArmResults]:
-    """The arms whose results stand in tables: all of them together, so that their runs are compared on the same items.
+    """The arms whose results stand in tables or are people's judgments: all of them together, so that their runs are compared on the same items.
 
     Raises:
         UsageError: an arm of tables and of other results.
         ObservationsError: a table that is not of the form, or has no such arm.
     """
     paths = {arm.name: [path for seeds in arm.results for path in seeds] for arm in plan.arms if arm.results}
+    inside = {arm.name: arm.table_arm or arm.name for arm in plan.arms}
+    of_people = {name: named for name, named in paths.items() if any(map(is_judgments, named))}
+    for name, named in of_people.items():
+        if not all(map(is_judgments, named)):
+            raise UsageError(f"The arm {name} is of people's judgments and of other results.", fix="Give two arms, or results of one kind.")
+    people = (
+        grades_of_people({name: [(path, inside[name]) for path in dict.fromkeys(named)] for name, named in of_people.items()})
+        if of_people
+        else {}
+    )
+    paths = {name: named for name, named in paths.items() if name not in of_people}
     of_tables = {name: named for name, named in paths.items() if any(map(is_table, named))}
     for name, named in of_tables.items():
         if not all(map(is_table, named)):
@@ -122,10 +134,10 @@ def _of_tables(plan: Experiment, message: Callable[[str], None] | None) -> dict[
             for note in table.notes():
                 message(f"note: {note}")
         for arm in plan.arms:
-            if arm.table_arm and arm.name in of_tables:
+            if arm.table_arm and (arm.name in of_tables or arm.name in of_people):
                 message(f"note: {arm.name} is the arm {arm.table_arm} of the results.")
-    inside = {arm.name: arm.table_arm or arm.name for arm in plan.arms}
-    return grades_of_tables({name: [(tables[path], inside[name]) for path in dict.fromkeys(named)] for name, named in of_tables.items()})
+    graded = grades_of_tables({name: [(tables[path], inside[name]) for path in dict.fromkeys(named)] for name, named in of_tables.items()})
+    return {**graded, **people}
 
 
 def _finished(name: str, results: ArmResults) -> Arm:

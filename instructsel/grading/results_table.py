@@ -33,6 +33,8 @@ TABLES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 LINES: Final = (".jsonl", ".ndjson")
 ANNOTATION: Final = ("instruction", "preference")
 """Columns of annotations, which are JSON lines, too."""
+JUDGMENT: Final = (b"preference", b"evaluator", b"model_a")
+"""Columns of people's judgments, which are CSV, too."""
 
 MOST_ROWS: Final = 5_000_000
 MOST_BYTES: Final = 4 << 30
@@ -174,11 +176,17 @@ def is_table(path: str | Path) -> bool:
         suffixes.pop()
     if not target.is_file() or not suffixes or suffixes[-1] not in TABLES:
         return False
-    if suffixes[-1] not in LINES or target.suffix.lower() in COMPRESSED:
+    if suffixes[-1] not in (*LINES, ".csv") or target.suffix.lower() in COMPRESSED:
         return True
-    with target.open("rb") as file:
-        head = file.read(PEEKED)
+    try:
+        with target.open("rb") as file:
+            head = file.read(PEEKED)
+    except OSError:
+        # Whoever reads it says why it cannot be.
+        return True
     first = next((line for line in head.split(b"\n") if line.strip()), b"")
+    if suffixes[-1] == ".csv":
+        return not all(name in first for name in JUDGMENT)
     try:
         record = json.loads(first)
     except (ValueError, RecursionError):

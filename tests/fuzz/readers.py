@@ -480,6 +480,7 @@ READERS: Final[tuple[Reader, ...]] = (
     *(Reader(f"judgments {name}", [f"people/judged.{name}"], ["judged.*"], _judgments(f"judged.{name}"), [], ["human.files"]) for name in ("csv", "jsonl")),
     Reader("judgments workbook", ["people/judged.xlsx"], ["judged.*"], _judgments("judged.xlsx"), weight=1),
     Reader("evaluation by people", ["people/evaluation.sqlite3"], ["evaluation.sqlite3"], _evaluation, [], ["human.store"], weight=2),
+    Reader("command verify judgments", ["people/judged.csv"], ["judged.csv"], command("verify", "--results", "judged.csv", "--candidate", "mine", "-o", "out"), weight=1),
     Reader("command judge-app", ["people/judged.csv"], ["judged.csv"], command("judge-app", "judged.csv", "--summary"), ["human-judgments"], weight=1),
     Reader("outputs", ["results/outputs.json"], ["outputs.json"], _outputs),
     Reader("length-control file", ["results/df_gamed.csv"], ["df_gamed.csv"], _gamed, [], ["adapters.alpaca_eval.length_control"]),

@@ -108,23 +108,34 @@ def test_github_and_other_readers_of_sarif_take_every_result(small: Verdict, tmp
     assert {record["Location"] for record in read.get_records()} == {"data/new.jsonl"}
 
 
-# From the XSD of Jenkins' xunit plug-in: elements, their attributes, and which of them are required.
-JUNIT = {
-    "testsuites": ({"testsuite"}, {"name", "time", "tests", "failures", "errors", "skipped"}, set()),
-    "testsuite": ({"testcase"}, {"name", "tests", "failures", "errors", "skipped", "time", "timestamp", "hostname"}, {"name", "tests"}),
-    "testcase": ({"skipped", "error", "failure", "system-out", "system-err"}, {"name", "classname", "time"}, {"name", "classname"}),
+# The rules of junit-10.xsd of Jenkins' xUnit plug-in: elements, their attributes, and which of them are required.
+COUNTS = {"name", "tests", "failures", "errors"}
+FURTHER_OF_A_SUITE = {"group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log", "url"}
+JUNIT: dict[str, tuple[set[str], set[str], set[str]]] = {
+    "testsuites": ({"testsuite"}, COUNTS | {"time"}, set()),
+    "testsuite": ({"testsuite", "properties", "testcase", "system-out", "system-err"}, COUNTS | FURTHER_OF_A_SUITE, COUNTS),
+    "testcase": (
+        {"skipped", "error", "failure", "system-out", "system-err"},
+        {"name", "time", "classname", "group"},
+        {"name", "classname"},
+    ),
     "failure": (set(), {"message", "type"}, set()),
     "error": (set(), {"message", "type"}, set()),
     "skipped": (set(), {"message", "type"}, set()),
     "system-out": (set(), set(), set()),
 }
+# Text stands in these alone; the others have elements and white space.
+MIXED = {"failure", "error", "skipped", "system-out"}
+SUREFIRE_TIME = re.compile(r"(([0-9]{0,3},)*[0-9]{3}|[0-9]{0,3})*(\.[0-9]*)?")
 
 
 def check_junit(data: bytes) -> Any:
     root = etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True))
     for element in root.iter():
         inner, known, required = JUNIT[element.tag]
-        assert {child.tag for child in element} <= inner and required <= set(element.attrib) <= known
+        assert {child.tag for child in element} <= inner and required <= set(element.attrib) <= known, (element.tag, dict(element.attrib))
+        assert element.tag in MIXED or not "".join([element.text or "", *(child.tail or "" for child in element)]).strip()
+        assert SUREFIRE_TIME.fullmatch(element.get("time", "")) and all(element.get(name, "0").isdigit() for name in COUNTS - {"name"})
     return root
 
 
@@ -132,7 +143,10 @@ def test_a_verdict_in_junit_fits_the_form_and_is_read_back(small: Verdict) -> No
     data = output_named("junit").render(small, SETTING)
     root = check_junit(data)
     assert int(root.get("tests")) == len(root.findall(".//testcase")) == len(small.results)
-    assert int(root.get("failures")) == len(root.findall(".//failure")) and int(root.get("skipped")) == 1 and int(root.get("errors")) == 1
+    (suite,) = root
+    for counts in (root, suite):
+        assert int(counts.get("failures")) == len(root.findall(".//failure")) and int(counts.get("errors")) == 1
+    assert int(suite.get("skipped")) == 1
     junitparser = pytest.importorskip("junitparser")
     suites = junitparser.JUnitXml.fromroot(junitparser.junitparser.etree.fromstring(data))
     cases = [case for suite in suites for case in suite]

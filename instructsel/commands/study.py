@@ -23,7 +23,7 @@ from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
 from instructsel.experiments.execute import ExecutionSettings
-from instructsel.experiments.limits import LARGEST_SEED, MOST_PROCESSES, MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between, check_limits
+from instructsel.experiments.limits import LARGEST_SEED, MOST_PROCESSES, MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between
 from instructsel.experiments.plan import TrainingSettings
 from instructsel.experiments.store import check_folder
 from instructsel.experiments.workers import shared_gpus, shares, workers
@@ -35,6 +35,7 @@ from instructsel.scores.table import ScoreTable
 from instructsel.stats.loss_units import AUTO, FLAGS
 from instructsel.study.design import Bins, Design, Mixtures
 from instructsel.study.folder import CHECKPOINTS, Plan, Run, StudyFolder, StudyStatus, listed
+from instructsel.study.one_source import UNTOUCHED, AddOne, LeaveOne
 from instructsel.study.study import (
     MAX_NULL_FRACTION,
     Progress,
@@ -48,7 +49,7 @@ from instructsel.study.study import (
 from instructsel.text import aligned, clean, counted
 
 if TYPE_CHECKING:
-    from instructsel.protocols import Grader, Trainer
+    from instructsel.protocols import Checkpoint, Grader, Trainer
 
 app: typer.Typer = typer.Typer(
     cls=Group,
@@ -71,6 +72,14 @@ RUN_EXAMPLES: Final = """Examples:
 STATUS_EXAMPLES: Final = "Examples:\n  instructsel study status /tmp/study\n  instructsel study status /tmp/study --json\n"
 
 BINS: Final = 8
+MIXTURES: Final = 78
+NOUNS: Final = {
+    "mixture": "mixtures",
+    "bin": "bins",
+    "add-one": "arms of a base and one more source",
+    "leave-one": "arms of all sources but one",
+}
+REPLICATES: Final = 3
 MAX_SKIPPED_FRACTION: Final = 0.05
 LAUNCH: Final = {"max_refused": "max_skipped_fraction"}
 """What launch settings of earlier releases are called now."""
@@ -82,10 +91,10 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's fold
 class DesignSettings:
     """Which subsets are trained on."""
 
-    mixtures: int = field(default=78, metadata=between(0, MOST_SUBSETS))
-    """Subsets with random shares of the sources."""
+    mixtures: int | None = field(default=None, metadata=between(0, MOST_SUBSETS))
+    """Subsets with random shares of the sources: 78 by default, none beside --add-one and --leave-one."""
     rows: int = field(default=2000, metadata=between(1, MOST_ROWS))
-    """Examples in each mixture."""
+    """Examples in each mixture; of --add-one, in the base; of --leave-one, in the whole."""
     bins: tuple[str, ...] = ()
     """Cut the pool by an indicator into K (8) equal parts as well: SYMBOL[:K], comma-separated or repeated."""
     bin_rows: int | None = field(default=None, metadata=between(1, MOST_ROWS))
@@ -96,9 +105,20 @@ class DesignSettings:
     """Seed of the subsets."""
     seeds: int = field(default=1, metadata=between(1, MOST_SEEDS))
     """How often each subset is trained on, with seeds 0, 1, …"""
-
-    def __post_init__(self) -> None:
-        check_limits(self)
+    add_one: bool = False
+    """Train on a base mixture and on the same rows plus rows of each source in turn: what each source adds."""
+    leave_one: bool = False
+    """Train on all sources and on all less each in turn: what each source contributes."""
+    base_sources: str | None = None
+    """Sources of the base mixture of --add-one, comma-separated; the others are added. By default all are both."""
+    add_rows: int | None = field(default=None, metadata=between(1, MOST_ROWS))
+    """Rows that --add-one adds of a source; by default as many as the base has, or half of them with --equal-rows."""
+    equal_rows: bool = False
+    """Give every arm the same number of rows: added rows take the place of base rows, and rows left out are made up for by the others."""
+    replicates: int | None = field(default=None, metadata=between(1, MOST_SEEDS))
+    """How often all arms are drawn anew and trained with another seed: 3 by default. One gives no interval."""
+    no_untouched: bool = False
+    """Leave out the model before any training, which is graded beside the arms otherwise."""
 
     def design(self) -> Design:
         """The design of a study.
@@ -107,9 +127,13 @@ class DesignSettings:
             UsageError: neither mixtures nor bins, or bins that cannot be.
         """
         sources = _split(self.sources)
-        parts: list[Mixtures | Bins] = []
-        if self.mixtures:
-            parts.append(Mixtures(n=self.mixtures, rows=self.rows, seed=self.design_seed, sources=sources))
+        parts: list[Mixtures | Bins | AddOne | LeaveOne] = []
+        of_sources = self._of_sources(sources)
+        if of_sources is not None:
+            return Design([of_sources], seeds=tuple(range(self.seeds)))
+        mixtures = MIXTURES if self.mixtures is None else self.mixtures
+        if mixtures:
+            parts.append(Mixtures(n=mixtures, rows=self.rows, seed=self.design_seed, sources=sources))
         for text in (part for entry in self.bins for part in _split(entry) or ()):
             symbol, colon, count = text.partition(":")
             if colon and not count.isdigit():
@@ -122,6 +146,53 @@ class DesignSettings:
             raise UsageError("There are neither mixtures nor bins.", fix="For example: --mixtures 78 --rows 2000, or --bins len")
         return Design(parts, seeds=tuple(range(self.seeds)))
 
+    def _of_sources(self, sources: tuple[str, ...] | None) -> AddOne | LeaveOne | None:
+        """The design that shows what each source is worth; None where none is asked for."""
+        alone = {
+            "--base-sources": self.base_sources is not None,
+            "--add-rows": self.add_rows is not None,
+            "--equal-rows": self.equal_rows,
+            "--replicates": self.replicates is not None,
+            "--no-untouched": self.no_untouched,
+        }
+        if not self.add_one and not self.leave_one:
+            for flag, is_given in alone.items():
+                if is_given:
+                    raise UsageError(f"{flag} belongs to --add-one or --leave-one.", fix="Add one of the two.")
+            return None
+        if self.add_one and self.leave_one:
+            raise UsageError(
+                "A study adds one source at a time or leaves one out, not both.", fix="Plan them as two studies, in two folders."
+            )
+        if self.mixtures or self.bins:
+            raise UsageError(
+                "Mixtures and bins are other subsets than those of --add-one and --leave-one.", fix="Plan them in a folder of their own."
+            )
+        replicates = REPLICATES if self.replicates is None else self.replicates
+        if self.leave_one:
+            for flag in ("--base-sources", "--add-rows"):
+                if alone[flag]:
+                    raise UsageError(f"{flag} belongs to --add-one; --leave-one begins with all sources.", fix=f"Leave {flag} out.")
+            return LeaveOne(
+                self.rows,
+                replicates,
+                sources,
+                equal_rows=self.equal_rows,
+                untouched=not self.no_untouched,
+                seed=self.design_seed,
+            )
+        by_default = max(self.rows // 2, 1) if self.equal_rows else self.rows
+        return AddOne(
+            self.rows,
+            by_default if self.add_rows is None else self.add_rows,
+            replicates,
+            _split(self.base_sources),
+            sources,
+            equal_rows=self.equal_rows,
+            untouched=not self.no_untouched,
+            seed=self.design_seed,
+        )
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -130,8 +201,10 @@ class Settings:
     folder: Path
     """Of the study; not kept, as it may be moved."""
     pools: tuple[str, ...]
-    scores: str
-    evaluation: str
+    scores: str | None
+    """The score table; None for a study without indicators."""
+    evaluation: str | list[str]
+    """One evaluation file, or several, each an outcome."""
     base: str
     """A local folder, a hub id, or embedded."""
     revision: str | None = None
@@ -148,6 +221,11 @@ class Settings:
     """Whether evaluation examples may be in the pool."""
     loss_unit: str = AUTO
     """Of the loss that is measured, as the command line has it; auto is per token."""
+
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """All evaluation files."""
+        return (self.evaluation,) if isinstance(self.evaluation, str) else tuple(self.evaluation)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, without the folder."""
@@ -187,8 +265,8 @@ def build(
     settings: Settings,
     progress: Callable[[int, int, float], None] | None = None,
     message: Callable[[str], None] | None = None,
-) -> tuple[Trainer, Grader]:
-    """The trainer and the grader of a study.
+) -> tuple[Trainer, Grader | Sequence[Grader]]:
+    """The trainer and the grader of a study, or its graders, one a file and called by it.
 
     Args:
         settings: the launch settings.
@@ -206,29 +284,63 @@ def build(
     toolkit = Adapters()
     recipe = toolkit.recipe(settings.training)
     trainer = toolkit.trainer(settings.training, recipe, settings.folder / CHECKPOINTS, progress)
-    rows = spec.Reading().read([settings.evaluation], message=message)
-    return trainer, HeldOutLoss(
-        rows,
-        max_length=recipe.max_length,
-        device=settings.device,
-        precision=settings.precision,
-        unit=FLAGS[settings.loss_unit],
-        template_date=recipe.template_date,
-    )
+    names = _outcome_names(settings.evaluations)
+    graders = [
+        HeldOutLoss(
+            spec.Reading().read([file], message=message),
+            name=name,
+            max_length=recipe.max_length,
+            device=settings.device,
+            precision=settings.precision,
+            unit=FLAGS[settings.loss_unit],
+            template_date=recipe.template_date,
+        )
+        for file, name in zip(settings.evaluations, names, strict=True)
+    ]
+    return trainer, graders[0] if len(graders) == 1 else graders
+
+
+def _outcome_names(files: Sequence[str]) -> list[str]:
+    """What the outcome of each evaluation file is called: the file, up to the first dot; of a single one, what it always was.
+
+    Raises:
+        UsageError: two files of one name.
+    """
+    from instructsel.grading.graders.held_out_loss import KIND
+
+    if len(files) == 1:
+        return [KIND]
+    names = [Path(file).name.split(".")[0] for file in files]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"Two evaluation files are called {twice}; outcomes are told apart by it.", fix="Name the files differently.")
+    return names
+
+
+def untouched_of(settings: Settings) -> Checkpoint:
+    """The model that a study fine-tunes, as it is."""
+    from instructsel.grading.checkpoint import checkpoint_of
+
+    return checkpoint_of(settings.base, settings.revision)
 
 
 @reported
 @with_options
 def plan(
     pools: Annotated[list[str], typer.Argument(metavar="POOL...", help="Pool files; each file is a source.")],
-    scores: Annotated[Path, typer.Option(help="The score table of the pool.")],
     evaluation: Annotated[
-        str, typer.Option("--eval", metavar="FILE", help="Held-out examples; their responses' loss is what is measured.")
+        list[str],
+        typer.Option(
+            "--eval",
+            metavar="FILE",
+            help="Held-out examples; their responses' loss is what is measured. Repeated, each file is an outcome.",
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The study's folder.")],
     subsets: DesignSettings,
     training: TrainerSettings,
     recipe: RecipeChanges,
+    scores: Annotated[Path | None, typer.Option(help="The score table of the pool, for a rule to be fitted; bins need it.")] = None,
     indicators: Annotated[str | None, typer.Option(help="Indicators of the table to keep, comma-separated; all by default.")] = None,
     max_null_fraction: Annotated[
         float, typer.Option(min=0, max=1, help="Share of a subset's rows that may lack a value.")
@@ -241,15 +353,17 @@ def plan(
 ) -> None:
     """Plan the subsets of a study and say what a fit can see of them. Trains nothing."""
     design = subsets.design()
-    if "-" in (*pools, evaluation):
+    if "-" in (*pools, *evaluation):
         raise UsageError("A study reads its pool again whenever it goes on; standard input is gone by then.", fix="Name files.")
-    check_folder(output, [*pools, scores, evaluation, training.base], pools=[*pools, evaluation])
+    tables = [] if scores is None else [scores]
+    check_folder(output, [*pools, *tables, *evaluation, training.base], pools=[*pools, *evaluation])
     reading = read.settled()
     settings = Settings(
         folder=output,
         pools=tuple(_absolute(name) for name in pools),
-        scores=str(resolved(scores)),
-        evaluation=_absolute(evaluation),
+        scores=None if scores is None else str(resolved(scores)),
+        # As earlier releases have it, where there is one.
+        evaluation=_absolute(evaluation[0]) if len(evaluation) == 1 else [_absolute(file) for file in evaluation],
         base=_absolute(training.base),
         revision=training.revision,
         preset=training.preset,
@@ -262,7 +376,7 @@ def plan(
         allow_contamination=training.allow_contamination,
         loss_unit=loss_unit,
     )
-    table = ScoreTable.read(scores)
+    table = None if scores is None else ScoreTable.read(scores)
     pool = reading.read(list(pools), message=messages(quiet=quiet))
     trainer, grader = build(settings, message=messages(quiet=quiet))
     for line in audited(trainer, pool):
@@ -279,6 +393,15 @@ def plan(
     )
     _print_plan(planned, Counter(pool.sources), planned.warnings(), output, json=json, quiet=quiet)
     say(f"wrote {StudyFolder(output).plan_file}; begin with: instructsel study run {output}", quiet=quiet)
+
+
+def _next(place: StudyFolder, plan: Plan) -> str:
+    """What to do with a study that is finished."""
+    if plan.of_sources is not None:
+        return f"see what each source is worth: instructsel study effects {place.path}"
+    if not plan.symbols:
+        return f"fit shares: instructsel mix fit {place.path} -o recipe.toml"
+    return f"fit a rule: instructsel rules fit {place.table} -o my.toml"
 
 
 def _print_plan(plan: Plan, rows: Mapping[str, int], warnings: Sequence[str], folder: Path, *, json: bool, quiet: bool) -> None:
@@ -327,7 +450,7 @@ def run(
             return
         raise NothingToDo(
             f"All {counted(before.total, 'run')} of {folder} are finished.",
-            fix=f"Fit a rule: instructsel rules fit {place.table} -o my.toml",
+            fix=_next(place, planned).capitalize(),
         )
     limits = shares(jobs, limit)
     began = time.time() if since is None else since
@@ -363,7 +486,7 @@ def _print_end(place: StudyFolder, plan: Plan, study: Study, *, json: bool, quie
             fix=f"See instructsel study status {folder}; the same command tries them again.",
         )
     say(
-        f"{place.table}: {counted(len(study.frame), 'observation')}; fit a rule: instructsel rules fit {place.table} -o my.toml",
+        f"{place.table}: {counted(len(study.frame), 'observation')}; {_next(place, plan)}",
         quiet=quiet,
     )
 
@@ -420,12 +543,14 @@ def lines(plan: Plan, rows: Mapping[str, int]) -> list[str]:
         rows: source → rows of the pool.
     """
     designs = Counter(subset["design"] for subset in plan.subsets)
-    sizes = sorted({subset["rows"] for subset in plan.subsets})
+    sizes = sorted({subset["rows"] for subset in plan.subsets if subset["rows"]})
     spread = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
-    kinds = " and ".join(f"{count} {'mixtures' if design == 'mixture' else 'bins'}" for design, count in designs.items())
-    shares_of = {source: [subset["shares"].get(source, 0.0) for subset in plan.subsets] for source in plan.sources}
+    kinds = " and ".join(f"{count} {NOUNS[design]}" for design, count in designs.items() if design in NOUNS)
+    shares_of = {source: [subset["shares"].get(source, 0.0) for subset in plan.subsets if subset["rows"]] for source in plan.sources}
+    part = plan.of_sources
+    times = counted(len(plan.seeds), "seed") + " each" if part is None else counted(part["replicates"], "replicate")
     return [
-        f"{kinds} of {spread} rows, {len(plan.seeds)} {'seed' if len(plan.seeds) == 1 else 'seeds'} each: {counted(len(plan.runs), 'run')}",
+        f"{kinds} of {spread} rows, {times}: {counted(len(plan.runs), 'run')}",
         "",
         *aligned(
             [[source, f"{rows.get(source, 0):,}", f"{min(values):.1%} to {max(values):.1%}"] for source, values in shares_of.items()],
@@ -480,7 +605,7 @@ def _work(launch: _Launch, limit: int | None, processes: Sequence[subprocess.Pop
     """Do runs here until there are none to take; then wait for the workers, and do what they left."""
     settings = launch.settings
     pool = spec.Reading.of(settings.reading).read(list(settings.pools), message=messages(quiet=launch.quiet or launch.is_worker))
-    table = ScoreTable.read(settings.scores)
+    table = None if settings.scores is None else ScoreTable.read(settings.scores)
     with display("study", quiet=launch.quiet or launch.is_worker) as runs:
         trainer, grader = build(settings, runs.training)
 
@@ -488,8 +613,10 @@ def _work(launch: _Launch, limit: int | None, processes: Sequence[subprocess.Pop
             runs.counted(step.done, step.total)
             say(_line(step, FLAGS[settings.loss_unit]), quiet=launch.quiet)
 
-        of_plan = StudySettings(launch.plan.symbols, settings.max_null_fraction, settings.allow_contamination)
-        inputs = StudyInputs(pool, table, Design.of(launch.plan.configuration["design"]), trainer, grader, of_plan)
+        of_plan = StudySettings(launch.plan.symbols or None, settings.max_null_fraction, settings.allow_contamination)
+        design = Design.of(launch.plan.configuration["design"])
+        is_graded_as_is = any(subset.get("arm") == UNTOUCHED for subset in launch.plan.subsets)
+        inputs = StudyInputs(pool, table, design, trainer, grader, of_plan, untouched_of(settings) if is_graded_as_is else None)
 
         def work(most: int | None) -> Study:
             execution = ExecutionSettings(limit=most, keep_checkpoints=launch.keep_checkpoints)

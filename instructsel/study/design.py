@@ -1,4 +1,4 @@
-"""Designs: which subsets of a pool are fine-tuned on, by source at random or by one indicator."""
+"""Designs: which subsets of a pool are fine-tuned on, by source at random, by one indicator, or with more or less of one source."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from instructsel.text import counted
 if TYPE_CHECKING:
     from instructsel.pool.pool import Pool
     from instructsel.scores.table import ScoreTable
+    from instructsel.study.one_source import AddOne, LeaveOne
 
 MIXTURE: Final = "mixture"
 BIN: Final = "bin"
@@ -35,9 +36,9 @@ class Subset:
     """Examples that a model is fine-tuned on."""
 
     name: str
-    """mix-000, or len-bin-0."""
+    """mix-000, len-bin-0, or r0-plus-1-dolly."""
     design: str
-    """mixture or bin."""
+    """mixture, bin, add-one or leave-one."""
     seed: int
     """What it was drawn with; not the seed it is trained with."""
     ids: tuple[str, ...] = field(repr=False)
@@ -50,6 +51,12 @@ class Subset:
     """How often the shares were drawn again because a source was too small for its own."""
     indicator: str | None = None
     """What a bin is cut by."""
+    replicate: int | None = None
+    """Of an arm that shows what a source is worth: which draw it is of, and the seed it is trained with; None for other subsets."""
+    arm: str | None = None
+    """What it is beside the others of its replicate: base, plus, more, whole, less; or untouched."""
+    source: str | None = None
+    """The source that the arm has more or less of."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,7 +64,7 @@ class Subset:
     @property
     def shares(self) -> dict[str, float]:
         """Source → its examples as a share of all, in [0, 1]."""
-        return {source: count / len(self) for source, count in self.counts.items()}
+        return {source: count / max(len(self), 1) for source, count in self.counts.items()}
 
     @cached_property
     def digest(self) -> str:
@@ -93,6 +100,8 @@ class Subset:
             "redraws": self.redraws,
             "indicator": self.indicator,
             "ids": self.digest,
+            # Only where it is said: a plan of mixtures and bins is what it was.
+            **({} if self.arm is None else {"replicate": self.replicate, "arm": self.arm, "source": self.source}),
         }
 
 
@@ -120,10 +129,10 @@ class Mixtures:
     """Labels of the sources to draw from; None for all of the pool."""
 
     def __post_init__(self) -> None:
-        _at_least(self.n, 1, "mixtures")
-        _at_least(self.rows, 1, "rows in a mixture")
-        _at_least(self.seed, 0, "as the seed of mixtures")
-        object.__setattr__(self, "sources", _listed(self.sources))
+        at_least(self.n, 1, "mixtures")
+        at_least(self.rows, 1, "rows in a mixture")
+        at_least(self.seed, 0, "as the seed of mixtures")
+        object.__setattr__(self, "sources", listed_sources(self.sources))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,7 +146,7 @@ class Mixtures:
             UsageError: a source the pool does not have.
             StudyError: the sources have too few examples.
         """
-        held = _held(pool, self.sources)
+        held = held_rows(pool, self.sources)
         there = sum(map(len, held.values()))
         if there < self.rows:
             raise StudyError(
@@ -168,7 +177,7 @@ class Mixtures:
                 f"{self.rows:,} asked for {short[source]:,} times.",
                 fix=f"Take fewer rows, leave {source} out of the sources, or add rows to it.",
             )
-        chosen = [_some(rows, counts[source], ids, f"{self.seed}\0{name}\0row\0") for source, rows in held.items()]
+        chosen = [some_rows(rows, counts[source], ids, f"{self.seed}\0{name}\0row\0") for source, rows in held.items()]
         total = sum(parts.values())
         return Subset(
             name=name,
@@ -204,27 +213,29 @@ class Bins:
     def __post_init__(self) -> None:
         if not self.indicator or not self.indicator.replace("_", "").replace("-", "").isalnum():
             raise UsageError(f"'{self.indicator}' is not an indicator's symbol.", fix="For example: len")
-        _at_least(self.k, 2, "bins")
+        at_least(self.k, 2, "bins")
         if self.rows is not None:
-            _at_least(self.rows, 1, "rows in a bin")
-        _at_least(self.seed, 0, "as the seed of bins")
-        object.__setattr__(self, "sources", _listed(self.sources))
+            at_least(self.rows, 1, "rows in a bin")
+        at_least(self.seed, 0, "as the seed of bins")
+        object.__setattr__(self, "sources", listed_sources(self.sources))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The subsets' names; bin 0 holds the highest values."""
         return tuple(f"{self.indicator}-bin-{number}" for number in range(self.k))
 
-    def subsets(self, pool: Pool, table: ScoreTable) -> tuple[Subset, ...]:
+    def subsets(self, pool: Pool, table: ScoreTable | None) -> tuple[Subset, ...]:
         """The bins of a pool.
 
         Raises:
-            UsageError: a source the pool does not have.
+            UsageError: a source the pool does not have, or no scores.
             UnknownIndicator: the table lacks the indicator.
             StudyError: too few examples have a value, or an example of the pool is not in the table.
         """
+        if table is None:
+            raise UsageError(f"Bins of {self.indicator} need scores, and there are none.", fix="Give the score table with --scores.")
         values, valid = table.values(self.indicator)
-        held = _held(pool, self.sources)
+        held = held_rows(pool, self.sources)
         positions = np.sort(np.concatenate(list(held.values())))
         where = table_rows(pool, table)
         positions = positions[valid[where[positions]]]
@@ -240,7 +251,7 @@ class Bins:
         subsets = []
         for name, part in zip(self.names, np.array_split(falling, self.k), strict=True):
             rows = np.sort(part)
-            chosen = rows if self.rows is None else np.sort(_some(rows, self.rows, pool.ids, f"{self.seed}\0{name}\0row\0"))
+            chosen = rows if self.rows is None else np.sort(some_rows(rows, self.rows, pool.ids, f"{self.seed}\0{name}\0row\0"))
             counts = Counter(sources[chosen].tolist())
             subsets.append(
                 Subset(
@@ -268,11 +279,11 @@ class Bins:
 
 @dataclass(frozen=True)
 class Design:
-    """Mixtures and bins, each subset to be trained on with each seed."""
+    """Mixtures, bins, and arms with more or less of a source; each subset is trained on with each seed, and an arm with its replicate's."""
 
-    parts: Sequence[Mixtures | Bins]
+    parts: Sequence[Mixtures | Bins | AddOne | LeaveOne]
     seeds: Sequence[int] = (0,)
-    """Of training."""
+    """Of training, for mixtures and bins."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", tuple(self.parts))
@@ -280,7 +291,14 @@ class Design:
         if not self.parts:
             raise UsageError("A design without mixtures and bins has nothing to train on.", fix="For example: Mixtures(n=78, rows=2000)")
         for seed in self.seeds:
-            _at_least(seed, 0, "as a seed of training")
+            at_least(seed, 0, "as a seed of training")
+        of_sources = [part for part in self.parts if not isinstance(part, Mixtures | Bins)]
+        if len(of_sources) > 1:
+            raise UsageError("A study adds one source at a time or leaves one out, not both.", fix="Plan them as studies of their own.")
+        if of_sources and tuple(self.seeds) != (0,):
+            raise UsageError(
+                "A replicate of a base and its sources is trained with a seed of its own.", fix="Ask for more replicates, not seeds."
+            )
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise UsageError(f"Seeds of training are different numbers, at least one; these are {list(self.seeds)}.")
         names = Counter(name for part in self.parts for name in part.names)
@@ -288,7 +306,12 @@ class Design:
         if count > 1:
             raise UsageError(f"{count} subsets of the design are called {name}.", fix="Plan them as studies of their own.")
 
-    def subsets(self, pool: Pool, table: ScoreTable) -> tuple[Subset, ...]:
+    @property
+    def of_sources(self) -> AddOne | LeaveOne | None:
+        """The part that shows what each source is worth; None where there is none."""
+        return next((part for part in self.parts if not isinstance(part, Mixtures | Bins)), None)
+
+    def subsets(self, pool: Pool, table: ScoreTable | None) -> tuple[Subset, ...]:
         """The subsets of a pool, in the order of the parts.
 
         Raises:
@@ -308,7 +331,15 @@ class Design:
         Raises:
             StudyError: it is none.
         """
-        kinds: dict[str, type[Mixtures | Bins]] = {MIXTURE: Mixtures, BIN: Bins}
+        # Here, as it is made of subsets.
+        from instructsel.study.one_source import ADD_ONE, LEAVE_ONE, AddOne, LeaveOne
+
+        kinds: dict[str, type[Mixtures | Bins | AddOne | LeaveOne]] = {
+            MIXTURE: Mixtures,
+            BIN: Bins,
+            ADD_ONE: AddOne,
+            LEAVE_ONE: LeaveOne,
+        }
         try:
             parts = [kinds[part["design"]](**{key: value for key, value in part.items() if key != "design"}) for part in plain["parts"]]
             return cls(tuple(parts), tuple(plain["seeds"]))
@@ -350,7 +381,7 @@ def table_rows(pool: Pool, table: ScoreTable) -> Rows:
     return np.array([rows[name] for name in pool.ids], dtype=np.int64)
 
 
-def _held(pool: Pool, sources: Sequence[str] | None) -> dict[str, Rows]:
+def held_rows(pool: Pool, sources: Sequence[str] | None) -> dict[str, Rows]:
     """The positions of each source, the sources by name."""
     by_source: dict[str, list[int]] = {}
     for position, source in enumerate(pool.sources):
@@ -368,7 +399,7 @@ def _sources_of(held: Mapping[str, Rows]) -> str:
     return f"{next(iter(held))} has" if len(held) == 1 else f"the sources ({named}) have"
 
 
-def _some(rows: Rows, n: int, ids: Sequence[str], key: str) -> Rows:
+def some_rows(rows: Rows, n: int, ids: Sequence[str], key: str) -> Rows:
     """n of these rows: those whose ids have the smallest digests. No other row and no order has a part in it."""
     numbers = np.array([_number(key, ids[int(position)]) for position in rows], dtype=np.uint64)
     return rows[np.argsort(numbers, kind="stable")[:n]]
@@ -379,7 +410,12 @@ def _number(key: str, name: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"instructsel study\0{key}{name}".encode(), digest_size=8).digest(), "big")
 
 
-def _listed(sources: Iterable[str] | None) -> tuple[str, ...] | None:
+def listed_sources(sources: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Labels of sources, named once each; None stands for all.
+
+    Raises:
+        UsageError: none, or one named twice.
+    """
     if sources is None:
         return None
     names = tuple(sources)
@@ -388,9 +424,28 @@ def _listed(sources: Iterable[str] | None) -> tuple[str, ...] | None:
     return names
 
 
-def _at_least(number: Any, least: int, what: str) -> None:
+def at_least(number: Any, least: int, what: str) -> None:
+    """Refuse what is no whole number, or too small a one.
+
+    Raises:
+        UsageError: it is.
+    """
     if not isinstance(number, int) or isinstance(number, bool) or number < least:
         raise UsageError(f"{number} {what} cannot be.", fix=f"Give a whole number, at least {least}.")
 
 
-__all__ = ["BIN", "MIXTURE", "Bins", "Design", "Mixtures", "Subset", "apportion", "table_rows"]
+__all__ = [
+    "BIN",
+    "MIXTURE",
+    "Bins",
+    "Design",
+    "Mixtures",
+    "Rows",
+    "Subset",
+    "apportion",
+    "at_least",
+    "held_rows",
+    "listed_sources",
+    "some_rows",
+    "table_rows",
+]

@@ -77,8 +77,20 @@ class Plan:
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """In the order they are done: every subset with the first seed, then with the next."""
-        return tuple(Run(subset["name"], seed) for seed in self.seeds for subset in self.subsets)
+        """In the order they are done: every subset with the first seed, then with the next; an arm that has a replicate with its number."""
+        return tuple(Run(subset["name"], subset.get("replicate", seed)) for seed in self.seeds for subset in self.subsets)
+
+    @property
+    def of_sources(self) -> Mapping[str, Any] | None:
+        """The part of the design that shows what each source is worth; None where there is none."""
+        kinds = {subset["design"] for subset in self.subsets if "arm" in subset}
+        return next((part for part in self.configuration["design"].get("parts", ()) if part["design"] in kinds), None)
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The names of the graders."""
+        grader = self.configuration["grader"]
+        return tuple(entry["name"] for entry in grader.get("outcomes", (grader,)))
 
     @cached_property
     def by_name(self) -> dict[str, Mapping[str, Any]]:
@@ -99,7 +111,7 @@ class Plan:
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Symbol → the least and the greatest mean of a subset: as far as a fit will see."""
-        means = {symbol: [subset["means"][symbol] for subset in self.subsets] for symbol in self.symbols}
+        means = {symbol: [subset["means"][symbol] for subset in self.subsets if subset["rows"]] for symbol in self.symbols}
         return {symbol: (min(values), max(values)) for symbol, values in means.items()}
 
     def warnings(self) -> list[str]:
@@ -128,8 +140,12 @@ class Plan:
                 warnings.append(
                     f"{symbol} is null in {counted(count, 'row')} of the pool: means leave them out, and they are in no bin of {symbol}."
                 )
-        warnings += self.overlap
-        return warnings
+        part = self.of_sources
+        if part is not None and part["replicates"] == 1:
+            warnings.append("There is one replicate: nothing will say how much runs vary, and no effect will have an interval.")
+        elif part is not None and part["replicates"] == 2:
+            warnings.append("There are two replicates: intervals will be wide, and narrower with a third.")
+        return [*warnings, *self.overlap]
 
     def differences(self, other: Plan) -> list[str]:
         """What of this plan's configuration another one does not share, in words."""

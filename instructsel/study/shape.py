@@ -30,6 +30,9 @@ class SubsetRecord(TypedDict, total=False):
     ids: Required[str]
     means: Required[dict[str, float]]
     nulls: Required[dict[str, Count]]
+    replicate: Count
+    arm: Literal["base", "plus", "more", "whole", "less", "untouched"]
+    source: str | None
 
 
 class PlannedScores(TypedDict, total=False):
@@ -76,13 +79,26 @@ class RunTimes(TypedDict, total=False):
     finished_at: str | None
 
 
+class OutcomeRecord(TypedDict, total=False):
+    """What a run gave by one grader, item by item; an item without a value is left out."""
+
+    mean: Required[float]
+    unit: Required[str]
+    higher_is_better: Required[bool]
+    items: Required[list[str]]
+    values: Required[list[float]]
+    weights: list[float] | None
+    clusters: list[str] | None
+
+
 class ObservationRecord(TypedDict, total=False):
     """What a run gave."""
 
     checkpoint: Required[str | None]
-    loss: Required[float]
-    log_loss: Required[float]
-    loss_example_weighted: Required[float]
+    loss: Required[float | None]
+    log_loss: Required[float | None]
+    loss_example_weighted: Required[float | None]
+    outcomes: dict[str, OutcomeRecord]
     n_items: Required[Count | None]
     steps: Required[Count | None]
     tokens_trained: Required[Count | None]
@@ -223,4 +239,4 @@ class CurveRecord(TypedDict, total=False):
     cautions: list[str] | None
 
 
-__all__ = ["CurveRecord", "PlanRecord", "RunRecord", "SearchRecord", "SizeRecord", "StudyManifest", "WithFailures"]
+__all__ = ["CurveRecord", "OutcomeRecord", "PlanRecord", "RunRecord", "SearchRecord", "SizeRecord", "StudyManifest", "WithFailures"]

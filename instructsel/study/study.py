@@ -44,6 +44,10 @@ MEASURED: Final = ("loss", "loss_example_weighted", "log_loss")
 COUNTED: Final = ("n_items", "tokens_trained", "steps")
 COLUMNS: Final = ("subset", "design", "seed", "rows", *MEASURED, *COUNTED, "checkpoint", "ids")
 """The columns of a study that hold neither indicators nor shares."""
+OUTCOME: Final = "outcome_"
+"""Before the name of a grader, where a study has several: the column of its loss or grade."""
+OUTCOMES: Final = "outcomes"
+"""What several graders together are called where one is named."""
 NAMED: Final = 3
 """Places a message names."""
 
@@ -87,13 +91,16 @@ class Study:
     frame: polars.DataFrame = field(repr=False)
     """A row a run that finished: `subset`, `design`, `seed` (of training), `rows`, `share_<source>`; a Float64 column for each
     indicator, the mean over the rows that have a value; `<symbol>_nulls`, rows without, where there are any; `loss` (in the
-    grader's unit, each token or byte counted once), `loss_example_weighted` (each example once), `log_loss` (natural logarithm of
-    `loss`), `n_items` graded, `tokens_trained`, `steps`, `checkpoint` and `ids` (digests)."""
+    grader's unit, each token or byte counted once; of several graders, the plain mean of their losses), `loss_example_weighted` (each
+    example once), `log_loss` (natural logarithm of `loss`), `outcome_<grader>` where there are several, `n_items` graded,
+    `tokens_trained`, `steps`, `checkpoint` and `ids` (digests)."""
     manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What it was made from: `indicators` (symbol → fingerprint), `configuration` (the plan's hash), `pool`, `scores`, `trainer`,
     `grader`, `planned`, `failed`."""
     failed: tuple[Failure, ...] = ()
     """Runs that were done and are not in the frame."""
+    folder: Path | None = field(default=None, repr=False)
+    """Where its plan and records are; None where they are not known."""
 
     @property
     def planned(self) -> int:
@@ -156,7 +163,8 @@ class Study:
             Failure(failure["subset"], failure["seed"], failure["reason"], messages.get(Run(failure["subset"], failure["seed"]).name, ""))
             for failure in manifest.get("failed") or []
         )
-        return cls(frame, manifest, failed)
+        place = StudyFolder(target.parent)
+        return cls(frame, manifest, failed, place.path if place.plan_file.exists() else None)
 
 
 @dataclass(frozen=True)
@@ -177,25 +185,48 @@ class StudyInputs:
 
     pool: Pool
     """Where the subsets are drawn from."""
-    table: ScoreTable
-    """Scores of every example of the pool."""
+    table: ScoreTable | None
+    """Scores of every example of the pool; None for a study without indicators."""
     design: Design
     """Which subsets and seeds."""
     trainer: Trainer
     """Makes a checkpoint of a subset."""
-    grader: Grader
-    """Gives a checkpoint losses."""
+    grader: Grader | Sequence[Grader]
+    """Gives a checkpoint losses; of several, each is an outcome of its own, by its name."""
     settings: StudySettings = field(default_factory=StudySettings)
     """Indicators and nulls."""
+    untouched: Checkpoint | None = None
+    """The model before any training, where the design has it as an arm."""
+
+    @property
+    def graders(self) -> tuple[Grader, ...]:
+        """All of them.
+
+        Raises:
+            UsageError: none, or two of one name.
+        """
+        graders = tuple(self.grader) if isinstance(self.grader, Sequence) else (self.grader,)
+        names = Counter(grader.name for grader in graders)
+        if not graders or max(names.values()) > 1:
+            raise UsageError(
+                f"The outcomes of a study have different names; these are {', '.join(names.elements()) or 'none'}.",
+                fix="Name the evaluation files differently.",
+            )
+        return graders
+
+    @property
+    def by_outcome(self) -> bool:
+        """Whether outcomes are kept item by item: there are several, or arms are compared by them."""
+        return len(self.graders) > 1 or self.design.of_sources is not None
 
 
 def plan_study(
     pool: Pool,
-    table: ScoreTable,
+    table: ScoreTable | None,
     design: Design,
     *,
     trainer: Trainer,
-    grader: Grader,
+    grader: Grader | Sequence[Grader],
     folder: str | Path,
     settings: StudySettings | None = None,
     launch: Mapping[str, Any] | None = None,
@@ -206,10 +237,12 @@ def plan_study(
 
     Args:
         pool: where the subsets are drawn from.
-        table: scores of every example of the pool. A value that depends on the pool, such as knn_6, is that over the pool.
+        table: scores of every example of the pool. A value that depends on the pool, such as knn_6, is that over the pool. None where
+            only the sources' shares are looked at.
         design: which subsets and seeds.
         trainer: what will train.
-        grader: what will measure the loss. One with its evaluation set as `pool`, as `HeldOutLoss`, may share no example with the pool.
+        grader: what will measure the loss, or several, each an outcome. One with its evaluation set as `pool`, as `HeldOutLoss`, may
+            share no example with the pool.
         folder: of the study; made where it is missing.
         settings: indicators and nulls; by default all indicators of the table.
         launch: where things are, for who resumes the study from the command line; no part of the plan's hash.
@@ -226,15 +259,16 @@ def plan_study(
 
 def run_study(
     pool: Pool,
-    table: ScoreTable,
+    table: ScoreTable | None,
     design: Design,
     *,
     trainer: Trainer,
-    grader: Grader,
+    grader: Grader | Sequence[Grader],
     folder: str | Path | None = None,
     settings: StudySettings | None = None,
     execution: ExecutionSettings | None = None,
     progress: Callable[[Progress], None] | None = None,
+    untouched: Checkpoint | None = None,
 ) -> Study:
     """Train on each subset with each seed, measure the loss, and collect the observations.
 
@@ -252,6 +286,7 @@ def run_study(
         settings: indicators and nulls; by default all indicators of the table.
         execution: a limit of runs to do here, and whether fine-tuned models are kept. Other processes are the caller's to start.
         progress: called after every run that ends here, and with notes.
+        untouched: the model before any training, where the design has it as an arm.
 
     Returns:
         All runs that have finished, whoever did them, and those that failed.
@@ -261,7 +296,7 @@ def run_study(
         UsageError: a source or an indicator that is not there, grades that are better when higher, or several jobs.
         EnvironmentFault: the machine lacks disk, memory or a package: what has finished stays.
     """
-    inputs = StudyInputs(pool, table, design, trainer, grader, settings or StudySettings())
+    inputs = StudyInputs(pool, table, design, trainer, grader, settings or StudySettings(), untouched)
     if folder is not None:
         return continue_study(inputs, folder, execution, progress=progress)
     with tempfile.TemporaryDirectory(prefix="instructsel-study-") as temporary:
@@ -310,8 +345,8 @@ def continue_study(
             progress(Progress(0, len(plan.runs), note=warning))
     collect(place, plan)
     execute.execute(
-        _runs(plan, {subset.name: subset for subset in subsets}, inputs.pool, inputs.grader),
-        execute.Workshop(inputs.trainer, place.store, _content, execution, since=since, progress=report),
+        _runs(plan, {subset.name: subset for subset in subsets}, inputs),
+        execute.Workshop(inputs.trainer, place.store, partial(_content, inputs.by_outcome), execution, since=since, progress=report),
     )
     return collect(place, plan)
 
@@ -324,7 +359,7 @@ def collect(place: StudyFolder, plan: Plan) -> Study:
     """
     while True:
         status = place.status(plan)
-        study = _study(plan, status)
+        study = _study(plan, status, place.path)
         seconds = {run.name: record["run"]["seconds"] for run, record in status.finished.items()}
         study.write(place.table, run={"seconds": seconds})
         # Another worker may have written in between with a run fewer than are there now. Whoever writes last, looks after it.
@@ -332,18 +367,22 @@ def collect(place: StudyFolder, plan: Plan) -> Study:
             return study
 
 
-def _runs(plan: Plan, subsets: Mapping[str, Subset], pool: Pool, grader: Grader) -> list[execute.Run]:
+def _runs(plan: Plan, subsets: Mapping[str, Subset], inputs: StudyInputs) -> list[execute.Run]:
     """The plan's runs, in the order they are made; each leaves one record, its observation."""
     runs = []
     for run in plan.runs:
         identity = plan.identity(run)
+        is_trained = len(subsets[run.subset]) > 0
+        if not is_trained and inputs.untouched is None:
+            raise UsageError("The plan has the model before any training as an arm.", fix="Give it as untouched, or plan without it.")
         runs.append(
             execute.Run(
                 name=run.name,
                 slug=run.name,
                 seed=run.seed,
-                entries=(execute.Entry(run.name, identity, (grader,)),),
-                pool=partial(subsets[run.subset].of, pool),
+                entries=(execute.Entry(run.name, identity, inputs.graders),),
+                pool=partial(subsets[run.subset].of, inputs.pool) if is_trained else None,
+                checkpoint=None if is_trained else inputs.untouched,
                 identity=identity,
                 lease=plan.leases[run].name,
             )
@@ -352,25 +391,52 @@ def _runs(plan: Plan, subsets: Mapping[str, Subset], pool: Pool, grader: Grader)
 
 
 def _content(
-    run: execute.Run, entry: execute.Entry, checkpoint: Checkpoint, grades: Sequence[Grades], seconds: execute.Seconds
+    by_outcome: bool,
+    run: execute.Run,
+    entry: execute.Entry,
+    checkpoint: Checkpoint,
+    grades: Sequence[Grades],
+    seconds: execute.Seconds,
 ) -> Mapping[str, Any]:
-    """An observation: the loss of a checkpoint, and what trainer and grader recorded."""
-    (held_out,) = grades
-    if held_out.higher_is_better:
-        raise UsageError(f"{held_out.grader} is better when higher; a study fits the logarithm of a loss.", fix="Grade by a loss.")
-    loss = _loss(held_out)
+    """An observation: the loss of a checkpoint by each grader, and what trainer and graders recorded."""
+    losses = [outcome for outcome in grades if not outcome.higher_is_better]
+    if not losses and not by_outcome:
+        raise UsageError(f"{grades[0].grader} is better when higher; a study fits the logarithm of a loss.", fix="Grade by a loss.")
+    values = [_loss(outcome) for outcome in losses]
+    loss = math.fsum(values) / len(values) if values and len({outcome.unit for outcome in losses}) == 1 else None
+    observation: dict[str, Any] = {
+        "loss": loss,
+        "loss_example_weighted": None if loss is None else math.fsum(outcome.mean for outcome in losses) / len(losses),
+        "log_loss": None if loss is None else math.log(loss),
+        "n_items": sum(int(outcome.valid.sum()) for outcome in grades),
+        "tokens_trained": _count(checkpoint.record.get("tokens_trained")),
+        "steps": _count(checkpoint.record.get("steps")),
+        "checkpoint": checkpoint.digest,
+    }
+    record: dict[str, Any] = {"trainer": checkpoint.record, "truncated": sum(outcome.truncated for outcome in grades)}
+    if by_outcome:
+        observation["outcomes"] = {outcome.grader: _outcome(outcome) for outcome in grades}
+        record["graders"] = {outcome.grader: outcome.record for outcome in grades}
+    else:
+        record["grader"] = grades[0].record
+    return {"kind": STUDY_RUN, "observation": observation, "run": record}
+
+
+def _outcome(grades: Grades) -> dict[str, Any]:
+    """The grades of one grader as plain data, items without a value left out."""
+    mean = grades.weighted_mean
+    if not math.isfinite(mean):
+        _loss(grades)
+    valid = np.flatnonzero(grades.valid).tolist()
+    weights = grades.weights[valid]
     return {
-        "kind": STUDY_RUN,
-        "observation": {
-            "loss": loss,
-            "loss_example_weighted": held_out.mean,
-            "log_loss": math.log(loss),
-            "n_items": int(held_out.valid.sum()),
-            "tokens_trained": _count(checkpoint.record.get("tokens_trained")),
-            "steps": _count(checkpoint.record.get("steps")),
-            "checkpoint": checkpoint.digest,
-        },
-        "run": {"trainer": checkpoint.record, "grader": held_out.record, "truncated": held_out.truncated},
+        "mean": mean,
+        "unit": grades.unit,
+        "higher_is_better": grades.higher_is_better,
+        "items": [grades.items[position] for position in valid],
+        "values": grades.values[valid].tolist(),
+        "weights": None if (weights == 1).all() else weights.tolist(),
+        "clusters": [grades.clusters[position] for position in valid] if grades.clusters else None,
     }
 
 
@@ -398,27 +464,31 @@ def _loss(grades: Grades) -> float:
 
 
 def _planned(inputs: StudyInputs, place: StudyFolder, launch: Mapping[str, Any] | None) -> tuple[Plan, tuple[Subset, ...]]:
-    pool, table, design, trainer, grader = inputs.pool, inputs.table, inputs.design, inputs.trainer, inputs.grader
+    pool, table, design, trainer, graders = inputs.pool, inputs.table, inputs.design, inputs.trainer, inputs.graders
     indicators, max_null_fraction = inputs.settings.indicators, inputs.settings.max_null_fraction
-    symbols = tuple(table.symbols if indicators is None else indicators)
-    if not symbols or len(set(symbols)) < len(symbols):
+    if table is None and indicators:
+        raise UsageError(f"There are no scores that {indicators[0]} could be of.", fix="Give the score table of the pool.")
+    symbols = () if table is None else tuple(table.symbols if indicators is None else indicators)
+    if table is not None and (not symbols or len(set(symbols)) < len(symbols)):
         raise UsageError(
             f"A study needs indicators, each named once; given are: {', '.join(symbols) or 'none'}.", fix="Score some: instructsel score"
         )
     for symbol in symbols:
-        if symbol in COLUMNS or symbol.startswith(SHARE):
+        if symbol in COLUMNS or symbol.startswith((SHARE, OUTCOME)):
             raise UsageError(f"A study has a column {symbol} of its own.", fix="Leave it out of the indicators, or call it another name.")
-    columns = {symbol: table.values(symbol) for symbol in symbols}
-    order = table_rows(pool, table)
+    columns = {} if table is None else {symbol: table.values(symbol) for symbol in symbols}
+    order = np.arange(len(pool), dtype=np.int64) if table is None else table_rows(pool, table)
     subsets = design.subsets(pool, table)
     planned = []
     for subset in subsets:
         rows = order[subset.positions(pool)]
         means, nulls = {}, {}
-        for symbol, (values, valid) in columns.items():
+        # The model before any training has no rows, and no means.
+        for symbol, (values, valid) in columns.items() if len(subset) else ():
             known = values[rows][valid[rows]]
             nulls[symbol] = len(rows) - len(known)
             if nulls[symbol] > max_null_fraction * len(rows) or not len(known):
+                assert table is not None
                 reasons = table.reasons(symbol)
                 frequent = Counter(reason for row in rows.tolist() if (reason := reasons[row]) is not None).most_common(NAMED)
                 raise StudyError(
@@ -428,8 +498,10 @@ def _planned(inputs: StudyInputs, place: StudyFolder, launch: Mapping[str, Any] 
                 )
             # Exact, so that the order of the rows has no part in it.
             means[symbol] = mean(known.tolist())
+        if not len(subset):
+            means, nulls = dict.fromkeys(symbols, 0.0), dict.fromkeys(symbols, 0)
         planned.append({**subset.as_dict(), "means": means, "nulls": nulls})
-    fingerprints = table.manifest.get("indicators") or {}
+    fingerprints = {} if table is None else table.manifest.get("indicators") or {}
     configuration = {
         "pool": {"fingerprint": pool.fingerprint, "examples": len(pool)},
         "scores": {
@@ -440,12 +512,21 @@ def _planned(inputs: StudyInputs, place: StudyFolder, launch: Mapping[str, Any] 
         },
         "design": design.as_dict(),
         "trainer": dict(trainer.fingerprint),
-        "grader": {"name": grader.name, **grader.fingerprint},
+        "grader": _graded_by(graders),
     }
     content = orjson.loads(dump_json({"configuration": configuration, "subsets": planned, "launch": launch}))
-    overlap = tuple(check_graders(pool, grader, render=render_of(trainer), allow=inputs.settings.allow_contamination))
+    overlap = tuple(check_graders(pool, *graders, render=render_of(trainer), allow=inputs.settings.allow_contamination))
     plan = Plan(content["configuration"], tuple(content["subsets"]), content["launch"], overlap)
     return replace(_settled_on(place, plan), overlap=overlap), subsets
+
+
+def _graded_by(graders: Sequence[Grader]) -> dict[str, Any]:
+    """What a plan says of its graders: of several the first one's unit, as all that state one state the same, and all of them by name."""
+    entries = [{"name": grader.name, **grader.fingerprint} for grader in graders]
+    if len(entries) == 1:
+        return entries[0]
+    units = {entry["unit"] for entry in entries if "unit" in entry}
+    return {"name": OUTCOMES, **({"unit": units.pop()} if len(units) == 1 else {}), OUTCOMES: entries}
 
 
 def _settled_on(place: StudyFolder, plan: Plan) -> Plan:
@@ -464,12 +545,13 @@ def _settled_on(place: StudyFolder, plan: Plan) -> Plan:
     return plan
 
 
-def _study(plan: Plan, status: StudyStatus) -> Study:
+def _study(plan: Plan, status: StudyStatus, place: Path) -> Study:
     import polars as pl
 
     # By subset and not in the order they are done, in which the seeds of one stand apart.
     order = {name: number for number, name in enumerate(plan.by_name)}
-    runs = sorted(status.finished, key=lambda run: (order[run.subset], plan.seeds.index(run.seed)))
+    turn = {run: number for number, run in enumerate(plan.runs)}
+    runs = sorted(status.finished, key=lambda run: (order[run.subset], turn[run]))
     subsets = [plan.by_name[run.subset] for run in runs]
     observations = [status.finished[run]["observation"] for run in runs]
     columns = [
@@ -489,6 +571,13 @@ def _study(plan: Plan, status: StudyStatus) -> Study:
             columns.append(pl.Series(f"{symbol}{NULLS}", [subset["nulls"][symbol] for subset in subsets], dtype=pl.Int64))
     for name in MEASURED:
         columns.append(pl.Series(name, [observation[name] for observation in observations], dtype=pl.Float64))
+    # By the plan, too.
+    for name in plan.outcomes if len(plan.outcomes) > 1 else ():
+        outcomes = [observation.get(OUTCOMES, {}).get(name, {}).get("mean") for observation in observations]
+        columns.append(pl.Series(f"{OUTCOME}{name}", outcomes, dtype=pl.Float64))
+    if plan.of_sources is not None:
+        columns.append(pl.Series("arm", [subset.get("arm") for subset in subsets], dtype=pl.String))
+        columns.append(pl.Series("changed_source", [subset.get("source") for subset in subsets], dtype=pl.String))
     for name in COUNTED:
         columns.append(pl.Series(name, [observation[name] for observation in observations], dtype=pl.Int64))
     columns.append(pl.Series("checkpoint", [observation["checkpoint"] for observation in observations], dtype=pl.String))
@@ -508,7 +597,7 @@ def _study(plan: Plan, status: StudyStatus) -> Study:
         "planned": len(plan.runs),
         "failed": [{"subset": failure.subset, "seed": failure.seed, "reason": failure.reason} for failure in failed],
     }
-    return Study(pl.DataFrame(columns), manifest, failed)
+    return Study(pl.DataFrame(columns), manifest, failed, place)
 
 
 def _ended(status: StudyStatus) -> tuple[list[Any], list[Any]]:

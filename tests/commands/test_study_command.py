@@ -45,14 +45,19 @@ study.app(sys.argv[sys.argv.index("run"):])
 """
 
 
-def fakes(settings: study.Settings, progress: Any = None, message: Any = None) -> tuple[Trainer, Grader]:
+def fakes(settings: study.Settings, progress: Any = None, message: Any = None) -> tuple[Trainer, Grader | list[Grader]]:
     """A trainer that diverges at the --tokens-eth training, and a grader of the planted rule; $TOGETHER processes share the runs."""
     trainer = job.FakeTrainer(settings.folder / "checkpoints", base=settings.base, meet=int(os.environ.get("TOGETHER", "1")))
     if "tokens" in settings.changes:
         trainer.fail = {settings.changes["tokens"]: TrainingDiverged("The loss is nan at step 3.")}
-    grader = job.ShowingGrader(job.numbers(Pool.read(*settings.pools)), items=Path(settings.evaluation).name)
-    grader.pool = Pool.read(settings.evaluation)
-    return trainer, grader
+    graders = []
+    for file in settings.evaluations:
+        grader = job.ShowingGrader(job.numbers(Pool.read(*settings.pools)), items=Path(file).name)
+        grader.pool = Pool.read(file)
+        if len(settings.evaluations) > 1:
+            grader.name = Path(file).stem
+        graders.append(grader)
+    return trainer, graders[0] if len(graders) == 1 else graders
 
 
 @pytest.fixture

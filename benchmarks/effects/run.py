@@ -1,0 +1,156 @@
+"""What each source adds: the add-one matrix on the embedded language model, as protocol.toml decided beforehand.
+
+    python benchmarks/effects/run.py --data ../shared/data --out .venv/effects             draw the rows, plan, run what is left
+    python benchmarks/effects/run.py --data ../shared/data --out .venv/effects --limit 1   one run more
+    python benchmarks/effects/run.py --out .venv/effects --collect                         write the figures of the runs so far
+
+The rows are drawn by the protocol's seed, planned with `instructsel study plan --add-one` and trained with `instructsel study run`: stop it
+at any time, and the same command goes on. `--collect` writes benchmarks/results/effects.json, from which docs/build_effects.py makes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
+import _record
+
+from instructsel import Example, Message
+from instructsel.pool.sources import zstd
+from instructsel.selection.tokens import chat_tokens
+
+PROTOCOL: Final = Path(__file__).with_name("protocol.toml")
+Turns = list[dict[str, str]]
+
+
+def protocol() -> dict[str, Any]:
+    """What was decided beforehand."""
+    return tomllib.loads(PROTOCOL.read_text(encoding="utf-8"))
+
+
+def field(row: Any, path: str) -> str:
+    """A field of a row, or a field of an object or list in it."""
+    for part in path.split("."):
+        row = row[int(part)] if isinstance(row, list) else row[part]
+    return str(row)
+
+
+def conversations(data: Path, source: Mapping[str, Any]) -> Iterator[Turns]:
+    """The rows of a source as one question and its answer; of equal questions the first."""
+    questions: set[str] = set()
+    for line in zstd.decompress((data / source["file"]).read_bytes()).decode("utf-8").split("\n"):
+        if not line:
+            continue
+        row = json.loads(line)
+        if any(row.get(key) != value for key, value in source.get("only", {}).items()):
+            continue
+        question = "\n".join(part for path in source["prompt"] if (part := field(row, path).strip()))
+        answer = field(row, source["response"]).strip()
+        if question and answer and question not in questions:
+            questions.add(question)
+            yield [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def fitting(rows: Sequence[Turns], n: int, tokens: int, *, base: str, key: str) -> list[Turns]:
+    """The first n of the shuffled rows that have no more tokens in the base's chat template."""
+    order = list(rows)
+    random.Random(key).shuffle(order)
+    counter = chat_tokens(base).count
+    chosen: list[Turns] = []
+    for start in range(0, len(order), 256):
+        batch = order[start : start + 256]
+        lengths = counter([Example("", "", tuple(Message(**turn) for turn in turns)) for turns in batch])
+        chosen += [turns for turns, length in zip(batch, lengths, strict=True) if length <= tokens]
+        if len(chosen) >= n:
+            break
+    return chosen[:n]
+
+
+def write(path: Path, rows: Sequence[Turns]) -> Path:
+    """As JSON lines, under a folder that is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"messages": turns}) + "\n" for turns in rows), encoding="utf-8")
+    return path
+
+
+def draw(data: Path, out: Path) -> tuple[list[Path], list[Path]]:
+    """The files of the sources and of the outcomes; no question of an outcome is in a source."""
+    decided = protocol()
+    design, base = decided["design"], decided["model"]["base"]
+    outcomes = [out / "outcomes" / f"{name}.jsonl" for name in decided["outcomes"]]
+    sources = [out / "sources" / f"{name}.jsonl" for name in decided["sources"]]
+    if all(path.exists() for path in (*outcomes, *sources)):
+        return sources, outcomes
+    held: set[str] = set()
+    for path in outcomes:
+        rows = list(conversations(data, decided["outcomes"][path.stem]))
+        chosen = fitting(rows, design["items"], design["item_tokens"], base=base, key=f"{design['draw']}:{path.stem}")
+        held |= {turns[0]["content"] for turns in chosen}
+        write(path, chosen)
+    for path in sources:
+        rows = [turns for turns in conversations(data, decided["sources"][path.stem]) if turns[0]["content"] not in held]
+        write(path, fitting(rows, design["candidates"], design["row_tokens"], base=base, key=f"{design['draw']}:{path.stem}"))
+    return sources, outcomes
+
+
+def command(*arguments: str | Path) -> int:
+    """Run instructsel; its exit status."""
+    print("$ instructsel", *(part.name if isinstance(part, Path) else part for part in arguments), flush=True)
+    return subprocess.run([sys.executable, "-m", "instructsel", *map(str, arguments)], check=False).returncode
+
+
+def plan(sources: Sequence[Path], outcomes: Sequence[Path], folder: Path) -> None:
+    """Plan the study, unless it is planned."""
+    if (folder / "plan.json").exists():
+        return
+    decided = protocol()
+    design = decided["design"]
+    recipe = [part for name, value in decided["recipe"].items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    status = command(
+        *("study", "plan", *sources, "--add-one", "--base-sources", ",".join(design["base_sources"])),
+        *("--rows", str(design["rows"]), "--add-rows", str(design["add_rows"]), "--replicates", str(design["replicates"])),
+        *("--design-seed", str(design["draw"]), "--base", decided["model"]["base"], "--loss-unit", "bits-per-byte"),
+        *("--precision", "fp32", "--device", "cpu", *recipe),
+        *(part for path in outcomes for part in ("--eval", path)),
+        *("-o", folder),
+    )
+    if status:
+        sys.exit(f"the plan ended with {status}")
+
+
+def main() -> None:
+    """Draw, plan, run; or write the figures of what is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="the folder of the data")
+    parser.add_argument("--out", type=Path, required=True, help="where rows and runs are kept")
+    parser.add_argument("--limit", type=int, help="make so many runs at most")
+    parser.add_argument("--collect", action="store_true", help="write benchmarks/results/effects.json and end")
+    options = parser.parse_args()
+    folder = options.out / "study"
+    if options.collect:
+        collect(folder)
+        return
+    if options.data is None:
+        parser.error("--data is missing")
+    plan(*draw(options.data, options.out), folder)
+    sys.exit(command("study", "run", folder, *(("--limit", str(options.limit)) if options.limit else ())))
+
+
+def collect(folder: Path) -> None:
+    """Write the matrix of the runs so far, with every run's outcomes item by item, and no text of a row."""
+    from instructsel.study.effects import of_folder
+
+    matrix = of_folder(folder)
+    _record.write("effects.json", {"protocol": protocol(), "effects": matrix.as_dict()})
+
+
+if __name__ == "__main__":
+    main()

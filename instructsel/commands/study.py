@@ -279,12 +279,13 @@ def build(
         EnvironmentFault: an extra or a model is missing.
     """
     from instructsel.adapters.experiment import Adapters
-    from instructsel.grading.graders.held_out_loss import HeldOutLoss
+    from instructsel.grading.graders.held_out_loss import HeldOutLoss, SharedCheckpoint
 
     toolkit = Adapters()
     recipe = toolkit.recipe(settings.training)
     trainer = toolkit.trainer(settings.training, recipe, settings.folder / CHECKPOINTS, progress)
     names = _outcome_names(settings.evaluations)
+    shared = SharedCheckpoint(len(names)) if len(names) > 1 else None
     graders = [
         HeldOutLoss(
             spec.Reading().read([file], message=message),
@@ -294,6 +295,7 @@ def build(
             precision=settings.precision,
             unit=FLAGS[settings.loss_unit],
             template_date=recipe.template_date,
+            shared=shared,
         )
         for file, name in zip(settings.evaluations, names, strict=True)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +34,41 @@ DEVICES: Final = ("auto", "cpu", "cuda")
 NO_TOKENS: Final = "no_tokens"
 EMPTY: Final = ("no_response", "no_loss_token")
 """What a chat_template says of a response without tokens."""
+
+
+class SharedCheckpoint:
+    """What several graders load of one checkpoint that they grade one after the other: its model and chat template, once.
+
+    It is let go when all of them have graded it, when one fails, and when another checkpoint comes.
+    """
+
+    def __init__(self, users: int) -> None:
+        self.users: int = users
+        """Graders that grade every checkpoint."""
+        self._left = users
+        self._checkpoint: tuple[str, str] | None = None
+        self._loaded: dict[str, Any] = {}
+
+    def of(self, checkpoint: Checkpoint, name: str, load: Callable[[], Any]) -> Any:
+        """What `load` gives, or gave for this checkpoint."""
+        key = (str(checkpoint.folder), checkpoint.digest)
+        if key != self._checkpoint:
+            self.release()
+            self._checkpoint = key
+        if name not in self._loaded:
+            self._loaded[name] = load()
+        return self._loaded[name]
+
+    def leave(self, *, failed: bool) -> None:
+        """A grader is through."""
+        self._left -= 1
+        if failed or not self._left:
+            self.release()
+
+    def release(self) -> None:
+        """Let go of the checkpoint."""
+        self._checkpoint, self._left = None, self.users
+        self._loaded.clear()
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +119,8 @@ class HeldOutLoss:
     """What the set as a whole is said to measure; the loss is then a column of the table by skill."""
     template_date: str = field(default=TEMPLATE_DATE, kw_only=True)
     """What chat templates that write the date are told that today is, as YYYY-MM-DD."""
+    shared: SharedCheckpoint | None = field(default=None, kw_only=True, repr=False)
+    """Shared with graders of like settings that grade the same checkpoints, so that each is loaded once; None loads it here."""
 
     def __post_init__(self) -> None:
         if not len(self.pool):
@@ -159,10 +197,31 @@ class HeldOutLoss:
             UntrustedModel: pickled weights, or code of its own.
             PoolError: a file of the evaluation set has changed since it was read.
         """
+        try:
+            grades = self._grade(checkpoint)
+        except BaseException:
+            self._leave(failed=True)
+            raise
+        self._leave(failed=False)
+        return grades
+
+    def _leave(self, *, failed: bool) -> None:
+        """Let go of the model."""
+        if self.shared is not None:
+            self.shared.leave(failed=failed)
+        # Before the next checkpoint is trained on the same GPU.
+        runner.free_memory()
+
+    def _load(self, checkpoint: Checkpoint, name: str, load: Callable[[], Any]) -> Any:
+        return load() if self.shared is None else self.shared.of(checkpoint, name, load)
+
+    def _grade(self, checkpoint: Checkpoint) -> Grades:
         started = time.monotonic()
         if not checkpoint.folder.is_dir():
             raise ModelUnavailable(f"{checkpoint.folder} is no folder, so {self.name} has no model to grade.", fix="Train it again.")
-        chat_template = ChatTemplate.load(checkpoint.folder, date=self.template_date)
+        chat_template: ChatTemplate = self._load(
+            checkpoint, f"template {self.template_date}", lambda: ChatTemplate.load(checkpoint.folder, date=self.template_date)
+        )
         rows: list[_Row] = []
         control = 0
         sizes = n_bytes([example.messages[example.last_answer].text_with_reasoning for example in self.pool.examples()])
@@ -171,11 +230,7 @@ class HeldOutLoss:
             control += encoded.control
         reasons = [row.reason for row in rows]
         scored = [position for position, reason in enumerate(reasons) if reason is None]
-        try:
-            losses, limit, record = self._losses(checkpoint, [rows[position] for position in scored])
-        finally:
-            # Before the next checkpoint is trained on the same GPU.
-            runner.free_memory()
+        losses, limit, record = self._losses(checkpoint, [rows[position] for position in scored])
         values, tokens, truncated = np.zeros(len(rows)), np.zeros(len(rows)), 0
         for number, position in enumerate(scored):
             reasons[position] = losses.reasons[number]
@@ -234,8 +289,12 @@ class HeldOutLoss:
 
     def _losses(self, checkpoint: Checkpoint, rows: list[_Row]) -> tuple[Answers, int, dict[str, Any]]:
         # Without the sanity probe: a checkpoint that is hardly trained is graded too, and badly.
-        model = LikelihoodModel.load(
-            str(checkpoint.folder), precision=self.precision, device=self.device, probe=False, max_length=self.max_length
+        model: LikelihoodModel = self._load(
+            checkpoint,
+            f"model {self.precision} {self.device} {self.max_length}",
+            lambda: LikelihoodModel.load(
+                str(checkpoint.folder), precision=self.precision, device=self.device, probe=False, max_length=self.max_length
+            ),
         )
         record = {
             "batches": "padded" if model.padded_because else "packed",
@@ -259,4 +318,4 @@ class _Row:
     """Why it has no loss."""
 
 
-__all__ = ["DEVICES", "KIND", "PRECISIONS", "HeldOutLoss"]
+__all__ = ["DEVICES", "KIND", "PRECISIONS", "HeldOutLoss", "SharedCheckpoint"]

@@ -67,7 +67,7 @@ def fitting(rows: Sequence[Turns], n: int, tokens: int, *, base: str, key: str) 
     chosen: list[Turns] = []
     for start in range(0, len(order), 256):
         batch = order[start : start + 256]
-        lengths = counter([Example("", "", tuple(Message(**turn) for turn in turns)) for turns in batch])
+        lengths = counter([Example("", "", tuple(Message(turn["role"], turn["content"]) for turn in turns)) for turns in batch])
         chosen += [turns for turns, length in zip(batch, lengths, strict=True) if length <= tokens]
         if len(chosen) >= n:
             break
@@ -97,7 +97,10 @@ def draw(data: Path, out: Path) -> tuple[list[Path], list[Path]]:
         write(path, chosen)
     for path in sources:
         rows = [turns for turns in conversations(data, decided["sources"][path.stem]) if turns[0]["content"] not in held]
-        write(path, fitting(rows, design["candidates"], design["row_tokens"], base=base, key=f"{design['draw']}:{path.stem}"))
+        chosen = fitting(rows, design["candidates"], design["row_tokens"], base=base, key=f"{design['draw']}:{path.stem}")
+        if len(chosen) < design["rows"] + design["add_rows"]:
+            sys.exit(f"{path.stem} has {len(chosen)} rows that fit")
+        write(path, chosen)
     return sources, outcomes
 
 

@@ -18,6 +18,7 @@ SELECTION: Final = "selection"
 SELECTION_SET: Final = "selection-set"
 STUDY: Final = "study"
 STUDY_PLAN: Final = "study-plan"
+EFFECTS: Final = "effects"
 SIZE_SEARCH: Final = "size-search"
 GRADED_RUN: Final = "graded run"
 FAILED_RUN: Final = "failed run"
@@ -71,6 +72,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     SELECTION_SET: Kind("a selection with its baselines", 1, "instructsel.selection.selection_set:SelectionSet.read"),
     STUDY: Kind("a study's observations", 1, "instructsel.study.results:read_study", "study.parquet"),
     STUDY_PLAN: Kind("a study", 1, "instructsel.study.results:read_plan", "plan.json"),
+    EFFECTS: Kind("an effect matrix", 1, "instructsel.study.results:read_effects"),
     SIZE_SEARCH: Kind("a size search", 1, "instructsel.study.results:read_size_search", "search.json"),
     GRADED_RUN: Kind("a graded run", 1),
     FAILED_RUN: Kind("a failed run", 1),

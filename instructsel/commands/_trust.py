@@ -174,6 +174,7 @@ PLAIN: Final = frozenset(
             "tokens",
             "top",
         ),
+        *("add-one", "add-rows", "base-sources", "equal-rows", "leave-one", "no-untouched", "replicates"),
         *("traceback", "trainer", "trials", "undesirable", "warmup", "weight-decay", "whole-pool", "with-text"),
     }
 )

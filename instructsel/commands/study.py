@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from instructsel.commands import _effects, _size
 from instructsel.commands import _options as options
-from instructsel.commands import _size
 from instructsel.commands._console import messages, reported, say, write, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
@@ -684,4 +684,5 @@ status.__doc__ = f"{status.__doc__}\n\n\b\n{STATUS_EXAMPLES}"
 app.command("plan", cls=Command)(plan)
 app.command("run", cls=Command)(run)
 app.command("status", cls=Command)(status)
+app.command("effects", cls=Command)(_effects.command)
 app.command("size", cls=Command)(_size.command)

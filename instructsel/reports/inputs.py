@@ -29,6 +29,8 @@ from instructsel.selection.selection_set import SelectionSet
 from instructsel.selection.shape import SidecarManifest
 from instructsel.shapes import Misfit, checked
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS, Estimand
+from instructsel.study.effects import of_folder
+from instructsel.study.shape import EffectsRecord
 from instructsel.study.size_curve import SizeCurve
 from instructsel.study.study import Study
 from instructsel.verification.results import TABLE as VERIFIED
@@ -58,7 +60,7 @@ class SourceFile:
     name: str
     """Of the file, without its folder."""
     kind: str
-    """selection, baseline, scores, study, verification, size-search, audit or gate."""
+    """selection, baseline, scores, study, verification, size-search, effects, audit or gate."""
     digest: str | None
     """SHA-256 of its bytes; None for a folder."""
 
@@ -80,6 +82,8 @@ class ReportInputs:
     `length_controlled`, whatever is there."""
     sizes: tuple[Mapping[str, Any], ...] = ()
     """Size curves as plain data."""
+    effects: tuple[Mapping[str, Any], ...] = ()
+    """Effect matrices as plain data; see `study.shape.EffectsRecord`."""
     audits: tuple[Mapping[str, Any], ...] = ()
     """Audits as plain data; see `audits.shape.AuditRecord`."""
     gates: tuple[Mapping[str, Any], ...] = ()
@@ -95,7 +99,7 @@ def gather(results: Sequence[Any], *, arm: str | None = None) -> ReportInputs:
 
     Args:
         results: Selection (the first is the one reported, the others its baselines), SelectionSet, ScoreTable, Study, Observations,
-            Verification or Verdicts, SizeCurve, Audit, a gate's Verdict, plain data of the last five with its `kind`, or paths.
+            Verification or Verdicts, SizeCurve, EffectMatrix, Audit, a gate's Verdict, plain data of the last six with its `kind`, or paths.
         arm: of a verification, the one that is the selection.
 
     Raises:
@@ -166,6 +170,9 @@ def _with_result(
         if inputs.table is not None:
             raise UsageError("Two score tables are given.", fix="Name the one that the selection was made from.")
         return replace(inputs, table=result), "scores"
+    if isinstance(result, Study) and result.of_sources and result.folder is not None:
+        matrix = of_folder(result.folder).as_dict()
+        return replace(inputs, studies=(*inputs.studies, result), effects=(*inputs.effects, matrix)), "study"
     if isinstance(result, Study | Observations):
         return replace(inputs, studies=(*inputs.studies, result)), "study"
     if isinstance(result, SizeCurve):
@@ -178,6 +185,8 @@ def _with_result(
     kind = record.get("kind") if isinstance(record, Mapping) else None
     if record is not None and kind == kinds.AUDIT:
         return replace(inputs, audits=(*inputs.audits, _shaped(record, AuditRecord, "audit"))), kinds.AUDIT
+    if record is not None and kind == kinds.EFFECTS:
+        return replace(inputs, effects=(*inputs.effects, _shaped(record, EffectsRecord, "effect matrix"))), kinds.EFFECTS
     if record is not None and kind == kinds.GATE:
         return replace(inputs, gates=(*inputs.gates, _shaped(record, GateRecord, "gate's verdict"))), kinds.GATE
     if record is None or kind not in (kinds.VERIFICATION, kinds.SIZE_SEARCH, *PARTS):

@@ -19,6 +19,7 @@ from instructsel.errors import UsageError
 from instructsel.kinds import REPORT, head
 from instructsel.reports import charts
 from instructsel.reports.figures import shown
+from instructsel.reports.heat_map import CELLS_STYLE, HeatCell, heat_map
 from instructsel.reports.inputs import ReportInputs, Texts, gather
 from instructsel.reports.parts import Chart, Column, Section, Table
 from instructsel.reports.sections import ROWS, Page, sections
@@ -81,7 +82,7 @@ class Report:
         from markupsafe import Markup
 
         folder = files("instructsel.reports") / "templates"
-        style = (folder / "report.css").read_text(encoding="utf-8") + charts.STYLE + charts.PAGE_STYLE
+        style = (folder / "report.css").read_text(encoding="utf-8") + charts.STYLE + charts.PAGE_STYLE + CELLS_STYLE
         # On paper the light page is printed, whatever the screen shows.
         style = "\n" + style.replace("@media (prefers-color-scheme", "@media screen and (prefers-color-scheme")
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -212,6 +213,12 @@ def draw(chart: Chart) -> str:
     if chart.kind == "heat_map":
         cells = [[charts.HeatCell(**cell) for cell in row] for row in data["cells"]]
         return charts.heat_map(data["rows"], data["columns"], cells, title=chart.title, legend=data["legend"], name=chart.name)
+    if chart.kind == "effect_map":
+        cells = {
+            (cell["source"], cell["outcome"]): HeatCell(**{key: cell[key] for key in HeatCell.__dataclass_fields__})
+            for cell in data["cells"]
+        }
+        return heat_map(data["rows"], data["columns"], cells, title=chart.title, scale=data["scale"], marks=data["marks"], name=chart.name)
     series = [charts.Series(kind["name"], np.array(kind["x"], float), np.array(kind["y"], float), kind["labels"]) for kind in data["kinds"]]
     line = data["curve"]
     curve = None if line is None else charts.Curve(line["name"], *(np.array(line[key], float) for key in ("x", "y", "low", "high")))

@@ -70,6 +70,18 @@ def collapsed(values: Floats, clusters: Codes | None) -> Floats:
     return table
 
 
+def linearised(values: Floats, weights: Floats) -> Floats:
+    """(runs, items) whose plain mean is the weighted mean and whose variance over items is that of the weighted mean, times n.
+
+    Args:
+        values: (runs, items).
+        weights: (items,), mean 1.
+    """
+    means = (values * weights).mean(axis=1, keepdims=True)
+    result: Floats = means + weights * (values - means)
+    return result
+
+
 def _variances(residuals: Floats, codes: Codes, shares: Floats) -> tuple[float, float]:
     """Of items between clusters and within them, by the analysis of variance; between is never below 0."""
     counted = shares > 0
@@ -115,4 +127,4 @@ def effective(sampling: Sampling) -> int:
     return math.floor(sampling.df + 1.5)
 
 
-__all__ = ["Sampling", "collapsed", "effective", "sampling"]
+__all__ = ["Sampling", "collapsed", "effective", "linearised", "sampling"]

@@ -1,4 +1,4 @@
-"""What a study or a size search left on disk, by its path."""
+"""What a study, a size search or an effect matrix left on disk, by its path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from instructsel.artifact import checked_version
 from instructsel.errors import ScoresError
 from instructsel.rules.observations import Observations
 from instructsel.structured import Refusal, read_json
-from instructsel.study.shape import CurveRecord
+from instructsel.study.shape import CurveRecord, EffectsRecord
 from instructsel.study.size_search import CONFIGURATION, read_search
 from instructsel.study.study import Study
 
@@ -48,4 +48,15 @@ def read_size_search(path: str | Path) -> Mapping[str, Any]:
     return content
 
 
-__all__ = ["read_plan", "read_size_search", "read_study"]
+def read_effects(path: str | Path) -> Mapping[str, Any]:
+    """An effect matrix as plain data, as `study effects --json` printed it.
+
+    Raises:
+        ScoresError: the data is not of an effect matrix, or of a newer release.
+    """
+    refusal = Refusal(ScoresError, "Give what instructsel study effects wrote, or the folder of the study.", noun="an effect matrix")
+    content: dict[str, Any] = checked_version(read_json(Path(path), EffectsRecord, refusal), path)
+    return content
+
+
+__all__ = ["read_effects", "read_plan", "read_size_search", "read_study"]

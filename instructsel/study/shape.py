@@ -179,6 +179,68 @@ class LossRecord(TypedDict, total=False):
     unit: Required[str]
 
 
+class CellRecord(TypedDict, total=False):
+    """An effect of a source on an outcome."""
+
+    source: Required[str]
+    outcome: Required[str]
+    estimate: Required[float | None]
+    low: Required[float | None]
+    high: Required[float | None]
+    p: Required[float | None]
+    p_adjusted: Required[float | None]
+    df: float | None
+    replicates: Required[Count]
+    standing: Required[Literal["better", "worse", "uncertain", "unknown"]]
+    survives: Required[bool]
+    reason: str | None
+
+
+class OutcomeOfEffects(TypedDict, total=False):
+    """An outcome of an effect matrix."""
+
+    name: Required[str]
+    unit: Required[str]
+    higher_is_better: Required[bool]
+    n_items: Required[Count]
+    baseline: Required[float | None]
+    untouched: Required[float | None]
+    best: Required[str | None]
+    may_be_best: Required[list[str]]
+
+
+class DesignOfEffects(TypedDict, total=False):
+    """What the arms of an effect matrix are made of."""
+
+    rows: Required[Count]
+    add_rows: Count
+    equal_rows: bool
+    base: list[str] | None
+    seed: Count
+
+
+class EffectsRecord(TypedDict, total=False):
+    """The JSON that `study effects` prints."""
+
+    kind: Literal["effects"]
+    design: Required[Literal["add-one", "leave-one"]]
+    against: Required[Literal["base", "more", "whole"]]
+    sources: Required[list[str]]
+    outcomes: Required[list[OutcomeOfEffects]]
+    cells: Required[list[CellRecord]]
+    confidence: Required[float]
+    generalize_to: Required[Literal["both", "runs"]]
+    comparisons: Required[Count]
+    best_everywhere: Required[list[str]]
+    runs: Required[tuple[Count, Count]]
+    replicates: Required[Count]
+    settings: Required[DesignOfEffects]
+    times_best: Required[dict[str, Count]]
+    verdict: Required[str]
+    failed: list[str]
+    notes: list[str]
+
+
 class SizeRecord(TypedDict, total=False):
     """A fine-tune of a size search."""
 
@@ -239,4 +301,14 @@ class CurveRecord(TypedDict, total=False):
     cautions: list[str] | None
 
 
-__all__ = ["CurveRecord", "OutcomeRecord", "PlanRecord", "RunRecord", "SearchRecord", "SizeRecord", "StudyManifest", "WithFailures"]
+__all__ = [
+    "CurveRecord",
+    "EffectsRecord",
+    "OutcomeRecord",
+    "PlanRecord",
+    "RunRecord",
+    "SearchRecord",
+    "SizeRecord",
+    "StudyManifest",
+    "WithFailures",
+]

@@ -27,6 +27,7 @@ from instructsel.rules.fit import Fitted, fit
 from instructsel.rules.observations import SHARE, Observations
 from instructsel.study.design import Design, Subset, table_rows
 from instructsel.study.folder import Plan, Run, StudyFolder, StudyStatus
+from instructsel.study.one_source import ADD_ONE, LEAVE_ONE
 from instructsel.study.shape import StudyManifest, WithFailures
 from instructsel.tables import read_frame, write_frame
 from instructsel.text import counted
@@ -106,6 +107,12 @@ class Study:
     def planned(self) -> int:
         """Runs of the plan."""
         return int(self.manifest.get("planned", len(self.frame)))
+
+    @property
+    def of_sources(self) -> bool:
+        """Whether its arms show what one source is worth, so that it has an effect matrix."""
+        parts = (self.manifest.get("design") or {}).get("parts") or ()
+        return any(part.get("design") in (ADD_ONE, LEAVE_ONE) for part in parts)
 
     @property
     def complete(self) -> bool:

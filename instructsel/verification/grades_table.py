@@ -16,6 +16,7 @@ from instructsel.artifact import fingerprint
 from instructsel.errors import StudyError, UsageError
 from instructsel.grading.results_grades import AGGREGATED
 from instructsel.protocols import Grades
+from instructsel.stats.clusters import linearised
 from instructsel.stats.loss_units import BITS_PER_BYTE, NATS_PER_TOKEN, LossTotals
 from instructsel.stats.variance import ArmValues
 from instructsel.structured import Refusal
@@ -124,7 +125,7 @@ class _Table:
         values = self.values[rows][:, items]
         weights = self.shared_weights(items) if weighted and items.any() else None
         if weights is not None:
-            values = _linearised(values, weights)
+            values = linearised(values, weights)
         return ArmValues(arm, replicates, values, clusters=self.codes(items), weights=weights)
 
     def codes(self, items: NDArray[np.bool_]) -> NDArray[np.int64] | None:
@@ -180,13 +181,6 @@ def _totals(frame: pl.DataFrame) -> LossTotals | None:
     """The totals of one run; None where its grades have none."""
     columns = [frame[name] for name in TOTALS]
     return None if any(column.null_count() for column in columns) else LossTotals(*(column.to_numpy() for column in columns))
-
-
-def _linearised(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(runs, items) whose plain mean is the weighted mean and whose variance over items is that of the weighted mean, times n."""
-    means = (values * weights).mean(axis=1, keepdims=True)
-    linearised: NDArray[np.float64] = means + weights * (values - means)
-    return linearised
 
 
 def _named(label: Label) -> str:

@@ -25,6 +25,7 @@ ORDER: Final = (
     "rule",
     "confounds",
     "rows",
+    "effects",
     "size",
     "study",
     "indicators",

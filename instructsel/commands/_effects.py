@@ -24,11 +24,10 @@ from instructsel.text import aligned, clean, wrapped
 
 EXAMPLES: Final = """Examples:
   instructsel study effects /tmp/one-source
-  instructsel study effects /tmp/one-source --json
+  instructsel study effects /tmp/one-source --against more -o /tmp/matrix.svg
 
 \b
-The study is one that was planned with --add-one or --leave-one:
-  instructsel study plan sources/*.jsonl --add-one --eval a.jsonl --eval b.jsonl --base embedded -o /tmp/one-source
+The study is the second example of instructsel study plan --help.
 """
 ENDINGS: Final = (".svg", ".json", ".html", ".md")
 WIDTH: Final = 80

@@ -60,14 +60,14 @@ app: typer.Typer = typer.Typer(
 
 PLAN_EXAMPLES: Final = """Examples:
   instructsel study plan study-demo/sources/clean.jsonl study-demo/sources/short.jsonl study-demo/sources/mismatched.jsonl study-demo/sources/shuffled.jsonl --scores study-demo/sources.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --steps 4 --mixtures 3 --rows 40 --max-skipped-fraction 0.5 -o /tmp/study
-  instructsel study plan study-demo/sources/clean.jsonl study-demo/sources/short.jsonl study-demo/sources/mismatched.jsonl study-demo/sources/shuffled.jsonl --scores study-demo/sources.scores.parquet --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --preset tiny --mixtures 0 --bins len:4 -o /tmp/bins
+  instructsel study plan study-demo/sources/clean.jsonl study-demo/sources/short.jsonl study-demo/sources/mismatched.jsonl study-demo/sources/shuffled.jsonl --add-one --base-sources clean --rows 20 --add-rows 20 --replicates 2 --base study-demo/toybase --eval study-demo/sources/evaluation.jsonl --eval study-demo/sources/report.jsonl --preset tiny --steps 2 --max-skipped-fraction 0.5 -o /tmp/one-source
 
 \b
 All of it is made by make toy-study.
 """
 RUN_EXAMPLES: Final = """Examples:
   instructsel study run /tmp/study --limit 1
-  instructsel study run /tmp/study --jobs 2
+  instructsel study run /tmp/one-source --jobs 2
 """
 STATUS_EXAMPLES: Final = "Examples:\n  instructsel study status /tmp/study\n  instructsel study status /tmp/study --json\n"
 

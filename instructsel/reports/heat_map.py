@@ -28,9 +28,9 @@ ORANGE: Final = (198, 93, 0)
 CELLS_STYLE: Final = """
 .cell-figure { font-size: 13px; fill: #1c2430 }
 .cell-sure { font-size: 13px; font-weight: 700; fill: #1c2430 }
-.cell-light { fill: #ffffff }
 .cell-vague { font-size: 13px; font-style: italic; fill: #5b6675 }
 .cell-range { font-size: 10px; fill: #39424f }
+.cell-light { fill: #ffffff }
 .cell-edge { fill: none; stroke: #1c2430; stroke-width: 2 }
 .hatch { stroke: #8793a2; stroke-width: 1 }
 """

@@ -49,6 +49,7 @@ VERBS = (
     ["study", "plan"],
     ["study", "run"],
     ["study", "status"],
+    ["study", "effects"],
     ["study", "size"],
     ["explain"],
     ["diff"],

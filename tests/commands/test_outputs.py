@@ -54,6 +54,7 @@ CASES = [
     (["train", "chosen.jsonl", "--base", "model"], "-o", "model", ["model/config.json"]),
     (["train", "chosen.jsonl", "--base", "model"], "-o", "chosen.jsonl", ["chosen.jsonl"]),
     ([*PLAN, "pool.jsonl"], "-o", "pool.scores.parquet", ["pool.scores.parquet"]),
+    (["study", "effects", "one-source"], "-o", "one-source/plan.json", ["one-source/plan.json"]),
     (
         ["study", "size", "chosen.jsonl", "--base", "model", "--search", "pool.jsonl", "--report", "pool.json", "-o", "out"],
         "--chart",
@@ -231,7 +232,9 @@ def test_a_report_does_not_replace_the_pool_that_the_results_lead_to(place: Path
     assert contents(place) == before
 
 
-NAMES = frozenset({"rules", "study", "fit", "plan", "size", "gate", "baseline", "create", "update", "init", "index", "skill", "install"})
+NAMES = frozenset(
+    {"rules", "study", "effects", "fit", "plan", "size", "gate", "baseline", "create", "update", "init", "index", "skill", "install"}
+)
 """Words of commands of several words, which are the names of no files here."""
 
 
@@ -263,6 +266,7 @@ WORK = [
     (["export", "pool.jsonl", "--to", "llamafactory"], "-o", ""),
     (["train", "chosen.jsonl", "--base", "model"], "-o", ""),
     ([*PLAN, "pool.jsonl"], "-o", ""),
+    (["study", "effects", "one-source"], "-o", ".svg"),
     (["study", "size", "chosen.jsonl", "--base", "model", "--search", "pool.jsonl", "--report", "pool.json"], "-o", ""),
     (
         ["study", "size", "chosen.jsonl", "--base", "model", "--search", "pool.jsonl", "--report", "pool.json", "-o", "out"],

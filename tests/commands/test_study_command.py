@@ -455,7 +455,7 @@ def test_a_pool_that_changed_since_the_plan_is_refused(run: Run, tmp_path: Path)
     fails(run("run", "study"), 3, "what differs: pool (examples, fingerprint); scores (digest)", "Nothing in it was changed")
 
 
-@pytest.mark.parametrize("verb", ["plan", "run", "status"])
+@pytest.mark.parametrize("verb", ["plan", "run", "status", "effects"])
 def test_every_help_shows_two_examples(run: Run, verb: str) -> None:
     done = run(verb, "--help")
     assert done.exit_code == 0

@@ -31,10 +31,13 @@ from instructsel.pool.sources import zstd
 from instructsel.rules.catalog import load
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.choose import select
+from instructsel.study.design import Design
+from instructsel.study.one_source import AddOne
 from instructsel.study.size_search import SizeSettings, search_size
 from instructsel.study.study import run_study
 from instructsel.verification.run import verify_arms
 from tests.study import job
+from tests.study.one_source_job import CountingTrainer, PlantedGrader
 from tests.study.test_size_search import FakeGrader as SizeGrader
 from tests.study.test_size_search import FakeTrainer as SizeTrainer
 from tests.study.test_size_search import valley
@@ -327,6 +330,10 @@ def _studied(folder: Path) -> None:
     pool = Pool.read(*job.write_pool(folder / "study"))
     settings = {"trainer": job.FakeTrainer(folder / "made"), "grader": job.FakeGrader(job.numbers(pool), spread=0.25)}
     study = run_study(pool, job.scored(pool), job.DESIGN, folder=folder / "study" / "s", **settings)
+    one_source = Design([AddOne(rows=4, add_rows=3, replicates=2, base=("quiz",))])
+    graders = [PlantedGrader("algebra", n_items=2), PlantedGrader("chat", n_items=2)]
+    models = folder / "study" / "models"
+    run_study(pool, None, one_source, trainer=CountingTrainer(models), grader=graders, folder=folder / "study" / "one-source")
     study.fit(bootstrap=0).rule("fitted").write(folder / "study" / "fitted.toml")
     frame = study.frame.drop("ids", "checkpoint")
     frame.write_csv(folder / "study" / "observations.csv")

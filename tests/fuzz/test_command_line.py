@@ -49,6 +49,7 @@ VALID: Final[Mapping[str, list[str]]] = {
     "study plan": ["scored/pool.jsonl", "--scores", "scored/pool.scores.parquet", "--base", "no-model-here", "--eval", "pools/alpaca.jsonl", "-o", "new-study"],
     "study run": ["study/s"],
     "study status": ["study/s"],
+    "study effects": ["study/one-source", "-o", "new.svg"],
     "study size": ["scored/pool.scores.parquet", "--rule", "longest", "--base", "no-model-here", "--search", "pools/alpaca.jsonl", "--report", "pools/dolly.jsonl", "-o", "new-sizes"],
     "doctor": [],
     "schema": ["gate"],

@@ -13,7 +13,7 @@ from instructsel.commands import _options as options
 from instructsel.commands._console import reported, say, write, write_json
 from instructsel.errors import UsageError
 from instructsel.reports.charts import is_chart
-from instructsel.reports.heat_map import HeatCell, heat_map
+from instructsel.reports.effect_map import EffectCell, effect_map
 from instructsel.reports.render import is_report, report
 from instructsel.reports.sections.effects import chart_data, decimals, meaning, title
 from instructsel.stats.variance import BOTH, CONFIDENCE, Estimand
@@ -108,9 +108,10 @@ def drawn(content: Mapping[str, Any]) -> str:
     """The heat map of a matrix as SVG, with its own title."""
     data = chart_data(content)
     cells = {
-        (cell["source"], cell["outcome"]): HeatCell(**{key: cell[key] for key in HeatCell.__dataclass_fields__}) for cell in data["cells"]
+        (cell["source"], cell["outcome"]): EffectCell(**{key: cell[key] for key in EffectCell.__dataclass_fields__})
+        for cell in data["cells"]
     }
-    return heat_map(data["rows"], data["columns"], cells, title=title(content), scale=data["scale"], marks=data["marks"])
+    return effect_map(data["rows"], data["columns"], cells, title=title(content), scale=data["scale"], marks=data["marks"])
 
 
 def lines(matrix: EffectMatrix) -> list[str]:

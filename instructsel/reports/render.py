@@ -18,8 +18,8 @@ from instructsel.artifact import atomic_write, dump_json, release
 from instructsel.errors import UsageError
 from instructsel.kinds import REPORT, head
 from instructsel.reports import charts
+from instructsel.reports.effect_map import CELLS_STYLE, EffectCell, effect_map
 from instructsel.reports.figures import shown
-from instructsel.reports.heat_map import CELLS_STYLE, HeatCell, heat_map
 from instructsel.reports.inputs import ReportInputs, Texts, gather
 from instructsel.reports.parts import Chart, Column, Section, Table
 from instructsel.reports.sections import ROWS, Page, sections
@@ -215,10 +215,12 @@ def draw(chart: Chart) -> str:
         return charts.heat_map(data["rows"], data["columns"], cells, title=chart.title, legend=data["legend"], name=chart.name)
     if chart.kind == "effect_map":
         cells = {
-            (cell["source"], cell["outcome"]): HeatCell(**{key: cell[key] for key in HeatCell.__dataclass_fields__})
+            (cell["source"], cell["outcome"]): EffectCell(**{key: cell[key] for key in EffectCell.__dataclass_fields__})
             for cell in data["cells"]
         }
-        return heat_map(data["rows"], data["columns"], cells, title=chart.title, scale=data["scale"], marks=data["marks"], name=chart.name)
+        return effect_map(
+            data["rows"], data["columns"], cells, title=chart.title, scale=data["scale"], marks=data["marks"], name=chart.name
+        )
     series = [charts.Series(kind["name"], np.array(kind["x"], float), np.array(kind["y"], float), kind["labels"]) for kind in data["kinds"]]
     line = data["curve"]
     curve = None if line is None else charts.Curve(line["name"], *(np.array(line[key], float) for key in ("x", "y", "low", "high")))

@@ -11,7 +11,7 @@ import pytest
 
 from instructsel.errors import StudyError, UsageError
 from instructsel.pool.pool import Pool
-from instructsel.reports.heat_map import color
+from instructsel.reports.effect_map import color
 from instructsel.reports.render import report
 from instructsel.stats.paired_effects import Blocks, contrast, prior
 from instructsel.study.design import Design, Mixtures

@@ -24,7 +24,7 @@ def build(page: Page) -> Section | None:
     for number, matrix in enumerate(page.inputs.effects, start=1):
         sentences += [str(matrix["verdict"]), meaning(matrix), multiplicity(matrix), *(str(note) for note in matrix.get("notes") or [])]
         parts += [
-            Chart(f"effects-{number}-map", "heat_map", title(matrix), chart_data(matrix)),
+            Chart(f"effects-{number}-map", "effect_map", title(matrix), chart_data(matrix)),
             _cells(matrix, number),
             _outcomes(matrix, number),
             _facts(matrix, number),

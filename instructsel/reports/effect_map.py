@@ -38,7 +38,7 @@ CELLS_STYLE: Final = """
 
 
 @dataclass(frozen=True)
-class HeatCell:
+class EffectCell:
     """One effect."""
 
     share: float
@@ -55,10 +55,10 @@ class HeatCell:
     """Shown when the cell is pointed at."""
 
 
-def heat_map(
+def effect_map(
     rows: Sequence[str],
     columns: Sequence[str],
-    cells: Mapping[tuple[str, str], HeatCell],
+    cells: Mapping[tuple[str, str], EffectCell],
     *,
     title: str,
     scale: str,
@@ -112,7 +112,7 @@ def color(share: float) -> str:
     return "#" + "".join(f"{round(paper + (full - paper) * size):02x}" for paper, full in zip(PAPER, end, strict=True))
 
 
-def _cell(cell: HeatCell | None, x: float, y: float, hatch: str) -> list[str]:
+def _cell(cell: EffectCell | None, x: float, y: float, hatch: str) -> list[str]:
     place = f'x="{x + 2:g}" y="{y + 2:g}" width="{CELL - 4}" height="{TALL - 4}" rx="3"'
     middle = f'x="{x + CELL / 2:g}"'
     if cell is None or not cell.figure:
@@ -163,4 +163,4 @@ def _lines(text: str) -> list[str]:
     return [text[: cut + 1].rstrip(), _cut(text[cut + 1 :], WORD)]
 
 
-__all__ = ["HeatCell", "color", "heat_map"]
+__all__ = ["EffectCell", "color", "effect_map"]

@@ -214,12 +214,12 @@ def draw(chart: Chart) -> str:
         cells = [[charts.HeatCell(**cell) for cell in row] for row in data["cells"]]
         return charts.heat_map(data["rows"], data["columns"], cells, title=chart.title, legend=data["legend"], name=chart.name)
     if chart.kind == "effect_map":
-        cells = {
+        effects_by_cell = {
             (cell["source"], cell["outcome"]): EffectCell(**{key: cell[key] for key in EffectCell.__dataclass_fields__})
             for cell in data["cells"]
         }
         return effect_map(
-            data["rows"], data["columns"], cells, title=chart.title, scale=data["scale"], marks=data["marks"], name=chart.name
+            data["rows"], data["columns"], effects_by_cell, title=chart.title, scale=data["scale"], marks=data["marks"], name=chart.name
         )
     series = [charts.Series(kind["name"], np.array(kind["x"], float), np.array(kind["y"], float), kind["labels"]) for kind in data["kinds"]]
     line = data["curve"]

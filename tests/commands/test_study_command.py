@@ -45,6 +45,16 @@ study.app(sys.argv[sys.argv.index("run"):])
 """
 
 
+class Named(job.ShowingGrader):
+    """Called by its evaluation file, where there are several."""
+
+    label: str = "held_out_loss"
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+
 def fakes(settings: study.Settings, progress: Any = None, message: Any = None) -> tuple[Trainer, Grader | list[Grader]]:
     """A trainer that diverges at the --tokens-eth training, and a grader of the planted rule; $TOGETHER processes share the runs."""
     trainer = job.FakeTrainer(settings.folder / "checkpoints", base=settings.base, meet=int(os.environ.get("TOGETHER", "1")))
@@ -52,10 +62,10 @@ def fakes(settings: study.Settings, progress: Any = None, message: Any = None) -
         trainer.fail = {settings.changes["tokens"]: TrainingDiverged("The loss is nan at step 3.")}
     graders = []
     for file in settings.evaluations:
-        grader = job.ShowingGrader(job.numbers(Pool.read(*settings.pools)), items=Path(file).name)
+        grader = Named(job.numbers(Pool.read(*settings.pools)), items=Path(file).name)
         grader.pool = Pool.read(file)
         if len(settings.evaluations) > 1:
-            grader.name = Path(file).stem
+            grader.label = Path(file).stem
         graders.append(grader)
     return trainer, graders[0] if len(graders) == 1 else graders
 

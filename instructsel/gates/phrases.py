@@ -66,6 +66,11 @@ class Phrases:
     def _by_ascii_word(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
         return tuple((word, pattern) for word, pattern in self._by_word if word.isascii())
 
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """Words, one of which stands in every text that has one of the phrases."""
+        return tuple(dict.fromkeys(word for phrase in self.phrases for word in phrase.words))
+
     def places(self, low: str) -> list[tuple[int, int]]:
         """Where phrases stand in a folded text, in order: up to MOST places of each word."""
         words = self._by_ascii_word if low.isascii() else self._by_word

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import EnvironmentFault, UsageError
-from instructsel.neighbors.word_hashes import MULTIPLIER, WordHashes, Words, mixed
+from instructsel.neighbors.word_hashes import MULTIPLIER, AsciiHashes, WordHashes, Words, hashes_of, mixed
 from instructsel.pool.writing_systems import UNSEGMENTED
 from instructsel.processes import in_order, in_threads
 
@@ -447,6 +447,7 @@ def _numbered(keys: Words) -> tuple[Groups, int]:
     return groups.reshape(keys.shape), len(repeated)
 
 
+_ASCII_DIGESTS: Final = AsciiHashes(bytes(range(256)).lower())
 _DIGESTS: Final = WordHashes()
 """Of the words met last."""
 
@@ -474,14 +475,13 @@ def _hashed(texts: list[str]) -> tuple[Words, NDArray[np.int64], Words, Words]:
 
 def _words(texts: list[str]) -> tuple[Words, NDArray[np.int64]]:
     """Word hashes of texts, one after the other, and how many each has."""
-    words: list[int] = []
-    lengths: list[int] = []
-    for text in texts:
-        lowered = text.lower()
-        parts = (lowered if lowered.isascii() else UNSEGMENTED.sub(r" \g<0> ", lowered)).split()
-        words.extend(map(_DIGESTS.__getitem__, parts))
-        lengths.append(len(parts))
-    return np.array(words, dtype=np.uint64), np.array(lengths, dtype=np.int64)
+    return hashes_of(texts, _ASCII_DIGESTS, _words_of)
+
+
+def _words_of(text: str) -> Words:
+    lowered = text.lower()
+    parts = (lowered if lowered.isascii() else UNSEGMENTED.sub(r" \g<0> ", lowered)).split()
+    return np.fromiter(map(_DIGESTS.__getitem__, parts), dtype=np.uint64, count=len(parts))
 
 
 def _shingles(words: Words, lengths: NDArray[np.int64]) -> tuple[Words, NDArray[np.int64]]:

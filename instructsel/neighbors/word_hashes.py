@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -11,6 +13,14 @@ from numpy.typing import NDArray
 VOCABULARY: Final = 1 << 17
 """Words remembered at a time."""
 MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
+
+SLOTS: Final = 18
+"""Bits of the places at which words are remembered."""
+LONGEST: Final = 1 << 20
+"""Characters of a text that is joined with others."""
+FACTOR: Final = 0xD6E8FEB86659FD93
+END: Final = "\xff"
+"""Behind each of several texts: a character that no ASCII text has."""
 
 Words = NDArray[np.uint64]
 
@@ -54,4 +64,85 @@ def runs(words: Words, lengths: NDArray[np.int64], n: int) -> tuple[Words, NDArr
     return hashes, texts[begin], begin - starts[texts[begin]]
 
 
-__all__ = ["MULTIPLIER", "VOCABULARY", "WordHashes", "Words", "mixed", "runs"]
+class AsciiHashes:
+    """The hashes of `WordHashes`, of many ASCII texts at a time: no word that was met before becomes an object.
+
+    Words are known by a polynomial of their bytes, which is computed for all of them at once, and remembered with their digest.
+    """
+
+    def __init__(self, table: bytes, dropped: bytes = b"") -> None:
+        """What becomes of each character, and those that are left out."""
+        spaces = bytes(ord(" ") if chr(code).isspace() and code < 128 else code for code in range(256))
+        self._table = (table[:128] + bytes(range(128, 256))).translate(spaces)
+        self._dropped = dropped
+        self._digests = WordHashes()
+        self._words: Words = np.zeros(1 << SLOTS, dtype=np.uint64)
+        self._values: Words = np.zeros(1 << SLOTS, dtype=np.uint64)
+        self._powers: Words = np.zeros(0, dtype=np.uint64)
+        self._inverses: Words = np.zeros(0, dtype=np.uint64)
+
+    def of(self, joined: str) -> tuple[Words, NDArray[np.int64]]:
+        """The hashes of the words of texts, one after the other, and how many each has.
+
+        Args:
+            joined: the texts, END behind each.
+        """
+        data = joined.encode("latin-1").translate(self._table, self._dropped)
+        signs = np.frombuffer(data, dtype=np.uint8)
+        is_end = signs == ord(END)
+        is_word = np.zeros(len(signs) + 1, dtype=bool)
+        is_word[:-1] = (signs != ord(" ")) & ~is_end
+        edges = np.flatnonzero(is_word[1:] != is_word[:-1]) + 1
+        starts, ends = (np.concatenate([[0], edges]) if is_word[0] else edges).reshape(-1, 2).T
+        lengths = np.diff(np.searchsorted(starts, np.flatnonzero(is_end)), prepend=0)
+        self._extend(len(signs))
+        sums = np.zeros(len(signs) + 1, dtype=np.uint64)
+        np.cumsum((signs + np.uint64(1)) * self._powers[: len(signs)], out=sums[1:])
+        words = (sums[ends] - sums[starts]) * self._inverses[starts]
+        slots = (mixed(words) >> np.uint64(64 - SLOTS)).astype(np.int64)
+        values = self._values[slots]
+        unknown = np.flatnonzero(self._words[slots] != words)
+        if len(unknown):
+            new, first, inverse = np.unique(words[unknown], return_index=True, return_inverse=True)
+            at = unknown[first]
+            spans = zip(starts[at].tolist(), ends[at].tolist(), strict=True)
+            digests = np.array([self._digests[data[start:end].decode("latin-1")] for start, end in spans], dtype=np.uint64)
+            values[unknown] = digests[inverse]
+            self._words[slots[at]], self._values[slots[at]] = new, digests
+        return values, lengths
+
+    def _extend(self, n: int) -> None:
+        """Have the first n powers."""
+        if len(self._powers) < n:
+            for name, factor in (("_powers", FACTOR), ("_inverses", pow(FACTOR, -1, 1 << 64))):
+                powers = np.full(n, np.uint64(factor))
+                powers[0] = 1
+                setattr(self, name, np.cumprod(powers))
+
+
+def hashes_of(
+    texts: Sequence[str], ascii_hashes: AsciiHashes, others: Callable[[str], Words], prepared: Callable[[str], str] = str
+) -> tuple[Words, NDArray[np.int64]]:
+    """The hashes of the words of texts, one after the other, and how many each has.
+
+    Args:
+        texts: of any kind, together no more than fit into memory some thirty times.
+        ascii_hashes: for those that are ASCII.
+        others: the hashes of a text that is not, or is very long.
+        prepared: what is done before with ASCII texts, END behind each.
+    """
+    joins = [text.isascii() and len(text) <= LONGEST for text in texts]
+    is_joined = np.array(joins, dtype=bool)
+    hashes, lengths = ascii_hashes.of(prepared("".join(text + END for text in compress(texts, joins))))
+    if is_joined.all():
+        return hashes, lengths
+    listed = [others(text) for text, joined in zip(texts, joins, strict=True) if not joined]
+    every = np.empty(len(texts), dtype=np.int64)
+    every[is_joined], every[~is_joined] = lengths, [len(words) for words in listed]
+    result = np.empty(int(every.sum()), dtype=np.uint64)
+    of_joined = np.repeat(is_joined, every)
+    result[of_joined], result[~of_joined] = hashes, np.concatenate(listed)
+    return result, every
+
+
+__all__ = ["END", "MULTIPLIER", "VOCABULARY", "AsciiHashes", "WordHashes", "Words", "hashes_of", "mixed", "runs"]

@@ -111,4 +111,4 @@ def _classes() -> tuple[re.Pattern[str], re.Pattern[str], dict[int, str | None]]
     return re.compile(f"[{''.join(spaces)}]+"), re.compile(f"[{''.join(nothing)}]+"), beyond
 
 
-__all__ = ["MAY_DIFFER", "ascii_words", "normal_form", "operators"]
+__all__ = ["ASCII", "CONTROLS", "MAY_DIFFER", "ascii_words", "normal_form", "operators"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import ClassVar, Final
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.sieve import sieve_of_passages
 from instructsel.gates.texts import FENCE, Passage, around, passages
 
 CONTROL: Final = re.compile(
@@ -31,6 +33,8 @@ TURN: Final = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 """How a turn of a flattened dialogue begins."""
+SPEAKER: Final = r"(?i)(?:human|user|assistant|prompter|gpt)[ \t*]{0,4}(?:>>|:)"
+"""What an ASCII text has that goes on with a turn of somebody who counts."""
 IS_DIALOGUE: Final = re.compile(
     r"dialog|conversation|\bchat|script|transcript|role.?play|interview|^(?:human|user|assistant):|对话|会話", re.IGNORECASE | re.MULTILINE
 )
@@ -64,10 +68,15 @@ class ChatMarkup(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """One for each text, at its first token."""
+        sieve = sieve_of_passages(change)
+        likely = (sieve.holding(SIGNS) | sieve.matching(SPEAKER)).tolist()
+        positions = {passage.position for passage in compress(passages(change), likely)}
         prompts: dict[int, str] = {}
-        for passage in passages(change):
-            if passage.where == "the prompt" or "(user)" in passage.where:
+        for passage, is_likely in zip(passages(change), likely, strict=True):
+            if passage.position in positions and (passage.where == "the prompt" or "(user)" in passage.where):
                 prompts[passage.position] = passage.text
+            if not is_likely:
+                continue
             place = self._place(passage, prompts.get(passage.position, ""))
             if place is not None:
                 token = passage.text[slice(*place)].strip()

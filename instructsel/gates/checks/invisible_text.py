@@ -6,10 +6,12 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import ClassVar, Final
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.sieve import sieve_of_passages
 from instructsel.gates.texts import Passage, around, passages
 
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
@@ -65,7 +67,8 @@ class InvisibleText(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """One for each text and kind."""
-        for passage in passages(change):
+        likely = sieve_of_passages(change).matching(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+        for passage in compress(passages(change), likely.tolist()):
             for kind, places in unseen(passage.text).items():
                 if kind not in self.allow:
                     yield self._hit(passage, kind, places)

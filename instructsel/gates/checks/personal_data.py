@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import ClassVar, Literal, Self
 
 from instructsel.extras import require
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.personal import ENTITIES, LIBRARIES, NEEDED_BY, entities_in
+from instructsel.gates.sieve import sieve_of_passages
 from instructsel.gates.texts import disjoint, hidden_around, passages
 
 
@@ -49,7 +51,10 @@ class PersonalData(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """One for each entity."""
-        for passage in passages(change):
+        # An IP address may have four figures, all other numbers have seven.
+        pattern = r"@|[0-9]" if "ip" in self.entities else r"@|(?:[0-9][^0-9\n]{0,3}){7}"
+        likely = sieve_of_passages(change).matching(pattern)
+        for passage in compress(passages(change), likely.tolist()):
             entities = sorted(entities_in(passage.text, self.entities, self.regions), key=lambda entity: entity.start)
             places = disjoint((one.start, one.end) for one in entities)
             counts: dict[str, int] = {}

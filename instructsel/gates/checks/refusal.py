@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import ClassVar, Final
 
 from instructsel.experiments.limits import between
@@ -12,6 +13,7 @@ from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.checks.self_reference import spoken
 from instructsel.gates.phrases import Phrases, folded
+from instructsel.gates.sieve import sieve_of_answers
 from instructsel.gates.texts import answers, around
 
 ADVERB: Final = r"(?:(?:unfortunately|sadly|regrettably|however|simply|just|really|honestly|also|currently|still|not|therefore|thus|ethically|legally|knowingly|directly|in good conscience),? ){0,2}"
@@ -27,9 +29,12 @@ HELP: Final = (
     r"|creat(?:e|ing)|produc(?:e|ing)|writ(?:e|ing)|compos(?:e|ing)|draft(?:ing)?|shar(?:e|ing)|offer(?:ing)?|giv(?:e|ing)(?! up)|suggest(?:ing)?|recommend(?:ing)?|support(?:ing)?|participat(?:e|ing)|promot(?:e|ing)|condon(?:e|ing) (?:any|the|such|this|that|violen\w+|illegal|or|acts?|harm\w*|hate\w*)|encourag(?:e|ing)"
     r"|facilitat(?:e|ing)|perform(?:ing)?|complet(?:e|ing)|execut(?:e|ing)|process(?:ing)?|access(?:ing)?|do (?:that|this|so|as)|doing (?:that|this|so)|proceed|continu(?:e|ing) with|carry out|satisfy|accommodate|grant|offer|be of (?:any )?(?:help|assistance)|speculate|disclose|reveal|advise|summari[sz]e|translate|display|draw|(?:see|view|open|watch) (?:the|any|your|this|that|an?)(?: \w+)? (?:image|picture|photo|file|attach|excel|table|video|document|link|screen)\w*|browse|listen|to)"
 )
+FIRST_PERSON: Final = "i can|i won|i will not|i am |i'm |i must|i have to|i need to|i do not|i don't|i lack|i refuse|i respect|i would not|i wouldn't|i polite"
+"""How NOT_ABLE begins."""
+AGAINST: Final = ("against", "violate", "violates", "violating", "contrary to", "conflict with", "conflicts with", "not align with", "inconsistent with", "breach of", "breaches of")  # fmt: skip
 OPENING: Final = Phrases.of(
     (
-        "i can|i cant|i won|i wont|i will not|i am |i'm |i must|i have to|i need to|i do not|i don't|i lack|i refuse|i respect|i would not|i wouldn't|i polite",
+        FIRST_PERSON,
         rf"\b{NOT_ABLE} (?:to )?{ADVERB}{HELP}\b",
     ),
     (
@@ -56,15 +61,15 @@ OPENING: Final = Phrases.of(
 """What a refusal begins with: looked for in the first sentences."""
 ANYWHERE: Final = Phrases.of(
     (
-        "help|assist|comply|fulfill|fulfil",
+        f"{FIRST_PERSON}|we can't|we cannot",
         rf"\b(?:{NOT_ABLE}|(?:we|i) (?:can't|cannot)) (?:{ADVERB})(?:help|assist|aid|comply|fulfil?l)(?: (?:you|anyone))?(?: (?:with|in) (?:that|this|your|the|such|any|creating|writing|making|planning|doing|anything|requests?)\b[\w ]{{0,40}}| (?:this|that|your|such|the) (?:\w+ )?request\w*)",
     ),
     (
-        "guidelines|programming|policy|policies|principles|ethic|terms of|values",
+        [f"{word} {whose}" for word in AGAINST for whose in ("my ", "openai", "the openai")],
         r"\b(?:against|violates?|violating|contrary to|goes? against|conflicts? with|not align with|inconsistent with|breach(?:es)? of)(?: (?:my|openai's|the openai)) (?:ethical |content |safety |usage |community |core |own |use[ -]case |moral )*(?:guidelines|programming|policy|policies|principles|ethics|values|terms of (?:service|use))",
     ),
     (
-        "appropriate|ethical|illegal|responsible",
+        "for me to|would not be appropriate|think it's appropriate|think it is appropriate",
         r"\b(?:it (?:is|would be|'s)|that would be|this would be|it's|i don't think (?:it's|it is|that's|that is)|that would|it would) (?:not (?:be )?)?(?:appropriate|inappropriate|unethical|ethical|illegal|irresponsible|responsible)(?: (?:and|or) \w+)? for me to\b|\b(?:that would not be|i don't think it's|i do not think it is) appropriate\b",
     ),
     (
@@ -206,7 +211,9 @@ class Refusal(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """The first refusal of each answer."""
-        for answer in answers(change):
+        sieve = sieve_of_answers(change)
+        likely = sieve.holding(OPENING.words, first=FIRST, any_case=True) | sieve.holding(ANYWHERE.words, any_case=True)
+        for answer in compress(answers(change), likely.tolist()):
             if self.max_characters and len(answer.text) > self.max_characters:
                 continue
             place = refused(answer.text, answer.prompt)

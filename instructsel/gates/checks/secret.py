@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import compress
 from typing import Any, ClassVar, Final, Literal
 
 from instructsel.extras import require
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
+from instructsel.gates.sieve import sieve_of_passages
 from instructsel.gates.texts import disjoint, hidden_around, passages
 from instructsel.secret_patterns import Secret, is_placeholder, secrets_in
 
@@ -76,7 +78,9 @@ class SecretInRow(RowCheck):
     def hits(self, change: Change) -> Iterator[Hit]:
         """One for each secret."""
         detectors = loaded_detectors() if self.package == "detect-secrets" else ()
-        for passage in passages(change):
+        # detect-secrets looks for others, too.
+        likely = sieve_of_passages(change).matching(r"[0-9A-Za-z_+/=.:!@#$%^&*~-]{16}|:/|-----").tolist()
+        for passage in passages(change) if detectors else compress(passages(change), likely):
             secrets = sorted(secrets_in(passage.text), key=lambda secret: secret.start)
             if detectors:
                 secrets += detected(passage.text, detectors, secrets)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import ClassVar, Final
 
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.phrases import Phrases, folded
+from instructsel.gates.sieve import sieve_of_answers
 from instructsel.gates.texts import answers, around
 
 MODEL: Final = r"(?:(?:large |text[- ]based |computer[- ]based |virtual |conversational )?(?:ai|a\.i\.|artificial intelligence|language)[ -]?(?:language )?(?:powered |based )?(?:model|assistant|chat ?bot|bot|system|program|entity|tool|agent|being)?)"
@@ -64,7 +66,7 @@ ENGLISH: Final = (
 )
 OTHERS: Final = (
     (
-        "ki|künstliche|sprachmodell",
+        "als ki|als k.i|bin ki|nur ki|bloß ki|lediglich ki|ein ki|eine ki|ein k.i|eine k.i|künstliche|sprachmodell",
         r"\bals (?:eine? )?(?:ki\b|k\.i\.|künstliche intelligenz|(?:ki-|großes |ki-basiertes )?sprachmodell)|\bich bin (?:nur |bloß |lediglich )?(?:eine? )?(?:ki\b|künstliche intelligenz|(?:ki-|großes )?sprachmodell|ki-\w+)",
     ),
     (
@@ -198,7 +200,8 @@ class SelfReference(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """The first phrase of each answer."""
-        for answer in answers(change):
+        likely = sieve_of_answers(change).holding(PHRASES.words, any_case=True)
+        for answer in compress(answers(change), likely.tolist()):
             low = folded(answer.text)
             for start, end in PHRASES.places(low):
                 allowed = any(phrase.lower() in low[max(0, start - 40) : end + 40] for phrase in self.allow)

@@ -29,7 +29,7 @@ from instructsel.artifact import atomic_write, dump_json
 from instructsel.errors import UsageError
 from instructsel.gates.baseline.tensor_file import TensorFile, digest_of, write_tensors
 from instructsel.gates.contamination.items import ANSWER, CHOICES, PARTS, PASSAGE, PROMPT, QUESTION, Item, check_name, items_of, set_name
-from instructsel.gates.contamination.words import hashed, is_everywhere, is_single, whole_digest, words_of
+from instructsel.gates.contamination.words import hashed, head_of, is_everywhere, is_single, whole_digest, words_of
 from instructsel.kinds import EVAL_INDEX, head
 from instructsel.neighbors.word_hashes import Words, runs
 from instructsel.shapes import Count, Misfit, checked
@@ -50,7 +50,7 @@ ENDING: Final = ".index"
 MANIFEST: Final = "instructsel.evals"
 """Where in the file's metadata the manifest stands."""
 REFUSAL: Final = Refusal(UsageError, "Make it again: instructsel gate index SETS… -o evals.index", "an index of evaluation items")
-COLUMNS: Final = ("set_of", "item_of", "part_of", "lengths", "wholes", "words")
+COLUMNS: Final = ("set_of", "item_of", "part_of", "lengths", "wholes", "heads", "words")
 """Arrays of one line a part."""
 TABLES: Final = ("grams", "places", "frames", "frame_places")
 GRAMS: Final = tuple(f"{name}_{n}" for name in TABLES for n in NGRAMS)
@@ -115,6 +115,8 @@ class ItemIndex:
     """(p, 2), words that the item's own n-grams of 8 and of 13 can cover; 0 where it is compared as a whole."""
     wholes: Words
     """(p,), the digest of the text; 0 where it is not compared as a whole."""
+    heads: Words
+    """(p,), what `head_of` gives for the text: most texts of rows are told by theirs to be no part."""
     words: Ints
     """(p,), words of the text."""
     grams: tuple[Words, Words]
@@ -374,13 +376,14 @@ class _Builder:
         yield np.zeros(len(self.texts), dtype=np.int32)
         yield np.array([text.item for text in self.texts], dtype=np.int32)
         yield np.array([text.part for text in self.texts], dtype=np.int32)
-        single, content = (
-            np.array([test(word) for text in self.texts for word in text.words], dtype=bool)
-            for test in (is_single, lambda word: not is_everywhere(word))
-        )
+        vocabulary = {word for text in self.texts for word in text.words}
+        known = [{word: test(word) for word in vocabulary} for test in (is_single, lambda word: not is_everywhere(word))]
+        words = [word for text in self.texts for word in text.words]
+        single, content = (np.fromiter(map(tested.__getitem__, words), dtype=bool, count=len(words)) for tested in known)
         built = [self._grams(hashes, lengths, single, content, n) for n in NGRAMS]
         yield np.stack([covered for *_, covered in built], axis=1)
         yield np.array([text.whole for text in self.texts], dtype=np.uint64)
+        yield np.array([head_of(text.words) for text in self.texts], dtype=np.uint64)
         yield lengths.astype(np.int32)
         for column in range(4):
             yield tuple(columns[column] for columns in built)

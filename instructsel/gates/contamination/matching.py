@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from instructsel.errors import UsageError
 from instructsel.gates.contamination.index import NGRAMS, ItemIndex
 from instructsel.gates.contamination.items import ANSWER, CHOICES, PARTS, PASSAGE, PROMPT, QUESTION
-from instructsel.gates.contamination.words import hashed, whole_digest, words_of
+from instructsel.gates.contamination.words import HEAD, ascii_head, hashes_of_texts, whole_digest, words_of
 from instructsel.gates.defaults import COVERAGE
 from instructsel.neighbors.word_hashes import Words, runs
 from instructsel.pool.example import Example
@@ -39,9 +39,11 @@ SEPARATOR: Final = "\0"
 """Between turns: a word that no item has."""
 LINES: Final = re.compile(r"[\r\n]+")
 SENTENCES: Final = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])")
+ASCII_SENTENCES: Final = re.compile(r"[.!?]\s+")
 LABEL: Final = re.compile(r"(?i)^\s*(?:question|q|problem|instruction|input|prompt|user|human|task)\s*\d{0,4}\s*[:.)\]]\s*")
 EXCERPT: Final = 60
 """Words of an excerpt."""
+LEADING_HEADS: Final = 20
 LEADING: Final = 24
 """Bits of a hash that are looked up before the hash is."""
 
@@ -135,6 +137,11 @@ class _Search:
         self.wholes: dict[int, list[int]] = {
             digest: short for digest, parts in self.index.by_whole.items() if (short := [part for part in parts if not self.n_words[part]])
         }
+        compared = [part for parts in self.wholes.values() for part in parts]
+        self.heads: frozenset[int] = frozenset(self.index.heads[compared].tolist())
+        self.least_whole: int = min(self.index.words[compared].tolist(), default=0)
+        self.leading_heads: NDArray[np.bool_] = np.zeros(1 << LEADING_HEADS, dtype=bool)
+        self.leading_heads[(self.index.heads[compared] >> np.uint64(64 - LEADING_HEADS)).astype(np.int64)] = True
         # Most n-grams of rows are told by their leading bits to be no item's: the search misses the processor's cache.
         self.leading: NDArray[np.bool_] = np.zeros(1 << LEADING, dtype=bool)
         self.leading[(self.grams >> np.uint64(64 - LEADING)).astype(np.int64)] = True
@@ -146,22 +153,37 @@ class _Search:
 
     def batch(self, examples: Sequence[Example]) -> Iterator[tuple[int, list[Found]]]:
         """Number of a row in the batch → what it holds."""
-        words: list[list[str]] = []
-        segments: list[dict[int, tuple[str, int, bool]]] = []
-        for example in examples:
-            turns = [(message.text_with_reasoning, message.role in ANSWERS) for message in example.messages]
-            listed = [words_of(text) for text, _ in turns]
-            words.append([word for turn in listed for word in (*turn, SEPARATOR)])
-            segments.append(self._wholes(turns))
-        covered = self._covered(words)
-        for row in sorted(covered.keys() | {number for number, parts in enumerate(segments) if parts}):
-            evidence = self._evidence(words[row], covered.get(row, {}), segments[row])
+        turns = [[(message.text_with_reasoning, message.role in ANSWERS) for message in example.messages] for example in examples]
+        texts = [text for row in turns for text, _ in row]
+        of_turn = np.repeat(np.arange(len(turns)), np.fromiter(map(len, turns), dtype=np.int64, count=len(turns)))
+        hashes, lengths = hashes_of_texts(texts)
+        covered = self._covered(hashes, lengths, of_turn)
+        begun = self._begun(hashes, np.repeat(of_turn, lengths))
+        begun.update(row for row, text in zip(of_turn.tolist(), texts, strict=True) if not text.isascii())
+        wholes = {row: parts for row in begun if (parts := self._wholes(turns[row]))} if self.wholes else {}
+        for row in sorted(covered.keys() | wholes.keys()):
+            evidence = self._evidence([text for text, _ in turns[row]], covered.get(row, {}), wholes.get(row, {}))
             if evidence:
                 yield row, evidence
 
-    def _covered(self, words: Sequence[Sequence[str]]) -> dict[int, dict[int, tuple[int, list[int]]]]:
+    def _begun(self, hashes: Words, rows: NDArray[np.int64]) -> set[int]:
+        """The rows that have the first two words of a text that is compared as a whole, one after the other."""
+        heads = np.array(sorted(self.heads), dtype=np.uint64)
+        pairs = np.append(hashes[:-1] * np.uint64(HEAD) + hashes[1:], hashes[-1:])
+        candidates = pairs if self.least_whole > 1 else np.concatenate([pairs, hashes])
+        numbers = np.flatnonzero(self.leading_heads[(candidates >> np.uint64(64 - LEADING_HEADS)).astype(np.int64)])
+        numbers = numbers[np.isin(candidates[numbers], heads)]
+        return set(rows[numbers % max(1, len(hashes))].tolist())
+
+    def _covered(
+        self, hashes: Words, lengths: NDArray[np.int64], of_turn: NDArray[np.int64]
+    ) -> dict[int, dict[int, tuple[int, list[int]]]]:
         """Row → part → its words that are covered, and where in the row the n-grams begin; for parts at the threshold and above."""
-        grams, rows, begins = runs(*hashed(words), self.rule.ngram)
+        grams, turns, begins = runs(hashes, lengths, self.rule.ngram)
+        rows = of_turn[turns]
+        # Between the turns of a row stands a word that no item has.
+        before = np.cumsum(lengths + 1) - (lengths + 1)
+        begins += (before - before[np.searchsorted(of_turn, of_turn)])[turns]
         if not len(grams) or not len(self.grams):
             return {}
         likely = np.flatnonzero(self.leading[(grams >> np.uint64(64 - LEADING)).astype(np.int64)])
@@ -210,15 +232,19 @@ class _Search:
             return parts
         for text, is_answer in turns:
             for segment, is_turn in _segments(text, sentences=not is_answer):
+                # With another beginning it is none of them.
+                if segment.isascii() and (head := ascii_head(segment)) and head not in self.heads:
+                    continue
                 for part in self.wholes.get(whole_digest(segment), ()):
                     if part not in parts or is_turn:
                         parts[part] = segment, int(self.index.words[part]), is_turn
         return parts
 
     def _evidence(
-        self, words: Sequence[str], covered: dict[int, tuple[int, list[int]]], wholes: dict[int, tuple[str, int, bool]]
+        self, turns: Sequence[str], covered: dict[int, tuple[int, list[int]]], wholes: dict[int, tuple[str, int, bool]]
     ) -> list[Found]:
         """What a row holds, an entry an item."""
+        words = [word for text in turns for word in (*words_of(text), SEPARATOR)] if covered else []
         index = self.index
         beside = {(int(index.set_of[part]), int(index.item_of[part])) for part in (*covered, *wholes) if self.supports[part]}
         best: dict[tuple[int, int], Found] = {}
@@ -274,10 +300,24 @@ def _segments(text: str, *, sentences: bool) -> Iterator[tuple[str, bool]]:
             if label:
                 yield line[label.end() :], False
         if sentences:
-            pieces = SENTENCES.split(line)
+            pieces = _sentences(line)
             for piece in pieces if len(pieces) > 1 else ():
                 if piece and len(piece) <= SEGMENT:
                     yield LABEL.sub("", piece), False
+
+
+def _sentences(line: str) -> list[str]:
+    """A line, cut behind the ends of its sentences."""
+    if not line.isascii():
+        return SENTENCES.split(line)
+    # The same, of a pattern that begins with the sign.
+    pieces: list[str] = []
+    start = 0
+    for match in ASCII_SENTENCES.finditer(line):
+        pieces.append(line[start : match.start() + 1])
+        start = match.end()
+    pieces.append(line[start:])
+    return pieces
 
 
 def _stretch(words: Sequence[str], begins: Sequence[int], n: int) -> str:

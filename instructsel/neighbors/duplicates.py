@@ -475,10 +475,11 @@ def _hashed(texts: list[str]) -> tuple[Words, NDArray[np.int64], Words, Words]:
 
 def _words(texts: list[str]) -> tuple[Words, NDArray[np.int64]]:
     """Word hashes of texts, one after the other, and how many each has."""
-    return hashes_of(texts, _ASCII_DIGESTS, _words_of)
+    return hashes_of(texts, _ASCII_DIGESTS, words_of)
 
 
-def _words_of(text: str) -> Words:
+def words_of(text: str) -> Words:
+    """The hashes of the words of a text."""
     lowered = text.lower()
     parts = (lowered if lowered.isascii() else UNSEGMENTED.sub(r" \g<0> ", lowered)).split()
     return np.fromiter(map(_DIGESTS.__getitem__, parts), dtype=np.uint64, count=len(parts))

@@ -6,7 +6,6 @@ Time is linear in the text, whatever stands in it.
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from functools import cache
 from typing import Final
@@ -20,6 +19,8 @@ BRACKETS: Final = re.compile(r"[()\[\]{}](?: ?[()\[\]{}<>])+")
 """Brackets in a row, which are what some questions are about."""
 MAY_DIFFER: Final = re.compile(r"[\d()\[\]{}]")
 """Without one of these a text has no operator."""
+BASIC: Final = 0xFFFF
+"""The last character of the basic plane."""
 BEYOND: Final = re.compile("[\U00010000-\U0010ffff]")
 DASHES: Final = re.compile("[‐‑‒–—−]")
 ASCII: Final = bytes(ord(" " if unicodedata.category(chr(code))[0] in "PZ" else chr(code).lower()) for code in range(128)) + bytes(128)
@@ -39,9 +40,9 @@ def normal_form(text: str) -> str:
         words = b" ".join(ascii_words(text)).decode()
     else:
         text = _composed(text)
-        spaces, nothing, beyond = _classes()
+        spaces, nothing = _classes()
         if BEYOND.search(text):
-            text = text.translate(beyond)
+            text = text.translate(_BEYOND)
         words = " ".join(nothing.sub("", spaces.sub(" ", text)).split())
     return words or " ".join(text.split())
 
@@ -89,26 +90,35 @@ def _pieces(text: str) -> list[str]:
     return pieces
 
 
-@cache
-def _classes() -> tuple[re.Pattern[str], re.Pattern[str], dict[int, str | None]]:
-    """Punctuation and separators; control and format characters that are no white space; both beyond the basic plane, as a table.
+class _Beyond(dict[int, str | None]):
+    """What becomes of characters beyond the basic plane, for `str.translate`; each is looked up once.
 
     A class that reaches beyond it is searched character by character, which takes twenty times as long.
     """
+
+    def __missing__(self, code: int) -> str | None:
+        character = chr(code)
+        kind = unicodedata.category(character) if code > BASIC else ""
+        becomes = " " if kind[:1] in ("P", "Z") else None if kind in ("Cf", "Cc") else character
+        self[code] = becomes
+        return becomes
+
+
+_BEYOND: Final = _Beyond()
+
+
+@cache
+def _classes() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Punctuation and separators; control and format characters that are no white space; both of the basic plane."""
     spaces: list[str] = []
     nothing: list[str] = []
-    beyond: dict[int, str | None] = {}
-    for code, kind in enumerate(map(unicodedata.category, map(chr, range(sys.maxunicode + 1)))):
-        is_space = kind[0] in "PZ"
-        if not is_space and kind not in ("Cf", "Cc"):
-            continue
+    for code, kind in enumerate(map(unicodedata.category, map(chr, range(BASIC + 1)))):
         character = chr(code)
-        if is_space or kind == "Cf" or (kind == "Cc" and not character.isspace()):
-            if code > 0xFFFF:
-                beyond[code] = " " if is_space else None
-            else:
-                (spaces if is_space else nothing).append(re.escape(character))
-    return re.compile(f"[{''.join(spaces)}]+"), re.compile(f"[{''.join(nothing)}]+"), beyond
+        if kind[0] in "PZ":
+            spaces.append(re.escape(character))
+        elif kind == "Cf" or (kind == "Cc" and not character.isspace()):
+            nothing.append(re.escape(character))
+    return re.compile(f"[{''.join(spaces)}]+"), re.compile(f"[{''.join(nothing)}]+")
 
 
 __all__ = ["ASCII", "CONTROLS", "MAY_DIFFER", "ascii_words", "normal_form", "operators"]

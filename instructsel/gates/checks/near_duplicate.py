@@ -36,7 +36,7 @@ class NearDuplicate(Repeats):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """Rows that nearly repeat one of the baseline, then those that nearly repeat one of the change that repeats none."""
-        shingles, has_words = shingles_of(change)
+        shingles, has_words = shingles_of(change, self.threshold, in_pool=self.in_pool(change))
         candidates = distinct(change) & has_words
         responses = asked_of(change)
         if self.in_pool(change):

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.gates.checks.base import Hit, Result, RowCheck, Waived
+from instructsel.gates.duplicates.alone import may_repeat
 from instructsel.gates.duplicates.pairs import Pair, exact_pairs, without
 from instructsel.gates.duplicates.prompts import OwnAsked
-from instructsel.gates.duplicates.texts import compared_text
+from instructsel.gates.duplicates.texts import compared_text, raw_text
 from instructsel.gates.finding import Place
 from instructsel.neighbors.duplicates import Shingles
 
@@ -84,14 +85,22 @@ def distinct(change: Change) -> NDArray[np.bool_]:
     return mask
 
 
-def shingles_of(change: Change) -> tuple[Shingles, NDArray[np.bool_]]:
-    """The shingles of the rows of a change, and which rows have a word."""
+def shingles_of(change: Change, threshold: float, *, in_pool: bool) -> tuple[Shingles, NDArray[np.bool_]]:
+    """The shingles of the rows of a change, and which rows are compared: those with a word, that may be like another one.
+
+    Args:
+        change: the rows.
+        threshold: from which Jaccard similarity on two are alike.
+        in_pool: whether the baseline is looked at, whose rows may be like any.
+    """
 
     def make() -> tuple[Shingles, NDArray[np.bool_]]:
-        texts = [compared_text(row.example) for row in change.rows]
+        rows = change.rows
+        likely = [True] * len(rows) if in_pool else may_repeat((raw_text(row.example) for row in rows), threshold).tolist()
+        texts = [compared_text(row.example) if is_likely else "" for row, is_likely in zip(rows, likely, strict=True)]
         return Shingles.of(texts), np.array([bool(text) for text in texts], dtype=bool)
 
-    return change.shared("shingles", make)
+    return change.shared(f"shingles {in_pool or threshold}", make)
 
 
 def asked_of(change: Change) -> OwnAsked:

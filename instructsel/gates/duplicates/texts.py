@@ -36,11 +36,20 @@ def compared_text(example: Example, part: str = BOTH) -> str:
     Raises:
         UsageError: no such part.
     """
+    return comparable(raw_text(example, part))
+
+
+def raw_text(example: Example, part: str = BOTH) -> str:
+    """The same before it is in normal form.
+
+    Raises:
+        UsageError: no such part.
+    """
     if part not in PARTS:
         raise UsageError.named(part, PARTS, noun="part of a row")
     end = example.last_answer
     turns = {BOTH: example.messages[: end + 1], PROMPT: example.messages[:end], RESPONSE: example.messages[end : end + 1]}[part]
-    return comparable("\n".join(turn.text_with_reasoning for turn in turns if turn.role not in SYSTEM))
+    return "\n".join(turn.text_with_reasoning for turn in turns if turn.role not in SYSTEM)
 
 
 def comparable(text: str) -> str:
@@ -79,4 +88,4 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(END)
 
 
-__all__ = ["BOTH", "PARTS", "PROMPT", "RESPONSE", "comparable", "compared_text", "compared_texts", "prompt_key"]
+__all__ = ["BOTH", "PARTS", "PROMPT", "RESPONSE", "comparable", "compared_text", "compared_texts", "prompt_key", "raw_text"]

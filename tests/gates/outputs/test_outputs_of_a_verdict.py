@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,10 @@ import pytest
 from lxml import etree
 from typer.testing import CliRunner
 
+from instructsel import report
 from instructsel.commands import app
+from instructsel.commands._console import note
+from instructsel.commands._gate_text import lines as lines_of
 from instructsel.errors import BaselineError
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Limit, Result
@@ -332,6 +336,35 @@ FURTHER: dict[str, Callable[[str, dict[str, int]], list[str]]] = {
     "sarif": _json,
     "gitlab": _json,
 }
+
+
+def elements_of(page: str) -> list[str]:
+    """The elements of a page in their order, and the attributes that load or run something."""
+    seen: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: Any) -> None:
+            seen.append(tag)
+            seen.extend(f"{tag} {name}" for name, _ in attrs if name.startswith("on") or name in ("src", "href", "srcdoc", "style"))
+
+    Reader().feed(page)
+    return seen
+
+
+def test_no_text_of_others_is_obeyed_in_the_page_of_a_report_or_on_a_terminal() -> None:
+    calm = elements_of(report(hostile_verdict("calm")).html())
+    faults = []
+    for text in HOSTILE:
+        verdict = hostile_verdict(text)
+        lines = [line for row in lines_of(verdict, fail_on="error", most=10, findings=f"{text}.parquet") for line in note(row)]
+        shown = "\n".join(lines)
+        wrong = [*terminal_faults(shown), *_no_commands(shown, {})]
+        page = report(verdict).html()
+        # Of a blank text no element shows anything.
+        wrong += [] if not text.strip() or elements_of(page) == calm else ["other elements"]
+        if wrong or any(secret in shown + page for secret in ("hunter2pw", "ABCDEFGHIJKL2345")):
+            faults.append(f"{text!r}: {wrong[:3]}")
+    assert not faults, "\n".join(faults[:20])
 
 
 @pytest.mark.parametrize(

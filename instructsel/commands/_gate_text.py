@@ -48,7 +48,7 @@ def lines(verdict: Verdict, *, fail_on: str, most: int, findings: str | None) ->
         if len(results) == 1:
             shown += _check(results[0], fails=results[0] in failing, most=most, findings=findings)
         else:
-            shown += _together(results, is_all=len(results) == len(verdict.results))
+            shown += _together(results, is_all=len(results) == len(verdict.results) and results[0].state == "skipped")
     shown += _waivers(verdict)
     if any(limit.low is not None for result in verdict.results for limit in result.limits):
         shown += wrapped(_mode(verdict), WIDTH)

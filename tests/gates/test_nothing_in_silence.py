@@ -15,6 +15,7 @@ from instructsel.gates.change import Change
 from instructsel.gates.checks.contamination import Contamination
 from instructsel.gates.checks.dropped_row import DroppedRow
 from instructsel.gates.checks.indicator_limit import IndicatorLimit
+from instructsel.gates.checks.paraphrased_contamination import ParaphrasedContamination
 from instructsel.gates.checks.predicted_loss import PredictedLoss
 from instructsel.gates.config import ConfiguredCheck, GateConfig
 from instructsel.gates.gate import gate
@@ -103,6 +104,14 @@ def test_items_that_nobody_can_look_for_are_counted_in_what_the_check_says(tmp_p
     path.write_text("".join(json.dumps({"question": text}) + "\n" for text in [*ASKED, "Why?", " "]))
     result = result_of(Contamination(sets=(str(path),)), Change(Pool.of(ROWS[:3])))
     assert result.state == "passed" and "2 of the sets' 5 items say too little to be looked for." in result.statement
+
+
+@pytest.mark.parametrize("check", [Contamination, ParaphrasedContamination])
+def test_a_set_of_which_every_row_would_pass_is_refused(tmp_path: Path, check: Any) -> None:
+    path = tmp_path / "set.jsonl"
+    path.write_text('{"question": "Why?"}\n')
+    verdict = gate(Change(Pool.of(ROWS[:3])), GateConfig((ConfiguredCheck(check(sets=(str(path),)), "error"),)))
+    assert verdict.exit_code() == 2 and "says enough to be looked for" in verdict.results[0].statement
 
 
 def test_a_set_with_a_row_that_cannot_be_read_fails_the_gate_with_3_and_the_others_report(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import ClassVar
 
+from instructsel.errors import UsageError
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, Result, RowCheck, Waived
@@ -62,18 +63,41 @@ class Contamination(RowCheck):
         result = super().result(change, severity, waived)
         if not change.rows:
             return result
-        left_out, items = (sum(getattr(entry, name) for entry in self._index(change).sets) for name in ("left_out", "n_items"))
-        note = f" {left_out:,} of the sets' {counted(items, 'item')} say too little to be looked for." if left_out else ""
-        return replace(result, statement=result.statement + note)
+        left_out, items = self._counts(change)
+        return replace(result, statement=f"{result.statement}{said_of_items(left_out, items)}")
+
+    def _counts(self, change: Change) -> tuple[int, int]:
+        """Items that say too little, and all items of the sets."""
+        sets = self._index(change).sets
+        # What an index counts has no question and no long answer; its passage or its choices may be looked for.
+        left_out = sum(entry.left_out for entry in sets) if set(self.parts) <= set(DECIDING) else 0
+        return left_out, sum(entry.n_items for entry in sets)
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """A hit for each row and set, with the item that is covered most."""
         if not change.rows:
             return
+        left_out, items = self._counts(change)
+        check_some(items - left_out, self.sets)
         evidence = find_items(self._index(change), (row.example for row in change.rows), self.rule)
         for (position, name), items in groupby(evidence, key=lambda item: (item.position, item.set)):
             listed = sorted(items, key=lambda item: (-item.coverage, -item.matched, item.item))
             yield Hit(position, _message(listed), listed[0].coverage, evidence=listed[0].excerpt, key=name)
+
+
+def said_of_items(left_out: int, items: int) -> str:
+    """How many items of the sets nobody can look for, in a sentence; "" where that is none."""
+    return f" {left_out:,} of the sets' {counted(items, 'item')} say too little to be looked for." if left_out else ""
+
+
+def check_some(n_items: int, sets: Sequence[str]) -> None:
+    """Refuse sets of which every row would pass.
+
+    Raises:
+        UsageError: no item of them can be looked for.
+    """
+    if not n_items:
+        raise UsageError(f"No item of {', '.join(sets)} says enough to be looked for.", fix="Name sets whose questions are longer.")
 
 
 def named_sets(change: Change, sets: Sequence[str]) -> list[str]:
@@ -92,4 +116,4 @@ def _message(items: list[Evidence]) -> str:
     return f"The row holds item {first.item:,} of the evaluation set {first.set}: {how} of {part}.{also}"
 
 
-__all__ = ["Contamination"]
+__all__ = ["Contamination", "check_some", "named_sets", "said_of_items"]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
 import numpy as np
 
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
-from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.checks.contamination import named_sets
+from instructsel.gates.checks.base import Hit, Result, RowCheck, Waived
+from instructsel.gates.checks.contamination import check_some, named_sets, said_of_items
 from instructsel.gates.contamination.index import is_index
 from instructsel.gates.contamination.items import items_of, set_name
 from instructsel.gates.vectors import encode_with, nearest
@@ -49,18 +49,32 @@ class ParaphrasedContamination(RowCheck):
         indices = [name for name in named_sets(change, self.sets) if is_index(name)]
         return f"{indices[0]} is an index, which holds no texts. Name the files that it was made of." if indices else None
 
+    def _items(self, change: Change) -> list[tuple[str, int, str]]:
+        """Set, number and question of each item."""
+
+        def read() -> list[tuple[str, int, str]]:
+            return [
+                (set_name(name), item.number, next(iter(item.questions), ""))
+                for name in named_sets(change, self.sets)
+                for item in items_of(name)
+            ]
+
+        return change.shared(f"questions of {self.sets}", read)
+
+    def result(self, change: Change, severity: str, waived: Waived) -> Result:
+        """Ask every row; how many items nobody can look for is said."""
+        result = super().result(change, severity, waived)
+        items = self._items(change) if change.rows else []
+        left_out = sum(len(text) < LEAST for _, _, text in items)
+        return replace(result, statement=f"{result.statement}{said_of_items(left_out, len(items))}")
+
     def hits(self, change: Change) -> Iterator[Hit]:
         """The item that each question is nearest to."""
-        items = [
-            (set_name(name), item.number, item.questions[0])
-            for name in named_sets(change, self.sets)
-            for item in items_of(name)
-            if item.questions
-        ]
-        items = [entry for entry in items if len(entry[2]) >= LEAST]
+        items = [entry for entry in self._items(change) if len(entry[2]) >= LEAST]
         asked = [(row.position, text) for row in change.rows for text in _questions(row.example.messages) if len(text) >= LEAST]
-        if not items or not asked:
+        if not asked:
             return
+        check_some(len(items), self.sets)
         encode = encode_with(self.encoder)
         (theirs, known), (ours, seen) = encode([text for _, _, text in items]), encode([text for _, text in asked])
         others, similarity = nearest(ours, theirs, but=~known)

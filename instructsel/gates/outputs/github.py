@@ -58,16 +58,16 @@ class GitHub(Output):
 
 
 def _not_asked(verdict: Verdict, severity: str) -> list[str]:
-    """What was not asked, in sentences of a severity: a crash counts as its findings would; nobody has to be warned of what need not be asked."""
+    """What was not asked, in sentences of a severity: an error where the gate ends with its code; nobody has to be warned of the others."""
     texts = list(verdict.troubles) if severity == "error" else []
     skipped = []
     for result in verdict.not_asked:
         label = f"{result.check.number} {result.label}"
-        if result.exit_code and severity == (result.severity if result.state == "crashed" else "warning"):
+        if result.exit_code and severity == "error":
             texts.append(f"{label} {result.state}: {result.statement}")
         elif not result.exit_code and severity == NOTICE:
             skipped.append(label)
-    return [*texts, f"{len(skipped):,} not asked, and need not be: {', '.join(skipped)}"] if skipped else texts
+    return [*texts, f"Not asked: {', '.join(skipped)}"] if skipped else texts
 
 
 def _line(finding: Finding, command: str, verdict: Verdict) -> str:

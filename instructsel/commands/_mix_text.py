@@ -13,11 +13,12 @@ from instructsel.mixtures.card import licence_lines
 from instructsel.mixtures.mixture import Mixture, outputs_of
 from instructsel.mixtures.originals import command_for
 from instructsel.mixtures.recipe import Recipe
-from instructsel.text import aligned, counted, excerpt
+from instructsel.text import aligned, counted, excerpt, wrapped
 
 if TYPE_CHECKING:
     from instructsel.mixtures.plan import Plan
 
+WIDTH = 80
 LABEL = 24
 """Characters of a label."""
 
@@ -59,7 +60,7 @@ def plan_lines(plan: Plan) -> list[str]:
         "",
         *aligned(rows, header=("source", "asked", "rows", "tokens", "licence", "here"), right=(2, 3)),
         "",
-        *licence_lines(record["licences"]),
+        *(part for line in licence_lines(record["licences"]) for part in wrapped(line, WIDTH)),
     ]
     if record["rows"] is None:
         lines.append("?: not known before the files are read")
@@ -81,7 +82,7 @@ def lines(mixture: Mixture) -> list[str]:
         *_statistics(record),
         *_shared(record["sources"]),
         "",
-        *licence_lines(record["licences"]),
+        *(part for line in licence_lines(record["licences"]) for part in wrapped(line, WIDTH)),
     ]
 
 
@@ -138,7 +139,7 @@ def _statistics(record: Any) -> list[str]:
     lengths = sorted(record["statistics"]["longer_than"], key=int)
     longer = [(excerpt(label, LABEL), *(_number(entry["longer_than"][length]) for length in lengths)) for label, entry in entries]
     return [
-        f"mean tokens by {record['tokenizer']['name']}, of the texts alone; truncated: longer than {most:,}",
+        *wrapped(f"mean tokens by {record['tokenizer']['name']}, of the texts alone; truncated: longer than {most:,}", WIDTH),
         *aligned(rows, header=header, right=range(1, 8)),
         "",
         "rows longer than so many tokens",
@@ -151,7 +152,7 @@ def _shared(sources: Iterable[dict[str, Any]]) -> list[str]:
     for source in sources:
         counts = [f"{count:,} in {label}" for label, count in source["also_in"].items()]
         if counts:
-            shared.append(f"  {source['label']}: {', '.join(counts)}")
+            shared += wrapped(f"  {source['label']}: {', '.join(counts)}", WIDTH)
     return ["", "examples that another source has, too:", *shared] if shared else []
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import NothingToDo, UsageError
+from instructsel.mixtures.opening import Opened
 from instructsel.mixtures.recipe import ALL, EXACT, NEAR, ROWS, SHARE, TIMES, TOKENS, MixtureSource, Recipe
 from instructsel.neighbors.duplicates import Shingles, near_duplicates
 from instructsel.pool.pool import Pool
@@ -31,8 +32,7 @@ KEY: Final = 8
 class Draw:
     """What is taken of a source."""
 
-    source: MixtureSource
-    pool: Pool
+    opened: Opened
     n_duplicates: int
     """Examples that are left out because an earlier source has them."""
     positions: Positions
@@ -40,9 +40,19 @@ class Draw:
     copies: Positions
     """(n,), 0 for the first time that an example stands here."""
 
+    @property
+    def source(self) -> MixtureSource:
+        """The recipe's."""
+        return self.opened.source
+
+    @property
+    def pool(self) -> Pool:
+        """Its examples."""
+        return self.opened.pool
+
     def account(self) -> dict[str, Any]:
         """Every row and every example; see `shape.AccountShape`."""
-        report = self.pool.report
+        report = self.opened.report
         drawn = int((self.copies == 0).sum())
         return {
             "read": report.read,
@@ -58,12 +68,12 @@ class Draw:
         }
 
 
-def draws(recipe: Recipe, pools: Sequence[Pool], tokens: Sequence[NDArray[np.int64] | None], repeated: Sequence[Mask]) -> list[Draw]:
+def draws(recipe: Recipe, sources: Sequence[Opened], tokens: Sequence[NDArray[np.int64] | None], repeated: Sequence[Mask]) -> list[Draw]:
     """What is taken of each source.
 
     Args:
         recipe: how much of each.
-        pools: of each source.
+        sources: that were read.
         tokens: of each source the tokens of its examples, where the recipe asks for tokens.
         repeated: of each source the examples that an earlier one has.
 
@@ -72,14 +82,15 @@ def draws(recipe: Recipe, pools: Sequence[Pool], tokens: Sequence[NDArray[np.int
         NothingToDo: nothing of a source fits.
     """
     orders = []
-    for source, pool, mask in zip(recipe.sources, pools, repeated, strict=True):
+    for opened, mask in zip(sources, repeated, strict=True):
         left = np.flatnonzero(~mask)
         if not len(left):
-            raise NothingToDo(f"No row of {source.label} is left: earlier sources have all of them.", fix="Leave the source out.")
-        orders.append(left[np.argsort(places(pool, recipe.seed)[left], kind="stable")])
+            raise NothingToDo(f"No row of {opened.source.label} is left: earlier sources have all of them.", fix="Leave the source out.")
+        orders.append(left[np.argsort(places(opened.pool, recipe.seed)[left], kind="stable")])
     targets = _targets(recipe, orders, tokens)
     drawn = []
-    for source, pool, mask, order, of_tokens, (unit, size) in zip(recipe.sources, pools, repeated, orders, tokens, targets, strict=True):
+    for opened, mask, order, of_tokens, (unit, size) in zip(sources, repeated, orders, tokens, targets, strict=True):
+        source = opened.source
         if unit == TOKENS:
             assert of_tokens is not None
             positions, copies = _by_tokens(order, of_tokens, int(size))
@@ -90,7 +101,7 @@ def draws(recipe: Recipe, pools: Sequence[Pool], tokens: Sequence[NDArray[np.int
             raise NothingToDo(
                 f"Nothing of {source.label} is taken: {int(size):,} {unit} make no row of it.", fix="Ask for more, or leave the source out."
             )
-        drawn.append(Draw(source, pool, int(mask.sum()), positions, copies))
+        drawn.append(Draw(opened, int(mask.sum()), positions, copies))
     return drawn
 
 

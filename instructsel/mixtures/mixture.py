@@ -37,6 +37,7 @@ from instructsel.artifact import (
 from instructsel.errors import MissingExtra, ScoresError, UsageError
 from instructsel.mixtures.card import card
 from instructsel.mixtures.drawing import Draw, draws, duplicates, mixture_hash, output_order
+from instructsel.mixtures.opening import opened
 from instructsel.mixtures.originals import located
 from instructsel.mixtures.plan import licences_of
 from instructsel.mixtures.recipe import TOKENS, Recipe
@@ -200,17 +201,27 @@ def mix(
     recipe = located(recipe)
     check_targets(recipe, target, force=force)
     with _scratch() as folder:
-        pools = [_pool(recipe, number, folder, message) for number in range(len(recipe.sources))]
         counter, tokenizer = _counter(recipe, message)
+        sources = [opened(recipe, source, folder, counter, message) for source in recipe.sources]
+        for source in sources:
+            known = source.source.catalogue_rows
+            if message is not None and known is not None and known != len(source.pool):
+                message(f"the catalogue says {known:,} rows of {source.source.label}, and the files hold {len(source.pool):,}")
+        pools = [source.pool for source in sources]
         masks, shared = duplicates(recipe, pools, watch("duplicates"))
         lengths = [
             _lengths(pool, counter, watch(f"tokens of {source.label}")) if counter is not None and _needs_tokens(recipe) else None
             for source, pool in zip(recipe.sources, pools, strict=True)
         ]
-        drawn = draws(recipe, pools, lengths, masks)
+        drawn = draws(recipe, sources, lengths, masks)
         statistics = _written(recipe, drawn, target, counter, watch("writing"))
         record = _record(recipe, drawn, shared, statistics, target, tokenizer)
-        files = {file["name"]: path for source, draw in zip(record["sources"], drawn, strict=True) for file, path in _paths(source, draw)}
+        files = {
+            f"{draw.source.label}/{name}": str(Path(place).absolute())
+            for draw in drawn
+            for name, place, digest in draw.opened.files
+            if digest
+        }
     record["seal"] = seal(record)
     write_manifest(target, record, run={"recipe": recipe.where, "files": files})
     with atomic_write(card_path(target)) as out:
@@ -231,18 +242,6 @@ def _scratch() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _pool(recipe: Recipe, number: int, folder: Path, message: Message | None) -> Pool:
-    """The examples of a source."""
-    source = recipe.sources[number]
-    if message is not None:
-        message(f"{source.label}:")
-    pool = source.reading.read(list(source.paths), message=None if message is None else lambda line: message(f"  {line}"))
-    known = source.catalogue_rows
-    if known is not None and known != len(pool) and message is not None:
-        message(f"  the catalogue says {known:,} rows of {source.label}, and the files hold {len(pool):,}")
-    return pool
 
 
 def _counter(recipe: Recipe, message: Message | None) -> tuple[TokenCounts | None, dict[str, Any] | None]:
@@ -337,7 +336,8 @@ def _record(
                 "title": None if source.dataset is None else source.dataset.title,
                 "licence": source.licence,
                 "non_commercial": source.non_commercial,
-                "conversion": source.conversion,
+                "conversion": draw.opened.conversion,
+                "settings": draw.opened.settings,
                 "files": _files(draw),
                 "rows": draw.account(),
                 "share": round(of_source.rows / total.rows, 6),
@@ -363,15 +363,7 @@ def _record(
 
 def _files(draw: Draw) -> list[dict[str, Any]]:
     """Name and digest of each file of a source; null of what is not on this machine."""
-    return [
-        {"name": f"{draw.source.label}/{name}", "sha256": file_digest(file.source.name) if Path(file.source.name).is_file() else None}
-        for name, file in zip(draw.pool.file_names, draw.pool.files, strict=True)
-    ]
-
-
-def _paths(source: Mapping[str, Any], draw: Draw) -> Iterator[tuple[Mapping[str, Any], str]]:
-    for file, opened in zip(source["files"], draw.pool.files, strict=True):
-        yield file, str(Path(opened.source.name).absolute())
+    return [{"name": f"{draw.source.label}/{name}", "sha256": digest} for name, _, digest in draw.opened.files]
 
 
 __all__ = ["Mixture", "card_path", "check_targets", "kind_is_mixture", "mix", "outputs_of", "row_of", "seal"]

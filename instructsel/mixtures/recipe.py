@@ -50,6 +50,10 @@ TOKENS: Final = "tokens"
 TIMES: Final = "times"
 AMOUNTS: Final = (ROWS, SHARE, TOKENS, TIMES, ALL)
 """How much of a source: rows, a share of the budget, tokens, a multiple of it, or all of it."""
+NO_CONVERSION: Final = "none"
+ORIGINAL: Final = "original"
+AUTO: Final = "auto"
+"""In place of a conversion: none, that of the dataset, or that of the dataset where the files are its originals."""
 KEEP: Final = "keep"
 EXACT: Final = "exact"
 NEAR: Final = "near"
@@ -93,6 +97,7 @@ class SourceShape(TypedDict, total=False):
     licence: str
     non_commercial: bool
     conversion: str
+    settings: dict[str, str | int | float | bool]
     rows: Many
     share: Annotated[float, Between(0, 1)]
     tokens: Many
@@ -152,8 +157,11 @@ class MixtureSource:
     """As SPDX names it; None where it is not known."""
     non_commercial: bool | None = None
     """Whether the licence forbids commercial use; None where that is not known."""
-    conversion: str | None = None
-    """The conversion of the original files, as the catalogue names it; None where the row format alone reads them."""
+    conversion: str = NO_CONVERSION
+    """The conversion of the original files: the key of a dataset that has one, original (the dataset's own), auto (its own where the files are
+    its originals), or none."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the conversion, e.g. paths = "every-response"."""
     amount: str = ALL
     """One of AMOUNTS."""
     value: float = 1.0
@@ -192,6 +200,7 @@ class MixtureSource:
             "licence": self.licence,
             "non_commercial": self.non_commercial,
             "conversion": self.conversion,
+            "settings": dict(self.settings),
             "amount": self.amount,
             "value": self.value,
             "repeat": self.repeat,
@@ -445,12 +454,36 @@ def _source(table: SourceShape, number: int, folder: Path, place: str) -> Mixtur
         dataset=dataset,
         licence=licence,
         non_commercial=non_commercial,
-        conversion=table.get("conversion"),
+        conversion=_conversion(table, title),
+        settings=table.get("settings", {}),
         amount=amount,
         value=value,
         repeat=table.get("repeat", 1),
         reading=_reading(table.get("reading", {})),
     )
+
+
+def _conversion(table: SourceShape, title: str) -> str:
+    """The conversion of a source.
+
+    Raises:
+        UsageError: there is no such conversion, or it has no such setting.
+    """
+    from instructsel.mixtures.conversions import make, names
+
+    name = table.get("conversion", NO_CONVERSION)
+    known = [*names(), ORIGINAL, AUTO, NO_CONVERSION]
+    if name not in known:
+        raise UsageError.named(name, known, noun="conversion", where=f"of the {title}")
+    settings = table.get("settings", {})
+    if settings and name == NO_CONVERSION:
+        raise UsageError(f"The {title} has settings of a conversion, and none.", fix='Add: conversion = "original"')
+    if {"seed", "count", "tokenizer"} & settings.keys():
+        raise UsageError(f"The seed and the tokenizer of the {title} are the recipe's.", fix="Leave them out of its settings.")
+    own = table.get("dataset", "") if name in (ORIGINAL, AUTO) else name
+    if own in names():
+        make(own, **settings)
+    return name
 
 
 def _amount(table: SourceShape, title: str) -> tuple[str, float]:

@@ -64,6 +64,7 @@ class SourceRecord(TypedDict):
     licence: str | None
     non_commercial: bool | None
     conversion: str | None
+    settings: dict[str, Any] | None
     files: list[FileShape]
     rows: AccountShape
     share: Fraction

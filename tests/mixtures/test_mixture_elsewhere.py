@@ -159,7 +159,7 @@ def test_a_quota_by_a_recipe_holds_its_mixture_and_not_another(folder: Path) -> 
 def test_a_mixture_of_a_mixture_and_its_baseline_are_read_beside_other_rows(folder: Path) -> None:
     assert run("gate", "baseline", "create", "mixed.jsonl", "-o", "pool.baseline", "-q")[0] == 0
     Path("new.jsonl").write_text('{"instruction": "Name a lake of the north.", "output": "That would be Inari."}\n')
-    code, out, said = run("gate", "new.jsonl", "--baseline", "pool.baseline", "--json", "--fail-on", "never")
+    code, _, said = run("gate", "new.jsonl", "--baseline", "pool.baseline", "--json", "--fail-on", "never")
     assert code == 0, said
 
 

@@ -46,6 +46,10 @@ PAIRS: Final = (("(", ")"), ("[", "]"), ("{", "}"))
 UNSEGMENTED_END: Final = re.compile("[\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff]$")
 """Thai, Lao, Tibetan, Burmese, Khmer: a sentence may end without a sign."""
 HAN: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]$")
+CUT_YEAR: Final = re.compile(
+    r"(?:\b(?:in|since|by|until|early|late|mid|around|before|after)|\b[12]\d{3}\s?[-–]|\d(?:st|nd|rd|th)?,)\s?(?:19|20)$"
+)
+"""The first half of a year."""
 STRANDED: Final = frozenset(
     {
         "of",
@@ -89,6 +93,13 @@ PROSE: Final = 120
 """Characters of a text that has sentences."""
 LEAST: Final = 24
 """Characters below which nothing is said of an end."""
+
+
+MID_SENTENCE: Final = "in the middle of a sentence"
+NO_SIGN: Final = "in a sentence without a sign at its end"
+NO_SIGN_IN_LIST: Final = "in a list's item without a sign at its end"
+GUESSES: Final = frozenset({NO_SIGN, NO_SIGN_IN_LIST})
+"""Ends that people write, too: whether they are cuts is told from those that can be nothing else."""
 
 
 def unfinished(text: str) -> str | None:
@@ -150,6 +161,9 @@ def _unfinished_prose(text: str, last: str) -> str | None:
     if ADDRESS.search(last[-200:]) or HASH_TAG.search(last[-100:]):
         return None
     words = len(WORD.findall(last))
+    if sign == "," and last[-2:-1] in ENDS and len(last) > 1:
+        # The comma is one too many.
+        return None
     if sign in "([{«“「『" or (sign in ",，、" and words > 3 and not _is_verse(text) and not SALUTATION.match(last)):
         return "at a sign that something must follow"
     if sign in "-–—&=" and words > 3 and not _is_verse(text):
@@ -169,11 +183,7 @@ def _mid_sentence(text: str, last: str, words: int) -> str | None:
     if HAN.search(last):
         ended = len(re.findall("[。！？…]", tail))
         open_part = re.split("[。！？；…]", last)[-1]
-        return (
-            "in the middle of a sentence"
-            if (ended >= 2 and len(open_part) > 3 and "。" in last) or (ended >= 3 and len(open_part) > 10)
-            else None
-        )
+        return NO_SIGN if (ended >= 2 and len(open_part) > 3 and "。" in last) or (ended >= 3 and len(open_part) > 10) else None
     is_item = ITEM.match(last) is not None
     line = ITEM.sub("", last)
     in_line = len(SENTENCE.findall(line))
@@ -181,16 +191,18 @@ def _mid_sentence(text: str, last: str, words: int) -> str | None:
     open_part = SENTENCE.split(line)[-1]
     rest_words = len(WORD.findall(open_part))
     if (words >= 6 or in_line or before > 1) and rest_words > 2 and DANGLING.search(last[-40:]) and not _may_end(open_part):
-        return "in the middle of a sentence"
+        return MID_SENTENCE
+    if CUT_YEAR.search(last[-24:]):
+        return "in the middle of a number"
     if ATTRIBUTION.search(last[-60:]):
         return None
     if is_item:
         return _mid_list(text, in_line, rest_words)
     if in_line and before >= 2 and rest_words >= 2 and len(text) >= PROSE:
-        return "in the middle of a sentence"
+        return NO_SIGN
     # A last paragraph of one long unfinished sentence behind paragraphs that are finished.
     ended = sum(line.rstrip()[-1:] in ENDS or line.rstrip()[-2:-1] in ENDS for line in tail.split("\n")[:-1] if len(line) > 60)
-    return "in the middle of a sentence" if ended >= 2 and rest_words >= 5 and before >= 3 and len(last) >= PROSE // 2 else None
+    return NO_SIGN if ended >= 2 and rest_words >= 5 and before >= 3 and len(last) >= PROSE // 2 else None
 
 
 def _may_end(sentence: str) -> bool:
@@ -210,7 +222,7 @@ def _mid_list(text: str, in_line: int, rest_words: int) -> str | None:
     if rest_words < 2:
         return None
     if (items and ended == len(items) and (in_line or len(items) > 1)) or (not items and in_line):
-        return "in the middle of a list's item"
+        return NO_SIGN_IN_LIST
     return None
 
 
@@ -247,4 +259,4 @@ def _is_verse(text: str) -> bool:
     return short >= 0.8 * len(lines) and ended <= 0.5 * len(lines)
 
 
-__all__ = ["is_code", "unfinished"]
+__all__ = ["GUESSES", "MID_SENTENCE", "is_code", "unfinished"]

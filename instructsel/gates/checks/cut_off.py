@@ -9,8 +9,8 @@ from typing import ClassVar, Final
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.endings import unfinished
-from instructsel.gates.texts import answers, around
+from instructsel.gates.endings import GUESSES, MID_SENTENCE, unfinished
+from instructsel.gates.texts import Answer, answers, around
 
 SHOWN: Final = 60
 """Characters of a response's end that are shown, beside those around them."""
@@ -32,19 +32,28 @@ class CutOff(RowCheck):
 
     min_characters: int = field(default=24, metadata=between(0, 1 << 40))
     """Shorter responses are not looked at."""
+    max_guesses: float = field(default=3.0, metadata=between(0, 1 << 40))
+    """Sentences that end without a sign count up to so many times those that end at a word that must go on; where they are more, they are
+    the writers' style, and none counts."""
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """Every answer that is not finished."""
+        sure: list[tuple[Answer, str]] = []
+        guessed: list[tuple[Answer, str]] = []
         for answer in answers(change):
             if answer.message.tool_calls or len(answer.text) < self.min_characters:
                 continue
             end = unfinished(answer.text)
             if end is not None and not _continues(answer.prompt, answer.text):
-                yield answer.hit(
-                    f"{answer.name} is cut off: it ends {end}.",
-                    value=float(len(answer.text)),
-                    evidence=around(answer.text, max(0, len(answer.text) - SHOWN), len(answer.text)),
-                )
+                (guessed if end in GUESSES else sure).append((answer, end))
+        # Of cuts at any word a good third ends at one that must go on. Where sentences without a sign are more, people wrote them so.
+        within = sum(end == MID_SENTENCE for _, end in sure)
+        for answer, end in sure + (guessed if len(guessed) <= self.max_guesses * within else []):
+            yield answer.hit(
+                f"{answer.name} is cut off: it ends {end}.",
+                value=float(len(answer.text)),
+                evidence=around(answer.text, max(0, len(answer.text) - SHOWN), len(answer.text)),
+            )
 
 
 def _continues(prompt: str, text: str) -> bool:

@@ -15,6 +15,7 @@ from instructsel.gates.checks.self_reference import spoken
 from instructsel.gates.phrases import Phrases, folded
 from instructsel.gates.sieve import sieve_of_answers
 from instructsel.gates.texts import answers, around
+from instructsel.gates.tool_limits import of_tools
 
 ADVERB: Final = r"(?:(?:unfortunately|sadly|regrettably|however|simply|just|really|honestly|also|currently|still|not|therefore|thus|ethically|legally|knowingly|directly|in good conscience),? ){0,2}"
 NOT_ABLE: Final = (
@@ -195,7 +196,8 @@ ASKED_FOR: Final = (
 class Refusal(RowCheck):
     """Responses that refuse, or that say they cannot do what is asked.
 
-    English and thirty other languages. Letters, and what somebody says in a story, are none.
+    English and thirty other languages. Letters, and what somebody says in a story, are none, nor is what a model with tools says of what
+    these cannot do.
     """
 
     number: ClassVar[str] = "IS012"
@@ -217,7 +219,7 @@ class Refusal(RowCheck):
             if self.max_characters and len(answer.text) > self.max_characters:
                 continue
             place = refused(answer.text, answer.prompt)
-            if place is not None:
+            if place is not None and not of_tools(folded(answer.text), place[0], change.rows[answer.position].example):
                 yield answer.hit(f"{answer.name} refuses.", value=float(place[0]), evidence=around(answer.text, *place))
 
 

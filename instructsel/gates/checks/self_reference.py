@@ -13,6 +13,7 @@ from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.phrases import Phrases, folded
 from instructsel.gates.sieve import sieve_of_answers
 from instructsel.gates.texts import answers, around
+from instructsel.gates.tool_limits import of_tools
 
 MODEL: Final = r"(?:(?:large |text[- ]based |computer[- ]based |virtual |conversational )?(?:ai|a\.i\.|artificial intelligence|language)[ -]?(?:language )?(?:powered |based )?(?:model|assistant|chat ?bot|bot|system|program|entity|tool|agent|being)?)"
 MAKERS: Final = r"(?:open ?ai|anthropic|google(?: deepmind)?|deepmind|meta(?: ai)?|mistral(?: ai)?|alibaba(?: cloud)?|deepseek|microsoft|baidu|zhipu(?: ai)?|moonshot(?: ai)?|xai|cohere|tencent|bytedance|01\.ai)"
@@ -184,7 +185,8 @@ FICTION: Final = (
 class SelfReference(RowCheck):
     """Responses that speak of themselves as a language model, or as another vendor's.
 
-    Texts about language models are none: the first person decides. Answers to a prompt that wants fiction are none where the phrase is quoted.
+    Texts about language models are none: the first person decides. Answers to a prompt that wants fiction are none where the phrase is quoted,
+    nor is a model with tools that says what these cannot do.
     """
 
     number: ClassVar[str] = "IS014"
@@ -205,6 +207,8 @@ class SelfReference(RowCheck):
             low = folded(answer.text)
             for start, end in PHRASES.places(low):
                 allowed = any(phrase.lower() in low[max(0, start - 40) : end + 40] for phrase in self.allow)
+                if of_tools(low, start, change.rows[answer.position].example):
+                    continue
                 if allowed or spoken(answer.prompt, low, start) or low[start:end] in folded(answer.prompt):
                     continue
                 yield answer.hit(f"{answer.name} speaks of itself as a language model.", evidence=around(answer.text, start, end))

@@ -80,7 +80,7 @@ def test_an_answer_that_ends_where_the_text_of_its_prompt_ends_is_whole() -> Non
 
 
 def test_an_earlier_answer_that_is_cut_off_is_named() -> None:
-    assert [hit.key for hit in hits("cut-off", dialogue("Hi.", CUT[0], "Go on.", "Noon."))] == ["answer 1"]
+    assert [hit.key for hit in hits("cut-off", dialogue("Hi.", CUT[2], "Go on.", "Noon."))] == ["answer 1"]
 
 
 @pytest.mark.parametrize("position", [0.45, 0.6, 0.75, 0.9])
@@ -192,3 +192,24 @@ HOSTILE = ["a b ", "a", "ab", "(", "```\n", "1. ", "\n\n- x", "a, ", "**", "x" *
 @pytest.mark.parametrize("kind", ["cut-off", "repetition", "echo", "short-response"])
 def test_long_hostile_texts_are_read_once(kind: str) -> None:
     hits(kind, *(row(unit * (200_000 // len(unit)), unit * (150_000 // len(unit))) for unit in HOSTILE))
+
+
+WITHOUT_SIGN = PARAGRAPH + " The smaller one is used by fishing boats and by the sailors of the town"
+
+
+def test_endings_without_a_sign_count_where_others_are_cut_inside_a_sentence_as_often_as_cuts_are() -> None:
+    assert not flags("cut-off", row(WITHOUT_SIGN))
+    assert flagged("cut-off", [*CUT, WITHOUT_SIGN])[-1] == WITHOUT_SIGN
+    style = [WITHOUT_SIGN.replace("town", place) for place in ("town", "port", "coast", "island", "village")]
+    assert flagged("cut-off", [*style, CUT[2]]) == [CUT[2]]
+    assert flagged("cut-off", [*style, CUT[2]], max_guesses=5) == [*style, CUT[2]]
+
+
+def test_the_first_half_of_a_year_is_a_cut() -> None:
+    assert flags("cut-off", row(PARAGRAPH + " It was certified on December 14th, 20"))
+    assert flags("cut-off", row(PARAGRAPH + " The number of ships rose in 2014-20"))
+    assert not flags("cut-off", row(PARAGRAPH + " The ships that it can hold are 20"))
+
+
+def test_a_comma_behind_the_end_of_a_sentence_is_no_cut() -> None:
+    assert not flags("cut-off", row(PARAGRAPH + ","))

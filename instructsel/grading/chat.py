@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,11 +13,11 @@ from typing import Any, Final
 from instructsel.errors import ModelUnavailable, TemplateRefused, UsageError
 from instructsel.extras import require
 from instructsel.grading import tulu
-from instructsel.grading.regions import Span, Spelled, Turns, all_texts, end_of_mark, overlaps, unused, with_end_marked
+from instructsel.grading.regions import Span, Turns, all_texts, overlaps
+from instructsel.grading.responses import Chat, Conversation, Encoded, Header, Jobs, Refusal, Rendered, messages, tools
 from instructsel.models.foreign import first_line, refusing
 from instructsel.models.load import quiet
 from instructsel.pool.example import Example
-from instructsel.pool.message import ANSWERS
 from instructsel.rendering import TEMPLATE_DATE, Job, Refused, Renderer
 
 LOSSES: Final = ("completion", "assistant", "tulu-1", "all")
@@ -36,15 +35,9 @@ TULU: Final = (
 response ends in the end-of-sequence token. A beginning-of-sequence token stands first where the tokenizer has one. Unlike the
 original, the line break after an earlier response is not trained on, as in today's open-instruct; the loss tulu-1 is the original's."""
 
-MOST_TURNS: Final = 1 << 19
-"""Turns that are rendered to find the responses of one conversation: each response needs those before it once more."""
-MOST_TEXT: Final = 1 << 27
-"""Characters that are rendered for the same."""
 BATCH: Final = 512
 FEW: Final = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
 """Of what transformers makes of an encoding, the tokens alone."""
-OPENED: Final = re.compile(r"\s*(?:(?:<[^<>\s][^<>]*>|\[[^\[\]\s]+\]|◁[^◁▷]+▷)\s*)+")
-"""Marks and white space alone: what a template that has a model think puts at the end of a prompt, be the mark closed again or not."""
 MARK: Final = "zqx"
 """A text that no chat template writes, to see what one writes after a response."""
 PROBES: Final = (
@@ -55,302 +48,6 @@ PROBES: Final = (
 """Roles of conversations, of which a template takes at least one."""
 CONTINUE: Final = "CONTINUE_FINAL_MESSAGE_TAG "
 """What transformers puts behind a message that is to be continued."""
-Shared = Callable[[str, str, int], int]
-
-
-def messages(example: Example) -> Turns:
-    """The turns up to the response as templates take them: role and content, and where a turn has them reasoning and calls."""
-    return [turn.as_dict() for turn in example.messages[: example.last_answer + 1]]
-
-
-def tools(example: Example) -> list[Any] | None:
-    """The tools of an example as templates take them; None where it has none, or a text that is no JSON."""
-    value = None if example.tools is None else example.tools.value
-    return [value] if isinstance(value, dict) else value if isinstance(value, list) and value else None
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a template writes before a response."""
-
-    prompt: str
-    """At the end of a prompt."""
-    opened: str
-    """The end of it that a response without reasoning does not follow: an opened mark of reasoning, as <think>; "" where there is none."""
-
-    @classmethod
-    def of(cls, prompt: str, before: str | None) -> Header:
-        """From what stands at the end of a prompt, and before a response.
-
-        >>> Header.of("assistant:<think>\\n", "assistant:").opened, Header.of("bot:", "assistant:").opened
-        ('<think>\\n', '')
-        """
-        opened = "" if not before or not before.strip() else prompt.removeprefix(before)
-        return cls(prompt, opened if opened != prompt and OPENED.fullmatch(opened) else "")
-
-    def without(self, text: str) -> str:
-        """A prompt without the opened mark at its end."""
-        return text.removesuffix(self.opened)
-
-
-@dataclass(frozen=True)
-class _Chat:
-    """What is rendered of an example."""
-
-    turns: Turns
-    tools: list[Any] | None
-    untrained: frozenset[int]
-    """The numbers of responses on which no loss falls."""
-    empty: bool
-    """Whether the response holds nothing."""
-
-    @classmethod
-    def of(cls, example: Example) -> _Chat:
-        answers = [number for number, turn in enumerate(example.messages[: example.last_answer]) if turn.role in ANSWERS]
-        untrained = frozenset(number for number in answers if not example.messages[number].is_trained)
-        return cls(messages(example), tools(example), untrained, example.messages[example.last_answer].is_empty)
-
-    @property
-    def everything(self) -> Turns:
-        """The turns, and the tools as one more."""
-        return self.turns if self.tools is None else [*self.turns, {"tools": self.tools}]
-
-    def left_out(self, text: str) -> tuple[str, ...]:
-        """What of the row is not in its rendering."""
-        names = [(tool.get("function") or tool).get("name") for tool in self.tools or () if isinstance(tool, dict)]
-        reasoning = str(self.turns[-1].get("reasoning_content") or "").strip()
-        is_in = {"tools": all(str(name) in text for name in names), "reasoning": reasoning in text}
-        return tuple(kind for kind, is_there in is_in.items() if not is_there)
-
-    def check_times(self, times: int) -> None:
-        """Refuse a conversation that cannot be rendered so many times.
-
-        Raises:
-            _Refusal: it is too long for that.
-        """
-        if times > 1 and (times * len(self.turns) > MOST_TURNS or times * sum(len(turn["content"]) for turn in self.turns) > MOST_TEXT):
-            raise _Refusal("too_many_turns")
-
-    def job(self, everything: Turns) -> Job:
-        """The rendering of turns and tools with other texts."""
-        return Job(everything) if self.tools is None else Job(everything[:-1], tools=everything[-1]["tools"])
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """An example as a model's tokens."""
-
-    ids: list[int]
-    """The conversation up to the last response, the template's special tokens included."""
-    loss_mask: list[bool]
-    """One for each token: whether the loss falls on it."""
-    end: int
-    """How many of the loss tokens, at the end, close the turn and are no text of the response."""
-    truncated: bool
-    """Whether tokens were cut off at `max_length`."""
-    reason: str | None = None
-    """Why nothing can be trained on it: template_refused (it takes no such roles), not_a_prefix (it rewrites earlier turns), too_many_turns,
-    calls_not_rendered (it leaves out calls that are to be trained on), no_response (the response is empty), no_loss_token (the prompt alone fills the length)."""
-    control: bool = False
-    """Whether a text spells out a special token of the tokenizer; it is read as its letters, not as the token, unless the template
-    itself reads it, as a template of models that think reads <think> in a response."""
-    cause: str | None = None
-    """What the template says where it refuses the conversation."""
-    left_out: tuple[str, ...] = ()
-    """What the row has and the template leaves out: tools, reasoning (of the response)."""
-
-
-@dataclass(frozen=True)
-class _Rendered:
-    """A conversation as text."""
-
-    text: str
-    spans: list[Span]
-    """Where in it the loss falls."""
-    end: int
-    """Where the last response ends; behind it stands what closes the turn."""
-    spelled: list[Span]
-    """Where texts of the conversation spell out special tokens."""
-    left_out: tuple[str, ...] = ()
-    """As of `Encoded`."""
-
-
-class _Jobs:
-    """Renderings that a batch of conversations needs, each asked for once."""
-
-    def __init__(self) -> None:
-        self.jobs: list[Job] = []
-        self.texts: list[str | Refused] = []
-
-    def add(self, turns: Turns, tools: list[Any] | None = None, *, generation: bool = False) -> int:
-        """Ask for a rendering; its number."""
-        return self.ask(Job(turns, generation, tools))
-
-    def ask(self, job: Job) -> int:
-        """Ask for a rendering; its number."""
-        self.jobs.append(job)
-        return len(self.jobs) - 1
-
-    def run(self, renderer: Renderer) -> None:
-        """Render all that was asked for and is not there yet."""
-        self.texts += renderer.render(self.jobs[len(self.texts) :])
-
-    def optional(self, number: int) -> str | None:
-        """A rendering; None where the template refuses it."""
-        text = self.texts[number]
-        return None if isinstance(text, Refused) else text
-
-    def text(self, number: int) -> str:
-        """A rendering.
-
-        Raises:
-            _Refusal: the template refuses it.
-        """
-        text = self.texts[number]
-        if isinstance(text, Refused):
-            raise _Refusal("template_refused", text.cause)
-        return text
-
-
-class _Refusal(Exception):
-    """A conversation that has no mask: why, and what the template says."""
-
-    def __init__(self, reason: str, cause: str | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.cause = cause
-
-
-@dataclass(frozen=True)
-class _Response:
-    """The renderings that show where a response stands."""
-
-    last: int
-    """Number of its turn."""
-    before: int | None
-    """The turns before it and its header; None for a response that begins the conversation."""
-    prefix: int | None
-    """The turns up to it; None for the last of the conversation, where it is all."""
-    changed: int | None
-    """The turns up to it with other content, where the header is not known otherwise."""
-    unchanged: int | None
-    """The same with its own content."""
-
-
-@dataclass(frozen=True)
-class _Conversation:
-    """The renderings that an example needs."""
-
-    chat: _Chat
-    loss: str
-    mark: str
-    """A character that stands for the end of the last response."""
-    text: int
-    """Of all turns."""
-    marked: int | None
-    """Of all turns, with a mark behind the last response; None where it ends in a call."""
-    responses: list[_Response]
-    """Those that the loss falls on; where it falls on everything, those that it does not fall on."""
-    spelled: Spelled | None
-    hidden: int | None
-    """Of all turns, with special tokens that are spelled out behind marks."""
-
-    @classmethod
-    def ask(cls, chat: _Chat, loss: str, control: Iterable[str], jobs: _Jobs) -> _Conversation:
-        """Ask for all that can be known to be needed.
-
-        Raises:
-            _Refusal: it would be too much.
-        """
-        turns = chat.turns
-        numbers = [number for number, turn in enumerate(turns) if turn["role"] == "assistant" and number not in chat.untrained]
-        wanted = {"completion": numbers[-1:], "assistant": numbers, "all": sorted(chat.untrained)}[loss]
-        chat.check_times(len(wanted))
-        text = jobs.add(turns, chat.tools)
-        mark = unused(chat.everything)
-        spelled = Spelled.of(chat.everything, control)
-        return cls(
-            chat,
-            loss,
-            mark,
-            text,
-            None if "tool_calls" in turns[-1] else jobs.add(with_end_marked(turns, mark), chat.tools),
-            [cls._response(chat, number, text, jobs) for number in wanted],
-            spelled,
-            None if spelled is None else jobs.ask(chat.job(spelled.hidden())),
-        )
-
-    @staticmethod
-    def _response(chat: _Chat, number: int, text: int, jobs: _Jobs) -> _Response:
-        turns, tools = chat.turns, chat.tools
-        last = number == len(turns) - 1
-        prefix = None if last else jobs.add(turns[: number + 1], tools)
-        # No template renders a prompt without turns, and some write no header behind a response.
-        follows = not number or turns[number - 1]["role"] == "assistant"
-        content = "b" if turns[number]["content"].strip().startswith("a") else "a"
-        return _Response(
-            number,
-            before=jobs.add(turns[:number], tools, generation=True) if number else None,
-            prefix=prefix,
-            changed=jobs.add([*turns[:number], {"role": "assistant", "content": content}], tools) if follows else None,
-            unchanged=(text if prefix is None else prefix) if follows else None,
-        )
-
-    def rendered(self, jobs: _Jobs, header: Callable[[], Header | None], shared: Shared, closing: Callable[[], str]) -> _Rendered:
-        """The text with the spans on which the loss falls, from header to end of turn.
-
-        Args:
-            jobs: with their renderings.
-            header: gives what a template writes before a response; None where it is not known.
-            shared: how many characters two texts begin with whose tokens are the same.
-            closing: gives what it writes after one.
-
-        Raises:
-            _Refusal: there is none.
-        """
-        text = jobs.text(self.text)
-        for number, turn in enumerate(self.chat.turns):
-            is_trained = number == len(self.chat.turns) - 1 or (self.loss != "completion" and number not in self.chat.untrained)
-            if is_trained and not all((call.get("function") or call)["name"] in text for call in turn.get("tool_calls", ())):
-                raise _Refusal("calls_not_rendered")
-        spans = [self._span(text, response, jobs, header, shared) for response in self.responses]
-        if self.loss == "all":
-            # Of everything, nothing hangs on the turns before, so a template that rewrites them is not refused.
-            edges = [0, *(edge for span in spans for edge in span), len(text)]
-            spans = list(zip(edges[::2], edges[1::2], strict=True))
-        marked = None if self.marked is None else jobs.optional(self.marked)
-        end = None if marked is None else end_of_mark(text, marked, self.mark)
-        if self.marked is None:
-            end = len(text.removesuffix(closing()))
-        elif end is None:
-            response = self.chat.turns[-1]["content"].strip()
-            place = text.rfind(response)
-            end = place + len(response) if place >= 0 else len(text)
-        return _Rendered(text, spans, end, [], self.chat.left_out(text))
-
-    @staticmethod
-    def _span(text: str, response: _Response, jobs: _Jobs, header: Callable[[], Header | None], shared: Shared) -> Span:
-        prefix = text if response.prefix is None else jobs.text(response.prefix)
-        if not text.startswith(prefix):
-            raise _Refusal("not_a_prefix")
-        if response.before is not None:
-            before = jobs.text(response.before)
-            if text.startswith(before):
-                return len(before), len(prefix)
-            # TRL trains on what follows the tokens that both have in common; the mark stands in the prompt alone.
-            known = header()
-            if known is not None and known.opened and before.endswith(known.prompt) and text.startswith(known.without(before)):
-                return shared(before, text, len(known.without(before))), len(prefix)
-        if response.changed is None or response.unchanged is None:
-            raise _Refusal("not_a_prefix")
-        # Where the text of other content goes another way.
-        pairs = enumerate(zip(jobs.text(response.unchanged), jobs.text(response.changed), strict=False))
-        begin = next((place for place, (own, other) in pairs if own != other), len(prefix))
-        if response.before is not None:
-            known = header()
-            if known is None or not text[:begin].endswith(known.without(known.prompt)):
-                raise _Refusal("not_a_prefix")
-        return begin, len(prefix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -507,13 +204,13 @@ class ChatTemplate:
             return
         remaining = iter(examples)
         while batch := list(itertools.islice(remaining, BATCH)):
-            conversations = [_Chat.of(example) for example in batch]
+            conversations = [Chat.of(example) for example in batch]
             rendered = self._rendered(conversations, loss)
-            texts = [rendering.text for rendering in rendered if isinstance(rendering, _Rendered)]
+            texts = [rendering.text for rendering in rendered if isinstance(rendering, Rendered)]
             tokenized = iter(self.all_tokens(texts))
             for chat, rendering in zip(conversations, rendered, strict=True):
                 control = self._spells_control(chat.everything)
-                if isinstance(rendering, _Refusal):
+                if isinstance(rendering, Refusal):
                     yield Encoded([], [], 0, truncated=False, reason=rendering.reason, control=control, cause=rendering.cause)
                 else:
                     yield self._encoded(*next(tokenized), rendering, max_length, control=control)
@@ -522,17 +219,17 @@ class ChatTemplate:
         """Examples with the mask of the first release of Tülu, in order; special tokens that a text spells out are letters here, too."""
         remaining = iter(examples)
         while batch := list(itertools.islice(remaining, BATCH)):
-            conversations: list[tulu.Written | _Refusal] = []
+            conversations: list[tulu.Written | Refusal] = []
             for example in batch:
                 try:
                     conversations.append(self._written(example))
-                except _Refusal as refusal:
+                except Refusal as refusal:
                     conversations.append(refusal)
             texts = [conversation.stripped for conversation in conversations if isinstance(conversation, tulu.Written)]
             tokenized = iter(self.all_tokens(texts, special=True))
             for example, conversation in zip(batch, conversations, strict=True):
-                control = self._spells_control(_Chat.of(example).everything)
-                if isinstance(conversation, _Refusal):
+                control = self._spells_control(Chat.of(example).everything)
+                if isinstance(conversation, Refusal):
                     yield Encoded([], [], 0, truncated=False, reason=conversation.reason, control=control, cause=conversation.cause)
                 else:
                     yield self._tulu_1(example, conversation, *next(tokenized), max_length, control=control)
@@ -541,17 +238,17 @@ class ChatTemplate:
         """All turns of an example in Tülu's format.
 
         Raises:
-            _Refusal: it has other roles, calls to be trained on, no response, or more turns than can be tokenized one by one.
+            Refusal: it has other roles, calls to be trained on, no response, or more turns than can be tokenized one by one.
         """
-        chat = _Chat.of(example)
+        chat = Chat.of(example)
         if chat.empty:
-            raise _Refusal("no_response")
+            raise Refusal("no_response")
         if any(turn.is_trained and turn.tool_calls for turn in example.messages):
-            raise _Refusal("calls_not_rendered")
+            raise Refusal("calls_not_rendered")
         try:
             conversation = tulu.written([turn.as_dict() for turn in example.messages], self.tokenizer.eos_token)
         except UsageError as error:
-            raise _Refusal("template_refused", error.message) from error
+            raise Refusal("template_refused", error.message) from error
         chat.check_times(1 + sum(not turn.is_trained for turn in example.messages))
         return conversation
 
@@ -581,18 +278,19 @@ class ChatTemplate:
         if max_length is not None and is_cut:
             # What the tokenizer puts behind any text stays.
             closing = min(self._added_behind, max_length)
-            ids, offsets = ([*listed[: max_length - closing], *listed[len(listed) - closing :]] for listed in (ids, offsets))
+            stay = [*range(max_length - closing), *range(len(ids) - closing, len(ids))]
+            ids, offsets = [ids[number] for number in stay], [offsets[number] for number in stay]
         mask = tulu.loss_mask(len(ids), parts, counts, max_length)
         closed = conversation.contents[example.last_answer][1]
         end = sum(1 for is_on, (start, stop) in zip(mask, offsets, strict=True) if is_on and closed <= start < stop)
         reason = None if any(mask[1:]) else "no_loss_token"
-        left_out = _Chat.of(example).left_out(conversation.text)
+        left_out = Chat.of(example).left_out(conversation.text)
         return Encoded(list(ids), mask, end, truncated=is_cut, reason=reason, control=control, left_out=left_out)
 
     def _as_letters(self, conversation: tulu.Written, until: int, ids: list[int], offsets: list[Span]) -> tuple[list[int], list[Span]]:
         """Tokens of a text up to a place, with special tokens that contents spell out as letters."""
         spans = tulu.spelled(conversation, self.control.values(), until)
-        return self._respelled(ids, offsets, _Rendered(conversation.text, [], 0, spans)) if spans else (ids, offsets)
+        return self._respelled(ids, offsets, Rendered(conversation.text, [], 0, spans)) if spans else (ids, offsets)
 
     @cached_property
     def _added_behind(self) -> int:
@@ -639,29 +337,29 @@ class ChatTemplate:
         # Without the space behind the mark the template has stripped the message.
         return text[:place] if text[place:].startswith(CONTINUE) else text[:place].rstrip()
 
-    def _rendered(self, conversations: Sequence[_Chat], loss: str) -> list[_Rendered | _Refusal]:
+    def _rendered(self, conversations: Sequence[Chat], loss: str) -> list[Rendered | Refusal]:
         """Each conversation with its spans, or why it has none."""
-        jobs = _Jobs()
+        jobs = Jobs()
         control = tuple(self.control.values())
-        asked: list[_Conversation | _Refusal] = []
+        asked: list[Conversation | Refusal] = []
         for chat in conversations:
             try:
-                asked.append(_Refusal("no_response") if chat.empty else _Conversation.ask(chat, loss, control, jobs))
-            except _Refusal as refusal:
+                asked.append(Refusal("no_response") if chat.empty else Conversation.ask(chat, loss, control, jobs))
+            except Refusal as refusal:
                 asked.append(refusal)
         jobs.run(self.renderer)
-        rendered: list[_Rendered | _Refusal] = []
+        rendered: list[Rendered | Refusal] = []
         for conversation in asked:
             try:
-                if isinstance(conversation, _Refusal):
+                if isinstance(conversation, Refusal):
                     raise conversation
                 rendering = conversation.rendered(jobs, lambda: self.header, self._shared, lambda: self.closing)
                 rendered.append(replace(rendering, spelled=self._spelled(conversation, rendering.text, jobs)))
-            except _Refusal as refusal:
+            except Refusal as refusal:
                 rendered.append(refusal)
         return rendered
 
-    def _spelled(self, conversation: _Conversation, text: str, jobs: _Jobs) -> list[Span]:
+    def _spelled(self, conversation: Conversation, text: str, jobs: Jobs) -> list[Span]:
         """Where texts of the conversation spell out special tokens that the template passes on as they are."""
         spelled = conversation.spelled
         if spelled is None or conversation.hidden is None:
@@ -733,7 +431,7 @@ class ChatTemplate:
         """A block that ends in ModelRefused whatever the tokenizer raises in it: its file is somebody else's."""
         return refusing(f"The tokenizer of {self.name}", "be used", fix="Fetch the model again, or use another one.")
 
-    def _encoded(self, ids: list[int], offsets: list[Span], rendered: _Rendered, max_length: int | None, *, control: bool) -> Encoded:
+    def _encoded(self, ids: list[int], offsets: list[Span], rendered: Rendered, max_length: int | None, *, control: bool) -> Encoded:
         """The tokens of a rendered conversation with their loss mask.
 
         Args:
@@ -804,7 +502,7 @@ class ChatTemplate:
         spelled = "\0".join(text for turn in turns for text in all_texts(turn))
         return any(token in spelled for token in self.control.values())
 
-    def _respelled(self, ids: list[int], offsets: list[Span], rendered: _Rendered) -> tuple[list[int], list[Span]]:
+    def _respelled(self, ids: list[int], offsets: list[Span], rendered: Rendered) -> tuple[list[int], list[Span]]:
         """Tokens in which a special token stands where the template put it and nowhere else.
 
         A text that spells one out means its letters: read as the token it could end a turn or begin one of another role.
@@ -839,4 +537,4 @@ class ChatTemplate:
         return list(zip(encoding.ids, encoding.offsets, strict=True))
 
 
-__all__ = ["LOSSES", "TULU", "ChatTemplate", "Encoded", "Header"]
+__all__ = ["LOSSES", "TULU", "ChatTemplate", "Encoded", "Header", "messages", "tools"]

@@ -16,7 +16,7 @@ from instructsel.adapters.exports.registry import tokenized
 from instructsel.adapters.exports.run import export
 from instructsel.adapters.recipes import recipe
 from instructsel.audits.run import audit
-from instructsel.errors import UsageError
+from instructsel.errors import ModelRefused, UsageError
 from instructsel.grading.chat import ChatTemplate
 from instructsel.protocols import Checkpoint
 from tests import tiny
@@ -109,7 +109,7 @@ def test_accumulation_packing_and_no_padding_give_the_gradient_of_one_batch(base
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize("kind", ["llama", "gpt_neox", "qwen2"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox", "qwen2", "mistral"])
 def test_padding_free_batches_have_the_loss_of_padded_ones(kind: str, attention: str, tmp_path: Path, pool: Pool) -> None:
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -122,6 +122,13 @@ def test_padding_free_batches_have_the_loss_of_padded_ones(kind: str, attention:
         with torch.no_grad():
             losses[is_free] = float(model(**batch, use_cache=False).loss)
     assert losses[True] == pytest.approx(losses[False], abs=1e-5)
+
+
+def test_opt_does_not_keep_rows_apart_without_padding_and_is_refused_with_packing(tmp_path: Path, pool: Pool) -> None:
+    base = tiny.causal(tmp_path / "opt", "opt")
+    assert tuned(base, tmp_path, pool, loss="tulu-1").record["steps"] == 1
+    with pytest.raises(ModelRefused, match="opt has cross-contamination in packing"):
+        tuned(base, tmp_path, pool, loss="tulu-1", packing=True)
 
 
 # Truncation

@@ -187,7 +187,7 @@ def test_special_tokens_in_arguments_reasoning_and_tools_are_read_as_their_lette
 
 
 def test_a_conversation_of_very_many_turns_is_not_rendered_once_for_each_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("instructsel.grading.chat.MOST_TURNS", 1_000)
+    monkeypatch.setattr("instructsel.grading.responses.MOST_TURNS", 1_000)
     chat = template(tmp_path, QWEN_TYPE)
 
     def turns(count: int) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from instructsel.commands import _options as options
 from instructsel.commands._console import display, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
-from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 
 if TYPE_CHECKING:
     from instructsel.gates.baseline.base import Request

@@ -10,8 +10,8 @@ import typer
 from instructsel.commands import _options as options
 from instructsel.commands._console import messages, reported, say, write, write_json
 from instructsel.commands._groups import with_options
-from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 
 EXAMPLES: Final = """Examples:
   instructsel gate init examples/clean.jsonl -o -

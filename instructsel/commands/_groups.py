@@ -130,6 +130,7 @@ PANELS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "SizeFlags": ("Sizes", ()),
     "DesignSettings": ("Subsets", ()),
     "ReadingOptions": (options.READING, ()),
+    "TargetReading": ("Reading of --target", ("source_field",)),
 }
 """Dataclass → the heading of its options, and its fields that are none."""
 

@@ -13,12 +13,12 @@ from instructsel.artifact import atomic_write, check_outputs
 from instructsel.commands import _options as options
 from instructsel.commands._console import messages, reported, say, watching, write, write_json
 from instructsel.commands._groups import with_options
-from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import LARGEST_SEED, MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between, check_limits
 from instructsel.experiments.store import check_folder
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.reports.charts import Curve, Series, is_chart, scatter
 from instructsel.rules import catalog
 from instructsel.scores.table import ScoreTable, newest

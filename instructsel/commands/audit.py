@@ -15,12 +15,12 @@ from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
-from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import MOST_ROWS
 from instructsel.pool import spec
 from instructsel.pool.naming import files_of
 from instructsel.pool.outputs import check_apart
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 
 EXAMPLES: Final = """Examples:
   instructsel audit examples/pool.jsonl --base study-demo/toybase

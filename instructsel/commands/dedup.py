@@ -12,10 +12,10 @@ from instructsel.commands import _cleaning as shared
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, messages, reported, watching
 from instructsel.commands._groups import with_options
-from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
 from instructsel.gates.defaults import COSINE, JACCARD, LOWEST
 from instructsel.kinds import head
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.text import aligned
 
 EXAMPLES: Final = """Examples:

@@ -20,14 +20,15 @@ import typer
 from instructsel.cache import Cache
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, messages, reported, say, watching, write_json
+from instructsel.commands._groups import with_options
 from instructsel.commands._score_text import notices, summary
 from instructsel.commands._select_text import report
 from instructsel.errors import EnvironmentFault, MissingExtra, ModelUnavailable, PoolError, UsageError
 from instructsel.indicators.instruction_following_difficulty import InstructionFollowingDifficulty
 from instructsel.models.load import EMBEDDED
 from instructsel.paths import resolved
-from instructsel.pool import spec
 from instructsel.pool.pool import Pool
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.rules import catalog
 from instructsel.scores.run import score
 from instructsel.selection.baselines.registry import baselines
@@ -66,6 +67,7 @@ EXAMPLES: Final = """Examples:
 
 
 @reported
+@with_options
 def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results, made if it is not there.")] = Path(
         "instructsel-demo"
@@ -76,6 +78,7 @@ def command(
     ifd: Annotated[
         bool, typer.Option("--ifd/--no-ifd", help=f"IFD of {IFD_ROWS} rows by the embedded language model, which is fetched on first use.")
     ] = True,
+    reading: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -83,13 +86,17 @@ def command(
     """Score, rank and select a pool of 341 rows, then compare with the key of its planted defects."""
     if (pool is None) != (key is None):
         raise UsageError("--pool and --key go together.", fix="Give both, or neither.")
+    if pool is None and reading != DEFAULTS:
+        raise UsageError(
+            "The demo's own pool is read as it is.", fix="Name another with --pool and --key, or leave the options of reading out."
+        )
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentFault(f"Cannot make {output}: {error.strerror or error}.", fix="Choose another folder with -o.") from error
     shipped = files("instructsel") / "examples"
     with as_file(shipped / "pool.jsonl") as pool_file, as_file(shipped / "pool.key.json") as key_file:
-        examples, chosen = _main_job(pool or pool_file, output, fraction, quiet=quiet)
+        examples, chosen = _main_job(pool or pool_file, output, fraction, reading, quiet=quiet)
         difficulty = Difficulty.of(examples, output, quiet=quiet) if ifd else Difficulty()
         kinds = compare(examples, chosen, key or key_file, difficulty.values)
     if json:
@@ -102,14 +109,14 @@ def command(
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
 
 
-def _main_job(path: Path, output: Path, fraction: float, *, quiet: bool) -> tuple[Pool, Selection]:
+def _main_job(path: Path, output: Path, fraction: float, reading: ReadingOptions, *, quiet: bool) -> tuple[Pool, Selection]:
     """What a user does: score, rank, select. Knows nothing of defects."""
-    examples = spec.Reading().read([str(path)], message=messages(quiet=quiet))
+    examples = reading.settled().read([str(path)], message=messages(quiet=quiet))
     seconds: dict[str, float] = {}
     cache = Cache.open(output / "cache")
     table = score(examples, INDICATORS, cache=cache, watch=watching(quiet=quiet), seconds=seconds)
     scores = output / "pool.scores.parquet"
-    table.write(scores, run={"pools": [str(resolved(path))], "seconds": seconds})
+    table.write(scores, run={"pools": [str(resolved(path))], "reading": reading.settled().as_dict(), "seconds": seconds})
     for line in [*summary(table, seconds), *notices(table, table.symbols), ""]:
         say(line, quiet=quiet)
     chosen = select(

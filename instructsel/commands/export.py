@@ -11,10 +11,10 @@ from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
-from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import LARGEST_SEED, LONGEST_ROW
 from instructsel.pool.outputs import check_apart
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 
 EXAMPLES: Final = """Examples:
   instructsel export examples/pool.jsonl --to trl -o /tmp/for-trl

@@ -11,8 +11,8 @@ from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, display, messages, note, reported, say, write, write_json
 from instructsel.commands._gate_group import GateGroup
 from instructsel.commands._groups import with_options
-from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import Negative, NothingToDo, UsageError
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 
 if TYPE_CHECKING:
     from instructsel.commands._gate_outputs import Outputs

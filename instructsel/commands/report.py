@@ -12,10 +12,11 @@ from instructsel import kinds
 from instructsel.artifact import check_no_record, check_outputs, check_replaced, read_manifest
 from instructsel.commands import _options as options
 from instructsel.commands._console import messages, note, reported, say
+from instructsel.commands._groups import with_options
 from instructsel.errors import InstructselError, UsageError
-from instructsel.pool import spec
 from instructsel.pool.outputs import check_apart
 from instructsel.pool.pool import Pool
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.reports.reading import artifact_kind
 from instructsel.reports.render import checked_suffix, is_report, report
 from instructsel.selection.files import find_pool
@@ -30,6 +31,7 @@ EXAMPLES: Final = """Examples:
 
 
 @reported
+@with_options
 def command(
     results: Annotated[
         list[Path],
@@ -53,6 +55,7 @@ def command(
     ] = None,
     pool: Annotated[list[str] | None, typer.Option(help="For the texts: the pool files, where the results do not lead to them.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no report.")] = False,
+    reading: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -64,7 +67,7 @@ def command(
     check_apart([target], pool or ())
     check_no_record(target, kinds.REPORT)
     check_replaced(target, kinds.REPORT, "a report", force=force or is_report(target))
-    texts = _pool(named, pool, with_text, quiet=quiet)
+    texts = _pool(named, pool, with_text, reading, quiet=quiet)
     check_outputs([target], [] if texts is None else [file.source.name for file in texts.files])
     check_apart([target], [] if texts is None else texts.spec.paths)
     page = report(*named, title=title, arm=arm, with_text=texts is not None, pool=texts)
@@ -79,21 +82,21 @@ def command(
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"
 
 
-def _pool(named: Sequence[Path], pool: list[str] | None, with_text: bool | None, *, quiet: bool) -> Pool | None:
+def _pool(named: Sequence[Path], pool: list[str] | None, with_text: bool | None, reading: ReadingOptions, *, quiet: bool) -> Pool | None:
     """The pool whose texts are shown; None where none are to be shown, or by default where it is not at hand."""
     with_rows = any(artifact_kind(path)[0] in (kinds.SELECTION, kinds.SELECTION_SET) for path in named)
     if with_text is False or (with_text is None and not with_rows):
         return None
     try:
-        return _pool_behind(named, pool, quiet=quiet)
+        return _pool_behind(named, pool, reading, quiet=quiet)
     except InstructselError as error:
-        if with_text or pool:
+        if with_text or pool or reading != DEFAULTS:
             raise
         say(f"Texts of rows are not shown: {error.message}", quiet=quiet)
         return None
 
 
-def _pool_behind(named: Sequence[Path], pool: list[str] | None, *, quiet: bool) -> Pool:
+def _pool_behind(named: Sequence[Path], pool: list[str] | None, reading: ReadingOptions, *, quiet: bool) -> Pool:
     """The pool behind the results.
 
     Raises:
@@ -104,6 +107,7 @@ def _pool_behind(named: Sequence[Path], pool: list[str] | None, *, quiet: bool) 
     for path in named:
         kind, target = artifact_kind(path)
         if kind == kinds.SELECTION_SET:
+            _check_default(reading, path)
             return SelectionSet.read(path).pool(pool, message=lines)
         # A score table itself, or the one that a selection was made from.
         run = (read_manifest(target) or {}).get("run") or {} if target.is_file() else {}
@@ -116,7 +120,14 @@ def _pool_behind(named: Sequence[Path], pool: list[str] | None, *, quiet: bool) 
             else None
         )
         if scores is not None and scores.is_file():
+            _check_default(reading, scores)
             return find_pool(scores, pool, message=lines)
     if pool:
-        return spec.Reading().read(pool, message=lines)
+        return reading.settled().read(pool, message=lines)
     raise UsageError("Where the pool is was not recorded in these results.", fix="Name its files with --pool.")
+
+
+def _check_default(reading: ReadingOptions, record: Path) -> None:
+    """Refuse options of reading where it is recorded how the pool is read."""
+    if reading != DEFAULTS:
+        raise UsageError(f"{record.name} records how its pool is read.", fix="Leave the options of reading out.")

@@ -20,7 +20,6 @@ from instructsel.commands import _options as options
 from instructsel.commands import _score_text as text
 from instructsel.commands._console import Stages, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
-from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.errors import ScoresError, UnknownIndicator, UsageError
 from instructsel.experiments.limits import MOST_ROWS
 from instructsel.indicators import registry as registry
@@ -30,6 +29,7 @@ from instructsel.models.runner import RunReport
 from instructsel.pool.naming import files_of
 from instructsel.pool.outputs import check_apart
 from instructsel.pool.pool import Pool
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.pool.sources import label_of
 from instructsel.pool.writer import notes_on_output
 from instructsel.rules.catalog import load as load_rule

@@ -18,11 +18,12 @@ from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands import _select_text as text
 from instructsel.commands._console import messages, reported, say, watching, write_json
+from instructsel.commands._groups import with_options
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import LARGEST_SEED, MOST_SUBSETS
-from instructsel.pool import spec
 from instructsel.pool.outputs import check_apart
 from instructsel.pool.pool import Pool
+from instructsel.pool.reading_options import TARGET_DEFAULTS, TargetReading
 from instructsel.pool.writer import check_output
 from instructsel.rules.by_indicator import DESCENDING
 from instructsel.rules.by_indicator import by as by_indicator
@@ -98,6 +99,7 @@ Minima = Annotated[
 
 
 @reported
+@with_options
 def command(
     scores: Annotated[Path | None, typer.Argument(metavar="[SCORES]", help="The score table; the newest one here by default.")] = None,
     rule: Annotated[
@@ -246,6 +248,7 @@ def command(
         float, typer.Option(min=0, max=1, help="Share of rows that may have been quarantined.", rich_help_panel=options.FILTERS)
     ] = 0.05,
     source_field: options.SourceField = None,
+    target_reading: TargetReading = TARGET_DEFAULTS,
     cache: options.CacheFolder = None,
     no_cache: options.NoCache = False,
     json: options.Json = False,
@@ -269,7 +272,9 @@ def command(
     )
     ranker = _ranker(rule, by, seed)
     way = ranker.name if isinstance(ranker, Way) else None
-    compared = Comparison.of(baseline, random_subsets, seed, Target(tuple(target or ()), target_model, tuned_model), way=way)
+    compared = Comparison.of(
+        baseline, random_subsets, seed, Target(tuple(target or ()), target_model, tuned_model, reading=target_reading), way=way
+    )
     store = options.open_cache(cache, off=no_cache, quiet=quiet)
     compared = replace(compared, target=replace(compared.target, store=store))
     path = scores or latest(store)
@@ -341,6 +346,8 @@ class Target:
     """That model after a short fine-tune on the files."""
     store: Cache | None = None
     """Where what the models compute is kept."""
+    reading: TargetReading = field(default_factory=TargetReading)
+    """How the files are read."""
 
     def check(self, used: Sequence[Baseline]) -> None:
         """Refuse flags that none of the ways needs, and the lack of one that some way does.
@@ -348,6 +355,10 @@ class Target:
         Raises:
             UsageError: one of them.
         """
+        if self.reading != TARGET_DEFAULTS and not self.files:
+            raise UsageError(
+                "There are options of reading --target, and no --target.", fix="Leave them out: the pool is read as its scores record."
+            )
         for flag, value, needed, example in (
             ("--target", self.files, "needs_target", "FILE"),
             ("--target-model", self.model, "needs_model", "embedded"),
@@ -364,7 +375,7 @@ class Target:
 
     @cached_property
     def _pool(self) -> Pool:
-        return spec.Reading().read(list(self.files))
+        return self.reading.settled().read(list(self.files))
 
     @cached_property
     def _states(self) -> dict[str, CachedStates]:

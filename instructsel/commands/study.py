@@ -18,7 +18,6 @@ from instructsel.commands import _options as options
 from instructsel.commands._console import messages, reported, say, write, write_json
 from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
-from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
@@ -31,6 +30,7 @@ from instructsel.paths import resolved
 from instructsel.pool import spec
 from instructsel.pool.naming import is_here
 from instructsel.pool.pool import Pool
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.scores.table import ScoreTable
 from instructsel.stats.loss_units import AUTO, FLAGS
 from instructsel.study.design import Bins, Design, Mixtures

@@ -11,12 +11,12 @@ import typer
 from instructsel.commands import _options as options
 from instructsel.commands._console import Progress, messages, reported, say, write_json
 from instructsel.commands._groups import with_options
-from instructsel.commands._reading import DEFAULTS, ReadingOptions
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.experiments.limits import LARGEST_SEED
 from instructsel.experiments.store import check_folder
 from instructsel.pool.contamination import render_of
 from instructsel.pool.overlap import EvaluationIndex, Overlap
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.rendering import TEMPLATE_DATE
 from instructsel.text import counted
 

@@ -30,6 +30,7 @@ from instructsel.experiments.plan import (
     check_paths,
 )
 from instructsel.experiments.trusted import OFF, REACHING, does
+from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.reports.figures import plain
 from instructsel.reports.plain_text import spoken
 from instructsel.verification.experiment import ExperimentResult, Watch
@@ -78,7 +79,7 @@ def command(
         bool, typer.Option("--force", help="Replace the results of another plan in the folder.", rich_help_panel=options.OUTPUT)
     ] = False,
     worker: Annotated[float | None, typer.Option(hidden=True)] = None,
-    form: options.Form = "auto",
+    reading: ReadingOptions = DEFAULTS,
     json: options.Json = False,
     quiet: options.Quiet = False,
     show_traceback: options.Traceback = False,
@@ -102,7 +103,7 @@ def command(
         check_paths(*([] if selection is None else [PlannedArm(SELECTION, rows=((selection,),))]))
         planned = planned_arms(selection, arms, base=training.base)
         check_paths(*planned, training, grading, statistics)
-        plan = Experiment(planned, seeds, form, training, grading, statistics)
+        plan = Experiment(planned, seeds, reading, training, grading, statistics)
     if worker is not None:
         work(plan, Adapters(), output, settings=execution, since=worker)
         return

@@ -83,7 +83,7 @@ def load_arms(plan: Experiment, toolkit: Toolkit, *, message: Callable[[str], No
         ModelUnavailable, UntrustedModel: a model that is not there, or pickled.
         ObservationsError: a table of results that is not of the form.
     """
-    reading = spec.Reading(plan.format)
+    reading = plan.reading.settled()
     arms: dict[str, Arm] = {}
     size: int | None = None
     tables = _of_tables(plan, message)

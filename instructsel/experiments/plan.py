@@ -32,6 +32,7 @@ from instructsel.magnitude import RANGE, is_usable
 from instructsel.models.devices import check_name
 from instructsel.paths import resolved
 from instructsel.pool.naming import is_here
+from instructsel.pool.reading_options import ReadingOptions
 from instructsel.shapes import is_path, shown
 from instructsel.stats.loss_units import AUTO, FLAGS
 from instructsel.stats.variance import BOTH, CONFIDENCE, ESTIMANDS
@@ -300,7 +301,7 @@ class Experiment:
     """Of different names, the selection among them."""
     seeds: int = field(default=3, metadata=between(1, MOST_SEEDS))
     """How often each subset is trained on, with seeds 0, 1, …"""
-    format: str = "auto"
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     """Of the rows of all arms."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
     grading: GradingSettings = field(default_factory=GradingSettings)
@@ -461,6 +462,9 @@ class Experiment:
             UsageError: a setting that there is not, or that cannot be.
         """
         settings = {key: value for key, value in content.items() if key not in head(EXPERIMENT)}
+        if isinstance(settings.get("format"), str):
+            # Plans of earlier releases name the format alone.
+            settings["reading"] = {"form": settings.pop("format"), **settings.get("reading", {})}
         plan: Self = _parsed(cls, settings, "plan")
         return replace(plan, origin=origin)
 

@@ -57,12 +57,16 @@ def artifact_kind(path: str | Path) -> tuple[str, Path]:
     if target.suffix in TABLES:
         kind = kind_inside(target) if target.suffix == ".parquet" else None
         kind = kind or kind_beside(target)
-        if kind is None:
-            raise ScoresError(f"{target} carries no kind, and has no manifest beside it.", fix="Keep a result and its .json file together.")
-        return kind_of({"kind": kind}, target), target
+        if kind is not None:
+            return kind_of({"kind": kind}, target), target
+    # Chosen rows are in the pool's own format, which may be a table, too.
     try:
         reader_of(SELECTION_SET)(target)
     except InstructselError as error:
+        if target.suffix in TABLES:
+            raise ScoresError(
+                f"{target} carries no kind, and has no manifest beside it.", fix="Keep a result and its .json file together."
+            ) from error
         raise ScoresError(f"{target} is no result of instructsel.", fix=AGAIN) from error
     return SELECTION_SET, target
 

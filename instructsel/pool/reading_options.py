@@ -1,4 +1,4 @@
-"""How pool files are read, as the options that every command has that reads some."""
+"""How pool files are read, as plain settings: the options that every command has that reads some, and the table of a plan."""
 
 from __future__ import annotations
 
@@ -53,7 +53,13 @@ class ReadingOptions:
         )
 
 
+@dataclass(frozen=True)
+class TargetReading(ReadingOptions):
+    """How the files of --target are read; the pool is read as its scores record."""
+
+
 DEFAULTS: Final = ReadingOptions()
 """Of a command's argument, so that its options stand where it does."""
+TARGET_DEFAULTS: Final = TargetReading()
 
-__all__ = ["DEFAULTS", "ReadingOptions"]
+__all__ = ["DEFAULTS", "TARGET_DEFAULTS", "ReadingOptions", "TargetReading"]

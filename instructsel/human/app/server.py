@@ -16,7 +16,7 @@ from instructsel.human.store import JudgmentStore
 
 NEEDED_BY: Final = "judge-app"
 LOOPBACK: Final = "127.0.0.1"
-MOST_CONNECTIONS: Final = 200
+MOST_CONNECTIONS: Final = 900
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def _named(pool: Pool, positions: Sequence[int]) -> str:
     return f"{first} and {len(positions) - NAMED:,} more" if len(positions) > NAMED else first
 
 
-def chat_tokenizer(model: str, *, revision: str | None = None) -> Any:
+def chat_tokenizer(model: str, *, revision: str | None = None, loss: str | None = None) -> Any:
     """The tokenizer of a model with a chat template, for TRL's `processing_class`: its own, or Tülu's where it has none.
 
     Most base models bring no template, and TRL fails on conversational rows without one. `TrlTrainer` does the same by itself,
@@ -153,14 +153,17 @@ def chat_tokenizer(model: str, *, revision: str | None = None) -> Any:
     Args:
         model: a local folder, a hub id, or "embedded".
         revision: a hub revision.
+        loss: that of `to_trl`. With tulu-1 the template writes a begin of sequence where the tokenizer adds one by default, and nowhere else.
 
     Raises:
+        UsageError: tulu-1 of a model with a template of another format.
         MissingExtra: transformers is not installed.
         ModelUnavailable: no model of that name, no fast tokenizer, or one without an end-of-sequence token.
 
     Source of Tülu's format: Wang et al. 2023, arXiv:2306.04751.
     """
-    return ChatTemplate.load(locate_language_model(model, revision=revision, needed_by="the chat template").folder).tokenizer
+    template = ChatTemplate.load(locate_language_model(model, revision=revision, needed_by="the chat template").folder)
+    return template.fitted(loss or "completion").tokenizer
 
 
 def rows(pool: Pool) -> Iterator[dict[str, Any]]:

@@ -36,6 +36,8 @@ response ends in the end-of-sequence token. A beginning-of-sequence token stands
 original, the line break after an earlier response is not trained on, as in today's open-instruct; the loss tulu-1 is the original's."""
 
 BATCH: Final = 512
+CUT_AT: Final = 8
+"""Beginnings of a conversation that are tokenized at once where it is cut off."""
 FEW: Final = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
 """Of what transformers makes of an encoding, the tokens alone."""
 MARK: Final = "zqx"
@@ -266,12 +268,7 @@ class ChatTemplate:
             control: whether a text spells out a special token.
         """
         parts = tulu.masked_parts(conversation, [turn.is_trained for turn in example.messages])
-        places = sorted({place for part in parts for place in part if place})
-        tokenized = self.all_tokens([conversation.text[:place] for place in places], special=True)
-        counts: dict[int, int] = {}
-        for place, (own, spans) in zip(places, tokenized, strict=True):
-            tokens = self._as_letters(conversation, place, own, spans)[0] if control else own
-            counts[place] = len(tokens) if max_length is None else min(len(tokens), max_length)
+        counts = self._counts(conversation, parts, max_length, control=control)
         if control:
             ids, offsets = self._as_letters(conversation, len(conversation.text), ids, offsets)
         is_cut = max_length is not None and len(ids) > max_length
@@ -286,6 +283,24 @@ class ChatTemplate:
         reason = None if any(mask[1:]) else "no_loss_token"
         left_out = Chat.of(example).left_out(conversation.text)
         return Encoded(list(ids), mask, end, truncated=is_cut, reason=reason, control=control, left_out=left_out)
+
+    def _counts(self, conversation: tulu.Written, parts: Sequence[Span], max_length: int | None, *, control: bool) -> dict[int, int]:
+        """Place in the text → tokens of the text up to there, cut off like the whole: for all edges of parts up to the first that is cut off."""
+        counts: dict[int, int] = {}
+        places = [place for place in dict.fromkeys(place for part in parts for place in part) if place]
+        # A long conversation of which little stays is not tokenized over and over.
+        room = CUT_AT if max_length is not None else len(places)
+        for start in range(0, len(places), max(1, room)):
+            listed = places[start : start + room]
+            for place, (ids, spans) in zip(
+                listed, self.all_tokens([conversation.text[:place] for place in listed], special=True), strict=True
+            ):
+                n_tokens = len(self._as_letters(conversation, place, ids, spans)[0]) if control else len(ids)
+                counts[place] = n_tokens if max_length is None else min(n_tokens, max_length)
+            if max_length is not None and counts[listed[-1]] >= max_length:
+                # No loss mask looks further; what is beyond is as long as the whole.
+                return {**dict.fromkeys(places, max_length), **counts}
+        return counts
 
     def _as_letters(self, conversation: tulu.Written, until: int, ids: list[int], offsets: list[Span]) -> tuple[list[int], list[Span]]:
         """Tokens of a text up to a place, with special tokens that contents spell out as letters."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from instructsel import Pool
-from instructsel.adapters import TrlTrainer, to_trl
+from instructsel.adapters import TrlTrainer, chat_tokenizer, to_trl
 from instructsel.adapters.exports.base import ExportSettings
 from instructsel.adapters.exports.registry import tokenized
 from instructsel.adapters.exports.run import export
@@ -241,6 +241,9 @@ def test_a_checkpoint_is_asked_in_what_it_was_trained_in_where_the_tokenizer_add
     assert ChatTemplate.load(made.folder).prompt([{"role": "user", "content": "a"}]).startswith("<|user|>")
     first = next(iter(ChatTemplate.load(base).encode_all(pool.examples(), loss="tulu-1")))
     assert ChatTemplate.load(base).decoded(first.ids[:1]) != END
+    asked = [{"role": "user", "content": "a"}]
+    texts = [chat_tokenizer(str(base), loss=loss).apply_chat_template(asked, tokenize=False) for loss in ("tulu-1", None)]
+    assert texts == ["<|user|>\na\n", f"{END}<|user|>\na\n"]
 
 
 def test_the_preset_with_a_base_in_4_bits_runs_on_a_cpu_as_it_is(tmp_path: Path, pool: Pool) -> None:

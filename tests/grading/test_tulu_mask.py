@@ -266,3 +266,25 @@ def test_what_tulu_1_cannot_write_is_named(turns: Turns, reason: str) -> None:
     encoded = template("letters").encode(as_example(turns), loss="tulu-1")
     assert encoded.reason == reason and not encoded.ids
     assert reason != "template_refused" or "one of the roles system, user, assistant" in str(encoded.cause)
+
+
+@pytest.mark.parametrize("name", ["byte-level with begin", "word-piece"])
+def test_a_long_conversation_that_is_cut_off_has_the_mask_of_its_description_and_is_not_tokenized_to_its_end(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = template(name)
+    turns = [("user" if number % 2 == 0 else "assistant", f"How do I boil egg {number}?") for number in range(120)]
+    seen: list[int] = []
+    tokenize = ChatTemplate.all_tokens
+
+    def all_tokens(self: ChatTemplate, texts: Any, *, special: bool = False) -> Any:
+        seen.extend(map(len, texts))
+        return tokenize(self, texts, special=special)
+
+    monkeypatch.setattr(ChatTemplate, "all_tokens", all_tokens)
+    for max_length in (5, 100, 300, 100_000):
+        seen.clear()
+        encoded = chat.encode(as_example(turns), loss="tulu-1", max_length=max_length)
+        assert (encoded.ids, labels(encoded)) == reference_tulu_1(chat.tokenizer, turns, max_length)
+        # The conversation once, and beginnings of it until they fill the length.
+        assert (len(seen) < 60) == (max_length < 1000)

@@ -62,6 +62,9 @@ def read_bytes(path: str | Path, refusal: Refusal, *, missing: bytes | None = No
         if state.st_size > max_bytes:
             raise refusal.of(path, f"it has {state.st_size:,} bytes, and at most {max_bytes:,} are read")
         return target.read_bytes()
+    except InstructselError:
+        # A refusal may be a ValueError, too.
+        raise
     except (FileNotFoundError, NotADirectoryError) as error:
         if missing is not None:
             return missing

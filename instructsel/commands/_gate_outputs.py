@@ -41,11 +41,11 @@ class Outputs:
     """What was written, in lines for people."""
 
     @classmethod
-    def of(cls, to: Sequence[str], *, findings: Path | None, fix_out: Path | None, fail_on: str, force: bool) -> Self:
+    def of(cls, to: Sequence[str], *, findings: Path | None, fix_out: Path | None, fail_on: str, force: bool, json: bool = False) -> Self:
         """From the flags.
 
         Raises:
-            UsageError: a form or a severity that there is not, an ending that no table has, or two forms on stdout.
+            UsageError: a form or a severity that there is not, an ending that no table has, or two forms on stdout, where `json` is one.
         """
         if fail_on not in FAIL_ON:
             raise UsageError.named(fail_on, FAIL_ON, noun="severity to fail on")
@@ -56,7 +56,7 @@ class Outputs:
                 raise UsageError(f"--to {text} names no file.", fix=f"For example: --to {name}=gate.out, or --to {name}=-")
             output = output_named(name)
             forms.append((output, file or output.file))
-        if sum(file == STDOUT for _, file in forms) > 1:
+        if json + sum(file == STDOUT for _, file in forms) > 1:
             raise UsageError("Two forms of the verdict cannot both be written to stdout.", fix="Name a file: --to NAME=FILE")
         if findings is not None:
             from instructsel.tables import checked_suffix

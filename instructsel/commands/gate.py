@@ -121,7 +121,7 @@ def command(
 
     flags = read.settled()
     settings = _settings(config, baseline, mode)
-    outputs = Outputs.of(to or (), findings=findings, fix_out=fix_out, fail_on=fail_on, force=force)
+    outputs = Outputs.of(to or (), findings=findings, fix_out=fix_out, fail_on=fail_on, force=force, json=json)
     reading = reading_of(settings, flags)
     added = None if diff is None else _added(diff, files, settings, reading)
     names = (_named(files) if files else _configured_files(settings)) if added is None else list(added.files)

@@ -260,10 +260,19 @@ SHAPES: Final[Mapping[str, Any]] = {"data": DataShape, "baseline": BaselineShape
 
 
 def table_of(content: Any) -> dict[str, Any] | None:
-    """[tool.instructsel.gate] of a pyproject.toml; None where there is none."""
+    """[tool.instructsel.gate] of a pyproject.toml; None where there is none.
+
+    Raises:
+        UsageError: it is no table.
+    """
     for name in ("tool", "instructsel", "gate"):
         content = content.get(name) if isinstance(content, dict) else None
-    return content if isinstance(content, dict) else None
+    if content is not None and not isinstance(content, dict):
+        # Passed over, another gate would be asked than the one that somebody wrote down.
+        raise UsageError(
+            f"tool.instructsel.gate of {PYPROJECT} is no table.", fix="Write the gate's settings beneath [tool.instructsel.gate]."
+        )
+    return content
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -277,11 +286,12 @@ def _yaml(path: Path) -> dict[str, Any]:
     yaml = require("yaml", needed_by=f"A configuration in YAML, as {path} is,")
     try:
         # An alias can stand for itself many times over.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(data)):
-            raise REFUSAL.of(path, "it has an alias, and a configuration has none")
-        content = yaml.safe_load(data)
+        has_alias = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(data))
+        content = None if has_alias else yaml.safe_load(data)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise REFUSAL.of(path, " ".join(str(error).split()) or type(error).__name__) from error
+    if has_alias:
+        raise REFUSAL.of(path, "it has an alias, and a configuration has none")
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise REFUSAL.of(path, "it is no mapping of names")
     return content
@@ -353,6 +363,8 @@ def _configured(entry: Mapping[str, Any], defaults: Mapping[str, Any], where: st
         raise UsageError(
             f"A check {kind} of {where} is called {name}, which is another check.", fix=f'Call it otherwise: name = "{check.kind}-2"'
         )
+    if {"max_rows", "max_rate"} <= entry.keys():
+        raise UsageError(f"The check {kind} of {where} has both max_rows and max_rate.", fix="Leave one out: the rate would count alone.")
     values = {setting: value for setting, value in {**defaults, **entry}.items() if setting in settings}
     for setting, value in values.items():
         try:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from instructsel.commands import app
 from instructsel.errors import UsageError
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.config import GateConfig
@@ -89,3 +91,31 @@ def test_github_is_warned_of_no_check_that_need_not_be_asked_and_told_of_all_of_
     assert len(lines) == 1 and lines[0].startswith("::notice::") and "Not asked: IS004 template-prefix" in lines[0]
     lines = form.render(gate(Pool.of(ROWS), config(kind="truncated")), Setting()).decode().splitlines()
     assert len(lines) == 1 and lines[0].startswith("::error::IS005 truncated skipped")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("gate.yaml", "a: &x 1\nb: *x\n", "it has an alias"),
+        ("settings", None, "it is a folder"),
+        ("pyproject.toml", "[tool.instructsel]\ngate = 3\n", "is no table"),
+        ("gate.toml", '[[check]]\nkind = "refusal"\nmax_rows = 1\nmax_rate = 0.5\n', "has both max_rows and max_rate"),
+    ],
+)
+def test_what_is_no_configuration_is_refused_in_one_sentence(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+    target = tmp_path / name
+    target.mkdir() if content is None else target.write_text(content)
+    with pytest.raises(UsageError) as refused:
+        GateConfig.read(target)
+    assert message in refused.value.message and refused.value.message.count(name) == 1
+    if name == "pyproject.toml":
+        with pytest.raises(UsageError, match="is no table"):
+            GateConfig.near(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["sarif=-", "github", "json=-"])
+def test_stdout_carries_one_form_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    done = CliRunner().invoke(app, ["gate", "new.jsonl", "--json", "--to", form], prog_name="instructsel")
+    assert done.exit_code == 2 and "cannot both be written to stdout" in done.stderr and not done.stdout

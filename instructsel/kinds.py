@@ -46,6 +46,7 @@ DEDUP: Final = "dedup"
 DECONTAMINATION: Final = "decontamination"
 HUMAN: Final = "human-judgments"
 MIXTURE: Final = "mixture"
+CONVERSION: Final = "conversion"
 
 SCHEMA: Final = "schema"
 OLD_SCHEMA: Final = "schema_version"
@@ -99,6 +100,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     DEDUP: Kind("a deduplication", 1),
     DECONTAMINATION: Kind("a decontamination", 1),
     HUMAN: Kind("a summary of people's judgments", 1),
+    CONVERSION: Kind("a conversion", 1),
     MIXTURE: Kind("a mixture", 1, "instructsel.mixtures.mixture:Mixture.read"),
 }
 

@@ -23,6 +23,11 @@ def test_the_page_of_checks_is_what_the_checks_say() -> None:
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/build_checks.py"
 
 
+def test_the_page_of_datasets_is_what_the_catalogue_says() -> None:
+    module = _builder("build_datasets")
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/build_datasets.py"
+
+
 def test_every_link_between_documents_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

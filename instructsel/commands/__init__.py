@@ -18,6 +18,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "report": "Put results into one page that opens with the outcome and loads nothing.",
     },
     "Look closer": {
+        "datasets": "List and show the open datasets that users mix, and convert their originals to conversations.",
         "gate": "Check whether new rows may join a pool, and say which may not and why.",
         "mix": "Mix sources into one pool by a recipe: rows, shares, repeats, token budgets; with licences, lengths and an account of every row.",
         "dedup": "Write a pool without the rows that repeat others, and say of each which row it repeats, and how much.",

@@ -55,6 +55,33 @@ FORMATS: Final = (
     "unnatural_instructions",
 )
 
+DATASETS: Final = (
+    "super_ni",
+    "cot",
+    "flan_v2",
+    "dolly",
+    "oasst1",
+    "self_instruct",
+    "unnatural_instructions",
+    "stanford_alpaca",
+    "code_alpaca",
+    "gpt4_alpaca",
+    "baize",
+    "sharegpt",
+    "tulu_v1",
+    "tulu_v2",
+    "tulu_v3",
+    "dolci_instruct",
+    "smoltalk",
+    "ultrachat",
+    "openhermes",
+    "wildchat",
+    "lima",
+    "magpie",
+)
+"""Keys of the catalogue; a test holds them against it."""
+CONVERTED: Final = 12
+"""How many of them have a conversion: the first."""
 CONSUMERS: Final = ("alpaca", "axolotl", "hf", "llamafactory", "messages", "ms-swift", "open-instruct", "parquet", "sharegpt", "trl")
 """Of exports; a test holds them against the registry."""
 
@@ -87,6 +114,16 @@ def rules(incomplete: str) -> Choices:
     """The presets."""
     names = (file.name.removesuffix(".toml") for file in (files("instructsel.rules") / "presets").iterdir() if file.name.endswith(".toml"))
     return [name for name in sorted(names) if name.startswith(incomplete)]
+
+
+def datasets(incomplete: str) -> Choices:
+    """The keys of the catalogue of open datasets."""
+    return [key for key in DATASETS if key.startswith(incomplete)]
+
+
+def conversions(incomplete: str) -> Choices:
+    """The keys of those that have a conversion."""
+    return [key for key in DATASETS[:CONVERTED] if key.startswith(incomplete)]
 
 
 def recipes(incomplete: str) -> Choices:

@@ -130,6 +130,74 @@ class ExportPrinted(TypedDict, total=False):
     trained_turns: Count
 
 
+class OriginalPrinted(TypedDict):
+    """Where the original of a dataset lies."""
+
+    host: Literal["hub", "github"]
+    address: str
+    files: list[str]
+    note: str
+
+
+class DatasetPrinted(TypedDict):
+    """An open dataset; null where nothing is known."""
+
+    key: str
+    title: str
+    sources: list[OriginalPrinted]
+    generation: str
+    generation_kind: Literal["human", "model", "human-and-model", "nlp-datasets", "mixture"]
+    format: str
+    fields: list[str]
+    rows: Count | None
+    rounds: float | None
+    prompt_length: float | None
+    completion_length: float | None
+    licence: str | None
+    licence_note: str
+    non_commercial: bool | None
+    conversion: str | None
+    filters: list[str]
+    paper: str
+    mixtures: list[str]
+    notes: str
+    order: Count
+    hub: str | None
+
+
+class ConvertedRows(TypedDict):
+    """read = kept + dropped + quarantined."""
+
+    read: Count
+    kept: Count
+    dropped: dict[str, Count]
+    quarantined: dict[str, Count]
+
+
+class SampledGroup(TypedDict):
+    """A group of rows of which a sample is taken."""
+
+    rows: Count
+    quota: Count
+    taken: Count
+
+
+class ConversionPrinted(TypedDict):
+    """The original of a dataset as conversations."""
+
+    kind: Literal["conversion"]
+    schema: Count
+    dataset: str
+    output: str | None
+    sha256: str | None
+    settings: dict[str, Any]
+    rows: ConvertedRows
+    conversations: Count
+    parts: dict[str, Count]
+    groups: dict[str, SampledGroup]
+    quarantine: list[dict[str, Any]]
+
+
 class RulePrinted(TypedDict, total=False):
     """A rule, or another way to rank."""
 

@@ -38,7 +38,7 @@ WRITTEN: Final = frozenset({"output", "with-scores", "html", "charts", "chart", 
 
 READ: Final = frozenset(
     {
-        *("against", "embedding"),
+        *("against", "embedding", "tasks"),
         *(
             "alpaca-files",
             "arm",
@@ -78,7 +78,7 @@ READ: Final = frozenset(
 
 PLAIN: Final = frozenset(
     {
-        *("cosine", "exact-only", "ngram", "on", "part", "threshold"),
+        *("cosine", "exact-only", "few-shot", "max-tokens", "ngram", "on", "part", "paths", "threshold", "top-k", "zero-shot"),
         *("annotators", "new-links", "port", "reference", "summary", "votes"),
         *("all", "allow-contamination", "allow-mismatch", "allow-unlike", "audit", "base-model", "baselines", "batch-size"),
         *(

@@ -27,6 +27,15 @@ def count_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
     return _counts(tokenizer, texts, special=False)
 
 
+def count_whole(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """Tokens of each text with those that the tokenizer puts around it, nothing truncated.
+
+    Raises:
+        ModelRefused: the tokenizer fails.
+    """
+    return _counts(tokenizer, texts, special=True)
+
+
 def token_counts(tokenizer: Tokenizer) -> TokenCounts:
     """What `count_tokens` gives, for many texts: words that come again are looked up, and a long text is counted in parts."""
     return TokenCounts.of(tokenizer, partial(count_tokens, tokenizer))

@@ -16,6 +16,7 @@ from instructsel.commands._console import continued
 from instructsel.commands._help import COMMON, Command, first_sentence, wrapped
 from instructsel.commands._lazy import command_of
 from instructsel.indicators import registry as indicators
+from instructsel.mixtures.catalogue import catalogue
 from instructsel.pool.formats import _registry as formats
 from instructsel.rules import catalog
 from instructsel.selection.baselines.registry import names
@@ -105,6 +106,8 @@ def test_completed_values_are_those_that_there_are() -> None:
     assert set(_completion.FORMATS) == {"auto", *formats.classes()}
     assert set(_completion.rules("")) == set(catalog.names())
     assert set(_completion.BASELINES) == set(names())
+    assert list(_completion.DATASETS) == list(catalogue())
+    assert set(_completion.conversions("")) == {key for key, dataset in catalogue().items() if dataset.conversion}
 
 
 def test_options_stand_under_their_headings_and_the_common_ones_last() -> None:

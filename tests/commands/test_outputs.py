@@ -87,6 +87,8 @@ CASES = [
     (["mix", "recipe.toml"], "-o", "one.jsonl", ["one.jsonl", "recipe.toml"]),
     (["mix", "recipe.toml"], "-o", "recipe.toml", ["recipe.toml"]),
     (["mix", "recipe.toml"], "-o", "pool.jsonl", ["pool.jsonl"]),
+    (["datasets", "convert", "code_alpaca", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
+    (["datasets", "convert", "code_alpaca", "pool.jsonl"], "-o", "x.quarantine.jsonl", ["x.quarantine.jsonl"]),
     (["skill", "install"], "--output", "pool.jsonl", ["pool.jsonl"]),
     (["demo", "--pool", "pool.jsonl", "--key", "pool.json"], "-o", "pool.jsonl", ["pool.jsonl", "pool.json"]),
 ]
@@ -233,7 +235,24 @@ def test_a_report_does_not_replace_the_pool_that_the_results_lead_to(place: Path
 
 
 NAMES = frozenset(
-    {"rules", "study", "effects", "fit", "plan", "size", "gate", "baseline", "create", "update", "init", "index", "skill", "install"}
+    {
+        "datasets",
+        "convert",
+        "rules",
+        "study",
+        "effects",
+        "fit",
+        "plan",
+        "size",
+        "gate",
+        "baseline",
+        "create",
+        "update",
+        "init",
+        "index",
+        "skill",
+        "install",
+    }
 )
 """Words of commands of several words, which are the names of no files here."""
 
@@ -285,6 +304,7 @@ WORK = [
     (["dedup", "pool.jsonl", "-o", "new.jsonl"], "--pairs", ".parquet"),
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl"], "-o", ".jsonl"),
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl", "-o", "new.jsonl"], "--pairs", ".parquet"),
+    (["datasets", "convert", "code_alpaca", "pool.jsonl"], "-o", ".jsonl"),
     (["mix", "recipe.toml"], "-o", ".jsonl"),
     (["skill", "install"], "--output", ""),
     (["demo", "--no-ifd"], "-o", ""),

@@ -192,7 +192,7 @@ class _Run:
             before += len(read.columns.lines)
             report += tally.report(source, f"the original of {self.conversion.name}")
         if not report.kept:
-            raise PoolError(_nothing(report, self.conversion.name), fix=_FIX, report=report)
+            raise PoolError(_nothing(report, self.conversion.name), fix=_FIX.format(key=self.conversion.name), report=report)
         self.lines.sort(key=lambda line: (line.id, line.content))
         return Result(self.conversion, report, dict(sorted(self.parts.items())), sample.groups, self.turns, self.lines)
 
@@ -282,7 +282,7 @@ class _Sample:
         return ranks
 
 
-_FIX: Final = "Name the files of the original; instructsel datasets show KEY says which they are and which fields are read."
+_FIX: Final = "Name the files of the original; instructsel datasets show {key} says which they are and which fields are read."
 
 
 def _nothing(report: ReadReport, key: str) -> str:

@@ -43,6 +43,8 @@ class SuperNI(Conversion):
     """Most further instances with examples."""
     examples: int = 2
     """Most examples of a task before an instance."""
+    tasks: tuple[str, ...] = ()
+    """Names of the tasks that are converted, as splits/xlingual/train_tasks.txt lists them; all where there are none."""
 
     name: ClassVar[str] = "super_ni"
 
@@ -52,8 +54,11 @@ class SuperNI(Conversion):
 
     def convert(self, row: InputRow, occurrence: int) -> Outcome:
         """A conversation for each instance that is drawn."""
-        if any(MMLU in name for name in (row.file, *(str(row.fields.get(field, "")) for field in TASK_NAMES))):
+        names = [row.file, *(str(row.fields[field]) for field in TASK_NAMES if row.fields.get(field))]
+        if any(MMLU in name for name in names):
             raise RowDropped("mmlu")
+        if self.tasks and not {name.rsplit("/", 1)[-1].removesuffix(".json") for name in names} & set(self.tasks):
+            raise RowDropped("not_in_tasks")
         definition = definition_of(row.fields)
         parts: Counter[str] = Counter()
         pairs = self._pairs(row.fields, parts)

@@ -206,4 +206,4 @@ for name, function, examples in (
     ("show", show, SHOW_EXAMPLES),
     ("convert", convert, CONVERT_EXAMPLES),
 ):
-    app.command(name, cls=Command, no_args_is_help=name != "list", help=f"{function.__doc__}\n\n\b\n{examples}")(function)
+    app.command(name, cls=Command, help=f"{function.__doc__}\n\n\b\n{examples}")(function)

@@ -32,10 +32,10 @@ def _with(made: Tokenizer, single: str) -> Tokenizer:
 
 def byte_level(*, adds: str = "", begin: str | None = None) -> Any:
     """Byte-level BPE that may join a line break with what stands before it."""
-    made = Tokenizer(models.BPE(unk_token=None))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    made.decoder = decoders.ByteLevel()
-    made.train_from_iterator(
+    tokenizer = Tokenizer(models.BPE(unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
         [*TEXTS] * 4,
         trainers.BpeTrainer(
             vocab_size=420,
@@ -44,27 +44,27 @@ def byte_level(*, adds: str = "", begin: str | None = None) -> Any:
             show_progress=False,
         ),
     )
-    return _fast(_with(made, adds) if adds else made, begin=begin)
+    return _fast(_with(tokenizer, adds) if adds else tokenizer, begin=begin)
 
 
 def letters() -> Any:
     """A token for each byte: nothing is joined."""
-    made = Tokenizer(models.BPE(unk_token=None))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    made.decoder = decoders.ByteLevel()
+    tokenizer = Tokenizer(models.BPE(unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     special = ["<pad>", "<unk>", BEGIN, END]
-    made.train_from_iterator(
+    tokenizer.train_from_iterator(
         [""], trainers.BpeTrainer(vocab_size=len(alphabet), special_tokens=special, initial_alphabet=alphabet, show_progress=False)
     )
-    return _fast(made, begin=None)
+    return _fast(tokenizer, begin=None)
 
 
 def metaspace(*, adds: str = f"{BEGIN} $A") -> Any:
     """A unigram model with ▁ for a space, as SentencePiece's: pieces may hold a line break and letters behind it."""
-    made = Tokenizer(models.Unigram())
-    made.normalizer = normalizers.Replace(" ", "▁")
-    made.train_from_iterator(
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.train_from_iterator(
         [text.replace(" ", "▁") for text in TEXTS] * 4,
         trainers.UnigramTrainer(
             vocab_size=220,
@@ -74,18 +74,18 @@ def metaspace(*, adds: str = f"{BEGIN} $A") -> Any:
             show_progress=False,
         ),
     )
-    return _fast(_with(made, adds))
+    return _fast(_with(tokenizer, adds))
 
 
 def word_piece(*, adds: str = f"{BEGIN} $A {END}") -> Any:
     """WordPiece: white space is lost, lines breaks too, and a token stands behind every text."""
-    made = Tokenizer(models.WordPiece(unk_token="<unk>"))
-    made.normalizer = normalizers.Lowercase()
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.train_from_iterator(
+    tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(
         [*TEXTS] * 4, trainers.WordPieceTrainer(vocab_size=300, special_tokens=["<pad>", "<unk>", BEGIN, END], show_progress=False)
     )
-    return _fast(_with(made, adds))
+    return _fast(_with(tokenizer, adds))
 
 
 TOKENIZERS: Final = {

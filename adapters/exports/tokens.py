@@ -85,12 +85,12 @@ class Tokens(Export):
 
     def held(self, rows: Iterable[Example], settings: ExportSettings) -> Iterator[frozenset[str]]:
         """What conversations hold, and what the template makes of them."""
-        whole = WHOLE if settings.loss == TULU_1 else frozenset[str]()
+        carried = WHOLE if settings.loss == TULU_1 else frozenset[str]()
         remaining = iter(rows)
         while batch := list(itertools.islice(remaining, BATCH)):
             for example, encoded in zip(batch, self.encoded(batch, settings), strict=True):
                 cut = {"truncated"} if encoded.truncated else set[str]()
-                yield (contents(example, self.turns(example, settings)) - whole) | held_by(encoded) | cut
+                yield (contents(example, self.turns(example, settings)) - carried) | held_by(encoded) | cut
 
     def encoded_rows(self, listed: Iterable[Exported], settings: ExportSettings) -> Iterator[tuple[Exported, Encoded]]:
         """Each row with its tokens, in order."""

@@ -137,7 +137,7 @@ class ChatTemplate:
         expected = [tulu.rendered(turns, end) for turns in conversations]
         expected.append(tulu.rendered(conversations[0], end, generation=True).strip())
         bos = self.tokenizer.bos_token or ""
-        return all(isinstance(text, str) and text.removeprefix(bos).strip() == own for text, own in zip(texts, expected, strict=True))
+        return all(isinstance(text, str) and text.removeprefix(bos).strip() == wanted for text, wanted in zip(texts, expected, strict=True))
 
     def fitted(self, loss: str) -> ChatTemplate:
         """The chat template that examples are trained in under a loss: itself, or for tulu-1 Tülu's as its code had it.
@@ -356,15 +356,15 @@ class ChatTemplate:
         """Each conversation with its spans, or why it has none."""
         jobs = Jobs()
         control = tuple(self.control.values())
-        asked: list[Conversation | Refusal] = []
+        requests: list[Conversation | Refusal] = []
         for chat in conversations:
             try:
-                asked.append(Refusal("no_response") if chat.empty else Conversation.ask(chat, loss, control, jobs))
+                requests.append(Refusal("no_response") if chat.empty else Conversation.ask(chat, loss, control, jobs))
             except Refusal as refusal:
-                asked.append(refusal)
+                requests.append(refusal)
         jobs.run(self.renderer)
         rendered: list[Rendered | Refusal] = []
-        for conversation in asked:
+        for conversation in requests:
             try:
                 if isinstance(conversation, Refusal):
                     raise conversation
@@ -393,10 +393,14 @@ class ChatTemplate:
         """What the template writes before a response; None where that cannot be seen."""
         turns = [{"role": "user", "content": "a"}]
         answered = [*turns, {"role": "assistant", "content": MARK}]
-        text, prompt, whole = self.renderer.render([Job(turns), Job(turns, generation=True), Job(answered)])
+        text, prompt, answered_text = self.renderer.render([Job(turns), Job(turns, generation=True), Job(answered)])
         if isinstance(text, Refused) or isinstance(prompt, Refused) or not prompt.startswith(text):
             return None
-        before = None if isinstance(whole, Refused) or not whole.startswith(text) else whole.removeprefix(text).partition(MARK)[0]
+        before = (
+            None
+            if isinstance(answered_text, Refused) or not answered_text.startswith(text)
+            else answered_text.removeprefix(text).partition(MARK)[0]
+        )
         return Header.of(prompt.removeprefix(text), before)
 
     def _shared(self, prompt: str, text: str, least: int) -> int:

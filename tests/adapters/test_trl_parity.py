@@ -156,11 +156,11 @@ def test_tokens_and_labels_are_those_of_trl_s_loss_on_responses(name: str, tmp_p
     family, rows, spare = FAMILIES[name]
     base, pool = family.base(tmp_path / "base"), pool_of(tmp_path, rows)
     chat = ChatTemplate.load(base)
-    own = rows_of(to_trl(pool, tokenizer=str(base), loss="assistant"))
+    handed_over = rows_of(to_trl(pool, tokenizer=str(base), loss="assistant"))
     theirs = trainer(base, as_messages(pool), chat.tokenizer, assistant_only_loss=True).train_dataset
-    assert len(own) == len(rows) and [without(row, spare, chat) for row in own] == rows_of(theirs)
+    assert len(handed_over) == len(rows) and [without(row, spare, chat) for row in handed_over] == rows_of(theirs)
     # The difference is there where the documents say so.
-    assert (own != rows_of(theirs)) == bool(spare)
+    assert (handed_over != rows_of(theirs)) == bool(spare)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -173,13 +173,13 @@ def test_packed_documents_have_the_tokens_and_labels_of_trl_s_and_see_no_other(n
     handed_over = to_trl(pool, tokenizer=str(base), loss="assistant")
     length = 2 * max(map(len, handed_over["input_ids"]))
     packing = {"packing": True, "packing_strategy": "bfd", "max_length": length, "per_device_train_batch_size": 1}
-    own = trainer(base, handed_over, chat.tokenizer, **packing)
+    packed = trainer(base, handed_over, chat.tokenizer, **packing)
     theirs = trainer(base, as_messages(pool), chat.tokenizer, assistant_only_loss=True, **packing)
-    assert max(map(len, own.train_dataset["seq_lengths"])) > 1
-    documents = [without(row, spare, chat) for row in split(own.train_dataset)]
+    assert max(map(len, packed.train_dataset["seq_lengths"])) > 1
+    documents = [without(row, spare, chat) for row in split(packed.train_dataset)]
     assert Counter(documents) == Counter(split(theirs.train_dataset)) and len(documents) == len(rows)
     # What the model gets: positions begin anew with each document, whose first token is not predicted from another one.
-    for batch, sequence in zip(own.get_train_dataloader(), own.train_dataset, strict=True):
+    for batch, sequence in zip(packed.get_train_dataloader(), packed.train_dataset, strict=True):
         starts = [sum(sequence["seq_lengths"][:number]) for number in range(len(sequence["seq_lengths"]) + 1)]
         assert "attention_mask" not in batch and batch["cu_seq_lens_q"].tolist() == starts
         positions = torch.cat([torch.arange(length) for length in sequence["seq_lengths"]])
@@ -219,11 +219,11 @@ def test_where_trl_patches_a_template_tokens_and_labels_are_its_own(name: str, t
     assert len(fit) == count
     with warnings.catch_warnings(record=True) as named:
         warnings.simplefilter("always")
-        own = rows_of(to_trl(pool, tokenizer=str(base), loss="assistant"))
+        handed_over = rows_of(to_trl(pool, tokenizer=str(base), loss="assistant"))
     assert sum("to_trl leaves out" in str(warning.message) for warning in named) == (count < 3)
     theirs = rows_of(trainer(base, as_messages(pool.at(fit)), chat.tokenizer, assistant_only_loss=True).train_dataset)
-    assert [ids for ids, _ in own] == [ids for ids, _ in theirs]
-    for (ids, labels), (_, its) in zip(own, theirs, strict=True):
+    assert [ids for ids, _ in handed_over] == [ids for ids, _ in theirs]
+    for (ids, labels), (_, its) in zip(handed_over, theirs, strict=True):
         differ = [number for number, (label, other) in enumerate(zip(labels, its, strict=True)) if label != other]
         assert bool(differ) == bool(extra)
         # Qwen 2.5: the patched form marks the line break at the end of the header, too, which stands in every prompt.

@@ -88,24 +88,24 @@ def test_a_step_s_loss_and_gradient_are_those_of_the_masked_mean_by_hand(base: P
     mean = torch.stack(losses).mean()
     gradient = torch.autograd.grad(mean, list(model.parameters()))
     stepped = {name: (value - part).detach() for (name, value), part in zip(model.named_parameters(), gradient, strict=True)}
-    made = tuned(base, tmp_path, pool, loss="tulu-1", **SGD)
-    assert made.record["losses"] == pytest.approx([float(mean.detach())], abs=1e-5)
-    assert apart({name: value for name, value in weights(made.folder).items() if name in stepped}, stepped) < 1e-5
-    assert made.record["tokens_trained"] == len(losses) and made.record["chat_template"] == "tulu"
+    checkpoint = tuned(base, tmp_path, pool, loss="tulu-1", **SGD)
+    assert checkpoint.record["losses"] == pytest.approx([float(mean.detach())], abs=1e-5)
+    assert apart({name: value for name, value in weights(checkpoint.folder).items() if name in stepped}, stepped) < 1e-5
+    assert checkpoint.record["tokens_trained"] == len(losses) and checkpoint.record["chat_template"] == "tulu"
     # The other mask has one token less, the line break behind the earlier response of the one row that has one.
     assert tuned(base, tmp_path, pool, loss="assistant", **SGD).record["tokens_trained"] == len(losses) - 1
 
 
 @pytest.mark.parametrize("loss", ["tulu-1", "assistant"])
 def test_accumulation_packing_and_no_padding_give_the_gradient_of_one_batch(base: Path, tmp_path: Path, pool: Pool, loss: str) -> None:
-    whole = tuned(base, tmp_path, pool, loss=loss, batch_size=6, micro_batch_size=6, **SGD)
+    one_batch = tuned(base, tmp_path, pool, loss=loss, batch_size=6, micro_batch_size=6, **SGD)
     # Weighted by token: rows have different numbers of loss tokens, and a mean of micro-batches' means would be another one.
     parts = [tuned(base, tmp_path, pool, loss=loss, batch_size=6, micro_batch_size=size, **SGD) for size in (1, 2)]
     packed = tuned(base, tmp_path, pool, loss=loss, batch_size=6, packing=True, epochs=1, **SGD)
     for other in (*parts, packed):
-        assert other.record["losses"] == pytest.approx(whole.record["losses"], abs=1e-5)
-        assert apart(weights(other.folder), weights(whole.folder)) < 1e-5
-    assert apart(weights(whole.folder), weights(base)) > 1e-3
+        assert other.record["losses"] == pytest.approx(one_batch.record["losses"], abs=1e-5)
+        assert apart(weights(other.folder), weights(one_batch.folder)) < 1e-5
+    assert apart(weights(one_batch.folder), weights(base)) > 1e-3
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -160,12 +160,12 @@ def test_a_prompt_that_fills_the_length_is_dropped_and_counted_and_a_part_of_an_
     assert sorted(zip(seen["tokens"].to_list(), (seen["loss_tokens"] > 0).to_list(), strict=True))[1:] == [(length, False), (length, True)]
     # The hand-over, whose tokens are those that are trained on.
     encoded = list(ChatTemplate.load(base).encode_all(long.examples(), loss=loss, max_length=length))
-    kept = [row for row in encoded if row.reason is None]
+    trained_rows = [row for row in encoded if row.reason is None]
     with warnings.catch_warnings(record=True) as named:
         warnings.simplefilter("always")
         data = to_trl(long, tokenizer=str(base), loss=loss, max_length=length)
     assert [str(warning.message) for warning in named] == ["to_trl leaves out 1 example: no_loss_token (pool.jsonl:1)."]
-    assert data["input_ids"][:] == [row.ids for row in kept] and max(map(len, data["input_ids"])) == length
+    assert data["input_ids"][:] == [row.ids for row in trained_rows] and max(map(len, data["input_ids"])) == length
     # Export, for both consumers.
     for consumer in ("trl", "open-instruct"):
         result = export(long, tokenized(consumer, str(base)), tmp_path / consumer, settings=ExportSettings(loss, max_length=length))
@@ -237,12 +237,12 @@ def test_a_checkpoint_is_asked_in_what_it_was_trained_in_where_the_tokenizer_add
     (base / "tokenizer_config.json").write_text(json.dumps({**config, "bos_token": END}))
     # As GPT-NeoX's: it knows a begin of sequence and writes none by itself.
     assert ChatTemplate.load(base).prompt([{"role": "user", "content": "a"}]).startswith(END)
-    made = tuned(base, tmp_path, pool, loss="tulu-1")
-    assert ChatTemplate.load(made.folder).prompt([{"role": "user", "content": "a"}]).startswith("<|user|>")
+    checkpoint = tuned(base, tmp_path, pool, loss="tulu-1")
+    assert ChatTemplate.load(checkpoint.folder).prompt([{"role": "user", "content": "a"}]).startswith("<|user|>")
     first = next(iter(ChatTemplate.load(base).encode_all(pool.examples(), loss="tulu-1")))
     assert ChatTemplate.load(base).decoded(first.ids[:1]) != END
-    asked = [{"role": "user", "content": "a"}]
-    texts = [chat_tokenizer(str(base), loss=loss).apply_chat_template(asked, tokenize=False) for loss in ("tulu-1", None)]
+    question = [{"role": "user", "content": "a"}]
+    texts = [chat_tokenizer(str(base), loss=loss).apply_chat_template(question, tokenize=False) for loss in ("tulu-1", None)]
     assert texts == ["<|user|>\na\n", f"{END}<|user|>\na\n"]
 
 
@@ -250,5 +250,5 @@ def test_the_preset_with_a_base_in_4_bits_runs_on_a_cpu_as_it_is(tmp_path: Path,
     pytest.importorskip("bitsandbytes")
     base = tiny.causal(tmp_path / "base", "llama", hidden_size=64, intermediate_size=128)
     preset = recipe("tulu-qlora-2024", steps=1)
-    made = TrlTrainer(str(base), preset, tmp_path / "out", device="cpu", precision="fp32").train(pool, seed=0)
-    assert (made.record["steps"], made.record["batch_size"], made.record["trainer"]["recipe"]["bits"]) == (1, 128, 4)
+    checkpoint = TrlTrainer(str(base), preset, tmp_path / "out", device="cpu", precision="fp32").train(pool, seed=0)
+    assert (checkpoint.record["steps"], checkpoint.record["batch_size"], checkpoint.record["trainer"]["recipe"]["bits"]) == (1, 128, 4)

@@ -114,19 +114,19 @@ def test_a_document_goes_on_in_the_next_part_and_parts_of_before_are_gone(
 
 
 def test_the_same_rows_give_the_same_bytes(base: Path, tmp_path: Path) -> None:
-    made: list[dict[str, bytes]] = []
+    folders: list[dict[str, bytes]] = []
     for name, rows in (("one", ROWS), ("two", ROWS[::-1])):
         pool = write_pool(tmp_path / name, rows)
         export(pool, tokenized("open-instruct", str(base)), tmp_path / f"out {name}")
         folder = tmp_path / f"out {name}"
-        made.append(
+        folders.append(
             {
                 str(path.relative_to(folder)): path.read_bytes()
                 for path in sorted(folder.rglob("*"))
                 if path.is_file() and "manifest" not in path.name
             }
         )
-    assert made[0] == made[1] and len(made[0]) >= 6
+    assert folders[0] == folders[1] and len(folders[0]) >= 6
 
 
 def test_the_command_writes_the_arrays(base: Path, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,9 +31,10 @@ def matched(names: Iterable[str], folder: Path | None = None) -> list[str]:
             files.append(name)
             continue
         # The name of the folder is no pattern, whatever signs it has.
-        found = sorted(glob.glob(name, root_dir=folder, recursive=True))
-        files += found if folder is None else [str(folder / match) for match in found]
-    return list(dict.fromkeys(files))
+        places = sorted(glob.glob(name, root_dir=folder, recursive=True))
+        places = places if folder is None else [str(folder / place) for place in places]
+        files += [place for place in places if place not in files]
+    return files
 
 
 def is_pattern(name: str, folder: Path | None = None) -> bool:

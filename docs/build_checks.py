@@ -25,8 +25,8 @@ severity = "warning"     # error, warning, info, or off
 max_rate = 0.01
 ```
 
-"by default" are the checks that are asked where no configuration names any; of these, one that needs what is not there is skipped and says what
-would let it run. A check that a configuration names and that cannot be asked ends the gate with exit code 4.
+"by default" are the checks that run where no configuration names any; of these, one that needs what is not there is skipped and says what
+would let it run. A check that a configuration names and that cannot run ends the gate with exit code 4.
 
 Checks of rows have two settings besides their own:
 
@@ -55,7 +55,7 @@ def _section(check: type[Check], shared: set[str]) -> list[str]:
     settings = [setting for setting in fields(check) if not (issubclass(check, RowCheck) and setting.name in shared)]
     lines = ["", f"## {check.number} {check.kind}", "", _cell(check.title()), ""]
     lines.append(
-        f"Severity: {check.severity}. Asked by default: {'yes' if check.by_default else 'no'}."
+        f"Severity: {check.severity}. Run by default: {'yes' if check.by_default else 'no'}."
         + (f" Needs: {'; '.join(check.needs)}." if check.needs else "")
     )
     lines += ["", f"What to do: {_cell(check.fix)}", "", f"Source: {check.source.rstrip('.')}."]

@@ -119,7 +119,7 @@ def message(verdict: Verdict, fail_on: str, code: int) -> str:
             lines.append(f"  and {len(result.counted) - LISTED:,} more")
         lines.append(f"  {plain(result.check.fix)}")
     lines += [
-        f"{result.check.number} {plain(result.label)} was not asked: {plain(result.statement)}"
+        f"{result.check.number} {plain(result.label)} did not run: {plain(result.statement)}"
         for result in verdict.not_asked
         if result.exit_code
     ]

@@ -26,7 +26,7 @@ def command(json: options.Json = False, show_traceback: options.Traceback = Fals
         write_json([plain(check) for check in listed])
         return
     for check in listed:
-        named = "" if check.by_default else "; asked where a configuration names it"
+        named = "" if check.by_default else "; run where a configuration names it"
         needed = f"; needs {needs(check)}" if check.needs else ""
         for line in wrapped(f"{check.number} {check.kind}: {check.severity}{named}{needed}", WIDTH - INDENT):
             display(line if line.startswith(check.number) else f"{' ' * INDENT}{line}")

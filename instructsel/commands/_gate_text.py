@@ -25,9 +25,9 @@ WAIVERS: Final = 10
 MEANINGS: Final = {
     0: "the rows may join",
     1: "the rows may not join",
-    2: "a check cannot be asked with these settings",
+    2: "a check cannot run with these settings",
     3: "a file, the baseline or too many rows cannot be read",
-    4: "a check could not be asked here, or crashed",
+    4: "a check could not run here, or crashed",
     5: "there is nothing to check",
 }
 """Exit code → what it means."""
@@ -67,15 +67,15 @@ def alike(verdict: Verdict) -> list[list[Result]]:
 def sentence(verdict: Verdict, fail_on: str) -> str:
     """The outcome, why, and the exit code with its meaning."""
     failing = verdict.failing(fail_on)
-    n_asked = sum(result.state in ("passed", "failed") for result in verdict.results)
+    n_run = sum(result.state in ("passed", "failed") for result in verdict.results)
     code = verdict.exit_code(fail_on)
     parts = []
     if failing:
         rows = {(finding.row, finding.place) for result in failing for finding in result.counted if finding.place is not None}
         in_rows = f", {counted(len(rows), 'row')}" if rows else ""
-        parts.append(f"{len(failing):,} of {counted(n_asked, 'check')} failed{in_rows}")
+        parts.append(f"{len(failing):,} of {counted(n_run, 'check')} failed{in_rows}")
     else:
-        parts.append(f"{counted(n_asked, 'check')} asked, none failed" if n_asked else "no check was asked")
+        parts.append(f"{counted(n_run, 'check')} run, none failed" if n_run else "no check ran")
     others = [result for result in verdict.results if result.state == "failed" and result not in failing]
     parts += [f"{counted(len(others), 'check')} with findings that do not fail the gate (--fail-on {fail_on})"] if others else []
     heads = [_state(result) for result in verdict.results]

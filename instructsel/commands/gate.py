@@ -94,7 +94,7 @@ def command(
         typer.Option(
             "--fix-out",
             metavar="FILE",
-            help="Write the rows that pass, their bytes unchanged; none where a check that had to be asked could not be.",
+            help="Write the rows that pass, their bytes unchanged; none where a check that had to run could not.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,

@@ -223,7 +223,7 @@ class GateConfig:
         configured = _all_configured(table, where)
         if not configured:
             # Everything would pass.
-            raise UsageError(f"{where} asks no check.", fix="Name one with [[check]], or leave all of them out for those by default.")
+            raise UsageError(f"{where} names no check.", fix="Name one with [[check]], or leave all of them out for those by default.")
         return cls(
             configured,
             tuple(_waiver(entry, configured, where) for entry in table.get("waiver", ())),

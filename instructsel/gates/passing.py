@@ -35,7 +35,7 @@ class Passing:
         """One line for people."""
         if self.lacking:
             more = f" (and {len(self.lacking) - 1:,} more)" if len(self.lacking) > 1 else ""
-            return f"not every check that had to be asked could be{more}: {self.lacking[0]}"
+            return f"not every check that had to run could{more}: {self.lacking[0]}"
         return (
             f"{counted(self.read, 'row')} read = {self.written:,} written + {self.rejected:,} with a finding + {self.no_example:,} that "
             f"{'is' if self.no_example == 1 else 'are'} no example"

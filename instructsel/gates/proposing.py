@@ -120,12 +120,12 @@ def _of_rows(kind: str, result: Result, n: int) -> Proposed | str:
         return f"{kind} is left out: {result.statement}"
     count = round((result.limits[0].value or 0.0) * n)
     if not count:
-        return Proposed({"kind": kind, "max_rows": 0}, f"None of the pool's {n:,} rows is so, and no new one may be.")
+        return Proposed({"kind": kind, "max_rows": 0}, f"None of the pool's {n:,} rows has it, and none of the new ones is allowed to.")
     low, high = wilson(count, n)
     most = _up(high)
     return Proposed(
         {"kind": kind, "max_rate": most},
-        f"{count:,} of the pool's {n:,} rows {'is' if count == 1 else 'are'} so ({count / n:.3%}; 95 % interval {low:.3%} to {high:.3%}); the limit is the upper end, rounded up.",
+        f"{count:,} of the pool's {n:,} rows {'has' if count == 1 else 'have'} it ({count / n:.3%}; 95 % interval {low:.3%} to {high:.3%}); the limit is the upper end, rounded up.",
     )
 
 

@@ -90,7 +90,7 @@ def test_a_folder_whose_name_has_signs_of_patterns_is_none(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("text", ["check = []", "[[check]]\nkind = 'IS010'\nseverity = 'off'"])
 def test_a_configuration_that_asks_nothing_passes_nothing(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UsageError, match="asks no check"):
+    with pytest.raises(UsageError, match="names no check"):
         read(text, tmp_path)
 
 

@@ -88,7 +88,7 @@ def test_one_option_of_reading_leaves_the_others_as_the_baselines_pool_was_read(
 def test_github_is_warned_of_no_check_that_need_not_be_asked_and_told_of_all_of_them_once() -> None:
     form = output_named("github")
     lines = form.render(gate(Pool.of(ROWS)), Setting()).decode().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("::notice::") and "Not asked: IS004 template-prefix" in lines[0]
+    assert len(lines) == 1 and lines[0].startswith("::notice::") and "Did not run: IS004 template-prefix" in lines[0]
     lines = form.render(gate(Pool.of(ROWS), config(kind="truncated")), Setting()).decode().splitlines()
     assert len(lines) == 1 and lines[0].startswith("::error::IS005 truncated skipped")
 

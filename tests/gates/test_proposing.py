@@ -53,10 +53,10 @@ def test_every_limit_has_a_reason_with_the_figure_that_it_comes_from() -> None:
     proposal = propose(pool)
     entry = next(check for check in proposal.checks if check.settings["kind"] == "empty-response")
     assert entry.settings["max_rate"] == 0.029
-    assert entry.reason.startswith("3 of the pool's 300 rows are so (1.000%; 95 % interval 0.341% to 2.898%)")
+    assert entry.reason.startswith("3 of the pool's 300 rows have it (1.000%; 95 % interval 0.341% to 2.898%)")
     none = next(check for check in proposal.checks if check.settings["kind"] == "unreadable-row")
     assert none.settings["max_rows"] == 0
-    assert "# None of the pool's 300 rows is so" in proposal.text()
+    assert "# None of the pool's 300 rows has it" in proposal.text()
 
 
 def test_the_configuration_reads_rows_as_the_pool_was_read(tmp_path: Path) -> None:

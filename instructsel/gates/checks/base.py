@@ -206,11 +206,11 @@ class RowCheck(Check):
         share = rows / n if n else 0.0
         share_of = f"{rows:,} of {counted(n, 'row')}"
         if self.max_rate is None:
-            words = "none may be" if not self.max_rows else f"at most {self.max_rows:,} may be"
+            words = "none allowed" if not self.max_rows else f"at most {self.max_rows:,} allowed"
             return Limit(rows <= self.max_rows, f"{share_of}; {words}.", float(rows), None, None)
         decided = share if nightly else low
         rule = "the share counts" if nightly else "the lower bound counts"
-        text = f"{share_of} ({share:.2%}, 95 % interval {low:.2%} to {high:.2%}); at most {self.max_rate:.2%} may be, and {rule}."
+        text = f"{share_of} ({share:.2%}, 95 % interval {low:.2%} to {high:.2%}); at most {self.max_rate:.2%} allowed, and {rule}."
         return Limit(decided <= self.max_rate, text, share, low, high)
 
     def _finding(self, hit: Hit, change: Change, severity: str) -> Finding:

@@ -138,7 +138,7 @@ class DriftCheck(PoolCheck):
         rule = "the distance counts" if nightly else "it counts where it is also above the band"
         statement = (
             f"{name}: {self.method} {measured.distance:.3f}; {self.draws} draws of {measured.n:,} rows from the pool's {measured.n_pool:,} lie at "
-            f"{low:.3f} to {high:.3f}{words}; at most {shown(most)} may be, and {rule}."
+            f"{low:.3f} to {high:.3f}{words}; at most {shown(most)} allowed, and {rule}."
         )
         return Limit(not is_over, statement, measured.distance, low, high, name)
 
@@ -150,6 +150,6 @@ class DriftCheck(PoolCheck):
         rule = "the figure counts" if change.nightly else "the lower bound counts"
         statement = (
             f"vectors: a linear classifier tells new rows from the pool's with AUC {area.value:.3f} (95 % interval {area.low:.3f} to {area.high:.3f}; "
-            f"0.5 is not at all; {area.n_first:,} and {area.n_second:,} rows); at most {shown(most)} may be, and {rule}."
+            f"0.5 is not at all; {area.n_first:,} and {area.n_second:,} rows); at most {shown(most)} allowed, and {rule}."
         )
         return Limit(decided <= most, statement, area.value, area.low, area.high, VECTORS)

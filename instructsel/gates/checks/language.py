@@ -18,7 +18,7 @@ NEEDED_BY = "The check language"
 
 @dataclass(frozen=True)
 class Language(RowCheck):
-    """Prompts and responses in another language than those that may be.
+    """Prompts and responses in another language than those allowed.
 
     Code, addresses and figures are left out; of fewer than 40 characters of language nothing is said. Languages that are taken for one
     another (Croatian and Serbian, Danish and Norwegian) count as one.
@@ -64,5 +64,5 @@ class Language(RowCheck):
                 if is_code(text) or not has_sentences(text):
                     continue
                 subject = answer.name if where == "response" else f"The prompt of {answer.name[0].lower()}{answer.name[1:]}"
-                message = f"{subject} is in {identified[0]} (probability {identified[1]:.2f}); {', '.join(allowed)} may be."
+                message = f"{subject} is in {identified[0]} (probability {identified[1]:.2f}); allowed: {', '.join(allowed)}."
                 yield answer.hit(message, value=identified[1], evidence=text, about=where)

@@ -41,7 +41,7 @@ DEED: Final = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z-]+
 
 @dataclass(frozen=True)
 class Licence(RowCheck):
-    """Rows whose licence is not among those that may be, is among those that may not, or is not known.
+    """Rows whose licence is not among those allowed, is among those denied, or is not known.
 
     The licence is that of a row's own field, else that of its source. A row of several licences needs all of them to be allowed.
     """
@@ -92,7 +92,7 @@ class Licence(RowCheck):
                 if any(_fits(name, pattern) for pattern in self.deny):
                     yield Hit(row.position, f"The licence {name} is denied (source {source}).", key=name)
                 elif self.allow and not any(_fits(name, pattern) for pattern in self.allow):
-                    yield Hit(row.position, f"The licence {name} is not among those that may be (source {source}).", key=name)
+                    yield Hit(row.position, f"The licence {name} is not among those allowed (source {source}).", key=name)
 
     def _stated(self, record: Mapping[str, Any], source: str, by_source: Mapping[str, str]) -> list[str]:
         """The licences that a row, or else its source, names."""

@@ -53,7 +53,7 @@ class PredictedLoss(PoolCheck):
         target = values.rule.target or "the rule's value"
         statement = (
             f"{self.rule}: the mean predicted {target} is {before:.4f} for the pool and {before + rise:.4f} with the new rows, a change of {rise:+.5f} "
-            f"(95 % interval {low:+.5f} to {high:+.5f}; {len(new):,} of {len(values.new):,} new rows have a value); at most {shown(self.max_increase)} may be, "
+            f"(95 % interval {low:+.5f} to {high:+.5f}; {len(new):,} of {len(values.new):,} new rows have a value); at most {shown(self.max_increase)} allowed, "
             f"and {'the figure counts' if change.nightly else 'the lower bound counts'}. It is a prediction of the rule, not a measured loss."
         )
         finite = {"low": low, "high": high} if len(new) > 1 else {}

@@ -173,6 +173,6 @@ class Quota(PoolCheck):
             is_held = (self.min_count is None or count >= self.min_count) and (self.max_count is None or count <= self.max_count)
             words = [f"at least {self.min_count:,}"] if self.min_count is not None else []
             words += [f"at most {self.max_count:,}"] if self.max_count is not None else []
-            statement = f"{excerpt(name, 60)}: {count:,.0f} {self.unit} of {where}; {' and '.join(words)} may be."
+            statement = f"{excerpt(name, 60)}: {count:,.0f} {self.unit} of {where}; {' and '.join(words)} allowed."
             limits.append(Limit(is_held, statement, count, key=f"{name}, {self.unit}"))
         return limits

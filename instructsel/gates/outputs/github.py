@@ -67,7 +67,7 @@ def _not_asked(verdict: Verdict, severity: str) -> list[str]:
             texts.append(f"{label} {result.state}: {result.statement}")
         elif not result.exit_code and severity == NOTICE:
             skipped.append(label)
-    return [*texts, f"Not asked: {', '.join(skipped)}"] if skipped else texts
+    return [*texts, f"Did not run: {', '.join(skipped)}"] if skipped else texts
 
 
 def _line(finding: Finding, command: str, verdict: Verdict) -> str:

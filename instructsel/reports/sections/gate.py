@@ -20,7 +20,7 @@ SEVERITIES: Final = ("error", "warning", "info")
 MEANINGS: Final = {
     "passed": "The rows may join.",
     "failed": "The rows may not join.",
-    "incomplete": "Nothing failed that was asked, and a check could not be asked.",
+    "incomplete": "No check failed, and a check could not run.",
 }
 MODES: Final = {
     "pull-request": "a rate fails where the lower bound of its 95 % interval is over its limit",
@@ -47,7 +47,7 @@ def summary(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"Mode: {record['mode']}; {MODES[record['mode']]}."
     yield from record["troubles"]
     others = "with findings that do not fail the gate"
-    verbs = {"failed": "failed", **dict.fromkeys(SEVERITIES, others), "crashed": "crashed", "skipped": "could not be asked"}
+    verbs = {"failed": "failed", **dict.fromkeys(SEVERITIES, others), "crashed": "crashed", "skipped": "could not run"}
     for verb in dict.fromkeys(verbs.values()):
         checks = [check for check in record["checks"] if verbs.get(_state(check, record)) == verb]
         if checks:

@@ -104,6 +104,7 @@ CALLED = {"role": "assistant", "content": None, "tool_calls": [{"function": {"na
 RESULT = {"role": "tool", "content": "5.1"}
 TOOLS = [{"type": "function", "function": {"name": "get_tide", "parameters": {"type": "object"}}}]
 
+CALLED_TWICE = {**CALLED, "tool_calls": [{"id": "c1", **CALLED["tool_calls"][0]}, {"id": "c2", **CALLED["tool_calls"][0]}]}
 HOLDING: dict[str, dict[str, Any]] = {
     "no_prompt": {"messages": [SAID]},
     "no_response": {"messages": [ASKED, {**SAID, "content": ""}]},
@@ -123,6 +124,8 @@ HOLDING: dict[str, dict[str, Any]] = {
     "call_ids": {"messages": [ASKED, {**CALLED, "tool_calls": [{"id": "c1", **CALLED["tool_calls"][0]}]}]},
     "results": {"messages": [ASKED, CALLED, RESULT, SAID], "tools": TOOLS},
     "result_names": {"messages": [ASKED, CALLED, {**RESULT, "name": "get_tide"}, SAID]},
+    "results_out_of_order": {"messages": [ASKED, CALLED_TWICE, {**RESULT, "tool_call_id": "c2"}, {**RESULT, "tool_call_id": "c1"}, SAID]},
+    "unpaired_results": {"messages": [ASKED, CALLED_TWICE, {**RESULT, "tool_call_id": "c2"}, SAID]},
     "reasoning": {"messages": [ASKED, {**SAID, "reasoning_content": "In metres."}]},
     "marked_reasoning": {"messages": [ASKED, {**SAID, "reasoning_content": "In </think> metres."}]},
     "untrained": {"messages": [ASKED, {**SAID, "weight": 0}, ASKED, SAID]},

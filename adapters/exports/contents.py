@@ -28,6 +28,8 @@ CONTENTS: Final[dict[str, str]] = {
     "call_ids": "ids of calls",
     "results": "results of tools",
     "result_names": "names of tools beside their results",
+    "results_out_of_order": "results in another order than their calls",
+    "unpaired_results": "several calls whose results are not one for each",
     "reasoning": "reasoning",
     "marked_reasoning": "reasoning that spells out <think> or </think>",
     "untrained": "responses of weight 0",
@@ -108,6 +110,7 @@ def _names(example: Example, turns: Sequence[Message]) -> Iterator[str]:
     for turn in turns:
         yield from _of_turn(turn)
         values += [call.arguments.value for call in turn.tool_calls if call.arguments is not None]
+    yield from _of_results(turns)
     for turn in turns[:last]:
         if turn.role in ANSWERS and not turn.is_trained:
             yield "untrained"
@@ -122,6 +125,38 @@ def _names(example: Example, turns: Sequence[Message]) -> Iterator[str]:
             yield "huge_numbers"
         elif isinstance(number, float) and len(repr(number).split("e")[0].replace(".", "").replace("-", "").strip("0")) > DIGITS:
             yield "long_numbers"
+
+
+def results_of(turns: Sequence[Message], number: int) -> list[Message]:
+    """The results that follow the turn of this number."""
+    end = number + 1
+    while end < len(turns) and turns[end].role == "tool":
+        end += 1
+    return list(turns[number + 1 : end])
+
+
+def _of_results(turns: Sequence[Message]) -> Iterator[str]:
+    """How the results of several calls at once stand to them; what has no ids stands in the order of its calls."""
+    for number, turn in enumerate(turns):
+        results = results_of(turns, number) if len(turn.tool_calls) > 1 else []
+        called, answered = [call.id for call in turn.tool_calls], [result.tool_call_id for result in results]
+        if not results or (None in called and answered == [None] * len(called)):
+            continue
+        if None in called or len(set(called)) < len(called) or sorted(map(str, answered)) != sorted(map(str, called)):
+            yield "unpaired_results"
+        elif answered != called:
+            yield "results_out_of_order"
+
+
+def in_order_of_calls(turns: Sequence[Message]) -> tuple[Message, ...]:
+    """The turns with the results of several calls in the order of these, where each call has one."""
+    ordered = list(turns)
+    for number, turn in enumerate(turns):
+        results = results_of(turns, number) if len(turn.tool_calls) > 1 else []
+        place = {call.id: position for position, call in enumerate(turn.tool_calls)}
+        if results and None not in place and len(place) == len(results) and {result.tool_call_id for result in results} == place.keys():
+            ordered[number + 1 : number + 1 + len(results)] = sorted(results, key=lambda result: place[result.tool_call_id])
+    return tuple(ordered)
 
 
 def _of_turn(turn: Message) -> Iterator[str]:
@@ -179,4 +214,4 @@ def only_last_trained(turns: Sequence[Message]) -> tuple[Message, ...]:
     )
 
 
-__all__ = ["CONTENTS", "ENCODINGS", "NAMES", "Exported", "contents", "only_last_trained"]
+__all__ = ["CONTENTS", "ENCODINGS", "NAMES", "Exported", "contents", "in_order_of_calls", "only_last_trained"]

@@ -41,7 +41,16 @@ class LlamaFactory(Export):
     endings: ClassVar[tuple[str, ...]] = (".jsonl", ".json")
     losses: ClassVar[tuple[str, ...]] = (ASSISTANT, COMPLETION)
     refused: ClassVar[frozenset[str]] = frozenset(
-        {"not_alternating", "late_system", "odd_tools", "text_and_calls", "odd_arguments", "weights", "marked_reasoning"}
+        {
+            "not_alternating",
+            "late_system",
+            "odd_tools",
+            "text_and_calls",
+            "odd_arguments",
+            "unpaired_results",
+            "weights",
+            "marked_reasoning",
+        }
     )
     altered: ClassVar[Mapping[str, str]] = {"parts": "they are joined by a line break", "developer": "it is written as a system text"}
     noted: ClassVar[Mapping[str, str]] = {

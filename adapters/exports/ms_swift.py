@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from instructsel.adapters.exports.base import ASSISTANT, COMPLETION, Export, ExportSettings, masks
-from instructsel.adapters.exports.contents import Exported
+from instructsel.adapters.exports.contents import Exported, in_order_of_calls
 from instructsel.adapters.exports.json_lines import json_text, tools_text
 from instructsel.adapters.exports.thoughts import with_thought
 from instructsel.pool.message import ANSWERS, Message
@@ -23,13 +23,16 @@ class MsSwift(Export):
     title: ClassVar[str] = "MS-Swift"
     source: ClassVar[str] = "ms-swift 4.6, dataset/preprocessor/core.py and its documentation of custom data sets"
     losses: ClassVar[tuple[str, ...]] = (ASSISTANT, COMPLETION)
-    refused: ClassVar[frozenset[str]] = frozenset({"late_system", "odd_tools", "odd_arguments", "weights", "marked_reasoning"})
+    refused: ClassVar[frozenset[str]] = frozenset(
+        {"late_system", "odd_tools", "odd_arguments", "unpaired_results", "weights", "marked_reasoning"}
+    )
     altered: ClassVar[Mapping[str, str]] = {
         "parts": "they are joined by a line break",
         "developer": "it is written as a system text",
         "names": "they are left out: MS-Swift drops them",
         "call_ids": "they are left out: MS-Swift goes by the order of calls and results",
         "weights_of_others": "they are left out: turns of others are not trained on",
+        "results_out_of_order": "they are put in the order of their calls, by which MS-Swift goes",
         "parallel_calls": "they are turns one after the other, as MS-Swift has them",
         "text_and_calls": "the text is a turn before the call, as MS-Swift has it",
         "reasoning": "it stands between <think> and </think> before the text, as templates of models that think take it",
@@ -47,7 +50,7 @@ class MsSwift(Export):
 
     def row(self, exported: Exported, settings: ExportSettings) -> dict[str, Any]:
         """The turns with its roles; tools as a JSON text."""
-        turns = masks(exported.turns, settings)
+        turns = masks(in_order_of_calls(exported.turns), settings)
         flagged = any(turn.role in ANSWERS and not turn.is_trained for turn in turns)
         row: dict[str, Any] = {"messages": [entry for turn in turns for entry in _turns(turn, flagged=flagged)]}
         text = tools_text(exported.example)

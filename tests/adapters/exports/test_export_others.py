@@ -103,6 +103,17 @@ def test_ms_swift_reads_its_own_roles_and_masks(tmp_path: Path) -> None:
     assert trained >= result.account.trained
 
 
+def test_ms_swift_which_goes_by_order_gets_results_in_the_order_of_their_calls(tmp_path: Path) -> None:
+    """As ms-swift 4.6 does itself where it reads OpenAI's turns (template_inputs.py), before it drops the ids."""
+    row = HOLDING["results_out_of_order"]
+    answered = {"c1": "of Brest", "c2": "of Dover"}
+    turns = [{**turn, "content": answered[turn["tool_call_id"]]} if "tool_call_id" in turn else turn for turn in row["messages"]]
+    result = export(pool(tmp_path / "pool.jsonl", {"messages": turns}), "ms-swift", tmp_path / "out")
+    (written,) = lines(result.data[0])
+    assert [turn["content"] for turn in written["messages"] if turn["role"] == "tool_response"] == ["of Brest", "of Dover"]
+    assert result.account.altered["results_out_of_order"].rows == 1
+
+
 def test_open_instruct_gets_roles_and_texts_and_an_amount_with_a_point(tmp_path: Path) -> None:
     result = export(pool(tmp_path / "pool.jsonl", HOLDING["system"], HOLDING["several_turns"]), "open-instruct", tmp_path / "out")
     assert all(set(turn) == {"role", "content"} for row in lines(result.data[0]) for turn in row["messages"])

@@ -170,6 +170,8 @@ class JudgmentStore:
             raise ObservationsError(f"{path} is a database of another program.", fix="Name another file with --db.")
         elif version > SCHEMA:
             raise ObservationsError(f"{path} was written by a newer instructsel.", fix="pip install -U instructsel")
+        elif (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise ObservationsError(f"{path} is damaged: {found}.", fix="Name another file with --db.")
         # A judgment is on the disk before its answer is sent.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -201,12 +203,23 @@ class JudgmentStore:
                 raise EnvironmentFault(f"{self.path} cannot be written: {error}.", fix="Free some space.") from error
 
     def _one(self, query: str, *values: Any) -> Any:
-        with self._lock:
-            return self._connection.execute(query, values).fetchone()
+        rows = self._all(query, *values)
+        return rows[0] if rows else None
 
     def _all(self, query: str, *values: Any) -> list[Any]:
-        with self._lock:
-            return self._connection.execute(query, values).fetchall()
+        """What a query finds.
+
+        Raises:
+            ObservationsError: the file is damaged.
+        """
+        try:
+            with self._lock:
+                return self._connection.execute(query, values).fetchall()
+        except (sqlite3.Error, OverflowError) as error:
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, reason: str) -> ObservationsError:
+        return ObservationsError(f"{self.path} is damaged: {reason}.", fix="Name another file with --db.")
 
     def add(self, pairs: Iterable[Comparison]) -> int:
         """Add pairs that are not there yet, behind those that are, in an order that says nothing of the files'.
@@ -431,28 +444,44 @@ class JudgmentStore:
             "FROM feedback f JOIN pairs p ON p.position = f.position JOIN annotators n ON n.id = f.annotator "
             "LEFT JOIN answers a ON a.annotator = f.annotator AND a.position = f.position WHERE a.judgment IS NULL ORDER BY f.time"
         )
-        for index, instance, prompt, *names, name, quality, comment, turned, left, right, preference, time, digest, annotator in (
-            judged + alone
-        ):
-            model_a, model_b, completion_a, completion_b = names
-            if self._turned(annotator, digest) if turned is None else turned:
-                model_a, model_b, completion_a, completion_b = model_b, model_a, completion_b, completion_a
-            yield Record(
-                evaluator=name,
-                instance_id=instance,
-                prompt=prompt,
-                model_a=model_a,
-                model_b=model_b,
-                completion_a=completion_a,
-                completion_b=completion_b,
-                acceptable_a=None if left is None else bool(left),
-                acceptable_b=None if right is None else bool(right),
-                preference=preference,
-                quality=quality,
-                comment=comment or "",
-                timestamp=datetime.fromisoformat(time),
-                instance_index=index,
-            )
+        for row in [*judged, *alone]:
+            try:
+                record = self._record(*row)
+            except (TypeError, ValueError, IndexError, AttributeError) as error:
+                raise self._damaged(str(error)) from error
+            yield record
+
+    def _record(self, index: int, instance: str, prompt: str, *rest: Any) -> Record:
+        """A row of `records` as a record.
+
+        Raises:
+            TypeError, ValueError, IndexError, AttributeError: it holds what was never written there.
+        """
+        *sides, name, quality, comment, turned, left, right, preference, time, digest, annotator = rest
+        model_a, model_b, completion_a, completion_b = sides
+        if self._turned(annotator, digest) if turned is None else turned:
+            model_a, model_b, completion_a, completion_b = model_b, model_a, completion_b, completion_a
+        texts = (instance, prompt, model_a, model_b, completion_a, completion_b, name)
+        if not all(isinstance(text, str) for text in texts) or quality not in (None, *QUALITIES) or not isinstance(comment, str | None):
+            raise ValueError("a text is none")
+        if preference is not None and preference not in range(len(PREFERENCES)):
+            raise ValueError("a preference is none")
+        return Record(
+            evaluator=name,
+            instance_id=instance,
+            prompt=prompt,
+            model_a=model_a,
+            model_b=model_b,
+            completion_a=completion_a,
+            completion_b=completion_b,
+            acceptable_a=None if left is None else bool(left),
+            acceptable_b=None if right is None else bool(right),
+            preference=preference,
+            quality=quality,
+            comment=comment or "",
+            timestamp=datetime.fromisoformat(time),
+            instance_index=int(index),
+        )
 
 
 def _digest(session: str) -> str:

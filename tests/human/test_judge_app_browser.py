@@ -255,6 +255,37 @@ def _cookie(browser: Page) -> str:
     return "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in cookies)
 
 
+def test_hostile_texts_run_nothing_load_nothing_and_open_nothing(browser: Page, tmp_path: Path) -> None:
+    from tests.human.test_judge_app import HOSTILE
+
+    texts = [
+        *HOSTILE,
+        "<svg onload=alert(1)>",
+        "<style>@import 'http://evil.example/x.css'</style>",
+        '<a href="//evil.example" autofocus onfocus=alert(1)>',
+    ]
+    rows = [
+        {
+            "id": f"i{n}",
+            "prompt": text,
+            "completions": [{"model": model, "completion": text + at} for at, model in zip(("", " "), MODELS, strict=True)],
+        }
+        for n, text in enumerate(texts)
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    running = Served(tmp_path, "pairs.jsonl")
+    try:
+        sign_in(browser, running, "ada")
+        for position in range(1, len(texts) + 1):
+            browser.ask("Page.navigate", url=f"http://{running.host}/pairs/{position}")
+            browser.loaded()
+            assert browser.value("document.title") == f"Pair {position} of {len(texts)}"
+            assert browser.value("document.scripts.length") == 1 and browser.value("document.forms.length") == 4
+        assert browser.faults() == []
+    finally:
+        running.close()
+
+
 def test_a_page_cannot_read_the_cookie_and_another_site_cannot_send_a_form(browser: Page, served: Served, tmp_path: Path) -> None:
     sign_in(browser, served, "ada")
     assert browser.value("document.cookie") == ""

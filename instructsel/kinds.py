@@ -19,6 +19,7 @@ SELECTION_SET: Final = "selection-set"
 STUDY: Final = "study"
 STUDY_PLAN: Final = "study-plan"
 EFFECTS: Final = "effects"
+MIX_FIT: Final = "mix-fit"
 SIZE_SEARCH: Final = "size-search"
 GRADED_RUN: Final = "graded run"
 FAILED_RUN: Final = "failed run"
@@ -74,6 +75,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     STUDY: Kind("a study's observations", 1, "instructsel.study.results:read_study", "study.parquet"),
     STUDY_PLAN: Kind("a study", 1, "instructsel.study.results:read_plan", "plan.json"),
     EFFECTS: Kind("an effect matrix", 1, "instructsel.study.results:read_effects"),
+    MIX_FIT: Kind("shares fitted to studies", 1),
     SIZE_SEARCH: Kind("a size search", 1, "instructsel.study.results:read_size_search", "search.json"),
     GRADED_RUN: Kind("a graded run", 1),
     FAILED_RUN: Kind("a failed run", 1),

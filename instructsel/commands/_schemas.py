@@ -64,6 +64,7 @@ SCHEMAS: Final = {
     "study-run": Described("A run of a study: runs/*.json.", "instructsel.study.shape:RunRecord"),
     "study-status": Described("study status --json.", f"{OWN}:StudyStatusPrinted"),
     "effects": Described("study effects --json, and its -o FILE.json.", "instructsel.study.shape:EffectsRecord"),
+    "mix-fit": Described("mix fit --json.", f"{OWN}:MixFitPrinted"),
     "study": Described("The manifest of a study's observations: study.parquet.json.", "instructsel.study.shape:StudyManifest"),
     "size-search": Described("search.json of a size search.", "instructsel.study.shape:SearchRecord"),
     "size-curve": Described("study size --json.", "instructsel.study.shape:CurveRecord"),

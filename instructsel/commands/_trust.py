@@ -175,6 +175,7 @@ PLAIN: Final = frozenset(
             "top",
         ),
         *("add-one", "add-rows", "base-sources", "equal-rows", "leave-one", "no-untouched", "replicates"),
+        *("available", "max-repeats", "outcome"),
         *("traceback", "trainer", "trials", "undesirable", "warmup", "weight-decay", "whole-pool", "with-text"),
     }
 )

@@ -41,6 +41,7 @@ VERBS = (
     ["datasets", "convert"],
     ["mix"],
     ["mix", "check"],
+    ["mix", "fit"],
     ["dedup"],
     ["decontaminate"],
     ["rules", "list"],

@@ -86,6 +86,7 @@ CASES = [
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl", "-o", "new.jsonl"], "--pairs", "table.in.csv", ["table.in.csv"]),
     (["mix", "recipe.toml"], "-o", "one.jsonl", ["one.jsonl", "recipe.toml"]),
     (["mix", "recipe.toml"], "-o", "recipe.toml", ["recipe.toml"]),
+    (["mix", "fit", "observations.csv", "--rows", "9", "--available", "forum=9"], "-o", "mine.toml", ["mine.toml"]),
     (["mix", "recipe.toml"], "-o", "pool.jsonl", ["pool.jsonl"]),
     (["datasets", "convert", "code_alpaca", "pool.jsonl"], "-o", "pool.jsonl", ["pool.jsonl"]),
     (["datasets", "convert", "code_alpaca", "pool.jsonl"], "-o", "x.quarantine.jsonl", ["x.quarantine.jsonl"]),
@@ -306,6 +307,7 @@ WORK = [
     (["decontaminate", "pool.jsonl", "--against", "x.quarantine.jsonl", "-o", "new.jsonl"], "--pairs", ".parquet"),
     (["datasets", "convert", "code_alpaca", "pool.jsonl"], "-o", ".jsonl"),
     (["mix", "recipe.toml"], "-o", ".jsonl"),
+    (["mix", "fit", "observations.csv", "--rows", "9", "--available", "forum=9"], "-o", ".toml"),
     (["skill", "install"], "--output", ""),
     (["demo", "--no-ifd"], "-o", ""),
 ]

@@ -117,14 +117,15 @@ def plan(sources: Sequence[Path], outcomes: Sequence[Path], folder: Path) -> Non
     decided = protocol()
     design = decided["design"]
     recipe = [part for name, value in decided["recipe"].items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    status = command(
+    arguments: list[str | Path] = [
         *("study", "plan", *sources, "--add-one", "--base-sources", ",".join(design["base_sources"])),
         *("--rows", str(design["rows"]), "--add-rows", str(design["add_rows"]), "--replicates", str(design["replicates"])),
         *("--design-seed", str(design["draw"]), "--base", decided["model"]["base"], "--loss-unit", "bits-per-byte"),
         *("--precision", "fp32", "--device", "cpu", *recipe),
-        *(part for path in outcomes for part in ("--eval", path)),
-        *("-o", folder),
-    )
+    ]
+    for path in outcomes:
+        arguments += ["--eval", path]
+    status = command(*arguments, "-o", folder)
     if status:
         sys.exit(f"the plan ended with {status}")
 
@@ -150,9 +151,25 @@ def main() -> None:
 def collect(folder: Path) -> None:
     """Write the matrix of the runs so far, with every run's outcomes item by item, and no text of a row."""
     from instructsel.study.effects import of_folder
+    from instructsel.study.folder import StudyFolder
 
-    matrix = of_folder(folder)
-    _record.write("effects.json", {"protocol": protocol(), "effects": matrix.as_dict()})
+    place = StudyFolder(folder)
+    plan = place.read()
+    if plan is None:
+        sys.exit(f"{folder} holds no plan")
+    finished = place.status(plan).finished
+    runs = {
+        run.name: {
+            "outcomes": record["observation"]["outcomes"],
+            **{key: record["observation"][key] for key in ("tokens_trained", "steps")},
+            "seconds": record["run"]["seconds"],
+        }
+        for run, record in finished.items()
+    }
+    matrices = {against: of_folder(folder, against=against).as_dict() for against in ("base", "more")}
+    # Where files lie is nobody's business.
+    planned = {**plan.as_dict(), "launch": None}
+    print(_record.write("effects", {"protocol": protocol(), "plan": planned, "runs": runs, "effects": matrices}, "torch", "transformers"))
 
 
 if __name__ == "__main__":

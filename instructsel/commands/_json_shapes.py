@@ -324,6 +324,76 @@ class MixChecked(TypedDict):
     changed_files: list[str]
 
 
+class PredictedLoss(TypedDict):
+    """A loss that a law of mixtures predicts, or a difference of two, with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class MixedPrinted(TypedDict):
+    """A mixture and what is predicted of it."""
+
+    name: str
+    shares: dict[str, float]
+    loss: PredictedLoss
+    against: PredictedLoss | None
+    fits_limits: bool
+
+
+class OutcomeFitted(TypedDict):
+    """How well the law predicts an outcome."""
+
+    name: str
+    loo_r2: float
+    loo_error: float
+    p: float
+    explained: bool
+    weights: dict[str, float]
+
+
+class SourceAvailable(TypedDict):
+    """What there is of a source."""
+
+    rows: Count
+    tokens: float | None
+
+
+class MixFitSettings(TypedDict):
+    """What was asked for."""
+
+    rows: Count | None
+    tokens: Count | None
+    max_repeats: Count
+    outcomes: list[str]
+    confidence: float
+    seed: Count
+
+
+class MixFitPrinted(TypedDict, total=False):
+    """Shares proposed from studies."""
+
+    kind: Literal["mix-fit"]
+    sources: Required[list[str]]
+    outcomes: Required[list[OutcomeFitted]]
+    proposal: Required[MixedPrinted]
+    rows: Required[dict[str, Count]]
+    available: Required[dict[str, SourceAvailable]]
+    repeats: Required[dict[str, float]]
+    at_limit: Required[list[str]]
+    rivals: Required[list[MixedPrinted]]
+    optimism: Required[float]
+    compositions: Required[Count]
+    runs: Required[Count]
+    settings: Required[MixFitSettings]
+    unit: Required[str]
+    n_rows: Required[Count]
+    tokens: Required[float | None]
+    notes: Required[list[str]]
+    configurations: Required[list[str]]
+
+
 class IndexPrinted(TypedDict):
     """An index of evaluation sets."""
 

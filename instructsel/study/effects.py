@@ -164,16 +164,11 @@ def of_folder(folder: str | Path, *, against: str = BASE, confidence: float = CO
         StudyError: no plan, another design, nothing finished, or runs graded on different weights.
         UsageError: a control that the study does not have.
     """
-    if not 0.0 < confidence < 1.0:
-        raise UsageError(f"The confidence is {confidence}; it lies between 0 and 1.", fix="For example: 0.95")
-    if generalize_to not in (BOTH, RUNS):
-        raise UsageError.named(generalize_to, (BOTH, RUNS), noun="population of an effect")
     place = StudyFolder(Path(folder))
     plan = place.read()
     if plan is None:
         raise UsageError(f"{folder} holds no plan of a study.", fix=f"Make one with: instructsel study plan POOL … --add-one -o {folder}")
-    part = plan.of_sources
-    if part is None:
+    if plan.of_sources is None:
         raise StudyError(
             f"The study in {folder} neither adds nor leaves out one source at a time.",
             fix="Plan one with --add-one or --leave-one; of mixtures, fit shares: instructsel mix fit",
@@ -184,9 +179,41 @@ def of_folder(folder: str | Path, *, against: str = BASE, confidence: float = CO
     }
     if not records:
         raise StudyError(f"No run of {folder} has finished.", fix=f"Begin with: instructsel study run {folder}")
-    baseline = _baseline(plan, against)
-    builder = _Builder(plan, records, baseline, confidence, generalize_to)
-    return builder.matrix(part, (len(status.finished), status.total), [run.name for run in status.failed])
+    failed = [run.name for run in status.failed]
+    return of_plan(plan, records, failed=failed, against=against, confidence=confidence, generalize_to=generalize_to)
+
+
+def of_plan(
+    plan: Plan,
+    records: Mapping[Run, Mapping[str, OutcomeRecord]],
+    *,
+    failed: Sequence[str] = (),
+    against: str = BASE,
+    confidence: float = CONFIDENCE,
+    generalize_to: Estimand = BOTH,
+) -> EffectMatrix:
+    """The effect matrix of a plan and what its runs were graded with.
+
+    Args:
+        plan: that adds or leaves out one source at a time.
+        records: run → outcome → its grades.
+        failed: names of runs that failed.
+        against: as of `of_folder`.
+        confidence: as of `of_folder`.
+        generalize_to: as of `of_folder`.
+
+    Raises:
+        StudyError, UsageError: as of `of_folder`.
+    """
+    if not 0.0 < confidence < 1.0:
+        raise UsageError(f"The confidence is {confidence}; it lies between 0 and 1.", fix="For example: 0.95")
+    if generalize_to not in (BOTH, RUNS):
+        raise UsageError.named(generalize_to, (BOTH, RUNS), noun="population of an effect")
+    part = plan.of_sources
+    if part is None:
+        raise StudyError("The plan neither adds nor leaves out one source at a time.", fix="Plan one with --add-one or --leave-one.")
+    builder = _Builder(plan, records, _baseline(plan, against), confidence, generalize_to)
+    return builder.matrix(part, (len(records), len(plan.runs)), failed)
 
 
 def _baseline(plan: Plan, against: str) -> str:
@@ -426,4 +453,4 @@ def _codes(record: OutcomeRecord, items: Sequence[str]) -> Codes | None:
     return cast(Codes, np.array([numbers[of[item]] for item in items], dtype=np.int64))
 
 
-__all__ = ["CONTROL", "Cell", "EffectMatrix", "Outcome", "of_folder"]
+__all__ = ["CONTROL", "Cell", "EffectMatrix", "Outcome", "of_folder", "of_plan"]

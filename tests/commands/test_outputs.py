@@ -239,6 +239,7 @@ NAMES = frozenset(
     {
         "datasets",
         "convert",
+        "mix",
         "rules",
         "study",
         "effects",

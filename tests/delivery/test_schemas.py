@@ -25,8 +25,8 @@ from tests.fuzz.test_command_line import VALID
 PRINTED: Mapping[str, str] = {
     "gate": "gate", "gate checks": "gate-checks", "gate init": "gate-init", "gate baseline create": "gate-baseline", "gate baseline show": "gate-baseline",
     "judge-app": "judge-app", "score": "score", "select": "select", "verify": "verdict", "explain": "explain", "diff": "diff", "export": "export", "status": "status",
-    "rules list": "rules-list", "rules show": "rule", "rules fit": "fit", "study status": "study-status", "doctor": "doctor",
-    "gate index": "gate-index", "dedup": "dedup", "mix": "mix", "mix check": "mix-check", "decontaminate": "decontaminate", "cache show": "cache", "cache prune": "cache-prune", "audit": "audit",
+    "rules list": "rules-list", "rules show": "rule", "rules fit": "fit", "study status": "study-status", "study effects": "effects", "doctor": "doctor",
+    "gate index": "gate-index", "dedup": "dedup", "mix": "mix", "mix check": "mix-check", "mix fit": "mix-fit", "decontaminate": "decontaminate", "cache show": "cache", "cache prune": "cache-prune", "audit": "audit",
 }  # fmt: skip
 """Command → the schema of what it prints with --json."""
 WRITTEN: Mapping[str, str] = {

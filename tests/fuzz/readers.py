@@ -177,6 +177,14 @@ def _artifact(name: str) -> Callable[[Path], Any]:
     return lambda place: read_artifact(place / name)
 
 
+def _effects(place: Path) -> None:
+    from instructsel.commands._effects import drawn, lines
+    from instructsel.study.effects import of_folder
+
+    matrix = of_folder(place)
+    lines(matrix), drawn(matrix.as_dict())
+
+
 def _audit_report(name: str) -> Callable[[Path], Any]:
     return lambda place: report(place / name).html()
 
@@ -443,6 +451,8 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("study plan", ["study/s"], ["plan.json"], _study_folder, ["study-plan"], ["study.folder", "study.results"], weight=8),
     Reader("study plan of the last release", ["last_release/study"], ["plan.json", "runs/*"], _study_folder, apart=("run",)),
     Reader("study folder", ["study/s"], ["*", "runs/*"], _artifact("."), apart=("run",)),
+    Reader("effects of a study", ["study/one-source"], ["plan.json", "runs/*"], _effects, [], ["study.effects"], apart=("run",), weight=2),
+    Reader("effect matrix", ["study/effects.json"], ["effects.json"], _audit_report("effects.json"), ["effects"]),
     Reader("size search", ["sizes"], ["*.json"], _artifact("."), ["size-search"], ["study.size_search", "study.results"], apart=("run",), weight=8),
     Reader("size search of the last release", ["last_release/sizes"], ["*.json"], _artifact("."), apart=("run",)),
     # Audits.
@@ -572,6 +582,8 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "selection.selection_set:SelectionSet.read": "selection set",
     "selection.selection_set:Subset.of": "selection set",
     "study.folder:Plan.of": "study plan",
+    "study.effects:of_folder": "effects of a study",
+    "study.results:read_effects": "effect matrix",
     "study.results:read_plan": "study folder",
     "study.results:read_size_search": "size search",
     "study.results:read_study": "study table",
@@ -643,6 +655,7 @@ MODULES_APART: Final[Mapping[str, str]] = {
     "scores.merge": OURS,
     "scores.with_scores": "rows of a pool that was read",
     "structured": "tests/test_structured.py",
+    "study.mixing": OURS,
     "study.study": OURS,
     "verification.experiment": OURS,
     "verification.loss_evidence": OURS,

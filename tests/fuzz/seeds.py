@@ -14,6 +14,7 @@ from typing import Any, Final
 import polars as pl
 from typer.testing import CliRunner
 
+from instructsel.artifact import dump_json
 from instructsel.audits.finding import Finding
 from instructsel.audits.result import Audit
 from instructsel.audits.settings import AuditSettings
@@ -32,6 +33,7 @@ from instructsel.rules.catalog import load
 from instructsel.scores.table import ScoreTable
 from instructsel.selection.choose import select
 from instructsel.study.design import Design
+from instructsel.study.effects import of_folder
 from instructsel.study.one_source import AddOne
 from instructsel.study.size_search import SizeSettings, search_size
 from instructsel.study.study import run_study
@@ -330,10 +332,12 @@ def _studied(folder: Path) -> None:
     pool = Pool.read(*job.write_pool(folder / "study"))
     settings = {"trainer": job.FakeTrainer(folder / "made"), "grader": job.FakeGrader(job.numbers(pool), spread=0.25)}
     study = run_study(pool, job.scored(pool), job.DESIGN, folder=folder / "study" / "s", **settings)
+    shutil.copy(Path(__file__).parents[2] / "examples" / "study.csv", folder / "study" / "shares.csv")
     one_source = Design([AddOne(rows=4, add_rows=3, replicates=2, base=("quiz",))])
     graders = [PlantedGrader("algebra", n_items=2), PlantedGrader("chat", n_items=2)]
     models = folder / "study" / "models"
     run_study(pool, None, one_source, trainer=CountingTrainer(models), grader=graders, folder=folder / "study" / "one-source")
+    (folder / "study" / "effects.json").write_bytes(dump_json(of_folder(folder / "study" / "one-source").as_dict()))
     study.fit(bootstrap=0).rule("fitted").write(folder / "study" / "fitted.toml")
     frame = study.frame.drop("ids", "checkpoint")
     frame.write_csv(folder / "study" / "observations.csv")

@@ -34,7 +34,7 @@ VALID: Final[Mapping[str, list[str]]] = {
     "gate init": ["pools/alpaca.jsonl", "-o", "new.toml"],
     "gate index": ["pools/alpaca.jsonl", "-o", "new.index"],
     "mix": ["mixtures/recipe.toml", "-o", "new.jsonl"],
-    "mix fit": ["study/observations.csv", "--rows", "20", "--available", "forum=20,manual=20,quiz=20", "-o", "new.toml"],
+    "mix fit": ["study/shares.csv", "--rows", "20", "--available", "forum=20,manual=20,quiz=20,essays=20"],
     "mix check": ["mixtures/mixed.jsonl"],
     "datasets list": [],
     "datasets show": ["dolly"],

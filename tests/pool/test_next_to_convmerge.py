@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from instructsel.mixtures.conversions import convert
 from instructsel.pool.example import Example
 from instructsel.pool.pool import Pool
 
@@ -51,6 +52,21 @@ SAME: dict[str, dict[str, Any]] = {
     "text parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "One"}, {"type": "text", "text": "two"}]}, ANSWER]},
     "weights": {"messages": [USER, {**ANSWER, "weight": 0}, USER, {**ANSWER, "weight": 1}]},
     "train": {"messages": [USER, {**ANSWER, "train": False}, USER, {**ANSWER, "train": True}]},
+    "FLAN": {"inputs": "Q", "targets": "A", "task": "t"},
+    "Tülu": {"dataset": "lima", "id": "lima_0", "messages": [USER, ANSWER]},
+    "UltraChat 200k": {"prompt": "Tide in Brest?", "prompt_id": "0", "messages": [USER, ANSWER]},
+    "WildChat": {
+        "conversation_hash": "0",
+        "conversation": [{**USER, "language": "English", "toxic": False}, {**ANSWER, "toxic": False}],
+        "turn": 1,
+        "toxic": False,
+    },
+    "Magpie": {"instruction": "Q", "response": "A", "conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]},
+    "OpenHermes": {
+        "system_prompt": None,
+        "category": "x",
+        "conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}],
+    },
     "oasst tree": {
         "message_tree_id": "t",
         "prompt": {"text": "Q", "role": "prompter", "replies": [{"text": "A", "role": "assistant", "rank": 0, "replies": []}]},
@@ -72,6 +88,27 @@ DIFFERENT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "options": ({"question": "Which?", "options": ["A. x", "B. y"], "answer": "B"}, "it leaves options out; ours stand under the question"),
     "a list of texts": ({"conversations": ["Q", "A"]}, "it reads no lists of texts"),
+    "a task of SuperNI": (
+        {"Definition": ["Add."], "Positive Examples": [], "Instances": [{"id": "t-1", "input": "1 1", "output": ["2"]}]},
+        "it reads no tasks",
+    ),
+    "instances with constraints": (
+        {"instruction": "Add.", "instances": [{"input": "1", "constraints": "One digit.", "output": "2"}]},
+        "it reads the instruction alone",
+    ),
+    "a transcript of Baize": ({"input": "[|Human|] Q\n[|AI|] A"}, "it reads no transcripts"),
+    "raw UltraChat": ({"id": "0", "data": ["Q", "A"]}, "it reads no lists of texts"),
+    "calls of Dolci": (
+        {
+            "messages": [
+                {**USER, "functions": None, "function_calls": None},
+                {"role": "assistant", "content": None, "functions": None, "function_calls": 'get_tide(port="Brest")'},
+                {"role": "environment", "content": "5.1", "functions": None, "function_calls": None},
+                {**ANSWER, "functions": None, "function_calls": None},
+            ]
+        },
+        "it leaves the turn of a call that is written as Python out, and keeps environment as a role",
+    ),
     "another system text": (
         {"messages": [{"role": "system", "content": "a"}, USER, ANSWER], "system": "b"},
         "the turn wins there; ours is quarantined",
@@ -154,3 +191,21 @@ def test_real_pools_are_read_the_same(shared_data: Path, name: str) -> None:
         assert read == other
         compared += 1
     assert compared == min(500, len(pool))
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("dolly", "dolly"), ("oasst1", "oasst_en_100_tree"), ("super_ni", "natural_instructions_sample")]
+)
+def test_what_a_conversion_writes_is_read_the_same(shared_data: Path, tmp_path: Path, key: str, name: str) -> None:
+    result = convert(key, [shared_data / f"pools/{name}.jsonl.zst"])
+    result.write(tmp_path / "converted.jsonl")
+    pool = Pool.read(tmp_path / "converted.jsonl")
+    assert len(pool) == len(result)
+    rows = {row["id"]: row for row in itertools.islice(result.rows(), 300)}
+    compared = 0
+    for position, example in enumerate(pool.examples()):
+        row = pool.files[0].row(int(pool.row_of[position]))
+        if row["id"] in rows:
+            assert [turn for turn in _ours(example) if turn[1].strip()] == [turn for turn in theirs(rows[row["id"]]) if turn[1].strip()]
+            compared += 1
+    assert compared == min(300, len(result))

@@ -46,6 +46,7 @@ from instructsel.gates.gate import gate
 from instructsel.stats.proportion import wilson
 
 SEED: Final = 20261129
+"""By default."""
 POOLS: Final = ("dolly", "alpaca", "lima_history")
 """What is planted in; kinds of tools in TOOLS."""
 TOOLS: Final = "glaive_toolcall_en_demo"
@@ -100,6 +101,7 @@ class Settings:
     rival: Dropoutt | None = None
     toy: bool = False
     repeats: int = 3
+    seed: int = SEED
     kinds: tuple[str, ...] = ()
     """Parts of the names of kinds that are planted; all of them by default."""
     missing: list[str] = field(default_factory=list)
@@ -204,7 +206,7 @@ def _beside(result: Mapping[str, Any]) -> str:
 
 def _files(settings: Settings, name: str, rows: list[Row], plant: Plant, copies: Iterator[int]) -> list[File]:
     """A file for each strength of a kind, of other rows each where the pool is large enough; those of copies share none at all."""
-    rng = random.Random(f"{SEED} {name}" if plant.keeps else f"{SEED} {name} {plant.kind}")
+    rng = random.Random(f"{settings.seed} {name}" if plant.keeps else f"{settings.seed} {name} {plant.kind}")
     label = hashlib.blake2b(plant.kind.encode(), digest_size=4).hexdigest()
     size = settings.clean + settings.planted
     picked = [rows[place] for place in rng.sample(range(len(rows)), len(rows))]
@@ -339,7 +341,7 @@ def untouched(settings: Settings) -> dict[str, Any]:
         rows = rows_of(settings, name)
         if not rows:
             continue
-        rng = random.Random(f"{SEED} untouched {name}")
+        rng = random.Random(f"{settings.seed} untouched {name}")
         picked = rng.sample(rows, min(len(rows), 200 if settings.toy else 1000))
         folder = settings.work / "untouched"
         shutil.rmtree(folder, ignore_errors=True)
@@ -382,7 +384,7 @@ def targets(settings: Settings) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for name in settings.pools:
         rows = rows_of(settings, name)
-        rng = random.Random(f"{SEED} targets {name}")
+        rng = random.Random(f"{settings.seed} targets {name}")
         for wanted, share in (("gsm8k", 1.0), ("gsm8k", 0.6), ("gsm8k", 0.4), ("alpaca_eval", 1.0), ("mmlu", 1.0)):
             path = settings.data / "eval" / f"{SETS[wanted]}.jsonl.zst"
             if not rows or not path.is_file():
@@ -502,7 +504,7 @@ def _against_baseline(settings: Settings, ours: list[str], pool: Path, rows: lis
     figures: dict[str, Any] = {"baseline create": {"seconds": processor_seconds(create, settings.work), "bytes": baseline.stat().st_size}}
     others = rows_of(settings, "self_instruct_5k")
     new = write_lines(
-        settings.work / "new" / "new.jsonl", random.Random(SEED).sample(others, min(len(others), 100 if settings.toy else 1000))
+        settings.work / "new" / "new.jsonl", random.Random(settings.seed).sample(others, min(len(others), 100 if settings.toy else 1000))
     )
     index = settings.work / "all.toml"
     # Every check by default; those that need a model are not asked, as without a tokenizer they cannot be.
@@ -535,11 +537,13 @@ def main() -> None:
     parser.add_argument("--toy", action="store_true", help="a few rows, and nothing written to results/")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, help="write the figures there, and not to results/")
+    parser.add_argument("--seed", type=int, default=SEED, help="of what is planted, drawn and measured")
     parser.add_argument("--kinds", nargs="+", default=[], help="parts of the names of kinds to plant")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         settings = Settings(options.data.resolve(), Path(temporary), pools=tuple(options.pools), toy=options.toy, repeats=options.repeats)
         settings.kinds = tuple(options.kinds)
+        settings.seed = options.seed
         if options.toy:
             settings.planted, settings.clean = 4, 12
         if not options.no_rival:
@@ -547,7 +551,7 @@ def main() -> None:
                 settings.rival = Dropoutt.installed(options.rival or Path(temporary) / "rival_environment", options.rival_cache)
             except RivalFault as fault:
                 print(f"skipped: {fault}", file=sys.stderr)
-        figures: dict[str, Any] = {"seed": SEED, "rival": None if settings.rival is None else "dropoutt 1.4.1"}
+        figures: dict[str, Any] = {"seed": settings.seed, "rival": None if settings.rival is None else "dropoutt 1.4.1"}
         for part in options.only:
             started = time.process_time()
             measured = PARTS[part](settings) | {
@@ -556,7 +560,7 @@ def main() -> None:
             }
             figures |= measured
             if not options.toy and options.out is None:
-                _record.write(f"gate_{part}", {**measured, "seed": SEED, "rival": figures["rival"]})
+                _record.write(f"gate_{part}", {**measured, "seed": settings.seed, "rival": figures["rival"]})
         if options.out is not None:
             options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

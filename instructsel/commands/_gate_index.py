@@ -26,6 +26,9 @@ def command(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The index, a name that ends in .index.", rich_help_panel=options.OUTPUT)
     ],
+    include_path: Annotated[
+        Path | None, typer.Option("--include-path", metavar="FOLDER", help="A folder with own tasks of lm-evaluation-harness.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no index.", rich_help_panel=options.OUTPUT)] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -49,7 +52,7 @@ def command(
     check_apart([output], inputs)
     if output.exists() and output.stat().st_size and not force and not is_index(str(output)):
         raise UsageError(f"{output} exists and is no index.", fix="Name another file with -o, or replace it with --force.")
-    index = ItemIndex.of(sets, progress=lambda name: say(f"reading {name}", quiet=quiet))
+    index = ItemIndex.of(sets, include_path=include_path, progress=lambda name: say(f"reading {name}", quiet=quiet))
     index.write(output)
     record = {**index.as_dict(), "digest": index.digest, "file": str(output)}
     if json:

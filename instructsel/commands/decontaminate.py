@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -61,6 +62,12 @@ def command(
             rich_help_panel=COMPARED,
         ),
     ] = None,
+    include_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--include-path", metavar="FOLDER", help="A folder with own tasks of lm-evaluation-harness.", rich_help_panel=COMPARED
+        ),
+    ] = None,
     dry_run: shared.DryRun = False,
     force: shared.Force = False,
     max_bad_fraction: shared.MaxBadFraction = 0.05,
@@ -84,7 +91,7 @@ def command(
     rule = Rule(ngram, threshold, tuple(part or DECIDING))
     targets = shared.Targets(kinds.DECONTAMINATION, "a decontamination", output, pairs, dry_run=dry_run, force=force)
     targets.check([*files, *(name for name in against if not name.startswith(LM_EVAL))])
-    index = ItemIndex.of(against)
+    index = ItemIndex.of(against, include_path=include_path)
     for entry in index.sets:
         say(
             f"{entry.name}: {entry.n_items:,} items" + (f", {entry.left_out:,} of them too short to be found" if entry.left_out else ""),

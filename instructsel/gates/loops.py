@@ -45,11 +45,12 @@ class Loop:
     """How much of the text it takes, in [0, 1]."""
 
 
-def loop_of(text: str, *, min_times: int = 4, min_words: int = 20) -> Loop | None:
+def loop_of(text: str, words: Sequence[str] | None = None, *, min_times: int = 4, min_words: int = 20) -> Loop | None:
     """The repetition that a text is stuck in; None where there is none.
 
     Args:
         text: of any length.
+        words: those of its casefolded form, where they are there already.
         min_times: how often words have to stand there in a row.
         min_words: how many words the repetitions after the first take together, at least.
     """
@@ -62,7 +63,7 @@ def loop_of(text: str, *, min_times: int = 4, min_words: int = 20) -> Loop | Non
             min(match.end(), match.start() + 40),
             (match.end() - match.start()) / len(text),
         )
-    return _lines(text, min_times) or _words(text, min_times, min_words)
+    return _lines(text, min_times) or _words(text, text.casefold().split() if words is None else words, min_times, min_words)
 
 
 def _lines(text: str, min_times: int) -> Loop | None:
@@ -87,9 +88,8 @@ def _lines(text: str, min_times: int) -> Loop | None:
     return Loop("a line", times, start, end, min(1.0, times * (end - start) / len(text)))
 
 
-def _words(text: str, min_times: int, min_words: int) -> Loop | None:
+def _words(text: str, words: Sequence[str], min_times: int, min_words: int) -> Loop | None:
     """Words, or signs of a text without spaces, that come again at the same distance."""
-    words: Sequence[str] = text.casefold().split()
     gram = GRAM
     if not words:
         return None
@@ -141,9 +141,14 @@ def _words(text: str, min_times: int, min_words: int) -> Loop | None:
     )
 
 
-def repeated_share(text: str, gram: int = 10, *, above: float = 0.0) -> float:
-    """The share of groups of words that stand in a text before, in [0, 1]; 0 for a text of few words, and where it is not above `above`."""
-    words = text.casefold().split()
+def repeated_share(words: Sequence[str], gram: int = 10, *, above: float = 0.0) -> float:
+    """The share of groups of words that stand in a text before, in [0, 1]; 0 for a text of few words, and where it is not above `above`.
+
+    Args:
+        words: of the casefolded text.
+        gram: words of a group.
+        above: what is looked for; where the share is not, the rest need not be computed.
+    """
     if len(words) < 2 * gram:
         return 0.0
     distinct = set(words)

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from instructsel.adapters.lm_eval.own_task import write_task
 from instructsel.commands import app
 from instructsel.gates.contamination.index import ItemIndex
 from tests.gates.contamination.questions import ASKED, part_of
@@ -192,6 +193,21 @@ def test_an_index_is_named_as_one_and_replaces_nothing_else() -> None:
     assert run("gate", "index", "set.jsonl", "-o", "mine.index")[0] in (2, 3)
     assert Path("mine.index").read_text() == "my notes"
     assert run("gate", "index", "set.jsonl", "-o", "mine.index", "--force")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["decontaminate", "index"])
+def test_own_tasks_of_the_harness_are_read_from_a_folder(command: str, tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval")
+    rows = [{"query": question, "choices": ["yes", "no"], "gold": 0} for question in ASKED]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_task(tmp_path / "rows.jsonl", tmp_path / "tasks", name="mine")
+    lines = written("pool.jsonl", [line(ASKED[0], "No."), line("Hello there.", "Yes.")])
+    if command == "index":
+        assert run("gate", "index", "lm-eval:mine", "--include-path", "tasks", "-o", "evals.index")[0] == 0
+    against = ["evals.index"] if command == "index" else ["lm-eval:mine", "--include-path", "tasks"]
+    code, _, said = run("decontaminate", "pool.jsonl", "--against", *against, "-o", "clean.jsonl")
+    assert code == 0, said
+    assert kept("clean.jsonl") == lines[1:]
 
 
 @pytest.mark.parametrize(

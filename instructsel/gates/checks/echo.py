@@ -24,13 +24,6 @@ COMMENT: Final = frozenset("#/\"'*-<;")
 WORD: Final = re.compile(r"\w+")
 ASCII_WORDS: Final = bytes(ord(chr(code).lower() if WORD.match(chr(code)) else " ") for code in range(128)) + bytes(128)
 """Of ASCII what WORD finds, in small letters, with spaces between."""
-REPEATS: Final = re.compile(
-    r"\b(?:repeat|copy|echo|quote|cite|say|read|recite|rewrite|re-write|retype|type|edit|correct|proofread|punctuat\w+|capitali[sz]e|fix|improve|continue|complete|extend|"
-    r"paraphrase|rephrase|translate|transcribe|format|re-?order|revise|reverse|convert|change|replace|remove|insert|add|transform|modify)\b"
-    r"|复述|重复|重写|改写|翻译|続け|繰り返",
-    re.IGNORECASE,
-)
-"""What a prompt says whose answer may be the text that it holds."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +55,36 @@ class Echo(RowCheck):
 
     def share(self, text: str, prompt: str) -> float | None:
         """How much of a prompt stands in an answer that repeats it; None for an answer of its own."""
-        is_sentence = prompt.rstrip()[-1:] in ENDS
-        coded = is_code(prompt) or text.lstrip()[:1] in COMMENT
+        if not _may_hold(text, prompt):
+            return None
+        raw_text, raw_prompt = text, prompt
         text, prompt = _plain(text), _plain(prompt)
-        if not prompt or not text:
+        # What repeats a prompt has its beginning.
+        if not prompt or not text or prompt[:HEAD] not in text:
             return None
         short, long = sorted((len(text), len(prompt)))
-        if text.startswith(prompt) and len(text) > len(prompt) and len(prompt) > HEAD and is_sentence and not coded:
+        goes_on = text.startswith(prompt) and len(text) > len(prompt) > HEAD and raw_prompt.rstrip()[-1:] in ENDS
+        if goes_on and not is_code(raw_prompt) and raw_text.lstrip()[:1] not in COMMENT:
             # Generators that give back prompt and continuation.
             return 1.0
         if long > LENGTHS * short:
             return None
-        head = text.startswith(prompt[:HEAD]) or prompt[:HEAD] in text
-        if not head and REPEATS.search(prompt):
-            return None
         if (text in prompt or prompt in text) and short >= self.min_share * long:
-            return short / long if head else None
+            return short / long
         ours, theirs = _shingles(text), _shingles(prompt)
         if not ours or not theirs:
             return None
         common = len(ours & theirs) / max(len(ours), len(theirs))
-        return common if common >= self.min_share and head else None
+        return common if common >= self.min_share else None
+
+
+def _may_hold(text: str, prompt: str) -> bool:
+    """Whether a text may hold the beginning of a prompt: it has the longest of its first words."""
+    if not text.isascii() or not prompt.isascii():
+        return True
+    # The last one may be cut in two.
+    words = WORD.findall(prompt[:HEAD])[:-1]
+    return not words or max(words, key=len).lower() in text.lower()
 
 
 def _plain(text: str) -> str:

@@ -53,8 +53,9 @@ class Repetition(RowCheck):
         for answer in answers(change):
             if len(answer.text) < self.min_words:
                 continue
-            loop = loop_of(answer.text, min_times=self.min_times, min_words=self.min_words)
-            share = 0.0 if loop is not None else repeated_share(answer.text, above=self.max_repeated)
+            words = answer.text.casefold().split()
+            loop = loop_of(answer.text, words, min_times=self.min_times, min_words=self.min_words)
+            share = 0.0 if loop is not None else repeated_share(words, above=self.max_repeated)
             if loop is None and share <= self.max_repeated:
                 continue
             asking = f"{answer.prompt[:ASKING]}\n{answer.prompt[-ASKING:]}"

@@ -114,7 +114,6 @@ def command(
     print_config: options.PrintConfig = False,
 ) -> None:
     """Check whether new rows may join a pool, and say which may not and why."""
-    from instructsel.commands import _gate_text as text
     from instructsel.commands._gate_outputs import Outputs
     from instructsel.gates.reading import reading_of
     from instructsel.mixtures.origin import read_files
@@ -134,17 +133,7 @@ def command(
     outputs.write(verdict)
     if json:
         write_json(verdict.as_dict(fail_on))
-    elif not quiet and not outputs.on_stdout:
-        for line in text.lines(verdict, fail_on=fail_on, most=max_findings, findings=None if findings is None else str(findings)):
-            display(line)
-    for line in outputs.written:
-        say(line, quiet=quiet)
-    code = verdict.exit_code(fail_on)
-    if code not in (0, Negative.exit_code):
-        for line in note(text.sentence(verdict, fail_on), label="error: "):
-            write(line, err=True)
-    if code:
-        raise typer.Exit(code)
+    _end(verdict, outputs, most=max_findings, quiet=quiet, is_listed=not (json or quiet or outputs.on_stdout))
 
 
 def _settings(config: Path | None, baseline: Path | None, mode: str | None) -> GateConfig:
@@ -258,6 +247,27 @@ def _asked(change: Change, settings: GateConfig, *, quiet: bool) -> Verdict:
         return gate(change, settings, progress=lambda kind: progress(next(counter, total), total))
     finally:
         progress.close()
+
+
+def _end(verdict: Verdict, outputs: Outputs, *, most: int, quiet: bool, is_listed: bool) -> None:
+    """Say what was found and written, and end with the exit code.
+
+    Raises:
+        typer.Exit: the code is not 0.
+    """
+    from instructsel.commands import _gate_text as text
+
+    fail_on, findings = outputs.fail_on, outputs.findings
+    for line in text.lines(verdict, fail_on=fail_on, most=most, findings=None if findings is None else str(findings)) if is_listed else ():
+        display(line)
+    for line in outputs.written:
+        say(line, quiet=quiet)
+    code = verdict.exit_code(fail_on)
+    if code not in (0, Negative.exit_code):
+        for line in note(text.sentence(verdict, fail_on), label="error: "):
+            write(line, err=True)
+    if code:
+        raise typer.Exit(code)
 
 
 command.__doc__ = f"{command.__doc__}\n\n\b\n{EXAMPLES}"

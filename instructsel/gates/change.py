@@ -69,8 +69,8 @@ class Change:
         """The rows of a pool that was read whole, without those that the baseline has in the same file."""
         if baseline is None:
             return cls(pool, nightly)
-        rest, known = without_known(pool, baseline)
-        return cls(rest, nightly, baseline, known)
+        new_rows, known = without_known(pool, baseline)
+        return cls(new_rows, nightly, baseline, known)
 
     def without(self, *parts: str) -> str | None:
         """Why there is no baseline with these parts, and what makes one, in a sentence or two; None where there is.

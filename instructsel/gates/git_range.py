@@ -99,7 +99,7 @@ class _Changed:
     path: Path
     blob: str | None
     """Of its content before; None where it is new."""
-    here: bool
+    is_here: bool
     """Whether it is there now."""
 
 
@@ -138,7 +138,8 @@ def new_rows(
         changed = [
             file
             for file in changed
-            if any(file.path.is_relative_to(place) for place in places) or (is_named is not None and not file.here and is_named(file.path))
+            if any(file.path.is_relative_to(place) for place in places)
+            or (is_named is not None and not file.is_here and is_named(file.path))
         ]
     bounds = limits or Limits()
     before, notes = _before(git, changed, bounds)
@@ -149,18 +150,18 @@ def new_rows(
         )
     scans: dict[str, list[_Scanned]] = {}
     for file in changed:
-        if file.here:
-            own = list(_scanned(str(file.path), bounds, git.added(commit, file.path) if file.blob else None))
-            scans[str(file.path)] = own
+        if file.is_here:
+            scanned = list(_scanned(str(file.path), bounds, git.added(commit, file.path) if file.blob else None))
+            scans[str(file.path)] = scanned
             # Rows that stay take their own bytes first, so that of two copies the one on the added line is new.
-            for row in own:
+            for row in scanned:
                 if not row.added:
                     before[row.digest] -= 1
     moved = 0
     offsets: dict[str, frozenset[int]] = {}
-    for name, own in scans.items():
+    for name, scanned in scans.items():
         fresh = []
-        for row in own:
+        for row in scanned:
             if not row.added:
                 continue
             if before[row.digest] > 0:
@@ -170,7 +171,7 @@ def new_rows(
                 fresh.append(row.offset)
         if fresh and name in looked_at:
             offsets[name] = frozenset(fresh)
-    deleted = sum(not file.here for file in changed)
+    deleted = sum(not file.is_here for file in changed)
     return NewRows(base, commit, tuple(offsets), offsets, moved, deleted, tuple(notes))
 
 
@@ -184,7 +185,7 @@ def _is_data(path: Path) -> bool:
 def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, top: Path) -> Collection[str]:
     if names is None:
         # A configuration or a package's manifest in JSON is no pool, which is a list of rows.
-        return {str(file.path) for file in changed if file.here and (file.path.suffix.lower() != ".json" or _is_list(file.path))}
+        return {str(file.path) for file in changed if file.is_here and (file.path.suffix.lower() != ".json" or _is_list(file.path))}
     places = []
     for name in names:
         if name == "-" or "://" in name:
@@ -195,7 +196,7 @@ def _looked_at(changed: Sequence[_Changed], names: Sequence[str] | None, top: Pa
         if not place.is_relative_to(top):
             raise UsageError(f"{name} is no file of the repository {top}.", fix="Name its files, or check the others without --diff.")
         places.append(place)
-    return {str(file.path) for file in changed if file.here and any(file.path.is_relative_to(place) for place in places)}
+    return {str(file.path) for file in changed if file.is_here and any(file.path.is_relative_to(place) for place in places)}
 
 
 def _is_list(path: Path) -> bool:

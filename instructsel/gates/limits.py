@@ -69,8 +69,8 @@ def check_enough(n: int, least: int, words: str = "are new") -> None:
         NotEnough: there are fewer than `least`, of which at least one is needed.
     """
     if n < max(1, least):
-        verb, _, rest = words.partition(" ")
-        words = f"{ONE.get(verb, verb)} {rest}" if n == 1 else words
+        verb, _, remainder = words.partition(" ")
+        words = f"{ONE.get(verb, verb)} {remainder}" if n == 1 else words
         raise NotEnough(f"There are not enough rows: {n:,} {words}, and nothing is said below {max(1, least):,}.")
 
 

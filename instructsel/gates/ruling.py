@@ -10,6 +10,7 @@ import numpy as np
 
 from instructsel.gates import measures
 from instructsel.gates.change import Change
+from instructsel.gates.checks.base import PoolCheck
 from instructsel.gates.comparing import baseline_of, pool_numbers
 from instructsel.gates.measures import Floats
 
@@ -42,6 +43,28 @@ def rule_named(name: str) -> LinearRule:
     from instructsel.rules.catalog import load
 
     return by(name.removeprefix("by ").strip()) if name.startswith("by ") else load(name)
+
+
+@dataclass(frozen=True)
+class RuleCheck(PoolCheck):
+    """A question about what a rule makes of the new rows and of the pool."""
+
+    rule: str = "longest"
+    """A preset or a rule file; `by SYMBOL` for one indicator, `by -SYMBOL` the highest first."""
+    scores: str = ""
+    """A score table of the new rows, for indicators that a gate does not compute."""
+
+    def locked(self, change: Change) -> str | None:
+        """Both have the rule's indicators."""
+        return locked(change, rule_named(self.rule), self.scores)
+
+    def ruled(self, change: Change) -> Ruled:
+        """The rule's values of both.
+
+        Raises:
+            EnvironmentFault, ScoresError: an indicator of the new rows cannot be had.
+        """
+        return ruled(change, rule_named(self.rule), self.scores)
 
 
 def locked(change: Change, rule: LinearRule, scores: str) -> str | None:
@@ -87,4 +110,4 @@ def substitutes(change: Change, rule: LinearRule) -> str:
     return f" Substitute models: {'; '.join(map(str, mismatches))}." if mismatches else ""
 
 
-__all__ = ["Ruled", "locked", "rule_named", "ruled", "substitutes"]
+__all__ = ["RuleCheck", "Ruled", "substitutes"]

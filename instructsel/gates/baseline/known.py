@@ -163,8 +163,8 @@ def read_new(
         if reading is not None and reading.source_field is not None:
             raise
         # The field is that of the baseline's rows; the new ones need not have it, and nobody asked for it.
-        plain = replace(options, source_field=None)
-        return _read_new(paths, baseline, plain, message=message, progress=progress, only=only)
+        without_field = replace(options, source_field=None)
+        return _read_new(paths, baseline, without_field, message=message, progress=progress, only=only)
 
 
 def _read_new(
@@ -212,7 +212,7 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
     matched = {number: called.get(file.source.name) for number, file in enumerate(pool.files)}
     if all(code is None or code in (besides or ()) for code in matched.values()):
         return pool, Known()
-    own, index = Identities.of(pool)
+    identities_here, index = Identities.of(pool)
     stays = np.ones(len(pool), dtype=bool)
     files: list[KnownFile] = []
     rows: set[tuple[int, int]] = set()
@@ -223,11 +223,11 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
         left = Counter(zip(_keys(identities, theirs), identities.part[theirs].tolist(), strict=True))
         present = np.flatnonzero(pool.file_of[index] == number)
         if not identities.is_likely(pool.files[number].source.name, code):
-            own_rows = Counter(zip(_keys(own, present), own.part[present].tolist(), strict=True))
+            own_rows = Counter(zip(_keys(identities_here, present), identities_here.part[present].tolist(), strict=True))
             if (left & own_rows).total() < STAYS * left.total():
                 continue
         passed, n_staying = _staying(pool, number, left)
-        for key, part, place in zip(_keys(own, present), own.part[present].tolist(), present.tolist(), strict=True):
+        for key, part, place in zip(_keys(identities_here, present), identities_here.part[present].tolist(), present.tolist(), strict=True):
             if left[key, part]:
                 left[key, part] -= 1
                 stays[index[place]] = False
@@ -236,9 +236,9 @@ def without_known(pool: Pool, baseline: Baseline, besides: set[int] | None = Non
         rows |= {(number, row) for row in _known_without_example(pool, number, identities, code)}
         n_known = n_staying + sum(file == number for file, _ in rows)
         files.append(KnownFile(pool.files[number].source.name, code, n_known, bytes(passed)))
-    kept = pool.at(np.flatnonzero(stays))
+    staying = pool.at(np.flatnonzero(stays))
     places = frozenset((pool.files[number].source.name, int(pool.files[number].offsets[row])) for number, row in rows)
-    return kept, Known(tuple(files), len(rows), places)
+    return staying, Known(tuple(files), len(rows), places)
 
 
 def _known_without_example(pool: Pool, number: int, identities: Identities, code: int) -> Iterator[int]:
@@ -267,11 +267,16 @@ def _staying(pool: Pool, number: int, left: Counter[tuple[bytes, int]]) -> tuple
     if passes is None:
         return passed, 0
     with suppress(PoolError):
-        whole = pool.spec.reading.read([pool.files[number].source.name], through=lambda source: replace(source, unanswered=True))
-        file = whole.files[0]
-        own, index = Identities.of(whole)
+        entire = pool.spec.reading.read([pool.files[number].source.name], through=lambda source: replace(source, unanswered=True))
+        file = entire.files[0]
+        identities_here, index = Identities.of(entire)
         rows: set[int] = set()
-        for key, part, row in zip(_keys(own, np.arange(len(own))), own.part.tolist(), whole.row_of[index].tolist(), strict=True):
+        for key, part, row in zip(
+            _keys(identities_here, np.arange(len(identities_here))),
+            identities_here.part.tolist(),
+            entire.row_of[index].tolist(),
+            strict=True,
+        ):
             is_new = all(passes(Row(int(file.lines[place]), int(file.offsets[place]), b"", 0)) for place in file.rows_of(row))
             if not is_new and left[key, part]:
                 left[key, part] -= 1

@@ -77,8 +77,8 @@ class Contamination(RowCheck):
         """A hit for each row and set, with the item that is covered most."""
         if not change.rows:
             return
-        left_out, items = self._counts(change)
-        check_some(items - left_out, self.sets)
+        left_out, n_items = self._counts(change)
+        check_some(n_items - left_out, self.sets)
         evidence = find_items(self._index(change), (row.example for row in change.rows), self.rule)
         for (position, name), items in groupby(evidence, key=lambda item: (item.position, item.set)):
             listed = sorted(items, key=lambda item: (-item.coverage, -item.matched, item.item))
@@ -107,11 +107,11 @@ def named_sets(change: Change, sets: Sequence[str]) -> list[str]:
 
 def _message(items: list[Evidence]) -> str:
     first, *others = items
-    whole = first.coverage >= 1
+    is_complete = first.coverage >= 1
     part = {"question": "the question", "answer": "the answer", "prompt": "the question and the choices"}.get(
         first.part, f"the {first.part}"
     )
-    how = f"all {first.words:,} words" if whole else f"{first.coverage:.0%} of the words ({first.matched:,} of {first.words:,})"
+    how = f"all {first.words:,} words" if is_complete else f"{first.coverage:.0%} of the words ({first.matched:,} of {first.words:,})"
     also = f" It holds {len(others):,} further items of the set." if others else ""
     return f"The row holds item {first.item:,} of the evaluation set {first.set}: {how} of {part}.{also}"
 

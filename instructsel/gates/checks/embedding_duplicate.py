@@ -52,5 +52,5 @@ class EmbeddingDuplicate(Repeats):
                     int(rows[number]), f"The row says nearly what {place} of the baseline says (cosine {value:.2f}).", value, related=place
                 )
         pairs = embedding_pairs(vectors, has_vector, self.threshold)
-        own = [Pair(int(rows[pair.removed]), int(rows[pair.kept]), pair.kind, pair.similarity) for pair in pairs]
-        yield from hits_of(change, own, "The row says nearly what {other} says (cosine {similarity}).")
+        of_rows = [Pair(int(rows[pair.removed]), int(rows[pair.kept]), pair.kind, pair.similarity) for pair in pairs]
+        yield from hits_of(change, of_rows, "The row says nearly what {other} says (cosine {similarity}).")

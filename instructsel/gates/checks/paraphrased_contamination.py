@@ -71,16 +71,16 @@ class ParaphrasedContamination(RowCheck):
     def hits(self, change: Change) -> Iterator[Hit]:
         """The item that each question is nearest to."""
         items = [entry for entry in self._items(change) if len(entry[2]) >= LEAST]
-        asked = [(row.position, text) for row in change.rows for text in _questions(row.example.messages) if len(text) >= LEAST]
-        if not asked:
+        questions = [(row.position, text) for row in change.rows for text in _questions(row.example.messages) if len(text) >= LEAST]
+        if not questions:
             return
         check_some(len(items), self.sets)
         encode = encode_with(self.encoder)
-        (theirs, known), (ours, seen) = encode([text for _, _, text in items]), encode([text for _, text in asked])
+        (theirs, known), (ours, seen) = encode([text for _, _, text in items]), encode([text for _, text in questions])
         others, similarity = nearest(ours, theirs, but=~known)
         best: dict[int, tuple[float, int, str]] = {}
         for number in np.flatnonzero(seen & (similarity >= self.threshold)).tolist():
-            position, text = asked[number]
+            position, text = questions[number]
             best[position] = max(best.get(position, (0.0, 0, "")), (float(similarity[number]), int(others[number]), text))
         for position, (value, other, text) in sorted(best.items()):
             name, item, _ = items[other]

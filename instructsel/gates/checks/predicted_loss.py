@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from instructsel.experiments.limits import between
-from instructsel.gates import ruling
 from instructsel.gates.change import Change
-from instructsel.gates.checks.base import Limit, PoolCheck
+from instructsel.gates.checks.base import Limit
 from instructsel.gates.limits import check_enough, shown
+from instructsel.gates.ruling import RuleCheck, substitutes
 from instructsel.stats.summaries import mean
 
 
 @dataclass(frozen=True)
-class PredictedLoss(PoolCheck):
+class PredictedLoss(RuleCheck):
     """The pool's mean predicted log loss rises by the new rows."""
 
     number: ClassVar[str] = "IS085"
@@ -29,12 +29,6 @@ class PredictedLoss(PoolCheck):
     """A preset or a rule file."""
     max_increase: float = field(default=0.0, metadata=between(-1e9, 1e9))
     """By how much the mean of pool and new rows together may be above the pool's."""
-    scores: str = ""
-    """A score table of the new rows, for indicators that a gate does not compute."""
-
-    def locked(self, change: Change) -> str | None:
-        """Both have the rule's indicators."""
-        return ruling.locked(change, ruling.rule_named(self.rule), self.scores)
 
     def limits(self, change: Change) -> list[Limit]:
         """The mean before and after, and the interval of the difference: new rows are a draw of those that may come, the pool is what it is.
@@ -43,7 +37,7 @@ class PredictedLoss(PoolCheck):
             NotEnough: no row of the pool has a value, or too few new ones: of one alone there is no interval.
         """
         check_enough(len(change.pool), 1)
-        values = ruling.ruled(change, ruling.rule_named(self.rule), self.scores)
+        values = self.ruled(change)
         new, pool = values.scored
         check_enough(len(pool), 1, "of the pool have all indicators of the rule")
         check_enough(len(new), 1 if change.nightly else 2, "have all indicators of the rule")
@@ -57,4 +51,4 @@ class PredictedLoss(PoolCheck):
             f"and {'the figure counts' if change.nightly else 'the lower bound counts'}. It is a prediction of the rule, not a measured loss."
         )
         finite = {"low": low, "high": high} if len(new) > 1 else {}
-        return [Limit(decided <= self.max_increase, statement + ruling.substitutes(change, values.rule), rise, **finite, key=self.rule)]
+        return [Limit(decided <= self.max_increase, statement + substitutes(change, values.rule), rise, **finite, key=self.rule)]

@@ -142,8 +142,8 @@ class Quota(PoolCheck):
         limits = []
         for name in sorted({*shares, *groups}):
             share = shares.get(name, 0.0)
-            own = replace(self, recipe="", min_share=max(0.0, share - self.tolerance), max_share=min(1.0, share + self.tolerance))
-            limits += own._of_group(name, groups.get(name, nobody), weights, nightly=change.nightly)
+            of_source = replace(self, recipe="", min_share=max(0.0, share - self.tolerance), max_share=min(1.0, share + self.tolerance))
+            limits += of_source._of_group(name, groups.get(name, nobody), weights, nightly=change.nightly)
         return limits
 
     def _numbers(self, change: Change, name: str) -> measures.Floats:

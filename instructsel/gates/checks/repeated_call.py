@@ -32,8 +32,8 @@ class RepeatedCall(RowCheck):
             if not has_tools(row.example):
                 continue
             calls = exchanges(row.example).calls
-            asked = [number for number, turn in enumerate(row.example.messages, 1) if turn.role == "user"]
-            for one, times, first in _repeated(calls, asked):
+            user_turns = [number for number, turn in enumerate(row.example.messages, 1) if turn.role == "user"]
+            for one, times, first in _repeated(calls, user_turns):
                 if times == self.least_calls:
                     name = neutral(one.call.name, 60)
                     message = f"Turn {one.turn} calls {name} as turn {first.turn} did, with the same arguments and nothing new in between."

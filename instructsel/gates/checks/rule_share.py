@@ -8,15 +8,15 @@ from typing import ClassVar
 import numpy as np
 
 from instructsel.experiments.limits import between
-from instructsel.gates import ruling
 from instructsel.gates.change import Change
-from instructsel.gates.checks.base import Limit, PoolCheck
+from instructsel.gates.checks.base import Limit
 from instructsel.gates.limits import beside, check_enough
+from instructsel.gates.ruling import RuleCheck, substitutes
 from instructsel.stats.summaries import share
 
 
 @dataclass(frozen=True)
-class RuleShare(PoolCheck):
+class RuleShare(RuleCheck):
     """The selection rule would take fewer of the new rows than it should."""
 
     number: ClassVar[str] = "IS084"
@@ -27,18 +27,10 @@ class RuleShare(PoolCheck):
     needs: ClassVar[tuple[str, ...]] = ("a baseline with the rule's indicators; a score table for indicators of models",)
     by_default: ClassVar[bool] = False
 
-    rule: str = "longest"
-    """A preset or a rule file; `by SYMBOL` for one indicator, `by -SYMBOL` the highest first."""
     fraction: float = field(default=0.5, metadata=between(0.0001, 1))
     """The part of the pool that the rule selects: the new rows are measured by the value of the last one of it."""
     min_share: float = field(default=0.25, metadata=between(0, 1))
     """Share of the new rows that it has to take at least."""
-    scores: str = ""
-    """A score table of the new rows, for indicators that a gate does not compute."""
-
-    def locked(self, change: Change) -> str | None:
-        """Both have the rule's indicators."""
-        return ruling.locked(change, ruling.rule_named(self.rule), self.scores)
 
     def limits(self, change: Change) -> list[Limit]:
         """The share of the new rows that are at least as good as the last one of the pool's best.
@@ -47,7 +39,7 @@ class RuleShare(PoolCheck):
             NotEnough: no row is new, or no row of the pool has a value.
         """
         check_enough(len(change.pool), 1)
-        values = ruling.ruled(change, ruling.rule_named(self.rule), self.scores)
+        values = self.ruled(change)
         new, pool = values.scored
         check_enough(len(pool), 1, "of the pool have all indicators of the rule")
         cut = float(np.sort(pool)[max(0, int(np.ceil(self.fraction * len(pool))) - 1)])
@@ -57,5 +49,5 @@ class RuleShare(PoolCheck):
             f"{self.rule}, share of the new rows that it takes where it takes {self.fraction:.0%} of the pool (value {cut:.4g} or lower)"
         )
         limit = beside(subject, selected, self.min_share, None, nightly=change.nightly, key=self.rule, percent=True)
-        words = ruling.substitutes(change, values.rule)
+        words = substitutes(change, values.rule)
         return [Limit(limit.passed, limit.statement + words, limit.value, limit.low, limit.high, limit.key)]

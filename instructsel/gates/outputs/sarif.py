@@ -35,9 +35,8 @@ class Sarif(Output):
     def is_ours(self, data: bytes) -> bool:
         """Whether it is a log of one run, which is the gate's."""
         log = parsed(data)
-        runs = log.get("runs") if isinstance(log, dict) else None
         try:
-            (run,) = runs or ()
+            (run,) = log["runs"]
             driver = run["tool"]["driver"]
             return bool(driver["name"] == NAME and all(NUMBER.fullmatch(rule["id"]) for rule in driver["rules"]))
         except (TypeError, ValueError, KeyError):

@@ -256,10 +256,10 @@ def test_a_quantile_of_plausibility_is_one_of_the_pool() -> None:
 def test_a_rule_that_would_take_few_of_the_new_rows_says_so() -> None:
     pool = rows(400, 1)
     shorter = change_of(rows(100, 2, length=4), pool)
-    result = asked(RuleShare("by -characters", 0.5, 0.3), shorter)
+    result = asked(RuleShare("by -characters", fraction=0.5, min_share=0.3), shorter)
     assert result.state == "failed"
     assert "where it takes 50% of the pool" in result.statement
-    same = asked(RuleShare("by -characters", 0.5, 0.3), change_of(rows(100, 3), pool))
+    same = asked(RuleShare("by -characters", fraction=0.5, min_share=0.3), change_of(rows(100, 3), pool))
     assert same.state == "passed"
     assert asked(RuleShare("eq4"), shorter).state == "skipped"
     assert "needs" in asked(RuleShare("eq4"), shorter).statement

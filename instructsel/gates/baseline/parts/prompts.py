@@ -21,8 +21,8 @@ class Prompts(Part):
 
     def build(self, pool: Pool, request: Request) -> Built:
         """`prompt`, `response`, `number` uint64 (n,); `label`, `n_words` uint32 (n, 2), (n,); `words` uint32 (n, HELD): see `Asked`."""
-        asked = Asked.of(pool.examples(), len(pool))
-        return Built({name: np.ascontiguousarray(array) for name, array in asked.arrays.items()})
+        prompts = Asked.of(pool.examples(), len(pool))
+        return Built({name: np.ascontiguousarray(array) for name, array in prompts.arrays.items()})
 
 
 __all__ = ["Prompts"]

@@ -173,9 +173,15 @@ class _Helper:
         if not self.alive:
             raise _Lost
         try:
-            send(self.socket, (function, batch))
+            data = _pickled((function, batch))
+        except Exception as error:
+            # Nothing was sent: the process is there for the next batch.
+            raise _Lost from error
+        try:
+            _send(self.socket, data)
             done, result = receive(self.socket)
-        except (OSError, EOFError, pickle.PickleError) as error:
+        except Exception as error:
+            # Whatever a damaged answer raises where it is unpickled, its batch is computed here.
             self.alive = False
             raise _Lost from error
         if not done:
@@ -210,9 +216,18 @@ def serve(descriptor: int) -> None:
             del answer
 
 
+def _pickled(value: Any) -> bytes:
+    """A value as the other end takes it."""
+    return pickle.dumps(value, protocol=5)
+
+
 def send(connection: socket.socket, value: Any) -> None:
-    """A value as its length and its pickle. Whole in few calls: between two of them the sender may have to wait for the interpreter."""
-    data = pickle.dumps(value, protocol=5)
+    """A value as its length and its pickle."""
+    _send(connection, _pickled(value))
+
+
+def _send(connection: socket.socket, data: bytes) -> None:
+    """Whole in few calls: between two of them the sender may have to wait for the interpreter."""
     connection.sendall(_LENGTH.pack(len(data)))
     connection.sendall(data)
 

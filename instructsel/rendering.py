@@ -7,23 +7,20 @@ conversation, or the limit that it met.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import json
 import os
 import re
 import subprocess
-import sys
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, ClassVar, Final
 
 from instructsel import _rendering_child
-from instructsel.errors import EnvironmentFault, ModelRefused, UsageError
+from instructsel.errors import ModelRefused, UsageError
+from instructsel.guarded import GuardedChild, pipe_of
 
 TEMPLATE_DATE: Final = "2024-07-26"
 """The date that templates are told unless another is asked for: what Llama 3.1's falls back to."""
@@ -191,7 +188,7 @@ class Renderer:
             "memory": MEMORY,
         }
         jobs = ", ".join(batch)
-        replies = _child().ask(f'{json.dumps(request, default=_inert)[:-1]}, "jobs": [{jobs}]}}'.encode(), len(batch))
+        replies = _Child.mine().ask(f'{json.dumps(request, default=_inert)[:-1]}, "jobs": [{jobs}]}}'.encode(), len(batch))
         met = next((reply["limit"] for reply in replies if "limit" in reply), None)
         if met is not None:
             raise ModelRefused(f"The chat template of {self.name} {_limit(met, 'conversation')}.", fix=FIX)
@@ -247,7 +244,7 @@ class TaskTemplate:
             f'{{"template": {template}, "variables": {{}}, "now": null, "seconds": {SECONDS}, "memory": {MEMORY}, '
             f'"jobs": [{{"arguments": {row}, "characters": {characters}}}]}}'
         )
-        (reply,) = _child().ask(request.encode(), 1)
+        (reply,) = _Child.mine().ask(request.encode(), 1)
         if "text" in reply:
             return str(reply["text"])
         why = f"refuses a row: {reply['refused']}" if "refused" in reply else _limit(reply["limit"], "row")
@@ -308,12 +305,15 @@ def _inert(value: object) -> str:
     return f"<{type(value).__name__}>"
 
 
-class _Child:
-    """The process that renders, of this process; restarted when a template has ended it."""
+class _Child(GuardedChild):
+    """The process that renders; restarted when a template has ended it."""
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.process: subprocess.Popen[bytes] | None = None
+    program: ClassVar[Path] = Path(_rendering_child.__file__)
+    does: ClassVar[str] = "renders templates"
+
+    def environment(self) -> Mapping[str, str]:
+        """Its own time zone, hash seed and modules: what is rendered hangs on none of this machine's settings."""
+        return {**os.environ, "PYTHONHASHSEED": "0", "TZ": "UTC"}
 
     def ask(self, request: bytes, count: int) -> list[dict[str, Any]]:
         """The replies to the jobs of a request; up to the one that met a limit."""
@@ -326,15 +326,12 @@ class _Child:
                 raise
 
     def _replies(self, request: bytes, count: int) -> list[dict[str, Any]]:
-        process = self._running()
+        process = self.send(request)
         replies: list[dict[str, Any]] = []
-        with contextlib.suppress(BrokenPipeError):
-            _pipe(process.stdin).write(request + b"\n")
-            _pipe(process.stdin).flush()
         while len(replies) < count:
-            line = _pipe(process.stdout).readline()
+            line = pipe_of(process.stdout).readline()
             if not line.endswith(b"\n"):
-                replies.append({"limit": self._why_ended(process)})
+                replies.append({"limit": self._ended(process)})
                 break
             replies.append(json.loads(line))
             if "limit" in replies[-1]:
@@ -343,65 +340,10 @@ class _Child:
                 break
         return replies
 
-    def _why_ended(self, process: subprocess.Popen[bytes]) -> str:
-        code = process.wait()
+    def _ended(self, process: subprocess.Popen[bytes]) -> str:
+        why = self.why_ended(process)
         self.close()
-        return "time" if code == -_SIGXCPU else "memory" if code == -_SIGKILL else "crash"
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self.process is not None and self.process.poll() is not None:
-            self.close()
-        if self.process is None:
-            # Its own time zone, hash seed and modules: what is rendered hangs on none of this machine's settings.
-            environment = {
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path),
-                "PYTHONHASHSEED": "0",
-                "TZ": "UTC",
-            }
-            program = str(Path(_rendering_child.__file__).resolve())
-            try:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-P", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=os.sep
-                )
-            except (OSError, ValueError) as error:
-                raise EnvironmentFault(
-                    f"The process that renders templates cannot be started: {error}.", fix="Let this process start another one."
-                ) from error
-        return self.process
-
-    def close(self, *, kill: bool = False) -> None:
-        """End the process, if there is one."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        if kill:
-            process.kill()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        process.wait()
-
-
-_SIGXCPU: Final = 24
-_SIGKILL: Final = 9
-_CHILDREN: Final[dict[int, _Child]] = {}
-"""By the process that asks: a fork does not share its parent's."""
-
-
-def _child() -> _Child:
-    child = _CHILDREN.get(os.getpid())
-    if child is None:
-        _CHILDREN.clear()
-        child = _CHILDREN.setdefault(os.getpid(), _Child())
-        atexit.register(child.close)
-    return child
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
-    return pipe
+        return why
 
 
 __all__ = ["TEMPLATE_DATE", "Job", "Marked", "Refused", "Renderer", "TaskPattern", "TaskTemplate", "checked_date"]

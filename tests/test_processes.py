@@ -92,3 +92,25 @@ def test_a_number_of_processes_that_is_none_is_refused(stated: str, monkeypatch:
     monkeypatch.setenv(processes.PROCESSES, stated)
     with pytest.raises(UsageError, match="from 1 to 64"):
         list(in_order(len, ["a"]))
+
+
+def test_an_answer_that_cannot_be_unpacked_is_computed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    real, received = processes.receive, []
+
+    def receive(connection: Any) -> Any:
+        received.append(real(connection))
+        raise AttributeError("no such name in this release")
+
+    monkeypatch.setattr(processes, "receive", receive)
+    batches = [f"{number} " * 3 for number in range(40)]
+    assert list(in_order(str.split, iter(batches))) == [batch.split() for batch in batches] and received
+
+
+def test_a_batch_that_cannot_be_packed_is_computed_here_and_costs_no_process(
+    monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
+) -> None:
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    batches: list[Any] = [(number for number in range(3)) if number % 2 else [number] for number in range(30)]
+    assert sum(map(len, in_order(sorted, iter(batches), alone=0))) == 15 * 3 + 15
+    assert len(started) == 1

@@ -7,25 +7,22 @@ why the file is not read. The rows are spooled as JSON lines; the limits of a co
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final
+from typing import Any, BinaryIO, ClassVar, Final
 
 import orjson
 
 from instructsel.artifact import full, spool
-from instructsel.errors import EnvironmentFault, PoolError, UsageError
+from instructsel.errors import PoolError, UsageError
+from instructsel.guarded import GuardedChild, pipe_of
 from instructsel.pool.lines import CHUNK, Limits, RowFault
 from instructsel.pool.opaque import MEDIA, NOT_TEXT, TOO_LONG, Opaque
 
@@ -244,7 +241,7 @@ def spool_rows(file: BinaryIO, name: str, kind: str, path: Path | None, limits: 
     total = count = 0
     done: dict[str, Any] = {}
     try:
-        with contextlib.closing(_child().ask(request)) as frames:
+        with contextlib.closing(_Child.mine().ask(request)) as frames:
             for head, data in frames:
                 if "done" in head:
                     done = head["done"]
@@ -373,7 +370,7 @@ def copy_rows(files: Sequence[Columns], places: Sequence[Place], out: BinaryIO, 
 
 def _answer(request: dict[str, Any], out: BinaryIO | None = None) -> dict[str, Any]:
     done: dict[str, Any] = {}
-    with contextlib.closing(_child().ask(request)) as frames:
+    with contextlib.closing(_Child.mine().ask(request)) as frames:
         for head, data in frames:
             if why := _why(head):
                 if "limit" in head or head.get("broken"):
@@ -389,13 +386,20 @@ def _answer(request: dict[str, Any], out: BinaryIO | None = None) -> dict[str, A
     return done
 
 
-class _Child:
-    """The process that decodes, of this process; restarted when a file has ended it."""
+class _Child(GuardedChild):
+    """The process that decodes; restarted when a file has ended it."""
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.errors: IO[bytes] | None = None
+    program: ClassVar[Path] = PROGRAM
+    does: ClassVar[str] = "decodes Parquet"
+    captures: ClassVar[bool] = True
+
+    def environment(self) -> Mapping[str, str]:
+        """Nothing of this process's settings but where its modules and temporary files are: no key, no address, no token."""
+        return {name: os.environ[name] for name in PASSED if name in os.environ} | {
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "POLARS_MAX_THREADS": "1",
+            "MALLOC_ARENA_MAX": "1",
+        }
 
     def ask(self, request: dict[str, Any]) -> Generator[tuple[dict[str, Any], bytes], None, None]:
         """The frames of an answer; the last one says that it is done, or why it is not."""
@@ -411,11 +415,8 @@ class _Child:
                     self.close(kill=True)
 
     def _frames(self, request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
-        process = self._running()
-        with contextlib.suppress(BrokenPipeError):
-            _pipe(process.stdin).write(json.dumps(request).encode() + b"\n")
-            _pipe(process.stdin).flush()
-        answers = _pipe(process.stdout)
+        process = self.send(json.dumps(request).encode())
+        answers = pipe_of(process.stdout)
         while True:
             silent = threading.Event()
 
@@ -433,93 +434,20 @@ class _Child:
             finally:
                 watchdog.cancel()
             if not head or len(data) < head["size"]:
-                yield {"limit": "silence" if silent.is_set() else self._why_ended(process), "size": 0}, b""
+                yield {"limit": "silence" if silent.is_set() else self.why_ended(process), "size": 0}, b""
                 return
             yield head, data
             if "size" in head and not head.keys().isdisjoint(("done", "refused", "limit")):
                 return
 
-    def _why_ended(self, process: subprocess.Popen[bytes]) -> str:
-        code = process.wait()
-        printed = b""
-        if self.errors is not None:
-            self.errors.seek(0)
-            printed = self.errors.read(1 << 16)
-        if code == -_SIGXCPU:
-            return "time"
-        return "memory" if code == -signal.SIGKILL.value or b"memory allocation of" in printed else "crash"
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self.process is not None and self.process.poll() is not None:
-            self.close()
-        if self.process is None:
-            # Nothing of this process's settings but where its modules and temporary files are: no key, no address, no token.
-            environment = {name: os.environ[name] for name in PASSED if name in os.environ} | {
-                "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path),
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "POLARS_MAX_THREADS": "1",
-                "MALLOC_ARENA_MAX": "1",
-            }
-            try:
-                self.errors = tempfile.TemporaryFile(prefix="instructsel-")  # noqa: SIM115 - closed with the process
-                self.process = subprocess.Popen(
-                    [sys.executable, "-P", str(PROGRAM.resolve())],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=self.errors,
-                    env=environment,
-                    cwd=os.sep,
-                )
-            except (OSError, ValueError) as error:
-                raise EnvironmentFault(
-                    f"The process that decodes Parquet cannot be started: {error}.", fix="Let this process start another one."
-                ) from error
-        return self.process
-
-    def close(self, *, kill: bool = False) -> None:
-        """End the process, if there is one."""
-        process, self.process = self.process, None
-        errors, self.errors = self.errors, None
-        if errors is not None:
-            errors.close()
-        if process is None:
-            return
-        if kill:
-            process.kill()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        process.wait()
-
 
 PASSED: Final = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """Variables that the child has of this process."""
-_SIGXCPU: Final = 24
-_CHILDREN: Final[dict[int, _Child]] = {}
-"""By the process that asks: a fork does not share its parent's."""
-
-
-def _child() -> _Child:
-    child = _CHILDREN.get(os.getpid())
-    if child is None:
-        _CHILDREN.clear()
-        child = _CHILDREN.setdefault(os.getpid(), _Child())
-        atexit.register(child.close)
-    return child
 
 
 def rest() -> None:
     """End the process that decodes until it is needed again."""
-    child = _CHILDREN.get(os.getpid())
-    if child is not None:
-        with child.lock:
-            child.close()
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
-    return pipe
+    _Child.rest()
 
 
 __all__ = ["CALLED", "Columns", "Place", "Spooled", "Temporary", "copy_rows", "plain", "rest", "spool_rows", "union_notes"]

@@ -301,7 +301,7 @@ def test_what_crashes_the_library_is_refused_and_the_next_file_is_read(tmp_path:
     ):
         child = tmp_path / "faulty.py"
         child.write_text(program.read_text().replace("# Requests.", f"def FAULT(table):\n    {body}\n"))
-        monkeypatch.setattr(columnar, "PROGRAM", child)
+        monkeypatch.setattr(columnar._Child, "program", child)
         columnar.rest()
         with pytest.raises(PoolError, match=reason):
             Pool.read(good)
@@ -355,7 +355,7 @@ def test_the_child_has_no_secret_of_this_process_and_writes_no_file(tmp_path: Pa
     source = columnar.PROGRAM.read_text()
     tried = f"    with contextlib.suppress(OSError):\n        {body}\n    {report}\n"
     child.write_text(source.replace('    table = Table(request, request["limits"])\n', tried, 1))
-    monkeypatch.setattr(columnar, "PROGRAM", child)
+    monkeypatch.setattr(columnar._Child, "program", child)
     columnar.rest()
     with pytest.raises(PoolError) as refusal:
         Pool.read(good)

@@ -377,6 +377,22 @@ def _gate_config(name: str) -> Callable[[Path], Any]:
     return read
 
 
+def _conversion(key: str, name: str, **settings: Any) -> Callable[[Path], Any]:
+    """An original through its conversion: its account, and each line again."""
+
+    def read(place: Path) -> None:
+        from instructsel.mixtures.conversions import convert
+
+        result = convert(key, [place / name], **settings)
+        report = result.report
+        if report.read != report.kept + report.n_dropped + report.n_quarantined or report.examples != len(list(result.rows())):
+            raise Broken(f"rows are lost: {report.sentence()}, {len(result)} conversations")
+        if len({row["id"] for row in result.rows()}) != len(result):
+            raise Broken("conversations have one id")
+
+    return read
+
+
 def _recipe(place: Path) -> None:
     from instructsel.mixtures.plan import Plan
     from instructsel.mixtures.recipe import Recipe
@@ -410,6 +426,18 @@ READERS: Final[tuple[Reader, ...]] = (
     *(
         Reader(f"pool {name}", [f"pools/{name}.jsonl"], ["*.jsonl"], pool(f"{name}.jsonl", **options), [name], ["pool.lines", "pool.sources"])
         for name, options in ((name, {"format": Mapped.parse("instruction=ask,response=say")} if name == "mapped" else {}) for name in seeds.ROWS)
+    ),
+    *(
+        Reader(f"conversion {key}", [f"pools/{name}"], [name], _conversion(key, name, **settings), [], modules, weight=2)
+        for key, name, settings, modules in (
+            ("dolly", "dolly.jsonl", {}, ["mixtures.conversions._run"]),
+            ("unnatural_instructions", "unnatural_instructions.jsonl", {}, []),
+            ("super_ni", "super_natural_instructions.jsonl", {"zero_shot": 1}, []),
+            ("cot", "flan.jsonl", {"zero_shot": 1}, []),
+            ("oasst1", "oasst_tree.jsonl", {"paths": "every-response", "top_k": 1}, []),
+            ("sharegpt", "sharegpt.jsonl", {"count": lambda texts: list(map(len, texts))}, []),
+            ("baize", "baize.jsonl", {}, []),
+        )
     ),
     Reader("pool array", ["pools/array.json"], ["array.json"], pool("array.json"), ["json"], ["pool.lines", "pool.values", "pool.json_text"]),
     Reader("pool joined", ["pools/joined.json"], ["joined.json"], pool("joined.json"), [], ["pool.values"]),
@@ -626,7 +654,6 @@ MODULES_APART: Final[Mapping[str, str]] = {
     "rendering": OURS,
     "gates.checks.registry": OURS,
     "mixtures.catalogue": OURS,
-    "mixtures.conversions._run": "lines that it wrote itself",
     "mixtures.conversions._templates": OURS,
     "audits.checks.tools_dropped": QUOTED,
     "commands.doctor": MODELS,

@@ -263,3 +263,18 @@ def test_a_row_that_cannot_be_a_conversation_has_a_reason(tmp_path: Path, row: d
         Pool.read(written(tmp_path, row, "jsonl"))
     assert refusal.value.report is not None
     assert refusal.value.report.read == 1
+
+
+@pytest.mark.parametrize("container", ["jsonl", "parquet"])
+def test_a_mixture_of_tulu_keeps_dataset_id_and_source_of_each_row(tmp_path: Path, container: str) -> None:
+    first = {"dataset": "lima", "id": "lima_0", "messages": turns(*HELLO)}
+    third = {"id": "x_0", "messages": turns(*LONGER), "source": "ai2-adapt-dev/x"}
+    for number, (row, field) in enumerate(((first, "dataset"), (third, "source"))):
+        (tmp_path / f"{number}").mkdir()
+        pool = Pool.read(written(tmp_path / f"{number}", row, container), source_field=field)
+        assert list(pool.sources) == [row[field]]
+        # The whole row is there again, and is written as it was.
+        assert pool.row(pool.ids[0]) == row
+        pool.write(tmp_path / f"{number}" / f"out.{container}", [0])
+        (again,) = Pool.read(tmp_path / f"{number}" / f"out.{container}").files
+        assert again.plain(0) == row

@@ -127,8 +127,8 @@ def compare_outputs(models: Sequence[Outputs], *, reference: str | None = None) 
 def numbered(pairs: Sequence[Comparison]) -> tuple[list[Comparison], int]:
     """The pairs with their places, without those that stand there twice, and how many these were."""
     distinct = {pair.digest: pair for pair in reversed(pairs)}
-    kept = [pair for pair in pairs if distinct.pop(pair.digest, None) is not None]
-    return [_at(index, pair) for index, pair in enumerate(kept)], len(pairs) - len(kept)
+    unique = [pair for pair in pairs if distinct.pop(pair.digest, None) is not None]
+    return [_at(index, pair) for index, pair in enumerate(unique)], len(pairs) - len(unique)
 
 
 def _at(index: int, pair: Comparison) -> Comparison:

@@ -159,21 +159,21 @@ def _graded(task: str, reference: str | None, sides: Sequence[_Side]) -> Iterato
     for run, by_item in sorted(by_run.items()):
         itself = run[0] == reference
         judgments = [by_item.get(item, []) for item in items]
-        values = [0.5 if itself else sum(side.score for side in found) / len(found) if found else 0.0 for found in judgments]
-        reasons = tuple(None if found else NO_ROW for found in judgments)
-        flags = Counter(BOTH_SAID for found in judgments if len({side.score for side in found}) > 1)
+        values = [0.5 if itself else sum(side.score for side in of_item) / len(of_item) if of_item else 0.0 for of_item in judgments]
+        reasons = tuple(None if of_item else NO_ROW for of_item in judgments)
+        flags = Counter(BOTH_SAID for of_item in judgments if len({side.score for side in of_item}) > 1)
         record: dict[str, Any] = {
             "judge": judge,
             "settings": settings,
             "judged": {
                 "judgments": sum(map(len, judgments)),
-                "on_left": sum(side.on_left for found in judgments for side in found),
-                "in_both_orders": sum(len({side.on_left for side in found}) == 2 for found in judgments),
+                "on_left": sum(side.on_left for of_item in judgments for side in of_item),
+                "in_both_orders": sum(len({side.on_left for side in of_item}) == 2 for of_item in judgments),
             },
             "flags": {} if itself else dict(flags),
             "lengths": {
-                "output": [found[0].length if found else None for found in judgments],
-                "reference": [(found[0].length if itself else found[0].other_length) if found else None for found in judgments],
+                "output": [of_item[0].length if of_item else None for of_item in judgments],
+                "reference": [(of_item[0].length if itself else of_item[0].other_length) if of_item else None for of_item in judgments],
             },
         }
         grades = Grades(

@@ -170,8 +170,8 @@ class JudgmentStore:
             raise ObservationsError(f"{path} is a database of another program.", fix="Name another file with --db.")
         elif version > SCHEMA:
             raise ObservationsError(f"{path} was written by a newer instructsel.", fix="pip install -U instructsel")
-        elif (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise ObservationsError(f"{path} is damaged: {found}.", fix="Name another file with --db.")
+        elif (state := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise ObservationsError(f"{path} is damaged: {state}.", fix="Name another file with --db.")
         # A judgment is on the disk before its answer is sent.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -263,7 +263,8 @@ class JudgmentStore:
             if row is None:
                 if connection.execute("SELECT count(*) FROM annotators").fetchone()[0] >= MOST_ANNOTATORS:
                     raise UsageError(f"{MOST_ANNOTATORS:,} annotators are the most.", fix="Begin another file with --db.")
-                row = (connection.execute("INSERT INTO annotators (name) VALUES (?)", (name,)).lastrowid,)
+                connection.execute("INSERT INTO annotators (name) VALUES (?)", (name,))
+                row = connection.execute("SELECT id FROM annotators WHERE name = ?", (name,)).fetchone()
         return int(row[0])
 
     @property

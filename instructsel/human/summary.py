@@ -313,10 +313,10 @@ class _Figures:
 
     def annotator(self, name: str) -> Annotator:
         """One annotator, beside the others."""
-        own = [record for record in self.judged if record.evaluator == name]
+        records = [record for record in self.judged if record.evaluator == name]
         lenient: list[float] = []
         agreed: list[float] = []
-        for record in own:
+        for record in records:
             others = [other for other in self.instances[record.instance] if other.evaluator != name]
             differences = []
             for model in record.pair:
@@ -329,15 +329,15 @@ class _Figures:
             if others:
                 score = record.score_of(record.model_a) or 0.0
                 agreed.append(sum(1.0 - abs(score - (other.score_of(record.model_a) or 0.0)) for other in others) / len(others))
-        own_answers = [_known((record.acceptable_a, record.acceptable_b)) for record in own]
+        answered_by_record = [_known((record.acceptable_a, record.acceptable_b)) for record in records]
         return Annotator(
             name=name,
-            n_instances=len(own),
-            acceptance=self.mean(sum(answered) / len(answered) for answered in own_answers if answered),
+            n_instances=len(records),
+            acceptance=self.mean(sum(answered) / len(answered) for answered in answered_by_record if answered),
             leniency=mean_difference(np.array(lenient), confidence=self.confidence),
-            order=self.order(own),
-            ties=self.mean(float(record.preference == TIE) for record in own),
-            clear=self.mean(float(record.preference in (0, len(PREFERENCES) - 1)) for record in own),
+            order=self.order(records),
+            ties=self.mean(float(record.preference == TIE) for record in records),
+            clear=self.mean(float(record.preference in (0, len(PREFERENCES) - 1)) for record in records),
             agreement=self.mean(agreed),
         )
 

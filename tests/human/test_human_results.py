@@ -86,8 +86,7 @@ def test_arms_that_are_not_there_or_were_not_compared_are_refused(tmp_path: Path
         grades_of_people({"selection": [(str(path), "selection")], "third": [(str(path), "third")]})
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".xlsx"])
-@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(("suffix", "named"), [(".csv", True), (".jsonl", False), (".xlsx", False)])
 def test_verify_reads_judgments_as_a_grader_with_a_win_rate_and_an_interval(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, named: bool
 ) -> None:

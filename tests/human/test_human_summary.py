@@ -60,11 +60,11 @@ def test_replaced_records_do_not_count_and_the_headline_acceptance_is_the_mean_o
     assert acceptance == {"tulu-65b": 79.8, "chatgpt": 90.1, "human-mix-65b": 72.3, "tulu-7b": 68.7}
 
 
-def test_the_order_of_rows_of_a_file_does_not_matter_and_files_of_three_kinds_say_the_same(released: HumanSummary, tmp_path: Path) -> None:
+def test_the_order_of_rows_of_a_file_does_not_matter_and_files_of_both_kinds_say_the_same(released: HumanSummary, tmp_path: Path) -> None:
     pytest.importorskip("openpyxl")
     records = study()[::-1]
     assert summarize(records, votes="first", resamples=200).as_dict() == released.as_dict()
-    for suffix in (".csv", ".jsonl", ".xlsx"):
+    for suffix in (".xlsx", ".csv"):
         file = tmp_path / f"study{suffix}"
         assert write_judgments(file, records) == 1150
         assert read_judgments(file) == records
@@ -125,7 +125,7 @@ def first(summary: HumanSummary) -> Annotator:
 def test_planted_order_effects_and_leniency_are_found_with_intervals_that_cover() -> None:
     covered: Counter[str] = Counter()
     told: Counter[str] = Counter()
-    tries = 40
+    tries = 30
     for seed in range(tries):
         found = summarize(simulated(seed, order=0.2, lenient=0.25), resamples=2)
         one, two = found.annotators[:2]
@@ -137,9 +137,9 @@ def test_planted_order_effects_and_leniency_are_found_with_intervals_that_cover(
         ):
             covered[name] += figure.low <= truth <= figure.high
             told[name] += not figure.low <= 0.0 <= figure.high
-    # 95 % of 40 is 38; fewer than 34 happen once in 200.
-    assert min(covered.values()) >= 34, covered
-    assert told["order"] >= 36 and told["lenient"] == tries and told["none"] <= 6, told
+    # 95 % of 30 is 28; fewer than 25 happen once in 300.
+    assert min(covered.values()) >= 25, covered
+    assert told["order"] >= 26 and told["lenient"] == tries and told["none"] <= 6, told
 
 
 def test_an_uneven_split_of_the_orders_does_not_pass_for_an_order_effect() -> None:

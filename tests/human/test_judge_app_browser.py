@@ -99,8 +99,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     page.close()
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+def serve(folder: Path) -> Served:
+    """An app with three pairs."""
     texts = [(CODE, TABLE), ("Yes.", "# No\n\n> because"), ("one", "two")]
     rows = [
         {
@@ -110,8 +110,21 @@ def served(tmp_path: Path) -> Iterator[Served]:
         }
         for n, side in enumerate(texts)
     ]
-    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    running = Served(tmp_path, "pairs.jsonl", "--seed", "5")
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Served(folder, "pairs.jsonl", "--seed", "5")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    running = serve(tmp_path)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One in which nothing is judged."""
+    running = serve(tmp_path_factory.mktemp("looked_at"))
     yield running
     running.close()
 
@@ -221,10 +234,10 @@ CONTRAST = """
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_a_page_fits_is_labelled_and_can_be_read(browser: Page, served: Served, width: int, dark: bool) -> None:
-    sign_in(browser, served, "ada", width=width, dark=dark)
-    place = next(n for n in range(1, 4) if "wider" in served.ask("GET", f"/pairs/{n}", _cookie(browser))[2])
-    browser.ask("Page.navigate", url=f"http://{served.host}/pairs/{place}")
+def test_a_page_fits_is_labelled_and_can_be_read(browser: Page, looked_at: Served, width: int, dark: bool) -> None:
+    sign_in(browser, looked_at, "ada", width=width, dark=dark)
+    place = next(n for n in range(1, 4) if "wider" in looked_at.ask("GET", f"/pairs/{n}", _cookie(browser))[2])
+    browser.ask("Page.navigate", url=f"http://{looked_at.host}/pairs/{place}")
     browser.loaded()
     assert browser.value("document.documentElement.scrollWidth") <= width
     assert browser.value(OUTSIDE) == []
@@ -259,7 +272,8 @@ def test_hostile_texts_run_nothing_load_nothing_and_open_nothing(browser: Page, 
     from tests.human.test_judge_app import HOSTILE
 
     texts = [
-        *HOSTILE,
+        # Long ones are tried in the app's own tests.
+        *(text for text in HOSTILE if len(text) < 200),
         "<svg onload=alert(1)>",
         "<style>@import 'http://evil.example/x.css'</style>",
         '<a href="//evil.example" autofocus onfocus=alert(1)>',

@@ -104,8 +104,8 @@ class Pages:
     def visitor(self, request: Request) -> Visitor | None:
         """Who is signed in, by the cookie."""
         session = request.cookies.get(self.cookie, "")
-        found = self.store.annotator_of(session) if 0 < len(session) <= 100 else None
-        return None if found is None else Visitor(session, *found)
+        annotator = self.store.annotator_of(session) if 0 < len(session) <= 100 else None
+        return None if annotator is None else Visitor(session, *annotator)
 
     def page(self, template: str, visitor: Visitor | None, status: int = 200, **values: Any) -> Response:
         """A page of a template."""

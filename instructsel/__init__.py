@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from instructsel.gates.finding import Finding
     from instructsel.gates.gate import gate
     from instructsel.gates.verdict import Verdict
+    from instructsel.mixtures.mixture import Mixture, mix
+    from instructsel.mixtures.recipe import Recipe
     from instructsel.models.likelihood import LikelihoodModel as Lm
     from instructsel.pool.example import Example
     from instructsel.pool.message import Json, Message, ToolCall
@@ -86,11 +88,13 @@ __all__ = [
     "Lm",
     "Message",
     "Minimum",
+    "Mixture",
     "Mixtures",
     "Observations",
     "PlannedArm",
     "Pool",
     "Quota",
+    "Recipe",
     "Report",
     "Run",
     "ScoreFiles",
@@ -116,6 +120,7 @@ __all__ = [
     "fit",
     "gate",
     "load_rule",
+    "mix",
     "plan_study",
     "random_subset",
     "report",
@@ -152,10 +157,12 @@ _HOME = {
     "Lm": ("instructsel.models.likelihood", "LikelihoodModel"),
     "Message": ("instructsel.pool.message", "Message"),
     "Minimum": ("instructsel.selection.minima", "Minimum"),
+    "Mixture": ("instructsel.mixtures.mixture", "Mixture"),
     "Mixtures": ("instructsel.study.design", "Mixtures"),
     "Observations": ("instructsel.rules.observations", "Observations"),
     "Pool": ("instructsel.pool.pool", "Pool"),
     "Quota": ("instructsel.selection.budget", "Quota"),
+    "Recipe": ("instructsel.mixtures.recipe", "Recipe"),
     "Report": ("instructsel.reports.render", "Report"),
     "Run": ("instructsel.verification.grades_table", "Run"),
     "ScoreFiles": ("instructsel.scores.imported", "ScoreFiles"),
@@ -183,6 +190,7 @@ _HOME = {
     "fit": ("instructsel.rules.fit", "fit"),
     "gate": ("instructsel.gates.gate", "gate"),
     "load_rule": ("instructsel.rules.catalog", "load"),
+    "mix": ("instructsel.mixtures.mixture", "mix"),
     "plan_study": ("instructsel.study.study", "plan_study"),
     "random_subset": ("instructsel.selection.baselines.random_subset", "random_subset"),
     "report": ("instructsel.reports.render", "report"),

@@ -20,8 +20,7 @@ EXAMPLES: Final = """Examples:
   instructsel mix fit examples/study.csv --rows 2000 --available forum=900,manual=400,quiz=2000,essays=600 --max-repeats 2 --json
 
 \b
-Of a study's folder the files of its pool are known, and the recipe can be mixed at once:
-  instructsel mix fit study -o fitted.toml && instructsel mix fitted.toml
+Of a study's folder the files of its pool are known, and the recipe can be mixed at once: mix fit STUDY -o fitted.toml, then mix fitted.toml
 """
 WIDTH: Final = 80
 COUNTED: Final = 2000
@@ -33,9 +32,7 @@ def command(
     studies: Annotated[
         list[str], typer.Argument(metavar="STUDY...", help="Folders of finished studies, or their observations (.parquet, .csv).")
     ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the proposal as a recipe (.toml) for instructsel mix.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the proposal as a recipe (.toml).")] = None,
     rows: Annotated[
         int | None,
         typer.Option(min=1, max=MOST_ROWS, help="Rows of the mixture, repeats counted; by default as many as the studies' runs have."),

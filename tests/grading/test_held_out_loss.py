@@ -20,7 +20,7 @@ from instructsel.adapters import to_trl
 from instructsel.errors import ModelRefused, ModelUnavailable, UsageError
 from instructsel.grading.chat import ChatTemplate, Encoded
 from instructsel.grading.checkpoint import checkpoint_of
-from instructsel.grading.graders.held_out_loss import HeldOutLoss
+from instructsel.grading.graders.held_out_loss import HeldOutLoss, SharedCheckpoint
 from instructsel.models import likelihood
 from instructsel.models.likelihood import LikelihoodModel
 from instructsel.pool.example import Example
@@ -97,6 +97,25 @@ def test_an_example_s_loss_is_the_mean_over_its_response_that_plain_transformers
     assert found.weights.tolist() == [len(each) for each in expected]
     assert found.items == tuple(heldout.ids) and found.reasons == () and found.truncated == 0
     assert (found.unit, found.higher_is_better) == ("nats per token", False)
+
+
+def test_graders_that_share_a_checkpoint_load_it_once_and_grade_it_as_alone(
+    llama: Path, heldout: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = pool(tmp_path / "other", ROWS[:2])
+    alone = [grader(rows).grade(checkpoint_of(str(llama))) for rows in (heldout, other)]
+    loads: list[str] = []
+    load = LikelihoodModel.load
+    monkeypatch.setattr(LikelihoodModel, "load", lambda name, **settings: loads.append(name) or load(name, **settings))
+    shared = SharedCheckpoint(2)
+    graders = [grader(rows, name=name, shared=shared) for name, rows in (("one", heldout), ("two", other))]
+    for turn in (1, 2):
+        together = [one.grade(checkpoint_of(str(llama))) for one in graders]
+        assert [found.values.tolist() for found in together] == [found.values.tolist() for found in alone]
+        assert len(loads) == turn and shared._loaded == {}
+    with pytest.raises(ModelUnavailable):
+        graders[0].grade(Checkpoint(tmp_path / "gone", "x"))
+    assert shared._loaded == {}
 
 
 def test_the_weighted_mean_counts_tokens_and_the_mean_counts_examples(llama: Path, heldout: Pool) -> None:

@@ -137,7 +137,11 @@ class EffectMatrix:
         if not self.best_everywhere:
             return f"No source is best on every outcome ({of_all})."
         if len(self.best_everywhere) == 1:
-            return f"Only {self.best_everywhere[0]} may be best on every outcome ({of_all})."
+            (source,) = self.best_everywhere
+            return (
+                f"Every source but {source} is shown to be beaten on some outcome; that {source} is best on all is not excluded, though it has the "
+                f"best estimate on {self.times_best[source]} of {len(self.outcomes)} ({of_all})."
+            )
         names = ", ".join(self.best_everywhere)
         return f"It is not settled that no source is best everywhere: {names} may be best on every outcome ({of_all})."
 

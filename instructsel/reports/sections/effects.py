@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -79,7 +80,8 @@ def chart_data(matrix: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "source": cell["source"],
                 "outcome": cell["outcome"],
-                "share": 0.0 if estimate is None else sign * estimate / ends[outcome["unit"]],
+                # By the square root: one large effect is not to hide all others.
+                "share": 0.0 if estimate is None else math.copysign(math.sqrt(abs(estimate) / ends[outcome["unit"]]), sign * estimate),
                 "figure": "" if estimate is None else f"{estimate:+.{places}f}",
                 "interval": "no interval" if half is None else f"± {half:.{places}f}",
                 "is_uncertain": cell["standing"] in UNCERTAIN,
@@ -87,7 +89,7 @@ def chart_data(matrix: Mapping[str, Any]) -> dict[str, Any]:
                 "tooltip": _tooltip(cell, outcome),
             }
         )
-    scale = "; ".join(f"{end:.3g} {unit}" for unit, end in ends.items())
+    scale = "; ".join(f"{end:.3g} {unit}" for unit, end in ends.items()) + ", by the square root"
     of_all = len(outcomes)
     marks = {source: f"best on {count} of {of_all}" for source, count in best.items()}
     return {"rows": rows, "columns": list(outcomes), "cells": cells, "scale": scale, "marks": marks}

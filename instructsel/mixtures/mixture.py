@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
@@ -37,10 +37,11 @@ from instructsel.artifact import (
 from instructsel.errors import MissingExtra, ScoresError, UsageError
 from instructsel.mixtures.card import card
 from instructsel.mixtures.drawing import Draw, draws, duplicates, mixture_hash, output_order
+from instructsel.mixtures.licences import joined
 from instructsel.mixtures.opening import opened
 from instructsel.mixtures.originals import located
 from instructsel.mixtures.plan import licences_of
-from instructsel.mixtures.recipe import TOKENS, Recipe
+from instructsel.mixtures.recipe import TOKENS, MixtureSource, Recipe
 from instructsel.mixtures.shape import MixtureManifest
 from instructsel.mixtures.statistics import Statistics, with_tokens
 from instructsel.pieces import TokenCounts
@@ -199,6 +200,7 @@ def mix(
     watch = progress or (lambda stage: lambda done, total: None)
     target = Path(output)
     recipe = located(recipe)
+    recipe = replace(recipe, sources=tuple(map(_inherited, recipe.sources)))
     check_targets(recipe, target, force=force)
     with _scratch() as folder:
         counter, tokenizer = _counter(recipe, message)
@@ -227,6 +229,24 @@ def mix(
     with atomic_write(card_path(target)) as out:
         out.write(card(record).encode())
     return Mixture.read(target)
+
+
+def _inherited(source: MixtureSource) -> MixtureSource:
+    """A source of mixtures has their licences where the recipe states none.
+
+    Raises:
+        ScoresError: one of them has changed since it was written.
+    """
+    mixtures = [Mixture.read(path) for path in source.paths if kind_is_mixture(path)]
+    if source.licence is not None or not mixtures or len(mixtures) < len(source.paths):
+        return source
+    for mixture in mixtures:
+        mixture.check()
+    licences = {licence for mixture in mixtures for licence in mixture.manifest["licences"]["by_licence"]}
+    flag = source.non_commercial
+    if flag is None:
+        flag = joined(mixture.non_commercial for mixture in mixtures)
+    return replace(source, licence=" AND ".join(sorted(licences)), non_commercial=flag)
 
 
 def seal(manifest: Mapping[str, Any]) -> str:

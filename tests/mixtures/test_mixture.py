@@ -167,6 +167,14 @@ def test_licences_follow_into_the_card_and_one_that_forbids_commercial_use_marks
     assert mixture.non_commercial is False
 
 
+def test_a_mixture_of_mixtures_has_their_licences(folder: Path) -> None:
+    build(folder, sources('licence = "mit"', 'licence = "cc-by-nc-4.0"'), "inner.jsonl")
+    outer, _ = build(folder, '[[source]]\nlabel = "inner"\npath = "inner.jsonl"\n', "outer.jsonl")
+    assert outer.licences == {"inner": "cc-by-nc-4.0 AND mit"} and outer.non_commercial is True
+    stated, _ = build(folder, '[[source]]\nlabel = "inner"\npath = "inner.jsonl"\nlicence = "apache-2.0"\n', "stated.jsonl")
+    assert stated.licences == {"inner": "apache-2.0"}
+
+
 @pytest.mark.parametrize("name", ["mixed.jsonl", "mixed.jsonl.json"])
 def test_one_byte_that_is_another_is_found(folder: Path, name: str) -> None:
     mixture, _ = build(folder, sources())

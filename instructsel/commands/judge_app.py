@@ -140,15 +140,15 @@ def command(
         records = [record for file in judged for record in read_judgments(file)]
         _results(records, summary=summary, export=export, votes=votes, confidence=confidence, json=json, quiet=quiet)
         return
-    if not (summary or export):
-        from instructsel.human.app.server import Address
+    from instructsel.human.app.server import Address
 
-        address = Address(host, port, public_url)
+    # Before anything is read or made: who could reach it.
+    address = None if summary or export else Address(host, port, public_url)
     pairs = _pairs(named, reference, quiet=quiet)
     check_outputs([db, *(db.with_name(db.name + sibling) for sibling in SIBLINGS)], named, flags={db: "--db"})
     store = _opened(db, pairs, seed, quiet=quiet)
     try:
-        if summary or export:
+        if address is None:
             records = list(store.records())
             _results(records, summary=summary, export=export, votes=votes, confidence=confidence, json=json, quiet=quiet)
         else:

@@ -191,7 +191,8 @@ def convert(
     record = text.record(result, target)
     if target is not None:
         record["sha256"] = result.write(target)
-        write_manifest(target, record, run={"files": text.digests(files)})
+        # Without its own place: the same rows give the same manifest but for its `run`.
+        write_manifest(target, {name: value for name, value in record.items() if name != "output"}, run={"files": text.digests(files)})
     if json:
         write_json(record)
         return

@@ -403,6 +403,8 @@ def _recipe(place: Path) -> None:
 def _mixture(place: Path) -> None:
     from instructsel.mixtures.mixture import Mixture
 
+    # Its manifest says which field of a row is the source, before anything is checked.
+    pool("mixed.jsonl")(place)
     mixture = Mixture.read(place / "mixed.jsonl")
     repr((mixture.licences, mixture.shares, mixture.non_commercial, mixture.hash, mixture.name))
     mixture.check()
@@ -499,7 +501,7 @@ READERS: Final[tuple[Reader, ...]] = (
     Reader("baseline", ["gates"], ["pool.baseline"], _baseline, ["baseline"], ["gates.baseline.baseline", "gates.baseline.tensor_file"], weight=8),
     # Mixtures.
     Reader("recipe of a mixture", ["mixtures"], ["recipe.toml"], _recipe, [], ["mixtures.recipe"], weight=8),
-    Reader("mixture", ["mixtures"], ["mixed.jsonl.json"], _mixture, ["mixture"], ["mixtures.mixture"], weight=8),
+    Reader("mixture", ["mixtures"], ["mixed.jsonl.json"], _mixture, ["mixture"], ["mixtures.mixture", "pool.row_sources"], weight=8),
     Reader("command mix check", ["mixtures"], ["mixed.jsonl.json"], command("mix", "check", "mixed.jsonl"), weight=2),
     # Experiments and verifications.
     Reader("plan", ["plans/plan.toml"], ["plan.toml"], _plan, ["experiment"], ["experiments.plan"], weight=8),

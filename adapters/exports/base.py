@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from instructsel.adapters.exports.contents import Exported, contents, only_last_trained
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import LONGEST_ROW
-from instructsel.grading.tulu import TULU_1
 from instructsel.pool.example import Example
 from instructsel.pool.message import Message
 
@@ -227,7 +226,6 @@ __all__ = [
     "COMPLETION",
     "MASKED",
     "ORDERS",
-    "TULU_1",
     "UNTRAINABLE",
     "Export",
     "ExportSettings",

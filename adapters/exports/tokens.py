@@ -7,9 +7,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from instructsel.adapters.exports.base import ASSISTANT, COMPLETION, TULU_1, UNTRAINABLE, Export, ExportSettings
+from instructsel.adapters.exports.base import ASSISTANT, COMPLETION, UNTRAINABLE, Export, ExportSettings
 from instructsel.adapters.exports.contents import Exported, contents
 from instructsel.adapters.tokens import MASKED_LABEL, held_by
+from instructsel.grading.tulu import TULU_1
 from instructsel.pool.example import Example
 from instructsel.pool.message import Message
 from instructsel.rendering import TEMPLATE_DATE

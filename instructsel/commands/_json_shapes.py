@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Required, TypedDict
+from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from instructsel.gates.shape import Severity, WaiverRecord
 from instructsel.scores.shape import ScoresManifest
@@ -188,7 +188,7 @@ class ConversionPrinted(TypedDict):
     kind: Literal["conversion"]
     schema: Count
     dataset: str
-    output: str | None
+    output: NotRequired[str | None]
     sha256: str | None
     settings: dict[str, Any]
     rows: ConvertedRows

@@ -41,7 +41,7 @@ SCHEMAS: Final = {
     "gate-index": Described("gate index --json.", f"{OWN}:IndexPrinted"),
     "datasets": Described("datasets list --json.", f"{OWN}:DatasetPrinted", is_list=True),
     "dataset": Described("datasets show --json.", f"{OWN}:DatasetPrinted"),
-    "conversion": Described("datasets convert --json, and the manifest beside its output.", f"{OWN}:ConversionPrinted"),
+    "conversion": Described("datasets convert --json; the manifest beside its output has it without output.", f"{OWN}:ConversionPrinted"),
     "dedup": Described("dedup --json, and the manifests beside its outputs.", f"{OWN}:DedupPrinted"),
     "decontaminate": Described("decontaminate --json, and the manifests beside its outputs.", f"{OWN}:DecontaminatePrinted"),
     "mix": Described("mix --json, and the manifest of a mixture: MIXTURE.jsonl.json.", "instructsel.mixtures.shape:MixtureManifest"),

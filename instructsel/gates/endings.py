@@ -95,6 +95,7 @@ LEAST: Final = 24
 """Characters below which nothing is said of an end."""
 
 
+MUST_FOLLOW: Final = "at a sign that something must follow"
 MID_SENTENCE: Final = "in the middle of a sentence"
 NO_SIGN: Final = "in a sentence without a sign at its end"
 NO_SIGN_IN_LIST: Final = "in a list's item without a sign at its end"
@@ -165,11 +166,11 @@ def _unfinished_prose(text: str, last: str) -> str | None:
         # The comma is one too many.
         return None
     if sign in "([{«“「『" or (sign in ",，、" and words > 3 and not _is_verse(text) and not SALUTATION.match(last)):
-        return "at a sign that something must follow"
+        return MUST_FOLLOW
     if sign in "-–—&=" and words > 3 and not _is_verse(text):
-        return "at a sign that something must follow" if sign != "-" or last[-2:-1].isalpha() else None
+        return MUST_FOLLOW if sign != "-" or last[-2:-1].isalpha() else None
     if sign in ":：":
-        return "at a sign that something must follow" if words > 2 and not _is_verse(text) and "\n" not in text[-2:] else None
+        return MUST_FOLLOW if words > 2 and not _is_verse(text) and "\n" not in text[-2:] else None
     if not sign.isalnum() or UNSEGMENTED_END.search(last):
         return None
     return _open_pair(text, last) or _mid_sentence(text, last, words)
@@ -259,4 +260,4 @@ def _is_verse(text: str) -> bool:
     return short >= 0.8 * len(lines) and ended <= 0.5 * len(lines)
 
 
-__all__ = ["GUESSES", "MID_SENTENCE", "is_code", "unfinished"]
+__all__ = ["GUESSES", "MUST_FOLLOW", "is_code", "unfinished"]

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.endings import GUESSES, MID_SENTENCE, unfinished
+from instructsel.gates.endings import GUESSES, MUST_FOLLOW, unfinished
 from instructsel.gates.texts import Answer, answers, around
 
 SHOWN: Final = 60
@@ -32,9 +32,9 @@ class CutOff(RowCheck):
 
     min_characters: int = field(default=24, metadata=between(0, 1 << 40))
     """Shorter responses are not looked at."""
-    max_guesses: float = field(default=3.0, metadata=between(0, 1 << 40))
-    """Sentences that end without a sign count up to so many times those that end at a word that must go on; where they are more, they are
-    the writers' style, and none counts."""
+    max_guesses: float = field(default=4.0, metadata=between(0, 1 << 40))
+    """Sentences that end without a sign count up to so many times the responses that end where nobody does: at a word that must go on, inside a
+    bracket or code. Where they are more, they are the writers' style, and none counts."""
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """Every answer that is not finished."""
@@ -46,8 +46,9 @@ class CutOff(RowCheck):
             end = unfinished(answer.text)
             if end is not None and not _continues(answer.prompt, answer.text):
                 (guessed if end in GUESSES else sure).append((answer, end))
-        # Of cuts at any word a good third ends at one that must go on. Where sentences without a sign are more, people wrote them so.
-        within = sum(end == MID_SENTENCE for _, end in sure)
+        # Of cuts at any word a third ends where nobody ends. Where sentences without a sign are many more, people wrote them so, as they do
+        # commas and colons.
+        within = sum(end != MUST_FOLLOW for _, end in sure)
         for answer, end in sure + (guessed if len(guessed) <= self.max_guesses * within else []):
             yield answer.hit(
                 f"{answer.name} is cut off: it ends {end}.",

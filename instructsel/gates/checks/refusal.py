@@ -170,6 +170,8 @@ OWN: Final = re.compile(
     r"\b(?:help|assist|comply|fulfil|provide|answer|request)|(?:ayud|aider|helfen|aiut|ajud|helpen|yardım|pomóc|помо|回答|帮|応え|手伝|도와|مساعد|giúp|membantu)"
 )
 """What a model says that does not help."""
+REQUEST: Final = re.compile(r"\b(?:help|assist)(?: you)? with (?:that|this|your) request\b")
+"""What nobody but a model says, wherever it stands."""
 BEGINNING: Final = 40
 SHORT: Final = 400
 SENTENCE: Final = 60
@@ -242,7 +244,9 @@ def refused(text: str, prompt: str = "") -> tuple[int, int] | None:
         if low[start:end] in question or _is_quoted(low, start) or spoken(prompt, low, start):
             continue
         # On behalf of somebody: what a letter of apology says is what it was asked to say. A refusal to help is nobody's letter.
-        is_own = start < BEGINNING and len(text) < SHORT and OWN.search(low[start : end + SENTENCE])
+        is_own = (start < BEGINNING and len(text) < SHORT and OWN.search(low[start : end + SENTENCE])) or REQUEST.search(
+            low[start : end + SENTENCE]
+        )
         if not wanted or (is_own and not any(words in asking for words in TO_REFUSE[:-1])):
             return start, end
     return None

@@ -42,6 +42,8 @@ from instructsel.text import counted, excerpt, html_table
 if TYPE_CHECKING:
     import polars
 
+PIECE: Final = 65_536
+"""Ids that are made and looked at together: the texts of ten million take a gigabyte as it is."""
 LISTED: Final = 20
 """Empty files that are named."""
 SHOWN: Final = 5
@@ -225,8 +227,12 @@ class Pool:
     @cached_property
     def ids(self) -> list[str]:
         """The ids, in order."""
-        hexes = self.digests.astype(">u8").tobytes().hex()
-        return [hexes[32 * i : 32 * i + 32] + (f".{n}" if n else "") for i, n in enumerate(self.occurrences.tolist())]
+        names: list[str] = []
+        for start in range(0, len(self.digests), PIECE):
+            hexes = self.digests[start : start + PIECE].astype(">u8").tobytes().hex()
+            numbers = self.occurrences[start : start + PIECE].tolist()
+            names += [hexes[32 * i : 32 * i + 32] + (f".{n}" if n else "") for i, n in enumerate(numbers)]
+        return names
 
     @property
     def sources(self) -> list[str]:
@@ -255,8 +261,10 @@ class Pool:
         if self.with_reasoning and self.report.with_reasoning:
             # Other values: a score table with reasoning is no table of the pool without.
             digest.update(b"with reasoning\n")
-        for name, raw in zip(self.ids, self.raw_digests.tolist(), strict=True):
-            digest.update(f"{name}\t{raw:016x}\n".encode())
+        for start in range(0, len(self), PIECE):
+            piece = slice(start, start + PIECE)
+            for name, raw in zip(self.ids[piece], self.raw_digests[piece].tolist(), strict=True):
+                digest.update(f"{name}\t{raw:016x}\n".encode())
         return digest.hexdigest()
 
     def has_fingerprint(self, fingerprint: str) -> bool:

@@ -27,6 +27,8 @@ from instructsel.text import counted, html_table
 SUFFIX: Final = ".scores.parquet"
 """How a score table's name ends when nobody chose it."""
 
+PIECE: Final = 65_536
+"""Ids that are looked at together."""
 PLACE: Final = ("file", "line")
 """Columns that say where an example stands: its file's name and its first line in it, counted from 1."""
 NOT_INDICATORS: Final = ("id", "source", *PLACE)
@@ -131,7 +133,10 @@ class ScoreTable:
         """blake2b-128 over ids, values, reasons and what they were made with. Files and lines are no part of it, so that
         shuffled rows and a renamed pool have the same one."""
         digest = hashlib.blake2b(dump_json([self.manifest.get("indicators") or {}, self.symbols]), digest_size=16)
-        digest.update("\n".join(self.ids).encode())
+        names = self.frame["id"]
+        for start in range(0, len(names), PIECE):
+            # In pieces: the texts of ten million ids take a gigabyte, and their join a third of one.
+            digest.update(("\n" * bool(start) + "\n".join(names[start : start + PIECE].to_list())).encode())
         for symbol in self.symbols:
             values, valid = self.values(symbol)
             digest.update(values.astype("<f8").tobytes() + valid.tobytes())

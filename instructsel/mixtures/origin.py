@@ -8,21 +8,31 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
+from instructsel import kinds
+from instructsel.artifact import kind_beside
 from instructsel.errors import UsageError
-from instructsel.mixtures.mixture import Mixture, kind_is_mixture, mix, seal
-from instructsel.mixtures.originals import located
-from instructsel.mixtures.recipe import SUFFIX, Recipe, built_in
 from instructsel.pool.naming import STDIN, files_of, is_here
 from instructsel.pool.sources import Source
 
+if TYPE_CHECKING:
+    # Loaded where a mixture or a recipe is there: a gate of plain rows, as a hook runs it, has none.
+    from instructsel.mixtures.mixture import Mixture
+    from instructsel.mixtures.recipe import Recipe
+
+SUFFIX: Final = ".toml"
+"""How the name of a recipe file ends."""
 Through = Callable[[Source], Source]
 
 
 def is_recipe(path: str) -> bool:
     """Whether a name is that of a recipe file, or of a built-in recipe where nothing here is called so."""
-    return path.endswith(SUFFIX) or (path in built_in() and not is_here(path))
+    if path.endswith(SUFFIX) or is_here(path):
+        return path.endswith(SUFFIX)
+    from instructsel.mixtures.recipe import built_in
+
+    return path in built_in()
 
 
 def recipe_in(paths: Sequence[str]) -> Recipe | None:
@@ -38,11 +48,15 @@ def recipe_in(paths: Sequence[str]) -> Recipe | None:
         raise UsageError(
             f"{named[0]} is a recipe, and it is named with other files.", fix="Name it alone, or make the files sources of it."
         )
+    from instructsel.mixtures.recipe import Recipe
+
     return Recipe.named(named[0])
 
 
 def inputs_of(recipe: Recipe) -> list[str]:
     """The files that mixing reads."""
+    from instructsel.mixtures.originals import located
+
     paths = [path for source in located(recipe).sources for path in source.paths]
     return [*files_of(paths), *([recipe.where] if recipe.where else [])]
 
@@ -54,6 +68,8 @@ class Mixed:
     """
 
     def __init__(self, recipe: Recipe, message: Callable[[str], None] | None = None) -> None:
+        from instructsel.mixtures.mixture import mix
+
         folder = tempfile.mkdtemp(prefix="instructsel-mixture-")
         self._finalizer = weakref.finalize(self, shutil.rmtree, folder, True)
         self.name = f"{recipe.name}.jsonl"
@@ -84,7 +100,9 @@ def mixtures_of(paths: Iterable[str]) -> tuple[Mixture, ...]:
     """
     mixtures = []
     for path in paths:
-        if path != STDIN and Path(path).is_file() and kind_is_mixture(path):
+        if path != STDIN and Path(path).is_file() and kind_beside(path) == kinds.MIXTURE:
+            from instructsel.mixtures.mixture import Mixture
+
             mixture = Mixture.read(path)
             mixture.check()
             mixtures.append(mixture)
@@ -104,8 +122,10 @@ def of_selection(paths: Sequence[str], digests: Sequence[str | None], message: C
     """
     mixtures = []
     for path, digest in zip(paths, digests, strict=False):
-        if path == STDIN or not kind_is_mixture(path):
+        if path == STDIN or kind_beside(path) != kinds.MIXTURE:
             continue
+        from instructsel.mixtures.mixture import Mixture, seal
+
         mixture = Mixture.read(path)
         if seal(mixture.manifest) == mixture.manifest["seal"] and digest == mixture.manifest["data"]["sha256"]:
             mixtures.append(mixture)

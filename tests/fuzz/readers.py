@@ -654,7 +654,9 @@ QUOTED: Final = "text that its caller has read and checked"
 MODULES_APART: Final[Mapping[str, str]] = {
     "_rendering_child": OURS,
     "rendering": OURS,
+    "adapters.exports.open_instruct_tokens": MODELS,
     "gates.checks.registry": OURS,
+    "gates.outputs.base": "a file to be replaced, of which any fault means that it is none of ours: tests/gates/outputs",
     "mixtures.catalogue": OURS,
     "mixtures.conversions._templates": OURS,
     "audits.checks.tools_dropped": QUOTED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +11,30 @@ from numpy.typing import NDArray
 from instructsel.gates.texts import answers, passages
 
 if TYPE_CHECKING:
+    import polars
+
     from instructsel.gates.change import Change
+
+FEW: Final = 4096
+"""Texts of which none is searched: loading what searches them takes longer than the checks."""
 
 Mask = NDArray[np.bool_]
 
 
 class Sieve:
-    """Texts, in the form in which all of them are searched together. Texts beyond ASCII are not searched: they may hold anything."""
+    """Texts, in the form in which all of them are searched together. Texts beyond ASCII, and few texts, are not searched: they may hold anything."""
 
     def __init__(self, texts: Sequence[str]) -> None:
+        self._masks: dict[object, Mask] = {}
+        self.beyond: Mask = np.ones(len(texts), dtype=bool)
+        self._series: polars.Series | None = None
+        if len(texts) < FEW:
+            return
         import polars
 
-        self.beyond: Mask = ~np.fromiter(map(str.isascii, texts), dtype=bool, count=len(texts))
+        self.beyond = ~np.fromiter(map(str.isascii, texts), dtype=bool, count=len(texts))
         searched = [text if text.isascii() else "" for text in texts] if self.beyond.any() else texts
         self._series = polars.Series(searched, dtype=polars.String)
-        self._masks: dict[object, Mask] = {}
 
     def holding(self, words: Iterable[str], *, first: int | None = None, any_case: bool = False) -> Mask:
         """(n,), which texts hold one of some words, or are beyond ASCII.
@@ -37,8 +46,8 @@ class Sieve:
         """
         listed = tuple(sorted({word for word in words if word.isascii()}))
 
-        def mask() -> Mask:
-            texts = self._series if first is None else self._series.str.head(first)
+        def mask(series: polars.Series) -> Mask:
+            texts = series if first is None else series.str.head(first)
             return texts.str.contains_any(list(listed), ascii_case_insensitive=any_case).to_numpy()
 
         return self._known((listed, first, any_case), mask)
@@ -49,11 +58,13 @@ class Sieve:
         Args:
             pattern: in the syntax that Python's `re` and Rust's regex have in common, without look-around; classes of ASCII characters.
         """
-        return self._known(pattern, lambda: self._series.str.contains(pattern).to_numpy())
+        return self._known(pattern, lambda series: series.str.contains(pattern).to_numpy())
 
-    def _known(self, key: object, make: Callable[[], Mask]) -> Mask:
+    def _known(self, key: object, make: Callable[[polars.Series], Mask]) -> Mask:
+        if self._series is None:
+            return self.beyond
         if key not in self._masks:
-            self._masks[key] = make() | self.beyond
+            self._masks[key] = make(self._series) | self.beyond
         return self._masks[key]
 
 

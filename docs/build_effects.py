@@ -21,7 +21,7 @@ NAMES: Final = {
     "code_alpaca": "Code Alpaca",
     "cot": "chains of thought",
     "dolly": "Dolly",
-    "gsm8k": "GSM8K, training questions",
+    "gsm8k": "GSM8K's training questions",
     "self_instruct": "Self-Instruct",
     "alpaca": "Alpaca",
     CONTROL: "as many more rows of the base",

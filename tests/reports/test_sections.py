@@ -168,8 +168,9 @@ def test_without_scores_and_without_a_random_baseline_the_report_says_so() -> No
     assert [row["indicator"] for row in table("distributions", chosen)] == ["score", "len × weight", "rew × weight"]
     assert "The score table behind the selection is not there" in text("outcome", chosen)
     assert "Not verified" in text("outcome", chosen)
-    assert "Not given, and therefore not in this report: a verification, a gate's verdict, an audit, a size search, a study." in text(
-        "run", chosen
+    assert (
+        "Not given, and therefore not in this report: a verification, a gate's verdict, an audit, an effect matrix, a size search, a study."
+        in text("run", chosen)
     )
 
 

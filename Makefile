@@ -50,6 +50,7 @@ soak: setup
 	$(BIN)/python -m pytest -q -m soak
 	INSTRUCTSEL_SOAK_FOLDERS=$(INSTRUCTSEL_SOAK_FOLDERS) $(BIN)/python -m pytest -q tests/models/test_hostile_folders.py
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+	$(BIN)/python -m tests.fuzz.texts --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 bench: setup
 	$(BIN)/python -m pip install -q sentence-transformers

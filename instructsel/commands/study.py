@@ -22,7 +22,7 @@ from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
 from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
 from instructsel.experiments.execute import ExecutionSettings
-from instructsel.experiments.limits import LARGEST_SEED, MOST_PROCESSES, MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between
+from instructsel.experiments.limits import LARGEST_SEED, MOST_PROCESSES, MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between, check_limits
 from instructsel.experiments.plan import TrainingSettings
 from instructsel.experiments.store import check_folder
 from instructsel.experiments.workers import shared_gpus, shares, workers
@@ -119,6 +119,9 @@ class DesignSettings:
     """How often all arms are drawn anew and trained with another seed: 3 by default. One gives no interval."""
     no_untouched: bool = False
     """Leave out the model before any training, which is graded beside the arms otherwise."""
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
     def design(self) -> Design:
         """The design of a study.

@@ -36,7 +36,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "input": ("input",),
     "context": (
-        *("context", "passage", "document", "article", "paragraph", "background", "story", "knowledge", "ctx"),
+        *("context", "passage", "document", "article", "paragraph", "background", "story", "ctx"),
         *("contexts", "passages", "documents", "docs", "articles", "paragraphs"),
     ),
     "options": (
@@ -52,7 +52,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Part of a conversation → the fields that hold it."""
 _SETS: Final = {part: frozenset(names) for part, names in NAMES.items()}
-SEVERAL: Final = frozenset({"contexts", "passages", "documents", "docs", "articles", "paragraphs", "story", "knowledge", "ctx"})
+SEVERAL: Final = frozenset({"contexts", "passages", "documents", "docs", "articles", "paragraphs", "story", "ctx"})
 """Fields that are a context where they hold a text or texts, and else another thing, which is not read."""
 PERHAPS_OPTIONS: Final = frozenset({"answer_choices", "endings", "option_list"})
 """The same of options."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from instructsel.gates.gate import gate
     from instructsel.gates.verdict import Verdict
     from instructsel.mixtures.mixture import Mixture, mix
-    from instructsel.mixtures.recipe import Recipe
+    from instructsel.mixtures.recipe import MixtureRecipe
     from instructsel.models.likelihood import LikelihoodModel as Lm
     from instructsel.pool.example import Example
     from instructsel.pool.message import Json, Message, ToolCall
@@ -89,12 +89,12 @@ __all__ = [
     "Message",
     "Minimum",
     "Mixture",
+    "MixtureRecipe",
     "Mixtures",
     "Observations",
     "PlannedArm",
     "Pool",
     "Quota",
-    "Recipe",
     "Report",
     "Run",
     "ScoreFiles",
@@ -162,7 +162,7 @@ _HOME = {
     "Observations": ("instructsel.rules.observations", "Observations"),
     "Pool": ("instructsel.pool.pool", "Pool"),
     "Quota": ("instructsel.selection.budget", "Quota"),
-    "Recipe": ("instructsel.mixtures.recipe", "Recipe"),
+    "MixtureRecipe": ("instructsel.mixtures.recipe", "MixtureRecipe"),
     "Report": ("instructsel.reports.render", "Report"),
     "Run": ("instructsel.verification.grades_table", "Run"),
     "ScoreFiles": ("instructsel.scores.imported", "ScoreFiles"),

@@ -15,7 +15,7 @@ from instructsel.errors import InstructselError, UsageError
 from instructsel.mixtures.mixture import Mixture
 from instructsel.mixtures.origin import Mixed, mixtures_of, of_selection, recipe_in
 from instructsel.mixtures.origin import inputs_of as inputs_of_recipe
-from instructsel.mixtures.recipe import Recipe
+from instructsel.mixtures.recipe import MixtureRecipe
 from instructsel.paths import resolved
 from instructsel.pool.naming import files_of
 from instructsel.pool.pool import Pool
@@ -118,7 +118,7 @@ def selected(paths: Sequence[str], reading: Reading, *, message: Message | None 
     )
 
 
-def _mixed(recipe: Recipe, reading: Reading, message: Message | None) -> Selected:
+def _mixed(recipe: MixtureRecipe, reading: Reading, message: Message | None) -> Selected:
     """The rows of a recipe's mixture.
 
     Raises:

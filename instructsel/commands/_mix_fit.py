@@ -97,14 +97,14 @@ def _check_output(output: Path, studies: Sequence[str], pool: Sequence[str]) -> 
         EnvironmentFault: its folder is missing or not writable.
     """
     from instructsel.artifact import check_outputs
-    from instructsel.mixtures.recipe import SUFFIX, Recipe
+    from instructsel.mixtures.recipe import SUFFIX, MixtureRecipe
 
     if output.suffix != SUFFIX:
         raise UsageError(f"{output} does not end in {SUFFIX}.", fix="Give the recipe this ending.")
     check_outputs([output], [*studies, *pool])
     if output.exists():
         try:
-            Recipe.read(output)
+            MixtureRecipe.read(output)
         except UsageError as error:
             raise UsageError(f"{output} exists and is no recipe.", fix="Name another file with -o, or remove that one.") from error
 

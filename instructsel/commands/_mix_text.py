@@ -12,7 +12,7 @@ from instructsel.errors import UsageError
 from instructsel.mixtures.card import licence_lines
 from instructsel.mixtures.mixture import Mixture, outputs_of
 from instructsel.mixtures.originals import command_for
-from instructsel.mixtures.recipe import Recipe
+from instructsel.mixtures.recipe import MixtureRecipe
 from instructsel.text import aligned, counted, excerpt, wrapped
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ LABEL = 24
 """Characters of a label."""
 
 
-def changed(name: str, sources: Sequence[str], *, seed: int | None, tokenizer: str | None, max_length: int | None) -> Recipe:
+def changed(name: str, sources: Sequence[str], *, seed: int | None, tokenizer: str | None, max_length: int | None) -> MixtureRecipe:
     """A recipe with what flags say.
 
     Raises:
         UsageError: there is no such recipe or source.
     """
-    recipe = Recipe.named(name)
+    recipe = MixtureRecipe.named(name)
     paths: dict[str, list[str]] = {}
     for entry in sources:
         label, equals, path = entry.partition("=")

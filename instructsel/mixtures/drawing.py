@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import NothingToDo, UsageError
 from instructsel.mixtures.opening import Opened
-from instructsel.mixtures.recipe import ALL, EXACT, NEAR, ROWS, SHARE, TIMES, TOKENS, MixtureSource, Recipe
+from instructsel.mixtures.recipe import ALL, EXACT, NEAR, ROWS, SHARE, TIMES, TOKENS, MixtureRecipe, MixtureSource
 from instructsel.neighbors.duplicates import Shingles, near_duplicates
 from instructsel.pool.pool import Pool
 
@@ -68,7 +68,9 @@ class Draw:
         }
 
 
-def draws(recipe: Recipe, sources: Sequence[Opened], tokens: Sequence[NDArray[np.int64] | None], repeated: Sequence[Mask]) -> list[Draw]:
+def draws(
+    recipe: MixtureRecipe, sources: Sequence[Opened], tokens: Sequence[NDArray[np.int64] | None], repeated: Sequence[Mask]
+) -> list[Draw]:
     """What is taken of each source.
 
     Args:
@@ -115,7 +117,7 @@ def places(pool: Pool, seed: int) -> NDArray[np.uint64]:
     return np.frombuffer(bytes(keys), dtype=">u8").astype(np.uint64)
 
 
-def output_order(recipe: Recipe, drawn: Sequence[Draw]) -> list[tuple[int, int, int]]:
+def output_order(recipe: MixtureRecipe, drawn: Sequence[Draw]) -> list[tuple[int, int, int]]:
     """The rows of the mixture as source, position in its pool, and repeat; shuffled, or source after source."""
     entries: list[tuple[bytes, int, int, int]] = []
     for number, draw in enumerate(drawn):
@@ -143,7 +145,7 @@ def mixture_hash(drawn: Sequence[Draw]) -> str:
 
 
 def duplicates(
-    recipe: Recipe, pools: Sequence[Pool], progress: Callable[[int, int], None] | None = None
+    recipe: MixtureRecipe, pools: Sequence[Pool], progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[Mask], list[dict[str, int]]]:
     """The examples of each source that an earlier one has, where the recipe leaves them out; and how many others have, by label.
 
@@ -195,7 +197,7 @@ def _names(pool: Pool) -> list[bytes]:
     return [digests[16 * row : 16 * row + 16] + occurrences[4 * row : 4 * row + 4] for row in range(len(pool))]
 
 
-def _targets(recipe: Recipe, orders: Sequence[Positions], tokens: Sequence[NDArray[np.int64] | None]) -> list[tuple[str, float]]:
+def _targets(recipe: MixtureRecipe, orders: Sequence[Positions], tokens: Sequence[NDArray[np.int64] | None]) -> list[tuple[str, float]]:
     """rows or tokens, and how many, of each source."""
     if recipe.budget is None:
         return [_own_target(source, len(order)) for source, order in zip(recipe.sources, orders, strict=True)]

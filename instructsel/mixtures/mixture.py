@@ -1,6 +1,6 @@
 """A mixture: the rows that a recipe gives, with the record of where they are from.
 
-    mixture = mix(Recipe.named("mine.toml"), "mine.jsonl")
+    mixture = mix(MixtureRecipe.named("mine.toml"), "mine.jsonl")
     Mixture.read("mine.jsonl").check()
 
 A row is `dataset` (the label of its source), `id` (label and id of the conversation; -2 behind it where it repeats), `messages`, and
@@ -41,7 +41,7 @@ from instructsel.mixtures.licences import joined
 from instructsel.mixtures.opening import opened
 from instructsel.mixtures.originals import located
 from instructsel.mixtures.plan import licences_of
-from instructsel.mixtures.recipe import TOKENS, MixtureSource, Recipe
+from instructsel.mixtures.recipe import TOKENS, MixtureRecipe, MixtureSource
 from instructsel.mixtures.shape import MixtureManifest
 from instructsel.mixtures.statistics import Statistics, with_tokens
 from instructsel.pieces import TokenCounts
@@ -159,7 +159,7 @@ def card_path(output: Path) -> Path:
     return output.with_name(name + CARD)
 
 
-def check_targets(recipe: Recipe, output: Path, *, force: bool) -> None:
+def check_targets(recipe: MixtureRecipe, output: Path, *, force: bool) -> None:
     """Refuse outputs that cannot be written, are read, or are somebody's. Called before any work.
 
     Raises:
@@ -175,7 +175,7 @@ def check_targets(recipe: Recipe, output: Path, *, force: bool) -> None:
 
 
 def mix(
-    recipe: Recipe,
+    recipe: MixtureRecipe,
     output: str | Path,
     *,
     force: bool = False,
@@ -264,7 +264,7 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _counter(recipe: Recipe, message: Message | None) -> tuple[TokenCounts | None, dict[str, Any] | None]:
+def _counter(recipe: MixtureRecipe, message: Message | None) -> tuple[TokenCounts | None, dict[str, Any] | None]:
     """What counts tokens, and its name and digest; None where its package is not installed and nothing needs it.
 
     Raises:
@@ -283,7 +283,7 @@ def _counter(recipe: Recipe, message: Message | None) -> tuple[TokenCounts | Non
         return None, None
 
 
-def _needs_tokens(recipe: Recipe) -> bool:
+def _needs_tokens(recipe: MixtureRecipe) -> bool:
     return (recipe.budget is not None and recipe.budget[0] == TOKENS) or any(source.amount == TOKENS for source in recipe.sources)
 
 
@@ -298,7 +298,9 @@ def _lengths(pool: Pool, counter: TokenCounts, progress: Progress) -> NDArray[np
     return lengths
 
 
-def _written(recipe: Recipe, drawn: Sequence[Draw], target: Path, counter: TokenCounts | None, progress: Progress) -> list[Statistics]:
+def _written(
+    recipe: MixtureRecipe, drawn: Sequence[Draw], target: Path, counter: TokenCounts | None, progress: Progress
+) -> list[Statistics]:
     """Write the rows; of each source what they are like."""
     order = output_order(recipe, drawn)
     statistics = [Statistics(recipe.max_length, counter is not None) for _ in drawn]
@@ -335,7 +337,7 @@ def row_of(example: Example, label: str, copy: int) -> dict[str, Any]:
 
 
 def _record(
-    recipe: Recipe,
+    recipe: MixtureRecipe,
     drawn: Sequence[Draw],
     shared: Sequence[Mapping[str, int]],
     statistics: Sequence[Statistics],

@@ -10,7 +10,7 @@ from typing import Any, Final
 from instructsel.artifact import file_digest
 from instructsel.errors import PoolError, UsageError
 from instructsel.mixtures.conversions import Conversion, InputRow, convert, make
-from instructsel.mixtures.recipe import AUTO, NO_CONVERSION, ORIGINAL, MixtureSource, Recipe
+from instructsel.mixtures.recipe import AUTO, NO_CONVERSION, ORIGINAL, MixtureRecipe, MixtureSource
 from instructsel.pieces import TokenCounts
 from instructsel.pool.lines import Limits, RowFault
 from instructsel.pool.naming import expanded
@@ -39,7 +39,7 @@ class Opened:
     """Of the conversion."""
 
 
-def opened(recipe: Recipe, source: MixtureSource, folder: Path, counter: TokenCounts | None, message: Message | None) -> Opened:
+def opened(recipe: MixtureRecipe, source: MixtureSource, folder: Path, counter: TokenCounts | None, message: Message | None) -> Opened:
     """A source of a recipe.
 
     Args:
@@ -74,7 +74,7 @@ def opened(recipe: Recipe, source: MixtureSource, folder: Path, counter: TokenCo
     return Opened(source, Pool.read(target, format="messages"), result.report, _told_apart(files), conversion.name, settings)
 
 
-def _conversion(recipe: Recipe, source: MixtureSource, counter: TokenCounts | None, tell: Message | None) -> Conversion | None:
+def _conversion(recipe: MixtureRecipe, source: MixtureSource, counter: TokenCounts | None, tell: Message | None) -> Conversion | None:
     """The conversion of a source's files; None where they are read as they are."""
     dataset = source.dataset
     name: str | None = source.conversion

@@ -19,7 +19,7 @@ from instructsel.pool.sources import Source
 if TYPE_CHECKING:
     # Loaded where a mixture or a recipe is there: a gate of plain rows, as a hook runs it, has none.
     from instructsel.mixtures.mixture import Mixture
-    from instructsel.mixtures.recipe import Recipe
+    from instructsel.mixtures.recipe import MixtureRecipe
 
 SUFFIX: Final = ".toml"
 """How the name of a recipe file ends."""
@@ -35,7 +35,7 @@ def is_recipe(path: str) -> bool:
     return path in built_in()
 
 
-def recipe_in(paths: Sequence[str]) -> Recipe | None:
+def recipe_in(paths: Sequence[str]) -> MixtureRecipe | None:
     """The recipe that paths name; None where they name files of rows.
 
     Raises:
@@ -48,12 +48,12 @@ def recipe_in(paths: Sequence[str]) -> Recipe | None:
         raise UsageError(
             f"{named[0]} is a recipe, and it is named with other files.", fix="Name it alone, or make the files sources of it."
         )
-    from instructsel.mixtures.recipe import Recipe
+    from instructsel.mixtures.recipe import MixtureRecipe
 
-    return Recipe.named(named[0])
+    return MixtureRecipe.named(named[0])
 
 
-def inputs_of(recipe: Recipe) -> list[str]:
+def inputs_of(recipe: MixtureRecipe) -> list[str]:
     """The files that mixing reads."""
     from instructsel.mixtures.originals import located
 
@@ -67,7 +67,7 @@ class Mixed:
     Its rows stand in the lines that they have where `instructsel mix` writes it, so that places name what a user can have.
     """
 
-    def __init__(self, recipe: Recipe, message: Callable[[str], None] | None = None) -> None:
+    def __init__(self, recipe: MixtureRecipe, message: Callable[[str], None] | None = None) -> None:
         from instructsel.mixtures.mixture import mix
 
         folder = tempfile.mkdtemp(prefix="instructsel-mixture-")

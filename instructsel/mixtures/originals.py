@@ -10,14 +10,14 @@ from pathlib import Path
 
 from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.mixtures.catalogue import Dataset
-from instructsel.mixtures.recipe import MixtureSource, Recipe
+from instructsel.mixtures.recipe import MixtureRecipe, MixtureSource
 from instructsel.pool.hub import HUB
 from instructsel.pool.naming import is_here
 
 LISTED = 12
 
 
-def located(recipe: Recipe) -> Recipe:
+def located(recipe: MixtureRecipe) -> MixtureRecipe:
     """The recipe with the files of every source.
 
     Raises:
@@ -70,7 +70,7 @@ def command_for(dataset: Dataset) -> str:
     return f"see {dataset.sources[0].url}" if dataset.sources else "its originals are at no public address"
 
 
-def _lacking(recipe: Recipe, lacking: Sequence[MixtureSource]) -> str:
+def _lacking(recipe: MixtureRecipe, lacking: Sequence[MixtureSource]) -> str:
     lines = [f"{len(lacking)} of the {len(recipe.sources)} sources of {recipe.name} are not on this machine:"]
     for source in lacking[:LISTED]:
         assert source.dataset is not None
@@ -82,7 +82,7 @@ def _lacking(recipe: Recipe, lacking: Sequence[MixtureSource]) -> str:
     return "\n".join(lines)
 
 
-def _fix(recipe: Recipe, lacking: Sequence[MixtureSource]) -> str:
+def _fix(recipe: MixtureRecipe, lacking: Sequence[MixtureSource]) -> str:
     name = shlex.quote(recipe.where or recipe.name)
     flags = " ".join(f"--source {shlex.quote(source.label)}=FILE" for source in lacking[:LISTED])
     return f"Fetch them, or name the files: instructsel mix {name} {flags}"

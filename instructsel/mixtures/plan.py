@@ -9,21 +9,21 @@ from typing import Any
 from instructsel.mixtures.drawing import apportioned
 from instructsel.mixtures.licences import is_known
 from instructsel.mixtures.originals import fetched
-from instructsel.mixtures.recipe import ALL, ROWS, SHARE, TIMES, TOKENS, MixtureSource, Recipe
+from instructsel.mixtures.recipe import ALL, ROWS, SHARE, TIMES, TOKENS, MixtureRecipe, MixtureSource
 
 
 @dataclass(frozen=True)
 class Plan:
     """Rows and tokens of each source; None where nobody knows before its files are read."""
 
-    recipe: Recipe
+    recipe: MixtureRecipe
     rows: tuple[int | None, ...]
     """Of each source."""
     tokens: tuple[int | None, ...]
     """Of each source, by the catalogue's mean lengths."""
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Plan:
+    def of(cls, recipe: MixtureRecipe) -> Plan:
         """Of a recipe."""
         rows = tuple(_rows(recipe))
         tokens = tuple(_tokens(source, count) for source, count in zip(recipe.sources, rows, strict=True))
@@ -33,7 +33,7 @@ class Plan:
     def total_rows(self) -> int | None:
         """Of all sources.
 
-        >>> Plan.of(Recipe.named("human")).total_rows, Plan.of(Recipe.named("human-gpt")).total_rows
+        >>> Plan.of(MixtureRecipe.named("human")).total_rows, Plan.of(MixtureRecipe.named("human-gpt")).total_rows
         (249806, 490694)
         """
         return _sum(self.rows)
@@ -78,7 +78,7 @@ def shares_of(path: str | Path) -> dict[str, float] | None:
 
     if kind_is_mixture(path):
         return Mixture.read(path).shares
-    recipe = Recipe.named(path)
+    recipe = MixtureRecipe.named(path)
     if recipe.budget is not None and recipe.sources[0].amount == SHARE:
         return {source.label: source.value for source in recipe.sources}
     plan = Plan.of(recipe)
@@ -98,10 +98,10 @@ def licences_in(path: str | Path) -> dict[str, str]:
 
     if kind_is_mixture(path):
         return Mixture.read(path).licences
-    return {source.label: source.licence for source in Recipe.named(path).sources if source.licence}
+    return {source.label: source.licence for source in MixtureRecipe.named(path).sources if source.licence}
 
 
-def licences_of(recipe: Recipe) -> dict[str, Any]:
+def licences_of(recipe: MixtureRecipe) -> dict[str, Any]:
     """What the sources' licences make of the mixture; see `shape.LicencesShape`."""
     by_licence: dict[str, list[str]] = {}
     for source in recipe.sources:
@@ -115,7 +115,7 @@ def licences_of(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _rows(recipe: Recipe) -> list[int | None]:
+def _rows(recipe: MixtureRecipe) -> list[int | None]:
     """Of each source, duplicates across sources not looked for."""
     if recipe.budget is not None and recipe.budget[0] == ROWS:
         if recipe.sources[0].amount == SHARE:

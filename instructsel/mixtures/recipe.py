@@ -209,7 +209,7 @@ class MixtureSource:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class MixtureRecipe:
     """Which sources are mixed, and how much of each."""
 
     name: str
@@ -387,7 +387,7 @@ def recipe_text(name: str | Path) -> str:
     Raises:
         UsageError: there is neither, or it is no recipe.
     """
-    recipe = Recipe.named(name)
+    recipe = MixtureRecipe.named(name)
     data = built_in()[str(name)] if not recipe.where else read_bytes(recipe.where, REFUSAL, max_bytes=MOST_BYTES)
     return data.decode()
 
@@ -531,4 +531,4 @@ def _reading(table: ReadingShape) -> Reading:
     return Reading(**changes)
 
 
-__all__ = ["AMOUNTS", "MixtureSource", "Recipe", "RecipeShape", "built_in", "recipe_text"]
+__all__ = ["AMOUNTS", "MixtureRecipe", "MixtureSource", "RecipeShape", "built_in", "recipe_text"]

@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from instructsel.commands import app, study
-from instructsel.mixtures.recipe import Recipe
+from instructsel.mixtures.recipe import MixtureRecipe
 from instructsel.protocols import Checkpoint
 from instructsel.study.folder import StudyFolder
 from tests.study.one_source_job import CountingTrainer, PlantedGrader, untouched, write_pool
@@ -114,7 +114,7 @@ def test_from_a_study_of_mixtures_to_a_recipe_and_its_mixture(place: Path) -> No
     assert done.exit_code == 0 and max(map(len, done.stdout.splitlines())) <= 80, done.stderr + done.stdout
     for name in ("the proposal", "only ", "equal shares", "natural shares", "R² left out"):
         assert name in done.stdout
-    recipe = Recipe.read(place / "fitted.toml")
+    recipe = MixtureRecipe.read(place / "fitted.toml")
     assert sum(source.value for source in recipe.sources) == 90
     done = run("mix", "fitted.toml", "-q", "-o", "mixed.jsonl")
     assert done.exit_code == 0, done.stderr

@@ -395,9 +395,9 @@ def _conversion(key: str, name: str, **settings: Any) -> Callable[[Path], Any]:
 
 def _recipe(place: Path) -> None:
     from instructsel.mixtures.plan import Plan
-    from instructsel.mixtures.recipe import Recipe
+    from instructsel.mixtures.recipe import MixtureRecipe
 
-    Plan.of(Recipe.read(place / "recipe.toml")).as_dict()
+    Plan.of(MixtureRecipe.read(place / "recipe.toml")).as_dict()
 
 
 def _mixture(place: Path) -> None:
@@ -593,8 +593,8 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "gates.config:GateConfig.of": "gate config",
     "gates.config:GateConfig.read": "gate config",
     "mixtures.mixture:Mixture.read": "mixture",
-    "mixtures.recipe:Recipe.of": "recipe of a mixture",
-    "mixtures.recipe:Recipe.read": "recipe of a mixture",
+    "mixtures.recipe:MixtureRecipe.of": "recipe of a mixture",
+    "mixtures.recipe:MixtureRecipe.read": "recipe of a mixture",
     "gates.reading:read_change": "baseline",
     "gates.record:read_findings": "gate findings",
     "gates.record:read_gate": "gate verdict",

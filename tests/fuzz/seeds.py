@@ -198,7 +198,7 @@ def _gates(folder: Path) -> None:
 def _mixed(folder: Path) -> None:
     """Two pools, a recipe, and the mixture of it."""
     from instructsel.mixtures.mixture import mix
-    from instructsel.mixtures.recipe import Recipe
+    from instructsel.mixtures.recipe import MixtureRecipe
 
     folder.mkdir(parents=True)
     write_lines(folder / "one.jsonl", [{"instruction": f"Name {n}.", "output": f"It is {n * n} today."} for n in range(8)])
@@ -207,7 +207,7 @@ def _mixed(folder: Path) -> None:
     one = '[[source]]\nlabel = "one"\npath = "one.jsonl"\nlicence = "mit"\nshare = 0.5\n[source.reading]\nformat = "alpaca"\n'
     two = '[[source]]\ndataset = "dolly"\nlabel = "two"\npath = ["two.jsonl"]\nnon_commercial = true\nshare = 0.5\nrepeat = 2\n'
     (folder / "recipe.toml").write_text(head + one + two)
-    mix(Recipe.read(folder / "recipe.toml"), folder / "mixed.jsonl")
+    mix(MixtureRecipe.read(folder / "recipe.toml"), folder / "mixed.jsonl")
 
 
 def _exports(folder: Path) -> None:

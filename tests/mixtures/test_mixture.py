@@ -13,7 +13,7 @@ import pytest
 
 from instructsel.errors import NothingToDo, ScoresError, UsageError
 from instructsel.mixtures.mixture import Mixture, mix
-from instructsel.mixtures.recipe import Recipe
+from instructsel.mixtures.recipe import MixtureRecipe
 from instructsel.pool.pool import Pool
 
 
@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def build(folder: Path, text: str, output: str = "mixed.jsonl") -> tuple[Mixture, list[dict[str, Any]]]:
     (folder / "recipe.toml").write_text('name = "x"\n' + text)
-    mixture = mix(Recipe.read(folder / "recipe.toml"), folder / output)
+    mixture = mix(MixtureRecipe.read(folder / "recipe.toml"), folder / output)
     return mixture, [json.loads(line) for line in (folder / output).read_text().splitlines()]
 
 

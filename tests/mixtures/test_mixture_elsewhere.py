@@ -18,7 +18,7 @@ from instructsel.gates.config import GateConfig
 from instructsel.gates.gate import gate
 from instructsel.gates.reading import read_change
 from instructsel.mixtures.mixture import mix
-from instructsel.mixtures.recipe import Recipe
+from instructsel.mixtures.recipe import MixtureRecipe
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import Reading
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "recipe.toml").write_text(RECIPE)
-    mix(Recipe.read("recipe.toml"), "mixed.jsonl")
+    mix(MixtureRecipe.read("recipe.toml"), "mixed.jsonl")
     return tmp_path
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from instructsel.errors import PoolError, UsageError
 from instructsel.mixtures.mixture import Mixture, mix
-from instructsel.mixtures.recipe import Recipe
+from instructsel.mixtures.recipe import MixtureRecipe
 
 DOLLY = [{"instruction": f"Name lake {n}.", "context": f"Lakes of {n}.", "response": f"Lake {n}.", "category": "x"} for n in range(12)]
 READY = [{"messages": [{"role": "user", "content": f"Name {n}."}, {"role": "assistant", "content": f"It is {n}."}]} for n in range(4)]
@@ -19,7 +19,7 @@ READY = [{"messages": [{"role": "user", "content": f"Name {n}."}, {"role": "assi
 def build(folder: Path, rows: list[dict[str, Any]], conversion: str) -> tuple[Mixture, list[str]]:
     (folder / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "r.toml").write_text(f'name = "x"\n[[source]]\ndataset = "dolly"\npath = "d.jsonl"\n{conversion}')
-    mixture = mix(Recipe.read(folder / "r.toml"), folder / "x.jsonl")
+    mixture = mix(MixtureRecipe.read(folder / "r.toml"), folder / "x.jsonl")
     return mixture, [json.loads(line)["messages"][0]["content"] for line in (folder / "x.jsonl").read_text().splitlines()]
 
 

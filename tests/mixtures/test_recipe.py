@@ -10,19 +10,19 @@ from instructsel.errors import EnvironmentFault, UsageError
 from instructsel.mixtures.licences import forbids_commercial_use
 from instructsel.mixtures.originals import located
 from instructsel.mixtures.plan import Plan
-from instructsel.mixtures.recipe import Recipe
+from instructsel.mixtures.recipe import MixtureRecipe
 
 ONE = '[[source]]\nlabel = "one"\npath = "one.jsonl"\n'
 TWO = '[[source]]\nlabel = "two"\npath = "two.jsonl"\n'
 
 
-def recipe(folder: Path, text: str) -> Recipe:
+def recipe(folder: Path, text: str) -> MixtureRecipe:
     (folder / "recipe.toml").write_text(text)
-    return Recipe.read(folder / "recipe.toml")
+    return MixtureRecipe.read(folder / "recipe.toml")
 
 
 def test_the_mixtures_of_the_paper_have_its_numbers_of_rows_by_the_catalogue_alone() -> None:
-    plans = {name: Plan.of(Recipe.named(name)) for name in ("human", "human-gpt")}
+    plans = {name: Plan.of(MixtureRecipe.named(name)) for name in ("human", "human-gpt")}
     assert {name: plan.total_rows for name, plan in plans.items()} == {"human": 249_806, "human-gpt": 490_694}
     assert plans["human"].recipe.non_commercial is False
     assert plans["human-gpt"].as_dict()["licences"]["because_of"] == ["gpt4_alpaca", "code_alpaca"]
@@ -68,7 +68,7 @@ def test_sources_that_are_not_on_this_machine_are_named_with_what_fetches_them(m
     monkeypatch.setattr("instructsel.mixtures.originals.fetched", lambda source: ())
     (tmp_path / "d.jsonl").write_text("{}\n")
     with pytest.raises(EnvironmentFault) as refused:
-        located(Recipe.named("human").with_paths({"dolly": [str(tmp_path / "d.jsonl")]}))
+        located(MixtureRecipe.named("human").with_paths({"dolly": [str(tmp_path / "d.jsonl")]}))
     assert "3 of the 4 sources of human" in refused.value.message
     assert "hf download OpenAssistant/oasst1" in refused.value.message
     assert "databricks" not in refused.value.message
@@ -81,7 +81,7 @@ def test_a_file_that_is_not_there_is_named_with_its_source(tmp_path: Path) -> No
 
 
 def test_the_files_of_a_source_are_those_of_a_flag_by_label_or_dataset() -> None:
-    recipe = Recipe.named("human").with_paths({"cot": ["a.jsonl", "b.jsonl"]})
+    recipe = MixtureRecipe.named("human").with_paths({"cot": ["a.jsonl", "b.jsonl"]})
     assert {source.label: source.paths for source in recipe.sources}["cot"] == ("a.jsonl", "b.jsonl")
     with pytest.raises(UsageError, match="sharegp"):
         recipe.with_paths({"sharegp": ["a.jsonl"]})

@@ -10,7 +10,7 @@ import pytest
 
 from instructsel.indicators._tokenizer import counts
 from instructsel.mixtures.mixture import Mixture, mix
-from instructsel.mixtures.recipe import Recipe
+from instructsel.mixtures.recipe import MixtureRecipe
 from instructsel.mixtures.statistics import Statistics
 from instructsel.pool.example import Example
 from instructsel.pool.message import Message
@@ -55,7 +55,7 @@ def test_without_a_tokenizer_lengths_are_null_and_turns_are_not() -> None:
 
 def built(folder: Path, text: str) -> Mixture:
     (folder / "r.toml").write_text('name = "x"\n' + text)
-    return mix(Recipe.read(folder / "r.toml"), folder / "x.jsonl")
+    return mix(MixtureRecipe.read(folder / "r.toml"), folder / "x.jsonl")
 
 
 @pytest.fixture
@@ -92,4 +92,4 @@ def test_the_recipes_of_the_page_are_recipes() -> None:
     blocks = [block.partition("```")[0] for block in page.split("```toml\n")[1:]]
     recipe = next(tomllib.loads(block) for block in blocks if "[[source]]" in block)
     recipe["source"][1]["path"] = "one.jsonl"
-    assert [source.repeat for source in Recipe.of(recipe, Path(), where="").sources] == [1, 3]
+    assert [source.repeat for source in MixtureRecipe.of(recipe, Path(), where="").sources] == [1, 3]

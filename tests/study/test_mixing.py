@@ -162,13 +162,13 @@ def test_what_the_same_fit_chose_is_predicted_too_low_and_the_optimism_says_by_a
 
 
 def test_the_recipe_is_read_and_mixed_as_proposed(tmp_path: Path) -> None:
-    from instructsel.mixtures.recipe import Recipe
+    from instructsel.mixtures.recipe import MixtureRecipe
 
     paths = {source: tmp_path / f'{source} "{number}".jsonl' for number, source in enumerate(SOURCES)}
     available = {source: Available(90, paths=(str(path),)) for source, path in paths.items()}
     fit = mix_fit([study()], available, MixSettings(rows=200, max_repeats=2))
     (tmp_path / "fitted.toml").write_text(recipe_text(fit, "fitted"))
-    recipe = Recipe.read(tmp_path / "fitted.toml")
+    recipe = MixtureRecipe.read(tmp_path / "fitted.toml")
     assert {source.label: source.value for source in recipe.sources} == {source: rows for source, rows in fit.rows.items() if rows}
     assert all(source.amount == "rows" and fit.rows[source.label] <= source.repeat * 90 for source in recipe.sources)
     with pytest.raises(UsageError, match="files with those of other sources"):

@@ -46,12 +46,13 @@ class GuardedChild:
     @classmethod
     def mine(cls) -> Self:
         """That of this process."""
-        child: Self | None = cls._of_process.get((os.getpid(), cls))
-        if child is None:
-            for key in [key for key in cls._of_process if key[0] != os.getpid() or key[1] is cls]:
-                del cls._of_process[key]
-            child = cls._of_process.setdefault((os.getpid(), cls), cls())
-            atexit.register(child.close)
+        known: Self | None = cls._of_process.get((os.getpid(), cls))
+        if known is not None:
+            return known
+        for key in [key for key in cls._of_process if key[0] != os.getpid() or key[1] is cls]:
+            del cls._of_process[key]
+        child: Self = cls._of_process.setdefault((os.getpid(), cls), cls())
+        atexit.register(child.close)
         return child
 
     @classmethod

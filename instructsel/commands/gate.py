@@ -168,7 +168,7 @@ def _configured_files(settings: GateConfig) -> list[str]:
     names = settings.files()
     if not names:
         raise NothingToDo(
-            f"No file is there that [data] new of {settings.where} names: {', '.join(settings.data['new'])}.",
+            f"No file is there that [data] new of {settings.where} names: {', '.join(settings.data.get('new', ()))}.",
             fix="There is nothing to check.",
         )
     return names

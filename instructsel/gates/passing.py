@@ -34,8 +34,9 @@ class Passing:
     def sentence(self) -> str:
         """One line for people."""
         if self.lacking:
-            more = f" (and {len(self.lacking) - 1:,} more)" if len(self.lacking) > 1 else ""
-            return f"not every check that had to run could{more}: {self.lacking[0]}"
+            first, *others = self.lacking
+            more = f" (and {len(others):,} more)" if others else ""
+            return f"not every check that had to run could{more}: {first}"
         return (
             f"{counted(self.read, 'row')} read = {self.written:,} written + {self.rejected:,} with a finding + {self.no_example:,} that "
             f"{'is' if self.no_example == 1 else 'are'} no example"

@@ -51,7 +51,7 @@ def read_findings(path: str | Path) -> list[dict[str, Any]]:
         return findings
     frame, _ = read_frame(path, kind=GATE, noun="a gate's verdict")
     refusal = Refusal(ScoresError, AGAIN)
-    columns = dict.fromkeys(("check", "kind", "name", "row", "file", "line", "fingerprint"), TEXT_OR_NULL)
+    columns: dict[str, Any] = dict.fromkeys(("check", "kind", "name", "row", "file", "line", "fingerprint"), TEXT_OR_NULL)
     # A CSV has texts alone.
     lines = [frame["line"].cast(polars.String)] if "line" in frame.columns and not frame["line"].dtype.is_nested() else []
     return checked_columns(frame.with_columns(lines), columns, path, refusal).to_dicts()

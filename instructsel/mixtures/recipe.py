@@ -276,10 +276,9 @@ class MixtureRecipe:
         except Misfit as misfit:
             raise REFUSAL.of(place, str(misfit)) from misfit
         shape = cast(RecipeShape, table)
-        if shape.get("schema", SCHEMA) != SCHEMA:
-            raise UsageError(
-                f"{place} is of schema {shape['schema']}; this release reads {SCHEMA}.", fix="Install a newer release of instructsel."
-            )
+        schema = shape.get("schema", SCHEMA)
+        if schema != SCHEMA:
+            raise UsageError(f"{place} is of schema {schema}; this release reads {SCHEMA}.", fix="Install a newer release of instructsel.")
         if not shape["name"].strip() or not is_path(f"{shape['name']}.jsonl") or "/" in shape["name"]:
             raise REFUSAL.of(place, f"its name is {shape['name'][:60]!r}, and outputs are called after it")
         if not shape["source"]:

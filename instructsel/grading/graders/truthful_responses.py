@@ -111,7 +111,8 @@ class TruthfulResponses(ResponseGrader):
             losses = judge.losses(rows, begins)
         finally:
             runner.free_memory()
-        likely, reasons = [0.0] * len(questions), ["too_long" for _ in questions]  # type: list[float], list[str | None]
+        likely = [0.0] * len(questions)
+        reasons: list[str | None] = ["too_long"] * len(questions)
         for row, place in enumerate(places):
             reasons[place] = losses.reasons[row]
             likely[place] = math.exp(-float(losses.values[row]) * len(yes)) if losses.reasons[row] is None else 0.0

@@ -340,10 +340,10 @@ def _texts(fields: Fields, *, lenient: bool) -> list[str]:
         if isinstance(entries, Mapping) and entries.keys() <= TURN_OF_TEXT:
             entries = entries.get("parts") or [entries.get("text") or entries.get("content")]
         if isinstance(entries, list):
-            entries = [entry.get("text") if _is_text_part(entry) else entry for entry in entries]
+            entries = [entry.get("text") if isinstance(entry, Mapping) and _is_text_part(entry) else entry for entry in entries]
         entries = entries if isinstance(entries, list) and entries and all(isinstance(entry, str) for entry in entries) else [value]
         if all(isinstance(entry, str) for entry in entries):
-            texts.extend(entry for entry in entries if entry)
+            texts.extend(entry for entry in entries if isinstance(entry, str) and entry)
         elif not lenient and value != []:
             raise RowFault("not_text", f"'{name}' holds {kind(value)} where a text belongs")
     return texts

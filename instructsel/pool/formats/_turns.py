@@ -184,7 +184,7 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
     for number, entry in enumerate(entries, 1):
         where = f"turn {number} of '{field}'"
         if texts:
-            messages.append(Message("user" if number % 2 else "assistant", entry))
+            messages.append(Message("user" if number % 2 else "assistant", str(entry)))
             continue
         if not isinstance(entry, Mapping):
             raise RowFault("not_an_object", f"{where} is {kind(entry)}")

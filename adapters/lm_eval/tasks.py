@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from instructsel.adapters.lm_eval.sentences import prepare_ifeval, splits_sentences
 from instructsel.adapters.lm_eval.task_code import NEEDED_BY, code_of, contained, is_shipped
 from instructsel.artifact import file_digest, fingerprint
 from instructsel.errors import EnvironmentFault, InstructselError, MissingExtra, UsageError
@@ -236,6 +237,8 @@ class Task:
             UsageError: data files that are gone, or a task that the harness refuses.
         """
         errors = require("datasets.exceptions", needed_by=NEEDED_BY)
+        if any(splits_sentences(leaf.config) for leaf in self.leaves):
+            prepare_ifeval()
         try:
             loaded: dict[str, Any] = dict(self.manager.load([self.name]))
         except ModuleNotFoundError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from instructsel.adapters.lm_eval import run
 from instructsel.adapters.lm_eval.code_tests import CodeTests
 from instructsel.adapters.lm_eval.gold import GoldBits
 from instructsel.adapters.lm_eval.grader import LmEval
-from instructsel.adapters.lm_eval.released_files import write_released
+from instructsel.adapters.lm_eval.released_files import BENCHMARKS, write_released
 from instructsel.adapters.lm_eval.run import sample_positions
 from instructsel.adapters.lm_eval.suites import SUITES, SuiteTask
 from instructsel.adapters.lm_eval.tasks import find, silent
@@ -31,7 +31,10 @@ METRICS = {
     "bbh_cot_fewshot": "exact_match,get-answer",
     "tydiqa_goldp": "f1",
     "truthfulqa_mc2": "acc",
+    "ifeval": "prompt_level_strict_acc",
 }
+HUB: Final = {"humaneval"}
+"""Tasks whose metric is a script of the hub: the harness itself cannot run them offline. `CodeTests` does, and is tested below."""
 
 
 def lines(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -53,6 +56,21 @@ def tydiqa(language: str, n: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def instruction(key: int, *rules: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    names = ("relation", "num_sentences", "num_words", "language", "keywords")
+    kwargs = [{name: wanted.get(name) for name in names} for _, wanted in rules]
+    return {"key": key, "prompt": f"Write about egg {key}.", "instruction_id_list": [rule for rule, _ in rules], "kwargs": kwargs}
+
+
+INSTRUCTIONS: Final = [
+    instruction(1, ("length_constraints:number_sentences", {"relation": "less than", "num_sentences": 40})),
+    instruction(2, ("length_constraints:number_sentences", {"relation": "at least", "num_sentences": 40})),
+    instruction(3, ("length_constraints:number_words", {"relation": "less than", "num_words": 100}), ("punctuation:no_comma", {})),
+    instruction(4, ("language:response_language", {"language": "th"})),
+    instruction(5, ("change_case:english_lowercase", {}), ("keywords:existence", {"keywords": ["egg"]})),
+]
+
+
 def released(folder: Path) -> dict[str, Path]:
     """A file of each benchmark, with the columns of the release."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +88,7 @@ def released(folder: Path) -> dict[str, Path]:
         "tydiqa": lines(folder / "tydiqa.jsonl", tydiqa("english", 2) + tydiqa("finnish", 2)),
         "tydiqa_train": folder / "train.json",
         "truthfulqa": folder / "truthfulqa.csv",
+        "ifeval": lines(folder / "ifeval.jsonl", INSTRUCTIONS),
     }  # fmt: skip
 
 
@@ -78,11 +97,11 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("released")
     written = write_released(folder / "tasks", **released(folder / "files"))
     assert {benchmark.name: benchmark.items for benchmark in written} == {
-        "mmlu": 5, "gsm8k_cot": 4, "bbh_cot_fewshot": 6, "tydiqa_goldp": 4, "truthfulqa_mc2": 2,
+        "mmlu": 5, "gsm8k_cot": 4, "bbh_cot_fewshot": 6, "tydiqa_goldp": 4, "truthfulqa_mc2": 2, "ifeval": 5,
     }  # fmt: skip
     # Answers of a thousand tokens would take the test minutes.
     for path in (folder / "tasks").glob("*.yaml"):
-        if path.name.startswith(("bbh", "gsm8k", "tydiqa")) and not path.stem.endswith("-group"):
+        if path.name.startswith(("bbh", "gsm8k", "tydiqa", "ifeval")) and not path.stem.endswith("-group"):
             short = {"until": ["\n\n"], "max_gen_toks": 8, "do_sample": False}
             path.write_text(path.read_text() + f"generation_kwargs: {json.dumps(short)}\n")
     return folder / "tasks"
@@ -94,7 +113,16 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 def suite() -> list[SuiteTask]:
-    return [SuiteTask(name, metric, 0 if name in ("truthfulqa_mc2", "mmlu") else 1, "reasoning") for name, metric in METRICS.items()]
+    return [
+        SuiteTask(name, metric, 0 if name in ("truthfulqa_mc2", "mmlu", "ifeval") else 1, "reasoning") for name, metric in METRICS.items()
+    ]
+
+
+def test_no_task_of_the_suites_that_runs_offline_is_left_out_of_the_comparison() -> None:
+    offline = {task.task: task.metric for name in ("tulu", "tulu-paper") for task in SUITES[name] if task.task not in HUB}
+    assert offline == METRICS
+    # What has no file here cannot be run offline: of the leaderboard's four tasks two can.
+    assert {benchmark.group for benchmark in BENCHMARKS.values()} == {*METRICS, *HUB}
 
 
 def test_every_task_of_the_suite_gives_the_values_of_the_harness_itself(tasks: Path, llama: Checkpoint) -> None:
@@ -126,6 +154,9 @@ def test_every_task_of_the_suite_gives_the_values_of_the_harness_itself(tasks: P
         ]
         assert values and grades[task.task].values.tolist() == values, task.task
         assert len(grades[task.task].items) == len(values)
+        if task.task == "ifeval":
+            # Both answers are among them, so that equality says something.
+            assert set(values) == {0.0, 1.0}
 
 
 def test_prompts_are_those_of_the_harness_with_the_released_items(tasks: Path) -> None:

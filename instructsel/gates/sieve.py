@@ -36,21 +36,23 @@ class Sieve:
         searched = [text if text.isascii() else "" for text in texts] if self.beyond.any() else texts
         self._series = polars.Series(searched, dtype=polars.String)
 
-    def holding(self, words: Iterable[str], *, first: int | None = None, any_case: bool = False) -> Mask:
+    def holding(self, words: Iterable[str], *, first: int | None = None, last: int | None = None, any_case: bool = False) -> Mask:
         """(n,), which texts hold one of some words, or are beyond ASCII.
 
         Args:
             words: those beyond ASCII are in no text that is not.
             first: characters of each text that are looked at; all by default.
+            last: characters at its end that are looked at; all by default.
             any_case: whether capitals are small letters.
         """
         listed = tuple(sorted({word for word in words if word.isascii()}))
 
         def mask(series: polars.Series) -> Mask:
             texts = series if first is None else series.str.head(first)
+            texts = texts if last is None else texts.str.tail(last)
             return texts.str.contains_any(list(listed), ascii_case_insensitive=any_case).to_numpy()
 
-        return self._known((listed, first, any_case), mask)
+        return self._known((listed, first, last, any_case), mask)
 
     def matching(self, pattern: str) -> Mask:
         """(n,), which texts have a match of a pattern, or are beyond ASCII.

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.checks.self_reference import spoken
+from instructsel.gates.checks.self_reference import is_dialogue, spoken
 from instructsel.gates.phrases import Phrases, folded
 from instructsel.gates.sieve import sieve_of_answers
 from instructsel.gates.texts import answers, around
@@ -19,19 +19,30 @@ from instructsel.gates.tool_limits import of_tools
 
 ADVERB: Final = r"(?:(?:unfortunately|sadly|regrettably|however|simply|just|really|honestly|also|currently|still|not|therefore|thus|ethically|legally|knowingly|directly|in good conscience),? ){0,2}"
 NOT_ABLE: Final = (
-    rf"(?:i (?:can't|cannot|can not|cant|won't|will not|wont|must not|am not able to|am unable to|am not allowed to|am not permitted to"
-    rf"|am not programmed to|am not comfortable|am not willing to|do not feel comfortable|don't feel comfortable|am not in a position to|would not be able to"
+    rf"(?:i (?:{ADVERB})(?:can't|cannot|can not|cant|won't|will not|wont|must not|am not able to|am unable to|am not allowed to|am not permitted to"
+    rf"|am not programmed to|am not comfortable(?: with)?|am uncomfortable(?: with)?|am not willing to|do not feel comfortable|don't feel comfortable|am not in a position to|would not be able to"
     rf"|wouldn't be able to|will not be able to|won't be able to|must (?:respectfully |politely )?(?:decline|refuse)|have to (?:respectfully |politely )?(?:decline|refuse)"
-    rf"|(?:respectfully |politely )(?:decline|refuse)|refuse|need to decline|do not have the ability to|don't have the ability to|lack the ability to)"
-    rf"|i'm (?:{ADVERB})(?:not able to|unable to|not allowed to|not permitted to|not programmed to|not comfortable|not willing to|not going to(?: be able to)?|not in a position to))"
+    rf"|(?:respectfully |politely )(?:decline|refuse)|refuse|need to decline|am not qualified|do not have the ability to|don't have the ability to|lack the ability to)"
+    rf"|i'm (?:{ADVERB})(?:not able to|unable to|not allowed to|not permitted to|not programmed to|not comfortable(?: with)?|uncomfortable(?: with)?|not willing to|not qualified|not going to(?: be able to)?|not in a position to))"
 )
 HELP: Final = (
-    r"(?:help(?! but\b| it\b| feeling| noticing| thinking| wondering| feel| being| smiling| falling)|assist(?:ing)?|aid|comply|fulfil?l(?:ing)?|provid(?:e|ing)|answer(?:ing)?|respond(?:ing)?|engag(?:e|ing)|discuss(?:ing)?|generat(?:e|ing)"
-    r"|creat(?:e|ing)|produc(?:e|ing)|writ(?:e|ing)|compos(?:e|ing)|draft(?:ing)?|shar(?:e|ing)|offer(?:ing)?|giv(?:e|ing)(?! up)|suggest(?:ing)?|recommend(?:ing)?|support(?:ing)?|participat(?:e|ing)|promot(?:e|ing)|condon(?:e|ing) (?:any|the|such|this|that|violen\w+|illegal|or|acts?|harm\w*|hate\w*)|encourag(?:e|ing)"
+    r"(?:help(?:ing)?(?! but\b| it\b| feeling| noticing| thinking| wondering| feel| being| smiling| falling)|assist(?:ing)?|aid|comply|fulfil?l(?:ing)?|provid(?:e|ing)|answer(?:ing)?|respond(?:ing)?|engag(?:e|ing)|discuss(?:ing)?|generat(?:e|ing)"
+    r"|creat(?:e|ing)|produc(?:e|ing)|writ(?:e|ing)|compos(?:e|ing)|draft(?:ing)?|shar(?:e|ing)|offer(?:ing)?|giv(?:e|ing)(?! up| in\b)|suggest(?:ing)?|recommend(?:ing)?|support(?:ing)?|participat(?:e|ing)|promot(?:e|ing)|condon(?:e|ing) (?:any|the|such|this|that|violen\w+|illegal|or|acts?|harm\w*|hate\w*)|encourag(?:e|ing)"
     r"|facilitat(?:e|ing)|perform(?:ing)?|complet(?:e|ing)|execut(?:e|ing)|process(?:ing)?|access(?:ing)?|do (?:that|this|so|as)|doing (?:that|this|so)|proceed|continu(?:e|ing) with|carry out|satisfy|accommodate|grant|offer|be of (?:any )?(?:help|assistance)|speculate|disclose|reveal|advise|summari[sz]e|translate|display|draw|(?:see|view|open|watch) (?:the|any|your|this|that|an?)(?: \w+)? (?:image|picture|photo|file|attach|excel|table|video|document|link|screen)\w*|browse|listen|to)"
 )
-FIRST_PERSON: Final = "i can|i won|i will not|i am |i'm |i must|i have to|i need to|i do not|i don't|i lack|i refuse|i respect|i would not|i wouldn't|i polite"
+FIRST_PERSON: Final = (
+    "i can|i won|i will not|i am |i'm |i must|i have to|i need to|i do not|i don't|i lack|i refuse|i respect|i would not|i wouldn't|i polite"
+    "|really can|really won|just can|just won|simply can|simply won|honestly can|also can|also won|still can|still won|sadly can|ately can|edly can|ically can"
+)
 """How NOT_ABLE begins."""
+OBJECT: Final = (
+    r"(?:that|this|your|such|any such|these|those|the (?:requested|rest|specific|exact|other|full|actual|remaining)|the (?:details?|information|instructions|requests?|question"
+    r"|recipe|steps)|(?:any )?(?:specific |further |more |medical |legal |financial |professional |detailed |exact )*"
+    r"(?:details?|information|instructions|advice|guidance|assistance|recipes?|steps|content|help))"
+)
+"""What a refusal is about, beside what was asked."""
+SAY: Final = "(?:answer|discuss|say|comment|share|help|assist|do|talk|get into|go into|engage|respond|provide|write|participate|support|advise|speak|give|generate|create)"
+"""What a model would rather not do."""
 AGAINST: Final = ("against", "violate", "violates", "violating", "contrary to", "conflict with", "conflicts with", "not align with", "inconsistent with", "breach of", "breaches of")  # fmt: skip
 OPENING: Final = Phrases.of(
     (
@@ -60,10 +71,59 @@ OPENING: Final = Phrases.of(
     ),
 )
 """What a refusal begins with: looked for in the first sentences."""
+CLOSING: Final = Phrases(OPENING.phrases[:2])
+"""What a refusal ends a response with: looked for in the last sentences."""
 ANYWHERE: Final = Phrases.of(
     (
         f"{FIRST_PERSON}|we can't|we cannot",
-        rf"\b(?:{NOT_ABLE}|(?:we|i) (?:can't|cannot)) (?:{ADVERB})(?:help|assist|aid|comply|fulfil?l)(?: (?:you|anyone))?(?: (?:with|in) (?:that|this|your|the|such|any|creating|writing|making|planning|doing|anything|requests?)\b[\w ]{{0,40}}| (?:this|that|your|such|the) (?:\w+ )?request\w*)",
+        rf"\bi (?:{ADVERB})(?:can't|cannot|can not|am unable to|am not able to|will not|won't) (?:assist|help(?! but\b| it\b| \w+ing\b| feel| being| how| myself| him| her| them)|provide|comply|fulfil)\b(?! the best)"
+        rf"|\b{NOT_ABLE} (?:to )?{ADVERB}{HELP} (?:you |with |in |on |to |for |about |details (?:about|on) ){{0,3}}{OBJECT}\b(?! best)"
+        rf"|\bi (?:can't|cannot|won't|will not),? (?:in good (?:faith|conscience)|ethically|legally),? \w+"
+        rf"|\b(?:{NOT_ABLE}|(?:we|i) (?:can't|cannot)) (?:{ADVERB})(?:help|assist|aid|comply|fulfil?l)(?: (?:you|anyone))?(?: (?:with|in) (?:that|this|your|the|such|any|creating|writing|making|planning|doing|anything|requests?)\b[\w ]{{0,40}}| (?:this|that|your|such|the) (?:\w+ )?request\w*)",
+    ),
+    (
+        "something i|something that i|something we|beyond what i",
+        rf"\b(?:not|isn't) something (?:that )?(?:i|we) (?:can|could|am able to|'m able to|am allowed to|will|would|feel comfortable) {SAY}(?:ing)?\b"
+        rf"|\bsomething (?:that )?(?:i|we)(?:'m| am| are|'re)? (?:(?:can't|cannot|can not|won't) {SAY}|not able|unable|not allowed|not permitted|not comfortable)\b"
+        r"|\bbeyond what i(?:'m| am)? (?:can|could|able|allowed)\b",
+    ),
+    (
+        "rather not|prefer not|wish to|choose not",
+        rf"\bi(?:'d| would) (?:much )?(?:rather|prefer) not(?: to)? {SAY}\b|\bi (?:do not|don't) wish to {SAY}\b|\bi (?:choose|prefer) not to {SAY}\b",
+    ),
+    (
+        "not to answer|not to provide|not to discuss|not to help|not to share|not to assist|not to give|not to engage|prohibited from|forbidden from|barred from|restricted from|prevented from|forbidden to",
+        rf"\bi(?: am|'m| have been|'ve been| was) (?:programmed|instructed|trained|designed|told|asked) not to {SAY}\b"
+        rf"|\bi(?: am|'m) (?:prohibited|forbidden|barred|restricted|prevented) (?:from|to) (?:{SAY}|{SAY}?\w*ing)\b",
+    ),
+    (
+        "prevent|prohibit|forbid|not allow|n't allow|not permit|n't permit|preclude",
+        r"\b(?:my|our|openai's|company|content|usage|safety|ethical|community|these|the) (?:\w+ ){0,2}?(?:guidelines|programming|polic(?:y|ies)|principles|terms of (?:use|service)|restrictions|instructions)"
+        r" (?:prevents?|prohibits?|forbids?|(?:do|does) not (?:allow|permit)|(?:don't|doesn't) (?:allow|permit)|precludes?) (?:me|us|this|that|it|such|answering|providing|sharing|from)\b|\bopenai's policy prohibits\b",
+    ),
+    (
+        "violat|goes against|is against|conflicts with|is in violation|contravenes|breaches",
+        r"\b(?:your|this) (?:request|question|prompt|query) (?:violates?|goes against|is against|conflicts with|is in violation of|breaches|contravenes)\b"
+        r"|\bthis violates (?:our|my|the) (?:\w+ ){0,2}?(?:polic(?:y|ies)|guidelines|terms)\b",
+    ),
+    (
+        "to decline|to refuse|to pass on|to say no",
+        r"\bi(?: am|'m|'ll| will|'d| would)? ?(?:going to |gonna |just |afraid i )?(?:have|need) to (?:respectfully |politely |kindly )?"
+        r"(?:(?:decline|refuse)(?: (?:this|that|your|to (?:answer|help|assist|provide|write|respond|do|comply|engage))|[.,;!]|$)|pass on (?:this|that)|say no to (?:this|that))",
+    ),
+    (
+        "not possible for me|impossible for me",
+        rf"\bit(?: is|'s) (?:not possible|impossible) for me to (?:help|assist|fulfil\w*|comply|answer|provide|complete (?:this|that|your)|{SAY} (?:this|that|your))\b(?! you out)",
+    ),
+    (
+        "be part of|be a part of|be of help|be of a|ask me to|not qualified",
+        r"\bi (?:can't|cannot|won't|will not) (?:be (?:a )?part of (?:this|that|such)|be of (?:any )?(?:help|assistance))\b|\bi(?: am|'m) not qualified to (?:give|provide|offer|answer|advise)\b"
+        r"|^please (?:do not|don't) ask me to\b",
+    ),
+    (
+        "request can't|request cannot|request can not|unable to process|unable to fulfil|not able to process|unable to complete|unable to a",
+        r"\b(?:your|this) request (?:can't|cannot|can not) be (?:fulfil\w+|completed|answered|processed|honou?red|granted|carried out)\b"
+        r"|\bwe(?:'re| are) (?:unable|not able) to (?:process|fulfil|complete|answer|assist with) (?:your|this|that)\b",
     ),
     (
         [f"{word} {whose}" for word in AGAINST for whose in ("my ", "openai", "the openai")],
@@ -71,7 +131,7 @@ ANYWHERE: Final = Phrases.of(
     ),
     (
         "for me to|would not be appropriate|think it's appropriate|think it is appropriate",
-        r"\b(?:it (?:is|would be|'s)|that would be|this would be|it's|i don't think (?:it's|it is|that's|that is)|that would|it would) (?:not (?:be )?)?(?:appropriate|inappropriate|unethical|ethical|illegal|irresponsible|responsible)(?: (?:and|or) \w+)? for me to\b|\b(?:that would not be|i don't think it's|i do not think it is) appropriate\b",
+        r"\b(?:it (?:is|would be|'s)|that would be|this would be|it's|i don't think (?:it's|it is|that's|that is)|that would|it would) (?:not (?:be )?(?:appropriate|ethical|responsible|right)|(?:be )?(?:inappropriate|unethical|illegal|irresponsible|wrong))(?: (?:and|or) \w+)? for me to\b|\b(?:that would not be|i don't think it's|i do not think it is) appropriate\b",
     ),
     (
         "decline",
@@ -79,20 +139,20 @@ ANYWHERE: Final = Phrases.of(
     ),
     ("not programmed|not designed|not comfortable", r"\bi(?: a|')m (?:not programmed|not designed|not comfortable) (?:to|with|for) \w+"),
     (
-        "ki-modell|leider|tut mir leid|entschuldigung|ich kann|bedaur|verzeih|nicht in der lage",
-        r"\b(?:(?:es )?tut mir (?:sehr )?leid|entschuldigung|leider|verzeihung|ich bedauere?)[,.:]?(?: aber)? (?:ich )?(?:kann|darf|bin|werde) (?:ich )?(?:\w+ ){0,8}?(?:nicht|keine?n?r?)\b|\bich (?:kann|darf|werde) (?:ihnen |dir |euch )?(?:dabei |hierbei |damit |bei dieser \w+ |bei diesem \w+ |diese \w+ |dieser \w+ )?(?:leider )?(?:nicht|keine?) (?:\w+ ){0,3}?(?:helfen|weiterhelfen|behilflich|unterstützen|beantworten|erfüllen|nachkommen|bereitstellen|entsprechen|geben)|\bich bin (?:leider )?nicht in der lage",
+        "ki-modell|leider|tut mir leid|entschuldigung|ich kann|kann ich|darf ich|ich darf|bedaur|verzeih|nicht in der lage|verstößt",
+        r"\b(?:(?:es )?tut mir (?:sehr )?leid|entschuldigung|leider|verzeihung|ich bedauere?)[,.:]?(?: aber)? (?:ich )?(?:kann|darf|bin|werde) (?:ich )?(?:\w+ ){0,8}?(?:nicht|keine?n?r?)\b|\bich (?:kann|darf|werde) (?:ihnen |dir |euch )?(?:dabei |hierbei |damit |bei dieser \w+ |bei diesem \w+ |diese \w+ |dieser \w+ )?(?:leider )?(?:nicht|keine?) (?:\w+ ){0,3}?(?:helfen|weiterhelfen|behilflich|unterstützen|beantworten|erfüllen|nachkommen|bereitstellen|entsprechen|geben)|\bich bin (?:leider )?nicht in der lage|\b(?:das|dies|dabei|damit|dazu|hierbei|diese \w+|diesen \w+|darauf) (?:kann|darf|werde) ich (?:dir |ihnen |euch )?(?:leider |hier )?(?:nicht|keine?n?) (?:\w+ ){0,3}?(?:\w*helfen|behilflich|unterstützen|beantworten|antworten|erfüllen|nachkommen|bereitstellen|entsprechen|geben|sagen|machen|tun|schreiben|bearbeiten|teilen)|\bich (?:kann|darf) (?:diese|dieses|diesen|solche|die|das) (?:\w+ ){1,3}?nicht (?:weitergeben|teilen|geben|beantworten|bearbeiten|erfüllen|schreiben|erstellen|herausgeben|nennen)|\b(?:das|dies|die anfrage|diese anfrage) verstößt gegen (?:meine|unsere|die) (?:\w+ )?(?:richtlinien|grundsätze|prinzipien|nutzungs\w+)",
     ),
     (
-        "je suis désolé|désolée|désolé|je ne peux|je suis dans l'incapacité|je ne suis pas en mesure|je regrette",
-        r"\bdésolée?s?[,.]? (?:mais )?(?:en tant [\w' ]{1,50},? )?(?:je|cela|il m'est)\b[^.\n]{0,20}\b(?:ne peux|ne suis pas|ne puis|n'ai pas|impossible)|\bje (?:ne peux (?:malheureusement )?pas|ne suis (?:malheureusement )?pas (?:en mesure|capable|autorisé)|ne puis) (?:vous |t'|te |d'|de |l')?(?:aider|assister|répondre|fournir|satisfaire|donner|accéder|créer|générer|écrire|rédiger|participer|accomplir)",
+        "je suis désolé|désolée|désolé|je ne peux|je suis dans l'incapacité|je ne suis pas en mesure|je regrette|à l'encontre",
+        r"\bdésolée?s?[,.]? (?:mais )?(?:en tant [\w' ]{1,50},? )?(?:je|cela|il m'est)\b[^.\n]{0,20}\b(?:ne peux|ne suis pas|ne puis|n'ai pas|impossible)|\bje (?:ne peux (?:malheureusement )?pas|ne suis (?:malheureusement )?pas (?:en mesure|capable|autorisé)|ne puis) (?:vous |t'|te |d'|de |l')?(?:vous |t'|te |y )?(?:aider|assister|répondre|fournir|satisfaire|donner|accéder|créer|générer|écrire|rédiger|participer|accomplir|faire)|\b(?:va|vont) à l'encontre de (?:mes|mon|nos) ",
     ),
     (
-        "lo siento|no puedo|disculpa|lamento",
-        r"\b(?:lo siento|lo lamento|disculpa|disculpe|lamento|perdón|perdona)[^.\n]{0,40}\bno (?:puedo|me es posible|estoy|tengo|podré)|\bno (?:puedo|me es posible|podré|estoy (?:autorizad[oa]|en condiciones)) (?:\w+ )?(?:ayudar|asistir|cumplir|proporcionar|responder|ofrecer|brindar|darte|darle|generar|crear|escribir|participar)",
+        "lo siento|no puedo|disculpa|lamento|me temo|en contra de mis",
+        r"\b(?:lo siento|lo lamento|disculpa|disculpe|lamento|perdón|perdona)[^.\n]{0,40}\bno (?:puedo|me es posible|estoy|tengo|podré)|\bno (?:puedo|me es posible|podré|estoy (?:autorizad[oa]|en condiciones)) (?:\w+ )?(?:ayudar|asistir|cumplir|proporcionar|responder|ofrecer|brindar|darte|darle|generar|crear|escribir|participar|hacer eso)|\bme temo que no puedo\b|\bva en contra de (?:mis|nuestras) ",
     ),
     (
-        "mi dispiace|non posso|spiacente|mi scuso|purtroppo",
-        r"\b(?:mi (?:dispiace|spiace|scuso)|spiacente|purtroppo)[^.\n]{0,40}\bnon (?:posso|sono|ho|mi è)|\bnon (?:posso|sono in grado di|mi è possibile) (?:\w+ )?(?:aiutar|assister|fornir|rispond|soddisfar|crear|generar|scriver|offrir|partecipar)",
+        "mi dispiace|non posso|spiacente|mi scuso|purtroppo|non sono in grado",
+        r"\b(?:mi (?:dispiace|spiace|scuso)|spiacente|purtroppo)[^.\n]{0,40}\bnon (?:posso|sono|ho|mi è)|\bnon (?:posso|sono in grado di|mi è possibile) (?:\w+ )?(?:aiutar|assister|fornir|rispond|soddisfar|crear|generar|scriver|offrir|partecipar|fare questo)",
     ),
     (
         "desculp|sinto muito|não posso|lamento|infelizmente",
@@ -103,8 +163,8 @@ ANYWHERE: Final = Phrases.of(
         r"\b(?:het spijt me|sorry|helaas|excuses)[^.\n]{0,30}\b(?:kan ik|ik kan|ik ben|mag ik|ik mag)\b[^.\n]{0,60}\b(?:niet|geen)\b|\bik kan (?:je |u )?(?:\w+ ){0,3}?(?:niet|geen) (?:\w+ )?(?:helpen|assisteren|beantwoorden|geven|verstrekken|voldoen)",
     ),
     (
-        "üzgün|yardımcı|yardimci|maalesef|kusura|özür",
-        r"\b(?:üzgünüm|uzgunum|maalesef|özür dilerim|kusura bakma\w*),? (?:ancak|ama|fakat|ne yazık ki)\b|\b(?:bu konuda )?(?:size |sana )?yard[iı]mc[iı] olamam|\b(?:yardım edemem|yardımcı olamıyorum|yerine getiremem|sağlayamam|veremem|cevaplayamam|yapamam)\b",
+        "üzgün|uzgun|yardımcı|yardimci|yardım|maalesef|kusura|özür|veremiyorum|veremem|getirem|edemiyorum|layamıyorum|layamam|yapamıyorum|yapamam",
+        r"\b(?:üzgünüm|uzgunum|maalesef|özür dilerim|kusura bakma\w*),? (?:ancak|ama|fakat|ne yazık ki)\b|\b(?:bu konuda )?(?:size |sana )?yard[iı]mc[iı] olamam|\b(?:yardım edemem|yardım edemiyorum|yardımcı olamıyorum|yardımcı olmam mümkün değil|yerine getiremem|yerine getiremiyorum|sağlayamam|sağlayamıyorum|veremem|cevap veremiyorum|yanıt veremiyorum|cevaplayamam|cevaplayamıyorum|yanıtlayamam|yanıtlayamıyorum|yapamam|yapamıyorum)\b",
     ),
     (
         "przykro|przepraszam|niestety|nie mogę",
@@ -158,6 +218,9 @@ ANYWHERE: Final = Phrases.of(
 """What is a refusal wherever it stands."""
 FIRST: Final = 260
 """Characters of a response in which an opening stands."""
+LAST: Final = 260
+"""Characters at its end in which a closing stands."""
+END_OF_SENTENCE: Final = re.compile(r"[.!?][\"')\]]{0,2}\s+|\n\s*")
 LETTER: Final = re.compile(r"^\W{0,3}(?:subject|dear|hi|hello|hey|to whom|re)\b", re.IGNORECASE)
 """How letters begin: what they refuse is no refusal of the prompt."""
 ENDS: Final = 400
@@ -172,6 +235,13 @@ OWN: Final = re.compile(
 """What a model says that does not help."""
 REQUEST: Final = re.compile(r"\b(?:help|assist)(?: you)? with (?:that|this|your) request\b")
 """What nobody but a model says, wherever it stands."""
+LINE: Final = re.compile(r"(?:^|\n)[ \t*>-]{0,4}\w[\w .'-]{0,24}:\**[ \t]*(?:[^\n.!?]{0,40}[.!?,] )?[^\n.!?:]{0,30}$")
+"""What stands before the first words of somebody in a play."""
+ASKED_TO_REFUSE: Final = re.compile(
+    r"(?:writ|draft|compos|creat|generat|mak|repl|respon|prepar|rewrit|rephras|translat|say|classif|edit|correct|identif)[^\n]{0,80}"
+    r"(?:refus|declin|apolog|reject|turn(?:s|ing)? down|excuse)"
+)
+"""A prompt whose answer refuses because it was asked to."""
 BEGINNING: Final = 40
 SHORT: Final = 400
 SENTENCE: Final = 60
@@ -216,7 +286,8 @@ class Refusal(RowCheck):
     def hits(self, change: Change) -> Iterator[Hit]:
         """The first refusal of each answer."""
         sieve = sieve_of_answers(change)
-        likely = sieve.holding(OPENING.words, first=FIRST, any_case=True) | sieve.holding(ANYWHERE.words, any_case=True)
+        likely = sieve.holding(OPENING.words, first=FIRST, any_case=True) | sieve.holding(CLOSING.words, last=LAST, any_case=True)
+        likely |= sieve.holding(ANYWHERE.words, any_case=True)
         for answer in compress(answers(change), likely.tolist()):
             if self.max_characters and len(answer.text) > self.max_characters:
                 continue
@@ -232,32 +303,45 @@ def refused(text: str, prompt: str = "") -> tuple[int, int] | None:
     (4, 22)
     """
     low = folded(text)
-    places = OPENING.places(low[:FIRST]) or ANYWHERE.places(low)
-    if not places or LETTER.search(low[:40]):
+    places = OPENING.places(low[:FIRST]) or ANYWHERE.places(low) or _closing(low)
+    if not places:
         return None
-    question = folded(prompt)
+    question, is_letter = folded(prompt), LETTER.search(low[:40])
     # What is asked for stands at the beginning or at the end: a passage in between asks for nothing.
     asking = f"{question[:ENDS]}\n{question[-ENDS:]}"
     # A letter has more than a line.
     wanted = any(words in asking for words in (ASKED_FOR if len(text) >= A_LINE else TO_REFUSE))
     for start, end in places:
-        if low[start:end] in question or _is_quoted(low, start) or spoken(prompt, low, start):
+        if low[start:end] in question or _is_quoted(low, start):
+            continue
+        if REQUEST.search(low[start : end + SENTENCE]):
+            # What nobody but a model says is no part of a letter or a list; it may be a line of a play, or what a reply was asked to say.
+            is_line = LINE.search(low[max(0, start - A_LINE) : start]) and is_dialogue(prompt.lower(), low)
+            # A letter ends with a greeting: what refuses behind all else is none of it.
+            if not is_line and (not ASKED_TO_REFUSE.search(asking) or (start > A_LINE and len(low) - end < SENTENCE)):
+                return start, end
+            continue
+        if is_letter or spoken(prompt, low, start):
             continue
         # On behalf of somebody: what a letter of apology says is what it was asked to say. A refusal to help is nobody's letter.
-        is_own = (start < BEGINNING and len(text) < SHORT and OWN.search(low[start : end + SENTENCE])) or REQUEST.search(
-            low[start : end + SENTENCE]
-        )
-        if not wanted or (is_own and not any(words in asking for words in TO_REFUSE[:-1])):
+        is_own = start < BEGINNING and len(text) < SHORT and OWN.search(low[start : end + SENTENCE])
+        if not wanted or (is_own and not ASKED_TO_REFUSE.search(asking)):
             return start, end
     return None
+
+
+def _closing(low: str) -> list[tuple[int, int]]:
+    """Where the last sentences refuse; of none is the beginning cut off."""
+    first = max(0, len(low) - LAST)
+    behind = END_OF_SENTENCE.search(low, first)
+    first = first if not first or behind is None else behind.end()
+    return [(start + first, end + first) for start, end in CLOSING.places(low[first:])]
 
 
 def _is_quoted(low: str, start: int) -> bool:
     """Whether a place is between quotation marks on its line."""
     line = low[low.rfind("\n", 0, start) + 1 : start][-400:]
-    return (
-        line.count('"') % 2 == 1
-        or line.rfind("“") > line.rfind("”")
-        or line.rfind("「") > line.rfind("」")
-        or line.rfind("«") > line.rfind("»")
-    )
+    last = line.rfind('"')
+    # A mark that opens stands before a word and not behind one: where others are inches, or close what began on a line before, none is open.
+    opens = line.count('"') % 2 == 1 and line[last + 1 : last + 2] != " " and not line[max(0, last - 1) : last].strip(" (*[{-—–:'")
+    return opens or line.rfind("“") > line.rfind("”") or line.rfind("「") > line.rfind("」") or line.rfind("«") > line.rfind("»")

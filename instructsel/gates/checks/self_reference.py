@@ -155,6 +155,28 @@ NEAR: Final = 100
 """Characters between a speaker's name and what counts as said by him."""
 SPEAKER: Final = re.compile(r"^[ \t*]{0,4}\w[\w .'-]{0,24}:", re.MULTILINE)
 """How a line of a dialogue begins."""
+PERSON: Final = re.compile(
+    r"(?:me|you|i|he|she|him|her|user|assistant|ai|bot|chat ?bot|robot|computer|human|customer|client|agent|support|clerk|waiter|friend|mom|mum|mother|dad|father|"
+    r"son|daughter|boss|manager|employee|teacher|student|doctor|patient|nurse|interviewer|interviewee|reporter|host|guest|narrator|boy|girl|man|woman|"
+    r"person|speaker|character|player|caller|officer|seller|buyer|shopkeeper|[ab])(?: ?[\da-d])?$"
+)
+"""How people are called in a dialogue, beside their names."""
+TALK: Final = (
+    "dialog",
+    "conversation",
+    "chat",
+    "talk",
+    "interview",
+    "joke",
+    "script",
+    "scene",
+    "play",
+    "speaker",
+    "respond",
+    "reply",
+    "role",
+)
+"""What a prompt asks for whose answer has people speak."""
 SPOKEN: Final = 4_000
 """Characters of a response in which such lines are counted."""
 FICTION: Final = (
@@ -215,12 +237,24 @@ class SelfReference(RowCheck):
                 break
 
 
+def is_dialogue(asked: str, low: str) -> bool:
+    """Whether lines that begin with a name and a colon are what people say: one speaks twice, or is called as people are, or talk was asked for.
+
+    In a list of things and what is said of them no name comes twice.
+    """
+    names = [name.strip(" \t*:") for name in SPEAKER.findall(low[:SPOKEN])]
+    if len(names) < 2:
+        return False
+    return len(set(names)) < len(names) or any(PERSON.match(name) for name in names) or any(word in asked for word in TALK)
+
+
 def spoken(prompt: str, low: str, start: int) -> bool:
     """Whether a phrase is what somebody says in a text: a line of a dialogue, or between quotation marks where the prompt asks for fiction."""
     line = low.rfind("\n", 0, start) + 1
     before = BETWEEN_LETTERS.sub("", low[max(line, start - 300) : start])
-    if start - line < NEAR and SPEAKER.match(low[line : line + 40]) and len(SPEAKER.findall(low[:SPOKEN])) > 1:
+    asked = prompt.lower()
+    if start - line < NEAR and SPEAKER.match(low[line : line + 40]) and is_dialogue(asked, low):
         return True
-    if not any(word in prompt.lower() for word in FICTION):
+    if not any(word in asked for word in FICTION):
         return False
     return any(before.count(quote) % 2 for quote in "\"'") or any(quote in before for quote in QUOTES[2:])

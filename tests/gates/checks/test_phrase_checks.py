@@ -21,7 +21,19 @@ REFUSALS = [
     "It would not be appropriate for me to comment on this.",
     "This request cannot be fulfilled.",
     "I don't feel comfortable discussing this topic.",
+    "I'd rather not answer that.",
+    "I'm sorry, but that's not something I can help with.",
+    "My guidelines prevent me from answering.",
+    "I'm going to have to decline.",
+    "It is not possible for me to help with that.",
+    "I really can't help you with this.",
+    "I am prohibited from answering such questions.",
+    "We're sorry, but we are unable to process your request.",
     "Es tut mir leid, aber ich kann dabei nicht helfen.",
+    "Es tut mir leid, das kann ich nicht beantworten.",
+    "Cela va à l'encontre de mes principes.",
+    "Non sono in grado di rispondere a questa domanda.",
+    "Bu talebi yerine getiremiyorum.",
     "Je suis désolé, mais je ne peux pas répondre à cette demande.",
     "Lo siento, pero no puedo ayudarte con eso.",
     "Mi dispiace, ma non posso aiutarti.",
@@ -48,6 +60,8 @@ NO_REFUSALS = [
     "It was so dark that I couldn't see my own hand.",
     "A ship that is unable to comply with the rules must wait outside.",
     "Apologize first, then offer to pay for the damage.",
+    "Yes, it is ethical for me to use any rope that lies about.",
+    "I won't stop, I won't give in, the sea is where I will begin.",
     "Ich kann das Boot morgen bringen.",
     "No puedo esperar a verte.",
 ]
@@ -55,6 +69,43 @@ NO_REFUSALS = [
 
 def test_refusals_of_many_languages_are_reported() -> None:
     assert flagged("refusal", REFUSALS) == REFUSALS
+
+
+LONG = "The harbor was rebuilt after the storm, and its quays were raised by two metres. " * 6
+ENDS = [
+    "I can't provide that information.",
+    "However, I am unable to provide the remaining steps.",
+    "I can answer the general question, but I'm not able to share details about that.",
+    "I'm sorry, but I can't do that.",
+    "I cannot discuss this topic.",
+]
+
+
+def test_a_refusal_at_the_end_of_a_long_response_is_reported() -> None:
+    texts = [f"{LONG}{words}" for words in ENDS]
+    assert flagged("refusal", texts) == texts
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ("Write a letter of thanks.", f"Dear Anna,\n\nThank you for the boat. {LONG}\n\nYours,\nTom"),
+        ("Sort these boats.", "Sail: ketch, yawl\nMotor: tug, ferry"),
+        ("How long is it?", 'The mast is 6" thick, and the sail is 40" long.'),
+        ("What do I do when my boss refuses?", f"Ask again. {LONG}"),
+    ],
+)
+def test_a_refusal_of_the_request_is_reported_behind_letters_lists_and_inches(prompt: str, text: str) -> None:
+    assert not flags("refusal", row(text, prompt))
+    assert flags("refusal", row(f"{text} However, I can't help you with that request.", prompt))
+
+
+def test_a_refusal_that_was_asked_for_is_not_reported() -> None:
+    assert not flags(
+        "refusal", row("I'm sorry, but I can't help you with that request.", "Write a polite sentence that refuses a request.")
+    )
+    text = "Customer: Can you do it by noon?\nAgent: I'm sorry, but I can't help you with that request.\nCustomer: A pity."
+    assert not flags("refusal", row(text, "Write what they say."))
 
 
 def test_what_only_sounds_like_a_refusal_is_not_reported() -> None:

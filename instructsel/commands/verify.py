@@ -27,8 +27,8 @@ from instructsel.experiments.plan import (
     PlannedArm,
     StatisticsSettings,
     TrainingSettings,
-    check_paths,
 )
+from instructsel.experiments.plan_content import check_paths
 from instructsel.experiments.trusted import OFF, REACHING, does
 from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.reports.figures import plain

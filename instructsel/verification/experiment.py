@@ -20,7 +20,8 @@ from instructsel.experiments.arms import Arm, rows_digest
 from instructsel.experiments.changes import added, listed, replaced
 from instructsel.experiments.execute import ExecutionSettings, Progress
 from instructsel.experiments.matching import length_of, matched_recipe
-from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, check_paths, describe, named_file
+from instructsel.experiments.plan import PLAN, RANDOM, SELECTION, Experiment, describe
+from instructsel.experiments.plan_content import check_paths, named_file
 from instructsel.experiments.store import FAILED, SAFE, check_folder, slug
 from instructsel.experiments.toolkit import Runtime, Toolkit
 from instructsel.experiments.workers import shared_gpus, shares, workers

@@ -190,7 +190,8 @@ def _audit_report(name: str) -> Callable[[Path], Any]:
 
 
 def _plan(place: Path) -> None:
-    from instructsel.experiments.plan import Experiment, check_paths
+    from instructsel.experiments.plan import Experiment
+    from instructsel.experiments.plan_content import check_paths
 
     plan = Experiment.read(place / "plan.toml")
     plan.files, plan.baseline, plan.as_dict()

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -20,10 +20,11 @@ from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
 from instructsel.commands._recipe import RecipeChanges, TrainerSettings
 from instructsel.commands._runs import display
-from instructsel.errors import Negative, NothingToDo, StudyError, UsageError
+from instructsel.commands._study_launch import LaunchSettings, build, untouched_of
+from instructsel.commands._study_options import DesignSettings, listed_in
+from instructsel.errors import Negative, NothingToDo, UsageError
 from instructsel.experiments.execute import ExecutionSettings
-from instructsel.experiments.limits import LARGEST_SEED, MOST_PROCESSES, MOST_ROWS, MOST_SEEDS, MOST_SUBSETS, between, check_limits
-from instructsel.experiments.plan import TrainingSettings
+from instructsel.experiments.limits import MOST_PROCESSES, MOST_ROWS
 from instructsel.experiments.store import check_folder
 from instructsel.experiments.workers import shared_gpus, shares, workers
 from instructsel.paths import resolved
@@ -33,9 +34,9 @@ from instructsel.pool.pool import Pool
 from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.scores.table import ScoreTable
 from instructsel.stats.loss_units import AUTO, FLAGS
-from instructsel.study.design import Bins, Design, Mixtures
-from instructsel.study.folder import CHECKPOINTS, Plan, Run, StudyFolder, StudyStatus, listed
-from instructsel.study.one_source import UNTOUCHED, AddOne, LeaveOne
+from instructsel.study.design import Design
+from instructsel.study.folder import Plan, Run, StudyFolder, StudyStatus, listed
+from instructsel.study.one_source import UNTOUCHED
 from instructsel.study.study import (
     MAX_NULL_FRACTION,
     Progress,
@@ -49,7 +50,7 @@ from instructsel.study.study import (
 from instructsel.text import aligned, clean, counted
 
 if TYPE_CHECKING:
-    from instructsel.protocols import Checkpoint, Grader, Trainer
+    from instructsel.protocols import Trainer
 
 app: typer.Typer = typer.Typer(
     cls=Group,
@@ -71,262 +72,13 @@ RUN_EXAMPLES: Final = """Examples:
 """
 STATUS_EXAMPLES: Final = "Examples:\n  instructsel study status /tmp/study\n  instructsel study status /tmp/study --json\n"
 
-BINS: Final = 8
-MIXTURES: Final = 78
 NOUNS: Final = {
     "mixture": "mixtures",
     "bin": "bins",
     "add-one": "arms of a base and one more source",
     "leave-one": "arms of all sources but one",
 }
-REPLICATES: Final = 3
-MAX_SKIPPED_FRACTION: Final = 0.05
-LAUNCH: Final = {"max_refused": "max_skipped_fraction"}
-"""What launch settings of earlier releases are called now."""
-
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder, as planned.")]
-
-
-@dataclass(frozen=True)
-class DesignSettings:
-    """Which subsets are trained on."""
-
-    mixtures: int | None = field(default=None, metadata=between(0, MOST_SUBSETS))
-    """Subsets with random shares of the sources: 78 by default, none beside --add-one and --leave-one."""
-    rows: int = field(default=2000, metadata=between(1, MOST_ROWS))
-    """Examples in each mixture; of --add-one, in the base; of --leave-one, in the whole."""
-    bins: tuple[str, ...] = ()
-    """Cut the pool by an indicator into K (8) equal parts as well: SYMBOL[:K], comma-separated or repeated."""
-    bin_rows: int | None = field(default=None, metadata=between(1, MOST_ROWS))
-    """Examples from each bin; all of them by default."""
-    sources: str | None = None
-    """Sources to use, comma-separated; all by default."""
-    design_seed: int = field(default=0, metadata=between(0, LARGEST_SEED))
-    """Seed of the subsets."""
-    seeds: int = field(default=1, metadata=between(1, MOST_SEEDS))
-    """How often each subset is trained on, with seeds 0, 1, …"""
-    add_one: bool = False
-    """Train on a base mixture and on the same rows plus rows of each source in turn: what each source adds."""
-    leave_one: bool = False
-    """Train on all sources and on all less each in turn: what each source contributes."""
-    base_sources: str | None = None
-    """Sources of the base mixture of --add-one, comma-separated; the others are added. By default all are both."""
-    add_rows: int | None = field(default=None, metadata=between(1, MOST_ROWS))
-    """Rows that --add-one adds of a source; by default as many as the base has, or half of them with --equal-rows."""
-    equal_rows: bool = False
-    """Give every arm the same number of rows: added rows take the place of base rows, and rows left out are made up for by the others."""
-    replicates: int | None = field(default=None, metadata=between(1, MOST_SEEDS))
-    """How often all arms are drawn anew and trained with another seed: 3 by default. One gives no interval."""
-    no_untouched: bool = False
-    """Leave out the model before any training, which is graded beside the arms otherwise."""
-
-    def __post_init__(self) -> None:
-        check_limits(self)
-
-    def design(self) -> Design:
-        """The design of a study.
-
-        Raises:
-            UsageError: neither mixtures nor bins, or bins that cannot be.
-        """
-        sources = _split(self.sources)
-        parts: list[Mixtures | Bins | AddOne | LeaveOne] = []
-        of_sources = self._of_sources(sources)
-        if of_sources is not None:
-            return Design([of_sources], seeds=tuple(range(self.seeds)))
-        mixtures = MIXTURES if self.mixtures is None else self.mixtures
-        if mixtures:
-            parts.append(Mixtures(n=mixtures, rows=self.rows, seed=self.design_seed, sources=sources))
-        for text in (part for entry in self.bins for part in _split(entry) or ()):
-            symbol, colon, count = text.partition(":")
-            if colon and not count.isdigit():
-                raise UsageError(f"'{text}' is not SYMBOL[:K].", fix="For example: --bins len,mtld:4")
-            k = int(count) if colon else BINS
-            parts.append(Bins(symbol, k=k, rows=self.bin_rows, seed=self.design_seed, sources=sources))
-        if self.bin_rows is not None and not self.bins:
-            raise UsageError("--bin-rows says how many rows each bin has; there are no bins.", fix="Name some with --bins.")
-        if not parts:
-            raise UsageError("There are neither mixtures nor bins.", fix="For example: --mixtures 78 --rows 2000, or --bins len")
-        return Design(parts, seeds=tuple(range(self.seeds)))
-
-    def _of_sources(self, sources: tuple[str, ...] | None) -> AddOne | LeaveOne | None:
-        """The design that shows what each source is worth; None where none is asked for."""
-        alone = {
-            "--base-sources": self.base_sources is not None,
-            "--add-rows": self.add_rows is not None,
-            "--equal-rows": self.equal_rows,
-            "--replicates": self.replicates is not None,
-            "--no-untouched": self.no_untouched,
-        }
-        if not self.add_one and not self.leave_one:
-            for flag, is_given in alone.items():
-                if is_given:
-                    raise UsageError(f"{flag} belongs to --add-one or --leave-one.", fix="Add one of the two.")
-            return None
-        if self.add_one and self.leave_one:
-            raise UsageError(
-                "A study adds one source at a time or leaves one out, not both.", fix="Plan them as two studies, in two folders."
-            )
-        if self.mixtures or self.bins:
-            raise UsageError(
-                "Mixtures and bins are other subsets than those of --add-one and --leave-one.", fix="Plan them in a folder of their own."
-            )
-        replicates = REPLICATES if self.replicates is None else self.replicates
-        if self.leave_one:
-            for flag in ("--base-sources", "--add-rows"):
-                if alone[flag]:
-                    raise UsageError(f"{flag} belongs to --add-one; --leave-one begins with all sources.", fix=f"Leave {flag} out.")
-            return LeaveOne(
-                self.rows,
-                replicates,
-                sources,
-                equal_rows=self.equal_rows,
-                untouched=not self.no_untouched,
-                seed=self.design_seed,
-            )
-        by_default = max(self.rows // 2, 1) if self.equal_rows else self.rows
-        return AddOne(
-            self.rows,
-            by_default if self.add_rows is None else self.add_rows,
-            replicates,
-            _split(self.base_sources),
-            sources,
-            equal_rows=self.equal_rows,
-            untouched=not self.no_untouched,
-            seed=self.design_seed,
-        )
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Launch settings: what trainer and grader are made of, and where the files are. What decides the result is in their fingerprints."""
-
-    folder: Path
-    """Of the study; not kept, as it may be moved."""
-    pools: tuple[str, ...]
-    scores: str | None
-    """The score table; None for a study without indicators."""
-    evaluation: str | list[str]
-    """One evaluation file, or several, each an outcome."""
-    base: str
-    """A local folder, a hub id, or embedded."""
-    revision: str | None = None
-    preset: str = "paper-v1"
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the recipe that differ from the preset."""
-    precision: str = "auto"
-    device: str = "auto"
-    reading: Mapping[str, Any] = field(default_factory=dict)
-    """How the pool is read."""
-    max_null_fraction: float = MAX_NULL_FRACTION
-    max_skipped_fraction: float = MAX_SKIPPED_FRACTION
-    allow_contamination: bool = False
-    """Whether evaluation examples may be in the pool."""
-    loss_unit: str = AUTO
-    """Of the loss that is measured, as the command line has it; auto is per token."""
-
-    @property
-    def evaluations(self) -> tuple[str, ...]:
-        """All evaluation files."""
-        return (self.evaluation,) if isinstance(self.evaluation, str) else tuple(self.evaluation)
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain data, without the folder."""
-        return {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "folder"}
-
-    @property
-    def training(self) -> TrainingSettings:
-        """How every subset is trained on."""
-        return TrainingSettings(
-            self.base,
-            self.revision,
-            self.preset,
-            self.changes,
-            max_skipped_fraction=self.max_skipped_fraction,
-            precision=self.precision,
-            device=self.device,
-        )
-
-    @classmethod
-    def of(cls, plan: Plan, folder: Path) -> Settings:
-        """The launch settings in a plan.
-
-        Raises:
-            UsageError: it was not planned from the command line.
-            StudyError: they are incomplete.
-        """
-        if plan.launch is None:
-            raise UsageError(f"{folder} was planned from Python, without saying where its files are.", fix="Go on with run_study(…).")
-        launch = {LAUNCH.get(key, key): value for key, value in plan.launch.items()}
-        try:
-            return cls(folder, **{**launch, "pools": tuple(launch["pools"])})
-        except (KeyError, TypeError) as error:
-            raise StudyError(f"The plan in {folder} does not say where its files are: {error}.", fix="Plan it again.") from error
-
-
-def build(
-    settings: Settings,
-    progress: Callable[[int, int, float], None] | None = None,
-    message: Callable[[str], None] | None = None,
-) -> tuple[Trainer, Grader | Sequence[Grader]]:
-    """The trainer and the grader of a study, or its graders, one a file and called by it.
-
-    Args:
-        settings: the launch settings.
-        progress: called with steps done, steps in all and the loss of a training.
-        message: called with what reading the evaluation set has to report.
-
-    Raises:
-        UsageError: a recipe that cannot be.
-        PoolError: the evaluation set cannot be read.
-        EnvironmentFault: an extra or a model is missing.
-    """
-    from instructsel.adapters.experiment import Adapters
-    from instructsel.grading.graders.held_out_loss import HeldOutLoss, SharedCheckpoint
-
-    toolkit = Adapters()
-    recipe = toolkit.recipe(settings.training)
-    trainer = toolkit.trainer(settings.training, recipe, settings.folder / CHECKPOINTS, progress)
-    names = _outcome_names(settings.evaluations)
-    shared = SharedCheckpoint(len(names)) if len(names) > 1 else None
-    graders = [
-        HeldOutLoss(
-            spec.Reading().read([file], message=message),
-            name=name,
-            max_length=recipe.max_length,
-            device=settings.device,
-            precision=settings.precision,
-            unit=FLAGS[settings.loss_unit],
-            template_date=recipe.template_date,
-            shared=shared,
-        )
-        for file, name in zip(settings.evaluations, names, strict=True)
-    ]
-    return trainer, graders[0] if len(graders) == 1 else graders
-
-
-def _outcome_names(files: Sequence[str]) -> list[str]:
-    """What the outcome of each evaluation file is called: the file, up to the first dot; of a single one, what it always was.
-
-    Raises:
-        UsageError: two files of one name.
-    """
-    from instructsel.grading.graders.held_out_loss import KIND
-
-    if len(files) == 1:
-        return [KIND]
-    names = [Path(file).name.split(".")[0] for file in files]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"Two evaluation files are called {twice}; outcomes are told apart by it.", fix="Name the files differently.")
-    return names
-
-
-def untouched_of(settings: Settings) -> Checkpoint:
-    """The model that a study fine-tunes, as it is."""
-    from instructsel.grading.checkpoint import checkpoint_of
-
-    return checkpoint_of(settings.base, settings.revision)
 
 
 @reported
@@ -363,7 +115,7 @@ def plan(
     tables = [] if scores is None else [scores]
     check_folder(output, [*pools, *tables, *evaluation, training.base], pools=[*pools, *evaluation])
     reading = read.settled()
-    settings = Settings(
+    settings = LaunchSettings(
         folder=output,
         pools=tuple(_absolute(name) for name in pools),
         scores=None if scores is None else str(resolved(scores)),
@@ -393,7 +145,7 @@ def plan(
         trainer=trainer,
         grader=grader,
         folder=output,
-        settings=StudySettings(_split(indicators), max_null_fraction, training.allow_contamination),
+        settings=StudySettings(listed_in(indicators), max_null_fraction, training.allow_contamination),
         launch=settings.as_dict(),
     )
     _print_plan(planned, Counter(pool.sources), planned.warnings(), output, json=json, quiet=quiet)
@@ -445,7 +197,7 @@ def run(
 ) -> None:
     """Do the runs of a study that are left. May be killed, called again, and called several times at once, on several machines."""
     place, planned = _opened(folder)
-    settings = Settings.of(planned, folder)
+    settings = LaunchSettings.of(planned, folder)
     # A worker process begins no others, and leaves the summary to the one that started it.
     is_worker = since is not None
     before = place.status(planned)
@@ -598,7 +350,7 @@ def span(seconds: float) -> str:
 class _Launch:
     """A study as one process runs it."""
 
-    settings: Settings
+    settings: LaunchSettings
     plan: Plan
     keep_checkpoints: bool
     since: float
@@ -670,10 +422,6 @@ def _status_of(place: StudyFolder, progress: StudyStatus) -> dict[str, Any]:
         "seconds_left": progress.seconds_left(n_workers),
         "observations": str(place.table) if place.table.exists() else None,
     }
-
-
-def _split(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _absolute(name: str) -> str:

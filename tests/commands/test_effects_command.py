@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from instructsel.commands import app, study
+from instructsel.commands import _study_launch, app, study
 from instructsel.mixtures.recipe import MixtureRecipe
 from instructsel.protocols import Checkpoint
 from instructsel.study.folder import StudyFolder
@@ -22,12 +22,12 @@ FILES = [f"{source}.jsonl" for source in SOURCES]
 EVALS = ("--eval", "algebra.jsonl", "--eval", "chat.jsonl", "--eval", "code.jsonl")
 
 
-def planted(settings: study.Settings, progress: Any = None, message: Any = None) -> tuple[CountingTrainer, Sequence[PlantedGrader]]:
+def planted(settings: study.LaunchSettings, progress: Any = None, message: Any = None) -> tuple[CountingTrainer, Sequence[PlantedGrader]]:
     trainer = CountingTrainer(settings.folder / "checkpoints")
     return trainer, [PlantedGrader(Path(file).stem) for file in settings.evaluations]
 
 
-def base(settings: study.Settings) -> Checkpoint:
+def base(settings: study.LaunchSettings) -> Checkpoint:
     return untouched(Path.cwd())
 
 
@@ -87,7 +87,7 @@ def test_a_plan_of_sources_that_cannot_be_is_refused(
     place: Path, arguments: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "Two" in said:
-        monkeypatch.setattr(study, "build", lambda settings, **_: study._outcome_names(settings.evaluations))
+        monkeypatch.setattr(study, "build", lambda settings, **_: _study_launch.outcome_names(settings.evaluations))
     done = planned(*arguments)
     assert done.exit_code == 2 and said in done.stderr, done.stderr
     assert not (place / "study").exists()

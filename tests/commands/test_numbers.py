@@ -23,7 +23,7 @@ from instructsel.commands._arms import ArmSettings
 from instructsel.commands._recipe import RecipeChanges
 from instructsel.commands._settings import flag_of
 from instructsel.commands._size import SizeFlags
-from instructsel.commands.study import DesignSettings
+from instructsel.commands._study_options import DesignSettings
 from instructsel.errors import ScoresError, TooManyNulls, UsageError
 from instructsel.experiments.execute import ExecutionSettings
 from instructsel.experiments.plan import Experiment, GradingSettings, PlannedArm, StatisticsSettings, TrainingSettings

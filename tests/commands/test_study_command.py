@@ -55,7 +55,7 @@ class Named(job.ShowingGrader):
         return self.label
 
 
-def fakes(settings: study.Settings, progress: Any = None, message: Any = None) -> tuple[Trainer, Grader | list[Grader]]:
+def fakes(settings: study.LaunchSettings, progress: Any = None, message: Any = None) -> tuple[Trainer, Grader | list[Grader]]:
     """A trainer that diverges at the --tokens-eth training, and a grader of the planted rule; $TOGETHER processes share the runs."""
     trainer = job.FakeTrainer(settings.folder / "checkpoints", base=settings.base, meet=int(os.environ.get("TOGETHER", "1")))
     if "tokens" in settings.changes:
@@ -202,7 +202,7 @@ def test_the_real_trainer_and_grader_are_made_of_the_settings(tmp_path: Path) ->
 
     path = tmp_path / "eval.jsonl"
     path.write_text('{"instruction": "Something else?", "response": "Yes."}\n')
-    settings = study.Settings(
+    settings = study.LaunchSettings(
         *(tmp_path / "study", (), "", str(path), "toybase"), preset="tiny", changes={"steps": 4, "max_length": 64}, device="cpu"
     )
     trainer, grader = study.build(settings)
@@ -223,9 +223,9 @@ def test_the_unit_of_losses_is_part_of_the_plan_and_one_that_there_is_not_is_ref
     assert launch["loss_unit"] == "bits-per-byte"
     plan = study.StudyFolder(tmp_path / "study").read()
     assert plan is not None
-    assert study.Settings.of(plan, tmp_path / "study").loss_unit == "bits-per-byte"
+    assert study.LaunchSettings.of(plan, tmp_path / "study").loss_unit == "bits-per-byte"
     del launch["loss_unit"]
-    assert study.Settings.of(replace(plan, launch=launch), tmp_path / "study").loss_unit == "auto"
+    assert study.LaunchSettings.of(replace(plan, launch=launch), tmp_path / "study").loss_unit == "auto"
     fails(run("plan", *POOL, "-o", "other", "--mixtures", "2", "--rows", "12", "--loss-unit", "bits"), 2, "no unit of a loss 'bits'")
 
 
@@ -319,7 +319,7 @@ def test_an_interruption_ends_with_130_and_keeps_what_was_finished(run: Run, tmp
 
 
 def _interrupted(monkeypatch: pytest.MonkeyPatch, *, at: int) -> None:
-    def built(settings: study.Settings, progress: Any = None) -> Any:
+    def built(settings: study.LaunchSettings, progress: Any = None) -> Any:
         trainer, grader = fakes(settings)
         count = [0]
         train = trainer.train

@@ -586,7 +586,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "artifact:read_manifest": "scores csv",
     "audits.reading:read_audit": "audit",
     "cache:Cache.open": "cache",
-    "commands.study:Settings.of": "study status",
+    "commands._study_launch:LaunchSettings.of": "study status",
     "experiments.plan:Experiment.read": "plan",
     "experiments.store:RecordStore.of": "records",
     "gates.baseline.baseline:Baseline.read": "baseline",

@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+WORD: Final = r"\b"
+ALONE: Final = "(?<![A-Za-z0-9])"
+GLUED: Final = "(?<=[A-Za-z])"
+"""Where patterns begin: at a word, and what is looked for in its place."""
+RANDOM: Final = re.compile(r"(?=[A-Za-z0-9]*\d)(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{14,}")
+"""What a secret has that stands directly behind a letter, and no word or name of a file has: figures among many letters, without a hyphen."""
+
 
 @dataclass(frozen=True)
 class SecretPattern:
@@ -31,8 +38,16 @@ class SecretPattern:
 
     @cached_property
     def compiled(self) -> re.Pattern[str]:
-        """The wide pattern."""
-        return re.compile(self.pattern, re.DOTALL)
+        """The wide pattern; an underscore before it is no part of its word."""
+        return re.compile(self.pattern.replace(WORD, ALONE), re.DOTALL)
+
+    @cached_property
+    def compiled_glued(self) -> re.Pattern[str] | None:
+        """The wide pattern directly behind a letter; None of what has no beginning of its own, or is known by what the text calls it."""
+        begins = self.pattern.removeprefix(WORD)
+        if self.is_named or begins == self.pattern or begins.startswith(("[", "\\d")):
+            return None
+        return re.compile(self.pattern.replace(WORD, GLUED), re.DOTALL)
 
     @cached_property
     def compiled_sure(self) -> re.Pattern[str]:
@@ -80,14 +95,14 @@ PATTERNS: Final = (
     SecretPattern("google-secret", "a Google OAuth secret", ("GOCSPX-", "ya29."), r"\bGOCSPX-[\w-]{16,}|\bya29\.[\w-]{8,}", r"GOCSPX-[\w-]{20,}|ya29\.[\w-]{20,}"),
     SecretPattern("azure-key", "an Azure account key", ("AccountKey", "SharedAccessKey"), r"(?:AccountKey|SharedAccessKey)=([A-Za-z0-9+/]{40,}={0,2})", is_named=True),
     SecretPattern("sendgrid-key", "a SendGrid key", ("SG.",), r"\bSG\.[\w-]{16,}\.[\w-]{16,}"),
-    SecretPattern("twilio-key", "a Twilio key", ("SK",), r"\bSK[0-9a-f]{32}\b"),
-    SecretPattern("mailgun-key", "a Mailgun key", ("key-",), r"\bkey-[0-9a-f]{32}\b"),
-    SecretPattern("mailchimp-key", "a Mailchimp key", ("-us",), r"\b[0-9a-f]{32}-us\d{1,2}\b"),
-    SecretPattern("telegram-token", "a Telegram bot token", (":AA",), r"\b\d{8,10}:AA[\w-]{30,36}\b"),
-    SecretPattern("discord-token", "a Discord bot token", ("M", "N", "O"), r"\b[MNO][A-Za-z\d_-]{23,28}\.[\w-]{6}\.[\w-]{27,40}\b"),
+    SecretPattern("twilio-key", "a Twilio key", ("SK",), r"\bSK[0-9a-f]{32}(?![A-Za-z0-9])"),
+    SecretPattern("mailgun-key", "a Mailgun key", ("key-",), r"\bkey-[0-9a-f]{32}(?![A-Za-z0-9])"),
+    SecretPattern("mailchimp-key", "a Mailchimp key", ("-us",), r"\b[0-9a-f]{32}-us\d{1,2}(?![A-Za-z0-9])"),
+    SecretPattern("telegram-token", "a Telegram bot token", (":AA",), r"\b\d{8,10}:AA[\w-]{30,36}(?![A-Za-z0-9])"),
+    SecretPattern("discord-token", "a Discord bot token", ("M", "N", "O"), r"\b[MNO][A-Za-z\d_-]{23,28}\.[\w-]{6}\.[\w-]{27,40}(?![A-Za-z0-9])"),
     SecretPattern("shopify-token", "a Shopify token", ("shpat_", "shpca_", "shppa_", "shpss_"), r"\bshp(?:at|ca|pa|ss)_\w{16,}"),
     SecretPattern("digitalocean-token", "a DigitalOcean token", ("_v1_",), r"\bdo[opr]_v1_\w{16,}"),
-    SecretPattern("databricks-token", "a Databricks token", ("dapi",), r"\bdapi[0-9a-f]{32}(?:-\d)?\b"),
+    SecretPattern("databricks-token", "a Databricks token", ("dapi",), r"\bdapi[0-9a-f]{32}(?:-\d)?(?![A-Za-z0-9])"),
     SecretPattern("square-token", "a Square token", ("sq0",), r"\bsq0(?:atp|csp|idp)-[\w-]{22,}"),
     SecretPattern("vault-token", "a Vault token", ("hvs.", "hvb."), r"\bhv[sb]\.[\w-]{20,}"),
     SecretPattern("replicate-token", "a Replicate token", ("r8_",), r"\br8_[A-Za-z0-9]{30,}"),
@@ -97,15 +112,15 @@ PATTERNS: Final = (
     SecretPattern("langchain-key", "a LangSmith key", ("lsv2_",), r"\blsv2_(?:pt|sk)_\w{30,}"),
     SecretPattern("atlassian-token", "an Atlassian token", ("ATATT3", "ATCTT3"), r"\bAT[AC]TT3[\w=-]{40,}"),
     SecretPattern("linear-key", "a Linear key", ("lin_api_",), r"\blin_api_[A-Za-z0-9]{30,}"),
-    SecretPattern("notion-token", "a Notion token", ("ntn_", "secret_"), r"\b(?:ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43})\b"),
+    SecretPattern("notion-token", "a Notion token", ("ntn_", "secret_"), r"\b(?:ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43})(?![A-Za-z0-9])"),
     SecretPattern("figma-token", "a Figma token", ("figd_",), r"\bfigd_[\w-]{30,}"),
-    SecretPattern("newrelic-key", "a New Relic key", ("NRAK-",), r"\bNRAK-[A-Z0-9]{27}\b"),
+    SecretPattern("newrelic-key", "a New Relic key", ("NRAK-",), r"\bNRAK-[A-Z0-9]{27}(?![A-Za-z0-9])"),
     SecretPattern("grafana-token", "a Grafana token", ("glsa_", "glc_"), r"\b(?:glsa|glc)_[\w+/=]{30,}"),
-    SecretPattern("postman-key", "a Postman key", ("PMAK-",), r"\bPMAK-[0-9a-f]{24}-[0-9a-f]{34}\b"),
-    SecretPattern("supabase-token", "a Supabase token", ("sbp_",), r"\bsbp_[0-9a-f]{40}\b"),
-    SecretPattern("airtable-token", "an Airtable token", ("pat",), r"\bpat[A-Za-z0-9]{14}\.[0-9a-f]{64}\b"),
+    SecretPattern("postman-key", "a Postman key", ("PMAK-",), r"\bPMAK-[0-9a-f]{24}-[0-9a-f]{34}(?![A-Za-z0-9])"),
+    SecretPattern("supabase-token", "a Supabase token", ("sbp_",), r"\bsbp_[0-9a-f]{40}(?![A-Za-z0-9])"),
+    SecretPattern("airtable-token", "an Airtable token", ("pat",), r"\bpat[A-Za-z0-9]{14}\.[0-9a-f]{64}(?![A-Za-z0-9])"),
     SecretPattern("facebook-token", "a Facebook token", ("EAAC", "EAAB", "EAAG"), r"\bEAA[BCG][A-Za-z0-9]{80,}"),
-    SecretPattern("alibaba-key", "an Alibaba Cloud key", ("LTAI",), r"\bLTAI[A-Za-z0-9]{16,26}\b"),
+    SecretPattern("alibaba-key", "an Alibaba Cloud key", ("LTAI",), r"\bLTAI[A-Za-z0-9]{16,26}(?![A-Za-z0-9])"),
     SecretPattern("age-key", "an age key", ("AGE-SECRET-KEY-1",), r"AGE-SECRET-KEY-1[A-Z0-9]{50,}"),
     SecretPattern(
         "password-in-address", "a password in an address", (":/",), r"(?:(?<=://)|(?<=:/)(?!/))[^\s/@:]{0,200}:[^\s/@]{1,400}(?=@)",
@@ -200,8 +215,7 @@ def secrets_in(text: str) -> Iterator[Secret]:
     for pattern in PATTERNS:
         if not any(sign in text for sign in pattern.signs):
             continue
-        for match in pattern.compiled.finditer(text):
-            start, end = match.span(match.lastindex or 0) if pattern.is_named else match.span()
+        for start, end in _places(pattern, text):
             value = text[start:end]
             if taken and (taken[start] or taken[end - 1]):
                 continue
@@ -209,6 +223,15 @@ def secrets_in(text: str) -> Iterator[Secret]:
                 taken = taken or bytearray(len(text))
                 taken[start:end] = b"1" * (end - start)
                 yield Secret(pattern.kind, start, end)
+
+
+def _places(pattern: SecretPattern, text: str) -> Iterator[tuple[int, int]]:
+    """Where what a pattern matches stands: as a word, and directly behind a letter where it is as random as a secret."""
+    for match in pattern.compiled.finditer(text):
+        yield match.span(match.lastindex or 0) if pattern.is_named else match.span()
+    for match in pattern.compiled_glued.finditer(text) if pattern.compiled_glued is not None else ():
+        if RANDOM.search(match[0]):
+            yield match.span()
 
 
 def is_placeholder(kind: str, value: str) -> bool:
@@ -233,6 +256,8 @@ def hidden_keys(text: str, hidden: str) -> str:
     for pattern in PATTERNS:
         if not pattern.is_named and any(sign in text for sign in pattern.signs):
             text = pattern.compiled.sub(hidden, text)
+            if pattern.compiled_glued is not None:
+                text = pattern.compiled_glued.sub(lambda match: hidden if RANDOM.search(match[0]) else match[0], text)
     return text
 
 

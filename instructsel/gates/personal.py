@@ -49,6 +49,8 @@ CALLED: Final = re.compile(
     re.IGNORECASE,
 )
 """What stands in front of a number that is one of a telephone."""
+MOST_FIGURES: Final = 16
+"""Of a number of a telephone, with 00 in front."""
 FICTION: Final = re.compile(
     r"^\+1\d{3}555\d{4}$|^\+1555\d{7}$|^\+441134960\d{3}$|^\+441(?:14|15|16|17|18|21|31|41|51|61|91)\d?496\d{4}$|^\+441632960\d{3}$|^\+442079460\d{3}$|^\+447700900\d{3}$|^\+448081570\d{3}$"
     r"|^\+443069990\d{3}$|^\+61(?:491570|255501|355501|755501|855501)\d{1,4}$|^\+33(?:1990|2610|3530|4650|5360|6399)\d+$|^\+493023125\d{3}$|^\+4969900\d{5}$|^\+35320915\d{4}$"
@@ -287,8 +289,14 @@ def _phones(text: str, regions: Sequence[str]) -> Places:
     for match in PHONE.finditer(text):
         written = match[0]
         figures = sum(map(str.isdigit, written))
+        # A number that follows is no part of it.
+        while written[0] == "+" and figures > MOST_FIGURES and " " in written:
+            written = written.rpartition(" ")[0]
+            figures = sum(map(str.isdigit, written))
         # Groups of one figure, but the first, are a list of numbers.
-        if not 7 <= figures <= 16 or any(len(group) == 1 for group in re.findall(r"\d+", written)[2 if written[0] == "+" else 1 :]):
+        if not 7 <= figures <= MOST_FIGURES or any(
+            len(group) == 1 for group in re.findall(r"\d+", written)[2 if written[0] == "+" else 1 :]
+        ):
             continue
         is_international = written[0] == "+" or (written.startswith("00") and figures >= 11)
         called = CALLED.search(text[max(0, match.start() - BEFORE) : match.start()]) is not None
@@ -298,7 +306,6 @@ def _phones(text: str, regions: Sequence[str]) -> Places:
             if _is_phone(phonenumbers, written, () if is_international else regions, called):
                 yield match.start(), match.start() + len(written), ""
                 break
-            # A number that follows is no part of it.
             written = written.rpartition(" ")[0] if is_international else ""
 
 

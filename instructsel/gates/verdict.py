@@ -187,7 +187,7 @@ class Verdict:
             "rows": {
                 "read": self.report.read - self.known.excluded,
                 "in_baseline": self.known.rows,
-                "kept": self.report.kept,
+                "kept": self.report.kept - self.known.excluded,
                 "dropped": dict(self.report.dropped),
                 "quarantined": dict(self.report.quarantined),
             },

@@ -6,7 +6,7 @@ import math
 from statistics import NormalDist
 
 
-def wilson(count: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(count: float, n: float, *, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a share; (0, 1) of nothing.
 
     >>> wilson(0, 10)[0], round(wilson(0, 10)[1], 3)

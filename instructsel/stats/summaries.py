@@ -81,7 +81,11 @@ def share(count: int, n: int, *, confidence: float = 0.95) -> Summary:
 def weighted_share(weights: Floats, chosen: NDArray[np.bool_], *, confidence: float = 0.95) -> Summary:
     """The share of some rows in the sum of all weights, with the interval of a ratio of two sums.
 
-    Source: Cochran 1977, Sampling Techniques, 2.11 (the linearised variance of a ratio).
+    The interval is Wilson's, of as many rows as a share by count with this variance would need, at most as many as their weights are worth.
+    Of one row it is wide.
+
+    Source: Cochran 1977, Sampling Techniques, 2.11 (the linearised variance of a ratio); Korn and Graubard 1998, Survey Methodology 24, 193 (the
+    effective number of rows); Kish 1965, Survey Sampling, 11.2 (that of weights).
 
     >>> weighted_share(np.array([1.0, 3.0]), np.array([True, False])).value
     0.25
@@ -91,8 +95,11 @@ def weighted_share(weights: Floats, chosen: NDArray[np.bool_], *, confidence: fl
         return Summary(0.0, 0.0, 1.0)
     value = float(weights[chosen].sum()) / total
     residuals = weights * (chosen - value)
-    half = _z(confidence) * math.sqrt(n / max(1, n - 1) * float(residuals @ residuals)) / total
-    return Summary(value, max(0.0, value - half), min(1.0, value + half))
+    variance = n / max(1, n - 1) * float(residuals @ residuals) / total**2
+    worth = total**2 / float(weights @ weights)
+    rows = min(worth, value * (1 - value) / variance) if variance > 0 and 0 < value < 1 else worth
+    low, high = wilson(value * rows, rows, confidence=confidence)
+    return Summary(value, min(low, value), max(high, value))
 
 
 def _z(confidence: float) -> float:

@@ -42,6 +42,19 @@ def test_few_values_have_no_bounds() -> None:
     assert weighted_share(np.zeros(3), np.zeros(3, dtype=bool)).value == 0.0
 
 
+@pytest.mark.parametrize(("weights", "rows"), [([500.0], 1), ([5.0, 5.0, 5.0], 3), ([7.0] * 40, 40)])
+def test_the_share_of_tokens_of_rows_that_all_count_has_the_width_of_as_many_rows(weights: list[float], rows: int) -> None:
+    every = weighted_share(np.array(weights), np.ones(rows, dtype=bool))
+    none = weighted_share(np.array(weights), np.zeros(rows, dtype=bool))
+    assert (every.low, every.high) == pytest.approx((share(rows, rows).low, 1.0))
+    assert (none.low, none.high) == pytest.approx((0.0, share(0, rows).high))
+
+
+def test_a_long_row_counts_as_one_row_in_a_share_of_tokens() -> None:
+    weights = np.array([10_000.0, 1.0, 1.0, 1.0])
+    assert weighted_share(weights, np.array([True, False, False, False])).low < 0.3
+
+
 def test_the_names_of_quantiles_are_percents() -> None:
     assert (quantile_of("p10"), quantile_of("p99.9"), quantile_of("p100")) == (0.1, 0.999, 1.0)
     assert quantile_of("p101") is quantile_of("q10") is quantile_of("p1000") is None

@@ -298,6 +298,7 @@ def test_files_that_are_not_read_by_lines_pass_over_what_is_known_too(name: str)
     change = read_change([name], baseline="pool.baseline")
     assert [row.instruction for row in change.rows] == [rows(1, 8)[0]["instruction"]]
     assert (change.n_rows, change.known.rows) == (1, 20)
+    assert gate(change).as_dict()["rows"] == {"read": 1, "in_baseline": 20, "kept": 1, "dropped": {}, "quarantined": {}}
 
 
 def test_a_new_row_that_is_broken_is_a_finding_and_no_refusal_of_the_file() -> None:

@@ -83,6 +83,34 @@ def test_a_secret_is_found_by_its_form(kind: str) -> None:
         assert [secret.kind for secret in secrets_in(f"It is {text}, so be careful.")] == [kind]
 
 
+GLUED = [kind for kind in SECRETS if kind not in ("telegram-token", "named-secret", "bearer-token", "aws-secret-key")]
+
+
+@pytest.mark.parametrize("kind", GLUED)
+def test_a_secret_is_found_directly_behind_a_letter_or_an_underscore(kind: str) -> None:
+    for before in ("key", "MY_", "_", "x"):
+        text = f"It is {before}{SECRETS[kind]()} so be careful."
+        assert kind in [secret.kind for secret in secrets_in(text)], text
+        assert "[masked]" in masked(text), text
+
+
+def test_a_secret_is_found_in_front_of_an_underscore() -> None:
+    assert [secret.kind for secret in secrets_in(f"It is {SECRETS['twilio-key']()}_old")] == ["twilio-key"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "disk_live_migration_of_virtual_machines2024 and task-user-manual-for-the-new-release-2",
+        "the shelf_life_of_vegetables_in_cold_storage_2024 and a_spipe-assembly-instructions",
+        "desk-proj-plan-2024-for-the-coming-season-of-the-harbor",
+        "class TASK_AKIAIO and TASKIANS, or FLASK0123456789",
+    ],
+)
+def test_names_that_have_the_beginning_of_a_secret_inside_are_none(text: str) -> None:
+    assert list(secrets_in(text)) == []
+
+
 @pytest.mark.parametrize("text", NO_SECRETS)
 def test_what_documentation_prints_is_no_secret(text: str) -> None:
     assert list(secrets_in(f"Use {text} here.")) == []

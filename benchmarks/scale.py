@@ -148,7 +148,7 @@ def job(pool_path: Path, out: Path, stages: tuple[str, ...]) -> dict[str, Any]:
         table = score(pool, ["len", "mtld"])
         rule = LinearRule.from_dict(RULE)
         chosen = stage("select", lambda: select(pool, table, rule, budget=len(pool) // 50))
-        positions = [pool.position(name) for name in chosen.kept_ids]
+        positions = pool.positions(chosen.kept_ids)
         stage("write rows", lambda: pool.write(out / "selected.jsonl", positions))
         stage("write sidecar", lambda: chosen.write_sidecar(out / "selected.parquet"))
         stage("write table", lambda: table.write(out / "pool.scores.parquet"))

@@ -14,7 +14,7 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +38,7 @@ MARK: Final = re.compile(r"\.(?P<target>.+)\.(?P<host>[0-9a-f]{8})-(?P<process>[
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """A binary file that appears under `path` when the block ends, and not at all if it fails.
+    """A binary file that appears under `path` when the block ends, and not at all if it fails; what was written can be read in it.
 
     Written to a temporary file in the same folder, flushed to disk, renamed. A link at `path` is replaced, not followed.
 
@@ -53,7 +53,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise EnvironmentFault(f"Cannot write {target}: {error.strerror or error}.", fix="Choose another place with -o.") from error
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -286,7 +286,14 @@ def umask() -> int:
 def dump_json(value: Any, *, indent: bool = False) -> bytes:
     """Canonical JSON: sorted keys, UTF-8, NaN never (it becomes null)."""
     options = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | (orjson.OPT_INDENT_2 if indent else 0)
-    return orjson.dumps(value, option=options)
+    return orjson.dumps(value, default=_as_list, option=options)
+
+
+def _as_list(value: Any) -> list[Any]:
+    """A sequence that is neither list nor tuple, as the ids of a pool are."""
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def fingerprint(value: Any, *, size: int = 16) -> str:

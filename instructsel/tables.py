@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 import polars as pl
 
@@ -27,6 +26,8 @@ DIGEST: Final = "instructsel.digest"
 SEAL: Final = b"instructsel:blake2b:"
 SEALED: Final = 32
 """Hexadecimal digits after the seal. The digest is that of the whole file with zeros in their place."""
+SEEKING: Final = 1 << 20
+"""Bytes of a file that are looked at together."""
 
 SUFFIXES: Final = (".parquet", ".csv")
 
@@ -133,14 +134,8 @@ def write_frame(path: str | Path, frame: pl.DataFrame, manifest: dict[str, Any],
     with atomic_write(target) as file:
         if target.suffix == ".parquet":
             metadata = {KEY: dump_json(stamped(manifest)).decode(), DIGEST: SEAL.decode() + "0" * SEALED}
-            memory = io.BytesIO()
-            frame.write_parquet(memory, compression="zstd", row_group_size=1 << 18, statistics=False, metadata=metadata)
-            data = memory.getvalue()
-            position, seal = _seal(data)
-            # Around the place of the seal, not into a copy: a sidecar of a million rows is tens of megabytes.
-            file.write(memoryview(data)[:position])
-            file.write(seal)
-            file.write(memoryview(data)[position + SEALED :])
+            frame.write_parquet(file, compression="zstd", row_group_size=1 << 18, statistics=False, metadata=metadata)
+            _write_seal(file)
         else:
             text = [name for name, kind in frame.schema.items() if kind == pl.String]
             guarded = pl.col(text).str.replace(r"^('*[=+\-@\t\r\n])", "'$1")
@@ -230,6 +225,27 @@ def _seal(data: bytes) -> tuple[int, bytes]:
     digest.update(b"0" * SEALED)
     digest.update(memoryview(data)[position + SEALED :])
     return position, digest.hexdigest().encode()
+
+
+def _write_seal(file: BinaryIO) -> None:
+    """Put the digest of a Parquet file into the place that it has for it.
+
+    In the file, not in memory: a table of ten million rows is hundreds of megabytes.
+    """
+    size = file.seek(0, os.SEEK_END)
+    begin, tail = size, b""
+    while SEAL not in tail and begin:
+        # The metadata stand at the end.
+        begin = max(0, begin - SEEKING)
+        file.seek(begin)
+        tail = file.read(size - begin)
+    position = begin + tail.rfind(SEAL) + len(SEAL)
+    digest = hashlib.blake2b(digest_size=SEALED // 2)
+    file.seek(0)
+    while block := file.read(SEEKING):
+        digest.update(block)
+    file.seek(position)
+    file.write(digest.hexdigest().encode())
 
 
 def checked_suffix(path: str | Path) -> Path:

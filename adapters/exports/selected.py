@@ -184,7 +184,7 @@ def _kept(selection_set: SelectionSet, subset: Subset, selection: Selection, mes
         raise UsageError(
             f"The rows of {subset.file.name} are not there, and neither is their pool: {error.message}", fix="Select again."
         ) from error
-    return pool, [pool.position(name) for name in selection.kept_ids]
+    return pool, pool.positions(selection.kept_ids).tolist()
 
 
 def _labels(selection: Selection) -> list[str]:

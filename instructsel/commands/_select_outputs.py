@@ -120,7 +120,7 @@ class SelectOutputs:
             return
         # The manifest first: see SelectionSet.create.
         write_manifest(self.with_scores, {"kind": kinds.ROWS_WITH_SCORES, "rows": len(chosen), "scores": table.fingerprint}, run={})
-        write_with_scores(pool, table, self.with_scores, [pool.position(name) for name in chosen.kept_ids])
+        write_with_scores(pool, table, self.with_scores, pool.positions(chosen.kept_ids).tolist())
         say(f"rows with their scores → {self.with_scores}", quiet=quiet)
 
 

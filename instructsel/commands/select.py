@@ -92,7 +92,7 @@ def command(
     seconds = {chosen.name: time.monotonic() - began}
     others = compared.select(chosen, seconds)
     if outputs.streamed:
-        examples.stream(sys.stdout.buffer, [examples.position(name) for name in chosen.kept_ids], to=outputs.to)
+        examples.stream(sys.stdout.buffer, examples.positions(chosen.kept_ids), to=outputs.to)
         written = None
     else:
         written = SelectionSet.create(place, chosen, others, to=outputs.to, scores=path, seconds=seconds)

@@ -148,7 +148,7 @@ def plan(
         settings=StudySettings(listed_in(indicators), max_null_fraction, training.allow_contamination),
         launch=settings.as_dict(),
     )
-    _print_plan(planned, Counter(pool.sources), planned.warnings(), output, json=json, quiet=quiet)
+    _print_plan(planned, pool.source_counts, planned.warnings(), output, json=json, quiet=quiet)
     say(f"wrote {StudyFolder(output).plan_file}; begin with: instructsel study run {output}", quiet=quiet)
 
 

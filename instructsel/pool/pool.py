@@ -10,6 +10,7 @@ import bisect
 import hashlib
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +27,7 @@ from instructsel.pool.example import Example
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Format
 from instructsel.pool.formats.mapped import Mapped
+from instructsel.pool.ids import MISSING, Ids
 from instructsel.pool.lines import Limits
 from instructsel.pool.naming import check_once, expanded, labels_of
 from instructsel.pool.opaque import as_text
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     import polars
 
 PIECE: Final = 65_536
-"""Ids that are made and looked at together: the texts of ten million take a gigabyte as it is."""
+"""Examples that are looked at together."""
 LISTED: Final = 20
 """Empty files that are named."""
 SHOWN: Final = 5
@@ -225,19 +227,24 @@ class Pool:
         return self.spec.reading.reasoning == "in"
 
     @cached_property
-    def ids(self) -> list[str]:
-        """The ids, in order."""
-        names: list[str] = []
-        for start in range(0, len(self.digests), PIECE):
-            hexes = self.digests[start : start + PIECE].astype(">u8").tobytes().hex()
-            numbers = self.occurrences[start : start + PIECE].tolist()
-            names += [hexes[32 * i : 32 * i + 32] + (f".{n}" if n else "") for i, n in enumerate(numbers)]
-        return names
+    def ids(self) -> Ids:
+        """The ids, in order: a sequence of texts, each made when it is asked for."""
+        return Ids(self.digests, self.occurrences)
 
     @property
     def sources(self) -> list[str]:
         """The source label of each example: of the field that was named as the source, or else its file."""
         return self._labels[0]
+
+    @cached_property
+    def source_counts(self) -> dict[str, int]:
+        """Source label → its examples, by label."""
+        if self.spec.reading.source_field is not None:
+            return dict(sorted(Counter(self.sources).items()))
+        counts: Counter[str] = Counter()
+        for file, count in zip(self.files, np.bincount(self.file_of, minlength=len(self.files)).tolist(), strict=True):
+            counts[file.source.label] += count
+        return dict(sorted((+counts).items()))
 
     @property
     def without_source(self) -> int:
@@ -309,7 +316,7 @@ class Pool:
         """id, source, n_turns, file, line: one row an example."""
         import polars
 
-        return polars.DataFrame({"id": self.ids, "source": self.sources, "n_turns": self.turns.astype(np.int64), **self.places.to_dict()})
+        return polars.DataFrame({"id": self.ids.series(), "source": self.sources, "n_turns": self.turns.astype(np.int64), **self.places.to_dict()})
 
     def position(self, name: str) -> int:
         """The position of an id, of an unambiguous beginning of one (8 characters or more), or of `line:N` or `FILE:N`.
@@ -318,8 +325,9 @@ class Pool:
             UnknownExample: no example, or more than one, answers to it.
         """
         # The ids are in order, and those that begin with a name follow it.
-        first = bisect.bisect_left(self.ids, name)
-        if first < len(self) and self.ids[first] == name:
+        ids = self.ids
+        first = bisect.bisect_left(ids, name)
+        if first < len(ids) and ids[first] == name:
             return first
         place, colon, number = name.rpartition(":")
         if colon and number.isdigit():
@@ -328,11 +336,21 @@ class Pool:
             raise UnknownExample(f"A line is a number from 1; found '{number}'.", fix=f"For example: {place}:17")
         if colon and "." in place:
             raise self._no_file(place)
-        count = sum(1 for _ in itertools.takewhile(lambda full: full.startswith(name), itertools.islice(self.ids, first, None)))
+        count = sum(1 for _ in itertools.takewhile(lambda full: full.startswith(name), map(ids.__getitem__, range(first, len(ids)))))
         if count == 1 and len(name) >= 8:
             return first
         many = f"{count} examples begin with '{name}'" if count and len(name) >= 8 else f"No example has the id '{name}'"
         raise UnknownExample(f"{many}.", fix="Give more of the id, or FILE:LINE.")
+
+    def positions(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """The position of each of these names, (n,); what a name may be, `position` says.
+
+        Raises:
+            UnknownExample: no example, or more than one, answers to one of them.
+        """
+        mine, theirs = itertools.tee(names)
+        positions = (known if known != MISSING else self.position(name) for name, known in zip(mine, self.ids.positions(theirs), strict=True))
+        return np.fromiter(positions, dtype=np.int64)
 
     def _position_of_line(self, place: str, line: int) -> int:
         numbers = set(range(len(self.files))) if place == "line" else self._files_called(place)
@@ -479,7 +497,7 @@ class Pool:
 
     def take(self, ids: Iterable[str]) -> Pool:
         """The part of the pool with these ids. Order and ids stay the pool's."""
-        return self._part(np.unique(np.array([self.position(name) for name in ids], dtype=np.int64)))
+        return self._part(np.unique(self.positions(ids)))
 
     def at(self, positions: Rows) -> Pool:
         """The part of the pool at these ascending positions."""

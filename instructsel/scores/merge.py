@@ -60,7 +60,7 @@ def merged(table: ScoreTable, scored: ScoreTable, *, where: str) -> ScoreTable:
     Raises:
         UsageError: the tables are of different pools.
     """
-    if table.ids != scored.ids:
+    if not table.frame["id"].equals(scored.frame["id"]):
         raise UsageError(f"{where} holds other examples.", fix="Name another file with -o, or add --replace.")
     symbols = dict.fromkeys([*table.symbols, *scored.symbols])
     columns: list[pl.Series] = scored.frame.select("id", "file", "line").get_columns()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from instructsel.cache import Cache
@@ -65,10 +65,9 @@ class _Column:
         counts = np.bincount(self.codes[: self.done], minlength=len(self.known))
         return {reason: int(counts[code]) for reason, code in sorted(self.known.items(), key=lambda item: str(item[0])) if reason}
 
-    def reasons(self) -> list[str | None]:
-        """Of every example."""
-        names = list(self.known)
-        return [names[code] for code in self.codes.tolist()]
+    def reasons(self) -> pl.Series:
+        """Of every example, null where it has a value."""
+        return pl.Series("reason", list(self.known), dtype=pl.String)[self.codes]
 
 
 def score(
@@ -136,7 +135,7 @@ def score(
             "fingerprint": pool.fingerprint,
             "examples": len(pool),
             "account": pool.report.counts(),
-            "sources": dict(sorted(Counter(pool.sources).items())),
+            "sources": pool.source_counts,
         },
         "indicators": described,
     }

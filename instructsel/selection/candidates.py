@@ -23,6 +23,7 @@ from instructsel.models.load import no_downloads
 from instructsel.neighbors.duplicates import near_duplicates
 from instructsel.neighbors.encoder import Embeddings
 from instructsel.pool.example import Example
+from instructsel.pool.ids import Ids
 from instructsel.pool.pool import Pool
 from instructsel.pool.spec import of_an_earlier_id_rule
 from instructsel.pool.tokens import ChatTokens
@@ -165,7 +166,7 @@ class Candidates:
         return Compared.of(self.pool, self.settings.near_duplicates_of, self.watch)
 
     @cached_property
-    def ids(self) -> list[str]:
+    def ids(self) -> Ids:
         """Of the pool, in its order."""
         return self.pool.ids
 
@@ -397,7 +398,7 @@ def _fit(pool: Pool, table: ScoreTable) -> Positions:
         earlier = of_an_earlier_id_rule(table.manifest.get("run"))
         raise UsageError(f"The scores are of another pool, or the pool has changed since it was scored.{earlier}", fix=again)
     # Both are in the order of their ids, so that the same ids stand in the same rows.
-    if len(table) == len(pool) and (table.frame["id"] == pl.Series("id", pool.ids, dtype=pl.String)).all():
+    if len(table) == len(pool) and pool.ids.equals(table.frame["id"]):
         return np.arange(len(pool), dtype=np.int64)
     missing = len(set(pool.ids) - set(table.ids))
     what = (

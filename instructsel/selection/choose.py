@@ -319,7 +319,7 @@ def _frame(candidates: ScoredCandidates, ranking: Ranking, filled: Filled) -> pl
     rank = np.arange(1, len(filled.positions) + 1, dtype=np.int64)
     return pl.DataFrame(
         [
-            pl.Series("id", ids, dtype=pl.String),
+            ids.series(),
             pl.Series("source", candidates.sources, dtype=pl.String),
             *candidates.pool.places.get_columns(),
             scatter_to_pool("rank", rank, filled.positions, present),

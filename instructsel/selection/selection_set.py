@@ -232,7 +232,7 @@ class SelectionSet:
         selection = Selection.read(self.selection.sidecar)
         frame = selection.frame
         pool = pool if pool is not None else self.pool()
-        if pool.ids != frame["id"].to_list():
+        if not pool.ids.equals(frame["id"]):
             raise UsageError(f"{self.selection.file.name} was not selected from this pool.", fix="Name the pool's files with --pool.")
         return Candidates.recorded(pool, self.settings(), frame, way=selection.baseline)
 
@@ -310,7 +310,7 @@ class SelectionSet:
             }
             # The rows last: a run that was killed leaves no rows that a second run would take for somebody else's file.
             one.write_sidecar(sidecar_of(file), run=run)
-            pool.write(file, [pool.position(name) for name in one.kept_ids], to=to)
+            pool.write(file, pool.positions(one.kept_ids), to=to)
             digest = rows_digest(sorted(one.kept_ids))
             subsets.append(Subset(arm, replicate, one.seed, one.name, file, sidecar_of(file), len(one), digest, file_digest(file)))
         selection_set = cls(

@@ -77,7 +77,7 @@ class Subset:
         Raises:
             UnknownExample: one is not there.
         """
-        return np.array([pool.position(name) for name in self.ids], dtype=np.int64)
+        return pool.positions(self.ids)
 
     def of(self, pool: Pool) -> Pool:
         """The examples as a pool.
@@ -368,9 +368,9 @@ def table_rows(pool: Pool, table: ScoreTable) -> Rows:
     Raises:
         StudyError: the table lacks an example.
     """
+    if pool.ids.equals(table.frame["id"]):
+        return np.arange(len(pool), dtype=np.int64)
     ids = table.ids
-    if ids == pool.ids:
-        return np.arange(len(ids), dtype=np.int64)
     rows = {name: row for row, name in enumerate(ids)}
     missing = [name for name in pool.ids if name not in rows]
     if missing:

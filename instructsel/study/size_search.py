@@ -194,7 +194,7 @@ class _Ranked:
         """Of the best n under the quotas, best first: what `select` keeps with a budget of n."""
         # Its own filling, so that it cannot come to differ.
         best, _, _ = fill_distinct(self.candidates.with_budget(n), self.positions)
-        return tuple(self.candidates.ids[position] for position in best)
+        return tuple(self.candidates.ids.at(best))
 
     @cached_property
     def available(self) -> int:
@@ -299,7 +299,7 @@ def _configuration(ranked: _Ranked, trainer: Trainer, grader: Grader, report: Gr
             "pool": {"fingerprint": candidates.pool.fingerprint},
             "selection": {
                 "name": ranked.name,
-                "ranking": fingerprint([candidates.ids[position] for position in ranked.positions]),
+                "ranking": fingerprint(list(candidates.ids.at(ranked.positions))),
                 "quotas": candidates.settings.as_dict()["quotas"],
             },
             "trainer": dict(trainer.fingerprint),

@@ -54,7 +54,7 @@ class Dsir(Baseline):
             (example.text for example in target.examples()), (example.text for example in candidates.pool.examples(positions))
         )
         importance = np.array([_importance(example.text, ratio) for example in candidates.pool.examples(positions)])
-        noise = random_numbers([candidates.ids[position] for position in positions], context.seed)
+        noise = random_numbers(candidates.ids.at(positions), context.seed)
         gumbel = -np.log(-np.log(np.maximum(noise, SMALLEST)))
         details = {"importance": {"targets": len(target), "buckets": BUCKETS, "target_fingerprint": target.fingerprint}}
         return Ranking(self.named(context.seed), self.unit, -(importance + gumbel), details=details, indicators=())

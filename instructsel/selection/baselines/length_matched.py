@@ -45,9 +45,9 @@ class LengthMatched(Baseline):
         name, seed = self.named(context.seed), context.seed
         lengths, scored = candidates.column("len")
         unscored = candidates.unscored(self.needs)
-        values = random_numbers([candidates.ids[position] for position in candidates.eligible.tolist()], seed)
+        values = random_numbers(candidates.ids.at(candidates.eligible), seed)
         order = Ranking(name, "", values, unscored=unscored).order()
-        selected = np.isin(candidates.eligible, [candidates.pool.position(name) for name in context.selection.kept_ids]) & scored
+        selected = np.isin(candidates.eligible, candidates.pool.positions(context.selection.kept_ids)) & scored
         if not selected.any():
             return Ranking(name, "a random number", values, unscored=unscored, details={"seed": seed}, indicators=("len",))
         deciles, bins, wanted = _bins(lengths, selected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import ClassVar
 
 import numpy as np
@@ -30,7 +30,7 @@ class RandomSubset(Baseline):
 
 def random_ranking(candidates: Candidates, seed: int) -> Ranking:
     """The candidates in random order, by numbers that depend on the seed and on each id alone."""
-    values = random_numbers([candidates.ids[position] for position in candidates.eligible.tolist()], seed)
+    values = random_numbers(candidates.ids.at(candidates.eligible), seed)
     return Ranking(f"{RANDOM}-seed{seed}", "a random number", values, details={"seed": seed}, indicators=())
 
 
@@ -48,7 +48,7 @@ def random_subset(candidates: Candidates, n: int | None, seed: int) -> Pool:
     return candidates.pool.at(sorted(filled.chosen))
 
 
-def random_numbers(ids: Sequence[str], seed: int) -> Floats:
+def random_numbers(ids: Iterable[str], seed: int) -> Floats:
     """A number in [0, 1) per id: blake2b of the seed and the id, so that no other row and no order has a part in it.
 
     >>> random_numbers(["a", "b"], 0)[0] == random_numbers(["b", "a"], 0)[1]

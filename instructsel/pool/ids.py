@@ -1,8 +1,8 @@
 """The ids of a pool, as a sequence whose texts are made when they are asked for: ten million of them as Python texts take a gigabyte.
 
-    ids[0]          "00c5…" or, of an example that others equal, "00c5….1"
-    ids[:10]        again ids, without a copy
-    ids.series()    a column of a frame, made in pieces
+ids[0]          "00c5…" or, of an example that others equal, "00c5….1"
+ids[:10]        again ids, without a copy
+ids.series()    a column of a frame, made in pieces
 """
 
 from __future__ import annotations

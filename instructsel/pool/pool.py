@@ -316,7 +316,9 @@ class Pool:
         """id, source, n_turns, file, line: one row an example."""
         import polars
 
-        return polars.DataFrame({"id": self.ids.series(), "source": self.sources, "n_turns": self.turns.astype(np.int64), **self.places.to_dict()})
+        return polars.DataFrame(
+            {"id": self.ids.series(), "source": self.sources, "n_turns": self.turns.astype(np.int64), **self.places.to_dict()}
+        )
 
     def position(self, name: str) -> int:
         """The position of an id, of an unambiguous beginning of one (8 characters or more), or of `line:N` or `FILE:N`.
@@ -349,7 +351,9 @@ class Pool:
             UnknownExample: no example, or more than one, answers to one of them.
         """
         mine, theirs = itertools.tee(names)
-        positions = (known if known != MISSING else self.position(name) for name, known in zip(mine, self.ids.positions(theirs), strict=True))
+        positions = (
+            known if known != MISSING else self.position(name) for name, known in zip(mine, self.ids.positions(theirs), strict=True)
+        )
         return np.fromiter(positions, dtype=np.int64)
 
     def _position_of_line(self, place: str, line: int) -> int:

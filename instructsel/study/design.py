@@ -368,9 +368,9 @@ def table_rows(pool: Pool, table: ScoreTable) -> Rows:
     Raises:
         StudyError: the table lacks an example.
     """
-    if pool.ids.equals(table.frame["id"]):
-        return np.arange(len(pool), dtype=np.int64)
     ids = table.ids
+    if pool.ids == ids:
+        return np.arange(len(ids), dtype=np.int64)
     rows = {name: row for row, name in enumerate(ids)}
     missing = [name for name in pool.ids if name not in rows]
     if missing:

@@ -36,7 +36,12 @@ def test_ids_are_a_list_of_texts_to_whoever_reads_them(pool: Pool, texts: list[s
     assert list(ids) == texts == sorted(texts) and len(ids) == 41
     assert ids == texts and texts == ids and ids == tuple(texts) and ids != texts[1:] and ids != [*texts[:-1], "x"] and ids != "x"
     assert [ids[n] for n in range(41)] == texts and ids[-1] == texts[-1] and list(reversed(ids)) == texts[::-1]
-    assert ids[3:9] == texts[3:9] and ids[::-1] == texts[::-1] and ids[5:] + ["x"] == [*texts[5:], "x"] and ["x"] + ids[:2] == ["x", *texts[:2]]
+    assert (
+        ids[3:9] == texts[3:9]
+        and ids[::-1] == texts[::-1]
+        and ids[5:] + ["x"] == [*texts[5:], "x"]
+        and ["x"] + ids[:2] == ["x", *texts[:2]]
+    )
     assert set(ids) == set(texts) and {ids: 1}[pool.ids] == 1 and hash(ids) == hash(tuple(texts))
     with pytest.raises(IndexError):
         ids[41]

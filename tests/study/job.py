@@ -72,7 +72,7 @@ class FakeTrainer:
             time.sleep(0.01)
         made = self.folder / f"{digest}-{seed}"
         made.mkdir(exist_ok=True)
-        (made / "ids.json").write_text(json.dumps(pool.ids))
+        (made / "ids.json").write_text(json.dumps(list(pool.ids)))
         record = {"tokens_trained": 10 * len(pool), "steps": 3, "seconds": time.time(), "folder": made, "peak": np.float32(1.5)}
         return Checkpoint(made, fingerprint([pool.ids, seed]), seed, record, owned=True)
 

@@ -699,7 +699,7 @@ def test_a_run_of_a_subset_has_no_value_that_polars_would_guess(pool: Pool, trai
 def made(part: Pool, trainer: FakeTrainer) -> Path:
     folder = trainer.folder / "one"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "ids.json").write_text(json.dumps(part.ids))
+    (folder / "ids.json").write_text(json.dumps(list(part.ids)))
     return folder
 
 

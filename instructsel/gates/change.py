@@ -35,8 +35,16 @@ class ChangedRow:
     """Among the examples of the change."""
     example: Example
     place: Place
-    instruction: str
-    response: str
+
+    @property
+    def instruction(self) -> str:
+        """The turns before the response."""
+        return self.example.instruction
+
+    @property
+    def response(self) -> str:
+        """The response as indicators read it."""
+        return self.example.response
 
     @property
     def id(self) -> str:
@@ -108,7 +116,7 @@ class Change:
         names = [shown_path(file.source.name) for file in self.pool.files]
         where = zip((names[number] for number in self.pool.file_of.tolist()), self.pool.lines.tolist(), strict=True)
         return tuple(
-            ChangedRow(position, example, Place(file, line), example.instruction, example.response)
+            ChangedRow(position, example, Place(file, line))
             for position, (example, (file, line)) in enumerate(zip(self.pool.examples(), where, strict=True))
         )
 

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from instructsel.collector import seldom_collected
 from instructsel.errors import BaselineError, EnvironmentFault, InstructselError, MissingExtra
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.change import Change
@@ -60,10 +61,11 @@ def gate(
     change = replace(pool if isinstance(pool, Change) else _change(pool, settings), nightly=settings.nightly, folder=settings.folder)
     waivers = Waivers(settings.waivers, today or datetime.now(UTC).date())
     results = []
-    for configured in settings.checks:
-        if progress is not None:
-            progress(configured.name or configured.check.kind)
-        results.append(_result(configured, change, waivers))
+    with seldom_collected():
+        for configured in settings.checks:
+            if progress is not None:
+                progress(configured.name or configured.check.kind)
+            results.append(_result(configured, change, waivers))
     return Verdict(tuple(results), change, settings.where, settings.nightly, waivers.expired, waivers.stale, dict(waivers.used))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from instructsel.collector import seldom_collected
 from instructsel.errors import BaselineError, EmptyFile, PoolError, UsageError
 from instructsel.gates.baseline.baseline import Baseline
 from instructsel.gates.baseline.known import nothing, read_new
@@ -20,6 +21,7 @@ FIELDS: Final = {"format": "form", "map": "mapping", "on_duplicate_key": "duplic
 """Setting of [data] → field of a reading, where the names differ."""
 
 
+@seldom_collected()
 def read_change(
     paths: Sequence[str],
     *,
@@ -61,7 +63,7 @@ def read_change(
         paths, only = [mixed.path], mixed.through()
 
     def opened(source: Source) -> Source:
-        return replace(source if only is None else only(source), unanswered=True)
+        return replace(source if only is None else only(source), unanswered=True, held=True)
 
     try:
         if compared is None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from instructsel.artifact import check_name, same_file
 from instructsel.errors import EmptyFile, InstructselError, UnknownExample, UsageError
 from instructsel.pool.columnar import rest
-from instructsel.pool.example import Example
+from instructsel.pool.example import Conversation, Example
 from instructsel.pool.formats import _registry as registry
 from instructsel.pool.formats._base import Format
 from instructsel.pool.formats.mapped import Mapped
@@ -72,6 +72,8 @@ class Pool:
     """(n,), turns of each conversation."""
     spec: PoolSpec
     """Where it came from and how it was read."""
+    held: tuple[Conversation, ...] | None = None
+    """Its conversations, where they stayed in memory; see `Source.held`."""
 
     @classmethod
     def read(
@@ -441,6 +443,12 @@ class Pool:
 
     def examples(self, rows: Rows | None = None) -> Iterator[Example]:
         """The examples at these positions, in the order asked; all of them in order by default."""
+        if self.held is not None:
+            sources, with_reasoning = self.sources, self.with_reasoning
+            for position in range(len(self)) if rows is None else rows:
+                conversation = self.held[position]
+                yield Example(self.ids[position], sources[position], conversation.messages, conversation.tools, with_reasoning)
+            return
         for position in range(len(self)) if rows is None else rows:
             file = self.files[int(self.file_of[position])]
             try:
@@ -516,7 +524,8 @@ class Pool:
     def _part(self, rows: NDArray[np.int64]) -> Pool:
         columns = ("digests", "occurrences", "file_of", "row_of", "part_of", "raw_digests", "turns")
         spec = self.spec if len(rows) == len(self) else replace(self.spec, part=True)
-        part = replace(self, spec=spec, **{name: getattr(self, name)[rows] for name in columns})
+        held = None if self.held is None else tuple(self.held[row] for row in rows.tolist())
+        part = replace(self, spec=spec, held=held, **{name: getattr(self, name)[rows] for name in columns})
         if self.spec.reading.source_field is not None:
             # Not read again: a part may be of rows none of which has the field.
             vars(part)["_labels"] = ([self.sources[row] for row in rows.tolist()], 0)

@@ -217,6 +217,8 @@ class PoolReader:
         self.files: list[PoolFile] = []
         self.columns: list[RowColumns] = []
         """Of each file, for the examples in it."""
+        self.held: list[list[Conversation] | None] = []
+        """Of each file its conversations, where they are held."""
 
     def add(self, source: Source, chosen: str | Format) -> None:
         """Read one file, or refuse it with its report."""
@@ -297,6 +299,7 @@ class PoolReader:
         self.report += report
         self.files.append(file or _file(source, reader, read.columns))
         self.columns.append(read.columns)
+        self.held.append(read.conversations)
 
     def _refuse(self, source: Source, rows: Iterable[tuple[Row, Any]], tally: Tally, why: str, fix: str) -> None:
         line = 1
@@ -360,6 +363,9 @@ class PoolReader:
         read.tally.examples -= len(positions)
         read.tally.dropped[UNWANTED] += len(rows)
         read.columns.leave_out(positions)
+        if read.conversations is not None:
+            left_out = set(positions)
+            read.conversations = [conversation for number, conversation in enumerate(read.conversations) if number not in left_out]
 
     def finish(self) -> dict[str, Any]:
         """The columns of the pool, in the order of ids."""
@@ -398,7 +404,18 @@ class PoolReader:
             "part_of": part_of[order],
             "raw_digests": raw[order],
             "turns": turns[order],
+            "held": self._held(order),
         }
+
+    def _held(self, order: NDArray[np.int64]) -> tuple[Conversation, ...] | None:
+        """The conversations in the order of ids; None unless those of every file are held."""
+        held = [conversations for conversations in self.held if conversations is not None]
+        is_whole = len(held) == len(self.held)
+        self.held = []
+        if not is_whole:
+            return None
+        listed = list(itertools.chain.from_iterable(held))
+        return tuple(listed[number] for number in order.tolist())
 
     def _note_unread(self, pairs: Sequence[tuple[int, int]], file_of: Rows, row_of: Rows) -> None:
         """Note the texts in which rows of equal examples differ, and which nobody reads: one may belong to the conversation."""

@@ -88,6 +88,8 @@ class Source:
     """Which rows are read; all of them where None."""
     unanswered: bool = False
     """Whether it is read although every response in it is empty, as a gate does, which says so of each row."""
+    held: bool = False
+    """Whether its conversations stay in memory once they are read, as a gate wants, which looks at all of them: no row is parsed twice."""
 
     def rows(self) -> Iterator[tuple[Row, Any]]:
         """Every row with its parsed value; the value is None where the row has a fault."""
@@ -205,7 +207,9 @@ class Source:
             origin: offset and lines before them.
         """
         columns = None if self.columns is None else replace(self.columns, keep=None)
-        return replace(self, file=io.BytesIO(raw), columns=columns, keep=None, origin=origin, notes=Counter(), through=None, passes=None)
+        return replace(
+            self, file=io.BytesIO(raw), columns=columns, keep=None, origin=origin, notes=Counter(), through=None, passes=None, held=False
+        )
 
     def value_of(self, raw: bytes) -> Any:
         """The parsed value of a row that was read before."""

@@ -213,6 +213,8 @@ class Read:
     """Format → rows that were read in it."""
     notes: Counter[str] = field(default_factory=Counter)
     """What was read in spite of a small fault."""
+    conversations: list[Conversation] | None = None
+    """Of each example, where the source holds them."""
     end: int = 0
     """The offset behind the rows."""
 
@@ -240,7 +242,7 @@ def readable(rows: Iterable[tuple[Row, Any]], read: Read, name: str) -> Iterator
 
 def read_rows(rows: Iterable[tuple[Row, Any]], source: Source, how: How) -> Read:
     """The examples of rows that stand for themselves."""
-    read = Read()
+    read = Read(conversations=[] if source.held else None)
     columns, tally = read.columns, read.tally
     marks = tally.marks if how.undesirable == DROP else None
     for number, (row, value) in enumerate(readable(rows, read, source.name)):
@@ -264,6 +266,8 @@ def read_rows(rows: Iterable[tuple[Row, Any]], source: Source, how: How) -> Read
         digest = bytes(columns.digests[-8:]) if identity is row.raw else raw_digest(identity)
         for part, conversation in enumerate(conversations):
             columns.keep(conversation, digest, number, part, tally)
+        if read.conversations is not None:
+            read.conversations += conversations
     return read
 
 

@@ -175,6 +175,8 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
     if not isinstance(entries, list):
         raise RowFault("not_a_list", f"'{field}' holds {kind(value)} where a list of turns belongs")
     names = roles or ROLE_OF
+    if spelling is None and (plain := _plain_turns(entries, names)) is not None:
+        return Chat(plain, None)
     entries = [entry if type(entry) is dict and len(entry) > 1 else as_turn(entry, names) for entry in entries]
     entries = pairs(entries) or entries
     messages: list[Message] = []
@@ -197,6 +199,22 @@ def chat(value: Any, *, field: str, roles: Mapping[str, str] | None = None, spel
         by_channel = by_channel or entry.get("channel") == ANALYSIS
         tools = tools or entry_turns.tools
     return Chat(_with_analysis(messages) if by_channel else messages, tools)
+
+
+def _plain_turns(entries: list[Any], names: Mapping[str, str]) -> list[Message] | None:
+    """The turns of a list of objects with a role and a text each and nothing else, which most lists are; None of any other."""
+    messages: list[Message] = []
+    for entry in entries:
+        if type(entry) is not dict or len(entry) != 2:
+            return None
+        named, content = entry.get("role"), entry.get("content")
+        if type(named) is not str or type(content) is not str:
+            return None
+        who = names.get(named, CALL)
+        if who == CALL:
+            return None
+        messages.append(Message(who, content))
+    return messages
 
 
 def _without_thought(content: Any, reasoning: str | None) -> Any:

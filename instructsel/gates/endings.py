@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from instructsel.gates.english import ENGLISH, ONWARD
 from instructsel.gates.texts import FENCE
 
 TAIL: Final = 2_000
@@ -91,11 +92,29 @@ STRANDED: Final = frozenset(
 """Words that end a sentence now and then."""
 PROSE: Final = 120
 """Characters of a text that has sentences."""
+OPEN_WORDS: Final = 8
+"""Words of a line that is a sentence."""
 LEAST: Final = 24
 """Characters below which nothing is said of an end."""
 
 
+ELEMENTS: Final = ("html", "body", "div", "ul", "ol", "table", "svg", "script", "style", "form")
+STRUCTURE: Final = re.compile(r"(?<=\n)[ \t]{0,8}[\[{][ \t]*(?=\n)")
+KEY: Final = re.compile(r"\"[^\"\n]{1,80}\"\s*:")
+RULE: Final = re.compile(r"\|(?:\s*:?-{2,}:?\s*\|?)+")
+"""The line beneath the head of a table."""
+FORMULA: Final = re.compile(r"\\[a-zA-Z]{2,12}\{")
+HEADING: Final = re.compile(r"#{2,6} \w")
+SQL: Final = re.compile(r"\b(?:SELECT|UPDATE|INSERT INTO|DELETE FROM|CREATE TABLE)\b")
+SQL_END: Final = re.compile(r"\b(?:AND|OR|WHERE|FROM|SELECT|JOIN|ON|SET|VALUES|BY|IN|LIKE|INTO|AS)$")
+ELSEWHERE: Final = re.compile(
+    r"\b(?:der|die|das|den|dem|des|und|oder|im|von|wird|werden|le|la|les|un|une|du|et|ou|de|que|qui|ne|sur|au|aux|el|los|las|y|o|con|por|"
+    r"il|lo|gli|di|che|un'|uno|os|um|uma|em|do|da|van|met|en|ett|och|att|på|na|i|z|w|się|в|на|не|с|по|к|от|у|из)$"
+)
+"""Words of other languages behind which a sentence goes on."""
 MUST_FOLLOW: Final = "at a sign that something must follow"
+MID_STATEMENT: Final = "in the middle of a statement"
+MID_WORD: Final = "in the middle of a word"
 MID_SENTENCE: Final = "in the middle of a sentence"
 NO_SIGN: Final = "in a sentence without a sign at its end"
 NO_SIGN_IN_LIST: Final = "in a list's item without a sign at its end"
@@ -115,15 +134,39 @@ def unfinished(text: str) -> str | None:
     if FENCE in text and sum(line.lstrip().startswith(FENCE) for line in text.split("\n")) % 2 and text.count(FENCE) % 2:
         return "inside fenced code"
     last = text.rpartition("\n")[2].strip()[-TAIL:]
-    if text.endswith(FENCE) or last.startswith("|"):
+    if last.startswith("|"):
+        return _unfinished_table(text, last)
+    if text.endswith(FENCE):
         return None
-    if text[0] in "{[" and _json_left_open(text):
+    if (text[0] in "{[" and _json_left_open(text)) or _json_in_text_left_open(text):
         return "inside a structure of brackets"
+    if text[0] == "<" and text[-1] != ">" and _markup_left_open(text):
+        return "inside markup that never closes"
+    if SQL.search(text[:CODE_TAIL]) and SQL_END.search(last[-20:]):
+        return MID_STATEMENT
     if is_code(text):
         return _unfinished_code(text)
+    if HEADING.match(last) and last[-1] not in ENDS and len(re.findall(r"(?:^|\n)#{2,6} \w", text[:CODE_TAIL])) > 1:
+        return "at a heading with nothing beneath"
     if "\n" in text and BARE_ITEM.match(last) and not last.startswith(">"):
         return "at the sign of a list's item"
     return _unfinished_prose(text, last)
+
+
+def ends_in_words(text: str) -> bool:
+    """Whether a text ends with several words and without a sign, as a text does that is cut between two words, and many that are whole.
+
+    >>> ends_in_words("The harbor has two basins, the larger one of"), ends_in_words("Two basins")
+    (True, False)
+    """
+    last = text.rpartition("\n")[2][-TAIL:]
+    if not last[-1:].isalnum() or last.startswith("|") or UNSEGMENTED_END.search(last) or is_code(text) or _is_verse(text):
+        return False
+    if ADDRESS.search(last[-200:]) or HASH_TAG.search(last[-100:]) or ATTRIBUTION.search(last[-60:]):
+        return False
+    is_one = ITEM.match(last) is None and len(WORD.findall(last)) >= OPEN_WORDS
+    # An item counts where others end with a sign.
+    return is_one or (len(WORD.findall(SENTENCE.split(last)[-1])) > 1 and len(SENTENCE.findall(text[-TAIL:])) > 2)
 
 
 def _json_left_open(text: str) -> bool:
@@ -134,6 +177,30 @@ def _json_left_open(text: str) -> bool:
         return False
     part = text[:CODE_TAIL]
     return len(text) <= CODE_TAIL and part.count(opened) > part.count(closed)
+
+
+def _json_in_text_left_open(text: str) -> bool:
+    """Whether a structure that begins on a line of its own behind other lines never closes."""
+    starts = list(STRUCTURE.finditer(text[:CODE_TAIL])) if len(text) <= CODE_TAIL else []
+    if not starts:
+        return False
+    part = text[starts[0].start() :]
+    opened, closed = ("{", "}") if "{" in starts[0][0] else ("[", "]")
+    return part.count(opened) > part.count(closed) and KEY.search(part) is not None
+
+
+def _unfinished_table(text: str, last: str) -> str | None:
+    """Whether the last row of a table has fewer cells than its head."""
+    rows = [line.strip() for line in text[-TAIL * 4 :].split("\n")]
+    rule = next((number for number, line in enumerate(rows) if number and RULE.fullmatch(line)), 0)
+    if not rule or len(rows) - 1 <= rule or not rows[rule].endswith("|"):
+        return None
+    return "in a row of a table with fewer cells than its head" if last.count("|") < rows[rule].count("|") else None
+
+
+def _markup_left_open(text: str) -> bool:
+    """Whether an element of a page opens and never closes."""
+    return any(len(re.findall(rf"<{name}[ >]", text[:CODE_TAIL])) > text[:CODE_TAIL].count(f"</{name}>") for name in ELEMENTS)
 
 
 def is_code(text: str) -> bool:
@@ -151,7 +218,7 @@ def _unfinished_code(text: str) -> str | None:
     if re.search(
         r"(?:[=(\[{,+]|\b(?:def|return|and|or|not|in|=>)|^(?:def|class|if|for|while|elif|else|try)\b[^#]*:)$", last
     ) and not last.startswith(("#", "//", "case")):
-        return "in the middle of a statement"
+        return MID_STATEMENT
     return None
 
 
@@ -171,6 +238,8 @@ def _unfinished_prose(text: str, last: str) -> str | None:
         return MUST_FOLLOW if sign != "-" or last[-2:-1].isalpha() else None
     if sign in ":：":
         return MUST_FOLLOW if words > 2 and not _is_verse(text) and "\n" not in text[-2:] else None
+    if "$" in last and FORMULA.search(last) and (open_one := _open_pair(text, last)):
+        return open_one
     if not sign.isalnum() or UNSEGMENTED_END.search(last):
         return None
     return _open_pair(text, last) or _mid_sentence(text, last, words)
@@ -191,7 +260,13 @@ def _mid_sentence(text: str, last: str, words: int) -> str | None:
     before = len(SENTENCE.findall(tail))
     open_part = SENTENCE.split(line)[-1]
     rest_words = len(WORD.findall(open_part))
-    if (words >= 6 or in_line or before > 1) and rest_words > 2 and DANGLING.search(last[-40:]) and not _may_end(open_part):
+    if rest_words > 2 and not _may_end(open_part):
+        if (words >= 6 or in_line or before > 1) and DANGLING.search(last[-40:]):
+            return MID_SENTENCE
+        # Of a sentence behind others: a line alone may be a title.
+        if before and words >= 6 and last.rpartition(" ")[2].strip(CLOSERS).lower() in ONWARD:
+            return MID_SENTENCE
+    if before and rest_words > 2 and ELSEWHERE.search(last[-20:]) and not _is_english(tail):
         return MID_SENTENCE
     if CUT_YEAR.search(last[-24:]):
         return "in the middle of a number"
@@ -204,6 +279,12 @@ def _mid_sentence(text: str, last: str, words: int) -> str | None:
     # A last paragraph of one long unfinished sentence behind paragraphs that are finished.
     ended = sum(line.rstrip()[-1:] in ENDS or line.rstrip()[-2:-1] in ENDS for line in tail.split("\n")[:-1] if len(line) > 60)
     return NO_SIGN if ended >= 2 and rest_words >= 5 and before >= 3 and len(last) >= PROSE // 2 else None
+
+
+def _is_english(tail: str) -> bool:
+    """Whether a text has words of English grammar, as many as English has."""
+    words = WORD.findall(tail[-400:])
+    return sum(word.lower() in ENGLISH for word in words) * 6 >= len(words)
 
 
 def _may_end(sentence: str) -> bool:
@@ -240,6 +321,8 @@ def _open_pair(text: str, last: str) -> str | None:
                 continue
             if last[-1] not in ENDS and last[-1] not in CLOSERS:
                 return "inside a bracket or a quotation that never closes"
+    if "\\" in last and "{" in last and last.count("{") > last.count("}") and last[-1] not in ENDS and FORMULA.search(last):
+        return "inside a formula that never closes"
     if (
         "**" in last
         and last.count("**") % 2
@@ -260,4 +343,4 @@ def _is_verse(text: str) -> bool:
     return short >= 0.8 * len(lines) and ended <= 0.5 * len(lines)
 
 
-__all__ = ["GUESSES", "MUST_FOLLOW", "is_code", "unfinished"]
+__all__ = ["GUESSES", "MID_WORD", "MUST_FOLLOW", "NO_SIGN", "ends_in_words", "is_code", "unfinished"]

@@ -33,6 +33,31 @@ _FOREIGN: Final = """
 af alla ao att auf bir bu che como da dans das de della dem den der des det di die dos du een ein eine el en est et ett het ikke
 il ist ja je jeg la las le les los mit na ne nicht nie och og os para per por pour que sa se si som sono un una und uno van ve ze
 """
+_ONWARD: Final = """
+able absolute according actual additional adds administrative affects agricultural allow allowing allows among amongst an and
+any artificial as assign assigned associated atmospheric atomic attach attempting augmented automate autonomous avoiding
+because becoming believes bringing but calculate can cardiovascular carrying causing cellular certain characterized chronic
+coastal combines combining comparing completing composed conducting connecting conserve consist consisting consists
+contributes converting convolutional corresponding could countless creating customize cyber dealing decided defining
+delivering depend depending designated despite detecting determine determining dietary digestive discovers discusses dividing
+domestic during eager earn eastern educate eliminating emphasizes emphasizing enable enables enabling encourage encourages
+enhance ensure ensures ensuring entire environmentally especially establishing every examine examines except existing explores
+expressing extremely facial facilitate featuring focuses focusing fossil foster fundamental gaining gather generating genetic
+getting give gives giving global graphical gravitational greenhouse grocery has helping highlight highly his historic how if
+illustrate implementing implies incorporate incorporating increasingly incredibly indicate indicates influenced inner
+installing integrate interacting into introduce introducing involve involves involving its keep keeps lack largely latest
+leading learns let letting leveraging likely limiting linked looking lunar main maintaining malicious managing maximize
+mechanical medical metropolitan minimize molecular monetary mostly multiple must mutual necessarily neural newfound nor
+northern nutritional onto opt optimize optimizing or our outer outlines particularly paying personalize placing plenty portion
+possibly potentially pour predictive preparing preserving presidential pressing prevent preventing prevents primary promote
+promotes promoting promotional protect protecting protects providing pushing puts quantum quite reaching recent recognizing
+reduce reducing refer referred refers refine reflects regarded regarding relatively relies rely relying remind renowned
+require requiring respective respiratory resulted resulting revolutionize robotic select serves should societal southern
+sprinkle starting statistical stimulate strengthen strive submit such suggest suggesting supervised surrounded switching
+tailor tailored teaches technological tend tends thank thanked the their thereby these to toward transforming truly
+unauthorized unless unlike upcoming upper urban utilize utilizes utilizing various varying very via virtual vitamin volcanic
+weigh western when whenever where whether which who whose will willing without wooden would your
+"""
 ENGLISH: Final = frozenset(_ENGLISH.split())
 """Words of grammar that no text of another language has many of."""
 USUAL: Final = frozenset(_USUAL.split())
@@ -40,4 +65,7 @@ USUAL: Final = frozenset(_USUAL.split())
 FOREIGN: Final = frozenset(_FOREIGN.split())
 """Words of grammar of other languages in Latin letters: a text with one of them is told by its program."""
 
-__all__ = ["ENGLISH", "FOREIGN", "USUAL"]
+ONWARD: Final = frozenset(_ONWARD.split())
+"""Words behind which a sentence goes on: of 60 or more occurrences in responses of open pools at most 0.6 % end a sentence or a clause, of all words 9 %."""
+
+__all__ = ["ENGLISH", "FOREIGN", "ONWARD", "USUAL"]

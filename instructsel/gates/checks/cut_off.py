@@ -9,16 +9,22 @@ from typing import ClassVar, Final
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
-from instructsel.gates.endings import GUESSES, MUST_FOLLOW, unfinished
-from instructsel.gates.texts import Answer, answers, around
+from instructsel.gates.endings import GUESSES, MID_WORD, MUST_FOLLOW, NO_SIGN, ends_in_words, is_code, unfinished
+from instructsel.gates.texts import Answer, answers, around, passages
+from instructsel.gates.word_cuts import Vocabulary
 
+LEAST_SPACES: Final = 2
+"""In the last line of a text that ends inside a word."""
+LEAST_SURE: Final = 4
+OPEN_SHARE: Final = 0.6
+"""Cuts that can be nothing else, and the share of `max_guesses`, for single sentences without a sign to count."""
 SHOWN: Final = 60
 """Characters of a response's end that are shown, beside those around them."""
 
 
 @dataclass(frozen=True)
 class CutOff(RowCheck):
-    """Responses that end in the middle of a sentence, of a list, of code, or of a bracket.
+    """Responses that end in the middle of a word, of a sentence, of a list, of code, or of a bracket.
 
     Titles, names, numbers, verse, tables and code that is whole end as they please; in Thai, Lao, Khmer and Burmese a sentence may end
     without a sign.
@@ -40,21 +46,40 @@ class CutOff(RowCheck):
         """Every answer that is not finished."""
         sure: list[tuple[Answer, str]] = []
         guessed: list[tuple[Answer, str]] = []
+        open_ones: list[tuple[Answer, str]] = []
         for answer in answers(change):
             if answer.message.tool_calls or len(answer.text) < self.min_characters:
                 continue
             end = unfinished(answer.text)
-            if end is not None and not _continues(answer.prompt, answer.text):
+            if (end is None or end in GUESSES) and _ends_in_letters(answer.text):
+                end = MID_WORD if self._words(change).broken(answer.text) is not None else end
+            if end is None and ends_in_words(answer.text):
+                open_ones.append((answer, NO_SIGN))
+            elif end is not None and not _continues(answer.prompt, answer.text):
                 (guessed if end in GUESSES else sure).append((answer, end))
         # Of cuts at any word a third ends where nobody ends. Where sentences without a sign are many more, people wrote them so, as they do
         # commas and colons.
         within = sum(end != MUST_FOLLOW for _, end in sure)
-        for answer, end in sure + (guessed if len(guessed) <= self.max_guesses * within else []):
+        most = self.max_guesses * within
+        # Single sentences and items of lists have no sign more often than sentences behind others.
+        open_ones = [(answer, end) for answer, end in open_ones if not _continues(answer.prompt, answer.text)]
+        if within >= LEAST_SURE and len(guessed) + len(open_ones) <= OPEN_SHARE * most:
+            guessed += open_ones
+        for answer, end in sure + (guessed if len(guessed) <= most else []):
             yield answer.hit(
                 f"{answer.name} is cut off: it ends {end}.",
                 value=float(len(answer.text)),
                 evidence=around(answer.text, max(0, len(answer.text) - SHOWN), len(answer.text)),
             )
+
+    @staticmethod
+    def _words(change: Change) -> Vocabulary:
+        return change.shared("vocabulary", lambda: Vocabulary.of(passage.text for passage in passages(change)))
+
+
+def _ends_in_letters(text: str) -> bool:
+    """Whether the last line is long enough for a sentence and ends with small letters, in no code."""
+    return text[-1].islower() and text.rpartition("\n")[2].count(" ") >= LEAST_SPACES and not is_code(text)
 
 
 def _continues(prompt: str, text: str) -> bool:

@@ -211,5 +211,52 @@ def test_the_first_half_of_a_year_is_a_cut() -> None:
     assert not flags("cut-off", row(PARAGRAPH + " The ships that it can hold are 20"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Here are the ships:\n\n| Ship | Length | Built |\n|---|---|---|\n| Anna | 30 | 1990 |\n| Berta | 2",
+        'Here is the file:\n{\n  "name": "Anna",\n  "length": 30,\n  "ports": ["Brest"',
+        "<html>\n<body>\n<ul>\n<li>Anna</li>\n<li>Ber",
+        "SELECT name, length FROM ships WHERE length > 10 AND",
+        "## The ships\n\nThere are two of them.\n\n## The quays",
+        "We have $a^2 + b^2 = c^2$. Therefore it is $c = \\sqrt{a^2 +",
+        "Der Hafen hat zwei Becken. Das größere wurde 1865 gebaut und liegt im Norden der Stadt. Im Winter fährt die",
+        PARAGRAPH + " In winter it is reached by a ferry, which allows the crews to stay, ensuring",
+    ],
+)
+def test_tables_structures_pages_and_sentences_of_other_languages_are_cut_off_inside(text: str) -> None:
+    assert flags("cut-off", row(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| Ship | Length |\n|---|---|\n| Anna | 30 |",
+        "Ship | Length\n--- | ---\nAnna | 30",
+        'Here is the file:\n{\n  "name": "Anna"\n}',
+        "<html>\n<body>\n<p>Anna</p>\n</body>\n</html>",
+        "SELECT name, length FROM ships WHERE length > 10",
+        "print(1)\n# Output: 1",
+        "Er sagt, der Hafen ist alt. Die Stadt liegt am Meer. Das Tor geht dann auf",
+    ],
+)
+def test_tables_structures_pages_and_code_that_are_whole_are_not_reported(text: str) -> None:
+    assert not flags("cut-off", row(text))
+
+
+def test_the_beginning_of_a_word_is_a_cut_and_a_rare_word_is_none() -> None:
+    other = "The construction of the lighthouse took nine years, and its keepers lived in it with their families."
+    for part in ("constr", "lighth", "fam", "th"):
+        assert len(flagged("cut-off", [other, f"{PARAGRAPH} In this year they began with the {part}"])) == 1, part
+    for word in ("lighthouses", "schooner", "brigantines", "40 nm", "Const", "anemometer"):
+        assert flagged("cut-off", [other, f"In this year they came to the harbor with the new {word}"]) == [], word
+
+
+def test_a_sentence_alone_without_a_sign_counts_where_many_are_cut_for_sure() -> None:
+    alone = "The larger basin of the harbor was built by the masons of the old town"
+    assert flagged("cut-off", [CUT[2], alone]) == [CUT[2]]
+    assert alone in flagged("cut-off", [*CUT, alone])
+
+
 def test_a_comma_behind_the_end_of_a_sentence_is_no_cut() -> None:
     assert not flags("cut-off", row(PARAGRAPH + ","))

@@ -98,6 +98,11 @@ def _results(settings: ArmSettings, present: Sequence[str]) -> list[PlannedArm]:
             places.setdefault(arm, []).append(path)
     taken = [*present, *(arm.name for arm in arms)]
     candidate = settings.candidate
+    if candidate is not None and not places:
+        raise UsageError(
+            f"--candidate {candidate} names an arm of a table of --results, and there is no such table.",
+            fix=f"Name the arm that the verdict is about {SELECTION}, e.g. --checkpoint {SELECTION}=FOLDER --checkpoint other=FOLDER",
+        )
     if candidate is not None and candidate not in places:
         raise UsageError.named(candidate, places, noun="arm", where="in a table of --results")
     if candidate not in (None, SELECTION) and SELECTION in [*taken, *places]:

@@ -123,7 +123,15 @@ def difference(verdict: Mapping[str, Any]) -> str:
         return ""
     unit = (verdict.get("scale") or {}).get("unit")
     estimate, low, high = (minus(f"{value:+.3g}") for value in ends)
-    return f"{estimate}{f' {unit}' if unit else ''} [{low}, {high}]"
+    return f"{estimate}{f' {unit}' if unit else ''} [{low}, {high}]{_by_holm(verdict)}"
+
+
+def _by_holm(verdict: Mapping[str, Any]) -> str:
+    """Why a difference is one although its interval holds 0; "" where the two agree."""
+    interval, p = verdict.get("interval") or {}, verdict.get("p_adjusted")
+    if verdict.get("outcome") not in (BETTER, WORSE) or not isinstance(p, int | float) or not interval["low"] <= 0 <= interval["high"]:
+        return ""
+    return f", which holds 0 as all {verdict.get('comparisons')} comparisons share it; by Holm's correction p {p:.2g}"
 
 
 def detectable(verdict: Mapping[str, Any], before: str) -> str:

@@ -111,6 +111,12 @@ class Verdict:
         return self.interval.estimate if self.scale.higher_is_better else -self.interval.estimate
 
     @property
+    def by_holm_alone(self) -> bool:
+        """Whether better or worse is shown by Holm's correction, while the interval, at Bonferroni's level, holds 0."""
+        low, high = self.interval.low, self.interval.high
+        return self.outcome in (BETTER, WORSE) and low is not None and high is not None and low <= 0 <= high
+
+    @property
     def statement(self) -> str:
         """The verdict in sentences, with its interval and the minimum detectable effect."""
         interval, unit = self.interval, f" {self.scale.unit}" if self.scale.unit else ""
@@ -124,6 +130,11 @@ class Verdict:
             )
         elif math.isfinite(interval.estimate):
             parts.append(f"Difference {interval.estimate:+.4g}{unit}, without an interval.")
+        if self.by_holm_alone:
+            parts.append(
+                f"This interval holds 0: it is as wide as all {self.comparisons} comparisons need to hold together (Bonferroni). "
+                f"The outcome is by Holm's correction, which takes them one after the other: adjusted p {self.p_adjusted:.2g}."
+            )
         if interval.detectable is not None:
             in_sd = "" if interval.detectable_sd is None else f" ({interval.detectable_sd:.2g} standard deviations over items)"
             parts.append(f"Minimum detectable effect (80 % power): {interval.detectable:.4g}{unit}{in_sd}.")

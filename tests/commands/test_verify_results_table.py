@@ -276,3 +276,8 @@ def test_where_nothing_varies_there_is_no_interval_and_nothing_is_said_of_one(tm
     done = verify("--results", "same.csv", "-o", "out")
     assert "without an interval" in done.stdout
     assert "the interval holds" not in done.stdout and "variance between runs" not in done.stdout
+
+
+def test_a_candidate_among_checkpoints_is_told_how_to_be_named(verify: Verify) -> None:
+    refused = verify("--eval", "e.jsonl", "--checkpoint", "a=one", "--checkpoint", "b=two", "--candidate", "a", "-o", "v")
+    assert refused.returncode == 2 and "--checkpoint selection=FOLDER" in refused.stderr and "Known: ." not in refused.stderr

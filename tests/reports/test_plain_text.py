@@ -16,12 +16,13 @@ from instructsel.artifact import dump_json, fingerprint, read_manifest
 from instructsel.errors import ScoresError, UsageError
 from instructsel.experiments.arms import Failure, rows_digest
 from instructsel.protocols import Grades
+from instructsel.reports.plain_text import difference
 from instructsel.reports.render import report
 from instructsel.verification.grades_table import Run
 from instructsel.verification.run import Verified
 from instructsel.verification.summary import summary
 from instructsel.verification.verification import Verification
-from tests.reports.pages import selection
+from tests.reports.pages import selection, verdict
 
 ITEMS = tuple(f"q{n}" for n in range(400))
 
@@ -175,3 +176,10 @@ def test_what_a_verdict_speaks_of_is_what_it_was_asked_for(tmp_path: Path) -> No
     (place / "verdict.json").unlink()
     html = report(place).html()
     assert "generalizes to" in html and ">items<" in html and ">both<" not in html
+
+
+def test_a_difference_whose_interval_holds_0_says_why_it_is_one() -> None:
+    shared = {**verdict(outcome="worse", estimate=0.2, low=-0.01, high=0.4), "p_adjusted": 0.036, "comparisons": 2}
+    told = difference(shared)
+    assert told.startswith("+0.2 nats [−0.01, +0.4], which holds 0") and "2 comparisons" in told and "p 0.036" in told
+    assert difference({**shared, "outcome": "not enough data"}).endswith("]") and difference(verdict()).endswith("]")

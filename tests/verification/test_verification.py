@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random as shuffling
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,14 @@ def test_several_graders_are_corrected_for_being_several() -> None:
     assert (together.interval.low, together.interval.high) != (alone.interval.low, alone.interval.high)
     assert [verdict.outcome for verdict in verdicts][2] == "better"
     assert verdicts.outcome == "better"
+
+
+def test_an_outcome_whose_interval_holds_0_says_what_it_rests_on() -> None:
+    shown = several({"a": -0.5, "b": -0.5}).verdicts("selection", ["random"]).verdicts[0]
+    assert shown.outcome == "better" and not shown.by_holm_alone and "Holm" not in shown.statement
+    shared = replace(shown, interval=replace(shown.interval, low=-1.0, high=0.01), p_adjusted=0.036)
+    assert shared.by_holm_alone and "This interval holds 0" in shared.statement and "adjusted p 0.036" in shared.statement
+    assert not replace(shared, outcome="no detectable difference").by_holm_alone
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ SKILLS: Final = "skills"
 WIN_RATE: Final = "win-rate"
 LENGTH_CONTROLLED: Final = "length-controlled"
 LENGTH_BIAS: Final = "length-bias"
+GRADERS_AGREE: Final = "agreement-of-graders"
 TRAINING: Final = "training"
 OUTPUTS: Final = "outputs"
 ANNOTATIONS: Final = "annotations"
@@ -88,6 +89,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     WIN_RATE: Kind("a win rate", 1),
     LENGTH_CONTROLLED: Kind("a length-controlled win rate", 1),
     LENGTH_BIAS: Kind("a length bias", 2),
+    GRADERS_AGREE: Kind("an agreement of graders", 1),
     TRAINING: Kind("a training", 1),
     OUTPUTS: Kind("a model's outputs", 1),
     ANNOTATIONS: Kind("a judge's annotations", 1),

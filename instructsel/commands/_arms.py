@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from instructsel.errors import StudyError, UsageError
@@ -33,7 +33,7 @@ class ArmSettings:
     checkpoint: tuple[str, ...] = ()
     """Arm of models that are trained already: commas between replicates, plus signs between the seeds of one. May be repeated."""
     results: tuple[str, ...] = ()
-    """Finished results: a table of runs or items (CSV, JSON lines, Parquet), whose arms all count, or judge-app's judgments, whose models are the arms; or NAME=… for one arm: its table, folders of lm-evaluation-harness with samples, or AlpacaEval's annotations. May be repeated."""
+    """Finished results: a table of runs or items (CSV, JSON lines, Parquet), whose arms all count, or judge-app's judgments, whose models are the arms, also beside rows, models and other results of these; or NAME=… for one arm: its table, folders of lm-evaluation-harness with samples, or AlpacaEval's annotations. May be repeated."""
     candidate: str | None = None
     """The arm of tables of results that the verdict is about, where none of them is called selection."""
 
@@ -65,18 +65,20 @@ def planned_arms(selection: str | None, settings: ArmSettings, *, base: str) -> 
     if settings.pool and settings.random_subsets and not any(arm.name == RANDOM for arm in arms):
         arms.append(PlannedArm(RANDOM, pool=settings.pool, random_subsets=settings.random_subsets))
     arms += [PlannedArm(name, checkpoints=models) for name, models in named(settings.checkpoint, "--checkpoint").items()]
-    arms += _results(settings, [arm.name for arm in arms])
+    arms = _with_results(settings, arms)
     if settings.base_model and base and not any(arm.name == BASE for arm in arms):
         arms.append(PlannedArm(BASE, base_model=True))
     return tuple(arms)
 
 
-def _results(settings: ArmSettings, present: Sequence[str]) -> list[PlannedArm]:
-    """The arms of finished results: those that an entry names, and all of the tables that stand alone.
+def _with_results(settings: ArmSettings, present: Sequence[PlannedArm]) -> list[PlannedArm]:
+    """The arms with finished results: those that an entry names, and all of the tables and judgments that stand alone.
+
+    People's judgments of an arm that is there already are further grades of its runs, and so is a table beside rows or models.
 
     Args:
         settings: the entries.
-        present: names of other arms.
+        present: other arms.
 
     Raises:
         UsageError: no such entry, an arm twice, or no arm that the verdict could be about.
@@ -88,15 +90,13 @@ def _results(settings: ArmSettings, present: Sequence[str]) -> list[PlannedArm]:
             raise StudyError(f"There is no file or folder {path}.", fix="Correct the path.")
         if not is_table(path) and not is_judgments(path):
             raise UsageError(f"{path} is no table of results.", fix="Name the arm that it is of: --results NAME=PATH")
-    arms = [
-        PlannedArm(name, results=paths)
-        for name, paths in named([entry for entry in settings.results if entry not in alone], "--results").items()
-    ]
+    arms = {arm.name: arm for arm in present}
+    for name, paths in named([entry for entry in settings.results if entry not in alone], "--results").items():
+        arms[name] = _beside(arms.get(name), name, paths)
     places: dict[str, list[str]] = {}
     for path in dict.fromkeys(alone):
         for arm in arms_in(path) if is_judgments(path) else read_table(path).arms:
             places.setdefault(arm, []).append(path)
-    taken = [*present, *(arm.name for arm in arms)]
     candidate = settings.candidate
     if candidate is not None and not places:
         raise UsageError(
@@ -105,19 +105,31 @@ def _results(settings: ArmSettings, present: Sequence[str]) -> list[PlannedArm]:
         )
     if candidate is not None and candidate not in places:
         raise UsageError.named(candidate, places, noun="arm", where="in a table of --results")
-    if candidate not in (None, SELECTION) and SELECTION in [*taken, *places]:
+    if candidate not in (None, SELECTION) and SELECTION in [*arms, *places]:
         raise UsageError(f"The verdict is about the arm {SELECTION}, and --candidate names {candidate}.", fix="Leave --candidate out.")
-    if places and candidate is None and SELECTION not in [*taken, *places]:
+    if places and candidate is None and SELECTION not in [*arms, *places]:
         raise UsageError(
             f"No arm of {', '.join(alone)} is called {SELECTION}; there are {', '.join(list(places)[:8])}.",
             fix=f"Name the one that the verdict is about, e.g. --candidate '{next((arm for arm in places if arm not in (RANDOM, BASE)), 'NAME')}'",
         )
     # The base last: a verdict is rather against another arm.
-    for arm in sorted(places, key=lambda arm: arm == BASE):
-        name = SELECTION if arm == candidate else arm
-        paths = tuple((path,) for path in places[arm])
-        arms.append(PlannedArm(name, results=paths, table_arm="" if name == arm else arm))
-    return arms
+    for place in sorted(places, key=lambda arm: arm == BASE):
+        name = SELECTION if place == candidate else place
+        arms[name] = _beside(arms.get(name), name, tuple((path,) for path in places[place]), "" if name == place else place)
+    return list(arms.values())
+
+
+def _beside(arm: PlannedArm | None, name: str, paths: tuple[tuple[str, ...], ...], table_arm: str = "") -> PlannedArm:
+    """An arm with results, beside what it has.
+
+    Raises:
+        UsageError: it has results of the same kind already.
+    """
+    if arm is None:
+        return PlannedArm(name, results=paths, table_arm=table_arm)
+    if arm.results and not all(is_judgments(path) for seeds in paths for path in seeds):
+        raise UsageError(f"The arm {name} is named twice.", fix="Name its results once.")
+    return replace(arm, results=(*arm.results, *paths), table_arm=table_arm)
 
 
 def named(entries: Iterable[str], flag: str) -> dict[str, tuple[tuple[str, ...], ...]]:

@@ -24,7 +24,8 @@ class Arm:
     checkpoints: tuple[Checkpoint | tuple[Checkpoint, ...], ...] = ()
     """Models instead: one a replicate, or the seeds of a replicate together."""
     results: tuple[tuple[tuple[Grades, ...], ...], ...] = field(default=(), repr=False)
-    """Grades instead, of models that are gone: replicate by replicate, seed by seed, grader by grader."""
+    """Grades of models that are gone, or by graders elsewhere, such as people: replicate by replicate, seed by seed, grader by grader. Beside
+    rows or models they are further grades of the same runs."""
     result_labels: tuple[tuple[tuple[int, int], ...], ...] = field(default=(), repr=False)
     """Replicate and seed of each of `results` as messages number them; empty where they are counted from 0."""
     fixed: bool = False
@@ -37,10 +38,10 @@ class Arm:
     def __post_init__(self) -> None:
         if not self.name:
             raise UsageError("An arm needs a name.")
-        if sum(map(bool, (self.pools, self.checkpoints, self.results))) != 1:
+        if (self.pools and self.checkpoints) or not (self.pools or self.checkpoints or self.results):
             raise UsageError(
-                f"The arm {self.name} needs rows to train on, or models, or finished results, and only one of these.",
-                fix="Give one of the three.",
+                f"The arm {self.name} needs rows to train on, or models, or finished results; rows and models exclude each other.",
+                fix="Give rows, or models, or results alone.",
             )
         if self.result_labels and [len(labels) for labels in self.result_labels] != [len(seeds) for seeds in self.results]:
             raise UsageError(f"The arm {self.name} has other labels than results.")

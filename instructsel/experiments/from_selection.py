@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from instructsel.human.results import grades_of_people, is_judgments
 from instructsel.paths import resolved
 from instructsel.pool import spec
 from instructsel.pool.pool import Pool
+from instructsel.protocols import Grades
 from instructsel.scores.shape import ScoresManifest
 from instructsel.selection.baselines.random_subset import random_subset
 from instructsel.selection.candidates import Candidates
@@ -25,6 +27,10 @@ from instructsel.selection.settings import SelectionSettings
 from instructsel.selection.shape import SidecarManifest
 from instructsel.text import counted
 
+JUDGMENTS: Final = "people's judgments"
+TABLE: Final = "a table of results"
+OTHER: Final = "results of lm-evaluation-harness or AlpacaEval"
+MIXED: Final = "The arm {} is of tables of results and of other results."
 COMPUTED: Final = 0.8
 """The share of a pool's rows that a model must have scored for its seconds to be those of scoring the pool: some rows are equal."""
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -86,16 +92,19 @@ def load_arms(plan: Experiment, toolkit: Toolkit, *, message: Callable[[str], No
     reading = plan.reading.settled()
     arms: dict[str, Arm] = {}
     size: int | None = None
-    tables = _of_tables(plan, message)
+    results = _of_results(plan, toolkit, message)
     # The selection first: its size is that of the random subsets.
     for planned in sorted(plan.arms, key=lambda arm: arm.name != SELECTION):
         if planned.pool:
             selection = next((arm for arm in plan.arms if arm.name == SELECTION), None)
             arm = Arm(planned.name, _random_subsets(planned, reading, selection, size, message), selection_seconds=0.0)
-        elif planned.name in tables:
-            arm = _finished(planned.name, tables[planned.name])
+        elif planned.rows or planned.checkpoints or planned.base_model:
+            arm = _load(planned, plan, reading)
         else:
-            arm = _load(planned, plan, toolkit, reading)
+            of_harness = all(_kind_of(path) == OTHER for seeds in planned.results for path in seeds)
+            arm = _finished(planned.name, results[planned.name], of_harness=of_harness)
+        if planned.name in results and not arm.results:
+            arm = replace(arm, results=results[planned.name].grades, result_labels=results[planned.name].labels)
         if planned.name == SELECTION and arm.pools:
             size = len(arm.pools[0])
         arms[planned.name] = arm
@@ -105,48 +114,90 @@ def load_arms(plan: Experiment, toolkit: Toolkit, *, message: Callable[[str], No
     return loaded, digests
 
 
-def _of_tables(plan: Experiment, message: Callable[[str], None] | None) -> dict[str, ArmResults]:
-    """The arms whose results stand in tables or are people's judgments: all of them together, so that their runs are compared on the same items.
+def _of_results(plan: Experiment, toolkit: Toolkit, message: Callable[[str], None] | None) -> dict[str, ArmResults]:
+    """The finished results of arms: those in tables, and people's judgments, all of them together, so that runs are compared on the same items.
 
     Raises:
-        UsageError: an arm of tables and of other results.
+        UsageError: an arm of tables and of other results, or one of rows or models with results that name no runs.
         ObservationsError: a table that is not of the form, or has no such arm.
     """
-    paths = {arm.name: [path for seeds in arm.results for path in seeds] for arm in plan.arms if arm.results}
+    people: dict[str, list[str]] = {}
+    tables: dict[str, list[str]] = {}
+    parts: dict[str, list[ArmResults]] = {}
+    for arm in plan.arms:
+        others = []
+        for seeds in arm.results:
+            kinds = {_kind_of(path) for path in seeds}
+            if kinds == {OTHER}:
+                others.append(seeds)
+                continue
+            for path in dict.fromkeys(seeds):
+                if (kind := _kind_of(path)) == OTHER:
+                    raise UsageError(MIXED.format(arm.name), fix="Give two arms, or results of one kind.")
+                (people if kind == JUDGMENTS else tables).setdefault(arm.name, []).append(path)
+        if others and arm.name in tables:
+            raise UsageError(MIXED.format(arm.name), fix="Give two arms, or results of one kind.")
+        if others and (arm.rows or arm.pool or arm.checkpoints or arm.base_model):
+            raise UsageError(
+                f"The arm {arm.name} has rows or models, and results that do not say of which run they are.",
+                fix="Give a table of results, or people's judgments.",
+            )
+        if others:
+            parts[arm.name] = [_in_order(tuple(tuple(toolkit.results(path, plan.grading) for path in seeds) for seeds in others))]
     inside = {arm.name: arm.table_arm or arm.name for arm in plan.arms}
-    of_people = {name: named for name, named in paths.items() if any(map(is_judgments, named))}
-    for name, named in of_people.items():
-        if not all(map(is_judgments, named)):
-            raise UsageError(f"The arm {name} is of people's judgments and of other results.", fix="Give two arms, or results of one kind.")
-    people = (
-        grades_of_people({name: [(path, inside[name]) for path in dict.fromkeys(named)] for name, named in of_people.items()})
-        if of_people
-        else {}
-    )
-    paths = {name: named for name, named in paths.items() if name not in of_people}
-    of_tables = {name: named for name, named in paths.items() if any(map(is_table, named))}
-    for name, named in of_tables.items():
-        if not all(map(is_table, named)):
-            raise UsageError(f"The arm {name} is of tables of results and of other results.", fix="Give two arms, or results of one kind.")
-    tables = {path: read_table(path) for path in dict.fromkeys(path for named in of_tables.values() for path in named)}
+    read = {path: read_table(path) for path in dict.fromkeys(path for paths in tables.values() for path in paths)}
     if message is not None:
-        for table in tables.values():
+        for table in read.values():
             for note in table.notes():
                 message(f"note: {note}")
         for arm in plan.arms:
-            if arm.table_arm and (arm.name in of_tables or arm.name in of_people):
+            if arm.table_arm and (arm.name in tables or arm.name in people):
                 message(f"note: {arm.name} is the arm {arm.table_arm} of the results.")
-    graded = grades_of_tables({name: [(tables[path], inside[name]) for path in dict.fromkeys(named)] for name, named in of_tables.items()})
-    return {**graded, **people}
+    of_tables = grades_of_tables({name: [(read[path], inside[name]) for path in dict.fromkeys(paths)] for name, paths in tables.items()})
+    of_people = (
+        grades_of_people({name: [(path, inside[name]) for path in dict.fromkeys(paths)] for name, paths in people.items()})
+        if people
+        else {}
+    )
+    for graded in (of_tables, of_people):
+        for name, results in graded.items():
+            parts.setdefault(name, []).append(results)
+    return {name: _together(results) for name, results in parts.items()}
 
 
-def _finished(name: str, results: ArmResults) -> Arm:
-    """An arm of a table; the base is one model as it is, where it has one run."""
-    fixed = name == BASE and [len(seeds) for seeds in results.grades] == [1]
+def _kind_of(path: str) -> str:
+    """What results are in a file or folder."""
+    return JUDGMENTS if is_judgments(path) else TABLE if is_table(path) else OTHER
+
+
+def _in_order(grades: tuple[tuple[tuple[Grades, ...], ...], ...]) -> ArmResults:
+    """Results whose place says which replicate and seed they are of."""
+    return ArmResults(tuple(tuple((replicate, seed) for seed in range(len(seeds))) for replicate, seeds in enumerate(grades)), grades)
+
+
+def _together(parts: Sequence[ArmResults]) -> ArmResults:
+    """The grades of an arm's runs by all graders."""
+    if len(parts) == 1:
+        return parts[0]
+    runs: dict[tuple[int, int], tuple[Grades, ...]] = {}
+    for part in parts:
+        for labels, by_seed in zip(part.labels, part.grades, strict=True):
+            for label, grades in zip(labels, by_seed, strict=True):
+                runs[label] = (*runs.get(label, ()), *grades)
+    by_replicate: dict[int, list[tuple[int, int]]] = {}
+    for label in sorted(runs):
+        by_replicate.setdefault(label[0], []).append(label)
+    labels_by_replicate = tuple(map(tuple, by_replicate.values()))
+    return ArmResults(labels_by_replicate, tuple(tuple(runs[label] for label in labels) for labels in labels_by_replicate))
+
+
+def _finished(name: str, results: ArmResults, *, of_harness: bool) -> Arm:
+    """An arm of results alone; the base of a table is one model as it is, where it has one run."""
+    fixed = name == BASE and not of_harness and [len(seeds) for seeds in results.grades] == [1]
     return Arm(name, results=results.grades, result_labels=results.labels, fixed=fixed)
 
 
-def _load(planned: PlannedArm, plan: Experiment, toolkit: Toolkit, reading: spec.Reading) -> Arm:
+def _load(planned: PlannedArm, plan: Experiment, reading: spec.Reading) -> Arm:
     from instructsel.grading.checkpoint import checkpoint_of
 
     name = planned.name
@@ -155,8 +206,6 @@ def _load(planned: PlannedArm, plan: Experiment, toolkit: Toolkit, reading: spec
         return Arm(name, checkpoints=(base,), fixed=True, selection_seconds=0.0)
     if planned.checkpoints:
         return Arm(name, checkpoints=tuple(tuple(checkpoint_of(model) for model in seeds) for seeds in planned.checkpoints))
-    if planned.results:
-        return Arm(name, results=tuple(tuple(toolkit.results(path, plan.grading) for path in seeds) for seeds in planned.results))
     pools = tuple(reading.read(list(files)) for files in planned.rows)
     first = planned.rows[0][0]
     seconds = 0.0 if name == WHOLE_POOL else selection_seconds(first, name)

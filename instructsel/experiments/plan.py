@@ -71,7 +71,8 @@ class PlannedArm:
     checkpoints: tuple[tuple[str, ...], ...] = field(default=(), metadata=FILE_OR_NAME)
     """Models that are trained already: one list a replicate, a model a seed."""
     results: tuple[tuple[str, ...], ...] = field(default=(), metadata=FILE)
-    """Finished results of lm-evaluation-harness or AlpacaEval: one list a replicate, a path a seed; or tables of results, each with all runs."""
+    """Finished results of lm-evaluation-harness or AlpacaEval: one list a replicate, a path a seed; or tables of results and people's judgments, each
+    with all runs. Judgments may stand beside any of the others, tables and judgments also beside rows and models: further grades of the same runs."""
     table_arm: str = ""
     """What the arm is called in the tables of its results, where that is not its name."""
     base_model: bool = False
@@ -81,11 +82,11 @@ class PlannedArm:
         if not self.name:
             raise UsageError("An arm of a plan needs a name.")
         check_limits(self)
-        sources = [self.rows, self.pool, self.checkpoints, self.results, self.base_model]
-        if sum(map(bool, sources)) != 1:
+        sources = [self.rows, self.pool, self.checkpoints, self.base_model]
+        if sum(map(bool, sources)) > 1 or not (any(sources) or self.results):
             raise UsageError(
-                f"The arm {self.name} needs one of rows, pool, checkpoints, results and base_model; found {sum(map(bool, sources))}.",
-                fix="Leave exactly one.",
+                f"The arm {self.name} needs one of rows, pool, checkpoints, base_model and results; found {sum(map(bool, sources))}.",
+                fix="Leave one; results may stand beside it.",
             )
         if bool(self.pool) != (self.random_subsets > 0):
             raise UsageError(f"The arm {self.name} needs a pool and the number of its random subsets.", fix="Give both, or neither.")
@@ -330,7 +331,7 @@ class Experiment:
     @property
     def grades(self) -> bool:
         """Whether an arm has models to be graded; finished results bring their grades along."""
-        return any(not arm.results for arm in self.arms)
+        return any(arm.rows or arm.pool or arm.checkpoints or arm.base_model for arm in self.arms)
 
     @property
     def baseline(self) -> str:

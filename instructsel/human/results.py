@@ -34,6 +34,8 @@ UNIT: Final = "preference"
 RUN: Final = re.compile(r"(?P<arm>.+) \(replicate (?P<replicate>[0-9]{1,9}), seed (?P<seed>[0-9]{1,9})\)")
 LONGEST_ITEM: Final = 200
 BOTH_SAID: Final = "annotators_disagree"
+AGAINST: Final = "against"
+"""In the record of a grade: the arm that people compared with; None where two arms were compared."""
 
 Run = tuple[str, Label]
 """Arm, and replicate with seed."""
@@ -94,7 +96,7 @@ def grades_of_people(chosen: Mapping[str, Sequence[tuple[str, str]]]) -> dict[st
         raise ObservationsError(f"{', '.join(files)}: no two of the arms were judged against each other.", fix="Name arms that were.")
     by_run: dict[Run, list[Grades]] = {}
     for task, reference, part in _tasks(sides):
-        for run, grades in _graded(task, reference, part):
+        for run, grades in _graded(task, reference, part, inside):
             by_run.setdefault(run, []).append(grades)
     return {inside[name]: _arranged({label: grades for (arm, label), grades in by_run.items() if arm == name}) for name in inside}
 
@@ -146,7 +148,7 @@ def _tasks(sides: Sequence[_Side]) -> Iterator[tuple[str, str | None, list[_Side
         yield f"{PEOPLE} against {reference}", reference, [side for side in sides if reference in (side.run[0], side.other[0])]
 
 
-def _graded(task: str, reference: str | None, sides: Sequence[_Side]) -> Iterator[tuple[Run, Grades]]:
+def _graded(task: str, reference: str | None, sides: Sequence[_Side], inside: Mapping[str, str]) -> Iterator[tuple[Run, Grades]]:
     """The grades of each run by one grader, on the items that any run has."""
     prompts = {side.instance: side.prompt for side in sides}
     items = tuple(sorted(prompts))
@@ -171,6 +173,12 @@ def _graded(task: str, reference: str | None, sides: Sequence[_Side]) -> Iterato
                 "in_both_orders": sum(len({side.on_left for side in of_item}) == 2 for of_item in judgments),
             },
             "flags": {} if itself else dict(flags),
+            # How annotators split, item by item, and what a judge calls the item: for how far graders agree.
+            "votes": []
+            if itself
+            else [[sum(side.score == score for side in of_item) for score in (1.0, 0.5, 0.0)] for of_item in judgments],
+            AGAINST: None if reference is None else inside[reference],
+            "instructions": [digest_of(prompts[item]) for item in items],
             "lengths": {
                 "output": [of_item[0].length if of_item else None for of_item in judgments],
                 "reference": [(of_item[0].length if itself else of_item[0].other_length) if of_item else None for of_item in judgments],
@@ -198,4 +206,4 @@ def _arranged(runs: Mapping[Label, Sequence[Grades]]) -> ArmResults:
     return ArmResults(labels, tuple(tuple(tuple(runs[label]) for label in of_replicate) for of_replicate in labels))
 
 
-__all__ = ["arms_in", "grades_of_people", "is_judgments", "run_of"]
+__all__ = ["AGAINST", "PEOPLE", "arms_in", "grades_of_people", "is_judgments", "run_of"]

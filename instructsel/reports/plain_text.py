@@ -160,7 +160,7 @@ def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
         *unit_notes(summary),
         *contamination(summary),
     ]
-    lines += [*_sentences(sentences), *_rates(summary), *_regressions(summary), ""]
+    lines += [*_sentences(sentences), *_rates(summary), *_agreement(summary), *_regressions(summary), ""]
     models = {arm: sum(len(seeds) for seeds in replicates.values()) for arm, replicates in summary["arms"].items()}
     sentences = [line for arm, costs in summary["costs"].items() if (line := cost(arm, costs, models=models.get(arm, 0)))]
     sentences += [
@@ -383,6 +383,64 @@ def _rates(summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def contradictions(agreement: Mapping[str, Any]) -> list[str]:
+    """Where graders say the opposite of each other, as sentences.
+
+    >>> contradictions({"contradictions": [{"baseline": "random", "better": ["judge"], "worse": ["gsm8k", "bbh"]}]})
+    ['Graders contradict each other: against random it is better by judge, and worse by gsm8k, bbh.']
+    """
+    return [
+        f"Graders contradict each other: against {entry['baseline']} it is better by {', '.join(entry['better'][:MANY])}, "
+        f"and worse by {', '.join(entry['worse'][:MANY])}."
+        for entry in agreement.get("contradictions") or []
+    ]
+
+
+def _agreement(summary: Mapping[str, Any]) -> list[str]:
+    """How far benchmarks, judges and people agree."""
+    agreement = summary.get("agreement")
+    if not agreement:
+        return []
+    on_items = [
+        [entry["grader"], "each other", f"{entry['same']['n']:,}", *_parts(entry, ("same", "relaxed", "alpha"))]
+        for entry in agreement["people"]
+    ]
+    on_items += [
+        [entry["one"], entry["other"], f"{entry['same']['n']:,}", *_parts(entry, ("same", "relaxed", "kappa"))]
+        for entry in agreement["items"]
+    ]
+    over_arms = [
+        [entry["one"], entry["other"], f"{entry['n_arms']:,}", *_parts(entry, ("same_order", "rank"))] for entry in agreement["arms"]
+    ]
+    lines: list[str] = []
+    level = f"{100 * agreement['confidence']:.4g}"
+    for rows, over, columns in (
+        (on_items, "the same responses", ("items", "same %", "tie half %", "kappa")),
+        (over_arms, "arms", ("arms", "same order %", "rank r")),
+    ):
+        if rows:
+            lines += ["", *_sentences([f"Agreement of graders over {over}, with {level}% intervals"])]
+            header = ["grader", "and", *columns]
+            shown = [[for_terminal(cell) for cell in row] for row in rows[:ROWS]]
+            lines += aligned(shown, header=header, right=(2, 3, 4, 5), width=WIDTH)
+            if len(rows) > ROWS:
+                lines.append(f"{len(rows) - ROWS:,} more are in verdict.json.")
+    return [*lines, *_sentences(contradictions(agreement))]
+
+
+def _parts(entry: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    """Each figure with its interval, shares in per cent; where there is no interval, the figure alone."""
+    cells = []
+    for key in keys:
+        figure, share = entry[key], key in ("same", "relaxed", "same_order")
+        value, *ends = (
+            None if figure[part] is None else f"{100 * figure[part]:.0f}" if share else f"{figure[part]:.2f}"
+            for part in ("value", "low", "high")
+        )
+        cells.append("" if value is None else value if None in ends else f"{value} [{ends[0]}, {ends[1]}]")
+    return cells
+
+
 def _rate(arm: str, rate: Mapping[str, Any]) -> list[str]:
     controlled, official = (rate["length_controlled"] or {}).get("win_rate"), rate["official_length_controlled"]
     return [
@@ -399,6 +457,7 @@ def _rate(arm: str, rate: Mapping[str, Any]) -> list[str]:
 __all__ = [
     "brief",
     "contamination",
+    "contradictions",
     "detectable",
     "difference",
     "headline",

@@ -148,7 +148,7 @@ def verify_arms(
 def _check(arms: Sequence[Arm], graders: Sequence[Grader], trainer: Trainer | None, seeds: Sequence[int]) -> None:
     for noun, names in (("arm", [arm.name for arm in arms]), ("grader", [grader.name for grader in graders])):
         # Finished results bring their graders along.
-        wanted = noun == "arm" or any(not arm.results for arm in arms)
+        wanted = noun == "arm" or any(arm.pools or arm.checkpoints for arm in arms)
         if (wanted and not names) or len(set(names)) < len(names):
             raise UsageError(f"A verification needs {noun}s of different names, one at least; found: {', '.join(names) or 'none'}.")
     if trainer is None and any(arm.pools for arm in arms):

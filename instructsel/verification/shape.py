@@ -146,6 +146,62 @@ class BiasRecord(TypedDict, total=False):
     reason: str | None
 
 
+class FigureRecord(TypedDict, total=False):
+    """A figure with its interval."""
+
+    value: Figure
+    low: Figure
+    high: Figure
+    n: Count | None
+    reason: str | None
+
+
+class AgreeingRecord(TypedDict, total=False):
+    """Two graders beside each other, over arms or on the same items."""
+
+    one: Required[str]
+    other: Required[str]
+    one_kind: str | None
+    other_kind: str | None
+    n_arms: Count | None
+    same_order: FigureRecord | None
+    rank: FigureRecord | None
+    linear: FigureRecord | None
+    n_judgments: Count | None
+    same: FigureRecord | None
+    relaxed: FigureRecord | None
+    kappa: FigureRecord | None
+
+
+class AmongRecord(TypedDict, total=False):
+    """How far people agree with each other."""
+
+    grader: Required[str]
+    same: FigureRecord | None
+    relaxed: FigureRecord | None
+    alpha: FigureRecord | None
+
+
+class ContradictionRecord(TypedDict, total=False):
+    """Graders that say better, and graders that say worse."""
+
+    baseline: Required[str]
+    better: Required[list[str]]
+    worse: Required[list[str]]
+
+
+class AgreementRecord(TypedDict, total=False):
+    """How far graders agree."""
+
+    kinds: dict[str, str] | None
+    confidence: Figure
+    arms: list[AgreeingRecord] | None
+    items: list[AgreeingRecord] | None
+    people: list[AmongRecord] | None
+    contradictions: list[ContradictionRecord] | None
+    not_compared: Count | None
+
+
 class AuditRecord(TypedDict, total=False):
     """What became of a subset's rows; `refused` is the last release's word."""
 
@@ -305,6 +361,7 @@ class VerificationRecord(TypedDict, total=False):
     win_rates: dict[str, dict[str, RateRecord]] | None
     length_biases: dict[str, BiasRecord] | None
     length_bias: BiasRecord | None
+    agreement: AgreementRecord | None
     win_rate: dict[str, Any] | None
     length_controlled: dict[str, Any] | None
     leakage: dict[str, list[str]] | list[str] | None

@@ -1,4 +1,4 @@
-"""A verification in one piece: verdicts, skills, win rates, length bias, costs and power, as plain data and as lines for people."""
+"""A verification in one piece: verdicts, skills, win rates, length bias, agreement of graders, costs and power, as plain data and as lines for people."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from instructsel.stats.variance import BOTH, CONFIDENCE, Estimand
 from instructsel.verification.by_source import SourceTable
+from instructsel.verification.graders_agree import graders_agree
 from instructsel.verification.grades_table import Run
 from instructsel.verification.loss_evidence import loss_evidence, rests_on_loss
 from instructsel.verification.run import Verified
@@ -78,15 +79,17 @@ def summary(
             rates[judge][arm][LEAKAGE] = True
     known = selection in verification.arms and others
     verdicts = verification.verdicts(selection, others, settings=settings, leakage=apart) if known else Verdicts(())
+    described, compared = verification.as_dict(), verdicts.as_dict()
+    agreement = graders_agree(verified.runs, described["graders"], verdicts=compared["verdicts"], confidence=confidence)
     record = {
-        **verification.as_dict(),
+        **described,
         "selection": selection,
         "against": against,
         "outcome": outcome(verdicts, against, model, pending=sum(verified.n_pending(arm) for arm in (selection, against))),
         "missing": {arm: count for arm in (selection, against) if (count := verified.n_missing(arm))},
         "confidence": confidence,
         "generalize_to": generalize_to,
-        "verdicts": verdicts.as_dict(),
+        "verdicts": compared,
         "skills": None
         if base is None or base not in verification.arms
         else SkillTable.measured(
@@ -96,6 +99,7 @@ def summary(
         "rests_on_loss": loss_evidence().as_dict() if rests_on_loss(verdicts.against(against)) else None,
         "win_rates": rates,
         "length_biases": length_biases(verified.runs),
+        "agreement": None if agreement is None else agreement.as_dict(),
         "leakage": {grader: list(arms) for grader, arms in ranked.items()},
         "costs": {arm: dict(cost) for arm, cost in verified.costs.items()},
         "subsets": {arm: [dict(subset) for subset in arm_subsets] for arm, arm_subsets in verified.subsets.items()},

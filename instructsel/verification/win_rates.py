@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import UsageError
+from instructsel.grading.results_grades import AGGREGATED
 from instructsel.kinds import LENGTH_CONTROLLED, WIN_RATE, head
 from instructsel.stats.correlation import length_bias
 from instructsel.stats.variance import CONFIDENCE
@@ -303,7 +304,8 @@ def win_rates(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
     """
     by_judge: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
-        if run.grades.unit == PREFERENCE:
+        # Of a win rate per run the pairs are not known.
+        if run.grades.unit == PREFERENCE and not run.grades.record.get(AGGREGATED):
             by_judge.setdefault(run.grades.grader, {}).setdefault(run.arm, []).append(run)
     return {judge: {arm: _win_rate(pairs) for arm, pairs in sorted(arms.items())} for judge, arms in sorted(by_judge.items())}
 

@@ -245,7 +245,7 @@ def test_what_cannot_be_compared_is_refused(pools: list[Pool], tmp_path: Path) -
         asked: dict[str, Any] = dict(given)
         with pytest.raises(UsageError, match=said):
             verify_arms(asked.pop("arms"), **asked)
-    with pytest.raises(UsageError, match="only one of these"):
+    with pytest.raises(UsageError, match="exclude each other"):
         Arm("neither")
 
 
@@ -277,3 +277,18 @@ def test_runs_whose_other_grades_are_empty_are_failures(pools: list[Pool], tmp_p
     assert "win rate" not in changed.verification.graders
     with pytest.raises(StudyError, match="No run has a grade"):
         found.with_runs([Run("random", 1, 0, nothing)])
+
+
+def test_grades_from_elsewhere_stand_beside_those_of_models_trained_here(pools: list[Pool], tmp_path: Path) -> None:
+    def people(value: float) -> Grades:
+        return Grades("people", ITEMS, np.full(len(ITEMS), value), np.ones(len(ITEMS)), unit="preference", higher_is_better=True)
+
+    arms = [
+        Arm(name, (pool,), results=(((people(value),), (people(value),)),), result_labels=(((0, 0), (0, 1)),))
+        for name, pool, value in (("chosen", pools[0], 0.75), ("random", pools[1], 0.25))
+    ]
+    verified = verify_arms(arms, trainer=FakeTrainer(tmp_path), graders=[FakeGrader()], seeds=(0, 1))
+    described = verified.verification.as_dict()
+    assert {grader: len(scale["means"]) for grader, scale in described["graders"].items()} == {"loss": 4, "people": 4}
+    assert described["arms"] == {"chosen": {"0": [0, 1]}, "random": {"0": [0, 1]}}
+    assert verified.verification.difference("chosen", "random", "people", n_resamples=0).estimate == 0.5

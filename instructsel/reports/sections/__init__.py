@@ -18,6 +18,7 @@ from instructsel.reports.parts import Section, cleaned
 ORDER: Final = (
     "outcome",
     "verification",
+    "agreement",
     "gate",
     "audit",
     "funnel",

@@ -43,7 +43,11 @@ def command(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it: a heat map (.svg), a report (.html, .md), or .json.")
     ] = None,
     against: Annotated[
-        str, typer.Option(help="What sources of --add-one are held against: base, or more, the base with as many more rows of its own.")
+        str,
+        typer.Option(
+            help="What sources of --add-one are held against: base; more, the base with as many more rows of its own; or untouched, the model "
+            "before any training."
+        ),
     ] = BASE,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.9999, help="Of every interval, and of all tests together.")] = CONFIDENCE,
     generalize_to: Annotated[
@@ -126,17 +130,18 @@ def lines(matrix: EffectMatrix) -> list[str]:
         WIDTH,
     )
     text.append("")
+    # Against the model before any training, that is one column and not two.
+    columns = ("untouched",) if matrix.against == "untouched" else ("untouched", matrix.against)
     rows = [
         [
             outcome.name,
-            "–" if outcome.untouched is None else f"{outcome.untouched:.4g}",
-            "–" if outcome.baseline is None else f"{outcome.baseline:.4g}",
+            *("–" if value is None else f"{value:.4g}" for value in (outcome.untouched, outcome.baseline)[: len(columns)]),
             outcome.best or "–",
             ", ".join(outcome.may_be_best) or "not known",
         ]
         for outcome in matrix.outcomes
     ]
-    text += aligned(rows, header=["outcome", "untouched", matrix.against, "best", "may be best"], right=(1, 2), width=WIDTH)
+    text += aligned(rows, header=["outcome", *columns, "best", "may be best"], right=tuple(range(1, len(columns) + 1)), width=WIDTH)
     best = ", ".join(f"{source} {count}" for source, count in matrix.times_best.items())
     text += ["", *wrapped(f"Best estimates of {len(matrix.outcomes)} outcomes: {best}.", WIDTH), *wrapped(matrix.verdict, WIDTH)]
     for note in matrix.notes:

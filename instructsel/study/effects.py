@@ -24,10 +24,12 @@ from instructsel.study.one_source import ADD_ONE, BASE, LESS, MORE, PLUS, UNTOUC
 from instructsel.study.shape import OutcomeRecord
 from instructsel.text import counted
 
-AGAINST: Final = (BASE, MORE)
-"""What the sources of an add-one study can be held against."""
+AGAINST: Final = (BASE, MORE, UNTOUCHED)
+"""What the sources of an add-one study can be held against: the base, the base with more rows of its own, the model before any training."""
 CONTROL: Final = "(more of the base)"
 """What the control is called where sources have rows."""
+ALONE: Final = "(the base alone)"
+"""What the base is called where sources are held against the model before any training."""
 BETTER: Final = "better"
 WORSE: Final = "worse"
 UNCERTAIN: Final = "uncertain"
@@ -48,7 +50,7 @@ class Cell:
     p: float | None
     """Of this comparison alone, two-sided."""
     p_adjusted: float | None
-    """Holm's, over all cells of the sources; None of the control, which is no source."""
+    """Holm's, over all cells but the control's, which is no source; None there."""
     df: float | None
     replicates: int
     """That have the source and what it is held against."""
@@ -86,7 +88,7 @@ class EffectMatrix:
     design: str
     """add-one or leave-one."""
     against: str
-    """base, more or whole: what sources are held against."""
+    """base, more, untouched or whole: what sources are held against."""
     sources: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     cells: tuple[Cell, ...]
@@ -116,7 +118,7 @@ class EffectMatrix:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """The sources, and the control where there is one."""
+        """The sources, and the base alone and the control where they are rows."""
         return tuple(dict.fromkeys(cell.source for cell in self.cells))
 
     @property
@@ -124,6 +126,11 @@ class EffectMatrix:
         """Source → on how many outcomes it has the best estimate; sources that never do are there with 0."""
         counts = Counter(outcome.best for outcome in self.outcomes)
         return {source: counts[source] for source in sorted(self.sources, key=lambda name: (-counts[name], name))}
+
+    @property
+    def regressions(self) -> tuple[Cell, ...]:
+        """What is worse than it was before any training, by its own interval; where it survives the correction, it was forgotten."""
+        return tuple(cell for cell in self.cells if cell.standing == WORSE) if self.against == UNTOUCHED else ()
 
     @property
     def verdict(self) -> str:
@@ -160,7 +167,8 @@ def of_folder(folder: str | Path, *, against: str = BASE, confidence: float = CO
 
     Args:
         folder: of a study planned with `--add-one` or `--leave-one`.
-        against: of an add-one study: `base`, or `more`, the base with as many more rows of its own.
+        against: of an add-one study: `base`; `more`, the base with as many more rows of its own; or `untouched`, the model before any
+            training, against which the base alone is a row, too.
         confidence: of the intervals.
         generalize_to: `both` (new runs and new items) or `runs` (new runs on these items).
 
@@ -223,14 +231,20 @@ def of_plan(
 def _baseline(plan: Plan, against: str) -> str:
     arms = {subset.get("arm") for subset in plan.subsets}
     if WHOLE in arms:
-        if against == MORE:
-            raise UsageError("A study that leaves sources out has no base to hold them against.", fix="Leave --against out.")
+        if against in (MORE, UNTOUCHED):
+            raise UsageError(
+                "A study that leaves sources out holds the whole against the whole without each; it has no base.",
+                fix="Leave --against out.",
+            )
         return WHOLE
     if against not in AGAINST:
         raise UsageError.named(against, AGAINST, noun="arm to hold sources against")
     if against not in arms:
         raise UsageError(
-            "At equal rows there is no arm of more base rows: the base itself has as many as the others.", fix="Leave --against out."
+            "At equal rows there is no arm of more base rows: the base itself has as many as the others."
+            if against == MORE
+            else "The study was planned without the model before any training.",
+            fix="Leave --against out.",
         )
     return against
 
@@ -266,9 +280,13 @@ class _Builder:
             known = prior(blocks, self.baseline)
             for source in self.sources:
                 contrasts[source, name] = self._effect(blocks, source, known)
-            if MORE in blocks.runs and self.baseline == BASE:
-                contrasts[CONTROL, name] = self._contrast(blocks, MORE, BASE, known)
-            outcomes.append(self._outcome(name, unit, higher, blocks, records, contrasts, known, level))
+            if self.baseline == UNTOUCHED:
+                contrasts[ALONE, name] = self._contrast(blocks, BASE, UNTOUCHED, known)
+            if MORE in blocks.runs and self.baseline in (BASE, UNTOUCHED):
+                contrasts[CONTROL, name] = self._contrast(blocks, MORE, self.baseline, known)
+            # Two trained arms differ by more than one of them from a model that never varies.
+            between = prior(blocks, BASE) if self.baseline == UNTOUCHED else known
+            outcomes.append(self._outcome(name, unit, higher, blocks, records, contrasts, between, level))
         return self._assembled(part, runs, failed, outcomes, contrasts)
 
     def _assembled(
@@ -282,7 +300,7 @@ class _Builder:
         of_sources = {key: effect.p for key, effect in contrasts.items() if key[0] != CONTROL}
         adjusted = adjust(of_sources, self.confidence)
         higher = {outcome.name: outcome.higher_is_better for outcome in outcomes}
-        rows = [*self.sources, *([CONTROL] if any(source == CONTROL for source, _ in contrasts) else [])]
+        rows = [*self.sources, *(extra for extra in (ALONE, CONTROL) if any(source == extra for source, _ in contrasts))]
         cells = tuple(
             self._cell(source, outcome.name, contrasts[source, outcome.name], adjusted.p_values.get((source, outcome.name)), higher)
             for source in rows
@@ -319,6 +337,8 @@ class _Builder:
         replicates = sorted({cell.replicates for cell in cells if cell.estimate is not None})
         if replicates and replicates[0] == 1:
             notes.append("An effect with one replicate has no interval: how much runs vary is unknown.")
+        if self.baseline == UNTOUCHED:
+            notes.append(_forgotten(cells))
         if part["design"] == ADD_ONE and not part.get("equal_rows") and self.baseline == BASE:
             notes.append(
                 f"Arms with a source have {part['add_rows']:,} rows more than the base: see the effect of as many more of the base, "
@@ -357,6 +377,10 @@ class _Builder:
         for run, row in values.items():
             table = row[None, :] if relative is None else linearised(row[None, :], relative)
             runs.setdefault(_arm(self.plan.by_name[run.subset]), {})[self.plan.by_name[run.subset]["replicate"]] = table[0]
+        if self.baseline == UNTOUCHED and UNTOUCHED in runs:
+            # The same model stands beside every replicate: it varies by nothing but its items.
+            (untouched,) = runs[UNTOUCHED].values()
+            runs[UNTOUCHED] = dict.fromkeys(sorted({replicate for arm in runs.values() for replicate in arm}), untouched)
         unit, higher = scales.pop()
         return Blocks(runs, _codes(first, items), relative), unit, higher
 
@@ -445,6 +469,19 @@ class _Builder:
         )
 
 
+def _forgotten(cells: Sequence[Cell]) -> str:
+    """What is worse than before any training, in a sentence."""
+    worse = [cell for cell in cells if cell.standing == WORSE]
+    if not worse:
+        return "Nothing is shown to be worse than the model before any training."
+    names = "; ".join(f"{cell.source} on {cell.outcome}{' (forgotten)' if cell.survives else ''}" for cell in worse)
+    survive = sum(cell.survives for cell in worse)
+    return (
+        f"Worse than the model before any training, each by its own interval: {names}. {survive} of {counted(len(worse), 'cell')} "
+        f"{'survives' if survive == 1 else 'survive'} the correction and {'is' if survive == 1 else 'are'} called forgotten."
+    )
+
+
 def _codes(record: OutcomeRecord, items: Sequence[str]) -> Codes | None:
     """The number of each item's cluster, from 0; None where every one stands alone."""
     clusters = record.get("clusters")
@@ -457,4 +494,4 @@ def _codes(record: OutcomeRecord, items: Sequence[str]) -> Codes | None:
     return cast(Codes, np.array([numbers[of[item]] for item in items], dtype=np.int64))
 
 
-__all__ = ["CONTROL", "Cell", "EffectMatrix", "Outcome", "of_folder", "of_plan"]
+__all__ = ["ALONE", "CONTROL", "Cell", "EffectMatrix", "Outcome", "of_folder", "of_plan"]

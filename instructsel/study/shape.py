@@ -224,7 +224,7 @@ class EffectsRecord(TypedDict, total=False):
 
     kind: Literal["effects"]
     design: Required[Literal["add-one", "leave-one"]]
-    against: Required[Literal["base", "more", "whole"]]
+    against: Required[Literal["base", "more", "untouched", "whole"]]
     sources: Required[list[str]]
     outcomes: Required[list[OutcomeOfEffects]]
     cells: Required[list[CellRecord]]

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from instructsel.commands._effects import lines
 from instructsel.errors import StudyError, UsageError
 from instructsel.pool.pool import Pool
 from instructsel.reports.effect_map import color
 from instructsel.reports.render import report
 from instructsel.stats.paired_effects import Blocks, contrast, prior
 from instructsel.study.design import Design, Mixtures
-from instructsel.study.effects import CONTROL, EffectMatrix, of_folder
+from instructsel.study.effects import ALONE, CONTROL, EffectMatrix, of_folder
 from instructsel.study.folder import StudyFolder
 from instructsel.study.one_source import AddOne, LeaveOne
 from instructsel.study.results import read_effects
@@ -149,6 +150,44 @@ def test_held_against_more_of_the_base_the_control_is_gone_and_effects_are_less_
     cells = [base.cell("maths", "chat"), base.cell(CONTROL, "chat"), more.cell("maths", "chat")]
     effect, control, beyond = (cell.estimate for cell in cells if cell is not None and cell.estimate is not None)
     assert beyond == pytest.approx(effect - control)
+
+
+def test_held_against_the_untouched_model_each_source_alone_and_the_mixture_are_rows_and_what_got_worse_is_named(
+    pool: Pool, tmp_path: Path
+) -> None:
+    base = made(pool, tmp_path, AddOne(40, 40, 4, equal_rows=True, untouched=True))
+    before = of_folder(tmp_path / "study", against="untouched")
+    assert before.rows == ("maths", "plain", "snippets", "talk", ALONE) and before.comparisons == 5 * 3
+    cells = [before.cell("maths", "algebra"), before.cell(ALONE, "algebra"), base.cell("maths", "algebra")]
+    alone, mixture, beyond = (cell.estimate for cell in cells if cell is not None and cell.estimate is not None)
+    # A source alone against the mixture is what both did to the model, less one another.
+    assert beyond == pytest.approx(alone - mixture)
+    for source, outcome, effect in (
+        ("maths", "algebra", -0.3),
+        ("talk", "chat", -0.25),
+        ("talk", "algebra", 0.05),
+        (ALONE, "algebra", -0.0625),
+    ):
+        cell = before.cell(source, outcome)
+        assert cell is not None and cell.low is not None and cell.high is not None and cell.low < effect < cell.high
+    assert ("talk", "algebra") in {(cell.source, cell.outcome) for cell in before.regressions}
+    assert any(note.startswith("Worse than the model before any training") and "talk on algebra" in note for note in before.notes)
+    assert base.regressions == () and not any("before any training" in note for note in base.notes)
+    # Which source is best depends on the sources, not on what they are held against.
+    assert [outcome.may_be_best for outcome in before.outcomes] == [outcome.may_be_best for outcome in base.outcomes]
+    text = "\n".join(lines(before))
+    assert text.count("untouched") == 1 and ALONE in text
+    assert report(before.as_dict()).html().count(">untouched model<") == 1
+
+
+def test_a_study_without_the_untouched_model_or_without_a_base_is_not_held_against_it(pool: Pool, tmp_path: Path) -> None:
+    made(pool, tmp_path / "add", AddOne(10, 10, 1, base=("plain",)), outcomes=("algebra",))
+    with pytest.raises(UsageError, match="without the model before any training"):
+        of_folder(tmp_path / "add" / "study", against="untouched")
+    (tmp_path / "leave").mkdir()
+    made(pool, tmp_path / "leave", LeaveOne(40, 1, untouched=True), outcomes=("algebra",))
+    with pytest.raises(UsageError, match="no base"):
+        of_folder(tmp_path / "leave" / "study", against="untouched")
 
 
 def test_a_study_that_is_not_through_has_the_matrix_of_what_is_and_goes_on(pool: Pool, tmp_path: Path) -> None:

@@ -45,6 +45,13 @@ def meaning(matrix: Mapping[str, Any]) -> str:
     equal = ", all arms of equal rows" if settings.get("equal_rows") else ""
     if matrix["against"] == "whole":
         return f"An effect is the outcome of all sources ({rows:,} rows) less that of all but one{equal}; below 0 a loss is better with the source."
+    if matrix["against"] == "untouched":
+        instead = (
+            f"{added:,} of the base's {rows:,} rows are the source's"
+            if equal
+            else f"the base of {rows:,} rows with {added:,} rows of the source"
+        )
+        return f"An effect is the outcome of {'the base where ' if equal else ''}{instead}, less that of the model before any training; below 0 a loss is better after it."
     base = f"the base's {rows:,} rows" if matrix["against"] == "base" else f"the base with {added:,} more rows of its own"
     return f"An effect is the outcome of the base with {added:,} rows of the source less that of {base}{equal}; below 0 a loss is better with it."
 
@@ -144,13 +151,14 @@ def _cells(matrix: Mapping[str, Any], number: int) -> Table:
 
 
 def _outcomes(matrix: Mapping[str, Any], number: int) -> Table:
+    is_untouched = matrix["against"] == "untouched"
     rows = tuple(
         (
             outcome["name"],
             outcome["unit"],
             outcome["n_items"],
             finite(outcome["untouched"]),
-            finite(outcome["baseline"]),
+            *([] if is_untouched else [finite(outcome["baseline"])]),
             outcome["best"],
             ", ".join(outcome["may_be_best"]) or None,
         )
@@ -161,7 +169,7 @@ def _outcomes(matrix: Mapping[str, Any], number: int) -> Table:
         Column("unit", "unit"),
         Column("items", "items", "count"),
         Column("untouched", "untouched model", "number"),
-        Column("baseline", f"the {matrix['against']}", "number"),
+        *([] if is_untouched else [Column("baseline", f"the {matrix['against']}", "number")]),
         Column("best", "best estimate"),
         Column("may_be_best", "may be best"),
     )

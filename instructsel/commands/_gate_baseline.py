@@ -124,7 +124,7 @@ def show(
     """Show what a baseline holds: files, sources, parts, and what they were made with."""
     from instructsel.gates.baseline.baseline import Baseline
 
-    baseline = Baseline.read(file)
+    baseline = Baseline.read_whole(file)
     if json:
         write_json(described(baseline))
         return

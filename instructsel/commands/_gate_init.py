@@ -50,7 +50,7 @@ def command(
     check_outputs([output], [*files_of(pool), *([str(baseline)] if baseline is not None else [])])
     if not is_stdout and not force and output.exists() and output.stat().st_size:
         raise UsageError(f"{output} exists.", fix="Name another file with -o, or replace it with --force.")
-    compared = None if baseline is None else Baseline.read(baseline)
+    compared = None if baseline is None else Baseline.read_whole(baseline)
     rows = read.settled().read(pool, message=messages(quiet=quiet))
     path = None if baseline is None else relative_to(baseline, Path.cwd() if is_stdout else output.parent)
     proposal = propose(rows, baseline=compared, path=path, progress=lambda kind: say(f"looking at: {kind}", quiet=quiet))

@@ -71,7 +71,7 @@ def gate(
 
 def _change(pool: Pool, settings: GateConfig) -> Change:
     try:
-        baseline = None if settings.baseline is None else Baseline.read(settings.baseline)
+        baseline = None if settings.baseline is None else Baseline.read_whole(settings.baseline)
     except BaselineError as fault:
         return Change(pool, settings.nightly, fault=fault)
     return Change.of(pool, baseline, nightly=settings.nightly)

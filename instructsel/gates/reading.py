@@ -92,7 +92,7 @@ def no_change(baseline: str | Path | None, reading: Reading | None = None) -> Ch
 def _compared(baseline: str | Path | None) -> tuple[Baseline | None, BaselineError | None]:
     """A baseline, or why it cannot be read."""
     try:
-        return (None if baseline is None else Baseline.read(baseline)), None
+        return (None if baseline is None else Baseline.read_whole(baseline)), None
     except BaselineError as error:
         return None, error
 

@@ -42,6 +42,10 @@ NAMES: Final[Mapping[str, str]] = {kind: name for name, kind in TYPES.items()}
 MOST_HEADER: Final = 64 << 20
 """Bytes of a header."""
 METADATA: Final = "__metadata__"
+DIGEST: Final = 16
+"""Bytes of a digest."""
+PIECE: Final = 1 << 20
+"""Bytes of an array that are looked at together."""
 DIGESTS: Final = "digests"
 """Of the arrays, by their names, in the metadata."""
 
@@ -56,7 +60,7 @@ class Entry(TypedDict, total=False):
 
 def digest_of(data: bytes | memoryview) -> str:
     """blake2b-128, in hexadecimal."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return hashlib.blake2b(data, digest_size=DIGEST).hexdigest()
 
 
 def write_tensors(file: BinaryIO, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
@@ -175,6 +179,28 @@ class TensorFile:
                 raise self.refusal.of(self.path, f"the array {name!r} is damaged: its digest is another")
             self._arrays[name] = np.frombuffer(data, dtype=TYPES[entry["dtype"]]).reshape(entry["shape"])
         return self._arrays[name]
+
+    def check_all(self) -> None:
+        """Compare every array with its digest, those that nobody asked for too, a piece at a time.
+
+        Raises:
+            InstructselError: of the refusal's class: one cannot be read, or its digest is another.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                for name, entry in self.entries.items():
+                    if name in self._arrays:
+                        continue
+                    begin, end = entry["data_offsets"]
+                    file.seek(self.start + begin)
+                    content = hashlib.blake2b(digest_size=DIGEST)
+                    while begin < end and (piece := file.read(min(PIECE, end - begin))):
+                        content.update(piece)
+                        begin += len(piece)
+                    if content.hexdigest() != self.digests[name]:
+                        raise self.refusal.of(self.path, f"the array {name!r} is damaged: its digest is another")
+        except OSError as error:
+            raise self.refusal.of(self.path, error.strerror or str(error)) from error
 
 
 __all__ = ["Array", "TensorFile", "digest_of", "write_tensors"]

@@ -63,7 +63,7 @@ class DriftCheck(PoolCheck):
         if self.method not in (*METHODS, AUC):
             raise UsageError.named(self.method, [*METHODS, AUC], noun="method")
         if (self.method == AUC) != (self.indicator == (VECTORS,)):
-            raise UsageError("The method auc is that of vectors, and theirs alone.", fix='Write: indicator = "vectors", method = "auc"')
+            raise UsageError("The method auc is that of vectors, and theirs alone.", fix='Write: indicator = ["vectors"], method = "auc"')
         if self.method == "ks" and set(self.indicator) & set(measures.LABELS):
             raise UsageError("Labels have no order, which the method ks needs.", fix='Use: method = "jensen-shannon"')
 

@@ -344,6 +344,21 @@ def test_a_broken_baseline_leaves_the_rows_to_be_looked_at() -> None:
     assert verdict.fault is not None
 
 
+def test_a_byte_that_was_changed_in_any_part_is_a_broken_baseline_whatever_is_asked_of_it() -> None:
+    written(Path("a.jsonl"), rows(6))
+    made("a.jsonl").write("pool.baseline")
+    whole = Path("pool.baseline").read_bytes()
+    file = Baseline.read("pool.baseline").file
+    assert file is not None
+    for name, entry in file.entries.items():
+        begin, end = entry["data_offsets"]
+        if end > begin:
+            place = file.start + (begin + end) // 2
+            Path("pool.baseline").write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+            assert read_change(["a.jsonl"], baseline="pool.baseline").fault is not None, name
+            assert gate(Pool.read("a.jsonl"), GateConfig((), baseline=Path("pool.baseline"))).exit_code("error") == 3, name
+
+
 def test_a_pool_that_was_read_before_has_the_same_new_rows() -> None:
     content = rows(12)
     written(Path("a.jsonl"), content)

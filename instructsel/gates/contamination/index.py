@@ -400,9 +400,11 @@ class _Builder:
         questions = np.array([text.question for text in self.texts], dtype=np.int64)
         parts = np.array([text.part for text in self.texts], dtype=np.int64)
         counted = eligible & ~np.isin(parts[texts], [PARTS.index(PASSAGE), PARTS.index(CHOICES), PARTS.index(PROMPT)])
-        pairs = np.unique(np.stack([grams[counted].view(np.int64), questions[texts[counted]]], axis=1), axis=0)
-        values, often = np.unique(pairs[:, 0], return_counts=True)
-        common = values[often > max(COMMON, COMMON_SHARE * len(self.questions))].view(np.uint64)
+        values, numbers = np.unique(grams[counted], return_inverse=True)
+        # Each hash once for each question, as one number.
+        pairs = np.unique(numbers * np.int64(len(self.questions) + 1) + questions[texts[counted]])
+        often = np.bincount(pairs // (len(self.questions) + 1), minlength=len(values))
+        common = values[often > max(COMMON, COMMON_SHARE * len(self.questions))]
         eligible &= ~np.isin(grams, np.concatenate([common, _stock(n)]))
         edges = np.zeros(len(hashes) + 1, dtype=np.int64)
         np.add.at(edges, first[eligible], 1)
@@ -434,11 +436,18 @@ def _stock(n: int) -> Words:
 
 
 def _sorted(parts: Sequence[tuple[Words, Ints]], *, by_hash: bool) -> tuple[Words, Ints]:
-    """Hashes and places in one order: by hash, or by place."""
+    """Hashes and places in one order: by hash and then by place, or by place. Each of several parts is in this order, and its places follow those of
+    the part before."""
     hashes = np.concatenate([np.zeros(0, np.uint64), *(part[0] for part in parts)])
     places = np.concatenate([np.zeros((0, 2), np.int32), *(part[1] for part in parts)])
-    order = np.lexsort((places[:, 1], places[:, 0], hashes) if by_hash else (places[:, 1], places[:, 0]))
-    return hashes[order], places[order]
+    keys = (places[:, 0].astype(np.int64) << 32) | places[:, 1]
+    if not (keys[1:] >= keys[:-1]).all() and (not by_hash or len(parts) < 2):
+        order = np.argsort(keys, kind="stable")
+        hashes, places = hashes[order], places[order]
+    if by_hash:
+        order = np.argsort(hashes, kind="stable")
+        hashes, places = hashes[order], places[order]
+    return hashes, places
 
 
 def _within(values: NDArray[Any], end: int) -> bool:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from instructsel.errors import UsageError
 from instructsel.gates.contamination.index import NGRAMS, ItemIndex
 from instructsel.gates.contamination.items import ANSWER, CHOICES, PARTS, PASSAGE, PROMPT, QUESTION
-from instructsel.gates.contamination.words import HEAD, ascii_head, hashes_of_texts, whole_digest, words_of
+from instructsel.gates.contamination.words import HEAD, Hashed, ascii_head, hashed_texts, whole_digest, words_of
 from instructsel.gates.defaults import COVERAGE
 from instructsel.neighbors.word_hashes import Words, runs
 from instructsel.pool.example import Example
@@ -140,6 +140,16 @@ class _Search:
         compared = [part for parts in self.wholes.values() for part in parts]
         self.heads: frozenset[int] = frozenset(self.index.heads[compared].tolist())
         self.least_whole: int = min(self.index.words[compared].tolist(), default=0)
+        sizes = np.unique(
+            np.stack([self.index.heads[compared].view(np.int64), self.index.words[compared].astype(np.int64)], axis=1), axis=0
+        )
+        sizes = sizes[np.argsort(sizes[:, 0].view(np.uint64), kind="stable")]
+        self.sizes: NDArray[np.int64] = sizes[:, 1]
+        """Words of the texts that have a head, by the heads in order."""
+        self.heads_in_order: Words = np.array(sorted(self.heads), dtype=np.uint64)
+        self.sizes_from: NDArray[np.int64] = np.append(
+            np.searchsorted(np.ascontiguousarray(sizes[:, 0]).view(np.uint64), self.heads_in_order), len(sizes)
+        )
         self.leading_heads: NDArray[np.bool_] = np.zeros(1 << LEADING_HEADS, dtype=bool)
         self.leading_heads[(self.index.heads[compared] >> np.uint64(64 - LEADING_HEADS)).astype(np.int64)] = True
         # Most n-grams of rows are told by their leading bits to be no item's: the search misses the processor's cache.
@@ -156,9 +166,9 @@ class _Search:
         turns = [[(message.text_with_reasoning, message.role in ANSWERS) for message in example.messages] for example in examples]
         texts = [text for row in turns for text, _ in row]
         of_turn = np.repeat(np.arange(len(turns)), np.fromiter(map(len, turns), dtype=np.int64, count=len(turns)))
-        hashes, lengths = hashes_of_texts(texts)
-        covered = self._covered(hashes, lengths, of_turn)
-        begun = self._begun(hashes, np.repeat(of_turn, lengths))
+        words = hashed_texts(texts)
+        covered = self._covered(words.hashes, words.lengths, of_turn)
+        begun = self._begun(words, of_turn)
         begun.update(row for row, text in zip(of_turn.tolist(), texts, strict=True) if not text.isascii())
         wholes = {row: parts for row in begun if (parts := self._wholes(turns[row]))} if self.wholes else {}
         for row in sorted(covered.keys() | wholes.keys()):
@@ -166,14 +176,35 @@ class _Search:
             if evidence:
                 yield row, evidence
 
-    def _begun(self, hashes: Words, rows: NDArray[np.int64]) -> set[int]:
-        """The rows that have the first two words of a text that is compared as a whole, one after the other."""
-        heads = np.array(sorted(self.heads), dtype=np.uint64)
+    def _begun(self, words: Hashed, of_turn: NDArray[np.int64]) -> set[int]:
+        """The rows in which a turn, a line or a sentence may be a text that is compared as a whole.
+
+        Most begin with the first two words of one, which are looked up, and end after as many words as that one has.
+        """
+        hashes = words.hashes
+        if not len(hashes) or not self.wholes:
+            return set()
         pairs = np.append(hashes[:-1] * np.uint64(HEAD) + hashes[1:], hashes[-1:])
         candidates = pairs if self.least_whole > 1 else np.concatenate([pairs, hashes])
         numbers = np.flatnonzero(self.leading_heads[(candidates >> np.uint64(64 - LEADING_HEADS)).astype(np.int64)])
-        numbers = numbers[np.isin(candidates[numbers], heads)]
-        return set(rows[numbers % max(1, len(hashes))].tolist())
+        begins = numbers % len(hashes)
+        of_word = np.repeat(np.arange(len(words.lengths)), words.lengths)
+        is_unsure = np.zeros(len(words.lengths), dtype=bool)
+        is_unsure[np.isin(of_turn, of_turn[words.is_unsure])] = True
+        likely = words.begins[begins] | is_unsure[of_word[begins]]
+        numbers, begins = numbers[likely], begins[likely]
+        heads = np.minimum(np.searchsorted(self.heads_in_order, candidates[numbers]), len(self.heads_in_order) - 1)
+        exact = self.heads_in_order[heads] == candidates[numbers]
+        heads, begins = heads[exact], begins[exact]
+        rows = of_turn[of_word[begins]]
+        # The words of such a text, each number of them that there is, and whether a part of the turn may end there.
+        counts = np.diff(self.sizes_from)[heads]
+        offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        ends = np.repeat(begins, counts) + self.sizes[np.repeat(self.sizes_from[heads], counts) + offsets]
+        may_end = ends <= np.repeat(np.cumsum(words.lengths)[of_word[begins]], counts)
+        is_end = np.append(words.begins, True)
+        may_end[may_end] = is_end[ends[may_end]]
+        return set(rows[is_unsure[of_word[begins]]].tolist()) | set(np.repeat(rows, counts)[may_end].tolist())
 
     def _covered(
         self, hashes: Words, lengths: NDArray[np.int64], of_turn: NDArray[np.int64]

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from itertools import chain
-from typing import Final
+from itertools import chain, compress
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.neighbors.word_hashes import AsciiHashes, WordHashes, Words, hashes_of
+from instructsel.neighbors.word_hashes import END, AsciiHashes, WordHashes, Words, hashes_of, joined_with_others, with_others
 from instructsel.pool.normal_form import ASCII, CONTROLS, MAY_DIFFER, ascii_words, normal_form, operators
 from instructsel.pool.writing_systems import UNSEGMENTED
 
@@ -244,6 +244,10 @@ EVERYWHERE: Final = frozenset(
 )
 """English words of grammar and of how tasks are put. n-grams that have hardly any other word belong to no item; of other languages all count."""
 
+_BREAKS: Final = np.isin(np.arange(256), [ord(sign) for sign in "\r\n.!?:)]"])
+"""Signs behind which a line, a sentence or what follows a label may begin."""
+_DIGITS: Final = np.isin(np.arange(256), [ord(sign) for sign in "0123456789"])
+
 _HASHES: Final = WordHashes()
 _ASCII_HASHES: Final = AsciiHashes(ASCII_WORDS, CONTROLS)
 
@@ -293,6 +297,49 @@ def hashes_of_texts(texts: Sequence[str]) -> tuple[Words, NDArray[np.int64]]:
     return hashes_of(texts, _ASCII_HASHES, of_one, lambda joined: THOUSANDS.sub("", joined))
 
 
+class Hashed(NamedTuple):
+    """The words of several texts."""
+
+    hashes: Words
+    """Of the words, one after the other."""
+    lengths: NDArray[np.int64]
+    """(n,), words of each text."""
+    begins: NDArray[np.bool_]
+    """(k,), whether a line or a sentence may begin with a word: it is its text's first, or a sign of an end stands before it."""
+    is_unsure: NDArray[np.bool_]
+    """(n,), whether a text may be cut into words in another way than it is here: it is not ASCII, or has figures beside figures."""
+
+
+def hashed_texts(texts: Sequence[str]) -> Hashed:
+    """The words of texts, with the places at which a part of a text may begin."""
+    joins = joined_with_others(texts)
+    joined = "".join(text + END for text in compress(texts, joins))
+    # Where a comma inside a number is left out.
+    commas = [match.start() for match in THOUSANDS.finditer(joined)]
+    ends = np.flatnonzero(np.frombuffer(joined.encode("latin-1"), dtype=np.uint8) == ord(END))
+    spans = _ASCII_HASHES.spans(THOUSANDS.sub("", joined) if commas else joined)
+    figures = np.frombuffer(spans.data, dtype=np.uint8)
+    of_text = np.repeat(np.arange(len(spans.lengths)), spans.lengths)
+    is_first = np.diff(of_text, prepend=-1) > 0
+    breaks = np.flatnonzero(_BREAKS[np.frombuffer(spans.raw, dtype=np.uint8)])
+    begins = (np.diff(np.searchsorted(breaks, spans.starts), prepend=0) > 0) | is_first
+    is_unsure = np.zeros(len(spans.lengths), dtype=bool)
+    is_unsure[np.searchsorted(ends, commas)] = True
+    is_unsure[of_text[1:][_DIGITS[figures[spans.starts[1:]]] & _DIGITS[figures[spans.ends[:-1] - 1]] & ~is_first[1:]]] = True
+
+    def of_one(text: str) -> Words:
+        return hashed([words_of(text)])[0]
+
+    hashes, lengths = with_others(texts, joins, (_ASCII_HASHES.hashes(spans), spans.lengths), of_one)
+    if len(spans.lengths) == len(texts):
+        return Hashed(hashes, lengths, begins, is_unsure)
+    is_joined = np.array(joins, dtype=bool)
+    every, unsure = np.ones(len(hashes), dtype=bool), np.ones(len(texts), dtype=bool)
+    every[np.repeat(is_joined, lengths)] = begins
+    unsure[is_joined] = is_unsure
+    return Hashed(hashes, lengths, every, unsure)
+
+
 def head_of(words: Sequence[str]) -> int:
     """A hash of the first two words of a text; 0 of none."""
     first = _HASHES[words[0]] if words else 0
@@ -323,8 +370,10 @@ def whole_digest(text: str) -> int:
 __all__ = [
     "EVERYWHERE",
     "HEAD",
+    "Hashed",
     "ascii_head",
     "hashed",
+    "hashed_texts",
     "hashes_of_texts",
     "head_of",
     "is_everywhere",

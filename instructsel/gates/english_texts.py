@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
+from instructsel.neighbors.word_hashes import END, batches
 
 BATCH: Final = 1 << 20
 """Characters that are looked at together."""
 HALF: Final = 8
 LONGEST: Final = 2 * HALF
 """Bytes of a word that is looked up; no word of the lists has more."""
-END: Final = "\xff"
-"""Behind each text: a character that no ASCII text has."""
 MULTIPLIERS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93))
 BITS: Final = 16
 """Of the places of the table."""
@@ -56,23 +55,10 @@ def english_texts(texts: Sequence[str], table: bytes, most: int, rule: Rule) -> 
         (n,) each.
     """
     kept_end = table[: ord(END)] + END.encode("latin-1")
-    results = [_of_batch(batch, kept_end, rule) for batch in _batches(texts, most)]
+    results = [_of_batch(batch, kept_end, rule) for batch in batches((text[:most] + END for text in texts), BATCH, len)]
     if not results:
         return np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
     return np.concatenate([english for english, _ in results]), np.concatenate([letters for _, letters in results])
-
-
-def _batches(texts: Iterable[str], most: int) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text[:most] + END)
-        size += len(batch[-1])
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _of_batch(texts: Sequence[str], table: bytes, rule: Rule) -> tuple[Mask, NDArray[np.int64]]:

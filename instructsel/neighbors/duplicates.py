@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructsel.errors import EnvironmentFault, UsageError
-from instructsel.neighbors.word_hashes import MULTIPLIER, AsciiHashes, WordHashes, Words, hashes_of, mixed
+from instructsel.neighbors.word_hashes import MULTIPLIER, AsciiHashes, WordHashes, Words, batches, hashes_of, mixed
 from instructsel.pool.writing_systems import UNSEGMENTED
 from instructsel.processes import in_order, in_threads
 
@@ -161,7 +161,7 @@ class Shingles:
         if total is None and isinstance(texts, Sequence):
             total = len(texts)
         n_read = 0
-        for distinct, sizes, band_keys, odd in in_order(_hashed, _batches(texts)):
+        for distinct, sizes, band_keys, odd in in_order(_hashed, batches(texts, BATCH, len)):
             hashes.append(distinct)
             bands.append(band_keys)
             sketches.append(odd)
@@ -450,21 +450,6 @@ def _numbered(keys: Words) -> tuple[Groups, int]:
 _ASCII_DIGESTS: Final = AsciiHashes(bytes(range(256)).lower())
 _DIGESTS: Final = WordHashes()
 """Of the words met last."""
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Texts, about BATCH characters at a time."""
-    batch: list[str] = []
-    length = 0
-    for text in texts:
-        batch.append(text)
-        # A text without a character takes time, too.
-        length += len(text) + 1
-        if length >= BATCH:
-            yield batch
-            batch, length = [], 0
-    if batch:
-        yield batch
 
 
 def _hashed(texts: list[str]) -> tuple[Words, NDArray[np.int64], Words, Words]:

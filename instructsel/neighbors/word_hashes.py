@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ END: Final = "\xff"
 """Behind each of several texts: a character that no ASCII text has."""
 
 Words = NDArray[np.uint64]
+Item = TypeVar("Item")
 
 
 class WordHashes(dict[str, int]):
@@ -139,11 +140,7 @@ class AsciiHashes:
     def hashes(self, spans: Spans) -> Words:
         """The hashes of words."""
         data, starts, ends = spans.data, spans.starts, spans.ends
-        signs = np.frombuffer(data, dtype=np.uint8)
-        self._extend(len(signs))
-        sums = np.zeros(len(signs) + 1, dtype=np.uint64)
-        np.cumsum((signs + np.uint64(1)) * self._powers[: len(signs)], out=sums[1:])
-        words = (sums[ends] - sums[starts]) * self._inverses[starts]
+        words = self.polynomials(spans)
         slots = (mixed(words) >> np.uint64(64 - SLOTS)).astype(np.int64)
         values = self._values[slots]
         unknown = np.flatnonzero(self._words[slots] != words)
@@ -156,6 +153,15 @@ class AsciiHashes:
             self._words[slots[at]], self._values[slots[at]] = new, digests
         return values
 
+    def polynomials(self, spans: Spans) -> Words:
+        """A number for each word: equal ones have one, and different ones hardly ever. In another process it is the same."""
+        signs = np.frombuffer(spans.data, dtype=np.uint8)
+        self._extend(len(signs))
+        sums = np.zeros(len(signs) + 1, dtype=np.uint64)
+        np.cumsum((signs + np.uint64(1)) * self._powers[: len(signs)], out=sums[1:])
+        words: Words = (sums[spans.ends] - sums[spans.starts]) * self._inverses[spans.starts]
+        return words
+
     def _extend(self, n: int) -> None:
         """Have the first n powers."""
         if len(self._powers) < n:
@@ -163,6 +169,21 @@ class AsciiHashes:
                 powers = np.full(n, np.uint64(factor))
                 powers[0] = 1
                 setattr(self, name, np.cumprod(powers))
+
+
+def batches(items: Iterable[Item], most: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Items in their order, those that come to `most` together, by the size of each; the last of them may go beyond it."""
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        batch.append(item)
+        # What has no size takes time, too.
+        total += size(item) + 1
+        if total >= most:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
 
 
 def hashes_of(
@@ -211,6 +232,7 @@ __all__ = [
     "Spans",
     "WordHashes",
     "Words",
+    "batches",
     "hashes_of",
     "joined_with_others",
     "mixed",

@@ -151,6 +151,9 @@ class Message:
     @property
     def text_with_reasoning(self) -> str:
         """The same behind the reasoning."""
+        if self.reasoning is None and not self.tool_calls:
+            # Most turns.
+            return self.content
         return self.text if self.reasoning is None else f"{self.reasoning}\n{self.text}" if self.text else self.reasoning
 
     def as_dict(self) -> dict[str, Any]:

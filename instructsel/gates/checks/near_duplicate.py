@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
 from instructsel.experiments.limits import between
@@ -36,27 +36,29 @@ class NearDuplicate(Repeats):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """Rows that nearly repeat one of the baseline, then those that nearly repeat one of the change that repeats none."""
-        shingles, has_words = shingles_of(change, self.threshold, in_pool=self.in_pool(change))
-        candidates = distinct(change) & has_words
+        shingles, rows = shingles_of(change, self.threshold, in_pool=self.in_pool(change))
+        candidates = distinct(change)[rows]
         responses = asked_of(change)
         if self.in_pool(change):
             assert change.baseline is not None
             saved = SavedShingles.stored(change.baseline.part("shingles").arrays)
             pool = Asked.stored(change.baseline.part("prompts").arrays)
 
-            def copies_row(position: int, row: int, value: float) -> bool:
-                return is_copy(value, len(shingles.row(position)), int(saved.sizes[row]), responses.likeness(position, pool, row))
+            def copies_row(number: int, row: int, value: float) -> bool:
+                return is_copy(value, len(shingles.row(number)), int(saved.sizes[row]), responses.likeness(int(rows[number]), pool, row))
 
             nearest, similarity = saved.nearest(shingles, candidates, self.threshold, but=change.gone, accepts=copies_row)
-            for position in (nearest >= 0).nonzero()[0].tolist():
-                candidates[position] = False
-                place, value = place_in_pool(change, int(nearest[position])), float(similarity[position])
-                yield Hit(position, f"The row nearly repeats {place} of the baseline (Jaccard {value:.2f}).", value, related=place)
+            for number in (nearest >= 0).nonzero()[0].tolist():
+                candidates[number] = False
+                place, value = place_in_pool(change, int(nearest[number])), float(similarity[number])
+                yield Hit(int(rows[number]), f"The row nearly repeats {place} of the baseline (Jaccard {value:.2f}).", value, related=place)
 
-        def copies_other(position: int, other: int, value: float) -> bool:
-            return is_copy(value, len(shingles.row(position)), len(shingles.row(other)), responses.likeness(position, responses, other))
+        def copies_other(number: int, other: int, value: float) -> bool:
+            likeness = responses.likeness(int(rows[number]), responses, int(rows[other]))
+            return is_copy(value, len(shingles.row(number)), len(shingles.row(other)), likeness)
 
-        pairs = near_pairs(shingles, candidates, self.threshold, accepts=copies_other)
+        near = near_pairs(shingles, candidates, self.threshold, accepts=copies_other)
+        pairs = [replace(pair, removed=int(rows[pair.removed]), kept=int(rows[pair.kept])) for pair in near]
         yield from hits_of(change, pairs, "The row nearly repeats {other} (Jaccard {similarity}).")
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import ClassVar, Final
 
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.loops import loop_of, repeated_share
+from instructsel.gates.repeating import may_loop
 from instructsel.gates.texts import answers, around
 
 WANTED: Final = re.compile(
@@ -50,7 +52,11 @@ class Repetition(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """Every answer that is stuck."""
-        for answer in answers(change):
+        listed = answers(change)
+        likely = may_loop(
+            [answer.text for answer in listed], min_times=self.min_times, min_words=self.min_words, max_repeated=self.max_repeated
+        )
+        for answer in compress(listed, likely.tolist()):
             if len(answer.text) < self.min_words:
                 continue
             words = answer.text.casefold().split()

@@ -20,7 +20,7 @@ from instructsel.gates.contamination.index import NGRAMS, ItemIndex
 from instructsel.gates.contamination.items import ANSWER, CHOICES, PARTS, PASSAGE, PROMPT, QUESTION
 from instructsel.gates.contamination.words import HEAD, Hashed, ascii_head, hashed_texts, whole_digest, words_of
 from instructsel.gates.defaults import COVERAGE
-from instructsel.neighbors.word_hashes import Words, runs
+from instructsel.neighbors.word_hashes import Words, batches, runs
 from instructsel.pool.example import Example
 from instructsel.pool.message import ANSWERS
 
@@ -107,7 +107,7 @@ def find_items(
     """
     search = _Search(index, rule or Rule())
     done = 0
-    for batch in _batches(examples):
+    for batch in batches(examples, BATCH, _size):
         for number, evidence in sorted(search.batch(batch), key=lambda pair: pair[0]):
             for entry in evidence:
                 yield Evidence(done + number, *entry)
@@ -363,17 +363,8 @@ def _stretch(words: Sequence[str], begins: Sequence[int], n: int) -> str:
     return " ".join(words[begin : min(end, begin + EXCERPT)])
 
 
-def _batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    batch: list[Example] = []
-    size = 0
-    for example in examples:
-        batch.append(example)
-        size += 1 + sum(len(message.text) for message in example.messages)
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def _size(example: Example) -> int:
+    return sum([len(message.text) for message in example.messages])
 
 
 __all__ = ["DECIDING", "THRESHOLD", "Evidence", "Rule", "find_items"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from instructsel.gates.duplicates.texts import comparable
 from instructsel.neighbors.duplicates import WORDS, words_of
-from instructsel.neighbors.word_hashes import AsciiHashes, Words, hashes_of, runs
+from instructsel.neighbors.word_hashes import AsciiHashes, Words, batches, hashes_of, runs
 from instructsel.pool.normal_form import ASCII, CONTROLS
 
 BATCH: Final = 1 << 20
@@ -50,22 +50,9 @@ def may_repeat(texts: Iterable[str], threshold: float) -> NDArray[np.bool_]:
 
 def _shingles(texts: Iterable[str]) -> Iterator[tuple[Words, NDArray[np.int64]]]:
     """The shingles of batches of texts, and how many each text has: none of fewer words than a shingle has."""
-    for batch in _batches(texts):
+    for batch in batches(texts, BATCH, len):
         hashes, lengths = hashes_of(batch, _HASHES, lambda text: words_of(comparable(text)))
         yield runs(hashes, lengths, WORDS)[0], np.maximum(lengths - WORDS + 1, 0)
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text) + 1
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 __all__ = ["may_repeat"]

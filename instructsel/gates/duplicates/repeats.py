@@ -85,8 +85,8 @@ def distinct(change: Change) -> NDArray[np.bool_]:
     return mask
 
 
-def shingles_of(change: Change, threshold: float, *, in_pool: bool) -> tuple[Shingles, NDArray[np.bool_]]:
-    """The shingles of the rows of a change, and which rows are compared: those with a word, that may be like another one.
+def shingles_of(change: Change, threshold: float, *, in_pool: bool) -> tuple[Shingles, NDArray[np.int64]]:
+    """The shingles of those rows of a change that are compared, and their positions, in order: rows with a word, that may be like another one.
 
     Args:
         change: the rows.
@@ -94,11 +94,11 @@ def shingles_of(change: Change, threshold: float, *, in_pool: bool) -> tuple[Shi
         in_pool: whether the baseline is looked at, whose rows may be like any.
     """
 
-    def make() -> tuple[Shingles, NDArray[np.bool_]]:
+    def make() -> tuple[Shingles, NDArray[np.int64]]:
         rows = change.rows
-        likely = [True] * len(rows) if in_pool else may_repeat((raw_text(row.example) for row in rows), threshold).tolist()
-        texts = [compared_text(row.example) if is_likely else "" for row, is_likely in zip(rows, likely, strict=True)]
-        return Shingles.of(texts), np.array([bool(text) for text in texts], dtype=bool)
+        likely = range(len(rows)) if in_pool else np.flatnonzero(may_repeat((raw_text(row.example) for row in rows), threshold)).tolist()
+        texts = {position: text for position in likely if (text := compared_text(rows[position].example))}
+        return Shingles.of(list(texts.values())), np.array(list(texts), dtype=np.int64)
 
     return change.shared(f"shingles {in_pool or threshold}", make)
 

@@ -48,8 +48,8 @@ def raw_text(example: Example, part: str = BOTH) -> str:
     if part not in PARTS:
         raise UsageError.named(part, PARTS, noun="part of a row")
     end = example.last_answer
-    turns = {BOTH: example.messages[: end + 1], PROMPT: example.messages[:end], RESPONSE: example.messages[end : end + 1]}[part]
-    return "\n".join(turn.text_with_reasoning for turn in turns if turn.role not in SYSTEM)
+    start, stop = {BOTH: (0, end + 1), PROMPT: (0, end), RESPONSE: (end, end + 1)}[part]
+    return "\n".join([turn.text_with_reasoning for turn in example.messages[start:stop] if turn.role not in SYSTEM])
 
 
 def comparable(text: str) -> str:

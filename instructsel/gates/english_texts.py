@@ -39,11 +39,10 @@ class Rule(NamedTuple):
     """Words of grammar, and different ones among them."""
     least_usual: int
     """Different words that are usual."""
-    least_letters: int
 
 
 def english_texts(texts: Sequence[str], table: bytes, most: int, rule: Rule) -> tuple[Mask, NDArray[np.int64]]:
-    """Which ASCII texts are English, and how many letters each has.
+    """Which ASCII texts are English by their words, however few, and how many letters and apostrophes each has.
 
     Args:
         texts: ASCII.
@@ -81,17 +80,12 @@ def _of_batch(texts: Sequence[str], table: bytes, rule: Rule) -> tuple[Mask, NDA
     different = np.bitwise_count(_unions(bits, bounds))
     is_english = (n_english >= np.maximum(rule.least_english, rule.english_share * counts)) & (different >= rule.least_english)
     flags = listed.flags[places]
-    perhaps = (
-        ~is_english
-        & (_sums(flags & IS_USUAL, bounds) >= rule.usual_share * counts)
-        & (_sums(flags & IS_FOREIGN > 0, bounds) == 0)
-        & (letters >= rule.least_letters)
-    )
+    perhaps = ~is_english & (_sums(flags & IS_USUAL, bounds) >= rule.usual_share * counts) & (_sums(flags & IS_FOREIGN > 0, bounds) == 0)
     looked_at = np.repeat(perhaps, counts) & (flags & IS_USUAL > 0)
     numbers = np.repeat(np.arange(len(counts)), counts)[looked_at]
     pairs = np.unique((numbers << BITS) | places[looked_at])
     is_english |= perhaps & (np.bincount(pairs >> BITS, minlength=len(counts)) >= rule.least_usual)
-    return is_english & (letters >= rule.least_letters), letters
+    return is_english, letters
 
 
 def _sums(values: NDArray[np.generic], bounds: NDArray[np.int64]) -> NDArray[np.int64]:

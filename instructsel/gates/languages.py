@@ -42,7 +42,7 @@ _LATIN_WORDS: Final = bytes(ord(chr(code).lower()) if chr(code).isalpha() or cod
     128
 )
 """Of ASCII what the words are made of that LATIN finds, in small letters."""
-RULE: Final = Rule(ENGLISH_SHARE, USUAL_SHARE, least_english=4, least_usual=3, least_letters=LEAST)
+RULE: Final = Rule(ENGLISH_SHARE, USUAL_SHARE, least_english=4, least_usual=3)
 MANY: Final = 4096
 """Texts from which on they are told together."""
 _NO_LETTERS: Final = bytes(code for code in range(128) if not chr(code).isalpha())
@@ -124,13 +124,24 @@ class Identifier:
             low = text[:LOOKED_AT].encode().translate(_LATIN_WORDS).decode().split()
             if sum(map(len, low)) >= LEAST and _is_english(low):
                 return ENGLISH_TEXT
+        return self.of_rest(text)
+
+    def of_rest(self, text: str, is_english: bool | None = None) -> tuple[str, float] | None:
+        """The same of a text whose beginning does not say that it is English.
+
+        Args:
+            text: the text.
+            is_english: whether it is by its words, where that is known.
+        """
         words = plain(text)
-        letters = len(LETTER.findall(words)) if not words.isascii() else len(words.encode().translate(None, _NO_LETTERS))
+        is_ascii = words.isascii()
+        letters = len(words.encode().translate(None, _NO_LETTERS)) if is_ascii else len(LETTER.findall(words))
         if len(words) < LEAST or (letters < LEAST_LETTERS and not _is_dense(words)):
             return None
-        low = words.encode().translate(_LATIN_WORDS).decode().split() if words.isascii() else LATIN.findall(words.lower())
-        if _is_english(low, is_latin=words.isascii()) and 2 * sum(map(len, low)) > letters:
-            return ENGLISH_TEXT
+        if is_english is not False:
+            low = words.encode().translate(_LATIN_WORDS).decode().split() if is_ascii else LATIN.findall(words.lower())
+            if (is_english or _is_english(low, is_latin=is_ascii)) and 2 * sum(map(len, low)) > letters:
+                return ENGLISH_TEXT
         language, probability = self._tell(words)
         return (language, probability) if probability >= SURE else None
 
@@ -193,6 +204,8 @@ class IdentifiedTexts:
     def __init__(self, teller: Identifier) -> None:
         self._teller = teller
         self._known: dict[str, tuple[str, float] | None] = {}
+        self._english: dict[str, bool] = {}
+        """Whether other texts are English by their words."""
 
     def read(self, texts: Iterable[str]) -> None:
         """Tell those of many texts that their words show to be English, or too short: what `of` would tell."""
@@ -201,18 +214,23 @@ class IdentifiedTexts:
             return
         is_english, letters = english_texts(listed, _LATIN_WORDS, LOOKED_AT, RULE)
         for text, english, n_letters in zip(listed, is_english.tolist(), letters.tolist(), strict=True):
-            if english:
-                if not any(sign in text for sign in NOT_PROSE):
-                    self._known[text] = ENGLISH_TEXT
-            elif len(text) < LEAST or (n_letters < LEAST_LETTERS and len(text) <= LOOKED_AT):
+            if len(text) < LEAST or (n_letters < LEAST_LETTERS and len(text) <= LOOKED_AT):
                 self._known[text] = None
+            elif not any(sign in text for sign in NOT_PROSE):
+                if english and n_letters >= LEAST:
+                    self._known[text] = ENGLISH_TEXT
+                elif len(text) <= LOOKED_AT:
+                    # Nothing of it is left out, and its words stay the same.
+                    self._english[text] = english
 
     def of(self, text: str) -> tuple[str, float] | None:
         """The language of a prompt or a response; see `Identifier.of`. The text is remembered: parts of texts are none of these."""
         try:
             return self._known[text]
         except KeyError:
-            language = self._known[text] = self._teller.of(text)
+            language = self._known[text] = (
+                self._teller.of(text) if text not in self._english else self._teller.of_rest(text, self._english[text])
+            )
             return language
 
     def of_part(self, text: str) -> tuple[str, float] | None:

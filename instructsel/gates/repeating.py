@@ -57,9 +57,8 @@ def _of_batches(texts: Sequence[str], min_times: int, min_words: int, max_repeat
         counts = spans.lengths
         words = mixed(_WORDS.polynomials(spans))
         again = counts - _distinct(words, counts)
-        # A line that comes again has a word that does.
-        newlines = _of_each(np.flatnonzero(signs == ord("\n")), ends)
-        lines = (newlines >= min_times) & (again >= min_times)
+        lettered = np.concatenate([[0], np.cumsum(_is_letter(signs))])
+        lines = (_lines(spans, words, lettered, ends) >= min_times) & (again >= min_times)
         letters = _sums(spans.ends - spans.starts, counts)
         unspaced = letters > LONG_WORD * counts
         groups = np.maximum(counts - GRAM + 1, 0)
@@ -69,9 +68,13 @@ def _of_batches(texts: Sequence[str], min_times: int, min_words: int, max_repeat
             grams = runs(words[chosen], counts[likely], GRAM)[0]
             likely[likely] = groups[likely] - _distinct(grams, groups[likely]) >= min_words - GRAM
         # Words without a letter are left out of the groups whose share is counted.
-        lettered = np.concatenate([[0], np.cumsum(_is_letter(signs))])
-        n_lettered = _sums(lettered[spans.ends] > lettered[spans.starts], counts)
+        has_letters = lettered[spans.ends] > lettered[spans.starts]
+        n_lettered = _sums(has_letters, counts)
         shared = (n_lettered >= 2 * GROUP) & (again >= max_repeated * (n_lettered - GROUP + 1) - 1e-6)
+        if shared.any():
+            grams = runs(words[np.repeat(shared, counts) & has_letters], n_lettered[shared], GROUP)[0]
+            groups = n_lettered[shared] - GROUP + 1
+            shared[shared] = groups - _distinct(grams, groups) >= max_repeated * groups - 1e-6
         yield lines | unspaced | likely | shared | _runs_of_a_sign(spans, ends)
 
 
@@ -91,9 +94,26 @@ def _sums(values: NDArray[np.generic], counts: Counts) -> Counts:
     return sums[ends] - sums[ends - counts]
 
 
-def _of_each(places: Counts, ends: Counts) -> Counts:
-    """How many of some places lie in each text."""
-    return np.diff(np.searchsorted(places, ends), prepend=0)
+def _lines(spans: Spans, words: Words, lettered: Counts, ends: Counts) -> Counts:
+    """How many lines of each text may be the same as the one before: they end with the same word, or numbers stand among them.
+
+    A line of figures and signs may be a number that counts nothing: it is the same as any.
+    """
+    raw = np.frombuffer(spans.raw, dtype=np.uint8)
+    line_ends = np.flatnonzero((raw == ord("\n")) | (raw == ord(END)))
+    before = np.concatenate([[-1], line_ends[:-1]])
+    last = np.searchsorted(spans.starts, line_ends) - 1
+    is_filled = last >= 0
+    is_filled[is_filled] = spans.starts[last[is_filled]] > before[is_filled]
+    line_ends, before, last = line_ends[is_filled], before[is_filled], last[is_filled]
+    of_text = np.searchsorted(ends, line_ends)
+    is_number = lettered[line_ends] == lettered[before + 1]
+    same = np.zeros(len(last), dtype=np.int64)
+    same[1:] = (of_text[1:] == of_text[:-1]) & (words[last[1:]] == words[last[:-1]])
+    counts = np.bincount(of_text, weights=same, minlength=len(ends)).astype(np.int64)
+    numbers = of_text[is_number]
+    counts[numbers] = np.bincount(of_text, minlength=len(ends))[numbers]
+    return counts
 
 
 def _is_letter(signs: NDArray[np.uint8]) -> Mask:

@@ -35,6 +35,8 @@ def build(page: Page) -> Section | None:
 
 def title(matrix: Mapping[str, Any]) -> str:
     """What the matrix shows."""
+    if matrix["against"] == "untouched":
+        return "What training on each source changes"
     return "What each source contributes to the whole" if matrix["design"] == "leave-one" else "What each source adds"
 
 

@@ -12,7 +12,7 @@ from instructsel import kinds
 from instructsel.artifact import atomic_write, fingerprint, read_manifest, write_manifest
 from instructsel.errors import InstructselError, PoolError, ScoresError
 from instructsel.grading.judge import TIE, Judgment, Judgments, name_of
-from instructsel.grading.outputs import Outputs
+from instructsel.grading.outputs import Outputs, unique_words
 from instructsel.structured import Refusal, parse_json, read_bytes
 
 OFFICIAL: Final = 805
@@ -213,8 +213,9 @@ def read_annotations(path: str | Path) -> Judgments:
     manifest = read_manifest(path, AnnotationsManifest) or {}
     judge = manifest.get("judge") if manifest.get("kind") == kinds.ANNOTATIONS else None
     lengths = {
-        side: [len(text) if isinstance(text := row.get(key), str) else None for row in rows]
+        f"{prefix}{side}": [count(text) if isinstance(text := row.get(key), str) else None for row in rows]
         for side, key in (("output", "output_2"), ("reference", "output_1"))
+        for prefix, count in (("", len), ("unique_", unique_words))
     }
     references = {str(row.get("generator_1", "")) for row in rows}
     texts = sorted((row["instruction"], row["output_1"]) for row in rows if isinstance(row.get("output_1"), str))

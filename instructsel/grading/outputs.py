@@ -67,6 +67,15 @@ def digest_of(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def unique_words(text: str) -> int:
+    """How many different words a text has, between white space.
+
+    >>> unique_words("to be or not to be")
+    4
+    """
+    return len(set(text.split()))
+
+
 def distinct(instructions: Sequence[str], owner: str) -> None:
     """Refuse a set that holds an instruction twice: outputs are joined on it.
 
@@ -109,4 +118,4 @@ def rotating_reference(outputs: Sequence[Outputs], *, name: str) -> Outputs:
     )
 
 
-__all__ = ["Outputs", "digest_of", "distinct", "rotating_reference"]
+__all__ = ["Outputs", "digest_of", "distinct", "rotating_reference", "unique_words"]

@@ -22,7 +22,7 @@ import numpy as np
 
 from instructsel.errors import ObservationsError
 from instructsel.grading.clusters import clusters_of
-from instructsel.grading.outputs import digest_of
+from instructsel.grading.outputs import digest_of, unique_words
 from instructsel.grading.results_grades import NO_ROW, ArmResults, Label
 from instructsel.human.files import is_judgments, read_judgments
 from instructsel.human.record import Record, latest
@@ -51,6 +51,9 @@ class _Side:
     on_left: bool
     length: int
     other_length: int
+    unique: int
+    """Different words of the response."""
+    other_unique: int
     evaluator: str
     instance: str
     prompt: str
@@ -129,6 +132,8 @@ def _sides(records: Iterable[Record]) -> Iterator[_Side]:
                 place == 0,
                 len(texts[place]),
                 len(texts[1 - place]),
+                unique_words(texts[place]),
+                unique_words(texts[1 - place]),
                 record.evaluator,
                 record.instance_id if len(record.instance_id) <= LONGEST_ITEM else digest_of(record.instance_id),
                 record.prompt or record.instance_id,
@@ -182,6 +187,10 @@ def _graded(task: str, reference: str | None, sides: Sequence[_Side], inside: Ma
             "lengths": {
                 "output": [of_item[0].length if of_item else None for of_item in judgments],
                 "reference": [(of_item[0].length if itself else of_item[0].other_length) if of_item else None for of_item in judgments],
+                "unique_output": [of_item[0].unique if of_item else None for of_item in judgments],
+                "unique_reference": [
+                    (of_item[0].unique if itself else of_item[0].other_unique) if of_item else None for of_item in judgments
+                ],
             },
         }
         grades = Grades(

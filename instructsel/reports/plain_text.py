@@ -374,13 +374,41 @@ def _rates(summary: Mapping[str, Any]) -> list[str]:
         rows = [_rate(arm, rate) for arm, rate in arms.items() if rate["runs"]]
         header = ["arm", "win rate %", "at equal length %", "AlpacaEval's LC %", "win / tie / lose", "n", "null"]
         lines += ["", judge, *aligned(rows, header=header, right=(1, 2, 3, 4, 5, 6), width=WIDTH)]
-        bias = summary["length_biases"].get(judge) or {}
-        if bias.get("r") is not None:
-            ends = "" if bias.get("low") is None else f" [{bias['low']:+.2f}, {bias['high']:+.2f}]"
-            lines += _sentences(
-                [f"Length bias: over {bias['n']} models, win rate and mean length correlate at r = {bias['r']:+.2f}{ends}."]
-            )
+        lines += _sentences(length_bias_sentences(summary["length_biases"].get(judge) or {}))
     return lines
+
+
+def length_bias_sentences(bias: Mapping[str, Any]) -> list[str]:
+    """How closely a judge's preferences follow the length of responses.
+
+    >>> length_bias_sentences({"r": 0.91, "low": 0.71, "high": 0.97, "n": 12, "of": "arms"})
+    ['Length bias: over 12 arms, win rate and mean length correlate at r = +0.91 [+0.71, +0.97].']
+    """
+    if not bias:
+        return []
+    of, n = bias.get("of") or "models", bias.get("n")
+    words = "; unique words and win rate at" if bias.get("r") is not None else ""
+    if bias.get("r") is None:
+        sentences = [f"Length bias: no correlation of win rate and mean length over {of}: {bias.get('reason')}"]
+    else:
+        unique = _correlation(bias.get("unique") or {})
+        line = f"Length bias: over {n} {of}, win rate and mean length correlate at {_correlation(bias)}{f'{words} {unique}' if unique else ''}."
+        sentences = [line, *([f"{bias['reason'].capitalize()}."] if bias.get("reason") else [])]
+    for name, dummy in (bias.get("dummies") or {}).items():
+        agrees = dummy.get("agrees") or {}
+        if agrees.get("value") is not None:
+            ends = "" if agrees.get("low") is None else f" [{100 * agrees['low']:.0f}, {100 * agrees['high']:.0f}]"
+            which = "longer one" if name == "longest" else "one with more unique words"
+            sentences.append(f"Of two responses that it tells apart, the {which} is preferred in {100 * agrees['value']:.0f} %{ends}.")
+    return sentences
+
+
+def _correlation(bias: Mapping[str, Any]) -> str:
+    """r with its interval; "" where there is none."""
+    if bias.get("r") is None:
+        return ""
+    ends = "" if bias.get("low") is None else f" [{bias['low']:+.2f}, {bias['high']:+.2f}]"
+    return f"r = {bias['r']:+.2f}{ends}"
 
 
 def contradictions(agreement: Mapping[str, Any]) -> list[str]:
@@ -463,6 +491,7 @@ __all__ = [
     "headline",
     "in_order",
     "learning_rates",
+    "length_bias_sentences",
     "spoken",
     "statement",
     "unit_notes",

@@ -237,8 +237,8 @@ def _on_items(
     repeats = counts.reshape(-1).astype(np.int64)
     places, first_labels, second_labels = (np.repeat(grid.reshape(-1), repeats) for grid in np.indices(counts.shape))
     kappa = cohen_kappa(first_labels, second_labels, 3, clusters=places, **drawn)
-    figures = (bounded_mean(values, confidence=drawn["confidence"]) for values in shares)
-    return ItemsAgreement(one, other, kinds[one], kinds[other], int(judgments.sum()), *figures, kappa)
+    same, relaxed = (bounded_mean(values, confidence=drawn["confidence"]) for values in shares)
+    return ItemsAgreement(one, other, kinds[one], kinds[other], int(judgments.sum()), same, relaxed, kappa)
 
 
 def _both_labels(

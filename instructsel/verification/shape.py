@@ -133,6 +133,33 @@ class RateRecord(TypedDict, total=False):
     runs: list[dict[str, Any]] | None
 
 
+class FigureRecord(TypedDict, total=False):
+    """A figure with its interval."""
+
+    value: Figure
+    low: Figure
+    high: Figure
+    n: Count | None
+    reason: str | None
+
+
+class DummyRecord(TypedDict, total=False):
+    """A judge that only counts words."""
+
+    agrees: FigureRecord | None
+    win_rates: dict[str, Figure] | None
+
+
+class UniqueRecord(TypedDict, total=False):
+    """How win rates follow the number of unique words."""
+
+    r: Figure
+    low: Figure
+    high: Figure
+    n: Count | None
+    reason: str | None
+
+
 class BiasRecord(TypedDict, total=False):
     """How win rates follow the length of responses."""
 
@@ -144,16 +171,9 @@ class BiasRecord(TypedDict, total=False):
     n: Count | None
     confidence: Figure
     reason: str | None
-
-
-class FigureRecord(TypedDict, total=False):
-    """A figure with its interval."""
-
-    value: Figure
-    low: Figure
-    high: Figure
-    n: Count | None
-    reason: str | None
+    of: str | None
+    unique: UniqueRecord | None
+    dummies: dict[str, DummyRecord] | None
 
 
 class AgreeingRecord(TypedDict, total=False):

@@ -9,12 +9,13 @@ from instructsel.stats.variance import BOTH, CONFIDENCE, Estimand
 from instructsel.verification.by_source import SourceTable
 from instructsel.verification.graders_agree import graders_agree
 from instructsel.verification.grades_table import Run
+from instructsel.verification.length_biases import length_biases
 from instructsel.verification.loss_evidence import loss_evidence, rests_on_loss
 from instructsel.verification.run import Verified
 from instructsel.verification.skills import SkillTable
 from instructsel.verification.verdict import NOT_ENOUGH, ComparisonSettings, Verdicts
 from instructsel.verification.verification import Verification
-from instructsel.verification.win_rates import CIRCULAR, LEAKAGE, length_biases, win_rates
+from instructsel.verification.win_rates import CIRCULAR, LEAKAGE, win_rates
 
 NOT_ENOUGH_MODEL: Final = "not enough model"
 """The outcome where the base is itself no better than chance: nothing that was trained on it says anything."""

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from instructsel.errors import UsageError
 from instructsel.grading.results_grades import AGGREGATED
 from instructsel.kinds import LENGTH_CONTROLLED, WIN_RATE, head
-from instructsel.stats.correlation import length_bias
-from instructsel.stats.variance import CONFIDENCE
 from instructsel.text import counted
 from instructsel.verification.grades_table import Run
 
@@ -344,18 +342,6 @@ def _win_rate(runs: Sequence[Run]) -> dict[str, Any]:
         "flags": dict(sorted(flags.items())),
         LEAKAGE: any(run.grades.record.get(CIRCULAR) for run in runs),
     }
-
-
-def length_biases(runs: Iterable[Run], *, confidence: float = CONFIDENCE) -> dict[str, dict[str, Any]]:
-    """Judge → how closely win rates follow the mean length of the responses, a pair a model."""
-    by_judge: dict[str, tuple[list[float], list[float]]] = {}
-    for run in runs:
-        lengths = [length for length in (run.grades.record.get("lengths") or {}).get("output") or [] if length is not None]
-        if run.grades.unit == PREFERENCE and run.grades.valid.any() and sum(lengths):
-            x, y = by_judge.setdefault(run.grades.grader, ([], []))
-            x.append(statistics.fmean(lengths))
-            y.append(100.0 * float(run.grades.values[run.grades.valid].mean()))
-    return {judge: length_bias(x, y, confidence=confidence).as_dict() for judge, (x, y) in sorted(by_judge.items())}
 
 
 __all__ = ["LengthControlled", "WinRate", "length_controlled", "swapped", "win_rate"]

@@ -17,12 +17,13 @@ from instructsel.stats.intervals import compare
 from instructsel.stats.power import Plan, power
 from instructsel.stats.variance import ArmValues
 from instructsel.verification.grades_table import Run
+from instructsel.verification.length_biases import length_biases
 from instructsel.verification.planned import ASSUMED, expected
 from instructsel.verification.run import Verified
 from instructsel.verification.skills import SkillTable
 from instructsel.verification.summary import NOT_ENOUGH_MODEL, cost, leakage, summary
 from instructsel.verification.verification import Verification
-from instructsel.verification.win_rates import length_biases, win_rates
+from instructsel.verification.win_rates import win_rates
 from tests.verification.simulated import Truth, arms
 
 ITEMS = tuple(f"item{at:03}" for at in range(60))

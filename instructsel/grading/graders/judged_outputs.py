@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from instructsel.grading.clusters import clusters_of
 from instructsel.grading.graders.base import ResponseGrader
 from instructsel.grading.judge.compare import compare
 from instructsel.grading.judge.judgments import CIRCULAR, Judge, Judgments
-from instructsel.grading.outputs import Outputs, digest_of
+from instructsel.grading.outputs import Outputs, digest_of, unique_words
 from instructsel.protocols import Grades
 
 KIND = "judged_outputs"
@@ -25,8 +25,8 @@ class JudgedOutputs(ResponseGrader):
     """A grader: how often a judge prefers a checkpoint's response to the reference's, instruction by instruction.
 
     A value is the preference less 1, in [0, 1]: 1 the checkpoint's response, 0 the reference's, 0.5 a tie. The record counts
-    cut responses, missing values, disagreements and suspicious responses, and has the lengths of both responses in characters,
-    item by item, for length control. A judge whose weights also ranked the arm is a leakage, and the record says so.
+    cut responses, missing values, disagreements and suspicious responses, and has the lengths of both responses in characters and in
+    unique words, item by item, for length control. A judge whose weights also ranked the arm is a leakage, and the record says so.
     """
 
     kind: ClassVar[str] = KIND
@@ -65,14 +65,18 @@ class JudgedOutputs(ResponseGrader):
                 "generated": dict(outputs.record),
                 "nulls": judgments.nulls,
                 "flags": judgments.flags,
-                "lengths": {"output": self._lengths(outputs), "reference": self._lengths(self.reference)},
+                "lengths": {
+                    f"{prefix}{side}": self._counts(responses, count)
+                    for side, responses in (("output", outputs), ("reference", self.reference))
+                    for prefix, count in (("", len), ("unique_", unique_words))
+                },
                 CIRCULAR: bool(self.judge.digests & self.ranked_with),
             },
         )
 
-    def _lengths(self, outputs: Outputs) -> list[int | None]:
+    def _counts(self, outputs: Outputs, count: Callable[[str], int]) -> list[int | None]:
         texts = [outputs.of(instruction)[0] for instruction in self.instructions]
-        return [None if text is None else len(text) for text in texts]
+        return [None if text is None else count(text) for text in texts]
 
 
 def values_of(judgments: Judgments) -> list[float]:

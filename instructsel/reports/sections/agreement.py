@@ -6,44 +6,37 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from instructsel.reports.inputs import finite
-from instructsel.reports.parts import Column, Part, Section, Table
+from instructsel.reports.parts import Column, Form, Part, Section, Table
 from instructsel.reports.plain_text import contradictions
 from instructsel.reports.sections import Page
 from instructsel.reports.sections.limits import COMPARISONS
 
 NEEDS: Final = ""
+
+
+def _with_ends(key: str, label: str, form: Form) -> tuple[Column, ...]:
+    """The columns of a figure and of both ends of its interval."""
+    return (Column(key, label, form), Column(f"{key}_low", "from", form), Column(f"{key}_high", "to", form))
+
+
+GRADERS: Final = (Column("one", "grader"), Column("other", "and"), Column("kinds", "kinds"))
+REASON: Final = Column("reason", "why there is none", "prose")
 OVER_ARMS: Final = (
-    Column("one", "grader"),
-    Column("other", "and"),
-    Column("kinds", "kinds"),
+    *GRADERS,
     Column("arms", "arms", "count"),
-    *(
-        column
-        for key, label in (("same_order", "same order of two arms"), ("rank", "rank correlation"), ("linear", "correlation"))
-        for column in (
-            Column(key, label, "share" if key == "same_order" else "number"),
-            Column(f"{key}_low", "from", "share" if key == "same_order" else "number"),
-            Column(f"{key}_high", "to", "share" if key == "same_order" else "number"),
-        )
-    ),
-    Column("reason", "why there is none", "prose"),
+    *_with_ends("same_order", "same order of two arms", "share"),
+    *_with_ends("rank", "rank correlation", "number"),
+    *_with_ends("linear", "correlation", "number"),
+    REASON,
 )
 ON_ITEMS: Final = (
-    Column("one", "grader"),
-    Column("other", "and"),
-    Column("kinds", "kinds"),
+    *GRADERS,
     Column("items", "items", "count"),
     Column("judgments", "judgments", "count"),
-    *(
-        column
-        for key, label, form in (
-            ("same", "same preference", "share"),
-            ("relaxed", "relaxed, a tie is half", "share"),
-            ("kappa", "kappa", "number"),
-        )
-        for column in (Column(key, label, form), Column(f"{key}_low", "from", form), Column(f"{key}_high", "to", form))
-    ),
-    Column("reason", "why there is none", "prose"),
+    *_with_ends("same", "same preference", "share"),
+    *_with_ends("relaxed", "relaxed, a tie is half", "share"),
+    *_with_ends("kappa", "kappa", "number"),
+    REASON,
 )
 NOTES: Final = (
     "Over arms: each arm has the mean of its runs, the good direction up; the same order counts a tie one half. Intervals generalize to other arms like these.",

@@ -459,12 +459,31 @@ def _length_biases(plain: Mapping[str, Any], number: int) -> list[Part]:
             ("to", finite(bias.get("high"))),
             ("with the logarithm of length", finite(bias.get("r_log"))),
             ("of the ranks", finite(bias.get("rank"))),
-            ("pairs", bias.get("n")),
+            (bias.get("of") or "pairs", bias.get("n")),
             ("why there is none", bias.get("reason")),
+            *_counted_words(bias),
         ]
         caption = f"Length bias{f', {judge}' if judge else ''}: win rates and the length of responses"
         parts.append(facts_table(f"length-bias-{number}-{index}", caption, known_facts(facts)))
     return parts
+
+
+def _counted_words(bias: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Unique words beside the win rate, and how often the judge agrees with judges that only count."""
+    unique = bias.get("unique") or {}
+    facts = [
+        ("correlation of unique words with the win rate", finite(unique.get("r"))),
+        ("from, unique words", finite(unique.get("low"))),
+        ("to, unique words", finite(unique.get("high"))),
+    ]
+    for name, dummy in (bias.get("dummies") or {}).items():
+        agrees, which = dummy.get("agrees") or {}, "longer response" if name == "longest" else "response with more unique words"
+        facts += [(f"share of decided pairs in which the {which} is preferred", finite(agrees.get("value")))]
+        facts += [(f"{end}, {which}", finite(agrees.get(key))) for end, key in (("from", "low"), ("to", "high"))]
+        facts += [
+            (f"win rate of {arm} were the {which} the winner, %", finite(rate)) for arm, rate in (dummy.get("win_rates") or {}).items()
+        ]
+    return facts
 
 
 __all__ = ["NEEDS", "build", "forest_chart"]

@@ -101,7 +101,10 @@ class BudgetOptions:
         ),
     ] = None
     tokenizer: Annotated[
-        str | None, typer.Option(help="Tokenizer of --tokens: a local folder or a hub id.", rich_help_panel=options.BUDGET)
+        str | None,
+        typer.Option(
+            help="Tokenizer of --tokens: a local folder, a hub id, or embedded (SmolLM2-135M-Instruct's).", rich_help_panel=options.BUDGET
+        ),
     ] = None
 
 

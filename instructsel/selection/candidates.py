@@ -428,8 +428,14 @@ def _check_minima(table: ScoreTable, minima: Mapping[str, Minimum]) -> None:
         check_symbol(table, symbol, "The minimum")
 
 
-def check_symbol(table: ScoreTable, symbol: str, user: str) -> None:
+def check_symbol(table: ScoreTable, symbol: str, user: str, *, others: Sequence[str] = ()) -> None:
     """Refuse an indicator that the table does not have.
+
+    Args:
+        table: the scores.
+        symbol: the indicator.
+        user: what asks for it.
+        others: further names that may have been meant.
 
     Raises:
         UnknownIndicator: there is no such indicator at all.
@@ -439,7 +445,7 @@ def check_symbol(table: ScoreTable, symbol: str, user: str) -> None:
         return
     # Where the symbol is misspelt, no command is suggested that would fail again.
     if not is_computed(symbol):
-        error = UnknownIndicator.named(symbol, [*registry.symbols(), *table.symbols], noun="indicator")
+        error = UnknownIndicator.named(symbol, [*registry.symbols(), *table.symbols, *others], noun="indicator")
         if (error.fix or "").startswith("Known"):
             error.fix = f"The table has {', '.join(table.symbols)}. Other values are imported: {score_command([symbol])}"
         raise error

@@ -60,11 +60,15 @@ def test_ppl_and_ifd_are_scored_with_it_and_rds_plus_selects_with_it(run: Any, t
     rows = Path("chosen.rds+.jsonl").read_bytes()
     run("select", "pool.parquet", "--by", *target[1:], "--n", "4", "-o", "by.jsonl")
     assert Path("by.jsonl").read_bytes() == rows
-    for way, *more in (("ica",), ("loss_drop", "--tuned-model", "embedded")):
+    run("train", "held.jsonl", "--base", "embedded", "--preset", "tiny", "--steps", "1", "-o", "on-target", "-q")
+    for way, *more in (("ica",), ("loss_drop", "--tuned-model", "on-target")):
         run("select", "pool.parquet", "--by", way, *target[2:], *more, "--n", "4", "-o", f"{way}.jsonl")
         details = json.loads(Path(f"{way}.selection.parquet.json").read_bytes())["summary"]["drop"]
         models = details.get("models") or [details["model"]]
-        assert {model["name"] for model in models} == {"tiny-Q4_1"}
+        assert models[0]["name"] == "tiny-Q4_1" and len({model["digest"] for model in models}) == len(models)
+    same = ("select", "pool.parquet", "--by", "loss_drop", *target[2:], "--tuned-model", "embedded", "--n", "4", "-o", "same.jsonl")
+    refused = CliRunner().invoke(app, list(same))
+    assert refused.exit_code == 2 and "the model before it" in " ".join(refused.output.split()) and not Path("same.jsonl").exists()
 
 
 def test_it_is_audited_trained_and_verified_as_a_base(run: Any) -> None:

@@ -246,3 +246,14 @@ def test_rows_that_repeat_another_and_have_another_response_are_counted(invoke: 
     report = " ".join(invoke(*select, "--near-duplicates-of", "response").stderr.split())
     assert "another response" not in report
     assert len((tmp_path / "c.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(("by", "meant"), [("k-centre", "k-center"), ("lenn", "len"), ("superfilter", "superfiltering")])
+def test_a_misspelt_way_or_indicator_is_answered_with_the_one_that_is_meant(invoke: Invoke, by: str, meant: str) -> None:
+    done = invoke("select", "--by", by, "--n", "2", "-o", "x.jsonl", code=2)
+    assert f"Did you mean '{meant}'?" in done.output
+
+
+def test_a_budget_of_tokens_offers_a_tokenizer_that_needs_no_hub(invoke: Invoke) -> None:
+    done = invoke("select", "--by", "len", "--tokens", "5k", "-o", "x.jsonl", code=2)
+    assert "--tokenizer MODEL; or embedded" in " ".join(done.output.split())

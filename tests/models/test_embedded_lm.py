@@ -159,8 +159,8 @@ def test_a_model_that_is_not_here_is_no_end_where_the_embedded_one_can_stand_in(
     (tmp_path / "pool.jsonl").write_text('{"instruction": "Say a.", "output": "a"}\n')
     pool = Pool.read(tmp_path / "pool.jsonl")
     with pytest.raises(ModelUnavailable) as caught:
-        score(pool, "ppl")
-    assert "Without a hub: --model ppl=embedded" in str(caught.value.fix)
+        score(pool, "ppl,mtld,ifd")
+    assert "Without a hub: --model ppl=embedded --model ifd=embedded, a language model" in str(caught.value.fix)
     with pytest.raises(ModelUnavailable) as named:
         score(pool, Perplexity(model="owner/other"))
     assert "embedded" not in str(named.value.fix)

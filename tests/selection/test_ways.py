@@ -256,3 +256,5 @@ def test_ica_and_loss_drop_rank_by_the_losses_they_say(pool: tuple[Pool, ScoreTa
         assert selections["loss_drop"].explain(example.id)["score"] == pytest.approx(-drop)
     with pytest.raises(UsageError, match="that model tuned on the target set"):
         chosen(pool, replace(way_of("loss_drop", target), tuned=None), Count(5))
+    with pytest.raises(UsageError, match="every loss would drop by 0"):
+        chosen(pool, replace(way_of("loss_drop", target), tuned=way_of("loss_drop", target).encoder), Count(5))

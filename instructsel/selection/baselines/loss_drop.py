@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from instructsel.errors import UsageError
 from instructsel.selection.baselines._losses import language_model, losses, unscored
 from instructsel.selection.baselines._target import check_target
 from instructsel.selection.baselines.base import Baseline, Context
@@ -32,12 +33,17 @@ class LossDrop(Baseline):
         """Minus the relative drop.
 
         Raises:
-            UsageError: no target, targets that are in the pool, or no language model.
+            UsageError: no target, targets that are in the pool, no language model, or one model named twice.
         """
         target = context.target
         assert target is not None
         check_target(candidates, target)
         models = [language_model(encoder, self.name) for encoder in (context.encoder, context.tuned)]
+        if models[0].fingerprint == models[1].fingerprint:
+            raise UsageError(
+                "The model after the fine-tune is the model before it: every loss would drop by 0, and the ranking would say nothing.",
+                fix="Fine-tune it on the target (instructsel train TARGET --base MODEL -o TUNED), then: --tuned-model TUNED",
+            )
         before, after = (losses(model, candidates) for model in models)
         missing = unscored(self.name, (before, after))
         positive = before.values > 0

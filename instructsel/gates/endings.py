@@ -43,6 +43,8 @@ STRING: Final = re.compile(
 """What is no code in code: texts and comments."""
 ATTRIBUTION: Final = re.compile(r"[-–—~]\s?[A-Z][\w.' ]{1,40}$")
 BOLD: Final = re.compile(r"(?:^|[\s(])\*\*(?=\w)")
+OPENED: Final = (("(", ")"), ("[", "]"), ("（", "）"), ("「", "」"), ("『", "』"), ("«", "»"), ("“", "”"), ("《", "》"))
+"""What is open until it closes; the first two are ASCII."""
 PAIRS: Final = (("(", ")"), ("[", "]"), ("{", "}"))
 UNSEGMENTED_END: Final = re.compile("[\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff]$")
 """Thai, Lao, Tibetan, Burmese, Khmer: a sentence may end without a sign."""
@@ -142,7 +144,7 @@ def unfinished(text: str) -> str | None:
         return "inside a structure of brackets"
     if text[0] == "<" and text[-1] != ">" and _markup_left_open(text):
         return "inside markup that never closes"
-    if SQL.search(text[:CODE_TAIL]) and SQL_END.search(last[-20:]):
+    if last[-1].isupper() and SQL_END.search(last[-20:]) and SQL.search(text[:CODE_TAIL]):
         return MID_STATEMENT
     if is_code(text):
         return _unfinished_code(text)
@@ -181,6 +183,8 @@ def _json_left_open(text: str) -> bool:
 
 def _json_in_text_left_open(text: str) -> bool:
     """Whether a structure that begins on a line of its own behind other lines never closes."""
+    if "\n" not in text or ("{" not in text and "[" not in text):
+        return False
     starts = list(STRUCTURE.finditer(text[:CODE_TAIL])) if len(text) <= CODE_TAIL else []
     if not starts:
         return False
@@ -206,7 +210,8 @@ def _markup_left_open(text: str) -> bool:
 def is_code(text: str) -> bool:
     """Whether a text is code that stands in no fence."""
     lines = text[-TAIL:].count("\n") + 1
-    marks = len(CODE.findall(text[-TAIL:]))
+    # Of one line there is one mark at most.
+    marks = len(CODE.findall(text[-TAIL:])) if lines > 1 else 0
     return (marks >= 2 and marks * 3 >= lines) or text[:2] in ("#!", "<!", "<?")
 
 
@@ -310,7 +315,7 @@ def _mid_list(text: str, in_line: int, rest_words: int) -> str | None:
 
 def _open_pair(text: str, last: str) -> str | None:
     """Whether a bracket or a quotation mark opens in the last line and never closes."""
-    for opened, closed in (("(", ")"), ("[", "]"), ("（", "）"), ("「", "」"), ("『", "』"), ("«", "»"), ("“", "”"), ("《", "》")):
+    for opened, closed in OPENED[:2] if last.isascii() else OPENED:
         place = last.rfind(opened)
         if place >= 0 and closed not in last[place:] and last.count(opened) > last.count(closed):
             behind = last[place + 1 :]

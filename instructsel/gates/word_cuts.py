@@ -45,8 +45,24 @@ def usual() -> frozenset[str]:
     return ENGLISH | USUAL | frozenset(listed)
 
 
+def last_part(text: str) -> str | None:
+    """What an English text ends with, where that may be the part of a word; None where it is a word that texts usually have, or no word.
+
+    >>> last_part("In this year they began with the constr"), last_part("In this year they began with the harbor of the town")
+    ('constr', None)
+    """
+    last = text[-LINE:]
+    match = LAST.search(last)
+    if match is None or match[0] in usual() or FIGURE.search(last[: match.start()]):
+        return None
+    words = WORDS.findall(last)
+    if len(words) < LEAST or sum(word.lower() in ENGLISH for word in words) * ENGLISH_SHARE < len(words):
+        return None
+    return match[0]
+
+
 class Vocabulary:
-    """The words of many texts."""
+    """The words of many texts, as far as some parts need them."""
 
     def __init__(self, counts: Counter[str]) -> None:
         self._counts = counts
@@ -54,30 +70,25 @@ class Vocabulary:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
-        """The words of texts, those among which a cut is told included."""
+        """The words of texts, those among which a cut is told included; texts that hold no part that is asked for may be left out."""
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(WORD.findall(text.lower()))
         return cls(counts)
 
-    def broken(self, text: str) -> str | None:
-        """The part of an English word that a text ends with; None where what it ends with is a word, or may be one.
+    def is_broken(self, part: str) -> bool:
+        """Whether the `last_part` of a text is a part of a word, and neither a word nor what may be one.
 
-        >>> Vocabulary.of(["The construction of the harbor took years."]).broken("In this year they began with the constr")
-        'constr'
+        >>> Vocabulary.of(["The construction of the harbor took years."]).is_broken("constr")
+        True
         """
-        last = text[-LINE:]
-        match = LAST.search(last)
-        if match is None or match[0] in usual() or self._counts[match[0]] > 1 or FIGURE.search(last[: match.start()]):
-            return None
-        words = WORDS.findall(last)
-        if len(words) < LEAST or sum(word.lower() in ENGLISH for word in words) * ENGLISH_SHARE < len(words):
-            return None
-        rests = self._rests(match[0])
+        if self._counts[part] > 1:
+            return False
+        rests = self._rests(part)
         if not rests:
-            return None
-        may_be_one = len(match[0]) > SHORT and (rests & ENDINGS or rests <= SUFFIXES)
-        return None if may_be_one else match[0]
+            return False
+        may_be_one = len(part) > SHORT and (rests & ENDINGS or rests <= SUFFIXES)
+        return not may_be_one
 
     def _rests(self, part: str) -> set[str]:
         """What follows a part in the words that begin with it."""
@@ -91,4 +102,4 @@ class Vocabulary:
         return rests
 
 
-__all__ = ["Vocabulary", "usual"]
+__all__ = ["Vocabulary", "last_part", "usual"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import ClassVar, Final
 
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.endings import GUESSES, MID_WORD, MUST_FOLLOW, NO_SIGN, ends_in_words, is_code, unfinished
+from instructsel.gates.sieve import sieve_of_passages
 from instructsel.gates.texts import Answer, answers, around, passages
-from instructsel.gates.word_cuts import Vocabulary
+from instructsel.gates.word_cuts import Vocabulary, last_part
 
 LEAST_SPACES: Final = 2
 """In the last line of a text that ends inside a word."""
@@ -47,15 +49,10 @@ class CutOff(RowCheck):
         sure: list[tuple[Answer, str]] = []
         guessed: list[tuple[Answer, str]] = []
         open_ones: list[tuple[Answer, str]] = []
-        for answer in answers(change):
-            if answer.message.tool_calls or len(answer.text) < self.min_characters:
-                continue
-            end = unfinished(answer.text)
-            if (end is None or end in GUESSES) and _ends_in_letters(answer.text):
-                end = MID_WORD if self._words(change).broken(answer.text) is not None else end
-            if end is None and ends_in_words(answer.text):
+        for answer, end in self._ends(change):
+            if end is None:
                 open_ones.append((answer, NO_SIGN))
-            elif end is not None and not _continues(answer.prompt, answer.text):
+            elif not _continues(answer.prompt, answer.text):
                 (guessed if end in GUESSES else sure).append((answer, end))
         # Of cuts at any word a third ends where nobody ends. Where sentences without a sign are many more, people wrote them so, as they do
         # commas and colons.
@@ -72,9 +69,27 @@ class CutOff(RowCheck):
                 evidence=around(answer.text, max(0, len(answer.text) - SHOWN), len(answer.text)),
             )
 
-    @staticmethod
-    def _words(change: Change) -> Vocabulary:
-        return change.shared("vocabulary", lambda: Vocabulary.of(passage.text for passage in passages(change)))
+    def _ends(self, change: Change) -> Iterator[tuple[Answer, str | None]]:
+        """Every answer that is not finished, with what shows it; None for one that ends with words and without a sign."""
+        ends: list[tuple[Answer, str | None, str | None]] = []
+        for answer in answers(change):
+            text = answer.text
+            if answer.message.tool_calls or len(text) < self.min_characters:
+                continue
+            end = unfinished(text)
+            part = last_part(text) if (end is None or end in GUESSES) and _ends_in_letters(text) else None
+            if end is not None or part is not None or ends_in_words(text):
+                ends.append((answer, end, part))
+        parts = {part for *_, part in ends if part is not None}
+        if parts:
+            # Nearly all texts have none of them.
+            holding = sieve_of_passages(change).holding(parts, any_case=True).tolist()
+            words = Vocabulary.of(passage.text for passage in compress(passages(change), holding))
+        for answer, end, part in ends:
+            if part is not None and words.is_broken(part):
+                yield answer, MID_WORD
+            elif end is not None or part is None or ends_in_words(answer.text):
+                yield answer, end
 
 
 def _ends_in_letters(text: str) -> bool:

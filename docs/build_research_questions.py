@@ -19,7 +19,7 @@ from instructsel.commands._effects import drawn
 from instructsel.reports.figures import minus
 from instructsel.reports.sections.effects import decimals
 from instructsel.stats.agreement import Figure, fleiss_kappa, krippendorff_alpha, raw_agreement
-from instructsel.stats.correlation import length_bias
+from instructsel.stats.correlation import fisher_interval, length_bias, spearman
 from instructsel.stats.proportion import wilson
 from instructsel.stats.student import t_quantile
 from instructsel.study.effects import ALONE, Cell, EffectMatrix, of_plan
@@ -54,6 +54,8 @@ OUTCOMES: Final = {
 TASKS: Final = ("truthfulqa", "bbh_choice", "maths_step")
 """Outcomes that are right or wrong; each has the bits of its gold answers beside it."""
 POWER: Final = 0.8
+FEWEST_CELLS: Final = 12
+"""Of two matrices, below which they are not held against each other."""
 BASES: Final = {"Pythia 6.9B": 26.2, "OPT 6.7B": 22.2, "LLaMA 7B": 38.3, "LLaMA-2 7B": 45.7}
 """Wang et al. 2023, Table 4: the average of six after the Human+GPT mixture."""
 SIZES: Final = {"7B": 38.3, "13B": 45.2, "30B": 54.1, "65B": 56.7}
@@ -99,7 +101,10 @@ def picture(effects: EffectMatrix, outcomes: Sequence[str]) -> str:
         for cell in content["cells"]
         if cell["outcome"] in outcomes
     ]
-    named = [{**outcome, "name": OUTCOMES[outcome["name"]]} for outcome in kept]
+    named = [
+        {**outcome, "name": OUTCOMES[outcome["name"]], "unit": "share right" if outcome["name"] in TASKS else outcome["unit"]}
+        for outcome in kept
+    ]
     return drawn({**content, "outcomes": named, "cells": cells, "times_best": best})
 
 
@@ -108,7 +113,9 @@ def pictures() -> dict[str, str]:
     effects = matrix(figures(), "untouched")
     return {
         "tasks.svg": picture(effects, TASKS),
-        "bits.svg": picture(effects, [name for name in OUTCOMES if name not in TASKS]),
+        # Two of few columns: they are read on a phone, too.
+        "bits-of-tasks.svg": picture(effects, [f"{name} bits" for name in TASKS]),
+        "bits-of-answers.svg": picture(effects, list(OUTCOMES)[2 * len(TASKS) :]),
     }
 
 
@@ -292,7 +299,9 @@ def _first(content: Mapping[str, Any], effects: EffectMatrix) -> list[str]:
         "",
         "![Sources against tasks, right answers](research_questions/tasks.svg)",
         "",
-        "![Sources against the bits per byte of gold answers](research_questions/bits.svg)",
+        "![Sources against the bits per byte of the same tasks' gold answers](research_questions/bits-of-tasks.svg)",
+        "",
+        "![Sources against the bits per byte of other gold answers](research_questions/bits-of-answers.svg)",
         "",
         f"Of {counts['all']} cells, {counts['better']} are better than the untouched model by their own 95 % interval (new runs and new items), {counts['worse']} worse, {counts['uncertain']} hold 0"
         + (f", {counts['unknown']} have no interval yet" if counts["unknown"] else "")
@@ -402,6 +411,24 @@ def _mean(content: Mapping[str, Any], arm: str, outcome: str) -> float:
     return float(np.mean(values))
 
 
+def carried_over(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[float, float, float, int] | None:
+    """How a source's bits, less the mixture's, on one base go with those on another: rank correlation, its interval, and the cells of both."""
+    pairs = []
+    matrices = [matrix(content, "base") for content in (first, second)]
+    for source in matrices[0].sources:
+        for outcome in (name for name in OUTCOMES if name not in TASKS):
+            cells = [effects.cell(source, outcome) for effects in matrices]
+            values = [cell.estimate for cell in cells if cell is not None and cell.estimate is not None]
+            if len(values) == len(cells):
+                pairs.append(values)
+    if len(pairs) < FEWEST_CELLS:
+        return None
+    table = np.array(pairs)
+    r = spearman(table[:, 0], table[:, 1])
+    interval = None if r is None else fisher_interval(r, len(pairs))
+    return None if r is None or interval is None else (r, *interval, len(pairs))
+
+
 def _contrast_of_bases() -> list[str]:
     large, small = figures(), figures("toybase")
     effects = {name: matrix(content, "untouched") for name, content in (("large", large), ("small", small))}
@@ -428,6 +455,19 @@ def _contrast_of_bases() -> list[str]:
         f"After the same mixture the toy base needs {min(gap):.2f} to {max(gap):.2f} bits per byte more than the untouched SmolLM2; between a source and the mixture on SmolLM2 the largest difference is "
         f"{max(data):.2f}, the median {statistics.median(data):.3f}. The base decides, the data adjust: the paper's answer, here in an extreme case, as the toy base has hardly learned a language. "
         "Size and pretraining are not told apart by it.",
+        "",
+        *_carried(carried_over(large, small)),
+    ]
+
+
+def _carried(figure: tuple[float, float, float, int] | None) -> list[str]:
+    if figure is None:
+        return []
+    r, low, high, n = figure
+    return [
+        f"Whether the same data help the same skill on both: over {n} cells (source and outcome, bits per byte less the mixture's) the effects of the two bases have a rank correlation of "
+        + minus(f"{r:.2f} [{low:.2f}, {high:.2f}]")
+        + ", cells taken as independent, which those of one outcome are not.",
         "",
     ]
 

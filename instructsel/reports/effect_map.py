@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from instructsel.reports.charts import STYLE, TITLE, Box, _chart, _cut, _safe, _within
+from instructsel.reports.charts import SIGN, STYLE, TITLE, Box, _chart, _cut, _safe, _within
 from instructsel.reports.figures import minus
 
 LEFT: Final = 150
@@ -14,6 +15,9 @@ CELL: Final = 104
 TALL: Final = 44
 HEAD: Final = 40
 FOOT: Final = 62
+STEPS: Final = 9
+"""Colors of the legend, 14 wide each, behind the word for their lower end."""
+WORSE: Final = 44
 LETTERS: Final = 20
 """Of a source's name."""
 WORD: Final = 15
@@ -77,7 +81,9 @@ def effect_map(
         name: of a chart that is put into a page, unlike those of the others there.
     """
     head = HEAD + (0 if name else TITLE)
-    box = Box(max(LEFT + CELL * len(columns) + 12, 440), head + TALL * len(rows) + FOOT, 8, 12, head, FOOT)
+    # As wide as the cells, or as what the legend says.
+    said = 8 + WORSE + 14 * STEPS + 18 + math.ceil(SIGN * len(_better(scale)))
+    box = Box(max(LEFT + CELL * len(columns) + 12, said, 440), head + TALL * len(rows) + FOOT, 8, 12, head, FOOT)
     body: list[str] = []
     for number, column in enumerate(columns):
         x = LEFT + CELL * number + CELL / 2
@@ -134,20 +140,26 @@ def _cell(cell: EffectCell | None, x: float, y: float, hatch: str) -> list[str]:
     return ["".join(parts)]
 
 
+def _better(scale: str) -> str:
+    return f"better: {scale}"
+
+
 def _legend(box: Box, y: float, scale: str, hatch: str) -> list[str]:
-    steps = [-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0]
+    steps = [2 * number / (STEPS - 1) - 1 for number in range(STEPS)]
     body = [
-        f'<rect x="{box.left + 44 + 14 * number}" y="{y}" width="14" height="11" fill="{color(share)}"/>'
+        f'<rect x="{box.left + WORSE + 14 * number}" y="{y}" width="14" height="11" fill="{color(share)}"/>'
         for number, share in enumerate(steps)
     ]
-    after = box.left + 44 + 14 * len(steps)
-    body.append(f'<text x="{box.left}" y="{y + 10}">worse</text><text x="{after + 6}" y="{y + 10}">better: {_safe(scale)}</text>')
+    after = box.left + WORSE + 14 * STEPS
+    body.append(f'<text x="{box.left}" y="{y + 10}">worse</text><text x="{after + 6}" y="{y + 10}">{_safe(_better(scale))}</text>')
     below = y + 22
+    # On paper of its own, as cells are: a dark frame is not seen on a dark page.
+    framed = f'x="{box.left + 232}" y="{below}" width="18" height="12" rx="3"'
     body.append(
         f'<rect x="{box.left}" y="{below}" width="18" height="12" fill="{color(0.0)}"/>'
         f'<rect x="{box.left}" y="{below}" width="18" height="12" fill="url(#{hatch})"/>'
         f'<text x="{box.left + 24}" y="{below + 10}">interval holds 0, or there is none</text>'
-        f'<rect class="cell-edge" x="{box.left + 232}" y="{below}" width="18" height="12" rx="3"/>'
+        f'<rect {framed} fill="{color(0.0)}"/><rect class="cell-edge" {framed}/>'
         f'<text x="{box.left + 256}" y="{below + 10}">told from 0, all cells counted</text>'
     )
     return body

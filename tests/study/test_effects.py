@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from instructsel.commands._effects import lines
 from instructsel.errors import StudyError, UsageError
 from instructsel.pool.pool import Pool
-from instructsel.reports.effect_map import color
+from instructsel.reports.effect_map import EffectCell, color, effect_map
 from instructsel.reports.render import report
 from instructsel.stats.paired_effects import Blocks, contrast, prior
 from instructsel.study.design import Design, Mixtures
@@ -188,6 +189,24 @@ def test_a_study_without_the_untouched_model_or_without_a_base_is_not_held_again
     made(pool, tmp_path / "leave", LeaveOne(40, 1, untouched=True), outcomes=("algebra",))
     with pytest.raises(UsageError, match="no base"):
         of_folder(tmp_path / "leave" / "study", against="untouched")
+
+
+def test_a_map_of_one_outcome_is_as_wide_as_its_legend_which_is_seen_on_a_dark_page() -> None:
+    cell = EffectCell(1.0, "+0.1", "± 0.05", False, True, "")
+    scale = "0.0833 of right answers; 0.25 bits per byte, by the square root"
+    for words in (scale, scale * 3, "1"):
+        root = ElementTree.fromstring(effect_map(["maths"], ["algebra"], {("maths", "algebra"): cell}, title="t", scale=words, marks={}))
+        texts = {"".join(text.itertext()): text for text in root.findall(".//{*}text")}
+        begin = float(texts[f"better: {words}"].attrib["x"])
+        assert begin + 6 * len(f"better: {words}") <= float(root.attrib["width"])
+    frames = [rect.attrib for rect in root.findall(".//{*}rect") if rect.attrib.get("class") == "cell-edge"]
+    for frame in frames:
+        beneath = [
+            rect.attrib
+            for rect in root.findall(".//{*}rect")
+            if "fill" in rect.attrib and all(rect.attrib.get(side) == frame[side] for side in "xy")
+        ]
+        assert beneath, "a frame is drawn on a cell of paper"
 
 
 def test_a_study_that_is_not_through_has_the_matrix_of_what_is_and_goes_on(pool: Pool, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import ClassVar, Final
@@ -15,6 +17,16 @@ from instructsel.gates.sieve import sieve_of_passages
 from instructsel.gates.texts import Answer, answers, around, passages
 from instructsel.gates.word_cuts import Vocabulary, last_part
 
+AT_CEILING: Final = "without a sign at the length at which many others end"
+LEAST_ROWS: Final = 200
+LEAST_CEILING: Final = 200
+"""Responses, and characters of the longest, from which a limit of a generator is seen in their lengths."""
+BUCKET: Final = 25
+"""Characters of lengths that count as one."""
+PILE: Final = 0.05
+WALL: Final = 3
+WINDOW: Final = 10
+"""The share of responses at a limit, how many times as many as at one of the lengths below it, and how many of these are looked at."""
 LEAST_SPACES: Final = 2
 """In the last line of a text that ends inside a word."""
 LEAST_SURE: Final = 4
@@ -72,11 +84,14 @@ class CutOff(RowCheck):
     def _ends(self, change: Change) -> Iterator[tuple[Answer, str | None]]:
         """Every answer that is not finished, with what shows it; None for one that ends with words and without a sign."""
         ends: list[tuple[Answer, str | None, str | None]] = []
+        ceiling = ceiling_of([len(answer.text) for answer in answers(change)])
         for answer in answers(change):
             text = answer.text
             if answer.message.tool_calls or len(text) < self.min_characters:
                 continue
             end = unfinished(text)
+            if (end is None or end in GUESSES) and len(text) > ceiling and text[-1].isalnum():
+                end = AT_CEILING
             part = last_part(text) if (end is None or end in GUESSES) and _ends_in_letters(text) else None
             if end is not None or part is not None or ends_in_words(text):
                 ends.append((answer, end, part))
@@ -90,6 +105,22 @@ class CutOff(RowCheck):
                 yield answer, MID_WORD
             elif end is not None or part is None or ends_in_words(answer.text):
                 yield answer, end
+
+
+def ceiling_of(lengths: Sequence[int]) -> float:
+    """Characters above which responses are as long as a generator let them be; infinite where none are.
+
+    A limit makes a wall: at the greatest length there are many, and several times as many as at any length below it.
+
+    >>> ceiling_of([1000] * 30 + list(range(20, 900, 3))), ceiling_of(list(range(20, 900, 3)))
+    (975, inf)
+    """
+    top = max(lengths, default=0)
+    at_top = sum(length > top - BUCKET for length in lengths)
+    if len(lengths) < LEAST_ROWS or top < LEAST_CEILING or at_top < PILE * len(lengths):
+        return math.inf
+    below = Counter((top - length) // BUCKET for length in lengths if BUCKET <= top - length < (WINDOW + 1) * BUCKET)
+    return top - BUCKET if at_top >= WALL * max(below.values(), default=0) else math.inf
 
 
 def _ends_in_letters(text: str) -> bool:

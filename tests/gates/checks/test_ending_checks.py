@@ -258,5 +258,13 @@ def test_a_sentence_alone_without_a_sign_counts_where_many_are_cut_for_sure() ->
     assert alone in flagged("cut-off", [*CUT, alone])
 
 
+def test_responses_that_stop_at_one_length_without_a_sign_are_cut_off() -> None:
+    sentence = "The harbor has two basins, and the larger one holds forty ships of all sizes, which come and go as they please. "
+    whole = [(sentence * (1 + number % 3)).strip() + f" It is day {number} now." for number in range(240)]
+    walled = [(f"Number {number}. " + sentence * 6)[:600] for number in range(20)]
+    assert flagged("cut-off", [*whole, *walled]) == [text for text in walled if text[-1].isalnum()]
+    assert flagged("cut-off", [*whole, *(text + "." for text in walled)]) == []
+
+
 def test_a_comma_behind_the_end_of_a_sentence_is_no_cut() -> None:
     assert not flags("cut-off", row(PARAGRAPH + ","))

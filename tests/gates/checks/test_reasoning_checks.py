@@ -10,7 +10,7 @@ from instructsel.gates.checks.missing_reasoning import MissingReasoning
 from instructsel.gates.checks.reasoning_without_answer import ReasoningWithoutAnswer
 from instructsel.gates.checks.unclosed_reasoning import UnclosedReasoning
 from instructsel.gates.checks.unwanted_reasoning import UnwantedReasoning
-from tests.gates.checks.hits_of import chat, is_hit, keys_of, turns
+from tests.gates.checks.hits_of import chat, hits_of, is_hit, keys_of, turns
 
 PAIRS = [
     ("<think>", "</think>"),
@@ -121,3 +121,16 @@ def test_a_row_that_says_its_mode_is_held_to_it(question: str, system: str, fiel
 
     assert is_hit(UnwantedReasoning(), row(THOUGHT)) == (mode == "without") and not is_hit(UnwantedReasoning(), row(PLAIN))
     assert is_hit(MissingReasoning(), row(PLAIN)) == (mode == "with") and not is_hit(MissingReasoning(), row(THOUGHT))
+
+
+def test_of_rows_that_do_not_say_their_mode_the_fewer_are_named() -> None:
+    plain, reasoned = chat("Four."), chat("<think>\nTwo and two.\n</think>\n\nFour.")
+    few = [hit for _, hit in hits_of(MissingReasoning(), [*[plain] * 190, *[reasoned] * 20])]
+    assert (
+        len(few) == 20
+        and few[0].message == "Turn 2, the response, has reasoning, and 90% of the rows that do not say their mode have none."
+    )
+    assert len(hits_of(MissingReasoning(), [*[reasoned] * 190, *[plain] * 20])) == 20
+    assert hits_of(MissingReasoning(), [*[plain] * 300, *[reasoned] * 2]) == []
+    assert hits_of(MissingReasoning(), [*[plain] * 90, *[reasoned] * 20]) == []
+    assert hits_of(MissingReasoning(mode="without"), [*[plain] * 190, *[reasoned] * 20]) == []

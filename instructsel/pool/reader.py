@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -48,6 +48,12 @@ SAMPLE_BYTES: Final = 4 << 20
 """Of the rows that a file's format is told from; parsed, they take many times as much."""
 ONE_OBJECT: Final = "one JSON object"
 ONE_OBJECT_FIX: Final = "Write its rows as JSON lines or as one array; if it is one conversation: --map messages=FIELD,role=KEY,content=KEY"
+FIXES: Final[Mapping[str, str]] = {
+    "invalid_utf8": "Write it in UTF-8, e.g. of a file in Latin-1: iconv -f LATIN1 -t UTF-8 FILE > NEW; binary files are not read.",
+    "lone_surrogate": "Write the text again from its source: half of a character was lost, as where a text was cut.",
+    "not_finite": "Write null where there is no number (Python: json.dumps(row, allow_nan=False) finds the rows).",
+}
+"""Fault of all rows looked at → what mends the file."""
 FAULTS: Final = (RowFault, RowDropped, UnicodeDecodeError, StopIteration, ValueError, IndexError)
 """What reading a row again raises where the file is another."""
 COMPARED: Final = 64
@@ -249,7 +255,7 @@ class PoolReader:
                 chosen_format, why = detected.format, detected.why
                 if chosen_format is None:
                     why = _first_fault(sample) or ("" if detected.is_pairs else _one_object(sample))
-                    fix = ONE_OBJECT_FIX if why.startswith(ONE_OBJECT) else detected.fix
+                    fix = ONE_OBJECT_FIX if why.startswith(ONE_OBJECT) else _fix_of(sample) or detected.fix
                     self._refuse(source, everything, tally, why or detected.why, fix)
             else:
                 chosen_format, why = chosen, "as --map says" if isinstance(chosen, Mapped) else "as --format says"
@@ -526,6 +532,12 @@ def _first_fault(sample: Sequence[tuple[Row, Any]]) -> str:
         return ""
     fault = sample[0][0].fault
     return f"no row is a JSON object; the first is {fault.code} ({fault.detail})"
+
+
+def _fix_of(sample: Sequence[tuple[Row, Any]]) -> str:
+    """What mends a file of which no row is an object, by the fault of its first row; "" where that says no more than the fault."""
+    fault = sample[0][0].fault if sample and _first_fault(sample) else None
+    return FIXES.get(fault.code, "") if fault is not None else ""
 
 
 def _one_object(sample: Sequence[tuple[Row, Any]]) -> str:

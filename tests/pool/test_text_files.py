@@ -205,3 +205,20 @@ def test_a_delimiter_that_is_named_is_taken_and_recorded(tmp_path: Path) -> None
     assert pool.spec.read().ids == pool.ids
     with pytest.raises(UsageError, match="one character"):
         Pool.read(path, delimiter=";;")
+
+
+@pytest.mark.parametrize(
+    ("row", "fix"),
+    [
+        ('{"instruction": "caf\u00e9", "output": "th\u00e9"}\n'.encode("latin-1"), "iconv -f LATIN1 -t UTF-8"),
+        (b'{"instruction": "a", "output": NaN}\n', "Write null where there is no number"),
+        (b'{"instruction": "a\\ud800", "output": "b"}\n', "half of a character was lost"),
+        (b"<html>\n", "one object a row"),
+    ],
+)
+def test_a_file_without_a_readable_row_is_mended_by_what_is_wrong_with_its_rows(tmp_path: Path, row: bytes, fix: str) -> None:
+    path = tmp_path / "pool.jsonl"
+    path.write_bytes(row * 3)
+    with pytest.raises(PoolError) as refused:
+        Pool.read(path)
+    assert fix in str(refused.value.fix)

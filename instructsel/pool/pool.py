@@ -295,9 +295,12 @@ class Pool:
                 return names
         return tuple(file.source.name for file in self.files)
 
-    @cached_property
+    @property
     def lines(self) -> NDArray[np.int64]:
         """(n,), the line that each example stands in, from 1; the first of an example of several rows."""
+        return self.places["line"].to_numpy()
+
+    def _lines(self) -> NDArray[np.int64]:
         lines = np.zeros(len(self), dtype=np.int64)
         for number, file in enumerate(self.files):
             positions = np.flatnonzero(self.file_of == number)
@@ -311,7 +314,7 @@ class Pool:
         import polars
 
         names = polars.Series("names", self.file_names, dtype=polars.String)
-        return polars.DataFrame({"file": names[self.file_of.astype(np.int64)].alias("file"), "line": self.lines})
+        return polars.DataFrame({"file": names[self.file_of.astype(np.int64)].alias("file"), "line": self._lines()})
 
     @cached_property
     def index(self) -> polars.DataFrame:

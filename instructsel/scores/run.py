@@ -65,9 +65,14 @@ class _Column:
         counts = np.bincount(self.codes[: self.done], minlength=len(self.known))
         return {reason: int(counts[code]) for reason, code in sorted(self.known.items(), key=lambda item: str(item[0])) if reason}
 
-    def reasons(self) -> pl.Series:
-        """Of every example, null where it has a value."""
-        return pl.Series("reason", list(self.known), dtype=pl.String)[self.codes]
+    def taken(self) -> tuple[pl.Series, pl.Series]:
+        """The values and the reasons of every example as columns of a table. The values are given away: there is one copy of them."""
+        values, self.values = pl.Series("value", self.values), self.values[:0]
+        present = pl.Series("present", self.codes == 0)
+        return (
+            pl.select(pl.when(present).then(values)).to_series(),
+            pl.Series("reason", list(self.known), dtype=pl.String)[self.codes],
+        )
 
 
 def score(
@@ -139,7 +144,7 @@ def score(
         },
         "indicators": described,
     }
-    scored = {symbol: (column.values, column.reasons()) for symbol, column in columns.items()}
+    scored = {symbol: column.taken() for symbol, column in columns.items()}
     table = ScoreTable.from_columns(pool.ids, scored, manifest, places=pool.places, spec=pool.spec)
     return replace(table, spaces=work.spaces)
 

@@ -61,7 +61,7 @@ class ScoreTable:
     def from_columns(
         cls,
         ids: Sequence[str],
-        columns: Mapping[str, tuple[ArrayLike | Sequence[float | None], Sequence[str | None] | pl.Series]],
+        columns: Mapping[str, tuple[ArrayLike | Sequence[float | None] | pl.Series, Sequence[str | None] | pl.Series]],
         manifest: Mapping[str, Any] | None = None,
         *,
         sources: Sequence[str] | None = None,
@@ -73,7 +73,7 @@ class ScoreTable:
         Args:
             ids: one per example, in the order of the values.
             columns: symbol → (values, reasons), each as long as `ids`. A value that has a reason is null, whatever number
-                stands there; a value without one must be finite.
+                stands there; a value without one must be finite. A series of values is taken as it is, null where it has a reason.
             manifest: the deterministic part; `kind`, `schema` and `instructsel` are filled in.
             sources: the examples' source labels, if the table should show them.
             places: columns `file` and `line` in the order of `ids`, as `Pool.places` gives them.
@@ -88,18 +88,13 @@ class ScoreTable:
         if places is not None:
             data |= {name: places[name] for name in PLACE}
         for symbol, (values, reasons) in columns.items():
-            numbers = np.array(
-                [np.nan if value is None else value for value in values] if isinstance(values, list | tuple) else values, dtype=np.float64
-            )
             texts = reasons if isinstance(reasons, pl.Series) else list(reasons)
             why = pl.Series(f"{symbol}{REASON}", texts, dtype=pl.String)
+            numbers = _numbers(symbol, values)
             if not len(numbers) == len(why) == len(ids):
                 raise ScoresError(f"{symbol} has {len(numbers)} values and {len(why)} reasons for {len(ids)} examples.")
-            data[symbol] = (
-                pl.select(pl.when(why.is_null()).then(pl.Series(symbol, numbers)).alias(symbol)).to_series()
-                if len(ids)
-                else pl.Series(symbol, numbers)
-            )
+            is_silent = not isinstance(values, pl.Series) and len(ids)
+            data[symbol] = pl.select(pl.when(why.is_null()).then(numbers).alias(symbol)).to_series() if is_silent else numbers
             data[why.name] = why
         try:
             frame = pl.DataFrame(data)
@@ -298,6 +293,14 @@ def _with_places(frame: pl.DataFrame) -> pl.DataFrame:
     position = 2 if "source" in frame.columns else 1
     nulls = [pl.Series("file", [None] * frame.height, dtype=pl.String), pl.Series("line", [None] * frame.height, dtype=pl.Int64)]
     return pl.DataFrame([*frame.get_columns()[:position], *nulls, *frame.get_columns()[position:]])
+
+
+def _numbers(symbol: str, values: ArrayLike | Sequence[float | None] | pl.Series) -> pl.Series:
+    """A column of values. A series is one already, null where there is a reason."""
+    if isinstance(values, pl.Series):
+        return values.alias(symbol)
+    listed = [np.nan if value is None else value for value in values] if isinstance(values, list | tuple) else values
+    return pl.Series(symbol, np.asarray(listed, dtype=np.float64))
 
 
 def _ascends(names: pl.Series) -> bool:

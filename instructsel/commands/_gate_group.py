@@ -1,22 +1,10 @@
-"""`instructsel gate FILE…` and its subcommands: what is no subcommand is a gate's own argument.
-
-A subcommand is a module of its own, `_gate_NAME.py`, with either `command`, a function, or `app`, a group of several. Help and completion
-read SUBCOMMANDS, so that they import none; a test holds its lines against the modules.
-"""
+"""`instructsel gate FILE…` and its subcommands: what is no subcommand is a gate's own argument."""
 
 from __future__ import annotations
 
-from functools import cached_property
-from importlib.util import find_spec
-from typing import Any, Final
+from typing import ClassVar, Final
 
-import typer
-import typer.main
-from typer.core import TyperGroup
-
-from instructsel.commands._help import Command, Group, grouped, write_groups
-from instructsel.commands._lazy import Modules
-from instructsel.commands._parsing import explained
+from instructsel.commands._own_work import OwnWork, WorkGroup, offered
 
 SUBCOMMANDS: Final[dict[str, str]] = {
     "init": "Propose a configuration from a pool's own distribution, with a reason for each line.",
@@ -26,74 +14,25 @@ SUBCOMMANDS: Final[dict[str, str]] = {
     "waive": "Write a waiver of findings into the configuration, with a reason and a last day.",
 }
 """Subcommand → what it does: the first sentence of its docstring. Those whose module is missing are not offered."""
-RUN: Final = "run"
-"""What a gate's own work is called where a subcommand is expected; nobody need write it."""
+
+
+class GateCommand(OwnWork):
+    """The gate itself."""
+
+    group: ClassVar[str] = "gate"
+    lines: ClassVar[dict[str, str]] = SUBCOMMANDS
+    front: ClassVar[tuple[str, ...]] = ("files", "config")
+
+
+class GateGroup(WorkGroup):
+    """`gate`: a subcommand where the first word is one, and else the gate itself."""
+
+    work: ClassVar[type[OwnWork]] = GateCommand
 
 
 def subcommands() -> dict[str, str]:
     """Those of SUBCOMMANDS that there are."""
-    return {name: line for name, line in SUBCOMMANDS.items() if find_spec(f"{__package__}._gate_{name}") is not None}
+    return offered(GateCommand.group, SUBCOMMANDS)
 
 
-class GateCommand(Command):
-    """The gate itself, whose help shows its subcommands, too."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Subcommands, then arguments and options."""
-        write_groups(formatter, {"Commands": list(subcommands().items())})
-        write_groups(formatter, grouped(self.get_params(ctx), ctx))
-
-    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """The subcommands that begin so where nothing else stands in front, and the options."""
-        from typer._click.shell_completion import CompletionItem
-
-        named = [CompletionItem(name, help=line) for name, line in subcommands().items() if name.startswith(incomplete)]
-        return [*(named if not any(ctx.params.get(name) for name in ("files", "config")) else []), *super().shell_complete(ctx, incomplete)]
-
-    @property
-    def nested(self) -> tuple[str, ...]:
-        """Tables that may stand in this command's table of the settings file."""
-        return tuple(subcommands())
-
-
-class GateGroup(Group):
-    """`gate`: a subcommand where the first word is one, and else the gate itself."""
-
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self.commands = Modules(f"{__package__}._gate_", subcommands())
-
-    @cached_property
-    def run(self) -> Any:
-        """The gate itself, as a command."""
-        from instructsel.commands.gate import command
-
-        single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command("gate", cls=GateCommand)(command)
-        return typer.main.get_command(single)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """The subcommands, in the order of the help."""
-        return list(self.commands)
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """The context of the group where a subcommand is named first, else that of the gate itself."""
-        if args and args[0] in self.commands:
-            return super().make_context(info_name, args, parent, **extra)
-        words = args[1:] if args and args[0] == RUN else args
-        return self.run.make_context(info_name, words, parent, **extra)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The subcommand that the first argument names, or the gate itself."""
-        with explained(ctx):
-            return TyperGroup.resolve_command(self, ctx, args)
-
-    @property
-    def keys(self) -> list[str]:
-        """What may stand in the group's table of the settings file besides the tables of its subcommands."""
-        from instructsel.commands._settings import flag_of
-
-        return [flag_of(parameter) for parameter in self.run.params]
-
-
-__all__ = ["RUN", "SUBCOMMANDS", "GateCommand", "GateGroup", "subcommands"]
+__all__ = ["SUBCOMMANDS", "GateCommand", "GateGroup", "subcommands"]

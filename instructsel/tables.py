@@ -29,7 +29,8 @@ SEALED: Final = 32
 SEEKING: Final = 1 << 20
 """Bytes of a file that are looked at together."""
 
-SUFFIXES: Final = (".parquet", ".csv")
+SUFFIXES: Final = (".parquet", ".csv", ".tsv")
+SEPARATORS: Final = {".csv": ",", ".tsv": "\t"}
 
 MADE_BY: Final = {
     "scores": "instructsel score POOL",
@@ -119,12 +120,12 @@ def parsed_parquet(data: bytes, where: object, refusal: Refusal) -> pl.DataFrame
 def write_frame(path: str | Path, frame: pl.DataFrame, manifest: dict[str, Any], *, run: dict[str, Any] | None = None) -> None:
     """Write a frame with its manifest; the suffix says how.
 
-    Parquet carries the manifest in its metadata; CSV has it only in the JSON file beside, which both get. In CSV a text cell
+    Parquet carries the manifest in its metadata; CSV and TSV have it only in the JSON file beside, which all get. In these a text cell
     that a spreadsheet would take for a formula (it begins with = + - @, a tab or a line break) gets a ' in front;
     `read_frame` takes it off again.
 
     Raises:
-        UsageError: the suffix is neither .parquet nor .csv.
+        UsageError: another suffix than .parquet, .csv or .tsv.
         EnvironmentFault: the folder is missing or not writable, or the disk is full.
     """
     target = checked_suffix(path)
@@ -139,7 +140,7 @@ def write_frame(path: str | Path, frame: pl.DataFrame, manifest: dict[str, Any],
         else:
             text = [name for name, kind in frame.schema.items() if kind == pl.String]
             guarded = pl.col(text).str.replace(r"^('*[=+\-@\t\r\n])", "'$1")
-            (frame.with_columns(guarded) if text else frame).write_csv(file)
+            (frame.with_columns(guarded) if text else frame).write_csv(file, separator=SEPARATORS[target.suffix])
     write_manifest(target, manifest, run=run or {})
 
 
@@ -147,14 +148,14 @@ def read_frame(path: str | Path, *, kind: str, noun: str, shape: Any = dict[str,
     """A frame and its manifest, as `write_frame` wrote them; columns of a CSV come back as text.
 
     Args:
-        path: a .parquet or .csv file.
+        path: a .parquet, .csv or .tsv file.
         kind: the manifest's `kind`; another one is refused. A CSV may lack its manifest, which is then empty.
         noun: what the file should hold, for the messages.
         shape: of the manifest, a type hint as `shapes.checked` takes it.
 
     Raises:
         ScoresError: the file is missing, damaged, of another kind or shape, or of a newer release.
-        UsageError: the suffix is neither .parquet nor .csv.
+        UsageError: another suffix than .parquet, .csv or .tsv.
     """
     target = checked_suffix(path)
     refusal = Refusal(ScoresError, AGAIN)
@@ -174,7 +175,7 @@ def read_frame(path: str | Path, *, kind: str, noun: str, shape: Any = dict[str,
     else:
         manifest = read_manifest(target) or {}
         try:
-            frame = pl.read_csv(data, infer_schema=False, encoding="utf8")
+            frame = pl.read_csv(data, separator=SEPARATORS[target.suffix], infer_schema=False, encoding="utf8")
             frame = frame.with_columns(pl.all().str.replace(r"^'('*[=+\-@\t\r\n])", "$1"))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise refusal.of(target, first_line(error)) from error
@@ -249,12 +250,12 @@ def _write_seal(file: BinaryIO) -> None:
 
 
 def checked_suffix(path: str | Path) -> Path:
-    """The path, if it ends in .parquet or .csv.
+    """The path, if it ends in .parquet, .csv or .tsv.
 
     Raises:
         UsageError: it does not.
     """
     target = Path(path)
     if target.suffix not in SUFFIXES:
-        raise UsageError(f"{target} ends in neither .parquet nor .csv.", fix="Give the file one of these endings.")
+        raise UsageError(f"{target} ends in neither .parquet nor .csv nor .tsv.", fix="Give the file one of these endings.")
     return target

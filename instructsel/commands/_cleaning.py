@@ -31,7 +31,9 @@ Output = Annotated[
 ]
 Pairs = Annotated[
     Path | None,
-    typer.Option("--pairs", metavar="FILE", help="Write why each row goes, a line each: .parquet or .csv.", rich_help_panel=options.OUTPUT),
+    typer.Option(
+        "--pairs", metavar="FILE", help="Write why each row goes, a line each: .parquet, .csv or .tsv.", rich_help_panel=options.OUTPUT
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Count, and write nothing.", rich_help_panel=options.OUTPUT)]
 Force = Annotated[

@@ -158,15 +158,17 @@ def test_a_pool_none_of_whose_five_rows_is_valid_does_not_pass() -> None:
     assert not Path("clean.jsonl").exists()
 
 
-def test_rows_that_hold_items_go_with_the_evidence_and_a_threshold_of_a_half_keeps_two_fifths() -> None:
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv"])
+def test_rows_that_hold_items_go_with_the_evidence_and_a_threshold_of_a_half_keeps_two_fifths(suffix: str) -> None:
     written("set.jsonl", [json.dumps({"question": question}) for question in ASKED])
     lines = written("pool.jsonl", [line(part_of(question, share), "It depends.") for question in ASKED for share in (1, 0.6, 0.4)])
-    code, out, said = run("decontaminate", "pool.jsonl", "--against", "set.jsonl", "-o", "clean.jsonl", "--pairs", "evidence.parquet")
+    code, out, said = run("decontaminate", "pool.jsonl", "--against", "set.jsonl", "-o", "clean.jsonl", "--pairs", f"evidence{suffix}")
     assert code == 0
     assert "9 rows read = 3 kept + 6 removed + 0 that are no example" in said
     assert kept("clean.jsonl") == lines[2::3]
     assert "set" in out
-    evidence = pl.read_parquet("evidence.parquet")
+    read = {".parquet": pl.read_parquet, ".csv": pl.read_csv, ".tsv": lambda path: pl.read_csv(path, separator="\t")}[suffix]
+    evidence = read(f"evidence{suffix}")
     assert evidence["line"].to_list() == [1, 2, 4, 5, 7, 8]
     assert evidence["item"].to_list() == [1, 1, 2, 2, 3, 3]
     assert evidence["part"].to_list() == ["question"] * 6

@@ -169,6 +169,11 @@ def test_two_annotators_at_once_keep_their_own(tmp_path: Path) -> None:
         list(pool.map(work, names))
     found = records(app)
     assert len(found) == 80 and all(record.preference == names.index(record.evaluator) for record in found)
+    for name in names:
+        # Each sees what they said themselves, and all of it.
+        client = app.client(name)
+        assert "All 20 pairs are judged" in client.get("/done").text
+        assert re.search(rf'name="preference" value="{names.index(name)}"[^>]*checked', client.get("/pairs/7").text), name
     app.close()
 
 

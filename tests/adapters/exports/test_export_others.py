@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,34 @@ def test_open_instruct_gets_roles_and_texts_and_an_amount_with_a_point(tmp_path:
     result = export(pool(tmp_path / "pool.jsonl", HOLDING["system"], HOLDING["several_turns"]), "open-instruct", tmp_path / "out")
     assert all(set(turn) == {"role", "content"} for row in lines(result.data[0]) for turn in row["messages"])
     assert result.export.next_command(result.data[0]).endswith(" 1.0")
+
+
+def mixed(arguments: list[str], rows: dict[str, int]) -> dict[str, int]:
+    """How many rows open-instruct's mixer takes of each file: with a decimal point a share of its rows, without one so many rows."""
+    values = arguments[arguments.index("--dataset_mixer_list") + 1 :]
+    assert len(values) % 2 == 0
+    amounts = dict(zip(values[::2], values[1::2], strict=True))
+    for name in amounts:
+        assert name.endswith((".jsonl", ".parquet")) and Path(name).is_file(), name
+    return {name: round(float(amount) * rows[name]) if "." in amount else int(amount) for name, amount in amounts.items()}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_open_instructs_mixer_takes_every_row_by_its_rules_and_the_name_follows_the_content(count: int, tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    names = []
+    for text in ("first", "second"):
+        rows = folder / "pool.jsonl"
+        rows.write_text("".join(json.dumps({"instruction": f"{text} {n}", "output": "It is so."}) + "\n" for n in range(count)))
+        result = export(Pool.read(rows), "open-instruct", folder / "out", force=True)
+        data = str(result.data[0])
+        command = shlex.split(result.export.next_command(result.data[0]))
+        # All rows, also where there is one: "1" would be one row, and "1.0" is all.
+        assert mixed(command, {data: count}) == {data: count} and command[-1] == "1.0"
+        names.append(Path(data).name)
+    # Its cache goes by the name and the number of rows: other rows have another name.
+    assert names[0] != names[1]
 
 
 def test_what_is_written_as_yaml_is_read_as_the_same(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from instructsel.gates.phrases import folded
 from instructsel.gates.texts import answers, passages
 
 if TYPE_CHECKING:
@@ -22,12 +25,16 @@ Mask = NDArray[np.bool_]
 
 
 class Sieve:
-    """Texts, in the form in which all of them are searched together. Texts beyond ASCII, and few texts, are not searched: they may hold anything."""
+    """Texts, in the form in which all of them are searched together. Few texts are not: they may hold anything.
+
+    Texts beyond ASCII are searched for words in any case, as `phrases.folded` has them; of all else they may hold anything, too.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._masks: dict[object, Mask] = {}
         self.beyond: Mask = np.ones(len(texts), dtype=bool)
         self._series: polars.Series | None = None
+        self._texts: Sequence[str] = texts
         if len(texts) < FEW:
             return
         import polars
@@ -37,22 +44,39 @@ class Sieve:
         self._series = polars.Series(searched, dtype=polars.String)
 
     def holding(self, words: Iterable[str], *, first: int | None = None, last: int | None = None, any_case: bool = False) -> Mask:
-        """(n,), which texts hold one of some words, or are beyond ASCII.
+        """(n,), which texts hold one of some words, or, where capitals count, are beyond ASCII.
 
         Args:
-            words: those beyond ASCII are in no text that is not.
+            words: in small letters, where capitals are such.
             first: characters of each text that are looked at; all by default.
             last: characters at its end that are looked at; all by default.
             any_case: whether capitals are small letters.
         """
-        listed = tuple(sorted({word for word in words if word.isascii()}))
+        every = tuple(sorted(set(words)))
+        listed = [word for word in every if word.isascii()]
 
-        def mask(series: polars.Series) -> Mask:
+        def held(series: polars.Series, held_words: Sequence[str]) -> Mask:
             texts = series if first is None else series.str.head(first)
             texts = texts if last is None else texts.str.tail(last)
-            return texts.str.contains_any(list(listed), ascii_case_insensitive=any_case).to_numpy()
+            return texts.str.contains_any(list(held_words), ascii_case_insensitive=any_case).to_numpy()
 
-        return self._known((listed, first, last, any_case), mask)
+        def mask(series: polars.Series) -> Mask:
+            result = held(series, listed) | self.beyond
+            if any_case and self._folded is not None:
+                result[self.beyond] = held(self._folded, every)
+            return result
+
+        return self._known((every, first, last, any_case), mask)
+
+    @cached_property
+    def _folded(self) -> polars.Series | None:
+        """The texts beyond ASCII, folded; None where one of them is no text to polars."""
+        import polars
+
+        try:
+            return polars.Series([folded(text) for text in compress(self._texts, self.beyond.tolist())], dtype=polars.String)
+        except UnicodeEncodeError:
+            return None
 
     def matching(self, pattern: str) -> Mask:
         """(n,), which texts have a match of a pattern, or are beyond ASCII.
@@ -60,13 +84,13 @@ class Sieve:
         Args:
             pattern: in the syntax that Python's `re` and Rust's regex have in common, without look-around; classes of ASCII characters.
         """
-        return self._known(pattern, lambda series: series.str.contains(pattern).to_numpy())
+        return self._known(pattern, lambda series: series.str.contains(pattern).to_numpy() | self.beyond)
 
     def _known(self, key: object, make: Callable[[polars.Series], Mask]) -> Mask:
         if self._series is None:
             return self.beyond
         if key not in self._masks:
-            self._masks[key] = make(self._series) | self.beyond
+            self._masks[key] = make(self._series)
         return self._masks[key]
 
 

@@ -98,8 +98,9 @@ class CutOff(RowCheck):
         parts = {part for *_, part in ends if part is not None}
         if parts:
             # Nearly all texts have none of them.
-            holding = sieve_of_passages(change).holding(parts, any_case=True).tolist()
-            words = Vocabulary.of(passage.text for passage in compress(passages(change), holding))
+            sieve = sieve_of_passages(change)
+            holding = sieve.holding(parts, any_case=True) | sieve.beyond
+            words = Vocabulary.of(passage.text for passage in compress(passages(change), holding.tolist()))
         for answer, end, part in ends:
             if part is not None and words.is_broken(part):
                 yield answer, MID_WORD

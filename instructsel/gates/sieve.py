@@ -56,6 +56,8 @@ class Sieve:
         listed = [word for word in every if word.isascii()]
 
         def held(series: polars.Series, held_words: Sequence[str]) -> Mask:
+            if not held_words:
+                return np.zeros(len(series), dtype=bool)
             texts = series if first is None else series.str.head(first)
             texts = texts if last is None else texts.str.tail(last)
             return texts.str.contains_any(list(held_words), ascii_case_insensitive=any_case).to_numpy()

@@ -59,12 +59,13 @@ class Phrases:
         )
 
     @cached_property
-    def _by_word(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
-        return tuple((word, phrase.compiled) for phrase in self.phrases for word in phrase.words)
+    def _by_word(self) -> tuple[tuple[str, Phrase], ...]:
+        # A pattern is compiled where its word stands somewhere: that takes longer than looking for all words in a hundred texts.
+        return tuple((word, phrase) for phrase in self.phrases for word in phrase.words)
 
     @cached_property
-    def _by_ascii_word(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
-        return tuple((word, pattern) for word, pattern in self._by_word if word.isascii())
+    def _by_ascii_word(self) -> tuple[tuple[str, Phrase], ...]:
+        return tuple((word, phrase) for word, phrase in self._by_word if word.isascii())
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -74,7 +75,7 @@ class Phrases:
     def places(self, low: str) -> list[tuple[int, int]]:
         """Where phrases stand in a folded text, in order: up to MOST places of each word."""
         words = self._by_ascii_word if low.isascii() else self._by_word
-        return sorted({place for word, pattern in words if word in low for place in _places(word, pattern, low)})
+        return sorted({place for word, phrase in words if word in low for place in _places(word, phrase.compiled, low)})
 
     def first(self, low: str) -> tuple[int, int] | None:
         """The earliest place of any."""

@@ -38,7 +38,7 @@ class WordHashes(dict[str, int]):
         return digest
 
 
-_DIGESTS: Final = WordHashes()
+DIGESTS: Final = WordHashes()
 """Of the words that several kinds of texts have in common."""
 
 
@@ -148,7 +148,7 @@ class AsciiHashes:
             new, first, inverse = np.unique(words[unknown], return_index=True, return_inverse=True)
             at = unknown[first]
             spans = zip(starts[at].tolist(), ends[at].tolist(), strict=True)
-            digests = np.array([_DIGESTS[data[start:end].decode("latin-1")] for start, end in spans], dtype=np.uint64)
+            digests = np.array([DIGESTS[data[start:end].decode("latin-1")] for start, end in spans], dtype=np.uint64)
             values[unknown] = digests[inverse]
             self._words[slots[at]], self._values[slots[at]] = new, digests
         return values
@@ -225,6 +225,7 @@ def with_others(
 
 
 __all__ = [
+    "DIGESTS",
     "END",
     "MULTIPLIER",
     "VOCABULARY",

@@ -172,10 +172,34 @@ def parse(raw: bytes, limits: Limits) -> Any:
     if type(value) is dict and NUMBERS_IN.isdisjoint(map(type, value.values())) and raw.count(b":") == len(value):
         # Most rows: texts alone, without a colon in them, so that each is that of a key.
         return value
+    if len(raw) <= LARGE and (keys := _keys_of_texts(value)):
+        if limits.duplicate_key != "last" and len(KEY.findall(raw)) != keys:
+            _exact(raw)
+        return value
     if limits.duplicate_key != "last" and ((len(raw) > LARGE and opened > len(raw) >> 5) or len(KEY.findall(raw)) != _count_keys(value)):
         # The pattern also finds escaped quotes inside texts; only then is the slower, exact look needed.
         _exact(raw)
     return _with_long_numbers(raw, value)
+
+
+def _keys_of_texts(value: Any) -> int:
+    """The keys of an object that holds texts, and lists of texts and of objects of texts, as most conversations do; 0 of anything else."""
+    if type(value) is not dict:
+        return 0
+    keys = len(value)
+    for item in value.values():
+        if type(item) is list:
+            for entry in item:
+                if type(entry) is dict:
+                    for text in entry.values():
+                        if type(text) is not str:
+                            return 0
+                    keys += len(entry)
+                elif type(entry) is not str:
+                    return 0
+        elif type(item) is not str:
+            return 0
+    return keys
 
 
 def parse_again(raw: bytes) -> Any:

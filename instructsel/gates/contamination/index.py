@@ -376,10 +376,11 @@ class _Builder:
         yield np.zeros(len(self.texts), dtype=np.int32)
         yield np.array([text.item for text in self.texts], dtype=np.int32)
         yield np.array([text.part for text in self.texts], dtype=np.int32)
-        vocabulary = {word for text in self.texts for word in text.words}
-        known = [{word: test(word) for word in vocabulary} for test in (is_single, lambda word: not is_everywhere(word))]
         words = [word for text in self.texts for word in text.words]
-        single, content = (np.fromiter(map(tested.__getitem__, words), dtype=bool, count=len(words)) for tested in known)
+        vocabulary = set(words)
+        singles = {word for word in vocabulary if len(word) <= 2 and is_single(word)}
+        others = {word for word in vocabulary if not is_everywhere(word)}
+        single, content = (np.fromiter(map(listed.__contains__, words), dtype=bool, count=len(words)) for listed in (singles, others))
         built = [self._grams(hashes, lengths, single, content, n) for n in NGRAMS]
         yield np.stack([covered for *_, covered in built], axis=1)
         yield np.array([text.whole for text in self.texts], dtype=np.uint64)
@@ -402,7 +403,8 @@ class _Builder:
         counted = eligible & ~np.isin(parts[texts], [PARTS.index(PASSAGE), PARTS.index(CHOICES), PARTS.index(PROMPT)])
         values, numbers = np.unique(grams[counted], return_inverse=True)
         # Each hash once for each question, as one number.
-        pairs = np.unique(numbers * np.int64(len(self.questions) + 1) + questions[texts[counted]])
+        pairs = np.sort(numbers * np.int64(len(self.questions) + 1) + questions[texts[counted]])
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]
         often = np.bincount(pairs // (len(self.questions) + 1), minlength=len(values))
         common = values[often > max(COMMON, COMMON_SHARE * len(self.questions))]
         eligible &= ~np.isin(grams, np.concatenate([common, _stock(n)]))

@@ -114,17 +114,21 @@ def item_of(row: Mapping[str, Any], number: int) -> Item | None:
     Item(number=1, questions=('Who?',), answers=('Bo',), passage='', choices=('Ann', 'Bo'))
     """
     fields = {key.strip().lower(): value for key, value in row.items() if isinstance(key, str)}
-    name = next((key for key in FIELDS[QUESTION] if _texts(fields.get(key))), None)
+    name = next((key for key in FIELDS[QUESTION] if key in fields and _texts(fields[key])), None)
     if name is None:
         return None
     questions = _texts(fields[name])
-    passage = next((texts for key in FIELDS[PASSAGE] if key != name and (texts := _texts(fields.get(key)))), [])
-    listed: list[str] = next((texts for key in FIELDS[CHOICES] if key not in LETTERED and (texts := _choices(fields.get(key)))), [])
+    passage = next((texts for key in FIELDS[PASSAGE] if key in fields and key != name and (texts := _texts(fields[key]))), [])
+    listed: list[str] = next(
+        (texts for key in FIELDS[CHOICES] if key in fields and key not in LETTERED and (texts := _choices(fields[key]))), []
+    )
     if not listed and all(isinstance(fields.get(letter), str) for letter in LETTERED[:2]):
         listed = [text for letter in LETTERED if isinstance(text := fields.get(letter), str)]
     answers: list[str] = []
     for key in FIELDS[ANSWER]:
-        value = fields.get(key)
+        if key not in fields:
+            continue
+        value = fields[key]
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(listed):
             answers = [listed[value]]
         elif isinstance(value, str) and len(value.strip()) == 1 and value.strip().lower() in LETTERED[: len(listed)]:
@@ -229,7 +233,7 @@ def _texts(value: Any, depth: int = 0) -> list[str]:
         return [value] if value.strip() else []
     if isinstance(value, bool) or value is None:
         return []
-    if isinstance(value, int | float):
+    if isinstance(value, (int, float)):
         return [str(value)]
     if depth < DEPTH and isinstance(value, Mapping):
         return [text for part in value.values() for text in _texts(part, depth + 1)]

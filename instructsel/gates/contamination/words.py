@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from instructsel.neighbors.word_hashes import END, AsciiHashes, WordHashes, Words, hashes_of, joined_with_others, with_others
+from instructsel.neighbors.word_hashes import DIGESTS, END, AsciiHashes, Words, hashes_of, joined_with_others, with_others
 from instructsel.pool.normal_form import ASCII, CONTROLS, MAY_DIFFER, ascii_words, normal_form, operators
 from instructsel.pool.writing_systems import UNSEGMENTED
 
@@ -248,7 +248,7 @@ _BREAKS: Final = np.isin(np.arange(256), [ord(sign) for sign in "\r\n.!?:)]"])
 """Signs behind which a line, a sentence or what follows a label may begin."""
 _DIGITS: Final = np.isin(np.arange(256), [ord(sign) for sign in "0123456789"])
 
-_HASHES: Final = WordHashes()
+_HASHES: Final = DIGESTS
 _ASCII_HASHES: Final = AsciiHashes(ASCII_WORDS, CONTROLS)
 
 

@@ -37,7 +37,9 @@ METAVARS: Final[Mapping[str, str]] = {
     "judge_url": "ADDRESS",
     "learning_rates": "X,X",
     "margin": "[GRADER=]X",
+    "paths": "leaves|every-response",
     "pool": "FILE",
+    "tasks": "FILE",
 }
 SHARED: Final[Mapping[str, Any]] = {"device": options.Device, "form": options.Form, "source_field": options.SourceField}
 """Field → its option, where other commands have it, too."""
@@ -132,6 +134,7 @@ PANELS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "StatisticsSettings": ("Statistics", ()),
     "ExecutionSettings": ("Runs", ()),
     "SizeFlags": ("Sizes", ()),
+    "ConversionSettings": ("Settings of single datasets", ()),
     "DesignSettings": ("Subsets", ()),
     "ReadingOptions": (options.READING, ()),
     "TargetReading": ("Reading of --target", ("source_field",)),

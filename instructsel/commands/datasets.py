@@ -10,9 +10,11 @@ import typer
 from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say, write_json
+from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
 from instructsel.errors import UsageError
-from instructsel.experiments.limits import LARGEST_SEED, LONGEST_ROW
+from instructsel.experiments.limits import LARGEST_SEED
+from instructsel.mixtures.conversions._settings import NONE_NAMED, ConversionSettings
 
 LIST_EXAMPLES: Final = "Examples:\n  instructsel datasets list\n  instructsel datasets list --json\n"
 SHOW_EXAMPLES: Final = "Examples:\n  instructsel datasets show dolly\n  instructsel datasets show tulu_v3 --json\n"
@@ -20,9 +22,6 @@ CONVERT_EXAMPLES: Final = (
     "Examples:\n  instructsel datasets convert dolly examples/instructions.jsonl -o /tmp/dolly.jsonl\n"
     "  instructsel datasets convert dolly examples/instructions.jsonl --seed 7 --dry-run\n"
 )
-SAMPLE: Final = "Settings of single datasets"
-MOST_ROWS: Final = 2**31
-"""No dataset is larger."""
 
 app: typer.Typer = typer.Typer(
     cls=Group,
@@ -67,69 +66,14 @@ def show(
 
 
 @reported
+@with_options
 def convert(
     key: Annotated[
         str, typer.Argument(metavar="KEY", help="Of the dataset, as datasets list names it.", autocompletion=_completion.conversions)
     ],
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="The files of its original; folders, or hf://OWNER/NAME.")],
     seed: Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of templates and samples.")] = 42,
-    rows: Annotated[
-        int | None,
-        typer.Option("--rows", min=1, max=MOST_ROWS, help="flan_v2: rows in all, from each file by its portion.", rich_help_panel=SAMPLE),
-    ] = None,
-    tasks: Annotated[
-        Path | None,
-        typer.Option("--tasks", metavar="FILE", help="super_ni: names of the tasks to convert, a line each.", rich_help_panel=SAMPLE),
-    ] = None,
-    zero_shot: Annotated[
-        int | None,
-        typer.Option(
-            "--zero-shot",
-            min=0,
-            max=MOST_ROWS,
-            help="super_ni, cot: most rows without examples, of a task (60) or in all (50,000).",
-            rich_help_panel=SAMPLE,
-        ),
-    ] = None,
-    few_shot: Annotated[
-        int | None,
-        typer.Option(
-            "--few-shot",
-            min=0,
-            max=MOST_ROWS,
-            help="super_ni, cot: most rows with examples, of a task (20) or in all (50,000).",
-            rich_help_panel=SAMPLE,
-        ),
-    ] = None,
-    paths: Annotated[
-        str | None,
-        typer.Option(
-            "--paths",
-            metavar="leaves|every-response",
-            help="oasst1: a path to each response without a reply (leaves), or one that ends at each response.",
-            rich_help_panel=SAMPLE,
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(
-            "--top-k",
-            min=1,
-            max=MOST_ROWS,
-            help="oasst1: replies that are followed at each message, the best by quality.",
-            rich_help_panel=SAMPLE,
-        ),
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-tokens", min=1, max=LONGEST_ROW, help="sharegpt: tokens of a piece of a conversation (2,048).", rich_help_panel=SAMPLE
-        ),
-    ] = None,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option("--tokenizer", help="sharegpt: what counts them: embedded, a local folder, or a hub id.", rich_help_panel=SAMPLE),
-    ] = None,
+    settings: ConversionSettings = NONE_NAMED,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -173,17 +117,10 @@ def convert(
     if output is None and not dry_run:
         raise UsageError("No output is named.", fix="Name one with -o FILE.jsonl, or count with --dry-run.")
     target = None if dry_run else output
-    named = {
-        "rows": rows,
-        "tasks": None if tasks is None else text.tasks_of(tasks),
-        "zero_shot": zero_shot,
-        "few_shot": few_shot,
-        "paths": paths,
-        "top_k": top_k,
-        "max_tokens": max_tokens,
-        "tokenizer": tokenizer,
-    }
-    conversion = text.conversion_of(entry(key), {name: value for name, value in named.items() if value is not None}, seed)
+    named = settings.named()
+    if settings.tasks is not None:
+        named["tasks"] = text.tasks_of(Path(settings.tasks))
+    conversion = text.conversion_of(entry(key), named, seed)
     if target is not None:
         text.check_target(target, files, force=force)
     names = [name.strip() for name in columns.split(",")] if columns else None

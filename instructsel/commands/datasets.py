@@ -10,11 +10,11 @@ import typer
 from instructsel.commands import _completion
 from instructsel.commands import _options as options
 from instructsel.commands._console import display, reported, say, write_json
+from instructsel.commands._conversion import NONE_NAMED, ConversionSettings
 from instructsel.commands._groups import with_options
 from instructsel.commands._help import Command, Group
 from instructsel.errors import UsageError
 from instructsel.experiments.limits import LARGEST_SEED
-from instructsel.mixtures.conversions._settings import NONE_NAMED, ConversionSettings
 
 LIST_EXAMPLES: Final = "Examples:\n  instructsel datasets list\n  instructsel datasets list --json\n"
 SHOW_EXAMPLES: Final = "Examples:\n  instructsel datasets show dolly\n  instructsel datasets show tulu_v3 --json\n"

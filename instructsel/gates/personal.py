@@ -49,8 +49,9 @@ CALLED: Final = re.compile(
     re.IGNORECASE,
 )
 """What stands in front of a number that is one of a telephone."""
+SINGLE: Final = re.compile(r" \d$")
 MOST_FIGURES: Final = 16
-"""Of a number of a telephone, with 00 in front."""
+"""Of a number of a telephone, with 00 in front; a figure alone behind it is another number."""
 FICTION: Final = re.compile(
     r"^\+1\d{3}555\d{4}$|^\+1555\d{7}$|^\+441134960\d{3}$|^\+441(?:14|15|16|17|18|21|31|41|51|61|91)\d?496\d{4}$|^\+441632960\d{3}$|^\+442079460\d{3}$|^\+447700900\d{3}$|^\+448081570\d{3}$"
     r"|^\+443069990\d{3}$|^\+61(?:491570|255501|355501|755501|855501)\d{1,4}$|^\+33(?:1990|2610|3530|4650|5360|6399)\d+$|^\+493023125\d{3}$|^\+4969900\d{5}$|^\+35320915\d{4}$"
@@ -290,7 +291,7 @@ def _phones(text: str, regions: Sequence[str]) -> Places:
         written = match[0]
         figures = sum(map(str.isdigit, written))
         # A number that follows is no part of it.
-        while written[0] == "+" and figures > MOST_FIGURES and " " in written:
+        while written[0] == "+" and (figures > MOST_FIGURES or SINGLE.search(written)) and " " in written:
             written = written.rpartition(" ")[0]
             figures = sum(map(str.isdigit, written))
         # Groups of one figure, but the first, are a list of numbers.

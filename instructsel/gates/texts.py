@@ -82,6 +82,10 @@ def answers(change: Change) -> tuple[Answer, ...]:
 
 def answers_of(position: int, example: Example) -> list[Answer]:
     """The turns of one example that are trained on."""
+    messages = example.messages
+    if len(messages) == 2 and messages[0].role == "user" and messages[1].is_trained:
+        # Most rows.
+        return [Answer(position, 1, 1, without_thought(messages[1].content), messages[0].content, messages[1])]
     trained = [number for number, message in enumerate(example.messages) if message.is_trained]
     turns = []
     prompt: list[str] = []
@@ -110,6 +114,8 @@ def passages_of(position: int, example: Example) -> Iterator[Passage]:
         where = _where(message, number, last)
         if message.content:
             yield Passage(position, where, message.content, message.is_trained)
+        if message.reasoning is None and message.name is None and message.tool_call_id is None and not message.tool_calls:
+            continue
         if message.reasoning:
             yield Passage(position, f"the reasoning of {where}", message.reasoning, message.is_trained)
         if message.name:

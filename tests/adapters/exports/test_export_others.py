@@ -139,7 +139,7 @@ def test_open_instructs_mixer_takes_every_row_by_its_rules_and_the_name_follows_
     for text in ("first", "second"):
         rows = folder / "pool.jsonl"
         rows.write_text("".join(json.dumps({"instruction": f"{text} {n}", "output": "It is so."}) + "\n" for n in range(count)))
-        result = export(Pool.read(rows), "open-instruct", folder / "out", force=True)
+        result = export(Pool.read(rows), "open-instruct", folder / f"out {text}")
         data = str(result.data[0])
         command = shlex.split(result.export.next_command(result.data[0]))
         # All rows, also where there is one: "1" would be one row, and "1.0" is all.

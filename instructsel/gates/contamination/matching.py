@@ -234,9 +234,8 @@ class _Search:
         starts = np.flatnonzero(group)
         own_words = _union(places[:, 1], group, self.rule.ngram)
         parts = places[starts, 0]
-        # What cannot reach the threshold with all that is not its own is not looked at further.
-        reach = own_words + self.index.words[parts] - self.n_words[parts]
-        enough = (reach >= self._needed(parts)) & (2 * own_words >= self.rule.threshold * self.n_words[parts])
+        # Half of the threshold is the item's own: what is not its own covers the rest of it, also words that others of its own would.
+        enough = 2 * own_words >= self.rule.threshold * self.n_words[parts]
         ends = np.append(starts[1:], len(group))
         row_starts, row_ends = np.searchsorted(rows, of_row[starts], side="left"), np.searchsorted(rows, of_row[starts], side="right")
         result: dict[int, dict[int, tuple[int, list[int]]]] = {}

@@ -256,6 +256,8 @@ class Verification:
             scale, p = self.graders[pair[1]], family.p_values[pair]
             outcome, reason = _judged(interval, scale, p, settings.confidence, settings.smallest_effect, reasons[pair])
             missing = self._missing(selection, *pair)[0]
+            if missing and not scale.aggregated and self._too_many_missing(selection, *pair, settings.max_missing) is None:
+                interval = replace(interval, notes=(*interval.notes, f"{pair[1]}: {self._left_out(selection, *pair)}."))
             verdicts.append(
                 Verdict(
                     selection, *pair, outcome, interval, scale, settings.confidence, p, family.comparisons, missing, reason, pair in leakage
@@ -433,10 +435,19 @@ class Verification:
         missing, n = self._missing(arm, baseline, grader)
         if missing <= limit * n:
             return None
+        return f"{self._without_value(arm, baseline, grader)}, more than {100 * limit:g} %: those left may be the easy ones."
+
+    def _left_out(self, arm: str, baseline: str, grader: str) -> str:
+        """Which items a comparison lacks, and why."""
+        missing, _ = self._missing(arm, baseline, grader)
+        return f"{self._without_value(arm, baseline, grader)}, and {'is' if missing == 1 else 'are'} left out"
+
+    def _without_value(self, arm: str, baseline: str, grader: str) -> str:
+        """How many items have no value in some run of either arm, with the reasons."""
+        missing, n = self._missing(arm, baseline, grader)
         counts = self._reasons(arm, baseline, grader)
         why = f" ({', '.join(f'{reason} {count}' for reason, count in counts.items())})" if counts else ""
-        have = "has" if missing == 1 else "have"
-        return f"{missing:,} of {counted(n, 'item')} {have} no value in some run{why}, more than {100 * limit:g} %: those left may be the easy ones."
+        return f"{missing:,} of {counted(n, 'item')} {'has' if missing == 1 else 'have'} no value in some run{why}"
 
     def _reasons(self, arm: str, baseline: str, grader: str) -> dict[str, int]:
         """Reason → items that have no value for it in some run of either arm."""

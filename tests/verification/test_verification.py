@@ -187,6 +187,19 @@ def test_several_graders_are_corrected_for_being_several() -> None:
     assert verdicts.outcome == "better"
 
 
+def test_items_that_a_comparison_leaves_out_are_counted_in_its_sentence() -> None:
+    items = tuple(f"q{n}" for n in range(40))
+    values = {
+        "selection": [float(n % 5) for n in range(40)],
+        "random": [None if n == 7 else n % 5 + 0.1 for n in range(40)],
+    }
+    runs = [Run(arm, replicate, 0, grades(row, items=items)) for arm, row in values.items() for replicate in range(2)]
+    verdict = Verification.of(runs).verdict("selection", "random", "loss")
+    assert verdict.missing == 1 and "loss: 1 of 40 items has no value in some run (unparsed 1), and is left out." in verdict.sentence
+    whole = Verification.of(runs[:2] + [replace(run, grades=runs[0].grades) for run in runs[2:]]).verdict("selection", "random", "loss")
+    assert whole.missing == 0 and "left out" not in whole.sentence
+
+
 def test_an_outcome_whose_interval_holds_0_says_what_it_rests_on() -> None:
     shown = several({"a": -0.5, "b": -0.5}).verdicts("selection", ["random"]).verdicts[0]
     assert shown.outcome == "better" and not shown.by_holm_alone and "Holm" not in shown.statement

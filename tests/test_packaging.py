@@ -50,7 +50,24 @@ def test_the_committed_links_point_into_the_checkout(name: str) -> None:
 
 def test_the_extras_are_those_of_the_design() -> None:
     assert set(PROJECT["project"]["optional-dependencies"]) == {
-        *("cpu", "knn", "models", "minilm", "encoders", "train", "eval", "alpaca", "fit", "opt", "gpu", "gate", "langid", "app", "dev"),
+        *(
+            "cpu",
+            "knn",
+            "models",
+            "minilm",
+            "encoders",
+            "train",
+            "eval",
+            "ifeval",
+            "alpaca",
+            "fit",
+            "opt",
+            "gpu",
+            "gate",
+            "langid",
+            "app",
+            "dev",
+        ),
     }
     extras = PROJECT["project"]["optional-dependencies"]
     assert not any("faiss-cpu" in line for line in extras["gpu"])

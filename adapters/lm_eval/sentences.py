@@ -68,8 +68,8 @@ def model_digest(
         starters: types that often begin a sentence.
         context: type → flags of how it is written where.
     """
-    plain = [sorted(abbreviations), sorted(map(list, collocations)), sorted(starters), sorted(map(list, context.items()))]
-    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+    parts = [sorted(abbreviations), sorted(map(list, collocations)), sorted(starters), sorted(map(list, context.items()))]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _written() -> Path:

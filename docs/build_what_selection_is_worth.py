@@ -163,6 +163,24 @@ def works(method: str) -> tuple[bool, str]:
     return (True, "") if all(tasks) else (False, "better in no task")
 
 
+def has_failed(method: str) -> str:
+    """What a method misses already on a pool whose runs are all there; empty where it may still pass."""
+    for pool in POOLS:
+        stage = Stage(f"stage_1_{pool}")
+        if not stage.exists or missing_of(stage):
+            continue
+        verdict = stage.against(RANDOM, stage.methods())[method]
+        if not beats(verdict):
+            return f"not better than {RANDOM} on {POOLS[pool]}: {outcome(verdict)}"
+    return ""
+
+
+def missing_of(stage: Stage) -> set[str]:
+    """The ways that lack runs; verdicts are corrected for all ways at once, so that none is given before each has all of its own."""
+    settings = protocol()["stage_1"]
+    return {arm for arm in (*settings["methods"], LONGEST) if stage.runs(arm) < settings["seeds"]}
+
+
 def tokens_of(stage: Stage, arm: str) -> str:
     """Rows and tokens of an arm's subsets."""
     runs = [run for run in stage.trained if run["arm"] == arm and run["tokens"]]
@@ -176,15 +194,12 @@ def of_pool(pool: str) -> list[str]:
     stage, second = Stage(f"stage_1_{pool}"), Stage(f"stage_2_{pool}")
     if not stage.exists:
         return [f"## {POOLS[pool]}", "", "No run yet.", ""]
-    expected = [*protocol()["stage_1"]["methods"], LONGEST]
-    if set(expected) - set(stage.methods()):
-        # Verdicts are corrected for all methods at once: none is given before each has its runs.
+    if missing := missing_of(stage):
         arms = [
             [named(arm), f"{stage.runs(arm)}", tokens_of(stage, arm), f"{stage.mean(arm):.4f}"]
             for arm in sorted(stage.grades.arms, key=stage.mean)
         ]
-        missing = len(set(expected) - set(stage.methods()))
-        return [f"## {POOLS[pool]}", "", f"Not complete yet, so without verdicts: {missing} of {len(expected)} ways have no run.", "", *table(["chosen by", "models", "rows / tokens", "bits per byte"], arms)]  # fmt: skip
+        return [f"## {POOLS[pool]}", "", f"Not complete yet, so without verdicts: {len(missing)} of {len(protocol()['stage_1']['methods']) + 1} ways lack runs.", "", *table(["chosen by", "models", "rows / tokens", "bits per byte"], arms)]  # fmt: skip
     compared = stage.against(RANDOM, stage.methods())
     rows = []
     for arm in sorted(compared, key=stage.mean):
@@ -301,10 +316,18 @@ def recommendation() -> list[str]:
     """What follows from the results, and from nothing else."""
     methods = [*protocol()["stage_1"]["methods"], LONGEST]
     if not complete():
-        return [
+        failed = {method: why for method in methods if (why := has_failed(method))}
+        lines = [
             "The stages that a recommendation would follow from are not complete: until they are, we recommend random selection, beside which every claim has to be proven.",
             "",
         ]
+        if failed:
+            lines += [
+                f"{len(failed)} of {len(methods)} ways cannot pass any more in this study, whatever the stages to come show: as decided beforehand, a way works only if it is better than random on both pools.",
+                "",
+                *table(["chosen by", "what it misses"], [[named(method), why] for method, why in failed.items()]),
+            ]
+        return lines
     judged = {method: works(method) for method in methods}
     good = [method for method, (is_working, _) in judged.items() if is_working]
     return [

@@ -79,6 +79,21 @@ def test_no_recommendation_is_given_before_the_stages_it_follows_from_are_there(
     stage(tmp_path, "stage_1_dolly", effects(rds_=0.02))
     text = page.page()
     assert "are not complete" in text and "works at this size" not in text and "No run yet." in text
+    assert "6 of 7 ways cannot pass any more in this study" in text
+    assert page.has_failed("rds+") == "" and page.has_failed("ifd") == "not better than random on Dolly: no detectable difference"
+
+
+def test_no_verdict_is_given_before_every_way_has_all_its_runs(tmp_path: Path, page: ModuleType) -> None:
+    stage(tmp_path, "stage_1_dolly", {"rds+": 0.02})
+    (row,) = [line for line in page.page().splitlines() if line.startswith("| RDS+")]
+    assert "Not complete yet, so without verdicts: 6 of 7 ways lack runs." in page.page() and row.count("|") == 5
+    generator = np.random.default_rng(0)
+    runs = [run for k in range(4) for run in graded("random", k, 0, 0.0, generator)]
+    for arm in (*METHODS, "longest"):
+        runs += [run for seed in range(2 - (arm == "plausibility")) for run in graded(arm, 0, seed, 0.0, generator)]
+    Verification.of(runs).write(tmp_path / "stage_1_alpaca.parquet")
+    assert page.missing_of(page.Stage("stage_1_alpaca")) == {"plausibility"}
+    assert "without verdicts: 1 of 7 ways lack runs." in page.page() and page.has_failed("ifd") == ""
 
 
 def test_halves_are_told_apart_by_the_indicator_that_made_them_better(tmp_path: Path, page: ModuleType) -> None:
@@ -116,9 +131,3 @@ def test_the_methods_to_be_matched_in_length_are_those_ahead_of_random_and_of_lo
     assert record.ahead(tmp_path / "stage_1_alpaca.parquet", METHODS) == []
     stage(tmp_path, "stage_1_alpaca", effects(rds_=0.02, longest=0.02))
     assert record.ahead(tmp_path / "stage_1_alpaca.parquet", METHODS) == []
-
-
-def test_no_verdict_is_given_before_every_way_has_its_runs(tmp_path: Path, page: ModuleType) -> None:
-    stage(tmp_path, "stage_1_dolly", {"rds+": 0.02})
-    (row,) = [line for line in page.page().splitlines() if line.startswith("| RDS+")]
-    assert "Not complete yet, so without verdicts: 6 of 7 ways have no run." in page.page() and row.count("|") == 5

@@ -49,7 +49,7 @@ OUTCOMES: Final = {
     "mmlu_cloze bits": "MMLU bits",
     "code bits": "HumanEval bits",
     "gsm8k bits": "GSM8K bits",
-    "open_answers bits": "GPT-4's bits",
+    "open_answers bits": "AlpacaEval bits",
 }
 TASKS: Final = ("truthfulqa", "bbh_choice", "maths_step")
 """Outcomes that are right or wrong; each has the bits of its gold answers beside it."""
@@ -270,6 +270,60 @@ def _head(content: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _unseen(sizes: Sequence[float]) -> str:
+    """What passes unseen in a task of right and wrong answers."""
+    if not sizes:
+        return "Of tasks with right and wrong answers no interval is known."
+    points = " to ".join(dict.fromkeys(f"{100 * size:.0f}" for size in (min(sizes), max(sizes))))
+    return f"So a change of {points} points of right answers is needed to be seen; the paper's differences between data sets are of that order or smaller."
+
+
+def _no_interval(counts: Mapping[str, int]) -> str:
+    """How many cells have no interval, and why."""
+    if not counts["unknown"]:
+        return ""
+    content = figures()
+    is_early = ", or there is one replicate so far" if len(content["runs"]) < len(content["plan"]["subsets"]) else ""
+    return f", {counts['unknown']} have no interval (every run gives the same answers there as what it is held against{is_early})"
+
+
+def _short(content: Mapping[str, Any]) -> list[str]:
+    """The five answers in a row each."""
+    untouched, base = matrix(content, "untouched"), matrix(content, "base")
+    effects, comparisons = counted_by(untouched.cells), counted_by(base.cells)
+    known = [cell for cell in untouched.cells if cell.p is not None]
+    clearest = min(known, key=lambda cell: cell.p or 0.0) if known else None
+    first = f"of {effects['all']} effects {effects['better']} better and {effects['worse']} worse by their own interval, {effects['better kept'] + effects['worse kept']} with all counted"
+    if clearest is not None:
+        first += minus(f"; the clearest is {_named(clearest)}, {clearest.estimate:+.3f} ({clearest.low:+.3f} to {clearest.high:+.3f})")
+    mean_ranks = ranks(untouched)
+    place = sorted(mean_ranks, key=lambda arm: mean_ranks[arm]).index(ALONE) + 1
+    second = f"of {comparisons['all']} comparisons with one source the mixture is better in {comparisons['worse']} and worse in {comparisons['better']}; by mean rank number {place} of {len(mean_ranks)}"
+    has_second_base = (RESULTS / "skills_toybase.json").exists()
+    third = (
+        "a toy base that has hardly learned a language: the base decides the level, by far" if has_second_base else "one base: not answered"
+    )
+    preferences = json.loads((RESULTS / "preferences.json").read_text(encoding="utf-8"))
+    shares = [
+        _longer(preferences["judge"]["verdict_and_longer"]),
+        *(_longer(table) for table in (preferences["pandalm"]["majority_and_longer"], preferences["webgpt"])),
+    ]
+    judge, *people = [share.partition(" %")[0] for share in shares]
+    return table(
+        ["question", "here"],
+        [
+            ["1. each data set, each skill", first],
+            ["2. mixtures", second],
+            ["3. the base", third],
+            ["4. size and the best models", "not answered: one size"],
+            [
+                "5. benchmarks, judge, people",
+                f"the longer response is preferred by GPT-4 in {judge} % and by people in {' and '.join(people)} %, on other pairs each",
+            ],
+        ],
+    )
+
+
 def _first(content: Mapping[str, Any], effects: EffectMatrix) -> list[str]:
     below = {
         skill: sum((published.skills().cells[arm][skill].change or 0) < 0 for arm in published.LENGTHS)
@@ -304,7 +358,7 @@ def _first(content: Mapping[str, Any], effects: EffectMatrix) -> list[str]:
         "![Sources against the bits per byte of other gold answers](research_questions/bits-of-answers.svg)",
         "",
         f"Of {counts['all']} cells, {counts['better']} are better than the untouched model by their own 95 % interval (new runs and new items), {counts['worse']} worse, {counts['uncertain']} hold 0"
-        + (f", {counts['unknown']} have no interval yet" if counts["unknown"] else "")
+        + _no_interval(counts)
         + f". With all cells counted (Holm) {counts['better kept']} of the better and {counts['worse kept']} of the worse survive. "
         f"Regressions: {_listed(regressed)}; forgotten, as it survives: {_listed([cell for cell in regressed if cell.survives])}.",
         "",
@@ -317,21 +371,40 @@ def _first(content: Mapping[str, Any], effects: EffectMatrix) -> list[str]:
         lines += [
             "What it could not have seen: with intervals as wide as these, a true change of at least so much would be found in four of five repetitions. "
             + minus("; ".join(f"{OUTCOMES[name]} {size:.2g}" for name, size in smallest.items()))
-            + ". Right answers are shares, so that a change of "
-            + " to ".join(f"{100 * size:.0f}" for size in (min(smallest[task] for task in TASKS), max(smallest[task] for task in TASKS)))
-            + " points of a task passes unseen here; the paper's differences between data sets are of that order.",
+            + ". "
+            + _unseen([smallest[task] for task in TASKS if task in smallest]),
             "",
         ]
     lines += [
         "Every change against the untouched model; bold survives the correction; of right answers above 0 is better, of bits below:",
         "",
         *_cells(effects),
+        *_pilot(),
         "**Not answered here.** Thousands of rows, several passes and a base that was never tuned on instructions: SmolLM2-Instruct has seen data like these, so that a few rows change its format more than "
-        "its knowledge. Multilinguality (TyDiQA is not at hand), programs that are run and answers of sentences (too slow to generate here). It would take a GPU for some hours: "
+        "its knowledge. Multilinguality (TyDiQA is not at hand), programs and whole answers as outcomes. It would take a GPU for some hours: "
         "`study plan --add-one --equal-rows` with the suite `tulu-paper` as graders.",
         "",
     ]
     return lines
+
+
+def _pilot() -> list[str]:
+    """Whether whole answers are above 0 at this size."""
+    path = RESULTS / "skills_pilot.json"
+    if not path.exists():
+        return []
+    pilot = json.loads(path.read_text(encoding="utf-8"))
+    settings = pilot["settings"]
+    parts = {
+        "gsm8k": f"of {settings['items']} whole questions of GSM8K (chat template, {settings['answer_tokens']} tokens, the last number counts)",
+        "humaneval": f"of the {settings['items']} shortest programs of HumanEval (greedy, {settings['program_tokens']} tokens, run in the sandbox)",
+    }
+    right = "; ".join(f"{part}, {_share(sum(pilot[name]['values']), len(pilot[name]['values']))}" for name, part in parts.items())
+    return [
+        f"Whole answers of the untouched model, asked beside the matrix: {right}. At 0 a task cannot fall, and on so few items it cannot be seen to rise: they are no outcomes of the matrix. Generating them took {pilot['gsm8k']['processor_seconds']} and "
+        f"{pilot['humaneval']['processor_seconds']} s of processor time for one model.",
+        "",
+    ]
 
 
 def _second(content: Mapping[str, Any]) -> list[str]:
@@ -351,7 +424,7 @@ def _second(content: Mapping[str, Any]) -> list[str]:
         f"it is the best of {sum('Human+GPT mixture' in published.skills().best(skill) for skill in published.ITEMS)} of {len(published.ITEMS)} columns. It has 490,694 rows, the largest single set 210,311: mixing and size are not told apart.",
         "",
         f"**Here**, at equal rows: of {counts['all']} comparisons of a source with the mixture, the mixture is better in {counts['worse']} by the interval and worse in {counts['better']}; {counts['uncertain']} hold 0"
-        + (f", {counts['unknown']} have no interval yet" if counts["unknown"] else "")
+        + _no_interval(counts)
         + f". With all counted, {counts['worse kept']} and {counts['better kept']} survive. Shown to be better than the mixture: {_listed([cell for cell in base.cells if cell.standing == 'better'])}; "
         f"shown to be worse: {_listed([cell for cell in base.cells if cell.standing == 'worse'])}.",
         "",
@@ -573,6 +646,7 @@ def page() -> str:
     return "\n".join(
         [
             *_head(content),
+            *_short(content),
             *_first(content, matrix(content, "untouched")),
             *_second(content),
             *_third(),

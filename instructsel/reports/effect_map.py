@@ -132,7 +132,9 @@ def _cell(cell: EffectCell | None, x: float, y: float, hatch: str) -> list[str]:
     if cell.is_uncertain:
         parts.append(f'<rect {place} fill="url(#{hatch})" fill-opacity="0.6"/>')
     if cell.survives:
-        parts.append(f'<rect class="cell-edge" {place}/>')
+        # Within the cell, so that it is seen on a dark page, too.
+        inside = f'x="{x + 4:g}" y="{y + 4:g}" width="{CELL - 8}" height="{TALL - 8}" rx="2"'
+        parts.append(f'<rect class="cell-edge" {inside}/>')
     light = " cell-light" if abs(share) >= DARK else ""
     kind = "cell-vague" if cell.is_uncertain else "cell-sure" if cell.survives else "cell-figure"
     parts.append(f'<text class="{kind}{light}" {middle} y="{y + 20}" text-anchor="middle">{_safe(minus(cell.figure))}</text>')
@@ -154,13 +156,14 @@ def _legend(box: Box, y: float, scale: str, hatch: str) -> list[str]:
     body.append(f'<text x="{box.left}" y="{y + 10}">worse</text><text x="{after + 6}" y="{y + 10}">{_safe(_better(scale))}</text>')
     below = y + 22
     # On paper of its own, as cells are: a dark frame is not seen on a dark page.
-    framed = f'x="{box.left + 232}" y="{below}" width="18" height="12" rx="3"'
+    framed = f'x="{box.left + 234}" y="{below + 1}" width="16" height="10" rx="2"'
+    paper = f'x="{box.left + 231}" y="{below - 2}" width="22" height="16" rx="3"'
     body.append(
         f'<rect x="{box.left}" y="{below}" width="18" height="12" fill="{color(0.0)}"/>'
         f'<rect x="{box.left}" y="{below}" width="18" height="12" fill="url(#{hatch})"/>'
         f'<text x="{box.left + 24}" y="{below + 10}">interval holds 0, or there is none</text>'
-        f'<rect {framed} fill="{color(0.0)}"/><rect class="cell-edge" {framed}/>'
-        f'<text x="{box.left + 256}" y="{below + 10}">told from 0, all cells counted</text>'
+        f'<rect {paper} fill="{color(0.0)}"/><rect class="cell-edge" {framed}/>'
+        f'<text x="{box.left + 259}" y="{below + 10}">told from 0, all cells counted</text>'
     )
     return body
 

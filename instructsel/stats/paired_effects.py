@@ -155,7 +155,9 @@ def contrast(blocks: Blocks, plus: str, minus: str, known: Prior | None, *, gene
     items = float(units.var(ddof=1)) * drawn.factor if arm.n_units > 1 else 0.0
     equal = drawn.df == arm.n_units - 1
     spread = Spread(arm.n_units, items, (side,), generalize_to, items_df=None if equal else drawn.df)
-    if math.sqrt(spread.variance) <= NO_VARIANCE * max(float(np.abs(differences).max()), NO_VARIANCE):
+    # A variance that is rounding of the values themselves, of this or of another arm, is none.
+    largest = max(float(np.abs(blocks.runs[name][replicate]).max()) for name in (plus, minus) for replicate in replicates)
+    if math.sqrt(spread.variance) <= NO_VARIANCE * max(largest, NO_VARIANCE):
         return replace(
             result, reason="The difference is the same in every replicate and item; there is nothing to estimate a variance from."
         )

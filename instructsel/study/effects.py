@@ -30,6 +30,8 @@ CONTROL: Final = "(more of the base)"
 """What the control is called where sources have rows."""
 ALONE: Final = "(the base alone)"
 """What the base is called where sources are held against the model before any training."""
+TIE: Final = 1e-12
+"""Estimates that differ by no more are one: what no source changes has no best."""
 BETTER: Final = "better"
 WORSE: Final = "worse"
 UNCERTAIN: Final = "uncertain"
@@ -76,7 +78,7 @@ class Outcome:
     untouched: float | None
     """Of the model before any training; None where it was not graded."""
     best: str | None
-    """The source with the best estimate."""
+    """The source with the best estimate; None where several share it."""
     may_be_best: tuple[str, ...]
     """Sources that no other is shown to be better than, all outcomes together at the matrix's confidence."""
 
@@ -412,7 +414,8 @@ class _Builder:
     ) -> Outcome:
         sign = 1.0 if higher else -1.0
         estimates = {source: sign * effect for source in self.sources if math.isfinite(effect := contrasts[source, name].estimate)}
-        best = max(estimates, key=lambda source: (estimates[source], source)) if estimates else None
+        highest = [source for source, effect in estimates.items() if math.isclose(effect, max(estimates.values()), abs_tol=TIE)]
+        best = highest[0] if len(highest) == 1 else None
         may_be = self._may_be_best(blocks, list(estimates), sign, known, level) if known is not None else ()
         baseline = [values.mean() for values in blocks.runs.get(self.baseline, {}).values()]
         untouched = [record["mean"] for run, record in records.items() if self.plan.by_name[run.subset]["arm"] == UNTOUCHED]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +19,7 @@ from instructsel.reports.effect_map import EffectCell, color, effect_map
 from instructsel.reports.render import report
 from instructsel.stats.paired_effects import Blocks, contrast, prior
 from instructsel.study.design import Design, Mixtures
-from instructsel.study.effects import ALONE, CONTROL, EffectMatrix, of_folder
+from instructsel.study.effects import ALONE, CONTROL, EffectMatrix, of_folder, of_plan
 from instructsel.study.folder import StudyFolder
 from instructsel.study.one_source import AddOne, LeaveOne
 from instructsel.study.results import read_effects
@@ -191,6 +193,21 @@ def test_a_study_without_the_untouched_model_or_without_a_base_is_not_held_again
         of_folder(tmp_path / "leave" / "study", against="untouched")
 
 
+def test_arms_that_never_change_an_answer_have_no_interval_of_rounding() -> None:
+    right = np.array([1.0] * 9 + [0.0])
+    worse = np.array([1.0] * 8 + [0.0, 0.0])
+    # 0.1 is no binary fraction: means of equal changes differ in their last bit.
+    runs = {"untouched": {0: right, 1: right, 2: right}, "plus a": {0: worse, 1: np.roll(worse, 1)[::-1] * worse, 2: worse}}
+    runs |= {f"plus {name}": {0: right, 1: right, 2: right} for name in "bcdef"}
+    blocks = Blocks({arm: {replicate: values / 3.0 for replicate, values in of_arm.items()} for arm, of_arm in runs.items()})
+    known = prior(blocks, "untouched")
+    same = contrast(blocks, "plus b", "untouched", known)
+    assert same.estimate == 0
+    assert same.spread is None or math.sqrt(same.spread.variance) > 1e-6
+    tiny = contrast(blocks, "plus b", "untouched", replace(known, variance=1e-34) if known is not None else None)
+    assert tiny.spread is None and "same in every replicate" in str(tiny.reason)
+
+
 def test_a_map_of_one_outcome_is_as_wide_as_its_legend_which_is_seen_on_a_dark_page() -> None:
     cell = EffectCell(1.0, "+0.1", "± 0.05", False, True, "")
     scale = "0.0833 of right answers; 0.25 bits per byte, by the square root"
@@ -199,14 +216,37 @@ def test_a_map_of_one_outcome_is_as_wide_as_its_legend_which_is_seen_on_a_dark_p
         texts = {"".join(text.itertext()): text for text in root.findall(".//{*}text")}
         begin = float(texts[f"better: {words}"].attrib["x"])
         assert begin + 6 * len(f"better: {words}") <= float(root.attrib["width"])
-    frames = [rect.attrib for rect in root.findall(".//{*}rect") if rect.attrib.get("class") == "cell-edge"]
+    rects = [rect.attrib for rect in root.findall(".//{*}rect")]
+    frames = [rect for rect in rects if rect.get("class") == "cell-edge"]
+    assert len(frames) == 2
     for frame in frames:
-        beneath = [
-            rect.attrib
-            for rect in root.findall(".//{*}rect")
-            if "fill" in rect.attrib and all(rect.attrib.get(side) == frame[side] for side in "xy")
-        ]
-        assert beneath, "a frame is drawn on a cell of paper"
+        # Its stroke of 2, half of it outside, lies on something light.
+        assert any(
+            float(rect["x"]) < float(frame["x"]) - 1
+            and float(rect["x"]) + float(rect["width"]) > float(frame["x"]) + float(frame["width"]) + 1
+            and float(rect["y"]) < float(frame["y"]) - 1
+            for rect in rects
+            if "fill" in rect
+        )
+
+
+def test_where_several_sources_share_the_best_estimate_none_is_called_best(pool: Pool, tmp_path: Path) -> None:
+    made(pool, tmp_path, AddOne(8, 8, 2, base=("plain",)), outcomes=("algebra",))
+    plan = StudyFolder(tmp_path / "study").read()
+    assert plan is not None
+    record = {"unit": "share", "higher_is_better": True, "items": ["a", "b"], "weights": None, "clusters": None}
+    same = {run: {"algebra": {**record, "values": [1.0, 0.0], "mean": 0.5}} for run in plan.runs}
+    matrix = of_plan(plan, same)
+    assert matrix.outcomes[0].best is None and set(matrix.times_best.values()) == {0}
+    first = {
+        **same,
+        **{
+            run: {"algebra": {**record, "values": [1.0, 1.0], "mean": 1.0}}
+            for run in plan.runs
+            if plan.by_name[run.subset]["source"] == "talk"
+        },
+    }
+    assert of_plan(plan, first).outcomes[0].best == "talk"
 
 
 def test_a_study_that_is_not_through_has_the_matrix_of_what_is_and_goes_on(pool: Pool, tmp_path: Path) -> None:

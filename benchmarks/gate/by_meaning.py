@@ -5,7 +5,7 @@
 Paraphrases: thirty questions that were written for this benchmark are an evaluation set, beside 805 prompts of AlpacaEval; each is planted
 among rows of Self-Instruct in three strengths: its words in another order (near), in other words (far), and a question about the same
 thing that asks something else (other), which is no contamination. Recall at several thresholds, and the rows without a plant that are
-named, of which the ones that ask an item of AlpacaEval are no false alarms. n-gram contamination sees the same rows beside it.
+named, of which the ones that ask an item of AlpacaEval are no false alarms; what is named is printed to be read. n-gram contamination sees the same rows beside it.
 
 Drift: a baseline of one half of rows; new rows of the other half, and of it with a share of another pool's.
 """
@@ -315,14 +315,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=("paraphrases", "drift"), default=("paraphrases", "drift"))
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    figures: dict[str, Any] = {"seed": options.seed, "encoder": "all-MiniLM-L6-v2"}
+    about: dict[str, Any] = {"seed": options.seed, "encoder": "all-MiniLM-L6-v2"}
     with tempfile.TemporaryDirectory() as folder:
         if "paraphrases" in options.only:
-            figures |= paraphrases(options.data.resolve(), Path(folder), rng, options.rows)
+            figures = paraphrases(options.data.resolve(), Path(folder), rng, options.rows)
             print(json.dumps(figures["paraphrases"], indent=1), flush=True)
+            _record.write("gate_paraphrases", about | figures)
         if "drift" in options.only:
-            figures |= drifting(options.data.resolve(), Path(folder), rng, options.drift_rows)
-    _record.write("gate_by_meaning", figures)
+            _record.write("gate_vector_drift", about | drifting(options.data.resolve(), Path(folder), rng, options.drift_rows))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from instructsel.stats.drift import METHODS, Drift, adjusted, drift, label_drift
 
 AUC: Final = "auc"
 VECTORS: Final = "vectors"
-MOST: Final = {"wasserstein": 0.25, "jensen-shannon": 0.2, "psi": 0.25, "ks": 0.2, AUC: 0.75}
-"""Where no maximum is set: a quarter of a standard deviation; PSI's usual limit of a large shift; the others at about the same shift of a normal distribution."""
+MOST: Final = {"wasserstein": 0.25, "jensen-shannon": 0.2, "psi": 0.25, "ks": 0.2, AUC: 0.6}
+"""Where no maximum is set: a quarter of a standard deviation; PSI's usual limit of a large shift; the others at about the same shift of a normal distribution.
+An AUC of 0.6 is that of rows of which a fifth can be told from the pool's for sure."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class DriftCheck(PoolCheck):
     method: str = "wasserstein"
     """wasserstein, jensen-shannon, psi, ks; auc for vectors."""
     max: float | None = field(default=None, metadata=between(0, 1e6))
-    """Distance that may be; by default 0.25 for wasserstein and psi, 0.2 for jensen-shannon and ks, 0.75 for auc."""
+    """Distance that may be; by default 0.25 for wasserstein and psi, 0.2 for jensen-shannon and ks, 0.6 for auc."""
     min_n: int = field(default=200, metadata=between(2 * FOLDS, 1 << 40))
     """Rows below which nothing is said."""
     draws: int = field(default=200, metadata=between(20, 100_000))

@@ -88,6 +88,18 @@ class Sieve:
         """
         return self._known(pattern, lambda series: series.str.contains(pattern).to_numpy() | self.beyond)
 
+    def matches(self, pattern: str) -> list[str]:
+        """Every match of a pattern in the texts that are not `beyond`, where any are searched.
+
+        Args:
+            pattern: as for `matching`.
+        """
+        if self._series is None:
+            return []
+        lists = self._series.str.extract_all(pattern)
+        listed: list[str] = lists.filter(lists.list.len() > 0).explode().to_list()
+        return listed
+
     def _known(self, key: object, make: Callable[[polars.Series], Mask]) -> Mask:
         if self._series is None:
             return self.beyond

@@ -70,7 +70,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
-        """The words of texts, those among which a cut is told included; texts that hold no part that is asked for may be left out."""
+        """The words of texts, those among which a cut is told included; words that begin with no part that is asked for may be left out."""
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(WORD.findall(text.lower()))

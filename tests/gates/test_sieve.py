@@ -25,3 +25,9 @@ def test_texts_beyond_ascii_are_searched_as_phrases_see_them():
 
 def test_half_of_a_surrogate_pair_is_searched_by_nobody():
     assert Sieve(["\ud800 é", "plain"] * FEW).holding(["sorry"], any_case=True).tolist() == [True, False] * FEW
+
+
+def test_matches_are_those_of_every_text_that_is_searched():
+    assert Sieve(["Large, later LA", "none", "lané"] * FEW).matches(r"(?i)(?:^|[^a-z])la[a-z]*") == ["Large", " later", " LA"] * FEW
+    assert Sieve(["none"] * FEW).matches("la") == []
+    assert Sieve(["la"]).matches("la") == []

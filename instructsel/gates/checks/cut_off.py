@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import chain, compress
 from typing import ClassVar, Final
 
 from instructsel.experiments.limits import between
@@ -97,10 +97,10 @@ class CutOff(RowCheck):
                 ends.append((answer, end, part))
         parts = {part for *_, part in ends if part is not None}
         if parts:
-            # Nearly all texts have none of them.
+            # Of nearly all texts no word begins with one of them.
             sieve = sieve_of_passages(change)
-            holding = sieve.holding(parts, any_case=True) | sieve.beyond
-            words = Vocabulary.of(passage.text for passage in compress(passages(change), holding.tolist()))
+            begun = sieve.matches(rf"(?i)(?:^|[^a-z])(?:{'|'.join(sorted(parts))})[a-z]*")
+            words = Vocabulary.of(chain(begun, (passage.text for passage in compress(passages(change), sieve.beyond.tolist()))))
         for answer, end, part in ends:
             if part is not None and words.is_broken(part):
                 yield answer, MID_WORD

@@ -128,7 +128,9 @@ class Pool:
         check_once(entries)
         chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
         sizes = [Path(entry.path).stat().st_size if Path(entry.path).is_file() else 0 for entry in entries]
-        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, sizes) if progress else None, roles, undesirable)
+        reading = PoolReader(
+            limits or Limits(), oasst, ReadProgress(progress, sizes) if progress else None, roles, undesirable, source_field
+        )
         empty: list[str] = []
         header = tuple(columns) if columns else None
         for entry, label in zip(entries, labels_of(entries), strict=True):
@@ -194,7 +196,7 @@ class Pool:
         if isinstance(rows, Pool):
             raise UsageError("This is a pool already.", fix="Use it as it is.")
         chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
-        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, [0]) if progress else None, roles, undesirable)
+        reading = PoolReader(limits or Limits(), oasst, ReadProgress(progress, [0]) if progress else None, roles, undesirable, source_field)
         reading.add(memory_source(rows, name, reading.limits), chosen)
         return cls(**reading.finish(), spec=PoolSpec((MEMORY + name,), _recorded(format, None, reading, reasoning, source_field)))
 

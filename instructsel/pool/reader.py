@@ -198,6 +198,7 @@ class PoolReader:
         progress: ReadProgress | None = None,
         roles: Sequence[str] = (),
         undesirable: str = "drop",
+        source_field: str | None = None,
     ) -> None:
         """Read within `limits`.
 
@@ -207,6 +208,7 @@ class PoolReader:
             progress: told of how many bytes are read.
             roles: further spellings of roles, SPELLING=ROLE.
             undesirable: whether rows marked as not wanted are dropped (drop) or read (keep).
+            source_field: the field that is read as the source of a row, which is therefore not named as unread.
 
         Raises:
             UsageError: a role or a treatment that there is not.
@@ -219,6 +221,7 @@ class PoolReader:
         self.roles = with_roles(roles) if roles else None
         self.undesirable = undesirable
         self.progress = progress
+        self.source_fields: frozenset[str] = frozenset() if source_field is None else frozenset({source_field})
         self.report: ReadReport = ReadReport()
         self.files: list[PoolFile] = []
         self.columns: list[RowColumns] = []
@@ -254,7 +257,7 @@ class PoolReader:
                 detected = registry.detect([value for _, value in sample], oasst=self.oasst)
                 chosen_format, why = detected.format, detected.why
                 if chosen_format is None:
-                    why = _first_fault(sample) or ("" if detected.is_pairs else _one_object(sample))
+                    why = _first_fault(sample) or ("" if detected.is_pairs else _one_object(source, sample))
                     fix = ONE_OBJECT_FIX if why.startswith(ONE_OBJECT) else _fix_of(sample) or detected.fix
                     self._refuse(source, everything, tally, why or detected.why, fix)
             else:
@@ -278,7 +281,7 @@ class PoolReader:
         tally = read.tally
         reader.counts.update(read.counts)
         self._drop_unwanted(read)
-        not_read = row_formats.note(reader.unread([value for _, value in sample], tally.marks.read))
+        not_read = row_formats.note(reader.unread([value for _, value in sample], tally.marks.read | self.source_fields))
         why = "each row by its own format" if len(reader.counts) > 1 else why
         report = tally.report(source, "; ".join(part for part in (f"{_named(reader)}: {why}", not_read) if part))
         if not report.kept:
@@ -540,8 +543,10 @@ def _fix_of(sample: Sequence[tuple[Row, Any]]) -> str:
     return FIXES.get(fault.code, "") if fault is not None else ""
 
 
-def _one_object(sample: Sequence[tuple[Row, Any]]) -> str:
-    """What a file is that holds one object with lists of objects in it, and no row."""
+def _one_object(source: Source, sample: Sequence[tuple[Row, Any]]) -> str:
+    """What a file is that holds one object with lists of objects in it, and no row. A list or a table of one row is none."""
+    if source.container != "lines" or source.columns is not None or source.marks is not None:
+        return ""
     if len(sample) != 1 or not isinstance(value := sample[0][1], dict):
         return ""
     if not any(isinstance(entry, dict) or (isinstance(entry, list) and entry and isinstance(entry[0], dict)) for entry in value.values()):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from instructsel.errors import PoolError
@@ -299,3 +300,23 @@ def test_capitals_and_blanks_in_a_header_are_of_no_matter(tmp_path: Path) -> Non
     assert [example.response for example in Pool.read(tmp_path / "pool.csv").examples()] == ["A"]
     with pytest.raises(PoolError, match="instruction=Question,response=Answer"):
         pool_of(tmp_path, {"Question": "Q", "Answer": "A"}, {"Question": "R", "Answer": "B"})
+
+
+TALK = {"dialogue": [{"speaker": "user", "text": "Q"}, {"speaker": "assistant", "text": "A"}]}
+
+
+@pytest.mark.parametrize("name", ["pool.json", "pool.parquet", "memory"])
+def test_a_list_or_a_table_of_one_row_is_not_called_one_object(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "pool.json":
+        path.write_text(json.dumps([TALK], indent=1), encoding="utf-8")
+    elif name == "pool.parquet":
+        pl.DataFrame([TALK]).write_parquet(path)
+    with pytest.raises(PoolError, match=r"no known format has the fields dialogue") as refused:
+        Pool.of([TALK]) if name == "memory" else Pool.read(path)
+    assert refused.value.fix == "Name them with --map messages=dialogue,role=KEY,content=KEY"
+
+
+def test_the_field_that_is_the_source_is_not_named_as_unread() -> None:
+    pool = Pool.of([{"instruction": "a", "output": "b", "source": "x", "k": 1}], source_field="source")
+    assert note(pool).endswith("not read: k")

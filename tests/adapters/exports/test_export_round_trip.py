@@ -93,7 +93,8 @@ def test_a_conversation_of_every_format_is_the_same_in_every_export(tmp_path: Pa
 @pytest.mark.soak
 @pytest.mark.parametrize(("form", "name", "loss"), PAIRS, ids=lambda value: str(value))
 def test_many_conversations_of_every_format_are_the_same_in_every_export(tmp_path: Path, form: str, name: str, loss: str | None) -> None:
-    assert crossed(form, name, loss, 2_000, 17, tmp_path / "in") == ""
+    # Of ShareGPT and LLaMA-Factory, which have no place for everything, some 21,000 conversations over all exports.
+    assert crossed(form, name, loss, 2_800, 17, tmp_path / "in") == ""
 
 
 @pytest.mark.soak

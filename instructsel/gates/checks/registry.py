@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
 import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Final
 
 from instructsel.errors import UsageError
 from instructsel.gates import checks as folder
 from instructsel.gates.checks.base import Check
-
-FRAMEWORK: Final = frozenset({"base", "registry"})
-"""Files of this folder that are no check."""
+from instructsel.gates.folders import classes_of, files_of
 
 
 @cache
 def modules() -> frozenset[str]:
     """The files of this folder that are checks, without importing any."""
-    names = (module.name for module in pkgutil.iter_modules(folder.__path__))
-    return frozenset(name for name in names if name not in FRAMEWORK and not name.startswith("_"))
+    return files_of(folder)
 
 
 @cache
@@ -36,17 +29,7 @@ def kinds() -> Mapping[str, str]:
 @cache
 def checks() -> dict[str, type[Check]]:
     """Kind → its class, by number. All of them are imported; `check_named` imports one."""
-    classes = [check for name in modules() for check in _classes(name)]
-    return {check.kind: check for check in sorted(classes, key=lambda check: check.number)}
-
-
-def _classes(module: str) -> list[type[Check]]:
-    loaded = importlib.import_module(f"{folder.__name__}.{module}")
-    return [
-        item
-        for item in vars(loaded).values()
-        if isinstance(item, type) and issubclass(item, Check) and item.__module__ == loaded.__name__ and not inspect.isabstract(item)
-    ]
+    return {check.kind: check for check in sorted(classes_of(folder, Check), key=lambda check: check.number)}
 
 
 def check_named(name: str) -> type[Check]:
@@ -57,7 +40,7 @@ def check_named(name: str) -> type[Check]:
     """
     for kind, number in kinds().items():
         if name in (kind, number):
-            return next(check for check in _classes(kind.replace("-", "_")) if check.kind == kind)
+            return next(check for check in classes_of(folder, Check, [kind.replace("-", "_")]) if check.kind == kind)
     for check in checks().values():
         if name in (check.kind, check.number):
             return check

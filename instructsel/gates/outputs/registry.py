@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
 from functools import cache
-from typing import Final
 
 from instructsel.errors import UsageError
 from instructsel.gates import outputs as folder
+from instructsel.gates.folders import classes_of
 from instructsel.gates.outputs.base import Output
-
-FRAMEWORK: Final = frozenset({"base", "registry"})
 
 
 @cache
 def outputs() -> dict[str, Output]:
     """Name → the output."""
-    classes: list[Output] = []
-    for module in pkgutil.iter_modules(folder.__path__):
-        if module.name in FRAMEWORK:
-            continue
-        loaded = importlib.import_module(f"{folder.__name__}.{module.name}")
-        classes += [
-            item()
-            for item in vars(loaded).values()
-            if isinstance(item, type) and issubclass(item, Output) and item.__module__ == loaded.__name__ and not inspect.isabstract(item)
-        ]
-    return {output.name: output for output in sorted(classes, key=lambda output: output.name)}
+    return {output.name: output() for output in sorted(classes_of(folder, Output), key=lambda output: output.name)}
 
 
 def output_named(name: str) -> Output:

@@ -175,7 +175,7 @@ def lines(summary: FitSummary, name: str) -> list[str]:
         "",
         *_without_empty(ranges, ["", "bootstrap 95%", "VIF", "fitted range", "chosen in"]),
         "",
-        f"standard errors {summary.covariance}, {summary.df} degrees of freedom"
+        f"standard errors {summary.covariance}, {summary.df} {'degree' if summary.df == 1 else 'degrees'} of freedom"
         + (f"; {summary.draws:,} bootstrap resamples, seed {summary.seed}" if summary.draws else "; no bootstrap"),
         f"R² {summary.r2:.3f}, adjusted {summary.adjusted_r2:.3f}, residual SD {summary.residual_sd:.4g}",
         f"cross-validated R²: leaving out one row {_or(summary.loo_r2, summary.loo_reason)}"

@@ -295,7 +295,8 @@ class _Worker:
                 checkpoint.discard()
             if self.workshop.stop_at_failure and isinstance(error, InstructselError):
                 raise
-            return _reason(error), error.message
+            # With what mends it: the summary of a study has no room for a fix of each run.
+            return _reason(error), str(error)
         except (UsageError, StudyError):
             if checkpoint is not None and not keep:
                 checkpoint.discard()

@@ -593,7 +593,11 @@ def test_a_worker_that_is_at_work_renews_its_lease(pool: Pool, trainer: FakeTrai
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"), [(TrainingDiverged("The loss is nan at step 3."), "diverged"), (TrainingError("Nothing to train on."), "training")]
+    ("error", "reason"),
+    [
+        (TrainingDiverged("The loss is nan at step 3."), "diverged"),
+        (TrainingError("Nothing to train on.", fix="Name what mends it."), "training"),
+    ],
 )
 def test_a_run_that_fails_is_recorded_and_tried_again_the_next_time(
     pool: Pool, trainer: FakeTrainer, folder: Path, tmp_path: Path, error: Exception, reason: str

@@ -85,7 +85,7 @@ class LikelihoodModel(ScoringModel):
             UntrustedModel: pickled weights, or code of its own.
             ModelRefused: no causal language model, weights missing, or it fails the probe.
         """
-        source = locate_language_model(name, revision=revision, needed_by="the likelihood")
+        source = locate_language_model(name, revision=revision, needed_by="A likelihood (ppl, ppl_cond, ifd)")
         refuse_code(source)
         precision, device = settings(precision, device)
         tokenizer = load_tokenizer(source)

@@ -94,8 +94,8 @@ def matrix(content: Mapping[str, Any], against: str) -> EffectMatrix:
 def picture(effects: EffectMatrix, outcomes: Sequence[str]) -> str:
     """The heat map of some outcomes, by names for people."""
     content = effects.as_dict()
-    kept = [outcome for outcome in content["outcomes"] if outcome["name"] in outcomes]
-    best = {NAMES[source]: sum(outcome["best"] == source for outcome in kept) for source in effects.sources}
+    shown = [outcome for outcome in content["outcomes"] if outcome["name"] in outcomes]
+    best = {NAMES[source]: sum(outcome["best"] == source for outcome in shown) for source in effects.sources}
     cells = [
         {**cell, "source": NAMES[cell["source"]], "outcome": OUTCOMES[cell["outcome"]]}
         for cell in content["cells"]
@@ -103,7 +103,7 @@ def picture(effects: EffectMatrix, outcomes: Sequence[str]) -> str:
     ]
     named = [
         {**outcome, "name": OUTCOMES[outcome["name"]], "unit": "share right" if outcome["name"] in TASKS else outcome["unit"]}
-        for outcome in kept
+        for outcome in shown
     ]
     return drawn({**content, "outcomes": named, "cells": cells, "times_best": best})
 
@@ -160,8 +160,10 @@ def counted_by(cells: Iterable[Cell]) -> dict[str, int]:
     """How many cells stand how, and how many of the better and the worse survive the correction."""
     listed = list(cells)
     counts = {standing: sum(cell.standing == standing for cell in listed) for standing in ("better", "worse", "uncertain", "unknown")}
-    kept = {f"{standing} kept": sum(cell.standing == standing and cell.survives for cell in listed) for standing in ("better", "worse")}
-    return {"all": len(listed), **counts, **kept}
+    surviving = {
+        f"{standing} kept": sum(cell.standing == standing and cell.survives for cell in listed) for standing in ("better", "worse")
+    }
+    return {"all": len(listed), **counts, **surviving}
 
 
 def _named(cell: Cell) -> str:

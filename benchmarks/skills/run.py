@@ -43,12 +43,12 @@ def protocol() -> dict[str, Any]:
 def draw(data: Path, out: Path, decided: Mapping[str, Any]) -> list[Path]:
     """The candidates of every source; no question of an outcome is among them."""
     design = decided["design"]
-    asked = {turns[0]["content"] for file, prompt, response in ASKED for turns in conversations(data, {"file": file, "prompt": [prompt], "response": response})}  # fmt: skip
+    questions = {turns[0]["content"] for file, prompt, response in ASKED for turns in conversations(data, {"file": file, "prompt": [prompt], "response": response})}  # fmt: skip
     paths: list[Path] = []
     for name, source in decided["sources"].items():
         path = out / "sources" / f"{name}.jsonl"
         if not path.exists():
-            rows = [turns for turns in conversations(data, source) if turns[0]["content"] not in asked]
+            rows = [turns for turns in conversations(data, source) if turns[0]["content"] not in questions]
             write(path, fitting(rows, design["candidates"], design["row_tokens"], base=EMBEDDED, key=f"{design['draw']}:{name}"))
         paths.append(path)
     return paths
@@ -72,8 +72,8 @@ def study(data: Path, out: Path, base: str, name: str, limit: int | None) -> int
     # Of equal rows and added rows: every source takes the place of the whole mixture.
     design = Design([AddOne(settings["rows"], settings["rows"], settings["replicates"], equal_rows=True, untouched=True, seed=settings["draw"])])  # fmt: skip
     trainer = TrlTrainer(base, Recipe("skills", **decided["recipe"]), out / name / "checkpoints", device="cpu", precision="fp32")
-    asked, untouched, folder = graders(data, out, decided), checkpoint_of(base), out / name / "study"
-    made = 0
+    outcomes, untouched, folder = graders(data, out, decided), checkpoint_of(base), out / name / "study"
+    runs_made = 0
     while True:
         started, before = (time.monotonic(), time.process_time())
         result = run_study(
@@ -81,20 +81,20 @@ def study(data: Path, out: Path, base: str, name: str, limit: int | None) -> int
             None,
             design,
             trainer=trainer,
-            grader=asked,
+            grader=outcomes,
             folder=folder,
             untouched=untouched,
             settings=StudySettings(allow_contamination=True),
             execution=ExecutionSettings(limit=1),
         )
-        made += 1
+        runs_made += 1
         left = result.planned - len(result.frame) - len(result.failed)
         path = collect(folder, decided, name)
         seconds = f"{time.monotonic() - started:.0f} s, {time.process_time() - before:.0f} s of processor time"
         print(f"{len(result.frame)} of {result.planned} runs, {len(result.failed)} failed, {seconds}: {path.name}", flush=True)
         for failure in result.failed:
             print(f"  {failure.subset}: {failure.reason}, {failure.message}", flush=True)
-        if left <= 0 or result.failed or (limit is not None and made >= limit):
+        if left <= 0 or result.failed or (limit is not None and runs_made >= limit):
             return left
 
 

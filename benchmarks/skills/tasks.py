@@ -146,7 +146,7 @@ def _written(folder: Path, task: str, rows: Sequence[Mapping[str, Any]]) -> Path
 def graders(data: Path, out: Path, decided: Mapping[str, Any]) -> list[Grader]:
     """What every model is asked: tasks by likelihood, one that is generated, and the gold answers of all; the model is loaded once."""
     where: dict[str, Any] = {"include_path": folder_of(data, out, decided), "device": "cpu", "precision": "fp32", "batch_size": 16}
-    asked: list[HarnessGrader] = [LmEval(task, metric, name=task, **where) for task, metric in METRICS.items()]
-    asked += [GoldBits(task, name=f"{task} bits", **where) for task in decided["bits"]["of"]]
-    share_run(asked)
-    return list(asked)
+    outcomes: list[HarnessGrader] = [LmEval(task, metric, name=task, **where) for task, metric in METRICS.items()]
+    outcomes += [GoldBits(task, name=f"{task} bits", **where) for task in decided["bits"]["of"]]
+    share_run(outcomes)
+    return list(outcomes)

@@ -144,8 +144,10 @@ def score(
         },
         "indicators": described,
     }
+    # The ids first, before there are columns beside them: while they are put together they take the most.
+    ids = pool.ids.series()
     scored = {symbol: column.taken() for symbol, column in columns.items()}
-    table = ScoreTable.from_columns(pool.ids, scored, manifest, places=pool.places, spec=pool.spec)
+    table = ScoreTable.from_columns(ids, scored, manifest, places=pool.places, spec=pool.spec)
     return replace(table, spaces=work.spaces)
 
 

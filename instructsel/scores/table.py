@@ -60,7 +60,7 @@ class ScoreTable:
     @classmethod
     def from_columns(
         cls,
-        ids: Sequence[str],
+        ids: Sequence[str] | pl.Series,
         columns: Mapping[str, tuple[ArrayLike | Sequence[float | None] | pl.Series, Sequence[str | None] | pl.Series]],
         manifest: Mapping[str, Any] | None = None,
         *,
@@ -82,7 +82,7 @@ class ScoreTable:
         Raises:
             ScoresError: lengths differ, an id occurs twice, or a value is neither finite nor null with a reason.
         """
-        data: dict[str, pl.Series] = {"id": ids.series() if isinstance(ids, Ids) else pl.Series("id", list(ids), dtype=pl.String)}
+        data: dict[str, pl.Series] = {"id": _id_column(ids)}
         if sources is not None:
             data["source"] = pl.Series("source", list(sources), dtype=pl.String)
         if places is not None:
@@ -293,6 +293,12 @@ def _with_places(frame: pl.DataFrame) -> pl.DataFrame:
     position = 2 if "source" in frame.columns else 1
     nulls = [pl.Series("file", [None] * frame.height, dtype=pl.String), pl.Series("line", [None] * frame.height, dtype=pl.Int64)]
     return pl.DataFrame([*frame.get_columns()[:position], *nulls, *frame.get_columns()[position:]])
+
+
+def _id_column(ids: Sequence[str] | pl.Series) -> pl.Series:
+    if isinstance(ids, pl.Series):
+        return ids.alias("id")
+    return ids.series() if isinstance(ids, Ids) else pl.Series("id", list(ids), dtype=pl.String)
 
 
 def _numbers(symbol: str, values: ArrayLike | Sequence[float | None] | pl.Series) -> pl.Series:

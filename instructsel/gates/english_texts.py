@@ -91,7 +91,8 @@ def _of_batch(texts: Sequence[str], table: bytes, rule: Rule) -> tuple[Mask, NDA
 def _sums(values: NDArray[np.generic], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
     """Of the values of each text."""
     sums = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
-    return sums[bounds[1:]] - sums[bounds[:-1]]
+    result: NDArray[np.int64] = sums[bounds[1:]] - sums[bounds[:-1]]
+    return result
 
 
 def _unions(bits: Numbers, bounds: NDArray[np.int64]) -> Numbers:

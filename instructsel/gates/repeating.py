@@ -91,7 +91,8 @@ def _sums(values: NDArray[np.generic], counts: Counts) -> Counts:
     """Of the values of each text."""
     sums = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
     ends = np.cumsum(counts)
-    return sums[ends] - sums[ends - counts]
+    result: Counts = sums[ends] - sums[ends - counts]
+    return result
 
 
 def _lines(spans: Spans, words: Words, lettered: Counts, ends: Counts) -> Counts:

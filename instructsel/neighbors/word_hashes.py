@@ -147,8 +147,8 @@ class AsciiHashes:
         if len(unknown):
             new, first, inverse = np.unique(words[unknown], return_index=True, return_inverse=True)
             at = unknown[first]
-            spans = zip(starts[at].tolist(), ends[at].tolist(), strict=True)
-            digests = np.array([DIGESTS[data[start:end].decode("latin-1")] for start, end in spans], dtype=np.uint64)
+            places = zip(starts[at].tolist(), ends[at].tolist(), strict=True)
+            digests = np.array([DIGESTS[data[start:end].decode("latin-1")] for start, end in places], dtype=np.uint64)
             values[unknown] = digests[inverse]
             self._words[slots[at]], self._values[slots[at]] = new, digests
         return values

@@ -74,10 +74,15 @@ def prompt_key(example: Example) -> int:
     Case, white space and punctuation at the end of a turn make no difference.
     """
     turns = example.messages[: example.last_answer]
-    parts = [(turn.role, _plain(turn.text)) for turn in turns]
-    if not any(text for role, text in parts if role not in SYSTEM):
+    parts: list[str] = []
+    is_asked = False
+    for turn in turns:
+        text = _plain(turn.text)
+        parts += (turn.role, text)
+        is_asked = is_asked or bool(text and turn.role not in SYSTEM)
+    if not is_asked:
         return 0
-    content = "\0".join(text for pair in parts for text in pair)
+    content = "\0".join(parts)
     tools = "" if example.tools is None else example.tools.canonical
     return int.from_bytes(hashlib.blake2b(f"{content}\0\0{tools}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from instructsel.commands._own_work import OwnWork, WorkGroup, offered
@@ -20,7 +21,7 @@ class GateCommand(OwnWork):
     """The gate itself."""
 
     group: ClassVar[str] = "gate"
-    lines: ClassVar[dict[str, str]] = SUBCOMMANDS
+    lines: ClassVar[Mapping[str, str]] = SUBCOMMANDS
     front: ClassVar[tuple[str, ...]] = ("files", "config")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from instructsel.commands._own_work import OwnWork, WorkGroup, offered
@@ -17,7 +18,7 @@ class MixCommand(OwnWork):
     """Mixing itself."""
 
     group: ClassVar[str] = "mix"
-    lines: ClassVar[dict[str, str]] = SUBCOMMANDS
+    lines: ClassVar[Mapping[str, str]] = SUBCOMMANDS
     front: ClassVar[tuple[str, ...]] = ("recipe",)
 
 

@@ -96,6 +96,7 @@ class CutOff(RowCheck):
             if end is not None or part is not None or ends_in_words(text):
                 ends.append((answer, end, part))
         parts = {part for *_, part in ends if part is not None}
+        words = Vocabulary.of(())
         if parts:
             # Of nearly all texts no word begins with one of them.
             sieve = sieve_of_passages(change)

@@ -102,9 +102,9 @@ class Stage:
                 by_replicate.setdefault(replicate, []).append(value)
         return statistics.fmean(statistics.fmean(values) for values in by_replicate.values())
 
-    def against(self, baseline: str, arms: Sequence[str], grader: str = KIND) -> dict[str, Verdict]:
+    def against(self, baseline: str, arms: Sequence[str], grader: str = KIND, *, pool_seeds: bool = False) -> dict[str, Verdict]:
         """Baseline minus arm, for each arm, corrected for the number of arms."""
-        settings = ComparisonSettings(protocol()["statistics"]["confidence"], n_resamples=0)
+        settings = ComparisonSettings(protocol()["statistics"]["confidence"], n_resamples=0, pool_seeds=pool_seeds)
         verdicts: Verdicts = self.grades.verdicts(baseline, list(arms), graders=[grader], settings=settings)
         return {verdict.baseline: verdict for verdict in verdicts}
 
@@ -122,6 +122,12 @@ def gain(verdict: Verdict, digits: int = 4) -> str:
         return "" if not np.isfinite(interval.estimate) else f"{sign * interval.estimate:+.{digits}f} (no interval)"
     low, high = sorted((sign * interval.low, sign * interval.high))
     return f"{sign * interval.estimate:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def reached(verdicts: Iterable[Verdict]) -> str:
+    """The smallest and the largest difference that comparisons could have detected."""
+    reach = [verdict.interval.detectable for verdict in verdicts if verdict.interval.detectable is not None]
+    return f"{min(reach):.4f} to {max(reach):.4f}" if reach else "an unknown number of"
 
 
 def outcome(verdict: Verdict) -> str:
@@ -207,19 +213,23 @@ def of_pool(pool: str) -> list[str]:
         at_second = gain(second.against(RANDOM, [arm])[arm]) if second.exists and arm in second.grades.arms else ""
         scores = [gain(stage.against(RANDOM, [arm], task)[arm], 2) for task in TASKS if task in stage.grades.graders]
         rows.append([named(arm), tokens_of(stage, arm), f"{stage.mean(arm):.4f}", gain(verdict), outcome(verdict), at_second, *scores])
+    pooled = stage.against(RANDOM, stage.methods(), pool_seeds=True)
     rest = [arm for arm in stage.grades.arms if arm not in compared and arm != RANDOM]
     beside = [[named(arm), tokens_of(stage, arm), f"{stage.mean(arm):.4f}", gain(stage.against(RANDOM, [arm])[arm])] for arm in rest]
-    reach = [verdict.interval.detectable for verdict in compared.values() if verdict.interval.detectable is not None]
     return [
         f"## {POOLS[pool]}: equal tokens",
         "",
         f"Random: {stage.runs(RANDOM)} models, {stage.mean(RANDOM):.4f} bits per byte, {tokens_of(stage, RANDOM)} rows and tokens. "
-        + (f"The study could detect {min(reach):.4f} to {max(reach):.4f} bits per byte with 80 % power." if reach else "One run an arm has no detectable effect yet."),
+        f"The study could detect {reached(compared.values())} bits per byte with 80 % power.",
         "",
         *table(
             ["chosen by", "rows / tokens", "bits per byte", "gain over random", "outcome", "gain at a third of the learning rate", *(f"gain in {task.removeprefix('lm_eval:')}" for task in TASKS)],
             rows,
         ),
+        "Secondary, not decided beforehand: the same with the variance of seeds pooled over all ways, as if all varied alike, so that two seeds a way are not one degree of freedom. "
+        f"So read, {reached(pooled.values())} bits per byte could have been detected.",
+        "",
+        *table(["chosen by", "gain over random", "outcome"], [[named(arm), gain(pooled[arm]), outcome(pooled[arm])] for arm in sorted(pooled, key=stage.mean)]),
         "Not at equal tokens, for orientation; intervals are not corrected for each other:",
         "",
         *table(["arm", "rows / tokens", "bits per byte", "gain over random"], beside),

@@ -331,7 +331,7 @@ def _pooled(squares: Sequence[tuple[float, float, int]]) -> tuple[float, float, 
     return sum(entry[0] * entry[2] for entry in squares) / df, sum(entry[1] * entry[2] for entry in squares) / df, df
 
 
-def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, ...] | None, tuple[str, ...]]:
+def _sides(squares: Sequence[Squares], *, pool_seeds: bool = False) -> tuple[tuple[Side, ...] | None, tuple[str, ...]]:
     """The part of the first two arms in the variance, and notes; None where it is unknown how much the runs of one vary."""
     sides: list[Side] = []
     notes: list[str] = []
@@ -339,7 +339,7 @@ def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, ...] | None, tuple[s
         if arm.fixed:
             notes.append(f"{arm.arm} is a fixed model: it adds no variance between runs.")
             continue
-        side, side_notes = _side(arm, other, squares)
+        side, side_notes = _side(arm, other, squares, pool_seeds=pool_seeds)
         notes += side_notes
         if side is None:
             return None, tuple(notes)
@@ -350,20 +350,21 @@ def _sides(squares: Sequence[Squares]) -> tuple[tuple[Side, ...] | None, tuple[s
     return tuple(sides), tuple(dict.fromkeys(notes))
 
 
-def _side(arm: Squares, other: Squares, squares: Sequence[Squares]) -> tuple[Side | None, list[str]]:
+def _side(arm: Squares, other: Squares, squares: Sequence[Squares], *, pool_seeds: bool) -> tuple[Side | None, list[str]]:
     few = f"{arm.arm} has 2 {{0}}, 1 degree of freedom: an interval is wide, and narrower with a third."
     if arm.replicates > 1:
         side = Side(arm.arm, REPLICATES, arm.replicates, arm.between, arm.residual, arm.replicates - 1, (REPLICATES, arm.arm))
         return side, [few.format(REPLICATES)] if arm.replicates == 2 else []
     notes = [f"{arm.arm} has one replicate: the interval holds for this subset, not for new ones."]
-    if arm.within_df:
+    lending = [square for square in squares if square.within_df]
+    if arm.within_df and not (pool_seeds and len(lending) > 1):
         notes += [few.format(SEEDS)] if arm.within_df == 1 else []
         return Side(arm.arm, SEEDS, arm.runs, arm.within, arm.within_residual, arm.within_df, (SEEDS, arm.arm)), notes
-    lending = [square for square in squares if square.within_df]
     pooled = _pooled([(square.within, square.within_residual, square.within_df) for square in lending])
     if pooled is not None:
         names = ", ".join(sorted(square.arm for square in lending))
-        notes.append(f"{arm.arm} has 1 seed: how much seeds vary is taken from all arms with several ({names}), as if all varied alike.")
+        seeds = f"{arm.runs} seed{'s' * (arm.runs != 1)}"
+        notes.append(f"{arm.arm} has {seeds}: how much seeds vary is taken from all arms with several ({names}), as if all varied alike.")
         return Side(arm.arm, SEEDS, arm.runs, *pooled, (SEEDS, *(square.arm for square in lending))), notes
     drawn = [other] if other.replicates > 1 else [square for square in squares if square.replicates > 1]
     borrowed = _pooled([(square.between, square.residual, square.replicates - 1) for square in drawn])

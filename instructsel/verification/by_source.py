@@ -71,7 +71,13 @@ class SourceTable:
         }
         differences = {
             (grader, source): part.difference(
-                selection, baseline, grader, confidence=settings.confidence, generalize_to=settings.generalize_to, n_resamples=0
+                selection,
+                baseline,
+                grader,
+                confidence=settings.confidence,
+                generalize_to=settings.generalize_to,
+                n_resamples=0,
+                pool_seeds=settings.pool_seeds,
             )
             for (grader, source), part in by_part.items()
         }
@@ -83,7 +89,13 @@ class SourceTable:
         for (grader, source), part in by_part.items():
             p = family.p_values[grader, source]
             interval = part.difference(
-                selection, baseline, grader, confidence=family.confidence, generalize_to=settings.generalize_to, n_resamples=0
+                selection,
+                baseline,
+                grader,
+                confidence=family.confidence,
+                generalize_to=settings.generalize_to,
+                n_resamples=0,
+                pool_seeds=settings.pool_seeds,
             )
             higher = verification.graders[grader].higher_is_better
             shown = p is not None and p < 1 - settings.confidence

@@ -49,6 +49,8 @@ class ComparisonSettings:
     """Of the bootstrap; 0 for none."""
     seed: int = 0
     """Of the bootstrap."""
+    pool_seeds: bool = False
+    """Whether seeds of all arms are taken to vary alike, so that two an arm are enough; to be decided before the runs."""
 
 
 @dataclass(frozen=True)

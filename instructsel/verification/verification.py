@@ -143,6 +143,7 @@ class Verification:
         weighted: bool = False,
         n_resamples: int = RESAMPLES,
         seed: int = 0,
+        pool_seeds: bool = False,
     ) -> Interval:
         """The difference arm less baseline, over the items that every run of both has a value for.
 
@@ -155,6 +156,7 @@ class Verification:
             weighted: items count by their weight (tokens, for a loss) instead of alike.
             n_resamples: of the bootstrap beside it; 0 for none.
             seed: of the bootstrap.
+            pool_seeds: as of `compare`.
 
         Raises:
             UsageError: an unknown arm, grader or estimand; weights that differ from run to run.
@@ -173,7 +175,13 @@ class Verification:
                 method=METHODS[generalize_to],
                 reason=f"{grader} graded no model of {absent}.",
             )
-        options: dict[str, Any] = {"others": others, "confidence": confidence, "n_resamples": n_resamples, "seed": seed}
+        options: dict[str, Any] = {
+            "others": others,
+            "confidence": confidence,
+            "n_resamples": n_resamples,
+            "seed": seed,
+            "pool_seeds": pool_seeds,
+        }
         if not self.graders[grader].aggregated:
             return compare(selection, rival, generalize_to=generalize_to, **options)
         return _per_run(compare(selection, rival, generalize_to=RUNS, **options), (selection, rival), generalize_to)
@@ -237,6 +245,7 @@ class Verification:
                 weighted=settings.weighted,
                 n_resamples=resamples,
                 seed=settings.seed,
+                pool_seeds=settings.pool_seeds,
             )
 
         pairs = [(baseline, grader) for baseline in against for grader in names]

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from instructsel.errors import UnknownRule, UsageError
+from instructsel.rules.by_indicator import DESCENDING
 from instructsel.rules.linear import LinearRule
 from instructsel.scores.table import ScoreTable
 from instructsel.structured import Refusal, parse_toml, read_toml
+from instructsel.text import excerpt
 
 SUFFIX: Final = ".toml"
 RULE: Final = Refusal(UsageError)
@@ -44,6 +46,10 @@ def load(name_or_path: str | Path) -> LinearRule:
         return LinearRule.from_dict(read_toml(name, dict[str, Any], RULE), where=name)
     # Looked up in the listing, not joined to a path: a name like "../x" is no preset.
     if name not in names():
+        if name.startswith(DESCENDING):
+            raise UnknownRule(
+                f"'{excerpt(name)}' is no rule.", fix=f'An indicator alone: --by {excerpt(name)}, or by("{excerpt(name)}") in Python.'
+            )
         raise UnknownRule.named(name, names(), noun="rule")
     return LinearRule.from_dict(_parsed((_presets() / (name + SUFFIX)).read_bytes(), name), where=name)
 

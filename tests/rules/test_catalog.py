@@ -48,6 +48,10 @@ def test_the_baselines_rank_by_one_indicator_highest_first_whatever_model_scored
 def test_an_unknown_rule_is_refused_with_a_suggestion() -> None:
     with pytest.raises(UnknownRule, match="Did you mean 'eq4'"):
         load("eq5")
+    # As a user writes an indicator, the highest first.
+    with pytest.raises(UnknownRule) as refusal:
+        load("-mtld")
+    assert 'by("-mtld")' in refusal.value.fix
     with pytest.raises(UnknownRule):
         load("../presets/eq4")
 

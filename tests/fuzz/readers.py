@@ -351,6 +351,7 @@ def _baseline(place: Path) -> None:
         baseline.identities.place(position)
     change = read_change([str(place / "pool.jsonl")], baseline=place / "pool.baseline")
     change.gone, change.rows, change.known.statement(baseline.identities)
+    Baseline.read_whole(place / "pool.baseline")
 
 
 def _items(name: str) -> Callable[[Path], Any]:
@@ -590,6 +591,7 @@ FUNCTIONS: Final[Mapping[str, str]] = {
     "experiments.plan:Experiment.read": "plan",
     "experiments.store:RecordStore.of": "records",
     "gates.baseline.baseline:Baseline.read": "baseline",
+    "gates.baseline.baseline:Baseline.read_whole": "baseline",
     "gates.baseline.tensor_file:TensorFile.open": "baseline",
     "gates.config:GateConfig.of": "gate config",
     "gates.config:GateConfig.read": "gate config",

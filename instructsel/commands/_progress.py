@@ -65,6 +65,8 @@ class Stage:
     """How far the one unit is that is at work: what is counted, done, total."""
     started: float | None = None
     ended: bool = False
+    finished: float | None = None
+    """When all of it was done."""
 
     def fraction(self) -> float:
         """How much of it is done, 0 to 1."""
@@ -144,6 +146,7 @@ class Stages:
                 stage.started = self.clock()
             stage.done, stage.total, stage.ended = done, total, done >= total
             stage.part = None
+            stage.finished = (stage.finished or self.clock()) if stage.ended else None
             if self._begun is None:
                 self._begun = self.clock(), self._fraction()
             if self in _shown:
@@ -182,7 +185,11 @@ class Stages:
         names = list(self.stages)
         place = f" ({names.index(stage.name) + 1} of {len(names)})" if len(names) > 1 else ""
         parts = []
-        if stage.total is None:
+        if stage.finished is not None and now > stage.finished and stage.name != names[-1]:
+            # What comes next has not reported yet: a model is fetched or loaded.
+            following = names[names.index(stage.name) + 1]
+            parts.append(f"done; getting ready for {following}, {span(now - stage.finished)} so far")
+        elif stage.total is None:
             parts.append(f"{span(now - (now if stage.started is None else stage.started))} so far")
         else:
             parts.append(f"{stage.done:,} of {stage.total:,} {stage.unit}")

@@ -92,6 +92,16 @@ def test_without_expected_shares_nothing_is_said_of_all_steps(stages: Callable[.
     assert shown.line() == "a (1 of 2): 2 of 10 rows, about 80 s left"
 
 
+def test_between_two_steps_the_line_says_what_is_made_ready_and_for_how_long(stages: Callable[..., tuple[Stages, Clock]]) -> None:
+    shown, clock = stages(["reading", "ppl"])
+    shown("reading", unit="bytes")(4, 4)
+    assert shown.line() == "reading (1 of 2): 4 of 4 bytes"
+    clock.now = 40
+    assert shown.line() == "reading (1 of 2): done; getting ready for ppl, 40 s so far"
+    shown("ppl")(0, 3)
+    assert shown.line() == "ppl (2 of 2): 0 of 3 rows"
+
+
 def test_a_plain_line_comes_every_ten_seconds_and_at_the_end(
     stages: Callable[..., tuple[Stages, Clock]], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,3 +131,15 @@ def test_the_methods_to_be_matched_in_length_are_those_ahead_of_random_and_of_lo
     assert record.ahead(tmp_path / "stage_1_alpaca.parquet", METHODS) == []
     stage(tmp_path, "stage_1_alpaca", effects(rds_=0.02, longest=0.02))
     assert record.ahead(tmp_path / "stage_1_alpaca.parquet", METHODS) == []
+
+
+def test_what_is_graded_goes_on_from_its_results_alone(tmp_path: Path) -> None:
+    run = script(ROOT / "benchmarks/record/run.py")
+    for results in (tmp_path / "stage_1_dolly.parquet", PAGE.RESULTS / "stage_1_alpaca.parquet"):
+        if results.parent == tmp_path:
+            stage(tmp_path, "stage_1_dolly", effects(rds_=0.02))
+        known, before = run.earlier(results), Verification.read(results)
+        again = Verification.of([part for parts in known.values() for part in parts], fixed=before.fixed, loss_unit="bits per byte")
+        assert again.frame.equals(before.frame) and again.graders == before.graders and again.fixed == before.fixed
+        assert set(known) == {tuple(row) for row in before.frame.select("arm", "replicate", "seed").iter_rows()}
+    assert run.earlier(tmp_path / "none.parquet") == {}

@@ -4,8 +4,8 @@
     python benchmarks/record/run.py --stage stage_0 …                                        one of them
     python benchmarks/record/run.py --small --base FOLDER --out /tmp/record …                a few rows of everything, to try the script
 
-Each run, a training with its grades, is kept in OUT as it ends, and none is made twice: stop it at any time, and the same command goes on.
-After every run the grades of its stage are written to benchmarks/results/record/STAGE.parquet, from which the page is made. A run takes
+After every run, a training with its grades, the grades of its stage are written to benchmarks/results/record/STAGE.parquet, from which the
+page is made. A run that stands there is not made again: stop it at any time, and the same command goes on, on another machine too. A run takes
 minutes: give it the lowest priority (`nice -n 19`) where other work goes on.
 """
 
@@ -18,9 +18,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -30,39 +30,51 @@ import _record
 import polars as pl
 from prepare import Material, write
 
-from instructsel import Arm, Checkpoint, ExecutionSettings, Grader, LinearRule, Pool, Run, Verification, verify_arms
+from instructsel import Arm, Checkpoint, Grader, Grades, LinearRule, Pool, Run, Verification, verify_arms
 from instructsel.adapters.lm_eval.grader import LmEval
 from instructsel.adapters.recipes import Recipe
 from instructsel.adapters.trl import TrlTrainer
 from instructsel.grading.checkpoint import checkpoint_of
 from instructsel.grading.graders.held_out_loss import KIND, HeldOutLoss
+from instructsel.stats.loss_units import LossTotals
 from instructsel.verification.verdict import ComparisonSettings
 
 STAGES: Final = ("stage_0", "pilot", "stage_1", "stage_4", "stage_2", "stage_3")
 MATCHED: Final = "length-matched to "
 """How the arm of random rows with a method's response lengths is called."""
 INDICATORS: Final = ("len", "len_in", "mtld", "knn_6", "plausibility", "ppl", "ifd")
+BY_LENGTH: Final = ("len",)
+UNTOUCHED: Final = "untouched"
+Label = tuple[str, int, int]
+"""Arm, replicate, seed."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """Arms of a stage, all trained with the same seeds."""
+class Model:
+    """A model of a stage: the base trained on rows with a seed."""
 
-    arms: tuple[Arm, ...]
-    seeds: tuple[int, ...]
-    first: int = 0
-    """The replicate that an arm's first subset is, where other parts have subsets of the same arm."""
+    arm: str
+    replicate: int
+    """Which subset of the arm the rows are."""
+    seed: int
+    rows: Callable[[], Path]
+    """Chosen where the model is made: one that is graded already costs no selection."""
+
+    @property
+    def label(self) -> Label:
+        """Arm, replicate and seed."""
+        return self.arm, self.replicate, self.seed
 
 
 @dataclass(frozen=True)
 class Work:
-    """A stage on a pool: arms trained alike, and what is asked of each model."""
+    """A stage on a pool: models trained alike, and what is asked of each."""
 
     name: str
     """Of its results."""
     pool: str
     """Whose held-out answers are among those that are graded."""
-    parts: tuple[Part, ...]
+    models: tuple[Model, ...]
     recipe: Recipe
     tasks: bool = True
     """Whether tasks and checkable answers are graded, beside the held-out loss."""
@@ -102,7 +114,7 @@ class Record:
 
     def scored(self, pool: Path, indicators: Sequence[str]) -> Path:
         """The score table of a file of candidates."""
-        target = pool.with_suffix(".scores.parquet")
+        target = pool.with_name(f"{pool.stem}.{'-'.join(indicators)}.scores.parquet")
         if not target.exists():
             models = [part for symbol in ("ppl", "ifd") if symbol in indicators for part in ("--model", f"{symbol}={self.material.base}")]
             # A model made to try the script is no trained one.
@@ -134,15 +146,16 @@ class Record:
         """The runs of a stage, pool by pool."""
         yield from getattr(self, f"_{stage}")()
 
-    def randoms(self, pool: Path, n: int) -> Arm:
+    def randoms(self, pool: Path, n: int, seeds: Sequence[int] = (0,)) -> list[Model]:
         """Random selection up to the protocol's tokens, n subsets."""
-        return Arm("random", tuple(Pool.read(self.random(pool, k, tokens=self.decided["pools"]["tokens"])) for k in range(n)))
+        tokens = self.decided["pools"]["tokens"]
+        return models("random", [partial(self.random, pool, k, tokens=tokens) for k in range(n)], seeds)
 
     def _pilot(self) -> Iterator[Work]:
         settings = self.decided["pilot"]
         pool, _ = self.material.drawn(settings["pool"])
-        part = Part((self.randoms(pool, settings["subsets"]),), tuple(range(settings["seeds"])))
-        yield Work("pilot", settings["pool"], (part,), self.recipe())
+        runs = self.randoms(pool, settings["subsets"], range(settings["seeds"]))
+        yield Work("pilot", settings["pool"], tuple(runs), self.recipe())
 
     def _stage_0(self) -> Iterator[Work]:
         settings = self.decided["stage_0"]
@@ -150,18 +163,20 @@ class Record:
         if not pool.exists():
             candidates = self.material.drawn(settings["pool"])[0].read_text().splitlines()
             pool.write_text("\n".join(candidates[: settings["candidates"]]) + "\n", encoding="utf-8")
-        scores = self.scored(pool, ("len", "ifd"))
-        best = self.chosen(
-            scores, "ifd", ("--by", "-ifd"), ("--n", str(settings["rows"])), "--keep-near-duplicates", "--keep-exact-duplicates"
-        )
-        seeds = tuple(range(settings["seeds"]))
+
+        def best() -> Path:
+            keep = ("--keep-near-duplicates", "--keep-exact-duplicates")
+            return self.chosen(self.scored(pool, ("len", "ifd")), "ifd", ("--by", "-ifd"), ("--n", str(settings["rows"])), *keep)
+
+        seeds = range(settings["seeds"])
         # Random subset k is trained with seed k.
-        subsets = [Part((Arm("random", (Pool.read(self.random(pool, k, rows=settings["rows"])),)),), (k,), first=k) for k in seeds]
-        yield Work("stage_0", settings["pool"], (Part((Arm("ifd", (Pool.read(best),)),), seeds), *subsets), self.recipe("recipe_0"))
+        subsets = [Model("random", k, k, partial(self.random, pool, k, rows=settings["rows"])) for k in seeds]
+        yield Work("stage_0", settings["pool"], (*models("ifd", [best], seeds), *subsets), self.recipe("recipe_0"))
 
     def by_method(self, pool: Path, method: str, budget: Sequence[str], *, matched: int | None = None) -> Path:
         """The rows that a method takes of a pool, or random ones with its response lengths, drawn with a seed."""
-        scores = self.scored(pool, INDICATORS)
+        read = {"longest": BY_LENGTH, "deita": BY_LENGTH, "rds+": BY_LENGTH, "plausibility": ("len", "plausibility")}
+        scores = self.scored(pool, read.get(method, INDICATORS))
         name = f"{method}-{'-'.join(budget).strip('-')}"
         if matched is not None:
             # Selected once more, as the baseline is drawn beside its selection.
@@ -191,24 +206,31 @@ class Record:
 
     def _stage_1(self) -> Iterator[Work]:
         settings, pools = self.decided["stage_1"], self.decided["pools"]
-        seeds = tuple(range(settings["seeds"]))
+        seeds = range(settings["seeds"])
         for name in pools["unseen"]:
             pool, _ = self.material.drawn(name)
-            tokens = ("--tokens", str(pools["tokens"]), "--tokenizer", self.material.base)
-            rows = ("--n", str(pools["rows"]))
-            once = [self.randoms(pool, settings["random_subsets"])]
-            arms = [Arm(method, (Pool.read(self.by_method(pool, method, tokens)),)) for method in ("longest", *settings["methods"])]
-            once += [Arm(f"{method}, equal rows", (Pool.read(self.by_method(pool, method, rows)),)) for method in settings["equal_rows"]]
-            once.append(Arm("whole pool", (Pool.read(pool),)))
-            parts = (Part(tuple(once[:1]), (0,)), Part(tuple(arms), seeds), Part(tuple(once[1:]), (0,)))
-            yield Work(f"stage_1_{name}", name, parts, self.recipe())
-            subsets = range(settings["length_matched_subsets"])
-            matched = [
-                Arm(f"{MATCHED}{method}", tuple(Pool.read(self.by_method(pool, method, tokens, matched=k)) for k in subsets))
-                for method in self.ahead(self.results / f"stage_1_{name}.parquet", settings["methods"])
-            ]
+            tokens, rows = self.tokens, ("--n", str(pools["rows"]))
+            runs = self.randoms(pool, settings["random_subsets"])
+            for method in ("longest", *settings["methods"]):
+                runs += models(method, [partial(self.by_method, pool, method, tokens)], seeds)
+            for method in settings["equal_rows"]:
+                runs += models(f"{method}, equal rows", [partial(self.by_method, pool, method, rows)])
+            runs += models("whole pool", [partial(Path, pool)])
+            yield Work(f"stage_1_{name}", name, tuple(runs), self.recipe())
+            results = self.results / f"stage_1_{name}.parquet"
+            if any(model.label not in earlier(results) for model in runs):
+                continue
+            matched: list[Model] = []
+            for method in self.ahead(results, settings["methods"]):
+                subsets = [partial(self.by_method, pool, method, tokens, matched=k) for k in range(settings["length_matched_subsets"])]
+                matched += models(f"{MATCHED}{method}", subsets)
             if matched:
-                yield Work(f"stage_1_{name}", name, (*parts, Part(tuple(matched), (0,))), self.recipe())
+                yield Work(f"stage_1_{name}", name, (*runs, *matched), self.recipe())
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The budget of arms at equal tokens."""
+        return "--tokens", str(self.decided["pools"]["tokens"]), "--tokenizer", self.material.base
 
     def ahead(self, results: Path, methods: Sequence[str]) -> list[str]:
         """The methods that are better than random and than longest, those that are still to be held beside length-matched."""
@@ -232,41 +254,41 @@ class Record:
             if not first.exists():
                 continue
             pool, _ = self.material.drawn(name)
-            tokens = ("--tokens", str(self.decided["pools"]["tokens"]), "--tokenizer", self.material.base)
             means = means_by_arm(Verification.read(first))
             methods = sorted((method for method in self.decided["stage_1"]["methods"] if method in means), key=lambda method: means[method])
-            once = Part((self.randoms(pool, settings["random_subsets"]),), (0,))
-            arms = [Arm(method, (Pool.read(self.by_method(pool, method, tokens)),)) for method in ("longest", *methods[:2])]
-            seeds = tuple(range(self.decided["stage_1"]["seeds"]))
-            yield Work(f"stage_2_{name}", name, (once, Part(tuple(arms), seeds)), self.recipe(rate=settings["learning_rate_multiple"]))
+            runs = self.randoms(pool, settings["random_subsets"])
+            for method in ("longest", *methods[:2]):
+                runs += models(method, [partial(self.by_method, pool, method, self.tokens)], range(self.decided["stage_1"]["seeds"]))
+            yield Work(f"stage_2_{name}", name, tuple(runs), self.recipe(rate=settings["learning_rate_multiple"]))
 
     def _stage_4(self) -> Iterator[Work]:
         settings = self.decided["stage_4"]
         pool, _ = self.material.drawn(settings["pool"])
         rows = pool.read_text().splitlines()[: settings["rows"]]
         drawn = random.Random(f"{self.decided['pools']['draw']}:halves")
-        arms = []
+        halves: dict[str, Path] = {}
         for number in range(settings["halves"] // 2):
             chosen = set(drawn.sample(range(len(rows)), len(rows) // 2))
             for side, places in enumerate((chosen, set(range(len(rows))) - chosen)):
                 target = pool.with_name(f"{pool.stem}.half-{number}-{side}.jsonl")
                 if not target.exists():
                     target.write_text("".join(rows[place] + "\n" for place in sorted(places)), encoding="utf-8")
-                arms.append(Arm(f"half {number}-{side}", (Pool.read(target),)))
-        self.predict(pool, arms)
-        yield Work("stage_4", settings["pool"], (Part(tuple(arms), (0,)),), self.recipe(), tasks=False)
+                halves[f"half {number}-{side}"] = target
+        self.predict(pool, halves)
+        runs = [model for arm, half in halves.items() for model in models(arm, [partial(Path, half)])]
+        yield Work("stage_4", settings["pool"], tuple(runs), self.recipe(), tasks=False)
 
-    def predict(self, pool: Path, arms: Sequence[Arm]) -> None:
+    def predict(self, pool: Path, halves: Mapping[str, Path]) -> None:
         """Write what every indicator and rule says of every half: the mean over its rows, rows without a value left out."""
         target = self.results / "stage_4.predicted.json"
         if target.exists():
             return
         values = {name: {line: value for value, line in self.values(pool, name)} for name in self.decided["stage_4"]["indicators"]}
         predicted: dict[str, dict[str, float]] = {}
-        for arm in arms:
-            lines = pool.with_name(f"{pool.stem}.{arm.name.replace(' ', '-')}.jsonl").read_text().splitlines()
-            predicted[arm.name] = {name: statistics.fmean(of[line] for line in lines if line in of) for name, of in values.items()}
-            predicted[arm.name]["tokens"] = float(sum(self.material.lengths([json.loads(line)["messages"] for line in lines])))
+        for arm, half in halves.items():
+            lines = half.read_text().splitlines()
+            predicted[arm] = {name: statistics.fmean(of[line] for line in lines if line in of) for name, of in values.items()}
+            predicted[arm]["tokens"] = float(sum(self.material.lengths([json.loads(line)["messages"] for line in lines])))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(predicted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -297,21 +319,25 @@ class Record:
         return [(score, lines[line - 1]) for score, line in frame.select("score", "line").iter_rows()]
 
     def _stage_3(self) -> Iterator[Work]:
-        settings, pools = self.decided["stage_3"], self.decided["pools"]
+        settings = self.decided["stage_3"]
         pool, _ = self.material.drawn(settings["pool"])
-        arms = []
+        runs: list[Model] = []
         for indicator in settings["indicators"]:
-            rows = [line for _, line in self.values(pool, indicator)]
             for number in range(settings["bins"]):
-                target = pool.with_name(f"{pool.stem}.{indicator}-bin-{number}.jsonl")
-                if not target.exists():
-                    part = rows[number * len(rows) // settings["bins"] : (number + 1) * len(rows) // settings["bins"]]
-                    random.Random(f"{pools['draw']}:{indicator}:{number}").shuffle(part)
-                    lengths = self.material.lengths([json.loads(line)["messages"] for line in part])
-                    n = sum(total <= pools["tokens"] for total in accumulate(lengths))
-                    target.write_text("".join(line + "\n" for line in part[:n]), encoding="utf-8")
-                arms.append(Arm(f"{indicator} bin {number}", (Pool.read(target),)))
-        yield Work("stage_3", settings["pool"], (Part(tuple(arms), tuple(range(settings["seeds"]))),), self.recipe(), tasks=False)
+                runs += models(f"{indicator} bin {number}", [partial(self.bin, pool, indicator, number)], range(settings["seeds"]))
+        yield Work("stage_3", settings["pool"], tuple(runs), self.recipe(), tasks=False)
+
+    def bin(self, pool: Path, indicator: str, number: int) -> Path:
+        """Candidates between two quantiles of an indicator, in a drawn order up to the protocol's tokens."""
+        target = pool.with_name(f"{pool.stem}.{indicator}-bin-{number}.jsonl")
+        if not target.exists():
+            rows, bins = [line for _, line in self.values(pool, indicator)], self.decided["stage_3"]["bins"]
+            part = rows[number * len(rows) // bins : (number + 1) * len(rows) // bins]
+            random.Random(f"{self.decided['pools']['draw']}:{indicator}:{number}").shuffle(part)
+            lengths = self.material.lengths([json.loads(line)["messages"] for line in part])
+            n = sum(total <= self.decided["pools"]["tokens"] for total in accumulate(lengths))
+            target.write_text("".join(line + "\n" for line in part[:n]), encoding="utf-8")
+        return target
 
     # ------------------------------------------------------------------ running
 
@@ -331,28 +357,79 @@ class Record:
         return graders
 
     def run(self, work: Work, limit: int | None) -> None:
-        """Make the runs of a stage that are missing, one at a time, and write the grades after each."""
-        precision = self.decided["model"]["precision"]
-        trainer = TrlTrainer(self.material.base, work.recipe, self.material.out / "checkpoints", device="cpu", precision=precision)
-        untouched = Part((Arm("untouched", checkpoints=(self.untouched,), fixed=True),), (0,))
+        """Make the models of a stage that are missing, one at a time, and write the grades after each."""
+        grades_file, trained_file = self.results / f"{work.name}.parquet", self.results / f"{work.name}.trained.json"
         graders = self.graders(work)
-        graded: dict[int, list[Run]] = {}
-        trained: dict[int, list[dict[str, Any]]] = {}
-        made = 0
-        for number, part in enumerate((untouched, *work.parts)):
-            pending = 1
-            while pending and (limit is None or made < limit):
-                started = time.monotonic()
-                verified = verify_arms(part.arms, graders=graders, trainer=trainer, seeds=part.seeds, folder=self.material.out / "runs", settings=ExecutionSettings(limit=1))  # fmt: skip
-                graded[number] = [replace(run, replicate=run.replicate + part.first) for run in verified.runs]
-                trained[number] = [{**run, "replicate": run["replicate"] + part.first} for run in map(dict, verified.trained)]
-                pending, made = len(verified.pending), made + 1
-                self.results.mkdir(parents=True, exist_ok=True)
-                every = [run for runs in graded.values() for run in runs]
-                Verification.of(every, fixed=("untouched",), loss_unit="bits per byte").write(self.results / f"{work.name}.parquet")
-                told = [concise(run) for runs in trained.values() for run in runs]
-                (self.results / f"{work.name}.trained.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-                print(f"{work.name}: {len(every)} grades, {pending} runs of this part pending, {len(verified.failures)} failed, {time.monotonic() - started:.0f} s", flush=True)  # fmt: skip
+        graded = earlier(grades_file)
+        for label in [
+            label for label, runs in graded.items() if {run.grades.grader for run in runs} != {grader.name for grader in graders}
+        ]:
+            # A grader is missing that the stage has now.
+            del graded[label]
+        trained = {(run["arm"], run["replicate"], run["seed"]): run for run in json.loads(trained_file.read_text())} if trained_file.exists() else {}  # fmt: skip
+        untouched = Model(UNTOUCHED, 0, 0, Path)
+        pending = [model for model in (untouched, *work.models) if model.label not in graded]
+        print(f"{work.name}: {len(graded)} models graded, {len(pending)} pending", flush=True)
+        if not pending:
+            return
+        trainer = TrlTrainer(self.material.base, work.recipe, self.material.out / "checkpoints", device="cpu", precision=self.decided["model"]["precision"])  # fmt: skip
+        for model in pending[:limit]:
+            started = time.monotonic()
+            if model is untouched:
+                arm = Arm(UNTOUCHED, checkpoints=(self.untouched,), fixed=True)
+            else:
+                arm = Arm(model.arm, (Pool.read(model.rows()),))
+            verified = verify_arms([arm], graders=graders, trainer=trainer, seeds=(model.seed,), folder=self.material.out / "runs")
+            if verified.failures:
+                sys.exit(f"{model.arm} {model.replicate}, seed {model.seed}: {verified.failures[0]}")
+            graded[model.label] = [replace(run, replicate=model.replicate) for run in verified.runs]
+            for run in map(dict, verified.trained):
+                trained[model.label] = concise({**run, "replicate": model.replicate})
+            self.results.mkdir(parents=True, exist_ok=True)
+            every = [run for runs in graded.values() for run in runs]
+            # On another machine the same model is graded by another processor, and says so.
+            Verification.of(every, fixed=(UNTOUCHED,), loss_unit="bits per byte", allow_unlike=True).write(grades_file)
+            told = json.dumps([trained[label] for label in sorted(trained)], indent=1, sort_keys=True)
+            trained_file.write_text(told + "\n", encoding="utf-8")
+            print(f"{work.name}: {model.arm} {model.replicate}, seed {model.seed}, {time.monotonic() - started:.0f} s", flush=True)
+
+
+def models(arm: str, subsets: Sequence[Callable[[], Path]], seeds: Sequence[int] = (0,)) -> list[Model]:
+    """Of an arm: every subset trained with every seed."""
+    return [Model(arm, replicate, seed, rows) for replicate, rows in enumerate(subsets) for seed in seeds]
+
+
+def earlier(results: Path) -> dict[Label, list[Run]]:
+    """Models that an earlier call graded, on this machine or another, from the results alone."""
+    if not results.exists():
+        return {}
+    verification = Verification.read(results)
+    graded: dict[Label, list[Run]] = {}
+    counted: set[str] = set()
+    for (arm, replicate, seed, name), rows in verification.frame.group_by("arm", "replicate", "seed", "grader", maintain_order=True):
+        scale = verification.graders[str(name)]
+        reasons = tuple(rows["reason"].to_list())
+        totals = None if rows["nats"].null_count() else LossTotals(*(rows[column].to_numpy() for column in ("nats", "tokens", "bytes")))
+        grades = Grades(
+            str(name),
+            tuple(rows["item"]),
+            rows["value"].fill_null(0.0).to_numpy(),
+            rows["weight"].to_numpy(),
+            reasons if any(reasons) else (),
+            unit=scale.unit,
+            higher_is_better=scale.higher_is_better,
+            # Known for all models together.
+            truncated=0 if name in counted else scale.truncated,
+            record={"settings": scale.settings} if scale.settings else {},
+            clusters=() if rows["cluster"].null_count() else tuple(rows["cluster"]),
+            sources=() if rows["source"].null_count() else tuple(rows["source"]),
+            totals=totals,
+        )
+        counted.add(str(name))
+        graded.setdefault((str(arm), int(str(replicate)), int(str(seed))), []).append(
+            Run(str(arm), int(str(replicate)), int(str(seed)), grades)
+        )
+    return graded
 
 
 def concise(run: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from instructsel.extras import require
 from instructsel.gates.english import ENGLISH, FOREIGN, USUAL
 from instructsel.gates.english_texts import Rule, english_texts
+from instructsel.gates.scripts import SCRIPTS, script_of, written_in
 from instructsel.gates.texts import answers, prose
 from instructsel.pool.writing_systems import LETTER
 
@@ -78,12 +79,21 @@ ALIKE: Final = (
 
 
 def alike(language: str, other: str) -> bool:
-    """Whether two languages are one, or are not told apart.
+    """Whether two languages are one, or are not told apart; instead of either a writing system may be named.
 
-    >>> alike("hr", "sr"), alike("de", "fr")
-    (True, False)
+    >>> alike("hr", "sr"), alike("de", "fr"), alike("Cyrillic", "sr")
+    (True, False, True)
     """
+    for script, other_one in ((language, other), (other, language)):
+        if script in SCRIPTS:
+            return written_in(other_one, script)
     return language == other or any(language in group and other in group for group in ALIKE)
+
+
+def named(identified: tuple[str, float]) -> str:
+    """A language with its probability, or a writing system, as messages name them."""
+    language, probability = identified
+    return language if language in SCRIPTS else f"{language} (probability {probability:.2f})"
 
 
 def plain(text: str) -> str:
@@ -261,6 +271,13 @@ class IdentifiedTexts:
             )
             return language
 
+    def or_script(self, text: str) -> tuple[str, float] | None:
+        """The language of a text, or where it is too short for that its writing system, if that is not Latin."""
+        identified = self.of(text)
+        if identified is None and (script := script_of(plain(text))) is not None:
+            return script, 1.0
+        return identified
+
     def of_part(self, text: str) -> tuple[str, float] | None:
         """The language of a part of a text, which is not remembered."""
         return self._known[text] if text in self._known else self._teller.of(text)
@@ -293,5 +310,6 @@ __all__ = [
     "has_sentences",
     "identified_texts",
     "identifier",
+    "named",
     "plain",
 ]

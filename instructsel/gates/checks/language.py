@@ -10,7 +10,7 @@ from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.endings import is_code
-from instructsel.gates.languages import alike, has_sentences, identified_texts, identifier
+from instructsel.gates.languages import alike, has_sentences, identified_texts, identifier, named
 from instructsel.gates.texts import answers
 
 NEEDED_BY = "The check language"
@@ -20,8 +20,9 @@ NEEDED_BY = "The check language"
 class Language(RowCheck):
     """Prompts and responses in another language than those allowed.
 
-    Code, addresses and figures are left out; of fewer than 40 characters of language nothing is said. Languages that are taken for one
-    another (Croatian and Serbian, Danish and Norwegian) count as one.
+    Code, addresses and figures are left out. Of fewer than 40 characters the language is not told, but the writing system is, where it is not
+    Latin: Chinese characters are no English, however few sentences they make. Languages that are taken for one another (Croatian and
+    Serbian, Danish and Norwegian) count as one.
     """
 
     number: ClassVar[str] = "IS020"
@@ -50,7 +51,7 @@ class Language(RowCheck):
 
     def hits(self, change: Change) -> Iterator[Hit]:
         """One for each prompt and each answer."""
-        tell = identified_texts(change, self.package, NEEDED_BY).of
+        tell = identified_texts(change, self.package, NEEDED_BY).or_script
         prompts = self.allow_prompt or self.allow
         for answer in answers(change):
             for text, where, allowed in ((answer.prompt, "prompt", prompts), (answer.text, "response", self.allow)):
@@ -65,5 +66,5 @@ class Language(RowCheck):
                 if is_code(text) or not has_sentences(text):
                     continue
                 subject = answer.name if where == "response" else f"The prompt of {answer.name[0].lower()}{answer.name[1:]}"
-                message = f"{subject} is in {identified[0]} (probability {identified[1]:.2f}); allowed: {', '.join(allowed)}."
+                message = f"{subject} is in {named(identified)}; allowed: {', '.join(allowed)}."
                 yield answer.hit(message, value=identified[1], evidence=text, about=where)

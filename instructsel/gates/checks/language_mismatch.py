@@ -12,6 +12,7 @@ from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit, RowCheck
 from instructsel.gates.endings import is_code
 from instructsel.gates.languages import IdentifiedTexts, alike, has_sentences, identified_texts, identifier
+from instructsel.gates.scripts import is_partly_in
 from instructsel.gates.texts import Answer, answers
 
 NEEDED_BY: Final = "The check language-mismatch"
@@ -35,8 +36,8 @@ CODE: Final = re.compile(
 class LanguageMismatch(RowCheck):
     """Responses whose language is not that of their prompt.
 
-    Prompts that want a translation or name a language count for nothing, nor do code and texts of fewer than 40 characters. A prompt has the
-    languages of its parts: an instruction in English about a passage in French may be answered in either.
+    Prompts that want a translation or name a language count for nothing, nor do code and texts of fewer than 40 characters, unless their
+    writing system is not Latin, which tells enough. A prompt has the languages of its parts: an instruction in English about a passage in French may be answered in either.
     """
 
     number: ClassVar[str] = "IS021"
@@ -74,11 +75,11 @@ class LanguageMismatch(RowCheck):
                 yield answer.hit(f"{answer.name} is in {ours}, its prompt in {theirs} (probability {probability:.2f}).", value=probability)
 
     def _languages(self, answer: Answer, context: str, teller: IdentifiedTexts) -> tuple[str, str, float] | None:
-        identified = teller.of(answer.text)
+        identified = teller.or_script(answer.text)
         if identified is None or identified[1] < self.min_probability:
             return None
-        first = teller.of(answer.prompt)
-        if first is not None and alike(identified[0], first[0]):
+        first = teller.or_script(answer.prompt)
+        if first is not None and (alike(identified[0], first[0]) or is_partly_in(answer.text, first[0])):
             return None
         parts = [*(part for part in (answer.prompt[:400], answer.prompt[-400:]) if len(answer.prompt) > 400)]
         parts += (

@@ -57,6 +57,7 @@ def test_a_response_in_another_language_than_its_prompt_is_reported(language: st
         ("Summarize this text in one sentence for me, please.\n" + TEXTS["fr"], TEXTS["fr"]),
         ("Summarize this text in one sentence for me, please.\n" + TEXTS["fr"], TEXTS["en"]),
         ("你好", TEXTS["en"]),
+        ("这句话是什么意思？", "The harbor was built in the nineteenth century by the town: 港口是十九世纪建的。"),
     ],
 )
 def test_a_response_that_may_be_in_another_language_is_not_reported(prompt: str, response: str) -> None:
@@ -68,6 +69,48 @@ def test_languages_that_may_not_be_are_reported_of_prompt_and_response() -> None
     assert {hit.key for hit in reported} == {"prompt", "response"}
     assert not hits("language", row(TEXTS["en"], TEXTS["en"]), allow=("en",))
     assert not hits("language", row(TEXTS["de"], TEXTS["en"]), allow=("de",), allow_prompt=("en",))
+
+
+SHORT = {
+    "zh": "港口有两个码头。",
+    "ja": "港は大きいですか。",
+    "ko": "항구가 큽니까?",
+    "ru": "Порт очень большой.",
+    "uk": "Порт дуже великий.",
+    "ar": "الميناء كبير جدا.",
+    "fa": "بندر خیلی بزرگ است.",
+    "he": "הנמל גדול מאוד.",
+    "el": "Το λιμάνι είναι μεγάλο.",
+    "hi": "बंदरगाह बहुत बड़ा है।",
+    "bn": "বন্দরটি অনেক বড়।",
+    "ta": "துறைமுகம் பெரியது.",
+    "th": "ท่าเรือใหญ่มาก",
+    "ka": "ნავსადგური დიდია.",
+    "am": "ወደቡ በጣም ትልቅ ነው።",
+}
+"""Too short for a language to be told, and in no Latin letters."""
+
+
+@pytest.mark.parametrize("language", SHORT)
+def test_of_a_short_text_the_writing_system_is_told_where_it_is_not_latin(language: str) -> None:
+    text = SHORT[language]
+    assert flags("language", row(text, QUESTION), allow=("en",)) and flags("language", row(TEXTS["en"], text), allow=("en",))
+    assert not flags("language", row(text, QUESTION), allow=("en", language))
+    assert flags("language-mismatch", row(text, QUESTION)) and flags("language-mismatch", row(TEXTS["en"], text))
+    assert not flags("language-mismatch", row(text, text)) and not flags("language-mismatch", row(TEXTS["de"], "Nur ein Wort"))
+
+
+def test_languages_of_one_writing_system_are_not_told_apart_in_a_short_text() -> None:
+    for text, others in ((SHORT["fa"], ("ar", "ur")), (SHORT["uk"], ("ru", "bg")), (SHORT["zh"], ("ja",)), (SHORT["hi"], ("mr",))):
+        assert not any(flags("language", row(text, text), allow=(other,)) for other in others)
+        assert not any(flags("language-mismatch", row(text, TEXTS[other])) for other in others if other in TEXTS)
+
+
+@pytest.mark.parametrize(
+    "text", ["α + β = γ", "The Cyrillic letters Ж and Щ", "Пётр (Peter) and Лев (Leo)", "你好", "¿Qué?", "😀😀😀😀😀😀😀"]
+)
+def test_a_few_signs_of_another_writing_system_say_nothing(text: str) -> None:
+    assert not flags("language", row(text, QUESTION), allow=("en",))
 
 
 @pytest.mark.parametrize(

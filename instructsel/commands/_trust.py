@@ -142,7 +142,7 @@ PLAIN: Final = frozenset(
             "optimizer",
             "order",
         ),
-        *("packing", "precision"),
+        *("packing", "pool-seeds", "precision"),
         *("column", "direction", "join", "max-unmatched-fraction", "unit"),
         *(
             "preset",

@@ -238,6 +238,9 @@ class StatisticsSettings:
     """Family-wise confidence level (1 − α): the intervals of all comparisons hold together with this probability."""
     generalize_to: str = BOTH
     """Estimand, what the interval generalizes to: both (new runs and new items), items (these models, where there is one run an arm), or runs (these items)."""
+    pool_seeds: bool = False
+    """Pool the variance between seeds over all arms, as if all varied alike: narrower intervals from few seeds, too short for an arm that varies
+    more than the others. Decide it before the runs."""
     require: str | None = None
     """End with exit code 1 unless this is shown: better, or non-inferior (with --margin)."""
     margin: tuple[str, ...] = ()

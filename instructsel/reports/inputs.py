@@ -239,16 +239,16 @@ def _judged(verification: Verification, inputs: ReportInputs, arm: str | None, r
     leakage = {(name, grader) for grader, arms in ranked.items() for name in others if selection in arms or name in arms}
     estimand = recorded.get("generalize_to")
     generalize_to = cast(Estimand, estimand if estimand in ESTIMANDS else BOTH)
-    confidence = _confidence(recorded)
+    pool_seeds = recorded.get("pool_seeds") is True
     # The bootstrap stands beside the interval and changes no verdict.
-    verdicts = verification.verdicts(
-        selection, others, settings=ComparisonSettings(confidence, generalize_to, n_resamples=0), leakage=leakage
-    )
+    settings = ComparisonSettings(_confidence(recorded), generalize_to, n_resamples=0, pool_seeds=pool_seeds)
+    verdicts = verification.verdicts(selection, others, settings=settings, leakage=leakage)
     stated = known if known.get("selection") == selection else {}
     fixed = set(record.get("fixed") or ())
     rivals = [name for name in others if name not in fixed]
     against = stated.get("against") or (RANDOM if RANDOM in others else rivals[0] if len(rivals) == 1 else None)
-    record |= {"leakage": ranked, "generalize_to": generalize_to, "verdicts": verdicts.as_dict(), "selection": selection, **stated}
+    record |= {"leakage": ranked, "generalize_to": generalize_to, "pool_seeds": pool_seeds, "verdicts": verdicts.as_dict()}
+    record |= {"selection": selection, **stated}
     if against is not None:
         record |= {"against": against, "outcome": stated.get("outcome") or verdicts.against(against).outcome}
     return record

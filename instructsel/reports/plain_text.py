@@ -10,6 +10,7 @@ from typing import Any, Final
 from instructsel.pool.overlap import Overlap
 from instructsel.reports.figures import minus
 from instructsel.reports.figures import plain as for_terminal
+from instructsel.stats.intervals import pooling
 from instructsel.text import aligned, counted, natural, wrapped
 from instructsel.verification.by_source import arm_means
 from instructsel.verification.grades_table import RATIOS
@@ -61,6 +62,7 @@ def headline(plain: Mapping[str, Any]) -> list[str]:
         sentences = [f"Outcome: {phrase} ({deciding[0].get('grader')}, {measured}){detectable(deciding[0], '. Minimum')}."]
     if len(deciding) > MANY:
         sentences.append(f"Of {counted(len(deciding), 'grader')}: {_counts(verdict.get('outcome') for verdict in deciding)}.")
+    sentences += pooled(plain, deciding)
     missing = plain.get("missing") or {}
     sentences += [str(known["statement"])] if (known := plain.get("rests_on_loss")) else []
     return sentences + [
@@ -112,7 +114,17 @@ def brief(verdict: Mapping[str, Any]) -> str:
 
 def statement(verdict: Mapping[str, Any]) -> str:
     """A comparison in full, without the notes that hold for others too."""
-    return str(verdict.get("statement") or verdict.get("sentence") or brief(verdict))
+    text = str(verdict.get("statement") or verdict.get("sentence") or brief(verdict))
+    assumed = (verdict.get("interval") or {}).get("pooling")
+    return text.replace(f" {assumed}", "") if assumed else text
+
+
+def pooled(plain: Mapping[str, Any], verdicts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What pooling seeds takes for granted in the intervals of these verdicts; nothing where seeds are not pooled, or there is no interval."""
+    intervals = [interval for verdict in verdicts if (interval := verdict.get("interval") or {}).get("low") is not None]
+    if not plain.get("pool_seeds") or not intervals:
+        return []
+    return [pooling(sorted({str(arm) for interval in intervals for arm in interval.get("pooled_seeds") or ()}))]
 
 
 def difference(verdict: Mapping[str, Any]) -> str:
@@ -153,7 +165,7 @@ def spoken(summary: Mapping[str, Any], verdicts: Verdicts) -> list[str]:
     lines = [*graders, *(["Comparisons by source are in verdict.json.", ""] if many and summary.get("sources") else _by_source(summary))]
     sentences = [
         # How the interval was computed stands in verdict.json and in the report.
-        *(verdict.statement.replace(f"({verdict.interval.method}; ", "(") for verdict in verdicts_of_baseline if not many),
+        *(statement(verdict.as_dict()).replace(f"({verdict.interval.method}; ", "(") for verdict in verdicts_of_baseline if not many),
         # Without an interval there is nothing that it covers.
         *dict.fromkeys(note for verdict in verdicts_of_baseline if verdict.interval.low is not None for note in verdict.interval.notes),
         *unlike(summary),
@@ -492,6 +504,7 @@ __all__ = [
     "in_order",
     "learning_rates",
     "length_bias_sentences",
+    "pooled",
     "spoken",
     "statement",
     "unit_notes",

@@ -39,6 +39,7 @@ from instructsel.stats.variance import (
     _sides,
     item_sd,
     paired_sampling,
+    pooled_arms,
 )
 from instructsel.text import counted
 
@@ -85,6 +86,8 @@ class Interval:
     """Where its variance comes from."""
     n_clusters: int | None = None
     """The clusters of these items, over which the interval averages; None where each item stands alone."""
+    pooled_seeds: tuple[str, ...] | None = None
+    """The arms over which the variance between seeds is pooled, where that was asked for; none where it changes nothing."""
 
     @property
     def counted(self) -> str:
@@ -112,6 +115,11 @@ class Interval:
         )
 
     @property
+    def pooling(self) -> str | None:
+        """What pooling the seeds takes for granted, in a sentence; None where it was not asked for, or there is no interval."""
+        return None if self.pooled_seeds is None or self.low is None else pooling(self.pooled_seeds)
+
+    @property
     def detectable_sd(self) -> float | None:
         """The same in standard deviations over items."""
         return None if self.detectable is None or self.item_sd is None else self.detectable / self.item_sd
@@ -130,9 +138,25 @@ class Interval:
             "estimate": self.estimate if math.isfinite(self.estimate) else None,
             "detectable": self.detectable,
             "detectable_sd": self.detectable_sd,
+            "pooling": self.pooling,
             "needed": None if needed is None else asdict(needed),
             "variance": None if self.spread is None else asdict(self.spread),
         }
+
+
+def pooling(arms: Sequence[str]) -> str:
+    """What pooling the seeds of arms takes for granted, in a sentence.
+
+    >>> pooling(["longest", "random", "selection"])
+    'The variance between seeds is pooled over longest, random and selection, as if all of them varied alike; where one varies more than the others, its interval is too short.'
+    """
+    if not arms:
+        return "Pooling seeds changes nothing here: no variance between seeds is one that several arms have."
+    names = " and ".join([*([", ".join(arms[:-1])] if len(arms) > 1 else []), arms[-1]])
+    return (
+        f"The variance between seeds is pooled over {names}, as if all of them varied alike; where one varies more than the others, "
+        "its interval is too short."
+    )
 
 
 def compare(
@@ -197,13 +221,14 @@ def compare(
         lending = [arm for arm in others if arm.n_units > 1 or (generalize_to == RUNS and arm.n_units)]
         squares = [Squares.of(arm, factor=drawn.factor) for arm in (selection, baseline, *lending)]
         chosen, notes = _sides(squares, pool_seeds=pool_seeds)
-        interval = replace(interval, notes=notes)
+        interval = replace(interval, notes=notes, pooled_seeds=pooled_arms(chosen or ()) if pool_seeds else None)
         if chosen is None:
             reason = "With one run a side, and no arm with several, it is unknown how much runs vary."
             return replace(interval, reason=reason)
         sides = chosen
     else:
-        interval = replace(interval, notes=("The interval generalizes to new items, not to new runs: it holds for these checkpoints.",))
+        note = "The interval generalizes to new items, not to new runs: it holds for these checkpoints."
+        interval = replace(interval, notes=(note,), pooled_seeds=() if pool_seeds else None)
     of_units = selection.units_by_replicate.mean(axis=0) - baseline.units_by_replicate.mean(axis=0)
     items = float(of_units.var(ddof=1)) * drawn.factor if baseline.n_units > 1 else 0.0
     equal = drawn.df == baseline.n_units - 1
@@ -348,4 +373,4 @@ def _run_weights(arm: ArmValues, count: int, generator: np.random.Generator | No
     return weights
 
 
-__all__ = ["Adjusted", "Interval", "adjust", "bootstrap", "compare", "holm"]
+__all__ = ["Adjusted", "Interval", "adjust", "bootstrap", "compare", "holm", "pooling"]

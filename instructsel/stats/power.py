@@ -212,9 +212,11 @@ class Spread:
             # Items are fixed there: the residual stays in the mean of a run.
             between = side.between if self.generalize_to == RUNS else side.variance(self.n_items) + side.residual / n_items
             replaced = runs is not None and runs > 2
-            sides.append(
-                replace(side, n=n, between=between, df=n - 1 if replaced else side.df, source=(side.arm,) if replaced else side.source)
-            )
+            df, source = side.df, side.source
+            if replaced:
+                # Further runs of one arm add to what several arms have together.
+                df, source = (n - 1, (side.arm,)) if len(source) == 2 else (df + max(n - side.n, 0), source)
+            sides.append(replace(side, n=n, between=between, df=df, source=source))
         items = self.items if runs is None else max(left, 0.0) + sum(side.residual / side.n for side in sides)
         # As unequal as these, more clusters have more degrees of freedom in proportion.
         items_df = None if self.items_df is None else self.items_df * (n_items - 1) / (self.n_items - 1)
@@ -264,7 +266,15 @@ class Power:
     """What has to be said beside it."""
 
 
-def power(plan: Plan, components: Components, *, effect: float, confidence: float = CONFIDENCE, generalize_to: Estimand = BOTH) -> Power:
+def power(
+    plan: Plan,
+    components: Components,
+    *,
+    effect: float,
+    confidence: float = CONFIDENCE,
+    generalize_to: Estimand = BOTH,
+    pooled_with: Sequence[tuple[int, int]] | None = None,
+) -> Power:
     """How often a planned comparison would find an effect, and the least effect it would find with 80 % power.
 
     Averaged over what the comparison would estimate, few degrees of freedom and all; not the normal approximation.
@@ -275,13 +285,14 @@ def power(plan: Plan, components: Components, *, effect: float, confidence: floa
         effect: in the grader's unit.
         confidence: of the two-sided interval; for the verdict over several graders or baselines, 1 − 0.05 / their number.
         generalize_to: as of `compare`.
+        pooled_with: replicates and seeds of each further arm, over which seeds are pooled as by `pool_seeds` of `compare`; None where they are not.
 
     Raises:
         UsageError: a plan in which runs cannot be told apart, or a variance it needs is not among the components.
         MissingExtra: scipy is not installed.
     """
     _check(confidence, generalize_to)
-    spread, notes = _expected(plan, components, generalize_to)
+    spread, notes = _expected(plan, components, generalize_to, pooled_with)
     if generalize_to != RUNS and plan.items < 2:
         raise UsageError("A plan needs at least two items.", fix="Grade more items, or generalize to runs.")
     probability = spread.power(effect, confidence=confidence)
@@ -290,9 +301,12 @@ def power(plan: Plan, components: Components, *, effect: float, confidence: floa
     )
 
 
-def _expected(plan: Plan, components: Components, generalize_to: Estimand) -> tuple[Spread, tuple[str, ...]]:
+def _expected(
+    plan: Plan, components: Components, generalize_to: Estimand, pooled_with: Sequence[tuple[int, int]] | None
+) -> tuple[Spread, tuple[str, ...]]:
     """The spread a plan would have if every mean square came out as expected."""
-    shapes = (("selection", plan.replicates, plan.seeds), ("baseline", plan.baseline_replicates, plan.baseline_seeds))
+    shapes = [("selection", plan.replicates, plan.seeds), ("baseline", plan.baseline_replicates, plan.baseline_seeds)]
+    shapes += [(f"other {number}", *counts) for number, counts in enumerate(pooled_with or (), start=1)]
     squares = []
     for arm, replicates, seeds in shapes:
         # Unknown stays NaN until it is clear that it is needed. Draws of one seed each have the seeds' variance in theirs.
@@ -304,10 +318,10 @@ def _expected(plan: Plan, components: Components, generalize_to: Estimand) -> tu
         squares.append(
             Squares(arm, replicates, replicates * seeds, between, residual, within, components.residual, replicates * (seeds - 1))
         )
-    items = components.items + sum(components.residual / square.runs for square in squares)
+    items = components.items + sum(components.residual / square.runs for square in squares[:2])
     if generalize_to == ITEMS:
         return Spread(plan.items, items, (), generalize_to), ()
-    sides, notes = _sides(squares)
+    sides, notes = _sides(squares, pool_seeds=pooled_with is not None)
     if sides is None:
         raise UsageError(
             "With one run a side it is unknown how much runs vary.", fix="Plan more seeds or replicates, or generalize to items."

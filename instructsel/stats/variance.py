@@ -350,6 +350,12 @@ def _sides(squares: Sequence[Squares], *, pool_seeds: bool = False) -> tuple[tup
     return tuple(sides), tuple(dict.fromkeys(notes))
 
 
+def pooled_arms(sides: Sequence[Side]) -> tuple[str, ...]:
+    """The arms whose runs are taken to vary alike from seed to seed, sorted; none where each side's variance is its own."""
+    shared = [side for side in sides if side.source[0] == SEEDS and side.source[1:] != (side.arm,)]
+    return tuple(sorted({arm for side in shared for arm in (side.arm, *side.source[1:])}))
+
+
 def _side(arm: Squares, other: Squares, squares: Sequence[Squares], *, pool_seeds: bool) -> tuple[Side | None, list[str]]:
     few = f"{arm.arm} has 2 {{0}}, 1 degree of freedom: an interval is wide, and narrower with a third."
     if arm.replicates > 1:
@@ -362,9 +368,11 @@ def _side(arm: Squares, other: Squares, squares: Sequence[Squares], *, pool_seed
         return Side(arm.arm, SEEDS, arm.runs, arm.within, arm.within_residual, arm.within_df, (SEEDS, arm.arm)), notes
     pooled = _pooled([(square.within, square.within_residual, square.within_df) for square in lending])
     if pooled is not None:
-        names = ", ".join(sorted(square.arm for square in lending))
-        seeds = f"{arm.runs} seed{'s' * (arm.runs != 1)}"
-        notes.append(f"{arm.arm} has {seeds}: how much seeds vary is taken from all arms with several ({names}), as if all varied alike.")
+        if not pool_seeds:
+            names = ", ".join(sorted(square.arm for square in lending))
+            notes.append(
+                f"{arm.arm} has 1 seed: how much seeds vary is taken from all arms with several ({names}), as if all varied alike."
+            )
         return Side(arm.arm, SEEDS, arm.runs, *pooled, (SEEDS, *(square.arm for square in lending))), notes
     drawn = [other] if other.replicates > 1 else [square for square in squares if square.replicates > 1]
     borrowed = _pooled([(square.between, square.residual, square.replicates - 1) for square in drawn])

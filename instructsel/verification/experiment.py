@@ -57,7 +57,18 @@ WIN_RATE: Final = "win rate"
 REWARD: Final = "reward"
 FEWEST_RANDOM: Final = 3
 """Random subsets: with fewer it is not known how much they differ."""
-MANIFEST_KEYS: Final = ("verdicts", "costs", "selection", "against", "outcome", "model", "missing", "generalize_to", "leakage")
+MANIFEST_KEYS: Final = (
+    "verdicts",
+    "costs",
+    "selection",
+    "against",
+    "outcome",
+    "model",
+    "missing",
+    "generalize_to",
+    "pool_seeds",
+    "leakage",
+)
 """Keys of a verdict that the manifest of the table of grades has, too."""
 
 
@@ -406,7 +417,6 @@ def _check_digests(plan: Experiment, digests: Mapping[str, str]) -> None:
 def _power(prepared: _Prepared) -> list[dict[str, Any]]:
     """Which difference the plan would find, stated and recorded before its first run."""
     plan, watch, statistics = prepared.plan, prepared.watch, prepared.plan.statistics
-    estimand = cast(Estimand, statistics.generalize_to)
     pilot = None if statistics.pilot is None else Verification.read(statistics.pilot)
     power = expected(
         prepared.arms,
@@ -416,7 +426,7 @@ def _power(prepared: _Prepared) -> list[dict[str, Any]]:
         seeds=plan.seeds,
         more=plan.grading.n_judges,
         pilot=pilot,
-        settings=ComparisonSettings(confidence_at_each(statistics.confidence, len(plan.training.learning_rates)), estimand),
+        settings=_comparison(plan),
     )
     for statement in power:
         watch.say(statement.sentence)
@@ -428,6 +438,8 @@ def _power(prepared: _Prepared) -> list[dict[str, Any]]:
         "against": plan.baseline,
         "confidence": statistics.confidence,
         "generalize_to": statistics.generalize_to,
+        # Only where it is so: statements that were made before there was a choice hold on.
+        **({"pool_seeds": True} if statistics.pool_seeds else {}),
     }
     depends_on = conditions(prepared.trainer, prepared.arms, prepared.measured, prepared.judges, statistics.pilot, **about)
     return first_plan(prepared.folder, power, depends_on)
@@ -635,15 +647,21 @@ def _concluded(prepared: _Prepared, verified: Verified, power: Sequence[Mapping[
     return ExperimentResult(plan, folder, verified, content, verdicts, rates)
 
 
+def _comparison(plan: Experiment) -> ComparisonSettings:
+    """How a plan compares arms, at the confidence that leaves room for the comparisons at other learning rates."""
+    statistics = plan.statistics
+    confidence = confidence_at_each(statistics.confidence, len(plan.training.learning_rates))
+    return ComparisonSettings(confidence, cast(Estimand, statistics.generalize_to), pool_seeds=statistics.pool_seeds)
+
+
 def _summary(plan: Experiment, arms: Sequence[Arm], verified: Verified) -> tuple[dict[str, Any], Verdicts]:
-    """A verification as plain data, at the confidence that leaves room for those at other learning rates."""
+    """A verification as plain data."""
     return summary(
         verified,
         selection=SELECTION,
         against=plan.baseline,
         base=next((arm.name for arm in arms if arm.fixed), None),
-        confidence=confidence_at_each(plan.statistics.confidence, len(plan.training.learning_rates)),
-        generalize_to=cast(Estimand, plan.statistics.generalize_to),
+        settings=_comparison(plan),
         model=judged_base(plan.training.base) if plan.training.base else None,
     )
 

@@ -121,6 +121,8 @@ class Expected:
     """Of the effects: the grader's, or `standard deviations over items` where no pilot says how large these are."""
     assumed: bool
     """Whether the variances are assumed, for want of a pilot."""
+    pool_seeds: bool = False
+    """Whether the variance between seeds is pooled over all arms, as if all varied alike."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -130,6 +132,7 @@ class Expected:
             "baseline": self.baseline,
             "unit": self.unit,
             "assumed": self.assumed,
+            "pool_seeds": self.pool_seeds,
             "detectable": self.power.detectable,
             "effect": self.power.effect,
             "power": self.power.power,
@@ -142,6 +145,7 @@ class Expected:
     def sentence(self) -> str:
         """In words."""
         variances = "assumed variances" if self.assumed else "the variances of the pilot"
+        variances += ", seeds pooled as if all arms varied alike" if self.pool_seeds else ""
         return (
             f"{self.grader}: against {self.baseline}, the minimum detectable effect is {self.power.detectable:.2g} {self.unit} "
             f"(80 % power, {counted(self.power.plan.items, 'item')}; {variances})."
@@ -188,6 +192,9 @@ def expected(
     if settings.generalize_to != ITEMS and 1 in (replicates * selection_seeds, others * theirs):
         # There will be no outcome: nobody can tell how much an arm's runs vary that has one.
         return []
+    # Fixed models, and arms of one seed, lend none.
+    further = [(arm.replicates, _seeds(arm, seeds)) for arm in arms if arm.name not in (selection, baseline) and not arm.fixed]
+    pooled_with = further if settings.pool_seeds else None
     statements = []
     for grader, n in known:
         plan = Plan(items=n, replicates=replicates, seeds=selection_seeds, baseline_replicates=others, baseline_seeds=theirs)
@@ -195,12 +202,17 @@ def expected(
         if pilot is not None and grader.name in pilot.graders:
             with suppress(InstructselError):
                 # A pilot without several runs, or without these arms, says nothing of how much they vary.
-                computed = _power(plan, pilot.components(selection, baseline, grader.name), settings, count)
-                statements.append(Expected(grader.name, baseline, computed, pilot.graders[grader.name].unit, assumed=False))
+                computed = _power(plan, pilot.components(selection, baseline, grader.name), settings, count, pooled_with)
+                statements.append(
+                    Expected(
+                        grader.name, baseline, computed, pilot.graders[grader.name].unit, assumed=False, pool_seeds=settings.pool_seeds
+                    )
+                )
         if computed is None:
             with suppress(InstructselError):
                 # One run a side: nobody could tell how much runs vary.
-                statements.append(Expected(grader.name, baseline, _power(plan, ASSUMED, settings, count), STANDARD, assumed=True))
+                computed = _power(plan, ASSUMED, settings, count, pooled_with)
+                statements.append(Expected(grader.name, baseline, computed, STANDARD, assumed=True, pool_seeds=settings.pool_seeds))
     return statements
 
 
@@ -209,7 +221,9 @@ def _seeds(arm: Arm, seeds: int) -> int:
     return seeds if arm.pools else max(len(models) for models in arm.models or arm.results)
 
 
-def _power(plan: Plan, components: Components, settings: ComparisonSettings, count: int) -> Power:
+def _power(
+    plan: Plan, components: Components, settings: ComparisonSettings, count: int, pooled_with: Sequence[tuple[int, int]] | None
+) -> Power:
     """Of an effect of a tenth of a standard deviation, at the confidence that covers so many comparisons."""
     return power(
         plan,
@@ -217,4 +231,5 @@ def _power(plan: Plan, components: Components, settings: ComparisonSettings, cou
         effect=0.1 * (components.item_sd or 1.0),
         confidence=1 - (1 - settings.confidence) / count,
         generalize_to=settings.generalize_to,
+        pooled_with=pooled_with,
     )

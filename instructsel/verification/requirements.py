@@ -81,6 +81,7 @@ def _required_margins(verification: Verification, verdicts: Verdicts, against: s
             margin=margins.get(grader, margins.get("", 0.0)),
             confidence=statistics.confidence,
             generalize_to=cast(Estimand, statistics.generalize_to),
+            pool_seeds=statistics.pool_seeds,
         ).shown
     ]
     if unshown or not graders:

@@ -28,6 +28,8 @@ class IntervalRecord(TypedDict, total=False):
     n_replicates: tuple[Count, Count] | None
     n_seeds: tuple[Count, Count] | None
     generalize_to: str | None
+    pooled_seeds: list[str] | None
+    pooling: str | None
     method: str | None
     notes: list[str] | None
     reason: str | None
@@ -328,6 +330,7 @@ class PowerRecord(TypedDict, total=False):
     unit: str | None
     assumed: bool | None
     before: bool | None
+    pool_seeds: bool | None
 
 
 class ModelRecord(TypedDict, total=False):
@@ -366,6 +369,7 @@ class VerificationRecord(TypedDict, total=False):
     outcome: str | None
     confidence: Figure
     generalize_to: str | None
+    pool_seeds: bool | None
     arms: dict[str, dict[str, list[int]]] | None
     fixed: list[str] | None
     graders: dict[str, GraderRecord] | None

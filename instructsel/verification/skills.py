@@ -117,6 +117,7 @@ class SkillTable:
         margin: float = 0.0,
         confidence: float = CONFIDENCE,
         generalize_to: Estimand = BOTH,
+        pool_seeds: bool = False,
         measures: Mapping[str, str] | None = None,
     ) -> Self:
         """The table of what was graded, a column a grader: changes are paired by item, and significant where their interval says so.
@@ -127,6 +128,7 @@ class SkillTable:
             margin: at least 0, in each grader's own unit.
             confidence: of the one-sided test.
             generalize_to: as of `Verification.difference`.
+            pool_seeds: as of `Verification.difference`.
             measures: grader → the skill it is said to measure; columns of one skill stand together, those of none at the end.
 
         Raises:
@@ -150,9 +152,8 @@ class SkillTable:
             for grader, cell in row.items():
                 if arm == base or cell.change is None:
                     continue
-                interval = verification.difference(
-                    arm, base, grader, confidence=2 * confidence - 1, generalize_to=generalize_to, n_resamples=0
-                )
+                options: dict[str, Any] = {"generalize_to": generalize_to, "pool_seeds": pool_seeds, "n_resamples": 0}
+                interval = verification.difference(arm, base, grader, confidence=2 * confidence - 1, **options)
                 if interval.low is None or interval.high is None or interval.assumption is not None:
                     # Without an interval nobody can say that it regressed: one item may differ by chance.
                     row[grader] = Cell(cell.value, cell.change, None, None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from instructsel.stats.variance import BOTH, CONFIDENCE, Estimand
 from instructsel.verification.by_source import SourceTable
 from instructsel.verification.graders_agree import graders_agree
 from instructsel.verification.grades_table import Run
@@ -49,8 +48,7 @@ def summary(
     selection: str,
     against: str,
     base: str | None = None,
-    confidence: float = CONFIDENCE,
-    generalize_to: Estimand = BOTH,
+    settings: ComparisonSettings | None = None,
     margin: float = 0.0,
     model: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], Verdicts]:
@@ -61,8 +59,7 @@ def summary(
         selection: the arm asked about.
         against: the baseline the outcome is about.
         base: the arm that is the model before the fine-tune, for the skills; None where there is none.
-        confidence: family-wise confidence level (1 − α).
-        generalize_to: as of `Verification.difference`.
+        settings: how arms are compared.
         margin: how far below the base a skill still counts as kept.
         model: what is known of the base: `enough`, False where it is no better than chance, and `said`.
 
@@ -70,7 +67,7 @@ def summary(
         UsageError: a confidence, generalize_to or margin that cannot be.
         MissingExtra: scipy is not installed.
     """
-    verification, settings = verified.verification, ComparisonSettings(confidence, generalize_to)
+    verification, settings = verified.verification, settings or ComparisonSettings()
     others = [arm for arm in verification.arms if arm != selection]
     ranked = leakage(verified)
     apart = {(arm, grader) for grader, arms in ranked.items() for arm in others if selection in arms or arm in arms}
@@ -81,20 +78,26 @@ def summary(
     known = selection in verification.arms and others
     verdicts = verification.verdicts(selection, others, settings=settings, leakage=apart) if known else Verdicts(())
     described, compared = verification.as_dict(), verdicts.as_dict()
-    agreement = graders_agree(verified.runs, described["graders"], verdicts=compared["verdicts"], confidence=confidence)
+    agreement = graders_agree(verified.runs, described["graders"], verdicts=compared["verdicts"], confidence=settings.confidence)
     record = {
         **described,
         "selection": selection,
         "against": against,
         "outcome": outcome(verdicts, against, model, pending=sum(verified.n_pending(arm) for arm in (selection, against))),
         "missing": {arm: count for arm in (selection, against) if (count := verified.n_missing(arm))},
-        "confidence": confidence,
-        "generalize_to": generalize_to,
+        "confidence": settings.confidence,
+        "generalize_to": settings.generalize_to,
+        "pool_seeds": settings.pool_seeds,
         "verdicts": compared,
         "skills": None
         if base is None or base not in verification.arms
         else SkillTable.measured(
-            verification, base=base, margin=margin, generalize_to=generalize_to, measures=measures(verified.runs)
+            verification,
+            base=base,
+            margin=margin,
+            generalize_to=settings.generalize_to,
+            pool_seeds=settings.pool_seeds,
+            measures=measures(verified.runs),
         ).as_dict(),
         "sources": None if not known or against not in verification.arms else _sources(verification, selection, against, settings),
         "rests_on_loss": loss_evidence().as_dict() if rests_on_loss(verdicts.against(against)) else None,

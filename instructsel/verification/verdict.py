@@ -130,6 +130,7 @@ class Verdict:
                 f"{'results per run' if self.scale.aggregated else interval.counted}; {_runs(interval, 0)} vs "
                 f"{_runs(interval, 1)}); {'higher' if self.scale.higher_is_better else 'lower'} is better."
             )
+            parts += [] if interval.pooling is None else [interval.pooling]
         elif math.isfinite(interval.estimate):
             parts.append(f"Difference {interval.estimate:+.4g}{unit}, without an interval.")
         if self.by_holm_alone:

@@ -285,6 +285,7 @@ class Verification:
         generalize_to: Estimand = BOTH,
         weighted: bool = False,
         max_missing: float = MAX_MISSING,
+        pool_seeds: bool = False,
     ) -> NonInferiority:
         """Whether the arm is shown to be at most `margin` worse than the baseline, one-sided at the confidence; not adjusted for others.
 
@@ -297,7 +298,14 @@ class Verification:
         if not 0.5 < confidence < 1.0:
             raise UsageError(f"A one-sided confidence of {confidence} cannot be.", fix="Give a number between 0.5 and 1, e.g. 0.95.")
         interval = self.difference(
-            arm, baseline, grader, confidence=2 * confidence - 1, generalize_to=generalize_to, weighted=weighted, n_resamples=0
+            arm,
+            baseline,
+            grader,
+            confidence=2 * confidence - 1,
+            generalize_to=generalize_to,
+            weighted=weighted,
+            n_resamples=0,
+            pool_seeds=pool_seeds,
         )
         reason = interval.reason or interval.assumption or self._too_many_missing(arm, baseline, grader, max_missing)
         if reason or interval.low is None or interval.high is None or interval.spread is None:

@@ -18,9 +18,11 @@ from instructsel.experiments.arms import Failure, rows_digest
 from instructsel.protocols import Grades
 from instructsel.reports.plain_text import difference
 from instructsel.reports.render import report
+from instructsel.verification.experiment import MANIFEST_KEYS
 from instructsel.verification.grades_table import Run
 from instructsel.verification.run import Verified
 from instructsel.verification.summary import summary
+from instructsel.verification.verdict import ComparisonSettings
 from instructsel.verification.verification import Verification
 from tests.reports.pages import selection, verdict
 
@@ -51,7 +53,7 @@ def by_reward(arm: str, effect: float, draws: int, seeds: int = 4) -> list[Run]:
 def folder(place: Path, **changes: Any) -> Path:
     """What `verify` writes: the selection is much better than the base, and not different from random."""
     given = [*runs("selection", 0.0, 1), *runs("random", 0.0, 3), *runs("base", 0.8, 1, seeds=1)]
-    ranked = changes.pop("ranked", {})
+    ranked, settings = changes.pop("ranked", {}), ComparisonSettings(generalize_to=changes.pop("generalize_to", "both"))
     if ranked:
         given += [*by_reward("selection", -0.5, 1), *by_reward("random", 0.0, 3), *by_reward("base", 0.8, 1, seeds=1)]
     verified = Verified(
@@ -62,11 +64,9 @@ def folder(place: Path, **changes: Any) -> Path:
         ranked=ranked,
         subsets={"selection": ({"rows": 3, "digest": "0" * 32},)},
     )
-    told, _ = summary(verified, selection="selection", against="random", base="base", **changes)
+    told, _ = summary(verified, selection="selection", against="random", base="base", settings=settings, **changes)
     place.mkdir()
-    said = {
-        key: told[key] for key in ("verdicts", "costs", "selection", "against", "outcome", "model", "missing", "generalize_to", "leakage")
-    }
+    said = {key: told[key] for key in MANIFEST_KEYS}
     verified.verification.write(place / "verification.parquet", run=said)
     told = orjson.loads(dump_json({**told, "table": (read_manifest(place / "verification.parquet") or {})["sha256"]}))
     (place / "verdict.json").write_bytes(dump_json({**told, "digest": fingerprint(told)}))

@@ -248,9 +248,13 @@ def test_pooled_over_arms_that_vary_alike_intervals_from_two_seeds_hold_and_are_
         widths.append((pooled.high - pooled.low) / (alone.high - alone.low))
     # Four standard errors of 95 % in 400 are 4.4 %.
     assert 0.906 <= hits / 400 <= 0.994 and np.median(widths) < 0.7
-    assert any("way 0 has 2 seeds: how much seeds vary is taken from all arms with several (way 0, way 1" in note for note in pooled.notes)
+    assert pooled.pooled_seeds == tuple(f"way {number}" for number in range(7)) and "way 5 and way 6, as if all of them" in str(
+        pooled.pooling
+    )
     # Without other arms that have seeds there is nothing to pool.
-    assert compare(selection, baseline, pool_seeds=True) == compare(selection, baseline)
+    pooled = compare(selection, baseline, pool_seeds=True)
+    assert pooled.pooled_seeds == () and "changes nothing here" in str(pooled.pooling)
+    assert replace(pooled, pooled_seeds=None) == compare(selection, baseline)
 
 
 def test_the_variance_is_the_one_that_was_planted() -> None:

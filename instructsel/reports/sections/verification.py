@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from instructsel.reports.inputs import finite, leaked_arms
 from instructsel.reports.parts import Chart, Column, Part, Section, Table, facts_table, flat, known_facts
-from instructsel.reports.plain_text import contamination, in_order, learning_rates, statement, unit_notes, unlike
+from instructsel.reports.plain_text import contamination, in_order, learning_rates, pooled, statement, unit_notes, unlike
 from instructsel.reports.sections import Page
 from instructsel.reports.sections.limits import ARMS, COMPARISONS, EFFECTS, HEAT_COLUMNS, REASONS, ROWS, SKILLS
 from instructsel.verification.grades_table import RATIOS
@@ -107,6 +107,7 @@ def _sentences(plain: Mapping[str, Any]) -> list[str]:
     ]
     return [
         *(statement(verdict) for verdict in compared),
+        *pooled(plain, compared),
         *notes,
         *unlike(plain),
         *unit_notes(plain),
@@ -306,7 +307,7 @@ def _planned(expected: Sequence[Any], number: int) -> list[Part]:
             plan.get("baseline"),
             finite(plan.get("detectable")),
             plan.get("unit"),
-            "assumed" if plan.get("assumed") else "measured by a pilot",
+            f"{'assumed' if plan.get('assumed') else 'measured by a pilot'}{', seeds pooled' if plan.get('pool_seeds') else ''}",
             "after some runs" if plan.get("before") is False else "before the first run",
         )
         for plan in expected

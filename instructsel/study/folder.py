@@ -14,6 +14,7 @@ from instructsel.experiments.store import RUNS, RecordStore
 from instructsel.kinds import STUDY_PLAN, head
 from instructsel.shapes import Misfit, checked, is_path
 from instructsel.structured import Refusal, read_json
+from instructsel.study.foreseen import Foreseen
 from instructsel.study.shape import PlanRecord, RunRecord
 from instructsel.text import counted, excerpt
 
@@ -54,6 +55,8 @@ class Plan:
     """Launch settings: where pool, scores and models are, for the command line; no part of the hash."""
     overlap: tuple[str, ...] = field(default=(), repr=False)
     """Warnings of evaluation instructions that are in the pool; known where the plan is made, and not written down."""
+    foreseen: Foreseen | None = field(default=None, repr=False)
+    """What the trainer could make of the pool and of each subset; known where the plan is made, if the trainer says so."""
 
     @cached_property
     def hash(self) -> str:
@@ -145,7 +148,8 @@ class Plan:
             warnings.append("There is one replicate: nothing will say how much runs vary, and no effect will have an interval.")
         elif part is not None and part["replicates"] == 2:
             warnings.append("There are two replicates: intervals will be wide, and narrower with a third.")
-        return [*warnings, *self.overlap]
+        refused = [] if self.foreseen is None else self.foreseen.warnings(len(self.subsets))
+        return [*warnings, *refused, *self.overlap]
 
     def differences(self, other: Plan) -> list[str]:
         """What of this plan's configuration another one does not share, in words."""

@@ -27,6 +27,7 @@ from instructsel.rules.fit import Fitted, fit
 from instructsel.rules.observations import SHARE, Observations
 from instructsel.study.design import Design, Subset, table_rows
 from instructsel.study.folder import Plan, Run, StudyFolder, StudyStatus
+from instructsel.study.foreseen import Foreseen
 from instructsel.study.one_source import ADD_ONE, LEAVE_ONE
 from instructsel.study.shape import StudyManifest, WithFailures
 from instructsel.tables import read_frame, write_frame
@@ -242,6 +243,8 @@ def plan_study(
 
     A folder that was planned in the same way keeps its plan; only the launch is renewed.
 
+    The plan's warnings name subsets that the trainer would refuse, where it says beforehand what it would train on.
+
     Args:
         pool: where the subsets are drawn from.
         table: scores of every example of the pool. A value that depends on the pool, such as knn_6, is that over the pool. None where
@@ -261,7 +264,9 @@ def plan_study(
         EnvironmentFault: the folder cannot be written.
     """
     inputs = StudyInputs(pool, table, design, trainer, grader, settings or StudySettings())
-    return _planned(inputs, StudyFolder(Path(folder)), launch)[0]
+    foreseen = Foreseen.of(trainer, pool)
+    plan, subsets = _planned(inputs, StudyFolder(Path(folder)), launch)
+    return plan if foreseen is None else replace(plan, foreseen=replace(foreseen, refused=foreseen.subsets(subsets, pool)))
 
 
 def run_study(

@@ -304,3 +304,20 @@ def test_commands_to_copy_stand_on_lines_of_their_own_and_are_not_broken_inside_
         command = " ".join(line.strip().removesuffix(" \\") for line in lines[at : at + 2])
         assert command == "HF_HUB_OFFLINE=0 hf download OpenAssistant/reward-model-deberta-v3-large-v2"
         assert lines[at + 2] == "      or another: --model rew=FOLDER_OR_HUB_ID"
+
+
+def test_every_installed_distribution_of_an_extra_is_found_with_its_version() -> None:
+    modules = importlib.metadata.packages_distributions()
+    installed = {doctor._normal(name) for names in modules.values() for name in names}
+    for extra, needed in doctor._requirements().items():
+        for name in needed:
+            module = doctor.MODULE_OF.get(name, name.replace("-", "_"))
+            assert name not in installed or name in map(doctor._normal, modules.get(module, [])), (extra, name, module)
+
+
+def test_a_checkout_that_is_not_installed_names_distributions_and_not_modules(store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: [])
+    gate = plain(store)["extras"]["gate"]["modules"]
+    versions = {part["name"]: part["version"] for part in gate if part["module"] == "stdnum"}
+    assert versions == {"python-stdnum": importlib.metadata.version("python-stdnum")}
+    assert "version unknown" not in run(store).stdout

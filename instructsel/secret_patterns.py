@@ -194,6 +194,8 @@ class Secret:
     kind: str
     start: int
     end: int
+    is_invented: bool = False
+    """Whether it is one of documentation, which opens nothing."""
 
     @property
     def name(self) -> str:
@@ -202,7 +204,7 @@ class Secret:
 
 
 def secrets_in(text: str) -> Iterator[Secret]:
-    """The secrets of a text by their form, those of documentation left out, in no order.
+    """The secrets of a text by their form, those of documentation among them, in no order.
 
     >>> [secret.kind for secret in secrets_in("export KEY=AKIA" + "2E0A8F3B244C9986")]
     ['aws-access-key']
@@ -222,10 +224,10 @@ def secrets_in(text: str) -> Iterator[Secret]:
             value = text[start:end]
             if taken and (taken[start] or taken[end - 1]):
                 continue
-            if pattern.compiled_sure.fullmatch(value) and not is_placeholder(pattern.kind, value):
+            if pattern.compiled_sure.fullmatch(value):
                 taken = taken or bytearray(len(text))
                 taken[start:end] = b"1" * (end - start)
-                yield Secret(pattern.kind, start, end)
+                yield Secret(pattern.kind, start, end, is_placeholder(pattern.kind, value))
 
 
 def _places(pattern: SecretPattern, text: str) -> Iterator[tuple[int, int]]:

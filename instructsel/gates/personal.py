@@ -1,6 +1,6 @@
 """Personal data of a text: addresses of mail, numbers of telephones, cards, accounts and identity cards, by form and checksum.
 
-Numbers that nobody has are none: those of documentation, of films, and of payment providers' tests.
+Numbers that nobody has are told apart: those of documentation, of films, and of payment providers' tests.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ EMAIL: Final = re.compile(
 )
 NO_DOMAIN: Final = re.compile(
     r"(?:^|[@.])(?:example|test|invalid|localhost|local|yourdomain|your-domain|yourcompany|your-company|mydomain|yourwebsite|yoursite|yourstore|youremail|fake\w*|placeholder|sample)(?:\.|$)"
-    r"|@(?:domain|email|xyz|abc|foo|bar|mail|server|host|site|website|provider)\.\w+$|\.(?:png|jpe?g|gif|svg|webp|js|css|py|html?|example|test|invalid|localhost|local)$",
+    r"|@(?:domain|email|xyz|abc|foo|bar|mail|server|host|site|website|provider)\.\w+$|\.(?:example|test|invalid|localhost|local)$",
     re.IGNORECASE,
 )
-"""Domains of documentation (RFC 2606), and names of files that look like addresses."""
+"""Domains of documentation (RFC 2606)."""
+FILE: Final = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|js|css|py|html?)$", re.IGNORECASE)
+"""Names of files look like addresses."""
 NO_ONE: Final = re.compile(
     r"^(?:your[\w.-]*|user(?:name)?|e?mail|name|first\w*\.last\w*|someone|somebody|nobody|no-?reply|do-?not-?reply|xx+|git|abc|foo|bar|example|test|me|you)@",
     re.IGNORECASE,
@@ -192,10 +194,12 @@ class Entity:
     end: int
     detail: str = ""
     """Which kind of identity card."""
+    is_invented: bool = False
+    """Whether nobody has it: it is one of documentation, of films, or of a payment provider's tests."""
 
 
 def entities_in(text: str, kinds: Sequence[str], regions: Sequence[str] = ("US",)) -> Iterator[Entity]:
-    """The personal data of a text, in no order; what two kinds claim is the first one's.
+    """The personal data of a text, what is invented among it, in no order; what two kinds claim is the first one's.
 
     Args:
         text: of any length.
@@ -209,27 +213,33 @@ def entities_in(text: str, kinds: Sequence[str], regions: Sequence[str] = ("US",
 
     if "email" in kinds and "@" in text:
         for match in EMAIL.finditer(text):
-            if is_personal_address(match[0]):
+            if is_address(match[0]):
                 taken.append(match.span())
-                yield Entity("email", *match.span())
+                yield Entity("email", *match.span(), is_invented=is_invented_address(match[0]))
     # An IP address may have four figures.
     if "ip" not in kinds and not ((not text.isascii() or len(text.encode().translate(None, NO_DIGITS)) >= 7) and FIGURES.search(text)):
         return
     for kind, search in SEARCHES.items():
         if kind in kinds:
-            for start, end, detail in search(text, regions):
+            for start, end, detail, is_invented in search(text, regions):
                 if is_free(start, end):
                     taken.append((start, end))
-                    yield Entity(kind, start, end, detail)
+                    yield Entity(kind, start, end, detail, is_invented)
 
 
-def is_personal_address(address: str) -> bool:
-    """Whether an address of mail may be somebody's: not of documentation, and no name of a file."""
+def is_address(address: str) -> bool:
+    """Whether what has the form of an address of mail may be one, and is no name of a file."""
     local, _, domain = address.rpartition("@")
-    return not (NO_DOMAIN.search("@" + domain) or NO_ONE.match(address) or ".." in address or local.endswith("."))
+    return not (FILE.search(domain) or ".." in address or local.endswith("."))
 
 
-Places = Iterator[tuple[int, int, str]]
+def is_invented_address(address: str) -> bool:
+    """Whether an address of mail is one of documentation."""
+    return bool(NO_DOMAIN.search("@" + address.rpartition("@")[2]) or NO_ONE.match(address))
+
+
+Places = Iterator[tuple[int, int, str, bool]]
+"""From where to where, what kind of identity card, and whether it is invented."""
 
 
 def _ibans(text: str, regions: Sequence[str]) -> Places:
@@ -240,7 +250,7 @@ def _ibans(text: str, regions: Sequence[str]) -> Places:
         for count in range(len(words), 0, -1):
             number = " ".join(words[:count])
             if len(number.replace(" ", "")) >= 15 and iban.is_valid(number, check_country=False):
-                yield match.start(), match.start() + len(number), ""
+                yield match.start(), match.start() + len(number), "", False
                 break
 
 
@@ -248,7 +258,7 @@ def _cards(text: str, regions: Sequence[str]) -> Places:
     luhn = require("stdnum.luhn", needed_by=NEEDED_BY)
 
     def is_card(number: str) -> bool:
-        return ISSUERS.fullmatch(number) is not None and number not in TEST_CARDS and luhn.is_valid(number) and len(set(number)) >= 4
+        return ISSUERS.fullmatch(number) is not None and luhn.is_valid(number) and (number in TEST_CARDS or len(set(number)) >= 4)
 
     for match in CARD.finditer(text):
         groups = re.split("[ -]", match[0])
@@ -256,12 +266,12 @@ def _cards(text: str, regions: Sequence[str]) -> Places:
         # Groups of one figure are a list of numbers; a number without groups has to begin as cards do most.
         if is_card("".join(groups)) and (len(groups) == 1 or (min(sizes) >= 3 and max(sizes) <= 7)):
             if " " not in match[0] or not _among_numbers(text, match):
-                yield *match.span(), ""
+                yield *match.span(), "", "".join(groups) in TEST_CARDS
             continue
         # A figure of the sentence beside a number without groups is no part of it.
         runs = list(RUN.finditer(match[0]))
         if len(runs) == 1 and is_card(runs[0][0]):
-            yield match.start() + runs[0].start(), match.start() + runs[0].end(), ""
+            yield match.start() + runs[0].start(), match.start() + runs[0].end(), "", runs[0][0] in TEST_CARDS
 
 
 def _among_numbers(text: str, match: re.Match[str]) -> bool:
@@ -279,10 +289,11 @@ def _ids(text: str, regions: Sequence[str]) -> Places:
             if " " in match[0] and _among_numbers(text, match):
                 continue
             figures = re.sub(r"\W", "", match[0])
-            if figures in NO_SSN or COUNTED.search(figures) or len(set(figures)) < 3:
-                continue
-            if require(entry.module, needed_by=NEEDED_BY).is_valid(match[0]):
-                yield *match.span(), entry.name
+            is_invented = figures in NO_SSN or COUNTED.search(figures) is not None or len(set(figures)) < 3
+            if (is_invented and entry.name == "us-ssn") or (
+                not is_invented and require(entry.module, needed_by=NEEDED_BY).is_valid(match[0])
+            ):
+                yield *match.span(), entry.name, is_invented
 
 
 def _phones(text: str, regions: Sequence[str]) -> Places:
@@ -304,8 +315,9 @@ def _phones(text: str, regions: Sequence[str]) -> Places:
         if not is_international and not (called or _in_groups(written)):
             continue
         while written:
-            if _is_phone(phonenumbers, written, () if is_international else regions, called):
-                yield match.start(), match.start() + len(written), ""
+            is_invented = _invented_phone(phonenumbers, written, () if is_international else regions, called)
+            if is_invented is not None:
+                yield match.start(), match.start() + len(written), "", is_invented
                 break
             written = written.rpartition(" ")[0] if is_international else ""
 
@@ -319,7 +331,8 @@ def _in_groups(written: str) -> bool:
     return len(groups) == 3 and len(separators) == 1 and separators <= set("-. ") and [len(group) for group in groups] == [3, 3, 4]
 
 
-def _is_phone(phonenumbers: Any, written: str, regions: Sequence[str], called: bool) -> bool:
+def _invented_phone(phonenumbers: Any, written: str, regions: Sequence[str], called: bool) -> bool | None:
+    """Whether nobody has a number of a telephone; None of what is none."""
     text = "+" + written[2:] if not regions and written.startswith("00") else written
     for region in regions or (None,):
         try:
@@ -328,12 +341,12 @@ def _is_phone(phonenumbers: Any, written: str, regions: Sequence[str], called: b
             continue
         international = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
         if FICTION.match(international) or COUNTED.search(international):
-            return False
-        if phonenumbers.number_type(number) in _services(phonenumbers):
-            return False
-        if phonenumbers.is_valid_number(number) and (called or not regions or phonenumbers.region_code_for_number(number) == region):
             return True
-    return False
+        if phonenumbers.number_type(number) in _services(phonenumbers):
+            return None
+        if phonenumbers.is_valid_number(number) and (called or not regions or phonenumbers.region_code_for_number(number) == region):
+            return False
+    return None
 
 
 def _services(phonenumbers: Any) -> tuple[int, ...]:
@@ -351,7 +364,7 @@ def _addresses(text: str, regions: Sequence[str]) -> Places:
         except ValueError:
             continue
         if address.is_global and str(address) not in ("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "1.2.3.4"):
-            yield *match.span(), ""
+            yield *match.span(), "", False
 
 
 SEARCHES: Final[dict[str, Callable[[str, Sequence[str]], Places]]] = {
@@ -365,4 +378,4 @@ SEARCHES: Final[dict[str, Callable[[str, Sequence[str]], Places]]] = {
 LIBRARIES: Final = {"iban": "stdnum", "card": "stdnum", "national-id": "stdnum", "phone": "phonenumbers"}
 """Entity → the module that it needs."""
 
-__all__ = ["ENTITIES", "LIBRARIES", "Entity", "entities_in", "is_personal_address"]
+__all__ = ["ENTITIES", "LIBRARIES", "Entity", "entities_in"]

@@ -19,8 +19,8 @@ from instructsel.gates.texts import disjoint, hidden_around, passages
 class PersonalData(RowCheck):
     """Addresses of mail, numbers of telephones, payment cards, bank accounts and identity cards, by form and checksum.
 
-    What nobody has is none: example.com, 555 numbers, numbers of payment providers' tests, addresses of documentation. What is shown of a
-    row never has the data in it.
+    What nobody has (example.com, 555 numbers, numbers of payment providers' tests) is reported one severity lower and does not count. What is
+    shown of a row never has the data in it.
     """
 
     number: ClassVar[str] = "IS051"
@@ -34,6 +34,8 @@ class PersonalData(RowCheck):
     """What is looked for."""
     regions: tuple[str, ...] = ("US", "GB", "CA")
     """Countries whose numbers of telephones count without the country's code, as ISO 3166 names them in two letters."""
+    invented: bool = True
+    """Whether what nobody has is reported, too."""
     allow: tuple[str, ...] = field(default=())
     """Addresses and domains that may be there, e.g. @your-company.com."""
 
@@ -59,14 +61,18 @@ class PersonalData(RowCheck):
             places = disjoint((one.start, one.end) for one in entities)
             counts: dict[str, int] = {}
             for entity in entities:
+                if entity.is_invented and not self.invented:
+                    continue
                 if any(passage.text[entity.start : entity.end].casefold().endswith(allowed.casefold()) for allowed in self.allow):
                     continue
                 counts[entity.kind] = counts.get(entity.kind, 0) + 1
                 number = f" {counts[entity.kind]}" if counts[entity.kind] > 1 else ""
                 detail = f" ({entity.detail})" if entity.detail else ""
+                invented = ", an invented one" if entity.is_invented else ""
                 yield Hit(
                     passage.position,
-                    f"{passage.holds} {ENTITIES[entity.kind]}{detail}.",
+                    f"{passage.holds} {ENTITIES[entity.kind]}{detail}{invented}.",
                     evidence=hidden_around(passage.text, places, entity.start, entity.end),
                     key=f"{passage.where} {entity.kind}{number}",
+                    is_mild=entity.is_invented,
                 )

@@ -53,7 +53,8 @@ OVERLAP: Final = 1_000
 class SecretInRow(RowCheck):
     """Keys, tokens and passwords, in any text of a row: turns, reasoning, calls with their arguments, tools.
 
-    Keys of documentation (AKIAIOSFODNN7EXAMPLE, your-api-key, xxxx) are none. What is shown of a row never has the secret in it.
+    Those of documentation, in the form of a key (AKIAIOSFODNN7EXAMPLE), are reported one severity lower and do not count; words in the place of
+    a key (your-api-key, xxxx) are none. What is shown of a row never has the secret in it.
     """
 
     number: ClassVar[str] = "IS050"
@@ -66,6 +67,8 @@ class SecretInRow(RowCheck):
 
     package: Literal["core", "detect-secrets"] = "core"
     """core: instructsel's patterns; detect-secrets: those and that package's detectors, which need the extra gate."""
+    invented: bool = True
+    """Whether those of documentation are reported, too."""
     allow: tuple[str, ...] = field(default=())
     """Kinds of secrets that may be there, e.g. jwt."""
 
@@ -87,15 +90,16 @@ class SecretInRow(RowCheck):
             places = disjoint((one.start, one.end) for one in secrets)
             counts: dict[str, int] = {}
             for secret in secrets:
-                if secret.kind in self.allow:
+                if secret.kind in self.allow or (secret.is_invented and not self.invented):
                     continue
                 counts[secret.kind] = counts.get(secret.kind, 0) + 1
                 number = f" {counts[secret.kind]}" if counts[secret.kind] > 1 else ""
                 yield Hit(
                     passage.position,
-                    f"{passage.holds} {secret.name}.",
+                    f"{passage.holds} {secret.name}{', one of documentation' if secret.is_invented else ''}.",
                     evidence=hidden_around(passage.text, places, secret.start, secret.end),
                     key=f"{passage.where} {secret.kind}{number}",
+                    is_mild=secret.is_invented,
                 )
 
 

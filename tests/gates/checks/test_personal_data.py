@@ -84,7 +84,33 @@ def test_personal_data_is_found_with_its_kind(text: str) -> None:
 
 @pytest.mark.parametrize("text", NOBODY)
 def test_what_nobody_has_is_no_personal_data(text: str) -> None:
-    assert list(entities_in(f"It is {text} there.", EVERY)) == []
+    assert all(entity.is_invented for entity in entities_in(f"It is {text} there.", EVERY))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("john.doe@example.com", "email"),
+        ("user@domain.com", "email"),
+        ("(415) 555-2671", "phone"),
+        ("+44 1632 960001", "phone"),
+        ("4111 1111 1111 1111", "card"),
+        ("378282246310005", "card"),
+        ("078-05-1120", "national-id"),
+        ("123-45-6789", "national-id"),
+    ],
+)
+def test_what_is_invented_is_reported_and_does_not_count(text: str, kind: str) -> None:
+    rows = [row(f"Write to the harbor master: {text}, or come."), row("Nothing at all.")]
+    (result,) = gate(Pool.of(rows), GateConfig((ConfiguredCheck(PersonalData(), "warning"),))).results
+    assert result.state == "passed" and result.limits[0].value == 0
+    assert [(finding.severity, finding.key) for finding in result.findings] == [("info", f"the response {kind}")]
+    assert "invented" in result.findings[0].message and text not in result.findings[0].evidence
+    assert not flags("personal-data", rows[0], invented=False)
+
+
+def test_names_of_files_are_no_addresses() -> None:
+    assert not flags("personal-data", row("The picture is logo@2x.png, or icon@home.svg."))
 
 
 def test_a_number_behind_that_of_a_telephone_is_no_part_of_it() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from instructsel.gates.checks.secret import DETECTORS, detected, loaded_detectors
+from instructsel.gates.checks.secret import DETECTORS, SecretInRow, detected, loaded_detectors
+from instructsel.gates.config import ConfiguredCheck, GateConfig
 from instructsel.gates.gate import gate
 from instructsel.gates.outputs.base import Setting
 from instructsel.gates.outputs.registry import outputs
@@ -113,7 +114,15 @@ def test_names_that_have_the_beginning_of_a_secret_inside_are_none(text: str) ->
 
 @pytest.mark.parametrize("text", NO_SECRETS)
 def test_what_documentation_prints_is_no_secret(text: str) -> None:
-    assert list(secrets_in(f"Use {text} here.")) == []
+    assert all(secret.is_invented for secret in secrets_in(f"Use {text} here."))
+
+
+def test_a_key_of_documentation_is_reported_and_does_not_count() -> None:
+    example = row("Set the key AKIAIOSFODNN7EXAMPLE first.")
+    (result,) = gate(Pool.of([example]), GateConfig((ConfiguredCheck(SecretInRow(), "error"),))).results
+    assert result.state == "passed" and [finding.severity for finding in result.findings] == ["warning"]
+    assert "one of documentation" in result.findings[0].message
+    assert not flags("secret", example, invented=False) and not flags("secret", row("Set your-api-key and sk-xxxx."))
 
 
 def places(secret: str) -> dict[str, dict[str, Any]]:

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from instructsel.experiments.limits import between
 from instructsel.gates.change import Change
 from instructsel.gates.checks.base import Hit
-from instructsel.gates.duplicates.pairs import LOWEST, THRESHOLD, differing_of, near_pairs
-from instructsel.gates.duplicates.prompts import Asked
+from instructsel.gates.duplicates.conflicts import SamePromptRows, same_prompts
+from instructsel.gates.duplicates.pairs import LOWEST, THRESHOLD, differing_of, near_pairs, without
+from instructsel.gates.duplicates.prompts import Asked, OwnAsked
 from instructsel.gates.duplicates.repeats import Repeats, asked_of, distinct, hits_of, place_in_pool, shingles_of
+from instructsel.gates.duplicates.responses import contradiction
 from instructsel.gates.duplicates.saved import SavedShingles
 
 EDIT: Final = 20
 """Shingles in which two texts differ where two of their words do."""
 ALIKE: Final = 0.5
 """Share of the content words of two responses."""
+SAID_AGAIN: Final = 0.8
+"""The same of two responses to one prompt that say one thing."""
+LEAST_WORDS: Final = 12
+"""Words of such a response: of fewer, one makes another answer."""
+MOST_WORDS: Final = 120
+"""Of more, two words that differ leave enough runs of five, and one vocabulary makes many texts."""
+MOST: Final = 64
+"""Responses to a prompt that one is compared with."""
 
 
 @dataclass(frozen=True)
 class NearDuplicate(Repeats):
-    """Nearly the same words as another row."""
+    """Nearly the same words as another row.
+
+    Of rows with one prompt also the responses: a word or two that differ in a short response leave few runs of five words.
+    """
 
     number: ClassVar[str] = "IS031"
     kind: ClassVar[str] = "near-duplicate"
     severity: ClassVar[str] = "warning"
-    source: ClassVar[str] = "Broder 1997: exact Jaccard similarity of shingles of five words, of candidates that MinHash finds"
+    source: ClassVar[str] = (
+        "Broder 1997: exact Jaccard similarity of shingles of five words, of candidates that MinHash finds; "
+        "of rows with one prompt that of the responses' content words, instructsel's own rule"
+    )
     fix: ClassVar[str] = "Keep one of the two: instructsel dedup FILE -o CLEAN.jsonl --pairs PAIRS.parquet"
     parts: ClassVar[tuple[str, ...]] = ("shingles", "prompts")
 
@@ -60,6 +79,47 @@ class NearDuplicate(Repeats):
         near = near_pairs(shingles, candidates, self.threshold, accepts=copies_other)
         pairs = [replace(pair, removed=int(rows[pair.removed]), kept=int(rows[pair.kept])) for pair in near]
         yield from hits_of(change, pairs, "The row nearly repeats {other} (Jaccard {similarity}).")
+        candidates = without(candidates, near)
+        left = distinct(change).copy()
+        left[rows] = candidates
+        yield from self._said_again(change, left, {pair.kept for pair in pairs})
+
+    def _said_again(self, change: Change, left: NDArray[np.bool_], repeated: Set[int]) -> Iterator[Hit]:
+        """Rows whose response nearly repeats that of another row with the same prompt.
+
+        Args:
+            change: the rows.
+            left: (n,), those that repeat no other one.
+            repeated: those that another one repeats, so that they stay.
+        """
+        least = max(SAID_AGAIN, self.threshold)
+        for prompt in same_prompts(change, in_pool=self.in_pool(change)):
+            kept = [position for position in prompt.rows if position in repeated]
+            for position in prompt.rows:
+                if position in repeated or not left[position] or not LEAST_WORDS <= prompt.own.answer(position).n_words <= MOST_WORDS:
+                    continue
+                for others, where in ((prompt.pool_rows, prompt.pool), (kept, prompt.own)):
+                    again = next(
+                        (hit for other in others[:MOST] if where and (hit := _again(change, prompt, position, where, other, least))), None
+                    )
+                    if again is not None:
+                        yield again
+                        break
+                else:
+                    kept.append(position)
+
+
+def _again(change: Change, prompt: SamePromptRows, position: int, where: Asked | OwnAsked, other: int, least: float) -> Hit | None:
+    """A hit where the response repeats that of another row with the prompt, and does not contradict it."""
+    likeness = prompt.own.likeness(position, where, other)
+    if likeness < least or not LEAST_WORDS <= where.answer(other).n_words <= MOST_WORDS:
+        return None
+    if contradiction(prompt.own.answer(position), where.answer(other), change.rows[position].instruction):
+        return None
+    place = change.rows[other].place if where is prompt.own else place_in_pool(change, other)
+    whose = "" if where is prompt.own else " of the baseline"
+    words = f"the same prompt, and {likeness:.2f} of the content words of both responses"
+    return Hit(position, f"The row nearly repeats {place}{whose} ({words}).", likeness, related=place, fix="Keep one of the two.")
 
 
 def is_copy(similarity: float, size: int, other: int, likeness: float) -> bool:

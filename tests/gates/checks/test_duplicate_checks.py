@@ -238,3 +238,42 @@ def test_a_row_of_a_megabyte_is_compared() -> None:
     ((_, hit),) = hits_of(NearDuplicate(), [row("Go.", words), row("Go.", edited(words, 70_000)), row("Go.", text(31, 150_000))])
     assert hit.value is not None
     assert hit.value > 0.9999
+
+
+SAID = (
+    "The harbor of Brest has two basins, an old one for the fishing boats and a deep one for the ferries of the line. "
+    "Both were built by the town in the nineteenth century, and the quay between them holds forty ships at high water."
+)
+
+
+@pytest.mark.parametrize(
+    ("other", "again"),
+    [
+        (SAID.replace("old", "ancient").replace("deep", "wide"), True),
+        (SAID.replace("two", "three large").replace("line", "company"), True),
+        ("Ferries use a deep basin at Brest, where fishing boats lie in another one, which has been there for many years.", False),
+        ("A harbor with a quay for tankers, one for tugs, and a yard where submarines are repaired, in the west of Brittany.", False),
+    ],
+)
+def test_of_one_prompt_responses_that_differ_in_a_word_or_two_are_near_duplicates(other: str, again: bool) -> None:
+    pool = Pool.of([row("Tell me about Brest.", SAID), row("Tell me about Brest", other)])
+    (result,) = gate(pool, GateConfig((ConfiguredCheck(NearDuplicate(), "warning"),))).results
+    assert len(result.findings) == again
+    assert not again or "the same prompt" in result.findings[0].message
+    # With another prompt they are other rows.
+    apart = Pool.of([row("Tell me about Brest.", SAID), row("Which basins are there in the harbor of the town?", other)])
+    assert not gate(apart, GateConfig((ConfiguredCheck(NearDuplicate(), "warning"),))).results[0].findings
+
+
+def test_a_response_that_repeats_one_of_the_baseline_is_found_by_its_prompt(tmp_path: Path) -> None:
+    before = saved([row("Tell me about Brest.", SAID)], tmp_path)
+    new = Pool.of([row("Tell me about Brest.", SAID.replace("old", "ancient").replace("deep", "wide"))])
+    (hit,) = NearDuplicate().hits(Change(new, baseline=before))
+    assert "of the baseline (the same prompt" in hit.message and hit.fix == "Keep one of the two."
+
+
+def test_short_responses_and_those_that_contradict_are_no_near_duplicates() -> None:
+    for one, other in (("It has two old basins.", "It has two new basins."), (f"{SAID} The answer is 42.", f"{SAID} The answer is 43.")):
+        pool = Pool.of([row("What has it?", one), row("What has it?", other)])
+        messages = [finding.message for finding in gate(pool, GateConfig((ConfiguredCheck(NearDuplicate(), "warning"),))).findings]
+        assert not any("the same prompt" in message for message in messages)

@@ -7,8 +7,11 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
+SHOWN_FILES: Final = 8
+"""Files, or ways in which files were read, that have a line each."""
 NAMED_ROLES: Final = 6
 """Roles that a message names."""
 LIKELY: Final = {
@@ -117,6 +120,18 @@ class ReadReport:
             first_answers=self.first_answers + other.first_answers,
             unknown_roles=dict((Counter(self.unknown_roles) + Counter(other.unknown_roles)).most_common()),
         )
+
+    def readings(self) -> list[str]:
+        """How the files were read, a line each; of more than SHOWN_FILES, those that were read in one way share a line."""
+        names = [(Path(file).name, why) for file, why in self.formats.items()]
+        if len(names) <= SHOWN_FILES:
+            return [f"{name}: read as {why}" for name, why in names]
+        alike: dict[str, list[str]] = {}
+        for name, why in names:
+            alike.setdefault(why, []).append(name)
+        lines = [f"{same[0]}{f' and {len(same) - 1:,} more' if len(same) > 1 else ''}: read as {why}" for why, same in alike.items()]
+        left = len(lines) - SHOWN_FILES
+        return [*lines[:SHOWN_FILES], f"… and in {left:,} more ways"] if left > 0 else lines
 
     def counts(self) -> dict[str, Any]:
         """The counts as plain data, without file names: the part that belongs into a deterministic manifest."""

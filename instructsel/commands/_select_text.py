@@ -16,6 +16,9 @@ from instructsel.selection.similarity import TOO_SIMILAR
 from instructsel.selection.summary import INSIDE, OVER_THE_POOL, takes_everything
 from instructsel.text import aligned, counted
 
+SOURCES: Final = 20
+"""Sources that the table names."""
+
 
 def report(chosen: Selection, baselines: Sequence[Selection], written: SelectionSet | None) -> list[str]:
     """What came of a selection and its baselines."""
@@ -33,8 +36,7 @@ def report(chosen: Selection, baselines: Sequence[Selection], written: Selection
     lines += _similarity(summary)
     lines += _ranking(summary, only_indicator(rule) if (rule := chosen.manifest["rule"]) else chosen.name)
     if len(summary["composition"]) > 1:
-        rows = [[source, f"{count['pool']:,}", f"{count['kept']:,}"] for source, count in summary["composition"].items()]
-        lines += aligned(rows, header=["source", "pool", "kept"], right=(1, 2))
+        lines += _composition(summary["composition"])
     lines += [
         f"mismatch: {entry['indicator']} was scored with {entry['scored_with'] or 'an unknown model'}, the rule assumes {entry['assumes'][0]}"
         for entry in summary["mismatches"]
@@ -43,6 +45,17 @@ def report(chosen: Selection, baselines: Sequence[Selection], written: Selection
     if written is not None:
         lines += _written(written)
     return lines
+
+
+def _composition(composition: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """The rows of each source, in the pool and kept; of many sources those with the most rows."""
+    counts_of = list(composition.items())
+    left = len(counts_of) - SOURCES
+    if left > 0:
+        counts_of = sorted(counts_of, key=lambda item: (-item[1]["kept"], -item[1]["pool"], item[0]))[:SOURCES]
+    rows = [[source, f"{count['pool']:,}", f"{count['kept']:,}"] for source, count in counts_of]
+    more = [f"and {left:,} more sources: {sum(c['kept'] for c in composition.values()) - sum(c['kept'] for _, c in counts_of):,} kept"]
+    return [*aligned(rows, header=["source", "pool", "kept"], right=(1, 2)), *(more if left > 0 else [])]
 
 
 def counts(selection: Selection) -> list[str]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from instructsel.artifact import check_name, same_file
 from instructsel.errors import EmptyFile, InstructselError, UnknownExample, UsageError
+from instructsel.pool import open_files
 from instructsel.pool.columnar import rest
 from instructsel.pool.example import Conversation, Example
 from instructsel.pool.formats import _registry as registry
@@ -112,6 +113,7 @@ class Pool:
         Raises:
             PoolError: a file cannot be read as a pool; its report says what had been seen.
             UsageError: no path, a path given twice, an unknown format.
+            EnvironmentFault: more files than this process may have open.
 
         >>> pool = Pool.read("examples/pool.jsonl")  # doctest: +SKIP
         """
@@ -127,6 +129,7 @@ class Pool:
         entries = [entry for named in everything for entry in named.entries]
         check_once(entries)
         chosen = registry.make(format, oasst=oasst) if isinstance(format, str) and format != "auto" else format
+        open_files.allow(len(entries))
         sizes = [Path(entry.path).stat().st_size if Path(entry.path).is_file() else 0 for entry in entries]
         reading = PoolReader(
             limits or Limits(), oasst, ReadProgress(progress, sizes) if progress else None, roles, undesirable, source_field

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -257,8 +258,8 @@ class PoolReader:
                 detected = registry.detect([value for _, value in sample], oasst=self.oasst)
                 chosen_format, why = detected.format, detected.why
                 if chosen_format is None:
-                    why = _first_fault(sample) or ("" if detected.is_pairs else _one_object(source, sample))
-                    fix = ONE_OBJECT_FIX if why.startswith(ONE_OBJECT) else _fix_of(sample) or detected.fix
+                    why = _first_fault(source, sample) or ("" if detected.is_pairs else _one_object(source, sample))
+                    fix = ONE_OBJECT_FIX if why.startswith(ONE_OBJECT) else _fix_of(source, sample) or detected.fix
                     self._refuse(source, everything, tally, why or detected.why, fix)
             else:
                 chosen_format, why = chosen, "as --map says" if isinstance(chosen, Mapped) else "as --format says"
@@ -318,7 +319,9 @@ class PoolReader:
             else:
                 line = line if tally.dropped else row.line
                 tally.drop("refused")
-        if source.header_raw and "no known format" in why:
+        if source.header_raw and len(source.header) == 1 and "no known format" in why:
+            fix = _by_delimiter(source)
+        elif source.header_raw and "no known format" in why:
             fix += "; if the file has no header row, name its columns with --columns a,b,c as well."
         raise PoolError(f"{source.name}, line {line}: {why}.", fix=fix, report=self.report + tally.report(source, "refused: " + why))
 
@@ -529,18 +532,29 @@ def _sample(rows: Iterator[tuple[Row, Any]]) -> list[tuple[Row, Any]]:
     return sample
 
 
-def _first_fault(sample: Sequence[tuple[Row, Any]]) -> str:
+def _first_fault(source: Source, sample: Sequence[tuple[Row, Any]]) -> str:
     """What is wrong with the first row of a file, where no row is an object."""
     if not sample or any(isinstance(value, dict) for _, value in sample) or sample[0][0].fault is None:
         return ""
     fault = sample[0][0].fault
-    return f"no row is a JSON object; the first is {fault.code} ({fault.detail})"
+    what = "no record has the fields of the header" if source.header else "no row is a JSON object"
+    return f"{what}; the first is {fault.code} ({fault.detail})"
 
 
-def _fix_of(sample: Sequence[tuple[Row, Any]]) -> str:
+def _fix_of(source: Source, sample: Sequence[tuple[Row, Any]]) -> str:
     """What mends a file of which no row is an object, by the fault of its first row; "" where that says no more than the fault."""
-    fault = sample[0][0].fault if sample and _first_fault(sample) else None
+    fault = sample[0][0].fault if sample and _first_fault(source, sample) else None
+    if fault is not None and fault.code == "ragged_row":
+        return _by_delimiter(source)
     return FIXES.get(fault.code, "") if fault is not None else ""
+
+
+def _by_delimiter(source: Source) -> str:
+    """How to read a table whose delimiter was not found: the first sign of its header that no name has."""
+    likely = next((sign for sign in " ".join(source.header) if not (sign.isalnum() or sign in " _-.")), None)
+    if likely is None:
+        return "Name what stands between two fields with --delimiter, or the columns with --columns a,b,c"
+    return f"If '{likely}' stands between two fields: --delimiter {shlex.quote(likely)}"
 
 
 def _one_object(source: Source, sample: Sequence[tuple[Row, Any]]) -> str:
@@ -550,6 +564,9 @@ def _one_object(source: Source, sample: Sequence[tuple[Row, Any]]) -> str:
     if len(sample) != 1 or not isinstance(value := sample[0][1], dict):
         return ""
     if not any(isinstance(entry, dict) or (isinstance(entry, list) and entry and isinstance(entry[0], dict)) for entry in value.values()):
+        return ""
+    if not source.spread and source.name.removesuffix(".gz").removesuffix(".zst").endswith((".jsonl", ".ndjson")):
+        # A file of lines that has one.
         return ""
     keys = sorted(str(key)[:32] for key in value)
     return f"{ONE_OBJECT} (keys {', '.join(keys[:12])}{' …' if len(keys) > 12 else ''}), not a list of rows"

@@ -16,7 +16,7 @@ class ReadingOptions:
     form: str = "auto"
     """Row format: auto, alpaca, dolly, messages, sharegpt, …"""
     mapping: str | None = None
-    """Fields of any other format: instruction=FIELD,response=FIELD[,input=FIELD][,system=FIELD][,context=FIELD][,options=FIELD][,tools=FIELD][,reasoning=FIELD],
+    """Fields of any other format: instruction=FIELD,response=FIELD[,input=FIELD][,system=FIELD][,context=FIELD][,options=FIELD][,tools=FIELD][,reasoning=FIELD][,history=FIELD],
     or a list of turns: messages=FIELD,role=KEY,content=KEY. A field may be a path: chat[].turns"""
     columns: str | None = None
     """Column names of a CSV or TSV file without a header, comma-separated."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from instructsel.errors import EmptyFile, PoolError, UsageError
 from instructsel.pool.columnar import CALLED, Columns, plain, spool_rows
+from instructsel.pool.formats._turns import are_turns
 from instructsel.pool.lines import Limits, Row, RowFault, parse, parse_again, read_lines
 from instructsel.pool.marks import Marks
 from instructsel.pool.memory import spool
@@ -136,7 +137,7 @@ class Source:
         if row.fault is not None:
             return None
         try:
-            return self._restored(row.raw, parse(row.raw, self.limits))
+            return _as_row(self._restored(row.raw, parse(row.raw, self.limits)))
         except RowFault as fault:
             row.fault = fault
             return None
@@ -215,7 +216,7 @@ class Source:
         """The parsed value of a row that was read before."""
         if self.container in DELIMITERS:
             return self._named(fields_of(raw, delimiter=self.delimiter, width=len(self.header)))
-        value = self._restored(raw, parse_again(raw))
+        value = _as_row(self._restored(raw, parse_again(raw)))
         return value if self.columns is None else self.columns.restored(raw, value)
 
     def _restored(self, raw: bytes, value: Any) -> Any:
@@ -235,6 +236,11 @@ class Source:
         if self.marks is not None:
             value = self.marks.plain(value, self.name)
         return value if self.columns is None else plain(value, self.name)
+
+
+def _as_row(value: Any) -> Any:
+    """A row; a bare list of turns as the object that it is elsewhere."""
+    return {"messages": value} if type(value) is list and are_turns(value) else value
 
 
 def memory_source(rows: Any, name: str, limits: Limits) -> Source:

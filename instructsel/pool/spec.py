@@ -172,8 +172,8 @@ class Reading:
             return pool
         for note in pool.report.notes:
             message(note)
-        for file, why in pool.report.formats.items():
-            message(f"{Path(file).name}: read as {why}")
+        for line in pool.report.readings():
+            message(line)
         message(pool.report.sentence())
         for entry in pool.report.quarantine[:3]:
             message(f"  quarantined {Path(entry.file).name}, line {entry.line}, byte {entry.offset}: {entry.reason} ({entry.detail})")

@@ -12,6 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
+import orjson
+
+from instructsel.pool.formats._turns import are_turns
 from instructsel.pool.lines import BOM, CHUNK, Limits, Row, RowFault
 
 WINDOW: Final = 1 << 18
@@ -37,6 +40,8 @@ _INSIDE: Final = re.compile(rb'["\\]')
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 _COMMAS: Final = re.compile(r"[, \t\r\n]*")
 _FIRST_KEY: Final = re.compile(r'\{[ \t\r\n]{0,256}("[^"\\\r\n]{0,200}")[ \t\r\n]{0,16}:')
+_TURNS: Final = re.compile(r'\[[ \t\r\n]{0,256}\{[ \t\r\n]{0,256}"(?:role|from|content|value|name)"[ \t\r\n]{0,16}:')
+"""How a list of turns may begin that is one row."""
 BLANKS: Final = r"[ \t\r\n]{0,256}"
 _BYTE_MARK: Final = BOM.decode("latin-1")
 
@@ -129,6 +134,8 @@ class _Values:
                 self.position += 1
                 if not inside:
                     self.notes["commas between the rows of no array"] += 1
+            elif mark == "[" and not inside and (row := self._conversation()) is not None:
+                yield row
             elif mark == "[" and not inside:
                 inside, separated, cut = True, True, False
                 self.position += 1
@@ -154,6 +161,24 @@ class _Values:
         if inside and not cut:
             fault = RowFault("truncated", "the array is not closed: the file ends inside it")
             yield Row(self._line(), self.offset, b"", 0, fault)
+
+    def _conversation(self) -> Row | None:
+        """The array that begins here, where it is a list of turns and so a row by itself; None, and nothing is read, where it is not."""
+        if _TURNS.match(self.text, self.position) is None:
+            return None
+        while len(self.text) - self.position <= self.limits.max_line_bytes or self.ended:
+            try:
+                end = int(_decode(self.text, self.position)[1])
+                value = orjson.loads(self.text[self.position : end].encode("latin-1"))
+            except json.JSONDecodeError as error:
+                if self.ended or not (error.msg.startswith("Unterminated string") or error.pos > len(error.doc) - TAIL):
+                    return None
+                self._more()
+            except RecursionError:
+                return None
+            else:
+                return self._whole(end) if are_turns(value) else None
+        return None
 
     def _mark(self) -> str:
         """The next byte that is not blank; "" at the end of the file."""

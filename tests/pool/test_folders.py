@@ -429,3 +429,40 @@ def test_the_configuration_all_and_the_split_train_sft_stand_for_the_others(tmp_
     assert report.read == 1
     (note,) = report.notes
     assert "the configuration all, the split train_sft is read; others are test_sft, train_gen" in note
+
+
+def talks(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.json").write_text(
+            json.dumps({"instruction": f"Say {number}.", "output": f"It is {number}."}), encoding="utf-8"
+        )
+    return folder
+
+
+def test_more_files_than_a_process_may_have_open_are_read_where_it_may_ask_for_more(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    script = "import sys, resource; from instructsel import Pool; print(len(Pool.read(sys.argv[1])))"
+    folder = talks(tmp_path / "talks", 120)
+
+    def run(soft: int, hard: int) -> subprocess.CompletedProcess[str]:
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+        return subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False, preexec_fn=limit)
+
+    assert run(64, 1024).stdout == "120\n"
+    refused = run(64, 64)
+    assert "120 files are to be open together, and this process may have 64" in refused.stderr
+    assert "ulimit -n" in refused.stderr
+
+
+def test_many_files_that_are_read_in_one_way_share_a_line(tmp_path: Path) -> None:
+    folder = talks(tmp_path / "talks", 30)
+    (folder / "30.json").write_text('{"question": "Ebb?", "answer": "At six."}', encoding="utf-8")
+    lines = Pool.read(folder).report.readings()
+    assert lines == [
+        "0.json and 29 more: read as alpaca: has 'instruction' and 'output'",
+        "30.json: read as question_answer: has 'question' and 'answer'",
+    ]
+    assert len(Pool.read(*sorted(folder.iterdir())[:8]).report.readings()) == 8

@@ -12,6 +12,7 @@ import pytest
 from instructsel.errors import PoolError
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats._rows import RowReader
+from instructsel.pool.formats.mapped import Mapped
 from instructsel.pool.formats.messages import Messages
 from instructsel.pool.lines import RowDropped, RowFault
 from instructsel.pool.message import Json, Message, ToolCall
@@ -48,6 +49,8 @@ MARKS: list[tuple[str, Any, Any]] = [
     ],
     *[("rating", "thumbs_up", "thumbs-down"), ("discarded", False, True), ("isRejected", 0, 1), ("quality", "good", "bad")],
     *[("metadata", {"desirable": True}, {"desirable": False}), ("feedback", {"thumbs_up": 1}, {"thumbs_up": 0})],
+    *[("label", 1, -1), ("vote", 1, -1), ("label_kto", True, False), ("like", True, False), ("verdict", "pass", "fail")],
+    *[("deleted", False, True), ("metadata", {"label": True}, {"label": False}), ("meta", {"rating": "up"}, {"rating": "down"})],
 ]
 
 
@@ -314,9 +317,86 @@ def test_a_list_or_a_table_of_one_row_is_not_called_one_object(tmp_path: Path, n
         pl.DataFrame([TALK]).write_parquet(path)
     with pytest.raises(PoolError, match=r"no known format has the fields dialogue") as refused:
         Pool.of([TALK]) if name == "memory" else Pool.read(path)
-    assert refused.value.fix == "Name them with --map messages=dialogue,role=KEY,content=KEY"
+    assert refused.value.fix == "Name them with --map messages=dialogue,role=speaker,content=text"
 
 
 def test_the_field_that_is_the_source_is_not_named_as_unread() -> None:
     pool = Pool.of([{"instruction": "a", "output": "b", "source": "x", "k": 1}], source_field="source")
     assert note(pool).endswith("not read: k")
+
+
+@pytest.mark.parametrize("values", [(1, 0, -1), (-1, -1, -1), (1, 5, -1)])
+def test_numbers_of_more_than_two_kinds_or_of_one_drop_no_row(tmp_path: Path, values: tuple[int, ...]) -> None:
+    rows = [{"prompt": f"Say {n}.", "completion": f"It is {n}.", "label": values[n % 3], "rating": values[n % 3]} for n in range(6)]
+    assert len(pool_of(tmp_path, *rows)) == 6
+
+
+# Earlier turns beside an instruction and a response
+
+
+@pytest.mark.parametrize(
+    "names", [("prompt", "completion"), ("question", "answer"), ("instruction", "response"), ("instruction", "output")]
+)
+@pytest.mark.parametrize(
+    "earlier",
+    [[["Ebb?", "At six."]], [{"role": "user", "content": "Ebb?"}, {"role": "assistant", "content": "At six."}], '[["Ebb?", "At six."]]'],
+)
+def test_a_history_stands_before_the_question_whatever_the_format(tmp_path: Path, names: tuple[str, str], earlier: Any) -> None:
+    row = {names[0]: "Tide in Brest?", names[1]: "5.1 metres.", "chat_history": earlier, "system": "Be brief.", "input": "Spring."}
+    (example,) = pool_of(tmp_path, row).examples()
+    texts = [(turn.role, turn.content) for turn in example.messages]
+    asked = ("user", "Tide in Brest?\nSpring.")
+    assert texts == [("system", "Be brief."), ("user", "Ebb?"), ("assistant", "At six."), asked, ("assistant", "5.1 metres.")]
+
+
+@pytest.mark.parametrize("other", ["The patient has coughed for a week.", ["one", "two"], {"visits": 2}, [["one"]]])
+def test_a_history_that_holds_no_turns_is_named_as_unread(tmp_path: Path, other: Any) -> None:
+    pool = pool_of(tmp_path, {"prompt": "Tide in Brest?", "completion": "5.1 metres.", "history": other})
+    assert next(pool.examples()).messages == PLAIN
+    assert "not read: history" in note(pool)
+
+
+def test_a_mapping_names_a_history(tmp_path: Path) -> None:
+    path = tmp_path / "pool.jsonl"
+    path.write_text(
+        json.dumps({"query": "Tide in Brest?", "response": "5.1 metres.", "past": [["Ebb?", "At six."]]}) + "\n", encoding="utf-8"
+    )
+    (example,) = Pool.read(path, format=Mapped.parse("instruction=query,response=response,history=past")).examples()
+    assert [turn.content for turn in example.messages] == ["Ebb?", "At six.", "Tide in Brest?", "5.1 metres."]
+
+
+# Lists of turns that are rows
+
+
+def test_a_bare_list_of_turns_is_a_row_in_lines_arrays_files_and_memory(tmp_path: Path) -> None:
+    talks = [[{**ASKED, "content": f"Tide in port {n}?"}, SAID] for n in range(5)]
+    lines, array, pretty, folder = tmp_path / "a.jsonl", tmp_path / "b.json", tmp_path / "c.json", tmp_path / "talks"
+    lines.write_text("\n".join(map(json.dumps, talks)), encoding="utf-8")
+    array.write_text(json.dumps(talks), encoding="utf-8")
+    pretty.write_text(json.dumps(talks, indent=1), encoding="utf-8")
+    folder.mkdir()
+    for number, talk in enumerate(talks):
+        (folder / f"{number}.json").write_text(json.dumps(talk, indent=2), encoding="utf-8")
+    beside = pool_of(tmp_path, *({"messages": talk} for talk in talks), name="messages.jsonl")
+    for pool in [*map(Pool.read, (lines, array, pretty, folder)), Pool.of(talks)]:
+        assert pool.ids == beside.ids
+        assert next(pool.examples()).messages == next(beside.examples()).messages
+
+
+def test_rows_of_an_array_that_have_a_role_and_more_are_no_turns(tmp_path: Path) -> None:
+    (tmp_path / "pool.json").write_text(json.dumps([{"role": "cook", "prompt": "Bake.", "completion": "I bake."}] * 2), encoding="utf-8")
+    assert Pool.read(tmp_path / "pool.json").report.kept == 2
+
+
+@pytest.mark.parametrize("field", ["trainable", "loss_weight", "use_for_training", "skip_loss"])
+def test_a_row_that_is_not_trained_on_is_dropped_under_every_name_of_a_turns_weight(tmp_path: Path, field: str) -> None:
+    off = True if field == "skip_loss" else 0 if field == "loss_weight" else False
+    rows = [{"prompt": "Ebb?", "completion": "At six.", field: off}, {"prompt": "Flood?", "completion": "At noon."}]
+    pool = pool_of(tmp_path, *rows)
+    assert (len(pool), pool.report.dropped) == (1, {"no_trained_response": 1})
+    assert "not read" not in note(pool)
+
+
+@pytest.mark.parametrize(("field", "value"), [("learn", "much"), ("skip", [1]), ("is_target", "metres")])
+def test_a_field_of_a_turn_that_is_another_thing_is_no_weight(field: str, value: Any) -> None:
+    assert read({**SAID, field: value}).messages[-1].weight is None

@@ -222,3 +222,13 @@ def test_a_file_without_a_readable_row_is_mended_by_what_is_wrong_with_its_rows(
     with pytest.raises(PoolError) as refused:
         Pool.read(path)
     assert fix in str(refused.value.fix)
+
+
+@pytest.mark.parametrize("body", ["instruction^output\nSay one.^One.\n", "instruction^output\nSay one.\n"])
+def test_a_table_whose_delimiter_is_not_found_is_told_of_the_option_that_names_it(tmp_path: Path, body: str) -> None:
+    path = tmp_path / "pool.csv"
+    path.write_text(body, encoding="utf-8")
+    with pytest.raises(PoolError) as refused:
+        Pool.read(path)
+    assert refused.value.fix == "If '^' stands between two fields: --delimiter '^'"
+    assert "JSON" not in refused.value.message

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from instructsel.pool.example import Conversation
 from instructsel.pool.formats._base import MEDIA, Fields, kind, listed
+from instructsel.pool.formats._layouts import pairs, turn_list
 from instructsel.pool.formats._thoughts import REASONING, is_switch, reasoning_of, thought_of
-from instructsel.pool.formats._weights import weight
+from instructsel.pool.formats._turns import chat, is_turn
+from instructsel.pool.formats._weights import MASKED, WEIGHTS, weight
 from instructsel.pool.lines import RowFault
 from instructsel.pool.message import Json, Message
 
@@ -45,10 +47,8 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "tools": ("tools", "functions", "available_tools", "tool_list", "tool_definitions", "tool_schemas", "function_list", "toolset"),
     "reasoning": REASONING,
-    "weights": (
-        *("weight", "weights", "loss_weights", "sample_weight", "example_weight"),
-        *("train", "train_mask", "loss", "loss_mask", "mask", "masks"),
-    ),
+    "history": ("history", "chat_history", "conversation_history", "dialogue_history", "dialog_history", "previous_turns", "earlier_turns"),
+    "weights": (*WEIGHTS, "weights", "loss_weights", "sample_weight", "example_weight", "train_mask", "mask", "masks", *MASKED),
 }
 """Part of a conversation → the fields that hold it."""
 _SETS: Final = {part: frozenset(names) for part, names in NAMES.items()}
@@ -57,12 +57,16 @@ SEVERAL: Final = frozenset({"contexts", "passages", "documents", "docs", "articl
 PERHAPS_OPTIONS: Final = frozenset({"answer_choices", "endings", "option_list"})
 """The same of options."""
 WEIGHT_NAMES: Final = frozenset(NAMES["weights"])
-SCALARS: Final = frozenset({"weight", "weights", "sample_weight", "example_weight"})
+MASKS: Final = frozenset(MASKED)
+"""Fields of the row that say that no turn is trained on where they are true."""
+SCALARS: Final = frozenset({"weight", "weights", "sample_weight", "example_weight", "loss_weight"})
 """Fields of weights of which 0 means that no turn is trained on, and another number is not read."""
 ONE_TURN: Final = frozenset(NAMES)
 """What is read beside an instruction and a response."""
 TURN_LISTS: Final = frozenset({"system", "context", "options", "tools", "reasoning", "weights"})
 """What is read beside a list of turns."""
+SYSTEM: Final = frozenset({"system", "developer"})
+"""Roles of a system text."""
 LABELS: Final = ("label", "key", "letter", "id")
 """Names of an option's letter."""
 TURN_OF_TEXT: Final = frozenset({"role", "text", "content", "parts"})
@@ -91,6 +95,7 @@ def names_of(parts: Iterable[str], row: Fields | None = None) -> frozenset[str]:
             if (name in WEIGHT_NAMES and "weights" in parts and not _is_read(name, listed(row[name])))
             or (name in SEVERAL and _context(row[name]) is None)
             or (name in PERHAPS_OPTIONS and not _options(row[name], name, lenient=True))
+            or (name in _SETS["history"] and _earlier(row[name]) is None)
         }
         - _lone_letters(row, present)
     )
@@ -121,12 +126,35 @@ def _context(value: Any) -> list[str] | None:
     return entries if entries and all(isinstance(entry, str) for entry in entries) else None
 
 
+def _earlier(value: Any) -> list[Any] | None:
+    """The turns of a history, as objects with a role or as pairs of texts; None for what is another thing."""
+    entries = turn_list(value)
+    if not isinstance(entries, list) or not entries:
+        return None
+    return entries if all(map(is_turn, entries)) or pairs(entries) is not None else None
+
+
 def _is_read(name: str, value: Any) -> bool:
-    """Whether a field of weights is a list of them, or says that no turn is trained on."""
-    return isinstance(value, list) or value is False or (name in SCALARS and not isinstance(value, bool) and value in (0, "0"))
+    """Whether a field of weights is a list of them, or says of the whole row whether it is trained on."""
+    if isinstance(value, bool):
+        return True
+    return name not in MASKS and (isinstance(value, list) or (name in SCALARS and value in (0, 1, "0", "1")))
 
 
-def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], fields_read: Sequence[str]) -> list[Conversation]:
+def _is_off(name: str, value: Any) -> bool:
+    """Whether a field of weights says that no turn of the row is trained on."""
+    if isinstance(value, bool):
+        return value is (name in MASKS)
+    return name in SCALARS and value in (0, "0")
+
+
+def add(
+    conversations: list[Conversation],
+    row: Fields,
+    parts: frozenset[str],
+    fields_read: Sequence[str],
+    roles: Mapping[str, str] | None = None,
+) -> list[Conversation]:
     """The conversations of a row with what stands beside them.
 
     Args:
@@ -134,6 +162,7 @@ def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], f
         row: as the file has it.
         parts: those of NAMES that the format leaves to this function.
         fields_read: the fields that it has read itself.
+        roles: the spellings of roles.
 
     Raises:
         RowFault: a field holds what cannot be read.
@@ -155,6 +184,8 @@ def add(conversations: list[Conversation], row: Fields, parts: frozenset[str], f
         weighted, reasoning = thought_through(weighted, reasoning)
     thoughts = reasoning_of(reasoning, "the row") if reasoning else None
     read = under(weighted, fields, thoughts, lenient=is_chat)
+    for name, value in fields.get("history", {}).items():
+        read = after(read, value, name, roles)
     return read if tools is None else [replace(conversation, tools=conversation.tools or tools) for conversation in read]
 
 
@@ -163,6 +194,8 @@ def _values(part: str, unread: Fields, row: Fields) -> dict[str, Any]:
     values = {name: unread[name] for name in NAMES[part] if name in unread}
     if part == "context":
         return {name: value for name, value in values.items() if name not in SEVERAL or _context(value) is not None}
+    if part == "history":
+        return {name: value for name, value in values.items() if _earlier(value) is not None}
     if part == "options":
         for names in LETTERED:
             if not values.keys().isdisjoint(names):
@@ -247,6 +280,27 @@ def under(
     ]
 
 
+def after(conversations: Sequence[Conversation], value: Any, field: str, roles: Mapping[str, str] | None) -> list[Conversation]:
+    """Conversations with the turns of a history before their own, behind a system text.
+
+    Raises:
+        RowFault: a turn is not what it should be, or the history has another system text.
+    """
+    earlier = chat(value, field=field, roles=roles)
+    return [
+        replace(conversation, messages=_after(earlier.messages, conversation.messages), tools=conversation.tools or earlier.tools)
+        for conversation in conversations
+    ]
+
+
+def _after(earlier: Sequence[Message], turns: Sequence[Message]) -> tuple[Message, ...]:
+    if not earlier or not turns or turns[0].role not in SYSTEM:
+        return (*earlier, *turns)
+    if earlier[0].role in SYSTEM and earlier[0].content.strip() != turns[0].content.strip():
+        raise RowFault("two_system_texts", "the row has a system text and its history begins with another one")
+    return (turns[0], *(earlier[1:] if earlier[0].role in SYSTEM else earlier), *turns[1:])
+
+
 def _reweighted(conversation: Conversation, weights: Fields) -> Conversation:
     turns = list(conversation.messages)
     for name, value in weights.items():
@@ -272,7 +326,7 @@ def _turns(messages: Sequence[Message], system: str, context: Sequence[str], opt
         turns[place] = _under(turns[place], line)
     if not system:
         return turns
-    if turns and turns[0].role in ("system", "developer"):
+    if turns and turns[0].role in SYSTEM:
         if turns[0].content.strip() != system.strip():
             raise RowFault("two_system_texts", "the row has a system text and its first turn is another one")
         return turns
@@ -295,7 +349,9 @@ def _weighted(turns: list[Message], name: str, value: Any) -> list[Message]:
     """Turns with the weights of a row's list: one for each turn, or for each turn of the model; or none trained on, where one value says so."""
     values = listed(value)
     if not isinstance(values, list):
-        return [replace(turn, weight=0.0) if turn.role == "assistant" else turn for turn in turns] if _is_read(name, values) else turns
+        return [replace(turn, weight=0.0) if turn.role == "assistant" else turn for turn in turns] if _is_off(name, values) else turns
+    if name in MASKS:
+        return turns
     answers = [number for number, turn in enumerate(turns) if turn.role == "assistant"]
     places = list(range(len(turns))) if len(values) == len(turns) else answers
     if len(values) != len(places):
@@ -394,4 +450,4 @@ def _line(letter: Any, text: Any, name: str) -> str:
     return text if letter is None or text.startswith(f"{letter}.") else f"{letter}. {text}"
 
 
-__all__ = ["NAMES", "ONE_TURN", "TURN_LISTS", "add", "names_of", "thought_through", "under"]
+__all__ = ["NAMES", "ONE_TURN", "TURN_LISTS", "add", "after", "names_of", "thought_through", "under"]

@@ -17,22 +17,34 @@ from instructsel.pool.example import Conversation
 from instructsel.pool.formats._base import Fields
 
 WANTED: Final = (
-    *("kto_tag", "kto_label", "desirable", "is_desirable", "desired", "is_desired", "thumbs_up", "is_thumbs_up", "liked", "is_liked"),
-    *("upvoted", "is_upvoted", "is_chosen", "is_preferred", "is_wanted"),
+    *(
+        "kto_tag",
+        "kto_label",
+        "label_kto",
+        "desirable",
+        "is_desirable",
+        "desired",
+        "is_desired",
+        "thumbs_up",
+        "is_thumbs_up",
+        "liked",
+        "is_liked",
+    ),
+    *("upvoted", "is_upvoted", "upvote", "thumb_up", "is_chosen", "is_preferred", "is_wanted"),
 )
 UNWANTED: Final = (
     *("undesirable", "is_undesirable", "undesired", "is_undesired", "unwanted", "is_unwanted", "thumbs_down", "is_thumbs_down"),
-    *("disliked", "is_disliked", "downvoted", "is_downvoted", "is_rejected", "is_discarded"),
+    *("disliked", "is_disliked", "thumb_down", "downvote", "downvoted", "is_downvoted", "is_rejected", "is_discarded"),
 )
 """Names that say what they are: of rows that are wanted, and of rows that are not."""
 PERHAPS_WANTED: Final = (
     *("label", "binary_label", "human_label", "preference_label", "chosen", "accepted", "is_accepted", "acceptable", "is_acceptable"),
     *("preferred", "correct", "is_correct", "good", "is_good", "valid", "is_valid", "approved", "is_approved", "wanted"),
-    *("helpful", "is_helpful", "passed", "keep"),
+    *("helpful", "is_helpful", "passed", "is_passed", "keep", "like", "is_like"),
 )
 PERHAPS_UNWANTED: Final = (
     *("rejected", "bad", "is_bad", "discarded", "discard", "incorrect", "is_incorrect", "wrong", "is_wrong"),
-    *("excluded", "exclude"),
+    *("excluded", "exclude", "deleted", "is_deleted", "dislike", "failed", "is_failed", "spam", "is_spam"),
 )
 """Names of marks that are also names of other things."""
 VERDICTS: Final = (
@@ -44,7 +56,7 @@ HOLDERS: Final = (
     *("metadata", "meta", "info", "extra", "extra_info", "annotation", "annotations", "labels", "evaluation", *VERDICTS),
     "preferences",
 )
-"""Fields of a row whose own fields are looked at for marks that say what they are."""
+"""Fields of a row whose own fields are looked at for marks."""
 PLACES: Final = {
     **dict.fromkeys(WANTED, (True, True)),
     **dict.fromkeys(UNWANTED, (False, True)),
@@ -54,15 +66,17 @@ PLACES: Final = {
 """Name → whether its rows are wanted where it is true, and whether it is a mark whatever the other rows hold."""
 TRUE: Final = frozenset(
     {"true", "1", "1.0", "desirable", "desired", "wanted", "chosen", "preferred", "accept", "accepted", "approved"}
-    | {"thumbs_up", "thumbsup", "thumb_up", "upvote", "upvoted", "like", "liked", "keep", "kept", "\U0001f44d"}
+    | {"pass", "passed", "thumbs_up", "thumbsup", "thumb_up", "upvote", "upvoted", "like", "liked", "keep", "kept", "\U0001f44d"}
 )
 FALSE: Final = frozenset(
     {"false", "0", "0.0", "undesirable", "undesired", "unwanted", "rejected", "reject", "dispreferred", "discard", "discarded"}
-    | {"thumbs_down", "thumbsdown", "thumb_down", "downvote", "downvoted", "dislike", "disliked", "\U0001f44e"}
+    | {"fail", "failed", "thumbs_down", "thumbsdown", "thumb_down", "downvote", "downvoted", "dislike", "disliked", "\U0001f44e"}
 )
 YES: Final = frozenset({"yes", "y", "good", "up", "positive", "+1"})
 NO: Final = frozenset({"no", "n", "bad", "down", "negative", "-1"})
 """Texts of truth values; those of YES and NO are also names of classes."""
+WRITTEN: Final = ("0", "1", "0.0", "1.0")
+"""Texts of a number, which may be a step of a scale."""
 CAPITAL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 MOST_FIELDS: Final = 64
 """Fields of a row whose names are remembered."""
@@ -161,6 +175,8 @@ class Marks:
     """Field → the rows that have it."""
     classes: dict[str, dict[str, bool]] = field(default_factory=dict)
     """Field → its value for each answer, while each answer has one value and answers are few."""
+    signs: dict[str, set[int]] = field(default_factory=dict)
+    """Field → which of the numbers -1, 0 and 1 it holds, and 2 for a truth value or a word."""
     read: set[str] = field(default_factory=set)
     """Fields that said of a row whether it is wanted."""
 
@@ -179,24 +195,30 @@ class Marks:
     def note(self, row: Fields, conversations: Iterable[Conversation], number: int, positions: Iterable[int]) -> None:
         """Note what the other fields say of a row whose examples stand at these positions."""
         fields = marked(row)
-        if not fields.perhaps:
+        if not (fields.perhaps or fields.holders):
             return
         answers: list[str] | None = None
-        for name, wanted, is_verdict in fields.perhaps:
-            held = row[name]
-            if held is None or name in self.others:
-                continue
-            value = None if is_verdict and not isinstance(held, str | bool) else truth(held, strict=not is_verdict)
-            if value is None or (is_verdict and held in ("0", "1", "0.0", "1.0")):
-                self.others.add(name)
-                continue
-            answers = [_answer(conversation) for conversation in conversations] if answers is None else answers
-            if not any(truth(answer, strict=False) is value for answer in answers):
-                self.differ.add(name)
-            self._note_class(name, answers, value)
-            if value is not wanted:
-                self.examples.setdefault(name, []).extend(positions)
-                self.rows.setdefault(name, set()).add(number)
+        for holder, within in (
+            (None, fields),
+            *((name, marked(held)) for name in fields.holders if isinstance(held := row[name], Mapping)),
+        ):
+            for name, wanted, is_verdict in within.perhaps:
+                held = row[name] if holder is None else row[holder][name]
+                name = name if holder is None else f"{holder}.{name}"
+                if held is None or name in self.others:
+                    continue
+                value = _truth_or_sign(held, strict=not is_verdict)
+                if value is None or (is_verdict and (held == 0 or held in WRITTEN)):
+                    self.others.add(name)
+                    continue
+                self.signs.setdefault(name, set()).add(int(held) if isinstance(held, int | float) and not isinstance(held, bool) else 2)
+                answers = [_answer(conversation) for conversation in conversations] if answers is None else answers
+                if not any(truth(answer, strict=False) is value for answer in answers):
+                    self.differ.add(name)
+                self._note_class(name, answers, value)
+                if value is not wanted:
+                    self.examples.setdefault(name, []).extend(positions)
+                    self.rows.setdefault(name, set()).add(number)
 
     def add(self, other: Marks, rows: int, examples: int) -> None:
         """What was noted of the rows that follow, before which there are so many rows and examples."""
@@ -211,16 +233,24 @@ class Marks:
             agree = others is not None and all(classes.setdefault(answer, value) is value for answer, value in others.items())
             if not agree or len(classes) > MOST_CLASSES:
                 del self.classes[name]
+        for name, signs in other.signs.items():
+            self.signs.setdefault(name, set()).update(signs)
         self.others |= other.others
         self.differ |= other.differ
         self.read |= other.read
 
     def unwanted(self) -> tuple[set[int], set[int]]:
         """At the end of the file: the positions of the examples, and the rows, that are not wanted."""
-        fields = {name for name in self.differ - self.others if not self._is_class(name)}
+        fields = {name for name in self.differ - self.others if self._is_mark(name) and not self._is_class(name)}
         self.read |= fields
         marks = [name for name in self.examples if name in fields]
         return {position for name in marks for position in self.examples[name]}, {number for name in marks for number in self.rows[name]}
+
+    def _is_mark(self, name: str) -> bool:
+        """Whether the numbers of a field are those of one kind of mark: 1 and 0, or 1 and -1, which a measure of more values has both of."""
+        signs = self.signs[name] - {2}
+        verdict = spelled(name.rpartition(".")[2]) in VERDICTS
+        return signs == {-1, 1} or (-1 not in signs and not (verdict and signs))
 
     def _note_class(self, name: str, answers: list[str], value: bool) -> None:
         self.counts[name] += 1
@@ -236,6 +266,11 @@ class Marks:
         """Whether a field is a function of a few answers that come again and again, as in a task of classification."""
         classes = self.classes.get(name)
         return classes is not None and 2 * len(classes) <= self.counts[name]
+
+
+def _truth_or_sign(value: Any, *, strict: bool) -> bool | None:
+    """The truth value that a field holds, of which -1 is false."""
+    return False if value == -1 and isinstance(value, int | float) else truth(value, strict=strict)
 
 
 def _answer(conversation: Conversation) -> str:

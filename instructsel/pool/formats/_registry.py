@@ -27,9 +27,11 @@ PAIRS: Final = (
 PREFERENCE_KEYS: Final = tuple(map(set, PAIRS))
 PREFERRED: Final = tuple(dict.fromkeys(side for side, _ in PAIRS))
 """Of each pair, the side that is named first."""
-ASKS: Final = ("instruction", "prompt", "question", "query", "problem", "input", "inputs")
-ANSWERS: Final = ("output", "response", "completion", "answer", "solution", "targets", "target")
+ASKS: Final = ("instruction", "prompt", "question", "query", "problem", "input", "inputs", "user", "human", "source")
+ANSWERS: Final = ("output", "response", "completion", "answer", "solution", "targets", "target", "assistant", "gpt", "bot")
 """Likely names of an instruction and a response, for what a message proposes."""
+ROLES: Final = frozenset({"role", "from", "speaker", "author", "sender", "who"})
+"""Fields of a turn that are likely to be its role."""
 SPEAKERS: Final = frozenset(
     {"role", "from", "speaker", "author", "sender", "who", "human", "user", "assistant", "Human", "User", "Assistant"}
 )
@@ -126,8 +128,15 @@ def _by_map(objects: Sequence[Mapping[str, Any]]) -> str:
     ask, answer = _text_field(objects, ASKS), _text_field(objects, ANSWERS)
     lists = sorted({str(key) for key in objects[0] if all(_holds_turns(row.get(key)) for row in objects)})
     if lists and not (ask and answer):
-        return f"Name them with --map messages={lists[0]},role=KEY,content=KEY"
+        return f"Name them with --map messages={lists[0]},{_keys_of_turns([turn for row in objects for turn in listed(row[lists[0]])])}"
     return f"Name them with --map instruction={ask or 'FIELD'},response={answer or 'FIELD'}"
+
+
+def _keys_of_turns(turns: Sequence[Mapping[str, Any]]) -> str:
+    """The part of a mapping that names the role and the text of turns, where every turn has one field of a role and one other text."""
+    shared = [str(key) for key in turns[0] if all(isinstance(turn.get(key), str) for turn in turns)]
+    roles, texts = [key for key in shared if key in ROLES], [key for key in shared if key not in ROLES]
+    return f"role={roles[0] if len(roles) == 1 else 'KEY'},content={texts[0] if len(roles) == len(texts) == 1 else 'KEY'}"
 
 
 def _text_field(objects: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str | None:

@@ -56,7 +56,7 @@ class RowReader:
         """The format of a row, and its conversations; see `conversations`."""
         form = self.format_of(row)
         read = form.conversations(row)
-        conversations = beside.add(read, row, form.beside, form.fields)
+        conversations = beside.add(read, row, form.beside, form.fields, form.roles)
         if conversations is not read and not all(conversation.trained for conversation in conversations):
             conversations = [trained for conversation in conversations for trained in answered(conversation)]
         return form, conversations

@@ -11,7 +11,20 @@ from instructsel.pool.opaque import Opaque
 
 REASONING: Final = (
     *("reasoning_content", "reasoning", "thinking", "thought", "thoughts", "reasoning_text", "thinking_content"),
-    *("chain_of_thought", "cot", "thought_process", "reasoning_details"),
+    *(
+        "chain_of_thought",
+        "cot",
+        "CoT",
+        "COT",
+        "complex_cot",
+        "Complex_CoT",
+        "long_cot",
+        "thought_process",
+        "thinking_process",
+        "reasoning_process",
+    ),
+    *("think", "inner_thoughts", "inner_monologue", "internal_monologue", "thinking_trace", "thinking_trajectory", "reasoning_trace"),
+    *("reasoning_chain", "reasoning_details"),
 )
 """Names of the reasoning of a turn."""
 AGAIN: Final = "reasoning_details"

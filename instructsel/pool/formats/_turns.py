@@ -39,6 +39,8 @@ TURN_FIELDS: Final = frozenset(
     {*ROLE_KEYS, *TEXT_KEYS, *ASKS, *REPLIES, *REASONING, *WEIGHT_FIELDS, *TURN_TOOLS, *CALLS, *RESULT_IDS, "name", "channel", "recipient"}
 )
 """Fields of a turn that are read."""
+ONE_TURN_FIELDS: Final = TURN_FIELDS - {*ASKS, *REPLIES}
+"""Those of a turn that is no exchange."""
 PART_FIELDS: Final = frozenset(
     {
         "type",
@@ -147,6 +149,19 @@ def is_turn(entry: Any) -> bool:
     if not isinstance(entry, Mapping):
         return False
     return any(key in entry for key in ROLE_KEYS) or is_exchange(entry)
+
+
+def are_turns(entries: Any) -> bool:
+    """Whether a row is a bare list of turns, one conversation: objects of a role and what else a turn has, and nothing besides.
+
+    >>> are_turns([{"role": "user", "content": "Is rain wet?"}, {"role": "assistant", "content": "Yes."}])
+    True
+    """
+    return (
+        isinstance(entries, list)
+        and bool(entries)
+        and all(isinstance(turn, Mapping) and not turn.keys().isdisjoint(ROLE_KEYS) and turn.keys() <= ONE_TURN_FIELDS for turn in entries)
+    )
 
 
 def is_exchange(entry: Fields) -> bool:
@@ -400,7 +415,7 @@ def _parts(parts: list[Any], where: str, *, with_calls: bool = False) -> tuple[l
         elif form in TEXTS and isinstance(part, dict) and isinstance(part.get("text"), str):
             target, text = texts, part["text"]
         else:
-            wrong = part.get("type") if isinstance(part, dict) else kind(part)
+            wrong = (part.get("type") if isinstance(part, dict) else None) or kind(part)
             raise RowFault("not_text", f"{where} has a part that is no text ({str(wrong)[:40]})")
         if calls and not text.strip():
             continue

@@ -12,12 +12,16 @@ from instructsel.pool.lines import RowFault
 WEIGHTS: Final = (
     *("weight", "train", "training", "trainable", "loss", "loss_mask", "loss_weight", "loss_scale", "is_trainable", "trained"),
     *("is_trained", "should_train", "do_train", "train_on", "train_on_turn", "compute_loss", "calculate_loss", "has_loss", "with_loss"),
+    *("include_in_loss", "in_loss", "is_target", "learn", "supervise", "supervised", "use_for_training", "use_in_training"),
 )
 """Names of what says whether a turn is trained on."""
 MASKED: Final = (
     *("masked", "is_masked", "loss_masked", "ignore", "ignored", "ignore_loss", "no_loss", "no_train", "skip_loss", "exclude_from_loss"),
+    *("skip", "skipped", "skip_training", "exclude_from_training"),
 )
 """Names of what says that it is not."""
+PERHAPS: Final = frozenset({"learn", "is_target", "supervise", "supervised", "skip", "skipped"})
+"""Those of either that are also names of other things, and say it where they hold a truth value."""
 UNCLEAR: Final = "mask"
 """A name that some pools give to the one and some to the other."""
 DETAILS: Final = ("train_detail", "training_detail")
@@ -82,8 +86,13 @@ def weight_of_parts(parts: Sequence[Any], where: str) -> float | None:
 
 
 def _weights(fields: Fields, where: str) -> list[float]:
-    weights = [weight(fields[key], key, where) for key in WEIGHTS if fields.get(key) is not None]
-    return weights + [0.0 for key in MASKED if fields.get(key) is not None and weight(fields[key], key, where)]
+    weights = [weight(fields[key], key, where) for key in WEIGHTS if _says(fields, key)]
+    return weights + [0.0 for key in MASKED if _says(fields, key) and weight(fields[key], key, where)]
+
+
+def _says(fields: Fields, key: str) -> bool:
+    value = fields.get(key)
+    return value is not None and (key not in PERHAPS or isinstance(value, bool))
 
 
 def _of_stretches(stretches: Any, turn: Fields, name: str, where: str) -> float | None:

@@ -11,14 +11,14 @@ from typing import Any, ClassVar, Final, Self
 from instructsel.errors import UsageError
 from instructsel.pool.example import Conversation, conversation
 from instructsel.pool.formats._base import Fields, Format, Turns, answered, listed, text
-from instructsel.pool.formats._beside import thought_through, under
+from instructsel.pool.formats._beside import after, thought_through, under
 from instructsel.pool.formats._layouts import turn_list
 from instructsel.pool.formats._thoughts import reasoning_of
 from instructsel.pool.formats._turns import TURN_FIELDS, chat
 from instructsel.pool.lines import RowFault
 from instructsel.pool.message import Json
 
-ONE_TURN: Final = ("instruction", "input", "response", "reasoning")
+ONE_TURN: Final = ("instruction", "input", "response", "reasoning", "history")
 """Parts of an example of one turn."""
 LIST: Final = ("messages", "role", "content", "user", "assistant")
 """Parts of one whose turns stand in a list."""
@@ -88,7 +88,8 @@ class Mapped(Format):
             context=text(names, self.of["input"], optional=True) if "input" in one else "",
         )
         thoughts = reasoning_of(names, "the row", [self.of["reasoning"]]) if "reasoning" in one else None
-        return [self._beside(one_turn, row, thoughts)]
+        read = [self._beside(one_turn, row, thoughts)]
+        return after(read, earlier, self.of["history"], self.roles) if (earlier := one.get("history")) else read
 
     def read(self) -> frozenset[str]:
         """The fields of a row that it reads."""

@@ -565,8 +565,7 @@ def _one_object(source: Source, sample: Sequence[tuple[Row, Any]]) -> str:
         return ""
     if not any(isinstance(entry, dict) or (isinstance(entry, list) and entry and isinstance(entry[0], dict)) for entry in value.values()):
         return ""
-    if not source.spread and source.name.removesuffix(".gz").removesuffix(".zst").endswith((".jsonl", ".ndjson")):
-        # A file of lines that has one.
+    if any(map(registry.holds_turns, value.values())):
         return ""
     keys = sorted(str(key)[:32] for key in value)
     return f"{ONE_OBJECT} (keys {', '.join(keys[:12])}{' …' if len(keys) > 12 else ''}), not a list of rows"

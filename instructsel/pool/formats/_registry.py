@@ -126,7 +126,7 @@ def _no_format(objects: Sequence[Mapping[str, Any]], fits: Format | None = None)
 def _by_map(objects: Sequence[Mapping[str, Any]]) -> str:
     """How to read rows of no known format."""
     ask, answer = _text_field(objects, ASKS), _text_field(objects, ANSWERS)
-    lists = sorted({str(key) for key in objects[0] if all(_holds_turns(row.get(key)) for row in objects)})
+    lists = sorted({str(key) for key in objects[0] if all(holds_turns(row.get(key)) for row in objects)})
     if lists and not (ask and answer):
         return f"Name them with --map messages={lists[0]},{_keys_of_turns([turn for row in objects for turn in listed(row[lists[0]])])}"
     return f"Name them with --map instruction={ask or 'FIELD'},response={answer or 'FIELD'}"
@@ -146,7 +146,8 @@ def _text_field(objects: Sequence[Mapping[str, Any]], names: Sequence[str]) -> s
     return next((name for name in likely if all(isinstance(row.get(name), str) for row in objects)), None)
 
 
-def _holds_turns(value: Any) -> bool:
+def holds_turns(value: Any) -> bool:
+    """Whether a field holds a list of objects that are likely to be turns."""
     entries = listed(value)
     return (
         isinstance(entries, list)

@@ -30,11 +30,78 @@ Each class also derives from the builtin a caller would expect. Precedence where
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 if TYPE_CHECKING:
     from instructsel.read_report import ReadReport
+
+
+ARGUMENTS: Final = {
+    "map": 'format=Mapped.parse("{}")',
+    "role": 'roles=["{}"]',
+    "format": 'format="{}"',
+    "columns": 'columns=["{}"]',
+    "delimiter": 'delimiter="{}"',
+    "source-field": 'source_field="{}"',
+    "undesirable": 'undesirable="{}"',
+    "reasoning": 'reasoning="{}"',
+    "to": 'to="{}"',
+    "n": "budget={}",
+    "fraction": "budget=Fraction({})",
+    "tokens": "budget=Tokens({})",
+    "by": 'by("{}")',
+    "min": "minima={{…}}",
+    "max-similarity": "max_similarity={}",
+    "max-null-fraction": "max_null_fraction={}",
+    "max-bad-fraction": "max_bad_fraction={}",
+    "max-failed-fraction": "max_failed_fraction={}",
+    "max-unmatched-fraction": "max_unmatched_fraction={}",
+    "max-skipped-fraction": "max_skipped_fraction={}",
+    "max-length": "max_length={}",
+    "allow-mismatch": "allow_mismatch=True",
+    "allow-unlike": "allow_unlike=True",
+    "allow-contamination": "allow_contamination=True",
+    "indicators": 'indicators="{}"',
+    "join": 'join="{}"',
+    "column": 'column="{}"',
+    "tokenizer": 'tokenizer="{}"',
+    "device": 'device="{}"',
+    "precision": 'precision="{}"',
+    "loss": 'loss="{}"',
+    "loss-unit": 'loss_unit="{}"',
+    "method": 'method="{}"',
+    "margin": "margin={}",
+    "seed": "seed={}",
+    "no-cache": "cache=None",
+    "require": 'require="{}"',
+    "lm-eval": 'lm_eval="{}"',
+    "judge": 'judge="{}"',
+    "jobs": "jobs={}",
+}
+"""Option of the command line → how the same is said in Python, with its value."""
+COMMANDS: Final = re.compile(r"\b(?:instructsel|python|hf|git|pip|trl|huggingface-cli) [^;:]*?(?=[;:]|[.,]? (?:or|and|to) |\.?$)")
+"""Lines for a shell in a message, whose options are not those of a call."""
+OPTIONS: Final = re.compile(
+    r"(?<![\w-])--([a-z][a-z-]*[a-z]|n)(?:[ =]('[^']*'|\S*=\S+|[A-Z0-9][\w./-]*|(?<=--to )messages|(?<=--format )\w+))?"
+)
+"""An option, and what looks like its value."""
+
+
+def in_python(text: str) -> str:
+    """The options that a message names as arguments of the SDK; "" where it names none.
+
+    >>> in_python("Say what they are: --role AI=assistant --role 'Q 1=user'. Or raise --max-bad-fraction.")
+    'roles=["AI=assistant", "Q 1=user"], max_bad_fraction=…'
+    """
+    found: dict[str, list[str]] = {}
+    for name, value in OPTIONS.findall(COMMANDS.sub("", text)):
+        if name in ARGUMENTS:
+            values = found.setdefault(name, [])
+            if value := value.strip("'").rstrip(".,;)"):
+                values.append(value)
+    return ", ".join(ARGUMENTS[name].format('", "'.join(values) or "…") for name, values in found.items())
 
 
 PRECEDENCE: Final = (2, 4, 3, 1, 5, 0)
@@ -62,8 +129,14 @@ class InstructselError(Exception):
         self.fix = fix
         """What to write or do instead, in one line, or None."""
 
-    def __str__(self) -> str:
+    @property
+    def line(self) -> str:
+        """Cause and fix in one line, with the options of the command line."""
         return self.message if self.fix is None else f"{self.message} {self.fix}"
+
+    def __str__(self) -> str:
+        arguments = in_python(self.line)
+        return f"{self.line} In Python: {arguments}" if arguments else self.line
 
 
 class UsageError(InstructselError, ValueError):

@@ -102,7 +102,7 @@ def _places(read: Callable[[], Pool]) -> Place:
     try:
         examples = read()
     except InstructselError as error:
-        say(f"Examples are shown by id: {error}")
+        say(f"Examples are shown by id: {error.line}")
         return lambda name: (name, "")
 
     def place(name: str) -> tuple[str, str]:

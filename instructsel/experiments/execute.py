@@ -296,7 +296,7 @@ class _Worker:
             if self.workshop.stop_at_failure and isinstance(error, InstructselError):
                 raise
             # With what mends it: the summary of a study has no room for a fix of each run.
-            return _reason(error), str(error)
+            return _reason(error), error.line if isinstance(error, InstructselError) else str(error)
         except (UsageError, StudyError):
             if checkpoint is not None and not keep:
                 checkpoint.discard()

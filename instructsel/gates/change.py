@@ -86,7 +86,7 @@ class Change:
         What a check that compares with the pool returns as `locked`.
         """
         if self.fault is not None:
-            return str(self.fault)
+            return self.fault.line
         if self.baseline is None:
             return "No baseline is named. Make one: instructsel gate baseline create POOL -o pool.baseline, and name it with --baseline."
         lacking = [name for name in parts if not self.baseline.has(name)]

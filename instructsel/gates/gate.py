@@ -86,7 +86,7 @@ def _result(configured: ConfiguredCheck, change: Change, waivers: Waivers) -> Re
         locked = NOTHING_NEW if is_empty else check.locked(change) if change.unread is None or check.asks_of_reading else NOTHING_READ
         if locked:
             # A baseline that cannot be read is an input, and has its own code.
-            is_lacking = not is_empty and change.unread is None and (change.fault is None or locked != str(change.fault))
+            is_lacking = not is_empty and change.unread is None and (change.fault is None or locked != change.fault.line)
             result = Result(check, "skipped", neutral(locked, STATEMENT), exit_code=lacking if is_lacking else 0)
         else:
             result = check.result(change, configured.severity, waivers.of(configured.name))
@@ -98,12 +98,12 @@ def _result(configured: ConfiguredCheck, change: Change, waivers: Waivers) -> Re
             part, note = core
             result = _result(replace(configured, check=part), change, waivers)
             return replace(result, statement=f"{result.statement} {note} {fault.fix}")
-        result = Result(check, "skipped", neutral(str(fault), STATEMENT), exit_code=lacking)
+        result = Result(check, "skipped", neutral(fault.line, STATEMENT), exit_code=lacking)
     except EnvironmentFault as fault:
-        result = Result(check, "skipped", neutral(str(fault), STATEMENT), exit_code=lacking)
+        result = Result(check, "skipped", neutral(fault.line, STATEMENT), exit_code=lacking)
     except InstructselError as error:
         # What the configuration names cannot be, or cannot be read.
-        result = Result(check, "crashed", neutral(str(error), STATEMENT), exit_code=error.exit_code)
+        result = Result(check, "crashed", neutral(error.line, STATEMENT), exit_code=error.exit_code)
     except (MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a fault of one check is no reason for the others to be silent; a panic in Rust is no Exception

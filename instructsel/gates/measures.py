@@ -219,7 +219,7 @@ def tokenizer_missing() -> str | None:
     try:
         described("embedded")
     except MissingExtra as error:
-        return str(error)
+        return error.line
     return None
 
 
@@ -233,7 +233,7 @@ def package_missing() -> str | None:
     try:
         identifier(LIBRARY, "The language of rows")
     except MissingExtra as error:
-        return str(error)
+        return error.line
     return None
 
 

@@ -66,7 +66,7 @@ class Verdict:
     @property
     def troubles(self) -> tuple[str, ...]:
         """What besides the checks keeps the gate from an answer, in sentences."""
-        return tuple(neutral(str(error), SENTENCE) for error in (self.unread, self.fault) if error is not None)
+        return tuple(neutral(error.line, SENTENCE) for error in (self.unread, self.fault) if error is not None)
 
     @property
     def fault(self) -> BaselineError | None:
@@ -108,7 +108,7 @@ class Verdict:
     def lacking(self) -> tuple[str, ...]:
         """What the rows had to be asked and were not, in sentences: checks that a configuration names, those that crashed, a baseline that cannot be read."""
         checks = [f"{result.check.number} {result.label}: {result.statement}" for result in self.not_asked if result.exit_code]
-        return (*checks, *([neutral(str(self.fault), SENTENCE)] if self.fault is not None else []))
+        return (*checks, *([neutral(self.fault.line, SENTENCE)] if self.fault is not None else []))
 
     @property
     def ordered(self) -> tuple[Result, ...]:

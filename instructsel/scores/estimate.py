@@ -83,7 +83,7 @@ def estimate(pool: Pool, indicators: Sequence[str | Indicator], *, cache: Cache 
                 size = download_size(name, getattr(indicator, "revision", None))
                 forecasts.append(Estimate(indicator.symbol, len(pool), 0, None, None, None, name, size, None, error.message))
             except MissingExtra as error:
-                forecasts.append(Estimate(indicator.symbol, len(pool), 0, None, None, None, None, None, None, str(error)))
+                forecasts.append(Estimate(indicator.symbol, len(pool), 0, None, None, None, None, None, None, error.line))
             else:
                 forecasts.append(_measured(pool, indicator, cache, seed))
     return forecasts
